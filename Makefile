@@ -1,0 +1,78 @@
+# Everything a person does with this repository. `make help` lists it.
+#
+# One virtual environment holds what the lock files in requirements/ name, checked by hash. A stamp file in it remembers
+# each finished installation, so a second `make run` starts at once.
+
+PYTHON ?= python3
+# Another interpreter gets an environment of its own, so that `make PYTHON=python3.13 test` never spoils the usual one.
+VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+ARGS ?=
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+
+MADE := $(VENV)/.made
+SERVE := $(VENV)/.serve
+DEV := $(VENV)/.dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format bench torture lock clean
+
+help: ## Show this list
+	@echo "Usage: make TARGET [ARGS='…'] [PYTHON=python3.13]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(SERVE) ## Start the server: make run ARGS='--port 8080'
+	@$(BIN)/holdfast serve $(ARGS)
+
+test: $(DEV) ## Run the tests: make test PYTEST_ARGS='-k lease'
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(DEV) ## Lint, formatting, types and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(DEV) ## Format the code and repair what the linter can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(DEV) ## Measure: make bench ARGS='--help'
+	@$(BIN)/python -m bench $(ARGS)
+
+torture: $(DEV) ## Break it on purpose: make torture ARGS='--help'
+	@$(BIN)/python -m torture $(ARGS)
+
+# dev.txt is held to the versions of serve.txt: what is tested is what is served.
+COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command 'make lock' $(LOCK_ARGS) pyproject.toml
+lock: $(DEV) ## Rebuild requirements/*.txt from pyproject.toml: make lock LOCK_ARGS=--upgrade
+	$(COMPILE) --group build --output-file requirements/serve.txt
+	$(COMPILE) --group dev --constraints requirements/serve.txt --output-file requirements/dev.txt
+
+clean: ## Remove the environment, caches and build products (never the data)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(SERVE): requirements/serve.txt pyproject.toml $(MADE)
+$(DEV): requirements/dev.txt pyproject.toml $(MADE)
+$(SERVE) $(DEV):
+	@echo "Installing $< into $(VENV)"
+	@$(PIP) install --require-hashes --requirement $<
+# Nothing may be downloaded without a hash: the build backend came with the line above.
+	@$(PIP) install --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Holdfast needs Python 3.11 or later, and '$(PYTHON)' is not one. Name one: make PYTHON=python3.13 …" >&2; \
+		exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "'$(PYTHON) -m venv' failed, most likely because its venv or ensurepip module is missing." >&2; \
+		echo "On Debian and Ubuntu: apt install python3-venv" >&2; \
+		exit 1; }
+	@touch $@

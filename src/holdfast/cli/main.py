@@ -1,0 +1,105 @@
+"""`holdfast serve|config|check|backup`.
+
+Exit codes: 0 done, 1 it failed, 2 the command was wrong. Data goes to standard output, messages to standard error.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from holdfast import __version__, server
+from holdfast.config import Config, ConfigError, Loaded, load
+from holdfast.stores.sqlite import maintenance
+from holdfast.stores.sqlite.files import UnfitPlace
+
+
+def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command a flag for every setting."""
+    for setting in reversed(fields(Config)):
+        kind: Any = (
+            click.Choice(setting.metadata["choices"])
+            if "choices" in setting.metadata
+            else (int if setting.type is int else str)
+        )
+        default = ", ".join(setting.default) if isinstance(setting.default, tuple) else setting.default
+        shown = f"{setting.metadata['help']}  [default: {default}]" if default != "" else setting.metadata["help"]
+        flag = f"--{setting.name.replace('_', '-')}"
+        command = click.option(flag, setting.name, type=kind, default=None, help=shown)(command)
+    file = click.option(
+        "--config", "file", type=click.Path(path_type=Path), envvar="HOLDFAST_CONFIG", help="A TOML file with settings."
+    )
+    return file(command)
+
+
+def _load(file: Path | None, flags: dict[str, Any]) -> Loaded:
+    try:
+        return load({name: value for name, value in flags.items() if value is not None}, file)
+    except ConfigError as error:
+        _refuse(str(error), 2)
+
+
+def _refuse(message: str, code: int = 1) -> NoReturn:
+    click.echo(f"holdfast: {message}", err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="holdfast")
+def main() -> None:
+    """A work queue server that never lets go of a job."""
+
+
+@main.command()
+@_settings
+def serve(file: Path | None, **flags: Any) -> None:
+    """Run the server.
+
+    Each setting is a flag, a variable HOLDFAST_NAME, or a key in the config file, in this order of precedence.
+    """
+    sys.exit(server.serve(_load(file, flags).config))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_settings
+def config(file: Path | None, as_json: bool, **flags: Any) -> None:
+    """Print the settings in force, and where each comes from."""
+    loaded = _load(file, flags)
+    rows = [(setting.name, getattr(loaded.config, setting.name), loaded.origins[setting.name]) for setting in fields(Config)]
+    if as_json:
+        click.echo(json.dumps({name: {"value": value, "origin": origin} for name, value, origin in rows}, indent=2))
+        return
+    for name, value, origin in rows:
+        click.echo(f"{name} = {json.dumps(value)}".ljust(56) + f" # {origin}")
+
+
+@main.command()
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def check(path: Path) -> None:
+    """Verify a store file: its pages, its schema, and that every count agrees with its rows. Works beside a running server."""
+    try:
+        problems = maintenance.check(path)
+    except UnfitPlace as error:
+        _refuse(str(error))
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        _refuse(f"{path} has {len(problems)} problems.")
+    click.echo(f"{path} is sound.", err=True)
+
+
+@main.command()
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+def backup(source: Path, target: Path) -> None:
+    """Copy a store file, also while a server uses it: SOURCE is read, TARGET is new."""
+    try:
+        maintenance.backup(source, target)
+    except (UnfitPlace, FileExistsError, OSError) as error:
+        _refuse(str(error))
+    click.echo(f"{source} is copied to {target}, fsynced and verified.", err=True)

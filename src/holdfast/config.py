@@ -1,0 +1,182 @@
+"""Every setting of the server: one frozen value, made from flags, environment and a TOML file, in that order of precedence.
+
+A setting is one field here: its flag (`--max-payload-bytes`), its variable (`HOLDFAST_MAX_PAYLOAD_BYTES`), its key in the file and its line
+in `holdfast config` all follow from it. "Not set" is kept apart from the default, so that each source can be told.
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from holdfast import limits
+from holdfast.job.queue import QueuePolicy
+from holdfast.logs import FORMATS, LEVELS
+
+ENV_PREFIX = "HOLDFAST_"
+DEFAULT_STORE = "sqlite:///holdfast-data/jobs.db"
+FRONTS_MAX = 64
+
+Origin = Literal["default", "file", "environment", "flag"]
+
+
+class ConfigError(Exception):
+    """A setting has no sense; the message names it, its source and its bound."""
+
+
+def _setting(default: Any, help_text: str, **meta: Any) -> Any:
+    return field(default=default, metadata={"help": help_text, **meta})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings in force. Sizes in bytes, times in milliseconds or as the name says."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(4653, "TCP port to listen on; 0 takes a free one.", low=0, high=65_535)
+    store: str = _setting(DEFAULT_STORE, "Where jobs are kept: sqlite:///PATH, or memory.")
+    size: int = _setting(
+        limits.CAPACITY_JOBS_DEFAULT, "Capacity of every queue that sets none, in jobs.", low=0, high=limits.CAPACITY_JOBS_MAX
+    )
+    capacity_bytes: int = _setting(
+        limits.CAPACITY_BYTES_DEFAULT,
+        "Capacity of every queue that sets none, in bytes of payload.",
+        low=0,
+        high=limits.CAPACITY_BYTES_MAX,
+    )
+    lease_ms: int = _setting(
+        limits.LEASE_MS_DEFAULT, "How long a lease lives when nobody says.", low=1, high=limits.LEASE_MS_MAX
+    )
+    max_attempts: int = _setting(
+        limits.ATTEMPTS_DEFAULT, "How often a job is tried when nobody says.", low=1, high=limits.ATTEMPTS_MAX
+    )
+    max_crashes: int = _setting(
+        limits.CRASHES_DEFAULT, "Expired leases before a job is dead as crashed.", low=1, high=limits.ATTEMPTS_MAX
+    )
+    retention_ms: int = _setting(
+        limits.RETENTION_MS_DEFAULT, "How long concluded and cancelled jobs are kept.", low=0, high=limits.RETENTION_MS_MAX
+    )
+    max_payload_bytes: int = _setting(limits.PAYLOAD_BYTES, "Largest payload or result.", low=1, high=limits.PAYLOAD_BYTES_MAX)
+    fronts: int = _setting(1, "Front processes that share one port and one keeper.", low=1, high=FRONTS_MAX)
+    root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")
+    allowed_hosts: tuple[str, ...] = _setting(
+        (),
+        "Host names to answer to, separated by commas; * is any. Loopback names always are; bound elsewhere, any name is unless some are given.",
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        (), "Origins of web pages that may change things, separated by commas, besides the server's own."
+    )
+    disk_watermark_bytes: int = _setting(
+        limits.DISK_WATERMARK_BYTES,
+        "With less than this free on the disk, new jobs are refused; 0 waits for a full disk.",
+        low=0,
+        high=1 << 50,
+    )
+    drain_s: int = _setting(30, "How long to wait for open requests after SIGTERM, in seconds.", low=0, high=3_600)
+    log_level: str = _setting("info", "How much to log.", choices=LEVELS)
+    log_format: str = _setting("auto", "Log lines for people or machines; auto is console on a terminal.", choices=FORMATS)
+
+    def policy(self) -> QueuePolicy:
+        """The settings of a queue that sets none."""
+        return QueuePolicy(
+            capacity_jobs=self.size,
+            capacity_bytes=self.capacity_bytes,
+            lease_ms=self.lease_ms,
+            max_attempts=self.max_attempts,
+            max_crashes=self.max_crashes,
+            retention_ms=self.retention_ms,
+        )
+
+    def store_path(self) -> Path | None:
+        """The SQLite file; None for jobs in memory."""
+        if self.store == "memory":
+            return None
+        return Path(self.store.removeprefix("sqlite:///")).absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A config, and where each value came from."""
+
+    config: Config
+    origins: dict[str, Origin]
+
+
+def load(flags: dict[str, Any], file: Path | None) -> Loaded:
+    """Put the sources together. `flags` holds only what was given; `file` must exist when it is given."""
+    from_file = _read(file) if file is not None else {}
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for setting in fields(Config):
+        name, origin = setting.name, "default"
+        variable = ENV_PREFIX + name.upper()
+        if name in flags:
+            given, origin = flags[name], "flag"
+        elif variable in os.environ:
+            given, origin = os.environ[variable], "environment"
+        elif name in from_file:
+            given, origin = from_file[name], "file"
+        else:
+            given = setting.default
+        values[name] = _value(setting, given, _told(name, origin, file))
+        origins[name] = origin  # type: ignore[assignment]
+    config = Config(**values)
+    _check(config)
+    return Loaded(config, origins)
+
+
+def _told(name: str, origin: str, file: Path | None) -> str:
+    names = {"flag": f"--{name.replace('_', '-')}", "environment": ENV_PREFIX + name.upper(), "file": f"{name} in {file}"}
+    return names.get(origin, name)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise ConfigError(f"The config file {file} can't be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The config file {file} is not TOML: {error}.") from None
+    known = {setting.name for setting in fields(Config)}
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{file} sets {name}, which is not a setting. There are: {', '.join(sorted(known))}.")
+    return values
+
+
+def _value(setting: Any, given: Any, told: str) -> Any:
+    """One value of the right type, within its bounds."""
+    meta = setting.metadata
+    if setting.type is int:
+        try:
+            if isinstance(given, bool) or isinstance(given, float):
+                raise ValueError
+            number = int(given)
+        except (ValueError, TypeError):
+            raise ConfigError(f"{told} must be a whole number, not {given!r}.") from None
+        if not meta["low"] <= number <= meta["high"]:
+            raise ConfigError(f"{told} must be from {meta['low']} to {meta['high']}, not {number}.")
+        return number
+    if setting.type is str:
+        if not isinstance(given, str):
+            raise ConfigError(f"{told} must be a text, not {given!r}.")
+        if "choices" in meta and given not in meta["choices"]:
+            raise ConfigError(f"{told} must be one of {', '.join(meta['choices'])}, not {given!r}.")
+        return given
+    parts = given.split(",") if isinstance(given, str) else given
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise ConfigError(f"{told} must be a list of texts, not {given!r}.")
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _check(config: Config) -> None:
+    if config.store != "memory" and not (config.store.startswith("sqlite:///") and len(config.store) > len("sqlite:///")):
+        raise ConfigError(f"store must be sqlite:///PATH or memory, not {config.store!r}.")
+    if config.root_path and not (
+        config.root_path.startswith("/") and config.root_path.isascii() and config.root_path.isprintable()
+    ):
+        raise ConfigError(f"root_path must start with / and hold printable ASCII, not {config.root_path!r}.")
+    for origin in config.allowed_origins:
+        if "://" not in origin or origin.endswith("/"):
+            raise ConfigError(f"allowed_origins must be origins such as https://jobs.example, not {origin!r}.")

@@ -1,0 +1,1 @@
+"""Native HTTP: the contract of docs/protocol.md under /v1."""

@@ -1,0 +1,106 @@
+"""The door put together: gate, hot routes, framework, and the OpenAPI document of all of them."""
+
+from typing import Any
+
+import structlog
+from litestar import Litestar, Request, Response
+from litestar.datastructures import State as AppState
+from litestar.exceptions import HTTPException, SerializationException, ValidationException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Tag
+
+from holdfast import __version__
+from holdfast.doors.rest import docs, replies, routes, system, twins
+from holdfast.doors.rest.gate import Gate
+from holdfast.doors.rest.guard import Guard
+from holdfast.doors.rest.hot import Hot
+from holdfast.engine.engine import Engine
+from holdfast.errors import HoldfastError, InternalError, InvalidRequest, MalformedJson, NotFound, PayloadTooLarge
+from holdfast.limits import BODY_BYTES_OVER_PAYLOAD
+from holdfast.metrics import FrontMetrics
+
+log = structlog.get_logger(__name__)
+_TAGS = [
+    Tag("producing", "Put jobs into queues."),
+    Tag("consuming", "Take jobs under a lease, and end the lease."),
+    Tag("jobs", "Look at jobs and manage them."),
+    Tag("queues", "Queues and their settings."),
+    Tag("system", "The server itself."),
+]
+
+
+class MethodNotAllowed(HoldfastError):
+    """The path is there, but not for this method."""
+
+    code = "method_not_allowed"
+    title = "Method not allowed"
+
+
+def build(engine: Engine, metrics: FrontMetrics, guard: Guard, front: int, root_path: str) -> Gate:
+    """The whole door as one ASGI application."""
+    state = AppState({"engine": engine, "metrics": metrics, "front": front, "root_path": root_path.rstrip("/")})
+    return Gate(Hot(engine), framework(state, engine.payload_bytes), guard, metrics, engine.payload_bytes, root_path)
+
+
+def framework(state: AppState, payload_bytes: int) -> Litestar:
+    """The routes that the framework serves, and the description of all."""
+    return Litestar(
+        [*routes.ROUTES, *system.ROUTES, *twins.TWINS, *docs.ROUTES],
+        state=state,
+        openapi_config=OpenAPIConfig(
+            title="Holdfast",
+            version=__version__,
+            description="A work queue server that never lets go of a job. An answer means that it is kept.",
+            tags=_TAGS,
+            path="/_schema",
+            render_plugins=[],
+            operation_id_creator=lambda handler, method, path: handler.handler_name,
+        ),
+        plugins=[docs.StructSchemas()],
+        exception_handlers={HoldfastError: _refused, HTTPException: _http_refused, Exception: _defect},
+        request_max_body_size=payload_bytes + BODY_BYTES_OVER_PAYLOAD,
+        logging_config=None,
+    )
+
+
+def _reply(error: HoldfastError) -> Response[bytes]:
+    status, body, headers = replies.problem_reply(error)
+    return Response(
+        body,
+        status_code=status,
+        media_type="application/problem+json",
+        headers={name.decode(): value.decode() for name, value in headers if name != b"content-type"},
+    )
+
+
+def _refused(_: Request[Any, Any, Any], error: HoldfastError) -> Response[bytes]:
+    return _reply(error)
+
+
+def _http_refused(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """What the framework itself refuses, in our words."""
+    return _reply(_translated(request, error))
+
+
+def _translated(request: Request[Any, Any, Any], error: HTTPException) -> HoldfastError:
+    if isinstance(error, ValidationException):
+        first = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
+        field = str(first.get("key", "body")) if isinstance(first, dict) else "body"
+        said = str(first.get("message", error.detail)) if isinstance(first, dict) else error.detail
+        return InvalidRequest(f"{said} at {field}.", field=field)
+    if isinstance(error, SerializationException) or (error.status_code == 400 and "decod" in str(error.detail).lower()):
+        return MalformedJson(f"The body is not valid JSON: {error.detail}.")
+    if error.status_code == 404:
+        return NotFound(f"There is nothing at {request.url.path[:200]}.")
+    if error.status_code == 405:
+        return MethodNotAllowed(f"{request.method} is not a method of this path.")
+    if error.status_code == 413:
+        return PayloadTooLarge("The body is too large.", limit_bytes=request.app.request_max_body_size)
+    if error.status_code < 500:
+        return InvalidRequest(str(error.detail) or "The request is not valid.", field="request")
+    return InternalError()
+
+
+def _defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    log.error("a route raised", method=request.method, path=request.url.path, exc_info=error)
+    return _reply(InternalError())

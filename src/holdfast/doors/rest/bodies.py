@@ -1,0 +1,183 @@
+"""From bytes to engine values: JSON with its errors named by field, payloads checked for UTF-8 and depth, options of raw bodies."""
+
+import hashlib
+import re
+from datetime import datetime
+from functools import cache
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from holdfast.doors.rest.types import JobIn, JobOptions, QueuedJobIn
+from holdfast.engine import checks
+from holdfast.errors import InvalidRequest, MalformedJson
+from holdfast.job.job import NO_EXTRAS, Extras, NewJob
+from holdfast.limits import JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
+from holdfast.stores.store import IdempotencyKey
+
+T = TypeVar("T")
+
+_AT = re.compile(r" - at `\$\.?([^`]*)`$")
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """A JSON body as a value; errors name the field."""
+    try:
+        if not body.isascii():
+            body.decode()
+        value: T = _decoder(kind).decode(body or b"{}")
+        return value
+    except UnicodeDecodeError as error:
+        raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise MalformedJson(f"The body is not valid JSON: {error}.") from None
+
+
+def invalid(error: msgspec.ValidationError) -> InvalidRequest:
+    """Msgspec's sentence as ours, with the field taken out of it."""
+    text = str(error)
+    found = _AT.search(text)
+    field = (found.group(1) if found else "") or "body"
+    return InvalidRequest(f"{_AT.sub('', text)} at {field}.", field=field)
+
+
+def check_json(field: str, value: bytes) -> None:
+    """A JSON document that every reader can take: not nested deeper than the bound. Its syntax has been checked before."""
+    if value.count(b"[") + value.count(b"{") <= JSON_DEPTH:
+        return
+    brackets = _STRINGS.sub(b"", value).translate(None, _NOT_BRACKETS)
+    for _ in range(JSON_DEPTH):  # each turn takes away the innermost level
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if not brackets:
+            return
+    raise checks.breach(field, f"must not be nested deeper than {JSON_DEPTH} levels")
+
+
+def raw(field: str, value: Raw | UnsetType) -> bytes | None:
+    """A JSON field as bytes; None where it is not there."""
+    if value is UNSET:
+        return None
+    data = bytes(value)
+    check_json(field, data)
+    return data
+
+
+def millis(moment: datetime | None) -> int | None:
+    """A moment as milliseconds since 1970."""
+    return None if moment is None else round(moment.timestamp() * 1000)
+
+
+def new_job(queue: str, given: JobIn, at: str = "") -> NewJob:
+    """A job for the engine out of a JSON body."""
+    payload = raw(at + "payload", given.payload)
+    return _new(queue, b"null" if payload is None else payload, None, given)
+
+
+def new_jobs(given: list[QueuedJobIn], at: str) -> list[NewJob]:
+    """Jobs with their queues."""
+    return [new_job(job.queue, job, f"{at}[{index}].") for index, job in enumerate(given)]
+
+
+def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -> NewJob:
+    """A job out of a body that is not JSON, with its options in the query."""
+    options: dict[str, Any] = dict(query)
+    if "tags" in options:
+        options["tags"] = [tag for tag in options["tags"].split(",") if tag]
+    if "retry" in options:
+        options["retry"] = decode(options["retry"].encode(), dict)
+    try:
+        given = msgspec.convert(options, JobOptions, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    return _new(queue, body, content_type or "application/octet-stream", given)
+
+
+def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions) -> NewJob:
+    extras = NO_EXTRAS
+    if (
+        given.lease_ms is not None
+        or given.unique_key is not None
+        or given.group_key is not None
+        or given.tags
+        or given.retry is not None
+    ):
+        extras = Extras(
+            given.lease_ms, given.retry, given.unique_key, given.unique_while, given.group_key, given.group_limit, given.tags
+        )
+    elif given.group_limit != 1:
+        raise checks.breach("group_limit", "needs a group_key")
+    return NewJob(
+        queue,
+        payload,
+        given.type,
+        content_type,
+        given.priority,
+        given.delay_ms,
+        millis(given.run_at),
+        given.max_attempts,
+        extras,
+    )
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a body of this type is read as JSON: so is one without a type."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind in ("", "application/json") or kind.endswith("+json")
+
+
+def query_of(query_string: bytes) -> dict[str, str]:
+    """Query parameters, each at most once."""
+    if not query_string:
+        return {}
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=100
+        )
+    except (ValueError, UnicodeDecodeError):
+        raise InvalidRequest("The query string can't be read.", field="query") from None
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name in values:
+            raise InvalidRequest(f"The query parameter {name} stands twice.", field=name)
+        values[name] = value
+    return values
+
+
+def take_int(query: dict[str, str], name: str, default: int) -> int:
+    """Take a whole number out of the query."""
+    value = query.pop(name, None)
+    if value is None:
+        return default
+    if not value.isascii() or not value.isdigit() or len(value) > 18:
+        raise checks.breach(name, "must be a whole number of at least 0")
+    return int(value)
+
+
+def idempotency(scope: str, key: bytes | None, *parts: bytes) -> IdempotencyKey | None:
+    """The caller's key with a hash of everything that makes the request what it is."""
+    if key is None:
+        return None
+    text = key.decode("latin-1")
+    checks.printable("Idempotency-Key", text, REQUEST_ID_CHARS)
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return IdempotencyKey(scope, text, digest.digest())
+
+
+def reason(text: str) -> str:
+    """A failure's reason, cut to its bound and free of NUL: a worker must always be able to say that it failed."""
+    text = text.replace("\0", "\ufffd")
+    return text if len(text) <= REASON_CHARS else text[: REASON_CHARS - 8] + " … [cut]"

@@ -1,0 +1,76 @@
+"""Who may come in: the one place that every request passes before anything else looks at it.
+
+Today it keeps web pages of other sites out: an open server on loopback is in reach of any page in the user's browser. Browsers mark such
+requests (`Sec-Fetch-Site`, `Origin`), and a page that has its own name resolve to this machine gives itself away by its `Host`. Access
+keys are checked here too, once there are any.
+"""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+
+from holdfast.errors import Forbidden
+
+_SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+_OWN_SITE = frozenset((b"same-origin", b"none"))
+_OPEN_PATHS = frozenset(("/healthz", "/readyz"))
+
+
+class Guard:
+    """The rule on foreign pages. `hosts` of None takes any `Host`; `origins` are allowed besides the server's own."""
+
+    def __init__(self, hosts: frozenset[str] | None, origins: frozenset[str]) -> None:
+        self._hosts = hosts
+        self._origins = origins
+        self._known_hosts: set[bytes] = set()
+
+    def admit(self, method: str, path: str, headers: Mapping[bytes, bytes], claims: bool = False) -> None:
+        """Raise `Forbidden` unless the request may go on. `claims`: this GET takes something."""
+        host = headers.get(b"host", b"")
+        if host not in self._known_hosts and path not in _OPEN_PATHS:
+            self._check_host(host)
+        if method in _SAFE and not claims:
+            return
+        origin = headers.get(b"origin")
+        if origin is not None:
+            if not self._is_own(origin, host):
+                raise Forbidden(f"A page of {origin.decode('latin-1')[:200]} may not do this.", field="Origin")
+        elif headers.get(b"sec-fetch-site", b"none") not in _OWN_SITE:
+            raise Forbidden("A page of another site may not do this.", field="Sec-Fetch-Site")
+
+    def _check_host(self, host: bytes) -> None:
+        name = _name_of(host.decode("latin-1"))
+        allowed = self._hosts is None or not host or name in self._hosts or ("localhost" in self._hosts and _is_loopback(name))
+        if not allowed:
+            raise Forbidden(f"This server does not answer to the host name {name[:200]!r}; see --allowed-hosts.", field="Host")
+        if len(self._known_hosts) < 1_000:
+            self._known_hosts.add(host)
+
+    def _is_own(self, origin: bytes, host: bytes) -> bool:
+        text = origin.decode("latin-1").lower()
+        return text in self._origins or text.partition("://")[2] == host.decode("latin-1").lower()
+
+
+def allowed_hosts(bound_to: str, configured: tuple[str, ...]) -> frozenset[str] | None:
+    """The host names to answer to: loopback's own while bound to loopback, besides what is configured; "*" is any."""
+    if "*" in configured:
+        return None
+    names = {name.lower() for name in configured}
+    if _is_loopback(bound_to):
+        return frozenset(names | {"localhost"})
+    return frozenset(names | {"localhost", bound_to.lower()}) if names else None
+
+
+def _name_of(host: str) -> str:
+    host = host.lower().strip()
+    if host.startswith("["):
+        return host.partition("]")[0][1:]
+    return host.partition(":")[0] if host.count(":") == 1 else host
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,236 @@
+"""The hot routes, as bare ASGI handlers in front of the framework: enqueue, dequeue, the lease verbs and their batches.
+
+A framework's routing, injection and serialising cost two to four times what these requests need (docs/adr). Each route is written once, here;
+the framework has a twin of each that only describes it, so that the OpenAPI document is whole.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.doors.rest import bodies, replies
+from holdfast.doors.rest.types import (
+    BulkIn,
+    ConcludeIn,
+    ExtendIn,
+    FailIn,
+    JobIn,
+    LeaseBatchIn,
+    LeasedOut,
+    LeasesIn,
+    ReleaseIn,
+)
+from holdfast.engine import checks
+from holdfast.engine.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, Refused, ReleaseLease, Result
+from holdfast.engine.engine import Engine, LeaseVerb
+from holdfast.errors import LeaseLost, UnsupportedMediaType
+from holdfast.job.job import LeaseRef
+from holdfast.limits import BATCH_VERBS
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, its body read. `receive` tells of a caller that leaves."""
+
+    path: str
+    headers: dict[bytes, bytes]
+    query: dict[str, str]
+    body: bytes
+    receive: Receive
+
+
+@dataclass(slots=True)
+class Reply:
+    """What to send back; the gate adds the headers that every answer has."""
+
+    status: int
+    body: bytes
+    headers: list[tuple[bytes, bytes]]
+
+
+_JSON_HEADERS = [(b"content-type", replies.JSON)]
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+class Hot:
+    """The hot routes over one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._durability = replies.durability_out(engine.durability)
+        self._verbs: dict[str, Handler] = {
+            "conclude": self._conclude,
+            "fail": self._fail,
+            "release": self._release,
+            "extend": self._extend,
+        }
+
+    def find(self, method: str, path: str) -> tuple[str, Handler] | None:
+        """The route's template and handler, when this is a hot one."""
+        if method != "POST" or not path.startswith("/v1/"):
+            return None
+        parts = path.split("/")
+        match parts[2:]:
+            case ["queues", _, "jobs"]:
+                return "/v1/queues/{queue}/jobs", self._enqueue
+            case ["jobs"]:
+                return "/v1/jobs", self._bulk
+            case ["leases"]:
+                return "/v1/leases", self._lease
+            case ["leases", "batch"]:
+                return "/v1/leases/batch", self._batch
+            case ["leases", _, verb] if verb in self._verbs:
+                return f"/v1/leases/{{token}}/{verb}", self._verbs[verb]
+        return None
+
+    async def _enqueue(self, call: Call) -> Reply:
+        queue = call.path.split("/")[3]
+        wait_ms = bodies.take_int(call.query, "wait_ms", 0)
+        content_type = call.headers.get(b"content-type", b"").decode("latin-1")
+        if bodies.is_json(content_type):
+            _nothing_left(call.query)
+            new = bodies.new_job(queue, bodies.decode(call.body, JobIn))
+            key = bodies.idempotency(queue, call.headers.get(b"idempotency-key"), b"json", call.body)
+        else:
+            new = bodies.raw_job(queue, call.body, content_type, call.query)
+            options = repr(sorted(call.query.items())).encode()
+            key = bodies.idempotency(
+                queue, call.headers.get(b"idempotency-key"), b"raw", content_type.encode(), options, call.body
+            )
+        enqueued = await self._engine.enqueue([new], key, wait_ms)
+        body = replies.encode(replies.enqueued_out(enqueued, self._durability))
+        location = (b"location", b"/v1/jobs/%d" % enqueued.jobs[0].id)
+        return Reply(200 if enqueued.duplicate else 201, body, [*_JSON_HEADERS, location])
+
+    async def _bulk(self, call: Call) -> Reply:
+        wait_ms = bodies.take_int(call.query, "wait_ms", 0)
+        _nothing_left(call.query)
+        given = _read(call, BulkIn)
+        if not given.jobs:
+            raise checks.breach("jobs", "must have at least 1 entry")
+        key = bodies.idempotency("", call.headers.get(b"idempotency-key"), b"bulk", call.body)
+        enqueued = await self._engine.enqueue(bodies.new_jobs(given.jobs, "jobs"), key, wait_ms, at="jobs")
+        body = replies.encode(replies.bulk_out(enqueued, self._durability))
+        return Reply(200 if enqueued.duplicate else 201, body, _JSON_HEADERS)
+
+    async def _lease(self, call: Call) -> Reply:
+        _nothing_left(call.query)
+        given = _read(call, LeasesIn)
+        if given.order not in ("queue", "priority"):
+            raise checks.breach("order", 'must be "queue" or "priority"')
+        lease = self._engine.lease(
+            given.queues, given.max, given.worker, given.lease_ms, given.wait_ms, given.request_id, given.order == "priority"
+        )
+        granted = await (self._while_connected(lease, call.receive) if given.wait_ms else lease)
+        jobs = [replies.granted_out(job, granted.now) for job in granted.jobs]
+        return Reply(200, replies.encode(LeasedOut(jobs)), _JSON_HEADERS)
+
+    async def _while_connected(self, lease: Any, receive: Receive) -> Any:
+        """Wait for a lease, but not for a caller that has left: what it was given is handed back."""
+        leasing, leaving = asyncio.ensure_future(lease), asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait({leasing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done():
+                if leasing.done() and leasing.exception() is None:
+                    self._engine.give_back(leasing.result())
+                leasing.cancel()
+                raise ConnectionResetError("the caller left while it waited")
+            return leasing.result()
+        finally:
+            leaving.cancel()
+            leasing.cancel()
+
+    async def _conclude(self, call: Call) -> Reply:
+        given = _read(call, ConcludeIn)
+        return await self._end(self._concluding(_ref(call), given, ""))
+
+    async def _fail(self, call: Call) -> Reply:
+        given = _read(call, FailIn)
+        return await self._end(FailLease(_ref(call), bodies.reason(given.reason), given.retry, given.delay_ms))
+
+    async def _release(self, call: Call) -> Reply:
+        given = _read(call, ReleaseIn)
+        return await self._end(ReleaseLease(_ref(call), given.delay_ms, given.priority))
+
+    async def _extend(self, call: Call) -> Reply:
+        given = _read(call, ExtendIn)
+        return await self._end(ExtendLease(_ref(call), given.lease_ms, bodies.raw("progress", given.progress)))
+
+    @staticmethod
+    def _concluding(ref: LeaseRef, given: ConcludeIn, at: str) -> ConcludeLease:
+        return ConcludeLease(ref, bodies.raw(at + "result", given.result), bodies.new_jobs(given.then, at + "then"))
+
+    async def _end(self, command: LeaseVerb) -> Reply:
+        return Reply(200, replies.encode(self._shown(await self._engine.end(command))), _JSON_HEADERS)
+
+    def _shown(self, result: Result) -> Any:
+        match result:
+            case Outcome():
+                return replies.outcome_out(result)
+            case Extended():
+                return replies.extended_out(result, self._engine.draining)
+            case Refused(code, detail, fields):
+                return replies.problem(code, detail, fields)
+        raise TypeError(f"{type(result).__name__} is no answer to a lease verb")
+
+    async def _batch(self, call: Call) -> Reply:
+        _nothing_left(call.query)
+        given = _read(call, LeaseBatchIn)
+        lists = {"conclude": given.conclude, "fail": given.fail, "release": given.release, "extend": given.extend}
+        count = sum(len(entries) for entries in lists.values())
+        if not 1 <= count <= BATCH_VERBS:
+            raise checks.breach("batch", f"must have 1 to {BATCH_VERBS} entries in all")
+        verbs = [
+            (name, self._entry(name, f"{name}[{index}].", entry))
+            for name, many in lists.items()
+            for index, entry in enumerate(many)
+        ]
+        results = iter(await self._engine.end_many([verb for _, verb in verbs if verb is not None]))
+        shown: dict[str, list[Any]] = {name: [] for name in lists}
+        for name, verb in verbs:
+            shown[name].append(self._shown(next(results) if verb is not None else _NEVER_A_LEASE))
+        return Reply(200, replies.encode(shown), _JSON_HEADERS)
+
+    def _entry(self, name: str, at: str, entry: Any) -> LeaseVerb | None:
+        """One entry as a command; None where the token can't be a lease's, so that it fails alone."""
+        ref = LeaseRef.parse(entry.token)
+        if ref is None:
+            return None
+        if name == "conclude":
+            return self._concluding(ref, entry, at)
+        if name == "fail":
+            return FailLease(ref, bodies.reason(entry.reason), entry.retry, entry.delay_ms)
+        if name == "release":
+            return ReleaseLease(ref, entry.delay_ms, entry.priority)
+        return ExtendLease(ref, entry.lease_ms, bodies.raw(at + "progress", entry.progress))
+
+
+_NEVER_A_LEASE = Refused(LeaseLost.code, "This was never a lease's token.")
+
+
+def _ref(call: Call) -> LeaseRef:
+    _nothing_left(call.query)
+    ref = LeaseRef.parse(call.path.split("/")[3])
+    if ref is None:
+        raise LeaseLost("This was never a lease's token.")
+    return ref
+
+
+def _read(call: Call, kind: type[Any]) -> Any:
+    content_type = call.headers.get(b"content-type")
+    if (
+        content_type is not None
+        and content_type != b"application/json"
+        and not bodies.is_json(content_type.decode("latin-1"))
+        and call.body
+    ):
+        raise UnsupportedMediaType(f"This route reads application/json, not {content_type.decode('latin-1')[:100]}.")
+    return bodies.decode(call.body, kind)
+
+
+def _nothing_left(query: dict[str, str]) -> None:
+    for name in query:
+        raise checks.breach(name, "is not a query parameter of this route")

@@ -1,0 +1,247 @@
+"""From engine values to JSON: the one table from error code to status, problem documents, and how a job is shown."""
+
+import base64
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from holdfast.doors.rest.types import (
+    BulkOut,
+    CountsOut,
+    DurabilityOut,
+    EnqueuedOut,
+    ErrorOut,
+    ExtendedOut,
+    JobOut,
+    LeaseOut,
+    OutcomeOut,
+    QueueOut,
+    ReceiptOut,
+    SettingsOut,
+)
+from holdfast.engine.commands import Enqueued, Extended, GrantedJob, Outcome
+from holdfast.errors import BY_CODE, HoldfastError
+from holdfast.job.job import Content, Job, Receipt, State
+from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
+from holdfast.stores.queries import JobDetail, QueueInfo
+from holdfast.stores.store import Durability
+
+STATUS = {
+    "error": 500,
+    "invalid_request": 400,
+    "malformed_json": 400,
+    "forbidden": 403,
+    "not_found": 404,
+    "job_not_found": 404,
+    "queue_not_found": 404,
+    "method_not_allowed": 405,
+    "conflict": 409,
+    "lease_lost": 409,
+    "not_unique": 409,
+    "wrong_state": 409,
+    "payload_too_large": 413,
+    "unsupported_media_type": 415,
+    "idempotency_mismatch": 422,
+    "queue_full": 429,
+    "internal_error": 500,
+    "unavailable": 503,
+    "draining": 503,
+    "store_unavailable": 503,
+    "overloaded": 503,
+    "outcome_unknown": 503,
+    "storage_full": 507,
+}
+_RETRY_LATER = frozenset(
+    ("queue_full", "unavailable", "draining", "store_unavailable", "overloaded", "outcome_unknown", "storage_full")
+)
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+
+JSON = b"application/json"
+PROBLEM_JSON = b"application/problem+json"
+
+
+def problem(code: str, detail: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """An error as an RFC 9457 document."""
+    title = BY_CODE[code].title if code in BY_CODE else code.replace("_", " ").capitalize()
+    return {
+        "type": f"urn:holdfast:error:{code}",
+        "title": title,
+        "status": STATUS.get(code, 500),
+        "detail": detail,
+        "code": code,
+        **fields,
+    }
+
+
+def problem_reply(error: HoldfastError) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """Status, body and headers of an error."""
+    headers = [(b"content-type", PROBLEM_JSON)]
+    if error.code in _RETRY_LATER:
+        after = error.fields.get("retry_after_ms", 1_000)
+        headers.append((b"retry-after", str(max(1, -(-after // 1_000))).encode()))
+    return STATUS.get(error.code, 500), encode(problem(error.code, error.detail, error.fields)), headers
+
+
+@lru_cache(maxsize=256)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+
+
+def instant(ms: int) -> str:
+    """Milliseconds since 1970 as RFC 3339 in UTC."""
+    return f"{_second(ms // 1000)}{ms % 1000:03d}Z"
+
+
+def durability_out(durability: Durability) -> DurabilityOut:
+    """How jobs are kept."""
+    return DurabilityOut(durability.level, durability.replicas)
+
+
+def receipt_out(receipt: Receipt) -> ReceiptOut:
+    """One job of a bulk enqueue."""
+    return ReceiptOut(
+        id=receipt.id,
+        queue=receipt.queue,
+        state=receipt.state.value,
+        priority=receipt.priority,
+        max_attempts=receipt.max_attempts,
+        created_at=instant(receipt.created_at),
+        ready_at=instant(receipt.ready_at),
+    )
+
+
+def enqueued_out(enqueued: Enqueued, durability: DurabilityOut) -> EnqueuedOut:
+    """The answer to one enqueue."""
+    receipt = enqueued.jobs[0]
+    return EnqueuedOut(
+        id=receipt.id,
+        queue=receipt.queue,
+        state=receipt.state.value,
+        priority=receipt.priority,
+        max_attempts=receipt.max_attempts,
+        created_at=instant(receipt.created_at),
+        ready_at=instant(receipt.ready_at),
+        durability=durability,
+        duplicate=True if enqueued.duplicate else UNSET,
+    )
+
+
+def bulk_out(enqueued: Enqueued, durability: DurabilityOut) -> BulkOut:
+    """The answer to a bulk enqueue."""
+    jobs = [receipt_out(receipt) for receipt in enqueued.jobs]
+    return BulkOut(jobs=jobs, durability=durability, duplicate=True if enqueued.duplicate else UNSET)
+
+
+def outcome_out(outcome: Outcome) -> OutcomeOut:
+    """How an attempt ended."""
+    again = outcome.state in (State.READY, State.SCHEDULED)
+    then = [receipt_out(receipt) for receipt in outcome.then] if outcome.then else UNSET
+    return OutcomeOut(
+        id=outcome.id, state=outcome.state.value, ready_at=instant(outcome.ready_at) if again else UNSET, then=then
+    )
+
+
+def extended_out(extended: Extended, draining: bool) -> ExtendedOut:
+    """How long the lease lives."""
+    return ExtendedOut(extended.ms_left, extended.cancel_requested, draining)
+
+
+def job_out(job: Job, now: int) -> JobOut:
+    """A job without its payload; the lease's token is never in it."""
+    shown = JobOut(
+        id=job.id,
+        queue=job.queue,
+        type="",
+        state=job.state.value,
+        priority=job.priority,
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        failures=job.failures,
+        crashes=job.crashes,
+        created_at=instant(job.created_at),
+        ready_at=instant(job.ready_at),
+        payload_bytes=job.size,
+        tags=job.extras.tags,
+    )
+    extras = job.extras
+    if extras.unique_key is not None:
+        shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
+    if extras.group_key is not None:
+        shown.group_key, shown.group_limit = extras.group_key, extras.group_limit
+    if job.leased_at:
+        shown.leased_at = instant(job.leased_at)
+    if job.lease is not None:
+        shown.worker = job.lease.worker
+        shown.lease_ms_left = max(0, job.lease.until - now)
+        if job.lease.cancel_requested:
+            shown.cancel_requested = True
+    if job.ended_by is not None:
+        shown.worker = job.ended_by.worker
+    if job.ended_at is not None:
+        shown.ended_at = instant(job.ended_at)
+    if job.reason is not None:
+        shown.reason = job.reason
+    return shown
+
+
+def with_content(shown: JobOut, content: Content) -> JobOut:
+    """Add type and payload: JSON as it came, anything else as base64."""
+    shown.type = content.type
+    if content.content_type is None:
+        shown.payload = Raw(content.payload)
+    else:
+        shown.payload_base64 = base64.b64encode(content.payload).decode()
+        shown.content_type = content.content_type
+    return shown
+
+
+def granted_out(granted: GrantedJob, now: int) -> JobOut:
+    """A leased job for its holder."""
+    job = granted.job
+    assert job.lease is not None, "a granted job is leased"
+    shown = with_content(job_out(job, now), granted.content)
+    shown.lease = LeaseOut(job.ref().token(), job.lease.worker, max(0, job.lease.until - now))
+    shown.worker = shown.lease_ms_left = UNSET
+    if granted.progress is not None:
+        shown.progress = Raw(granted.progress)
+    return shown
+
+
+def detail_out(detail: JobDetail) -> JobOut:
+    """A job with everything that is kept of it."""
+    shown = with_content(job_out(detail.job, detail.now), detail.content)
+    if detail.progress is not None:
+        shown.progress = Raw(detail.progress)
+    if detail.result is not None:
+        shown.result = Raw(detail.result)
+    shown.errors = [
+        ErrorOut(error.attempt, instant(error.at), error.worker, error.kind, error.reason) for error in detail.errors
+    ]
+    return shown
+
+
+def counts_out(tally: Tally) -> CountsOut:
+    """Jobs by state."""
+    return CountsOut(tally.scheduled, tally.ready, tally.leased, tally.concluded, tally.dead, tally.cancelled)
+
+
+def settings_out(policy: QueuePolicy) -> SettingsOut:
+    """The settings in force."""
+    return SettingsOut(**{name: getattr(policy, name) for name in SettingsOut.__struct_fields__})
+
+
+def queue_out(info: QueueInfo) -> QueueOut:
+    """A queue."""
+    return QueueOut(
+        name=info.name,
+        paused=info.paused,
+        created_at=instant(info.created_at),
+        jobs=counts_out(info.tally),
+        bytes=info.tally.bytes,
+        settings=settings_out(info.policy),
+        set=[name for name in QueueSettings.__struct_fields__ if getattr(info.settings, name) is not UNSET],
+    )

@@ -1,0 +1,226 @@
+"""The routes that are not hot: looking at jobs and managing them, and the queues."""
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+import msgspec
+from litestar import delete, get, patch, post, put
+from litestar.datastructures import State as AppState
+from litestar.params import Parameter
+from msgspec import UNSET
+
+from holdfast import limits
+from holdfast.doors.rest import bodies, replies
+from holdfast.doors.rest.types import JobEdit, JobOut, JobsOut, PurgedOut, PurgeIn, QueueOut, QueuesOut, Reason, WhyOut
+from holdfast.engine import checks
+from holdfast.engine.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
+from holdfast.engine.engine import Engine, JobVerb
+from holdfast.job.job import Content, State
+from holdfast.job.queue import QueueSettings
+from holdfast.stores.queries import ListJobs
+
+JobId = Annotated[int, Parameter(description="The job's number.", ge=1, le=limits.ID_MAX)]
+Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+Limit = Annotated[int, Parameter(description="How many at most.", ge=1, le=limits.LIST_LIMIT)]
+WaitMs = Annotated[int, Parameter(description="How long to wait, in milliseconds.", ge=0, le=limits.WAIT_MS_MAX)]
+_cursors = msgspec.msgpack.Decoder(tuple[int, tuple[int | str, ...]])
+_pack = msgspec.msgpack.encode
+
+
+def _engine(state: AppState) -> Engine:
+    engine: Engine = state.engine
+    return engine
+
+
+# Jobs
+
+
+@get("/v1/jobs/{job_id:int}", tags=["jobs"], summary="One job, with payload, result and errors")
+async def get_job(state: AppState, job_id: JobId, wait_ms: WaitMs = 0) -> JobOut:
+    """With `wait_ms` the answer comes once the job has ended, or when the time is up."""
+    return replies.detail_out(await _engine(state).reading.job(job_id, wait_ms))
+
+
+@get("/v1/jobs", tags=["jobs"], summary="A page of jobs")
+async def list_jobs(
+    state: AppState,
+    queue: Queue | None = None,
+    job_state: Annotated[
+        str | None, Parameter(query="state", description="Only in this state.", schema_extra={"enum": [s.value for s in State]})
+    ] = None,
+    job_type: Annotated[
+        str | None, Parameter(query="type", description="Only of this type.", max_length=limits.TYPE_CHARS)
+    ] = None,
+    tag: Annotated[str | None, Parameter(description="Only with this tag.", max_length=limits.TAG_CHARS)] = None,
+    text: Annotated[
+        str | None, Parameter(description="Only with this text in the payload or an error.", max_length=1_000)
+    ] = None,
+    payload: Annotated[bool, Parameter(description="Whether to give payloads.")] = True,
+    limit: Limit = limits.LIST_LIMIT_DEFAULT,
+    cursor: Annotated[str | None, Parameter(description="`next_cursor` of the page before.", max_length=1_000)] = None,
+) -> JobsOut:
+    """Leased jobs first, then ready ones in the order in which they will run, scheduled ones by their time, ended ones newest first."""
+    if job_state is not None and job_state not in set(State):
+        raise checks.breach("state", f"must be one of {', '.join(s.value for s in State)}")
+    page = await _engine(state).reading.jobs(
+        ListJobs(limit, queue, State(job_state) if job_state else None, job_type, tag, text, _cursor(cursor))
+    )
+    jobs = []
+    for detail in page.jobs:
+        shown = replies.with_content(replies.job_out(detail.job, detail.now), detail.content)
+        if not payload:
+            shown.payload = shown.payload_base64 = UNSET
+        jobs.append(shown)
+    return JobsOut(jobs, _cursor_text(page.cursor))
+
+
+def _cursor(text: str | None) -> tuple[int, tuple[int | str, ...]] | None:
+    if text is None:
+        return None
+    try:
+        section, key = _cursors.decode(base64.urlsafe_b64decode(text.encode()))
+    except (msgspec.MsgspecError, binascii.Error, ValueError):
+        raise checks.breach("cursor", "must be a next_cursor of this API") from None
+    if not 0 <= section < 16 or not 0 < len(key) <= 4 or any(isinstance(part, int) and abs(part) >= 1 << 63 for part in key):
+        raise checks.breach("cursor", "must be a next_cursor of this API")
+    return section, key
+
+
+def _cursor_text(cursor: tuple[int, tuple[int | str, ...]] | None) -> str | None:
+    return None if cursor is None else base64.urlsafe_b64encode(_pack(cursor)).decode()
+
+
+@get("/v1/jobs/{job_id:int}/why", tags=["jobs"], summary="Why a job is not running")
+async def why(state: AppState, job_id: JobId) -> WhyOut:
+    """The reasons, the most telling first."""
+    facts, reasons = await _engine(state).reading.why(job_id)
+    return WhyOut(
+        id=facts.job.id,
+        queue=facts.job.queue,
+        state=facts.job.state.value,
+        reasons=[Reason(code, detail) for code, detail in reasons],
+        ahead=facts.ahead if facts.job.state is State.READY else UNSET,
+        group_holders=facts.group_holders or UNSET,
+    )
+
+
+@post("/v1/jobs/{job_id:int}/retry", tags=["jobs"], status_code=200, summary="Run a dead job again")
+async def retry_job(state: AppState, job_id: JobId) -> JobOut:
+    """It gets all of its tries anew."""
+    return await _changed(state, RetryJob(job_id))
+
+
+@post("/v1/jobs/{job_id:int}/cancel", tags=["jobs"], status_code=200, summary="Cancel a job")
+async def cancel_job(state: AppState, job_id: JobId) -> JobOut:
+    """A waiting job is cancelled at once; the holder of a leased one is asked to stop when it next extends its lease."""
+    return await _changed(state, CancelJob(job_id))
+
+
+@post("/v1/jobs/{job_id:int}/promote", tags=["jobs"], status_code=200, summary="Run a scheduled job now")
+async def promote_job(state: AppState, job_id: JobId) -> JobOut:
+    """It becomes ready."""
+    return await _changed(state, PromoteJob(job_id))
+
+
+@patch("/v1/jobs/{job_id:int}", tags=["jobs"], summary="Change a waiting job")
+async def edit_job(state: AppState, job_id: JobId, data: JobEdit) -> JobOut:
+    """What is left out stays."""
+    payload = bodies.raw("payload", data.payload)
+    content = Content("", None, payload) if payload is not None else None
+    run_at = bodies.millis(data.run_at)
+    return await _changed(
+        state, EditJob(job_id, content, data.type, data.priority, data.delay_ms, run_at, data.max_attempts, data.tags)
+    )
+
+
+@delete("/v1/jobs/{job_id:int}", tags=["jobs"], summary="Remove a job")
+async def delete_job(state: AppState, job_id: JobId) -> None:
+    """Not while it is leased: cancel it first."""
+    await _engine(state).change_job(DeleteJob(job_id))
+
+
+async def _changed(state: AppState, command: JobVerb) -> JobOut:
+    await _engine(state).change_job(command)
+    return replies.detail_out(await _engine(state).reading.job(command.id))
+
+
+# Queues
+
+
+@get("/v1/queues", tags=["queues"], summary="A page of queues")
+async def list_queues(
+    state: AppState,
+    limit: Limit = 100,
+    cursor: Annotated[str, Parameter(description="`next_cursor` of the page before.", max_length=200)] = "",
+) -> QueuesOut:
+    """By name."""
+    page = await _engine(state).reading.queues(limit, cursor)
+    return QueuesOut([replies.queue_out(info) for info in page.queues], page.after)
+
+
+@get("/v1/queues/{queue:str}", tags=["queues"], summary="One queue")
+async def get_queue(state: AppState, queue: Queue) -> QueueOut:
+    """What it holds and its settings."""
+    return replies.queue_out(await _engine(state).reading.queue(queue))
+
+
+@put("/v1/queues/{queue:str}", tags=["queues"], summary="Create a queue or set all of its settings")
+async def put_queue(state: AppState, queue: Queue, data: QueueSettings) -> QueueOut:
+    """What is left out goes back to the server's default."""
+    return replies.queue_out(await _engine(state).set_queue(queue, data, whole=True))
+
+
+@patch("/v1/queues/{queue:str}", tags=["queues"], summary="Change some settings of a queue")
+async def patch_queue(state: AppState, queue: Queue, data: QueueSettings) -> QueueOut:
+    """What is left out stays."""
+    await _engine(state).reading.queue(queue)
+    return replies.queue_out(await _engine(state).set_queue(queue, data, whole=False))
+
+
+@delete("/v1/queues/{queue:str}", tags=["queues"], summary="Remove an empty queue")
+async def delete_queue(state: AppState, queue: Queue) -> None:
+    """Only without unfinished and dead jobs; its history goes with it."""
+    await _engine(state).delete_queue(queue)
+
+
+@post("/v1/queues/{queue:str}/pause", tags=["queues"], status_code=200, summary="Stop leasing from a queue")
+async def pause_queue(state: AppState, queue: Queue) -> QueueOut:
+    """Pushes go on, and what is leased can be ended."""
+    return replies.queue_out(await _engine(state).pause(queue, True))
+
+
+@post("/v1/queues/{queue:str}/resume", tags=["queues"], status_code=200, summary="Lease from a queue again")
+async def resume_queue(state: AppState, queue: Queue) -> QueueOut:
+    """Parked calls are woken."""
+    return replies.queue_out(await _engine(state).pause(queue, False))
+
+
+@post("/v1/queues/{queue:str}/purge", tags=["queues"], status_code=200, summary="Remove jobs of a queue")
+async def purge_queue(state: AppState, queue: Queue, data: PurgeIn | None = None) -> PurgedOut:
+    """Those that were there when the purge began, in the states that are named; leased jobs never."""
+    states = (data or PurgeIn()).states
+    for name in states:
+        if name not in set(State):
+            raise checks.breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
+    return PurgedOut(await _engine(state).purge(queue, tuple(State(name) for name in states)))
+
+
+ROUTES: list[Any] = [
+    get_job,
+    list_jobs,
+    why,
+    retry_job,
+    cancel_job,
+    promote_job,
+    edit_job,
+    delete_job,
+    list_queues,
+    get_queue,
+    put_queue,
+    patch_queue,
+    delete_queue,
+    pause_queue,
+    resume_queue,
+    purge_queue,
+]

@@ -1,0 +1,149 @@
+"""Routes about the server itself: statistics, events, health, metrics, and where people start."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from litestar import MediaType, Response, get
+from litestar.datastructures import State as AppState
+from litestar.params import Parameter
+from litestar.response import Redirect, Stream
+
+from holdfast import __version__, metrics
+from holdfast.doors.rest import replies
+from holdfast.doors.rest.types import CountsOut, HealthOut, QueueStatsOut, StatsOut, StoreOut
+from holdfast.engine.engine import Engine
+from holdfast.engine.hub import Subscription
+from holdfast.errors import HoldfastError
+from holdfast.stores.queries import QueueStats, Stats
+
+_SIGN_OF_LIFE_S = 15.0
+_HEALTH_S = 5.0
+_COUNTS = CountsOut.__struct_fields__
+
+
+@get("/v1/stats", tags=["system"], summary="All numbers, by queue and in all")
+async def stats(state: AppState) -> StatsOut:
+    """Counts are exact; totals count since the server started; rates are per second over about a minute."""
+    engine: Engine = state.engine
+    return stats_out(await engine.reading.stats(), engine)
+
+
+def stats_out(given: Stats, engine: Engine) -> StatsOut:
+    """Statistics for the wire."""
+    queues = [_queue_stats(queue) for queue in given.queues]
+    rates: dict[str, float] = {}
+    for queue in queues:
+        for verb, rate in queue.rates.items():
+            rates[verb] = round(rates.get(verb, 0.0) + rate, 3)
+    store = given.store
+    return StatsOut(
+        version=__version__,
+        uptime_ms=store.uptime_ms,
+        draining=engine.draining,
+        jobs=CountsOut(*(sum(getattr(queue.jobs, name) for queue in queues) for name in _COUNTS)),
+        bytes=sum(queue.bytes for queue in queues),
+        rates=rates,
+        queues=queues,
+        store=StoreOut(
+            replies.durability_out(engine.durability),
+            store.commits,
+            store.commands,
+            store.file_bytes,
+            store.wal_bytes,
+            store.disk_free_bytes,
+            store.accepting,
+        ),
+    )
+
+
+def _queue_stats(queue: QueueStats) -> QueueStatsOut:
+    return QueueStatsOut(
+        name=queue.info.name,
+        paused=queue.info.paused,
+        jobs=replies.counts_out(queue.info.tally),
+        bytes=queue.info.tally.bytes,
+        capacity_jobs=queue.info.policy.capacity_jobs,
+        capacity_bytes=queue.info.policy.capacity_bytes,
+        oldest_ready_ms=queue.oldest_ready_ms,
+        totals=queue.totals,
+        rates={verb: round(rate, 3) for verb, rate in queue.rates.items()},
+    )
+
+
+@get("/v1/stream", tags=["system"], summary="What is committed, as server-sent events", media_type="text/event-stream")
+async def stream(
+    state: AppState, queue: Annotated[str | None, Parameter(description="Only of this queue.", max_length=128)] = None
+) -> Stream:
+    """One `job` event for each change of a job; a `gap` event says how many a slow reader has missed."""
+    engine: Engine = state.engine
+    subscription = engine.hub.subscribe(queue)
+    headers = {"x-accel-buffering": "no"}
+    return Stream(_events(engine, subscription), media_type="text/event-stream", headers=headers)
+
+
+async def _events(engine: Engine, subscription: Subscription) -> AsyncIterator[bytes]:
+    try:
+        yield b": holdfast\n\n"
+        while not subscription.ended:
+            events = await subscription.next(_SIGN_OF_LIFE_S)
+            lines = []
+            for event in events:
+                body = replies.encode(
+                    {
+                        "event": event.verb,
+                        "id": event.id,
+                        "queue": event.queue,
+                        "state": event.state,
+                        "at": replies.instant(event.at),
+                    }
+                )
+                lines.append(b"event: job\ndata: " + body + b"\n\n")
+            if subscription.missed:
+                lines.append(b'event: gap\ndata: {"missed": %d}\n\n' % subscription.missed)
+                subscription.missed = 0
+            yield b"".join(lines) or b": still here\n\n"
+        yield b"event: end\ndata: {}\n\n"
+    finally:
+        engine.hub.unsubscribe(subscription)
+
+
+@get("/healthz", tags=["system"], summary="Whether the process lives")
+async def healthz() -> HealthOut:
+    """Always 200 while the server can answer at all."""
+    return HealthOut("ok")
+
+
+@get("/readyz", tags=["system"], summary="Whether new jobs are taken", raises=[])
+async def readyz(state: AppState) -> Response[HealthOut]:
+    """503 with the reasons while the server drains, the store does not answer, or the disk is at its watermark."""
+    engine: Engine = state.engine
+    reasons = ["draining"] if engine.draining else []
+    try:
+        async with asyncio.timeout(_HEALTH_S):
+            answer = await engine.reading.stats_of_store()
+        if not answer.accepting:
+            reasons.append("storage_full")
+    except TimeoutError:
+        reasons.append("store_unavailable")
+    except HoldfastError as error:
+        reasons.append(error.code)
+    return Response(HealthOut("not ready" if reasons else "ready", reasons), status_code=503 if reasons else 200)
+
+
+@get("/metrics", tags=["system"], summary="Metrics for Prometheus", media_type=MediaType.TEXT)
+async def metrics_page(state: AppState) -> Response[bytes]:
+    """The text format, version 0.0.4."""
+    engine: Engine = state.engine
+    own: metrics.FrontMetrics = state.metrics
+    text = metrics.exposition(await engine.reading.stats(), state.front, own.text())
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@get("/", include_in_schema=False)
+async def home(state: AppState) -> Redirect:
+    """To the documentation of the API."""
+    return Redirect(f"{state.root_path}/docs")
+
+
+ROUTES: list[Any] = [stats, stream, healthz, readyz, metrics_page, home]

@@ -1,0 +1,446 @@
+"""What native HTTP takes and gives, as types: they decode the bodies, and the OpenAPI document is made from them.
+
+Bounds stand in the schema for readers; they are enforced once, in the engine, for every door alike.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from holdfast import limits
+from holdfast.job.job import UniqueWhile
+from holdfast.job.retry import RetryPolicy
+
+
+def _bounds(description: str, **schema: Any) -> Meta:
+    return Meta(description=description, extra_json_schema=schema)
+
+
+Id = Annotated[int, _bounds("The job's number: grows, and is unique over all queues.", minimum=1, maximum=limits.ID_MAX)]
+QueueName = Annotated[
+    str, _bounds("The queue's name.", pattern="^[A-Za-z0-9._:-]{1,128}$", minLength=1, maxLength=limits.QUEUE_NAME_CHARS)
+]
+Json = Annotated[Raw, _bounds("Any JSON, kept byte for byte.")]
+Instant = Annotated[str, _bounds("An instant, RFC 3339 in UTC.", format="date-time")]
+Priority = Annotated[
+    int, _bounds("Lower runs first; first in, first out within one priority.", minimum=0, maximum=limits.PRIORITY_MAX)
+]
+DelayMs = Annotated[int, _bounds("Milliseconds from now.", minimum=0, maximum=limits.DELAY_MS_MAX)]
+LeaseMs = Annotated[int, _bounds("How long a lease lives, in milliseconds.", minimum=1, maximum=limits.LEASE_MS_MAX)]
+Attempts = Annotated[int, _bounds("How often it is tried before it is dead.", minimum=1, maximum=limits.ATTEMPTS_MAX)]
+Token = Annotated[str, _bounds("The lease's token.", maxLength=100)]
+
+
+class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How a job is to be run; what is left out follows the queue."""
+
+    type: Annotated[str, _bounds("What handler runs it.", maxLength=limits.TYPE_CHARS)] = ""
+    priority: Priority | None = None
+    delay_ms: DelayMs | None = None
+    run_at: Annotated[datetime, Meta(tz=True, description="The instant from which it may run, instead of delay_ms.")] | None = (
+        None
+    )
+    max_attempts: Attempts | None = None
+    lease_ms: LeaseMs | None = None
+    unique_key: (
+        Annotated[str, _bounds("Only one job of the queue with this key at a time.", minLength=1, maxLength=limits.KEY_CHARS)]
+        | None
+    ) = None
+    unique_while: UniqueWhile = UniqueWhile.UNFINISHED
+    group_key: Annotated[str, _bounds("Jobs of one group run in order.", minLength=1, maxLength=limits.KEY_CHARS)] | None = None
+    group_limit: Annotated[int, _bounds("How many of the group run at once.", minimum=1, maximum=limits.GROUP_LIMIT_MAX)] = 1
+    tags: Annotated[
+        tuple[Annotated[str, _bounds("A tag.", maxLength=limits.TAG_CHARS)], ...],
+        _bounds("Words to find it by.", maxItems=limits.TAGS),
+    ] = ()
+    retry: RetryPolicy | None = None
+
+
+class JobIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
+    """A job for the queue that the path names. Without a payload it is null."""
+
+    payload: Json | UnsetType = UNSET
+
+
+class QueuedJobIn(JobIn, kw_only=True, forbid_unknown_fields=True):
+    """A job with its queue."""
+
+    queue: QueueName
+
+
+class BulkIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Jobs that are put together: all of them, or none."""
+
+    jobs: Annotated[list[QueuedJobIn], _bounds("Up to 1,000 jobs.", minItems=1, maxItems=limits.BULK_JOBS)]
+
+
+class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a worker asks for. `order` "queue": the queues one after the other; "priority": the lowest priority over all of them."""
+
+    queues: Annotated[
+        tuple[QueueName, ...], _bounds("Where to look, in this order.", minItems=1, maxItems=limits.QUEUES_PER_LEASE)
+    ]
+    max: Annotated[int, _bounds("How many jobs at most.", minimum=1, maximum=limits.LEASE_JOBS)] = 1
+    lease_ms: LeaseMs | None = None
+    wait_ms: Annotated[int, _bounds("How long to wait for the first.", minimum=0, maximum=limits.WAIT_MS_MAX)] = 0
+    worker: Annotated[str, _bounds("Who asks, for people to read.", maxLength=limits.WORKER_CHARS)] = ""
+    request_id: (
+        Annotated[
+            str,
+            _bounds(
+                "The same again gets the same jobs while their leases live.", minLength=1, maxLength=limits.REQUEST_ID_CHARS
+            ),
+        ]
+        | None
+    ) = None
+    order: Annotated[str, _bounds("queue or priority.", enum=["queue", "priority"])] = "queue"
+
+
+class ConcludeIn(msgspec.Struct, forbid_unknown_fields=True):
+    """The work is done; `then` are jobs put in the same transaction."""
+
+    result: Json | UnsetType = UNSET
+    then: Annotated[list[QueuedJobIn], _bounds("Follow-up jobs.", maxItems=limits.BULK_JOBS)] = []
+
+
+class FailIn(msgspec.Struct, forbid_unknown_fields=True):
+    """The attempt went wrong. Without `delay_ms` the queue's retry policy decides; `retry` false: dead at once."""
+
+    reason: str = ""
+    retry: bool = True
+    delay_ms: DelayMs | None = None
+
+
+class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Back to the queue; the attempt is not spent."""
+
+    delay_ms: DelayMs = 0
+    priority: Priority | None = None
+
+
+class ExtendIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Longer, counted from now; without `lease_ms` as long as it was granted for."""
+
+    lease_ms: LeaseMs | None = None
+    progress: Json | UnsetType = UNSET
+
+
+class ConcludeEntry(ConcludeIn, kw_only=True, forbid_unknown_fields=True):
+    """A conclude within a batch."""
+
+    token: Token
+
+
+class FailEntry(FailIn, kw_only=True, forbid_unknown_fields=True):
+    """A failure within a batch."""
+
+    token: Token
+
+
+class ReleaseEntry(ReleaseIn, kw_only=True, forbid_unknown_fields=True):
+    """A release within a batch."""
+
+    token: Token
+
+
+class ExtendEntry(ExtendIn, kw_only=True, forbid_unknown_fields=True):
+    """An extension within a batch."""
+
+    token: Token
+
+
+class LeaseBatchIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Lease verbs together, up to 1,000: each has its own outcome."""
+
+    conclude: list[ConcludeEntry] = []
+    fail: list[FailEntry] = []
+    release: list[ReleaseEntry] = []
+    extend: list[ExtendEntry] = []
+
+
+class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
+    """What to change of a waiting job; what is left out stays."""
+
+    payload: Json | UnsetType = UNSET
+    type: Annotated[str, _bounds("What handler runs it.", maxLength=limits.TYPE_CHARS)] | None = None
+    priority: Priority | None = None
+    delay_ms: DelayMs | None = None
+    run_at: Annotated[datetime, Meta(tz=True)] | None = None
+    max_attempts: Attempts | None = None
+    tags: Annotated[tuple[str, ...], _bounds("Words to find it by.", maxItems=limits.TAGS)] | None = None
+
+
+class PurgeIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Which jobs to remove: by default those that wait."""
+
+    states: Annotated[
+        tuple[str, ...],
+        _bounds(
+            "scheduled, ready, concluded, dead, cancelled.",
+            items={"enum": ["scheduled", "ready", "concluded", "dead", "cancelled"]},
+        ),
+    ] = ("scheduled", "ready")
+
+
+class DurabilityOut(msgspec.Struct, frozen=True):
+    """How the job is kept: in `memory`, on `disk` (fsynced), or `replicated` on so many other machines."""
+
+    level: str
+    replicas: int = 0
+
+
+class ReceiptOut(msgspec.Struct, kw_only=True):
+    """A job that is kept."""
+
+    id: Id
+    queue: QueueName
+    state: str
+    priority: Priority
+    attempt: int = 0
+    max_attempts: Attempts
+    created_at: Instant
+    ready_at: Instant
+
+
+class EnqueuedOut(ReceiptOut, kw_only=True):
+    """The answer to one enqueue. `duplicate`: it was kept before, under the same idempotency key."""
+
+    durability: DurabilityOut
+    duplicate: bool | UnsetType = UNSET
+
+
+class BulkOut(msgspec.Struct, kw_only=True):
+    """The answer to a bulk enqueue, in the order of the request."""
+
+    jobs: list[ReceiptOut]
+    durability: DurabilityOut
+    duplicate: bool | UnsetType = UNSET
+
+
+class LeaseOut(msgspec.Struct):
+    """The right to end this attempt."""
+
+    token: Token
+    worker: str
+    ms_left: int
+
+
+class ErrorOut(msgspec.Struct):
+    """One attempt that went wrong: `failed` by the worker's word, `crashed` when the lease ended."""
+
+    attempt: int
+    at: Instant
+    worker: str
+    kind: str
+    reason: str
+
+
+class JobOut(msgspec.Struct, kw_only=True):
+    """A job. A payload that is not JSON is in `payload_base64`, with its `content_type`; `lease` only in the answer to its holder."""
+
+    id: Id
+    queue: QueueName
+    type: str
+    state: str
+    priority: Priority
+    attempt: int
+    max_attempts: int
+    failures: int
+    crashes: int
+    created_at: Instant
+    ready_at: Instant
+    payload: Json | UnsetType = UNSET
+    payload_base64: str | UnsetType = UNSET
+    content_type: str | UnsetType = UNSET
+    payload_bytes: int | UnsetType = UNSET
+    leased_at: Instant | UnsetType = UNSET
+    ended_at: Instant | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    worker: str | UnsetType = UNSET
+    lease: LeaseOut | UnsetType = UNSET
+    lease_ms_left: int | UnsetType = UNSET
+    cancel_requested: bool | UnsetType = UNSET
+    unique_key: str | UnsetType = UNSET
+    unique_while: UniqueWhile | UnsetType = UNSET
+    group_key: str | UnsetType = UNSET
+    group_limit: int | UnsetType = UNSET
+    tags: tuple[str, ...] = ()
+    progress: Json | UnsetType = UNSET
+    result: Json | UnsetType = UNSET
+    errors: list[ErrorOut] | UnsetType = UNSET
+
+
+class LeasedOut(msgspec.Struct):
+    """Jobs that are now the caller's to work on."""
+
+    jobs: list[JobOut]
+
+
+class OutcomeOut(msgspec.Struct, kw_only=True):
+    """How an attempt ended; `ready_at` is there when it will be tried again."""
+
+    id: Id
+    state: str
+    ready_at: Instant | UnsetType = UNSET
+    then: list[ReceiptOut] | UnsetType = UNSET
+
+
+class ExtendedOut(msgspec.Struct):
+    """The lease lives on; `cancel_requested` and `draining` ask its holder to stop."""
+
+    ms_left: int
+    cancel_requested: bool
+    draining: bool
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """What went wrong, RFC 9457. `code` is stable; other fields depend on it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    field: str | UnsetType = UNSET
+    queue: str | UnsetType = UNSET
+    job_id: int | None | UnsetType = UNSET
+    retry_after_ms: int | UnsetType = UNSET
+
+
+def _either(name: str) -> Meta:
+    return Meta(
+        extra_json_schema={
+            "items": {"anyOf": [{"$ref": f"#/components/schemas/{name}"}, {"$ref": "#/components/schemas/Problem"}]}
+        }
+    )
+
+
+class LeaseBatchOut(msgspec.Struct):
+    """One outcome for each entry, in the order of the lists: what the single verb would have answered, or a problem."""
+
+    conclude: Annotated[list[Any], _either("OutcomeOut")]
+    fail: Annotated[list[Any], _either("OutcomeOut")]
+    release: Annotated[list[Any], _either("OutcomeOut")]
+    extend: Annotated[list[Any], _either("ExtendedOut")]
+
+
+class JobsOut(msgspec.Struct):
+    """A page of jobs. With `next_cursor` there may be more, even where this page is short or empty."""
+
+    jobs: list[JobOut]
+    next_cursor: str | None
+
+
+class Reason(msgspec.Struct):
+    """One reason: a stable code, and a sentence."""
+
+    code: str
+    detail: str
+
+
+class WhyOut(msgspec.Struct):
+    """Why the job is not running, the most telling reason first."""
+
+    id: Id
+    queue: QueueName
+    state: str
+    reasons: list[Reason]
+    ahead: int | UnsetType = UNSET
+    group_holders: list[int] | UnsetType = UNSET
+
+
+class CountsOut(msgspec.Struct):
+    """Jobs by state."""
+
+    scheduled: int
+    ready: int
+    leased: int
+    concluded: int
+    dead: int
+    cancelled: int
+
+
+class SettingsOut(msgspec.Struct):
+    """The settings in force. Null: without a bound."""
+
+    capacity_jobs: int
+    capacity_bytes: int
+    lease_ms: int
+    max_attempts: int
+    max_crashes: int
+    max_running: int | None
+    retention_ms: int | None
+    retry: RetryPolicy
+
+
+class QueueOut(msgspec.Struct, kw_only=True):
+    """A queue: what it holds, its settings in force, and which of them were `set` for it."""
+
+    name: QueueName
+    paused: bool
+    created_at: Instant
+    jobs: CountsOut
+    bytes: int
+    settings: SettingsOut
+    set: list[str]
+
+
+class QueuesOut(msgspec.Struct):
+    """A page of queues by name."""
+
+    queues: list[QueueOut]
+    next_cursor: str | None
+
+
+class PurgedOut(msgspec.Struct):
+    """How many jobs were removed."""
+
+    purged: int
+
+
+class QueueStatsOut(msgspec.Struct, kw_only=True):
+    """A queue's numbers: totals since the server started, rates per second over about a minute."""
+
+    name: QueueName
+    paused: bool
+    jobs: CountsOut
+    bytes: int
+    capacity_jobs: int
+    capacity_bytes: int
+    oldest_ready_ms: int | None
+    totals: dict[str, int]
+    rates: dict[str, float]
+
+
+class StoreOut(msgspec.Struct):
+    """How the store is doing."""
+
+    durability: DurabilityOut
+    commits: int
+    commands: int
+    file_bytes: int
+    wal_bytes: int
+    disk_free_bytes: int
+    accepting: bool
+
+
+class StatsOut(msgspec.Struct):
+    """All numbers, by queue and in all."""
+
+    version: str
+    uptime_ms: int
+    draining: bool
+    jobs: CountsOut
+    bytes: int
+    rates: dict[str, float]
+    queues: list[QueueStatsOut]
+    store: StoreOut
+
+
+class HealthOut(msgspec.Struct):
+    """The server's state; `reasons` say what is missing."""
+
+    status: str
+    reasons: list[str] = []

@@ -1,0 +1,177 @@
+"""One transaction's worth of commands: what is known, what has been decided, and in which order things happen.
+
+    time passes → leases end → managing verbs → new jobs → groups settle → write → leases are given → write
+
+The order is legal because commands that wait together are concurrent: nobody has been told the outcome of one while sending another. It
+is also the kindest: what ends makes room for what comes, and what comes can be leased at once. Every later decision about a job sees the earlier ones through
+`latest`, so two commands for one job are decided one after the other.
+
+A command that is refused raises before it has changed anything, so it never harms its neighbours.
+"""
+
+import os
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.engine import events
+from holdfast.engine.commands import Command, Refused, Result
+from holdfast.engine.events import Committed, JobEvent
+from holdfast.errors import HoldfastError, QueueNotFound
+from holdfast.job.job import Content, Job, JobError, Receipt, State
+from holdfast.job.queue import Queue
+from holdfast.stores.store import Change, IdempotencyKey, KeptAnswer, Transaction
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction knows and has decided so far. `now` is the one moment at which all of it happens."""
+
+    tx: Transaction
+    now: int
+    accepting: bool = True
+    listened: bool = False
+    earliest: int | None = None
+    queues: dict[str, Queue] = field(default_factory=dict)
+    changes: dict[int, Change] = field(default_factory=dict)
+    written: dict[int, Job | None] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
+    arrived: set[str] = field(default_factory=set)
+    freed: set[str] = field(default_factory=set)
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    job_events: list[JobEvent] = field(default_factory=list)
+    kept: dict[tuple[str, str], KeptAnswer] = field(default_factory=dict)
+    keeping: list[tuple[IdempotencyKey, KeptAnswer]] = field(default_factory=list)
+    unique: dict[tuple[str, str], int | None] = field(default_factory=dict)
+
+    async def queue(self, name: str) -> Queue | None:
+        """The queue of this name, if there is one."""
+        known = self.queues.get(name)
+        if known is None:
+            known = await self.tx.queue(name)
+            if known is not None:
+                self.queues[name] = known
+        return known
+
+    async def queue_here(self, name: str) -> Queue:
+        """The queue of this name, or `QueueNotFound`."""
+        known = await self.queue(name)
+        if known is None:
+            raise QueueNotFound(f"There is no queue {name}.", queue=name)
+        return known
+
+    async def queue_made(self, name: str) -> Queue:
+        """The queue of this name, created now if it is new."""
+        known = await self.queue(name)
+        if known is None:
+            known = self.queues[name] = await self.tx.create_queue(name, self.now)
+            self.touched.add(name)
+        return known
+
+    async def latest(self, job_id: int) -> Job | None:
+        """A job as this batch has left it."""
+        change = self.changes.get(job_id)
+        if change is not None:
+            return change.after
+        if job_id in self.written:
+            return self.written[job_id]
+        return await self.tx.job(job_id)
+
+    async def own(self, job: Job) -> Queue:
+        """The queue that a loaded job is in."""
+        return self.queues.get(job.queue) or await self.queue_here(job.queue)
+
+    def change(
+        self,
+        verb: str,
+        queue: Queue,
+        before: Job | None,
+        after: Job | None,
+        content: Content | None = None,
+        error: JobError | None = None,
+        result: bytes | None = None,
+        progress: bytes | None = None,
+        then: list[Receipt] | None = None,
+    ) -> None:
+        """Take note of a decision: the row to write, the tally, the event, and whom it may wake."""
+        some = after or before
+        assert some is not None, "a change is about a job"
+        if after is not None and after.state in (State.LEASED, State.SCHEDULED):
+            moment = after.lease.until if after.lease is not None else after.ready_at
+            self.earliest = moment if self.earliest is None else min(self.earliest, moment)
+        pending = self.changes.get(some.id)
+        if pending is None:
+            self.changes[some.id] = Change(before, after, content, error, result, progress, then)
+        else:
+            pending.after = after
+            pending.content = content or pending.content
+            pending.error = error or pending.error
+            pending.result = result if result is not None else pending.result
+            pending.progress = progress if progress is not None else pending.progress
+            pending.then = then or pending.then
+        self._count(verb, queue, before, after)
+        if self.listened:
+            self.job_events.append(JobEvent(verb, some.id, some.queue, after.state if after else None, self.now))
+
+    def _count(self, verb: str, queue: Queue, before: Job | None, after: Job | None) -> None:
+        old = before.state if before else None
+        new = after.state if after else None
+        name = queue.name
+        self.touched.add(name)
+        if before is not None and after is not None and before.size != after.size:
+            queue.tally.bytes += after.size - before.size
+        elif old is not new:
+            queue.tally.move(old, new, (after or before).size)  # type: ignore[union-attr]
+        if new is State.READY:
+            self.arrived.add(name)
+        elif old is State.LEASED or (new is not State.LEASED and old is not None):
+            self.freed.add(name)
+        self.counts[verb, name] = self.counts.get((verb, name), 0) + 1
+        if new is State.DEAD and old is not State.DEAD:
+            self.counts[events.DIED, name] = self.counts.get((events.DIED, name), 0) + 1
+
+    async def flush(self) -> None:
+        """Write what has been decided, so that what is read next from the store is true."""
+        if self.changes:
+            await self.tx.write(list(self.changes.values()))
+            for job_id, change in self.changes.items():
+                self.written[job_id] = change.after
+            self.changes.clear()
+
+    async def finish(self) -> Committed:
+        """Write the rest, and say what will be news once it is committed."""
+        await self.flush()
+        if self.keeping:
+            await self.tx.keep_answers(self.keeping, self.now)
+        queues = [self.queues[name] for name in self.touched if name in self.queues]
+        if queues:
+            await self.tx.save_queues(queues)
+        ready = {}
+        for name in self.arrived | self.freed:
+            queue = self.queues.get(name)
+            if queue is not None and (count := queue.may_lease()) > 0:
+                ready[name] = count
+        return Committed(ready, sorted(self.freed), self.job_events)
+
+    @staticmethod
+    def chance() -> float:
+        """A number in [0, 1), for jitter."""
+        return random.random()
+
+    @staticmethod
+    def secrets(count: int) -> list[bytes]:
+        """Secrets of 128 bits from the operating system."""
+        block = os.urandom(16 * count)
+        return [block[i : i + 16] for i in range(0, len(block), 16)]
+
+
+async def each(
+    decide: Callable[[Any], Awaitable[Result]], numbered: Sequence[tuple[int, Command]], results: list[Result | None]
+) -> None:
+    """Decide commands one after the other; a refused one gets its refusal as its result."""
+    for index, command in numbered:
+        try:
+            results[index] = await decide(command)
+        except HoldfastError as error:
+            results[index] = Refused(error.code, error.detail, error.fields)

@@ -1,0 +1,141 @@
+"""The bounds of `limits.py`, applied: every door's input passes here once, and a breach names its field and its bound."""
+
+from typing import Any
+
+from msgspec import UNSET
+
+from holdfast import limits
+from holdfast.errors import InvalidRequest, PayloadTooLarge
+from holdfast.job.job import Extras, NewJob
+from holdfast.job.queue import QueueSettings
+from holdfast.job.retry import RetryPolicy
+
+
+def breach(field: str, rule: str) -> InvalidRequest:
+    """The refusal for a field that breaks a rule, such as "must be at most 5"."""
+    return InvalidRequest(f"{field} {rule}.", field=field)
+
+
+def number(field: str, value: float | None, low: float, high: float) -> None:
+    """A number within bounds; None passes."""
+    if value is not None and not low <= value <= high:
+        raise breach(field, f"must be from {low} to {high}")
+
+
+def text(field: str, value: str | None, chars: int) -> None:
+    """A text of bounded length without NUL; None passes."""
+    if value is None:
+        return
+    if len(value) > chars:
+        raise breach(field, f"must have at most {chars} characters")
+    if "\0" in value:
+        raise breach(field, "must not hold a NUL character")
+
+
+def queue_name(field: str, name: str) -> None:
+    """A name that may be a queue's."""
+    if limits.QUEUE_NAME.match(name) is None:
+        raise breach(field, f"must be 1 to {limits.QUEUE_NAME_CHARS} of the characters A-Z a-z 0-9 . _ : -")
+
+
+def printable(field: str, value: str, chars: int) -> None:
+    """A key: 1 to `chars` printable ASCII characters."""
+    if not 1 <= len(value) <= chars or not value.isascii() or not value.isprintable():
+        raise breach(field, f"must be 1 to {chars} printable ASCII characters")
+
+
+def payload(field: str, size: int, bound: int) -> None:
+    """A payload within its bound in bytes."""
+    if size > bound:
+        raise PayloadTooLarge(f"{field} has {size} bytes; at most {bound} are taken.", field=field, limit_bytes=bound)
+
+
+def new_job(new: NewJob, payload_bytes: int, at: str = "") -> None:
+    """Everything that a producer says of one job; `at` is where it stands in a larger request, such as "jobs[3]."."""
+    queue_name(at + "queue", new.queue)
+    payload(at + "payload", len(new.payload), payload_bytes)
+    if new.type:
+        text(at + "type", new.type, limits.TYPE_CHARS)
+    if new.content_type is not None:
+        text(at + "content_type", new.content_type, limits.CONTENT_TYPE_CHARS)
+    if new.priority is not None:
+        number(at + "priority", new.priority, 0, limits.PRIORITY_MAX)
+    if new.max_attempts is not None:
+        number(at + "max_attempts", new.max_attempts, 1, limits.ATTEMPTS_MAX)
+    when(at, new.delay_ms, new.run_at)
+    if new.extras != _PLAIN:
+        _extras(new.extras, at)
+
+
+def when(at: str, delay_ms: int | None, run_at: int | None) -> None:
+    """A delay or a moment, not both."""
+    if delay_ms is None and run_at is None:
+        return
+    if delay_ms is not None and run_at is not None:
+        raise breach(at + "run_at", "can't stand beside delay_ms")
+    number(at + "delay_ms", delay_ms, 0, limits.DELAY_MS_MAX)
+
+
+def tags(field: str, values: tuple[str, ...]) -> None:
+    """A bounded number of bounded tags."""
+    if len(values) > limits.TAGS:
+        raise breach(field, f"must have at most {limits.TAGS} entries")
+    for index, tag in enumerate(values):
+        text(f"{field}[{index}]", tag, limits.TAG_CHARS)
+
+
+_PLAIN = Extras()
+
+
+def _extras(extras: Extras, at: str) -> None:
+    number(at + "lease_ms", extras.lease_ms, 1, limits.LEASE_MS_MAX)
+    for field, key in (("unique_key", extras.unique_key), ("group_key", extras.group_key)):
+        if key == "":
+            raise breach(at + field, "must not be empty")
+        text(at + field, key, limits.KEY_CHARS)
+    number(at + "group_limit", extras.group_limit, 1, limits.GROUP_LIMIT_MAX)
+    tags(at + "tags", extras.tags)
+    if extras.retry is not None:
+        retry(extras.retry, at + "retry")
+
+
+def retry(policy: RetryPolicy, at: str) -> None:
+    """A retry policy."""
+    number(f"{at}.base_ms", policy.base_ms, 0, limits.DELAY_MS_MAX)
+    number(f"{at}.max_ms", policy.max_ms, 0, limits.DELAY_MS_MAX)
+    number(f"{at}.factor", policy.factor, 1, limits.RETRY_FACTOR_MAX)
+    number(f"{at}.jitter", policy.jitter, 0, 1)
+
+
+_SETTINGS: dict[str, tuple[int, int]] = {
+    "capacity_jobs": (0, limits.CAPACITY_JOBS_MAX),
+    "capacity_bytes": (0, limits.CAPACITY_BYTES_MAX),
+    "lease_ms": (1, limits.LEASE_MS_MAX),
+    "max_attempts": (1, limits.ATTEMPTS_MAX),
+    "max_crashes": (1, limits.ATTEMPTS_MAX),
+    "max_running": (0, limits.CAPACITY_JOBS_MAX),
+    "retention_ms": (0, limits.RETENTION_MS_MAX),
+}
+
+
+def settings(given: QueueSettings) -> None:
+    """A queue's settings."""
+    for field, (low, high) in _SETTINGS.items():
+        value: Any = getattr(given, field)
+        if value is not UNSET:
+            number(field, value, low, high)
+    if given.retry is not UNSET:
+        retry(given.retry, "retry")
+
+
+def leases(queues: tuple[str, ...], limit: int, lease_ms: int | None, worker: str, request: str | None) -> None:
+    """What a dequeue asks for."""
+    if not 1 <= len(queues) <= limits.QUEUES_PER_LEASE:
+        raise breach("queues", f"must name 1 to {limits.QUEUES_PER_LEASE} queues")
+    for index, name in enumerate(queues):
+        queue_name(f"queues[{index}]", name)
+    number("max", limit, 1, limits.LEASE_JOBS)
+    number("lease_ms", lease_ms, 1, limits.LEASE_MS_MAX)
+    text("worker", worker, limits.WORKER_CHARS)
+    if request is not None:
+        printable("request_id", request, limits.REQUEST_ID_CHARS)

@@ -1,0 +1,271 @@
+"""What can be asked of the engine's committer, as frozen values, and what it answers.
+
+These types are the frames on the keeper's socket, word for word. A command changes something and goes through the committer; what only
+reads is a query (`stores/queries.py`). Times and durations are in milliseconds. `array_like` keeps a frame small: field order is the wire format, and both ends are
+always the same version, because the server starts its own keeper.
+"""
+
+from typing import Any, get_args
+
+import msgspec
+
+from holdfast.job.job import Content, Job, LeaseRef, NewJob, Receipt, State
+from holdfast.job.queue import QueueSettings
+from holdfast.stores.queries import JobDetail, JobFacts, JobPage, Query, QueueInfo, QueuePage, ReadyAges, Stats, StoreStats
+from holdfast.stores.store import IdempotencyKey
+
+
+class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):
+    pass
+
+
+# Commands: producing and consuming ------------------------------------------------------------------------------------------------
+
+
+class Enqueue(_Frame, frozen=True, tag=1):
+    """Put all of these jobs, or none of them."""
+
+    jobs: list[NewJob]
+    key: IdempotencyKey | None = None
+
+
+class LeaseJobs(_Frame, frozen=True, tag=2):
+    """Give up to `limit` ready jobs to `worker`: queue after queue, or by priority over all of them."""
+
+    queues: tuple[str, ...]
+    limit: int
+    worker: str
+    lease_ms: int | None = None
+    request: str | None = None
+    by_priority: bool = False
+
+
+class ConcludeLease(_Frame, frozen=True, tag=3):
+    """The work is done; `then` are the jobs that follow, put in the same transaction."""
+
+    ref: LeaseRef
+    result: bytes | None = None
+    then: list[NewJob] = []
+
+
+class FailLease(_Frame, frozen=True, tag=4):
+    """The attempt went wrong. `delay_ms` of None means: as the retry policy says."""
+
+    ref: LeaseRef
+    reason: str
+    retry: bool = True
+    delay_ms: int | None = None
+
+
+class ReleaseLease(_Frame, frozen=True, tag=5):
+    """Hand the job back; the attempt is not spent."""
+
+    ref: LeaseRef
+    delay_ms: int = 0
+    priority: int | None = None
+
+
+class ExtendLease(_Frame, frozen=True, tag=6):
+    """Keep the lease for `lease_ms` from now (None: as long as it was granted for), and perhaps note progress (JSON)."""
+
+    ref: LeaseRef
+    lease_ms: int | None = None
+    progress: bytes | None = None
+
+
+# Commands: managing ---------------------------------------------------------------------------------------------------------------
+
+
+class RetryJob(_Frame, frozen=True, tag=10):
+    """Run a dead job again."""
+
+    id: int
+
+
+class CancelJob(_Frame, frozen=True, tag=11):
+    """End a waiting job; ask a running one to stop."""
+
+    id: int
+
+
+class PromoteJob(_Frame, frozen=True, tag=12):
+    """Run a scheduled job now."""
+
+    id: int
+
+
+class DeleteJob(_Frame, frozen=True, tag=13):
+    """Remove a job and all that is known of it."""
+
+    id: int
+
+
+class EditJob(_Frame, frozen=True, tag=14):
+    """Change a waiting job; None keeps what is there."""
+
+    id: int
+    content: Content | None = None
+    type: str | None = None
+    priority: int | None = None
+    delay_ms: int | None = None
+    run_at: int | None = None
+    max_attempts: int | None = None
+    tags: tuple[str, ...] | None = None
+
+
+class SetQueue(_Frame, frozen=True, tag=15):
+    """Create a queue or change its settings; `whole` puts back to the default what is not named."""
+
+    name: str
+    settings: QueueSettings
+    whole: bool
+
+
+class PauseQueue(_Frame, frozen=True, tag=16):
+    """Stop or resume leasing from a queue; pushes go on."""
+
+    name: str
+    paused: bool
+
+
+class PurgeQueue(_Frame, frozen=True, tag=17):
+    """Remove up to `limit` jobs in these states whose id is at most `up_to` (0: all there are now)."""
+
+    name: str
+    states: tuple[State, ...]
+    up_to: int
+    limit: int
+
+
+class DeleteQueue(_Frame, frozen=True, tag=18):
+    """Remove a queue that holds no unfinished and no dead job, with its history."""
+
+    name: str
+
+
+# Commands: the passing of time ----------------------------------------------------------------------------------------------------
+
+
+class ExpireLeases(_Frame, frozen=True, tag=20):
+    """Take back the jobs whose lease has ended."""
+
+    limit: int
+
+
+class PromoteDue(_Frame, frozen=True, tag=21):
+    """Make the scheduled jobs ready whose time has come."""
+
+    limit: int
+
+
+class ForgetHistory(_Frame, frozen=True, tag=22):
+    """Remove concluded and cancelled jobs past their queue's retention, and idempotency keys past theirs."""
+
+    limit: int
+
+
+Command = (
+    Enqueue
+    | LeaseJobs
+    | ConcludeLease
+    | FailLease
+    | ReleaseLease
+    | ExtendLease
+    | RetryJob
+    | CancelJob
+    | PromoteJob
+    | DeleteJob
+    | EditJob
+    | SetQueue
+    | PauseQueue
+    | PurgeQueue
+    | DeleteQueue
+    | ExpireLeases
+    | PromoteDue
+    | ForgetHistory
+)
+
+
+# Answers to commands --------------------------------------------------------------------------------------------------------------
+
+
+class Enqueued(_Frame, frozen=True, tag=101):
+    """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key."""
+
+    jobs: list[Receipt]
+    duplicate: bool = False
+
+
+class GrantedJob(_Frame, frozen=True):
+    """A leased job with what its worker needs; `progress` is what an earlier attempt noted (JSON)."""
+
+    job: Job
+    content: Content
+    progress: bytes | None = None
+
+
+class Granted(_Frame, frozen=True, tag=102):
+    """The leases given, none when nothing was ready; `now` is the store's time, for `ms_left`."""
+
+    jobs: list[GrantedJob]
+    now: int
+
+
+class Outcome(_Frame, frozen=True, tag=103):
+    """How an attempt ended, and when the job is ready again if it is."""
+
+    id: int
+    state: State
+    ready_at: int
+    then: list[Receipt] = []
+
+
+class Extended(_Frame, frozen=True, tag=104):
+    """The lease lives for `ms_left` more; `cancel_requested` asks its holder to stop."""
+
+    ms_left: int
+    cancel_requested: bool
+
+
+class Changed(_Frame, frozen=True, tag=105):
+    """The job after a managing verb."""
+
+    job: Job
+
+
+class Counted(_Frame, frozen=True, tag=107):
+    """How many it were; `up_to` is the newest job there was at the start, for the next call."""
+
+    count: int
+    up_to: int = 0
+
+
+class Refused(_Frame, frozen=True, tag=108):
+    """An error of `errors.py` on its way over the socket; nothing was changed (or, for `outcome_unknown`, nobody knows)."""
+
+    code: str
+    detail: str
+    fields: dict[str, Any] = {}
+
+
+Result = (
+    Enqueued
+    | Granted
+    | Outcome
+    | Extended
+    | Changed
+    | QueueInfo
+    | Counted
+    | Refused
+    | JobDetail
+    | JobPage
+    | QueuePage
+    | JobFacts
+    | ReadyAges
+    | Stats
+    | StoreStats
+)
+
+Request = Command | Query
+COMMANDS: frozenset[type] = frozenset(get_args(Command))
+"""Tells a command from a query by its type, in one step."""

@@ -1,0 +1,259 @@
+"""Group commit: the heart.
+
+A command waits in a list. The committer swaps the list for an empty one, applies what it took in one transaction, commits once, and
+resolves all that waited. While it commits, the next batch gathers: there is no timer, and the batch grows by itself with the load.
+
+    submit ─▶ waiting ─▶ [ begin · decide · write · commit ] ─▶ answers, then news
+                 ▲                     │
+                 └── gathers meanwhile ┘
+
+Invariants
+  * Nothing is answered before the commit that keeps it.
+  * Nothing outside can cancel a commit under way: the loop is a task of its own, and a caller that leaves only leaves its answer unread.
+  * One refused command never fails its neighbours. Should a defect raise in the middle of a batch, nothing of it was committed, and each
+    command gets a transaction of its own, so that only the one that raises is told of an internal error.
+  * When the store breaks, everyone in the batch is told `outcome_unknown` and the committer stops for good.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+
+from holdfast.clock import Clock
+from holdfast.engine import enqueueing, groups, leasing, managing, passing
+from holdfast.engine.batch import Batch, each
+from holdfast.engine.commands import (
+    CancelJob,
+    Command,
+    ConcludeLease,
+    DeleteJob,
+    DeleteQueue,
+    EditJob,
+    Enqueue,
+    ExpireLeases,
+    ExtendLease,
+    FailLease,
+    ForgetHistory,
+    Granted,
+    GrantedJob,
+    LeaseJobs,
+    PauseQueue,
+    PromoteDue,
+    PromoteJob,
+    PurgeQueue,
+    Refused,
+    ReleaseLease,
+    Result,
+    RetryJob,
+    SetQueue,
+)
+from holdfast.engine.ending import Ending
+from holdfast.engine.events import Committed
+from holdfast.engine.totals import Totals
+from holdfast.errors import InternalError, OutcomeUnknown, StorageFull
+from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS
+from holdfast.stores.store import Store, StoreBroken
+
+log = structlog.get_logger(__name__)
+
+_PASSING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
+    ExpireLeases: passing.expire,
+    PromoteDue: passing.promote_due,
+    ForgetHistory: passing.forget,
+}
+_ENDING = (ConcludeLease, FailLease, ReleaseLease, ExtendLease)
+_MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
+    RetryJob: managing.retry,
+    CancelJob: managing.cancel,
+    PromoteJob: managing.promote,
+    EditJob: managing.edit,
+    DeleteJob: managing.delete,
+    SetQueue: managing.set_queue,
+    PauseQueue: managing.pause,
+    PurgeQueue: managing.purge,
+    DeleteQueue: managing.delete_queue,
+}
+
+
+class Sink(Protocol):
+    """Where answers go: `tag` is whatever the caller told its command apart by."""
+
+    def deliver(self, tag: object, result: Result) -> None:
+        """Take one answer; called after the commit."""
+        ...
+
+
+Waiting = tuple[Command, Sink, object]
+
+
+class Committer:
+    """Turns the commands of many callers into few commits."""
+
+    def __init__(
+        self, store: Store, clock: Clock, publish: Callable[[Committed], None], due_at: Callable[[int], None], totals: Totals
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._publish = publish
+        self._due_at = due_at
+        self._totals = totals
+        self._waiting: list[Waiting] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.listeners = 0
+        self.broken: StoreBroken | None = None
+
+    def submit(self, command: Command, sink: Sink, tag: object) -> None:
+        """Let a command wait for the next batch."""
+        if self.broken is not None:
+            sink.deliver(tag, Refused("store_unavailable", "The store has failed; the server is ending."))
+            return
+        self._waiting.append((command, sink, tag))
+        self._wake.set()
+        self._idle.clear()
+
+    async def run(self) -> None:
+        """Commit batch after batch until cancelled while idle, or until the store breaks (`StoreBroken` is raised)."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch = self._take()
+                await self._commit(batch)
+                if self.broken is not None:
+                    raise self.broken
+                await asyncio.sleep(0)  # let the answers out and the next commands in
+            self._idle.set()
+
+    async def settled(self) -> None:
+        """Wait until nothing waits and no commit is under way."""
+        await self._idle.wait()
+
+    def _take(self) -> list[Waiting]:
+        """The next batch: all that waits, within the bounds on one transaction."""
+        if len(self._waiting) <= BATCH_COMMANDS:
+            size = sum(_weight(command) for command, _, _ in self._waiting)
+            if size <= BATCH_BYTES:
+                taken, self._waiting = self._waiting, []
+                return taken
+        count, size = 0, 0
+        for command, _, _ in self._waiting[:BATCH_COMMANDS]:
+            size += _weight(command)
+            if count and size > BATCH_BYTES:
+                break
+            count += 1
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        return taken
+
+    async def _commit(self, taken: list[Waiting]) -> None:
+        commands = [command for command, _, _ in taken]
+        try:
+            results, news = await self._attempt(commands)
+        except StoreBroken as error:
+            log.error("the store failed; what this batch did is not known", commands=len(commands), error=str(error))
+            self.broken = error
+            unknown = Refused(OutcomeUnknown.code, "The store failed while committing.")
+            results, news = [unknown] * len(taken), None
+        except Exception:
+            if len(taken) > 1:
+                log.exception(
+                    "a batch raised; nothing of it was kept, and its commands are tried one by one", commands=len(taken)
+                )
+                for one in taken:
+                    if self.broken is None:
+                        await self._commit([one])
+                    else:
+                        one[1].deliver(one[2], Refused("store_unavailable", "The store has failed; the server is ending."))
+                return
+            log.exception("a command raised; nothing of it was kept", command=type(commands[0]).__name__)
+            results, news = (
+                [Refused(InternalError.code, "A defect in Holdfast; nothing was changed. The log has the details.")],
+                None,
+            )
+        for (_, sink, tag), result in zip(taken, results, strict=True):
+            sink.deliver(tag, result)
+        if news is not None:
+            self._publish(news)
+
+    async def _attempt(self, commands: list[Command]) -> tuple[list[Result], Committed | None]:
+        """Apply and commit; on a full disk once more without new jobs, on the reserve."""
+        try:
+            return await self._apply(commands, self._store.accepting())
+        except StorageFull:
+            log.warning(
+                "the disk is full: new jobs are refused, leases can still be ended",
+                reserve_given_back=self._store.spend_reserve(),
+            )
+        try:
+            return await self._apply(commands, accepting=False)
+        except StorageFull as error:
+            return [Refused(error.code, error.detail, {"retry_after_ms": 10_000})] * len(commands), None
+
+    async def _apply(self, commands: list[Command], accepting: bool) -> tuple[list[Result], Committed]:
+        started = time.perf_counter()
+        async with self._store.transaction() as tx:
+            batch = Batch(tx, self._clock.now(), accepting, self.listeners > 0)
+            results = await decide(batch, commands)
+            news = await batch.finish()
+            await tx.commit()
+        if batch.earliest is not None:
+            self._due_at(batch.earliest)
+        self._totals.committed(batch.counts, len(commands), time.perf_counter() - started)
+        return results, news
+
+
+async def decide(batch: Batch, commands: Sequence[Command]) -> list[Result]:
+    """Decide every command of a batch, in the order that `batch.py` explains."""
+    results: list[Result | None] = [None] * len(commands)
+    numbered = list(enumerate(commands))
+    passing_by = [pair for pair in numbered if type(pair[1]) in _PASSING]
+    for pair in passing_by:
+        await each(partial(_PASSING[type(pair[1])], batch), [pair], results)
+        await groups.settle(batch)
+        await batch.flush()
+    ends = [pair for pair in numbered if isinstance(pair[1], _ENDING)]
+    if ends:
+        ending = await Ending.load(batch, [command for _, command in ends if isinstance(command, _ENDING)])
+        await each(ending.apply, ends, results)
+    for pair in numbered:
+        if handler := _MANAGING.get(type(pair[1])):
+            await each(partial(handler, batch), [pair], results)
+    puts = [(index, command) for index, command in numbered if isinstance(command, Enqueue)]
+    if puts:
+        await enqueueing.prepare(batch, [command for _, command in puts])
+        await each(partial(enqueueing.enqueue, batch), puts, results)
+    await groups.settle(batch)
+    leases = [(index, command) for index, command in numbered if isinstance(command, LeaseJobs)]
+    if leases:
+        await batch.flush()
+        lending = await leasing.Leasing.load(batch, [command for _, command in leases])
+        await each(lending.apply, leases, results)
+        await _add_progress(batch, results, [index for index, _ in leases])
+    assert all(result is not None for result in results), "every command has its answer"
+    return results  # type: ignore[return-value]
+
+
+async def _add_progress(batch: Batch, results: list[Result | None], indexes: list[int]) -> None:
+    """Give each granted job what an earlier attempt noted."""
+    noted = await leasing.with_progress(batch, [result for i in indexes if isinstance(result := results[i], Granted)])
+    if not noted:
+        return
+    for i in indexes:
+        result = results[i]
+        if isinstance(result, Granted):
+            jobs = [GrantedJob(granted.job, granted.content, noted.get(granted.job.id)) for granted in result.jobs]
+            results[i] = Granted(jobs, result.now)
+
+
+def _weight(command: Command) -> int:
+    """About how many bytes a command brings into a transaction."""
+    if isinstance(command, Enqueue):
+        return 256 + sum(len(job.payload) for job in command.jobs) + 256 * len(command.jobs)
+    if isinstance(command, ConcludeLease):
+        return 256 + len(command.result or b"") + sum(len(job.payload) for job in command.then)
+    return 256

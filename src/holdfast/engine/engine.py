@@ -1,0 +1,293 @@
+"""The verbs. Every door calls these and nothing else: check the bounds, submit, wait for the commit.
+
+    door ─▶ engine ─▶ committer ─▶ lifecycle ─▶ store          (the committer may be in another process; the engine does not know)
+      ◀── answer ── after the commit ◀──┘
+    committed news ─▶ waiters (long polls), hub (streams)
+
+Nothing is accepted that could pile up without end: what is on its way to the store is bounded in commands and in bytes.
+"""
+
+import asyncio
+from typing import Any
+
+from holdfast import limits
+from holdfast.engine import checks
+from holdfast.engine.commands import (
+    CancelJob,
+    Changed,
+    Command,
+    ConcludeLease,
+    Counted,
+    DeleteJob,
+    DeleteQueue,
+    EditJob,
+    Enqueue,
+    Enqueued,
+    Extended,
+    ExtendLease,
+    FailLease,
+    Granted,
+    LeaseJobs,
+    Outcome,
+    PauseQueue,
+    PromoteJob,
+    PurgeQueue,
+    Refused,
+    ReleaseLease,
+    Result,
+    RetryJob,
+    SetQueue,
+)
+from holdfast.engine.events import Committed
+from holdfast.engine.hub import Hub
+from holdfast.engine.inprocess import Backing
+from holdfast.engine.reading import Reading
+from holdfast.engine.waiters import Waiters
+from holdfast.errors import BY_CODE, Draining, HoldfastError, InternalError, Overloaded, QueueFull
+from holdfast.job.job import NewJob, State
+from holdfast.job.queue import QueueSettings
+from holdfast.stores.queries import QueueInfo
+from holdfast.stores.store import Durability, IdempotencyKey
+
+LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
+JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob
+
+
+class Engine:
+    """What Holdfast can do."""
+
+    def __init__(self, backing: Backing, payload_bytes: int = limits.PAYLOAD_BYTES) -> None:
+        self._backing = backing
+        self.payload_bytes = payload_bytes
+        self.arrivals = Waiters()
+        self.room = Waiters()
+        self.hub = Hub(backing.want_job_events)
+        self.reading = Reading(backing, self.hub)
+        self.draining = False
+        self.in_flight = 0
+        self._in_flight_bytes = 0
+        self._strays: set[asyncio.Future[Result]] = set()
+        backing.listen(self._news)
+
+    @property
+    def durability(self) -> Durability:
+        """How an answered job is kept."""
+        return self._backing.durability
+
+    # Producing
+
+    async def enqueue(self, jobs: list[NewJob], key: IdempotencyKey | None = None, wait_ms: int = 0, at: str = "") -> Enqueued:
+        """Put all of these jobs or none; with `wait_ms`, wait for room in a full queue. `at` names the jobs in errors: "" or "jobs"."""
+        self._check_jobs(jobs, at)
+        checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
+        if self.draining:
+            raise Draining(retry_after_ms=1_000)
+        weight = sum([len(job.payload) for job in jobs])
+        command = Enqueue(jobs, key)
+        if not wait_ms:
+            return await self._ask(command, weight)  # type: ignore[return-value]
+        names = tuple(dict.fromkeys(job.queue for job in jobs))
+        deadline = asyncio.get_running_loop().time() + wait_ms / 1000
+        while True:
+            mark = self.room.mark(names)
+            try:
+                return await self._ask(command, weight)  # type: ignore[return-value]
+            except QueueFull:
+                if await self.room.park(names, mark, deadline - asyncio.get_running_loop().time()) is None:
+                    raise
+
+    def _check_jobs(self, jobs: list[NewJob], at: str) -> None:
+        if len(jobs) > limits.BULK_JOBS:
+            raise checks.breach(at or "jobs", f"must have at most {limits.BULK_JOBS} entries")
+        for index, job in enumerate(jobs):
+            checks.new_job(job, self.payload_bytes, f"{at}[{index}]." if at else "")
+
+    # Consuming
+
+    async def lease(
+        self,
+        queues: tuple[str, ...],
+        limit: int = 1,
+        worker: str = "",
+        lease_ms: int | None = None,
+        wait_ms: int = 0,
+        request: str | None = None,
+        by_priority: bool = False,
+    ) -> Granted:
+        """Up to `limit` jobs, waiting up to `wait_ms` for the first. A caller that leaves while it waits is given nothing."""
+        checks.leases(queues, limit, lease_ms, worker, request)
+        checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
+        if self.draining:
+            raise Draining(retry_after_ms=1_000)
+        command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority)
+        if not wait_ms:
+            return await self._ask(command)  # type: ignore[return-value]
+        deadline = asyncio.get_running_loop().time() + wait_ms / 1000
+        woken: str | None = None
+        while True:
+            mark = self.arrivals.mark(queues)
+            granted = await self._grant(command)
+            if woken is not None and granted.jobs and not any(job.job.queue == woken for job in granted.jobs):
+                self.arrivals.notify(woken, 1)  # we were woken for another queue's job and left it there
+            if granted.jobs:
+                return granted
+            woken = await self.arrivals.park(queues, mark, deadline - asyncio.get_running_loop().time(), request)
+            if woken is None:
+                return granted
+
+    async def _grant(self, command: LeaseJobs) -> Granted:
+        future = self._submit(command, 0)
+        try:
+            return _or_raise(await asyncio.shield(future))  # type: ignore[return-value]
+        except asyncio.CancelledError:
+            self._strays.add(future)  # the commit goes on without us; what it grants is handed back
+            future.add_done_callback(self._hand_back)
+            raise
+        finally:
+            self._landed(0)
+
+    def give_back(self, granted: Granted) -> None:
+        """Hand leases back whose holder has gone; the attempts are not spent."""
+        for job in granted.jobs:
+            future = self._backing.submit(ReleaseLease(job.job.ref()))
+            self._strays.add(future)
+            future.add_done_callback(self._strays.discard)
+
+    def _hand_back(self, future: "asyncio.Future[Result]") -> None:
+        self._strays.discard(future)
+        if not future.cancelled() and isinstance(result := future.result(), Granted):
+            self.give_back(result)
+
+    async def end(self, command: LeaseVerb) -> Outcome | Extended:
+        """Conclude, fail, release or extend one lease."""
+        weight = self._check_verb(command, "")
+        return await self._ask(command, weight)  # type: ignore[return-value]
+
+    async def end_many(self, commands: list[LeaseVerb]) -> list[Result]:
+        """Many lease verbs at once: one result each, in order; a refused one is `Refused` and harms no other."""
+        if len(commands) > limits.BATCH_VERBS:
+            raise checks.breach("batch", f"must have at most {limits.BATCH_VERBS} entries")
+        weights = [self._check_verb(command, "") for command in commands]
+        futures = []
+        try:
+            for command, weight in zip(commands, weights, strict=True):
+                futures.append(self._submit(command, weight))
+            return [await future for future in futures]
+        finally:
+            for weight in weights[: len(futures)]:
+                self._landed(weight)
+
+    def _check_verb(self, command: LeaseVerb, at: str) -> int:
+        match command:
+            case ConcludeLease(_, result, then):
+                size = len(result or b"")
+                checks.payload(at + "result", size, self.payload_bytes)
+                if then:
+                    if self.draining:
+                        raise Draining(retry_after_ms=1_000)
+                    self._check_jobs(then, at + "then")
+                return size + sum([len(job.payload) for job in then])
+            case FailLease():
+                checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
+            case ReleaseLease():
+                checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
+                checks.number(at + "priority", command.priority, 0, limits.PRIORITY_MAX)
+            case ExtendLease():
+                checks.number(at + "lease_ms", command.lease_ms, 1, limits.LEASE_MS_MAX)
+                checks.payload(at + "progress", len(command.progress or b""), limits.PROGRESS_BYTES)
+        return 0
+
+    # Managing
+
+    async def change_job(self, command: JobVerb) -> Changed:
+        """Retry, cancel, promote, edit or delete one job."""
+        weight = 0
+        if isinstance(command, EditJob):
+            checks.number("priority", command.priority, 0, limits.PRIORITY_MAX)
+            checks.number("max_attempts", command.max_attempts, 1, limits.ATTEMPTS_MAX)
+            checks.when("", command.delay_ms, command.run_at)
+            checks.text("type", command.type, limits.TYPE_CHARS)
+            checks.tags("tags", command.tags or ())
+            if command.content is not None:
+                weight = len(command.content.payload)
+                checks.payload("payload", weight, self.payload_bytes)
+        return await self._ask(command, weight)  # type: ignore[return-value]
+
+    async def set_queue(self, name: str, settings: QueueSettings, whole: bool) -> QueueInfo:
+        """Create a queue or change its settings; `whole` puts back to the default what is not named."""
+        checks.queue_name("queue", name)
+        checks.settings(settings)
+        return await self._ask(SetQueue(name, settings, whole))  # type: ignore[return-value]
+
+    async def pause(self, name: str, paused: bool) -> QueueInfo:
+        """Stop or resume leasing from a queue."""
+        return await self._ask(PauseQueue(name, paused))  # type: ignore[return-value]
+
+    async def purge(self, name: str, states: tuple[State, ...]) -> int:
+        """Remove every job in these states that was there when the purge began; how many. In many small commits."""
+        if State.LEASED in states or not states:
+            raise checks.breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
+        purged, up_to = 0, 0
+        while True:
+            answer = await self._ask(PurgeQueue(name, states, up_to, limits.PURGE_CHUNK))
+            assert isinstance(answer, Counted), "a purge is answered with a count"
+            purged, up_to = purged + answer.count, answer.up_to
+            if answer.count < limits.PURGE_CHUNK:
+                return purged
+
+    async def delete_queue(self, name: str) -> None:
+        """Remove a queue that holds no unfinished and no dead job, with its history."""
+        while True:
+            answer = await self._ask(DeleteQueue(name))
+            assert isinstance(answer, Counted), "a deletion is answered with a count"
+            if answer.count < limits.PURGE_CHUNK:
+                return
+
+    # The server's life
+
+    def drain(self) -> None:
+        """Take nothing new, and send home all who wait. Leases can still be ended."""
+        self.draining = True
+        self.arrivals.drain()
+        self.room.drain()
+        self.hub.drain()
+
+    # Between here and the committer
+
+    async def _ask(self, command: Command, weight: int = 0) -> Result:
+        future = self._submit(command, weight)
+        try:
+            return _or_raise(await future)
+        finally:
+            self._landed(weight)
+
+    def _submit(self, command: Command, weight: int) -> "asyncio.Future[Result]":
+        if self.in_flight >= limits.IN_FLIGHT_COMMANDS or self._in_flight_bytes > limits.IN_FLIGHT_BYTES:
+            raise Overloaded(retry_after_ms=1_000)
+        self.in_flight += 1
+        self._in_flight_bytes += weight
+        return self._backing.submit(command)
+
+    def _landed(self, weight: int) -> None:
+        self.in_flight -= 1
+        self._in_flight_bytes -= weight
+
+    def _news(self, news: Committed) -> None:
+        for name, count in news.ready.items():
+            self.arrivals.notify(name, count)
+        for name in news.freed:
+            self.room.notify(name, 1)
+        if news.jobs:
+            self.hub.take(news)
+
+
+def error_of(refused: Refused) -> HoldfastError:
+    """The error that a refusal stands for."""
+    fields: dict[str, Any] = refused.fields
+    return BY_CODE.get(refused.code, InternalError)(refused.detail, **fields)
+
+
+def _or_raise(result: Result) -> Result:
+    if isinstance(result, Refused):
+        raise error_of(result)
+    return result

@@ -1,0 +1,114 @@
+"""New jobs: bounds, uniqueness and idempotency, then the jobs themselves. All of a command's jobs, or none."""
+
+from collections.abc import Sequence
+
+from holdfast.engine import events
+from holdfast.engine.batch import Batch
+from holdfast.engine.commands import Enqueue, Enqueued
+from holdfast.errors import IdempotencyMismatch, NotUnique, QueueFull, StorageFull
+from holdfast.job import lifecycle
+from holdfast.job.job import Content, Job, NewJob, Receipt
+from holdfast.job.queue import Queue
+from holdfast.limits import PRIORITY_DEFAULT
+from holdfast.stores.store import KeptAnswer
+
+_RETRY_AFTER_MS = 1_000
+
+
+async def prepare(batch: Batch, commands: Sequence[Enqueue]) -> None:
+    """Load in one go what these commands have to be checked against."""
+    keys = [command.key for command in commands if command.key is not None]
+    if keys:
+        batch.kept.update(await batch.tx.kept_answers(keys))
+
+
+async def enqueue(batch: Batch, command: Enqueue) -> Enqueued:
+    """Put all jobs of the command, or answer again what was answered the first time."""
+    key = command.key
+    if key is not None:
+        kept = batch.kept.get((key.scope, key.key))
+        if kept is not None:
+            if kept.digest != key.digest:
+                raise IdempotencyMismatch(
+                    f"The idempotency key {key.key!r} was used with another request.", idempotency_key=key.key
+                )
+            return Enqueued(kept.receipts, duplicate=True)
+    receipts = await put(batch, command.jobs)
+    if key is not None:
+        answer = batch.kept[key.scope, key.key] = KeptAnswer(key.digest, receipts)
+        batch.keeping.append((key, answer))
+    return Enqueued(receipts)
+
+
+async def put(batch: Batch, jobs: list[NewJob]) -> list[Receipt]:
+    """Put these jobs; raises before anything is changed where one of them can't be."""
+    if not batch.accepting:
+        raise StorageFull("The disk has reached its watermark: nothing new is taken.", retry_after_ms=10 * _RETRY_AFTER_MS)
+    await _check_room(batch, jobs)
+    await _check_unique(batch, jobs)
+    first = batch.tx.take_job_ids(len(jobs))
+    return [_put_one(batch, batch.queues[new.queue], new, first + offset) for offset, new in enumerate(jobs)]
+
+
+def _put_one(batch: Batch, queue: Queue, new: NewJob, job_id: int) -> Receipt:
+    priority = PRIORITY_DEFAULT if new.priority is None else new.priority
+    attempts = new.max_attempts or queue.policy.max_attempts
+    job = lifecycle.enqueue(new, job_id, priority, attempts, batch.now)
+    if job.holds_unique_key:
+        batch.unique[queue.name, job.extras.unique_key or ""] = job_id
+    batch.change(events.ENQUEUED, queue, None, job, Content(new.type, new.content_type, new.payload))
+    return receipt(job)
+
+
+def receipt(job: Job) -> Receipt:
+    """What a producer is told of its job."""
+    return Receipt(job.id, job.queue, job.state, job.priority, job.max_attempts, job.created_at, job.ready_at)
+
+
+async def _check_room(batch: Batch, jobs: list[NewJob]) -> None:
+    wanted: dict[str, tuple[int, int]] = {}
+    for new in jobs:
+        count, size = wanted.get(new.queue, (0, 0))
+        wanted[new.queue] = (count + 1, size + len(new.payload))
+    for name, (count, size) in wanted.items():
+        queue = batch.queues.get(name) or await batch.queue_made(name)
+        if not queue.has_room(count, size):
+            raise QueueFull(
+                f"The queue {name} is full: {queue.tally.unfinished} of {queue.policy.capacity_jobs} jobs, "
+                f"{queue.tally.bytes} of {queue.policy.capacity_bytes} bytes.",
+                queue=name,
+                capacity_jobs=queue.policy.capacity_jobs,
+                capacity_bytes=queue.policy.capacity_bytes,
+                jobs=queue.tally.unfinished,
+                bytes=queue.tally.bytes,
+                retry_after_ms=_RETRY_AFTER_MS,
+            )
+
+
+async def _check_unique(batch: Batch, jobs: list[NewJob]) -> None:
+    keyed = [(new.queue, new.extras.unique_key) for new in jobs if new.extras.unique_key is not None]
+    seen: set[tuple[str, str]] = set()
+    for pair in keyed:
+        holder = await holder_of(batch, pair)
+        if holder is not None or pair in seen:
+            raise NotUnique(
+                f"Job {holder} holds the unique key {pair[1]!r} in queue {pair[0]}."
+                if holder
+                else f"The unique key {pair[1]!r} stands twice in this call.",
+                queue=pair[0],
+                unique_key=pair[1],
+                job_id=holder,
+            )
+        seen.add(pair)
+
+
+async def holder_of(batch: Batch, pair: tuple[str, str]) -> int | None:
+    """Which job holds a (queue, unique key) pair, as this batch has left things."""
+    if pair in batch.unique:
+        holder = batch.unique[pair]
+    else:
+        holder = batch.unique[pair] = (await batch.tx.unique_holders([pair])).get(pair)
+    if holder is None:
+        return None
+    job = await batch.latest(holder)
+    return holder if job is not None and job.holds_unique_key and job.extras.unique_key == pair[1] else None

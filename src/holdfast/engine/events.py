@@ -1,0 +1,48 @@
+"""What was committed: the only news that leaves a transaction, and only after it is kept.
+
+Each batch gives one `Committed`. Its first two fields wake those who wait; its job events are filled only while somebody listens (an event
+stream, a call that waits for a job to end), because most of the time nobody does.
+"""
+
+import msgspec
+
+from holdfast.job.job import State
+
+ENQUEUED = "enqueued"
+LEASED = "leased"
+CONCLUDED = "concluded"
+FAILED = "failed"
+RELEASED = "released"
+EXPIRED = "expired"
+EXTENDED = "extended"
+DUE = "due"
+RETRIED = "retried"
+PROMOTED = "promoted"
+CANCELLED = "cancelled"
+CANCEL_REQUESTED = "cancel_requested"
+EDITED = "edited"
+DELETED = "deleted"
+FORGOTTEN = "forgotten"
+ADMITTED = "admitted"
+DIED = "died"
+
+COUNTED = (ENQUEUED, LEASED, CONCLUDED, FAILED, RELEASED, EXPIRED, DIED, RETRIED, CANCELLED, DELETED, FORGOTTEN)
+"""Verbs with a total per queue of their own. `died` counts jobs that became dead, whatever the verb that did it."""
+
+
+class JobEvent(msgspec.Struct, frozen=True, array_like=True):
+    """One job was changed by `verb`; `state` is None when it was removed."""
+
+    verb: str
+    id: int
+    queue: str
+    state: State | None
+    at: int
+
+
+class Committed(msgspec.Struct, frozen=True, array_like=True):
+    """One batch is kept. `ready`: queues that now have this many jobs to lease; `freed`: queues in which room was made."""
+
+    ready: dict[str, int] = {}
+    freed: list[str] = []
+    jobs: list[JobEvent] = []

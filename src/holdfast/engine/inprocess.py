@@ -1,0 +1,159 @@
+"""The engine's far side, here in this process: store, committer and ticker together.
+
+The engine talks to a `Backing`. This one is used wherever the store is: in the keeper's process, in tests, and in a server whose store is
+a database elsewhere. `keeper/link.py` is the other one: the same calls over a socket.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from holdfast.clock import Clock
+from holdfast.engine import stats
+from holdfast.engine.commands import COMMANDS, Counted, ExpireLeases, ForgetHistory, PromoteDue, Request, Result
+from holdfast.engine.committer import Committer
+from holdfast.engine.events import Committed
+from holdfast.engine.ticker import Tick, Ticker
+from holdfast.engine.totals import Totals
+from holdfast.stores.queries import GetHealth, GetStats
+from holdfast.stores.store import Durability, Store, StoreBroken
+
+_BITE = 1_000  # jobs that one tick changes in one transaction
+_HOUSEKEEPING_S = 1.0
+
+Listener = Callable[[Committed], None]
+
+
+class Backing(Protocol):
+    """Where commands are committed and queries answered; the engine does not know whether it is near or far."""
+
+    durability: Durability
+
+    def submit(self, request: Request) -> "asyncio.Future[Result]":
+        """Ask; the future is resolved after the commit, and cancelling it changes nothing."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with what is committed, from now on."""
+        ...
+
+    def want_job_events(self, wanted: bool) -> None:
+        """Whether `Committed.jobs` is of interest: it costs something to send."""
+        ...
+
+
+class FutureSink:
+    """Delivers an answer into the future that is its tag; a caller that left is passed over."""
+
+    def deliver(self, tag: object, result: Result) -> None:
+        """Resolve the future."""
+        assert isinstance(tag, asyncio.Future), "this sink's tags are futures"
+        if not tag.done():
+            tag.set_result(result)
+
+
+class InProcess:
+    """A store with its committer and ticker, run by this event loop."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.durability = store.durability
+        self.totals = Totals()
+        self._store = store
+        self._clock = clock
+        self._listeners: list[Listener] = []
+        self._sink = FutureSink()
+        self._wake_at: int | None = None
+        self.committer = Committer(store, clock, self._publish, self._due_at, self.totals)
+        self._ticker = Ticker(
+            [
+                Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
+                Tick("history", _HOUSEKEEPING_S, self._forget),
+                Tick("health", _HOUSEKEEPING_S, self._look_at_disk),
+            ]
+        )
+        self._runner: asyncio.Task[None] | None = None
+        self.reports: dict[int, bytes] = {}
+
+    def start(self) -> "asyncio.Task[None]":
+        """Begin committing and ticking. The task ends only by `StoreBroken`."""
+        self._runner = asyncio.create_task(self.committer.run(), name="committer")
+        self._ticker.start()
+        return self._runner
+
+    async def stop(self) -> None:
+        """Commit what waits, then let go of the store."""
+        await self._ticker.stop()
+        if self.committer.broken is None:
+            await self.committer.settled()
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
+        await self._store.close()
+
+    def submit(self, request: Request) -> "asyncio.Future[Result]":
+        """Ask; see `Backing`."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.request(request, self._sink, future)
+        return future
+
+    def request(self, request: Request, sink: FutureSink, tag: object) -> None:
+        """Ask, with the answer going to `sink`."""
+        if type(request) in COMMANDS:
+            self.committer.submit(request, sink, tag)  # type: ignore[arg-type]
+        else:
+            task = asyncio.create_task(self._read(request, sink, tag))
+            _READS.add(task)
+            task.add_done_callback(_READS.discard)
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with what is committed."""
+        self._listeners.append(listener)
+
+    def want_job_events(self, wanted: bool) -> None:
+        """Count those who want job events."""
+        self.committer.listeners += 1 if wanted else -1
+
+    async def _read(self, request: Request, sink: FutureSink, tag: object) -> None:
+        try:
+            if isinstance(request, GetStats):
+                result: Result = await stats.gather(self._store, self.totals, self._clock.now(), self.reports)
+            elif isinstance(request, GetHealth):
+                result = stats.of_store(self._store, self.totals)
+            else:
+                result = await self._store.read(request, self._clock.now())  # type: ignore[arg-type]
+        except Exception as error:
+            result = stats.refusal(error)
+        sink.deliver(tag, result)
+
+    def _publish(self, news: Committed) -> None:
+        for listener in self._listeners:
+            listener(news)
+
+    def _due_at(self, moment: int) -> None:
+        if self._wake_at is None or moment < self._wake_at:
+            self._ticker.nudge()
+
+    async def _seconds_until_due(self) -> float:
+        self._wake_at = await self._store.next_due()
+        return _HOUSEKEEPING_S if self._wake_at is None else (self._wake_at - self._clock.now()) / 1000
+
+    async def _pass_time(self) -> bool:
+        expired, due = await asyncio.gather(self.submit(ExpireLeases(_BITE)), self.submit(PromoteDue(_BITE)))
+        return _count(expired) + _count(due) > 0
+
+    async def _forget(self) -> bool:
+        return _count(await self.submit(ForgetHistory(_BITE))) >= _BITE
+
+    async def _look_at_disk(self) -> bool:
+        self._store.health()
+        return False
+
+
+_READS: set["asyncio.Task[None]"] = set()
+
+
+def _count(result: Result) -> int:
+    return result.count if isinstance(result, Counted) else 0
+
+
+__all__ = ["Backing", "FutureSink", "InProcess", "Listener", "StoreBroken"]

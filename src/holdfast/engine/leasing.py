@@ -1,0 +1,92 @@
+"""Giving out leases: queue after queue in the caller's order, or by priority over all of them."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from holdfast.engine import events
+from holdfast.engine.batch import Batch
+from holdfast.engine.commands import Granted, GrantedJob, LeaseJobs
+from holdfast.job import lifecycle
+from holdfast.job.job import Content, Job, Lease
+from holdfast.job.queue import Queue
+
+
+class Shelf:
+    """The head of one queue's line, read once for all the calls of a batch that want from it."""
+
+    def __init__(self, queue: Queue, rows: Sequence[tuple[Job, Content]]) -> None:
+        self.queue = queue
+        self._rows = deque(rows)
+
+    def peek(self) -> Job | None:
+        """The next job that may be leased."""
+        return self._rows[0][0] if self._rows and self.queue.may_lease() > 0 else None
+
+    def take(self) -> tuple[Job, Content]:
+        """Take the job that `peek` showed."""
+        return self._rows.popleft()
+
+
+class Leasing:
+    """The dequeue calls of one batch."""
+
+    def __init__(self, batch: Batch, shelves: dict[str, Shelf], earlier: dict[str, list[tuple[Job, Content]]]) -> None:
+        self._batch = batch
+        self._shelves = shelves
+        self._earlier = earlier
+        self._secrets: list[bytes] = []
+
+    @classmethod
+    async def load(cls, batch: Batch, commands: Sequence[LeaseJobs]) -> "Leasing":
+        """Read the heads of the queues that these calls name, as far as they could take from them together."""
+        requests = list({command.request for command in commands if command.request is not None})
+        earlier = await batch.tx.leased_by_request(requests) if requests else {}
+        wanted: dict[str, int] = {}
+        for command in commands:
+            for name in command.queues:
+                wanted[name] = wanted.get(name, 0) + command.limit
+        shelves: dict[str, Shelf] = {}
+        for name, count in wanted.items():
+            queue = batch.queues.get(name) or await batch.queue(name)
+            limit = min(count, queue.may_lease()) if queue is not None else 0
+            if queue is not None and limit > 0:
+                shelves[name] = Shelf(queue, await batch.tx.ready(queue, limit))
+        return cls(batch, shelves, earlier)
+
+    async def apply(self, command: LeaseJobs) -> Granted:
+        """Give what there is to one call; the same `request` again gets the same jobs while their leases live."""
+        if command.request is not None and (again := self._earlier.get(command.request)):
+            return Granted([GrantedJob(job, content) for job, content in again], self._batch.now)
+        granted: list[tuple[Job, Content]] = []
+        shelves = [shelf for name in command.queues if (shelf := self._shelves.get(name)) is not None]
+        while len(granted) < command.limit and (shelf := _next(shelves, command.by_priority)) is not None:
+            job, content = shelf.take()
+            granted.append((self._lease(shelf.queue, job, command), content))
+        if command.request is not None and granted:
+            self._earlier[command.request] = granted
+        return Granted([GrantedJob(job, content) for job, content in granted], self._batch.now)
+
+    def _lease(self, queue: Queue, job: Job, command: LeaseJobs) -> Job:
+        batch = self._batch
+        if not self._secrets:
+            self._secrets = batch.secrets(64)
+        lease_ms = command.lease_ms or job.extras.lease_ms or queue.policy.lease_ms
+        fence = batch.tx.take_fences(1)
+        leased = lifecycle.lease(
+            job, Lease(fence, self._secrets.pop(), command.worker, batch.now, batch.now + lease_ms, command.request)
+        )
+        batch.change(events.LEASED, queue, job, leased)
+        return leased
+
+
+def _next(shelves: list[Shelf], by_priority: bool) -> Shelf | None:
+    if not by_priority:
+        return next((shelf for shelf in shelves if shelf.peek() is not None), None)
+    heads = [(job.priority, job.id, index) for index, shelf in enumerate(shelves) if (job := shelf.peek()) is not None]
+    return shelves[min(heads)[2]] if heads else None
+
+
+async def with_progress(batch: Batch, results: Sequence[Granted]) -> dict[int, bytes]:
+    """What earlier attempts of the granted jobs noted, for those that had one."""
+    again = [granted.job.id for result in results for granted in result.jobs if granted.job.attempt > 1]
+    return await batch.tx.progress(again) if again else {}

@@ -1,0 +1,51 @@
+"""What happens because time passes: leases end, scheduled jobs become ready, history is forgotten. In bounded bites."""
+
+from holdfast.engine import events
+from holdfast.engine.batch import Batch
+from holdfast.engine.commands import Counted, ExpireLeases, ForgetHistory, PromoteDue
+from holdfast.engine.ending import returning
+from holdfast.job import lifecycle
+from holdfast.job.job import JobError
+from holdfast.limits import IDEMPOTENCY_MS
+
+_EXPIRED = "the lease ended before the worker did"
+
+
+async def expire(batch: Batch, command: ExpireLeases) -> Counted:
+    """Take back the jobs whose lease has ended."""
+    jobs = await batch.tx.expired(batch.now, command.limit)
+    for job in jobs:
+        queue = await batch.own(job)
+        after = await returning(batch, job, lifecycle.expire(job, batch.now, queue.policy.max_crashes))
+        worker = job.lease.worker if job.lease else ""
+        batch.change(events.EXPIRED, queue, job, after, error=JobError(job.attempt, batch.now, worker, "crashed", _EXPIRED))
+    return Counted(len(jobs))
+
+
+async def promote_due(batch: Batch, command: PromoteDue) -> Counted:
+    """Make the scheduled jobs ready whose time has come."""
+    jobs = await batch.tx.due(batch.now, command.limit)
+    for job in jobs:
+        batch.change(events.DUE, await batch.own(job), job, lifecycle.due(job, batch.now))
+    return Counted(len(jobs))
+
+
+async def forget(batch: Batch, command: ForgetHistory) -> Counted:
+    """Remove history past its queue's retention, and then the idempotency keys that nothing needs any more."""
+    left = command.limit
+    after = ""
+    while left > 0 and (names := await batch.tx.queue_names(after, 200)):
+        after = names[-1]
+        for name in names:
+            queue = await batch.queue(name)
+            if queue is None or queue.policy.retention_ms is None or left <= 0:
+                continue
+            if not (queue.tally.concluded or queue.tally.cancelled):
+                continue
+            for job in await batch.tx.forgettable(queue, batch.now - queue.policy.retention_ms, left):
+                batch.change(events.FORGOTTEN, queue, job, None)
+                left -= 1
+    await batch.flush()
+    if left > 0:
+        left -= await batch.tx.forget_answers(batch.now - IDEMPOTENCY_MS, left)
+    return Counted(command.limit - left)

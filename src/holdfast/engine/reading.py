@@ -1,0 +1,129 @@
+"""The read side: single jobs, listings, statistics, and why a job is not running. Holds no write."""
+
+import asyncio
+
+from holdfast import limits
+from holdfast.engine import checks
+from holdfast.engine.commands import Refused, Result
+from holdfast.engine.hub import Hub
+from holdfast.engine.inprocess import Backing
+from holdfast.errors import BY_CODE, InternalError
+from holdfast.job.job import ENDED, State
+from holdfast.stores.queries import (
+    ExplainJob,
+    GetHealth,
+    GetJob,
+    GetQueue,
+    GetStats,
+    JobDetail,
+    JobFacts,
+    JobPage,
+    ListJobs,
+    ListQueues,
+    Query,
+    QueueInfo,
+    QueuePage,
+    Stats,
+    StoreStats,
+)
+
+
+class Reading:
+    """Answers from what is committed."""
+
+    def __init__(self, backing: Backing, hub: Hub) -> None:
+        self._backing = backing
+        self._hub = hub
+
+    async def job(self, job_id: int, wait_ms: int = 0) -> JobDetail:
+        """One job; with `wait_ms`, once it has ended or the time is up."""
+        checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
+        if not wait_ms:
+            return await self._ask(GetJob(job_id))  # type: ignore[return-value]
+        watch = self._hub.watch(job_id)  # before looking, so that no end is missed
+        try:
+            detail: JobDetail = await self._ask(GetJob(job_id))  # type: ignore[assignment]
+            if detail.job.state in ENDED:
+                return detail
+            await asyncio.wait({watch}, timeout=wait_ms / 1000)
+        finally:
+            self._hub.unwatch(job_id, watch)
+        return await self._ask(GetJob(job_id))  # type: ignore[return-value]
+
+    async def jobs(self, query: ListJobs) -> JobPage:
+        """A page of jobs."""
+        checks.number("limit", query.limit, 1, limits.LIST_LIMIT)
+        checks.text("text", query.text, limits.REASON_CHARS)
+        checks.text("type", query.type, limits.TYPE_CHARS)
+        checks.text("tag", query.tag, limits.TAG_CHARS)
+        if query.queue is not None:
+            checks.queue_name("queue", query.queue)
+        return await self._ask(query)  # type: ignore[return-value]
+
+    async def queue(self, name: str) -> QueueInfo:
+        """One queue."""
+        return await self._ask(GetQueue(name))  # type: ignore[return-value]
+
+    async def queues(self, limit: int, after: str) -> QueuePage:
+        """A page of queues by name."""
+        checks.number("limit", limit, 1, limits.LIST_LIMIT)
+        return await self._ask(ListQueues(limit, after))  # type: ignore[return-value]
+
+    async def stats(self) -> Stats:
+        """Everything that is counted."""
+        return await self._ask(GetStats())  # type: ignore[return-value]
+
+    async def stats_of_store(self) -> StoreStats:
+        """How the store is doing; asks it, so an answer means that it lives."""
+        return await self._ask(GetHealth())  # type: ignore[return-value]
+
+    async def why(self, job_id: int) -> tuple[JobFacts, list[tuple[str, str]]]:
+        """Why a job is not running: the facts, and the reasons as (code, sentence), the most telling first."""
+        facts: JobFacts = await self._ask(ExplainJob(job_id))  # type: ignore[assignment]
+        return facts, reasons(facts)
+
+    async def _ask(self, query: Query) -> Result:
+        result = await self._backing.submit(query)
+        if isinstance(result, Refused):
+            raise BY_CODE.get(result.code, InternalError)(result.detail, **result.fields)
+        return result
+
+
+def reasons(facts: JobFacts) -> list[tuple[str, str]]:
+    """Why the job is not running, as (code, sentence); for a job that runs or has ended, that."""
+    job, queue, now = facts.job, facts.queue, facts.now
+    if job.state is State.LEASED and job.lease is not None:
+        holder = job.lease.worker or "a worker without a name"
+        return [
+            (
+                "running",
+                f"It is running: attempt {job.attempt} is leased by {holder} for {max(0, job.lease.until - now)} ms more.",
+            )
+        ]
+    if job.state in ENDED:
+        because = f" ({job.reason})" if job.reason else ""
+        return [(job.state.value, f"It has ended: {job.state.value}{because}.")]
+    found: list[tuple[str, str]] = []
+    if queue.paused:
+        found.append(("queue_paused", f"The queue {queue.name} is paused."))
+    if job.state is State.SCHEDULED:
+        because = " after a failed attempt" if job.failures else ""
+        found.append(("scheduled", f"It is scheduled{because}: ready in {max(0, job.ready_at - now)} ms."))
+        return found
+    if queue.policy.max_running is not None and queue.tally.leased >= queue.policy.max_running:
+        found.append(
+            (
+                "max_running",
+                f"The queue runs at most {queue.policy.max_running} jobs at once, and {queue.tally.leased} are running.",
+            )
+        )
+    if job.held:
+        holders = ", ".join(str(holder) for holder in facts.group_holders)
+        found.append(("group_held", f"Its group {job.extras.group_key!r} is held by job {holders}."))
+        return found
+    if facts.ahead:
+        many = f"{facts.ahead} or more" if facts.ahead >= limits.POSITION_COUNTED else str(facts.ahead)
+        found.append(("in_line", f"{many} jobs of its queue come before it."))
+    elif not found:
+        found.append(("next", "It is the next of its queue: no worker has asked for it yet."))
+    return found

@@ -1,0 +1,79 @@
+"""How much has been done: totals since the start, rates over about a minute, and how large and slow the commits were.
+
+Kept where the store is, in memory: a restart begins at zero, as counters in Prometheus may.
+"""
+
+import math
+import time
+from bisect import bisect_left
+
+from holdfast.engine.events import COUNTED
+
+BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
+COMMIT_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
+_MEMORY_S = 60.0  # rates forget with this time constant
+
+
+class Rate:
+    """Events per second, each event forgotten exponentially: after a minute it counts a third."""
+
+    __slots__ = ("_at", "_level")
+
+    def __init__(self) -> None:
+        self._level = 0.0
+        self._at = 0.0
+
+    def add(self, count: int, at: float) -> None:
+        """Count events that happened at this monotonic time."""
+        self._level = self._decayed(at) + count / _MEMORY_S
+        self._at = at
+
+    def per_second(self, at: float) -> float:
+        """The rate as seen at this monotonic time."""
+        return self._decayed(at)
+
+    def _decayed(self, at: float) -> float:
+        return self._level * math.exp((self._at - at) / _MEMORY_S) if self._level else 0.0
+
+
+class Totals:
+    """Counts of committed verbs by queue, and of commits."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], int] = {}
+        self._rates: dict[tuple[str, str], Rate] = {}
+        self.commits = 0
+        self.commands = 0
+        self.commit_seconds = 0.0
+        self.batch_buckets = [0] * (len(BATCH_BUCKETS) + 1)
+        self.commit_buckets = [0] * (len(COMMIT_BUCKETS) + 1)
+        self.started = time.monotonic()
+
+    def committed(self, counts: dict[tuple[str, str], int], commands: int, seconds: float) -> None:
+        """Add one commit: how often each (verb, queue) happened, how many commands it served, how long it took."""
+        now = time.monotonic()
+        for key, count in counts.items():
+            if key[0] in COUNTED:
+                self._counts[key] = self._counts.get(key, 0) + count
+                rate = self._rates.get(key)
+                if rate is None:
+                    rate = self._rates[key] = Rate()
+                rate.add(count, now)
+        self.commits += 1
+        self.commands += commands
+        self.commit_seconds += seconds
+        self.batch_buckets[bisect_left(BATCH_BUCKETS, commands)] += 1
+        self.commit_buckets[bisect_left(COMMIT_BUCKETS, seconds)] += 1
+
+    def of(self, queue: str) -> tuple[dict[str, int], dict[str, float]]:
+        """Totals and rates per second of one queue, by verb."""
+        now = time.monotonic()
+        totals = {verb: self._counts.get((verb, queue), 0) for verb in COUNTED}
+        rates = {verb: rate.per_second(now) for verb in COUNTED if (rate := self._rates.get((verb, queue))) is not None}
+        return totals, rates
+
+    def forget(self, queue: str) -> None:
+        """Drop what is known of a queue that was deleted."""
+        for verb in COUNTED:
+            self._counts.pop((verb, queue), None)
+            self._rates.pop((verb, queue), None)

@@ -1,0 +1,115 @@
+"""Long polls: who waits for which queues, woken by what was committed.
+
+A caller looks, finds nothing, and parks; news of a queue wakes as many as it can serve, the longest waiting first. Between the look and
+the parking the news may already have come. So a caller takes a mark before it looks, and parking on a queue with newer news returns at
+once: nothing is missed, and no poll runs in circles.
+
+    mark ─▶ look ──nothing──▶ park(mark) ──news──▶ look again
+                                  └── deadline, or the server drains ──▶ give up
+
+The same object serves those who wait for jobs (`ready`) and those who wait for room in a full queue (`freed`).
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from holdfast.errors import Overloaded
+from holdfast.limits import PARKED_POLLS
+
+
+class Waiter:
+    """One parked caller."""
+
+    __slots__ = ("future", "names", "woken_for")
+
+    def __init__(self, names: tuple[str, ...], future: "asyncio.Future[bool]") -> None:
+        self.names = names
+        self.future = future
+        self.woken_for: str | None = None
+
+
+class Waiters:
+    """Everyone who waits for news of some queues."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, OrderedDict[Waiter, None]] = {}
+        self._news: dict[str, int] = {}
+        self._by_request: dict[str, Waiter] = {}
+        self._draining = False
+        self.parked = 0
+
+    def mark(self, names: Iterable[str]) -> int:
+        """How much news there has been of these queues; to be taken before looking."""
+        return sum(self._news.get(name, 0) for name in names)
+
+    async def park(self, names: tuple[str, ...], mark: int, seconds: float, request: str | None = None) -> str | None:
+        """Wait for news of one of the queues; the name of the one that woke us, or None when the time is up.
+
+        A newer call with the same `request` takes the place of this one: its caller has gone, and must not be given jobs.
+        """
+        if self.mark(names) != mark:
+            return names[0]
+        if seconds <= 0 or self._draining:
+            return None
+        if self.parked >= PARKED_POLLS:
+            raise Overloaded("Too many calls are waiting on this server.", retry_after_ms=1_000)
+        waiter = Waiter(names, asyncio.get_running_loop().create_future())
+        if request is not None:
+            if (older := self._by_request.get(request)) is not None:
+                self._wake(older, None)
+            self._by_request[request] = waiter
+        self._enter(waiter)
+        timer = asyncio.get_running_loop().call_later(seconds, self._wake, waiter, None)
+        try:
+            await waiter.future
+        except asyncio.CancelledError:
+            if waiter.woken_for is not None:
+                self.notify(waiter.woken_for, 1)  # the news was meant for one who can use it
+            raise
+        finally:
+            timer.cancel()
+            self._leave(waiter)
+            if request is not None and self._by_request.get(request) is waiter:
+                del self._by_request[request]
+        return waiter.woken_for
+
+    def notify(self, name: str, count: int) -> None:
+        """There is news of a queue, enough for `count` callers."""
+        self._news[name] = self._news.get(name, 0) + 1
+        line = self._lines.get(name)
+        while line and count > 0:
+            waiter = next(iter(line))
+            self._leave(waiter)
+            self._wake(waiter, name)
+            count -= 1
+
+    def drain(self) -> None:
+        """Send everyone home, and let nobody park again."""
+        self._draining = True
+        for line in list(self._lines.values()):
+            for waiter in list(line):
+                self._leave(waiter)
+                self._wake(waiter, None)
+
+    def _enter(self, waiter: Waiter) -> None:
+        self.parked += 1
+        for name in waiter.names:
+            self._lines.setdefault(name, OrderedDict())[waiter] = None
+
+    def _leave(self, waiter: Waiter) -> None:
+        gone = False
+        for name in waiter.names:
+            line = self._lines.get(name)
+            if line is not None and waiter in line:
+                del line[waiter]
+                gone = True
+                if not line:
+                    del self._lines[name]
+        self.parked -= gone
+
+    @staticmethod
+    def _wake(waiter: Waiter, name: str | None) -> None:
+        if not waiter.future.done():
+            waiter.woken_for = name
+            waiter.future.set_result(True)

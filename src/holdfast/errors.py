@@ -1,0 +1,186 @@
+"""Every way in which Holdfast can say no.
+
+    HoldfastError
+    ├── InvalidRequest ─ MalformedJson, PayloadTooLarge, UnsupportedMediaType
+    ├── Forbidden
+    ├── NotFound ─ JobNotFound, QueueNotFound
+    ├── Conflict ─ LeaseLost, NotUnique, WrongState, IdempotencyMismatch
+    ├── QueueFull
+    ├── Unavailable ─ Draining, StoreUnavailable, Overloaded, StorageFull
+    ├── OutcomeUnknown
+    └── InternalError
+
+Each leaf has a stable `code`: it is what clients switch on and what crosses the keeper's socket. A door owns one table from code
+to reply; nobody else turns an error into words on the wire. All of them but `OutcomeUnknown` mean that nothing was changed.
+"""
+
+from typing import Any, ClassVar
+
+
+class HoldfastError(Exception):
+    """Base of all expected refusals.
+
+    `detail` is one sentence for a person. `fields` are values that help a program (`queue`, `field`, `retry_after_ms`, ...).
+    """
+
+    code: ClassVar[str] = "error"
+    title: ClassVar[str] = "Error"
+
+    def __init__(self, detail: str = "", **fields: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.fields = fields
+
+
+class InvalidRequest(HoldfastError):
+    """The request breaks a rule; `field` names where and `detail` says the bound."""
+
+    code = "invalid_request"
+    title = "The request is not valid"
+
+
+class MalformedJson(InvalidRequest):
+    """The body is not JSON, or not UTF-8."""
+
+    code = "malformed_json"
+    title = "The body is not valid JSON"
+
+
+class PayloadTooLarge(InvalidRequest):
+    """A payload, a result or a whole body is over its bound."""
+
+    code = "payload_too_large"
+    title = "The payload is too large"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """This route reads JSON only."""
+
+    code = "unsupported_media_type"
+    title = "This route reads application/json"
+
+
+class Forbidden(HoldfastError):
+    """The caller may not do this, such as a web page of another site."""
+
+    code = "forbidden"
+    title = "Not allowed"
+
+
+class NotFound(HoldfastError):
+    """What the request names is not there."""
+
+    code = "not_found"
+    title = "Not found"
+
+
+class JobNotFound(NotFound):
+    """No job has this id."""
+
+    code = "job_not_found"
+    title = "No such job"
+
+
+class QueueNotFound(NotFound):
+    """No queue has this name."""
+
+    code = "queue_not_found"
+    title = "No such queue"
+
+
+class Conflict(HoldfastError):
+    """The request is well formed, but not as things stand."""
+
+    code = "conflict"
+    title = "Conflict"
+
+
+class LeaseLost(Conflict):
+    """The lease expired, was superseded or never existed."""
+
+    code = "lease_lost"
+    title = "The lease is not held"
+
+
+class NotUnique(Conflict):
+    """An unfinished job holds this unique key; `job_id` names it."""
+
+    code = "not_unique"
+    title = "A job with this unique key is not finished"
+
+
+class WrongState(Conflict):
+    """The job or queue is not in a state that allows this."""
+
+    code = "wrong_state"
+    title = "The state does not allow this"
+
+
+class IdempotencyMismatch(Conflict):
+    """The idempotency key was used with another body."""
+
+    code = "idempotency_mismatch"
+    title = "This idempotency key belongs to another request"
+
+
+class QueueFull(HoldfastError):
+    """A bound of the queue is reached; nothing was enqueued and nothing was dropped."""
+
+    code = "queue_full"
+    title = "The queue is full"
+
+
+class Unavailable(HoldfastError):
+    """Not now; try again after `retry_after_ms`."""
+
+    code = "unavailable"
+    title = "Not available now"
+
+
+class Draining(Unavailable):
+    """This server is shutting down and takes nothing new."""
+
+    code = "draining"
+    title = "The server is shutting down"
+
+
+class StoreUnavailable(Unavailable):
+    """The store can't be reached or has failed."""
+
+    code = "store_unavailable"
+    title = "The store is not available"
+
+
+class Overloaded(Unavailable):
+    """More waits for the store than the server holds."""
+
+    code = "overloaded"
+    title = "Too much is waiting for the store"
+
+
+class StorageFull(Unavailable):
+    """The disk is at its watermark: pushes are refused, ending a lease still works."""
+
+    code = "storage_full"
+    title = "The disk is nearly full"
+
+
+class OutcomeUnknown(HoldfastError):
+    """The connection to the store broke while committing: the change may or may not be kept."""
+
+    code = "outcome_unknown"
+    title = "It is not known whether this was kept"
+
+
+class InternalError(HoldfastError):
+    """A defect in Holdfast: nothing was changed, the log has the details."""
+
+    code = "internal_error"
+    title = "Internal error"
+
+
+def _leaves(cls: type[HoldfastError]) -> list[type[HoldfastError]]:
+    return [cls, *(leaf for child in cls.__subclasses__() for leaf in _leaves(child))]
+
+
+BY_CODE: dict[str, type[HoldfastError]] = {cls.code: cls for cls in _leaves(HoldfastError)}

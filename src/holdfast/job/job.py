@@ -1,0 +1,192 @@
+"""What a job is: the part that changes (`Job`), the part that does not (`Content`), and the right to end one attempt (`Lease`).
+
+They are frozen values. `lifecycle.py` alone makes a new `Job` out of an old one; stores keep what it decides, and the keeper's socket
+carries the same types, so that there is one description of a job in the whole program.
+"""
+
+import enum
+
+import msgspec
+
+from holdfast import limits
+from holdfast.job.retry import RetryPolicy
+
+
+class State(enum.StrEnum):
+    """Where a job stands. `scheduled` is simply ready later."""
+
+    SCHEDULED = "scheduled"
+    READY = "ready"
+    LEASED = "leased"
+    CONCLUDED = "concluded"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+WAITING = (State.SCHEDULED, State.READY)
+UNFINISHED = (State.SCHEDULED, State.READY, State.LEASED)  # what counts against a queue's capacity
+ENDED = (State.CONCLUDED, State.DEAD, State.CANCELLED)
+HISTORY = (State.CONCLUDED, State.CANCELLED)  # kept for the queue's retention; dead jobs stay until someone decides
+
+
+class UniqueWhile(enum.StrEnum):
+    """How long a job holds its unique key."""
+
+    QUEUED = "queued"  # scheduled or ready
+    UNFINISHED = "unfinished"  # scheduled, ready or leased
+
+
+class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What most jobs do without. Kept in one column, so that they cost the others nothing."""
+
+    lease_ms: int | None = None
+    retry: RetryPolicy | None = None
+    unique_key: str | None = None
+    unique_while: UniqueWhile = UniqueWhile.UNFINISHED
+    group_key: str | None = None
+    group_limit: int = 1
+    tags: tuple[str, ...] = ()
+
+
+NO_EXTRAS = Extras()
+
+
+class Content(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker is given to work on. `content_type` is None for JSON; the payload is kept byte for byte."""
+
+    type: str
+    content_type: str | None
+    payload: bytes
+
+
+class NewJob(msgspec.Struct, array_like=True):
+    """What a producer asks for. None means: the queue's or the server's default. Times are in milliseconds."""
+
+    queue: str
+    payload: bytes
+    type: str = ""
+    content_type: str | None = None
+    priority: int | None = None
+    delay_ms: int | None = None
+    run_at: int | None = None
+    max_attempts: int | None = None
+    extras: Extras = NO_EXTRAS
+
+
+class LeaseRef(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker shows in order to end an attempt: the parsed form of a lease token."""
+
+    job: int
+    attempt: int
+    fence: int
+    secret: bytes
+
+    def token(self) -> str:
+        """The text that travels: `JOB.ATTEMPT.FENCE.SECRET`, the secret being 128 bits in hexadecimal."""
+        return f"{self.job}.{self.attempt}.{self.fence}.{self.secret.hex()}"
+
+    @classmethod
+    def parse(cls, token: str) -> "LeaseRef | None":
+        """Read a token; None where it can't be one."""
+        parts = token.split(".")
+        if len(parts) != 4 or len(token) > 100 or not token.isascii():
+            return None
+        try:
+            job, attempt, fence = int(parts[0]), int(parts[1]), int(parts[2])
+            secret = bytes.fromhex(parts[3])
+        except ValueError:
+            return None
+        return cls(job, attempt, fence, secret) if 0 < job <= limits.ID_MAX and 0 < fence <= limits.ID_MAX else None
+
+
+class Lease(msgspec.Struct, frozen=True, array_like=True):
+    """The right to end one attempt of one job, until a moment of the store's clock.
+
+    `fence` grows with every lease ever granted, across restarts. `request` is the caller's `request_id`: the same
+    request again finds the same leases.
+    """
+
+    fence: int
+    secret: bytes
+    worker: str
+    leased_at: int
+    until: int
+    request: str | None = None
+    cancel_requested: bool = False
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True):
+    """A job as it stands.
+
+    Invariants:
+      * `lease` is there if and only if the state is `leased`.
+      * `attempt` counts leases granted; it grows with each and never shrinks.
+      * `failures` and `crashes` count attempts that were spent: a released one is in neither.
+      * `held` is true only of a ready job that waits for its group.
+      * `ended_by` is the lease whose holder concluded the job, so that a repeated conclude is known again.
+    """
+
+    id: int
+    queue: str
+    state: State
+    priority: int
+    attempt: int
+    failures: int
+    crashes: int
+    max_attempts: int
+    size: int
+    created_at: int
+    ready_at: int
+    extras: Extras = NO_EXTRAS
+    held: bool = False
+    lease: Lease | None = None
+    leased_at: int | None = None
+    ended_at: int | None = None
+    reason: str | None = None
+    ended_by: Lease | None = None
+
+    def ref(self) -> LeaseRef:
+        """The lease that holds the job, as its holder shows it."""
+        assert self.lease is not None, "only a leased job has a lease"
+        return LeaseRef(self.id, self.attempt, self.lease.fence, self.lease.secret)
+
+    def is_held_by(self, ref: LeaseRef) -> bool:
+        """Whether `ref` is the current lease of this job."""
+        return self.lease is not None and self.ref() == ref
+
+    @property
+    def holds_unique_key(self) -> bool:
+        """Whether the job occupies its unique key as it stands."""
+        if self.extras.unique_key is None:
+            return False
+        return self.state in (UNFINISHED if self.extras.unique_while is UniqueWhile.UNFINISHED else WAITING)
+
+    @property
+    def holds_group_slot(self) -> bool:
+        """Whether the job occupies one of its group's places: it runs, or it is the next to run."""
+        if self.extras.group_key is None:
+            return False
+        return self.state is State.LEASED or (self.state is State.READY and not self.held)
+
+
+class Receipt(msgspec.Struct, frozen=True, array_like=True):
+    """A job as it was when it was put."""
+
+    id: int
+    queue: str
+    state: State
+    priority: int
+    max_attempts: int
+    created_at: int
+    ready_at: int
+
+
+class JobError(msgspec.Struct, frozen=True, array_like=True):
+    """One attempt that went wrong: `kind` is `failed` (the worker said so) or `crashed` (the lease expired)."""
+
+    attempt: int
+    at: int
+    worker: str
+    kind: str
+    reason: str
+    secret: bytes = b""

@@ -1,0 +1,203 @@
+"""How a job may change.
+
+This module alone says which change is allowed. It does no I/O, reads no clock, rolls no dice and knows no store: it takes a job and
+gives the job that comes after, or refuses.
+
+                            ┌── extend ──┐
+      enqueue        lease  ▼            │   conclude
+     ─────────▶ READY ───▶ LEASED ───────┴──────────────▶ CONCLUDED
+       │        ▲ ▲ │       │ │ │
+       │   due, │ │ │       │ │ └── fail for good · attempts exhausted · crashed too often ──▶ DEAD
+       │ promote│ │ └───────┼─│── cancel ──▶ CANCELLED ◀── cancel ── SCHEDULED               │
+       ▼        │ └─────────┘ │                                                              │
+     SCHEDULED ─┘  release,   │                                                              │
+         ▲         expire     │                                                              │
+         └────────────────────┘ fail with tries left, release with a delay                   │
+                READY ◀──────────────────── retry ───────────────────────────────────────────┘
+
+Invariants
+  * Only the holder of the current lease ends an attempt; everyone else gets `LeaseLost` and changes nothing.
+  * `attempt` grows with each lease and never shrinks. A failure or a crash spends an attempt; a release does not.
+  * A job whose cancellation was asked for while it was leased does not run again.
+"""
+
+from msgspec.structs import replace
+
+from holdfast.errors import LeaseLost, WrongState
+from holdfast.job.job import NO_EXTRAS, Extras, Job, Lease, LeaseRef, NewJob, State
+
+ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+CRASHED = "crashed"
+FAILED = "failed"
+CANCELLED = "cancelled"
+
+
+def enqueue(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int) -> Job:
+    """A job that comes to be; scheduled when it is to run later than `now`."""
+    ready_at = now + new.delay_ms if new.delay_ms else now
+    if new.run_at is not None:
+        ready_at = max(now, new.run_at)
+    return Job(
+        id=job_id,
+        queue=new.queue,
+        state=State.READY if ready_at <= now else State.SCHEDULED,
+        priority=priority,
+        attempt=0,
+        failures=0,
+        crashes=0,
+        max_attempts=max_attempts,
+        size=len(new.payload),
+        created_at=now,
+        ready_at=ready_at,
+        extras=new.extras,
+    )
+
+
+def lease(job: Job, granted: Lease) -> Job:
+    """Give the right to the next attempt."""
+    if job.state is not State.READY or job.held:
+        raise _wrong(job, "be leased", "ready")
+    return replace(job, state=State.LEASED, attempt=job.attempt + 1, lease=granted, leased_at=granted.leased_at)
+
+
+def extend(job: Job, ref: LeaseRef, now: int, until: int) -> Job:
+    """Let the lease end at `until` instead; earlier is allowed too."""
+    held = _held(job, ref, now)
+    return replace(job, lease=replace(held, until=until))
+
+
+def conclude(job: Job, ref: LeaseRef, now: int) -> Job:
+    """The work is done."""
+    held = _held(job, ref, now)
+    return replace(job, state=State.CONCLUDED, lease=None, ended_at=now, ended_by=held, reason=None)
+
+
+def fail(job: Job, ref: LeaseRef, now: int, retry: bool, delay_ms: int) -> Job:
+    """The attempt went wrong: again after `delay_ms`, or dead when no try is left or `retry` is false."""
+    held = _held(job, ref, now)
+    failed = replace(job, failures=job.failures + 1)
+    if held.cancel_requested:
+        return _ended(failed, State.CANCELLED, CANCELLED, now)
+    if not retry:
+        return _ended(failed, State.DEAD, FAILED, now)
+    if failed.failures + failed.crashes >= failed.max_attempts:
+        return _ended(failed, State.DEAD, ATTEMPTS_EXHAUSTED, now)
+    return _again(failed, now, delay_ms)
+
+
+def release(job: Job, ref: LeaseRef, now: int, delay_ms: int, priority: int | None) -> Job:
+    """Hand the job back unspent, perhaps for later or with another priority."""
+    held = _held(job, ref, now)
+    if held.cancel_requested:
+        return _ended(job, State.CANCELLED, CANCELLED, now)
+    return _again(job if priority is None else replace(job, priority=priority), now, delay_ms)
+
+
+def expire(job: Job, now: int, max_crashes: int) -> Job:
+    """Nobody ended the attempt in time: counted as a crash, and in quarantine after too many."""
+    if job.lease is None or job.lease.until > now:
+        raise _wrong(job, "expire", "leased past its end")
+    crashed = replace(job, crashes=job.crashes + 1)
+    if job.lease.cancel_requested:
+        return _ended(crashed, State.CANCELLED, CANCELLED, now)
+    if crashed.crashes >= max_crashes:
+        return _ended(crashed, State.DEAD, CRASHED, now)
+    if crashed.failures + crashed.crashes >= crashed.max_attempts:
+        return _ended(crashed, State.DEAD, ATTEMPTS_EXHAUSTED, now)
+    return _again(crashed, now, 0)
+
+
+def due(job: Job, now: int) -> Job:
+    """The time of a scheduled job has come."""
+    if job.state is not State.SCHEDULED or job.ready_at > now:
+        raise _wrong(job, "become ready", "scheduled and due")
+    return replace(job, state=State.READY)
+
+
+def promote(job: Job, now: int) -> Job:
+    """Run a scheduled job now."""
+    if job.state is not State.SCHEDULED:
+        raise _wrong(job, "be promoted", "scheduled")
+    return replace(job, state=State.READY, ready_at=now)
+
+
+def retry(job: Job, now: int) -> Job:
+    """Give a dead job all of its tries again."""
+    if job.state is not State.DEAD:
+        raise _wrong(job, "be retried", "dead")
+    return replace(job, state=State.READY, failures=0, crashes=0, ready_at=now, ended_at=None, reason=None)
+
+
+def cancel(job: Job, now: int) -> Job:
+    """End a waiting job; ask the holder of a leased one to stop."""
+    if job.lease is not None:
+        return replace(job, lease=replace(job.lease, cancel_requested=True))
+    if job.state not in (State.SCHEDULED, State.READY):
+        raise _wrong(job, "be cancelled", "scheduled, ready or leased")
+    return _ended(job, State.CANCELLED, CANCELLED, now)
+
+
+def edit(
+    job: Job,
+    now: int,
+    priority: int | None,
+    ready_at: int | None,
+    max_attempts: int | None,
+    size: int | None,
+    tags: tuple[str, ...] | None,
+) -> Job:
+    """Change a waiting job; None keeps what is there."""
+    if job.state not in (State.SCHEDULED, State.READY):
+        raise _wrong(job, "be edited", "scheduled or ready")
+    extras: Extras = job.extras if tags is None else replace(job.extras or NO_EXTRAS, tags=tags)
+    edited = replace(
+        job,
+        priority=job.priority if priority is None else priority,
+        max_attempts=job.max_attempts if max_attempts is None else max_attempts,
+        size=job.size if size is None else size,
+        extras=extras,
+    )
+    return edited if ready_at is None else _at(edited, max(ready_at, now), now)
+
+
+def hold(job: Job) -> Job:
+    """Keep a ready job back until its group has a place."""
+    return replace(job, held=True)
+
+
+def admit(job: Job) -> Job:
+    """Give a held job a place in its group."""
+    return replace(job, held=False)
+
+
+def may_be_deleted(job: Job) -> None:
+    """Raise unless the job can be removed: anything but a leased one."""
+    if job.state is State.LEASED:
+        raise _wrong(job, "be deleted", "anything but leased")
+
+
+def _held(job: Job, ref: LeaseRef, now: int) -> Lease:
+    if job.lease is None or job.lease.until <= now or not job.is_held_by(ref):
+        raise LeaseLost(
+            f"The lease on job {ref.job}, attempt {ref.attempt}, is not held any more.", job_id=ref.job, attempt=ref.attempt
+        )
+    return job.lease
+
+
+def _again(job: Job, now: int, delay_ms: int) -> Job:
+    return _at(replace(job, lease=None), now + delay_ms, now)
+
+
+def _at(job: Job, ready_at: int, now: int) -> Job:
+    state = State.READY if ready_at <= now else State.SCHEDULED
+    return replace(job, state=state, ready_at=ready_at, held=job.held and state is State.READY)
+
+
+def _ended(job: Job, state: State, reason: str, now: int) -> Job:
+    return replace(job, state=state, lease=None, held=False, ended_at=now, reason=reason)
+
+
+def _wrong(job: Job, verb: str, wanted: str) -> WrongState:
+    return WrongState(
+        f"Job {job.id} is {job.state.value}; to {verb} it must be {wanted}.", job_id=job.id, state=job.state.value
+    )

@@ -1,0 +1,109 @@
+"""What a queue is: its settings, what it holds, and whether it takes and gives.
+
+Settings that a queue does not set follow the server's defaults, also when those change later: "unset" is kept apart from any value.
+"""
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from holdfast import limits
+from holdfast.job.job import State
+from holdfast.job.retry import RetryPolicy
+
+
+class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an operator sets for one queue. Null means: without a bound; absent means: the server's default."""
+
+    capacity_jobs: int | UnsetType = UNSET
+    capacity_bytes: int | UnsetType = UNSET
+    lease_ms: int | UnsetType = UNSET
+    max_attempts: int | UnsetType = UNSET
+    max_crashes: int | UnsetType = UNSET
+    max_running: int | None | UnsetType = UNSET
+    retention_ms: int | None | UnsetType = UNSET
+    retry: RetryPolicy | UnsetType = UNSET
+
+
+class QueuePolicy(msgspec.Struct, frozen=True):
+    """The settings in force for one queue. Times in milliseconds, sizes in bytes; None is "no bound"."""
+
+    capacity_jobs: int = limits.CAPACITY_JOBS_DEFAULT
+    capacity_bytes: int = limits.CAPACITY_BYTES_DEFAULT
+    lease_ms: int = limits.LEASE_MS_DEFAULT
+    max_attempts: int = limits.ATTEMPTS_DEFAULT
+    max_crashes: int = limits.CRASHES_DEFAULT
+    max_running: int | None = None
+    retention_ms: int | None = limits.RETENTION_MS_DEFAULT
+    retry: RetryPolicy = RetryPolicy()
+
+    def with_settings(self, settings: QueueSettings) -> "QueuePolicy":
+        """This policy with what `settings` sets put over it."""
+        chosen = {name: value for name in settings.__struct_fields__ if (value := getattr(settings, name)) is not UNSET}
+        return msgspec.structs.replace(self, **chosen) if chosen else self
+
+
+class Tally(msgspec.Struct, array_like=True):
+    """How many jobs of a queue are in each state, and how many bytes of payload its unfinished ones hold. Exact."""
+
+    scheduled: int = 0
+    ready: int = 0
+    leased: int = 0
+    concluded: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    bytes: int = 0
+
+    @property
+    def unfinished(self) -> int:
+        """Jobs that count against the capacity."""
+        return self.scheduled + self.ready + self.leased
+
+    def move(self, before: State | None, after: State | None, size: int) -> None:
+        """Count one job from one state into another; None is "not there"."""
+        if before is not None:
+            self._add(before, -1, size)
+        if after is not None:
+            self._add(after, 1, size)
+
+    def _add(self, state: State, n: int, size: int) -> None:
+        if state is State.READY:
+            self.ready += n
+        elif state is State.LEASED:
+            self.leased += n
+        elif state is State.CONCLUDED:
+            self.concluded += n
+            return
+        elif state is State.SCHEDULED:
+            self.scheduled += n
+        elif state is State.DEAD:
+            self.dead += n
+            return
+        else:
+            self.cancelled += n
+            return
+        self.bytes += n * size
+
+
+class Queue(msgspec.Struct):
+    """A queue as the committer holds it while it works on a batch. `tally` changes with each decision."""
+
+    id: int
+    name: str
+    settings: QueueSettings
+    policy: QueuePolicy
+    paused: bool
+    created_at: int
+    tally: Tally
+
+    def has_room(self, jobs: int, size: int) -> bool:
+        """Whether `jobs` more jobs with `size` bytes of payload in all fit in."""
+        tally, policy = self.tally, self.policy
+        return tally.unfinished + jobs <= policy.capacity_jobs and tally.bytes + size <= policy.capacity_bytes
+
+    def may_lease(self) -> int:
+        """How many jobs may be leased now, of those that are ready."""
+        if self.paused:
+            return 0
+        if self.policy.max_running is None:
+            return self.tally.ready
+        return max(0, min(self.tally.ready, self.policy.max_running - self.tally.leased))

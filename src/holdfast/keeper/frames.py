@@ -1,0 +1,82 @@
+"""What travels between a front and the keeper: a length of four bytes, then msgpack of the command, answer and event types themselves."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from holdfast.engine.commands import Request, Result
+from holdfast.engine.events import Committed
+
+_LENGTH_BYTES = 4
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True):
+    """The keeper's first word: how jobs are kept, or why it can't serve."""
+
+    level: str = ""
+    replicas: int = 0
+    problem: str | None = None
+
+
+class Asked(msgspec.Struct, array_like=True):
+    """From a front: requests by number; whether it wants job events; its metrics, for the other fronts."""
+
+    requests: list[tuple[int, Request]] = []
+    job_events: bool | None = None
+    report: bytes | None = None
+
+
+class Answered(msgspec.Struct, array_like=True):
+    """From the keeper: results by the request's number, and what was committed since."""
+
+    results: list[tuple[int, Result]] = []
+    news: list[Committed] = []
+    hello: Hello | None = None
+
+
+def frame(message: Asked | Answered) -> bytes:
+    """A message as it travels."""
+    body = bytearray(_LENGTH_BYTES)
+    _encoder.encode_into(message, body, _LENGTH_BYTES)
+    body[:_LENGTH_BYTES] = (len(body) - _LENGTH_BYTES).to_bytes(_LENGTH_BYTES, "big")
+    return bytes(body)
+
+
+class Frames(asyncio.Protocol):
+    """Cuts the stream into frames and hands each on, decoded."""
+
+    def __init__(self, decoder: msgspec.msgpack.Decoder[Any], take: Callable[[Any], None], lost: Callable[[], None]) -> None:
+        self._decoder = decoder
+        self._take = take
+        self._lost = lost
+        self._buffer = bytearray()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where to write; what waits is bounded by the engine, not here."""
+        self.transport = transport  # type: ignore[assignment]  # uvloop's does not name its base class
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other end is gone."""
+        self._lost()
+
+    def eof_received(self) -> bool:
+        """Let the transport close itself."""
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        """Take every whole frame out of what has come so far."""
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        while len(buffer) - start >= _LENGTH_BYTES:
+            end = start + _LENGTH_BYTES + int.from_bytes(buffer[start : start + _LENGTH_BYTES], "big")
+            if len(buffer) < end:
+                break
+            self._take(self._decoder.decode(memoryview(buffer)[start + _LENGTH_BYTES : end]))
+            start = end
+        if start:
+            del buffer[:start]

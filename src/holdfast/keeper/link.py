@@ -1,0 +1,120 @@
+"""The engine's end of the keeper's socket: requests out, answers and news in, on the event loop itself.
+
+Requests made in one turn of the loop leave in one frame. When the keeper dies, commands that were on their way are answered
+`outcome_unknown` (they may or may not have been committed), queries `store_unavailable`, and `on_lost` is called: the server must end.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import msgspec
+
+from holdfast.engine.commands import COMMANDS, Refused, Request, Result
+from holdfast.engine.inprocess import Listener
+from holdfast.errors import OutcomeUnknown, StoreUnavailable
+from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
+from holdfast.stores.store import Durability
+
+_UNKNOWN = Refused(OutcomeUnknown.code, "The keeper died while this was on its way.", {"retry_after_ms": 1_000})
+_UNAVAILABLE = Refused(StoreUnavailable.code, "The keeper has died; the server is ending.", {"retry_after_ms": 1_000})
+
+
+class KeeperLink:
+    """A `Backing` in another process."""
+
+    def __init__(self, on_lost: Callable[[], None]) -> None:
+        self.durability = Durability("")
+        self.problem: str | None = None
+        self._on_lost = on_lost
+        self._pending: dict[int, tuple[asyncio.Future[Result], bool]] = {}
+        self._number = 0
+        self._outgoing = Asked()
+        self._flushing = False
+        self._listeners: list[Listener] = []
+        self._frames = Frames(msgspec.msgpack.Decoder(Answered), self._take, self._lost)
+        self._ready: asyncio.Future[None] | None = None
+        self._gone = False
+        self._closing = False
+
+    async def connect(self, sock: socket.socket) -> None:
+        """Take the socket over and wait for the keeper's first word; `problem` says if it can't serve."""
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        await loop.create_unix_connection(lambda: self._frames, sock=sock)
+        await self._ready
+
+    def submit(self, request: Request) -> "asyncio.Future[Result]":
+        """Ask; the future is resolved after the commit."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        if self._gone:
+            future.set_result(_UNAVAILABLE)
+            return future
+        self._number += 1
+        self._pending[self._number] = (future, type(request) in COMMANDS)
+        self._outgoing.requests.append((self._number, request))
+        self._soon()
+        return future
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with what is committed."""
+        self._listeners.append(listener)
+
+    def want_job_events(self, wanted: bool) -> None:
+        """Tell the keeper whether job events are of interest."""
+        self._outgoing.job_events = wanted
+        self._soon()
+
+    def report(self, text: bytes) -> None:
+        """Leave this front's metrics with the keeper."""
+        self._outgoing.report = text
+        self._soon()
+
+    async def close(self) -> None:
+        """Hang up; the keeper commits what it has and ends when the last front has."""
+        self._closing = True
+        if self._frames.transport is not None:
+            self._flush()
+            self._frames.transport.close()
+
+    def _soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._frames.transport is None or self._frames.transport.is_closing():
+            return
+        outgoing, self._outgoing = self._outgoing, Asked([])
+        if outgoing.requests or outgoing.job_events is not None or outgoing.report is not None:
+            self._frames.transport.write(frame(outgoing))
+
+    def _take(self, answered: Answered) -> None:
+        if answered.hello is not None:
+            self._greet(answered.hello)
+        for number, result in answered.results:
+            future, _ = self._pending.pop(number)
+            if not future.done():
+                future.set_result(result)
+        for news in answered.news:
+            for listener in self._listeners:
+                listener(news)
+
+    def _greet(self, hello: Hello) -> None:
+        self.durability = Durability(hello.level, hello.replicas)
+        self.problem = hello.problem
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
+
+    def _lost(self) -> None:
+        self._gone = True
+        if self._ready is not None and not self._ready.done():
+            self.problem = "The keeper ended before it was ready."
+            self._ready.set_result(None)
+        pending, self._pending = self._pending, {}
+        for future, is_command in pending.values():
+            if not future.done():
+                future.set_result(_UNKNOWN if is_command else _UNAVAILABLE)
+        if not self._closing:
+            self._on_lost()

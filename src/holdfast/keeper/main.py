@@ -1,0 +1,163 @@
+"""The keeper: the process that owns the store file. Started by the server with one inherited socket for each front.
+
+    front ──┐                       ┌─▶ committer ─▶ lifecycle ─▶ SQLite (fsync)
+    front ──┼── frames ─▶ keeper ───┤                               │
+    front ──┘ ◀── answers, news ────┴───────── after the commit ────┘
+
+It ends when the last front has hung up, however that came about: what it was given is committed first. Signals that are sent to the whole
+group are left to the server. When the store breaks, those in the batch are told `outcome_unknown`, and the keeper exits with 1.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+import uvloop
+
+from holdfast.clock import SystemClock
+from holdfast.engine.commands import Result
+from holdfast.engine.events import Committed
+from holdfast.engine.inprocess import InProcess
+from holdfast.job.queue import QueuePolicy
+from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
+from holdfast.logs import configure
+from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.stores.sqlite.store import SqliteStore
+from holdfast.stores.store import StoreBroken
+
+log = structlog.get_logger(__name__)
+_LAST_WORDS_S = 2.0  # a front that does not read by then will learn it from the closed socket
+
+
+class KeeperConfig(msgspec.Struct, frozen=True):
+    """What the server tells the keeper it starts. `path` None keeps jobs in memory; `fds` are the fronts' sockets."""
+
+    path: str | None
+    defaults: QueuePolicy
+    watermark_bytes: int
+    fds: list[int]
+    log_level: str
+    log_format: str
+
+
+class FrontLine:
+    """One front: its requests go to the committer, its answers and the news go back in one frame for each turn of the loop."""
+
+    def __init__(self, number: int, backing: InProcess, hung_up: Callable[["FrontLine"], None]) -> None:
+        self._number = number
+        self._backing = backing
+        self._hung_up = hung_up
+        self._outgoing = Answered([], [])
+        self._flushing = False
+        self._wants_events = False
+        self.frames = Frames(msgspec.msgpack.Decoder(Asked), self._take, self._lost)
+
+    def deliver(self, tag: object, result: Result) -> None:
+        """Send one answer with the next frame."""
+        self._outgoing.results.append((tag, result))  # type: ignore[arg-type]
+        self._soon()
+
+    def tell(self, news: Committed) -> None:
+        """Send news with the next frame, behind the answers of the same commit."""
+        if not self._wants_events and news.jobs:
+            news = Committed(news.ready, news.freed)
+        if news.ready or news.freed or news.jobs:
+            self._outgoing.news.append(news)
+            self._soon()
+
+    def greet(self, hello: Hello) -> None:
+        """Send the first word."""
+        self._outgoing.hello = hello
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what has gathered."""
+        self._flushing = False
+        outgoing, self._outgoing = self._outgoing, Answered([], [])
+        if self.frames.transport is not None and not self.frames.transport.is_closing():
+            self.frames.transport.write(frame(outgoing))
+
+    def _soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def _take(self, asked: Asked) -> None:
+        if asked.job_events is not None and asked.job_events is not self._wants_events:
+            self._wants_events = asked.job_events
+            self._backing.want_job_events(asked.job_events)
+        if asked.report is not None:
+            self._backing.reports[self._number] = asked.report
+        for number, request in asked.requests:
+            self._backing.request(request, self, number)
+
+    def _lost(self) -> None:
+        if self._wants_events:
+            self._backing.want_job_events(False)
+        self._hung_up(self)
+
+
+async def keep(config: KeeperConfig) -> int:
+    """Serve the fronts until the last one hangs up; the exit code."""
+    sockets = [socket.socket(fileno=fd) for fd in config.fds]
+    try:
+        store = SqliteStore(Path(config.path) if config.path is not None else None, config.defaults, config.watermark_bytes)
+    except Exception as error:
+        problem = str(error) if isinstance(error, UnfitPlace) else f"The store can't be opened: {type(error).__name__}: {error}"
+        sockets[0].sendall(frame(Answered(hello=Hello(problem=problem))))
+        return 2
+    backing = InProcess(store, SystemClock())
+    running = backing.start()
+    alone = asyncio.Event()
+    fronts: list[FrontLine] = []
+
+    def hung_up(front: FrontLine) -> None:
+        fronts.remove(front)
+        if not fronts:
+            alone.set()
+
+    for number, sock in enumerate(sockets):
+        front = FrontLine(number, backing, hung_up)
+        fronts.append(front)
+        await asyncio.get_running_loop().create_unix_connection(lambda front=front: front.frames, sock=sock)  # type: ignore[misc]
+        backing.listen(front.tell)
+        front.greet(Hello(store.durability.level, store.durability.replicas))
+    waiting = asyncio.create_task(alone.wait())
+    await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done() and isinstance(error := running.exception(), StoreBroken):
+        await _last_words(fronts)
+        log.critical("the store failed; ending, because a retry could prove nothing", error=str(error))
+        return 1
+    await backing.stop()
+    return 0
+
+
+async def _last_words(fronts: list[FrontLine]) -> None:
+    """Send the answers that are ready before the process ends."""
+    for front in fronts:
+        front.flush()
+        if front.frames.transport is not None:
+            front.frames.transport.close()
+    deadline = asyncio.get_running_loop().time() + _LAST_WORDS_S
+    while any(front.frames.transport is not None and front.frames.transport.get_write_buffer_size() for front in fronts):
+        if asyncio.get_running_loop().time() > deadline:
+            break
+        await asyncio.sleep(0.01)
+
+
+def main() -> None:
+    """Run the keeper with the config that the server gave as the one argument."""
+    config = msgspec.json.decode(sys.argv[1], type=KeeperConfig)
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
+    configure(config.log_level, config.log_format)
+    sys.exit(uvloop.run(keep(config)))
+
+
+if __name__ == "__main__":
+    main()

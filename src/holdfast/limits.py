@@ -1,0 +1,80 @@
+"""Every bound in Holdfast, with its unit and its reason. Checked once, in the engine.
+
+A bound that an operator may move is the default of a setting in `config.py`; the constant here is then the value that it starts
+from or the most that it may be set to.
+"""
+
+import re
+
+# Names. The pattern keeps a queue name usable in a URL, a metric label and a file name without escaping.
+QUEUE_NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
+QUEUE_NAME_CHARS = 128
+TYPE_CHARS = 128
+TAGS = 32
+TAG_CHARS = 128
+KEY_CHARS = 256  # unique_key and group_key
+WORKER_CHARS = 256
+REQUEST_ID_CHARS = 128  # the same bound for Idempotency-Key, request_id and X-Request-Id
+CONTENT_TYPE_CHARS = 256
+
+# Sizes, in bytes.
+PAYLOAD_BYTES = 1 << 20  # default of the setting; as SQS since 2025
+PAYLOAD_BYTES_MAX = 64 << 20  # the most that the setting may be: one frame to the keeper holds it whole
+BODY_BYTES_OVER_PAYLOAD = 16 << 20  # a bulk body may be this much larger than one payload
+PROGRESS_BYTES = 64 << 10
+REASON_CHARS = 8_192  # a longer failure reason is cut, not refused: a worker must be able to say that it failed
+JSON_DEPTH = 64  # deeper documents break the parsers of other languages
+
+# Numbers.
+ID_MAX = (1 << 53) - 1  # what JavaScript holds exactly
+PRIORITY_MAX = (1 << 32) - 1
+PRIORITY_DEFAULT = 1_024  # as beanstalkd's clients
+ATTEMPTS_MAX = 65_535
+ATTEMPTS_DEFAULT = 25  # as Sidekiq and River
+CRASHES_DEFAULT = 5  # expired leases before a job is put in quarantine
+GROUP_LIMIT_MAX = 10_000
+BULK_JOBS = 1_000
+LEASE_JOBS = 1_000
+BATCH_VERBS = 1_000
+QUEUES_PER_LEASE = 256
+QUEUES = 100_000  # queues on one store: each costs about 1 kB of memory in the keeper
+ERRORS_KEPT = 20  # of one job
+LIST_LIMIT_DEFAULT = 50
+LIST_LIMIT = 1_000
+LIST_SCANNED = 20_000  # rows that one listing looks at before it answers with what it has and a cursor
+POSITION_COUNTED = 10_000  # "n-th in line" is counted up to here
+CAPACITY_JOBS_DEFAULT = 1_000_000
+CAPACITY_JOBS_MAX = 10**12
+CAPACITY_BYTES_DEFAULT = 4 << 30
+CAPACITY_BYTES_MAX = 1 << 50
+PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the pushes beside it
+
+# Times, in milliseconds.
+LEASE_MS_DEFAULT = 300_000  # five minutes, as the seeds have it
+LEASE_MS_MAX = 30 * 86_400_000
+DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
+WAIT_MS_MAX = 55_000  # shorter than the 60 s after which most proxies give up
+RETENTION_MS_DEFAULT = 86_400_000
+RETENTION_MS_MAX = 3_660 * 86_400_000
+IDEMPOTENCY_MS = 86_400_000  # a key is kept for as long as its job and at least this long
+RETRY_BASE_MS_DEFAULT = 5_000
+RETRY_MAX_MS_DEFAULT = 3_600_000
+RETRY_FACTOR_DEFAULT = 2.0
+RETRY_FACTOR_MAX = 100.0
+RETRY_JITTER_DEFAULT = 0.1
+
+# What may wait for the store. Past these a caller is told `overloaded` at once.
+IN_FLIGHT_COMMANDS = 20_000
+IN_FLIGHT_BYTES = 256 << 20
+BATCH_COMMANDS = 2_000  # commands in one transaction: keeps a commit near 10 ms when a backlog is worked off
+BATCH_BYTES = 32 << 20
+PARKED_POLLS = 50_000  # long polls of one front process: about 3 kB each
+STREAM_BACKLOG = 10_000  # events kept for one slow reader of the event stream before it is told of a gap
+STREAMS = 500  # open event streams of one front process
+
+# Metrics.
+METRIC_QUEUES = 500  # queues with labels of their own; the rest is summed under queue="_other"
+
+# Disk, in bytes.
+DISK_WATERMARK_BYTES = 256 << 20  # with less than this free, pushes are refused
+DISK_RESERVE_BYTES = 32 << 20  # given back when the disk is full, so that leases can still be ended

@@ -1,0 +1,38 @@
+"""Logging: structured lines on standard error, for people (console) or for machines (JSON).
+
+Payloads, results and lease tokens are never logged, and tracebacks carry no values of variables.
+"""
+
+import logging
+import sys
+
+import structlog
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+FORMATS = ("auto", "console", "json")
+
+
+def configure(level: str, style: str) -> None:
+    """Set up logging for this process; `auto` is console on a terminal and JSON elsewhere."""
+    if style == "auto":
+        style = "console" if sys.stderr.isatty() else "json"
+    number = logging.getLevelNamesMapping()[level.upper()]
+    last: list[structlog.typing.Processor]
+    if style == "json":
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(
+        level=max(number, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True
+    )

@@ -1,0 +1,155 @@
+"""What Prometheus reads at /metrics: what this front answered, and what the store holds and has done.
+
+Labels are bounded: routes are templates, and past a number of queues the rest is summed under `queue="_other"`. With several fronts each
+leaves its own numbers with the keeper once a second, so that whichever front is asked answers for all.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from holdfast import __version__
+from holdfast.engine.engine import Engine
+from holdfast.engine.totals import BATCH_BUCKETS, COMMIT_BUCKETS
+from holdfast.limits import METRIC_QUEUES
+from holdfast.stores.queries import QueueStats, Stats, StoreStats
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STATES = ("scheduled", "ready", "leased", "concluded", "dead", "cancelled")
+OTHER = "_other"
+
+
+class FrontMetrics:
+    """Counts what one front process does."""
+
+    def __init__(self, engine: Engine, front: int) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._engine = engine
+        labels = ("front", "method", "route", "status")
+        self._requests = Counter("holdfast_http_requests", "HTTP requests answered.", labels, registry=self._registry)
+        self._seconds = Histogram(
+            "holdfast_http_request_seconds", "Time to answer.", ("front", "route"), buckets=_SECONDS, registry=self._registry
+        )
+        self._parked = Gauge(
+            "holdfast_waiters", "Long polls that wait for a job or for room.", ("front",), registry=self._registry
+        )
+        self._flight = Gauge(
+            "holdfast_in_flight_commands", "Commands on their way to the store.", ("front",), registry=self._registry
+        )
+        self._streams = Gauge("holdfast_event_streams", "Open event streams.", ("front",), registry=self._registry)
+        self._front = str(front)
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One request was answered."""
+        key = (method, route, status)
+        children = self._children.get(key)
+        if children is None:
+            counter = self._requests.labels(self._front, method, route, str(status))
+            children = self._children[key] = (counter, self._seconds.labels(self._front, route))
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def text(self) -> bytes:
+        """This front's metrics in the text format."""
+        self._parked.labels(self._front).set(self._engine.arrivals.parked + self._engine.room.parked)
+        self._flight.labels(self._front).set(self._engine.in_flight)
+        self._streams.labels(self._front).set(self._engine.hub.streams)
+        return generate_latest(self._registry)
+
+
+class _Once:
+    """A collector of metrics that were made beforehand."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = list(metrics)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give them all."""
+        yield from self._metrics
+
+
+def exposition(stats: Stats, own_front: int, own: bytes) -> bytes:
+    """The whole page: the store's metrics, this front's, and what the other fronts last reported."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Once(_families(stats)))  # type: ignore[arg-type]
+    others = [text for front, text in sorted(stats.reports.items()) if front != own_front]
+    return generate_latest(registry) + _merged([own, *others])
+
+
+def _merged(texts: list[bytes]) -> bytes:
+    """The same families from several fronts as one text: each family's head once, then everyone's samples."""
+    families: dict[str, tuple[list[str], list[str]]] = {}
+    for text in texts:
+        name = ""
+        for line in text.decode().splitlines():
+            if line.startswith("# HELP "):
+                name = line.split(" ", 3)[2]
+                families.setdefault(name, ([], []))
+            head, samples = families.setdefault(name, ([], []))
+            if not line.startswith("#"):
+                samples.append(line)
+            elif line not in head:
+                head.append(line)
+    return "".join(f"{line}\n" for head, samples in families.values() for line in (*head, *samples)).encode()
+
+
+def _families(stats: Stats) -> Iterator[Metric]:
+    info = GaugeMetricFamily("holdfast_info", "The running version.", labels=["version"])
+    info.add_metric([__version__], 1)
+    yield info
+    yield from _queue_families(stats.queues)
+    yield from _store_families(stats.store)
+
+
+def _queue_families(queues: list[QueueStats]) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily("holdfast_jobs", "Jobs by queue and state.", labels=["queue", "state"])
+    size = GaugeMetricFamily("holdfast_queue_bytes", "Payload of unfinished jobs.", labels=["queue"])
+    full = GaugeMetricFamily("holdfast_queue_capacity_jobs", "How many unfinished jobs fit.", labels=["queue"])
+    oldest = GaugeMetricFamily("holdfast_oldest_ready_seconds", "Age of the job that is next in line.", labels=["queue"])
+    paused = GaugeMetricFamily("holdfast_queue_paused", "1 while the queue is paused.", labels=["queue"])
+    events = CounterMetricFamily("holdfast_job_events", "Committed changes by queue and verb.", labels=["queue", "event"])
+    busiest = sorted(queues, key=lambda queue: -queue.info.tally.unfinished - sum(queue.totals.values()))
+    for queue in busiest[:METRIC_QUEUES]:
+        name = queue.info.name
+        for state in _STATES:
+            jobs.add_metric([name, state], getattr(queue.info.tally, state))
+        size.add_metric([name], queue.info.tally.bytes)
+        full.add_metric([name], queue.info.policy.capacity_jobs)
+        paused.add_metric([name], queue.info.paused)
+        oldest.add_metric([name], (queue.oldest_ready_ms or 0) / 1000)
+        for verb, count in queue.totals.items():
+            events.add_metric([name, verb], count)
+    rest = busiest[METRIC_QUEUES:]
+    if rest:
+        for state in _STATES:
+            jobs.add_metric([OTHER, state], sum(getattr(queue.info.tally, state) for queue in rest))
+        size.add_metric([OTHER], sum(queue.info.tally.bytes for queue in rest))
+        oldest.add_metric([OTHER], max(queue.oldest_ready_ms or 0 for queue in rest) / 1000)
+        for verb in rest[0].totals:
+            events.add_metric([OTHER, verb], sum(queue.totals[verb] for queue in rest))
+    yield from (jobs, size, full, oldest, paused, events)
+
+
+def _store_families(store: StoreStats) -> Iterator[Metric]:
+    yield CounterMetricFamily("holdfast_commands", "Commands committed.", value=store.commands)
+    sizes = HistogramMetricFamily("holdfast_commit_batch_size", "Commands in one commit.")
+    sizes.add_metric([], _cumulative(BATCH_BUCKETS, store.batch_buckets), store.commands)
+    yield sizes
+    seconds = HistogramMetricFamily("holdfast_commit_seconds", "Time of one transaction, commit included.")
+    seconds.add_metric([], _cumulative(COMMIT_BUCKETS, store.commit_buckets), store.commit_seconds)
+    yield seconds
+    yield GaugeMetricFamily("holdfast_store_file_bytes", "Size of the store.", value=store.file_bytes)
+    yield GaugeMetricFamily("holdfast_store_wal_bytes", "Size of the write-ahead log.", value=store.wal_bytes)
+    yield GaugeMetricFamily("holdfast_disk_free_bytes", "Free space beside the store.", value=store.disk_free_bytes)
+    yield GaugeMetricFamily("holdfast_store_accepting", "0 at the disk watermark.", value=float(store.accepting))
+    yield GaugeMetricFamily("holdfast_uptime_seconds", "Since the store was opened.", value=store.uptime_ms / 1000)
+
+
+def _cumulative(bounds: Iterable[float], counts: list[int]) -> list[tuple[str, float]]:
+    total, buckets = 0.0, []
+    for bound, count in zip([*map(str, bounds), "+Inf"], counts, strict=True):
+        total += count
+        buckets.append((bound, total))
+    return buckets

@@ -1,0 +1,290 @@
+"""The composition root: the only file that knows everybody. It starts the keeper and the fronts, and ends them in the right order.
+
+    holdfast serve ──┬── keeper        (owns the store; one socket to each front)
+                     ├── front 0       (this process)
+                     └── front 1 …     (--fronts N: the same listening socket)
+
+SIGTERM or SIGINT: nothing new is taken, parked polls are answered, open requests finish, the fronts hang up, the keeper commits what it has and ends;
+then exit 0. A second signal ends at once. When the keeper dies, or another front does, the server ends with 1 and says so.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import httptools
+import msgspec
+import structlog
+import uvicorn
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from holdfast import __version__
+from holdfast.config import Config
+from holdfast.doors.rest.app import build
+from holdfast.doors.rest.guard import Guard, allowed_hosts
+from holdfast.engine.engine import Engine
+from holdfast.keeper.link import KeeperLink
+from holdfast.keeper.main import KeeperConfig
+from holdfast.logs import configure
+from holdfast.metrics import FrontMetrics
+
+log = structlog.get_logger(__name__)
+
+_BACKLOG = 4_096
+_KEEP_ALIVE_S = 75  # longer than the 60 s that proxies reuse a connection for, so that the proxy closes first
+_SOCKET_BUFFER = 4 << 20
+_REPORT_S = 1.0
+_KEEPER_EXIT_S = 60.0
+
+
+class Uvicorn(uvicorn.Server):
+    """uvicorn with our signals: its own would stop it without telling the engine."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Any) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say so once requests are answered."""
+        await super().startup(sockets)
+        self._on_started()
+
+
+class Front:
+    """One front process: link, engine, doors, and uvicorn under them."""
+
+    def __init__(self, config: Config, number: int, listener: socket.socket, link_socket: socket.socket, announce: Any) -> None:
+        self._config = config
+        self._number = number
+        self._listener = listener
+        self._link_socket = link_socket
+        self._announce = announce
+        self._uvicorn: Uvicorn | None = None
+        self._engine: Engine | None = None
+        self._signals = 0
+        self.problem: str | None = None
+
+    async def run(self) -> int:
+        """Serve until told to stop; the exit code."""
+        link = KeeperLink(self._keeper_lost)
+        await link.connect(self._link_socket)
+        if link.problem is not None:
+            self.problem = self.problem or link.problem
+            return 1
+        config = self._config
+        engine = self._engine = Engine(link, config.max_payload_bytes)
+        metrics = FrontMetrics(engine, self._number)
+        guard = Guard(
+            allowed_hosts(config.host, config.allowed_hosts), frozenset(origin.lower() for origin in config.allowed_origins)
+        )
+        app = build(engine, metrics, guard, self._number, config.root_path)
+        self._uvicorn = Uvicorn(_uvicorn_config(app, config), lambda: self._announce(link.durability))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.stop)
+        reporting = asyncio.create_task(_report(link, metrics)) if config.fronts > 1 else None
+        try:
+            await self._uvicorn.serve(sockets=[self._listener])
+        finally:
+            if reporting is not None:
+                reporting.cancel()
+            await link.close()
+        return 0 if self.problem is None else 1
+
+    def stop(self) -> None:
+        """Drain; at the second call, end at once."""
+        self._signals += 1
+        if self._signals > 1:
+            log.warning("ended at once by a second signal")
+            os._exit(1)
+        log.info("draining: nothing new is taken", front=self._number)
+        if self._engine is not None:
+            self._engine.drain()
+        if self._uvicorn is not None:
+            self._uvicorn.should_exit = True
+
+    def end(self, problem: str) -> None:
+        """Something that the server needs is gone: end, with this as the reason."""
+        self.problem = self.problem or problem
+        if self._engine is not None:
+            self._engine.drain()
+        if self._uvicorn is not None:
+            self._uvicorn.should_exit = True
+
+    def _keeper_lost(self) -> None:
+        self.end("The keeper died: what was on its way has an unknown outcome. The log above says why, if it could.")
+
+
+def _uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=HttpToolsProtocol,
+        loop="none",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=config.drain_s,
+        backlog=_BACKLOG,
+        h11_max_incomplete_event_size=None,
+    )
+
+
+async def _report(link: KeeperLink, metrics: FrontMetrics) -> None:
+    while True:
+        link.report(metrics.text())
+        await asyncio.sleep(_REPORT_S)
+
+
+def check_stack() -> None:
+    """Refuse to run on anything slower than what was measured: no silent fall-back to h11 or to asyncio's own loop."""
+    if not httptools.__version__ or not uvloop.__version__ or uvicorn.__version__.split(".")[:2] != ["0", "54"]:
+        raise SystemExit(f"holdfast: needs uvicorn 0.54 with httptools and uvloop; found uvicorn {uvicorn.__version__}.")
+
+
+def serve(config: Config) -> int:
+    """Run the whole server; the exit code."""
+    check_stack()
+    configure(config.log_level, config.log_format)
+    try:
+        listener = _listen(config.host, config.port)
+    except OSError as error:
+        print(f"holdfast: can't listen on {config.host}:{config.port}: {error.strerror or error}.", file=sys.stderr)
+        return 1
+    pairs = [socket.socketpair() for _ in range(config.fronts)]
+    for ours, theirs in pairs:
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+    keeper = _start_keeper(config, [theirs for _, theirs in pairs])
+    others = [_start_front(config, number, listener, ours) for number, (ours, _) in enumerate(pairs) if number > 0]
+    for number, (ours, theirs) in enumerate(pairs):
+        theirs.close()
+        if number > 0:
+            ours.close()
+    front = Front(config, 0, listener, pairs[0][0], lambda durability: _announce(config, listener, durability))
+    code = uvloop.run(_supervise(front, others))
+    return _wind_up(front, keeper, others, code)
+
+
+async def _supervise(front: Front, others: list["subprocess.Popen[bytes]"]) -> int:
+    """Run front 0; when another front ends by itself, end."""
+    watching = [asyncio.create_task(_watch(front, other)) for other in others]
+    try:
+        return await front.run()
+    finally:
+        for task in watching:
+            task.cancel()
+
+
+async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:
+    pidfd = os.pidfd_open(other.pid)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await ended.wait()
+        front.end(f"Front process {other.pid} ended.")
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+
+def _wind_up(front: Front, keeper: "subprocess.Popen[bytes]", others: list["subprocess.Popen[bytes]"], code: int) -> int:
+    for other in others:
+        if other.poll() is None:
+            other.terminate()
+    for other in others:
+        other.wait()
+    try:
+        kept = keeper.wait(_KEEPER_EXIT_S)
+    except subprocess.TimeoutExpired:
+        front.problem = front.problem or "The keeper did not end."
+        kept = 1
+    if front.problem is not None:
+        print(f"holdfast: {front.problem}", file=sys.stderr, flush=True)
+    return code or (1 if kept else 0)
+
+
+def _start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.Popen[bytes]":
+    path = config.store_path()
+    given = KeeperConfig(
+        path=str(path) if path is not None else None,
+        defaults=config.policy(),
+        watermark_bytes=config.disk_watermark_bytes,
+        fds=[end.fileno() for end in sockets],
+        log_level=config.log_level,
+        log_format=config.log_format,
+    )
+    command = [sys.executable, "-m", "holdfast.keeper.main", msgspec.json.encode(given).decode()]
+    return subprocess.Popen(command, pass_fds=given.fds, stdin=subprocess.DEVNULL)
+
+
+def _start_front(config: Config, number: int, listener: socket.socket, link: socket.socket) -> "subprocess.Popen[bytes]":
+    given = json.dumps({"config": asdict(config), "number": number, "listener": listener.fileno(), "link": link.fileno()})
+    command = [sys.executable, "-m", "holdfast.server", given]
+    return subprocess.Popen(command, pass_fds=[listener.fileno(), link.fileno()], stdin=subprocess.PIPE)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    info = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
+    listener = socket.socket(info[0], info[1])
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(info[4])
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)
+    listener.set_inheritable(True)
+    return listener
+
+
+def _announce(config: Config, listener: socket.socket, durability: Any) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    path = config.store_path()
+    kept = {
+        "disk": f"on disk in {path}: an answer means that it is fsynced",
+        "memory": "in memory only: they are gone when the server ends"
+        if path is None
+        else f"in {path}, which is on a memory file system",
+    }[durability.level]
+    print(f"Holdfast {__version__} on http://{shown}:{port}{config.root_path} (API: /docs, metrics: /metrics)", flush=True)
+    print(f"Jobs are kept {kept}", flush=True)
+
+
+def front_main() -> None:
+    """Run one more front process, as the server started it; it ends when the server's end of its standard input closes."""
+    given = json.loads(sys.argv[1])
+    values = given["config"]
+    config = Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    configure(config.log_level, config.log_format)
+    front = Front(
+        config, given["number"], socket.socket(fileno=given["listener"]), socket.socket(fileno=given["link"]), lambda _: None
+    )
+
+    async def run() -> int:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(sys.stdin.fileno(), lambda: (loop.remove_reader(sys.stdin.fileno()), front.stop()))
+        return await front.run()
+
+    sys.exit(uvloop.run(run()))
+
+
+if __name__ == "__main__":
+    front_main()

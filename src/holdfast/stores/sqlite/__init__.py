@@ -1,0 +1,1 @@
+"""The embedded store: one SQLite file, one writing connection, in a process of its own (`holdfast.keeper`)."""

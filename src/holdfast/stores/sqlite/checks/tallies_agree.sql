@@ -1,0 +1,20 @@
+-- Queues whose tally is not what their rows say.
+WITH counted AS (
+  SELECT q.id,
+    (SELECT count(*) FROM scheduled s WHERE s.queue = q.id) AS scheduled,
+    (SELECT count(*) FROM ready s WHERE s.queue = q.id) + (SELECT count(*) FROM held s WHERE s.queue = q.id) AS ready,
+    (SELECT count(*) FROM leased s WHERE s.queue = q.id) AS leased,
+    (SELECT count(*) FROM ended s WHERE s.queue = q.id AND s.state = 'concluded') AS concluded,
+    (SELECT count(*) FROM ended s WHERE s.queue = q.id AND s.state = 'dead') AS dead,
+    (SELECT count(*) FROM ended s WHERE s.queue = q.id AND s.state = 'cancelled') AS cancelled,
+    (SELECT coalesce(sum(j.size), 0) FROM (
+       SELECT job FROM scheduled WHERE queue = q.id UNION ALL SELECT job FROM ready WHERE queue = q.id
+       UNION ALL SELECT job FROM held WHERE queue = q.id UNION ALL SELECT job FROM leased WHERE queue = q.id
+     ) w JOIN job j ON j.id = w.job) AS bytes
+  FROM queue q
+)
+SELECT 'queue', q.name, 'counts', q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes,
+       'but has', c.scheduled, c.ready, c.leased, c.concluded, c.dead, c.cancelled, c.bytes
+FROM queue q JOIN counted c ON c.id = q.id
+WHERE (q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes)
+   IS NOT (c.scheduled, c.ready, c.leased, c.concluded, c.dead, c.cancelled, c.bytes) LIMIT 20

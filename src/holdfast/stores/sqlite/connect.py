@@ -1,0 +1,89 @@
+"""Opening the file: the version that is safe, the settings that make a commit durable (read back, not hoped for), and migrations."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import apsw
+
+from holdfast.stores.sqlite.files import UnfitPlace
+
+APPLICATION_ID = 0x486F6C64  # "Hold"
+_WAL_RESET_FIXED = (3_051_003, 3_053_000)  # 3.52 was withdrawn; backports to older branches are named apart
+_WAL_RESET_BACKPORTS = {3_050: 3_050_007, 3_044: 3_044_006}
+_CACHE_KIB = 32 << 10
+_BUSY_MS = 5_000
+_FOLDER = files(__package__) / "migrations"
+
+
+def check_version(number: int) -> None:
+    """Raise `UnfitPlace` on a SQLite in which two connections can corrupt a WAL (https://sqlite.org/wal.html#walresetbug)."""
+    branch = number // 1_000
+    fixed = (
+        number >= _WAL_RESET_FIXED[1]
+        or _WAL_RESET_FIXED[0] <= number < 3_052_000
+        or number >= _WAL_RESET_BACKPORTS.get(branch, number + 1)
+    )
+    if number >= 3_007_000 and not fixed:
+        text = f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
+        raise UnfitPlace(
+            f"SQLite {text} has the WAL-reset bug, which can lose commits. Install apsw 3.51.3 or newer (not 3.52)."
+        )
+
+
+def open_writer(target: str) -> apsw.Connection:
+    """The one connection that writes and checkpoints. `target` is a path or ":memory:"."""
+    check_version(apsw.SQLITE_VERSION_NUMBER)
+    connection = apsw.Connection(target, statementcachesize=256)
+    connection.set_busy_timeout(_BUSY_MS)
+    memory = target == ":memory:"
+    _demand(connection, "journal_mode", "memory" if memory else "wal", "MEMORY" if memory else "WAL")
+    _demand(connection, "synchronous", 2, "FULL")
+    _demand(connection, "wal_autocheckpoint", 1_000, "1000")  # inline, on this connection alone: 4 MB of WAL, 6 ms at worst
+    _demand(connection, "cache_size", -_CACHE_KIB, str(-_CACHE_KIB))
+    _demand(connection, "cell_size_check", 1, "ON")
+    _demand(connection, "trusted_schema", 0, "OFF")
+    migrate(connection)
+    return connection
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """A connection that can only read, and never checkpoints."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=64)
+    connection.set_busy_timeout(_BUSY_MS)
+    _demand(connection, "query_only", 1, "ON")
+    _demand(connection, "wal_autocheckpoint", 0, "0")
+    _demand(connection, "cache_size", -8_192, "-8192")
+    return connection
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Numbered scripts, oldest first."""
+    scripts = [(int(entry.name[:3]), entry.read_text()) for entry in _FOLDER.iterdir() if entry.name.endswith(".sql")]
+    return sorted(scripts)
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring the file to the newest schema, each step in a transaction of its own; refuse foreign and newer files."""
+    owner = connection.pragma("application_id")
+    version = connection.pragma("user_version")
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if owner not in (0, APPLICATION_ID) or (owner == 0 and tables):
+        raise UnfitPlace("This is a SQLite file of another program.")
+    scripts = migrations()
+    newest = scripts[-1][0]
+    if version > newest:
+        raise UnfitPlace(
+            f"This file has schema {version}; this version of Holdfast knows up to {newest}. Use the newer Holdfast."
+        )
+    for number, script in scripts:
+        if number > version:
+            connection.execute(
+                f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT"
+            )
+
+
+def _demand(connection: apsw.Connection, name: str, wanted: object, text: str) -> None:
+    connection.execute(f"PRAGMA {name} = {text}")
+    got = connection.pragma(name)
+    if got != wanted:
+        raise UnfitPlace(f"SQLite does not keep to PRAGMA {name} = {text}: it says {got!r}.")

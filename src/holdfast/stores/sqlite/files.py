@@ -1,0 +1,128 @@
+"""What a store file needs of the machine: a lock of its own, a disk that is not a network, free space, and a reserve.
+
+The reserve is a file of zeros beside the store. When the disk is full it is given back, so that the few pages that end a lease can
+still be written; it is taken again once there is room.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from holdfast.limits import DISK_RESERVE_BYTES
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    ["nfs", "nfs3", "nfs4", "cifs", "smb", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.ceph", "fuse.sshfs", "fuse.glusterfs", "glusterfs", "fuse.s3fs", "lustre", "gpfs", "ncpfs", "ocfs2", "beegfs"]
+)
+MEMORY_FILE_SYSTEMS = frozenset(("tmpfs", "ramfs"))
+
+
+class UnfitPlace(Exception):
+    """The store can't live there; the message says why and what to do."""
+
+
+def file_system(path: Path, mounts: str | None = None) -> str:
+    """The type of the file system that holds `path`, as /proc/self/mountinfo names it ("" where that is not there)."""
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text()
+        except OSError:
+            return ""
+    best, kind = "", ""
+    target = str(path.resolve())
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split()
+        if len(fields) < 5 or not right:
+            continue
+        point = fields[4].replace("\\040", " ")
+        inside = target == point or target.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, right.split()[0]
+    return kind
+
+
+def check_place(folder: Path, mounts: str | None = None) -> None:
+    """Raise `UnfitPlace` on a network file system: its locks and shared memory don't keep what SQLite needs."""
+    kind = file_system(folder, mounts)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise UnfitPlace(
+            f"{folder} is on a network file system ({kind}); SQLite can't keep jobs safe there. Use a local disk, or the PostgreSQL store."
+        )
+
+
+class FileLock:
+    """One server to a file: an advisory lock on PATH.lock, held by the process that writes."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(self._fd, 20).decode(errors="replace").strip() or "unknown"
+            os.close(self._fd)
+            raise UnfitPlace(f"{path} is in use by another server (process {owner}). One server to a file.") from None
+        os.ftruncate(self._fd, 0)
+        os.write(self._fd, str(os.getpid()).encode())
+
+    def release(self) -> None:
+        """Let another server have the file."""
+        os.close(self._fd)
+
+
+class Disk:
+    """Free space around the store, and the reserve. With a watermark of 0 neither is kept."""
+
+    def __init__(self, path: Path, watermark_bytes: int) -> None:
+        self._folder = path.parent
+        self._watermark = watermark_bytes
+        self._reserve = path.with_name(path.name + ".reserve")
+        self._reserve_bytes = min(DISK_RESERVE_BYTES, watermark_bytes)
+        self.free_bytes = 0
+        self.accepting = True
+        self.look()
+
+    def look(self) -> None:
+        """See how much is free; take the reserve when it is not there and there is room for it."""
+        self.free_bytes = self._free()
+        if self._reserve_bytes and not self._reserve.exists() and self.free_bytes > self._watermark + self._reserve_bytes:
+            self._take_reserve()
+        self.accepting = self.free_bytes >= self._watermark
+
+    def spend_reserve(self) -> bool:
+        """Give the reserve back to the disk; False when it was not there."""
+        self.accepting = False
+        try:
+            self._reserve.unlink()
+        except FileNotFoundError:
+            return False
+        self._sync_folder()
+        return True
+
+    def _take_reserve(self) -> None:
+        part = self._reserve.with_name(self._reserve.name + ".part")
+        try:
+            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, self._reserve_bytes)
+            finally:
+                os.close(fd)
+            part.rename(self._reserve)
+        except OSError:
+            part.unlink(missing_ok=True)
+        self.free_bytes = self._free()
+
+    def _free(self) -> int:
+        space = os.statvfs(self._folder)
+        return space.f_bavail * space.f_frsize
+
+    def _sync_folder(self) -> None:
+        sync_folder(self._folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,100 @@
+"""The statements behind a listing: one shape, filled in for each state, its order and the filters in use.
+
+The only place where SQL is put together, because four optional filters over seven orders would be a hundred files. Only the fixed names below are put together; values
+are always bound.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from holdfast.job.job import State
+
+
+@dataclass(frozen=True)
+class Section:
+    """The jobs of one state in their natural order. `key` orders them within a queue, `key_over_all` over all queues."""
+
+    state: State
+    table: str
+    view: str
+    key: tuple[str, ...]
+    key_over_all: tuple[str, ...]
+    where: str = "1"
+    newest_first: bool = False
+
+    def key_of(self, one_queue: bool) -> tuple[str, ...]:
+        """The columns that order the rows."""
+        return self.key if one_queue else self.key_over_all
+
+
+def _ended(state: State) -> Section:
+    return Section(
+        state, "ended", "ended_job", ("s.ended_at", "s.job"), ("s.ended_at", "s.job"), f"s.state = '{state.value}'", True
+    )
+
+
+SECTIONS = (
+    Section(State.LEASED, "leased", "leased_job", ("s.fence",), ("s.fence",)),
+    Section(State.READY, "ready", "ready_job", ("s.priority", "s.job"), ("s.queue", "s.priority", "s.job")),
+    Section(State.READY, "held", "held_job", ("s.group_key", "s.job"), ("s.queue", "s.group_key", "s.job")),
+    Section(State.SCHEDULED, "scheduled", "scheduled_job", ("s.ready_at", "s.job"), ("s.ready_at", "s.job")),
+    _ended(State.DEAD),
+    _ended(State.CANCELLED),
+    Section(
+        State.CONCLUDED, "ended", "ended_job", ("s.ended_at", "s.job"), ("s.job",), "s.state = 'concluded'", True
+    ),  # over all queues by id: nearly every row of the table is one of these, so that its own order will do
+)
+
+_TEXT = (
+    "(instr(j.payload, CAST(:text AS BLOB)) OR EXISTS"
+    " (SELECT 1 FROM job_error e WHERE e.job = j.id AND instr(e.reason, :text)))"
+)
+_FILTERS = (
+    "(:type IS NULL OR j.type = :type)",
+    "(:tag IS NULL OR (j.extras IS NOT NULL AND EXISTS (SELECT 1 FROM json_each(j.extras, '$[6]') WHERE value = :tag)))",
+    f"(:text IS NULL OR {_TEXT})",
+)
+
+
+def _where(section: Section, one_queue: bool, after: bool, up_to: bool) -> str:
+    key = section.key_of(one_queue)
+    columns = ", ".join(key)
+    beyond, within = ("<", ">=") if section.newest_first else (">", "<=")
+    terms = [section.where]
+    if one_queue:
+        terms.append("s.queue = :queue")
+    if after:
+        terms.append(f"({columns}) {beyond} ({', '.join(f':k{n}' for n in range(len(key)))})")
+    if up_to:
+        terms.append(f"({columns}) {within} ({', '.join(f':b{n}' for n in range(len(key)))})")
+    return " AND ".join(terms)
+
+
+def _order(section: Section, one_queue: bool) -> str:
+    way = " DESC" if section.newest_first else ""
+    return ", ".join(column + way for column in section.key_of(one_queue))
+
+
+@cache
+def bound_sql(section: Section, one_queue: bool, after: bool) -> str:
+    """Find the key up to which a filtered page looks: :scanned rows on."""
+    columns = ", ".join(section.key_of(one_queue))
+    where = _where(section, one_queue, after, up_to=False)
+    return f"SELECT {columns} FROM {section.table} s WHERE {where} ORDER BY {_order(section, one_queue)} LIMIT 1 OFFSET :scanned - 1"
+
+
+@cache
+def page_sql(section: Section, one_queue: bool, after: bool, up_to: bool, filtered: bool) -> str:
+    """Read a page: the job's columns, its content, and its key at the end."""
+    columns = ", ".join(section.key_of(one_queue))
+    where = _where(section, one_queue, after, up_to)
+    if filtered:
+        where = " AND ".join((where, *_FILTERS))
+    same = " AND v.fence = s.fence" if section.table == "leased" else ""
+    if section.table == "ready":
+        same = " AND v.queue = s.queue AND v.priority = s.priority"
+    return (
+        f"SELECT v.*, j.type, j.content_type, j.payload, {columns} FROM {section.table} s"
+        f" CROSS JOIN job j ON j.id = s.job CROSS JOIN {section.view} v ON v.id = s.job{same}"
+        f" WHERE {where} ORDER BY {_order(section, one_queue)} LIMIT :limit"
+    )

@@ -1,0 +1,69 @@
+"""Looking after a store file: verify it, and copy it while it is in use."""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import apsw
+
+from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
+from holdfast.stores.sqlite.files import UnfitPlace, sync_folder
+
+_CHECKS = files(__package__) / "checks"
+
+
+def check(path: Path) -> list[str]:
+    """What is wrong with a store file, as sentences; empty when it is sound. Reads one snapshot, beside a running server."""
+    connection = _open(path)
+    try:
+        with connection:
+            problems = [f"integrity: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+            for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
+                name = entry.name.removesuffix(".sql").replace("_", " ")
+                problems += [f"{name}: {' '.join(map(str, row))}" for row in connection.execute(entry.read_text())]
+        return problems
+    except apsw.Error as error:
+        raise UnfitPlace(f"{path} can't be read: {error}") from None
+    finally:
+        connection.close()
+
+
+def backup(source: Path, target: Path) -> None:
+    """Copy `source` to a new file `target`: one consistent moment, verified, fsynced, and only then under its name."""
+    if target.exists():
+        raise FileExistsError(f"{target} exists already; a backup never overwrites.")
+    part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
+    connection = _open(source)
+    try:
+        connection.execute("VACUUM INTO ?", (str(part),))
+    except apsw.Error as error:
+        part.unlink(missing_ok=True)
+        raise UnfitPlace(f"{source} could not be copied: {error}") from None
+    finally:
+        connection.close()
+    problems = check(part)
+    if problems:
+        part.unlink()
+        raise UnfitPlace(f"the copy is not sound: {problems[0]}")
+    with part.open("rb") as copy:
+        os.fsync(copy.fileno())
+    part.chmod(0o600)
+    part.rename(target)
+    sync_folder(target.absolute().parent)
+
+
+def _open(path: Path) -> apsw.Connection:
+    try:
+        connection = open_reader(path)
+        owner, version = connection.pragma("application_id"), connection.pragma("user_version")
+    except apsw.Error as error:
+        raise UnfitPlace(f"{path} can't be opened: {error}") from None
+    newest = migrations()[-1][0]
+    if owner != APPLICATION_ID:
+        connection.close()
+        raise UnfitPlace(f"{path} is not a store of Holdfast.")
+    if version > newest:
+        connection.close()
+        raise UnfitPlace(f"{path} has schema {version}; this version of Holdfast knows up to {newest}.")
+    return connection

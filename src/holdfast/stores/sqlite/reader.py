@@ -1,0 +1,175 @@
+"""The read side of the SQLite store: short reads on a connection that can't write.
+
+A listing walks the states one after the other, each in its natural order: leased by fence, ready in the order in which they will run,
+scheduled by when they become ready, ended newest first. The cursor names the state and the key of the last row, so a page costs the same
+wherever it starts. With a filter that no index serves, a page looks at a bounded number of rows and may come back short, with a cursor.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from holdfast.errors import JobNotFound, Overloaded, QueueNotFound
+from holdfast.job.job import Job, State
+from holdfast.job.queue import QueuePolicy
+from holdfast.limits import LIST_SCANNED, POSITION_COUNTED
+from holdfast.stores.queries import (
+    ExplainJob,
+    GetJob,
+    GetQueue,
+    JobDetail,
+    JobFacts,
+    JobPage,
+    ListJobs,
+    ListQueues,
+    OldestReady,
+    Query,
+    QueryResult,
+    QueueInfo,
+    QueuePage,
+    ReadyAges,
+)
+from holdfast.stores.sqlite import rows
+from holdfast.stores.sqlite.listing import SECTIONS, Section, bound_sql, page_sql
+from holdfast.stores.sqlite.sql import SQL
+
+_READ_S = 5.0  # a read that takes longer is given up: it would keep the WAL from being reset
+_STEPS = 50_000  # how often SQLite asks whether to go on
+
+
+class Reader:
+    """Answers queries on one connection."""
+
+    def __init__(self, connection: apsw.Connection, defaults: QueuePolicy) -> None:
+        self._db = connection
+        self._defaults = defaults
+
+    def answer(self, query: Query, now: int) -> QueryResult:
+        """The answer as of now; raises a `HoldfastError` where there is none."""
+        deadline = time.monotonic() + _READ_S
+        self._db.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+        try:
+            return self._answer(query, now)
+        except apsw.InterruptError:
+            raise Overloaded(f"This read took longer than {_READ_S:.0f} s; narrow the filter.", retry_after_ms=1_000) from None
+        finally:
+            self._db.set_progress_handler(None)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._db.close()
+
+    def _answer(self, query: Query, now: int) -> QueryResult:
+        match query:
+            case GetJob(job_id):
+                return self._detail(job_id, now)
+            case ListJobs():
+                return self._page(query, now)
+            case GetQueue(name):
+                return self._queue(name)
+            case ListQueues(limit, after):
+                found = [self._info(row) for row in self._db.execute(SQL["queues_after"], (after, limit + 1))]
+                return QueuePage(found[:limit], found[limit - 1].name if len(found) > limit else None)
+            case ExplainJob(job_id):
+                return self._facts(job_id, now)
+            case OldestReady(names):
+                return ReadyAges({name: at for name in names if (at := self._oldest(name)) is not None})
+        raise TypeError(f"{type(query).__name__} is not read from the store")
+
+    def _job(self, job_id: int) -> Job:
+        row = self._db.execute(SQL["any_job"], (job_id,)).fetchone()
+        if row is None:
+            raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
+        return rows.job_of(row, self._name(row[1]))
+
+    def _name(self, queue_id: int) -> str:
+        name: str = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
+        return name
+
+    def _detail(self, job_id: int, now: int) -> JobDetail:
+        with self._db:  # one snapshot for all of it
+            job = self._job(job_id)
+            content = rows.content_of(self._db.execute(SQL["content"], (job_id,)).fetchone())
+            noted = self._db.execute(SQL["progress_of"], (f"[{job_id}]",)).fetchone()
+            result = self._db.execute(SQL["result"], (job_id,)).get
+            errors = [rows.error_of(row) for row in self._db.execute(SQL["errors_of"], (job_id,))]
+        return JobDetail(
+            job, content, now, None if noted is None else bytes(noted[1]), None if result is None else bytes(result), errors
+        )
+
+    def _queue(self, name: str) -> QueueInfo:
+        row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
+        if row is None:
+            raise QueueNotFound(f"There is no queue {name}.", queue=name)
+        return self._info(row)
+
+    def _info(self, row: Sequence[Any]) -> QueueInfo:
+        queue = rows.queue_of(row, self._defaults)
+        return QueueInfo(queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, queue.tally)
+
+    def _oldest(self, name: str) -> int | None:
+        row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
+        return None if row is None else self._db.execute(SQL["oldest_ready"], (row[0],)).get
+
+    def _facts(self, job_id: int, now: int) -> JobFacts:
+        with self._db:
+            job = self._job(job_id)
+            queue = self._queue(job.queue)
+            queue_id = self._db.execute(SQL["queue_by_name"], (job.queue,)).fetchone()[0]
+            ahead, holders = 0, []
+            if job.state is State.READY and not job.held:
+                ahead = self._db.execute(SQL["ahead_of"], (queue_id, job.priority, job.id, POSITION_COUNTED)).get
+            if job.held:
+                group = (queue_id, job.extras.group_key, 20)
+                holders = [holder for (holder,) in self._db.execute(SQL["group_holders"], group)]
+        return JobFacts(job, queue, now, ahead, holders)
+
+    def _page(self, query: ListJobs, now: int) -> JobPage:
+        queue_id = None
+        if query.queue is not None:
+            row = self._db.execute(SQL["queue_by_name"], (query.queue,)).fetchone()
+            if row is None:
+                raise QueueNotFound(f"There is no queue {query.queue}.", queue=query.queue)
+            queue_id = row[0]
+        start, key = query.cursor or (0, ())
+        found: list[JobDetail] = []
+        with self._db:
+            for number, section in enumerate(SECTIONS):
+                if number < start or (query.state is not None and section.state is not query.state):
+                    continue
+                last = self._section(section, query, queue_id, key if number == start else (), found, now)
+                key = ()
+                if last is not None:
+                    return JobPage(found, (number, last))
+        return JobPage(found)
+
+    def _section(
+        self,
+        section: Section,
+        query: ListJobs,
+        queue_id: int | None,
+        key: tuple[int | str, ...],
+        found: list[JobDetail],
+        now: int,
+    ) -> tuple[int | str, ...] | None:
+        """Add what one state has to the page; the key to go on from when there may be more of it."""
+        limit = query.limit - len(found)
+        filtered = query.type is not None or query.tag is not None or query.text is not None
+        values: dict[str, Any] = {"queue": queue_id, "limit": limit + 1, "scanned": LIST_SCANNED}
+        values |= {"type": query.type, "tag": query.tag, "text": query.text}
+        values |= {f"k{n}": part for n, part in enumerate(key)}
+        bound: tuple[int | str, ...] = ()
+        if filtered:
+            row = self._db.execute(bound_sql(section, queue_id is not None, bool(key)), values).fetchone()
+            bound = tuple(row) if row is not None else ()
+            values |= {f"b{n}": part for n, part in enumerate(bound)}
+        page = self._db.execute(page_sql(section, queue_id is not None, bool(key), bool(bound), filtered), values).fetchall()
+        width = len(section.key_of(queue_id is not None))
+        for row in page[:limit]:
+            job = rows.job_of(row, self._name(row[1]))
+            found.append(JobDetail(job, rows.content_of(row[rows.JOB_COLUMNS : rows.JOB_COLUMNS + 3]), now))
+        if len(page) > limit:
+            return tuple(page[limit - 1][-width:]) if limit > 0 else (key or None)
+        return bound or None

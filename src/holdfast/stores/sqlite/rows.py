@@ -1,0 +1,85 @@
+"""Between rows and values. The views of the schema give a job in any state the same columns, in the order that `job_of` reads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from holdfast.job.job import NO_EXTRAS, Content, Extras, Job, JobError, Lease, Receipt, State
+from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
+
+Row = Sequence[Any]
+
+JOB_COLUMNS = 22
+_STATES = {state.value: state for state in State}
+_extras_decoder = msgspec.json.Decoder(Extras)
+_settings_decoder = msgspec.json.Decoder(QueueSettings)
+_receipts_decoder = msgspec.msgpack.Decoder(list[Receipt])
+_json = msgspec.json.Encoder()
+_msgpack = msgspec.msgpack.Encoder()
+
+
+def job_of(row: Row, queue: str) -> Job:
+    """A job out of the first columns of a row."""
+    (
+        job_id, _, state, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at, extras,
+        held, fence, secret, worker, leased_at, until, request, cancel, ended_at, reason,
+    ) = row[:JOB_COLUMNS]  # fmt: skip
+    lease = Lease(fence, secret, worker, leased_at, until or 0, request, bool(cancel)) if fence is not None else None
+    leased = state == "leased"
+    return Job(
+        job_id,
+        queue,
+        _STATES[state],
+        priority,
+        attempt,
+        failures,
+        crashes,
+        max_attempts,
+        size,
+        created_at,
+        ready_at,
+        NO_EXTRAS if extras is None else _extras_decoder.decode(extras),
+        held == 1,
+        lease if leased else None,
+        leased_at,
+        ended_at,
+        reason,
+        None if leased else lease,
+    )
+
+
+def content_of(row: Row) -> Content:
+    """A content out of type, content type and payload."""
+    return Content(row[0], row[1], bytes(row[2]))
+
+
+def error_of(row: Row) -> JobError:
+    """An attempt that went wrong."""
+    return JobError(*row)
+
+
+def extras_text(extras: Extras) -> str | None:
+    """The column for extras: nothing for most jobs."""
+    return None if extras is NO_EXTRAS or extras == NO_EXTRAS else _json.encode(extras).decode()
+
+
+def settings_text(settings: QueueSettings) -> str:
+    """The column for a queue's settings."""
+    return _json.encode(settings).decode()
+
+
+def receipts_blob(receipts: list[Receipt]) -> bytes:
+    """Receipts as a column."""
+    return _msgpack.encode(receipts)
+
+
+def receipts_of(blob: bytes) -> list[Receipt]:
+    """Receipts out of a column."""
+    return _receipts_decoder.decode(blob)
+
+
+def queue_of(row: Row, defaults: QueuePolicy) -> Queue:
+    """A queue with its tally."""
+    settings = _settings_decoder.decode(row[2])
+    return Queue(row[0], row[1], settings, defaults.with_settings(settings), bool(row[3]), row[4], Tally(*row[5:12]))

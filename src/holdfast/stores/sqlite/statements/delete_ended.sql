@@ -1,0 +1,1 @@
+DELETE FROM ended WHERE job = ? AND state = ?

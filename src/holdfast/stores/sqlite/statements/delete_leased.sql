@@ -1,0 +1,1 @@
+DELETE FROM leased WHERE fence = ? AND job = ? AND attempt = ?

@@ -1,0 +1,1 @@
+DELETE FROM ready WHERE queue = ? AND priority = ? AND job = ?

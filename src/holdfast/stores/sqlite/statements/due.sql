@@ -1,0 +1,1 @@
+SELECT v.* FROM scheduled s CROSS JOIN scheduled_job v ON v.id = s.job WHERE s.ready_at <= ? ORDER BY s.ready_at, s.job LIMIT ?

@@ -1,0 +1,1 @@
+SELECT min(ready_at) FROM scheduled

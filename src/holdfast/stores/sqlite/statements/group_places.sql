@@ -1,0 +1,1 @@
+SELECT count(*) FROM group_place WHERE queue = ? AND group_key = ?

@@ -1,0 +1,1 @@
+INSERT INTO group_place(queue, group_key, job) VALUES (?, ?, ?)

@@ -1,0 +1,1 @@
+INSERT INTO unique_key(queue, key, job) VALUES (?, ?, ?)

@@ -1,0 +1,1 @@
+SELECT digest, receipts FROM kept_answer WHERE scope = ? AND key = ?

@@ -1,0 +1,1 @@
+SELECT * FROM leased_job WHERE fence IN (SELECT value FROM json_each(?))

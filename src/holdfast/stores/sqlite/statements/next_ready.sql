@@ -1,0 +1,6 @@
+-- The head of one queue's line with what its workers are given: the hot half of a lease.
+SELECT j.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
+       s.ready_at, j.extras, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       j.type, j.content_type, j.payload
+FROM ready s CROSS JOIN job j ON j.id = s.job
+WHERE s.queue = ? ORDER BY s.priority, s.job LIMIT ?

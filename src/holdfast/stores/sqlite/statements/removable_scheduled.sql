@@ -1,0 +1,1 @@
+SELECT v.* FROM scheduled s CROSS JOIN scheduled_job v ON v.id = s.job WHERE s.queue = ? AND s.job <= ? LIMIT ?

@@ -1,0 +1,1 @@
+SELECT result FROM ended WHERE job = ?

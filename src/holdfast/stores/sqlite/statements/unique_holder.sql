@@ -1,0 +1,1 @@
+SELECT job FROM unique_key WHERE queue = ? AND key = ?

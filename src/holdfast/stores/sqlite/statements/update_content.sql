@@ -1,0 +1,1 @@
+UPDATE job SET type = ?, content_type = ?, payload = ? WHERE id = ?

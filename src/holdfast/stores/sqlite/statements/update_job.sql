@@ -1,0 +1,1 @@
+UPDATE job SET priority = ?, max_attempts = ?, size = ?, extras = ? WHERE id = ?

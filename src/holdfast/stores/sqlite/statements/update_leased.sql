@@ -1,0 +1,1 @@
+UPDATE leased SET until = ?, cancel = ? WHERE fence = ? AND job = ? AND attempt = ?

@@ -1,0 +1,1 @@
+UPDATE queue SET scheduled = ?, ready = ?, leased = ?, concluded = ?, dead = ?, cancelled = ?, bytes = ? WHERE id = ?

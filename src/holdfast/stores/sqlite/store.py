@@ -1,0 +1,161 @@
+"""The SQLite store: one writing connection, group-committed by the committer beside it.
+
+Queues and their tallies are held in memory as they were last committed, and thrown away when a transaction is undone: the rows are the
+truth. Ids and fences come from counters that are written in the same transaction, so they grow for ever, also across restarts.
+
+Errors sort into the three kinds of `stores/store.py`: FULL is `StorageFull` (SQLite has undone the transaction), anything that leaves the
+outcome open (I/O, corruption) is `StoreBroken`, the rest is a defect.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import apsw
+
+from holdfast.errors import Overloaded, StorageFull
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.queries import Query, QueryResult
+from holdfast.stores.sqlite.connect import open_reader, open_writer
+from holdfast.stores.sqlite.files import MEMORY_FILE_SYSTEMS, Disk, FileLock, check_place, file_system, sync_folder
+from holdfast.stores.sqlite.reader import Reader
+from holdfast.stores.sqlite.sql import SQL
+from holdfast.stores.sqlite.transaction import Known, SqliteTransaction
+from holdfast.stores.store import Durability, Health, StoreBroken
+
+_READERS = 2
+_READS_WAITING = 200
+_BROKEN = (
+    apsw.IOError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.CantOpenError,
+    apsw.ProtocolError,
+    apsw.ReadOnlyError,
+    apsw.BusyError,
+)
+
+
+class SqliteStore:
+    """Jobs in one SQLite file, or in memory when `path` is None."""
+
+    def __init__(self, path: Path | None, defaults: QueuePolicy, watermark_bytes: int = 0) -> None:
+        self._path = path
+        self._lock: FileLock | None = None
+        self._disk: Disk | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self.durability = Durability("memory")
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            check_place(path.parent)
+            self._lock = FileLock(path)
+            if file_system(path.parent) not in MEMORY_FILE_SYSTEMS:
+                self.durability = Durability("disk")
+            self._disk = Disk(path, watermark_bytes)
+        self._writer = open_writer(":memory:" if path is None else str(path))
+        self._known = Known(defaults)
+        self._known.load_counters(self._writer)
+        if path is not None:
+            path.chmod(0o600)
+            sync_folder(path.parent)
+            self._pool = ThreadPoolExecutor(_READERS, "read")
+            self._idle_readers = [Reader(open_reader(path), defaults) for _ in range(_READERS)]
+        self._own_reader = Reader(self._writer, defaults)
+        self._reads = 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+        """Begin; leaving without `commit` undoes everything."""
+        tx = SqliteTransaction(self._writer, self._known)
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            yield tx
+        except BaseException as error:
+            self._undo()
+            raise _sorted(error) from error
+        else:
+            if not tx.committed:
+                self._undo()
+
+    def _undo(self) -> None:
+        self._known.forget()
+        if self._writer.in_transaction:
+            try:
+                self._writer.execute("ROLLBACK")
+            except apsw.Error as error:
+                raise StoreBroken(f"the transaction could not be undone: {error}") from error
+        self._known.load_counters(self._writer)
+
+    async def next_due(self) -> int | None:
+        """The earliest moment at which a lease ends or a scheduled job is due."""
+        moments = [self._writer.execute(SQL[name]).get for name in ("earliest_until", "earliest_scheduled")]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    async def read(self, query: Query, now: int) -> QueryResult:
+        """Answer a query on a read of its own, beside the writer; in memory, between its transactions."""
+        if self._pool is None:
+            return self._own_reader.answer(query, now)
+        if self._reads >= _READS_WAITING:
+            raise Overloaded("Too many reads are waiting for the store.", retry_after_ms=1_000)
+        self._reads += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._read_apart, query, now)
+        finally:
+            self._reads -= 1
+
+    def _read_apart(self, query: Query, now: int) -> QueryResult:
+        reader = self._idle_readers.pop()
+        try:
+            return reader.answer(query, now)
+        except _BROKEN as error:
+            raise StoreBroken(str(error)) from error
+        finally:
+            self._idle_readers.append(reader)
+
+    def accepting(self) -> bool:
+        """Whether there is disk for new jobs."""
+        return self._disk is None or self._disk.accepting
+
+    def spend_reserve(self) -> bool:
+        """Give back the space kept for ending leases."""
+        return self._disk is not None and self._disk.spend_reserve()
+
+    def health(self) -> Health:
+        """Sizes and free space, looked at now."""
+        if self._path is None or self._disk is None:
+            pages, size = self._writer.pragma("page_count"), self._writer.pragma("page_size")
+            return Health(pages * size, 0, 0, True)
+        self._disk.look()
+        return Health(
+            _size(self._path),
+            _size(self._path.with_name(self._path.name + "-wal")),
+            self._disk.free_bytes,
+            self._disk.accepting,
+        )
+
+    async def close(self) -> None:
+        """Let go of the file: readers first, so that the writer's end tidies up the WAL."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            for reader in self._idle_readers:
+                reader.close()
+        self._writer.close()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _sorted(error: BaseException) -> BaseException:
+    if isinstance(error, apsw.FullError):
+        return StorageFull("The disk is full.")
+    if isinstance(error, _BROKEN):
+        return StoreBroken(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

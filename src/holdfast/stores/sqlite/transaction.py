@@ -1,0 +1,461 @@
+"""One batch on the writing connection: loads, and the writing of changes, table by table with one statement per kind of row."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from holdfast.errors import InvalidRequest
+from holdfast.job.job import Content, Job, JobError, Receipt, State
+from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
+from holdfast.limits import ERRORS_KEPT, QUEUES
+from holdfast.stores.sqlite import rows
+from holdfast.stores.sqlite.rows import Row
+from holdfast.stores.sqlite.sql import SQL
+from holdfast.stores.store import Change, IdempotencyKey, KeptAnswer
+
+_json = msgspec.json.Encoder()
+
+
+class Known:
+    """What the writer remembers between transactions, as it is on disk. Thrown away whenever a transaction is undone."""
+
+    def __init__(self, defaults: QueuePolicy) -> None:
+        self.defaults = defaults
+        self.queues: dict[str, Queue] = {}
+        self.names: dict[int, str] = {}
+        self.saved: dict[str, tuple[QueueSettings, bool]] = {}
+        self.last_job = 0
+        self.last_fence = 0
+        self.saved_counters = (0, 0)
+
+    def load_counters(self, connection: apsw.Connection) -> None:
+        """Read the last numbers given."""
+        values = dict(connection.execute(SQL["counters"]))
+        self.last_job, self.last_fence = values["job"], values["fence"]
+        self.saved_counters = (self.last_job, self.last_fence)
+
+    def forget(self) -> None:
+        """Nothing that is remembered can be trusted."""
+        self.queues.clear()
+        self.names.clear()
+        self.saved.clear()
+
+    def keep(self, queue: Queue) -> Queue:
+        """Remember a queue as it is on disk."""
+        self.queues[queue.name] = queue
+        self.names[queue.id] = queue.name
+        self.saved[queue.name] = (queue.settings, queue.paused)
+        return queue
+
+
+class SqliteTransaction:
+    """See `stores.store.Transaction`. Nothing in here waits: SQLite is called in place, so a transaction is never interleaved."""
+
+    def __init__(self, connection: apsw.Connection, known: Known) -> None:
+        self._db = connection
+        self._known = known
+        self.committed = False
+
+    # Queues
+
+    async def queue(self, name: str) -> Queue | None:
+        """The queue with its exact tally."""
+        queue = self._known.queues.get(name)
+        if queue is None:
+            row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
+            if row is not None:
+                queue = self._known.keep(rows.queue_of(row, self._known.defaults))
+        return queue
+
+    def policy(self, settings: QueueSettings) -> QueuePolicy:
+        """These settings over the server's defaults."""
+        return self._known.defaults.with_settings(settings)
+
+    async def create_queue(self, name: str, now: int) -> Queue:
+        """A new queue with the default settings."""
+        if self._db.execute(SQL["queue_count"]).get >= QUEUES:
+            raise InvalidRequest(f"There are {QUEUES} queues already; that is the most.", field="queue")
+        self._db.execute(SQL["insert_queue"], (name, "{}", now)).fetchall()
+        queue = await self.queue(name)
+        assert queue is not None, "it was just made"
+        return queue
+
+    async def save_queues(self, queues: Sequence[Queue]) -> None:
+        """Write settings, pause and tally."""
+        for queue in queues:
+            if self._known.saved.get(queue.name) != (queue.settings, queue.paused):
+                self._db.execute(SQL["update_queue"], (rows.settings_text(queue.settings), int(queue.paused), queue.id))
+                self._known.saved[queue.name] = (queue.settings, queue.paused)
+        tallies = [
+            (t.scheduled, t.ready, t.leased, t.concluded, t.dead, t.cancelled, t.bytes, q.id) for q in queues if (t := q.tally)
+        ]
+        self._many("update_tally", tallies)
+
+    async def delete_queue(self, queue: Queue) -> None:
+        """Remove a queue whose jobs are gone."""
+        self._db.execute(SQL["delete_queue"], (queue.id,))
+        self._known.forget()
+
+    async def queue_names(self, after: str, limit: int) -> list[str]:
+        """Names in order."""
+        return [name for (name,) in self._db.execute(SQL["queue_names"], (after, limit))]
+
+    def take_job_ids(self, count: int) -> int:
+        """The first of `count` ids."""
+        first = self._known.last_job + 1
+        self._known.last_job += count
+        return first
+
+    def take_fences(self, count: int) -> int:
+        """The first of `count` fences."""
+        first = self._known.last_fence + 1
+        self._known.last_fence += count
+        return first
+
+    # Jobs
+
+    async def leased(self, fences: Sequence[int]) -> dict[int, Job]:
+        """The leased jobs under these fences."""
+        found = self._jobs("leased_by_fence", (_array(fences),))
+        return {job.lease.fence: job for job in found if job.lease is not None}
+
+    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, list[tuple[Job, Content]]]:
+        """The living leases of these dequeue calls."""
+        found: dict[str, list[tuple[Job, Content]]] = {}
+        for job, content in self._jobs_with_content("leased_by_request", (_array(requests),)):
+            assert job.lease is not None and job.lease.request is not None, "selected by it"
+            found.setdefault(job.lease.request, []).append((job, content))
+        return found
+
+    async def job(self, job_id: int) -> Job | None:
+        """One job in whatever state."""
+        return next(iter(self._jobs("any_job", (job_id,))), None)
+
+    async def content(self, job_id: int) -> Content | None:
+        """What the worker is given."""
+        row = self._db.execute(SQL["content"], (job_id,)).fetchone()
+        return None if row is None else rows.content_of(row)
+
+    async def ready(self, queue: Queue, limit: int) -> list[tuple[Job, Content]]:
+        """The next jobs to lease."""
+        job_of, content_of = rows.job_of, rows.content_of
+        found = self._db.execute(SQL["next_ready"], (queue.id, limit)).fetchall()
+        return [(job_of(row, queue.name), content_of(row[rows.JOB_COLUMNS :])) for row in found]
+
+    async def progress(self, job_ids: Sequence[int]) -> dict[int, bytes]:
+        """What earlier attempts noted."""
+        return {job: bytes(value) for job, value in self._db.execute(SQL["progress_of"], (_array(job_ids),))}
+
+    async def expired(self, now: int, limit: int) -> list[Job]:
+        """Leased jobs whose lease has ended."""
+        return self._jobs("expired", (now, limit))
+
+    async def due(self, now: int, limit: int) -> list[Job]:
+        """Scheduled jobs whose time has come."""
+        return self._jobs("due", (now, limit))
+
+    async def unique_holders(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Who holds these keys."""
+        holders = {}
+        for name, key in keys:
+            queue = await self.queue(name)
+            if queue is not None and (row := self._db.execute(SQL["unique_holder"], (queue.id, key)).fetchone()) is not None:
+                holders[name, key] = row[0]
+        return holders
+
+    async def group_places(self, queue: str, group: str) -> int:
+        """How many places are taken."""
+        return int(self._db.execute(SQL["group_places"], (await self._id(queue), group)).get)
+
+    async def held(self, queue: str, group: str, limit: int) -> list[Job]:
+        """Who waits for a place."""
+        return self._jobs("next_held", (await self._id(queue), group, limit))
+
+    async def error_of(self, job_id: int, attempt: int) -> JobError | None:
+        """How this attempt went wrong."""
+        row = self._db.execute(SQL["error_of"], (job_id, attempt)).fetchone()
+        return None if row is None else rows.error_of(row)
+
+    async def followers(self, job_id: int) -> list[Receipt]:
+        """The jobs put by its conclude."""
+        row = self._db.execute(SQL["followers"], (job_id,)).fetchone()
+        return [] if row is None or row[0] is None else rows.receipts_of(row[0])
+
+    async def kept_answers(self, keys: Sequence[IdempotencyKey]) -> dict[tuple[str, str], KeptAnswer]:
+        """First answers to these keys."""
+        kept = {}
+        for key in keys:
+            row = self._db.execute(SQL["kept_answer"], (key.scope, key.key)).fetchone()
+            if row is not None:
+                kept[key.scope, key.key] = KeptAnswer(bytes(row[0]), rows.receipts_of(row[1]))
+        return kept
+
+    async def keep_answers(self, answers: Sequence[tuple[IdempotencyKey, KeptAnswer]], now: int) -> None:
+        """Keep first answers."""
+        self._many(
+            "insert_kept_answer",
+            [
+                (key.scope, key.key, answer.digest, rows.receipts_blob(answer.receipts), min(ids), max(ids), now)
+                for key, answer in answers
+                if (ids := [receipt.id for receipt in answer.receipts] or [0])
+            ],
+        )
+
+    async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
+        """Jobs that a purge takes next."""
+        found: list[Job] = []
+        for state in states:
+            names = {State.READY: ("removable_ready", "removable_held"), State.SCHEDULED: ("removable_scheduled",)}.get(
+                State(state), ("removable_ended",)
+            )
+            for name in names:
+                ended = (str(state),) if name == "removable_ended" else ()
+                found += self._jobs(name, (queue.id, up_to, *ended, limit - len(found)))
+        return found
+
+    async def newest_job(self) -> int:
+        """The highest id ever given."""
+        return self._known.last_job
+
+    async def forgettable(self, queue: Queue, ended_before: int, limit: int) -> list[Job]:
+        """History that may go."""
+        return self._jobs("forgettable", (queue.id, ended_before, limit))
+
+    async def forget_answers(self, before: int, limit: int) -> int:
+        """Drop old answers whose jobs are gone."""
+        start = self._db.total_changes()
+        self._db.execute(SQL["forget_answers"], (before, limit))
+        return self._db.total_changes() - start
+
+    # Writing
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        """Move the rows."""
+        writing = Writing(await self._ids(changes))
+        for change in changes:
+            writing.add(change)
+        for name, many in writing.rows.items():
+            self._many(name, many, exact=name not in LOOSE)
+        for job_id in writing.trim:
+            self._db.execute(SQL["trim_errors"], (job_id, ERRORS_KEPT))
+
+    async def commit(self) -> None:
+        """Return when it is fsynced."""
+        counters = (self._known.last_job, self._known.last_fence)
+        if counters != self._known.saved_counters:
+            self._db.execute(SQL["save_counters"], counters)
+            self._known.saved_counters = counters
+        self._db.execute("COMMIT")
+        self.committed = True
+
+    async def _ids(self, changes: Sequence[Change]) -> dict[str, int]:
+        names = {(change.after or change.before).queue for change in changes}  # type: ignore[union-attr]
+        return {name: await self._id(name) for name in names}
+
+    async def _id(self, name: str) -> int:
+        queue = await self.queue(name)
+        assert queue is not None, "a job's queue is there as long as the job is"
+        return queue.id
+
+    def _name(self, queue_id: int) -> str:
+        name = self._known.names.get(queue_id)
+        if name is None:
+            name = self._known.names[queue_id] = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
+        return name
+
+    def _jobs(self, statement: str, bindings: tuple[Any, ...]) -> list[Job]:
+        return [rows.job_of(row, self._name(row[1])) for row in self._db.execute(SQL[statement], bindings).fetchall()]
+
+    def _jobs_with_content(self, statement: str, bindings: tuple[Any, ...]) -> list[tuple[Job, Content]]:
+        found = self._db.execute(SQL[statement], bindings).fetchall()
+        return [(rows.job_of(row, self._name(row[1])), rows.content_of(row[rows.JOB_COLUMNS :])) for row in found]
+
+    def _many(self, statement: str, many: Sequence[Row], exact: bool = True) -> None:
+        """Run one statement over rows; each must touch exactly one row, or what was decided is not what is there."""
+        if not many:
+            return
+        start = self._db.total_changes()
+        self._db.executemany(SQL[statement], many)
+        touched = self._db.total_changes() - start
+        if exact and touched != len(many):
+            raise RuntimeError(f"{statement} touched {touched} rows where {len(many)} were decided")
+
+
+LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress"))
+"""Statements that may find nothing: most jobs have no errors and no progress."""
+
+
+class Writing:
+    """Turns changes into rows by statement. Deletes come before inserts, so that a key can change hands in one batch."""
+
+    def __init__(self, queue_ids: dict[str, int]) -> None:
+        self._queue_ids = queue_ids
+        self.trim: set[int] = set()
+        self.rows: dict[str, list[Row]] = {name: [] for name in _ORDER}
+
+    def add(self, change: Change) -> None:
+        """Note the rows of one change."""
+        before, after, add = change.before, change.after, self._add
+        if before is None and after is None:
+            return  # made and removed within one batch
+        job = after or before
+        assert job is not None
+        queue = self._queue_ids[job.queue]
+        if before is None and after is not None:
+            self._insert_job(queue, after, change.content)
+        elif after is not None and before is not None and _body(before) != _body(after):
+            add("update_job", (after.priority, after.max_attempts, after.size, rows.extras_text(after.extras), after.id))
+        if before is not None and change.content is not None and after is not None:
+            add("update_content", (change.content.type, change.content.content_type, change.content.payload, after.id))
+        if before is not None and after is not None and before.state is State.LEASED and after.state is State.LEASED:
+            assert after.lease is not None
+            add(
+                "update_leased",
+                (after.lease.until, int(after.lease.cancel_requested), after.lease.fence, after.id, before.attempt),
+            )
+        else:
+            if before is not None:
+                self._leave(queue, before)
+            if after is not None:
+                self._enter(queue, after, change)
+        self._keys(queue, before, after)
+        self._notes(change, job.id)
+
+    def _insert_job(self, queue: int, job: Job, content: Content | None) -> None:
+        assert content is not None, "a new job brings its content"
+        self._add(
+            "insert_job",
+            (
+                job.id,
+                queue,
+                job.priority,
+                job.max_attempts,
+                job.size,
+                job.created_at,
+                content.type,
+                rows.extras_text(job.extras),
+                content.content_type,
+                content.payload,
+            ),
+        )
+
+    def _leave(self, queue: int, job: Job) -> None:
+        match job.state:
+            case State.READY if job.held:
+                self._add("delete_held", (queue, job.extras.group_key, job.id))
+            case State.READY:
+                self._add("delete_ready", (queue, job.priority, job.id))
+            case State.LEASED:
+                assert job.lease is not None
+                self._add("delete_leased", (job.lease.fence, job.id, job.attempt))
+            case State.SCHEDULED:
+                self._add("delete_scheduled", (job.id,))
+            case _:
+                self._add("delete_ended", (job.id, job.state.value))
+
+    def _enter(self, queue: int, job: Job, change: Change) -> None:
+        counts = (job.attempt, job.failures, job.crashes)
+        match job.state:
+            case State.READY if job.held:
+                self._add("insert_held", (queue, job.extras.group_key, job.id, job.priority, job.ready_at, *counts))
+            case State.READY:
+                self._add("insert_ready", (queue, job.priority, job.id, job.ready_at, *counts))
+            case State.LEASED:
+                lease = job.lease
+                assert lease is not None
+                times = (lease.until, lease.leased_at, job.ready_at)
+                self._add(
+                    "insert_leased",
+                    (
+                        lease.fence,
+                        job.id,
+                        queue,
+                        job.priority,
+                        *times,
+                        *counts,
+                        int(lease.cancel_requested),
+                        lease.secret,
+                        lease.worker,
+                        lease.request,
+                    ),
+                )
+            case State.SCHEDULED:
+                self._add("insert_scheduled", (job.id, queue, job.ready_at, job.priority, *counts))
+            case _:
+                by = job.ended_by
+                how = (by.fence, by.secret, by.worker) if by is not None else (None, None, None)
+                then = rows.receipts_blob(change.then) if change.then else None
+                times = (job.ended_at or 0, job.ready_at, job.leased_at or 0)
+                self._add(
+                    "insert_ended",
+                    (job.id, queue, job.state.value, job.priority, *times, *counts, job.reason, *how, change.result, then),
+                )
+
+    def _keys(self, queue: int, before: Job | None, after: Job | None) -> None:
+        held_key = before.extras.unique_key if before is not None and before.holds_unique_key else None
+        holds_key = after.extras.unique_key if after is not None and after.holds_unique_key else None
+        if held_key != holds_key:
+            if held_key is not None and before is not None:
+                self._add("delete_unique", (queue, held_key, before.id))
+            if holds_key is not None and after is not None:
+                self._add("insert_unique", (queue, holds_key, after.id))
+        had = before is not None and before.holds_group_slot
+        has = after is not None and after.holds_group_slot
+        if had and not has and before is not None:
+            self._add("delete_group_place", (queue, before.extras.group_key, before.id))
+        elif has and not had and after is not None:
+            self._add("insert_group_place", (queue, after.extras.group_key, after.id))
+
+    def _notes(self, change: Change, job_id: int) -> None:
+        if change.error is not None:
+            error = change.error
+            self._add("insert_error", (job_id, error.attempt, error.at, error.worker, error.kind, error.reason, error.secret))
+            if error.attempt > ERRORS_KEPT:
+                self.trim.add(job_id)
+        if change.progress is not None:
+            self._add("save_progress", (job_id, change.progress))
+        if change.after is None:
+            self._add("delete_job", (job_id,))
+            self._add("delete_errors", (job_id,))
+            self._add("delete_progress", (job_id,))
+
+    def _add(self, statement: str, row: Row) -> None:
+        self.rows[statement].append(row)
+
+
+_ORDER = (
+    "delete_ready",
+    "delete_held",
+    "delete_leased",
+    "delete_scheduled",
+    "delete_ended",
+    "delete_unique",
+    "delete_group_place",
+    "insert_job",
+    "update_job",
+    "update_content",
+    "insert_ready",
+    "insert_held",
+    "insert_leased",
+    "update_leased",
+    "insert_scheduled",
+    "insert_ended",
+    "insert_unique",
+    "insert_group_place",
+    "insert_error",
+    "save_progress",
+    "delete_job",
+    "delete_errors",
+    "delete_progress",
+)
+
+
+def _body(job: Job) -> tuple[object, ...]:
+    """What of a job stands in its own row and can change."""
+    return (job.priority, job.max_attempts, job.size, job.extras)
+
+
+def _array(values: Iterable[object]) -> str:
+    return _json.encode(list(values)).decode()

@@ -1,0 +1,225 @@
+"""What a store must do. One conformance suite (tests/stores/conformance) holds every store to this page.
+
+The committer opens one transaction per batch, loads what its commands name, lets `job/lifecycle.py` decide, and writes the changes.
+A store never decides: a `Change` says what a job was and what it is now, and the store moves the rows. Everything that hangs on a job's
+state (its unique key, its group's places) follows from the two values in the change.
+
+Failures have three kinds, because callers must be told the truth:
+  * `StorageFull` before the commit: nothing was changed, the transaction is gone.
+  * `StoreBroken` at any time, commit included: nobody knows. The process must stop; a retry could prove nothing.
+  * anything else is a defect: nothing was changed, the transaction is gone.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from holdfast.job.job import Content, Job, JobError, Receipt
+from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
+from holdfast.stores.queries import Query, QueryResult
+
+
+class StoreBroken(Exception):
+    """The store failed in a way after which what is kept is not known."""
+
+
+class Durability(msgspec.Struct, frozen=True):
+    """How an answered job is kept: `memory`, `disk` (fsynced) or `replicated` on so many other machines."""
+
+    level: str
+    replicas: int = 0
+
+
+class Change(msgspec.Struct):
+    """What one decision makes of one job. None before: it is new. None after: it is removed.
+
+    `content` is set for a new job and for an edit of its payload or type; the others are what this change adds to the job.
+    """
+
+    before: Job | None
+    after: Job | None
+    content: Content | None = None
+    error: JobError | None = None
+    result: bytes | None = None
+    progress: bytes | None = None
+    then: list[Receipt] | None = None
+
+
+class IdempotencyKey(msgspec.Struct, frozen=True, array_like=True):
+    """A caller's key within `scope` (a queue's name, or "" for calls over several), and the hash of what came with it."""
+
+    scope: str
+    key: str
+    digest: bytes
+
+
+class KeptAnswer(msgspec.Struct, array_like=True):
+    """The first answer to a call with an idempotency key."""
+
+    digest: bytes
+    receipts: list[Receipt]
+
+
+class Transaction(Protocol):
+    """One batch's view of the store. Rows that it loads stay as they are until it ends."""
+
+    async def queue(self, name: str) -> Queue | None:
+        """The queue with its exact tally."""
+        ...
+
+    def policy(self, settings: QueueSettings) -> QueuePolicy:
+        """The settings in force: these over the server's defaults."""
+        ...
+
+    async def create_queue(self, name: str, now: int) -> Queue:
+        """A new queue with the default settings; raises `InvalidRequest` past the bound on their number."""
+        ...
+
+    async def save_queues(self, queues: Sequence[Queue]) -> None:
+        """Write settings, pause and tally of these queues."""
+        ...
+
+    async def delete_queue(self, queue: Queue) -> None:
+        """Remove a queue whose jobs are gone."""
+        ...
+
+    async def queue_names(self, after: str, limit: int) -> list[str]:
+        """Names of queues in order, after `after`."""
+        ...
+
+    def take_job_ids(self, count: int) -> int:
+        """The first of `count` job ids in a row that were never given before."""
+        ...
+
+    def take_fences(self, count: int) -> int:
+        """The first of `count` fences in a row that were never given before."""
+        ...
+
+    async def leased(self, fences: Sequence[int]) -> dict[int, Job]:
+        """The leased jobs under these fences."""
+        ...
+
+    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, list[tuple[Job, Content]]]:
+        """The leases that still live of these dequeue calls."""
+        ...
+
+    async def job(self, job_id: int) -> Job | None:
+        """One job in whatever state."""
+        ...
+
+    async def content(self, job_id: int) -> Content | None:
+        """What the job's worker is given."""
+        ...
+
+    async def ready(self, queue: Queue, limit: int) -> list[tuple[Job, Content]]:
+        """The next jobs to lease, by priority and id; held ones are not among them."""
+        ...
+
+    async def progress(self, job_ids: Sequence[int]) -> dict[int, bytes]:
+        """What earlier attempts of these jobs noted."""
+        ...
+
+    async def expired(self, now: int, limit: int) -> list[Job]:
+        """Leased jobs whose lease ended at or before `now`, longest first."""
+        ...
+
+    async def due(self, now: int, limit: int) -> list[Job]:
+        """Scheduled jobs whose time came at or before `now`, earliest first."""
+        ...
+
+    async def unique_holders(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Which jobs hold these (queue, unique key) pairs."""
+        ...
+
+    async def group_places(self, queue: str, group: str) -> int:
+        """How many places of a group are taken."""
+        ...
+
+    async def held(self, queue: str, group: str, limit: int) -> list[Job]:
+        """The jobs that wait for a place in the group, oldest first."""
+        ...
+
+    async def error_of(self, job_id: int, attempt: int) -> JobError | None:
+        """How this attempt went wrong, if it did."""
+        ...
+
+    async def followers(self, job_id: int) -> list[Receipt]:
+        """The jobs that were put when this one was concluded."""
+        ...
+
+    async def kept_answers(self, keys: Sequence[IdempotencyKey]) -> dict[tuple[str, str], KeptAnswer]:
+        """The answers kept under these keys, by (scope, key)."""
+        ...
+
+    async def keep_answers(self, answers: Sequence[tuple[IdempotencyKey, KeptAnswer]], now: int) -> None:
+        """Keep the first answers to these keys."""
+        ...
+
+    async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
+        """Jobs of the queue in these states (never leased) with an id of at most `up_to`."""
+        ...
+
+    async def newest_job(self) -> int:
+        """The highest job id ever given."""
+        ...
+
+    async def forgettable(self, queue: Queue, ended_before: int, limit: int) -> list[Job]:
+        """Concluded and cancelled jobs of the queue that ended before this, oldest first."""
+        ...
+
+    async def forget_answers(self, before: int, limit: int) -> int:
+        """Drop kept answers from before this whose jobs are gone; how many."""
+        ...
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        """Make it so. Raises where a row is not as `before` says."""
+        ...
+
+    async def commit(self) -> None:
+        """Return only when all of it is kept as the store's durability says."""
+        ...
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Sizes in bytes. `accepting` is false at the disk watermark."""
+
+    file_bytes: int
+    wal_bytes: int
+    disk_free_bytes: int
+    accepting: bool
+
+
+class Store(Protocol):
+    """A place where jobs are kept."""
+
+    durability: Durability
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin; leaving without `commit` undoes everything."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """The earliest moment at which a lease ends or a scheduled job is due."""
+        ...
+
+    async def read(self, query: Query, now: int) -> QueryResult:
+        """Answer a query from what is committed. `GetStats` is answered by `engine/stats.py` with `queue_page` and `health`."""
+        ...
+
+    def accepting(self) -> bool:
+        """Whether there is disk for new jobs."""
+        ...
+
+    def spend_reserve(self) -> bool:
+        """The disk is full: give back the space kept for ending leases. False when it was given back before."""
+        ...
+
+    def health(self) -> Health:
+        """Sizes and free space; looks at the disk anew and takes the reserve back when there is room."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
