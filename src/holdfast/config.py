@@ -150,7 +150,7 @@ def _value(setting: Any, given: Any, told: str) -> Any:
     meta = setting.metadata
     if setting.type is int:
         try:
-            if isinstance(given, bool) or isinstance(given, float):
+            if isinstance(given, bool | float):
                 raise ValueError
             number = int(given)
         except (ValueError, TypeError):

@@ -39,6 +39,7 @@ class FrontMetrics:
         )
         self._streams = Gauge("holdfast_event_streams", "Open event streams.", ("front",), registry=self._registry)
         self._front = str(front)
+        self._number = front
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -58,6 +59,10 @@ class FrontMetrics:
         self._streams.labels(self._front).set(self._engine.hub.streams)
         return generate_latest(self._registry)
 
+    async def page(self) -> bytes:
+        """The metrics of the whole server."""
+        return exposition(await self._engine.reading.stats(), self._number, self.text())
+
 
 class _Once:
     """A collector of metrics that were made beforehand."""
@@ -73,7 +78,7 @@ class _Once:
 def exposition(stats: Stats, own_front: int, own: bytes) -> bytes:
     """The whole page: the store's metrics, this front's, and what the other fronts last reported."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once(_families(stats)))  # type: ignore[arg-type]
+    registry.register(_Once(_families(stats)))
     others = [text for front, text in sorted(stats.reports.items()) if front != own_front]
     return generate_latest(registry) + _merged([own, *others])
 

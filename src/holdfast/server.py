@@ -91,7 +91,7 @@ class Front:
         guard = Guard(
             allowed_hosts(config.host, config.allowed_hosts), frozenset(origin.lower() for origin in config.allowed_origins)
         )
-        app = build(engine, metrics, guard, self._number, config.root_path)
+        app = build(engine, metrics, guard, config.root_path)
         self._uvicorn = Uvicorn(_uvicorn_config(app, config), lambda: self._announce(link.durability))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
@@ -155,7 +155,7 @@ async def _report(link: KeeperLink, metrics: FrontMetrics) -> None:
 
 def check_stack() -> None:
     """Refuse to run on anything slower than what was measured: no silent fall-back to h11 or to asyncio's own loop."""
-    if not httptools.__version__ or not uvloop.__version__ or uvicorn.__version__.split(".")[:2] != ["0", "54"]:
+    if not httptools.__version__ or not hasattr(uvloop, "run") or uvicorn.__version__.split(".")[:2] != ["0", "54"]:
         raise SystemExit(f"holdfast: needs uvicorn 0.54 with httptools and uvloop; found uvicorn {uvicorn.__version__}.")
 
 
@@ -264,23 +264,28 @@ def _announce(config: Config, listener: socket.socket, durability: Any) -> None:
         if path is None
         else f"in {path}, which is on a memory file system",
     }[durability.level]
-    print(f"Holdfast {__version__} on http://{shown}:{port}{config.root_path} (API: /docs, metrics: /metrics)", flush=True)
-    print(f"Jobs are kept {kept}", flush=True)
+    sys.stdout.write(f"Holdfast {__version__} on http://{shown}:{port}{config.root_path} (API: /docs, metrics: /metrics)\n")
+    sys.stdout.write(f"Jobs are kept {kept}\n")
+    sys.stdout.flush()
 
 
 def front_main() -> None:
     """Run one more front process, as the server started it; it ends when the server's end of its standard input closes."""
     given = json.loads(sys.argv[1])
     values = given["config"]
-    config = Config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    config = msgspec.convert(values, Config)
     configure(config.log_level, config.log_format)
     front = Front(
         config, given["number"], socket.socket(fileno=given["listener"]), socket.socket(fileno=given["link"]), lambda _: None
     )
 
+    def server_gone(loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        front.stop()
+
     async def run() -> int:
         loop = asyncio.get_running_loop()
-        loop.add_reader(sys.stdin.fileno(), lambda: (loop.remove_reader(sys.stdin.fileno()), front.stop()))
+        loop.add_reader(sys.stdin.fileno(), server_gone, loop)
         return await front.run()
 
     sys.exit(uvloop.run(run()))

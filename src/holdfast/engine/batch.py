@@ -19,9 +19,9 @@ from holdfast.engine import events
 from holdfast.engine.commands import Command, Refused, Result
 from holdfast.engine.events import Committed, JobEvent
 from holdfast.errors import HoldfastError, QueueNotFound
-from holdfast.job.job import Content, Job, JobError, Receipt, State
+from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue
-from holdfast.stores.store import Change, IdempotencyKey, KeptAnswer, Transaction
+from holdfast.stores.store import Change, KeptAnswer, Transaction
 
 
 @dataclass(slots=True)
@@ -157,7 +157,7 @@ class Batch:
     @staticmethod
     def chance() -> float:
         """A number in [0, 1), for jitter."""
-        return random.random()
+        return random.random()  # noqa: S311  (it spreads retries; it guards nothing)
 
     @staticmethod
     def secrets(count: int) -> list[bytes]:

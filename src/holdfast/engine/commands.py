@@ -9,10 +9,9 @@ from typing import Any, get_args
 
 import msgspec
 
-from holdfast.job.job import Content, Job, LeaseRef, NewJob, Receipt, State
+from holdfast.job.job import Content, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.job.queue import QueueSettings
 from holdfast.stores.queries import JobDetail, JobFacts, JobPage, Query, QueueInfo, QueuePage, ReadyAges, Stats, StoreStats
-from holdfast.stores.store import IdempotencyKey
 
 
 class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):

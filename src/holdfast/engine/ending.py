@@ -10,7 +10,7 @@ from holdfast.engine.batch import Batch
 from holdfast.engine.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, ReleaseLease
 from holdfast.errors import LeaseLost
 from holdfast.job import lifecycle, retry
-from holdfast.job.job import Job, JobError, LeaseRef, State, UniqueWhile
+from holdfast.job.job import Job, JobError, LeaseRef, Receipt, State, UniqueWhile
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 
@@ -90,8 +90,8 @@ class Ending:
         after: Job,
         error: JobError | None = None,
         result: bytes | None = None,
-        then: list | None = None,
-    ) -> None:  # type: ignore[type-arg]
+        then: list[Receipt] | None = None,
+    ) -> None:
         after = await returning(self.batch, job, after)
         self.batch.change(verb, await self.batch.own(job), job, after, error=error, result=result, then=then)
         if job.lease is not None:

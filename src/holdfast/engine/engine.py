@@ -44,10 +44,9 @@ from holdfast.engine.inprocess import Backing
 from holdfast.engine.reading import Reading
 from holdfast.engine.waiters import Waiters
 from holdfast.errors import BY_CODE, Draining, HoldfastError, InternalError, Overloaded, QueueFull
-from holdfast.job.job import NewJob, State
+from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import QueueInfo
-from holdfast.stores.store import Durability, IdempotencyKey
+from holdfast.stores.queries import Durability, QueueInfo
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob

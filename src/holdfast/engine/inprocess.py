@@ -11,12 +11,12 @@ from typing import Protocol
 from holdfast.clock import Clock
 from holdfast.engine import stats
 from holdfast.engine.commands import COMMANDS, Counted, ExpireLeases, ForgetHistory, PromoteDue, Request, Result
-from holdfast.engine.committer import Committer
+from holdfast.engine.committer import Committer, Sink
 from holdfast.engine.events import Committed
 from holdfast.engine.ticker import Tick, Ticker
 from holdfast.engine.totals import Totals
-from holdfast.stores.queries import GetHealth, GetStats
-from holdfast.stores.store import Durability, Store, StoreBroken
+from holdfast.stores.queries import Durability, GetHealth, GetStats
+from holdfast.stores.store import Store, StoreBroken
 
 _BITE = 1_000  # jobs that one tick changes in one transaction
 _HOUSEKEEPING_S = 1.0
@@ -96,7 +96,7 @@ class InProcess:
         self.request(request, self._sink, future)
         return future
 
-    def request(self, request: Request, sink: FutureSink, tag: object) -> None:
+    def request(self, request: Request, sink: Sink, tag: object) -> None:
         """Ask, with the answer going to `sink`."""
         if type(request) in COMMANDS:
             self.committer.submit(request, sink, tag)  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ class InProcess:
         """Count those who want job events."""
         self.committer.listeners += 1 if wanted else -1
 
-    async def _read(self, request: Request, sink: FutureSink, tag: object) -> None:
+    async def _read(self, request: Request, sink: Sink, tag: object) -> None:
         try:
             if isinstance(request, GetStats):
                 result: Result = await stats.gather(self._store, self.totals, self._clock.now(), self.reports)
@@ -121,7 +121,7 @@ class InProcess:
                 result = stats.of_store(self._store, self.totals)
             else:
                 result = await self._store.read(request, self._clock.now())  # type: ignore[arg-type]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (every question gets an answer; a defect is logged there)
             result = stats.refusal(error)
         sink.deliver(tag, result)
 

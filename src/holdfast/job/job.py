@@ -73,6 +73,14 @@ class NewJob(msgspec.Struct, array_like=True):
     extras: Extras = NO_EXTRAS
 
 
+class IdempotencyKey(msgspec.Struct, frozen=True, array_like=True):
+    """A caller's key within `scope` (a queue's name, or "" for calls over several), and the hash of what came with it."""
+
+    scope: str
+    key: str
+    digest: bytes
+
+
 class LeaseRef(msgspec.Struct, frozen=True, array_like=True):
     """What a worker shows in order to end an attempt: the parsed form of a lease token."""
 

@@ -24,7 +24,7 @@ Invariants
 from msgspec.structs import replace
 
 from holdfast.errors import LeaseLost, WrongState
-from holdfast.job.job import NO_EXTRAS, Extras, Job, Lease, LeaseRef, NewJob, State
+from holdfast.job.job import Extras, Job, Lease, LeaseRef, NewJob, State
 
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 CRASHED = "crashed"
@@ -149,7 +149,7 @@ def edit(
     """Change a waiting job; None keeps what is there."""
     if job.state not in (State.SCHEDULED, State.READY):
         raise _wrong(job, "be edited", "scheduled or ready")
-    extras: Extras = job.extras if tags is None else replace(job.extras or NO_EXTRAS, tags=tags)
+    extras: Extras = job.extras if tags is None else replace(job.extras, tags=tags)
     edited = replace(
         job,
         priority=job.priority if priority is None else priority,

@@ -19,8 +19,8 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     lease_ms: int | UnsetType = UNSET
     max_attempts: int | UnsetType = UNSET
     max_crashes: int | UnsetType = UNSET
-    max_running: int | None | UnsetType = UNSET
-    retention_ms: int | None | UnsetType = UNSET
+    max_running: int | UnsetType | None = UNSET
+    retention_ms: int | UnsetType | None = UNSET
     retry: RetryPolicy | UnsetType = UNSET
 
 

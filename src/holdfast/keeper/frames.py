@@ -59,7 +59,7 @@ class Frames(asyncio.Protocol):
         """Remember where to write; what waits is bounded by the engine, not here."""
         self.transport = transport  # type: ignore[assignment]  # uvloop's does not name its base class
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """The other end is gone."""
         self._lost()
 

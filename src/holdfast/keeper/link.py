@@ -14,7 +14,7 @@ from holdfast.engine.commands import COMMANDS, Refused, Request, Result
 from holdfast.engine.inprocess import Listener
 from holdfast.errors import OutcomeUnknown, StoreUnavailable
 from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
-from holdfast.stores.store import Durability
+from holdfast.stores.queries import Durability
 
 _UNKNOWN = Refused(OutcomeUnknown.code, "The keeper died while this was on its way.", {"retry_after_ms": 1_000})
 _UNAVAILABLE = Refused(StoreUnavailable.code, "The keeper has died; the server is ending.", {"retry_after_ms": 1_000})

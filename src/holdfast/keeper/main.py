@@ -28,7 +28,6 @@ from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
 from holdfast.logs import configure
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
-from holdfast.stores.store import StoreBroken
 
 log = structlog.get_logger(__name__)
 _LAST_WORDS_S = 2.0  # a front that does not read by then will learn it from the closed socket
@@ -107,7 +106,7 @@ async def keep(config: KeeperConfig) -> int:
     sockets = [socket.socket(fileno=fd) for fd in config.fds]
     try:
         store = SqliteStore(Path(config.path) if config.path is not None else None, config.defaults, config.watermark_bytes)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (whatever it is, the server must be told why there is no keeper)
         problem = str(error) if isinstance(error, UnfitPlace) else f"The store can't be opened: {type(error).__name__}: {error}"
         sockets[0].sendall(frame(Answered(hello=Hello(problem=problem))))
         return 2
@@ -129,9 +128,9 @@ async def keep(config: KeeperConfig) -> int:
         front.greet(Hello(store.durability.level, store.durability.replicas))
     waiting = asyncio.create_task(alone.wait())
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
-    if running.done() and isinstance(error := running.exception(), StoreBroken):
+    if backing.committer.broken is not None:
         await _last_words(fronts)
-        log.critical("the store failed; ending, because a retry could prove nothing", error=str(error))
+        log.critical("the store failed; ending, because a retry could prove nothing", error=str(backing.committer.broken))
         return 1
     await backing.stop()
     return 0

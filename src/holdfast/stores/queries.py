@@ -79,6 +79,13 @@ class QueueInfo(_Frame, frozen=True, tag=106):
     tally: Tally
 
 
+class Durability(msgspec.Struct, frozen=True):
+    """How an answered job is kept: `memory`, `disk` (fsynced) or `replicated` on so many other machines."""
+
+    level: str
+    replicas: int = 0
+
+
 class JobDetail(_Frame, frozen=True, tag=121):
     """A job with everything that is kept of it; `now` is the store's time."""
 

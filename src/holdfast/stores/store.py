@@ -16,20 +16,13 @@ from typing import Protocol
 
 import msgspec
 
-from holdfast.job.job import Content, Job, JobError, Receipt
+from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
-from holdfast.stores.queries import Query, QueryResult
+from holdfast.stores.queries import Durability, Query, QueryResult
 
 
 class StoreBroken(Exception):
     """The store failed in a way after which what is kept is not known."""
-
-
-class Durability(msgspec.Struct, frozen=True):
-    """How an answered job is kept: `memory`, `disk` (fsynced) or `replicated` on so many other machines."""
-
-    level: str
-    replicas: int = 0
 
 
 class Change(msgspec.Struct):
@@ -45,14 +38,6 @@ class Change(msgspec.Struct):
     result: bytes | None = None
     progress: bytes | None = None
     then: list[Receipt] | None = None
-
-
-class IdempotencyKey(msgspec.Struct, frozen=True, array_like=True):
-    """A caller's key within `scope` (a queue's name, or "" for calls over several), and the hash of what came with it."""
-
-    scope: str
-    key: str
-    digest: bytes
 
 
 class KeptAnswer(msgspec.Struct, array_like=True):

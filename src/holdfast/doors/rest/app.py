@@ -11,13 +11,12 @@ from litestar.openapi.spec import Tag
 
 from holdfast import __version__
 from holdfast.doors.rest import docs, replies, routes, system, twins
-from holdfast.doors.rest.gate import Gate
+from holdfast.doors.rest.gate import Gate, Metrics
 from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Hot
 from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError, InternalError, InvalidRequest, MalformedJson, NotFound, PayloadTooLarge
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD
-from holdfast.metrics import FrontMetrics
 
 log = structlog.get_logger(__name__)
 _TAGS = [
@@ -36,9 +35,9 @@ class MethodNotAllowed(HoldfastError):
     title = "Method not allowed"
 
 
-def build(engine: Engine, metrics: FrontMetrics, guard: Guard, front: int, root_path: str) -> Gate:
+def build(engine: Engine, metrics: Metrics, guard: Guard, root_path: str) -> Gate:
     """The whole door as one ASGI application."""
-    state = AppState({"engine": engine, "metrics": metrics, "front": front, "root_path": root_path.rstrip("/")})
+    state = AppState({"engine": engine, "metrics": metrics, "root_path": root_path.rstrip("/")})
     return Gate(Hot(engine), framework(state, engine.payload_bytes), guard, metrics, engine.payload_bytes, root_path)
 
 
@@ -54,7 +53,7 @@ def framework(state: AppState, payload_bytes: int) -> Litestar:
             tags=_TAGS,
             path="/_schema",
             render_plugins=[],
-            operation_id_creator=lambda handler, method, path: handler.handler_name,
+            operation_id_creator=lambda handler, _method, _path: handler.handler_name,
         ),
         plugins=[docs.StructSchemas()],
         exception_handlers={HoldfastError: _refused, HTTPException: _http_refused, Exception: _defect},

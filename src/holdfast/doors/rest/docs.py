@@ -52,7 +52,7 @@ class StructSchemas(OpenAPISchemaPlugin):
         """Whether this plugin describes the type."""
         return isinstance(value, type) and issubclass(value, msgspec.Struct)
 
-    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:  # noqa: ARG002  (the framework calls it so)
         """A reference to the type's schema."""
         kind = field_definition.annotation
         self.seen.add(kind)

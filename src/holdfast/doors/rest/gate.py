@@ -27,22 +27,26 @@ Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-class Observer(Protocol):
-    """Counts requests."""
+class Metrics(Protocol):
+    """Counts requests, and writes the page that Prometheus reads."""
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request was answered."""
+        ...
+
+    async def page(self) -> bytes:
+        """The metrics of the whole server in the text format."""
         ...
 
 
 class Gate:
     """An ASGI application in front of the others."""
 
-    def __init__(self, hot: Hot, framework: App, guard: Guard, observer: Observer, payload_bytes: int, root_path: str) -> None:
+    def __init__(self, hot: Hot, framework: App, guard: Guard, metrics: Metrics, payload_bytes: int, root_path: str) -> None:
         self._hot = hot
         self._framework = framework
         self._guard = guard
-        self._observer = observer
+        self._metrics = metrics
         self._body_bytes = payload_bytes + BODY_BYTES_OVER_PAYLOAD
         self._root_path = root_path.rstrip("/")
         self._prefix = os.urandom(6).hex()
@@ -76,7 +80,7 @@ class Gate:
         except Exception:
             log.exception("a request raised", method=method, route=route, request_id=request_id)
             await answer.problem(InternalError())
-        self._observer.observe(method, route or "unknown", answer.status, time.perf_counter() - started)
+        self._metrics.observe(method, route or "unknown", answer.status, time.perf_counter() - started)
 
     async def _serve(
         self, handler: Handler, path: str, headers: dict[bytes, bytes], scope: Scope, receive: Receive, answer: "_Answer"

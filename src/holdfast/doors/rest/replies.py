@@ -26,8 +26,7 @@ from holdfast.engine.commands import Enqueued, Extended, GrantedJob, Outcome
 from holdfast.errors import BY_CODE, HoldfastError
 from holdfast.job.job import Content, Job, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
-from holdfast.stores.queries import JobDetail, QueueInfo
-from holdfast.stores.store import Durability
+from holdfast.stores.queries import Durability, JobDetail, QueueInfo
 
 STATUS = {
     "error": 500,

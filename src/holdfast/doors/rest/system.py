@@ -9,8 +9,9 @@ from litestar.datastructures import State as AppState
 from litestar.params import Parameter
 from litestar.response import Redirect, Stream
 
-from holdfast import __version__, metrics
+from holdfast import __version__
 from holdfast.doors.rest import replies
+from holdfast.doors.rest.gate import Metrics
 from holdfast.doors.rest.types import CountsOut, HealthOut, QueueStatsOut, StatsOut, StoreOut
 from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Subscription
@@ -134,10 +135,8 @@ async def readyz(state: AppState) -> Response[HealthOut]:
 @get("/metrics", tags=["system"], summary="Metrics for Prometheus", media_type=MediaType.TEXT)
 async def metrics_page(state: AppState) -> Response[bytes]:
     """The text format, version 0.0.4."""
-    engine: Engine = state.engine
-    own: metrics.FrontMetrics = state.metrics
-    text = metrics.exposition(await engine.reading.stats(), state.front, own.text())
-    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+    metrics: Metrics = state.metrics
+    return Response(await metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @get("/", include_in_schema=False)

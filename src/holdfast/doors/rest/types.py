@@ -305,7 +305,7 @@ class Problem(msgspec.Struct, kw_only=True):
     code: str
     field: str | UnsetType = UNSET
     queue: str | UnsetType = UNSET
-    job_id: int | None | UnsetType = UNSET
+    job_id: int | UnsetType | None = UNSET
     retry_after_ms: int | UnsetType = UNSET
 
 

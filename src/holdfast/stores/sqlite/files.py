@@ -11,7 +11,28 @@ from pathlib import Path
 from holdfast.limits import DISK_RESERVE_BYTES
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    ["nfs", "nfs3", "nfs4", "cifs", "smb", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.ceph", "fuse.sshfs", "fuse.glusterfs", "glusterfs", "fuse.s3fs", "lustre", "gpfs", "ncpfs", "ocfs2", "beegfs"]
+    [
+        "nfs",
+        "nfs3",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "fuse.ceph",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "glusterfs",
+        "fuse.s3fs",
+        "lustre",
+        "gpfs",
+        "ncpfs",
+        "ocfs2",
+        "beegfs",
+    ]
 )
 MEMORY_FILE_SYSTEMS = frozenset(("tmpfs", "ramfs"))
 

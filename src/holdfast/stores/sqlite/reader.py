@@ -39,6 +39,9 @@ _READ_S = 5.0  # a read that takes longer is given up: it would keep the WAL fro
 _STEPS = 50_000  # how often SQLite asks whether to go on
 
 
+_NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot
+
+
 class Reader:
     """Answers queries on one connection."""
 
@@ -84,14 +87,14 @@ class Reader:
             raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
         return rows.job_of(row, self._name(row[1]))
 
-    def _name(self, queue_id: int) -> str:
+    def _name(self, queue_id: Any) -> str:
         name: str = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
         return name
 
     def _detail(self, job_id: int, now: int) -> JobDetail:
         with self._db:  # one snapshot for all of it
             job = self._job(job_id)
-            content = rows.content_of(self._db.execute(SQL["content"], (job_id,)).fetchone())
+            content = rows.content_of(self._db.execute(SQL["content"], (job_id,)).fetchone() or _NOTHING)
             noted = self._db.execute(SQL["progress_of"], (f"[{job_id}]",)).fetchone()
             result = self._db.execute(SQL["result"], (job_id,)).get
             errors = [rows.error_of(row) for row in self._db.execute(SQL["errors_of"], (job_id,))]
@@ -117,7 +120,7 @@ class Reader:
         with self._db:
             job = self._job(job_id)
             queue = self._queue(job.queue)
-            queue_id = self._db.execute(SQL["queue_by_name"], (job.queue,)).fetchone()[0]
+            queue_id = (self._db.execute(SQL["queue_by_name"], (job.queue,)).fetchone() or _NOTHING)[0]
             ahead, holders = 0, []
             if job.state is State.READY and not job.held:
                 ahead = self._db.execute(SQL["ahead_of"], (queue_id, job.priority, job.id, POSITION_COUNTED)).get
@@ -163,7 +166,7 @@ class Reader:
         bound: tuple[int | str, ...] = ()
         if filtered:
             row = self._db.execute(bound_sql(section, queue_id is not None, bool(key)), values).fetchone()
-            bound = tuple(row) if row is not None else ()
+            bound = _key(row) if row is not None else ()
             values |= {f"b{n}": part for n, part in enumerate(bound)}
         page = self._db.execute(page_sql(section, queue_id is not None, bool(key), bool(bound), filtered), values).fetchall()
         width = len(section.key_of(queue_id is not None))
@@ -171,5 +174,9 @@ class Reader:
             job = rows.job_of(row, self._name(row[1]))
             found.append(JobDetail(job, rows.content_of(row[rows.JOB_COLUMNS : rows.JOB_COLUMNS + 3]), now))
         if len(page) > limit:
-            return tuple(page[limit - 1][-width:]) if limit > 0 else (key or None)
+            return _key(page[limit - 1][-width:]) if limit > 0 else (key or None)
         return bound or None
+
+
+def _key(row: Sequence[Any]) -> tuple[int | str, ...]:
+    return tuple(row)

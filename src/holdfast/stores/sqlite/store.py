@@ -17,13 +17,13 @@ import apsw
 
 from holdfast.errors import Overloaded, StorageFull
 from holdfast.job.queue import QueuePolicy
-from holdfast.stores.queries import Query, QueryResult
+from holdfast.stores.queries import Durability, Query, QueryResult
 from holdfast.stores.sqlite.connect import open_reader, open_writer
 from holdfast.stores.sqlite.files import MEMORY_FILE_SYSTEMS, Disk, FileLock, check_place, file_system, sync_folder
 from holdfast.stores.sqlite.reader import Reader
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.transaction import Known, SqliteTransaction
-from holdfast.stores.store import Durability, Health, StoreBroken
+from holdfast.stores.store import Health, StoreBroken
 
 _READERS = 2
 _READS_WAITING = 200

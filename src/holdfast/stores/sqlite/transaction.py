@@ -7,13 +7,13 @@ import apsw
 import msgspec
 
 from holdfast.errors import InvalidRequest
-from holdfast.job.job import Content, Job, JobError, Receipt, State
+from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.limits import ERRORS_KEPT, QUEUES
 from holdfast.stores.sqlite import rows
 from holdfast.stores.sqlite.rows import Row
 from holdfast.stores.sqlite.sql import SQL
-from holdfast.stores.store import Change, IdempotencyKey, KeptAnswer
+from holdfast.stores.store import Change, KeptAnswer
 
 _json = msgspec.json.Encoder()
 
@@ -88,10 +88,7 @@ class SqliteTransaction:
             if self._known.saved.get(queue.name) != (queue.settings, queue.paused):
                 self._db.execute(SQL["update_queue"], (rows.settings_text(queue.settings), int(queue.paused), queue.id))
                 self._known.saved[queue.name] = (queue.settings, queue.paused)
-        tallies = [
-            (t.scheduled, t.ready, t.leased, t.concluded, t.dead, t.cancelled, t.bytes, q.id) for q in queues if (t := q.tally)
-        ]
-        self._many("update_tally", tallies)
+        self._many("update_tally", [(*msgspec.structs.astuple(queue.tally), queue.id) for queue in queues])
 
     async def delete_queue(self, queue: Queue) -> None:
         """Remove a queue whose jobs are gone."""
@@ -125,8 +122,8 @@ class SqliteTransaction:
         """The living leases of these dequeue calls."""
         found: dict[str, list[tuple[Job, Content]]] = {}
         for job, content in self._jobs_with_content("leased_by_request", (_array(requests),)):
-            assert job.lease is not None and job.lease.request is not None, "selected by it"
-            found.setdefault(job.lease.request, []).append((job, content))
+            if job.lease is not None and job.lease.request is not None:
+                found.setdefault(job.lease.request, []).append((job, content))
         return found
 
     async def job(self, job_id: int) -> Job | None:
@@ -259,7 +256,7 @@ class SqliteTransaction:
         assert queue is not None, "a job's queue is there as long as the job is"
         return queue.id
 
-    def _name(self, queue_id: int) -> str:
+    def _name(self, queue_id: Any) -> str:
         name = self._known.names.get(queue_id)
         if name is None:
             name = self._known.names[queue_id] = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
