@@ -59,6 +59,7 @@ class Config:
     )
     max_payload_bytes: int = _setting(limits.PAYLOAD_BYTES, "Largest payload or result.", low=1, high=limits.PAYLOAD_BYTES_MAX)
     fronts: int = _setting(1, "Front processes that share one port and one keeper.", low=1, high=FRONTS_MAX)
+    fast_lane: bool = _setting(True, "Answer hot routes from the HTTP parser itself; off, they go the way of the others.")
     root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")
     allowed_hosts: tuple[str, ...] = _setting(
         (),
@@ -147,23 +148,38 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _value(setting: Any, given: Any, told: str) -> Any:
     """One value of the right type, within its bounds."""
-    meta = setting.metadata
-    if setting.type is int:
-        try:
-            if isinstance(given, bool | float):
-                raise ValueError
-            number = int(given)
-        except (ValueError, TypeError):
-            raise ConfigError(f"{told} must be a whole number, not {given!r}.") from None
-        if not meta["low"] <= number <= meta["high"]:
-            raise ConfigError(f"{told} must be from {meta['low']} to {meta['high']}, not {number}.")
-        return number
-    if setting.type is str:
-        if not isinstance(given, str):
-            raise ConfigError(f"{told} must be a text, not {given!r}.")
-        if "choices" in meta and given not in meta["choices"]:
-            raise ConfigError(f"{told} must be one of {', '.join(meta['choices'])}, not {given!r}.")
-        return given
+    reader = {int: _number, bool: _truth, str: _text}.get(setting.type, _texts)
+    return reader(given, told, setting.metadata)
+
+
+def _number(given: Any, told: str, meta: Any) -> int:
+    try:
+        if isinstance(given, bool | float):
+            raise ValueError
+        number = int(given)
+    except (ValueError, TypeError):
+        raise ConfigError(f"{told} must be a whole number, not {given!r}.") from None
+    if not meta["low"] <= number <= meta["high"]:
+        raise ConfigError(f"{told} must be from {meta['low']} to {meta['high']}, not {number}.")
+    return number
+
+
+def _truth(given: Any, told: str, _: Any) -> bool:
+    text = str(given).lower()
+    if text not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
+        raise ConfigError(f"{told} must be true or false, not {given!r}.")
+    return text in ("true", "yes", "on", "1")
+
+
+def _text(given: Any, told: str, meta: Any) -> str:
+    if not isinstance(given, str):
+        raise ConfigError(f"{told} must be a text, not {given!r}.")
+    if "choices" in meta and given not in meta["choices"]:
+        raise ConfigError(f"{told} must be one of {', '.join(meta['choices'])}, not {given!r}.")
+    return given
+
+
+def _texts(given: Any, told: str, _: Any) -> tuple[str, ...]:
     parts = given.split(",") if isinstance(given, str) else given
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
         raise ConfigError(f"{told} must be a list of texts, not {given!r}.")

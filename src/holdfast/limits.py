@@ -53,6 +53,7 @@ PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never st
 LEASE_MS_DEFAULT = 300_000  # five minutes, as the seeds have it
 LEASE_MS_MAX = 30 * 86_400_000
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
+RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 WAIT_MS_MAX = 55_000  # shorter than the 60 s after which most proxies give up
 RETENTION_MS_DEFAULT = 86_400_000
 RETENTION_MS_MAX = 3_660 * 86_400_000

@@ -31,6 +31,7 @@ from holdfast import __version__
 from holdfast.config import Config
 from holdfast.doors.rest.app import build
 from holdfast.doors.rest.guard import Guard, allowed_hosts
+from holdfast.doors.rest.lane import lane_for
 from holdfast.engine.engine import Engine
 from holdfast.keeper.link import KeeperLink
 from holdfast.keeper.main import KeeperConfig
@@ -131,7 +132,7 @@ class Front:
 def _uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=HttpToolsProtocol,
+        http=lane_for(app) if config.fast_lane and not config.root_path else HttpToolsProtocol,
         loop="none",
         ws="none",
         lifespan="off",

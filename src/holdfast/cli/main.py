@@ -29,6 +29,9 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
         default = ", ".join(setting.default) if isinstance(setting.default, tuple) else setting.default
         shown = f"{setting.metadata['help']}  [default: {default}]" if default != "" else setting.metadata["help"]
         flag = f"--{setting.name.replace('_', '-')}"
+        if setting.type is bool:
+            command = click.option(f"{flag}/--no-{flag[2:]}", setting.name, default=None, help=shown)(command)
+            continue
         command = click.option(flag, setting.name, type=kind, default=None, help=shown)(command)
     file = click.option(
         "--config", "file", type=click.Path(path_type=Path), envvar="HOLDFAST_CONFIG", help="A TOML file with settings."

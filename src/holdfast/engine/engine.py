@@ -87,13 +87,19 @@ class Engine:
             return await self._ask(command, weight)  # type: ignore[return-value]
         names = tuple(dict.fromkeys(job.queue for job in jobs))
         deadline = asyncio.get_running_loop().time() + wait_ms / 1000
+        woken: str | None = None
         while True:
             mark = self.room.mark(names)
             try:
-                return await self._ask(command, weight)  # type: ignore[return-value]
+                enqueued: Enqueued = await self._ask(command, weight)  # type: ignore[assignment]
             except QueueFull:
-                if await self.room.park(names, mark, deadline - asyncio.get_running_loop().time()) is None:
+                woken = await self.room.park(names, mark, deadline - asyncio.get_running_loop().time())
+                if woken is None:
                     raise
+            else:
+                if woken is not None:
+                    self.room.notify(woken, 1)  # one commit may free room for many: the next in line looks too
+                return enqueued
 
     def _check_jobs(self, jobs: list[NewJob], at: str) -> None:
         if len(jobs) > limits.BULK_JOBS:
@@ -167,6 +173,9 @@ class Engine:
         if len(commands) > limits.BATCH_VERBS:
             raise checks.breach("batch", f"must have at most {limits.BATCH_VERBS} entries")
         weights = [self._check_verb(command, "") for command in commands]
+        bytes_then = self._in_flight_bytes + sum(weights)
+        if self.in_flight + len(commands) > limits.IN_FLIGHT_COMMANDS or bytes_then > limits.IN_FLIGHT_BYTES:
+            raise Overloaded(retry_after_ms=1_000)  # before any of them is on its way: all are tried, or none
         futures = []
         try:
             for command, weight in zip(commands, weights, strict=True):

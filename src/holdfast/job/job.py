@@ -104,7 +104,8 @@ class LeaseRef(msgspec.Struct, frozen=True, array_like=True):
             secret = bytes.fromhex(parts[3])
         except ValueError:
             return None
-        return cls(job, attempt, fence, secret) if 0 < job <= limits.ID_MAX and 0 < fence <= limits.ID_MAX else None
+        bounded = all(0 < number <= limits.ID_MAX for number in (job, attempt, fence))
+        return cls(job, attempt, fence, secret) if bounded else None
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True):

@@ -63,13 +63,9 @@ def framework(state: AppState, payload_bytes: int) -> Litestar:
 
 
 def _reply(error: HoldfastError) -> Response[bytes]:
-    status, body, headers = replies.problem_reply(error)
-    return Response(
-        body,
-        status_code=status,
-        media_type="application/problem+json",
-        headers={name.decode(): value.decode() for name, value in headers if name != b"content-type"},
-    )
+    reply = replies.refused(error)
+    headers = {name.decode(): value.decode() for name, value in reply.headers if name != b"content-type"}
+    return Response(reply.body, status_code=reply.status, media_type="application/problem+json", headers=headers)
 
 
 def _refused(_: Request[Any, Any, Any], error: HoldfastError) -> Response[bytes]:

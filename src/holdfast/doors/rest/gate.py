@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import structlog
 
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.bodies import query_of
 from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Call, Handler, Hot, Receive
+from holdfast.doors.rest.replies import Reply
 from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, REQUEST_ID_CHARS
 
@@ -60,34 +60,61 @@ class Gate:
             return
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        request_id = self._request_id(headers)
-        path = self._own_path(scope)
-        method = scope["method"]
-        found = self._hot.find(method, path)
-        answer = _Answer(send, request_id)
-        route = found[0] if found is not None else ""
+        answer = _Answer(send, self.request_id(headers))
+        method, path = scope["method"], self._own_path(scope)
+        found = self.find(method, path)
         try:
-            self._guard.admit(method, path, headers)
             if found is not None:
-                await self._serve(found[1], path, headers, scope, receive, answer)
+                route = found[0]
+                reply = await self._read_and_serve(found[1], method, path, headers, scope, receive)
+                await answer.send(reply)
             else:
-                await self._framework(scope, receive, answer.relay)
-                route = scope.get("path_template") or "unknown"
-        except HoldfastError as error:
-            await answer.problem(error)
+                route = await self._by_framework(method, path, headers, scope, receive, answer)
         except ConnectionError:
             return  # the caller has left: there is nobody to answer
-        except Exception:
-            log.exception("a request raised", method=method, route=route, request_id=request_id)
-            await answer.problem(InternalError())
-        self._metrics.observe(method, route or "unknown", answer.status, time.perf_counter() - started)
+        self.observe(method, route, answer.status, time.perf_counter() - started)
 
-    async def _serve(
-        self, handler: Handler, path: str, headers: dict[bytes, bytes], scope: Scope, receive: Receive, answer: "_Answer"
-    ) -> None:
-        body = await self._body(headers, receive)
-        reply = await handler(Call(path, headers, query_of(scope["query_string"]), body, receive))
-        await answer.send(reply.status, reply.body, reply.headers)
+    def find(self, method: str, path: str) -> tuple[str, Handler] | None:
+        """The hot route for a path without prefix, as its template and handler."""
+        return self._hot.find(method, path)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One request was answered."""
+        self._metrics.observe(method, route, status, seconds)
+
+    async def serve(self, handler: Handler, method: str, call: Call) -> Reply:
+        """Let a hot route answer; a refusal is an answer too. Raises `ConnectionError` when the caller has left."""
+        try:
+            self._guard.admit(method, call.path, call.headers)
+            return await handler(call)
+        except HoldfastError as error:
+            return replies.refused(error)
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("a request raised", method=method, route=call.path.split("/")[:3])
+            return replies.refused(InternalError())
+
+    async def _read_and_serve(
+        self, handler: Handler, method: str, path: str, headers: dict[bytes, bytes], scope: Scope, receive: Receive
+    ) -> Reply:
+        try:
+            self._guard.admit(method, path, headers)
+            body = await self._body(headers, receive)
+        except HoldfastError as error:
+            return replies.refused(error)
+        return await self.serve(handler, method, Call(path, headers, scope["query_string"], body, receive))
+
+    async def _by_framework(
+        self, method: str, path: str, headers: dict[bytes, bytes], scope: Scope, receive: Receive, answer: "_Answer"
+    ) -> str:
+        """Let the framework answer; the template of the route that it took."""
+        try:
+            self._guard.admit(method, path, headers)
+            await self._framework(scope, receive, answer.relay)
+        except HoldfastError as error:
+            await answer.send(replies.refused(error))
+        return scope.get("path_template") or "unknown"
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         """The whole body, refused as soon as it is known to be too large."""
@@ -116,7 +143,8 @@ class Gate:
                 raise PayloadTooLarge(f"The body has more than {self._body_bytes} bytes.", limit_bytes=self._body_bytes)
         return b"".join(parts)
 
-    def _request_id(self, headers: dict[bytes, bytes]) -> bytes:
+    def request_id(self, headers: dict[bytes, bytes]) -> bytes:
+        """The caller's own id where it is one that can be echoed, or a new one."""
         given = headers.get(b"x-request-id")
         if given is not None and 0 < len(given) <= REQUEST_ID_CHARS and given.isascii() and given.decode().isprintable():
             return given
@@ -133,6 +161,11 @@ class Gate:
         return path
 
 
+def common_headers(body: bytes, request_id: bytes) -> list[tuple[bytes, bytes]]:
+    """What every answer of a hot route has."""
+    return [(b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store"), (b"x-request-id", request_id)]
+
+
 class _Answer:
     """Adds to an answer what every answer has, and remembers its status."""
 
@@ -144,23 +177,15 @@ class _Answer:
         self._started = False
         self.status = 0
 
-    async def send(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send a whole answer."""
-        self.status = status
+    async def send(self, reply: Reply) -> None:
+        """Send a whole answer, unless one has begun."""
+        if self._started:
+            return
+        self.status = reply.status
         self._started = True
-        every = [
-            *headers,
-            (b"content-length", str(len(body)).encode()),
-            (b"cache-control", b"no-store"),
-            (b"x-request-id", self._request_id),
-        ]
-        await self._send({"type": "http.response.start", "status": status, "headers": every})
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def problem(self, error: HoldfastError) -> None:
-        """Send an error, unless an answer has begun."""
-        if not self._started:
-            await self.send(*replies.problem_reply(error))
+        headers = [*reply.headers, *common_headers(reply.body, self._request_id)]
+        await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": reply.body})
 
     async def relay(self, message: MutableMapping[str, Any]) -> None:
         """Pass on what the framework sends."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.doors.rest import bodies, replies
+from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.types import (
     BulkIn,
     ConcludeIn,
@@ -37,18 +38,13 @@ class Call:
 
     path: str
     headers: dict[bytes, bytes]
-    query: dict[str, str]
+    query_string: bytes
     body: bytes
     receive: Receive
 
-
-@dataclass(slots=True)
-class Reply:
-    """What to send back; the gate adds the headers that every answer has."""
-
-    status: int
-    body: bytes
-    headers: list[tuple[bytes, bytes]]
+    def query(self) -> dict[str, str]:
+        """The query's parameters, each at most once."""
+        return bodies.query_of(self.query_string)
 
 
 _JSON_HEADERS = [(b"content-type", replies.JSON)]
@@ -88,15 +84,16 @@ class Hot:
 
     async def _enqueue(self, call: Call) -> Reply:
         queue = call.path.split("/")[3]
-        wait_ms = bodies.take_int(call.query, "wait_ms", 0)
+        query = call.query()
+        wait_ms = bodies.take_int(query, "wait_ms", 0)
         content_type = call.headers.get(b"content-type", b"").decode("latin-1")
         if bodies.is_json(content_type):
-            _nothing_left(call.query)
+            _nothing_left(query)
             new = bodies.new_job(queue, bodies.decode(call.body, JobIn))
             key = bodies.idempotency(queue, call.headers.get(b"idempotency-key"), b"json", call.body)
         else:
-            new = bodies.raw_job(queue, call.body, content_type, call.query)
-            options = repr(sorted(call.query.items())).encode()
+            new = bodies.raw_job(queue, call.body, content_type, query)
+            options = repr(sorted(query.items())).encode()
             key = bodies.idempotency(
                 queue, call.headers.get(b"idempotency-key"), b"raw", content_type.encode(), options, call.body
             )
@@ -106,8 +103,9 @@ class Hot:
         return Reply(200 if enqueued.duplicate else 201, body, [*_JSON_HEADERS, location])
 
     async def _bulk(self, call: Call) -> Reply:
-        wait_ms = bodies.take_int(call.query, "wait_ms", 0)
-        _nothing_left(call.query)
+        query = call.query()
+        wait_ms = bodies.take_int(query, "wait_ms", 0)
+        _nothing_left(query)
         given = _read(call, BulkIn)
         if not given.jobs:
             raise checks.breach("jobs", "must have at least 1 entry")
@@ -117,7 +115,7 @@ class Hot:
         return Reply(200 if enqueued.duplicate else 201, body, _JSON_HEADERS)
 
     async def _lease(self, call: Call) -> Reply:
-        _nothing_left(call.query)
+        _nothing_left(call.query())
         given = _read(call, LeasesIn)
         if given.order not in ("queue", "priority"):
             raise checks.breach("order", 'must be "queue" or "priority"')
@@ -177,7 +175,7 @@ class Hot:
         raise TypeError(f"{type(result).__name__} is no answer to a lease verb")
 
     async def _batch(self, call: Call) -> Reply:
-        _nothing_left(call.query)
+        _nothing_left(call.query())
         given = _read(call, LeaseBatchIn)
         lists = {"conclude": given.conclude, "fail": given.fail, "release": given.release, "extend": given.extend}
         count = sum(len(entries) for entries in lists.values())
@@ -212,7 +210,7 @@ _NEVER_A_LEASE = Refused(LeaseLost.code, "This was never a lease's token.")
 
 
 def _ref(call: Call) -> LeaseRef:
-    _nothing_left(call.query)
+    _nothing_left(call.query())
     ref = LeaseRef.parse(call.path.split("/")[3])
     if ref is None:
         raise LeaseLost("This was never a lease's token.")

@@ -1,6 +1,7 @@
 """From engine values to JSON: the one table from error code to status, problem documents, and how a job is shown."""
 
 import base64
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -76,13 +77,22 @@ def problem(code: str, detail: str, fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def problem_reply(error: HoldfastError) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    """Status, body and headers of an error."""
+@dataclass(slots=True)
+class Reply:
+    """An answer of this door; `gate.py` adds the headers that every answer has."""
+
+    status: int
+    body: bytes
+    headers: list[tuple[bytes, bytes]]
+
+
+def refused(error: HoldfastError) -> Reply:
+    """An error as an answer."""
     headers = [(b"content-type", PROBLEM_JSON)]
     if error.code in _RETRY_LATER:
         after = error.fields.get("retry_after_ms", 1_000)
-        headers.append((b"retry-after", str(max(1, -(-after // 1_000))).encode()))
-    return STATUS.get(error.code, 500), encode(problem(error.code, error.detail, error.fields)), headers
+        headers.append((b"retry-after", b"%d" % max(1, -(-after // 1_000))))
+    return Reply(STATUS.get(error.code, 500), encode(problem(error.code, error.detail, error.fields)), headers)
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from typing import Any
 
 import apsw
 
-from holdfast.errors import JobNotFound, Overloaded, QueueNotFound
+from holdfast.errors import InvalidRequest, JobNotFound, Overloaded, QueueNotFound
 from holdfast.job.job import Job, State
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import LIST_SCANNED, POSITION_COUNTED
@@ -137,6 +137,10 @@ class Reader:
                 raise QueueNotFound(f"There is no queue {query.queue}.", queue=query.queue)
             queue_id = row[0]
         start, key = query.cursor or (0, ())
+        if query.cursor is not None and not (
+            start < len(SECTIONS) and len(key) == len(SECTIONS[start].key_of(queue_id is not None))
+        ):
+            raise InvalidRequest("cursor must be the next_cursor of a listing with the same filters.", field="cursor")
         found: list[JobDetail] = []
         with self._db:
             for number, section in enumerate(SECTIONS):

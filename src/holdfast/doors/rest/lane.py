@@ -1,0 +1,188 @@
+"""The fast lane: hot routes answered from uvicorn's own parser callbacks, without a task, a scope or two writes for each request.
+
+It takes what is ordinary: a POST to a hot route over HTTP/1.1 with a small body of known length, on a connection where nothing else is
+under way. Everything else goes the way of ASGI, through the same gate and the same handlers, so that both ways answer alike (a test sends one
+corpus through both). It leans on uvicorn's protocol class, which is why uvicorn is pinned to one minor version; `fast_lane = false` turns
+it off.
+"""
+
+import asyncio
+import http
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from holdfast.doors.rest.gate import Gate, common_headers
+from holdfast.doors.rest.hot import Call, Handler
+from holdfast.doors.rest.replies import Reply
+
+_SMALL_BYTES = 1 << 18
+_STATUS = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
+
+
+class _Silent:
+    """Stands where uvicorn keeps the event of a waiting `receive`; nobody waits for this one."""
+
+    def set(self) -> None:
+        """Nobody to wake."""
+
+
+class Ride:
+    """One request in the lane; to uvicorn it looks like a request-response cycle under way."""
+
+    __slots__ = (
+        "body", "disconnected", "gone", "handler", "headers", "keep_alive", "message_event", "path", "query", "response_complete",
+        "route", "started",
+    )  # fmt: skip
+
+    def __init__(
+        self, route: str, handler: Handler, path: str, query: bytes, headers: dict[bytes, bytes], keep_alive: bool
+    ) -> None:
+        self.route, self.handler, self.path, self.query, self.headers = route, handler, path, query, headers
+        self.keep_alive = keep_alive
+        self.body = b""
+        self.started = time.perf_counter()
+        self.response_complete = False
+        self.disconnected = False
+        self.message_event = _SILENT
+        self.gone: asyncio.Future[None] | None = None
+
+    async def receive(self) -> dict[str, Any]:
+        """Wait until the caller has left: a request in the lane has nothing more to read."""
+        if not self.disconnected:
+            if self.gone is None:
+                self.gone = asyncio.get_running_loop().create_future()
+            await self.gone
+        return {"type": "http.disconnect"}
+
+    def leave(self) -> None:
+        """The caller has left."""
+        self.disconnected = True
+        if self.gone is not None and not self.gone.done():
+            self.gone.set_result(None)
+
+
+_SILENT = _Silent()
+
+
+class Lane(HttpToolsProtocol):
+    """uvicorn's protocol with a lane for hot routes."""
+
+    gate: Gate  # set on a subclass for each application, see `lane_for`
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ride: Ride | None = None  # being read
+        self._riding: Ride | None = None  # being answered
+        self._idle_since = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The caller has left."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        if self._riding is not None:
+            self._riding.leave()
+        super().connection_lost(exc)
+
+    def on_headers_complete(self) -> None:
+        """Let an ordinary request to a hot route into the lane."""
+        ride = self._boarding()
+        if ride is None:
+            super().on_headers_complete()
+        else:
+            self._ride = ride
+            self.cycle = ride  # type: ignore[assignment]
+
+    def _boarding(self) -> Ride | None:
+        url = self.url
+        if self.parser.get_method() != b"POST" or self._riding is not None or self.pipeline or self.expect_100_continue:
+            return None
+        if _is_busy(self.cycle) or self.parser.get_http_version() != "1.1" or b"%" in url:
+            return None
+        headers = dict(self.headers)
+        length = headers.get(b"content-length", b"0")
+        if b"transfer-encoding" in headers or b"upgrade" in headers or not length.isdigit() or int(length) > _SMALL_BYTES:
+            return None
+        path, _, query = url.partition(b"?")
+        text = path.decode("latin-1")
+        found = self.gate.find("POST", text)
+        if found is None:
+            return None
+        return Ride(found[0], found[1], text, query.partition(b"#")[0], headers, self.parser.should_keep_alive())
+
+    def on_body(self, body: bytes) -> None:
+        """Gather the body."""
+        if self._ride is None:
+            super().on_body(body)
+        else:
+            self._ride.body += body
+
+    def on_message_complete(self) -> None:
+        """Start to answer."""
+        ride = self._ride
+        if ride is None:
+            super().on_message_complete()
+            return
+        self._ride, self._riding = None, ride
+        call = Call(ride.path, ride.headers, ride.query, ride.body, ride.receive)
+        self._step(self.gate.serve(ride.handler, "POST", call), ride, None)
+
+    def _step(self, answering: Coroutine[Any, Any, Reply], ride: Ride, _: Any) -> None:
+        """Run the handler as far as it goes, and come back when what it waits for is done: a task without the task."""
+        try:
+            waited = answering.send(None)
+        except StopIteration as stop:
+            self._finish(ride, stop.value)
+        except ConnectionError:
+            self._riding = None
+        else:
+            waited._asyncio_future_blocking = False  # noqa: SLF001  (the other half of a future's protocol with its task)
+            waited.add_done_callback(lambda done: self._step(answering, ride, done))
+
+    def _finish(self, ride: Ride, reply: Reply) -> None:
+        """Write the answer in one piece, and be ready for the next request."""
+        self._riding = None
+        ride.response_complete = True
+        if not ride.disconnected and not self.transport.is_closing():
+            request_id = self.gate.request_id(ride.headers)
+            parts = [_STATUS[reply.status]]  # type: ignore[index]  # an HTTPStatus is its number
+            for name, value in (*self.server_state.default_headers, *reply.headers, *common_headers(reply.body, request_id)):
+                parts += (name, b": ", value, b"\r\n")
+            parts.append(b"\r\n" if ride.keep_alive else b"connection: close\r\n\r\n")
+            parts.append(reply.body)
+            self.transport.write(b"".join(parts))
+            self._next(ride)
+        self.gate.observe("POST", ride.route, reply.status, time.perf_counter() - ride.started)
+
+    def _next(self, ride: Ride) -> None:
+        if not ride.keep_alive:
+            self.transport.close()
+        elif self.pipeline:
+            self.on_response_complete()  # uvicorn's: it starts what has come in behind us
+        else:
+            self.server_state.total_requests += 1
+            self._idle_since = self.loop.time()
+            if self._idle_timer is None:
+                self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        """One timer for a connection, moved on while it is used, instead of one for each request."""
+        self._idle_timer = None
+        busy = self._riding is not None or self._ride is not None or _is_busy(self.cycle)
+        left = self.timeout_keep_alive if busy else self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle_timer = self.loop.call_later(left, self._close_if_idle)
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+
+def _is_busy(cycle: Any) -> bool:
+    return cycle is not None and not cycle.response_complete
+
+
+def lane_for(gate: Gate) -> type[Lane]:
+    """The protocol class for one application: uvicorn makes the instances itself."""
+    return type("Lane", (Lane,), {"gate": gate})
