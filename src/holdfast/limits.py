@@ -18,6 +18,7 @@ REQUEST_ID_CHARS = 128  # the same bound for Idempotency-Key, request_id and X-R
 CONTENT_TYPE_CHARS = 256
 
 # Sizes, in bytes.
+HEAD_BYTES = 64 << 10  # request line and headers; h11 and nginx draw the line near there too
 PAYLOAD_BYTES = 1 << 20  # default of the setting; as SQS since 2025
 PAYLOAD_BYTES_MAX = 64 << 20  # the most that the setting may be: one frame to the keeper holds it whole
 BODY_BYTES_OVER_PAYLOAD = 16 << 20  # a bulk body may be this much larger than one payload
@@ -47,6 +48,7 @@ CAPACITY_JOBS_DEFAULT = 1_000_000
 CAPACITY_JOBS_MAX = 10**12
 CAPACITY_BYTES_DEFAULT = 4 << 30
 CAPACITY_BYTES_MAX = 1 << 50
+QUEUES_PER_TICK = 200  # queues whose history is looked at in one go: about 2 ms
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the pushes beside it
 
 # Times, in milliseconds.
@@ -54,6 +56,7 @@ LEASE_MS_DEFAULT = 300_000  # five minutes, as the seeds have it
 LEASE_MS_MAX = 30 * 86_400_000
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
 RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
+BODY_S = 300  # seconds for a large body to arrive
 WAIT_MS_MAX = 55_000  # shorter than the 60 s after which most proxies give up
 RETENTION_MS_DEFAULT = 86_400_000
 RETENTION_MS_MAX = 3_660 * 86_400_000

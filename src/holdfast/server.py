@@ -10,13 +10,15 @@ then exit 0. A second signal ends at once. When the keeper dies, or another fron
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -25,7 +27,6 @@ import msgspec
 import structlog
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from holdfast import __version__
 from holdfast.config import Config
@@ -77,10 +78,12 @@ class Front:
         self._uvicorn: Uvicorn | None = None
         self._engine: Engine | None = None
         self._signals = 0
+        self._on_stop: Callable[[], None] = lambda: None
         self.problem: str | None = None
 
     async def run(self) -> int:
         """Serve until told to stop; the exit code."""
+        gc.freeze()  # what was made by importing lives as long as the process
         link = KeeperLink(self._keeper_lost)
         await link.connect(self._link_socket)
         if link.problem is not None:
@@ -112,14 +115,20 @@ class Front:
             log.warning("ended at once by a second signal")
             os._exit(1)
         log.info("draining: nothing new is taken", front=self._number)
+        self._on_stop()
         if self._engine is not None:
             self._engine.drain()
         if self._uvicorn is not None:
             self._uvicorn.should_exit = True
 
+    def when_stopped(self, callback: Callable[[], None]) -> None:
+        """Call this when the server is told to stop."""
+        self._on_stop = callback
+
     def end(self, problem: str) -> None:
         """Something that the server needs is gone: end, with this as the reason."""
-        self.problem = self.problem or problem
+        if self._signals == 0:
+            self.problem = self.problem or problem
         if self._engine is not None:
             self._engine.drain()
         if self._uvicorn is not None:
@@ -132,7 +141,7 @@ class Front:
 def _uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=lane_for(app) if config.fast_lane and not config.root_path else HttpToolsProtocol,
+        http=lane_for(app, config.fast_lane and not config.root_path),
         loop="none",
         ws="none",
         lifespan="off",
@@ -164,6 +173,7 @@ def serve(config: Config) -> int:
     """Run the whole server; the exit code."""
     check_stack()
     configure(config.log_level, config.log_format)
+    _raise_file_limit()
     try:
         listener = _listen(config.host, config.port)
     except OSError as error:
@@ -173,8 +183,9 @@ def serve(config: Config) -> int:
     for ours, theirs in pairs:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
-    keeper = _start_keeper(config, [theirs for _, theirs in pairs])
-    others = [_start_front(config, number, listener, ours) for number, (ours, _) in enumerate(pairs) if number > 0]
+    with _deaf_to_interrupts():
+        keeper = _start_keeper(config, [theirs for _, theirs in pairs])
+        others = [_start_front(config, number, listener, ours) for number, (ours, _) in enumerate(pairs) if number > 0]
     for number, (ours, theirs) in enumerate(pairs):
         theirs.close()
         if number > 0:
@@ -186,6 +197,7 @@ def serve(config: Config) -> int:
 
 async def _supervise(front: Front, others: list["subprocess.Popen[bytes]"]) -> int:
     """Run front 0; when another front ends by itself, end."""
+    front.when_stopped(lambda: _terminate(others))
     watching = [asyncio.create_task(_watch(front, other)) for other in others]
     try:
         return await front.run()
@@ -208,9 +220,7 @@ async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:
 
 
 def _wind_up(front: Front, keeper: "subprocess.Popen[bytes]", others: list["subprocess.Popen[bytes]"], code: int) -> int:
-    for other in others:
-        if other.poll() is None:
-            other.terminate()
+    _terminate(others)
     for other in others:
         other.wait()
     try:
@@ -221,6 +231,22 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes]", others: list["subp
     if front.problem is not None:
         print(f"holdfast: {front.problem}", file=sys.stderr, flush=True)
     return code or (1 if kept else 0)
+
+
+def _terminate(others: list["subprocess.Popen[bytes]"]) -> None:
+    for other in others:
+        if other.poll() is None:
+            other.terminate()
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """What is started here is not ended by a Ctrl-C on its way to be ready: the terminal sends it to all, and it is ours to act on."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.Popen[bytes]":
@@ -241,6 +267,14 @@ def _start_front(config: Config, number: int, listener: socket.socket, link: soc
     given = json.dumps({"config": asdict(config), "number": number, "listener": listener.fileno(), "link": link.fileno()})
     command = [sys.executable, "-m", "holdfast.server", given]
     return subprocess.Popen(command, pass_fds=[listener.fileno(), link.fileno()], stdin=subprocess.PIPE)
+
+
+def _raise_file_limit() -> None:
+    """Every connection is an open file: take as many as the machine allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:

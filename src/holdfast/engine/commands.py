@@ -158,9 +158,10 @@ class PromoteDue(_Frame, frozen=True, tag=21):
 
 
 class ForgetHistory(_Frame, frozen=True, tag=22):
-    """Remove concluded and cancelled jobs past their queue's retention, and idempotency keys past theirs."""
+    """Remove concluded and cancelled jobs past their queue's retention, from the next some queues after `after`, and old idempotency keys."""
 
     limit: int
+    after: str = ""
 
 
 Command = (
@@ -239,6 +240,13 @@ class Counted(_Frame, frozen=True, tag=107):
     up_to: int = 0
 
 
+class Forgotten(_Frame, frozen=True, tag=109):
+    """How much history was removed, and the queue after which to go on ("": from the start)."""
+
+    count: int
+    after: str
+
+
 class Refused(_Frame, frozen=True, tag=108):
     """An error of `errors.py` on its way over the socket; nothing was changed (or, for `outcome_unknown`, nobody knows)."""
 
@@ -255,6 +263,7 @@ Result = (
     | Changed
     | QueueInfo
     | Counted
+    | Forgotten
     | Refused
     | JobDetail
     | JobPage

@@ -254,8 +254,8 @@ async def _add_progress(batch: Batch, results: list[Result | None], indexes: lis
 
 def _weight(command: Command) -> int:
     """About how many bytes a command brings into a transaction."""
-    if isinstance(command, Enqueue):
-        return 256 + sum(len(job.payload) for job in command.jobs) + 256 * len(command.jobs)
-    if isinstance(command, ConcludeLease):
-        return 256 + len(command.result or b"") + sum(len(job.payload) for job in command.then)
+    if type(command) is Enqueue:
+        return 256 + sum([len(job.payload) + 256 for job in command.jobs])
+    if type(command) is ConcludeLease:
+        return 256 + len(command.result or b"") + sum([len(job.payload) + 256 for job in command.then])
     return 256

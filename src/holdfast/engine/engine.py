@@ -168,17 +168,17 @@ class Engine:
         weight = self._check_verb(command, "")
         return await self._ask(command, weight)  # type: ignore[return-value]
 
-    async def end_many(self, commands: list[LeaseVerb]) -> list[Result]:
-        """Many lease verbs at once: one result each, in order; a refused one is `Refused` and harms no other."""
+    async def end_many(self, commands: list[tuple[str, LeaseVerb]]) -> list[Result]:
+        """Many lease verbs at once, each with where it stands for errors ("fail[3]."): one result each, in order; a refused one is `Refused` and harms no other."""
         if len(commands) > limits.BATCH_VERBS:
             raise checks.breach("batch", f"must have at most {limits.BATCH_VERBS} entries")
-        weights = [self._check_verb(command, "") for command in commands]
+        weights = [self._check_verb(command, at) for at, command in commands]
         bytes_then = self._in_flight_bytes + sum(weights)
         if self.in_flight + len(commands) > limits.IN_FLIGHT_COMMANDS or bytes_then > limits.IN_FLIGHT_BYTES:
             raise Overloaded(retry_after_ms=1_000)  # before any of them is on its way: all are tried, or none
         futures = []
         try:
-            for command, weight in zip(commands, weights, strict=True):
+            for (_, command), weight in zip(commands, weights, strict=True):
                 futures.append(self._submit(command, weight))
             return [await future for future in futures]
         finally:

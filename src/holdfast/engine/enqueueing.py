@@ -7,7 +7,7 @@ from holdfast.engine.batch import Batch
 from holdfast.engine.commands import Enqueue, Enqueued
 from holdfast.errors import IdempotencyMismatch, NotUnique, QueueFull, StorageFull
 from holdfast.job import lifecycle
-from holdfast.job.job import Content, Job, NewJob, Receipt
+from holdfast.job.job import NO_EXTRAS, Content, Job, NewJob, Receipt
 from holdfast.job.queue import Queue
 from holdfast.limits import PRIORITY_DEFAULT
 from holdfast.stores.store import KeptAnswer
@@ -53,6 +53,8 @@ async def put(batch: Batch, jobs: list[NewJob]) -> list[Receipt]:
 def _put_one(batch: Batch, queue: Queue, new: NewJob, job_id: int) -> Receipt:
     priority = PRIORITY_DEFAULT if new.priority is None else new.priority
     attempts = new.max_attempts or queue.policy.max_attempts
+    if new.extras == NO_EXTRAS:
+        new.extras = NO_EXTRAS  # one and the same value lets everything behind pass quickly over what most jobs do without
     job = lifecycle.enqueue(new, job_id, priority, attempts, batch.now)
     if job.holds_unique_key:
         batch.unique[queue.name, job.extras.unique_key or ""] = job_id

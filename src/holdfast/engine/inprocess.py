@@ -10,7 +10,7 @@ from typing import Protocol
 
 from holdfast.clock import Clock
 from holdfast.engine import stats
-from holdfast.engine.commands import COMMANDS, Counted, ExpireLeases, ForgetHistory, PromoteDue, Request, Result
+from holdfast.engine.commands import COMMANDS, Counted, ExpireLeases, ForgetHistory, Forgotten, PromoteDue, Request, Result
 from holdfast.engine.committer import Committer, Sink
 from holdfast.engine.events import Committed
 from holdfast.engine.ticker import Tick, Ticker
@@ -63,6 +63,7 @@ class InProcess:
         self._listeners: list[Listener] = []
         self._sink = FutureSink()
         self._wake_at: int | None = None
+        self._forgotten_to = ""
         self.committer = Committer(store, clock, self._publish, self._due_at, self.totals)
         self._ticker = Ticker(
             [
@@ -142,7 +143,11 @@ class InProcess:
         return _count(expired) + _count(due) > 0
 
     async def _forget(self) -> bool:
-        return _count(await self.submit(ForgetHistory(_BITE))) >= _BITE
+        result = await self.submit(ForgetHistory(_BITE, self._forgotten_to))
+        if not isinstance(result, Forgotten):
+            return False
+        self._forgotten_to = result.after
+        return result.count >= _BITE
 
     async def _look_at_disk(self) -> bool:
         self._store.health()

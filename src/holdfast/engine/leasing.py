@@ -1,7 +1,7 @@
 """Giving out leases: queue after queue in the caller's order, or by priority over all of them."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from holdfast.engine import events
 from holdfast.engine.batch import Batch
@@ -57,9 +57,11 @@ class Leasing:
         """Give what there is to one call; the same `request` again gets the same jobs while their leases live."""
         if command.request is not None and (again := self._earlier.get(command.request)):
             return Granted([GrantedJob(job, content) for job, content in again], self._batch.now)
-        granted: list[tuple[Job, Content]] = []
         shelves = [shelf for name in command.queues if (shelf := self._shelves.get(name)) is not None]
-        while len(granted) < command.limit and (shelf := _next(shelves, command.by_priority)) is not None:
+        granted: list[tuple[Job, Content]] = []
+        for shelf in _in_order(shelves, command.by_priority):
+            if len(granted) >= command.limit:
+                break
             job, content = shelf.take()
             granted.append((self._lease(shelf.queue, job, command), content))
         if command.request is not None and granted:
@@ -69,7 +71,7 @@ class Leasing:
     def _lease(self, queue: Queue, job: Job, command: LeaseJobs) -> Job:
         batch = self._batch
         if not self._secrets:
-            self._secrets = batch.secrets(64)
+            self._secrets = batch.secrets(command.limit)
         lease_ms = command.lease_ms or job.extras.lease_ms or queue.policy.lease_ms
         fence = batch.tx.take_fences(1)
         leased = lifecycle.lease(
@@ -79,11 +81,17 @@ class Leasing:
         return leased
 
 
-def _next(shelves: list[Shelf], by_priority: bool) -> Shelf | None:
-    if not by_priority:
-        return next((shelf for shelf in shelves if shelf.peek() is not None), None)
-    heads = [(job.priority, job.id, index) for index, shelf in enumerate(shelves) if (job := shelf.peek()) is not None]
-    return shelves[min(heads)[2]] if heads else None
+def _in_order(shelves: list[Shelf], by_priority: bool) -> Iterator[Shelf]:
+    """The shelf to take the next job from, again and again, as long as there is one."""
+    if by_priority:
+        while heads := [
+            (job.priority, job.id, index) for index, shelf in enumerate(shelves) if (job := shelf.peek()) is not None
+        ]:
+            yield shelves[min(heads)[2]]
+    else:
+        for shelf in shelves:
+            while shelf.peek() is not None:
+                yield shelf
 
 
 async def with_progress(batch: Batch, results: Sequence[Granted]) -> dict[int, bytes]:

@@ -2,11 +2,11 @@
 
 from holdfast.engine import events
 from holdfast.engine.batch import Batch
-from holdfast.engine.commands import Counted, ExpireLeases, ForgetHistory, PromoteDue
+from holdfast.engine.commands import Counted, ExpireLeases, ForgetHistory, Forgotten, PromoteDue
 from holdfast.engine.ending import returning
 from holdfast.job import lifecycle
 from holdfast.job.job import JobError
-from holdfast.limits import IDEMPOTENCY_MS
+from holdfast.limits import IDEMPOTENCY_MS, QUEUES_PER_TICK
 
 _EXPIRED = "the lease ended before the worker did"
 
@@ -30,22 +30,19 @@ async def promote_due(batch: Batch, command: PromoteDue) -> Counted:
     return Counted(len(jobs))
 
 
-async def forget(batch: Batch, command: ForgetHistory) -> Counted:
-    """Remove history past its queue's retention, and then the idempotency keys that nothing needs any more."""
+async def forget(batch: Batch, command: ForgetHistory) -> Forgotten:
+    """Remove history past its queue's retention, a page of queues at a time, and then idempotency keys that nothing needs any more."""
     left = command.limit
-    after = ""
-    while left > 0 and (names := await batch.tx.queue_names(after, 200)):
-        after = names[-1]
-        for name in names:
-            queue = await batch.queue(name)
-            if queue is None or queue.policy.retention_ms is None or left <= 0:
-                continue
-            if not (queue.tally.concluded or queue.tally.cancelled):
-                continue
-            for job in await batch.tx.forgettable(queue, batch.now - queue.policy.retention_ms, left):
-                batch.change(events.FORGOTTEN, queue, job, None)
-                left -= 1
+    names = await batch.tx.queue_names(command.after, QUEUES_PER_TICK)
+    for name in names:
+        queue = await batch.queue(name)
+        if queue is None or queue.policy.retention_ms is None or not (queue.tally.concluded or queue.tally.cancelled):
+            continue
+        for job in await batch.tx.forgettable(queue, batch.now - queue.policy.retention_ms, left):
+            batch.change(events.FORGOTTEN, queue, job, None)
+            left -= 1
+        if left <= 0:
+            return Forgotten(command.limit, command.after)
     await batch.flush()
-    if left > 0:
-        left -= await batch.tx.forget_answers(batch.now - IDEMPOTENCY_MS, left)
-    return Counted(command.limit - left)
+    left -= await batch.tx.forget_answers(batch.now - IDEMPOTENCY_MS, left)
+    return Forgotten(command.limit - left, names[-1] if len(names) == QUEUES_PER_TICK else "")

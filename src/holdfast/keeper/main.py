@@ -9,6 +9,7 @@ group are left to the server. When the store breaks, those in the batch are told
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -30,6 +31,7 @@ from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
 
 log = structlog.get_logger(__name__)
+_SWITCH_S = 0.0005  # a reading thread hands the interpreter back to the committer after half a millisecond, not five
 _LAST_WORDS_S = 2.0  # a front that does not read by then will learn it from the closed socket
 
 
@@ -155,6 +157,8 @@ def main() -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)
     configure(config.log_level, config.log_format)
+    sys.setswitchinterval(_SWITCH_S)
+    gc.freeze()  # what was made by importing lives as long as the process: the collector need not look at it again
     sys.exit(uvloop.run(keep(config)))
 
 

@@ -10,10 +10,11 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Tag
 
 from holdfast import __version__
-from holdfast.doors.rest import docs, replies, routes, system, twins
+from holdfast.doors.rest import bodies, docs, replies, routes, system, twins
 from holdfast.doors.rest.gate import Gate, Metrics
 from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Hot
+from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError, InternalError, InvalidRequest, MalformedJson, NotFound, PayloadTooLarge
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD
@@ -35,10 +36,37 @@ class MethodNotAllowed(HoldfastError):
     title = "Method not allowed"
 
 
+class JsonRequest(Request[Any, Any, Any]):
+    """Has its body read as the hot routes read theirs: by content type, into the route's own type, payloads byte for byte."""
+
+    async def json(self) -> Any:
+        """The body as the route's `data`."""
+        field = self.route_handler.parsed_data_field
+        assert field is not None, "only a route that takes data reads a body"
+        content_type = dict(self.scope["headers"]).get(b"content-type")
+        kind = field.inner_types[0].annotation if field.is_optional else field.annotation  # no body is fine, a null is not
+        return bodies.read(content_type, await self.body(), kind)
+
+
+async def _known_query(request: Request[Any, Any, Any]) -> None:
+    """Refuse a misspelt filter instead of answering another question; probes and scrapers may add what they like."""
+    if not request.scope["path"].startswith("/v1/"):
+        return
+    fields = request.route_handler.parsed_fn_signature.parameters
+    known = {
+        getattr(field.kwarg_definition, "query", None) or name
+        for name, field in fields.items()
+        if field.has_default and name != "data"  # the others are in the path, or are not the caller's
+    }
+    for name in bodies.query_of(request.scope["query_string"]):
+        if name not in known:
+            raise checks.breach(name, "is not a query parameter of this route")
+
+
 def build(engine: Engine, metrics: Metrics, guard: Guard, root_path: str) -> Gate:
     """The whole door as one ASGI application."""
     state = AppState({"engine": engine, "metrics": metrics, "root_path": root_path.rstrip("/")})
-    return Gate(Hot(engine), framework(state, engine.payload_bytes), guard, metrics, engine.payload_bytes, root_path)
+    return Gate(Hot(engine, root_path), framework(state, engine.payload_bytes), guard, metrics, engine.payload_bytes, root_path)
 
 
 def framework(state: AppState, payload_bytes: int) -> Litestar:
@@ -56,6 +84,8 @@ def framework(state: AppState, payload_bytes: int) -> Litestar:
             operation_id_creator=lambda handler, _method, _path: handler.handler_name,
         ),
         plugins=[docs.StructSchemas()],
+        request_class=JsonRequest,
+        before_request=_known_query,
         exception_handlers={HoldfastError: _refused, HTTPException: _http_refused, Exception: _defect},
         request_max_body_size=payload_bytes + BODY_BYTES_OVER_PAYLOAD,
         logging_config=None,
@@ -74,7 +104,10 @@ def _refused(_: Request[Any, Any, Any], error: HoldfastError) -> Response[bytes]
 
 def _http_refused(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """What the framework itself refuses, in our words."""
-    return _reply(_translated(request, error))
+    response = _reply(_translated(request, error))
+    if error.status_code == 405 and error.headers:
+        response.set_header("allow", error.headers["allow"])
+    return response
 
 
 def _translated(request: Request[Any, Any, Any], error: HTTPException) -> HoldfastError:

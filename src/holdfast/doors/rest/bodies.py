@@ -12,13 +12,15 @@ from msgspec import UNSET, Raw, UnsetType
 
 from holdfast.doors.rest.types import JobIn, JobOptions, QueuedJobIn
 from holdfast.engine import checks
-from holdfast.errors import InvalidRequest, MalformedJson
+from holdfast.errors import InvalidRequest, MalformedJson, UnsupportedMediaType
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob
+from holdfast.job.retry import RetryPolicy
 from holdfast.limits import JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
 
 T = TypeVar("T")
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
+_NAMED = re.compile(r"Object (?:contains unknown|missing required) field `(.*?)`")
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -43,12 +45,25 @@ def decode(body: bytes, kind: type[T]) -> T:
         raise MalformedJson(f"The body is not valid JSON: {error}.") from None
 
 
+def read(content_type: bytes | None, body: bytes, kind: Any) -> Any:
+    """A body as a value, where only JSON will do; a missing type counts as JSON, and so does a missing body."""
+    if content_type is not None and content_type != b"application/json" and body:
+        named = content_type.decode("latin-1")
+        if not is_json(named):
+            raise UnsupportedMediaType(f"This route reads application/json, not {named[:100]}.")
+    return decode(body, kind)
+
+
 def invalid(error: msgspec.ValidationError) -> InvalidRequest:
     """Msgspec's sentence as ours, with the field taken out of it."""
     text = str(error)
     found = _AT.search(text)
-    field = (found.group(1) if found else "") or "body"
-    return InvalidRequest(f"{_AT.sub('', text)} at {field}.", field=field)
+    place = found.group(1) if found else ""
+    field = place or "body"
+    detail = f"{_AT.sub('', text)} at {field}."
+    if named := _NAMED.match(text):
+        field = ".".join(filter(None, (place, named.group(1))))
+    return InvalidRequest(detail, field=field)
 
 
 def check_json(field: str, value: bytes) -> None:
@@ -94,7 +109,10 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
     if "tags" in options:
         options["tags"] = [tag for tag in options["tags"].split(",") if tag]
     if "retry" in options:
-        options["retry"] = decode(options["retry"].encode(), dict)
+        try:
+            options["retry"] = msgspec.json.decode(options["retry"], type=RetryPolicy)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise checks.breach("retry", f"must be a retry policy in JSON ({error})") from None
     try:
         given = msgspec.convert(options, JobOptions, strict=False)
     except msgspec.ValidationError as error:

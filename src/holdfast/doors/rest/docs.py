@@ -13,7 +13,7 @@ from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.types import Problem
+from holdfast.doors.rest.answers import Problem
 from holdfast.errors import NotFound
 
 _STATIC = files(__package__) / "static"
@@ -79,10 +79,24 @@ def document(app: Litestar, root_path: str) -> dict[str, Any]:
     for path in made["paths"].values():
         for operation in path.values():
             if isinstance(operation, dict) and "responses" in operation:
+                _leave_out_null(operation)
                 operation["responses"].pop("400", None)
                 operation["responses"]["default"] = problem
     made["paths"]["/v1/queues/{queue}/jobs"]["post"]["requestBody"]["content"]["application/octet-stream"] = _RAW_BODY
     return made
+
+
+def _leave_out_null(operation: dict[str, Any]) -> None:
+    """What may be left out may not be null instead: a parameter has no null, and a body is there or not."""
+    for parameter in operation.get("parameters", ()):
+        schema = parameter["schema"]
+        if choices := [choice for choice in schema.pop("oneOf", ()) if choice != {"type": "null"}]:
+            schema |= choices[0]
+    body = operation.get("requestBody", {"content": {}})
+    for kind in body["content"].values():
+        if {"type": "null"} in kind["schema"].get("oneOf", ()):
+            kind["schema"] = kind["schema"]["oneOf"][0]
+            body["required"] = False
 
 
 @get("/openapi.json", include_in_schema=False)
@@ -96,7 +110,7 @@ async def openapi_json(request: Request[Any, Any, Any], state: AppState) -> Resp
 @get("/docs", include_in_schema=False)
 async def page() -> Response[bytes]:
     """Swagger UI."""
-    return Response(_file("docs.html"), media_type="text/html; charset=utf-8", headers={"content-security-policy": _CSP})
+    return Response(_file("docs.html"), media_type="text/html", headers={"content-security-policy": _CSP})
 
 
 @get("/docs/{name:str}", include_in_schema=False)

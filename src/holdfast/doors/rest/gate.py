@@ -5,6 +5,7 @@
 Nothing below has to know about any of it.
 """
 
+import asyncio
 import itertools
 import os
 import time
@@ -18,9 +19,12 @@ from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Call, Handler, Hot, Receive
 from holdfast.doors.rest.replies import Reply
 from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge
-from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, REQUEST_ID_CHARS
+from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, REQUEST_ID_CHARS
 
 log = structlog.get_logger(__name__)
+
+# A GET here changes nothing, so a HEAD may be answered as one. Other doors have a GET that claims.
+_READ_ONLY = ("/v1/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[Any], Awaitable[None]]
@@ -111,6 +115,8 @@ class Gate:
         """Let the framework answer; the template of the route that it took."""
         try:
             self._guard.admit(method, path, headers)
+            if method == "HEAD" and (path == "/" or path.startswith(_READ_ONLY)):
+                scope, answer.bodiless = {**scope, "method": "GET"}, True
             await self._framework(scope, receive, answer.relay)
         except HoldfastError as error:
             await answer.send(replies.refused(error))
@@ -132,9 +138,17 @@ class Gate:
             if message["type"] == "http.disconnect":
                 raise ConnectionResetError("the caller left")
             return body
-        parts, size = [body], len(body)
-        while message.get("more_body", False):
+        try:
+            async with asyncio.timeout(BODY_S):
+                return await self._rest(body, receive)
+        except TimeoutError:
+            raise InvalidRequest(f"The body did not arrive within {BODY_S} s.", field="body") from None
+
+    async def _rest(self, first: bytes, receive: Receive) -> bytes:
+        parts, size, more = [first], len(first), True
+        while more:
             message = await receive()
+            more = message.get("more_body", False)
             if message["type"] == "http.disconnect":
                 raise ConnectionResetError("the caller left while it sent the body")
             parts.append(message.get("body", b""))
@@ -158,6 +172,8 @@ class Gate:
             path = path[len(root) :] or "/"
             scope["path"] = path
             scope["raw_path"] = path.encode()
+        if path != "/" and (path[-1] == "/" or "//" in path):
+            path = "/" + "/".join(part for part in path.split("/") if part)  # as the framework reads it
         return path
 
 
@@ -169,12 +185,13 @@ def common_headers(body: bytes, request_id: bytes) -> list[tuple[bytes, bytes]]:
 class _Answer:
     """Adds to an answer what every answer has, and remembers its status."""
 
-    __slots__ = ("_request_id", "_send", "_started", "status")
+    __slots__ = ("_request_id", "_send", "_started", "bodiless", "status")
 
     def __init__(self, send: Send, request_id: bytes) -> None:
         self._send = send
         self._request_id = request_id
         self._started = False
+        self.bodiless = False
         self.status = 0
 
     async def send(self, reply: Reply) -> None:
@@ -197,4 +214,8 @@ class _Answer:
             if b"cache-control" not in names:
                 extra.append((b"cache-control", b"no-store"))
             message["headers"] = [*message["headers"], *extra]
+        elif self.bodiless:
+            return
         await self._send(message)
+        if self.bodiless:
+            await self._send({"type": "http.response.body", "body": b""})  # an endless stream ends here too

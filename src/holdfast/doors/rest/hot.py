@@ -10,22 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.doors.rest import bodies, replies
+from holdfast.doors.rest.answers import LeasedOut
 from holdfast.doors.rest.replies import Reply
-from holdfast.doors.rest.types import (
-    BulkIn,
-    ConcludeIn,
-    ExtendIn,
-    FailIn,
-    JobIn,
-    LeaseBatchIn,
-    LeasedOut,
-    LeasesIn,
-    ReleaseIn,
-)
+from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobIn, LeaseBatchIn, LeasesIn, ReleaseIn
 from holdfast.engine import checks
 from holdfast.engine.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, Refused, ReleaseLease, Result
 from holdfast.engine.engine import Engine, LeaseVerb
-from holdfast.errors import LeaseLost, UnsupportedMediaType
+from holdfast.errors import LeaseLost
 from holdfast.job.job import LeaseRef
 from holdfast.limits import BATCH_VERBS
 
@@ -54,8 +45,9 @@ Handler = Callable[[Call], Awaitable[Reply]]
 class Hot:
     """The hot routes over one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, root_path: str) -> None:
         self._engine = engine
+        self._root_path = root_path.rstrip("/").encode()
         self._durability = replies.durability_out(engine.durability)
         self._verbs: dict[str, Handler] = {
             "conclude": self._conclude,
@@ -99,7 +91,7 @@ class Hot:
             )
         enqueued = await self._engine.enqueue([new], key, wait_ms)
         body = replies.encode(replies.enqueued_out(enqueued, self._durability))
-        location = (b"location", b"/v1/jobs/%d" % enqueued.jobs[0].id)
+        location = (b"location", b"%s/v1/jobs/%d" % (self._root_path, enqueued.jobs[0].id))
         return Reply(200 if enqueued.duplicate else 201, body, [*_JSON_HEADERS, location])
 
     async def _bulk(self, call: Call) -> Reply:
@@ -182,13 +174,13 @@ class Hot:
         if not 1 <= count <= BATCH_VERBS:
             raise checks.breach("batch", f"must have 1 to {BATCH_VERBS} entries in all")
         verbs = [
-            (name, self._entry(name, f"{name}[{index}].", entry))
+            (name, at := f"{name}[{index}].", self._entry(name, at, entry))
             for name, many in lists.items()
             for index, entry in enumerate(many)
         ]
-        results = iter(await self._engine.end_many([verb for _, verb in verbs if verb is not None]))
+        results = iter(await self._engine.end_many([(at, verb) for _, at, verb in verbs if verb is not None]))
         shown: dict[str, list[Any]] = {name: [] for name in lists}
-        for name, verb in verbs:
+        for name, _, verb in verbs:
             shown[name].append(self._shown(next(results) if verb is not None else _NEVER_A_LEASE))
         return Reply(200, replies.encode(shown), _JSON_HEADERS)
 
@@ -218,15 +210,7 @@ def _ref(call: Call) -> LeaseRef:
 
 
 def _read(call: Call, kind: type[Any]) -> Any:
-    content_type = call.headers.get(b"content-type")
-    if (
-        content_type is not None
-        and content_type != b"application/json"
-        and not bodies.is_json(content_type.decode("latin-1"))
-        and call.body
-    ):
-        raise UnsupportedMediaType(f"This route reads application/json, not {content_type.decode('latin-1')[:100]}.")
-    return bodies.decode(call.body, kind)
+    return bodies.read(call.headers.get(b"content-type"), call.body, kind)
 
 
 def _nothing_left(query: dict[str, str]) -> None:

@@ -17,8 +17,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from holdfast.doors.rest.gate import Gate, common_headers
 from holdfast.doors.rest.hot import Call, Handler
 from holdfast.doors.rest.replies import Reply
+from holdfast.limits import HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
+_HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _STATUS = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
 
@@ -70,14 +72,37 @@ _SILENT = _Silent()
 class Lane(HttpToolsProtocol):
     """uvicorn's protocol with a lane for hot routes."""
 
-    gate: Gate  # set on a subclass for each application, see `lane_for`
+    gate: Gate  # these two are set on a subclass for each application, see `lane_for`
+    is_open: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._ride: Ride | None = None  # being read
         self._riding: Ride | None = None  # being answered
+        self._head_open = False
+        self._head_bytes = 0
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Give the caller as long for its first request as between two."""
+        super().connection_made(transport)
+        self._rest()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, and refuse a head that does not end."""
+        super().data_received(data)
+        if self._head_open:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(_HEAD_TOO_LARGE)
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._head_open = True
+        self._head_bytes = 0
+        super().on_message_begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has left."""
@@ -89,7 +114,8 @@ class Lane(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Let an ordinary request to a hot route into the lane."""
-        ride = self._boarding()
+        self._head_open = False
+        ride = self._boarding() if self.is_open else None
         if ride is None:
             super().on_headers_complete()
         else:
@@ -100,7 +126,7 @@ class Lane(HttpToolsProtocol):
         url = self.url
         if self.parser.get_method() != b"POST" or self._riding is not None or self.pipeline or self.expect_100_continue:
             return None
-        if _is_busy(self.cycle) or self.parser.get_http_version() != "1.1" or b"%" in url:
+        if self.flow.write_paused or _is_busy(self.cycle) or self.parser.get_http_version() != "1.1" or b"%" in url:
             return None
         headers = dict(self.headers)
         length = headers.get(b"content-length", b"0")
@@ -164,14 +190,18 @@ class Lane(HttpToolsProtocol):
             self.on_response_complete()  # uvicorn's: it starts what has come in behind us
         else:
             self.server_state.total_requests += 1
-            self._idle_since = self.loop.time()
-            if self._idle_timer is None:
-                self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is under way: from now on the keep-alive time runs."""
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
         """One timer for a connection, moved on while it is used, instead of one for each request."""
         self._idle_timer = None
-        busy = self._riding is not None or self._ride is not None or _is_busy(self.cycle)
+        busy = self._riding is not None or _is_busy(self.cycle)
         left = self.timeout_keep_alive if busy else self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
             self._idle_timer = self.loop.call_later(left, self._close_if_idle)
@@ -183,6 +213,6 @@ def _is_busy(cycle: Any) -> bool:
     return cycle is not None and not cycle.response_complete
 
 
-def lane_for(gate: Gate) -> type[Lane]:
+def lane_for(gate: Gate, is_open: bool) -> type[Lane]:
     """The protocol class for one application: uvicorn makes the instances itself."""
-    return type("Lane", (Lane,), {"gate": gate})
+    return type("Lane", (Lane,), {"gate": gate, "is_open": is_open})

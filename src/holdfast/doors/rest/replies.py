@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
-from holdfast.doors.rest.types import (
+from holdfast.doors.rest.answers import (
     BulkOut,
     CountsOut,
     DurabilityOut,

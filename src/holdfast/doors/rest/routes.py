@@ -12,7 +12,8 @@ from msgspec import UNSET
 
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.types import JobEdit, JobOut, JobsOut, PurgedOut, PurgeIn, QueueOut, QueuesOut, Reason, WhyOut
+from holdfast.doors.rest.answers import JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, WhyOut
+from holdfast.doors.rest.types import JobEdit, PurgeIn
 from holdfast.engine import checks
 from holdfast.engine.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
 from holdfast.engine.engine import Engine, JobVerb
@@ -82,7 +83,7 @@ def _cursor(text: str | None) -> tuple[int, tuple[int | str, ...]] | None:
         section, key = _cursors.decode(base64.urlsafe_b64decode(text.encode()))
     except (msgspec.MsgspecError, binascii.Error, ValueError):
         raise checks.breach("cursor", "must be a next_cursor of this API") from None
-    if not 0 <= section < 16 or not 0 < len(key) <= 4 or any(isinstance(part, int) and abs(part) >= 1 << 63 for part in key):
+    if not 0 <= section < 16 or len(key) > 4 or any(isinstance(part, int) and abs(part) >= 1 << 63 for part in key):
         raise checks.breach("cursor", "must be a next_cursor of this API")
     return section, key
 
@@ -124,8 +125,9 @@ async def promote_job(state: AppState, job_id: JobId) -> JobOut:
 
 
 @patch("/v1/jobs/{job_id:int}", tags=["jobs"], summary="Change a waiting job")
-async def edit_job(state: AppState, job_id: JobId, data: JobEdit) -> JobOut:
+async def edit_job(state: AppState, job_id: JobId, data: JobEdit | None = None) -> JobOut:
     """What is left out stays."""
+    data = data or JobEdit()
     payload = bodies.raw("payload", data.payload)
     content = Content("", None, payload) if payload is not None else None
     run_at = bodies.millis(data.run_at)
@@ -166,16 +168,16 @@ async def get_queue(state: AppState, queue: Queue) -> QueueOut:
 
 
 @put("/v1/queues/{queue:str}", tags=["queues"], summary="Create a queue or set all of its settings")
-async def put_queue(state: AppState, queue: Queue, data: QueueSettings) -> QueueOut:
+async def put_queue(state: AppState, queue: Queue, data: QueueSettings | None = None) -> QueueOut:
     """What is left out goes back to the server's default."""
-    return replies.queue_out(await _engine(state).set_queue(queue, data, whole=True))
+    return replies.queue_out(await _engine(state).set_queue(queue, data or QueueSettings(), whole=True))
 
 
 @patch("/v1/queues/{queue:str}", tags=["queues"], summary="Change some settings of a queue")
-async def patch_queue(state: AppState, queue: Queue, data: QueueSettings) -> QueueOut:
+async def patch_queue(state: AppState, queue: Queue, data: QueueSettings | None = None) -> QueueOut:
     """What is left out stays."""
     await _engine(state).reading.queue(queue)
-    return replies.queue_out(await _engine(state).set_queue(queue, data, whole=False))
+    return replies.queue_out(await _engine(state).set_queue(queue, data or QueueSettings(), whole=False))
 
 
 @delete("/v1/queues/{queue:str}", tags=["queues"], summary="Remove an empty queue")

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 from litestar import MediaType, Response, get
 from litestar.datastructures import State as AppState
+from litestar.openapi import ResponseSpec
 from litestar.params import Parameter
 from litestar.response import Redirect, Stream
 
 from holdfast import __version__
 from holdfast.doors.rest import replies
+from holdfast.doors.rest.answers import CountsOut, HealthOut, QueueStatsOut, StatsOut, StoreOut
 from holdfast.doors.rest.gate import Metrics
-from holdfast.doors.rest.types import CountsOut, HealthOut, QueueStatsOut, StatsOut, StoreOut
 from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Subscription
 from holdfast.errors import HoldfastError
@@ -115,7 +116,12 @@ async def healthz() -> HealthOut:
     return HealthOut("ok")
 
 
-@get("/readyz", tags=["system"], summary="Whether new jobs are taken", raises=[])
+@get(
+    "/readyz",
+    tags=["system"],
+    summary="Whether new jobs are taken",
+    responses={503: ResponseSpec(HealthOut, description="Not now; the reasons say what is missing")},
+)
 async def readyz(state: AppState) -> Response[HealthOut]:
     """503 with the reasons while the server drains, the store does not answer, or the disk is at its watermark."""
     engine: Engine = state.engine
@@ -136,7 +142,7 @@ async def readyz(state: AppState) -> Response[HealthOut]:
 async def metrics_page(state: AppState) -> Response[bytes]:
     """The text format, version 0.0.4."""
     metrics: Metrics = state.metrics
-    return Response(await metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(await metrics.page(), media_type="text/plain; version=0.0.4")
 
 
 @get("/", include_in_schema=False)

@@ -10,22 +10,8 @@ from litestar.openapi import ResponseSpec
 from litestar.params import Parameter
 
 from holdfast import limits
-from holdfast.doors.rest.types import (
-    BulkIn,
-    BulkOut,
-    ConcludeIn,
-    EnqueuedOut,
-    ExtendedOut,
-    ExtendIn,
-    FailIn,
-    JobIn,
-    LeaseBatchIn,
-    LeaseBatchOut,
-    LeasedOut,
-    LeasesIn,
-    OutcomeOut,
-    ReleaseIn,
-)
+from holdfast.doors.rest.answers import BulkOut, EnqueuedOut, ExtendedOut, LeaseBatchOut, LeasedOut, OutcomeOut
+from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobIn, LeaseBatchIn, LeasesIn, ReleaseIn
 
 Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
 Token = Annotated[str, Parameter(description="The lease's token.", max_length=100)]
@@ -34,7 +20,9 @@ Key = Annotated[
     Parameter(
         header="Idempotency-Key",
         description="The same key and body again: the first answer again.",
+        min_length=1,
         max_length=limits.REQUEST_ID_CHARS,
+        pattern="^[ -~]+$",
     ),
 ]
 WaitMs = Annotated[int, Parameter(description="How long to wait for room in a full queue.", ge=0, le=limits.WAIT_MS_MAX)]

@@ -35,6 +35,7 @@ def open_writer(target: str) -> apsw.Connection:
     check_version(apsw.SQLITE_VERSION_NUMBER)
     connection = apsw.Connection(target, statementcachesize=256)
     connection.set_busy_timeout(_BUSY_MS)
+    check_owner(connection)  # first: the pragmas below change the file
     memory = target == ":memory:"
     _demand(connection, "journal_mode", "memory" if memory else "wal", "MEMORY" if memory else "WAL")
     _demand(connection, "synchronous", 2, "FULL")
@@ -62,20 +63,24 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(scripts)
 
 
-def migrate(connection: apsw.Connection) -> None:
-    """Bring the file to the newest schema, each step in a transaction of its own; refuse foreign and newer files."""
+def check_owner(connection: apsw.Connection) -> None:
+    """Raise `UnfitPlace` on a file of another program or of a newer schema, without changing it."""
     owner = connection.pragma("application_id")
     version = connection.pragma("user_version")
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
     if owner not in (0, APPLICATION_ID) or (owner == 0 and tables):
         raise UnfitPlace("This is a SQLite file of another program.")
-    scripts = migrations()
-    newest = scripts[-1][0]
+    newest = migrations()[-1][0]
     if version > newest:
         raise UnfitPlace(
             f"This file has schema {version}; this version of Holdfast knows up to {newest}. Use the newer Holdfast."
         )
-    for number, script in scripts:
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring the file to the newest schema, each step in a transaction of its own."""
+    version = connection.pragma("user_version")
+    for number, script in migrations():
         if number > version:
             connection.execute(
                 f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT"

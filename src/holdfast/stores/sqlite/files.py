@@ -71,6 +71,11 @@ def check_place(folder: Path, mounts: str | None = None) -> None:
         )
 
 
+def make_private(path: Path) -> None:
+    """Create the file for its owner only, if it is not there."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 class FileLock:
     """One server to a file: an advisory lock on PATH.lock, held by the process that writes."""
 

@@ -138,7 +138,7 @@ class Reader:
             queue_id = row[0]
         start, key = query.cursor or (0, ())
         if query.cursor is not None and not (
-            start < len(SECTIONS) and len(key) == len(SECTIONS[start].key_of(queue_id is not None))
+            start < len(SECTIONS) and len(key) in (0, len(SECTIONS[start].key_of(queue_id is not None)))
         ):
             raise InvalidRequest("cursor must be the next_cursor of a listing with the same filters.", field="cursor")
         found: list[JobDetail] = []
@@ -178,7 +178,7 @@ class Reader:
             job = rows.job_of(row, self._name(row[1]))
             found.append(JobDetail(job, rows.content_of(row[rows.JOB_COLUMNS : rows.JOB_COLUMNS + 3]), now))
         if len(page) > limit:
-            return _key(page[limit - 1][-width:]) if limit > 0 else (key or None)
+            return _key(page[limit - 1][-width:]) if limit > 0 else key  # (): from its beginning
         return bound or None
 
 

@@ -19,7 +19,15 @@ from holdfast.errors import Overloaded, StorageFull
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.queries import Durability, Query, QueryResult
 from holdfast.stores.sqlite.connect import open_reader, open_writer
-from holdfast.stores.sqlite.files import MEMORY_FILE_SYSTEMS, Disk, FileLock, check_place, file_system, sync_folder
+from holdfast.stores.sqlite.files import (
+    MEMORY_FILE_SYSTEMS,
+    Disk,
+    FileLock,
+    check_place,
+    file_system,
+    make_private,
+    sync_folder,
+)
 from holdfast.stores.sqlite.reader import Reader
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.transaction import Known, SqliteTransaction
@@ -53,12 +61,13 @@ class SqliteStore:
             self._lock = FileLock(path)
             if file_system(path.parent) not in MEMORY_FILE_SYSTEMS:
                 self.durability = Durability("disk")
-            self._disk = Disk(path, watermark_bytes)
+            make_private(path)  # before SQLite opens it: the WAL takes its mode from the file
         self._writer = open_writer(":memory:" if path is None else str(path))
         self._known = Known(defaults)
         self._known.load_counters(self._writer)
         if path is not None:
             path.chmod(0o600)
+            self._disk = Disk(path, watermark_bytes)  # now that the file is known to be ours: it takes the reserve beside it
             sync_folder(path.parent)
             self._pool = ThreadPoolExecutor(_READERS, "read")
             self._idle_readers = [Reader(open_reader(path), defaults) for _ in range(_READERS)]

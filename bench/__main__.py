@@ -1,0 +1,186 @@
+"""`python -m bench`: measure the server and its peers, and write the report.
+
+The runs go round: every case once, then every case again, so that a noisy spell of the machine touches one run of each case and
+not all runs of one. Each case has a fresh server on an empty store. Exits with 1 when a call failed or a count was wrong.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from bench.cases import CASES, SPARE_FILES
+from bench.chart import svg
+from bench.figures import Spread
+from bench.files import raise_files_limit
+from bench.generator import LoadGenerator
+from bench.goals import judge
+from bench.machine import describe
+from bench.peers import PEERS, Peer, PeerServer, lives
+from bench.report import markdown
+from bench.server import Holdfast
+from bench.sizes import DEFAULT, FULL, SMOKE, Sizes
+from bench.stage import Counts, Row, Stage, Subject
+from bench.summary import Report, draw_together
+
+RESULTS = Path(__file__).parent / "results"
+ALIASES = {"push": "single", "dequeue": "single", "conclude": "single"}
+PEERS_NAME = "peers"
+
+
+class Bench:
+    """One run of the command: what it measured and what went wrong."""
+
+    def __init__(self, sizes: Sizes, store: str, fronts: int, disk: Path) -> None:
+        self.sizes, self.store, self.fronts, self.disk = sizes, store, fronts, disk
+        self.rows: list[Row] = []
+        self.counts: list[Counts] = []
+        self.notes: list[str] = []
+        self.problems: list[str] = []
+        self.start_s: list[float] = []
+        self.durability = "not asked"
+
+    def play(self, name: str, run: int, start: Callable[[Path], Subject], case: Callable[[Stage], None]) -> None:
+        """Play one case on a server of its own, and keep its rows."""
+        directory = Path(tempfile.mkdtemp(prefix="holdfast-bench-", dir=self.disk))
+        try:
+            subject = start(directory)
+            try:
+                with LoadGenerator() as generator:
+                    stage = Stage(subject, generator, self.sizes, directory, run)
+                    case(stage)
+                self._keep(name, stage)
+            finally:
+                self._stop(subject)
+        except Exception as broken:  # noqa: BLE001 -- one broken case is reported, the others are still measured
+            self.problems.append(f"{name}, run {run}: {type(broken).__name__}: {broken}")
+            click.echo(f"  {self.problems[-1]}", err=True)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def start_holdfast(self, directory: Path) -> Subject:
+        server = Holdfast(directory, self.store, self.fronts)
+        self.start_s.append(server.ready_after_s)
+        self.durability = server.durability()
+        return server
+
+    def _keep(self, name: str, stage: Stage) -> None:
+        self.rows += stage.rows
+        for row in stage.rows:
+            took = row.outcome.latency
+            p99 = f", p99 {took.p99_ms:.2f} ms" if took else ""
+            click.echo(f"  {row.subject}: {row.name}: {row.rate:,.0f}/s{p99}, client {row.client_share:.0%} of a core")
+        failed = ", ".join(f"{times} × {failure}" for failure, times in stage.failures.items())
+        if failed:
+            self.problems.append(f"{name}: failed calls: {failed}; the first: {stage.first_failure}")
+        if counts := stage.counts(name):
+            self.counts.append(counts)
+            if counts.by_server != counts.by_callers:
+                self.problems.append(f"{name}: {counts.by_server} jobs concluded, {counts.by_callers} answered so")
+
+    def _stop(self, subject: Subject) -> None:
+        if left := subject.stop():
+            self.problems.append(f"{subject.name} did not end when asked: {len(left)} processes were killed")
+
+
+def run_all(bench: Bench, cases: list[str], peers: list[Peer]) -> None:
+    """Every case and every peer, `runs` times in turn."""
+    for run in range(1, bench.sizes.runs + 1):
+        click.echo(f"run {run} of {bench.sizes.runs}")
+        for name in cases:
+            bench.play(name, run, bench.start_holdfast, CASES[name])
+        for peer in peers:
+            bench.play(peer.name, run, partial(PeerServer, peer), partial(lives, peer))
+
+
+def choose(only: tuple[str, ...], sizes: Sizes) -> tuple[list[str], list[Peer], list[str]]:
+    """The cases, the peers that are installed, and the names of those that are not."""
+    wanted = [ALIASES.get(name, name) for name in only] or [*CASES, PEERS_NAME]
+    cases = [name for name in CASES if name in wanted and (name != "backlog" or sizes.backlog)]
+    if not only and sizes.kind == "default":
+        cases.remove("large")
+    asked = PEERS if PEERS_NAME in wanted else []
+    skipped = [f"{peer.name} ({peer.binary} is not installed)" for peer in asked if not peer.installed()]
+    return cases, [peer for peer in asked if peer.installed()], skipped
+
+
+def describe_run(bench: Bench, peers: list[Peer], skipped: list[str], load_before: float, seconds: float) -> Report:
+    """Everything that is to be told of a run."""
+    named = {peer.name: peer.durability for peer in peers}
+    return Report(
+        date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        sizes=bench.sizes,
+        store=bench.store,
+        fronts=bench.fronts,
+        machine=describe(bench.disk, load_before),
+        durability=bench.durability,
+        start_s=Spread.of(bench.start_s),
+        lines=draw_together(bench.rows),
+        skipped=skipped,
+        counts=bench.counts,
+        notes=bench.notes,
+        problems=bench.problems,
+        peers=named | {f"{peer.binary} version": peer.version() for peer in peers},
+        seconds=seconds,
+        rows=bench.rows,
+    )
+
+
+def write(report: Report, out: Path) -> None:
+    """The page, the picture and the machine-readable file."""
+    out.mkdir(parents=True, exist_ok=True)
+    verdicts = judge(report)
+    (out / "latest.md").write_text(markdown(report, verdicts, "latest.svg"))
+    (out / "latest.svg").write_text(svg(report, verdicts))
+    (out / "latest.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--smoke", is_flag=True, help="Everything at tiny size, to see that it works.")
+@click.option("--full", is_flag=True, help="Longer runs, large payloads and a backlog of a million jobs.")
+@click.option("--runs", type=click.IntRange(1), help="How often each case is measured.  [default: 3]")
+@click.option("--seconds", type=float, help="How long a phase lasts.  [default: 2]")
+@click.option("--only", multiple=True, type=click.Choice([*CASES, *ALIASES, PEERS_NAME]), help="Only this case; repeatable.")
+@click.option("--backlog", type=click.IntRange(1_000), help="Also dequeue with so many jobs waiting.")
+@click.option("--parked", type=click.IntRange(1), help="How many long polls to park.  [default: 10000]")
+@click.option("--pickup-rate", type=float, help="Pushes per second for pick-up.  [default: half of what is measured]")
+@click.option("--payload-bytes", type=click.IntRange(1), help="Size of a payload.  [default: 200]")
+@click.option("--seed", type=int, default=1, help="For the payloads.")
+@click.option("--store", type=click.Choice(["sqlite", "memory"]), default="sqlite", help="Where the server keeps jobs.")
+@click.option("--fronts", type=click.IntRange(1), default=1, help="Front processes of the server.")
+@click.option("--disk", type=click.Path(path_type=Path, exists=True), default=Path("/var/tmp"), help="Where the stores go.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the report goes.  [default: bench/results]")
+def main(
+    smoke: bool, full: bool, only: tuple[str, ...], store: str, fronts: int, disk: Path, out: Path | None, **asked: Any
+) -> None:
+    """Measure Holdfast over HTTP, and beanstalkd and Redis beside it where they are installed."""
+    began, load_before = time.monotonic(), os.getloadavg()[0]
+    kind = SMOKE if smoke else FULL if full else DEFAULT
+    sizes = msgspec.structs.replace(kind, **{name: value for name, value in asked.items() if value is not None})
+    limit = raise_files_limit()
+    cases, peers, skipped = choose(only, sizes)
+    for name in skipped:
+        click.secho(f"SKIPPED: {name}", fg="yellow", err=True)
+    bench = Bench(sizes, store, fronts, disk)
+    if limit - SPARE_FILES < sizes.parked:
+        bench.notes.append(f"only {limit:,} open files are allowed, so fewer than {sizes.parked:,} polls were parked")
+    run_all(bench, cases, peers)
+    report = describe_run(bench, peers, skipped, load_before, time.monotonic() - began)
+    write(report, out or RESULTS)
+    click.echo(f"{report.seconds:.0f} s; report in {click.format_filename(out or RESULTS)}")
+    for problem in bench.problems:
+        click.secho(problem, fg="red", err=True)
+    sys.exit(1 if bench.problems else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""What is promised of the HTTP door on SQLite, and how a run stands to it.
+
+A floor is what must hold, a goal is what is aimed at. A goal is judged only on a run that measured what it speaks of: one front
+on SQLite, real sizes, and as many jobs waiting as it names.
+"""
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from bench.figures import Spread
+from bench.summary import Line, Report
+
+GOAL_BACKLOG = 5_000_000
+GOAL_PARKED = 10_000
+GENERATOR_LIMIT = 0.9  # the share of one core above which the load generator is taken to be what limits a case
+BUSY_NEIGHBOURS = 0.2  # the share of one core that, used by anybody else, is worth a word
+
+
+class Goal(msgspec.Struct, frozen=True, kw_only=True):
+    """One promise. `case` is matched against the whole name of a measured line; `at_least` says which way is better."""
+
+    what: str
+    case: str
+    figure: Callable[[Line], Spread | None]
+    unit: str
+    floor: float | None
+    goal: float
+    at_least: bool = True
+    needs: int = 0
+
+    def reached(self, value: float, bound: float | None) -> bool | None:
+        """Whether a value is as good as a bound; None without a bound."""
+        if bound is None:
+            return None
+        return value >= bound if self.at_least else value <= bound
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run stands to one goal.
+
+    `measured` is None where the run did not measure it; `note` says why a figure does not count, or what it suffers from.
+    """
+
+    goal: Goal
+    measured: Spread | None
+    floor_met: bool | None = None
+    goal_met: bool | None = None
+    note: str = ""
+
+
+def _rate(line: Line) -> Spread | None:
+    return line.rate
+
+
+def _p50(line: Line) -> Spread | None:
+    return line.p50_ms
+
+
+def _p99(line: Line) -> Spread | None:
+    return line.p99_ms
+
+
+def _cpu(line: Line) -> Spread | None:
+    return line.cpu_us_all
+
+
+def _pss(line: Line) -> Spread | None:
+    return line.pss_mb_all
+
+
+def _rate_goal(what: str, case: str, floor: float, goal: float) -> Goal:
+    return Goal(what=what, case=case, figure=_rate, unit="/s", floor=floor, goal=goal)
+
+
+def _at_most(
+    what: str, case: str, figure: Callable[[Line], Spread | None], unit: str, *bounds: float | None, needs: int = 0
+) -> Goal:
+    floor, goal = bounds
+    assert goal is not None, "a goal has a value"
+    return Goal(what=what, case=case, figure=figure, unit=unit, floor=floor, goal=goal, at_least=False, needs=needs)
+
+
+GOALS = [
+    _rate_goal("push, single requests, 128 callers", "push", 15_000, 30_000),
+    _rate_goal("lease, single requests, 128 callers", "dequeue", 12_000, 25_000),
+    _rate_goal("conclude, single requests, 128 callers", "conclude", 15_000, 30_000),
+    _rate_goal("life (three requests), 32 callers", "life, 32 callers", 5_000, 10_000),
+    _rate_goal("life (three requests), 128 callers", "life, 128 callers", 5_000, 10_000),
+    _rate_goal("life in batches of 100", "life, batches of 100", 25_000, 60_000),
+    _at_most("pick-up p50, half the top life rate", "pick-up at half the top life rate", _p50, "ms", None, 2),
+    _at_most("pick-up p99, half the top life rate", "pick-up at half the top life rate", _p99, "ms", 25, 10),
+    _at_most("pick-up p50, half the top push rate", "pick-up at half the top push rate", _p50, "ms", None, 2),
+    _at_most("pick-up p99, half the top push rate", "pick-up at half the top push rate", _p99, "ms", 25, 10),
+    _at_most("dequeue p99, 5,000,000 waiting", r"dequeue at half that rate, .*", _p99, "ms", 10, 5, needs=GOAL_BACKLOG),
+    _at_most("CPU per push, all server processes", "push", _cpu, "µs", 80, 40),
+    _at_most("memory (PSS) idle", "idle", _pss, "MB", None, 90),
+    _at_most("memory (PSS), 10,000 parked polls", r".* parked polls", _pss, "MB", None, 250, needs=GOAL_PARKED),
+]
+
+
+def judge(report: Report) -> list[Verdict]:
+    """Every goal against the medians of a run."""
+    return [_judge(goal, report) for goal in GOALS]
+
+
+def _judge(goal: Goal, report: Report) -> Verdict:
+    named = (line for line in report.lines if line.subject == "holdfast" and re.fullmatch(goal.case, line.name))
+    line = next(named, None)
+    measured = goal.figure(line) if line else None
+    if line is None or measured is None:
+        return Verdict(goal=goal, measured=None, note="not measured in this run")
+    if why := _why_not(goal, report, line):
+        return Verdict(goal=goal, measured=measured, note=why)
+    value = measured.median
+    return Verdict(
+        goal=goal,
+        measured=measured,
+        floor_met=goal.reached(value, goal.floor),
+        goal_met=goal.reached(value, goal.goal),
+        note=_suffered(line),
+    )
+
+
+def _suffered(line: Line) -> str:
+    """What a figure that counts suffers from."""
+    suffered = []
+    if line.client_share.median >= GENERATOR_LIMIT:
+        suffered.append("the load generator was the limit")
+    if line.others_share.median >= BUSY_NEIGHBOURS:
+        suffered.append(f"others used {line.others_share.median:.0%} of a core meanwhile")
+    return "; ".join(suffered)
+
+
+def _why_not(goal: Goal, report: Report, line: Line) -> str:
+    """Why a measurement does not count for a goal; empty when it does."""
+    if report.sizes.kind == "smoke":
+        return "not judged: a smoke run is too short"
+    if report.store != "sqlite" or report.fronts != 1:
+        return "not judged: the goals are for one front on SQLite"
+    if line.failed_calls:
+        return "not judged: calls failed"
+    if goal.needs and (size := _number_in(line.name)) < goal.needs:
+        return f"not judged: {size:,} instead of {goal.needs:,}"
+    return ""
+
+
+def _number_in(name: str) -> int:
+    found = re.search(r"\d[\d,]*", name)
+    return int(found[0].replace(",", "")) if found else 0

@@ -1,0 +1,41 @@
+"""What the harness orders from the load generator, and what comes back: one line of JSON each."""
+
+import msgspec
+
+from bench.figures import Latency
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """One phase: what to do, at which server, by how many callers, for how long or how often."""
+
+    phase: str
+    port: int
+    queue: str = "bench"
+    callers: int = 1
+    seconds: float = 1.0
+    count: int = 0
+    batch: int = 1
+    rate: float = 0.0
+    payload_bytes: int = 200
+    wait_ms: int = 0
+    seed: int = 1
+    watch: list[int] = []
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """What came of an order.
+
+    `operations` and `concluded` count jobs. `latency` is of whole turns of a script, `lateness` how late the generator itself was
+    with requests that had a time. `cpu_ns` is what each watched process used meanwhile, `machine_busy_ns` what everybody did.
+    """
+
+    operations: int
+    concluded: int
+    seconds: float
+    latency: Latency | None
+    lateness: Latency | None = None
+    failures: dict[str, int]
+    first_failure: str = ""
+    cpu_ns: dict[int, int]
+    client_cpu_ns: int
+    machine_busy_ns: int = 0

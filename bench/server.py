@@ -1,0 +1,96 @@
+"""Holdfast as the thing measured: started on a fresh store, asked for its settings, counts and metrics, and stopped."""
+
+import http.client
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.figures import Histogram
+from bench.processes import roles
+from bench.started import Started, free_port
+
+QUEUE = "bench"
+PROBE_QUEUE = "bench-probe"
+CAPACITY = {"capacity_jobs": 100_000_000, "capacity_bytes": 1 << 40}  # no case is to meet a full queue
+BATCH_SIZE = "holdfast_commit_batch_size"
+COMMIT_SECONDS = "holdfast_commit_seconds"
+
+
+class Refused(Exception):
+    """The server answered the harness with something else than it asked for."""
+
+
+class Commits(msgspec.Struct, frozen=True):
+    """What the server's own histograms say of its commits; None where /metrics does not have them."""
+
+    batch: Histogram | None
+    seconds: Histogram | None
+
+    def since(self, earlier: "Commits") -> "Commits":
+        batch = self.batch.since(earlier.batch) if self.batch else None
+        return Commits(batch, self.seconds.since(earlier.seconds) if self.seconds else None)
+
+
+class Holdfast:
+    """One running server with an empty store, its queue made wide enough for every case."""
+
+    name = "holdfast"
+
+    def __init__(self, directory: Path, store: str, fronts: int) -> None:
+        self.port = free_port()
+        where = "memory" if store == "memory" else f"sqlite:///{directory.resolve() / 'bench.db'}"
+        command = [sys.executable, "-m", "holdfast", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--store", where, "--fronts", str(fronts), "--log-level", "warning"]
+        self._started = Started(self.name, command, directory, self._is_ready)
+        self.ready_after_s = self._started.ready_after_s
+        self.ask("PUT", f"/v1/queues/{QUEUE}", CAPACITY)
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.request("GET", "/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def request(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        """One request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        try:
+            connection.request(method, path, msgspec.json.encode(body) if body is not None else None, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON of a 2xx answer; anything else is `Refused`."""
+        status, said = self.request(method, path, body)
+        if not 200 <= status < 300:
+            raise Refused(f"{method} {path} was answered {status}: {said[:500].decode(errors='replace')}")
+        return msgspec.json.decode(said) if said else None
+
+    def durability(self) -> str:
+        """How the server says it keeps a job, in its own words, from the answer to a push."""
+        stated = self.ask("POST", f"/v1/queues/{PROBE_QUEUE}/jobs", {"payload": "probe"}).get("durability", {})
+        return f"{stated.get('level', 'not stated')}, replicas {stated.get('replicas', 'not stated')}"
+
+    def concluded(self) -> int:
+        """How many jobs of the benchmark's queue the server counts as concluded."""
+        return int(self.ask("GET", f"/v1/queues/{QUEUE}")["jobs"]["concluded"])
+
+    def roles(self) -> dict[int, str]:
+        """The server's processes by what they do."""
+        return roles(self._started.pid)
+
+    def commits(self) -> Commits:
+        status, page = self.request("GET", "/metrics")
+        text = page.decode() if status == 200 else ""
+        return Commits(Histogram.read(text, BATCH_SIZE), Histogram.read(text, COMMIT_SECONDS))
+
+    def said(self) -> str:
+        return self._started.said()
+
+    def stop(self) -> list[int]:
+        return self._started.stop()

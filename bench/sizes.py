@@ -1,0 +1,28 @@
+"""How much of everything a run does."""
+
+import msgspec
+
+
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """The sizes of one run; times in seconds."""
+
+    kind: str = "default"
+    runs: int = 3
+    seconds: float = 2.0
+    warm_s: float = 0.5
+    many: int = 128
+    few: int = 32
+    batch: int = 100
+    batch_callers: int = 4
+    workers: int = 128
+    parked: int = 10_000
+    woken: int = 100
+    backlog: int = 0
+    pickup_rate: float = 0.0
+    payload_bytes: int = 200
+    seed: int = 1
+
+
+DEFAULT = Sizes()
+FULL = Sizes(kind="full", seconds=5.0, warm_s=1.0, backlog=1_000_000)
+SMOKE = Sizes(kind="smoke", runs=1, seconds=0.2, warm_s=0.05, workers=16, parked=200, woken=5, backlog=2_000)

@@ -1,0 +1,272 @@
+"""What native HTTP gives, as types: answers are encoded from them, and the OpenAPI document describes them."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from holdfast.doors.rest.types import Attempts, Id, Instant, Json, Priority, QueueName, Token
+from holdfast.job.job import UniqueWhile
+from holdfast.job.retry import RetryPolicy
+
+
+class DurabilityOut(msgspec.Struct, frozen=True):
+    """How the job is kept: in `memory`, on `disk` (fsynced), or `replicated` on so many other machines."""
+
+    level: str
+    replicas: int = 0
+
+
+class ReceiptOut(msgspec.Struct, kw_only=True):
+    """A job that is kept."""
+
+    id: Id
+    queue: QueueName
+    state: str
+    priority: Priority
+    attempt: int = 0
+    max_attempts: Attempts
+    created_at: Instant
+    ready_at: Instant
+
+
+class EnqueuedOut(ReceiptOut, kw_only=True):
+    """The answer to one enqueue. `duplicate`: it was kept before, under the same idempotency key."""
+
+    durability: DurabilityOut
+    duplicate: bool | UnsetType = UNSET
+
+
+class BulkOut(msgspec.Struct, kw_only=True):
+    """The answer to a bulk enqueue, in the order of the request."""
+
+    jobs: list[ReceiptOut]
+    durability: DurabilityOut
+    duplicate: bool | UnsetType = UNSET
+
+
+class LeaseOut(msgspec.Struct):
+    """The right to end this attempt."""
+
+    token: Token
+    worker: str
+    ms_left: int
+
+
+class ErrorOut(msgspec.Struct):
+    """One attempt that went wrong: `failed` by the worker's word, `crashed` when the lease ended."""
+
+    attempt: int
+    at: Instant
+    worker: str
+    kind: str
+    reason: str
+
+
+class JobOut(msgspec.Struct, kw_only=True):
+    """A job. A payload that is not JSON is in `payload_base64`, with its `content_type`; `lease` only in the answer to its holder."""
+
+    id: Id
+    queue: QueueName
+    type: str
+    state: str
+    priority: Priority
+    attempt: int
+    max_attempts: int
+    failures: int
+    crashes: int
+    created_at: Instant
+    ready_at: Instant
+    payload: Json | UnsetType = UNSET
+    payload_base64: str | UnsetType = UNSET
+    content_type: str | UnsetType = UNSET
+    payload_bytes: int | UnsetType = UNSET
+    leased_at: Instant | UnsetType = UNSET
+    ended_at: Instant | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    worker: str | UnsetType = UNSET
+    lease: LeaseOut | UnsetType = UNSET
+    lease_ms_left: int | UnsetType = UNSET
+    cancel_requested: bool | UnsetType = UNSET
+    unique_key: str | UnsetType = UNSET
+    unique_while: UniqueWhile | UnsetType = UNSET
+    group_key: str | UnsetType = UNSET
+    group_limit: int | UnsetType = UNSET
+    tags: tuple[str, ...] = ()
+    progress: Json | UnsetType = UNSET
+    result: Json | UnsetType = UNSET
+    errors: list[ErrorOut] | UnsetType = UNSET
+
+
+class LeasedOut(msgspec.Struct):
+    """Jobs that are now the caller's to work on."""
+
+    jobs: list[JobOut]
+
+
+class OutcomeOut(msgspec.Struct, kw_only=True):
+    """How an attempt ended; `ready_at` is there when it will be tried again."""
+
+    id: Id
+    state: str
+    ready_at: Instant | UnsetType = UNSET
+    then: list[ReceiptOut] | UnsetType = UNSET
+
+
+class ExtendedOut(msgspec.Struct):
+    """The lease lives on; `cancel_requested` and `draining` ask its holder to stop."""
+
+    ms_left: int
+    cancel_requested: bool
+    draining: bool
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """What went wrong, RFC 9457. `code` is stable; other fields depend on it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    field: str | UnsetType = UNSET
+    queue: str | UnsetType = UNSET
+    job_id: int | UnsetType | None = UNSET
+    retry_after_ms: int | UnsetType = UNSET
+
+
+def _either(name: str) -> Meta:
+    return Meta(
+        extra_json_schema={
+            "items": {"anyOf": [{"$ref": f"#/components/schemas/{name}"}, {"$ref": "#/components/schemas/Problem"}]}
+        }
+    )
+
+
+class LeaseBatchOut(msgspec.Struct):
+    """One outcome for each entry, in the order of the lists: what the single verb would have answered, or a problem."""
+
+    conclude: Annotated[list[Any], _either("OutcomeOut")]
+    fail: Annotated[list[Any], _either("OutcomeOut")]
+    release: Annotated[list[Any], _either("OutcomeOut")]
+    extend: Annotated[list[Any], _either("ExtendedOut")]
+
+
+class JobsOut(msgspec.Struct):
+    """A page of jobs. With `next_cursor` there may be more, even where this page is short or empty."""
+
+    jobs: list[JobOut]
+    next_cursor: str | None
+
+
+class Reason(msgspec.Struct):
+    """One reason: a stable code, and a sentence."""
+
+    code: str
+    detail: str
+
+
+class WhyOut(msgspec.Struct):
+    """Why the job is not running, the most telling reason first."""
+
+    id: Id
+    queue: QueueName
+    state: str
+    reasons: list[Reason]
+    ahead: int | UnsetType = UNSET
+    group_holders: list[int] | UnsetType = UNSET
+
+
+class CountsOut(msgspec.Struct):
+    """Jobs by state."""
+
+    scheduled: int
+    ready: int
+    leased: int
+    concluded: int
+    dead: int
+    cancelled: int
+
+
+class SettingsOut(msgspec.Struct):
+    """The settings in force. Null: without a bound."""
+
+    capacity_jobs: int
+    capacity_bytes: int
+    lease_ms: int
+    max_attempts: int
+    max_crashes: int
+    max_running: int | None
+    retention_ms: int | None
+    retry: RetryPolicy
+
+
+class QueueOut(msgspec.Struct, kw_only=True):
+    """A queue: what it holds, its settings in force, and which of them were `set` for it."""
+
+    name: QueueName
+    paused: bool
+    created_at: Instant
+    jobs: CountsOut
+    bytes: int
+    settings: SettingsOut
+    set: list[str]
+
+
+class QueuesOut(msgspec.Struct):
+    """A page of queues by name."""
+
+    queues: list[QueueOut]
+    next_cursor: str | None
+
+
+class PurgedOut(msgspec.Struct):
+    """How many jobs were removed."""
+
+    purged: int
+
+
+class QueueStatsOut(msgspec.Struct, kw_only=True):
+    """A queue's numbers: totals since the server started, rates per second over about a minute."""
+
+    name: QueueName
+    paused: bool
+    jobs: CountsOut
+    bytes: int
+    capacity_jobs: int
+    capacity_bytes: int
+    oldest_ready_ms: int | None
+    totals: dict[str, int]
+    rates: dict[str, float]
+
+
+class StoreOut(msgspec.Struct):
+    """How the store is doing."""
+
+    durability: DurabilityOut
+    commits: int
+    commands: int
+    file_bytes: int
+    wal_bytes: int
+    disk_free_bytes: int
+    accepting: bool
+
+
+class StatsOut(msgspec.Struct):
+    """All numbers, by queue and in all."""
+
+    version: str
+    uptime_ms: int
+    draining: bool
+    jobs: CountsOut
+    bytes: int
+    rates: dict[str, float]
+    queues: list[QueueStatsOut]
+    store: StoreOut
+
+
+class HealthOut(msgspec.Struct):
+    """The server's state; `reasons` say what is missing."""
+
+    status: str
+    reasons: list[str] = []

@@ -1,0 +1,189 @@
+"""From changes to rows: which statements run for a batch of decided changes, in which order, with which values."""
+
+from collections import defaultdict
+
+from holdfast.job.job import NO_EXTRAS, Content, Job, State
+from holdfast.limits import ERRORS_KEPT
+from holdfast.stores.sqlite import rows
+from holdfast.stores.sqlite.rows import Row
+from holdfast.stores.store import Change
+
+LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress"))
+"""Statements that may find nothing: most jobs have no errors and no progress."""
+
+
+class Writing:
+    """Turns changes into rows by statement. Deletes come before inserts, so that a key can change hands in one batch."""
+
+    def __init__(self, queue_ids: dict[str, int]) -> None:
+        self._queue_ids = queue_ids
+        self.trim: set[int] = set()
+        self.rows: defaultdict[str, list[Row]] = defaultdict(list)
+
+    def add(self, change: Change) -> None:
+        """Note the rows of one change."""
+        before, after, add = change.before, change.after, self._add
+        if before is None and after is None:
+            return  # made and removed within one batch
+        job = after or before
+        assert job is not None
+        queue = self._queue_ids[job.queue]
+        if before is None and after is not None:
+            self._insert_job(queue, after, change.content)
+        elif after is not None and before is not None and _body_differs(before, after):
+            add("update_job", (after.priority, after.max_attempts, after.size, rows.extras_text(after.extras), after.id))
+        if before is not None and change.content is not None and after is not None:
+            add("update_content", (change.content.type, change.content.content_type, change.content.payload, after.id))
+        if before is not None and after is not None and before.state is State.LEASED and after.state is State.LEASED:
+            assert after.lease is not None
+            add(
+                "update_leased",
+                (after.lease.until, int(after.lease.cancel_requested), after.lease.fence, after.id, before.attempt),
+            )
+        else:
+            if before is not None:
+                self._leave(queue, before)
+            if after is not None:
+                self._enter(queue, after, change)
+        self._keys(queue, before, after)
+        self._notes(change, job.id)
+
+    def _insert_job(self, queue: int, job: Job, content: Content | None) -> None:
+        assert content is not None, "a new job brings its content"
+        self._add(
+            "insert_job",
+            (
+                job.id,
+                queue,
+                job.priority,
+                job.max_attempts,
+                job.size,
+                job.created_at,
+                content.type,
+                rows.extras_text(job.extras),
+                content.content_type,
+                content.payload,
+            ),
+        )
+
+    def _leave(self, queue: int, job: Job) -> None:
+        match job.state:
+            case State.READY if job.held:
+                self._add("delete_held", (queue, job.extras.group_key, job.id))
+            case State.READY:
+                self._add("delete_ready", (queue, job.priority, job.id))
+            case State.LEASED:
+                assert job.lease is not None
+                self._add("delete_leased", (job.lease.fence, job.id, job.attempt))
+            case State.SCHEDULED:
+                self._add("delete_scheduled", (job.id,))
+            case _:
+                self._add("delete_ended", (job.id, job.state.value))
+
+    def _enter(self, queue: int, job: Job, change: Change) -> None:
+        counts = (job.attempt, job.failures, job.crashes)
+        match job.state:
+            case State.READY if job.held:
+                self._add("insert_held", (queue, job.extras.group_key, job.id, job.priority, job.ready_at, *counts))
+            case State.READY:
+                self._add("insert_ready", (queue, job.priority, job.id, job.ready_at, *counts))
+            case State.LEASED:
+                lease = job.lease
+                assert lease is not None
+                times = (lease.until, lease.leased_at, job.ready_at)
+                self._add(
+                    "insert_leased",
+                    (
+                        lease.fence,
+                        job.id,
+                        queue,
+                        job.priority,
+                        *times,
+                        *counts,
+                        int(lease.cancel_requested),
+                        lease.secret,
+                        lease.worker,
+                        lease.request,
+                    ),
+                )
+            case State.SCHEDULED:
+                self._add("insert_scheduled", (job.id, queue, job.ready_at, job.priority, *counts))
+            case _:
+                by = job.ended_by
+                how = (by.fence, by.secret, by.worker) if by is not None else (None, None, None)
+                then = rows.receipts_blob(change.then) if change.then else None
+                ended = (job.ended_at or 0, job.ready_at, job.leased_at)
+                self._add(
+                    "insert_ended",
+                    (job.id, queue, job.state.value, job.priority, *ended, *counts, job.reason, *how, change.result, then),
+                )
+
+    def _keys(self, queue: int, before: Job | None, after: Job | None) -> None:
+        if (before is None or before.extras is NO_EXTRAS) and (after is None or after.extras is NO_EXTRAS):
+            return
+        held_key = before.extras.unique_key if before is not None and before.holds_unique_key else None
+        holds_key = after.extras.unique_key if after is not None and after.holds_unique_key else None
+        if held_key != holds_key:
+            if held_key is not None and before is not None:
+                self._add("delete_unique", (queue, held_key, before.id))
+            if holds_key is not None and after is not None:
+                self._add("insert_unique", (queue, holds_key, after.id))
+        had = before is not None and before.holds_group_slot
+        has = after is not None and after.holds_group_slot
+        if had and not has and before is not None:
+            self._add("delete_group_place", (queue, before.extras.group_key, before.id))
+        elif has and not had and after is not None:
+            self._add("insert_group_place", (queue, after.extras.group_key, after.id))
+
+    def _notes(self, change: Change, job_id: int) -> None:
+        if change.error is not None:
+            error = change.error
+            self._add("insert_error", (job_id, error.attempt, error.at, error.worker, error.kind, error.reason, error.secret))
+            if error.attempt > ERRORS_KEPT:
+                self.trim.add(job_id)
+        if change.progress is not None:
+            self._add("save_progress", (job_id, change.progress))
+        if change.after is None:
+            self._add("delete_job", (job_id,))
+            self._add("delete_errors", (job_id,))
+            self._add("delete_progress", (job_id,))
+
+    def _add(self, statement: str, row: Row) -> None:
+        self.rows[statement].append(row)
+
+
+ORDER = (
+    "delete_ready",
+    "delete_held",
+    "delete_leased",
+    "delete_scheduled",
+    "delete_ended",
+    "delete_unique",
+    "delete_group_place",
+    "insert_job",
+    "update_job",
+    "update_content",
+    "insert_ready",
+    "insert_held",
+    "insert_leased",
+    "update_leased",
+    "insert_scheduled",
+    "insert_ended",
+    "insert_unique",
+    "insert_group_place",
+    "insert_error",
+    "save_progress",
+    "delete_job",
+    "delete_errors",
+    "delete_progress",
+)
+
+
+def _body_differs(before: Job, after: Job) -> bool:
+    """Whether anything changed that stands in the job's own row."""
+    return (
+        before.priority != after.priority
+        or before.max_attempts != after.max_attempts
+        or before.size != after.size
+        or (before.extras is not after.extras and before.extras != after.extras)
+    )
