@@ -4,7 +4,7 @@
     ├── InvalidRequest ─ MalformedJson, PayloadTooLarge, UnsupportedMediaType
     ├── Forbidden
     ├── NotFound ─ JobNotFound, QueueNotFound
-    ├── Conflict ─ LeaseLost, NotUnique, WrongState, IdempotencyMismatch
+    ├── Conflict ─ LeaseLost, NotUnique, WrongState, IdempotencyMismatch, NoInterest, StaleInterests
     ├── QueueFull
     ├── Unavailable ─ Draining, StoreUnavailable, Overloaded, StorageFull
     ├── OutcomeUnknown
@@ -121,6 +121,20 @@ class IdempotencyMismatch(Conflict):
 
     code = "idempotency_mismatch"
     title = "This idempotency key belongs to another request"
+
+
+class NoInterest(Conflict):
+    """No queue wants this event, and the caller said that one must."""
+
+    code = "no_interest"
+    title = "No queue is interested"
+
+
+class StaleInterests(Conflict):
+    """The event was routed by interests that have changed since; the engine routes it anew and no caller sees this."""
+
+    code = "stale_interests"
+    title = "The interests have changed"
 
 
 class QueueFull(HoldfastError):

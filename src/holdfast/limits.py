@@ -82,3 +82,10 @@ METRIC_QUEUES = 500  # queues with labels of their own; the rest is summed under
 # Disk, in bytes.
 DISK_WATERMARK_BYTES = 256 << 20  # with less than this free, pushes are refused
 DISK_RESERVE_BYTES = 32 << 20  # given back when the disk is full, so that leases can still be ended
+
+# Interests.
+PATTERN_CHARS = 512
+PATTERN_MEMORY_BYTES = 16 << 20  # of one RE2 automaton; past it patterns are matched one by one
+FAN_OUT = 10_000  # queues that one event may reach in one transaction
+INTEREST_PAIRS = 64  # pairs of patterns for one queue
+PUBLISHED_FIELDS = 2_000  # fields of one event that are matched

@@ -32,7 +32,7 @@ class FrontMetrics:
             "holdfast_http_request_seconds", "Time to answer.", ("front", "route"), buckets=_SECONDS, registry=self._registry
         )
         self._parked = Gauge(
-            "holdfast_waiters", "Long polls that wait for a job or for room.", ("front",), registry=self._registry
+            "holdfast_waiters", "Long polls: for a job, for room, or for a job to end.", ("front",), registry=self._registry
         )
         self._flight = Gauge(
             "holdfast_in_flight_commands", "Commands on their way to the store.", ("front",), registry=self._registry
@@ -54,7 +54,8 @@ class FrontMetrics:
 
     def text(self) -> bytes:
         """This front's metrics in the text format."""
-        self._parked.labels(self._front).set(self._engine.arrivals.parked + self._engine.room.parked)
+        engine = self._engine
+        self._parked.labels(self._front).set(engine.arrivals.parked + engine.room.parked + engine.hub.watchers)
         self._flight.labels(self._front).set(self._engine.in_flight)
         self._streams.labels(self._front).set(self._engine.hub.streams)
         return generate_latest(self._registry)

@@ -18,7 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -78,7 +78,8 @@ class Front:
         self._uvicorn: Uvicorn | None = None
         self._engine: Engine | None = None
         self._signals = 0
-        self._on_stop: Callable[[], None] = lambda: None
+        self._others: list[subprocess.Popen[bytes]] = []
+        self.draining = False
         self.problem: str | None = None
 
     async def run(self) -> int:
@@ -109,30 +110,36 @@ class Front:
         return 0 if self.problem is None else 1
 
     def stop(self) -> None:
-        """Drain; at the second call, end at once."""
+        """A signal came: drain; at the second one, end at once."""
         self._signals += 1
         if self._signals > 1:
             log.warning("ended at once by a second signal")
+            for other in self._others:
+                other.kill()
             os._exit(1)
+        self.drain()
+
+    def drain(self) -> None:
+        """Take nothing new, have the other fronts do the same, and end when the open requests are answered."""
+        if self.draining:
+            return
+        self.draining = True
         log.info("draining: nothing new is taken", front=self._number)
-        self._on_stop()
+        for other in self._others:
+            other.stdin.close()  # type: ignore[union-attr]  # it is a pipe; a signal could be the second one that it gets
         if self._engine is not None:
             self._engine.drain()
         if self._uvicorn is not None:
             self._uvicorn.should_exit = True
 
-    def when_stopped(self, callback: Callable[[], None]) -> None:
-        """Call this when the server is told to stop."""
-        self._on_stop = callback
+    def lead(self, others: list["subprocess.Popen[bytes]"]) -> None:
+        """These are the other fronts, to be told when this one is told to stop."""
+        self._others = others
 
     def end(self, problem: str) -> None:
         """Something that the server needs is gone: end, with this as the reason."""
-        if self._signals == 0:
-            self.problem = self.problem or problem
-        if self._engine is not None:
-            self._engine.drain()
-        if self._uvicorn is not None:
-            self._uvicorn.should_exit = True
+        self.problem = self.problem or problem
+        self.drain()
 
     def _keeper_lost(self) -> None:
         self.end("The keeper died: what was on its way has an unknown outcome. The log above says why, if it could.")
@@ -196,14 +203,14 @@ def serve(config: Config) -> int:
 
 
 async def _supervise(front: Front, others: list["subprocess.Popen[bytes]"]) -> int:
-    """Run front 0; when another front ends by itself, end."""
-    front.when_stopped(lambda: _terminate(others))
+    """Run front 0 until all have ended; when another front ends by itself, end."""
+    front.lead(others)
     watching = [asyncio.create_task(_watch(front, other)) for other in others]
     try:
         return await front.run()
     finally:
-        for task in watching:
-            task.cancel()
+        front.drain()
+        await asyncio.gather(*watching)  # a second signal is heard as long as this lasts
 
 
 async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:
@@ -213,14 +220,14 @@ async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:
     loop.add_reader(pidfd, ended.set)
     try:
         await ended.wait()
-        front.end(f"Front process {other.pid} ended.")
+        if not front.draining:
+            front.end(f"Front process {other.pid} ended.")
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)
 
 
 def _wind_up(front: Front, keeper: "subprocess.Popen[bytes]", others: list["subprocess.Popen[bytes]"], code: int) -> int:
-    _terminate(others)
     for other in others:
         other.wait()
     try:
@@ -231,12 +238,6 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes]", others: list["subp
     if front.problem is not None:
         print(f"holdfast: {front.problem}", file=sys.stderr, flush=True)
     return code or (1 if kept else 0)
-
-
-def _terminate(others: list["subprocess.Popen[bytes]"]) -> None:
-    for other in others:
-        if other.poll() is None:
-            other.terminate()
 
 
 @contextlib.contextmanager
@@ -316,7 +317,7 @@ def front_main() -> None:
 
     def server_gone(loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(sys.stdin.fileno())
-        front.stop()
+        front.drain()
 
     async def run() -> int:
         loop = asyncio.get_running_loop()

@@ -33,6 +33,7 @@ class Batch:
     accepting: bool = True
     listened: bool = False
     earliest: int | None = None
+    interests: int | None = None
     queues: dict[str, Queue] = field(default_factory=dict)
     changes: dict[int, Change] = field(default_factory=dict)
     written: dict[int, Job | None] = field(default_factory=dict)
@@ -120,7 +121,9 @@ class Batch:
         name = queue.name
         self.touched.add(name)
         if before is not None and after is not None and before.size != after.size:
-            queue.tally.bytes += after.size - before.size
+            queue.tally.move(old, None, before.size)
+            queue.tally.move(None, new, after.size)
+            self.freed.add(name)  # a smaller payload makes room
         elif old is not new:
             queue.tally.move(old, new, (after or before).size)  # type: ignore[union-attr]
         if new is State.READY:
@@ -152,7 +155,7 @@ class Batch:
             queue = self.queues.get(name)
             if queue is not None and (count := queue.may_lease()) > 0:
                 ready[name] = count
-        return Committed(ready, sorted(self.freed), self.job_events)
+        return Committed(ready, sorted(self.freed), self.job_events, self.interests)
 
     @staticmethod
     def chance() -> float:

@@ -11,7 +11,18 @@ import msgspec
 
 from holdfast.job.job import Content, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import JobDetail, JobFacts, JobPage, Query, QueueInfo, QueuePage, ReadyAges, Stats, StoreStats
+from holdfast.stores.queries import (
+    InterestList,
+    JobDetail,
+    JobFacts,
+    JobPage,
+    Query,
+    QueueInfo,
+    QueuePage,
+    ReadyAges,
+    Stats,
+    StoreStats,
+)
 
 
 class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):
@@ -22,10 +33,11 @@ class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):
 
 
 class Enqueue(_Frame, frozen=True, tag=1):
-    """Put all of these jobs, or none of them."""
+    """Put all of these jobs, or none of them. `interests` is the version of the interests by which they were routed, if they were."""
 
     jobs: list[NewJob]
     key: IdempotencyKey | None = None
+    interests: int | None = None
 
 
 class LeaseJobs(_Frame, frozen=True, tag=2):
@@ -142,6 +154,13 @@ class DeleteQueue(_Frame, frozen=True, tag=18):
     name: str
 
 
+class SetInterest(_Frame, frozen=True, tag=19):
+    """Say which events a queue wants, creating it if it is new; None: it wants none any more."""
+
+    queue: str
+    match: str | dict[str, str] | None
+
+
 # Commands: the passing of time ----------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +199,7 @@ Command = (
     | PauseQueue
     | PurgeQueue
     | DeleteQueue
+    | SetInterest
     | ExpireLeases
     | PromoteDue
     | ForgetHistory
@@ -270,6 +290,7 @@ Result = (
     | QueuePage
     | JobFacts
     | ReadyAges
+    | InterestList
     | Stats
     | StoreStats
 )

@@ -49,6 +49,7 @@ from holdfast.engine.commands import (
     ReleaseLease,
     Result,
     RetryJob,
+    SetInterest,
     SetQueue,
 )
 from holdfast.engine.ending import Ending
@@ -76,6 +77,7 @@ _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     PauseQueue: managing.pause,
     PurgeQueue: managing.purge,
     DeleteQueue: managing.delete_queue,
+    SetInterest: managing.set_interest,
 }
 
 

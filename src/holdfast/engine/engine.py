@@ -36,16 +36,20 @@ from holdfast.engine.commands import (
     ReleaseLease,
     Result,
     RetryJob,
+    SetInterest,
     SetQueue,
 )
 from holdfast.engine.events import Committed
 from holdfast.engine.hub import Hub
 from holdfast.engine.inprocess import Backing
+from holdfast.engine.publishing import Publishing
 from holdfast.engine.reading import Reading
 from holdfast.engine.waiters import Waiters
 from holdfast.errors import BY_CODE, Draining, HoldfastError, InternalError, Overloaded, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
+from holdfast.routing.interests import Match
+from holdfast.routing.interests import check as check_interest
 from holdfast.stores.queries import Durability, QueueInfo
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
@@ -62,6 +66,7 @@ class Engine:
         self.room = Waiters()
         self.hub = Hub(backing.want_job_events)
         self.reading = Reading(backing, self.hub)
+        self._publishing = Publishing(self.reading, self._put_copies)
         self.draining = False
         self.in_flight = 0
         self._in_flight_bytes = 0
@@ -106,6 +111,31 @@ class Engine:
             raise checks.breach(at or "jobs", f"must have at most {limits.BULK_JOBS} entries")
         for index, job in enumerate(jobs):
             checks.new_job(job, self.payload_bytes, f"{at}[{index}]." if at else "")
+
+    async def publish(self, event: NewJob, key: IdempotencyKey | None = None, require_interest: bool = False) -> Enqueued:
+        """A copy of `event` to each queue that is interested in its payload, all or none. Its own queue is not looked at."""
+        checks.new_job(event, self.payload_bytes)
+        if self.draining:
+            raise Draining(retry_after_ms=1_000)
+        return await self._publishing.publish(event, key, require_interest)
+
+    async def _put_copies(self, copies: list[NewJob], key: IdempotencyKey | None, interests: int) -> Enqueued:
+        if len(copies) > limits.FAN_OUT:
+            raise checks.breach("data", f"may reach at most {limits.FAN_OUT} queues; {len(copies)} are interested")
+        weight = sum([len(copy.payload) for copy in copies])
+        return await self._ask(Enqueue(copies, key, interests), weight)  # type: ignore[return-value]
+
+    async def queues_for(self, data: bytes) -> list[str]:
+        """The queues that would get this event."""
+        return await self._publishing.queues_for(data)
+
+    async def set_interest(self, queue: str, match: Match | None) -> bool:
+        """Say which events a queue wants; None: none any more. False when there was nothing to remove."""
+        checks.queue_name("queue", queue)
+        if match is not None:
+            check_interest(match)
+        answer = await self._ask(SetInterest(queue, match))
+        return isinstance(answer, Counted) and answer.count > 0
 
     # Consuming
 
@@ -285,6 +315,8 @@ class Engine:
             self.arrivals.notify(name, count)
         for name in news.freed:
             self.room.notify(name, 1)
+        if news.interests is not None:
+            self._publishing.take(news)
         if news.jobs:
             self.hub.take(news)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from holdfast.engine import events
 from holdfast.engine.batch import Batch
 from holdfast.engine.commands import Enqueue, Enqueued
-from holdfast.errors import IdempotencyMismatch, NotUnique, QueueFull, StorageFull
+from holdfast.errors import IdempotencyMismatch, NotUnique, QueueFull, StaleInterests, StorageFull
 from holdfast.job import lifecycle
 from holdfast.job.job import NO_EXTRAS, Content, Job, NewJob, Receipt
 from holdfast.job.queue import Queue
@@ -33,6 +33,8 @@ async def enqueue(batch: Batch, command: Enqueue) -> Enqueued:
                     f"The idempotency key {key.key!r} was used with another request.", idempotency_key=key.key
                 )
             return Enqueued(kept.receipts, duplicate=True)
+    if command.interests is not None and command.interests != await batch.tx.interests_version():
+        raise StaleInterests
     receipts = await put(batch, command.jobs)
     if key is not None:
         answer = batch.kept[key.scope, key.key] = KeptAnswer(key.digest, receipts)

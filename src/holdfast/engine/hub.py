@@ -115,6 +115,11 @@ class Hub:
         """How many event streams are open."""
         return len(self._subscriptions)
 
+    @property
+    def watchers(self) -> int:
+        """How many calls wait for a job to end."""
+        return sum(map(len, self._endings.values()))
+
     def _listen(self, add: Callable[[], None]) -> None:
         before = self._busy()
         add()

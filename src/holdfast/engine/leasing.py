@@ -55,7 +55,7 @@ class Leasing:
 
     async def apply(self, command: LeaseJobs) -> Granted:
         """Give what there is to one call; the same `request` again gets the same jobs while their leases live."""
-        if command.request is not None and (again := self._earlier.get(command.request)):
+        if command.request is not None and (again := self._living(command.request)):
             return Granted([GrantedJob(job, content) for job, content in again], self._batch.now)
         shelves = [shelf for name in command.queues if (shelf := self._shelves.get(name)) is not None]
         granted: list[tuple[Job, Content]] = []
@@ -67,6 +67,10 @@ class Leasing:
         if command.request is not None and granted:
             self._earlier[command.request] = granted
         return Granted([GrantedJob(job, content) for job, content in granted], self._batch.now)
+
+    def _living(self, request: str) -> list[tuple[Job, Content]]:
+        now = self._batch.now  # a lease that has run out may still be there: the tick comes later
+        return [pair for pair in self._earlier.get(request, ()) if pair[0].lease is not None and pair[0].lease.until > now]
 
     def _lease(self, queue: Queue, job: Job, command: LeaseJobs) -> Job:
         batch = self._batch

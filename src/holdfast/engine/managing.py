@@ -3,7 +3,7 @@
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from holdfast.engine import enqueueing, events
+from holdfast.engine import enqueueing, events, groups
 from holdfast.engine.batch import Batch
 from holdfast.engine.commands import (
     CancelJob,
@@ -16,6 +16,7 @@ from holdfast.engine.commands import (
     PromoteJob,
     PurgeQueue,
     RetryJob,
+    SetInterest,
     SetQueue,
 )
 from holdfast.errors import JobNotFound, NotUnique, QueueFull, WrongState
@@ -77,14 +78,19 @@ async def edit(batch: Batch, command: EditJob) -> Changed:
     after = lifecycle.edit(job, batch.now, command.priority, ready_at, command.max_attempts, size, command.tags)
     if after.size > job.size and not queue.has_room(0, after.size - job.size):
         raise QueueFull(f"The queue {queue.name} has no room for the larger payload.", queue=queue.name, retry_after_ms=1_000)
-    content = command.content
-    if command.type is not None:
-        kept = content or await batch.tx.content(job.id) or Content("", None, b"null")
-        content = replace(kept, type=command.type)
-    elif content is not None and (kept_now := await batch.tx.content(job.id)) is not None:
-        content = replace(content, type=kept_now.type)
-    batch.change(events.EDITED, queue, job, after, content=content)
+    batch.change(events.EDITED, queue, job, after, content=await _edited(batch, command))
     return Changed(after)
+
+
+async def _edited(batch: Batch, command: EditJob) -> Content | None:
+    """The content with what the command names, over what this batch has left; None when it names neither part."""
+    if command.content is None and command.type is None:
+        return None
+    pending = batch.changes.get(command.id)
+    kept = (
+        (pending.content if pending is not None else None) or await batch.tx.content(command.id) or Content("", None, b"null")
+    )
+    return replace(command.content or kept, type=kept.type if command.type is None else command.type)
 
 
 async def delete(batch: Batch, command: DeleteJob) -> Changed:
@@ -120,6 +126,7 @@ async def pause(batch: Batch, command: PauseQueue) -> QueueInfo:
 async def purge(batch: Batch, command: PurgeQueue) -> Counted:
     """Remove a bounded number of the jobs that were there when the purge began."""
     queue = await batch.queue_here(command.name)
+    await groups.settle(batch)  # what is written can't be settled afterwards
     await batch.flush()
     up_to = command.up_to or await batch.tx.newest_job()
     jobs = await batch.tx.removable(queue, command.states, up_to, command.limit)
@@ -138,16 +145,31 @@ async def delete_queue(batch: Batch, command: DeleteQueue) -> Counted:
             f"The queue {queue.name} still has {tally.unfinished} unfinished and {tally.dead} dead jobs; purge it first.",
             queue=queue.name,
         )
+    await groups.settle(batch)
     await batch.flush()
     history = await batch.tx.forgettable(queue, batch.now + 1, PURGE_CHUNK)
     for job in history:
         batch.change(events.FORGOTTEN, queue, job, None)
     if len(history) < PURGE_CHUNK:
         await batch.flush()
+        if await batch.tx.set_interest(queue, None):
+            batch.interests = await batch.tx.interests_version()
         await batch.tx.delete_queue(queue)
         batch.queues.pop(queue.name, None)
         batch.touched.discard(queue.name)
     return Counted(len(history))
+
+
+async def set_interest(batch: Batch, command: SetInterest) -> Counted:
+    """Say which events a queue wants; the count is 0 when there was no interest to remove."""
+    if command.match is None:
+        queue = await batch.queue_here(command.queue)
+    else:
+        queue = await batch.queue_made(command.queue)
+    changed = await batch.tx.set_interest(queue, command.match)
+    if changed:
+        batch.interests = await batch.tx.interests_version()
+    return Counted(int(changed))
 
 
 def info(queue: Queue) -> QueueInfo:

@@ -12,9 +12,11 @@ from holdfast.job.job import ENDED, State
 from holdfast.stores.queries import (
     ExplainJob,
     GetHealth,
+    GetInterests,
     GetJob,
     GetQueue,
     GetStats,
+    InterestList,
     JobDetail,
     JobFacts,
     JobPage,
@@ -72,6 +74,10 @@ class Reading:
     async def stats(self) -> Stats:
         """Everything that is counted."""
         return await self._ask(GetStats())  # type: ignore[return-value]
+
+    async def interests(self) -> InterestList:
+        """Every queue's interest."""
+        return await self._ask(GetInterests())  # type: ignore[return-value]
 
     async def stats_of_store(self) -> StoreStats:
         """How the store is doing; asks it, so an answer means that it lives."""

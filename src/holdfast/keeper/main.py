@@ -66,8 +66,8 @@ class FrontLine:
     def tell(self, news: Committed) -> None:
         """Send news with the next frame, behind the answers of the same commit."""
         if not self._wants_events and news.jobs:
-            news = Committed(news.ready, news.freed)
-        if news.ready or news.freed or news.jobs:
+            news = Committed(news.ready, news.freed, interests=news.interests)
+        if news.ready or news.freed or news.jobs or news.interests is not None:
             self._outgoing.news.append(news)
             self._soon()
 

@@ -55,6 +55,10 @@ class GetStats(_Frame, frozen=True, tag=45):
     """Counts and rates of every queue and of the store."""
 
 
+class GetInterests(_Frame, frozen=True, tag=48):
+    """All interests."""
+
+
 class OldestReady(_Frame, frozen=True, tag=46):
     """Since when the oldest ready job of each of these queues has been ready."""
 
@@ -65,7 +69,7 @@ class GetHealth(_Frame, frozen=True, tag=47):
     """How the store is doing."""
 
 
-Query = GetJob | ListJobs | GetQueue | ListQueues | ExplainJob | GetStats | GetHealth | OldestReady
+Query = GetJob | ListJobs | GetQueue | ListQueues | ExplainJob | GetStats | GetHealth | GetInterests | OldestReady
 
 
 class QueueInfo(_Frame, frozen=True, tag=106):
@@ -121,6 +125,13 @@ class JobFacts(_Frame, frozen=True, tag=124):
     group_holders: list[int] = []
 
 
+class InterestList(_Frame, frozen=True, tag=128):
+    """Every queue's interest, and the version that they have together."""
+
+    version: int
+    interests: dict[str, str | dict[str, str]]
+
+
 class ReadyAges(_Frame, frozen=True, tag=126):
     """By queue, the earliest moment at which one of its ready jobs became ready."""
 
@@ -160,4 +171,4 @@ class Stats(_Frame, frozen=True, tag=125):
     reports: dict[int, bytes] = {}
 
 
-QueryResult = JobDetail | JobPage | QueueInfo | QueuePage | JobFacts | ReadyAges | Stats | StoreStats
+QueryResult = JobDetail | JobPage | QueueInfo | QueuePage | JobFacts | ReadyAges | InterestList | Stats | StoreStats

@@ -74,6 +74,14 @@ class Transaction(Protocol):
         """Names of queues in order, after `after`."""
         ...
 
+    async def interests_version(self) -> int:
+        """Grows with every change of any interest."""
+        ...
+
+    async def set_interest(self, queue: Queue, match: str | dict[str, str] | None) -> bool:
+        """Write or remove a queue's interest; whether there was one to remove or change. The version grows if anything changed."""
+        ...
+
     def take_job_ids(self, count: int) -> int:
         """The first of `count` job ids in a row that were never given before."""
         ...

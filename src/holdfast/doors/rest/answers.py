@@ -45,6 +45,40 @@ class BulkOut(msgspec.Struct, kw_only=True):
     duplicate: bool | UnsetType = UNSET
 
 
+class CopyOut(msgspec.Struct):
+    """One copy of a published event."""
+
+    queue: QueueName
+    id: Id
+
+
+class PublishedOut(msgspec.Struct, kw_only=True):
+    """Where an event went: nowhere, if the list is empty."""
+
+    jobs: list[CopyOut]
+    durability: DurabilityOut
+    duplicate: bool | UnsetType = UNSET
+
+
+class InterestOut(msgspec.Struct):
+    """What a queue wants."""
+
+    queue: QueueName
+    match: str | dict[str, str]
+
+
+class InterestsOut(msgspec.Struct):
+    """All interests, by queue."""
+
+    interests: list[InterestOut]
+
+
+class ReachedOut(msgspec.Struct):
+    """The queues that would get an event."""
+
+    queues: list[QueueName]
+
+
 class LeaseOut(msgspec.Struct):
     """The right to end this attempt."""
 

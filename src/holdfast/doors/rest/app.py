@@ -10,7 +10,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Tag
 
 from holdfast import __version__
-from holdfast.doors.rest import bodies, docs, replies, routes, system, twins
+from holdfast.doors.rest import bodies, docs, replies, routes, routing, system, twins
 from holdfast.doors.rest.gate import Gate, Metrics
 from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Hot
@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 _TAGS = [
     Tag("producing", "Put jobs into queues."),
     Tag("consuming", "Take jobs under a lease, and end the lease."),
+    Tag("routing", "Publish events to the queues that want them."),
     Tag("jobs", "Look at jobs and manage them."),
     Tag("queues", "Queues and their settings."),
     Tag("system", "The server itself."),
@@ -72,7 +73,7 @@ def build(engine: Engine, metrics: Metrics, guard: Guard, root_path: str) -> Gat
 def framework(state: AppState, payload_bytes: int) -> Litestar:
     """The routes that the framework serves, and the description of all."""
     return Litestar(
-        [*routes.ROUTES, *system.ROUTES, *twins.TWINS, *docs.ROUTES],
+        [*routes.ROUTES, *routing.ROUTES, *system.ROUTES, *twins.TWINS, *docs.ROUTES],
         state=state,
         openapi_config=OpenAPIConfig(
             title="Holdfast",

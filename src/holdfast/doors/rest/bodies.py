@@ -10,13 +10,14 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.doors.rest.types import JobIn, JobOptions, QueuedJobIn
+from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn
 from holdfast.engine import checks
 from holdfast.errors import InvalidRequest, MalformedJson, UnsupportedMediaType
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
 
+_NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
 T = TypeVar("T")
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -101,6 +102,11 @@ def new_job(queue: str, given: JobIn, at: str = "") -> NewJob:
 def new_jobs(given: list[QueuedJobIn], at: str) -> list[NewJob]:
     """Jobs with their queues."""
     return [new_job(job.queue, job, f"{at}[{index}].") for index, job in enumerate(given)]
+
+
+def event_job(given: PublishIn) -> NewJob:
+    """An event as the job whose copies go to the queues."""
+    return _new(_NO_QUEUE, raw("data", given.data) or b"null", None, given)
 
 
 def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -> NewJob:

@@ -44,6 +44,8 @@ STATUS = {
     "wrong_state": 409,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
+    "no_interest": 422,
+    "stale_interests": 409,
     "idempotency_mismatch": 422,
     "queue_full": 429,
     "internal_error": 500,

@@ -125,7 +125,7 @@ async def healthz() -> HealthOut:
 async def readyz(state: AppState) -> Response[HealthOut]:
     """503 with the reasons while the server drains, the store does not answer, or the disk is at its watermark."""
     engine: Engine = state.engine
-    reasons = ["draining"] if engine.draining else []
+    reasons = []
     try:
         async with asyncio.timeout(_HEALTH_S):
             answer = await engine.reading.stats_of_store()
@@ -135,6 +135,8 @@ async def readyz(state: AppState) -> Response[HealthOut]:
         reasons.append("store_unavailable")
     except HoldfastError as error:
         reasons.append(error.code)
+    if engine.draining:  # looked at last: the store's answer may have taken its time
+        reasons.insert(0, "draining")
     return Response(HealthOut("not ready" if reasons else "ready", reasons), status_code=503 if reasons else 200)
 
 

@@ -76,6 +76,25 @@ class BulkIn(msgspec.Struct, forbid_unknown_fields=True):
     jobs: Annotated[list[QueuedJobIn], _bounds("Up to 1,000 jobs.", minItems=1, maxItems=limits.BULK_JOBS)]
 
 
+class PublishIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
+    """An event: a copy of `data` goes to every queue whose interest fits, with these options, all or none."""
+
+    data: Json
+    require_interest: Annotated[bool, _bounds("Whether it is an error that no queue is interested.")] = False
+
+
+class InterestIn(msgspec.Struct, forbid_unknown_fields=True):
+    """What a queue wants: "*" for all, or pairs of regular expressions for field and value, of which one has to fit."""
+
+    match: Annotated[str | dict[str, str], _bounds('"*", or an object of patterns.')]
+
+
+class EventIn(msgspec.Struct, forbid_unknown_fields=True):
+    """An event to try the interests on."""
+
+    data: Json
+
+
 class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a worker asks for. `order` "queue": the queues one after the other; "priority": the lowest priority over all of them."""
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import apsw
+import msgspec
 
 from holdfast.errors import InvalidRequest, JobNotFound, Overloaded, QueueNotFound
 from holdfast.job.job import Job, State
@@ -17,8 +18,10 @@ from holdfast.job.queue import QueuePolicy
 from holdfast.limits import LIST_SCANNED, POSITION_COUNTED
 from holdfast.stores.queries import (
     ExplainJob,
+    GetInterests,
     GetJob,
     GetQueue,
+    InterestList,
     JobDetail,
     JobFacts,
     JobPage,
@@ -39,6 +42,7 @@ _READ_S = 5.0  # a read that takes longer is given up: it would keep the WAL fro
 _STEPS = 50_000  # how often SQLite asks whether to go on
 
 
+_match = msgspec.json.Decoder(str | dict[str, str])
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot
 
 
@@ -77,6 +81,8 @@ class Reader:
                 return QueuePage(found[:limit], found[limit - 1].name if len(found) > limit else None)
             case ExplainJob(job_id):
                 return self._facts(job_id, now)
+            case GetInterests():
+                return self._interests()
             case OldestReady(names):
                 return ReadyAges({name: at for name in names if (at := self._oldest(name)) is not None})
         raise TypeError(f"{type(query).__name__} is not read from the store")
@@ -112,6 +118,12 @@ class Reader:
         queue = rows.queue_of(row, self._defaults)
         return QueueInfo(queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, queue.tally)
 
+    def _interests(self) -> InterestList:
+        with self._db:
+            version = self._db.execute(SQL["interests_version"]).get
+            interests = {name: _match.decode(text) for name, text in self._db.execute(SQL["interests"])}
+        return InterestList(version, interests)
+
     def _oldest(self, name: str) -> int | None:
         row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
         return None if row is None else self._db.execute(SQL["oldest_ready"], (row[0],)).get
@@ -138,7 +150,7 @@ class Reader:
             queue_id = row[0]
         start, key = query.cursor or (0, ())
         if query.cursor is not None and not (
-            start < len(SECTIONS) and len(key) in (0, len(SECTIONS[start].key_of(queue_id is not None)))
+            0 <= start < len(SECTIONS) and len(key) in (0, len(SECTIONS[start].key_of(queue_id is not None)))
         ):
             raise InvalidRequest("cursor must be the next_cursor of a listing with the same filters.", field="cursor")
         found: list[JobDetail] = []

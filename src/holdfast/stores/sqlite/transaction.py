@@ -27,6 +27,7 @@ class Known:
         self.queues: dict[str, Queue] = {}
         self.names: dict[int, str] = {}
         self.saved: dict[str, tuple[QueueSettings, bool]] = {}
+        self.interests: int | None = None
         self.last_job = 0
         self.last_fence = 0
         self.saved_counters = (0, 0)
@@ -42,6 +43,7 @@ class Known:
         self.queues.clear()
         self.names.clear()
         self.saved.clear()
+        self.interests = None
 
     def drop(self, queue: Queue) -> None:
         """This queue is gone; what others count in this transaction stays."""
@@ -105,6 +107,25 @@ class SqliteTransaction:
     async def queue_names(self, after: str, limit: int) -> list[str]:
         """Names in order."""
         return [name for (name,) in self._db.execute(SQL["queue_names"], (after, limit))]
+
+    async def interests_version(self) -> int:
+        """Grows with every change of any interest."""
+        if self._known.interests is None:
+            self._known.interests = self._db.execute(SQL["interests_version"]).get
+        return self._known.interests or 0
+
+    async def set_interest(self, queue: Queue, match: str | dict[str, str] | None) -> bool:
+        """Write or remove a queue's interest."""
+        start = self._db.total_changes()
+        if match is None:
+            self._db.execute(SQL["delete_interest"], (queue.id,))
+        else:
+            self._db.execute(SQL["save_interest"], (queue.id, _json.encode(match).decode()))
+        changed = self._db.total_changes() > start
+        if changed:
+            self._db.execute(SQL["bump_interests"])
+            self._known.interests = None
+        return changed
 
     def take_job_ids(self, count: int) -> int:
         """The first of `count` ids."""

@@ -1,0 +1,7 @@
+-- Which events each queue wants. The version grows with every change, so that whoever routes by an older one is found out.
+
+CREATE TABLE interest(
+  queue INTEGER PRIMARY KEY,
+  match TEXT NOT NULL                       -- JSON: "*" or an object of patterns
+) STRICT;
+INSERT INTO counter(name, value) VALUES ('interests', 0);

@@ -1,0 +1,106 @@
+"""Which queues get an event: the pairs of patterns, nested fields, and that nothing is lost when RE2 runs out of memory."""
+
+import re
+import time
+
+import pytest
+
+from holdfast.errors import InvalidRequest
+from holdfast.limits import INTEREST_PAIRS, PATTERN_CHARS, PUBLISHED_FIELDS
+from holdfast.routing import interests, patterns
+from holdfast.routing.interests import Interests, fields_of
+from holdfast.routing.patterns import PatternSet
+
+
+def queues(match_by_queue: dict, data: bytes) -> list[str]:
+    return Interests(1, match_by_queue).queues_for(data)
+
+
+@pytest.mark.parametrize(
+    ("match", "data", "wanted"),
+    [
+        ("*", b'{"a":1}', True),
+        ("*", b"[1]", True),
+        ("*", b"null", True),
+        ({"email": "^.*"}, b'{"email":"evan@example.com"}', True),
+        ({"email": "^.*"}, b'{"userId":1}', False),
+        ({"email": "^.*evan.*"}, b'{"email":"evan@example.com"}', True),
+        ({"email": "^.*evan.*"}, b'{"email":"bob@example.com"}', False),
+        ({"email": "^.*", "userId": "^.*"}, b'{"userId":7}', True),
+        ({"^action$": "^userCreated$"}, b'{"action":"userCreated"}', True),
+        ({"^action$": "^userCreated$"}, b'{"reaction":"userCreated"}', False),
+        ({"action": "Created"}, b'{"reaction":"userCreated"}', True),
+        ({"^user\\.email$": "@"}, b'{"user":{"email":"a@b"}}', True),
+        ({"^tags$": "^red$"}, b'{"tags":["blue","red"]}', True),
+        ({"^tags\\.0$": "^red$"}, b'{"tags":["blue","red"]}', False),
+        ({"^n$": "^12345678901234567890$"}, b'{"n": 12345678901234567890 }', True),
+        ({"^n$": "^1e3$"}, b'{"n":1e3}', True),
+        ({"^ok$": "^true$"}, b'{"ok":true}', True),
+        ({"^gone$": "^null$"}, b'{"gone":null}', True),
+        ({".*": "x"}, b"[]", False),
+        ({".*": "é"}, '{"ü":"é"}'.encode(), True),
+        ({"": ""}, b'{"a":"b"}', True),
+    ],
+)
+def test_an_event_reaches_the_queues_whose_interest_fits(match, data, wanted):
+    assert queues({"q": match}, data) == (["q"] if wanted else [])
+
+
+def test_a_queue_with_several_pairs_that_fit_is_named_once_and_in_order():
+    assert queues({"b": {"x": "1", "y": "2"}, "a": "*", "c": {"z": "9"}}, b'{"x":1,"y":2}') == ["a", "b"]
+
+
+def test_a_field_of_one_pair_and_a_value_of_another_do_not_make_a_match():
+    assert queues({"q": {"^a$": "^1$", "^b$": "^2$"}}, b'{"a":2,"b":1}') == []
+
+
+def test_nested_fields_have_dotted_paths():
+    found = list(fields_of(b'{"a":{"b":{"c":"x"}},"d":[true,{"e":null}]}'))
+    assert found == [("a.b.c", "x"), ("d", "true"), ("d.0", "true"), ("d.e", "null"), ("d.1.e", "null")]
+
+
+@pytest.mark.parametrize("pattern", [r"(a)\1", "(?=a)", "(", "a{1001}", "[z-a]"])
+def test_a_pattern_that_can_not_be_matched_in_linear_time_is_refused_with_its_reason(pattern):
+    with pytest.raises(InvalidRequest) as refused:
+        interests.check({"field": pattern})
+    assert "the value" in refused.value.fields["field"]
+    assert len(refused.value.detail) > len(refused.value.fields["field"]) + 20
+
+
+def test_the_bounds_on_patterns_and_pairs_are_exact():
+    interests.check({"f": "x" * PATTERN_CHARS})
+    with pytest.raises(InvalidRequest):
+        interests.check({"f": "x" * (PATTERN_CHARS + 1)})
+    interests.check({f"f{n}": "x" for n in range(INTEREST_PAIRS)})
+    for wrong in ({f"f{n}": "x" for n in range(INTEREST_PAIRS + 1)}, {}, "all"):
+        with pytest.raises(InvalidRequest):
+            interests.check(wrong)
+
+
+def test_an_event_with_too_many_fields_is_refused_rather_than_matched_in_part():
+    data = b"{" + b",".join(b'"f%d":1' % n for n in range(PUBLISHED_FIELDS + 1)) + b"}"
+    with pytest.raises(InvalidRequest):
+        queues({"q": {"x": "y"}}, data)
+
+
+@pytest.mark.parametrize(("memory", "together"), [(1 << 16, False), (1 << 18, True), (1 << 20, True), (1 << 24, True)])
+def test_patterns_that_outgrow_the_automaton_are_still_matched(monkeypatch, memory, together):
+    monkeypatch.setattr(patterns, "PATTERN_MEMORY_BYTES", memory)
+    many = [f"{'[ab]' * 3}.*x{n}.*{'[cd]' * 3}" for n in range(60)]
+    text = "".join("abcd"[n % 4] * 3 + f"x{n}" for n in range(60)) + "ccc"
+    expected = {n for n, pattern in enumerate(many) if re.search(pattern, text)}
+    assert expected
+    found = PatternSet(many)
+    assert found._chunks[0].together is together
+    assert found.match(text) == expected
+
+
+def test_a_hostile_pattern_takes_linear_time():
+    started = time.perf_counter()
+    assert queues({"q": {".*": "(a+)+b"}}, b'{"x":"' + b"a" * 50_000 + b'"}') == []
+    assert time.perf_counter() - started < 2
+
+
+def test_ten_thousand_interests_find_the_one_that_fits():
+    many = Interests(1, {f"q{n}": {"^user$": f"^user-{n}$"} for n in range(10_000)})
+    assert many.queues_for(b'{"user":"user-7777"}') == ["q7777"]
