@@ -17,6 +17,7 @@ from holdfast.logs import FORMATS, LEVELS
 ENV_PREFIX = "HOLDFAST_"
 DEFAULT_STORE = "sqlite:///holdfast-data/jobs.db"
 FRONTS_MAX = 64
+DIALECTS: tuple[str, ...] = ()
 
 Origin = Literal["default", "file", "environment", "flag"]
 
@@ -61,6 +62,7 @@ class Config:
     fronts: int = _setting(1, "Front processes that share one port and one keeper.", low=1, high=FRONTS_MAX)
     fast_lane: bool = _setting(True, "Answer hot routes from the HTTP parser itself; off, they go the way of the others.")
     root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")
+    dialects: tuple[str, ...] = _setting(DIALECTS, "Dialects to speak beside /v1, separated by commas; none turns them off.")
     allowed_hosts: tuple[str, ...] = _setting(
         (),
         "Host names to answer to, separated by commas; * is any. Loopback names always are; bound elsewhere, any name is unless some are given.",
@@ -193,6 +195,9 @@ def _check(config: Config) -> None:
         config.root_path.startswith("/") and config.root_path.isascii() and config.root_path.isprintable()
     ):
         raise ConfigError(f"root_path must start with / and hold printable ASCII, not {config.root_path!r}.")
+    for dialect in config.dialects:
+        if dialect not in (*DIALECTS, "none"):
+            raise ConfigError(f"dialects must be of {', '.join(DIALECTS)}, or none; not {dialect!r}.")
     for origin in config.allowed_origins:
         if "://" not in origin or origin.endswith("/"):
             raise ConfigError(f"allowed_origins must be origins such as https://jobs.example, not {origin!r}.")

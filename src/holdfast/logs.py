@@ -30,7 +30,7 @@ def configure(level: str, style: str) -> None:
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # one write for each line: several processes share it
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(

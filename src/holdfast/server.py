@@ -30,7 +30,7 @@ import uvloop
 
 from holdfast import __version__
 from holdfast.config import Config
-from holdfast.doors.rest.app import build
+from holdfast.doors.rest.app import Dialect, build
 from holdfast.doors.rest.guard import Guard, allowed_hosts
 from holdfast.doors.rest.lane import lane_for
 from holdfast.engine.engine import Engine
@@ -41,6 +41,7 @@ from holdfast.metrics import FrontMetrics
 
 log = structlog.get_logger(__name__)
 
+_DIALECTS: dict[str, Dialect] = {}
 _BACKLOG = 4_096
 _KEEP_ALIVE_S = 75  # longer than the 60 s that proxies reuse a connection for, so that the proxy closes first
 _SOCKET_BUFFER = 4 << 20
@@ -93,10 +94,13 @@ class Front:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes)
         metrics = FrontMetrics(engine, self._number)
+        dialects = [_DIALECTS[name] for name in config.dialects if name != "none"]
         guard = Guard(
-            allowed_hosts(config.host, config.allowed_hosts), frozenset(origin.lower() for origin in config.allowed_origins)
+            allowed_hosts(config.host, config.allowed_hosts),
+            frozenset(origin.lower() for origin in config.allowed_origins),
+            frozenset(path for dialect in dialects for path in dialect.claiming),
         )
-        app = build(engine, metrics, guard, config.root_path)
+        app = build(engine, metrics, guard, config.root_path, dialects)
         self._uvicorn = Uvicorn(_uvicorn_config(app, config), lambda: self._announce(link.durability))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.stop)

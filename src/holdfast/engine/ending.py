@@ -44,7 +44,7 @@ class Ending:
         if job is None:
             return await self._concluded_before(command.ref)
         after = lifecycle.conclude(job, command.ref, self.batch.now)
-        then = await enqueueing.put(self.batch, command.then) if command.then else []
+        then = await enqueueing.put(self.batch, command.then, job) if command.then else []
         await self._settle(events.CONCLUDED, job, after, result=command.result, then=then)
         return Outcome(after.id, after.state, after.ready_at, then)
 

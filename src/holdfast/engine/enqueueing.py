@@ -42,12 +42,15 @@ async def enqueue(batch: Batch, command: Enqueue) -> Enqueued:
     return Enqueued(receipts)
 
 
-async def put(batch: Batch, jobs: list[NewJob]) -> list[Receipt]:
-    """Put these jobs; raises before anything is changed where one of them can't be."""
+async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> list[Receipt]:
+    """Put these jobs; raises before anything is changed where one of them can't be.
+
+    `ending` is the job that they follow: it ends in the same step, so its room and its unique key are theirs.
+    """
     if not batch.accepting:
         raise StorageFull("The disk has reached its watermark: nothing new is taken.", retry_after_ms=10 * _RETRY_AFTER_MS)
-    await _check_room(batch, jobs)
-    await _check_unique(batch, jobs)
+    await _check_room(batch, jobs, ending)
+    await _check_unique(batch, jobs, ending)
     first = batch.tx.take_job_ids(len(jobs))
     return [_put_one(batch, batch.queues[new.queue], new, first + offset) for offset, new in enumerate(jobs)]
 
@@ -69,8 +72,8 @@ def receipt(job: Job) -> Receipt:
     return Receipt(job.id, job.queue, job.state, job.priority, job.max_attempts, job.created_at, job.ready_at)
 
 
-async def _check_room(batch: Batch, jobs: list[NewJob]) -> None:
-    wanted: dict[str, tuple[int, int]] = {}
+async def _check_room(batch: Batch, jobs: list[NewJob], ending: Job | None) -> None:
+    wanted: dict[str, tuple[int, int]] = {} if ending is None else {ending.queue: (-1, -ending.size)}
     for new in jobs:
         count, size = wanted.get(new.queue, (0, 0))
         wanted[new.queue] = (count + 1, size + len(new.payload))
@@ -89,11 +92,13 @@ async def _check_room(batch: Batch, jobs: list[NewJob]) -> None:
             )
 
 
-async def _check_unique(batch: Batch, jobs: list[NewJob]) -> None:
+async def _check_unique(batch: Batch, jobs: list[NewJob], ending: Job | None) -> None:
     keyed = [(new.queue, new.extras.unique_key) for new in jobs if new.extras.unique_key is not None]
     seen: set[tuple[str, str]] = set()
     for pair in keyed:
         holder = await holder_of(batch, pair)
+        if ending is not None and holder == ending.id:
+            holder = None
         if holder is not None or pair in seen:
             raise NotUnique(
                 f"Job {holder} holds the unique key {pair[1]!r} in queue {pair[0]}."

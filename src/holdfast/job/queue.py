@@ -96,9 +96,10 @@ class Queue(msgspec.Struct):
     tally: Tally
 
     def has_room(self, jobs: int, size: int) -> bool:
-        """Whether `jobs` more jobs with `size` bytes of payload in all fit in."""
+        """Whether `jobs` more jobs with `size` bytes of payload in all fit in. What adds nothing always does."""
         tally, policy = self.tally, self.policy
-        return tally.unfinished + jobs <= policy.capacity_jobs and tally.bytes + size <= policy.capacity_bytes
+        jobs_fit = jobs <= 0 or tally.unfinished + jobs <= policy.capacity_jobs
+        return jobs_fit and (size <= 0 or tally.bytes + size <= policy.capacity_bytes)
 
     def may_lease(self) -> int:
         """How many jobs may be leased now, of those that are ready."""

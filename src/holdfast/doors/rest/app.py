@@ -1,5 +1,7 @@
 """The door put together: gate, hot routes, framework, and the OpenAPI document of all of them."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -64,16 +66,38 @@ async def _known_query(request: Request[Any, Any, Any]) -> None:
             raise checks.breach(name, "is not a query parameter of this route")
 
 
-def build(engine: Engine, metrics: Metrics, guard: Guard, root_path: str) -> Gate:
-    """The whole door as one ASGI application."""
+@dataclass(frozen=True)
+class Dialect:
+    """Another door's vocabulary over the same engine: its routes, and which of its GETs take something."""
+
+    routes: Sequence[Any]
+    claiming: frozenset[str] = frozenset()
+
+
+def build(engine: Engine, metrics: Metrics, guard: Guard, root_path: str, dialects: Sequence[Dialect] = ()) -> Gate:
+    """The whole door as one ASGI application, the dialects beside it."""
     state = AppState({"engine": engine, "metrics": metrics, "root_path": root_path.rstrip("/")})
-    return Gate(Hot(engine, root_path), framework(state, engine.payload_bytes), guard, metrics, engine.payload_bytes, root_path)
+    return Gate(
+        Hot(engine, root_path),
+        framework(state, engine.payload_bytes, dialects),
+        guard,
+        metrics,
+        engine.payload_bytes,
+        root_path,
+    )
 
 
-def framework(state: AppState, payload_bytes: int) -> Litestar:
+def framework(state: AppState, payload_bytes: int, dialects: Sequence[Dialect] = ()) -> Litestar:
     """The routes that the framework serves, and the description of all."""
     return Litestar(
-        [*routes.ROUTES, *routing.ROUTES, *system.ROUTES, *twins.TWINS, *docs.ROUTES],
+        [
+            *routes.ROUTES,
+            *routing.ROUTES,
+            *system.ROUTES,
+            *twins.TWINS,
+            *docs.ROUTES,
+            *(route for dialect in dialects for route in dialect.routes),
+        ],
         state=state,
         openapi_config=OpenAPIConfig(
             title="Holdfast",

@@ -16,19 +16,23 @@ _OPEN_PATHS = frozenset(("/healthz", "/readyz"))
 
 
 class Guard:
-    """The rule on foreign pages. `hosts` of None takes any `Host`; `origins` are allowed besides the server's own."""
+    """The rule on foreign pages. `hosts` of None takes any `Host`; `origins` are allowed besides the server's own.
 
-    def __init__(self, hosts: frozenset[str] | None, origins: frozenset[str]) -> None:
+    `claiming` are the paths where even a GET takes something.
+    """
+
+    def __init__(self, hosts: frozenset[str] | None, origins: frozenset[str], claiming: frozenset[str] = frozenset()) -> None:
+        self._claiming = claiming
         self._hosts = hosts
         self._origins = origins
         self._known_hosts: set[bytes] = set()
 
-    def admit(self, method: str, path: str, headers: Mapping[bytes, bytes], claims: bool = False) -> None:
-        """Raise `Forbidden` unless the request may go on. `claims`: this GET takes something."""
+    def admit(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> None:
+        """Raise `Forbidden` unless the request may go on."""
         host = headers.get(b"host", b"")
         if host not in self._known_hosts and path not in _OPEN_PATHS:
             self._check_host(host)
-        if method in _SAFE and not claims:
+        if method in _SAFE and path.rstrip("/") not in self._claiming:
             return
         origin = headers.get(b"origin")
         if origin is not None:
