@@ -20,7 +20,7 @@ from holdfast.engine.commands import Command, Refused, Result
 from holdfast.engine.events import Committed, JobEvent
 from holdfast.errors import HoldfastError, QueueNotFound
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
-from holdfast.job.queue import Queue
+from holdfast.job.queue import Queue, QueueSettings, Tally
 from holdfast.stores.store import Change, KeptAnswer, Transaction
 
 
@@ -69,6 +69,10 @@ class Batch:
             known = self.queues[name] = await self.tx.create_queue(name, self.now)
             self.touched.add(name)
         return known
+
+    def queue_imagined(self, name: str) -> Queue:
+        """A queue that is not there, as it would be when it was made: refusing a job must not make one."""
+        return Queue(0, name, QueueSettings(), self.tx.policy(QueueSettings()), False, self.now, Tally())
 
     async def latest(self, job_id: int) -> Job | None:
         """A job as this batch has left it."""
@@ -128,7 +132,7 @@ class Batch:
             queue.tally.move(old, new, (after or before).size)  # type: ignore[union-attr]
         if new is State.READY:
             self.arrived.add(name)
-        elif old is State.LEASED or (new is not State.LEASED and old is not None):
+        elif old is not None and new is not State.LEASED:
             self.freed.add(name)
         self.counts[verb, name] = self.counts.get((verb, name), 0) + 1
         if new is State.DEAD and old is not State.DEAD:

@@ -248,9 +248,11 @@ class Extended(_Frame, frozen=True, tag=104):
 
 
 class Changed(_Frame, frozen=True, tag=105):
-    """The job after a managing verb."""
+    """The job after a managing verb, at `now`."""
 
     job: Job
+    content: Content
+    now: int
 
 
 class Counted(_Frame, frozen=True, tag=107):

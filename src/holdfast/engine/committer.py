@@ -55,7 +55,7 @@ from holdfast.engine.commands import (
 from holdfast.engine.ending import Ending
 from holdfast.engine.events import Committed
 from holdfast.engine.totals import Totals
-from holdfast.errors import InternalError, OutcomeUnknown, StorageFull
+from holdfast.errors import InternalError, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS
 from holdfast.stores.store import Store, StoreBroken
 
@@ -113,7 +113,7 @@ class Committer:
     def submit(self, command: Command, sink: Sink, tag: object) -> None:
         """Let a command wait for the next batch."""
         if self.broken is not None:
-            sink.deliver(tag, Refused("store_unavailable", "The store has failed; the server is ending."))
+            self._turn_away([(command, sink, tag)])
             return
         self._waiting.append((command, sink, tag))
         self._wake.set()
@@ -128,6 +128,7 @@ class Committer:
                 batch = self._take()
                 await self._commit(batch)
                 if self.broken is not None:
+                    self._turn_away(self._waiting)
                     raise self.broken
                 await asyncio.sleep(0)  # let the answers out and the next commands in
             self._idle.set()
@@ -168,11 +169,11 @@ class Committer:
                 log.exception(
                     "a batch raised; nothing of it was kept, and its commands are tried one by one", commands=len(taken)
                 )
-                for one in taken:
-                    if self.broken is None:
-                        await self._commit([one])
-                    else:
-                        one[1].deliver(one[2], Refused("store_unavailable", "The store has failed; the server is ending."))
+                for index, one in enumerate(taken):
+                    if self.broken is not None:
+                        self._turn_away(taken[index:])
+                        break
+                    await self._commit([one])
                 return
             log.exception("a command raised; nothing of it was kept", command=type(commands[0]).__name__)
             results, news = (
@@ -184,10 +185,17 @@ class Committer:
         if news is not None:
             self._publish(news)
 
+    @staticmethod
+    def _turn_away(waiting: Sequence[Waiting]) -> None:
+        for _, sink, tag in waiting:
+            sink.deliver(tag, Refused(StoreUnavailable.code, "The store has failed; the server is ending."))
+
     async def _attempt(self, commands: list[Command]) -> tuple[list[Result], Committed | None]:
         """Apply and commit; on a full disk once more without new jobs, on the reserve."""
         try:
             return await self._apply(commands, self._store.accepting())
+        except StoreUnavailable as error:
+            return [Refused(error.code, error.detail, error.fields)] * len(commands), None
         except StorageFull:
             log.warning(
                 "the disk is full: new jobs are refused, leases can still be ended",

@@ -45,7 +45,7 @@ from holdfast.engine.inprocess import Backing
 from holdfast.engine.publishing import Publishing
 from holdfast.engine.reading import Reading
 from holdfast.engine.waiters import Waiters
-from holdfast.errors import BY_CODE, Draining, HoldfastError, InternalError, Overloaded, QueueFull
+from holdfast.errors import BY_CODE, Draining, HoldfastError, InternalError, OutcomeUnknown, Overloaded, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.routing.interests import Match
@@ -203,16 +203,12 @@ class Engine:
         if len(commands) > limits.BATCH_VERBS:
             raise checks.breach("batch", f"must have at most {limits.BATCH_VERBS} entries")
         weights = [self._check_verb(command, at) for at, command in commands]
-        bytes_then = self._in_flight_bytes + sum(weights)
-        if self.in_flight + len(commands) > limits.IN_FLIGHT_COMMANDS or bytes_then > limits.IN_FLIGHT_BYTES:
-            raise Overloaded(retry_after_ms=1_000)  # before any of them is on its way: all are tried, or none
-        futures = []
+        self._admit(len(commands), sum(weights))  # before any of them is on its way: all are tried, or none
+        futures = [self._send(command, weight) for (_, command), weight in zip(commands, weights, strict=True)]
         try:
-            for (_, command), weight in zip(commands, weights, strict=True):
-                futures.append(self._submit(command, weight))
             return [await future for future in futures]
         finally:
-            for weight in weights[: len(futures)]:
+            for weight in weights:
                 self._landed(weight)
 
     def _check_verb(self, command: LeaseVerb, at: str) -> int:
@@ -265,21 +261,30 @@ class Engine:
         """Remove every job in these states that was there when the purge began; how many. In many small commits."""
         if State.LEASED in states or not states:
             raise checks.breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
-        purged, up_to = 0, 0
-        while True:
-            answer = await self._ask(PurgeQueue(name, states, up_to, limits.PURGE_CHUNK))
-            assert isinstance(answer, Counted), "a purge is answered with a count"
-            purged, up_to = purged + answer.count, answer.up_to
-            if answer.count < limits.PURGE_CHUNK:
-                return purged
+        purged, up_to, count = 0, 0, limits.PURGE_CHUNK
+        while count == limits.PURGE_CHUNK:
+            answer = await self._go_on(PurgeQueue(name, states, up_to, limits.PURGE_CHUNK), purged)
+            count, up_to = answer.count, answer.up_to
+            purged += count
+        return purged
 
     async def delete_queue(self, name: str) -> None:
-        """Remove a queue that holds no unfinished and no dead job, with its history."""
-        while True:
-            answer = await self._ask(DeleteQueue(name))
-            assert isinstance(answer, Counted), "a deletion is answered with a count"
-            if answer.count < limits.PURGE_CHUNK:
-                return
+        """Remove a queue that holds no unfinished and no dead job, with its history. In many small commits."""
+        removed, count = 0, limits.PURGE_CHUNK
+        while count == limits.PURGE_CHUNK:
+            count = (await self._go_on(DeleteQueue(name), removed)).count
+            removed += count
+
+    async def _go_on(self, command: Command, done: int) -> Counted:
+        """One of several steps: a refusal after the first means that a part is done."""
+        try:
+            answer = await self._ask(command)
+        except HoldfastError as error:
+            if not done:
+                raise
+            raise OutcomeUnknown(f"{done} jobs were removed, then: {error.detail} Repeat it.", retry_after_ms=1_000) from error
+        assert isinstance(answer, Counted), "steps are answered with a count"
+        return answer
 
     # The server's life
 
@@ -300,8 +305,16 @@ class Engine:
             self._landed(weight)
 
     def _submit(self, command: Command, weight: int) -> "asyncio.Future[Result]":
-        if self.in_flight >= limits.IN_FLIGHT_COMMANDS or self._in_flight_bytes > limits.IN_FLIGHT_BYTES:
+        self._admit(1, weight)
+        return self._send(command, weight)
+
+    def _admit(self, count: int, weight: int) -> None:
+        too_many = self.in_flight + count > limits.IN_FLIGHT_COMMANDS
+        too_much = self._in_flight_bytes > 0 and self._in_flight_bytes + weight > limits.IN_FLIGHT_BYTES
+        if too_many or too_much:
             raise Overloaded(retry_after_ms=1_000)
+
+    def _send(self, command: Command, weight: int) -> "asyncio.Future[Result]":
         self.in_flight += 1
         self._in_flight_bytes += weight
         return self._backing.submit(command)

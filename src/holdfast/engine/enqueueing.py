@@ -51,6 +51,9 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> li
         raise StorageFull("The disk has reached its watermark: nothing new is taken.", retry_after_ms=10 * _RETRY_AFTER_MS)
     await _check_room(batch, jobs, ending)
     await _check_unique(batch, jobs, ending)
+    for new in jobs:
+        if new.queue not in batch.queues:
+            await batch.queue_made(new.queue)
     first = batch.tx.take_job_ids(len(jobs))
     return [_put_one(batch, batch.queues[new.queue], new, first + offset) for offset, new in enumerate(jobs)]
 
@@ -78,7 +81,7 @@ async def _check_room(batch: Batch, jobs: list[NewJob], ending: Job | None) -> N
         count, size = wanted.get(new.queue, (0, 0))
         wanted[new.queue] = (count + 1, size + len(new.payload))
     for name, (count, size) in wanted.items():
-        queue = batch.queues.get(name) or await batch.queue_made(name)
+        queue = batch.queues.get(name) or await batch.queue(name) or batch.queue_imagined(name)
         if not queue.has_room(count, size):
             raise QueueFull(
                 f"The queue {name} is full: {queue.tally.unfinished} of {queue.policy.capacity_jobs} jobs, "

@@ -34,6 +34,18 @@ async def _job(batch: Batch, job_id: int) -> tuple[Job, Queue]:
     return job, await batch.own(job)
 
 
+async def _content(batch: Batch, job_id: int) -> Content:
+    """A job's content as this batch has left it."""
+    change = batch.changes.get(job_id)
+    content = (change.content if change is not None else None) or await batch.tx.content(job_id)
+    assert content is not None, "a job has content as long as it is there"
+    return content
+
+
+async def _changed(batch: Batch, job: Job) -> Changed:
+    return Changed(job, await _content(batch, job.id), batch.now)
+
+
 async def retry(batch: Batch, command: RetryJob) -> Changed:
     """Run a dead job again; like a new one it needs room and its unique key."""
     job, queue = await _job(batch, command.id)
@@ -51,7 +63,7 @@ async def retry(batch: Batch, command: RetryJob) -> Changed:
             )
         batch.unique[pair] = job.id
     batch.change(events.RETRIED, queue, job, after)
-    return Changed(after)
+    return await _changed(batch, after)
 
 
 async def cancel(batch: Batch, command: CancelJob) -> Changed:
@@ -59,7 +71,7 @@ async def cancel(batch: Batch, command: CancelJob) -> Changed:
     job, queue = await _job(batch, command.id)
     after = lifecycle.cancel(job, batch.now)
     batch.change(events.CANCELLED if after.lease is None else events.CANCEL_REQUESTED, queue, job, after)
-    return Changed(after)
+    return await _changed(batch, after)
 
 
 async def promote(batch: Batch, command: PromoteJob) -> Changed:
@@ -67,7 +79,7 @@ async def promote(batch: Batch, command: PromoteJob) -> Changed:
     job, queue = await _job(batch, command.id)
     after = lifecycle.promote(job, batch.now)
     batch.change(events.PROMOTED, queue, job, after)
-    return Changed(after)
+    return await _changed(batch, after)
 
 
 async def edit(batch: Batch, command: EditJob) -> Changed:
@@ -79,17 +91,14 @@ async def edit(batch: Batch, command: EditJob) -> Changed:
     if after.size > job.size and not queue.has_room(0, after.size - job.size):
         raise QueueFull(f"The queue {queue.name} has no room for the larger payload.", queue=queue.name, retry_after_ms=1_000)
     batch.change(events.EDITED, queue, job, after, content=await _edited(batch, command))
-    return Changed(after)
+    return await _changed(batch, after)
 
 
 async def _edited(batch: Batch, command: EditJob) -> Content | None:
     """The content with what the command names, over what this batch has left; None when it names neither part."""
     if command.content is None and command.type is None:
         return None
-    pending = batch.changes.get(command.id)
-    kept = (
-        (pending.content if pending is not None else None) or await batch.tx.content(command.id) or Content("", None, b"null")
-    )
+    kept = await _content(batch, command.id)
     return replace(command.content or kept, type=kept.type if command.type is None else command.type)
 
 
@@ -97,8 +106,9 @@ async def delete(batch: Batch, command: DeleteJob) -> Changed:
     """Remove a job that is not leased, and all that is known of it."""
     job, queue = await _job(batch, command.id)
     lifecycle.may_be_deleted(job)
+    answer = await _changed(batch, job)
     batch.change(events.DELETED, queue, job, None)
-    return Changed(job)
+    return answer
 
 
 async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:

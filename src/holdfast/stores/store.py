@@ -4,7 +4,8 @@ The committer opens one transaction per batch, loads what its commands name, let
 A store never decides: a `Change` says what a job was and what it is now, and the store moves the rows. Everything that hangs on a job's
 state (its unique key, its group's places) follows from the two values in the change.
 
-Failures have three kinds, because callers must be told the truth:
+Failures have four kinds, because callers must be told the truth:
+  * `StoreUnavailable` when a transaction can't begin: nothing was changed, and it may work later.
   * `StorageFull` before the commit: nothing was changed, the transaction is gone.
   * `StoreBroken` at any time, commit included: nobody knows. The process must stop; a retry could prove nothing.
   * anything else is a defect: nothing was changed, the transaction is gone.

@@ -50,9 +50,7 @@ async def list_jobs(
     job_state: Annotated[
         str | None, Parameter(query="state", description="Only in this state.", schema_extra={"enum": [s.value for s in State]})
     ] = None,
-    job_type: Annotated[
-        str | None, Parameter(query="type", description="Only of this type.", max_length=limits.TYPE_CHARS)
-    ] = None,
+    type: Annotated[str | None, Parameter(description="Only of this type.", max_length=limits.TYPE_CHARS)] = None,
     tag: Annotated[str | None, Parameter(description="Only with this tag.", max_length=limits.TAG_CHARS)] = None,
     text: Annotated[
         str | None, Parameter(description="Only with this text in the payload or an error.", max_length=1_000)
@@ -65,7 +63,7 @@ async def list_jobs(
     if job_state is not None and job_state not in set(State):
         raise checks.breach("state", f"must be one of {', '.join(s.value for s in State)}")
     page = await _engine(state).reading.jobs(
-        ListJobs(limit, queue, State(job_state) if job_state else None, job_type, tag, text, _cursor(cursor))
+        ListJobs(limit, queue, State(job_state) if job_state else None, type, tag, text, _cursor(cursor))
     )
     jobs = []
     for detail in page.jobs:
@@ -143,8 +141,8 @@ async def delete_job(state: AppState, job_id: JobId) -> None:
 
 
 async def _changed(state: AppState, command: JobVerb) -> JobOut:
-    await _engine(state).change_job(command)
-    return replies.detail_out(await _engine(state).reading.job(command.id))
+    changed = await _engine(state).change_job(command)
+    return replies.with_content(replies.job_out(changed.job, changed.now), changed.content)
 
 
 # Queues

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import apsw
 
-from holdfast.errors import Overloaded, StorageFull
+from holdfast.errors import Overloaded, StorageFull, StoreUnavailable
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.queries import Durability, Query, QueryResult
 from holdfast.stores.sqlite.connect import open_reader, open_writer
@@ -78,8 +78,8 @@ class SqliteStore:
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:
         """Begin; leaving without `commit` undoes everything."""
         tx = SqliteTransaction(self._writer, self._known)
+        self._begin()
         try:
-            self._writer.execute("BEGIN IMMEDIATE")
             yield tx
         except BaseException as error:
             self._undo()
@@ -87,6 +87,14 @@ class SqliteStore:
         else:
             if not tx.committed:
                 self._undo()
+
+    def _begin(self) -> None:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:  # another program writes to our file; nothing was changed yet, so this is a definite no
+            raise StoreUnavailable("Another program holds the store's write lock.", retry_after_ms=1_000) from None
+        except apsw.Error as error:
+            raise _sorted(error) from error
 
     def _undo(self) -> None:
         self._known.forget()
