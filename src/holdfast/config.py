@@ -58,6 +58,12 @@ class Config:
     retention_ms: int = _setting(
         limits.RETENTION_MS_DEFAULT, "How long concluded and cancelled jobs are kept.", low=0, high=limits.RETENTION_MS_MAX
     )
+    worker_silence_ms: int = _setting(
+        limits.WORKER_SILENCE_MS_DEFAULT,
+        "After how much silence a registered worker that holds nothing is removed.",
+        low=1,
+        high=limits.WORKER_SILENCE_MS_MAX,
+    )
     max_payload_bytes: int = _setting(limits.PAYLOAD_BYTES, "Largest payload or result.", low=1, high=limits.PAYLOAD_BYTES_MAX)
     fronts: int = _setting(1, "Front processes that share one port and one keeper.", low=1, high=FRONTS_MAX)
     fast_lane: bool = _setting(True, "Answer hot routes from the HTTP parser itself; off, they go the way of the others.")

@@ -3,7 +3,7 @@
     HoldfastError
     ├── InvalidRequest ─ MalformedJson, PayloadTooLarge, UnsupportedMediaType
     ├── Forbidden
-    ├── NotFound ─ JobNotFound, QueueNotFound
+    ├── NotFound ─ JobNotFound, QueueNotFound, WorkerNotFound
     ├── Conflict ─ LeaseLost, NotUnique, WrongState, IdempotencyMismatch, NoInterest, StaleInterests
     ├── QueueFull
     ├── Unavailable ─ Draining, StoreUnavailable, Overloaded, StorageFull
@@ -86,6 +86,13 @@ class QueueNotFound(NotFound):
 
     code = "queue_not_found"
     title = "No such queue"
+
+
+class WorkerNotFound(NotFound):
+    """No worker is registered under this id."""
+
+    code = "worker_not_found"
+    title = "No such worker"
 
 
 class Conflict(HoldfastError):

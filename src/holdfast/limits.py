@@ -51,7 +51,11 @@ CAPACITY_BYTES_MAX = 1 << 50
 QUEUES_PER_TICK = 200  # queues whose history is looked at in one go: about 2 ms
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the pushes beside it
 
+WORKERS = 100_000  # registered at once: each costs about 500 bytes of memory in the keeper
+
 # Times, in milliseconds.
+WORKER_SILENCE_MS_DEFAULT = 300_000  # a registered worker that holds nothing and is silent for longer is removed
+WORKER_SILENCE_MS_MAX = 30 * 86_400_000
 LEASE_MS_DEFAULT = 300_000  # five minutes, as the seeds have it
 LEASE_MS_MAX = 30 * 86_400_000
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years

@@ -260,6 +260,7 @@ def _start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.P
         path=str(path) if path is not None else None,
         defaults=config.policy(),
         watermark_bytes=config.disk_watermark_bytes,
+        worker_silence_ms=config.worker_silence_ms,
         fds=[end.fileno() for end in sockets],
         log_level=config.log_level,
         log_format=config.log_format,

@@ -34,6 +34,7 @@ class Batch:
     listened: bool = False
     earliest: int | None = None
     interests: int | None = None
+    beats: dict[str, int] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=dict)
     changes: dict[int, Change] = field(default_factory=dict)
     written: dict[int, Job | None] = field(default_factory=dict)

@@ -130,9 +130,11 @@ def settings(given: QueueSettings) -> None:
         retry(given.retry, "retry")
 
 
-def leases(queues: tuple[str, ...], limit: int, lease_ms: int | None, worker: str, request: str | None) -> None:
-    """What a dequeue asks for."""
-    if not 1 <= len(queues) <= limits.QUEUES_PER_LEASE:
+def leases(
+    queues: tuple[str, ...], limit: int, lease_ms: int | None, worker: str, request: str | None, registered: bool = False
+) -> None:
+    """What a dequeue asks for; a registered worker need not name queues."""
+    if not (0 if registered else 1) <= len(queues) <= limits.QUEUES_PER_LEASE:
         raise breach("queues", f"must name 1 to {limits.QUEUES_PER_LEASE} queues")
     for index, name in enumerate(queues):
         queue_name(f"queues[{index}]", name)

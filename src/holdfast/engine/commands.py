@@ -22,7 +22,9 @@ from holdfast.stores.queries import (
     ReadyAges,
     Stats,
     StoreStats,
+    WorkerList,
 )
+from holdfast.workers.registry import Worker
 
 
 class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):
@@ -41,7 +43,10 @@ class Enqueue(_Frame, frozen=True, tag=1):
 
 
 class LeaseJobs(_Frame, frozen=True, tag=2):
-    """Give up to `limit` ready jobs to `worker`: queue after queue, or by priority over all of them."""
+    """Give up to `limit` ready jobs to `worker`: queue after queue, or by priority over all of them.
+
+    `registered`: the worker must be registered, and without `queues` it is given from its own.
+    """
 
     queues: tuple[str, ...]
     limit: int
@@ -49,6 +54,7 @@ class LeaseJobs(_Frame, frozen=True, tag=2):
     lease_ms: int | None = None
     request: str | None = None
     by_priority: bool = False
+    registered: bool = False
 
 
 class ConcludeLease(_Frame, frozen=True, tag=3):
@@ -161,6 +167,36 @@ class SetInterest(_Frame, frozen=True, tag=19):
     match: str | dict[str, str] | None
 
 
+# Commands: workers ----------------------------------------------------------------------------------------------------------------
+
+
+class RegisterWorker(_Frame, frozen=True, tag=30):
+    """A worker says that it is there, and what it takes from."""
+
+    id: str
+    name: str
+    queues: tuple[str, ...]
+
+
+class BeatWorker(_Frame, frozen=True, tag=31):
+    """A worker says that it is still there; costs no write."""
+
+    id: str
+
+
+class QuietWorker(_Frame, frozen=True, tag=32):
+    """Give a worker nothing more."""
+
+    id: str
+
+
+class RemoveWorkers(_Frame, frozen=True, tag=33):
+    """Forget one worker, or every worker that takes from a queue."""
+
+    id: str | None
+    queue: str | None = None
+
+
 # Commands: the passing of time ----------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +210,12 @@ class PromoteDue(_Frame, frozen=True, tag=21):
     """Make the scheduled jobs ready whose time has come."""
 
     limit: int
+
+
+class ReapWorkers(_Frame, frozen=True, tag=23):
+    """Forget the workers that hold nothing and have been silent for longer than this."""
+
+    silence_ms: int
 
 
 class ForgetHistory(_Frame, frozen=True, tag=22):
@@ -200,9 +242,14 @@ Command = (
     | PurgeQueue
     | DeleteQueue
     | SetInterest
+    | RegisterWorker
+    | BeatWorker
+    | QuietWorker
+    | RemoveWorkers
     | ExpireLeases
     | PromoteDue
     | ForgetHistory
+    | ReapWorkers
 )
 
 
@@ -269,6 +316,12 @@ class Forgotten(_Frame, frozen=True, tag=109):
     after: str
 
 
+class WorkerAnswer(_Frame, frozen=True, tag=110):
+    """A worker as it is registered."""
+
+    worker: Worker
+
+
 class Refused(_Frame, frozen=True, tag=108):
     """An error of `errors.py` on its way over the socket; nothing was changed (or, for `outcome_unknown`, nobody knows)."""
 
@@ -286,6 +339,7 @@ Result = (
     | QueueInfo
     | Counted
     | Forgotten
+    | WorkerAnswer
     | Refused
     | JobDetail
     | JobPage
@@ -293,6 +347,7 @@ Result = (
     | JobFacts
     | ReadyAges
     | InterestList
+    | WorkerList
     | Stats
     | StoreStats
 )

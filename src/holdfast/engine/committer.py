@@ -24,9 +24,10 @@ from typing import Any, Protocol
 import structlog
 
 from holdfast.clock import Clock
-from holdfast.engine import enqueueing, groups, leasing, managing, passing
+from holdfast.engine import attending, enqueueing, groups, leasing, managing, passing
 from holdfast.engine.batch import Batch, each
 from holdfast.engine.commands import (
+    BeatWorker,
     CancelJob,
     Command,
     ConcludeLease,
@@ -45,8 +46,12 @@ from holdfast.engine.commands import (
     PromoteDue,
     PromoteJob,
     PurgeQueue,
+    QuietWorker,
+    ReapWorkers,
     Refused,
+    RegisterWorker,
     ReleaseLease,
+    RemoveWorkers,
     Result,
     RetryJob,
     SetInterest,
@@ -78,6 +83,11 @@ _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     PurgeQueue: managing.purge,
     DeleteQueue: managing.delete_queue,
     SetInterest: managing.set_interest,
+    RegisterWorker: attending.register,
+    BeatWorker: attending.beat,
+    QuietWorker: attending.quiet,
+    RemoveWorkers: attending.remove,
+    ReapWorkers: attending.reap,
 }
 
 
@@ -108,6 +118,7 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self.listeners = 0
+        self.beats: dict[str, int] = {}
         self.broken: StoreBroken | None = None
 
     def submit(self, command: Command, sink: Sink, tag: object) -> None:
@@ -209,7 +220,7 @@ class Committer:
     async def _apply(self, commands: list[Command], accepting: bool) -> tuple[list[Result], Committed]:
         started = time.perf_counter()
         async with self._store.transaction() as tx:
-            batch = Batch(tx, self._clock.now(), accepting, self.listeners > 0)
+            batch = Batch(tx, self._clock.now(), accepting, self.listeners > 0, beats=self.beats)
             results = await decide(batch, commands)
             news = await batch.finish()
             await tx.commit()

@@ -8,11 +8,13 @@ Nothing is accepted that could pile up without end: what is on its way to the st
 """
 
 import asyncio
+import secrets
 from typing import Any
 
 from holdfast import limits
 from holdfast.engine import checks
 from holdfast.engine.commands import (
+    BeatWorker,
     CancelJob,
     Changed,
     Command,
@@ -32,12 +34,16 @@ from holdfast.engine.commands import (
     PauseQueue,
     PromoteJob,
     PurgeQueue,
+    QuietWorker,
     Refused,
+    RegisterWorker,
     ReleaseLease,
+    RemoveWorkers,
     Result,
     RetryJob,
     SetInterest,
     SetQueue,
+    WorkerAnswer,
 )
 from holdfast.engine.events import Committed
 from holdfast.engine.hub import Hub
@@ -51,6 +57,7 @@ from holdfast.job.queue import QueueSettings
 from holdfast.routing.interests import Match
 from holdfast.routing.interests import check as check_interest
 from holdfast.stores.queries import Durability, QueueInfo
+from holdfast.workers.registry import Worker
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob
@@ -95,16 +102,17 @@ class Engine:
         woken: str | None = None
         while True:
             mark = self.room.mark(names)
+            passed_on = woken
             try:
-                enqueued: Enqueued = await self._ask(command, weight)  # type: ignore[assignment]
+                return await self._ask(command, weight)  # type: ignore[return-value]
             except QueueFull:
+                passed_on = None
                 woken = await self.room.park(names, mark, deadline - asyncio.get_running_loop().time())
                 if woken is None:
                     raise
-            else:
-                if woken is not None:
-                    self.room.notify(woken, 1)  # one commit may free room for many: the next in line looks too
-                return enqueued
+            finally:
+                if passed_on is not None:
+                    self.room.notify(passed_on, 1)  # one commit may free room for many, and not all who wait use it
 
     def _check_jobs(self, jobs: list[NewJob], at: str) -> None:
         if len(jobs) > limits.BULK_JOBS:
@@ -148,13 +156,17 @@ class Engine:
         wait_ms: int = 0,
         request: str | None = None,
         by_priority: bool = False,
+        registered: bool = False,
     ) -> Granted:
-        """Up to `limit` jobs, waiting up to `wait_ms` for the first. A caller that leaves while it waits is given nothing."""
-        checks.leases(queues, limit, lease_ms, worker, request)
+        """Up to `limit` jobs, waiting up to `wait_ms` for the first. A caller that leaves while it waits is given nothing.
+
+        `registered`: the worker must be registered; without `queues` it is given from its own, and does not wait.
+        """
+        checks.leases(queues, limit, lease_ms, worker, request, registered)
         checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
-        command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority)
+        command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority, registered)
         if not wait_ms:
             return await self._ask(command)  # type: ignore[return-value]
         deadline = asyncio.get_running_loop().time() + wait_ms / 1000
@@ -285,6 +297,31 @@ class Engine:
             raise OutcomeUnknown(f"{done} jobs were removed, then: {error.detail} Repeat it.", retry_after_ms=1_000) from error
         assert isinstance(answer, Counted), "steps are answered with a count"
         return answer
+
+    # Workers
+
+    async def register(self, queues: tuple[str, ...], name: str) -> Worker:
+        """Take a worker in under a new id."""
+        checks.leases(queues, 1, None, name, None)
+        return await self._worker(RegisterWorker(f"w-{secrets.token_hex(8)}", name, queues))
+
+    async def beat(self, worker_id: str) -> Worker:
+        """A worker is still there."""
+        return await self._worker(BeatWorker(worker_id))
+
+    async def quiet(self, worker_id: str) -> Worker:
+        """Give a worker nothing more."""
+        return await self._worker(QuietWorker(worker_id))
+
+    async def remove_workers(self, worker_id: str | None = None, queue: str | None = None) -> int:
+        """Forget one worker, or all that take from a queue; how many. What they hold stays leased."""
+        answer = await self._ask(RemoveWorkers(worker_id, queue))
+        return answer.count if isinstance(answer, Counted) else 0
+
+    async def _worker(self, command: RegisterWorker | BeatWorker | QuietWorker) -> Worker:
+        answer = await self._ask(command)
+        assert isinstance(answer, WorkerAnswer), "a worker's verb is answered with the worker"
+        return answer.worker
 
     # The server's life
 

@@ -58,6 +58,7 @@ class Hub:
 
     def __init__(self, want: Callable[[bool], None]) -> None:
         self._want = want
+        self._wanted = False
         self._subscriptions: set[Subscription] = set()
         self._endings: dict[int, set[asyncio.Future[None]]] = {}
 
@@ -121,16 +122,17 @@ class Hub:
         return sum(map(len, self._endings.values()))
 
     def _listen(self, add: Callable[[], None]) -> None:
-        before = self._busy()
         add()
-        if not before:
-            self._want(True)
+        self._say_whether_wanted()
 
     def _stop(self, remove: Callable[[], None]) -> None:
-        before = self._busy()
         remove()
-        if before and not self._busy():
-            self._want(False)
+        self._say_whether_wanted()
+
+    def _say_whether_wanted(self) -> None:
+        if self._busy() != self._wanted:
+            self._wanted = not self._wanted
+            self._want(self._wanted)
 
     def _busy(self) -> bool:
         return bool(self._subscriptions or self._endings)

@@ -8,14 +8,27 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from holdfast.clock import Clock
 from holdfast.engine import stats
-from holdfast.engine.commands import COMMANDS, Counted, ExpireLeases, ForgetHistory, Forgotten, PromoteDue, Request, Result
+from holdfast.engine.commands import (
+    COMMANDS,
+    Counted,
+    ExpireLeases,
+    ForgetHistory,
+    Forgotten,
+    PromoteDue,
+    ReapWorkers,
+    Request,
+    Result,
+)
 from holdfast.engine.committer import Committer, Sink
 from holdfast.engine.events import Committed
 from holdfast.engine.ticker import Tick, Ticker
 from holdfast.engine.totals import Totals
-from holdfast.stores.queries import Durability, GetHealth, GetStats
+from holdfast.limits import WORKER_SILENCE_MS_DEFAULT
+from holdfast.stores.queries import Durability, GetHealth, GetStats, ListWorkers, WorkerList
 from holdfast.stores.store import Store, StoreBroken
 
 _BITE = 1_000  # jobs that one tick changes in one transaction
@@ -55,11 +68,13 @@ class FutureSink:
 class InProcess:
     """A store with its committer and ticker, run by this event loop."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, silence_ms: int = WORKER_SILENCE_MS_DEFAULT) -> None:
         self.durability = store.durability
         self.totals = Totals()
         self._store = store
         self._clock = clock
+        self._silence_ms = silence_ms
+        self._started = clock.now()
         self._listeners: list[Listener] = []
         self._sink = FutureSink()
         self._wake_at: int | None = None
@@ -69,6 +84,7 @@ class InProcess:
             [
                 Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
                 Tick("history", _HOUSEKEEPING_S, self._forget),
+                Tick("workers", _HOUSEKEEPING_S, self._reap),
                 Tick("health", _HOUSEKEEPING_S, self._look_at_disk),
             ]
         )
@@ -120,11 +136,23 @@ class InProcess:
                 result: Result = await stats.gather(self._store, self.totals, self._clock.now(), self.reports)
             elif isinstance(request, GetHealth):
                 result = stats.of_store(self._store, self.totals)
+            elif isinstance(request, ListWorkers):
+                result = self._with_beats(await self._store.read(request, self._clock.now()))
             else:
                 result = await self._store.read(request, self._clock.now())  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001  (every question gets an answer; a defect is logged there)
             result = stats.refusal(error)
         sink.deliver(tag, result)
+
+    def _with_beats(self, read: Result) -> WorkerList:
+        """Workers with when they were last heard of: a restart counts as a beat of everyone."""
+        assert isinstance(read, WorkerList), "workers are answered with workers"
+        beats = self.committer.beats
+        workers = [
+            replace(info, beat_at=beats.get(info.worker.id, max(self._started, info.worker.registered_at)))
+            for info in read.workers
+        ]
+        return WorkerList(workers, read.now)
 
     def _publish(self, news: Committed) -> None:
         for listener in self._listeners:
@@ -148,6 +176,10 @@ class InProcess:
             return False
         self._forgotten_to = result.after
         return result.count >= _BITE
+
+    async def _reap(self) -> bool:
+        await self.submit(ReapWorkers(self._silence_ms))
+        return False
 
     async def _look_at_disk(self) -> bool:
         self._store.health()

@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from holdfast.engine import events
+from holdfast.engine import attending, events
 from holdfast.engine.batch import Batch
 from holdfast.engine.commands import Granted, GrantedJob, LeaseJobs
+from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
 from holdfast.job.job import Content, Job, Lease
 from holdfast.job.queue import Queue
@@ -39,6 +40,7 @@ class Leasing:
     @classmethod
     async def load(cls, batch: Batch, commands: Sequence[LeaseJobs]) -> "Leasing":
         """Read the heads of the queues that these calls name, as far as they could take from them together."""
+        commands = [allowed for command in commands if (allowed := await _allowed(batch, command)) is not None]
         requests = list({command.request for command in commands if command.request is not None})
         earlier = await batch.tx.leased_by_request(requests) if requests else {}
         wanted: dict[str, int] = {}
@@ -57,6 +59,10 @@ class Leasing:
         """Give what there is to one call; the same `request` again gets the same jobs while their leases live."""
         if command.request is not None and (again := self._living(command.request)):
             return Granted([GrantedJob(job, content) for job, content in again], self._batch.now)
+        allowed = await attending.admitted(self._batch, command)
+        if allowed is None:
+            return Granted([], self._batch.now)
+        command = allowed
         shelves = [shelf for name in command.queues if (shelf := self._shelves.get(name)) is not None]
         granted: list[tuple[Job, Content]] = []
         for shelf in _in_order(shelves, command.by_priority):
@@ -83,6 +89,13 @@ class Leasing:
         )
         batch.change(events.LEASED, queue, job, leased)
         return leased
+
+
+async def _allowed(batch: Batch, command: LeaseJobs) -> LeaseJobs | None:
+    try:
+        return await attending.admitted(batch, command)
+    except WorkerNotFound:
+        return None  # refused with its reason when its turn comes
 
 
 def _in_order(shelves: list[Shelf], by_priority: bool) -> Iterator[Shelf]:

@@ -7,7 +7,7 @@ from holdfast.engine import checks
 from holdfast.engine.commands import Refused, Result
 from holdfast.engine.hub import Hub
 from holdfast.engine.inprocess import Backing
-from holdfast.errors import BY_CODE, InternalError
+from holdfast.errors import BY_CODE, InternalError, WorkerNotFound
 from holdfast.job.job import ENDED, State
 from holdfast.stores.queries import (
     ExplainJob,
@@ -22,11 +22,14 @@ from holdfast.stores.queries import (
     JobPage,
     ListJobs,
     ListQueues,
+    ListWorkers,
     Query,
     QueueInfo,
     QueuePage,
     Stats,
     StoreStats,
+    WorkerInfo,
+    WorkerList,
 )
 
 
@@ -74,6 +77,17 @@ class Reading:
     async def stats(self) -> Stats:
         """Everything that is counted."""
         return await self._ask(GetStats())  # type: ignore[return-value]
+
+    async def workers(self) -> WorkerList:
+        """All registered workers, with what each is working on."""
+        return await self._ask(ListWorkers())  # type: ignore[return-value]
+
+    async def worker(self, worker_id: str) -> tuple[WorkerInfo, int]:
+        """One registered worker, and the store's time."""
+        found: WorkerList = await self._ask(ListWorkers(worker_id))  # type: ignore[assignment]
+        if not found.workers:
+            raise WorkerNotFound(f"There is no worker {worker_id[:100]}.", worker_id=worker_id[:100])
+        return found.workers[0], found.now
 
     async def interests(self) -> InterestList:
         """Every queue's interest."""
@@ -130,6 +144,8 @@ def reasons(facts: JobFacts) -> list[tuple[str, str]]:
     if facts.ahead:
         many = f"{facts.ahead} or more" if facts.ahead >= limits.POSITION_COUNTED else str(facts.ahead)
         found.append(("in_line", f"{many} jobs of its queue come before it."))
-    elif not found:
+    if facts.workers and not facts.workers_on_queue:
+        found.append(("no_worker", f"None of the {facts.workers} registered workers takes from {queue.name}."))
+    if not found:
         found.append(("next", "It is the next of its queue: no worker has asked for it yet."))
     return found

@@ -81,8 +81,7 @@ class Waiters:
         while line and count > 0:
             waiter = next(iter(line))
             self._leave(waiter)
-            self._wake(waiter, name)
-            count -= 1
+            count -= self._wake(waiter, name)  # one whose time is up, or who has just left, takes nobody's turn
 
     def drain(self) -> None:
         """Send everyone home, and let nobody park again."""
@@ -109,7 +108,9 @@ class Waiters:
         self.parked -= gone
 
     @staticmethod
-    def _wake(waiter: Waiter, name: str | None) -> None:
-        if not waiter.future.done():
-            waiter.woken_for = name
-            waiter.future.set_result(True)
+    def _wake(waiter: Waiter, name: str | None) -> bool:
+        if waiter.future.done():
+            return False
+        waiter.woken_for = name
+        waiter.future.set_result(True)
+        return True

@@ -10,6 +10,7 @@ group are left to the server. When the store breaks, those in the batch are told
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import sys
@@ -41,6 +42,7 @@ class KeeperConfig(msgspec.Struct, frozen=True):
     path: str | None
     defaults: QueuePolicy
     watermark_bytes: int
+    worker_silence_ms: int
     fds: list[int]
     log_level: str
     log_format: str
@@ -112,7 +114,7 @@ async def keep(config: KeeperConfig) -> int:
         problem = str(error) if isinstance(error, UnfitPlace) else f"The store can't be opened: {type(error).__name__}: {error}"
         sockets[0].sendall(frame(Answered(hello=Hello(problem=problem))))
         return 2
-    backing = InProcess(store, SystemClock())
+    backing = InProcess(store, SystemClock(), config.worker_silence_ms)
     running = backing.start()
     alone = asyncio.Event()
     fronts: list[FrontLine] = []
@@ -133,7 +135,7 @@ async def keep(config: KeeperConfig) -> int:
     if backing.committer.broken is not None:
         await _last_words(fronts)
         log.critical("the store failed; ending, because a retry could prove nothing", error=str(backing.committer.broken))
-        return 1
+        os._exit(1)  # at once: closing the file would flush and checkpoint it, and a flush that succeeds now proves nothing
     await backing.stop()
     return 0
 

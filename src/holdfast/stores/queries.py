@@ -8,6 +8,7 @@ import msgspec
 
 from holdfast.job.job import Content, Job, JobError, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
+from holdfast.workers.registry import Worker
 
 
 class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):
@@ -59,6 +60,12 @@ class GetInterests(_Frame, frozen=True, tag=48):
     """All interests."""
 
 
+class ListWorkers(_Frame, frozen=True, tag=49):
+    """All registered workers, or one, with what each is working on."""
+
+    id: str | None = None
+
+
 class OldestReady(_Frame, frozen=True, tag=46):
     """Since when the oldest ready job of each of these queues has been ready."""
 
@@ -69,7 +76,7 @@ class GetHealth(_Frame, frozen=True, tag=47):
     """How the store is doing."""
 
 
-Query = GetJob | ListJobs | GetQueue | ListQueues | ExplainJob | GetStats | GetHealth | GetInterests | OldestReady
+Query = GetJob | ListJobs | GetQueue | ListQueues | ExplainJob | GetStats | GetHealth | GetInterests | ListWorkers | OldestReady
 
 
 class QueueInfo(_Frame, frozen=True, tag=106):
@@ -123,6 +130,8 @@ class JobFacts(_Frame, frozen=True, tag=124):
     now: int
     ahead: int
     group_holders: list[int] = []
+    workers_on_queue: int = 0
+    workers: int = 0
 
 
 class InterestList(_Frame, frozen=True, tag=128):
@@ -130,6 +139,21 @@ class InterestList(_Frame, frozen=True, tag=128):
 
     version: int
     interests: dict[str, str | dict[str, str]]
+
+
+class WorkerInfo(_Frame, frozen=True):
+    """A registered worker, when it was last heard of (filled in by the engine), and the jobs that it has leased."""
+
+    worker: Worker
+    beat_at: int
+    jobs: list[Job]
+
+
+class WorkerList(_Frame, frozen=True, tag=129):
+    """Registered workers at `now`."""
+
+    workers: list[WorkerInfo]
+    now: int
 
 
 class ReadyAges(_Frame, frozen=True, tag=126):
@@ -171,4 +195,6 @@ class Stats(_Frame, frozen=True, tag=125):
     reports: dict[int, bytes] = {}
 
 
-QueryResult = JobDetail | JobPage | QueueInfo | QueuePage | JobFacts | ReadyAges | InterestList | Stats | StoreStats
+QueryResult = (
+    JobDetail | JobPage | QueueInfo | QueuePage | JobFacts | ReadyAges | InterestList | WorkerList | Stats | StoreStats
+)

@@ -20,6 +20,7 @@ import msgspec
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.stores.queries import Durability, Query, QueryResult
+from holdfast.workers.registry import Worker
 
 
 class StoreBroken(Exception):
@@ -81,6 +82,22 @@ class Transaction(Protocol):
 
     async def set_interest(self, queue: Queue, match: str | dict[str, str] | None) -> bool:
         """Write or remove a queue's interest; whether there was one to remove or change. The version grows if anything changed."""
+        ...
+
+    async def workers(self) -> dict[str, Worker]:
+        """All registered workers."""
+        ...
+
+    async def save_worker(self, worker: Worker) -> None:
+        """Write a worker, new or changed."""
+        ...
+
+    async def delete_workers(self, ids: Sequence[str]) -> None:
+        """Remove workers; what they hold stays leased."""
+        ...
+
+    async def holding(self, ids: Sequence[str]) -> set[str]:
+        """Which of these workers hold a lease."""
         ...
 
     def take_job_ids(self, count: int) -> int:

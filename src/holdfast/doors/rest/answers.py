@@ -45,6 +45,35 @@ class BulkOut(msgspec.Struct, kw_only=True):
     duplicate: bool | UnsetType = UNSET
 
 
+class WorkOut(msgspec.Struct):
+    """A job that a worker has leased."""
+
+    id: Id
+    queue: QueueName
+    attempt: int
+    leased_at: Instant
+    ms_left: int
+
+
+class WorkerOut(msgspec.Struct, kw_only=True):
+    """A registered worker; `draining` in the answer to a beat asks it to finish and go elsewhere."""
+
+    id: str
+    name: str
+    queues: tuple[QueueName, ...]
+    state: str
+    registered_at: Instant
+    draining: bool | UnsetType = UNSET
+    beat_at: Instant | UnsetType = UNSET
+    jobs: list[WorkOut] | UnsetType = UNSET
+
+
+class WorkersOut(msgspec.Struct):
+    """All registered workers."""
+
+    workers: list[WorkerOut]
+
+
 class CopyOut(msgspec.Struct):
     """One copy of a published event."""
 

@@ -25,7 +25,7 @@ from holdfast.doors.rest.answers import (
 )
 from holdfast.engine.commands import Enqueued, Extended, GrantedJob, Outcome
 from holdfast.errors import BY_CODE, HoldfastError
-from holdfast.job.job import Content, Job, Receipt, State
+from holdfast.job.job import WAITING, Content, Job, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.stores.queries import Durability, JobDetail, QueueInfo
 
@@ -37,6 +37,7 @@ STATUS = {
     "not_found": 404,
     "job_not_found": 404,
     "queue_not_found": 404,
+    "worker_not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
     "lease_lost": 409,
@@ -183,7 +184,7 @@ def job_out(job: Job, now: int) -> JobOut:
         shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
     if extras.group_key is not None:
         shown.group_key, shown.group_limit = extras.group_key, extras.group_limit
-    if job.leased_at:
+    if job.leased_at and job.state not in WAITING:  # of a job that waits again, the last lease is history
         shown.leased_at = instant(job.leased_at)
     if job.lease is not None:
         shown.worker = job.lease.worker

@@ -89,6 +89,15 @@ class InterestIn(msgspec.Struct, forbid_unknown_fields=True):
     match: Annotated[str | dict[str, str], _bounds('"*", or an object of patterns.')]
 
 
+class WorkerIn(msgspec.Struct, forbid_unknown_fields=True):
+    """A worker that registers."""
+
+    queues: Annotated[
+        tuple[QueueName, ...], _bounds("What it takes from, in this order.", minItems=1, maxItems=limits.QUEUES_PER_LEASE)
+    ]
+    name: Annotated[str, _bounds("For people to read, such as host and process.", maxLength=limits.WORKER_CHARS)] = ""
+
+
 class EventIn(msgspec.Struct, forbid_unknown_fields=True):
     """An event to try the interests on."""
 

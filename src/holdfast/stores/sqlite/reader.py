@@ -27,12 +27,15 @@ from holdfast.stores.queries import (
     JobPage,
     ListJobs,
     ListQueues,
+    ListWorkers,
     OldestReady,
     Query,
     QueryResult,
     QueueInfo,
     QueuePage,
     ReadyAges,
+    WorkerInfo,
+    WorkerList,
 )
 from holdfast.stores.sqlite import rows
 from holdfast.stores.sqlite.listing import SECTIONS, Section, bound_sql, page_sql
@@ -83,6 +86,8 @@ class Reader:
                 return self._facts(job_id, now)
             case GetInterests():
                 return self._interests()
+            case ListWorkers(worker_id):
+                return self._workers(worker_id, now)
             case OldestReady(names):
                 return ReadyAges({name: at for name in names if (at := self._oldest(name)) is not None})
         raise TypeError(f"{type(query).__name__} is not read from the store")
@@ -124,6 +129,18 @@ class Reader:
             interests = {name: _match.decode(text) for name, text in self._db.execute(SQL["interests"])}
         return InterestList(version, interests)
 
+    def _workers(self, worker_id: str | None, now: int) -> WorkerList:
+        with self._db:
+            found = [
+                worker for worker in map(rows.worker_of, self._db.execute(SQL["workers"])) if worker_id in (None, worker.id)
+            ]
+            ids = msgspec.json.encode([worker.id for worker in found]).decode()
+            jobs: dict[str, list[Job]] = {}
+            for row in self._db.execute(SQL["leased_by_worker"], (ids,)).fetchall():
+                job = rows.job_of(row, self._name(row[1]))
+                jobs.setdefault(job.lease.worker if job.lease else "", []).append(job)
+        return WorkerList([WorkerInfo(worker, worker.registered_at, jobs.get(worker.id, [])) for worker in found], now)
+
     def _oldest(self, name: str) -> int | None:
         row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
         return None if row is None else self._db.execute(SQL["oldest_ready"], (row[0],)).get
@@ -139,7 +156,8 @@ class Reader:
             if job.held:
                 group = (queue_id, job.extras.group_key, 20)
                 holders = [holder for (holder,) in self._db.execute(SQL["group_holders"], group)]
-        return JobFacts(job, queue, now, ahead, holders)
+            on_queue, workers = self._db.execute(SQL["workers_on"], (job.queue,)).fetchone() or (0, 0)
+        return JobFacts(job, queue, now, ahead, holders, on_queue, workers)
 
     def _page(self, query: ListJobs, now: int) -> JobPage:
         queue_id = None

@@ -7,12 +7,14 @@ import msgspec
 
 from holdfast.job.job import NO_EXTRAS, Content, Extras, Job, JobError, Lease, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
+from holdfast.workers.registry import Worker, WorkerState
 
 Row = Sequence[Any]
 
 JOB_COLUMNS = 22
 _STATES = {state.value: state for state in State}
 _extras_decoder = msgspec.json.Decoder(Extras)
+_queues_decoder = msgspec.json.Decoder(list[str])
 _settings_decoder = msgspec.json.Decoder(QueueSettings)
 _receipts_decoder = msgspec.msgpack.Decoder(list[Receipt])
 _json = msgspec.json.Encoder()
@@ -57,6 +59,11 @@ def content_of(row: Row) -> Content:
 def error_of(row: Row) -> JobError:
     """An attempt that went wrong."""
     return JobError(*row)
+
+
+def worker_of(row: Row) -> Worker:
+    """A registered worker."""
+    return Worker(row[0], row[1], tuple(_queues_decoder.decode(row[2])), WorkerState(row[3]), row[4])
 
 
 def extras_text(extras: Extras) -> str | None:

@@ -98,12 +98,12 @@ class SqliteStore:
 
     def _undo(self) -> None:
         self._known.forget()
-        if self._writer.in_transaction:
-            try:
+        try:
+            if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            except apsw.Error as error:
-                raise StoreBroken(f"the transaction could not be undone: {error}") from error
-        self._known.load_counters(self._writer)
+            self._known.load_counters(self._writer)
+        except apsw.Error as error:
+            raise StoreBroken(f"the transaction could not be undone: {error}") from error
 
     async def next_due(self) -> int | None:
         """The earliest moment at which a lease ends or a scheduled job is due."""

@@ -15,6 +15,7 @@ from holdfast.stores.sqlite.rows import Row
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.writing import LOOSE, ORDER, Writing
 from holdfast.stores.store import Change, KeptAnswer
+from holdfast.workers.registry import Worker
 
 _json = msgspec.json.Encoder()
 
@@ -28,6 +29,7 @@ class Known:
         self.names: dict[int, str] = {}
         self.saved: dict[str, tuple[QueueSettings, bool]] = {}
         self.interests: int | None = None
+        self.workers: dict[str, Worker] | None = None
         self.last_job = 0
         self.last_fence = 0
         self.saved_counters = (0, 0)
@@ -44,6 +46,7 @@ class Known:
         self.names.clear()
         self.saved.clear()
         self.interests = None
+        self.workers = None
 
     def drop(self, queue: Queue) -> None:
         """This queue is gone; what others count in this transaction stays."""
@@ -126,6 +129,30 @@ class SqliteTransaction:
             self._db.execute(SQL["bump_interests"])
             self._known.interests = None
         return changed
+
+    async def workers(self) -> dict[str, Worker]:
+        """All registered workers."""
+        if self._known.workers is None:
+            self._known.workers = {worker.id: worker for worker in map(rows.worker_of, self._db.execute(SQL["workers"]))}
+        return self._known.workers
+
+    async def save_worker(self, worker: Worker) -> None:
+        """Write a worker."""
+        (await self.workers())[worker.id] = worker
+        self._db.execute(
+            SQL["save_worker"], (worker.id, worker.name, _array(worker.queues), worker.state.value, worker.registered_at)
+        )
+
+    async def delete_workers(self, ids: Sequence[str]) -> None:
+        """Remove workers."""
+        known = await self.workers()
+        for worker_id in ids:
+            known.pop(worker_id, None)
+        self._many("delete_worker", [(worker_id,) for worker_id in ids])
+
+    async def holding(self, ids: Sequence[str]) -> set[str]:
+        """Which of these workers hold a lease."""
+        return {str(name) for (name,) in self._db.execute(SQL["holding_workers"], (_array(ids),))}
 
     def take_job_ids(self, count: int) -> int:
         """The first of `count` ids."""

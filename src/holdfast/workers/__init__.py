@@ -1,0 +1,1 @@
+"""Who is alive. Pure: no I/O, no clock, no store."""

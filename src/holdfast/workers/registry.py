@@ -1,0 +1,46 @@
+"""Registered workers: what they take from, whether they still want more, and when they count as gone.
+
+    register ─▶ running ── quiet ──▶ quiet ──┐
+                   │                         ├── deleted, or silent for too long while it holds nothing ──▶ gone
+                   └─────────────────────────┘
+
+Never backwards: a quiet worker does not run again, and a gone one has to register anew. Registering is optional: whoever just asks
+for jobs under a free name gets them. A beat writes no row; it is remembered where the store is, and a restart counts as a beat of everyone.
+"""
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+
+class WorkerState(enum.StrEnum):
+    """Whether a worker is given jobs."""
+
+    RUNNING = "running"
+    QUIET = "quiet"
+
+
+class Worker(msgspec.Struct, frozen=True, array_like=True):
+    """A registered worker. `queues` are in its order of preference; `registered_at` is in milliseconds."""
+
+    id: str
+    name: str
+    queues: tuple[str, ...]
+    state: WorkerState
+    registered_at: int
+
+
+def quieten(worker: Worker) -> Worker:
+    """It finishes what it has and is given nothing more; a quiet worker stays as it is."""
+    return worker if worker.state is WorkerState.QUIET else msgspec.structs.replace(worker, state=WorkerState.QUIET)
+
+
+def takes_from(worker: Worker, queue: str) -> bool:
+    """Whether the worker is given jobs of this queue."""
+    return worker.state is WorkerState.RUNNING and queue in worker.queues
+
+
+def silent(workers: Mapping[str, Worker], beats: Mapping[str, int], now: int, silence_ms: int) -> list[Worker]:
+    """Workers that have not been heard of for longer than `silence_ms`; one that was never heard of is not among them."""
+    return [worker for worker in workers.values() if now - beats.get(worker.id, now) > silence_ms]
