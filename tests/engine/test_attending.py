@@ -1,0 +1,126 @@
+"""Registered workers on a clock that is moved by hand: who gets jobs, who is removed and when, and that a restart forgives silence."""
+
+from pathlib import Path
+
+import pytest
+
+from holdfast.engine.commands import ConcludeLease, ExpireLeases, ReapWorkers
+from holdfast.engine.engine import Engine
+from holdfast.engine.inprocess import InProcess
+from holdfast.errors import WorkerNotFound
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.sqlite.store import SqliteStore
+from holdfast.workers.registry import WorkerState
+
+SILENCE_MS = 60_000
+
+
+async def reap(backing) -> int:
+    return (await backing.submit(ReapWorkers(SILENCE_MS))).count
+
+
+async def test_a_registered_worker_is_given_jobs_of_its_own_queues_in_its_order(engine, new):
+    worker = await engine.register(("b", "a"), "host")
+    await engine.enqueue([new("a"), new("b"), new("c")])
+    granted = await engine.lease((), 10, worker.id, registered=True)
+    assert [job.job.queue for job in granted.jobs] == ["b", "a"]
+
+
+async def test_a_quiet_worker_is_given_nothing_but_can_finish_what_it_has(engine, new):
+    worker = await engine.register(("a",), "host")
+    await engine.enqueue([new("a"), new("a")])
+    held = (await engine.lease(("a",), 1, worker.id)).jobs[0]
+    assert (await engine.quiet(worker.id)).state is WorkerState.QUIET
+    assert (await engine.lease(("a",), 1, worker.id)).jobs == []
+    await engine.end(ConcludeLease(held.job.ref()))
+    assert (await engine.beat(worker.id)).state is WorkerState.QUIET
+
+
+async def test_a_worker_that_is_not_registered_gets_jobs_unless_it_says_that_it_is(engine, new):
+    await engine.enqueue([new("a")])
+    with pytest.raises(WorkerNotFound):
+        await engine.lease((), 1, "nobody", registered=True)
+    assert len((await engine.lease(("a",), 1, "nobody")).jobs) == 1
+
+
+async def test_a_silent_worker_is_removed_only_past_the_bound_and_beats_keep_it(engine, backing, clock):
+    worker = await engine.register(("a",), "host")
+    clock.advance(SILENCE_MS)
+    assert await reap(backing) == 0
+    await engine.beat(worker.id)
+    clock.advance(SILENCE_MS)
+    assert await reap(backing) == 0
+    clock.advance(1)
+    assert await reap(backing) == 1
+    with pytest.raises(WorkerNotFound):
+        await engine.beat(worker.id)
+
+
+async def test_leasing_counts_as_a_beat(engine, backing, clock):
+    worker = await engine.register(("a",), "host")
+    clock.advance(SILENCE_MS)
+    await engine.lease(("a",), 1, worker.id)
+    clock.advance(SILENCE_MS)
+    assert await reap(backing) == 0
+
+
+async def test_a_silent_worker_that_holds_a_lease_stays_until_it_is_gone(engine, backing, clock, new):
+    worker = await engine.register(("a",), "host")
+    await engine.enqueue([new("a")])
+    await engine.lease(("a",), 1, worker.id, lease_ms=10 * SILENCE_MS)
+    clock.advance(2 * SILENCE_MS)
+    assert await reap(backing) == 0
+    info, _ = await engine.reading.worker(worker.id)
+    assert [job.queue for job in info.jobs] == ["a"]
+    clock.advance(10 * SILENCE_MS)
+    await backing.submit(ExpireLeases(10))
+    assert await reap(backing) == 1
+
+
+async def test_a_restart_gives_every_worker_its_full_time_again(start, clock, tmp_path: Path):
+    first = InProcess(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), clock)
+    first.start()
+    worker = await Engine(first).register(("a",), "host")
+    await first.stop()
+    clock.advance(100 * SILENCE_MS)
+    second = start(SqliteStore(tmp_path / "jobs.db", QueuePolicy()))
+    assert await reap(second) == 0
+    assert (await Engine(second).beat(worker.id)).queues == ("a",)
+
+
+async def test_removing_all_workers_of_a_queue_leaves_the_others(engine):
+    one = await engine.register(("a", "b"), "1")
+    await engine.register(("a",), "2")
+    other = await engine.register(("b",), "3")
+    assert await engine.remove_workers(queue="a") == 2
+    with pytest.raises(WorkerNotFound):
+        await engine.beat(one.id)
+    assert (await engine.beat(other.id)).id == other.id
+
+
+async def test_a_removed_worker_keeps_its_lease_until_it_ends(engine, new):
+    worker = await engine.register(("a",), "host")
+    await engine.enqueue([new("a")])
+    held = (await engine.lease(("a",), 1, worker.id)).jobs[0]
+    await engine.remove_workers(worker.id)
+    assert (await engine.end(ConcludeLease(held.job.ref()))).state == "concluded"
+
+
+async def test_a_beat_writes_nothing(start, clock, tmp_path: Path):
+    backing = start(SqliteStore(tmp_path / "jobs.db", QueuePolicy()))
+    engine = Engine(backing)
+    worker = await engine.register(("a",), "host")
+    wal = tmp_path / "jobs.db-wal"
+    before = wal.read_bytes()
+    for _ in range(5):
+        await engine.beat(worker.id)
+    assert wal.read_bytes() == before
+
+
+async def test_why_says_when_no_registered_worker_takes_from_the_queue(engine, new):
+    job = (await engine.enqueue([new("a")])).jobs[0].id
+    codes = [code for code, _ in (await engine.reading.why(job))[1]]
+    assert codes == ["next"]
+    await engine.register(("b",), "host")
+    codes = [code for code, _ in (await engine.reading.why(job))[1]]
+    assert codes == ["no_worker"]
