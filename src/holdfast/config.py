@@ -17,7 +17,7 @@ from holdfast.logs import FORMATS, LEVELS
 ENV_PREFIX = "HOLDFAST_"
 DEFAULT_STORE = "sqlite:///holdfast-data/jobs.db"
 FRONTS_MAX = 64
-DIALECTS: tuple[str, ...] = ()
+DIALECTS = ("dqid", "cqueue")
 
 Origin = Literal["default", "file", "environment", "flag"]
 

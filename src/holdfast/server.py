@@ -30,6 +30,8 @@ import uvloop
 
 from holdfast import __version__
 from holdfast.config import Config
+from holdfast.doors.cqueue import routes as cqueue
+from holdfast.doors.dqid import routes as dqid
 from holdfast.doors.rest.app import Dialect, build
 from holdfast.doors.rest.guard import Guard, allowed_hosts
 from holdfast.doors.rest.lane import lane_for
@@ -41,7 +43,7 @@ from holdfast.metrics import FrontMetrics
 
 log = structlog.get_logger(__name__)
 
-_DIALECTS: dict[str, Dialect] = {}
+_DIALECTS: dict[str, Dialect] = {"dqid": dqid.DIALECT, "cqueue": cqueue.DIALECT}
 _BACKLOG = 4_096
 _KEEP_ALIVE_S = 75  # longer than the 60 s that proxies reuse a connection for, so that the proxy closes first
 _SOCKET_BUFFER = 4 << 20
@@ -94,7 +96,7 @@ class Front:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes)
         metrics = FrontMetrics(engine, self._number)
-        dialects = [_DIALECTS[name] for name in config.dialects if name != "none"]
+        dialects = [_DIALECTS[name] for name in dict.fromkeys(config.dialects) if name != "none"]
         guard = Guard(
             allowed_hosts(config.host, config.allowed_hosts),
             frozenset(origin.lower() for origin in config.allowed_origins),
@@ -128,10 +130,10 @@ class Front:
         if self.draining:
             return
         self.draining = True
-        log.info("draining: nothing new is taken", front=self._number)
         for other in self._others:
             other.stdin.close()  # type: ignore[union-attr]  # it is a pipe; a signal could be the second one that it gets
         if self._engine is not None:
+            log.info("draining: nothing new is taken", front=self._number)
             self._engine.drain()
         if self._uvicorn is not None:
             self._uvicorn.should_exit = True

@@ -41,6 +41,7 @@ class Batch:
     touched: set[str] = field(default_factory=set)
     arrived: set[str] = field(default_factory=set)
     freed: set[str] = field(default_factory=set)
+    removed: set[str] = field(default_factory=set)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     job_events: list[JobEvent] = field(default_factory=list)
     kept: dict[tuple[str, str], KeptAnswer] = field(default_factory=dict)

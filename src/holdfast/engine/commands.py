@@ -35,11 +35,15 @@ class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):
 
 
 class Enqueue(_Frame, frozen=True, tag=1):
-    """Put all of these jobs, or none of them. `interests` is the version of the interests by which they were routed, if they were."""
+    """Put all of these jobs, or none of them. `interests` is the version of the interests by which they were routed, if they were.
+
+    `to_workers`: each job is put once for every running worker that is registered on its queue, and only that worker gets it.
+    """
 
     jobs: list[NewJob]
     key: IdempotencyKey | None = None
     interests: int | None = None
+    to_workers: bool = False
 
 
 class LeaseJobs(_Frame, frozen=True, tag=2):
@@ -212,6 +216,12 @@ class PromoteDue(_Frame, frozen=True, tag=21):
     limit: int
 
 
+class BuryOrphans(_Frame, frozen=True, tag=24):
+    """Make dead what only a worker could take who is gone."""
+
+    limit: int
+
+
 class ReapWorkers(_Frame, frozen=True, tag=23):
     """Forget the workers that hold nothing and have been silent for longer than this."""
 
@@ -250,6 +260,7 @@ Command = (
     | PromoteDue
     | ForgetHistory
     | ReapWorkers
+    | BuryOrphans
 )
 
 

@@ -28,6 +28,7 @@ from holdfast.engine import attending, enqueueing, groups, leasing, managing, pa
 from holdfast.engine.batch import Batch, each
 from holdfast.engine.commands import (
     BeatWorker,
+    BuryOrphans,
     CancelJob,
     Command,
     ConcludeLease,
@@ -70,6 +71,7 @@ _PASSING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     ExpireLeases: passing.expire,
     PromoteDue: passing.promote_due,
     ForgetHistory: passing.forget,
+    BuryOrphans: passing.bury_orphans,
 }
 _ENDING = (ConcludeLease, FailLease, ReleaseLease, ExtendLease)
 _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
@@ -226,6 +228,8 @@ class Committer:
             await tx.commit()
         if batch.earliest is not None:
             self._due_at(batch.earliest)
+        for name in batch.removed:
+            self._totals.forget(name)
         self._totals.committed(batch.counts, len(commands), time.perf_counter() - started)
         return results, news
 

@@ -120,18 +120,23 @@ class Engine:
         for index, job in enumerate(jobs):
             checks.new_job(job, self.payload_bytes, f"{at}[{index}]." if at else "")
 
-    async def publish(self, event: NewJob, key: IdempotencyKey | None = None, require_interest: bool = False) -> Enqueued:
-        """A copy of `event` to each queue that is interested in its payload, all or none. Its own queue is not looked at."""
+    async def publish(
+        self, event: NewJob, key: IdempotencyKey | None = None, require_interest: bool = False, to_workers: bool = False
+    ) -> Enqueued:
+        """A copy of `event` to each queue that is interested in its payload, all or none. Its own queue is not looked at.
+
+        `to_workers`: a copy for every running worker registered on such a queue, which only that worker gets.
+        """
         checks.new_job(event, self.payload_bytes)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
-        return await self._publishing.publish(event, key, require_interest)
+        return await self._publishing.publish(event, key, require_interest, to_workers)
 
-    async def _put_copies(self, copies: list[NewJob], key: IdempotencyKey | None, interests: int) -> Enqueued:
+    async def _put_copies(self, copies: list[NewJob], key: IdempotencyKey | None, interests: int, to_workers: bool) -> Enqueued:
         if len(copies) > limits.FAN_OUT:
             raise checks.breach("data", f"may reach at most {limits.FAN_OUT} queues; {len(copies)} are interested")
         weight = sum([len(copy.payload) for copy in copies])
-        return await self._ask(Enqueue(copies, key, interests), weight)  # type: ignore[return-value]
+        return await self._ask(Enqueue(copies, key, interests, to_workers), weight)  # type: ignore[return-value]
 
     async def queues_for(self, data: bytes) -> list[str]:
         """The queues that would get this event."""

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from holdfast.engine import events
 from holdfast.engine.batch import Batch
 from holdfast.engine.commands import Enqueue, Enqueued
-from holdfast.errors import IdempotencyMismatch, NotUnique, QueueFull, StaleInterests, StorageFull
+from holdfast.errors import IdempotencyMismatch, InvalidRequest, NotUnique, QueueFull, StaleInterests, StorageFull
 from holdfast.job import lifecycle
 from holdfast.job.job import NO_EXTRAS, Content, Job, NewJob, Receipt
 from holdfast.job.queue import Queue
-from holdfast.limits import PRIORITY_DEFAULT
+from holdfast.limits import FAN_OUT, PRIORITY_DEFAULT
 from holdfast.stores.store import KeptAnswer
+from holdfast.workers.registry import takes_from
 
 _RETRY_AFTER_MS = 1_000
 
@@ -35,11 +38,26 @@ async def enqueue(batch: Batch, command: Enqueue) -> Enqueued:
             return Enqueued(kept.receipts, duplicate=True)
     if command.interests is not None and command.interests != await batch.tx.interests_version():
         raise StaleInterests
-    receipts = await put(batch, command.jobs)
+    jobs = await _for_workers(batch, command.jobs) if command.to_workers else command.jobs
+    receipts = await put(batch, jobs)
     if key is not None:
         answer = batch.kept[key.scope, key.key] = KeptAnswer(key.digest, receipts)
         batch.keeping.append((key, answer))
     return Enqueued(receipts)
+
+
+async def _for_workers(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
+    """A copy of each job for every running worker on its queue; a unique key holds for each worker apart."""
+    workers = await batch.tx.workers()
+    copies: list[NewJob] = []
+    for job in jobs:
+        for worker in workers.values():
+            if takes_from(worker, job.queue):
+                key = f"{job.extras.unique_key}@{worker.id}" if job.extras.unique_key is not None else None
+                if len(copies) >= FAN_OUT:
+                    raise InvalidRequest(f"More than {FAN_OUT} copies would be put; that is the most.", field="scope")
+                copies.append(replace(job, extras=replace(job.extras, worker=worker.id, unique_key=key)))
+    return copies
 
 
 async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> list[Receipt]:

@@ -14,6 +14,7 @@ from holdfast.clock import Clock
 from holdfast.engine import stats
 from holdfast.engine.commands import (
     COMMANDS,
+    BuryOrphans,
     Counted,
     ExpireLeases,
     ForgetHistory,
@@ -178,8 +179,8 @@ class InProcess:
         return result.count >= _BITE
 
     async def _reap(self) -> bool:
-        await self.submit(ReapWorkers(self._silence_ms))
-        return False
+        _, buried = await asyncio.gather(self.submit(ReapWorkers(self._silence_ms)), self.submit(BuryOrphans(_BITE)))
+        return _count(buried) >= _BITE
 
     async def _look_at_disk(self) -> bool:
         self._store.health()

@@ -31,8 +31,15 @@ class Shelf:
 class Leasing:
     """The dequeue calls of one batch."""
 
-    def __init__(self, batch: Batch, shelves: dict[str, Shelf], earlier: dict[str, list[tuple[Job, Content]]]) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        shelves: dict[str, Shelf],
+        earlier: dict[str, list[tuple[Job, Content]]],
+        own: dict[tuple[str, str], Shelf],
+    ) -> None:
         self._batch = batch
+        self._own = own
         self._shelves = shelves
         self._earlier = earlier
         self._secrets: list[bytes] = []
@@ -53,7 +60,7 @@ class Leasing:
             limit = min(count, queue.may_lease()) if queue is not None else 0
             if queue is not None and limit > 0:
                 shelves[name] = Shelf(queue, await batch.tx.ready(queue, limit))
-        return cls(batch, shelves, earlier)
+        return cls(batch, shelves, earlier, await _own_lines(batch, commands))
 
     async def apply(self, command: LeaseJobs) -> Granted:
         """Give what there is to one call; the same `request` again gets the same jobs while their leases live."""
@@ -63,7 +70,10 @@ class Leasing:
         if allowed is None:
             return Granted([], self._batch.now)
         command = allowed
-        shelves = [shelf for name in command.queues if (shelf := self._shelves.get(name)) is not None]
+        shelves = [
+            [shelf for shelf in (self._own.get((command.worker, name)), self._shelves.get(name)) if shelf is not None]
+            for name in command.queues
+        ]
         granted: list[tuple[Job, Content]] = []
         for shelf in _in_order(shelves, command.by_priority):
             if len(granted) >= command.limit:
@@ -91,6 +101,22 @@ class Leasing:
         return leased
 
 
+async def _own_lines(batch: Batch, commands: Sequence[LeaseJobs]) -> dict[tuple[str, str], Shelf]:
+    """The heads of the lines that registered workers have to themselves, by (worker, queue)."""
+    workers = await batch.tx.workers()
+    wanted: dict[tuple[str, str], int] = {}
+    for command in commands:
+        if command.worker in workers:
+            for name in command.queues:
+                wanted[command.worker, name] = wanted.get((command.worker, name), 0) + command.limit
+    lines: dict[tuple[str, str], Shelf] = {}
+    for (worker, name), count in wanted.items():
+        queue = batch.queues.get(name) or await batch.queue(name)
+        if queue is not None and queue.may_lease() > 0:
+            lines[worker, name] = Shelf(queue, await batch.tx.ready_for(worker, queue, count))
+    return lines
+
+
 async def _allowed(batch: Batch, command: LeaseJobs) -> LeaseJobs | None:
     try:
         return await attending.admitted(batch, command)
@@ -98,17 +124,19 @@ async def _allowed(batch: Batch, command: LeaseJobs) -> LeaseJobs | None:
         return None  # refused with its reason when its turn comes
 
 
-def _in_order(shelves: list[Shelf], by_priority: bool) -> Iterator[Shelf]:
-    """The shelf to take the next job from, again and again, as long as there is one."""
-    if by_priority:
-        while heads := [
-            (job.priority, job.id, index) for index, shelf in enumerate(shelves) if (job := shelf.peek()) is not None
-        ]:
-            yield shelves[min(heads)[2]]
-    else:
-        for shelf in shelves:
-            while shelf.peek() is not None:
-                yield shelf
+def _in_order(queues: list[list[Shelf]], by_priority: bool) -> Iterator[Shelf]:
+    """The shelf to take the next job from, again and again, as long as there is one.
+
+    A queue has up to two: the worker's own line and everybody's. Within a queue, or over all of them, the lowest priority comes first, then
+    the oldest job.
+    """
+    for shelves in [[shelf for several in queues for shelf in several]] if by_priority else queues:
+        if len(shelves) == 1:
+            while shelves[0].peek() is not None:
+                yield shelves[0]
+        else:
+            while heads := [(job.priority, job.id, n) for n, shelf in enumerate(shelves) if (job := shelf.peek()) is not None]:
+                yield shelves[min(heads)[2]]
 
 
 async def with_progress(batch: Batch, results: Sequence[Granted]) -> dict[int, bytes]:

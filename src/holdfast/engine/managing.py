@@ -50,6 +50,8 @@ async def retry(batch: Batch, command: RetryJob) -> Changed:
     """Run a dead job again; like a new one it needs room and its unique key."""
     job, queue = await _job(batch, command.id)
     after = lifecycle.retry(job, batch.now)
+    if after.extras.worker is not None and after.extras.worker not in await batch.tx.workers():
+        after = lifecycle.adopt(after)  # its only worker is gone: whoever retries it wants it run
     if not queue.has_room(1, job.size):
         raise QueueFull(
             f"The queue {queue.name} is full: there is no room for job {job.id}.", queue=queue.name, retry_after_ms=1_000
@@ -167,6 +169,8 @@ async def delete_queue(batch: Batch, command: DeleteQueue) -> Counted:
         await batch.tx.delete_queue(queue)
         batch.queues.pop(queue.name, None)
         batch.touched.discard(queue.name)
+        batch.removed.add(queue.name)
+        batch.counts = {key: count for key, count in batch.counts.items() if key[1] != queue.name}
     return Counted(len(history))
 
 

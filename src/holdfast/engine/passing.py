@@ -2,7 +2,7 @@
 
 from holdfast.engine import events
 from holdfast.engine.batch import Batch
-from holdfast.engine.commands import Counted, ExpireLeases, ForgetHistory, Forgotten, PromoteDue
+from holdfast.engine.commands import BuryOrphans, Counted, ExpireLeases, ForgetHistory, Forgotten, PromoteDue
 from holdfast.engine.ending import returning
 from holdfast.job import lifecycle
 from holdfast.job.job import JobError
@@ -27,6 +27,14 @@ async def promote_due(batch: Batch, command: PromoteDue) -> Counted:
     jobs = await batch.tx.due(batch.now, command.limit)
     for job in jobs:
         batch.change(events.DUE, await batch.own(job), job, lifecycle.due(job, batch.now))
+    return Counted(len(jobs))
+
+
+async def bury_orphans(batch: Batch, command: BuryOrphans) -> Counted:
+    """Make dead what only a worker could take who is gone: it waits for somebody to decide, and is never silently lost."""
+    jobs = await batch.tx.orphans(command.limit)
+    for job in jobs:
+        batch.change(events.ORPHANED, await batch.own(job), job, lifecycle.orphan(job, batch.now))
     return Counted(len(jobs))
 
 

@@ -16,7 +16,7 @@ from holdfast.routing.interests import Interests
 
 _TRIES = 10  # interests that change faster than this are changed by a program gone wrong
 
-Enqueue = Callable[[list[NewJob], IdempotencyKey | None, int], Awaitable[Enqueued]]
+Enqueue = Callable[[list[NewJob], IdempotencyKey | None, int, bool], Awaitable[Enqueued]]
 
 
 class Publishing:
@@ -36,15 +36,15 @@ class Publishing:
         """The queues that would get this event."""
         return (await self._current()).queues_for(data)
 
-    async def publish(self, event: NewJob, key: IdempotencyKey | None, require_interest: bool) -> Enqueued:
-        """A copy of `event` to each queue that wants its payload; its own queue is not looked at."""
+    async def publish(self, event: NewJob, key: IdempotencyKey | None, require_interest: bool, to_workers: bool) -> Enqueued:
+        """A copy of `event` to each queue that wants its payload, or to each worker on it; its own queue is not looked at."""
         for _ in range(_TRIES):
             interests = await self._current()
             names = interests.queues_for(event.payload) if event.content_type is None else []
             if require_interest and not names:
                 raise NoInterest("No queue is interested in this event; nothing was put.")
             try:
-                return await self._enqueue([_copy(event, name) for name in names], key, interests.version)
+                return await self._enqueue([_copy(event, name) for name in names], key, interests.version, to_workers)
             except StaleInterests:
                 self._interests = None
         raise Overloaded("The interests change too fast to route by them.", retry_after_ms=1_000)

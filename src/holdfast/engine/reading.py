@@ -114,12 +114,8 @@ def reasons(facts: JobFacts) -> list[tuple[str, str]]:
     job, queue, now = facts.job, facts.queue, facts.now
     if job.state is State.LEASED and job.lease is not None:
         holder = job.lease.worker or "a worker without a name"
-        return [
-            (
-                "running",
-                f"It is running: attempt {job.attempt} is leased by {holder} for {max(0, job.lease.until - now)} ms more.",
-            )
-        ]
+        left = max(0, job.lease.until - now)
+        return [("running", f"It is running: attempt {job.attempt} is leased by {holder} for {left} ms more.")]
     if job.state in ENDED:
         because = f" ({job.reason})" if job.reason else ""
         return [(job.state.value, f"It has ended: {job.state.value}{because}.")]
@@ -128,24 +124,26 @@ def reasons(facts: JobFacts) -> list[tuple[str, str]]:
         found.append(("queue_paused", f"The queue {queue.name} is paused."))
     if job.state is State.SCHEDULED:
         because = " after a failed attempt" if job.failures else ""
-        found.append(("scheduled", f"It is scheduled{because}: ready in {max(0, job.ready_at - now)} ms."))
-        return found
-    if queue.policy.max_running is not None and queue.tally.leased >= queue.policy.max_running:
-        found.append(
-            (
-                "max_running",
-                f"The queue runs at most {queue.policy.max_running} jobs at once, and {queue.tally.leased} are running.",
-            )
-        )
-    if job.held:
+        return [*found, ("scheduled", f"It is scheduled{because}: ready in {max(0, job.ready_at - now)} ms.")]
+    most, leased = queue.policy.max_running, queue.tally.leased
+    if most is not None and leased >= most:
+        found.append(("max_running", f"The queue runs at most {most} jobs at once, and {leased} are running."))
+    found += _in_line(facts)
+    return found or [("next", "It is the next of its queue: no worker has asked for it yet.")]
+
+
+def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
+    """What a ready job waits for in its line."""
+    extras = facts.job.extras
+    if facts.job.held:
         holders = ", ".join(str(holder) for holder in facts.group_holders)
-        found.append(("group_held", f"Its group {job.extras.group_key!r} is held by job {holders}."))
-        return found
+        return [("group_held", f"Its group {extras.group_key!r} is held by job {holders}.")]
+    if extras.worker is not None:
+        return [("one_worker", f"Only worker {extras.worker} may take it, and has not asked for it yet.")]
+    found = []
     if facts.ahead:
         many = f"{facts.ahead} or more" if facts.ahead >= limits.POSITION_COUNTED else str(facts.ahead)
         found.append(("in_line", f"{many} jobs of its queue come before it."))
     if facts.workers and not facts.workers_on_queue:
-        found.append(("no_worker", f"None of the {facts.workers} registered workers takes from {queue.name}."))
-    if not found:
-        found.append(("next", "It is the next of its queue: no worker has asked for it yet."))
+        found.append(("no_worker", f"None of the {facts.workers} registered workers takes from {facts.queue.name}."))
     return found

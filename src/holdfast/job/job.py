@@ -37,7 +37,10 @@ class UniqueWhile(enum.StrEnum):
 
 
 class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """What most jobs do without. Kept in one column, so that they cost the others nothing."""
+    """What most jobs do without. Kept in one column, so that they cost the others nothing.
+
+    `worker` is the one registered worker who may take the job: it is that worker's copy of an event for all.
+    """
 
     lease_ms: int | None = None
     retry: RetryPolicy | None = None
@@ -46,6 +49,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     group_key: str | None = None
     group_limit: int = 1
     tags: tuple[str, ...] = ()
+    worker: str | None = None
 
 
 NO_EXTRAS = Extras()

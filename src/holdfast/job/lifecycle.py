@@ -30,6 +30,7 @@ ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 CRASHED = "crashed"
 FAILED = "failed"
 CANCELLED = "cancelled"
+WORKER_GONE = "worker_gone"
 
 
 def enqueue(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int) -> Job:
@@ -158,6 +159,18 @@ def edit(
         extras=extras,
     )
     return edited if ready_at is None else _at(edited, max(ready_at, now), now)
+
+
+def orphan(job: Job, now: int) -> Job:
+    """The one worker who could take the job is gone: dead, for somebody to see and decide."""
+    if job.state is not State.READY or job.extras.worker is None:
+        raise _wrong(job, "be orphaned", "ready, for one worker")
+    return _ended(job, State.DEAD, WORKER_GONE, now)
+
+
+def adopt(job: Job) -> Job:
+    """Let any worker take a job that was one worker's own."""
+    return replace(job, extras=replace(job.extras, worker=None))
 
 
 def hold(job: Job) -> Job:

@@ -128,6 +128,14 @@ class Transaction(Protocol):
         """The next jobs to lease, by priority and id; held ones are not among them."""
         ...
 
+    async def ready_for(self, worker: str, queue: Queue, limit: int) -> list[tuple[Job, Content]]:
+        """The next jobs of the queue that only this worker may take."""
+        ...
+
+    async def orphans(self, limit: int) -> list[Job]:
+        """Ready jobs that only a worker may take who is not registered any more."""
+        ...
+
     async def progress(self, job_ids: Sequence[int]) -> dict[int, bytes]:
         """What earlier attempts of these jobs noted."""
         ...

@@ -155,6 +155,7 @@ class JobOut(msgspec.Struct, kw_only=True):
     unique_while: UniqueWhile | UnsetType = UNSET
     group_key: str | UnsetType = UNSET
     group_limit: int | UnsetType = UNSET
+    only_worker: str | UnsetType = UNSET
     tags: tuple[str, ...] = ()
     progress: Json | UnsetType = UNSET
     result: Json | UnsetType = UNSET

@@ -13,7 +13,7 @@ from litestar.openapi.spec import Tag
 
 from holdfast import __version__
 from holdfast.doors.rest import bodies, docs, replies, routes, routing, system, twins, workers
-from holdfast.doors.rest.gate import Gate, Metrics
+from holdfast.doors.rest.gate import NO_METHOD, Gate, Metrics, takes_head
 from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Hot
 from holdfast.engine import checks
@@ -133,7 +133,12 @@ def _http_refused(request: Request[Any, Any, Any], error: HTTPException) -> Resp
     """What the framework itself refuses, in our words."""
     response = _reply(_translated(request, error))
     if error.status_code == 405 and error.headers:
-        response.set_header("allow", error.headers["allow"])
+        methods = {"OPTIONS", *error.headers["allow"].split(", ")}
+        if "GET" in methods and takes_head(request.scope["path"]):
+            methods.add("HEAD")
+        if request.scope["method"] == NO_METHOD:
+            response = Response(b"", status_code=204)
+        response.set_header("allow", ", ".join(sorted(methods)))
     return response
 
 

@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 # A GET here changes nothing, so a HEAD may be answered as one. Other doors have a GET that claims.
 _READ_ONLY = ("/v1/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
 
+NO_METHOD = "*"  # what an OPTIONS becomes: no path has it, so the framework names the methods that the path has
+
 Scope = MutableMapping[str, Any]
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -115,8 +117,10 @@ class Gate:
         """Let the framework answer; the template of the route that it took."""
         try:
             self._guard.admit(method, path, headers)
-            if method == "HEAD" and (path == "/" or path.startswith(_READ_ONLY)):
+            if method == "HEAD" and takes_head(path):
                 scope, answer.bodiless = {**scope, "method": "GET"}, True
+            elif method == "OPTIONS":
+                scope = {**scope, "method": NO_METHOD}
             await self._framework(scope, receive, answer.relay)
         except HoldfastError as error:
             await answer.send(replies.refused(error))
@@ -175,6 +179,11 @@ class Gate:
         if path != "/" and (path[-1] == "/" or "//" in path):
             path = "/" + "/".join(part for part in path.split("/") if part)  # as the framework reads it
         return path
+
+
+def takes_head(path: str) -> bool:
+    """Whether a HEAD is answered like a GET here."""
+    return path == "/" or path.startswith(_READ_ONLY)
 
 
 def common_headers(body: bytes, request_id: bytes) -> list[tuple[bytes, bytes]]:

@@ -184,6 +184,8 @@ def job_out(job: Job, now: int) -> JobOut:
         shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
     if extras.group_key is not None:
         shown.group_key, shown.group_limit = extras.group_key, extras.group_limit
+    if extras.worker is not None:
+        shown.only_worker = extras.worker
     if job.leased_at and job.state not in WAITING:  # of a job that waits again, the last lease is history
         shown.leased_at = instant(job.leased_at)
     if job.lease is not None:

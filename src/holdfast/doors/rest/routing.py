@@ -12,6 +12,7 @@ from holdfast import limits
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import CopyOut, InterestOut, InterestsOut, PublishedOut, ReachedOut
 from holdfast.doors.rest.types import EventIn, InterestIn, PublishIn
+from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.errors import QueueNotFound
 
@@ -74,9 +75,11 @@ async def publish(
 ) -> Response[PublishedOut]:
     """A copy to every queue whose interest fits, all or none: one full queue refuses the whole."""
     engine: Engine = state.engine
+    if data.scope not in ("any", "all"):
+        raise checks.breach("scope", 'must be "any" or "all"')
     given = bodies.event_job(data)
     key = bodies.idempotency("", idempotency_key.encode() if idempotency_key else None, b"publish", await request.body())
-    published = await engine.publish(given, key, data.require_interest)
+    published = await engine.publish(given, key, data.require_interest, data.scope == "all")
     shown = PublishedOut(
         jobs=[CopyOut(receipt.queue, receipt.id) for receipt in published.jobs],
         durability=replies.durability_out(engine.durability),

@@ -14,6 +14,7 @@ from holdfast import __version__
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import CountsOut, HealthOut, QueueStatsOut, StatsOut, StoreOut
 from holdfast.doors.rest.gate import Metrics
+from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Subscription
 from holdfast.errors import HoldfastError
@@ -79,6 +80,8 @@ async def stream(
 ) -> Stream:
     """One `job` event for each change of a job; a `gap` event says how many a slow reader has missed."""
     engine: Engine = state.engine
+    if queue is not None:
+        checks.queue_name("queue", queue)
     subscription = engine.hub.subscribe(queue)
     headers = {"x-accel-buffering": "no"}
     return Stream(_events(engine, subscription), media_type="text/event-stream", headers=headers)

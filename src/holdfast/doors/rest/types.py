@@ -80,6 +80,9 @@ class PublishIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
     """An event: a copy of `data` goes to every queue whose interest fits, with these options, all or none."""
 
     data: Json
+    scope: Annotated[
+        str, _bounds("any: one copy for each queue; all: one for each worker registered on it.", enum=["any", "all"])
+    ] = "any"
     require_interest: Annotated[bool, _bounds("Whether it is an error that no queue is interested.")] = False
 
 

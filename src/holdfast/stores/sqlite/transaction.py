@@ -196,6 +196,14 @@ class SqliteTransaction:
         found = self._db.execute(SQL["next_ready"], (queue.id, limit)).fetchall()
         return [(job_of(row, queue.name), content_of(row[rows.JOB_COLUMNS :])) for row in found]
 
+    async def ready_for(self, worker: str, queue: Queue, limit: int) -> list[tuple[Job, Content]]:
+        """The next jobs of one worker's own line."""
+        return self._jobs_with_content("next_ready_for", (worker, queue.id, limit))
+
+    async def orphans(self, limit: int) -> list[Job]:
+        """Ready jobs of workers that are not registered any more."""
+        return self._jobs("orphans", (limit,))
+
     async def progress(self, job_ids: Sequence[int]) -> dict[int, bytes]:
         """What earlier attempts noted."""
         return {job: bytes(value) for job, value in self._db.execute(SQL["progress_of"], (_array(job_ids),))}
@@ -259,9 +267,10 @@ class SqliteTransaction:
         """Jobs that a purge takes next."""
         found: list[Job] = []
         for state in states:
-            names = {State.READY: ("removable_ready", "removable_held"), State.SCHEDULED: ("removable_scheduled",)}.get(
-                State(state), ("removable_ended",)
-            )
+            names = {
+                State.READY: ("removable_ready", "removable_held", "removable_ready_for"),
+                State.SCHEDULED: ("removable_scheduled",),
+            }.get(State(state), ("removable_ended",))
             for name in names:
                 ended = (str(state),) if name == "removable_ended" else ()
                 found += self._jobs(name, (queue.id, up_to, *ended, limit - len(found)))

@@ -70,6 +70,8 @@ class Writing:
         match job.state:
             case State.READY if job.held:
                 self._add("delete_held", (queue, job.extras.group_key, job.id))
+            case State.READY if job.extras.worker is not None:
+                self._add("delete_ready_for", (job.extras.worker, queue, job.priority, job.id))
             case State.READY:
                 self._add("delete_ready", (queue, job.priority, job.id))
             case State.LEASED:
@@ -85,6 +87,8 @@ class Writing:
         match job.state:
             case State.READY if job.held:
                 self._add("insert_held", (queue, job.extras.group_key, job.id, job.priority, job.ready_at, *counts))
+            case State.READY if job.extras.worker is not None:
+                self._add("insert_ready_for", (job.extras.worker, queue, job.priority, job.id, job.ready_at, *counts))
             case State.READY:
                 self._add("insert_ready", (queue, job.priority, job.id, job.ready_at, *counts))
             case State.LEASED:
@@ -155,6 +159,7 @@ class Writing:
 ORDER = (
     "delete_ready",
     "delete_held",
+    "delete_ready_for",
     "delete_leased",
     "delete_scheduled",
     "delete_ended",
@@ -165,6 +170,7 @@ ORDER = (
     "update_content",
     "insert_ready",
     "insert_held",
+    "insert_ready_for",
     "insert_leased",
     "update_leased",
     "insert_scheduled",

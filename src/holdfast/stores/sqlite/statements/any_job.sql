@@ -9,3 +9,6 @@ SELECT v.* FROM job k CROSS JOIN ready_job v ON v.queue = k.queue AND v.priority
 UNION ALL
 SELECT v.* FROM job k CROSS JOIN held h ON h.queue = k.queue AND h.group_key = json_extract(k.extras, '$[4]') AND h.job = k.id
   CROSS JOIN held_job v ON v.queue = h.queue AND v.id = h.job WHERE k.id = ?1 AND k.extras IS NOT NULL
+UNION ALL
+SELECT v.* FROM job k CROSS JOIN ready_for f ON f.queue = k.queue AND f.priority = k.priority AND f.job = k.id
+  CROSS JOIN ready_for_job v ON v.id = f.job WHERE k.id = ?1 AND k.extras IS NOT NULL

@@ -1,0 +1,110 @@
+"""How this door shows a job, and how it says no: `{"error": "…", "code": "…"}`, by the one table from code to status."""
+
+import base64
+
+import msgspec
+from litestar import Response
+from msgspec import UNSET, Raw, UnsetType
+
+from holdfast.doors.rest.replies import encode
+from holdfast.errors import HoldfastError, InternalError
+from holdfast.job.job import Content, Job, State
+from holdfast.stores.queries import Durability
+
+NULL_GIVEN = "null-payload"
+"""The tag of a job whose payload was given as null. Without a payload the null that every job has stands for nothing."""
+
+STATUS = {
+    "invalid_request": 400,
+    "malformed_json": 400,
+    "forbidden": 403,
+    "job_not_found": 404,
+    "lease_lost": 409,
+    "wrong_state": 409,
+    "payload_too_large": 413,
+    "idempotency_mismatch": 422,
+    "queue_full": 429,
+    "internal_error": 500,
+    "draining": 503,
+    "overloaded": 503,
+    "store_unavailable": 503,
+    "outcome_unknown": 503,
+    "storage_full": 507,
+}
+_RETRY_LATER = frozenset((429, 503, 507))
+
+SHOWN_STATUS = {
+    State.SCHEDULED: "QUEUED",
+    State.READY: "QUEUED",
+    State.LEASED: "IN_PROGRESS",
+    State.CONCLUDED: "CONCLUDED",
+    State.DEAD: "DEAD",
+    State.CANCELLED: "CANCELLED",
+}
+"""The last two are words of our own: such a job is none of the three that these clients know, and must not pass for one."""
+
+
+class IdOut(msgspec.Struct):
+    """The job is kept, under this number."""
+
+    id: int = msgspec.field(name="ID")
+
+
+class JobOut(msgspec.Struct, rename="pascal"):
+    """A job. The payload is there only where one was given; bytes that another door took are base64, with their type."""
+
+    id: int = msgspec.field(name="ID")
+    type: str
+    status: str
+    payload: Raw | UnsetType = UNSET
+    payload_base64: str | UnsetType = UNSET
+    content_type: str | UnsetType = UNSET
+
+
+class StatsOut(msgspec.Struct, rename="pascal"):
+    """How many jobs the queue holds, and for how long the server has run, in milliseconds."""
+
+    queued: int
+    in_progress: int
+    concluded: int
+    uptime_millis: int
+
+
+class ErrorOut(msgspec.Struct):
+    """Why not: a sentence for a person, and the code for a program."""
+
+    error: str
+    code: str
+
+
+def job_out(job: Job, content: Content, state: State) -> JobOut:
+    """A job as it stands, or as it was left in `state`."""
+    shown = JobOut(job.id, content.type, SHOWN_STATUS[state])
+    if content.content_type is not None:
+        shown.payload_base64 = base64.b64encode(content.payload).decode()
+        shown.content_type = content.content_type
+    elif content.payload != b"null" or NULL_GIVEN in job.extras.tags:
+        shown.payload = Raw(content.payload)
+    return shown
+
+
+def answer(shown: msgspec.Struct) -> Response[bytes]:
+    """A value as an answer."""
+    return Response(encode(shown), media_type="application/json")
+
+
+def kept(job_id: int, durability: Durability) -> Response[bytes]:
+    """The answer to an enqueue. Its body is `{"ID": 1}` and nothing else, so a header says how the job is kept."""
+    reply = answer(IdOut(job_id))
+    reply.set_header("holdfast-durability", f"{durability.level}; replicas={durability.replicas}")
+    return reply
+
+
+def refused(error: HoldfastError) -> Response[bytes]:
+    """An error as an answer."""
+    if error.code not in STATUS:
+        error = InternalError()
+    reply = Response(encode(ErrorOut(error.detail, error.code)), status_code=STATUS[error.code], media_type="application/json")
+    if reply.status_code in _RETRY_LATER:
+        reply.set_header("retry-after", str(max(1, -(-error.fields.get("retry_after_ms", 1_000) // 1_000))))
+    return reply

@@ -1,0 +1,90 @@
+"""A message in the forms in which it may be sent, and in the one in which it is given.
+
+A message is a text. It is kept as a JSON string, so that the queue's jobs read well through every other door. Whatever can't be given back
+exactly as it was sent is refused: bytes that are not UTF-8, and forms from which a part would be left out.
+"""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import Request
+from litestar.datastructures import UploadFile
+
+from holdfast.doors.rest import bodies, replies
+from holdfast.engine import checks
+from holdfast.errors import InvalidRequest
+from holdfast.job.job import Content
+
+_UTF8 = frozenset(("utf-8", "utf8", "us-ascii", "ascii"))
+_FORM = "application/x-www-form-urlencoded"
+_MULTIPART = "multipart/form-data"
+
+
+class MessageIn(msgspec.Struct):
+    """The body of a push in JSON. Other members are left alone: no part of the message can be in them."""
+
+    msg: str
+
+
+async def read(request: Request[Any, Any, Any]) -> str:
+    """The message of a push: `msg` of JSON or of a form, or the whole body where it has any other type."""
+    kind, parameters = request.content_type
+    if bodies.is_json(kind):
+        return bodies.decode(await request.body(), MessageIn).msg
+    if (charset := parameters.get("charset", "utf-8").lower()) not in _UTF8:
+        raise checks.breach("Content-Type", f"must have the charset UTF-8, not {charset[:100]}")
+    if kind == _FORM:
+        return _only(_fields(await request.body()))
+    if kind == _MULTIPART:
+        return _only(await _parts(request))
+    return _text(await request.body())
+
+
+def given(content: Content) -> tuple[bytes, str]:
+    """The message of a job as the body of an answer, and the body's type.
+
+    What another door put into the queue is given as it is: JSON as JSON, a text as a JSON string, bytes as bytes.
+    """
+    if content.content_type is None:
+        return content.payload, "application/json"
+    try:
+        return replies.encode(content.payload.decode()), "application/json"
+    except UnicodeDecodeError:
+        return content.payload, "application/octet-stream"
+
+
+def _fields(body: bytes) -> list[tuple[str, str]]:
+    """The fields of a form. A bare `&` in a message would cut it in two, so what is not a whole field is refused."""
+    try:
+        return parse_qsl(_text(body), keep_blank_values=True, strict_parsing=bool(body), errors="strict", max_num_fields=100)
+    except ValueError:
+        raise InvalidRequest(
+            "The body came as a form and can't be read as one. JSON needs its Content-Type; in a form, every & and % of the message is "
+            "percent-encoded.",
+            field="msg",
+        ) from None
+
+
+async def _parts(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
+    try:
+        pairs = (await request.form()).multi_items()
+    except (UnicodeDecodeError, LookupError):
+        raise InvalidRequest("The form is not UTF-8.", field="msg") from None
+    return [(name, _text(await part.read()) if isinstance(part, UploadFile) else part) for name, part in pairs]
+
+
+def _only(pairs: list[tuple[str, str]]) -> str:
+    """The message of a form, which has one field: a second one would be dropped."""
+    if [name for name, _ in pairs] != ["msg"]:
+        raise checks.breach("msg", "must be there once, and be the only field of the form")
+    return pairs[0][1]
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(
+            f"The message is not UTF-8 (byte {error.start}), so it could not be given back as a JSON string.", field="msg"
+        ) from None
