@@ -17,7 +17,7 @@ from holdfast.logs import FORMATS, LEVELS
 ENV_PREFIX = "HOLDFAST_"
 DEFAULT_STORE = "sqlite:///holdfast-data/jobs.db"
 FRONTS_MAX = 64
-DIALECTS = ("dqid", "cqueue")
+DIALECTS = ("dqid", "cqueue", "couchqueue")
 
 Origin = Literal["default", "file", "environment", "flag"]
 
@@ -131,7 +131,7 @@ def load(flags: dict[str, Any], file: Path | None) -> Loaded:
         values[name] = _value(setting, given, _told(name, origin, file))
         origins[name] = origin  # type: ignore[assignment]
     config = Config(**values)
-    _check(config)
+    _check(config, {name: _told(name, origin, file) for name, origin in origins.items()})
     return Loaded(config, origins)
 
 
@@ -194,16 +194,16 @@ def _texts(given: Any, told: str, _: Any) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def _check(config: Config) -> None:
+def _check(config: Config, told: dict[str, str]) -> None:
     if config.store != "memory" and not (config.store.startswith("sqlite:///") and len(config.store) > len("sqlite:///")):
-        raise ConfigError(f"store must be sqlite:///PATH or memory, not {config.store!r}.")
+        raise ConfigError(f"{told['store']} must be sqlite:///PATH or memory, not {config.store!r}.")
     if config.root_path and not (
         config.root_path.startswith("/") and config.root_path.isascii() and config.root_path.isprintable()
     ):
-        raise ConfigError(f"root_path must start with / and hold printable ASCII, not {config.root_path!r}.")
+        raise ConfigError(f"{told['root_path']} must start with / and hold printable ASCII, not {config.root_path!r}.")
     for dialect in config.dialects:
         if dialect not in (*DIALECTS, "none"):
-            raise ConfigError(f"dialects must be of {', '.join(DIALECTS)}, or none; not {dialect!r}.")
+            raise ConfigError(f"{told['dialects']} must be of {', '.join(DIALECTS)}, or none; not {dialect!r}.")
     for origin in config.allowed_origins:
         if "://" not in origin or origin.endswith("/"):
-            raise ConfigError(f"allowed_origins must be origins such as https://jobs.example, not {origin!r}.")
+            raise ConfigError(f"{told['allowed_origins']} must be origins such as https://jobs.example, not {origin!r}.")

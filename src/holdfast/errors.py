@@ -3,7 +3,7 @@
     HoldfastError
     ├── InvalidRequest ─ MalformedJson, PayloadTooLarge, UnsupportedMediaType
     ├── Forbidden
-    ├── NotFound ─ JobNotFound, QueueNotFound, WorkerNotFound
+    ├── NotFound ─ JobNotFound, QueueNotFound, WorkerNotFound, ScheduleNotFound
     ├── Conflict ─ LeaseLost, NotUnique, WrongState, IdempotencyMismatch, NoInterest, StaleInterests
     ├── QueueFull
     ├── Unavailable ─ Draining, StoreUnavailable, Overloaded, StorageFull
@@ -86,6 +86,13 @@ class QueueNotFound(NotFound):
 
     code = "queue_not_found"
     title = "No such queue"
+
+
+class ScheduleNotFound(NotFound):
+    """No schedule has this name."""
+
+    code = "schedule_not_found"
+    title = "No such schedule"
 
 
 class WorkerNotFound(NotFound):

@@ -93,3 +93,12 @@ PATTERN_MEMORY_BYTES = 16 << 20  # of one RE2 automaton; past it patterns are ma
 FAN_OUT = 10_000  # queues that one event may reach in one transaction
 INTEREST_PAIRS = 64  # pairs of patterns for one queue
 PUBLISHED_FIELDS = 2_000  # fields of one event that are matched
+
+# Schedules.
+SCHEDULES = 10_000
+SCHEDULE_NAME_CHARS = 128
+CRON_CHARS = 200
+INTERVAL_MS_MIN = 1_000  # shorter is a loop, not a schedule
+INTERVAL_MS_MAX = 3_660 * 86_400_000
+MISSED_FIRES = 100  # missed fires of one schedule that are made up for
+SCHEDULE_RETRY_MS = 1_000  # after a fire that could not be put, such as into a full queue

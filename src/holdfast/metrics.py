@@ -38,8 +38,15 @@ class FrontMetrics:
             "holdfast_in_flight_commands", "Commands on their way to the store.", ("front",), registry=self._registry
         )
         self._streams = Gauge("holdfast_event_streams", "Open event streams.", ("front",), registry=self._registry)
+        self._unwaited = Counter(
+            "holdfast_unwaited_events",
+            "Events answered before their commit, by outcome.",
+            ("front", "outcome"),
+            registry=self._registry,
+        )
         self._front = str(front)
         self._number = front
+        self._counted: dict[str, int] = {}
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -58,6 +65,9 @@ class FrontMetrics:
         self._parked.labels(self._front).set(engine.arrivals.parked + engine.room.parked + engine.hub.watchers)
         self._flight.labels(self._front).set(self._engine.in_flight)
         self._streams.labels(self._front).set(self._engine.hub.streams)
+        for outcome, count in (("kept", engine.unwaited.kept), ("lost", engine.unwaited.lost)):
+            self._unwaited.labels(self._front, outcome).inc(count - self._counted.get(outcome, 0))
+            self._counted[outcome] = count
         return generate_latest(self._registry)
 
     async def page(self) -> bytes:

@@ -30,6 +30,7 @@ import uvloop
 
 from holdfast import __version__
 from holdfast.config import Config
+from holdfast.doors.couchqueue import routes as couchqueue
 from holdfast.doors.cqueue import routes as cqueue
 from holdfast.doors.dqid import routes as dqid
 from holdfast.doors.rest.app import Dialect, build
@@ -43,7 +44,7 @@ from holdfast.metrics import FrontMetrics
 
 log = structlog.get_logger(__name__)
 
-_DIALECTS: dict[str, Dialect] = {"dqid": dqid.DIALECT, "cqueue": cqueue.DIALECT}
+_DIALECTS: dict[str, Dialect] = {"dqid": dqid.DIALECT, "cqueue": cqueue.DIALECT, "couchqueue": couchqueue.DIALECT}
 _BACKLOG = 4_096
 _KEEP_ALIVE_S = 75  # longer than the 60 s that proxies reuse a connection for, so that the proxy closes first
 _SOCKET_BUFFER = 4 << 20

@@ -38,6 +38,12 @@ def queue_name(field: str, name: str) -> None:
         raise breach(field, f"must be 1 to {limits.QUEUE_NAME_CHARS} of the characters A-Z a-z 0-9 . _ : -")
 
 
+def schedule_name(name: str) -> None:
+    """A name that may be a schedule's: as a queue's."""
+    if limits.QUEUE_NAME.match(name) is None:
+        raise breach("name", f"must be 1 to {limits.SCHEDULE_NAME_CHARS} of the characters A-Z a-z 0-9 . _ : -")
+
+
 def printable(field: str, value: str, chars: int) -> None:
     """A key: 1 to `chars` printable ASCII characters."""
     if not 1 <= len(value) <= chars or not value.isascii() or not value.isprintable():

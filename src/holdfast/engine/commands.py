@@ -11,6 +11,7 @@ import msgspec
 
 from holdfast.job.job import Content, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.job.queue import QueueSettings
+from holdfast.job.schedule import Schedule, ScheduleSpec
 from holdfast.stores.queries import (
     InterestList,
     JobDetail,
@@ -20,6 +21,7 @@ from holdfast.stores.queries import (
     QueueInfo,
     QueuePage,
     ReadyAges,
+    SchedulePage,
     Stats,
     StoreStats,
     WorkerList,
@@ -38,12 +40,14 @@ class Enqueue(_Frame, frozen=True, tag=1):
     """Put all of these jobs, or none of them. `interests` is the version of the interests by which they were routed, if they were.
 
     `to_workers`: each job is put once for every running worker that is registered on its queue, and only that worker gets it.
+    `skip_held`: a job whose unique key is held is left out, where it would otherwise refuse them all.
     """
 
     jobs: list[NewJob]
     key: IdempotencyKey | None = None
     interests: int | None = None
     to_workers: bool = False
+    skip_held: bool = False
 
 
 class LeaseJobs(_Frame, frozen=True, tag=2):
@@ -201,6 +205,36 @@ class RemoveWorkers(_Frame, frozen=True, tag=33):
     queue: str | None = None
 
 
+# Commands: schedules --------------------------------------------------------------------------------------------------------------
+
+
+class SetSchedule(_Frame, frozen=True, tag=50):
+    """Make a schedule, or change what one puts and when."""
+
+    name: str
+    spec: ScheduleSpec
+    paused: bool
+
+
+class PauseSchedule(_Frame, frozen=True, tag=51):
+    """Stop or resume a schedule."""
+
+    name: str
+    paused: bool
+
+
+class RunSchedule(_Frame, frozen=True, tag=52):
+    """Put a schedule's job now."""
+
+    name: str
+
+
+class DeleteSchedule(_Frame, frozen=True, tag=53):
+    """Remove a schedule."""
+
+    name: str
+
+
 # Commands: the passing of time ----------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +246,12 @@ class ExpireLeases(_Frame, frozen=True, tag=20):
 
 class PromoteDue(_Frame, frozen=True, tag=21):
     """Make the scheduled jobs ready whose time has come."""
+
+    limit: int
+
+
+class FireSchedules(_Frame, frozen=True, tag=25):
+    """Put the jobs of the schedules whose time has come."""
 
     limit: int
 
@@ -261,6 +301,11 @@ Command = (
     | ForgetHistory
     | ReapWorkers
     | BuryOrphans
+    | FireSchedules
+    | SetSchedule
+    | PauseSchedule
+    | RunSchedule
+    | DeleteSchedule
 )
 
 
@@ -268,10 +313,11 @@ Command = (
 
 
 class Enqueued(_Frame, frozen=True, tag=101):
-    """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key."""
+    """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key. `held`: queues where one was left out."""
 
     jobs: list[Receipt]
     duplicate: bool = False
+    held: list[str] = []
 
 
 class GrantedJob(_Frame, frozen=True):
@@ -333,6 +379,12 @@ class WorkerAnswer(_Frame, frozen=True, tag=110):
     worker: Worker
 
 
+class ScheduleAnswer(_Frame, frozen=True, tag=111):
+    """A schedule as it stands."""
+
+    schedule: Schedule
+
+
 class Refused(_Frame, frozen=True, tag=108):
     """An error of `errors.py` on its way over the socket; nothing was changed (or, for `outcome_unknown`, nobody knows)."""
 
@@ -351,6 +403,7 @@ Result = (
     | Counted
     | Forgotten
     | WorkerAnswer
+    | ScheduleAnswer
     | Refused
     | JobDetail
     | JobPage
@@ -359,6 +412,7 @@ Result = (
     | ReadyAges
     | InterestList
     | WorkerList
+    | SchedulePage
     | Stats
     | StoreStats
 )

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import structlog
 
 from holdfast.clock import Clock
-from holdfast.engine import attending, enqueueing, groups, leasing, managing, passing
+from holdfast.engine import attending, enqueueing, groups, leasing, managing, passing, scheduling
 from holdfast.engine.batch import Batch, each
 from holdfast.engine.commands import (
     BeatWorker,
@@ -34,16 +34,19 @@ from holdfast.engine.commands import (
     ConcludeLease,
     DeleteJob,
     DeleteQueue,
+    DeleteSchedule,
     EditJob,
     Enqueue,
     ExpireLeases,
     ExtendLease,
     FailLease,
+    FireSchedules,
     ForgetHistory,
     Granted,
     GrantedJob,
     LeaseJobs,
     PauseQueue,
+    PauseSchedule,
     PromoteDue,
     PromoteJob,
     PurgeQueue,
@@ -55,8 +58,10 @@ from holdfast.engine.commands import (
     RemoveWorkers,
     Result,
     RetryJob,
+    RunSchedule,
     SetInterest,
     SetQueue,
+    SetSchedule,
 )
 from holdfast.engine.ending import Ending
 from holdfast.engine.events import Committed
@@ -72,6 +77,7 @@ _PASSING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     PromoteDue: passing.promote_due,
     ForgetHistory: passing.forget,
     BuryOrphans: passing.bury_orphans,
+    FireSchedules: scheduling.fire,
 }
 _ENDING = (ConcludeLease, FailLease, ReleaseLease, ExtendLease)
 _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
@@ -90,6 +96,10 @@ _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     QuietWorker: attending.quiet,
     RemoveWorkers: attending.remove,
     ReapWorkers: attending.reap,
+    SetSchedule: scheduling.put,
+    PauseSchedule: scheduling.pause,
+    RunSchedule: scheduling.run,
+    DeleteSchedule: scheduling.delete,
 }
 
 

@@ -22,6 +22,7 @@ from holdfast.engine.commands import (
     Counted,
     DeleteJob,
     DeleteQueue,
+    DeleteSchedule,
     EditJob,
     Enqueue,
     Enqueued,
@@ -32,6 +33,7 @@ from holdfast.engine.commands import (
     LeaseJobs,
     Outcome,
     PauseQueue,
+    PauseSchedule,
     PromoteJob,
     PurgeQueue,
     QuietWorker,
@@ -41,19 +43,23 @@ from holdfast.engine.commands import (
     RemoveWorkers,
     Result,
     RetryJob,
+    RunSchedule,
+    ScheduleAnswer,
     SetInterest,
     SetQueue,
+    SetSchedule,
     WorkerAnswer,
 )
 from holdfast.engine.events import Committed
 from holdfast.engine.hub import Hub
 from holdfast.engine.inprocess import Backing
-from holdfast.engine.publishing import Publishing
+from holdfast.engine.publishing import Publishing, Unwaited
 from holdfast.engine.reading import Reading
 from holdfast.engine.waiters import Waiters
 from holdfast.errors import BY_CODE, Draining, HoldfastError, InternalError, OutcomeUnknown, Overloaded, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
+from holdfast.job.schedule import Schedule, ScheduleSpec
 from holdfast.routing.interests import Match
 from holdfast.routing.interests import check as check_interest
 from holdfast.stores.queries import Durability, QueueInfo
@@ -74,6 +80,7 @@ class Engine:
         self.hub = Hub(backing.want_job_events)
         self.reading = Reading(backing, self.hub)
         self._publishing = Publishing(self.reading, self._put_copies)
+        self.unwaited = Unwaited()
         self.draining = False
         self.in_flight = 0
         self._in_flight_bytes = 0
@@ -121,22 +128,33 @@ class Engine:
             checks.new_job(job, self.payload_bytes, f"{at}[{index}]." if at else "")
 
     async def publish(
-        self, event: NewJob, key: IdempotencyKey | None = None, require_interest: bool = False, to_workers: bool = False
+        self,
+        event: NewJob,
+        key: IdempotencyKey | None = None,
+        require_interest: bool = False,
+        to_workers: bool = False,
+        skip_held: bool = False,
     ) -> Enqueued:
         """A copy of `event` to each queue that is interested in its payload, all or none. Its own queue is not looked at.
 
         `to_workers`: a copy for every running worker registered on such a queue, which only that worker gets.
+        `skip_held`: a queue where a job holds the event's unique key gets none, and does not refuse the others theirs.
         """
         checks.new_job(event, self.payload_bytes)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
-        return await self._publishing.publish(event, key, require_interest, to_workers)
+        return await self._publishing.publish(event, key, require_interest, to_workers, skip_held)
 
-    async def _put_copies(self, copies: list[NewJob], key: IdempotencyKey | None, interests: int, to_workers: bool) -> Enqueued:
-        if len(copies) > limits.FAN_OUT:
-            raise checks.breach("data", f"may reach at most {limits.FAN_OUT} queues; {len(copies)} are interested")
-        weight = sum([len(copy.payload) for copy in copies])
-        return await self._ask(Enqueue(copies, key, interests, to_workers), weight)  # type: ignore[return-value]
+    async def publish_unwaited(
+        self, event: NewJob, require_interest: bool = False, to_workers: bool = False, skip_held: bool = False
+    ) -> list[str]:
+        """Publish without waiting for the commit: the queues that want the event now. A crash, or a refusal by the store, loses it."""
+        wanting = await self.queues_for(event.payload)
+        await self.unwaited.begin(self.publish(event, None, require_interest, to_workers, skip_held))
+        return wanting
+
+    async def _put_copies(self, command: Enqueue) -> Enqueued:
+        return await self._ask(command, sum([len(copy.payload) for copy in command.jobs]))  # type: ignore[return-value]
 
     async def queues_for(self, data: bytes) -> list[str]:
         """The queues that would get this event."""
@@ -190,23 +208,30 @@ class Engine:
     async def _grant(self, command: LeaseJobs) -> Granted:
         future = self._submit(command, 0)
         try:
-            return _or_raise(await asyncio.shield(future))  # type: ignore[return-value]
+            result = await asyncio.shield(future)
         except asyncio.CancelledError:
-            self._strays.add(future)  # the commit goes on without us; what it grants is handed back
+            # The commit goes on without us, and counts until it is there; what it grants is handed back.
+            self._strays.add(future)
             future.add_done_callback(self._hand_back)
             raise
-        finally:
-            self._landed(0)
+        self._landed(0)
+        return _or_raise(result)  # type: ignore[return-value]
 
     def give_back(self, granted: Granted) -> None:
-        """Hand leases back whose holder has gone; the attempts are not spent."""
+        """Hand leases back whose holder has gone; the attempts are not spent.
+
+        Leases of a call with a `request_id` stay: the same request may have been told them already, or be about to ask for them.
+        """
         for job in granted.jobs:
+            if job.job.lease is not None and job.job.lease.request is not None:
+                continue
             future = self._backing.submit(ReleaseLease(job.job.ref()))
             self._strays.add(future)
             future.add_done_callback(self._strays.discard)
 
     def _hand_back(self, future: "asyncio.Future[Result]") -> None:
         self._strays.discard(future)
+        self._landed(0)
         if not future.cancelled() and isinstance(result := future.result(), Granted):
             self.give_back(result)
 
@@ -262,6 +287,7 @@ class Engine:
             if command.content is not None:
                 weight = len(command.content.payload)
                 checks.payload("payload", weight, self.payload_bytes)
+                checks.text("content_type", command.content.content_type, limits.CONTENT_TYPE_CHARS)
         return await self._ask(command, weight)  # type: ignore[return-value]
 
     async def set_queue(self, name: str, settings: QueueSettings, whole: bool) -> QueueInfo:
@@ -327,6 +353,31 @@ class Engine:
         answer = await self._ask(command)
         assert isinstance(answer, WorkerAnswer), "a worker's verb is answered with the worker"
         return answer.worker
+
+    # Schedules
+
+    async def set_schedule(self, name: str, spec: ScheduleSpec, paused: bool) -> Schedule:
+        """Make a schedule, or change what one puts and when."""
+        checks.schedule_name(name)
+        checks.new_job(spec.job, self.payload_bytes)
+        return await self._schedule(SetSchedule(name, spec, paused))
+
+    async def pause_schedule(self, name: str, paused: bool) -> Schedule:
+        """Stop or resume a schedule."""
+        return await self._schedule(PauseSchedule(name, paused))
+
+    async def run_schedule(self, name: str) -> Enqueued:
+        """Put a schedule's job now."""
+        return await self._ask(RunSchedule(name))  # type: ignore[return-value]
+
+    async def delete_schedule(self, name: str) -> None:
+        """Remove a schedule; its jobs stay."""
+        await self._ask(DeleteSchedule(name))
+
+    async def _schedule(self, command: SetSchedule | PauseSchedule) -> Schedule:
+        answer = await self._ask(command)
+        assert isinstance(answer, ScheduleAnswer), "a schedule's verb is answered with the schedule"
+        return answer.schedule
 
     # The server's life
 

@@ -39,11 +39,21 @@ async def enqueue(batch: Batch, command: Enqueue) -> Enqueued:
     if command.interests is not None and command.interests != await batch.tx.interests_version():
         raise StaleInterests
     jobs = await _for_workers(batch, command.jobs) if command.to_workers else command.jobs
-    receipts = await put(batch, jobs)
+    free = await _free(batch, jobs) if command.skip_held else jobs
+    receipts = await put(batch, free)
     if key is not None:
         answer = batch.kept[key.scope, key.key] = KeptAnswer(key.digest, receipts)
         batch.keeping.append((key, answer))
-    return Enqueued(receipts)
+    return Enqueued(receipts, held=sorted({job.queue for job in jobs} - {job.queue for job in free}))
+
+
+async def _free(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
+    """Those of the jobs whose unique key nobody holds, or that have none."""
+    return [
+        job
+        for job in jobs
+        if job.extras.unique_key is None or await holder_of(batch, (job.queue, job.extras.unique_key)) is None
+    ]
 
 
 async def _for_workers(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:

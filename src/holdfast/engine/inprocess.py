@@ -17,6 +17,7 @@ from holdfast.engine.commands import (
     BuryOrphans,
     Counted,
     ExpireLeases,
+    FireSchedules,
     ForgetHistory,
     Forgotten,
     PromoteDue,
@@ -33,6 +34,7 @@ from holdfast.stores.queries import Durability, GetHealth, GetStats, ListWorkers
 from holdfast.stores.store import Store, StoreBroken
 
 _BITE = 1_000  # jobs that one tick changes in one transaction
+_SCHEDULES = 50  # schedules fired in one transaction
 _HOUSEKEEPING_S = 1.0
 
 Listener = Callable[[Committed], None]
@@ -168,8 +170,9 @@ class InProcess:
         return _HOUSEKEEPING_S if self._wake_at is None else (self._wake_at - self._clock.now()) / 1000
 
     async def _pass_time(self) -> bool:
-        expired, due = await asyncio.gather(self.submit(ExpireLeases(_BITE)), self.submit(PromoteDue(_BITE)))
-        return _count(expired) + _count(due) > 0
+        commands: tuple[Request, ...] = (ExpireLeases(_BITE), PromoteDue(_BITE), FireSchedules(_SCHEDULES))
+        results = await asyncio.gather(*[self.submit(command) for command in commands])
+        return any(_count(result) > 0 for result in results)
 
     async def _forget(self) -> bool:
         result = await self.submit(ForgetHistory(_BITE, self._forgotten_to))

@@ -5,24 +5,30 @@ committer refuses it if they have changed since; then they are read anew and the
 moment that its registration is answered, on every front and every node, and matching never holds up a commit.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
-from holdfast.engine.commands import Enqueued
+import structlog
+from msgspec.structs import replace
+
+from holdfast.engine import checks
+from holdfast.engine.commands import Enqueue, Enqueued
 from holdfast.engine.events import Committed
 from holdfast.engine.reading import Reading
-from holdfast.errors import NoInterest, Overloaded, StaleInterests
+from holdfast.errors import HoldfastError, NoInterest, Overloaded, StaleInterests
 from holdfast.job.job import IdempotencyKey, NewJob
+from holdfast.limits import FAN_OUT, IN_FLIGHT_COMMANDS
 from holdfast.routing.interests import Interests
 
+log = structlog.get_logger(__name__)
 _TRIES = 10  # interests that change faster than this are changed by a program gone wrong
-
-Enqueue = Callable[[list[NewJob], IdempotencyKey | None, int, bool], Awaitable[Enqueued]]
 
 
 class Publishing:
     """Routes events by the interests of the moment."""
 
-    def __init__(self, reading: Reading, enqueue: Enqueue) -> None:
+    def __init__(self, reading: Reading, enqueue: Callable[[Enqueue], Awaitable[Enqueued]]) -> None:
         self._reading = reading
         self._enqueue = enqueue
         self._interests: Interests | None = None
@@ -36,15 +42,20 @@ class Publishing:
         """The queues that would get this event."""
         return (await self._current()).queues_for(data)
 
-    async def publish(self, event: NewJob, key: IdempotencyKey | None, require_interest: bool, to_workers: bool) -> Enqueued:
+    async def publish(
+        self, event: NewJob, key: IdempotencyKey | None, require_interest: bool, to_workers: bool, skip_held: bool
+    ) -> Enqueued:
         """A copy of `event` to each queue that wants its payload, or to each worker on it; its own queue is not looked at."""
         for _ in range(_TRIES):
             interests = await self._current()
             names = interests.queues_for(event.payload) if event.content_type is None else []
             if require_interest and not names:
                 raise NoInterest("No queue is interested in this event; nothing was put.")
+            if len(names) > FAN_OUT:
+                raise checks.breach("data", f"may reach at most {FAN_OUT} queues; {len(names)} are interested")
             try:
-                return await self._enqueue([_copy(event, name) for name in names], key, interests.version, to_workers)
+                copies = [replace(event, queue=name) for name in names]
+                return await self._enqueue(Enqueue(copies, key, interests.version, to_workers, skip_held))
             except StaleInterests:
                 self._interests = None
         raise Overloaded("The interests change too fast to route by them.", retry_after_ms=1_000)
@@ -56,15 +67,34 @@ class Publishing:
         return self._interests
 
 
-def _copy(event: NewJob, queue: str) -> NewJob:
-    return NewJob(
-        queue,
-        event.payload,
-        event.type,
-        event.content_type,
-        event.priority,
-        event.delay_ms,
-        event.run_at,
-        event.max_attempts,
-        event.extras,
-    )
+class Unwaited:
+    """Events that nobody waits for: bounded in number, and counted by whether they were kept."""
+
+    def __init__(self) -> None:
+        self.kept = 0
+        self.lost = 0
+        self._tasks: set[asyncio.Task[Enqueued]] = set()
+
+    async def begin(self, publishing: Coroutine[Any, Any, Enqueued]) -> None:
+        """Let it run. What refuses it at once is raised; what refuses it later is counted and logged."""
+        if len(self._tasks) >= IN_FLIGHT_COMMANDS:
+            publishing.close()
+            raise Overloaded(retry_after_ms=1_000)
+        task = asyncio.create_task(publishing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.sleep(0)  # as far as the store: the checks before it have been made
+        if task.done():
+            task.result()
+        task.add_done_callback(self._count)
+
+    def _count(self, task: "asyncio.Task[Enqueued]") -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            self.kept += 1
+            return
+        self.lost += 1
+        if isinstance(error, HoldfastError):
+            log.warning("an event that nobody waited for was not kept", code=error.code, reason=error.detail)
+        else:
+            log.error("an event that nobody waited for was not kept", exc_info=error)

@@ -7,8 +7,9 @@ from holdfast.engine import checks
 from holdfast.engine.commands import Refused, Result
 from holdfast.engine.hub import Hub
 from holdfast.engine.inprocess import Backing
-from holdfast.errors import BY_CODE, InternalError, WorkerNotFound
+from holdfast.errors import BY_CODE, InternalError, ScheduleNotFound, WorkerNotFound
 from holdfast.job.job import ENDED, State
+from holdfast.job.schedule import Schedule
 from holdfast.stores.queries import (
     ExplainJob,
     GetHealth,
@@ -22,10 +23,12 @@ from holdfast.stores.queries import (
     JobPage,
     ListJobs,
     ListQueues,
+    ListSchedules,
     ListWorkers,
     Query,
     QueueInfo,
     QueuePage,
+    SchedulePage,
     Stats,
     StoreStats,
     WorkerInfo,
@@ -88,6 +91,18 @@ class Reading:
         if not found.workers:
             raise WorkerNotFound(f"There is no worker {worker_id[:100]}.", worker_id=worker_id[:100])
         return found.workers[0], found.now
+
+    async def schedules(self, limit: int, after: str) -> SchedulePage:
+        """A page of schedules by name."""
+        checks.number("limit", limit, 1, limits.LIST_LIMIT)
+        return await self._ask(ListSchedules(limit, after))  # type: ignore[return-value]
+
+    async def schedule(self, name: str) -> Schedule:
+        """One schedule."""
+        found: SchedulePage = await self._ask(ListSchedules(1, name=name))  # type: ignore[assignment]
+        if not found.schedules:
+            raise ScheduleNotFound(f"There is no schedule {name[:100]}.", schedule=name[:100])
+        return found.schedules[0]
 
     async def interests(self) -> InterestList:
         """Every queue's interest."""

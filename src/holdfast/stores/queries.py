@@ -8,6 +8,7 @@ import msgspec
 
 from holdfast.job.job import Content, Job, JobError, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
+from holdfast.job.schedule import Schedule
 from holdfast.workers.registry import Worker
 
 
@@ -66,6 +67,14 @@ class ListWorkers(_Frame, frozen=True, tag=49):
     id: str | None = None
 
 
+class ListSchedules(_Frame, frozen=True, tag=54):
+    """Schedules by name, after `after`; or the one called `name`."""
+
+    limit: int
+    after: str = ""
+    name: str | None = None
+
+
 class OldestReady(_Frame, frozen=True, tag=46):
     """Since when the oldest ready job of each of these queues has been ready."""
 
@@ -76,7 +85,19 @@ class GetHealth(_Frame, frozen=True, tag=47):
     """How the store is doing."""
 
 
-Query = GetJob | ListJobs | GetQueue | ListQueues | ExplainJob | GetStats | GetHealth | GetInterests | ListWorkers | OldestReady
+Query = (
+    GetJob
+    | ListJobs
+    | GetQueue
+    | ListQueues
+    | ExplainJob
+    | GetStats
+    | GetHealth
+    | GetInterests
+    | ListWorkers
+    | ListSchedules
+    | OldestReady
+)
 
 
 class QueueInfo(_Frame, frozen=True, tag=106):
@@ -142,11 +163,12 @@ class InterestList(_Frame, frozen=True, tag=128):
 
 
 class WorkerInfo(_Frame, frozen=True):
-    """A registered worker, when it was last heard of (filled in by the engine), and the jobs that it has leased."""
+    """A registered worker, when it was last heard of (filled in by the engine), the jobs that it has leased, and how many are ready for it alone."""
 
     worker: Worker
     beat_at: int
     jobs: list[Job]
+    waiting: int
 
 
 class WorkerList(_Frame, frozen=True, tag=129):
@@ -154,6 +176,13 @@ class WorkerList(_Frame, frozen=True, tag=129):
 
     workers: list[WorkerInfo]
     now: int
+
+
+class SchedulePage(_Frame, frozen=True, tag=130):
+    """Some schedules, and the name after which the next page starts."""
+
+    schedules: list[Schedule]
+    after: str | None = None
 
 
 class ReadyAges(_Frame, frozen=True, tag=126):
@@ -196,5 +225,15 @@ class Stats(_Frame, frozen=True, tag=125):
 
 
 QueryResult = (
-    JobDetail | JobPage | QueueInfo | QueuePage | JobFacts | ReadyAges | InterestList | WorkerList | Stats | StoreStats
+    JobDetail
+    | JobPage
+    | QueueInfo
+    | QueuePage
+    | JobFacts
+    | ReadyAges
+    | InterestList
+    | WorkerList
+    | SchedulePage
+    | Stats
+    | StoreStats
 )

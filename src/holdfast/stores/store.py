@@ -19,6 +19,7 @@ import msgspec
 
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
+from holdfast.job.schedule import Schedule
 from holdfast.stores.queries import Durability, Query, QueryResult
 from holdfast.workers.registry import Worker
 
@@ -82,6 +83,30 @@ class Transaction(Protocol):
 
     async def set_interest(self, queue: Queue, match: str | dict[str, str] | None) -> bool:
         """Write or remove a queue's interest; whether there was one to remove or change. The version grows if anything changed."""
+        ...
+
+    async def interests(self) -> dict[str, str | dict[str, str]]:
+        """Every queue's interest."""
+        ...
+
+    async def schedule(self, name: str) -> Schedule | None:
+        """One schedule."""
+        ...
+
+    async def schedule_count(self) -> int:
+        """How many schedules there are."""
+        ...
+
+    async def schedules_due(self, now: int, limit: int) -> list[Schedule]:
+        """Schedules that are to be looked at by now and are not paused, longest due first."""
+        ...
+
+    async def save_schedule(self, schedule: Schedule) -> None:
+        """Write a schedule, new or changed."""
+        ...
+
+    async def delete_schedule(self, name: str) -> None:
+        """Remove a schedule."""
         ...
 
     async def workers(self) -> dict[str, Worker]:

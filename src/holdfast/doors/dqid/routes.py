@@ -61,6 +61,7 @@ async def push(request: Request[Any, Any, Any], state: AppState) -> Response[byt
 async def take(request: Request[Any, Any, Any], state: AppState) -> Response[bytes | None]:
     """Take the oldest message; 204 when there is none."""
     engine: Engine = state.engine
+    await request.body()  # what comes from the caller after it is that it left
     granted = await engine.lease((QUEUE,), worker=_WORKER, lease_ms=LEASE_MS)
     if not granted.jobs or await _has_left(request):
         engine.give_back(granted)
@@ -78,8 +79,7 @@ async def take(request: Request[Any, Any, Any], state: AppState) -> Response[byt
 
 
 async def _has_left(request: Request[Any, Any, Any]) -> bool:
-    """Whether the caller hung up while it waited: while the store stands still, every retry of a caller would take a message with it."""
-    await request.body()
+    """Whether the caller hung up while it waited: on a store that stands still, each of its tries would take a message with it."""
     leaving = asyncio.ensure_future(request.receive())
     await asyncio.sleep(0)
     try:

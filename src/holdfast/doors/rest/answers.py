@@ -74,6 +74,36 @@ class WorkersOut(msgspec.Struct):
     workers: list[WorkerOut]
 
 
+class ScheduleOut(msgspec.Struct, kw_only=True):
+    """A schedule: what it puts, when it fires next, and what came of its fires."""
+
+    name: str
+    queue: QueueName | None
+    publish: bool
+    type: str
+    payload: Json
+    cron: str | None
+    timezone: str
+    interval_ms: int | None
+    missed: str
+    overlap: bool
+    paused: bool
+    created_at: Instant
+    next_at: Instant
+    last_at: Instant | None
+    last_jobs: tuple[int, ...]
+    last_error: str | None
+    fired: int
+    skipped: int
+
+
+class SchedulesOut(msgspec.Struct):
+    """A page of schedules by name."""
+
+    schedules: list[ScheduleOut]
+    next_cursor: str | None
+
+
 class CopyOut(msgspec.Struct):
     """One copy of a published event."""
 

@@ -12,7 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Tag
 
 from holdfast import __version__
-from holdfast.doors.rest import bodies, docs, replies, routes, routing, system, twins, workers
+from holdfast.doors.rest import bodies, docs, replies, routes, routing, schedules, system, twins, workers
 from holdfast.doors.rest.gate import NO_METHOD, Gate, Metrics, takes_head
 from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Hot
@@ -27,6 +27,7 @@ _TAGS = [
     Tag("consuming", "Take jobs under a lease, and end the lease."),
     Tag("routing", "Publish events to the queues that want them."),
     Tag("workers", "Who works."),
+    Tag("schedules", "Recurring jobs."),
     Tag("jobs", "Look at jobs and manage them."),
     Tag("queues", "Queues and their settings."),
     Tag("system", "The server itself."),
@@ -95,6 +96,7 @@ def framework(state: AppState, payload_bytes: int, dialects: Sequence[Dialect] =
             *routes.ROUTES,
             *routing.ROUTES,
             *workers.ROUTES,
+            *schedules.ROUTES,
             *system.ROUTES,
             *twins.TWINS,
             *docs.ROUTES,

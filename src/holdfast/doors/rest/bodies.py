@@ -10,14 +10,14 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn
+from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import InvalidRequest, MalformedJson, UnsupportedMediaType
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
 
-_NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
+NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
 T = TypeVar("T")
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -106,7 +106,16 @@ def new_jobs(given: list[QueuedJobIn], at: str) -> list[NewJob]:
 
 def event_job(given: PublishIn) -> NewJob:
     """An event as the job whose copies go to the queues."""
-    return _new(_NO_QUEUE, raw("data", given.data) or b"null", None, given)
+    return _new(NO_QUEUE, raw("data", given.data) or b"null", None, given)
+
+
+def scheduled_job(given: ScheduleIn) -> NewJob:
+    """What a schedule puts at each fire."""
+    if given.publish == (given.queue is not None):
+        raise checks.breach("queue", "must be given, or publish must be true")
+    if given.delay_ms is not None or given.run_at is not None:
+        raise checks.breach("delay_ms" if given.delay_ms is not None else "run_at", "has no place in a schedule")
+    return _new(given.queue or NO_QUEUE, raw("payload", given.payload) or b"null", None, given)
 
 
 def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -> NewJob:

@@ -62,7 +62,7 @@ class Hot:
             return None
         parts = path.split("/")
         match parts[2:]:
-            case ["queues", _, "jobs"]:
+            case ["queues", name, "jobs"] if name:
                 return "/v1/queues/{queue}/jobs", self._enqueue
             case ["jobs"]:
                 return "/v1/jobs", self._bulk
@@ -70,7 +70,7 @@ class Hot:
                 return "/v1/leases", self._lease
             case ["leases", "batch"]:
                 return "/v1/leases/batch", self._batch
-            case ["leases", _, verb] if verb in self._verbs:
+            case ["leases", token, verb] if token and verb in self._verbs:
                 return f"/v1/leases/{{token}}/{verb}", self._verbs[verb]
         return None
 

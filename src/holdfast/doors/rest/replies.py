@@ -38,6 +38,7 @@ STATUS = {
     "job_not_found": 404,
     "queue_not_found": 404,
     "worker_not_found": 404,
+    "schedule_not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
     "lease_lost": 409,

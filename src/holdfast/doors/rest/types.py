@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from holdfast import limits
 from holdfast.job.job import UniqueWhile
 from holdfast.job.retry import RetryPolicy
+from holdfast.job.schedule import Missed
 
 
 def _bounds(description: str, **schema: Any) -> Meta:
@@ -99,6 +100,28 @@ class WorkerIn(msgspec.Struct, forbid_unknown_fields=True):
         tuple[QueueName, ...], _bounds("What it takes from, in this order.", minItems=1, maxItems=limits.QUEUES_PER_LEASE)
     ]
     name: Annotated[str, _bounds("For people to read, such as host and process.", maxLength=limits.WORKER_CHARS)] = ""
+
+
+class ScheduleIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
+    """A recurring job: by `cron` in a time zone, or every `interval_ms`; for a `queue`, or published as an event."""
+
+    cron: Annotated[str, _bounds("Five fields: minute, hour, day, month, weekday.", maxLength=limits.CRON_CHARS)] | None = None
+    timezone: Annotated[str, _bounds("The time zone of the expression, such as Europe/Vienna.", maxLength=60)] = "UTC"
+    interval_ms: (
+        Annotated[
+            int,
+            _bounds(
+                "Every so many milliseconds from its creation.", minimum=limits.INTERVAL_MS_MIN, maximum=limits.INTERVAL_MS_MAX
+            ),
+        ]
+        | None
+    ) = None
+    queue: QueueName | None = None
+    publish: Annotated[bool, _bounds("Instead of a queue: an event for the interested ones.")] = False
+    payload: Json | UnsetType = UNSET
+    missed: Missed = Missed.ONE
+    overlap: Annotated[bool, _bounds("False: left out while a job of the fire before is not finished.")] = True
+    paused: bool = False
 
 
 class EventIn(msgspec.Struct, forbid_unknown_fields=True):

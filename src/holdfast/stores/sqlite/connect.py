@@ -46,6 +46,7 @@ def open_writer(target: str) -> apsw.Connection:
     _demand(connection, "cell_size_check", 1, "ON")
     _demand(connection, "trusted_schema", 0, "OFF")
     migrate(connection)
+    connection.execute("BEGIN IMMEDIATE; UPDATE counter SET value = value; COMMIT")  # the log file is there from now on
     return connection
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 
 from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
-from holdfast.stores.sqlite.files import UnfitPlace, sync_folder
+from holdfast.stores.sqlite.files import UnfitPlace, make_private, sync_folder
 
 _CHECKS = files(__package__) / "checks"
 
@@ -35,7 +35,9 @@ def backup(source: Path, target: Path) -> None:
     part = target.with_name(target.name + ".part")
     part.unlink(missing_ok=True)
     connection = _open(source)
+    make_private(part)
     try:
+        connection.execute("PRAGMA query_only = OFF")  # it forbids this too; the connection itself can only read
         connection.execute("VACUUM INTO ?", (str(part),))
     except apsw.Error as error:
         part.unlink(missing_ok=True)
@@ -48,7 +50,6 @@ def backup(source: Path, target: Path) -> None:
         raise UnfitPlace(f"the copy is not sound: {problems[0]}")
     with part.open("rb") as copy:
         os.fsync(copy.fileno())
-    part.chmod(0o600)
     part.rename(target)
     sync_folder(target.absolute().parent)
 

@@ -6,7 +6,7 @@ wherever it starts. With a filter that no index serves, a page looks at a bounde
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
@@ -27,6 +27,7 @@ from holdfast.stores.queries import (
     JobPage,
     ListJobs,
     ListQueues,
+    ListSchedules,
     ListWorkers,
     OldestReady,
     Query,
@@ -34,6 +35,7 @@ from holdfast.stores.queries import (
     QueueInfo,
     QueuePage,
     ReadyAges,
+    SchedulePage,
     WorkerInfo,
     WorkerList,
 )
@@ -45,7 +47,6 @@ _READ_S = 5.0  # a read that takes longer is given up: it would keep the WAL fro
 _STEPS = 50_000  # how often SQLite asks whether to go on
 
 
-_match = msgspec.json.Decoder(str | dict[str, str])
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot
 
 
@@ -55,6 +56,17 @@ class Reader:
     def __init__(self, connection: apsw.Connection, defaults: QueuePolicy) -> None:
         self._db = connection
         self._defaults = defaults
+        self._answers: dict[type, Callable[[Any, int], QueryResult]] = {
+            GetJob: lambda query, now: self._detail(query.id, now),
+            ListJobs: self._page,
+            GetQueue: lambda query, _: self._queue(query.name),
+            ListQueues: lambda query, _: self._queues(query),
+            ExplainJob: lambda query, now: self._facts(query.id, now),
+            GetInterests: lambda _query, _: self._interests(),
+            ListWorkers: lambda query, now: self._workers(query.id, now),
+            ListSchedules: lambda query, _: self._schedules(query),
+            OldestReady: lambda query, _: self._ages(query.names),
+        }
 
     def answer(self, query: Query, now: int) -> QueryResult:
         """The answer as of now; raises a `HoldfastError` where there is none."""
@@ -72,25 +84,17 @@ class Reader:
         self._db.close()
 
     def _answer(self, query: Query, now: int) -> QueryResult:
-        match query:
-            case GetJob(job_id):
-                return self._detail(job_id, now)
-            case ListJobs():
-                return self._page(query, now)
-            case GetQueue(name):
-                return self._queue(name)
-            case ListQueues(limit, after):
-                found = [self._info(row) for row in self._db.execute(SQL["queues_after"], (after, limit + 1))]
-                return QueuePage(found[:limit], found[limit - 1].name if len(found) > limit else None)
-            case ExplainJob(job_id):
-                return self._facts(job_id, now)
-            case GetInterests():
-                return self._interests()
-            case ListWorkers(worker_id):
-                return self._workers(worker_id, now)
-            case OldestReady(names):
-                return ReadyAges({name: at for name in names if (at := self._oldest(name)) is not None})
-        raise TypeError(f"{type(query).__name__} is not read from the store")
+        answer = self._answers.get(type(query))
+        if answer is None:
+            raise TypeError(f"{type(query).__name__} is not read from the store")
+        return answer(query, now)
+
+    def _queues(self, query: ListQueues) -> QueuePage:
+        found = [self._info(row) for row in self._db.execute(SQL["queues_after"], (query.after, query.limit + 1))]
+        return QueuePage(found[: query.limit], found[query.limit - 1].name if len(found) > query.limit else None)
+
+    def _ages(self, names: list[str]) -> ReadyAges:
+        return ReadyAges({name: at for name in names if (at := self._oldest(name)) is not None})
 
     def _job(self, job_id: int) -> Job:
         row = self._db.execute(SQL["any_job"], (job_id,)).fetchone()
@@ -126,7 +130,7 @@ class Reader:
     def _interests(self) -> InterestList:
         with self._db:
             version = self._db.execute(SQL["interests_version"]).get
-            interests = {name: _match.decode(text) for name, text in self._db.execute(SQL["interests"])}
+            interests = {name: rows.match_of(text) for name, text in self._db.execute(SQL["interests"])}
         return InterestList(version, interests)
 
     def _workers(self, worker_id: str | None, now: int) -> WorkerList:
@@ -139,7 +143,18 @@ class Reader:
             for row in self._db.execute(SQL["leased_by_worker"], (ids,)).fetchall():
                 job = rows.job_of(row, self._name(row[1]))
                 jobs.setdefault(job.lease.worker if job.lease else "", []).append(job)
-        return WorkerList([WorkerInfo(worker, worker.registered_at, jobs.get(worker.id, [])) for worker in found], now)
+            lines: dict[str, int] = dict(self._db.execute(SQL["worker_lines"]))
+        return WorkerList(
+            [WorkerInfo(one, one.registered_at, jobs.get(one.id, []), lines.get(one.id, 0)) for one in found], now
+        )
+
+    def _schedules(self, query: ListSchedules) -> SchedulePage:
+        if query.name is not None:
+            found = self._db.execute(SQL["schedule"], (query.name,)).fetchall()
+        else:
+            found = self._db.execute(SQL["schedules_after"], (query.after, query.limit + 1)).fetchall()
+        schedules = [rows.schedule_of(state) for (state,) in found]
+        return SchedulePage(schedules[: query.limit], schedules[query.limit - 1].name if len(schedules) > query.limit else None)
 
     def _oldest(self, name: str) -> int | None:
         row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()

@@ -7,6 +7,7 @@ import msgspec
 
 from holdfast.job.job import NO_EXTRAS, Content, Extras, Job, JobError, Lease, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
+from holdfast.job.schedule import Schedule
 from holdfast.workers.registry import Worker, WorkerState
 
 Row = Sequence[Any]
@@ -15,6 +16,8 @@ JOB_COLUMNS = 22
 _STATES = {state.value: state for state in State}
 _extras_decoder = msgspec.json.Decoder(Extras)
 _queues_decoder = msgspec.json.Decoder(list[str])
+_match_decoder = msgspec.json.Decoder(str | dict[str, str])
+_schedule_decoder = msgspec.msgpack.Decoder(Schedule)
 _settings_decoder = msgspec.json.Decoder(QueueSettings)
 _receipts_decoder = msgspec.msgpack.Decoder(list[Receipt])
 _json = msgspec.json.Encoder()
@@ -64,6 +67,22 @@ def error_of(row: Row) -> JobError:
 def worker_of(row: Row) -> Worker:
     """A registered worker."""
     return Worker(row[0], row[1], tuple(_queues_decoder.decode(row[2])), WorkerState(row[3]), row[4])
+
+
+def match_of(text: object) -> str | dict[str, str]:
+    """A queue's interest."""
+    match: str | dict[str, str] = _match_decoder.decode(text)  # type: ignore[arg-type]
+    return match
+
+
+def schedule_of(blob: object) -> Schedule:
+    """A schedule."""
+    return _schedule_decoder.decode(blob)  # type: ignore[arg-type]
+
+
+def schedule_blob(schedule: Schedule) -> bytes:
+    """A schedule as a column."""
+    return _msgpack.encode(schedule)
 
 
 def extras_text(extras: Extras) -> str | None:

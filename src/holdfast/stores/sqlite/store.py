@@ -107,7 +107,9 @@ class SqliteStore:
 
     async def next_due(self) -> int | None:
         """The earliest moment at which a lease ends or a scheduled job is due."""
-        moments = [self._writer.execute(SQL[name]).get for name in ("earliest_until", "earliest_scheduled")]
+        moments = [
+            self._writer.execute(SQL[name]).get for name in ("earliest_until", "earliest_scheduled", "earliest_schedule")
+        ]
         return min((moment for moment in moments if moment is not None), default=None)
 
     async def read(self, query: Query, now: int) -> QueryResult:

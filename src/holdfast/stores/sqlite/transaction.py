@@ -9,6 +9,7 @@ import msgspec
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
+from holdfast.job.schedule import Schedule
 from holdfast.limits import ERRORS_KEPT, QUEUES
 from holdfast.stores.sqlite import rows
 from holdfast.stores.sqlite.rows import Row
@@ -129,6 +130,32 @@ class SqliteTransaction:
             self._db.execute(SQL["bump_interests"])
             self._known.interests = None
         return changed
+
+    async def interests(self) -> dict[str, str | dict[str, str]]:
+        """Every queue's interest."""
+        return {name: rows.match_of(text) for name, text in self._db.execute(SQL["interests"])}
+
+    async def schedule(self, name: str) -> Schedule | None:
+        """One schedule."""
+        state = self._db.execute(SQL["schedule"], (name,)).get
+        return None if state is None else rows.schedule_of(state)
+
+    async def schedule_count(self) -> int:
+        """How many there are."""
+        return int(self._db.execute(SQL["schedule_count"]).get)
+
+    async def schedules_due(self, now: int, limit: int) -> list[Schedule]:
+        """Those to be looked at."""
+        return [rows.schedule_of(state) for (state,) in self._db.execute(SQL["schedules_due"], (now, limit)).fetchall()]
+
+    async def save_schedule(self, schedule: Schedule) -> None:
+        """Write a schedule."""
+        row = (schedule.name, schedule.try_at, int(schedule.paused), rows.schedule_blob(schedule))
+        self._db.execute(SQL["save_schedule"], row)
+
+    async def delete_schedule(self, name: str) -> None:
+        """Remove a schedule."""
+        self._db.execute(SQL["delete_schedule"], (name,))
 
     async def workers(self) -> dict[str, Worker]:
         """All registered workers."""

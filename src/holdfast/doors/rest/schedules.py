@@ -1,0 +1,110 @@
+"""Routes for recurring jobs."""
+
+from typing import Annotated, Any
+
+from litestar import delete, get, post, put
+from litestar.datastructures import State as AppState
+from litestar.params import Parameter
+from msgspec import Raw
+
+from holdfast import limits
+from holdfast.doors.rest import bodies, replies
+from holdfast.doors.rest.answers import CopyOut, PublishedOut, ScheduleOut, SchedulesOut
+from holdfast.doors.rest.types import ScheduleIn
+from holdfast.engine.engine import Engine
+from holdfast.job.schedule import Schedule, ScheduleSpec
+
+Name = Annotated[str, Parameter(description="The schedule's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+
+
+@put("/v1/schedules/{name:str}", tags=["schedules"], summary="Make a schedule, or change it")
+async def put_schedule(state: AppState, name: Name, data: ScheduleIn) -> ScheduleOut:
+    """Each fire puts exactly one job, whatever restarts. A fire into a full queue is tried again until there is room."""
+    engine: Engine = state.engine
+    job = bodies.scheduled_job(data)
+    spec = ScheduleSpec(job, data.publish, data.cron, data.timezone, data.interval_ms, data.missed, data.overlap)
+    return _shown(await engine.set_schedule(name, spec, data.paused))
+
+
+@get("/v1/schedules/{name:str}", tags=["schedules"], summary="One schedule")
+async def get_schedule(state: AppState, name: Name) -> ScheduleOut:
+    """With its next and its last fire."""
+    engine: Engine = state.engine
+    return _shown(await engine.reading.schedule(name))
+
+
+@get("/v1/schedules", tags=["schedules"], summary="A page of schedules")
+async def list_schedules(
+    state: AppState,
+    limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=limits.LIST_LIMIT)] = 100,
+    cursor: Annotated[str, Parameter(description="`next_cursor` of the page before.", max_length=200)] = "",
+) -> SchedulesOut:
+    """By name."""
+    engine: Engine = state.engine
+    page = await engine.reading.schedules(limit, cursor)
+    return SchedulesOut([_shown(schedule) for schedule in page.schedules], page.after)
+
+
+@delete("/v1/schedules/{name:str}", tags=["schedules"], summary="Remove a schedule")
+async def delete_schedule(state: AppState, name: Name) -> None:
+    """Its jobs stay."""
+    engine: Engine = state.engine
+    await engine.delete_schedule(name)
+
+
+@post("/v1/schedules/{name:str}/pause", tags=["schedules"], status_code=200, summary="Stop a schedule")
+async def pause_schedule(state: AppState, name: Name) -> ScheduleOut:
+    """It fires no more until it is resumed."""
+    engine: Engine = state.engine
+    return _shown(await engine.pause_schedule(name, True))
+
+
+@post("/v1/schedules/{name:str}/resume", tags=["schedules"], status_code=200, summary="Let a schedule fire again")
+async def resume_schedule(state: AppState, name: Name) -> ScheduleOut:
+    """What was missed in between is treated as `missed` says."""
+    engine: Engine = state.engine
+    return _shown(await engine.pause_schedule(name, False))
+
+
+@post("/v1/schedules/{name:str}/run", tags=["schedules"], summary="Put a schedule's job now")
+async def run_schedule(state: AppState, name: Name) -> PublishedOut:
+    """Beside its fires."""
+    engine: Engine = state.engine
+    put_now = await engine.run_schedule(name)
+    jobs = [CopyOut(receipt.queue, receipt.id) for receipt in put_now.jobs]
+    return PublishedOut(jobs=jobs, durability=replies.durability_out(engine.durability))
+
+
+def _shown(schedule: Schedule) -> ScheduleOut:
+    spec = schedule.spec
+    return ScheduleOut(
+        name=schedule.name,
+        queue=None if spec.publish else spec.job.queue,
+        publish=spec.publish,
+        type=spec.job.type,
+        payload=Raw(spec.job.payload),
+        cron=spec.cron,
+        timezone=spec.timezone,
+        interval_ms=spec.interval_ms,
+        missed=spec.missed.value,
+        overlap=spec.overlap,
+        paused=schedule.paused,
+        created_at=replies.instant(schedule.created_at),
+        next_at=replies.instant(schedule.next_at),
+        last_at=None if schedule.last_at is None else replies.instant(schedule.last_at),
+        last_jobs=schedule.last_jobs,
+        last_error=schedule.last_error,
+        fired=schedule.fired,
+        skipped=schedule.skipped,
+    )
+
+
+ROUTES: list[Any] = [
+    put_schedule,
+    get_schedule,
+    list_schedules,
+    delete_schedule,
+    pause_schedule,
+    resume_schedule,
+    run_schedule,
+]

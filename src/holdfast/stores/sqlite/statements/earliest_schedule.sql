@@ -1,0 +1,1 @@
+SELECT min(try_at) FROM schedule WHERE paused = 0

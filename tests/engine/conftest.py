@@ -1,0 +1,88 @@
+"""An engine over a real SQLite store in memory, on a clock that moves when it is told to.
+
+`engine` runs the committer and no ticks, so that time passes only by command; `backing` is what it talks to. `start` builds others: over
+another store, or with the ticks.
+"""
+
+import asyncio
+
+import pytest
+
+from holdfast.clock import ManualClock
+from holdfast.engine.engine import Engine
+from holdfast.engine.inprocess import InProcess
+from holdfast.job.job import Extras, NewJob
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.sqlite.store import SqliteStore
+
+EXTRAS = set(Extras.__struct_fields__)
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def new():
+    """A job to be put; what belongs into its extras is sorted there."""
+
+    def job(queue="q", payload=b"1", **options):
+        extras = Extras(**{name: options.pop(name) for name in EXTRAS & set(options)})
+        return NewJob(queue, payload, extras=extras, **options)
+
+    return job
+
+
+@pytest.fixture
+async def start(clock):
+    """Run a backing over a store, by default a new one in memory; everything is ended after the test."""
+    started = []
+
+    def run(store=None, ticking=False, clock=clock):
+        backing = InProcess(store or SqliteStore(None, QueuePolicy()), clock)
+        if ticking:
+            backing.start()
+        else:
+            backing._runner = asyncio.create_task(backing.committer.run())
+        started.append(backing)
+        return backing
+
+    yield run
+    for backing in started:
+        await asyncio.wait_for(backing.stop(), 10)
+
+
+@pytest.fixture
+async def backing(start):
+    return start()
+
+
+@pytest.fixture
+async def engine(backing):
+    return Engine(backing)
+
+
+@pytest.fixture
+def turns():
+    """Let everything run that can run without time passing."""
+
+    async def pass_(count=50):
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    return pass_
+
+
+@pytest.fixture
+def together(backing):
+    """Hand commands in so that they are decided in one transaction."""
+
+    async def submit(*commands):
+        commits = backing.totals.commits
+        futures = [backing.submit(command) for command in commands]
+        results = [await future for future in futures]
+        assert backing.totals.commits == commits + 1, "they were not committed together"
+        return results
+
+    return submit

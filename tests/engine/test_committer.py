@@ -1,0 +1,318 @@
+"""Group commit: few transactions for many callers, and the truth for each of them whatever goes wrong in between.
+
+What goes wrong is real where SQLite can be brought to it (a database that may not grow is full). A defect or a failing disk is a store that
+raises at one place of its own code.
+"""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import apsw
+import pytest
+
+from holdfast import limits
+from holdfast.engine.commands import (
+    ConcludeLease,
+    Enqueue,
+    Enqueued,
+    ExtendLease,
+    FailLease,
+    Granted,
+    LeaseJobs,
+    Outcome,
+    PauseQueue,
+    ReleaseLease,
+)
+from holdfast.engine.inprocess import InProcess
+from holdfast.job.job import State
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.queries import GetJob, GetQueue
+from holdfast.stores.sqlite.store import SqliteStore
+from holdfast.stores.store import StoreBroken
+
+
+class Brittle(SqliteStore):
+    """A store with a defect: it stumbles over one payload."""
+
+    @asynccontextmanager
+    async def transaction(self):
+        async with super().transaction() as tx:
+            write = tx.write
+
+            async def stumble(changes):
+                await write(changes)
+                if any(change.content and change.content.payload == b'"stumble"' for change in changes):
+                    raise LookupError("a defect")
+
+            tx.write = stumble
+            yield tx
+
+
+class Failing(SqliteStore):
+    """A store whose disk fails at the commit of one payload, or of anything once `failing` is set."""
+
+    failing = False
+
+    @asynccontextmanager
+    async def transaction(self):
+        async with super().transaction() as tx:
+            write, commit, payloads = tx.write, tx.commit, []
+
+            async def note(changes):
+                payloads.extend(change.content.payload for change in changes if change.content)
+                await write(changes)
+
+            async def fail():
+                if self.failing or b'"fail"' in payloads:
+                    raise apsw.IOError("the disk failed")
+                await commit()
+
+            tx.write, tx.commit = note, fail
+            yield tx
+
+
+def codes(results) -> list[str]:
+    return [getattr(result, "code", type(result).__name__) for result in results]
+
+
+async def submit_all(backing, commands):
+    return [await future for future in [backing.submit(command) for command in commands]]
+
+
+async def leased(backing, count=1):
+    granted = await backing.submit(LeaseJobs(("q",), count, "w"))
+    return [one.job for one in granted.jobs]
+
+
+async def test_what_waits_together_is_kept_by_one_commit(backing, new):
+    results = await submit_all(backing, [Enqueue([new()]) for _ in range(500)])
+    assert [result.jobs[0].id for result in results] == list(range(1, 501))
+    assert (backing.totals.commits, backing.totals.commands) == (1, 500)
+
+
+async def test_what_comes_while_nothing_waits_is_not_held_back(backing, new):
+    for _ in range(3):
+        await backing.submit(Enqueue([new()]))
+    assert backing.totals.commits == 3
+
+
+async def test_a_refused_command_never_fails_its_neighbours(backing, new):
+    await backing.submit(Enqueue([new(unique_key="u")]))
+    (job,) = await leased(backing)
+    await backing.submit(ReleaseLease(job.ref()))
+    results = await submit_all(
+        backing,
+        [
+            Enqueue([new()]),
+            Enqueue([new(unique_key="u")]),
+            ConcludeLease(job.ref()),
+            PauseQueue("none", True),
+            Enqueue([new()]),
+            LeaseJobs(("q",), 5, "w"),
+        ],
+    )
+    assert codes(results) == ["Enqueued", "not_unique", "lease_lost", "queue_not_found", "Enqueued", "Granted"]
+    assert len(results[-1].jobs) == 3
+    assert backing.totals.commits == 4
+
+
+async def test_a_batch_is_bounded_in_commands(backing, new):
+    await submit_all(backing, [Enqueue([new()]) for _ in range(limits.BATCH_COMMANDS + 1)])
+    assert backing.totals.commits == 2
+
+
+async def test_a_batch_is_bounded_in_bytes_but_one_large_command_passes(start, new):
+    backing = start()
+    third = b"x" * (limits.BATCH_BYTES // 3)
+    await submit_all(backing, [Enqueue([new(payload=third)]) for _ in range(4)])
+    assert backing.totals.commits == 2
+    await submit_all(backing, [Enqueue([new(payload=third)] * 4)])
+    assert (await backing.submit(GetQueue("q"))).tally.ready == 8
+
+
+# Callers who leave ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_caller_that_leaves_while_it_waits_does_not_undo_what_it_asked_for(backing, new):
+    left = [backing.submit(Enqueue([new()])) for _ in range(3)]
+    stays = backing.submit(Enqueue([new()]))
+    for future in left:
+        future.cancel()
+    assert (await stays).jobs[0].id == 4
+    assert (await backing.submit(GetQueue("q"))).tally.ready == 4
+
+
+async def test_stopping_commits_what_waits(start, tmp_path, clock, new):
+    path = tmp_path / "jobs.db"
+    backing = InProcess(SqliteStore(path, QueuePolicy()), clock)
+    backing.start()
+    future = backing.submit(Enqueue([new()]))
+    await backing.stop()
+    assert future.result().jobs[0].id == 1
+    again = start(SqliteStore(path, QueuePolicy()))
+    assert (await again.submit(GetJob(1))).job.state is State.READY
+
+
+# Answers and news ----------------------------------------------------------------------------------------------------
+
+
+async def test_answers_and_news_leave_only_after_the_commit_and_the_answers_first(start, new):
+    moments = []
+
+    class Watched(SqliteStore):
+        @asynccontextmanager
+        async def transaction(self):
+            async with super().transaction() as tx:
+                commit = tx.commit
+
+                async def note():
+                    assert not future.done()
+                    await commit()
+                    assert not future.done()
+                    moments.append("commit")
+
+                tx.commit = note
+                yield tx
+
+    backing = start(Watched(None, QueuePolicy()))
+    backing.listen(lambda news: moments.append(("news", future.done(), news.ready)))
+    future = backing.submit(Enqueue([new()]))
+    await future
+    assert moments == ["commit", ("news", True, {"q": 1})]
+
+
+async def test_news_of_single_jobs_are_sent_only_while_somebody_wants_them(backing, new):
+    heard = []
+    backing.listen(lambda news: heard.append([(event.verb, event.id, event.state) for event in news.jobs]))
+    await backing.submit(Enqueue([new()]))
+    backing.want_job_events(True)
+    (job,) = await leased(backing)
+    await backing.submit(ConcludeLease(job.ref()))
+    backing.want_job_events(False)
+    await backing.submit(Enqueue([new()]))
+    assert heard == [[], [("leased", 1, State.LEASED)], [("concluded", 1, State.CONCLUDED)], []]
+
+
+# A defect ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_defect_fails_only_the_command_that_meets_it(start, new):
+    backing = start(Brittle(None, QueuePolicy()))
+    await backing.submit(Enqueue([new() for _ in range(2)]))
+    jobs = await leased(backing, 2)
+    results = await submit_all(
+        backing,
+        [
+            Enqueue([new(payload=b'"before"')]),
+            ConcludeLease(jobs[0].ref()),
+            Enqueue([new(), new(payload=b'"stumble"')]),
+            ExtendLease(jobs[1].ref(), 777),
+            Enqueue([new(payload=b'"after"')]),
+        ],
+    )
+    assert codes(results) == ["Enqueued", "Outcome", "internal_error", "Extended", "Enqueued"]
+    tally = (await backing.submit(GetQueue("q"))).tally
+    assert (tally.ready, tally.leased, tally.concluded) == (2, 1, 1)
+    kept = [results[index].jobs[0].id for index in (0, 4)]
+    assert [(await backing.submit(GetJob(job_id))).content.payload for job_id in kept] == [b'"before"', b'"after"']
+
+
+async def test_the_committer_goes_on_after_a_defect(start, new):
+    backing = start(Brittle(None, QueuePolicy()))
+    assert (await backing.submit(Enqueue([new(payload=b'"stumble"')]))).code == "internal_error"
+    assert isinstance(await backing.submit(Enqueue([new()])), Enqueued)
+    assert (await backing.submit(GetQueue("q"))).tally.ready == 1
+
+
+# A store that breaks -------------------------------------------------------------------------------------------------
+
+
+async def test_when_the_store_breaks_the_batch_is_told_that_nobody_knows_and_nothing_more_is_taken(start, new):
+    store = Failing(None, QueuePolicy())
+    backing = start(store)
+    await backing.submit(Enqueue([new()]))
+    store.failing = True
+    results = await submit_all(backing, [Enqueue([new()]), LeaseJobs(("q",), 1, "w"), PauseQueue("none", True)])
+    assert codes(results) == ["outcome_unknown"] * 3
+    with pytest.raises(StoreBroken):
+        await asyncio.wait_for(asyncio.shield(backing._runner), 10)
+    assert codes(await submit_all(backing, [Enqueue([new()])])) == ["store_unavailable"]
+    assert backing.totals.commits == 1
+
+
+async def test_when_the_store_breaks_those_who_still_waited_are_told_that_it_has_failed(start, new):
+    store = Failing(None, QueuePolicy())
+    store.failing = True
+    backing = start(store)
+    count = limits.BATCH_COMMANDS + 3
+    results = await asyncio.wait_for(submit_all(backing, [Enqueue([new()]) for _ in range(count)]), 10)
+    assert codes(results) == ["outcome_unknown"] * limits.BATCH_COMMANDS + ["store_unavailable"] * 3
+
+
+async def test_a_store_that_breaks_while_a_batch_is_tried_one_by_one_tells_each_command_the_truth(start, new):
+    class Both(Failing, Brittle):
+        pass
+
+    backing = start(Both(None, QueuePolicy()))
+    results = await submit_all(
+        backing, [Enqueue([new()]), Enqueue([new(payload=b'"stumble"')]), Enqueue([new(payload=b'"fail"')]), Enqueue([new()])]
+    )
+    assert codes(results) == ["Enqueued", "internal_error", "outcome_unknown", "store_unavailable"]
+
+
+# A full disk ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def full(start, new):
+    """A backing whose database may not grow any more; three jobs are in it."""
+    store = SqliteStore(None, QueuePolicy())
+    backing = start(store)
+    await backing.submit(Enqueue([new() for _ in range(3)]))
+    store._writer.pragma("max_page_count", store._writer.pragma("page_count") + 2)
+    return backing
+
+
+LARGE = b"x" * 100_000
+
+
+async def test_on_a_full_disk_pushes_are_refused_and_leases_can_still_be_ended(full, new):
+    jobs = await leased(full, 3)
+    results = await submit_all(
+        full,
+        [
+            Enqueue([new(payload=LARGE)]),
+            ConcludeLease(jobs[0].ref()),
+            FailLease(jobs[1].ref(), "no", retry=False),
+            ReleaseLease(jobs[2].ref()),
+        ],
+    )
+    assert codes(results) == ["storage_full", "Outcome", "Outcome", "Outcome"]
+    assert results[0].fields["retry_after_ms"] > 0
+    tally = (await full.submit(GetQueue("q"))).tally
+    assert (tally.ready, tally.concluded, tally.dead) == (1, 1, 1)
+
+
+async def test_on_a_full_disk_a_conclude_with_follow_ups_is_refused_whole_and_its_lease_stays(full, new):
+    (job,) = await leased(full)
+    (refused,) = await submit_all(full, [ConcludeLease(job.ref(), None, [new(payload=LARGE)])])
+    assert refused.code == "storage_full"
+    assert (await full.submit(GetJob(job.id))).job == job
+    assert isinstance(await full.submit(ConcludeLease(job.ref())), Outcome)
+
+
+async def test_when_there_is_no_space_even_for_what_ends_a_lease_nothing_is_changed_and_all_are_told(full, new):
+    jobs = await leased(full, 2)
+    results = await submit_all(full, [ConcludeLease(jobs[0].ref(), LARGE), ReleaseLease(jobs[1].ref())])
+    assert codes(results) == ["storage_full"] * 2
+    assert [(await full.submit(GetJob(job.id))).job for job in jobs] == jobs
+    results = await submit_all(full, [ConcludeLease(jobs[0].ref()), ReleaseLease(jobs[1].ref())])
+    assert codes(results) == ["Outcome"] * 2
+
+
+async def test_pushes_are_taken_again_when_there_is_space(full, new):
+    assert (await full.submit(Enqueue([new(payload=LARGE)]))).code == "storage_full"
+    full._store._writer.pragma("max_page_count", 1_000_000)
+    assert isinstance(await full.submit(Enqueue([new(payload=LARGE)])), Enqueued)
+    assert isinstance(granted := await full.submit(LeaseJobs(("q",), 10, "w")), Granted)
+    assert len(granted.jobs) == 4

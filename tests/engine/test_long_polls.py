@@ -1,0 +1,230 @@
+"""Waiting for jobs, through the whole engine: woken in turn, answered in time, and nothing given to those who left."""
+
+import asyncio
+
+import pytest
+
+from holdfast.engine.commands import ConcludeLease, EditJob, Enqueue, FailLease, LeaseJobs, PromoteJob, ReleaseLease
+from holdfast.errors import Draining, QueueFull
+from holdfast.job.job import NewJob, State
+from holdfast.job.queue import QueueSettings
+from holdfast.stores.queries import GetJob, GetQueue
+
+LONG = 50_000
+
+
+@pytest.fixture
+async def polls(engine, turns):
+    """Begin a long poll and let it park; cancelled after the test if it still waits."""
+    tasks = []
+
+    async def begin(*queues, **options):
+        tasks.append(asyncio.create_task(engine.lease(queues or ("q",), wait_ms=LONG, **options)))
+        await turns()
+        return tasks[-1]
+
+    yield begin
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def pushes(engine, turns, new):
+    """Begin to put a job into a queue that is full, and let it park."""
+    tasks = []
+
+    async def begin(*queues, payload=b"1", **options):
+        jobs = [new(queue, payload, **options) for queue in queues or ("q",)]
+        tasks.append(asyncio.create_task(engine.enqueue(jobs, wait_ms=LONG)))
+        await turns()
+        return tasks[-1]
+
+    yield begin
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def taken(granted):
+    return [one.job.id for one in granted.jobs]
+
+
+async def soon(task):
+    return await asyncio.wait_for(task, 5)
+
+
+async def tally(backing, queue="q"):
+    return (await backing.submit(GetQueue(queue))).tally
+
+
+# Waiting for jobs ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_poll_that_finds_a_job_does_not_wait(engine, new):
+    await engine.enqueue([new()])
+    assert taken(await soon(engine.lease(("q",), wait_ms=LONG))) == [1]
+
+
+async def test_a_poll_is_answered_as_soon_as_a_job_comes(engine, polls, new):
+    poll = await polls("a", "q")
+    assert not poll.done()
+    await engine.enqueue([new()])
+    assert taken(await soon(poll)) == [1]
+
+
+WAYS = {
+    "promoted": (lambda new: [new(delay_ms=9_000)], lambda engine, job: engine.change_job(PromoteJob(1))),
+    "edited": (lambda new: [new(delay_ms=9_000)], lambda engine, job: engine.change_job(EditJob(1, delay_ms=0))),
+    "released": (lambda new: [new()], lambda engine, job: engine.end(ReleaseLease(job.ref()))),
+    "failed": (lambda new: [new()], lambda engine, job: engine.end(FailLease(job.ref(), "no", delay_ms=0))),
+    "admitted by its group": (
+        lambda new: [new(group_key="g"), new(group_key="g")],
+        lambda engine, job: engine.end(ConcludeLease(job.ref())),
+    ),
+    "put by a conclude": (
+        lambda new: [new()],
+        lambda engine, job: engine.end(ConcludeLease(job.ref(), None, [NewJob("q", b"")])),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_poll_is_answered_however_a_job_becomes_ready(engine, polls, new, way):
+    jobs, make_ready = WAYS[way]
+    await engine.enqueue(jobs(new))
+    leased = (await engine.lease(("q",))).jobs
+    poll = await polls()
+    assert not poll.done()
+    await make_ready(engine, leased[0].job if leased else None)
+    assert len((await soon(poll)).jobs) == 1
+
+
+async def test_a_poll_is_answered_when_its_queue_may_give_again(engine, polls, new):
+    await engine.set_queue("q", QueueSettings(max_running=0), True)
+    await engine.pause("q", True)
+    await engine.enqueue([new()])
+    poll = await polls()
+    await engine.pause("q", False)
+    assert not poll.done()
+    await engine.set_queue("q", QueueSettings(max_running=1), True)
+    assert taken(await soon(poll)) == [1]
+
+
+async def test_polls_are_answered_in_the_order_in_which_they_came(engine, polls, new, turns):
+    waiting = [await polls() for _ in range(4)]
+    await engine.enqueue([new(), new()])
+    await turns()
+    assert [poll.done() for poll in waiting] == [True, True, False, False]
+    await engine.enqueue([new()])
+    await turns()
+    assert [poll.done() for poll in waiting] == [True, True, True, False]
+    assert sorted(taken(poll.result())[0] for poll in waiting[:3]) == [1, 2, 3]
+
+
+async def test_a_poll_that_was_woken_for_one_queue_and_served_from_another_wakes_the_next_for_the_first(
+    engine, polls, new, turns
+):
+    first, second = await polls("a", "b"), await polls("b")
+    await engine.enqueue([new("b"), new("a")])
+    assert taken(await soon(first)) == [2]
+    assert taken(await soon(second)) == [1]
+
+
+async def test_a_poll_that_times_out_is_answered_with_nothing(engine):
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    assert (await soon(engine.lease(("q",), wait_ms=60))).jobs == []
+    assert loop.time() - started >= 0.06
+    assert engine.arrivals.parked == 0
+
+
+async def test_a_poll_asks_the_store_once_and_again_only_for_news(engine, backing, polls, new, turns):
+    await polls()
+    commits = backing.totals.commits
+    await turns(200)
+    assert backing.totals.commits == commits == 1
+    await engine.enqueue([new("other")])
+    await turns()
+    assert backing.totals.commits == commits + 1
+
+
+async def test_a_job_that_comes_while_a_poll_looks_is_not_missed(engine, backing, new):
+    """The look and the push are in two transactions, one after the other, before the poll can park."""
+    poll = asyncio.create_task(engine.lease(("q",), wait_ms=LONG))
+    look = asyncio.get_running_loop().create_future()
+    submit = backing.submit
+
+    def push_right_behind(command):
+        future = submit(command)
+        if isinstance(command, LeaseJobs) and not look.done():
+            look.set_result(None)
+            future.add_done_callback(lambda _: submit(Enqueue([new()])))
+        return future
+
+    backing.submit = push_right_behind
+    assert taken(await soon(poll)) == [1]
+
+
+# Callers who leave ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_caller_that_leaves_while_parked_is_given_nothing(engine, backing, polls, new, turns):
+    gone, stays = await polls(), await polls()
+    gone.cancel()
+    await engine.enqueue([new()])
+    assert taken(await soon(stays)) == [1]
+    assert (await tally(backing)).leased == 1
+
+
+async def test_a_caller_that_leaves_in_flight_gives_its_lease_back_unspent(engine, backing, new, turns):
+    await engine.enqueue([new(max_attempts=1)])
+    caller = asyncio.create_task(engine.lease(("q",), wait_ms=LONG))
+    await asyncio.sleep(0)  # the command is on its way, and not committed yet
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await turns()
+    job = (await backing.submit(GetJob(1))).job
+    assert (job.state, job.attempt, job.failures, job.crashes) == (State.READY, 1, 0, 0)
+    assert engine.in_flight == 0
+    assert engine._strays == set()
+
+
+async def test_what_a_caller_that_left_gives_back_goes_to_the_next_who_waits(engine, polls, new, turns):
+    gone, stays = await polls(), await polls()
+    await engine.enqueue([new()])
+    gone.cancel()
+    assert taken(await soon(stays)) == [1]
+    assert stays.result().jobs[0].job.attempt in (1, 2)
+
+
+async def test_a_poll_with_the_same_request_takes_the_place_of_its_forerunner(engine, backing, polls, new):
+    older, newer = await polls(request="r"), await polls(request="r")
+    assert (await soon(older)).jobs == []
+    await engine.enqueue([new(), new()])
+    assert taken(await soon(newer)) == [1]
+    assert (await tally(backing)).leased == 1
+    assert taken(await engine.lease(("q",), request="r")) == [1]
+
+
+# Draining ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_draining_server_sends_polls_home_takes_nothing_new_and_still_ends_leases(engine, polls, pushes, new):
+    await engine.set_queue("q", QueueSettings(capacity_jobs=1), True)
+    await engine.enqueue([new()])
+    job = (await engine.lease(("q",))).jobs[0].job
+    poll, push = await polls(), await pushes()
+    engine.drain()
+    assert (await soon(poll)).jobs == []
+    with pytest.raises(QueueFull):
+        await soon(push)
+    for call in (
+        lambda: engine.enqueue([new()]),
+        lambda: engine.lease(("q",)),
+        lambda: engine.end(ConcludeLease(job.ref(), None, [new()])),
+    ):
+        with pytest.raises(Draining):
+            await call()
+    assert (await engine.end(ConcludeLease(job.ref()))).state is State.CONCLUDED

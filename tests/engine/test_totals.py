@@ -1,0 +1,103 @@
+"""Counting what was done: totals that only grow, rates that forget within about a minute, and the sizes of commits in their buckets."""
+
+import math
+
+import pytest
+
+from holdfast.engine import events
+from holdfast.engine.commands import ConcludeLease, DeleteQueue, Enqueue, FailLease, ForgetHistory
+from holdfast.engine.totals import BATCH_BUCKETS, COMMIT_BUCKETS, Rate, Totals
+from holdfast.job.queue import QueueSettings
+from holdfast.stores.queries import GetStats
+
+
+def test_a_steady_stream_is_rated_at_its_speed():
+    rate = Rate()
+    for second in range(600):
+        rate.add(10, float(second))
+    assert rate.per_second(599.0) == pytest.approx(10, rel=0.05)
+
+
+def test_a_rate_falls_to_a_third_in_a_minute_of_silence_and_to_nothing_in_time():
+    rate = Rate()
+    for second in range(600):
+        rate.add(10, float(second))
+    now = rate.per_second(599.0)
+    assert rate.per_second(659.0) == pytest.approx(now / math.e)
+    assert rate.per_second(599.0 + 3_600) < 1e-6
+
+
+def test_a_rate_in_which_nothing_happened_is_nothing():
+    assert Rate().per_second(1_000_000.0) == 0
+
+
+def test_one_event_counts_as_one_a_minute():
+    rate = Rate()
+    rate.add(1, 0.0)
+    assert rate.per_second(0.0) * 60 == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("commands", "bucket"), [(1, 0), (2, 1), (3, 2), (2_000, len(BATCH_BUCKETS) - 1), (2_001, len(BATCH_BUCKETS))]
+)
+def test_a_commit_is_counted_in_the_bucket_of_its_size(commands, bucket):
+    totals = Totals()
+    totals.committed({}, commands, 0.0)
+    assert [index for index, count in enumerate(totals.batch_buckets) if count] == [bucket]
+    assert (totals.commits, totals.commands) == (1, commands)
+
+
+@pytest.mark.parametrize(("seconds", "bucket"), [(0.0, 0), (0.0002, 0), (0.00021, 1), (5.0, 11), (6.0, len(COMMIT_BUCKETS))])
+def test_a_commit_is_counted_in_the_bucket_of_its_duration(seconds, bucket):
+    totals = Totals()
+    totals.committed({}, 1, seconds)
+    assert [index for index, count in enumerate(totals.commit_buckets) if count] == [bucket]
+    assert totals.commit_seconds == seconds
+
+
+def test_totals_and_rates_are_kept_apart_by_queue_and_verb():
+    totals = Totals()
+    totals.committed({(events.ENQUEUED, "a"): 3, (events.LEASED, "a"): 1, (events.ENQUEUED, "b"): 2}, 1, 0.0)
+    totals.committed({(events.ENQUEUED, "a"): 4}, 1, 0.0)
+    counts, rates = totals.of("a")
+    assert (counts["enqueued"], counts["leased"], counts["concluded"]) == (7, 1, 0)
+    assert set(rates) == {"enqueued", "leased"}
+    assert totals.of("b")[0]["enqueued"] == 2
+
+
+def test_verbs_that_nobody_asks_for_are_not_counted():
+    totals = Totals()
+    totals.committed({(events.EXTENDED, "a"): 3, (events.ADMITTED, "a"): 1}, 1, 0.0)
+    assert set(totals.of("a")[0]) == set(events.COUNTED)
+    assert totals.of("a")[1] == {}
+
+
+async def test_what_is_done_through_the_engine_is_counted_once_each(engine, backing, new, clock):
+    await engine.set_queue("q", QueueSettings(max_attempts=1, retention_ms=0), True)
+    await engine.enqueue([new(), new(), new()])
+    first, second = [one.job for one in (await engine.lease(("q",), 2)).jobs]
+    await engine.end(ConcludeLease(first.ref()))
+    await engine.end(FailLease(second.ref(), "no"))
+    clock.advance(1)
+    await backing.submit(ForgetHistory(10))
+    (queue,) = (await backing.submit(GetStats())).queues
+    done = {verb: count for verb, count in queue.totals.items() if count}
+    assert done == {"enqueued": 3, "leased": 2, "concluded": 1, "failed": 1, "died": 1, "forgotten": 1}
+    assert queue.rates["enqueued"] > queue.rates["leased"] > queue.rates["died"] > 0
+
+
+async def test_what_was_undone_or_refused_is_not_counted(engine, backing, new):
+    await engine.set_queue("q", QueueSettings(capacity_jobs=0), True)
+    refused = await backing.submit(Enqueue([new()]))
+    assert refused.code == "queue_full"
+    (queue,) = (await backing.submit(GetStats())).queues
+    assert set(queue.totals.values()) == {0}
+
+
+async def test_a_queue_that_was_deleted_begins_at_zero_when_it_comes_again(engine, backing, new):
+    await engine.enqueue([new()])
+    await engine.purge("q", ("ready",))
+    await backing.submit(DeleteQueue("q"))
+    await engine.enqueue([new()])
+    (queue,) = (await backing.submit(GetStats())).queues
+    assert {verb: count for verb, count in queue.totals.items() if count} == {"enqueued": 1}

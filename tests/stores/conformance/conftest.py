@@ -1,0 +1,229 @@
+"""Every store there is, behind one desk. A further store is a further place in `PLACES` and passes the tests of this folder unchanged.
+
+The desk hands commands to the real committer, each in a transaction of its own or several together in one, on a clock that moves when
+it is told to: no tick runs beside it. When a test is over, every queue is counted again from its listing and held against its tally.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.clock import ManualClock
+from holdfast.engine.commands import (
+    CancelJob,
+    Command,
+    ConcludeLease,
+    Enqueue,
+    ExpireLeases,
+    FailLease,
+    Granted,
+    GrantedJob,
+    LeaseJobs,
+    PromoteDue,
+    Refused,
+    Result,
+)
+from holdfast.engine.engine import error_of
+from holdfast.engine.inprocess import InProcess
+from holdfast.job.job import Extras, IdempotencyKey, Job, NewJob, Receipt, State
+from holdfast.job.queue import QueuePolicy, Tally
+from holdfast.stores.queries import GetJob, GetQueue, JobDetail, JobPage, ListJobs, ListQueues, Query, QueueInfo, QueuePage
+from holdfast.stores.sqlite.store import SqliteStore
+from holdfast.stores.store import Store
+
+EXTRAS = set(Extras.__struct_fields__)
+
+
+class Desk:
+    """Hands in commands and asks questions; refusals are raised as the errors that they are."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.clock = ManualClock()
+        self.backing = InProcess(store, self.clock)
+        self._running = asyncio.create_task(self.backing.committer.run())
+
+    @property
+    def now(self) -> int:
+        return self.clock.now()
+
+    async def together(self, *commands: Command) -> list[Result]:
+        """All of them in one transaction."""
+        commits = self.backing.totals.commits
+        futures = [self.backing.submit(command) for command in commands]
+        results = [await future for future in futures]
+        assert self.backing.totals.commits == commits + 1, "they were not committed together"
+        return results
+
+    async def do(self, command: Command) -> Any:
+        return _or_raise(await self.backing.submit(command))
+
+    async def ask(self, query: Query) -> Any:
+        return _or_raise(await self.backing.submit(query))
+
+    async def put(self, queue: str = "q", payload: bytes = b"1", **options: Any) -> Receipt:
+        return (await self.put_all([new(queue, payload, **options)]))[0]
+
+    async def put_all(self, jobs: list[NewJob], key: IdempotencyKey | None = None) -> list[Receipt]:
+        return (await self.do(Enqueue(jobs, key))).jobs
+
+    async def lease(self, *queues: str, limit: int = 1, worker: str = "w", **options: Any) -> list[GrantedJob]:
+        granted: Granted = await self.do(LeaseJobs(queues or ("q",), limit, worker, **options))
+        return granted.jobs
+
+    async def take(self, *queues: str, **options: Any) -> Job:
+        """Lease exactly one job."""
+        (granted,) = await self.lease(*queues, **options)
+        return granted.job
+
+    async def pass_time(self, ms: int) -> tuple[int, int]:
+        """Move the clock, and do what falls due: how many leases ended, how many scheduled jobs became ready."""
+        self.clock.advance(ms)
+        return (await self.do(ExpireLeases(10_000))).count, (await self.do(PromoteDue(10_000))).count
+
+    async def detail(self, job_id: int) -> JobDetail:
+        return await self.ask(GetJob(job_id))
+
+    async def job(self, job_id: int) -> Job:
+        return (await self.detail(job_id)).job
+
+    async def state(self, job_id: int) -> State:
+        return (await self.job(job_id)).state
+
+    async def tally(self, queue: str = "q") -> Tally:
+        return (await self.queue(queue)).tally
+
+    async def queue(self, queue: str = "q") -> QueueInfo:
+        return await self.ask(GetQueue(queue))
+
+    async def walk(self, limit: int = 1_000, **filters: Any) -> list[Job]:
+        """Every job of a listing, page by page."""
+        found: list[Job] = []
+        cursor = None
+        while True:
+            page: JobPage = await self.ask(ListJobs(limit, cursor=cursor, **filters))
+            assert len(page.jobs) <= limit
+            found += [detail.job for detail in page.jobs]
+            if page.cursor is None:
+                return found
+            assert page.cursor != cursor, "a walk must move on"
+            cursor = page.cursor
+
+    async def count_again(self) -> None:
+        """Each queue's tally is what its jobs add up to."""
+        page: QueuePage = await self.ask(ListQueues(1_000))
+        for info in page.queues:
+            counted = Tally()
+            for job in await self.walk(queue=info.name):
+                counted.move(None, job.state, job.size)
+            assert info.tally == counted, f"{info.name} counts {info.tally} and has {counted}"
+
+    async def close(self) -> None:
+        await self.backing.committer.settled()
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        await self.store.close()
+
+
+def _or_raise(result: Result) -> Result:
+    if isinstance(result, Refused):
+        raise error_of(result)
+    return result
+
+
+def new(queue: str = "q", payload: bytes = b"1", **options: Any) -> NewJob:
+    """A job to be put; what belongs into its extras is sorted there."""
+    extras = Extras(**{name: options.pop(name) for name in EXTRAS & set(options)})
+    return NewJob(queue, payload, extras=extras, **options)
+
+
+class Memory:
+    """SQLite without a file."""
+
+    def __init__(self, folder: Path) -> None:
+        pass
+
+    def open(self, defaults: QueuePolicy) -> Store:
+        return SqliteStore(None, defaults)
+
+
+class File:
+    """SQLite in a file, which can be closed and opened again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "jobs.db"
+
+    def open(self, defaults: QueuePolicy) -> Store:
+        return SqliteStore(self._path, defaults)
+
+
+PLACES = {"sqlite-memory": Memory, "sqlite-file": File}
+LASTING = {"sqlite-file": File}
+
+
+@pytest.fixture(name="new")
+def new_fixture():
+    return new
+
+
+@pytest.fixture(params=PLACES)
+def place(request, tmp_path):
+    return PLACES[request.param](tmp_path)
+
+
+@pytest.fixture(params=LASTING)
+def lasting_place(request, tmp_path):
+    """A place whose jobs are still there when the store is opened again."""
+    return LASTING[request.param](tmp_path)
+
+
+@pytest.fixture
+async def store(place):
+    opened = place.open(QueuePolicy())
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def desk(place):
+    opened = Desk(place.open(QueuePolicy()))
+    yield opened
+    await opened.count_again()
+    await opened.close()
+
+
+@pytest.fixture
+def reopen():
+    """Close a desk and open another at the same place, at the same moment."""
+
+    async def again(place: Any, before: Desk | None = None, defaults: QueuePolicy | None = None) -> Desk:
+        if before is not None:
+            await before.count_again()
+            await before.close()
+        after = Desk(place.open(defaults or QueuePolicy()))
+        if before is not None:
+            after.clock.advance(before.now - after.now)
+        return after
+
+    return again
+
+
+@pytest.fixture
+async def one_of_each(desk):
+    """One job in each state: by state, its id."""
+    await desk.put_all([new(payload=b"12345") for _ in range(5)])
+    concluded, dead, leased = [one.job for one in await desk.lease(limit=3)]
+    await desk.do(ConcludeLease(concluded.ref()))
+    await desk.do(FailLease(dead.ref(), "no", retry=False))
+    await desk.do(CancelJob(4))
+    scheduled = await desk.put(payload=b"12345", delay_ms=9_000)
+    return {
+        State.CONCLUDED: concluded.id,
+        State.DEAD: dead.id,
+        State.LEASED: leased.id,
+        State.CANCELLED: 4,
+        State.READY: 5,
+        State.SCHEDULED: scheduled.id,
+    }

@@ -1,0 +1,71 @@
+"""Interests in the store: one for each queue, and a version that grows with every change, so that routing by an older one is found out."""
+
+import pytest
+
+from holdfast.engine.commands import DeleteQueue, Enqueue, SetInterest, SetQueue
+from holdfast.errors import QueueNotFound, StaleInterests
+from holdfast.job.queue import QueueSettings
+from holdfast.stores.queries import GetInterests
+
+
+async def test_an_interest_is_kept_changed_and_removed_and_the_version_grows_with_each(desk):
+    seen = [await desk.ask(GetInterests())]
+    for match in ("*", {"kind": "^mail$", "é": "ü"}, None):
+        assert (await desk.do(SetInterest("q", match))).count == 1
+        seen.append(await desk.ask(GetInterests()))
+    assert [interests.interests for interests in seen] == [{}, {"q": "*"}, {"q": {"kind": "^mail$", "é": "ü"}}, {}]
+    versions = [interests.version for interests in seen]
+    assert versions == sorted(set(versions))
+
+
+async def test_removing_an_interest_that_is_not_there_changes_nothing(desk):
+    await desk.do(SetQueue("q", QueueSettings(), whole=True))
+    before = await desk.ask(GetInterests())
+    assert (await desk.do(SetInterest("q", None))).count == 0
+    assert await desk.ask(GetInterests()) == before
+    with pytest.raises(QueueNotFound):
+        await desk.do(SetInterest("none", None))
+
+
+async def test_an_interest_makes_its_queue_and_goes_with_it(desk):
+    await desk.do(SetInterest("a", "*"))
+    await desk.do(SetInterest("b", "*"))
+    before = await desk.ask(GetInterests())
+    await desk.do(DeleteQueue("a"))
+    after = await desk.ask(GetInterests())
+    assert (before.interests, after.interests) == ({"a": "*", "b": "*"}, {"b": "*"})
+    assert after.version > before.version
+    await desk.put("a")
+    assert (await desk.ask(GetInterests())).interests == {"b": "*"}
+
+
+async def test_jobs_routed_by_interests_that_have_changed_are_not_put(desk, new):
+    await desk.do(SetInterest("q", "*"))
+    version = (await desk.ask(GetInterests())).version
+    await desk.do(Enqueue([new()], interests=version))
+    await desk.do(SetInterest("q", {"a": "b"}))
+    with pytest.raises(StaleInterests):
+        await desk.do(Enqueue([new()], interests=version))
+    changed, stale = await desk.together(SetInterest("r", "*"), Enqueue([new()], interests=version + 1))
+    assert (changed.count, stale.code) == (1, "stale_interests")
+    assert len(await desk.walk()) == 1
+
+
+async def test_a_change_that_was_undone_is_neither_kept_nor_counted(store):
+    async with store.transaction() as tx:
+        queue = await tx.create_queue("q", 0)
+        version = await tx.interests_version()
+        await tx.set_interest(queue, "*")
+        assert await tx.interests_version() == version + 1
+    async with store.transaction() as tx:
+        assert await tx.interests_version() == version
+    assert (await store.read(GetInterests(), 0)).interests == {}
+
+
+async def test_interests_and_their_version_outlive_the_process(lasting_place, reopen):
+    desk = await reopen(lasting_place)
+    await desk.do(SetInterest("q", {"kind": "mail"}))
+    before = await desk.ask(GetInterests())
+    desk = await reopen(lasting_place, desk)
+    assert await desk.ask(GetInterests()) == before
+    await desk.close()
