@@ -1,0 +1,27 @@
+"""The whole harness against the real server, at the size of `python -m torture --smoke`."""
+
+import asyncio
+
+import pytest
+
+from torture import campaign, faults
+
+QUIET = {"calm", "ack-order"}  # they look, and injure nothing
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """All faults, some at a time: they would take a minute one after the other."""
+    trials = [campaign.run_fault(fault, "smoke", campaign.SMOKE) for fault in faults.ALL.values()]
+    found = asyncio.run(campaign.at_a_time(campaign.TOGETHER, trials))
+    return {outcome.fault: outcome for outcome in found}
+
+
+@pytest.mark.parametrize("name", faults.ALL)
+def test_no_promise_is_broken_by(outcomes, name):
+    outcome = outcomes[name]
+    if outcome.skipped:
+        pytest.skip(f"{name}: {outcome.skipped}")
+    assert not outcome.violations, f"{[str(found) for found in outcome.violations[:5]]}, kept in {outcome.kept}"
+    assert outcome.counts["acknowledged"] > 0
+    assert outcome.counts["injections"] > 0 or name in QUIET

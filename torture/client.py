@@ -1,0 +1,234 @@
+"""One client of the server: every verb that it can say, written into the history with what is known of its outcome.
+
+The client never repeats anything by itself: whoever calls it decides, because a repeat is a call of its own in the history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from torture.history import FAIL, INFO, OK, Call, History
+from torture.wire import Broken, NeverSent, Wire
+
+# The 503s that promise that nothing was changed. Any other 5xx leaves the outcome open, and is counted as unknown.
+DEFINITE_503 = {"draining", "store_unavailable", "overloaded", "not_replicated"}
+BATCHED = ("conclude", "fail", "release", "extend")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `status` is None where nothing did."""
+
+    outcome: str
+    status: int | None
+    code: str | None
+    body: Json
+
+
+def judge(status: int, body: Json) -> Answer:
+    """Done, certainly not done, or unknown: as the contract defines it for each status."""
+    code = body.get("code")
+    if 200 <= status < 300:
+        return Answer(OK, status, None, body)
+    if 400 <= status < 500 or status == 507 or (status == 503 and code in DEFINITE_503):
+        return Answer(FAIL, status, code, body)
+    return Answer(INFO, status, code, body)
+
+
+class Client:
+    """A producer, worker or operator with one connection. It does one call at a time."""
+
+    def __init__(self, name: str, history: History, port: int, timeout_s: float = 5.0) -> None:
+        self.name = name
+        self.history = history
+        self.wire = Wire(port, timeout_s)
+        self.unreachable = False  # nobody listened when it last tried
+
+    # ---------------------------------------------------------------------------------------------- producing
+
+    async def submit(self, jobs: list[Json], key: str | None = None, wait_ms: int = 0) -> Call:
+        """Enqueue `jobs` (each `{queue, payload: {"v": value}, …}`): alone if there is one, else all or nothing."""
+        asked = {"jobs": [_asked_job(job) for job in jobs], "key": key}
+        call = self.history.invoke(self.name, "submit", asked)
+        headers = {"Idempotency-Key": key} if key else {}
+        if len(jobs) == 1:
+            job = dict(jobs[0])
+            path = f"/v1/queues/{quote(job.pop('queue'))}/jobs" + (f"?wait_ms={wait_ms}" if wait_ms else "")
+            answer = await self.ask("POST", path, job, headers)
+            told = [answer.body]
+        else:
+            answer = await self.ask("POST", "/v1/jobs", {"jobs": jobs}, headers)
+            told = answer.body.get("jobs", [])
+        ids = [job["id"] for job in told] if answer.outcome == OK else []
+        self._close(call, answer, {"ids": ids, "duplicate": answer.body.get("duplicate", False)})
+        return call
+
+    # ---------------------------------------------------------------------------------------------- consuming
+
+    async def claim(self, queues: list[str], most: int, lease_ms: int, wait_ms: int = 0, request_id: str | None = None) -> Call:
+        """Take up to `most` jobs under a lease; the call's answer holds `jobs` with id, value, token, attempt, ms_left."""
+        asked = {"queues": queues, "max": most, "lease_ms": lease_ms, "request_id": request_id}
+        call = self.history.invoke(self.name, "claim", asked)
+        body = {"queues": queues, "max": most, "lease_ms": lease_ms, "wait_ms": wait_ms, "worker": self.name}
+        if request_id:
+            body["request_id"] = request_id
+        answer = await self.ask("POST", "/v1/leases", body)
+        self._close(call, answer, {"jobs": [_claimed(job) for job in answer.body.get("jobs", [])]})
+        return call
+
+    async def use(self, verb: str, leased: Json, then: list[Json] | None = None, **options: Any) -> Call:
+        """conclude, fail, release or extend one lease, as `claim` told it. `then` are follow-up jobs of a conclude."""
+        call = self._invoke_use(verb, leased)
+        followers = self._invoke_then(then)
+        body = dict(options) if not then else {**options, "then": then}
+        answer = await self.ask("POST", f"/v1/leases/{leased['token']}/{verb}", body)
+        self._close(call, answer, _used(answer.body))
+        if followers:
+            self._close(followers, answer, {"ids": []})
+        return call
+
+    async def use_many(self, uses: list[tuple[str, Json, Json]]) -> list[Call]:
+        """Use many leases in one batch request; each `(verb, leased, options)` is a call of its own in the history."""
+        ordered = [use for verb in BATCHED for use in uses if use[0] == verb]
+        calls = [self._invoke_use(verb, leased, via="batch") for verb, leased, _ in ordered]
+        body: dict[str, list[Json]] = {}
+        for verb, leased, options in ordered:
+            body.setdefault(verb, []).append({"token": leased["token"], **options})
+        answer = await self.ask("POST", "/v1/leases/batch", body)
+        results = [result for verb in BATCHED for result in answer.body.get(verb, [])]
+        for i, call in enumerate(calls):
+            one = _batch_answer(answer, results, i)
+            self._close(call, one, _used(one.body))
+        return calls
+
+    # ---------------------------------------------------------------------------------------------- managing
+
+    async def manage(self, verb: str, job: int) -> Call:
+        """cancel, promote, retry or delete a job by its number."""
+        call = self.history.invoke(self.name, verb, {"job": job})
+        if verb == "delete":
+            answer = await self.ask("DELETE", f"/v1/jobs/{job}")
+        else:
+            answer = await self.ask("POST", f"/v1/jobs/{job}/{verb}", {})
+        self._close(call, answer, {"state": answer.body.get("state")})
+        return call
+
+    async def set_queue(self, queue: str, settings: Json) -> Call:
+        """Set what a queue may hold and how it treats its jobs."""
+        call = self.history.invoke(self.name, "set_queue", {"queue": queue, "settings": settings})
+        self._close(call, await self.ask("PUT", f"/v1/queues/{quote(queue)}", settings), {})
+        return call
+
+    async def count(self, queue: str) -> Call:
+        """How many jobs the queue says it holds, by state."""
+        call = self.history.invoke(self.name, "count", {"queue": queue})
+        answer = await self.ask("GET", f"/v1/queues/{quote(queue)}")
+        self._close(call, answer, {"counts": _counts(answer.body)})
+        return call
+
+    async def page(self, limit: int, cursor: str | None = None, **filters: str) -> Answer:
+        """One page of the listing. Not in the history: the last listing goes there as a whole."""
+        query = {"limit": str(limit), **filters}
+        if cursor:
+            query["cursor"] = cursor
+        return await self.ask("GET", f"/v1/jobs?{urlencode(query)}")
+
+    # ---------------------------------------------------------------------------------------------- the wire
+
+    async def ask(self, method: str, path: str, body: Json | None = None, headers: Json | None = None) -> Answer:
+        """One exchange, judged; never an exception for what the server or the network did."""
+        content = msgspec.json.encode(body) if body is not None else b""
+        self.unreachable = False
+        try:
+            reply = await self.wire.request(method, path, content, headers)
+        except NeverSent:
+            self.unreachable = True
+            return Answer(FAIL, None, "never_sent", {})
+        except Broken:
+            return Answer(INFO, None, "broken", {})
+        return judge(reply.status, _object(reply.body))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.wire.close()
+
+    def _invoke_use(self, verb: str, leased: Json, **more: Any) -> Call:
+        named = {"job": leased["id"], "token": leased["token"], "attempt": leased["attempt"]}
+        return self.history.invoke(self.name, verb, {**named, **more})
+
+    def _invoke_then(self, then: list[Json] | None) -> Call | None:
+        if not then:
+            return None
+        return self.history.invoke(self.name, "submit", {"jobs": [_asked_job(job) for job in then], "key": None})
+
+    def _close(self, call: Call, answer: Answer, told: Json) -> None:
+        code = answer.code if answer.outcome != OK else None
+        self.history.close(call, answer.outcome, answer.status, code, told if answer.outcome == OK else answer.body)
+
+
+async def ready(port: int) -> bool:
+    """Whether the server at `port` says that it is ready."""
+    wire = Wire(port, 2.0)
+    try:
+        return (await wire.request("GET", "/readyz")).status == 200
+    except (NeverSent, Broken, asyncio.IncompleteReadError):
+        return False
+    finally:
+        wire.close()
+
+
+def value_of(payload: Any) -> str:
+    """The unique value of a job; a payload that the harness never sent is shown whole, and so found unexpected."""
+    if isinstance(payload, dict) and isinstance(payload.get("v"), str):
+        return payload["v"]
+    return f"foreign:{payload!r}"[:200]
+
+
+def _asked_job(job: Json) -> Json:
+    kept: Json = {name: job[name] for name in ("queue", "unique_key", "delay_ms", "max_attempts") if name in job}
+    return {"value": value_of(job["payload"]), **kept}
+
+
+def _claimed(job: Json) -> Json:
+    lease = job["lease"]
+    return {
+        "id": job["id"],
+        "queue": job["queue"],
+        "value": value_of(job.get("payload")),
+        "attempt": job["attempt"],
+        "token": lease["token"],
+        "ms_left": lease["ms_left"],
+    }
+
+
+def _used(body: Json) -> Json:
+    return {name: body[name] for name in ("state", "ms_left") if name in body}
+
+
+def _counts(body: Json) -> Json:
+    counts = body.get("jobs", {})
+    return {state: counts.get(state) for state in ("scheduled", "ready", "leased", "dead", "concluded", "cancelled")}
+
+
+def _batch_answer(whole: Answer, results: list[Json], i: int) -> Answer:
+    """The answer to the i-th part: the whole's own if it was refused or lost, else what stands in its place."""
+    if whole.outcome != OK:
+        return whole
+    if i >= len(results):
+        return Answer(INFO, whole.status, "no_result", {})
+    result = results[i]
+    return judge(int(result.get("status", 200)), result)
+
+
+def _object(body: bytes) -> Json:
+    try:
+        found = msgspec.json.decode(body) if body else {}
+    except msgspec.DecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}

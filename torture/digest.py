@@ -1,0 +1,177 @@
+"""A history sorted once by value, by job and by lease, so that every checker is one pass over what it needs.
+
+A *value* is the unique text that the harness puts into a payload: it names the job before the server has given it a number, and
+still names it when the answer was lost. Nothing here judges; it only says what is certain and what is possible:
+
+    submit ──────────── acknowledged ─ ─ ─ claim ───────── answered ─ ─ ─ conclude ───────── acknowledged
+    possibly there from here    surely there from here     surely held    until here         surely ended from here
+
+Invariant: a bound called `surely` is never wrong, whatever the network did, because it is taken from the side of the call that
+makes the claim weaker.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import zip_longest
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torture.history import Call, History
+
+ENDINGS = ("conclude", "fail", "release")
+UNFINISHED = ("scheduled", "ready", "leased")
+ENDED = ("concluded", "dead", "cancelled")
+REMOVALS = ("cancel", "delete")
+
+
+def may_end_the_job(call: Call) -> bool:
+    """Whether the job may be finished or gone after this call: it is, unless the call failed or says that the job goes on."""
+    if call.verb in ("conclude", "delete"):
+        return call.maybe_done
+    return call.maybe_done and call.verb != "release" and call.answer.get("state") not in UNFINISHED
+
+
+def surely_ended_the_job(call: Call) -> bool:
+    """Whether the job is finished or gone after this call: acknowledged, and so by its nature or by the state it tells."""
+    return call.done and (call.verb in ("conclude", "delete") or call.answer.get("state") in ENDED)
+
+
+@dataclass(slots=True)
+class Lease:
+    """One token: the claims that told it (more than one if a claim was repeated), and what was done with it."""
+
+    token: str
+    job: int
+    attempt: int
+    value: str
+    queue: str
+    claims: list[tuple[Call, float]] = field(default_factory=list)  # the call, seconds left in its answer
+    endings: list[Call] = field(default_factory=list)
+    extends: list[Call] = field(default_factory=list)
+
+    @property
+    def asked_at(self) -> float:
+        return min(call.begun for call, _ in self.claims)
+
+    @property
+    def told_at(self) -> float:
+        return min(call.ended for call, _ in self.claims)
+
+    @property
+    def surely_alive_until(self) -> float:
+        """The server granted at the earliest when it was asked, so the lease lasts at least that much longer.
+
+        The last extension decides, because it may also shorten; one of unknown outcome ends what is sure.
+        """
+        unknown = [call.begun for call in self.extends if call.outcome == "info"]
+        extended = [call for call in self.extends if call.done]
+        if not extended:
+            return min([max(call.begun + left for call, left in self.claims), *unknown])
+        last = max(extended, key=lambda call: call.begun)
+        return min([last.begun + last.answer["ms_left"] / 1000, *unknown])
+
+    @property
+    def surely_over_from(self) -> float:
+        """The server granted at the latest when it answered. An extension of unknown outcome makes this unknowable."""
+        if any(call.outcome == "info" for call in self.extends):
+            return inf
+        extended = [call for call in self.extends if call.done]
+        if not extended:
+            return min(call.ended + left for call, left in self.claims)
+        last = max(extended, key=lambda call: call.ended)
+        return last.ended + last.answer["ms_left"] / 1000
+
+    @property
+    def surely_held_until(self) -> float:
+        let_go = [call.begun for call in self.endings if call.maybe_done]
+        return min([self.surely_alive_until, *let_go])
+
+
+class Digest:
+    """What the history says of each value, job and lease."""
+
+    def __init__(self, history: History) -> None:
+        self.submits: dict[str, list[Call]] = defaultdict(list)  # by value
+        self.submitted: dict[str, dict[str, Any]] = {}  # value -> its job as it was asked for
+        self.acknowledged: dict[str, int | None] = {}  # value -> id (None where the answer names none)
+        self.jobs_of: dict[str, set[int]] = defaultdict(set)  # value -> every id it was ever seen under
+        self.leases: dict[str, Lease] = {}  # by token
+        self.leases_of: dict[int, list[Lease]] = defaultdict(list)  # by job, in the order of their answers
+        self.removals: dict[int, list[Call]] = defaultdict(list)  # by job: cancel, delete
+        self.revived: set[int] = set()  # jobs that somebody asked to retry: dead was not the end of them
+        self.listed: dict[int, dict[str, Any]] = {}  # id -> the job in the last listing
+        self.delivered: set[str] = set()  # values that a worker was given
+        for call in history.calls:
+            self._take(call)
+        for call in history.calls:
+            self._take_use_of_lease(call)
+        for event in history.named("listed"):
+            self.listed = {job["id"]: job for job in event.details["jobs"]}
+        for job in self.listed.values():
+            self.jobs_of[job["value"]].add(job["id"])
+        for leases in self.leases_of.values():
+            leases.sort(key=lambda lease: lease.told_at)
+
+    @cached_property
+    def seen(self) -> set[str]:
+        """Values that were given to a worker or that stood in the last listing."""
+        return self.delivered | {job["value"] for job in self.listed.values()}
+
+    def ids(self) -> Iterator[tuple[int, str]]:
+        """Every known job with its value."""
+        for value, ids in self.jobs_of.items():
+            for job in ids:
+                yield job, value
+
+    def endings(self, job: int) -> Iterator[Call]:
+        """Every use that could end a lease of the job."""
+        for lease in self.leases_of[job]:
+            yield from lease.endings
+
+    def _take(self, call: Call) -> None:
+        if call.verb == "submit":
+            self._take_submit(call)
+        elif call.verb == "claim":
+            self._take_claim(call)
+        elif call.verb == "retry":
+            self.revived.add(call.asked["job"])
+        elif call.verb in REMOVALS:
+            self.removals[call.asked["job"]].append(call)
+
+    def _take_submit(self, call: Call) -> None:
+        jobs = call.asked["jobs"]
+        told = call.answer.get("ids") or []
+        for job, number in zip_longest(jobs, told[: len(jobs)]):
+            value = job["value"]
+            self.submits[value].append(call)
+            self.submitted.setdefault(value, job)
+            if call.done:
+                self.acknowledged[value] = number if number is not None else self.acknowledged.get(value)
+                if number is not None:
+                    self.jobs_of[value].add(number)
+
+    def _take_claim(self, call: Call) -> None:
+        for job in call.answer.get("jobs", ()):
+            token = job["token"]
+            lease = self.leases.get(token)
+            if lease is None:
+                lease = Lease(token, job["id"], job["attempt"], job["value"], job["queue"])
+                self.leases[token] = lease
+                self.leases_of[job["id"]].append(lease)
+            lease.claims.append((call, job["ms_left"] / 1000))
+            self.delivered.add(job["value"])
+            self.jobs_of[job["value"]].add(job["id"])
+
+    def _take_use_of_lease(self, call: Call) -> None:
+        lease = self.leases.get(call.asked.get("token", ""))
+        if lease is None:
+            return
+        if call.verb == "extend":
+            lease.extends.append(call)
+        elif call.verb in ENDINGS:
+            lease.endings.append(call)

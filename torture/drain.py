@@ -1,0 +1,82 @@
+"""After the storm: take every job out of a healed server, and write down what is left.
+
+A checker for losses means something only after a complete drain: a job that is merely late would look lost, and a job that nobody
+can ever claim again would look kept. So the drain ends when the listing shows nothing waiting or leased, or gives up after a bound
+and leaves the rest in the listing, where the liveness checker finds it.
+"""
+
+from __future__ import annotations
+
+import time
+
+from torture.client import Client, Json, value_of
+from torture.history import OK, History
+from torture.queues import FAR, QUEUES
+
+GIVE_UP_AFTER_S = 30.0
+PAGE = 1000
+CLAIM = 1000
+
+
+class DrainFailed(Exception):
+    """The healed server refuses what a drain needs."""
+
+
+async def drain(history: History, port: int) -> None:
+    """Promote, claim and conclude until nothing is left; then record the listing as the event `listed`."""
+    client = Client("drain", history, port, timeout_s=20.0)
+    deadline = time.monotonic() + GIVE_UP_AFTER_S
+    try:
+        await promote_far(client)
+        while time.monotonic() < deadline:
+            await empty(client, deadline)
+            if not await unfinished(client):
+                break
+        history.event("drained")
+        history.event("listed", jobs=[_final(job) for job in await listing(client)])
+    finally:
+        client.close()
+
+
+async def empty(client: Client, deadline: float) -> None:
+    """Claim and conclude until two claims in a row find nothing."""
+    nothing = 0
+    while nothing < 2 and time.monotonic() < deadline:
+        call = await client.claim(list(QUEUES), CLAIM, lease_ms=20_000, wait_ms=300)
+        if not call.done:
+            raise DrainFailed(f"claim answered {call.status} {call.code} {call.answer}")
+        jobs = call.answer["jobs"]
+        nothing = 0 if jobs else nothing + 1
+        if jobs:
+            await client.use_many([("conclude", job, {}) for job in jobs])
+
+
+async def promote_far(client: Client) -> None:
+    """Make the jobs ready that were put off for longer than the run lasts."""
+    for job in await listing(client, state="scheduled"):
+        if FAR in value_of(job.get("payload")):
+            await client.manage("promote", job["id"])
+
+
+async def unfinished(client: Client) -> list[Json]:
+    """What is still scheduled, ready or leased."""
+    return [job for state in ("scheduled", "ready", "leased") for job in await listing(client, state=state)]
+
+
+async def listing(client: Client, **filters: str) -> list[Json]:
+    """Every job that matches, page by page."""
+    jobs: list[Json] = []
+    cursor = None
+    while True:
+        page = await client.page(PAGE, cursor, **filters)
+        if page.outcome != OK:
+            raise DrainFailed(f"listing answered {page.status} {page.code} {page.body}")
+        jobs += page.body["jobs"]
+        cursor = page.body["next_cursor"]
+        if not cursor:
+            return jobs
+
+
+def _final(job: Json) -> Json:
+    kept = {name: job[name] for name in ("id", "queue", "state", "attempt")}
+    return {**kept, "value": value_of(job.get("payload"))}

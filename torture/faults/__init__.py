@@ -1,0 +1,36 @@
+"""The faults, each in a module with its kin. `ALL` is the order in which they run."""
+
+from __future__ import annotations
+
+from torture.faults.fault import Fault
+from torture.faults.full import DiskFull
+from torture.faults.kill import Calm, Deploy, KillFront, KillKeeper, KillServer
+from torture.faults.order import AckOrder
+from torture.faults.pause import Pause
+from torture.faults.power import DiskDies, PowerLoss
+from torture.faults.proxy import LostAnswers
+from torture.faults.syscalls import ErrorAtSync, KillAtSync, KillAtWrite, NoSpaceAtWrite
+
+ALL: dict[str, Fault] = {
+    fault.name: fault
+    for fault in (
+        Calm(),
+        AckOrder(),
+        LostAnswers(),
+        Pause("keeper"),
+        Pause("server"),
+        Deploy(),
+        KillServer(),
+        KillKeeper(),
+        KillFront(),
+        KillAtSync(),
+        KillAtWrite(),
+        ErrorAtSync(),
+        DiskDies(),
+        NoSpaceAtWrite(),
+        DiskFull(),
+        PowerLoss(),
+    )
+}
+
+__all__ = ["ALL", "Fault"]

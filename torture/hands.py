@@ -1,0 +1,229 @@
+"""The clients of a load: producers, workers, sluggards and an observer, each drawing its next step from a seed of its own.
+
+A client that finds no server waits for the harness to say that it is up again; it never polls, and so the history stays small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from torture.client import Client, Json
+from torture.history import Call
+from torture.queues import BRIEF_MS, FAR_MS, LEASE_MS, WORKED
+
+if TYPE_CHECKING:
+    from torture.load import Load
+
+Step = Callable[[], Awaitable[Any]]
+
+
+class Hand:
+    """One client of the crew: draws a step, takes it, draws the next."""
+
+    def __init__(self, name: str, load: Load) -> None:
+        self.name = name
+        self.load = load
+        self.rng = Random(f"{load.seed}/{name}")
+        self.client = Client(name, load.history, load.port, load.crew.timeout_s)
+        self._made = 0
+
+    def steps(self) -> list[tuple[int, Step]]:
+        """What this kind of client does, each with its weight."""
+        raise NotImplementedError
+
+    async def run(self) -> None:
+        """Work until the load is stopped."""
+        weights, steps = zip(*self.steps(), strict=True)
+        try:
+            while not self.load.stopping:
+                await self.load.up.wait()
+                await self.rng.choices(steps, weights)[0]()
+                if self.client.unreachable:
+                    await asyncio.sleep(0.02)  # it went down and the harness has not noticed yet
+        finally:
+            self.client.close()
+
+    def fresh(self, kind: str) -> str:
+        """A value (or key) that no one else uses in this run."""
+        self._made += 1
+        return f"{self.name}/{kind}-{self._made}"
+
+    async def insist(self, attempt: Callable[[], Awaitable[Call]], tries: int = 6) -> Call:
+        """Repeat a call whose outcome is unknown, as a careful client would."""
+        call = await attempt()
+        while (call.outcome == "info" or call.code == "never_sent") and tries > 0 and not self.load.stopping:
+            await self.load.up.wait()
+            await asyncio.sleep(0.02)  # as above
+            call = await attempt()
+            tries -= 1
+        return call
+
+
+class Producer(Hand):
+    """Submits in every way the contract knows, and now and then takes a job back."""
+
+    def __init__(self, name: str, load: Load) -> None:
+        super().__init__(name, load)
+        self.mine: list[int] = []
+        self.keyed: list[tuple[str, list[Json]]] = []
+
+    def steps(self) -> list[tuple[int, Step]]:
+        """Mostly plain submissions; the rest is where servers go wrong."""
+        return [
+            (30, self.one),
+            (15, self.one_with_a_key),
+            (10, self.many),
+            (6, self.many_with_a_key),
+            (18, self.push_the_narrow_queue),
+            (10, self.a_unique_one),
+            (8, self.a_delayed_one),
+            (4, self.an_old_key_again),
+            (1, self.an_old_key_for_something_else),
+            (3, self.take_one_back),
+        ]
+
+    def job(self, queue: str, kind: str = "job", **more: Any) -> Json:
+        """A job with a value of its own."""
+        return {"queue": queue, "payload": {"v": self.fresh(kind)}, **more}
+
+    async def one(self) -> None:
+        """One job; if the queue is full, wait a little for room."""
+        queue = self.rng.choice(["wide", "wide", "brief"])
+        call = await self.client.submit([self.job(queue)], wait_ms=self.rng.choice([0, 0, 100]))
+        self._remember(call)
+
+    async def one_with_a_key(self) -> None:
+        """One job under an idempotency key, repeated until its outcome is known."""
+        await self._keyed([self.job("wide")])
+
+    async def many(self) -> None:
+        """A bulk over two queues: all or nothing."""
+        call = await self.client.submit([self.job(self.rng.choice(["wide", "brief"])) for _ in range(self.rng.randint(2, 20))])
+        self._remember(call)
+
+    async def many_with_a_key(self) -> None:
+        """A bulk under one key, with jobs for the narrow queue in it, so that it is often refused as a whole."""
+        queues = self.rng.choice([["wide"], ["wide", "narrow"]])
+        await self._keyed([self.job(self.rng.choice(queues)) for _ in range(self.rng.randint(2, 8))])
+
+    async def push_the_narrow_queue(self) -> None:
+        """More than it can hold."""
+        await self.client.submit([self.job("narrow") for _ in range(self.rng.choice([1, 1, 1, 3]))])
+
+    async def a_unique_one(self) -> None:
+        """One of few keys, so that most are refused."""
+        await self.client.submit([self.job("single", unique_key=f"u{self.rng.randrange(8)}")])
+
+    async def a_delayed_one(self) -> None:
+        """Ready later; rarely so much later that it has to survive the whole run."""
+        far = self.rng.random() < 0.1
+        more = {"max_attempts": 2} if self.rng.random() < 0.3 else {}
+        more |= {"delay_ms": FAR_MS if far else self.rng.randint(5, 400)}
+        self._remember(await self.client.submit([self.job("wide", "far" if far else "soon", **more)]))
+
+    async def an_old_key_again(self) -> None:
+        """The first answer again, whatever happened to the server in between."""
+        if self.keyed:
+            key, jobs = self.rng.choice(self.keyed)
+            await self.client.submit(jobs, key)
+
+    async def an_old_key_for_something_else(self) -> None:
+        """Has to be refused, and the new job must not exist."""
+        if self.keyed:
+            key, jobs = self.rng.choice(self.keyed)
+            await self.client.submit([self.job(job["queue"]) for job in jobs], key)
+
+    async def take_one_back(self) -> None:
+        """Cancel or delete one of the last jobs, unless someone has it."""
+        if self.mine:
+            await self.client.manage(self.rng.choice(["cancel", "delete"]), self.mine.pop())
+
+    async def _keyed(self, jobs: list[Json]) -> None:
+        key = self.fresh("key")
+        call = await self.insist(lambda: self.client.submit(jobs, key))
+        if call.done:
+            self.keyed = [*self.keyed[-50:], (key, jobs)]
+        self._remember(call)
+
+    def _remember(self, call: Call) -> None:
+        self.mine = [*self.mine[-100:], *call.answer.get("ids", [])] if call.done else self.mine
+
+
+class Worker(Hand):
+    """Claims, and ends what it claimed in every way the contract knows."""
+
+    async def run_jobs(self) -> None:
+        """Claim, then end each job by itself or all in one batch."""
+        queues = self.rng.sample(WORKED, self.rng.randint(1, len(WORKED)))
+        request = self.fresh("request") if self.rng.random() < 0.6 else None
+        most, lease_ms, wait_ms = self.rng.randint(1, 12), self.rng.randint(*LEASE_MS), self.rng.choice([0, 0, 150])
+
+        def claim() -> Awaitable[Call]:
+            return self.client.claim(queues, most, lease_ms, wait_ms, request)
+
+        call = await (self.insist(claim) if request else claim())
+        jobs = call.answer.get("jobs", []) if call.done else []
+        if request and jobs and self.rng.random() < 0.1:
+            await claim()  # the same request while the leases live: the same jobs again
+        if len(jobs) > 1 and self.rng.random() < 0.4:
+            await self.client.use_many([self._draw(job) for job in jobs])
+        else:
+            for job in jobs:
+                await self._end(job)
+
+    def steps(self) -> list[tuple[int, Step]]:
+        """A worker does one thing."""
+        return [(1, self.run_jobs)]
+
+    def _draw(self, job: Json) -> tuple[str, Json, Json]:
+        verb = self.rng.choices(["conclude", "fail", "release", "extend"], [75, 10, 8, 7])[0]
+        if verb == "fail":
+            return verb, job, {"reason": "torture", "retry": self.rng.random() < 0.8}
+        return verb, job, {"lease_ms": LEASE_MS[1]} if verb == "extend" else {}
+
+    async def _end(self, job: Json) -> None:
+        chance = self.rng.random()
+        if chance < 0.03:
+            return  # walks away: the lease has to run out by itself
+        verb, _, options = self._draw(job)
+        if verb == "conclude" and chance < 0.1:
+            options = {"then": [{"queue": "wide", "payload": {"v": self.fresh("then")}}]}
+        call = await self.insist(lambda: self.client.use(verb, job, **options), tries=3)
+        if verb == "extend" and call.done:
+            await self.insist(lambda: self.client.use("conclude", job), tries=3)
+
+
+class Sluggard(Hand):
+    """Holds a lease for longer than it lasts and then goes on as if nothing had happened."""
+
+    def steps(self) -> list[tuple[int, Step]]:
+        """Mostly too late, sometimes just in time: both sides of the edge."""
+        return [(1, self.dawdle)]
+
+    async def dawdle(self) -> None:
+        """Claim for a short time, work for about as long or longer, then use the token."""
+        lease_ms = self.rng.randint(*BRIEF_MS)
+        call = await self.client.claim(["brief"], self.rng.randint(1, 3), lease_ms, wait_ms=100)
+        if not call.done or not call.answer["jobs"]:
+            return
+        await asyncio.sleep(lease_ms / 1000 * self.rng.choice([0.9, 1.05, 1.5, 2.5]))  # this is the slow work itself
+        for job in call.answer["jobs"]:
+            verb = self.rng.choices(["conclude", "fail", "release", "extend"], [6, 1, 1, 2])[0]
+            options = {"lease_ms": BRIEF_MS[1]} if verb == "extend" else {"reason": "late"} if verb == "fail" else {}
+            await self.client.use(verb, job, **options)
+
+
+class Observer(Hand):
+    """Asks the narrow queue again and again how much it holds."""
+
+    def steps(self) -> list[tuple[int, Step]]:
+        """An observer does one thing."""
+        return [(1, self.look)]
+
+    async def look(self) -> None:
+        """One look, then a pause, so that looking is not the load."""
+        await self.client.count("narrow")
+        await asyncio.sleep(0.05)

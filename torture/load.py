@@ -1,0 +1,58 @@
+"""The load: a crew of clients at work, started and stopped as one."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from torture.hands import Observer, Producer, Sluggard, Worker
+from torture.history import History
+
+
+@dataclass(slots=True)
+class Crew:
+    """How many clients of each kind; `timeout_s` is how long one waits for an answer before it calls it lost."""
+
+    producers: int = 5
+    workers: int = 4
+    sluggards: int = 2
+    timeout_s: float = 5.0
+
+
+@dataclass(slots=True)
+class Load:
+    """A running crew. `up` is set while the server is believed to answer."""
+
+    seed: str
+    port: int
+    history: History
+    up: asyncio.Event
+    crew: Crew = field(default_factory=Crew)
+    number: int = 0  # of the loads of one trial: no two of their clients share a name, nor a value
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _stopping: bool = False
+
+    def start(self) -> None:
+        """Set everybody to work."""
+        kinds = ((Producer, self.crew.producers), (Worker, self.crew.workers), (Sluggard, self.crew.sluggards), (Observer, 1))
+        for kind, many in kinds:
+            for i in range(many):
+                hand = kind(f"{kind.__name__.lower()}-{self.number}.{i}", self)
+                self._tasks.append(asyncio.create_task(hand.run(), name=hand.name))
+
+    async def stop(self) -> None:
+        """Let everybody finish the step under way; what hangs longer is left with an unknown outcome."""
+        self._stopping = True
+        self.up.set()
+        _, late = await asyncio.wait(self._tasks, timeout=self.crew.timeout_s + 1)
+        for task in late:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the crew was told to stop."""
+        return self._stopping

@@ -1,0 +1,29 @@
+"""The queues of a trial. Each serves one purpose, so that a failure points somewhere.
+
+wide     ordinary work: single, keyed, bulk, delayed, cancelled, deleted
+narrow   room for a few jobs, always pushed to its limit
+single   unique keys: one unfinished job per key
+brief    short leases that sluggards let run out before they try to conclude
+held     left alone by the load, for faults that need leases of their own
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+NARROW_CAPACITY = 20
+WIDE_CAPACITY = 1500  # keeps the final drain short; nothing that is tested depends on it
+RETRY = {"base_ms": 20, "factor": 2, "max_ms": 200, "jitter": 0}
+PATIENT = {"retry": RETRY, "max_attempts": 1000, "max_crashes": 1000}  # so that nothing dies unless it was told to
+QUEUES: dict[str, dict[str, Any]] = {
+    "wide": {**PATIENT, "capacity_jobs": WIDE_CAPACITY},
+    "narrow": {**PATIENT, "capacity_jobs": NARROW_CAPACITY},
+    "single": PATIENT,
+    "brief": {**PATIENT, "capacity_jobs": 300},
+    "held": PATIENT,
+}
+WORKED = ["wide", "narrow", "single", "brief"]
+FAR = "/far-"  # stands in the value of a job put off for FAR_MS, which no run lives to see: it is promoted by hand
+FAR_MS = 3_600_000
+LEASE_MS = (500, 1500)  # of ordinary workers
+BRIEF_MS = (120, 300)  # of sluggards

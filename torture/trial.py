@@ -1,0 +1,166 @@
+"""One trial: an empty store, a load, one kind of fault again and again, then healing, draining and judgement.
+
+    settle ─▶ load on ─▶ fault.torment(trial) ─▶ load off ─▶ heal ─▶ drain ─▶ stop ─▶ check
+                              ▲      │
+                              └──────┘  `rounds` times: wait for progress, injure, see that it ended as it must, restart
+
+A fault waits for progress (so many acknowledged calls), never for time, unless time itself is the fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from torture.checkers import Violation, check
+from torture.client import Client
+from torture.drain import DrainFailed, drain
+from torture.history import History
+from torture.load import Crew, Load
+from torture.queues import QUEUES
+from torture.server import Server, ServerTrouble
+
+PROGRESS_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How hard: injections per trial, and acknowledged calls between two of them (least, most)."""
+
+    rounds: int
+    calls: tuple[int, int]
+
+
+@dataclass(slots=True)
+class Trial:
+    """What a fault has at hand. `work` holds history and logs; `home` the store, perhaps on a file system of its own."""
+
+    fault: str
+    seed: str
+    plan: Plan
+    work: Path
+    home: Path
+    env: dict[str, str] = field(default_factory=dict)
+    crew: Crew = field(default_factory=Crew)
+    counts: Counter[str] = field(default_factory=Counter)
+    violations: list[Violation] = field(default_factory=list)
+    history: History = field(init=False)
+    server: Server = field(init=False)
+    rng: Random = field(init=False)
+    up: asyncio.Event = field(init=False)
+    loads: int = 0
+    client_port: int = 0  # where the load connects: the server itself unless a fault stands between
+
+    def __post_init__(self) -> None:
+        self.history = History(self.work / "history.jsonl")
+        self.server = Server(self.home, self.work / "server.log", self.env)
+        self.rng = Random(f"{self.seed}/{self.fault}")
+        self.up = asyncio.Event()
+
+    # ------------------------------------------------------------------------------- what faults are made of
+
+    async def progress(self, least: int | None = None) -> None:
+        """Wait until some more calls were acknowledged; how many is drawn from the plan unless given."""
+        more = least or self.rng.randint(*self.plan.calls)
+        try:
+            await asyncio.wait_for(self.history.acknowledged(more), PROGRESS_WITHIN_S)
+        except TimeoutError:
+            raise ServerTrouble(f"fewer than {more} calls acknowledged in {PROGRESS_WITHIN_S:.0f} s") from None
+
+    async def start(self, *wrapper: str) -> bool:
+        """Start the server, and let the load at it. Under a `wrapper` it may end before it is ready: then False."""
+        started = await self.server.start(wrapper)
+        self.history.event("ready" if started else "ended early")
+        if not started and not wrapper:
+            raise ServerTrouble(f"does not start: {self.server.last_words()}")
+        if started:
+            self.up.set()
+        return started
+
+    def injured(self, kind: str, **details: object) -> None:
+        """Note one injection; from now on the load waits for the next start."""
+        self.counts["injections"] += 1
+        self.history.event(kind, **details)
+
+    async def lost(self) -> None:
+        """The server is going down: keep the load away, and wait until nothing of it is left."""
+        self.up.clear()
+        await self.server.kill_all()
+
+    def breach(self, kind: str, text: str) -> None:
+        """The server broke a rule that shows in its processes, not in the history."""
+        self.violations.append(Violation("P", kind, text))
+
+    # ----------------------------------------------------------------------------------------- from end to end
+
+    @asynccontextmanager
+    async def load(self) -> AsyncIterator[Load]:
+        """The crew at work, for as long as the block lasts."""
+        self.loads += 1
+        load = Load(self.seed, self.client_port or self.server.port, self.history, self.up, self.crew, self.loads)
+        load.start()
+        try:
+            yield load
+        finally:
+            await load.stop()
+
+    async def settle(self) -> None:
+        """Make the queues, before anybody uses them."""
+        client = Client("operator", self.history, self.server.port)
+        for queue, settings in QUEUES.items():
+            call = await client.set_queue(queue, settings)
+            if not call.done:
+                raise ServerTrouble(f"setting up {queue} was answered {call.status} {call.code} {call.answer}")
+        client.close()
+
+    async def heal(self) -> None:
+        """A whole server again, without any fault, drained to the last job and then told to stop."""
+        await self.lost()
+        await self.start()
+        self.history.event("healed")
+        await drain(self.history, self.server.port)
+        self.server.signal(signal.SIGTERM, self.server.front)
+        code = await self.server.ended()
+        if code != 0:
+            self.breach("unclean exit", f"SIGTERM at rest ended with exit code {code}")
+
+    async def close(self) -> None:
+        """Leave nothing behind but the files."""
+        await self.server.kill_all()
+        self.history.save()
+
+
+async def run(trial: Trial, torment: Callable[[Trial], Awaitable[None]]) -> None:
+    """The whole trial. Trouble with the server is a finding, not an error of the harness."""
+    try:
+        await trial.start()
+        await trial.settle()
+        await torment(trial)
+        await trial.heal()
+        trial.violations += await asyncio.to_thread(check, trial.history)  # other trials go on meanwhile
+    except (ServerTrouble, DrainFailed) as trouble:
+        trial.breach("trouble", str(trouble))  # an undrained server says nothing about what it kept
+    finally:
+        trial.counts.update(_seen(trial.history))
+        await trial.close()
+
+
+def _seen(history: History) -> Counter[str]:
+    """What the run consisted of: a checker that had nothing to look at proves nothing."""
+    counts: Counter[str] = Counter()
+    digest = history.digest
+    for call in history.calls:
+        counts["calls"] += 1
+        counts[{"ok": "acknowledged", "fail": "refused", "info": "unknown"}[call.outcome]] += 1
+        counts[f"refused: {call.code}"] += call.outcome == "fail"
+        counts["repeats by key"] += bool(call.answer.get("duplicate"))
+    counts["jobs"] = len(digest.acknowledged)
+    counts["leases"] = len(digest.leases)
+    counts["recovered"] = sum(1 for value in digest.seen if value not in digest.acknowledged)
+    return counts

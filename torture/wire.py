@@ -1,0 +1,86 @@
+"""One HTTP/1.1 connection whose owner knows exactly whether a request can have reached the server.
+
+A general client retries, pools and reconnects by itself, and so hides the one thing that a history is about. This one sends each
+request once. It raises `NeverSent` only if no connection could be made; every other failure is `Broken`: the outcome is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+
+class NeverSent(Exception):
+    """No connection: the server cannot have seen the request."""
+
+
+class Broken(Exception):
+    """The request left, at least in part, and no whole answer came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    body: bytes
+
+
+class Wire:
+    """A keep-alive connection to one address, opened on demand; `timeout_s` bounds a whole exchange."""
+
+    def __init__(self, port: int, timeout_s: float) -> None:
+        self.port = port
+        self.timeout_s = timeout_s
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
+        reader, writer = await self._open()
+        lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", f"Content-Length: {len(body)}"]
+        if body:
+            lines.append("Content-Type: application/json")
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        try:
+            writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+            async with asyncio.timeout(self.timeout_s):
+                await writer.drain()
+                return await self._reply(reader)
+        except (OSError, EOFError, ValueError, TimeoutError) as problem:
+            self.close()
+            raise Broken(repr(problem)) from problem
+        except asyncio.CancelledError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._streams:
+            self._streams[1].close()
+            self._streams = None
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is None:
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    self._streams = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24)
+            except (OSError, TimeoutError) as problem:
+                raise NeverSent(repr(problem)) from problem
+        return self._streams
+
+    async def _reply(self, reader: asyncio.StreamReader) -> Reply:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *fields = head.rstrip("\r\n").split("\r\n")
+        status = int(first.split(" ", 2)[1])
+        named = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+        if named.get("transfer-encoding", "").lower() == "chunked":
+            body = await self._chunks(reader)
+        else:
+            body = await reader.readexactly(int(named.get("content-length", 0)))
+        if named.get("connection", "").lower() == "close":
+            self.close()
+        return Reply(status, body)
+
+    async def _chunks(self, reader: asyncio.StreamReader) -> bytes:
+        parts = []
+        while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+            parts.append(await reader.readexactly(size))
+            await reader.readexactly(2)
+        await reader.readuntil(b"\r\n")
+        return b"".join(parts)
