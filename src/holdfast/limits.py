@@ -74,6 +74,7 @@ RETRY_JITTER_DEFAULT = 0.1
 # What may wait for the store. Past these a caller is told `overloaded` at once.
 IN_FLIGHT_COMMANDS = 20_000
 IN_FLIGHT_BYTES = 256 << 20
+IN_FLIGHT_QUERIES = 2_000  # of one front process; the store itself reads a few at a time
 BATCH_COMMANDS = 2_000  # commands in one transaction: keeps a commit near 10 ms when a backlog is worked off
 BATCH_BYTES = 32 << 20
 PARKED_POLLS = 50_000  # long polls of one front process: about 3 kB each

@@ -88,6 +88,13 @@ def on_leases(refs):
     )
 
 
+def stale(refs):
+    """Leases as they once were, and some that nobody ever held."""
+    once = st.sampled_from(refs)
+    forged = once.map(lambda ref: replace(ref, secret=bytes(16))), once.map(lambda ref: replace(ref, attempt=ref.attempt + 1))
+    return st.one_of(once, *forged)
+
+
 class Story(RuleBasedStateMachine):
     """One story, told to the engine and to the model."""
 
@@ -148,44 +155,35 @@ class Story(RuleBasedStateMachine):
 
     # Steps
 
-    @rule(command=puts)
-    def put(self, command):
-        self.told([command])
-
-    @rule(command=leases)
-    def lease(self, command):
-        self.told([command])
-
-    @rule(data=st.data())
-    def end_a_lease(self, data):
-        self.told([data.draw(on_leases(st.sampled_from(self.refs[-6:])))])
-
-    @rule(data=st.data())
-    def end_a_lease_that_may_be_stale(self, data):
-        refs = st.sampled_from(self.refs)
-        stale = refs.map(lambda ref: replace(ref, secret=bytes(16))) | refs.map(lambda ref: replace(ref, attempt=ref.attempt + 1))
-        self.told([data.draw(on_leases(refs | stale))])
+    def a_command(self):
+        """Anything that may be asked now; jobs of each state are named equally often, and current leases more often than stale ones."""
+        by_state = {}
+        for row in self.model.jobs.values():
+            by_state.setdefault(row.state, []).append(row.id)
+        ids = [st.sampled_from(ids) for ids in by_state.values()]
+        current = [row.ref for row in self.model.jobs.values() if row.ref is not None] or self.refs
+        ends, managing = on_leases(st.sampled_from(current)), on_jobs(st.one_of(*ids, st.just(self.model.last_id + 1)))
+        often = [puts, puts, leases, leases, ends, ends, ends, managing, managing]
+        return st.sampled_from([*often, on_leases(stale(self.refs)), over_queues]).flatmap(lambda strategy: strategy)
 
     @rule(data=st.data())
-    def manage_a_job(self, data):
-        self.told([data.draw(on_jobs(st.integers(1, self.model.last_id + 1)))])
+    def one_thing_happens(self, data):
+        self.told([data.draw(self.a_command())])
 
-    @rule(command=over_queues)
-    def manage_a_queue(self, command):
-        self.told([command])
+    @rule(data=st.data())
+    def several_things_happen_in_one_transaction(self, data):
+        self.told(data.draw(st.lists(self.a_command() | time_passes, min_size=2, max_size=6)))
 
-    @rule(ms=st.sampled_from([1, STEP_MS, STEP_MS, 5 * STEP_MS]), tick=st.booleans())
+    @rule(data=st.data())
+    def several_things_happen_one_after_the_other(self, data):
+        for _ in range(data.draw(st.integers(2, 5))):
+            self.told([data.draw(self.a_command())])
+
+    @rule(ms=st.sampled_from([1, STEP_MS, STEP_MS, 5 * STEP_MS]), tick=st.sampled_from([True, True, False]))
     def time_goes_on(self, ms, tick):
         self.clock.advance(ms)
         if tick:
             self.told([c.ExpireLeases(1_000), c.PromoteDue(1_000)])
-
-    @rule(data=st.data())
-    def much_happens_in_one_transaction(self, data):
-        ids = st.integers(1, self.model.last_id + 1)
-        ends = on_leases(st.sampled_from(self.refs[-4:]))
-        anything = st.one_of(puts, leases, ends, ends, on_jobs(ids), on_jobs(ids), over_queues, time_passes)
-        self.told(data.draw(st.lists(anything, min_size=2, max_size=6)))
 
     # What always holds
 

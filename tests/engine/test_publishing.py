@@ -1,9 +1,11 @@
 """Publishing: all interested queues or none, interests that count from their answer on, and the same answer for the same key."""
 
+import asyncio
+
 import pytest
 
 from holdfast.engine.engine import Engine
-from holdfast.errors import IdempotencyMismatch, InvalidRequest, NoInterest, QueueFull, QueueNotFound
+from holdfast.errors import Draining, IdempotencyMismatch, InvalidRequest, NoInterest, NotUnique, QueueFull, QueueNotFound
 from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import QueueSettings
 
@@ -89,3 +91,32 @@ async def test_where_an_event_would_go_can_be_asked_without_putting_it(engine):
     await engine.set_interest("a", {"x": "y"})
     assert await engine.queues_for(b'{"x":"y"}') == ["a"]
     assert (await engine.reading.queue("a")).tally.ready == 0
+
+
+async def test_a_queue_where_the_key_is_held_may_be_skipped_and_is_named(engine, new):
+    await engine.set_interest("a", "*")
+    await engine.set_interest("b", "*")
+    await engine.enqueue([new("a", unique_key="k")])
+    published = await engine.publish(new("-", b"{}", unique_key="k"), skip_held=True)
+    assert [receipt.queue for receipt in published.jobs] == ["b"]
+    assert published.held == ["a"]
+    with pytest.raises(NotUnique):
+        await engine.publish(new("-", b"{}", unique_key="k"))
+
+
+async def test_an_event_that_nobody_waits_for_is_counted_as_kept_or_lost(engine, new):
+    await engine.set_interest("a", "*")
+    await engine.set_queue("a", QueueSettings(capacity_jobs=1), whole=True)
+    for _ in range(3):
+        assert await engine.publish_unwaited(new("-", b"{}")) == ["a"]
+    await engine.enqueue([new("behind-them")])
+    await asyncio.sleep(0.05)
+    assert (engine.unwaited.kept, engine.unwaited.lost) == (1, 2)
+    assert (await engine.reading.queue("a")).tally.ready == 1
+
+
+async def test_what_is_wrong_with_an_event_itself_is_told_even_to_those_who_do_not_wait(engine, new):
+    engine.drain()
+    with pytest.raises(Draining):
+        await engine.publish_unwaited(new("-", b"{}"))
+    assert (engine.unwaited.kept, engine.unwaited.lost) == (0, 0)

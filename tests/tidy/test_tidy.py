@@ -30,7 +30,12 @@ VENDORED = ROOT / PRODUCT / "doors/rest/static/swagger-ui"  # kept as its makers
 FILE_LINES = 400
 FUNCTION_LINES = 60
 # "path" or "path::Class.function" → (its own limit in lines, why it may be so long)
-LONGER: dict[str, tuple[int, str]] = {}
+LONGER: dict[str, tuple[int, str]] = {
+    "src/holdfast/engine/commands.py": (
+        450,
+        "the vocabulary of the keeper's socket: a list of small types, each question near its answer",
+    ),
+}
 
 VAGUE_NAMES = {"utils", "helpers", "common", "base", "manager", "service"}
 UNFINISHED = re.compile(r"\b(?:TO[D]O|FIX[M]E|X{3})\b")

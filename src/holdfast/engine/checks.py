@@ -107,15 +107,21 @@ def _extras(extras: Extras, at: str) -> None:
         retry(extras.retry, at + "retry")
 
 
+RETRY: dict[str, tuple[float, float]] = {
+    "base_ms": (0, limits.DELAY_MS_MAX),
+    "max_ms": (0, limits.DELAY_MS_MAX),
+    "factor": (1, limits.RETRY_FACTOR_MAX),
+    "jitter": (0, 1),
+}
+
+
 def retry(policy: RetryPolicy, at: str) -> None:
     """A retry policy."""
-    number(f"{at}.base_ms", policy.base_ms, 0, limits.DELAY_MS_MAX)
-    number(f"{at}.max_ms", policy.max_ms, 0, limits.DELAY_MS_MAX)
-    number(f"{at}.factor", policy.factor, 1, limits.RETRY_FACTOR_MAX)
-    number(f"{at}.jitter", policy.jitter, 0, 1)
+    for field, (low, high) in RETRY.items():
+        number(f"{at}.{field}", getattr(policy, field), low, high)
 
 
-_SETTINGS: dict[str, tuple[int, int]] = {
+SETTINGS: dict[str, tuple[int, int]] = {
     "capacity_jobs": (0, limits.CAPACITY_JOBS_MAX),
     "capacity_bytes": (0, limits.CAPACITY_BYTES_MAX),
     "lease_ms": (1, limits.LEASE_MS_MAX),
@@ -128,7 +134,7 @@ _SETTINGS: dict[str, tuple[int, int]] = {
 
 def settings(given: QueueSettings) -> None:
     """A queue's settings."""
-    for field, (low, high) in _SETTINGS.items():
+    for field, (low, high) in SETTINGS.items():
         value: Any = getattr(given, field)
         if value is not UNSET:
             number(field, value, low, high)

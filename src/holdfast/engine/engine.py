@@ -9,10 +9,10 @@ Nothing is accepted that could pile up without end: what is on its way to the st
 
 import asyncio
 import secrets
-from typing import Any
 
 from holdfast import limits
 from holdfast.engine import checks
+from holdfast.engine.asking import Asking, or_raise
 from holdfast.engine.commands import (
     BeatWorker,
     CancelJob,
@@ -37,7 +37,6 @@ from holdfast.engine.commands import (
     PromoteJob,
     PurgeQueue,
     QuietWorker,
-    Refused,
     RegisterWorker,
     ReleaseLease,
     RemoveWorkers,
@@ -56,7 +55,7 @@ from holdfast.engine.inprocess import Backing
 from holdfast.engine.publishing import Publishing, Unwaited
 from holdfast.engine.reading import Reading
 from holdfast.engine.waiters import Waiters
-from holdfast.errors import BY_CODE, Draining, HoldfastError, InternalError, OutcomeUnknown, Overloaded, QueueFull
+from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import Schedule, ScheduleSpec
@@ -69,11 +68,11 @@ LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob
 
 
-class Engine:
+class Engine(Asking):
     """What Holdfast can do."""
 
     def __init__(self, backing: Backing, payload_bytes: int = limits.PAYLOAD_BYTES) -> None:
-        self._backing = backing
+        super().__init__(backing)
         self.payload_bytes = payload_bytes
         self.arrivals = Waiters()
         self.room = Waiters()
@@ -82,8 +81,6 @@ class Engine:
         self._publishing = Publishing(self.reading, self._put_copies)
         self.unwaited = Unwaited()
         self.draining = False
-        self.in_flight = 0
-        self._in_flight_bytes = 0
         self._strays: set[asyncio.Future[Result]] = set()
         backing.listen(self._news)
 
@@ -215,7 +212,7 @@ class Engine:
             future.add_done_callback(self._hand_back)
             raise
         self._landed(0)
-        return _or_raise(result)  # type: ignore[return-value]
+        return or_raise(result)  # type: ignore[return-value]
 
     def give_back(self, granted: Granted) -> None:
         """Hand leases back whose holder has gone; the attempts are not spent.
@@ -388,34 +385,6 @@ class Engine:
         self.room.drain()
         self.hub.drain()
 
-    # Between here and the committer
-
-    async def _ask(self, command: Command, weight: int = 0) -> Result:
-        future = self._submit(command, weight)
-        try:
-            return _or_raise(await future)
-        finally:
-            self._landed(weight)
-
-    def _submit(self, command: Command, weight: int) -> "asyncio.Future[Result]":
-        self._admit(1, weight)
-        return self._send(command, weight)
-
-    def _admit(self, count: int, weight: int) -> None:
-        too_many = self.in_flight + count > limits.IN_FLIGHT_COMMANDS
-        too_much = self._in_flight_bytes > 0 and self._in_flight_bytes + weight > limits.IN_FLIGHT_BYTES
-        if too_many or too_much:
-            raise Overloaded(retry_after_ms=1_000)
-
-    def _send(self, command: Command, weight: int) -> "asyncio.Future[Result]":
-        self.in_flight += 1
-        self._in_flight_bytes += weight
-        return self._backing.submit(command)
-
-    def _landed(self, weight: int) -> None:
-        self.in_flight -= 1
-        self._in_flight_bytes -= weight
-
     def _news(self, news: Committed) -> None:
         for name, count in news.ready.items():
             self.arrivals.notify(name, count)
@@ -425,15 +394,3 @@ class Engine:
             self._publishing.take(news)
         if news.jobs:
             self.hub.take(news)
-
-
-def error_of(refused: Refused) -> HoldfastError:
-    """The error that a refusal stands for."""
-    fields: dict[str, Any] = refused.fields
-    return BY_CODE.get(refused.code, InternalError)(refused.detail, **fields)
-
-
-def _or_raise(result: Result) -> Result:
-    if isinstance(result, Refused):
-        raise error_of(result)
-    return result

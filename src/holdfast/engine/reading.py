@@ -7,7 +7,7 @@ from holdfast.engine import checks
 from holdfast.engine.commands import Refused, Result
 from holdfast.engine.hub import Hub
 from holdfast.engine.inprocess import Backing
-from holdfast.errors import BY_CODE, InternalError, ScheduleNotFound, WorkerNotFound
+from holdfast.errors import BY_CODE, InternalError, Overloaded, ScheduleNotFound, WorkerNotFound
 from holdfast.job.job import ENDED, State
 from holdfast.job.schedule import Schedule
 from holdfast.stores.queries import (
@@ -42,6 +42,7 @@ class Reading:
     def __init__(self, backing: Backing, hub: Hub) -> None:
         self._backing = backing
         self._hub = hub
+        self._on_the_way = 0
 
     async def job(self, job_id: int, wait_ms: int = 0) -> JobDetail:
         """One job; with `wait_ms`, once it has ended or the time is up."""
@@ -118,10 +119,18 @@ class Reading:
         return facts, reasons(facts)
 
     async def _ask(self, query: Query) -> Result:
-        result = await self._backing.submit(query)
+        if self._on_the_way >= limits.IN_FLIGHT_QUERIES:
+            raise Overloaded(retry_after_ms=1_000)
+        future = self._backing.submit(query)
+        self._on_the_way += 1
+        future.add_done_callback(self._answered)
+        result = await asyncio.shield(future)  # it counts until it is answered, also when nobody waits for it any more
         if isinstance(result, Refused):
             raise BY_CODE.get(result.code, InternalError)(result.detail, **result.fields)
         return result
+
+    def _answered(self, _: "asyncio.Future[Result]") -> None:
+        self._on_the_way -= 1
 
 
 def reasons(facts: JobFacts) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ from holdfast.engine.commands import (
     Refused,
     Result,
 )
-from holdfast.engine.engine import error_of
+from holdfast.engine.asking import error_of
 from holdfast.engine.inprocess import InProcess
 from holdfast.job.job import Extras, IdempotencyKey, Job, NewJob, Receipt, State
 from holdfast.job.queue import QueuePolicy, Tally

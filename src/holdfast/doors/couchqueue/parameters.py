@@ -66,9 +66,13 @@ class Parameters:
             raise InvalidRequest(f"{name} must be {','.join(allowed)}", field=name)
         return value
 
+    def names(self, name: str) -> bool:
+        """Whether a parameter is there, if only by its name."""
+        return name in self.given
+
     def asks_for(self, name: str) -> bool:
-        """Whether a part of the status is asked for: by its name alone, or with any value that does not say no."""
-        return name in self.given and (self.given[name] == "" or self.given[name].strip().lower() not in _NO)
+        """Whether something is asked for: by its name alone, or with any value that does not say no."""
+        return self.names(name) and (self.given[name] == "" or self.given[name].strip().lower() not in _NO)
 
     def data(self) -> bytes:
         """The task's data: a JSON object, byte for byte."""
@@ -120,7 +124,7 @@ class Parameters:
 
 async def read(request: Request[Any, Any, Any]) -> Parameters:
     """The parameters of a call; where both have one, the body's counts."""
-    given = bodies.query_of(request.scope["query_string"])
+    given = dict(_fields(request.scope["query_string"]))
     kind, _ = request.content_type
     if kind == _MULTIPART:
         given.update(await _parts(request))

@@ -19,7 +19,8 @@ LISTED = 200  # tasks in one list: each failed one is read with its reason
 
 async def status(engine: Engine, given: Parameters) -> dict[str, Any]:
     """The parts that were asked for, each under its parameter's name."""
-    asked = [name for name in _PARTS if given.asks_for(name)] or [name for name in _PARTS if name not in _NAMED]
+    asked = [name for name in _PARTS if (given.names(name) if name in _NAMED else given.asks_for(name))]
+    asked = asked or [name for name in _PARTS if name not in _NAMED]
     shown: dict[str, Any] = {name: await _PARTS[name](engine, given) for name in asked}
     truncated = [name for name in _LISTS if len(shown.get(name, ())) > LISTED]
     for name in truncated:
@@ -101,9 +102,10 @@ async def _task(engine: Engine, given: Parameters) -> tasks.TaskOut:
     """One task."""
     text = given.need("task")
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 16 else 0
-    if not 0 < number <= limits.ID_MAX:
-        raise JobNotFound(f"There is no task {text[:100]}.")
-    detail = await engine.reading.job(number)
+    try:
+        detail = await engine.reading.job(number if number <= limits.ID_MAX else 0)  # 0 is nobody's
+    except JobNotFound:
+        raise JobNotFound(f"no task with the taskId {text[:100]}") from None
     return tasks.task_out(detail.job, detail.content, detail.errors)
 
 

@@ -1,5 +1,6 @@
 """The API described: the OpenAPI document made from the types, and Swagger UI to read and try it, served from here alone."""
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,6 +15,7 @@ from litestar.typing import FieldDefinition
 
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import Problem
+from holdfast.engine import checks
 from holdfast.errors import NotFound
 
 _STATIC = files(__package__) / "static"
@@ -70,6 +72,8 @@ def document(app: Litestar, root_path: str) -> dict[str, Any]:
     made["servers"] = [{"url": root_path or "/"}]
     kinds = sorted(StructSchemas.seen | {Problem}, key=lambda kind: kind.__name__)
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
+    _add_bounds(schemas["QueueSettings"], checks.SETTINGS)
+    _add_bounds(schemas["RetryPolicy"], checks.RETRY)
     schemas["Problem"]["properties"]["code"] = {"type": "string", "enum": sorted(replies.STATUS)}
     made.setdefault("components", {})["schemas"] = schemas
     problem = {
@@ -84,6 +88,15 @@ def document(app: Litestar, root_path: str) -> dict[str, Any]:
                 operation["responses"]["default"] = problem
     made["paths"]["/v1/queues/{queue}/jobs"]["post"]["requestBody"]["content"]["application/octet-stream"] = _RAW_BODY
     return made
+
+
+def _add_bounds(schema: dict[str, Any], bounds: Mapping[str, tuple[float, float]]) -> None:
+    """Describe the bounds of numbers that are no part of their types."""
+    for field, (low, high) in bounds.items():
+        described = schema["properties"][field]
+        for choice in described.get("anyOf", (described,)):
+            if choice["type"] in ("integer", "number"):
+                choice |= {"minimum": low, "maximum": high}
 
 
 def _leave_out_null(operation: dict[str, Any]) -> None:

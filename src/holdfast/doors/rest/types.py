@@ -90,7 +90,7 @@ class PublishIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
 class InterestIn(msgspec.Struct, forbid_unknown_fields=True):
     """What a queue wants: "*" for all, or pairs of regular expressions for field and value, of which one has to fit."""
 
-    match: Annotated[str | dict[str, str], _bounds('"*", or an object of patterns.')]
+    match: Annotated[str, _bounds("All.", enum=["*"])] | dict[str, str]
 
 
 class WorkerIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -144,7 +144,10 @@ class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         Annotated[
             str,
             _bounds(
-                "The same again gets the same jobs while their leases live.", minLength=1, maxLength=limits.REQUEST_ID_CHARS
+                "The same again gets the same jobs while their leases live.",
+                pattern="^[ -~]+$",
+                minLength=1,
+                maxLength=limits.REQUEST_ID_CHARS,
             ),
         ]
         | None
@@ -230,9 +233,8 @@ class PurgeIn(msgspec.Struct, forbid_unknown_fields=True):
     """Which jobs to remove: by default those that wait."""
 
     states: Annotated[
-        tuple[str, ...],
-        _bounds(
-            "scheduled, ready, concluded, dead, cancelled.",
-            items={"enum": ["scheduled", "ready", "concluded", "dead", "cancelled"]},
-        ),
+        tuple[
+            Annotated[str, _bounds("Any state but leased.", enum=["scheduled", "ready", "concluded", "dead", "cancelled"])], ...
+        ],
+        _bounds("The states.", minItems=1),
     ] = ("scheduled", "ready")

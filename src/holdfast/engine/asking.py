@@ -1,0 +1,60 @@
+"""Between the verbs and the committer: submit, wait for the commit, and raise what was refused.
+
+What is on its way to the store is bounded in commands and in bytes: past that a caller is told `overloaded` at once, and nothing piles up.
+"""
+
+import asyncio
+from typing import Any
+
+from holdfast import limits
+from holdfast.engine.commands import Command, Refused, Result
+from holdfast.engine.inprocess import Backing
+from holdfast.errors import BY_CODE, HoldfastError, InternalError, Overloaded
+
+
+class Asking:
+    """The engine's way to its backing."""
+
+    def __init__(self, backing: Backing) -> None:
+        self._backing = backing
+        self.in_flight = 0
+        self._in_flight_bytes = 0
+
+    async def _ask(self, command: Command, weight: int = 0) -> Result:
+        future = self._submit(command, weight)
+        try:
+            return or_raise(await future)
+        finally:
+            self._landed(weight)
+
+    def _submit(self, command: Command, weight: int) -> "asyncio.Future[Result]":
+        self._admit(1, weight)
+        return self._send(command, weight)
+
+    def _admit(self, count: int, weight: int) -> None:
+        too_many = self.in_flight + count > limits.IN_FLIGHT_COMMANDS
+        too_much = self._in_flight_bytes > 0 and self._in_flight_bytes + weight > limits.IN_FLIGHT_BYTES
+        if too_many or too_much:
+            raise Overloaded(retry_after_ms=1_000)
+
+    def _send(self, command: Command, weight: int) -> "asyncio.Future[Result]":
+        self.in_flight += 1
+        self._in_flight_bytes += weight
+        return self._backing.submit(command)
+
+    def _landed(self, weight: int) -> None:
+        self.in_flight -= 1
+        self._in_flight_bytes -= weight
+
+
+def error_of(refused: Refused) -> HoldfastError:
+    """The error that a refusal stands for."""
+    fields: dict[str, Any] = refused.fields
+    return BY_CODE.get(refused.code, InternalError)(refused.detail, **fields)
+
+
+def or_raise(result: Result) -> Result:
+    """The answer, unless it is a refusal."""
+    if isinstance(result, Refused):
+        raise error_of(result)
+    return result
