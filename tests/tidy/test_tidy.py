@@ -13,11 +13,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
 from litestar.datastructures import State
 
+from holdfast.config import Config
 from holdfast.doors.rest.app import framework
 from holdfast.doors.rest.docs import document
 
@@ -238,12 +240,8 @@ def test_every_route_is_in_the_protocol():
 
 
 def test_every_setting_is_documented():
-    """A setting is a field of a dataclass or struct of `holdfast.config`; its option or its name is in some page."""
-    config = importlib.import_module("holdfast.config")
-    kinds = [kind for kind in vars(config).values() if getattr(kind, "__module__", None) == config.__name__]
-    settings = {
-        name for kind in kinds for name in (*getattr(kind, "__dataclass_fields__", ()), *getattr(kind, "__struct_fields__", ()))
-    }
+    """A setting is a field of `holdfast.config.Config`; its option or its name is in some page."""
+    settings = {setting.name for setting in fields(Config)}
     assert settings
     pages = "".join(page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
     unknown = sorted(name for name in settings if not {f"--{name.replace('_', '-')}", f"`{name}`"} & words(pages))
