@@ -101,4 +101,5 @@ async def test_copies_are_listed_counted_and_explained(engine, new):
     assert len(page) == (await engine.reading.queue("q")).tally.ready == 2
     mine = next(detail.job for detail in page if detail.job.extras.worker == one.id)
     assert (await engine.reading.why(mine.id))[1][0][0] == "one_worker"
+    assert {info.worker.id: info.waiting for info in (await engine.reading.workers()).workers}[one.id] == 1
     assert await engine.purge("q", (State.READY,)) == 2

@@ -1,13 +1,16 @@
-"""The engine against a model: long random stories, each step a transaction of one or several commands, and after each step both agree.
+"""The engine against a model: long random stories, told to both, after each step of which both agree.
 
-Compared are every answer, every job, every tally and who is next; the checks that look after a store file find nothing either. Hypothesis
-shortens a story that goes wrong, and prints how to tell it again.
+A step is a list of numbers, each standing for one command that fits the moment; they are told one after the other, or together in one
+transaction. Compared are every answer, every job, every tally, and who holds which key and place; the checks that look after a store file
+find nothing either. Hypothesis shortens a story that goes wrong, and prints how to tell it again.
 """
 
 import asyncio
+import random
 from contextlib import suppress
 from importlib.resources import files
 
+import uvloop
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
@@ -23,76 +26,97 @@ from tests.engine.model import Model
 
 SETTINGS = {
     "small": QueueSettings(capacity_jobs=6, capacity_bytes=40, max_crashes=2),
-    "large": QueueSettings(max_running=3, max_attempts=3, max_crashes=3),
+    "large": QueueSettings(max_running=4, max_attempts=3, max_crashes=3),
 }
 QUEUES = tuple(SETTINGS)
 CHECKS = {entry.name: entry.read_text() for entry in files("holdfast.stores.sqlite").joinpath("checks").iterdir()}
 STEP_MS = 10
 NEVER = LeaseRef(1, 1, 1, bytes(16))
+ON_A_JOB = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.EditJob)
 
-delays = st.sampled_from([0, 0, STEP_MS, 3 * STEP_MS])
-payloads = st.sampled_from([b"", b"1", b"1234567", b"x" * 15])
-priorities = st.sampled_from([None, 1, 2])
-extras = st.builds(
-    Extras,
-    unique_key=st.sampled_from([None, None, None, "u", "v"]),
-    unique_while=st.sampled_from(UniqueWhile),
-    group_key=st.sampled_from([None, None, "g", "h"]),
-    group_limit=st.sampled_from([1, 1, 2]),
-)
-new_jobs = st.builds(
-    NewJob,
-    queue=st.sampled_from(QUEUES),
-    payload=payloads,
-    priority=priorities,
-    delay_ms=delays,
-    max_attempts=st.sampled_from([None, 1, 2]),
-    extras=extras,
-)
-keys = st.none() | st.builds(
-    IdempotencyKey, scope=st.just("s"), key=st.sampled_from(["1", "2", "3"]), digest=st.sampled_from([b"a", b"a", b"b"])
-)
-puts = st.builds(c.Enqueue, jobs=st.lists(new_jobs, min_size=1, max_size=3), key=keys)
-leases = st.builds(
-    c.LeaseJobs,
-    queues=st.sampled_from([QUEUES, QUEUES[::-1], QUEUES[:1], QUEUES[1:], ("small", "large", "small")]),
-    limit=st.integers(1, 3),
-    worker=st.just("w"),
-    lease_ms=st.sampled_from([STEP_MS, 5 * STEP_MS, 50 * STEP_MS]),
-    by_priority=st.booleans(),
-)
-over_queues = st.builds(c.PauseQueue, name=st.sampled_from(QUEUES), paused=st.booleans()) | st.builds(
-    c.PurgeQueue,
-    name=st.sampled_from(QUEUES),
-    states=st.sampled_from([(State.READY,), (State.SCHEDULED, State.CANCELLED), (State.DEAD, State.CONCLUDED)]),
-    up_to=st.just(0),
-    limit=st.just(1_000),
-)
-time_passes = st.sampled_from([c.ExpireLeases(1_000), c.PromoteDue(1_000)])
+numbers = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=6)
 
 
-def on_jobs(job_ids):
-    """Managing one job."""
-    verbs = [st.builds(verb, id=job_ids) for verb in (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob)]
-    content = st.none() | st.builds(Content, type=st.just(""), content_type=st.none(), payload=payloads)
-    return st.one_of(*verbs, st.builds(c.EditJob, id=job_ids, content=content, priority=priorities, delay_ms=st.none() | delays))
+class Teller:
+    """Makes a command out of a number, of the jobs and leases that there are at that moment."""
 
+    def __init__(self, number, model, refs):
+        self.dice = random.Random(number)
+        self.model = model
+        self.refs = refs
 
-def on_leases(refs):
-    """Ending or extending one lease."""
-    return st.one_of(
-        st.builds(c.ConcludeLease, ref=refs),
-        st.builds(c.FailLease, ref=refs, reason=st.just("no"), retry=st.sampled_from([True, True, False]), delay_ms=delays),
-        st.builds(c.ReleaseLease, ref=refs, delay_ms=delays, priority=priorities),
-        st.builds(c.ExtendLease, ref=refs, lease_ms=st.sampled_from([STEP_MS, 5 * STEP_MS])),
-    )
+    def command(self):
+        kinds = [self.put] * 3 + [self.lease] * 3 + [self.end] * 4 + [self.manage] * 3 + [self.over_a_queue, self.tick]
+        return self.dice.choice(kinds)()
 
+    def put(self):
+        jobs = [self.new() for _ in range(self.dice.randint(1, 3))]
+        key = IdempotencyKey("s", self.dice.choice("1234"), self.dice.choice((b"a", b"a", b"b")))
+        return c.Enqueue(jobs, self.dice.choice((None, None, key)))
 
-def stale(refs):
-    """Leases as they once were, and some that nobody ever held."""
-    once = st.sampled_from(refs)
-    forged = once.map(lambda ref: replace(ref, secret=bytes(16))), once.map(lambda ref: replace(ref, attempt=ref.attempt + 1))
-    return st.one_of(once, *forged)
+    def new(self):
+        pick = self.dice.choice
+        extras = Extras(
+            unique_key=pick((None, None, None, "u", "v")),
+            unique_while=pick(tuple(UniqueWhile)),
+            group_key=pick((None, "g", "h")),
+            group_limit=pick((1, 1, 2)),
+        )
+        return NewJob(
+            pick(QUEUES),
+            self.payload(),
+            priority=pick((None, 1, 2)),
+            delay_ms=self.delay(),
+            max_attempts=pick((None, 1, 2)),
+            extras=extras,
+        )
+
+    def payload(self):
+        return self.dice.choice((b"", b"1", b"1234567", b"x" * 15))
+
+    def delay(self):
+        return self.dice.choice((0, 0, STEP_MS, 3 * STEP_MS))
+
+    def lease(self):
+        queues = self.dice.choice((QUEUES, QUEUES[::-1], QUEUES[:1], QUEUES[1:], ("small", "large", "small")))
+        lease_ms = self.dice.choice((STEP_MS, 5 * STEP_MS, 50 * STEP_MS))
+        return c.LeaseJobs(queues, self.dice.randint(1, 3), "w", lease_ms, by_priority=self.dice.random() < 0.5)
+
+    def end(self):
+        pick = self.dice.choice
+        current = [row.ref for row in self.model.jobs.values() if row.ref is not None]
+        ref = pick(current if current and self.dice.random() < 0.8 else self.refs)
+        if self.dice.random() < 0.05:
+            ref = pick((replace(ref, secret=bytes(16)), replace(ref, attempt=ref.attempt + 1), replace(ref, fence=ref.fence + 1)))
+        return pick(
+            (
+                c.ConcludeLease(ref),
+                c.FailLease(ref, "no", self.dice.random() < 0.6, self.delay()),
+                c.FailLease(ref, "no", True, 0),
+                c.ReleaseLease(ref, self.delay(), pick((None, 1, 2))),
+                c.ExtendLease(ref, pick((STEP_MS, 5 * STEP_MS))),
+            )
+        )
+
+    def manage(self):
+        """Jobs of each state are named equally often, and now and then one that is not there."""
+        states = sorted({row.state for row in self.model.jobs.values()})
+        state = self.dice.choice([*states, "none"])
+        job_id = self.dice.choice([row.id for row in self.model.jobs.values() if row.state == state] or [self.model.last_id + 1])
+        verb = c.RetryJob if state == "dead" and self.dice.random() < 0.5 else self.dice.choice(ON_A_JOB)
+        if verb is not c.EditJob:
+            return verb(job_id)
+        content = self.dice.choice((None, Content("", None, self.payload())))
+        priority, delay = self.dice.choice((None, 1, 2)), self.dice.choice((None, self.delay()))
+        return c.EditJob(job_id, content, priority=priority, delay_ms=delay)
+
+    def over_a_queue(self):
+        states = self.dice.choice(((State.READY,), (State.SCHEDULED, State.CANCELLED), (State.DEAD,), (State.CONCLUDED,)))
+        name = self.dice.choice(QUEUES)
+        return self.dice.choice((c.PauseQueue(name, self.dice.random() < 0.3), c.PurgeQueue(name, states, 0, 1_000)))
+
+    def tick(self):
+        return self.dice.choice((c.ExpireLeases(1_000), c.PromoteDue(1_000)))
 
 
 class Story(RuleBasedStateMachine):
@@ -100,7 +124,7 @@ class Story(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         self.clock = ManualClock()
         self.store = SqliteStore(None, QueuePolicy())
         self.backing = InProcess(self.store, self.clock)
@@ -109,19 +133,19 @@ class Story(RuleBasedStateMachine):
             self.ask(c.SetQueue(name, settings, whole=True))
         self.model = Model({name: QueuePolicy().with_settings(settings) for name, settings in SETTINGS.items()})
         self.refs = [NEVER]
-        self.last_fence = 0
 
-    def ask(self, *requests):
+    def ask(self, *requests, next_due=False):
         async def all_of_them():
-            return [await future for future in [self.backing.submit(request) for request in requests]]
+            answers = [await future for future in [self.backing.submit(request) for request in requests]]
+            return [*answers, await self.store.next_due()] if next_due else answers
 
         return self.loop.run_until_complete(all_of_them())
 
-    def told(self, commands):
+    def tell(self, *commands):
         """Both are told the same; the answers must be the same."""
         expected = self.model.apply(commands, self.clock.now())
         results = self.ask(*commands)
-        assert [self.brief(result) for result in results] == expected
+        assert [self.brief(result) for result in results] == expected, commands
         for result in results:
             if isinstance(result, c.Granted):
                 self.note(result)
@@ -129,12 +153,12 @@ class Story(RuleBasedStateMachine):
     def note(self, granted):
         for one in granted.jobs:
             ref = one.job.ref()
-            assert ref.fence > self.last_fence, "fences only grow"
-            self.last_fence = ref.fence
+            assert ref.fence > self.refs[-1].fence or ref.fence == 1, "fences only grow"
             self.model.jobs[ref.job].ref = ref
             self.refs.append(ref)
 
-    def brief(self, result):
+    @staticmethod
+    def brief(result):
         """What the model says of the same command."""
         match result:
             case c.Refused():
@@ -155,79 +179,56 @@ class Story(RuleBasedStateMachine):
 
     # Steps
 
-    def a_command(self):
-        """Anything that may be asked now; jobs of each state are named equally often, and current leases more often than stale ones."""
-        by_state = {}
-        for row in self.model.jobs.values():
-            by_state.setdefault(row.state, []).append(row.id)
-        ids = [st.sampled_from(ids) for ids in by_state.values()]
-        current = [row.ref for row in self.model.jobs.values() if row.ref is not None] or self.refs
-        ends, managing = on_leases(st.sampled_from(current)), on_jobs(st.one_of(*ids, st.just(self.model.last_id + 1)))
-        often = [puts, puts, leases, leases, ends, ends, ends, managing, managing]
-        return st.sampled_from([*often, on_leases(stale(self.refs)), over_queues]).flatmap(lambda strategy: strategy)
+    @rule(numbers=numbers)
+    def one_after_the_other(self, numbers):
+        for number in numbers:
+            self.tell(Teller(number, self.model, self.refs).command())
 
-    @rule(data=st.data())
-    def one_thing_happens(self, data):
-        self.told([data.draw(self.a_command())])
-
-    @rule(data=st.data())
-    def several_things_happen_in_one_transaction(self, data):
-        self.told(data.draw(st.lists(self.a_command() | time_passes, min_size=2, max_size=6)))
-
-    @rule(data=st.data())
-    def several_things_happen_one_after_the_other(self, data):
-        for _ in range(data.draw(st.integers(2, 5))):
-            self.told([data.draw(self.a_command())])
+    @rule(numbers=numbers)
+    def together(self, numbers):
+        self.tell(*(Teller(number, self.model, self.refs).command() for number in numbers))
 
     @rule(ms=st.sampled_from([1, STEP_MS, STEP_MS, 5 * STEP_MS]), tick=st.sampled_from([True, True, False]))
     def time_goes_on(self, ms, tick):
         self.clock.advance(ms)
         if tick:
-            self.told([c.ExpireLeases(1_000), c.PromoteDue(1_000)])
+            self.tell(c.ExpireLeases(1_000), c.PromoteDue(1_000))
 
     # What always holds
 
     @invariant()
-    def every_job_is_what_the_model_says(self):
-        (page,) = self.ask(ListJobs(1_000))
+    def both_agree(self):
+        page, *queues, due = self.ask(ListJobs(1_000), *(GetQueue(name) for name in QUEUES), next_due=True)
         assert page.cursor is None
-        found = {detail.job.id: detail.job for detail in page.jobs}
-        assert len(found) == len(page.jobs)
-        assert {job_id: _seen(job) for job_id, job in found.items()} == {
-            row.id: (row.queue, row.state, row.held, row.attempt, row.failures, row.crashes, row.priority, row.size, row.ready_at)
-            for row in self.model.jobs.values()
-        }
-        for job in found.values():
+        self.every_job_is_what_the_model_says([detail.job for detail in page.jobs])
+        self.every_tally_is_exact_and_within_its_bounds(queues)
+        self.the_store_is_sound_and_every_key_and_place_is_with_the_job_that_has_it()
+        moments = [row.until for row in self.model.jobs.values() if row.state == "leased"]
+        moments += [row.ready_at for row in self.model.jobs.values() if row.state == "scheduled"]
+        assert due == min(moments, default=None)
+
+    def every_job_is_what_the_model_says(self, jobs):
+        assert sorted(map(_seen, jobs)) == sorted(map(_told, self.model.jobs.values()))
+        for job in jobs:
+            row = self.model.jobs[job.id]
             assert (job.lease is not None) == (job.state is State.LEASED)
             if job.lease is not None:
-                row = self.model.jobs[job.id]
                 assert (job.ref(), job.lease.until, job.lease.cancel_requested) == (row.ref, row.until, row.cancel)
 
-    @invariant()
-    def every_tally_is_exact_and_within_its_bounds(self):
-        for info in self.ask(*(GetQueue(name) for name in QUEUES)):
+    def every_tally_is_exact_and_within_its_bounds(self, queues):
+        for info in queues:
             assert info.tally == self.model.tally(info.name)
             assert info.tally.unfinished <= info.policy.capacity_jobs
             assert info.tally.bytes <= info.policy.capacity_bytes
             assert info.policy.max_running is None or info.tally.leased <= info.policy.max_running
 
-    @invariant()
-    def the_store_is_sound(self):
-        for name, check in CHECKS.items():
-            assert list(self.store._writer.execute(check)) == [], name
-
-    @invariant()
-    def keys_and_places_belong_to_those_who_have_them(self):
-        rows = self.model.jobs.values()
+    def the_store_is_sound_and_every_key_and_place_is_with_the_job_that_has_it(self):
         execute = self.store._writer.execute
+        for name, check in CHECKS.items():
+            assert list(execute(check)) == [], name
+        rows = self.model.jobs.values()
         assert set(execute("SELECT key, job FROM unique_key")) == {(row.key, row.id) for row in rows if row.has_key}
         assert set(execute("SELECT group_key, job FROM group_place")) == {(row.group, row.id) for row in rows if row.has_place}
-
-    @invariant()
-    def the_next_moment_is_known(self):
-        moments = [row.until for row in self.model.jobs.values() if row.state == "leased"]
-        moments += [row.ready_at for row in self.model.jobs.values() if row.state == "scheduled"]
-        assert self.loop.run_until_complete(self.store.next_due()) == min(moments, default=None)
 
     def teardown(self):
         self.running.cancel()
@@ -238,8 +239,11 @@ class Story(RuleBasedStateMachine):
 
 
 def _seen(job):
-    state = job.state.value
-    return job.queue, state, job.held, job.attempt, job.failures, job.crashes, job.priority, job.size, job.ready_at
+    return job.id, job.queue, job.state.value, job.held, job.ready_at, job.priority, job.size, job.attempt, job.failures, job.crashes
+
+
+def _told(row):
+    return row.id, row.queue, row.state, row.held, row.ready_at, row.priority, row.size, row.attempt, row.failures, row.crashes
 
 
 TestStory = Story.TestCase

@@ -152,7 +152,7 @@ def _fields(body: bytes) -> list[tuple[str, str]]:
     try:
         return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
     except ValueError:  # a wrong UTF-8 is one too
-        raise InvalidRequest(f"The form is not one of at most {_FIELDS} fields in UTF-8.", field="body") from None
+        raise InvalidRequest(f"The parameters must be at most {_FIELDS}, in UTF-8.", field="body") from None
 
 
 async def _parts(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:

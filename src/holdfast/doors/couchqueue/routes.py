@@ -35,10 +35,10 @@ def _route(path: str, actions: dict[str, str]) -> HTTPRouteHandler:
 
 
 @route(["/api", "/api/{name:str}"], http_method=_EVERY, status_code=200)
-async def by_name(request: Request[Any, Any, Any], state: AppState, name: str | None = None) -> Response[bytes]:
+async def by_name(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
     """The action that the path or `action` names."""
     given = await parameters.read(request)
-    called = name or given.need("action")
+    called: str = request.path_params.get("name") or given.need("action")
     if called not in ACTIONS:
         raise NotFound(f"Error: {called[:100]} is not an action")
     return replies.answer(await ACTIONS[called](state.engine, given))
