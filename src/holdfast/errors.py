@@ -11,7 +11,7 @@
     └── InternalError
 
 Each leaf has a stable `code`: it is what clients switch on and what crosses the keeper's socket. A door owns one table from code
-to reply; nobody else turns an error into words on the wire. All of them but `OutcomeUnknown` mean that nothing was changed.
+to reply; nobody else turns an error into words on the wire. All of them but `OutcomeUnknown` and `InternalError` mean that nothing was changed.
 """
 
 from typing import Any, ClassVar
@@ -201,7 +201,7 @@ class OutcomeUnknown(HoldfastError):
 
 
 class InternalError(HoldfastError):
-    """A defect in Holdfast: nothing was changed, the log has the details."""
+    """A defect in Holdfast. The committer gives it only where nothing was changed; in an answer it leaves the outcome open."""
 
     code = "internal_error"
     title = "Internal error"

@@ -3,13 +3,29 @@
 Payloads, results and lease tokens are never logged, and tracebacks carry no values of variables.
 """
 
+import contextlib
 import logging
+import os
 import sys
 
 import structlog
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 FORMATS = ("auto", "console", "json")
+
+
+class Unfailing:
+    """Standard error, one write for each line, because several processes share it. What can't be written is lost: a reader that has
+    gone, or a full disk, must not stop a server that says that the disk is full.
+    """
+
+    def write(self, text: str) -> None:
+        """Write, or don't."""
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode(errors="backslashreplace"))
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def configure(level: str, style: str) -> None:
@@ -30,7 +46,7 @@ def configure(level: str, style: str) -> None:
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # one write for each line: several processes share it
+        logger_factory=structlog.WriteLoggerFactory(Unfailing()),  # type: ignore[arg-type]  # all that it uses of a file
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(

@@ -126,7 +126,10 @@ def _queue_families(queues: list[QueueStats]) -> Iterator[Metric]:
     oldest = GaugeMetricFamily("holdfast_oldest_ready_seconds", "Age of the job that is next in line.", labels=["queue"])
     paused = GaugeMetricFamily("holdfast_queue_paused", "1 while the queue is paused.", labels=["queue"])
     events = CounterMetricFamily("holdfast_job_events", "Committed changes by queue and verb.", labels=["queue", "event"])
-    busiest = sorted(queues, key=lambda queue: -queue.info.tally.unfinished - sum(queue.totals.values()))
+    busiest = sorted(
+        (queue for queue in queues if queue.info.name != OTHER),
+        key=lambda queue: -queue.info.tally.unfinished - sum(queue.totals.values()),
+    )
     for queue in busiest[:METRIC_QUEUES]:
         name = queue.info.name
         for state in _STATES:
@@ -137,7 +140,7 @@ def _queue_families(queues: list[QueueStats]) -> Iterator[Metric]:
         oldest.add_metric([name], (queue.oldest_ready_ms or 0) / 1000)
         for verb, count in queue.totals.items():
             events.add_metric([name, verb], count)
-    rest = busiest[METRIC_QUEUES:]
+    rest = busiest[METRIC_QUEUES:] + [queue for queue in queues if queue.info.name == OTHER]  # no label stands twice
     if rest:
         for state in _STATES:
             jobs.add_metric([OTHER, state], sum(getattr(queue.info.tally, state) for queue in rest))

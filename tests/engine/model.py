@@ -41,7 +41,7 @@ class Row:
     cancel: bool = False
     ref: LeaseRef | None = None
     concluded_by: LeaseRef | None = None
-    failed: set[LeaseRef] = field(default_factory=set)
+    failed: set[tuple[int, bytes]] = field(default_factory=set)  # by attempt and secret
 
     @property
     def has_place(self) -> bool:
@@ -109,7 +109,10 @@ class Model:
 
     def need_room(self, queue: str, jobs: int, size: int) -> None:
         tally, policy = self.tally(queue), self.policies[queue]
-        if tally.scheduled + tally.ready + tally.leased + jobs > policy.capacity_jobs or tally.bytes + size > policy.capacity_bytes:
+        if (
+            tally.scheduled + tally.ready + tally.leased + jobs > policy.capacity_jobs
+            or tally.bytes + size > policy.capacity_bytes
+        ):
             raise No("queue_full")
 
     def holder(self, queue: str, key: str | None) -> Row | None:
@@ -165,11 +168,11 @@ class Model:
     def FailLease(self, command: c.FailLease) -> object:  # noqa: N802
         if (row := self.held_by(command.ref)) is None:
             known = self.jobs.get(command.ref.job)
-            if known is None or command.ref not in known.failed:
+            if known is None or (command.ref.attempt, command.ref.secret) not in known.failed:
                 raise No("lease_lost")
             return self.outcome(known)
         row.failures += 1
-        row.failed.add(command.ref)
+        row.failed.add((command.ref.attempt, command.ref.secret))
         self.after_attempt(row, self.now + (command.delay_ms or 0), not command.retry)
         return self.outcome(row)
 
@@ -259,7 +262,9 @@ class Model:
         queued = extras.unique_while is UniqueWhile.QUEUED
         priority = 1_024 if new.priority is None else new.priority
         key, group = extras.unique_key, extras.group_key
-        row = Row(self.last_id, new.queue, len(new.payload), priority, attempts, 0, key, queued, group, extras.group_limit, "new")
+        row = Row(
+            self.last_id, new.queue, len(new.payload), priority, attempts, 0, key, queued, group, extras.group_limit, "new"
+        )
         self.wait(row, self.now + (new.delay_ms or 0))
         self.jobs[row.id] = row
         return row.id

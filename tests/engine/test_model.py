@@ -87,7 +87,9 @@ class Teller:
         current = [row.ref for row in self.model.jobs.values() if row.ref is not None]
         ref = pick(current if current and self.dice.random() < 0.8 else self.refs)
         if self.dice.random() < 0.05:
-            ref = pick((replace(ref, secret=bytes(16)), replace(ref, attempt=ref.attempt + 1), replace(ref, fence=ref.fence + 1)))
+            ref = pick(
+                (replace(ref, secret=bytes(16)), replace(ref, attempt=ref.attempt + 1), replace(ref, fence=ref.fence + 1))
+            )
         return pick(
             (
                 c.ConcludeLease(ref),
@@ -102,7 +104,9 @@ class Teller:
         """Jobs of each state are named equally often, and now and then one that is not there."""
         states = sorted({row.state for row in self.model.jobs.values()})
         state = self.dice.choice([*states, "none"])
-        job_id = self.dice.choice([row.id for row in self.model.jobs.values() if row.state == state] or [self.model.last_id + 1])
+        job_id = self.dice.choice(
+            [row.id for row in self.model.jobs.values() if row.state == state] or [self.model.last_id + 1]
+        )
         verb = c.RetryJob if state == "dead" and self.dice.random() < 0.5 else self.dice.choice(ON_A_JOB)
         if verb is not c.EditJob:
             return verb(job_id)
@@ -239,7 +243,18 @@ class Story(RuleBasedStateMachine):
 
 
 def _seen(job):
-    return job.id, job.queue, job.state.value, job.held, job.ready_at, job.priority, job.size, job.attempt, job.failures, job.crashes
+    return (
+        job.id,
+        job.queue,
+        job.state.value,
+        job.held,
+        job.ready_at,
+        job.priority,
+        job.size,
+        job.attempt,
+        job.failures,
+        job.crashes,
+    )
 
 
 def _told(row):

@@ -91,7 +91,7 @@ class ReleaseLease(_Frame, frozen=True, tag=5):
 
 
 class ExtendLease(_Frame, frozen=True, tag=6):
-    """Keep the lease for `lease_ms` from now (None: as long as it was granted for), and perhaps note progress (JSON)."""
+    """Keep the lease for `lease_ms` from now (None: as the job or its queue says), and perhaps note progress (JSON)."""
 
     ref: LeaseRef
     lease_ms: int | None = None

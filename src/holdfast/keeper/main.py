@@ -132,9 +132,10 @@ async def keep(config: KeeperConfig) -> int:
         front.greet(Hello(store.durability.level, store.durability.replicas))
     waiting = asyncio.create_task(alone.wait())
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
-    if backing.committer.broken is not None:
+    if running.done():  # by itself it ends only when the store broke, or by a defect
         await _last_words(fronts)
-        log.critical("the store failed; ending, because a retry could prove nothing", error=str(backing.committer.broken))
+        cause = backing.committer.broken or running.exception()
+        log.critical("the store failed; ending, because a retry could prove nothing", error=str(cause))
         os._exit(1)  # at once: closing the file would flush and checkpoint it, and a flush that succeeds now proves nothing
     await backing.stop()
     return 0

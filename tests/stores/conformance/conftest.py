@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from holdfast.clock import ManualClock
+from holdfast.engine.asking import error_of
 from holdfast.engine.commands import (
     CancelJob,
     Command,
@@ -25,7 +26,6 @@ from holdfast.engine.commands import (
     Refused,
     Result,
 )
-from holdfast.engine.asking import error_of
 from holdfast.engine.inprocess import InProcess
 from holdfast.job.job import Extras, IdempotencyKey, Job, NewJob, Receipt, State
 from holdfast.job.queue import QueuePolicy, Tally

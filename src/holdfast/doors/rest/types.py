@@ -178,7 +178,7 @@ class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ExtendIn(msgspec.Struct, forbid_unknown_fields=True):
-    """Longer, counted from now; without `lease_ms` as long as it was granted for."""
+    """Longer, counted from now; without `lease_ms` as long as the job or its queue says."""
 
     lease_ms: LeaseMs | None = None
     progress: Json | UnsetType = UNSET

@@ -107,12 +107,15 @@ class Disk:
         self.accepting = True
         self.look()
 
-    def look(self) -> None:
-        """See how much is free; take the reserve when it is not there and there is room for it."""
+    def look(self, reusable_bytes: int = 0) -> None:
+        """See how much is free; take the reserve when it is not there and there is room for it.
+
+        `reusable_bytes` are empty pages within the store file: room for new jobs, though the disk does not count it as free.
+        """
         self.free_bytes = self._free()
         if self._reserve_bytes and not self._reserve.exists() and self.free_bytes > self._watermark + self._reserve_bytes:
             self._take_reserve()
-        self.accepting = self.free_bytes >= self._watermark
+        self.accepting = self.free_bytes + reusable_bytes >= self._watermark
 
     def spend_reserve(self) -> bool:
         """Give the reserve back to the disk; False when it was not there."""

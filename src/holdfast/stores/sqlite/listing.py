@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from holdfast.job.job import State
+from holdfast.stores.sqlite.rows import JOB_NAMES
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ SECTIONS = (
         State.CONCLUDED, "ended", "ended_job", ("s.ended_at", "s.job"), ("s.job",), "s.state = 'concluded'", True
     ),  # over all queues by id: nearly every row of the table is one of these, so that its own order will do
 )
+
+_JOB = ", ".join(f"v.{name}" for name in JOB_NAMES)
+_SAME = {
+    "leased": " AND v.fence = s.fence",
+    "ready": " AND v.queue = s.queue AND v.priority = s.priority",
+    "held": " AND v.queue = s.queue AND v.group_key = s.group_key",
+    "ready_for": " AND v.line = s.worker AND v.queue = s.queue AND v.priority = s.priority",
+}
+"""How the row of a state's table is found again through its view, where the job's id alone is not its key."""
 
 _TEXT = (
     "(instr(j.payload, CAST(:text AS BLOB)) OR EXISTS"
@@ -91,11 +101,9 @@ def page_sql(section: Section, one_queue: bool, after: bool, up_to: bool, filter
     where = _where(section, one_queue, after, up_to)
     if filtered:
         where = " AND ".join((where, *_FILTERS))
-    same = " AND v.fence = s.fence" if section.table == "leased" else ""
-    if section.table == "ready":
-        same = " AND v.queue = s.queue AND v.priority = s.priority"
+    same = _SAME.get(section.table, "")
     return (
-        f"SELECT v.*, j.type, j.content_type, j.payload, {columns} FROM {section.table} s"
+        f"SELECT {_JOB}, j.type, j.content_type, j.payload, {columns} FROM {section.table} s"
         f" CROSS JOIN job j ON j.id = s.job CROSS JOIN {section.view} v ON v.id = s.job{same}"
         f" WHERE {where} ORDER BY {_order(section, one_queue)} LIMIT :limit"
     )

@@ -12,7 +12,11 @@ from holdfast.workers.registry import Worker, WorkerState
 
 Row = Sequence[Any]
 
-JOB_COLUMNS = 22
+JOB_NAMES = (
+    "id", "queue", "state", "priority", "attempt", "failures", "crashes", "max_attempts", "size", "created_at", "ready_at", "extras",
+    "held", "fence", "secret", "worker", "leased_at", "until", "request", "cancel", "ended_at", "reason",
+)  # fmt: skip
+JOB_COLUMNS = len(JOB_NAMES)
 _STATES = {state.value: state for state in State}
 _extras_decoder = msgspec.json.Decoder(Extras)
 _queues_decoder = msgspec.json.Decoder(list[str])

@@ -146,7 +146,7 @@ class SqliteStore:
         if self._path is None or self._disk is None:
             pages, size = self._writer.pragma("page_count"), self._writer.pragma("page_size")
             return Health(pages * size, 0, 0, True)
-        self._disk.look()
+        self._disk.look(self._writer.pragma("freelist_count") * self._writer.pragma("page_size"))
         return Health(
             _size(self._path),
             _size(self._path.with_name(self._path.name + "-wal")),

@@ -154,7 +154,7 @@ CREATE TABLE kept_answer(                   -- first answers to calls with an id
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX kept_answer_at ON kept_answer(at);
 
--- One shape for a job in every state; `stores/sqlite/rows.py` reads it.
+-- One shape for a job in every state; `stores/sqlite/rows.py` reads it. What stands behind it is the rest of the table's key.
 CREATE VIEW ready_job AS
   SELECT j.id, s.queue, 'ready' AS state, s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
          s.ready_at, j.extras, 0 AS held, NULL AS fence, NULL AS secret, NULL AS worker, NULL AS leased_at, NULL AS until,
@@ -163,7 +163,7 @@ CREATE VIEW ready_job AS
 CREATE VIEW held_job AS
   SELECT j.id, s.queue, 'ready' AS state, s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
          s.ready_at, j.extras, 1 AS held, NULL AS fence, NULL AS secret, NULL AS worker, NULL AS leased_at, NULL AS until,
-         NULL AS request, NULL AS cancel, NULL AS ended_at, NULL AS reason
+         NULL AS request, NULL AS cancel, NULL AS ended_at, NULL AS reason, s.group_key
   FROM held s CROSS JOIN job j ON j.id = s.job;
 CREATE VIEW leased_job AS
   SELECT j.id, s.queue, 'leased' AS state, s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,

@@ -16,5 +16,5 @@ CREATE INDEX ready_for_queue ON ready_for(queue, priority, job);
 CREATE VIEW ready_for_job AS
   SELECT j.id, s.queue, 'ready' AS state, s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
          s.ready_at, j.extras, 0 AS held, NULL AS fence, NULL AS secret, NULL AS worker, NULL AS leased_at, NULL AS until,
-         NULL AS request, NULL AS cancel, NULL AS ended_at, NULL AS reason
+         NULL AS request, NULL AS cancel, NULL AS ended_at, NULL AS reason, s.worker AS line
   FROM ready_for s CROSS JOIN job j ON j.id = s.job;

@@ -1,3 +1,5 @@
 -- Ready jobs of workers that are not registered any more.
-SELECT v.* FROM ready_for s CROSS JOIN ready_for_job v ON v.id = s.job
+SELECT j.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
+       s.ready_at, j.extras, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM ready_for s CROSS JOIN job j ON j.id = s.job
 WHERE NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = s.worker) LIMIT ?

@@ -1,0 +1,142 @@
+"""What the store demands of its file: a safe SQLite, settings that are read back, a lock, and a place that keeps what is written."""
+
+import subprocess
+import sys
+
+import apsw
+import pytest
+
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.sqlite import connect
+from holdfast.stores.sqlite.connect import APPLICATION_ID, check_version, migrations, open_reader, open_writer
+from holdfast.stores.sqlite.files import UnfitPlace, check_place, file_system
+from holdfast.stores.sqlite.store import SqliteStore
+
+LOCAL = "22 1 259:1 / / rw,relatime - ext4 /dev/vda rw\n"
+REMOTE = LOCAL + "40 22 0:50 / /mnt/share\\040one rw,relatime - nfs4 server:/export rw\n"
+
+
+@pytest.mark.parametrize("number", [3_007_000, 3_040_001, 3_051_002, 3_052_000, 3_050_006, 3_044_005])
+def test_a_sqlite_that_can_lose_commits_is_refused_with_what_to_install(number):
+    with pytest.raises(UnfitPlace, match="apsw"):
+        check_version(number)
+
+
+@pytest.mark.parametrize("number", [3_051_003, 3_053_000, 3_054_001, 3_050_007, 3_044_006])
+def test_a_sqlite_with_the_fix_is_taken(number):
+    check_version(number)
+
+
+async def test_the_writer_s_settings_are_what_was_asked_for(tmp_path):
+    connection = open_writer(str(tmp_path / "jobs.db"))
+    assert connection.pragma("journal_mode") == "wal"
+    assert connection.pragma("synchronous") == 2
+    assert connection.pragma("application_id") == APPLICATION_ID
+    assert connection.pragma("user_version") == migrations()[-1][0]
+    connection.close()
+
+
+def test_the_log_is_brought_into_the_file_while_it_is_written(tmp_path):
+    connection = open_writer(str(tmp_path / "jobs.db"))
+    connection.execute("CREATE TABLE filler(x BLOB) STRICT")
+    for _ in range(40):
+        connection.execute("INSERT INTO filler VALUES (zeroblob(1000000))")
+    assert (tmp_path / "jobs.db-wal").stat().st_size < 8 << 20
+    assert (tmp_path / "jobs.db").stat().st_size > 32 << 20
+    connection.close()
+
+
+def test_a_setting_that_sqlite_does_not_keep_to_stops_the_start(tmp_path):
+    connection = apsw.Connection(str(tmp_path / "x.db"))
+    with pytest.raises(UnfitPlace, match="journal_mode"):
+        connect._demand(connection, "journal_mode", "wal", "DELETE")
+
+
+async def test_a_reader_can_not_write(tmp_path):
+    store = SqliteStore(tmp_path / "jobs.db", QueuePolicy())
+    reader = open_reader(tmp_path / "jobs.db")
+    with pytest.raises(apsw.ReadOnlyError):
+        reader.execute("DELETE FROM job")
+    reader.close()
+    await store.close()
+
+
+async def test_two_stores_never_share_a_file_not_even_from_two_processes(tmp_path):
+    store = SqliteStore(tmp_path / "jobs.db", QueuePolicy())
+    with pytest.raises(UnfitPlace, match="in use by another server"):
+        SqliteStore(tmp_path / "jobs.db", QueuePolicy())
+    code = (
+        "import pathlib, sys; from holdfast.job.queue import QueuePolicy; from holdfast.stores.sqlite.store import SqliteStore;"
+        "SqliteStore(pathlib.Path(sys.argv[1]), QueuePolicy())"
+    )
+    other = subprocess.run(  # noqa: ASYNC221  (nothing else runs on this loop)
+        [sys.executable, "-c", code, str(tmp_path / "jobs.db")], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert other.returncode == 1
+    assert "in use by another server" in other.stderr
+    await store.close()
+    await SqliteStore(tmp_path / "jobs.db", QueuePolicy()).close()
+
+
+def test_a_file_of_another_program_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "other.db"
+    other = apsw.Connection(str(path))
+    other.execute("CREATE TABLE theirs(x); INSERT INTO theirs VALUES (1)")
+    other.close()
+    with pytest.raises(UnfitPlace, match="another program"):
+        SqliteStore(path, QueuePolicy())
+    assert apsw.Connection(str(path)).execute("SELECT x FROM theirs").get == 1
+
+
+async def test_a_file_of_a_newer_holdfast_is_refused(tmp_path):
+    await SqliteStore(tmp_path / "jobs.db", QueuePolicy()).close()
+    connection = apsw.Connection(str(tmp_path / "jobs.db"))
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    with pytest.raises(UnfitPlace, match="schema 999"):
+        SqliteStore(tmp_path / "jobs.db", QueuePolicy())
+
+
+def test_a_migration_that_fails_leaves_the_schema_before_it(tmp_path, monkeypatch):
+    good = migrations()
+    monkeypatch.setattr(connect, "migrations", lambda: [*good, (900, "CREATE TABLE half(x) STRICT; SELECT no_such_thing")])
+    connection = apsw.Connection(str(tmp_path / "jobs.db"))
+    with pytest.raises(apsw.SQLError):
+        connect.migrate(connection)
+    connection.close()
+    after = apsw.Connection(str(tmp_path / "jobs.db"))
+    assert after.pragma("user_version") == good[-1][0]
+    assert after.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").get == 0
+
+
+async def test_every_older_schema_is_brought_to_the_newest(tmp_path, monkeypatch):
+    scripts = migrations()
+    for count in range(1, len(scripts)):
+        path = tmp_path / f"{count}.db"
+        monkeypatch.setattr(connect, "migrations", lambda count=count: scripts[:count])
+        older = apsw.Connection(str(path))
+        connect.migrate(older)
+        older.close()
+        monkeypatch.setattr(connect, "migrations", lambda: scripts)
+        store = SqliteStore(path, QueuePolicy())
+        assert store._writer.pragma("user_version") == scripts[-1][0]
+        await store.close()
+
+
+async def test_the_file_is_for_its_owner_alone(tmp_path):
+    store = SqliteStore(tmp_path / "jobs.db", QueuePolicy())
+    assert {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir() if path.name.startswith("jobs.db")} == {
+        path.name: 0 for path in tmp_path.iterdir() if path.name.startswith("jobs.db")
+    }
+    await store.close()
+
+
+def test_a_network_file_system_is_refused_by_name(tmp_path):
+    check_place(tmp_path, LOCAL)
+    with pytest.raises(UnfitPlace, match="nfs4"):
+        check_place(type(tmp_path)("/mnt/share one/jobs"), REMOTE)
+
+
+def test_the_innermost_mount_counts(tmp_path):
+    assert file_system(type(tmp_path)("/mnt/share one/jobs"), REMOTE) == "nfs4"
+    assert file_system(type(tmp_path)("/mnt/share one and more"), REMOTE) == "ext4"

@@ -1,0 +1,102 @@
+"""`holdfast check` finds every kind of damage that is planted, and a backup is one consistent moment."""
+
+import asyncio
+
+import apsw
+import pytest
+
+from holdfast.clock import ManualClock
+from holdfast.engine.engine import Engine
+from holdfast.engine.inprocess import InProcess
+from holdfast.job.job import NewJob
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.sqlite import maintenance
+from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.stores.sqlite.store import SqliteStore
+
+
+@pytest.fixture
+async def path(tmp_path):
+    """A closed store with jobs in several states."""
+    backing = InProcess(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), ManualClock())
+    backing.start()
+    engine = Engine(backing)
+    await engine.enqueue([NewJob("q", b"1") for _ in range(5)])
+    await engine.enqueue([NewJob("q", b"1", delay_ms=60_000)])
+    await engine.lease(("q",), 2)
+    await backing.stop()
+    return tmp_path / "jobs.db"
+
+
+def test_a_sound_file_has_no_problems(path):
+    assert maintenance.check(path) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("DELETE FROM ready WHERE job = (SELECT max(job) FROM ready)", "every job in one state"),
+        (
+            "INSERT INTO scheduled(job, queue, ready_at, priority, attempt, failures, crashes) VALUES (1, 1, 0, 0, 0, 0, 0)",
+            "every job in one state",
+        ),
+        ("DELETE FROM job WHERE id = 3", "every state has its job"),
+        ("UPDATE counter SET value = 1 WHERE name = 'job'", "counters are ahead"),
+        ("UPDATE counter SET value = 0 WHERE name = 'fence'", "counters are ahead"),
+        ("UPDATE queue SET ready = ready + 1", "tallies agree"),
+        ("UPDATE queue SET bytes = bytes - 1", "tallies agree"),
+    ],
+)
+def test_damage_is_found_and_named(path, damage, says):
+    connection = apsw.Connection(str(path))
+    connection.execute(damage)
+    connection.close()
+    assert any(problem.startswith(says) for problem in maintenance.check(path))
+
+
+def test_a_file_with_broken_pages_is_not_called_sound(path):
+    content = bytearray(path.read_bytes())
+    for page in range(2, len(content) // 4096):
+        content[page * 4096 + 8 : page * 4096 + 64] = b"\xff" * 56
+    path.write_bytes(content)
+    try:
+        problems = maintenance.check(path)
+    except UnfitPlace as error:
+        problems = [str(error)]
+    assert problems
+
+
+async def test_a_backup_under_load_has_everything_that_was_answered_before_it_began(tmp_path):
+    backing = InProcess(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), ManualClock())
+    backing.start()
+    engine = Engine(backing)
+    answered: list[int] = []
+
+    async def push() -> None:
+        while True:
+            answered.extend(receipt.id for receipt in (await engine.enqueue([NewJob("q", b"x" * 500)] * 20)).jobs)
+
+    pushing = asyncio.create_task(push())
+    while len(answered) < 200:
+        await engine.reading.stats_of_store()
+    before = list(answered)
+    await asyncio.to_thread(maintenance.backup, tmp_path / "jobs.db", tmp_path / "copy.db")
+    pushing.cancel()
+    await asyncio.gather(pushing, return_exceptions=True)
+    await backing.stop()
+    copy = apsw.Connection(str(tmp_path / "copy.db"))
+    assert set(before) <= {job for (job,) in copy.execute("SELECT id FROM job")}
+    assert maintenance.check(tmp_path / "copy.db") == []
+
+
+def test_a_backup_never_overwrites_and_leaves_nothing_half_done(path, tmp_path):
+    (tmp_path / "there.db").write_bytes(b"precious")
+    with pytest.raises(FileExistsError):
+        maintenance.backup(path, tmp_path / "there.db")
+    assert (tmp_path / "there.db").read_bytes() == b"precious"
+    connection = apsw.Connection(str(path))
+    connection.execute("UPDATE queue SET ready = ready + 1")
+    connection.close()
+    with pytest.raises(UnfitPlace, match="not sound"):
+        maintenance.backup(path, tmp_path / "bad.db")
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith("bad.db")] == []
