@@ -5,6 +5,7 @@ say is read as it comes; nothing here sleeps and looks again.
 """
 
 import http.client
+import io
 import json
 import os
 import select
@@ -108,7 +109,7 @@ class Server:
             start_new_session=True,
         )
         assert self.process.stdout is not None
-        self.out, self.err = Said(self.process.stdout), Said(self.process.stderr or Path(os.devnull).open("rb"))
+        self.out, self.err = Said(self.process.stdout), Said(self.process.stderr or io.BytesIO())
         self.watch(self.process.pid)
         return self
 
