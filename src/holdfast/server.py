@@ -308,9 +308,12 @@ def _announce(config: Config, listener: socket.socket, durability: Any) -> None:
         if path is None
         else f"in {path}, which is on a memory file system",
     }[durability.level]
-    sys.stdout.write(f"Holdfast {__version__} on http://{shown}:{port}{config.root_path} (API: /docs, metrics: /metrics)\n")
-    sys.stdout.write(f"Jobs are kept {kept}\n")
-    sys.stdout.flush()
+    lines = (
+        f"Holdfast {__version__} on http://{shown}:{port}{config.root_path} (API: /docs, metrics: /metrics)",
+        f"Jobs are kept {kept}",
+    )
+    with contextlib.suppress(OSError):  # on a full disk, where this may be written to, workers still want to finish
+        os.write(1, "".join(f"{line}\n" for line in lines).encode())
 
 
 def front_main() -> None:

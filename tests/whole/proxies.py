@@ -34,6 +34,13 @@ http {{
         location / {{ proxy_pass http://plain; }}
         location /kept/ {{ proxy_pass http://prefixed; }}
         location /stripped/ {{ proxy_pass http://plain/; }}
+        # What nginx does unless it is told otherwise: HTTP/1.0, and a connection for each request.
+        location /simple/ {{
+            proxy_http_version 1.0;
+            proxy_set_header Connection close;
+            proxy_set_header Host $http_host;
+            proxy_pass http://plain/;
+        }}
     }}
 }}
 """
@@ -50,6 +57,7 @@ frontend in
     bind 127.0.0.1:{port}
     use_backend prefixed if {{ path_beg /kept/ }}
     use_backend stripped if {{ path_beg /stripped/ }}
+    use_backend simple if {{ path_beg /simple/ }}
     default_backend plain
 backend plain
     server one 127.0.0.1:{plain}
@@ -57,6 +65,10 @@ backend prefixed
     server one 127.0.0.1:{prefixed}
 backend stripped
     http-request replace-path /stripped(/.*) \\1
+    server one 127.0.0.1:{plain}
+backend simple
+    option httpclose
+    http-request replace-path /simple(/.*) \\1
     server one 127.0.0.1:{plain}
 """
 

@@ -2,14 +2,18 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from holdfast.stores.sqlite import maintenance
 from tests.whole.calls import conclude, lease, park, push, uploads
 from tests.whole.machine import fill, small_disk
-from tests.whole.servers import Server
+from tests.whole.servers import Server, until
 from tests.whole.tracing import Tracer
 
 
@@ -52,6 +56,30 @@ def test_a_second_signal_ends_it_at_once_even_so(serve):
     assert server.ended() == 1
     server.gone()
     upload.cut()
+
+
+def test_a_server_whose_first_lines_can_t_be_written_serves_all_the_same(home, full):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home.mkdir()
+    command = [sys.executable, "-m", "holdfast", "serve", "--port", str(port)]
+    with subprocess.Popen(command, cwd=home, stdin=subprocess.DEVNULL, stdout=full, stderr=full) as server:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+                until(lambda: server.poll() is not None or is_ready(client), "it is ready")
+                push(client, "q", 1)
+            server.terminate()
+            assert server.wait(30) == 0
+        finally:
+            server.kill()
+
+
+def is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.ConnectError:
+        return False
 
 
 def test_a_log_on_the_full_disk_of_the_store_stops_neither_workers_nor_the_server(serve, tmp_path, full):

@@ -15,7 +15,7 @@ from tests.whole.proxies import haproxy, nginx
 from tests.whole.servers import Call, Server, until
 
 OPTIONS = ("--max-payload-bytes", "100000")
-PREFIXES = pytest.mark.parametrize("prefix", ["/kept", "/stripped"])
+PREFIXES = pytest.mark.parametrize("prefix", ["/kept", "/stripped", "/simple"])
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +103,9 @@ def test_a_long_poll_without_a_job_lasts_as_long_as_it_was_told_and_is_empty(cli
     assert limits.WAIT_MS_MAX < 60_000, "the longest one ends before either proxy gives up"
 
 
-def test_events_are_passed_on_one_by_one(client, servers, queue):
-    with client.stream("GET", f"/v1/stream?queue={queue}") as stream, servers[0].client() as direct:
+@pytest.mark.parametrize("prefix", ["", "/simple"])
+def test_events_are_passed_on_one_by_one(client, servers, queue, prefix):
+    with client.stream("GET", f"{prefix}/v1/stream?queue={queue}") as stream, servers[0].client() as direct:
         lines = stream.iter_lines()
         assert next(lines) == ": holdfast"
         for n in range(3):

@@ -110,7 +110,9 @@ class Ending:
     async def _failed_before(self, ref: LeaseRef) -> Outcome:
         """The same failure again: it is known by its secret, and the answer is where the job stands now."""
         pending = self.batch.changes.get(ref.job)
-        error = pending.error if pending is not None else await self.batch.tx.error_of(ref.job, ref.attempt)
+        error = pending.error if pending is not None else None
+        if error is None or error.attempt != ref.attempt:  # what this batch did may be about a later attempt
+            error = await self.batch.tx.error_of(ref.job, ref.attempt)
         job = await self.batch.latest(ref.job)
         if job is None or error is None or error.attempt != ref.attempt or error.kind != "failed" or error.secret != ref.secret:
             raise lost(ref)

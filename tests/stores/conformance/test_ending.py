@@ -15,7 +15,7 @@ from holdfast.engine.commands import (
     RetryJob,
     SetQueue,
 )
-from holdfast.errors import JobNotFound, LeaseLost, QueueFull
+from holdfast.errors import JobNotFound, LeaseLost, NotUnique, QueueFull
 from holdfast.job.job import State, UniqueWhile
 from holdfast.job.queue import QueueSettings, Tally
 from holdfast.job.retry import RetryPolicy
@@ -141,6 +141,18 @@ async def test_the_same_failure_twice_in_one_transaction_counts_once(desk):
     assert (await desk.job(1)).failures == 1
 
 
+async def test_the_same_failure_again_is_known_also_while_the_next_attempt_is_at_work(desk):
+    await desk.put()
+    first = await desk.take()
+    await desk.do(FailLease(first.ref(), "no", delay_ms=0))
+    second = await desk.take()
+    extended, again = await desk.together(ExtendLease(second.ref(), 500), FailLease(first.ref(), "no", delay_ms=0))
+    assert (extended.ms_left, getattr(again, "state", again)) == (500, State.LEASED)
+    failed, again = await desk.together(FailLease(second.ref(), "no more", delay_ms=0), FailLease(first.ref(), "no"))
+    assert (failed.state, getattr(again, "state", again)) == (State.READY, State.READY)
+    assert (await desk.job(1)).failures == 2
+
+
 async def test_a_crash_is_not_taken_for_the_failure_that_comes_too_late(desk):
     await desk.put()
     job = await desk.take(lease_ms=10)
@@ -259,6 +271,27 @@ async def test_follow_up_jobs_are_put_with_the_conclude_or_not_at_all(desk, new)
     outcome = await desk.do(ConcludeLease(job.ref(), b"1", [new("s"), new("r")]))
     assert [(receipt.queue, receipt.state) for receipt in outcome.then] == [("s", State.READY), ("r", State.READY)]
     assert [await desk.state(receipt.id) for receipt in outcome.then] == [State.READY] * 2
+
+
+async def test_a_follow_up_takes_the_room_of_the_job_that_it_follows(desk, new):
+    await desk.do(SetQueue("q", QueueSettings(capacity_jobs=1, capacity_bytes=4), whole=True))
+    await desk.put(payload=b"1234")
+    job = await desk.take()
+    with pytest.raises(QueueFull):
+        await desk.do(ConcludeLease(job.ref(), None, [new(payload=b""), new(payload=b"")]))
+    with pytest.raises(QueueFull):
+        await desk.do(ConcludeLease(job.ref(), None, [new(payload=b"12345")]))
+    await desk.do(ConcludeLease(job.ref(), None, [new(payload=b"4321")]))
+    assert await desk.tally() == Tally(ready=1, concluded=1, bytes=4)
+
+
+async def test_a_follow_up_takes_the_unique_key_of_the_job_that_it_follows_and_keeps_it(desk, new):
+    await desk.put(unique_key="u")
+    job = await desk.take()
+    outcome = await desk.do(ConcludeLease(job.ref(), None, [new(unique_key="u")]))
+    with pytest.raises(NotUnique) as refusal:
+        await desk.put(unique_key="u")
+    assert refusal.value.fields["job_id"] == outcome.then[0].id
 
 
 @pytest.mark.parametrize("held", list(UniqueWhile))

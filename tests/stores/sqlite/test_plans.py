@@ -1,9 +1,11 @@
 """No statement of the hot path, and no listing, walks a table where an index should serve."""
 
+from itertools import product
+
 import pytest
 
 from holdfast.stores.sqlite.connect import open_writer
-from holdfast.stores.sqlite.listing import SECTIONS, page_sql
+from holdfast.stores.sqlite.listing import SECTIONS, bound_sql, page_sql
 from holdfast.stores.sqlite.sql import SQL
 
 HOT = (
@@ -68,3 +70,29 @@ def test_a_page_of_one_queue_s_jobs_is_read_in_order_without_sorting(connection,
         ]
         if section.table != "leased":  # bounded by what is being worked on
             assert not [text for text in plan if text.startswith("SCAN") or "TEMP B-TREE" in text], plan
+
+
+def plan_of(connection, statement: str) -> list[str]:
+    names = ("queue", "limit", "scanned", "type", "tag", "text", "k0", "k1", "k2", "b0", "b1", "b2")
+    return [text for *_, text in connection.execute("EXPLAIN QUERY PLAN " + statement, dict.fromkeys(names))]
+
+
+@pytest.mark.parametrize("name", sorted(SQL))
+def test_no_statement_at_all_walks_the_table_of_jobs(connection, name):
+    """Its rows carry the payloads, and there may be millions of them."""
+    assert [step for step in scans(connection, SQL[name]) if step.split()[1] in ("job", "j", "k")] == []
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: f"{section.table}-{section.state.value}")
+def test_no_page_of_a_listing_is_sorted_or_walks_the_table_of_jobs(connection, section):
+    """Over all queues a first page walks a state's table, in its own order and no further than the page is long."""
+    statements = [page_sql(section, *ways) for ways in product((True, False), repeat=4)]
+    statements += [bound_sql(section, *ways) for ways in product((True, False), repeat=2)]
+    for statement in statements:
+        plan = plan_of(connection, statement)
+        assert not [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN j ")], plan
+
+
+def test_a_statement_without_an_index_is_found_out(connection):
+    assert scans(connection, "SELECT * FROM job j WHERE j.type = ?") == ["SCAN j"]
+    assert any("TEMP B-TREE" in step for step in plan_of(connection, "SELECT id FROM job j ORDER BY j.size"))

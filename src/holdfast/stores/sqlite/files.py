@@ -115,7 +115,8 @@ class Disk:
         self.free_bytes = self._free()
         if self._reserve_bytes and not self._reserve.exists() and self.free_bytes > self._watermark + self._reserve_bytes:
             self._take_reserve()
-        self.accepting = self.free_bytes + reusable_bytes >= self._watermark
+        kept_back = 0 if self._reserve.exists() else self._reserve_bytes  # what was given back is for ending leases
+        self.accepting = self.free_bytes + reusable_bytes - kept_back >= self._watermark
 
     def spend_reserve(self) -> bool:
         """Give the reserve back to the disk; False when it was not there."""

@@ -59,6 +59,17 @@ class SqliteStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             check_place(path.parent)
             self._lock = FileLock(path)
+        try:
+            self._open(path, defaults, watermark_bytes)
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
+        self._own_reader = Reader(self._writer, defaults)
+        self._reads = 0
+
+    def _open(self, path: Path | None, defaults: QueuePolicy, watermark_bytes: int) -> None:
+        if path is not None:
             if file_system(path.parent) not in MEMORY_FILE_SYSTEMS:
                 self.durability = Durability("disk")
             make_private(path)  # before SQLite opens it: the WAL takes its mode from the file
@@ -71,8 +82,6 @@ class SqliteStore:
             sync_folder(path.parent)
             self._pool = ThreadPoolExecutor(_READERS, "read")
             self._idle_readers = [Reader(open_reader(path), defaults) for _ in range(_READERS)]
-        self._own_reader = Reader(self._writer, defaults)
-        self._reads = 0
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteTransaction]:

@@ -1,0 +1,104 @@
+"""Reads on their own connections: they see what is committed, hold nobody up, look at a bounded number of rows, and give up in time."""
+
+import asyncio
+
+import apsw
+import pytest
+
+from holdfast.clock import ManualClock
+from holdfast.engine.commands import Enqueue
+from holdfast.engine.inprocess import InProcess
+from holdfast.errors import Overloaded
+from holdfast.job.job import NewJob
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.queries import GetQueue, ListJobs
+from holdfast.stores.sqlite.connect import open_reader
+from holdfast.stores.sqlite.reader import Reader
+from holdfast.stores.sqlite.store import SqliteStore
+
+NOW = 1_800_000_000_000
+
+
+@pytest.fixture
+async def backing(tmp_path):
+    made = InProcess(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), ManualClock())
+    made.start()
+    yield made
+    await made.stop()
+
+
+async def walk(backing, limit, **filters):
+    pages, cursor = [], None
+    while True:
+        page = await backing.submit(ListJobs(limit, cursor=cursor, **filters))
+        pages.append([detail.job.id for detail in page.jobs])
+        if (cursor := page.cursor) is None:
+            return pages
+
+
+async def test_a_read_is_answered_while_a_transaction_is_open_and_does_not_see_into_it(tmp_path):
+    store = SqliteStore(tmp_path / "jobs.db", QueuePolicy())
+    async with store.transaction() as tx:
+        queue = await tx.create_queue("q", NOW)
+        await tx.commit()
+    async with store.transaction() as tx:
+        queue = await tx.queue("q")
+        queue.paused = True
+        await tx.save_queues([queue])
+        seen = await asyncio.wait_for(store.read(GetQueue("q"), NOW), 5)
+        assert not seen.paused
+        await tx.commit()
+    assert (await store.read(GetQueue("q"), NOW)).paused
+    await store.close()
+
+
+async def test_many_reads_at_once_are_all_answered(backing):
+    await backing.submit(Enqueue([NewJob("q", b"1")]))
+    answers = await asyncio.wait_for(asyncio.gather(*(backing.submit(GetQueue("q")) for _ in range(150))), 30)
+    assert {answer.tally.ready for answer in answers} == {1}
+
+
+async def test_more_reads_than_may_wait_are_refused_and_the_others_are_answered(backing):
+    await backing.submit(Enqueue([NewJob("q", b"1")]))
+    answers = await asyncio.wait_for(asyncio.gather(*(backing.submit(GetQueue("q")) for _ in range(250))), 30)
+    codes = [getattr(answer, "code", "answered") for answer in answers]
+    assert codes.count("answered") == 200
+    assert codes.count("overloaded") == 50
+    assert (await backing.submit(GetQueue("q"))).tally.ready == 1
+
+
+async def test_a_reader_that_tries_to_write_checkpoint_or_migrate_changes_nothing(backing, tmp_path):
+    await backing.submit(Enqueue([NewJob("q", b"1")]))
+    reader = open_reader(tmp_path / "jobs.db")
+    for statement in ("UPDATE queue SET ready = 9", "DROP TABLE job", "PRAGMA user_version = 999", "CREATE TABLE mine(x)"):
+        with pytest.raises(apsw.ReadOnlyError):
+            reader.execute(statement)
+    assert reader.pragma("query_only") == 1
+    assert reader.pragma("wal_autocheckpoint") == 0
+    reader.close()
+    assert (await backing.submit(GetQueue("q"))).tally.ready == 1
+
+
+@pytest.mark.parametrize("scanned", [1, 7, 50])
+async def test_a_filtered_page_looks_at_a_bounded_number_of_rows_and_the_walk_still_finds_all(backing, monkeypatch, scanned):
+    monkeypatch.setattr("holdfast.stores.sqlite.reader.LIST_SCANNED", scanned)
+    for start in range(0, 60, 20):
+        jobs = [NewJob("q", b"1", type="rare" if n % 20 == 7 else "often") for n in range(start, start + 20)]
+        await backing.submit(Enqueue(jobs))
+    for filters in ({"type": "rare"}, {"type": "rare", "queue": "q"}):
+        pages = await walk(backing, 10, **filters)
+        assert [job_id for page in pages for job_id in page] == [8, 28, 48]
+        assert len(pages) >= 60 // scanned, "it looked at more rows in one page than it may"
+
+
+async def test_a_read_that_takes_too_long_is_given_up_and_the_reader_still_works(backing, monkeypatch):
+    await backing.submit(Enqueue([NewJob("q", b"x" * 1_000) for _ in range(1_000)]))
+    monkeypatch.setattr("holdfast.stores.sqlite.reader._READ_S", -1.0)
+    monkeypatch.setattr("holdfast.stores.sqlite.reader._STEPS", 10)
+    reader = Reader(open_reader(backing._store._path), QueuePolicy())
+    with pytest.raises(Overloaded) as refusal:
+        reader.answer(ListJobs(10, text="nothing has this"), NOW)
+    assert refusal.value.fields["retry_after_ms"] > 0
+    monkeypatch.setattr("holdfast.stores.sqlite.reader._READ_S", 5.0)
+    assert len(reader.answer(ListJobs(10), NOW).jobs) == 10
+    reader.close()
