@@ -38,7 +38,7 @@ from holdfast.doors.rest.guard import Guard, allowed_hosts
 from holdfast.doors.rest.lane import lane_for
 from holdfast.engine.engine import Engine
 from holdfast.keeper.link import KeeperLink
-from holdfast.keeper.main import KeeperConfig
+from holdfast.keeper.main import STOP_SIGNALS, KeeperConfig
 from holdfast.logs import configure
 from holdfast.metrics import FrontMetrics
 
@@ -105,8 +105,9 @@ class Front:
         )
         app = build(engine, metrics, guard, config.root_path, dialects)
         self._uvicorn = Uvicorn(_uvicorn_config(app, config), lambda: self._announce(link.durability))
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         reporting = asyncio.create_task(_report(link, metrics)) if config.fronts > 1 else None
         try:
             await self._uvicorn.serve(sockets=[self._listener])
@@ -197,7 +198,7 @@ def serve(config: Config) -> int:
     for ours, theirs in pairs:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
-    with _deaf_to_interrupts():
+    with _signals_held_back():
         keeper = _start_keeper(config, [theirs for _, theirs in pairs])
         others = [_start_front(config, number, listener, ours) for number, (ours, _) in enumerate(pairs) if number > 0]
     for number, (ours, theirs) in enumerate(pairs):
@@ -248,13 +249,16 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes]", others: list["subp
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """What is started here is not ended by a Ctrl-C on its way to be ready: the terminal sends it to all, and it is ours to act on."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _signals_held_back() -> Iterator[None]:
+    """A signal that comes while processes are started waits until that is done, and none is lost.
+
+    What is started inherits this, and lets signals in again once it knows what to do with them: a Ctrl-C goes to all, and is ours to act on.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.Popen[bytes]":

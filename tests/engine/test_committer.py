@@ -1,7 +1,6 @@
 """Group commit: few transactions for many callers, and the truth for each of them whatever goes wrong in between.
 
-What goes wrong is real where SQLite can be brought to it (a database that may not grow is full). A defect or a failing disk is a store that
-raises at one place of its own code.
+A defect or a failing disk is a real store that raises at one place of its own code.
 """
 
 import asyncio
@@ -16,10 +15,7 @@ from holdfast.engine.commands import (
     Enqueue,
     Enqueued,
     ExtendLease,
-    FailLease,
-    Granted,
     LeaseJobs,
-    Outcome,
     PauseQueue,
     ReleaseLease,
 )
@@ -258,61 +254,3 @@ async def test_a_store_that_breaks_while_a_batch_is_tried_one_by_one_tells_each_
         backing, [Enqueue([new()]), Enqueue([new(payload=b'"stumble"')]), Enqueue([new(payload=b'"fail"')]), Enqueue([new()])]
     )
     assert codes(results) == ["Enqueued", "internal_error", "outcome_unknown", "store_unavailable"]
-
-
-# A full disk ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def full(start, new):
-    """A backing whose database may not grow any more; three jobs are in it."""
-    store = SqliteStore(None, QueuePolicy())
-    backing = start(store)
-    await backing.submit(Enqueue([new() for _ in range(3)]))
-    store._writer.pragma("max_page_count", store._writer.pragma("page_count") + 2)
-    return backing
-
-
-LARGE = b"x" * 100_000
-
-
-async def test_on_a_full_disk_pushes_are_refused_and_leases_can_still_be_ended(full, new):
-    jobs = await leased(full, 3)
-    results = await submit_all(
-        full,
-        [
-            Enqueue([new(payload=LARGE)]),
-            ConcludeLease(jobs[0].ref()),
-            FailLease(jobs[1].ref(), "no", retry=False),
-            ReleaseLease(jobs[2].ref()),
-        ],
-    )
-    assert codes(results) == ["storage_full", "Outcome", "Outcome", "Outcome"]
-    assert results[0].fields["retry_after_ms"] > 0
-    tally = (await full.submit(GetQueue("q"))).tally
-    assert (tally.ready, tally.concluded, tally.dead) == (1, 1, 1)
-
-
-async def test_on_a_full_disk_a_conclude_with_follow_ups_is_refused_whole_and_its_lease_stays(full, new):
-    (job,) = await leased(full)
-    (refused,) = await submit_all(full, [ConcludeLease(job.ref(), None, [new(payload=LARGE)])])
-    assert refused.code == "storage_full"
-    assert (await full.submit(GetJob(job.id))).job == job
-    assert isinstance(await full.submit(ConcludeLease(job.ref())), Outcome)
-
-
-async def test_when_there_is_no_space_even_for_what_ends_a_lease_nothing_is_changed_and_all_are_told(full, new):
-    jobs = await leased(full, 2)
-    results = await submit_all(full, [ConcludeLease(jobs[0].ref(), LARGE), ReleaseLease(jobs[1].ref())])
-    assert codes(results) == ["storage_full"] * 2
-    assert [(await full.submit(GetJob(job.id))).job for job in jobs] == jobs
-    results = await submit_all(full, [ConcludeLease(jobs[0].ref()), ReleaseLease(jobs[1].ref())])
-    assert codes(results) == ["Outcome"] * 2
-
-
-async def test_pushes_are_taken_again_when_there_is_space(full, new):
-    assert (await full.submit(Enqueue([new(payload=LARGE)]))).code == "storage_full"
-    full._store._writer.pragma("max_page_count", 1_000_000)
-    assert isinstance(await full.submit(Enqueue([new(payload=LARGE)])), Enqueued)
-    assert isinstance(granted := await full.submit(LeaseJobs(("q",), 10, "w")), Granted)
-    assert len(granted.jobs) == 4

@@ -32,6 +32,7 @@ from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
 
 log = structlog.get_logger(__name__)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SWITCH_S = 0.0005  # a reading thread hands the interpreter back to the committer after half a millisecond, not five
 _LAST_WORDS_S = 2.0  # a front that does not read by then will learn it from the closed socket
 
@@ -157,8 +158,9 @@ async def _last_words(fronts: list[FrontLine]) -> None:
 def main() -> None:
     """Run the keeper with the config that the server gave as the one argument."""
     config = msgspec.json.decode(sys.argv[1], type=KeeperConfig)
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, signal.SIG_IGN)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # the server held them back while it started us
     configure(config.log_level, config.log_format)
     sys.setswitchinterval(_SWITCH_S)
     gc.freeze()  # what was made by importing lives as long as the process: the collector need not look at it again

@@ -168,6 +168,8 @@ async def test_a_cursor_of_another_listing_is_refused_as_a_cursor(desk, new):
         ListJobs(2, cursor=(99, ())),
         ListJobs(2, cursor=(-99, ())),
         ListJobs(2, cursor=(0, (1, 2, 3, 4))),
+        ListJobs(2, cursor=(0, (2**63,))),
+        ListJobs(2, cursor=(0, (-(2**70),))),
     ):
         with pytest.raises(InvalidRequest) as refusal:
             await desk.ask(query)

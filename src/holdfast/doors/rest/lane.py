@@ -14,13 +14,14 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from holdfast.doors.rest.gate import Gate, common_headers
+from holdfast.doors.rest.gate import Gate
 from holdfast.doors.rest.hot import Call, Handler
 from holdfast.doors.rest.replies import Reply
 from holdfast.limits import HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
 _HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_COMMON = b"content-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
 _STATUS = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
 
@@ -102,7 +103,9 @@ class Lane(HttpToolsProtocol):
         """A request begins."""
         self._head_open = True
         self._head_bytes = 0
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has left."""
@@ -117,10 +120,18 @@ class Lane(HttpToolsProtocol):
         self._head_open = False
         ride = self._boarding() if self.is_open else None
         if ride is None:
-            super().on_headers_complete()
+            self._leave_to_uvicorn()
         else:
             self._ride = ride
             self.cycle = ride  # type: ignore[assignment]
+
+    def _leave_to_uvicorn(self) -> None:
+        """Give uvicorn the scope that it makes for every request, and that the lane does without."""
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers = self.scope["headers"] = headers
+        super().on_headers_complete()
 
     def _boarding(self) -> Ride | None:
         url = self.url
@@ -173,10 +184,10 @@ class Lane(HttpToolsProtocol):
         self._riding = None
         ride.response_complete = True
         if not ride.disconnected and not self.transport.is_closing():
-            request_id = self.gate.request_id(ride.headers)
             parts = [_STATUS[reply.status]]  # type: ignore[index]  # an HTTPStatus is its number
-            for name, value in (*self.server_state.default_headers, *reply.headers, *common_headers(reply.body, request_id)):
+            for name, value in (*self.server_state.default_headers, *reply.headers):
                 parts += (name, b": ", value, b"\r\n")
+            parts.append(_COMMON % (len(reply.body), self.gate.request_id(ride.headers)))
             parts.append(b"\r\n" if ride.keep_alive else b"connection: close\r\n\r\n")
             parts.append(reply.body)
             self.transport.write(b"".join(parts))

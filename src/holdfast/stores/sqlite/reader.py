@@ -15,7 +15,7 @@ import msgspec
 from holdfast.errors import InvalidRequest, JobNotFound, Overloaded, QueueNotFound
 from holdfast.job.job import Job, State
 from holdfast.job.queue import QueuePolicy
-from holdfast.limits import LIST_SCANNED, POSITION_COUNTED
+from holdfast.limits import ID_MAX, LIST_SCANNED, POSITION_COUNTED
 from holdfast.stores.queries import (
     ExplainJob,
     GetInterests,
@@ -183,7 +183,9 @@ class Reader:
             queue_id = row[0]
         start, key = query.cursor or (0, ())
         if query.cursor is not None and not (
-            0 <= start < len(SECTIONS) and len(key) in (0, len(SECTIONS[start].key_of(queue_id is not None)))
+            0 <= start < len(SECTIONS)
+            and len(key) in (0, len(SECTIONS[start].key_of(queue_id is not None)))
+            and all(isinstance(part, str) or abs(part) <= ID_MAX for part in key)  # SQLite takes no larger number
         ):
             raise InvalidRequest("cursor must be the next_cursor of a listing with the same filters.", field="cursor")
         found: list[JobDetail] = []
