@@ -4,10 +4,11 @@ import asyncio
 
 from holdfast import limits
 from holdfast.engine import checks
-from holdfast.engine.commands import Refused, Result
+from holdfast.engine.asking import or_raise
+from holdfast.engine.commands import Result
 from holdfast.engine.hub import Hub
 from holdfast.engine.inprocess import Backing
-from holdfast.errors import BY_CODE, InternalError, Overloaded, ScheduleNotFound, WorkerNotFound
+from holdfast.errors import Overloaded, ScheduleNotFound, WorkerNotFound
 from holdfast.job.job import ENDED, State
 from holdfast.job.schedule import Schedule
 from holdfast.stores.queries import (
@@ -124,10 +125,7 @@ class Reading:
         future = self._backing.submit(query)
         self._on_the_way += 1
         future.add_done_callback(self._answered)
-        result = await asyncio.shield(future)  # it counts until it is answered, also when nobody waits for it any more
-        if isinstance(result, Refused):
-            raise BY_CODE.get(result.code, InternalError)(result.detail, **result.fields)
-        return result
+        return or_raise(await asyncio.shield(future))  # it counts until it is answered, also when nobody waits any more
 
     def _answered(self, _: "asyncio.Future[Result]") -> None:
         self._on_the_way -= 1

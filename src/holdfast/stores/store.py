@@ -214,7 +214,7 @@ class Transaction(Protocol):
         ...
 
     async def forget_answers(self, before: int, limit: int) -> int:
-        """Drop kept answers from before this whose jobs are gone; how many."""
+        """Look at the next `limit` kept answers from before this, and drop those whose jobs are gone; how many. Begins anew at the end."""
         ...
 
     async def write(self, changes: Sequence[Change]) -> None:

@@ -21,6 +21,9 @@ from holdfast.workers.registry import Worker
 _json = msgspec.json.Encoder()
 
 
+_FIRST_ANSWER: tuple[Any, ...] = (-1, "", "")  # before every kept answer, by (at, scope, key)
+
+
 class Known:
     """What the writer remembers between transactions, as it is on disk. Thrown away whenever a transaction is undone."""
 
@@ -29,6 +32,7 @@ class Known:
         self.queues: dict[str, Queue] = {}
         self.names: dict[int, str] = {}
         self.saved: dict[str, tuple[QueueSettings, bool]] = {}
+        self.answers_after: tuple[Any, ...] = _FIRST_ANSWER
         self.interests: int | None = None
         self.workers: dict[str, Worker] | None = None
         self.last_job = 0
@@ -313,9 +317,11 @@ class SqliteTransaction:
 
     async def forget_answers(self, before: int, limit: int) -> int:
         """Drop old answers whose jobs are gone."""
-        start = self._db.total_changes()
-        self._db.execute(SQL["forget_answers"], (before, limit))
-        return self._db.total_changes() - start
+        found = self._db.execute(SQL["old_answers"], (before, *self._known.answers_after, limit)).fetchall()
+        gone = [(scope, key) for _, scope, key, lives in found if not lives]
+        self._many("delete_answer", gone)
+        self._known.answers_after = found[-1][:3] if len(found) == limit else _FIRST_ANSWER
+        return len(gone)
 
     # Writing
 
