@@ -19,7 +19,7 @@ from holdfast.engine import events
 from holdfast.engine.commands import Command, Refused, Result
 from holdfast.engine.events import Committed, JobEvent
 from holdfast.errors import HoldfastError, QueueNotFound
-from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
+from holdfast.job.job import DEAD, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueueSettings, Tally
 from holdfast.stores.store import Change, KeptAnswer, Transaction
 
@@ -33,11 +33,13 @@ class Batch:
     accepting: bool = True
     listened: bool = False
     earliest: int | None = None
-    interests: int | None = None
+    interests: InterestsChange | None = None
+    routes: dict[int, Interests] = field(default_factory=dict)
     beats: dict[str, int] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=dict)
     changes: dict[int, Change] = field(default_factory=dict)
-    written: dict[int, Job | None] = field(default_factory=dict)
+    written: dict[int, Change] = field(default_factory=dict)
+    grouped: bool = False
     touched: set[str] = field(default_factory=set)
     arrived: set[str] = field(default_factory=set)
     freed: set[str] = field(default_factory=set)
@@ -78,12 +80,8 @@ class Batch:
 
     async def latest(self, job_id: int) -> Job | None:
         """A job as this batch has left it."""
-        change = self.changes.get(job_id)
-        if change is not None:
-            return change.after
-        if job_id in self.written:
-            return self.written[job_id]
-        return await self.tx.job(job_id)
+        change = self.changes.get(job_id) or self.written.get(job_id)
+        return await self.tx.job(job_id) if change is None else change.after
 
     async def own(self, job: Job) -> Queue:
         """The queue that a loaded job is in."""
@@ -104,9 +102,12 @@ class Batch:
         """Take note of a decision: the row to write, the tally, the event, and whom it may wake."""
         some = after or before
         assert some is not None, "a change is about a job"
-        if after is not None and after.state in (State.LEASED, State.SCHEDULED):
+        if after is not None and (after.state is LEASED or after.state is SCHEDULED):
             moment = after.lease.until if after.lease is not None else after.ready_at
-            self.earliest = moment if self.earliest is None else min(self.earliest, moment)
+            if self.earliest is None or moment < self.earliest:
+                self.earliest = moment
+        if some.extras is not NO_EXTRAS and some.extras.group_key is not None:
+            self.grouped = True
         pending = self.changes.get(some.id)
         if pending is None:
             self.changes[some.id] = Change(before, after, content, error, result, progress, then)
@@ -132,20 +133,20 @@ class Batch:
             self.freed.add(name)  # a smaller payload makes room
         elif old is not new:
             queue.tally.move(old, new, (after or before).size)  # type: ignore[union-attr]
-        if new is State.READY:
+        if new is READY:
             self.arrived.add(name)
-        elif old is not None and new is not State.LEASED:
+        elif old is not None and new is not LEASED:
             self.freed.add(name)
-        self.counts[verb, name] = self.counts.get((verb, name), 0) + 1
-        if new is State.DEAD and old is not State.DEAD:
-            self.counts[events.DIED, name] = self.counts.get((events.DIED, name), 0) + 1
+        counts, key = self.counts, (verb, name)
+        counts[key] = counts.get(key, 0) + 1
+        if new is DEAD and old is not DEAD:
+            counts[events.DIED, name] = counts.get((events.DIED, name), 0) + 1
 
     async def flush(self) -> None:
         """Write what has been decided, so that what is read next from the store is true."""
         if self.changes:
             await self.tx.write(list(self.changes.values()))
-            for job_id, change in self.changes.items():
-                self.written[job_id] = change.after
+            self.written.update(self.changes)
             self.changes.clear()
 
     async def finish(self) -> Committed:

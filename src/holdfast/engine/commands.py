@@ -13,7 +13,10 @@ from holdfast.job.job import Content, IdempotencyKey, Job, LeaseRef, NewJob, Rec
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import Schedule, ScheduleSpec
 from holdfast.stores.queries import (
+    Failures,
+    History,
     InterestList,
+    JobCounts,
     JobDetail,
     JobFacts,
     JobPage,
@@ -136,6 +139,13 @@ class EditJob(_Frame, frozen=True, tag=14):
     run_at: int | None = None
     max_attempts: int | None = None
     tags: tuple[str, ...] | None = None
+
+
+class MoveJob(_Frame, frozen=True, tag=60):
+    """Put a job that is not leased anew into another queue, and remove it here, in one step."""
+
+    id: int
+    queue: str
 
 
 class SetQueue(_Frame, frozen=True, tag=15):
@@ -287,6 +297,7 @@ Command = (
     | PromoteJob
     | DeleteJob
     | EditJob
+    | MoveJob
     | SetQueue
     | PauseQueue
     | PurgeQueue
@@ -415,6 +426,9 @@ Result = (
     | SchedulePage
     | Stats
     | StoreStats
+    | JobCounts
+    | Failures
+    | History
 )
 
 Request = Command | Query

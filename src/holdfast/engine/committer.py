@@ -79,7 +79,6 @@ _PASSING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     BuryOrphans: passing.bury_orphans,
     FireSchedules: scheduling.fire,
 }
-_ENDING = (ConcludeLease, FailLease, ReleaseLease, ExtendLease)
 _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     RetryJob: managing.retry,
     CancelJob: managing.cancel,
@@ -101,6 +100,8 @@ _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     RunSchedule: scheduling.run,
     DeleteSchedule: scheduling.delete,
 }
+_ENDING = (ConcludeLease, FailLease, ReleaseLease, ExtendLease)
+_PHASE = {kind: n for n, kinds in enumerate((_PASSING, _ENDING, _MANAGING, (Enqueue,), (LeaseJobs,))) for kind in kinds}
 
 
 class Sink(Protocol):
@@ -247,25 +248,23 @@ class Committer:
 async def decide(batch: Batch, commands: Sequence[Command]) -> list[Result]:
     """Decide every command of a batch, in the order that `batch.py` explains."""
     results: list[Result | None] = [None] * len(commands)
-    numbered = list(enumerate(commands))
-    passing_by = [pair for pair in numbered if type(pair[1]) in _PASSING]
+    phases: list[list[tuple[int, Any]]] = [[] for _ in range(5)]
+    passing_by, ends, verbs, puts, leases = phases
+    for pair in enumerate(commands):
+        phases[_PHASE[type(pair[1])]].append(pair)
     for pair in passing_by:
         await each(partial(_PASSING[type(pair[1])], batch), [pair], results)
         await groups.settle(batch)
         await batch.flush()
-    ends = [pair for pair in numbered if isinstance(pair[1], _ENDING)]
     if ends:
-        ending = await Ending.load(batch, [command for _, command in ends if isinstance(command, _ENDING)])
+        ending = await Ending.load(batch, [command for _, command in ends])
         await each(ending.apply, ends, results)
-    for pair in numbered:
-        if handler := _MANAGING.get(type(pair[1])):
-            await each(partial(handler, batch), [pair], results)
-    puts = [(index, command) for index, command in numbered if isinstance(command, Enqueue)]
+    for pair in verbs:
+        await each(partial(_MANAGING[type(pair[1])], batch), [pair], results)
     if puts:
         await enqueueing.prepare(batch, [command for _, command in puts])
         await each(partial(enqueueing.enqueue, batch), puts, results)
     await groups.settle(batch)
-    leases = [(index, command) for index, command in numbered if isinstance(command, LeaseJobs)]
     if leases:
         await batch.flush()
         lending = await leasing.Leasing.load(batch, [command for _, command in leases])
@@ -291,6 +290,6 @@ def _weight(command: Command) -> int:
     """About how many bytes a command brings into a transaction."""
     if type(command) is Enqueue:
         return 256 + sum([len(job.payload) + 256 for job in command.jobs])
-    if type(command) is ConcludeLease:
+    if type(command) is ConcludeLease and (command.result or command.then):
         return 256 + len(command.result or b"") + sum([len(job.payload) + 256 for job in command.then])
     return 256

@@ -10,7 +10,7 @@ from holdfast.engine.batch import Batch
 from holdfast.engine.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, ReleaseLease
 from holdfast.errors import LeaseLost
 from holdfast.job import lifecycle, retry
-from holdfast.job.job import Job, JobError, LeaseRef, Receipt, State, UniqueWhile
+from holdfast.job.job import READY, SCHEDULED, Job, JobError, LeaseRef, UniqueWhile
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 
@@ -29,23 +29,25 @@ class Ending:
 
     async def apply(self, command: LeaseVerb) -> Outcome | Extended:
         """Decide one command on the lease as the ones before it have left it."""
-        match command:
-            case ConcludeLease():
-                return await self._conclude(command)
-            case FailLease():
-                return await self._fail(command)
-            case ReleaseLease():
-                return await self._release(command)
-            case ExtendLease():
-                return await self._extend(command)
+        if type(command) is ConcludeLease:
+            return await self._conclude(command)
+        if type(command) is FailLease:
+            return await self._fail(command)
+        if type(command) is ReleaseLease:
+            return await self._release(command)
+        assert type(command) is ExtendLease, "these four are the lease verbs"
+        return await self._extend(command)
 
     async def _conclude(self, command: ConcludeLease) -> Outcome:
         job = self.held.get(command.ref.fence)
         if job is None:
             return await self._concluded_before(command.ref)
-        after = lifecycle.conclude(job, command.ref, self.batch.now)
-        then = await enqueueing.put(self.batch, command.then, job) if command.then else []
-        await self._settle(events.CONCLUDED, job, after, result=command.result, then=then)
+        batch = self.batch
+        after = lifecycle.conclude(job, command.ref, batch.now)
+        then = await enqueueing.put(batch, command.then, job) if command.then else []
+        queue = batch.queues.get(job.queue) or await batch.own(job)
+        batch.change(events.CONCLUDED, queue, job, after, result=command.result, then=then)
+        del self.held[command.ref.fence]
         return Outcome(after.id, after.state, after.ready_at, then)
 
     async def _fail(self, command: FailLease) -> Outcome:
@@ -58,7 +60,7 @@ class Ending:
             delay = retry.delay_ms(job.extras.retry or queue.policy.retry, job.failures + 1, self.batch.chance())
         after = lifecycle.fail(job, ref, self.batch.now, command.retry, delay)
         worker = job.lease.worker if job.lease else ""
-        error = JobError(job.attempt, self.batch.now, worker, "failed", command.reason, ref.secret)
+        error = JobError(job.attempt, self.batch.now, worker, "failed", command.reason, ref.secret, job.leased_at)
         await self._settle(events.FAILED, job, after, error=error)
         return Outcome(after.id, after.state, after.ready_at)
 
@@ -83,17 +85,9 @@ class Ending:
             raise lost(ref)
         return job
 
-    async def _settle(
-        self,
-        verb: str,
-        job: Job,
-        after: Job,
-        error: JobError | None = None,
-        result: bytes | None = None,
-        then: list[Receipt] | None = None,
-    ) -> None:
+    async def _settle(self, verb: str, job: Job, after: Job, error: JobError | None = None) -> None:
         after = await returning(self.batch, job, after)
-        self.batch.change(verb, await self.batch.own(job), job, after, error=error, result=result, then=then)
+        self.batch.change(verb, await self.batch.own(job), job, after, error=error)
         if job.lease is not None:
             self.held.pop(job.lease.fence, None)
 
@@ -130,7 +124,7 @@ async def returning(batch: Batch, before: Job, after: Job) -> Job:
     """A job that comes back takes its unique key again if it let go of it while it ran; a newcomer who holds it keeps it."""
     if after.extras.unique_key is None or after.extras.unique_while is not UniqueWhile.QUEUED:
         return after
-    if after.state not in (State.READY, State.SCHEDULED) or before.holds_unique_key:
+    if after.state not in (READY, SCHEDULED) or before.holds_unique_key:
         return after
     pair = (after.queue, after.extras.unique_key)
     if await enqueueing.holder_of(batch, pair) is not None:

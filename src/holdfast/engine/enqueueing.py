@@ -89,10 +89,10 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> li
 def _put_one(batch: Batch, queue: Queue, new: NewJob, job_id: int) -> Receipt:
     priority = PRIORITY_DEFAULT if new.priority is None else new.priority
     attempts = new.max_attempts or queue.policy.max_attempts
-    if new.extras == NO_EXTRAS:
+    if new.extras is not NO_EXTRAS and new.extras == NO_EXTRAS:
         new.extras = NO_EXTRAS  # one and the same value lets everything behind pass quickly over what most jobs do without
     job = lifecycle.enqueue(new, job_id, priority, attempts, batch.now)
-    if job.holds_unique_key:
+    if job.extras is not NO_EXTRAS and job.holds_unique_key:
         batch.unique[queue.name, job.extras.unique_key or ""] = job_id
     batch.change(events.ENQUEUED, queue, None, job, Content(new.type, new.content_type, new.payload))
     return receipt(job)

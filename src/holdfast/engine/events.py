@@ -43,10 +43,10 @@ class JobEvent(msgspec.Struct, frozen=True, array_like=True):
 
 class Committed(msgspec.Struct, frozen=True, array_like=True):
     """One batch is kept. `ready`: queues that now have this many jobs to lease; `freed`: queues in which room was made;
-    `interests`: their new version, when they changed.
+    `interests`: what became of them, when they changed.
     """
 
     ready: dict[str, int] = {}
     freed: list[str] = []
     jobs: list[JobEvent] = []
-    interests: int | None = None
+    interests: InterestsChange | None = None

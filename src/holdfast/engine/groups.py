@@ -8,7 +8,7 @@ groups that it touched once, after all other decisions: free places go to the ol
 from holdfast.engine import events
 from holdfast.engine.batch import Batch
 from holdfast.job import lifecycle
-from holdfast.job.job import Job, State
+from holdfast.job.job import READY, Job
 from holdfast.stores.store import Change
 
 _CHUNK = 64  # held jobs looked at in one go; most batches free fewer places
@@ -16,6 +16,8 @@ _CHUNK = 64  # held jobs looked at in one go; most batches free fewer places
 
 async def settle(batch: Batch) -> None:
     """Give out the places of every group in which this batch changed something."""
+    if not batch.grouped:
+        return
     touched: dict[tuple[str, str], list[Change]] = {}
     for change in batch.changes.values():
         some = change.after or change.before
@@ -33,7 +35,7 @@ async def _settle_one(batch: Batch, queue: str, group: str, changes: list[Change
         after = change.after
         if had and not (after is not None and after.holds_group_slot):
             places -= 1
-        elif not had and after is not None and after.state is State.READY:
+        elif not had and after is not None and after.state is READY:
             pending[after.id] = after
     settled = {some.id for change in changes if (some := change.after or change.before) is not None}
     line, free = await _line(batch, queue, group, pending, settled, places)

@@ -18,7 +18,8 @@ async def expire(batch: Batch, command: ExpireLeases) -> Counted:
         queue = await batch.own(job)
         after = await returning(batch, job, lifecycle.expire(job, batch.now, queue.policy.max_crashes))
         worker = job.lease.worker if job.lease else ""
-        batch.change(events.EXPIRED, queue, job, after, error=JobError(job.attempt, batch.now, worker, "crashed", _EXPIRED))
+        error = JobError(job.attempt, batch.now, worker, "crashed", _EXPIRED, leased_at=job.leased_at)
+        batch.change(events.EXPIRED, queue, job, after, error=error)
     return Counted(len(jobs))
 
 

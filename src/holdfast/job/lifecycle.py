@@ -24,7 +24,7 @@ Invariants
 from msgspec.structs import replace
 
 from holdfast.errors import LeaseLost, WrongState
-from holdfast.job.job import Extras, Job, Lease, LeaseRef, NewJob, State
+from holdfast.job.job import CONCLUDED, DEAD, LEASED, READY, SCHEDULED, Extras, Job, Lease, LeaseRef, NewJob, State
 
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 CRASHED = "crashed"
@@ -38,27 +38,29 @@ def enqueue(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int
     ready_at = now + new.delay_ms if new.delay_ms else now
     if new.run_at is not None:
         ready_at = max(now, new.run_at)
+    state = READY if ready_at <= now else SCHEDULED
+    attempt = failures = crashes = 0
     return Job(
-        id=job_id,
-        queue=new.queue,
-        state=State.READY if ready_at <= now else State.SCHEDULED,
-        priority=priority,
-        attempt=0,
-        failures=0,
-        crashes=0,
-        max_attempts=max_attempts,
-        size=len(new.payload),
-        created_at=now,
-        ready_at=ready_at,
-        extras=new.extras,
+        job_id,
+        new.queue,
+        state,
+        priority,
+        attempt,
+        failures,
+        crashes,
+        max_attempts,
+        len(new.payload),
+        now,
+        ready_at,
+        new.extras,
     )
 
 
 def lease(job: Job, granted: Lease) -> Job:
     """Give the right to the next attempt."""
-    if job.state is not State.READY or job.held:
+    if job.state is not READY or job.held:
         raise _wrong(job, "be leased", "ready")
-    return replace(job, state=State.LEASED, attempt=job.attempt + 1, lease=granted, leased_at=granted.leased_at)
+    return replace(job, state=LEASED, attempt=job.attempt + 1, lease=granted, leased_at=granted.leased_at)
 
 
 def extend(job: Job, ref: LeaseRef, now: int, until: int) -> Job:
@@ -70,7 +72,7 @@ def extend(job: Job, ref: LeaseRef, now: int, until: int) -> Job:
 def conclude(job: Job, ref: LeaseRef, now: int) -> Job:
     """The work is done."""
     held = _held(job, ref, now)
-    return replace(job, state=State.CONCLUDED, lease=None, ended_at=now, ended_by=held, reason=None)
+    return replace(job, state=CONCLUDED, lease=None, ended_at=now, ended_by=held, reason=None)
 
 
 def fail(job: Job, ref: LeaseRef, now: int, retry: bool, delay_ms: int) -> Job:
@@ -80,9 +82,9 @@ def fail(job: Job, ref: LeaseRef, now: int, retry: bool, delay_ms: int) -> Job:
     if held.cancel_requested:
         return _ended(failed, State.CANCELLED, CANCELLED, now)
     if not retry:
-        return _ended(failed, State.DEAD, FAILED, now)
+        return _ended(failed, DEAD, FAILED, now)
     if failed.failures + failed.crashes >= failed.max_attempts:
-        return _ended(failed, State.DEAD, ATTEMPTS_EXHAUSTED, now)
+        return _ended(failed, DEAD, ATTEMPTS_EXHAUSTED, now)
     return _again(failed, now, delay_ms)
 
 
@@ -102,38 +104,38 @@ def expire(job: Job, now: int, max_crashes: int) -> Job:
     if job.lease.cancel_requested:
         return _ended(crashed, State.CANCELLED, CANCELLED, now)
     if crashed.crashes >= max_crashes:
-        return _ended(crashed, State.DEAD, CRASHED, now)
+        return _ended(crashed, DEAD, CRASHED, now)
     if crashed.failures + crashed.crashes >= crashed.max_attempts:
-        return _ended(crashed, State.DEAD, ATTEMPTS_EXHAUSTED, now)
+        return _ended(crashed, DEAD, ATTEMPTS_EXHAUSTED, now)
     return _again(crashed, now, 0)
 
 
 def due(job: Job, now: int) -> Job:
     """The time of a scheduled job has come."""
-    if job.state is not State.SCHEDULED or job.ready_at > now:
+    if job.state is not SCHEDULED or job.ready_at > now:
         raise _wrong(job, "become ready", "scheduled and due")
-    return replace(job, state=State.READY)
+    return replace(job, state=READY)
 
 
 def promote(job: Job, now: int) -> Job:
     """Run a scheduled job now."""
-    if job.state is not State.SCHEDULED:
+    if job.state is not SCHEDULED:
         raise _wrong(job, "be promoted", "scheduled")
-    return replace(job, state=State.READY, ready_at=now)
+    return replace(job, state=READY, ready_at=now)
 
 
 def retry(job: Job, now: int) -> Job:
     """Give a dead job all of its tries again."""
-    if job.state is not State.DEAD:
+    if job.state is not DEAD:
         raise _wrong(job, "be retried", "dead")
-    return replace(job, state=State.READY, failures=0, crashes=0, ready_at=now, ended_at=None, reason=None)
+    return replace(job, state=READY, failures=0, crashes=0, ready_at=now, ended_at=None, reason=None)
 
 
 def cancel(job: Job, now: int) -> Job:
     """End a waiting job; ask the holder of a leased one to stop."""
     if job.lease is not None:
         return replace(job, lease=replace(job.lease, cancel_requested=True))
-    if job.state not in (State.SCHEDULED, State.READY):
+    if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be cancelled", "scheduled, ready or leased")
     return _ended(job, State.CANCELLED, CANCELLED, now)
 
@@ -148,7 +150,7 @@ def edit(
     tags: tuple[str, ...] | None,
 ) -> Job:
     """Change a waiting job; None keeps what is there."""
-    if job.state not in (State.SCHEDULED, State.READY):
+    if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be edited", "scheduled or ready")
     extras: Extras = job.extras if tags is None else replace(job.extras, tags=tags)
     edited = replace(
@@ -163,9 +165,9 @@ def edit(
 
 def orphan(job: Job, now: int) -> Job:
     """The one worker who could take the job is gone: dead, for somebody to see and decide."""
-    if job.state is not State.READY or job.extras.worker is None:
+    if job.state is not READY or job.extras.worker is None:
         raise _wrong(job, "be orphaned", "ready, for one worker")
-    return _ended(job, State.DEAD, WORKER_GONE, now)
+    return _ended(job, DEAD, WORKER_GONE, now)
 
 
 def adopt(job: Job) -> Job:
@@ -185,7 +187,7 @@ def admit(job: Job) -> Job:
 
 def may_be_deleted(job: Job) -> None:
     """Raise unless the job can be removed: anything but a leased one."""
-    if job.state is State.LEASED:
+    if job.state is LEASED:
         raise _wrong(job, "be deleted", "anything but leased")
 
 
@@ -202,8 +204,8 @@ def _again(job: Job, now: int, delay_ms: int) -> Job:
 
 
 def _at(job: Job, ready_at: int, now: int) -> Job:
-    state = State.READY if ready_at <= now else State.SCHEDULED
-    return replace(job, state=state, ready_at=ready_at, held=job.held and state is State.READY)
+    state = READY if ready_at <= now else SCHEDULED
+    return replace(job, state=state, ready_at=ready_at, held=job.held and state is READY)
 
 
 def _ended(job: Job, state: State, reason: str, now: int) -> Job:

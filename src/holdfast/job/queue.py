@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from holdfast import limits
-from holdfast.job.job import State
+from holdfast.job.job import CONCLUDED, DEAD, LEASED, READY, SCHEDULED, State
 from holdfast.job.retry import RetryPolicy
 
 
@@ -60,22 +60,26 @@ class Tally(msgspec.Struct, array_like=True):
 
     def move(self, before: State | None, after: State | None, size: int) -> None:
         """Count one job from one state into another; None is "not there"."""
+        if before is READY and after is LEASED:  # the way that most jobs go
+            self.ready -= 1
+            self.leased += 1
+            return
         if before is not None:
             self._add(before, -1, size)
         if after is not None:
             self._add(after, 1, size)
 
     def _add(self, state: State, n: int, size: int) -> None:
-        if state is State.READY:
+        if state is READY:
             self.ready += n
-        elif state is State.LEASED:
+        elif state is LEASED:
             self.leased += n
-        elif state is State.CONCLUDED:
+        elif state is CONCLUDED:
             self.concluded += n
             return
-        elif state is State.SCHEDULED:
+        elif state is SCHEDULED:
             self.scheduled += n
-        elif state is State.DEAD:
+        elif state is DEAD:
             self.dead += n
             return
         else:

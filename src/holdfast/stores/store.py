@@ -28,7 +28,7 @@ class StoreBroken(Exception):
     """The store failed in a way after which what is kept is not known."""
 
 
-class Change(msgspec.Struct):
+class Change(msgspec.Struct, gc=False):
     """What one decision makes of one job. None before: it is new. None after: it is removed.
 
     `content` is set for a new job and for an edit of its payload or type; the others are what this change adds to the job.

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from holdfast.job.job import NO_EXTRAS, Content, Job, State
+from holdfast.job.job import LEASED, NO_EXTRAS, READY, SCHEDULED, Content, Job
 from holdfast.limits import ERRORS_KEPT
 from holdfast.stores.sqlite import rows
 from holdfast.stores.sqlite.rows import Row
@@ -22,31 +22,36 @@ class Writing:
 
     def add(self, change: Change) -> None:
         """Note the rows of one change."""
-        before, after, add = change.before, change.after, self._add
-        if before is None and after is None:
-            return  # made and removed within one batch
+        before, after = change.before, change.after
         job = after or before
-        assert job is not None
+        if job is None:
+            return  # made and removed within one batch
         queue = self._queue_ids[job.queue]
-        if before is None and after is not None:
-            self._insert_job(queue, after, change.content)
-        elif after is not None and before is not None and _body_differs(before, after):
-            add("update_job", (after.priority, after.max_attempts, after.size, rows.extras_text(after.extras), after.id))
-        if before is not None and change.content is not None and after is not None:
-            add("update_content", (change.content.type, change.content.content_type, change.content.payload, after.id))
-        if before is not None and after is not None and before.state is State.LEASED and after.state is State.LEASED:
-            assert after.lease is not None
-            add(
-                "update_leased",
-                (after.lease.until, int(after.lease.cancel_requested), after.lease.fence, after.id, before.attempt),
-            )
+        if before is None:
+            self._insert_job(queue, job, change.content)
+            self._enter(queue, job, change)
+        elif after is None:
+            self._leave(queue, before)
         else:
-            if before is not None:
+            self._update(before, after, change.content)
+            if before.state is LEASED and after.state is LEASED:
+                lease = after.lease
+                assert lease is not None
+                self._add("update_leased", (lease.until, int(lease.cancel_requested), lease.fence, after.id, before.attempt))
+            else:
                 self._leave(queue, before)
-            if after is not None:
                 self._enter(queue, after, change)
-        self._keys(queue, before, after)
-        self._notes(change, job.id)
+        if job.extras is not NO_EXTRAS or (before is not None and before.extras is not NO_EXTRAS):
+            self._keys(queue, before, after)
+        if change.error is not None or change.progress is not None or after is None:
+            self._notes(change, job.id)
+
+    def _update(self, before: Job, after: Job, content: Content | None) -> None:
+        if _body_differs(before, after):
+            row = (after.priority, after.max_attempts, after.size, rows.extras_text(after.extras), after.id)
+            self._add("update_job", row)
+        if content is not None:
+            self._add("update_content", (content.type, content.content_type, content.payload, after.id))
 
     def _insert_job(self, queue: int, job: Job, content: Content | None) -> None:
         assert content is not None, "a new job brings its content"
@@ -67,64 +72,87 @@ class Writing:
         )
 
     def _leave(self, queue: int, job: Job) -> None:
-        match job.state:
-            case State.READY if job.held:
+        state = job.state
+        if state is READY:
+            if job.held:
                 self._add("delete_held", (queue, job.extras.group_key, job.id))
-            case State.READY if job.extras.worker is not None:
+            elif job.extras.worker is not None:
                 self._add("delete_ready_for", (job.extras.worker, queue, job.priority, job.id))
-            case State.READY:
-                self._add("delete_ready", (queue, job.priority, job.id))
-            case State.LEASED:
-                assert job.lease is not None
-                self._add("delete_leased", (job.lease.fence, job.id, job.attempt))
-            case State.SCHEDULED:
-                self._add("delete_scheduled", (job.id,))
-            case _:
-                self._add("delete_ended", (job.id, job.state.value))
+            else:
+                self.rows["delete_ready"].append((queue, job.priority, job.id))
+        elif state is LEASED:
+            assert job.lease is not None
+            self.rows["delete_leased"].append((job.lease.fence, job.id, job.attempt))
+        elif state is SCHEDULED:
+            self._add("delete_scheduled", (job.id,))
+        else:
+            self._add("delete_ended", (job.id, state.value))
 
     def _enter(self, queue: int, job: Job, change: Change) -> None:
+        state = job.state
+        if state is READY:
+            self._enter_line(queue, job)
+        elif state is LEASED:
+            lease = job.lease
+            assert lease is not None
+            self.rows["insert_leased"].append(
+                (
+                    lease.fence,
+                    job.id,
+                    queue,
+                    job.priority,
+                    lease.until,
+                    lease.leased_at,
+                    job.ready_at,
+                    job.attempt,
+                    job.failures,
+                    job.crashes,
+                    1 if lease.cancel_requested else 0,
+                    lease.secret,
+                    lease.worker,
+                    lease.request,
+                )
+            )
+        elif state is SCHEDULED:
+            counts = (job.attempt, job.failures, job.crashes)
+            self._add("insert_scheduled", (job.id, queue, job.ready_at, job.priority, *counts))
+        else:
+            self._enter_history(queue, job, change)
+
+    def _enter_line(self, queue: int, job: Job) -> None:
         counts = (job.attempt, job.failures, job.crashes)
-        match job.state:
-            case State.READY if job.held:
-                self._add("insert_held", (queue, job.extras.group_key, job.id, job.priority, job.ready_at, *counts))
-            case State.READY if job.extras.worker is not None:
-                self._add("insert_ready_for", (job.extras.worker, queue, job.priority, job.id, job.ready_at, *counts))
-            case State.READY:
-                self._add("insert_ready", (queue, job.priority, job.id, job.ready_at, *counts))
-            case State.LEASED:
-                lease = job.lease
-                assert lease is not None
-                times = (lease.until, lease.leased_at, job.ready_at)
-                self._add(
-                    "insert_leased",
-                    (
-                        lease.fence,
-                        job.id,
-                        queue,
-                        job.priority,
-                        *times,
-                        *counts,
-                        int(lease.cancel_requested),
-                        lease.secret,
-                        lease.worker,
-                        lease.request,
-                    ),
-                )
-            case State.SCHEDULED:
-                self._add("insert_scheduled", (job.id, queue, job.ready_at, job.priority, *counts))
-            case _:
-                by = job.ended_by
-                how = (by.fence, by.secret, by.worker) if by is not None else (None, None, None)
-                then = rows.receipts_blob(change.then) if change.then else None
-                ended = (job.ended_at or 0, job.ready_at, job.leased_at)
-                self._add(
-                    "insert_ended",
-                    (job.id, queue, job.state.value, job.priority, *ended, *counts, job.reason, *how, change.result, then),
-                )
+        if job.held:
+            self._add("insert_held", (queue, job.extras.group_key, job.id, job.priority, job.ready_at, *counts))
+        elif job.extras.worker is not None:
+            self._add("insert_ready_for", (job.extras.worker, queue, job.priority, job.id, job.ready_at, *counts))
+        else:
+            self.rows["insert_ready"].append((queue, job.priority, job.id, job.ready_at, *counts))
+
+    def _enter_history(self, queue: int, job: Job, change: Change) -> None:
+        by = job.ended_by
+        fence, secret, worker = (by.fence, by.secret, by.worker) if by is not None else (None, None, None)
+        self.rows["insert_ended"].append(
+            (
+                job.id,
+                queue,
+                job.state.value,
+                job.priority,
+                job.ended_at or 0,
+                job.ready_at,
+                job.leased_at,
+                job.attempt,
+                job.failures,
+                job.crashes,
+                job.reason,
+                fence,
+                secret,
+                worker,
+                change.result,
+                rows.receipts_blob(change.then) if change.then else None,
+            )
+        )
 
     def _keys(self, queue: int, before: Job | None, after: Job | None) -> None:
-        if (before is None or before.extras is NO_EXTRAS) and (after is None or after.extras is NO_EXTRAS):
-            return
         held_key = before.extras.unique_key if before is not None and before.holds_unique_key else None
         holds_key = after.extras.unique_key if after is not None and after.holds_unique_key else None
         if held_key != holds_key:
