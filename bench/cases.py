@@ -5,6 +5,7 @@ A case warms up first: the first requests of a process pay for imports, caches a
 
 from collections.abc import Callable
 
+from bench.events import SHAPES, first_name, publish_name
 from bench.files import files_allowed
 from bench.stage import Stage
 
@@ -115,6 +116,19 @@ def large(stage: Stage) -> None:
     stage.measure(name, "life", callers=sizes.many, seconds=sizes.seconds, payload_bytes=LARGE_PAYLOAD)
 
 
+def publish(stage: Stage) -> None:
+    """How the cost of a publish grows with the number of interests, and what the first one after a change costs."""
+    sizes = stage.sizes
+    seconds = sizes.seconds / 2
+    for count in sizes.interests:
+        for shape in SHAPES:
+            about: dict[str, int | str] = {"interests": count, "shape": shape}
+            stage.play("register", callers=sizes.few, **about)
+            stage.play("publish", callers=sizes.few, seconds=sizes.warm_s / 2, **about)
+            stage.measure(publish_name(count, shape), "publish", callers=sizes.few, seconds=seconds, **about)
+            stage.measure(first_name(count, shape), "first publish", count=sizes.changes, **about)
+
+
 CASES: dict[str, Callable[[Stage], None]] = {
     "idle": idle,
     "single": single,
@@ -123,6 +137,7 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "batch": batch,
     "pickup": pickup,
     "parked": parked,
+    "publish": publish,
     "large": large,
     "backlog": backlog,
 }

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from bench.events import is_about_events
 from bench.goals import Verdict
 from bench.summary import Line, Report
 
@@ -33,8 +34,9 @@ def svg(report: Report, verdicts: list[Verdict]) -> str:
 
 
 def _is_top_rate(line: Line) -> bool:
-    """Whether a line shows how fast a server can go; the others ran at a rate that was asked for, or are about memory."""
-    return bool(line.operations) and line.asked_rate is None and not line.name.startswith("preload")
+    """Whether a line shows how fast a server can go; the others ran at a rate that was asked for, are about memory, or about events."""
+    rated = bool(line.operations) and line.asked_rate is None
+    return rated and not line.name.startswith("preload") and not is_about_events(line.name)
 
 
 def _bar(line: Line, y: int, scale: float) -> str:

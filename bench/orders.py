@@ -6,7 +6,10 @@ from bench.figures import Latency
 
 
 class Order(msgspec.Struct, kw_only=True):
-    """One phase: what to do, at which server, by how many callers, for how long or how often."""
+    """One phase: what to do, at which server, by how many callers, for how long or how often.
+
+    `interests` and `shape`: how many queues want events, and how their patterns are worded (`bench/events.py`).
+    """
 
     phase: str
     port: int
@@ -18,6 +21,8 @@ class Order(msgspec.Struct, kw_only=True):
     rate: float = 0.0
     payload_bytes: int = 200
     wait_ms: int = 0
+    interests: int = 0
+    shape: str = ""
     seed: int = 1
     watch: list[int] = []
 

@@ -6,6 +6,8 @@ life, batch life      push, lease, conclude, round and round
 drain                 lease and conclude until nothing is ready
 pickup, paced dequeue at a fixed rate, latency from the intended send time
 park, wake            leave long polls open; push one job for each of `count` of them
+register, publish     say what `interests` queues want; publish what one of them wants
+first publish         the same, each right after one interest has changed
 beanstalk, redis      lives at a peer
 """
 
@@ -13,6 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import repeat
 
+from bench import events
 from bench.openloop import Pace, paced, working
 from bench.orders import Order, Outcome
 from bench.peerwire import PEERS
@@ -61,6 +64,8 @@ async def perform(order: Order, held: Held) -> Outcome:
     if order.phase in OPEN_LOOPS:
         return await OPEN_LOOPS[order.phase](order, calls, held)
     tally = Tally()
+    if order.shape:
+        return await _play(order, tally, _publishers(order, tally))
     if order.phase in PEERS:
         reader, life = PEERS[order.phase]
         turns = until_over(order.seconds)
@@ -83,6 +88,19 @@ def _scripts(order: Order, tally: Tally, calls: Calls, held: Held) -> list[Scrip
         "life": lambda: living(tally, turns, calls),
         "batch life": lambda: living_in_batches(tally, turns, calls, order.batch),
         "drain": lambda: draining(tally, calls, order.batch),
+    }
+    return [make[order.phase]() for _ in range(order.callers)]
+
+
+def _publishers(order: Order, tally: Tally) -> list[Script]:
+    """The callers of a phase about events."""
+    numbers = iter(range(order.interests))
+    turns = repeat(None, order.count) if order.count else until_over(order.seconds)
+    requests = events.events(order.interests, order.payload_bytes, order.seed)
+    make: dict[str, Callable[[], Script]] = {
+        "register": lambda: events.registering(tally, numbers, order.shape),
+        "publish": lambda: events.publishing(tally, turns, requests),
+        "first publish": lambda: events.changing(tally, turns, requests, order.interests, order.shape),
     }
     return [make[order.phase]() for _ in range(order.callers)]
 

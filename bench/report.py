@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from bench.events import SHAPES, first_name, is_about_events, publish_name
 from bench.figures import Spread
 from bench.goals import GENERATOR_LIMIT, Verdict
 from bench.summary import Line, Report
@@ -17,10 +18,14 @@ def markdown(report: Report, verdicts: list[Verdict], chart: str) -> str:
         "## Goals and floors",
         _goals(verdicts),
         "## Rates, latency, CPU",
-        _rates([line for line in report.lines if line.subject == "holdfast" and line.operations]),
+        _rates(
+            [line for line in report.lines if line.subject == "holdfast" and line.operations and not is_about_events(line.name)]
+        ),
         _reading(),
+        "## Publishing to many interests",
+        _growth(report),
         "## Memory",
-        _memory([line for line in report.lines if line.subject == "holdfast"]),
+        _memory([line for line in report.lines if line.subject == "holdfast" and not is_about_events(line.name)]),
         "## Peers in the same run",
         _peers(report),
         "## Checks",
@@ -138,6 +143,44 @@ def _reading() -> str:
         "rest of the machine used meanwhile. *commit batch* is commands per commit, as the server's own histogram has it. "
         "fdatasync is 4 KiB appended and synced 200 times right before the case."
     )
+
+
+def _growth(report: Report) -> str:
+    """How the cost of a publish grows with the interests there are, for each way of wording them."""
+    lines = {line.name: line for line in report.lines if line.subject == "holdfast"}
+    head = ["patterns", "interests", "publishes/s", "p50 ms", "p99 ms", "front µs", "keeper µs", "all µs", "× the first row's"]
+    head += ["after a change: p50 ms", "after a change: p99 ms", "front PSS MB"]
+    rows = []
+    for shape in SHAPES:
+        fewest = lines.get(publish_name(report.sizes.interests[0], shape))
+        for count in report.sizes.interests:
+            line, first = lines.get(publish_name(count, shape)), lines.get(first_name(count, shape))
+            if line and first and fewest:
+                rows.append([shape, f"{count:,}", *_growth_cells(line, fewest, first)])
+    return f"{_table(head, rows)}\n\n{_GROWTH_READING}" if rows else "Not measured in this run."
+
+
+def _growth_cells(line: Line, fewest: Line, first: Line) -> list[str]:
+    cost, least = line.cpu_us_all, fewest.cpu_us_all
+    return [
+        spread(line.rate),
+        spread(line.p50_ms),
+        spread(line.p99_ms),
+        *(median(line.cpu_us.get(role)) for role in ("front", "keeper")),
+        spread(cost),
+        f"{cost.median / least.median:.2f}" if cost and least else UNKNOWN,
+        spread(first.p50_ms),
+        spread(first.p99_ms),
+        median(line.pss_mb.get("front")),
+    ]
+
+
+_GROWTH_READING = (
+    "Each of so many queues has an interest of its own, and every event is wanted by exactly one of them: *value by pattern* has a "
+    "literal field and a regular expression for its value, *literals* has two plain texts, *both by pattern* two regular "
+    "expressions of which the field's fits in every queue. µs are CPU microseconds per publish. *After a change* is the first "
+    "publish after one interest has changed, by a single caller: it pays for compiling the pattern sets that the change touched."
+)
 
 
 def _memory(lines: list[Line]) -> str:

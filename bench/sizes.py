@@ -19,10 +19,23 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     woken: int = 100
     backlog: int = 0
     pickup_rate: float = 0.0
+    interests: tuple[int, ...] = (1, 10, 100, 1_000, 10_000)
+    changes: int = 10
     payload_bytes: int = 200
     seed: int = 1
 
 
 DEFAULT = Sizes()
 FULL = Sizes(kind="full", seconds=5.0, warm_s=1.0, backlog=1_000_000)
-SMOKE = Sizes(kind="smoke", runs=1, seconds=0.2, warm_s=0.05, workers=16, parked=200, woken=5, backlog=2_000)
+SMOKE = Sizes(
+    kind="smoke",
+    runs=1,
+    seconds=0.2,
+    warm_s=0.05,
+    workers=16,
+    parked=200,
+    woken=5,
+    backlog=2_000,
+    interests=(1, 20),
+    changes=2,
+)

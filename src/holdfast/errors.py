@@ -3,10 +3,10 @@
     HoldfastError
     ├── InvalidRequest ─ MalformedJson, PayloadTooLarge, UnsupportedMediaType
     ├── Forbidden
-    ├── NotFound ─ JobNotFound, QueueNotFound, WorkerNotFound, ScheduleNotFound
+    ├── NotFound ─ MethodNotAllowed, JobNotFound, QueueNotFound, WorkerNotFound, ScheduleNotFound
     ├── Conflict ─ LeaseLost, NotUnique, WrongState, IdempotencyMismatch, NoInterest, StaleInterests
     ├── QueueFull
-    ├── Unavailable ─ Draining, StoreUnavailable, Overloaded, StorageFull
+    ├── Unavailable ─ Draining, StoreUnavailable, NotReplicated, Overloaded, StorageFull
     ├── OutcomeUnknown
     └── InternalError
 
@@ -20,16 +20,27 @@ from typing import Any, ClassVar
 class HoldfastError(Exception):
     """Base of all expected refusals.
 
-    `detail` is one sentence for a person. `fields` are values that help a program (`queue`, `field`, `retry_after_ms`, ...).
+    `detail` is one sentence for a person. `fields` are values that help a program (`queue`, `field`, `retry_after_ms`, ...), and can be
+    read as attributes too. The client adds the HTTP `status`, the `request_id` of the answer, and whether the call was `repeated` after
+    a try with an unknown outcome.
     """
 
     code: ClassVar[str] = "error"
     title: ClassVar[str] = "Error"
+    status: int | None = None
+    request_id: str = ""
+    repeated: bool = False
 
     def __init__(self, detail: str = "", **fields: Any) -> None:
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.fields = fields
+
+    def __getattr__(self, name: str) -> Any:
+        fields = self.__dict__.get("fields", {})
+        if name in fields:
+            return fields[name]
+        raise AttributeError(f"{type(self).__name__} has no {name!r}; its fields are {sorted(fields)}")
 
 
 class InvalidRequest(HoldfastError):
@@ -72,6 +83,13 @@ class NotFound(HoldfastError):
 
     code = "not_found"
     title = "Not found"
+
+
+class MethodNotAllowed(NotFound):
+    """The path is there, but not for this method."""
+
+    code = "method_not_allowed"
+    title = "Method not allowed"
 
 
 class JobNotFound(NotFound):
@@ -177,6 +195,13 @@ class StoreUnavailable(Unavailable):
 
     code = "store_unavailable"
     title = "The store is not available"
+
+
+class NotReplicated(Unavailable):
+    """Too few standbys keep up: nothing is accepted, because it could not be kept as promised."""
+
+    code = "not_replicated"
+    title = "Too few standbys are in sync"
 
 
 class Overloaded(Unavailable):

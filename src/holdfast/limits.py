@@ -43,12 +43,16 @@ ERRORS_KEPT = 20  # of one job
 LIST_LIMIT_DEFAULT = 50
 LIST_LIMIT = 1_000
 LIST_SCANNED = 20_000  # rows that one listing looks at before it answers with what it has and a cursor
+COUNT_SCANNED = 5_000  # rows of each state that a count with a filter looks at before it says "at least"
+FAILURES_SCANNED = 2_000  # dead jobs, and failed attempts, that a list of failures is made from
+FAILURE_CHARS = 500  # of each error in that list
 POSITION_COUNTED = 10_000  # "n-th in line" is counted up to here
 CAPACITY_JOBS_DEFAULT = 1_000_000
 CAPACITY_JOBS_MAX = 10**12
 CAPACITY_BYTES_DEFAULT = 4 << 30
 CAPACITY_BYTES_MAX = 1 << 50
 QUEUES_PER_TICK = 200  # queues whose history is looked at in one go: about 2 ms
+BULK_BITE = 500  # jobs that the page changes in one request, when it changes many
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the pushes beside it
 
 WORKERS = 100_000  # registered at once: each costs about 500 bytes of memory in the keeper
@@ -81,6 +85,10 @@ PARKED_POLLS = 50_000  # long polls of one front process: about 3 kB each
 STREAM_BACKLOG = 10_000  # events kept for one slow reader of the event stream before it is told of a gap
 STREAMS = 500  # open event streams of one front process
 
+# The history behind the page's plots, in memory where the store is.
+HISTORY_QUEUES = 500  # queues with one of their own: about 23 kB each
+HISTORY_SPANS = {"hour": (10_000, 360), "day": (300_000, 288)}  # the length of a step in milliseconds, and how many are kept
+
 # Metrics.
 METRIC_QUEUES = 500  # queues with labels of their own; the rest is summed under queue="_other"
 
@@ -103,3 +111,17 @@ INTERVAL_MS_MIN = 1_000  # shorter is a loop, not a schedule
 INTERVAL_MS_MAX = 3_660 * 86_400_000
 MISSED_FIRES = 100  # missed fires of one schedule that are made up for
 SCHEDULE_RETRY_MS = 1_000  # after a fire that could not be put, such as into a full queue
+
+# The beanstalkd protocol. The first two are beanstalkd's own.
+TUBE_LINE_BYTES = 224  # one command with its line end
+TUBE_NAME_BYTES = 200
+TUBE_NUMBER_MAX = (1 << 32) - 1  # priorities, delays, times and sizes on a command line
+TUBE_ID_MAX = (1 << 64) - 1
+URGENT_BELOW = 1_024  # priorities that beanstalkd calls urgent
+URGENT_COUNTED = 1_000_000  # urgent jobs of one tube are counted up to here: a count walks an index
+TUBE_CONNECTIONS = 20_000  # of one front process: about 3 kB each
+TUBE_RESERVED = 10_000  # jobs that one connection holds: all of them are handed back at once when it closes
+TUBE_UNANSWERED = 2_000  # commands of one connection on their way to the store; its later ones are read when these are answered
+TUBE_UNANSWERED_BYTES = 4 << 20  # bodies among them: past this nothing more is read
+TUBE_READ_AHEAD_BYTES = 256 << 10  # bytes of a connection that may wait unread behind a command that takes its time
+TUBE_KICKED = 1_000  # jobs kicked in one transaction

@@ -4,9 +4,11 @@ Labels are bounded: routes are templates, and past a number of queues the rest i
 leaves its own numbers with the keeper once a second, so that whichever front is asked answers for all.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from holdfast import __version__
@@ -26,11 +28,9 @@ class FrontMetrics:
     def __init__(self, engine: Engine, front: int) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._engine = engine
-        labels = ("front", "method", "route", "status")
-        self._requests = Counter("holdfast_http_requests", "HTTP requests answered.", labels, registry=self._registry)
-        self._seconds = Histogram(
-            "holdfast_http_request_seconds", "Time to answer.", ("front", "route"), buckets=_SECONDS, registry=self._registry
-        )
+        self._answered = _Answered(str(front))
+        self._registry.register(self._answered)
+        self.observe = self._answered.observe
         self._parked = Gauge(
             "holdfast_waiters", "Long polls: for a job, for room, or for a job to end.", ("front",), registry=self._registry
         )
@@ -47,17 +47,6 @@ class FrontMetrics:
         self._front = str(front)
         self._number = front
         self._counted: dict[str, int] = {}
-        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One request was answered."""
-        key = (method, route, status)
-        children = self._children.get(key)
-        if children is None:
-            counter = self._requests.labels(self._front, method, route, str(status))
-            children = self._children[key] = (counter, self._seconds.labels(self._front, route))
-        children[0].inc()
-        children[1].observe(seconds)
 
     def text(self) -> bytes:
         """This front's metrics in the text format."""
@@ -73,6 +62,40 @@ class FrontMetrics:
     async def page(self) -> bytes:
         """The metrics of the whole server."""
         return exposition(await self._engine.reading.stats(), self._number, self.text())
+
+
+class _Answered:
+    """Requests counted in plain dicts, and given to Prometheus when it asks: a tenth of the price of counting in its own objects, which each request pays."""
+
+    def __init__(self, front: str) -> None:
+        self._front = front
+        self._counts: dict[tuple[str, str, int], int] = {}
+        self._seconds: dict[str, list[float]] = {}  # by route: requests in each bucket, and last the sum
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One request was answered."""
+        key = (method, route, status)
+        self._counts[key] = self._counts.get(key, 0) + 1
+        buckets = self._seconds.get(route)
+        if buckets is None:
+            buckets = self._seconds[route] = [0.0] * (len(_SECONDS) + 2)
+        buckets[bisect_left(_SECONDS, seconds)] += 1
+        buckets[-1] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Both families, as they stand."""
+        requests = CounterMetricFamily(
+            "holdfast_http_requests", "HTTP requests answered.", labels=["front", "method", "route", "status"]
+        )
+        for (method, route, status), count in self._counts.items():
+            requests.add_metric([self._front, method, route, str(status)], count)
+        yield requests
+        times = HistogramMetricFamily("holdfast_http_request_seconds", "Time to answer.", labels=["front", "route"])
+        for route, buckets in self._seconds.items():
+            sums = list(accumulate(buckets[:-1]))
+            names = [*(str(float(bound)) for bound in _SECONDS), "+Inf"]
+            times.add_metric([self._front, route], list(zip(names, sums, strict=True)), buckets[-1])
+        yield times
 
 
 class _Once:

@@ -8,6 +8,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from bench.events import SHAPES, first_name, publish_name
+
 ROOT = Path(__file__).parents[2]
 RATED = [
     "push",
@@ -23,6 +25,7 @@ RATED = [
     "dequeue, 2,000 waiting",
     "dequeue at half that rate, 2,000 waiting",
 ]
+EVENTS = [name(count, shape) for count in (1, 20) for shape in SHAPES for name in (publish_name, first_name)]
 QUIET = ["idle", "200 parked polls"]
 
 
@@ -43,8 +46,8 @@ def ours(run):
 
 
 def test_every_case_was_measured_and_no_call_failed(ours):
-    assert sorted(ours) == sorted(RATED + QUIET)
-    for name in RATED:
+    assert sorted(ours) == sorted(RATED + EVENTS + QUIET)
+    for name in RATED + EVENTS:
         assert ours[name]["rate"]["median"] > 0, name
         assert ours[name]["p99_ms"]["median"] >= ours[name]["p50_ms"]["median"] > 0, name
         assert ours[name]["failed_calls"] == 0, name
@@ -76,6 +79,8 @@ def test_the_page_and_the_picture_show_what_was_measured(run):
     page, picture = ((out / name).read_text() for name in ("latest.md", "latest.svg"))
     for name in RATED + QUIET:
         assert f"| {name} |" in page
+    for shape in SHAPES:
+        assert f"| {shape} | 20 |" in page
     assert "life, 32 callers" in picture
     assert ET.fromstring(picture).tag.endswith("svg")
     assert str(out) not in page

@@ -2,15 +2,19 @@
 
 import asyncio
 import time
+from itertools import repeat
 
+import msgspec
 import pytest
 
 from bench import openloop
+from bench.events import SHAPES, changing, event, events, publishing, queue_of
 from bench.openloop import Pace, paced
 from bench.peerwire import beanstalk_life, redis_life
 from bench.scripts import Calls, Tally, concluding, dequeuing, draining, living, living_in_batches, pushing
 from bench.ticking import Ticker
 from bench.wire import Connection, HttpReader
+from holdfast.routing.interests import Interests
 
 ONE_LEASED = b'{"jobs":[{"id":1,"queue":"bench","payload":{"n":"0000000007"},"lease":{"token":"t1","ms_left":9}}]}'
 TWO_LEASED = b'{"jobs":[{"payload":{},"lease":{"token":"t1"}},{"payload":{},"lease":{"token":"t2"}}]}'
@@ -87,6 +91,28 @@ def test_a_lost_lease_in_a_batch_is_counted_against_it(calls):
     ended = b'{"conclude":[{},{"code":"lease_lost","status":409}],"fail":[]}'
     play(living_in_batches(tally, [None], calls, 2), (201, b"{}"), (200, TWO_LEASED), (200, ended))
     assert (tally.done, tally.concluded, tally.failures) == (1, 1, {"batch conclude entry 200": 1})
+
+
+def test_an_event_that_did_not_reach_exactly_one_queue_does_not_count():
+    tally = Tally()
+    one, two = b'{"jobs":[{"queue":"a","id":1}]}', b'{"jobs":[{"queue":"a","id":1},{"queue":"b","id":2}]}'
+    play(publishing(tally, repeat(None, 4), events(10, 100, 1)), (201, one), (201, two), (200, b'{"jobs":[]}'), (429, b"full"))
+    assert (tally.done, tally.failures) == (1, {"publish 201": 1, "publish 200": 1, "publish 429": 1})
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_event_is_wanted_by_exactly_one_queue_however_it_is_worded(shape):
+    interests = Interests(1, {queue_of(n): SHAPES[shape](n) for n in range(300)})
+    for n in (0, 1, 29, 299):
+        body = event(n, "x" * 200).partition(b"\r\n\r\n")[2]
+        assert interests.queues_for(bytes(msgspec.json.decode(body, type=dict[str, msgspec.Raw])["data"])) == [queue_of(n)]
+
+
+def test_only_the_publish_after_a_change_is_timed():
+    tally = Tally()
+    requests = play(changing(tally, [None], events(1, 100, 1), 1, "literals"), (200, b"{}"), (201, b'{"jobs":[{}]}'))
+    assert [request.split(b" HTTP")[0] for request in requests] == [b"PUT /v1/interests/wants-000001", b"POST /v1/publish"]
+    assert len(tally.samples) == 1
 
 
 def test_a_drain_ends_at_the_first_empty_lease(calls):

@@ -8,14 +8,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from holdfast.engine import commands as c
-from holdfast.job.job import LeaseRef, State, UniqueWhile
+from holdfast.job.job import LeaseRef, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, Tally
+from tests.engine.model_routing import Late, No, Publish, Routing
 
+Put = c.Enqueue | Publish
 WAITING, UNFINISHED = ("scheduled", "ready"), ("scheduled", "ready", "leased")
-
-
-class No(Exception):
-    """A refusal, by its code."""
 
 
 @dataclass
@@ -32,12 +30,15 @@ class Row:
     key_while_queued: bool
     group: str | None
     limit: int
+    worker: str | None
     state: str = "ready"
     held: bool = False
     attempt: int = 0
     failures: int = 0
     crashes: int = 0
     until: int = 0
+    by: str = ""
+    reason: str | None = None
     cancel: bool = False
     ref: LeaseRef | None = None
     concluded_by: LeaseRef | None = None
@@ -52,10 +53,11 @@ class Row:
         return self.key is not None and self.state in (WAITING if self.key_while_queued else UNFINISHED)
 
 
-class Model:
+class Model(Routing):
     """All queues and all jobs. `apply` decides a transaction; `policies` name the queues that there are."""
 
     def __init__(self, policies: dict[str, QueuePolicy]) -> None:
+        super().__init__()
         self.policies = policies
         self.jobs: dict[int, Row] = {}
         self.paused: set[str] = set()
@@ -65,19 +67,29 @@ class Model:
 
     def apply(self, commands: list[c.Command], now: int) -> list[object]:
         """What each command is answered: a refusal's code, or what it comes to. Time, ends, hands, new jobs, leases: in this order."""
-        self.now = now
+        self.now, self.routed_by = now, self.interests
+        wanted = {
+            index: self.wanting(command.event.payload) for index, command in enumerate(commands) if type(command) is Publish
+        }
         answers: dict[int, object] = {}
-        for phase in (_TIME, _ENDS, _HANDS, (c.Enqueue,), (c.LeaseJobs,)):
+        late: dict[int, c.Command] = {}
+        for phase in (_TIME, _ENDS, _HANDS, _PUTS, (c.LeaseJobs,)):
             for index, command in enumerate(commands):
                 if isinstance(command, phase):
                     try:
+                        if wanted.get(index) == [] and command.require_interest:
+                            raise No("no_interest")
                         answers[index] = getattr(self, type(command).__name__)(command)
                     except No as refusal:
                         answers[index] = str(refusal)
+                    except Late:
+                        late[index] = command
                     if phase is _TIME:
                         self.settle()
-            if phase == (c.Enqueue,):
+            if phase is _PUTS:
                 self.settle()
+        if late:
+            answers.update(zip(late, self.apply([*late.values()], now), strict=True))
         return [answers[index] for index in range(len(commands))]
 
     def tally(self, queue: str) -> Tally:
@@ -126,14 +138,14 @@ class Model:
         row.state, row.ready_at = ("ready" if ready_at <= self.now else "scheduled"), ready_at
         row.held = row.state == "ready" and row.group is not None and not had_place
 
-    def end(self, row: Row, state: str) -> None:
-        row.state, row.held = state, False
+    def end(self, row: Row, state: str, reason: str | None) -> None:
+        row.state, row.held, row.reason = state, False, reason
 
-    def after_attempt(self, row: Row, ready_at: int, dead: bool) -> None:
+    def after_attempt(self, row: Row, ready_at: int, for_good: str | None) -> None:
         if row.cancel:
-            self.end(row, "cancelled")
-        elif dead or row.failures + row.crashes >= row.max_attempts:
-            self.end(row, "dead")
+            self.end(row, "cancelled", "cancelled")
+        elif for_good is not None or row.failures + row.crashes >= row.max_attempts:
+            self.end(row, "dead", for_good or "attempts_exhausted")
         else:
             self.wait(row, ready_at)
 
@@ -146,7 +158,7 @@ class Model:
         over = [row for row in self.jobs.values() if row.state == "leased" and row.until <= self.now]
         for row in sorted(over, key=lambda row: (row.until, row.ref.fence)):
             row.crashes += 1
-            self.after_attempt(row, self.now, row.crashes >= self.policies[row.queue].max_crashes)
+            self.after_attempt(row, self.now, "crashed" if row.crashes >= self.policies[row.queue].max_crashes else None)
         return len(over)
 
     def PromoteDue(self, command: c.PromoteDue) -> int:  # noqa: N802
@@ -162,7 +174,7 @@ class Model:
                 raise No("lease_lost")
             return self.outcome(known)
         row.concluded_by = row.ref
-        self.end(row, "concluded")
+        self.end(row, "concluded", None)
         return self.outcome(row)
 
     def FailLease(self, command: c.FailLease) -> object:  # noqa: N802
@@ -173,14 +185,14 @@ class Model:
             return self.outcome(known)
         row.failures += 1
         row.failed.add((command.ref.attempt, command.ref.secret))
-        self.after_attempt(row, self.now + (command.delay_ms or 0), not command.retry)
+        self.after_attempt(row, self.now + (command.delay_ms or 0), None if command.retry else "failed")
         return self.outcome(row)
 
     def ReleaseLease(self, command: c.ReleaseLease) -> object:  # noqa: N802
         if (row := self.held_by(command.ref)) is None:
             raise No("lease_lost")
         if row.cancel:
-            self.end(row, "cancelled")
+            self.end(row, "cancelled", "cancelled")
         else:
             row.priority = row.priority if command.priority is None else command.priority
             self.wait(row, self.now + command.delay_ms)
@@ -197,7 +209,8 @@ class Model:
         self.need_room(row.queue, 1, row.size)
         if row.key is not None and self.holder(row.queue, row.key) is not None:
             raise No("not_unique")
-        row.failures = row.crashes = 0
+        row.failures, row.crashes, row.reason = 0, 0, None
+        row.worker = row.worker if row.worker in self.workers else None
         self.wait(row, self.now)
         return row.id
 
@@ -206,7 +219,7 @@ class Model:
         if row.state == "leased":
             row.cancel = True
         else:
-            self.end(row, "cancelled")
+            self.end(row, "cancelled", "cancelled")
         return row.id
 
     def PromoteJob(self, command: c.PromoteJob) -> object:  # noqa: N802
@@ -240,47 +253,69 @@ class Model:
         return len(gone)
 
     def Enqueue(self, command: c.Enqueue) -> object:  # noqa: N802
-        if command.key is not None and (kept := self.answers.get((command.key.scope, command.key.key))):
-            if kept[0] != command.key.digest:
-                raise No("idempotency_mismatch")
-            return kept[1], True
-        for queue in dict.fromkeys(new.queue for new in command.jobs):
-            mine = [new for new in command.jobs if new.queue == queue]
+        return self._answered_before(command) or self._put_all(command, command.jobs)
+
+    def Publish(self, command: Put) -> object:  # noqa: N802
+        if (again := self._answered_before(command)) is not None:
+            return again
+        if self.interests is not self.routed_by:
+            raise Late
+        return self._put_all(command, self.copies(command), command.skip_held)
+
+    def _answered_before(self, command: Put) -> object | None:
+        if command.key is None or (kept := self.answers.get((command.key.scope, command.key.key))) is None:
+            return None
+        if kept[0] != command.key.digest:
+            raise No("idempotency_mismatch")
+        return kept[1], True, []
+
+    def _put_all(self, command: Put, jobs: list[NewJob], skip_held: bool = False) -> object:
+        free = [new for new in jobs if not skip_held or self.holder(new.queue, new.extras.unique_key) is None]
+        for queue in dict.fromkeys(new.queue for new in free):
+            mine = [new for new in free if new.queue == queue]
             self.need_room(queue, len(mine), sum(len(new.payload) for new in mine))
-        keys = [(new.queue, new.extras.unique_key) for new in command.jobs if new.extras.unique_key is not None]
+        keys = [(new.queue, new.extras.unique_key) for new in free if new.extras.unique_key is not None]
         if len(set(keys)) < len(keys) or any(self.holder(*key) is not None for key in keys):
             raise No("not_unique")
-        ids = [self._put(new) for new in command.jobs]
+        ids = [self._put(new) for new in free]
         if command.key is not None:
             self.answers[command.key.scope, command.key.key] = (command.key.digest, ids)
-        return ids, False
+        return ids, False, sorted({new.queue for new in jobs} - {new.queue for new in free})
 
-    def _put(self, new: object) -> int:
+    def _put(self, new: NewJob) -> int:
         self.last_id += 1
         extras = new.extras
         attempts = new.max_attempts or self.policies[new.queue].max_attempts
         queued = extras.unique_while is UniqueWhile.QUEUED
         priority = 1_024 if new.priority is None else new.priority
         key, group = extras.unique_key, extras.group_key
-        row = Row(
-            self.last_id, new.queue, len(new.payload), priority, attempts, 0, key, queued, group, extras.group_limit, "new"
-        )
+        size, limit = len(new.payload), extras.group_limit
+        row = Row(self.last_id, new.queue, size, priority, attempts, 0, key, queued, group, limit, extras.worker, "new")
         self.wait(row, self.now + (new.delay_ms or 0))
         self.jobs[row.id] = row
         return row.id
 
     def LeaseJobs(self, command: c.LeaseJobs) -> list[tuple[int, int]]:  # noqa: N802
+        known = self.workers.get(command.worker)
+        if known is not None:
+            known.beat = self.now
+            if not known.running:
+                return []
+        elif command.registered:
+            raise No("worker_not_found")
         given: list[tuple[int, int]] = []
-        while len(given) < command.limit and (row := self._next(command)) is not None:
+        while len(given) < command.limit and (row := self._next(command, command.queues or known.queues)) is not None:
             row.state, row.attempt, row.until, row.cancel = "leased", row.attempt + 1, self.now + (command.lease_ms or 0), False
-            row.ref = None
+            row.ref, row.by = None, command.worker
             given.append((row.id, row.attempt))
         return given
 
-    def _next(self, command: c.LeaseJobs) -> Row | None:
+    def _next(self, command: c.LeaseJobs, queues: tuple[str, ...]) -> Row | None:
+        mine = (None, command.worker) if command.worker in self.workers else (None,)
+        open_to_it = [row for row in self.jobs.values() if row.state == "ready" and not row.held and row.worker in mine]
         heads = []
-        for index, queue in enumerate(command.queues):
-            line = [row for row in self.jobs.values() if row.queue == queue and row.state == "ready" and not row.held]
+        for index, queue in enumerate(queues):
+            line = [row for row in open_to_it if row.queue == queue]
             most = self.policies[queue].max_running
             if line and queue not in self.paused and (most is None or self.tally(queue).leased < most):
                 heads.append((index, min(line, key=lambda row: (row.priority, row.id))))
@@ -289,6 +324,9 @@ class Model:
         return heads[0][1] if heads else None
 
 
-_TIME = (c.ExpireLeases, c.PromoteDue)
+_TIME = (c.ExpireLeases, c.PromoteDue, c.BuryOrphans)
 _ENDS = (c.ConcludeLease, c.FailLease, c.ReleaseLease, c.ExtendLease)
-_HANDS = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.PauseQueue, c.PurgeQueue)
+_JOBS = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.PauseQueue, c.PurgeQueue)
+_WORKERS = (c.RegisterWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers, c.ReapWorkers)
+_HANDS = (*_JOBS, *_WORKERS, c.SetInterest)
+_PUTS = (c.Enqueue, Publish)

@@ -178,7 +178,7 @@ async def test_each_field_of_a_lease_verb_has_its_bound_also_among_many(engine, 
         await engine.end(passes)
     await refused(engine.end(breaks), field)
     commits = backing.totals.commits
-    await refused(engine.end_many([("fail[0].", passes), ("conclude[1].", breaks)]), f"conclude[1].{field}")
+    await refused(engine.end_many([passes, breaks], "conclude[{}].".format), f"conclude[1].{field}")
     assert backing.totals.commits == commits
 
 
@@ -189,7 +189,7 @@ async def test_a_follow_up_is_checked_like_any_new_job_and_named_by_its_place(en
 
 
 async def test_a_call_takes_a_thousand_lease_verbs_and_not_one_more(engine):
-    verbs = [("", ReleaseLease(NOBODY))] * limits.BATCH_VERBS
+    verbs = [ReleaseLease(NOBODY)] * limits.BATCH_VERBS
     assert {result.code for result in await engine.end_many(verbs)} == {"lease_lost"}
     await refused(engine.end_many([*verbs, verbs[0]]), "batch")
 

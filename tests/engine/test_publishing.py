@@ -120,3 +120,24 @@ async def test_what_is_wrong_with_an_event_itself_is_told_even_to_those_who_do_n
     with pytest.raises(Draining):
         await engine.publish_unwaited(new("-", b"{}"))
     assert (engine.unwaited.kept, engine.unwaited.lost) == (0, 0)
+
+
+async def test_a_change_is_followed_and_not_read_anew(engine, new):
+    await engine.set_interest("a", "*")
+    await engine.publish(new("-", b"{}"))
+    known = engine._publishing._interests
+    await engine.set_interest("b", {"x": "1"})
+    await engine.set_interest("c", {"x": "1"})
+    await engine.set_interest("a", None)
+    await engine.delete_queue("c")
+    assert [receipt.queue for receipt in (await engine.publish(new("-", b'{"x":1}'))).jobs] == ["b"]
+    assert engine._publishing._interests is known
+
+
+async def test_many_events_at_once_read_the_interests_once(engine, new):
+    await engine.set_interest("a", "*")
+    reads = []
+    read, engine.reading.interests = engine.reading.interests, lambda: reads.append(1) or read()
+    await asyncio.gather(*(engine.publish(new("-", b"{}")) for _ in range(20)))
+    assert len(reads) == 1
+    assert (await engine.reading.queue("a")).tally.ready == 20

@@ -120,7 +120,7 @@ async def test_more_commands_than_may_be_on_their_way_are_refused_at_once_and_ch
 async def test_of_many_lease_verbs_none_is_tried_when_not_all_of_them_may_be_on_their_way(engine, backing, new):
     await engine.enqueue([new() for _ in range(3)])
     jobs = [one.job for one in (await engine.lease(("q",), 3)).jobs]
-    verbs = [(f"conclude[{index}].", ConcludeLease(job.ref())) for index, job in enumerate(jobs)]
+    verbs = [ConcludeLease(job.ref()) for job in jobs]
     engine.in_flight = limits.IN_FLIGHT_COMMANDS - 2
     with pytest.raises(Overloaded):
         await engine.end_many(verbs)

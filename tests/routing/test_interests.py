@@ -1,5 +1,7 @@
 """Which queues get an event: the pairs of patterns, nested fields, and that nothing is lost when RE2 runs out of memory."""
 
+import itertools
+import random
 import re
 import time
 
@@ -8,7 +10,7 @@ import pytest
 from holdfast.errors import InvalidRequest
 from holdfast.limits import INTEREST_PAIRS, PATTERN_CHARS, PUBLISHED_FIELDS
 from holdfast.routing import interests, patterns
-from holdfast.routing.interests import Interests, fields_of
+from holdfast.routing.interests import Change, Interests, fields_of
 from holdfast.routing.patterns import PatternSet
 
 
@@ -104,3 +106,53 @@ def test_a_hostile_pattern_takes_linear_time():
 def test_ten_thousand_interests_find_the_one_that_fits():
     many = Interests(1, {f"q{n}": {"^user$": f"^user-{n}$"} for n in range(10_000)})
     assert many.queues_for(b'{"user":"user-7777"}') == ["q7777"]
+
+
+def test_interests_that_followed_their_changes_are_those_read_anew():
+    dice = random.Random(1)
+    wanted: dict = {}
+    followed = Interests(0, wanted)
+    for version in range(200):
+        queue = f"q{dice.randrange(20)}"
+        match = dice.choice([None, "*", {f"^f{dice.randrange(3)}": f"{dice.randrange(5)}$"}, {"f": "1", "^f1$": "[23]"}])
+        assert followed.follow(Change(version, version + 1, {queue: match}))
+        wanted.pop(queue, None)
+        if match is not None:
+            wanted[queue] = match
+        for field in ("f0", "f1", "g"):
+            data = f'{{"{field}":{dice.randrange(30)}}}'.encode()
+            assert followed.queues_for(data) == queues(wanted, data)
+
+
+def test_a_change_after_one_that_was_missed_is_not_followed():
+    known = Interests(3, {"a": "*"})
+    assert not known.follow(Change(4, 5, {"b": "*"}))
+    assert (known.version, known.queues_for(b"{}")) == (3, ["a"])
+    assert known.follow(Change(3, 5, {"b": "*"}))
+    assert (known.version, known.queues_for(b"{}")) == (5, ["a", "b"])
+
+
+def test_interests_that_changed_very_often_are_read_anew():
+    known = Interests(0, {})
+    changes = itertools.takewhile(lambda n: known.follow(Change(n, n + 1, {"a": {"f": str(n)}})), itertools.count())
+    assert 100 < len(list(changes)) < 10_000, "what old patterns leave behind does not grow without end"
+
+
+def test_a_change_of_one_interest_among_ten_thousand_costs_only_its_neighbours():
+    pattern = {n: {"^user$": f"^user-{n}$"} for n in range(10_000)}
+    started = time.perf_counter()
+    many = Interests(1, {f"q{n}": match for n, match in pattern.items()})
+    many.queues_for(b'{"user":"user-7777"}')
+    whole = time.perf_counter() - started
+    assert many.follow(Change(1, 2, {"q7777": {"^user$": "^user-(x|y)$"}}))
+    started = time.perf_counter()
+    assert many.queues_for(b'{"user":"user-y"}') == ["q7777"]
+    assert time.perf_counter() - started < whole / 2
+    assert many.queues_for(b'{"user":"user-7777"}') == []
+
+
+def test_names_that_every_pattern_fits_are_looked_through_once():
+    many = Interests(1, {f"q{n}": {f"^(user|u{n})$": f"^user-{n}$"} for n in range(2_000)})
+    assert many.queues_for(b'{"user":"user-77"}') == ["q77"]
+    assert many.queues_for(b'{"user":"user-78","u79":"user-79","u80":"user-81"}') == ["q78", "q79"]
+    assert many._known.keys() == {"user", "u79", "u80"}

@@ -25,7 +25,7 @@ from holdfast.doors.rest.docs import document
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = "src/holdfast"
-CODE = (PRODUCT, "bench", "torture")
+CODE = (PRODUCT, "bench", "torture", "cluster")
 
 VENDORED = ROOT / PRODUCT / "doors/rest/static/swagger-ui"  # kept as its makers published it
 

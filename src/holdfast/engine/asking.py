@@ -4,6 +4,7 @@ What is on its way to the store is bounded in commands and in bytes: past that a
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from holdfast import limits
@@ -26,6 +27,17 @@ class Asking:
             return or_raise(await future)
         finally:
             self._landed(weight)
+
+    async def _ask_many(self, commands: Sequence[Command], weight: int) -> list[Result]:
+        """Submit all of these or, where they are too many, none; refusals are among the results."""
+        self._admit(len(commands), weight)
+        self.in_flight += len(commands)
+        self._in_flight_bytes += weight
+        try:
+            return await self._backing.submit_all(commands)
+        finally:
+            self.in_flight -= len(commands)
+            self._in_flight_bytes -= weight
 
     def _submit(self, command: Command, weight: int) -> "asyncio.Future[Result]":
         self._admit(1, weight)

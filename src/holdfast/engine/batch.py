@@ -21,6 +21,7 @@ from holdfast.engine.events import Committed, JobEvent
 from holdfast.errors import HoldfastError, QueueNotFound
 from holdfast.job.job import DEAD, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueueSettings, Tally
+from holdfast.routing import interests as routing
 from holdfast.stores.store import Change, KeptAnswer, Transaction
 
 
@@ -33,9 +34,10 @@ class Batch:
     accepting: bool = True
     listened: bool = False
     earliest: int | None = None
-    interests: InterestsChange | None = None
-    routes: dict[int, Interests] = field(default_factory=dict)
+    interests: routing.Change | None = None
+    routes: dict[int, routing.Interests] = field(default_factory=dict)
     beats: dict[str, int] = field(default_factory=dict)
+    pauses: dict[str, int] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=dict)
     changes: dict[int, Change] = field(default_factory=dict)
     written: dict[int, Change] = field(default_factory=dict)
@@ -57,7 +59,20 @@ class Batch:
             known = await self.tx.queue(name)
             if known is not None:
                 self.queues[name] = known
+                if known.paused_until:
+                    self.note_pause(known)
         return known
+
+    def note_pause(self, queue: Queue) -> None:
+        """A queue that is paused for a time: resume it if the time is up, and else have it looked at when it is."""
+        if queue.paused_until <= self.now:
+            if queue.paused_until:
+                queue.paused, queue.paused_until = False, 0
+                self.touched.add(queue.name)
+                self.arrived.add(queue.name)
+            return
+        self.pauses[queue.name] = queue.paused_until
+        self.earliest = queue.paused_until if self.earliest is None else min(self.earliest, queue.paused_until)
 
     async def queue_here(self, name: str) -> Queue:
         """The queue of this name, or `QueueNotFound`."""
@@ -141,6 +156,16 @@ class Batch:
         counts[key] = counts.get(key, 0) + 1
         if new is DEAD and old is not DEAD:
             counts[events.DIED, name] = counts.get((events.DIED, name), 0) + 1
+
+    async def set_interest(self, queue: Queue, match: routing.Match | None) -> bool:
+        """Write or remove a queue's interest, and take note of it; whether there was one to remove or change."""
+        before = await self.tx.interests_version()
+        changed = await self.tx.set_interest(queue, match)
+        if changed:
+            earlier = self.interests or routing.Change(before, before, {})
+            after = await self.tx.interests_version()
+            self.interests = routing.Change(earlier.before, after, earlier.matches | {queue.name: match})
+        return changed
 
     async def flush(self) -> None:
         """Write what has been decided, so that what is read next from the store is true."""

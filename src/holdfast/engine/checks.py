@@ -5,8 +5,8 @@ from typing import Any
 from msgspec import UNSET
 
 from holdfast import limits
-from holdfast.errors import InvalidRequest, PayloadTooLarge
-from holdfast.job.job import Extras, NewJob
+from holdfast.errors import HoldfastError, InvalidRequest, PayloadTooLarge
+from holdfast.job.job import NO_EXTRAS, Extras, NewJob
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 
@@ -69,8 +69,19 @@ def new_job(new: NewJob, payload_bytes: int, at: str = "") -> None:
     if new.max_attempts is not None:
         number(at + "max_attempts", new.max_attempts, 1, limits.ATTEMPTS_MAX)
     when(at, new.delay_ms, new.run_at)
-    if new.extras != _PLAIN:
+    if new.extras is not NO_EXTRAS and new.extras != NO_EXTRAS:
         _extras(new.extras, at)
+
+
+def new_jobs(jobs: list[NewJob], payload_bytes: int, at: str) -> None:
+    """Many jobs; the place of one is worked out only for a refusal. `at` is "" for a single one."""
+    if len(jobs) > limits.BULK_JOBS:
+        raise breach(at or "jobs", f"must have at most {limits.BULK_JOBS} entries")
+    for index, job in enumerate(jobs):
+        try:
+            new_job(job, payload_bytes)
+        except HoldfastError:
+            new_job(job, payload_bytes, f"{at}[{index}]." if at else "")
 
 
 def when(at: str, delay_ms: int | None, run_at: int | None) -> None:
@@ -90,9 +101,6 @@ def tags(field: str, values: tuple[str, ...]) -> None:
         raise breach(field, f"must have at most {limits.TAGS} entries")
     for index, tag in enumerate(values):
         text(f"{field}[{index}]", tag, limits.TAG_CHARS)
-
-
-_PLAIN = Extras()
 
 
 def _extras(extras: Extras, at: str) -> None:

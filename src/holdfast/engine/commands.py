@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from holdfast.engine.tube_commands import PutIds, TubeCommand
 from holdfast.job.job import Content, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import Schedule, ScheduleSpec
@@ -21,12 +22,14 @@ from holdfast.stores.queries import (
     JobFacts,
     JobPage,
     Query,
+    QueueCounts,
     QueueInfo,
     QueuePage,
     ReadyAges,
     SchedulePage,
     Stats,
     StoreStats,
+    TubeFacts,
     WorkerList,
 )
 from holdfast.workers.registry import Worker
@@ -86,11 +89,12 @@ class FailLease(_Frame, frozen=True, tag=4):
 
 
 class ReleaseLease(_Frame, frozen=True, tag=5):
-    """Hand the job back; the attempt is not spent."""
+    """Hand the job back; the attempt is not spent. `counted`: the job keeps how often this was done."""
 
     ref: LeaseRef
     delay_ms: int = 0
     priority: int | None = None
+    counted: bool = False
 
 
 class ExtendLease(_Frame, frozen=True, tag=6):
@@ -123,9 +127,10 @@ class PromoteJob(_Frame, frozen=True, tag=12):
 
 
 class DeleteJob(_Frame, frozen=True, tag=13):
-    """Remove a job and all that is known of it."""
+    """Remove a job and all that is known of it. `unless_history`: one that is concluded or cancelled is not found."""
 
     id: int
+    unless_history: bool = False
 
 
 class EditJob(_Frame, frozen=True, tag=14):
@@ -317,6 +322,7 @@ Command = (
     | PauseSchedule
     | RunSchedule
     | DeleteSchedule
+    | TubeCommand
 )
 
 
@@ -415,7 +421,10 @@ Result = (
     | Forgotten
     | WorkerAnswer
     | ScheduleAnswer
+    | PutIds
     | Refused
+    | QueueCounts
+    | TubeFacts
     | JobDetail
     | JobPage
     | QueuePage

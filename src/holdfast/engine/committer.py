@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import structlog
 
 from holdfast.clock import Clock
-from holdfast.engine import attending, enqueueing, groups, leasing, managing, passing, scheduling
+from holdfast.engine import attending, enqueueing, groups, leasing, managing, passing, scheduling, tube_verbs
 from holdfast.engine.batch import Batch, each
 from holdfast.engine.commands import (
     BeatWorker,
@@ -45,6 +45,7 @@ from holdfast.engine.commands import (
     Granted,
     GrantedJob,
     LeaseJobs,
+    MoveJob,
     PauseQueue,
     PauseSchedule,
     PromoteDue,
@@ -65,9 +66,12 @@ from holdfast.engine.commands import (
 )
 from holdfast.engine.ending import Ending
 from holdfast.engine.events import Committed
+from holdfast.engine.history import Recorder
 from holdfast.engine.totals import Totals
+from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.errors import InternalError, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS
+from holdfast.routing.interests import Interests
 from holdfast.stores.store import Store, StoreBroken
 
 log = structlog.get_logger(__name__)
@@ -78,12 +82,14 @@ _PASSING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     ForgetHistory: passing.forget,
     BuryOrphans: passing.bury_orphans,
     FireSchedules: scheduling.fire,
+    EndPauses: tube_verbs.end_pauses,
 }
 _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     RetryJob: managing.retry,
     CancelJob: managing.cancel,
     PromoteJob: managing.promote,
     EditJob: managing.edit,
+    MoveJob: managing.move,
     DeleteJob: managing.delete,
     SetQueue: managing.set_queue,
     PauseQueue: managing.pause,
@@ -99,9 +105,14 @@ _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     PauseSchedule: scheduling.pause,
     RunSchedule: scheduling.run,
     DeleteSchedule: scheduling.delete,
+    KickJobs: tube_verbs.kick_many,
+    KickJob: tube_verbs.kick_one,
+    ReserveJob: tube_verbs.reserve,
+    PauseFor: tube_verbs.pause,
 }
-_ENDING = (ConcludeLease, FailLease, ReleaseLease, ExtendLease)
-_PHASE = {kind: n for n, kinds in enumerate((_PASSING, _ENDING, _MANAGING, (Enqueue,), (LeaseJobs,))) for kind in kinds}
+_PUTTING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {Enqueue: enqueueing.enqueue, PutJobs: tube_verbs.put}
+_ENDING = (ConcludeLease, FailLease, ReleaseLease, ExtendLease, BuryLease)
+_PHASE = {kind: n for n, kinds in enumerate((_PASSING, _ENDING, _MANAGING, _PUTTING, (LeaseJobs,))) for kind in kinds}
 
 
 class Sink(Protocol):
@@ -119,19 +130,28 @@ class Committer:
     """Turns the commands of many callers into few commits."""
 
     def __init__(
-        self, store: Store, clock: Clock, publish: Callable[[Committed], None], due_at: Callable[[int], None], totals: Totals
+        self,
+        store: Store,
+        clock: Clock,
+        publish: Callable[[Committed], None],
+        due_at: Callable[[int], None],
+        totals: Totals,
+        recorder: Recorder,
     ) -> None:
         self._store = store
         self._clock = clock
         self._publish = publish
         self._due_at = due_at
         self._totals = totals
+        self._recorder = recorder
         self._waiting: list[Waiting] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self.listeners = 0
         self.beats: dict[str, int] = {}
+        self.pauses: dict[str, int] = {}
+        self._routes: dict[int, Interests] = {}
         self.broken: StoreBroken | None = None
 
     def submit(self, command: Command, sink: Sink, tag: object) -> None:
@@ -233,7 +253,9 @@ class Committer:
     async def _apply(self, commands: list[Command], accepting: bool) -> tuple[list[Result], Committed]:
         started = time.perf_counter()
         async with self._store.transaction() as tx:
-            batch = Batch(tx, self._clock.now(), accepting, self.listeners > 0, beats=self.beats)
+            batch = Batch(
+                tx, self._clock.now(), accepting, self.listeners > 0, beats=self.beats, routes=self._routes, pauses=self.pauses
+            )
             results = await decide(batch, commands)
             news = await batch.finish()
             await tx.commit()
@@ -241,6 +263,8 @@ class Committer:
             self._due_at(batch.earliest)
         for name in batch.removed:
             self._totals.forget(name)
+            self._recorder.forget(name)
+        self._recorder.committed(batch.counts, batch.written.values(), batch.now)
         self._totals.committed(batch.counts, len(commands), time.perf_counter() - started)
         return results, news
 
@@ -262,8 +286,8 @@ async def decide(batch: Batch, commands: Sequence[Command]) -> list[Result]:
     for pair in verbs:
         await each(partial(_MANAGING[type(pair[1])], batch), [pair], results)
     if puts:
-        await enqueueing.prepare(batch, [command for _, command in puts])
-        await each(partial(enqueueing.enqueue, batch), puts, results)
+        await enqueueing.prepare(batch, [command for _, command in puts if type(command) is Enqueue])
+        await each(lambda command: _PUTTING[type(command)](batch, command), puts, results)
     await groups.settle(batch)
     if leases:
         await batch.flush()
@@ -288,7 +312,7 @@ async def _add_progress(batch: Batch, results: list[Result | None], indexes: lis
 
 def _weight(command: Command) -> int:
     """About how many bytes a command brings into a transaction."""
-    if type(command) is Enqueue:
+    if type(command) is Enqueue or type(command) is PutJobs:
         return 256 + sum([len(job.payload) + 256 for job in command.jobs])
     if type(command) is ConcludeLease and (command.result or command.then):
         return 256 + len(command.result or b"") + sum([len(job.payload) + 256 for job in command.then])

@@ -8,11 +8,12 @@ from msgspec.structs import replace
 from holdfast.engine import enqueueing, events
 from holdfast.engine.batch import Batch
 from holdfast.engine.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, ReleaseLease
+from holdfast.engine.tube_commands import BuryLease
 from holdfast.errors import LeaseLost
 from holdfast.job import lifecycle, retry
 from holdfast.job.job import READY, SCHEDULED, Job, JobError, LeaseRef, UniqueWhile
 
-LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
+LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease | BuryLease
 
 
 @dataclass(slots=True)
@@ -35,7 +36,9 @@ class Ending:
             return await self._fail(command)
         if type(command) is ReleaseLease:
             return await self._release(command)
-        assert type(command) is ExtendLease, "these four are the lease verbs"
+        if type(command) is BuryLease:
+            return await self._bury(command)
+        assert type(command) is ExtendLease, "these five are the lease verbs"
         return await self._extend(command)
 
     async def _conclude(self, command: ConcludeLease) -> Outcome:
@@ -67,7 +70,15 @@ class Ending:
     async def _release(self, command: ReleaseLease) -> Outcome:
         job = self._current(command.ref)
         after = lifecycle.release(job, command.ref, self.batch.now, command.delay_ms, command.priority)
+        if command.counted and after.lease is None and after.ended_at is None:
+            after = lifecycle.handed_back(after, command.delay_ms)
         await self._settle(events.RELEASED, job, after)
+        return Outcome(after.id, after.state, after.ready_at)
+
+    async def _bury(self, command: BuryLease) -> Outcome:
+        job = self._current(command.ref)
+        after = lifecycle.bury(job, command.ref, self.batch.now, command.priority)
+        await self._settle(events.BURIED, job, after)
         return Outcome(after.id, after.state, after.ready_at)
 
     async def _extend(self, command: ExtendLease) -> Extended:

@@ -9,10 +9,11 @@ Nothing is accepted that could pile up without end: what is on its way to the st
 
 import asyncio
 import secrets
+from collections.abc import Callable
 
 from holdfast import limits
 from holdfast.engine import checks
-from holdfast.engine.asking import Asking, or_raise
+from holdfast.engine.asking import or_raise
 from holdfast.engine.commands import (
     BeatWorker,
     CancelJob,
@@ -31,6 +32,7 @@ from holdfast.engine.commands import (
     FailLease,
     Granted,
     LeaseJobs,
+    MoveJob,
     Outcome,
     PauseQueue,
     PauseSchedule,
@@ -53,7 +55,9 @@ from holdfast.engine.events import Committed
 from holdfast.engine.hub import Hub
 from holdfast.engine.inprocess import Backing
 from holdfast.engine.publishing import Publishing, Unwaited
+from holdfast.engine.pulse import Pulse
 from holdfast.engine.reading import Reading
+from holdfast.engine.tubing import Tubing
 from holdfast.engine.waiters import Waiters
 from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
@@ -68,7 +72,7 @@ LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob
 
 
-class Engine(Asking):
+class Engine(Tubing):
     """What Holdfast can do."""
 
     def __init__(self, backing: Backing, payload_bytes: int = limits.PAYLOAD_BYTES) -> None:
@@ -77,6 +81,7 @@ class Engine(Asking):
         self.arrivals = Waiters()
         self.room = Waiters()
         self.hub = Hub(backing.want_job_events)
+        self.pulse = Pulse()
         self.reading = Reading(backing, self.hub)
         self._publishing = Publishing(self.reading, self._put_copies)
         self.unwaited = Unwaited()
@@ -93,7 +98,7 @@ class Engine(Asking):
 
     async def enqueue(self, jobs: list[NewJob], key: IdempotencyKey | None = None, wait_ms: int = 0, at: str = "") -> Enqueued:
         """Put all of these jobs or none; with `wait_ms`, wait for room in a full queue. `at` names the jobs in errors: "" or "jobs"."""
-        self._check_jobs(jobs, at)
+        checks.new_jobs(jobs, self.payload_bytes, at)
         checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
@@ -117,12 +122,6 @@ class Engine(Asking):
             finally:
                 if passed_on is not None:
                     self.room.notify(passed_on, 1)  # one commit may free room for many, and not all who wait use it
-
-    def _check_jobs(self, jobs: list[NewJob], at: str) -> None:
-        if len(jobs) > limits.BULK_JOBS:
-            raise checks.breach(at or "jobs", f"must have at most {limits.BULK_JOBS} entries")
-        for index, job in enumerate(jobs):
-            checks.new_job(job, self.payload_bytes, f"{at}[{index}]." if at else "")
 
     async def publish(
         self,
@@ -237,29 +236,33 @@ class Engine(Asking):
         weight = self._check_verb(command, "")
         return await self._ask(command, weight)  # type: ignore[return-value]
 
-    async def end_many(self, commands: list[tuple[str, LeaseVerb]]) -> list[Result]:
-        """Many lease verbs at once, each with where it stands for errors ("fail[3]."): one result each, in order; a refused one is `Refused` and harms no other."""
+    async def end_many(self, commands: list[LeaseVerb], place: Callable[[int], str] = "[{}].".format) -> list[Result]:
+        """Many lease verbs at once: one result each, in order; a refused one is `Refused` and harms no other.
+
+        `place` says where in the request the n-th stands, for errors such as "fail[3].". A breach of a bound refuses the whole.
+        """
         if len(commands) > limits.BATCH_VERBS:
             raise checks.breach("batch", f"must have at most {limits.BATCH_VERBS} entries")
-        weights = [self._check_verb(command, at) for at, command in commands]
-        self._admit(len(commands), sum(weights))  # before any of them is on its way: all are tried, or none
-        futures = [self._send(command, weight) for (_, command), weight in zip(commands, weights, strict=True)]
-        try:
-            return [await future for future in futures]
-        finally:
-            for weight in weights:
-                self._landed(weight)
+        weight = 0
+        for index, command in enumerate(commands):
+            try:
+                weight += self._check_verb(command, "")
+            except HoldfastError:
+                self._check_verb(command, place(index))
+                raise
+        return await self._ask_many(commands, weight)
 
     def _check_verb(self, command: LeaseVerb, at: str) -> int:
+        if type(command) is ConcludeLease:
+            size = len(command.result or b"")
+            checks.payload(at + "result", size, self.payload_bytes)
+            if command.then:
+                if self.draining:
+                    raise Draining(retry_after_ms=1_000)
+                checks.new_jobs(command.then, self.payload_bytes, at + "then")
+                size += sum([len(job.payload) for job in command.then])
+            return size
         match command:
-            case ConcludeLease(_, result, then):
-                size = len(result or b"")
-                checks.payload(at + "result", size, self.payload_bytes)
-                if then:
-                    if self.draining:
-                        raise Draining(retry_after_ms=1_000)
-                    self._check_jobs(then, at + "then")
-                return size + sum([len(job.payload) for job in then])
             case FailLease():
                 checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
             case ReleaseLease():
@@ -286,6 +289,13 @@ class Engine(Asking):
                 checks.payload("payload", weight, self.payload_bytes)
                 checks.text("content_type", command.content.content_type, limits.CONTENT_TYPE_CHARS)
         return await self._ask(command, weight)  # type: ignore[return-value]
+
+    async def move_job(self, job_id: int, queue: str) -> Enqueued:
+        """Put a job that is not leased anew into another queue, and remove it where it is, in one step."""
+        checks.queue_name("queue", queue)
+        if self.draining:
+            raise Draining(retry_after_ms=1_000)
+        return await self._ask(MoveJob(job_id, queue))  # type: ignore[return-value]
 
     async def set_queue(self, name: str, settings: QueueSettings, whole: bool) -> QueueInfo:
         """Create a queue or change its settings; `whole` puts back to the default what is not named."""
@@ -384,8 +394,10 @@ class Engine(Asking):
         self.arrivals.drain()
         self.room.drain()
         self.hub.drain()
+        self.pulse.end()
 
     def _news(self, news: Committed) -> None:
+        self.pulse.beat()
         for name, count in news.ready.items():
             self.arrivals.notify(name, count)
         for name in news.freed:

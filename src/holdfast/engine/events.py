@@ -7,12 +7,14 @@ stream, a call that waits for a job to end), because most of the time nobody doe
 import msgspec
 
 from holdfast.job.job import State
+from holdfast.routing import interests as routing
 
 ENQUEUED = "enqueued"
 LEASED = "leased"
 CONCLUDED = "concluded"
 FAILED = "failed"
 RELEASED = "released"
+BURIED = "buried"
 EXPIRED = "expired"
 EXTENDED = "extended"
 DUE = "due"
@@ -49,4 +51,4 @@ class Committed(msgspec.Struct, frozen=True, array_like=True):
     ready: dict[str, int] = {}
     freed: list[str] = []
     jobs: list[JobEvent] = []
-    interests: InterestsChange | None = None
+    interests: routing.Change | None = None

@@ -5,8 +5,8 @@ a database elsewhere. `keeper/link.py` is the other one: the same calls over a s
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -27,10 +27,22 @@ from holdfast.engine.commands import (
 )
 from holdfast.engine.committer import Committer, Sink
 from holdfast.engine.events import Committed
+from holdfast.engine.history import Recorder
 from holdfast.engine.ticker import Tick, Ticker
 from holdfast.engine.totals import Totals
-from holdfast.limits import WORKER_SILENCE_MS_DEFAULT
-from holdfast.stores.queries import Durability, GetHealth, GetStats, ListWorkers, WorkerList
+from holdfast.engine.tube_commands import EndPauses
+from holdfast.limits import HISTORY_QUEUES, WORKER_SILENCE_MS_DEFAULT
+from holdfast.stores.queries import (
+    Durability,
+    GetHealth,
+    GetHistory,
+    GetStats,
+    GetTube,
+    ListQueues,
+    ListWorkers,
+    QueuePage,
+    WorkerList,
+)
 from holdfast.stores.store import Store, StoreBroken
 
 _BITE = 1_000  # jobs that one tick changes in one transaction
@@ -47,6 +59,10 @@ class Backing(Protocol):
 
     def submit(self, request: Request) -> "asyncio.Future[Result]":
         """Ask; the future is resolved after the commit, and cancelling it changes nothing."""
+        ...
+
+    def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
+        """Ask many at once: one result each, in order, when the last of them is there."""
         ...
 
     def listen(self, listener: Listener) -> None:
@@ -68,6 +84,22 @@ class FutureSink:
             tag.set_result(result)
 
 
+class Gathered:
+    """Delivers the answers to many requests together: the tag of each is its place."""
+
+    def __init__(self, future: "asyncio.Future[list[Result]]", count: int) -> None:
+        self._future = future
+        self._results: list[Any] = [None] * count
+        self._missing = count
+
+    def deliver(self, tag: object, result: Result) -> None:
+        """Take the answer for one place; with the last one all are there."""
+        self._results[tag] = result  # type: ignore[call-overload]  # this sink's tags are places
+        self._missing -= 1
+        if not self._missing and not self._future.done():
+            self._future.set_result(self._results)
+
+
 class InProcess:
     """A store with its committer and ticker, run by this event loop."""
 
@@ -82,13 +114,15 @@ class InProcess:
         self._sink = FutureSink()
         self._wake_at: int | None = None
         self._forgotten_to = ""
-        self.committer = Committer(store, clock, self._publish, self._due_at, self.totals)
+        self.recorder = Recorder(self._started)
+        self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
         self._ticker = Ticker(
             [
                 Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
                 Tick("history", _HOUSEKEEPING_S, self._forget),
                 Tick("workers", _HOUSEKEEPING_S, self._reap),
                 Tick("health", _HOUSEKEEPING_S, self._look_at_disk),
+                Tick("record", _HOUSEKEEPING_S, self._record),
             ]
         )
         self._runner: asyncio.Task[None] | None = None
@@ -116,6 +150,16 @@ class InProcess:
         self.request(request, self._sink, future)
         return future
 
+    def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
+        """Ask many; see `Backing`."""
+        future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+        gathered = Gathered(future, len(requests))
+        if not requests:
+            future.set_result([])
+        for place, request in enumerate(requests):
+            self.request(request, gathered, place)
+        return future
+
     def request(self, request: Request, sink: Sink, tag: object) -> None:
         """Ask, with the answer going to `sink`."""
         if type(request) in COMMANDS:
@@ -139,6 +183,10 @@ class InProcess:
                 result: Result = await stats.gather(self._store, self.totals, self._clock.now(), self.reports)
             elif isinstance(request, GetHealth):
                 result = stats.of_store(self._store, self.totals)
+            elif isinstance(request, GetHistory):
+                result = self.recorder.answer(request, self._clock.now())
+            elif isinstance(request, GetTube):
+                result = await stats.of_tube(self._store, self.totals, request.name, self._clock.now())
             elif isinstance(request, ListWorkers):
                 result = self._with_beats(await self._store.read(request, self._clock.now()))
             else:
@@ -166,11 +214,16 @@ class InProcess:
             self._ticker.nudge()
 
     async def _seconds_until_due(self) -> float:
-        self._wake_at = await self._store.next_due()
+        moments = [*self.committer.pauses.values()]
+        if (due := await self._store.next_due()) is not None:
+            moments.append(due)
+        self._wake_at = min(moments, default=None)
         return _HOUSEKEEPING_S if self._wake_at is None else (self._wake_at - self._clock.now()) / 1000
 
     async def _pass_time(self) -> bool:
         commands: tuple[Request, ...] = (ExpireLeases(_BITE), PromoteDue(_BITE), FireSchedules(_SCHEDULES))
+        if self.committer.pauses:
+            commands = (*commands, EndPauses())
         results = await asyncio.gather(*[self.submit(command) for command in commands])
         return any(_count(result) > 0 for result in results)
 
@@ -184,6 +237,16 @@ class InProcess:
     async def _reap(self) -> bool:
         _, buried = await asyncio.gather(self.submit(ReapWorkers(self._silence_ms)), self.submit(BuryOrphans(_BITE)))
         return _count(buried) >= _BITE
+
+    async def _record(self) -> bool:
+        now = self._clock.now()
+        if self.recorder.due(now):
+            page = await self._store.read(ListQueues(HISTORY_QUEUES), now)
+            assert isinstance(page, QueuePage), "queues are answered with a page of queues"
+            depths = {info.name: info.tally.unfinished for info in page.queues}
+            self.recorder.depths(depths, sum(depths.values()), now)
+            self.recorder.roll(now)
+        return False
 
     async def _look_at_disk(self) -> bool:
         self._store.health()

@@ -12,6 +12,8 @@ from holdfast.engine.commands import (
     DeleteJob,
     DeleteQueue,
     EditJob,
+    Enqueued,
+    MoveJob,
     PauseQueue,
     PromoteJob,
     PurgeQueue,
@@ -19,22 +21,23 @@ from holdfast.engine.commands import (
     SetInterest,
     SetQueue,
 )
-from holdfast.errors import JobNotFound, NotUnique, QueueFull, WrongState
+from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
 from holdfast.job import lifecycle
-from holdfast.job.job import Content, Job
+from holdfast.job.job import HISTORY, Content, Job, NewJob, State
 from holdfast.job.queue import Queue, QueueSettings
 from holdfast.limits import PURGE_CHUNK
 from holdfast.stores.queries import QueueInfo
 
 
-async def _job(batch: Batch, job_id: int) -> tuple[Job, Queue]:
+async def job_here(batch: Batch, job_id: int) -> tuple[Job, Queue]:
+    """A job as this batch has left it and its queue, or `JobNotFound`."""
     job = await batch.latest(job_id)
     if job is None:
         raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
     return job, await batch.own(job)
 
 
-async def _content(batch: Batch, job_id: int) -> Content:
+async def content_of(batch: Batch, job_id: int) -> Content:
     """A job's content as this batch has left it."""
     change = batch.changes.get(job_id)
     content = (change.content if change is not None else None) or await batch.tx.content(job_id)
@@ -43,13 +46,11 @@ async def _content(batch: Batch, job_id: int) -> Content:
 
 
 async def _changed(batch: Batch, job: Job) -> Changed:
-    return Changed(job, await _content(batch, job.id), batch.now)
+    return Changed(job, await content_of(batch, job.id), batch.now)
 
 
-async def retry(batch: Batch, command: RetryJob) -> Changed:
-    """Run a dead job again; like a new one it needs room and its unique key."""
-    job, queue = await _job(batch, command.id)
-    after = lifecycle.retry(job, batch.now)
+async def taken_back(batch: Batch, queue: Queue, job: Job, after: Job) -> Job:
+    """A dead job that is to wait again: like a new one it needs room and its unique key."""
     if after.extras.worker is not None and after.extras.worker not in await batch.tx.workers():
         after = lifecycle.adopt(after)  # its only worker is gone: whoever retries it wants it run
     if not queue.has_room(1, job.size):
@@ -64,13 +65,20 @@ async def retry(batch: Batch, command: RetryJob) -> Changed:
                 f"Job {holder} holds the unique key {pair[1]!r}.", queue=queue.name, unique_key=pair[1], job_id=holder
             )
         batch.unique[pair] = job.id
+    return after
+
+
+async def retry(batch: Batch, command: RetryJob) -> Changed:
+    """Run a dead job again; like a new one it needs room and its unique key."""
+    job, queue = await job_here(batch, command.id)
+    after = await taken_back(batch, queue, job, lifecycle.retry(job, batch.now))
     batch.change(events.RETRIED, queue, job, after)
     return await _changed(batch, after)
 
 
 async def cancel(batch: Batch, command: CancelJob) -> Changed:
     """End a waiting job, or ask the holder of a leased one to stop."""
-    job, queue = await _job(batch, command.id)
+    job, queue = await job_here(batch, command.id)
     after = lifecycle.cancel(job, batch.now)
     batch.change(events.CANCELLED if after.lease is None else events.CANCEL_REQUESTED, queue, job, after)
     return await _changed(batch, after)
@@ -78,7 +86,7 @@ async def cancel(batch: Batch, command: CancelJob) -> Changed:
 
 async def promote(batch: Batch, command: PromoteJob) -> Changed:
     """Run a scheduled job now."""
-    job, queue = await _job(batch, command.id)
+    job, queue = await job_here(batch, command.id)
     after = lifecycle.promote(job, batch.now)
     batch.change(events.PROMOTED, queue, job, after)
     return await _changed(batch, after)
@@ -86,7 +94,7 @@ async def promote(batch: Batch, command: PromoteJob) -> Changed:
 
 async def edit(batch: Batch, command: EditJob) -> Changed:
     """Change a waiting job."""
-    job, queue = await _job(batch, command.id)
+    job, queue = await job_here(batch, command.id)
     ready_at = command.run_at if command.delay_ms is None else batch.now + command.delay_ms
     size = len(command.content.payload) if command.content is not None else None
     after = lifecycle.edit(job, batch.now, command.priority, ready_at, command.max_attempts, size, command.tags)
@@ -100,14 +108,41 @@ async def _edited(batch: Batch, command: EditJob) -> Content | None:
     """The content with what the command names, over what this batch has left; None when it names neither part."""
     if command.content is None and command.type is None:
         return None
-    kept = await _content(batch, command.id)
+    kept = await content_of(batch, command.id)
     return replace(command.content or kept, type=kept.type if command.type is None else command.type)
+
+
+async def move(batch: Batch, command: MoveJob) -> Enqueued:
+    """Put a job anew into another queue, with all of its tries, and remove it here."""
+    job, queue = await job_here(batch, command.id)
+    if job.state is State.LEASED:
+        raise WrongState(
+            f"Job {job.id} is leased; cancel it first, or wait until it has ended.", job_id=job.id, state=job.state
+        )
+    if command.queue == job.queue:
+        raise InvalidRequest(f"Job {job.id} is in {job.queue} already.", field="queue")
+    content = await content_of(batch, job.id)
+    new = NewJob(
+        command.queue,
+        content.payload,
+        content.type,
+        content.content_type,
+        job.priority,
+        run_at=job.ready_at if job.state is State.SCHEDULED else None,
+        max_attempts=job.max_attempts,
+        extras=replace(job.extras, worker=None),
+    )
+    receipts = await enqueueing.put(batch, [new])
+    batch.change(events.DELETED, queue, job, None)
+    return Enqueued(receipts)
 
 
 async def delete(batch: Batch, command: DeleteJob) -> Changed:
     """Remove a job that is not leased, and all that is known of it."""
-    job, queue = await _job(batch, command.id)
+    job, queue = await job_here(batch, command.id)
     lifecycle.may_be_deleted(job)
+    if command.unless_history and job.state in HISTORY:
+        raise JobNotFound(f"Job {command.id} has ended.", job_id=command.id)
     answer = await _changed(batch, job)
     batch.change(events.DELETED, queue, job, None)
     return answer
@@ -129,7 +164,7 @@ async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
 async def pause(batch: Batch, command: PauseQueue) -> QueueInfo:
     """Stop or resume leasing."""
     queue = await batch.queue_here(command.name)
-    queue.paused = command.paused
+    queue.paused, queue.paused_until = command.paused, 0
     batch.touched.add(queue.name)
     batch.arrived.add(queue.name)
     return info(queue)
@@ -164,8 +199,7 @@ async def delete_queue(batch: Batch, command: DeleteQueue) -> Counted:
         batch.change(events.FORGOTTEN, queue, job, None)
     if len(history) < PURGE_CHUNK:
         await batch.flush()
-        if await batch.tx.set_interest(queue, None):
-            batch.interests = await batch.tx.interests_version()
+        await batch.set_interest(queue, None)
         await batch.tx.delete_queue(queue)
         batch.queues.pop(queue.name, None)
         batch.touched.discard(queue.name)
@@ -180,12 +214,11 @@ async def set_interest(batch: Batch, command: SetInterest) -> Counted:
         queue = await batch.queue_here(command.queue)
     else:
         queue = await batch.queue_made(command.queue)
-    changed = await batch.tx.set_interest(queue, command.match)
-    if changed:
-        batch.interests = await batch.tx.interests_version()
-    return Counted(int(changed))
+    return Counted(int(await batch.set_interest(queue, command.match)))
 
 
 def info(queue: Queue) -> QueueInfo:
     """What is told of a queue."""
-    return QueueInfo(queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, replace(queue.tally))
+    return QueueInfo(
+        queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, replace(queue.tally), queue.paused_until
+    )

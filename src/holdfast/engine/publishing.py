@@ -32,10 +32,11 @@ class Publishing:
         self._reading = reading
         self._enqueue = enqueue
         self._interests: Interests | None = None
+        self._one_reads = asyncio.Lock()  # so that many callers at once read and compile once
 
     def take(self, news: Committed) -> None:
-        """Forget interests that have changed."""
-        if news.interests is not None and self._interests is not None and news.interests != self._interests.version:
+        """Follow what has changed; where that can't be done, forget the interests, and read them when they are wanted next."""
+        if news.interests is not None and self._interests is not None and not self._interests.follow(news.interests):
             self._interests = None
 
     async def queues_for(self, data: bytes) -> list[str]:
@@ -48,6 +49,7 @@ class Publishing:
         """A copy of `event` to each queue that wants its payload, or to each worker on it; its own queue is not looked at."""
         for _ in range(_TRIES):
             interests = await self._current()
+            version = interests.version
             names = interests.queues_for(event.payload) if event.content_type is None else []
             if require_interest and not names:
                 raise NoInterest("No queue is interested in this event; nothing was put.")
@@ -55,16 +57,18 @@ class Publishing:
                 raise checks.breach("data", f"may reach at most {FAN_OUT} queues; {len(names)} are interested")
             try:
                 copies = [replace(event, queue=name) for name in names]
-                return await self._enqueue(Enqueue(copies, key, interests.version, to_workers, skip_held))
+                return await self._enqueue(Enqueue(copies, key, version, to_workers, skip_held))
             except StaleInterests:
-                self._interests = None
+                if self._interests is not None and self._interests.version == version:
+                    self._interests = None  # the news of the change has not come yet
         raise Overloaded("The interests change too fast to route by them.", retry_after_ms=1_000)
 
     async def _current(self) -> Interests:
-        if self._interests is None:
-            read = await self._reading.interests()
-            self._interests = Interests(read.version, read.interests)
-        return self._interests
+        async with self._one_reads:
+            if self._interests is None:
+                read = await self._reading.interests()
+                self._interests = Interests(read.version, read.interests)
+            return self._interests
 
 
 class Unwaited:

@@ -12,13 +12,20 @@ from holdfast.errors import Overloaded, ScheduleNotFound, WorkerNotFound
 from holdfast.job.job import ENDED, State
 from holdfast.job.schedule import Schedule
 from holdfast.stores.queries import (
+    CountJobs,
+    CountUrgent,
     ExplainJob,
+    Failures,
     GetHealth,
+    GetHistory,
     GetInterests,
     GetJob,
     GetQueue,
     GetStats,
+    GetTube,
+    History,
     InterestList,
+    JobCounts,
     JobDetail,
     JobFacts,
     JobPage,
@@ -26,12 +33,16 @@ from holdfast.stores.queries import (
     ListQueues,
     ListSchedules,
     ListWorkers,
+    OldestDead,
     Query,
+    QueueCounts,
     QueueInfo,
     QueuePage,
+    RecentFailures,
     SchedulePage,
     Stats,
     StoreStats,
+    TubeFacts,
     WorkerInfo,
     WorkerList,
 )
@@ -44,6 +55,11 @@ class Reading:
         self._backing = backing
         self._hub = hub
         self._on_the_way = 0
+
+    async def glance(self, job_id: int, cut: int = 0) -> JobDetail:
+        """One job with only the first bytes of its payload and its result."""
+        checks.number("cut", cut, 0, limits.PAYLOAD_BYTES_MAX)
+        return await self._ask(GetJob(job_id, cut))  # type: ignore[return-value]
 
     async def job(self, job_id: int, wait_ms: int = 0) -> JobDetail:
         """One job; with `wait_ms`, once it has ended or the time is up."""
@@ -63,12 +79,28 @@ class Reading:
     async def jobs(self, query: ListJobs) -> JobPage:
         """A page of jobs."""
         checks.number("limit", query.limit, 1, limits.LIST_LIMIT)
-        checks.text("text", query.text, limits.REASON_CHARS)
-        checks.text("type", query.type, limits.TYPE_CHARS)
-        checks.text("tag", query.tag, limits.TAG_CHARS)
-        if query.queue is not None:
-            checks.queue_name("queue", query.queue)
+        _check_filter(query)
         return await self._ask(query)  # type: ignore[return-value]
+
+    async def counts(self, query: CountJobs) -> JobCounts:
+        """How many jobs match a filter, by state, counted up to a bound."""
+        _check_filter(query)
+        return await self._ask(query)  # type: ignore[return-value]
+
+    async def failures(self, queue: str | None = None) -> Failures:
+        """The newest jobs that went wrong, each with its latest error."""
+        if queue is not None:
+            checks.queue_name("queue", queue)
+        return await self._ask(RecentFailures(limits.FAILURES_SCANNED, queue))  # type: ignore[return-value]
+
+    async def history(self, queue: str = "", span: str = "hour") -> History:
+        """What a queue, or all of them together, did in the last hour or day."""
+        return await self._ask(GetHistory(queue, span))  # type: ignore[return-value]
+
+    async def depths(self, names: list[str]) -> dict[str, list[int | None]]:
+        """How full each of these queues was in the last hour, at a few moments."""
+        found: History = await self._ask(GetHistory(names=names))  # type: ignore[assignment]
+        return found.depths
 
     async def queue(self, name: str) -> QueueInfo:
         """One queue."""
@@ -114,6 +146,18 @@ class Reading:
         """How the store is doing; asks it, so an answer means that it lives."""
         return await self._ask(GetHealth())  # type: ignore[return-value]
 
+    async def oldest_dead(self, queue: str) -> JobPage:
+        """The dead job of a queue that died first, if there is one."""
+        return await self._ask(OldestDead(queue))  # type: ignore[return-value]
+
+    async def urgent(self, names: list[str]) -> QueueCounts:
+        """How many ready jobs of these queues are urgent."""
+        return await self._ask(CountUrgent(names))  # type: ignore[return-value]
+
+    async def tube(self, name: str) -> TubeFacts:
+        """One queue with its totals."""
+        return await self._ask(GetTube(name))  # type: ignore[return-value]
+
     async def why(self, job_id: int) -> tuple[JobFacts, list[tuple[str, str]]]:
         """Why a job is not running: the facts, and the reasons as (code, sentence), the most telling first."""
         facts: JobFacts = await self._ask(ExplainJob(job_id))  # type: ignore[assignment]
@@ -129,6 +173,14 @@ class Reading:
 
     def _answered(self, _: "asyncio.Future[Result]") -> None:
         self._on_the_way -= 1
+
+
+def _check_filter(query: ListJobs | CountJobs) -> None:
+    checks.text("text", query.text, limits.REASON_CHARS)
+    checks.text("type", query.type, limits.TYPE_CHARS)
+    checks.text("tag", query.tag, limits.TAG_CHARS)
+    if query.queue is not None:
+        checks.queue_name("queue", query.queue)
 
 
 def reasons(facts: JobFacts) -> list[tuple[str, str]]:

@@ -110,8 +110,19 @@ async def _put(batch: Batch, schedule: Schedule) -> list[Receipt]:
     job = schedule.spec.job
     if not schedule.spec.publish:
         return await enqueueing.put(batch, [replace(job)])
-    interests = Interests(await batch.tx.interests_version(), await batch.tx.interests())
+    interests = await _interests(batch)
     return await enqueueing.put(batch, [replace(job, queue=queue) for queue in interests.queues_for(job.payload)])
+
+
+async def _interests(batch: Batch) -> Interests:
+    """The interests of the moment: as an earlier batch has read them, where nothing has changed since."""
+    version = await batch.tx.interests_version()
+    if batch.interests is not None:  # changed by this batch, which may yet be undone
+        return Interests(version, await batch.tx.interests())
+    if version not in batch.routes:
+        batch.routes.clear()
+        batch.routes[version] = Interests(version, await batch.tx.interests())
+    return batch.routes[version]
 
 
 def _ids(receipts: list[Receipt]) -> tuple[int, ...]:

@@ -7,7 +7,20 @@ import structlog
 from holdfast.engine.commands import Refused
 from holdfast.engine.totals import Totals
 from holdfast.errors import HoldfastError, InternalError, StoreUnavailable
-from holdfast.stores.queries import ListQueues, OldestReady, QueuePage, QueueStats, ReadyAges, Stats, StoreStats
+from holdfast.stores.queries import (
+    CountUrgent,
+    GetQueue,
+    ListQueues,
+    OldestReady,
+    QueueCounts,
+    QueueInfo,
+    QueuePage,
+    QueueStats,
+    ReadyAges,
+    Stats,
+    StoreStats,
+    TubeFacts,
+)
 from holdfast.stores.store import Store, StoreBroken
 
 log = structlog.get_logger(__name__)
@@ -29,6 +42,15 @@ async def gather(store: Store, totals: Totals, now: int, reports: dict[int, byte
             queues.append(QueueStats(info, None if oldest is None else max(0, now - oldest), counts, rates))
         after = page.after
     return Stats(queues, of_store(store, totals), now, reports)
+
+
+async def of_tube(store: Store, totals: Totals, name: str, now: int) -> TubeFacts:
+    """What there is to tell of one queue to a client of beanstalkd."""
+    info = await store.read(GetQueue(name), now)
+    assert isinstance(info, QueueInfo), "a queue is answered with the queue"
+    urgent = await store.read(CountUrgent([name]), now)
+    assert isinstance(urgent, QueueCounts), "counts are answered with counts"
+    return TubeFacts(info, totals.of(name)[0], urgent.counts.get(name, 0), now)
 
 
 def of_store(store: Store, totals: Totals) -> StoreStats:

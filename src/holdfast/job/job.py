@@ -11,6 +11,8 @@ import msgspec
 from holdfast import limits
 from holdfast.job.retry import RetryPolicy
 
+_ID_MAX = limits.ID_MAX
+
 
 class State(enum.StrEnum):
     """Where a job stands. `scheduled` is simply ready later."""
@@ -39,6 +41,18 @@ class UniqueWhile(enum.StrEnum):
     UNFINISHED = "unfinished"  # scheduled, ready or leased
 
 
+class Hands(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What beanstalkd tells of a job beyond its state: how often it was handed back, buried and kicked, the delay it was last given in
+    seconds, and the timeouts from before its last kick. Counted where beanstalkd's verbs are used.
+    """
+
+    delay_s: int = 0
+    timeouts: int = 0
+    releases: int = 0
+    buries: int = 0
+    kicks: int = 0
+
+
 class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """What most jobs do without. Kept in one column, so that they cost the others nothing.
 
@@ -53,6 +67,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     group_limit: int = 1
     tags: tuple[str, ...] = ()
     worker: str | None = None
+    hands: Hands | None = None
 
 
 NO_EXTRAS = Extras()
@@ -111,7 +126,7 @@ class LeaseRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
             secret = bytes.fromhex(parts[3])
         except ValueError:
             return None
-        bounded = all(0 < number <= limits.ID_MAX for number in (job, attempt, fence))
+        bounded = 0 < job <= _ID_MAX and 0 < attempt <= _ID_MAX and 0 < fence <= _ID_MAX
         return cls(job, attempt, fence, secret) if bounded else None
 
 

@@ -7,13 +7,13 @@ gives the job that comes after, or refuses.
       enqueue        lease  ▼            │   conclude
      ─────────▶ READY ───▶ LEASED ───────┴──────────────▶ CONCLUDED
        │        ▲ ▲ │       │ │ │
-       │   due, │ │ │       │ │ └── fail for good · attempts exhausted · crashed too often ──▶ DEAD
+       │   due, │ │ │       │ │ └── fail for good · attempts exhausted · crashed too often · bury ──▶ DEAD
        │ promote│ │ └───────┼─│── cancel ──▶ CANCELLED ◀── cancel ── SCHEDULED               │
        ▼        │ └─────────┘ │                                                              │
      SCHEDULED ─┘  release,   │                                                              │
          ▲         expire     │                                                              │
          └────────────────────┘ fail with tries left, release with a delay                   │
-                READY ◀──────────────────── retry ───────────────────────────────────────────┘
+                READY ◀───────────── retry, kick ─────────────────────────────────────────────┘
 
 Invariants
   * Only the holder of the current lease ends an attempt; everyone else gets `LeaseLost` and changes nothing.
@@ -24,13 +24,14 @@ Invariants
 from msgspec.structs import replace
 
 from holdfast.errors import LeaseLost, WrongState
-from holdfast.job.job import CONCLUDED, DEAD, LEASED, READY, SCHEDULED, Extras, Job, Lease, LeaseRef, NewJob, State
+from holdfast.job.job import CONCLUDED, DEAD, LEASED, READY, SCHEDULED, Extras, Hands, Job, Lease, LeaseRef, NewJob, State
 
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 CRASHED = "crashed"
 FAILED = "failed"
 CANCELLED = "cancelled"
 WORKER_GONE = "worker_gone"
+BURIED = "buried"
 
 
 def enqueue(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int) -> Job:
@@ -96,6 +97,23 @@ def release(job: Job, ref: LeaseRef, now: int, delay_ms: int, priority: int | No
     return _again(job if priority is None else replace(job, priority=priority), now, delay_ms)
 
 
+def handed_back(job: Job, delay_ms: int) -> Job:
+    """A released job whose release is counted, for those who are told how often it was."""
+    hands = job.extras.hands or Hands()
+    hands = replace(hands, releases=hands.releases + 1, delay_s=delay_ms // 1000)
+    return replace(job, extras=replace(job.extras, hands=hands))
+
+
+def bury(job: Job, ref: LeaseRef, now: int, priority: int) -> Job:
+    """Its holder sets the job aside, for somebody to look at and decide. No try is spent: none failed."""
+    held = _held(job, ref, now)
+    if held.cancel_requested:
+        return _ended(job, State.CANCELLED, CANCELLED, now)
+    hands = job.extras.hands or Hands()
+    extras = replace(job.extras, hands=replace(hands, buries=hands.buries + 1))
+    return _ended(replace(job, priority=priority, extras=extras), DEAD, BURIED, now)
+
+
 def expire(job: Job, now: int, max_crashes: int) -> Job:
     """Nobody ended the attempt in time: counted as a crash, and in quarantine after too many."""
     if job.lease is None or job.lease.until > now:
@@ -129,6 +147,30 @@ def retry(job: Job, now: int) -> Job:
     if job.state is not DEAD:
         raise _wrong(job, "be retried", "dead")
     return replace(job, state=READY, failures=0, crashes=0, ready_at=now, ended_at=None, reason=None)
+
+
+def make_ready(job: Job, now: int) -> Job:
+    """A job that waits or is dead, as it is when somebody takes it by its id."""
+    if job.state is READY and not job.held:
+        return job
+    if job.state is SCHEDULED:
+        return promote(job, now)
+    if job.state is not DEAD:
+        raise _wrong(job, "be taken", "ready, scheduled or dead")
+    if not job.crashes:
+        return retry(job, now)
+    hands = job.extras.hands or Hands()
+    extras = replace(job.extras, hands=replace(hands, timeouts=hands.timeouts + job.crashes))
+    return retry(replace(job, extras=extras), now)
+
+
+def kick(job: Job, now: int) -> Job:
+    """Run a dead or scheduled job now, and count that it was kicked."""
+    if job.state not in (DEAD, SCHEDULED):
+        raise _wrong(job, "be kicked", "dead or scheduled")
+    kicked = make_ready(job, now)
+    hands = kicked.extras.hands or Hands()
+    return replace(kicked, extras=replace(kicked.extras, hands=replace(hands, kicks=hands.kicks + 1)))
 
 
 def cancel(job: Job, now: int) -> Job:

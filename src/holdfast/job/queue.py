@@ -89,7 +89,10 @@ class Tally(msgspec.Struct, array_like=True):
 
 
 class Queue(msgspec.Struct):
-    """A queue as the committer holds it while it works on a batch. `tally` changes with each decision."""
+    """A queue as the committer holds it while it works on a batch. `tally` changes with each decision.
+
+    `paused_until` is the moment at which a pause ends by itself; 0 while it is not paused, or until somebody resumes it.
+    """
 
     id: int
     name: str
@@ -98,6 +101,7 @@ class Queue(msgspec.Struct):
     paused: bool
     created_at: int
     tally: Tally
+    paused_until: int = 0
 
     def has_room(self, jobs: int, size: int) -> bool:
         """Whether `jobs` more jobs with `size` bytes of payload in all fit in. What adds nothing always does."""

@@ -6,12 +6,13 @@ Requests made in one turn of the loop leave in one frame. When the keeper dies, 
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from holdfast.engine.commands import COMMANDS, Refused, Request, Result
-from holdfast.engine.inprocess import Listener
+from holdfast.engine.committer import Sink
+from holdfast.engine.inprocess import FutureSink, Gathered, Listener
 from holdfast.errors import OutcomeUnknown, StoreUnavailable
 from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
 from holdfast.stores.queries import Durability
@@ -27,7 +28,9 @@ class KeeperLink:
         self.durability = Durability("")
         self.problem: str | None = None
         self._on_lost = on_lost
-        self._pending: dict[int, tuple[asyncio.Future[Result], bool]] = {}
+        self._pending: dict[int, tuple[Sink, object, bool]] = {}
+        self._sink = FutureSink()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._number = 0
         self._outgoing = Asked()
         self._flushing = False
@@ -39,22 +42,39 @@ class KeeperLink:
 
     async def connect(self, sock: socket.socket) -> None:
         """Take the socket over and wait for the keeper's first word; `problem` says if it can't serve."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         await loop.create_unix_connection(lambda: self._frames, sock=sock)
         await self._ready
 
     def submit(self, request: Request) -> "asyncio.Future[Result]":
         """Ask; the future is resolved after the commit."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Result] = self._running_loop().create_future()
+        self._request(request, self._sink, future)
+        return future
+
+    def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
+        """Ask many at once; the future is resolved when the last of them is committed."""
+        future: asyncio.Future[list[Result]] = self._running_loop().create_future()
+        gathered = Gathered(future, len(requests))
+        if not requests:
+            future.set_result([])
+        for place, request in enumerate(requests):
+            self._request(request, gathered, place)
+        return future
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        assert self._loop is not None, "connected before it is asked"
+        return self._loop  # asking asyncio for it costs a system call each time
+
+    def _request(self, request: Request, sink: Sink, tag: object) -> None:
         if self._gone:
-            future.set_result(_UNAVAILABLE)
-            return future
+            sink.deliver(tag, _UNAVAILABLE)
+            return
         self._number += 1
-        self._pending[self._number] = (future, type(request) in COMMANDS)
+        self._pending[self._number] = (sink, tag, type(request) in COMMANDS)
         self._outgoing.requests.append((self._number, request))
         self._soon()
-        return future
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with what is committed."""
@@ -80,7 +100,7 @@ class KeeperLink:
     def _soon(self) -> None:
         if not self._flushing:
             self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flushing = False
@@ -94,9 +114,8 @@ class KeeperLink:
         if answered.hello is not None:
             self._greet(answered.hello)
         for number, result in answered.results:
-            future, _ = self._pending.pop(number)
-            if not future.done():
-                future.set_result(result)
+            sink, tag, _ = self._pending.pop(number)
+            sink.deliver(tag, result)
         for news in answered.news:
             for listener in self._listeners:
                 listener(news)
@@ -113,8 +132,7 @@ class KeeperLink:
             self.problem = "The keeper ended before it was ready."
             self._ready.set_result(None)
         pending, self._pending = self._pending, {}
-        for future, is_command in pending.values():
-            if not future.done():
-                future.set_result(_UNKNOWN if is_command else _UNAVAILABLE)
+        for sink, tag, is_command in pending.values():
+            sink.deliver(tag, _UNKNOWN if is_command else _UNAVAILABLE)
         if not self._closing:
             self._on_lost()

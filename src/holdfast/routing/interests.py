@@ -13,12 +13,15 @@ import msgspec
 from msgspec import Raw
 
 from holdfast.errors import InvalidRequest
-from holdfast.limits import INTEREST_PAIRS, PUBLISHED_FIELDS
+from holdfast.limits import INTEREST_PAIRS, PATTERN_CHARS, PUBLISHED_FIELDS
 from holdfast.routing import patterns
 from holdfast.routing.patterns import PatternSet
 
 EVERYTHING = "*"
 Match = str | dict[str, str]
+_ByValue = dict[int, set[str]]
+_CHANGES = 1_000  # followed before all is read anew, where there are fewer interests than that
+_KNOWN_PAIRS = 200_000  # remembered for names of fields: about 20 MB
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 _array = msgspec.json.Decoder(list[Raw])
@@ -38,34 +41,96 @@ def check(match: Match) -> None:
         patterns.check(f"match[{field[:40]!r}] (the value)", value)
 
 
+class Change(msgspec.Struct, frozen=True, array_like=True):
+    """What one commit made of the interests: from version `before` to `after`, each queue's new match, None where it has none any more."""
+
+    before: int
+    after: int
+    matches: dict[str, Match | None]
+
+
 class Interests:
-    """All interests of a moment, ready to be matched. `version` tells one moment from another."""
+    """All interests of a moment, ready to be matched. `version` tells one moment from another.
+
+    It can follow changes, at the cost of the pattern sets that they touch. What a pattern that nobody has any more leaves behind goes when all
+    is read anew. Which pairs a field's name leads to is remembered, because events repeat their names.
+    """
 
     def __init__(self, version: int, interests: Mapping[str, Match]) -> None:
         self.version = version
-        self._everything = [queue for queue, match in interests.items() if match == EVERYTHING]
-        self._fields: dict[str, int] = {}
-        self._values: dict[str, int] = {}
-        self._wanted: dict[int, dict[int, list[str]]] = {}
+        self._matches: dict[str, Match] = {}
+        self._everything: set[str] = set()
+        self._fields, self._values = PatternSet(), PatternSet()
+        self._wanted: dict[int, _ByValue] = {}
+        self._known: dict[str, _ByValue] = {}
+        self._known_pairs = 0
+        self._changes_left = max(len(interests), _CHANGES)
         for queue, match in interests.items():
-            if isinstance(match, dict):
-                for field, value in match.items():
-                    number = self._fields.setdefault(field, len(self._fields))
-                    by_value = self._wanted.setdefault(number, {})
-                    by_value.setdefault(self._values.setdefault(value, len(self._values)), []).append(queue)
-        self._field_set = PatternSet(list(self._fields))
-        self._value_set = PatternSet(list(self._values))
+            self._add(queue, match)
 
     def queues_for(self, data: bytes) -> list[str]:
         """The queues that want this event (JSON), by name. Only an object has fields; anything else is for `*` alone."""
         found = set(self._everything)
         if self._wanted:
             for field, text in fields_of(data):
-                by_value = [self._wanted[number] for number in self._field_set.match(field)]
+                by_value = self._by_value(field)
                 if by_value:
-                    for number in self._value_set.match(text):
-                        found.update(queue for wanted in by_value for queue in wanted.get(number, ()))
+                    for number in by_value.keys() & self._values.match(text):
+                        found |= by_value[number]
         return sorted(found)
+
+    def follow(self, change: Change) -> bool:
+        """Take over a change; False when all has to be read anew: another change is missing in between, or there were many."""
+        self._changes_left -= len(change.matches)
+        if change.before != self.version or self._changes_left < 0:
+            return False
+        for queue, match in change.matches.items():
+            self._remove(queue)
+            if match is not None:
+                self._add(queue, match)
+        self._known.clear()
+        self._known_pairs = 0
+        self.version = change.after
+        return True
+
+    def _add(self, queue: str, match: Match) -> None:
+        self._matches[queue] = match
+        if isinstance(match, str):
+            self._everything.add(queue)
+            return
+        for field, value in match.items():
+            by_value = self._wanted.setdefault(self._fields.add(field), {})
+            by_value.setdefault(self._values.add(value), set()).add(queue)
+
+    def _remove(self, queue: str) -> None:
+        match = self._matches.pop(queue, None)
+        self._everything.discard(queue)
+        if isinstance(match, dict):
+            for field, value in match.items():
+                self._wanted[self._fields.add(field)][self._values.add(value)].discard(queue)
+
+    def _by_value(self, field: str) -> "_ByValue":
+        """What the pairs whose field this is want: queues by the number of the value's pattern."""
+        known = self._known.get(field)
+        if known is not None:
+            return known
+        found = [self._wanted[number] for number in self._fields.match(field)]
+        merged = found[0] if len(found) == 1 else _merged(found)
+        if len(field) <= PATTERN_CHARS:
+            if self._known_pairs > _KNOWN_PAIRS:
+                self._known.clear()
+                self._known_pairs = 0
+            self._known[field] = merged
+            self._known_pairs += 1 + (len(merged) if len(found) > 1 else 0)
+        return merged
+
+
+def _merged(several: "list[_ByValue]") -> "_ByValue":
+    merged: _ByValue = {}
+    for by_value in several:
+        for number, queues in by_value.items():
+            merged[number] = merged[number] | queues if number in merged else queues
+    return merged
 
 
 def fields_of(data: bytes) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,8 @@ automaton outgrows its memory, and its binding then says "nothing matched". That
 matches any text, and where the sentinel is missing the patterns of that set are tried one by one.
 """
 
+from collections.abc import Iterable
+
 import re2
 
 from holdfast.errors import InvalidRequest
@@ -33,10 +35,24 @@ def check(field: str, pattern: str) -> None:
 
 
 class PatternSet:
-    """Distinct patterns, numbered in the order in which they are added."""
+    """Distinct patterns, numbered in the order in which they were added. One more costs the compiling of its own thousand, when next needed."""
 
-    def __init__(self, patterns: list[str]) -> None:
-        self._chunks = [_Chunk(patterns[start : start + _PER_SET], start) for start in range(0, len(patterns), _PER_SET)]
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self._numbers: dict[str, int] = {}
+        self._chunks: list[_Chunk] = []
+        for pattern in patterns:
+            self.add(pattern)
+
+    def add(self, pattern: str) -> int:
+        """The number of this pattern, which is new or was there before."""
+        known = self._numbers.get(pattern)
+        if known is not None:
+            return known
+        number = self._numbers[pattern] = len(self._numbers)
+        if number % _PER_SET == 0:
+            self._chunks.append(_Chunk(number))
+        self._chunks[-1].add(pattern)
+        return number
 
     def match(self, text: str) -> set[int]:
         """The numbers of the patterns that are found anywhere in `text`."""
@@ -47,26 +63,44 @@ class PatternSet:
 
 
 class _Chunk:
-    def __init__(self, patterns: list[str], start: int) -> None:
-        self._patterns = patterns
+    def __init__(self, start: int) -> None:
         self._start = start
+        self._patterns: list[str] = []
+        self._set: re2._Set | None = None
         self._singles: list[re2._Regexp[str]] | None = None
-        self._set = re2.Set.SearchSet(_options())
-        for pattern in patterns:
-            self._set.Add(pattern)
-        self._sentinel = self._set.Add("")
-        try:
-            self._set.Compile()
-            self.together = True
-        except re2.error:
-            self.together = False  # too large even to begin with
+        self._sentinel = 0
+        self._together = False
+
+    def add(self, pattern: str) -> None:
+        self._patterns.append(pattern)
+        self._set = self._singles = None
+
+    @property
+    def together(self) -> bool:
+        """Whether RE2 takes these patterns as one set."""
+        self._compiled()
+        return self._together
 
     def match(self, text: str) -> set[int]:
-        found = set(self._set.Match(text)) if self.together else set()
+        together = self._compiled()
+        found = set(together.Match(text)) if self._together else set()
         if self._sentinel in found:
             found.discard(self._sentinel)
             return {self._start + number for number in found}
         return self._one_by_one(text)
+
+    def _compiled(self) -> "re2._Set":
+        if self._set is None:
+            self._set = re2.Set.SearchSet(_options())
+            for pattern in self._patterns:
+                self._set.Add(pattern)
+            self._sentinel = self._set.Add("")
+            try:
+                self._set.Compile()
+                self._together = True
+            except re2.error:
+                self._together = False  # too large even to begin with
+        return self._set
 
     def _one_by_one(self, text: str) -> set[int]:
         if self._singles is None:

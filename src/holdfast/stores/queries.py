@@ -17,13 +17,17 @@ class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):
 
 
 class GetJob(_Frame, frozen=True, tag=40):
-    """One job, whole."""
+    """One job, whole; with `cut`, only so many of the first bytes of its payload and its result."""
 
     id: int
+    cut: int | None = None
 
 
 class ListJobs(_Frame, frozen=True, tag=41):
-    """A page of jobs that match all of what is given. See `reading.py` for the order."""
+    """A page of jobs that match all of what is given. See `reading.py` for the order.
+
+    `payload_up_to`: a payload of more bytes than this is left out (empty); `text_up_to`: it is not searched. None: whatever its size.
+    """
 
     limit: int
     queue: str | None = None
@@ -32,6 +36,8 @@ class ListJobs(_Frame, frozen=True, tag=41):
     tag: str | None = None
     text: str | None = None
     cursor: tuple[int, tuple[int | str, ...]] | None = None
+    payload_up_to: int | None = None
+    text_up_to: int | None = None
 
 
 class GetQueue(_Frame, frozen=True, tag=42):
@@ -81,8 +87,52 @@ class OldestReady(_Frame, frozen=True, tag=46):
     names: list[str]
 
 
+class OldestDead(_Frame, frozen=True, tag=77):
+    """The dead job of a queue that died first: a page of one, or of none (also where there is no such queue)."""
+
+    queue: str
+
+
+class CountUrgent(_Frame, frozen=True, tag=78):
+    """How many ready jobs of each of these queues come before `URGENT_BELOW` by priority, counted up to `URGENT_COUNTED`."""
+
+    names: list[str]
+
+
+class GetTube(_Frame, frozen=True, tag=79):
+    """One queue with its totals since the start and its urgent jobs; answered by `engine/stats.py`."""
+
+    name: str
+
+
 class GetHealth(_Frame, frozen=True, tag=47):
     """How the store is doing."""
+
+
+class CountJobs(_Frame, frozen=True, tag=61):
+    """How many jobs there are in each state that match all of what is given, counted up to a bound for each state."""
+
+    queue: str | None = None
+    state: State | None = None
+    type: str | None = None
+    tag: str | None = None
+    text: str | None = None
+    text_up_to: int | None = None
+
+
+class RecentFailures(_Frame, frozen=True, tag=62):
+    """The newest dead jobs and the newest jobs with failed attempts, up to `limit` of each, each with its latest error."""
+
+    limit: int
+    queue: str | None = None
+
+
+class GetHistory(_Frame, frozen=True, tag=63):
+    """What one queue ("": all together) did in the last hour or day, or with `names` a few points of each of those."""
+
+    queue: str = ""
+    span: str = "hour"
+    names: list[str] | None = None
 
 
 Query = (
@@ -97,6 +147,12 @@ Query = (
     | ListWorkers
     | ListSchedules
     | OldestReady
+    | OldestDead
+    | CountUrgent
+    | GetTube
+    | CountJobs
+    | RecentFailures
+    | GetHistory
 )
 
 
@@ -109,6 +165,22 @@ class QueueInfo(_Frame, frozen=True, tag=106):
     paused: bool
     created_at: int
     tally: Tally
+    paused_until: int = 0
+
+
+class QueueCounts(_Frame, frozen=True, tag=171):
+    """A number for each queue; one that is not named has none."""
+
+    counts: dict[str, int]
+
+
+class TubeFacts(_Frame, frozen=True, tag=172):
+    """A queue, how often each verb happened to it since the start, and how many of its ready jobs are urgent."""
+
+    info: QueueInfo
+    totals: dict[str, int]
+    urgent: int
+    now: int
 
 
 class Durability(msgspec.Struct, frozen=True):
@@ -119,7 +191,7 @@ class Durability(msgspec.Struct, frozen=True):
 
 
 class JobDetail(_Frame, frozen=True, tag=121):
-    """A job with everything that is kept of it; `now` is the store's time."""
+    """A job with everything that is kept of it; `now` is the store's time, `result_bytes` the size of the whole result."""
 
     job: Job
     content: Content
@@ -127,6 +199,7 @@ class JobDetail(_Frame, frozen=True, tag=121):
     progress: bytes | None = None
     result: bytes | None = None
     errors: list[JobError] = []
+    result_bytes: int = 0
 
 
 class JobPage(_Frame, frozen=True, tag=122):
@@ -200,8 +273,21 @@ class QueueStats(_Frame, frozen=True):
     rates: dict[str, float]
 
 
+class Replication(_Frame, frozen=True):
+    """How well the other machines keep up. `needed` of them must have flushed before an answer; `in_sync` do so now; `lag_bytes` is how far the
+    slowest of these is behind. `unknown` counts batches with an unknown outcome, `proofs` and `proof_seconds` the waits for the proof.
+    """
+
+    needed: int
+    in_sync: int
+    lag_bytes: int
+    unknown: int
+    proofs: int
+    proof_seconds: float
+
+
 class StoreStats(_Frame, frozen=True, tag=127):
-    """How the store is doing. Sizes in bytes, times in seconds."""
+    """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting."""
 
     commits: int
     commands: int
@@ -213,6 +299,64 @@ class StoreStats(_Frame, frozen=True, tag=127):
     disk_free_bytes: int
     accepting: bool
     uptime_ms: int
+    reason: str | None = None
+    replication: Replication | None = None
+
+
+class JobCounts(_Frame, frozen=True, tag=161):
+    """How many jobs match, by state; `at_least` names the states of which there may be more."""
+
+    counts: dict[str, int]
+    at_least: list[str] = []
+
+
+class FailedJob(_Frame, frozen=True):
+    """A job that went wrong, with its latest error. `state` is where it stands now; `reason` is cut."""
+
+    id: int
+    queue: str
+    type: str
+    state: str
+    at: int
+    attempt: int
+    kind: str
+    worker: str
+    reason: str
+
+
+class Failures(_Frame, frozen=True, tag=162):
+    """Jobs that went wrong, each once; `whole` is false when there may be more than were looked at."""
+
+    jobs: list[FailedJob]
+    whole: bool
+    now: int
+
+
+class Step(_Frame, frozen=True):
+    """One step of a queue's history: jobs in, out, failed attempts, jobs that died; unfinished jobs at its end (None: not known);
+    the time that jobs waited and attempts ran, in milliseconds (None: there were none).
+    """
+
+    at: int
+    came: int
+    done: int
+    failed: int
+    died: int
+    depth: int | None = None
+    wait_p50: float | None = None
+    wait_p95: float | None = None
+    run_p50: float | None = None
+    run_p95: float | None = None
+
+
+class History(_Frame, frozen=True, tag=163):
+    """The steps of `step_ms` each, oldest first, since the history began; `depths` are a few points of each queue that was named."""
+
+    began_at: int
+    now: int
+    step_ms: int
+    steps: list[Step] = []
+    depths: dict[str, list[int | None]] = {}
 
 
 class Stats(_Frame, frozen=True, tag=125):
@@ -231,9 +375,14 @@ QueryResult = (
     | QueuePage
     | JobFacts
     | ReadyAges
+    | QueueCounts
+    | TubeFacts
     | InterestList
     | WorkerList
     | SchedulePage
     | Stats
     | StoreStats
+    | JobCounts
+    | Failures
+    | History
 )

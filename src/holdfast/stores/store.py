@@ -4,28 +4,68 @@ The committer opens one transaction per batch, loads what its commands name, let
 A store never decides: a `Change` says what a job was and what it is now, and the store moves the rows. Everything that hangs on a job's
 state (its unique key, its group's places) follows from the two values in the change.
 
-Failures have four kinds, because callers must be told the truth:
+Failures have these kinds, because callers must be told the truth:
   * `StoreUnavailable` when a transaction can't begin: nothing was changed, and it may work later.
   * `StorageFull` before the commit: nothing was changed, the transaction is gone.
   * `StoreBroken` at any time, commit included: nobody knows. The process must stop; a retry could prove nothing.
+  * `OutcomeLost` from the commit: nobody knows, but the store goes on, and a repetition with the same key finds out.
+  * `TryAgain` before the commit, from a store that others write to as well: nothing was changed, and the same batch may go through now.
+  * `NotReplicated` when a transaction begins: nothing was changed; too few other machines keep up.
   * anything else is a defect: nothing was changed, the transaction is gone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
 
-from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt
+from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule
-from holdfast.stores.queries import Durability, Query, QueryResult
+from holdfast.stores.queries import Durability, Query, QueryResult, Replication
 from holdfast.workers.registry import Worker
 
 
 class StoreBroken(Exception):
     """The store failed in a way after which what is kept is not known."""
+
+
+class OutcomeLost(Exception):
+    """The commit was sent, and whether it is kept as promised is not known. The store itself goes on."""
+
+
+class TryAgain(Exception):
+    """Others were in the way; nothing was changed. `queues` are to be locked from the beginning next time."""
+
+    def __init__(self, reason: str, queues: Iterable[str] = ()) -> None:
+        super().__init__(reason)
+        self.queues = frozenset(queues)
+
+
+class Expected(msgspec.Struct):
+    """What a batch is going to ask for, told when it begins. Only a store that is shared by several nodes has a use for it: it locks all queues
+    in one order, and loads what belongs together in one go. What is left out costs time, or a `TryAgain`; it is never wrong.
+
+    `lines`: how many jobs are wanted by (worker, queue); `expire`, `due`, `orphans`, `fire`: how many at most; `forget`: a page of queues.
+    `unheard`: nobody is told of the outcome, so that a batch that wrote nothing need not be proven.
+    """
+
+    now: int
+    queues: set[str] = msgspec.field(default_factory=set)
+    fences: list[int] = msgspec.field(default_factory=list)
+    jobs: list[int] = msgspec.field(default_factory=list)
+    lines: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
+    own_lines: dict[str, int] = msgspec.field(default_factory=dict)
+    unique: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    new_jobs: int = 0
+    leases: int = 0
+    expire: int = 0
+    due: int = 0
+    orphans: int = 0
+    fire: int = 0
+    forget: tuple[str, int] | None = None
+    unheard: bool = False
 
 
 class Change(msgspec.Struct, gc=False):
@@ -77,6 +117,10 @@ class Transaction(Protocol):
         """Names of queues in order, after `after`."""
         ...
 
+    async def with_history(self, after: str, limit: int) -> tuple[list[str], str]:
+        """Of the next `limit` queues after `after` those that may have history to forget, and where to go on ("": from the beginning)."""
+        ...
+
     async def interests_version(self) -> int:
         """Grows with every change of any interest."""
         ...
@@ -125,6 +169,10 @@ class Transaction(Protocol):
         """Which of these workers hold a lease."""
         ...
 
+    async def reserve_job_ids(self, count: int) -> None:
+        """See to it that so many ids can be taken, where that was not to be expected from the commands."""
+        ...
+
     def take_job_ids(self, count: int) -> int:
         """The first of `count` job ids in a row that were never given before."""
         ...
@@ -171,6 +219,10 @@ class Transaction(Protocol):
 
     async def due(self, now: int, limit: int) -> list[Job]:
         """Scheduled jobs whose time came at or before `now`, earliest first."""
+        ...
+
+    async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
+        """The queue's dead jobs that died first, or its scheduled jobs that are due first; then by id."""
         ...
 
     async def unique_holders(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
@@ -227,20 +279,23 @@ class Transaction(Protocol):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Sizes in bytes. `accepting` is false at the disk watermark."""
+    """Sizes in bytes. `accepting` is false where nothing new is taken, and `reason` is then the code of why."""
 
     file_bytes: int
     wal_bytes: int
     disk_free_bytes: int
     accepting: bool
+    reason: str = "storage_full"
+    replication: Replication | None = None
 
 
 class Store(Protocol):
-    """A place where jobs are kept."""
+    """A place where jobs are kept. `shared`: other processes write to it too, and are told by `shout`."""
 
     durability: Durability
+    shared: bool
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+    def transaction(self, expected: Expected | None = None) -> AbstractAsyncContextManager[Transaction]:
         """Begin; leaving without `commit` undoes everything."""
         ...
 
@@ -262,6 +317,22 @@ class Store(Protocol):
 
     def health(self) -> Health:
         """Sizes and free space; looks at the disk anew and takes the reserve back when there is room."""
+        ...
+
+    async def tend(self) -> None:
+        """Periodic care, every second: look at the disk, or at the connections and the standbys."""
+        ...
+
+    async def shout(self, text: str) -> None:
+        """Tell the other processes; of use only where the store is shared. What is lost on the way is lost."""
+        ...
+
+    def hear(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with what others shout."""
+        ...
+
+    async def share_beats(self, beats: dict[str, int]) -> None:
+        """Take over when the other processes last heard of each worker, and let them know what this one heard."""
         ...
 
     async def close(self) -> None:

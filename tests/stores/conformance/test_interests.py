@@ -69,3 +69,33 @@ async def test_interests_and_their_version_outlive_the_process(lasting_place, re
     desk = await reopen(lasting_place, desk)
     assert await desk.ask(GetInterests()) == before
     await desk.close()
+
+
+async def test_interests_are_those_that_this_transaction_has_left(store):
+    async with store.transaction() as tx:
+        a, b = await tx.create_queue("a", 0), await tx.create_queue("b", 0)
+        version = await tx.interests_version()
+        assert await tx.set_interest(b, {"kind": "^x$"}) is True
+        assert await tx.set_interest(a, "*") is True
+        assert await tx.interests() == {"a": "*", "b": {"kind": "^x$"}}
+        assert await tx.set_interest(a, None) is True
+        assert await tx.set_interest(a, None) is False, "there was none to remove"
+        assert await tx.interests() == {"b": {"kind": "^x$"}}
+        assert await tx.interests_version() > version
+        await tx.commit()
+    read = await store.read(GetInterests(), 0)
+    async with store.transaction() as tx:
+        assert (await tx.interests_version(), await tx.interests()) == (read.version, read.interests)
+
+
+async def test_every_change_has_a_version_of_its_own(store):
+    async with store.transaction() as tx:
+        queue = await tx.create_queue("q", 0)
+        seen = [await tx.interests_version()]
+        for match in ("*", {"a": "b"}, {"a": "c"}, None):
+            await tx.set_interest(queue, match)
+            seen.append(await tx.interests_version())
+        await tx.set_interest(queue, None)
+        assert await tx.interests_version() == seen[-1], "nothing was changed"
+        await tx.commit()
+    assert seen == sorted(set(seen))

@@ -8,7 +8,7 @@ import pytest
 from holdfast.clock import ManualClock
 from holdfast.engine.engine import Engine
 from holdfast.engine.inprocess import InProcess
-from holdfast.job.job import NewJob
+from holdfast.job.job import Extras, NewJob, UniqueWhile
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.files import UnfitPlace
@@ -17,13 +17,19 @@ from holdfast.stores.sqlite.store import SqliteStore
 
 @pytest.fixture
 async def path(tmp_path):
-    """A closed store with jobs in several states."""
+    """A closed store with jobs in several states: 7 to 11 have keys and groups; 8 and 9 run, 11 is held behind 10."""
     backing = InProcess(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), ManualClock())
     backing.start()
     engine = Engine(backing)
     await engine.enqueue([NewJob("q", b"1") for _ in range(5)])
     await engine.enqueue([NewJob("q", b"1", delay_ms=60_000)])
     await engine.lease(("q",), 2)
+    keys = {"unique_key": "let-go", "unique_while": UniqueWhile.QUEUED}
+    await engine.enqueue([NewJob("q", b"1", delay_ms=60_000, extras=Extras(**(keys | {"unique_key": "while-queued"})))])
+    await engine.enqueue([NewJob("run", b"1", extras=Extras(**keys))])
+    await engine.enqueue([NewJob("run", b"1", extras=Extras(unique_key="runs", group_key="r"))])
+    await engine.lease(("run",), 2)
+    await engine.enqueue([NewJob("q", b"1", extras=Extras(group_key="g")) for _ in range(2)])
     await backing.stop()
     return tmp_path / "jobs.db"
 
@@ -45,6 +51,24 @@ def test_a_sound_file_has_no_problems(path):
         ("UPDATE counter SET value = 0 WHERE name = 'fence'", "counters are ahead"),
         ("UPDATE queue SET ready = ready + 1", "tallies agree"),
         ("UPDATE queue SET bytes = bytes - 1", "tallies agree"),
+        ("DELETE FROM unique_key WHERE key = 'while-queued'", "unique keys agree: job 7 should hold the key while-queued"),
+        ("DELETE FROM unique_key WHERE key = 'runs'", "unique keys agree: job 9 should hold the key runs"),
+        ("UPDATE unique_key SET job = 1 WHERE key = 'runs'", "unique keys agree: job 1 should not hold the key runs"),
+        ("UPDATE unique_key SET key = 'other' WHERE key = 'runs'", "unique keys agree: job 9 should hold the key runs"),
+        (
+            "INSERT INTO unique_key(queue, key, job) VALUES (1, 'let-go', 8)",
+            "unique keys agree: job 8 should not hold the key let-go",
+        ),
+        ("DELETE FROM group_place WHERE group_key = 'g'", "group places agree: job 10 should have a place in the group g"),
+        ("DELETE FROM group_place WHERE group_key = 'r'", "group places agree: job 9 should have a place in the group r"),
+        (
+            "INSERT INTO group_place(queue, group_key, job) VALUES (1, 'g', 11)",
+            "group places agree: job 11 should have no place in the group g",
+        ),
+        (
+            "UPDATE group_place SET group_key = 'h' WHERE group_key = 'g'",
+            "group places agree: job 10 should have no place in the group h",
+        ),
     ],
 )
 def test_damage_is_found_and_named(path, damage, says):

@@ -17,7 +17,7 @@ class DurabilityOut(msgspec.Struct, frozen=True):
     replicas: int = 0
 
 
-class ReceiptOut(msgspec.Struct, kw_only=True):
+class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
     """A job that is kept."""
 
     id: Id
@@ -30,7 +30,7 @@ class ReceiptOut(msgspec.Struct, kw_only=True):
     ready_at: Instant
 
 
-class EnqueuedOut(ReceiptOut, kw_only=True):
+class EnqueuedOut(ReceiptOut, kw_only=True, gc=False):
     """The answer to one enqueue. `duplicate`: it was kept before, under the same idempotency key."""
 
     durability: DurabilityOut
@@ -138,7 +138,7 @@ class ReachedOut(msgspec.Struct):
     queues: list[QueueName]
 
 
-class LeaseOut(msgspec.Struct):
+class LeaseOut(msgspec.Struct, gc=False):
     """The right to end this attempt."""
 
     token: Token
@@ -156,7 +156,7 @@ class ErrorOut(msgspec.Struct):
     reason: str
 
 
-class JobOut(msgspec.Struct, kw_only=True):
+class JobOut(msgspec.Struct, kw_only=True, gc=False):
     """A job. A payload that is not JSON is in `payload_base64`, with its `content_type`; `lease` only in the answer to its holder."""
 
     id: Id
@@ -198,7 +198,7 @@ class LeasedOut(msgspec.Struct):
     jobs: list[JobOut]
 
 
-class OutcomeOut(msgspec.Struct, kw_only=True):
+class OutcomeOut(msgspec.Struct, kw_only=True, gc=False):
     """How an attempt ended; `ready_at` is there when it will be tried again."""
 
     id: Id
@@ -207,7 +207,7 @@ class OutcomeOut(msgspec.Struct, kw_only=True):
     then: list[ReceiptOut] | UnsetType = UNSET
 
 
-class ExtendedOut(msgspec.Struct):
+class ExtendedOut(msgspec.Struct, gc=False):
     """The lease lives on; `cancel_requested` and `draining` ask its holder to stop."""
 
     ms_left: int

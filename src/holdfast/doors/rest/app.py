@@ -18,7 +18,15 @@ from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Hot
 from holdfast.engine import checks
 from holdfast.engine.engine import Engine
-from holdfast.errors import HoldfastError, InternalError, InvalidRequest, MalformedJson, NotFound, PayloadTooLarge
+from holdfast.errors import (
+    HoldfastError,
+    InternalError,
+    InvalidRequest,
+    MalformedJson,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+)
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD
 
 log = structlog.get_logger(__name__)
@@ -32,13 +40,6 @@ _TAGS = [
     Tag("queues", "Queues and their settings."),
     Tag("system", "The server itself."),
 ]
-
-
-class MethodNotAllowed(HoldfastError):
-    """The path is there, but not for this method."""
-
-    code = "method_not_allowed"
-    title = "Method not allowed"
 
 
 class JsonRequest(Request[Any, Any, Any]):

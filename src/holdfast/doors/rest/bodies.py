@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
-from holdfast.errors import InvalidRequest, MalformedJson, UnsupportedMediaType
+from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
@@ -100,8 +100,14 @@ def new_job(queue: str, given: JobIn, at: str = "") -> NewJob:
 
 
 def new_jobs(given: list[QueuedJobIn], at: str) -> list[NewJob]:
-    """Jobs with their queues."""
-    return [new_job(job.queue, job, f"{at}[{index}].") for index, job in enumerate(given)]
+    """Jobs with their queues; the place of one is worked out only for a refusal."""
+    jobs = []
+    for index, job in enumerate(given):
+        try:
+            jobs.append(new_job(job.queue, job))
+        except HoldfastError:
+            jobs.append(new_job(job.queue, job, f"{at}[{index}]."))
+    return jobs
 
 
 def event_job(given: PublishIn) -> NewJob:

@@ -16,7 +16,7 @@ from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobI
 from holdfast.engine import checks
 from holdfast.engine.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, Refused, ReleaseLease, Result
 from holdfast.engine.engine import Engine, LeaseVerb
-from holdfast.errors import LeaseLost
+from holdfast.errors import HoldfastError, LeaseLost
 from holdfast.job.job import LeaseRef
 from holdfast.limits import BATCH_VERBS
 
@@ -157,9 +157,9 @@ class Hot:
         return Reply(200, replies.encode(self._shown(await self._engine.end(command))), _JSON_HEADERS)
 
     def _shown(self, result: Result) -> Any:
+        if type(result) is Outcome:
+            return replies.outcome_out(result)
         match result:
-            case Outcome():
-                return replies.outcome_out(result)
             case Extended():
                 return replies.extended_out(result, self._engine.draining)
             case Refused(code, detail, fields):
@@ -173,19 +173,30 @@ class Hot:
         count = sum(len(entries) for entries in lists.values())
         if not 1 <= count <= BATCH_VERBS:
             raise checks.breach("batch", f"must have 1 to {BATCH_VERBS} entries in all")
-        verbs = [
-            (name, at := f"{name}[{index}].", self._entry(name, at, entry))
-            for name, many in lists.items()
-            for index, entry in enumerate(many)
-        ]
-        results = iter(await self._engine.end_many([(at, verb) for _, at, verb in verbs if verb is not None]))
-        shown: dict[str, list[Any]] = {name: [] for name in lists}
-        for name, _, verb in verbs:
-            shown[name].append(self._shown(next(results) if verb is not None else _NEVER_A_LEASE))
-        return Reply(200, replies.encode(shown), _JSON_HEADERS)
+        verbs: list[LeaseVerb] = []
+        places: list[tuple[str, int]] = []
+        shown: dict[str, list[Any]] = {}
+        for name, entries in lists.items():
+            shown[name] = [_NEVER_A_LEASE] * len(entries)
+            for index, entry in enumerate(entries):
+                if (verb := self._entry(name, index, entry)) is not None:
+                    verbs.append(verb)
+                    places.append((name, index))
+        results = await self._engine.end_many(verbs, lambda n: f"{places[n][0]}[{places[n][1]}].")
+        for (name, index), result in zip(places, results, strict=True):
+            shown[name][index] = result
+        body = {name: [self._shown(result) for result in many] for name, many in shown.items()}
+        return Reply(200, replies.encode(body), _JSON_HEADERS)
 
-    def _entry(self, name: str, at: str, entry: Any) -> LeaseVerb | None:
-        """One entry as a command; None where the token can't be a lease's, so that it fails alone."""
+    def _entry(self, name: str, index: int, entry: Any) -> LeaseVerb | None:
+        """One entry as a command; its place is worked out only for a refusal."""
+        try:
+            return self._verb(name, entry, "")
+        except HoldfastError:
+            return self._verb(name, entry, f"{name}[{index}].")
+
+    def _verb(self, name: str, entry: Any, at: str) -> LeaseVerb | None:
+        """An entry as a command; None where the token can't be a lease's, so that it fails alone."""
         ref = LeaseRef.parse(entry.token)
         if ref is None:
             return None

@@ -25,7 +25,7 @@ from holdfast.doors.rest.answers import (
 )
 from holdfast.engine.commands import Enqueued, Extended, GrantedJob, Outcome
 from holdfast.errors import BY_CODE, HoldfastError
-from holdfast.job.job import WAITING, Content, Job, Receipt, State
+from holdfast.job.job import READY, SCHEDULED, WAITING, Content, Job, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.stores.queries import Durability, JobDetail, QueueInfo
 
@@ -61,6 +61,7 @@ STATUS = {
 _RETRY_LATER = frozenset(
     ("queue_full", "unavailable", "draining", "store_unavailable", "overloaded", "outcome_unknown", "storage_full")
 )
+_STATE = {state: state.value for state in State}  # on Python 3.11 `.value` costs more than the whole look-up
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 
@@ -104,8 +105,9 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
 
 
+@lru_cache(maxsize=1_024)
 def instant(ms: int) -> str:
-    """Milliseconds since 1970 as RFC 3339 in UTC."""
+    """Milliseconds since 1970 as RFC 3339 in UTC. Jobs of one commit share theirs."""
     return f"{_second(ms // 1000)}{ms % 1000:03d}Z"
 
 
@@ -119,7 +121,7 @@ def receipt_out(receipt: Receipt) -> ReceiptOut:
     return ReceiptOut(
         id=receipt.id,
         queue=receipt.queue,
-        state=receipt.state.value,
+        state=_STATE[receipt.state],
         priority=receipt.priority,
         max_attempts=receipt.max_attempts,
         created_at=instant(receipt.created_at),
@@ -133,7 +135,7 @@ def enqueued_out(enqueued: Enqueued, durability: DurabilityOut) -> EnqueuedOut:
     return EnqueuedOut(
         id=receipt.id,
         queue=receipt.queue,
-        state=receipt.state.value,
+        state=_STATE[receipt.state],
         priority=receipt.priority,
         max_attempts=receipt.max_attempts,
         created_at=instant(receipt.created_at),
@@ -151,10 +153,10 @@ def bulk_out(enqueued: Enqueued, durability: DurabilityOut) -> BulkOut:
 
 def outcome_out(outcome: Outcome) -> OutcomeOut:
     """How an attempt ended."""
-    again = outcome.state in (State.READY, State.SCHEDULED)
+    again = outcome.state is READY or outcome.state is SCHEDULED
     then = [receipt_out(receipt) for receipt in outcome.then] if outcome.then else UNSET
     return OutcomeOut(
-        id=outcome.id, state=outcome.state.value, ready_at=instant(outcome.ready_at) if again else UNSET, then=then
+        id=outcome.id, state=_STATE[outcome.state], ready_at=instant(outcome.ready_at) if again else UNSET, then=then
     )
 
 
@@ -169,7 +171,7 @@ def job_out(job: Job, now: int) -> JobOut:
         id=job.id,
         queue=job.queue,
         type="",
-        state=job.state.value,
+        state=_STATE[job.state],
         priority=job.priority,
         attempt=job.attempt,
         max_attempts=job.max_attempts,
@@ -219,7 +221,8 @@ def granted_out(granted: GrantedJob, now: int) -> JobOut:
     job = granted.job
     assert job.lease is not None, "a granted job is leased"
     shown = with_content(job_out(job, now), granted.content)
-    shown.lease = LeaseOut(job.ref().token(), job.lease.worker, max(0, job.lease.until - now))
+    left = job.lease.until - now
+    shown.lease = LeaseOut(job.ref().token(), job.lease.worker, max(0, left))
     shown.worker = shown.lease_ms_left = UNSET
     if granted.progress is not None:
         shown.progress = Raw(granted.progress)

@@ -12,8 +12,8 @@ from msgspec import UNSET
 
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.answers import JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, WhyOut
-from holdfast.doors.rest.types import JobEdit, PurgeIn
+from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, WhyOut
+from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn
 from holdfast.engine import checks
 from holdfast.engine.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
 from holdfast.engine.engine import Engine, JobVerb
@@ -63,7 +63,7 @@ async def list_jobs(
     if job_state is not None and job_state not in set(State):
         raise checks.breach("state", f"must be one of {', '.join(s.value for s in State)}")
     page = await _engine(state).reading.jobs(
-        ListJobs(limit, queue, State(job_state) if job_state else None, type, tag, text, _cursor(cursor))
+        ListJobs(limit, queue, State(job_state) if job_state else None, type, tag, text, cursor_of(cursor))
     )
     jobs = []
     for detail in page.jobs:
@@ -71,10 +71,11 @@ async def list_jobs(
         if not payload:
             shown.payload = shown.payload_base64 = UNSET
         jobs.append(shown)
-    return JobsOut(jobs, _cursor_text(page.cursor))
+    return JobsOut(jobs, cursor_text(page.cursor))
 
 
-def _cursor(text: str | None) -> tuple[int, tuple[int | str, ...]] | None:
+def cursor_of(text: str | None) -> tuple[int, tuple[int | str, ...]] | None:
+    """Where a listing goes on, from the text that stands for it."""
     if text is None:
         return None
     try:
@@ -86,7 +87,8 @@ def _cursor(text: str | None) -> tuple[int, tuple[int | str, ...]] | None:
     return section, key
 
 
-def _cursor_text(cursor: tuple[int, tuple[int | str, ...]] | None) -> str | None:
+def cursor_text(cursor: tuple[int, tuple[int | str, ...]] | None) -> str | None:
+    """The text that stands for where a listing goes on."""
     return None if cursor is None else base64.urlsafe_b64encode(_pack(cursor)).decode()
 
 
@@ -120,6 +122,13 @@ async def cancel_job(state: AppState, job_id: JobId) -> JobOut:
 async def promote_job(state: AppState, job_id: JobId) -> JobOut:
     """It becomes ready."""
     return await _changed(state, PromoteJob(job_id))
+
+
+@post("/v1/jobs/{job_id:int}/move", tags=["jobs"], status_code=200, summary="Move a job to another queue")
+async def move_job(state: AppState, job_id: JobId, data: MoveIn) -> EnqueuedOut:
+    """It is put anew there, with a new number and all of its tries, and removed here, in one step. Not while it is leased."""
+    engine = _engine(state)
+    return replies.enqueued_out(await engine.move_job(job_id, data.queue), replies.durability_out(engine.durability))
 
 
 @patch("/v1/jobs/{job_id:int}", tags=["jobs"], summary="Change a waiting job")
@@ -213,6 +222,7 @@ ROUTES: list[Any] = [
     retry_job,
     cancel_job,
     promote_job,
+    move_job,
     edit_job,
     delete_job,
     list_queues,

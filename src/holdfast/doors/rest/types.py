@@ -34,7 +34,7 @@ Attempts = Annotated[int, _bounds("How often it is tried before it is dead.", mi
 Token = Annotated[str, _bounds("The lease's token.", maxLength=100)]
 
 
-class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     """How a job is to be run; what is left out follows the queue."""
 
     type: Annotated[str, _bounds("What handler runs it.", maxLength=limits.TYPE_CHARS)] = ""
@@ -59,13 +59,13 @@ class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     retry: RetryPolicy | None = None
 
 
-class JobIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
+class JobIn(JobOptions, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A job for the queue that the path names. Without a payload it is null."""
 
     payload: Json | UnsetType = UNSET
 
 
-class QueuedJobIn(JobIn, kw_only=True, forbid_unknown_fields=True):
+class QueuedJobIn(JobIn, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A job with its queue."""
 
     queue: QueueName
@@ -155,7 +155,7 @@ class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     order: Annotated[str, _bounds("queue or priority.", enum=["queue", "priority"])] = "queue"
 
 
-class ConcludeIn(msgspec.Struct, forbid_unknown_fields=True):
+class ConcludeIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The work is done; `then` are jobs put in the same transaction."""
 
     result: Json | UnsetType = UNSET
@@ -227,6 +227,12 @@ class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
     run_at: Annotated[datetime, Meta(tz=True)] | None = None
     max_attempts: Attempts | None = None
     tags: Annotated[tuple[str, ...], _bounds("Words to find it by.", maxItems=limits.TAGS)] | None = None
+
+
+class MoveIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Where a job is to go."""
+
+    queue: QueueName
 
 
 class PurgeIn(msgspec.Struct, forbid_unknown_fields=True):

@@ -57,9 +57,10 @@ _SAME = {
 """How the row of a state's table is found again through its view, where the job's id alone is not its key."""
 
 _TEXT = (
-    "(instr(j.payload, CAST(:text AS BLOB)) OR EXISTS"
+    "((CASE WHEN :searched IS NULL OR j.size <= :searched THEN instr(j.payload, CAST(:text AS BLOB)) ELSE 0 END) OR EXISTS"
     " (SELECT 1 FROM job_error e WHERE e.job = j.id AND instr(e.reason, :text)))"
 )
+_PAYLOAD = "CASE WHEN :shown IS NULL OR j.size <= :shown THEN j.payload ELSE x'' END"
 _FILTERS = (
     "(:type IS NULL OR j.type = :type)",
     "(:tag IS NULL OR (j.extras IS NOT NULL AND EXISTS (SELECT 1 FROM json_each(j.extras, '$[6]') WHERE value = :tag)))",
@@ -103,7 +104,14 @@ def page_sql(section: Section, one_queue: bool, after: bool, up_to: bool, filter
         where = " AND ".join((where, *_FILTERS))
     same = _SAME.get(section.table, "")
     return (
-        f"SELECT {_JOB}, j.type, j.content_type, j.payload, {columns} FROM {section.table} s"
+        f"SELECT {_JOB}, j.type, j.content_type, {_PAYLOAD}, {columns} FROM {section.table} s"
         f" CROSS JOIN job j ON j.id = s.job CROSS JOIN {section.view} v ON v.id = s.job{same}"
         f" WHERE {where} ORDER BY {_order(section, one_queue)} LIMIT :limit"
     )
+
+
+@cache
+def count_sql(section: Section, one_queue: bool, up_to: bool) -> str:
+    """Count the rows that match, among those up to the bound."""
+    where = " AND ".join((_where(section, one_queue, False, up_to), *_FILTERS))
+    return f"SELECT count(*) FROM {section.table} s CROSS JOIN job j ON j.id = s.job WHERE {where}"

@@ -13,15 +13,28 @@ import apsw
 import msgspec
 
 from holdfast.errors import InvalidRequest, JobNotFound, Overloaded, QueueNotFound
-from holdfast.job.job import Job, State
+from holdfast.job.job import Content, Job, State
 from holdfast.job.queue import QueuePolicy
-from holdfast.limits import ID_MAX, LIST_SCANNED, POSITION_COUNTED
+from holdfast.limits import (
+    COUNT_SCANNED,
+    FAILURE_CHARS,
+    ID_MAX,
+    LIST_SCANNED,
+    POSITION_COUNTED,
+    URGENT_BELOW,
+    URGENT_COUNTED,
+)
 from holdfast.stores.queries import (
+    CountJobs,
+    CountUrgent,
     ExplainJob,
+    FailedJob,
+    Failures,
     GetInterests,
     GetJob,
     GetQueue,
     InterestList,
+    JobCounts,
     JobDetail,
     JobFacts,
     JobPage,
@@ -29,18 +42,21 @@ from holdfast.stores.queries import (
     ListQueues,
     ListSchedules,
     ListWorkers,
+    OldestDead,
     OldestReady,
     Query,
     QueryResult,
+    QueueCounts,
     QueueInfo,
     QueuePage,
     ReadyAges,
+    RecentFailures,
     SchedulePage,
     WorkerInfo,
     WorkerList,
 )
 from holdfast.stores.sqlite import rows
-from holdfast.stores.sqlite.listing import SECTIONS, Section, bound_sql, page_sql
+from holdfast.stores.sqlite.listing import SECTIONS, Section, bound_sql, count_sql, page_sql
 from holdfast.stores.sqlite.sql import SQL
 
 _READ_S = 5.0  # a read that takes longer is given up: it would keep the WAL from being reset
@@ -57,7 +73,7 @@ class Reader:
         self._db = connection
         self._defaults = defaults
         self._answers: dict[type, Callable[[Any, int], QueryResult]] = {
-            GetJob: lambda query, now: self._detail(query.id, now),
+            GetJob: self._detail,
             ListJobs: self._page,
             GetQueue: lambda query, _: self._queue(query.name),
             ListQueues: lambda query, _: self._queues(query),
@@ -66,6 +82,10 @@ class Reader:
             ListWorkers: lambda query, now: self._workers(query.id, now),
             ListSchedules: lambda query, _: self._schedules(query),
             OldestReady: lambda query, _: self._ages(query.names),
+            OldestDead: lambda query, now: self._oldest_dead(query.queue, now),
+            CountUrgent: lambda query, _: QueueCounts({name: self._urgent(name) for name in query.names}),
+            CountJobs: lambda query, _: self._counts(query),
+            RecentFailures: self._failures,
         }
 
     def answer(self, query: Query, now: int) -> QueryResult:
@@ -106,16 +126,17 @@ class Reader:
         name: str = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
         return name
 
-    def _detail(self, job_id: int, now: int) -> JobDetail:
+    def _detail(self, query: GetJob, now: int) -> JobDetail:
+        job_id, whole = query.id, query.cut is None
+        key = (job_id,) if whole else (job_id, query.cut)
         with self._db:  # one snapshot for all of it
             job = self._job(job_id)
-            content = rows.content_of(self._db.execute(SQL["content"], (job_id,)).fetchone() or _NOTHING)
+            content = rows.content_of(self._db.execute(SQL["content" if whole else "content_cut"], key).fetchone() or _NOTHING)
             noted = self._db.execute(SQL["progress_of"], (f"[{job_id}]",)).fetchone()
-            result = self._db.execute(SQL["result"], (job_id,)).get
+            result, size = self._db.execute(SQL["result" if whole else "result_cut"], key).fetchone() or (None, None)
             errors = [rows.error_of(row) for row in self._db.execute(SQL["errors_of"], (job_id,))]
-        return JobDetail(
-            job, content, now, None if noted is None else bytes(noted[1]), None if result is None else bytes(result), errors
-        )
+        progress = None if noted is None else bytes(noted[1])
+        return JobDetail(job, content, now, progress, None if result is None else bytes(result), errors, size or 0)
 
     def _queue(self, name: str) -> QueueInfo:
         row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
@@ -125,7 +146,9 @@ class Reader:
 
     def _info(self, row: Sequence[Any]) -> QueueInfo:
         queue = rows.queue_of(row, self._defaults)
-        return QueueInfo(queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, queue.tally)
+        return QueueInfo(
+            queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, queue.tally, queue.paused_until
+        )
 
     def _interests(self) -> InterestList:
         with self._db:
@@ -160,6 +183,21 @@ class Reader:
         row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
         return None if row is None else self._db.execute(SQL["oldest_ready"], (row[0],)).get
 
+    def _oldest_dead(self, name: str, now: int) -> JobPage:
+        with self._db:
+            row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
+            found = [] if row is None else self._db.execute(SQL["oldest_dead"], (row[0], 1)).fetchall()
+            jobs = [rows.job_of(one, name) for one in found]
+            details = [JobDetail(job, self._content(job.id), now) for job in jobs]
+        return JobPage(details)
+
+    def _urgent(self, name: str) -> int:
+        row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
+        return 0 if row is None else int(self._db.execute(SQL["ahead_of"], (row[0], URGENT_BELOW, 0, URGENT_COUNTED)).get)
+
+    def _content(self, job_id: int) -> Content:
+        return rows.content_of(self._db.execute(SQL["content"], (job_id,)).fetchone() or _NOTHING)
+
     def _facts(self, job_id: int, now: int) -> JobFacts:
         with self._db:
             job = self._job(job_id)
@@ -174,13 +212,53 @@ class Reader:
             on_queue, workers = self._db.execute(SQL["workers_on"], (job.queue,)).fetchone() or (0, 0)
         return JobFacts(job, queue, now, ahead, holders, on_queue, workers)
 
+    def _queue_id(self, name: str | None) -> int | None:
+        if name is None:
+            return None
+        row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
+        if row is None:
+            raise QueueNotFound(f"There is no queue {name}.", queue=name)
+        found: int = row[0]
+        return found
+
+    def _counts(self, query: CountJobs) -> JobCounts:
+        queue_id = self._queue_id(query.queue)
+        wanted = set(State) if query.state is None else {query.state}
+        if query.type is None and query.tag is None and query.text is None:
+            tallies = self._db.execute(SQL["tallies"], (queue_id,)).fetchone() or (0,) * len(State)
+            return JobCounts({state.value: count for state, count in zip(State, tallies, strict=True) if state in wanted})
+        counts, at_least = dict.fromkeys([state.value for state in State if state in wanted], 0), []
+        scanned = LIST_SCANNED if query.state is not None else COUNT_SCANNED
+        values: dict[str, Any] = {"queue": queue_id, "scanned": scanned, "searched": query.text_up_to}
+        values |= {"type": query.type, "tag": query.tag, "text": query.text}
+        one = queue_id is not None
+        with self._db:
+            for section in SECTIONS:
+                if section.state in wanted:
+                    bound = self._db.execute(bound_sql(section, one, False), values).fetchone() or ()
+                    bounded = values | {f"b{n}": part for n, part in enumerate(bound)}
+                    counts[section.state.value] += self._db.execute(count_sql(section, one, bool(bound)), bounded).get
+                    if bound:
+                        at_least.append(section.state.value)
+        return JobCounts(counts, sorted(set(at_least)))
+
+    def _failures(self, query: RecentFailures, now: int) -> Failures:
+        queue_id = self._queue_id(query.queue)
+        found: dict[int, FailedJob] = {}
+        with self._db:
+            if queue_id is None:
+                dead = self._db.execute(SQL["dead_recently"], (query.limit, FAILURE_CHARS)).fetchall()
+            else:
+                dead = self._db.execute(SQL["dead_recently_in"], (query.limit, FAILURE_CHARS, queue_id)).fetchall()
+            failed = self._db.execute(SQL["failed_recently"], (query.limit, FAILURE_CHARS, queue_id)).fetchall()
+            looked_at = self._db.execute(SQL["error_rows"], (query.limit,)).get
+            for row in (*dead, *failed):
+                if row[0] not in found:
+                    found[row[0]] = FailedJob(row[0], self._name(row[1]), *row[2:])
+        return Failures(list(found.values()), len(dead) < query.limit and looked_at < query.limit, now)
+
     def _page(self, query: ListJobs, now: int) -> JobPage:
-        queue_id = None
-        if query.queue is not None:
-            row = self._db.execute(SQL["queue_by_name"], (query.queue,)).fetchone()
-            if row is None:
-                raise QueueNotFound(f"There is no queue {query.queue}.", queue=query.queue)
-            queue_id = row[0]
+        queue_id = self._queue_id(query.queue)
         start, key = query.cursor or (0, ())
         if query.cursor is not None and not (
             0 <= start < len(SECTIONS)
@@ -213,6 +291,7 @@ class Reader:
         filtered = query.type is not None or query.tag is not None or query.text is not None
         values: dict[str, Any] = {"queue": queue_id, "limit": limit + 1, "scanned": LIST_SCANNED}
         values |= {"type": query.type, "tag": query.tag, "text": query.text}
+        values |= {"shown": query.payload_up_to, "searched": query.text_up_to}
         values |= {f"k{n}": part for n, part in enumerate(key)}
         bound: tuple[int | str, ...] = ()
         if filtered:

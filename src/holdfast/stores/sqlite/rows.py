@@ -112,4 +112,18 @@ def receipts_of(blob: bytes) -> list[Receipt]:
 def queue_of(row: Row, defaults: QueuePolicy) -> Queue:
     """A queue with its tally."""
     settings = _settings_decoder.decode(row[2])
-    return Queue(row[0], row[1], settings, defaults.with_settings(settings), bool(row[3]), row[4], Tally(*row[5:12]))
+    return Queue(
+        row[0],
+        row[1],
+        settings,
+        defaults.with_settings(settings),
+        bool(row[3]),
+        row[4],
+        Tally(*row[5:12]),
+        row[3] if row[3] > 1 else 0,
+    )
+
+
+def pause_of(queue: Queue) -> int:
+    """The column for a pause: 0 for none, 1 for one without end, and else the moment at which it ends."""
+    return queue.paused_until or int(queue.paused)

@@ -8,7 +8,7 @@ outcome open (I/O, corruption) is `StoreBroken`, the rest is a defect.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,7 +31,7 @@ from holdfast.stores.sqlite.files import (
 from holdfast.stores.sqlite.reader import Reader
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.transaction import Known, SqliteTransaction
-from holdfast.stores.store import Health, StoreBroken
+from holdfast.stores.store import Expected, Health, StoreBroken
 
 _READERS = 2
 _READS_WAITING = 200
@@ -48,6 +48,8 @@ _BROKEN = (
 
 class SqliteStore:
     """Jobs in one SQLite file, or in memory when `path` is None."""
+
+    shared = False
 
     def __init__(self, path: Path | None, defaults: QueuePolicy, watermark_bytes: int = 0) -> None:
         self._path = path
@@ -84,8 +86,8 @@ class SqliteStore:
             self._idle_readers = [Reader(open_reader(path), defaults) for _ in range(_READERS)]
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
-        """Begin; leaving without `commit` undoes everything."""
+    async def transaction(self, expected: Expected | None = None) -> AsyncIterator[SqliteTransaction]:  # noqa: ARG002
+        """Begin; leaving without `commit` undoes everything. One process alone writes, so there is nothing to expect."""
         tx = SqliteTransaction(self._writer, self._known)
         self._begin()
         try:
@@ -162,6 +164,19 @@ class SqliteStore:
             self._disk.free_bytes,
             self._disk.accepting,
         )
+
+    async def tend(self) -> None:
+        """Look at the disk."""
+        self.health()
+
+    async def shout(self, text: str) -> None:
+        """There is nobody else."""
+
+    def hear(self, listener: Callable[[str], None]) -> None:
+        """There is nobody else."""
+
+    async def share_beats(self, beats: dict[str, int]) -> None:
+        """There is nobody else."""
 
     async def close(self) -> None:
         """Let go of the file: readers first, so that the writer's end tidies up the WAL."""

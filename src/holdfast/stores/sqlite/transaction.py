@@ -1,19 +1,20 @@
 """One batch on the writing connection: loads, and the writing of changes, table by table with one statement per kind of row."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import apsw
 import msgspec
 
 from holdfast.errors import InvalidRequest
-from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
+from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule
 from holdfast.limits import ERRORS_KEPT, QUEUES
 from holdfast.stores.sqlite import rows
 from holdfast.stores.sqlite.rows import Row
-from holdfast.stores.sqlite.sql import SQL
+from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
 from holdfast.stores.sqlite.writing import LOOSE, ORDER, Writing
 from holdfast.stores.store import Change, KeptAnswer
 from holdfast.workers.registry import Worker
@@ -31,7 +32,7 @@ class Known:
         self.defaults = defaults
         self.queues: dict[str, Queue] = {}
         self.names: dict[int, str] = {}
-        self.saved: dict[str, tuple[QueueSettings, bool]] = {}
+        self.saved: dict[str, tuple[QueueSettings, int]] = {}
         self.answers_after: tuple[Any, ...] = _FIRST_ANSWER
         self.interests: int | None = None
         self.workers: dict[str, Worker] | None = None
@@ -63,7 +64,7 @@ class Known:
         """Remember a queue as it is on disk."""
         self.queues[queue.name] = queue
         self.names[queue.id] = queue.name
-        self.saved[queue.name] = (queue.settings, queue.paused)
+        self.saved[queue.name] = (queue.settings, rows.pause_of(queue))
         return queue
 
 
@@ -102,9 +103,9 @@ class SqliteTransaction:
     async def save_queues(self, queues: Sequence[Queue]) -> None:
         """Write settings, pause and tally."""
         for queue in queues:
-            if self._known.saved.get(queue.name) != (queue.settings, queue.paused):
-                self._db.execute(SQL["update_queue"], (rows.settings_text(queue.settings), int(queue.paused), queue.id))
-                self._known.saved[queue.name] = (queue.settings, queue.paused)
+            if self._known.saved.get(queue.name) != (queue.settings, rows.pause_of(queue)):
+                self._db.execute(SQL["update_queue"], (rows.settings_text(queue.settings), rows.pause_of(queue), queue.id))
+                self._known.saved[queue.name] = (queue.settings, rows.pause_of(queue))
         self._many("update_tally", [(*msgspec.structs.astuple(queue.tally), queue.id) for queue in queues])
 
     async def delete_queue(self, queue: Queue) -> None:
@@ -115,6 +116,11 @@ class SqliteTransaction:
     async def queue_names(self, after: str, limit: int) -> list[str]:
         """Names in order."""
         return [name for (name,) in self._db.execute(SQL["queue_names"], (after, limit))]
+
+    async def with_history(self, after: str, limit: int) -> tuple[list[str], str]:
+        """A page of queues; what they hold is known here at no cost."""
+        names = await self.queue_names(after, limit)
+        return names, names[-1] if len(names) == limit else ""
 
     async def interests_version(self) -> int:
         """Grows with every change of any interest."""
@@ -185,6 +191,9 @@ class SqliteTransaction:
         """Which of these workers hold a lease."""
         return {str(name) for (name,) in self._db.execute(SQL["holding_workers"], (_array(ids),))}
 
+    async def reserve_job_ids(self, count: int) -> None:
+        """There are always enough."""
+
     def take_job_ids(self, count: int) -> int:
         """The first of `count` ids."""
         first = self._known.last_job + 1
@@ -246,6 +255,10 @@ class SqliteTransaction:
     async def due(self, now: int, limit: int) -> list[Job]:
         """Scheduled jobs whose time has come."""
         return self._jobs("due", (now, limit))
+
+    async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
+        """Who has waited longest to be looked at."""
+        return self._jobs("oldest_dead" if state is DEAD else "soonest_scheduled", (queue.id, limit))
 
     async def unique_holders(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Who holds these keys."""
@@ -372,7 +385,14 @@ class SqliteTransaction:
         if not many:
             return
         start = self._db.total_changes()
-        self._db.executemany(SQL[statement], many)
+        singly = many
+        if statement in MANY_AT_ONCE and len(many) >= ROWS_AT_ONCE:
+            whole = len(many) - len(many) % ROWS_AT_ONCE
+            for first in range(0, whole, ROWS_AT_ONCE):
+                values = list(chain.from_iterable(many[first : first + ROWS_AT_ONCE]))
+                self._db.execute(MANY_AT_ONCE[statement], values)
+            singly = many[whole:]
+        self._db.executemany(SQL[statement], singly)
         touched = self._db.total_changes() - start
         if exact and touched != len(many):
             raise RuntimeError(f"{statement} touched {touched} rows where {len(many)} were decided")

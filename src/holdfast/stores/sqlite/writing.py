@@ -170,7 +170,8 @@ class Writing:
     def _notes(self, change: Change, job_id: int) -> None:
         if change.error is not None:
             error = change.error
-            self._add("insert_error", (job_id, error.attempt, error.at, error.worker, error.kind, error.reason, error.secret))
+            row = (job_id, error.attempt, error.at, error.worker, error.kind, error.reason, error.secret, error.leased_at)
+            self._add("insert_error", row)
             if error.attempt > ERRORS_KEPT:
                 self.trim.add(job_id)
         if change.progress is not None:

@@ -1,1 +1,1 @@
-SELECT result FROM ended WHERE job = ?
+SELECT result, length(result) FROM ended WHERE job = ?

@@ -1,0 +1,233 @@
+"""A small history of every queue: what came, what was done, what went wrong, how long jobs waited and attempts ran.
+
+Kept where the store is, in memory, so that the management page can draw the last hour and the last day without a Prometheus. It begins
+anew with the server, and says when it began. Its size is bounded: `HISTORY_QUEUES` queues, two rings each.
+
+    commit ─▶ committed() ─▶ the open step of each queue
+    every second ─▶ roll() ─▶ what is over becomes one row of 40 bytes in its ring; the oldest falls out
+
+Times are put into fixed buckets; a quantile is read from them by drawing a straight line within its bucket, so it is off by at most one
+bucket's width.
+"""
+
+import math
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+
+from holdfast.engine import events
+from holdfast.errors import InvalidRequest
+from holdfast.job.job import Job, State
+from holdfast.limits import HISTORY_QUEUES, HISTORY_SPANS
+from holdfast.stores.queries import GetHistory, History, Step
+from holdfast.stores.store import Change
+
+ALL = ""
+"""The name under which all queues together are kept; no queue can have it."""
+
+BOUNDS_MS = (
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000,
+    3_600_000, 7_200_000, 21_600_000, 86_400_000,
+)  # fmt: skip
+_VERBS = {events.ENQUEUED: 0, events.CONCLUDED: 1, events.FAILED: 2, events.EXPIRED: 2, events.DIED: 3}
+_COLUMNS = 9  # of a finished step: four counts, depth, four quantiles
+_NOTHING = (0.0, 0.0, 0.0, 0.0)
+_POINTS = 30  # of the small picture of each queue
+
+
+def quantile(counts: Sequence[int], share: float) -> float:
+    """The time in milliseconds that this share of the counted times stays below; not a number where nothing was counted."""
+    total = sum(counts)
+    if not total:
+        return math.nan
+    rank, below = share * total, 0
+    for number, count in enumerate(counts):
+        if count and below + count >= rank:
+            low = BOUNDS_MS[number - 1] if number else 0
+            high = BOUNDS_MS[number] if number < len(BOUNDS_MS) else 2 * BOUNDS_MS[-1]
+            return low + (high - low) * (rank - below) / count
+        below += count
+    return float(BOUNDS_MS[-1])
+
+
+class _Open:
+    """The step that is going on."""
+
+    __slots__ = ("counts", "runs", "waits")
+
+    def __init__(self) -> None:
+        self.counts = [0, 0, 0, 0]
+        self.waits: list[int] | None = None
+        self.runs: list[int] | None = None
+
+    def row(self, depth: float) -> tuple[float, ...]:
+        waits, runs = self.waits, self.runs
+        return (
+            *self.counts,
+            depth,
+            *((quantile(waits, 0.5), quantile(waits, 0.95)) if waits else (math.nan, math.nan)),
+            *((quantile(runs, 0.5), quantile(runs, 0.95)) if runs else (math.nan, math.nan)),
+        )
+
+
+class _Ring:
+    """One span of one queue: finished steps, and the open one. A step without anything costs nothing but its place."""
+
+    __slots__ = ("open", "rows", "steps")
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.rows = array("f", [math.nan]) * (steps * _COLUMNS)
+        self.open = _Open()
+
+    def put(self, number: int, row: tuple[float, ...]) -> None:
+        at = number % self.steps * _COLUMNS
+        self.rows[at : at + _COLUMNS] = array("f", row)
+
+    def row(self, number: int) -> Sequence[float]:
+        at = number % self.steps * _COLUMNS
+        return self.rows[at : at + _COLUMNS]
+
+
+class Recorder:
+    """The history of every queue on one store. `now` is the store's time everywhere."""
+
+    def __init__(self, now: int) -> None:
+        self.began_at = now
+        self._queues: dict[str, dict[str, _Ring]] = {}
+        self._depths: dict[str, int] = {}
+        self._busy_at: dict[str, int] = {}
+        self._current = {span: now // step_ms for span, (step_ms, _) in HISTORY_SPANS.items()}
+
+    def committed(self, counts: dict[tuple[str, str], int], changes: Iterable[Change], now: int) -> None:
+        """Count one commit: how often each (verb, queue) happened, and the jobs that it changed."""
+        for (verb, queue), count in counts.items():
+            if (column := _VERBS.get(verb)) is not None:
+                for ring in self._rings(queue, now):
+                    ring.open.counts[column] += count
+        waits: dict[str, list[int]] = {}
+        runs: dict[str, list[int]] = {}
+        for change in changes:
+            before, after = change.before, change.after
+            if after is None or before is None:
+                continue
+            if after.lease is not None:
+                if before.lease is None:
+                    _add(waits, after.queue, after.lease.leased_at - after.ready_at)
+            elif before.lease is not None and _was_worked_on(before, after):
+                _add(runs, after.queue, now - before.lease.leased_at)
+        for queue, buckets in waits.items():
+            for ring in self._rings(queue, now):
+                ring.open.waits = _sum(ring.open.waits, buckets)
+        for queue, buckets in runs.items():
+            for ring in self._rings(queue, now):
+                ring.open.runs = _sum(ring.open.runs, buckets)
+
+    def depths(self, depths: dict[str, int], total: int, now: int) -> None:
+        """How many unfinished jobs each queue has now, and all together."""
+        for queue, depth in depths.items():
+            if depth or queue in self._queues:
+                self._rings(queue, now if depth else 0)
+        self._depths = {**depths, ALL: total}
+
+    def due(self, now: int) -> bool:
+        """Whether a step is over, so that depths are wanted."""
+        return any(now // step_ms > self._current[span] for span, (step_ms, _) in HISTORY_SPANS.items())
+
+    def roll(self, now: int) -> None:
+        """Finish the steps that are over."""
+        for span, (step_ms, steps) in HISTORY_SPANS.items():
+            number, first = now // step_ms, self._current[span]
+            if number <= first:
+                continue
+            self._current[span] = number
+            for queue, rings in self._queues.items():
+                ring = rings[span]
+                depth = float(self._depths.get(queue, 0))
+                ring.put(first, ring.open.row(depth))
+                ring.open = _Open()
+                for empty in range(max(first + 1, number - steps), number):  # the clock may have leapt
+                    ring.put(empty, (*_NOTHING, depth, math.nan, math.nan, math.nan, math.nan))
+
+    def forget(self, queue: str) -> None:
+        """Drop what is known of a queue that was deleted."""
+        self._queues.pop(queue, None)
+        self._busy_at.pop(queue, None)
+
+    def answer(self, query: GetHistory, now: int) -> History:
+        """What one queue did, or small pictures of many."""
+        if query.span not in HISTORY_SPANS:
+            raise InvalidRequest(f"span must be one of {', '.join(HISTORY_SPANS)}.", field="span")
+        step_ms, steps = HISTORY_SPANS[query.span]
+        current = self._current[query.span]
+        first = max(current - steps, self.began_at // step_ms)
+        if query.names is not None:
+            depths = {name: self._picture(name, query.span, first, current) for name in query.names if name in self._queues}
+            return History(self.began_at, now, step_ms, depths=depths)
+        ring = self._queues.get(query.queue, {}).get(query.span)
+        found = [] if ring is None else [_step(number * step_ms, ring.row(number)) for number in range(first, current)]
+        return History(self.began_at, now, step_ms, [step for step in found if step is not None])
+
+    def _picture(self, queue: str, span: str, first: int, current: int) -> list[int | None]:
+        """The depth at a few moments, the latest last; each the highest of its stretch, so that no peak is lost."""
+        ring = self._queues[queue][span]
+        stride = max(1, -(-(current - first) // _POINTS))
+        found: list[int | None] = []
+        for start in range(first, current, stride):
+            depths = [ring.row(number)[4] for number in range(start, min(start + stride, current))]
+            known = [depth for depth in depths if not math.isnan(depth)]
+            found.append(round(max(known)) if known else None)
+        return found
+
+    def _rings(self, queue: str, now: int) -> Iterable[_Ring]:
+        rings = self._queues.get(queue)
+        if rings is None:
+            if len(self._queues) > HISTORY_QUEUES and not self._make_room(now):
+                return self._of_all()
+            rings = self._queues[queue] = {span: _Ring(steps) for span, (_, steps) in HISTORY_SPANS.items()}
+        if now:
+            self._busy_at[queue] = now
+        return rings.values() if queue == ALL else (*rings.values(), *self._of_all())
+
+    def _of_all(self) -> Iterable[_Ring]:
+        rings = self._queues.get(ALL)
+        if rings is None:
+            rings = self._queues[ALL] = {span: _Ring(steps) for span, (_, steps) in HISTORY_SPANS.items()}
+        return rings.values()
+
+    def _make_room(self, now: int) -> bool:
+        """Forget the queue that has been idle longest, if it has been for an hour."""
+        idle = min((name for name in self._queues if name != ALL), key=lambda name: self._busy_at.get(name, 0))
+        if now - self._busy_at.get(idle, 0) < _IDLE_MS:
+            return False
+        self.forget(idle)
+        return True
+
+
+_IDLE_MS = 3_600_000
+
+
+def _was_worked_on(before: Job, after: Job) -> bool:
+    """Whether the attempt came to an end of its own: not by its lease's, and not handed back."""
+    return after.state is State.CONCLUDED or after.failures > before.failures
+
+
+def _add(found: dict[str, list[int]], queue: str, ms: int) -> None:
+    buckets = found.get(queue)
+    if buckets is None:
+        buckets = found[queue] = [0] * (len(BOUNDS_MS) + 1)
+    buckets[bisect_left(BOUNDS_MS, ms)] += 1
+
+
+def _sum(into: list[int] | None, more: list[int]) -> list[int]:
+    return list(more) if into is None else [a + b for a, b in zip(into, more, strict=True)]
+
+
+def _step(at: int, row: Sequence[float]) -> Step | None:
+    """A finished step; None where the ring has none there."""
+    if math.isnan(row[0]):
+        return None
+    known: Callable[[float], float | None] = lambda value: None if math.isnan(value) else round(value, 1)  # noqa: E731  (said once, used four times)
+    came, done, failed, died = (round(value) for value in row[:4])
+    depth = None if math.isnan(row[4]) else round(row[4])
+    return Step(at, came, done, failed, died, depth, known(row[5]), known(row[6]), known(row[7]), known(row[8]))
