@@ -16,14 +16,16 @@ LOCK_ARGS ?=
 MADE := $(VENV)/.made
 SERVE := $(VENV)/.serve
 DEV := $(VENV)/.dev
+CLUSTER := $(VENV)/.cluster
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench torture lock clean
+.PHONY: help run test check format client bench torture torture-cluster lock clean \
+	cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
 
 help: ## Show this list
 	@echo "Usage: make TARGET [ARGS='…'] [PYTHON=python3.13]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(SERVE) ## Start the server: make run ARGS='--port 8080'
 	@$(BIN)/holdfast serve $(ARGS)
@@ -41,17 +43,51 @@ format: $(DEV) ## Format the code and repair what the linter can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+client: $(DEV) ## Make the client without asyncio from the one with it
+	@$(BIN)/python -m tests.client.generate
+
 bench: $(DEV) ## Measure: make bench ARGS='--help'
 	@$(BIN)/python -m bench $(ARGS)
 
 torture: $(DEV) ## Break it on purpose: make torture ARGS='--help'
 	@$(BIN)/python -m torture $(ARGS)
 
-# dev.txt is held to the versions of serve.txt: what is tested is what is served.
+# Faults, then failover by Patroni, then the mutants; with ARGS only what they ask for.
+torture-cluster: $(DEV) ## Break a cluster on purpose: make torture-cluster ARGS='--help'
+ifeq ($(ARGS),)
+	@$(BIN)/python -m torture.cluster
+	@$(BIN)/python -m torture.cluster --patroni
+	@$(BIN)/python -m torture.cluster --mutants
+else
+	@$(BIN)/python -m torture.cluster $(ARGS)
+endif
+
+# One machine stands for many. NODE=n2 or NODE=h1 chooses another than the usual one.
+NODE ?=
+cluster: $(CLUSTER) ## Start three PostgreSQL and three Holdfast nodes here: make cluster ARGS='--help'
+	@$(BIN)/python -m cluster up $(ARGS)
+
+cluster-kill: $(CLUSTER) ## Take the PostgreSQL primary away, with kill -9: make cluster-kill NODE=h1
+	@$(BIN)/python -m cluster kill $(NODE)
+
+cluster-replace: $(CLUSTER) ## Put a fresh, empty node in the lost one's place
+	@$(BIN)/python -m cluster replace $(NODE)
+
+cluster-status: $(CLUSTER) ## Which node is what
+	@$(BIN)/python -m cluster status
+
+cluster-load: $(CLUSTER) ## Push jobs, and write down every answer: make cluster-load ARGS='--seconds 60'
+	@$(BIN)/python -m cluster load $(ARGS)
+
+cluster-count: $(CLUSTER) ## Look for every job that was acknowledged
+	@$(BIN)/python -m cluster count
+
+# All are held to the versions of serve.txt: what is tested is what is served.
 COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
-	--custom-compile-command 'make lock' $(LOCK_ARGS) pyproject.toml
+	--custom-compile-command 'make lock' --extra server $(LOCK_ARGS) pyproject.toml
 lock: $(DEV) ## Rebuild requirements/*.txt from pyproject.toml: make lock LOCK_ARGS=--upgrade
 	$(COMPILE) --group build --output-file requirements/serve.txt
+	$(COMPILE) --group build --group cluster --constraints requirements/serve.txt --output-file requirements/cluster.txt
 	$(COMPILE) --group dev --constraints requirements/serve.txt --output-file requirements/dev.txt
 
 clean: ## Remove the environment, caches and build products (never the data)
@@ -60,7 +96,8 @@ clean: ## Remove the environment, caches and build products (never the data)
 
 $(SERVE): requirements/serve.txt pyproject.toml $(MADE)
 $(DEV): requirements/dev.txt pyproject.toml $(MADE)
-$(SERVE) $(DEV):
+$(CLUSTER): requirements/cluster.txt pyproject.toml $(MADE)
+$(SERVE) $(DEV) $(CLUSTER):
 	@echo "Installing $< into $(VENV)"
 	@$(PIP) install --require-hashes --requirement $<
 # Nothing may be downloaded without a hash: the build backend came with the line above.

@@ -18,16 +18,22 @@ from typing import Any
 import click
 import msgspec
 
+from bench import databasepage
 from bench.cases import CASES, SPARE_FILES
 from bench.chart import svg
-from bench.figures import Spread
+from bench.database import Database
+from bench.databasecases import DATABASE_CALLERS, DATABASE_CASES, SLICES, after_churn, churned
+from bench.disk import fdatasync_latency
+from bench.figures import Latency, Spread
 from bench.files import raise_files_limit
 from bench.generator import LoadGenerator
 from bench.goals import judge
 from bench.machine import describe
+from bench.onetable import BASELINE, slices
+from bench.orders import Outcome
 from bench.peers import PEERS, Peer, PeerServer, lives
 from bench.report import markdown
-from bench.server import Holdfast
+from bench.server import Commits, Holdfast
 from bench.sizes import DEFAULT, FULL, SMOKE, Sizes
 from bench.stage import Counts, Row, Stage, Subject
 from bench.summary import Report, draw_together
@@ -35,6 +41,8 @@ from bench.summary import Report, draw_together
 RESULTS = Path(__file__).parent / "results"
 ALIASES = {"push": "single", "dequeue": "single", "conclude": "single"}
 PEERS_NAME = "peers"
+ONE_TABLE = "one-table"
+DATABASE_ONLY = ("waiting", "churn", ONE_TABLE)
 
 
 class Bench:
@@ -42,6 +50,7 @@ class Bench:
 
     def __init__(self, sizes: Sizes, store: str, fronts: int, disk: Path) -> None:
         self.sizes, self.store, self.fronts, self.disk = sizes, store, fronts, disk
+        self.database: Database | None = None
         self.rows: list[Row] = []
         self.counts: list[Counts] = []
         self.notes: list[str] = []
@@ -68,12 +77,31 @@ class Bench:
             shutil.rmtree(directory, ignore_errors=True)
 
     def start_holdfast(self, directory: Path) -> Subject:
-        server = Holdfast(directory, self.store, self.fronts)
+        server = Holdfast(directory, self.store, self.fronts, self.database)
         self.start_s.append(server.ready_after_s)
         self.durability = server.durability()
         return server
 
+    def baseline(self) -> None:
+        """The usual design, one table for all, under the same old snapshot."""
+        database, sizes = self.database, self.sizes
+        assert database is not None
+        disk = fdatasync_latency(self.disk)
+        found = slices(database, SLICES, sizes.seconds, sizes.payload_bytes)
+        for number, (done, seconds, took) in enumerate(found, 1):
+            for name, latency in ((churned(number), None), (after_churn(number), Latency.of(took))):
+                outcome = Outcome(
+                    operations=done, concluded=0, seconds=seconds, latency=latency, failures={}, cpu_ns={}, client_cpu_ns=0
+                )
+                about: dict[str, Any] = {"roles": {}, "memory": {}, "fdatasync": disk, "commits": Commits(None, None)}
+                line = f"{BASELINE}, {database.name}: {name}"
+                self.rows.append(Row(name=line, subject="holdfast", run=1, callers=1, outcome=outcome, **about))
+
     def _keep(self, name: str, stage: Stage) -> None:
+        if self.database is not None:
+            name = f"{self.database.name}: {name}"
+            for row in stage.rows:
+                row.name = f"{self.database.name}: {row.name}"
         self.rows += stage.rows
         for row in stage.rows:
             took = row.outcome.latency
@@ -102,6 +130,26 @@ def run_all(bench: Bench, cases: list[str], peers: list[Peer]) -> None:
             bench.play(peer.name, run, partial(PeerServer, peer), partial(lives, peer))
 
 
+def run_on_postgresql(bench: Bench, cases: list[str], groups: list[tuple[int, int]]) -> None:
+    """Every case on every group of servers (standbys, K), one group after the other: they share this machine."""
+    for standbys, needed in groups:
+        folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-pg-", dir=bench.disk))
+        folder.chmod(0o755)
+        bench.database = Database(folder, standbys, needed)
+        click.echo(f"PostgreSQL {bench.database.version}: {bench.database.name}")
+        try:
+            bench.database.start()
+            for run in range(1, bench.sizes.runs + 1):
+                for name in cases:
+                    if name != ONE_TABLE:
+                        bench.play(name, run, bench.start_holdfast, DATABASE_CASES[name])
+            if ONE_TABLE in cases:
+                bench.baseline()
+        finally:
+            bench.database.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def choose(only: tuple[str, ...], sizes: Sizes) -> tuple[list[str], list[Peer], list[str]]:
     """The cases, the peers that are installed, and the names of those that are not."""
     wanted = [ALIASES.get(name, name) for name in only] or [*CASES, PEERS_NAME]
@@ -113,9 +161,16 @@ def choose(only: tuple[str, ...], sizes: Sizes) -> tuple[list[str], list[Peer], 
     return cases, [peer for peer in asked if peer.installed()], skipped
 
 
+def choose_on_postgresql(only: tuple[str, ...], sizes: Sizes) -> tuple[list[str], list[Peer], list[str]]:
+    """The cases that there are on PostgreSQL."""
+    wanted = [ALIASES.get(name, name) for name in only] or [*DATABASE_CASES, ONE_TABLE]
+    return [name for name in (*DATABASE_CASES, ONE_TABLE) if name in wanted and (name != "waiting" or sizes.backlog)], [], []
+
+
 def describe_run(bench: Bench, peers: list[Peer], skipped: list[str], load_before: float, seconds: float) -> Report:
     """Everything that is to be told of a run."""
     named = {peer.name: peer.durability for peer in peers}
+    versions = {"PostgreSQL version": bench.database.version} if bench.database is not None else {}
     return Report(
         date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         sizes=bench.sizes,
@@ -129,15 +184,22 @@ def describe_run(bench: Bench, peers: list[Peer], skipped: list[str], load_befor
         counts=bench.counts,
         notes=bench.notes,
         problems=bench.problems,
-        peers=named | {f"{peer.binary} version": peer.version() for peer in peers},
+        peers=named | {f"{peer.binary} version": peer.version() for peer in peers} | versions,
         seconds=seconds,
         rows=bench.rows,
     )
 
 
-def write(report: Report, out: Path) -> None:
+def write(report: Report, out: Path, add: bool) -> None:
     """The page, the picture and the machine-readable file."""
     out.mkdir(parents=True, exist_ok=True)
+    if report.store == "postgresql":
+        file = out / "postgresql.json"
+        if add and file.exists():
+            report = report.added_to(msgspec.json.decode(file.read_bytes(), type=Report))
+        (out / "postgresql.md").write_text(databasepage.markdown(report, judge(report)))
+        file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+        return
     verdicts = judge(report)
     (out / "latest.md").write_text(markdown(report, verdicts, "latest.svg"))
     (out / "latest.svg").write_text(svg(report, verdicts))
@@ -149,33 +211,70 @@ def write(report: Report, out: Path) -> None:
 @click.option("--full", is_flag=True, help="Longer runs, large payloads and a backlog of a million jobs.")
 @click.option("--runs", type=click.IntRange(1), help="How often each case is measured.  [default: 3]")
 @click.option("--seconds", type=float, help="How long a phase lasts.  [default: 2]")
-@click.option("--only", multiple=True, type=click.Choice([*CASES, *ALIASES, PEERS_NAME]), help="Only this case; repeatable.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice([*CASES, *ALIASES, *DATABASE_ONLY, PEERS_NAME]),
+    help="Only this case; repeatable.",
+)
 @click.option("--backlog", type=click.IntRange(1_000), help="Also dequeue with so many jobs waiting.")
 @click.option("--parked", type=click.IntRange(1), help="How many long polls to park.  [default: 10000]")
+@click.option("--batch-callers", type=click.IntRange(1), help="Callers of lives in batches.  [default: 4; with PostgreSQL 16]")
 @click.option("--pickup-rate", type=float, help="Pushes per second for pick-up.  [default: half of what is measured]")
 @click.option("--payload-bytes", type=click.IntRange(1), help="Size of a payload.  [default: 200]")
 @click.option("--seed", type=int, default=1, help="For the payloads.")
-@click.option("--store", type=click.Choice(["sqlite", "memory"]), default="sqlite", help="Where the server keeps jobs.")
+@click.option(
+    "--store", type=click.Choice(["sqlite", "memory", "postgresql"]), default="sqlite", help="Where the server keeps jobs."
+)
+@click.option(
+    "--standbys", multiple=True, type=click.IntRange(0, 4), default=(0, 1, 2), help="With PostgreSQL: how many; repeatable."
+)
+@click.option(
+    "--replicas",
+    type=click.IntRange(0, 4),
+    default=1,
+    help="With PostgreSQL: K, as for serve; where there are fewer standbys, all.",
+)
+@click.option("--churn", type=click.IntRange(1_000), help="With PostgreSQL: jobs that come and go under an old snapshot.")
+@click.option(
+    "--add", is_flag=True, help="With PostgreSQL: keep what the report has from earlier runs and was not measured now."
+)
 @click.option("--fronts", type=click.IntRange(1), default=1, help="Front processes of the server.")
 @click.option("--disk", type=click.Path(path_type=Path, exists=True), default=Path("/var/tmp"), help="Where the stores go.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the report goes.  [default: bench/results]")
 def main(
-    smoke: bool, full: bool, only: tuple[str, ...], store: str, fronts: int, disk: Path, out: Path | None, **asked: Any
+    smoke: bool,
+    full: bool,
+    only: tuple[str, ...],
+    store: str,
+    standbys: tuple[int, ...],
+    replicas: int,
+    fronts: int,
+    disk: Path,
+    out: Path | None,
+    add: bool,
+    **asked: Any,
 ) -> None:
     """Measure Holdfast over HTTP, and beanstalkd and Redis beside it where they are installed."""
     began, load_before = time.monotonic(), os.getloadavg()[0]
     kind = SMOKE if smoke else FULL if full else DEFAULT
+    if store == "postgresql":
+        kind = msgspec.structs.replace(kind, batch_callers=DATABASE_CALLERS)
     sizes = msgspec.structs.replace(kind, **{name: value for name, value in asked.items() if value is not None})
     limit = raise_files_limit()
-    cases, peers, skipped = choose(only, sizes)
+    on_postgresql = store == "postgresql"
+    cases, peers, skipped = choose_on_postgresql(only, sizes) if on_postgresql else choose(only, sizes)
     for name in skipped:
         click.secho(f"SKIPPED: {name}", fg="yellow", err=True)
     bench = Bench(sizes, store, fronts, disk)
     if limit - SPARE_FILES < sizes.parked:
         bench.notes.append(f"only {limit:,} open files are allowed, so fewer than {sizes.parked:,} polls were parked")
-    run_all(bench, cases, peers)
+    if on_postgresql:
+        run_on_postgresql(bench, cases, [(many, min(many, replicas)) for many in standbys])
+    else:
+        run_all(bench, cases, peers)
     report = describe_run(bench, peers, skipped, load_before, time.monotonic() - began)
-    write(report, out or RESULTS)
+    write(report, out or RESULTS, add)
     click.echo(f"{report.seconds:.0f} s; report in {click.format_filename(out or RESULTS)}")
     for problem in bench.problems:
         click.secho(problem, fg="red", err=True)

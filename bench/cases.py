@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 from bench.events import SHAPES, first_name, publish_name
 from bench.files import files_allowed
+from bench.pyworker import COROUTINES, THREADS
 from bench.stage import Stage
 
 SPARE_FILES = 500  # descriptors that a server needs beside its polls
 POLL_MS = 55_000  # the longest wait that the contract allows
 LARGE_PAYLOAD = 4_096
+TUBES_PREFIX = "beanstalkd door: "
 FILL_JOBS = 1_000  # the most that one bulk push may hold
 FILL_CALLERS = 2
 BACKLOG_TAKEN = 50_000  # so few that the backlog is still about as large afterwards
@@ -63,8 +65,8 @@ def batch(stage: Stage) -> None:
 def pickup(stage: Stage) -> None:
     """From the intended push to a parked worker's answer.
 
-    Half the top rate is taken twice: of whole lives, which is what a server with workers can sustain, and of pushes alone, which
-    asks for three requests per job at half the speed of one. Both tops are measured here, on this server.
+    Half of the top rate of whole lives, which is what a server with workers can sustain, is what the goals speak of. Half of the top rate of
+    pushes alone comes second: each job then costs three requests at half the speed of one, so it shows an overloaded server. Both tops are measured here.
     """
     sizes = stage.sizes
     if sizes.pickup_rate:
@@ -74,7 +76,7 @@ def pickup(stage: Stage) -> None:
     pushes = stage.play("push", callers=sizes.many, seconds=max(sizes.warm_s, sizes.seconds / 2))
     stage.play("drain", callers=sizes.batch_callers, batch=FILL_JOBS)
     _picked_up(stage, "pick-up at half the top life rate", lives.operations / lives.seconds / 2)
-    _picked_up(stage, "pick-up at half the top push rate", pushes.operations / pushes.seconds / 2)
+    _picked_up(stage, "pick-up, overloaded: half the top push rate", pushes.operations / pushes.seconds / 2)
 
 
 def _picked_up(stage: Stage, name: str, rate: float) -> None:
@@ -129,6 +131,43 @@ def publish(stage: Stage) -> None:
             stage.measure(first_name(count, shape), "first publish", count=sizes.changes, **about)
 
 
+def beanstalk(stage: Stage) -> None:
+    """The beanstalkd door: lives as beanstalkd's clients live them, and puts that come together."""
+    tubes(stage, TUBES_PREFIX, stage.subject.tubes)
+
+
+def tubes(stage: Stage, prefix: str, port: int) -> None:
+    """The same at whoever speaks the protocol of beanstalkd on this port."""
+    sizes = stage.sizes
+    stage.play("beanstalk", callers=sizes.few, seconds=sizes.warm_s, port=port)
+    name = f"{prefix}life, {sizes.few} callers"
+    stage.measure(name, "beanstalk", callers=sizes.few, seconds=sizes.seconds, port=port)
+    stage.play("beanstalk", callers=sizes.batch_callers, batch=sizes.batch, seconds=sizes.warm_s, port=port)
+    name = f"{prefix}life, batches of {sizes.batch}"
+    stage.measure(name, "beanstalk", callers=sizes.batch_callers, batch=sizes.batch, seconds=sizes.seconds, port=port)
+    name = f"{prefix}puts, pipelined by {sizes.pipelined}"
+    stage.measure(name, "beanstalk puts", callers=sizes.few, batch=sizes.pipelined, seconds=sizes.seconds, port=port)
+
+
+def python_worker(stage: Stage) -> None:
+    """`holdfast.Worker` with handlers that do nothing: coroutines, and functions in threads."""
+    sizes = stage.sizes
+    for phase, kind in ((COROUTINES, "coroutines"), (THREADS, "threads")):
+        stage.play(phase, callers=sizes.few, count=sizes.worked_off // 10)
+        stage.measure(f"Python worker, {kind}", phase, callers=sizes.few, count=sizes.worked_off)
+
+
+def channel(stage: Stage) -> None:
+    """Lives on live channels: each job put, sent to a channel, and concluded by a message of its own or with others."""
+    sizes = stage.sizes
+    about = {"callers": sizes.few, "batch": sizes.pipelined}
+    for phase, how in (("channel", "single concludes"), ("channel batches", "concluded in batches")):
+        stage.play(phase, seconds=sizes.warm_s, **about)
+        stage.play("drain", callers=sizes.batch_callers, batch=FILL_JOBS)
+        stage.measure(f"live channel: life, {sizes.pipelined} credits, {how}", phase, seconds=sizes.seconds, **about)
+        stage.play("drain", callers=sizes.batch_callers, batch=FILL_JOBS)
+
+
 CASES: dict[str, Callable[[Stage], None]] = {
     "idle": idle,
     "single": single,
@@ -140,4 +179,7 @@ CASES: dict[str, Callable[[Stage], None]] = {
     "publish": publish,
     "large": large,
     "backlog": backlog,
+    "python": python_worker,
+    "beanstalk": beanstalk,
+    "channel": channel,
 }

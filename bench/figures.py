@@ -94,3 +94,9 @@ class Histogram(msgspec.Struct, frozen=True):
         if not self.count:
             return None
         return next((bound for bound in sorted(self.buckets) if self.buckets[bound] >= share * self.count), math.inf)
+
+
+def labelless(text: str, name: str) -> float:
+    """The value of a sample without labels on a page of metrics; 0 where it is not."""
+    values = (float(found["value"]) for found in SAMPLE_LINE.finditer(text) if found["name"] == name and not found["labels"])
+    return next(values, 0.0)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.cases import tubes
 from bench.server import Commits
 from bench.stage import Stage
 from bench.started import Started, accepts, free_port
@@ -53,6 +54,7 @@ class PeerServer:
 
     def __init__(self, peer: Peer, directory: Path) -> None:
         self.name, self.port = peer.name, free_port()
+        self.tubes = self.port
         command = [peer.installed() or peer.binary, *shlex.split(peer.arguments.format(port=self.port))]
         self._started = Started(peer.name, command, directory, lambda: accepts(self.port))
 
@@ -75,6 +77,9 @@ class PeerServer:
 def lives(peer: Peer, stage: Stage) -> None:
     """A peer's lives, single and in batches."""
     sizes = stage.sizes
+    if peer.phase == "beanstalk":
+        tubes(stage, "", stage.subject.port)
+        return
     stage.play(peer.phase, callers=sizes.few, seconds=sizes.warm_s)
     stage.measure(f"life, {sizes.few} callers", peer.phase, callers=sizes.few, seconds=sizes.seconds)
     name = f"life, batches of {sizes.batch}"

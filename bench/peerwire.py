@@ -76,6 +76,16 @@ def beanstalk_life(tally: Tally, turns: Iterable[None], batch: int, payload_byte
             tally.concluded += batch
 
 
+def beanstalk_puts(tally: Tally, turns: Iterable[None], batch: int, payload_bytes: int, caller: int) -> Script:
+    """Put `batch` jobs in one write, again and again."""
+    fill = (b"%d:" % caller).ljust(payload_bytes, b"x")
+    put = b"put 1024 0 300 %d\r\n%s\r\n" % (len(fill), fill) * batch
+    for _ in turns:
+        began = clock()
+        if not _refused(tally, "put", (yield put), b"INSERTED"):
+            tally.timed(began, batch)
+
+
 def redis_command(*parts: bytes) -> bytes:
     """One command in RESP."""
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
@@ -103,5 +113,6 @@ def redis_life(tally: Tally, turns: Iterable[None], batch: int, payload_bytes: i
 Life = Callable[[Tally, Iterable[None], int, int, int], Script]
 PEERS: dict[str, tuple[Callable[[int], ReplyReader], Life]] = {
     "beanstalk": (lambda batch: ReplyReader(beanstalk_body, batch), beanstalk_life),
+    "beanstalk puts": (lambda batch: ReplyReader(beanstalk_body, batch), beanstalk_puts),
     "redis": (lambda batch: ReplyReader(redis_body, batch), redis_life),
 }

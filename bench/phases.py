@@ -8,7 +8,11 @@ pickup, paced dequeue at a fixed rate, latency from the intended send time
 park, wake            leave long polls open; push one job for each of `count` of them
 register, publish     say what `interests` queues want; publish what one of them wants
 first publish         the same, each right after one interest has changed
-beanstalk, redis      lives at a peer
+beanstalk, redis      lives at a peer, or at the door that speaks as beanstalkd
+beanstalk puts        `batch` puts in one write
+channel               lives on live channels with `batch` credits, each concluded by itself
+channel batches       the same, concluded in batches
+python worker         `holdfast.Worker` works `count` jobs off, by coroutines or in threads
 """
 
 import asyncio
@@ -16,10 +20,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import repeat
 
 from bench import events
+from bench.channelwire import CHANNELS, live_on_channels
 from bench.openloop import Pace, paced, working
 from bench.orders import Order, Outcome
 from bench.peerwire import PEERS
 from bench.playing import Meter, close_all, cut_short, in_time, open_connections, play_all
+from bench.pyworker import COROUTINES, THREADS, work_off
 from bench.scripts import (
     Calls,
     Tally,
@@ -66,6 +72,8 @@ async def perform(order: Order, held: Held) -> Outcome:
     tally = Tally()
     if order.shape:
         return await _play(order, tally, _publishers(order, tally))
+    if order.phase in CHANNELS:
+        return await live_on_channels(order)
     if order.phase in PEERS:
         reader, life = PEERS[order.phase]
         turns = until_over(order.seconds)
@@ -207,4 +215,6 @@ OPEN_LOOPS: dict[str, Callable[[Order, Calls, Held], Awaitable[Outcome]]] = {
     "paced dequeue": _paced_dequeue,
     "park": _park,
     "wake": _wake,
+    COROUTINES: work_off,
+    THREADS: work_off,
 }

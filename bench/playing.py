@@ -83,7 +83,7 @@ class Meter:
 
     def outcome(self, tally: Tally, pace: Pace | None = None) -> Outcome:
         seconds = clock() - self._began
-        used = {pid: cpu_ns(pid) - before for pid, before in self._before.items()}
+        used = {pid: max(0, cpu_ns(pid) - before) for pid, before in self._before.items()}  # one that has ended counts as idle
         return Outcome(
             operations=tally.done,
             concluded=tally.concluded,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from bench.cases import TUBES_PREFIX
 from bench.events import SHAPES, first_name, is_about_events, publish_name
 from bench.figures import Spread
 from bench.goals import GENERATOR_LIMIT, Verdict
@@ -16,7 +17,7 @@ def markdown(report: Report, verdicts: list[Verdict], chart: str) -> str:
         _opening(report),
         f"![Rates, with goals and floors]({chart})",
         "## Goals and floors",
-        _goals(verdicts),
+        goals_table(verdicts),
         "## Rates, latency, CPU",
         _rates(
             [line for line in report.lines if line.subject == "holdfast" and line.operations and not is_about_events(line.name)]
@@ -29,14 +30,15 @@ def markdown(report: Report, verdicts: list[Verdict], chart: str) -> str:
         "## Peers in the same run",
         _peers(report),
         "## Checks",
-        _checks(report),
+        checks(report),
         "## Machine",
-        _machine(report),
+        machine_table(report),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+def table(head: list[str], rows: Iterable[list[str]]) -> str:
+    """A table of Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -72,7 +74,9 @@ def _opening(report: Report) -> str:
     )
 
 
-def _goals(verdicts: list[Verdict]) -> str:
+def goals_table(verdicts: list[Verdict]) -> str:
+    """How the run stands to every goal."""
+
     def bound(verdict: Verdict, value: float | None) -> str:
         return UNKNOWN if value is None else f"{'≥' if verdict.goal.at_least else '≤'} {value:,g}"
 
@@ -86,7 +90,7 @@ def _goals(verdicts: list[Verdict]) -> str:
         return [goal.what, goal.unit, spread(verdict.measured), *floor, *aim, verdict.note]
 
     head = ["what", "unit", "measured", "floor", "floor met", "goal", "goal met", "note"]
-    return _table(head, map(cells, verdicts))
+    return table(head, map(cells, verdicts))
 
 
 def _rates(lines: list[Line]) -> str:
@@ -103,7 +107,7 @@ def _rates(lines: list[Line]) -> str:
         "commit ms",
     ]
     head += ["fdatasync p50/p99 ms"]
-    return _table(head, (_rate_cells(line) for line in lines))
+    return table(head, (_rate_cells(line) for line in lines))
 
 
 def _rate_cells(line: Line) -> list[str]:
@@ -157,7 +161,7 @@ def _growth(report: Report) -> str:
             line, first = lines.get(publish_name(count, shape)), lines.get(first_name(count, shape))
             if line and first and fewest:
                 rows.append([shape, f"{count:,}", *_growth_cells(line, fewest, first)])
-    return f"{_table(head, rows)}\n\n{_GROWTH_READING}" if rows else "Not measured in this run."
+    return f"{table(head, rows)}\n\n{_GROWTH_READING}" if rows else "Not measured in this run."
 
 
 def _growth_cells(line: Line, fewest: Line, first: Line) -> list[str]:
@@ -192,7 +196,7 @@ def _memory(lines: list[Line]) -> str:
         used = sum(share.median for share in line.cpu_share.values())
         return [line.name, *held, spread(line.pss_mb_all), f"{used:.1%}"]
 
-    return _table(head, map(cells, lines))
+    return table(head, map(cells, lines))
 
 
 def _peers(report: Report) -> str:
@@ -202,19 +206,20 @@ def _peers(report: Report) -> str:
     if not peers:
         return "\n".join(skipped) or "None was asked for."
     head = ["peer", "durability", "case", "callers", "lives/s", "p50 ms", "p99 ms", "CPU µs", "client core", "others' core"]
-    head += ["fdatasync p50 ms", "Holdfast ÷ peer"]
+    head += ["fdatasync p50 ms", "Holdfast over HTTP ÷ peer", "its beanstalkd door ÷ peer"]
 
     def cells(line: Line) -> list[str]:
-        own = ours.get(line.name)
-        ratio = f"{own.rate.median / line.rate.median:.2f} ×" if own and line.rate.median else UNKNOWN
+        owns = ours.get(line.name), ours.get(TUBES_PREFIX + line.name) if "beanstalkd" in line.subject else None
+        ratios = [f"{own.rate.median / line.rate.median:.2f} ×" if own and line.rate.median else UNKNOWN for own in owns]
         figures = [spread(line.rate), median(line.p50_ms), median(line.p99_ms), median(line.cpu_us_all)]
-        disk = [_client(line), f"{line.others_share.median:.0%}", median(line.fdatasync_p50_ms), ratio]
+        disk = [_client(line), f"{line.others_share.median:.0%}", median(line.fdatasync_p50_ms), *ratios]
         return [line.subject, report.peers[line.subject], line.name, str(line.callers), *figures, *disk]
 
-    return "\n".join([_table(head, map(cells, peers)), "", *skipped])
+    return "\n".join([table(head, map(cells, peers)), "", *skipped])
 
 
-def _checks(report: Report) -> str:
+def checks(report: Report) -> str:
+    """What failed, and whether the server counted what its callers were answered."""
     failed = sum(line.failed_calls for line in report.lines)
     said = [f"- Failed calls in the measured phases: {failed}"]
     said += [f"- {note}" for note in report.notes]
@@ -228,7 +233,8 @@ def _checks(report: Report) -> str:
     return "\n".join(said)
 
 
-def _machine(report: Report) -> str:
+def machine_table(report: Report) -> str:
+    """Where it ran."""
     machine = report.machine
     rows = [
         ["processor", f"{machine.cores} cores, {machine.cpu}"],
@@ -242,4 +248,4 @@ def _machine(report: Report) -> str:
         ["open files allowed", f"{machine.open_files:,}"],
         ["load average before", f"{machine.load_before:.2f}"],
     ]
-    return _table(["", ""], rows)
+    return table(["", ""], rows)

@@ -7,15 +7,18 @@ from typing import Any
 
 import msgspec
 
-from bench.figures import Histogram
+from bench.database import Database
+from bench.figures import Histogram, labelless
 from bench.processes import roles
 from bench.started import Started, free_port
 
 QUEUE = "bench"
+TUBE = "default"  # where a client of beanstalkd puts that has not said otherwise
 PROBE_QUEUE = "bench-probe"
 CAPACITY = {"capacity_jobs": 100_000_000, "capacity_bytes": 1 << 40}  # no case is to meet a full queue
 BATCH_SIZE = "holdfast_commit_batch_size"
 COMMIT_SECONDS = "holdfast_commit_seconds"
+PROOFS = "holdfast_replication_proof_seconds"
 
 
 class Refused(Exception):
@@ -23,14 +26,17 @@ class Refused(Exception):
 
 
 class Commits(msgspec.Struct, frozen=True):
-    """What the server's own histograms say of its commits; None where /metrics does not have them."""
+    """What the server's own histograms say of its commits; None where /metrics does not have them. Of proofs by standbys: how many, and their time."""
 
     batch: Histogram | None
     seconds: Histogram | None
+    proofs: float = 0
+    proof_seconds: float = 0
 
     def since(self, earlier: "Commits") -> "Commits":
         batch = self.batch.since(earlier.batch) if self.batch else None
-        return Commits(batch, self.seconds.since(earlier.seconds) if self.seconds else None)
+        seconds = self.seconds.since(earlier.seconds) if self.seconds else None
+        return Commits(batch, seconds, self.proofs - earlier.proofs, self.proof_seconds - earlier.proof_seconds)
 
 
 class Holdfast:
@@ -38,14 +44,30 @@ class Holdfast:
 
     name = "holdfast"
 
-    def __init__(self, directory: Path, store: str, fronts: int) -> None:
-        self.port = free_port()
+    def __init__(self, directory: Path, store: str, fronts: int, database: Database | None = None) -> None:
+        self.port, self.tubes = free_port(), free_port()
+        self.database = database
         where = "memory" if store == "memory" else f"sqlite:///{directory.resolve() / 'bench.db'}"
+        if database is not None:
+            database.empty()
+            where = database.url
         command = [sys.executable, "-m", "holdfast", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--store", where, "--fronts", str(fronts), "--log-level", "warning"]
+        command += [
+            "--beanstalk",
+            f"127.0.0.1:{self.tubes}",
+            "--store",
+            where,
+            "--fronts",
+            str(fronts),
+            "--log-level",
+            "warning",
+        ]
+        if database is not None and database.needed:
+            command += ["--replicas", str(database.needed)]
         self._started = Started(self.name, command, directory, self._is_ready)
         self.ready_after_s = self._started.ready_after_s
-        self.ask("PUT", f"/v1/queues/{QUEUE}", CAPACITY)
+        for queue in (QUEUE, TUBE):
+            self.ask("PUT", f"/v1/queues/{queue}", CAPACITY)
 
     def _is_ready(self) -> bool:
         try:
@@ -77,17 +99,18 @@ class Holdfast:
         return f"{stated.get('level', 'not stated')}, replicas {stated.get('replicas', 'not stated')}"
 
     def concluded(self) -> int:
-        """How many jobs of the benchmark's queue the server counts as concluded."""
-        return int(self.ask("GET", f"/v1/queues/{QUEUE}")["jobs"]["concluded"])
+        """How many jobs of the benchmark's queues the server counts as concluded."""
+        return sum(int(self.ask("GET", f"/v1/queues/{queue}")["jobs"]["concluded"]) for queue in (QUEUE, TUBE))
 
     def roles(self) -> dict[int, str]:
         """The server's processes by what they do."""
-        return roles(self._started.pid)
+        return roles(self._started.pid) | (self.database.roles() if self.database is not None else {})
 
     def commits(self) -> Commits:
         status, page = self.request("GET", "/metrics")
         text = page.decode() if status == 200 else ""
-        return Commits(Histogram.read(text, BATCH_SIZE), Histogram.read(text, COMMIT_SECONDS))
+        proofs, seconds = (labelless(text, f"{PROOFS}_{part}") for part in ("count", "sum"))
+        return Commits(Histogram.read(text, BATCH_SIZE), Histogram.read(text, COMMIT_SECONDS), proofs, seconds)
 
     def said(self) -> str:
         return self._started.said()

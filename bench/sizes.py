@@ -14,10 +14,13 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     few: int = 32
     batch: int = 100
     batch_callers: int = 4
+    pipelined: int = 16
     workers: int = 128
     parked: int = 10_000
     woken: int = 100
     backlog: int = 0
+    worked_off: int = 10_000
+    churn: int = 100_000
     pickup_rate: float = 0.0
     interests: tuple[int, ...] = (1, 10, 100, 1_000, 10_000)
     changes: int = 10
@@ -26,7 +29,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULT = Sizes()
-FULL = Sizes(kind="full", seconds=5.0, warm_s=1.0, backlog=1_000_000)
+FULL = Sizes(kind="full", seconds=5.0, warm_s=1.0, backlog=1_000_000, churn=1_000_000)
 SMOKE = Sizes(
     kind="smoke",
     runs=1,
@@ -36,6 +39,8 @@ SMOKE = Sizes(
     parked=200,
     woken=5,
     backlog=2_000,
+    worked_off=300,
+    churn=1_000,
     interests=(1, 20),
     changes=2,
 )

@@ -13,7 +13,7 @@ from bench.disk import fdatasync_latency
 from bench.figures import Latency
 from bench.generator import LoadGenerator
 from bench.orders import Order, Outcome
-from bench.processes import Memory, memory
+from bench.processes import Memory, is_running, memory
 from bench.server import Commits
 from bench.sizes import Sizes
 
@@ -23,6 +23,7 @@ class Subject(Protocol):
 
     name: str
     port: int
+    tubes: int  # the port that speaks the protocol of beanstalkd
 
     def roles(self) -> dict[int, str]: ...
     def commits(self) -> Commits: ...
@@ -61,7 +62,7 @@ class Row(msgspec.Struct, kw_only=True):
 
     def cpu_us(self, role: str | None = None) -> float | None:
         """CPU microseconds per job of the server's processes in that role, or of all of them."""
-        used = [ns for pid, ns in self.outcome.cpu_ns.items() if role in (None, self.roles[pid])]
+        used = [ns for pid, ns in self.outcome.cpu_ns.items() if role in (None, self.roles.get(pid))]
         return sum(used) / self.outcome.operations / 1000 if used and self.outcome.operations else None
 
     @property
@@ -81,7 +82,7 @@ class Row(msgspec.Struct, kw_only=True):
 
     def cpu_share(self, role: str) -> float:
         """How much of one core the server's processes in that role used."""
-        used = sum(ns for pid, ns in self.outcome.cpu_ns.items() if self.roles[pid] == role)
+        used = sum(ns for pid, ns in self.outcome.cpu_ns.items() if self.roles.get(pid) == role)
         return used / 1e9 / self.outcome.seconds
 
     def pss_mb(self, role: str | None = None) -> float | None:
@@ -120,8 +121,9 @@ class Stage:
         """A phase that is reported, with everything that was read around it."""
         disk = fdatasync_latency(self._directory)
         before = self.subject.commits()
-        outcome = self.play(phase, **wanted)
         roles = self.subject.roles()
+        outcome = self.play(phase, **wanted)
+        roles |= self.subject.roles()  # a database starts processes and ends them while it works
         row = Row(
             name=name,
             subject=self.subject.name,
@@ -129,7 +131,7 @@ class Stage:
             callers=int(wanted.get("callers", 1)),
             outcome=outcome,
             roles=roles,
-            memory={pid: memory(pid) for pid in roles},
+            memory={pid: memory(pid) for pid in roles if is_running(pid)},
             fdatasync=disk,
             commits=self.subject.commits().since(before),
             asked_rate=float(wanted["rate"]) if "rate" in wanted else None,

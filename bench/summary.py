@@ -9,7 +9,7 @@ from bench.machine import Machine
 from bench.sizes import Sizes
 from bench.stage import Counts, Row
 
-ROLES = ("front", "keeper", "other", "peer")
+ROLES = ("front", "keeper", "other", "peer", "primary", "standby")
 
 
 class Line(msgspec.Struct, kw_only=True):
@@ -40,6 +40,7 @@ class Line(msgspec.Struct, kw_only=True):
     pss_mb_all: Spread | None
     commit_batch_mean: Spread | None
     commit_ms_mean: Spread | None
+    proof_ms_mean: Spread | None = None
     fdatasync_p50_ms: Spread
     fdatasync_p99_ms: Spread
 
@@ -62,6 +63,15 @@ class Report(msgspec.Struct, kw_only=True):
     peers: dict[str, str]
     seconds: float
     rows: list[Row]
+
+    def added_to(self, earlier: "Report") -> "Report":
+        """Both as one: what was measured again replaces what was."""
+        again = {row.name for row in self.rows}
+        rows = [row for row in earlier.rows if row.name not in again] + self.rows
+        counts = [count for count in earlier.counts if count.case not in {new.case for new in self.counts}] + self.counts
+        notes = [*dict.fromkeys([*earlier.notes, *self.notes])]
+        start = self.start_s or earlier.start_s
+        return msgspec.structs.replace(self, rows=rows, lines=draw_together(rows), counts=counts, notes=notes, start_s=start)
 
 
 def draw_together(rows: Iterable[Row]) -> list[Line]:
@@ -116,6 +126,7 @@ def _line(rows: list[Row]) -> Line:
         pss_mb_all=spread(lambda row: row.pss_mb()),
         commit_batch_mean=spread(lambda row: _mean(row.commits.batch)),
         commit_ms_mean=spread(lambda row: _mean(row.commits.seconds, scale=1000)),
+        proof_ms_mean=spread(lambda row: 1000 * row.commits.proof_seconds / row.commits.proofs if row.commits.proofs else None),
         fdatasync_p50_ms=certain(lambda row: row.fdatasync.p50_ms),
         fdatasync_p99_ms=certain(lambda row: row.fdatasync.p99_ms),
     )

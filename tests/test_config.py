@@ -10,12 +10,14 @@ import pytest
 from holdfast.config import ENV_PREFIX, Config, ConfigError, load
 
 TEXTS = {
+    "beanstalk": ("127.0.0.1:11300", "[::1]:11301", "localhost:0"),
     "host": ("127.0.0.2", "127.0.0.3", "127.0.0.4"),
     "store": ("memory", "sqlite:///one.db", "sqlite:///two.db"),
     "root_path": ("/one", "/two", "/three"),
     "allowed_hosts": ("one.example", "two.example", "three.example,four.example"),
     "allowed_origins": ("https://one.example", "https://two.example", "https://three.example,http://four.example"),
     "dialects": ("none", "dqid", "cqueue,dqid"),
+    "standbys": ("n2", "n3", "n2,n3"),
 }
 """Three good values of each setting that is a text or a list, none of which is its default."""
 

@@ -44,11 +44,12 @@ def judge(status: int, body: Json) -> Answer:
 class Client:
     """A producer, worker or operator with one connection. It does one call at a time."""
 
-    def __init__(self, name: str, history: History, port: int, timeout_s: float = 5.0) -> None:
+    def __init__(self, name: str, history: History, port: int, timeout_s: float = 5.0, others: tuple[int, ...] = ()) -> None:
         self.name = name
         self.history = history
-        self.wire = Wire(port, timeout_s)
+        self.wire = Wire(port, timeout_s, others)
         self.unreachable = False  # nobody listened when it last tried
+        self.turned_away = False  # a server was there, and could not do anything just now
 
     # ---------------------------------------------------------------------------------------------- producing
 
@@ -144,7 +145,7 @@ class Client:
     async def ask(self, method: str, path: str, body: Json | None = None, headers: Json | None = None) -> Answer:
         """One exchange, judged; never an exception for what the server or the network did."""
         content = msgspec.json.encode(body) if body is not None else b""
-        self.unreachable = False
+        self.unreachable = self.turned_away = False
         try:
             reply = await self.wire.request(method, path, content, headers)
         except NeverSent:
@@ -152,6 +153,7 @@ class Client:
             return Answer(FAIL, None, "never_sent", {})
         except Broken:
             return Answer(INFO, None, "broken", {})
+        self.turned_away = reply.status == 503
         return judge(reply.status, _object(reply.body))
 
     def close(self) -> None:

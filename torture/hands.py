@@ -27,7 +27,9 @@ class Hand:
         self.name = name
         self.load = load
         self.rng = Random(f"{load.seed}/{name}")
-        self.client = Client(name, load.history, load.port, load.crew.timeout_s)
+        ports = (load.port, *load.others)
+        first = self.rng.randrange(len(ports))
+        self.client = Client(name, load.history, ports[first], load.crew.timeout_s, ports[first + 1 :] + ports[:first])
         self._made = 0
 
     def steps(self) -> list[tuple[int, Step]]:
@@ -41,8 +43,10 @@ class Hand:
             while not self.load.stopping:
                 await self.load.up.wait()
                 await self.rng.choices(steps, weights)[0]()
-                if self.client.unreachable:
-                    await asyncio.sleep(0.02)  # it went down and the harness has not noticed yet
+                if self.client.unreachable or self.client.turned_away:
+                    await asyncio.sleep(
+                        self.load.crew.pause_s
+                    )  # it went down and the harness has not noticed yet, or it said so itself
         finally:
             self.client.close()
 
@@ -51,14 +55,19 @@ class Hand:
         self._made += 1
         return f"{self.name}/{kind}-{self._made}"
 
-    async def insist(self, attempt: Callable[[], Awaitable[Call]], tries: int = 6) -> Call:
-        """Repeat a call whose outcome is unknown, as a careful client would."""
+    async def insist(self, attempt: Callable[[], Awaitable[Call]], tries: int | None = None) -> Call:
+        """Repeat a call whose outcome is unknown, as a careful client would; a later 503 says nothing about the first try."""
         call = await attempt()
-        while (call.outcome == "info" or call.code == "never_sent") and tries > 0 and not self.load.stopping:
+        unknown = call.outcome == "info"
+        left = self.load.crew.tries if tries is None else tries
+        while (call.outcome == "info" or call.code == "never_sent" or (unknown and call.status == 503)) and left > 0:
+            if self.load.stopping:
+                break
             await self.load.up.wait()
-            await asyncio.sleep(0.02)  # as above
+            await asyncio.sleep(self.load.crew.pause_s)  # as above
             call = await attempt()
-            tries -= 1
+            unknown |= call.outcome == "info"
+            left -= 1
         return call
 
 

@@ -11,23 +11,29 @@ from torture.history import History
 
 @dataclass(slots=True)
 class Crew:
-    """How many clients of each kind; `timeout_s` is how long one waits for an answer before it calls it lost."""
+    """How many clients of each kind; `timeout_s` is how long one waits for an answer before it calls it lost.
+
+    A call whose outcome is unknown is repeated up to `tries` times, `pause_s` apart.
+    """
 
     producers: int = 5
     workers: int = 4
     sluggards: int = 2
     timeout_s: float = 5.0
+    tries: int = 6
+    pause_s: float = 0.02
 
 
 @dataclass(slots=True)
 class Load:
-    """A running crew. `up` is set while the server is believed to answer."""
+    """A running crew. `up` is set while the server is believed to answer; `others` are the ports of further, equal servers."""
 
     seed: str
     port: int
     history: History
     up: asyncio.Event
     crew: Crew = field(default_factory=Crew)
+    others: tuple[int, ...] = ()
     number: int = 0  # of the loads of one trial: no two of their clients share a name, nor a value
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _stopping: bool = False

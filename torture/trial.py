@@ -103,7 +103,7 @@ class Trial:
     async def load(self) -> AsyncIterator[Load]:
         """The crew at work, for as long as the block lasts."""
         self.loads += 1
-        load = Load(self.seed, self.client_port or self.server.port, self.history, self.up, self.crew, self.loads)
+        load = Load(self.seed, self.client_port or self.server.port, self.history, self.up, self.crew, number=self.loads)
         load.start()
         try:
             yield load

@@ -25,10 +25,14 @@ class Reply:
 
 
 class Wire:
-    """A keep-alive connection to one address, opened on demand; `timeout_s` bounds a whole exchange."""
+    """A keep-alive connection to one address, opened on demand; `timeout_s` bounds a whole exchange.
 
-    def __init__(self, port: int, timeout_s: float) -> None:
+    Where there are `others`, equal to the first, the next request after a failure goes to the next of them.
+    """
+
+    def __init__(self, port: int, timeout_s: float, others: tuple[int, ...] = ()) -> None:
         self.port = port
+        self._others = others
         self.timeout_s = timeout_s
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -44,11 +48,17 @@ class Wire:
                 await writer.drain()
                 return await self._reply(reader)
         except (OSError, EOFError, ValueError, TimeoutError) as problem:
-            self.close()
+            self.turn()
             raise Broken(repr(problem)) from problem
         except asyncio.CancelledError:
             self.close()
             raise
+
+    def turn(self) -> None:
+        """Leave this address for the next one."""
+        self.close()
+        if self._others:
+            self.port, self._others = self._others[0], (*self._others[1:], self.port)
 
     def close(self) -> None:
         if self._streams:
@@ -61,6 +71,7 @@ class Wire:
                 async with asyncio.timeout(self.timeout_s):
                     self._streams = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24)
             except (OSError, TimeoutError) as problem:
+                self.turn()
                 raise NeverSent(repr(problem)) from problem
         return self._streams
 

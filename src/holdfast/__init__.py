@@ -1,3 +1,37 @@
-"""Holdfast: a work queue server that never lets go of a job."""
+"""Holdfast: a work queue server that never lets go of a job.
+
+The client and the worker are here by name, and are imported when they are first asked for: a server needs neither.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast.client import AsyncClient, Client, NewJob
+    from holdfast.client.worker import DoNotRetry, GiveBack, HeldJob, RetryIn, Worker
 
 __version__ = "0.1.0"
+__all__ = ["AsyncClient", "Client", "DoNotRetry", "GiveBack", "HeldJob", "NewJob", "RetryIn", "Worker"]
+
+_HOMES = {
+    "AsyncClient": "holdfast.client",
+    "Client": "holdfast.client",
+    "NewJob": "holdfast.client",
+    "DoNotRetry": "holdfast.client.worker",
+    "GiveBack": "holdfast.client.worker",
+    "HeldJob": "holdfast.client.worker",
+    "RetryIn": "holdfast.client.worker",
+    "Worker": "holdfast.client.worker",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
+    import importlib  # noqa: PLC0415  (only where the client is used)
+
+    try:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name in ("aiohttp", "urllib3", "tenacity", "yarl"):
+            raise ImportError(f"holdfast.{name} needs {error.name}: pip install holdfast", name=name) from error
+        raise

@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from holdfast import limits
 from holdfast.job.queue import QueuePolicy
@@ -36,7 +37,16 @@ class Config:
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(4653, "TCP port to listen on; 0 takes a free one.", low=0, high=65_535)
-    store: str = _setting(DEFAULT_STORE, "Where jobs are kept: sqlite:///PATH, or memory.")
+    store: str = _setting(DEFAULT_STORE, "Where jobs are kept: sqlite:///PATH, postgresql://USER@HOST:PORT,…/DATABASE, or memory.")
+    replicas: int = _setting(
+        0, "With PostgreSQL: how many standbys must have flushed a change before it is answered.", low=0, high=8
+    )
+    standbys: tuple[str, ...] = _setting(
+        (), "With PostgreSQL: the standbys that count, by application_name; without any, those of synchronous_standby_names."
+    )
+    commit_timeout_ms: int = _setting(
+        10_000, "With PostgreSQL: how long to wait for the proof of a commit before its outcome is called unknown.", low=100, high=300_000
+    )
     size: int = _setting(
         limits.CAPACITY_JOBS_DEFAULT, "Capacity of every queue that sets none, in jobs.", low=0, high=limits.CAPACITY_JOBS_MAX
     )
@@ -69,6 +79,8 @@ class Config:
     fast_lane: bool = _setting(True, "Answer hot routes from the HTTP parser itself; off, they go the way of the others.")
     root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")
     dialects: tuple[str, ...] = _setting(DIALECTS, "Dialects to speak beside /v1, separated by commas; none turns them off.")
+    web: bool = _setting(True, "Show the management page at /web, to which / leads.")
+    environment: str = _setting("", "What this server is for, such as production or staging: the page shows it on every screen, in a colour.")
     allowed_hosts: tuple[str, ...] = _setting(
         (),
         "Host names to answer to, separated by commas; * is any. Loopback names always are; bound elsewhere, any name is unless some are given.",
@@ -81,6 +93,12 @@ class Config:
         "With less than this free on the disk, new jobs are refused; 0 waits for a full disk.",
         low=0,
         high=1 << 50,
+    )
+    beanstalk: str = _setting(
+        "", "Address and port to speak the beanstalkd protocol on, such as 127.0.0.1:11300; empty is off."
+    )
+    linger_s: int = _setting(
+        0, "How long to stay reachable after SIGTERM, refusing new work and saying 503 at /readyz, in seconds.", low=0, high=3_600
     )
     drain_s: int = _setting(30, "How long to wait for open requests after SIGTERM, in seconds.", low=0, high=3_600)
     log_level: str = _setting("info", "How much to log.", choices=LEVELS)
@@ -97,11 +115,36 @@ class Config:
             retention_ms=self.retention_ms,
         )
 
+    def database(self) -> bool:
+        """Whether jobs are kept in PostgreSQL."""
+        return self.store.startswith(("postgresql://", "postgres://"))
+
+    def kept(self, level: str, replicas: int) -> str:
+        """Where jobs are kept and what an answer means, in words."""
+        if level == "replicated":
+            return f"in PostgreSQL: an answer means that it and {replicas} of its standbys have flushed them"
+        if level == "disk":
+            where = "in PostgreSQL" if self.database() else f"on disk in {self.store_path()}"
+            return f"{where}: an answer means that it is fsynced"
+        path = self.store_path()
+        if path is None:
+            return "in memory only: they are gone when the server ends"
+        return f"in {path}, which is on a memory file system"
+
     def store_path(self) -> Path | None:
         """The SQLite file; None for jobs in memory."""
         if self.store == "memory":
             return None
         return Path(self.store.removeprefix("sqlite:///")).absolute()
+
+    def beanstalk_address(self) -> tuple[str, int] | None:
+        """Host and port of the beanstalkd protocol; None while it is off."""
+        if not self.beanstalk:
+            return None
+        host, colon, port = self.beanstalk.rpartition(":")
+        if not host or not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+            raise ValueError(self.beanstalk)
+        return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +238,35 @@ def _texts(given: Any, told: str, _: Any) -> tuple[str, ...]:
 
 
 def _check(config: Config, told: dict[str, str]) -> None:
-    if config.store != "memory" and not (config.store.startswith("sqlite:///") and len(config.store) > len("sqlite:///")):
-        raise ConfigError(f"{told['store']} must be sqlite:///PATH or memory, not {config.store!r}.")
+    if not _is_place(config):
+        raise ConfigError(
+            f"{told['store']} must be sqlite:///PATH or memory, or postgresql://USER@HOST:PORT/DATABASE, not {config.store!r}."
+        )
+    if config.database() and config.fronts > 1:
+        raise ConfigError(f"{told['fronts']} must be 1 with PostgreSQL: start more nodes, each with an address of its own.")
+    try:
+        config.beanstalk_address()
+    except ValueError:
+        raise ConfigError(
+            f"{told['beanstalk']} must be HOST:PORT, such as 127.0.0.1:11300, not {config.beanstalk!r}."
+        ) from None
     if config.root_path and not (
         config.root_path.startswith("/") and config.root_path.isascii() and config.root_path.isprintable()
     ):
         raise ConfigError(f"{told['root_path']} must start with / and hold printable ASCII, not {config.root_path!r}.")
+    if len(config.environment) > limits.ENVIRONMENT_CHARS or not config.environment.isprintable():
+        most = limits.ENVIRONMENT_CHARS
+        raise ConfigError(f"{told['environment']} must be at most {most} printable characters, not {config.environment[:80]!r}.")
     for dialect in config.dialects:
         if dialect not in (*DIALECTS, "none"):
             raise ConfigError(f"{told['dialects']} must be of {', '.join(DIALECTS)}, or none; not {dialect!r}.")
     for origin in config.allowed_origins:
         if "://" not in origin or origin.endswith("/"):
             raise ConfigError(f"{told['allowed_origins']} must be origins such as https://jobs.example, not {origin!r}.")
+
+
+def _is_place(config: Config) -> bool:
+    store = config.store
+    if config.database():
+        return bool(urlsplit(store.split("?")[0].replace(",", "-")).path.strip("/"))  # it may name several hosts
+    return store == "memory" or (store.startswith("sqlite:///") and len(store) > len("sqlite:///"))

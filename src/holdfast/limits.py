@@ -64,6 +64,7 @@ LEASE_MS_DEFAULT = 300_000  # five minutes, as the seeds have it
 LEASE_MS_MAX = 30 * 86_400_000
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
 RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
+SQL_HOLD_MS = 5_000  # an application that idles for longer in a transaction in which it enqueued is ended: it holds the queue
 BODY_S = 300  # seconds for a large body to arrive
 WAIT_MS_MAX = 55_000  # shorter than the 60 s after which most proxies give up
 RETENTION_MS_DEFAULT = 86_400_000
@@ -87,6 +88,8 @@ STREAMS = 500  # open event streams of one front process
 
 # The history behind the page's plots, in memory where the store is.
 HISTORY_QUEUES = 500  # queues with one of their own: about 23 kB each
+ENVIRONMENT_CHARS = 40
+TRAIL_NOTES = 1_000  # things done by hand that are remembered: about 0.5 MB
 HISTORY_SPANS = {"hour": (10_000, 360), "day": (300_000, 288)}  # the length of a step in milliseconds, and how many are kept
 
 # Metrics.
@@ -124,4 +127,17 @@ TUBE_RESERVED = 10_000  # jobs that one connection holds: all of them are handed
 TUBE_UNANSWERED = 2_000  # commands of one connection on their way to the store; its later ones are read when these are answered
 TUBE_UNANSWERED_BYTES = 4 << 20  # bodies among them: past this nothing more is read
 TUBE_READ_AHEAD_BYTES = 256 << 10  # bytes of a connection that may wait unread behind a command that takes its time
+TUBE_RESERVE_BYTES = 32 << 20  # what reserves that came together may bring at most, were every body as large as may be
 TUBE_KICKED = 1_000  # jobs kicked in one transaction
+
+# The live channel.
+CHANNELS = 10_000  # of one front process: about 9 kB each while they wait
+CHANNEL_CREDITS = 1_000  # unfinished jobs of one channel: all of them are handed back at once when it closes
+CHANNEL_BYTES_OVER_PAYLOAD = 4 << 20  # a message may be this much larger than one payload: less than a body, because there are so many channels
+CHANNEL_UNANSWERED = 1_000  # messages of one channel on their way to the store; past this it is not read
+CHANNEL_UNANSWERED_BYTES = 8 << 20  # the same in bytes
+CHANNEL_GRANT_BYTES = 64 << 20  # what one grant may bring at most, were every payload as large as may be
+CHANNEL_UNREAD_BYTES = 1 << 20  # sent and not read by the worker: past this it is given no more jobs, and not read
+CHANNEL_PING_S = 15  # shorter than the 30 to 60 s after which proxies give up on a silent connection
+CHANNEL_SILENCE_S = 30  # without a byte, not even the answer to a ping, a worker is taken for gone
+CHANNEL_CLOSE_S = 5  # for the other side to answer a close

@@ -7,19 +7,38 @@ leaves its own numbers with the keeper once a second, so that whichever front is
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
 
 from holdfast import __version__
 from holdfast.engine.engine import Engine
 from holdfast.engine.totals import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.limits import METRIC_QUEUES
-from holdfast.stores.queries import QueueStats, Stats, StoreStats
+from holdfast.stores.queries import QueueStats, Replication, Stats, StoreStats
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STATES = ("scheduled", "ready", "leased", "concluded", "dead", "cancelled")
 OTHER = "_other"
+
+
+class TubeNumbers(Protocol):
+    """What the beanstalkd protocol's door counts."""
+
+    commands: dict[str, int]
+    roles: dict[str, int]
+    connections: int
+    connected: int
+    turned_away: int
+
+
+class ChannelNumbers(Protocol):
+    """What the live channel's door counts."""
+
+    messages: dict[str, int]
+    open: int
+    held: int
 
 
 class FrontMetrics:
@@ -37,6 +56,10 @@ class FrontMetrics:
         self._flight = Gauge(
             "holdfast_in_flight_commands", "Commands on their way to the store.", ("front",), registry=self._registry
         )
+        self.in_lane = 0
+        self._in_lane = Counter(
+            "holdfast_fast_lane_requests", "HTTP requests answered in the fast lane.", ("front",), registry=self._registry
+        )
         self._streams = Gauge("holdfast_event_streams", "Open event streams.", ("front",), registry=self._registry)
         self._unwaited = Counter(
             "holdfast_unwaited_events",
@@ -46,6 +69,8 @@ class FrontMetrics:
         )
         self._front = str(front)
         self._number = front
+        self.tubes: TubeNumbers | None = None
+        self.channels: ChannelNumbers | None = None
         self._counted: dict[str, int] = {}
 
     def text(self) -> bytes:
@@ -53,11 +78,18 @@ class FrontMetrics:
         engine = self._engine
         self._parked.labels(self._front).set(engine.arrivals.parked + engine.room.parked + engine.hub.watchers)
         self._flight.labels(self._front).set(self._engine.in_flight)
-        self._streams.labels(self._front).set(self._engine.hub.streams)
+        self._streams.labels(self._front).set(engine.hub.streams + engine.pulse.listeners)
+        self._in_lane.labels(self._front).inc(self.in_lane - self._counted.get("in lane", 0))
+        self._counted["in lane"] = self.in_lane
         for outcome, count in (("kept", engine.unwaited.kept), ("lost", engine.unwaited.lost)):
             self._unwaited.labels(self._front, outcome).inc(count - self._counted.get(outcome, 0))
             self._counted[outcome] = count
-        return generate_latest(self._registry)
+        registry = CollectorRegistry(auto_describe=False)
+        if self.tubes is not None:
+            registry.register(_Once(_tube_families(self.tubes, self._front)))
+        if self.channels is not None:
+            registry.register(_Once(_channel_families(self.channels, self._front)))
+        return generate_latest(self._registry) + generate_latest(registry)
 
     async def page(self) -> bytes:
         """The metrics of the whole server."""
@@ -134,6 +166,37 @@ def _merged(texts: list[bytes]) -> bytes:
     return "".join(f"{line}\n" for head, samples in families.values() for line in (*head, *samples)).encode()
 
 
+def _channel_families(numbers: ChannelNumbers, front: str) -> Iterator[Metric]:
+    channels = GaugeMetricFamily("holdfast_channels", "Open live channels.", labels=["front"])
+    channels.add_metric([front], numbers.open)
+    held = GaugeMetricFamily("holdfast_channel_jobs", "Jobs that are unfinished on live channels.", labels=["front"])
+    held.add_metric([front], numbers.held)
+    messages = CounterMetricFamily("holdfast_channel_messages", "Messages that came on live channels.", labels=["front", "op"])
+    for kind, count in numbers.messages.items():
+        messages.add_metric([front, kind], count)
+    yield from (channels, held, messages)
+
+
+def _tube_families(numbers: TubeNumbers, front: str) -> Iterator[Metric]:
+    commands = CounterMetricFamily(
+        "holdfast_beanstalk_commands", "Commands of the beanstalkd protocol.", labels=["front", "command"]
+    )
+    for verb, count in numbers.commands.items():
+        commands.add_metric([front, verb], count)
+    clients = GaugeMetricFamily(
+        "holdfast_beanstalk_clients", "Connections that have put or reserved, and that wait.", labels=["front", "role"]
+    )
+    for role, count in numbers.roles.items():
+        clients.add_metric([front, role], count)
+    connected = GaugeMetricFamily("holdfast_beanstalk_connected", "Open connections.", labels=["front"])
+    connected.add_metric([front], numbers.connected)
+    connections = CounterMetricFamily("holdfast_beanstalk_connections", "Connections taken in.", labels=["front"])
+    connections.add_metric([front], numbers.connections)
+    away = CounterMetricFamily("holdfast_beanstalk_turned_away", "Connections past the bound.", labels=["front"])
+    away.add_metric([front], numbers.turned_away)
+    yield from (commands, clients, connected, connections, away)
+
+
 def _families(stats: Stats) -> Iterator[Metric]:
     info = GaugeMetricFamily("holdfast_info", "The running version.", labels=["version"])
     info.add_metric([__version__], 1)
@@ -185,8 +248,25 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
     yield GaugeMetricFamily("holdfast_store_file_bytes", "Size of the store.", value=store.file_bytes)
     yield GaugeMetricFamily("holdfast_store_wal_bytes", "Size of the write-ahead log.", value=store.wal_bytes)
     yield GaugeMetricFamily("holdfast_disk_free_bytes", "Free space beside the store.", value=store.disk_free_bytes)
-    yield GaugeMetricFamily("holdfast_store_accepting", "0 at the disk watermark.", value=float(store.accepting))
+    yield GaugeMetricFamily("holdfast_store_accepting", "0 while nothing new is taken.", value=float(store.accepting))
+    if store.replication is not None:
+        yield from replication_families(store.replication)
     yield GaugeMetricFamily("holdfast_uptime_seconds", "Since the store was opened.", value=store.uptime_ms / 1000)
+
+
+def replication_families(replication: Replication) -> Iterator[Metric]:
+    """What there is to tell of the standbys, with PostgreSQL."""
+    yield GaugeMetricFamily("holdfast_replicas_needed", "Standbys that must have flushed.", value=replication.needed)
+    yield GaugeMetricFamily("holdfast_replicas_in_sync", "Standbys that are in sync.", value=replication.in_sync)
+    yield GaugeMetricFamily(
+        "holdfast_replication_lag_bytes", "How far the slowest of these is behind.", value=replication.lag_bytes
+    )
+    yield CounterMetricFamily(
+        "holdfast_unknown_outcomes", "Batches whose commit could not be proven.", value=replication.unknown
+    )
+    proof = SummaryMetricFamily("holdfast_replication_proof_seconds", "Waits for the proof after a commit.")
+    proof.add_metric([], replication.proofs, replication.proof_seconds)
+    yield proof
 
 
 def _cumulative(bounds: Iterable[float], counts: list[int]) -> list[tuple[str, float]]:

@@ -4,7 +4,9 @@
                      ├── front 0       (this process)
                      └── front 1 …     (--fronts N: the same listening socket)
 
-SIGTERM or SIGINT: nothing new is taken, parked polls are answered, open requests finish, the fronts hang up, the keeper commits what it has and ends;
+With PostgreSQL there is no keeper and one front: the committer runs in it.
+
+SIGTERM or SIGINT: nothing new is taken, parked polls are answered (the port stays open for `linger_s`, /readyz saying 503), open requests finish, the fronts hang up, the keeper commits what it has and ends;
 then exit 0. A second signal ends at once. When the keeper dies, or another front does, the server ends with 1 and says so.
 """
 
@@ -30,13 +32,19 @@ import uvloop
 
 from holdfast import __version__
 from holdfast.config import Config
+from holdfast.doors.beanstalk.door import Beanstalk
+from holdfast.doors.channel.door import PATH as CHANNEL_PATH
+from holdfast.doors.channel.door import Channels
 from holdfast.doors.couchqueue import routes as couchqueue
 from holdfast.doors.cqueue import routes as cqueue
 from holdfast.doors.dqid import routes as dqid
 from holdfast.doors.rest.app import Dialect, build
+from holdfast.doors.rest.gate import Gate
 from holdfast.doors.rest.guard import Guard, allowed_hosts
 from holdfast.doors.rest.lane import lane_for
+from holdfast.doors.web import routes as page
 from holdfast.engine.engine import Engine
+from holdfast.keeper.here import Here, far_side
 from holdfast.keeper.link import KeeperLink
 from holdfast.keeper.main import STOP_SIGNALS, KeeperConfig
 from holdfast.logs import configure
@@ -73,15 +81,27 @@ class Uvicorn(uvicorn.Server):
 class Front:
     """One front process: link, engine, doors, and uvicorn under them."""
 
-    def __init__(self, config: Config, number: int, listener: socket.socket, link_socket: socket.socket, announce: Any) -> None:
+    def __init__(
+        self,
+        config: Config,
+        number: int,
+        listener: socket.socket,
+        link_socket: socket.socket | None,
+        announce: Any,
+        tubes: socket.socket | None = None,
+    ) -> None:
         self._config = config
         self._number = number
         self._listener = listener
         self._link_socket = link_socket
         self._announce = announce
+        self._tubes = tubes
+        self._beanstalk: Beanstalk | None = None
         self._uvicorn: Uvicorn | None = None
         self._engine: Engine | None = None
+        self._channels: Channels | None = None
         self._signals = 0
+        self._drained_by = 0.0
         self._others: list[subprocess.Popen[bytes]] = []
         self.draining = False
         self.problem: str | None = None
@@ -89,33 +109,37 @@ class Front:
     async def run(self) -> int:
         """Serve until told to stop; the exit code."""
         gc.freeze()  # what was made by importing lives as long as the process
-        link = KeeperLink(self._keeper_lost)
-        await link.connect(self._link_socket)
+        link = await far_side(self._config, self._link_socket, self._keeper_lost)
         if link.problem is not None:
             self.problem = self.problem or link.problem
             return 1
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes)
-        metrics = FrontMetrics(engine, self._number)
-        dialects = [_DIALECTS[name] for name in dict.fromkeys(config.dialects) if name != "none"]
-        guard = Guard(
-            allowed_hosts(config.host, config.allowed_hosts),
-            frozenset(origin.lower() for origin in config.allowed_origins),
-            frozenset(path for dialect in dialects for path in dialect.claiming),
-        )
-        app = build(engine, metrics, guard, config.root_path, dialects)
-        self._uvicorn = Uvicorn(_uvicorn_config(app, config), lambda: self._announce(link.durability))
+        app, metrics = application(engine, config, self._number)
+        self._channels = app.channels
+        self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link.durability))
         for number in STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        if self._tubes is not None:
+            self._beanstalk = Beanstalk(engine, self._number)
+            metrics.tubes = self._beanstalk.numbers
+            await self._beanstalk.open(self._tubes)
         reporting = asyncio.create_task(_report(link, metrics)) if config.fronts > 1 else None
         try:
             await self._uvicorn.serve(sockets=[self._listener])
+            if self._beanstalk is not None:
+                await self._beanstalk.closed(0 if self.problem else self._drained_by - asyncio.get_running_loop().time())
         finally:
             if reporting is not None:
                 reporting.cancel()
             await link.close()
         return 0 if self.problem is None else 1
+
+    def _serving(self, durability: Any) -> None:
+        self._announce(durability)
+        if self._config.web:
+            page.warm()
 
     def stop(self) -> None:
         """A signal came: drain; at the second one, end at once."""
@@ -137,8 +161,18 @@ class Front:
         if self._engine is not None:
             log.info("draining: nothing new is taken", front=self._number)
             self._engine.drain()
+        if self._beanstalk is not None:
+            self._drained_by = asyncio.get_running_loop().time() + self._config.linger_s + self._config.drain_s
+            self._beanstalk.drain()
+        if self._channels is not None:
+            self._channels.drain(0 if self.problem else self._config.linger_s + self._config.drain_s)
         if self._uvicorn is not None:
-            self._uvicorn.should_exit = True
+            linger_s = self._config.linger_s if self.problem is None else 0
+            asyncio.get_running_loop().call_later(linger_s, self._close_port)
+
+    def _close_port(self) -> None:
+        assert self._uvicorn is not None, "it served until now"
+        self._uvicorn.should_exit = True
 
     def lead(self, others: list["subprocess.Popen[bytes]"]) -> None:
         """These are the other fronts, to be told when this one is told to stop."""
@@ -153,7 +187,25 @@ class Front:
         self.end("The keeper died: what was on its way has an unknown outcome. The log above says why, if it could.")
 
 
-def _uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
+def application(engine: Engine, config: Config, number: int = 0) -> tuple[Gate, FrontMetrics]:
+    """All doors of one front over its engine."""
+    metrics = FrontMetrics(engine, number)
+    dialects = [_DIALECTS[name] for name in dict.fromkeys(config.dialects) if name != "none"]
+    guard = Guard(
+        allowed_hosts(config.host, config.allowed_hosts),
+        frozenset(origin.lower() for origin in config.allowed_origins),
+        frozenset([CHANNEL_PATH, *(path for dialect in dialects for path in dialect.claiming)]),
+    )
+    if config.web:
+        dialects.append(page.PAGE)
+    home = "/web" if config.web else "/docs"
+    gate = build(engine, metrics, guard, config.root_path, dialects, home, config.environment)
+    metrics.channels = gate.channels.numbers
+    return gate, metrics
+
+
+def uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
+    """What uvicorn is told: our protocol class, and nothing of its own."""
     return uvicorn.Config(
         app,
         http=lane_for(app, config.fast_lane and not config.root_path),
@@ -172,7 +224,7 @@ def _uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
     )
 
 
-async def _report(link: KeeperLink, metrics: FrontMetrics) -> None:
+async def _report(link: KeeperLink | Here, metrics: FrontMetrics) -> None:
     while True:
         link.report(metrics.text())
         await asyncio.sleep(_REPORT_S)
@@ -187,25 +239,30 @@ def check_stack() -> None:
 def serve(config: Config) -> int:
     """Run the whole server; the exit code."""
     check_stack()
+    if config.replicas and not config.database():
+        print("holdfast: replicas needs a store on PostgreSQL; a file has no standbys.", file=sys.stderr)
+        return 2
     configure(config.log_level, config.log_format)
     _raise_file_limit()
     try:
-        listener = _listen(config.host, config.port)
+        listener = _listen(where := (config.host, config.port))
+        tubes = _listen(where := address) if (address := config.beanstalk_address()) is not None else None
     except OSError as error:
-        print(f"holdfast: can't listen on {config.host}:{config.port}: {error.strerror or error}.", file=sys.stderr)
+        print(f"holdfast: can't listen on {where[0]}:{where[1]}: {error.strerror or error}.", file=sys.stderr)
         return 1
-    pairs = [socket.socketpair() for _ in range(config.fronts)]
+    pairs = [] if config.database() else [socket.socketpair() for _ in range(config.fronts)]
     for ours, theirs in pairs:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
     with _signals_held_back():
-        keeper = _start_keeper(config, [theirs for _, theirs in pairs])
-        others = [_start_front(config, number, listener, ours) for number, (ours, _) in enumerate(pairs) if number > 0]
+        keeper = _start_keeper(config, [theirs for _, theirs in pairs]) if pairs else None
+        others = [_start_front(config, number, listener, ours, tubes) for number, (ours, _) in enumerate(pairs) if number > 0]
     for number, (ours, theirs) in enumerate(pairs):
         theirs.close()
         if number > 0:
             ours.close()
-    front = Front(config, 0, listener, pairs[0][0], lambda durability: _announce(config, listener, durability))
+    link = pairs[0][0] if pairs else None
+    front = Front(config, 0, listener, link, lambda durability: _announce(config, listener, durability, tubes), tubes)
     code = uvloop.run(_supervise(front, others))
     return _wind_up(front, keeper, others, code)
 
@@ -235,11 +292,11 @@ async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:
         os.close(pidfd)
 
 
-def _wind_up(front: Front, keeper: "subprocess.Popen[bytes]", others: list["subprocess.Popen[bytes]"], code: int) -> int:
+def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: list["subprocess.Popen[bytes]"], code: int) -> int:
     for other in others:
         other.wait()
     try:
-        kept = keeper.wait(_KEEPER_EXIT_S)
+        kept = 0 if keeper is None else keeper.wait(_KEEPER_EXIT_S)
     except subprocess.TimeoutExpired:
         front.problem = front.problem or "The keeper did not end."
         kept = 1
@@ -276,10 +333,13 @@ def _start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.P
     return subprocess.Popen(command, pass_fds=given.fds, stdin=subprocess.DEVNULL)
 
 
-def _start_front(config: Config, number: int, listener: socket.socket, link: socket.socket) -> "subprocess.Popen[bytes]":
-    given = json.dumps({"config": asdict(config), "number": number, "listener": listener.fileno(), "link": link.fileno()})
-    command = [sys.executable, "-m", "holdfast.server", given]
-    return subprocess.Popen(command, pass_fds=[listener.fileno(), link.fileno()], stdin=subprocess.PIPE)
+def _start_front(
+    config: Config, number: int, listener: socket.socket, link: socket.socket, tubes: socket.socket | None
+) -> "subprocess.Popen[bytes]":
+    sockets = {"listener": listener, "link": link} | ({"tubes": tubes} if tubes is not None else {})
+    fds = {name: sock.fileno() for name, sock in sockets.items()}
+    command = [sys.executable, "-m", "holdfast.server", json.dumps({"config": asdict(config), "number": number, **fds})]
+    return subprocess.Popen(command, pass_fds=list(fds.values()), stdin=subprocess.PIPE)
 
 
 def _raise_file_limit() -> None:
@@ -290,7 +350,8 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(address: tuple[str, int]) -> socket.socket:
+    host, port = address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     info = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
     listener = socket.socket(info[0], info[1])
@@ -302,20 +363,18 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _announce(config: Config, listener: socket.socket, durability: Any) -> None:
+def _place(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    path = config.store_path()
-    kept = {
-        "disk": f"on disk in {path}: an answer means that it is fsynced",
-        "memory": "in memory only: they are gone when the server ends"
-        if path is None
-        else f"in {path}, which is on a memory file system",
-    }[durability.level]
-    lines = (
-        f"Holdfast {__version__} on http://{shown}:{port}{config.root_path} (API: /docs, metrics: /metrics)",
-        f"Jobs are kept {kept}",
-    )
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _announce(config: Config, listener: socket.socket, durability: Any, tubes: socket.socket | None) -> None:
+    lines = [
+        f"Holdfast {__version__} on http://{_place(listener)}{config.root_path} ({'page: /web, ' if config.web else ''}API: /docs, metrics: /metrics)",
+        f"Jobs are kept {config.kept(durability.level, durability.replicas)}",
+    ]
+    if tubes is not None:
+        lines.append(f"beanstalkd's protocol is spoken on {_place(tubes)}")
     with contextlib.suppress(OSError):  # on a full disk, where this may be written to, workers still want to finish
         os.write(1, "".join(f"{line}\n" for line in lines).encode())
 
@@ -326,9 +385,9 @@ def front_main() -> None:
     values = given["config"]
     config = msgspec.convert(values, Config)
     configure(config.log_level, config.log_format)
-    front = Front(
-        config, given["number"], socket.socket(fileno=given["listener"]), socket.socket(fileno=given["link"]), lambda _: None
-    )
+    listener, link = socket.socket(fileno=given["listener"]), socket.socket(fileno=given["link"])
+    tubes = socket.socket(fileno=given["tubes"]) if "tubes" in given else None
+    front = Front(config, given["number"], listener, link, lambda _: None, tubes)
 
     def server_gone(loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(sys.stdin.fileno())

@@ -25,7 +25,10 @@ RATED = [
     "dequeue, 2,000 waiting",
     "dequeue at half that rate, 2,000 waiting",
 ]
+TUBES = [f"beanstalkd door: {name}" for name in ("life, 32 callers", "life, batches of 100", "puts, pipelined by 16")]
 EVENTS = [name(count, shape) for count in (1, 20) for shape in SHAPES for name in (publish_name, first_name)]
+WORKERS = ["Python worker, coroutines", "Python worker, threads"]
+CHANNELS = [f"live channel: life, 16 credits, {how}" for how in ("single concludes", "concluded in batches")]
 QUIET = ["idle", "200 parked polls"]
 
 
@@ -46,11 +49,18 @@ def ours(run):
 
 
 def test_every_case_was_measured_and_no_call_failed(ours):
-    assert sorted(ours) == sorted(RATED + EVENTS + QUIET)
-    for name in RATED + EVENTS:
+    assert sorted(ours) == sorted(RATED + EVENTS + TUBES + CHANNELS + WORKERS + QUIET)
+    for name in RATED + EVENTS + TUBES + CHANNELS:
         assert ours[name]["rate"]["median"] > 0, name
         assert ours[name]["p99_ms"]["median"] >= ours[name]["p50_ms"]["median"] > 0, name
         assert ours[name]["failed_calls"] == 0, name
+
+
+def test_the_python_worker_has_its_rate_and_its_own_cpu(ours):
+    for name in WORKERS:
+        assert ours[name]["rate"]["median"] > 0
+        assert ours[name]["client_cpu_us"]["median"] > 1
+        assert ours[name]["failed_calls"] == 0
 
 
 def test_the_server_counted_every_job_that_its_callers_concluded(run, ours):

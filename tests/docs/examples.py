@@ -2,11 +2,15 @@
 
 The first `json` or `text` block between an `sh` block and the next one is what it prints. Values that differ from run to run are
 compared by their form: instants, tokens, and milliseconds that are left. `…` in the page stands for anything.
+
+A block that begins with a comment that is a file's name, such as `# worker.py`, is that file, and lies in the folder from the start.
 """
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +21,7 @@ from tests.docs.pages import Block
 USUAL = "http://127.0.0.1:4653"
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _TOKEN = re.compile(r"\d+\.\d+\.\d+\.[0-9a-f]{32}")
+_NAMED = re.compile(r"# (\w+\.\w+)\n")
 _SLOW_MS = 30_000  # how much later than on the page a machine may answer
 
 
@@ -37,22 +42,37 @@ def steps(page: list[Block]) -> list[tuple[Block, Block | None]]:
     return found
 
 
-def run(scripts: list[str], folder: Path, url: str) -> list[str]:
-    """What each script prints, all of them run by one shell that stops at the first failure."""
+def files(page: list[Block]) -> dict[str, str]:
+    """The blocks that are files, by their names."""
+    return {found[1]: block.text for block in page if (found := _NAMED.match(block.text))}
+
+
+def run(scripts: list[str], folder: Path, url: str, **more: str) -> list[str]:
+    """What each script prints, all of them run by one shell that stops at the first failure; `more` is added to its environment.
+
+    What they leave running in the background ends with the shell.
+    """
     mark = "--- the next block ---"
-    whole = f"\necho; echo '{mark}'\n".join(scripts).replace(USUAL, url)
-    done = subprocess.run(
-        ["bash", "-eu", "-o", "pipefail"],
-        input=whole,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=environment(),
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return [text.strip() for text in done.stdout.split(mark)]
+    (folder / ".script").write_text(f"\necho; echo '{mark}'\n".join(scripts).replace(USUAL, url))
+    with (folder / ".printed").open("w") as printed, (folder / ".said").open("w") as said:
+        shell = subprocess.Popen(
+            ["bash", "-eu", "-o", "pipefail", ".script"],
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=said,
+            cwd=folder,
+            env=environment() | more,
+            start_new_session=True,
+        )
+        try:
+            code = shell.wait(100)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
+    text = (folder / ".printed").read_text()
+    assert code == 0, f"exit code {code}\n{text}\n{(folder / '.said').read_text()}"
+    return [part.strip() for part in text.split(mark)]
 
 
 def same_text(shown: str, printed: str) -> bool:

@@ -16,8 +16,9 @@ import pytest
 from tests.docs.conftest import Running
 from tests.docs.examples import check, environment, run, steps
 from tests.docs.pages import ROOT, block, blocks, read
+from tests.docs.test_guides import GUIDES
 
-RUN = ("README.md", "docs/protocol.md", "docs/dialects.md", "docs/configuration.md", "docs/operations.md")
+RUN = ("README.md", "docs/protocol.md", "docs/dialects.md", "docs/configuration.md", "docs/operations.md", "docs/shell.md")
 
 
 @pytest.mark.parametrize("page", RUN)
@@ -36,7 +37,7 @@ def test_the_examples_of_a_page_print_what_it_shows(page: str, running: Running)
 
 def test_every_sh_block_stands_on_a_page_whose_examples_are_run():
     pages = [page for page in ROOT.glob("docs/**/*.md") if any(block.language == "sh" for block in blocks(page.read_text()))]
-    assert {page.relative_to(ROOT).as_posix() for page in pages} <= set(RUN)
+    assert {page.relative_to(ROOT).as_posix() for page in pages} <= {*RUN, *GUIDES}
 
 
 WORK = 'print("working on", job["id"], job["payload"], flush=True)'
@@ -114,7 +115,7 @@ def test_every_make_target_and_command_that_a_page_names_is_there():
     assert {"run", "test"} <= targets
     assert not {target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)}
     said = subprocess.run([sys.executable, "-m", "holdfast", "--help"], capture_output=True, text=True, check=True).stdout
-    commands = set(re.findall(r"^  (\w+) ", said.partition("Commands:")[2], re.MULTILINE))
+    commands = set(re.findall(r"^  ([a-z]+)  ", said.partition("Commands:")[2], re.MULTILINE))
     pages = "".join(page.read_text() for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
     assert named(pages, "holdfast") <= commands
     assert commands <= named(pages, "holdfast")

@@ -16,6 +16,8 @@ from holdfast.doors.rest.replies import STATUS
 from holdfast.engine import events
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
+from holdfast.metrics import replication_families
+from holdfast.stores.queries import Replication
 from tests.docs.conftest import Running
 from tests.docs.pages import PAGES, ROOT, anchors, links, read, rows, spans
 
@@ -122,6 +124,10 @@ def test_every_metric_that_the_server_has_is_in_the_protocol_and_no_other(runnin
     with urllib.request.urlopen(f"{running.url}/metrics") as answer:
         served = set(re.findall(r"^# HELP (\w+) ", answer.read().decode(), re.MULTILINE))
     served = {metric for metric in served if not metric.endswith("_created")}
+    served |= {
+        metric.name + ("_total" if metric.type == "counter" else "")
+        for metric in replication_families(Replication(1, 1, 0, 0, 0, 0.0))  # of a server on PostgreSQL alone
+    }
     assert served == set(re.findall(r"`(holdfast_\w+)`", read("docs/protocol.md")))
     used = set(re.findall(r"holdfast_\w+", "".join(read(page) for page in ("docs/operations.md", "README.md"))))
     assert {re.sub(r"_bucket$", "", metric) for metric in used} <= served
@@ -165,6 +171,7 @@ LIMITS = {
     "questions on their way": limits.IN_FLIGHT_QUERIES,
     "calls that wait": limits.PARKED_POLLS,
     "event streams": limits.STREAMS,
+    "live channels": limits.CHANNELS,
     "free disk": limits.DISK_WATERMARK_BYTES,
 }
 
@@ -253,8 +260,12 @@ def test_every_dependency_is_on_its_page_with_its_bound():
     project = re.search(r"^dependencies = \[(.*?)^\]", read("pyproject.toml"), re.MULTILINE | re.DOTALL)
     assert project
     table = {row[0].strip("`"): row[1].strip("`") for row in rows(read("docs/dependencies.md")) if len(row) == 5}
-    wanted = dict(re.findall(r'"([\w-]+)([^"]*)"', project[1]))
+    extras = re.findall(
+        r"^\w+ = \[\n(.*?)^\]", read("pyproject.toml").partition("[project.optional-dependencies]")[2], re.MULTILINE | re.DOTALL
+    )
+    wanted = dict(re.findall(r'^ +"([\w-]+)([^"]*)"', project[1] + extras[0], re.MULTILINE))
+    assert {"aiohttp", "litestar"} <= set(wanted)
     assert {package: table.get(package) for package in wanted} == wanted
     dev = re.search(r"^dev = \[(.*?)^\]", read("pyproject.toml"), re.MULTILINE | re.DOTALL)
     assert dev
-    assert not set(re.findall(r'"([\w-]+)[^"]*"', dev[1])) - spans(read("docs/dependencies.md")) - {"build"}
+    assert not set(re.findall(r'^ +"([\w-]+)[^"]*"', dev[1], re.MULTILINE)) - spans(read("docs/dependencies.md"))

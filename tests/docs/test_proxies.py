@@ -1,143 +1,139 @@
-"""The snippets for proxies and for systemd do what the page says."""
+"""The snippets for proxies and for systemd do what the pages say."""
 
 import base64
 import json
-import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.docs.conftest import Running
-from tests.docs.pages import block, read
+from tests.docs.examples import environment
+from tests.docs.pages import block, blocks, read
+from tests.docs.proxies import GUIDE, Proxy, haproxy, nginx, program
+from tests.docs.test_guides import compared, started_with
 
 PEOPLE = {"Authorization": "Basic " + base64.b64encode(b"anna:change-me").decode()}
+TOKEN = "change-this-too"
+PROXIES = pytest.mark.parametrize("proxy", [nginx, haproxy], ids=["nginx", "HAProxy"])
 Serve = Callable[..., Running]
 
+WORK = """
+from holdfast import Client, Worker
 
-def program(name: str) -> str:
-    found = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
+worker = Worker("thumbs", live=True)
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+@worker.handler()
+def double(job):
+    worker.stop()
+    return job.payload * 2
 
 
-def replaced(text: str, **parts: str) -> str:
-    """The snippet with its places for addresses and files filled in; each stands in it once."""
-    for old, new in parts.values():
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    return text
+with Client() as client:
+    job = client.enqueue("thumbs", 21)
+    worker.run()
+    print(client.result(job.id, timeout_s=20))
+"""
 
 
-@contextmanager
-def started(command: list[str], port: int) -> Iterator[str]:
-    process = subprocess.Popen(command)
-    try:
-        until = time.monotonic() + 20
-        while socket.socket().connect_ex(("127.0.0.1", port)):
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-@contextmanager
-def nginx(running: Running, location: str = "/") -> Iterator[str]:
-    port, folder = free_port(), running.folder
-    (folder / "people").write_text("anna:{PLAIN}change-me\n")
-    snippet = replaced(
-        block(read("docs/operations.md"), "nginx"),
-        server=("127.0.0.1:4653", f"127.0.0.1:{running.port}"),
-        listen=("listen 80;", f"listen 127.0.0.1:{port};"),
-        people=("/etc/nginx/jobs.htpasswd", str(folder / "people")),
-        location=("location / {", f"location {location} {{"),
-    )
-    folders = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    whole = (
-        f"daemon off; user root; pid {folder}/pid; error_log stderr; events {{}} http {{ access_log off; {folders} {snippet} }}"
-    )
-    (folder / "nginx.conf").write_text(whole)
-    with started([program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")], port) as url:
-        yield url
-
-
-@contextmanager
-def haproxy(running: Running) -> Iterator[str]:
-    port = free_port()
-    snippet = replaced(
-        block(read("docs/operations.md"), "haproxy"),
-        server=("127.0.0.1:4653", f"127.0.0.1:{running.port}"),
-        bind=("bind :80", f"bind 127.0.0.1:{port}"),
-    )
-    path = running.folder / "haproxy.cfg"
-    path.write_text(snippet + "\n")
-    with started([program("haproxy"), "-db", "-f", str(path)], port) as url:
-        yield url
-
-
-def call(url: str, body: object = None, **headers: str) -> Any:
+def call(proxy: Proxy, path: str, body: object = None, **headers: str) -> Any:
     named = {"Host": "jobs.example", "Content-Type": "application/json", **PEOPLE, **headers}
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data, named), timeout=80) as answer:
-        return json.load(answer)
+    request = urllib.request.Request(f"https://127.0.0.1:{proxy.port}{path}", data, named)
+    with urllib.request.urlopen(request, timeout=80, context=trusting(proxy)) as answer:
+        return answer.readline() if answer.headers["Content-Type"].startswith("text/event-stream") else json.load(answer)
 
 
-def lives_through(url: str) -> None:
-    """A job's life, a wait, a large body, a stream, and who is kept out."""
-    put = call(f"{url}/v1/queues/mail/jobs", {"payload": "x" * ((1 << 20) - 2)})
-    (job,) = call(f"{url}/v1/leases", {"queues": ["mail"], "wait_ms": 1000})["jobs"]
+def trusting(proxy: Proxy) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(proxy.authority))
+
+
+def lives_through(proxy: Proxy, prefix: str = "") -> None:
+    """A job's life, a wait, a large body, a stream, the live channel, and who is kept out."""
+    put = call(proxy, f"{prefix}/v1/queues/mail/jobs", {"payload": "x" * ((1 << 20) - 2)})
+    (job,) = call(proxy, f"{prefix}/v1/leases", {"queues": ["mail"], "wait_ms": 1000})["jobs"]
     assert job["id"] == put["id"]
-    assert call(f"{url}/v1/leases/{job['lease']['token']}/conclude", {"result": 1})["state"] == "concluded"
+    assert call(proxy, f"{prefix}/v1/leases/{job['lease']['token']}/conclude", {"result": 1})["state"] == "concluded"
     began = time.monotonic()
-    assert call(f"{url}/v1/leases", {"queues": ["none"], "wait_ms": 1500})["jobs"] == []
+    assert call(proxy, f"{prefix}/v1/leases", {"queues": ["none"], "wait_ms": 1500})["jobs"] == []
     assert time.monotonic() - began > 1.4
-    stream = urllib.request.Request(f"{url}/v1/stream", headers={"Host": "jobs.example", **PEOPLE})
-    with urllib.request.urlopen(stream, timeout=10) as events:
+    events_come_at_once(proxy, prefix)
+    line = socket.create_connection(("127.0.0.1", proxy.port))
+    address = f"wss://jobs.example{prefix}/v1/channel"
+    with connect(address, sock=line, ssl=trusting(proxy), additional_headers=PEOPLE) as live:
+        live.send('{"op":"start","queues":["mail"],"credits":1}')
+        assert [json.loads(live.recv(20))["op"] for _ in range(2)] == ["started", "jobs"]
+    assert call(proxy, f"{prefix}/v1/leases", {"queues": ["none"]}, Origin="https://jobs.example") == {"jobs": []}
+    assert refused(proxy, f"{prefix}/v1/leases", Origin="https://elsewhere.example") == 403
+    assert refused(proxy, f"{prefix}/v1/queues", Authorization="") == 401
+    assert refused(proxy, f"{prefix}/v1/queues", Authorization="Bearer guessed") == 401
+
+
+def events_come_at_once(proxy: Proxy, prefix: str) -> None:
+    named = {"Host": "jobs.example", **PEOPLE}
+    stream = urllib.request.Request(f"https://127.0.0.1:{proxy.port}{prefix}/v1/stream", headers=named)
+    with urllib.request.urlopen(stream, timeout=10, context=trusting(proxy)) as events:
         assert events.readline() == b": holdfast\n"
-        call(f"{url}/v1/queues/mail/jobs", {})
+        call(proxy, f"{prefix}/v1/queues/mail/jobs", {})
         assert b"event: job" in events.readline() + events.readline()
-    assert call(f"{url}/v1/leases", {"queues": ["none"]}, Origin="http://jobs.example") == {"jobs": []}
-    assert refused(f"{url}/v1/leases", Origin="http://elsewhere.example") == 403
-    assert refused(f"{url}/v1/queues", Authorization="") == 401
 
 
-def refused(url: str, **headers: str) -> int:
+def refused(proxy: Proxy, path: str, **headers: str) -> int:
     with pytest.raises(urllib.error.HTTPError) as error:
-        call(url, None if url.endswith("queues") else {"queues": ["none"]}, **headers)
+        call(proxy, path, None if path.endswith("queues") else {"queues": ["none"]}, **headers)
     return error.value.code
 
 
-def test_a_job_lives_behind_the_nginx_of_the_page(serve: Serve):
-    with nginx(serve("--allowed-hosts", "jobs.example")) as url:
-        lives_through(url)
+@PROXIES
+def test_all_that_holdfast_speaks_gets_through_the_proxy_of_the_guide(proxy: Callable[..., Any], serve: Serve):
+    with proxy(serve(*started_with(blocks(read(GUIDE))))) as running:
+        lives_through(running)
 
 
-def test_a_job_lives_behind_the_nginx_of_the_page_under_a_prefix(serve: Serve):
-    with nginx(serve("--allowed-hosts", "jobs.example", "--root-path", "/queue"), "/queue/") as url:
-        lives_through(f"{url}/queue")
+def test_all_that_holdfast_speaks_gets_through_nginx_under_a_prefix(serve: Serve):
+    with nginx(serve("--allowed-hosts", "jobs.example", "--root-path", "/queue"), "/queue/") as running:
+        lives_through(running, "/queue")
 
 
-def test_a_job_lives_behind_the_haproxy_of_the_page(serve: Serve):
-    with haproxy(serve("--allowed-hosts", "jobs.example")) as url:
-        lives_through(url)
+@PROXIES
+def test_the_guide_about_proxies_prints_what_it_shows(proxy: Callable[..., Any], serve: Serve):
+    page = blocks(read(GUIDE))
+    running = serve(*started_with(page))
+    with proxy(running) as there:
+        (running.folder / ".curlrc").write_text(
+            f'connect-to = "jobs.example:443:127.0.0.1:{there.port}"\ncacert = "{there.authority}"\n'
+        )
+        assert not compared(GUIDE, page, running, CURL_HOME=str(running.folder))
+
+
+@PROXIES
+def test_a_python_worker_gets_through_with_a_token_and_an_authority_of_ones_own(proxy: Callable[..., Any], serve: Serve):
+    running = serve("--allowed-hosts", "jobs.example")
+    with proxy(running) as there:
+        known = {
+            "HOLDFAST_URL": f"https://127.0.0.1:{there.port}",
+            "HOLDFAST_TOKEN": TOKEN,
+            "SSL_CERT_FILE": str(there.authority),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", WORK],
+            env=environment() | known,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
 
 
 def test_systemd_understands_the_unit_of_the_page(tmp_path: Path):

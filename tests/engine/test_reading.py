@@ -87,7 +87,7 @@ async def test_a_queue_that_runs_all_it_may_says_how_many(engine, new, why, take
     job = await take()
     codes, text = await why(2)
     assert codes == ["max_running"]
-    assert "at most 1 jobs at once, and 1 are running" in text
+    assert "at most 1 job at once, and 1 is running" in text
     await engine.end(ConcludeLease(job.ref()))
     assert (await why(2))[0] == ["next"]
 
@@ -140,3 +140,10 @@ async def test_when_no_registered_worker_takes_from_the_queue_that_is_said(engin
 async def test_a_job_that_is_not_there_has_no_reasons(why):
     with pytest.raises(JobNotFound):
         await why(1)
+
+
+@pytest.mark.parametrize("number", [0, -1, 1 << 53, 1 << 70])
+async def test_a_number_that_no_job_can_have_is_not_found_before_the_store_is_asked(engine, number):
+    for ask in (engine.reading.job, engine.reading.glance, engine.reading.why):
+        with pytest.raises(JobNotFound):
+            await ask(number)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.clock import SystemClock
-from holdfast.engine.commands import ConcludeLease, FireSchedules
+from holdfast.engine.commands import ConcludeLease, FireSchedules, RunSchedule, SetInterest
 from holdfast.engine.engine import Engine
 from holdfast.engine.inprocess import InProcess
 from holdfast.errors import InvalidRequest, ScheduleNotFound
@@ -118,6 +118,27 @@ async def test_a_published_schedule_reaches_the_queues_that_are_interested_when_
     clock.advance(MINUTE)
     await fire(backing)
     assert (await waiting(engine, "x"), await waiting(engine, "y")) == (1, 0)
+
+
+async def test_each_fire_goes_by_the_interests_of_its_moment(engine, backing, clock):
+    await engine.set_schedule("s", spec(publish=True, queue="-"), False)
+    seen = []
+    for match in ({"a": "1"}, {"a": "2"}, "*", None):
+        await engine.set_interest("x", match)
+        clock.advance(MINUTE)
+        await fire(backing)
+        clock.advance(MINUTE)
+        await fire(backing)
+        seen.append(await waiting(engine, "x"))
+    assert seen == [2, 2, 4, 4]
+
+
+async def test_a_run_goes_by_interests_that_changed_in_its_own_transaction(engine, backing, together):
+    await engine.set_schedule("s", spec(publish=True, queue="-"), False)
+    await engine.set_interest("x", "*")
+    changed, run = await together(SetInterest("y", "*"), RunSchedule("s"))
+    assert (changed.count, [receipt.queue for receipt in run.jobs]) == (1, ["x", "y"])
+    assert [receipt.queue for receipt in (await engine.run_schedule("s")).jobs] == ["x", "y"]
 
 
 async def test_run_now_puts_a_job_beside_the_fires(engine, clock):

@@ -62,6 +62,14 @@ async def test_a_command_that_the_keeper_committed_before_it_died_keeps_its_answ
     assert isinstance(first.result(), Enqueued)
 
 
+async def test_a_request_that_can_not_be_sent_is_refused_and_its_neighbours_are_answered(keeping):
+    (link,) = (await keeping()).links
+    first, broken, last = link.submit(put()), link.submit(GetJob(1 << 70)), link.submit(put())
+    assert codes([await answer(broken)]) == ["internal_error"]
+    assert isinstance(await answer(first), Enqueued)
+    assert isinstance(await answer(last), Enqueued)
+
+
 async def test_hanging_up_in_order_is_no_loss(keeping):
     keeper = await keeping()
     (link,) = keeper.links

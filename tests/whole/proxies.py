@@ -25,8 +25,10 @@ http {{
     scgi_temp_path {folder}/scgi;
     upstream plain {{ server 127.0.0.1:{plain}; keepalive 16; }}
     upstream prefixed {{ server 127.0.0.1:{prefixed}; keepalive 16; }}
+    map $http_upgrade $upgrade_or_reuse {{ "" ""; default upgrade; }}
     proxy_http_version 1.1;
-    proxy_set_header Connection "";
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection $upgrade_or_reuse;
     proxy_set_header Host $http_host;
     client_max_body_size 64m;
     server {{

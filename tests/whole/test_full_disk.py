@@ -154,3 +154,20 @@ def test_a_server_starts_on_a_disk_that_is_at_its_watermark_and_lets_workers_fin
     with serve_on(16 * MIB).client() as client:
         is_refused(client.post("/v1/queues/q/jobs", json={"payload": 1}))
         leases_can_be_ended(client, held)
+
+
+@pytest.mark.parametrize("last", [signal.SIGTERM, signal.SIGKILL])
+def test_a_server_starts_on_a_full_disk_and_lets_leases_be_ended(serve_on, disk, last):
+    server = serve_on(40 * MIB)
+    with server.client() as client:
+        for n in range(12):
+            push(client, "q", n)
+        held = lease(client, "q", max=12, lease_ms=600_000)
+    server.send(last)
+    server.ended()
+    server.gone()
+    fill(disk)
+    again = serve_on(40 * MIB)
+    with again.client() as client:
+        is_refused(client.post("/v1/queues/q/jobs", json={"payload": 1}))
+        leases_can_be_ended(client, held)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from holdfast import limits
+from tests.doors.channel.speaking import speaking
 from tests.whole.calls import conclude, lease, metric, push
 from tests.whole.proxies import haproxy, nginx
 from tests.whole.servers import Call, Server, until
@@ -168,3 +170,24 @@ def test_a_host_name_that_the_server_was_not_told_of_is_refused_with_what_to_do(
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     assert "--allowed-hosts" in refused.json()["detail"]
     assert client.post(f"/kept/v1/queues/{queue}/jobs", json={}, headers=foreign).status_code == 201
+
+
+@pytest.mark.parametrize("prefix", ["", "/kept", "/stripped"])
+def test_a_live_channel_goes_through_and_what_it_held_comes_back_when_it_closes(client, url, queue, prefix):
+    with speaking(url, f"{prefix}/v1/channel") as worker:
+        worker.start(queue, credits=2)
+        put = client.post(f"{prefix}/v1/queues/{queue}/jobs", json={"payload": 1}).json()
+        job = worker.job()
+        assert job["id"] == put["id"]
+        assert worker.conclude(job) == [{"id": job["id"], "state": "concluded"}]
+        client.post(f"{prefix}/v1/queues/{queue}/jobs", json={"payload": 2}).raise_for_status()
+        held = worker.job()
+    taken = client.post(f"{prefix}/v1/leases", json={"queues": [queue], "wait_ms": 20_000}).json()["jobs"]
+    assert [(job["id"], job["attempt"], job["crashes"]) for job in taken] == [(held["id"], 2, 0)]
+
+
+def test_a_refused_channel_is_refused_through_the_proxy_with_the_server_s_own_words(url):
+    with pytest.raises(InvalidStatus) as refused, speaking(url, additional_headers={"Origin": "https://evil.example"}):
+        pass
+    assert refused.value.response.status_code == 403
+    assert b'"code":"forbidden"' in refused.value.response.body

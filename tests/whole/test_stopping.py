@@ -94,6 +94,22 @@ def test_readyz_says_draining_with_503(serve):
 
 
 @FRONTS
+def test_with_linger_s_new_callers_are_told_until_the_port_closes_and_what_is_leased_is_ended(serve, fronts):
+    server = serve("--fronts", str(fronts), "--linger-s", "2")
+    with server.client() as client:
+        client.post("/v1/queues/q/jobs", json={}).raise_for_status()
+        token = client.post("/v1/leases", json={"queues": ["q"]}).json()["jobs"][0]["lease"]["token"]
+    by_sigterm(server)
+    server.err.wait_for("draining", count=fronts)
+    with server.client() as late:
+        ready = late.get("/readyz")
+        assert (ready.status_code, ready.json()["reasons"]) == (503, ["draining"])
+        assert late.post("/v1/queues/q/jobs", json={}).json()["code"] == "draining"
+        assert late.post(f"/v1/leases/{token}/conclude").json()["state"] == "concluded"
+    ended_well(server)
+
+
+@FRONTS
 def test_a_second_signal_ends_it_at_once(serve, fronts):
     server = serve("--fronts", str(fronts))
     begun = uploads(server)

@@ -4,6 +4,7 @@
     leases   C2 concluded once and only by the holder · C3 held by one at a time · C4 attempts grow · C8 leases return in time
     bounds   C6 a bound is never exceeded, and refused only when it is reached
     keys     C9 one job per idempotency key, one unfinished job per unique key · C10 bulk is all or nothing
+    copies   C12 nothing is answered as kept while fewer standbys than needed could have kept it
     answers  C0 every answer is one that the contract knows
     order    C11 no answer leaves before the sync that covers it (reads a system call trace, not a history)
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torture.checkers import answers, bounds, kept, keys, leases
+from torture.checkers import answers, bounds, copies, kept, keys, leases
 from torture.checkers.violation import Violation
 from torture.history import History
 
@@ -32,6 +33,7 @@ ALL: dict[str, Checker] = {
     "C8 leases return": leases.what_expired_is_claimable_again,
     "C9 one per key": keys.one_job_per_key,
     "C10 all or nothing": keys.bulk_is_all_or_nothing,
+    "C12 copies": copies.what_is_answered_is_on_enough_standbys,
 }
 
 

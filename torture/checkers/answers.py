@@ -11,7 +11,7 @@ REFUSALS = {
     409: {"lease_lost", "not_unique", "wrong_state"},
     422: {"idempotency_mismatch"},
     429: {"queue_full"},
-    503: {"outcome_unknown", "draining", "store_unavailable", "overloaded"},
+    503: {"outcome_unknown", "draining", "store_unavailable", "overloaded", "not_replicated"},
     507: {"storage_full"},
 }
 

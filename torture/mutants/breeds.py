@@ -29,12 +29,18 @@ class Mutant:
 ALL: dict[str, Mutant] = {}
 
 
-def mutant(module: str, *caught_by: str, faults: tuple[str, ...] = ("calm",)) -> Callable[[Callable[[ModuleType], None]], None]:
+Change = Callable[[ModuleType], None]
+
+
+def mutant(
+    module: str, *caught_by: str, faults: tuple[str, ...] = ("calm",), into: dict[str, Mutant] = ALL
+) -> Callable[[Change], Change]:
     """Enter a change under its function's name, with dashes."""
 
-    def enter(change: Callable[[ModuleType], None]) -> None:
+    def enter(change: Change) -> Change:
         name = change.__name__.replace("_", "-")
-        ALL[name] = Mutant(name, f"holdfast.{module}", change, frozenset(caught_by), faults)
+        into[name] = Mutant(name, f"holdfast.{module}", change, frozenset(caught_by), faults)
+        return change
 
     return enter
 

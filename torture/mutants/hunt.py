@@ -52,10 +52,15 @@ async def chase_once(mutant: Mutant, seed: str) -> Catch:
     fault = next(faults.ALL[name] for name in mutant.faults if faults.ALL[name].unavailable() is None)
     with tempfile.TemporaryDirectory(prefix="torture-marks-") as directory:
         marks = Path(directory) / "marks"
-        path = os.pathsep.join(filter(None, [str(HOOK), os.environ.get("PYTHONPATH")]))
-        env = {"PYTHONPATH": path, "TORTURE_ROOT": str(ROOT), "TORTURE_MUTANT": mutant.name, "TORTURE_MARKS": str(marks)}
+        env = environment(mutant, marks)
         outcome = await campaign.run_fault(fault, seed, PLAN, env=env, keep=False)
         return Catch(mutant, fault.name, marks.exists(), outcome)
+
+
+def environment(mutant: Mutant, marks: Path) -> dict[str, str]:
+    """What lets a mutant into every process of a server."""
+    path = os.pathsep.join(filter(None, [str(HOOK), os.environ.get("PYTHONPATH")]))
+    return {"PYTHONPATH": path, "TORTURE_ROOT": str(ROOT), "TORTURE_MUTANT": mutant.name, "TORTURE_MARKS": str(marks)}
 
 
 async def run(seed: str, together: int) -> int:

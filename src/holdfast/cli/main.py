@@ -1,8 +1,9 @@
-"""`holdfast serve|config|check|backup`.
+"""`holdfast serve|config|check|backup|move|doctor`.
 
 Exit codes: 0 done, 1 it failed, 2 the command was wrong. Data goes to standard output, messages to standard error.
 """
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable
@@ -13,7 +14,11 @@ from typing import Any, NoReturn
 import click
 
 from holdfast import __version__, server
+from holdfast.cli.doctor import doctor
+from holdfast.cli.move import move
 from holdfast.config import Config, ConfigError, Loaded, load
+from holdfast.errors import StoreUnavailable
+from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.files import UnfitPlace
 
@@ -81,23 +86,51 @@ def config(file: Path | None, as_json: bool, **flags: Any) -> None:
         click.echo(f"{name} = {json.dumps(value)}".ljust(56) + f" # {origin}")
 
 
+class StoreFile(click.Path):
+    """A file of SQLite's; who names a database is told what to use for it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, if it is one."""
+        if str(value).startswith(("postgresql://", "postgres://")):
+            _refuse(
+                "this works on a store file. For PostgreSQL: `holdfast check --store URL` verifies what it holds, `holdfast doctor` looks at "
+                "the server and its standbys; copy it with pg_basebackup and WAL archiving, or pg_dump (docs/postgresql.md).",
+                2,
+            )
+        return super().convert(value, param, ctx)
+
+
 @main.command()
-@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def check(path: Path) -> None:
-    """Verify a store file: its pages, its schema, and that every count agrees with its rows. Works beside a running server."""
-    try:
-        problems = maintenance.check(path)
-    except UnfitPlace as error:
-        _refuse(str(error))
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--store", help="As for serve: sqlite:///PATH or postgresql://USER@HOST,HOST/DATABASE.")
+def check(path: Path | None, store: str | None) -> None:
+    """Verify a store: a file's pages and schema, and that every count agrees with its rows. Works beside running servers."""
+    if (path is None) == (store is None):
+        raise click.UsageError("Give the PATH of a store file, or --store postgresql://…, and not both.")
+    if store is not None and store.startswith(("postgresql://", "postgres://")):
+        name = "The database"
+        try:
+            problems = asyncio.run(database.check(store))
+        except StoreUnavailable as error:
+            _refuse(error.detail)
+    else:
+        file = StoreFile(exists=True, dir_okay=False, path_type=Path).convert(
+            path or str(store).removeprefix("sqlite:///"), None, click.get_current_context()
+        )
+        name = str(file)
+        try:
+            problems = maintenance.check(file)
+        except UnfitPlace as error:
+            _refuse(str(error))
     for problem in problems:
         click.echo(problem)
     if problems:
-        _refuse(f"{path} has {len(problems)} problems.")
-    click.echo(f"{path} is sound.", err=True)
+        _refuse(f"{name} has {len(problems)} problems.")
+    click.echo(f"{name} is sound.", err=True)
 
 
 @main.command()
-@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("source", type=StoreFile(exists=True, dir_okay=False, path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 def backup(source: Path, target: Path) -> None:
     """Copy a store file, also while a server uses it: SOURCE is read, TARGET is new."""
@@ -106,3 +139,7 @@ def backup(source: Path, target: Path) -> None:
     except (UnfitPlace, FileExistsError, OSError) as error:
         _refuse(str(error))
     click.echo(f"{source} is copied to {target}, fsynced and verified.", err=True)
+
+
+main.add_command(doctor)
+main.add_command(move)

@@ -48,6 +48,8 @@ class Batch:
     removed: set[str] = field(default_factory=set)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     job_events: list[JobEvent] = field(default_factory=list)
+    stop: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
     kept: dict[tuple[str, str], KeptAnswer] = field(default_factory=dict)
     keeping: list[tuple[IdempotencyKey, KeptAnswer]] = field(default_factory=list)
     unique: dict[tuple[str, str], int | None] = field(default_factory=dict)
@@ -187,7 +189,7 @@ class Batch:
             queue = self.queues.get(name)
             if queue is not None and (count := queue.may_lease()) > 0:
                 ready[name] = count
-        return Committed(ready, sorted(self.freed), self.job_events, self.interests)
+        return Committed(ready, sorted(self.freed), self.job_events, self.interests, self.stop, self.lost)
 
     @staticmethod
     def chance() -> float:

@@ -21,6 +21,7 @@ from holdfast.stores.queries import (
     JobDetail,
     JobFacts,
     JobPage,
+    Notes,
     Query,
     QueueCounts,
     QueueInfo,
@@ -438,6 +439,7 @@ Result = (
     | JobCounts
     | Failures
     | History
+    | Notes
 )
 
 Request = Command | Query

@@ -16,6 +16,7 @@ Invariants
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -66,15 +67,18 @@ from holdfast.engine.commands import (
 )
 from holdfast.engine.ending import Ending
 from holdfast.engine.events import Committed
+from holdfast.engine.expecting import expected
 from holdfast.engine.history import Recorder
 from holdfast.engine.totals import Totals
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
-from holdfast.errors import InternalError, OutcomeUnknown, StorageFull, StoreUnavailable
+from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS
 from holdfast.routing.interests import Interests
-from holdfast.stores.store import Store, StoreBroken
+from holdfast.stores.store import OutcomeLost, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
+_TRIES = 8  # of a batch that other nodes get in the way of
+_PAUSE_S = 0.02
 
 _PASSING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     ExpireLeases: passing.expire,
@@ -201,6 +205,9 @@ class Committer:
         commands = [command for command, _, _ in taken]
         try:
             results, news = await self._attempt(commands)
+        except OutcomeLost as error:
+            unknown = Refused(OutcomeUnknown.code, f"It is not known whether this was kept: {error}.", {"retry_after_ms": 1_000})
+            results, news = [unknown] * len(taken), None
         except StoreBroken as error:
             log.error(  # noqa: TRY400  (the traceback is the driver's; the sentence says it)
                 "the store failed; what this batch did is not known", commands=len(commands), error=str(error)
@@ -238,7 +245,7 @@ class Committer:
         """Apply and commit; on a full disk once more without new jobs, on the reserve."""
         try:
             return await self._apply(commands, self._store.accepting())
-        except StoreUnavailable as error:
+        except (StoreUnavailable, NotReplicated) as error:
             return [Refused(error.code, error.detail, error.fields)] * len(commands), None
         except StorageFull:
             log.warning(
@@ -251,8 +258,24 @@ class Committer:
             return [Refused(error.code, error.detail, {"retry_after_ms": 10_000})] * len(commands), None
 
     async def _apply(self, commands: list[Command], accepting: bool) -> tuple[list[Result], Committed]:
+        """Apply and commit, again where other nodes were in the way."""
+        queues: frozenset[str] = frozenset()
+        for tries in range(_TRIES):
+            try:
+                return await self._apply_once(commands, accepting, queues)
+            except TryAgain as error:
+                queues |= error.queues
+                log.debug("another node was in the way; the batch is tried again", reason=str(error))
+                await asyncio.sleep(tries * _PAUSE_S * random.random())  # noqa: S311  (it keeps two nodes out of step)
+        raise StoreUnavailable("Other nodes are in the way; nothing was changed.", retry_after_ms=200)
+
+    async def _apply_once(
+        self, commands: list[Command], accepting: bool, queues: frozenset[str]
+    ) -> tuple[list[Result], Committed]:
         started = time.perf_counter()
-        async with self._store.transaction() as tx:
+        store = self._store
+        begin = store.transaction(expected(commands, self._clock.now(), queues)) if store.shared else store.transaction()
+        async with begin as tx:
             batch = Batch(
                 tx, self._clock.now(), accepting, self.listeners > 0, beats=self.beats, routes=self._routes, pauses=self.pauses
             )

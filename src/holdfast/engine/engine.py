@@ -8,14 +8,12 @@ Nothing is accepted that could pile up without end: what is on its way to the st
 """
 
 import asyncio
-import secrets
 from collections.abc import Callable
 
 from holdfast import limits
 from holdfast.engine import checks
 from holdfast.engine.asking import or_raise
 from holdfast.engine.commands import (
-    BeatWorker,
     CancelJob,
     Changed,
     Command,
@@ -23,7 +21,6 @@ from holdfast.engine.commands import (
     Counted,
     DeleteJob,
     DeleteQueue,
-    DeleteSchedule,
     EditJob,
     Enqueue,
     Enqueued,
@@ -35,21 +32,13 @@ from holdfast.engine.commands import (
     MoveJob,
     Outcome,
     PauseQueue,
-    PauseSchedule,
     PromoteJob,
     PurgeQueue,
-    QuietWorker,
-    RegisterWorker,
     ReleaseLease,
-    RemoveWorkers,
     Result,
     RetryJob,
-    RunSchedule,
-    ScheduleAnswer,
     SetInterest,
     SetQueue,
-    SetSchedule,
-    WorkerAnswer,
 )
 from holdfast.engine.events import Committed
 from holdfast.engine.hub import Hub
@@ -57,22 +46,21 @@ from holdfast.engine.inprocess import Backing
 from holdfast.engine.publishing import Publishing, Unwaited
 from holdfast.engine.pulse import Pulse
 from holdfast.engine.reading import Reading
+from holdfast.engine.tending import Tending
 from holdfast.engine.tubing import Tubing
 from holdfast.engine.waiters import Waiters
 from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
-from holdfast.job.schedule import Schedule, ScheduleSpec
 from holdfast.routing.interests import Match
 from holdfast.routing.interests import check as check_interest
 from holdfast.stores.queries import Durability, QueueInfo
-from holdfast.workers.registry import Worker
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob
 
 
-class Engine(Tubing):
+class Engine(Tubing, Tending):
     """What Holdfast can do."""
 
     def __init__(self, backing: Backing, payload_bytes: int = limits.PAYLOAD_BYTES) -> None:
@@ -87,7 +75,7 @@ class Engine(Tubing):
         self.unwaited = Unwaited()
         self.draining = False
         self._strays: set[asyncio.Future[Result]] = set()
-        backing.listen(self._news)
+        backing.listen(self._news, lambda: [*self.arrivals.names(), *self.room.names()])
 
     @property
     def durability(self) -> Durability:
@@ -335,56 +323,6 @@ class Engine(Tubing):
             raise OutcomeUnknown(f"{done} jobs were removed, then: {error.detail} Repeat it.", retry_after_ms=1_000) from error
         assert isinstance(answer, Counted), "steps are answered with a count"
         return answer
-
-    # Workers
-
-    async def register(self, queues: tuple[str, ...], name: str) -> Worker:
-        """Take a worker in under a new id."""
-        checks.leases(queues, 1, None, name, None)
-        return await self._worker(RegisterWorker(f"w-{secrets.token_hex(8)}", name, queues))
-
-    async def beat(self, worker_id: str) -> Worker:
-        """A worker is still there."""
-        return await self._worker(BeatWorker(worker_id))
-
-    async def quiet(self, worker_id: str) -> Worker:
-        """Give a worker nothing more."""
-        return await self._worker(QuietWorker(worker_id))
-
-    async def remove_workers(self, worker_id: str | None = None, queue: str | None = None) -> int:
-        """Forget one worker, or all that take from a queue; how many. What they hold stays leased."""
-        answer = await self._ask(RemoveWorkers(worker_id, queue))
-        return answer.count if isinstance(answer, Counted) else 0
-
-    async def _worker(self, command: RegisterWorker | BeatWorker | QuietWorker) -> Worker:
-        answer = await self._ask(command)
-        assert isinstance(answer, WorkerAnswer), "a worker's verb is answered with the worker"
-        return answer.worker
-
-    # Schedules
-
-    async def set_schedule(self, name: str, spec: ScheduleSpec, paused: bool) -> Schedule:
-        """Make a schedule, or change what one puts and when."""
-        checks.schedule_name(name)
-        checks.new_job(spec.job, self.payload_bytes)
-        return await self._schedule(SetSchedule(name, spec, paused))
-
-    async def pause_schedule(self, name: str, paused: bool) -> Schedule:
-        """Stop or resume a schedule."""
-        return await self._schedule(PauseSchedule(name, paused))
-
-    async def run_schedule(self, name: str) -> Enqueued:
-        """Put a schedule's job now."""
-        return await self._ask(RunSchedule(name))  # type: ignore[return-value]
-
-    async def delete_schedule(self, name: str) -> None:
-        """Remove a schedule; its jobs stay."""
-        await self._ask(DeleteSchedule(name))
-
-    async def _schedule(self, command: SetSchedule | PauseSchedule) -> Schedule:
-        answer = await self._ask(command)
-        assert isinstance(answer, ScheduleAnswer), "a schedule's verb is answered with the schedule"
-        return answer.schedule
 
     # The server's life
 

@@ -82,6 +82,9 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> li
     for new in jobs:
         if new.queue not in batch.queues:
             await batch.queue_made(new.queue)
+        if ending is not None:
+            new.extras = replace(new.extras, follows=ending.id)
+    await batch.tx.reserve_job_ids(len(jobs))
     first = batch.tx.take_job_ids(len(jobs))
     return [_put_one(batch, batch.queues[new.queue], new, first + offset) for offset, new in enumerate(jobs)]
 

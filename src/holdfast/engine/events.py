@@ -45,10 +45,13 @@ class JobEvent(msgspec.Struct, frozen=True, array_like=True):
 
 class Committed(msgspec.Struct, frozen=True, array_like=True):
     """One batch is kept. `ready`: queues that now have this many jobs to lease; `freed`: queues in which room was made;
-    `interests`: what became of them, when they changed.
+    `interests`: what became of them, when they changed; `stop` and `lost`: leases, by fence, whose holder is asked to stop, and that ended
+    because their time was up.
     """
 
     ready: dict[str, int] = {}
     freed: list[str] = []
     jobs: list[JobEvent] = []
     interests: routing.Change | None = None
+    stop: list[int] = []
+    lost: list[int] = []

@@ -13,7 +13,8 @@ bucket's width.
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
 
 from holdfast.engine import events
 from holdfast.errors import InvalidRequest
@@ -32,6 +33,7 @@ BOUNDS_MS = (
 _VERBS = {events.ENQUEUED: 0, events.CONCLUDED: 1, events.FAILED: 2, events.EXPIRED: 2, events.DIED: 3}
 _COLUMNS = 9  # of a finished step: four counts, depth, four quantiles
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
+_TIMED = 200  # changes of one commit whose times are looked at
 _POINTS = 30  # of the small picture of each queue
 
 
@@ -99,23 +101,13 @@ class Recorder:
         self._busy_at: dict[str, int] = {}
         self._current = {span: now // step_ms for span, (step_ms, _) in HISTORY_SPANS.items()}
 
-    def committed(self, counts: dict[tuple[str, str], int], changes: Iterable[Change], now: int) -> None:
+    def committed(self, counts: dict[tuple[str, str], int], changes: Collection[Change], now: int) -> None:
         """Count one commit: how often each (verb, queue) happened, and the jobs that it changed."""
         for (verb, queue), count in counts.items():
             if (column := _VERBS.get(verb)) is not None:
                 for ring in self._rings(queue, now):
                     ring.open.counts[column] += count
-        waits: dict[str, list[int]] = {}
-        runs: dict[str, list[int]] = {}
-        for change in changes:
-            before, after = change.before, change.after
-            if after is None or before is None:
-                continue
-            if after.lease is not None:
-                if before.lease is None:
-                    _add(waits, after.queue, after.lease.leased_at - after.ready_at)
-            elif before.lease is not None and _was_worked_on(before, after):
-                _add(runs, after.queue, now - before.lease.leased_at)
+        waits, runs = _times(changes, now)
         for queue, buckets in waits.items():
             for ring in self._rings(queue, now):
                 ring.open.waits = _sum(ring.open.waits, buckets)
@@ -207,16 +199,36 @@ class Recorder:
 _IDLE_MS = 3_600_000
 
 
+def _times(changes: Collection[Change], now: int) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """By queue, in buckets: how long jobs waited that were leased, and how long attempts ran that ended of their own.
+
+    Of a large commit every n-th change is looked at, and counts for n: it must cost the commit next to nothing.
+    """
+    weight = len(changes) // _TIMED + 1
+    waits: dict[str, list[int]] = {}
+    runs: dict[str, list[int]] = {}
+    for change in islice(changes, 0, None, weight):
+        before, after = change.before, change.after
+        if after is None or before is None:
+            continue
+        if after.lease is not None:
+            if before.lease is None:
+                _add(waits, after.queue, after.lease.leased_at - after.ready_at, weight)
+        elif before.lease is not None and _was_worked_on(before, after):
+            _add(runs, after.queue, now - before.lease.leased_at, weight)
+    return waits, runs
+
+
 def _was_worked_on(before: Job, after: Job) -> bool:
     """Whether the attempt came to an end of its own: not by its lease's, and not handed back."""
     return after.state is State.CONCLUDED or after.failures > before.failures
 
 
-def _add(found: dict[str, list[int]], queue: str, ms: int) -> None:
+def _add(found: dict[str, list[int]], queue: str, ms: int, weight: int) -> None:
     buckets = found.get(queue)
     if buckets is None:
         buckets = found[queue] = [0] * (len(BOUNDS_MS) + 1)
-    buckets[bisect_left(BOUNDS_MS, ms)] += 1
+    buckets[bisect_left(BOUNDS_MS, ms)] += weight
 
 
 def _sum(into: list[int] | None, more: list[int]) -> list[int]:

@@ -5,7 +5,7 @@ a database elsewhere. `keeper/link.py` is the other one: the same calls over a s
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -28,19 +28,25 @@ from holdfast.engine.commands import (
 from holdfast.engine.committer import Committer, Sink
 from holdfast.engine.events import Committed
 from holdfast.engine.history import Recorder
+from holdfast.engine.nodes import Nodes
 from holdfast.engine.ticker import Tick, Ticker
 from holdfast.engine.totals import Totals
+from holdfast.engine.trail import Trail
 from holdfast.engine.tube_commands import EndPauses
+from holdfast.errors import Unavailable
 from holdfast.limits import HISTORY_QUEUES, WORKER_SILENCE_MS_DEFAULT
 from holdfast.stores.queries import (
     Durability,
     GetHealth,
     GetHistory,
+    GetNotes,
     GetStats,
     GetTube,
     ListQueues,
     ListWorkers,
     QueuePage,
+    Stats,
+    TakeNote,
     WorkerList,
 )
 from holdfast.stores.store import Store, StoreBroken
@@ -48,8 +54,13 @@ from holdfast.stores.store import Store, StoreBroken
 _BITE = 1_000  # jobs that one tick changes in one transaction
 _SCHEDULES = 50  # schedules fired in one transaction
 _HOUSEKEEPING_S = 1.0
+_PRODUCED_S = 0.05  # between looks at what applications enqueue by SQL, while they do
+_PRODUCED_QUEUES = 500  # waited for, that are looked at so often
+_SHARING_MS = 3_000  # more silence is allowed where beats come by way of the store: each node shares its own every second
 
 Listener = Callable[[Committed], None]
+Waited = Callable[[], Iterable[str]]
+"""The queues that somebody waits for."""
 
 
 class Backing(Protocol):
@@ -65,8 +76,8 @@ class Backing(Protocol):
         """Ask many at once: one result each, in order, when the last of them is there."""
         ...
 
-    def listen(self, listener: Listener) -> None:
-        """Call `listener` with what is committed, from now on."""
+    def listen(self, listener: Listener, waited: Waited | None = None) -> None:
+        """Call `listener` with what is committed, from now on. `waited` tells which queues it waits for news of."""
         ...
 
     def want_job_events(self, wanted: bool) -> None:
@@ -115,16 +126,22 @@ class InProcess:
         self._wake_at: int | None = None
         self._forgotten_to = ""
         self.recorder = Recorder(self._started)
+        self.trail = Trail(self._started)
         self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
-        self._ticker = Ticker(
-            [
-                Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
-                Tick("history", _HOUSEKEEPING_S, self._forget),
-                Tick("workers", _HOUSEKEEPING_S, self._reap),
-                Tick("health", _HOUSEKEEPING_S, self._look_at_disk),
-                Tick("record", _HOUSEKEEPING_S, self._record),
-            ]
-        )
+        self._waited: list[Waited] = []
+        self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
+        self._wanting_events = 0
+        ticks = [
+            Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
+            Tick("history", _HOUSEKEEPING_S, self._forget),
+            Tick("workers", _HOUSEKEEPING_S, self._reap),
+            Tick("health", _HOUSEKEEPING_S, self._tend),
+            Tick("record", _HOUSEKEEPING_S, _unless_away(self._record)),
+        ]
+        if self._nodes is not None:
+            ticks.append(Tick("nodes", _HOUSEKEEPING_S, _unless_away(self._look_around)))
+            ticks.append(Tick("producers", _PRODUCED_S, _unless_away(self._look_beside)))
+        self._ticker = Ticker(ticks)
         self._runner: asyncio.Task[None] | None = None
         self.reports: dict[int, bytes] = {}
 
@@ -132,6 +149,8 @@ class InProcess:
         """Begin committing and ticking. The task ends only by `StoreBroken`."""
         self._runner = asyncio.create_task(self.committer.run(), name="committer")
         self._ticker.start()
+        if self._nodes is not None:
+            self._nodes.start()
         return self._runner
 
     async def stop(self) -> None:
@@ -142,6 +161,8 @@ class InProcess:
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
+        if self._nodes is not None:
+            await self._nodes.stop()
         await self._store.close()
 
     def submit(self, request: Request) -> "asyncio.Future[Result]":
@@ -169,19 +190,37 @@ class InProcess:
             _READS.add(task)
             task.add_done_callback(_READS.discard)
 
-    def listen(self, listener: Listener) -> None:
+    async def pass_time(self) -> None:
+        """Do all that is due by now, without waiting for a tick: for a clock that was moved by hand."""
+        while await self._pass_time():
+            pass
+
+    def listen(self, listener: Listener, waited: Waited | None = None) -> None:
         """Call `listener` with what is committed."""
         self._listeners.append(listener)
+        if waited is not None:
+            self._waited.append(waited)
 
     def want_job_events(self, wanted: bool) -> None:
         """Count those who want job events."""
+        self._count_listener(wanted)
+        self._wanting_events += 1 if wanted else -1
+        if self._nodes is not None and self._wanting_events:
+            self._nodes.ask_for_events()
+
+    def _count_listener(self, wanted: bool) -> None:
         self.committer.listeners += 1 if wanted else -1
 
     async def _read(self, request: Request, sink: Sink, tag: object) -> None:
         try:
             if isinstance(request, GetStats):
-                result: Result = await stats.gather(self._store, self.totals, self._clock.now(), self.reports)
+                result: Result = await self._stats(request)
+            elif isinstance(request, TakeNote):
+                result = self.trail.take(request.note, self._clock.now())
+            elif isinstance(request, GetNotes):
+                result = self.trail.latest(request.limit, self._clock.now())
             elif isinstance(request, GetHealth):
+                await self._store.tend()  # an answer means that it was looked at now
                 result = stats.of_store(self._store, self.totals)
             elif isinstance(request, GetHistory):
                 result = self.recorder.answer(request, self._clock.now())
@@ -195,6 +234,12 @@ class InProcess:
             result = stats.refusal(error)
         sink.deliver(tag, result)
 
+    async def _stats(self, query: GetStats) -> Stats:
+        now = self._clock.now()
+        if query.most is None and query.only is None:
+            return await stats.gather(self._store, self.totals, now, self.reports)
+        return await stats.gather_some(self._store, self.totals, query, now)
+
     def _with_beats(self, read: Result) -> WorkerList:
         """Workers with when they were last heard of: a restart counts as a beat of everyone."""
         assert isinstance(read, WorkerList), "workers are answered with workers"
@@ -206,6 +251,11 @@ class InProcess:
         return WorkerList(workers, read.now)
 
     def _publish(self, news: Committed) -> None:
+        self._deliver(news)
+        if self._nodes is not None:
+            self._nodes.tell(news)
+
+    def _deliver(self, news: Committed) -> None:
         for listener in self._listeners:
             listener(news)
 
@@ -215,7 +265,11 @@ class InProcess:
 
     async def _seconds_until_due(self) -> float:
         moments = [*self.committer.pauses.values()]
-        if (due := await self._store.next_due()) is not None:
+        try:
+            due = await self._store.next_due()
+        except Unavailable:
+            return _HOUSEKEEPING_S
+        if due is not None:
             moments.append(due)
         self._wake_at = min(moments, default=None)
         return _HOUSEKEEPING_S if self._wake_at is None else (self._wake_at - self._clock.now()) / 1000
@@ -235,8 +289,39 @@ class InProcess:
         return result.count >= _BITE
 
     async def _reap(self) -> bool:
-        _, buried = await asyncio.gather(self.submit(ReapWorkers(self._silence_ms)), self.submit(BuryOrphans(_BITE)))
+        silence_ms = self._silence_ms
+        if self._store.shared:
+            try:
+                await self._store.share_beats(self.committer.beats)
+            except Unavailable:
+                return False  # nobody is silent for whom we may only be deaf
+            silence_ms += _SHARING_MS
+        _, buried = await asyncio.gather(self.submit(ReapWorkers(silence_ms)), self.submit(BuryOrphans(_BITE)))
         return _count(buried) >= _BITE
+
+    async def _look_around(self) -> bool:
+        """The truth behind the hints of other nodes: look at the queues that somebody waits for."""
+        assert self._nodes is not None, "it is only done where there are others"
+        self._nodes.look_who_wants(self._wanting_events > 0)
+        await self._look_at(self._waited_for())
+        return False
+
+    async def _look_beside(self) -> bool:
+        """The same, often, while jobs come of which no node tells."""
+        names = self._waited_for()
+        if names and await self._store.produced_beside():
+            await self._look_at(names[:_PRODUCED_QUEUES])
+        return False
+
+    def _waited_for(self) -> list[str]:
+        return sorted({name for waited in self._waited for name in waited()})
+
+    async def _look_at(self, names: list[str]) -> None:
+        if names:
+            now = self._clock.now()
+            queues = await self._store.look_at(names)
+            ready = {queue.name: count for queue in queues if (count := queue.may_lease_at(now)) > 0}
+            self._deliver(Committed(ready, [queue.name for queue in queues if queue.has_room(1, 1)]))
 
     async def _record(self) -> bool:
         now = self._clock.now()
@@ -248,12 +333,24 @@ class InProcess:
             self.recorder.roll(now)
         return False
 
-    async def _look_at_disk(self) -> bool:
-        self._store.health()
+    async def _tend(self) -> bool:
+        await self._store.tend()
         return False
 
 
 _READS: set["asyncio.Task[None]"] = set()
+
+
+def _unless_away(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+    """The same work, left out while the store is not there: that it is not is told elsewhere."""
+
+    async def tried() -> bool:
+        try:
+            return await work()
+        except Unavailable:
+            return False
+
+    return tried
 
 
 def _count(result: Result) -> int:

@@ -81,6 +81,8 @@ async def cancel(batch: Batch, command: CancelJob) -> Changed:
     job, queue = await job_here(batch, command.id)
     after = lifecycle.cancel(job, batch.now)
     batch.change(events.CANCELLED if after.lease is None else events.CANCEL_REQUESTED, queue, job, after)
+    if after.lease is not None:
+        batch.stop.append(after.lease.fence)
     return await _changed(batch, after)
 
 

@@ -20,6 +20,8 @@ async def expire(batch: Batch, command: ExpireLeases) -> Counted:
         worker = job.lease.worker if job.lease else ""
         error = JobError(job.attempt, batch.now, worker, "crashed", _EXPIRED, leased_at=job.leased_at)
         batch.change(events.EXPIRED, queue, job, after, error=error)
+        if job.lease is not None:
+            batch.lost.append(job.lease.fence)
     return Counted(len(jobs))
 
 
@@ -42,7 +44,7 @@ async def bury_orphans(batch: Batch, command: BuryOrphans) -> Counted:
 async def forget(batch: Batch, command: ForgetHistory) -> Forgotten:
     """Remove history past its queue's retention, a page of queues at a time, and then idempotency keys that nothing needs any more."""
     left = command.limit
-    names = await batch.tx.queue_names(command.after, QUEUES_PER_TICK)
+    names, go_on = await batch.tx.with_history(command.after, QUEUES_PER_TICK)
     for name in names:
         queue = await batch.queue(name)
         if queue is None or queue.policy.retention_ms is None or not (queue.tally.concluded or queue.tally.cancelled):
@@ -54,4 +56,4 @@ async def forget(batch: Batch, command: ForgetHistory) -> Forgotten:
             return Forgotten(command.limit, command.after)
     await batch.flush()
     left -= await batch.tx.forget_answers(batch.now - IDEMPOTENCY_MS, left)
-    return Forgotten(command.limit - left, names[-1] if len(names) == QUEUES_PER_TICK else "")
+    return Forgotten(command.limit - left, go_on)

@@ -1,8 +1,9 @@
 """Publishing: one event, a copy to every queue that wants it, in one transaction or not at all.
 
-Events are matched here, before the committer, with the interests as they were last read. The command carries their version, and the
-committer refuses it if they have changed since; then they are read anew and the event is routed again. So an interest counts from the
-moment that its registration is answered, on every front and every node, and matching never holds up a commit.
+Events are matched here, before the committer, with the interests as they are known here: read once, then kept up to date by the news of
+each change. The command carries their version, and the committer refuses it if they have changed since; then the event is routed again, by
+what they are by then. So an interest counts from the moment that its registration is answered, on every front and every node, and matching
+never holds up a commit.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ from holdfast.engine.asking import or_raise
 from holdfast.engine.commands import Result
 from holdfast.engine.hub import Hub
 from holdfast.engine.inprocess import Backing
-from holdfast.errors import Overloaded, ScheduleNotFound, WorkerNotFound
+from holdfast.errors import JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
 from holdfast.job.job import ENDED, State
 from holdfast.job.schedule import Schedule
 from holdfast.stores.queries import (
@@ -20,6 +20,7 @@ from holdfast.stores.queries import (
     GetHistory,
     GetInterests,
     GetJob,
+    GetNotes,
     GetQueue,
     GetStats,
     GetTube,
@@ -33,19 +34,25 @@ from holdfast.stores.queries import (
     ListQueues,
     ListSchedules,
     ListWorkers,
+    Note,
+    Notes,
     OldestDead,
     Query,
     QueueCounts,
     QueueInfo,
     QueuePage,
+    QueueStats,
     RecentFailures,
     SchedulePage,
     Stats,
     StoreStats,
+    TakeNote,
     TubeFacts,
     WorkerInfo,
     WorkerList,
 )
+
+_LOOK_AGAIN_S = 5.0  # at a job that is waited for: it may have ended on another node, whose word was lost
 
 
 class Reading:
@@ -58,20 +65,27 @@ class Reading:
 
     async def glance(self, job_id: int, cut: int = 0) -> JobDetail:
         """One job with only the first bytes of its payload and its result."""
+        _check_id(job_id)
         checks.number("cut", cut, 0, limits.PAYLOAD_BYTES_MAX)
         return await self._ask(GetJob(job_id, cut))  # type: ignore[return-value]
 
     async def job(self, job_id: int, wait_ms: int = 0) -> JobDetail:
         """One job; with `wait_ms`, once it has ended or the time is up."""
+        _check_id(job_id)
         checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
         if not wait_ms:
             return await self._ask(GetJob(job_id))  # type: ignore[return-value]
         watch = self._hub.watch(job_id)  # before looking, so that no end is missed
         try:
             detail: JobDetail = await self._ask(GetJob(job_id))  # type: ignore[assignment]
-            if detail.job.state in ENDED:
+            deadline = asyncio.get_running_loop().time() + wait_ms / 1000
+            while detail.job.state not in ENDED and (left := deadline - asyncio.get_running_loop().time()) > 0:
+                ended, _ = await asyncio.wait({watch}, timeout=min(left, _LOOK_AGAIN_S))
+                if ended:
+                    break
+                detail = await self._ask(GetJob(job_id))  # type: ignore[assignment]
+            else:
                 return detail
-            await asyncio.wait({watch}, timeout=wait_ms / 1000)
         finally:
             self._hub.unwatch(job_id, watch)
         return await self._ask(GetJob(job_id))  # type: ignore[return-value]
@@ -114,6 +128,24 @@ class Reading:
     async def stats(self) -> Stats:
         """Everything that is counted."""
         return await self._ask(GetStats())  # type: ignore[return-value]
+
+    async def stats_of_some(self, most: int, named: str = "") -> Stats:
+        """The store, sums over all queues, and at most so many queues whose name has this: those first that want attention."""
+        return await self._ask(GetStats(most, named[: limits.QUEUE_NAME_CHARS]))  # type: ignore[return-value]
+
+    async def stats_of(self, queue: str) -> tuple[QueueStats, int]:
+        """The numbers of one queue, and the store's time."""
+        found: Stats = await self._ask(GetStats(only=queue))  # type: ignore[assignment]
+        return found.queues[0], found.now
+
+    async def take_note(self, note: Note) -> None:
+        """Remember what was done by hand."""
+        await self._ask(TakeNote(note))
+
+    async def notes(self, limit: int) -> Notes:
+        """What was done by hand lately."""
+        checks.number("limit", limit, 1, limits.TRAIL_NOTES)
+        return await self._ask(GetNotes(limit))  # type: ignore[return-value]
 
     async def workers(self) -> WorkerList:
         """All registered workers, with what each is working on."""
@@ -160,6 +192,7 @@ class Reading:
 
     async def why(self, job_id: int) -> tuple[JobFacts, list[tuple[str, str]]]:
         """Why a job is not running: the facts, and the reasons as (code, sentence), the most telling first."""
+        _check_id(job_id)
         facts: JobFacts = await self._ask(ExplainJob(job_id))  # type: ignore[assignment]
         return facts, reasons(facts)
 
@@ -173,6 +206,12 @@ class Reading:
 
     def _answered(self, _: "asyncio.Future[Result]") -> None:
         self._on_the_way -= 1
+
+
+def _check_id(job_id: int) -> None:
+    """A number that no job can have: the store need not be asked, and could not be told it."""
+    if not 1 <= job_id <= limits.ID_MAX:
+        raise JobNotFound(f"There is no job {job_id}.")
 
 
 def _check_filter(query: ListJobs | CountJobs) -> None:
@@ -201,9 +240,17 @@ def reasons(facts: JobFacts) -> list[tuple[str, str]]:
         return [*found, ("scheduled", f"It is scheduled{because}: ready in {max(0, job.ready_at - now)} ms.")]
     most, leased = queue.policy.max_running, queue.tally.leased
     if most is not None and leased >= most:
-        found.append(("max_running", f"The queue runs at most {most} jobs at once, and {leased} are running."))
+        found.append(("max_running", f"The queue runs at most {_jobs(most)} at once, and {leased} {_are(leased)} running."))
     found += _in_line(facts)
     return found or [("next", "It is the next of its queue: no worker has asked for it yet.")]
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
@@ -216,8 +263,11 @@ def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
         return [("one_worker", f"Only worker {extras.worker} may take it, and has not asked for it yet.")]
     found = []
     if facts.ahead:
-        many = f"{facts.ahead} or more" if facts.ahead >= limits.POSITION_COUNTED else str(facts.ahead)
-        found.append(("in_line", f"{many} jobs of its queue come before it."))
+        more = facts.ahead >= limits.POSITION_COUNTED
+        many = f"{facts.ahead} or more jobs" if more else _jobs(facts.ahead)
+        found.append(("in_line", f"{many} of its queue {'comes' if facts.ahead == 1 else 'come'} before it."))
     if facts.workers and not facts.workers_on_queue:
-        found.append(("no_worker", f"None of the {facts.workers} registered workers takes from {facts.queue.name}."))
+        none = f"None of the {facts.workers} registered workers takes"
+        whom = "The one registered worker does not take" if facts.workers == 1 else none
+        found.append(("no_worker", f"{whom} from {facts.queue.name}."))
     return found

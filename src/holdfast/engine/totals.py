@@ -7,7 +7,7 @@ import math
 import time
 from bisect import bisect_left
 
-from holdfast.engine.events import COUNTED
+from holdfast.engine.events import COUNTED, EXPIRED, FAILED
 
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
 COMMIT_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -71,6 +71,20 @@ class Totals:
         totals = {verb: self._counts.get((verb, queue), 0) for verb in COUNTED}
         rates = {verb: rate.per_second(now) for verb in COUNTED if (rate := self._rates.get((verb, queue))) is not None}
         return totals, rates
+
+    def fails(self, queue: str) -> bool:
+        """Whether attempts of this queue went wrong lately."""
+        now = time.monotonic()
+        found = (self._rates.get((verb, queue)) for verb in (FAILED, EXPIRED))
+        return any(rate is not None and rate.per_second(now) >= 0.01 for rate in found)
+
+    def rates_of_all(self) -> dict[str, float]:
+        """Rates per second of all queues together, by verb."""
+        now = time.monotonic()
+        sums: dict[str, float] = {}
+        for (verb, _), rate in self._rates.items():
+            sums[verb] = sums.get(verb, 0.0) + rate.per_second(now)
+        return sums
 
     def forget(self, queue: str) -> None:
         """Drop what is known of a queue that was deleted."""

@@ -21,7 +21,7 @@ from holdfast.engine.commands import (
     ReleaseLease,
     Result,
 )
-from holdfast.engine.inprocess import Backing
+from holdfast.engine.inprocess import Backing, Listener
 from holdfast.engine.tube_commands import BuryLease, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.errors import HoldfastError
 from holdfast.job.job import LeaseRef
@@ -32,7 +32,7 @@ Then = Callable[[Result], None]
 
 
 class Tubing(Asking):
-    """What the beanstalkd door asks of the engine beyond the verbs that all doors have."""
+    """What doors that keep connections ask of the engine beyond the verbs that all doors have."""
 
     def __init__(self, backing: Backing) -> None:
         super().__init__(backing)
@@ -50,6 +50,10 @@ class Tubing(Asking):
     def _posted(self, weight: int, then: Then, future: "asyncio.Future[Result]") -> None:
         self._landed(weight)
         then(future.result())
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with what is committed. Answers of the same commit are in their futures by then; their callbacks come next."""
+        self._backing.listen(listener)
 
     def hand_back(self, refs: Iterable[LeaseRef]) -> None:
         """Release leases whose holder has gone, without waiting; the attempts are not spent."""

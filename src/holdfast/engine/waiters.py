@@ -83,6 +83,10 @@ class Waiters:
             self._leave(waiter)
             count -= self._wake(waiter, name)  # one whose time is up, or who has just left, takes nobody's turn
 
+    def names(self) -> list[str]:
+        """The queues that somebody waits for."""
+        return list(self._lines)
+
     def drain(self) -> None:
         """Send everyone home, and let nobody park again."""
         self._draining = True

@@ -56,7 +56,8 @@ class Hands(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """What most jobs do without. Kept in one column, so that they cost the others nothing.
 
-    `worker` is the one registered worker who may take the job: it is that worker's copy of an event for all.
+    `worker` is the one registered worker who may take the job: it is that worker's copy of an event for all. `follows` is the job whose
+    conclude put it.
     """
 
     lease_ms: int | None = None
@@ -68,6 +69,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     tags: tuple[str, ...] = ()
     worker: str | None = None
     hands: Hands | None = None
+    follows: int | None = None
 
 
 NO_EXTRAS = Extras()

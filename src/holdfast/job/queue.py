@@ -116,3 +116,9 @@ class Queue(msgspec.Struct):
         if self.policy.max_running is None:
             return self.tally.ready
         return max(0, min(self.tally.ready, self.policy.max_running - self.tally.leased))
+
+    def may_lease_at(self, now: int) -> int:
+        """The same at a later moment: a pause may have ended by then."""
+        if self.paused and 0 < self.paused_until <= now:
+            return msgspec.structs.replace(self, paused=False).may_lease()
+        return self.may_lease()

@@ -9,14 +9,16 @@ import socket
 from collections.abc import Callable, Sequence
 
 import msgspec
+import structlog
 
 from holdfast.engine.commands import COMMANDS, Refused, Request, Result
 from holdfast.engine.committer import Sink
-from holdfast.engine.inprocess import FutureSink, Gathered, Listener
-from holdfast.errors import OutcomeUnknown, StoreUnavailable
+from holdfast.engine.inprocess import FutureSink, Gathered, Listener, Waited
+from holdfast.errors import InternalError, OutcomeUnknown, StoreUnavailable
 from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
 from holdfast.stores.queries import Durability
 
+log = structlog.get_logger(__name__)
 _UNKNOWN = Refused(OutcomeUnknown.code, "The keeper died while this was on its way.", {"retry_after_ms": 1_000})
 _UNAVAILABLE = Refused(StoreUnavailable.code, "The keeper has died; the server is ending.", {"retry_after_ms": 1_000})
 
@@ -76,8 +78,8 @@ class KeeperLink:
         self._outgoing.requests.append((self._number, request))
         self._soon()
 
-    def listen(self, listener: Listener) -> None:
-        """Call `listener` with what is committed."""
+    def listen(self, listener: Listener, waited: Waited | None = None) -> None:  # noqa: ARG002
+        """Call `listener` with what is committed; all news comes, so that nobody need be looked after."""
         self._listeners.append(listener)
 
     def want_job_events(self, wanted: bool) -> None:
@@ -108,7 +110,23 @@ class KeeperLink:
             return
         outgoing, self._outgoing = self._outgoing, Asked([])
         if outgoing.requests or outgoing.job_events is not None or outgoing.report is not None:
-            self._frames.transport.write(frame(outgoing))
+            try:
+                self._frames.transport.write(frame(outgoing))
+            except (TypeError, ValueError, OverflowError):
+                self._write_one_by_one(outgoing)
+
+    def _write_one_by_one(self, outgoing: Asked) -> None:
+        """Something in this frame has no place in a frame: a defect, and its caller's alone. The others are sent."""
+        assert self._frames.transport is not None, "checked before"
+        for number, request in outgoing.requests:
+            try:
+                self._frames.transport.write(frame(Asked([(number, request)], outgoing.job_events, outgoing.report)))
+            except (TypeError, ValueError, OverflowError):
+                log.exception("a request could not be sent to the keeper", request=type(request).__name__)
+                sink, tag, _ = self._pending.pop(number)
+                sink.deliver(
+                    tag, Refused(InternalError.code, "A defect in Holdfast; nothing was changed. The log has the details.")
+                )
 
     def _take(self, answered: Answered) -> None:
         if answered.hello is not None:

@@ -69,8 +69,8 @@ class FrontLine:
     def tell(self, news: Committed) -> None:
         """Send news with the next frame, behind the answers of the same commit."""
         if not self._wants_events and news.jobs:
-            news = Committed(news.ready, news.freed, interests=news.interests)
-        if news.ready or news.freed or news.jobs or news.interests is not None:
+            news = Committed(news.ready, news.freed, interests=news.interests, stop=news.stop, lost=news.lost)
+        if news.ready or news.freed or news.jobs or news.interests is not None or news.stop or news.lost:
             self._outgoing.news.append(news)
             self._soon()
 

@@ -6,7 +6,7 @@ are the frames on the keeper's socket. Times are in milliseconds.
 
 import msgspec
 
-from holdfast.job.job import Content, Job, JobError, State
+from holdfast.job.job import Content, Job, JobError, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import Schedule
 from holdfast.workers.registry import Worker
@@ -60,7 +60,14 @@ class ExplainJob(_Frame, frozen=True, tag=44):
 
 
 class GetStats(_Frame, frozen=True, tag=45):
-    """Counts and rates of every queue and of the store."""
+    """Counts and rates of every queue and of the store.
+
+    With `most`, only of so many queues whose name has `named`, those first that want attention; with `only`, of that queue.
+    """
+
+    most: int | None = None
+    named: str = ""
+    only: str | None = None
 
 
 class GetInterests(_Frame, frozen=True, tag=48):
@@ -135,6 +142,32 @@ class GetHistory(_Frame, frozen=True, tag=63):
     names: list[str] | None = None
 
 
+class Note(_Frame, frozen=True, tag=80):
+    """Something that was done by hand, for the trail. Notes with the same `run` are parts of one thing: their counts are added up."""
+
+    at: int
+    who: str
+    action: str
+    target: str
+    queue: str
+    outcome: str
+    done: int = 1
+    refused: int = 0
+    run: str = ""
+
+
+class TakeNote(_Frame, frozen=True, tag=81):
+    """Remember this. Answered with nothing but the trail's beginning."""
+
+    note: Note
+
+
+class GetNotes(_Frame, frozen=True, tag=82):
+    """The latest notes."""
+
+    limit: int
+
+
 Query = (
     GetJob
     | ListJobs
@@ -153,6 +186,8 @@ Query = (
     | CountJobs
     | RecentFailures
     | GetHistory
+    | TakeNote
+    | GetNotes
 )
 
 
@@ -191,7 +226,9 @@ class Durability(msgspec.Struct, frozen=True):
 
 
 class JobDetail(_Frame, frozen=True, tag=121):
-    """A job with everything that is kept of it; `now` is the store's time, `result_bytes` the size of the whole result."""
+    """A job with everything that is kept of it; `now` is the store's time, `result_bytes` the size of the whole result, `then` the jobs that
+    its conclude put.
+    """
 
     job: Job
     content: Content
@@ -200,6 +237,7 @@ class JobDetail(_Frame, frozen=True, tag=121):
     result: bytes | None = None
     errors: list[JobError] = []
     result_bytes: int = 0
+    then: list[Receipt] = []
 
 
 class JobPage(_Frame, frozen=True, tag=122):
@@ -360,12 +398,29 @@ class History(_Frame, frozen=True, tag=163):
 
 
 class Stats(_Frame, frozen=True, tag=125):
-    """Everything that is counted; `reports` are the metrics of the other front processes, in Prometheus' text form."""
+    """Everything that is counted; `reports` are the metrics of the other front processes, in Prometheus' text form.
+
+    Where only some queues were asked for: `all` is how many there are, `found` how many of them have the name, `tally` and `rates` are the
+    sums over all of them.
+    """
 
     queues: list[QueueStats]
     store: StoreStats
     now: int
     reports: dict[int, bytes] = {}
+    all: int = 0
+    found: int = 0
+    tally: Tally | None = None
+    rates: dict[str, float] = {}
+
+
+class Notes(_Frame, frozen=True, tag=173):
+    """What was done by hand, the latest first, since the trail began. `total` counts also what fell out of it."""
+
+    began_at: int
+    now: int
+    total: int
+    notes: list[Note] = []
 
 
 QueryResult = (
@@ -385,4 +440,5 @@ QueryResult = (
     | JobCounts
     | Failures
     | History
+    | Notes
 )

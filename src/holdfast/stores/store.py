@@ -48,7 +48,7 @@ class Expected(msgspec.Struct):
     in one order, and loads what belongs together in one go. What is left out costs time, or a `TryAgain`; it is never wrong.
 
     `lines`: how many jobs are wanted by (worker, queue); `expire`, `due`, `orphans`, `fire`: how many at most; `forget`: a page of queues.
-    `unheard`: nobody is told of the outcome, so that a batch that wrote nothing need not be proven.
+    `open_ended`: more jobs may come up than are named. `unheard`: nobody is told of the outcome, so that a batch that wrote nothing need not be proven.
     """
 
     now: int
@@ -65,6 +65,7 @@ class Expected(msgspec.Struct):
     orphans: int = 0
     fire: int = 0
     forget: tuple[str, int] | None = None
+    open_ended: bool = False
     unheard: bool = False
 
 
@@ -317,6 +318,14 @@ class Store(Protocol):
 
     def health(self) -> Health:
         """Sizes and free space; looks at the disk anew and takes the reserve back when there is room."""
+        ...
+
+    async def look_at(self, names: Sequence[str]) -> list[Queue]:
+        """These queues as they are committed, to see whether it is worth asking."""
+        ...
+
+    async def produced_beside(self) -> bool:
+        """Whether jobs come that no node has put, so that nobody tells of them; of use only where the store is shared."""
         ...
 
     async def tend(self) -> None:

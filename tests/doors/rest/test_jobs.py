@@ -234,6 +234,11 @@ def test_a_job_knows_how_many_come_before_it(api, queue):
     assert answer["reasons"] == [{"code": "in_line", "detail": "4 jobs of its queue come before it."}]
 
 
+def test_one_job_that_comes_before_it_is_said_to_be_one(api, queue):
+    api.push(queue)
+    assert why(api, api.push(queue)["id"])["reasons"][0]["detail"] == "1 job of its queue comes before it."
+
+
 def test_a_paused_queue_is_a_reason_and_stands_first(api, queue, make):
     job_id = make("ready")
     api.post(f"/v1/queues/{queue}/pause")

@@ -128,3 +128,66 @@ def test_a_request_is_answered_alike_in_the_lane_and_beside_it(both, number):
 def test_the_corpus_has_answers_of_every_kind(both):
     statuses = {status for status, _, _ in both[0]}
     assert statuses == {200, 201, 400, 403, 404, 405, 409, 413, 415, 422}
+
+
+HOT = [
+    ("/v1/queues/a/jobs", b'{"payload":1}', JSON),
+    ("/v1/queues/a/jobs", b"raw", TEXT),
+    ("/v1/jobs", b'{"jobs":[{"queue":"a"},{"queue":"a"},{"queue":"a"},{"queue":"a"},{"queue":"a"}]}', JSON),
+    ("/v1/leases", b'{"queues":["a"],"max":5}', JSON),
+    ("/v1/leases/T1/extend", b"{}", JSON),
+    ("/v1/leases/T1/conclude", b"{}", JSON),
+    ("/v1/leases/T2/fail", b'{"reason":"why"}', JSON),
+    ("/v1/leases/T3/release", b"{}", JSON),
+    ("/v1/leases/batch", b'{"conclude":[{"token":"T4"}]}', JSON),
+    ("/v1/leases", b'{"queues":["empty"],"wait_ms":20}', JSON),
+]
+BESIDE = [
+    ("POST", "/v1/publish", b'{"data":1}', JSON),
+    ("POST", "/v1/nowhere", b"{}", JSON),
+    ("POST", "/v1/queues/a%2E/jobs", b"{}", JSON),
+    ("POST", "/v1/queues/a/jobs", b"x" * 300_000, TEXT),
+    ("GET", "/v1/queues", b"", {}),
+]
+
+
+def in_lane(api):
+    """How many requests were answered in the fast lane so far."""
+    return api.metric("holdfast_fast_lane_requests_total")
+
+
+def play_hot(api):
+    """Call every hot route once, and see that each is answered well."""
+    tokens = []
+    for path, body, headers in HOT:
+        answer = api.http.post(filled(path, tokens), content=filled(body.decode(), tokens).encode(), headers=headers)
+        assert answer.status_code in (200, 201), (path, answer.text)
+        tokens += [token for token in TOKEN.findall(answer.text) if token not in tokens]
+
+
+def test_every_call_of_a_hot_route_takes_the_lane_when_it_is_open(serve):
+    _, api = serve()
+    play_hot(api)
+    assert in_lane(api) == len(HOT)
+    assert api.metric("holdfast_http_requests_total", method="POST") == len(HOT), "each was counted once, like any other"
+
+
+def test_a_call_of_several_at_once_takes_the_lane_too(serve, aside):
+    _, api = serve()
+    asked = [aside(api.push, "many") for _ in range(50)]
+    assert len({future.result()["id"] for future in asked}) == 50
+    assert in_lane(api) == 50
+
+
+def test_no_call_takes_the_lane_when_it_is_closed(serve):
+    _, api = serve("--no-fast-lane")
+    play_hot(api)
+    assert in_lane(api) == 0
+    assert api.metric("holdfast_http_requests_total", method="POST") == len(HOT)
+
+
+@pytest.mark.parametrize(("method", "path", "body", "headers"), BESIDE, ids=lambda value: str(value)[:30])
+def test_what_is_not_an_ordinary_call_of_a_hot_route_goes_beside_the_lane(api, method, path, body, headers):
+    before = in_lane(api)
+    api.request(method, path, content=body, headers=headers)
+    assert in_lane(api) == before

@@ -221,6 +221,6 @@ def test_what_the_page_loads_is_served_from_here_and_may_be_cached(api, name, ki
     assert len(answer.content) > 100
 
 
-def test_the_start_page_leads_to_the_documentation(api):
+def test_the_start_page_leads_to_the_management_page(api):
     answer = api.get("/")
-    assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/web")

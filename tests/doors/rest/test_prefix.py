@@ -31,10 +31,10 @@ def test_the_location_of_a_job_is_under_the_prefix(under, queue):
     assert response.headers["location"] == f"/jobs/v1/jobs/{response.json()['id']}"
 
 
-def test_the_start_page_leads_to_the_documentation_under_the_prefix(under):
+def test_the_start_page_leads_to_the_page_under_the_prefix(under):
     for path in ("/", "//"):
         answer = under.get(path)
-        assert (answer.status_code, answer.headers["location"]) == (302, "/jobs/docs")
+        assert (answer.status_code, answer.headers["location"]) == (302, "/jobs/web")
 
 
 def test_the_documentation_names_the_prefix_as_its_server(under):
@@ -54,7 +54,7 @@ def test_all_that_the_documentation_loads_is_relative_so_it_comes_from_under_the
 def test_the_prefix_alone_is_the_start_page(prefixed, connect):
     client = connect(prefixed.url)
     for path in ("/jobs", "/jobs/"):
-        assert client.get(path).headers["location"] == "/jobs/docs"
+        assert client.get(path).headers["location"] == "/jobs/web"
 
 
 def test_a_path_that_only_begins_like_the_prefix_is_another(prefixed, connect):

@@ -5,11 +5,16 @@ it is told to: no tick runs beside it. When a test is over, every queue is count
 """
 
 import asyncio
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster.postgres import PostgresServer
 from holdfast.clock import ManualClock
 from holdfast.engine.asking import error_of
 from holdfast.engine.commands import (
@@ -29,6 +34,7 @@ from holdfast.engine.commands import (
 from holdfast.engine.inprocess import InProcess
 from holdfast.job.job import Extras, IdempotencyKey, Job, NewJob, Receipt, State
 from holdfast.job.queue import QueuePolicy, Tally
+from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.queries import GetJob, GetQueue, JobDetail, JobPage, ListJobs, ListQueues, Query, QueueInfo, QueuePage
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.store import Store
@@ -159,8 +165,50 @@ class File:
         return SqliteStore(self._path, defaults)
 
 
-PLACES = {"sqlite-memory": Memory, "sqlite-file": File}
-LASTING = {"sqlite-file": File}
+class Postgres:
+    """A database of its own on one PostgreSQL server, which lives as long as the tests do."""
+
+    def __init__(self, folder: Path) -> None:
+        self._url = empty_database()
+
+    def open(self, defaults: QueuePolicy) -> Store:
+        return PostgresStore(self._url, defaults)
+
+
+@cache
+def postgres_server() -> PostgresServer:
+    """Started once, when it is first wanted, and ended with the tests. It does not flush: these tests kill nothing."""
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-tests-"))
+    server = PostgresServer(folder, settings={"fsync": "off", "full_page_writes": "off", "max_connections": "200"})
+    server.create()
+    server.start()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.close)
+    return server
+
+
+EMPTY = """
+DO $$ DECLARE one text; BEGIN
+  IF to_regclass('holdfast.job') IS NULL THEN RETURN; END IF;
+  FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'holdfast' AND tablename NOT IN ('counter', 'schema_version') LOOP
+    EXECUTE 'DELETE FROM holdfast.' || one;
+  END LOOP;
+  UPDATE holdfast.counter SET value = 0;
+  ALTER SEQUENCE holdfast.job_id RESTART;
+  ALTER SEQUENCE holdfast.fence RESTART;
+END $$
+"""
+
+
+def empty_database() -> str:
+    """The URL of a database in which nothing is: as it is made when it is first used, and emptied afterwards."""
+    server = postgres_server()
+    server.sql(EMPTY, database="holdfast")
+    return server.url()
+
+
+PLACES = {"sqlite-memory": Memory, "sqlite-file": File, "postgres": Postgres}
+LASTING = {"sqlite-file": File, "postgres": Postgres}
 
 
 @pytest.fixture(name="new")

@@ -60,7 +60,7 @@ def test_a_statement_that_runs_all_the_time_uses_an_index(connection, name):
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: f"{section.table}-{section.state.value}")
 def test_a_page_of_one_queue_s_jobs_is_read_in_order_without_sorting(connection, section):
-    names = ("queue", "limit", "k0", "k1", "k2")
+    names = ("queue", "limit", "shown", "k0", "k1", "k2")
     for after in (False, True):
         plan = [
             text
@@ -73,7 +73,7 @@ def test_a_page_of_one_queue_s_jobs_is_read_in_order_without_sorting(connection,
 
 
 def plan_of(connection, statement: str) -> list[str]:
-    names = ("queue", "limit", "scanned", "type", "tag", "text", "k0", "k1", "k2", "b0", "b1", "b2")
+    names = ("queue", "limit", "shown", "searched", "scanned", "type", "tag", "text", "k0", "k1", "k2", "b0", "b1", "b2")
     return [text for *_, text in connection.execute("EXPLAIN QUERY PLAN " + statement, dict.fromkeys(names))]
 
 

@@ -41,6 +41,7 @@ class Watcher(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 if os.environ.get("TORTURE_MUTANT"):
     sys.path.insert(0, os.environ["TORTURE_ROOT"])
-    from torture.mutants.breeds import ALL
+    from torture.mutants import breeds, replicated
 
-    sys.meta_path.insert(0, Watcher(ALL[os.environ["TORTURE_MUTANT"]]))
+    herd = replicated.ALL if os.environ.get("TORTURE_HERD") == "cluster" else breeds.ALL
+    sys.meta_path.insert(0, Watcher(herd[os.environ["TORTURE_MUTANT"]]))

@@ -34,6 +34,7 @@ STATUS = {
     "draining": 503,
     "overloaded": 503,
     "store_unavailable": 503,
+    "not_replicated": 503,
     "outcome_unknown": 503,
     "storage_full": 507,
 }

@@ -334,8 +334,22 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
     rates: dict[str, float]
 
 
+class ReplicationOut(msgspec.Struct):
+    """How well the standbys keep up: `needed` before an answer, `in_sync` now, and how far the slowest of these is behind.
+
+    `unknown` counts batches with an unknown outcome; `proofs` and `proof_seconds` the waits for the standbys after a commit.
+    """
+
+    needed: int
+    in_sync: int
+    lag_bytes: int
+    unknown: int
+    proofs: int
+    proof_seconds: float
+
+
 class StoreOut(msgspec.Struct):
-    """How the store is doing."""
+    """How the store is doing. `reason` says why nothing is accepted, where that is so; `replication` is there with PostgreSQL."""
 
     durability: DurabilityOut
     commits: int
@@ -344,6 +358,8 @@ class StoreOut(msgspec.Struct):
     wal_bytes: int
     disk_free_bytes: int
     accepting: bool
+    reason: str | None = None
+    replication: ReplicationOut | None = None
 
 
 class StatsOut(msgspec.Struct):

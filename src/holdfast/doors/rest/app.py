@@ -10,8 +10,11 @@ from litestar.datastructures import State as AppState
 from litestar.exceptions import HTTPException, SerializationException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Tag
+from litestar.params import HeaderParameter
 
 from holdfast import __version__
+from holdfast.doors.channel import routes as channel
+from holdfast.doors.channel.door import Channels
 from holdfast.doors.rest import bodies, docs, replies, routes, routing, schedules, system, twins, workers
 from holdfast.doors.rest.gate import NO_METHOD, Gate, Metrics, takes_head
 from holdfast.doors.rest.guard import Guard
@@ -60,9 +63,10 @@ async def _known_query(request: Request[Any, Any, Any]) -> None:
         return
     fields = request.route_handler.parsed_fn_signature.parameters
     known = {
-        getattr(field.kwarg_definition, "query", None) or name
+        getattr(field.kwarg_definition, "name", None) or name
         for name, field in fields.items()
-        if field.has_default and name != "data"  # the others are in the path, or are not the caller's
+        # the others are in the path or in a header, or are not the caller's
+        if field.has_default and name != "data" and not isinstance(field.kwarg_definition, HeaderParameter)
     }
     for name in bodies.query_of(request.scope["query_string"]):
         if name not in known:
@@ -77,9 +81,18 @@ class Dialect:
     claiming: frozenset[str] = frozenset()
 
 
-def build(engine: Engine, metrics: Metrics, guard: Guard, root_path: str, dialects: Sequence[Dialect] = ()) -> Gate:
-    """The whole door as one ASGI application, the dialects beside it."""
-    state = AppState({"engine": engine, "metrics": metrics, "root_path": root_path.rstrip("/")})
+def build(
+    engine: Engine,
+    metrics: Metrics,
+    guard: Guard,
+    root_path: str,
+    dialects: Sequence[Dialect] = (),
+    home: str = "/docs",
+    environment: str = "",
+) -> Gate:
+    """The whole door as one ASGI application, the dialects beside it; `home` is where people start, `environment` what the server is for."""
+    values = {"engine": engine, "metrics": metrics, "root_path": root_path.rstrip("/"), "home": home, "environment": environment}
+    state = AppState(values)
     return Gate(
         Hot(engine, root_path),
         framework(state, engine.payload_bytes, dialects),
@@ -87,6 +100,7 @@ def build(engine: Engine, metrics: Metrics, guard: Guard, root_path: str, dialec
         metrics,
         engine.payload_bytes,
         root_path,
+        Channels(engine),
     )
 
 
@@ -101,6 +115,7 @@ def framework(state: AppState, payload_bytes: int, dialects: Sequence[Dialect] =
             *system.ROUTES,
             *twins.TWINS,
             *docs.ROUTES,
+            *channel.ROUTES,
             *(route for dialect in dialects for route in dialect.routes),
         ],
         state=state,

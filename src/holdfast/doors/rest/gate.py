@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from holdfast.doors.channel.door import Channels
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Call, Handler, Hot, Receive
@@ -24,7 +25,7 @@ from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, REQUEST_ID_CHARS
 log = structlog.get_logger(__name__)
 
 # A GET here changes nothing, so a HEAD may be answered as one. Other doors have a GET that claims.
-_READ_ONLY = ("/v1/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
+_READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
 
 NO_METHOD = "*"  # what an OPTIONS becomes: no path has it, so the framework names the methods that the path has
 
@@ -34,7 +35,9 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Metrics(Protocol):
-    """Counts requests, and writes the page that Prometheus reads."""
+    """Counts requests, and writes the page that Prometheus reads. `in_lane`: how many of them took the fast lane."""
+
+    in_lane: int
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request was answered."""
@@ -48,7 +51,16 @@ class Metrics(Protocol):
 class Gate:
     """An ASGI application in front of the others."""
 
-    def __init__(self, hot: Hot, framework: App, guard: Guard, metrics: Metrics, payload_bytes: int, root_path: str) -> None:
+    def __init__(
+        self,
+        hot: Hot,
+        framework: App,
+        guard: Guard,
+        metrics: Metrics,
+        payload_bytes: int,
+        root_path: str,
+        channels: Channels,
+    ) -> None:
         self._hot = hot
         self._framework = framework
         self._guard = guard
@@ -57,13 +69,12 @@ class Gate:
         self._root_path = root_path.rstrip("/")
         self._prefix = os.urandom(6).hex()
         self._numbers = itertools.count(1)
+        self.channels = channels
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 1003})
-            return
+            return  # a WebSocket does not come this way: `lane.py` hands it over from the parser
         started = time.perf_counter()
         headers = dict(scope["headers"])
         answer = _Answer(send, self.request_id(headers))
@@ -84,8 +95,19 @@ class Gate:
         """The hot route for a path without prefix, as its template and handler."""
         return self._hot.find(method, path)
 
+    def admit_channel(self, method: str, path: str, headers: dict[bytes, bytes]) -> None:
+        """Raise unless this request may open a live channel. It passes the same guard as every request."""
+        path = self._own_path({"path": path})
+        self._guard.admit(method, path, headers)
+        self.channels.admit(method, path)
+
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request was answered."""
+        self._metrics.observe(method, route, status, seconds)
+
+    def observe_ride(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One request was answered in the fast lane."""
+        self._metrics.in_lane += 1
         self._metrics.observe(method, route, status, seconds)
 
     async def serve(self, handler: Handler, method: str, call: Call) -> Reply:

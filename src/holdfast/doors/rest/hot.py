@@ -11,14 +11,14 @@ from typing import Any
 
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import LeasedOut
+from holdfast.doors.rest.batching import LeaseBatch, concluding, shown
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobIn, LeaseBatchIn, LeasesIn, ReleaseIn
 from holdfast.engine import checks
-from holdfast.engine.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, Refused, ReleaseLease, Result
+from holdfast.engine.commands import ExtendLease, FailLease, ReleaseLease
 from holdfast.engine.engine import Engine, LeaseVerb
-from holdfast.errors import HoldfastError, LeaseLost
+from holdfast.errors import LeaseLost
 from holdfast.job.job import LeaseRef
-from holdfast.limits import BATCH_VERBS
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -135,7 +135,7 @@ class Hot:
 
     async def _conclude(self, call: Call) -> Reply:
         given = _read(call, ConcludeIn)
-        return await self._end(self._concluding(_ref(call), given, ""))
+        return await self._end(concluding(_ref(call), given, ""))
 
     async def _fail(self, call: Call) -> Reply:
         given = _read(call, FailIn)
@@ -149,67 +149,14 @@ class Hot:
         given = _read(call, ExtendIn)
         return await self._end(ExtendLease(_ref(call), given.lease_ms, bodies.raw("progress", given.progress)))
 
-    @staticmethod
-    def _concluding(ref: LeaseRef, given: ConcludeIn, at: str) -> ConcludeLease:
-        return ConcludeLease(ref, bodies.raw(at + "result", given.result), bodies.new_jobs(given.then, at + "then"))
-
     async def _end(self, command: LeaseVerb) -> Reply:
-        return Reply(200, replies.encode(self._shown(await self._engine.end(command))), _JSON_HEADERS)
-
-    def _shown(self, result: Result) -> Any:
-        if type(result) is Outcome:
-            return replies.outcome_out(result)
-        match result:
-            case Extended():
-                return replies.extended_out(result, self._engine.draining)
-            case Refused(code, detail, fields):
-                return replies.problem(code, detail, fields)
-        raise TypeError(f"{type(result).__name__} is no answer to a lease verb")
+        return Reply(200, replies.encode(shown(await self._engine.end(command), self._engine.draining)), _JSON_HEADERS)
 
     async def _batch(self, call: Call) -> Reply:
         _nothing_left(call.query())
-        given = _read(call, LeaseBatchIn)
-        lists = {"conclude": given.conclude, "fail": given.fail, "release": given.release, "extend": given.extend}
-        count = sum(len(entries) for entries in lists.values())
-        if not 1 <= count <= BATCH_VERBS:
-            raise checks.breach("batch", f"must have 1 to {BATCH_VERBS} entries in all")
-        verbs: list[LeaseVerb] = []
-        places: list[tuple[str, int]] = []
-        shown: dict[str, list[Any]] = {}
-        for name, entries in lists.items():
-            shown[name] = [_NEVER_A_LEASE] * len(entries)
-            for index, entry in enumerate(entries):
-                if (verb := self._entry(name, index, entry)) is not None:
-                    verbs.append(verb)
-                    places.append((name, index))
-        results = await self._engine.end_many(verbs, lambda n: f"{places[n][0]}[{places[n][1]}].")
-        for (name, index), result in zip(places, results, strict=True):
-            shown[name][index] = result
-        body = {name: [self._shown(result) for result in many] for name, many in shown.items()}
-        return Reply(200, replies.encode(body), _JSON_HEADERS)
-
-    def _entry(self, name: str, index: int, entry: Any) -> LeaseVerb | None:
-        """One entry as a command; its place is worked out only for a refusal."""
-        try:
-            return self._verb(name, entry, "")
-        except HoldfastError:
-            return self._verb(name, entry, f"{name}[{index}].")
-
-    def _verb(self, name: str, entry: Any, at: str) -> LeaseVerb | None:
-        """An entry as a command; None where the token can't be a lease's, so that it fails alone."""
-        ref = LeaseRef.parse(entry.token)
-        if ref is None:
-            return None
-        if name == "conclude":
-            return self._concluding(ref, entry, at)
-        if name == "fail":
-            return FailLease(ref, bodies.reason(entry.reason), entry.retry, entry.delay_ms)
-        if name == "release":
-            return ReleaseLease(ref, entry.delay_ms, entry.priority)
-        return ExtendLease(ref, entry.lease_ms, bodies.raw(at + "progress", entry.progress))
-
-
-_NEVER_A_LEASE = Refused(LeaseLost.code, "This was never a lease's token.")
+        batch = LeaseBatch(_read(call, LeaseBatchIn))
+        results = await self._engine.end_many(batch.verbs, batch.place)
+        return Reply(200, replies.encode(batch.shown(results, self._engine.draining)), _JSON_HEADERS)
 
 
 def _ref(call: Call) -> LeaseRef:

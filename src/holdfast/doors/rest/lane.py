@@ -9,18 +9,24 @@ it off.
 import asyncio
 import http
 import time
+import urllib.parse
 from collections.abc import Coroutine
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from holdfast.doors.channel.door import PATH
+from holdfast.doors.channel.wire import Refused as HandshakeRefused
+from holdfast.doors.channel.wire import Wire
+from holdfast.doors.rest import replies
 from holdfast.doors.rest.gate import Gate
 from holdfast.doors.rest.hot import Call, Handler
 from holdfast.doors.rest.replies import Reply
+from holdfast.errors import HoldfastError, InvalidRequest, NotFound
 from holdfast.limits import HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
-_HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_HANDSHAKE = frozenset((b"host", b"connection", b"upgrade"))  # and all of sec-websocket-*
 _COMMON = b"content-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
 _STATUS = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
@@ -96,8 +102,62 @@ class Lane(HttpToolsProtocol):
         if self._head_open:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-                self.transport.write(_HEAD_TOO_LARGE)
-                self.transport.close()
+                self._turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser can't read is refused like any other bad request."""
+        self._turn_away(400, InvalidRequest(f"This is no HTTP/1.1 request: {msg.rstrip('.')}.", field="request"))
+
+    def _turn_away(self, status: int | None, error: HoldfastError, request_id: bytes | None = None) -> int:
+        reply = replies.refused(error, status)
+        parts = [_STATUS[reply.status]]  # type: ignore[index]  # an HTTPStatus is its number
+        for name, value in reply.headers:
+            parts += (name, b": ", value, b"\r\n")
+        if reply.status == http.HTTPStatus.UPGRADE_REQUIRED:
+            parts.append(b"upgrade: websocket\r\nsec-websocket-version: 13\r\n")
+        parts.append(_COMMON % (len(reply.body), request_id or self.gate.request_id({})))
+        parts += (b"connection: close\r\n\r\n", reply.body)
+        self.transport.write(b"".join(parts))
+        self.transport.close()
+        return reply.status
+
+    def _should_upgrade_to_ws(self) -> bool:
+        """Every WebSocket is for us to open or to refuse."""
+        return True
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over to a live channel, unless the guard, a bound or the handshake stands against it."""
+        started = time.perf_counter()
+        headers = dict(self.headers)
+        request_id = self.gate.request_id(headers)
+        route = PATH
+        try:
+            if self._riding is not None or _is_busy(self.cycle) or self.pipeline:
+                raise InvalidRequest("A WebSocket can't be opened behind a request that is not answered yet.", field="Upgrade")
+            target = urllib.parse.unquote(self.url.partition(b"?")[0].decode("latin-1"))
+            self.gate.admit_channel(self.scope["method"], target, headers)
+            self._hand_over(
+                Wire(self.gate.channels, self.server_state, float(self.config.timeout_graceful_shutdown or 0)), request_id
+            )
+            status = 101
+        except HandshakeRefused as refused:
+            status = self._turn_away(refused.status, refused.error, request_id)
+        except HoldfastError as error:
+            route = "unknown" if isinstance(error, NotFound) else PATH
+            status = self._turn_away(None, error, request_id)
+        self.gate.observe(self.scope["method"], route, status, time.perf_counter() - started)
+
+    def _hand_over(self, wire: Wire, request_id: bytes) -> None:
+        parts = [b"%b / HTTP/%b\r\n" % (self.scope["method"].encode(), self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name in _HANDSHAKE or name.startswith(b"sec-websocket-"):
+                parts += (name, b": ", value, b"\r\n")
+        wire.open(self.transport, b"".join(parts) + b"\r\n", request_id)
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self.connections.discard(self)
+        self.server_state.total_requests += 1
+        self.parser = None  # type: ignore[assignment]  # it holds on to us, and a channel lives long
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -192,7 +252,7 @@ class Lane(HttpToolsProtocol):
             parts.append(reply.body)
             self.transport.write(b"".join(parts))
             self._next(ride)
-        self.gate.observe("POST", ride.route, reply.status, time.perf_counter() - ride.started)
+        self.gate.observe_ride("POST", ride.route, reply.status, time.perf_counter() - ride.started)
 
     def _next(self, ride: Ride) -> None:
         if not ride.keep_alive:

@@ -54,12 +54,13 @@ STATUS = {
     "unavailable": 503,
     "draining": 503,
     "store_unavailable": 503,
+    "not_replicated": 503,
     "overloaded": 503,
     "outcome_unknown": 503,
     "storage_full": 507,
 }
 _RETRY_LATER = frozenset(
-    ("queue_full", "unavailable", "draining", "store_unavailable", "overloaded", "outcome_unknown", "storage_full")
+    ("queue_full", "unavailable", "draining", "store_unavailable", "not_replicated", "overloaded", "outcome_unknown", "storage_full")
 )
 _STATE = {state: state.value for state in State}  # on Python 3.11 `.value` costs more than the whole look-up
 _encoder = msgspec.json.Encoder()
@@ -69,13 +70,13 @@ JSON = b"application/json"
 PROBLEM_JSON = b"application/problem+json"
 
 
-def problem(code: str, detail: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """An error as an RFC 9457 document."""
+def problem(code: str, detail: str, fields: dict[str, Any], status: int | None = None) -> dict[str, Any]:
+    """An error as an RFC 9457 document; the status is the code's unless it is given."""
     title = BY_CODE[code].title if code in BY_CODE else code.replace("_", " ").capitalize()
     return {
         "type": f"urn:holdfast:error:{code}",
         "title": title,
-        "status": STATUS.get(code, 500),
+        "status": status or STATUS.get(code, 500),
         "detail": detail,
         "code": code,
         **fields,
@@ -91,13 +92,14 @@ class Reply:
     headers: list[tuple[bytes, bytes]]
 
 
-def refused(error: HoldfastError) -> Reply:
-    """An error as an answer."""
+def refused(error: HoldfastError, status: int | None = None) -> Reply:
+    """An error as an answer; the status is the code's unless it is given."""
     headers = [(b"content-type", PROBLEM_JSON)]
     if error.code in _RETRY_LATER:
         after = error.fields.get("retry_after_ms", 1_000)
         headers.append((b"retry-after", b"%d" % max(1, -(-after // 1_000))))
-    return Reply(STATUS.get(error.code, 500), encode(problem(error.code, error.detail, error.fields)), headers)
+    body = encode(problem(error.code, error.detail, error.fields, status))
+    return Reply(status or STATUS.get(error.code, 500), body, headers)
 
 
 @lru_cache(maxsize=256)

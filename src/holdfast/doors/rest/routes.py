@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import delete, get, patch, post, put
 from litestar.datastructures import State as AppState
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 from msgspec import UNSET
 
 from holdfast import limits
@@ -48,7 +48,8 @@ async def list_jobs(
     state: AppState,
     queue: Queue | None = None,
     job_state: Annotated[
-        str | None, Parameter(query="state", description="Only in this state.", schema_extra={"enum": [s.value for s in State]})
+        str | None,
+        QueryParameter(name="state", description="Only in this state.", schema_extra={"enum": [s.value for s in State]}),
     ] = None,
     type: Annotated[str | None, Parameter(description="Only of this type.", max_length=limits.TYPE_CHARS)] = None,
     tag: Annotated[str | None, Parameter(description="Only with this tag.", max_length=limits.TAG_CHARS)] = None,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from litestar import Request, Response, delete, get, post, put
 from litestar.datastructures import State as AppState
 from litestar.openapi import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, Parameter
 from msgspec import UNSET
 
 from holdfast import limits
@@ -19,8 +19,8 @@ from holdfast.errors import QueueNotFound
 Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
 Key = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         description="The same key and body again: the first answer again.",
         max_length=limits.REQUEST_ID_CHARS,
     ),

@@ -9,10 +9,11 @@ from litestar.datastructures import State as AppState
 from litestar.openapi import ResponseSpec
 from litestar.params import Parameter
 from litestar.response import Redirect, Stream
+from msgspec.structs import astuple
 
 from holdfast import __version__
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.answers import CountsOut, HealthOut, QueueStatsOut, StatsOut, StoreOut
+from holdfast.doors.rest.answers import CountsOut, HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
 from holdfast.doors.rest.gate import Metrics
 from holdfast.engine import checks
 from holdfast.engine.engine import Engine
@@ -56,6 +57,8 @@ def stats_out(given: Stats, engine: Engine) -> StatsOut:
             store.wal_bytes,
             store.disk_free_bytes,
             store.accepting,
+            store.reason,
+            None if store.replication is None else ReplicationOut(*astuple(store.replication)),
         ),
     )
 
@@ -134,7 +137,7 @@ async def readyz(state: AppState) -> Response[HealthOut]:
         async with asyncio.timeout(_HEALTH_S):
             answer = await engine.reading.stats_of_store()
         if not answer.accepting:
-            reasons.append("storage_full")
+            reasons.append(answer.reason or "storage_full")
     except TimeoutError:
         reasons.append("store_unavailable")
     except HoldfastError as error:
@@ -153,8 +156,8 @@ async def metrics_page(state: AppState) -> Response[bytes]:
 
 @get("/", include_in_schema=False)
 async def home(state: AppState) -> Redirect:
-    """To the documentation of the API."""
-    return Redirect(f"{state.root_path}/docs")
+    """To the management page; without it, to the documentation of the API."""
+    return Redirect(f"{state.root_path}{state.home}")
 
 
 ROUTES: list[Any] = [stats, stream, healthz, readyz, metrics_page, home]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 from litestar import post
 from litestar.openapi import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, Parameter
 
 from holdfast import limits
 from holdfast.doors.rest.answers import BulkOut, EnqueuedOut, ExtendedOut, LeaseBatchOut, LeasedOut, OutcomeOut
@@ -17,8 +17,8 @@ Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Z
 Token = Annotated[str, Parameter(description="The lease's token.", max_length=100)]
 Key = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         description="The same key and body again: the first answer again.",
         min_length=1,
         max_length=limits.REQUEST_ID_CHARS,

@@ -35,6 +35,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
     ]
 )
 MEMORY_FILE_SYSTEMS = frozenset(("tmpfs", "ramfs"))
+_TO_OPEN_BYTES = 1 << 20
 
 
 class UnfitPlace(Exception):
@@ -101,7 +102,7 @@ class Disk:
     def __init__(self, path: Path, watermark_bytes: int) -> None:
         self._folder = path.parent
         self._watermark = watermark_bytes
-        self._reserve = path.with_name(path.name + ".reserve")
+        self._reserve = _reserve_of(path)
         self._reserve_bytes = min(DISK_RESERVE_BYTES, watermark_bytes)
         self.free_bytes = 0
         self.accepting = True
@@ -121,12 +122,7 @@ class Disk:
     def spend_reserve(self) -> bool:
         """Give the reserve back to the disk; False when it was not there."""
         self.accepting = False
-        try:
-            self._reserve.unlink()
-        except FileNotFoundError:
-            return False
-        self._sync_folder()
-        return True
+        return _unlink(self._reserve)
 
     def _take_reserve(self) -> None:
         part = self._reserve.with_name(self._reserve.name + ".part")
@@ -142,11 +138,31 @@ class Disk:
         self.free_bytes = self._free()
 
     def _free(self) -> int:
-        space = os.statvfs(self._folder)
-        return space.f_bavail * space.f_frsize
+        return _free_bytes(self._folder)
 
-    def _sync_folder(self) -> None:
-        sync_folder(self._folder)
+
+def make_room(path: Path) -> None:
+    """Give the reserve back on a full disk before the store at `path` is opened: SQLite's index of the log needs some pages too."""
+    if _free_bytes(path.parent) < _TO_OPEN_BYTES:
+        _unlink(_reserve_of(path))
+
+
+def _free_bytes(folder: Path) -> int:
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize
+
+
+def _reserve_of(path: Path) -> Path:
+    return path.with_name(path.name + ".reserve")
+
+
+def _unlink(reserve: Path) -> bool:
+    try:
+        reserve.unlink()
+    except FileNotFoundError:
+        return False
+    sync_folder(reserve.parent)
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,18 +14,23 @@ _CHECKS = files(__package__) / "checks"
 
 def check(path: Path) -> list[str]:
     """What is wrong with a store file, as sentences; empty when it is sound. Reads one snapshot, beside a running server."""
-    connection = _open(path)
+    connection = open_store(path)
     try:
-        with connection:
-            problems = [f"integrity: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-            for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
-                name = entry.name.removesuffix(".sql").replace("_", " ")
-                problems += [f"{name}: {' '.join(map(str, row))}" for row in connection.execute(entry.read_text())]
-        return problems
+        connection.execute("BEGIN")
+        return problems_of(connection)
     except apsw.Error as error:
         raise UnfitPlace(f"{path} can't be read: {error}") from None
     finally:
         connection.close()
+
+
+def problems_of(connection: apsw.Connection) -> list[str]:
+    """The same, of what a connection sees in the transaction that it is in."""
+    problems = [f"integrity: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
+        name = entry.name.removesuffix(".sql").replace("_", " ")
+        problems += [f"{name}: {' '.join(map(str, row))}" for row in connection.execute(entry.read_text())]
+    return problems
 
 
 def backup(source: Path, target: Path) -> None:
@@ -34,7 +39,7 @@ def backup(source: Path, target: Path) -> None:
         raise FileExistsError(f"{target} exists already; a backup never overwrites.")
     part = target.with_name(target.name + ".part")
     part.unlink(missing_ok=True)
-    connection = _open(source)
+    connection = open_store(source)
     make_private(part)
     try:
         connection.execute("PRAGMA query_only = OFF")  # it forbids this too; the connection itself can only read
@@ -54,7 +59,8 @@ def backup(source: Path, target: Path) -> None:
     sync_folder(target.absolute().parent)
 
 
-def _open(path: Path) -> apsw.Connection:
+def open_store(path: Path) -> apsw.Connection:
+    """A store file to be read; raises `UnfitPlace` where it is none."""
     try:
         connection = open_reader(path)
         owner, version = connection.pragma("application_id"), connection.pragma("user_version")

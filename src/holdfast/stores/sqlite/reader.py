@@ -13,7 +13,7 @@ import apsw
 import msgspec
 
 from holdfast.errors import InvalidRequest, JobNotFound, Overloaded, QueueNotFound
-from holdfast.job.job import Content, Job, State
+from holdfast.job.job import ENDED, Content, Job, State
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import (
     COUNT_SCANNED,
@@ -135,8 +135,10 @@ class Reader:
             noted = self._db.execute(SQL["progress_of"], (f"[{job_id}]",)).fetchone()
             result, size = self._db.execute(SQL["result" if whole else "result_cut"], key).fetchone() or (None, None)
             errors = [rows.error_of(row) for row in self._db.execute(SQL["errors_of"], (job_id,))]
+            then = self._db.execute(SQL["followers"], (job_id,)).fetchone() if job.state is State.CONCLUDED else None
+        followers = rows.receipts_of(then[0]) if then is not None and then[0] is not None else []
         progress = None if noted is None else bytes(noted[1])
-        return JobDetail(job, content, now, progress, None if result is None else bytes(result), errors, size or 0)
+        return JobDetail(job, content, now, progress, None if result is None else bytes(result), errors, size or 0, followers)
 
     def _queue(self, name: str) -> QueueInfo:
         row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
@@ -206,7 +208,7 @@ class Reader:
             ahead, holders = 0, []
             if job.state is State.READY and not job.held:
                 ahead = self._db.execute(SQL["ahead_of"], (queue_id, job.priority, job.id, POSITION_COUNTED)).get
-            if job.held:
+            if job.extras.group_key is not None and job.state not in ENDED:
                 group = (queue_id, job.extras.group_key, 20)
                 holders = [holder for (holder,) in self._db.execute(SQL["group_holders"], group)]
             on_queue, workers = self._db.execute(SQL["workers_on"], (job.queue,)).fetchone() or (0, 0)
@@ -252,7 +254,8 @@ class Reader:
                 dead = self._db.execute(SQL["dead_recently_in"], (query.limit, FAILURE_CHARS, queue_id)).fetchall()
             failed = self._db.execute(SQL["failed_recently"], (query.limit, FAILURE_CHARS, queue_id)).fetchall()
             looked_at = self._db.execute(SQL["error_rows"], (query.limit,)).get
-            for row in (*dead, *failed):
+            rows_found: list[tuple[Any, ...]] = [*dead, *failed]
+            for row in rows_found:
                 if row[0] not in found:
                     found[row[0]] = FailedJob(row[0], self._name(row[1]), *row[2:])
         return Failures(list(found.values()), len(dead) < query.limit and looked_at < query.limit, now)

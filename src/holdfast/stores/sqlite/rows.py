@@ -1,6 +1,7 @@
 """Between rows and values. The views of the schema give a job in any state the same columns, in the order that `job_of` reads."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ JOB_NAMES = (
     "held", "fence", "secret", "worker", "leased_at", "until", "request", "cancel", "ended_at", "reason",
 )  # fmt: skip
 JOB_COLUMNS = len(JOB_NAMES)
+_ALIKE = 1_000  # different extras that are remembered
 _STATES = {state.value: state for state in State}
 _extras_decoder = msgspec.json.Decoder(Extras)
 _queues_decoder = msgspec.json.Decoder(list[str])
@@ -48,7 +50,7 @@ def job_of(row: Row, queue: str) -> Job:
         size,
         created_at,
         ready_at,
-        NO_EXTRAS if extras is None else _extras_decoder.decode(extras),
+        NO_EXTRAS if extras is None else extras_of(extras),
         held == 1,
         lease if leased else None,
         leased_at,
@@ -89,6 +91,13 @@ def schedule_blob(schedule: Schedule) -> bytes:
     return _msgpack.encode(schedule)
 
 
+@lru_cache(maxsize=_ALIKE)
+def extras_of(text: str) -> Extras:
+    """Extras out of their column. Most jobs with any have the same, such as a lease of so long."""
+    return _extras_decoder.decode(text)
+
+
+@lru_cache(maxsize=_ALIKE)
 def extras_text(extras: Extras) -> str | None:
     """The column for extras: nothing for most jobs."""
     return None if extras is NO_EXTRAS or extras == NO_EXTRAS else _json.encode(extras).decode()

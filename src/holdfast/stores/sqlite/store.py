@@ -8,7 +8,7 @@ outcome open (I/O, corruption) is `StoreBroken`, the rest is a defect.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +18,7 @@ import apsw
 from holdfast.errors import Overloaded, StorageFull, StoreUnavailable
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.queries import Durability, Query, QueryResult
+from holdfast.stores.sqlite.alone import Alone
 from holdfast.stores.sqlite.connect import open_reader, open_writer
 from holdfast.stores.sqlite.files import (
     MEMORY_FILE_SYSTEMS,
@@ -26,6 +27,7 @@ from holdfast.stores.sqlite.files import (
     check_place,
     file_system,
     make_private,
+    make_room,
     sync_folder,
 )
 from holdfast.stores.sqlite.reader import Reader
@@ -46,10 +48,8 @@ _BROKEN = (
 )
 
 
-class SqliteStore:
+class SqliteStore(Alone):
     """Jobs in one SQLite file, or in memory when `path` is None."""
-
-    shared = False
 
     def __init__(self, path: Path | None, defaults: QueuePolicy, watermark_bytes: int = 0) -> None:
         self._path = path
@@ -75,6 +75,8 @@ class SqliteStore:
             if file_system(path.parent) not in MEMORY_FILE_SYSTEMS:
                 self.durability = Durability("disk")
             make_private(path)  # before SQLite opens it: the WAL takes its mode from the file
+        if path is not None:
+            make_room(path)
         self._writer = open_writer(":memory:" if path is None else str(path))
         self._known = Known(defaults)
         self._known.load_counters(self._writer)
@@ -165,18 +167,13 @@ class SqliteStore:
             self._disk.accepting,
         )
 
+    async def produced_beside(self) -> bool:
+        """Nobody else writes here."""
+        return False
+
     async def tend(self) -> None:
         """Look at the disk."""
         self.health()
-
-    async def shout(self, text: str) -> None:
-        """There is nobody else."""
-
-    def hear(self, listener: Callable[[str], None]) -> None:
-        """There is nobody else."""
-
-    async def share_beats(self, beats: dict[str, int]) -> None:
-        """There is nobody else."""
 
     async def close(self) -> None:
         """Let go of the file: readers first, so that the writer's end tidies up the WAL."""

@@ -13,6 +13,7 @@ from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule
 from holdfast.limits import ERRORS_KEPT, QUEUES
 from holdfast.stores.sqlite import rows
+from holdfast.stores.sqlite.alone import AloneTransaction
 from holdfast.stores.sqlite.rows import Row
 from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
 from holdfast.stores.sqlite.writing import LOOSE, ORDER, Writing
@@ -68,7 +69,7 @@ class Known:
         return queue
 
 
-class SqliteTransaction:
+class SqliteTransaction(AloneTransaction):
     """See `stores.store.Transaction`. Nothing in here waits: SQLite is called in place, so a transaction is never interleaved."""
 
     def __init__(self, connection: apsw.Connection, known: Known) -> None:
@@ -190,9 +191,6 @@ class SqliteTransaction:
     async def holding(self, ids: Sequence[str]) -> set[str]:
         """Which of these workers hold a lease."""
         return {str(name) for (name,) in self._db.execute(SQL["holding_workers"], (_array(ids),))}
-
-    async def reserve_job_ids(self, count: int) -> None:
-        """There are always enough."""
 
     def take_job_ids(self, count: int) -> int:
         """The first of `count` ids."""

@@ -1,0 +1,74 @@
+"""What is measured only on PostgreSQL: a great many jobs waiting, and dead rows that nobody can clean away."""
+
+from collections.abc import Callable
+
+from bench.cases import batch, life_few, life_many, single
+from bench.database import Database
+from bench.server import QUEUE, Holdfast
+from bench.stage import Stage
+
+WAITING_TAKEN = 10_000
+WAITING_RATE = 200.0
+BEHIND = 20_000  # jobs that wait while others are put and worked off
+SLICES = 5
+DATABASE_CALLERS = 16  # of lives in batches: a commit waits for other machines, so it takes more callers to fill the time
+CHURN_CALLERS = 4
+
+
+def waiting(stage: Stage) -> None:
+    """Dequeue one by one with a great many jobs waiting: the top rate, then latency at a fixed rate."""
+    sizes = stage.sizes
+    _fill(stage, sizes.backlog)
+    name = f"{sizes.backlog:,} waiting"
+    taken = min(sizes.backlog // 4, WAITING_TAKEN)
+    stage.play("dequeue", callers=sizes.few, count=taken // 10)
+    stage.measure(f"dequeue, {name}", "dequeue", callers=sizes.few, count=taken)
+    seconds = min(5 * sizes.seconds, taken / WAITING_RATE)
+    stage.measure(f"dequeue at a fixed rate, {name}", "paced dequeue", callers=sizes.few, rate=WAITING_RATE, seconds=seconds)
+    stage.play("conclude", callers=sizes.many)
+
+
+def churn(stage: Stage) -> None:
+    """Jobs come and go by the hundred thousand while an old snapshot keeps every dead row; after each slice, how long a dequeue takes."""
+    sizes = stage.sizes
+    _fill(stage, BEHIND)
+    stage.play("batch life", callers=CHURN_CALLERS, batch=sizes.batch, seconds=sizes.warm_s)
+    requests = sizes.churn // SLICES // sizes.batch
+    with _database(stage).old_snapshot():
+        for number in range(1, SLICES + 1):
+            stage.measure(churned(number), "batch life", callers=CHURN_CALLERS, batch=sizes.batch, count=requests)
+            seconds = min(sizes.seconds, 2.0)
+            stage.measure(after_churn(number), "paced dequeue", callers=sizes.few, rate=WAITING_RATE, seconds=seconds)
+            stage.play("conclude", callers=sizes.few)
+
+
+def churned(number: int) -> str:
+    """The line of a slice's own work."""
+    return f"churn under an old snapshot, slice {number}: life in batches"
+
+
+def after_churn(number: int) -> str:
+    """The line of the dequeues after a slice."""
+    return f"churn under an old snapshot, slice {number}: dequeue"
+
+
+def _database(stage: Stage) -> Database:
+    subject = stage.subject
+    assert isinstance(subject, Holdfast)
+    assert subject.database is not None
+    return subject.database
+
+
+def _fill(stage: Stage, count: int) -> None:
+    stage.play("push", callers=1, count=1)
+    _database(stage).fill(QUEUE, count)
+
+
+DATABASE_CASES: dict[str, Callable[[Stage], None]] = {
+    "single": single,
+    "life-32": life_few,
+    "life-128": life_many,
+    "batch": batch,
+    "waiting": waiting,
+    "churn": churn,
+}

@@ -1,0 +1,118 @@
+"""What starting and ending servers on one machine needs: another user where one is root, ports, whole process trees.
+
+PostgreSQL refuses to run as root. Where we are root, it is started as a user without rights. That user may be unable to
+reach the programs or the data (a checkout below /root, a temporary folder of pytest's); then it is also given the one
+capability that overrides the permissions of files, and nothing else of root's.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from time import monotonic, sleep
+
+import psutil
+
+POLL_S = 0.01  # between two looks at something that can't be waited for
+
+
+@cache
+def owner() -> pwd.struct_passwd | None:
+    """Who PostgreSQL runs as: None where we are an ordinary user ourselves."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise RuntimeError("PostgreSQL can't run as root, and this machine has neither the user postgres nor nobody.")
+
+
+def unprivileged(*reached: Path | str) -> list[str]:
+    """What to put before a command so that it does not run as root, and can still reach these paths."""
+    user = owner()
+    if user is None:
+        return []
+    command = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    if not all(_open_to_all(Path(path)) for path in reached):
+        command += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    return command
+
+
+def _open_to_all(path: Path) -> bool:
+    """Whether anybody may go down to this path; links are followed."""
+    return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents if folder.exists())
+
+
+def give(path: Path) -> None:
+    """Make a file or folder belong to whom PostgreSQL runs as."""
+    if user := owner():
+        os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def free_ports(number: int) -> list[int]:
+    """So many ports of loopback that nobody listens on just now."""
+    held = [socket.socket() for _ in range(number)]
+    try:
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]
+    finally:
+        for one in held:
+            one.close()
+
+
+def run(command: list[str], timeout_s: float = 60) -> str:
+    """Run a command to its end and give its output; what it said comes with the error where it fails."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def wait_until(true: Callable[[], object], timeout_s: float, what: str, poll_s: float = POLL_S) -> None:
+    """Look again and again until it is so; TimeoutError when it takes too long."""
+    deadline = monotonic() + timeout_s
+    while not true():
+        if monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout_s:g} s in vain: {what}")
+        sleep(poll_s)
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """A process and all that it has started, itself first."""
+    try:
+        first = psutil.Process(pid)
+        return [first, *first.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def signal_tree(pid: int, number: int) -> None:
+    """Send a signal to a process and to all that it has started."""
+    for process in tree(pid):
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def kill_tree(pid: int) -> None:
+    """`kill -9` of a process and all below it, at once as far as that is possible: nobody is left to tidy up."""
+    try:
+        psutil.Process(pid).suspend()  # so that it starts no more while we count
+    except psutil.NoSuchProcess:
+        return
+    doomed = tree(pid)
+    for process in doomed:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(doomed, timeout=10)

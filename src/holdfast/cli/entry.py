@@ -1,0 +1,100 @@
+"""Where `holdfast …` begins: finds the command, and imports only what that one needs.
+
+The server is an extra. Without it, its commands say how to install it; those that talk to a server work all the same. Names and summaries
+stand here once more, so that `holdfast --help`, and completing a name, import none of the commands.
+"""
+
+import importlib
+import sys
+from typing import NamedTuple
+
+import click
+from click.shell_completion import CompletionItem
+
+from holdfast import __version__
+
+
+class Place(NamedTuple):
+    """Where a command is, and what it is for."""
+
+    module: str
+    name: str
+    summary: str
+
+
+_WATCHING = "holdfast.cli.watching"
+TALKING = {
+    "completion": Place("holdfast.cli.completion", "completion", "Print a script that completes commands, options and names."),
+    "events": Place(_WATCHING, "events", "Print what is committed, as it happens."),
+    "interest": Place("holdfast.cli.interests", "commands", "Say which events a queue wants, and try it out."),
+    "job": Place("holdfast.cli.jobs", "commands", "Put jobs, look at them, manage them."),
+    "publish": Place("holdfast.cli.interests", "publish", "Put an event into every queue that wants it."),
+    "queue": Place("holdfast.cli.queues", "commands", "Look at queues and manage them."),
+    "schedule": Place("holdfast.cli.schedules", "commands", "Look at recurring jobs and manage them."),
+    "stats": Place(_WATCHING, "stats", "Show all numbers of a server, in all and by queue."),
+    "top": Place("holdfast.cli.top", "top", "Watch a server on a live page."),
+    "worker": Place("holdfast.cli.workers", "commands", "Look at workers, send them home, and run a program as one."),
+}
+SERVER = {
+    "backup": "Copy a store file, also while a server uses it.",
+    "check": "Verify a store.",
+    "config": "Print the settings in force, and where each comes from.",
+    "doctor": "Examine a PostgreSQL server.",
+    "move": "Move all that a store holds into an empty one.",
+    "serve": "Run the server.",
+}
+
+
+class Commands(click.Group):
+    """The commands by name; those in `TALKING` need the client alone."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's own signature)
+        """All names, whether or not the server is installed."""
+        return sorted({*TALKING, *SERVER})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command; None when there is none of that name."""
+        if cmd_name in TALKING:
+            place = TALKING[cmd_name]
+            found: click.Command = getattr(importlib.import_module(place.module), place.name)
+            return found
+        server = _server_commands()
+        if isinstance(server, click.Group):
+            return server.get_command(ctx, cmd_name)
+        sys.exit(f"holdfast: this needs the server ({server} is missing): pip install 'holdfast[server]'")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Two lists: what talks to a server, and what is one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in sorted(TALKING.items())])
+        with formatter.section("Server commands (pip install 'holdfast[server]')"):
+            formatter.write_dl(sorted(SERVER.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names that begin so."""
+        summaries = {name: place.summary for name, place in TALKING.items()} | SERVER
+        names = [CompletionItem(name, help=summaries[name]) for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _server_commands() -> click.Group | str:
+    """The commands of the server; the name of the package that is missing, where it is not installed."""
+    try:
+        from holdfast.cli.main import main as server  # noqa: PLC0415  (it may be missing)
+    except ModuleNotFoundError as error:
+        if (error.name or "holdfast").partition(".")[0] == "holdfast":
+            raise  # a defect, no package that is missing
+        return str(error.name)
+    return server
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog='\b\nExamples:\n  holdfast serve\n  holdfast job push mail \'{"to": "ada@example.org"}\'\n'
+    "  holdfast worker exec --queue mail -- ./send.sh\n\n"
+    "HOLDFAST_URL and HOLDFAST_TOKEN say which server is talked to, and as whom.",
+)
+@click.version_option(__version__, prog_name="holdfast")
+def main() -> None:
+    """A work queue server that never lets go of a job."""

@@ -1,0 +1,186 @@
+"""`holdfast job …`: put jobs, look at them, manage them. Each command is one call of the client."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+import click
+import msgspec
+
+from holdfast.cli.completion import queue_names
+from holdfast.cli.progress import Progress
+from holdfast.cli.talking import (
+    ENDED_OTHERWISE,
+    Duration,
+    confirmed,
+    destroying,
+    examples,
+    given_json,
+    refuse,
+    show,
+    table,
+    talking,
+)
+from holdfast.client import Client, NewJob
+from holdfast.client.types import Counts, Job, JobOptions
+from holdfast.limits import BULK_JOBS
+
+_COLUMNS = {
+    "ID": lambda job: job.id,
+    "QUEUE": lambda job: job.queue,
+    "TYPE": lambda job: job.type or "-",
+    "STATE": lambda job: job.state,
+    "PRIORITY": lambda job: job.priority,
+    "ATTEMPT": lambda job: f"{job.attempt}/{job.max_attempts}",
+    "READY": lambda job: f"{job.ready_at:%Y-%m-%d %H:%M:%S}",
+}
+
+
+@click.group("job")
+def commands() -> None:
+    """Put jobs, look at them, manage them."""
+
+
+@commands.command(
+    epilog=examples(
+        """holdfast job push mail '{"to": "ada@example.org"}' --type welcome""",
+        "holdfast job push reports --delay 10m --wait 1h",
+        "holdfast job push numbers --ndjson < numbers.ndjson",
+    )
+)
+@click.argument("queue", shell_complete=queue_names)
+@click.argument("payload", required=False)
+@click.option("--type", "kind", help="What handler runs it.")
+@click.option("--priority", type=int, help="Lower runs first.  [default: 1024]")
+@click.option("--delay", "delay_ms", type=Duration(), help="Run it only after so long, such as 10m.")
+@click.option("--max-attempts", type=int, help="How often it is tried.")
+@click.option("--unique-key", help="Only one unfinished job of the queue has this key.")
+@click.option("--group-key", help="Jobs of one group run one after the other.")
+@click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
+@click.option("--idempotency-key", help="The same key and job again make no second one.")
+@click.option("--ndjson", is_flag=True, help="Standard input has one payload on each line.")
+@click.option("--content-type", help="The payload is not JSON but this; it is kept as it is.")
+@click.option("--wait", "timeout_ms", type=Duration(), help="Wait so long for the result, and print that.")
+@talking
+def push(client: Client, queue: str, payload: str | None, as_json: bool, **given: Any) -> None:
+    """Put a job. PAYLOAD is JSON, by default null; - reads it from standard input."""
+    ndjson, timeout_ms, key = given.pop("ndjson"), given.pop("timeout_ms"), given.pop("idempotency_key")
+    content_type, given["type"] = given.pop("content_type"), given.pop("kind")
+    said = {name: list(value) if name == "tags" else value for name, value in given.items() if value not in (None, ())}
+    options = cast("JobOptions", said)
+    if ndjson:
+        if payload is not None or timeout_ms is not None or content_type is not None:
+            raise click.UsageError("--ndjson reads the payloads from standard input, as JSON, and waits for none of them")
+        _push_lines(client, queue, options, key, as_json)
+        return
+    body = sys.stdin.buffer.read() if payload == "-" else (payload or "null").encode()
+    if content_type is not None:
+        receipt = client.enqueue(queue, body, content_type=content_type, idempotency_key=key, **options)
+    else:
+        receipt = client.enqueue(queue, given_json(body, "the payload"), idempotency_key=key, **options)
+    if timeout_ms is None:
+        show(receipt, as_json, str(receipt.id))
+    else:
+        _await(client, receipt.id, timeout_ms, as_json)
+
+
+def _push_lines(client: Client, queue: str, options: JobOptions, key: str | None, as_json: bool) -> None:
+    """Chunk by chunk, each printed once it is kept: whoever is interrupted sees how far it came."""
+    with Progress(sys.stdin.buffer) as progress:
+        for number, chunk in enumerate(_chunks(progress)):
+            jobs = [NewJob(queue=queue, payload=payload, **options) for payload in chunk]
+            receipts = client.enqueue_many(jobs, idempotency_key=key and f"{key}.{number}")
+            for receipt in receipts:
+                show(receipt, as_json, str(receipt.id))
+            progress.kept(len(receipts))
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[list[msgspec.Raw]]:
+    chunk: list[msgspec.Raw] = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            chunk.append(given_json(line, f"line {number}"))
+        if len(chunk) == BULK_JOBS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+@commands.command(epilog=examples("holdfast job get 42"))
+@click.argument("job_id", type=int)
+@talking
+def get(client: Client, job_id: int, as_json: bool) -> None:
+    """Show a job whole, as JSON."""
+    job = client.job(job_id)
+    whole = msgspec.json.encode({name: value for name, value in msgspec.to_builtins(job).items() if value not in (None, [])})
+    show(job, as_json, msgspec.json.format(whole, indent=2).decode())
+
+
+@commands.command("ls", epilog=examples("holdfast job ls --queue mail --state dead", "holdfast job ls --text timeout --json"))
+@click.option("--queue", help="Only of this queue.", shell_complete=queue_names)
+@click.option("--state", type=click.Choice(list(Counts.__struct_fields__)), help="Only in this state.")
+@click.option("--type", "kind", help="Only of this type.")
+@click.option("--tag", help="Only with this tag.")
+@click.option("--text", help="Only with this text in the payload or an error.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@talking
+def listed(client: Client, as_json: bool, limit: int, kind: str | None, **filters: Any) -> None:
+    """List jobs: those that run first, then those that wait, in the order in which they will run."""
+    jobs = client.jobs(type=kind, page=min(limit, 1_000), **filters)
+    table((job for job, _ in zip(jobs, range(limit), strict=False)), as_json, _COLUMNS)
+
+
+@commands.command(epilog=examples("holdfast job why 42"))
+@click.argument("job_id", type=int)
+@talking
+def why(client: Client, job_id: int, as_json: bool) -> None:
+    """Say why a job is not running."""
+    said = client.why(job_id)
+    show(said, as_json, "\n".join(f"{reason.code}: {reason.detail}" for reason in said.reasons))
+
+
+@commands.command(epilog=examples("holdfast job wait 42 --timeout 30s"))
+@click.argument("job_id", type=int)
+@click.option("--timeout", "timeout_ms", type=Duration(), help="How long; by default until it ends.")
+@talking
+def wait(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -> None:
+    """Wait for a job to end, and print its result. Exit code 5: it ended otherwise than concluded, or the time was up."""
+    _await(client, job_id, timeout_ms, as_json)
+
+
+def _await(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -> None:
+    job = client.wait(job_id, None if timeout_ms is None else timeout_ms / 1_000)
+    show(job, as_json, msgspec.json.encode(job.result).decode() if job.state == "concluded" else job.state)
+    if job.state != "concluded":
+        refuse(f"job {job_id} is {job.state}: {job.reason}", ENDED_OTHERWISE)
+
+
+def _each(name: str, words: str) -> None:
+    """A command that does one thing to each job that is named."""
+
+    @commands.command(name, help=words, epilog=examples(f"holdfast job {name} 42 43"))
+    @click.argument("job_ids", type=int, nargs=-1, required=True)
+    @talking
+    def each(client: Client, job_ids: tuple[int, ...], as_json: bool) -> None:
+        for job_id in job_ids:
+            job: Job = getattr(client, name)(job_id)
+            show(job, as_json, f"{job.id} {job.state}")
+
+
+_each("retry", "Run dead jobs again, with all of their tries.")
+_each("cancel", "Cancel jobs that wait; ask the holders of those that run to stop.")
+_each("promote", "Run scheduled jobs now.")
+
+
+@commands.command(epilog=examples("holdfast job delete 42 43 --yes"))
+@click.argument("job_ids", type=int, nargs=-1, required=True)
+@destroying
+@talking
+def delete(client: Client, job_ids: tuple[int, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Remove jobs and all that is known of them."""
+    for job_id in job_ids:
+        job = client.job(job_id)
+        if confirmed(f"delete job {job.id} of {job.queue}, which is {job.state}", yes, dry_run):
+            client.delete(job_id)
+            show({"id": job_id, "deleted": True}, as_json, f"{job_id} deleted")

@@ -1,0 +1,69 @@
+"""A progress bar for lines that are read and put: only where somebody sees it, and on standard error, so that a pipe stays clean.
+
+Of a file it knows how long it is, and shows how much of it is kept and how long the rest will take; of a pipe it shows a count.
+"""
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import click
+
+_BAR_CHARS = 30
+
+
+class Progress:
+    """Iterate over it for the lines; say `kept` when those that were read are kept."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._read = self._shown = self._jobs = 0
+        self._began = time.monotonic()
+        self._seen = sys.stderr.isatty()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        bytes_left = _bytes_left(self._source) if self._seen else None
+        if bytes_left:
+            self._bar = click.progressbar(
+                length=bytes_left, file=sys.stderr, width=_BAR_CHARS, item_show_func=lambda _: self._words(), label="putting"
+            )
+            self._bar.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(kind, error, trace)
+        elif self._seen:
+            click.echo(err=True)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self._source:
+            self._read += len(line)
+            yield line
+
+    def kept(self, jobs: int) -> None:
+        """So many more jobs are kept."""
+        self._jobs += jobs
+        if self._bar is not None:
+            self._bar.update(self._read - self._shown, self._jobs)
+            self._shown = self._read
+        elif self._seen:
+            click.echo(f"\r{self._words()}", nl=False, err=True)
+
+    def _words(self) -> str:
+        per_second = self._jobs / max(0.001, time.monotonic() - self._began)
+        return f"{self._jobs:,} jobs are put, {per_second:,.0f} per second"
+
+
+def _bytes_left(source: BinaryIO) -> int | None:
+    """How much there is to read; None where nobody knows."""
+    try:
+        known = os.fstat(source.fileno())
+        return known.st_size - source.tell() if stat.S_ISREG(known.st_mode) else None
+    except (OSError, ValueError):
+        return None

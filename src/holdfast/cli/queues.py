@@ -1,0 +1,105 @@
+"""`holdfast queue …`: look at queues and manage them. Each command is one call of the client."""
+
+import click
+import msgspec
+
+from holdfast.cli.completion import queue_names
+from holdfast.cli.talking import confirmed, destroying, examples, show, table, talking, whole
+from holdfast.client import Client
+
+_COLUMNS = {
+    "QUEUE": lambda queue: queue.name,
+    "SCHEDULED": lambda queue: queue.jobs.scheduled,
+    "READY": lambda queue: queue.jobs.ready,
+    "LEASED": lambda queue: queue.jobs.leased,
+    "DEAD": lambda queue: queue.jobs.dead,
+    "CAPACITY": lambda queue: queue.settings["capacity_jobs"],
+    "PAUSED": lambda queue: "paused" if queue.paused else "",
+}
+
+
+@click.group("queue")
+def commands() -> None:
+    """Look at queues and manage them."""
+
+
+@commands.command("ls", epilog=examples("holdfast queue ls", "holdfast queue ls --json"))
+@talking
+def listed(client: Client, as_json: bool) -> None:
+    """List all queues with what they hold."""
+    table(client.queues(), as_json, _COLUMNS)
+
+
+@commands.command(epilog=examples("holdfast queue info mail"))
+@click.argument("queue", shell_complete=queue_names)
+@talking
+def info(client: Client, queue: str, as_json: bool) -> None:
+    """Show a queue whole, as JSON."""
+    whole(client.queue(queue), as_json)
+
+
+@commands.command(
+    "set",
+    epilog=examples(
+        "holdfast queue set mail capacity_jobs=500 retention_ms=null", "holdfast queue set mail 'retry={\"base_ms\": 1000}'"
+    ),
+)
+@click.argument("queue", shell_complete=queue_names)
+@click.argument("settings", nargs=-1, required=True, metavar="NAME=VALUE...")
+@talking
+def change(client: Client, queue: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """Change settings of a queue, such as capacity_jobs=500 or retention_ms=null; a value is JSON. The queue is made if it is new."""
+    changes = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        try:
+            changes[name] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            raise click.UsageError(
+                f"{setting!r} is not NAME=VALUE with a value in JSON" if equals else f"{setting!r} has no ="
+            ) from None
+    names = {each.name for each in client.queues()}
+    made = client.change_queue if queue in names else client.set_queue
+    whole(made(queue, **changes), as_json)
+
+
+@commands.command(epilog=examples("holdfast queue pause mail"))
+@click.argument("queue", shell_complete=queue_names)
+@talking
+def pause(client: Client, queue: str, as_json: bool) -> None:
+    """Lease nothing from a queue; pushes go on."""
+    show(client.pause(queue), as_json, f"{queue} is paused")
+
+
+@commands.command(epilog=examples("holdfast queue resume mail"))
+@click.argument("queue", shell_complete=queue_names)
+@talking
+def resume(client: Client, queue: str, as_json: bool) -> None:
+    """Lease from a queue again."""
+    show(client.resume(queue), as_json, f"{queue} goes on")
+
+
+@commands.command(epilog=examples("holdfast queue purge mail --dry-run", "holdfast queue purge mail --state dead --yes"))
+@click.argument("queue", shell_complete=queue_names)
+@click.option("--state", "states", multiple=True, default=("scheduled", "ready"), show_default=True, help="Repeatable.")
+@destroying
+@talking
+def purge(client: Client, queue: str, states: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Remove the jobs of a queue that are in these states."""
+    counts = msgspec.to_builtins(client.queue(queue).jobs)
+    count = sum(counts.get(state, 0) for state in states)
+    if confirmed(f"remove {count:,} jobs of {queue} ({', '.join(states)})", yes, dry_run):
+        removed = client.purge(queue, states)
+        show({"purged": removed}, as_json, f"{removed} removed")
+
+
+@commands.command(epilog=examples("holdfast queue delete mail --yes"))
+@click.argument("queue", shell_complete=queue_names)
+@destroying
+@talking
+def delete(client: Client, queue: str, yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Remove a queue that has no unfinished and no dead jobs, with its history."""
+    client.queue(queue)
+    if confirmed(f"remove the queue {queue} with its history", yes, dry_run):
+        client.delete_queue(queue)
+        show({"queue": queue, "deleted": True}, as_json, f"{queue} removed")

@@ -1,0 +1,147 @@
+"""What the commands that talk to a server share: where it is, how things are shown, and what an exit code means.
+
+Data goes to standard output, messages to standard error. With `--json`, one JSON document for each line.
+
+    0  done                     3  no server could be asked, or the outcome is unknown: ask again
+    1  refused                  4  what was named is not there
+    2  the command was wrong    5  the job ended otherwise than concluded; or the time was up
+    130  interrupted by Ctrl-C
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, NoReturn
+
+import click
+import msgspec
+
+from holdfast.client import Client, NotConcluded, Unreachable
+from holdfast.errors import HoldfastError, NotFound, OutcomeUnknown
+
+REFUSED, UNREACHED, NOT_THERE, ENDED_OTHERWISE, INTERRUPTED = 1, 3, 4, 5, 130
+Command = Callable[..., Any]
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class Duration(click.ParamType[int]):
+    """`500ms`, `10s`, `5m`, `2h` or `1d`, as milliseconds; a number alone is seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Milliseconds."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not a duration such as 500ms, 10s, 5m, 2h or 1d", param, ctx)
+        return round(float(found[1]) * _UNITS_MS[found[2] or "s"])
+
+
+def addressed(command: Command) -> Command:
+    """Give a command `--url` and `--token`."""
+    command = click.option("--token", envvar="HOLDFAST_TOKEN", help="Who asks.  [env: HOLDFAST_TOKEN]")(command)
+    return click.option("--url", envvar="HOLDFAST_URL", help="Where the server is.  [env: HOLDFAST_URL]")(command)
+
+
+def talking(command: Command) -> Command:
+    """Give a command a client, `--url`, `--token`, `--deadline` and `--json`, and turn refusals into messages and exit codes."""
+
+    @addressed
+    @click.option("--deadline", "deadline_ms", type=Duration(), default="60s", help="How long to try.  [default: 60s]")
+    @click.option("--json", "as_json", is_flag=True, help="As JSON, one document for each line.")
+    @wraps(command)
+    def run(url: str | None, token: str | None, deadline_ms: int, **given: Any) -> None:
+        with refusals(), Client(url, token=token, deadline_s=deadline_ms / 1_000) as client:
+            command(client, **given)
+
+    return run
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what is raised within into a message and an exit code."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    except TimeoutError as error:
+        refuse(str(error), ENDED_OTHERWISE)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except HoldfastError as error:
+        field = error.fields.get("field")
+        refuse(f"{error} [{error.code}{f': {field}' if field else ''}]", _code(error))
+
+
+def _code(error: HoldfastError) -> int:
+    if isinstance(error, NotFound):
+        return NOT_THERE
+    if isinstance(error, NotConcluded):
+        return ENDED_OTHERWISE
+    return UNREACHED if isinstance(error, Unreachable | OutcomeUnknown) else REFUSED
+
+
+def refuse(message: str, code: int) -> NoReturn:
+    """End with a message and a code."""
+    click.echo(f"holdfast: {message}", err=True)
+    sys.exit(code)
+
+
+def examples(*lines: str) -> str:
+    """Examples at the end of a command's help, each on a line of its own."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+def given_json(text: str | bytes, place: str) -> msgspec.Raw:
+    """JSON that the user gave, as it is; says where it is not."""
+    body = text.encode() if isinstance(text, str) else text
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise click.UsageError(f"{place} is not JSON: {error}. A text is put in quotes: '\"text\"'.") from None
+    return msgspec.Raw(body.strip())
+
+
+def show(thing: Any, as_json: bool, words: str) -> None:
+    """One thing: whole as JSON, or in words."""
+    click.echo(msgspec.json.encode(thing).decode() if as_json else words)
+
+
+def whole(thing: Any, as_json: bool) -> None:
+    """One thing whole, as JSON: on one line, or for people to read."""
+    show(thing, as_json, msgspec.json.format(msgspec.json.encode(thing), indent=2).decode())
+
+
+def table(things: Iterable[Any], as_json: bool, columns: dict[str, Callable[[Any], Any]]) -> None:
+    """Many things: each whole as JSON, as they come; or a table."""
+    if as_json:
+        for thing in things:
+            click.echo(msgspec.json.encode(thing).decode())
+        return
+    for line in lined_up(things, columns):
+        click.echo(line)
+
+
+def lined_up(things: Iterable[Any], columns: dict[str, Callable[[Any], Any]]) -> list[str]:
+    """The lines of a table."""
+    rows = [list(columns), *([str(value(thing)) for value in columns.values()] for thing in things)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def destroying(command: Command) -> Command:
+    """Give a command `--yes` and `--dry-run`; `confirmed` heeds them."""
+    command = click.option("--dry-run", is_flag=True, help="Only say what would be done.")(command)
+    return click.option("--yes", is_flag=True, help="Don't ask.")(command)
+
+
+def confirmed(what: str, yes: bool, dry_run: bool) -> bool:
+    """Whether to destroy it: only told with `--dry-run`; asked on a terminal; elsewhere `--yes` has to be given."""
+    if dry_run:
+        click.echo(f"would {what}", err=True)
+        return False
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError(f"this would {what}: say --yes")
+    return yes or click.confirm(f"{what[0].upper()}{what[1:]}?", err=True)

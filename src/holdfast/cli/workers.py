@@ -1,0 +1,179 @@
+"""`holdfast worker …`: look at workers, send them home, and run any program as one.
+
+`exec` is a `holdfast.Worker` whose handler runs the program: leases, batches, cancellation and the shutdown are the worker's.
+"""
+
+import logging
+import os
+import shutil
+import sys
+import time
+from typing import Any
+
+import click
+import msgspec
+
+from holdfast.cli.completion import queue_names, worker_ids
+from holdfast.cli.talking import Duration, addressed, confirmed, destroying, examples, refusals, show, table, talking
+from holdfast.client import Client
+from holdfast.client.types import RegisteredWorker
+
+_COLUMNS = {
+    "WORKER": lambda worker: worker.id,
+    "NAME": lambda worker: worker.name or "-",
+    "STATE": lambda worker: worker.state,
+    "JOBS": lambda worker: len(worker.jobs),
+    "QUEUES": lambda worker: ",".join(worker.queues),
+    "BEAT": lambda worker: f"{worker.beat_at:%Y-%m-%d %H:%M:%S}" if worker.beat_at else "-",
+}
+
+
+@click.group("worker")
+def commands() -> None:
+    """Look at workers, send them home, and run a program as one."""
+
+
+@commands.command("ls", epilog=examples("holdfast worker ls", "holdfast worker ls --json"))
+@talking
+def listed(client: Client, as_json: bool) -> None:
+    """List registered workers, with how many jobs each holds."""
+    table(client.workers(), as_json, _COLUMNS)
+
+
+@commands.command(epilog=examples("holdfast worker quiet w-5f0c…"))
+@click.argument("worker_ids", nargs=-1, required=True, metavar="WORKER...", shell_complete=worker_ids)
+@talking
+def quiet(client: Client, worker_ids: tuple[str, ...], as_json: bool) -> None:
+    """Give workers nothing more; they finish what they have. There is no way back but to start them anew."""
+    for worker_id in worker_ids:
+        worker = client.quiet(worker_id)
+        show(worker, as_json, f"{worker.id} is {worker.state}")
+
+
+def _holds(worker: RegisteredWorker) -> str:
+    return f"with {len(worker.jobs)} job{'' if len(worker.jobs) == 1 else 's'}"
+
+
+@commands.command(epilog=examples("holdfast worker delete w-5f0c… --yes"))
+@click.argument("worker_ids", nargs=-1, required=True, metavar="WORKER...", shell_complete=worker_ids)
+@destroying
+@talking
+def delete(client: Client, worker_ids: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Forget workers; what they hold stays leased until it is ended or the lease is over."""
+    for worker_id in worker_ids:
+        worker = client.worker(worker_id)
+        if confirmed(f"forget the worker {worker.name or worker.id}, {_holds(worker)}", yes, dry_run):
+            client.remove_worker(worker_id)
+            show({"worker": worker_id, "deleted": True}, as_json, f"{worker_id} is forgotten")
+
+
+class _Code(click.IntRange):
+    """An exit code that says something else than done or failed."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 255)
+
+
+@commands.command(
+    "exec",
+    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+    epilog=examples(
+        "holdfast worker exec --queue mail -- ./send.sh",
+        "holdfast worker exec --queue images --concurrency 4 --timeout 2m -- convert - png:/srv/out.png",
+        "holdfast worker exec --queue mail --until-empty -- sh -c 'jq -r .to'",
+    ),
+)
+@click.option("--queue", "queues", multiple=True, required=True, help="Where from; repeatable.", shell_complete=queue_names)
+@click.option("--type", "kinds", multiple=True, help="Only jobs of this type; others fail. Repeatable.  [default: all]")
+@click.option("--concurrency", type=click.IntRange(1), default=1, show_default=True, help="How many programs at once.")
+@click.option("--timeout", "timeout_ms", type=Duration(), help="For one run; then the program is ended, and has failed.")
+@click.option("--lease", "lease_ms", type=Duration(), help="How long a lease lives without news.  [default: the queue's]")
+@click.option("--grace", "grace_ms", type=Duration(), default="25s", help="For programs to finish on SIGTERM.  [default: 25s]")
+@click.option("--kill-after", "kill_ms", type=Duration(), default="5s", help="From SIGTERM to SIGKILL.  [default: 5s]")
+@click.option(
+    "--result/--no-result", default=None, help="Standard output is the result, as text where it is no JSON; or never."
+)
+@click.option(
+    "--later", "later_ms", type=Duration(), default="30s", help="When a job comes again after --later-code.  [default: 30s]"
+)
+@click.option(
+    "--later-code", "later_codes", type=_Code(), multiple=True, default=[75], help="Not now; no try is spent.  [default: 75]"
+)
+@click.option(
+    "--dead-code", "dead_codes", type=_Code(), multiple=True, default=[65], help="Never; dead at once.  [default: 65]"
+)
+@click.option("--until-empty", is_flag=True, help="End when nothing is ready and nothing runs.")
+@click.option("--name", help="What the worker is called.  [default: host:process]")
+@click.option("--echo", is_flag=True, help="Show what programs write to standard error.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for each run.")
+@click.option("--verbose", "-v", is_flag=True, help="Say what happens, as on a terminal.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGUMENT]...")
+@addressed
+def execute(command: tuple[str, ...], url: str | None, token: str | None, as_json: bool, **given: Any) -> None:
+    """Run a program for each job: payload on standard input, job fields in HOLDFAST_JOB_… variables.
+
+    Exit code 0 concludes the job; standard output is its result where that is JSON. 75 gives it back for later, 65 makes it dead at once, any
+    other fails it, with the end of standard error as the reason. On SIGTERM programs may finish; what has not by then is given back, and no
+    try is spent. A second signal ends all at once.
+    """
+    if shutil.which(command[0]) is None:
+        raise click.UsageError(f"{command[0]!r} is not a program that can be run")
+    if as_json and given["result"] is False:
+        raise click.UsageError("--json and --no-result would mix on standard output")
+    verbose = given.pop("verbose") or sys.stderr.isatty()
+    logging.basicConfig(
+        level="INFO" if verbose else "WARNING", format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    with refusals():
+        _work(command, url, token, as_json, given)
+
+
+def _work(command: tuple[str, ...], url: str | None, token: str | None, as_json: bool, given: dict[str, Any]) -> None:
+    from holdfast.cli.executing import Executor, How  # noqa: PLC0415  (asyncio, which the other commands need not)
+    from holdfast.client.worker import Worker  # noqa: PLC0415
+
+    reached = {"HOLDFAST_URL": url, "HOLDFAST_TOKEN": token}  # so that programs that use the same server need not be told
+    timeout_ms = given["timeout_ms"]
+    how = How(
+        command=command,
+        environment=dict(os.environ) | {name: value for name, value in reached.items() if value},
+        timeout_s=timeout_ms / 1_000 if timeout_ms else None,
+        patience_s=given["kill_ms"] / 1_000,
+        later_ms=given["later_ms"],
+        later_codes=frozenset(given["later_codes"]),
+        dead_codes=frozenset(given["dead_codes"]),
+        result=given["result"],
+        echo=given["echo"],
+    )
+    worker = Worker(
+        given["queues"],
+        url=url,
+        token=token,
+        concurrency=given["concurrency"],
+        lease_ms=given["lease_ms"],
+        grace_s=given["grace_ms"] / 1_000,
+        name=given["name"],
+        register=True,
+    )
+    executor = Executor(how, _Teller(as_json))
+    for kind in given["kinds"] or [None]:
+        worker.handler(kind)(executor.run)
+    try:
+        worker.run(until_empty=given["until_empty"])
+    finally:
+        executor.close()
+
+
+class _Teller:
+    """Says what each run came to: as a line of JSON, and in the log."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._log = logging.getLogger("holdfast.worker")
+
+    def __call__(self, held: Any, outcome: str, code: int | None, seconds: float) -> None:
+        self._log.info("job %d of %s: %s after %.1f s, exit code %s", held.id, held.queue, outcome, seconds, code)
+        if self._as_json:
+            said = {"id": held.id, "queue": held.queue, "attempt": held.attempt, "outcome": outcome, "exit_code": code}
+            line = msgspec.json.encode(said | {"seconds": round(seconds, 3), "at": time.time()})
+            click.echo(line.decode())

@@ -1,0 +1,46 @@
+"""The client: `AsyncClient` for asyncio, `Client` without, and the types and errors that they give.
+
+    types.py     what is given and taken                  aio/    the source of the methods, and asyncio's transport
+    trying.py    which outcome is tried again, and where  sync/   generated from aio/, and its own transport
+    refusals.py  problem documents as exceptions          worker/ the runtime of workers, on top of AsyncClient
+
+It imports nothing of the server but `errors.py` and `limits.py`. Each client is imported when it is first asked for: a command line that
+needs no asyncio starts sooner without it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from holdfast.client.refusals import NotConcluded, UnexpectedAnswer, Unreachable
+from holdfast.client.types import Conclude, Event, Extend, Fail, Job, NewJob, Release, Retry
+
+if TYPE_CHECKING:
+    from holdfast.client.aio.client import AsyncClient
+    from holdfast.client.sync.client import Client
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Conclude",
+    "Event",
+    "Extend",
+    "Fail",
+    "Job",
+    "NewJob",
+    "NotConcluded",
+    "Release",
+    "Retry",
+    "UnexpectedAnswer",
+    "Unreachable",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Client":
+        from holdfast.client.sync.client import Client  # noqa: PLC0415
+
+        return Client
+    if name == "AsyncClient":
+        from holdfast.client.aio.client import AsyncClient  # noqa: PLC0415
+
+        return AsyncClient
+    raise AttributeError(f"module 'holdfast.client' has no attribute {name!r}")

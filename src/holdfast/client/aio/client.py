@@ -1,0 +1,16 @@
+"""The whole client: one class with every call."""
+
+from holdfast.client.aio.consuming import Consuming
+from holdfast.client.aio.jobs import Jobs
+from holdfast.client.aio.producing import Producing
+from holdfast.client.aio.queues import Queues
+from holdfast.client.aio.system import System
+
+
+class AsyncClient(Producing, Consuming, Jobs, Queues, System):
+    """Talks to Holdfast: retries what may be repeated, and raises what `holdfast.errors` names.
+
+    async with AsyncClient("http://127.0.0.1:4653") as client:
+        receipt = await client.enqueue("mail", {"to": "ada@example.org"})
+        result = await client.result(receipt.id)
+    """

@@ -1,0 +1,113 @@
+"""Looking at jobs and managing them."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from holdfast.client.aio.calling import AsyncCaller
+from holdfast.client.refusals import NotConcluded
+from holdfast.client.trying import path
+from holdfast.client.types import Job, JobPage, Why
+from holdfast.errors import JobNotFound, WrongState
+
+_POLL_MS = 50_000
+
+
+class Jobs(AsyncCaller):
+    """`job`, `jobs`, `wait`, `result`, `why`, and `retry`, `cancel`, `promote`, `edit`, `delete`."""
+
+    async def job(self, job_id: int) -> Job:
+        """One job with all that is kept of it: result, progress, errors."""
+        return await self._get(Job, path("/v1/jobs/{}", job_id))
+
+    async def jobs(
+        self,
+        *,
+        queue: str | None = None,
+        state: str | None = None,
+        type: str | None = None,
+        tag: str | None = None,
+        text: str | None = None,
+        payload: bool = True,
+        page: int = 200,
+    ) -> AsyncIterator[Job]:
+        """The jobs that match all that is given, page after page. Jobs that change meanwhile may come twice or not at all."""
+        cursor: str | None = None
+        while True:
+            got = await self.jobs_page(
+                queue=queue, state=state, type=type, tag=tag, text=text, payload=payload, limit=page, cursor=cursor
+            )
+            for job in got.jobs:
+                yield job
+            cursor = got.next_cursor
+            if cursor is None:
+                return
+
+    async def jobs_page(
+        self,
+        *,
+        queue: str | None = None,
+        state: str | None = None,
+        type: str | None = None,
+        tag: str | None = None,
+        text: str | None = None,
+        payload: bool = True,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """One page, see `jobs`."""
+        filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text}
+        return await self._get(
+            JobPage, path("/v1/jobs", **filters, payload=None if payload else False, limit=limit, cursor=cursor)
+        )
+
+    async def wait(self, job_id: int, timeout_s: float | None = None) -> Job:
+        """The job, once it is concluded, dead or cancelled; `TimeoutError` when it is not after `timeout_s`."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            wait_ms = _POLL_MS if until is None else min(_POLL_MS, max(0, int((until - time.monotonic()) * 1_000)))
+            job = await self._get(Job, path("/v1/jobs/{}", job_id, wait_ms=wait_ms), wait_ms=wait_ms)
+            if job.has_ended:
+                return job
+            if until is not None and time.monotonic() >= until:
+                raise TimeoutError(f"job {job_id} is still {job.state} after {timeout_s:g} s")
+
+    async def result(self, job_id: int, timeout_s: float | None = None) -> Any:
+        """What the job was concluded with, once it is; raises `NotConcluded` when it ends in another way."""
+        job = await self.wait(job_id, timeout_s)
+        if job.state != "concluded":
+            raise NotConcluded(job)
+        return job.result
+
+    async def why(self, job_id: int) -> Why:
+        """Why the job is not running."""
+        return await self._get(Why, path("/v1/jobs/{}/why", job_id))
+
+    async def retry(self, job_id: int) -> Job:
+        """Run a dead job again, with all of its tries."""
+        return await self._manage(job_id, "retry")
+
+    async def cancel(self, job_id: int) -> Job:
+        """Cancel a waiting job, or ask the holder of a leased one to stop."""
+        return await self._manage(job_id, "cancel")
+
+    async def promote(self, job_id: int) -> Job:
+        """Run a scheduled job now."""
+        return await self._manage(job_id, "promote")
+
+    async def edit(self, job_id: int, **changes: Any) -> Job:
+        """Change a waiting job: `payload`, `type`, `priority`, `delay_ms` or `run_at`, `max_attempts`, `tags`."""
+        return await self._send(Job, "PATCH", path("/v1/jobs/{}", job_id), changes)
+
+    async def delete(self, job_id: int) -> None:
+        """Remove a job and all that is known of it; not while it is leased."""
+        await self._delete(path("/v1/jobs/{}", job_id), JobNotFound)
+
+    async def _manage(self, job_id: int, verb: str) -> Job:
+        """A verb that is refused the second time: then, when the answer to the first time was lost, the job as it is by now."""
+        try:
+            return await self._post(Job, path("/v1/jobs/{}/" + verb, job_id))
+        except WrongState as error:
+            if not error.repeated:
+                raise
+            return await self.job(job_id)

@@ -1,0 +1,47 @@
+"""Bodies of requests that are more than their fields."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from holdfast.client.trying import encode
+from holdfast.client.types import JobOptions, NewJob
+from holdfast.limits import BULK_JOBS
+
+CHUNK_BYTES = 8 << 20  # well below the bound of a whole body, which is 16 MiB more than that of a payload
+
+
+def job_body(payload: Any, options: JobOptions) -> bytes:
+    """One job for the queue that the path names."""
+    return encode({"payload": payload, **options})
+
+
+def event_body(data: Any, scope: str, require_interest: bool, options: JobOptions) -> bytes:
+    """An event with the options of its copies."""
+    return encode({"data": data, "scope": scope, "require_interest": require_interest, **options})
+
+
+def raw_query(options: JobOptions) -> dict[str, Any]:
+    """The options of a job whose body is its payload, as query parameters."""
+    query: dict[str, Any] = dict(options)
+    if "tags" in query:
+        query["tags"] = ",".join(query["tags"])
+    if "retry" in query:
+        query["retry"] = encode(query["retry"]).decode()
+    if "run_at" in query:
+        query["run_at"] = query["run_at"].isoformat()
+    return query
+
+
+def chunks(jobs: Iterable[NewJob]) -> Iterator[bytes]:
+    """Bodies of up to 1,000 jobs and about 8 MiB each, in order."""
+    held: list[bytes] = []
+    size = 0
+    for job in jobs:
+        entry = encode(job)
+        if held and (len(held) == BULK_JOBS or size + len(entry) > CHUNK_BYTES):
+            yield b'{"jobs":[' + b",".join(held) + b"]}"
+            held, size = [], 0
+        held.append(entry)
+        size += len(entry) + 1
+    if held:
+        yield b'{"jobs":[' + b",".join(held) + b"]}"

@@ -1,0 +1,29 @@
+"""Server-sent events, line by line."""
+
+import msgspec
+
+from holdfast.client.trying import BACKOFF_MAX_S, BACKOFF_S
+from holdfast.client.types import Event
+
+
+class EventReader:
+    """Puts lines together to events; comments and what this client does not know are passed over."""
+
+    def __init__(self) -> None:
+        self._event = ""
+
+    def take(self, line: bytes) -> Event | None:
+        """One line; the event that it completes."""
+        name, _, value = line.decode(errors="replace").rstrip("\r\n").partition(": ")
+        if name == "event":
+            self._event = value
+        elif name == "data" and self._event == "job":
+            return msgspec.json.decode(value, type=Event)
+        elif name == "data" and self._event == "gap":
+            return Event(event="gap", missed=msgspec.json.decode(value, type=dict[str, int]).get("missed"))
+        return None
+
+
+def backoff(failures: int) -> float:
+    """How long to wait before a stream is opened anew."""
+    return min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** min(failures, 10))

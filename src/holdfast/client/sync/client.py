@@ -1,0 +1,17 @@
+# Generated from client/aio/client.py by `make client`. Change that one.
+"""The whole client: one class with every call."""
+
+from holdfast.client.sync.consuming import Consuming
+from holdfast.client.sync.jobs import Jobs
+from holdfast.client.sync.producing import Producing
+from holdfast.client.sync.queues import Queues
+from holdfast.client.sync.system import System
+
+
+class Client(Producing, Consuming, Jobs, Queues, System):
+    """Talks to Holdfast: retries what may be repeated, and raises what `holdfast.errors` names.
+
+    with Client("http://127.0.0.1:4653") as client:
+        receipt = client.enqueue("mail", {"to": "ada@example.org"})
+        result = client.result(receipt.id)
+    """

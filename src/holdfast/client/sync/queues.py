@@ -1,0 +1,74 @@
+# Generated from client/aio/queues.py by `make client`. Change that one.
+"""Queues, and which events they want."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Unpack
+
+from holdfast.client.sync.calling import Caller
+from holdfast.client.trying import path
+from holdfast.client.types import Interest, Interests, Purged, Queue, QueuePage, QueueSettings, Reached
+from holdfast.errors import QueueNotFound
+
+
+class Queues(Caller):
+    """Queues: `queues`, `queue`, `set_queue`, `change_queue`, `delete_queue`, `pause`, `resume`, `purge`. Interests: `interests`, `interest`,
+    `set_interest`, `delete_interest`, `who_wants`.
+    """
+
+    def queues(self, *, page: int = 200) -> Iterator[Queue]:
+        """All queues by name, page after page."""
+        cursor: str | None = None
+        while True:
+            got = self._get(QueuePage, path("/v1/queues", limit=page, cursor=cursor))
+            yield from got.queues
+            cursor = got.next_cursor
+            if cursor is None:
+                return
+
+    def queue(self, name: str) -> Queue:
+        """One queue: what it holds, and its settings."""
+        return self._get(Queue, path("/v1/queues/{}", name))
+
+    def set_queue(self, name: str, **settings: Unpack[QueueSettings]) -> Queue:
+        """Make a queue, or set all of its settings: what is left out goes back to the server's default."""
+        return self._send(Queue, "PUT", path("/v1/queues/{}", name), settings)
+
+    def change_queue(self, name: str, **settings: Unpack[QueueSettings]) -> Queue:
+        """Change some settings of a queue that is there."""
+        return self._send(Queue, "PATCH", path("/v1/queues/{}", name), settings)
+
+    def delete_queue(self, name: str) -> None:
+        """Remove a queue that has no unfinished and no dead jobs."""
+        self._delete(path("/v1/queues/{}", name), QueueNotFound)
+
+    def pause(self, queue: str) -> Queue:
+        """Lease nothing from it; pushes go on."""
+        return self._post(Queue, path("/v1/queues/{}/pause", queue))
+
+    def resume(self, queue: str) -> Queue:
+        """Lease from it again."""
+        return self._post(Queue, path("/v1/queues/{}/resume", queue))
+
+    def purge(self, queue: str, states: Iterable[str] = ("scheduled", "ready")) -> int:
+        """Remove jobs in these states, any but leased; how many were removed. After a lost answer it goes on where it was, and counts anew."""
+        return (self._post(Purged, path("/v1/queues/{}/purge", queue), {"states": list(states)})).purged
+
+    def interests(self) -> list[Interest]:
+        """Which events each queue wants."""
+        return (self._get(Interests, "/v1/interests")).interests
+
+    def interest(self, queue: str) -> Interest:
+        """Which events one queue wants."""
+        return self._get(Interest, path("/v1/interests/{}", queue))
+
+    def set_interest(self, queue: str, match: str | dict[str, str] = "*") -> Interest:
+        """Say which events a queue wants: "*" for all, or pairs of regular expressions for field and value."""
+        return self._send(Interest, "PUT", path("/v1/interests/{}", queue), {"match": match})
+
+    def delete_interest(self, queue: str) -> None:
+        """The queue wants nothing more."""
+        self._delete(path("/v1/interests/{}", queue), QueueNotFound)
+
+    def who_wants(self, data: Any) -> list[str]:
+        """Where an event would go. Nothing is put."""
+        return (self._post(Reached, "/v1/interests/test", {"data": data})).queues

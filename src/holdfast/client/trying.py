@@ -1,0 +1,221 @@
+"""What to do after each outcome of a try. No I/O: the two clients share it.
+
+    2xx                                         done
+    can't connect                               not done: try again, at the next server
+    draining, overloaded, store_unavailable, …  not done: try again after Retry-After
+    any other problem document                  certainly not done: raise it
+    lost connection, time over, 502, 504,
+      outcome_unknown                           unknown: try again if the call may be repeated, else raise OutcomeUnknown
+
+When the deadline has passed while one of the tries had an unknown outcome, `OutcomeUnknown` is raised, never a false "failed".
+"""
+
+import os
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+import tenacity
+
+from holdfast.client.refusals import UnexpectedAnswer, Unreachable, problem, refusal
+from holdfast.errors import HoldfastError, OutcomeUnknown
+
+DEFAULT_URL = "http://127.0.0.1:4653"
+BACKOFF_S = 0.1
+BACKOFF_MAX_S = 5.0
+NOT_NOW = frozenset({"draining", "overloaded", "store_unavailable", "not_replicated", "rate_limited", "unavailable"})
+ELSEWHERE = frozenset({"draining", "store_unavailable", "not_replicated"})
+UNKNOWN_STATUSES = frozenset({408, 502, 503, 504})
+
+T = TypeVar("T")
+encode = msgspec.json.encode
+
+
+@cache
+def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(kind)
+
+
+def decode(kind: type[T], body: bytes) -> T:
+    """A good answer as its type."""
+    try:
+        decoded: T = _decoder(kind).decode(body)  # type: ignore[arg-type]  # a type is hashable
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnexpectedAnswer(f"An answer of 200 could not be read: {error}: {body[:200]!r}") from error
+    return decoded
+
+
+@dataclass(slots=True)
+class Answer:
+    """What came back: a status, the headers that count, and the body."""
+
+    status: int
+    body: bytes
+    request_id: str = ""
+    retry_after: str = ""
+
+
+class NotSent(Exception):
+    """The connection could not be made: the server has not seen the request."""
+
+
+class Lost(Exception):
+    """The connection broke, or the time was over, after the request may have been sent."""
+
+
+class StreamRefused(Exception):
+    """A stream was not opened; `answer` says why."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"status {answer.status}")
+        self.answer = answer
+
+
+@dataclass(slots=True)
+class Call:
+    """One request. `repeatable`: doing it twice is as doing it once. `wait_ms` is how long the server may take by intention."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+    wait_ms: int = 0
+
+
+def path(template: str, *parts: str | int, **query: Any) -> str:
+    """A path with its parts and its query parameters escaped; parameters that are None are left out."""
+    whole = template.format(*(quote(str(part), safe="") for part in parts))
+    given = {name: _plain(value) for name, value in query.items() if value is not None}
+    return f"{whole}?{urlencode(given)}" if given else whole
+
+
+def _plain(value: Any) -> Any:
+    return ("false", "true")[value] if isinstance(value, bool) else value
+
+
+class Nodes:
+    """The base URLs: calls go to one of them until it fails, then to the next."""
+
+    def __init__(self, given: str | Sequence[str] | None) -> None:
+        listed = given if given is not None else os.environ.get("HOLDFAST_URL", DEFAULT_URL)
+        urls = listed.split(",") if isinstance(listed, str) else list(listed)
+        self.urls = [url.strip().rstrip("/") for url in urls if url.strip()]
+        for url in self.urls:
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise ValueError(f"{url!r} is not the URL of a server: it must begin with http:// or https://, and name a host")
+        if not self.urls:
+            raise ValueError("no URL of a server is given")
+        self.current = self.urls[0]
+
+    def leave(self, url: str) -> None:
+        """Go on to the next one, unless that has happened meanwhile."""
+        if url == self.current:
+            self.current = self.urls[(self.urls.index(url) + 1) % len(self.urls)]
+
+
+class Again(Exception):
+    """This try failed and another one may be made, after `pause_s` at least; `final` is what to raise when there is no time for it."""
+
+    def __init__(self, final: HoldfastError, pause_s: float = 0.0) -> None:
+        super().__init__(str(final))
+        self.final = final
+        self.pause_s = pause_s
+
+
+class Trial:
+    """One call over all its tries."""
+
+    def __init__(self, call: Call, nodes: Nodes, deadline_s: float, attempt_s: float) -> None:
+        self.call = call
+        self.timeout_s = attempt_s + call.wait_ms / 1_000
+        self.repeated = False
+        self._nodes = nodes
+        self._deadline_s = deadline_s + call.wait_ms / 1_000
+        self._until = time.monotonic() + self._deadline_s
+
+    def wait(self, state: tenacity.RetryCallState) -> float:
+        """How long to wait before the next try: exponential with jitter, and never shorter than the server says."""
+        asked = again.pause_s if (again := _again(state)) else 0.0
+        full = min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** min(state.attempt_number - 1, 10))
+        return max(asked, full * random.uniform(0.5, 1.0))  # noqa: S311  (spreads callers; nobody must not guess it)
+
+    def stop(self, state: tenacity.RetryCallState) -> bool:
+        """Whether the next try would come too late."""
+        return time.monotonic() + state.upcoming_sleep > self._until
+
+    def not_sent(self, url: str, cause: Exception) -> NoReturn:
+        """The server could not be reached."""
+        self._nodes.leave(url)
+        if self.repeated:
+            raise Again(self._unknown(f"{url} can't be reached: {cause}")) from cause
+        raise Again(Unreachable(f"{url} can't be reached: {cause}. Tried for {self._deadline_s:g} s.", url=url)) from cause
+
+    def lost(self, url: str, cause: Exception | str) -> NoReturn:
+        """No answer came, and nobody knows what was done."""
+        self._nodes.leave(url)
+        self._open(self._unknown(f"The answer of {url} was lost: {cause}"))
+
+    def judge(self, url: str, answer: Answer) -> bytes:
+        """The body of a good answer; raises what follows from any other."""
+        if 200 <= answer.status < 300:
+            return answer.body
+        said = problem(answer.body)
+        if said is None:
+            self._not_ours(url, answer)
+        error = refusal(said, answer.request_id)
+        error.repeated = self.repeated
+        if error.code == "outcome_unknown":
+            self._nodes.leave(url)
+            self._open(error, _pause(error, answer))
+        if error.code in NOT_NOW:
+            if error.code in ELSEWHERE:
+                self._nodes.leave(url)
+            pause = 0.0 if error.code in ELSEWHERE and len(self._nodes.urls) > 1 else _pause(error, answer)
+            raise Again(self._unknown(error.detail) if self.repeated else error, pause)
+        raise error
+
+    def _not_ours(self, url: str, answer: Answer) -> NoReturn:
+        said = answer.body[:200].decode(errors="replace")
+        if answer.status in UNKNOWN_STATUSES:
+            self._nodes.leave(url)
+            self._open(self._unknown(f"{url} answered {answer.status}"), _seconds(answer.retry_after))
+        error = UnexpectedAnswer(f"{url} answered {answer.status}, and not as Holdfast does: {said!r}", url=url)
+        error.status, error.request_id = answer.status, answer.request_id
+        if answer.status == 429:
+            raise Again(error, _seconds(answer.retry_after))
+        raise error
+
+    def _open(self, error: HoldfastError, pause_s: float = 0.0) -> NoReturn:
+        self.repeated = True
+        if not self.call.repeatable:
+            raise error
+        raise Again(error, pause_s)
+
+    def _unknown(self, why: str) -> HoldfastError:
+        if self.call.method == "GET":
+            return Unreachable(f"{why}. Tried for {self._deadline_s:g} s.")
+        error = OutcomeUnknown(f"{why}. {self.call.method} {self.call.path.partition('?')[0]} may or may not have been done.")
+        key = self.call.headers.get("Idempotency-Key")
+        if key is not None:
+            error.fields["idempotency_key"] = key
+        return error
+
+
+def _again(state: tenacity.RetryCallState) -> Again | None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    return error if isinstance(error, Again) else None
+
+
+def _pause(error: HoldfastError, answer: Answer) -> float:
+    after = error.fields.get("retry_after_ms")
+    return after / 1_000 if isinstance(after, int) else _seconds(answer.retry_after)
+
+
+def _seconds(retry_after: str) -> float:
+    return float(retry_after) if retry_after.isdigit() else 0.0

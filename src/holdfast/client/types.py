@@ -1,0 +1,390 @@
+"""What the client gives and takes, as types: instants are `datetime`s in UTC, durations are milliseconds, JSON is Python's own values.
+
+A newer server may say more than these know: fields that are not here are passed over.
+"""
+
+import builtins
+from datetime import datetime
+from typing import Any, TypedDict, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType, field
+
+T = TypeVar("T")
+
+
+class Retry(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The delay before the next try: `base_ms × factor^(failures − 1)`, at most `max_ms`, moved by up to ± `jitter` of itself."""
+
+    base_ms: int = 5_000
+    factor: float = 2.0
+    max_ms: int = 3_600_000
+    jitter: float = 0.1
+
+
+class JobOptions(TypedDict, total=False):
+    """How a job is to be run; what is left out follows the queue. Not both of `delay_ms` and `run_at`."""
+
+    type: str
+    priority: int
+    delay_ms: int
+    run_at: datetime
+    max_attempts: int
+    lease_ms: int
+    unique_key: str
+    unique_while: str
+    group_key: str
+    group_limit: int
+    tags: list[str]
+    retry: Retry
+
+
+class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A job to be put: for `enqueue_many`, and for the follow-ups of a conclude."""
+
+    queue: str
+    payload: Any = UNSET
+    type: str | UnsetType = UNSET
+    priority: int | UnsetType = UNSET
+    delay_ms: int | UnsetType = UNSET
+    run_at: datetime | UnsetType = UNSET
+    max_attempts: int | UnsetType = UNSET
+    lease_ms: int | UnsetType = UNSET
+    unique_key: str | UnsetType = UNSET
+    unique_while: str | UnsetType = UNSET
+    group_key: str | UnsetType = UNSET
+    group_limit: int | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    retry: Retry | UnsetType = UNSET
+
+
+class Durability(msgspec.Struct, frozen=True):
+    """How a job is kept: `memory`, `disk` or `replicated`, and on how many other machines."""
+
+    level: str
+    replicas: int = 0
+
+
+class Receipt(msgspec.Struct, kw_only=True):
+    """A job as it was put."""
+
+    id: int
+    queue: str
+    state: str
+    priority: int
+    attempt: int = 0
+    max_attempts: int
+    created_at: datetime
+    ready_at: datetime
+
+
+class Enqueued(Receipt, kw_only=True):
+    """A job that is kept. `duplicate`: it was there already, under the same idempotency key."""
+
+    durability: Durability
+    duplicate: bool = False
+
+
+class EnqueuedMany(msgspec.Struct, kw_only=True):
+    """One chunk of jobs that is kept, in the order in which they were given."""
+
+    jobs: list[Receipt]
+    durability: Durability
+    duplicate: bool = False
+
+
+class Copy(msgspec.Struct):
+    """One copy of an event."""
+
+    queue: str
+    id: int
+
+
+class Published(msgspec.Struct, kw_only=True):
+    """Where an event went: nowhere, if `jobs` is empty."""
+
+    jobs: list[Copy]
+    durability: Durability | None = None
+    duplicate: bool = False
+
+
+class Lease(msgspec.Struct):
+    """The right to end this attempt. The token is a password."""
+
+    token: str
+    worker: str
+    ms_left: int
+
+
+class Attempt(msgspec.Struct):
+    """One attempt that went wrong: `kind` is `failed` or `crashed`."""
+
+    attempt: int
+    at: datetime
+    worker: str
+    kind: str
+    reason: str
+
+
+class Job(msgspec.Struct, kw_only=True):
+    """A job. What the server has nothing to say about is None. A payload that is not JSON is in `body`, with its `content_type`."""
+
+    id: int
+    queue: str
+    type: str = ""
+    state: str
+    priority: int
+    attempt: int
+    max_attempts: int
+    failures: int = 0
+    crashes: int = 0
+    created_at: datetime
+    ready_at: datetime
+    payload: Any = None
+    body: bytes | None = field(default=None, name="payload_base64")
+    content_type: str | None = None
+    payload_bytes: int = 0
+    leased_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str | None = None
+    worker: str | None = None
+    lease: Lease | None = None
+    lease_ms_left: int | None = None
+    cancel_requested: bool = False
+    unique_key: str | None = None
+    unique_while: str | None = None
+    group_key: str | None = None
+    group_limit: int | None = None
+    only_worker: str | None = None
+    tags: list[str] = []
+    progress: Any = None
+    result: Any = None
+    errors: list[Attempt] = []
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it will not run again unless somebody asks."""
+        return self.state in ("concluded", "dead", "cancelled")
+
+    def payload_as(self, kind: builtins.type[T]) -> T:
+        """The payload as a dataclass, a `msgspec.Struct` or another type; raises `msgspec.ValidationError` where it does not fit."""
+        return msgspec.convert(self.payload, kind)
+
+
+class JobPage(msgspec.Struct):
+    """A page of jobs. With a `next_cursor` there may be more, even where this page is short or empty."""
+
+    jobs: list[Job]
+    next_cursor: str | None = None
+
+
+class Leased(msgspec.Struct):
+    """Jobs that are now the caller's to work on."""
+
+    jobs: list[Job]
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """How an attempt ended; `ready_at` is there when the job will run again."""
+
+    id: int
+    state: str
+    ready_at: datetime | None = None
+    then: list[Receipt] = []
+
+
+class Extended(msgspec.Struct):
+    """The lease lives on; `cancel_requested` asks its holder to stop, `draining` says that this server shuts down."""
+
+    ms_left: int
+    cancel_requested: bool = False
+    draining: bool = False
+
+
+class Conclude(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An entry of a batch: the work is done."""
+
+    token: str
+    result: Any = UNSET
+    then: list[NewJob] = []
+
+
+class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An entry of a batch: the attempt went wrong."""
+
+    token: str
+    reason: str = ""
+    retry: bool = True
+    delay_ms: int | UnsetType = UNSET
+
+
+class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An entry of a batch: back to the queue, no try is spent."""
+
+    token: str
+    delay_ms: int = 0
+    priority: int | UnsetType = UNSET
+
+
+class Extend(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An entry of a batch: keep the lease, perhaps with progress."""
+
+    token: str
+    lease_ms: int | UnsetType = UNSET
+    progress: Any = UNSET
+
+
+class Reason(msgspec.Struct):
+    """One reason why a job is not running: a stable code, and a sentence."""
+
+    code: str
+    detail: str
+
+
+class Why(msgspec.Struct):
+    """Why a job is not running, the most telling reason first."""
+
+    id: int
+    queue: str
+    state: str
+    reasons: list[Reason]
+    ahead: int | None = None
+    group_holders: list[int] = []
+
+
+class Counts(msgspec.Struct):
+    """Jobs by state."""
+
+    scheduled: int = 0
+    ready: int = 0
+    leased: int = 0
+    concluded: int = 0
+    dead: int = 0
+    cancelled: int = 0
+
+
+class QueueSettings(TypedDict, total=False):
+    """Settings of a queue. None: without a bound, where the server allows that."""
+
+    capacity_jobs: int
+    capacity_bytes: int
+    lease_ms: int
+    max_attempts: int
+    max_crashes: int
+    max_running: int | None
+    retention_ms: int | None
+    retry: Retry
+
+
+class Queue(msgspec.Struct, kw_only=True):
+    """A queue: what it holds, its settings in force, and the names of those that were `set` for it."""
+
+    name: str
+    paused: bool
+    created_at: datetime
+    jobs: Counts
+    bytes: int
+    settings: dict[str, Any]
+    set: list[str] = []
+
+
+class QueuePage(msgspec.Struct):
+    """A page of queues by name."""
+
+    queues: list[Queue]
+    next_cursor: str | None = None
+
+
+class Purged(msgspec.Struct):
+    """How many jobs were removed."""
+
+    purged: int
+
+
+class Interest(msgspec.Struct):
+    """Which events a queue wants: "*" for all, or patterns of which one has to fit."""
+
+    queue: str
+    match: str | dict[str, str]
+
+
+class Interests(msgspec.Struct):
+    """All interests, by queue."""
+
+    interests: list[Interest]
+
+
+class Reached(msgspec.Struct):
+    """The queues that would get an event."""
+
+    queues: list[str]
+
+
+class Work(msgspec.Struct):
+    """A job that a worker holds."""
+
+    id: int
+    queue: str
+    attempt: int
+    leased_at: datetime
+    ms_left: int
+
+
+class RegisteredWorker(msgspec.Struct, kw_only=True):
+    """A registered worker. `state` is `running` or `quiet`."""
+
+    id: str
+    name: str
+    queues: list[str]
+    state: str
+    registered_at: datetime
+    draining: bool = False
+    beat_at: datetime | None = None
+    jobs: list[Work] = []
+
+
+class RegisteredWorkers(msgspec.Struct):
+    """All registered workers."""
+
+    workers: list[RegisteredWorker]
+
+
+class Schedule(msgspec.Struct, kw_only=True):
+    """A recurring job: what it puts, when it fires next, and what came of its fires."""
+
+    name: str
+    queue: str | None = None
+    publish: bool = False
+    type: str = ""
+    payload: Any = None
+    cron: str | None = None
+    timezone: str = "UTC"
+    interval_ms: int | None = None
+    missed: str = "one"
+    overlap: bool = True
+    paused: bool = False
+    created_at: datetime
+    next_at: datetime | None = None
+    last_at: datetime | None = None
+    last_jobs: list[int] = []
+    last_error: str | None = None
+    fired: int = 0
+    skipped: int = 0
+
+
+class SchedulePage(msgspec.Struct):
+    """A page of schedules by name."""
+
+    schedules: list[Schedule]
+    next_cursor: str | None = None
+
+
+class Event(msgspec.Struct, kw_only=True):
+    """One committed change of a job; `state` is None once it is gone. `gap` says that events were missed, `missed` how many, if known."""
+
+    event: str
+    id: int = 0
+    queue: str = ""
+    state: str | None = None
+    at: datetime | None = None
+    missed: int | None = None

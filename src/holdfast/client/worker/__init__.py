@@ -1,0 +1,15 @@
+"""The runtime of workers, on top of `AsyncClient`.
+
+Worker (worker.py)      what to run: handlers, queues, bounds; `run()`
+  Session (session.py)  one run: takes jobs while there is room, runs them, winds down
+    Channel (channel.py)    how jobs come and leases end: long polls
+    Holder (holding.py)     a thread with a connection of its own that keeps the leases
+    Endings (ending.py)     concludes, failures and releases, gathered into batches
+    running.py              calls a handler: a coroutine, threads.py, processes.py
+"""
+
+from holdfast.client.worker.held import HeldJob
+from holdfast.client.worker.outcomes import DoNotRetry, Failed, GiveBack, RetryIn
+from holdfast.client.worker.worker import Worker
+
+__all__ = ["DoNotRetry", "Failed", "GiveBack", "HeldJob", "RetryIn", "Worker"]

@@ -1,0 +1,104 @@
+"""A job in a worker's hands: what a handler is given."""
+
+import asyncio
+import builtins
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from holdfast.client.types import Job, Lease, NewJob
+from holdfast.client.worker.outcomes import GiveBack
+
+T = TypeVar("T")
+
+
+class HeldJob:
+    """A job that this worker holds under a lease. Everything here may be used from any thread.
+
+    `cancel_requested`: somebody asked to cancel the job. `lost`: the lease is not held any more, and whatever the handler does counts for
+    nothing. `stopping`: the worker was told to end, and gives its handlers some time to finish.
+    """
+
+    def __init__(self, job: Job, note: Callable[["HeldJob", Any], None] | None = None) -> None:
+        assert job.lease is not None, "a job that is taken has a lease"
+        self.job = job
+        self.lease: Lease = job.lease
+        self.cancel_requested = False
+        self.lost = False
+        self.stopping = False
+        self.must_end = False
+        self.in_thread = False
+        self.cut_off = False
+        self.task: asyncio.Task[None] | None = None
+        self.follow_ups: list[NewJob] = []
+        self._note = note
+
+    def cut(self) -> None:
+        """Break its handler off; for the event loop only."""
+        self.cut_off = True
+        if self.task is not None:
+            self.task.cancel()
+
+    @property
+    def token(self) -> str:
+        """The token of the lease."""
+        return self.lease.token
+
+    @property
+    def id(self) -> int:
+        """The job's number."""
+        return self.job.id
+
+    @property
+    def queue(self) -> str:
+        """Where it comes from."""
+        return self.job.queue
+
+    @property
+    def type(self) -> str:
+        """Its type, which chose the handler."""
+        return self.job.type
+
+    @property
+    def payload(self) -> Any:
+        """Its payload, where that is JSON; else see `body`."""
+        return self.job.payload
+
+    @property
+    def body(self) -> bytes | None:
+        """A payload that is not JSON."""
+        return self.job.body
+
+    @property
+    def attempt(self) -> int:
+        """The how-manieth lease this is."""
+        return self.job.attempt
+
+    @property
+    def noted(self) -> Any:
+        """The progress that an earlier attempt noted last; None without one."""
+        return self.job.progress
+
+    def payload_as(self, kind: builtins.type[T]) -> T:
+        """The payload as a dataclass or another type."""
+        return msgspec.convert(self.job.payload, kind)
+
+    def note(self, progress: Any) -> None:
+        """Note progress: any JSON of up to 64 KiB. It is sent at once, replaces what was noted before, and is given to the next attempt."""
+        if self._note is not None:
+            self._note(self, progress)
+
+    def follow(self, job: NewJob) -> None:
+        """Put this job when the handler has returned, in the transaction that concludes this one: both or neither."""
+        self.follow_ups.append(job)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether a handler that runs in a thread had better stop: see `check`."""
+        return self.cancel_requested or self.lost or self.must_end
+
+    def check(self) -> None:
+        """Raise when the handler had better stop. For handlers in threads, which nobody can stop from outside: call it now and then."""
+        if self.should_stop:
+            raise GiveBack

@@ -1,0 +1,201 @@
+"""One run of a worker: takes jobs while there is room, runs their handlers, ends their leases, and winds down in good order.
+
+    take ──▶ waiting ──▶ running ──▶ endings ──▶ answered: room for another
+               (at most `prefetch`)   (at most `concurrency`)
+
+Winding down: nothing more is taken; what has not begun is released; what runs may finish within the grace time, and is then cut off and
+released. A release spends no try.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from holdfast.client.types import Job, Release
+from holdfast.client.worker.channel import Channel
+from holdfast.client.worker.ending import Endings
+from holdfast.client.worker.held import HeldJob
+from holdfast.client.worker.holding import Holder
+from holdfast.client.worker.outcomes import told
+from holdfast.client.worker.running import Handler, Runner
+from holdfast.errors import Forbidden, HoldfastError, InvalidRequest
+
+log = logging.getLogger("holdfast.worker")
+_PAUSE_S = 1.0  # after a poll that failed for good, before the next
+_CUT_OFF_S = 2.0  # for handlers that were cut off to notice it
+_LAST_WORDS_S = 10.0  # for the last batches to be answered
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much at once, and how long at the end."""
+
+    concurrency: int
+    prefetch: int
+    grace_s: float
+
+
+class Session:
+    """Runs until it is told to stop; with `until_empty`, until nothing is ready and nothing is held."""
+
+    def __init__(
+        self, channel: Channel, holder: Holder, find: Callable[[str], Handler | None], bounds: Bounds, until_empty: bool = False
+    ) -> None:
+        self._channel = channel
+        self._holder = holder
+        self._find = find
+        self._bounds = bounds
+        self._until_empty = until_empty
+        self._held: set[HeldJob] = set()
+        self._waiting: deque[HeldJob] = deque()
+        self._running: set[HeldJob] = set()
+        self._changed = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._runner = Runner(self._changed.set)
+        self.endings = Endings(channel, holder, self._ended)
+        self.quiet = False
+
+    def stop(self) -> None:
+        """Take nothing more, and wind down."""
+        self._stopped.set()
+        self._changed.set()
+
+    def heed(self, held: HeldJob) -> None:
+        """Something about a held job has changed: it is lost, or is to be cancelled."""
+        if held not in self._held:
+            return
+        if held.lost:
+            log.warning("job %d, attempt %d: its lease was lost; what it comes to will be dropped", held.id, held.attempt)
+        if not held.in_thread:  # a thread can't be stopped from outside: it sees `should_stop`
+            held.cut()
+
+    async def run(self) -> None:
+        """Work. Raises what makes going on pointless, such as a token that is not allowed to lease."""
+        try:
+            await self._take()
+        finally:
+            await self._wind_down()
+
+    async def _take(self) -> None:
+        stopped = asyncio.create_task(self._stopped.wait())
+        try:
+            while not self._stopped.is_set():
+                room = self._room()
+                if room <= 0 or self.quiet:
+                    await self._change()
+                    continue
+                idle = not self._held
+                poll = asyncio.create_task(self._poll(room))
+                try:
+                    await asyncio.wait({poll, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    poll.cancel()  # no harm where it is done; else `Channel.stop` asks what came of it
+                    await asyncio.gather(poll, return_exceptions=True)
+                if poll.cancelled():
+                    return
+                self._begin(poll.result())
+                if self._until_empty and not poll.result():
+                    if idle:
+                        return
+                    if self._held:  # what they come to may put more; else they did so while we asked, and we ask once more
+                        await self._change()
+        finally:
+            stopped.cancel()
+
+    async def _poll(self, room: int) -> list[Job]:
+        try:
+            return await self._channel.take(room)
+        except (Forbidden, InvalidRequest):
+            raise
+        except HoldfastError as error:
+            if error.status in (401, 403):
+                raise
+            log.warning("no jobs could be taken, trying again: %s", error)
+            await asyncio.sleep(_PAUSE_S)
+            return []
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        if not self._stopped.is_set():
+            await self._changed.wait()
+
+    def _room(self) -> int:
+        stuck = self._runner.threads.stuck
+        return self._bounds.concurrency + self._bounds.prefetch - len(self._held) - stuck
+
+    def _begin(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            held = HeldJob(job, self._holder.note)
+            self._held.add(held)
+            self._holder.hold(held)
+            self._waiting.append(held)
+        self._fill()
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._running) + self._runner.threads.stuck < self._bounds.concurrency:
+            held = self._waiting.popleft()
+            self._running.add(held)
+            held.task = asyncio.create_task(self._work_on(held))
+
+    async def _work_on(self, held: HeldJob) -> None:
+        """Run one job to its end. Cut off from outside, it is given back: that cancels it, where somebody asked for that."""
+        try:
+            if held.cut_off:
+                raise asyncio.CancelledError
+            verdict = await self._runner.run(self._find(held.type), held)
+        except asyncio.CancelledError as error:
+            verdict = Release(token=held.token) if held.cut_off else told(error, held.token)
+        self._running.discard(held)
+        held.task = None
+        if held.lost:
+            log.warning("job %d, attempt %d: dropped, somebody else has it by now", held.id, held.attempt)
+            self.endings.tally["lost"] += 1
+            self._ended(held)
+        else:
+            self.endings.put(held, verdict)
+
+    def _ended(self, held: HeldJob) -> None:
+        self._held.discard(held)
+        self._fill()
+        self._changed.set()
+
+    async def _wind_down(self) -> None:
+        for held in self._held:
+            held.stopping = True
+        for held in self._waiting:
+            self.endings.put(held, Release(token=held.token))
+        self._waiting.clear()
+        late = asyncio.create_task(self._give_back_late())
+        await self._finish(self._bounds.grace_s)
+        if self._running:
+            log.warning("%d jobs did not finish in time and are given back", len(self._running))
+        for held in list(self._running):
+            held.must_end = True
+            held.cut()
+        await self._finish(_CUT_OFF_S)
+        for held in self._running:  # handlers that will not be cut off
+            self.endings.put(held, Release(token=held.token))
+        try:
+            await asyncio.wait_for(self._last_words(late), _LAST_WORDS_S)
+        except TimeoutError:
+            log.warning("%d outcomes could not be told; their leases end by themselves", len(self._held))
+        self._runner.close()
+        await self._channel.close()
+
+    async def _give_back_late(self) -> None:
+        for job in await self._channel.stop():
+            held = HeldJob(job)
+            self._held.add(held)
+            self.endings.put(held, Release(token=held.token))
+
+    async def _last_words(self, late: "asyncio.Task[None]") -> None:
+        await late
+        await self.endings.settled()
+
+    async def _finish(self, within_s: float) -> None:
+        until = time.monotonic() + within_s
+        while self._running and (left := until - time.monotonic()) > 0:
+            await asyncio.wait([held.task for held in self._running if held.task is not None], timeout=left)

@@ -1,0 +1,181 @@
+"""`Worker`: which queues, which handlers, how much at once; and `run()`.
+
+SIGTERM or SIGINT: nothing more is taken, handlers get `grace_s` to finish, the rest is released, which spends no try. A second signal ends
+the process at once; the leases then end by themselves, which counts as a crash of each job.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from holdfast.client.aio.client import AsyncClient
+from holdfast.client.sync.client import Client
+from holdfast.client.tokens import bearer
+from holdfast.client.worker.channel import Channel, LongPolls
+from holdfast.client.worker.held import HeldJob
+from holdfast.client.worker.holding import Holder
+from holdfast.client.worker.live import LiveChannel
+from holdfast.client.worker.registering import Registration
+from holdfast.client.worker.running import Handler
+from holdfast.client.worker.session import Bounds, Session
+
+log = logging.getLogger("holdfast.worker")
+F = TypeVar("F", bound=Callable[[HeldJob], Any])
+_POLL_MS = 50_000
+_EXTEND_WITHIN_S = 5.0  # for one batch of extensions, over all its tries; what is due meanwhile goes with the next
+
+
+class Worker:
+    """Takes jobs from queues and runs their handlers.
+
+    `concurrency`: how many run at once. `prefetch`: how many more may be leased and wait here, at most as many again; that hides the way
+    to the server, but keeps these jobs from other workers. `lease_ms`: how long a lease lives without news, by default as the queue
+    says; it is extended for as long as the handler runs. `register`: be listed among the server's workers, so that it can be sent home.
+    `live`: have jobs sent on a live channel, where the server opens one; else, and without it, by long polls. `url`, `token`, `context`: see
+    `AsyncClient`.
+    """
+
+    def __init__(
+        self,
+        queues: str | Sequence[str],
+        *,
+        url: str | Sequence[str] | None = None,
+        token: str | None = None,
+        concurrency: int = 10,
+        prefetch: int = 0,
+        lease_ms: int | None = None,
+        poll_ms: int = _POLL_MS,
+        order: str = "queue",
+        grace_s: float = 25.0,
+        name: str | None = None,
+        register: bool = False,
+        context: ssl.SSLContext | None = None,
+        live: bool = False,
+    ) -> None:
+        if concurrency < 1 or not 0 <= prefetch <= concurrency:
+            raise ValueError("concurrency is at least 1, and prefetch between 0 and concurrency")
+        self.queues = [queues] if isinstance(queues, str) else list(queues)
+        self.name = name or f"{socket.gethostname()}:{os.getpid()}"
+        self.tally: Counter[str] = Counter()
+        self._url = url
+        self._token = token
+        self._context = context
+        self._live = live
+        self._bounds = Bounds(concurrency, prefetch, grace_s)
+        self._lease_ms = lease_ms
+        self._poll_ms = poll_ms
+        self._order = order
+        self._register = register
+        self._handlers: dict[str | None, Handler] = {}
+        self._session: Session | None = None
+        self._signals = 0
+
+    def handler(self, type: str | None = None, *, process: bool = False, timeout_s: float | None = None) -> Callable[[F], F]:
+        """Make a function the handler of a type of job; without a type, of all that have no handler of their own.
+
+        A coroutine function runs in the event loop, any other function in a thread, or with `process` in a process. What it returns is the
+        result of the job. `timeout_s` bounds one attempt.
+        """
+
+        def register(function: F) -> F:
+            self._handlers[type] = Handler(function, process, timeout_s)
+            return function
+
+        return register
+
+    def run(self, *, until_empty: bool = False) -> None:
+        """Work until SIGTERM or SIGINT; with `until_empty`, at most until nothing is ready and nothing runs."""
+        asyncio.run(self._work(True, self._url, until_empty))
+
+    async def work(self, *, signals: bool = False) -> None:
+        """Work within a running event loop, until `stop()` is called or this is cancelled."""
+        await self._work(signals, self._url, until_empty=False)
+
+    async def drain(self, url: str | Sequence[str] | None = None) -> Counter[str]:
+        """Run what is ready to its end, with what follows from it, and return; how many were concluded, failed, released, …. For tests."""
+        before = self.tally.copy()
+        await self._work(False, url or self._url, until_empty=True)
+        return self.tally - before
+
+    def stop(self) -> None:
+        """Wind down, as a signal does."""
+        if self._session is not None:
+            self._session.stop()
+
+    async def _work(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
+        loop = asyncio.get_running_loop()
+        client = AsyncClient(url, token=self._token, context=self._context)
+        keeper = Client(url, token=self._token, context=self._context, deadline_s=_EXTEND_WITHIN_S, attempt_s=_EXTEND_WITHIN_S)
+        registration = Registration(self.queues, self.name)
+        holder = Holder(
+            keeper,
+            self._lease_ms,
+            lambda held: _tell(loop, session.heed, held),
+            lambda: _tell(loop, client.nodes.leave, client.nodes.current),
+        )
+        poll_ms = 0 if until_empty else self._poll_ms
+        polls = LongPolls(client, self.queues, lambda: registration.worker, self._lease_ms, poll_ms, self._order)
+        channel: Channel = polls
+        if self._live and not until_empty:
+            wanted = partial(self._wanted, registration)
+            channel = LiveChannel(client, polls, wanted, holder.told, bearer(self._token), self._context)
+        session = self._session = Session(channel, holder, self._find, self._bounds, until_empty)
+        session.endings.tally = self.tally
+        try:
+            with self._signals_heard(session) if signals else contextlib.nullcontext():
+                if self._register and not until_empty:
+                    await registration.begin(client)
+                    holder.beat_with(lambda: registration.beat(keeper, lambda quiet: _tell(loop, self._sent_home, quiet)))
+                log.info("taking from %s, up to %d at once", ", ".join(self.queues), self._bounds.concurrency)
+                await session.run()
+        finally:
+            self._session = None
+            holder.end()
+            await asyncio.to_thread(registration.end, keeper)
+            await client.aclose()
+
+    def _wanted(self, registration: Registration) -> dict[str, Any]:
+        wanted: dict[str, Any] = {"queues": self.queues, "worker": registration.worker, "order": self._order}
+        return wanted if self._lease_ms is None else wanted | {"lease_ms": self._lease_ms}
+
+    def _find(self, type: str) -> Handler | None:
+        return self._handlers.get(type) or self._handlers.get(None)
+
+    def _sent_home(self, quiet: bool) -> None:
+        if self._session is not None and self._session.quiet != quiet:
+            log.info("this worker was told to be quiet: it finishes what it has and takes nothing more")
+            self._session.quiet = quiet
+
+    @contextlib.contextmanager
+    def _signals_heard(self, session: Session) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            loop.add_signal_handler(number, self._signalled, session, number)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _signalled(self, session: Session, number: int) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            log.warning("ended at once by a second signal")
+            os._exit(128 + number)
+        log.info("winding down: nothing more is taken")
+        session.stop()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *args: Any) -> None:
+    """Have the event loop call something, unless it is closed by now."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *args)

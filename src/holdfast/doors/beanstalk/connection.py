@@ -1,0 +1,277 @@
+"""One connection: commands in, replies out in their order, and each reply only after the commit that it speaks of.
+
+What may be on its way to the store at once follows from the order in which a commit decides (`engine/batch.py`): leases end, then managing verbs,
+then new jobs, then leases are given. So a command may be sent after another before that one is answered where it comes no earlier in this order:
+puts beside puts, a delete before a put before a reserve; they see each other as if they had been sent one by one. Everything else waits its turn.
+Puts that come together are one command to the store, and so are equal reserves. A reserve that may wait lets nothing pass it.
+
+    bytes ─▶ Feed ─▶ verb ─▶ engine ─▶ commit ─▶ slot ─┐   replies leave from the first slot on:
+                       └─────── said at once ─▶ slot ──┴─▶ a slot that is not filled holds up those behind it
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from holdfast.doors.beanstalk import verbs
+from holdfast.doors.beanstalk.feed import Feed
+from holdfast.doors.beanstalk.grammar import Asked
+from holdfast.doors.beanstalk.held import Held
+from holdfast.doors.beanstalk.names import DEFAULT
+from holdfast.doors.beanstalk.replies import INTERNAL_ERROR, of_error
+from holdfast.errors import HoldfastError
+from holdfast.limits import TUBE_READ_AHEAD_BYTES, TUBE_UNANSWERED, TUBE_UNANSWERED_BYTES
+
+if TYPE_CHECKING:
+    from holdfast.doors.beanstalk.door import Beanstalk
+
+log = structlog.get_logger(__name__)
+
+
+class Slot:
+    """Where the replies to one command, or to several that went together, will stand."""
+
+    __slots__ = ("commands", "done", "parts", "weight")
+
+    def __init__(self, commands: int, weight: int = 0) -> None:
+        self.commands = commands
+        self.weight = weight
+        self.parts: list[bytes] = []
+        self.done = False
+
+
+class Connection(asyncio.Protocol):
+    """A client. The verbs are in `verbs.py`; here is what they have in common: order, bounds, and the end."""
+
+    def __init__(self, door: "Beanstalk") -> None:
+        self.door = door
+        self.engine = door.engine
+        self.loop = asyncio.get_running_loop()
+        self.used = DEFAULT
+        self.watched = [DEFAULT]
+        self.held = Held(self.loop.time)
+        self.gathering = verbs.Gathering()
+        self.roles: set[str] = set()
+        self.worker = "beanstalk"
+        self.alone = False  # a command is under way that lets none pass
+        self.gone = False
+        self.leaving = False
+        self.half_closed = False
+        self._transport: asyncio.Transport | None = None
+        self._feed = Feed(door.engine.payload_bytes)
+        self._next: Asked | None = None
+        self._slots: deque[Slot] = deque()
+        self._unanswered = 0
+        self._weight = 0
+        self._phase = verbs.SAID
+        self._busy = False
+        self._slow_reader = False
+        self._reading = True
+        self._waiting: asyncio.Task[Any] | None = None
+
+    # The transport's side
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come; one too many is sent away."""
+        self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
+            )  # one whose machine has died holds its jobs no longer than needed
+        peer = transport.get_extra_info("peername")
+        self.worker = f"beanstalk {peer[0]}:{peer[1]}" if peer else "beanstalk"
+        if not self.door.arrived(self):
+            self.gone = True
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._feed.add(data)
+        self.go_on()
+
+    def eof_received(self) -> bool:
+        """The client sends nothing more; what it has sent is still answered, and a reserve that waits is over."""
+        self.half_closed = True
+        self.stop_waiting()
+        self.go_on()
+        return True
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The client has left: what it holds goes back, and what it is granted from now on as well."""
+        if self.gone:
+            return
+        self.gone = True
+        self.stop_waiting()
+        self.engine.hand_back(self.held.refs())
+        self.held.clear()
+        self.door.left(self)
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: do nothing more for it until it has caught up."""
+        self._slow_reader = True
+        self._mind_reading()
+
+    def resume_writing(self) -> None:
+        """It has."""
+        self._slow_reader = False
+        self.go_on()
+
+    def close(self) -> None:
+        """Send what is written, and hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Hang up at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Commands in their order
+
+    def go_on(self) -> None:
+        """Act on what has come, as far as it may go; write what is answered; mind the bounds."""
+        if self._busy or self.gone:
+            return
+        self._busy = True
+        try:
+            while self._may_act() and (asked := self._next or self._feed.next()) is not None:
+                self._next = asked
+                if not self._may_pass(asked):
+                    break
+                self._next = None
+                verbs.ACTIONS[asked[0]](self, asked)
+            verbs.send_gathered(self)
+        finally:
+            self._busy = False
+        self.write()
+        self._mind_reading()
+        self._close_if_over()
+
+    def _may_act(self) -> bool:
+        return not (
+            self.alone
+            or self.leaving
+            or self._slow_reader
+            or self._unanswered >= TUBE_UNANSWERED
+            or len(self._slots) >= TUBE_UNANSWERED
+            or self._weight >= TUBE_UNANSWERED_BYTES
+            or self._transport is None
+            or self._transport.is_closing()
+        )
+
+    def _may_pass(self, asked: Asked) -> bool:
+        """Whether a command may be sent while others are unanswered; the ones that were gathered are sent if it does not join them."""
+        if self.gathering.open and not verbs.joins(self, asked):
+            verbs.send_gathered(self)
+            if not self._may_act():
+                return False
+        phase = verbs.phase_of(self, asked)
+        if self._unanswered and phase is not verbs.SAID and (phase is verbs.ALONE or phase < self._phase):
+            return False
+        self._phase = max(phase, self._phase)
+        return True
+
+    # Replies in theirs
+
+    def say(self, reply: bytes) -> None:
+        """Answer a command at once, behind those before it."""
+        slot = Slot(0)
+        slot.parts.append(reply)
+        slot.done = True
+        self._slots.append(slot)
+
+    def open(self, commands: int = 1, weight: int = 0) -> Slot:
+        """A place for the replies of commands that are sent to the store."""
+        slot = Slot(commands, weight)
+        self._slots.append(slot)
+        self._unanswered += commands
+        self._weight += weight
+        return slot
+
+    def answer(self, slot: Slot, *replies: bytes) -> None:
+        """All commands of a slot are answered."""
+        slot.parts += replies
+        slot.done = True
+        self._unanswered -= slot.commands
+        self._weight -= slot.weight
+        if not self._unanswered:
+            self._phase = verbs.SAID
+        if not self.gone:
+            self.go_on()
+
+    def write(self) -> None:
+        """Let out what is answered, from the first on."""
+        out: list[bytes] = []
+        slots = self._slots
+        while slots:
+            slot = slots[0]
+            if slot.parts:
+                out += slot.parts
+                slot.parts = []
+            if not slot.done:
+                break
+            slots.popleft()
+        if out and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(out))
+
+    # Commands that take more than one step
+
+    def run_alone(self, doing: Callable[["Connection", Asked], Coroutine[Any, Any, bytes]], asked: Asked) -> None:
+        """Run a command that lets none pass, to its end."""
+        self.alone = True
+        self.door.keep(asyncio.ensure_future(self._finish(doing(self, asked), self.open())))
+
+    async def _finish(self, doing: Coroutine[Any, Any, bytes], slot: Slot) -> None:
+        try:
+            reply = await doing
+        except HoldfastError as error:
+            reply = of_error(error.code)
+        except Exception:
+            log.exception("a command of the beanstalkd protocol raised")
+            reply = INTERNAL_ERROR
+        self.alone = False
+        self.answer(slot, reply)
+
+    def wait(self, waiting: "asyncio.Task[Any]") -> None:
+        """This task waits for a job; see `stop_waiting`."""
+        self._waiting = waiting
+
+    def has_sent_all(self) -> bool:
+        """Whether the client sends nothing more, and still reads."""
+        return self.half_closed and not self.gone
+
+    def stop_waiting(self) -> None:
+        """A reserve that waits is not to wait any longer."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def waited(self) -> None:
+        """Nobody waits any more."""
+        self._waiting = None
+        self.alone = False
+
+    # Bounds, and the end
+
+    def _mind_reading(self) -> None:
+        """Read no further while the bytes that are here can't be acted on."""
+        stuck = len(self._feed) > TUBE_READ_AHEAD_BYTES and (self._next is not None or not self._may_act())
+        if stuck is self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = not stuck
+            if stuck:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _close_if_over(self) -> None:
+        """Hang up on a client that has sent all and is answered, and while the server drains on one that is in the middle of nothing."""
+        if self.leaving and not self._unanswered:
+            self.close()
+        if self._unanswered or self._next is not None or not self._may_act():
+            return
+        if self.half_closed or (self.door.draining and not self.held and self._feed.is_between):
+            self.close()

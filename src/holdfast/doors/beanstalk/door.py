@@ -1,0 +1,123 @@
+"""The door as a whole: its listening socket, its connections, and how they end when the server does.
+
+While the server drains nobody is let in, a put is answered DRAINING, a reserve that waits is over, and a connection that is in the middle of
+nothing is hung up on. One that has reserved jobs may end them; it is cut when the time is up, and what it still holds is handed back.
+"""
+
+import asyncio
+import secrets
+import socket
+from typing import Any
+
+import structlog
+
+from holdfast.doors.beanstalk.connection import Connection
+from holdfast.doors.beanstalk.numbers import Numbers
+from holdfast.engine.engine import Engine
+from holdfast.limits import TUBE_CONNECTIONS
+
+_LAST_WORDS_S = 1.0  # for a client to read what was written to it
+log = structlog.get_logger(__name__)
+
+
+class Beanstalk:
+    """The beanstalkd protocol of one front process."""
+
+    def __init__(self, engine: Engine, front: int, connections: int = TUBE_CONNECTIONS) -> None:
+        self.engine = engine
+        self.front = front
+        self.numbers = Numbers()
+        self.id = secrets.token_hex(8)
+        self.draining = False
+        self._most = connections
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._pauses: dict[str, int] = {}
+        self._server: asyncio.Server | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def open(self, listener: socket.socket) -> None:
+        """Let clients in."""
+        self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), sock=listener, backlog=4_096)
+
+    def drain(self) -> None:
+        """Let nobody in, and send home who does nothing; the engine is draining already."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.go_on()
+
+    async def closed(self, patience_s: float) -> None:
+        """Return when the last connection has ended; those that have not by then are cut."""
+        try:
+            await asyncio.wait_for(self._empty.wait(), max(0.0, patience_s))
+        except TimeoutError:
+            if self._connections:
+                log.warning("connections were cut; the jobs that they had reserved are handed back", cut=len(self._connections))
+            for connection in list(self._connections):
+                connection.close()
+                asyncio.get_running_loop().call_later(_LAST_WORDS_S, connection.abort)
+            await self._empty.wait()
+
+    # For the connections
+
+    def arrived(self, connection: Connection) -> bool:
+        """Take a connection in, unless there are too many."""
+        if len(self._connections) >= self._most or self.draining:
+            self.numbers.turned_away += 1
+            return False
+        self._connections.add(connection)
+        self._empty.clear()
+        numbers = self.numbers
+        numbers.connections += 1
+        numbers.connected += 1
+        numbers.using[connection.used] += 1
+        numbers.watching.update(connection.watched)
+        return True
+
+    def left(self, connection: Connection) -> None:
+        """A connection has ended."""
+        self._connections.discard(connection)
+        numbers = self.numbers
+        numbers.connected -= 1
+        numbers.left(numbers.using, connection.used)
+        for tube in connection.watched:
+            numbers.left(numbers.watching, tube)
+        for role in connection.roles:
+            numbers.roles[role] -= 1
+        if not self._connections:
+            self._empty.set()
+
+    def plays(self, connection: Connection, role: str) -> None:
+        """A connection has put or reserved: from now on it counts as a producer or a worker."""
+        if role not in connection.roles:
+            connection.roles.add(role)
+            self.numbers.roles[role] += 1
+
+    def waits(self, tubes: tuple[str, ...], waits: bool) -> None:
+        """A connection begins or ends to wait for a job."""
+        numbers = self.numbers
+        numbers.roles["waiting"] += 1 if waits else -1
+        for tube in tubes:
+            if waits:
+                numbers.waiting[tube] += 1
+            else:
+                numbers.left(numbers.waiting, tube)
+
+    def paused(self, tube: str, seconds: int) -> None:
+        """A tube was paused for so long, or resumed."""
+        self.numbers.pauses[tube] += 1
+        self._pauses.pop(tube, None)
+        if seconds:
+            self._pauses[tube] = seconds
+
+    def pause_of(self, tube: str) -> int:
+        """For how long a tube was last paused by way of this front; 0 where that is not known."""
+        return self._pauses.get(tube, 0)
+
+    def keep(self, task: "asyncio.Future[Any]") -> None:
+        """Hold on to a task until it has ended."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,103 @@
+"""Bytes in, commands out: the incremental parser of one connection.
+
+A command is cut only when somebody is ready to act on it; until then its bytes wait, and the connection stops reading when they are many. Three
+things can be under way: a line, a body (with its line end), or bytes that are thrown away before a reply is due.
+"""
+
+from holdfast.doors.beanstalk.grammar import BAD_FORMAT, Asked, parse
+from holdfast.limits import TUBE_LINE_BYTES
+
+_LINE_END = b"\r\n"
+_EXPECTED_CRLF: Asked = ("put-refused", b"EXPECTED_CRLF\r\n")
+_JOB_TOO_BIG: Asked = ("put-refused", b"JOB_TOO_BIG\r\n")
+_GARBAGE: Asked = ("put-refused", BAD_FORMAT)
+_BAD: Asked = ("say", BAD_FORMAT)
+
+
+class Feed:
+    """The unread bytes of one connection."""
+
+    __slots__ = ("_at", "_bytes", "_endless", "_put", "_skip", "body_bytes")
+
+    def __init__(self, body_bytes: int) -> None:
+        self.body_bytes = body_bytes
+        self._bytes: bytes | bytearray = b""
+        self._at = 0
+        self._put: Asked | None = None  # its body is due
+        self._skip = 0  # bytes to throw away before JOB_TOO_BIG
+        self._endless = False  # in a line that is too long
+
+    def add(self, data: bytes) -> None:
+        """More bytes have come."""
+        if self._at >= len(self._bytes):
+            self._bytes, self._at = data, 0
+            return
+        if isinstance(self._bytes, bytes):
+            self._bytes = bytearray(memoryview(self._bytes)[self._at :])
+        else:
+            del self._bytes[: self._at]
+        self._bytes += data
+        self._at = 0
+
+    def __len__(self) -> int:
+        """How many bytes wait."""
+        return len(self._bytes) - self._at
+
+    @property
+    def is_between(self) -> bool:
+        """Whether nothing of a command is here."""
+        return not len(self) and self._put is None and not self._skip and not self._endless
+
+    def next(self) -> Asked | None:
+        """The next command, when all of it is here. A put ends with its body."""
+        if self._skip:
+            return self._skipped()
+        if self._endless:
+            return self._ended()
+        if self._put is None:
+            end = self._bytes.find(_LINE_END, self._at, self._at + TUBE_LINE_BYTES)
+            if end < 0:
+                if len(self) < TUBE_LINE_BYTES:
+                    return None
+                self._endless = True
+                return self._ended()
+            asked = parse(bytes(self._bytes[self._at : end]))
+            self._at = end + 2
+            if asked[0] != "put":
+                return asked
+            size, garbage = asked[4], asked[5]
+            if size > self.body_bytes:
+                self._skip = size + 2
+                return self._skipped()
+            if garbage:
+                return _GARBAGE
+            self._put = asked
+        return self._body()
+
+    def _body(self) -> Asked | None:
+        assert self._put is not None, "a body belongs to a put"
+        _, pri, delay, ttr, size, _ = self._put
+        if len(self) < size + 2:
+            return None
+        end = self._at + size
+        whole = self._bytes[end : end + 2] == _LINE_END
+        body = bytes(self._bytes[self._at : end]) if whole else b""
+        self._at = end + 2
+        self._put = None
+        return ("put", pri, delay, ttr, body) if whole else _EXPECTED_CRLF
+
+    def _skipped(self) -> Asked | None:
+        step = min(self._skip, len(self))
+        self._at += step
+        self._skip -= step
+        return None if self._skip else _JOB_TOO_BIG
+
+    def _ended(self) -> Asked | None:
+        """Throw away the rest of a line that is too long; its last byte stays, it may be half of the end."""
+        end = self._bytes.find(_LINE_END, self._at)
+        if end < 0:
+            self._at = max(self._at, len(self._bytes) - 1)
+            return None
+        self._at = end + 2
+        self._endless = False
+        return _BAD

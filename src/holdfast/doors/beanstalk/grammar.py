@@ -1,0 +1,143 @@
+r"""One command line as a tuple: its verb, then its values. What beanstalkd 1.12 takes and refuses, to the letter, its oddities included.
+
+    (b"release 7 10 60")  ─▶  ("release", 7, 10, 60)
+    (b"release 7 x 60")   ─▶  ("say", b"BAD_FORMAT\r\n")
+
+beanstalkd knows a verb by how the line begins, in a fixed order: `statsx` is `stats` with garbage behind it (BAD_FORMAT), while `foo` is no command.
+A line of an HTTP request is neither: what follows may be commands that a web page has put into its body, in the name of whoever looks at the page.
+
+Numbers are read by three different rules there, and so here: ids and u32 strictly, `kick` and `reserve-with-timeout` as C's strtoul and strtol.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from holdfast.doors.beanstalk.names import is_tube
+from holdfast.limits import TUBE_ID_MAX, TUBE_NUMBER_MAX
+
+BAD_FORMAT = b"BAD_FORMAT\r\n"
+UNKNOWN_COMMAND = b"UNKNOWN_COMMAND\r\n"
+Asked = tuple[Any, ...]
+_BAD: Asked = ("say", BAD_FORMAT)
+_UNKNOWN: Asked = ("say", UNKNOWN_COMMAND)
+
+_FOREIGN: Asked = ("foreign",)
+_HTTP = re.compile(rb"^host:| HTTP/1\.[01]$", re.IGNORECASE)
+
+_PUT = re.compile(rb" *(\d+) +(\d+) +(\d+) +(\d+)(.*)", re.DOTALL)
+_ID = re.compile(rb" *(\d+)\Z")
+_ID_PRI = re.compile(rb" *(\d+) +(\d+)\Z")
+_ID_PRI_DELAY = re.compile(rb" *(\d+) +(\d+) +(\d+)\Z")
+_PAUSE = re.compile(rb" *([A-Za-z0-9\-+/;.$_()]+) +(\d+)\Z")
+_C_NUMBER = re.compile(rb"[ \t\n\v\f\r]*([+-]?\d+)")
+_LONG_MAX = (1 << 63) - 1
+
+
+def parse(line: bytes) -> Asked:
+    """A line without its end."""
+    if b"\0" in line:
+        return _BAD
+    for prefix, reader in _BEGINNINGS:
+        if line.startswith(prefix):
+            return reader(line[len(prefix) :])
+    return _FOREIGN if _HTTP.search(line) else _UNKNOWN
+
+
+def _put(rest: bytes) -> Asked:
+    """The values, and whether something stands behind them: beanstalkd looks at the size first."""
+    found = _PUT.match(rest)
+    if found is None:
+        return _BAD
+    pri, delay, ttr, size = int(found[1]), int(found[2]), int(found[3]), int(found[4])
+    if max(pri, delay, ttr, size) > TUBE_NUMBER_MAX:
+        return _BAD
+    return ("put", pri, delay, ttr, size, bool(found[5]))
+
+
+def _bare(verb: str) -> Callable[[bytes], Asked]:
+    asked: Asked = (verb,)
+    return lambda rest: _BAD if rest else asked
+
+
+def _by_id(verb: str) -> Callable[[bytes], Asked]:
+    def read(rest: bytes) -> Asked:
+        found = _ID.match(rest)
+        return _BAD if found is None or (job_id := int(found[1])) > TUBE_ID_MAX else (verb, job_id)
+
+    return read
+
+
+def _by_tube(verb: str) -> Callable[[bytes], Asked]:
+    def read(rest: bytes) -> Asked:
+        name = rest.decode("latin-1")
+        return (verb, name) if is_tube(name) else _BAD
+
+    return read
+
+
+def _bury(rest: bytes) -> Asked:
+    found = _ID_PRI.match(rest)
+    if found is None or int(found[1]) > TUBE_ID_MAX or int(found[2]) > TUBE_NUMBER_MAX:
+        return _BAD
+    return ("bury", int(found[1]), int(found[2]))
+
+
+def _release(rest: bytes) -> Asked:
+    found = _ID_PRI_DELAY.match(rest)
+    if found is None or int(found[1]) > TUBE_ID_MAX or max(int(found[2]), int(found[3])) > TUBE_NUMBER_MAX:
+        return _BAD
+    return ("release", int(found[1]), int(found[2]), int(found[3]))
+
+
+def _pause(rest: bytes) -> Asked:
+    found = _PAUSE.match(rest)
+    if found is None or int(found[2]) > TUBE_NUMBER_MAX or not is_tube(found[1].decode()):
+        return _BAD
+    return ("pause-tube", found[1].decode(), int(found[2]))
+
+
+def _timeout(rest: bytes) -> Asked:
+    """As C's strtol: what is no number is 0, and what stands behind one is not looked at. Below 0 means to wait without end."""
+    found = _C_NUMBER.match(rest)
+    seconds = int(found[1]) if found is not None else 0
+    if not -_LONG_MAX - 1 <= seconds <= _LONG_MAX:
+        return _BAD
+    return ("reserve-with-timeout", max(seconds, -1))
+
+
+def _kick(rest: bytes) -> Asked:
+    """As C's strtoul, where -1 is the largest number there is."""
+    found = _C_NUMBER.match(rest)
+    if found is None or abs(int(found[1])) > TUBE_ID_MAX:
+        return _BAD
+    return ("kick", int(found[1]) & TUBE_NUMBER_MAX)
+
+
+_BEGINNINGS: tuple[tuple[bytes, Callable[[bytes], Asked]], ...] = (
+    (b"put ", _put),
+    (b"peek ", _by_id("peek")),
+    (b"peek-ready", _bare("peek-ready")),
+    (b"peek-delayed", _bare("peek-delayed")),
+    (b"peek-buried", _bare("peek-buried")),
+    (b"reserve-with-timeout ", _timeout),
+    (b"reserve-job ", _by_id("reserve-job")),
+    (b"reserve", _bare("reserve")),
+    (b"delete ", _by_id("delete")),
+    (b"release ", _release),
+    (b"bury ", _bury),
+    (b"kick ", _kick),
+    (b"kick-job ", _by_id("kick-job")),
+    (b"touch ", _by_id("touch")),
+    (b"stats-job ", _by_id("stats-job")),
+    (b"stats-tube ", _by_tube("stats-tube")),
+    (b"stats", _bare("stats")),
+    (b"use ", _by_tube("use")),
+    (b"watch ", _by_tube("watch")),
+    (b"ignore ", _by_tube("ignore")),
+    (b"list-tubes-watched", _bare("list-tubes-watched")),
+    (b"list-tube-used", _bare("list-tube-used")),
+    (b"list-tubes", _bare("list-tubes")),
+    (b"quit", lambda _: ("quit",)),
+    (b"pause-tube", _pause),
+)

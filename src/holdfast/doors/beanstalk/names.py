@@ -1,0 +1,44 @@
+"""Tubes and queues: the same things under names of two alphabets.
+
+A tube's name may hold `+ / ; $ ( )`, which a queue's may not; a queue's may hold `:`, which a tube's may not. So each such character is written
+as `:` and its code in two hexadecimal digits: the tube `mail/in` is the queue `mail:2Fin`. The way back is exact, and a queue whose name is not such
+a writing (`a:b`) has no tube. A queue's name is shorter: a tube whose name would not fit is refused.
+"""
+
+import re
+from functools import lru_cache
+
+from holdfast.limits import QUEUE_NAME, TUBE_NAME_BYTES
+
+_TUBE = re.compile(rf"(?!-)[A-Za-z0-9\-+/;.$_()]{{1,{TUBE_NAME_BYTES}}}\Z")
+_NOT_IN_QUEUES = re.compile(r"[+/;$()]")
+_ESCAPE = re.compile(r":([0-9A-F]{2})")
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*\Z")
+_WORDS = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
+DEFAULT = "default"
+
+
+def is_tube(name: str) -> bool:
+    """Whether this may be a tube's name."""
+    return _TUBE.match(name) is not None
+
+
+@lru_cache(maxsize=10_000)
+def queue_of(tube: str) -> str | None:
+    """The queue that a tube is; None where its name would be too long for one."""
+    name = _NOT_IN_QUEUES.sub(lambda match: f":{ord(match[0]):02X}", tube)
+    return name if QUEUE_NAME.match(name) else None
+
+
+@lru_cache(maxsize=10_000)
+def tube_of(queue: str) -> str | None:
+    """The tube that a queue is; None where it has none."""
+    tube = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), queue)
+    return tube if is_tube(tube) and queue_of(tube) == queue else None
+
+
+def in_yaml(text: str) -> str:
+    """A text as a value in YAML: bare where that can't be read as anything else, which is how beanstalkd writes all of them."""
+    if _PLAIN.match(text) and text.lower() not in _WORDS:
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

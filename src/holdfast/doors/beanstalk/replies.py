@@ -1,0 +1,79 @@
+"""The words of this door, and which refusal of the engine is which of them."""
+
+from holdfast.engine.commands import GrantedJob
+from holdfast.errors import (
+    Draining,
+    InternalError,
+    JobNotFound,
+    LeaseLost,
+    NotReplicated,
+    NotUnique,
+    OutcomeUnknown,
+    Overloaded,
+    QueueFull,
+    QueueNotFound,
+    StorageFull,
+    StoreUnavailable,
+    WrongState,
+)
+
+NOT_FOUND = b"NOT_FOUND\r\n"
+TIMED_OUT = b"TIMED_OUT\r\n"
+DEADLINE_SOON = b"DEADLINE_SOON\r\n"
+OUT_OF_MEMORY = b"OUT_OF_MEMORY\r\n"
+INTERNAL_ERROR = b"INTERNAL_ERROR\r\n"
+DRAINING = b"DRAINING\r\n"
+DELETED = b"DELETED\r\n"
+RELEASED = b"RELEASED\r\n"
+BURIED = b"BURIED\r\n"
+TOUCHED = b"TOUCHED\r\n"
+KICKED = b"KICKED\r\n"
+PAUSED = b"PAUSED\r\n"
+NOT_IGNORED = b"NOT_IGNORED\r\n"
+
+_WORDS = {
+    JobNotFound.code: NOT_FOUND,
+    QueueNotFound.code: NOT_FOUND,
+    LeaseLost.code: NOT_FOUND,
+    WrongState.code: NOT_FOUND,
+    NotUnique.code: NOT_FOUND,
+    QueueFull.code: OUT_OF_MEMORY,
+    StorageFull.code: OUT_OF_MEMORY,
+    Overloaded.code: OUT_OF_MEMORY,
+    StoreUnavailable.code: OUT_OF_MEMORY,
+    Draining.code: OUT_OF_MEMORY,
+    NotReplicated.code: OUT_OF_MEMORY,
+}
+_NOT_PUT = {
+    OutcomeUnknown.code: INTERNAL_ERROR,
+    InternalError.code: INTERNAL_ERROR,
+    Draining.code: DRAINING,
+    NotReplicated.code: DRAINING,
+}
+
+
+def of_error(code: str) -> bytes:
+    """The word for a refusal. INTERNAL_ERROR is for what nobody knows the outcome of, and for a defect; OUT_OF_MEMORY says to try again later."""
+    return _WORDS.get(code, INTERNAL_ERROR)
+
+
+def not_put(code: str) -> bytes:
+    """The word for a job that was not put. Only here may DRAINING be said."""
+    return _NOT_PUT.get(code, OUT_OF_MEMORY)
+
+
+def reserved(granted: GrantedJob) -> bytes:
+    """A job for the one who has it now."""
+    body = granted.content.payload
+    return b"RESERVED %d %d\r\n%b\r\n" % (granted.job.id, len(body), body)
+
+
+def found(job_id: int, body: bytes) -> bytes:
+    """A job for somebody who looks."""
+    return b"FOUND %d %d\r\n%b\r\n" % (job_id, len(body), body)
+
+
+def ok(text: str) -> bytes:
+    """A page in YAML."""
+    body = text.encode()
+    return b"OK %d\r\n%b\r\n" % (len(body), body)

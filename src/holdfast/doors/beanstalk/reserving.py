@@ -1,0 +1,156 @@
+"""reserve: look at once; where there is nothing and the caller may wait, a task waits for it as a long poll does.
+
+Equal reserves that come together are one command to the store. One that may wait lets nothing behind it pass. DEADLINE_SOON is said to a connection
+that holds a job in its last second, where there is none to give it; also in the middle of waiting.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from holdfast.doors.beanstalk import replies
+from holdfast.doors.beanstalk.grammar import Asked
+from holdfast.doors.beanstalk.held import MARGIN_S
+from holdfast.doors.beanstalk.names import queue_of
+from holdfast.engine.commands import Granted, LeaseJobs, Refused, Result
+from holdfast.errors import Draining, HoldfastError
+from holdfast.limits import LEASE_JOBS, TUBE_RESERVE_BYTES, TUBE_RESERVED, WAIT_MS_MAX
+
+if TYPE_CHECKING:
+    from holdfast.doors.beanstalk.connection import Connection, Slot
+
+log = structlog.get_logger(__name__)
+FOREVER = -1
+
+
+def timeout_of(asked: Asked) -> int | None:
+    """How long a reserve may wait, in seconds; None for another verb."""
+    if asked[0] == "reserve":
+        return FOREVER
+    return int(asked[1]) if asked[0] == "reserve-with-timeout" else None
+
+
+def reserve(connection: "Connection", asked: Asked) -> None:
+    """The next job of the watched tubes: the lowest priority, then the oldest."""
+    connection.door.numbers.commands[asked[0]] += 1
+    connection.door.plays(connection, "worker")
+    gathering = connection.gathering
+    if connection.engine.draining:
+        connection.say(replies.TIMED_OUT)
+        return
+    if len(connection.held) + gathering.reserves >= TUBE_RESERVED:
+        send(connection)
+        connection.say(replies.OUT_OF_MEMORY)
+        return
+    gathering.timeout = timeout_of(asked)
+    gathering.reserves += 1
+    if gathering.reserves >= min(LEASE_JOBS, max(1, TUBE_RESERVE_BYTES // connection.engine.payload_bytes)):
+        send(connection)
+
+
+def send(connection: "Connection") -> None:
+    """Send the gathered reserves."""
+    gathering = connection.gathering
+    count, timeout = gathering.reserves, gathering.timeout
+    gathering.reserves, gathering.timeout = 0, None
+    if count and timeout is not None:
+        connection.alone = timeout != 0
+        Reserving(connection, connection.open(count), timeout).look()
+
+
+class Reserving:
+    """Reserves that went together, until the last of them is answered."""
+
+    __slots__ = ("_connection", "_missing", "_queues", "_slot", "_timeout")
+
+    def __init__(self, connection: "Connection", slot: "Slot", timeout: int) -> None:
+        self._connection = connection
+        self._slot = slot
+        self._timeout = timeout
+        self._missing = slot.commands
+        self._queues = tuple(queue for tube in connection.watched if (queue := queue_of(tube)) is not None)
+
+    def look(self) -> None:
+        """Ask the store for as many jobs at once."""
+        command = LeaseJobs(self._queues, self._missing, self._connection.worker, by_priority=len(self._queues) > 1)
+        self._connection.engine.post(command, 0, self._looked)
+
+    def _looked(self, result: Result) -> None:
+        connection = self._connection
+        if isinstance(result, Refused):
+            connection.alone = False
+            connection.answer(self._slot, replies.of_error(result.code) * self._slot.commands)
+            return
+        assert isinstance(result, Granted), "a reserve is answered with what was granted"
+        if connection.gone:
+            connection.engine.hand_back([granted.job.ref() for granted in result.jobs])
+            return
+        self._give(result)
+        if self._missing and self._timeout != 0:
+            connection.write()
+            waiting = asyncio.ensure_future(self._wait())
+            connection.wait(waiting)
+            connection.door.keep(waiting)
+            return
+        connection.alone = False
+        nothing = replies.DEADLINE_SOON if self._missing and connection.held.must_hurry() else replies.TIMED_OUT
+        connection.answer(self._slot, nothing * self._missing)
+
+    def _give(self, granted: Granted) -> None:
+        for job in granted.jobs:
+            self._connection.held.take(job, granted.now)
+            self._slot.parts.append(replies.reserved(job))
+        self._missing -= len(granted.jobs)
+
+    async def _wait(self) -> None:
+        connection = self._connection
+        tubes = tuple(connection.watched)
+        connection.door.waits(tubes, True)
+        try:
+            while self._missing:
+                word = await self._wait_for_one()
+                if word:
+                    self._slot.parts.append(word)
+                    self._missing -= 1
+                connection.write()
+        except asyncio.CancelledError:
+            return  # the connection has gone, and the engine hands back what it was about to be given
+        except HoldfastError as error:
+            self._slot.parts.append(replies.of_error(error.code) * self._missing)
+        except Exception:
+            log.exception("a reserve raised")
+            self._slot.parts.append(replies.INTERNAL_ERROR * self._missing)
+        finally:
+            connection.door.waits(tubes, False)
+            connection.waited()
+        connection.answer(self._slot)
+
+    async def _wait_for_one(self) -> bytes:
+        """Wait until there is a job (which is given, and nothing left to say), or until there is something else to say."""
+        connection, clock = self._connection, self._connection.loop.time
+        deadline = clock() + self._timeout if self._timeout > 0 else None
+        while True:
+            if connection.has_sent_all() or connection.engine.draining:
+                return replies.TIMED_OUT
+            soonest = connection.held.soonest()
+            moments = [at for at in (deadline, None if soonest is None else soonest - MARGIN_S) if at is not None]
+            left_s = min(moments, default=clock() + 3_600) - clock()
+            wait_ms = max(0, min(WAIT_MS_MAX, int(left_s * 1000) + 1))
+            try:
+                granted = await connection.engine.lease(
+                    self._queues, 1, connection.worker, wait_ms=wait_ms, by_priority=len(self._queues) > 1
+                )
+            except Draining:
+                return replies.TIMED_OUT
+            except asyncio.CancelledError:
+                if connection.has_sent_all():
+                    return replies.TIMED_OUT
+                raise
+            if granted.jobs:
+                self._give(granted)
+                return b""
+            if connection.held.must_hurry():
+                return replies.DEADLINE_SOON
+            if deadline is not None and clock() >= deadline:
+                return replies.TIMED_OUT

@@ -1,0 +1,91 @@
+"""use, watch, ignore and what they come to: the connection's own, answered at once."""
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from holdfast.doors.beanstalk import replies
+from holdfast.doors.beanstalk.grammar import BAD_FORMAT, Asked
+from holdfast.doors.beanstalk.names import in_yaml, queue_of
+from holdfast.limits import QUEUES_PER_LEASE
+
+if TYPE_CHECKING:
+    from holdfast.doors.beanstalk.connection import Connection
+
+log = structlog.get_logger(__name__)
+
+
+def use(connection: "Connection", asked: Asked) -> None:
+    """Put into this tube from now on."""
+    _, tube = asked
+    if queue_of(tube) is None:
+        connection.say(BAD_FORMAT)
+        return
+    numbers = connection.door.numbers
+    numbers.commands["use"] += 1
+    numbers.using[tube] += 1
+    numbers.left(numbers.using, connection.used)
+    connection.used = tube
+    connection.say(b"USING %b\r\n" % tube.encode())
+
+
+def watch(connection: "Connection", asked: Asked) -> None:
+    """Reserve from this tube too."""
+    _, tube = asked
+    if queue_of(tube) is None:
+        connection.say(BAD_FORMAT)
+        return
+    numbers = connection.door.numbers
+    numbers.commands["watch"] += 1
+    if tube not in connection.watched:
+        if len(connection.watched) >= QUEUES_PER_LEASE:
+            connection.say(replies.OUT_OF_MEMORY)
+            return
+        connection.watched.append(tube)
+        numbers.watching[tube] += 1
+    connection.say(b"WATCHING %d\r\n" % len(connection.watched))
+
+
+def ignore(connection: "Connection", asked: Asked) -> None:
+    """Reserve from this tube no more; the last one takes the place of the one that goes, as in beanstalkd."""
+    _, tube = asked
+    numbers, watched = connection.door.numbers, connection.watched
+    numbers.commands["ignore"] += 1
+    if tube in watched:
+        if len(watched) < 2:
+            connection.say(replies.NOT_IGNORED)
+            return
+        at = watched.index(tube)
+        watched[at] = watched[-1]
+        watched.pop()
+        numbers.left(numbers.watching, tube)
+    connection.say(b"WATCHING %d\r\n" % len(watched))
+
+
+def list_used(connection: "Connection", _: Asked) -> None:
+    """The tube that is put into."""
+    connection.door.numbers.commands["list-tube-used"] += 1
+    connection.say(b"USING %b\r\n" % connection.used.encode())
+
+
+def list_watched(connection: "Connection", _: Asked) -> None:
+    """The tubes that are reserved from."""
+    connection.door.numbers.commands["list-tubes-watched"] += 1
+    connection.say(replies.ok(listed(connection.watched)))
+
+
+def listed(names: list[str]) -> str:
+    """Names as a list in YAML."""
+    return "---\n" + "".join(f"- {in_yaml(name)}\n" for name in names)
+
+
+def foreign(connection: "Connection", _: Asked) -> None:
+    """HTTP is spoken here: hang up before its body is taken for commands."""
+    log.warning("hung up on a caller who speaks HTTP to the beanstalkd protocol", caller=connection.worker)
+    connection.leaving = True
+
+
+def leave(connection: "Connection", _: Asked) -> None:
+    """Hang up, when all before is answered."""
+    connection.door.numbers.commands["quit"] += 1
+    connection.leaving = True

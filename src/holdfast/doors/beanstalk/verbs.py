@@ -1,0 +1,70 @@
+"""Which verb does what, and which may be on its way together with which: the table that `connection.py` works by."""
+
+from typing import TYPE_CHECKING
+
+from holdfast.doors.beanstalk import ending, looking, producing, reserving, tubes
+from holdfast.doors.beanstalk.gathering import Action, Gathering
+from holdfast.doors.beanstalk.grammar import Asked
+
+if TYPE_CHECKING:
+    from holdfast.doors.beanstalk.connection import Connection
+
+SAID, ENDS, MANAGES, PUTS, LEASES, ALONE = range(6)
+"""When a command is decided within a commit; SAID needs none, ALONE waits for all before it and holds up all behind it."""
+
+_PHASES = {
+    "say": SAID, "put-refused": SAID, "use": SAID, "watch": SAID, "ignore": SAID, "list-tube-used": SAID, "list-tubes-watched": SAID,
+    "release": ENDS, "bury": ENDS, "touch": ENDS,
+    "put": PUTS,
+    "reserve": LEASES, "reserve-with-timeout": LEASES,
+}  # fmt: skip
+
+ACTIONS: dict[str, Action] = {
+    "say": lambda connection, asked: connection.say(asked[1]),
+    "put": producing.put,
+    "put-refused": producing.put_refused,
+    "reserve": reserving.reserve,
+    "reserve-with-timeout": reserving.reserve,
+    "delete": ending.delete,
+    "release": ending.release,
+    "bury": ending.bury,
+    "touch": ending.touch,
+    "use": tubes.use,
+    "watch": tubes.watch,
+    "ignore": tubes.ignore,
+    "list-tube-used": tubes.list_used,
+    "list-tubes-watched": tubes.list_watched,
+    "quit": tubes.leave,
+    "foreign": tubes.foreign,
+    **looking.ACTIONS,
+}
+
+
+def phase_of(connection: "Connection", asked: Asked) -> int:
+    """When a command is decided. A delete ends a lease or removes a job; near the end of a lease nobody can say which, and it goes alone."""
+    if asked[0] == "delete":
+        held = connection.held.get(asked[1])
+        if held is None:
+            return MANAGES
+        return ENDS if connection.held.is_safe(asked[1]) else ALONE
+    return _PHASES.get(asked[0], ALONE)
+
+
+def joins(connection: "Connection", asked: Asked) -> bool:
+    """Whether a command goes together with those that were gathered."""
+    gathering = connection.gathering
+    if asked[0] == "put":
+        return bool(gathering.jobs)
+    return gathering.reserves > 0 and reserving.timeout_of(asked) == gathering.timeout
+
+
+def send_gathered(connection: "Connection") -> None:
+    """Send what was gathered to the store."""
+    gathering = connection.gathering
+    if gathering.jobs:
+        producing.send(connection)
+    elif gathering.reserves:
+        reserving.send(connection)
+
+
+__all__ = ["ACTIONS", "ALONE", "SAID", "Gathering", "joins", "phase_of", "send_gathered"]

@@ -1,0 +1,153 @@
+"""What travels on a channel, as types: JSON texts, told apart by `op`. Docs: docs/channel.md.
+
+Where there is a call of HTTP for the same, the fields are the same. `body` stays the bytes that came, because idempotency keys are about bytes:
+the same key and body over HTTP is the same request.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from holdfast.doors.rest.answers import CopyOut, DurabilityOut, JobOut, ReceiptOut
+from holdfast.doors.rest.types import LeaseBatchIn
+
+
+class Start(msgspec.Struct, tag_field="op", tag="start", forbid_unknown_fields=True, kw_only=True):
+    """Send me jobs of these queues, never more unfinished ones than `credits`."""
+
+    queues: tuple[str, ...]
+    credits: int
+    worker: str = ""
+    lease_ms: int | None = None
+    order: str = "queue"
+    ref: str | None = None
+
+
+class Credits(msgspec.Struct, tag_field="op", tag="credits", forbid_unknown_fields=True, kw_only=True):
+    """From now on so many; 0 stops the jobs."""
+
+    credits: int
+    ref: str | None = None
+
+
+class Batch(LeaseBatchIn, tag_field="op", tag="batch", forbid_unknown_fields=True, kw_only=True):
+    """Lease verbs, as in `POST /v1/leases/batch`."""
+
+    ref: str | None = None
+
+
+class Enqueue(msgspec.Struct, tag_field="op", tag="enqueue", forbid_unknown_fields=True, kw_only=True):
+    """Jobs, as in `POST /v1/jobs`."""
+
+    body: Raw
+    idempotency_key: str | None = None
+    wait_ms: int = 0
+    ref: str | None = None
+
+
+class Publish(msgspec.Struct, tag_field="op", tag="publish", forbid_unknown_fields=True, kw_only=True):
+    """An event, as in `POST /v1/publish`."""
+
+    body: Raw
+    idempotency_key: str | None = None
+    ref: str | None = None
+
+
+class Ping(msgspec.Struct, tag_field="op", tag="ping", forbid_unknown_fields=True, kw_only=True):
+    """Are you there?"""
+
+    ref: str | None = None
+
+
+Asked = Batch | Enqueue | Publish | Credits | Ping | Start
+OPS = tuple(kind.__struct_config__.tag for kind in (Start, Credits, Batch, Enqueue, Publish, Ping))
+
+
+class Started(msgspec.Struct, tag_field="op", tag="started", kw_only=True):
+    """Jobs will come. `message_bytes`: the largest message that is taken."""
+
+    ref: str | None
+    credits: int
+    message_bytes: int
+    durability: DurabilityOut
+
+
+class Jobs(msgspec.Struct, tag_field="op", tag="jobs", kw_only=True):
+    """Jobs that are now the worker's, as `POST /v1/leases` shows them."""
+
+    jobs: list[JobOut]
+
+
+class Results(msgspec.Struct, tag_field="op", tag="results", kw_only=True):
+    """What became of a batch: the four lists of the HTTP call."""
+
+    ref: str | None
+    conclude: list[Any]
+    fail: list[Any]
+    release: list[Any]
+    extend: list[Any]
+
+
+class Enqueued(msgspec.Struct, tag_field="op", tag="enqueued", kw_only=True):
+    """The jobs are kept."""
+
+    ref: str | None
+    jobs: list[ReceiptOut]
+    durability: DurabilityOut
+    duplicate: bool | UnsetType = UNSET
+
+
+class Published(msgspec.Struct, tag_field="op", tag="published", kw_only=True):
+    """The copies are kept."""
+
+    ref: str | None
+    jobs: list[CopyOut]
+    durability: DurabilityOut
+    duplicate: bool | UnsetType = UNSET
+
+
+class Credited(msgspec.Struct, tag_field="op", tag="credits", kw_only=True):
+    """So many from now on; `unfinished` are with the worker."""
+
+    ref: str | None
+    credits: int
+    unfinished: int
+
+
+class Pong(msgspec.Struct, tag_field="op", tag="pong", kw_only=True):
+    """I am."""
+
+    ref: str | None
+
+
+class Draining(msgspec.Struct, tag_field="op", tag="draining", kw_only=True):
+    """The server shuts down: no more jobs come. When nothing is unfinished, or after `grace_ms`, it closes."""
+
+    grace_ms: int
+
+
+class Cancel(msgspec.Struct, tag_field="op", tag="cancel", kw_only=True):
+    """Somebody asked to cancel this job: stop, and fail or release it."""
+
+    job: int
+    attempt: int
+
+
+class Lost(msgspec.Struct, tag_field="op", tag="lost", kw_only=True):
+    """The time of this lease was up: the job is no longer the worker's."""
+
+    job: int
+    attempt: int
+
+
+class _Reference(msgspec.Struct):
+    ref: str | None = None
+
+
+def reference(data: bytes) -> str | None:
+    """The `ref` of a message that can't be taken, if it can be read at all."""
+    try:
+        return msgspec.json.decode(data, type=_Reference).ref
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

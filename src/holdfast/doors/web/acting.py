@@ -1,0 +1,192 @@
+"""Everything that the page can do, in one place: each action by its name, on a target, through `Hands.act`.
+
+Whoever limits what a person may do (keys, roles) gives `Hands` another `permit`: it is asked before every action, and by the screens, so that
+a button that would be refused is not there.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from holdfast.engine.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
+from holdfast.engine.engine import Engine
+from holdfast.errors import Forbidden, HoldfastError
+from holdfast.job.job import NewJob, State
+from holdfast.job.queue import QueueSettings
+from holdfast.job.schedule import ScheduleSpec
+from holdfast.routing.interests import Match
+from holdfast.stores.queries import Note
+
+log = structlog.get_logger(__name__)
+
+Given = Mapping[str, Any]
+_TOLD = 200  # characters of a name in the trail
+_MAKES = frozenset(("job.enqueue", "job.move"))  # what these put has a number of its own
+Permit = Callable[[str, str], bool]
+"""Whether the action of this name may be done to this target; the target is a queue, or "" where there is none."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """How something is done, and how it is told afterwards."""
+
+    perform: Callable[[Engine, str, Given], Awaitable[Any]]
+    said: str
+
+
+async def _pause(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.pause(name, bool(given["paused"]))
+
+
+async def _set_queue(engine: Engine, name: str, given: Given) -> Any:
+    settings: QueueSettings = given["settings"]
+    return await engine.set_queue(name, settings, whole=True)
+
+
+async def _purge(engine: Engine, name: str, given: Given) -> Any:
+    states: tuple[State, ...] = given["states"]
+    return await engine.purge(name, states)
+
+
+async def _delete_queue(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.delete_queue(name)
+
+
+async def _set_interest(engine: Engine, name: str, given: Given) -> Any:
+    match: Match | None = given["match"]
+    return await engine.set_interest(name, match)
+
+
+async def _enqueue(engine: Engine, _: str, given: Given) -> Any:
+    job: NewJob = given["job"]
+    return (await engine.enqueue([job])).jobs[0].id
+
+
+def _job(command: Callable[[int], Any]) -> Callable[[Engine, str, Given], Awaitable[Any]]:
+    async def perform(engine: Engine, name: str, _: Given) -> Any:
+        return await engine.change_job(command(int(name)))
+
+    return perform
+
+
+async def _edit(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.change_job(EditJob(int(name), **given))
+
+
+async def _move(engine: Engine, name: str, given: Given) -> Any:
+    return (await engine.move_job(int(name), given["to_queue"])).jobs[0].id
+
+
+async def _quiet(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.quiet(name)
+
+
+async def _remove_worker(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.remove_workers(name)
+
+
+async def _set_schedule(engine: Engine, name: str, given: Given) -> Any:
+    spec: ScheduleSpec = given["spec"]
+    return await engine.set_schedule(name, spec, bool(given["paused"]))
+
+
+async def _pause_schedule(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.pause_schedule(name, bool(given["paused"]))
+
+
+async def _run_schedule(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.run_schedule(name)
+
+
+async def _delete_schedule(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.delete_schedule(name)
+
+
+ACTIONS: dict[str, Action] = {
+    "queue.pause": Action(_pause, "The queue is paused: nothing is leased from it."),
+    "queue.resume": Action(_pause, "The queue is running again."),
+    "queue.set": Action(_set_queue, "The settings are kept."),
+    "queue.purge": Action(_purge, "Jobs that were removed: {n}."),
+    "queue.delete": Action(_delete_queue, "The queue is gone."),
+    "interest.set": Action(_set_interest, "The interest is kept: it holds for every event from now on."),
+    "interest.remove": Action(_set_interest, "The queue wants no events any more."),
+    "job.enqueue": Action(_enqueue, "The job is kept."),
+    "job.retry": Action(_job(RetryJob), "The job is ready again, with all of its tries."),
+    "job.cancel": Action(_job(CancelJob), "Cancelled; where a worker holds the job, it is asked to stop."),
+    "job.promote": Action(_job(PromoteJob), "The job is ready now."),
+    "job.delete": Action(_job(DeleteJob), "The job is gone."),
+    "job.edit": Action(_edit, "The change is kept."),
+    "job.move": Action(_move, "The job was put anew into this queue, and removed where it was."),
+    "worker.quiet": Action(_quiet, "The worker gets nothing new; it finishes what it has."),
+    "worker.remove": Action(_remove_worker, "The worker is forgotten. What it holds stays leased until its lease ends."),
+    "schedule.set": Action(_set_schedule, "The schedule is kept."),
+    "schedule.pause": Action(_pause_schedule, "The schedule is paused."),
+    "schedule.resume": Action(_pause_schedule, "The schedule is running again."),
+    "schedule.run": Action(_run_schedule, "The schedule's job was put now, beside its fires."),
+    "schedule.delete": Action(_delete_schedule, "The schedule is gone; its jobs stay."),
+}
+
+
+def everything(action: str, target: str) -> bool:  # noqa: ARG001  (the shape of a rule)
+    """The rule as long as there are no keys: whoever reaches the server may do all."""
+    return True
+
+
+class Hands:
+    """Does what a screen asks for, if it may be done, and leaves a line in the log and a note in the trail of it, also of a refusal."""
+
+    def __init__(self, engine: Engine, permit: Permit = everything, who: str = "") -> None:
+        self._engine = engine
+        self._permit = permit
+        self._who = who
+
+    def may(self, action: str, queue: str = "") -> bool:
+        """Whether this may be done to this queue, or what is in it."""
+        return self._permit(action, queue)
+
+    async def act(self, action: str, name: str, queue: str = "", **given: Any) -> Any:
+        """Do it to what has this name; `queue` is the one that it is about."""
+        try:
+            done = await self.act_untold(action, name, queue, **given)
+        except HoldfastError as error:
+            await self.tell(action, name, queue, error.code, done=0, refused=1)
+            raise
+        created = str(done) if action in _MAKES and isinstance(done, int) else ""
+        count = done if action == "queue.purge" and isinstance(done, int) else 1
+        await self.tell(action, " → ".join(filter(None, (name, created))), queue, "done", done=count)
+        return done
+
+    async def act_untold(self, action: str, name: str, queue: str = "", **given: Any) -> Any:
+        """The same for one of many: whoever goes through them tells of them together."""
+        if not self.may(action, queue):
+            raise Forbidden(f"You may not do this here: {action}.", field="action")
+        return await ACTIONS[action].perform(self._engine, name, given)
+
+    async def tell(
+        self, action: str, target: str, queue: str, outcome: str, *, done: int, refused: int = 0, run: str = ""
+    ) -> None:
+        """Say in the log and in the trail what was done. What was done stays done, also where the trail can't be told."""
+        log.info(
+            "done by hand",
+            action=action,
+            target=target,
+            queue=queue,
+            outcome=outcome,
+            done=done,
+            refused=refused,
+            who=self._who,
+        )
+        note = Note(0, self._who, action, target[:_TOLD], queue[:_TOLD], outcome, done, refused, run)
+        try:
+            await self._engine.reading.take_note(note)
+        except HoldfastError as error:
+            log.warning("the trail could not be told", code=error.code)
+
+    @staticmethod
+    def said(action: str, count: str) -> str:
+        """The sentence after it was done. Both come from an address, so neither is more than a name and a number."""
+        if action not in ACTIONS:
+            return ""
+        return ACTIONS[action].said.format(n=count if count.isascii() and count.isdigit() and len(count) < 19 else "some")

@@ -1,0 +1,109 @@
+"""What is wrong, and where to mend it: the first thing that an operator sees. Pure: numbers in, sentences out, the worst first."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from holdfast.doors.web import show
+from holdfast.stores.queries import QueueStats, StoreStats
+
+NEARLY_FULL = 80.0  # per cent of a bound
+NOBODY_MS = 30_000  # a ready job that waits for longer while nothing is leased has nobody who takes it
+FAILING = 0.2  # share of attempts that go wrong
+FAILING_RATE = 0.05  # per second: one odd failure is no trend
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing to look at. `level` is bad or warn; `path` and `query` lead to where it can be mended."""
+
+    level: str
+    subject: str
+    text: str
+    mend: str
+    path: str
+    query: dict[str, str] = field(default_factory=dict)
+
+
+def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_lately: int) -> list[Problem]:
+    """Everything that wants attention, the worst first."""
+    found = of_store(store)
+    for queue in queues:
+        found += of_queue(queue)
+    if dead:
+        lately = f", {show.number(died_lately)} of them in the last hour" if died_lately else ""
+        found.append(
+            Problem(
+                "bad" if died_lately else "warn",
+                f"{show.number(dead)} dead jobs",
+                f"wait for somebody to decide{lately}.",
+                "See what went wrong",
+                "/failures",
+            )
+        )
+    return sorted(found, key=lambda problem: problem.level != "bad")
+
+
+def of_store(store: StoreStats) -> list[Problem]:
+    """What is wrong with how jobs are kept."""
+    kept = store.replication
+    if kept is not None and kept.in_sync < kept.needed:
+        text = f"are in sync, {kept.in_sync} of {kept.needed} that are needed: new jobs are refused until more are back."
+        return [Problem("bad", "Too few standbys", text, "Look after the machines that are away", "")]
+    if store.accepting:
+        return []
+    if store.reason in (None, "storage_full"):
+        text = f"is nearly full ({show.size(store.disk_free_bytes)} free): new jobs are refused."
+        return [Problem("bad", "The disk", text, "Free space on it, or remove history of a queue", "")]
+    return [Problem("bad", "The store", f"takes no new jobs: {store.reason}.", "The server's log says more", "")]
+
+
+def of_queue(queue: QueueStats) -> list[Problem]:
+    """What is wrong with one queue."""
+    info, tally, policy = queue.info, queue.info.tally, queue.info.policy
+    name, page = info.name, f"/queues/{info.name}"
+    found: list[Problem] = []
+    full = fullness(queue)
+    if full >= 99.995:
+        which = "jobs" if tally.unfinished >= policy.capacity_jobs else "bytes"
+        found.append(
+            Problem("bad", name, f"is full ({which}): it refuses new jobs.", "Change its bound, or see what holds it up", page)
+        )
+    elif full >= NEARLY_FULL:
+        found.append(Problem("warn", name, f"is {full:.0f} % full.", "Change its bound, or see what holds it up", page))
+    if info.paused:
+        if tally.unfinished:
+            found.append(
+                Problem("warn", name, f"is paused, with {show.number(tally.unfinished)} unfinished jobs.", "Resume it", page)
+            )
+    elif tally.ready and not tally.leased and (queue.oldest_ready_ms or 0) > NOBODY_MS and queue.rates.get("leased", 0) < 0.01:
+        waiting = show.duration(queue.oldest_ready_ms)
+        found.append(
+            Problem(
+                "bad",
+                name,
+                f"has {show.number(tally.ready)} ready jobs, and nobody takes them; the oldest waits for {waiting}.",
+                "See who works on it",
+                page,
+            )
+        )
+    wrong = queue.rates.get("failed", 0.0) + queue.rates.get("expired", 0.0)
+    done = queue.rates.get("concluded", 0.0)
+    if wrong >= FAILING_RATE and wrong / (wrong + done) >= FAILING:
+        share = round(100 * wrong / (wrong + done))
+        found.append(
+            Problem(
+                "bad",
+                name,
+                f"fails: {share} % of its attempts go wrong ({show.rate(wrong)} a second).",
+                "See the errors",
+                "/failures",
+                {"queue": name},
+            )
+        )
+    return found
+
+
+def fullness(queue: QueueStats) -> float:
+    """How full a queue is in per cent of the bound that is nearer, jobs or bytes."""
+    tally, policy = queue.info.tally, queue.info.policy
+    return max(show.percent(tally.unfinished, policy.capacity_jobs), show.percent(tally.bytes, policy.capacity_bytes))

@@ -1,0 +1,316 @@
+"""What is done to many jobs: to those that were selected, or to all that match a filter.
+
+    list ─▶ preview (count, sample) ─▶ typed confirmation ─▶ bite ─▶ bite ─▶ … ─▶ done
+                                                              ▲ the open page asks for each; it may stop between two, and go on later
+
+The page drives it, bite by bite, and carries where it stands. So no front keeps a task that another does not know of, a restart loses nothing,
+stopping is certain, and what was done is what is shown. Jobs that came after the preview are left alone, so it always ends.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.datastructures import State as AppState
+
+from holdfast.doors.rest.routes import cursor_of, cursor_text
+from holdfast.doors.web import forms
+from holdfast.doors.web.filters import Filter
+from holdfast.doors.web.overview import glimpse
+from holdfast.doors.web.shell import View
+from holdfast.engine import checks
+from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUnknown
+from holdfast.job.job import State
+from holdfast.limits import BULK_BITE, ID_MAX
+from holdfast.stores.queries import JobDetail
+
+SAMPLE = 10
+CHUNK_BYTES = 8 << 20
+REFUSALS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Way:
+    """Something that can be done to many: `states` are those that it applies to; what destroys wants to be typed."""
+
+    name: str
+    action: str
+    label: str
+    states: tuple[State, ...]
+    past: str
+    destroys: bool = False
+    command: tuple[str, str] = ("POST", "")
+
+
+WAYS = {
+    way.name: way
+    for way in (
+        Way("retry", "job.retry", "Retry", (State.DEAD,), "are ready again", command=("POST", "/retry")),
+        Way("promote", "job.promote", "Run now", (State.SCHEDULED,), "are ready now", command=("POST", "/promote")),
+        Way(
+            "move",
+            "job.move",
+            "Move…",
+            (State.DEAD, State.READY, State.SCHEDULED, State.CANCELLED),
+            "were moved",
+            command=("POST", "/move"),
+        ),
+        Way(
+            "cancel",
+            "job.cancel",
+            "Cancel",
+            (State.LEASED, State.READY, State.SCHEDULED),
+            "were cancelled, or asked to stop",
+            True,
+            ("POST", "/cancel"),
+        ),
+        Way(
+            "delete",
+            "job.delete",
+            "Delete",
+            (State.DEAD, State.CANCELLED, State.CONCLUDED, State.READY, State.SCHEDULED),
+            "are gone",
+            True,
+            ("DELETE", ""),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run stands: what it does to which jobs, and how far it has come. All of it travels with the page."""
+
+    way: Way
+    filter: Filter
+    ids: tuple[int, ...] = ()
+    target: str = ""
+    total: int = 0
+    at_least: bool = False
+    asked_at: int = 0
+    state: int = 0
+    cursor: str = ""
+    done: int = 0
+    refused: int = 0
+    ended: bool = False
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """The states that are walked, one after the other."""
+        if self.filter.state is None:
+            return self.way.states
+        return tuple(state for state in self.way.states if state is self.filter.state)
+
+    @property
+    def phrase(self) -> str:
+        """What is to be typed before anything is destroyed."""
+        return f"{self.way.name} {'all' if self.at_least else self.total}"
+
+    def fields(self) -> dict[str, str]:
+        """As it stands in a form or an address."""
+        given = self.filter.query() | {"way": self.way.name, "target": self.target, "ids": ",".join(map(str, self.ids))}
+        numbers = {
+            "total": self.total,
+            "asked_at": self.asked_at,
+            "at": self.state,
+            "done_so_far": self.done,
+            "refused": self.refused,
+        }
+        given |= {name: str(value) for name, value in numbers.items()} | {
+            "cursor": self.cursor,
+            "at_least": "1" if self.at_least else "",
+        }
+        return {name: value for name, value in given.items() if value}
+
+
+def run_of(form: forms.Form) -> Run:
+    """A run as a form has it."""
+    way = WAYS.get(form.text("way"))
+    if way is None:
+        raise checks.breach("way", f"must be one of {', '.join(WAYS)}")
+    picked = [one for value in form.all("ids") for one in value.split(",") if one]
+    if len(picked) > 1_000:
+        raise checks.breach("ids", "must be at most 1000 jobs")
+    ids = tuple(dict.fromkeys(forms.whole("ids", one) for one in picked))
+    if any(not 0 < one <= ID_MAX for one in ids):
+        raise checks.breach("ids", "must be numbers of jobs")
+    target = form.text("target").strip()
+    if target:
+        checks.queue_name("target", target)
+    wanted = Filter.of({name: form.text(name) for name in ("queue", "state", "type", "tag", "text")})
+    return Run(
+        way,
+        wanted,
+        ids,
+        target,
+        form.int("total") or 0,
+        form.has("at_least"),
+        form.int("asked_at") or 0,
+        form.int("at") or 0,
+        form.text("cursor"),
+        form.int("done_so_far") or 0,
+        form.int("refused") or 0,
+    )
+
+
+@get("/web/bulk", include_in_schema=False)
+async def preview(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+    """How many it would be, and which come first. Nothing is done."""
+    view = View(request, state)
+    run, everything = run_of(view.asked), view.asked.has("all")
+    if not everything and not run.ids:
+        raise checks.breach("ids", "is empty: select some jobs first, or all that match")
+    run = replace(run, ids=() if everything else run.ids)
+    run, sample = await (_preview_ids(view, run) if run.ids else _preview_filter(view, run))
+    # The moment of the sample, which was read after the count: what comes later is left alone, and nothing that was counted is.
+    asked_at = sample[-1].now if sample else (await glimpse(state).stats()).now
+    run = replace(run, asked_at=asked_at)
+    values = {
+        "run": run,
+        "sample": sample,
+        "words": [] if run.ids else [pair for pair in run.filter.words() if pair[0] != "state"],
+        "list": view.at("/jobs", **run.filter.query()),
+    }
+    return view.page("bulk.html", f"{run.way.label.rstrip('…')} jobs", "jobs", values, _command(view, run))
+
+
+def _command(view: View, run: Run) -> str:
+    method, path = run.way.command
+    body = f""" --json '{{"queue": "{run.target or "QUEUE"}"}}'""" if run.way.name == "move" else ""
+    one = f"curl -X {method}{body} {view.curl('GET', '/v1/jobs/{}')[5:]}{path}"
+    if run.ids:
+        return f"printf '%s\\n' {' '.join(map(str, run.ids[:20]))}{' …' if len(run.ids) > 20 else ''} | xargs -I {{}} {one}"
+    query = run.filter.query() | {"state": run.states[0].value if run.states else ""}
+    return f"{view.curl('GET', '/v1/jobs', **query, payload='false', limit='1000')} | jq '.jobs[].id' | xargs -I {{}} {one}"
+
+
+async def _preview_ids(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
+    found = [detail for detail in await _look(view, run.ids) if detail is not None]
+    fit = [detail for detail in found if detail.job.state in run.way.states]
+    return replace(run, ids=tuple(detail.job.id for detail in fit), total=len(fit)), fit[:SAMPLE]
+
+
+async def _look(view: View, ids: tuple[int, ...]) -> list[JobDetail | None]:
+    async def one(job_id: int) -> JobDetail | None:
+        try:
+            return await view.engine.reading.glance(job_id)
+        except JobNotFound:
+            return None
+
+    return list(await asyncio.gather(*[one(job_id) for job_id in ids]))
+
+
+async def _preview_filter(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
+    total, at_least = 0, False
+    sample: list[JobDetail] = []
+    for state in run.states:
+        counts = await view.engine.reading.counts(run.filter.counting(state))
+        total += counts.counts.get(state.value, 0)
+        at_least = at_least or bool(counts.at_least)
+        if len(sample) < SAMPLE:
+            sample += (await view.engine.reading.jobs(run.filter.listing(SAMPLE - len(sample), state=state))).jobs
+    return replace(run, total=total, at_least=at_least), sample
+
+
+@post("/web/bulk", include_in_schema=False, status_code=200)
+async def bite(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+    """Do a bounded part of it, and say how far it has come."""
+    view, form = View(request, state), await forms.read(request)
+    run = run_of(form)
+    if run.way.name == "move" and not run.target:
+        raise checks.breach("target", "must name the queue to move to")
+    if form.has("start") and run.way.destroys and " ".join(form.text("typed").split()) != run.phrase:
+        raise checks.breach("typed", f"must be “{run.phrase}”; nothing was done")
+    refusals: list[str] = []
+    stopped = form.has("stop")
+    if not stopped:
+        before = run
+        run = await (_bite_ids(view, run, refusals) if run.ids else _bite_filter(view, run, refusals))
+        await _tell(view, before, run)
+    values = {
+        "run": run,
+        "stopped": stopped,
+        "refusals": refusals[:REFUSALS_SHOWN],
+        "list": view.at("/jobs", **run.filter.query()),
+    }
+    if request.headers.get("hx-request") == "true":
+        return view.part("_bulk_run.html", values)
+    return view.page("bulk_run.html", f"{run.way.label.rstrip('…')} jobs", "jobs", values, _command(view, run))
+
+
+async def _tell(view: View, before: Run, after: Run) -> None:
+    """One note for a whole run, however many parts it has."""
+    done, refused = after.done - before.done, after.refused - before.refused
+    what = ", ".join(f"{name} {value}" for name, value in after.filter.words()) or ("all jobs" if not before.ids else "")
+    target = "selected jobs" + (f" ({what})" if what else "") if before.ids else what
+    if after.target:
+        target += f" → {after.target}"
+    key = f"{after.way.name} {after.asked_at} {target}"
+    outcome = "done" if after.ended else "going on, or stopped"
+    await view.hands.tell(after.way.action, target, after.filter.queue or "", outcome, done=done, refused=refused, run=key)
+
+
+async def _bite_ids(view: View, run: Run, refusals: list[str]) -> Run:
+    now, later = run.ids[:BULK_BITE], run.ids[BULK_BITE:]
+    found = [detail for detail in await _look(view, now) if detail is not None]
+    done, refused = await _do(view, run, found, refusals)
+    return replace(run, ids=later, done=run.done + done, refused=run.refused + refused + len(now) - len(found), ended=not later)
+
+
+async def _bite_filter(view: View, run: Run, refusals: list[str]) -> Run:
+    """The next jobs of the state that is being walked; past its end, the next state that has any."""
+    while run.state < len(run.states):
+        page = await view.engine.reading.jobs(
+            run.filter.listing(BULK_BITE, cursor_of(run.cursor or None), run.states[run.state])
+        )
+        meant = [detail for detail in page.jobs if detail.job.created_at <= run.asked_at]
+        done, refused = await _do(view, run, meant, refusals)
+        following = cursor_text(page.cursor) or ""
+        number = run.state if following else run.state + 1
+        run = replace(run, done=run.done + done, refused=run.refused + refused, state=number, cursor=following)
+        if page.jobs or following:
+            break
+    return replace(run, ended=run.state >= len(run.states))
+
+
+async def _do(view: View, run: Run, details: list[JobDetail], refusals: list[str]) -> tuple[int, int]:
+    """Do it to each of these; one that is refused harms no other."""
+    given = {"to_queue": run.target} if run.way.name == "move" else {}
+    count, wrong = 0, 0
+    for some in _chunks([detail for detail in details if detail.job.queue != run.target]):
+        results = await asyncio.gather(*[_one(view, run.way.action, detail, given) for detail in some])
+        refused = [error for error in results if error]
+        refusals += refused
+        count, wrong = count + len(results) - len(refused), wrong + len(refused)
+    return count, wrong
+
+
+def _chunks(details: list[JobDetail]) -> Iterator[list[JobDetail]]:
+    """As many at a time as the answers, which hold the payloads, weigh little."""
+    chunk: list[JobDetail] = []
+    weight = 0
+    for detail in details:
+        if chunk and weight + detail.job.size > CHUNK_BYTES:
+            yield chunk
+            chunk, weight = [], 0
+        chunk.append(detail)
+        weight += detail.job.size
+    if chunk:
+        yield chunk
+
+
+async def _one(view: View, action: str, detail: JobDetail, given: dict[str, str]) -> str:
+    """Why it was refused; nothing where it was done."""
+    job = detail.job
+    try:
+        await view.hands.act_untold(action, str(job.id), job.queue, **given)
+    except (OutcomeUnknown, InternalError):
+        raise
+    except HoldfastError as error:
+        return error.detail
+    return ""
+
+
+ROUTES: list[Any] = [preview, bite]

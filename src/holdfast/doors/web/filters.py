@@ -1,0 +1,66 @@
+"""Which jobs are meant: a filter as it stands in an address, the same for the list, for its counts and for what is done to all that match."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast import limits
+from holdfast.engine import checks
+from holdfast.job.job import State
+from holdfast.stores.queries import CountJobs, ListJobs
+
+TEXT_UP_TO = 64 << 10  # bytes: larger payloads are not searched, so that a look through many jobs stays short
+PAYLOAD_UP_TO = 4 << 10  # bytes: larger payloads have no excerpt in the list
+
+
+@dataclass(frozen=True)
+class Filter:
+    """All that a listing can be narrowed by; None is any."""
+
+    queue: str | None = None
+    state: State | None = None
+    type: str | None = None
+    tag: str | None = None
+    text: str | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> "Filter":
+        """A filter out of an address or a form."""
+        state = given.get("state") or None
+        if state is not None and state not in set(State):
+            raise checks.breach("state", f"must be one of {', '.join(one.value for one in State)}")
+        queue = given.get("queue") or None
+        if queue is not None:
+            checks.queue_name("queue", queue)
+        text = given.get("text") or None
+        checks.text("text", text, 1_000)
+        return cls(queue, State(state) if state else None, given.get("type") or None, given.get("tag") or None, text)
+
+    def query(self) -> dict[str, str]:
+        """As it stands in an address."""
+        state = self.state.value if self.state is not None else None
+        given = {"queue": self.queue, "state": state, "type": self.type, "tag": self.tag, "text": self.text}
+        return {name: value for name, value in given.items() if value}
+
+    def listing(self, limit: int, cursor: Any = None, state: State | None = None, payload_up_to: int = 0) -> ListJobs:
+        """The question for a page of them."""
+        return ListJobs(
+            limit, self.queue, state or self.state, self.type, self.tag, self.text, cursor, payload_up_to, TEXT_UP_TO
+        )
+
+    def counting(self, state: State | None = None) -> CountJobs:
+        """The question how many they are."""
+        return CountJobs(self.queue, state, self.type, self.tag, self.text, TEXT_UP_TO)
+
+    @property
+    def searches(self) -> bool:
+        """Whether rows have to be looked at one by one."""
+        return self.type is not None or self.tag is not None or self.text is not None
+
+    def words(self) -> list[tuple[str, str]]:
+        """What it says, for people."""
+        return list(self.query().items())
+
+
+LIMITS = (25, 50, 100, 200)
+assert LIMITS[-1] <= limits.LIST_LIMIT

@@ -1,0 +1,116 @@
+"""Forms: read within bounds, and taken only from our own pages.
+
+A form carries a token that is made from a random cookie (`SameSite=Strict`, not readable by scripts). A page of another site can neither
+send the cookie nor read the token, so it can't make a form that is taken. The token follows from the cookie alone: every front and every
+node takes it, also after a restart, and nobody has to keep or share a secret. This stands behind the guard, which refuses requests of
+foreign origins already.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from litestar import Request
+
+from holdfast.engine import checks
+from holdfast.errors import Forbidden, InvalidRequest
+
+COOKIE = "holdfast_form"
+FIELD = "form_token"
+_COOKIE_VALUE = re.compile(r"[0-9a-f]{32}\Z")
+_FIELDS = 2_000
+_FORM = "application/x-www-form-urlencoded"
+
+
+def new_cookie() -> str:
+    """A value for a browser that has none yet."""
+    return secrets.token_hex(16)
+
+
+def cookie_of(request: Request[Any, Any, Any]) -> str | None:
+    """The browser's cookie, if it is one of ours."""
+    value = request.cookies.get(COOKIE)
+    return value if value is not None and _COOKIE_VALUE.match(value) else None
+
+
+def token(cookie: str) -> str:
+    """What a form shows beside the cookie."""
+    return hmac.new(cookie.encode(), b"holdfast form 1", hashlib.sha256).hexdigest()
+
+
+class Form:
+    """The fields of a form that was sent. A field that is empty counts as left out."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._pairs = pairs
+
+    def text(self, name: str, default: str = "") -> str:
+        """One field; the last where it stands more than once."""
+        found = [value for key, value in self._pairs if key == name]
+        return found[-1] if found else default
+
+    def some(self, name: str) -> str | None:
+        """One field without the space around it; None where nothing is in it."""
+        return self.text(name).strip() or None
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a field, such as of ticked boxes."""
+        return [value for key, value in self._pairs if key == name]
+
+    def flat(self) -> dict[str, str]:
+        """Each field once, the last where it stands more than once."""
+        return dict(self._pairs)
+
+    def int(self, name: str) -> int | None:
+        """A whole number, perhaps with its thousands apart; None where nothing is in it."""
+        value = self.some(name)
+        return None if value is None else whole(name, value)
+
+    def has(self, name: str) -> bool:
+        """Whether a box is ticked or a button was pressed."""
+        return any(key == name for key, _ in self._pairs)
+
+
+def whole(name: str, value: str) -> int:
+    """A text as a whole number."""
+    digits = value.replace(",", "").replace("_", "").strip()
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+        raise checks.breach(name, "must be a whole number of at least 0")
+    return int(digits)
+
+
+def asked(request: Request[Any, Any, Any]) -> Form:
+    """The query of an address, read as a form is."""
+    try:
+        text = request.scope["query_string"].decode("ascii")
+        return Form(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_FIELDS))
+    except (ValueError, UnicodeDecodeError):
+        raise InvalidRequest("The address can't be read.", field="query") from None
+
+
+async def read(request: Request[Any, Any, Any]) -> Form:
+    """The form of a request, once it is known to come from one of our pages."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM:
+        raise InvalidRequest(f"A form is sent as {_FORM}.", field="Content-Type")
+    try:
+        pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
+    except (ValueError, UnicodeDecodeError):
+        raise InvalidRequest("The form can't be read.", field="body") from None
+    form = Form(pairs)
+    cookie = cookie_of(request)
+    if cookie is None or not hmac.compare_digest(token(cookie).encode(), form.text(FIELD).encode()):
+        raise Forbidden(
+            "This form is not from a page that this browser has open now. Go back, reload the page and send it again.",
+            field=FIELD,
+        )
+    return form
+
+
+def without_empty(values: Mapping[str, str | None]) -> dict[str, str]:
+    """The values that are there."""
+    return {name: value for name, value in values.items() if value}

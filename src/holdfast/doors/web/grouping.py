@@ -1,0 +1,87 @@
+"""Failures that are alike, together: the same queue, type and error but for what differs from job to job (numbers, ids, quoted values).
+
+Pure. A group can be found again in the list of jobs by the longest stretch of its error that all of them share.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from holdfast.stores.queries import FailedJob
+
+HOLE = "…"
+_LINE_CHARS = 200
+_LEAST_TEXT = 6  # a shorter stretch would find too much
+_VARIES = re.compile(
+    r"""0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b[0-9a-fA-F]{12,}\b|"[^"]{0,200}"|'[^']{0,200}'|`[^`]{0,200}`|\d+(?:[.:]\d+)*"""
+)
+_LAST = re.compile(r"\S.*")
+
+
+@dataclass
+class Group:
+    """Jobs that failed alike. `at` are in milliseconds."""
+
+    queue: str
+    type: str
+    kind: str
+    error: str
+    text: str
+    dead: int = 0
+    waiting: int = 0
+    recovered: int = 0
+    first_at: int = 0
+    last_at: int = 0
+    example: FailedJob | None = None
+    workers: set[str] = field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        """How many jobs."""
+        return self.dead + self.waiting + self.recovered
+
+
+def line_of(reason: str) -> str:
+    """The line of an error that names it: of a Python traceback the last, of anything else the first."""
+    lines = [found.group().rstrip() for line in reason.splitlines() if (found := _LAST.search(line))]
+    if not lines:
+        return ""
+    return (lines[-1] if lines[0].startswith("Traceback (most recent call last)") else lines[0])[:_LINE_CHARS]
+
+
+def shape(line: str) -> str:
+    """The line with holes where jobs differ."""
+    return _VARIES.sub(HOLE, line)
+
+
+def shared_text(line: str) -> str:
+    """The longest stretch of the line without a hole; empty where none is long enough to look for."""
+    best = max(_VARIES.split(line), key=len, default="").strip()
+    return best if len(best) >= _LEAST_TEXT else ""
+
+
+def groups(jobs: Iterable[FailedJob]) -> list[Group]:
+    """The groups, those with the most dead jobs first."""
+    found: dict[tuple[str, str, str, str], Group] = {}
+    for job in jobs:
+        line = line_of(job.reason)
+        key = (job.queue, job.type, job.kind, shape(line))
+        group = found.get(key)
+        if group is None:
+            group = found[key] = Group(*key, text=shared_text(line), first_at=job.at, last_at=job.at, example=job)
+        _add(group, job)
+    return sorted(found.values(), key=lambda group: (-group.dead, -group.waiting, -group.last_at))
+
+
+def _add(group: Group, job: FailedJob) -> None:
+    if job.state == "dead":
+        group.dead += 1
+    elif job.state == "unfinished":
+        group.waiting += 1
+    else:
+        group.recovered += 1
+    group.first_at = min(group.first_at, job.at)
+    if job.at >= group.last_at:
+        group.last_at, group.example = job.at, job
+    if job.worker and len(group.workers) < 100:
+        group.workers.add(job.worker)

@@ -1,0 +1,218 @@
+"""One job: its life drawn, why it is not running, its payload and result fetched when they are wanted, and what can be done to it."""
+
+import re
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.datastructures import State as AppState
+from litestar.response import Redirect
+from msgspec.structs import replace
+
+from holdfast.doors.rest import bodies
+from holdfast.doors.rest.routes import JobId
+from holdfast.doors.web import forms, lifeline, show
+from holdfast.doors.web.shell import View
+from holdfast.engine import checks
+from holdfast.errors import NotFound
+from holdfast.job.job import NO_EXTRAS, WAITING, Content, Job, NewJob, State
+from holdfast.stores.queries import JobDetail
+
+SHOWN_BYTES = 64 << 10  # of a payload or a result, on the screen
+THEN_SHOWN = 50  # jobs that followed
+EDITED_BYTES = 256 << 10  # larger payloads are changed through the API
+_ACTIONS = {"retry": "job.retry", "cancel": "job.cancel", "promote": "job.promote", "delete": "job.delete"}
+_CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+\Z")
+
+
+@get("/web/jobs/{job_id:int}", include_in_schema=False)
+async def show_job(request: Request[Any, Any, Any], state: AppState, job_id: JobId) -> Response[bytes]:
+    """The job's screen, without its payload."""
+    view = View(request, state)
+    detail = await view.engine.reading.glance(job_id)
+    job = detail.job
+    facts, reasons = await view.engine.reading.why(job_id)
+    tries = lifeline.attempts(detail)
+    progress = detail.progress
+    values = {
+        "job": job,
+        "type": detail.content.type,
+        "content_type": detail.content.content_type,
+        "now": detail.now,
+        "reasons": reasons,
+        "attempts": list(reversed(tries)),
+        "spans": lifeline.spans(detail, tries),
+        "line_end": lifeline.end_of(job, detail.now),
+        "width": lifeline.WIDTH,
+        "result_bytes": detail.result_bytes,
+        "progress": show.pretty(progress, is_json=True, whole=True) if progress is not None else None,
+        "lease_ms_left": max(0, job.lease.until - detail.now) if job.lease is not None else None,
+        "can": _possible(job),
+        "small": job.size <= EDITED_BYTES,
+        "holder": job.lease or job.ended_by,
+        "places": facts.group_holders,
+        "follows": job.extras.follows,
+        "then": detail.then[:THEN_SHOWN],
+        "then_all": len(detail.then),
+    }
+    return view.page("job.html", f"Job {job_id}", "jobs", values, view.curl("GET", f"/v1/jobs/{job_id}"))
+
+
+def _possible(job: Job) -> set[str]:
+    """What the job's state allows."""
+    return {
+        State.SCHEDULED: {"promote", "cancel", "edit", "move", "delete"},
+        State.READY: {"cancel", "edit", "move", "delete"},
+        State.LEASED: {"cancel"},
+        State.DEAD: {"retry", "move", "delete"},
+        State.CONCLUDED: {"delete"},
+        State.CANCELLED: {"move", "delete"},
+    }[job.state]
+
+
+@get("/web/jobs/{job_id:int}/{part:str}", include_in_schema=False)
+async def content(request: Request[Any, Any, Any], state: AppState, job_id: JobId, part: str) -> Response[bytes]:
+    """Payload or result: the beginning as text, or with `download` the whole as a file."""
+    view = View(request, state)
+    if part == "edit":
+        return await _edit_form(view, job_id)
+    if part not in ("payload", "result"):
+        raise NotFound(f"A job has no {part[:40]}.")
+    if "download" in view.query:
+        return _download(await view.engine.reading.job(job_id), part)
+    detail = await view.engine.reading.glance(job_id, SHOWN_BYTES)
+    data, whole_size = (detail.content.payload, detail.job.size) if part == "payload" else (detail.result, detail.result_bytes)
+    is_json = part == "result" or detail.content.content_type is None
+    values = {
+        "part": part,
+        "job": detail.job,
+        "missing": data is None,
+        "size": whole_size,
+        "whole": data is not None and len(data) >= whole_size,
+        "shown_bytes": SHOWN_BYTES,
+        "text": show.pretty(data or b"", is_json, len(data or b"") >= whole_size),
+        "content_type": (None if is_json else detail.content.content_type) or "application/json",
+    }
+    curl = view.curl("GET", f"/v1/jobs/{job_id}")
+    if request.headers.get("hx-request") == "true":
+        return view.part("_content.html", values)
+    return view.page("content.html", f"{part.capitalize()} of job {job_id}", "jobs", values, curl)
+
+
+def _download(detail: JobDetail, part: str) -> Response[bytes]:
+    """The bytes as they are kept, never shown by the browser itself."""
+    data = detail.content.payload if part == "payload" else detail.result
+    if data is None:
+        raise NotFound(f"Job {detail.job.id} has no result.")
+    is_json = part == "result" or detail.content.content_type is None
+    kind = "application/json" if is_json else detail.content.content_type or ""
+    name = f"job-{detail.job.id}-{part}.{'json' if is_json else 'bin'}"
+    headers = {
+        "content-disposition": f'attachment; filename="{name}"',
+        "content-security-policy": "default-src 'none'; sandbox",
+    }
+    return Response(data, media_type=kind if _CONTENT_TYPE.match(kind) else "application/octet-stream", headers=headers)
+
+
+@post("/web/jobs/{job_id:int}/{verb:str}", include_in_schema=False)
+async def act(request: Request[Any, Any, Any], state: AppState, job_id: JobId, verb: str) -> Redirect:
+    """Retry, cancel, promote, delete, move, edit or clone it."""
+    view, form = View(request, state), await forms.read(request)
+    detail = await view.engine.reading.glance(job_id)
+    queue = detail.job.queue
+    if verb == "move":
+        target = form.text("target").strip()
+        checks.queue_name("target", target)
+        put = await view.hands.act("job.move", str(job_id), queue, to_queue=target)
+        return view.back(f"/jobs/{put}", "job.move")
+    if verb == "clone":
+        put = await _clone(view, job_id, queue)
+        return view.back(f"/jobs/{put}", "job.enqueue")
+    if verb == "edit":
+        await view.hands.act("job.edit", str(job_id), queue, **_edited(form, detail))
+        return view.back(f"/jobs/{job_id}", "job.edit")
+    if verb not in _ACTIONS:
+        raise NotFound(f"A job can't be asked to {verb[:40]}.")
+    if verb == "delete" and form.text("typed").strip() != f"delete {job_id}":
+        raise checks.breach("typed", f"must be “delete {job_id}”; nothing was done")
+    await view.hands.act(_ACTIONS[verb], str(job_id), queue)
+    if verb == "delete":
+        return view.back(f"/queues/{queue}", "job.delete")
+    return view.back(f"/jobs/{job_id}", _ACTIONS[verb])
+
+
+async def _clone(view: View, job_id: int, queue: str) -> int:
+    """Put the same once more, to run at once; its payload does not pass through the browser."""
+    detail = await view.engine.reading.job(job_id)
+    put: int = await view.hands.act("job.enqueue", "", queue, job=again(detail))
+    return put
+
+
+def again(detail: JobDetail) -> NewJob:
+    """The same job anew, to run at once; any worker may take it."""
+    job, content = detail.job, detail.content
+    extras = NO_EXTRAS if job.extras == NO_EXTRAS else replace(job.extras, worker=None, follows=None)
+    return NewJob(
+        job.queue,
+        content.payload,
+        content.type,
+        content.content_type,
+        job.priority,
+        max_attempts=job.max_attempts,
+        extras=extras,
+    )
+
+
+async def _edit_form(view: View, job_id: int) -> Response[bytes]:
+    detail = await view.engine.reading.glance(job_id, EDITED_BYTES)
+    job = detail.job
+    if job.state not in WAITING:
+        raise NotFound(f"Job {job_id} is {job.state.value}: only a job that waits can be changed.")
+    text_can = detail.content.content_type is None and job.size <= EDITED_BYTES
+    values = {
+        "job": job,
+        "now": detail.now,
+        "type": detail.content.type,
+        "payload": show.text_of(detail.content.payload) if text_can else None,
+        "tags": ", ".join(job.extras.tags),
+    }
+    body = msgspec.json.encode({"priority": job.priority}).decode()
+    return view.page("edit.html", f"Edit job {job_id}", "jobs", values, view.curl("PATCH", f"/v1/jobs/{job_id}", body))
+
+
+def _edited(form: forms.Form, detail: JobDetail) -> dict[str, Any]:
+    """What is different from what the form showed."""
+    job, given = detail.job, dict[str, Any]()
+    for name, was in (("priority", job.priority), ("max_attempts", job.max_attempts)):
+        value = form.int(name)
+        if value is not None and value != was:
+            given[name] = value
+    delay = form.int("delay_ms")
+    if delay is not None:
+        given["delay_ms"] = delay
+    if form.has("tags"):
+        tags = tags_of(form.text("tags"))
+        if tags != job.extras.tags:
+            given["tags"] = tags
+    if form.has("type") and form.text("type") != detail.content.type:
+        given["type"] = form.text("type")
+    if form.has("payload") and form.text("payload") != form.text("payload_was"):
+        given["content"] = Content("", None, json_of("payload", form.text("payload")))
+        given.setdefault("type", detail.content.type)
+    return given
+
+
+def tags_of(text: str) -> tuple[str, ...]:
+    """Tags as they are typed, with commas between them."""
+    return tuple(dict.fromkeys(tag.strip() for tag in text.split(",") if tag.strip()))
+
+
+def json_of(field: str, text: str) -> bytes:
+    """A typed JSON document as its bytes: as it was typed, so that no number changes."""
+    data = text.strip().encode("utf-8", "replace")
+    bodies.decode(data or b"null", msgspec.Raw)
+    bodies.check_json(field, data)
+    return data or b"null"
+
+
+ROUTES: list[Any] = [show_job, content, act]

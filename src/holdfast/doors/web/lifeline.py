@@ -1,0 +1,85 @@
+"""A job's life as a picture: when it came, waited, was tried and ended. Gives shapes in whole units; the template draws them.
+
+created ──── waits ────▌ attempt 1 ✖ ▌── backoff ──▌ attempt 2 … ▌
+"""
+
+from dataclasses import dataclass
+
+from holdfast.job.job import ENDED, Job, JobError, State
+from holdfast.stores.queries import JobDetail
+
+WIDTH = 1_000.0
+_LEAST = 6.0  # a short attempt is still to be seen
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt: its number, when it began and ended (None: not known, or it still runs), who, and how it went."""
+
+    number: int
+    began: int | None
+    ended: int | None
+    worker: str
+    outcome: str
+    reason: str = ""
+
+    @property
+    def took(self) -> int | None:
+        """How long it ran, in milliseconds."""
+        return self.ended - self.began if self.began is not None and self.ended is not None else None
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the line, from `x` over `width` of `WIDTH` units."""
+
+    x: float
+    width: float
+    kind: str
+    label: str
+
+
+def attempts(detail: JobDetail) -> list[Attempt]:
+    """Every attempt that is known, oldest first. One that was handed back leaves no trace but its number."""
+    job = detail.job
+    known = {error.attempt: _failed(error) for error in detail.errors}
+    if job.state is State.LEASED and job.lease is not None:
+        known[job.attempt] = Attempt(job.attempt, job.lease.leased_at, None, job.lease.worker, "running")
+    elif job.state is State.CONCLUDED:
+        worker = job.ended_by.worker if job.ended_by is not None else ""
+        known[job.attempt] = Attempt(job.attempt, job.leased_at, job.ended_at, worker, "concluded")
+    first = min(known, default=job.attempt + 1)
+    numbers = range(min(first, max(1, job.attempt - 30)), job.attempt + 1)
+    return [known.get(number) or Attempt(number, None, None, "", "released") for number in numbers]
+
+
+def _failed(error: JobError) -> Attempt:
+    return Attempt(error.attempt, error.leased_at, error.at, error.worker, error.kind, error.reason)
+
+
+def end_of(job: Job, now: int) -> int:
+    """Where the line ends: at the job's end, at its next try, or now."""
+    if job.state in ENDED:
+        return job.ended_at or now
+    return max(now, job.ready_at) if job.state is State.SCHEDULED else now
+
+
+def spans(detail: JobDetail, tries: list[Attempt]) -> list[Span]:
+    """The line from the job's creation to its end, or to now."""
+    job, now = detail.job, detail.now
+    start, end = job.created_at, end_of(job, now)
+    whole = max(1, end - start)
+
+    def at(moment: int) -> float:
+        return min(WIDTH, max(0.0, WIDTH * (moment - start) / whole))
+
+    found = [Span(0.0, WIDTH, "waiting", "waiting")]
+    if job.state is State.SCHEDULED and job.ready_at > now:
+        found.append(Span(at(now), WIDTH - at(now), "ahead", "scheduled"))
+    for one in tries:
+        if one.began is None:
+            continue
+        x = at(one.began)
+        width = max(_LEAST, at(one.ended if one.ended is not None else now) - x)
+        found.append(Span(min(x, WIDTH - width), width, one.outcome, f"attempt {one.number}: {one.outcome}"))
+    return found

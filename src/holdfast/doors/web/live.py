@@ -1,0 +1,68 @@
+"""What open screens listen to and draw from: a stream that says "look again", and the history as numbers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.datastructures import State as AppState
+from litestar.response import Stream
+
+from holdfast.doors.web.shell import View
+from holdfast.engine import checks
+from holdfast.engine.engine import Engine
+from holdfast.engine.pulse import Pulse
+
+_AT_MOST_EVERY_S = 1.0  # however much is committed, a page is drawn anew once a second
+_AT_LEAST_EVERY_S = 5.0  # ages and leases go on also when nothing is committed
+
+
+@get("/web/stream", include_in_schema=False, media_type="text/event-stream")
+async def stream(state: AppState) -> Stream:
+    """Server-sent events: `change` whenever it is worth looking again."""
+    engine: Engine = state.engine
+    engine.pulse.join()
+    return Stream(_changes(engine.pulse), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+async def _changes(pulse: Pulse) -> AsyncIterator[bytes]:
+    try:
+        yield b"retry: 3000\n\n"
+        seen = await pulse.wait(-1, 0)
+        while not pulse.ended:
+            seen = await pulse.wait(seen, _AT_LEAST_EVERY_S)
+            yield b"event: change\ndata: %d\n\n" % seen
+            await asyncio.sleep(_AT_MOST_EVERY_S)
+    finally:
+        pulse.leave()
+
+
+@get("/web/history", include_in_schema=False)
+async def history(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+    """Columns for the plots: times in seconds, rates a second, depth, and milliseconds."""
+    view = View(request, state)
+    queue = view.query.get("queue", "")
+    if queue:
+        checks.queue_name("queue", queue)
+    found = await view.engine.reading.history(queue, view.query.get("span", "hour"))
+    seconds = found.step_ms / 1000
+    steps = found.steps
+    columns = {
+        "at": [step.at / 1000 for step in steps],
+        "in": [round(step.came / seconds, 3) for step in steps],
+        "out": [round(step.done / seconds, 3) for step in steps],
+        "failed": [round(step.failed / seconds, 3) for step in steps],
+        "depth": [step.depth for step in steps],
+        "wait_p50": [step.wait_p50 for step in steps],
+        "wait_p95": [step.wait_p95 for step in steps],
+        "run_p50": [step.run_p50 for step in steps],
+        "run_p95": [step.run_p95 for step in steps],
+        "step": seconds,
+        "began": found.began_at / 1000,
+        "now": found.now / 1000,
+    }
+    return Response(msgspec.json.encode(columns), media_type="application/json")
+
+
+ROUTES: list[Any] = [stream, history]

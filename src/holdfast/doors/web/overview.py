@@ -1,0 +1,140 @@
+"""The first screen: what is wrong, how jobs are kept, and every queue in a line."""
+
+import asyncio
+import time
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.datastructures import State as AppState
+
+from holdfast.doors.web import show
+from holdfast.doors.web.attention import fullness, problems
+from holdfast.doors.web.shell import View
+from holdfast.engine.engine import Engine
+from holdfast.job.queue import Tally
+from holdfast.stores.queries import QueueStats, Stats
+
+QUEUES_SHOWN = 100
+QUEUES_LOOKED_AT = 500
+PROBLEMS_SHOWN = 8
+_FRESH_S = 0.5
+_RESTS = 4  # times as long as a look took, until the next: with very many queues the store has other things to do
+
+SORTS: dict[str, Any] = {
+    "name": lambda queue: queue.info.name,
+    "backlog": lambda queue: -queue.info.tally.unfinished,
+    "full": lambda queue: -fullness(queue),
+    "oldest": lambda queue: -(queue.oldest_ready_ms or 0),
+    "dead": lambda queue: -queue.info.tally.dead,
+    "in": lambda queue: -queue.rates.get("enqueued", 0.0),
+    "out": lambda queue: -queue.rates.get("concluded", 0.0),
+    "failed": lambda queue: -went_wrong(queue),
+}
+
+
+class Glimpse:
+    """The statistics as they were a moment ago: however many pages look, the store is asked once in half a second, and less often where it takes long."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._fresh_until = 0.0
+        self._reading: asyncio.Task[Stats] | None = None
+
+    async def stats(self) -> Stats:
+        """Sums over all queues, and the numbers of those that want attention first, or have the most jobs."""
+        if self._reading is None or (self._reading.done() and time.monotonic() > self._fresh_until):
+            self._reading = asyncio.create_task(self._read())
+        return await asyncio.shield(self._reading)
+
+    async def _read(self) -> Stats:
+        started = time.monotonic()
+        try:
+            stats = await self._engine.reading.stats_of_some(QUEUES_LOOKED_AT)
+        except BaseException:
+            self._reading = None  # a refusal is for those who asked by then
+            raise
+        ended = time.monotonic()
+        self._fresh_until = ended + max(_FRESH_S, _RESTS * (ended - started))
+        return stats
+
+
+def glimpse(state: AppState) -> Glimpse:
+    """The one of this front."""
+    if "glimpse" not in state:
+        state.glimpse = Glimpse(state.engine)
+    found: Glimpse = state.glimpse
+    return found
+
+
+def went_wrong(queue: QueueStats) -> float:
+    """Attempts per second that failed or crashed."""
+    return queue.rates.get("failed", 0.0) + queue.rates.get("expired", 0.0)
+
+
+def line(queue: QueueStats) -> dict[str, Any]:
+    """A queue as the table shows it."""
+    tally, rates = queue.info.tally, queue.rates
+    came, done = rates.get("enqueued", 0.0), rates.get("concluded", 0.0)
+    return {
+        "name": queue.info.name,
+        "paused": queue.info.paused,
+        "tally": tally,
+        "policy": queue.info.policy,
+        "full": fullness(queue),
+        "oldest": queue.oldest_ready_ms,
+        "came": came,
+        "done": done,
+        "wrong": went_wrong(queue),
+        "drains": show.drains_in(tally.unfinished, came, done),
+    }
+
+
+@get("/web", include_in_schema=False)
+async def overview(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+    """Every queue."""
+    view = View(request, state)
+    stats, history = await asyncio.gather(glimpse(state).stats(), view.engine.reading.history())
+    wanted, sort = view.query.get("q", ""), view.query.get("sort", "name")
+    cut = stats.all > len(stats.queues)
+    some = await view.engine.reading.stats_of_some(QUEUES_LOOKED_AT, wanted) if wanted and cut else stats
+    queues = sorted([queue for queue in some.queues if wanted in queue.info.name], key=SORTS.get(sort, SORTS["name"]))
+    pages = max(1, -(-len(queues) // QUEUES_SHOWN))
+    number = min(max(1, _page_number(view.query.get("page", "1"))), pages)
+    shown = queues[(number - 1) * QUEUES_SHOWN : number * QUEUES_SHOWN]
+    depths = await view.engine.reading.depths([queue.info.name for queue in shown])
+    tally, rates = stats.tally or Tally(), stats.rates
+    wrong = problems(stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps))
+    totals = {
+        "unfinished": tally.unfinished,
+        "came": rates.get("enqueued", 0.0),
+        "done": rates.get("concluded", 0.0),
+        "wrong": rates.get("failed", 0.0) + rates.get("expired", 0.0),
+        "dead": tally.dead,
+        "leased": tally.leased,
+    }
+    values = {
+        "lines": [line(queue) for queue in shown],
+        "depths": depths,
+        "problems": wrong[:PROBLEMS_SHOWN],
+        "more_problems": max(0, len(wrong) - PROBLEMS_SHOWN),
+        "totals": totals,
+        "store": stats.store,
+        "now": stats.now,
+        "found": some.found if wanted and cut else len(queues) if wanted else stats.all,
+        "listed": len(queues),
+        "all": stats.all,
+        "wanted": wanted,
+        "sort": sort if sort in SORTS else "name",
+        "number": number,
+        "pages": pages,
+        "began_at": history.began_at,
+        "history_now": history.now,
+    }
+    return view.page("overview.html", "Overview", "overview", values, view.curl("GET", "/v1/stats"))
+
+
+def _page_number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
+
+
+ROUTES: list[Any] = [overview]

@@ -1,0 +1,175 @@
+"""One queue: what it holds and why it stands, its plots, its settings, and what can be done to it as a whole."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.datastructures import State as AppState
+from litestar.response import Redirect
+from msgspec import UNSET
+
+from holdfast.doors.web import attention, forms
+from holdfast.doors.web.overview import line
+from holdfast.doors.web.shell import View
+from holdfast.engine import checks
+from holdfast.errors import QueueNotFound
+from holdfast.job.job import State
+from holdfast.job.queue import QueueSettings
+from holdfast.job.retry import RetryPolicy
+from holdfast.stores.queries import QueueInfo
+
+NUMBERS = (
+    ("capacity_jobs", "Capacity in jobs", "Scheduled, ready and leased jobs count."),
+    ("capacity_bytes", "Capacity in bytes", "Of their payloads."),
+    ("max_running", "At most running", "Leased at the same time; “none” is without a bound."),
+    ("lease_ms", "Lease, ms", "When neither worker nor job says."),
+    ("max_attempts", "Attempts", "Failures and crashes together, until a job is dead."),
+    ("max_crashes", "Crashes", "Until a job is taken aside as dead."),
+    ("retention_ms", "History, ms", "How long concluded and cancelled jobs are kept; “none” is for ever."),
+)
+_WITHOUT_BOUND = frozenset(("max_running", "retention_ms"))
+_RETRY = (("base_ms", "First delay, ms"), ("factor", "Factor"), ("max_ms", "Longest delay, ms"), ("jitter", "Jitter, 0 to 1"))
+PURGEABLE = ("scheduled", "ready", "concluded", "dead", "cancelled")
+
+
+@get("/web/queues/{name:str}", include_in_schema=False)
+async def show_queue(request: Request[Any, Any, Any], state: AppState, name: str) -> Response[bytes]:
+    """The queue's own screen."""
+    view = View(request, state)
+    checks.queue_name("queue", name)
+    (stats, now), workers, interests, history = await asyncio.gather(
+        view.engine.reading.stats_of(name),
+        view.engine.reading.workers(),
+        view.engine.reading.interests(),
+        view.engine.reading.history(name),
+    )
+    taking = [info for info in workers.workers if name in info.worker.queues]
+    values = {
+        "line": line(stats),
+        "info": stats.info,
+        "totals": stats.totals,
+        "problems": attention.of_queue(stats),
+        "workers": taking[:50],
+        "worker_count": len(taking),
+        "interest": interests.interests.get(name),
+        "now": now,
+        "began_at": history.began_at,
+        "recorded": bool(history.steps) or history.now - history.began_at < 2 * history.step_ms,
+        "numbers": [
+            (key, label, hint, getattr(stats.info.settings, key), getattr(stats.info.policy, key))
+            for key, label, hint in NUMBERS
+        ],
+        "retry_set": stats.info.settings.retry is not UNSET,
+        "retry": [(key, label, getattr(stats.info.policy.retry, key)) for key, label in _RETRY],
+        "unset": UNSET,
+        "purgeable": PURGEABLE,
+    }
+    return view.page("queue.html", f"Queue {name}", "overview", values, view.curl("GET", f"/v1/queues/{name}"))
+
+
+@post("/web/queues/{name:str}/pause", include_in_schema=False)
+async def pause(request: Request[Any, Any, Any], state: AppState, name: str) -> Redirect:
+    """Stop leasing from it, or go on."""
+    view, form = View(request, state), await forms.read(request)
+    paused = form.text("paused") == "yes"
+    action = "queue.pause" if paused else "queue.resume"
+    await view.hands.act(action, name, name, paused=paused)
+    return view.back(f"/queues/{name}", action)
+
+
+@post("/web/queues/{name:str}/settings", include_in_schema=False)
+async def settings(request: Request[Any, Any, Any], state: AppState, name: str) -> Redirect:
+    """Set what is filled in; what is empty follows the server's default."""
+    view, form = View(request, state), await forms.read(request)
+    await view.hands.act("queue.set", name, name, settings=settings_of(form))
+    return view.back(f"/queues/{name}", "queue.set")
+
+
+def settings_of(form: forms.Form) -> QueueSettings:
+    """The settings that a form has."""
+    chosen: dict[str, Any] = {}
+    for key, _, _ in NUMBERS:
+        given = form.some(key)
+        if given is not None and given.lower() == "none" and key in _WITHOUT_BOUND:
+            chosen[key] = None
+        elif given is not None:
+            chosen[key] = forms.whole(key, given)
+    if any(form.some(f"retry_{key}") for key, _ in _RETRY):
+        try:
+            chosen["retry"] = msgspec.convert(
+                {key: value for key, _ in _RETRY if (value := form.some(f"retry_{key}"))}, RetryPolicy, strict=False
+            )
+        except msgspec.ValidationError as error:
+            raise checks.breach("retry", f"is not a retry policy ({error})") from None
+    return QueueSettings(**chosen)
+
+
+@get("/web/queues/{name:str}/purge", include_in_schema=False)
+async def purge_form(request: Request[Any, Any, Any], state: AppState, name: str) -> Response[bytes]:
+    """What would be removed, before it is."""
+    view = View(request, state)
+    info = await view.engine.reading.queue(name)
+    states = _states(
+        view.query.get("states", "").split(",") if view.query.get("states") else [key for key in PURGEABLE if key in view.query]
+    )
+    count = _count(info, states)
+    values = {"info": info, "states": states, "count": count, "phrase": purge_phrase(name, count)}
+    body = msgspec.json.encode({"states": states}).decode()
+    return view.page("purge.html", f"Purge {name}", "overview", values, view.curl("POST", f"/v1/queues/{name}/purge", body))
+
+
+@post("/web/queues/{name:str}/purge", include_in_schema=False)
+async def purge(request: Request[Any, Any, Any], state: AppState, name: str) -> Response[bytes] | Redirect:
+    """Remove the jobs in these states that are there now, once it was typed what will happen."""
+    view, form = View(request, state), await forms.read(request)
+    states = _states(form.text("states").split(","))
+    _typed(form, purge_phrase(name, forms.whole("count", form.text("count"))))
+    gone = await view.hands.act("queue.purge", name, name, states=tuple(State(one) for one in states))
+    return view.back(f"/queues/{name}", "queue.purge", n=gone)
+
+
+@post("/web/queues/{name:str}/delete", include_in_schema=False)
+async def delete(request: Request[Any, Any, Any], state: AppState, name: str) -> Redirect:
+    """Remove the queue, once its name was typed."""
+    view, form = View(request, state), await forms.read(request)
+    _typed(form, f"delete {name}")
+    await view.hands.act("queue.delete", name, name)
+    return view.back("", "queue.delete")
+
+
+def purge_phrase(name: str, count: int) -> str:
+    """What is to be typed."""
+    return f"remove {count} from {name}"
+
+
+def _typed(form: forms.Form, phrase: str) -> None:
+    if " ".join(form.text("typed").split()) != phrase:
+        raise checks.breach("typed", f"must be “{phrase}”; nothing was done")
+
+
+def _states(names: list[str]) -> list[str]:
+    chosen = [name for name in PURGEABLE if name in names]
+    if not chosen:
+        raise checks.breach("states", f"must name one or more of {', '.join(PURGEABLE)}")
+    return chosen
+
+
+def _count(info: QueueInfo, states: list[str]) -> int:
+    return sum(getattr(info.tally, state) for state in states)
+
+
+@post("/web/queues", include_in_schema=False)
+async def make(request: Request[Any, Any, Any], state: AppState) -> Redirect:
+    """Make a queue with the defaults."""
+    view, form = View(request, state), await forms.read(request)
+    name = form.text("name").strip()
+    checks.queue_name("name", name)
+    try:
+        await view.engine.reading.queue(name)
+    except QueueNotFound:
+        await view.hands.act("queue.set", name, name, settings=QueueSettings())
+    return view.back(f"/queues/{name}")
+
+
+ROUTES: list[Any] = [show_queue, pause, settings, purge_form, purge, delete, make]

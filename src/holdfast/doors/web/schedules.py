@@ -1,0 +1,128 @@
+"""Recurring jobs: when each comes next, how the last went, pause, run now, make and remove."""
+
+import contextlib
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.datastructures import State as AppState
+from litestar.response import Redirect
+from msgspec.structs import replace
+
+from holdfast.doors.rest.bodies import NO_QUEUE
+from holdfast.doors.web import forms, show
+from holdfast.doors.web.jobs import json_of, tags_of
+from holdfast.doors.web.overview import glimpse
+from holdfast.doors.web.shell import View
+from holdfast.engine import checks
+from holdfast.errors import NotFound, ScheduleNotFound
+from holdfast.job.job import NO_EXTRAS, Extras, NewJob
+from holdfast.job.schedule import Missed, Schedule, ScheduleSpec, next_after
+
+_SHOWN = 200
+_AHEAD = 3
+_DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def worded(spec: ScheduleSpec) -> str:
+    """When it fires, in words where they are short; else the expression."""
+    if spec.interval_ms is not None:
+        return f"every {show.duration(spec.interval_ms)}"
+    minute, hour, day, month, weekday = (spec.cron or "* * * * *").split()
+    daily = day == "*" and month == "*"
+    if daily and weekday == "*" and hour == "*" and minute.startswith("*/"):
+        return f"every {minute[2:]} minutes"
+    if daily and weekday == "*" and hour == "*" and minute.isdigit():
+        return f"every hour at :{int(minute):02d}"
+    if minute.isdigit() and hour.isdigit():
+        time = f"at {int(hour):02d}:{int(minute):02d}"
+        if daily and weekday == "*":
+            return f"every day {time}"
+        if daily and weekday.isdigit() and int(weekday) < 8:
+            return f"every {_DAYS[int(weekday)]} {time}"
+    return "every minute" if daily and weekday == hour == minute == "*" else f"by {spec.cron}"
+
+
+def upcoming(schedule: Schedule) -> list[int]:
+    """The next few fires."""
+    found = [schedule.next_at]
+    while len(found) < _AHEAD:
+        found.append(next_after(schedule.spec, found[-1], schedule.created_at))
+    return found
+
+
+@get("/web/schedules", include_in_schema=False)
+async def show_schedules(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+    """All schedules, and a form for a new one or for a change."""
+    view = View(request, state)
+    page = await view.engine.reading.schedules(_SHOWN, view.query.get("after", ""))
+    chosen = None
+    if view.query.get("name"):
+        with contextlib.suppress(ScheduleNotFound):  # it was removed meanwhile: the form is for a new one
+            chosen = await view.engine.reading.schedule(view.query["name"])
+    values = {
+        "schedules": [(schedule, worded(schedule.spec), upcoming(schedule)) for schedule in page.schedules],
+        "next": view.at("/schedules", after=page.after) if page.after else "",
+        "chosen": chosen,
+        "payload": show.text_of(chosen.spec.job.payload) if chosen is not None else "{}",
+        "ways": [one.value for one in Missed],
+        "now": (await glimpse(state).stats()).now,
+    }
+    return view.page("schedules.html", "Schedules", "schedules", values, view.curl("GET", "/v1/schedules"))
+
+
+@post("/web/schedules", include_in_schema=False)
+async def keep(request: Request[Any, Any, Any], state: AppState) -> Redirect:
+    """Make a schedule, or change it."""
+    view, form = View(request, state), await forms.read(request)
+    name = form.text("name").strip()
+    checks.schedule_name(name)
+    try:
+        before = await view.engine.reading.schedule(name)
+    except ScheduleNotFound:
+        before = None
+    spec = _spec(form, before)
+    await view.hands.act("schedule.set", name, spec.job.queue, spec=spec, paused=before.paused if before is not None else False)
+    return view.back("/schedules", "schedule.set")
+
+
+def _spec(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
+    """What the form says; what it does not show stays as it was."""
+    job = before.spec.job if before is not None else NewJob(NO_QUEUE, b"null")
+    publish = form.has("publish")
+    queue = NO_QUEUE if publish else form.text("queue").strip()
+    tags = tags_of(form.text("tags"))
+    extras = job.extras if tags == job.extras.tags else replace(job.extras, tags=tags)
+    missed = form.text("missed", Missed.ONE.value)
+    if missed not in set(Missed):
+        raise checks.breach("missed", f"must be one of {', '.join(one.value for one in Missed)}")
+    return ScheduleSpec(
+        replace(
+            job,
+            queue=queue,
+            payload=json_of("payload", form.text("payload")),
+            type=form.text("type").strip(),
+            extras=NO_EXTRAS if extras == Extras() else extras,
+        ),
+        publish,
+        form.some("cron"),
+        form.some("timezone") or "UTC",
+        form.int("interval_ms"),
+        Missed(missed),
+        form.has("overlap"),
+    )
+
+
+@post("/web/schedules/{name:str}/{verb:str}", include_in_schema=False)
+async def act(request: Request[Any, Any, Any], state: AppState, name: str, verb: str) -> Redirect:
+    """Pause, resume, run now or remove."""
+    view, form = View(request, state), await forms.read(request)
+    if verb not in ("pause", "resume", "run", "delete"):
+        raise NotFound(f"A schedule can't be asked to {verb[:40]}.")
+    if verb == "delete" and form.text("typed").strip() != f"delete {name}":
+        raise checks.breach("typed", f"must be “delete {name}”; nothing was done")
+    queue = (await view.engine.reading.schedule(name)).spec.job.queue
+    await view.hands.act(f"schedule.{verb}", name, queue, paused=verb == "pause")
+    return view.back("/schedules", f"schedule.{verb}")
+
+
+ROUTES: list[Any] = [show_schedules, keep, act]

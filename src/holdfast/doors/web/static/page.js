@@ -1,0 +1,156 @@
+// What an open screen does by itself: look again when something was committed, keys, selected rows, copying, and work on many jobs bite by bite.
+// Without it every screen still works: links, forms and buttons are plain.
+"use strict";
+(function () {
+  const $ = (id) => document.getElementById(id);
+  const home = document.body.dataset.home;
+  const say = (text) => { $("said").textContent = text; };
+
+  // Colours
+  const theme = $("theme");
+  const THEMES = ["auto", "light", "dark"];
+  function chosen() { return document.documentElement.dataset.theme || "auto"; }
+  function paint(name) {
+    if (name === "auto") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = name;
+    try { localStorage.setItem("holdfast-theme", name); } catch (error) { /* storage is switched off: it lasts as long as the screen */ }
+    theme.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[name];
+    if (window.holdfastPlots) window.holdfastPlots.redraw();
+  }
+  theme.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[chosen()];
+  theme.hidden = false;
+  theme.addEventListener("click", () => paint(THEMES[(THEMES.indexOf(chosen()) + 1) % 3]));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => window.holdfastPlots && window.holdfastPlots.redraw());
+
+  // Live: the server says that something was committed, and the part of the screen that shows it is fetched anew.
+  const live = $("live"), part = () => document.querySelector("[data-live]");
+  const POLL_MS = 5000, PLOT_MS = 10000;
+  let source = null, timer = null, busy = false, again = false, plotted = Date.now();
+  let paused = sessionStorage.getItem("holdfast-paused") === "yes";
+
+  async function look() {
+    if (!part() || !window.htmx) return;
+    if (busy) { again = true; return; }
+    if (document.querySelector("[data-live] form :focus:not([type=checkbox]), [data-live] details[open]")) return; // somebody is typing or reading
+    busy = true;
+    try {
+      await htmx.ajax("GET", location.pathname + location.search, {
+        source: part(), target: "[data-live]", select: "[data-live]", swap: "morph:outerHTML", headers: { "X-Live": "1" },
+      });
+    } catch (error) { /* the server is away: the next look comes */ }
+    if (Date.now() - plotted > PLOT_MS && window.holdfastPlots) { plotted = Date.now(); window.holdfastPlots.refresh(); }
+    busy = false;
+    if (again) { again = false; setTimeout(look, 500); }
+  }
+  function poll() { if (!timer) timer = setInterval(look, POLL_MS); live.dataset.how = "polling"; }
+  function listen() {
+    source = new EventSource(home + "/stream");
+    source.addEventListener("change", () => { clearInterval(timer); timer = null; live.dataset.how = "stream"; look(); });
+    source.addEventListener("error", () => { if (source && source.readyState === EventSource.CLOSED) source = null; poll(); });
+  }
+  function hush() { if (source) source.close(); source = null; clearInterval(timer); timer = null; }
+  function set(on) {
+    paused = !on;
+    sessionStorage.setItem("holdfast-paused", paused ? "yes" : "no");
+    live.setAttribute("aria-pressed", String(on));
+    live.textContent = on ? "Live" : "Paused";
+    hush();
+    if (on && !document.hidden) { listen(); }
+  }
+  if (part()) {
+    live.hidden = false;
+    live.addEventListener("click", () => { set(paused); say(paused ? "Live updates are paused." : "Live updates go on."); if (!paused) look(); });
+    document.addEventListener("visibilitychange", () => { if (document.hidden) hush(); else if (!paused) { listen(); look(); } });
+    set(!paused);
+  }
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.xhr.status >= 400 && event.detail.target.id === "tested") event.detail.shouldSwap = true;
+  });
+
+  // What is ticked stays ticked when the rows are fetched anew.
+  if (window.Idiomorph) {
+    Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(node.matches && node.matches("input[type=checkbox]") && (name === "checked" || name === "disabled"));
+  }
+  function count() {
+    const rows = document.querySelectorAll("#rows-form input[name=ids]"), all = $("pick-all");
+    if (!$("picked")) return;
+    const picked = [...rows].filter((box) => box.checked).length;
+    $("picked").textContent = all.checked ? "all that match" : picked ? picked + " selected" : "";
+    $("pick-page").checked = rows.length > 0 && picked === rows.length;
+    rows.forEach((box) => { box.disabled = all.checked; });
+  }
+  document.addEventListener("change", (event) => {
+    if (event.target.id === "pick-page") document.querySelectorAll("#rows-form input[name=ids]").forEach((box) => { box.checked = event.target.checked; });
+    if (event.target.closest && event.target.closest("#rows-form")) count();
+  });
+  document.addEventListener("htmx:afterSettle", () => { count(); mark(at, false); });
+  count();
+
+  // Copying works on plain HTTP too, where there is no clipboard to write to.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const element = $(button.dataset.copy), range = document.createRange(), picked = getSelection();
+    const done = () => { say("Copied."); button.textContent = "Copied"; setTimeout(() => { button.textContent = "Copy"; }, 1500); };
+    if (navigator.clipboard && isSecureContext) { navigator.clipboard.writeText(element.textContent).then(done, () => say("It could not be copied.")); return; }
+    range.selectNodeContents(element); picked.removeAllRanges(); picked.addRange(range);
+    if (document.execCommand("copy")) done();
+  });
+
+  // Many jobs: each answer says where it stands, and the next part is asked for until it is done or stopped.
+  const bulk = $("bulk");
+  if (bulk) {
+    let stopping = false;
+    const post = async (form, extra) => {
+      const body = new URLSearchParams(new FormData(form));
+      for (const [name, value] of Object.entries(extra || {})) body.set(name, value);
+      return fetch(form.getAttribute("action"), { method: "POST", body: body, headers: { "HX-Request": "true" } });
+    };
+    const run = async (form, extra) => {
+      for (let next = form; next;) {
+        let answer;
+        try { answer = await post(next, extra); } catch (error) { say("The server does not answer. You can go on from here."); return; }
+        const text = await answer.text();
+        if (!answer.ok) { const words = document.createElement("div"); words.innerHTML = text; next.before(...words.childNodes); return; }
+        bulk.innerHTML = text;
+        next = bulk.querySelector("[data-bulk-next]");
+        extra = {};
+        if (next && stopping) { stopping = false; extra = { stop: "1" }; }
+      }
+      say(bulk.querySelector("h1").textContent);
+    };
+    bulk.addEventListener("submit", (event) => { event.preventDefault(); stopping = false; run(event.target); });
+    bulk.addEventListener("click", (event) => { if (event.target.matches("[data-stop]")) { event.preventDefault(); stopping = true; event.target.disabled = true; } });
+    const first = bulk.querySelector("[data-bulk-next]");
+    if (first) run(first);
+  }
+
+  // Keys
+  const PLACES = { o: "", j: "/jobs", f: "/failures", w: "/workers", i: "/interests", s: "/schedules", e: "/enqueue", a: "/trail" };
+  const help = $("help");
+  let at = -1, going = 0;
+  $("help-open").hidden = false;
+  $("help-open").addEventListener("click", () => help.showModal());
+  function rows() { return [...document.querySelectorAll("[data-row]")]; }
+  function mark(index, focus) {
+    const all = rows();
+    all.forEach((row, number) => row.classList.toggle("at", number === index));
+    if (all[index] && focus) { const link = all[index].querySelector("th a, a"); if (link) link.focus(); all[index].scrollIntoView({ block: "nearest" }); }
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+    if (event.target.closest("input:not([type=checkbox]), textarea, select")) { if (event.key === "Escape") event.target.blur(); return; }
+    if (Date.now() - going < 1500 && event.key in PLACES) { going = 0; location.href = home + PLACES[event.key]; return; }
+    const all = rows();
+    switch (event.key) {
+      case "/": event.preventDefault(); $("find").focus(); break;
+      case "g": going = Date.now(); break;
+      case "j": at = Math.min(at + 1, all.length - 1); mark(at, true); break;
+      case "k": at = Math.max(at - 1, 0); mark(at, true); break;
+      case "x": { const box = all[at] && all[at].querySelector("input[name=ids]"); if (box) { box.checked = !box.checked; count(); } break; }
+      case "Enter": if (all[at] && all[at].dataset.href && event.target === document.body) location.href = all[at].dataset.href; break;
+      case "p": if (!live.hidden) live.click(); break;
+      case "t": theme.click(); break;
+      case "?": help.showModal(); break;
+    }
+  });
+})();

@@ -1,0 +1,65 @@
+"""Who works: what each has, since when, when it was last heard of; and the leases of workers that never registered."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.datastructures import State as AppState
+from litestar.response import Redirect
+
+from holdfast.doors.web import forms
+from holdfast.doors.web.shell import View
+from holdfast.errors import NotFound
+from holdfast.job.job import State
+from holdfast.stores.queries import ListJobs
+
+_SHOWN = 200
+_LEASES = 500
+_JOBS_OF_ONE = 10
+
+
+@get("/web/workers", include_in_schema=False)
+async def show_workers(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+    """Registered workers, then the others that hold leases."""
+    view = View(request, state)
+    found, leased = await asyncio.gather(
+        view.engine.reading.workers(), view.engine.reading.jobs(ListJobs(_LEASES, state=State.LEASED, payload_up_to=0))
+    )
+    registered = {info.worker.id for info in found.workers}
+    others: dict[str, list[Any]] = {}
+    for detail in leased.jobs:
+        if detail.job.lease is not None and detail.job.lease.worker not in registered:
+            others.setdefault(detail.job.lease.worker, []).append(detail)
+    wanted = view.query.get("q", "")
+    shown = [
+        info for info in found.workers if wanted in info.worker.name or wanted in info.worker.id or wanted in info.worker.queues
+    ]
+    values = {
+        "workers": sorted(shown, key=lambda info: (-len(info.jobs), info.worker.name, info.worker.id))[:_SHOWN],
+        "names": sorted({info.worker.name or info.worker.id for info in found.workers})[:_SHOWN],
+        "found": len(shown),
+        "all": len(found.workers),
+        "states": Counter(info.worker.state.value for info in found.workers),
+        "others": sorted(others.items(), key=lambda pair: (-len(pair[1]), pair[0])),
+        "cut": leased.cursor is not None,
+        "leases": _LEASES,
+        "each": _JOBS_OF_ONE,
+        "now": found.now,
+        "wanted": wanted,
+    }
+    return view.page("workers.html", "Workers", "workers", values, view.curl("GET", "/v1/workers"))
+
+
+@post("/web/workers/{worker_id:str}/{verb:str}", include_in_schema=False)
+async def act(request: Request[Any, Any, Any], state: AppState, worker_id: str, verb: str) -> Redirect:
+    """Quieten or forget it."""
+    view = View(request, state)
+    await forms.read(request)
+    if verb not in ("quiet", "remove"):
+        raise NotFound(f"A worker can't be asked to {verb[:40]}.")
+    await view.hands.act(f"worker.{verb}", worker_id)
+    return view.back("/workers", f"worker.{verb}")
+
+
+ROUTES: list[Any] = [show_workers, act]

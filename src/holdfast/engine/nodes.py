@@ -1,0 +1,141 @@
+"""Hints between the nodes that share a store: what was committed on one wakes those who wait on the others.
+
+Hints are not part of any promise. They leave after the commit, one for each node and 20 ms at most, and may be lost; whoever waits is looked
+after by a slow look at the store as well (`InProcess._look_around`). What travels is small: how many jobs queues have to lease, which have room, that
+interests have changed, and, while anybody on another node listens, what happened to single jobs.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from holdfast.engine.events import Committed, JobEvent
+from holdfast.routing import interests as routing
+from holdfast.stores.store import Store
+
+log = structlog.get_logger(__name__)
+_APART_S = 0.02
+_BYTES = 7_500  # of one hint: PostgreSQL takes less than 8,000
+_EVENTS = 2_000  # job events in one hint's time; what is more is not told
+_WANTED_S = 5.0  # a node that wants job events says so every second
+
+
+class Hint(msgspec.Struct, array_like=True, omit_defaults=True):
+    """What one node tells the others. `interests`: their new version."""
+
+    node: str
+    ready: dict[str, int] = {}
+    freed: list[str] = []
+    interests: int | None = None
+    jobs: list[JobEvent] = []
+    wants: bool | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Hint)
+
+
+class Nodes:
+    """This node's ear and voice among the others."""
+
+    def __init__(self, store: Store, deliver: Callable[[Committed], None], events_wanted: Callable[[bool], None]) -> None:
+        self.name = secrets.token_hex(4)
+        self._store = store
+        self._deliver = deliver
+        self._events_wanted = events_wanted
+        self._gathered = Hint(self.name)
+        self._some = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
+        self._wanted_until = 0.0
+        self._wanting = False
+        self._asking = False
+        store.hear(self._heard)
+
+    def start(self) -> None:
+        """Begin to tell."""
+        self._sending = asyncio.create_task(self._send(), name="hints")
+
+    async def stop(self) -> None:
+        """Say what is left, and end."""
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
+            await self._flush()
+
+    def tell(self, news: Committed) -> None:
+        """Gather what the others should know of a commit."""
+        gathered = self._gathered
+        gathered.ready.update(news.ready)
+        gathered.freed += news.freed
+        if news.interests is not None:
+            gathered.interests = news.interests.after
+        if self._wanting:
+            gathered.jobs += news.jobs[: max(0, _EVENTS - len(gathered.jobs))]
+        if gathered.ready or gathered.freed or gathered.jobs or gathered.interests is not None:
+            self._some.set()
+
+    def ask_for_events(self) -> None:
+        """Say at once that job events are of interest here."""
+        self._asking = True
+        self._some.set()
+
+    def look_who_wants(self, wanted: bool) -> None:
+        """Say it again while it is so, and forget others who have not said so for a while. Every second."""
+        if wanted:
+            self.ask_for_events()
+        self._look_who_wants()
+
+    def _look_who_wants(self) -> None:
+        wanting = time.monotonic() < self._wanted_until
+        if wanting is not self._wanting:
+            self._wanting = wanting
+            self._events_wanted(wanting)
+
+    async def _send(self) -> None:
+        while True:
+            await self._some.wait()
+            await self._flush()
+            await asyncio.sleep(_APART_S)
+
+    async def _flush(self) -> None:
+        self._some.clear()
+        if self._asking:
+            self._asking = False
+            await self._store.shout(_encoder.encode(Hint(self.name, wants=True)).decode())
+        hint, self._gathered = self._gathered, Hint(self.name)
+        hint.freed = list(dict.fromkeys(hint.freed))
+        for text in _texts(hint):
+            await self._store.shout(text)
+
+    def _heard(self, text: str) -> None:
+        try:
+            hint = _decoder.decode(text)
+        except msgspec.DecodeError:
+            log.warning("a hint that can't be read; a node of another version?", size=len(text))
+            return
+        if hint.node == self.name:
+            return
+        if hint.wants is not None:
+            self._wanted_until = time.monotonic() + _WANTED_S
+            self._look_who_wants()
+            return
+        changed = routing.Change(-1, hint.interests, {}) if hint.interests is not None else None
+        self._deliver(Committed(hint.ready, hint.freed, hint.jobs, changed))
+
+
+def _texts(hint: Hint) -> list[str]:
+    """The hint as texts of bounded length."""
+    encoded = _encoder.encode(hint)
+    if len(encoded) <= _BYTES:
+        return [encoded.decode()] if hint.ready or hint.freed or hint.jobs or hint.interests is not None else []
+    halves = [Hint(hint.node), Hint(hint.node, interests=hint.interests)]
+    ready = list(hint.ready.items())
+    for n, half in enumerate(halves):
+        half.ready = dict(ready[n::2])
+        half.freed = hint.freed[n::2]
+        half.jobs = hint.jobs[: len(hint.jobs) // 2] if n == 0 else hint.jobs[len(hint.jobs) // 2 :]
+    return [text for half in halves for text in _texts(half)]

@@ -1,0 +1,247 @@
+"""All that a store holds as one stream of rows, so that it can be moved from any store into any other.
+
+Both stores keep the same narrow tables; what differs (how a truth value is kept, what a store only remembers to be quick) stays inside each of them. So
+the neutral form is a row of a table with the columns named here, in the order of the key. A store offers it as a `Source`, takes it as a
+`Target`, and neither knows the other. A target can be read like a source before it is final: `reconcile` reads both from the beginning
+and compares row by row, so what it finds does not depend on how the rows were copied.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+PAGE_ROWS = 500
+PAGE_BYTES = 8 << 20  # of payloads and results in one page, or one row if that is larger
+NAMED = 20  # differences of one table that are named
+
+Row = tuple[Any, ...]
+
+_LINE = ("ready_at", "attempt", "failures", "crashes")
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table in its neutral form. The first `key` columns are its key; `truths` are kept as 0 and 1; `heavy` may be megabytes."""
+
+    name: str
+    columns: tuple[str, ...]
+    key: int = 1
+    truths: tuple[str, ...] = ()
+    heavy: str | None = None
+
+
+TABLES = (
+    Table(
+        "queue",
+        ("id", "name", "settings", "paused", "created_at", "scheduled", "ready", "leased", "concluded", "dead", "cancelled", "bytes"),
+    ),
+    Table(
+        "job",
+        ("id", "queue", "priority", "max_attempts", "size", "created_at", "type", "extras", "content_type", "payload"),
+        heavy="payload",
+    ),
+    Table("ready", ("queue", "priority", "job", *_LINE), key=3),
+    Table("held", ("queue", "group_key", "job", "priority", *_LINE), key=3),
+    Table("ready_for", ("worker", "queue", "priority", "job", *_LINE), key=4),
+    Table("group_place", ("queue", "group_key", "job"), key=3),
+    Table(
+        "leased",
+        (
+            "fence", "job", "queue", "priority", "until", "leased_at", "ready_at", "attempt", "failures", "crashes", "cancel", "secret",
+            "worker", "request",
+        ),
+        truths=("cancel",),
+    ),
+    Table("scheduled", ("job", "queue", "ready_at", "priority", "attempt", "failures", "crashes")),
+    Table(
+        "ended",
+        (
+            "job", "queue", "state", "priority", "ended_at", "ready_at", "leased_at", "attempt", "failures", "crashes", "reason", "fence",
+            "secret", "worker", "result", "followers",
+        ),
+        heavy="result",
+    ),
+    Table("job_error", ("job", "attempt", "at", "worker", "kind", "reason", "secret", "leased_at"), key=2),
+    Table("progress", ("job", "value")),
+    Table("unique_key", ("queue", "key", "job"), key=2),
+    Table("kept_answer", ("scope", "key", "digest", "receipts", "first_job", "last_job", "at"), key=2),
+    Table("interest", ("queue", "match")),
+    Table("worker", ("id", "name", "queues", "state", "registered_at")),
+    Table("schedule", ("name", "try_at", "paused", "state"), truths=("paused",)),
+)  # fmt: skip
+
+SUMS = """
+SELECT q.name, s.state, count(*), CAST(sum(j.size) AS bigint) FROM (
+  SELECT queue, job, 'ready' AS state FROM ready UNION ALL SELECT queue, job, 'held' FROM held UNION ALL SELECT queue, job, 'ready_for' FROM ready_for
+  UNION ALL SELECT queue, job, 'scheduled' FROM scheduled UNION ALL SELECT queue, job, 'leased' FROM leased UNION ALL SELECT queue, job, state FROM ended
+) s JOIN queue q ON q.id = s.queue JOIN job j ON j.id = s.job GROUP BY q.name, s.state
+"""
+"""Jobs and bytes of payload by queue and state; `held` and `ready_for` are ready jobs in a line of their own. Every store understands it."""
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """The last numbers given to a job, to a lease, and to the interests as a whole. They never go back, also across a move."""
+
+    job: int
+    fence: int
+    interests: int
+
+
+class CantMove(Exception):
+    """The move can't be made; nothing was changed."""
+
+
+class Source(Protocol):
+    """A store that nobody else uses meanwhile, seen at one moment."""
+
+    def pages(self, table: Table) -> AsyncIterator[list[Row]]:
+        """All rows in the order of their key, some at a time."""
+        ...
+
+    async def sums(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Jobs and bytes by queue and state."""
+        ...
+
+    async def counters(self) -> Counters:
+        """The last numbers given."""
+        ...
+
+
+class Target(Source, Protocol):
+    """An empty store. What it is given is there only after `commit`, all of it or nothing."""
+
+    async def take(self, table: Table, rows: list[Row]) -> None:
+        """Add rows."""
+        ...
+
+    async def settle(self, counters: Counters) -> None:
+        """All rows are there: take over the counters, and work out what only this store remembers."""
+        ...
+
+    async def problems(self) -> list[str]:
+        """What is wrong with the store in itself, as `holdfast check` says it."""
+        ...
+
+    async def commit(self) -> None:
+        """Make it final, and return when it is flushed."""
+        ...
+
+
+class Compared(msgspec.Struct):
+    """One table on both sides: rows, and a checksum over all of them."""
+
+    table: str
+    rows_from: int = 0
+    rows_to: int = 0
+    sha256_from: str = ""
+    sha256_to: str = ""
+
+
+class Report(msgspec.Struct):
+    """What was found on both sides. `differences` is empty if and only if they hold the same."""
+
+    tables: list[Compared]
+    queues: list[dict[str, Any]]
+    counters_from: Counters
+    counters_to: Counters
+    differences: list[str]
+
+
+async def copy(source: Source, target: Target, tell: Callable[[str, int], None]) -> None:
+    """Everything from one into the other; `tell` is told of the rows of each table so far."""
+    for table in TABLES:
+        count = 0
+        async for rows in source.pages(table):
+            await target.take(table, rows)
+            count += len(rows)
+            tell(table.name, count)
+    await target.settle(await source.counters())
+
+
+async def reconcile(source: Source, target: Target, tell: Callable[[str, int], None]) -> Report:
+    """Read both sides from the beginning and say where they differ."""
+    differences: list[str] = []
+    tables = [await _compare(table, source, target, differences, tell) for table in TABLES]
+    before, after = await source.sums(), await target.sums()
+    queues = []
+    for queue, state in sorted(before.keys() | after.keys()):
+        here, there = before.get((queue, state), (0, 0)), after.get((queue, state), (0, 0))
+        queues.append(
+            {
+                "queue": queue,
+                "state": state,
+                "jobs_from": here[0],
+                "bytes_from": here[1],
+                "jobs_to": there[0],
+                "bytes_to": there[1],
+            }
+        )
+        if here != there:
+            differences.append(f"queue {queue}: {here[0]} jobs ({here[1]} bytes) {state} became {there[0]} ({there[1]} bytes)")
+    numbers_from, numbers_to = await source.counters(), await target.counters()
+    pairs = [(name, getattr(numbers_from, name), getattr(numbers_to, name)) for name in Counters.__struct_fields__]
+    differences += [f"counter {name} is {there} and was {here}" for name, here, there in pairs if there < here]
+    differences += [f"the target is not sound: {problem}" for problem in await target.problems()]
+    return Report(tables, queues, numbers_from, numbers_to, differences)
+
+
+class _Side:
+    """The rows of one table on one side, one at a time, counted and hashed as they pass."""
+
+    def __init__(self, pages: AsyncIterator[list[Row]]) -> None:
+        self._pages = pages
+        self._page: list[Row] = []
+        self._at = 0
+        self._hash = hashlib.sha256()
+        self._encoder = msgspec.msgpack.Encoder()
+        self.count = 0
+
+    async def next(self) -> Row | None:
+        """The next row; None at the end."""
+        while self._at >= len(self._page):
+            page = await anext(self._pages, None)
+            if page is None:
+                return None
+            self._page, self._at = page, 0
+        row = self._page[self._at]
+        self._at += 1
+        self.count += 1
+        self._hash.update(self._encoder.encode(row))
+        return row
+
+    @property
+    def digest(self) -> str:
+        """The checksum of what has passed."""
+        return self._hash.hexdigest()
+
+
+async def _compare(
+    table: Table, source: Source, target: Target, differences: list[str], tell: Callable[[str, int], None]
+) -> Compared:
+    left, right = _Side(source.pages(table)), _Side(target.pages(table))
+    found: list[str] = []
+    one, other = await left.next(), await right.next()
+    while one is not None or other is not None:
+        key, other_key = one and one[: table.key], other and other[: table.key]
+        if other_key is None or (key is not None and key < other_key):
+            found.append(f"{table.name} {_named(key)} is missing in the target")
+            one = await left.next()
+        elif key is None or other_key < key:
+            found.append(f"{table.name} {_named(other_key)} is only in the target")
+            other = await right.next()
+        else:
+            if one != other:
+                columns = [name for name, a, b in zip(table.columns, one or (), other or (), strict=True) if a != b]
+                found.append(f"{table.name} {_named(key)} differs in {', '.join(columns)}")
+            one, other = await left.next(), await right.next()
+        if left.count % 10_000 == 0:
+            tell(table.name, left.count)
+    differences += found[:NAMED]
+    if len(found) > NAMED:
+        differences.append(f"{table.name}: {len(found) - NAMED} more differences")
+    return Compared(table.name, left.count, right.count, left.digest, right.digest)
+
+
+def _named(key: Sequence[Any] | None) -> str:
+    return " ".join(map(str, key or ()))

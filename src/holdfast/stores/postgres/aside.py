@@ -1,0 +1,106 @@
+"""The connection beside the batches: hints between nodes, beats of workers, the look at the standbys. Nothing depends on what it does.
+
+Its commits wait for nothing (`synchronous_commit = off`). So a NOTIFY, which takes a lock over the whole server until its commit, holds it for
+microseconds, and never stands in a transaction with jobs in it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import structlog
+
+from holdfast.errors import StoreUnavailable
+from holdfast.stores.postgres.connect import ASIDE, GONE, close, connect, described
+from holdfast.stores.postgres.replication import Replication
+from holdfast.stores.postgres.sql import SQL
+
+log = structlog.get_logger(__name__)
+CHANNEL = "holdfast"
+_HINT_S = 2.0
+_LOOK_S = 3.0
+
+
+class Aside:
+    """One connection, made again when it is lost."""
+
+    def __init__(self, url: str, replication: Replication) -> None:
+        self._url = url
+        self._replication = replication
+        self._db: Any = None
+        self._lock = asyncio.Lock()
+        self._listeners: list[Callable[[str], None]] = []
+        self._said: dict[str, int] = {}
+        self.database_bytes = 0
+
+    def hear(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with what other nodes shout, and with what this one does."""
+        self._listeners.append(listener)
+
+    async def shout(self, text: str) -> None:
+        """Tell all nodes; what can't be said now is not said."""
+        try:
+            async with self._lock, asyncio.timeout(_HINT_S):
+                if self._db is not None:
+                    await self._db.execute("SELECT pg_notify($1, $2)", CHANNEL, text)
+        except (*GONE, asyncpg.PostgresError) as error:
+            log.debug("a hint to the other nodes was lost; they look by themselves", reason=described(error))
+
+    async def look(self) -> None:
+        """Connect where that is needed, and see how the standbys are; raises `StoreUnavailable`."""
+        try:
+            async with self._lock, asyncio.timeout(_LOOK_S):
+                if self._db is None or self._db.is_closed():
+                    await self._connect()
+                row = await self._db.fetchrow(SQL["replication"])
+        except (*GONE, asyncpg.PostgresError) as error:
+            await self.drop()
+            raise StoreUnavailable(f"PostgreSQL can't be asked: {described(error)}.", retry_after_ms=1_000) from error
+        self.database_bytes = row["bytes"]
+        self._replication.lag_bytes = row["lag_bytes"] or 0
+        self._replication.in_sync = len(self._replication.voters(row["voters"], row["names"]))
+
+    async def calls_by_sql(self) -> int | None:
+        """How often applications enqueued by SQL; raises `StoreUnavailable`."""
+        try:
+            async with self._lock:
+                if self._db is None:
+                    raise StoreUnavailable("PostgreSQL can't be reached.", retry_after_ms=1_000)
+                calls: int | None = await self._db.fetchval(SQL["enqueued"])
+                return calls
+        except (*GONE, asyncpg.PostgresError) as error:
+            raise StoreUnavailable(f"PostgreSQL can't be asked: {described(error)}.", retry_after_ms=1_000) from error
+
+    async def share_beats(self, beats: dict[str, int]) -> None:
+        """Write the beats that are news, and take over those of other nodes; the later one counts. Raises where that can't be done."""
+        async with self._lock, asyncio.timeout(_LOOK_S):
+            if self._db is None:
+                raise StoreUnavailable("PostgreSQL can't be reached.", retry_after_ms=1_000)
+            news = {worker: at for worker, at in beats.items() if self._said.get(worker) != at}
+            if news:
+                await self._db.execute(SQL["save_beats"], list(news), list(news.values()))
+            for worker, at in await self._db.fetch(SQL["beats"]):
+                beats[worker] = max(at, beats.get(worker, 0))
+            self._said = dict(beats)
+
+    async def forget_beats(self) -> None:
+        """Drop the beats of workers that are not registered any more."""
+        async with self._lock:
+            if self._db is not None:
+                await self._db.execute(SQL["forget_beats"])
+
+    async def drop(self) -> None:
+        """Let go of the connection."""
+        connection, self._db = self._db, None
+        await close(connection)
+
+    async def _connect(self) -> None:
+        connection = await connect(self._url, ASIDE, unwavering=True)
+        await connection.add_listener(CHANNEL, self._heard)
+        self._db = connection
+        self._said = {}
+
+    def _heard(self, _: Any, __: int, ___: str, text: object) -> None:
+        for listener in self._listeners:
+            listener(str(text))

@@ -1,0 +1,19 @@
+-- Queues whose tally is not what their rows say.
+WITH placed AS (
+  SELECT queue, job, 'scheduled' AS state FROM scheduled UNION ALL SELECT queue, job, 'ready' FROM ready UNION ALL SELECT queue, job, 'ready' FROM held
+  UNION ALL SELECT queue, job, 'ready' FROM ready_for UNION ALL SELECT queue, job, 'leased' FROM leased UNION ALL SELECT queue, job, state FROM ended
+),
+counted AS (
+  SELECT p.queue, count(*) FILTER (WHERE state = 'scheduled') AS scheduled, count(*) FILTER (WHERE state = 'ready') AS ready,
+         count(*) FILTER (WHERE state = 'leased') AS leased, count(*) FILTER (WHERE state = 'concluded') AS concluded,
+         count(*) FILTER (WHERE state = 'dead') AS dead, count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+         coalesce(sum(j.size) FILTER (WHERE state IN ('scheduled', 'ready', 'leased')), 0) AS bytes
+  FROM placed p JOIN job j ON j.id = p.job GROUP BY p.queue
+)
+SELECT 'queue', coalesce(q.name, c.queue::text), 'counts', q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes,
+       'but has', coalesce(c.scheduled, 0), coalesce(c.ready, 0), coalesce(c.leased, 0), coalesce(c.concluded, 0), coalesce(c.dead, 0),
+       coalesce(c.cancelled, 0), coalesce(c.bytes, 0)
+FROM queue q FULL JOIN counted c ON c.queue = q.id
+WHERE (q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes) IS DISTINCT FROM
+  (coalesce(c.scheduled, 0), coalesce(c.ready, 0), coalesce(c.leased, 0), coalesce(c.concluded, 0), coalesce(c.dead, 0),
+   coalesce(c.cancelled, 0), coalesce(c.bytes, 0)) LIMIT 20

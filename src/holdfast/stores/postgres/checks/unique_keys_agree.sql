@@ -1,0 +1,14 @@
+-- Unique keys that a job should hold and does not, and keys that are held by a job that should not. The numbers are places in job.Extras.
+WITH waiting(job) AS (
+  SELECT job FROM scheduled UNION ALL SELECT job FROM ready UNION ALL SELECT job FROM held UNION ALL SELECT job FROM ready_for
+),
+keyed(queue, key, job, queued_only) AS (
+  SELECT queue, extras::json ->> 2, id, coalesce(extras::json ->> 3, '') = 'queued' FROM job WHERE extras::json ->> 2 IS NOT NULL
+),
+due(queue, key, job) AS (
+  SELECT queue, key, job FROM keyed
+  WHERE job IN (SELECT job FROM waiting) OR (NOT queued_only AND job IN (SELECT job FROM leased))
+)
+SELECT 'job', job, 'should hold the key', key FROM (SELECT * FROM due EXCEPT SELECT queue, key, job FROM unique_key) missing
+UNION ALL
+SELECT 'job', job, 'should not hold the key', key FROM (SELECT queue, key, job FROM unique_key EXCEPT SELECT * FROM due) more LIMIT 20

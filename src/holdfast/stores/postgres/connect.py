@@ -1,0 +1,169 @@
+"""Connections to PostgreSQL: what each kind of them insists on, whatever the role's or the database's defaults say.
+
+    writer   one: the batches. Nothing can cancel what it does: a cancelled wait for a standby is reported as success.
+    readers  a few: queries, read-only, given up after a while
+    aside    one: hints between nodes, beats, the look at the standbys; its commits wait for nothing, and nothing depends on them
+
+The planner is told how to find rows: by whole keys, in loops. Left to its statistics it walks a small index once for each item of a batch,
+because the tables are empty one moment and full the next.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import asyncpg
+import structlog
+from asyncpg.connect_utils import SessionAttribute
+
+from holdfast.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+CONNECT_S = 5.0
+STATEMENT_S = 15.0  # all of a batch's statements; the commit has a bound of its own
+LOCK_MS = 5_000
+READ_MS = 5_000
+READERS = 4
+_OLDEST = 15  # versions are tested from here on
+_STATEMENTS_KEPT = 512
+
+_PLANS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+}
+_ALWAYS = {
+    "search_path": "holdfast,pg_temp",
+    "timezone": "UTC",
+    "client_min_messages": "warning",  # a warning while committing must be heard
+    "client_connection_check_interval": "0",  # a socket that closes must not end a wait for a standby
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+WRITER = (
+    _ALWAYS
+    | _PLANS
+    | {
+        "application_name": "holdfast",
+        "statement_timeout": "0",
+        "lock_timeout": str(LOCK_MS),
+        "idle_in_transaction_session_timeout": "10000",  # a node that stops in the middle must not hold queues for longer
+        "default_transaction_isolation": "read committed",
+    }
+)
+READER = (
+    _ALWAYS
+    | _PLANS
+    | {
+        "application_name": "holdfast-read",
+        "statement_timeout": str(READ_MS),
+    }
+)
+ASIDE = _ALWAYS | {
+    "application_name": "holdfast-aside",
+    "synchronous_commit": "off",
+    "statement_timeout": "5000",
+    "lock_timeout": "2000",
+}
+
+GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what it says of a connection that broke while nobody looked
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.TargetServerAttributeNotMatched,
+    OSError,
+    TimeoutError,
+)
+"""After these the connection is of no use any more, or none could be made."""
+
+IN_THE_WAY = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+)
+"""Another node was first; nothing was changed."""
+
+
+class Unwavering(asyncpg.Connection):  # type: ignore[misc, type-arg, unused-ignore]
+    """A connection that never sends a CancelRequest. Where asyncpg would (a timeout, a cancelled task) it closes the socket instead: the server then
+    goes on waiting for its standbys, and nobody is told that it is done. It remembers whether the server has warned.
+    """
+
+    __slots__ = ("warnings",)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.warnings: list[str] = []
+
+    def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
+        for one in (waiter, cancel_waiter):
+            if one is not None and not one.done():
+                one.set_result(None)
+        self.terminate()
+
+    def _process_log_message(self, fields: Any, last_query: Any) -> None:
+        """Every notice but the harmless kinds; the text is translated, so that only the severity counts."""
+        severity = fields.get("V") or fields.get("S") or "?"
+        if severity not in ("DEBUG", "LOG", "INFO", "NOTICE"):
+            self.warnings.append(f"{severity} {fields.get('C')}: {fields.get('M')}")
+        super()._process_log_message(fields, last_query)  # type: ignore[misc]
+
+
+async def connect(url: str, settings: dict[str, str], unwavering: bool = False) -> Any:
+    """One connection to the server that takes writes, among all that the URL names; raises `StoreUnavailable`."""
+    kind: Any = Unwavering if unwavering else asyncpg.Connection
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            connection = await asyncpg.connect(
+                url,
+                server_settings=settings,
+                target_session_attrs=SessionAttribute.read_write,
+                connection_class=kind,
+                statement_cache_size=_STATEMENTS_KEPT,
+                max_cached_statement_lifetime=0,
+                max_cacheable_statement_size=0,
+                timeout=CONNECT_S,
+            )
+    except (*GONE, asyncpg.PostgresError) as error:
+        raise StoreUnavailable(f"PostgreSQL can't be reached: {described(error)}.", retry_after_ms=1_000) from error
+    try:
+        await _look_at(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def _look_at(connection: Any) -> None:
+    version = connection.get_server_version()
+    if version.major < _OLDEST:
+        raise StoreUnavailable(f"PostgreSQL {version.major} is too old: Holdfast needs {_OLDEST} or newer.")
+    if connection.get_settings().server_encoding.upper() != "UTF8":
+        raise StoreUnavailable("The database's encoding must be UTF8.")
+    if version.major >= 17:
+        await connection.execute("SET transaction_timeout = 0")
+
+
+async def close(connection: Any) -> None:
+    """Say goodbye where that is quick, and otherwise just close the socket. Never cancels."""
+    if connection is None or connection.is_closed():
+        return
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(1.0):
+            await connection.execute("ROLLBACK") if connection.is_in_transaction() else None
+    connection.terminate()
+
+
+def described(error: BaseException) -> str:
+    """One line about what went wrong, without the address or the password."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0].rstrip('.')}" if text else type(error).__name__

@@ -1,0 +1,354 @@
+"""What in a PostgreSQL server would break the promise, what each of these means, and how to mend it.
+
+Pure judgement over what `examining.py` read, so that `holdfast doctor` and the check at the start of a server say the same.
+A finding *breaks* the promise, or it is a warning: the promise holds, and something else will go wrong. One that *passes* may
+heal by itself (a standby that is being replaced): a server may start with it, and takes nothing until it is over.
+
+The promise does not rest on this check: each commit is proven (`replication.py`). It is here so that nobody finds out by refused jobs.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+VERSION_OLDEST = 15  # the oldest that is tested
+SNAPSHOT_S = 300  # an honest transaction is over by then
+SNAPSHOT_AGE = 1_000_000  # transactions; where no time is known
+
+_WEAK = ("off", "local", "remote_write")  # of synchronous_commit: none of them waits until a standby has flushed
+SETTINGS = (
+    "autovacuum",
+    "data_checksums",
+    "data_sync_retry",
+    "fsync",
+    "full_page_writes",
+    "max_slot_wal_keep_size",
+    "synchronous_commit",
+    "synchronous_standby_names",
+    "wal_level",
+)
+"""The settings that are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value, and where it comes from, as `pg_settings` names it."""
+
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A setting that a role or a database changes for itself; None stands for all roles, or all databases."""
+
+    role: str | None
+    database: str | None
+    name: str
+    value: str
+
+    @property
+    def whose(self) -> str:
+        """In words, as ALTER takes it."""
+        role = f"ROLE {self.role}" if self.role else "ROLE ALL"
+        if self.database is None:
+            return role
+        return f"{role} IN DATABASE {self.database}" if self.role else f"DATABASE {self.database}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """Whoever streams, as `pg_stat_replication` shows it."""
+
+    name: str
+    state: str
+    sync_state: str
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether commits wait for it, alone or with others."""
+        return self.state == "streaming" and self.sync_state in ("sync", "quorum")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Who keeps dead rows: since how many transactions, and, where it is known, since how many seconds."""
+
+    who: str
+    age: int | None
+    seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is judged."""
+
+    version: int
+    role: str
+    database: str
+    encoding: str
+    in_recovery: bool
+    pooled: bool
+    sees_standbys: bool
+    settings: Mapping[str, Setting]
+    overrides: tuple[Override, ...]
+    standbys: tuple[Standby, ...]
+    slots: int
+    snapshots: tuple[Snapshot, ...]
+
+    def setting(self, name: str) -> str:
+        """A setting's value; empty where it is not known."""
+        return self.settings[name].value if name in self.settings else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: a stable code, what was seen, what it means, and how to mend it."""
+
+    code: str
+    seen: str
+    means: str
+    mend: str
+    breaks: bool = True
+    passes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """`synchronous_standby_names`, understood: for how many of which names a commit waits."""
+
+    number: int
+    names: tuple[str, ...]
+
+    @property
+    def anybody(self) -> bool:
+        """Whether any name will do."""
+        return "*" in self.names
+
+
+def waiting(names: str) -> Waiting:
+    """Parse it: `ANY 2 (a, b)`, `FIRST 2 (a, b)`, `2 (a, b)`, or `a, b`, which is FIRST 1. Names are compared in lower case."""
+    found = re.fullmatch(r"\s*(?:(?:any|first)\s+)?(\d+)\s*\((.*)\)\s*", names, re.IGNORECASE | re.DOTALL)
+    number, inner = (int(found[1]), found[2]) if found else (1, names)
+    each = re.findall(r'"((?:[^"]|"")*)"|([^\s,"]+)', inner)
+    listed = tuple((quoted.replace('""', '"') or bare).lower() for quoted, bare in each)
+    return Waiting(number if listed else 0, listed)
+
+
+def judge(facts: Facts, replicas: int, counted: tuple[str, ...] = (), snapshot_s: int = SNAPSHOT_S) -> list[Finding]:
+    """Everything that is wrong with it for K = `replicas`; what breaks the promise first.
+
+    `counted` are the standbys that alone count for a proof; without any, those of `synchronous_standby_names`.
+    """
+    found = [*_server(facts), *_disk(facts), *_commit(facts)]
+    if replicas:
+        found += _replication(facts, replicas, counted)
+    found += _warnings(facts, snapshot_s)
+    return sorted(found, key=lambda finding: not finding.breaks)
+
+
+def _server(facts: Facts) -> Iterator[Finding]:
+    if facts.version < VERSION_OLDEST:
+        yield Finding(
+            "server_too_old",
+            f"The server is PostgreSQL {facts.version}.",
+            f"Holdfast is tested from {VERSION_OLDEST} on, and starts on nothing older.",
+            "Upgrade PostgreSQL.",
+        )
+    if facts.encoding != "UTF8":
+        yield Finding(
+            "encoding_not_utf8",
+            f"The database {facts.database} is encoded in {facts.encoding}.",
+            "Names and texts could not be kept as they came.",
+            "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and name that one in the store's URL.",
+        )
+    if facts.in_recovery:
+        yield Finding(
+            "no_primary",
+            "No server that the URL names takes writes: this one is a standby.",
+            "Nothing can be accepted.",
+            "Name every node of the cluster in the URL: postgresql://…@a,b,c/…. While a new primary is chosen, wait.",
+            passes=True,
+        )
+    if facts.pooled:
+        yield Finding(
+            "pooler_between",
+            "A pooler stands between Holdfast and PostgreSQL: the process that greets is not the one that answers.",
+            "What is set for a transaction, a warning at a commit and the proof after it may each belong to another server connection.",
+            "Connect directly. A node needs fewer than ten connections; HAProxy in TCP mode is no pooler and may stay.",
+        )
+
+
+def _disk(facts: Facts) -> Iterator[Finding]:
+    risky = {
+        "fsync": ("off", "on", "A crash of the machine may lose, or spoil, everything that was answered."),
+        "full_page_writes": ("off", "on", "A crash of the machine may leave half-written pages that nothing can repair."),
+        "data_sync_retry": ("on", "off", "A flush that failed is tried again and then believed, though the data may be gone."),
+    }
+    for name, (bad, good, means) in risky.items():
+        if facts.setting(name) == bad:
+            how = "ALTER SYSTEM SET {name} = {good}, and {then}. On Patroni: patronictl edit-config."
+            then = "restart" if name == "data_sync_retry" else "SELECT pg_reload_conf()"
+            yield Finding(f"{name}_{bad}", f"{name} is {bad}.", means, how.format(name=name, good=good, then=then))
+
+
+def _commit(facts: Facts) -> Iterator[Finding]:
+    means = "Holdfast asks for its own commits, but jobs that an application puts in its own transaction are answered unproven"
+    for override in facts.overrides:
+        if override.value not in _WEAK:
+            continue
+        ours = override.role in (None, facts.role)
+        yield Finding(
+            "synchronous_commit_overridden",
+            f"{override.whose} has synchronous_commit = {override.value}.",
+            f"{means}, and are lost with the machine.",
+            f"ALTER {override.whose} RESET synchronous_commit",
+            breaks=ours,
+        )
+    commit = facts.settings.get("synchronous_commit")
+    if commit and commit.value in _WEAK and commit.source not in ("global", "database", "user", "database user"):
+        yield Finding(
+            "synchronous_commit_weak",
+            f"synchronous_commit is {commit.value} for the whole server ({commit.source}).",
+            f"{means}, and are lost with the machine.",
+            "ALTER SYSTEM SET synchronous_commit = 'on', and SELECT pg_reload_conf(). On Patroni: patronictl edit-config.",
+        )
+
+
+def _replication(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator[Finding]:
+    if facts.setting("wal_level") == "minimal":
+        yield Finding(
+            "wal_level_minimal",
+            "wal_level is minimal.",
+            "No standby can stream from this server.",
+            "ALTER SYSTEM SET wal_level = 'replica', and restart.",
+        )
+    if not facts.in_recovery:  # a standby's own names do not count
+        yield from _names(facts, replicas, counted)
+    if not facts.sees_standbys:
+        yield Finding(
+            "monitor_missing",
+            f"The role {facts.role} may not see the standbys.",
+            "No commit can be proven, so nothing is accepted.",
+            f"GRANT pg_monitor TO {facts.role}",
+        )
+        return
+    if not facts.in_recovery:
+        yield from _standbys(facts, replicas, counted)
+
+
+def _names(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator[Finding]:
+    text = facts.setting("synchronous_standby_names")
+    wait = waiting(text)
+    how = "Set synchronous_standby_names to 'ANY {k} (name, name, …)' with the application_name of every standby"
+    mend = (
+        how.format(k=replicas)
+        + f", and reload. On Patroni: synchronous_mode: quorum, synchronous_mode_strict: true, synchronous_node_count: {replicas}."
+    )
+    if not wait.names:
+        yield Finding(
+            "names_empty",
+            "synchronous_standby_names is empty.",
+            "A commit waits for no standby. Holdfast notices after the fact, and answers outcome_unknown.",
+            mend,
+        )
+    elif wait.anybody:
+        yield Finding(
+            "names_anybody",
+            f"synchronous_standby_names is {text!r}: any name will do.",
+            "Whatever streams ends a wait, a backup that is being taken too. Holdfast counts only standbys that are named: here, or by --standbys.",
+            mend,
+            breaks=not counted,
+        )
+    elif wait.number < replicas:
+        yield Finding(
+            "names_too_few",
+            f"synchronous_standby_names is {text!r}: a commit waits for {wait.number}, and K is {replicas}.",
+            "A job can be seen, and lost again, before K standbys have it.",
+            mend,
+        )
+    elif len(set(wait.names)) < wait.number:
+        yield Finding(
+            "names_not_enough",
+            f"synchronous_standby_names is {text!r}: a commit waits for {wait.number} of {len(set(wait.names))}.",
+            "No commit ever returns.",
+            mend,
+        )
+
+
+def _standbys(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator[Finding]:
+    wait = waiting(facts.setting("synchronous_standby_names"))
+    streaming = [standby.name for standby in facts.standbys if standby.state == "streaming"]
+    in_sync = [standby for standby in facts.standbys if standby.in_sync and (not counted or standby.name in counted)]
+    missing = [name for name in wait.names if name != "*" and name not in {one.lower() for one in streaming}]
+    if len(in_sync) < max(replicas, wait.number):
+        yield Finding(
+            "standbys_not_in_sync",
+            f"{len(in_sync)} standbys are in sync; K is {replicas}, and a commit waits for {wait.number}."
+            + (f" Missing: {', '.join(missing)}." if missing else ""),
+            "Nothing is accepted until they are back (503 not_replicated).",
+            "Start the standbys that are missing, or put fresh ones in their place. See pg_stat_replication on the primary.",
+            passes=True,
+        )
+    elif missing:
+        yield Finding(
+            "standby_missing",
+            f"These standbys are named and do not stream: {', '.join(missing)}.",
+            "One more lost, and nothing is accepted.",
+            "Start it, or put a fresh one in its place.",
+            breaks=False,
+            passes=True,
+        )
+    for standby in facts.standbys:
+        if standby.state == "streaming" and standby.sync_state == "async" and not standby.name.startswith("pg_"):
+            yield Finding(
+                "standby_async",
+                f"The standby {standby.name} streams asynchronously: synchronous_standby_names does not name it.",
+                "It does not count, and may lack jobs that were answered: promote it last.",
+                "Name it, or leave it as a copy that is never promoted.",
+                breaks=False,
+            )
+    for name in sorted({name for name in streaming if streaming.count(name) > 1 and name.lower() in wait.names}):
+        yield Finding(
+            "standby_name_shared",
+            f"Several standbys stream under the name {name}.",
+            "They may be one machine, and count as several.",
+            "Give each its own application_name in primary_conninfo.",
+        )
+
+
+def _warnings(facts: Facts, snapshot_s: int) -> Iterator[Finding]:
+    if facts.setting("data_checksums") == "off":
+        yield Finding(
+            "data_checksums_off",
+            "Data checksums are off.",
+            "A page that the disk has spoiled is read as if it were sound.",
+            "Stop the server, pg_checksums --enable, on every node.",
+            breaks=False,
+        )
+    if facts.setting("autovacuum") == "off":
+        yield Finding(
+            "autovacuum_off",
+            "autovacuum is off.",
+            "The tables grow with every job, and are never reused.",
+            "ALTER SYSTEM SET autovacuum = on, and SELECT pg_reload_conf().",
+            breaks=False,
+        )
+    if facts.slots and facts.setting("max_slot_wal_keep_size") == "-1":
+        yield Finding(
+            "slot_unbounded",
+            f"max_slot_wal_keep_size is unbounded, and there are {facts.slots} replication slots.",
+            "A standby that stays away fills the primary's disk, and then everything stops.",
+            "ALTER SYSTEM SET max_slot_wal_keep_size to what the disk can spare, and SELECT pg_reload_conf().",
+            breaks=False,
+        )
+    for held in facts.snapshots:
+        if held.seconds >= snapshot_s if held.seconds is not None else (held.age or 0) >= SNAPSHOT_AGE:
+            since = f"{held.seconds} s" if held.seconds is not None else f"{held.age} transactions"
+            yield Finding(
+                "snapshot_old",
+                f"An old snapshot is held since {since}: {held.who}.",
+                "Nothing that was deleted since can be cleaned away: the tables grow, and every search gets slower.",
+                "End that transaction (pg_terminate_backend), drop the slot, or set hot_standby_feedback = off.",
+                breaks=False,
+            )

@@ -1,0 +1,40 @@
+"""Looking after a database: whether everything in it agrees. One read-only snapshot, beside running nodes."""
+
+from importlib.resources import files
+from typing import Any
+
+import asyncpg
+
+from holdfast.errors import StoreUnavailable
+from holdfast.stores.postgres.connect import GONE, READER, connect, described
+
+_CHECKS = files(__package__) / "checks"
+_PLANNED_FREELY = ("search_path", "timezone", "client_min_messages")
+_SETTINGS = {name: READER[name] for name in _PLANNED_FREELY} | {
+    "application_name": "holdfast-check",
+    "statement_timeout": "0",
+    "jit": "off",
+}
+
+
+async def check(url: str) -> list[str]:
+    """What is wrong with the database's jobs, as sentences; empty when all agrees. Raises `StoreUnavailable` where it can't be read."""
+    connection = await connect(url, _SETTINGS)
+    try:
+        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if await connection.fetchval("SELECT to_regclass('holdfast.job')") is None:
+            raise StoreUnavailable("There is no store of Holdfast in this database.")
+        return await problems_of(connection)
+    except (*GONE, asyncpg.PostgresError) as error:
+        raise StoreUnavailable(f"The database can't be checked: {described(error)}.") from error
+    finally:
+        connection.terminate()
+
+
+async def problems_of(connection: Any) -> list[str]:
+    """The same, of what a connection sees in the transaction that it is in."""
+    problems = []
+    for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
+        name = entry.name.removesuffix(".sql").replace("_", " ")
+        problems += [f"{name}: {' '.join(map(str, row))}" for row in await connection.fetch(entry.read_text())]
+    return problems

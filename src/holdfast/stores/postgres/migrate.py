@@ -1,0 +1,82 @@
+"""The schema's steps, in pairs, so that a version of Holdfast and the one before it can serve the same database.
+
+    NNN_name.pre.sql    adds what version N needs; version N-1 goes on working beside it
+    NNN_name.post.sql   takes away what only version N-1 needed; may be missing
+
+A node that knows steps up to N brings the schema there: every `pre` up to N, and every `post` up to N-1. So while a rolling
+restart brings in N, nodes of N-1 serve on; those of N-2 are refused, because `min_compatible` is then N-1. One transaction for each step,
+under an advisory lock, so that nodes that start together take turns.
+"""
+
+import re
+from importlib.resources import files
+from typing import Any
+
+import structlog
+
+from holdfast.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+_FOLDER = files(__package__) / "migrations"
+_STEP = re.compile(r"(\d{3})_\w+\.(pre|post)\.sql\Z")
+_LOCK = 0x486F6C64  # "Hold"
+_META = """
+CREATE SCHEMA IF NOT EXISTS holdfast;
+CREATE TABLE IF NOT EXISTS holdfast.schema_version(
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  version int NOT NULL,                     -- the highest step of which `pre` was done
+  min_compatible int NOT NULL               -- a node that does not know this step must not serve
+);
+INSERT INTO holdfast.schema_version(version, min_compatible) VALUES (0, 0) ON CONFLICT DO NOTHING;
+"""
+
+
+def steps(kind: str) -> dict[int, str]:
+    """The scripts of one kind by number, oldest first."""
+    found = {
+        int(match[1]): entry.read_text()
+        for entry in _FOLDER.iterdir()
+        if (match := _STEP.match(entry.name)) and match[2] == kind
+    }
+    return dict(sorted(found.items()))
+
+
+NEWEST = max(steps("pre"))
+
+
+async def migrate(connection: Any, known: int = NEWEST) -> None:
+    """Bring the schema to what this version of Holdfast knows; raises `StoreUnavailable` where a newer one has left it behind."""
+    await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+    try:
+        if await _at(connection) is None:
+            await connection.execute(f"BEGIN; {_META} COMMIT")
+        version, oldest = await _at(connection) or (0, 0)
+        if oldest > known:
+            raise StoreUnavailable(
+                f"The database has moved on to schema {version}, and serves nodes from schema {oldest} on; this Holdfast knows "
+                f"up to {known}. Use the newer Holdfast."
+            )
+        for number, script in steps("pre").items():
+            if version < number <= known:
+                await _do(connection, script, f"version = {number}")
+        for number, script in steps("post").items():
+            if oldest < number < known:
+                await _do(connection, script, f"min_compatible = {number}")
+        if max(oldest, known - 1) > oldest:
+            await _do(connection, "", f"min_compatible = {known - 1}")
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+
+
+async def _at(connection: Any) -> tuple[int, int] | None:
+    if await connection.fetchval("SELECT to_regclass('holdfast.schema_version')") is None:
+        return None
+    row = await connection.fetchrow("SELECT version, min_compatible FROM holdfast.schema_version")
+    return row["version"], row["min_compatible"]
+
+
+async def _do(connection: Any, script: str, change: str) -> None:
+    log.info("a step of the database's schema", step=change)
+    await connection.execute(
+        f"BEGIN; SET LOCAL search_path = holdfast, pg_temp; {script}; UPDATE holdfast.schema_version SET {change}; COMMIT"
+    )

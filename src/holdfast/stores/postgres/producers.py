@@ -1,0 +1,72 @@
+"""What a node does for applications that enqueue by SQL: it tells the function the bounds in force, and notices that jobs come that way.
+
+Such a job is announced by nobody: a NOTIFY in the application's transaction would hold a lock over the whole server until its commit, and that
+waits for standbys. So nodes look instead. A sequence counts the calls, also those not yet committed; while it has moved lately, a node
+looks often at the queues that somebody waits for, and else only as often as it does in any case.
+"""
+
+import time
+from typing import Any
+
+from holdfast import limits
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.postgres.sql import SQL
+
+LATELY_S = 60.0
+_SELDOM_S = 1.0  # how often a node asks where nobody ever enqueued by SQL
+
+
+def bounds(defaults: QueuePolicy, payload_bytes: int) -> tuple[object, ...]:
+    """The row of `enqueue_bounds`, in the order of its columns."""
+    return (
+        limits.QUEUE_NAME.pattern,
+        limits.QUEUE_NAME_CHARS,
+        limits.QUEUES,
+        payload_bytes,
+        limits.JSON_DEPTH,
+        limits.TYPE_CHARS,
+        limits.CONTENT_TYPE_CHARS,
+        limits.KEY_CHARS,
+        limits.REQUEST_ID_CHARS,
+        limits.TAGS,
+        limits.TAG_CHARS,
+        limits.PRIORITY_DEFAULT,
+        limits.PRIORITY_MAX,
+        limits.DELAY_MS_MAX,
+        limits.ATTEMPTS_MAX,
+        limits.LEASE_MS_MAX,
+        limits.GROUP_LIMIT_MAX,
+        defaults.capacity_jobs,
+        defaults.capacity_bytes,
+        defaults.max_attempts,
+        limits.SQL_HOLD_MS,
+    )
+
+
+async def tell_bounds(connection: Any, defaults: QueuePolicy, payload_bytes: int) -> None:
+    """Write the bounds that `holdfast.enqueue` keeps to."""
+    await connection.execute(SQL["save_bounds"], *bounds(defaults, payload_bytes))
+
+
+class Producers:
+    """Whether applications enqueue by SQL just now."""
+
+    def __init__(self) -> None:
+        self._calls: int | None = None
+        self._moved_at = float("-inf")
+        self._asked_at = float("-inf")
+
+    def worth_asking(self) -> bool:
+        """Whether to ask again: seldom, where nobody ever enqueued by SQL."""
+        return self._calls is not None or time.monotonic() - self._asked_at >= _SELDOM_S
+
+    def seen(self, calls: int | None) -> None:
+        """So often the function has been called by now."""
+        self._asked_at = time.monotonic()
+        if calls != self._calls:
+            self._calls, self._moved_at = calls, self._asked_at
+
+    @property
+    def at_work(self) -> bool:
+        """Whether any did lately."""
+        return time.monotonic() - self._moved_at < LATELY_S

@@ -1,0 +1,1 @@
+SELECT worker, at FROM beat

@@ -1,0 +1,1 @@
+SELECT type, content_type, payload FROM job WHERE id = $1

@@ -1,0 +1,1 @@
+DELETE FROM interest WHERE queue = $1 RETURNING 1

@@ -1,0 +1,1 @@
+DELETE FROM job d USING unnest($1::bigint[]) v(id) WHERE d.id = v.id

@@ -1,0 +1,1 @@
+DELETE FROM ready_for d USING unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) v(worker, queue, priority, job) WHERE d.worker = v.worker AND d.queue = v.queue AND d.priority = v.priority AND d.job = v.job

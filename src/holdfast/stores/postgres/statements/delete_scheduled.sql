@@ -1,0 +1,1 @@
+DELETE FROM scheduled d USING unnest($1::bigint[]) v(job) WHERE d.job = v.job

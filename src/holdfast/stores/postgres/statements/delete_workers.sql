@@ -1,0 +1,1 @@
+DELETE FROM worker WHERE id = ANY($1::text[])

@@ -1,0 +1,1 @@
+SELECT attempt, at, worker, kind, reason, secret, leased_at FROM job_error WHERE job = $1 AND attempt = $2

@@ -1,0 +1,1 @@
+SELECT followers FROM ended WHERE job = $1

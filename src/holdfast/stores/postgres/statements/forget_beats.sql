@@ -1,0 +1,1 @@
+DELETE FROM beat b WHERE NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = b.worker)

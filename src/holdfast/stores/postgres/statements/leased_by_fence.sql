@@ -1,0 +1,1 @@
+SELECT * FROM leased_job WHERE fence = ANY($1::bigint[])

@@ -1,0 +1,1 @@
+SELECT job, value FROM progress WHERE job = ANY($1::bigint[])

@@ -1,0 +1,1 @@
+SELECT result, length(result) FROM ended WHERE job = $1

@@ -1,0 +1,1 @@
+SELECT state FROM schedule WHERE name = $1

@@ -1,0 +1,1 @@
+SELECT take('job_id', $1), take('fence', $2)

@@ -1,0 +1,301 @@
+"""The PostgreSQL store: any number of nodes over one database. The database is the truth; a node remembers nothing that it could not lose.
+
+A batch has one connection to itself. What goes wrong before its COMMIT is sent is a definite no: `StoreUnavailable`, `NotReplicated`, or `TryAgain`
+where another node was first. From then on only the proof counts (`replication.py`): without it the outcome is unknown, every connection is
+dropped, and the next batch begins on a new one, on whichever server then takes writes.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import structlog
+
+from holdfast.errors import Overloaded, StorageFull, StoreUnavailable
+from holdfast.job.queue import Queue, QueuePolicy
+from holdfast.limits import PAYLOAD_BYTES
+from holdfast.stores.postgres.aside import Aside
+from holdfast.stores.postgres.connect import (
+    GONE,
+    IN_THE_WAY,
+    READER,
+    READERS,
+    STATEMENT_S,
+    WRITER,
+    close,
+    connect,
+    described,
+)
+from holdfast.stores.postgres.known import Known
+from holdfast.stores.postgres.migrate import migrate
+from holdfast.stores.postgres.producers import Producers, tell_bounds
+from holdfast.stores.postgres.reader import Reader
+from holdfast.stores.postgres.replication import Replication
+from holdfast.stores.postgres.rows import queue_of
+from holdfast.stores.postgres.sql import SQL
+from holdfast.stores.postgres.transaction import PostgresTransaction
+from holdfast.stores.queries import Durability, Query, QueryResult
+from holdfast.stores.queries import Replication as ReplicationState
+from holdfast.stores.store import Expected, Health, OutcomeLost, TryAgain
+
+log = structlog.get_logger(__name__)
+_READS_WAITING = 200
+_READ_S = 6.0
+_BACKOFF_S = (0.05, 2.0)
+
+
+class PostgresStore:
+    """Jobs in a PostgreSQL database. `replicas` standbys have flushed before an answer; `standbys` may name the ones that count."""
+
+    shared = True
+
+    def __init__(
+        self,
+        url: str,
+        defaults: QueuePolicy,
+        replicas: int = 0,
+        standbys: tuple[str, ...] = (),
+        commit_timeout_ms: int = 10_000,
+        payload_bytes: int = PAYLOAD_BYTES,
+    ) -> None:
+        self.durability = Durability("replicated", replicas) if replicas else Durability("disk")
+        self._url = url
+        self._known = Known(defaults)
+        self.clock = self._known.clock
+        self.replication = Replication(replicas, standbys, commit_timeout_ms / 1000)
+        self._aside = Aside(url, self.replication)
+        self._payload_bytes = payload_bytes
+        self._producers = Producers()
+        self._writer: Any = None
+        self._one_writes = asyncio.Lock()
+        self._idle_readers: list[Any] = []
+        self._readers = asyncio.Semaphore(READERS)
+        self._reads = 0
+        self._problem: StoreUnavailable | None = StoreUnavailable("PostgreSQL has not been reached yet.", retry_after_ms=1_000)
+        self._tries = 0
+        self._not_before = 0.0
+
+    @asynccontextmanager
+    async def transaction(self, expected: Expected | None = None) -> AsyncIterator[PostgresTransaction]:
+        """Begin; leaving without `commit` undoes everything."""
+        async with self._one_writes:
+            connection = await self._connected()
+            tx = PostgresTransaction(connection, self._known, self.replication, expected)
+            too_long = asyncio.get_running_loop().call_later(STATEMENT_S, _give_up, tx, connection)
+            try:
+                await tx.begin()
+                yield tx
+            except BaseException as error:
+                failure = await self._undone(tx, connection, error)
+                if failure is error:
+                    raise
+                raise failure from error
+            finally:
+                too_long.cancel()
+            if not tx.committed:
+                await self._undo(tx, connection)
+
+    async def _undone(self, tx: PostgresTransaction, connection: Any, error: BaseException) -> BaseException:
+        """Undo, and say what kind of failure it was."""
+        if isinstance(error, OutcomeLost) or tx.sent:
+            log.warning("the outcome of a batch is not known", reason=str(error))
+            await self._drop()
+            return error if isinstance(error, OutcomeLost | asyncio.CancelledError) else OutcomeLost(described(error))
+        await self._undo(tx, connection)
+        if isinstance(error, IN_THE_WAY):
+            return TryAgain(described(error))
+        if isinstance(error, asyncpg.LockNotAvailableError):  # such as a commit that was given up and waits on for its standbys
+            return StoreUnavailable(
+                "A queue is held by a transaction that does not end; nothing was changed.", retry_after_ms=1_000
+            )
+        if isinstance(error, asyncpg.DiskFullError):
+            return StorageFull("The database's disk is full.", retry_after_ms=10_000)
+        if isinstance(error, GONE) and not isinstance(error, StoreUnavailable):
+            await self._drop()
+            return StoreUnavailable(f"PostgreSQL went away: {described(error)}. Nothing was changed.", retry_after_ms=500)
+        return error
+
+    async def _undo(self, tx: PostgresTransaction, connection: Any) -> None:
+        self._known.workers_version = None
+        tx.put_back_numbers()
+        try:
+            if not connection.is_closed():
+                async with asyncio.timeout(STATEMENT_S):
+                    await connection.execute("ROLLBACK")
+        except (*GONE, asyncpg.PostgresError):
+            await self._drop()
+
+    async def _connected(self) -> Any:
+        """The writing connection. One try at a time, and after a failure none for a while: callers are told at once meanwhile."""
+        if self._writer is not None and not self._writer.is_closed():
+            return self._writer
+        if time.monotonic() < self._not_before and self._problem is not None:
+            raise self._problem
+        try:
+            self._writer = await connect(self._url, WRITER, unwavering=True)
+            await migrate(self._writer)
+            await tell_bounds(self._writer, self._known.defaults, self._payload_bytes)
+        except (StoreUnavailable, *GONE, asyncpg.PostgresError) as error:
+            await self._drop()
+            self._tries += 1
+            most = min(_BACKOFF_S[1], _BACKOFF_S[0] * 2 ** min(self._tries, 10))
+            self._not_before = time.monotonic() + most * (0.5 + random.random() / 2)  # noqa: S311  (it spreads the nodes)
+            if self._tries == 1:
+                log.warning("PostgreSQL can't be used; trying on", reason=described(error))
+            problem = error if isinstance(error, StoreUnavailable) else StoreUnavailable(described(error), retry_after_ms=1_000)
+            self._problem = problem
+            raise problem from error
+        if self._tries:
+            log.info("PostgreSQL is there again", tries=self._tries)
+        self._tries, self._problem = 0, None
+        return self._writer
+
+    async def _drop(self) -> None:
+        """Let go of every connection: another server may be the one that counts now."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.terminate()
+        readers, self._idle_readers = self._idle_readers, []
+        for reader in readers:
+            reader.terminate()
+        self._known.forget()
+        await self._aside.drop()
+
+    async def next_due(self) -> int | None:
+        """The earliest moment at which a lease ends, a scheduled job is due or a schedule fires."""
+        return await self._reading(lambda connection: connection.fetchval(SQL["earliest"], self._known.floor()))  # type: ignore[no-any-return]
+
+    async def read(self, query: Query, now: int) -> QueryResult:
+        """Answer a query on a snapshot of its own, beside the batches."""
+        if self._reads >= _READS_WAITING:
+            raise Overloaded("Too many reads are waiting for the store.", retry_after_ms=1_000)
+        self._reads += 1
+        try:
+            return await self._reading(  # type: ignore[no-any-return]
+                lambda connection: Reader(connection, self._known.defaults, self._known.names).answer(query, now)
+            )
+        finally:
+            self._reads -= 1
+
+    async def _reading(self, ask: Callable[[Any], Any]) -> Any:
+        async with self._readers:
+            if self._problem is not None:
+                async with self._one_writes:
+                    await self._connected()  # the schema may not be there yet
+            self._idle_readers = [one for one in self._idle_readers if not one.is_closed()]
+            connection = self._idle_readers.pop() if self._idle_readers else await connect(self._url, READER, unwavering=True)
+            try:
+                async with asyncio.timeout(_READ_S):
+                    await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    answer = await ask(connection)
+                    await connection.execute("COMMIT")
+            except (asyncpg.QueryCanceledError, TimeoutError):
+                connection.terminate()
+                raise Overloaded("This read took too long; narrow the filter.", retry_after_ms=1_000) from None
+            except GONE as error:
+                connection.terminate()
+                raise StoreUnavailable(f"PostgreSQL can't be read: {described(error)}.", retry_after_ms=500) from error
+            except Exception:
+                await self._end_read(connection)
+                raise
+            except BaseException:
+                connection.terminate()
+                raise
+            self._idle_readers.append(connection)
+            return answer
+
+    async def _end_read(self, connection: Any) -> None:
+        try:
+            await connection.execute("ROLLBACK")
+        except (*GONE, asyncpg.PostgresError):
+            connection.terminate()
+        else:
+            self._idle_readers.append(connection)
+
+    def accepting(self) -> bool:
+        """A full disk is the database's to tell."""
+        return True
+
+    def spend_reserve(self) -> bool:
+        """There is none."""
+        return False
+
+    def health(self) -> Health:
+        """As it was seen last, within about a second."""
+        state = self.replication
+        in_sync = state.in_sync or 0
+        reason = None
+        if self._problem is not None:
+            reason = "store_unavailable"
+        elif state.needed and in_sync < state.needed:
+            reason = "not_replicated"
+        told = ReplicationState(state.needed, in_sync, state.lag_bytes, state.unknown, state.proofs, state.proof_seconds)
+        return Health(self._aside.database_bytes, 0, 0, reason is None, reason or "", told)
+
+    async def look_at(self, names: Sequence[str]) -> list[Queue]:
+        """These queues, unlocked."""
+        found = await self._reading(lambda connection: connection.fetch(SQL["peek"], list(names)))
+        return [queue_of(row, self._known.defaults) for row in found]
+
+    async def produced_beside(self) -> bool:
+        """Whether applications enqueue by SQL just now."""
+        if self._producers.worth_asking():
+            self._producers.seen(await self._aside.calls_by_sql())
+        return self._producers.at_work
+
+    async def tend(self) -> None:
+        """Connect where that is needed, and look at the standbys. What it finds is told by `health`."""
+        try:
+            if self._writer is None or self._writer.is_closed():
+                async with self._one_writes:
+                    await self._connected()
+            await self._aside.look()
+        except StoreUnavailable as error:
+            self._problem = error
+            if not self._one_writes.locked():
+                await self._drop()
+        else:
+            self._problem = None
+
+    async def shout(self, text: str) -> None:
+        """Tell the other nodes."""
+        await self._aside.shout(text)
+
+    def hear(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with what nodes shout."""
+        self._aside.hear(listener)
+
+    async def share_beats(self, beats: dict[str, int]) -> None:
+        """Exchange beats with the other nodes; raises where that can't be done, and then nobody must be taken for silent."""
+        try:
+            await self._aside.share_beats(beats)
+        except (*GONE, asyncpg.PostgresError) as error:
+            raise StoreUnavailable(f"Beats can't be shared: {described(error)}.", retry_after_ms=1_000) from error
+
+    async def close(self) -> None:
+        """Let go of everything; numbers that were taken and not used are given back."""
+        async with self._one_writes:
+            if self._writer is not None and not self._writer.is_closed():
+                blocks = (self._known.jobs, self._known.fences)
+                try:
+                    async with asyncio.timeout(2.0):
+                        await self._writer.execute(
+                            SQL["give_back"], *[number for block in blocks for number in (block.next - 1, block.last)]
+                        )
+                except (*GONE, asyncpg.PostgresError):
+                    log.debug("some numbers were not given back")
+                await close(self._writer)
+            for reader in self._idle_readers:
+                await close(reader)
+            await self._aside.drop()
+            self._writer, self._idle_readers = None, []
+
+
+def _give_up(tx: PostgresTransaction, connection: Any) -> None:
+    """A server that has stopped answering holds a batch up for so long; what was not sent for commit is certainly not done."""
+    if not tx.sent:
+        connection.terminate()

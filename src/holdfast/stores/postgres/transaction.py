@@ -1,0 +1,265 @@
+"""One batch on the writing connection. What is decided gathers, and is written when something is read or when the batch commits.
+
+Round trips of a batch, each with all of its jobs: begin, lock (with the clock), then those that it has a use for: leases, keys, heads of the
+lines; one to write (two where rows leave and enter one table); commit, and with standbys the proof. Five for new jobs, seven for leases or their
+ends, about eleven for all at once.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from holdfast.errors import InvalidRequest
+from holdfast.job.job import IdempotencyKey
+from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
+from holdfast.job.schedule import Schedule
+from holdfast.limits import ERRORS_KEPT, QUEUES
+from holdfast.stores.postgres import rows
+from holdfast.stores.postgres.loading import Loading
+from holdfast.stores.postgres.rows import Row
+from holdfast.stores.postgres.sql import SQL, together
+from holdfast.stores.postgres.writing import LOOSE, Writing, in_steps
+from holdfast.stores.store import Change, KeptAnswer, TryAgain
+from holdfast.workers.registry import Worker
+
+_PRIORITIES = 16  # in use at once in one queue, of which account is kept
+
+
+class PostgresTransaction(Loading):
+    """See `stores.store.Transaction`."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._rows: defaultdict[str, list[Row]] = defaultdict(list)
+        self._trim: set[int] = set()
+        self._changes_waiting = False
+        self._wrote = False
+        self.committed = False
+
+    # Queues
+
+    def policy(self, settings: QueueSettings) -> QueuePolicy:
+        """These settings over the server's defaults."""
+        return self._known.defaults.with_settings(settings)
+
+    async def create_queue(self, name: str, now: int) -> Queue:
+        """A new queue with the default settings."""
+        if await self._value("queue_count") >= QUEUES:
+            raise InvalidRequest(f"There are {QUEUES} queues already; that is the most.", field="queue")
+        number = await self._db.fetchval(SQL["insert_queue"], name, now, rows.lows_blob({}))
+        if number is None:
+            raise TryAgain(f"another node has just made queue {name}", [name])
+        self._note_written()
+        self._absent.discard(name)
+        row = await self._db.fetchrow(SQL["lock_queue_by_name"], name)
+        return self._hold(row)
+
+    async def save_queues(self, queues: Sequence[Queue]) -> None:
+        """Write settings, pause and tally."""
+        moment = self._known.clock.now()
+        for queue in queues:
+            if queue.tally.ready == 0:
+                self._lows[queue.id] = {}
+            lows = self._saved_lows[queue.id] = rows.lows_blob(self._lows[queue.id])
+            tally = msgspec.structs.astuple(queue.tally)
+            settings = rows.settings_text(queue.settings)
+            self._rows["update_queue"].append((queue.id, settings, rows.pause_of(queue), *tally, moment, lows))
+
+    async def delete_queue(self, queue: Queue) -> None:
+        """Remove a queue whose jobs are gone."""
+        await self._settle()
+        await self._db.execute(SQL["delete_queue"], queue.id)
+        self._note_written()
+        self._queues.pop(queue.name, None)
+        self._lows.pop(queue.id, None)
+        self._saved_lows.pop(queue.id, None)
+        self._absent.add(queue.name)
+
+    async def queue_names(self, after: str, limit: int) -> list[str]:
+        """Names in order."""
+        return [row[0] for row in await self._fetch("queue_names", after, limit)]
+
+    async def with_history(self, after: str, limit: int) -> tuple[list[str], str]:
+        """Queues with something to forget; they were looked for when the batch began, and are locked."""
+        if self._history is None:
+            await self._old(self._known.clock.now(), after, limit)
+        assert self._history is not None, "it was just looked for"
+        return self._history
+
+    # Interests, schedules, workers
+
+    async def interests_version(self) -> int:
+        """Grows with every change of any interest."""
+        return self._interests
+
+    async def set_interest(self, queue: Queue, match: str | dict[str, str] | None) -> bool:
+        """Write or remove a queue's interest."""
+        if match is None:
+            changed = await self._value("delete_interest", queue.id)
+        else:
+            changed = await self._value("save_interest", queue.id, rows.json_text(match))
+        if changed is None:
+            return False
+        self._interests = await self._db.fetchval(SQL["bump_interests"])
+        self._note_written()
+        return True
+
+    async def interests(self) -> dict[str, str | dict[str, str]]:
+        """Every queue's interest."""
+        return {row[0]: rows.match_of(row[1]) for row in await self._fetch("interests")}
+
+    async def schedule(self, name: str) -> Schedule | None:
+        """One schedule, locked."""
+        state = await self._value("lock_schedule", name)
+        return None if state is None else rows.schedule_of(state)
+
+    async def schedule_count(self) -> int:
+        """How many there are."""
+        return int(await self._value("schedule_count"))
+
+    async def schedules_due(self, now: int, limit: int) -> list[Schedule]:
+        """Those to be looked at that no other node is looking at."""
+        return [rows.schedule_of(row[0]) for row in await self._fetch("schedules_due", now, limit)]
+
+    async def save_schedule(self, schedule: Schedule) -> None:
+        """Write a schedule."""
+        queue = None if schedule.spec.publish else schedule.spec.job.queue
+        row = (schedule.name, schedule.try_at, schedule.paused, queue, rows.schedule_blob(schedule))
+        await self._db.execute(SQL["save_schedule"], *row)
+        self._note_written()
+
+    async def delete_schedule(self, name: str) -> None:
+        """Remove a schedule."""
+        await self._db.execute(SQL["delete_schedule"], name)
+        self._note_written()
+
+    async def workers(self) -> dict[str, Worker]:
+        """All registered workers, as this node last read them where nobody has changed any."""
+        known = self._known
+        if known.workers_version != self._workers_version:
+            found = await self._fetch("workers")
+            known.workers = {worker.id: worker for worker in map(rows.worker_of, found)}
+            self._workers_version = known.workers_version = found[0][5] if found else self._workers_version
+        return known.workers
+
+    async def save_worker(self, worker: Worker) -> None:
+        """Write a worker."""
+        (await self.workers())[worker.id] = worker
+        await self._db.execute(
+            SQL["save_worker"],
+            worker.id,
+            worker.name,
+            rows.json_text(worker.queues),
+            worker.state.value,
+            worker.registered_at,
+        )
+        await self._bump_workers()
+
+    async def delete_workers(self, ids: Sequence[str]) -> None:
+        """Remove workers."""
+        known = await self.workers()
+        for worker_id in ids:
+            known.pop(worker_id, None)
+        await self._db.execute(SQL["delete_workers"], list(ids))
+        await self._bump_workers()
+
+    async def _bump_workers(self) -> None:
+        self._workers_version = self._known.workers_version = await self._db.fetchval(SQL["bump_workers"])
+        self._note_written()
+
+    async def holding(self, ids: Sequence[str]) -> set[str]:
+        """Which of these workers hold a lease."""
+        return {row[0] for row in await self._fetch("holding_workers", list(ids))}
+
+    # Writing
+
+    async def keep_answers(self, answers: Sequence[tuple[IdempotencyKey, KeptAnswer]], now: int) -> None:
+        """Keep first answers; in order, so that two nodes with the same keys wait for each other and not in a circle."""
+        for key, answer in sorted(answers, key=lambda pair: (pair[0].scope, pair[0].key)):
+            ids = [receipt.id for receipt in answer.receipts] or [0]
+            receipts = rows.receipts_blob(answer.receipts)
+            self._rows["insert_kept_answer"].append((key.scope, key.key, answer.digest, receipts, min(ids), max(ids), now))
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        """Take note of the rows to move."""
+        if self._changes_waiting:
+            await self._settle()
+        names = {job.queue for change in changes if (job := change.after or change.before) is not None}
+        writing = Writing({name: await self._id(name) for name in names})
+        for change in changes:
+            writing.add(change)
+        self._keep_lows(writing.rows["delete_ready"], writing.rows["insert_ready"])
+        for name, many in writing.rows.items():
+            if many:
+                self._rows[name] += many
+        self._trim |= writing.trim
+        self._changes_waiting = True
+        self._forget_loaded()
+
+    def _keep_lows(self, left: Sequence[Row], entered: Sequence[Row]) -> None:
+        """Move the bounds below which a queue has no ready job: up where its head was taken, down for one that comes back."""
+        gone = {(row[0], row[1], row[2]) for row in left}
+        for number, head in self._heads.items() if gone else ():
+            lows = self._lows.get(number)
+            stopped: set[int] = set()
+            for job, _ in head if lows is not None else ():
+                if (number, job.priority, job.id) not in gone:
+                    stopped.add(job.priority)
+                elif job.priority not in stopped and lows is not None:
+                    lows[job.priority] = job.id + 1
+        for row in entered:
+            number, priority, job_id = row[0], row[1], row[2]
+            lows = self._lows.get(number)
+            if lows is None:
+                continue
+            if job_id < lows.get(priority, job_id + 1):
+                lows[priority] = job_id
+            if len(lows) > _PRIORITIES:
+                self._lows[number] = None
+
+    async def _settle(self) -> None:
+        if not self._rows:
+            return
+        waiting, self._rows = self._rows, defaultdict(list)
+        self._changes_waiting = False
+        self._forget_loaded()
+        for step in in_steps(waiting):
+            columns = [_column(column) for name in step for column in zip(*waiting[name], strict=True)]
+            counts = await self._db.fetchrow(together(step), *columns)
+            for name, count in zip(step, counts, strict=True):
+                if name not in LOOSE and count != len(waiting[name]):
+                    raise RuntimeError(f"{name} touched {count} rows where {len(waiting[name])} were decided")
+        if self._trim:
+            await self._db.execute(SQL["trim_errors"], list(self._trim), ERRORS_KEPT)
+            self._trim.clear()
+        self._note_written()
+
+    def _note_written(self) -> None:
+        self._wrote = True
+
+    async def commit(self) -> None:
+        """Return when it is flushed here, and proven to be flushed on as many standbys as are needed."""
+        for number, lows in self._lows.items():
+            blob = rows.lows_blob(lows)
+            if blob != self._saved_lows.get(number):
+                self._rows["update_lows"].append((number, blob))
+                self._saved_lows[number] = blob
+        await self._settle()
+        if not self._wrote:
+            if self._expected is not None and self._expected.unheard:
+                await self._db.execute("ROLLBACK")
+                self.committed = True
+                return
+            await self._db.execute(SQL["say_something"])
+        self.sent = True
+        await self._replication.commit(self._db, self._voters)
+        self.committed = True
+
+    sent = False
+
+
+def _column(values: tuple[Any, ...]) -> list[Any]:
+    """As an array for `unnest`, which fills up the shorter ones with NULL: so one that holds nothing else need not be sent."""
+    return [] if values[0] is None and values.count(None) == len(values) else list(values)

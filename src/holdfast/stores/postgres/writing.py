@@ -1,0 +1,262 @@
+"""From changes to rows: which statements run for a batch of decided changes, in which order, with which values."""
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from holdfast.job.job import LEASED, NO_EXTRAS, READY, SCHEDULED, Content, Job
+from holdfast.limits import ERRORS_KEPT
+from holdfast.stores.postgres import rows
+from holdfast.stores.postgres.rows import Row
+from holdfast.stores.store import Change
+
+LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress"))
+"""Statements that may find nothing: most jobs have no errors and no progress."""
+
+_WRITES_TO = {
+    "insert_job": "job",
+    "update_job": "job",
+    "update_content": "job",
+    "delete_job": "job",
+    "insert_error": "job_error",
+    "delete_errors": "job_error",
+    "save_progress": "progress",
+    "delete_progress": "progress",
+    "insert_unique": "unique_key",
+    "delete_unique": "unique_key",
+    "insert_kept_answer": "kept_answer",
+    "update_queue": "queue",
+    "update_lows": "queue",
+}
+
+
+class Writing:
+    """Turns changes into rows by statement. Deletes come before inserts, so that a key can change hands in one batch."""
+
+    def __init__(self, queue_ids: dict[str, int]) -> None:
+        self._queue_ids = queue_ids
+        self.trim: set[int] = set()
+        self.rows: defaultdict[str, list[Row]] = defaultdict(list)
+
+    def add(self, change: Change) -> None:
+        """Note the rows of one change."""
+        before, after = change.before, change.after
+        job = after or before
+        if job is None:
+            return  # made and removed within one batch
+        queue = self._queue_ids[job.queue]
+        if before is None:
+            self._insert_job(queue, job, change.content)
+            self._enter(queue, job, change)
+        elif after is None:
+            self._leave(queue, before)
+        else:
+            self._update(before, after, change.content)
+            if before.state is LEASED and after.state is LEASED:
+                lease = after.lease
+                assert lease is not None
+                self._add("update_leased", (lease.until, lease.cancel_requested, lease.fence, after.id, before.attempt))
+            else:
+                self._leave(queue, before)
+                self._enter(queue, after, change)
+        if job.extras is not NO_EXTRAS or (before is not None and before.extras is not NO_EXTRAS):
+            self._keys(queue, before, after)
+        if change.error is not None or change.progress is not None or after is None:
+            self._notes(change, job.id)
+
+    def _update(self, before: Job, after: Job, content: Content | None) -> None:
+        if _body_differs(before, after):
+            row = (after.priority, after.max_attempts, after.size, rows.extras_text(after.extras), after.id)
+            self._add("update_job", row)
+        if content is not None:
+            self._add("update_content", (content.type, content.content_type, content.payload, after.id))
+
+    def _insert_job(self, queue: int, job: Job, content: Content | None) -> None:
+        assert content is not None, "a new job brings its content"
+        self._add(
+            "insert_job",
+            (
+                job.id,
+                queue,
+                job.priority,
+                job.max_attempts,
+                job.size,
+                job.created_at,
+                content.type,
+                rows.extras_text(job.extras),
+                content.content_type,
+                content.payload,
+            ),
+        )
+
+    def _leave(self, queue: int, job: Job) -> None:
+        state = job.state
+        if state is READY:
+            if job.held:
+                self._add("delete_held", (queue, job.extras.group_key, job.id))
+            elif job.extras.worker is not None:
+                self._add("delete_ready_for", (job.extras.worker, queue, job.priority, job.id))
+            else:
+                self.rows["delete_ready"].append((queue, job.priority, job.id))
+        elif state is LEASED:
+            assert job.lease is not None
+            self.rows["delete_leased"].append((job.lease.fence, job.id, job.attempt))
+        elif state is SCHEDULED:
+            self._add("delete_scheduled", (job.id,))
+        else:
+            self._add("delete_ended", (job.id, state.value))
+
+    def _enter(self, queue: int, job: Job, change: Change) -> None:
+        state = job.state
+        if state is READY:
+            self._enter_line(queue, job)
+        elif state is LEASED:
+            lease = job.lease
+            assert lease is not None
+            self.rows["insert_leased"].append(
+                (
+                    lease.fence,
+                    job.id,
+                    queue,
+                    job.priority,
+                    lease.until,
+                    lease.leased_at,
+                    job.ready_at,
+                    job.attempt,
+                    job.failures,
+                    job.crashes,
+                    lease.cancel_requested,
+                    lease.secret,
+                    lease.worker,
+                    lease.request,
+                )
+            )
+        elif state is SCHEDULED:
+            counts = (job.attempt, job.failures, job.crashes)
+            self._add("insert_scheduled", (job.id, queue, job.ready_at, job.priority, *counts))
+        else:
+            self._enter_history(queue, job, change)
+
+    def _enter_line(self, queue: int, job: Job) -> None:
+        counts = (job.attempt, job.failures, job.crashes)
+        if job.held:
+            self._add("insert_held", (queue, job.extras.group_key, job.id, job.priority, job.ready_at, *counts))
+        elif job.extras.worker is not None:
+            self._add("insert_ready_for", (job.extras.worker, queue, job.priority, job.id, job.ready_at, *counts))
+        else:
+            self.rows["insert_ready"].append((queue, job.priority, job.id, job.ready_at, *counts))
+
+    def _enter_history(self, queue: int, job: Job, change: Change) -> None:
+        by = job.ended_by
+        fence, secret, worker = (by.fence, by.secret, by.worker) if by is not None else (None, None, None)
+        self.rows["insert_ended"].append(
+            (
+                job.id,
+                queue,
+                job.state.value,
+                job.priority,
+                job.ended_at or 0,
+                job.ready_at,
+                job.leased_at,
+                job.attempt,
+                job.failures,
+                job.crashes,
+                job.reason,
+                fence,
+                secret,
+                worker,
+                change.result,
+                rows.receipts_blob(change.then) if change.then else None,
+            )
+        )
+
+    def _keys(self, queue: int, before: Job | None, after: Job | None) -> None:
+        held_key = before.extras.unique_key if before is not None and before.holds_unique_key else None
+        holds_key = after.extras.unique_key if after is not None and after.holds_unique_key else None
+        if held_key != holds_key:
+            if held_key is not None and before is not None:
+                self._add("delete_unique", (queue, held_key, before.id))
+            if holds_key is not None and after is not None:
+                self._add("insert_unique", (queue, holds_key, after.id))
+        had = before is not None and before.holds_group_slot
+        has = after is not None and after.holds_group_slot
+        if had and not has and before is not None:
+            self._add("delete_group_place", (queue, before.extras.group_key, before.id))
+        elif has and not had and after is not None:
+            self._add("insert_group_place", (queue, after.extras.group_key, after.id))
+
+    def _notes(self, change: Change, job_id: int) -> None:
+        if change.error is not None:
+            error = change.error
+            row = (job_id, error.attempt, error.at, error.worker, error.kind, error.reason, error.secret, error.leased_at)
+            self._add("insert_error", row)
+            if error.attempt > ERRORS_KEPT:
+                self.trim.add(job_id)
+        if change.progress is not None:
+            self._add("save_progress", (job_id, change.progress))
+        if change.after is None:
+            self._add("delete_job", (job_id,))
+            self._add("delete_errors", (job_id,))
+            self._add("delete_progress", (job_id,))
+
+    def _add(self, statement: str, row: Row) -> None:
+        self.rows[statement].append(row)
+
+
+ORDER = (
+    "delete_ready",
+    "delete_held",
+    "delete_ready_for",
+    "delete_leased",
+    "delete_scheduled",
+    "delete_ended",
+    "delete_unique",
+    "delete_group_place",
+    "insert_job",
+    "update_job",
+    "update_content",
+    "insert_ready",
+    "insert_held",
+    "insert_ready_for",
+    "insert_leased",
+    "update_leased",
+    "insert_scheduled",
+    "insert_ended",
+    "insert_unique",
+    "insert_group_place",
+    "insert_error",
+    "save_progress",
+    "delete_job",
+    "delete_errors",
+    "delete_progress",
+    "update_lows",
+    "update_queue",
+    "insert_kept_answer",
+)
+
+
+def in_steps(names: Collection[str]) -> list[tuple[str, ...]]:
+    """These statements in their order, in as few steps as may be.
+
+    The parts of one step see the same snapshot and run in no certain order, so that no two of them may touch one table.
+    """
+    steps: list[list[str]] = []
+    touched: set[str] = set()
+    for name in ORDER:
+        if name in names:
+            table = _WRITES_TO.get(name) or name.split("_", 1)[1]
+            if not steps or table in touched:
+                steps.append([])
+                touched = set()
+            steps[-1].append(name)
+            touched.add(table)
+    return [tuple(step) for step in steps]
+
+
+def _body_differs(before: Job, after: Job) -> bool:
+    """Whether anything changed that stands in the job's own row."""
+    return (
+        before.priority != after.priority
+        or before.max_attempts != after.max_attempts
+        or before.size != after.size
+        or (before.extras is not after.extras and before.extras != after.extras)
+    )

@@ -1,0 +1,134 @@
+"""The server in a thread: real HTTP on a free loopback port, a store in memory, and a clock that stands still until it is moved.
+
+The whole way is the real one, parser to SQLite, but for the keeper: the committer runs in the same event loop, in a thread of its own.
+"""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import uvloop
+
+from holdfast.client import Client
+from holdfast.client.worker import Worker
+from holdfast.clock import ManualClock
+from holdfast.config import Config
+from holdfast.engine.engine import Engine
+from holdfast.engine.inprocess import InProcess
+from holdfast.server import Uvicorn, application, uvicorn_config
+from holdfast.stores.sqlite.store import SqliteStore
+
+T = TypeVar("T")
+_START_S = 30.0
+_SETTLE_S = 60.0
+
+
+class LocalServer:
+    """A server with an empty store. `url` is where it answers, `client` a `Client` of it. Settings are those of `holdfast serve`.
+
+    Its clock begins at the present and stands still: what is due later comes when `advance` is called, and no sooner.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._config = Config(**{"store": "memory", "dialects": (), "drain_s": 5, **settings})
+        self._clock = ManualClock(time.time_ns() // 1_000_000)
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._listener.setblocking(False)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.client = Client(self.url, token="")
+        self._thread = threading.Thread(target=self._run, name="holdfast-server", daemon=True)
+
+    def start(self) -> Self:
+        """Serve."""
+        self._thread.start()
+        if not self._ready.wait(_START_S) or self._failure is not None:
+            raise RuntimeError("the server did not start") from self._failure
+        return self
+
+    def stop(self) -> None:
+        """End, and forget everything."""
+        self.client.close()
+        self._loop.call_soon_threadsafe(self._end)
+        self._thread.join(_START_S)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def now(self) -> datetime:
+        """What the server's clock shows."""
+        return datetime.fromtimestamp(self._clock.now() / 1_000, UTC)
+
+    def advance(self, by: timedelta | float) -> None:
+        """Move the clock forward, by a `timedelta` or by seconds. When this returns, all that fell due has happened: scheduled jobs are ready,
+        leases have ended, schedules have fired.
+        """
+        seconds = by.total_seconds() if isinstance(by, timedelta) else by
+        self._clock.advance(round(seconds * 1_000))
+        self._do(self._backing.pass_time())
+
+    def drain(self, worker: Worker) -> Counter[str]:
+        """Have the worker run what is ready to its end, and what follows from it: how many were `concluded`, `failed`, `released`, ….
+
+        What is scheduled, such as another try of what failed, stays until the clock is moved. It runs in a thread with an event loop of its own;
+        in a test that is itself a coroutine, `await worker.drain(holdfast.url)` runs the handlers in the test's loop.
+        """
+        done: list[Counter[str]] = []
+        failed: list[BaseException] = []
+
+        def drain() -> None:
+            try:
+                done.append(asyncio.run(worker.drain(self.url)))
+            except BaseException as error:  # noqa: BLE001  (it is raised again, in the thread of the test)
+                failed.append(error)
+
+        thread = threading.Thread(target=drain, name="holdfast-drain")
+        thread.start()
+        thread.join()
+        if failed:
+            raise failed[0]
+        return done[0]
+
+    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_SETTLE_S)
+
+    def _run(self) -> None:
+        try:
+            uvloop.run(self._serve())
+        except BaseException as error:  # noqa: BLE001  (the thread that waits for the start is told)
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._backing = InProcess(SqliteStore(None, self._config.policy()), self._clock, self._config.worker_silence_ms)
+        self._backing.start()
+        self._engine = Engine(self._backing, self._config.max_payload_bytes)
+        with warnings.catch_warnings(
+            action="ignore", category=DeprecationWarning
+        ):  # the framework's, no business of a user's tests
+            app, _ = application(self._engine, self._config)
+        self._uvicorn = Uvicorn(uvicorn_config(app, self._config), self._ready.set)
+        try:
+            await self._uvicorn.serve(sockets=[self._listener])
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._backing.stop()
+
+    def _end(self) -> None:
+        self._engine.drain()
+        self._uvicorn.should_exit = True

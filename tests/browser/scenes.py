@@ -1,0 +1,81 @@
+"""A server with something on every screen: work that goes on, work that fails, a full queue, a paused one; and markup wherever text can be."""
+
+import json
+from typing import Any
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'</pre>"
+RTL = "\u202egnp.exe"
+
+
+def everyday(api: Any) -> dict[str, int]:
+    """What an operator might meet on a bad morning. Gives some job numbers."""
+    http = api.http
+    api.put("mail", {"to": "ada@example.org"}, count=2_400, type="welcome", tags=["vip"])
+    api.put("images", {"image": 7}, count=420, type="resize")
+    api.put("reports", {"month": "2026-11"}, count=35, type="monthly", delay_ms=3_600_000)
+    http.put("/v1/queues/audit", json={"capacity_jobs": 10})
+    api.put("audit", {"event": "login"}, count=10)
+    http.put("/v1/queues/webhooks", json={"capacity_jobs": 500})
+    api.put("webhooks", {"url": "https://example.org/hook"}, count=430, type="deliver")
+    api.put("invoices", {"invoice": 4711}, count=60, type="pdf")
+    http.post("/v1/queues/invoices/pause")
+    for number in range(4):
+        for job in api.lease("mail", 200, f"mailer-{number}"):
+            api.end("conclude", job, result={"sent": True})
+    api.put("imports", {"file": "orders.csv"}, count=40, type="csv", max_attempts=3)
+    dead = 0
+    for number, job in enumerate(api.lease("imports", 30, "importer-1")):
+        reason = (
+            f"Traceback (most recent call last):\n  File 'load.py', line 3\nValueError: row {number} has 7 columns, not 8",
+            f"connection to 10.0.0.{number}:5432 refused",
+        )[number % 2]
+        again = number % 3 == 0
+        api.end("fail", job, reason=reason, retry=again, delay_ms=0 if again else None)
+        dead = dead if again else job["id"]
+    twice = api.lease("imports", 20, "importer-2")[-1]
+    api.end("fail", twice, reason="connection to 10.0.0.9:5432 refused", retry=False)
+    worker = http.post("/v1/workers", json={"queues": ["images", "mail"], "name": "gpu-7"}).json()["id"]
+    http.post("/v1/leases", json={"queues": ["images"], "max": 3, "worker": worker})
+    api.lease("images", 6, "resizer-2")
+    http.put("/v1/interests/mail", json={"match": {"action": "user.*"}})
+    http.put("/v1/interests/audit", json={"match": "*"})
+    http.put(
+        "/v1/schedules/nightly", json={"queue": "reports", "cron": "0 4 * * *", "timezone": "Europe/Vienna", "payload": {}}
+    )
+    http.put("/v1/schedules/sweep", json={"queue": "images", "interval_ms": 3_600_000, "payload": {}})
+    return {"dead": dead, "twice": twice["id"], "ready": api.put("mail", {"n": 1})[0]}
+
+
+def hostile(api: Any) -> dict[str, int]:
+    """Jobs, workers and errors made of markup."""
+    payload = {EVIL: [EVIL, RTL, 12345678901234567890123]}
+    (dead,) = api.put("evil", payload, type=EVIL[:60], tags=[EVIL[:60], RTL], unique_key=EVIL)
+    (job,) = api.lease("evil", worker=EVIL)
+    api.end("fail", job, reason=EVIL + RTL + " and on" * 100, retry=False)
+    (running,) = api.put("evil", payload, type=EVIL[:60])
+    (held,) = api.lease("evil", worker=EVIL)
+    api.end("extend", held, progress={"at": EVIL})
+    api.http.post("/v1/workers", json={"queues": ["evil"], "name": EVIL})
+    api.http.put("/v1/interests/evil", content=json.dumps({"match": {"<b>": "<i>"}}))
+    return {"dead": dead, "running": running}
+
+
+def screens(numbers: dict[str, int], queue: str) -> dict[str, str]:
+    """Every screen by name."""
+    dead = numbers["dead"]
+    return {
+        "overview": "",
+        "queue": f"/queues/{queue}",
+        "purge": f"/queues/{queue}/purge?ready=1&dead=1",
+        "jobs": f"/jobs?queue={queue}",
+        "dead jobs": "/jobs?state=dead",
+        "job": f"/jobs/{dead}",
+        "payload": f"/jobs/{dead}/payload",
+        "failures": "/failures",
+        "workers": "/workers",
+        "interests": f"/interests?queue={queue}",
+        "schedules": "/schedules",
+        "enqueue": f"/enqueue?from={dead}",
+        "bulk": "/bulk?way=delete&all=1&state=dead",
+        "refusal": "/jobs/987654321",
+    }

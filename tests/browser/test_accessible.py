@@ -1,0 +1,60 @@
+"""Every screen can be used by everybody: axe finds nothing, in light and in dark, on a desktop and on a phone."""
+
+import pytest
+
+from tests.browser.conftest import offences, too_wide
+from tests.browser.scenes import everyday, hostile, screens
+
+
+@pytest.fixture(scope="module")
+def everything(api):
+    return screens(everyday(api), "imports"), screens(hostile(api), "evil")
+
+
+@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+def test_axe_finds_nothing_wrong_on_any_screen_in_light_and_in_dark(look, server, everything, phone):
+    page = look(f"{server.url}/web", phone=phone)
+    found = []
+    for name, path in everything[0].items():
+        page.goto(f"{server.url}/web{path}")
+        found += [f"{name}: {one}" for one in offences(page)]
+        if too_wide(page) > 0:
+            found.append(f"{name}: wider than the window by {too_wide(page)} pixels")
+        page.emulate_media(color_scheme="dark")
+        found += [f"{name}, dark: {one}" for one in offences(page, ["color-contrast", "link-in-text-block"])]
+        page.emulate_media(color_scheme="light")
+    look.said[:] = [line for line in look.said if "404" not in line]  # the browser itself says that a page was not found
+    assert not found, "\n".join(found)
+
+
+def test_screens_full_of_markup_run_none_of_it_and_stay_in_the_window(look, server, everything):
+    page = look(f"{server.url}/web", phone=True)
+    for name, path in everything[1].items():
+        page.goto(f"{server.url}/web{path}")
+        page.wait_for_load_state("networkidle" if name == "job" else "load")
+        assert page.evaluate("document.querySelectorAll('main script, main img').length") == 0
+        assert too_wide(page) <= 0, name
+    look.said[:] = [line for line in look.said if "404" not in line]
+
+
+def test_the_help_dialog_and_the_notices_are_accessible_too(look, server, everything):
+    page = look(f"{server.url}/web?done=queue.purge&n=12")
+    assert page.get_by_text("Jobs that were removed: 12.").is_visible()
+    page.keyboard.press("?")
+    assert page.get_by_role("dialog").is_visible()
+    assert not offences(page)
+    page.keyboard.press("Escape")
+    assert not page.get_by_role("dialog").is_visible()
+
+
+def test_all_of_it_works_without_scripts(look, server, api, everything):
+    page = look(f"{server.url}/web/queues/reports", scripts=False)
+    page.get_by_role("button", name="Pause").click()
+    assert page.get_by_text("The queue is paused").is_visible()
+    page.get_by_role("button", name="Resume").click()
+    page.goto(f"{server.url}/web/bulk?way=promote&all=1&queue=reports")
+    page.get_by_role("button", name="Run now them").click()
+    assert page.get_by_text("35 of 35 are ready now").is_visible()
+    page.goto(f"{server.url}/web/jobs/{api.put('reports', {'n': 12345678901234567890})[0]}")
+    page.get_by_role("link", name="Show").click()
+    assert page.get_by_text("12345678901234567890").is_visible()

@@ -1,0 +1,312 @@
+"""What an operator does, in a browser: each flow from the first look to what is kept."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import offences
+from tests.doors.dqid.speaking import serving
+from tests.doors.web.conftest import Browser
+
+
+def test_an_operator_sees_what_is_wrong_and_is_led_to_where_it_is_mended(look, server, api):
+    api.http.put("/v1/queues/narrow", json={"capacity_jobs": 2})
+    api.put("narrow", count=2)
+    page = look(f"{server.url}/web")
+    problem = page.locator(".problems li", has_text="narrow")
+    assert "is full (jobs): it refuses new jobs" in problem.inner_text()
+    problem.get_by_role("link").click()
+    page.get_by_label("Capacity in jobs").fill("50")
+    page.get_by_role("button", name="Keep settings").click()
+    assert page.get_by_text("The settings are kept.").is_visible()
+    page.goto(f"{server.url}/web")
+    assert page.locator(".problems li", has_text="narrow is full").count() == 0
+    assert api.http.get("/v1/queues/narrow").json()["settings"]["capacity_jobs"] == 50
+
+
+def test_what_is_committed_is_seen_without_a_reload_until_it_is_paused(look, server, api):
+    api.put("lively")
+    page = look(f"{server.url}/web/queues/lively")
+    ready = page.locator("#count-ready .big")
+    assert ready.inner_text() == "1"
+    api.put("lively", count=4)
+    expect(page.locator("#count-ready .big")).to_have_text("5")
+    page.keyboard.press("p")
+    assert page.locator("#live").inner_text() == "Paused"
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    api.put("lively", count=2)
+    page.goto(page.url)
+    assert page.locator("#live").inner_text() == "Paused", "it stays paused from screen to screen"
+    assert ready.inner_text() == "7"
+    asked.clear()
+    with api.http.stream("GET", "/web/stream") as stream:  # by when it has spoken twice, a page that listens would have asked
+        lines = stream.iter_lines()
+        other = Browser(server.url)
+        for _ in range(2):
+            other.put("lively")
+            next(line for line in lines if line.startswith("event:"))
+        other.http.close()
+    assert not asked
+    page.locator("#live").click()
+    expect(page.locator("#count-ready .big")).to_have_text("9")
+
+
+def test_without_the_stream_the_page_looks_by_itself(look, server, api):
+    api.put("polled")
+    away = lambda page: page.route("**/web/stream", lambda route: route.fulfill(status=503, body=""))  # noqa: E731
+    page = look(f"{server.url}/web/queues/polled", prepare=away)
+    api.put("polled")
+    expect(page.locator("#count-ready .big")).to_have_text("2", timeout=10_000)  # it asks every five seconds
+    assert page.locator("#live").get_attribute("data-how") == "polling"
+    look.said[:] = [line for line in look.said if "503" not in line and "EventSource" not in line]
+
+
+def test_rows_that_are_selected_stay_so_while_the_list_is_live_and_are_retried(look, server, api):
+    ids = api.die("picked", count=4)
+    page = look(f"{server.url}/web/jobs?queue=picked&state=dead")
+    for one in ids[:2]:
+        page.get_by_label(f"Select job {one}").check()
+    assert page.locator("#picked").inner_text() == "2 selected"
+    api.die("picked")
+    expect(page.locator("[data-row]")).to_have_count(5)
+    assert page.locator("#picked").inner_text() == "2 selected"
+    page.get_by_role("button", name="Retry").click()
+    assert page.get_by_role("heading", name="Retry 2 jobs?").is_visible()
+    page.get_by_role("button", name="Retry them").click()
+    page.get_by_text("2 of 2 are ready again").wait_for()
+    assert not offences(page)
+    assert api.counts("picked") == {"ready": 2, "dead": 3}
+
+
+def test_all_that_match_are_deleted_once_it_is_typed_and_it_can_be_stopped_and_gone_on_with(look, server, api):
+    api.put("many", count=1_700)
+    api.http.post("/v1/queues/many/pause")
+    page = look(f"{server.url}/web/jobs?queue=many")
+    page.get_by_label("All that match").check()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete them").click()
+    assert page.get_by_role("heading", name="Delete 1,700 jobs?").is_visible(), "the browser itself wants the field filled"
+    page.get_by_label("Type").fill("delete 17")
+    page.get_by_role("button", name="Delete them").click()
+    page.get_by_text("nothing was done").wait_for()
+    assert api.counts("many") == {"ready": 1_700}
+    page.get_by_label("Type").fill("delete 1700")
+    answered = []
+
+    def slow(route):
+        answer = route.fetch()
+        answered.append(answer)
+        if len(answered) == 1:
+            page.once("domcontentloaded", lambda: None)
+        route.fulfill(response=answer)
+
+    page.route("**/web/bulk", slow)
+    page.evaluate(
+        "new MutationObserver(() => { const stop = document.querySelector('[data-stop]'); if (stop && !window.stopped) { window.stopped = true; stop.click(); } })"
+        ".observe(document.getElementById('bulk'), { childList: true, subtree: true })"
+    )
+    page.get_by_role("button", name="Delete them").click()
+    page.get_by_role("heading", name="Delete: stopped").wait_for()
+    left = api.counts("many")["ready"]
+    assert 0 < left < 1_700
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("heading", name="Delete: done").wait_for()
+    assert page.get_by_text("1,700 of 1,700 are gone").is_visible()
+    assert api.counts("many") == {}
+    look.said[:] = [line for line in look.said if "400" not in line]
+
+
+def test_from_a_group_of_failures_to_its_retry(look, server, api):
+    api.die("grouped", "connection to 10.0.0.7:5432 refused", count=3, type="csv")
+    api.die("grouped", "row 17 has 7 columns, not 8", count=2, type="csv")
+    page = look(f"{server.url}/web/failures?queue=grouped")
+    row = page.locator("tr", has_text="connection to … refused")
+    assert row.locator("td").nth(1).inner_text() == "3"
+    row.get_by_role("link", name="Retry…").click()
+    assert page.get_by_role("heading", name="Retry 3 jobs?").is_visible()
+    page.get_by_role("button", name="Retry them").click()
+    page.get_by_text("3 of 3 are ready again").wait_for()
+    assert api.counts("grouped") == {"ready": 3, "dead": 2}
+
+
+def test_a_job_is_looked_at_edited_cloned_and_cancelled(look, server, api):
+    (job,) = api.put("single", {"n": 1}, type="t")
+    page = look(f"{server.url}/web/jobs/{job}")
+    assert page.get_by_text("It is the next of its queue").is_visible()
+    page.locator("#payload-text").wait_for()
+    assert '"n": 1' in page.locator("#payload-text").inner_text()
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Payload, JSON").fill('{"n": 12345678901234567890}')
+    page.get_by_label("Priority").fill("3")
+    page.get_by_role("button", name="Keep the change").click()
+    assert "12345678901234567890" in page.locator("#payload-text").inner_text()
+    assert api.job(job)["priority"] == 3
+    page.get_by_role("link", name="Clone…").click()
+    page.get_by_label("Type").fill("t2")
+    page.get_by_role("button", name="Enqueue", exact=True).click()
+    assert page.get_by_text("The job is kept.").is_visible()
+    clone = int(re.search(r"/jobs/(\d+)", page.url)[1])
+    assert (api.job(clone)["type"], api.job(clone)["payload"]) == ("t2", {"n": 12345678901234567890})
+    page.get_by_role("button", name="Cancel").click()
+    assert page.locator("h1 .badge").inner_text() == "cancelled"
+
+
+def test_the_life_of_a_job_shows_every_attempt(look, server, api):
+    (job,) = api.put("lived", max_attempts=5)
+    for worker, reason in (("anna", "first error"), ("berta", "second error")):
+        (held,) = api.lease("lived", worker=worker)
+        api.end("fail", held, reason=reason, delay_ms=0)
+    (held,) = api.lease("lived", worker="clara")
+    api.end("conclude", held, result={"ok": True})
+    page = look(f"{server.url}/web/jobs/{job}")
+    rows = [row.inner_text().split("\t") for row in page.locator("table.attempts tbody tr").all()]
+    assert [(row[0].strip(), row[1].strip(), row[4], row[5]) for row in rows] == [
+        ("3", "done", "clara", ""),
+        ("2", "failed", "berta", "second error"),
+        ("1", "failed", "anna", "first error"),
+    ]
+    assert page.locator("svg.life rect.failed").count() == 2
+    assert page.locator("svg.life rect.concluded").count() == 1
+    page.locator("#result-text").wait_for()
+    assert '"ok": true' in page.locator("#result-text").inner_text()
+
+
+def test_a_payload_is_downloaded_as_it_came(look, server, api):
+    (job,) = api.put("files", {"n": 12345678901234567890})
+    page = look(f"{server.url}/web/jobs/{job}")
+    with page.expect_download() as coming:
+        page.get_by_role("link", name="Download").click()
+    assert coming.value.suggested_filename == f"job-{job}-payload.json"
+    assert coming.value.path().read_bytes() == b'{"n":12345678901234567890}'
+
+
+def test_a_queue_is_paused_purged_and_deleted(look, server, api):
+    api.put("fading", count=3)
+    page = look(f"{server.url}/web/queues/fading")
+    page.get_by_role("button", name="Pause").click()
+    assert page.get_by_text("is paused, with 3 unfinished jobs").is_visible()
+    page.get_by_role("checkbox", name=re.compile("^ready")).check()
+    page.get_by_role("button", name="Look first…").click()
+    page.get_by_label("Type").fill("remove 3 from fading")
+    page.get_by_role("button", name="Remove them").click()
+    assert page.get_by_text("Jobs that were removed: 3.").is_visible()
+    page.get_by_label("Type").fill("delete fading")
+    page.get_by_role("button", name="Delete the queue").click()
+    assert page.get_by_text("The queue is gone.").is_visible()
+
+
+def test_an_event_is_tried_out_without_leaving_the_page(look, server, api):
+    api.http.put("/v1/interests/wanting", json={"match": {"action": "user.*"}})
+    page = look(f"{server.url}/web/interests")
+    page.get_by_role("button", name="Test it").click()
+    page.locator("#tested").get_by_role("link", name="wanting").wait_for()
+    page.get_by_label("Event, JSON").fill("{broken")
+    page.get_by_role("button", name="Test it").click()
+    page.locator("#tested").get_by_text("not valid JSON").wait_for()
+    page.get_by_label("Queue", exact=True).fill("hearing")
+    page.get_by_label("All events").check()
+    page.get_by_role("button", name="Keep").click()
+    assert page.get_by_text("The interest is kept").is_visible()
+
+
+def test_a_schedule_is_made_and_run_at_once(look, server, api):
+    page = look(f"{server.url}/web/schedules")
+    page.get_by_label("Name", exact=True).fill("nightly")
+    page.get_by_label("Cron").fill("0 4 * * *")
+    page.get_by_label("Queue", exact=True).fill("night")
+    page.get_by_role("button", name="Keep").click()
+    assert page.get_by_text("every day at 04:00").is_visible()
+    page.get_by_role("button", name="Run now").click()
+    assert api.counts("night") == {"ready": 1}
+
+
+def test_a_worker_is_seen_with_what_it_does_and_is_quieted(look, server, api):
+    worker = api.http.post("/v1/workers", json={"queues": ["busy"], "name": "gpu-7"}).json()["id"]
+    (job,) = api.put("busy")
+    api.http.post("/v1/leases", json={"queues": ["busy"], "worker": worker})
+    page = look(f"{server.url}/web/workers")
+    row = page.locator("tr", has_text="gpu-7")
+    assert row.get_by_role("link", name=str(job), exact=True).is_visible()
+    row.get_by_role("button", name="Quiet").click()
+    assert "quiet" in page.locator("tr", has_text="gpu-7").inner_text()
+
+
+def test_the_keyboard_reaches_everything(look, server, api):
+    ids = api.put("keys", count=3)
+    page = look(f"{server.url}/web/jobs?queue=keys")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.id") == f"job-{ids[1]}"
+    page.keyboard.press("x")
+    assert page.get_by_label(f"Select job {ids[1]}").is_checked()
+    page.keyboard.press("/")
+    page.keyboard.type(str(ids[2]))
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/web/jobs/{ids[2]}")
+    page.keyboard.press("g")
+    page.keyboard.press("f")
+    page.wait_for_url("**/web/failures")
+
+
+def test_the_colours_are_chosen_and_stay_chosen(look, server, api):
+    page = look(f"{server.url}/web", dark=True)
+    back = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(back)
+    page.keyboard.press("t")
+    assert page.locator("#theme").inner_text() == "Light"
+    assert page.evaluate(back) != dark
+    page.reload()
+    assert page.locator("html").get_attribute("data-theme") == "light"
+
+
+def test_the_command_is_copied(look, server, api):
+    page = look(f"{server.url}/web/workers")
+    page.locator(".as-command").get_by_role("button", name="Copy").click()
+    page.locator(".as-command").get_by_role("button", name="Copied").wait_for()
+
+
+@pytest.mark.parametrize("span", ["hour", "day"])
+def test_the_plots_are_drawn_from_the_servers_own_history(look, server, api, span):
+    api.put("plotted")
+    now = 1_790_000_000
+    columns = {"at": [now, now + 10, now + 20], "in": [1, 2, 3], "out": [0, 1, 1], "failed": [0, 0, 0], "depth": [1, 2, 4]}
+    columns |= {name: [None, 5.0, 900.0] for name in ("wait_p50", "wait_p95", "run_p50", "run_p95")} | {
+        "step": 10,
+        "began": now,
+        "now": now + 20,
+    }
+    asked = []
+
+    def answer(route):
+        asked.append(route.request.url)
+        route.fulfill(json=columns)
+
+    page = look(f"{server.url}/web/queues/plotted", prepare=lambda page: page.route("**/web/history**", answer))
+    page.locator(".plot canvas").nth(3).wait_for()
+    if span == "day":
+        page.get_by_role("button", name="Day").click()
+        expect(page.locator(".plot canvas")).to_have_count(4)
+    assert f"span={span}" in asked[-1]
+
+
+def test_under_a_prefix_everything_works_in_a_browser(look, home):
+    with serving(home, "--root-path", "/ops/queue") as server:
+        api = Browser(server.url, "/ops/queue")
+        (job,) = api.put("q", {"n": 1})
+        page = look(f"{server.url}/ops/queue/")
+        page.wait_for_url("**/ops/queue/web")
+        page.get_by_role("link", name="q", exact=True).click()
+        page.get_by_role("button", name="Pause").click()
+        assert page.get_by_text("The queue is paused").is_visible()
+        page.goto(f"{server.url}/ops/queue/web/jobs/{job}")
+        page.locator("#payload-text").wait_for()
+        page.get_by_role("button", name="Cancel").click()
+        assert page.locator("h1 .badge").inner_text() == "cancelled"
+        page.close()  # before the server: a page that has lost it would say so
+        api.http.close()

@@ -1,0 +1,139 @@
+"""`holdfast job` and `holdfast queue` against a real server: what they print, what they refuse, and with which code."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast import Client, Worker
+from holdfast.testing import LocalServer
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: LocalServer) -> Client:
+    return server.client
+
+
+@pytest.fixture
+def run(server: LocalServer, tmp_path: Path) -> Run:
+    def call(*args: Any, stdin: str = "", url: str = server.url) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "holdfast", *map(str, args)]
+        env = {"HOLDFAST_URL": url, "PATH": "/usr/bin", "PYTHONPATH": ":".join(path for path in sys.path if path)}
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=60, check=False
+        )
+
+    return call
+
+
+def test_a_job_is_put_with_its_options_and_shown(run, client):
+    put = run(
+        "job", "push", "q", '{"a": 1}', "--type", "t", "--priority", 3, "--delay", "2h", "--tag", "x", "--tag", "y", "--json"
+    )
+    assert put.returncode == 0, put.stderr
+    job = client.job(json.loads(put.stdout)["id"])
+    assert (job.payload, job.type, job.priority, job.state, job.tags) == ({"a": 1}, "t", 3, "scheduled", ["x", "y"])
+    assert 7_199 < (job.ready_at - job.created_at).total_seconds() < 7_201
+    assert json.loads(run("job", "get", job.id).stdout)["payload"] == {"a": 1}
+    assert [json.loads(line)["id"] for line in run("job", "ls", "--queue", "q", "--json").stdout.splitlines()] == [job.id]
+
+
+def test_lines_of_standard_input_are_jobs_and_each_is_told_once_it_is_kept(run, client):
+    put = run("job", "push", "lines", "--ndjson", stdin="".join(f'{{"n": {n}}}\n' for n in range(1_200)) + "\n")
+    ids = [int(line) for line in put.stdout.splitlines()]
+    assert (len(ids), put.stderr) == (1_200, "")
+    assert [job.payload["n"] for job in client.jobs(queue="lines", page=1_000)] == list(range(1_200))
+
+
+def test_a_line_that_is_no_json_is_named(run):
+    put = run("job", "push", "broken", "--ndjson", stdin="1\nnot json\n")
+    assert put.returncode == 2
+    assert "line 2 is not JSON" in put.stderr
+
+
+def test_a_result_is_waited_for(run, client, server):
+    worker = Worker("work")
+    worker.handler("double")(lambda job: job.payload * 2)
+    outcomes = []
+    thread = threading.Thread(
+        target=lambda: outcomes.append(run("job", "push", "work", "21", "--type", "double", "--wait", "20s"))
+    )
+    thread.start()
+    while not outcomes and not server.drain(worker):
+        pass
+    thread.join()
+    assert (outcomes[0].returncode, outcomes[0].stdout) == (0, "42\n")
+
+
+def test_a_job_that_ended_otherwise_and_one_that_takes_too_long_have_their_code(run, client):
+    job = client.enqueue("later", delay_ms=60_000).id
+    late = run("job", "wait", job, "--timeout", "50ms")
+    assert (late.returncode, late.stdout) == (5, "")
+    assert run("job", "cancel", job).stdout == f"{job} cancelled\n"
+    ended = run("job", "wait", job)
+    assert (ended.returncode, ended.stdout) == (5, "cancelled\n")
+
+
+def test_jobs_are_managed_and_what_destroys_wants_to_be_told(run, client):
+    job = client.enqueue("m", delay_ms=60_000).id
+    assert run("job", "promote", job).stdout == f"{job} ready\n"
+    asked = run("job", "delete", job)
+    assert (asked.returncode, client.job(job).state) == (2, "ready")
+    assert "--yes" in asked.stderr
+    told = run("job", "delete", job, "--dry-run")
+    assert (told.returncode, told.stdout) == (0, "")
+    assert "would delete" in told.stderr
+    assert run("job", "delete", job, "--yes").returncode == 0
+    gone = run("job", "get", job)
+    assert (gone.returncode, gone.stdout) == (4, "")
+    assert "job_not_found" in gone.stderr
+    assert "Traceback" not in gone.stderr
+
+
+def test_queues_are_managed(run, client):
+    made = run("queue", "set", "s", "capacity_jobs=1", "retention_ms=null")
+    assert json.loads(made.stdout)["settings"]["capacity_jobs"] == 1
+    run("queue", "set", "s", "lease_ms=1000")
+    assert set(client.queue("s").set) == {"capacity_jobs", "retention_ms", "lease_ms"}, "what was set before stays"
+    client.enqueue("s")
+    full = run("job", "push", "s", "2")
+    assert full.returncode == 1
+    assert "[queue_full]" in full.stderr
+    assert run("queue", "pause", "s").stdout == "s is paused\n"
+    assert client.queue("s").paused
+    run("queue", "resume", "s")
+    assert not client.queue("s").paused
+    assert "s" in run("queue", "ls").stdout.split()
+    assert "would remove 1 jobs of s" in run("queue", "purge", "s", "--dry-run").stderr
+    assert run("queue", "purge", "s", "--yes").stdout == "1 removed\n"
+    assert run("queue", "delete", "s", "--yes").returncode == 0
+    assert run("queue", "info", "s").returncode == 4
+
+
+def test_nobody_there_and_a_wrong_command_have_codes_of_their_own(run):
+    assert run("queue", "ls", "--deadline", "100ms", url="http://127.0.0.1:1").returncode == 3
+    for wrong in (
+        ["job", "push", "q", "{not json"],
+        ["queue", "set", "q", "nonsense"],
+        ["job", "push", "q", "--delay", "soon"],
+    ):
+        assert run(*wrong).returncode == 2
+    assert run("queue", "ls", url="nowhere").returncode == 2
+
+
+def test_help_lists_every_command(run):
+    said = run("--help").stdout
+    assert {"job", "queue", "serve", "config"} <= {line.split()[0] for line in said.splitlines() if line.startswith("  ")}

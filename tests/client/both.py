@@ -1,0 +1,70 @@
+"""`Client` and `AsyncClient` behind one face, so that each test holds for both."""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from holdfast import AsyncClient, Client
+
+
+class Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Blocking:
+    """An `AsyncClient` whose calls are waited for; what it iterates over comes as a list."""
+
+    def __init__(self, loop: Loop, client: AsyncClient) -> None:
+        self._loop, self._client = loop, client
+
+    def __getattr__(self, name: str) -> Any:
+        thing = getattr(self._client, name)
+        return self._waiting(thing) if callable(thing) else thing
+
+    def close(self) -> None:
+        self._loop.run(self._client.aclose())
+
+    def _waiting(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wait(*args: Any, **options: Any) -> Any:
+            got = call(*args, **options)
+            return self._loop.run(got if inspect.iscoroutine(got) else _listed(got))
+
+        return wait
+
+
+async def _listed(several: Any) -> list[Any]:
+    return [one async for one in several]
+
+
+class Clients:
+    """Makes clients of one kind, and closes them."""
+
+    def __init__(self, kind: str) -> None:
+        self._loop = Loop() if kind == "async" else None
+        self._made: list[Any] = []
+
+    def __call__(self, url: Any = None, **options: Any) -> Any:
+        loop = self._loop
+        self._made.append(Client(url, **options) if loop is None else Blocking(loop, AsyncClient(url, **options)))
+        return self._made[-1]
+
+    def close(self) -> None:
+        for client in self._made:
+            client.close()
+        if self._loop is not None:
+            self._loop.close()

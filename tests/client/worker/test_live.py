@@ -1,0 +1,137 @@
+"""A worker on a live channel: it is sent its jobs and told what it has to know, and where there is no channel it polls."""
+
+import asyncio
+import signal
+
+from holdfast import Client, NewJob, Worker
+from tests.client.proxy import Proxy, answer
+from tests.client.worker.running import running
+from tests.whole.calls import metric
+from tests.whole.servers import Server, until
+
+
+def messages(server: Server, op: str) -> float:
+    """How many such messages the server has had on channels."""
+    with server.client() as client:
+        return metric(client.get("/metrics").text, "holdfast_channel_messages_total", op=op)
+
+
+def test_jobs_come_on_the_channel_and_are_ended_on_it_in_batches(shared, worker, witness, queue):
+    witness.enqueue_many(NewJob(queue=queue, payload=n) for n in range(500))
+    work, seen, before = worker(live=True, concurrency=50, prefetch=50), [], messages(shared, "batch")
+
+    @work.handler()
+    async def handle(job):
+        seen.append(job.payload)
+        return job.payload + 1
+
+    with running(work):
+        until(lambda: witness.queue(queue).jobs.concluded == 500, "all are done")
+    assert sorted(seen) == list(range(500))
+    assert {job.attempt for job in witness.jobs(queue=queue)} == {1}
+    assert 5 <= messages(shared, "batch") - before <= 200
+    assert work.tally["concluded"] == 500
+
+
+def test_no_more_run_at_once_and_wait_here_than_were_asked_for(worker, witness, queue):
+    witness.enqueue_many(NewJob(queue=queue) for _ in range(20))
+    work, now, most, go = worker(live=True, concurrency=3, prefetch=2), set(), [], asyncio.Event()
+
+    @work.handler()
+    async def handle(job):
+        now.add(job.id)
+        most.append(len(now))
+        await go.wait()
+        now.remove(job.id)
+
+    with running(work):
+        until(lambda: len(now) == 3, "it works")
+        until(lambda: witness.queue(queue).jobs.leased == 5, "it has taken what it may")
+        assert witness.queue(queue).jobs.leased == 5
+        work.loop.call_soon_threadsafe(go.set)
+        until(lambda: witness.queue(queue).jobs.concluded == 20, "all are done")
+    assert max(most) == 3
+
+
+def test_a_request_to_cancel_is_heeded_at_once_though_the_lease_is_long(worker, put, witness, queue):
+    work = worker(live=True, lease_ms=600_000)
+
+    @work.handler()
+    async def handle(job):
+        await asyncio.sleep(60)
+
+    job = put()
+    with running(work):
+        until(lambda: witness.queue(queue).jobs.leased == 1, "it has begun")
+        witness.cancel(job)
+        assert witness.wait(job, 30).state == "cancelled"
+
+
+def test_a_worker_that_stops_gives_back_what_it_did_not_begin(worker, witness, queue):
+    witness.enqueue_many(NewJob(queue=queue) for _ in range(6))
+    work = worker(live=True, concurrency=1, prefetch=1, grace_s=0.1)
+
+    @work.handler()
+    async def handle(job):
+        await asyncio.sleep(60)
+
+    with running(work):
+        until(lambda: witness.queue(queue).jobs.leased == 2, "it has taken what it may")
+    counts = witness.queue(queue).jobs
+    assert (counts.ready, counts.leased) == (6, 0)
+    assert {(job.failures, job.crashes) for job in witness.jobs(queue=queue)} == {(0, 0)}
+
+
+def test_behind_a_proxy_that_lets_no_websocket_through_it_polls(shared, worker, witness, queue):
+    witness.enqueue_many(NewJob(queue=queue) for _ in range(20))
+    proxy = Proxy(shared.port)
+    proxy.refuse.append(answer("404 Not Found"))
+    work = worker(url=proxy.url, live=True, concurrency=5)
+
+    @work.handler()
+    async def handle(job):
+        pass
+
+    with running(work):
+        until(lambda: witness.queue(queue).jobs.concluded == 20, "all are done")
+    asked = [request.partition(b"\r\n")[0] for request in proxy.requests]
+    assert sum(b"/v1/channel" in line for line in asked) == 1, "it does not knock again and again"
+    proxy.close()
+
+
+def test_behind_a_proxy_that_swallows_what_follows_the_handshake_it_polls(shared, worker, witness, queue):
+    witness.enqueue_many(NewJob(queue=queue) for _ in range(20))
+    proxy = Proxy(shared.port)
+    work = worker(url=proxy.url, live=True, concurrency=5)
+
+    @work.handler()
+    async def handle(job):
+        pass
+
+    with running(work):
+        until(lambda: witness.queue(queue).jobs.concluded == 20, "all are done")
+    proxy.close()
+
+
+def test_a_server_that_is_killed_and_started_again_costs_the_job_nothing(tmp_path, queue):
+    server = Server(tmp_path / "home").start()
+    witness = Client(server.url)
+    work, begun = Worker(queue, url=server.url, live=True, lease_ms=60_000), asyncio.Event()
+
+    @work.handler()
+    async def handle(job):
+        begun.set()
+        await asyncio.sleep(4)
+        return "done"
+
+    job = witness.enqueue(queue).id
+    with running(work):
+        until(begun.is_set, "it has begun")
+        port = server.port
+        server.kill_all()
+        server.gone()
+        again = Server(tmp_path / "home", "--port", str(port)).start()
+        done = witness.wait(job, 40)
+        assert (done.state, done.result, done.attempt, done.crashes) == ("concluded", "done", 1, 0)
+    again.send(signal.SIGTERM)
+    assert again.ended() == 0

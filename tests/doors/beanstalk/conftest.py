@@ -1,0 +1,49 @@
+"""Holdfast and Debian's beanstalkd, each started once, and the port of either."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.doors.beanstalk.talking import Client, debians, serving, tube_port
+from tests.whole.servers import Server
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The Holdfast that these tests share, on SQLite."""
+    with serving(tmp_path_factory.mktemp("beanstalk")) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def beanstalkd() -> Iterator[int]:
+    with debians() as port:
+        yield port
+
+
+@pytest.fixture(params=["holdfast", "beanstalkd"])
+def port(request: pytest.FixtureRequest) -> int:
+    """Each test that asks for this runs at both."""
+    if request.param == "beanstalkd":
+        return request.getfixturevalue("beanstalkd")
+    return tube_port(request.getfixturevalue("server"))
+
+
+@pytest.fixture
+def tube() -> str:
+    """A tube that no other test uses."""
+    return f"t{next(_NUMBERS)}"
+
+
+@pytest.fixture
+def client(server: Server, tube: str) -> Iterator[Client]:
+    """A client of Holdfast with a tube of its own."""
+    client = Client(tube_port(server))
+    name = tube.encode()
+    client.send(b"use %b\r\nwatch %b\r\nignore default\r\n" % (name, name))
+    assert [client.line() for _ in range(3)] == [b"USING " + name, b"WATCHING 2", b"WATCHING 1"]
+    yield client
+    client.close()

@@ -1,0 +1,131 @@
+"""Many jobs at once: counted first, confirmed by typing, done in parts, stopped and gone on with."""
+
+
+def preview(browser, **query):
+    answer = browser.http.get("/web/bulk", params=query)
+    assert answer.status_code == 200, answer.text[:2_000]
+    return answer.text, browser.hidden(answer.text)
+
+
+def finish(browser, fields, **more):
+    """Send part after part until it says that it is done; the last answer and how many it took."""
+    for count in range(1, 100):
+        answer = browser.http.post("/web/bulk", data={**fields, **more})
+        assert answer.status_code == 200, answer.text[:2_000]
+        if "data-bulk-" not in answer.text:
+            return answer.text, count
+        fields, more = browser.hidden(answer.text), {}
+    raise AssertionError("it does not end")
+
+
+def test_selected_jobs_are_retried_and_no_others(browser, queue, markup):
+    ids = browser.die(queue, count=4)
+    html, fields = preview(browser, way="retry", ids=ids[:2])
+    assert "Retry 2 jobs?" in markup(html).text
+    last, _ = finish(browser, fields)
+    assert "2 of 2 are ready again" in markup(last).text
+    assert [browser.job(one)["state"] for one in ids] == ["ready", "ready", "dead", "dead"]
+
+
+def test_selected_jobs_to_which_it_does_not_apply_are_left_out_of_the_count(browser, queue, markup):
+    (dead,) = browser.die(queue)
+    (ready,) = browser.put(queue)
+    html, fields = preview(browser, way="retry", ids=[dead, ready, 99_999_999])
+    assert "Retry 1 job?" in markup(html).text
+    assert fields["ids"] == str(dead)
+
+
+def test_all_that_match_are_retried_in_parts(browser, queue, markup, monkeypatch):
+    browser.die(queue, "connection refused", count=700, type="a")
+    browser.die(queue, "another error", count=3, type="b")
+    html, fields = preview(browser, way="retry", all="1", queue=queue, state="dead", text="refused")
+    assert "Retry 700 jobs?" in markup(html).text
+    last, parts = finish(browser, fields)
+    assert parts >= 2
+    assert "700 of 700 are ready again" in markup(last).text
+    assert browser.counts(queue) == {"ready": 700, "dead": 3}
+
+
+def test_what_destroys_wants_the_count_typed_and_does_nothing_without(browser, queue, markup):
+    browser.die(queue, count=5)
+    html, fields = preview(browser, way="delete", all="1", queue=queue, state="dead")
+    assert "Type delete 5" in markup(html).text
+    for typed in ("", "delete", "delete 4", "yes"):
+        answer = browser.http.post("/web/bulk", data={**fields, "typed": typed})
+        assert answer.status_code == 400
+    assert browser.counts(queue) == {"dead": 5}
+    last, _ = finish(browser, fields, typed="delete 5")
+    assert "5 of 5 are gone" in markup(last).text
+    assert browser.counts(queue) == {}
+
+
+def test_jobs_that_came_after_the_preview_are_left_alone(browser, queue):
+    browser.put(queue, count=3)
+    _, fields = preview(browser, way="cancel", all="1", queue=queue)
+    assert fields["total"] == "3"
+    while preview(browser, way="cancel", all="1", queue=queue)[1]["asked_at"] <= fields["asked_at"]:
+        pass  # until the server's clock has moved on
+    browser.put(queue, count=2)
+    finish(browser, fields, typed="cancel 3")
+    assert browser.counts(queue) == {"cancelled": 3, "ready": 2}
+
+
+def test_a_stopped_run_says_how_far_it_came_and_goes_on_from_there(browser, queue, markup):
+    browser.put(queue, count=1_100)
+    _, fields = preview(browser, way="cancel", all="1", queue=queue)
+    first = browser.http.post("/web/bulk", data={**fields, "typed": "cancel 1100"})
+    stopped = browser.http.post("/web/bulk", data={**browser.hidden(first.text), "stop": "1"})
+    assert "stopped" in markup(stopped.text).text
+    assert browser.counts(queue) == {"cancelled": 500, "ready": 600}
+    last, _ = finish(browser, browser.hidden(stopped.text))
+    assert "1,100 of 1,100" in markup(last).text
+    assert browser.counts(queue) == {"cancelled": 1_100}
+
+
+def test_cancelling_all_reaches_every_state_that_can_be_cancelled(browser, queue):
+    browser.put(queue, count=2)
+    browser.lease(queue)
+    browser.put(queue, delay_ms=60_000)
+    browser.die(queue)
+    _, fields = preview(browser, way="cancel", all="1", queue=queue)
+    assert fields["total"] == "3" or browser.counts(queue)
+    finish(browser, fields, typed=f"cancel {fields['total']}")
+    counts = browser.counts(queue)
+    assert counts["dead"] == 1
+    assert counts.get("ready", 0) == counts.get("scheduled", 0) == 0
+
+
+def test_jobs_are_moved_to_another_queue_until_it_is_full(browser, queue, other, markup):
+    browser.http.put(f"/v1/queues/{other}", json={"capacity_jobs": 2})
+    browser.die(queue, count=5)
+    _, fields = preview(browser, way="move", all="1", queue=queue, state="dead")
+    assert browser.http.post("/web/bulk", data=fields).status_code == 400
+    last, _ = finish(browser, fields, target=other)
+    words = markup(last).text
+    assert "2 of 5 were moved" in words
+    assert "3 were refused" in words
+    assert "is full" in words
+    assert (browser.counts(queue), browser.counts(other)) == ({"dead": 3}, {"ready": 2})
+
+
+def test_one_job_that_is_refused_harms_no_other(browser, queue):
+    first, second = browser.die(queue, count=2)
+    _, fields = preview(browser, way="retry", ids=[first, second])
+    browser.send(f"/jobs/{first}/retry")
+    last, _ = finish(browser, fields)
+    assert "to be retried it must be dead" in last
+    assert browser.job(second)["state"] == "ready"
+
+
+def test_scheduled_jobs_are_run_now(browser, queue):
+    browser.put(queue, count=3, delay_ms=60_000)
+    _, fields = preview(browser, way="promote", all="1", queue=queue)
+    finish(browser, fields)
+    assert browser.counts(queue) == {"ready": 3}
+
+
+def test_nothing_that_fits_is_said_before_anything_can_be_done(browser, queue):
+    browser.put(queue)
+    answer = browser.http.get("/web/bulk", params={"way": "retry", "all": "1", "queue": queue})
+    assert "no job here to which this applies" in answer.text
+    assert "data-bulk-start" not in answer.text

@@ -1,0 +1,185 @@
+"""The pure parts: what wants attention, failures that are alike, a job's life, and how values are written."""
+
+import msgspec
+import pytest
+
+from holdfast.doors.web import attention, grouping, lifeline, show
+from holdfast.doors.web.schedules import worded
+from holdfast.job.job import Content, Job, JobError, Lease, NewJob, State
+from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
+from holdfast.job.schedule import ScheduleSpec
+from holdfast.stores.queries import FailedJob, JobDetail, QueueInfo, QueueStats, Replication, StoreStats
+
+STORE = StoreStats(1, 1, [], [], 0.0, 0, 0, 1 << 40, True, 0)
+
+
+def stats(tally=None, paused=False, oldest=None, rates=None, **policy):
+    info = QueueInfo("q", QueueSettings(), QueuePolicy(**policy), paused, 0, tally or Tally())
+    return QueueStats(info, oldest, {}, rates or {})
+
+
+@pytest.mark.parametrize(
+    ("queue", "said"),
+    [
+        (stats(), []),
+        (stats(Tally(ready=5), oldest=1_000), []),
+        (stats(Tally(ready=5, leased=1), oldest=99_000), []),
+        (stats(Tally(ready=5), oldest=99_000), ["bad: nobody takes them"]),
+        (stats(Tally(ready=5), oldest=99_000, rates={"leased": 2.0}), []),
+        (stats(Tally(ready=5), paused=True, oldest=99_000), ["warn: is paused"]),
+        (stats(paused=True), []),
+        (stats(Tally(ready=80, leased=5), capacity_jobs=100), ["warn: is 85 % full"]),
+        (stats(Tally(ready=95, leased=5), capacity_jobs=100), ["bad: is full (jobs)"]),
+        (stats(Tally(ready=1, leased=1, bytes=100), capacity_bytes=100), ["bad: is full (bytes)"]),
+        (stats(rates={"failed": 3.0, "concluded": 1.0}), ["bad: fails: 75 %"]),
+        (stats(rates={"failed": 0.5, "concluded": 90.0}), []),
+        (stats(rates={"failed": 0.001}), []),
+    ],
+)
+def test_a_queue_says_what_is_wrong_with_it(queue, said):
+    found = attention.of_queue(queue)
+    assert len(found) == len(said)
+    for problem, words in zip(found, said, strict=True):
+        level, _, text = words.partition(": ")
+        assert problem.level == level
+        assert text in problem.text
+
+
+def test_the_worst_stands_first_and_dead_jobs_are_worse_when_they_are_new():
+    queues = [stats(paused=True, tally=Tally(ready=1)), stats(Tally(dead=4))]
+    assert [problem.level for problem in attention.problems(STORE, queues, 0)] == ["warn", "warn"]
+    found = attention.problems(STORE, queues, 2)
+    assert [problem.level for problem in found] == ["bad", "warn"]
+    assert "2 of them in the last hour" in found[0].text
+    full = StoreStats(1, 1, [], [], 0.0, 0, 0, 5, False, 0)
+    assert attention.problems(full, [], 0)[0].subject == "The disk"
+    assert attention.problems(STORE, [], 0) == []
+    alone = msgspec.structs.replace(STORE, accepting=False, reason="replication", replication=Replication(2, 1, 0, 0, 0, 0.0))
+    assert "1 of 2 that are needed" in attention.problems(alone, [], 0)[0].text
+    assert "elsewhere" in attention.problems(msgspec.structs.replace(STORE, accepting=False, reason="elsewhere"), [], 0)[0].text
+
+
+def failed(number, reason, state="dead", at=None, **more):
+    return FailedJob(number, "q", "t", state, at or number, 1, "failed", "w", reason, **more)
+
+
+def test_errors_that_differ_only_in_numbers_ids_and_quotes_are_one_group():
+    found = grouping.groups(
+        [
+            failed(1, "connection to 10.0.0.7:5432 refused"),
+            failed(2, "connection to 10.0.0.9:5432 refused", "unfinished"),
+            failed(3, "connection to 10.1.0.9:5433 refused\nsecond line", "concluded"),
+            failed(4, 'no user "anna"'),
+            failed(5, 'no user "berta"'),
+            failed(6, "object 0x7f3a2c at 2f6c1f0e-8d1e-4c59-9f0e-1b2f3a4d5e6f is gone"),
+        ]
+    )
+    assert [(group.error, group.dead, group.waiting, group.recovered) for group in found] == [
+        ("no user …", 2, 0, 0),
+        ("connection to … refused", 1, 1, 1),
+        ("object … at … is gone", 1, 0, 0),
+    ]
+    refused = found[1]
+    assert (refused.first_at, refused.last_at, refused.example.id, refused.text) == (1, 3, 3, "connection to")
+
+
+def test_a_group_is_found_again_by_text_that_its_errors_share():
+    assert grouping.shared_text("row 17 has 7 columns, not 8") == "columns, not"
+    assert grouping.shared_text("7") == ""
+    assert grouping.line_of("Traceback (most recent call last):\n  File x\nValueError: bad") == "ValueError: bad"
+    assert grouping.line_of("\n  first\nsecond") == "first"
+    assert grouping.line_of("") == ""
+    assert len(grouping.line_of("x" * 10_000)) == 200
+
+
+def detail(state, errors=(), **more):
+    job = Job(
+        1,
+        "q",
+        state,
+        1024,
+        **{"attempt": 0, "failures": 0, "crashes": 0, "max_attempts": 5, "size": 1, "created_at": 0, "ready_at": 0} | more,
+    )
+    return JobDetail(job, Content("", None, b""), 10_000, errors=list(errors))
+
+
+def test_a_life_has_every_attempt_with_how_long_it_took_and_how_it_went():
+    errors = [
+        JobError(1, 2_000, "a", "failed", "no", leased_at=1_000),
+        JobError(3, 6_000, "b", "crashed", "gone", leased_at=5_000),
+    ]
+    tries = lifeline.attempts(
+        detail(State.CONCLUDED, errors, attempt=4, leased_at=7_000, ended_at=9_000, ended_by=Lease(1, b"", "c", 7_000, 0))
+    )
+    assert [(one.number, one.outcome, one.worker, one.took) for one in tries] == [
+        (1, "failed", "a", 1_000),
+        (2, "released", "", None),
+        (3, "crashed", "b", 1_000),
+        (4, "concluded", "c", 2_000),
+    ]
+
+
+def test_a_life_is_drawn_within_its_line_whatever_the_clock_said():
+    running = detail(
+        State.LEASED, [JobError(1, -5, "a", "failed", "no", leased_at=-50)], attempt=2, lease=Lease(1, b"", "b", 9_999_999, 1)
+    )
+    for one in (
+        running,
+        detail(State.SCHEDULED, ready_at=90_000),
+        detail(State.READY),
+        detail(State.DEAD, ended_at=0, attempt=70),
+    ):
+        tries = lifeline.attempts(one)
+        assert len(tries) <= 41
+        for span in lifeline.spans(one, tries):
+            assert 0 <= span.x <= span.x + span.width <= lifeline.WIDTH
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [
+        (None, "–"),
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1_500, "1.5 s"),
+        (61_000, "1 min 1 s"),
+        (3_600_000, "1 h"),
+        (90_061_000, "1 d 1 h"),
+    ],
+)
+def test_a_duration_is_written_in_its_two_largest_units(ms, words):
+    assert show.duration(ms) == words
+
+
+def test_values_are_written_for_people():
+    assert show.number(1_234_567) == "1,234,567"
+    assert [show.short(n) for n in (0, 9_999, 12_345, 1_000_000, 2_345_678)] == ["0", "9,999", "12.3 k", "1 M", "2.3 M"]
+    assert [show.size(n) for n in (0, 1_023, 1_536, 5 << 30)] == ["0 B", "1,023 B", "1.5 KiB", "5.0 GiB"]
+    assert [show.rate(n) for n in (0.001, 0.25, 12.34, 1_234.5)] == ["0", "0.25", "12.3", "1,234"]
+    assert show.ago(1_000, 61_000) == "1 min ago"
+    assert show.ago(61_000, 1_000) == "in 1 min"
+    assert [show.drains_in(*given) for given in ((0, 1, 0), (10, 0, 0), (10, 2, 1), (10, 1, 3))] == [
+        "empty",
+        "never",
+        "growing",
+        "5.0 s",
+    ]
+    assert show.pretty(b'{"a":12345678901234567890.10}', True, True) == '{\n  "a": 12345678901234567890.10\n}'
+    assert show.pretty(b'{"a":1', True, False) == '{"a":1'
+    assert show.pretty(b"\xff\x00", False, True) == "\ufffd\u2400"
+
+
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("*/5 * * * *", "every 5 minutes"),
+        ("7 * * * *", "every hour at :07"),
+        ("0 4 * * *", "every day at 04:00"),
+        ("0 4 * * 7", "every Sunday at 04:00"),
+        ("* * * * *", "every minute"),
+        ("0 4 1 * *", "by 0 4 1 * *"),
+    ],
+)
+def test_a_schedule_is_put_into_words(cron, words):
+    assert worded(ScheduleSpec(NewJob("q", b""), cron=cron)) == words
+    assert worded(ScheduleSpec(NewJob("q", b""), interval_ms=90_000)) == "every 1 min 30 s"

@@ -1,0 +1,181 @@
+"""Kept, and known to be: what is answered as done is on as many standbys as were asked for, whatever PostgreSQL says."""
+
+import asyncio
+
+import pytest
+
+from cluster.processes import wait_until
+from holdfast.engine.commands import Enqueued, Refused
+
+
+def code(result) -> str:
+    return result.code if isinstance(result, Refused) else type(result).__name__
+
+
+def kept_on(server) -> int:
+    """How many jobs this server has."""
+    if not server.value("SELECT count(*) FROM pg_namespace WHERE nspname = 'holdfast'", database="holdfast"):
+        return 0
+    return server.value("SELECT count(*) FROM holdfast.job", database="holdfast")
+
+
+async def in_thread(call, *values):
+    return await asyncio.to_thread(call, *values)
+
+
+async def test_a_job_that_is_answered_is_on_a_standby(group, node):
+    one = node()
+    assert isinstance(await one.put(), Enqueued)
+    await in_thread(group.wait_replayed)
+    assert [kept_on(server) for server in group.servers] == [1, 1, 1]
+    assert one.store.replication.proofs == 1
+
+
+@pytest.mark.parametrize("function", ["pg_cancel_backend", "pg_terminate_backend"])
+async def test_a_wait_that_somebody_cancels_is_an_unknown_outcome_although_postgresql_calls_it_done(
+    group, node, waiting, function
+):
+    one = node()
+    assert isinstance(await one.put(), Enqueued)
+    for standby in group.standbys:
+        standby.pause()
+    put = one.put()
+    (pid,) = await in_thread(waiting)
+    await in_thread(group.primary.sql, f"SELECT {function}({pid})")
+    assert code(await put) == "outcome_unknown"
+    assert kept_on(group.primary) == 2  # it is there, and on no standby: to call it done would have been a lie
+
+
+async def test_a_wait_that_takes_too_long_is_left_without_a_word_and_goes_on_in_the_server(group, node, waiting):
+    one = node()
+    assert isinstance(await one.put(), Enqueued)
+    for standby in group.standbys:
+        standby.pause()
+    put = one.put()
+    pids = await in_thread(waiting)
+    assert code(await put) == "outcome_unknown"
+    assert await in_thread(waiting) == pids  # it was not cancelled: it waits on, and nobody sees its job
+    assert kept_on(group.primary) == 1
+    for standby in group.standbys:
+        standby.resume()
+    await in_thread(group.wait_replayed)
+    assert kept_on(group.primary) == 2
+
+
+async def test_a_caller_that_leaves_does_not_cancel_the_commit(group, node, waiting):
+    one = node()
+    assert isinstance(await one.put(), Enqueued)
+    for standby in group.standbys:
+        standby.pause()
+    put = one.put()
+    await in_thread(waiting)
+    put.cancel()
+    assert await in_thread(waiting)
+    for standby in group.standbys:
+        standby.resume()
+    await one.backing.committer.settled()
+    assert kept_on(group.primary) == 2
+
+
+async def test_names_emptied_under_a_waiting_commit_release_nobody(group, node, waiting):
+    one = node()
+    assert isinstance(await one.put(), Enqueued)
+    for standby in group.standbys:
+        standby.pause()
+    put = one.put()
+    await in_thread(waiting)
+    await in_thread(group.require, 0)
+    assert code(await put) == "outcome_unknown"
+    assert code(await one.put()) == "not_replicated"
+
+
+async def test_with_too_few_standbys_nothing_is_accepted_and_it_recovers_by_itself(group, node):
+    one = node(replicas=2)
+    assert isinstance(await one.put(), Enqueued)
+    lost = group.standbys[0]
+    await in_thread(lost.stop, "immediate")
+    try:
+        await in_thread(_until_streaming, group, 1)
+        refused = await one.put()
+        assert (code(refused), refused.fields["in_sync"], refused.fields["needed"]) == ("not_replicated", 1, 2)
+        await one.store.tend()
+        health = one.store.health()
+        assert (health.accepting, health.reason) == (False, "not_replicated")
+        assert kept_on(group.primary) == 1
+    finally:
+        await in_thread(lost.start)
+    await in_thread(group.wait_streaming)
+    await in_thread(_until_sync, group, 2)
+    assert isinstance(await one.put(), Enqueued)
+    await one.store.tend()
+    assert one.store.health().accepting
+
+
+async def test_a_role_that_does_not_wait_is_made_to(group, node, waiting):
+    group.primary.sql("ALTER ROLE holdfast SET synchronous_commit = off")
+    one = node()
+    assert isinstance(await one.put(), Enqueued)
+    for standby in group.standbys:
+        standby.pause()
+    put = one.put()
+    await in_thread(waiting)
+    assert not put.done()
+    for standby in group.standbys:
+        standby.resume()
+    assert isinstance(await put, Enqueued)
+
+
+async def test_a_repetition_after_an_unknown_outcome_is_answered_only_when_the_job_is_kept(group, node, waiting):
+    one = node()
+    assert isinstance(await one.put(), Enqueued)
+    for standby in group.standbys:
+        standby.pause()
+    put = one.put(key="k")
+    (pid,) = await in_thread(waiting)
+    await in_thread(group.primary.sql, f"SELECT pg_cancel_backend({pid})")
+    assert code(await put) == "outcome_unknown"
+    again = one.put(key="k")
+    await in_thread(waiting)  # it finds the job, and waits for it to be kept
+    assert not again.done()
+    for standby in group.standbys:
+        standby.resume()
+    answer = await again
+    assert (code(answer), answer.duplicate) == ("Enqueued", True)
+    assert kept_on(group.primary) == 2
+
+
+async def test_without_replicas_the_local_disk_is_what_is_promised_and_said(group, node):
+    one = node(replicas=0)
+    assert (one.store.durability.level, one.store.durability.replicas) == ("disk", 0)
+    assert isinstance(await one.put(), Enqueued)
+    assert node(replicas=2).store.durability.level == "replicated"
+
+
+async def test_a_star_in_the_names_counts_for_nobody(group, node):
+    group.primary.configure(synchronous_standby_names="ANY 1 (*)")
+    assert code(await node().put()) == "not_replicated"
+
+
+async def test_after_the_primary_is_lost_the_next_one_is_found_and_has_every_answered_job(made_group, group, node):
+    one = node()
+    for _ in range(5):
+        assert isinstance(await one.put(), Enqueued)
+    old = group.primary
+    await in_thread(old.kill)
+    assert code(await one.put()) in ("store_unavailable", "outcome_unknown")
+    await in_thread(lambda: group.promote(group.most_advanced()))
+    await in_thread(_until_sync, group, 1)
+    assert kept_on(group.primary) == 5
+    while code(answer := await one.put()) in ("store_unavailable", "not_replicated"):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)  # the pause between two tries to connect is the store's own
+    assert isinstance(answer, Enqueued)
+    await in_thread(group.recreate, old)
+
+
+def _until_streaming(group, count: int) -> None:
+    wait_until(lambda: len(group.streaming()) == count, 10, f"{count} standbys stream")
+
+
+def _until_sync(group, count: int) -> None:
+    counted = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state <> 'async'"
+    wait_until(lambda: group.primary.value(counted) >= count, 10, f"{count} standbys are in sync")

@@ -1,0 +1,93 @@
+"""Several nodes write at once: nothing is given twice, no count is wrong, and nobody stands in a circle."""
+
+import asyncio
+import random
+
+import pytest
+
+from holdfast.engine.commands import (
+    ConcludeLease,
+    Enqueue,
+    Enqueued,
+    ExpireLeases,
+    FailLease,
+    ForgetHistory,
+    Granted,
+    LeaseJobs,
+    PromoteDue,
+    Refused,
+    ReleaseLease,
+)
+from holdfast.job.job import Extras, IdempotencyKey, NewJob
+from holdfast.job.queue import Tally
+from holdfast.stores.queries import ListJobs, ListQueues
+
+QUEUES = ("a", "b", "c", "d")
+
+
+async def work(node, rng: random.Random, rounds: int, log: list) -> None:
+    """One caller: puts, leases, ends, in no order."""
+    for n in range(rounds):
+        kind = rng.random()
+        names = rng.sample(QUEUES, rng.randint(1, 3))
+        if kind < 0.45:
+            extras = Extras(group_key="g") if rng.random() < 0.2 else Extras()
+            jobs = [NewJob(name, b"1", priority=rng.choice((1, 5)), extras=extras) for name in names]
+            key = IdempotencyKey("", f"{rng.random()}", b"d") if n % 5 == 0 else None
+            result = await node.backing.submit(Enqueue(jobs, key))
+            if isinstance(result, Enqueued):
+                log += [("put", receipt.id) for receipt in result.jobs]
+        elif kind < 0.9:
+            result = await node.backing.submit(LeaseJobs(tuple(names), rng.randint(1, 3), "w"))
+            for granted in result.jobs if isinstance(result, Granted) else ():
+                log.append(("leased", granted.job.id, granted.job.lease.fence))
+                verb = rng.choice((ConcludeLease, ConcludeLease, ReleaseLease, FailLease))
+                ref = granted.job.ref()
+                ended = await node.backing.submit(FailLease(ref, "no") if verb is FailLease else verb(ref))
+                log.append(("ended", granted.job.id, getattr(ended, "code", verb.__name__)))
+        else:
+            result = await asyncio.gather(
+                *[node.backing.submit(tick) for tick in (ExpireLeases(100), PromoteDue(100), ForgetHistory(100))]
+            )
+            result = next((one for one in result if isinstance(one, Refused)), None)
+        if isinstance(result, Refused):
+            log.append(("refused", result.code))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_two_nodes_never_give_one_job_twice_and_count_every_job_once(group, node, seed):
+    nodes = [node(replicas=1), node(replicas=1)]
+    for name in QUEUES:  # two nodes that make the same new queues in another order may have to try again
+        assert isinstance(await nodes[0].put(queue=name), Enqueued)
+    log: list = []
+    rng = random.Random(seed)
+    await asyncio.gather(*[work(nodes[n % 2], random.Random(rng.random()), 25, log) for n in range(24)])
+    assert [entry for entry in log if entry[0] == "refused"] == []
+    ids = [entry[1] for entry in log if entry[0] == "put"]
+    assert len(ids) == len(set(ids)) > 100
+    fences = [entry[2] for entry in log if entry[0] == "leased"]
+    assert len(fences) == len(set(fences)) > 100
+    assert {entry[2] for entry in log if entry[0] == "ended"} <= {"ConcludeLease", "ReleaseLease", "FailLease"}
+    one = nodes[0].backing
+    for info in (await one.submit(ListQueues(100))).queues:
+        page = await one.submit(ListJobs(1_000, queue=info.name))
+        counted = Tally()
+        for detail in page.jobs:
+            counted.move(None, detail.job.state, detail.job.size)
+        assert info.tally == counted
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = 'holdfast'"
+    assert group.primary.value(deadlocks) == 0
+
+
+async def test_jobs_of_a_queue_are_given_in_the_order_of_their_pushes_whichever_node_took_them(group, node):
+    nodes = [node(), node()]
+    put = []
+    for n in range(40):
+        answer = await nodes[n % 2].put(b"%d" % n)
+        put.append(answer.jobs[0].id)
+    assert put == sorted(put)
+    taken = []
+    for n in range(8):
+        granted = await nodes[n % 2].backing.submit(LeaseJobs(("q",), 5, "w"))
+        taken += [int(one.content.payload) for one in granted.jobs]
+    assert taken == list(range(40))

@@ -1,0 +1,106 @@
+"""The PostgreSQL side of a trial: what is done to its servers, and how it is made whole again. Nothing here reacts by itself.
+
+All methods wait; they run in threads, so that the load and the links go on.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from time import sleep
+
+import psycopg
+
+from cluster.postgres import PostgresServer
+from cluster.processes import wait_until
+from cluster.replicated import Replicated
+
+# Death is noticed in seconds and not in a minute, so that a trial need not last that long.
+SETTINGS = {"wal_sender_timeout": "3s", "wal_receiver_timeout": "3s", "shared_buffers": "32MB"}
+WAITERS = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'holdfast'"
+STORM_EVERY_S = 0.003
+WITHIN_S = 30.0
+
+
+class Database(Replicated):
+    """A primary and two standbys, of which `needed` have flushed before an answer."""
+
+    def __init__(self, folder: Path, needed: int) -> None:
+        super().__init__(folder, standbys=2, needed=needed, settings=SETTINGS)
+
+    def empty_names(self) -> None:
+        """Tell the primary to wait for nobody any more."""
+        self.primary.configure(synchronous_standby_names="")
+
+    def heir(self) -> PostgresServer:
+        """Of the standbys the one that is the K-th in having received most: with K copies of all that was answered, it has all of it."""
+
+        def received(one: PostgresServer) -> int:
+            return int(one.value("SELECT coalesce(pg_last_wal_receive_lsn(), '0/0') - '0/0'::pg_lsn"))
+
+        return sorted(self.standbys, key=received, reverse=True)[self.needed - 1]
+
+    def fail_over(self) -> PostgresServer:
+        """The primary is gone or out of reach: promote the heir. The others follow, or wait to be made anew. Gives the old primary."""
+        old = self.primary
+        heir = self.heir()
+        others = [one for one in self.standbys if one is not heir]
+        self.primary = heir
+        self.require(self.needed)  # before it takes writes, so that it never takes one without standbys
+        heir.promote()
+        for other in others:
+            if self.needed > 1:
+                other.remove()  # it may have what nobody was told of, and so can't follow
+            else:
+                other.follow(heir)
+        return old
+
+    def whole(self) -> None:
+        """Every server runs, every standby streams and is waited for."""
+        for server in self.servers:
+            if server.running:
+                server.resume()
+        lost = [one for one in self.servers if one is not self.primary and not one.running]
+        with ThreadPoolExecutor(len(self.servers)) as pool:
+            list(pool.map(self._join, lost))
+        with suppress(TimeoutError):
+            self.wait_streaming()
+        for server in self.standbys:
+            if server.name not in self.streaming():
+                self.recreate(server)
+        self.wait_streaming()
+        self.require(self.needed)
+        wait_until(self._enough, WITHIN_S, "the standbys are not in sync")
+
+    def _enough(self) -> bool:
+        counted = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state <> 'async'"
+        return bool(self.primary.value(counted) == len(self.servers) - 1)
+
+
+class Storm:
+    """Somebody cancels, or ends, every backend that waits for a standby, again and again, from a thread of its own."""
+
+    def __init__(self, primary: PostgresServer, function: str) -> None:
+        """`function` is pg_cancel_backend or pg_terminate_backend."""
+        self.hits = 0
+        self._primary = primary
+        self._function = function
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Storm:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with suppress(psycopg.Error), self._primary.connect() as connection:
+            while not self._over.is_set():
+                found = connection.execute(f"SELECT {self._function}(pid) FROM ({WAITERS}) w".encode()).fetchall()
+                self.hits += len(found)
+                sleep(STORM_EVERY_S)

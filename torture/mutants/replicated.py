@@ -1,0 +1,88 @@
+"""Mutants of a node over PostgreSQL: each is a mistake that a queue on PostgreSQL is easily built with. See `breeds.py` for what a mutant is."""
+
+# ruff: noqa: SLF001 (a mutation is made inside)
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from torture.mutants.breeds import Mutant, mutant
+from torture.mutants.breeds import no_token_check as token_check
+
+Server = Any
+ALL: dict[str, Mutant] = {}
+
+
+@mutant("stores.postgres.replication", "C12", faults=("freeze-standbys",), into=ALL)
+def answer_before_the_proof(module: ModuleType) -> None:
+    """Answers leave when the primary has it on its own disk: asynchronous replication, the default of most."""
+
+    async def committed(_self: Server, connection: Server, _voters: list[str]) -> None:
+        await connection.execute("SET LOCAL synchronous_commit = 'local'; COMMIT")
+
+    module.Replication._committed = committed
+
+
+@mutant("stores.postgres.replication", "C12", "C1", "C7", faults=("cancel-storm",), into=ALL)
+def warnings_are_ignored(module: ModuleType) -> None:
+    """What PostgreSQL calls a success is taken for one: a cancelled wait is one, with a warning beside it."""
+
+    async def committed(_self: Server, connection: Server, _voters: list[str]) -> None:
+        try:
+            await connection.execute("COMMIT")
+        except (module.asyncpg.PostgresError, module.asyncpg.InterfaceError, OSError) as error:
+            raise module.OutcomeLost(str(error)) from error
+
+    module.Replication._committed = committed
+
+
+@mutant("stores.postgres.replication", "C12", "C1", "C7", faults=("names-emptied",), into=ALL)
+def settings_are_trusted(module: ModuleType) -> None:
+    """COMMIT is waited for and warnings are heard, and nobody asks the standbys: whoever empties the names releases all, without a word."""
+
+    async def prove(_self: Server, _connection: Server, _voters: list[str]) -> None:
+        return
+
+    module.Replication._prove = prove
+
+
+@mutant("stores.postgres.replication", "C12", "C1", "C7", faults=("freeze-standbys",), into=ALL)
+def a_timeout_on_commit(module: ModuleType) -> None:
+    """A commit is given up after a while by a CancelRequest, as drivers do it, and what comes back is `COMMIT`."""
+    short_s = 0.3
+
+    async def committed(_self: Server, connection: Server, _voters: list[str]) -> None:
+        commit = module.asyncio.ensure_future(connection.execute("COMMIT"))
+        done, _ = await module.asyncio.wait({commit}, timeout=short_s)
+        if not done:
+            canceller = await module.asyncpg.connect(**_same(connection))
+            await canceller.execute("SELECT pg_cancel_backend($1)", connection.get_server_pid())
+            await canceller.close()
+        await commit
+
+    module.Replication._committed = committed
+
+
+@mutant("stores.postgres.transaction", "C12", "C1", "C7", faults=("cancel-storm",), into=ALL)
+def replays_write_nothing(module: ModuleType) -> None:
+    """A repetition finds the job there and is answered at once, as ON CONFLICT DO NOTHING would: the job may be on the primary alone."""
+    honest = module.PostgresTransaction.commit
+
+    async def commit(self: Server) -> None:
+        await self._settle()
+        if self._wrote or self._rows:
+            await honest(self)
+            return
+        await self._db.execute("ROLLBACK")
+        self.committed = True
+
+    module.PostgresTransaction.commit = commit
+
+
+ALL["no-token-check"] = Mutant("no-token-check", "holdfast.engine.ending", token_check, frozenset({"C2"}), ("calm",))
+
+
+def _same(connection: Server) -> dict[str, Any]:
+    """How to reach the server of a connection again."""
+    host, port = connection._addr
+    return {"host": host, "port": port, "user": connection._params.user, "database": connection._params.database}
