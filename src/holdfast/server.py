@@ -24,7 +24,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-import httptools
 import msgspec
 import structlog
 import uvicorn
@@ -42,6 +41,7 @@ from holdfast.doors.rest.app import Dialect, build
 from holdfast.doors.rest.gate import Gate
 from holdfast.doors.rest.guard import Guard, allowed_hosts
 from holdfast.doors.rest.lane import lane_for
+from holdfast.doors.rest.running import Uvicorn, check_stack
 from holdfast.doors.web import routes as page
 from holdfast.engine.engine import Engine
 from holdfast.keeper.here import Here, far_side
@@ -58,24 +58,6 @@ _KEEP_ALIVE_S = 75  # longer than the 60 s that proxies reuse a connection for, 
 _SOCKET_BUFFER = 4 << 20
 _REPORT_S = 1.0
 _KEEPER_EXIT_S = 60.0
-
-
-class Uvicorn(uvicorn.Server):
-    """uvicorn with our signals: its own would stop it without telling the engine."""
-
-    def __init__(self, config: uvicorn.Config, on_started: Any) -> None:
-        super().__init__(config)
-        self._on_started = on_started
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say so once requests are answered."""
-        await super().startup(sockets)
-        self._on_started()
 
 
 class Front:
@@ -228,12 +210,6 @@ async def _report(link: KeeperLink | Here, metrics: FrontMetrics) -> None:
     while True:
         link.report(metrics.text())
         await asyncio.sleep(_REPORT_S)
-
-
-def check_stack() -> None:
-    """Refuse to run on anything slower than what was measured: no silent fall-back to h11 or to asyncio's own loop."""
-    if not httptools.__version__ or not hasattr(uvloop, "run") or uvicorn.__version__.split(".")[:2] != ["0", "54"]:
-        raise SystemExit(f"holdfast: needs uvicorn 0.54 with httptools and uvloop; found uvicorn {uvicorn.__version__}.")
 
 
 def serve(config: Config) -> int:

@@ -76,6 +76,7 @@ def screens(numbers: dict[str, int], queue: str) -> dict[str, str]:
         "interests": f"/interests?queue={queue}",
         "schedules": "/schedules",
         "enqueue": f"/enqueue?from={dead}",
+        "trail": "/trail",
         "bulk": "/bulk?way=delete&all=1&state=dead",
         "refusal": "/jobs/987654321",
     }

@@ -34,9 +34,9 @@ def start(shared: Server, queue: str, tmp_path: Path) -> Iterator[Start]:
     """Starts workers that go on."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def call(script: str, *options: Any) -> "subprocess.Popen[bytes]":
+    def call(script: str, *options: Any, stderr: Any = None) -> "subprocess.Popen[bytes]":
         command = [*HOLDFAST, "worker", "exec", "--queue", queue, *map(str, options), "--", "sh", "-c", script]
-        started.append(subprocess.Popen(command, cwd=tmp_path, env=environment(shared.url)))
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=environment(shared.url), stderr=stderr))
         return started[-1]
 
     yield call
@@ -199,13 +199,21 @@ def test_sigterm_gives_back_what_does_not_finish_and_no_try_is_spent(start, witn
 @pytest.mark.parametrize("how", ["a second signal", "kill -9"])
 def test_a_worker_that_ends_at_once_leaves_no_program_behind(start, witness, queue, tmp_path, how):
     job = witness.enqueue(queue, lease_ms=2_000).id
-    worker = start("trap '' TERM; sleep 600 & echo $! > child; echo $$ > pid; wait; wait; sleep 600", "--kill-after", "300ms")
+    worker = start(
+        "trap '' TERM; sleep 600 & echo $! > child; echo $$ > pid; wait; wait; sleep 600",
+        "--kill-after",
+        "300ms",
+        "-v",
+        stderr=subprocess.PIPE,
+    )
     pid, child = pid_in(tmp_path / "pid"), pid_in(tmp_path / "child")
     if how == "kill -9":
         worker.kill()
     else:
         worker.send_signal(signal.SIGTERM)
-        wait_for(lambda: not [each for each in witness.workers() if queue in each.queues] or time.sleep(0.3) or True)
+        assert worker.stderr is not None
+        while b"winding down" not in (line := worker.stderr.readline()):
+            assert line
         worker.send_signal(signal.SIGTERM)
     worker.wait(10)
     wait_for(lambda: not alive(pid) and not alive(child))

@@ -35,7 +35,7 @@ def test_schedules_are_made_run_paused_and_removed(holdfast, queue, witness):
     assert witness.job(int(ran.stdout)).payload == [1]
     assert holdfast("schedule", "pause", queue).stdout == f"{queue} is paused\n"
     (line,) = [line for line in holdfast("schedule", "ls").stdout.splitlines() if line.startswith(queue + " ")]
-    assert line.split()[1:] == ["30", "2", "*", "*", "*", queue, "-", "0", "paused"]
+    assert line.split()[1:] == ["30", "2", "*", "*", "*", queue, "-", "1", "paused"]
     assert holdfast("schedule", "resume", queue).returncode == 0
     assert holdfast("schedule", "delete", queue).returncode == 2
     assert holdfast("schedule", "delete", queue, "--yes").returncode == 0
@@ -107,7 +107,7 @@ def test_each_shell_gets_its_completion(holdfast, shell):
 def complete(holdfast, words: str, **more: str) -> list[str]:
     count = str(len(words.split(" ")) - 1)
     said = holdfast(_HOLDFAST_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=count, **more)
-    return [line.partition(",")[2] for line in said.stdout.splitlines()]
+    return [line.partition(",")[2] for line in said.stdout.splitlines() if line]
 
 
 def test_commands_and_names_of_queues_are_completed(shared, tmp_path, witness, queue):

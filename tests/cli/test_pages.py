@@ -6,7 +6,6 @@ import time
 
 
 def test_top_shows_queues_and_workers_and_heeds_its_keys(terminal, witness, queue):
-    witness.enqueue_many([])
     for n in range(3):
         witness.enqueue(queue, n)
     worker = witness.register_worker([queue], f"w-{queue}")

@@ -41,6 +41,10 @@ LONGER: dict[str, tuple[int, str]] = {
         450,
         "the vocabulary of the keeper's socket: a list of small types, each question near its answer",
     ),
+    "src/holdfast/stores/queries.py": (
+        450,
+        "the vocabulary of the read side: a list of small types, each question near its answer",
+    ),
 }
 
 VAGUE_NAMES = {"utils", "helpers", "common", "base", "manager", "service"}

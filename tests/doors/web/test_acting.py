@@ -244,11 +244,21 @@ def test_a_worker_is_quieted_and_forgotten(browser, queue):
 
 async def test_every_action_goes_through_one_place_that_can_forbid_it():
     asked = []
-    hands = Hands(None, lambda action, queue: asked.append((action, queue)) or False)  # type: ignore[arg-type,func-returns-value]
+    told = []
+
+    class Reading:
+        async def take_note(self, note):
+            told.append(note.outcome)
+
+    class Engine:
+        reading = Reading()
+
+    hands = Hands(Engine(), lambda action, queue: asked.append((action, queue)) or False)  # type: ignore[arg-type,func-returns-value]
     for action in ACTIONS:
         with pytest.raises(Forbidden):
             await hands.act(action, "1", "q")
     assert asked == [(action, "q") for action in ACTIONS]
+    assert told == ["forbidden"] * len(ACTIONS)
     assert {way.action for way in WAYS.values()} <= set(ACTIONS)
 
 

@@ -47,16 +47,18 @@ def test_a_queue_says_what_is_wrong_with_it(queue, said):
 
 def test_the_worst_stands_first_and_dead_jobs_are_worse_when_they_are_new():
     queues = [stats(paused=True, tally=Tally(ready=1)), stats(Tally(dead=4))]
-    assert [problem.level for problem in attention.problems(STORE, queues, 0)] == ["warn", "warn"]
-    found = attention.problems(STORE, queues, 2)
+    assert [problem.level for problem in attention.problems(STORE, queues, 4, 0)] == ["warn", "warn"]
+    found = attention.problems(STORE, queues, 4, 2)
     assert [problem.level for problem in found] == ["bad", "warn"]
     assert "2 of them in the last hour" in found[0].text
     full = StoreStats(1, 1, [], [], 0.0, 0, 0, 5, False, 0)
-    assert attention.problems(full, [], 0)[0].subject == "The disk"
-    assert attention.problems(STORE, [], 0) == []
+    assert attention.problems(full, [], 0, 0)[0].subject == "The disk"
+    assert attention.problems(STORE, [], 0, 0) == []
     alone = msgspec.structs.replace(STORE, accepting=False, reason="replication", replication=Replication(2, 1, 0, 0, 0, 0.0))
-    assert "1 of 2 that are needed" in attention.problems(alone, [], 0)[0].text
-    assert "elsewhere" in attention.problems(msgspec.structs.replace(STORE, accepting=False, reason="elsewhere"), [], 0)[0].text
+    assert "1 of 2 that are needed" in attention.problems(alone, [], 0, 0)[0].text
+    assert (
+        "elsewhere" in attention.problems(msgspec.structs.replace(STORE, accepting=False, reason="elsewhere"), [], 0, 0)[0].text
+    )
 
 
 def failed(number, reason, state="dead", at=None, **more):

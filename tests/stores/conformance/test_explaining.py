@@ -25,13 +25,13 @@ async def test_the_place_in_the_line_is_counted_up_to_a_bound(desk, new):
     assert (await desk.ask(ExplainJob(11_000))).ahead == 10_000
 
 
-async def test_a_held_job_is_told_who_holds_its_group_and_no_place_in_the_line(desk, new):
+async def test_a_job_of_a_group_is_told_who_holds_it_and_no_place_in_the_line(desk, new):
     await desk.put_all([new(group_key="g", group_limit=2) for _ in range(4)])
     await desk.put_all([new(group_key="h")])
     facts = await desk.ask(ExplainJob(4))
     assert (facts.job.held, facts.group_holders, facts.ahead) == (True, [1, 2], 0)
     holder = await desk.ask(ExplainJob(1))
-    assert (holder.job.held, holder.group_holders) == (False, [])
+    assert (holder.job.held, holder.group_holders) == (False, [1, 2])
 
 
 async def test_the_facts_show_job_and_queue_as_they_are_now(desk):

@@ -1,0 +1,42 @@
+"""With very many queues the screens show a bounded number of them, those first that want attention; and suggestions and the environment."""
+
+import re
+
+
+def test_of_very_many_queues_those_that_want_attention_are_shown_and_the_others_found_by_name(serve, open_browser):
+    server = serve("--size", "100")
+    browser = open_browser(server.url)
+    jobs = [{"queue": f"queue-{number:04}"} for number in range(900)]
+    assert browser.http.post("/v1/jobs", json={"jobs": jobs}).status_code == 201
+    browser.put("zz-full", count=100)
+    html = browser.get("")
+    assert "These are 500 of 901" in " ".join(html.split())
+    assert "zz-full</strong></bdi> is full" in html
+    assert re.search(r"1,000</p>", html)  # unfinished jobs of all queues
+    text = browser.text("?q=queue-08")
+    assert "100 of 901" in text
+    assert "queue-0899" in text
+    browser.http.close()
+
+
+def test_fields_offer_queues_types_and_tags_that_there_are(browser, queue):
+    browser.put(queue, type="resize<b>", tags=["vip"])
+    html = browser.get(f"/suggest?queue={queue}")
+    assert f'<option value="{queue}">' in html
+    assert '<datalist id="known-types"><option value="resize&lt;b&gt;"></datalist>' in html
+    assert '<option value="vip">' in html
+
+
+def test_every_screen_says_which_environment_it_is(serve, open_browser):
+    server = serve("--environment", "production <eu>")
+    browser = open_browser(server.url)
+    for path in ("", "/jobs", "/trail", "/enqueue"):
+        html = browser.get(path)
+        assert '<span class="environment in-red">' in html
+        assert "production &lt;eu&gt;" in html
+        assert "<title>production &lt;eu&gt; · " in html
+    browser.http.close()
+
+
+def test_without_an_environment_nothing_is_said(browser):
+    assert "Environment:" not in browser.text("")

@@ -1,0 +1,91 @@
+"""What was done by hand: every action leaves a note and a line in the log, from whichever front, and memory is bounded."""
+
+import re
+
+from holdfast.engine.trail import Trail
+from holdfast.limits import TRAIL_NOTES
+from holdfast.stores.queries import Note
+
+
+def note(number: int, run: str = "", done: int = 1) -> Note:
+    return Note(0, "anna", "job.retry", f"{number}", "q", "done", done, 0, run)
+
+
+def rows(browser, query: str = "") -> list[str]:
+    html = browser.get(f"/trail{query}")
+    return [re.sub(r"<[^>]+>|\s+", " ", row) for row in re.findall(r"<tr data-row>.*?</tr>", html, re.DOTALL)]
+
+
+def test_what_was_done_by_hand_is_on_the_trail_with_who_and_what(browser, queue):
+    browser.put(queue)
+    browser.done(f"/queues/{queue}/pause", paused="yes")
+    (row,) = rows(browser, f"?q={queue}")
+    assert "queue.pause" in row
+    assert "127.0.0.1, browser" in row
+    assert "done" in row
+
+
+def test_what_was_refused_is_on_the_trail_with_the_reason(browser, queue):
+    (job,) = browser.put(queue)
+    browser.send(f"/jobs/{job}/retry", status=409)
+    (row,) = rows(browser, f"?q={queue}")
+    assert "job.retry" in row
+    assert "wrong_state" in row
+
+
+def test_a_proxy_in_front_is_told_apart_from_the_one_behind_it(browser, queue):
+    browser.put(queue)
+    token = browser.token()
+    answer = browser.http.post(
+        f"/web/queues/{queue}/pause", data={"form_token": token, "paused": "yes"}, headers={"x-forwarded-for": "203.0.113.9"}
+    )
+    assert answer.status_code == 303
+    assert "127.0.0.1 for 203.0.113.9" in rows(browser, f"?q={queue}")[0]
+
+
+def test_many_jobs_are_one_note_with_their_count(browser, queue):
+    ids = browser.die(queue, count=3)
+    html = browser.get(f"/bulk?way=retry&all=1&queue={queue}&state=dead")
+    browser.send("/bulk", status=200, **browser.hidden(html))
+    found = rows(browser, f"?q={queue}")
+    assert len(ids) == 3
+    assert len(found) == 1
+    assert re.search(r"job\.retry.* 3 +0 ", found[0])
+
+
+def test_every_action_is_a_line_in_the_log(serve, open_browser):
+    server = serve("--log-level", "info", "--log-format", "json")
+    browser = open_browser(server.url)
+    browser.put("q")
+    browser.done("/queues/q/pause", paused="yes")
+    line = server.err.wait_for("done by hand")
+    assert '"action":"queue.pause"' in line.replace(" ", "")
+    browser.http.close()
+
+
+def test_two_fronts_show_the_same_trail(serve, open_browser):
+    server = serve("--fronts", "2")
+    for number in range(6):
+        one = open_browser(server.url)
+        one.put(f"q{number}")
+        one.done(f"/queues/q{number}/pause", paused="yes")
+        assert len(rows(one)) == number + 1
+        one.http.close()
+
+
+def test_the_trail_keeps_the_latest_and_no_more():
+    trail = Trail(0)
+    for number in range(TRAIL_NOTES + 5):
+        trail.take(note(number), number)
+    found = trail.latest(TRAIL_NOTES, 9)
+    assert len(found.notes) == TRAIL_NOTES
+    assert found.notes[0].target == str(TRAIL_NOTES + 4)
+    assert found.total == TRAIL_NOTES + 5
+
+
+def test_the_parts_of_one_run_are_added_up_also_with_others_between():
+    trail = Trail(0)
+    trail.take(note(1, "run", 500), 1)
+    trail.take(note(2), 2)
+    trail.take(note(1, "run", 300), 3)
+    assert [one.done for one in trail.latest(10, 4).notes] == [1, 800]
