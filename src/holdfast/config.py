@@ -37,7 +37,9 @@ class Config:
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(4653, "TCP port to listen on; 0 takes a free one.", low=0, high=65_535)
-    store: str = _setting(DEFAULT_STORE, "Where jobs are kept: sqlite:///PATH, postgresql://USER@HOST:PORT,…/DATABASE, or memory.")
+    store: str = _setting(
+        DEFAULT_STORE, "Where jobs are kept: sqlite:///PATH, postgresql://USER@HOST:PORT,…/DATABASE, or memory."
+    )
     replicas: int = _setting(
         0, "With PostgreSQL: how many standbys must have flushed a change before it is answered.", low=0, high=8
     )
@@ -45,7 +47,10 @@ class Config:
         (), "With PostgreSQL: the standbys that count, by application_name; without any, those of synchronous_standby_names."
     )
     commit_timeout_ms: int = _setting(
-        10_000, "With PostgreSQL: how long to wait for the proof of a commit before its outcome is called unknown.", low=100, high=300_000
+        10_000,
+        "With PostgreSQL: how long to wait for the proof of a commit before its outcome is called unknown.",
+        low=100,
+        high=300_000,
     )
     size: int = _setting(
         limits.CAPACITY_JOBS_DEFAULT, "Capacity of every queue that sets none, in jobs.", low=0, high=limits.CAPACITY_JOBS_MAX
@@ -80,7 +85,9 @@ class Config:
     root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")
     dialects: tuple[str, ...] = _setting(DIALECTS, "Dialects to speak beside /v1, separated by commas; none turns them off.")
     web: bool = _setting(True, "Show the management page at /web, to which / leads.")
-    environment: str = _setting("", "What this server is for, such as production or staging: the page shows it on every screen, in a colour.")
+    environment: str = _setting(
+        "", "What this server is for, such as production or staging: the page shows it on every screen, in a colour."
+    )
     allowed_hosts: tuple[str, ...] = _setting(
         (),
         "Host names to answer to, separated by commas; * is any. Loopback names always are; bound elsewhere, any name is unless some are given.",
@@ -98,7 +105,10 @@ class Config:
         "", "Address and port to speak the beanstalkd protocol on, such as 127.0.0.1:11300; empty is off."
     )
     linger_s: int = _setting(
-        0, "How long to stay reachable after SIGTERM, refusing new work and saying 503 at /readyz, in seconds.", low=0, high=3_600
+        0,
+        "How long to stay reachable after SIGTERM, refusing new work and saying 503 at /readyz, in seconds.",
+        low=0,
+        high=3_600,
     )
     drain_s: int = _setting(30, "How long to wait for open requests after SIGTERM, in seconds.", low=0, high=3_600)
     log_level: str = _setting("info", "How much to log.", choices=LEVELS)
@@ -256,7 +266,9 @@ def _check(config: Config, told: dict[str, str]) -> None:
         raise ConfigError(f"{told['root_path']} must start with / and hold printable ASCII, not {config.root_path!r}.")
     if len(config.environment) > limits.ENVIRONMENT_CHARS or not config.environment.isprintable():
         most = limits.ENVIRONMENT_CHARS
-        raise ConfigError(f"{told['environment']} must be at most {most} printable characters, not {config.environment[:80]!r}.")
+        raise ConfigError(
+            f"{told['environment']} must be at most {most} printable characters, not {config.environment[:80]!r}."
+        )
     for dialect in config.dialects:
         if dialect not in (*DIALECTS, "none"):
             raise ConfigError(f"{told['dialects']} must be of {', '.join(DIALECTS)}, or none; not {dialect!r}.")

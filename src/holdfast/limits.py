@@ -133,7 +133,9 @@ TUBE_KICKED = 1_000  # jobs kicked in one transaction
 # The live channel.
 CHANNELS = 10_000  # of one front process: about 9 kB each while they wait
 CHANNEL_CREDITS = 1_000  # unfinished jobs of one channel: all of them are handed back at once when it closes
-CHANNEL_BYTES_OVER_PAYLOAD = 4 << 20  # a message may be this much larger than one payload: less than a body, because there are so many channels
+CHANNEL_BYTES_OVER_PAYLOAD = (
+    4 << 20
+)  # a message may be this much larger than one payload: less than a body, because there are so many channels
 CHANNEL_UNANSWERED = 1_000  # messages of one channel on their way to the store; past this it is not read
 CHANNEL_UNANSWERED_BYTES = 8 << 20  # the same in bytes
 CHANNEL_GRANT_BYTES = 64 << 20  # what one grant may bring at most, were every payload as large as may be

@@ -19,7 +19,7 @@ RATED = [
     "life, 128 callers",
     "life, batches of 100",
     "pick-up at half the top life rate",
-    "pick-up at half the top push rate",
+    "pick-up, overloaded: half the top push rate",
     "life, payload 4 KiB",
     "preload of 2,000",
     "dequeue, 2,000 waiting",

@@ -206,7 +206,9 @@ class Committer:
         try:
             results, news = await self._attempt(commands)
         except OutcomeLost as error:
-            unknown = Refused(OutcomeUnknown.code, f"It is not known whether this was kept: {error}.", {"retry_after_ms": 1_000})
+            unknown = Refused(
+                OutcomeUnknown.code, f"It is not known whether this was kept: {error}.", {"retry_after_ms": 1_000}
+            )
             results, news = [unknown] * len(taken), None
         except StoreBroken as error:
             log.error(  # noqa: TRY400  (the traceback is the driver's; the sentence says it)

@@ -91,7 +91,13 @@ def build(
     environment: str = "",
 ) -> Gate:
     """The whole door as one ASGI application, the dialects beside it; `home` is where people start, `environment` what the server is for."""
-    values = {"engine": engine, "metrics": metrics, "root_path": root_path.rstrip("/"), "home": home, "environment": environment}
+    values = {
+        "engine": engine,
+        "metrics": metrics,
+        "root_path": root_path.rstrip("/"),
+        "home": home,
+        "environment": environment,
+    }
     state = AppState(values)
     return Gate(
         Hot(engine, root_path),

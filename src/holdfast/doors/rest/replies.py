@@ -60,7 +60,16 @@ STATUS = {
     "storage_full": 507,
 }
 _RETRY_LATER = frozenset(
-    ("queue_full", "unavailable", "draining", "store_unavailable", "not_replicated", "overloaded", "outcome_unknown", "storage_full")
+    (
+        "queue_full",
+        "unavailable",
+        "draining",
+        "store_unavailable",
+        "not_replicated",
+        "overloaded",
+        "outcome_unknown",
+        "storage_full",
+    )
 )
 _STATE = {state: state.value for state in State}  # on Python 3.11 `.value` costs more than the whole look-up
 _encoder = msgspec.json.Encoder()
