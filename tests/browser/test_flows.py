@@ -68,10 +68,10 @@ def test_rows_that_are_selected_stay_so_while_the_list_is_live_and_are_retried(l
     page = look(f"{server.url}/web/jobs?queue=picked&state=dead")
     for one in ids[:2]:
         page.get_by_label(f"Select job {one}").check()
-    assert page.locator("#picked").inner_text() == "2 selected"
+    expect(page.locator("#picked")).to_have_text("2 selected")
     api.die("picked")
     expect(page.locator("[data-row]")).to_have_count(5)
-    assert page.locator("#picked").inner_text() == "2 selected"
+    expect(page.locator("#picked")).to_have_text("2 selected")
     page.get_by_role("button", name="Retry").click()
     assert page.get_by_role("heading", name="Retry 2 jobs?").is_visible()
     page.get_by_role("button", name="Retry them").click()
