@@ -32,9 +32,12 @@ AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser that all tests share; each test has contexts of its own."""
+    """The browser that the tests of a file share; each test has contexts of its own.
+
+    It ends with the file: while it is open, an event loop runs in this thread, and no test after it could run its own.
+    """
     if CHROMIUM is None:
         missing = "chromium is not installed (apt-get install chromium)"
         assert os.environ.get("CI") != "true", missing
