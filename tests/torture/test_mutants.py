@@ -7,6 +7,8 @@ import pytest
 from torture import campaign
 from torture.mutants import breeds, hunt
 
+pytestmark = pytest.mark.timeout(400)  # fourteen servers are broken and hunted within the first test's set-up
+
 
 @pytest.fixture(scope="module")
 def catches():
