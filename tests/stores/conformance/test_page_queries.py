@@ -2,12 +2,11 @@
 
 import pytest
 
-import holdfast.stores.postgres.reader
-import holdfast.stores.sqlite.reader
 from holdfast.engine.commands import ConcludeLease, FailLease, LeaseJobs, MoveJob, SetQueue
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, QueueNotFound, WrongState
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
+from holdfast.stores import reading
 from holdfast.stores.queries import CountJobs, GetJob, ListJobs, RecentFailures
 
 
@@ -34,16 +33,11 @@ async def test_a_count_follows_type_tag_and_text(desk):
 
 
 async def test_a_count_with_a_filter_says_when_there_may_be_more(desk, new, monkeypatch):
-    for module in _bounded_modules():
-        monkeypatch.setattr(module, "COUNT_SCANNED", 3)
+    monkeypatch.setattr(reading, "COUNT_SCANNED", 3)
     await desk.put_all([new(type="mail") for _ in range(5)])
     counted = await desk.ask(CountJobs(type="mail"))
     assert counted.counts["ready"] == 3
     assert counted.at_least == ["ready"]
-
-
-def _bounded_modules():
-    return [holdfast.stores.sqlite.reader, holdfast.stores.postgres.reader]
 
 
 async def test_text_in_an_error_counts_and_a_payload_over_the_bound_is_not_searched(desk):

@@ -4,8 +4,9 @@ from itertools import product
 
 import pytest
 
+from holdfast.stores.listing import SECTIONS, bound_sql, page_sql
 from holdfast.stores.sqlite.connect import open_writer
-from holdfast.stores.sqlite.listing import SECTIONS, bound_sql, page_sql
+from holdfast.stores.sqlite.reader import DIALECT
 from holdfast.stores.sqlite.sql import SQL
 
 HOT = (
@@ -60,12 +61,12 @@ def test_a_statement_that_runs_all_the_time_uses_an_index(connection, name):
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: f"{section.table}-{section.state.value}")
 def test_a_page_of_one_queue_s_jobs_is_read_in_order_without_sorting(connection, section):
-    names = ("queue", "limit", "shown", "k0", "k1", "k2")
+    names = ("queue", "limit", "shown", "k0", "k0t", "k1", "k1t", "k2", "k2t")
     for after in (False, True):
         plan = [
             text
             for *_, text in connection.execute(
-                "EXPLAIN QUERY PLAN " + page_sql(section, True, after, False, False), dict.fromkeys(names)
+                "EXPLAIN QUERY PLAN " + page_sql(DIALECT, section, True, after, False, False), dict.fromkeys(names)
             )
         ]
         if section.table != "leased":  # bounded by what is being worked on
@@ -73,7 +74,28 @@ def test_a_page_of_one_queue_s_jobs_is_read_in_order_without_sorting(connection,
 
 
 def plan_of(connection, statement: str) -> list[str]:
-    names = ("queue", "limit", "shown", "searched", "scanned", "type", "tag", "text", "k0", "k1", "k2", "b0", "b1", "b2")
+    names = (
+        "queue",
+        "limit",
+        "shown",
+        "searched",
+        "scanned",
+        "type",
+        "tag",
+        "text",
+        "k0",
+        "k0t",
+        "k1",
+        "k1t",
+        "k2",
+        "k2t",
+        "b0",
+        "b0t",
+        "b1",
+        "b1t",
+        "b2",
+        "b2t",
+    )
     return [text for *_, text in connection.execute("EXPLAIN QUERY PLAN " + statement, dict.fromkeys(names))]
 
 
@@ -86,7 +108,7 @@ def test_no_statement_at_all_walks_the_table_of_jobs(connection, name):
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: f"{section.table}-{section.state.value}")
 def test_no_page_of_a_listing_is_sorted_or_walks_the_table_of_jobs(connection, section):
     """Over all queues a first page walks a state's table, in its own order and no further than the page is long."""
-    statements = [page_sql(section, *ways) for ways in product((True, False), repeat=4)]
+    statements = [page_sql(DIALECT, section, *ways) for ways in product((True, False), repeat=4)]
     statements += [bound_sql(section, *ways) for ways in product((True, False), repeat=2)]
     for statement in statements:
         plan = plan_of(connection, statement)

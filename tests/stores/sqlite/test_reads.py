@@ -13,7 +13,7 @@ from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.queries import GetQueue, ListJobs
 from holdfast.stores.sqlite.connect import open_reader
-from holdfast.stores.sqlite.reader import Reader
+from holdfast.stores.sqlite.reader import SqliteReader
 from holdfast.stores.sqlite.store import SqliteStore
 
 NOW = 1_800_000_000_000
@@ -81,7 +81,7 @@ async def test_a_reader_that_tries_to_write_checkpoint_or_migrate_changes_nothin
 
 @pytest.mark.parametrize("scanned", [1, 7, 50])
 async def test_a_filtered_page_looks_at_a_bounded_number_of_rows_and_the_walk_still_finds_all(backing, monkeypatch, scanned):
-    monkeypatch.setattr("holdfast.stores.sqlite.reader.LIST_SCANNED", scanned)
+    monkeypatch.setattr("holdfast.stores.reading.LIST_SCANNED", scanned)
     for start in range(0, 60, 20):
         jobs = [NewJob("q", b"1", type="rare" if n % 20 == 7 else "often") for n in range(start, start + 20)]
         await backing.submit(Enqueue(jobs))
@@ -95,7 +95,7 @@ async def test_a_read_that_takes_too_long_is_given_up_and_the_reader_still_works
     await backing.submit(Enqueue([NewJob("q", b"x" * 1_000) for _ in range(1_000)]))
     monkeypatch.setattr("holdfast.stores.sqlite.reader._READ_S", -1.0)
     monkeypatch.setattr("holdfast.stores.sqlite.reader._STEPS", 10)
-    reader = Reader(open_reader(backing._store._path), QueuePolicy())
+    reader = SqliteReader(open_reader(backing._store._path), QueuePolicy())
     with pytest.raises(Overloaded) as refusal:
         reader.answer(ListJobs(10, text="nothing has this"), NOW)
     assert refusal.value.fields["retry_after_ms"] > 0

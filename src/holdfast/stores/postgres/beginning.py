@@ -12,10 +12,10 @@ from typing import Any
 import asyncpg
 
 from holdfast.job.queue import Queue
-from holdfast.stores.postgres import rows
+from holdfast.stores import rows
 from holdfast.stores.postgres.known import Known
+from holdfast.stores.postgres.lows import Lows, lows_of
 from holdfast.stores.postgres.replication import Replication
-from holdfast.stores.postgres.rows import Lows
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.store import Expected, TryAgain
 
@@ -84,7 +84,7 @@ class Beginning:
         self._queues[queue.name] = queue
         self._known.names[queue.id] = queue.name
         self._saved_lows[queue.id] = row["lows"]
-        self._lows[queue.id] = rows.lows_of(row["lows"])
+        self._lows[queue.id] = lows_of(row["lows"])
         return queue
 
     async def _passing(self, expected: Expected) -> set[int]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from holdfast.job.job import DEAD, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue
-from holdfast.stores.postgres import rows
+from holdfast.stores import rows
 from holdfast.stores.postgres.beginning import Beginning
 from holdfast.stores.postgres.known import FIRST_ANSWER
 from holdfast.stores.postgres.sql import SQL
@@ -88,7 +88,7 @@ class Loading(Beginning):
 
     async def job(self, job_id: int) -> Job | None:
         """One job in whatever state."""
-        return next(iter(await self._jobs("any_job", [job_id])), None)
+        return next(iter(await self._jobs("any_job", job_id)), None)
 
     async def content(self, job_id: int) -> Content | None:
         """What the worker is given."""

@@ -11,11 +11,12 @@ import asyncpg
 from holdfast.errors import NotReplicated, StoreUnavailable
 from holdfast.stores.moving import PAGE_BYTES, PAGE_ROWS, SUMS, TABLES, CantMove, Counters, Row, Table
 from holdfast.stores.postgres.connect import ASIDE, GONE, connect, described
+from holdfast.stores.postgres.lows import lows_blob
 from holdfast.stores.postgres.maintenance import problems_of
 from holdfast.stores.postgres.migrate import NEWEST, migrate
 from holdfast.stores.postgres.replication import Replication
-from holdfast.stores.postgres.rows import lows_blob, schedule_of
 from holdfast.stores.postgres.sql import SQL
+from holdfast.stores.rows import schedule_of
 from holdfast.stores.store import OutcomeLost
 
 _SETTINGS = ASIDE | {

@@ -33,13 +33,14 @@ from holdfast.stores.postgres.connect import (
 from holdfast.stores.postgres.known import Known
 from holdfast.stores.postgres.migrate import migrate
 from holdfast.stores.postgres.producers import Producers, tell_bounds
-from holdfast.stores.postgres.reader import Reader
+from holdfast.stores.postgres.reader import PostgresSnapshot
 from holdfast.stores.postgres.replication import Replication
-from holdfast.stores.postgres.rows import queue_of
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.queries import Durability, Query, QueryResult
 from holdfast.stores.queries import Replication as ReplicationState
+from holdfast.stores.reading import Reader
+from holdfast.stores.rows import queue_of
 from holdfast.stores.store import Expected, Health, OutcomeLost, TryAgain
 
 log = structlog.get_logger(__name__)
@@ -176,7 +177,9 @@ class PostgresStore:
         self._reads += 1
         try:
             return await self._reading(  # type: ignore[no-any-return]
-                lambda connection: Reader(connection, self._known.defaults, self._known.names).answer(query, now)
+                lambda connection: Reader(PostgresSnapshot(connection), self._known.defaults, self._known.names).answer(
+                    query, now
+                )
             )
         finally:
             self._reads -= 1

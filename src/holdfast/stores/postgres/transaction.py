@@ -16,12 +16,13 @@ from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule
 from holdfast.limits import ERRORS_KEPT, QUEUES
-from holdfast.stores.postgres import rows
+from holdfast.stores import rows
 from holdfast.stores.postgres.loading import Loading
-from holdfast.stores.postgres.rows import Row
-from holdfast.stores.postgres.sql import SQL, together
-from holdfast.stores.postgres.writing import LOOSE, Writing, in_steps
+from holdfast.stores.postgres.lows import lows_blob
+from holdfast.stores.postgres.sql import SQL, in_steps, together
+from holdfast.stores.rows import Row
 from holdfast.stores.store import Change, KeptAnswer, TryAgain
+from holdfast.stores.writing import LOOSE, Writing
 from holdfast.workers.registry import Worker
 
 _PRIORITIES = 16  # in use at once in one queue, of which account is kept
@@ -48,7 +49,7 @@ class PostgresTransaction(Loading):
         """A new queue with the default settings."""
         if await self._value("queue_count") >= QUEUES:
             raise InvalidRequest(f"There are {QUEUES} queues already; that is the most.", field="queue")
-        number = await self._db.fetchval(SQL["insert_queue"], name, now, rows.lows_blob({}))
+        number = await self._db.fetchval(SQL["insert_queue"], name, now, lows_blob({}))
         if number is None:
             raise TryAgain(f"another node has just made queue {name}", [name])
         self._note_written()
@@ -62,9 +63,9 @@ class PostgresTransaction(Loading):
         for queue in queues:
             if queue.tally.ready == 0:
                 self._lows[queue.id] = {}
-            lows = self._saved_lows[queue.id] = rows.lows_blob(self._lows[queue.id])
+            lows = self._saved_lows[queue.id] = lows_blob(self._lows[queue.id])
             tally = msgspec.structs.astuple(queue.tally)
-            settings = rows.settings_text(queue.settings)
+            settings = rows.json_text(queue.settings)
             self._rows["update_queue"].append((queue.id, settings, rows.pause_of(queue), *tally, moment, lows))
 
     async def delete_queue(self, queue: Queue) -> None:
@@ -242,7 +243,7 @@ class PostgresTransaction(Loading):
     async def commit(self) -> None:
         """Return when it is flushed here, and proven to be flushed on as many standbys as are needed."""
         for number, lows in self._lows.items():
-            blob = rows.lows_blob(lows)
+            blob = lows_blob(lows)
             if blob != self._saved_lows.get(number):
                 self._rows["update_lows"].append((number, blob))
                 self._saved_lows[number] = blob

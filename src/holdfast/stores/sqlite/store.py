@@ -30,7 +30,7 @@ from holdfast.stores.sqlite.files import (
     make_room,
     sync_folder,
 )
-from holdfast.stores.sqlite.reader import Reader
+from holdfast.stores.sqlite.reader import SqliteReader
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.transaction import Known, SqliteTransaction
 from holdfast.stores.store import Expected, Health, StoreBroken
@@ -67,7 +67,7 @@ class SqliteStore(Alone):
             if self._lock is not None:
                 self._lock.release()
             raise
-        self._own_reader = Reader(self._writer, defaults)
+        self._own_reader = SqliteReader(self._writer, defaults)
         self._reads = 0
 
     def _open(self, path: Path | None, defaults: QueuePolicy, watermark_bytes: int) -> None:
@@ -85,7 +85,7 @@ class SqliteStore(Alone):
             self._disk = Disk(path, watermark_bytes)  # now that the file is known to be ours: it takes the reserve beside it
             sync_folder(path.parent)
             self._pool = ThreadPoolExecutor(_READERS, "read")
-            self._idle_readers = [Reader(open_reader(path), defaults) for _ in range(_READERS)]
+            self._idle_readers = [SqliteReader(open_reader(path), defaults) for _ in range(_READERS)]
 
     @asynccontextmanager
     async def transaction(self, expected: Expected | None = None) -> AsyncIterator[SqliteTransaction]:  # noqa: ARG002

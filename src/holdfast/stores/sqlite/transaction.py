@@ -1,6 +1,6 @@
 """One batch on the writing connection: loads, and the writing of changes, table by table with one statement per kind of row."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,16 +12,13 @@ from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Recei
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule
 from holdfast.limits import ERRORS_KEPT, QUEUES
-from holdfast.stores.sqlite import rows
+from holdfast.stores import rows
+from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.alone import AloneTransaction
-from holdfast.stores.sqlite.rows import Row
 from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
-from holdfast.stores.sqlite.writing import LOOSE, ORDER, Writing
 from holdfast.stores.store import Change, KeptAnswer
+from holdfast.stores.writing import LOOSE, ORDER, Writing
 from holdfast.workers.registry import Worker
-
-_json = msgspec.json.Encoder()
-
 
 _FIRST_ANSWER: tuple[Any, ...] = (-1, "", "")  # before every kept answer, by (at, scope, key)
 
@@ -105,7 +102,7 @@ class SqliteTransaction(AloneTransaction):
         """Write settings, pause and tally."""
         for queue in queues:
             if self._known.saved.get(queue.name) != (queue.settings, rows.pause_of(queue)):
-                self._db.execute(SQL["update_queue"], (rows.settings_text(queue.settings), rows.pause_of(queue), queue.id))
+                self._db.execute(SQL["update_queue"], (json_text(queue.settings), rows.pause_of(queue), queue.id))
                 self._known.saved[queue.name] = (queue.settings, rows.pause_of(queue))
         self._many("update_tally", [(*msgspec.structs.astuple(queue.tally), queue.id) for queue in queues])
 
@@ -135,7 +132,7 @@ class SqliteTransaction(AloneTransaction):
         if match is None:
             self._db.execute(SQL["delete_interest"], (queue.id,))
         else:
-            self._db.execute(SQL["save_interest"], (queue.id, _json.encode(match).decode()))
+            self._db.execute(SQL["save_interest"], (queue.id, json_text(match)))
         changed = self._db.total_changes() > start
         if changed:
             self._db.execute(SQL["bump_interests"])
@@ -178,7 +175,7 @@ class SqliteTransaction(AloneTransaction):
         """Write a worker."""
         (await self.workers())[worker.id] = worker
         self._db.execute(
-            SQL["save_worker"], (worker.id, worker.name, _array(worker.queues), worker.state.value, worker.registered_at)
+            SQL["save_worker"], (worker.id, worker.name, json_text(worker.queues), worker.state.value, worker.registered_at)
         )
 
     async def delete_workers(self, ids: Sequence[str]) -> None:
@@ -190,7 +187,7 @@ class SqliteTransaction(AloneTransaction):
 
     async def holding(self, ids: Sequence[str]) -> set[str]:
         """Which of these workers hold a lease."""
-        return {str(name) for (name,) in self._db.execute(SQL["holding_workers"], (_array(ids),))}
+        return {str(name) for (name,) in self._db.execute(SQL["holding_workers"], (json_text(ids),))}
 
     def take_job_ids(self, count: int) -> int:
         """The first of `count` ids."""
@@ -208,13 +205,13 @@ class SqliteTransaction(AloneTransaction):
 
     async def leased(self, fences: Sequence[int]) -> dict[int, Job]:
         """The leased jobs under these fences."""
-        found = self._jobs("leased_by_fence", (_array(fences),))
+        found = self._jobs("leased_by_fence", (json_text(fences),))
         return {job.lease.fence: job for job in found if job.lease is not None}
 
     async def leased_by_request(self, requests: Sequence[str]) -> dict[str, list[tuple[Job, Content]]]:
         """The living leases of these dequeue calls."""
         found: dict[str, list[tuple[Job, Content]]] = {}
-        for job, content in self._jobs_with_content("leased_by_request", (_array(requests),)):
+        for job, content in self._jobs_with_content("leased_by_request", (json_text(requests),)):
             if job.lease is not None and job.lease.request is not None:
                 found.setdefault(job.lease.request, []).append((job, content))
         return found
@@ -244,7 +241,7 @@ class SqliteTransaction(AloneTransaction):
 
     async def progress(self, job_ids: Sequence[int]) -> dict[int, bytes]:
         """What earlier attempts noted."""
-        return {job: bytes(value) for job, value in self._db.execute(SQL["progress_of"], (_array(job_ids),))}
+        return {job: bytes(value) for job, value in self._db.execute(SQL["progress_of"], (json_text(job_ids),))}
 
     async def expired(self, now: int, limit: int) -> list[Job]:
         """Leased jobs whose lease has ended."""
@@ -394,7 +391,3 @@ class SqliteTransaction(AloneTransaction):
         touched = self._db.total_changes() - start
         if exact and touched != len(many):
             raise RuntimeError(f"{statement} touched {touched} rows where {len(many)} were decided")
-
-
-def _array(values: Iterable[object]) -> str:
-    return _json.encode(list(values)).decode()

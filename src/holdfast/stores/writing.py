@@ -1,11 +1,13 @@
-"""From changes to rows: which statements run for a batch of decided changes, in which order, with which values."""
+"""From changes to rows, for every store that keeps jobs in tables of SQL: which statements run for a batch of decided changes, in which order, with
+which values.
+"""
 
 from collections import defaultdict
 
 from holdfast.job.job import LEASED, NO_EXTRAS, READY, SCHEDULED, Content, Job
 from holdfast.limits import ERRORS_KEPT
-from holdfast.stores.sqlite import rows
-from holdfast.stores.sqlite.rows import Row
+from holdfast.stores import rows
+from holdfast.stores.rows import Row
 from holdfast.stores.store import Change
 
 LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress"))
@@ -37,7 +39,7 @@ class Writing:
             if before.state is LEASED and after.state is LEASED:
                 lease = after.lease
                 assert lease is not None
-                self._add("update_leased", (lease.until, int(lease.cancel_requested), lease.fence, after.id, before.attempt))
+                self._add("update_leased", (lease.until, lease.cancel_requested, lease.fence, after.id, before.attempt))
             else:
                 self._leave(queue, before)
                 self._enter(queue, after, change)
@@ -107,7 +109,7 @@ class Writing:
                     job.attempt,
                     job.failures,
                     job.crashes,
-                    1 if lease.cancel_requested else 0,
+                    lease.cancel_requested,
                     lease.secret,
                     lease.worker,
                     lease.request,

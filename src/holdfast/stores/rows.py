@@ -1,4 +1,8 @@
-"""Between rows and values. The views of the schema give a job in any state the same columns, in the order that `job_of` reads."""
+"""Between rows and values, for every store that keeps jobs in tables of SQL.
+
+The views of a schema give a job in any state the same columns, in the order that `job_of` reads. What is small and never searched (extras,
+settings, a queue's interest) is JSON in one column; what only this program reads is MessagePack.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -51,7 +55,7 @@ def job_of(row: Row, queue: str) -> Job:
         created_at,
         ready_at,
         NO_EXTRAS if extras is None else extras_of(extras),
-        held == 1,
+        bool(held),
         lease if leased else None,
         leased_at,
         ended_at,
@@ -75,15 +79,15 @@ def worker_of(row: Row) -> Worker:
     return Worker(row[0], row[1], tuple(_queues_decoder.decode(row[2])), WorkerState(row[3]), row[4])
 
 
-def match_of(text: object) -> str | dict[str, str]:
+def match_of(text: Any) -> str | dict[str, str]:
     """A queue's interest."""
-    match: str | dict[str, str] = _match_decoder.decode(text)  # type: ignore[arg-type]
+    match: str | dict[str, str] = _match_decoder.decode(text)
     return match
 
 
-def schedule_of(blob: object) -> Schedule:
+def schedule_of(blob: Any) -> Schedule:
     """A schedule."""
-    return _schedule_decoder.decode(blob)  # type: ignore[arg-type]
+    return _schedule_decoder.decode(blob)
 
 
 def schedule_blob(schedule: Schedule) -> bytes:
@@ -103,9 +107,9 @@ def extras_text(extras: Extras) -> str | None:
     return None if extras is NO_EXTRAS or extras == NO_EXTRAS else _json.encode(extras).decode()
 
 
-def settings_text(settings: QueueSettings) -> str:
-    """The column for a queue's settings."""
-    return _json.encode(settings).decode()
+def json_text(value: object) -> str:
+    """Any value as a column of JSON."""
+    return _json.encode(value).decode()
 
 
 def receipts_blob(receipts: list[Receipt]) -> bytes:
