@@ -1,6 +1,7 @@
 """The calls that many tests make, which must be answered as they should."""
 
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -8,19 +9,25 @@ import httpx
 from tests.whole.servers import Call, Line, Server, until
 
 
-def lines_to_each(server: Server, count: int = 1) -> list[list[Line]]:
-    """So many connections to each front, front 0 first: while all others stand still, it is the one that takes the call."""
+def each_front_alone(server: Server) -> Iterator[int]:
+    """The pid of each front, front 0 first: while all others stand still, it is the one that takes whoever connects."""
     fronts = [server.pid, *server.other_fronts]
-    found = []
     for front in fronts:
         others = [pid for pid in fronts if pid != front]
         for other in others:
             server.send(signal.SIGSTOP, other)
-        found.append([Line(server) for _ in range(count)])
-        assert len({line.front for line in found[-1]}) == 1
+        yield front
         for other in others:
             server.send(signal.SIGCONT, other)
-    assert len({lines[0].front for lines in found}) == len(fronts)
+
+
+def lines_to_each(server: Server, count: int = 1) -> list[list[Line]]:
+    """So many connections to each front, front 0 first."""
+    found = []
+    for _ in each_front_alone(server):
+        found.append([Line(server) for _ in range(count)])
+        assert len({line.front for line in found[-1]}) == 1  # which connects them
+    assert len({lines[0].front for lines in found}) == len(found)
     return found
 
 

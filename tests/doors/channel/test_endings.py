@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from holdfast.doors.channel import wire
 from holdfast.testing.local import LocalServer
@@ -246,7 +246,7 @@ def test_a_server_that_stops_lets_its_channels_finish_what_they_hold(serve, tmp_
         server.process.send_signal(signal.SIGTERM)
         assert 10_000 < worker.hear("draining")["grace_ms"] <= 20_000
         assert closed(idle) == 1012
-        with pytest.raises((InvalidStatus, OSError)), speaking(server.url):
+        with pytest.raises((InvalidHandshake, OSError)), speaking(server.url):
             pass
         refused = worker.refused("enqueue", "draining", body={"jobs": [{"queue": "q"}]})
         assert refused["status"] == 503
