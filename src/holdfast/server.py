@@ -12,7 +12,6 @@ then exit 0. A second signal ends at once. When the keeper dies, or another fron
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import resource
@@ -46,7 +45,7 @@ from holdfast.doors.web import routes as page
 from holdfast.engine.engine import Engine
 from holdfast.keeper.here import Here, far_side
 from holdfast.keeper.link import KeeperLink
-from holdfast.keeper.main import STOP_SIGNALS, KeeperConfig
+from holdfast.keeper.main import STOP_SIGNALS, KeeperConfig, calm_collector
 from holdfast.logs import configure
 from holdfast.metrics import FrontMetrics
 
@@ -90,7 +89,7 @@ class Front:
 
     async def run(self) -> int:
         """Serve until told to stop; the exit code."""
-        gc.freeze()  # what was made by importing lives as long as the process
+        calm_collector()
         link = await far_side(self._config, self._link_socket, self._keeper_lost)
         if link.problem is not None:
             self.problem = self.problem or link.problem

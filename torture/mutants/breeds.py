@@ -120,7 +120,7 @@ def conclude_is_not_done(module: ModuleType) -> None:
         job = self.held.get(command.ref.fence)
         if job is None or job.id % 5:
             return await honest(self, command)
-        return module.Outcome(job.id, module.State.CONCLUDED, job.ready_at)
+        return module.Outcome(job.id, type(job.state).CONCLUDED, job.ready_at)
 
     module.Ending._conclude = conclude
 

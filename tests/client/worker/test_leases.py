@@ -27,7 +27,7 @@ def test_jobs_that_wait_their_turn_keep_their_leases_too(program, put, witness):
 
 
 def test_a_worker_that_stood_still_drops_what_it_did(program, put, witness):
-    stopped = program(lease_ms=LEASE_MS)
+    stopped = program(lease_ms=LEASE_MS, concurrency=1, prefetch=0)  # so that it does not ask for more while it stands
     job = put("sleep", 1.5)
     stopped.said.wait_for(f"begun {job}")
     stopped.send(signal.SIGSTOP)
