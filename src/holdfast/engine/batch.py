@@ -24,6 +24,10 @@ from holdfast.job.queue import Queue, QueueSettings, Tally
 from holdfast.routing import interests as routing
 from holdfast.stores.store import Change, KeptAnswer, Transaction
 
+_SECRET_BYTES = 16
+_SECRETS_AT_ONCE = 256  # one system call for so many leases
+_secrets: list[bytes] = []
+
 
 @dataclass(slots=True)
 class Batch:
@@ -198,9 +202,11 @@ class Batch:
 
     @staticmethod
     def secrets(count: int) -> list[bytes]:
-        """Secrets of 128 bits from the operating system."""
-        block = os.urandom(16 * count)
-        return [block[i : i + 16] for i in range(0, len(block), 16)]
+        """Secrets of 128 bits from the operating system, each given once."""
+        while len(_secrets) < count:
+            block = os.urandom(_SECRET_BYTES * max(count, _SECRETS_AT_ONCE))
+            _secrets.extend(block[i : i + _SECRET_BYTES] for i in range(0, len(block), _SECRET_BYTES))
+        return [_secrets.pop() for _ in range(count)]
 
 
 async def each(
