@@ -1,18 +1,25 @@
 """The statements, one file each under `statements/`, loaded by name: what runs is what can be read.
 
 A batch writes many kinds of rows. `together` puts several writing statements into one, each as a part of a `WITH`, so that they cost one
-round trip; each part counts the rows that it touched.
+round trip; each part counts the rows that it touched. Columns of numbers travel in it as text, which `array` makes: the driver needs six times
+as long for a list of them, because it looks at each entry for a list within the list.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
+import msgspec
+
+from holdfast.stores.rows import Row
 from holdfast.stores.writing import ORDER
 
 _FOLDER = files(__package__) / "statements"
 _PARAMETER = re.compile(r"\$(\d+)")
+_NUMBERS = re.compile(r"(\$(\d+))::((?:bigint|int|boolean)\[\])")
+_json = msgspec.json.Encoder()
 SQL: dict[str, str] = {
     entry.name.removesuffix(".sql"): entry.read_text() for entry in _FOLDER.iterdir() if entry.name.endswith(".sql")
 }
@@ -43,15 +50,46 @@ def width(name: str) -> int:
 
 
 @cache
+def _of_numbers(name: str) -> tuple[bool, ...]:
+    """For each parameter of a statement, whether it is an array of numbers (or of yes and no)."""
+    found = {int(match[2]) for match in _NUMBERS.finditer(SQL[name])}
+    return tuple(number in found for number in range(1, width(name) + 1))
+
+
+def columns(name: str, rows: Sequence[Row]) -> list[str | list[Any]]:
+    """Rows as the parameters of their statement within `together`, column by column.
+
+    `unnest` fills up the shorter arrays with NULL, so a column that holds nothing else need not be sent.
+    """
+    found: list[str | list[Any]] = []
+    for numbers, column in zip(_of_numbers(name), zip(*rows, strict=True), strict=True):
+        if column[0] is None and column.count(None) == len(column):
+            found.append("{}" if numbers else [])
+        else:
+            found.append(array(column) if numbers else list(column))
+    return found
+
+
+def array(numbers: Collection[int | None]) -> str:
+    """Numbers as PostgreSQL writes an array of them: JSON, but for the brackets."""
+    return f"{{{_json.encode(numbers)[1:-1].decode()}}}"
+
+
+@cache
 def together(names: tuple[str, ...]) -> str:
-    """One statement out of several: their parameters one after the other, and one column for each with the number of rows touched."""
-    parts, taken = [], 0
+    """One statement out of several: their parameters one after the other, and one column for each with the number of rows touched.
+
+    An insert has none, as it puts all its rows or fails: they are not counted, which would cost their copying.
+    """
+    parts, counts, taken = [], [], 0
     for name in names:
         shifted = _PARAMETER.sub(lambda found, by=taken: f"${int(found[1]) + by}", SQL[name])  # type: ignore[misc]
-        parts.append(f"{name} AS ({shifted} RETURNING 1)")
+        statement = _NUMBERS.sub(r"\1::text::\3", shifted)
+        counted = not name.startswith("insert_")
+        parts.append(f"{name} AS ({statement}{' RETURNING 1' if counted else ''})")
+        counts.append(f"(SELECT count(*) FROM {name})" if counted else "NULL")
         taken += width(name)
-    counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in names)
-    return f"WITH {', '.join(parts)} SELECT {counts}"
+    return f"WITH {', '.join(parts)} SELECT {', '.join(counts)}"
 
 
 def in_steps(names: Collection[str]) -> list[tuple[str, ...]]:

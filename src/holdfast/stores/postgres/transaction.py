@@ -7,6 +7,7 @@ ends, about eleven for all at once.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from holdfast.limits import ERRORS_KEPT, QUEUES
 from holdfast.stores import rows
 from holdfast.stores.postgres.loading import Loading
 from holdfast.stores.postgres.lows import lows_blob
-from holdfast.stores.postgres.sql import SQL, in_steps, together
+from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
 from holdfast.stores.rows import Row
 from holdfast.stores.store import Change, KeptAnswer, TryAgain
 from holdfast.stores.writing import LOOSE, Writing
@@ -37,6 +38,7 @@ class PostgresTransaction(Loading):
         self._trim: set[int] = set()
         self._changes_waiting = False
         self._wrote = False
+        self._makes_queues = False
         self.committed = False
 
     # Queues
@@ -46,7 +48,10 @@ class PostgresTransaction(Loading):
         return self._known.defaults.with_settings(settings)
 
     async def create_queue(self, name: str, now: int) -> Queue:
-        """A new queue with the default settings."""
+        """A new queue with the default settings. Whoever makes queues does so alone: else two who make the same ones stand in a circle."""
+        if not self._makes_queues:
+            await self._db.execute(SQL["lock_new_queues"])
+            self._makes_queues = True
         if await self._value("queue_count") >= QUEUES:
             raise InvalidRequest(f"There are {QUEUES} queues already; that is the most.", field="queue")
         number = await self._db.fetchval(SQL["insert_queue"], name, now, lows_blob({}))
@@ -227,10 +232,11 @@ class PostgresTransaction(Loading):
         self._changes_waiting = False
         self._forget_loaded()
         for step in in_steps(waiting):
-            columns = [_column(column) for name in step for column in zip(*waiting[name], strict=True)]
-            counts = await self._db.fetchrow(together(step), *columns)
+            counts = await self._db.fetchrow(
+                together(step), *chain.from_iterable(columns(name, waiting[name]) for name in step)
+            )
             for name, count in zip(step, counts, strict=True):
-                if name not in LOOSE and count != len(waiting[name]):
+                if count is not None and name not in LOOSE and count != len(waiting[name]):
                     raise RuntimeError(f"{name} touched {count} rows where {len(waiting[name])} were decided")
         if self._trim:
             await self._db.execute(SQL["trim_errors"], list(self._trim), ERRORS_KEPT)
@@ -259,8 +265,3 @@ class PostgresTransaction(Loading):
         self.committed = True
 
     sent = False
-
-
-def _column(values: tuple[Any, ...]) -> list[Any]:
-    """As an array for `unnest`, which fills up the shorter ones with NULL: so one that holds nothing else need not be sent."""
-    return [] if values[0] is None and values.count(None) == len(values) else list(values)
