@@ -143,6 +143,7 @@ class InProcess:
             ticks.append(Tick("producers", _PRODUCED_S, _unless_away(self._look_beside)))
         self._ticker = Ticker(ticks)
         self._runner: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.reports: dict[int, bytes] = {}
 
     def start(self) -> "asyncio.Task[None]":
@@ -167,19 +168,24 @@ class InProcess:
 
     def submit(self, request: Request) -> "asyncio.Future[Result]":
         """Ask; see `Backing`."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Result] = self._running_loop().create_future()
         self.request(request, self._sink, future)
         return future
 
     def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
         """Ask many; see `Backing`."""
-        future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[Result]] = self._running_loop().create_future()
         gathered = Gathered(future, len(requests))
         if not requests:
             future.set_result([])
         for place, request in enumerate(requests):
             self.request(request, gathered, place)
         return future
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # once: it costs a system call
+        return self._loop
 
     def request(self, request: Request, sink: Sink, tag: object) -> None:
         """Ask, with the answer going to `sink`."""

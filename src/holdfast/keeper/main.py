@@ -60,6 +60,7 @@ class FrontLine:
         self._outgoing = Answered([], [])
         self._flushing = False
         self._wants_events = False
+        self._loop = asyncio.get_running_loop()
         self.frames = Frames(msgspec.msgpack.Decoder(Asked), self._take, self._lost)
 
     def deliver(self, tag: object, result: Result) -> None:
@@ -90,7 +91,7 @@ class FrontLine:
     def _soon(self) -> None:
         if not self._flushing:
             self._flushing = True
-            asyncio.get_running_loop().call_soon(self.flush)
+            self._loop.call_soon(self.flush)  # asking asyncio for it costs a system call each time
 
     def _take(self, asked: Asked) -> None:
         if asked.job_events is not None and asked.job_events is not self._wants_events:
