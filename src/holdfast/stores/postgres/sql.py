@@ -1,12 +1,12 @@
 """The statements, one file each under `statements/`, loaded by name: what runs is what can be read.
 
 A batch writes many kinds of rows. `together` puts several writing statements into one, each as a part of a `WITH`, so that they cost one
-round trip; each part counts the rows that it touched. Columns of numbers travel in it as text, which `array` makes: the driver needs six times
-as long for a list of them, because it looks at each entry for a list within the list.
+round trip; each part counts the rows that it touched. Columns of numbers and of texts travel in it as PostgreSQL writes arrays: the driver
+needs six times as long for a list, because it looks at each entry for a list within the list.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -18,7 +18,8 @@ from holdfast.stores.writing import ORDER
 
 _FOLDER = files(__package__) / "statements"
 _PARAMETER = re.compile(r"\$(\d+)")
-_NUMBERS = re.compile(r"(\$(\d+))::((?:bigint|int|boolean)\[\])")
+_WRITTEN = re.compile(r"(\$(\d+))::((bigint|int|boolean|text)\[\])")
+_BETWEEN = '","'
 _json = msgspec.json.Encoder()
 SQL: dict[str, str] = {
     entry.name.removesuffix(".sql"): entry.read_text() for entry in _FOLDER.iterdir() if entry.name.endswith(".sql")
@@ -50,10 +51,12 @@ def width(name: str) -> int:
 
 
 @cache
-def _of_numbers(name: str) -> tuple[bool, ...]:
-    """For each parameter of a statement, whether it is an array of numbers (or of yes and no)."""
-    found = {int(match[2]) for match in _NUMBERS.finditer(SQL[name])}
-    return tuple(number in found for number in range(1, width(name) + 1))
+def _ways(name: str) -> tuple[Callable[[Sequence[Any]], str | list[Any]], ...]:
+    """For each parameter of a statement, what makes it out of a column."""
+    kinds = {int(match[2]): match[4] for match in _WRITTEN.finditer(SQL[name])}
+    return tuple(
+        list if number not in kinds else texts if kinds[number] == "text" else numbers for number in range(1, width(name) + 1)
+    )
 
 
 def columns(name: str, rows: Sequence[Row]) -> list[str | list[Any]]:
@@ -61,18 +64,31 @@ def columns(name: str, rows: Sequence[Row]) -> list[str | list[Any]]:
 
     `unnest` fills up the shorter arrays with NULL, so a column that holds nothing else need not be sent.
     """
-    found: list[str | list[Any]] = []
-    for numbers, column in zip(_of_numbers(name), zip(*rows, strict=True), strict=True):
-        if column[0] is None and column.count(None) == len(column):
-            found.append("{}" if numbers else [])
-        else:
-            found.append(array(column) if numbers else list(column))
-    return found
+    return [
+        way(() if column[0] is None and column.count(None) == len(column) else column)
+        for way, column in zip(_ways(name), zip(*rows, strict=True), strict=True)
+    ]
 
 
-def array(numbers: Collection[int | None]) -> str:
-    """Numbers as PostgreSQL writes an array of them: JSON, but for the brackets."""
-    return f"{{{_json.encode(numbers)[1:-1].decode()}}}"
+def numbers(values: Sequence[int | None]) -> str:
+    """Numbers, or yes and no, as an array: what JSON says, but for the brackets."""
+    return f"{{{_json.encode(values)[1:-1].decode()}}}"
+
+
+def texts(values: Sequence[str | None]) -> str:
+    """Texts as an array: each in quotation marks, with those within it and its backslashes behind a backslash."""
+    if None not in values:
+        joined = _BETWEEN.join(values)  # type: ignore[arg-type]  # there is no None among them
+        if values and "\\" not in joined and joined.count('"') == _BETWEEN.count('"') * (len(values) - 1):
+            return f'{{"{joined}"}}'
+    return f"{{{','.join(map(_quoted, values))}}}"
+
+
+def _quoted(value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 @cache
@@ -84,7 +100,7 @@ def together(names: tuple[str, ...]) -> str:
     parts, counts, taken = [], [], 0
     for name in names:
         shifted = _PARAMETER.sub(lambda found, by=taken: f"${int(found[1]) + by}", SQL[name])  # type: ignore[misc]
-        statement = _NUMBERS.sub(r"\1::text::\3", shifted)
+        statement = _WRITTEN.sub(r"\1::text::\3", shifted)
         counted = not name.startswith("insert_")
         parts.append(f"{name} AS ({statement}{' RETURNING 1' if counted else ''})")
         counts.append(f"(SELECT count(*) FROM {name})" if counted else "NULL")
