@@ -20,8 +20,9 @@ def everyday(api: Any) -> dict[str, int]:
     api.put("invoices", {"invoice": 4711}, count=60, type="pdf")
     http.post("/v1/queues/invoices/pause")
     for number in range(4):
-        for job in api.lease("mail", 200, f"mailer-{number}"):
-            api.end("conclude", job, result={"sent": True})
+        held = api.lease("mail", 200, f"mailer-{number}")
+        done = [{"token": job["lease"]["token"], "result": {"sent": True}} for job in held]
+        http.post("/v1/leases/batch", json={"conclude": done}).raise_for_status()
     api.put("imports", {"file": "orders.csv"}, count=40, type="csv", max_attempts=3)
     dead = 0
     for number, job in enumerate(api.lease("imports", 30, "importer-1")):
@@ -67,8 +68,8 @@ def screens(numbers: dict[str, int], queue: str) -> dict[str, str]:
         "overview": "",
         "queue": f"/queues/{queue}",
         "purge": f"/queues/{queue}/purge?ready=1&dead=1",
-        "jobs": f"/jobs?queue={queue}",
-        "dead jobs": "/jobs?state=dead",
+        "jobs": f"/jobs?queue={queue}&limit=25",
+        "dead jobs": "/jobs?state=dead&limit=25",
         "job": f"/jobs/{dead}",
         "payload": f"/jobs/{dead}/payload",
         "failures": "/failures",
@@ -77,6 +78,7 @@ def screens(numbers: dict[str, int], queue: str) -> dict[str, str]:
         "schedules": "/schedules",
         "enqueue": f"/enqueue?from={dead}",
         "trail": "/trail",
+        "store": "/store",
         "bulk": "/bulk?way=delete&all=1&state=dead",
         "refusal": "/jobs/987654321",
     }

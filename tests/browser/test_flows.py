@@ -10,6 +10,11 @@ from tests.doors.dqid.speaking import serving
 from tests.doors.web.conftest import Browser
 
 
+def listening(page) -> None:
+    """Wait until the page hears of what is committed; before that it would look five seconds later."""
+    expect(page.locator("#live")).to_have_attribute("data-how", "stream")
+
+
 def test_an_operator_sees_what_is_wrong_and_is_led_to_where_it_is_mended(look, server, api):
     api.http.put("/v1/queues/narrow", json={"capacity_jobs": 2})
     api.put("narrow", count=2)
@@ -28,6 +33,7 @@ def test_an_operator_sees_what_is_wrong_and_is_led_to_where_it_is_mended(look, s
 def test_what_is_committed_is_seen_without_a_reload_until_it_is_paused(look, server, api):
     api.put("lively")
     page = look(f"{server.url}/web/queues/lively")
+    listening(page)
     ready = page.locator("#count-ready .big")
     assert ready.inner_text() == "1"
     api.put("lively", count=4)
@@ -55,17 +61,65 @@ def test_what_is_committed_is_seen_without_a_reload_until_it_is_paused(look, ser
 
 def test_without_the_stream_the_page_looks_by_itself(look, server, api):
     api.put("polled")
-    away = lambda page: page.route("**/web/stream", lambda route: route.fulfill(status=503, body=""))  # noqa: E731
+
+    def away(page):
+        page.clock.install()  # so that the five seconds between two looks need not pass
+        page.route("**/web/stream", lambda route: route.fulfill(status=503, body=""))
+
     page = look(f"{server.url}/web/queues/polled", prepare=away)
+    expect(page.locator("#live")).to_have_attribute("data-how", "polling")
     api.put("polled")
-    expect(page.locator("#count-ready .big")).to_have_text("2", timeout=10_000)  # it asks every five seconds
-    assert page.locator("#live").get_attribute("data-how") == "polling"
+    page.clock.fast_forward(5_000)
+    expect(page.locator("#count-ready .big")).to_have_text("2")
     look.said[:] = [line for line in look.said if "503" not in line and "EventSource" not in line]
+
+
+def test_a_screen_that_gets_no_answer_says_so_and_of_when_it_is(look, server, api):
+    api.put("orphaned")
+    page = look(f"{server.url}/web/queues/orphaned")
+    listening(page)
+    gone = "**/web/queues/orphaned"
+    page.route(gone, lambda route: route.abort())
+    api.put("orphaned")
+    stale = page.locator("#stale")
+    expect(stale).to_have_text(re.compile(r"The server does not answer\. What is shown is of \d\d:\d\d:\d\d UTC\."))
+    assert page.locator("#live").get_attribute("data-stale") == "yes"
+    assert not offences(page)
+    page.unroute(gone)
+    api.put("orphaned")
+    expect(page.locator("#count-ready .big")).to_have_text("3")
+    expect(stale).to_be_hidden()
+    api.http.request("POST", "/v1/queues/orphaned/purge", json={"states": ["ready"]}).raise_for_status()
+    api.http.delete("/v1/queues/orphaned").raise_for_status()
+    expect(stale).to_contain_text("The server refuses this screen (404).")
+    look.said[:] = [line for line in look.said if not any(said in line for said in ("ERR_FAILED", "404", "htmx:"))]
+
+
+def test_a_job_is_watched_from_its_lease_to_its_result_without_a_reload(look, server, api):
+    (job,) = api.put("watched", {"n": 1})
+    (held,) = api.lease("watched")
+    api.end("extend", held, progress={"done": 3, "total": 4})
+    asked = []
+    page = look(
+        f"{server.url}/web/jobs/{job}", prepare=lambda page: page.on("request", lambda request: asked.append(request.url))
+    )
+    listening(page)
+    page.locator("#payload-text").wait_for()
+    page.evaluate("document.getElementById('payload-text').dataset.was = 'here'")
+    assert page.locator("#progress-title").inner_text() == "Progress 75 %"
+    assert page.get_by_role("progressbar").get_attribute("value") == "75.0"
+    api.end("conclude", held, result={"rows": 7})
+    expect(page.locator("h1 .badge")).to_have_text("concluded")
+    expect(page.locator("#result-text")).to_contain_text('"rows": 7')
+    assert page.get_by_text("Cancel…").count() == 0
+    assert page.locator("#payload-text").get_attribute("data-was") == "here", "what was loaded is left as it is"
+    assert [url.endswith("/payload") for url in asked].count(True) == 1
 
 
 def test_rows_that_are_selected_stay_so_while_the_list_is_live_and_are_retried(look, server, api):
     ids = api.die("picked", count=4)
     page = look(f"{server.url}/web/jobs?queue=picked&state=dead")
+    listening(page)
     for one in ids[:2]:
         page.get_by_label(f"Select job {one}").check()
     expect(page.locator("#picked")).to_have_text("2 selected")
@@ -149,8 +203,9 @@ def test_a_job_is_looked_at_edited_cloned_and_cancelled(look, server, api):
     assert page.get_by_text("The job is kept.").is_visible()
     clone = int(re.search(r"/jobs/(\d+)", page.url)[1])
     assert (api.job(clone)["type"], api.job(clone)["payload"]) == ("t2", {"n": 12345678901234567890})
-    page.get_by_role("button", name="Cancel").click()
-    assert page.locator("h1 .badge").inner_text() == "cancelled"
+    page.get_by_text("Cancel…").click()
+    page.get_by_role("button", name="Cancel it").click()
+    expect(page.locator("h1 .badge")).to_have_text("cancelled")
 
 
 def test_the_life_of_a_job_shows_every_attempt(look, server, api):
@@ -289,6 +344,8 @@ def test_the_plots_are_drawn_from_the_servers_own_history(look, server, api, spa
 
     page = look(f"{server.url}/web/queues/plotted", prepare=lambda page: page.route("**/web/history**", answer))
     page.locator(".plot canvas").nth(3).wait_for()
+    expect(page.locator(".u-legend").first).to_have_text("In3Out1Failed0", use_inner_text=True)  # the latest
+    expect(page.locator(".u-legend").nth(2)).to_contain_text("p50900 ms", use_inner_text=True)
     if span == "day":
         page.get_by_role("button", name="Day").click()
         expect(page.locator(".plot canvas")).to_have_count(4)
@@ -306,7 +363,8 @@ def test_under_a_prefix_everything_works_in_a_browser(look, home):
         assert page.get_by_text("The queue is paused").is_visible()
         page.goto(f"{server.url}/ops/queue/web/jobs/{job}")
         page.locator("#payload-text").wait_for()
-        page.get_by_role("button", name="Cancel").click()
-        assert page.locator("h1 .badge").inner_text() == "cancelled"
+        page.get_by_text("Cancel…").click()
+        page.get_by_role("button", name="Cancel it").click()
+        expect(page.locator("h1 .badge")).to_have_text("cancelled")
         page.close()  # before the server: a page that has lost it would say so
         api.http.close()

@@ -17,6 +17,7 @@ from tests.doors.dqid.speaking import serving
 from tests.doors.web.conftest import Browser
 
 BULK = 1_000
+LARGE = 5 << 20  # bytes of one payload
 
 
 def fill(api: Browser, count: int) -> dict[str, Any]:
@@ -34,7 +35,8 @@ def fill(api: Browser, count: int) -> dict[str, Any]:
     running = api.lease("many", 200, "worker")[0]["id"]
     dead = api.http.get("/v1/jobs?state=dead&limit=1").json()["jobs"][0]["id"]
     deep = api.http.get("/v1/jobs?queue=many&state=ready&limit=1000").json()
-    return {"dead": dead, "running": running, "cursor": deep["next_cursor"]}
+    (large,) = api.put("large", "x" * LARGE, type="film")
+    return {"dead": dead, "running": running, "large": large, "cursor": deep["next_cursor"]}
 
 
 def screens(numbers: dict[str, Any]) -> dict[str, str]:
@@ -50,12 +52,19 @@ def screens(numbers: dict[str, Any]) -> dict[str, str]:
         "jobs by text that none has": "/jobs?queue=many&text=nowhere",
         "dead jobs by their error": "/jobs?queue=many&state=dead&text=refused",
         "job": f"/jobs/{numbers['dead']}",
+        "job that runs": f"/jobs/{numbers['running']}",
         "payload of a job": f"/jobs/{numbers['dead']}/payload",
+        "job with a payload of 5 MiB": f"/jobs/{numbers['large']}",
+        "its payload, cut": f"/jobs/{numbers['large']}/payload",
+        "its payload, as a download": f"/jobs/{numbers['large']}/payload?download=yes",
+        "jobs of its queue": "/jobs?queue=large",
         "failures": "/failures",
         "workers": "/workers",
         "interests": "/interests",
         "schedules": "/schedules",
         "enqueue": "/enqueue",
+        "trail": "/trail",
+        "store": "/store",
         "preview: retry all dead": "/bulk?way=retry&all=1&queue=many&state=dead",
         "preview: delete all ready": "/bulk?way=delete&all=1&queue=many&state=ready",
         "plots, the hour": "/history?queue=many&span=hour",
@@ -84,7 +93,11 @@ def main() -> None:
     options = given.parse_args()
     with (
         tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
-        serving(Path(folder) / "home", "--size", str(2 * options.jobs), store="sqlite:///jobs.db") as server,
+        serving(
+            Path(folder) / "home",
+            *("--size", str(2 * options.jobs), "--max-payload-bytes", str(2 * LARGE)),
+            store="sqlite:///jobs.db",
+        ) as server,
     ):
         api = Browser(server.url)
         started = time.perf_counter()

@@ -37,19 +37,19 @@ _TIMED = 200  # changes of one commit whose times are looked at
 _POINTS = 30  # of the small picture of each queue
 
 
-def quantile(counts: Sequence[int], share: float) -> float:
-    """The time in milliseconds that this share of the counted times stays below; not a number where nothing was counted."""
+def quantile(counts: Sequence[int], share: float, bounds: Sequence[float] = BOUNDS_MS) -> float:
+    """The value that this share of the counted ones stays below, in the unit of the bounds; not a number where nothing was counted."""
     total = sum(counts)
     if not total:
         return math.nan
     rank, below = share * total, 0
     for number, count in enumerate(counts):
         if count and below + count >= rank:
-            low = BOUNDS_MS[number - 1] if number else 0
-            high = BOUNDS_MS[number] if number < len(BOUNDS_MS) else 2 * BOUNDS_MS[-1]
+            low = bounds[number - 1] if number else 0
+            high = bounds[number] if number < len(bounds) else 2 * bounds[-1]
             return low + (high - low) * (rank - below) / count
         below += count
-    return float(BOUNDS_MS[-1])
+    return float(bounds[-1])
 
 
 class _Open:

@@ -119,6 +119,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield shared
 
 
+@pytest.fixture(scope="session")
+def two_fronts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with two processes that answer, for the tests of what they share."""
+    with serving(tmp_path_factory.mktemp("fronts"), "--fronts", "2") as shared:
+        yield shared
+
+
 @pytest.fixture
 def browser(server: Server) -> Iterator[Browser]:
     one = Browser(server.url)

@@ -187,6 +187,19 @@ def test_a_clone_is_the_same_once_more(browser, queue):
     assert "12345678901234567890" in form
 
 
+def test_a_clone_that_was_changed_keeps_what_its_form_does_not_show(browser, queue):
+    (job,) = browser.put(queue, {"n": 1}, lease_ms=7_000, group_key="g", group_limit=3)
+    shown = browser.get(f"/enqueue?from={job}")
+    assert 'name="group_limit" inputmode="numeric" value="3"' in shown
+    assert "&quot;payload&quot;: {&quot;n&quot;:1}" in shown.replace("&#34;", "&quot;"), "the command has the payload, too"
+    given = {"queue": queue, "payload": "2", "group_key": "g", "group_limit": "4", "unique_key": "u"}
+    where = browser.send("/enqueue", **given, **{"from": f"{job}"}).headers["location"]
+    twin = browser.job(int(where.partition("?")[0].rpartition("/")[2]))
+    assert (twin["payload"], twin["unique_key"], twin["group_limit"]) == (2, "u", 4)
+    assert all(held["lease"]["ms_left"] <= 7_000 for held in browser.lease(queue, 2))
+    browser.send("/enqueue", 400, **given | {"group_limit": "0"})
+
+
 def test_where_an_event_would_go_is_told_and_nothing_is_put(browser, queue, other):
     browser.send("/interests", queue=queue, field=["action", ""], value=["user.*", ""])
     browser.send("/interests", queue=other, everything="1")
@@ -199,7 +212,8 @@ def test_where_an_event_would_go_is_told_and_nothing_is_put(browser, queue, othe
     assert browser.counts(queue) == {}
     browser.send("/interests", 400, queue=queue, field=["("], value=["x"])
     browser.send("/interests", 400, queue=queue)
-    assert "wants no events" in browser.done("/interests", queue=other, remove="1")
+    assert "nothing was done" in browser.send("/interests", 400, queue=other, remove="1", typed="remove it").text
+    assert "wants no events" in browser.done("/interests", queue=other, remove="1", typed=f"remove {other}")
     assert browser.http.get(f"/v1/interests/{other}").status_code == 404
 
 

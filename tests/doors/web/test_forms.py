@@ -5,7 +5,6 @@ import re
 import pytest
 
 from holdfast.doors.web import forms
-from tests.doors.dqid.speaking import serving
 
 
 def test_a_form_without_our_token_is_refused(browser, queue):
@@ -63,19 +62,19 @@ def test_a_form_that_cannot_be_read_is_refused(browser, body):
     assert browser.http.post("/web/enqueue", json={}).status_code == 400
 
 
-def test_every_front_takes_a_form_of_any_other(tmp_path, open_browser):
-    with serving(tmp_path / "home", "--fronts", "2") as server:
-        browser = open_browser(server.url)
-        token = browser.token()
-        cookies = dict(browser.http.cookies)
-        fronts = set()
-        for _ in range(60):
-            one = open_browser(server.url)
-            one.http.cookies.update(cookies)
-            answer = one.http.post("/web/enqueue", data={"form_token": token, "queue": "q", "payload": "1"})
-            assert answer.status_code == 303, answer.text
-            fronts.add(answer.headers["x-request-id"].partition("-")[0])
-            one.http.close()
-            if len(fronts) == 2:
-                break
-        assert len(fronts) == 2
+def test_every_front_takes_a_form_of_any_other(two_fronts, open_browser):
+    browser = open_browser(two_fronts.url)
+    token = browser.token()
+    cookies = dict(browser.http.cookies)
+    fronts = set()
+    for _ in range(60):
+        one = open_browser(two_fronts.url)
+        one.http.cookies.update(cookies)
+        answer = one.http.post("/web/enqueue", data={"form_token": token, "queue": "formed", "payload": "1"})
+        assert answer.status_code == 303, answer.text
+        fronts.add(answer.headers["x-request-id"].partition("-")[0])
+        one.http.close()
+        if len(fronts) == 2:
+            break
+    assert len(fronts) == 2
+    browser.http.close()

@@ -6,6 +6,7 @@ from cluster.processes import wait_until
 from cluster.replicated import replicated
 from tests.doors.dqid.speaking import serving
 from tests.doors.web.conftest import Browser, Markup
+from tests.doors.web.watching import rules, told, untold
 
 WITHIN_S = 20
 
@@ -24,6 +25,15 @@ def test_the_overview_shows_the_standbys_and_first_of_all_that_one_is_missing(gr
         assert "1 of 1 standbys in sync" in kept
         assert "behind at most" in kept
         assert "healthy" in kept
+        store = browser.text("/store")
+        assert "that it is on disk, and 1 standby has flushed it" in store
+        assert "Standbys in sync 1, needed are 1" in store
+        series = told(browser.http.get("/metrics").text)
+        found = rules("holdfast-standbys.rules.yml")
+        assert found
+        assert not [
+            (rule["alert"], wrong) for rule in found for wrong in untold(rule["expr"], str(rule["annotations"]), series)
+        ]
 
         group.standbys[0].kill()
         wait_until(lambda: "Too few standbys" in browser.text(""), WITHIN_S, "the page does not say that the standby is gone")
@@ -33,6 +43,8 @@ def test_the_overview_shows_the_standbys_and_first_of_all_that_one_is_missing(gr
         assert "refuses new jobs" in Markup(html).text
         assert "0 of 1 standbys" in Markup(html).text
         assert "1 of 1 jobs" not in problem
+        assert '<a href="/web/store"' in problem
+        assert "0, needed are 1" in browser.text("/store")
         refused = browser.http.post("/v1/queues/mail/jobs", json={"payload": 1})
         assert (refused.status_code, refused.json()["code"]) == (503, "not_replicated")
 

@@ -63,14 +63,31 @@ def test_every_action_is_a_line_in_the_log(serve, open_browser):
     browser.http.close()
 
 
-def test_two_fronts_show_the_same_trail(serve, open_browser):
-    server = serve("--fronts", "2")
+def test_two_fronts_show_the_same_trail(two_fronts, open_browser):
     for number in range(6):
-        one = open_browser(server.url)
-        one.put(f"q{number}")
-        one.done(f"/queues/q{number}/pause", paused="yes")
-        assert len(rows(one)) == number + 1
+        one = open_browser(two_fronts.url)
+        one.put(f"trail-{number}")
+        one.done(f"/queues/trail-{number}/pause", paused="yes")
+        assert len(rows(one, "?q=trail-")) == number + 1
         one.http.close()
+
+
+def test_the_trail_is_had_as_json_by_the_command_that_its_screen_shows(browser, queue):
+    (job,) = browser.put(queue)
+    browser.send(f"/jobs/{job}/retry", status=409)
+    browser.done(f"/queues/{queue}/pause", paused="yes")
+    url = re.search(
+        r'<code id="curl"[^>]*>curl &#39;?(http[^&<]+)', browser.get(f"/trail?q={queue}").replace("curl http", "curl &#39;http")
+    )[1]
+    answer = browser.http.get(url)
+    assert answer.headers["cache-control"] == "no-store"
+    paused, refused = answer.json()["notes"]
+    assert (paused["action"], paused["target"], paused["queue"], paused["outcome"]) == ("queue.pause", queue, queue, "done")
+    assert (paused["done"], paused["refused"], refused["done"], refused["refused"]) == (1, 0, 0, 1)
+    assert (refused["action"], refused["target"], refused["outcome"]) == ("job.retry", f"{job}", "wrong_state")
+    assert paused["at"] >= refused["at"] >= answer.json()["began_at"]
+    assert paused["who"].startswith("127.0.0.1, browser")
+    assert answer.json()["total"] >= 2
 
 
 def test_the_trail_keeps_the_latest_and_no_more():

@@ -5,6 +5,7 @@ import pytest
 
 from holdfast.doors.web import attention, grouping, lifeline, show
 from holdfast.doors.web.schedules import worded
+from holdfast.doors.web.shell import templates
 from holdfast.job.job import Content, Job, JobError, Lease, NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import ScheduleSpec
@@ -13,8 +14,8 @@ from holdfast.stores.queries import FailedJob, JobDetail, QueueInfo, QueueStats,
 STORE = StoreStats(1, 1, [], [], 0.0, 0, 0, 1 << 40, True, 0)
 
 
-def stats(tally=None, paused=False, oldest=None, rates=None, **policy):
-    info = QueueInfo("q", QueueSettings(), QueuePolicy(**policy), paused, 0, tally or Tally())
+def stats(tally=None, paused=False, oldest=None, rates=None, until=0, **policy):
+    info = QueueInfo("q", QueueSettings(), QueuePolicy(**policy), paused, 0, tally or Tally(), until)
     return QueueStats(info, oldest, {}, rates or {})
 
 
@@ -28,6 +29,10 @@ def stats(tally=None, paused=False, oldest=None, rates=None, **policy):
         (stats(Tally(ready=5), oldest=99_000, rates={"leased": 2.0}), []),
         (stats(Tally(ready=5), paused=True, oldest=99_000), ["warn: is paused"]),
         (stats(paused=True), []),
+        (
+            stats(Tally(ready=5), paused=True, until=1_000),
+            ["warn: is paused until 1970-01-01 00:00:01 UTC, with 5 unfinished jobs"],
+        ),
         (stats(Tally(ready=80, leased=5), capacity_jobs=100), ["warn: is 85 % full"]),
         (stats(Tally(ready=95, leased=5), capacity_jobs=100), ["bad: is full (jobs)"]),
         (stats(Tally(ready=1, leased=1, bytes=100), capacity_bytes=100), ["bad: is full (bytes)"]),
@@ -151,6 +156,37 @@ def test_a_life_is_drawn_within_its_line_whatever_the_clock_said():
 )
 def test_a_duration_is_written_in_its_two_largest_units(ms, words):
     assert show.duration(ms) == words
+
+
+@pytest.mark.parametrize(
+    ("noted", "share"),
+    [
+        (b"42", 42.0),
+        (b"0.5", 0.5),
+        (b'{"percent": 12.5, "at": "row 7"}', 12.5),
+        (b'{"done": 3, "total": 4}', 75.0),
+        (b'{"done": 3, "total": 0, "percent": 1}', 1.0),
+        (b'{"done": 5, "total": 4}', None),
+        (b'{"done": 1e999, "total": 1e999}', None),
+        (b'{"done": 1' + b"0" * 400 + b', "total": 3}', None),
+        (b"101", None),
+        (b"-1", None),
+        (b"true", None),
+        (b'{"page": 3}', None),
+        (b'"half"', None),
+        (b"[1, 2]", None),
+        (b"{", None),
+    ],
+)
+def test_how_far_a_job_has_come_is_read_from_what_its_worker_noted(noted, share):
+    assert show.share(noted) == share
+
+
+def test_a_small_picture_has_a_point_for_what_is_known_and_none_for_what_is_not():
+    spark = templates().get_template("_parts.html").module.spark
+    assert 'points="50.0,12.0 100.0,1.5 "' in spark([None, 2, 4], "of mail")
+    assert 'aria-label="of mail"' in spark([None, 2, 4], "of mail")
+    assert "svg" not in spark([None, 2], "of mail")
 
 
 def test_values_are_written_for_people():

@@ -1,5 +1,6 @@
 """The files that screens load: style, scripts and the libraries that came along. Only those that are named here."""
 
+import hashlib
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -28,13 +29,25 @@ def _file(name: str) -> bytes:
     return _STATIC.joinpath(name).read_bytes()
 
 
+@cache
+def address(name: str) -> str:
+    """Where screens load a file from, below the page's own address: it changes with the file, so that no screen meets a script of another version."""
+    return f"/static/{name}?v={_mark(name)}"
+
+
+@cache
+def _mark(name: str) -> str:
+    return hashlib.sha256(_file(_FILES[name][0])).hexdigest()[:12]
+
+
 @get("/web/static/{name:str}", include_in_schema=False)
-async def asset(name: str) -> Response[bytes]:
-    """One file. Kept by browsers for a short time only, so that an upgrade is seen soon."""
+async def asset(name: str, v: str = "") -> Response[bytes]:
+    """One file. Browsers keep it for a year under an address that has its mark, and for ten minutes under any other."""
     if name not in _FILES:
         raise NotFound(f"There is nothing at /web/static/{name[:100]}.")
     path, kind = _FILES[name]
-    return Response(_file(path), media_type=kind, headers={"cache-control": "public, max-age=600"})
+    kept = "public, max-age=31536000, immutable" if v == _mark(name) else "public, max-age=600"
+    return Response(_file(path), media_type=kind, headers={"cache-control": kept})
 
 
 ROUTES: list[Any] = [asset]

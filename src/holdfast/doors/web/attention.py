@@ -48,13 +48,13 @@ def of_store(store: StoreStats) -> list[Problem]:
     kept = store.replication
     if kept is not None and kept.in_sync < kept.needed:
         text = f"are in sync, {kept.in_sync} of {kept.needed} that are needed: new jobs are refused until more are back."
-        return [Problem("bad", "Too few standbys", text, "Look after the machines that are away", "")]
+        return [Problem("bad", "Too few standbys", text, "Look after the machines that are away", "/store")]
     if store.accepting:
         return []
     if store.reason in (None, "storage_full"):
         text = f"is nearly full ({show.size(store.disk_free_bytes)} free): new jobs are refused."
-        return [Problem("bad", "The disk", text, "Free space on it, or remove history of a queue", "")]
-    return [Problem("bad", "The store", f"takes no new jobs: {store.reason}.", "The server's log says more", "")]
+        return [Problem("bad", "The disk", text, "Free space on it, or remove history of a queue", "/store")]
+    return [Problem("bad", "The store", f"takes no new jobs: {store.reason}.", "The server's log says more", "/store")]
 
 
 def of_queue(queue: QueueStats) -> list[Problem]:
@@ -72,8 +72,11 @@ def of_queue(queue: QueueStats) -> list[Problem]:
         found.append(Problem("warn", name, f"is {full:.0f} % full.", "Change its bound, or see what holds it up", page))
     if info.paused:
         if tally.unfinished:
+            until = f" until {show.moment(info.paused_until)}" if info.paused_until else ""
             found.append(
-                Problem("warn", name, f"is paused, with {show.number(tally.unfinished)} unfinished jobs.", "Resume it", page)
+                Problem(
+                    "warn", name, f"is paused{until}, with {show.number(tally.unfinished)} unfinished jobs.", "Resume it", page
+                )
             )
     elif tally.ready and not tally.leased and (queue.oldest_ready_ms or 0) > NOBODY_MS and queue.rates.get("leased", 0) < 0.01:
         waiting = show.duration(queue.oldest_ready_ms)

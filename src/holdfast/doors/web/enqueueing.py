@@ -10,12 +10,13 @@ from litestar.response import Redirect
 
 from holdfast.doors.rest import bodies
 from holdfast.doors.web import forms, show
-from holdfast.doors.web.jobs import EDITED_BYTES, json_of, tags_of
+from holdfast.doors.web.jobs import EDITED_BYTES, anew, json_of, tags_of
 from holdfast.doors.web.shell import View
 from holdfast.engine import checks
-from holdfast.job.job import NO_EXTRAS, Extras, NewJob, UniqueWhile
+from holdfast.job.job import NO_EXTRAS, Extras, NewJob
 from holdfast.stores.queries import JobDetail
 
+_SHOWN = 1_000  # characters of a payload, in the command line
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -34,6 +35,7 @@ async def enqueue_form(request: Request[Any, Any, Any], state: AppState) -> Resp
         "tags": "",
         "unique_key": "",
         "group_key": "",
+        "group_limit": "",
     }
     large = None
     if source:
@@ -42,7 +44,8 @@ async def enqueue_form(request: Request[Any, Any, Any], state: AppState) -> Resp
         large = detail.job if detail.job.size > EDITED_BYTES or detail.content.content_type is not None else None
     page = await view.engine.reading.queues(200, "")
     values = {"filled": filled, "source": source, "large": large, "queues": [info.name for info in page.queues]}
-    body = msgspec.json.encode({"type": filled["type"], "payload": {}}).decode()
+    small = len(filled["payload"]) <= _SHOWN and large is None
+    body = f'{{"type": {msgspec.json.encode(filled["type"]).decode()}, "payload": {filled["payload"] if small else "…"}}}'
     curl = view.curl("POST", f"/v1/queues/{filled['queue'] or 'QUEUE'}/jobs", body)
     return view.page("enqueue.html", "Enqueue a job", "enqueue", values, curl)
 
@@ -58,6 +61,7 @@ def _as_form(detail: JobDetail) -> dict[str, Any]:
         "tags": ", ".join(job.extras.tags),
         "unique_key": job.extras.unique_key or "",
         "group_key": job.extras.group_key or "",
+        "group_limit": job.extras.group_limit if job.extras.group_key is not None else "",
     }
 
 
@@ -65,22 +69,23 @@ def _as_form(detail: JobDetail) -> dict[str, Any]:
 async def enqueue(request: Request[Any, Any, Any], state: AppState) -> Redirect:
     """Put it."""
     view, form = View(request, state), await forms.read(request)
-    new = new_job(form)
+    source = form.some("from")
+    extras = NO_EXTRAS
+    if source is not None:
+        extras = (await view.engine.reading.glance(forms.whole("from", source))).job.extras
+    new = new_job(form, extras)
     put = await view.hands.act("job.enqueue", "", new.queue, job=new)
     return view.back(f"/jobs/{put}", "job.enqueue")
 
 
-def new_job(form: forms.Form) -> NewJob:
-    """The job that the form describes."""
+def new_job(form: forms.Form, extras: Extras) -> NewJob:
+    """The job that the form describes; what it does not show is as in these `extras`."""
     queue = form.text("queue").strip()
     checks.queue_name("queue", queue)
     as_text = form.text("kind") == "text"
     typed = form.text("payload")
     payload = typed.replace("\r\n", "\n").encode("utf-8", "replace") if as_text else json_of("payload", typed)
-    unique, group, tags = form.some("unique_key"), form.some("group_key"), tags_of(form.text("tags"))
-    extras = NO_EXTRAS
-    if unique or group or tags:
-        extras = Extras(unique_key=unique, unique_while=UniqueWhile.UNFINISHED, group_key=group, tags=tags)
+    limit = form.int("group_limit")
     return NewJob(
         queue,
         payload,
@@ -90,7 +95,13 @@ def new_job(form: forms.Form) -> NewJob:
         form.int("delay_ms"),
         _moment(form.some("run_at")),
         form.int("max_attempts"),
-        extras,
+        anew(
+            extras,
+            unique_key=form.some("unique_key"),
+            group_key=form.some("group_key"),
+            group_limit=1 if limit is None else limit,
+            tags=tags_of(form.text("tags")),
+        ),
     )
 
 

@@ -75,6 +75,12 @@ class Form:
         return any(key == name for key, _ in self._pairs)
 
 
+def typed(form: Form, phrase: str) -> None:
+    """Go on only where somebody typed what is about to happen."""
+    if " ".join(form.text("typed").split()) != phrase:
+        raise checks.breach("typed", f"must be “{phrase}”; nothing was done")
+
+
 def whole(name: str, value: str) -> int:
     """A text as a whole number."""
     digits = value.replace(",", "").replace("_", "").strip()

@@ -30,6 +30,7 @@ async def show_interests(request: Request[Any, Any, Any], state: AppState) -> Re
         "interests": sorted(found.interests.items())[:_SHOWN],
         "all": len(found.interests),
         "queue": queue,
+        "wanted": now,
         "everything": now == "*",
         "pairs": pairs + [("", "")] * max(1, _ROWS - len(pairs)),
         "example": _EXAMPLE,
@@ -61,6 +62,7 @@ async def change(request: Request[Any, Any, Any], state: AppState) -> Redirect:
     queue = form.text("queue").strip()
     checks.queue_name("queue", queue)
     if form.has("remove"):
+        forms.typed(form, f"remove {queue}")
         await view.hands.act("interest.remove", queue, queue, match=None)
         return view.back("/interests", "interest.remove")
     await view.hands.act("interest.set", queue, queue, match=_match(form))

@@ -1,5 +1,6 @@
 """One job: its life drawn, why it is not running, its payload and result fetched when they are wanted, and what can be done to it."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -11,17 +12,17 @@ from msgspec.structs import replace
 
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.routes import JobId
-from holdfast.doors.web import forms, lifeline, show
+from holdfast.doors.web import family, forms, lifeline, show
 from holdfast.doors.web.shell import View
 from holdfast.engine import checks
 from holdfast.errors import NotFound
-from holdfast.job.job import NO_EXTRAS, WAITING, Content, Job, NewJob, State
+from holdfast.job.job import NO_EXTRAS, WAITING, Content, Extras, Job, NewJob, State
 from holdfast.stores.queries import JobDetail
 
 SHOWN_BYTES = 64 << 10  # of a payload or a result, on the screen
-THEN_SHOWN = 50  # jobs that followed
 EDITED_BYTES = 256 << 10  # larger payloads are changed through the API
 _ACTIONS = {"retry": "job.retry", "cancel": "job.cancel", "promote": "job.promote", "delete": "job.delete"}
+_UNDONE = frozenset((State.DEAD, State.SCHEDULED, State.READY, State.LEASED))  # of these the last error tells what to mend
 _CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+\Z")
 
 
@@ -31,7 +32,7 @@ async def show_job(request: Request[Any, Any, Any], state: AppState, job_id: Job
     view = View(request, state)
     detail = await view.engine.reading.glance(job_id)
     job = detail.job
-    facts, reasons = await view.engine.reading.why(job_id)
+    (facts, reasons), chain = await asyncio.gather(view.engine.reading.why(job_id), family.around(view.engine.reading, detail))
     tries = lifeline.attempts(detail)
     progress = detail.progress
     values = {
@@ -46,14 +47,14 @@ async def show_job(request: Request[Any, Any, Any], state: AppState, job_id: Job
         "width": lifeline.WIDTH,
         "result_bytes": detail.result_bytes,
         "progress": show.pretty(progress, is_json=True, whole=True) if progress is not None else None,
+        "share": show.share(progress) if progress is not None else None,
+        "last_error": max(detail.errors, key=lambda error: error.attempt, default=None) if job.state in _UNDONE else None,
         "lease_ms_left": max(0, job.lease.until - detail.now) if job.lease is not None else None,
         "can": _possible(job),
         "small": job.size <= EDITED_BYTES,
         "holder": job.lease or job.ended_by,
         "places": facts.group_holders,
-        "follows": job.extras.follows,
-        "then": detail.then[:THEN_SHOWN],
-        "then_all": len(detail.then),
+        "chain": chain,
     }
     return view.page("job.html", f"Job {job_id}", "jobs", values, view.curl("GET", f"/v1/jobs/{job_id}"))
 
@@ -133,8 +134,8 @@ async def act(request: Request[Any, Any, Any], state: AppState, job_id: JobId, v
         return view.back(f"/jobs/{job_id}", "job.edit")
     if verb not in _ACTIONS:
         raise NotFound(f"A job can't be asked to {verb[:40]}.")
-    if verb == "delete" and form.text("typed").strip() != f"delete {job_id}":
-        raise checks.breach("typed", f"must be “delete {job_id}”; nothing was done")
+    if verb == "delete":
+        forms.typed(form, f"delete {job_id}")
     await view.hands.act(_ACTIONS[verb], str(job_id), queue)
     if verb == "delete":
         return view.back(f"/queues/{queue}", "job.delete")
@@ -151,7 +152,6 @@ async def _clone(view: View, job_id: int, queue: str) -> int:
 def again(detail: JobDetail) -> NewJob:
     """The same job anew, to run at once; any worker may take it."""
     job, content = detail.job, detail.content
-    extras = NO_EXTRAS if job.extras == NO_EXTRAS else replace(job.extras, worker=None, follows=None)
     return NewJob(
         job.queue,
         content.payload,
@@ -159,8 +159,14 @@ def again(detail: JobDetail) -> NewJob:
         content.content_type,
         job.priority,
         max_attempts=job.max_attempts,
-        extras=extras,
+        extras=anew(job.extras),
     )
+
+
+def anew(extras: Extras, **changes: Any) -> Extras:
+    """The same for another job, but for what belongs to the one that had it."""
+    made = replace(extras, worker=None, follows=None, hands=None, **changes)
+    return NO_EXTRAS if made == NO_EXTRAS else made
 
 
 async def _edit_form(view: View, job_id: int) -> Response[bytes]:

@@ -11,13 +11,14 @@ from msgspec import UNSET
 
 from holdfast.doors.web import attention, forms
 from holdfast.doors.web.overview import line
+from holdfast.doors.web.running import by_group, by_worker
 from holdfast.doors.web.shell import View
 from holdfast.engine import checks
 from holdfast.errors import QueueNotFound
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
-from holdfast.stores.queries import QueueInfo
+from holdfast.stores.queries import ListJobs, QueueInfo
 
 NUMBERS = (
     ("capacity_jobs", "Capacity in jobs", "Scheduled, ready and leased jobs count."),
@@ -30,6 +31,9 @@ NUMBERS = (
 )
 _WITHOUT_BOUND = frozenset(("max_running", "retention_ms"))
 _RETRY = (("base_ms", "First delay, ms"), ("factor", "Factor"), ("max_ms", "Longest delay, ms"), ("jitter", "Jitter, 0 to 1"))
+_LEASES = 200  # that are looked at, for who runs what
+_HOLDERS = 20
+_GROUPS = 50
 PURGEABLE = ("scheduled", "ready", "concluded", "dead", "cancelled")
 
 
@@ -38,12 +42,14 @@ async def show_queue(request: Request[Any, Any, Any], state: AppState, name: str
     """The queue's own screen."""
     view = View(request, state)
     checks.queue_name("queue", name)
-    (stats, now), workers, interests, history = await asyncio.gather(
+    (stats, now), workers, interests, history, leased = await asyncio.gather(
         view.engine.reading.stats_of(name),
         view.engine.reading.workers(),
         view.engine.reading.interests(),
         view.engine.reading.history(name),
+        view.engine.reading.jobs(ListJobs(_LEASES, name, State.LEASED, payload_up_to=0)),
     )
+    running = [detail.job for detail in leased.jobs]
     taking = [info for info in workers.workers if name in info.worker.queues]
     values = {
         "line": line(stats),
@@ -52,6 +58,11 @@ async def show_queue(request: Request[Any, Any, Any], state: AppState, name: str
         "problems": attention.of_queue(stats),
         "workers": taking[:50],
         "worker_count": len(taking),
+        "names": {info.worker.id: info.worker.name or info.worker.id for info in workers.workers},
+        "holders": by_worker(running)[:_HOLDERS],
+        "groups": by_group(running)[:_GROUPS],
+        "cut": leased.cursor is not None,
+        "leases": _LEASES,
         "interest": interests.interests.get(name),
         "now": now,
         "began_at": history.began_at,
@@ -124,7 +135,7 @@ async def purge(request: Request[Any, Any, Any], state: AppState, name: str) -> 
     """Remove the jobs in these states that are there now, once it was typed what will happen."""
     view, form = View(request, state), await forms.read(request)
     states = _states(form.text("states").split(","))
-    _typed(form, purge_phrase(name, forms.whole("count", form.text("count"))))
+    forms.typed(form, purge_phrase(name, forms.whole("count", form.text("count"))))
     gone = await view.hands.act("queue.purge", name, name, states=tuple(State(one) for one in states))
     return view.back(f"/queues/{name}", "queue.purge", n=gone)
 
@@ -133,7 +144,7 @@ async def purge(request: Request[Any, Any, Any], state: AppState, name: str) -> 
 async def delete(request: Request[Any, Any, Any], state: AppState, name: str) -> Redirect:
     """Remove the queue, once its name was typed."""
     view, form = View(request, state), await forms.read(request)
-    _typed(form, f"delete {name}")
+    forms.typed(form, f"delete {name}")
     await view.hands.act("queue.delete", name, name)
     return view.back("", "queue.delete")
 
@@ -141,11 +152,6 @@ async def delete(request: Request[Any, Any, Any], state: AppState, name: str) ->
 def purge_phrase(name: str, count: int) -> str:
     """What is to be typed."""
     return f"remove {count} from {name}"
-
-
-def _typed(form: forms.Form, phrase: str) -> None:
-    if " ".join(form.text("typed").split()) != phrase:
-        raise checks.breach("typed", f"must be “{phrase}”; nothing was done")
 
 
 def _states(names: list[str]) -> list[str]:

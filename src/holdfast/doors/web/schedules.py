@@ -118,8 +118,8 @@ async def act(request: Request[Any, Any, Any], state: AppState, name: str, verb:
     view, form = View(request, state), await forms.read(request)
     if verb not in ("pause", "resume", "run", "delete"):
         raise NotFound(f"A schedule can't be asked to {verb[:40]}.")
-    if verb == "delete" and form.text("typed").strip() != f"delete {name}":
-        raise checks.breach("typed", f"must be “delete {name}”; nothing was done")
+    if verb == "delete":
+        forms.typed(form, f"delete {name}")
     queue = (await view.engine.reading.schedule(name)).spec.job.queue
     await view.hands.act(f"schedule.{verb}", name, queue, paused=verb == "pause")
     return view.back("/schedules", f"schedule.{verb}")

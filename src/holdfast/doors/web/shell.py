@@ -16,7 +16,7 @@ from litestar.datastructures import State as AppState
 from litestar.response import Redirect
 
 from holdfast import __version__
-from holdfast.doors.web import forms, show
+from holdfast.doors.web import assets, forms, show
 from holdfast.doors.web.acting import Hands
 from holdfast.engine.engine import Engine
 
@@ -54,6 +54,7 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    made.globals["asset"] = assets.address
     made.filters |= {
         "number": show.number,
         "short": show.short,

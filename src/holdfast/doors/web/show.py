@@ -2,6 +2,7 @@
 
 import contextlib
 from datetime import UTC, datetime
+from typing import TypeGuard
 
 import msgspec
 
@@ -112,6 +113,22 @@ def pretty(data: bytes, is_json: bool, whole: bool) -> str:
         ):  # what a worker or a dialect left there need not be whole
             data = msgspec.json.format(data, indent=2)
     return text_of(data)
+
+
+def share(progress: bytes) -> float | None:
+    """How far a job has come, from 0 to 100, if what its worker noted says so: a number of per cent, alone or as `percent`; or `done` of `total`."""
+    try:
+        noted = msgspec.json.decode(progress)
+        if isinstance(noted, dict):
+            done, total = noted.get("done"), noted.get("total")
+            noted = 100 * done / total if _counts(done) and _counts(total) and total > 0 else noted.get("percent")
+        return float(noted) if _counts(noted) and noted <= 100 else None
+    except (msgspec.DecodeError, RecursionError, OverflowError):
+        return None
+
+
+def _counts(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def excerpt(content: Content, chars: int = 120) -> str:

@@ -9,6 +9,7 @@ from litestar.datastructures import State as AppState
 from litestar.response import Redirect
 
 from holdfast.doors.web import forms
+from holdfast.doors.web.running import by_worker
 from holdfast.doors.web.shell import View
 from holdfast.errors import NotFound
 from holdfast.job.job import State
@@ -27,10 +28,7 @@ async def show_workers(request: Request[Any, Any, Any], state: AppState) -> Resp
         view.engine.reading.workers(), view.engine.reading.jobs(ListJobs(_LEASES, state=State.LEASED, payload_up_to=0))
     )
     registered = {info.worker.id for info in found.workers}
-    others: dict[str, list[Any]] = {}
-    for detail in leased.jobs:
-        if detail.job.lease is not None and detail.job.lease.worker not in registered:
-            others.setdefault(detail.job.lease.worker, []).append(detail)
+    others = [(name, jobs) for name, jobs in by_worker(detail.job for detail in leased.jobs) if name not in registered]
     wanted = view.query.get("q", "")
     shown = [
         info for info in found.workers if wanted in info.worker.name or wanted in info.worker.id or wanted in info.worker.queues
@@ -41,7 +39,7 @@ async def show_workers(request: Request[Any, Any, Any], state: AppState) -> Resp
         "found": len(shown),
         "all": len(found.workers),
         "states": Counter(info.worker.state.value for info in found.workers),
-        "others": sorted(others.items(), key=lambda pair: (-len(pair[1]), pair[0])),
+        "others": others,
         "cut": leased.cursor is not None,
         "leases": _LEASES,
         "each": _JOBS_OF_ONE,

@@ -41,10 +41,21 @@
     busy = false;
     if (again) { again = false; setTimeout(look, 500); }
   }
+  // What is shown may be old: then it is said, and since when.
+  let seen = Date.now();
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.target !== part()) return;
+    const stale = $("stale"), status = event.detail.xhr.status;
+    if (event.detail.successful) { seen = Date.now(); stale.hidden = true; delete live.dataset.stale; return; }
+    stale.textContent = (status ? "The server refuses this screen (" + status + ")." : "The server does not answer.") + " What is shown is of " + new Date(seen).toISOString().slice(11, 19) + " UTC.";
+    stale.hidden = false;
+    live.dataset.stale = "yes";
+  });
   function poll() { if (!timer) timer = setInterval(look, POLL_MS); live.dataset.how = "polling"; }
   function listen() {
     source = new EventSource(home + "/stream");
-    source.addEventListener("change", () => { clearInterval(timer); timer = null; live.dataset.how = "stream"; look(); });
+    source.addEventListener("open", () => { clearInterval(timer); timer = null; live.dataset.how = "stream"; });
+    source.addEventListener("change", look);
     source.addEventListener("error", () => { if (source && source.readyState === EventSource.CLOSED) source = null; poll(); });
   }
   function hush() { if (source) source.close(); source = null; clearInterval(timer); timer = null; }
@@ -66,8 +77,9 @@
     if (event.detail.xhr.status >= 400 && event.detail.target.id === "tested") event.detail.shouldSwap = true;
   });
 
-  // What is ticked stays ticked when the rows are fetched anew.
+  // What is ticked stays ticked when the rows are fetched anew, and what was loaded into a screen stays loaded.
   if (window.Idiomorph) {
+    Idiomorph.defaults.callbacks.beforeNodeMorphed = (node) => !(node.matches && node.matches("[data-keep]"));
     Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(node.matches && node.matches("input[type=checkbox]") && (name === "checked" || name === "disabled"));
   }
   function count() {

@@ -8,6 +8,9 @@
     run: { series: [["p50", "run_p50", "--fill"], ["p95", "run_p95", "--high"]], unit: span },
   };
   const HEIGHT = 165, LEGEND = 22;
+  const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE; // ticks that are read without reckoning
+  const SPANS = [1, 2, 5, 10, 20, 50, 100, 200, 500].concat(
+    [1, 2, 5, 10, 20, 30].map((n) => n * SECOND), [1, 2, 5, 10, 20, 30].map((n) => n * MINUTE), [1, 2, 4, 6, 12, 24, 48, 96, 240, 720].map((n) => n * HOUR));
 
   function trim(number) { return String(+number.toPrecision(3)); }
   function count(value) {
@@ -30,17 +33,23 @@
       width: width, height: HEIGHT - LEGEND, pxAlign: 0,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
       legend: { live: true }, cursor: { y: false, drag: { x: false, y: false } },
+      hooks: { ready: [latest], setData: [latest], setCursor: [(plot) => { if (plot.cursor.idx == null) latest(plot); else plot.root.classList.remove("latest"); }] },
       scales: { x: { time: true }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [
         { stroke: muted, grid: grid, ticks: grid, font: "11px system-ui", size: 26,
           values: (_, ticks) => ticks.map((at) => new Date(at * 1e3).toISOString().slice(11, 16)) },
-        { stroke: muted, grid: grid, ticks: grid, font: "11px system-ui", size: 60, values: (_, ticks) => ticks.map(plot.unit) },
+        Object.assign({ stroke: muted, grid: grid, ticks: grid, font: "11px system-ui", size: 60, values: (_, ticks) => ticks.map(plot.unit) }, plot.unit === span ? { incrs: SPANS } : {}),
       ],
       series: [{ label: "at", value: (_, at) => at == null ? "–" : new Date(at * 1e3).toISOString().slice(11, 19) }].concat(
         plot.series.map(([label, , name]) => ({
           label: label, stroke: colour(name), width: 1.5, spanGaps: false, points: { show: plot.unit === span ? true : undefined, size: 4, fill: colour(name) }, value: (_, value) => plot.unit(value),
         }))),
     };
+  }
+
+  function latest(plot) { // while nobody points at another moment
+    plot.root.classList.add("latest");
+    plot.setLegend({ idx: plot.data[0].length - 1 }, false);
   }
 
   function none(element, text) {

@@ -1,0 +1,44 @@
+"""How the store is: whether it takes new jobs, how these are kept, how long a commit takes, and how much room there is."""
+
+import math
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.datastructures import State as AppState
+
+from holdfast.doors.web import attention
+from holdfast.doors.web.shell import View
+from holdfast.engine.history import quantile
+from holdfast.engine.totals import BATCH_BUCKETS, COMMIT_BUCKETS
+from holdfast.stores.queries import StoreStats
+
+_SHARES = (0.5, 0.95, 0.99)
+
+
+@get("/web/store", include_in_schema=False)
+async def show_store(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+    """The store's own screen."""
+    view = View(request, state)
+    store = await view.engine.reading.stats_of_store()
+    values = {
+        "problems": attention.of_store(store),
+        "store": store,
+        "percents": [round(100 * share) for share in _SHARES],
+        "commit_ms": [_ms(quantile(store.commit_buckets, share, COMMIT_BUCKETS)) for share in _SHARES],
+        "proof_ms": _proof_ms(store),
+        "batch": quantile(store.batch_buckets, 0.5, BATCH_BUCKETS) if store.commits else None,
+        "busy": 100 * store.commit_seconds / max(1.0, store.uptime_ms / 1000),
+    }
+    return view.page("store.html", "Store", "overview", values, view.curl("GET", "/v1/stats"))
+
+
+def _ms(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else 1_000 * seconds
+
+
+def _proof_ms(store: StoreStats) -> float | None:
+    kept = store.replication
+    return 1_000 * kept.proof_seconds / kept.proofs if kept is not None and kept.proofs else None
+
+
+ROUTES: list[Any] = [show_store]
