@@ -8,9 +8,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from holdfast.engine import commands as c
+from holdfast.engine import tube_commands as t
 from holdfast.job.job import LeaseRef, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, Tally
 from tests.engine.model_routing import Late, No, Publish, Routing
+from tests.engine.model_tubes import Tubes
 
 Put = c.Enqueue | Publish
 WAITING, UNFINISHED = ("scheduled", "ready"), ("scheduled", "ready", "leased")
@@ -37,6 +39,7 @@ class Row:
     failures: int = 0
     crashes: int = 0
     until: int = 0
+    ended_at: int = 0
     by: str = ""
     reason: str | None = None
     cancel: bool = False
@@ -53,7 +56,7 @@ class Row:
         return self.key is not None and self.state in (WAITING if self.key_while_queued else UNFINISHED)
 
 
-class Model(Routing):
+class Model(Tubes, Routing):
     """All queues and all jobs. `apply` decides a transaction; `policies` name the queues that there are."""
 
     def __init__(self, policies: dict[str, QueuePolicy]) -> None:
@@ -139,7 +142,7 @@ class Model(Routing):
         row.held = row.state == "ready" and row.group is not None and not had_place
 
     def end(self, row: Row, state: str, reason: str | None) -> None:
-        row.state, row.held, row.reason = state, False, reason
+        row.state, row.held, row.reason, row.ended_at = state, False, reason, self.now
 
     def after_attempt(self, row: Row, ready_at: int, for_good: str | None) -> None:
         if row.cancel:
@@ -206,13 +209,16 @@ class Model(Routing):
 
     def RetryJob(self, command: c.RetryJob) -> object:  # noqa: N802
         row = self.job(command.id, "dead")
+        self.take_back(row)
+        self.wait(row, self.now)
+        return row.id
+
+    def take_back(self, row: Row) -> None:
         self.need_room(row.queue, 1, row.size)
         if row.key is not None and self.holder(row.queue, row.key) is not None:
             raise No("not_unique")
         row.failures, row.crashes, row.reason = 0, 0, None
         row.worker = row.worker if row.worker in self.workers else None
-        self.wait(row, self.now)
-        return row.id
 
     def CancelJob(self, command: c.CancelJob) -> object:  # noqa: N802
         row = self.job(command.id, *UNFINISHED)
@@ -305,10 +311,13 @@ class Model(Routing):
             raise No("worker_not_found")
         given: list[tuple[int, int]] = []
         while len(given) < command.limit and (row := self._next(command, command.queues or known.queues)) is not None:
-            row.state, row.attempt, row.until, row.cancel = "leased", row.attempt + 1, self.now + (command.lease_ms or 0), False
-            row.ref, row.by = None, command.worker
+            self.grant(row, command.worker, self.now + (command.lease_ms or 0))
             given.append((row.id, row.attempt))
         return given
+
+    def grant(self, row: Row, worker: str, until: int) -> None:
+        row.state, row.attempt, row.until, row.cancel = "leased", row.attempt + 1, until, False
+        row.ref, row.by = None, worker
 
     def _next(self, command: c.LeaseJobs, queues: tuple[str, ...]) -> Row | None:
         mine = (None, command.worker) if command.worker in self.workers else (None,)
@@ -325,8 +334,9 @@ class Model(Routing):
 
 
 _TIME = (c.ExpireLeases, c.PromoteDue, c.BuryOrphans)
-_ENDS = (c.ConcludeLease, c.FailLease, c.ReleaseLease, c.ExtendLease)
+_ENDS = (c.ConcludeLease, c.FailLease, c.ReleaseLease, c.ExtendLease, t.BuryLease)
 _JOBS = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.PauseQueue, c.PurgeQueue)
 _WORKERS = (c.RegisterWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers, c.ReapWorkers)
-_HANDS = (*_JOBS, *_WORKERS, c.SetInterest)
-_PUTS = (c.Enqueue, Publish)
+_TUBES = (t.KickJob, t.KickJobs, t.ReserveJob)
+_HANDS = (*_JOBS, *_TUBES, *_WORKERS, c.SetInterest)
+_PUTS = (c.Enqueue, t.PutJobs, Publish)

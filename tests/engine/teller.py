@@ -5,6 +5,7 @@ import random
 from msgspec.structs import replace
 
 from holdfast.engine import commands as c
+from holdfast.engine import tube_commands as t
 from holdfast.job.job import Content, Extras, IdempotencyKey, LeaseRef, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from tests.engine.model_routing import Publish
@@ -32,7 +33,7 @@ class Teller:
 
     def command(self):
         kinds = [self.put] * 3 + [self.lease] * 3 + [self.end] * 4 + [self.manage] * 3 + [self.over_a_queue, self.tick]
-        kinds += [self.publish] * 2 + [self.interest] + [self.attend] * 2
+        kinds += [self.publish] * 2 + [self.interest] + [self.attend] * 2 + [self.by_tube] * 3
         return self.dice.choice(kinds)()
 
     def put(self):
@@ -91,12 +92,29 @@ class Teller:
             queues, self.dice.randint(1, 3), worker, lease_ms, by_priority=self.dice.random() < 0.5, registered=registered
         )
 
-    def end(self):
+    def ref(self):
         pick = self.dice.choice
         current = [row.ref for row in self.model.jobs.values() if row.ref is not None]
         ref = pick(current if current and self.dice.random() < 0.8 else self.refs)
         if self.dice.random() < 0.05:
             ref = pick((replace(ref, secret=bytes(16)), replace(ref, attempt=ref.attempt + 1)))
+        return ref
+
+    def by_tube(self):
+        """What only beanstalkd's verbs ask for."""
+        pick = self.dice.choice
+        return pick(
+            (
+                t.BuryLease(self.ref(), pick((1, 2))),
+                t.KickJob(self.job_id()[0]),
+                t.KickJobs(pick(QUEUES), pick((True, False)), self.dice.randint(1, 3)),
+                t.ReserveJob(self.job_id()[0], "tube"),
+                t.PutJobs([self.new() for _ in range(self.dice.randint(1, 3))]),
+            )
+        )
+
+    def end(self):
+        pick, ref = self.dice.choice, self.ref()
         return pick(
             (
                 c.ConcludeLease(ref),
@@ -107,13 +125,15 @@ class Teller:
             )
         )
 
-    def manage(self):
+    def job_id(self):
         """Jobs of each state are named equally often, and now and then one that is not there."""
         states = sorted({row.state for row in self.model.jobs.values()})
         state = self.dice.choice([*states, "none"])
-        job_id = self.dice.choice(
-            [row.id for row in self.model.jobs.values() if row.state == state] or [self.model.last_id + 1]
-        )
+        there = [row.id for row in self.model.jobs.values() if row.state == state]
+        return self.dice.choice(there or [self.model.last_id + 1]), state
+
+    def manage(self):
+        job_id, state = self.job_id()
         verb = c.RetryJob if state == "dead" and self.dice.random() < 0.5 else self.dice.choice(ON_A_JOB)
         if verb is not c.EditJob:
             return verb(job_id)

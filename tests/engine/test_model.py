@@ -19,6 +19,7 @@ from holdfast.clock import ManualClock
 from holdfast.engine import commands as c
 from holdfast.engine.engine import Engine
 from holdfast.engine.inprocess import InProcess
+from holdfast.engine.tube_commands import PutIds
 from holdfast.errors import HoldfastError
 from holdfast.job.job import State
 from holdfast.job.queue import QueuePolicy
@@ -78,13 +79,11 @@ class Story(RuleBasedStateMachine):
         expected = self.model.apply(commands, self.clock.now())
         results = self.ask(*commands)
         assert [self.brief(result) for result in results] == expected, commands
-        for result in results:
-            if isinstance(result, c.Granted):
-                self.note(result)
+        granted = [one.job.ref() for result in results if isinstance(result, c.Granted) for one in result.jobs]
+        self.note(sorted(granted, key=lambda ref: ref.fence))
 
-    def note(self, granted):
-        for one in granted.jobs:
-            ref = one.job.ref()
+    def note(self, refs):
+        for ref in refs:
             assert ref.fence > self.refs[-1].fence or ref.fence == 1, "fences only grow"
             self.model.jobs[ref.job].ref = ref
             self.refs.append(ref)
@@ -111,6 +110,8 @@ class Story(RuleBasedStateMachine):
                 return result.worker.id, result.worker.state.value
             case c.Counted():
                 return result.count
+            case PutIds():
+                return result.ids, result.refused
         return result.paused
 
     # Steps

@@ -107,10 +107,10 @@ async def test_a_running_job_is_told_with_its_holder_and_the_time_left(engine, n
     clock.advance(100)
     codes, text = await why(1)
     assert codes == ["running"]
-    assert "attempt 1 is leased by me for 400 ms more" in text
+    assert "attempt 1 is leased by me for 0.4 s more" in text
     assert "a worker without a name" in (await why(2))[1]
     clock.advance(9_000)
-    assert "for 0 ms more" in (await why(1))[1]
+    assert "for 0.0 s more" in (await why(1))[1]
 
 
 @pytest.mark.parametrize(

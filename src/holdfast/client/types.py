@@ -156,9 +156,11 @@ class Job(msgspec.Struct, kw_only=True):
     group_key: str | None = None
     group_limit: int | None = None
     only_worker: str | None = None
+    follows: int | None = None
     tags: list[str] = []
     progress: Any = None
     result: Any = None
+    then: list[Receipt] = []
     errors: list[Attempt] = []
 
     @property

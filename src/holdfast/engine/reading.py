@@ -228,7 +228,7 @@ def reasons(facts: JobFacts) -> list[tuple[str, str]]:
     if job.state is State.LEASED and job.lease is not None:
         holder = job.lease.worker or "a worker without a name"
         left = max(0, job.lease.until - now)
-        return [("running", f"It is running: attempt {job.attempt} is leased by {holder} for {left} ms more.")]
+        return [("running", f"It is running: attempt {job.attempt} is leased by {holder} for {left / 1000:.1f} s more.")]
     if job.state in ENDED:
         because = f" ({job.reason})" if job.reason else ""
         return [(job.state.value, f"It has ended: {job.state.value}{because}.")]

@@ -55,6 +55,10 @@ def test_follow_up_jobs_are_put_in_the_same_step_and_only_once(api, queue, held)
     ]
     assert api.ended("conclude", held, then=then) == answer
     assert api.counts(queue) == {"ready": 1, "scheduled": 1, "concluded": 1}
+    (next_one, _later), first = answer["then"], api.job(held["id"])
+    assert first["then"] == answer["then"]
+    assert "follows" not in first
+    assert api.job(next_one["id"])["follows"] == held["id"]
     assert api.take(queue)["payload"] == "next"
 
 

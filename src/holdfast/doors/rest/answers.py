@@ -186,9 +186,11 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     group_key: str | UnsetType = UNSET
     group_limit: int | UnsetType = UNSET
     only_worker: str | UnsetType = UNSET
+    follows: Id | UnsetType = UNSET
     tags: tuple[str, ...] = ()
     progress: Json | UnsetType = UNSET
     result: Json | UnsetType = UNSET
+    then: list[ReceiptOut] | UnsetType = UNSET
     errors: list[ErrorOut] | UnsetType = UNSET
 
 

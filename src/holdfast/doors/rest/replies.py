@@ -25,7 +25,7 @@ from holdfast.doors.rest.answers import (
 )
 from holdfast.engine.commands import Enqueued, Extended, GrantedJob, Outcome
 from holdfast.errors import BY_CODE, HoldfastError
-from holdfast.job.job import READY, SCHEDULED, WAITING, Content, Job, Receipt, State
+from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.stores.queries import Durability, JobDetail, QueueInfo
 
@@ -191,15 +191,9 @@ def job_out(job: Job, now: int) -> JobOut:
         created_at=instant(job.created_at),
         ready_at=instant(job.ready_at),
         payload_bytes=job.size,
-        tags=job.extras.tags,
     )
-    extras = job.extras
-    if extras.unique_key is not None:
-        shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
-    if extras.group_key is not None:
-        shown.group_key, shown.group_limit = extras.group_key, extras.group_limit
-    if extras.worker is not None:
-        shown.only_worker = extras.worker
+    if job.extras is not NO_EXTRAS:
+        _with_extras(shown, job.extras)
     if job.leased_at and job.state not in WAITING:  # of a job that waits again, the last lease is history
         shown.leased_at = instant(job.leased_at)
     if job.lease is not None:
@@ -214,6 +208,18 @@ def job_out(job: Job, now: int) -> JobOut:
     if job.reason is not None:
         shown.reason = job.reason
     return shown
+
+
+def _with_extras(shown: JobOut, extras: Extras) -> None:
+    shown.tags = extras.tags
+    if extras.unique_key is not None:
+        shown.unique_key, shown.unique_while = extras.unique_key, extras.unique_while
+    if extras.group_key is not None:
+        shown.group_key, shown.group_limit = extras.group_key, extras.group_limit
+    if extras.worker is not None:
+        shown.only_worker = extras.worker
+    if extras.follows is not None:
+        shown.follows = extras.follows
 
 
 def with_content(shown: JobOut, content: Content) -> JobOut:
@@ -247,6 +253,8 @@ def detail_out(detail: JobDetail) -> JobOut:
         shown.progress = Raw(detail.progress)
     if detail.result is not None:
         shown.result = Raw(detail.result)
+    if detail.then:
+        shown.then = [receipt_out(receipt) for receipt in detail.then]
     shown.errors = [
         ErrorOut(error.attempt, instant(error.at), error.worker, error.kind, error.reason) for error in detail.errors
     ]
