@@ -42,7 +42,7 @@ RESULTS = Path(__file__).parent / "results"
 ALIASES = {"push": "single", "dequeue": "single", "conclude": "single"}
 PEERS_NAME = "peers"
 ONE_TABLE = "one-table"
-DATABASE_ONLY = ("waiting", "churn", ONE_TABLE)
+DATABASE_ONLY = ("waiting", "churn", "transactional", ONE_TABLE)
 
 
 class Bench:
@@ -200,6 +200,8 @@ def write(report: Report, out: Path, add: bool) -> None:
         (out / "postgresql.md").write_text(databasepage.markdown(report, judge(report)))
         file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
         return
+    if add and (out / "latest.json").exists():
+        report = report.added_to(msgspec.json.decode((out / "latest.json").read_bytes(), type=Report))
     verdicts = judge(report)
     (out / "latest.md").write_text(markdown(report, verdicts, "latest.svg"))
     (out / "latest.svg").write_text(svg(report, verdicts))
@@ -236,9 +238,7 @@ def write(report: Report, out: Path, add: bool) -> None:
     help="With PostgreSQL: K, as for serve; where there are fewer standbys, all.",
 )
 @click.option("--churn", type=click.IntRange(1_000), help="With PostgreSQL: jobs that come and go under an old snapshot.")
-@click.option(
-    "--add", is_flag=True, help="With PostgreSQL: keep what the report has from earlier runs and was not measured now."
-)
+@click.option("--add", is_flag=True, help="Keep what the report has from earlier runs and was not measured now.")
 @click.option("--fronts", type=click.IntRange(1), default=1, help="Front processes of the server.")
 @click.option("--disk", type=click.Path(path_type=Path, exists=True), default=Path("/var/tmp"), help="Where the stores go.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the report goes.  [default: bench/results]")

@@ -108,6 +108,7 @@ def backlog(stage: Stage) -> None:
     name, seconds = f"dequeue at half that rate, {waiting}", min(sizes.seconds, taken / rate)
     stage.measure(name, "paced dequeue", callers=sizes.few, rate=rate, seconds=seconds)
     stage.play("conclude", callers=sizes.many)
+    stage.measure_restart(f"start after kill -9, {waiting}")
 
 
 def large(stage: Stage) -> None:

@@ -1,16 +1,23 @@
-"""What is measured only on PostgreSQL: a great many jobs waiting, and dead rows that nobody can clean away."""
+"""What is measured only on PostgreSQL: a great many jobs waiting, dead rows that nobody can clean away, jobs that applications put by SQL."""
 
+import time
 from collections.abc import Callable
 
 from bench.cases import batch, life_few, life_many, single
 from bench.database import Database
+from bench.disk import fdatasync_latency
+from bench.figures import Latency
+from bench.orders import Outcome
 from bench.server import QUEUE, Holdfast
-from bench.stage import Stage
+from bench.stage import Row, Stage
+from bench.transactional import pickups
 
 WAITING_TAKEN = 10_000
 WAITING_RATE = 200.0
 BEHIND = 20_000  # jobs that wait while others are put and worked off
 SLICES = 5
+JOBS_TO_A_PICKUP = 50  # a pick-up takes as long as so many jobs that are worked off
+PICKED_UP = "pick-up of what an application enqueued in its transaction"
 DATABASE_CALLERS = 16  # of lives in batches: a commit waits for other machines, so it takes more callers to fill the time
 CHURN_CALLERS = 4
 
@@ -42,6 +49,37 @@ def churn(stage: Stage) -> None:
             stage.play("conclude", callers=sizes.few)
 
 
+def transactional(stage: Stage) -> None:
+    """Jobs that an application puts in its own transaction, picked up one by one by a worker who waits."""
+    sizes = stage.sizes
+    disk, roles, before = fdatasync_latency(stage.directory), stage.subject.roles(), stage.subject.commits()
+    began = time.perf_counter()
+    took = pickups(_holdfast(stage), sizes.worked_off // JOBS_TO_A_PICKUP, sizes.payload_bytes)
+    outcome = Outcome(
+        operations=len(took),
+        concluded=len(took),
+        seconds=time.perf_counter() - began,
+        latency=Latency.of(took),
+        failures={},
+        cpu_ns={},
+        client_cpu_ns=0,
+    )
+    stage.concluded += len(took)
+    stage.rows.append(
+        Row(
+            name=PICKED_UP,
+            subject=stage.subject.name,
+            run=stage.run,
+            callers=1,
+            outcome=outcome,
+            roles=roles,
+            memory={},
+            fdatasync=disk,
+            commits=stage.subject.commits().since(before),
+        )
+    )
+
+
 def churned(number: int) -> str:
     """The line of a slice's own work."""
     return f"churn under an old snapshot, slice {number}: life in batches"
@@ -52,11 +90,16 @@ def after_churn(number: int) -> str:
     return f"churn under an old snapshot, slice {number}: dequeue"
 
 
-def _database(stage: Stage) -> Database:
+def _holdfast(stage: Stage) -> Holdfast:
     subject = stage.subject
     assert isinstance(subject, Holdfast)
-    assert subject.database is not None
-    return subject.database
+    return subject
+
+
+def _database(stage: Stage) -> Database:
+    database = _holdfast(stage).database
+    assert database is not None
+    return database
 
 
 def _fill(stage: Stage, count: int) -> None:
@@ -71,4 +114,5 @@ DATABASE_CASES: dict[str, Callable[[Stage], None]] = {
     "batch": batch,
     "waiting": waiting,
     "churn": churn,
+    "transactional": transactional,
 }

@@ -94,6 +94,10 @@ GOALS = [
     _at_most("pick-up p50, half the top life rate", "pick-up at half the top life rate", _p50, "ms", None, 2),
     _at_most("pick-up p99, half the top life rate", "pick-up at half the top life rate", _p99, "ms", 25, 10),
     _at_most("dequeue p99, 5,000,000 waiting", r"dequeue at half that rate, .*", _p99, "ms", 10, 5, needs=GOAL_BACKLOG),
+    _at_most(
+        "start after kill -9, 10,000,000 waiting", r"start after kill -9, .*", _p50, "ms", 10_000, 2_000, needs=2 * GOAL_BACKLOG
+    ),
+    _at_most("memory (PSS), 10,000,000 waiting", r"start after kill -9, .*", _pss, "MB", None, 90, needs=2 * GOAL_BACKLOG),
     _at_most("CPU per push, all server processes", "push", _cpu, "µs", 80, 40),
     _at_most("memory (PSS) idle", "idle", _pss, "MB", None, 90),
     _at_most("memory (PSS), 10,000 parked polls", r".* parked polls", _pss, "MB", None, 250, needs=GOAL_PARKED),

@@ -2,6 +2,7 @@
 
 import http.client
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ class Holdfast:
         ]
         if database is not None and database.needed:
             command += ["--replicas", str(database.needed)]
-        self._started = Started(self.name, command, directory, self._is_ready)
+        self._start = partial(Started, self.name, command, directory, self._is_ready)
+        self._started = self._start()
         self.ready_after_s = self._started.ready_after_s
         for queue in (QUEUE, TUBE):
             self.ask("PUT", f"/v1/queues/{queue}", CAPACITY)
@@ -111,6 +113,12 @@ class Holdfast:
         text = page.decode() if status == 200 else ""
         proofs, seconds = (labelless(text, f"{PROOFS}_{part}") for part in ("count", "sum"))
         return Commits(Histogram.read(text, BATCH_SIZE), Histogram.read(text, COMMIT_SECONDS), proofs, seconds)
+
+    def killed_and_started_again(self) -> float:
+        """`kill -9` of every process, and a start on what they left; how long it took to be ready, in seconds."""
+        self._started.kill()
+        self._started = self._start()
+        return self._started.ready_after_s
 
     def said(self) -> str:
         return self._started.said()

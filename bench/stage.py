@@ -14,7 +14,7 @@ from bench.figures import Latency
 from bench.generator import LoadGenerator
 from bench.orders import Order, Outcome
 from bench.processes import Memory, is_running, memory
-from bench.server import Commits
+from bench.server import Commits, Holdfast
 from bench.sizes import Sizes
 
 
@@ -103,7 +103,7 @@ class Stage:
         self.failures: dict[str, int] = {}
         self.first_failure = ""
         self.concluded = 0
-        self._generator, self._directory = generator, directory
+        self._generator, self.directory = generator, directory
 
     def play(self, phase: str, **wanted: int | float | str) -> Outcome:
         """A phase that is not reported, such as a warm-up; what fails in it counts all the same."""
@@ -119,7 +119,7 @@ class Stage:
 
     def measure(self, name: str, phase: str, **wanted: int | float | str) -> Row:
         """A phase that is reported, with everything that was read around it."""
-        disk = fdatasync_latency(self._directory)
+        disk = fdatasync_latency(self.directory)
         before = self.subject.commits()
         roles = self.subject.roles()
         outcome = self.play(phase, **wanted)
@@ -136,6 +136,21 @@ class Stage:
             commits=self.subject.commits().since(before),
             asked_rate=float(wanted["rate"]) if "rate" in wanted else None,
         )
+        self.rows.append(row)
+        return row
+
+    def measure_restart(self, name: str) -> Row:
+        """How long the server takes to be ready again after `kill -9`, reported as the latency of one operation."""
+        disk = fdatasync_latency(self.directory)
+        assert isinstance(self.subject, Holdfast)
+        took = self.subject.killed_and_started_again()
+        outcome = Outcome(
+            operations=1, concluded=0, seconds=took, latency=Latency.of([took]), failures={}, cpu_ns={}, client_cpu_ns=0
+        )
+        roles = self.subject.roles()
+        held = {pid: memory(pid) for pid in roles}
+        about = {"run": self.run, "callers": 0, "roles": roles, "memory": held, "fdatasync": disk}
+        row = Row(name=name, subject=self.subject.name, outcome=outcome, commits=Commits(None, None), **about)
         self.rows.append(row)
         return row
 

@@ -61,6 +61,15 @@ class Started:
         """The end of what the server wrote."""
         return self._said.read_text(errors="replace")[-TAIL:]
 
+    def kill(self) -> None:
+        """`kill -9` of all its processes at once; returns when they are gone."""
+        family = tree(self.pid)
+        for pid in family:
+            os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+        while any(is_running(pid) for pid in family):
+            time.sleep(0.01)
+
     def stop(self) -> list[int]:
         """Ask the server to end; returns those of its processes that did not, and had to be killed."""
         family = tree(self.pid)

@@ -6,6 +6,7 @@ The client never repeats anything by itself: whoever calls it decides, because a
 from __future__ import annotations
 
 import asyncio
+import base64
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -55,7 +56,7 @@ class Client:
 
     async def submit(self, jobs: list[Json], key: str | None = None, wait_ms: int = 0) -> Call:
         """Enqueue `jobs` (each `{queue, payload: {"v": value}, …}`): alone if there is one, else all or nothing."""
-        asked = {"jobs": [_asked_job(job) for job in jobs], "key": key}
+        asked = {"jobs": [asked_job(job) for job in jobs], "key": key}
         call = self.history.invoke(self.name, "submit", asked)
         headers = {"Idempotency-Key": key} if key else {}
         if len(jobs) == 1:
@@ -138,7 +139,10 @@ class Client:
         query = {"limit": str(limit), **filters}
         if cursor:
             query["cursor"] = cursor
-        return await self.ask("GET", f"/v1/jobs?{urlencode(query)}")
+        answer = await self.ask("GET", f"/v1/jobs?{urlencode(query)}")
+        for job in answer.body.get("jobs", ()):
+            job["payload"] = payload_of(job)
+        return answer
 
     # ---------------------------------------------------------------------------------------------- the wire
 
@@ -167,7 +171,7 @@ class Client:
     def _invoke_then(self, then: list[Json] | None) -> Call | None:
         if not then:
             return None
-        return self.history.invoke(self.name, "submit", {"jobs": [_asked_job(job) for job in then], "key": None})
+        return self.history.invoke(self.name, "submit", {"jobs": [asked_job(job) for job in then], "key": None})
 
     def _close(self, call: Call, answer: Answer, told: Json) -> None:
         code = answer.code if answer.outcome != OK else None
@@ -185,6 +189,16 @@ async def ready(port: int) -> bool:
         wire.close()
 
 
+def payload_of(job: Json) -> Any:
+    """The payload of a job; one that was put at a door without content types is read as the JSON that all clients here put."""
+    if "payload_base64" not in job:
+        return job.get("payload")
+    try:
+        return msgspec.json.decode(base64.b64decode(job["payload_base64"]))
+    except ValueError:
+        return job["payload_base64"]
+
+
 def value_of(payload: Any) -> str:
     """The unique value of a job; a payload that the harness never sent is shown whole, and so found unexpected."""
     if isinstance(payload, dict) and isinstance(payload.get("v"), str):
@@ -192,7 +206,8 @@ def value_of(payload: Any) -> str:
     return f"foreign:{payload!r}"[:200]
 
 
-def _asked_job(job: Json) -> Json:
+def asked_job(job: Json) -> Json:
+    """What the history keeps of a job that is submitted."""
     kept: Json = {name: job[name] for name in ("queue", "unique_key", "delay_ms", "max_attempts") if name in job}
     return {"value": value_of(job["payload"]), **kept}
 
@@ -202,7 +217,7 @@ def _claimed(job: Json) -> Json:
     return {
         "id": job["id"],
         "queue": job["queue"],
-        "value": value_of(job.get("payload")),
+        "value": value_of(payload_of(job)),
         "attempt": job["attempt"],
         "token": lease["token"],
         "ms_left": lease["ms_left"],

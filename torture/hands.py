@@ -1,4 +1,4 @@
-"""The clients of a load: producers, workers, sluggards and an observer, each drawing its next step from a seed of its own.
+"""The clients of a load: producers, workers, sluggards, users of tubes and an observer, each drawing its next step from a seed of its own.
 
 A client that finds no server waits for the harness to say that it is up again; it never polls, and so the history stays small.
 """
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from torture.client import Client, Json
 from torture.history import Call
 from torture.queues import BRIEF_MS, FAR_MS, LEASE_MS, WORKED
+from torture.tubes import TTR_MS, TubeClient
 
 if TYPE_CHECKING:
     from torture.load import Load
 
 Step = Callable[[], Awaitable[Any]]
+TUBES = ("wide", "narrow", "brief")
 
 
 class Hand:
@@ -27,10 +29,15 @@ class Hand:
         self.name = name
         self.load = load
         self.rng = Random(f"{load.seed}/{name}")
-        ports = (load.port, *load.others)
-        first = self.rng.randrange(len(ports))
-        self.client = Client(name, load.history, ports[first], load.crew.timeout_s, ports[first + 1 :] + ports[:first])
         self._made = 0
+        self.client = self.connected()
+
+    def connected(self) -> Any:
+        """What it talks with: here HTTP, to any of the servers."""
+        ports = (self.load.port, *self.load.others)
+        first = self.rng.randrange(len(ports))
+        others = ports[first + 1 :] + ports[:first]
+        return Client(self.name, self.load.history, ports[first], self.load.crew.timeout_s, others)
 
     def steps(self) -> list[tuple[int, Step]]:
         """What this kind of client does, each with its weight."""
@@ -223,6 +230,53 @@ class Sluggard(Hand):
             verb = self.rng.choices(["conclude", "fail", "release", "extend"], [6, 1, 1, 2])[0]
             options = {"lease_ms": BRIEF_MS[1]} if verb == "extend" else {"reason": "late"} if verb == "fail" else {}
             await self.client.use(verb, job, **options)
+
+
+class TubeUser(Hand):
+    """Producer and worker in beanstalkd's protocol, on the same queues as the others: each runs what the other has put."""
+
+    client: TubeClient
+
+    def connected(self) -> TubeClient:
+        """A connection to the other door."""
+        return TubeClient(self.name, self.load.history, self.load.tube_port, self.load.crew.timeout_s, TUBES)
+
+    def steps(self) -> list[tuple[int, Step]]:
+        """Puts about as much as it works off."""
+        return [(4, self.put), (5, self.work)]
+
+    async def put(self) -> None:
+        """One job, now and then for later, now and then into a tube that is full."""
+        tube = self.rng.choice(["wide", "wide", "wide", "narrow"])
+        job = {"queue": tube, "payload": {"v": self.fresh("job")}}
+        await self.client.put(tube, job, delay_s=int(self.rng.random() < 0.05))
+
+    async def work(self) -> None:
+        """Reserve a job and end it in every way that the protocol knows, hanging up among them."""
+        claimed = await self.client.reserve(wait_s=int(self.rng.random() < 0.1))
+        for held in claimed.answer.get("jobs", []) if claimed.done else []:
+            call = await self._end(held, until=claimed.begun + TTR_MS / 1000)
+            if call and not call.done and call.code != "lease_lost" and self.client.wire.open:
+                self.client.hang_up(held)  # it was not ended, and is held by this connection
+
+    async def _end(self, held: Json, until: float) -> Call | None:
+        verb = self.rng.choices(["delete", "release", "bury", "touch", "hang up"], [70, 8, 8, 7, 7])[0]
+        if verb == "hang up":
+            self.client.hang_up(held)
+            return None
+        if verb == "release":
+            return await self.client.release(held)
+        if verb == "bury":
+            call = await self.client.bury(held)
+            if call.done and self.rng.random() < 0.8:
+                await self.client.kick(held["id"])
+            return call
+        if verb == "touch":
+            call = await self.client.touch(held)
+            if not call.done:
+                return call
+            until = call.begun + TTR_MS / 1000
+        return await self.client.delete(held, until)
 
 
 class Observer(Hand):

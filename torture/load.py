@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from torture.hands import Observer, Producer, Sluggard, Worker
+from torture.hands import Hand, Observer, Producer, Sluggard, TubeUser, Worker
 from torture.history import History
 
 
@@ -19,6 +19,7 @@ class Crew:
     producers: int = 5
     workers: int = 4
     sluggards: int = 2
+    tube_users: int = 2  # where the server speaks beanstalkd's protocol
     timeout_s: float = 5.0
     tries: int = 6
     pause_s: float = 0.02
@@ -35,13 +36,20 @@ class Load:
     crew: Crew = field(default_factory=Crew)
     others: tuple[int, ...] = ()
     number: int = 0  # of the loads of one trial: no two of their clients share a name, nor a value
+    tube_port: int = 0  # where the server speaks beanstalkd's protocol; 0 where it does not
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _stopping: bool = False
 
     def start(self) -> None:
         """Set everybody to work."""
-        kinds = ((Producer, self.crew.producers), (Worker, self.crew.workers), (Sluggard, self.crew.sluggards), (Observer, 1))
-        for kind, many in kinds:
+        kinds: dict[type[Hand], int] = {
+            Producer: self.crew.producers,
+            Worker: self.crew.workers,
+            Sluggard: self.crew.sluggards,
+            TubeUser: self.crew.tube_users if self.tube_port else 0,
+            Observer: 1,
+        }
+        for kind, many in kinds.items():
             for i in range(many):
                 hand = kind(f"{kind.__name__.lower()}-{self.number}.{i}", self)
                 self._tasks.append(asyncio.create_task(hand.run(), name=hand.name))

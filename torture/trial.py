@@ -21,10 +21,12 @@ from random import Random
 from torture.checkers import Violation, check
 from torture.client import Client
 from torture.drain import DrainFailed, drain
+from torture.hands import TubeUser
 from torture.history import History
 from torture.load import Crew, Load
 from torture.queues import QUEUES
-from torture.server import Server, ServerTrouble
+from torture.server import Server, ServerTrouble, free_port
+from torture.tubes import TTR_MS
 
 PROGRESS_WITHIN_S = 30.0
 
@@ -53,13 +55,16 @@ class Trial:
     history: History = field(init=False)
     server: Server = field(init=False)
     rng: Random = field(init=False)
+    tube_port: int = field(init=False)
     up: asyncio.Event = field(init=False)
     loads: int = 0
     client_port: int = 0  # where the load connects: the server itself unless a fault stands between
 
     def __post_init__(self) -> None:
         self.history = History(self.work / "history.jsonl")
-        self.server = Server(self.home, self.work / "server.log", self.env)
+        self.tube_port = free_port()
+        env = {**self.env, "HOLDFAST_BEANSTALK": f"127.0.0.1:{self.tube_port}"}
+        self.server = Server(self.home, self.work / "server.log", env)
         self.rng = Random(f"{self.seed}/{self.fault}")
         self.up = asyncio.Event()
 
@@ -103,7 +108,8 @@ class Trial:
     async def load(self) -> AsyncIterator[Load]:
         """The crew at work, for as long as the block lasts."""
         self.loads += 1
-        load = Load(self.seed, self.client_port or self.server.port, self.history, self.up, self.crew, number=self.loads)
+        port = self.client_port or self.server.port
+        load = Load(self.seed, port, self.history, self.up, self.crew, tube_port=self.tube_port, number=self.loads)
         load.start()
         try:
             yield load
@@ -114,7 +120,8 @@ class Trial:
         """Make the queues, before anybody uses them."""
         client = Client("operator", self.history, self.server.port)
         for queue, settings in QUEUES.items():
-            call = await client.set_queue(queue, settings)
+            # HTTP's workers say how long a lease is to be; users of tubes get what the queue says, unless the job was put by one of them.
+            call = await client.set_queue(queue, {**settings, "lease_ms": TTR_MS})
             if not call.done:
                 raise ServerTrouble(f"setting up {queue} was answered {call.status} {call.code} {call.answer}")
         client.close()
@@ -159,6 +166,7 @@ def _seen(history: History) -> Counter[str]:
         counts["calls"] += 1
         counts[{"ok": "acknowledged", "fail": "refused", "info": "unknown"}[call.outcome]] += 1
         counts[f"refused: {call.code}"] += call.outcome == "fail"
+        counts["through tubes"] += call.done and call.client.startswith(TubeUser.__name__.lower())
         counts["repeats by key"] += bool(call.answer.get("duplicate"))
     counts["jobs"] = len(digest.acknowledged)
     counts["leases"] = len(digest.leases)

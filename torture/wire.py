@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection whose owner knows exactly whether a request can have reached the server.
+"""One connection, by default of HTTP/1.1, whose owner knows exactly whether a request can have reached the server.
 
 A general client retries, pools and reconnects by itself, and so hides the one thing that a history is about. This one sends each
 request once. It raises `NeverSent` only if no connection could be made; every other failure is `Broken`: the outcome is unknown.
@@ -7,7 +7,11 @@ request once. It raises `NeverSent` only if no connection could be made; every o
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class NeverSent(Exception):
@@ -36,17 +40,26 @@ class Wire:
         self.timeout_s = timeout_s
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
+    @property
+    def open(self) -> bool:
+        return self._streams is not None
+
     async def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
-        reader, writer = await self._open()
+        """One exchange of HTTP."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", f"Content-Length: {len(body)}"]
         if body:
             lines.append("Content-Type: application/json")
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        return await self.exchange("\r\n".join(lines).encode() + b"\r\n\r\n" + body, self._reply)
+
+    async def exchange(self, sent: bytes, reply: Callable[[asyncio.StreamReader], Awaitable[T]]) -> T:
+        """Send this, and read what comes back as `reply` does it; an `OSError`, `EOFError` or `ValueError` of that is `Broken`."""
+        reader, writer = await self._open()
         try:
-            writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+            writer.write(sent)
             async with asyncio.timeout(self.timeout_s):
                 await writer.drain()
-                return await self._reply(reader)
+                return await reply(reader)
         except (OSError, EOFError, ValueError, TimeoutError) as problem:
             self.turn()
             raise Broken(repr(problem)) from problem

@@ -46,6 +46,9 @@ class Config:
     standbys: tuple[str, ...] = _setting(
         (), "With PostgreSQL: the standbys that count, by application_name; without any, those of synchronous_standby_names."
     )
+    require_sound: bool = _setting(
+        True, "With replicas: do not serve a PostgreSQL whose settings would break the promise; off, only tell of them."
+    )
     commit_timeout_ms: int = _setting(
         10_000,
         "With PostgreSQL: how long to wait for the proof of a commit before its outcome is called unknown.",

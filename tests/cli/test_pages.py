@@ -18,12 +18,30 @@ def test_top_shows_queues_and_workers_and_heeds_its_keys(terminal, witness, queu
     page.press("p")
     page.read_until("PAUSED")
     page.press("p")
-    witness.enqueue(f"{queue}-new")
+    for n in range(4):  # the fullest is on top, however many queues there are
+        witness.enqueue(f"{queue}-new", n)
     page.read_until(f"{queue}-new")
     page.press("q")
     assert page.end() == 0
     assert page.settings() == page.before, "the terminal is as it was"
     witness.remove_worker(worker.id)
+
+
+def test_top_fits_a_terminal_whose_size_changes(terminal, witness, queue):
+    for n in range(12):
+        witness.enqueue(f"{queue}-{n:02}")
+    page = terminal("top", "--every", "1h", "--sort", "name")
+    page.read_until("WORKERS")
+    page.resize(12, 60)
+    small = page.frame(lines=12, columns=60)
+    assert any(line.startswith("… ") and " more" in line for line in small), small
+    assert [line.split()[:3] for line in small if line.startswith("QUEUE")] == [["QUEUE", "READY", "LEASED"]]
+    page.resize(50, 200)
+    large = page.frame(lines=50, columns=200)
+    assert [line.split()[1] for line in large if line.startswith("QUEUE")] == ["SCHEDULED"]
+    assert len(large) > len(small)
+    page.press("q")
+    assert page.end() == 0
 
 
 def test_top_without_a_terminal_prints_one_page_and_says_so(holdfast, witness, queue):

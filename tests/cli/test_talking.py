@@ -64,7 +64,7 @@ def test_a_line_that_is_no_json_is_named(run):
     assert "line 2 is not JSON" in put.stderr
 
 
-def test_a_result_is_waited_for(run, client, server):
+def test_a_result_is_waited_for_and_the_job_is_named_before(run, client, server):
     worker = Worker("work")
     worker.handler("double")(lambda job: job.payload * 2)
     outcomes = []
@@ -76,6 +76,8 @@ def test_a_result_is_waited_for(run, client, server):
         pass
     thread.join()
     assert (outcomes[0].returncode, outcomes[0].stdout) == (0, "42\n")
+    (job,) = client.jobs(queue="work")
+    assert f"holdfast job wait {job.id}" in outcomes[0].stderr, "whoever is cut off can go on waiting"
 
 
 def test_a_job_that_ended_otherwise_and_one_that_takes_too_long_have_their_code(run, client):

@@ -63,6 +63,47 @@ class Proxy:
                 caller.shutdown(socket.SHUT_RDWR)
 
 
+class Relay:
+    """Hands on whatever comes, and can be cut: then what passes through it breaks off, and what comes next passes."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._open: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # it is closed
+            while True:
+                caller, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._port))
+                self._open |= {caller, server}
+                for pair in ((caller, server), (server, caller)):
+                    threading.Thread(target=self._pump, args=pair, daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        """Break off all that passes through it."""
+        for end in list(self._open):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Take nothing more, and cut."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+
 def message(source: socket.socket) -> bytes:
     """One whole HTTP message with a known length; empty when the other side has hung up."""
     data = b""

@@ -43,17 +43,6 @@ class Tubes:
             self.take_back(row)
         self.wait(row, self.now)
 
-    def ReserveJob(self, command: t.ReserveJob) -> list[tuple[int, int]]:  # noqa: N802
-        row = self.job(command.id, "ready", "scheduled", "dead")
-        most = self.policies[row.queue].max_running
-        free = row.worker is None and (row.group is None or (row.state == "ready" and not row.held))
-        if not free or (most is not None and self.tally(row.queue).leased >= most):
-            raise No("wrong_state")
-        if row.state != "ready":
-            self.kick(row)
-        self.grant(row, command.worker, self.now + self.policies[row.queue].lease_ms)
-        return [(row.id, row.attempt)]
-
     def PutJobs(self, command: t.PutJobs) -> tuple[list[int], str]:  # noqa: N802
         ids, refused = [], ""
         for new in command.jobs:

@@ -108,7 +108,6 @@ class Teller:
                 t.BuryLease(self.ref(), pick((1, 2))),
                 t.KickJob(self.job_id()[0]),
                 t.KickJobs(pick(QUEUES), pick((True, False)), self.dice.randint(1, 3)),
-                t.ReserveJob(self.job_id()[0], "tube"),
                 t.PutJobs([self.new() for _ in range(self.dice.randint(1, 3))]),
             )
         )

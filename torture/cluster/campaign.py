@@ -21,6 +21,7 @@ from torture.cluster.faults import (
     PausePrimary,
     PauseStandby,
     SplitBrain,
+    StallPrimary,
     Stormy,
 )
 from torture.cluster.nodefaults import Deploy, IsolateNode, KillNode, LostAnswers, LostCommits, PauseNode
@@ -34,6 +35,7 @@ ALL: dict[str, ClusterFault] = {
         Calm(),
         KillPrimary(),
         PausePrimary(),
+        StallPrimary(),
         KillStandby(),
         PauseStandby(),
         FreezeStandbys(),

@@ -100,6 +100,25 @@ class PausePrimary(Plain):
             await trial.do(trial.database.whole)
 
 
+class StallPrimary(Plain):
+    """The primary stops for longer than a commit is waited for, and goes on; nobody takes over."""
+
+    name = "stall-primary"
+    about = f"SIGSTOP of the primary for {FROZEN_S:.1f} s, then SIGCONT, without a failover: commits are given up, and it goes on by itself"
+
+    async def torment(self, trial: ClusterTrial) -> None:
+        """Again and again."""
+        for _ in range(trial.plan.rounds):
+            await trial.progress()
+            trial.injured("stalled", which="primary")
+            primary = trial.database.primary
+            await trial.do(primary.pause)
+            try:
+                await asyncio.sleep(FROZEN_S)  # the pause is the fault
+            finally:
+                await trial.do(primary.resume)
+
+
 class KillStandby(Plain):
     """A standby dies and comes back."""
 

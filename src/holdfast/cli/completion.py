@@ -4,7 +4,6 @@ Names are asked from the server that the command would talk to. Where that does 
 while typing, and no message is printed into the line.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from holdfast.cli.profiles import address
 from holdfast.cli.talking import examples
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script that completes commands, options and names. Names are asked from the server of HOLDFAST_URL."""
+    """Print a script that completes commands, options and names. Names are asked from the server that is addressed."""
     found = get_completion_class(shell)
     assert found is not None, "click knows these shells"
     click.echo(found(ctx.find_root().command, {}, "holdfast", _VARIABLE).source())
@@ -43,9 +43,9 @@ def _asked(ask: "Callable[[Client], Iterable[tuple[str, str]]]") -> Completer:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
         from holdfast.client import Client  # noqa: PLC0415  (only where a shell asks)
 
-        given = {name: ctx.params.get(name) or os.environ.get(f"HOLDFAST_{name.upper()}") for name in ("url", "token")}
         try:
-            with Client(given["url"], token=given["token"], deadline_s=_WITHIN_S, attempt_s=_WITHIN_S) as client:
+            url, token = address(*(ctx.params.get(name) for name in ("url", "token", "profile")))
+            with Client(url, token=token, deadline_s=_WITHIN_S, attempt_s=_WITHIN_S) as client:
                 names = list(islice(ask(client), _NAMES))
         except Exception:  # noqa: BLE001  (a shell has no place for a message here)
             return []

@@ -28,6 +28,7 @@ TALKING = {
     "events": Place(_WATCHING, "events", "Print what is committed, as it happens."),
     "interest": Place("holdfast.cli.interests", "commands", "Say which events a queue wants, and try it out."),
     "job": Place("holdfast.cli.jobs", "commands", "Put jobs, look at them, manage them."),
+    "profile": Place("holdfast.cli.profiling", "commands", "Look at the named servers of --profile."),
     "publish": Place("holdfast.cli.interests", "publish", "Put an event into every queue that wants it."),
     "queue": Place("holdfast.cli.queues", "commands", "Look at queues and manage them."),
     "schedule": Place("holdfast.cli.schedules", "commands", "Look at recurring jobs and manage them."),
@@ -93,7 +94,7 @@ def _server_commands() -> click.Group | str:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog='\b\nExamples:\n  holdfast serve\n  holdfast job push mail \'{"to": "ada@example.org"}\'\n'
     "  holdfast worker exec --queue mail -- ./send.sh\n\n"
-    "HOLDFAST_URL and HOLDFAST_TOKEN say which server is talked to, and as whom.",
+    "HOLDFAST_URL and HOLDFAST_TOKEN say which server is talked to, and as whom; so does HOLDFAST_PROFILE.",
 )
 @click.version_option(__version__, prog_name="holdfast")
 def main() -> None:

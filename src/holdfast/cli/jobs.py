@@ -9,16 +9,18 @@ import msgspec
 
 from holdfast.cli.completion import queue_names
 from holdfast.cli.progress import Progress
+from holdfast.cli.tables import Columns, chosen, instant, table
+from holdfast.cli.tailing import tail
 from holdfast.cli.talking import (
     ENDED_OTHERWISE,
     Duration,
     confirmed,
     destroying,
     examples,
+    given_changes,
     given_json,
     refuse,
     show,
-    table,
     talking,
 )
 from holdfast.client import Client, NewJob
@@ -32,13 +34,16 @@ _COLUMNS = {
     "STATE": lambda job: job.state,
     "PRIORITY": lambda job: job.priority,
     "ATTEMPT": lambda job: f"{job.attempt}/{job.max_attempts}",
-    "READY": lambda job: f"{job.ready_at:%Y-%m-%d %H:%M:%S}",
+    "READY": lambda job: instant(job.ready_at),
 }
 
 
 @click.group("job")
 def commands() -> None:
     """Put jobs, look at them, manage them."""
+
+
+commands.add_command(tail)
 
 
 @commands.command(
@@ -81,6 +86,7 @@ def push(client: Client, queue: str, payload: str | None, as_json: bool, **given
     if timeout_ms is None:
         show(receipt, as_json, str(receipt.id))
     else:
+        click.echo(f"holdfast: job {receipt.id} is put; `holdfast job wait {receipt.id}` waits for it as well", err=True)
         _await(client, receipt.id, timeout_ms, as_json)
 
 
@@ -112,23 +118,34 @@ def _chunks(lines: Iterable[bytes]) -> Iterator[list[msgspec.Raw]]:
 @talking
 def get(client: Client, job_id: int, as_json: bool) -> None:
     """Show a job whole, as JSON."""
-    job = client.job(job_id)
-    whole = msgspec.json.encode({name: value for name, value in msgspec.to_builtins(job).items() if value not in (None, [])})
-    show(job, as_json, msgspec.json.format(whole, indent=2).decode())
+    _whole(client.job(job_id), as_json)
 
 
-@commands.command("ls", epilog=examples("holdfast job ls --queue mail --state dead", "holdfast job ls --text timeout --json"))
+def _whole(job: Job, as_json: bool) -> None:
+    said = msgspec.json.encode({name: value for name, value in msgspec.to_builtins(job).items() if value not in (None, [])})
+    show(job, as_json, msgspec.json.format(said, indent=2).decode())
+
+
+@commands.command(
+    "ls",
+    epilog=examples(
+        "holdfast job ls --queue mail --state dead",
+        "holdfast job ls -o id,state,errors,worker",
+        "holdfast job ls --text timeout --json",
+    ),
+)
 @click.option("--queue", help="Only of this queue.", shell_complete=queue_names)
 @click.option("--state", type=click.Choice(list(Counts.__struct_fields__)), help="Only in this state.")
 @click.option("--type", "kind", help="Only of this type.")
 @click.option("--tag", help="Only with this tag.")
 @click.option("--text", help="Only with this text in the payload or an error.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@chosen(Job, _COLUMNS, wide=("FAILURES", "CRASHES", "WORKER", "CREATED_AT", "TAGS", "REASON"))
 @talking
-def listed(client: Client, as_json: bool, limit: int, kind: str | None, **filters: Any) -> None:
+def listed(client: Client, as_json: bool, columns: Columns, limit: int, kind: str | None, **filters: Any) -> None:
     """List jobs: those that run first, then those that wait, in the order in which they will run."""
     jobs = client.jobs(type=kind, page=min(limit, 1_000), **filters)
-    table((job for job, _ in zip(jobs, range(limit), strict=False)), as_json, _COLUMNS)
+    table((job for job, _ in zip(jobs, range(limit), strict=False)), as_json, columns)
 
 
 @commands.command(epilog=examples("holdfast job why 42"))
@@ -154,6 +171,17 @@ def _await(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -
     show(job, as_json, msgspec.json.encode(job.result).decode() if job.state == "concluded" else job.state)
     if job.state != "concluded":
         refuse(f"job {job_id} is {job.state}: {job.reason}", ENDED_OTHERWISE)
+
+
+@commands.command(
+    epilog=examples("holdfast job edit 42 priority=1", """holdfast job edit 42 'payload={"to": "bob"}' 'tags=["urgent"]'""")
+)
+@click.argument("job_id", type=int)
+@click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE...")
+@talking
+def edit(client: Client, job_id: int, changes: tuple[str, ...], as_json: bool) -> None:
+    """Change a job that waits: payload, type, priority, delay_ms or run_at, max_attempts, tags; a value is JSON."""
+    _whole(client.edit(job_id, **given_changes(changes)), as_json)
 
 
 def _each(name: str, words: str) -> None:

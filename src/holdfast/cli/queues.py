@@ -1,11 +1,16 @@
 """`holdfast queue …`: look at queues and manage them. Each command is one call of the client."""
 
+import json
+from functools import partial
+
 import click
 import msgspec
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.talking import confirmed, destroying, examples, show, table, talking, whole
+from holdfast.cli.tables import Columns, chosen, table
+from holdfast.cli.talking import confirmed, destroying, examples, given_changes, show, talking, whole
 from holdfast.client import Client
+from holdfast.client.types import Counts, Queue, QueueSettings
 
 _COLUMNS = {
     "QUEUE": lambda queue: queue.name,
@@ -16,6 +21,11 @@ _COLUMNS = {
     "CAPACITY": lambda queue: queue.settings["capacity_jobs"],
     "PAUSED": lambda queue: "paused" if queue.paused else "",
 }
+_MORE = {name.upper(): partial(lambda state, queue: getattr(queue.jobs, state), name) for name in Counts.__struct_fields__} | {
+    name.upper(): partial(lambda setting, queue: json.dumps(queue.settings.get(setting)), name)
+    for name in QueueSettings.__annotations__
+}
+_WIDE = ("CONCLUDED", "CANCELLED", "BYTES", "CAPACITY_BYTES", "LEASE_MS", "MAX_ATTEMPTS", "RETENTION_MS", "CREATED_AT")
 
 
 @click.group("queue")
@@ -23,11 +33,14 @@ def commands() -> None:
     """Look at queues and manage them."""
 
 
-@commands.command("ls", epilog=examples("holdfast queue ls", "holdfast queue ls --json"))
+@commands.command(
+    "ls", epilog=examples("holdfast queue ls", "holdfast queue ls -o queue,ready,lease_ms", "holdfast queue ls --json")
+)
+@chosen(Queue, _COLUMNS, wide=_WIDE, more=_MORE)
 @talking
-def listed(client: Client, as_json: bool) -> None:
+def listed(client: Client, as_json: bool, columns: Columns) -> None:
     """List all queues with what they hold."""
-    table(client.queues(), as_json, _COLUMNS)
+    table(client.queues(), as_json, columns)
 
 
 @commands.command(epilog=examples("holdfast queue info mail"))
@@ -49,15 +62,7 @@ def info(client: Client, queue: str, as_json: bool) -> None:
 @talking
 def change(client: Client, queue: str, settings: tuple[str, ...], as_json: bool) -> None:
     """Change settings of a queue, such as capacity_jobs=500 or retention_ms=null; a value is JSON. The queue is made if it is new."""
-    changes = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        try:
-            changes[name] = msgspec.json.decode(value)
-        except msgspec.DecodeError:
-            raise click.UsageError(
-                f"{setting!r} is not NAME=VALUE with a value in JSON" if equals else f"{setting!r} has no ="
-            ) from None
+    changes = given_changes(settings)
     names = {each.name for each in client.queues()}
     made = client.change_queue if queue in names else client.set_queue
     whole(made(queue, **changes), as_json)

@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from holdfast.cli.completion import queue_names, schedule_names
-from holdfast.cli.talking import Duration, confirmed, destroying, examples, given_json, show, table, talking, whole
+from holdfast.cli.tables import Columns, chosen, instant, table
+from holdfast.cli.talking import Duration, confirmed, destroying, examples, given_json, show, talking, whole
 from holdfast.client import Client
 from holdfast.client.types import Schedule
 
@@ -20,7 +21,7 @@ _COLUMNS = {
     "SCHEDULE": lambda each: each.name,
     "WHEN": _when,
     "INTO": lambda each: "(event)" if each.publish else each.queue,
-    "NEXT": lambda each: f"{each.next_at:%Y-%m-%d %H:%M:%S}" if each.next_at and not each.paused else "-",
+    "NEXT": lambda each: instant(each.next_at) if each.next_at and not each.paused else "-",
     "FIRED": lambda each: each.fired,
     "PAUSED": lambda each: "paused" if each.paused else "",
     "ERROR": lambda each: each.last_error or "",
@@ -33,10 +34,11 @@ def commands() -> None:
 
 
 @commands.command("ls", epilog=examples("holdfast schedule ls", "holdfast schedule ls --json"))
+@chosen(Schedule, _COLUMNS, wide=("TYPE", "MISSED", "OVERLAP", "SKIPPED", "LAST_AT", "LAST_JOBS"))
 @talking
-def listed(client: Client, as_json: bool) -> None:
+def listed(client: Client, as_json: bool, columns: Columns) -> None:
     """List all schedules with their next fire, in UTC."""
-    table(client.schedules(), as_json, _COLUMNS)
+    table(client.schedules(), as_json, columns)
 
 
 @commands.command(epilog=examples("holdfast schedule info report"))

@@ -9,6 +9,7 @@ import sys
 import termios
 import time
 import tty
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,10 +22,13 @@ from holdfast.cli.numbers import age, amount, filled, queue_rate, share
 from holdfast.cli.watching import heading
 
 if TYPE_CHECKING:
-    from holdfast.cli.top import News, View
+    from holdfast.cli.top import News, Queue, View
 
 _WORKERS_SHOWN = 8
 _NEARLY_FULL, _HALF_FULL = 0.9, 0.5
+_NAME_WIDTH = 20  # of a queue, before a column is left out for it
+_CELL_WIDTH = 6
+Cell = Callable[["Queue"], str | Text]
 
 
 class Screen:
@@ -66,7 +70,9 @@ class Screen:
         head = self._head(news, view)
         workers = _workers(news, min(_WORKERS_SHOWN, max(1, height // 4)))
         room = height - len(head) - workers.row_count - 6
-        self._live.update(Group(*head, _queues(news, view, max(1, room)), Text(), workers), refresh=True)
+        self._live.update(
+            Group(*head, _queues(news, view, max(1, room), self._console.size.width), Text(), workers), refresh=True
+        )
 
     def _head(self, news: "News", view: "View") -> list[Text]:
         keys = f"sorted by {view.sort} · q end · p {'go on' if view.paused else 'pause'} · s sort · j k scroll"
@@ -80,27 +86,53 @@ class Screen:
         return lines
 
 
-def _queues(news: "News", view: "View", room: int) -> Table:
+def _queues(news: "News", view: "View", room: int, width: int) -> Table:
     table = Table(box=None, expand=True, pad_edge=False, header_style="bold reverse")
     table.add_column("QUEUE", ratio=1, no_wrap=True, overflow="ellipsis")
-    for name in ("SCHEDULED", "READY", "LEASED", "DEAD", "FULL", "OLDEST", "IN/S", "OUT/S", "FAILED/S"):
+    columns = _fitting(width - _NAME_WIDTH)
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     every = view.queues(news)
     for queue in every[:room]:
-        jobs = queue["jobs"]
-        used = filled(queue)
-        colour = "red" if used >= _NEARLY_FULL else "yellow" if used >= _HALF_FULL else ""
-        table.add_row(
-            Text(queue["name"] + (" (paused)" if queue["paused"] else ""), style="yellow" if queue["paused"] else ""),
-            *(amount(jobs[state]) for state in ("scheduled", "ready", "leased")),
-            Text(amount(jobs["dead"]), style="red" if jobs["dead"] else ""),
-            Text(share(queue), style=colour),
-            age(queue["oldest_ready_ms"]),
-            *(f"{queue_rate(queue, event):.1f}" for event in ("enqueued", "concluded", "failed")),
-        )
+        shown = Text(queue["name"] + (" (paused)" if queue["paused"] else ""), style="yellow" if queue["paused"] else "")
+        table.add_row(shown, *(cell(queue) for cell in columns.values()))
     if len(every) > room:
         table.add_row(Text(f"… {len(every) - room:,} more", style="dim"))
     return table
+
+
+def _fitting(width: int) -> dict[str, Cell]:
+    """The columns for which there is room; the last of `_FIRST_OUT` stay longest."""
+    columns = dict(_COLUMNS)
+    for name in _FIRST_OUT:
+        if sum(max(len(column), _CELL_WIDTH) + 1 for column in columns) <= width:
+            break
+        del columns[name]
+    return columns
+
+
+def _dead(queue: "Queue") -> Text:
+    dead = queue["jobs"]["dead"]
+    return Text(amount(dead), style="red" if dead else "")
+
+
+def _full(queue: "Queue") -> Text:
+    used = filled(queue)
+    return Text(share(queue), style="red" if used >= _NEARLY_FULL else "yellow" if used >= _HALF_FULL else "")
+
+
+_COLUMNS: dict[str, Cell] = {
+    "SCHEDULED": lambda queue: amount(queue["jobs"]["scheduled"]),
+    "READY": lambda queue: amount(queue["jobs"]["ready"]),
+    "LEASED": lambda queue: amount(queue["jobs"]["leased"]),
+    "DEAD": _dead,
+    "FULL": _full,
+    "OLDEST": lambda queue: age(queue["oldest_ready_ms"]),
+    "IN/S": lambda queue: f"{queue_rate(queue, 'enqueued'):.1f}",
+    "OUT/S": lambda queue: f"{queue_rate(queue, 'concluded'):.1f}",
+    "FAILED/S": lambda queue: f"{queue_rate(queue, 'failed'):.1f}",
+}
+_FIRST_OUT = ("SCHEDULED", "FAILED/S", "IN/S", "OLDEST", "OUT/S", "FULL", "LEASED", "DEAD")
 
 
 def _workers(news: "News", room: int) -> Table:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
+from holdfast.cli.profiles import address, complete_profiles
 from holdfast.client import Client, NotConcluded, Unreachable
 from holdfast.errors import HoldfastError, NotFound, OutcomeUnknown
 
@@ -40,13 +41,26 @@ class Duration(click.ParamType[int]):
 
 
 def addressed(command: Command) -> Command:
-    """Give a command `--url` and `--token`."""
-    command = click.option("--token", envvar="HOLDFAST_TOKEN", help="Who asks.  [env: HOLDFAST_TOKEN]")(command)
-    return click.option("--url", envvar="HOLDFAST_URL", help="Where the server is.  [env: HOLDFAST_URL]")(command)
+    """Give a command a URL and a token: by `--url` and `--token`, by `--profile`, or by what the environment says."""
+
+    @click.option("--url", help="Where the server is.  [env: HOLDFAST_URL]")
+    @click.option("--token", help="Who asks.  [env: HOLDFAST_TOKEN]")
+    @click.option(
+        "--profile", help="Both, from the file of profiles.  [env: HOLDFAST_PROFILE]", shell_complete=complete_profiles
+    )
+    @wraps(command)
+    def run(url: str | None, token: str | None, profile: str | None, **given: Any) -> None:
+        try:
+            url, token = address(url, token, profile)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        command(url=url, token=token, **given)
+
+    return run
 
 
 def talking(command: Command) -> Command:
-    """Give a command a client, `--url`, `--token`, `--deadline` and `--json`, and turn refusals into messages and exit codes."""
+    """Give a command a client of the server that is addressed, `--deadline` and `--json`, and turn refusals into messages and exit codes."""
 
     @addressed
     @click.option("--deadline", "deadline_ms", type=Duration(), default="60s", help="How long to try.  [default: 60s]")
@@ -104,6 +118,17 @@ def given_json(text: str | bytes, place: str) -> msgspec.Raw:
     return msgspec.Raw(body.strip())
 
 
+def given_changes(pairs: Iterable[str]) -> dict[str, Any]:
+    """`NAME=VALUE`s that the user gave, each value in JSON."""
+    changes = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.UsageError(f"{pair!r} has no =")
+        changes[name] = given_json(value, f"the value of {name}")
+    return changes
+
+
 def show(thing: Any, as_json: bool, words: str) -> None:
     """One thing: whole as JSON, or in words."""
     click.echo(msgspec.json.encode(thing).decode() if as_json else words)
@@ -112,23 +137,6 @@ def show(thing: Any, as_json: bool, words: str) -> None:
 def whole(thing: Any, as_json: bool) -> None:
     """One thing whole, as JSON: on one line, or for people to read."""
     show(thing, as_json, msgspec.json.format(msgspec.json.encode(thing), indent=2).decode())
-
-
-def table(things: Iterable[Any], as_json: bool, columns: dict[str, Callable[[Any], Any]]) -> None:
-    """Many things: each whole as JSON, as they come; or a table."""
-    if as_json:
-        for thing in things:
-            click.echo(msgspec.json.encode(thing).decode())
-        return
-    for line in lined_up(things, columns):
-        click.echo(line)
-
-
-def lined_up(things: Iterable[Any], columns: dict[str, Callable[[Any], Any]]) -> list[str]:
-    """The lines of a table."""
-    rows = [list(columns), *([str(value(thing)) for value in columns.values()] for thing in things)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def destroying(command: Command) -> Command:

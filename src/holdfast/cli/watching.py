@@ -8,7 +8,8 @@ import click
 
 from holdfast.cli.completion import queue_names
 from holdfast.cli.numbers import age, amount, queue_rate, share
-from holdfast.cli.talking import Duration, examples, lined_up, show, talking
+from holdfast.cli.tables import lined_up
+from holdfast.cli.talking import Duration, examples, show, talking
 from holdfast.client import Client, Event
 
 COLUMNS = {

@@ -14,7 +14,8 @@ import click
 import msgspec
 
 from holdfast.cli.completion import queue_names, worker_ids
-from holdfast.cli.talking import Duration, addressed, confirmed, destroying, examples, refusals, show, table, talking
+from holdfast.cli.tables import Columns, chosen, instant, table
+from holdfast.cli.talking import Duration, addressed, confirmed, destroying, examples, refusals, show, talking
 from holdfast.client import Client
 from holdfast.client.types import RegisteredWorker
 
@@ -24,7 +25,7 @@ _COLUMNS = {
     "STATE": lambda worker: worker.state,
     "JOBS": lambda worker: len(worker.jobs),
     "QUEUES": lambda worker: ",".join(worker.queues),
-    "BEAT": lambda worker: f"{worker.beat_at:%Y-%m-%d %H:%M:%S}" if worker.beat_at else "-",
+    "BEAT": lambda worker: instant(worker.beat_at) if worker.beat_at else "-",
 }
 
 
@@ -34,10 +35,11 @@ def commands() -> None:
 
 
 @commands.command("ls", epilog=examples("holdfast worker ls", "holdfast worker ls --json"))
+@chosen(RegisteredWorker, _COLUMNS, wide=("DRAINING", "REGISTERED_AT"))
 @talking
-def listed(client: Client, as_json: bool) -> None:
+def listed(client: Client, as_json: bool, columns: Columns) -> None:
     """List registered workers, with how many jobs each holds."""
-    table(client.workers(), as_json, _COLUMNS)
+    table(client.workers(), as_json, columns)
 
 
 @commands.command(epilog=examples("holdfast worker quiet w-5f0c…"))
@@ -136,7 +138,7 @@ def _work(command: tuple[str, ...], url: str | None, token: str | None, as_json:
     timeout_ms = given["timeout_ms"]
     how = How(
         command=command,
-        environment=dict(os.environ) | {name: value for name, value in reached.items() if value},
+        environment=dict(os.environ) | {name: value for name, value in reached.items() if value is not None},
         timeout_s=timeout_ms / 1_000 if timeout_ms else None,
         patience_s=given["kill_ms"] / 1_000,
         later_ms=given["later_ms"],

@@ -2,8 +2,10 @@
 
 import msgspec
 
+from holdfast.client.refusals import Unreachable
 from holdfast.client.trying import BACKOFF_MAX_S, BACKOFF_S
 from holdfast.client.types import Event
+from holdfast.errors import HoldfastError
 
 
 class EventReader:
@@ -27,3 +29,8 @@ class EventReader:
 def backoff(failures: int) -> float:
     """How long to wait before a stream is opened anew."""
     return min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** min(failures, 10))
+
+
+def stream_refusal(error: Exception) -> HoldfastError:
+    """Why there is no stream: what the server said, or that nobody could be asked."""
+    return error if isinstance(error, HoldfastError) else Unreachable(f"no stream of events can be opened: {error}")

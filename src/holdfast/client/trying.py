@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -99,6 +99,18 @@ def _plain(value: Any) -> Any:
     return ("false", "true")[value] if isinstance(value, bool) else value
 
 
+class Watch(Protocol):
+    """Hears of every try, over all calls: whether a server could be asked."""
+
+    def answered(self) -> None:
+        """A server has answered, and may have refused."""
+        ...
+
+    def failed(self, error: HoldfastError, why: str) -> None:
+        """No answer, or one that asks to come back; another try follows if there is time for it."""
+        ...
+
+
 class Nodes:
     """The base URLs: calls go to one of them until it fails, then to the next."""
 
@@ -112,6 +124,7 @@ class Nodes:
         if not self.urls:
             raise ValueError("no URL of a server is given")
         self.current = self.urls[0]
+        self.watch: Watch | None = None
 
     def leave(self, url: str) -> None:
         """Go on to the next one, unless that has happened meanwhile."""
@@ -122,8 +135,8 @@ class Nodes:
 class Again(Exception):
     """This try failed and another one may be made, after `pause_s` at least; `final` is what to raise when there is no time for it."""
 
-    def __init__(self, final: HoldfastError, pause_s: float = 0.0) -> None:
-        super().__init__(str(final))
+    def __init__(self, final: HoldfastError, pause_s: float = 0.0, why: str = "") -> None:
+        super().__init__(why or str(final))
         self.final = final
         self.pause_s = pause_s
 
@@ -152,9 +165,9 @@ class Trial:
     def not_sent(self, url: str, cause: Exception) -> NoReturn:
         """The server could not be reached."""
         self._nodes.leave(url)
-        if self.repeated:
-            raise Again(self._unknown(f"{url} can't be reached: {cause}")) from cause
-        raise Again(Unreachable(f"{url} can't be reached: {cause}. Tried for {self._deadline_s:g} s.", url=url)) from cause
+        why = f"{url} can't be reached: {cause}"
+        final = self._unknown(why) if self.repeated else Unreachable(f"{why}. Tried for {self._deadline_s:g} s.", url=url)
+        raise Again(final, why=why) from cause
 
     def lost(self, url: str, cause: Exception | str) -> NoReturn:
         """No answer came, and nobody knows what was done."""
@@ -164,6 +177,7 @@ class Trial:
     def judge(self, url: str, answer: Answer) -> bytes:
         """The body of a good answer; raises what follows from any other."""
         if 200 <= answer.status < 300:
+            self._answered()
             return answer.body
         said = problem(answer.body)
         if said is None:
@@ -178,7 +192,17 @@ class Trial:
                 self._nodes.leave(url)
             pause = 0.0 if error.code in ELSEWHERE and len(self._nodes.urls) > 1 else _pause(error, answer)
             raise Again(self._unknown(error.detail) if self.repeated else error, pause)
+        self._answered()
         raise error
+
+    def failed(self, state: tenacity.RetryCallState) -> None:
+        """A try came to nothing."""
+        if self._nodes.watch is not None and (again := _again(state)):
+            self._nodes.watch.failed(again.final, str(again))
+
+    def _answered(self) -> None:
+        if self._nodes.watch is not None:
+            self._nodes.watch.answered()
 
     def _not_ours(self, url: str, answer: Answer) -> NoReturn:
         said = answer.body[:200].decode(errors="replace")

@@ -1,8 +1,9 @@
 """Hints between the nodes that share a store: what was committed on one wakes those who wait on the others.
 
 Hints are not part of any promise. They leave after the commit, one for each node and 20 ms at most, and may be lost; whoever waits is looked
-after by a slow look at the store as well (`InProcess._look_around`). What travels is small: how many jobs queues have to lease, which have room, that
-interests have changed, and, while anybody on another node listens, what happened to single jobs.
+after by a slow look at the store as well (`InProcess._look_around`), whichever door he came by: all of them wait in the engine's `Waiters`. What
+travels is small: how many jobs queues have to lease, which have room, that interests have changed, which leases are to stop or have run out, and, while
+anybody on another node listens, what happened to single jobs.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ _WANTED_S = 5.0  # a node that wants job events says so every second
 
 
 class Hint(msgspec.Struct, array_like=True, omit_defaults=True):
-    """What one node tells the others. `interests`: their new version."""
+    """What one node tells the others; fields are only ever added at the end. `interests`: their new version."""
 
     node: str
     ready: dict[str, int] = {}
@@ -33,6 +34,12 @@ class Hint(msgspec.Struct, array_like=True, omit_defaults=True):
     interests: int | None = None
     jobs: list[JobEvent] = []
     wants: bool | None = None
+    stop: list[int] = []
+    lost: list[int] = []
+
+    def __bool__(self) -> bool:
+        """Whether it says anything of a commit."""
+        return bool(self.ready or self.freed or self.jobs or self.stop or self.lost) or self.interests is not None
 
 
 _encoder = msgspec.json.Encoder()
@@ -53,6 +60,7 @@ class Nodes:
         self._wanted_until = 0.0
         self._wanting = False
         self._asking = False
+        self._stopping = False
         store.hear(self._heard)
 
     def start(self) -> None:
@@ -62,6 +70,7 @@ class Nodes:
     async def stop(self) -> None:
         """Say what is left, and end."""
         if self._sending is not None:
+            self._stopping = True
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
             await self._flush()
@@ -71,11 +80,13 @@ class Nodes:
         gathered = self._gathered
         gathered.ready.update(news.ready)
         gathered.freed += news.freed
+        gathered.stop += news.stop
+        gathered.lost += news.lost
         if news.interests is not None:
             gathered.interests = news.interests.after
         if self._wanting:
             gathered.jobs += news.jobs[: max(0, _EVENTS - len(gathered.jobs))]
-        if gathered.ready or gathered.freed or gathered.jobs or gathered.interests is not None:
+        if gathered:
             self._some.set()
 
     def ask_for_events(self) -> None:
@@ -96,7 +107,7 @@ class Nodes:
             self._events_wanted(wanting)
 
     async def _send(self) -> None:
-        while True:
+        while not self._stopping:
             await self._some.wait()
             await self._flush()
             await asyncio.sleep(_APART_S)
@@ -124,18 +135,18 @@ class Nodes:
             self._look_who_wants()
             return
         changed = routing.Change(-1, hint.interests, {}) if hint.interests is not None else None
-        self._deliver(Committed(hint.ready, hint.freed, hint.jobs, changed))
+        self._deliver(Committed(hint.ready, hint.freed, hint.jobs, changed, hint.stop, hint.lost))
 
 
 def _texts(hint: Hint) -> list[str]:
     """The hint as texts of bounded length."""
     encoded = _encoder.encode(hint)
     if len(encoded) <= _BYTES:
-        return [encoded.decode()] if hint.ready or hint.freed or hint.jobs or hint.interests is not None else []
+        return [encoded.decode()] if hint else []
     halves = [Hint(hint.node), Hint(hint.node, interests=hint.interests)]
     ready = list(hint.ready.items())
     for n, half in enumerate(halves):
         half.ready = dict(ready[n::2])
-        half.freed = hint.freed[n::2]
+        half.freed, half.stop, half.lost = hint.freed[n::2], hint.stop[n::2], hint.lost[n::2]
         half.jobs = hint.jobs[: len(hint.jobs) // 2] if n == 0 else hint.jobs[len(hint.jobs) // 2 :]
     return [text for half in halves for text in _texts(half)]

@@ -30,6 +30,7 @@ class Ticker:
         self._ticks = ticks
         self._tasks: list[asyncio.Task[None]] = []
         self._nudged = asyncio.Event()
+        self._stopping = False
 
     def start(self) -> None:
         """Begin ticking."""
@@ -40,20 +41,24 @@ class Ticker:
         self._nudged.set()
 
     async def stop(self) -> None:
-        """End all ticks."""
+        """End all ticks: also one whose work takes the cancellation for something else, as a driver may that is just connecting."""
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, tick: Tick) -> None:
-        while True:
+        while self._goes_on():
             try:
                 await self._wait(tick)
-                while await tick.work():
+                while self._goes_on() and await tick.work():
                     pass
             except Exception:
                 log.exception("a tick raised; it goes on", tick=tick.name)
                 await asyncio.sleep(tick.period_s)
+
+    def _goes_on(self) -> bool:
+        return not self._stopping
 
     async def _wait(self, tick: Tick) -> None:
         if tick.due is None:

@@ -14,18 +14,19 @@ from holdfast.config import Config
 from holdfast.engine.inprocess import InProcess
 from holdfast.errors import StoreUnavailable
 from holdfast.keeper.link import KeeperLink
-from holdfast.stores.postgres.doctor import judge
-from holdfast.stores.postgres.examining import examine
+from holdfast.stores.postgres.starting import refusal
 from holdfast.stores.postgres.store import PostgresStore
 
 log = structlog.get_logger(__name__)
 _FIRST_LOOK_S = 10.0
+_LOOK_AGAIN_S = 1.0
+_KEEPER_DIED = "The keeper died: what was on its way has an unknown outcome. The log above says why, if it could."
 
 
 class Here(InProcess):
     """A `Backing` in this process, over PostgreSQL."""
 
-    def __init__(self, config: Config, on_lost: Callable[[], None]) -> None:
+    def __init__(self, config: Config, on_lost: Callable[[str], None]) -> None:
         store = PostgresStore(
             config.store,
             config.policy(),
@@ -38,28 +39,41 @@ class Here(InProcess):
         self._config = config
         self._on_lost = on_lost
         self._closing = False
+        self._examining: asyncio.Task[str | None] | None = None
         self.problem: str | None = None
 
     async def connect(self) -> None:
-        """Begin; a first look at the database, so that a server whose database is there is ready from its first moment."""
+        """Begin; a first look at the database, so that a server whose database is there is ready from its first moment.
+
+        `problem` says why it must not serve. A database that comes later is looked at then.
+        """
         try:
             async with asyncio.timeout(_FIRST_LOOK_S):
                 await self._store.tend()
         except TimeoutError:
             log.warning("the database does not answer yet; starting without it")
-        else:
-            await self._examine()
+        self._examining = asyncio.create_task(self._examine(), name="examine")
+        if self._store.health().reason != StoreUnavailable.code:
+            await asyncio.wait({self._examining}, timeout=_FIRST_LOOK_S)
+        if self._examining.done() and (problem := self._examining.result()) is not None:
+            self.problem = problem
+            await self._store.close()
+            return
+        self._examining.add_done_callback(self._examined)
         self.start().add_done_callback(self._ended)
 
-    async def _examine(self) -> None:
-        """Say at the start what `holdfast doctor` would say. It stops nobody: what can't be proven is not answered."""
-        try:
-            facts = await examine(self._config.store)
-        except StoreUnavailable:
-            return  # told already, and told again until it is there
-        for finding in judge(facts, self._config.replicas, self._config.standbys):
-            tell = log.error if finding.breaks else log.warning
-            tell(finding.seen, code=finding.code, means=finding.means, mend=finding.mend)
+    async def _examine(self) -> str | None:
+        """As soon as the database can be asked: why it must not be served, or None."""
+        config = self._config
+        while True:
+            try:
+                return await refusal(config.store, config.replicas, config.standbys, config.require_sound)
+            except StoreUnavailable:  # told by the store, and told again until it is there
+                await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _examined(self, examining: "asyncio.Task[str | None]") -> None:
+        if not examining.cancelled() and (problem := examining.result()) is not None:
+            self._on_lost(problem)
 
     def report(self, text: bytes) -> None:
         """There is one front to a node; nobody else tells of it."""
@@ -67,20 +81,22 @@ class Here(InProcess):
     async def close(self) -> None:
         """Commit what waits, and let go of the database."""
         self._closing = True
+        if self._examining is not None:
+            self._examining.cancel()
         await self.stop()
 
     def _ended(self, running: "asyncio.Task[None]") -> None:
         if not self._closing and not running.cancelled():
             log.critical("the committer ended", exc_info=running.exception())
-            self._on_lost()
+            self._on_lost("The committer ended: what was on its way has an unknown outcome. The log above says why.")
 
 
-async def far_side(config: Config, sock: socket.socket | None, on_lost: Callable[[], None]) -> KeeperLink | Here:
+async def far_side(config: Config, sock: socket.socket | None, on_lost: Callable[[str], None]) -> KeeperLink | Here:
     """What the engine talks to, connected: the keeper at the other end of a socket, or the store here."""
     if sock is None:
         here = Here(config, on_lost)
         await here.connect()
         return here
-    link = KeeperLink(on_lost)
+    link = KeeperLink(lambda: on_lost(_KEEPER_DIED))
     await link.connect(sock)
     return link

@@ -36,9 +36,8 @@ class Writing:
             self._leave(queue, before)
         else:
             self._update(before, after, change.content)
-            if before.state is LEASED and after.state is LEASED:
-                lease = after.lease
-                assert lease is not None
+            lease = after.lease
+            if lease is not None and before.lease is not None and lease.fence == before.lease.fence:
                 self._add("update_leased", (lease.until, lease.cancel_requested, lease.fence, after.id, before.attempt))
             else:
                 self._leave(queue, before)

@@ -1,5 +1,6 @@
 """Workers that end with their test."""
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,3 +35,14 @@ def program(shared: Server, queue: str) -> Iterator[Callable[..., Program]]:
 def put(witness: Client, queue: str) -> Callable[..., int]:
     """Puts a job, by type and payload; its id."""
     return lambda type="", payload=None, **options: witness.enqueue(queue, payload, type=type, **options).id
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[..., list[logging.LogRecord]]:
+    """The records of the worker's log, by a part of their text and by level."""
+    caplog.set_level(logging.DEBUG, "holdfast.worker")
+    return lambda text="", level=logging.DEBUG: [
+        each
+        for each in caplog.records
+        if each.name == "holdfast.worker" and text in each.getMessage() and each.levelno >= level
+    ]

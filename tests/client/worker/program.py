@@ -9,7 +9,7 @@ import time
 from holdfast import Worker
 
 log = logging.getLogger("program")
-OPTIONS = {"concurrency": int, "lease_ms": int, "grace_s": float, "prefetch": int}
+OPTIONS = {"concurrency": int, "lease_ms": int, "grace_s": float, "prefetch": int, "live": int}
 
 
 def busy(job):

@@ -1,12 +1,13 @@
 """How much a worker takes, how it tells what it did, and how it is listed."""
 
 import asyncio
+import logging
 import threading
 import time
 
 import pytest
 
-from holdfast import NewJob
+from holdfast import Client, NewJob
 from holdfast.errors import InvalidRequest
 from tests.client.proxy import CUT, Proxy
 from tests.client.worker.running import running
@@ -41,7 +42,7 @@ def test_no_more_run_at_once_than_the_concurrency_and_no_more_are_held_than_pref
 def test_leases_are_ended_in_batches(shared, worker, witness, queue):
     witness.enqueue_many(NewJob(queue=queue) for _ in range(500))
     proxy = Proxy(shared.port)
-    work = worker(url=proxy.url, concurrency=50, prefetch=50)
+    work = worker(url=proxy.url, concurrency=50, prefetch=50, live=False)
 
     @work.handler()
     async def handle(job):
@@ -59,7 +60,7 @@ def test_lost_answers_cost_a_worker_nothing(shared, worker, witness, queue):
     witness.enqueue_many(NewJob(queue=queue, payload=n) for n in range(60))
     proxy = Proxy(shared.port)
     proxy.plan.extend([CUT] * 4)
-    work, seen = worker(url=proxy.url, concurrency=5), []
+    work, seen = worker(url=proxy.url, concurrency=5, live=False), []
 
     @work.handler()
     async def handle(job):
@@ -73,27 +74,36 @@ def test_lost_answers_cost_a_worker_nothing(shared, worker, witness, queue):
     proxy.close()
 
 
-def test_a_worker_outlives_a_restart_of_the_server(serve, worker, queue, clients):
+def test_a_worker_outlives_a_restart_of_the_server_and_says_so_once(serve, worker, queue, lines, monkeypatch):
+    """Meanwhile an idle place polls, progress is noted and a job ends: all of them find nobody."""
+    monkeypatch.setattr("holdfast.client.worker.worker._EXTEND_WITHIN_S", 0.3)
     server = serve()
     work = worker(url=server.url, lease_ms=60_000)
-    go, begun = threading.Event(), threading.Event()
+    killed, go, begun = threading.Event(), threading.Event(), threading.Event()
 
     @work.handler()
     def handle(job):
         begun.set()
+        killed.wait(60)
+        job.note({"page": 1})
         go.wait(60)
 
     with running(work):
-        first = clients(server.url)
-        job = first.enqueue(queue).id
+        with Client(server.url) as first:
+            job = first.enqueue(queue).id
         assert begun.wait(20)
         server.kill_all()
         server.gone()
+        killed.set()
+        until(lambda: bool(lines("leases could not be extended")), "the thread that keeps the leases found nobody")
         go.set()
-        again = clients(serve("--port", str(server.port)).url)
-        done = again.wait(job, 30)
-        assert (done.state, done.attempt, done.crashes) == ("concluded", 1, 0)
-        assert again.wait(again.enqueue(queue).id, 30).state == "concluded"
+        with Client(serve("--port", str(server.port)).url) as again:
+            done = again.wait(job, 30)
+            assert (done.state, done.attempt, done.crashes, done.progress) == ("concluded", 1, 0, {"page": 1})
+            assert again.wait(again.enqueue(queue).id, 30).state == "concluded"
+    (lost,) = lines(level=logging.WARNING)
+    assert "no server answers" in lost.getMessage()
+    assert [each.levelname for each in lines("a server answers again")] == ["INFO"]
 
 
 def test_a_registered_worker_is_listed_and_can_be_sent_home(shared, worker, put, witness, monkeypatch):

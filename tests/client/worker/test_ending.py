@@ -73,7 +73,7 @@ def test_the_jobs_of_a_killed_worker_come_back_as_crashed_and_are_all_done(progr
 
 
 def test_the_next_server_takes_over_when_one_is_gone(program, put, witness, proxy, shared):
-    working = program(url=f"{proxy.url},{shared.url}", lease_ms=2_000)
+    working = program(url=f"{proxy.url},{shared.url}", lease_ms=2_000, live=0)
     job = put("sleep", 3)
     working.said.wait_for(f"begun {job}")
     assert proxy.requests

@@ -4,7 +4,7 @@ import asyncio
 import signal
 
 from holdfast import Client, NewJob, Worker
-from tests.client.proxy import Proxy, answer
+from tests.client.proxy import Proxy, Relay, answer
 from tests.client.worker.running import running
 from tests.whole.calls import metric
 from tests.whole.servers import Server, until
@@ -18,7 +18,7 @@ def messages(server: Server, op: str) -> float:
 
 def test_jobs_come_on_the_channel_and_are_ended_on_it_in_batches(shared, worker, witness, queue):
     witness.enqueue_many(NewJob(queue=queue, payload=n) for n in range(500))
-    work, seen, before = worker(live=True, concurrency=50, prefetch=50), [], messages(shared, "batch")
+    work, seen, before = worker(concurrency=50, prefetch=50), [], messages(shared, "batch")
 
     @work.handler()
     async def handle(job):
@@ -35,7 +35,7 @@ def test_jobs_come_on_the_channel_and_are_ended_on_it_in_batches(shared, worker,
 
 def test_no_more_run_at_once_and_wait_here_than_were_asked_for(worker, witness, queue):
     witness.enqueue_many(NewJob(queue=queue) for _ in range(20))
-    work, now, most, go = worker(live=True, concurrency=3, prefetch=2), set(), [], asyncio.Event()
+    work, now, most, go = worker(concurrency=3, prefetch=2), set(), [], asyncio.Event()
 
     @work.handler()
     async def handle(job):
@@ -54,7 +54,7 @@ def test_no_more_run_at_once_and_wait_here_than_were_asked_for(worker, witness, 
 
 
 def test_a_request_to_cancel_is_heeded_at_once_though_the_lease_is_long(worker, put, witness, queue):
-    work = worker(live=True, lease_ms=600_000)
+    work = worker(lease_ms=600_000)
 
     @work.handler()
     async def handle(job):
@@ -69,7 +69,7 @@ def test_a_request_to_cancel_is_heeded_at_once_though_the_lease_is_long(worker, 
 
 def test_a_worker_that_stops_gives_back_what_it_did_not_begin(worker, witness, queue):
     witness.enqueue_many(NewJob(queue=queue) for _ in range(6))
-    work = worker(live=True, concurrency=1, prefetch=1, grace_s=0.1)
+    work = worker(concurrency=1, prefetch=1, grace_s=0.1)
 
     @work.handler()
     async def handle(job):
@@ -82,11 +82,48 @@ def test_a_worker_that_stops_gives_back_what_it_did_not_begin(worker, witness, q
     assert {(job.failures, job.crashes) for job in witness.jobs(queue=queue)} == {(0, 0)}
 
 
+def test_a_connection_that_breaks_costs_no_job_and_the_next_channel_brings_more(shared, worker, witness, queue):
+    relay = Relay(shared.port)
+    work, begun, go, before = worker(url=relay.url, concurrency=4, prefetch=4), [], asyncio.Event(), messages(shared, "start")
+
+    @work.handler()
+    async def handle(job):
+        begun.append(job.id)
+        await go.wait()
+        return "done"
+
+    first = [receipt.id for receipt in witness.enqueue_many(NewJob(queue=queue) for _ in range(8))]
+    known = messages(shared, "got")
+    with running(work):
+        until(
+            lambda: len(begun) == 4 and messages(shared, "got") == known + 1, "four run, four wait here, and the server knows"
+        )
+        relay.cut()
+        until(lambda: not work._session._channel._line.open, "it knows")
+        work.loop.call_soon_threadsafe(go.set)
+        second = witness.enqueue(queue).id
+        done = [witness.wait(job, 30) for job in [*first, second]]
+        assert messages(shared, "start") == before + 2
+    assert {(job.state, job.attempt, job.crashes) for job in done} == {("concluded", 1, 0)}
+    relay.close()
+
+
+def test_a_job_that_kills_its_worker_counts_as_crashed_although_it_came_on_a_channel(program, put, shared, witness):
+    before = messages(shared, "got")
+    dying = program(lease_ms=1_000)
+    job = put("sleep", 60)
+    dying.said.wait_for(f"begun {job}")
+    assert messages(shared, "got") > before
+    dying.send(signal.SIGKILL)
+    until(lambda: witness.job(job).crashes == 1, "its lease has ended")
+    assert witness.job(job).failures == 0
+
+
 def test_behind_a_proxy_that_lets_no_websocket_through_it_polls(shared, worker, witness, queue):
     witness.enqueue_many(NewJob(queue=queue) for _ in range(20))
     proxy = Proxy(shared.port)
     proxy.refuse.append(answer("404 Not Found"))
-    work = worker(url=proxy.url, live=True, concurrency=5)
+    work = worker(url=proxy.url, concurrency=5)
 
     @work.handler()
     async def handle(job):
@@ -99,10 +136,11 @@ def test_behind_a_proxy_that_lets_no_websocket_through_it_polls(shared, worker, 
     proxy.close()
 
 
-def test_behind_a_proxy_that_swallows_what_follows_the_handshake_it_polls(shared, worker, witness, queue):
+def test_behind_a_proxy_that_swallows_what_follows_the_handshake_it_polls(shared, worker, witness, queue, monkeypatch):
+    monkeypatch.setattr("holdfast.client.worker.live._OPEN_S", 0.5)
     witness.enqueue_many(NewJob(queue=queue) for _ in range(20))
     proxy = Proxy(shared.port)
-    work = worker(url=proxy.url, live=True, concurrency=5)
+    work = worker(url=proxy.url, concurrency=5)
 
     @work.handler()
     async def handle(job):
@@ -116,7 +154,7 @@ def test_behind_a_proxy_that_swallows_what_follows_the_handshake_it_polls(shared
 def test_a_server_that_is_killed_and_started_again_costs_the_job_nothing(tmp_path, queue):
     server = Server(tmp_path / "home").start()
     witness = Client(server.url)
-    work, begun = Worker(queue, url=server.url, live=True, lease_ms=60_000), asyncio.Event()
+    work, begun = Worker(queue, url=server.url, lease_ms=60_000), asyncio.Event()
 
     @work.handler()
     async def handle(job):

@@ -116,6 +116,24 @@ class Bare:
         """One message."""
         self.socket.sendall(frame(json.dumps({"op": op, **fields}).encode()))
 
+    def hear(self, op: str) -> dict[str, Any]:
+        """The next message of a kind; others are passed over."""
+        while True:
+            opcode, size = struct.unpack("!BB", self._bytes(2))
+            if size > 125:
+                (size,) = struct.unpack("!H", self._bytes(2)) if size == 126 else struct.unpack("!Q", self._bytes(8))
+            data = self._bytes(size)
+            if opcode == 0x81 and (message := json.loads(data))["op"] == op:
+                return dict(message)
+
+    def _bytes(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            part = self.socket.recv(count - len(data))
+            assert part, "the server has hung up"
+            data += part
+        return data
+
     def heard(self) -> bytes:
         """Everything that comes until the server hangs up."""
         parts = []

@@ -2,7 +2,16 @@
 
 import pytest
 
-from holdfast.engine.commands import DeleteJob, LeaseJobs, PauseQueue, ReleaseLease, RetryJob, SetQueue
+from holdfast.engine.commands import (
+    ConcludeLease,
+    DeleteJob,
+    FailLease,
+    LeaseJobs,
+    PauseQueue,
+    ReleaseLease,
+    RetryJob,
+    SetQueue,
+)
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutIds, PutJobs, ReserveJob
 from holdfast.errors import JobNotFound, LeaseLost, NotUnique, QueueFull, WrongState
 from holdfast.job.job import Hands, NewJob, State
@@ -109,6 +118,18 @@ async def test_a_job_is_leased_by_its_id(desk, one_of_each, state):
     assert (granted.job.id, granted.job.lease.worker, granted.content.payload) == (job_id, "me", b"12345")
     await desk.do(ReleaseLease(granted.job.ref()))
     assert await desk.state(job_id) is State.READY
+
+
+async def test_a_job_that_is_failed_and_reserved_in_one_batch_is_leased_anew(desk):
+    first = await desk.put()
+    held = await desk.take()
+    _, granted = await desk.together(FailLease(held.ref(), "no", delay_ms=60_000), ReserveJob(first.id, "me"))
+    (again,) = granted.jobs
+    assert (again.job.attempt, again.job.failures, again.job.lease.worker) == (2, 1, "me")
+    assert await desk.state(first.id) is State.LEASED
+    assert (await desk.do(ConcludeLease(again.job.ref()))).state is State.CONCLUDED
+    assert [error.reason for error in (await desk.detail(first.id)).errors] == ["no"]
+    await desk.count_again()
 
 
 @pytest.mark.parametrize("state", ["leased", "concluded", "cancelled"])

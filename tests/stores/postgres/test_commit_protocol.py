@@ -156,6 +156,55 @@ async def test_a_star_in_the_names_counts_for_nobody(group, node):
     assert code(await node().put()) == "not_replicated"
 
 
+async def test_with_fewer_names_than_replicas_nothing_is_accepted(group, node):
+    group.primary.configure(synchronous_standby_names="ANY 1 (n2)")
+    refused = await node(replicas=2).put()
+    assert (code(refused), refused.fields["in_sync"], refused.fields["needed"]) == ("not_replicated", 1, 2)
+    assert isinstance(await node(replicas=1).put(), Enqueued)
+
+
+async def test_where_a_commit_waits_for_fewer_than_are_promised_the_proof_waits_for_the_others(group, node):
+    one = node(replicas=2)  # and a commit waits for one of two
+    assert isinstance(await one.put(), Enqueued)
+    group.standbys[0].pause()
+    put = one.put(key="k")
+    assert code(await put) == "outcome_unknown"
+    assert kept_on(group.primary) == 2  # PostgreSQL was content
+    group.standbys[0].resume()
+    while code(again := await one.put(key="k")) in ("not_replicated", "outcome_unknown"):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)  # it catches up
+    assert again.duplicate
+
+
+async def test_a_primary_that_stops_for_a_while_and_goes_on_keeps_all_that_was_answered_and_holds_nobody_for_ever(
+    group, node, waiting
+):
+    nodes = [node(), node()]
+    for one in nodes:
+        assert isinstance(await one.put(), Enqueued)
+    for standby in group.standbys:
+        standby.pause()
+    puts = {"k0": nodes[0].put(key="k0")}
+    await in_thread(waiting)
+    group.primary.pause()
+    for standby in group.standbys:
+        standby.resume()
+    puts |= {f"k{n}": nodes[n % 2].put(key=f"k{n}") for n in range(1, 40)}
+    try:
+        assert code(await puts["k0"]) == "outcome_unknown"  # its COMMIT was on its way
+    finally:
+        group.primary.resume()
+    answers = dict(zip(puts, await asyncio.gather(*puts.values()), strict=True))
+    kept = {key: answer.jobs[0].id for key, answer in answers.items() if isinstance(answer, Enqueued)}
+    for key in puts:
+        while not isinstance(answer := await nodes[0].put(key=key), Enqueued):
+            assert code(answer) in ("store_unavailable", "not_replicated", "outcome_unknown"), answer
+            await asyncio.sleep(0.05)
+        assert kept.setdefault(key, answer.jobs[0].id) == answer.jobs[0].id
+    assert len(set(kept.values())) == len(puts)
+    assert kept_on(group.primary) == len(puts) + len(nodes)
+
+
 async def test_after_the_primary_is_lost_the_next_one_is_found_and_has_every_answered_job(made_group, group, node):
     one = node()
     for _ in range(5):

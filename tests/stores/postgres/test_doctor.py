@@ -322,21 +322,6 @@ def test_the_command_takes_its_settings_from_where_the_server_takes_them(group, 
     assert doctor("--config", str(file), "--standbys", "n9").returncode == 1
 
 
-def test_a_server_says_at_its_start_what_the_doctor_says(group, tmp_path):
-    said = tmp_path / "said.txt"
-    command = [sys.executable, "-m", "holdfast", "serve", "--port", "0", "--store", group.url, "--replicas", "2"]
-    with said.open("w") as log:
-        process = subprocess.Popen([*command, "--log-format", "json"], stdout=log, stderr=log)
-    try:
-        wait_until(lambda: "names_too_few" in said.read_text(), 30, "it does not say it")
-        (line,) = [json.loads(line) for line in said.read_text().splitlines() if "names_too_few" in line]
-        assert line["mend"].startswith("Set synchronous_standby_names to 'ANY 2")
-    finally:
-        process.kill()
-        process.wait()
-        group.primary.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
-
-
 def test_a_server_that_is_gone_raises_what_the_store_raises():
     (port,) = free_ports(1)
     with pytest.raises(StoreUnavailable):

@@ -291,6 +291,15 @@ async def test_a_job_is_leased_and_concluded_like_any_other_and_only_after_the_c
     assert await desk.state(number) is State.CONCLUDED
 
 
+async def test_a_node_knows_of_the_very_first_call_at_its_next_look_also_before_the_commit(desk, connect):
+    postgres_server().sql("ALTER SEQUENCE holdfast.enqueued RESTART", database="holdfast")  # as if nobody ever had
+    assert not await desk.store.produced_beside()
+    with connect() as application:
+        enqueue(application)
+        assert await desk.store.produced_beside()
+        application.rollback()
+
+
 async def test_jobs_of_both_ways_are_leased_by_priority_and_number(desk, shop):
     for priority in (5, 1, 9):
         await desk.put(priority=priority)

@@ -89,7 +89,9 @@ class AsyncCaller:
         trial = Trial(call, self.nodes, deadline_s or self.deadline_s, self._attempt_s)
         headers = self._headers | call.headers
         try:
-            async for attempt in tenacity.AsyncRetrying(retry=_RETRY, wait=trial.wait, stop=trial.stop, reraise=True):
+            async for attempt in tenacity.AsyncRetrying(
+                retry=_RETRY, wait=trial.wait, stop=trial.stop, after=trial.failed, reraise=True
+            ):
                 with attempt:
                     return await self._once(trial, headers)
         except Again as again:

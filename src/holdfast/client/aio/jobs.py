@@ -95,7 +95,7 @@ class Jobs(AsyncCaller):
         """Run a scheduled job now."""
         return await self._manage(job_id, "promote")
 
-    async def edit(self, job_id: int, **changes: Any) -> Job:
+    async def edit(self, job_id: int, /, **changes: Any) -> Job:
         """Change a waiting job: `payload`, `type`, `priority`, `delay_ms` or `run_at`, `max_attempts`, `tags`."""
         return await self._send(Job, "PATCH", path("/v1/jobs/{}", job_id), changes)
 

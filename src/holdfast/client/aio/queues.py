@@ -29,11 +29,11 @@ class Queues(AsyncCaller):
         """One queue: what it holds, and its settings."""
         return await self._get(Queue, path("/v1/queues/{}", name))
 
-    async def set_queue(self, name: str, **settings: Unpack[QueueSettings]) -> Queue:
+    async def set_queue(self, name: str, /, **settings: Unpack[QueueSettings]) -> Queue:
         """Make a queue, or set all of its settings: what is left out goes back to the server's default."""
         return await self._send(Queue, "PUT", path("/v1/queues/{}", name), settings)
 
-    async def change_queue(self, name: str, **settings: Unpack[QueueSettings]) -> Queue:
+    async def change_queue(self, name: str, /, **settings: Unpack[QueueSettings]) -> Queue:
         """Change some settings of a queue that is there."""
         return await self._send(Queue, "PATCH", path("/v1/queues/{}", name), settings)
 

@@ -1,11 +1,12 @@
 """Schedules, workers, and the server itself."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from holdfast.client.aio.calling import AsyncCaller
 from holdfast.client.aio.pausing import pause
-from holdfast.client.streams import EventReader, backoff
+from holdfast.client.streams import EventReader, backoff, stream_refusal
 from holdfast.client.trying import Call, Lost, NotSent, path
 from holdfast.client.types import Event, Published, RegisteredWorker, RegisteredWorkers, Schedule, SchedulePage
 from holdfast.errors import ScheduleNotFound, Unavailable, WorkerNotFound
@@ -31,7 +32,7 @@ class System(AsyncCaller):
         """One schedule."""
         return await self._get(Schedule, path("/v1/schedules/{}", name))
 
-    async def set_schedule(self, name: str, **fields: Any) -> Schedule:
+    async def set_schedule(self, name: str, /, **fields: Any) -> Schedule:
         """Make or change a schedule: `cron` (with `timezone`) or `interval_ms`, `queue` or `publish`, `payload`, `missed`, `overlap`, `paused`,
         and the options of a job.
         """
@@ -89,21 +90,30 @@ class System(AsyncCaller):
             return False
         return True
 
-    async def events(self, queue: str | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
-        """What is committed from now on. With `follow`, a stream that breaks off is opened anew, after an `Event` called `gap`; without, this ends."""
+    async def events(self, queue: str | None = None, *, follow: bool = True, begin: bool = False) -> AsyncIterator[Event]:
+        """What is committed from now on. With `follow`, a stream that breaks off is opened anew; then comes an `Event` called `gap`, and all that
+        is committed after it. Without, this ends. With `begin`, the first is called `begin`: all that is committed after it will come. Raises
+        where no stream can be opened at first.
+        """
         call = Call("GET", path("/v1/stream", queue=queue), headers={"Accept": "text/event-stream"})
+        until = time.monotonic() + (self.deadline_s if follow else 0)
         failures = 0
+        first = True
         while True:
             reader = EventReader()
+            failures += 1
             try:
                 async for line in self._lines(call):
-                    event = reader.take(line)
-                    if event is not None:
+                    if failures:  # the first line comes at once
                         failures = 0
+                        if begin or not first:
+                            yield Event(event="begin" if first else "gap")
+                        first = False
+                    if event := reader.take(line):
                         yield event
-            except (Lost, NotSent, Unavailable):
-                failures += 1
+            except (Lost, NotSent, Unavailable) as error:
+                if first and time.monotonic() >= until:
+                    raise stream_refusal(error) from error
             if not follow:
                 return
             await pause(backoff(failures))
-            yield Event(event="gap")

@@ -84,7 +84,7 @@ class Caller:
         trial = Trial(call, self.nodes, deadline_s or self.deadline_s, self._attempt_s)
         headers = self._headers | call.headers
         try:
-            for attempt in tenacity.Retrying(retry=_RETRY, wait=trial.wait, stop=trial.stop, reraise=True):
+            for attempt in tenacity.Retrying(retry=_RETRY, wait=trial.wait, stop=trial.stop, after=trial.failed, reraise=True):
                 with attempt:
                     return self._once(trial, headers)
         except Again as again:

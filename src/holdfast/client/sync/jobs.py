@@ -93,7 +93,7 @@ class Jobs(Caller):
         """Run a scheduled job now."""
         return self._manage(job_id, "promote")
 
-    def edit(self, job_id: int, **changes: Any) -> Job:
+    def edit(self, job_id: int, /, **changes: Any) -> Job:
         """Change a waiting job: `payload`, `type`, `priority`, `delay_ms` or `run_at`, `max_attempts`, `tags`."""
         return self._send(Job, "PATCH", path("/v1/jobs/{}", job_id), changes)
 

@@ -29,11 +29,11 @@ class Queues(Caller):
         """One queue: what it holds, and its settings."""
         return self._get(Queue, path("/v1/queues/{}", name))
 
-    def set_queue(self, name: str, **settings: Unpack[QueueSettings]) -> Queue:
+    def set_queue(self, name: str, /, **settings: Unpack[QueueSettings]) -> Queue:
         """Make a queue, or set all of its settings: what is left out goes back to the server's default."""
         return self._send(Queue, "PUT", path("/v1/queues/{}", name), settings)
 
-    def change_queue(self, name: str, **settings: Unpack[QueueSettings]) -> Queue:
+    def change_queue(self, name: str, /, **settings: Unpack[QueueSettings]) -> Queue:
         """Change some settings of a queue that is there."""
         return self._send(Queue, "PATCH", path("/v1/queues/{}", name), settings)
 

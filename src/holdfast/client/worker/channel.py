@@ -1,6 +1,6 @@
-"""How jobs come to a worker and how its leases end: one small interface, and long polls behind it.
+"""How jobs come to a worker and how its leases end: one small interface, and long polls as its simplest form.
 
-Another transport is another `Channel`; the session knows no more than this.
+The live channel (live.py) is another; the session knows no more than this.
 """
 
 import contextlib

@@ -18,10 +18,10 @@ from holdfast.client.worker.channel import Channel
 from holdfast.client.worker.held import HeldJob
 from holdfast.client.worker.holding import Holder
 from holdfast.client.worker.outcomes import cut
+from holdfast.client.worker.telling import Reach, about, log
 from holdfast.errors import HoldfastError, InvalidRequest, LeaseLost, QueueFull, StorageFull, Unavailable
 from holdfast.limits import BATCH_VERBS
 
-log = logging.getLogger("holdfast.worker")
 _LATER = (QueueFull, StorageFull, Unavailable)
 _OPEN = frozenset({"outcome_unknown", "unreachable", "unexpected_answer"})
 _PAUSE_S = 0.5
@@ -40,10 +40,11 @@ class Ending:
 class Endings:
     """Gathers and sends. `ended` is called with each job that is no longer held; `tally` counts what became of them."""
 
-    def __init__(self, channel: Channel, holder: Holder, ended: Callable[[HeldJob], None]) -> None:
+    def __init__(self, channel: Channel, holder: Holder, reach: Reach, ended: Callable[[HeldJob], None]) -> None:
         self.tally: Counter[str] = Counter()
         self._channel = channel
         self._holder = holder
+        self._reach = reach
         self._ended = ended
         self._waiting: list[Ending] = []
         self._sender: asyncio.Task[None] | None = None
@@ -79,7 +80,7 @@ class Endings:
                 return
             outcomes = [error]
         except HoldfastError as error:
-            log.warning("outcomes could not be sent, trying again: %s", error)
+            self._reach.hindered("outcomes could not be sent", error)
             outcomes = [error] * len(batch)
         for ending, outcome in zip(batch, outcomes, strict=True):
             self._settle(ending, outcome)
@@ -97,10 +98,12 @@ class Endings:
     def _settle(self, ending: Ending, outcome: Ended) -> None:
         held, verdict = ending.held, ending.verdict
         if isinstance(outcome, Outcome):
+            if outcome.state == "dead":
+                about(logging.ERROR, held, "dead: it will not be tried again by itself")
             self._over(held, "cancelled" if outcome.state == "cancelled" else _WORDS[type(verdict)])
         elif isinstance(outcome, LeaseLost):
             if not held.lost:
-                log.warning("job %d, attempt %d: its lease was lost, what it came to counts for nothing", held.id, held.attempt)
+                about(logging.WARNING, held, "its lease was lost; what it came to counts for nothing")
             self._over(held, "lost")
         elif held.lost:
             self._over(held, "lost")
@@ -109,10 +112,10 @@ class Endings:
             self._later.add(again)
             again.add_done_callback(self._later.discard)
         elif isinstance(verdict, Conclude):
-            log.error("job %d: what it came to is refused: %s", held.id, outcome)
+            about(logging.ERROR, held, "what it came to is refused: %s", outcome)
             self.put(held, Fail(token=held.token, reason=cut(f"It was done, but could not be concluded: {outcome}")))
         else:
-            log.error("job %d: its lease could not be ended: %s", held.id, outcome)
+            about(logging.ERROR, held, "its lease could not be ended: %s", outcome)
             self._over(held, "refused")
 
     async def _put_later(self, ending: Ending) -> None:

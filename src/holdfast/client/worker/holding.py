@@ -16,10 +16,10 @@ from holdfast.client.sync.client import Client
 from holdfast.client.trying import encode
 from holdfast.client.types import Extend, Extended
 from holdfast.client.worker.held import HeldJob
+from holdfast.client.worker.telling import Reach, about, log
 from holdfast.errors import HoldfastError, InvalidRequest, LeaseLost
 from holdfast.limits import BATCH_VERBS, PROGRESS_BYTES
 
-log = logging.getLogger("holdfast.worker")
 _PAUSE_S = 0.5  # after a failure, before the next try
 _BEAT_S = 15.0
 _NEVER = float("inf")
@@ -46,9 +46,15 @@ class Holder:
     """The thread. `news` is called from it, whenever something about a held job has changed."""
 
     def __init__(
-        self, client: Client, lease_ms: int | None, news: Callable[[HeldJob], None], draining: Callable[[], None]
+        self,
+        client: Client,
+        lease_ms: int | None,
+        reach: Reach,
+        news: Callable[[HeldJob], None],
+        draining: Callable[[], None],
     ) -> None:
         self._client = client
+        self._reach = reach
         self._lease_ms = lease_ms
         self._news = news
         self._draining = draining
@@ -131,9 +137,12 @@ class Holder:
             try:
                 self._extend(batch, entries)
                 self._beat_if_due()
-            except Exception as error:
-                log.warning("leases could not be extended: %s", error, exc_info=not isinstance(error, HoldfastError))
+            except HoldfastError as error:
+                self._reach.hindered("leases could not be extended", error)
                 self._again(batch, entries, keep_progress=not isinstance(error, InvalidRequest))
+            except Exception:  # noqa: BLE001  (whatever it is, the leases must be kept)
+                log.exception("leases could not be extended, trying again")
+                self._again(batch, entries, keep_progress=True)
 
     def _seconds_left(self) -> float:
         return min([self._beat_due, *(kept.at for kept in self._kept.values())]) - time.monotonic()
@@ -165,7 +174,7 @@ class Holder:
                 self._lost(keeping)
             else:
                 keeping.due = time.monotonic() + _PAUSE_S
-                log.warning("the lease of job %d could not be extended: %s", keeping.held.id, ended)
+                about(logging.WARNING, keeping.held, "its lease could not be extended, trying again: %s", ended)
 
     def _lost(self, keeping: Keeping) -> None:
         with self._changed:

@@ -1,6 +1,7 @@
 """What a handler may raise to say how its attempt ended, and how an exception is told to the server."""
 
 import traceback
+from types import TracebackType
 
 from msgspec import UNSET
 
@@ -47,11 +48,16 @@ def told(error: BaseException, token: str) -> Fail | Release:
 
 
 def story(error: BaseException) -> str:
-    """The traceback, from the handler on."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+    """The error with its traceback, from the handler on."""
+    return "".join(traceback.format_exception(type(error), error, trace(error))).rstrip()
+
+
+def trace(error: BaseException) -> TracebackType | None:
+    """The traceback of an error, from the handler on."""
+    found = error.__traceback__
+    while found is not None and found.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+        found = found.tb_next
+    return found
 
 
 def cut(reason: str) -> str:

@@ -14,6 +14,7 @@ from holdfast.client.types import Conclude, Fail, Release
 from holdfast.client.worker.held import HeldJob
 from holdfast.client.worker.outcomes import told
 from holdfast.client.worker.processes import Processes, Said
+from holdfast.client.worker.telling import attempt_over
 from holdfast.client.worker.threads import Threads
 
 
@@ -44,26 +45,30 @@ class Runner:
 
     async def run(self, handler: Handler | None, held: HeldJob) -> Conclude | Fail | Release:
         """How the attempt ended. Raises `CancelledError` when it was cut off from outside."""
+        verdict, error = await self._attempt(handler, held)
+        attempt_over(held, verdict, error)
+        return verdict
+
+    async def _attempt(self, handler: Handler | None, held: HeldJob) -> tuple[Conclude | Fail | Release, BaseException | None]:
         if handler is None:
-            return Fail(token=held.token, reason=f"This worker has no handler for the type {held.type!r}.")
+            return Fail(token=held.token, reason=f"This worker has no handler for the type {held.type!r}."), None
         held.in_thread = not (handler.process or handler.is_coroutine)
         try:
             async with asyncio.timeout(handler.timeout_s) as bound:
                 result = await self._call(handler, held)
             encoded = UNSET if result is None else msgspec.Raw(encode(result))
-            return Conclude(token=held.token, result=encoded, then=held.follow_ups)
+            return Conclude(token=held.token, result=encoded, then=held.follow_ups), None
         except Said as said:
             said.entry.token = held.token
-            return said.entry
+            return said.entry, None
         except TimeoutError as error:
             if bound.expired():
                 held.must_end = True
-                return Fail(
-                    token=held.token, reason=f"It was not done after {handler.timeout_s:g} s, the bound of its handler."
-                )
-            return told(error, held.token)
+                reason = f"It was not done after {handler.timeout_s:g} s, the bound of its handler."
+                return Fail(token=held.token, reason=reason), None
+            return told(error, held.token), error
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a handler raises is its outcome)
-            return told(error, held.token)
+            return told(error, held.token), error
 
     def close(self) -> None:
         """Let go of threads and processes."""

@@ -21,9 +21,9 @@ from holdfast.client.worker.held import HeldJob
 from holdfast.client.worker.holding import Holder
 from holdfast.client.worker.outcomes import told
 from holdfast.client.worker.running import Handler, Runner
+from holdfast.client.worker.telling import Reach, about, attempt_over, log
 from holdfast.errors import Forbidden, HoldfastError, InvalidRequest
 
-log = logging.getLogger("holdfast.worker")
 _PAUSE_S = 1.0  # after a poll that failed for good, before the next
 _CUT_OFF_S = 2.0  # for handlers that were cut off to notice it
 _LAST_WORDS_S = 10.0  # for the last batches to be answered
@@ -42,10 +42,17 @@ class Session:
     """Runs until it is told to stop; with `until_empty`, until nothing is ready and nothing is held."""
 
     def __init__(
-        self, channel: Channel, holder: Holder, find: Callable[[str], Handler | None], bounds: Bounds, until_empty: bool = False
+        self,
+        channel: Channel,
+        holder: Holder,
+        reach: Reach,
+        find: Callable[[str], Handler | None],
+        bounds: Bounds,
+        until_empty: bool = False,
     ) -> None:
         self._channel = channel
         self._holder = holder
+        self._reach = reach
         self._find = find
         self._bounds = bounds
         self._until_empty = until_empty
@@ -55,7 +62,7 @@ class Session:
         self._changed = asyncio.Event()
         self._stopped = asyncio.Event()
         self._runner = Runner(self._changed.set)
-        self.endings = Endings(channel, holder, self._ended)
+        self.endings = Endings(channel, holder, reach, self._ended)
         self.quiet = False
 
     def stop(self) -> None:
@@ -68,7 +75,9 @@ class Session:
         if held not in self._held:
             return
         if held.lost:
-            log.warning("job %d, attempt %d: its lease was lost; what it comes to will be dropped", held.id, held.attempt)
+            about(logging.WARNING, held, "its lease was lost; what it comes to will be dropped")
+        elif held.cancel_requested:
+            about(logging.INFO, held, "somebody asked to cancel it")
         if not held.in_thread:  # a thread can't be stopped from outside: it sees `should_stop`
             held.cut()
 
@@ -113,7 +122,7 @@ class Session:
         except HoldfastError as error:
             if error.status in (401, 403):
                 raise
-            log.warning("no jobs could be taken, trying again: %s", error)
+            self._reach.hindered("no jobs could be taken", error)
             await asyncio.sleep(_PAUSE_S)
             return []
 
@@ -139,6 +148,7 @@ class Session:
             held = self._waiting.popleft()
             self._running.add(held)
             held.task = asyncio.create_task(self._work_on(held))
+            about(logging.DEBUG, held, "begins")
 
     async def _work_on(self, held: HeldJob) -> None:
         """Run one job to its end. Cut off from outside, it is given back: that cancels it, where somebody asked for that."""
@@ -148,10 +158,12 @@ class Session:
             verdict = await self._runner.run(self._find(held.type), held)
         except asyncio.CancelledError as error:
             verdict = Release(token=held.token) if held.cut_off else told(error, held.token)
+            if not held.lost:
+                attempt_over(held, verdict, error)
         self._running.discard(held)
         held.task = None
         if held.lost:
-            log.warning("job %d, attempt %d: dropped, somebody else has it by now", held.id, held.attempt)
+            about(logging.INFO, held, "dropped, somebody else has it by now")
             self.endings.tally["lost"] += 1
             self._ended(held)
         else:

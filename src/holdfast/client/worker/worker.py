@@ -6,7 +6,6 @@ the process at once; the leases then end by themselves, which counts as a crash 
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -26,8 +25,8 @@ from holdfast.client.worker.live import LiveChannel
 from holdfast.client.worker.registering import Registration
 from holdfast.client.worker.running import Handler
 from holdfast.client.worker.session import Bounds, Session
+from holdfast.client.worker.telling import Reach, log
 
-log = logging.getLogger("holdfast.worker")
 F = TypeVar("F", bound=Callable[[HeldJob], Any])
 _POLL_MS = 50_000
 _EXTEND_WITHIN_S = 5.0  # for one batch of extensions, over all its tries; what is due meanwhile goes with the next
@@ -39,8 +38,7 @@ class Worker:
     `concurrency`: how many run at once. `prefetch`: how many more may be leased and wait here, at most as many again; that hides the way
     to the server, but keeps these jobs from other workers. `lease_ms`: how long a lease lives without news, by default as the queue
     says; it is extended for as long as the handler runs. `register`: be listed among the server's workers, so that it can be sent home.
-    `live`: have jobs sent on a live channel, where the server opens one; else, and without it, by long polls. `url`, `token`, `context`: see
-    `AsyncClient`.
+    `live`: have jobs sent on a live channel, and by long polls only where none can be opened. `url`, `token`, `context`: see `AsyncClient`.
     """
 
     def __init__(
@@ -58,7 +56,7 @@ class Worker:
         name: str | None = None,
         register: bool = False,
         context: ssl.SSLContext | None = None,
-        live: bool = False,
+        live: bool = True,
     ) -> None:
         if concurrency < 1 or not 0 <= prefetch <= concurrency:
             raise ValueError("concurrency is at least 1, and prefetch between 0 and concurrency")
@@ -114,10 +112,12 @@ class Worker:
         loop = asyncio.get_running_loop()
         client = AsyncClient(url, token=self._token, context=self._context)
         keeper = Client(url, token=self._token, context=self._context, deadline_s=_EXTEND_WITHIN_S, attempt_s=_EXTEND_WITHIN_S)
+        client.nodes.watch = keeper.nodes.watch = reach = Reach()
         registration = Registration(self.queues, self.name)
         holder = Holder(
             keeper,
             self._lease_ms,
+            reach,
             lambda held: _tell(loop, session.heed, held),
             lambda: _tell(loop, client.nodes.leave, client.nodes.current),
         )
@@ -127,8 +127,9 @@ class Worker:
         if self._live and not until_empty:
             wanted = partial(self._wanted, registration)
             channel = LiveChannel(client, polls, wanted, holder.told, bearer(self._token), self._context)
-        session = self._session = Session(channel, holder, self._find, self._bounds, until_empty)
+        session = self._session = Session(channel, holder, reach, self._find, self._bounds, until_empty)
         session.endings.tally = self.tally
+        before = self.tally.copy()
         try:
             with self._signals_heard(session) if signals else contextlib.nullcontext():
                 if self._register and not until_empty:
@@ -141,6 +142,9 @@ class Worker:
             holder.end()
             await asyncio.to_thread(registration.end, keeper)
             await client.aclose()
+            log.info(
+                "ended: %s", ", ".join(f"{count} {word}" for word, count in (self.tally - before).items()) or "nothing done"
+            )
 
     def _wanted(self, registration: Registration) -> dict[str, Any]:
         wanted: dict[str, Any] = {"queues": self.queues, "worker": registration.worker, "order": self._order}

@@ -3,6 +3,9 @@
 Messages are acted on in the order in which they come, and none waits for the one before it: many share a commit, and answers may come out of
 order, each with the `ref` of its message. What a channel holds belongs to it: closed, all of it is handed back and no try is spent. A
 conclude that is under way is decided before that, because the store takes lease verbs in the order in which they were sent.
+
+With `on_break: keep` only the worker's own close hands back. When the connection breaks, its leases live on, as those of long polls do: it may
+extend and end them elsewhere, and where it is dead they end by themselves, which counts.
 """
 
 from collections.abc import Callable, Coroutine
@@ -14,6 +17,7 @@ import structlog
 from msgspec import UNSET
 
 from holdfast.doors.channel import messages
+from holdfast.doors.channel.deliveries import Deliveries
 from holdfast.doors.channel.door import Channels
 from holdfast.doors.channel.driving import drive
 from holdfast.doors.channel.supply import Supply, Wanted
@@ -63,7 +67,7 @@ class Channel:
     """One worker's channel."""
 
     __slots__ = (
-        "_channels", "_credits", "_draining", "_engine", "_gone", "_held", "_line", "_supply", "_unanswered", "_unanswered_bytes", "doubted",
+        "_channels", "_credits", "_deliveries", "_draining", "_engine", "_gone", "_held", "_line", "_supply", "_unanswered", "_unanswered_bytes", "doubted",
     )  # fmt: skip
 
     def __init__(self, channels: Channels, line: Line) -> None:
@@ -73,6 +77,7 @@ class Channel:
         self._held: dict[int, LeaseRef] = {}  # by fence
         self._credits = 0
         self._supply: Supply | None = None
+        self._deliveries: Deliveries | None = None  # of a worker that keeps what it has
         self._unanswered = 0
         self._unanswered_bytes = 0
         self._draining = False
@@ -101,10 +106,13 @@ class Channel:
             raise checks.breach("op", "is start, and the channel has started already")
         if asked.order not in ("queue", "priority"):
             raise checks.breach("order", 'must be "queue" or "priority"')
+        if asked.on_break not in ("release", "keep"):
+            raise checks.breach("on_break", 'must be "release" or "keep"')
         checks.leases(asked.queues, 1, asked.lease_ms, asked.worker, None)
         self._set_credits(asked.credits)
         wanted = Wanted(asked.queues, asked.worker, asked.lease_ms, asked.order == "priority")
         self._supply = Supply(self._engine, self, wanted)
+        self._deliveries = Deliveries() if asked.on_break == "keep" else None
         channels = self._channels
         self._send(
             messages.Started(
@@ -119,6 +127,14 @@ class Channel:
         self._set_credits(asked.credits)
         self._send(messages.Credited(ref=asked.ref, credits=asked.credits, unfinished=len(self._held)))
         self._supply.nudge()
+
+    def _got(self, asked: messages.Got, _: int) -> None:
+        if self._deliveries is None:
+            raise checks.breach("op", 'is got, and the channel has not started with on_break "keep"')
+        was_stuck = self._deliveries.too_many
+        self._deliveries.got(asked.delivery)
+        if was_stuck:
+            self.readable()
 
     def _set_credits(self, number: int) -> None:
         checks.number("credits", number, 0, CHANNEL_CREDITS)
@@ -185,6 +201,8 @@ class Channel:
         """How many more jobs may be sent just now."""
         if self._gone or self._draining or self._line.unread or self.doubted:
             return 0
+        if self._deliveries is not None and self._deliveries.too_many:
+            return 0
         return self._credits - len(self._held)
 
     def give(self, granted: Granted) -> None:
@@ -194,7 +212,9 @@ class Channel:
             self._held[ref.fence] = ref
             self._channels.holders[ref.fence] = self
         self._channels.numbers.held += len(granted.jobs)
-        self._send(messages.Jobs(jobs=[replies.granted_out(job, granted.now) for job in granted.jobs]))
+        shown = [replies.granted_out(job, granted.now) for job in granted.jobs]
+        number = self._deliveries.sent([job.job.ref().fence for job in granted.jobs]) if self._deliveries is not None else UNSET
+        self._send(messages.Jobs(jobs=shown, delivery=number))
 
     def cancel(self, fence: int) -> None:
         """Somebody asked to cancel the job of this lease."""
@@ -276,19 +296,21 @@ class Channel:
             self.close(_DONE, "the server shuts down")
 
     def close(self, code: int, reason: str) -> None:
-        """Close, and hand back what is held."""
+        """Close."""
         if not self._gone:
             self._line.close(code, reason)
             self.over()
 
-    def over(self) -> None:
-        """The connection is gone, or as good as gone: hand back what is held."""
+    def over(self, goodbye: bool = False) -> None:
+        """The connection is gone, or as good as gone, perhaps because the worker said goodbye: hand back what it held, unless it keeps that."""
         if self._gone:
             return
         self._gone = True
         if self._supply is not None:
             self._supply.end()
-        self._engine.hand_back(self._held.values())
+        deliveries = None if goodbye else self._deliveries
+        lost = self._held if deliveries is None else set(deliveries.on_their_way())
+        self._engine.hand_back([ref for fence, ref in self._held.items() if fence in lost])
         for fence in self._held:
             del self._channels.holders[fence]
         self._channels.numbers.held -= len(self._held)
@@ -308,6 +330,7 @@ _VERBS: dict[type[Any], Callable[[Channel, Any, int], None]] = {
     messages.Enqueue: Channel._enqueue,  # noqa: SLF001
     messages.Publish: Channel._publish,  # noqa: SLF001
     messages.Credits: Channel._change_credits,  # noqa: SLF001
+    messages.Got: Channel._got,  # noqa: SLF001
     messages.Ping: Channel._ping,  # noqa: SLF001
     messages.Start: Channel._start,  # noqa: SLF001
 }

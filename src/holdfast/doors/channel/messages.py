@@ -14,13 +14,21 @@ from holdfast.doors.rest.types import LeaseBatchIn
 
 
 class Start(msgspec.Struct, tag_field="op", tag="start", forbid_unknown_fields=True, kw_only=True):
-    """Send me jobs of these queues, never more unfinished ones than `credits`."""
+    """Send me jobs of these queues, never more unfinished ones than `credits`. `on_break`: what becomes of them when the connection breaks."""
 
     queues: tuple[str, ...]
     credits: int
     worker: str = ""
     lease_ms: int | None = None
     order: str = "queue"
+    on_break: str = "release"
+    ref: str | None = None
+
+
+class Got(msgspec.Struct, tag_field="op", tag="got", forbid_unknown_fields=True, kw_only=True):
+    """The jobs have come, up to this delivery."""
+
+    delivery: int
     ref: str | None = None
 
 
@@ -60,8 +68,8 @@ class Ping(msgspec.Struct, tag_field="op", tag="ping", forbid_unknown_fields=Tru
     ref: str | None = None
 
 
-Asked = Batch | Enqueue | Publish | Credits | Ping | Start
-OPS = tuple(kind.__struct_config__.tag for kind in (Start, Credits, Batch, Enqueue, Publish, Ping))
+Asked = Batch | Enqueue | Publish | Credits | Got | Ping | Start
+OPS = tuple(kind.__struct_config__.tag for kind in (Start, Credits, Got, Batch, Enqueue, Publish, Ping))
 
 
 class Started(msgspec.Struct, tag_field="op", tag="started", kw_only=True):
@@ -74,9 +82,10 @@ class Started(msgspec.Struct, tag_field="op", tag="started", kw_only=True):
 
 
 class Jobs(msgspec.Struct, tag_field="op", tag="jobs", kw_only=True):
-    """Jobs that are now the worker's, as `POST /v1/leases` shows them."""
+    """Jobs that are now the worker's, as `POST /v1/leases` shows them. `delivery` is what `got` names."""
 
     jobs: list[JobOut]
+    delivery: int | UnsetType = UNSET
 
 
 class Results(msgspec.Struct, tag_field="op", tag="results", kw_only=True):

@@ -90,7 +90,7 @@ class Wire(asyncio.Protocol):
                 self._take(event)
         self._soon()
         if self._conn.state is not State.OPEN and self._channel is not None:
-            self._channel.over()  # closed by the worker, or failed by what it sent
+            self._channel.over(goodbye=self._conn.close_rcvd is not None)  # else failed by what it sent
 
     def eof_received(self) -> None:
         """The worker has gone without a word: nobody would read what waits to be sent."""

@@ -34,6 +34,7 @@ _PLANS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_bitmapscan": "off",
+    "random_page_cost": "1.1",  # as if it were dear, a whole index is walked in the order of the table rather than a part of another
     "jit": "off",
 }
 _ALWAYS = {

@@ -2,9 +2,10 @@
 
 Pure judgement over what `examining.py` read, so that `holdfast doctor` and the check at the start of a server say the same.
 A finding *breaks* the promise, or it is a warning: the promise holds, and something else will go wrong. One that *passes* may
-heal by itself (a standby that is being replaced): a server may start with it, and takes nothing until it is over.
+heal by itself (a standby that is being replaced): a server may start with it, and takes nothing until it is over. What breaks and
+does not pass *stops* a server with `--replicas` (`starting.py`).
 
-The promise does not rest on this check: each commit is proven (`replication.py`). It is here so that nobody finds out by refused jobs.
+That a standby has flushed does not rest on this check: each commit is proven (`replication.py`). What flushing is worth does (fsync).
 """
 
 import re
@@ -111,6 +112,11 @@ class Finding:
     mend: str
     breaks: bool = True
     passes: bool = False
+
+    @property
+    def stops(self) -> bool:
+        """Whether a server that promises standbys must not start: somebody has to mend it."""
+        return self.breaks and not self.passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +265,7 @@ def _names(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator[Fi
             "Whatever streams ends a wait, a backup that is being taken too. Holdfast counts only standbys that are named: here, or by --standbys.",
             mend,
             breaks=not counted,
+            passes=not facts.standbys,  # what Patroni's strict mode sets while there is none to name
         )
     elif wait.number < replicas:
         yield Finding(

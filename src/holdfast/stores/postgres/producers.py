@@ -1,8 +1,8 @@
 """What a node does for applications that enqueue by SQL: it tells the function the bounds in force, and notices that jobs come that way.
 
 Such a job is announced by nobody: a NOTIFY in the application's transaction would hold a lock over the whole server until its commit, and that
-waits for standbys. So nodes look instead. A sequence counts the calls, also those not yet committed; while it has moved lately, a node
-looks often at the queues that somebody waits for, and else only as often as it does in any case.
+waits for standbys. So nodes look instead. A sequence counts the calls, also those not yet committed: a node in which somebody waits asks for it
+often, because that costs next to nothing, and while it has moved lately it looks as often at the queues that somebody waits for.
 """
 
 import time
@@ -12,8 +12,7 @@ from holdfast import limits
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.postgres.sql import SQL
 
-LATELY_S = 60.0
-_SELDOM_S = 1.0  # how often a node asks where nobody ever enqueued by SQL
+LATELY_S = 60.0  # longer than a transaction ought to stay open after its call
 
 
 def bounds(defaults: QueuePolicy, payload_bytes: int) -> tuple[object, ...]:
@@ -54,17 +53,11 @@ class Producers:
     def __init__(self) -> None:
         self._calls: int | None = None
         self._moved_at = float("-inf")
-        self._asked_at = float("-inf")
-
-    def worth_asking(self) -> bool:
-        """Whether to ask again: seldom, where nobody ever enqueued by SQL."""
-        return self._calls is not None or time.monotonic() - self._asked_at >= _SELDOM_S
 
     def seen(self, calls: int | None) -> None:
-        """So often the function has been called by now."""
-        self._asked_at = time.monotonic()
+        """So often the function has been called by now; None: never."""
         if calls != self._calls:
-            self._calls, self._moved_at = calls, self._asked_at
+            self._calls, self._moved_at = calls, time.monotonic()
 
     @property
     def at_work(self) -> bool:

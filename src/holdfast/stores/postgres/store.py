@@ -246,8 +246,7 @@ class PostgresStore:
 
     async def produced_beside(self) -> bool:
         """Whether applications enqueue by SQL just now."""
-        if self._producers.worth_asking():
-            self._producers.seen(await self._aside.calls_by_sql())
+        self._producers.seen(await self._aside.calls_by_sql())
         return self._producers.at_work
 
     async def tend(self) -> None:

@@ -1,1 +1,3 @@
-SELECT v.* FROM leased l JOIN leased_job v ON v.fence = l.fence WHERE l.worker <> '' AND l.worker = ANY($1::text[]) ORDER BY l.fence
+-- By each worker's own leases, and sorted then: in the order of fences every lease there is would be looked at.
+WITH theirs AS MATERIALIZED (SELECT fence FROM leased WHERE worker <> '' AND worker = ANY($1::text[]))
+SELECT v.* FROM theirs t JOIN leased_job v ON v.fence = t.fence ORDER BY v.fence

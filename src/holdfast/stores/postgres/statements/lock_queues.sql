@@ -1,13 +1,20 @@
 -- The beginning of a batch: lock every queue that it names, in the order of their numbers, and read the clock once they are held.
 -- $1 names, $2 numbers, $3 fences and $4 jobs whose queues are meant, $5 whether standbys are asked about
+--
+-- A queue's row is written by every batch, and while somebody holds an old snapshot none of its dead versions can be cleaned away. The newest stands
+-- last in each index, so that it is looked for from there: asked for as `=`, it would come after all of the dead ones.
 WITH wanted AS MATERIALIZED (
-  SELECT id FROM queue WHERE name = ANY($1::text[])
+  SELECT n.id FROM unnest($1::text[]) g(name)
+  CROSS JOIN LATERAL (SELECT q.id FROM queue q WHERE q.name BETWEEN g.name AND g.name ORDER BY q.name DESC LIMIT 1) n
   UNION SELECT unnest($2::int[])
   UNION SELECT queue FROM leased WHERE fence = ANY($3::bigint[])
   UNION SELECT queue FROM job WHERE id = ANY($4::bigint[])
 ), locked AS MATERIALIZED (
-  SELECT q.id, q.name, q.settings, q.paused, q.created_at, q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes, q.seen_at, q.lows FROM queue q
-  WHERE q.id = ANY(ARRAY(SELECT id FROM wanted)) ORDER BY q.id FOR UPDATE
+  SELECT n.* FROM (SELECT id FROM wanted ORDER BY id) w
+  CROSS JOIN LATERAL (
+    SELECT q.id, q.name, q.settings, q.paused, q.created_at, q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes, q.seen_at, q.lows
+    FROM queue q WHERE q.id BETWEEN w.id AND w.id ORDER BY q.id DESC LIMIT 1 FOR UPDATE
+  ) n
 )
 SELECT l.*, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now,
        pg_sequence_last_value('job_id'::regclass) AS last_job, pg_sequence_last_value('fence'::regclass) AS last_fence,

@@ -1,0 +1,66 @@
+"""While somebody holds an old snapshot no dead row can be cleaned away; what every batch does must not get slower by that."""
+
+import psycopg
+import pytest
+
+from holdfast.engine.commands import LeaseJobs
+from holdfast.job.job import NewJob
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.postgres.connect import WRITER
+from holdfast.stores.postgres.sql import SQL, together
+from holdfast.stores.postgres.store import PostgresStore
+from tests.stores.conformance.conftest import Desk, empty_database
+
+VERSIONS = 3_000
+PAGES = 30  # that a statement may look at; the dead versions fill hundreds
+WRITES_OF_A_QUEUE = f"DO $$ BEGIN FOR n IN 1..{VERSIONS} LOOP UPDATE holdfast.queue SET seen_at = seen_at + 1 WHERE name = 'q'; END LOOP; END $$"
+TIMES = {
+    "lock_queues": (SQL["lock_queues"], "'{q}', '{}', '{}', '{}', false"),
+    "peek": (SQL["peek"], "'{q}'"),
+    "update_queue": (together(("update_queue",)), "%(id)s, '{\"{}\"}', " + ", ".join(["'{0}'"] * 9) + ", '{NULL}'"),
+    "update_lows": (together(("update_lows",)), "%(id)s, '{NULL}'"),
+}
+"""What each batch, or each look at what somebody waits for, does with the row of a queue."""
+
+
+@pytest.fixture
+async def desk():
+    opened = Desk(PostgresStore(empty_database(), QueuePolicy()))
+    await opened.put_all([NewJob("q", b"1")])
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def old_snapshot(desk):
+    """Somebody who sees the queue as it was before it was written so often."""
+    with psycopg.connect(desk.store._url) as holder:
+        holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        holder.execute("SELECT count(*) FROM holdfast.queue")
+        with psycopg.connect(desk.store._url, autocommit=True) as writer:
+            writer.execute(WRITES_OF_A_QUEUE)
+        yield holder
+        holder.rollback()
+
+
+@pytest.mark.parametrize("name", TIMES)
+async def test_the_row_of_a_queue_is_found_without_walking_over_its_dead_versions(desk, old_snapshot, name):
+    statement, values = TIMES[name]
+    with psycopg.connect(desk.store._url) as connection:
+        for setting, value in WRITER.items():
+            connection.execute("SELECT set_config(%s, %s, false)", [setting, value])
+        (number,) = connection.execute("SELECT id FROM queue WHERE name = 'q'").fetchone()
+        connection.execute(f"PREPARE one AS {statement}")
+        values = values.replace("%(id)s", f"'{{{number}}}'")
+        for _ in range(2):  # the first one looks at the catalogue, too
+            ((plan,),) = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE one({values})").fetchall()
+        connection.rollback()
+    step = plan[0]["Plan"]
+    assert step["Shared Hit Blocks"] + step["Shared Read Blocks"] < PAGES
+
+
+async def test_a_batch_reads_and_writes_the_newest_version(desk, old_snapshot):
+    await desk.put_all([NewJob("q", b"2")])
+    granted = await desk.do(LeaseJobs(("q",), 10, "w"))
+    assert [job.content.payload for job in granted.jobs] == [b"1", b"2"]
+    await desk.count_again()

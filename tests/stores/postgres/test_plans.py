@@ -1,0 +1,123 @@
+"""No statement reads a big table from end to end: each finds its rows by an index, or walks one in order no further than it was told to."""
+
+import asyncio
+import re
+from itertools import product
+
+import psycopg
+import pytest
+
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.listing import SECTIONS, bound_sql, count_sql, page_sql
+from holdfast.stores.postgres.connect import READER, WRITER
+from holdfast.stores.postgres.reader import DIALECT, numbered_parameters
+from holdfast.stores.postgres.sql import SQL, in_steps, together
+from holdfast.stores.postgres.store import PostgresStore
+from tests.stores.conformance.conftest import empty_database
+
+ROWS = 20_000
+FILL = {
+    "queue": "INSERT INTO queue(name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, seen_at, lows)"
+    " SELECT 'q' || n, '{}', 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, NULL",
+    "job": "INSERT INTO job SELECT n, n % 10 + 1, 1024, 25, 1, 1, 'type', NULL, NULL, '1'",
+    "ready": "INSERT INTO ready SELECT n % 10 + 1, 1024, n, 1, 0, 0, 0",
+    "held": "INSERT INTO held SELECT n % 10 + 1, 'group' || n % 100, n, 1024, 1, 0, 0, 0",
+    "ready_for": "INSERT INTO ready_for SELECT 'w' || n % 100, n % 10 + 1, 1024, n, 1, 0, 0, 0",
+    "group_place": "INSERT INTO group_place SELECT n % 10 + 1, 'group' || n % 100, n",
+    "leased": "INSERT INTO leased SELECT n, n, n % 10 + 1, 1024, n, 1, 1, 1, 0, 0, false, '1', 'w' || n % 100, NULL",
+    "scheduled": "INSERT INTO scheduled SELECT n, n % 10 + 1, n, 1024, 0, 0, 0",
+    "ended": "INSERT INTO ended(job, queue, state, priority, ended_at, ready_at, attempt, failures, crashes)"
+    " SELECT n, n % 10 + 1, CASE WHEN n % 50 = 0 THEN 'dead' WHEN n % 50 = 1 THEN 'cancelled' ELSE 'concluded' END, 1024, n, 1, 1, 0, 0",
+    "job_error": "INSERT INTO job_error SELECT n, 1, 1, '', 'failed', 'no', '1', 1",
+    "progress": "INSERT INTO progress SELECT n, '1'",
+    "unique_key": "INSERT INTO unique_key SELECT n % 10 + 1, 'key' || n, n",
+    "kept_answer": "INSERT INTO kept_answer SELECT 'q1', 'key' || n, '1', '1', n, n, n",
+}
+"""The tables that grow with the jobs, or with the queues, and a row for each `n`."""
+
+WALKS = {
+    "worker_lines": "asked by who looks at the list of workers",
+    "orphans": "what registered workers have to themselves, and no more of it than a bite",
+    "passing_queues": "the same",
+    "queue_count": "asked for a new queue; they have a bound",
+    "tallies": "every queue, for the page's sum over all",
+}
+"""Statements that may walk a whole table, and why."""
+
+SORTED = ("Sort", "Incremental Sort", "Aggregate", "Hash", "Hash Join", "Merge Join", "WindowAgg", "Unique", "SetOp")
+PLANNING = {name: value for name, value in WRITER.items() if READER.get(name) == value}
+"""How both kinds of connections plan."""
+WRITING = sorted(name for name in SQL if in_steps([name]))
+
+
+@pytest.fixture(scope="module")
+def connection():
+    """One that plans as ours do, in a transaction in which every table is big."""
+    url = empty_database()
+    asyncio.run(make_schema(url))
+    with psycopg.connect(url) as made:
+        for name, value in PLANNING.items():
+            made.execute("SELECT set_config(%s, %s, false)", [name, value])
+        for statement in FILL.values():
+            made.execute(f"{statement} FROM generate_series(1, {ROWS}) n")
+        made.execute("ANALYZE " + ", ".join(FILL))
+        yield made
+        made.rollback()
+
+
+async def make_schema(url):
+    store = PostgresStore(url, QueuePolicy())
+    await store.tend()
+    await store.close()
+
+
+def plan(connection, statement):
+    """The plan with which it is carried out, whatever it is given."""
+    count = max((int(number) for number in re.findall(r"\$(\d+)", statement)), default=0)
+    connection.execute(f"PREPARE one AS {statement}")
+    nothing = f"({', '.join(['NULL'] * count)})" if count else ""
+    ((found,),) = connection.execute(f"EXPLAIN (FORMAT JSON) EXECUTE one{nothing}").fetchall()
+    connection.execute("DEALLOCATE one")
+    return found[0]["Plan"]
+
+
+def walks(step, limited=False):
+    """The steps that walk a big table: not by a key, and not in an index's order under a limit."""
+    kind = step["Node Type"]
+    if kind == "Limit":
+        limited = True
+    elif kind in SORTED:
+        limited = False
+    found = []
+    if step.get("Relation Name") in FILL and kind not in ("ModifyTable", "LockRows"):
+        in_order = limited and kind in ("Index Scan", "Index Only Scan")
+        if "Index Cond" not in step and kind != "Tid Scan" and not in_order:
+            found.append(f"{kind} on {step['Relation Name']}")
+    for below in step.get("Plans", ()):
+        found += walks(below, limited)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(set(SQL) - set(WRITING) - set(WALKS)))
+def test_a_statement_finds_its_rows_by_an_index(connection, name):
+    assert walks(plan(connection, SQL[name])) == []
+
+
+@pytest.mark.parametrize("step", in_steps(WRITING), ids=lambda step: f"{step[0]}-and-{len(step) - 1}-more")
+def test_what_a_batch_writes_together_finds_its_rows_by_an_index(connection, step):
+    assert walks(plan(connection, together(step))) == []
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: f"{section.table}-{section.state.value}")
+def test_a_page_of_a_listing_is_read_in_the_order_of_an_index(connection, section):
+    statements = [page_sql(DIALECT, section, *ways) for ways in product((True, False), repeat=4)]
+    statements += [bound_sql(section, *ways) for ways in product((True, False), repeat=2)]
+    statements += [count_sql(DIALECT, section, one_queue, up_to=True) for one_queue in (True, False)]
+    found = {statement: walks(plan(connection, numbered_parameters(statement)[0])) for statement in statements}
+    assert {statement: steps for statement, steps in found.items() if steps} == {}
+
+
+def test_a_statement_without_an_index_is_found_out(connection):
+    assert walks(plan(connection, "SELECT * FROM job WHERE type = $1 LIMIT 1")) == ["Seq Scan on job"]
+    assert walks(plan(connection, "SELECT id FROM job ORDER BY size LIMIT 1")) == ["Seq Scan on job"]
+    assert walks(plan(connection, "SELECT max(id) FROM job")) == []

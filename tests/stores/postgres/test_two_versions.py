@@ -1,0 +1,126 @@
+"""A rolling upgrade: a newer version brings the database forward under the older one, and both serve it until the older one is gone."""
+
+import asyncio
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from cluster.postgres import server as postgres
+from holdfast.errors import StoreUnavailable
+from holdfast.stores.postgres.connect import WRITER, connect
+from holdfast.stores.postgres.migrate import NEWEST, migrate
+from tests.whole.calls import conclude, lease, push
+from tests.whole.conftest import home, serve, serving  # noqa: F401  (fixtures)
+from tests.whole.servers import until
+
+TABLES = ("queue", "job", "ready", "leased", "scheduled", "ended", "kept_answer", "worker")
+NEXT = "\n".join([*(f"ALTER TABLE {table} ADD COLUMN colour text;" for table in TABLES), "CREATE TABLE for_the_older(n int);"])
+STEPS = {
+    f"{NEWEST + 1:03}_colour.pre.sql": NEXT,
+    f"{NEWEST + 1:03}_colour.post.sql": "DROP TABLE for_the_older;",
+    f"{NEWEST + 2:03}_more.pre.sql": "CREATE TABLE more(n int);",
+}
+"""What a next version, and the one after it, would do to the schema."""
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    with postgres(tmp_path_factory.mktemp("postgres")) as one:
+        yield one
+
+
+@pytest.fixture
+def version(tmp_path):
+    """The environment of a version that knows so many more steps than this one: this one's files, and those."""
+
+    def made(more):
+        folder = tmp_path / f"version{more}"
+        shutil.copytree(Path(holdfast.__file__).parent, folder / "holdfast", copy_function=os.symlink)
+        for name in [name for name in STEPS if int(name[:3]) <= NEWEST + more]:
+            (folder / "holdfast/stores/postgres/migrations" / name).write_text(STEPS[name])
+        return {"PYTHONPATH": str(folder)}
+
+    return made
+
+
+class Work:
+    """A caller at one node, from its making until it is ended: each job is put, taken and concluded, and nothing may fail."""
+
+    def __init__(self, node, queue):
+        self.lives = 0
+        self.failure = None
+        self._node, self._queue = node, queue
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        try:
+            with self._node.client() as client:
+                while not self._over.is_set():
+                    push(client, self._queue, self.lives)
+                    (job,) = lease(client, self._queue)
+                    assert conclude(client, job).status_code == 200
+                    self.lives += 1
+        except Exception as failure:  # noqa: BLE001  (it is told by the thread that waits)
+            self.failure = failure
+
+    def goes_on(self):
+        """Wait for some more lives."""
+        goal = self.lives + 10
+        until(lambda: self.lives >= goal or self.failure is not None, f"{self._queue} goes on")
+        assert self.failure is None, self.failure
+
+    def end(self):
+        self._over.set()
+        self._thread.join()
+        assert self.failure is None, self.failure
+
+
+async def of_this_version(database):
+    """Why a node of this version can't connect; None where it can."""
+    connection = await connect(database.url(), WRITER)
+    try:
+        await migrate(connection)
+    except StoreUnavailable as refused:
+        return refused.detail
+    finally:
+        connection.terminate()
+
+
+def schema(database):
+    ((found,),) = database.sql("SELECT (version, min_compatible)::text FROM holdfast.schema_version", database="holdfast")
+    return found
+
+
+def test_a_version_and_the_next_serve_together_while_the_schema_goes_forward_under_load(serve, database, version, tmp_path):  # noqa: F811
+    old = serve("--store", database.url(), at=tmp_path / "old")
+    assert schema(database) == f"({NEWEST},{NEWEST - 1})"
+    works = [Work(old, "first")]
+    works[0].goes_on()
+    new = serve("--store", database.url(), at=tmp_path / "new", env=version(1))
+    assert schema(database) == f"({NEWEST + 1},{NEWEST})"
+    assert database.value("SELECT to_regclass('holdfast.for_the_older') IS NOT NULL", database="holdfast")
+    works.append(Work(new, "second"))
+    for work in works:
+        work.goes_on()
+    with old.client() as one, new.client() as other:
+        for here, there in ((one, other), (other, one)):
+            pushed = push(here, "across", 1)
+            (job,) = lease(there, "across")
+            assert job["id"] == pushed["id"]
+            assert conclude(here, job).status_code == 200
+    assert asyncio.run(of_this_version(database)) is None  # one of the older ones that connects again still may
+    for work in works:
+        work.end()
+
+    newest = serve("--store", database.url(), at=tmp_path / "newest", env=version(2))
+    assert schema(database) == f"({NEWEST + 2},{NEWEST + 1})"
+    assert database.value("SELECT to_regclass('holdfast.for_the_older') IS NULL", database="holdfast")
+    with newest.client() as client:
+        push(client, "after", 1)
+    assert f"knows up to {NEWEST}. Use the newer Holdfast" in asyncio.run(of_this_version(database))
