@@ -24,6 +24,7 @@ RATED = [
     "preload of 2,000",
     "dequeue, 2,000 waiting",
     "dequeue at half that rate, 2,000 waiting",
+    "start after kill -9, 2,000 waiting",
 ]
 TUBES = [f"beanstalkd door: {name}" for name in ("life, 32 callers", "life, batches of 100", "puts, pipelined by 16")]
 EVENTS = [name(count, shape) for count in (1, 20) for shape in SHAPES for name in (publish_name, first_name)]
