@@ -14,6 +14,7 @@ SPARE_FILES = 500  # descriptors that a server needs beside its polls
 POLL_MS = 55_000  # the longest wait that the contract allows
 LARGE_PAYLOAD = 4_096
 TUBES_PREFIX = "beanstalkd door: "
+FILLED_AT_LEAST = 20_000.0  # jobs a second
 FILL_JOBS = 1_000  # the most that one bulk push may hold
 FILL_CALLERS = 2
 BACKLOG_TAKEN = 50_000  # so few that the backlog is still about as large afterwards
@@ -100,7 +101,9 @@ def backlog(stage: Stage) -> None:
     if not sizes.backlog:
         return
     requests = -(-sizes.backlog // FILL_JOBS)
-    stage.measure(f"preload of {sizes.backlog:,}", "fill", callers=FILL_CALLERS, batch=FILL_JOBS, count=requests)
+    patience = sizes.backlog / FILLED_AT_LEAST
+    preload = f"preload of {sizes.backlog:,}"
+    stage.measure(preload, "fill", callers=FILL_CALLERS, batch=FILL_JOBS, count=requests, seconds=patience)
     waiting = f"{sizes.backlog:,} waiting"
     taken = min(sizes.backlog // 4, BACKLOG_TAKEN)
     stage.play("dequeue", callers=sizes.few, count=taken // 10)

@@ -4,7 +4,7 @@ from bench.databasecases import SLICES, after_churn, churned
 from bench.figures import Spread
 from bench.goals import THREE, Verdict
 from bench.onetable import BASELINE
-from bench.report import checks, goals_table, machine_table, median, number, spread, table
+from bench.report import ceilings, checks, goals_table, machine_table, median, spread, table
 from bench.summary import Line, Report
 
 UNKNOWN = "–"
@@ -52,35 +52,11 @@ def _opening(report: Report) -> str:
 
 
 def _between(report: Report) -> str:
-    """For each rate that has a goal: who uses the processors, and what that allows at the most."""
-    cores = report.machine.cores
-    head = [
-        "case",
-        "jobs/s",
-        "node µs",
-        "primary µs",
-        "standbys µs",
-        "client µs",
-        "all µs",
-        f"ceiling of {cores} cores, jobs/s",
-        "of it reached",
+    lines = [
+        line for line in _ours(report) if line.name.startswith(THREE) and ": life" in line.name and "churn" not in line.name
     ]
-    rows = []
-    for line in _ours(report):
-        if line.name.startswith(THREE) and ": life" in line.name and "churn" not in line.name and line.client_cpu_us:
-            parts = [line.cpu_us[role].median for role in ("front", "primary", "standby") if role in line.cpu_us]
-            parts.append(line.client_cpu_us.median)
-            most = cores * 1e6 / sum(parts)
-            row = [
-                line.name,
-                spread(line.rate),
-                *map(number, parts),
-                number(sum(parts)),
-                number(most),
-                f"{line.rate.median / most:.0%}",
-            ]
-            rows.append(row)
-    return f"{table(head, rows)}\n\n{BETWEEN}" if rows else "Not measured in this run."
+    roles = {"front": "node", "primary": "primary", "standby": "standbys"}
+    return f"{ceilings(lines, roles, report.machine.cores)}\n\n{BETWEEN}"
 
 
 def _ours(report: Report) -> list[Line]:

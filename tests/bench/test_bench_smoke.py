@@ -24,8 +24,8 @@ RATED = [
     "preload of 2,000",
     "dequeue, 2,000 waiting",
     "dequeue at half that rate, 2,000 waiting",
-    "start after kill -9, 2,000 waiting",
 ]
+AGAIN = ["start after kill -9, 2,000 waiting"]
 TUBES = [f"beanstalkd door: {name}" for name in ("life, 32 callers", "life, batches of 100", "puts, pipelined by 16")]
 EVENTS = [name(count, shape) for count in (1, 20) for shape in SHAPES for name in (publish_name, first_name)]
 WORKERS = ["Python worker, coroutines", "Python worker, threads"]
@@ -50,8 +50,8 @@ def ours(run):
 
 
 def test_every_case_was_measured_and_no_call_failed(ours):
-    assert sorted(ours) == sorted(RATED + EVENTS + TUBES + CHANNELS + WORKERS + QUIET)
-    for name in RATED + EVENTS + TUBES + CHANNELS:
+    assert sorted(ours) == sorted(RATED + AGAIN + EVENTS + TUBES + CHANNELS + WORKERS + QUIET)
+    for name in RATED + AGAIN + EVENTS + TUBES + CHANNELS:
         assert ours[name]["rate"]["median"] > 0, name
         assert ours[name]["p99_ms"]["median"] >= ours[name]["p50_ms"]["median"] > 0, name
         assert ours[name]["failed_calls"] == 0, name
@@ -88,7 +88,7 @@ def test_the_report_says_how_jobs_are_kept(run):
 def test_the_page_and_the_picture_show_what_was_measured(run):
     out, report = run
     page, picture = ((out / name).read_text() for name in ("latest.md", "latest.svg"))
-    for name in RATED + QUIET:
+    for name in RATED + AGAIN + QUIET:
         assert f"| {name} |" in page
     for shape in SHAPES:
         assert f"| {shape} | 20 |" in page
