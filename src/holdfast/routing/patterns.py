@@ -31,7 +31,9 @@ def check(field: str, pattern: str) -> None:
     except re2.error as error:
         reason = error.args[0]
         text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise InvalidRequest(f"{field}: this pattern can't be used by RE2, which matches in linear time: {text}.", field=field) from None
+        raise InvalidRequest(
+            f"{field}: this pattern can't be used by RE2, which matches in linear time: {text}.", field=field
+        ) from None
 
 
 class PatternSet:
