@@ -121,8 +121,8 @@ def judge(report: Report) -> list[Verdict]:
 
 
 def _judge(goal: Goal, report: Report) -> Verdict:
-    named = (line for line in report.lines if line.subject == "holdfast" and re.fullmatch(goal.case, line.name))
-    line = next(named, None)
+    named = [line for line in report.lines if line.subject == "holdfast" and re.fullmatch(goal.case, line.name)]
+    line = max(named, key=lambda line: _number_in(line.name) if goal.needs else 0, default=None)
     measured = goal.figure(line) if line else None
     if line is None or measured is None:
         return Verdict(goal=goal, measured=None, note="not measured in this run")
