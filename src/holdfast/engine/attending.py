@@ -79,9 +79,9 @@ async def _forget(batch: Batch, gone: list[Worker]) -> Counted:
     return Counted(len(gone))
 
 
-async def admitted(batch: Batch, command: LeaseJobs) -> LeaseJobs | None:
+def admitted(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> LeaseJobs | None:
     """A dequeue as its worker may make it: from its own queues when it names none, and None for a quiet worker. It counts as a beat."""
-    worker = (await batch.tx.workers()).get(command.worker) if command.worker else None
+    worker = workers.get(command.worker)
     if worker is None:
         if command.registered:
             raise WorkerNotFound(f"There is no worker {command.worker}.", worker_id=command.worker)

@@ -123,15 +123,17 @@ class Batch:
         """Take note of a decision: the row to write, the tally, the event, and whom it may wake."""
         some = after or before
         assert some is not None, "a change is about a job"
-        if after is not None and (after.state is LEASED or after.state is SCHEDULED):
-            moment = after.lease.until if after.lease is not None else after.ready_at
+        state = after.state if after is not None else None
+        if state is LEASED or state is SCHEDULED:
+            moment = some.lease.until if some.lease is not None else some.ready_at
             if self.earliest is None or moment < self.earliest:
                 self.earliest = moment
         if some.extras is not NO_EXTRAS and some.extras.group_key is not None:
             self.grouped = True
-        pending = self.changes.get(some.id)
+        job_id = some.id
+        pending = self.changes.get(job_id)
         if pending is None:
-            self.changes[some.id] = Change(before, after, content, error, result, progress, then)
+            self.changes[job_id] = Change(before, after, content, error, result, progress, then)
         else:
             pending.after = after
             pending.content = content or pending.content
@@ -141,11 +143,11 @@ class Batch:
             pending.then = then or pending.then
         self._count(verb, queue, before, after)
         if self.listened:
-            self.job_events.append(JobEvent(verb, some.id, some.queue, after.state if after else None, self.now))
+            self.job_events.append(JobEvent(verb, job_id, some.queue, state, self.now))
 
     def _count(self, verb: str, queue: Queue, before: Job | None, after: Job | None) -> None:
-        old = before.state if before else None
-        new = after.state if after else None
+        old = before.state if before is not None else None
+        new = after.state if after is not None else None
         name = queue.name
         self.touched.add(name)
         if before is not None and after is not None and before.size != after.size:

@@ -77,8 +77,13 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> li
     """
     if not batch.accepting:
         raise StorageFull("The disk has reached its watermark: nothing new is taken.", retry_after_ms=10 * _RETRY_AFTER_MS)
-    await _check_room(batch, jobs, ending)
-    await _check_unique(batch, jobs, ending)
+    for new in jobs:
+        if new.queue not in batch.queues:
+            await batch.queue(new.queue)
+    _check_room(batch, jobs, ending)
+    keyed = [(new.queue, new.extras.unique_key) for new in jobs if new.extras.unique_key is not None]
+    if keyed:
+        await _check_unique(batch, keyed, ending)
     for new in jobs:
         if new.queue not in batch.queues:
             await batch.queue_made(new.queue)
@@ -106,13 +111,13 @@ def receipt(job: Job) -> Receipt:
     return Receipt(job.id, job.queue, job.state, job.priority, job.max_attempts, job.created_at, job.ready_at)
 
 
-async def _check_room(batch: Batch, jobs: list[NewJob], ending: Job | None) -> None:
+def _check_room(batch: Batch, jobs: list[NewJob], ending: Job | None) -> None:
     wanted: dict[str, tuple[int, int]] = {} if ending is None else {ending.queue: (-1, -ending.size)}
     for new in jobs:
         count, size = wanted.get(new.queue, (0, 0))
         wanted[new.queue] = (count + 1, size + len(new.payload))
     for name, (count, size) in wanted.items():
-        queue = batch.queues.get(name) or await batch.queue(name) or batch.queue_imagined(name)
+        queue = batch.queues.get(name) or batch.queue_imagined(name)
         if not queue.has_room(count, size):
             raise QueueFull(
                 f"The queue {name} is full: {queue.tally.unfinished} of {queue.policy.capacity_jobs} jobs, "
@@ -126,8 +131,7 @@ async def _check_room(batch: Batch, jobs: list[NewJob], ending: Job | None) -> N
             )
 
 
-async def _check_unique(batch: Batch, jobs: list[NewJob], ending: Job | None) -> None:
-    keyed = [(new.queue, new.extras.unique_key) for new in jobs if new.extras.unique_key is not None]
+async def _check_unique(batch: Batch, keyed: list[tuple[str, str]], ending: Job | None) -> None:
     seen: set[tuple[str, str]] = set()
     for pair in keyed:
         holder = await holder_of(batch, pair)

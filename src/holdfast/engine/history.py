@@ -4,7 +4,8 @@ Kept where the store is, in memory, so that the management page can draw the las
 anew with the server, and says when it began. Its size is bounded: `HISTORY_QUEUES` queues, two rings each.
 
     commit ─▶ committed() ─▶ the open step of each queue
-    every second ─▶ roll() ─▶ what is over becomes one row of 40 bytes in its ring; the oldest falls out
+    every second ─▶ roll() ─▶ a step that is over becomes one row of 40 bytes in its ring, and is added to the longer step that it is a part
+                              of, and to that of all queues; the oldest row falls out
 
 Times are put into fixed buckets; a quantile is read from them by drawing a straight line within its bucket, so it is off by at most one
 bucket's width.
@@ -13,7 +14,7 @@ bucket's width.
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
 from holdfast.engine import events
@@ -62,6 +63,24 @@ class _Open:
         self.waits: list[int] | None = None
         self.runs: list[int] | None = None
 
+    def waited(self, ms: int, weight: int) -> None:
+        """A job was leased after so long; it counts for `weight` jobs."""
+        if self.waits is None:
+            self.waits = [0] * (len(BOUNDS_MS) + 1)
+        self.waits[bisect_left(BOUNDS_MS, ms)] += weight
+
+    def ran(self, ms: int, weight: int) -> None:
+        """An attempt came to its end after so long."""
+        if self.runs is None:
+            self.runs = [0] * (len(BOUNDS_MS) + 1)
+        self.runs[bisect_left(BOUNDS_MS, ms)] += weight
+
+    def add(self, part: "_Open") -> None:
+        """Count what another step counted."""
+        self.counts = [a + b for a, b in zip(self.counts, part.counts, strict=True)]
+        self.waits = _sum(self.waits, part.waits)
+        self.runs = _sum(self.runs, part.runs)
+
     def row(self, depth: float) -> tuple[float, ...]:
         waits, runs = self.waits, self.runs
         return (
@@ -102,24 +121,31 @@ class Recorder:
         self._current = {span: now // step_ms for span, (step_ms, _) in HISTORY_SPANS.items()}
 
     def committed(self, counts: dict[tuple[str, str], int], changes: Collection[Change], now: int) -> None:
-        """Count one commit: how often each (verb, queue) happened, and the jobs that it changed."""
+        """Count one commit: how often each (verb, queue) happened, how long jobs waited that it leased, and how long attempts ran that
+        ended of their own.
+
+        Of a large commit every n-th change is looked at, and counts for n: it must cost the commit next to nothing.
+        """
         for (verb, queue), count in counts.items():
-            if (column := _VERBS.get(verb)) is not None:
-                for ring in self._rings(queue, now):
-                    ring.open.counts[column] += count
-        waits, runs = _times(changes, now)
-        for queue, buckets in waits.items():
-            for ring in self._rings(queue, now):
-                ring.open.waits = _sum(ring.open.waits, buckets)
-        for queue, buckets in runs.items():
-            for ring in self._rings(queue, now):
-                ring.open.runs = _sum(ring.open.runs, buckets)
+            column = _VERBS.get(verb)
+            if column is not None:
+                self._step(queue, now).counts[column] += count
+        weight = len(changes) // _TIMED + 1
+        for change in islice(changes, 0, None, weight):
+            before, after = change.before, change.after
+            if before is None or after is None:
+                continue
+            if after.lease is not None:
+                if before.lease is None:
+                    self._step(after.queue, now).waited(after.lease.leased_at - after.ready_at, weight)
+            elif before.lease is not None and _was_worked_on(before, after):
+                self._step(after.queue, now).ran(now - before.lease.leased_at, weight)
 
     def depths(self, depths: dict[str, int], total: int, now: int) -> None:
         """How many unfinished jobs each queue has now, and all together."""
         for queue, depth in depths.items():
             if depth or queue in self._queues:
-                self._rings(queue, now if depth else 0)
+                self._step(queue, now if depth else 0)
         self._depths = {**depths, ALL: total}
 
     def due(self, now: int) -> bool:
@@ -127,12 +153,14 @@ class Recorder:
         return any(now // step_ms > self._current[span] for span, (step_ms, _) in HISTORY_SPANS.items())
 
     def roll(self, now: int) -> None:
-        """Finish the steps that are over."""
+        """Finish the steps that are over, the shorter ones first: the longer ones are made of them."""
         for span, (step_ms, steps) in HISTORY_SPANS.items():
             number, first = now // step_ms, self._current[span]
             if number <= first:
                 continue
             self._current[span] = number
+            if span == _SHORTEST:
+                self._hand_up()
             for queue, rings in self._queues.items():
                 ring = rings[span]
                 depth = float(self._depths.get(queue, 0))
@@ -141,9 +169,21 @@ class Recorder:
                 for empty in range(max(first + 1, number - steps), number):  # the clock may have leapt
                     ring.put(empty, (*_NOTHING, depth, math.nan, math.nan, math.nan, math.nan))
 
+    def _hand_up(self) -> None:
+        """Add the shortest steps to the longer ones, and to those of all queues together."""
+        everything = self._rings(ALL)
+        for queue, rings in self._queues.items():
+            if queue != ALL:
+                everything[_SHORTEST].open.add(rings[_SHORTEST].open)
+        for rings in self._queues.values():
+            for span in _LONGER:
+                rings[span].open.add(rings[_SHORTEST].open)
+
     def forget(self, queue: str) -> None:
-        """Drop what is known of a queue that was deleted."""
-        self._queues.pop(queue, None)
+        """Drop what is known of a queue that was deleted, but for its part in what all queues did."""
+        rings = self._queues.pop(queue, None)
+        if rings is not None:
+            self._rings(ALL)[_SHORTEST].open.add(rings[_SHORTEST].open)
         self._busy_at.pop(queue, None)
 
     def answer(self, query: GetHistory, now: int) -> History:
@@ -157,7 +197,7 @@ class Recorder:
             depths = {name: self._picture(name, query.span, first, current) for name in query.names if name in self._queues}
             return History(self.began_at, now, step_ms, depths=depths)
         ring = self._queues.get(query.queue, {}).get(query.span)
-        found = [] if ring is None else [_step(number * step_ms, ring.row(number)) for number in range(first, current)]
+        found = [] if ring is None else [_shown(number * step_ms, ring.row(number)) for number in range(first, current)]
         return History(self.began_at, now, step_ms, [step for step in found if step is not None])
 
     def _picture(self, queue: str, span: str, first: int, current: int) -> list[int | None]:
@@ -171,21 +211,23 @@ class Recorder:
             found.append(round(max(known)) if known else None)
         return found
 
-    def _rings(self, queue: str, now: int) -> Iterable[_Ring]:
+    def _step(self, queue: str, now: int) -> _Open:
+        """The step that is going on in a queue; that of all queues where it has none of its own."""
         rings = self._queues.get(queue)
         if rings is None:
-            if len(self._queues) > HISTORY_QUEUES and not self._make_room(now):
-                return self._of_all()
-            rings = self._queues[queue] = {span: _Ring(steps) for span, (_, steps) in HISTORY_SPANS.items()}
+            known = len(self._queues) - (ALL in self._queues)
+            if known >= HISTORY_QUEUES and not self._make_room(now):
+                return self._rings(ALL)[_SHORTEST].open
+            rings = self._rings(queue)
         if now:
             self._busy_at[queue] = now
-        return rings.values() if queue == ALL else (*rings.values(), *self._of_all())
+        return rings[_SHORTEST].open
 
-    def _of_all(self) -> Iterable[_Ring]:
-        rings = self._queues.get(ALL)
+    def _rings(self, queue: str) -> dict[str, _Ring]:
+        rings = self._queues.get(queue)
         if rings is None:
-            rings = self._queues[ALL] = {span: _Ring(steps) for span, (_, steps) in HISTORY_SPANS.items()}
-        return rings.values()
+            rings = self._queues[queue] = {span: _Ring(steps) for span, (_, steps) in HISTORY_SPANS.items()}
+        return rings
 
     def _make_room(self, now: int) -> bool:
         """Forget the queue that has been idle longest, if it has been for an hour."""
@@ -197,26 +239,7 @@ class Recorder:
 
 
 _IDLE_MS = 3_600_000
-
-
-def _times(changes: Collection[Change], now: int) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    """By queue, in buckets: how long jobs waited that were leased, and how long attempts ran that ended of their own.
-
-    Of a large commit every n-th change is looked at, and counts for n: it must cost the commit next to nothing.
-    """
-    weight = len(changes) // _TIMED + 1
-    waits: dict[str, list[int]] = {}
-    runs: dict[str, list[int]] = {}
-    for change in islice(changes, 0, None, weight):
-        before, after = change.before, change.after
-        if after is None or before is None:
-            continue
-        if after.lease is not None:
-            if before.lease is None:
-                _add(waits, after.queue, after.lease.leased_at - after.ready_at, weight)
-        elif before.lease is not None and _was_worked_on(before, after):
-            _add(runs, after.queue, now - before.lease.leased_at, weight)
-    return waits, runs
+_SHORTEST, *_LONGER = sorted(HISTORY_SPANS, key=lambda span: HISTORY_SPANS[span][0])
 
 
 def _was_worked_on(before: Job, after: Job) -> bool:
@@ -224,18 +247,13 @@ def _was_worked_on(before: Job, after: Job) -> bool:
     return after.state is State.CONCLUDED or after.failures > before.failures
 
 
-def _add(found: dict[str, list[int]], queue: str, ms: int, weight: int) -> None:
-    buckets = found.get(queue)
-    if buckets is None:
-        buckets = found[queue] = [0] * (len(BOUNDS_MS) + 1)
-    buckets[bisect_left(BOUNDS_MS, ms)] += weight
-
-
-def _sum(into: list[int] | None, more: list[int]) -> list[int]:
+def _sum(into: list[int] | None, more: list[int] | None) -> list[int] | None:
+    if more is None:
+        return into
     return list(more) if into is None else [a + b for a, b in zip(into, more, strict=True)]
 
 
-def _step(at: int, row: Sequence[float]) -> Step | None:
+def _shown(at: int, row: Sequence[float]) -> Step | None:
     """A finished step; None where the ring has none there."""
     if math.isnan(row[0]):
         return None

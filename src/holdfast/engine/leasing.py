@@ -10,6 +10,7 @@ from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
 from holdfast.job.job import Content, Job, Lease
 from holdfast.job.queue import Queue
+from holdfast.workers.registry import Worker
 
 
 class Shelf:
@@ -34,11 +35,13 @@ class Leasing:
     def __init__(
         self,
         batch: Batch,
+        workers: dict[str, Worker],
         shelves: dict[str, Shelf],
         earlier: dict[str, list[tuple[Job, Content]]],
         own: dict[tuple[str, str], Shelf],
     ) -> None:
         self._batch = batch
+        self._workers = workers
         self._own = own
         self._shelves = shelves
         self._earlier = earlier
@@ -47,7 +50,8 @@ class Leasing:
     @classmethod
     async def load(cls, batch: Batch, commands: Sequence[LeaseJobs]) -> "Leasing":
         """Read the heads of the queues that these calls name, as far as they could take from them together."""
-        commands = [allowed for command in commands if (allowed := await _allowed(batch, command)) is not None]
+        workers = await batch.tx.workers()
+        commands = [allowed for command in commands if (allowed := _allowed(batch, command, workers)) is not None]
         requests = list({command.request for command in commands if command.request is not None})
         earlier = await batch.tx.leased_by_request(requests) if requests else {}
         wanted: dict[str, int] = {}
@@ -60,29 +64,33 @@ class Leasing:
             limit = min(count, queue.may_lease()) if queue is not None else 0
             if queue is not None and limit > 0:
                 shelves[name] = Shelf(queue, await batch.tx.ready(queue, limit))
-        return cls(batch, shelves, earlier, await _own_lines(batch, commands))
+        return cls(batch, workers, shelves, earlier, await _own_lines(batch, commands, workers) if workers else {})
 
     async def apply(self, command: LeaseJobs) -> Granted:
         """Give what there is to one call; the same `request` again gets the same jobs while their leases live."""
+        now = self._batch.now
         if command.request is not None and (again := self._living(command.request)):
-            return Granted([GrantedJob(job, content) for job, content in again], self._batch.now)
-        allowed = await attending.admitted(self._batch, command)
+            return Granted([GrantedJob(job, content) for job, content in again], now)
+        allowed = attending.admitted(self._batch, command, self._workers)
         if allowed is None:
-            return Granted([], self._batch.now)
+            return Granted([], now)
         command = allowed
-        shelves = [
-            [shelf for shelf in (self._own.get((command.worker, name)), self._shelves.get(name)) if shelf is not None]
-            for name in command.queues
-        ]
-        granted: list[tuple[Job, Content]] = []
-        for shelf in _in_order(shelves, command.by_priority):
+        granted: list[GrantedJob] = []
+        for shelf in _in_order(self._lines(command), command.by_priority):
+            job, content = shelf.take()
+            granted.append(GrantedJob(self._lease(shelf.queue, job, command), content))
             if len(granted) >= command.limit:
                 break
-            job, content = shelf.take()
-            granted.append((self._lease(shelf.queue, job, command), content))
         if command.request is not None and granted:
-            self._earlier[command.request] = granted
-        return Granted([GrantedJob(job, content) for job, content in granted], self._batch.now)
+            self._earlier[command.request] = [(one.job, one.content) for one in granted]
+        return Granted(granted, now)
+
+    def _lines(self, command: LeaseJobs) -> list[list[Shelf]]:
+        """What a call may take from: of each of its queues the worker's own line, where it has one, and everybody's."""
+        if not self._own:
+            return [[shelf] for name in command.queues if (shelf := self._shelves.get(name)) is not None]
+        both = [(self._own.get((command.worker, name)), self._shelves.get(name)) for name in command.queues]
+        return [[shelf for shelf in pair if shelf is not None] for pair in both]
 
     def _living(self, request: str) -> list[tuple[Job, Content]]:
         now = self._batch.now  # a lease that has run out may still be there: the tick comes later
@@ -101,9 +109,8 @@ class Leasing:
         return leased
 
 
-async def _own_lines(batch: Batch, commands: Sequence[LeaseJobs]) -> dict[tuple[str, str], Shelf]:
+async def _own_lines(batch: Batch, commands: Sequence[LeaseJobs], workers: dict[str, Worker]) -> dict[tuple[str, str], Shelf]:
     """The heads of the lines that registered workers have to themselves, by (worker, queue)."""
-    workers = await batch.tx.workers()
     wanted: dict[tuple[str, str], int] = {}
     for command in commands:
         if command.worker in workers:
@@ -117,9 +124,9 @@ async def _own_lines(batch: Batch, commands: Sequence[LeaseJobs]) -> dict[tuple[
     return lines
 
 
-async def _allowed(batch: Batch, command: LeaseJobs) -> LeaseJobs | None:
+def _allowed(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> LeaseJobs | None:
     try:
-        return await attending.admitted(batch, command)
+        return attending.admitted(batch, command, workers)
     except WorkerNotFound:
         return None  # refused with its reason when its turn comes
 

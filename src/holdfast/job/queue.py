@@ -60,14 +60,21 @@ class Tally(msgspec.Struct, array_like=True):
 
     def move(self, before: State | None, after: State | None, size: int) -> None:
         """Count one job from one state into another; None is "not there"."""
-        if before is READY and after is LEASED:  # the way that most jobs go
+        if before is READY and after is LEASED:  # these three are the way that most jobs go
             self.ready -= 1
             self.leased += 1
-            return
-        if before is not None:
-            self._add(before, -1, size)
-        if after is not None:
-            self._add(after, 1, size)
+        elif before is LEASED and after is CONCLUDED:
+            self.leased -= 1
+            self.concluded += 1
+            self.bytes -= size
+        elif before is None and after is READY:
+            self.ready += 1
+            self.bytes += size
+        else:
+            if before is not None:
+                self._add(before, -1, size)
+            if after is not None:
+                self._add(after, 1, size)
 
     def _add(self, state: State, n: int, size: int) -> None:
         if state is READY:

@@ -35,24 +35,24 @@ class Writing:
         elif after is None:
             self._leave(queue, before)
         else:
-            self._update(before, after, change.content)
-            lease = after.lease
-            if lease is not None and before.lease is not None and lease.fence == before.lease.fence:
-                self._add("update_leased", (lease.until, lease.cancel_requested, lease.fence, after.id, before.attempt))
-            else:
-                self._leave(queue, before)
-                self._enter(queue, after, change)
+            self._update(queue, before, after, change)
         if _has_keys(job) or (before is not None and _has_keys(before)):
             self._keys(queue, before, after)
         if change.error is not None or change.progress is not None or after is None:
             self._notes(change, job.id)
 
-    def _update(self, before: Job, after: Job, content: Content | None) -> None:
+    def _update(self, queue: int, before: Job, after: Job, change: Change) -> None:
         if _body_differs(before, after):
             row = (after.priority, after.max_attempts, after.size, rows.extras_text(after.extras), after.id)
             self._add("update_job", row)
-        if content is not None:
+        if (content := change.content) is not None:
             self._add("update_content", (content.type, content.content_type, content.payload, after.id))
+        lease = after.lease
+        if lease is not None and before.lease is not None and lease.fence == before.lease.fence:
+            self._add("update_leased", (lease.until, lease.cancel_requested, lease.fence, after.id, before.attempt))
+        else:
+            self._leave(queue, before)
+            self._enter(queue, after, change)
 
     def _insert_job(self, queue: int, job: Job, content: Content | None) -> None:
         assert content is not None, "a new job brings its content"
@@ -66,7 +66,7 @@ class Writing:
                 job.size,
                 job.created_at,
                 content.type,
-                rows.extras_text(job.extras),
+                None if job.extras is NO_EXTRAS else rows.extras_text(job.extras),
                 content.content_type,
                 content.payload,
             ),
@@ -121,13 +121,15 @@ class Writing:
             self._enter_history(queue, job, change)
 
     def _enter_line(self, queue: int, job: Job) -> None:
-        counts = (job.attempt, job.failures, job.crashes)
+        attempt, failures, crashes = job.attempt, job.failures, job.crashes
         if job.held:
-            self._add("insert_held", (queue, job.extras.group_key, job.id, job.priority, job.ready_at, *counts))
+            row: Row = (queue, job.extras.group_key, job.id, job.priority, job.ready_at, attempt, failures, crashes)
+            self._add("insert_held", row)
         elif job.extras.worker is not None:
-            self._add("insert_ready_for", (job.extras.worker, queue, job.priority, job.id, job.ready_at, *counts))
+            row = (job.extras.worker, queue, job.priority, job.id, job.ready_at, attempt, failures, crashes)
+            self._add("insert_ready_for", row)
         else:
-            self.rows["insert_ready"].append((queue, job.priority, job.id, job.ready_at, *counts))
+            self.rows["insert_ready"].append((queue, job.priority, job.id, job.ready_at, attempt, failures, crashes))
 
     def _enter_history(self, queue: int, job: Job, change: Change) -> None:
         by = job.ended_by

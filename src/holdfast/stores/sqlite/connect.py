@@ -12,6 +12,9 @@ APPLICATION_ID = 0x486F6C64  # "Hold"
 _WAL_RESET_FIXED = (3_051_003, 3_053_000)  # 3.52 was withdrawn; backports to older branches are named apart
 _WAL_RESET_BACKPORTS = {3_050: 3_050_007, 3_044: 3_044_006}
 _CACHE_KIB = 32 << 10
+_STATEMENTS = (
+    512  # apsw's most: its cache goes round with each row, so that a batch of 256 rows pushed out what it would need again
+)
 _BUSY_MS = 5_000
 _CHECKPOINT_PAGES = 1_000  # 4 MB of WAL: 6 ms at worst
 _FOLDER = files(__package__) / "migrations"
@@ -35,7 +38,7 @@ def check_version(number: int) -> None:
 def open_writer(target: str) -> apsw.Connection:
     """The one connection that writes and checkpoints. `target` is a path or ":memory:"."""
     check_version(apsw.SQLITE_VERSION_NUMBER)
-    connection = apsw.Connection(target, statementcachesize=256)
+    connection = apsw.Connection(target, statementcachesize=_STATEMENTS)
     connection.set_busy_timeout(_BUSY_MS)
     check_owner(connection)  # first: the pragmas below change the file
     memory = target == ":memory:"

@@ -8,9 +8,8 @@ outcome open (I/O, corruption) is `StoreBroken`, the rest is a defect.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import apsw
@@ -87,19 +86,9 @@ class SqliteStore(Alone):
             self._pool = ThreadPoolExecutor(_READERS, "read")
             self._idle_readers = [SqliteReader(open_reader(path), defaults) for _ in range(_READERS)]
 
-    @asynccontextmanager
-    async def transaction(self, expected: Expected | None = None) -> AsyncIterator[SqliteTransaction]:  # noqa: ARG002
+    def transaction(self, expected: Expected | None = None) -> "_Open":  # noqa: ARG002
         """Begin; leaving without `commit` undoes everything. One process alone writes, so there is nothing to expect."""
-        tx = SqliteTransaction(self._writer, self._known)
-        self._begin()
-        try:
-            yield tx
-        except BaseException as error:
-            self._undo()
-            raise _sorted(error) from error
-        else:
-            if not tx.committed:
-                self._undo()
+        return _Open(SqliteTransaction(self._writer, self._known), self._begin, self._undo)
 
     def _begin(self) -> None:
         try:
@@ -184,6 +173,25 @@ class SqliteStore(Alone):
         self._writer.close()
         if self._lock is not None:
             self._lock.release()
+
+
+class _Open:
+    """A transaction from its begin to its end; a class, because a generator would cost each commit three times as much."""
+
+    __slots__ = ("_begin", "_tx", "_undo")
+
+    def __init__(self, tx: SqliteTransaction, begin: Callable[[], None], undo: Callable[[], None]) -> None:
+        self._tx, self._begin, self._undo = tx, begin, undo
+
+    async def __aenter__(self) -> SqliteTransaction:
+        self._begin()
+        return self._tx
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None or not self._tx.committed:
+            self._undo()
+        if error is not None and (sorted_as := _sorted(error)) is not error:
+            raise sorted_as from error
 
 
 def _sorted(error: BaseException) -> BaseException:
