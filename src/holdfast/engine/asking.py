@@ -24,9 +24,12 @@ class Asking:
     async def _ask(self, command: Command, weight: int = 0) -> Result:
         future = self._submit(command, weight)
         try:
-            return or_raise(await future)
+            result = await future
         finally:
             self._landed(weight)
+        if type(result) is Refused:
+            raise error_of(result)
+        return result
 
     async def _ask_many(self, commands: Sequence[Command], weight: int) -> list[Result]:
         """Submit all of these or, where they are too many, none; refusals are among the results."""

@@ -156,8 +156,9 @@ def leases(
     """What a dequeue asks for; a registered worker need not name queues."""
     if not (0 if registered else 1) <= len(queues) <= limits.QUEUES_PER_LEASE:
         raise breach("queues", f"must name 1 to {limits.QUEUES_PER_LEASE} queues")
-    for index, name in enumerate(queues):
-        queue_name(f"queues[{index}]", name)
+    for name in queues:
+        if limits.QUEUE_NAME.match(name) is None:
+            queue_name(f"queues[{queues.index(name)}]", name)
     number("max", limit, 1, limits.LEASE_JOBS)
     number("lease_ms", lease_ms, 1, limits.LEASE_MS_MAX)
     text("worker", worker, limits.WORKER_CHARS)

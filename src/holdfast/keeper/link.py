@@ -30,7 +30,7 @@ class KeeperLink:
         self.durability = Durability("")
         self.problem: str | None = None
         self._on_lost = on_lost
-        self._pending: dict[int, tuple[Sink, object, bool]] = {}
+        self._pending: dict[int, tuple[Sink, object, type]] = {}
         self._sink = FutureSink()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._number = 0
@@ -74,7 +74,7 @@ class KeeperLink:
             sink.deliver(tag, _UNAVAILABLE)
             return
         self._number += 1
-        self._pending[self._number] = (sink, tag, type(request) in COMMANDS)
+        self._pending[self._number] = (sink, tag, type(request))
         self._outgoing.requests.append((self._number, request))
         self._soon()
 
@@ -150,7 +150,7 @@ class KeeperLink:
             self.problem = "The keeper ended before it was ready."
             self._ready.set_result(None)
         pending, self._pending = self._pending, {}
-        for sink, tag, is_command in pending.values():
-            sink.deliver(tag, _UNKNOWN if is_command else _UNAVAILABLE)
+        for sink, tag, kind in pending.values():
+            sink.deliver(tag, _UNKNOWN if kind in COMMANDS else _UNAVAILABLE)
         if not self._closing:
             self._on_lost()

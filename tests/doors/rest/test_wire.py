@@ -158,8 +158,9 @@ def test_a_caller_that_wants_to_close_is_told_and_closed_upon(wire, queue):
     assert wire.is_closed()
 
 
-def test_http_1_0_is_answered_and_closed(wire, queue):
-    wire.send(b"POST /v1/queues/%s/jobs HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}" % queue.encode())
+@pytest.mark.parametrize("extra", [b"", b"Connection: keep-alive\r\n"])
+def test_http_1_0_is_answered_and_closed(wire, queue, extra):
+    wire.send(b"POST /v1/queues/%s/jobs HTTP/1.0\r\n%bContent-Length: 2\r\n\r\n{}" % (queue.encode(), extra))
     assert wire.answer()[0] == 201
     assert wire.is_closed()
 

@@ -17,7 +17,7 @@ import structlog
 from holdfast.doors.channel.door import Channels
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.guard import Guard
-from holdfast.doors.rest.hot import Call, Handler, Hot, Receive
+from holdfast.doors.rest.hot import Call, Handler, Hot
 from holdfast.doors.rest.replies import Reply
 from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, REQUEST_ID_CHARS
@@ -30,6 +30,7 @@ _READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "
 NO_METHOD = "*"  # what an OPTIONS becomes: no path has it, so the framework names the methods that the path has
 
 Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -67,9 +68,11 @@ class Gate:
         self._metrics = metrics
         self._body_bytes = payload_bytes + BODY_BYTES_OVER_PAYLOAD
         self._root_path = root_path.rstrip("/")
-        self._prefix = os.urandom(6).hex()
+        self._prefix = os.urandom(6).hex().encode()
         self._numbers = itertools.count(1)
         self.channels = channels
+        self.find = hot.find  # the hot route of a path without prefix
+        self.observe = metrics.observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -83,7 +86,8 @@ class Gate:
         try:
             if found is not None:
                 route = found[0]
-                reply = await self._read_and_serve(found[1], method, path, headers, scope, receive)
+                call = _AsgiCall(path, found[2], headers, scope["query_string"], receive)
+                reply = await self._read_and_serve(found[1], method, call)
                 await answer.send(reply)
             else:
                 route = await self._by_framework(method, path, headers, scope, receive, answer)
@@ -91,19 +95,11 @@ class Gate:
             return  # the caller has left: there is nobody to answer
         self.observe(method, route, answer.status, time.perf_counter() - started)
 
-    def find(self, method: str, path: str) -> tuple[str, Handler] | None:
-        """The hot route for a path without prefix, as its template and handler."""
-        return self._hot.find(method, path)
-
     def admit_channel(self, method: str, path: str, headers: dict[bytes, bytes]) -> None:
         """Raise unless this request may open a live channel. It passes the same guard as every request."""
         path = self._own_path({"path": path})
         self._guard.admit(method, path, headers)
         self.channels.admit(method, path)
-
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One request was answered."""
-        self._metrics.observe(method, route, status, seconds)
 
     def observe_ride(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request was answered in the fast lane."""
@@ -123,15 +119,13 @@ class Gate:
             log.exception("a request raised", method=method, route=call.path.split("/")[:3])
             return replies.refused(InternalError())
 
-    async def _read_and_serve(
-        self, handler: Handler, method: str, path: str, headers: dict[bytes, bytes], scope: Scope, receive: Receive
-    ) -> Reply:
+    async def _read_and_serve(self, handler: Handler, method: str, call: "_AsgiCall") -> Reply:
         try:
-            self._guard.admit(method, path, headers)
-            body = await self._body(headers, receive)
+            self._guard.admit(method, call.path, call.headers)
+            call.body = await self._body(call.headers, call.receive)
         except HoldfastError as error:
             return replies.refused(error)
-        return await self.serve(handler, method, Call(path, headers, scope["query_string"], body, receive))
+        return await self.serve(handler, method, call)
 
     async def _by_framework(
         self, method: str, path: str, headers: dict[bytes, bytes], scope: Scope, receive: Receive, answer: "_Answer"
@@ -188,7 +182,7 @@ class Gate:
         given = headers.get(b"x-request-id")
         if given is not None and 0 < len(given) <= REQUEST_ID_CHARS and given.isascii() and given.decode().isprintable():
             return given
-        return f"{self._prefix}-{next(self._numbers):x}".encode()
+        return b"%b-%x" % (self._prefix, next(self._numbers))
 
     def _own_path(self, scope: Scope) -> str:
         """The path without the prefix that a proxy may or may not have taken off."""
@@ -211,6 +205,20 @@ def takes_head(path: str) -> bool:
 def common_headers(body: bytes, request_id: bytes) -> list[tuple[bytes, bytes]]:
     """What every answer of a hot route has."""
     return [(b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store"), (b"x-request-id", request_id)]
+
+
+class _AsgiCall(Call):
+    """A call that came by ASGI."""
+
+    __slots__ = ("_receive",)
+
+    def __init__(self, path: str, name: str, headers: dict[bytes, bytes], query_string: bytes, receive: Receive) -> None:
+        super().__init__(path, name, headers, query_string)
+        self._receive = receive
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message."""
+        return await self._receive()
 
 
 class _Answer:

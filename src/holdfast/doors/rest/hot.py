@@ -5,8 +5,7 @@ the framework has a twin of each that only describes it, so that the OpenAPI doc
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from holdfast.doors.rest import bodies, replies
@@ -20,26 +19,27 @@ from holdfast.engine.engine import Engine, LeaseVerb
 from holdfast.errors import LeaseLost
 from holdfast.job.job import LeaseRef
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-
-@dataclass(slots=True)
 class Call:
-    """One request, its body read. `receive` tells of a caller that leaves."""
+    """One request to a hot route, its body read. `name` is what the path names: a queue, or a lease by its token."""
 
-    path: str
-    headers: dict[bytes, bytes]
-    query_string: bytes
-    body: bytes
-    receive: Receive
+    __slots__ = ("body", "headers", "name", "path", "query_string")
+
+    def __init__(self, path: str, name: str, headers: dict[bytes, bytes], query_string: bytes, body: bytes = b"") -> None:
+        self.path, self.name, self.headers, self.query_string, self.body = path, name, headers, query_string, body
 
     def query(self) -> dict[str, str]:
         """The query's parameters, each at most once."""
         return bodies.query_of(self.query_string)
 
+    async def receive(self) -> dict[str, Any]:
+        """Wait for what comes next, which is the caller's leaving."""
+        raise NotImplementedError
 
-_JSON_HEADERS = [(b"content-type", replies.JSON)]
-Handler = Callable[[Call], Awaitable[Reply]]
+
+Handler = Callable[[Call], Coroutine[Any, Any, Reply]]
+Route = tuple[str, Handler, str]
+"""The template of a route, who answers it, and what a path of it names."""
 
 
 class Hot:
@@ -49,34 +49,33 @@ class Hot:
         self._engine = engine
         self._root_path = root_path.rstrip("/").encode()
         self._durability = replies.durability_out(engine.durability)
-        self._verbs: dict[str, Handler] = {
-            "conclude": self._conclude,
-            "fail": self._fail,
-            "release": self._release,
-            "extend": self._extend,
+        self._fixed: dict[str, Route] = {
+            "/v1/jobs": ("/v1/jobs", self._bulk, ""),
+            "/v1/leases": ("/v1/leases", self._lease, ""),
+            "/v1/leases/batch": ("/v1/leases/batch", self._batch, ""),
+        }
+        self._naming: dict[tuple[str, str], tuple[str, Handler]] = {
+            ("queues", "jobs"): ("/v1/queues/{queue}/jobs", self._enqueue),
+            ("leases", "conclude"): ("/v1/leases/{token}/conclude", self._conclude),
+            ("leases", "fail"): ("/v1/leases/{token}/fail", self._fail),
+            ("leases", "release"): ("/v1/leases/{token}/release", self._release),
+            ("leases", "extend"): ("/v1/leases/{token}/extend", self._extend),
         }
 
-    def find(self, method: str, path: str) -> tuple[str, Handler] | None:
-        """The route's template and handler, when this is a hot one."""
-        if method != "POST" or not path.startswith("/v1/"):
+    def find(self, method: str, path: str) -> Route | None:
+        """The route of a path, when it is a hot one."""
+        if method != "POST":
             return None
+        if (fixed := self._fixed.get(path)) is not None:
+            return fixed
         parts = path.split("/")
-        match parts[2:]:
-            case ["queues", name, "jobs"] if name:
-                return "/v1/queues/{queue}/jobs", self._enqueue
-            case ["jobs"]:
-                return "/v1/jobs", self._bulk
-            case ["leases"]:
-                return "/v1/leases", self._lease
-            case ["leases", "batch"]:
-                return "/v1/leases/batch", self._batch
-            case ["leases", token, verb] if token and verb in self._verbs:
-                return f"/v1/leases/{{token}}/{verb}", self._verbs[verb]
-        return None
+        if len(parts) != 5 or parts[0] or parts[1] != "v1" or not parts[3]:
+            return None
+        found = self._naming.get((parts[2], parts[4]))
+        return None if found is None else (found[0], found[1], parts[3])
 
     async def _enqueue(self, call: Call) -> Reply:
-        queue = call.path.split("/")[3]
-        query = call.query()
+        queue, query = call.name, call.query()
         wait_ms = bodies.take_int(query, "wait_ms", 0)
         content_type = call.headers.get(b"content-type", b"").decode("latin-1")
         if bodies.is_json(content_type):
@@ -92,7 +91,7 @@ class Hot:
         enqueued = await self._engine.enqueue([new], key, wait_ms)
         body = replies.encode(replies.enqueued_out(enqueued, self._durability))
         location = (b"location", b"%s/v1/jobs/%d" % (self._root_path, enqueued.jobs[0].id))
-        return Reply(200 if enqueued.duplicate else 201, body, [*_JSON_HEADERS, location])
+        return Reply(200 if enqueued.duplicate else 201, body, extra=(location,))
 
     async def _bulk(self, call: Call) -> Reply:
         query = call.query()
@@ -104,7 +103,7 @@ class Hot:
         key = bodies.idempotency("", call.headers.get(b"idempotency-key"), b"bulk", call.body)
         enqueued = await self._engine.enqueue(bodies.new_jobs(given.jobs, "jobs"), key, wait_ms, at="jobs")
         body = replies.encode(replies.bulk_out(enqueued, self._durability))
-        return Reply(200 if enqueued.duplicate else 201, body, _JSON_HEADERS)
+        return Reply(200 if enqueued.duplicate else 201, body)
 
     async def _lease(self, call: Call) -> Reply:
         _nothing_left(call.query())
@@ -114,13 +113,13 @@ class Hot:
         lease = self._engine.lease(
             given.queues, given.max, given.worker, given.lease_ms, given.wait_ms, given.request_id, given.order == "priority"
         )
-        granted = await (self._while_connected(lease, call.receive) if given.wait_ms else lease)
+        granted = await (self._while_connected(lease, call) if given.wait_ms else lease)
         jobs = [replies.granted_out(job, granted.now) for job in granted.jobs]
-        return Reply(200, replies.encode(LeasedOut(jobs)), _JSON_HEADERS)
+        return Reply(200, replies.encode(LeasedOut(jobs)))
 
-    async def _while_connected(self, lease: Any, receive: Receive) -> Any:
+    async def _while_connected(self, lease: Any, call: Call) -> Any:
         """Wait for a lease, but not for a caller that has left: what it was given is handed back."""
-        leasing, leaving = asyncio.ensure_future(lease), asyncio.ensure_future(receive())
+        leasing, leaving = asyncio.ensure_future(lease), asyncio.ensure_future(call.receive())
         try:
             await asyncio.wait({leasing, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if leaving.done():
@@ -150,18 +149,18 @@ class Hot:
         return await self._end(ExtendLease(_ref(call), given.lease_ms, bodies.raw("progress", given.progress)))
 
     async def _end(self, command: LeaseVerb) -> Reply:
-        return Reply(200, replies.encode(shown(await self._engine.end(command), self._engine.draining)), _JSON_HEADERS)
+        return Reply(200, replies.encode(shown(await self._engine.end(command), self._engine.draining)))
 
     async def _batch(self, call: Call) -> Reply:
         _nothing_left(call.query())
         batch = LeaseBatch(_read(call, LeaseBatchIn))
         results = await self._engine.end_many(batch.verbs, batch.place)
-        return Reply(200, replies.encode(batch.shown(results, self._engine.draining)), _JSON_HEADERS)
+        return Reply(200, replies.encode(batch.shown(results, self._engine.draining)))
 
 
 def _ref(call: Call) -> LeaseRef:
     _nothing_left(call.query())
-    ref = LeaseRef.parse(call.path.split("/")[3])
+    ref = LeaseRef.parse(call.name)
     if ref is None:
         raise LeaseLost("This was never a lease's token.")
     return ref

@@ -11,6 +11,7 @@ import http
 import time
 import urllib.parse
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,15 +21,15 @@ from holdfast.doors.channel.wire import Refused as HandshakeRefused
 from holdfast.doors.channel.wire import Wire
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.gate import Gate
-from holdfast.doors.rest.hot import Call, Handler
+from holdfast.doors.rest.hot import Call, Route
 from holdfast.doors.rest.replies import Reply
 from holdfast.errors import HoldfastError, InvalidRequest, NotFound
 from holdfast.limits import HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
 _HANDSHAKE = frozenset((b"host", b"connection", b"upgrade"))  # and all of sec-websocket-*
-_COMMON = b"content-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
-_STATUS = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
+_HEAD = b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
+_STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
 
 class _Silent:
@@ -38,20 +39,34 @@ class _Silent:
         """Nobody to wake."""
 
 
-class Ride:
+class _Heads:
+    """Status lines with the headers that uvicorn gives to every answer. Those change once a second: the date is among them."""
+
+    __slots__ = ("_defaults", "_lines")
+
+    def __init__(self) -> None:
+        self._defaults: list[tuple[bytes, bytes]] | None = None
+        self._lines: dict[int, bytes] = {}
+
+    def of(self, status: int, defaults: list[tuple[bytes, bytes]]) -> bytes:
+        """The first lines of an answer."""
+        if defaults is not self._defaults:
+            self._defaults, self._lines = defaults, {}
+        lines = self._lines.get(status)
+        if lines is None:
+            lines = self._lines[status] = b"".join([_STATUS[status], *(b"%b: %b\r\n" % pair for pair in defaults)])
+        return lines
+
+
+class Ride(Call):
     """One request in the lane; to uvicorn it looks like a request-response cycle under way."""
 
-    __slots__ = (
-        "body", "disconnected", "gone", "handler", "headers", "keep_alive", "message_event", "path", "query", "response_complete",
-        "route", "started",
-    )  # fmt: skip
+    __slots__ = ("disconnected", "gone", "handler", "keep_alive", "message_event", "response_complete", "route", "started")
 
-    def __init__(
-        self, route: str, handler: Handler, path: str, query: bytes, headers: dict[bytes, bytes], keep_alive: bool
-    ) -> None:
-        self.route, self.handler, self.path, self.query, self.headers = route, handler, path, query, headers
+    def __init__(self, found: Route, path: str, query: bytes, headers: dict[bytes, bytes], keep_alive: bool) -> None:
+        self.route, self.handler, self.name = found
+        self.path, self.query_string, self.headers, self.body = path, query, headers, b""
         self.keep_alive = keep_alive
-        self.body = b""
         self.started = time.perf_counter()
         self.response_complete = False
         self.disconnected = False
@@ -79,8 +94,9 @@ _SILENT = _Silent()
 class Lane(HttpToolsProtocol):
     """uvicorn's protocol with a lane for hot routes."""
 
-    gate: Gate  # these two are set on a subclass for each application, see `lane_for`
+    gate: Gate  # these three are set on a subclass for each application, see `lane_for`
     is_open: bool
+    heads: _Heads
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -110,16 +126,20 @@ class Lane(HttpToolsProtocol):
 
     def _turn_away(self, status: int | None, error: HoldfastError, request_id: bytes | None = None) -> int:
         reply = replies.refused(error, status)
-        parts = [_STATUS[reply.status]]  # type: ignore[index]  # an HTTPStatus is its number
-        for name, value in reply.headers:
-            parts += (name, b": ", value, b"\r\n")
+        parts = [self._head(reply, _STATUS[reply.status], request_id or self.gate.request_id({}))]
         if reply.status == http.HTTPStatus.UPGRADE_REQUIRED:
             parts.append(b"upgrade: websocket\r\nsec-websocket-version: 13\r\n")
-        parts.append(_COMMON % (len(reply.body), request_id or self.gate.request_id({})))
         parts += (b"connection: close\r\n\r\n", reply.body)
         self.transport.write(b"".join(parts))
         self.transport.close()
         return reply.status
+
+    @staticmethod
+    def _head(reply: Reply, first: bytes, request_id: bytes) -> bytes:
+        head = _HEAD % (first, reply.content_type, len(reply.body), request_id)
+        for pair in reply.extra:
+            head += b"%b: %b\r\n" % pair
+        return head
 
     def _should_upgrade_to_ws(self) -> bool:
         """Every WebSocket is for us to open or to refuse."""
@@ -194,21 +214,24 @@ class Lane(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _boarding(self) -> Ride | None:
-        url = self.url
-        if self.parser.get_method() != b"POST" or self._riding is not None or self.pipeline or self.expect_100_continue:
+        parser, url = self.parser, self.url
+        if parser.get_method() != b"POST" or self._riding is not None or self.pipeline or self.expect_100_continue:
             return None
-        if self.flow.write_paused or _is_busy(self.cycle) or self.parser.get_http_version() != "1.1" or b"%" in url:
+        if self.flow.write_paused or _is_busy(self.cycle) or b"%" in url:
             return None
         headers = dict(self.headers)
         length = headers.get(b"content-length", b"0")
         if b"transfer-encoding" in headers or b"upgrade" in headers or not length.isdigit() or int(length) > _SMALL_BYTES:
             return None
+        keep_alive = parser.should_keep_alive()
+        if (not keep_alive or b"connection" in headers) and parser.get_http_version() != "1.1":
+            return None  # asked only where it can be another one: the answer is a text made anew each time
         path, _, query = url.partition(b"?")
         text = path.decode("latin-1")
         found = self.gate.find("POST", text)
         if found is None:
             return None
-        return Ride(found[0], found[1], text, query.partition(b"#")[0], headers, self.parser.should_keep_alive())
+        return Ride(found, text, query.partition(b"#")[0] if query else query, headers, keep_alive)
 
     def on_body(self, body: bytes) -> None:
         """Gather the body."""
@@ -224,8 +247,7 @@ class Lane(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._ride, self._riding = None, ride
-        call = Call(ride.path, ride.headers, ride.query, ride.body, ride.receive)
-        self._step(self.gate.serve(ride.handler, "POST", call), ride, None)
+        self._step(self.gate.serve(ride.handler, "POST", ride), ride, None)
 
     def _step(self, answering: Coroutine[Any, Any, Reply], ride: Ride, _: Any) -> None:
         """Run the handler as far as it goes, and come back when what it waits for is done: a task without the task."""
@@ -237,20 +259,17 @@ class Lane(HttpToolsProtocol):
             self._riding = None
         else:
             waited._asyncio_future_blocking = False  # noqa: SLF001  (the other half of a future's protocol with its task)
-            waited.add_done_callback(lambda done: self._step(answering, ride, done))
+            waited.add_done_callback(partial(self._step, answering, ride))
 
     def _finish(self, ride: Ride, reply: Reply) -> None:
         """Write the answer in one piece, and be ready for the next request."""
         self._riding = None
         ride.response_complete = True
         if not ride.disconnected and not self.transport.is_closing():
-            parts = [_STATUS[reply.status]]  # type: ignore[index]  # an HTTPStatus is its number
-            for name, value in (*self.server_state.default_headers, *reply.headers):
-                parts += (name, b": ", value, b"\r\n")
-            parts.append(_COMMON % (len(reply.body), self.gate.request_id(ride.headers)))
-            parts.append(b"\r\n" if ride.keep_alive else b"connection: close\r\n\r\n")
-            parts.append(reply.body)
-            self.transport.write(b"".join(parts))
+            first = self.heads.of(reply.status, self.server_state.default_headers)
+            head = self._head(reply, first, self.gate.request_id(ride.headers))
+            end = b"\r\n" if ride.keep_alive else b"connection: close\r\n\r\n"
+            self.transport.write(b"%b%b%b" % (head, end, reply.body))
             self._next(ride)
         self.gate.observe_ride("POST", ride.route, reply.status, time.perf_counter() - ride.started)
 
@@ -286,4 +305,4 @@ def _is_busy(cycle: Any) -> bool:
 
 def lane_for(gate: Gate, is_open: bool) -> type[Lane]:
     """The protocol class for one application: uvicorn makes the instances itself."""
-    return type("Lane", (Lane,), {"gate": gate, "is_open": is_open})
+    return type("Lane", (Lane,), {"gate": gate, "is_open": is_open, "heads": _Heads()})

@@ -94,21 +94,27 @@ def problem(code: str, detail: str, fields: dict[str, Any], status: int | None =
 
 @dataclass(slots=True)
 class Reply:
-    """An answer of this door; `gate.py` adds the headers that every answer has."""
+    """An answer of this door; `gate.py` adds the headers that every answer has. `extra` are those that only this one has."""
 
     status: int
     body: bytes
-    headers: list[tuple[bytes, bytes]]
+    content_type: bytes = JSON
+    extra: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """All of its own headers."""
+        return [(b"content-type", self.content_type), *self.extra]
 
 
 def refused(error: HoldfastError, status: int | None = None) -> Reply:
     """An error as an answer; the status is the code's unless it is given."""
-    headers = [(b"content-type", PROBLEM_JSON)]
+    extra: tuple[tuple[bytes, bytes], ...] = ()
     if error.code in _RETRY_LATER:
         after = error.fields.get("retry_after_ms", 1_000)
-        headers.append((b"retry-after", b"%d" % max(1, -(-after // 1_000))))
+        extra = ((b"retry-after", b"%d" % max(1, -(-after // 1_000))),)
     body = encode(problem(error.code, error.detail, error.fields, status))
-    return Reply(status or STATUS.get(error.code, 500), body, headers)
+    return Reply(status or STATUS.get(error.code, 500), body, PROBLEM_JSON, extra)
 
 
 @lru_cache(maxsize=256)
