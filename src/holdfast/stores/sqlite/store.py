@@ -86,9 +86,9 @@ class SqliteStore(Alone):
             self._pool = ThreadPoolExecutor(_READERS, "read")
             self._idle_readers = [SqliteReader(open_reader(path), defaults) for _ in range(_READERS)]
 
-    def transaction(self, expected: Expected | None = None) -> "_Open":  # noqa: ARG002
+    def transaction(self, expected: Expected | None = None) -> "_Begun":  # noqa: ARG002
         """Begin; leaving without `commit` undoes everything. One process alone writes, so there is nothing to expect."""
-        return _Open(SqliteTransaction(self._writer, self._known), self._begin, self._undo)
+        return _Begun(SqliteTransaction(self._writer, self._known), self._begin, self._undo)
 
     def _begin(self) -> None:
         try:
@@ -175,7 +175,7 @@ class SqliteStore(Alone):
             self._lock.release()
 
 
-class _Open:
+class _Begun:
     """A transaction from its begin to its end; a class, because a generator would cost each commit three times as much."""
 
     __slots__ = ("_begin", "_tx", "_undo")
