@@ -19,9 +19,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -43,11 +43,13 @@ from holdfast.doors.rest.lane import lane_for
 from holdfast.doors.rest.running import Uvicorn, check_stack
 from holdfast.doors.web import routes as page
 from holdfast.engine.engine import Engine
-from holdfast.keeper.here import Here, far_side
 from holdfast.keeper.link import KeeperLink
 from holdfast.keeper.main import STOP_SIGNALS, KeeperConfig, calm_collector
 from holdfast.logs import configure
 from holdfast.metrics import FrontMetrics
+
+if TYPE_CHECKING:
+    from holdfast.keeper.here import Here
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +59,7 @@ _KEEP_ALIVE_S = 75  # longer than the 60 s that proxies reuse a connection for, 
 _SOCKET_BUFFER = 4 << 20
 _REPORT_S = 1.0
 _KEEPER_EXIT_S = 60.0
+_KEEPER_DIED = "The keeper died: what was on its way has an unknown outcome. The log above says why, if it could."
 
 
 class Front:
@@ -90,7 +93,7 @@ class Front:
     async def run(self) -> int:
         """Serve until told to stop; the exit code."""
         calm_collector()
-        link = await far_side(self._config, self._link_socket, self.end)
+        link = await _far_side(self._config, self._link_socket, self.end)
         if link.problem is not None:
             self.problem = self.problem or link.problem
             return 1
@@ -165,6 +168,19 @@ class Front:
         self.drain()
 
 
+async def _far_side(config: Config, sock: socket.socket | None, on_lost: Callable[[str], None]) -> "KeeperLink | Here":
+    """What the engine talks to, connected: the keeper at the other end of a socket, or the store here."""
+    if sock is None:
+        from holdfast.keeper.here import Here  # noqa: PLC0415  (its driver costs 3 MB, which a file has no use for)
+
+        here = Here(config, on_lost)
+        await here.connect()
+        return here
+    link = KeeperLink(lambda: on_lost(_KEEPER_DIED))
+    await link.connect(sock)
+    return link
+
+
 def application(engine: Engine, config: Config, number: int = 0) -> tuple[Gate, FrontMetrics]:
     """All doors of one front over its engine."""
     metrics = FrontMetrics(engine, number)
@@ -202,7 +218,7 @@ def uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
     )
 
 
-async def _report(link: KeeperLink | Here, metrics: FrontMetrics) -> None:
+async def _report(link: "KeeperLink | Here", metrics: FrontMetrics) -> None:
     while True:
         link.report(metrics.text())
         await asyncio.sleep(_REPORT_S)

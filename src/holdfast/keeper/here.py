@@ -5,7 +5,6 @@ readiness says so, and it goes on trying.
 """
 
 import asyncio
-import socket
 from collections.abc import Callable
 
 import structlog
@@ -13,14 +12,12 @@ import structlog
 from holdfast.config import Config
 from holdfast.engine.inprocess import InProcess
 from holdfast.errors import StoreUnavailable
-from holdfast.keeper.link import KeeperLink
 from holdfast.stores.postgres.starting import refusal
 from holdfast.stores.postgres.store import PostgresStore
 
 log = structlog.get_logger(__name__)
 _FIRST_LOOK_S = 10.0
 _LOOK_AGAIN_S = 1.0
-_KEEPER_DIED = "The keeper died: what was on its way has an unknown outcome. The log above says why, if it could."
 
 
 class Here(InProcess):
@@ -89,14 +86,3 @@ class Here(InProcess):
         if not self._closing and not running.cancelled():
             log.critical("the committer ended", exc_info=running.exception())
             self._on_lost("The committer ended: what was on its way has an unknown outcome. The log above says why.")
-
-
-async def far_side(config: Config, sock: socket.socket | None, on_lost: Callable[[str], None]) -> KeeperLink | Here:
-    """What the engine talks to, connected: the keeper at the other end of a socket, or the store here."""
-    if sock is None:
-        here = Here(config, on_lost)
-        await here.connect()
-        return here
-    link = KeeperLink(lambda: on_lost(_KEEPER_DIED))
-    await link.connect(sock)
-    return link

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Protocol
 
 import structlog
@@ -17,7 +17,7 @@ import structlog
 from holdfast.doors.channel.door import Channels
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.guard import Guard
-from holdfast.doors.rest.hot import Call, Handler, Hot
+from holdfast.doors.rest.hot import Call, Handler, Hot, T
 from holdfast.doors.rest.replies import Reply
 from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, REQUEST_ID_CHARS
@@ -210,15 +210,26 @@ def common_headers(body: bytes, request_id: bytes) -> list[tuple[bytes, bytes]]:
 class _AsgiCall(Call):
     """A call that came by ASGI."""
 
-    __slots__ = ("_receive",)
+    __slots__ = ("receive",)
 
     def __init__(self, path: str, name: str, headers: dict[bytes, bytes], query_string: bytes, receive: Receive) -> None:
         super().__init__(path, name, headers, query_string)
-        self._receive = receive
+        self.receive = receive
 
-    async def receive(self) -> dict[str, Any]:
-        """The next message."""
-        return await self._receive()
+    async def while_here(self, work: Coroutine[Any, Any, T], give_back: Callable[[T], None]) -> T:
+        """The next message, once the body is there, is the caller's leaving."""
+        working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self.receive())
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done():
+                if working.done() and working.exception() is None:
+                    give_back(working.result())
+                working.cancel()
+                raise ConnectionResetError("the caller left while it waited")
+            return working.result()
+        finally:
+            leaving.cancel()
+            working.cancel()
 
 
 class _Answer:

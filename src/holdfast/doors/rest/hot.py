@@ -4,9 +4,8 @@ A framework's routing, injection and serialising cost two to four times what the
 the framework has a twin of each that only describes it, so that the OpenAPI document is whole.
 """
 
-import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import LeasedOut
@@ -18,6 +17,8 @@ from holdfast.engine.commands import ExtendLease, FailLease, ReleaseLease
 from holdfast.engine.engine import Engine, LeaseVerb
 from holdfast.errors import LeaseLost
 from holdfast.job.job import LeaseRef
+
+T = TypeVar("T")
 
 
 class Call:
@@ -32,8 +33,8 @@ class Call:
         """The query's parameters, each at most once."""
         return bodies.query_of(self.query_string)
 
-    async def receive(self) -> dict[str, Any]:
-        """Wait for what comes next, which is the caller's leaving."""
+    async def while_here(self, work: Coroutine[Any, Any, T], give_back: Callable[[T], None]) -> T:
+        """Do this for as long as the caller is there; what comes of it for one that has left is given back, and `ConnectionError` raised."""
         raise NotImplementedError
 
 
@@ -113,24 +114,9 @@ class Hot:
         lease = self._engine.lease(
             given.queues, given.max, given.worker, given.lease_ms, given.wait_ms, given.request_id, given.order == "priority"
         )
-        granted = await (self._while_connected(lease, call) if given.wait_ms else lease)
+        granted = await (call.while_here(lease, self._engine.give_back) if given.wait_ms else lease)
         jobs = [replies.granted_out(job, granted.now) for job in granted.jobs]
         return Reply(200, replies.encode(LeasedOut(jobs)))
-
-    async def _while_connected(self, lease: Any, call: Call) -> Any:
-        """Wait for a lease, but not for a caller that has left: what it was given is handed back."""
-        leasing, leaving = asyncio.ensure_future(lease), asyncio.ensure_future(call.receive())
-        try:
-            await asyncio.wait({leasing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if leaving.done():
-                if leasing.done() and leasing.exception() is None:
-                    self._engine.give_back(leasing.result())
-                leasing.cancel()
-                raise ConnectionResetError("the caller left while it waited")
-            return leasing.result()
-        finally:
-            leaving.cancel()
-            leasing.cancel()
 
     async def _conclude(self, call: Call) -> Reply:
         given = _read(call, ConcludeIn)

@@ -10,7 +10,7 @@ import asyncio
 import http
 import time
 import urllib.parse
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from holdfast.doors.channel.wire import Refused as HandshakeRefused
 from holdfast.doors.channel.wire import Wire
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.gate import Gate
-from holdfast.doors.rest.hot import Call, Route
+from holdfast.doors.rest.hot import Call, Route, T
 from holdfast.doors.rest.replies import Reply
 from holdfast.errors import HoldfastError, InvalidRequest, NotFound
 from holdfast.limits import HEAD_BYTES
@@ -61,7 +61,17 @@ class _Heads:
 class Ride(Call):
     """One request in the lane; to uvicorn it looks like a request-response cycle under way."""
 
-    __slots__ = ("disconnected", "gone", "handler", "keep_alive", "message_event", "response_complete", "route", "started")
+    __slots__ = (
+        "disconnected",
+        "handler",
+        "keep_alive",
+        "may_stop",
+        "message_event",
+        "response_complete",
+        "route",
+        "started",
+        "waits_for",
+    )
 
     def __init__(self, found: Route, path: str, query: bytes, headers: dict[bytes, bytes], keep_alive: bool) -> None:
         self.route, self.handler, self.name = found
@@ -71,24 +81,35 @@ class Ride(Call):
         self.response_complete = False
         self.disconnected = False
         self.message_event = _SILENT
-        self.gone: asyncio.Future[None] | None = None
+        self.may_stop = False
+        self.waits_for: tuple[asyncio.Future[Any], Callable[[Any], None]] | None = None
 
-    async def receive(self) -> dict[str, Any]:
-        """Wait until the caller has left: a request in the lane has nothing more to read."""
-        if not self.disconnected:
-            if self.gone is None:
-                self.gone = asyncio.get_running_loop().create_future()
-            await self.gone
-        return {"type": "http.disconnect"}
+    async def while_here(self, work: Coroutine[Any, Any, T], give_back: Callable[[T], None]) -> T:
+        """No task is needed for it: when the caller leaves, the lane throws the cancellation in."""
+        self.may_stop = True
+        try:
+            done = await work
+        except asyncio.CancelledError:
+            raise ConnectionResetError("the caller left while it waited") from None
+        finally:
+            self.may_stop, self.waits_for = False, None
+        if self.disconnected:
+            give_back(done)
+            raise ConnectionResetError("the caller left while it was answered")
+        return done
 
     def leave(self) -> None:
-        """The caller has left."""
+        """The caller has left: what the handler waits for is of use to nobody, where it says so."""
         self.disconnected = True
-        if self.gone is not None and not self.gone.done():
-            self.gone.set_result(None)
+        if self.waits_for is not None:
+            waited, go_on = self.waits_for
+            if not waited.done():  # else the handler goes on in a moment, and sees for itself
+                waited.remove_done_callback(go_on)
+                go_on(_LEFT)
 
 
 _SILENT = _Silent()
+_LEFT = object()
 
 
 class Lane(HttpToolsProtocol):
@@ -249,17 +270,20 @@ class Lane(HttpToolsProtocol):
         self._ride, self._riding = None, ride
         self._step(self.gate.serve(ride.handler, "POST", ride), ride, None)
 
-    def _step(self, answering: Coroutine[Any, Any, Reply], ride: Ride, _: Any) -> None:
+    def _step(self, answering: Coroutine[Any, Any, Reply], ride: Ride, done: Any) -> None:
         """Run the handler as far as it goes, and come back when what it waits for is done: a task without the task."""
         try:
-            waited = answering.send(None)
+            waited = answering.throw(asyncio.CancelledError()) if done is _LEFT else answering.send(None)
         except StopIteration as stop:
             self._finish(ride, stop.value)
         except ConnectionError:
             self._riding = None
         else:
             waited._asyncio_future_blocking = False  # noqa: SLF001  (the other half of a future's protocol with its task)
-            waited.add_done_callback(partial(self._step, answering, ride))
+            go_on = partial(self._step, answering, ride)
+            waited.add_done_callback(go_on)
+            if ride.may_stop:
+                ride.waits_for = (waited, go_on)
 
     def _finish(self, ride: Ride, reply: Reply) -> None:
         """Write the answer in one piece, and be ready for the next request."""
