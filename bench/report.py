@@ -12,8 +12,8 @@ UNKNOWN = "–"
 ROLES = {"front": "front", "keeper": "keeper"}
 BETWEEN = (
     "The server and the load share the processors: the ceiling is what they allow if nobody ever waits for anybody. The rest is waiting in turn. The keeper does nothing "
-    "else while a flush is under way, and with few callers the front has little to do meanwhile. By a profile of lives with 32 callers (perf, 23 November 2026), of the front's processor "
-    "time 56 % is Python and 29 % the kernel, half of that sending answers; of the keeper's 47 % is Python, 27 % the kernel, half of that flushing, and 16 % SQLite. So the goals need "
+    "else while a flush is under way, and with few callers the front has little to do meanwhile. By a profile of lives with 32 callers (perf, 28 November 2026), of the front's processor "
+    "time 52 % is Python and 33 % the kernel, more than half of that sending answers; of the keeper's 44 % is Python, 30 % the kernel, half of that flushing, and 17 % SQLite. So the goals need "
     "less Python for a request, or more cores. Floors and goals are absolute figures, set on a machine where beanstalkd, flushing each job, did 4,900 lives a second with 32 callers: "
     "what it did in this run is among the peers below."
 )
