@@ -78,22 +78,41 @@ def make_private(path: Path) -> None:
 
 
 class FileLock:
-    """One server to a file: an advisory lock on PATH.lock, held by the process that writes."""
+    """One server to a file: two advisory locks, held by the process that writes.
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    The one on PATH.lock holds the name and says who has it; the one on the file itself holds it under whatever other name it has, such as a
+    hard link. The second is kept open until the store is closed: closing any descriptor of a file drops the locks that SQLite has on it.
+    """
+
+    def __init__(self, path: Path, *, new: bool = False) -> None:
+        """`new`: only the name is taken, because the file is not to be there yet."""
+        self._fds = [os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._take():
+                owner = os.read(self._fds[0], 20).decode(errors="replace").strip() or "unknown"
+                raise UnfitPlace(f"{path} is in use by another server (process {owner}). One server to a file.")
+            os.ftruncate(self._fds[0], 0)
+            os.write(self._fds[0], str(os.getpid()).encode())
+            if new:
+                return
+            self._fds.append(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if not self._take():
+                raise UnfitPlace(f"{path} is in use by another server, which knows it by another name. One server to a file.")
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self) -> bool:
+        try:
+            fcntl.flock(self._fds[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            owner = os.read(self._fd, 20).decode(errors="replace").strip() or "unknown"
-            os.close(self._fd)
-            raise UnfitPlace(f"{path} is in use by another server (process {owner}). One server to a file.") from None
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, str(os.getpid()).encode())
+            return False
+        return True
 
     def release(self) -> None:
         """Let another server have the file."""
-        os.close(self._fd)
+        for fd in self._fds:
+            os.close(fd)
 
 
 class Disk:
