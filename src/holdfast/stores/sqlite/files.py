@@ -8,8 +8,11 @@ import fcntl
 import os
 from pathlib import Path
 
+import structlog
+
 from holdfast.limits import DISK_RESERVE_BYTES
 
+log = structlog.get_logger(__name__)
 NETWORK_FILE_SYSTEMS = frozenset(
     [
         "nfs",
@@ -125,13 +128,25 @@ class Disk:
         self._reserve_bytes = min(DISK_RESERVE_BYTES, watermark_bytes)
         self.free_bytes = 0
         self.accepting = True
-        self.look()
+        self._told = False
+        self._see(0)
 
     def look(self, reusable_bytes: int = 0) -> None:
-        """See how much is free; take the reserve when it is not there and there is room for it.
+        """See how much is free, and tell of a change; take the reserve when it is not there and there is room for it.
 
         `reusable_bytes` are empty pages within the store file: room for new jobs, though the disk does not count it as free.
         """
+        self._see(reusable_bytes)
+        if self.accepting is self._told:
+            self._told = not self.accepting
+            tell, event = (
+                (log.info, "there is room on the disk again: new jobs are taken")
+                if self.accepting
+                else (log.warning, "the disk is at its watermark: new jobs are refused, leases can still be ended")
+            )
+            tell(event, folder=str(self._folder), free_bytes=self.free_bytes, disk_watermark_bytes=self._watermark)
+
+    def _see(self, reusable_bytes: int) -> None:
         self.free_bytes = self._free()
         if self._reserve_bytes and not self._reserve.exists() and self.free_bytes > self._watermark + self._reserve_bytes:
             self._take_reserve()
