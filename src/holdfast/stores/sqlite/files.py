@@ -13,6 +13,7 @@ import structlog
 from holdfast.limits import DISK_RESERVE_BYTES
 
 log = structlog.get_logger(__name__)
+# As the kernel names them in mountinfo. A FUSE one is named by its program, so this list can't be whole: it has those that are in wide use.
 NETWORK_FILE_SYSTEMS = frozenset(
     [
         "nfs",
@@ -20,21 +21,40 @@ NETWORK_FILE_SYSTEMS = frozenset(
         "nfs4",
         "cifs",
         "smb",
+        "smb2",
         "smb3",
         "smbfs",
         "9p",
         "afs",
         "ceph",
-        "fuse.ceph",
-        "fuse.sshfs",
-        "fuse.glusterfs",
+        "coda",
         "glusterfs",
-        "fuse.s3fs",
         "lustre",
         "gpfs",
         "ncpfs",
         "ocfs2",
+        "gfs2",
         "beegfs",
+        "orangefs",
+        "pvfs2",
+        "panfs",
+        "vboxsf",
+        "fuse.sshfs",
+        "fuse.ceph",
+        "fuse.glusterfs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "fuse.blobfuse",
+        "fuse.blobfuse2",
+        "fuse.mountpoint-s3",
+        "fuse.rclone",
+        "fuse.juicefs",
+        "fuse.moosefs",
+        "fuse.mfs",
+        "fuse.seaweedfs",
+        "fuse.davfs",
+        "fuse.smbnetfs",
+        "fuse.curlftpfs",
     ]
 )
 MEMORY_FILE_SYSTEMS = frozenset(("tmpfs", "ramfs"))
