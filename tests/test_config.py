@@ -242,3 +242,9 @@ def test_a_store_s_path_is_relative_to_where_it_was_started_or_absolute(store, p
     monkeypatch.chdir(tmp_path)
     wanted = None if path is None else Path(path.replace("HERE", str(tmp_path)))
     assert Config(store=store).store_path() == wanted
+
+
+def test_a_store_behind_a_link_is_where_the_link_leads_so_that_lock_and_reserve_stand_beside_the_file(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "jobs.db").symlink_to(tmp_path / "disk" / "kept.db")
+    assert Config(store=f"sqlite:///{tmp_path}/jobs.db").store_path() == tmp_path / "disk" / "kept.db"

@@ -4,6 +4,7 @@ wide     ordinary work: single, keyed, bulk, delayed, cancelled, deleted
 narrow   room for a few jobs, always pushed to its limit
 single   unique keys: one unfinished job per key
 brief    short leases that sluggards let run out before they try to conclude
+passed   the same, taken by sluggards alone: a late token meets a later one that is good
 held     left alone by the load, for faults that need leases of their own
 """
 
@@ -20,6 +21,7 @@ QUEUES: dict[str, dict[str, Any]] = {
     "narrow": {**PATIENT, "capacity_jobs": NARROW_CAPACITY},
     "single": PATIENT,
     "brief": {**PATIENT, "capacity_jobs": 300},
+    "passed": PATIENT,
     "held": PATIENT,
 }
 WORKED = ["wide", "narrow", "single", "brief"]

@@ -145,10 +145,10 @@ class Config:
         return f"in {path}, which is on a memory file system"
 
     def store_path(self) -> Path | None:
-        """The SQLite file; None for jobs in memory."""
+        """The SQLite file, where it really is: lock, reserve and log stand beside it, not beside a link to it. None for jobs in memory."""
         if self.store == "memory":
             return None
-        return Path(self.store.removeprefix("sqlite:///")).absolute()
+        return Path(os.path.realpath(self.store.removeprefix("sqlite:///")))
 
     def beanstalk_address(self) -> tuple[str, int] | None:
         """Host and port of the beanstalkd protocol; None while it is off."""

@@ -42,6 +42,7 @@ QUEUES = 100_000  # queues on one store: each costs about 1 kB of memory in the 
 ERRORS_KEPT = 20  # of one job
 LIST_LIMIT_DEFAULT = 50
 LIST_LIMIT = 1_000
+LIST_TEXT_CHARS = 1_000  # what a listing looks for in payloads and errors
 LIST_SCANNED = 20_000  # rows that one listing looks at before it answers with what it has and a cursor
 COUNT_SCANNED = 5_000  # rows of each state that a count with a filter looks at before it says "at least"
 FAILURES_SCANNED = 2_000  # dead jobs, and failed attempts, that a list of failures is made from

@@ -163,6 +163,7 @@ LIMITS = {
     "a lease": limits.LEASE_MS_MAX,
     "a delay": limits.DELAY_MS_MAX,
     "jobs on one page": limits.LIST_LIMIT,
+    "the text that a listing looks for": limits.LIST_TEXT_CHARS,
     "queues": limits.QUEUES,
     "registered workers": limits.WORKERS,
     "schedules": limits.SCHEDULES,

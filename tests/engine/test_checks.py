@@ -66,7 +66,7 @@ async def refused(call, field):
 
 def option(field, value):
     name = field.split("[")[0]
-    return {"queue": "q", "payload": b"1"} | {name: value}
+    return {"queue": "q", "payload": b"1"} | {name: value} | ({"group_key": "g"} if name == "group_limit" else {})
 
 
 @pytest.mark.parametrize(("field", "passes", "breaks"), OF_A_JOB, ids=[field for field, *_ in OF_A_JOB])
@@ -104,6 +104,11 @@ async def test_a_queue_is_not_named_what_no_queue_may_be_called(engine):
 async def test_a_delay_and_a_moment_can_not_stand_side_by_side(engine, new):
     await refused(engine.enqueue([new(delay_ms=1, run_at=1)]), "run_at")
     await refused(engine.change_job(EditJob(1, delay_ms=0, run_at=0)), "run_at")
+
+
+@pytest.mark.parametrize("beside", [{}, {"tags": ("a",)}, {"unique_key": "u"}, {"lease_ms": 1_000}])
+async def test_a_limit_of_a_group_without_a_group_is_refused_whatever_stands_beside_it(engine, new, beside):
+    await refused(engine.enqueue([new(group_limit=2, **beside)]), "group_limit")
 
 
 async def test_a_payload_over_the_bound_is_told_apart_and_says_the_bound(engine, new):

@@ -10,6 +10,7 @@ from holdfast.stores.sqlite import maintenance
 from tests.whole.calls import conclude, lease, push
 from tests.whole.load import Load, everything_is_there
 from tests.whole.machine import fill, free_bytes, small_disk
+from tests.whole.servers import until
 
 MIB = 1 << 20
 
@@ -54,6 +55,13 @@ def serve_on(serve, disk):
         server.destroy()
 
 
+def test_a_server_that_starts_on_a_disk_below_the_watermark_says_so(serve_on):
+    server = serve_on(128 * MIB)
+    until(lambda: "the disk is at its watermark" in server.err.text, "the log says why")
+    with server.client() as client:
+        is_refused(client.post("/v1/queues/q/jobs", json={"payload": 1}))
+
+
 def test_at_the_watermark_pushes_are_refused_leases_can_be_ended_and_it_recovers(serve_on, disk):
     server = serve_on(16 * MIB)
     with server.client() as client:
@@ -63,6 +71,7 @@ def test_at_the_watermark_pushes_are_refused_leases_can_be_ended_and_it_recovers
         ballast = fill(disk, leave_bytes=12 * MIB)
         assert client.get("/readyz").json() == {"status": "not ready", "reasons": ["storage_full"]}
         assert client.get("/readyz").status_code == 503
+        until(lambda: f'"disk_watermark_bytes": {16 * MIB}' in server.err.text, "the log says why")
         is_refused(client.post("/v1/queues/q/jobs", json={"payload": 1}))
         is_refused(client.post("/v1/jobs", json={"jobs": [{"queue": "q"}, {"queue": "r"}]}))
         leases_can_be_ended(client, held)

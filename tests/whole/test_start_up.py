@@ -117,6 +117,16 @@ def test_a_store_in_use_names_the_process_that_uses_it_and_leaves_it_alone(serve
         push(client, "q", 1)
 
 
+def test_a_store_in_use_is_in_use_behind_a_link_too(serve, serving, home):
+    first = serve()
+    (home / "link.db").symlink_to(home / "holdfast-data/jobs.db")
+    said = refusal(serving("--store", f"sqlite:///{home}/link.db"))
+    assert f"{home}/holdfast-data/jobs.db is in use by another server (process {first.keeper})." in said
+    assert not (home / "link.db.lock").exists()
+    with first.client() as client:
+        push(client, "q", 1)
+
+
 def test_a_sqlite_file_of_another_program_is_refused_and_not_changed(serving, home):
     home.mkdir()
     path = home / "other.db"

@@ -110,6 +110,8 @@ def _extras(extras: Extras, at: str) -> None:
             raise breach(at + field, "must not be empty")
         text(at + field, key, limits.KEY_CHARS)
     number(at + "group_limit", extras.group_limit, 1, limits.GROUP_LIMIT_MAX)
+    if extras.group_limit != 1 and extras.group_key is None:
+        raise breach(at + "group_limit", "needs a group_key")
     tags(at + "tags", extras.tags)
     if extras.retry is not None:
         retry(extras.retry, at + "retry")

@@ -151,7 +151,9 @@ def test_the_limit_of_a_group_has_bounds_and_needs_a_group(api, queue):
     for limit in (0, 10_001):
         response = api.post(path, {"group_key": "g", "group_limit": limit})
         api.refused(response, 400, "invalid_request", field="group_limit", says="from 1 to 10000")
-    api.refused(api.post(path, {"group_limit": 2}), 400, "invalid_request", field="group_limit", says="needs a group_key")
+    for beside in ({}, {"tags": ["a"]}, {"retry": {}}):
+        response = api.post(path, {"group_limit": 2, **beside})
+        api.refused(response, 400, "invalid_request", field="group_limit", says="needs a group_key")
 
 
 def test_a_delay_and_a_moment_together_are_refused(api, queue):

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import pytest
+from structlog.testing import capture_logs
 
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.sqlite.files import Disk
@@ -36,6 +37,24 @@ def test_below_the_watermark_nothing_new_is_accepted_and_above_it_again(small):
     (small / "filler").unlink()
     disk.look()
     assert disk.accepting
+
+
+def test_the_log_tells_once_that_the_watermark_is_reached_with_the_bound_and_once_that_there_is_room_again(small):
+    with capture_logs() as lines:
+        disk = Disk(small / "jobs.db", 4 * MIB)
+        disk.look()
+        assert lines == []
+        (small / "filler").write_bytes(bytes(9 * MIB))
+        disk.look()
+        disk.look()
+        (line,) = lines
+        assert "new jobs are refused" in line["event"]
+        assert (line["log_level"], line["disk_watermark_bytes"]) == ("warning", 4 * MIB)
+        assert line["free_bytes"] == disk.free_bytes
+        disk.look(reusable_bytes=4 * MIB)
+        disk.look(reusable_bytes=4 * MIB)
+    assert [line["log_level"] for line in lines] == ["warning", "info"]
+    assert "new jobs are taken" in lines[-1]["event"]
 
 
 def test_empty_pages_within_the_file_count_as_room(small):

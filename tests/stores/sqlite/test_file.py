@@ -137,6 +137,17 @@ def test_a_network_file_system_is_refused_by_name(tmp_path):
         check_place(type(tmp_path)("/mnt/share one/jobs"), REMOTE)
 
 
+@pytest.mark.parametrize("kind", ["cifs", "smb3", "9p", "vboxsf", "fuse.sshfs", "fuse.gcsfuse", "fuse.rclone", "fuse.juicefs"])
+def test_so_is_whatever_else_keeps_its_files_elsewhere(tmp_path, kind):
+    with pytest.raises(UnfitPlace, match=f"network file system \\({kind}\\)"):
+        check_place(type(tmp_path)("/mnt/share one/jobs"), REMOTE.replace("nfs4", kind))
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "fuseblk", "fuse.fuse-overlayfs"])
+def test_a_local_file_system_is_taken(tmp_path, kind):
+    check_place(type(tmp_path)("/mnt/share one/jobs"), REMOTE.replace("nfs4", kind))
+
+
 def test_the_innermost_mount_counts(tmp_path):
     assert file_system(type(tmp_path)("/mnt/share one/jobs"), REMOTE) == "nfs4"
     assert file_system(type(tmp_path)("/mnt/share one and more"), REMOTE) == "ext4"

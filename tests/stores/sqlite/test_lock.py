@@ -38,6 +38,18 @@ async def test_a_file_that_another_process_has_is_refused_with_the_number_of_tha
         SqliteStore(tmp_path / "jobs.db", QueuePolicy())
 
 
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+async def test_a_file_that_another_process_has_is_refused_under_its_other_names_too(holder, tmp_path, link):
+    (tmp_path / "elsewhere").mkdir()
+    other = tmp_path / "elsewhere" / "other.db"
+    link(tmp_path / "jobs.db", other)
+    with pytest.raises(UnfitPlace, match="by another name"):
+        SqliteStore(other, QueuePolicy())
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait(10)
+    await SqliteStore(other, QueuePolicy()).close()
+
+
 async def test_a_server_that_was_killed_leaves_no_lock_behind(holder, tmp_path):
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait(10)

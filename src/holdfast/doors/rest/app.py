@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import structlog
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State as AppState
@@ -57,10 +58,20 @@ class JsonRequest(Request[Any, Any, Any]):
         return bodies.read(content_type, await self.body(), kind)
 
 
-async def _known_query(request: Request[Any, Any, Any]) -> None:
-    """Refuse a misspelt filter instead of answering another question; probes and scrapers may add what they like."""
+class NothingIn(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a route that takes none."""
+
+
+async def _known_fields(request: Request[Any, Any, Any]) -> None:
+    """Refuse an option that the route does not know instead of doing something else; probes and scrapers may add what they like."""
     if not request.scope["path"].startswith("/v1/"):
         return
+    _known_query(request)
+    if request.route_handler.parsed_data_field is None and request.method not in ("GET", "HEAD"):
+        bodies.read(dict(request.scope["headers"]).get(b"content-type"), await request.body(), NothingIn)
+
+
+def _known_query(request: Request[Any, Any, Any]) -> None:
     fields = request.route_handler.parsed_fn_signature.parameters
     known = {
         getattr(field.kwarg_definition, "name", None) or name
@@ -136,7 +147,7 @@ def framework(state: AppState, payload_bytes: int, dialects: Sequence[Dialect] =
         ),
         plugins=[docs.StructSchemas()],
         request_class=JsonRequest,
-        before_request=_known_query,
+        before_request=_known_fields,
         exception_handlers={HoldfastError: _refused, HTTPException: _http_refused, Exception: _defect},
         request_max_body_size=payload_bytes + BODY_BYTES_OVER_PAYLOAD,
         logging_config=None,

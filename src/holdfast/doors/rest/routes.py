@@ -54,7 +54,7 @@ async def list_jobs(
     type: Annotated[str | None, Parameter(description="Only of this type.", max_length=limits.TYPE_CHARS)] = None,
     tag: Annotated[str | None, Parameter(description="Only with this tag.", max_length=limits.TAG_CHARS)] = None,
     text: Annotated[
-        str | None, Parameter(description="Only with this text in the payload or an error.", max_length=1_000)
+        str | None, Parameter(description="Only with this text in the payload or an error.", max_length=limits.LIST_TEXT_CHARS)
     ] = None,
     payload: Annotated[bool, Parameter(description="Whether to give payloads.")] = True,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,

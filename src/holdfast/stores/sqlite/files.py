@@ -8,8 +8,12 @@ import fcntl
 import os
 from pathlib import Path
 
+import structlog
+
 from holdfast.limits import DISK_RESERVE_BYTES
 
+log = structlog.get_logger(__name__)
+# As the kernel names them in mountinfo. A FUSE one is named by its program, so this list can't be whole: it has those that are in wide use.
 NETWORK_FILE_SYSTEMS = frozenset(
     [
         "nfs",
@@ -17,21 +21,40 @@ NETWORK_FILE_SYSTEMS = frozenset(
         "nfs4",
         "cifs",
         "smb",
+        "smb2",
         "smb3",
         "smbfs",
         "9p",
         "afs",
         "ceph",
-        "fuse.ceph",
-        "fuse.sshfs",
-        "fuse.glusterfs",
+        "coda",
         "glusterfs",
-        "fuse.s3fs",
         "lustre",
         "gpfs",
         "ncpfs",
         "ocfs2",
+        "gfs2",
         "beegfs",
+        "orangefs",
+        "pvfs2",
+        "panfs",
+        "vboxsf",
+        "fuse.sshfs",
+        "fuse.ceph",
+        "fuse.glusterfs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "fuse.blobfuse",
+        "fuse.blobfuse2",
+        "fuse.mountpoint-s3",
+        "fuse.rclone",
+        "fuse.juicefs",
+        "fuse.moosefs",
+        "fuse.mfs",
+        "fuse.seaweedfs",
+        "fuse.davfs",
+        "fuse.smbnetfs",
+        "fuse.curlftpfs",
     ]
 )
 MEMORY_FILE_SYSTEMS = frozenset(("tmpfs", "ramfs"))
@@ -78,22 +101,41 @@ def make_private(path: Path) -> None:
 
 
 class FileLock:
-    """One server to a file: an advisory lock on PATH.lock, held by the process that writes."""
+    """One server to a file: two advisory locks, held by the process that writes.
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    The one on PATH.lock holds the name and says who has it; the one on the file itself holds it under whatever other name it has, such as a
+    hard link. The second is kept open until the store is closed: closing any descriptor of a file drops the locks that SQLite has on it.
+    """
+
+    def __init__(self, path: Path, *, new: bool = False) -> None:
+        """`new`: only the name is taken, because the file is not to be there yet."""
+        self._fds = [os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._take():
+                owner = os.read(self._fds[0], 20).decode(errors="replace").strip() or "unknown"
+                raise UnfitPlace(f"{path} is in use by another server (process {owner}). One server to a file.")
+            os.ftruncate(self._fds[0], 0)
+            os.write(self._fds[0], str(os.getpid()).encode())
+            if new:
+                return
+            self._fds.append(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if not self._take():
+                raise UnfitPlace(f"{path} is in use by another server, which knows it by another name. One server to a file.")
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self) -> bool:
+        try:
+            fcntl.flock(self._fds[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            owner = os.read(self._fd, 20).decode(errors="replace").strip() or "unknown"
-            os.close(self._fd)
-            raise UnfitPlace(f"{path} is in use by another server (process {owner}). One server to a file.") from None
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, str(os.getpid()).encode())
+            return False
+        return True
 
     def release(self) -> None:
         """Let another server have the file."""
-        os.close(self._fd)
+        for fd in self._fds:
+            os.close(fd)
 
 
 class Disk:
@@ -106,13 +148,25 @@ class Disk:
         self._reserve_bytes = min(DISK_RESERVE_BYTES, watermark_bytes)
         self.free_bytes = 0
         self.accepting = True
-        self.look()
+        self._told = False
+        self._see(0)
 
     def look(self, reusable_bytes: int = 0) -> None:
-        """See how much is free; take the reserve when it is not there and there is room for it.
+        """See how much is free, and tell of a change; take the reserve when it is not there and there is room for it.
 
         `reusable_bytes` are empty pages within the store file: room for new jobs, though the disk does not count it as free.
         """
+        self._see(reusable_bytes)
+        if self.accepting is self._told:
+            self._told = not self.accepting
+            tell, event = (
+                (log.info, "there is room on the disk again: new jobs are taken")
+                if self.accepting
+                else (log.warning, "the disk is at its watermark: new jobs are refused, leases can still be ended")
+            )
+            tell(event, folder=str(self._folder), free_bytes=self.free_bytes, disk_watermark_bytes=self._watermark)
+
+    def _see(self, reusable_bytes: int) -> None:
         self.free_bytes = self._free()
         if self._reserve_bytes and not self._reserve.exists() and self.free_bytes > self._watermark + self._reserve_bytes:
             self._take_reserve()

@@ -125,7 +125,7 @@ def target(path: Path) -> Iterator[SqliteTarget]:
     part = path.with_name(path.name + ".part")
     try:
         check_place(path.absolute().parent)
-        lock = _locked(path)
+        lock = _locked(path, new=True)
         try:
             _remove(part)
             make_private(part)
@@ -143,9 +143,9 @@ def target(path: Path) -> Iterator[SqliteTarget]:
         raise CantMove(f"{path} can't be written: {error}.") from None
 
 
-def _locked(path: Path) -> FileLock:
+def _locked(path: Path, *, new: bool = False) -> FileLock:
     try:
-        return FileLock(path)
+        return FileLock(path, new=new)
     except UnfitPlace as error:
         raise CantMove(str(error)) from None
     except OSError as error:

@@ -1,0 +1,46 @@
+"""The log: every line in the form that was asked for, whoever wrote it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+WRITERS = """
+import logging, sys
+import structlog
+from holdfast.logs import configure
+
+configure("info", sys.argv[1])
+structlog.get_logger("ours").info("a word of ours", front=0)
+logging.getLogger("uvicorn.error").warning("a word of %s", "uvicorn")
+try:
+    raise ValueError("a defect")
+except ValueError:
+    logging.getLogger("asyncio").exception("a word of asyncio")
+"""
+
+
+def written(style):
+    """What those lines look like."""
+    done = subprocess.run([sys.executable, "-c", WRITERS, style], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.mark.parametrize("style", ["json", "auto"])
+def test_for_machines_every_line_is_json_the_lines_of_libraries_and_their_tracebacks_included(style):
+    lines = [json.loads(line) for line in written(style).splitlines()]
+    assert [(line["event"], line["level"], line.get("logger")) for line in lines] == [
+        ("a word of ours", "info", None),
+        ("a word of uvicorn", "warning", "uvicorn.error"),
+        ("a word of asyncio", "error", "asyncio"),
+    ]
+    assert all(line["timestamp"].endswith("Z") for line in lines)
+    assert lines[-1]["exception"].endswith("ValueError: a defect")
+
+
+def test_for_people_it_is_plain_text_with_the_traceback_below():
+    text = written("console")
+    assert "[warning  ] a word of uvicorn" in text
+    assert text.rstrip().endswith("ValueError: a defect")
