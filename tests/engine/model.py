@@ -122,13 +122,13 @@ class Model(Tubes, Routing):
         row = self.jobs.get(ref.job)
         return row if row is not None and row.state == "leased" and row.ref == ref and row.until > self.now else None
 
-    def need_room(self, queue: str, jobs: int, size: int) -> None:
+    def need_room(self, queue: str, jobs: int, size: int, largest: int = 0) -> None:
         tally, policy = self.tally(queue), self.policies[queue]
         if (
             tally.scheduled + tally.ready + tally.leased + jobs > policy.capacity_jobs
             or tally.bytes + size > policy.capacity_bytes
         ):
-            raise No("queue_full")
+            raise No("payload_too_large" if largest > policy.capacity_bytes > 0 else "queue_full")
 
     def holder(self, queue: str, key: str | None) -> Row | None:
         return next((row for row in self.jobs.values() if (row.queue, row.key) == (queue, key) and row.has_key), None)
@@ -279,7 +279,8 @@ class Model(Tubes, Routing):
         free = [new for new in jobs if not skip_held or self.holder(new.queue, new.extras.unique_key) is None]
         for queue in dict.fromkeys(new.queue for new in free):
             mine = [new for new in free if new.queue == queue]
-            self.need_room(queue, len(mine), sum(len(new.payload) for new in mine))
+            sizes = [len(new.payload) for new in mine]
+            self.need_room(queue, len(mine), sum(sizes), max(sizes))
         keys = [(new.queue, new.extras.unique_key) for new in free if new.extras.unique_key is not None]
         if len(set(keys)) < len(keys) or any(self.holder(*key) is not None for key in keys):
             raise No("not_unique")

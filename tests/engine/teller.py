@@ -60,11 +60,12 @@ class Teller:
 
     def new(self):
         pick = self.dice.choice
+        key, group = pick((None, None, None, "u", "v")), pick((None, "g", "h"))
         extras = Extras(
-            unique_key=pick((None, None, None, "u", "v")),
-            unique_while=pick(tuple(UniqueWhile)),
-            group_key=pick((None, "g", "h")),
-            group_limit=pick((1, 1, 2)),
+            unique_key=key,
+            unique_while=pick(tuple(UniqueWhile)) if key else UniqueWhile.UNFINISHED,
+            group_key=group,
+            group_limit=pick((1, 1, 2)) if group else 1,
         )
         return NewJob(
             pick(QUEUES),

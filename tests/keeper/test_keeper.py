@@ -38,7 +38,7 @@ async def test_a_file_of_another_program_is_a_problem_in_its_first_word(start, s
     other.close()
     keeper = start()
     await keeper.connect()
-    assert keeper.links[0].problem == "This is a SQLite file of another program."
+    assert keeper.links[0].problem == f"{store} is a SQLite file of another program."
     assert await keeper.ended() == 2
 
 
@@ -55,7 +55,7 @@ async def test_a_path_that_can_t_be_opened_is_a_problem_in_its_first_word(start,
     store.parent.write_text("not a folder")
     keeper = start()
     await keeper.connect()
-    assert keeper.links[0].problem.startswith("The store can't be opened: ")
+    assert keeper.links[0].problem.startswith(f"{store} can't be opened: ")
     assert str(store.parent) in keeper.links[0].problem
 
 

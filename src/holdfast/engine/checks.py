@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from holdfast import limits
 from holdfast.errors import HoldfastError, InvalidRequest, PayloadTooLarge
-from holdfast.job.job import NO_EXTRAS, Extras, NewJob
+from holdfast.job.job import NO_EXTRAS, Extras, NewJob, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 
@@ -110,6 +110,8 @@ def _extras(extras: Extras, at: str) -> None:
             raise breach(at + field, "must not be empty")
         text(at + field, key, limits.KEY_CHARS)
     number(at + "group_limit", extras.group_limit, 1, limits.GROUP_LIMIT_MAX)
+    if extras.unique_while is not UniqueWhile.UNFINISHED and extras.unique_key is None:
+        raise breach(at + "unique_while", "needs a unique_key")
     if extras.group_limit != 1 and extras.group_key is None:
         raise breach(at + "group_limit", "needs a group_key")
     tags(at + "tags", extras.tags)

@@ -7,7 +7,15 @@ from msgspec.structs import replace
 from holdfast.engine import events
 from holdfast.engine.batch import Batch
 from holdfast.engine.commands import Enqueue, Enqueued
-from holdfast.errors import IdempotencyMismatch, InvalidRequest, NotUnique, QueueFull, StaleInterests, StorageFull
+from holdfast.errors import (
+    IdempotencyMismatch,
+    InvalidRequest,
+    NotUnique,
+    PayloadTooLarge,
+    QueueFull,
+    StaleInterests,
+    StorageFull,
+)
 from holdfast.job import lifecycle
 from holdfast.job.job import NO_EXTRAS, Content, Job, NewJob, Receipt
 from holdfast.job.queue import Queue
@@ -76,7 +84,10 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> li
     `ending` is the job that they follow: it ends in the same step, so its room and its unique key are theirs.
     """
     if not batch.accepting:
-        raise StorageFull("The disk has reached its watermark: nothing new is taken.", retry_after_ms=10 * _RETRY_AFTER_MS)
+        raise StorageFull(
+            "The disk has reached its watermark (disk_watermark_bytes): nothing new is taken.",
+            retry_after_ms=10 * _RETRY_AFTER_MS,
+        )
     for new in jobs:
         if new.queue not in batch.queues:
             await batch.queue(new.queue)
@@ -119,6 +130,7 @@ def _check_room(batch: Batch, jobs: list[NewJob], ending: Job | None) -> None:
     for name, (count, size) in wanted.items():
         queue = batch.queues.get(name) or batch.queue_imagined(name)
         if not queue.has_room(count, size):
+            _check_could_fit(queue, jobs)
             raise QueueFull(
                 f"The queue {name} is full: {queue.tally.unfinished} of {queue.policy.capacity_jobs} jobs, "
                 f"{queue.tally.bytes} of {queue.policy.capacity_bytes} bytes.",
@@ -128,6 +140,19 @@ def _check_room(batch: Batch, jobs: list[NewJob], ending: Job | None) -> None:
                 jobs=queue.tally.unfinished,
                 bytes=queue.tally.bytes,
                 retry_after_ms=_RETRY_AFTER_MS,
+            )
+
+
+def _check_could_fit(queue: Queue, jobs: list[NewJob]) -> None:
+    """A payload that is larger than its whole queue is not told to come again. A capacity of 0 closes a queue, and may be raised."""
+    bound = queue.policy.capacity_bytes
+    for new in jobs:
+        if new.queue == queue.name and len(new.payload) > bound > 0:
+            raise PayloadTooLarge(
+                f"A payload of {len(new.payload)} bytes never fits into queue {queue.name}, whose capacity is {bound} bytes.",
+                field="payload",
+                queue=queue.name,
+                limit_bytes=bound,
             )
 
 

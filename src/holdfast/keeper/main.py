@@ -114,7 +114,9 @@ async def keep(config: KeeperConfig) -> int:
     try:
         store = SqliteStore(Path(config.path) if config.path is not None else None, config.defaults, config.watermark_bytes)
     except Exception as error:  # noqa: BLE001  (whatever it is, the server must be told why there is no keeper)
-        problem = str(error) if isinstance(error, UnfitPlace) else f"The store can't be opened: {type(error).__name__}: {error}"
+        problem = (
+            str(error) if isinstance(error, UnfitPlace) else f"{config.path} can't be opened: {type(error).__name__}: {error}"
+        )
         sockets[0].sendall(frame(Answered(hello=Hello(problem=problem))))
         return 2
     backing = InProcess(store, SystemClock(), config.worker_silence_ms)

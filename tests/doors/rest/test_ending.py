@@ -74,7 +74,9 @@ def test_a_chain_goes_on_from_job_to_job_in_a_queue_that_is_full(api, queue, hel
 def test_a_follow_up_may_be_larger_only_where_there_is_room_for_the_rest(api, queue, held):
     api.set(queue, capacity_bytes=10)
     larger, largest = [{"queue": queue, "payload": "x" * 8}], [{"queue": queue, "payload": "x" * 9}]
-    api.refused(api.end("conclude", held, then=largest), 429, "queue_full", says="4 of 10 bytes")
+    two = [{"queue": queue, "payload": "x" * 4}] * 2
+    api.refused(api.end("conclude", held, then=two), 429, "queue_full", says="4 of 10 bytes")
+    api.refused(api.end("conclude", held, then=largest), 413, "payload_too_large", "payload", says="11 bytes")
     assert api.ended("conclude", held, then=larger)["then"][0]["state"] == "ready"
     assert api.get(f"/v1/queues/{queue}").json()["bytes"] == 10
 

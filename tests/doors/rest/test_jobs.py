@@ -201,7 +201,7 @@ def test_only_a_waiting_job_can_be_edited(api, make, state):
         ({"type": "t" * 129}, "type", "at most 128 characters"),
         ({"tags": ["x"] * 33}, "tags", "at most 32 entries"),
         ({"tags": ["x" * 129]}, "tags[0]", "at most 128 characters"),
-        ({"priority": "1"}, "priority", "Expected `int | null`"),
+        ({"priority": "1"}, "priority", "Expected `int`"),
         ({"queue": "elsewhere"}, "queue", "unknown field"),
         ([], "body", "Expected `object`"),
     ],

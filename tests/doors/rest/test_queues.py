@@ -76,7 +76,7 @@ BOUNDS = [
     ("max_attempts", 65_535, 65_536, "from 1 to 65535"),
     ("max_crashes", 1, 0, "from 1 to 65535"),
     ("max_running", 0, -1, "from 0 to"),
-    ("max_running", None, "1", "Expected `int | null`"),
+    ("max_running", None, "1", "Expected `int`"),
     ("retention_ms", 0, -1, "from 0 to 316224000000"),
     ("retention_ms", None, 316_224_000_001, "from 0 to 316224000000"),
     ("retry.jitter", {"jitter": 1}, {"jitter": 1.5}, "from 0 to 1"),

@@ -287,6 +287,24 @@ def test_a_head_without_end_is_refused_and_closed(wire):
     assert not said or (said.startswith(b"HTTP/1.1 431 ") and json.loads(said.partition(b"\r\n\r\n")[2])["field"] == "headers")
 
 
+@pytest.mark.parametrize("pieces", [1, 20])
+def test_a_head_over_the_bound_is_refused_though_it_ends(lane, wire, queue, pieces):
+    extra = b"".join(b"X-%d: %b\r\n" % (n, b"x" * 1_000) for n in range(66))
+    request = post(f"/v1/queues/{queue}/jobs", b"{}", extra.removesuffix(b"\r\n"))
+    step = -(-len(request) // pieces)
+    wire.send(*(request[at : at + step] for at in range(0, len(request), step)))
+    status, _, body = wire.answer()
+    assert (status, json.loads(body)["field"]) == (431, "headers")
+    assert wire.is_closed()
+    assert lane[1].get(f"/v1/queues/{queue}").status_code == 404, "nothing was put"
+
+
+def test_a_body_of_any_size_may_come_with_its_head(lane, wire, queue):
+    wire.send(push(queue, "x" * 100_000))
+    assert wire.answer()[0] == 201
+    assert payloads(lane[1], queue) == ["x" * 100_000]
+
+
 def test_a_long_head_that_ends_is_read(wire):
     wire.send(b"GET /healthz HTTP/1.1\r\n" + HOST + b"X: " + b"x" * 16_000 + b"\r\n\r\n")
     assert wire.answer()[0] == 200

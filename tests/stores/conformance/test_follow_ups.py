@@ -8,7 +8,7 @@ from holdfast.engine.commands import (
     Enqueue,
     SetQueue,
 )
-from holdfast.errors import JobNotFound, LeaseLost, NotUnique, QueueFull
+from holdfast.errors import JobNotFound, LeaseLost, NotUnique, PayloadTooLarge, QueueFull
 from holdfast.job.job import State, UniqueWhile
 from holdfast.job.queue import QueueSettings, Tally
 
@@ -32,7 +32,7 @@ async def test_a_follow_up_takes_the_room_of_the_job_that_it_follows(desk, new):
     job = await desk.take()
     with pytest.raises(QueueFull):
         await desk.do(ConcludeLease(job.ref(), None, [new(payload=b""), new(payload=b"")]))
-    with pytest.raises(QueueFull):
+    with pytest.raises(PayloadTooLarge):
         await desk.do(ConcludeLease(job.ref(), None, [new(payload=b"12345")]))
     await desk.do(ConcludeLease(job.ref(), None, [new(payload=b"4321")]))
     assert await desk.tally() == Tally(ready=1, concluded=1, bytes=4)

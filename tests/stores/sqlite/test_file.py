@@ -7,7 +7,7 @@ import apsw
 import pytest
 
 from holdfast.job.queue import QueuePolicy
-from holdfast.stores.sqlite import connect
+from holdfast.stores.sqlite import connect, files
 from holdfast.stores.sqlite.connect import APPLICATION_ID, check_version, migrations, open_reader, open_writer
 from holdfast.stores.sqlite.files import UnfitPlace, check_place, file_system
 from holdfast.stores.sqlite.store import SqliteStore
@@ -76,6 +76,14 @@ async def test_two_stores_never_share_a_file_not_even_from_two_processes(tmp_pat
     assert "in use by another server" in other.stderr
     await store.close()
     await SqliteStore(tmp_path / "jobs.db", QueuePolicy()).close()
+
+
+async def test_folders_that_are_made_are_flushed_into_those_they_stand_in(tmp_path, monkeypatch):
+    flushed = []
+    real = files.sync_folder
+    monkeypatch.setattr(files, "sync_folder", lambda folder: (flushed.append(folder), real(folder)))
+    await SqliteStore(tmp_path / "a/b/jobs.db", QueuePolicy()).close()
+    assert flushed[:2] == [tmp_path, tmp_path / "a"], "outermost first: else the inner one's name may outlive its place"
 
 
 def test_a_file_of_another_program_is_refused_and_left_alone(tmp_path):

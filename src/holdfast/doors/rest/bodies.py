@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw, UnsetType
 from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType
-from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob
+from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, UniqueWhile
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
 
@@ -23,6 +23,7 @@ T = TypeVar("T")
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _NAMED = re.compile(r"Object (?:contains unknown|missing required) field `(.*?)`")
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_CUT = r"it ends too early, or half of a surrogate pair (\ud800 to \udfff) stands alone"
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -43,7 +44,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise invalid(error) from None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise MalformedJson(f"The body is not valid JSON: {error}.") from None
+        text = _CUT if str(error) == "Input data was truncated" else str(error)
+        raise MalformedJson(f"The body is not valid JSON: {text}.") from None
 
 
 def read(content_type: bytes | None, body: bytes, kind: Any) -> Any:
@@ -56,8 +58,8 @@ def read(content_type: bytes | None, body: bytes, kind: Any) -> Any:
 
 
 def invalid(error: msgspec.ValidationError) -> InvalidRequest:
-    """Msgspec's sentence as ours, with the field taken out of it."""
-    text = str(error)
+    """Msgspec's sentence as ours, with the field taken out of it. That null may stand for "not given" is of no help in it."""
+    text = str(error).replace(" | null`", "`")
     found = _AT.search(text)
     place = found.group(1) if found else ""
     field = place or "body"
@@ -127,6 +129,9 @@ def scheduled_job(given: ScheduleIn) -> NewJob:
 def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -> NewJob:
     """A job out of a body that is not JSON, with its options in the query."""
     options: dict[str, Any] = dict(query)
+    for name in options:
+        if name not in JobOptions.__struct_fields__:
+            raise checks.breach(name, "is not an option of a job")
     if "tags" in options:
         options["tags"] = [tag for tag in options["tags"].split(",") if tag]
     if "retry" in options:
@@ -149,12 +154,12 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
         or given.group_key is not None
         or given.tags
         or given.retry is not None
+        or given.group_limit != 1
+        or given.unique_while is not UniqueWhile.UNFINISHED
     ):
         extras = Extras(
             given.lease_ms, given.retry, given.unique_key, given.unique_while, given.group_key, given.group_limit, given.tags
         )
-    elif given.group_limit != 1:
-        raise checks.breach("group_limit", "needs a group_key")
     return NewJob(
         queue,
         payload,

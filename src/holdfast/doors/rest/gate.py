@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from typing import Any, Protocol
 
 import structlog
@@ -19,7 +19,7 @@ from holdfast.doors.rest import replies
 from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Call, Handler, Hot, T
 from holdfast.doors.rest.replies import Reply
-from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge
+from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, REQUEST_ID_CHARS
 
 log = structlog.get_logger(__name__)
@@ -80,11 +80,15 @@ class Gate:
             return  # a WebSocket does not come this way: `lane.py` hands it over from the parser
         started = time.perf_counter()
         headers = dict(scope["headers"])
+        twice = len(headers) < len(scope["headers"])
         answer = _Answer(send, self.request_id(headers))
         method, path = scope["method"], self._own_path(scope)
         found = self.find(method, path)
         try:
-            if found is not None:
+            if (refused := _unreadable(headers, scope["headers"] if twice else ())) is not None:
+                route = found[0] if found is not None else "unknown"
+                await answer.send(replies.refused(refused))
+            elif found is not None:
                 route = found[0]
                 call = _AsgiCall(path, found[2], headers, scope["query_string"], receive)
                 reply = await self._read_and_serve(found[1], method, call)
@@ -195,6 +199,16 @@ class Gate:
         if path != "/" and (path[-1] == "/" or "//" in path):
             path = "/" + "/".join(part for part in path.split("/") if part)  # as the framework reads it
         return path
+
+
+def _unreadable(headers: dict[bytes, bytes], all_headers: Iterable[tuple[bytes, bytes]]) -> HoldfastError | None:
+    """What is wrong with a request before anybody looks at where it goes: bytes that would not be what they say, or two keys for one request."""
+    coding = headers.get(b"content-encoding", b"identity").lower()
+    if coding not in (b"identity", b""):
+        return UnsupportedMediaType(f"Bodies are read as they are, not in the encoding {coding.decode('latin-1')[:100]}.")
+    if [name for name, _ in all_headers].count(b"idempotency-key") > 1:
+        return InvalidRequest("The header Idempotency-Key stands twice.", field="Idempotency-Key")
+    return None
 
 
 def takes_head(path: str) -> bool:

@@ -27,6 +27,7 @@ from holdfast.errors import HoldfastError, InvalidRequest, NotFound
 from holdfast.limits import HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
+_UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding"))
 _HANDSHAKE = frozenset((b"host", b"connection", b"upgrade"))  # and all of sec-websocket-*
 _HEAD = b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
@@ -110,6 +111,8 @@ class Ride(Call):
 
 _SILENT = _Silent()
 _LEFT = object()
+_REFUSED = Ride(("", NotImplemented, ""), "", b"", {}, keep_alive=False)
+_REFUSED.response_complete = True
 
 
 class Lane(HttpToolsProtocol):
@@ -125,6 +128,7 @@ class Lane(HttpToolsProtocol):
         self._riding: Ride | None = None  # being answered
         self._head_open = False
         self._head_bytes = 0
+        self._came = 0
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -135,11 +139,15 @@ class Lane(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and refuse a head that does not end."""
+        self._came = len(data)
         super().data_received(data)
         if self._head_open:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-                self._turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))
+                self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        self._turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))
 
     def send_400_response(self, msg: str) -> None:
         """What the parser can't read is refused like any other bad request."""
@@ -219,12 +227,20 @@ class Lane(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Let an ordinary request to a hot route into the lane."""
         self._head_open = False
+        if self._head_bytes + self._came > HEAD_BYTES and self._is_too_long():
+            self._refuse_head()
+            self.cycle = _REFUSED  # type: ignore[assignment]  # uvicorn passes over the body of one that is answered
+            return
         ride = self._boarding() if self.is_open else None
         if ride is None:
             self._leave_to_uvicorn()
         else:
             self._ride = ride
             self.cycle = ride  # type: ignore[assignment]
+
+    def _is_too_long(self) -> bool:
+        """Whether the head itself is, and not only what came with it."""
+        return len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers]) > HEAD_BYTES
 
     def _leave_to_uvicorn(self) -> None:
         """Give uvicorn the scope that it makes for every request, and that the lane does without."""
@@ -242,7 +258,9 @@ class Lane(HttpToolsProtocol):
             return None
         headers = dict(self.headers)
         length = headers.get(b"content-length", b"0")
-        if b"transfer-encoding" in headers or b"upgrade" in headers or not length.isdigit() or int(length) > _SMALL_BYTES:
+        if len(headers) < len(self.headers) or not headers.keys().isdisjoint(_UNUSUAL):
+            return None
+        if not length.isdigit() or int(length) > _SMALL_BYTES:
             return None
         keep_alive = parser.should_keep_alive()
         if (not keep_alive or b"connection" in headers) and parser.get_http_version() != "1.1":

@@ -87,11 +87,11 @@ def check_owner(connection: apsw.Connection) -> None:
     version = connection.pragma("user_version")
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
     if owner not in (0, APPLICATION_ID) or (owner == 0 and tables):
-        raise UnfitPlace("This is a SQLite file of another program.")
+        raise UnfitPlace(f"{connection.filename} is a SQLite file of another program.")
     newest = migrations()[-1][0]
     if version > newest:
         raise UnfitPlace(
-            f"This file has schema {version}; this version of Holdfast knows up to {newest}. Use the newer Holdfast."
+            f"{connection.filename} has schema {version}; this version of Holdfast knows up to {newest}. Use the newer Holdfast."
         )
 
 

@@ -219,6 +219,14 @@ def _unlink(reserve: Path) -> bool:
     return True
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder with all that is missing above it, each name flushed into the folder that it stands in."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        sync_folder(place.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

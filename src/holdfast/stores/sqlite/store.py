@@ -25,6 +25,7 @@ from holdfast.stores.sqlite.files import (
     FileLock,
     check_place,
     file_system,
+    make_folder,
     make_private,
     make_room,
     sync_folder,
@@ -57,7 +58,7 @@ class SqliteStore(Alone):
         self._pool: ThreadPoolExecutor | None = None
         self.durability = Durability("memory")
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             check_place(path.parent)
             self._lock = FileLock(path)
         try:
