@@ -6,13 +6,17 @@ import shutil
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import holdfast
 from cluster.postgres import server as postgres
 from holdfast.errors import StoreUnavailable
+from holdfast.job.queue import QueuePolicy
 from holdfast.stores.postgres.connect import WRITER, connect
+from holdfast.stores.postgres.maintenance import check
 from holdfast.stores.postgres.migrate import NEWEST, migrate
+from holdfast.stores.postgres.producers import tell_bounds
 from tests.whole.calls import conclude, lease, push
 from tests.whole.conftest import home, serve, serving  # noqa: F401  (fixtures)
 from tests.whole.servers import until
@@ -95,6 +99,27 @@ async def of_this_version(database):
 def schema(database):
     ((found,),) = database.sql("SELECT (version, min_compatible)::text FROM holdfast.schema_version", database="holdfast")
     return found
+
+
+async def brought_forward(url, known):
+    connection = await connect(url, WRITER)
+    await migrate(connection, known)
+    await tell_bounds(connection, QueuePolicy(), 1_000)
+    connection.terminate()
+
+
+def test_an_application_goes_on_calling_enqueue_while_the_schema_goes_forward(database):
+    database.sql("CREATE ROLE shop LOGIN")
+    with psycopg.connect(database.url("shop"), autocommit=True) as shop:
+        for known in range(2, NEWEST + 1):
+            asyncio.run(brought_forward(database.url(), known))
+            if known == 2:
+                database.sql("SELECT holdfast.let_enqueue('shop')", database="holdfast")
+            for n in range(3):  # by the session that called it before the step, too
+                assert shop.execute("SELECT holdfast.enqueue('mail', '1'::jsonb)").fetchone() == ((known - 2) * 3 + n + 1,)
+    assert database.value("SELECT ready FROM holdfast.queue", database="holdfast") == (NEWEST - 1) * 3
+    assert asyncio.run(check(database.url())) == []
+    database.sql("DROP SCHEMA holdfast CASCADE", database="holdfast")
 
 
 def test_a_version_and_the_next_serve_together_while_the_schema_goes_forward_under_load(serve, database, version, tmp_path):  # noqa: F811
