@@ -2,8 +2,9 @@
 -- it came after all of the dead ones, which stay for as long as somebody holds an old snapshot.
 --
 -- Two functions of 002_enqueue anew, with these differences: how `hold_queue`, and the UPDATE at the end of `put_job`, find the row; that it is an
--- error if the UPDATE finds none; and that `put_job` plans as the store's own connections do, whatever the session of the application has set.
--- Names, arguments and grants stay, so that nodes of the version before, and applications, are served by them as by the old ones.
+-- error if the UPDATE finds none; that tags of more than one dimension are refused; and that `put_job` plans as the store's own connections do,
+-- whatever the session of the application has set. Names, arguments and grants stay, so that nodes of the version before, and applications, are
+-- served by them as by the old ones.
 
 -- The queue of this name, locked; made where there is none.
 CREATE OR REPLACE FUNCTION hold_queue(wanted text, most bigint) RETURNS queue LANGUAGE plpgsql AS $$
@@ -51,6 +52,9 @@ BEGIN
   p_tags := coalesce(p_tags, '{}');
   p_group_limit := coalesce(p_group_limit, 1);
   p_unique_while := coalesce(p_unique_while, 'unfinished');
+  IF array_ndims(p_tags) > 1 THEN  -- it would be written as a list of lists, which no node could read
+    PERFORM breach('tags', 'must be a list of texts, and not of lists');
+  END IF;
   PERFORM check_job(b, p_queue, size, p_type, p_content_type, p_priority, p_max_attempts, p_delay_ms, p_run_at, p_lease_ms,
                     p_unique_key, p_unique_while, p_group_key, p_group_limit, p_tags, p_idempotency_key);
 
