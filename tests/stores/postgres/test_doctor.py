@@ -174,6 +174,15 @@ def test_a_role_or_database_that_does_not_wait_is_named_and_mended_by_what_is_sa
     assert findings(group.url) == []
 
 
+@pytest.mark.parametrize("written", ["false", "no", "0", "'OFF'", "'Remote_Write'"])
+def test_however_it_is_written_that_a_role_does_not_wait(group, written):
+    group.primary.sql(f"ALTER ROLE holdfast SET synchronous_commit = {written}")
+    try:
+        assert breaking(group.url) == {"synchronous_commit_overridden"}
+    finally:
+        group.primary.sql("ALTER ROLE holdfast RESET synchronous_commit")
+
+
 def test_another_role_that_does_not_wait_is_a_warning(group):
     group.primary.sql("ALTER ROLE replicator SET synchronous_commit = local")
     try:

@@ -17,6 +17,7 @@ SNAPSHOT_S = 300  # an honest transaction is over by then
 SNAPSHOT_AGE = 1_000_000  # transactions; where no time is known
 
 _WEAK = ("off", "local", "remote_write")  # of synchronous_commit: none of them waits until a standby has flushed
+_OFF = ("false", "no", "0")  # other ways to write it; what a role or a database sets is kept as it was written
 SETTINGS = (
     "autovacuum",
     "data_checksums",
@@ -47,6 +48,11 @@ class Override:
     database: str | None
     name: str
     value: str
+
+    @property
+    def weak(self) -> bool:
+        """Whether commits under it don't wait until a standby has flushed."""
+        return self.value.lower() in (*_WEAK, *_OFF)
 
     @property
     def whose(self) -> str:
@@ -201,7 +207,7 @@ def _disk(facts: Facts) -> Iterator[Finding]:
 def _commit(facts: Facts) -> Iterator[Finding]:
     means = "Holdfast asks for its own commits, but jobs that an application puts in its own transaction are answered unproven"
     for override in facts.overrides:
-        if override.value not in _WEAK:
+        if not override.weak:
             continue
         ours = override.role in (None, facts.role)
         yield Finding(
