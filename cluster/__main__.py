@@ -200,7 +200,9 @@ def status(folder: Path, as_json: bool) -> None:
         click.echo(json.dumps(seen, indent=2))
         return
     for name, node in seen["postgresql"].items():
-        lag = f"{node['lag']} bytes behind" if node["runs"] and node["role"] != "leader" and isinstance(node["lag"], int) else ""
+        lag = (
+            f"{node['lag']} bytes behind" if node["runs"] and node["role"] != "leader" and isinstance(node["lag"], int) else ""
+        )
         shown = "runs" if node["runs"] else "killed"
         click.echo(f"{name:4} PostgreSQL  {shown:7} {node['role']:15} {node['state']:12} {lag}".rstrip())
     for name, node in seen["holdfast"].items():
@@ -236,6 +238,8 @@ def count(folder: Path) -> None:
     where = running(folder)
     try:
         found = trial.count(where.proxy_url, folder / trial.ACKNOWLEDGED)
+    except FileNotFoundError:
+        refuse("Nothing was pushed yet, so there is nothing to look for. Push: make cluster-load")
     except (OSError, RuntimeError) as error:
         refuse(error)
     click.echo(f"{found.acknowledged} jobs were acknowledged, {found.found} of them are there, {found.missing} are missing.")

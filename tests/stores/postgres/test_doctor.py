@@ -89,6 +89,21 @@ def test_names_that_wait_for_fewer_than_k_are_too_few(group):
         assert breaking(group.url, replicas=2) == set()
 
 
+def test_names_that_wait_for_fewer_than_k_pass_while_a_standby_is_away_as_patroni_shrinks_them(group):
+    (finding,) = [one for one in findings(group.url, replicas=2) if one.code == "names_too_few"]
+    assert finding.stops
+    lost = group.standbys[0]
+    lost.stop()
+    try:
+        wait_until(lambda: lost.name not in group.streaming(), 10, "it still streams")
+        with names(group, f"ANY 1 ({group.standbys[0].name})"):
+            assert breaking(group.url, replicas=2) == {"names_too_few", "standbys_not_in_sync"}
+            assert not [one for one in findings(group.url, replicas=2) if one.stops]
+    finally:
+        lost.start()
+        group.wait_streaming()
+
+
 def test_names_that_can_never_be_met_are_told(group):
     with names(group, "ANY 3 (n2, n3)"):
         assert "names_not_enough" in breaking(group.url)
@@ -159,6 +174,18 @@ def test_what_the_disk_needs_is_not_off(group, name):
     with configured(group.primary, {name: "on"}, **{name: "off"}):
         assert breaking(group.url) == {f"{name}_off"}
         assert breaking(group.url, replicas=0) == {f"{name}_off"}
+
+
+@pytest.mark.parametrize("name", ["fsync", "full_page_writes"])
+def test_what_the_disk_of_a_standby_needs_is_not_off_either_because_its_word_counts(group, name):
+    standby = group.standbys[0]
+    with configured(standby, {name: "on"}, **{name: "off"}):
+        (finding,) = findings(group.url)
+        assert (finding.code, finding.stops) == (f"standby_{name}_off", True)
+        assert str(standby.port) in finding.seen
+        assert findings(group.primary.url()) == []  # it is not named there, and so not asked
+        assert findings(group.url, replicas=0) == []
+    assert findings(group.url) == []
 
 
 @pytest.mark.parametrize("whose", ["ROLE holdfast", "DATABASE holdfast", "ROLE ALL", "ROLE holdfast IN DATABASE holdfast"])
