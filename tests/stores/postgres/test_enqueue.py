@@ -442,3 +442,18 @@ async def test_with_an_old_snapshot_the_transaction_is_refused_and_not_the_bound
     else:
         old.commit()
     assert (await desk.tally()).ready == 1
+
+
+async def test_a_call_that_is_cancelled_at_any_moment_holds_up_nobody(desk, connect):
+    """Numbers are given under a lock that belongs to the session: it would stay with a session that goes on, and no job could be put any more."""
+    careful = connect(autocommit=True, options="-c statement_timeout=300")
+    for sequence in ("job_id", "enqueued"):
+        with postgres_server().connect(database="holdfast") as holder, holder.transaction(force_rollback=True):
+            holder.execute(f"ALTER SEQUENCE holdfast.{sequence} INCREMENT 1")  # whoever wants a number waits
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                enqueue(careful)
+        async with asyncio.timeout(5):
+            assert (await desk.put()).id
+    assert enqueue(careful)
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = 'holdfast')"
+    assert postgres_server().value(locks) == 0

@@ -1,10 +1,38 @@
--- `holdfast.enqueue` finds the row of its queue from the newest version on, as a node's batches do (statements/lock_queues.sql): asked for by `=`,
--- it came after all of the dead ones, which stay for as long as somebody holds an old snapshot.
+-- Functions of 001_jobs and 002_enqueue anew. Names, arguments and grants stay, so that nodes of the version before, and applications, are served by
+-- them as by the old ones.
 --
--- Two functions of 002_enqueue anew, with these differences: how `hold_queue`, and the UPDATE at the end of `put_job`, find the row; that it is an
--- error if the UPDATE finds none; that tags of more than one dimension are refused; and that `put_job` plans as the store's own connections do,
--- whatever the session of the application has set. Names, arguments and grants stay, so that nodes of the version before, and applications, are
--- served by them as by the old ones.
+-- `take` and `give_back` let go of their lock also where they are cancelled: it belongs to the session, and not to the transaction.
+--
+-- `holdfast.enqueue` finds the row of its queue from the newest version on, as a node's batches do (statements/lock_queues.sql): asked for by `=`,
+-- it came after all of the dead ones, which stay for as long as somebody holds an old snapshot. So `hold_queue` and the UPDATE at the end of
+-- `put_job` differ from before; besides, it is an error if the UPDATE finds no row, tags of more than one dimension are refused, and `put_job` plans
+-- as the store's own connections do, whatever the session of the application has set.
+
+-- `count` numbers in a row. The lock is held for this call only; sequences never go back, also where the transaction does.
+CREATE OR REPLACE FUNCTION take(numbers regclass, count bigint) RETURNS bigint LANGUAGE plpgsql SET search_path = holdfast AS $$
+DECLARE first bigint;
+BEGIN
+  IF count <= 0 THEN RETURN NULL; END IF;
+  PERFORM pg_advisory_lock(1215261796, numbers::oid::int);
+  first := nextval(numbers);
+  IF count > 1 THEN PERFORM setval(numbers, first + count - 1); END IF;
+  PERFORM pg_advisory_unlock(1215261796, numbers::oid::int);
+  RETURN first;
+EXCEPTION WHEN query_canceled OR OTHERS THEN
+  PERFORM pg_advisory_unlock(1215261796, numbers::oid::int);
+  RAISE;
+END $$;
+
+-- Numbers that were taken and not used, given back if nobody has taken any since.
+CREATE OR REPLACE FUNCTION give_back(numbers regclass, used bigint, up_to bigint) RETURNS void LANGUAGE plpgsql SET search_path = holdfast AS $$
+BEGIN
+  PERFORM pg_advisory_lock(1215261796, numbers::oid::int);
+  IF pg_sequence_last_value(numbers) = up_to THEN PERFORM setval(numbers, greatest(used, 1), used > 0); END IF;
+  PERFORM pg_advisory_unlock(1215261796, numbers::oid::int);
+EXCEPTION WHEN query_canceled OR OTHERS THEN
+  PERFORM pg_advisory_unlock(1215261796, numbers::oid::int);
+  RAISE;
+END $$;
 
 -- The queue of this name, locked; made where there is none.
 CREATE OR REPLACE FUNCTION hold_queue(wanted text, most bigint) RETURNS queue LANGUAGE plpgsql AS $$
