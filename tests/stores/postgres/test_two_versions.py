@@ -13,7 +13,8 @@ import holdfast
 from cluster.postgres import server as postgres
 from holdfast.errors import StoreUnavailable
 from holdfast.job.queue import QueuePolicy
-from holdfast.stores.postgres.connect import WRITER, connect
+from holdfast.stores.postgres import migrate as migrations
+from holdfast.stores.postgres.connect import GONE, WRITER, connect
 from holdfast.stores.postgres.maintenance import check
 from holdfast.stores.postgres.migrate import NEWEST, migrate
 from holdfast.stores.postgres.producers import tell_bounds
@@ -149,3 +150,24 @@ def test_a_version_and_the_next_serve_together_while_the_schema_goes_forward_und
     with newest.client() as client:
         push(client, "after", 1)
     assert f"knows up to {NEWEST}. Use the newer Holdfast" in asyncio.run(of_this_version(database))
+
+
+def test_a_node_with_nothing_to_bring_forward_waits_for_nobody_who_does(database):
+    database.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
+    asyncio.run(brought_forward(database.url(), NEWEST))
+    with database.connect(database="holdfast") as stuck:
+        stuck.execute("SELECT pg_advisory_lock(%s)", (migrations._LOCK,))
+        assert asyncio.run(of_this_version(database)) is None
+
+
+async def test_a_server_that_stops_once_it_has_taken_the_connection_is_given_up_in_time(database, monkeypatch):
+    monkeypatch.setattr(migrations, "ASK_S", 0.5)
+    connection = await connect(database.url(), WRITER, unwavering=True)
+    database.pause()
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(GONE):
+                await migrate(connection)
+    finally:
+        database.resume()
+        connection.terminate()
