@@ -263,7 +263,7 @@ def _standbys(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator
         yield Finding(
             "standby_name_shared",
             f"Several standbys stream under the name {name}.",
-            "They may be one machine, and count as several.",
+            "They may be one machine. PostgreSQL counts them as several, Holdfast as one: with too few others nothing is proven.",
             "Give each its own application_name in primary_conninfo.",
         )
 
