@@ -14,7 +14,7 @@ import click
 from cluster import control, place, trial
 from cluster.place import NODES, Place
 from cluster.processes import wait_until
-from cluster.whole import STANDBY, Cluster
+from cluster.whole import Cluster
 
 FOLDER = Path("holdfast-cluster")
 FIRST_PORT = 4660
@@ -46,7 +46,11 @@ def main(context: click.Context, folder: Path) -> None:
 @main.command()
 @click.option("--port", default=FIRST_PORT, show_default=True, help="First of the ports, for a new cluster; 0 takes free ones.")
 @click.option(
-    "--replicas", default=1, show_default=True, help="K: on how many standbys a job is flushed before it is answered."
+    "--replicas",
+    type=click.IntRange(0, len(NODES) - 1),
+    default=1,
+    show_default=True,
+    help="K: on how many standbys a job is flushed before it is answered.",
 )
 @click.pass_obj
 def up(folder: Path, port: int, replicas: int) -> None:
@@ -159,7 +163,7 @@ def replace(folder: Path, name: str | None) -> None:
         wait_for(folder, lambda seen: seen["holdfast"][started]["ready"], f"{started} is ready")
         click.echo(f"It takes jobs, {monotonic() - began:.1f} s after.")
         return
-    wait_for(folder, lambda seen: seen["postgresql"][started]["role"] in STANDBY, f"{started} counts for a commit")
+    wait_for(folder, lambda seen: seen["postgresql"][started]["counts"], f"{started} counts for a commit")
     click.echo(f"It has everything and counts for commits, {monotonic() - began:.1f} s after.")
 
 
@@ -196,7 +200,9 @@ def status(folder: Path, as_json: bool) -> None:
         click.echo(json.dumps(seen, indent=2))
         return
     for name, node in seen["postgresql"].items():
-        lag = "" if node["role"] == "leader" or not node["runs"] else f"{node['lag']} bytes behind"
+        lag = (
+            f"{node['lag']} bytes behind" if node["runs"] and node["role"] != "leader" and isinstance(node["lag"], int) else ""
+        )
         shown = "runs" if node["runs"] else "killed"
         click.echo(f"{name:4} PostgreSQL  {shown:7} {node['role']:15} {node['state']:12} {lag}".rstrip())
     for name, node in seen["holdfast"].items():
@@ -232,6 +238,8 @@ def count(folder: Path) -> None:
     where = running(folder)
     try:
         found = trial.count(where.proxy_url, folder / trial.ACKNOWLEDGED)
+    except FileNotFoundError:
+        refuse("Nothing was pushed yet, so there is nothing to look for. Push: make cluster-load")
     except (OSError, RuntimeError) as error:
         refuse(error)
     click.echo(f"{found.acknowledged} jobs were acknowledged, {found.found} of them are there, {found.missing} are missing.")

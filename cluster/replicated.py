@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 from cluster.postgres import PostgresServer
 from cluster.processes import wait_until
 
 STREAMING_S = 30
+COUNTED: LiteralString = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'"
 
 
 class Replicated:
@@ -58,6 +59,8 @@ class Replicated:
                 list(pool.map(self._join, standbys))
         self.wait_streaming()
         self.require(self.needed)
+        if self.needed:  # the primary takes the names in when it gets to it
+            wait_until(lambda: self.primary.value(COUNTED) == len(standbys), STREAMING_S, "the standbys are not waited for")
 
     def _join(self, standby: PostgresServer) -> None:
         standby.clone(self.primary)

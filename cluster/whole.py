@@ -27,6 +27,9 @@ START_S = 90  # of everything, on a slow machine
 END_S = 15  # for each to end in good order
 LOOK_S = 0.2
 STANDBY = ("quorum_standby", "sync_standby")  # one that is merely a "replica" would never be promoted
+COUNTING: LiteralString = """
+SELECT string_agg(application_name, ' ') FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')
+"""
 
 Say = Callable[[str], None]
 
@@ -137,12 +140,17 @@ class Cluster:
 
     def _all_stream(self) -> bool:
         """Whether there is a primary, and both others count for a commit and may take over."""
-        standbys = [one for one in self.members() if one["role"] in STANDBY and one["state"] == "streaming"]
-        return self.primary is not None and len(standbys) == len(NODES) - 1
+        standbys = {one["name"] for one in self.members() if one["role"] in STANDBY and one["state"] == "streaming"}
+        return self.primary is not None and len(standbys & self.counting()) == len(NODES) - 1
+
+    def counting(self) -> set[str]:
+        """The standbys that count for a commit, as the primary says; Patroni tells of a lost node what it said last, for up to `ttl`."""
+        return set(self._ask(COUNTING).split())
 
     def status(self) -> dict[str, Any]:
-        """Everything by name: PostgreSQL with role, state and lag in bytes; the others with whether they answer."""
+        """Everything by name: PostgreSQL with role, state, lag in bytes and whether it counts for a commit; the others with whether they answer."""
         seen = {str(member["name"]): member for member in self.members()}
+        counting = self.counting()
         return {
             "replicas": self.replicas,
             "postgresql": {
@@ -151,6 +159,7 @@ class Cluster:
                     "role": seen.get(node.name, {}).get("role", "-"),
                     "state": seen.get(node.name, {}).get("state", "gone"),
                     "lag": seen.get(node.name, {}).get("lag", 0),
+                    "counts": node.name in counting,
                 }
                 for node in self.nodes
             },
@@ -212,7 +221,7 @@ class Cluster:
                 row = connection.execute(query).fetchone()
         except psycopg.OperationalError:
             return ""
-        return str(row[0]) if row else ""
+        return str(row[0] or "") if row else ""
 
     def _superuser(self) -> psycopg.Connection[Any]:
         """A connection to the primary that may do everything."""

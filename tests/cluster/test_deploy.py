@@ -58,6 +58,24 @@ def test_compose_asks_patroni_for_what_the_tested_cluster_asks_for():
     assert "data-checksums" in settings["bootstrap"]["initdb"]
 
 
+def test_the_page_gives_patroni_the_settings_of_the_tested_cluster_and_no_others():
+    page = (DEPLOY.parent / "docs/postgresql.md").read_text()
+    (block,) = [part.split("```")[0] for part in page.split("```yaml\n")[1:] if part.startswith("# Patroni")]
+    said = yaml.safe_load(block)
+    assert {name: AGREED.get(name) for name in said} == said
+
+
+def test_whoever_looks_at_what_runs_in_kubernetes_is_sent_to_its_namespace():
+    (namespace,) = documents(DEPLOY / "kubernetes/namespace.yaml")
+    looks = [
+        line
+        for line in (DEPLOY / "README.md").read_text().splitlines()
+        if line.startswith("$ kubectl") and "--kustomize" not in line
+    ]
+    assert looks
+    assert all(f"--namespace {namespace['metadata']['name']}" in line for line in looks)
+
+
 def test_compose_has_the_topology_of_the_tested_cluster():
     (compose,) = documents(DEPLOY / "compose/compose.yaml")
     assert sorted(compose["services"]) == ["etcd1", "etcd2", "etcd3", "h1", "h2", "h3", "haproxy", "pg1", "pg2", "pg3"]

@@ -292,6 +292,23 @@ class NamesEmptied(Plain):
             await trial.lose_primary(trial.drop_what_links_hold)
 
 
+class NamesReduced(Plain):
+    """What Patroni does with its strict mode when a standby is away: `synchronous_node_count` shrinks to those that are left, and commits return."""
+
+    name = "names-reduced"
+    about = "standbys are stopped, so that K-1 can write, and then commits are told to wait for no more than those: nothing may be answered"
+
+    async def torment(self, trial: ClusterTrial) -> None:
+        """Again and again."""
+        for _ in range(trial.plan.rounds):
+            await trial.progress()
+            trial.injured("reduced")
+            async with frozen(trial, 3 - trial.replicas):
+                await trial.do(trial.database.require, trial.replicas - 1)
+                await asyncio.sleep(FROZEN_S)  # time for answers that are too early
+            await trial.do(trial.database.require, trial.replicas)
+
+
 async def must_refuse(trial: ClusterTrial) -> None:
     """With too few standbys a node has to say so, with its code, and to be unready."""
     seen = len(trial.history.calls)

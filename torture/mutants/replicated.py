@@ -79,6 +79,43 @@ def replays_write_nothing(module: ModuleType) -> None:
     module.PostgresTransaction.commit = commit
 
 
+@mutant("stores.postgres.replication", "C12", "C1", "C7", faults=("names-emptied",), into=ALL)
+def an_older_position_is_proven(module: ModuleType) -> None:
+    """The primary's position is read before the COMMIT, not after: the standbys have passed it, and the commit itself is on none of them."""
+    honest = module.Replication._committed
+
+    async def committed(self: Server, connection: Server, voters: list[str]) -> None:
+        (flushed,) = await connection.fetch(module.SQL["flushed_to"], voters)
+
+        async def prove(_connection: Server, _voters: list[str]) -> None:
+            kept = flushed["kept"]
+            while kept < self.needed:
+                kept = await connection.fetchval(module.SQL["standbys_past"], flushed["lsn"], voters)
+
+        self._prove = prove
+        await honest(self, connection, voters)
+
+    module.Replication._committed = committed
+
+
+@mutant("stores.postgres.store", "C1", "C7", faults=("freeze-standbys", "lost-commits"), into=ALL)
+def unknown_is_told_as_failed(module: ModuleType) -> None:
+    """A commit whose end nobody saw is told as certainly not done, and the job comes out all the same."""
+    honest = module.PostgresStore._undone
+
+    async def undone(self: Server, *args: Server) -> BaseException:
+        failure = await honest(self, *args)
+        return module.StoreUnavailable("It did not work.") if isinstance(failure, module.OutcomeLost) else failure
+
+    module.PostgresStore._undone = undone
+
+
+@mutant("stores.postgres.sql", "C6", "C9", "C10", faults=("calm",), into=ALL)
+def queues_are_not_locked(module: ModuleType) -> None:
+    """Each node counts for itself: two batches see the same room in a queue, and both take it."""
+    module.SQL["lock_queues"] = module.SQL["lock_queues"].replace(" FOR UPDATE", "")
+
+
 ALL["no-token-check"] = Mutant("no-token-check", "holdfast.engine.ending", token_check, frozenset({"C2"}), ("calm",))
 
 

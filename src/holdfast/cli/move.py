@@ -47,7 +47,7 @@ def move(origin: str, goal: str, replicas: int, dry_run: bool, as_json: bool) ->
             _refuse(f"{option} must be sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE, not {_shown(place)!r}.", 2)
     try:
         with _quiet():
-            report = asyncio.run(_dry(origin, goal) if dry_run else _move(origin, goal, replicas))
+            report = asyncio.run(_dry(origin, goal, replicas) if dry_run else _move(origin, goal, replicas))
     except CantMove as error:
         _refuse(str(error), 1)
     said = {"from": _shown(origin), "to": _shown(goal), "moved": not dry_run and not report.differences, "dry_run": dry_run}
@@ -81,10 +81,10 @@ async def _move(origin: str, goal: str, replicas: int) -> Report:
         return report
 
 
-async def _dry(origin: str, goal: str) -> Report:
+async def _dry(origin: str, goal: str, replicas: int) -> Report:
     """What is there, as a report whose other side is empty."""
     if goal.startswith(_DATABASE):
-        await postgres.check_free(goal)
+        await postgres.check_free(goal, replicas)
     else:
         sqlite.check_free(Path(goal.removeprefix(_FILE)))
     async with _source(origin) as source:

@@ -1,10 +1,11 @@
 """Kept, and known to be: what is answered as done is on as many standbys as were asked for, whatever PostgreSQL says."""
 
 import asyncio
+import subprocess
 
 import pytest
 
-from cluster.processes import wait_until
+from cluster.processes import unprivileged, wait_until
 from holdfast.engine.commands import Enqueued, Refused
 
 
@@ -174,6 +175,27 @@ async def test_where_a_commit_waits_for_fewer_than_are_promised_the_proof_waits_
     while code(again := await one.put(key="k")) in ("not_replicated", "outcome_unknown"):  # noqa: ASYNC110
         await asyncio.sleep(0.05)  # it catches up
     assert again.duplicate
+
+
+async def test_two_that_stream_under_one_name_are_one_copy(group, node, tmp_path):
+    one = node(replicas=2)  # and a commit waits for one of two
+    assert isinstance(await one.put(), Enqueued)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    copy.chmod(0o777)
+    receive = [group.primary.programs["pg_receivewal"], "--directory", str(copy), "--synchronous", "--no-loop", "--dbname"]
+    place = f"host=127.0.0.1 port={group.primary.port} user=replicator application_name=n2"
+    twin = await asyncio.create_subprocess_exec(
+        *unprivileged(group.primary.programs.folder, copy), *receive, place, stderr=subprocess.DEVNULL
+    )
+    try:
+        streams = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'n2' AND state = 'streaming'"
+        await in_thread(wait_until, lambda: group.primary.value(streams) == 2, 10, "the copy does not stream")
+        next(standby for standby in group.standbys if standby.name == "n3").pause()
+        assert code(await one.put()) == "outcome_unknown"
+    finally:
+        twin.kill()
+        await twin.wait()
 
 
 async def test_a_primary_that_stops_for_a_while_and_goes_on_keeps_all_that_was_answered_and_holds_nobody_for_ever(

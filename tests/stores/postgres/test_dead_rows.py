@@ -14,13 +14,19 @@ from tests.stores.conformance.conftest import Desk, empty_database
 VERSIONS = 3_000
 PAGES = 30  # that a statement may look at; the dead versions fill hundreds
 WRITES_OF_A_QUEUE = f"DO $$ BEGIN FOR n IN 1..{VERSIONS} LOOP UPDATE holdfast.queue SET seen_at = seen_at + 1 WHERE name = 'q'; END LOOP; END $$"
+ENQUEUE = "SELECT holdfast.enqueue('q', '1'::jsonb)"
 TIMES = {
     "lock_queues": (SQL["lock_queues"], "'{q}', '{}', '{}', '{}', false"),
     "peek": (SQL["peek"], "'{q}'"),
+    "queue_by_name": (SQL["queue_by_name"], "'q'"),
+    "queue_ids": (SQL["queue_ids"], "'{q}'"),
+    "lock_queue_by_name": (SQL["lock_queue_by_name"], "'q'"),
+    "lock_queue_by_name_now": (SQL["lock_queue_by_name_now"], "'q'"),
+    "unique_holders": (SQL["unique_holders"], "'{q,q}', '{a,b}'"),
     "update_queue": (together(("update_queue",)), "%(id)s, '{\"{}\"}', " + ", ".join(["'{0}'"] * 9) + ", '{NULL}'"),
     "update_lows": (together(("update_lows",)), "%(id)s, '{NULL}'"),
 }
-"""What each batch, or each look at what somebody waits for, does with the row of a queue."""
+"""What batches, looks at what somebody waits for, and reads do with the row of a queue."""
 
 
 @pytest.fixture
@@ -54,6 +60,15 @@ async def test_the_row_of_a_queue_is_found_without_walking_over_its_dead_version
         values = values.replace("%(id)s", f"'{{{number}}}'")
         for _ in range(2):  # the first one looks at the catalogue, too
             ((plan,),) = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE one({values})").fetchall()
+        connection.rollback()
+    step = plan[0]["Plan"]
+    assert step["Shared Hit Blocks"] + step["Shared Read Blocks"] < PAGES
+
+
+async def test_enqueue_by_sql_finds_it_so_too_whatever_the_session_of_the_application_plans(desk, old_snapshot):
+    with psycopg.connect(desk.store._url, options="-c enable_sort=on -c plan_cache_mode=force_custom_plan") as connection:
+        for _ in range(2):
+            ((plan,),) = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {ENQUEUE}").fetchall()
         connection.rollback()
     step = plan[0]["Plan"]
     assert step["Shared Hit Blocks"] + step["Shared Read Blocks"] < PAGES

@@ -89,6 +89,21 @@ def test_names_that_wait_for_fewer_than_k_are_too_few(group):
         assert breaking(group.url, replicas=2) == set()
 
 
+def test_names_that_wait_for_fewer_than_k_pass_while_a_standby_is_away_as_patroni_shrinks_them(group):
+    (finding,) = [one for one in findings(group.url, replicas=2) if one.code == "names_too_few"]
+    assert finding.stops
+    lost = group.standbys[0]
+    lost.stop()
+    try:
+        wait_until(lambda: lost.name not in group.streaming(), 10, "it still streams")
+        with names(group, f"ANY 1 ({group.standbys[0].name})"):
+            assert breaking(group.url, replicas=2) == {"names_too_few", "standbys_not_in_sync"}
+            assert not [one for one in findings(group.url, replicas=2) if one.stops]
+    finally:
+        lost.start()
+        group.wait_streaming()
+
+
 def test_names_that_can_never_be_met_are_told(group):
     with names(group, "ANY 3 (n2, n3)"):
         assert "names_not_enough" in breaking(group.url)
@@ -161,6 +176,18 @@ def test_what_the_disk_needs_is_not_off(group, name):
         assert breaking(group.url, replicas=0) == {f"{name}_off"}
 
 
+@pytest.mark.parametrize("name", ["fsync", "full_page_writes"])
+def test_what_the_disk_of_a_standby_needs_is_not_off_either_because_its_word_counts(group, name):
+    standby = group.standbys[0]
+    with configured(standby, {name: "on"}, **{name: "off"}):
+        (finding,) = findings(group.url)
+        assert (finding.code, finding.stops) == (f"standby_{name}_off", True)
+        assert str(standby.port) in finding.seen
+        assert findings(group.primary.url()) == []  # it is not named there, and so not asked
+        assert findings(group.url, replicas=0) == []
+    assert findings(group.url) == []
+
+
 @pytest.mark.parametrize("whose", ["ROLE holdfast", "DATABASE holdfast", "ROLE ALL", "ROLE holdfast IN DATABASE holdfast"])
 def test_a_role_or_database_that_does_not_wait_is_named_and_mended_by_what_is_said(group, whose):
     group.primary.sql(f"ALTER {whose} SET synchronous_commit = off")
@@ -172,6 +199,15 @@ def test_a_role_or_database_that_does_not_wait_is_named_and_mended_by_what_is_sa
     finally:
         group.primary.sql(finding.mend)
     assert findings(group.url) == []
+
+
+@pytest.mark.parametrize("written", ["false", "no", "0", "'OFF'", "'Remote_Write'"])
+def test_however_it_is_written_that_a_role_does_not_wait(group, written):
+    group.primary.sql(f"ALTER ROLE holdfast SET synchronous_commit = {written}")
+    try:
+        assert breaking(group.url) == {"synchronous_commit_overridden"}
+    finally:
+        group.primary.sql("ALTER ROLE holdfast RESET synchronous_commit")
 
 
 def test_another_role_that_does_not_wait_is_a_warning(group):

@@ -372,6 +372,13 @@ async def test_what_only_sql_can_say_is_refused_with_its_field(desk, shop):
     assert refusal(shop, group_limit=2)[1] == "group_limit"
 
 
+async def test_tags_that_no_node_could_read_are_refused_and_those_of_any_lower_bound_are_tags(desk, shop):
+    for nested in ("{{a},{b}}", "{{a,b}}"):
+        assert refusal(shop, tags=nested) == ("invalid_request", "tags", "tags must be a list of texts, and not of lists.")
+    enqueue(shop, tags="[0:1]={a,b}")
+    assert [one.job.extras.tags for one in await desk.lease(limit=5)] == [("a", "b")]
+
+
 async def test_a_moment_in_the_past_is_now_and_one_to_come_is_kept_to_the_millisecond(desk, shop):
     assert await desk.state(enqueue(shop, run_at="-infinity")) is State.READY
     number = enqueue(shop, run_at="2099-01-01T00:00:00.123Z")
@@ -435,3 +442,18 @@ async def test_with_an_old_snapshot_the_transaction_is_refused_and_not_the_bound
     else:
         old.commit()
     assert (await desk.tally()).ready == 1
+
+
+async def test_a_call_that_is_cancelled_at_any_moment_holds_up_nobody(desk, connect):
+    """Numbers are given under a lock that belongs to the session: it would stay with a session that goes on, and no job could be put any more."""
+    careful = connect(autocommit=True, options="-c statement_timeout=300")
+    for sequence in ("job_id", "enqueued"):
+        with postgres_server().connect(database="holdfast") as holder, holder.transaction(force_rollback=True):
+            holder.execute(f"ALTER SEQUENCE holdfast.{sequence} INCREMENT 1")  # whoever wants a number waits
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                enqueue(careful)
+        async with asyncio.timeout(5):
+            assert (await desk.put()).id
+    assert enqueue(careful)
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = 'holdfast')"
+    assert postgres_server().value(locks) == 0

@@ -7,13 +7,14 @@ from itertools import product
 import psycopg
 import pytest
 
+from cluster.postgres import server
+from cluster.programs import find, installed
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.listing import SECTIONS, bound_sql, count_sql, page_sql
 from holdfast.stores.postgres.connect import READER, WRITER
 from holdfast.stores.postgres.reader import DIALECT, numbered_parameters
 from holdfast.stores.postgres.sql import SQL, in_steps, together
 from holdfast.stores.postgres.store import PostgresStore
-from tests.stores.conformance.conftest import empty_database
 
 ROWS = 20_000
 FILL = {
@@ -50,10 +51,17 @@ PLANNING = {name: value for name, value in WRITER.items() if READER.get(name) ==
 WRITING = sorted(name for name in SQL if in_steps([name]))
 
 
+@pytest.fixture(scope="module", params=[programs.major for programs in installed()])
+def database(request, tmp_path_factory):
+    """A server of each version that is here: each plans in its own way."""
+    with server(tmp_path_factory.mktemp("planning"), programs=find(request.param), settings={"fsync": "off"}) as one:
+        yield one
+
+
 @pytest.fixture(scope="module")
-def connection():
+def connection(database):
     """One that plans as ours do, in a transaction in which every table is big."""
-    url = empty_database()
+    url = database.url()
     asyncio.run(make_schema(url))
     with psycopg.connect(url) as made:
         for name, value in PLANNING.items():

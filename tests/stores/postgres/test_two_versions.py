@@ -6,13 +6,18 @@ import shutil
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import holdfast
 from cluster.postgres import server as postgres
 from holdfast.errors import StoreUnavailable
-from holdfast.stores.postgres.connect import WRITER, connect
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.postgres import migrate as migrations
+from holdfast.stores.postgres.connect import GONE, WRITER, connect
+from holdfast.stores.postgres.maintenance import check
 from holdfast.stores.postgres.migrate import NEWEST, migrate
+from holdfast.stores.postgres.producers import tell_bounds
 from tests.whole.calls import conclude, lease, push
 from tests.whole.conftest import home, serve, serving  # noqa: F401  (fixtures)
 from tests.whole.servers import until
@@ -97,6 +102,27 @@ def schema(database):
     return found
 
 
+async def brought_forward(url, known):
+    connection = await connect(url, WRITER)
+    await migrate(connection, known)
+    await tell_bounds(connection, QueuePolicy(), 1_000)
+    connection.terminate()
+
+
+def test_an_application_goes_on_calling_enqueue_while_the_schema_goes_forward(database):
+    database.sql("CREATE ROLE shop LOGIN")
+    with psycopg.connect(database.url("shop"), autocommit=True) as shop:
+        for known in range(2, NEWEST + 1):
+            asyncio.run(brought_forward(database.url(), known))
+            if known == 2:
+                database.sql("SELECT holdfast.let_enqueue('shop')", database="holdfast")
+            for n in range(3):  # by the session that called it before the step, too
+                assert shop.execute("SELECT holdfast.enqueue('mail', '1'::jsonb)").fetchone() == ((known - 2) * 3 + n + 1,)
+    assert database.value("SELECT ready FROM holdfast.queue", database="holdfast") == (NEWEST - 1) * 3
+    assert asyncio.run(check(database.url())) == []
+    database.sql("DROP SCHEMA holdfast CASCADE", database="holdfast")
+
+
 def test_a_version_and_the_next_serve_together_while_the_schema_goes_forward_under_load(serve, database, version, tmp_path):  # noqa: F811
     old = serve("--store", database.url(), at=tmp_path / "old")
     assert schema(database) == f"({NEWEST},{NEWEST - 1})"
@@ -124,3 +150,24 @@ def test_a_version_and_the_next_serve_together_while_the_schema_goes_forward_und
     with newest.client() as client:
         push(client, "after", 1)
     assert f"knows up to {NEWEST}. Use the newer Holdfast" in asyncio.run(of_this_version(database))
+
+
+def test_a_node_with_nothing_to_bring_forward_waits_for_nobody_who_does(database):
+    database.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
+    asyncio.run(brought_forward(database.url(), NEWEST))
+    with database.connect(database="holdfast") as stuck:
+        stuck.execute("SELECT pg_advisory_lock(%s)", (migrations._LOCK,))
+        assert asyncio.run(of_this_version(database)) is None
+
+
+async def test_a_server_that_stops_once_it_has_taken_the_connection_is_given_up_in_time(database, monkeypatch):
+    monkeypatch.setattr(migrations, "ASK_S", 0.5)
+    connection = await connect(database.url(), WRITER, unwavering=True)
+    database.pause()
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(GONE):
+                await migrate(connection)
+    finally:
+        database.resume()
+        connection.terminate()

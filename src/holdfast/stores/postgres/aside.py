@@ -2,9 +2,12 @@
 
 Its commits wait for nothing (`synchronous_commit = off`). So a NOTIFY, which takes a lock over the whole server until its commit, holds it for
 microseconds, and never stands in a transaction with jobs in it.
+
+Each call has a time within which it ends, the wait for its turn included: a server that has stopped answers nothing, and says nothing of that.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +23,7 @@ log = structlog.get_logger(__name__)
 CHANNEL = "holdfast"
 _HINT_S = 2.0
 _LOOK_S = 3.0
+_FORGET_S = 60.0  # between two looks for beats of workers that are not registered any more
 
 
 class Aside:
@@ -32,6 +36,7 @@ class Aside:
         self._lock = asyncio.Lock()
         self._listeners: list[Callable[[str], None]] = []
         self._said: dict[str, int] = {}
+        self._forget_at = 0.0
         self.database_bytes = 0
 
     def hear(self, listener: Callable[[str], None]) -> None:
@@ -41,7 +46,7 @@ class Aside:
     async def shout(self, text: str) -> None:
         """Tell all nodes; what can't be said now is not said."""
         try:
-            async with self._lock, asyncio.timeout(_HINT_S):
+            async with asyncio.timeout(_HINT_S), self._lock:
                 if self._db is not None:
                     await self._db.execute("SELECT pg_notify($1, $2)", CHANNEL, text)
         except (*GONE, asyncpg.PostgresError) as error:
@@ -50,7 +55,7 @@ class Aside:
     async def look(self) -> None:
         """Connect where that is needed, and see how the standbys are; raises `StoreUnavailable`."""
         try:
-            async with self._lock, asyncio.timeout(_LOOK_S):
+            async with asyncio.timeout(_LOOK_S), self._lock:
                 if self._db is None or self._db.is_closed():
                     await self._connect()
                 row = await self._db.fetchrow(SQL["replication"])
@@ -64,7 +69,7 @@ class Aside:
     async def calls_by_sql(self) -> int | None:
         """How often applications enqueued by SQL; raises `StoreUnavailable`."""
         try:
-            async with self._lock:
+            async with asyncio.timeout(_LOOK_S), self._lock:
                 if self._db is None:
                     raise StoreUnavailable("PostgreSQL can't be reached.", retry_after_ms=1_000)
                 calls: int | None = await self._db.fetchval(SQL["enqueued"])
@@ -74,21 +79,21 @@ class Aside:
 
     async def share_beats(self, beats: dict[str, int]) -> None:
         """Write the beats that are news, and take over those of other nodes; the later one counts. Raises where that can't be done."""
-        async with self._lock, asyncio.timeout(_LOOK_S):
+        async with asyncio.timeout(_LOOK_S), self._lock:
             if self._db is None:
                 raise StoreUnavailable("PostgreSQL can't be reached.", retry_after_ms=1_000)
             news = {worker: at for worker, at in beats.items() if self._said.get(worker) != at}
             if news:
                 await self._db.execute(SQL["save_beats"], list(news), list(news.values()))
-            for worker, at in await self._db.fetch(SQL["beats"]):
-                beats[worker] = max(at, beats.get(worker, 0))
-            self._said = dict(beats)
-
-    async def forget_beats(self) -> None:
-        """Drop the beats of workers that are not registered any more."""
-        async with self._lock:
-            if self._db is not None:
+            if time.monotonic() >= self._forget_at:
+                self._forget_at = time.monotonic() + _FORGET_S
                 await self._db.execute(SQL["forget_beats"])
+            shared = dict(await self._db.fetch(SQL["beats"]))
+            for worker in self._said.keys() - shared.keys():  # forgotten, by whichever node
+                beats.pop(worker, None)
+            for worker, at in shared.items():
+                beats[worker] = max(at, beats.get(worker, 0))
+            self._said = shared  # and not what was heard meanwhile: that is news next time
 
     async def drop(self) -> None:
         """Let go of the connection."""

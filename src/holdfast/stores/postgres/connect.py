@@ -34,6 +34,7 @@ _PLANS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_bitmapscan": "off",
+    "max_parallel_workers_per_gather": "0",  # PostgreSQL 15 and 16 would rather walk a whole index with two than a part of it alone
     "random_page_cost": "1.1",  # as if it were dear, a whole index is walked in the order of the table rather than a part of another
     "jit": "off",
 }

@@ -12,94 +12,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from holdfast.stores.postgres.facts import WEAK, Facts, Setting
+
 VERSION_OLDEST = 15  # the oldest that is tested
 SNAPSHOT_S = 300  # an honest transaction is over by then
 SNAPSHOT_AGE = 1_000_000  # transactions; where no time is known
-
-_WEAK = ("off", "local", "remote_write")  # of synchronous_commit: none of them waits until a standby has flushed
-SETTINGS = (
-    "autovacuum",
-    "data_checksums",
-    "data_sync_retry",
-    "fsync",
-    "full_page_writes",
-    "max_slot_wal_keep_size",
-    "synchronous_commit",
-    "synchronous_standby_names",
-    "wal_level",
-)
-"""The settings that are read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A value, and where it comes from, as `pg_settings` names it."""
-
-    value: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """A setting that a role or a database changes for itself; None stands for all roles, or all databases."""
-
-    role: str | None
-    database: str | None
-    name: str
-    value: str
-
-    @property
-    def whose(self) -> str:
-        """In words, as ALTER takes it."""
-        role = f"ROLE {self.role}" if self.role else "ROLE ALL"
-        if self.database is None:
-            return role
-        return f"{role} IN DATABASE {self.database}" if self.role else f"DATABASE {self.database}"
-
-
-@dataclass(frozen=True, slots=True)
-class Standby:
-    """Whoever streams, as `pg_stat_replication` shows it."""
-
-    name: str
-    state: str
-    sync_state: str
-
-    @property
-    def in_sync(self) -> bool:
-        """Whether commits wait for it, alone or with others."""
-        return self.state == "streaming" and self.sync_state in ("sync", "quorum")
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Who keeps dead rows: since how many transactions, and, where it is known, since how many seconds."""
-
-    who: str
-    age: int | None
-    seconds: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that is judged."""
-
-    version: int
-    role: str
-    database: str
-    encoding: str
-    in_recovery: bool
-    pooled: bool
-    sees_standbys: bool
-    settings: Mapping[str, Setting]
-    overrides: tuple[Override, ...]
-    standbys: tuple[Standby, ...]
-    slots: int
-    snapshots: tuple[Snapshot, ...]
-
-    def setting(self, name: str) -> str:
-        """A setting's value; empty where it is not known."""
-        return self.settings[name].value if name in self.settings else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,22 +103,44 @@ def _server(facts: Facts) -> Iterator[Finding]:
 
 
 def _disk(facts: Facts) -> Iterator[Finding]:
-    risky = {
-        "fsync": ("off", "on", "A crash of the machine may lose, or spoil, everything that was answered."),
-        "full_page_writes": ("off", "on", "A crash of the machine may leave half-written pages that nothing can repair."),
-        "data_sync_retry": ("on", "off", "A flush that failed is tried again and then believed, though the data may be gone."),
-    }
-    for name, (bad, good, means) in risky.items():
-        if facts.setting(name) == bad:
-            how = "ALTER SYSTEM SET {name} = {good}, and {then}. On Patroni: patronictl edit-config."
-            then = "restart" if name == "data_sync_retry" else "SELECT pg_reload_conf()"
-            yield Finding(f"{name}_{bad}", f"{name} is {bad}.", means, how.format(name=name, good=good, then=then))
+    for name, value, means in _risks(facts.settings):
+        yield Finding(f"{name}_{value}", f"{name} is {value}.", means, _RIGHT[name])
+
+
+def _disks_of_others(facts: Facts) -> Iterator[Finding]:
+    """The proof is a standby's word that it has flushed; and it is the one that takes over."""
+    for other in facts.others:
+        for name, value, means in _risks(other.settings):
+            seen = f"{name} is {value} on the standby at {other.address}."
+            yield Finding(
+                f"standby_{name}_{value}", seen, f"It counts for a commit. {means}", f"On that server: {_RIGHT[name]}"
+            )
+
+
+def _risks(settings: Mapping[str, Setting]) -> Iterator[tuple[str, str, str]]:
+    for name, (bad, means) in _RISKY.items():
+        if name in settings and settings[name].value == bad:
+            yield name, bad, means
+
+
+_RISKY = {
+    "fsync": ("off", "A crash of the machine may lose, or spoil, everything that was answered."),
+    "full_page_writes": ("off", "A crash of the machine may leave half-written pages that nothing can repair."),
+    "data_sync_retry": ("on", "A flush that failed is tried again and then believed, though the data may be gone."),
+}
+"""A setting, its value that is dangerous, and what for."""
+
+_RIGHT = {
+    "fsync": "ALTER SYSTEM SET fsync = on, and SELECT pg_reload_conf(). On Patroni: patronictl edit-config.",
+    "full_page_writes": "ALTER SYSTEM SET full_page_writes = on, and SELECT pg_reload_conf(). On Patroni: patronictl edit-config.",
+    "data_sync_retry": "ALTER SYSTEM SET data_sync_retry = off, and restart. On Patroni: patronictl edit-config.",
+}
 
 
 def _commit(facts: Facts) -> Iterator[Finding]:
     means = "Holdfast asks for its own commits, but jobs that an application puts in its own transaction are answered unproven"
     for override in facts.overrides:
-        if override.value not in _WEAK:
+        if not override.weak:
             continue
         ours = override.role in (None, facts.role)
         yield Finding(
@@ -212,7 +151,7 @@ def _commit(facts: Facts) -> Iterator[Finding]:
             breaks=ours,
         )
     commit = facts.settings.get("synchronous_commit")
-    if commit and commit.value in _WEAK and commit.source not in ("global", "database", "user", "database user"):
+    if commit and commit.value in WEAK and commit.source not in ("global", "database", "user", "database user"):
         yield Finding(
             "synchronous_commit_weak",
             f"synchronous_commit is {commit.value} for the whole server ({commit.source}).",
@@ -231,6 +170,7 @@ def _replication(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Itera
         )
     if not facts.in_recovery:  # a standby's own names do not count
         yield from _names(facts, replicas, counted)
+        yield from _disks_of_others(facts)
     if not facts.sees_standbys:
         yield Finding(
             "monitor_missing",
@@ -268,11 +208,15 @@ def _names(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator[Fi
             passes=not facts.standbys,  # what Patroni's strict mode sets while there is none to name
         )
     elif wait.number < replicas:
+        away = sum(standby.state == "streaming" for standby in facts.standbys) < replicas
         yield Finding(
             "names_too_few",
             f"synchronous_standby_names is {text!r}: a commit waits for {wait.number}, and K is {replicas}.",
             "A job can be seen, and lost again, before K standbys have it.",
-            mend,
+            f"Start the standbys that are missing: Patroni lets commits wait for fewer while one is away. If it stays so: {mend}"
+            if away
+            else mend,
+            passes=away,
         )
     elif len(set(wait.names)) < wait.number:
         yield Finding(
@@ -319,7 +263,7 @@ def _standbys(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator
         yield Finding(
             "standby_name_shared",
             f"Several standbys stream under the name {name}.",
-            "They may be one machine, and count as several.",
+            "They may be one machine. PostgreSQL counts them as several, Holdfast as one: with too few others nothing is proven.",
             "Give each its own application_name in primary_conninfo.",
         )
 

@@ -3,21 +3,28 @@
 It asks for no settings of its own, so that what roles and databases override is seen as it is. How a pooler is told: PostgreSQL
 greets a connection with the number of the process that serves it; whoever stands between and hands out connections greets with a
 number of its own.
+
+Of the other servers that the URL names only the settings are read, because their word counts for a commit. One that can't be reached is passed
+over: what is missing is seen on the primary.
 """
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.connect import CONNECT_S, GONE, described
-from holdfast.stores.postgres.doctor import SETTINGS, Facts, Override, Setting, Snapshot, Standby
+from holdfast.stores.postgres.facts import SETTINGS, Facts, Other, Override, Setting, Snapshot, Standby
 from holdfast.stores.postgres.sql import SQL
 
 EXAMINE_S = 10.0
+_OTHER_S = 2.0
+_PORT = 5432
 _LOOKS = 3  # a pooler may hand out another connection with each statement
 
 
@@ -27,9 +34,10 @@ async def examine(url: str) -> Facts:
         async with asyncio.timeout(EXAMINE_S):
             connection = await _connected(url)
             try:
-                return await _facts(connection)
+                facts = await _facts(connection)
             finally:
                 connection.terminate()
+            return replace(facts, others=await _others(url))
     except TimeoutError as error:
         raise StoreUnavailable(f"PostgreSQL did not answer within {EXAMINE_S:g} s.") from error
     except (*GONE, asyncpg.PostgresError) as error:
@@ -49,7 +57,6 @@ async def _facts(connection: Any) -> Facts:
     for _ in range(_LOOKS):
         seen = await connection.fetchrow(SQL["seen_self"])
         pids.add(seen["pid"])
-    settings = await connection.fetch(SQL["seen_settings"], list(SETTINGS))
     return Facts(
         version=_version(connection),
         role=seen["role"],
@@ -58,12 +65,46 @@ async def _facts(connection: Any) -> Facts:
         in_recovery=seen["in_recovery"],
         pooled=len(pids) > 1 or await _is_pgpool(connection),
         sees_standbys=seen["sees_standbys"],
-        settings={row["name"]: Setting(row["setting"], row["source"]) for row in settings},
+        settings=await _settings(connection),
         overrides=tuple(Override(**row) for row in await connection.fetch(SQL["seen_overrides"], ["synchronous_commit"])),
         standbys=tuple(Standby(**row) for row in await connection.fetch(SQL["seen_standbys"])),
         slots=await connection.fetchval(SQL["seen_slots"]),
         snapshots=tuple(Snapshot(**row) for row in await connection.fetch(SQL["seen_snapshots"])),
     )
+
+
+async def _settings(connection: Any) -> dict[str, Setting]:
+    found = await connection.fetch(SQL["seen_settings"], list(SETTINGS))
+    return {row["name"]: Setting(row["setting"], row["source"]) for row in found}
+
+
+async def _others(url: str) -> tuple[Other, ...]:
+    """The standbys among the servers that a URL of several names."""
+    addresses = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    if len(addresses) == 1:
+        return ()
+    found = await asyncio.gather(*[_other(url, address) for address in addresses])
+    return tuple(one for one in found if one is not None)
+
+
+async def _other(url: str, address: str) -> Other | None:
+    place = urlsplit(f"//{address}")
+    try:
+        async with asyncio.timeout(_OTHER_S):
+            connection: Any = await asyncpg.connect(
+                url,
+                host=place.hostname,
+                port=place.port or _PORT,
+                target_session_attrs=SessionAttribute.any,
+                statement_cache_size=0,
+            )
+            try:
+                seen = await connection.fetchrow(SQL["seen_self"])
+                return Other(address, await _settings(connection)) if seen["in_recovery"] else None
+            finally:
+                connection.terminate()
+    except (*GONE, asyncpg.PostgresError):
+        return None
 
 
 def _version(connection: Any) -> int:

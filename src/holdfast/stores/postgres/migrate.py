@@ -5,7 +5,8 @@
 
 A node that knows steps up to N brings the schema there: every `pre` up to N, and every `post` up to N-1. So while a rolling
 restart brings in N, nodes of N-1 serve on; those of N-2 are refused, because `min_compatible` is then N-1. One transaction for each step,
-under an advisory lock, so that nodes that start together take turns.
+under an advisory lock, so that nodes that start together take turns. Where nothing is to be done no lock is taken: a node that connects
+again after a failover waits for nobody, and not for a server that has stopped either.
 """
 
 import re
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 _FOLDER = files(__package__) / "migrations"
 _STEP = re.compile(r"(\d{3})_\w+\.(pre|post)\.sql\Z")
 _LOCK = 0x486F6C64  # "Hold"
+ASK_S = 5.0  # a server that has stopped after it took the connection says nothing, and says nothing of that
 _META = """
 CREATE SCHEMA IF NOT EXISTS holdfast;
 CREATE TABLE IF NOT EXISTS holdfast.schema_version(
@@ -46,32 +48,45 @@ NEWEST = max(steps("pre"))
 
 async def migrate(connection: Any, known: int = NEWEST) -> None:
     """Bring the schema to what this version of Holdfast knows; raises `StoreUnavailable` where a newer one has left it behind."""
+    if await _complete(connection, known):
+        return
     await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
     try:
         if await _at(connection) is None:
             await connection.execute(f"BEGIN; {_META} COMMIT")
-        version, oldest = await _at(connection) or (0, 0)
-        if oldest > known:
-            raise StoreUnavailable(
-                f"The database has moved on to schema {version}, and serves nodes from schema {oldest} on; this Holdfast knows "
-                f"up to {known}. Use the newer Holdfast."
-            )
-        for number, script in steps("pre").items():
-            if version < number <= known:
-                await _do(connection, script, f"version = {number}")
-        for number, script in steps("post").items():
-            if oldest < number < known:
-                await _do(connection, script, f"min_compatible = {number}")
-        if max(oldest, known - 1) > oldest:
-            await _do(connection, "", f"min_compatible = {known - 1}")
+        if not await _complete(connection, known):
+            await _go(connection, known)
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
 
 
+async def _complete(connection: Any, known: int) -> bool:
+    """Whether nothing is left to do."""
+    version, oldest = await _at(connection) or (0, 0)
+    if oldest > known:
+        raise StoreUnavailable(
+            f"The database has moved on to schema {version}, and serves nodes from schema {oldest} on; this Holdfast knows "
+            f"up to {known}. Use the newer Holdfast."
+        )
+    return version >= known and oldest >= known - 1
+
+
+async def _go(connection: Any, known: int) -> None:
+    version, oldest = await _at(connection) or (0, 0)
+    for number, script in steps("pre").items():
+        if version < number <= known:
+            await _do(connection, script, f"version = {number}")
+    for number, script in steps("post").items():
+        if oldest < number < known:
+            await _do(connection, script, f"min_compatible = {number}")
+    if max(oldest, known - 1) > oldest:
+        await _do(connection, "", f"min_compatible = {known - 1}")
+
+
 async def _at(connection: Any) -> tuple[int, int] | None:
-    if await connection.fetchval("SELECT to_regclass('holdfast.schema_version')") is None:
+    if await connection.fetchval("SELECT to_regclass('holdfast.schema_version')", timeout=ASK_S) is None:
         return None
-    row = await connection.fetchrow("SELECT version, min_compatible FROM holdfast.schema_version")
+    row = await connection.fetchrow("SELECT version, min_compatible FROM holdfast.schema_version", timeout=ASK_S)
     return row["version"], row["min_compatible"]
 
 

@@ -175,13 +175,16 @@ async def source(url: str) -> AsyncIterator[PostgresSource]:
         connection.terminate()
 
 
-async def check_free(url: str) -> None:
-    """Raises `CantMove` where the database has jobs already, or is in use. Changes nothing."""
+async def check_free(url: str, replicas: int) -> None:
+    """Raises `CantMove` where the database has jobs already, is in use, or has too few standbys. Changes nothing."""
     connection = await _connected(url)
     try:
+        await PostgresTarget(connection, Replication(replicas)).admit()
         if await connection.fetchval("SELECT to_regclass('holdfast.job')") is not None:
             await _refuse_others(connection)
             await _check_empty(connection)
+    except NotReplicated as error:
+        raise CantMove(error.detail) from error
     except (*GONE, asyncpg.PostgresError) as error:
         raise CantMove(f"The database can't be read: {described(error)}.") from error
     finally:

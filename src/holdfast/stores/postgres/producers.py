@@ -12,6 +12,7 @@ from holdfast import limits
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.postgres.sql import SQL
 
+_TELL_S = 10.0  # longer than a lock is waited for
 LATELY_S = 60.0  # longer than a transaction ought to stay open after its call
 
 
@@ -44,7 +45,7 @@ def bounds(defaults: QueuePolicy, payload_bytes: int) -> tuple[object, ...]:
 
 async def tell_bounds(connection: Any, defaults: QueuePolicy, payload_bytes: int) -> None:
     """Write the bounds that `holdfast.enqueue` keeps to."""
-    await connection.execute(SQL["save_bounds"], *bounds(defaults, payload_bytes))
+    await connection.execute(SQL["save_bounds"], *bounds(defaults, payload_bytes), timeout=_TELL_S)
 
 
 class Producers:

@@ -1,4 +1,5 @@
 -- How far this server has flushed: the record of the commit before it on this connection is within. Raises on a standby.
+-- Two that stream under one name may be one machine, and count as one.
 SELECT pg_current_wal_flush_lsn() AS lsn,
-       (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = ANY($1::text[])
+       (SELECT count(DISTINCT application_name) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = ANY($1::text[])
           AND flush_lsn >= pg_current_wal_flush_lsn()) AS kept
