@@ -67,6 +67,10 @@ class Snapshot(Protocol):
         """The rows of a statement that was put together for a listing."""
         ...
 
+    async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
+        """By queue, when the first of its ready jobs became ready: the earliest of the first ones of its priorities."""
+        ...
+
 
 class Reader:
     """Answers queries on one snapshot; `names` are those of queues by their number, as far as they are known."""
@@ -118,13 +122,7 @@ class Reader:
         return QueuePage(found[: query.limit], found[query.limit - 1].name if len(found) > query.limit else None)
 
     async def _ages(self, query: OldestReady, _: int) -> ReadyAges:
-        ages = {}
-        for name in query.names:
-            row = await self._row("queue_by_name", name)
-            oldest = None if row is None else (await self._fetch("oldest_ready", row[0]))[0][0]
-            if oldest is not None:
-                ages[name] = oldest
-        return ReadyAges(ages)
+        return ReadyAges(await self._snapshot.oldest_ready(query.names))
 
     async def _job(self, job_id: int) -> Job:
         found = await self._jobs(await self._fetch("any_job", job_id))

@@ -58,6 +58,19 @@ async def test_the_oldest_ready_job_is_the_one_ready_for_longest_whatever_its_pr
     assert (await desk.ask(OldestReady(["a", "b", "c"]))).ready_at == {"a": start, "c": start + 100}
 
 
+async def test_the_oldest_ready_job_is_found_among_any_number_of_priorities(desk):
+    """A store may keep account of where lines begin for some priorities only."""
+    start = desk.now
+    for priority in range(40, 0, -1):
+        await desk.put("many", priority=priority)
+        desk.clock.advance(1)
+    assert (await desk.ask(OldestReady(["many"]))).ready_at == {"many": start}
+    await desk.lease("many", limit=39)
+    assert (await desk.ask(OldestReady(["many"]))).ready_at == {"many": start}
+    await desk.lease("many", limit=39)
+    assert (await desk.ask(OldestReady(["many"]))).ready_at == {}
+
+
 async def test_a_job_that_comes_back_is_as_old_as_its_return(desk):
     await desk.put()
     job = await desk.take()

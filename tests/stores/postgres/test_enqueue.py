@@ -201,10 +201,24 @@ async def test_a_breach_is_refused_with_the_field_and_the_sentence_of_the_engine
         ({"capacity_jobs": 1}, {}, {}),
         ({"capacity_jobs": 0}, None, {}),
         ({"capacity_bytes": 10}, {"payload": "123456"}, {"payload": "12345"}),
+        ({"capacity_bytes": 0}, None, {}),
+        ({"capacity_bytes": 5}, None, {"payload": "12345 "}),
+        ({"capacity_bytes": 5}, {"payload": "1"}, {"payload": "12345 "}),
+        ({"capacity_bytes": 5, "capacity_jobs": 0}, None, {"payload": "12345 "}),
         ({}, {"unique_key": 'a "k"'}, {"unique_key": 'a "k"'}),
         ({}, {"unique_key": "k", "delay_ms": 5}, {"unique_key": "k", "unique_while": "queued"}),
     ],
-    ids=["jobs", "nothing", "bytes", "unique key", "unique key, scheduled"],
+    ids=[
+        "jobs",
+        "nothing",
+        "bytes",
+        "no bytes",
+        "never",
+        "never, not empty",
+        "never, closed",
+        "unique key",
+        "unique key, scheduled",
+    ],
 )
 async def test_a_full_queue_and_a_key_in_use_are_refused_as_by_the_engine(desk, shop, settings, before, options):
     await desk.do(SetQueue("q", QueueSettings(**settings), whole=True))
@@ -212,6 +226,17 @@ async def test_a_full_queue_and_a_key_in_use_are_refused_as_by_the_engine(desk, 
         enqueue(shop, **before)
     code, _, sentence = await through_the_engine(desk, **options)
     assert refusal(shop, **options)[::2] == (code, sentence)
+
+
+async def test_a_payload_that_never_fits_is_refused_with_its_bound_as_by_the_engine(desk, shop):
+    await desk.do(SetQueue("q", QueueSettings(capacity_bytes=5), whole=True))
+    with pytest.raises(HoldfastError) as ours:
+        await desk.put_all([as_new(payload="12345 ")])
+    with pytest.raises(psycopg.Error) as theirs:
+        enqueue(shop, payload="12345 ")
+    assert theirs.value.sqlstate == "JQ002"
+    assert json.loads(theirs.value.diag.message_detail) == {"code": "payload_too_large"} | ours.value.fields
+    assert ours.value.fields == {"field": "payload", "queue": "q", "limit_bytes": 5}
 
 
 async def test_a_queue_that_sets_no_capacity_has_that_of_the_nodes(desk, shop):

@@ -14,10 +14,13 @@ from cluster.postgres import server as postgres
 from holdfast.errors import StoreUnavailable
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.postgres import migrate as migrations
+from holdfast.stores.postgres import store as stores
 from holdfast.stores.postgres.connect import GONE, WRITER, connect
 from holdfast.stores.postgres.maintenance import check
 from holdfast.stores.postgres.migrate import NEWEST, migrate
 from holdfast.stores.postgres.producers import tell_bounds
+from holdfast.stores.postgres.store import PostgresStore
+from holdfast.stores.queries import ListQueues
 from tests.whole.calls import conclude, lease, push
 from tests.whole.conftest import home, serve, serving  # noqa: F401  (fixtures)
 from tests.whole.servers import until
@@ -171,3 +174,98 @@ async def test_a_server_that_stops_once_it_has_taken_the_connection_is_given_up_
     finally:
         database.resume()
         connection.terminate()
+
+
+@pytest.fixture
+def slow_step(database, monkeypatch):
+    """The schema is not there, and its first step takes so many seconds."""
+    database.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
+    steps = migrations.steps
+
+    def slow(seconds):
+        def one(kind):
+            found = steps(kind)
+            if kind == "pre":
+                found[1] = f"SELECT pg_sleep({seconds}); {found[1]}"
+            return found
+
+        monkeypatch.setattr(migrations, "steps", one)
+
+    yield slow
+    database.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holdfast'")
+
+
+def sleeping(database):
+    return database.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["a step that hangs", "a server that stopped in it"])
+async def test_in_a_step_that_does_not_end_nobody_waits_for_ever(database, slow_step, monkeypatch, stopped):
+    slow_step(600)
+    monkeypatch.setattr(stores, "_CONNECTED_S", 0.5)
+    store = PostgresStore(database.url(), QueuePolicy())
+    try:
+        async with asyncio.timeout(8):
+            await store.tend()
+            assert sleeping(database) == 1
+            if stopped:
+                database.pause()
+            assert store.health().reason == "store_unavailable"
+            with pytest.raises(StoreUnavailable, match="not got ready yet"):
+                await store.read(ListQueues(10), 0)
+            with pytest.raises(StoreUnavailable, match="not got ready yet"):
+                async with store.transaction():
+                    pass
+            await store.tend()
+            await store.close()
+    finally:
+        database.resume()
+
+
+async def test_who_gives_up_waiting_for_a_step_does_not_stop_it(database, slow_step, monkeypatch):
+    slow_step(1.5)
+    monkeypatch.setattr(stores, "_CONNECTED_S", 0.2)
+    store = PostgresStore(database.url(), QueuePolicy())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await store.tend()
+    async with asyncio.timeout(8):
+        while store.health().reason:
+            await store.tend()
+    assert schema(database) == f"({NEWEST},{NEWEST - 1})"
+    await store.close()
+
+
+async def test_a_step_that_is_given_up_is_found_done_later(database, slow_step, monkeypatch):
+    slow_step(1.5)
+    monkeypatch.setattr(migrations, "STEP_S", 0.5)
+    store = PostgresStore(database.url(), QueuePolicy())
+    await store.tend()
+    assert store.health().reason == "store_unavailable"
+    monkeypatch.setattr(migrations, "STEP_S", 5.0)
+    async with asyncio.timeout(8):
+        while store.health().reason:
+            await asyncio.sleep(0.05)
+            await store.tend()
+    assert schema(database) == f"({NEWEST},{NEWEST - 1})"
+    await store.close()
+
+
+async def test_a_batch_that_does_not_end_does_not_keep_a_store_from_closing(database):
+    store = PostgresStore(database.url(), QueuePolicy())
+    store._batch_s = 0.5
+    await store.tend()
+    begun = asyncio.Event()
+
+    async def batch():
+        async with store.transaction():
+            begun.set()
+            await asyncio.Event().wait()
+
+    stuck = asyncio.create_task(batch())
+    await begun.wait()
+    async with asyncio.timeout(5):
+        await store.close()
+    stuck.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stuck

@@ -6,7 +6,9 @@ from typing import Any
 import asyncpg
 
 from holdfast.errors import StoreUnavailable
+from holdfast.stores.checking import PAGE, TOLD, unreadable
 from holdfast.stores.postgres.connect import GONE, READER, connect, described
+from holdfast.stores.postgres.sql import SQL
 
 _CHECKS = files(__package__) / "checks"
 _PLANNED_FREELY = ("search_path", "timezone", "client_min_messages")
@@ -33,8 +35,21 @@ async def check(url: str) -> list[str]:
 
 async def problems_of(connection: Any) -> list[str]:
     """The same, of what a connection sees in the transaction that it is in."""
-    problems = []
+    problems = await _unreadable(connection)
+    spoiled = bool(problems)
     for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
-        name = entry.name.removesuffix(".sql").replace("_", " ")
-        problems += [f"{name}: {' '.join(map(str, row))}" for row in await connection.fetch(entry.read_text())]
+        name, statement = entry.name.removesuffix(".sql").replace("_", " "), entry.read_text()
+        if spoiled and "extras" in statement:
+            problems.append(f"{name}: can't be told before all extras can be read")
+        else:
+            problems += [f"{name}: {' '.join(map(str, row))}" for row in await connection.fetch(statement)]
     return problems
+
+
+async def _unreadable(connection: Any) -> list[str]:
+    problems: list[str] = []
+    after = 0
+    while len(problems) < TOLD and (page := await connection.fetch(SQL["extras_after"], after, PAGE)):
+        problems += unreadable(page)
+        after = page[-1]["id"]
+    return problems[:TOLD]

@@ -22,6 +22,8 @@ _FOLDER = files(__package__) / "migrations"
 _STEP = re.compile(r"(\d{3})_\w+\.(pre|post)\.sql\Z")
 _LOCK = 0x486F6C64  # "Hold"
 ASK_S = 5.0  # a server that has stopped after it took the connection says nothing, and says nothing of that
+_TURN_S = 10.0  # longer than the connection's own bound on locks, of which the server tells
+STEP_S = 300.0  # a step may go through a large table. One that is given up goes on in the server, and is found done later
 _META = """
 CREATE SCHEMA IF NOT EXISTS holdfast;
 CREATE TABLE IF NOT EXISTS holdfast.schema_version(
@@ -50,14 +52,15 @@ async def migrate(connection: Any, known: int = NEWEST) -> None:
     """Bring the schema to what this version of Holdfast knows; raises `StoreUnavailable` where a newer one has left it behind."""
     if await _complete(connection, known):
         return
-    await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+    await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_TURN_S)
     try:
         if await _at(connection) is None:
-            await connection.execute(f"BEGIN; {_META} COMMIT")
+            await connection.execute(f"BEGIN; {_META} COMMIT", timeout=STEP_S)
         if not await _complete(connection, known):
             await _go(connection, known)
     finally:
-        await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+        if not connection.is_closed():  # else it has let go of it, or will when its step is done
+            await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK, timeout=ASK_S)
 
 
 async def _complete(connection: Any, known: int) -> bool:
@@ -93,5 +96,6 @@ async def _at(connection: Any) -> tuple[int, int] | None:
 async def _do(connection: Any, script: str, change: str) -> None:
     log.info("a step of the database's schema", step=change)
     await connection.execute(
-        f"BEGIN; SET LOCAL search_path = holdfast, pg_temp; {script}; UPDATE holdfast.schema_version SET {change}; COMMIT"
+        f"BEGIN; SET LOCAL search_path = holdfast, pg_temp; {script}; UPDATE holdfast.schema_version SET {change}; COMMIT",
+        timeout=STEP_S,
     )

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from holdfast.stores.listing import Dialect
+from holdfast.stores.postgres.lows import lows_of
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import Row
 
@@ -38,6 +39,23 @@ class PostgresSnapshot:
         numbered, names = numbered_parameters(sql)
         found: Sequence[Row] = await self._db.fetch(numbered, *[_clean(values[name]) for name in names])
         return found
+
+    async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
+        """Looked for from where each line begins, as for a lease: an old snapshot keeps all dead rows in front of it."""
+        called: dict[int, str] = {}
+        ages: dict[str, int | None] = {}
+        bounds: list[tuple[int, int, int]] = []
+        for number, name, blob in await self.fetch("lows_of", list(names)):
+            called[number] = name
+            lows = lows_of(blob)
+            if lows is None:
+                ((ages[name],),) = await self.fetch("oldest_ready_of_all", number)
+            else:
+                bounds += [(number, priority, low) for priority, low in lows.items()]
+        if bounds:
+            for number, ready_at in await self.fetch("oldest_ready", *map(list, zip(*bounds, strict=True))):
+                ages[called[number]] = ready_at
+        return {name: ready_at for name, ready_at in ages.items() if ready_at is not None}
 
 
 @cache

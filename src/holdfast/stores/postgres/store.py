@@ -26,7 +26,6 @@ from holdfast.stores.postgres.connect import (
     READERS,
     STATEMENT_S,
     WRITER,
-    close,
     connect,
     described,
 )
@@ -46,6 +45,7 @@ from holdfast.stores.store import Expected, Health, OutcomeLost, TryAgain
 log = structlog.get_logger(__name__)
 _READS_WAITING = 200
 _READ_S = 6.0
+_CONNECTED_S = 10.0  # for a connection is waited so long; the try itself goes on, as a step of the schema may take minutes
 _BACKOFF_S = (0.05, 2.0)
 
 
@@ -69,9 +69,13 @@ class PostgresStore:
         self.clock = self._known.clock
         self.replication = Replication(replicas, standbys, commit_timeout_ms / 1000)
         self._aside = Aside(url, self.replication)
+        self._batch_s = 2 * (
+            STATEMENT_S + commit_timeout_ms / 1000
+        )  # longer than a batch can take, its undoing and its proof included
         self._payload_bytes = payload_bytes
         self._producers = Producers()
         self._writer: Any = None
+        self._trying: asyncio.Task[Any] | None = None
         self._one_writes = asyncio.Lock()
         self._idle_readers: list[Any] = []
         self._readers = asyncio.Semaphore(READERS)
@@ -131,15 +135,32 @@ class PostgresStore:
             await self._drop()
 
     async def _connected(self) -> Any:
-        """The writing connection. One try at a time, and after a failure none for a while: callers are told at once meanwhile."""
+        """The writing connection. One try at a time, and after a failure none for a while: callers are told at once meanwhile.
+
+        A try goes on though nobody waits for it any more. Whoever gives up waiting, or is cancelled, does not stop a step of the schema.
+        """
         if self._writer is not None and not self._writer.is_closed():
             return self._writer
-        if time.monotonic() < self._not_before and self._problem is not None:
-            raise self._problem
+        if self._trying is None:
+            if time.monotonic() < self._not_before and self._problem is not None:
+                raise self._problem
+            self._trying = asyncio.create_task(self._try(), name="connect")
+        trying = self._trying
+        await asyncio.wait({trying}, timeout=_CONNECTED_S)
+        if not trying.done() or trying.cancelled():
+            raise StoreUnavailable("PostgreSQL has not got ready yet.", retry_after_ms=1_000)
+        connection = trying.result()
+        if isinstance(connection, StoreUnavailable):
+            raise connection
+        return connection
+
+    async def _try(self) -> Any:
+        """Connect. The connection, or why there is none."""
+        connection: Any = None
         try:
-            self._writer = await connect(self._url, WRITER, unwavering=True)
-            await migrate(self._writer)
-            await tell_bounds(self._writer, self._known.defaults, self._payload_bytes)
+            connection = await connect(self._url, WRITER, unwavering=True)
+            await migrate(connection)
+            await tell_bounds(connection, self._known.defaults, self._payload_bytes)
         except (StoreUnavailable, *GONE, asyncpg.PostgresError) as error:
             await self._drop()
             self._tries += 1
@@ -147,13 +168,20 @@ class PostgresStore:
             self._not_before = time.monotonic() + most * (0.5 + random.random() / 2)  # noqa: S311  (it spreads the nodes)
             if self._tries == 1:
                 log.warning("PostgreSQL can't be used; trying on", reason=described(error))
-            problem = error if isinstance(error, StoreUnavailable) else StoreUnavailable(described(error), retry_after_ms=1_000)
-            self._problem = problem
-            raise problem from error
-        if self._tries:
-            log.info("PostgreSQL is there again", tries=self._tries)
-        self._tries, self._problem = 0, None
-        return self._writer
+            self._problem = (
+                error if isinstance(error, StoreUnavailable) else StoreUnavailable(described(error), retry_after_ms=1_000)
+            )
+            return self._problem
+        else:
+            if self._tries:
+                log.info("PostgreSQL is there again", tries=self._tries)
+            self._tries, self._problem = 0, None
+            self._writer = connection
+            return connection
+        finally:
+            self._trying = None
+            if connection is not None and connection is not self._writer:
+                connection.terminate()
 
     async def _drop(self) -> None:
         """Let go of every connection: another server may be the one that counts now."""
@@ -187,8 +215,7 @@ class PostgresStore:
     async def _reading(self, ask: Callable[[Any], Any]) -> Any:
         async with self._readers:
             if self._problem is not None:
-                async with self._one_writes:
-                    await self._connected()  # the schema may not be there yet
+                await self._connected()  # the schema may not be there yet
             self._idle_readers = [one for one in self._idle_readers if not one.is_closed()]
             connection = self._idle_readers.pop() if self._idle_readers else await connect(self._url, READER, unwavering=True)
             try:
@@ -252,9 +279,7 @@ class PostgresStore:
     async def tend(self) -> None:
         """Connect where that is needed, and look at the standbys. What it finds is told by `health`."""
         try:
-            if self._writer is None or self._writer.is_closed():
-                async with self._one_writes:
-                    await self._connected()
+            await self._connected()
             await self._aside.look()
         except StoreUnavailable as error:
             self._problem = error
@@ -280,21 +305,28 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Let go of everything; numbers that were taken and not used are given back."""
-        async with self._one_writes:
-            if self._writer is not None and not self._writer.is_closed():
-                blocks = (self._known.jobs, self._known.fences)
-                try:
-                    async with asyncio.timeout(2.0):
-                        await self._writer.execute(
-                            SQL["give_back"], *[number for block in blocks for number in (block.next - 1, block.last)]
-                        )
-                except (*GONE, asyncpg.PostgresError):
-                    log.debug("some numbers were not given back")
-                await close(self._writer)
-            for reader in self._idle_readers:
-                await close(reader)
-            await self._aside.drop()
-            self._writer, self._idle_readers = None, []
+        if self._trying is not None:
+            self._trying.cancel()  # it closes its connection, and asks for nothing more
+            await asyncio.wait({self._trying})
+            self._trying = None
+        try:
+            async with asyncio.timeout(self._batch_s), self._one_writes:
+                await self._give_back()
+        except TimeoutError:
+            log.warning("a batch does not end; closing all the same")
+        await self._drop()
+
+    async def _give_back(self) -> None:
+        if self._writer is None or self._writer.is_closed():
+            return
+        blocks = (self._known.jobs, self._known.fences)
+        try:
+            async with asyncio.timeout(2.0):
+                await self._writer.execute(
+                    SQL["give_back"], *[number for block in blocks for number in (block.next - 1, block.last)]
+                )
+        except (*GONE, asyncpg.PostgresError):
+            log.debug("some numbers were not given back")
 
 
 def _give_up(tx: PostgresTransaction, connection: Any) -> None:

@@ -3,11 +3,14 @@
 import os
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import apsw
 
+from holdfast.stores.checking import PAGE, TOLD, unreadable
 from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
 from holdfast.stores.sqlite.files import UnfitPlace, make_private, sync_folder
+from holdfast.stores.sqlite.sql import SQL
 
 _CHECKS = files(__package__) / "checks"
 
@@ -27,10 +30,24 @@ def check(path: Path) -> list[str]:
 def problems_of(connection: apsw.Connection) -> list[str]:
     """The same, of what a connection sees in the transaction that it is in."""
     problems = [f"integrity: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    spoiled = _unreadable(connection)
+    problems += spoiled
     for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
-        name = entry.name.removesuffix(".sql").replace("_", " ")
-        problems += [f"{name}: {' '.join(map(str, row))}" for row in connection.execute(entry.read_text())]
+        name, statement = entry.name.removesuffix(".sql").replace("_", " "), entry.read_text()
+        if spoiled and "extras" in statement:
+            problems.append(f"{name}: can't be told before all extras can be read")
+        else:
+            problems += [f"{name}: {' '.join(map(str, row))}" for row in connection.execute(statement)]
     return problems
+
+
+def _unreadable(connection: apsw.Connection) -> list[str]:
+    problems: list[str] = []
+    after: Any = 0
+    while len(problems) < TOLD and (page := connection.execute(SQL["extras_after"], (after, PAGE)).fetchall()):
+        problems += unreadable(page)
+        after = page[-1][0]
+    return problems[:TOLD]
 
 
 def backup(source: Path, target: Path) -> None:

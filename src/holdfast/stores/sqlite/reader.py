@@ -76,6 +76,11 @@ class SqliteSnapshot:
         """Ask for a part of a listing."""
         return self._db.execute(sql, dict(values)).fetchall()
 
+    async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
+        """One queue after the other."""
+        found = {name: await self.fetch("oldest_ready", name) for name in names}
+        return {name: ready_at for name, ((ready_at,),) in found.items() if ready_at is not None}
+
 
 def _at_once(read: Coroutine[Any, Any, T]) -> T:
     """Run a read to its end: none of its steps waits for anything."""

@@ -6,7 +6,8 @@
 -- `holdfast.enqueue` finds the row of its queue from the newest version on, as a node's batches do (statements/lock_queues.sql): asked for by `=`,
 -- it came after all of the dead ones, which stay for as long as somebody holds an old snapshot. So `hold_queue` and the UPDATE at the end of
 -- `put_job` differ from before; besides, it is an error if the UPDATE finds no row, tags of more than one dimension are refused, and `put_job` plans
--- as the store's own connections do, whatever the session of the application has set.
+-- as the store's own connections do, whatever the session of the application has set. A payload that is larger than its whole queue is not told to
+-- come again.
 
 -- `count` numbers in a row. The lock is held for this call only; sequences never go back, also where the transaction does.
 CREATE OR REPLACE FUNCTION take(numbers regclass, count bigint) RETURNS bigint LANGUAGE plpgsql SET search_path = holdfast AS $$
@@ -111,6 +112,11 @@ BEGIN
   at_most := coalesce((q.settings::json ->> 'capacity_jobs')::bigint, b.capacity_jobs);
   bytes_at_most := coalesce((q.settings::json ->> 'capacity_bytes')::bigint, b.capacity_bytes);
   IF q.scheduled + q.ready + q.leased + 1 > at_most OR (size > 0 AND q.bytes + size > bytes_at_most) THEN
+    IF bytes_at_most > 0 AND size > bytes_at_most THEN  -- a capacity of 0 closes a queue, and may be raised
+      PERFORM refuse('payload_too_large', 'JQ002', 'payload',
+        format('A payload of %s bytes never fits into queue %s, whose capacity is %s bytes.', size, p_queue, bytes_at_most),
+        jsonb_build_object('queue', p_queue, 'limit_bytes', bytes_at_most));
+    END IF;
     PERFORM refuse('queue_full', 'JQ003', 'queue',
       format('The queue %s is full: %s of %s jobs, %s of %s bytes.', p_queue, q.scheduled + q.ready + q.leased, at_most, q.bytes, bytes_at_most),
       jsonb_build_object('queue', p_queue, 'capacity_jobs', at_most, 'capacity_bytes', bytes_at_most,

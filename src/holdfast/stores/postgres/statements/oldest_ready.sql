@@ -1,8 +1,5 @@
--- The first job of each priority of a queue (a skip scan, not a scan), and the earliest of those.
-WITH RECURSIVE p(priority) AS (
-  SELECT (SELECT min(priority) FROM ready WHERE queue = $1)
-  UNION ALL
-  SELECT (SELECT min(priority) FROM ready WHERE queue = $1 AND priority > p.priority) FROM p WHERE p.priority IS NOT NULL
-)
-SELECT min((SELECT ready_at FROM ready r WHERE r.queue = $1 AND r.priority = f.priority ORDER BY r.job LIMIT 1))
-FROM (SELECT priority FROM p WHERE priority IS NOT NULL LIMIT 1000) f
+-- By queue, the earliest of the first jobs of its priorities. One row of the parameters for each queue and priority: see next_ready.sql.
+SELECT h.queue, min(r.ready_at) FROM unnest($1::int[], $2::bigint[], $3::bigint[]) h(queue, priority, low)
+CROSS JOIN LATERAL (SELECT t.ready_at FROM ready t WHERE t.queue = h.queue AND t.priority = h.priority AND t.job >= h.low
+                    ORDER BY t.job LIMIT 1) r
+GROUP BY h.queue

@@ -1,7 +1,9 @@
--- The first job of each priority of a queue (a skip scan, not a scan), and the earliest of those.
-WITH RECURSIVE p(priority) AS (
-  SELECT min(priority) FROM ready WHERE queue = ?1
+-- The first job of each priority of a queue (a skip scan, not a scan), and the earliest of those. ?1 is the queue's name.
+WITH RECURSIVE q(id) AS (SELECT id FROM queue WHERE name = ?1),
+p(priority) AS (
+  SELECT min(priority) FROM ready WHERE queue = (SELECT id FROM q)
   UNION ALL
-  SELECT (SELECT min(priority) FROM ready WHERE queue = ?1 AND priority > p.priority) FROM p WHERE p.priority IS NOT NULL LIMIT 1000
+  SELECT (SELECT min(priority) FROM ready WHERE queue = (SELECT id FROM q) AND priority > p.priority) FROM p WHERE p.priority IS NOT NULL LIMIT 1000
 )
-SELECT min((SELECT ready_at FROM ready r WHERE r.queue = ?1 AND r.priority = p.priority ORDER BY r.job LIMIT 1)) FROM p WHERE p.priority IS NOT NULL
+SELECT min((SELECT ready_at FROM ready r WHERE r.queue = (SELECT id FROM q) AND r.priority = p.priority ORDER BY r.job LIMIT 1))
+FROM p WHERE p.priority IS NOT NULL

@@ -1,0 +1,8 @@
+-- The same for a queue with more priorities in use than are kept account of: the first job of each (a skip scan, not a scan), and the earliest of those.
+WITH RECURSIVE p(priority) AS (
+  SELECT (SELECT min(priority) FROM ready WHERE queue = $1)
+  UNION ALL
+  SELECT (SELECT min(priority) FROM ready WHERE queue = $1 AND priority > p.priority) FROM p WHERE p.priority IS NOT NULL
+)
+SELECT min((SELECT ready_at FROM ready r WHERE r.queue = $1 AND r.priority = f.priority ORDER BY r.job LIMIT 1))
+FROM (SELECT priority FROM p WHERE priority IS NOT NULL LIMIT 1000) f
