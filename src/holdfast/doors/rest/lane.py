@@ -86,7 +86,7 @@ class Ride(Call):
         self.waits_for: tuple[asyncio.Future[Any], Callable[[Any], None]] | None = None
 
     async def while_here(self, work: Coroutine[Any, Any, T], give_back: Callable[[T], None]) -> T:
-        """No task is needed for it: when the caller leaves, the lane throws the cancellation in."""
+        """No task is needed for it: when the caller leaves, the lane throws the cancellation in, at the latest when the work would go on."""
         self.may_stop = True
         try:
             done = await work
@@ -104,13 +104,12 @@ class Ride(Call):
         self.disconnected = True
         if self.waits_for is not None:
             waited, go_on = self.waits_for
-            if not waited.done():  # else the handler goes on in a moment, and sees for itself
+            if not waited.done():  # else it is about to go on, and is stopped there
                 waited.remove_done_callback(go_on)
-                go_on(_LEFT)
+                go_on(waited)
 
 
 _SILENT = _Silent()
-_LEFT = object()
 _REFUSED = Ride(("", NotImplemented, ""), "", b"", {}, keep_alive=False)
 _REFUSED.response_complete = True
 
@@ -288,10 +287,11 @@ class Lane(HttpToolsProtocol):
         self._ride, self._riding = None, ride
         self._step(self.gate.serve(ride.handler, "POST", ride), ride, None)
 
-    def _step(self, answering: Coroutine[Any, Any, Reply], ride: Ride, done: Any) -> None:
+    def _step(self, answering: Coroutine[Any, Any, Reply], ride: Ride, _: Any) -> None:
         """Run the handler as far as it goes, and come back when what it waits for is done: a task without the task."""
+        stopped = ride.may_stop and ride.disconnected
         try:
-            waited = answering.throw(asyncio.CancelledError()) if done is _LEFT else answering.send(None)
+            waited = answering.throw(asyncio.CancelledError()) if stopped else answering.send(None)
         except StopIteration as stop:
             self._finish(ride, stop.value)
         except ConnectionError:
