@@ -109,7 +109,7 @@ def engine(backing, commits):
 
 @pytest.fixture(params=[True, False], ids=["lane", "asgi"])
 def caller(request, engine):
-    settings = Config(fast_lane=request.param, web=False)
+    settings = Config(fast_lane=request.param, web=False, dialects=("none",))
     config = uvicorn_config(application(engine, settings)[0], settings)
     config.load()
     state = ServerState()
@@ -249,6 +249,44 @@ async def test_one_that_leaves_twice_leaves_once(engine, backing, commits, calle
     commits()
     await job
     await is_there_again(engine, backing, handed_back=1)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one segment", "two segments"])
+async def test_one_that_leaves_with_more_requests_behind_the_one_that_waits(engine, backing, commits, caller, together):
+    commits()
+    one = caller()
+    behind = head_and_body(b"/v1/queues/other/jobs", b"{}") + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    one.send(*([poll() + behind] if together else [poll()]))
+    await turns()
+    if not together:
+        one.send(behind)
+        await turns()
+    assert engine.arrivals.parked == 1
+    one.leave()
+    await turns()
+    assert engine.arrivals.parked == 0
+    await put(engine)
+    await is_there_again(engine, backing, handed_back=0)
+    assert not (await engine.lease(("other",))).jobs, "nothing of what came behind was done"
+
+
+async def test_what_comes_behind_a_call_that_waits_is_not_read_without_bound(engine, backing, commits, caller):
+    commits()
+    one = caller()
+    one.send(poll())
+    await turns()
+    read = 0
+    while one.transport.reading and read < 1_000:
+        one.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await turns(3)
+        read += 1
+    assert read < 100
+    await put(engine)
+    await turns(2_000)
+    assert one.transport.written.count(b"HTTP/1.1 200 ") == 1 + read
+    assert one.transport.reading
+    one.leave()
+    await turns()
 
 
 async def test_a_lease_with_a_request_id_stays_for_whom_asks_again(engine, backing, commits, caller):

@@ -27,6 +27,9 @@ from holdfast.errors import HoldfastError, InvalidRequest, NotFound
 from holdfast.limits import HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
+_READ_BEHIND = (
+    16  # requests that may come behind one under way before nothing more is read: unread, a caller's leaving is not seen either
+)
 _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding"))
 _HANDSHAKE = frozenset((b"host", b"connection", b"upgrade"))  # and all of sec-websocket-*
 _HEAD = b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
@@ -125,6 +128,7 @@ class Lane(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._ride: Ride | None = None  # being read
         self._riding: Ride | None = None  # being answered
+        self._running: Any = None  # being answered by ASGI, or the last that was
         self._head_open = False
         self._head_bytes = 0
         self._came = 0
@@ -221,7 +225,14 @@ class Lane(HttpToolsProtocol):
             self._idle_timer.cancel()
         if self._riding is not None:
             self._riding.leave()
+        if _is_busy(self._running):
+            self._running.disconnected = True  # uvicorn tells only the last that came
+            self._running.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_headers_complete(self) -> None:
         """Let an ordinary request to a hot route into the lane."""
@@ -248,6 +259,8 @@ class Lane(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expect
         self.headers = self.scope["headers"] = headers
         super().on_headers_complete()
+        if 0 < len(self.pipeline) <= _READ_BEHIND:
+            self.flow.resume_reading()
 
     def _boarding(self) -> Ride | None:
         parser, url = self.parser, self.url
@@ -333,7 +346,7 @@ class Lane(HttpToolsProtocol):
     def _close_if_idle(self) -> None:
         """One timer for a connection, moved on while it is used, instead of one for each request."""
         self._idle_timer = None
-        busy = self._riding is not None or _is_busy(self.cycle)
+        busy = self._riding is not None or _is_busy(self.cycle) or _is_busy(self._running)
         left = self.timeout_keep_alive if busy else self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
             self._idle_timer = self.loop.call_later(left, self._close_if_idle)
