@@ -130,8 +130,11 @@ class Lane(HttpToolsProtocol):
         self._riding: Ride | None = None  # being answered
         self._running: Any = None  # being answered by ASGI, or the last that was
         self._head_open = False
-        self._head_bytes = 0
+        self._head_bytes = 0  # since the head began, with what came beside its beginning
+        self._began_with = 0  # of those, what came at once with its beginning: perhaps not all of it is the head's
         self._came = 0
+        self._body_open = False
+        self._refusing = False  # nothing more is read
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -142,11 +145,13 @@ class Lane(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and refuse a head that does not end."""
+        if self._refusing:
+            return
         self._came = len(data)
         super().data_received(data)
-        if self._head_open:
+        if self._head_open and not self._refusing:
             self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            if self._head_bytes - self._began_with > HEAD_BYTES:
                 self._refuse_head()
 
     def _refuse_head(self) -> None:
@@ -157,7 +162,17 @@ class Lane(HttpToolsProtocol):
         self._turn_away(400, InvalidRequest(f"This is no HTTP/1.1 request: {msg.rstrip('.')}.", field="request"))
 
     def _turn_away(self, status: int | None, error: HoldfastError, request_id: bytes | None = None) -> int:
+        """Refuse, close, and read nothing more. Behind requests that are not answered yet it would be taken for the answer to one of them:
+        those are answered, and then the connection is closed.
+        """
+        self._refusing = True
         reply = replies.refused(error, status)
+        if self._is_answering():
+            if self._body_open and self.pipeline:
+                self.pipeline.popleft()  # it is this one that is refused
+            last: Any = self.pipeline[0][0] if self.pipeline else self._riding or self._running
+            last.keep_alive = False
+            return reply.status
         parts = [self._head(reply, _STATUS[reply.status], request_id or self.gate.request_id({}))]
         if reply.status == http.HTTPStatus.UPGRADE_REQUIRED:
             parts.append(b"upgrade: websocket\r\nsec-websocket-version: 13\r\n")
@@ -165,6 +180,12 @@ class Lane(HttpToolsProtocol):
         self.transport.write(b"".join(parts))
         self.transport.close()
         return reply.status
+
+    def _is_answering(self) -> bool:
+        """Whether a request is under way that has come as a whole."""
+        if self._riding is not None:
+            return True
+        return _is_busy(self._running) and not (self._body_open and self._running is self.cycle)
 
     @staticmethod
     def _head(reply: Reply, first: bytes, request_id: bytes) -> bytes:
@@ -179,12 +200,14 @@ class Lane(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to a live channel, unless the guard, a bound or the handshake stands against it."""
+        if self._refusing:
+            return
         started = time.perf_counter()
         headers = dict(self.headers)
         request_id = self.gate.request_id(headers)
         route = PATH
         try:
-            if self._riding is not None or _is_busy(self.cycle) or self.pipeline:
+            if self._is_answering():
                 raise InvalidRequest("A WebSocket can't be opened behind a request that is not answered yet.", field="Upgrade")
             target = urllib.parse.unquote(self.url.partition(b"?")[0].decode("latin-1"))
             self.gate.admit_channel(self.scope["method"], target, headers)
@@ -215,6 +238,7 @@ class Lane(HttpToolsProtocol):
         """A request begins."""
         self._head_open = True
         self._head_bytes = 0
+        self._began_with = self._came
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -230,6 +254,11 @@ class Lane(HttpToolsProtocol):
             self._running.message_event.set()
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        """The server drains: close, once what is under way is answered."""
+        if not (self._refusing and self._is_answering()):
+            super().shutdown()
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
@@ -237,10 +266,12 @@ class Lane(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Let an ordinary request to a hot route into the lane."""
         self._head_open = False
-        if self._head_bytes + self._came > HEAD_BYTES and self._is_too_long():
+        if self._head_bytes + self._came > HEAD_BYTES and not self._refusing and self._is_too_long():
             self._refuse_head()
+        if self._refusing:
             self.cycle = _REFUSED  # type: ignore[assignment]  # uvicorn passes over the body of one that is answered
             return
+        self._body_open = True
         ride = self._boarding() if self.is_open else None
         if ride is None:
             self._leave_to_uvicorn()
@@ -293,6 +324,7 @@ class Lane(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Start to answer."""
+        self._body_open = False
         ride = self._ride
         if ride is None:
             super().on_message_complete()
