@@ -24,7 +24,7 @@ from holdfast.doors.rest.gate import Gate
 from holdfast.doors.rest.hot import Call, Route, T
 from holdfast.doors.rest.replies import Reply
 from holdfast.errors import HoldfastError, InvalidRequest, NotFound
-from holdfast.limits import HEAD_BYTES
+from holdfast.limits import BODY_S, HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
 _READ_BEHIND = (
@@ -134,6 +134,8 @@ class Lane(HttpToolsProtocol):
         self._began_with = 0  # of those, what came at once with its beginning: perhaps not all of it is the head's
         self._came = 0
         self._body_open = False
+        self._body_of: Any = None  # the request whose body did not come with its head, and since when it is waited for
+        self._body_since = 0.0
         self._refusing = False  # nothing more is read
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -153,6 +155,8 @@ class Lane(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes - self._began_with > HEAD_BYTES:
                 self._refuse_head()
+        elif self._body_open and self._body_of is not self.cycle:
+            self._body_of, self._body_since = self.cycle, self.loop.time()
 
     def _refuse_head(self) -> None:
         self._turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))
@@ -369,6 +373,11 @@ class Lane(HttpToolsProtocol):
             self.server_state.total_requests += 1
             self._rest()
 
+    def on_response_complete(self) -> None:
+        """ASGI has answered."""
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
     def _rest(self) -> None:
         """Nothing is under way: from now on the keep-alive time runs."""
         self._idle_since = self.loop.time()
@@ -378,6 +387,13 @@ class Lane(HttpToolsProtocol):
     def _close_if_idle(self) -> None:
         """One timer for a connection, moved on while it is used, instead of one for each request."""
         self._idle_timer = None
+        if (
+            self._body_open
+            and self._body_of is self.cycle
+            and _is_busy(self.cycle)
+            and self._body_since + BODY_S <= self.loop.time()
+        ):
+            self._turn_away(400, InvalidRequest(f"The body did not arrive within {BODY_S} s.", field="body"))
         busy = self._riding is not None or _is_busy(self.cycle) or _is_busy(self._running)
         left = self.timeout_keep_alive if busy else self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:

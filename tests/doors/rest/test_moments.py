@@ -1,6 +1,7 @@
-"""A caller that hangs up while its call waits, at each moment at which it can: with the fast lane, and without.
+"""What depends on the very moment: a caller that hangs up while its call waits, and how long a connection is kept. With the fast lane and
+without.
 
-The server's own protocol class is driven by hand over a real engine, so that each moment is met exactly. Whatever the moment: what was
+The server's own protocol class is driven by hand over a real engine, so that each moment is met exactly. Whenever a caller leaves: what was
 granted is handed back once, no try is spent, and nothing is left behind that still counts, waits or runs out.
 """
 
@@ -12,6 +13,7 @@ from uvicorn.server import ServerState
 
 from holdfast.clock import ManualClock
 from holdfast.config import Config
+from holdfast.doors.rest import lane
 from holdfast.engine.commands import LeaseJobs, ReleaseLease
 from holdfast.engine.engine import Engine
 from holdfast.engine.inprocess import InProcess
@@ -50,9 +52,10 @@ class Transport(asyncio.Transport):
 class Caller:
     """One connection to the server."""
 
-    def __init__(self, config, state):
+    def __init__(self, config, state, keep_alive_s):
         self.transport = Transport()
         self.protocol = config.http_protocol_class(config, state, {})
+        self.protocol.timeout_keep_alive = keep_alive_s
         self.protocol.connection_made(self.transport)
 
     def send(self, *parts):
@@ -113,7 +116,7 @@ def caller(request, engine):
     config = uvicorn_config(application(engine, settings)[0], settings)
     config.load()
     state = ServerState()
-    yield lambda: Caller(config, state)
+    yield lambda keep_alive_s=75: Caller(config, state, keep_alive_s)
     assert not state.tasks, "no task is left"
 
 
@@ -305,3 +308,53 @@ async def test_a_lease_with_a_request_id_stays_for_whom_asks_again(engine, backi
     assert len(json.loads(again.transport.written.partition(b"\r\n\r\n")[2])["jobs"]) == 1
     again.leave()
     await turns()
+
+
+# How long a connection is kept
+
+
+@pytest.fixture
+def hurried(caller, monkeypatch):
+    """A connection that is kept for 0.2 s while nothing is under way, and waits 0.4 s for a body."""
+    monkeypatch.setattr(lane, "BODY_S", 0.4)
+    return caller(keep_alive_s=0.2)
+
+
+async def test_a_connection_that_is_used_is_kept_and_then_closed(commits, hurried):
+    commits()
+    for _ in range(6):
+        await asyncio.sleep(0.1)
+        hurried.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await asyncio.sleep(0.1)
+    assert hurried.transport.written.count(b"HTTP/1.1 200 ") == 6
+    await asyncio.sleep(0.3)
+    assert hurried.transport.closed
+
+
+@pytest.mark.parametrize("path", [b"/v1/queues/q/jobs", b"/v1/publish"])
+@pytest.mark.parametrize("sent", [0, 5])
+async def test_a_body_that_does_not_come_is_not_waited_for_without_end(engine, commits, hurried, path, sent):
+    commits()
+    whole = head_and_body(path, b'{"payload":1}')
+    hurried.send(whole[: len(whole) - 13 + sent])
+    await asyncio.sleep(0.3)
+    assert not hurried.transport.closed
+    await asyncio.sleep(0.6)
+    assert hurried.transport.closed
+    assert hurried.transport.written.startswith(b"HTTP/1.1 400 ")
+    assert b"did not arrive" in hurried.transport.written
+    hurried.protocol.connection_lost(None)
+    await turns()
+    assert engine.in_flight == 0
+
+
+async def test_a_head_that_begins_behind_a_large_body_is_not_too_long(commits, caller):
+    commits()
+    one = caller()
+    first, second = head_and_body(b"/v1/queues/q/jobs", b'"%b"' % (b"x" * 150_000), b"Content-Type: text/plain"), poll()
+    one.send(first + second[:30])
+    await turns()
+    one.send(second[30:])
+    await turns()
+    assert one.transport.written.count(b"HTTP/1.1 2") == 2
+    one.leave()
