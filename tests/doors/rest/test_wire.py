@@ -158,7 +158,7 @@ def test_a_caller_that_wants_to_close_is_told_and_closed_upon(wire, queue):
     assert wire.is_closed()
 
 
-@pytest.mark.parametrize("extra", [b"", b"Connection: keep-alive\r\n"])
+@pytest.mark.parametrize("extra", [b"", b"Connection: keep-alive\r\n", b"Proxy-Connection: keep-alive\r\n"])
 def test_http_1_0_is_answered_and_closed(wire, queue, extra):
     wire.send(b"POST /v1/queues/%s/jobs HTTP/1.0\r\n%bContent-Length: 2\r\n\r\n{}" % (queue.encode(), extra))
     assert wire.answer()[0] == 201
@@ -214,6 +214,19 @@ def test_a_large_body_takes_the_other_way_and_arrives_whole(lane, wire, queue):
         wire.send(push(queue, "x" * size))
         assert wire.answer()[0] == 201
     assert [len(payload) for payload in payloads(lane[1], queue)] == [262_124, 262_164, 1_000_000]
+
+
+@pytest.mark.parametrize("path", ["/v1/queues/{}/jobs", "/v1/publish", "/cqueue/push", "/web"])
+@pytest.mark.parametrize(
+    "codings", [[b"gzip"], [b"GZIP"], [b"gzip", b"identity"], [b"identity", b"gzip"], [b"gzip", b""], [b"identity, gzip"]]
+)
+def test_a_body_in_another_coding_is_refused_wherever_the_header_stands(lane, wire, queue, path, codings):
+    wire.send(post(path.format(queue), b"{}", *(b"Content-Encoding: " + coding for coding in codings)))
+    status, _, body = wire.answer()
+    assert (status, json.loads(body)["code"]) == (415, "unsupported_media_type")
+    wire.send(post(f"/v1/queues/{queue}/jobs", b"{}", b"Content-Encoding: identity"))
+    assert wire.answer()[0] == 201
+    assert len(payloads(lane[1], queue)) == 1
 
 
 def test_a_caller_that_asks_first_is_told_to_go_on(wire, queue):

@@ -30,7 +30,7 @@ _SMALL_BYTES = 1 << 18
 _READ_BEHIND = (
     16  # requests that may come behind one under way before nothing more is read: unread, a caller's leaving is not seen either
 )
-_UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding"))
+_UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"proxy-connection"))
 _HANDSHAKE = frozenset((b"host", b"connection", b"upgrade"))  # and all of sec-websocket-*
 _HEAD = b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
