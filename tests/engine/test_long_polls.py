@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from holdfast.engine.commands import ConcludeLease, EditJob, Enqueue, FailLease, LeaseJobs, PromoteJob, ReleaseLease
-from holdfast.errors import Draining, QueueFull
+from holdfast.errors import Draining, QueueFull, WorkerNotFound
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.stores.queries import GetJob, GetQueue
@@ -71,6 +71,41 @@ async def test_a_poll_is_answered_as_soon_as_a_job_comes(engine, polls, new):
     assert not poll.done()
     await engine.enqueue([new()])
     assert taken(await soon(poll)) == [1]
+
+
+async def test_one_that_leaves_after_it_was_woken_leaves_the_news_to_the_next(engine, backing, polls, new, turns):
+    first, second = await polls("a", "b"), await polls("b")
+    backing.submit(Enqueue([new("b")]))
+    while engine.arrivals.parked == 2:
+        await turns(1)
+    backing.submit(Enqueue([new("a")]))
+    await turns(1)
+    assert engine.in_flight == 1, "the first looks again, and will find the job of a"
+    first.cancel()
+    assert taken(await soon(second)) == [1]
+
+
+async def test_one_that_is_refused_after_it_was_woken_leaves_the_news_to_the_next(engine, polls, new):
+    worker = await engine.register(("q",), "host")
+    gone = await polls(worker=worker.id, registered=True)
+    second = await polls()
+    await engine.remove_workers(worker.id)
+    await engine.enqueue([new()])
+    with pytest.raises(WorkerNotFound):
+        await soon(gone)
+    assert taken(await soon(second)) == [1]
+
+
+async def test_a_quiet_worker_that_waits_leaves_the_news_to_the_next(engine, polls, new, turns):
+    worker = await engine.register(("q",), "host")
+    quiet = await polls(worker=worker.id, registered=True)
+    second = await polls()
+    await engine.quiet(worker.id)
+    await engine.enqueue([new()])
+    assert taken(await soon(second)) == [1]
+    await turns()
+    assert not quiet.done()
+    assert engine.in_flight == 0, "it waits, and does not look again and again"
 
 
 WAYS = {

@@ -347,10 +347,11 @@ class GrantedJob(_Frame, frozen=True):
 
 
 class Granted(_Frame, frozen=True, tag=102):
-    """The leases given, none when nothing was ready; `now` is the store's time, for `ms_left`."""
+    """The leases given, none when nothing was ready; `now` is the store's time, for `ms_left`. `quiet`: its worker is given nothing more."""
 
     jobs: list[GrantedJob]
     now: int
+    quiet: bool = False
 
 
 class Outcome(_Frame, frozen=True, tag=103):

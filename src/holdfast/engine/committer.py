@@ -332,7 +332,7 @@ async def _add_progress(batch: Batch, results: list[Result | None], indexes: lis
         result = results[i]
         if isinstance(result, Granted):
             jobs = [GrantedJob(granted.job, granted.content, noted.get(granted.job.id)) for granted in result.jobs]
-            results[i] = Granted(jobs, result.now)
+            results[i] = Granted(jobs, result.now, result.quiet)
 
 
 def _weight(command: Command) -> int:

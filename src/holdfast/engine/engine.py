@@ -180,11 +180,19 @@ class Engine(Tubing, Tending):
         woken: str | None = None
         while True:
             mark = self.arrivals.mark(queues)
-            granted = await self._grant(command)
+            try:
+                granted = await self._grant(command)
+            except BaseException:
+                if woken is not None:
+                    self.arrivals.notify(woken, 1)  # we have left or were refused: the news was meant for one who can use it
+                raise
             if woken is not None and granted.jobs and not any(job.job.queue == woken for job in granted.jobs):
                 self.arrivals.notify(woken, 1)  # we were woken for another queue's job and left it there
             if granted.jobs:
                 return granted
+            if granted.quiet and woken is not None:
+                self.arrivals.notify(woken, 1)
+                mark = self.arrivals.mark(queues)
             woken = await self.arrivals.park(queues, mark, deadline - asyncio.get_running_loop().time(), request)
             if woken is None:
                 return granted

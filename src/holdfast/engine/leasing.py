@@ -73,7 +73,7 @@ class Leasing:
             return Granted([GrantedJob(job, content) for job, content in again], now)
         allowed = attending.admitted(self._batch, command, self._workers)
         if allowed is None:
-            return Granted([], now)
+            return Granted([], now, quiet=True)
         command = allowed
         granted: list[GrantedJob] = []
         for shelf in _in_order(self._lines(command), command.by_priority):

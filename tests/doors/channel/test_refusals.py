@@ -214,14 +214,18 @@ def test_an_ordinary_request_may_come_before_the_upgrade_on_its_connection(serve
         assert b"pong" in line.recv(4_000)
 
 
-def test_an_upgrade_behind_a_request_that_waits_is_refused(api, server, queue):
+def test_an_upgrade_behind_a_request_that_waits_is_closed_upon_after_its_answer(api, server, queue):
     with socket.create_connection((server.host, server.port), 20) as line:
         host = f"{server.host}:{server.port}"
         body = json.dumps({"queues": [queue], "wait_ms": 20_000}).encode()
         line.sendall(f"POST /v1/leases HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
         api.until("holdfast_waiters", 1)
         line.sendall(handshake(host))
-        assert b"400" in line.recv(4_000)
+        api.push(queue, "wake")
+        said = b"".join(iter(lambda: line.recv(4_000), b""))
+        assert said.startswith(b"HTTP/1.1 200 ")
+        assert said.count(b"HTTP/1.1 ") == 1
+        assert b"wake" in said
 
 
 def test_the_request_id_comes_back(server):

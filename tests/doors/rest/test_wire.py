@@ -158,7 +158,7 @@ def test_a_caller_that_wants_to_close_is_told_and_closed_upon(wire, queue):
     assert wire.is_closed()
 
 
-@pytest.mark.parametrize("extra", [b"", b"Connection: keep-alive\r\n"])
+@pytest.mark.parametrize("extra", [b"", b"Connection: keep-alive\r\n", b"Proxy-Connection: keep-alive\r\n"])
 def test_http_1_0_is_answered_and_closed(wire, queue, extra):
     wire.send(b"POST /v1/queues/%s/jobs HTTP/1.0\r\n%bContent-Length: 2\r\n\r\n{}" % (queue.encode(), extra))
     assert wire.answer()[0] == 201
@@ -214,6 +214,19 @@ def test_a_large_body_takes_the_other_way_and_arrives_whole(lane, wire, queue):
         wire.send(push(queue, "x" * size))
         assert wire.answer()[0] == 201
     assert [len(payload) for payload in payloads(lane[1], queue)] == [262_124, 262_164, 1_000_000]
+
+
+@pytest.mark.parametrize("path", ["/v1/queues/{}/jobs", "/v1/publish", "/cqueue/push", "/web"])
+@pytest.mark.parametrize(
+    "codings", [[b"gzip"], [b"GZIP"], [b"gzip", b"identity"], [b"identity", b"gzip"], [b"gzip", b""], [b"identity, gzip"]]
+)
+def test_a_body_in_another_coding_is_refused_wherever_the_header_stands(lane, wire, queue, path, codings):
+    wire.send(post(path.format(queue), b"{}", *(b"Content-Encoding: " + coding for coding in codings)))
+    status, _, body = wire.answer()
+    assert (status, json.loads(body)["code"]) == (415, "unsupported_media_type")
+    wire.send(post(f"/v1/queues/{queue}/jobs", b"{}", b"Content-Encoding: identity"))
+    assert wire.answer()[0] == 201
+    assert len(payloads(lane[1], queue)) == 1
 
 
 def test_a_caller_that_asks_first_is_told_to_go_on(wire, queue):
@@ -328,3 +341,62 @@ def test_a_head_request_is_answered_without_a_body_and_the_connection_goes_on(wi
     status, headers, _ = wire.answer(head=True)
     assert (status, int(headers["content-length"]) > 10_000) == (200, True)
     assert wire.answer()[0] == 201
+
+
+# A refusal that closes
+
+
+LONG_HEAD = b"".join(b"X-%d: %b\r\n" % (n, b"x" * 1_000) for n in range(66)).removesuffix(b"\r\n")
+UPGRADE = b"GET /v1/channel HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n%b\r\n\r\n"
+BAD_CHUNK = b"POST /v1/publish HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"
+REFUSED = {
+    "a head that is too long": post("/v1/queues/refused/jobs", b"{}", LONG_HEAD),
+    "what can't be read": b"\x00\x01 no request\r\n\r\n",
+    "a body that can't be read": BAD_CHUNK,
+    "a WebSocket": UPGRADE % b"X: y",
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_a_refusal_is_not_taken_for_the_answer_to_what_came_before(lane, wire, queue, refused):
+    wire.send(push(queue, 1) + b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n" + push(queue, 2) + REFUSED[refused])
+    answers = [wire.answer() for _ in range(3)]
+    assert [status for status, _, _ in answers] == [201, 200, 201]
+    assert answers[-1][1]["connection"] == "close"
+    assert wire.is_closed()
+    assert payloads(lane[1], queue) == [1, 2]
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_a_refusal_behind_a_call_that_waits_lets_it_wait(lane, wire, queue, refused):
+    wire.send(post("/v1/leases", b'{"queues":["%s"],"wait_ms":20000}' % queue.encode()))
+    lane[1].until_parked(1)
+    wire.send(REFUSED[refused])
+    lane[1].push(queue, "wake")
+    status, headers, body = wire.answer()
+    assert (status, headers["connection"]) == (200, "close")
+    assert [job["payload"] for job in json.loads(body)["jobs"]] == ["wake"]
+    assert wire.is_closed()
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_a_caller_that_leaves_with_something_refused_behind_its_wait_is_noticed(lane, queue, refused):
+    with Wire(lane[0]) as leaver:
+        leaver.send(post("/v1/leases", b'{"queues":["%s"],"wait_ms":20000}' % queue.encode()))
+        lane[1].until_parked(1)
+        leaver.send(REFUSED[refused])
+    lane[1].until_parked(0)
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_nothing_that_comes_behind_a_refusal_is_done(lane, wire, queue, refused):
+    wire.send(REFUSED[refused] + push(queue, 1), push(queue, 2))
+    assert wire.answer()[0] >= 400
+    wire.rest()
+    assert lane[1].get(f"/v1/queues/{queue}").status_code == 404
+
+
+def test_a_websocket_whose_head_is_too_long_is_refused_for_that(wire):
+    wire.send(UPGRADE % LONG_HEAD)
+    assert wire.answer()[0] == 431
+    assert wire.is_closed()

@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 # A GET here changes nothing, so a HEAD may be answered as one. Other doors have a GET that claims.
 _READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
 
+_AS_THEY_ARE = (b"identity", b"")  # the codings that change nothing
 NO_METHOD = "*"  # what an OPTIONS becomes: no path has it, so the framework names the methods that the path has
 
 Scope = MutableMapping[str, Any]
@@ -204,7 +205,10 @@ class Gate:
 def _unreadable(headers: dict[bytes, bytes], all_headers: Iterable[tuple[bytes, bytes]]) -> HoldfastError | None:
     """What is wrong with a request before anybody looks at where it goes: bytes that would not be what they say, or two keys for one request."""
     coding = headers.get(b"content-encoding", b"identity").lower()
-    if coding not in (b"identity", b""):
+    for name, value in all_headers:
+        if name == b"content-encoding" and coding in _AS_THEY_ARE:
+            coding = value.lower()
+    if coding not in _AS_THEY_ARE:
         return UnsupportedMediaType(f"Bodies are read as they are, not in the encoding {coding.decode('latin-1')[:100]}.")
     if [name for name, _ in all_headers].count(b"idempotency-key") > 1:
         return InvalidRequest("The header Idempotency-Key stands twice.", field="Idempotency-Key")

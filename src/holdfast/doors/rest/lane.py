@@ -24,10 +24,13 @@ from holdfast.doors.rest.gate import Gate
 from holdfast.doors.rest.hot import Call, Route, T
 from holdfast.doors.rest.replies import Reply
 from holdfast.errors import HoldfastError, InvalidRequest, NotFound
-from holdfast.limits import HEAD_BYTES
+from holdfast.limits import BODY_S, HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
-_UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding"))
+_READ_BEHIND = (
+    16  # requests that may come behind one under way before nothing more is read: unread, a caller's leaving is not seen either
+)
+_UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"proxy-connection"))
 _HANDSHAKE = frozenset((b"host", b"connection", b"upgrade"))  # and all of sec-websocket-*
 _HEAD = b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
@@ -86,7 +89,7 @@ class Ride(Call):
         self.waits_for: tuple[asyncio.Future[Any], Callable[[Any], None]] | None = None
 
     async def while_here(self, work: Coroutine[Any, Any, T], give_back: Callable[[T], None]) -> T:
-        """No task is needed for it: when the caller leaves, the lane throws the cancellation in."""
+        """No task is needed for it: when the caller leaves, the lane throws the cancellation in, at the latest when the work would go on."""
         self.may_stop = True
         try:
             done = await work
@@ -104,13 +107,12 @@ class Ride(Call):
         self.disconnected = True
         if self.waits_for is not None:
             waited, go_on = self.waits_for
-            if not waited.done():  # else the handler goes on in a moment, and sees for itself
+            if not waited.done():  # else it is about to go on, and is stopped there
                 waited.remove_done_callback(go_on)
-                go_on(_LEFT)
+                go_on(waited)
 
 
 _SILENT = _Silent()
-_LEFT = object()
 _REFUSED = Ride(("", NotImplemented, ""), "", b"", {}, keep_alive=False)
 _REFUSED.response_complete = True
 
@@ -126,9 +128,15 @@ class Lane(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._ride: Ride | None = None  # being read
         self._riding: Ride | None = None  # being answered
+        self._running: Any = None  # being answered by ASGI, or the last that was
         self._head_open = False
-        self._head_bytes = 0
+        self._head_bytes = 0  # since the head began, with what came beside its beginning
+        self._began_with = 0  # of those, what came at once with its beginning: perhaps not all of it is the head's
         self._came = 0
+        self._body_open = False
+        self._body_of: Any = None  # the request whose body did not come with its head, and since when it is waited for
+        self._body_since = 0.0
+        self._refusing = False  # nothing more is read
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -139,12 +147,16 @@ class Lane(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and refuse a head that does not end."""
+        if self._refusing:
+            return
         self._came = len(data)
         super().data_received(data)
-        if self._head_open:
+        if self._head_open and not self._refusing:
             self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            if self._head_bytes - self._began_with > HEAD_BYTES:
                 self._refuse_head()
+        elif self._body_open and self._body_of is not self.cycle:
+            self._body_of, self._body_since = self.cycle, self.loop.time()
 
     def _refuse_head(self) -> None:
         self._turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))
@@ -154,7 +166,17 @@ class Lane(HttpToolsProtocol):
         self._turn_away(400, InvalidRequest(f"This is no HTTP/1.1 request: {msg.rstrip('.')}.", field="request"))
 
     def _turn_away(self, status: int | None, error: HoldfastError, request_id: bytes | None = None) -> int:
+        """Refuse, close, and read nothing more. Behind requests that are not answered yet it would be taken for the answer to one of them:
+        those are answered, and then the connection is closed.
+        """
+        self._refusing = True
         reply = replies.refused(error, status)
+        if self._is_answering():
+            if self._body_open and self.pipeline:
+                self.pipeline.popleft()  # it is this one that is refused
+            last: Any = self.pipeline[0][0] if self.pipeline else self._riding or self._running
+            last.keep_alive = False
+            return reply.status
         parts = [self._head(reply, _STATUS[reply.status], request_id or self.gate.request_id({}))]
         if reply.status == http.HTTPStatus.UPGRADE_REQUIRED:
             parts.append(b"upgrade: websocket\r\nsec-websocket-version: 13\r\n")
@@ -162,6 +184,12 @@ class Lane(HttpToolsProtocol):
         self.transport.write(b"".join(parts))
         self.transport.close()
         return reply.status
+
+    def _is_answering(self) -> bool:
+        """Whether a request is under way that has come as a whole."""
+        if self._riding is not None:
+            return True
+        return _is_busy(self._running) and not (self._body_open and self._running is self.cycle)
 
     @staticmethod
     def _head(reply: Reply, first: bytes, request_id: bytes) -> bytes:
@@ -176,12 +204,14 @@ class Lane(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to a live channel, unless the guard, a bound or the handshake stands against it."""
+        if self._refusing:
+            return
         started = time.perf_counter()
         headers = dict(self.headers)
         request_id = self.gate.request_id(headers)
         route = PATH
         try:
-            if self._riding is not None or _is_busy(self.cycle) or self.pipeline:
+            if self._is_answering():
                 raise InvalidRequest("A WebSocket can't be opened behind a request that is not answered yet.", field="Upgrade")
             target = urllib.parse.unquote(self.url.partition(b"?")[0].decode("latin-1"))
             self.gate.admit_channel(self.scope["method"], target, headers)
@@ -212,6 +242,7 @@ class Lane(HttpToolsProtocol):
         """A request begins."""
         self._head_open = True
         self._head_bytes = 0
+        self._began_with = self._came
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -222,15 +253,29 @@ class Lane(HttpToolsProtocol):
             self._idle_timer.cancel()
         if self._riding is not None:
             self._riding.leave()
+        if _is_busy(self._running):
+            self._running.disconnected = True  # uvicorn tells only the last that came
+            self._running.message_event.set()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server drains: close, once what is under way is answered."""
+        if not (self._refusing and self._is_answering()):
+            super().shutdown()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_headers_complete(self) -> None:
         """Let an ordinary request to a hot route into the lane."""
         self._head_open = False
-        if self._head_bytes + self._came > HEAD_BYTES and self._is_too_long():
+        if self._head_bytes + self._came > HEAD_BYTES and not self._refusing and self._is_too_long():
             self._refuse_head()
+        if self._refusing:
             self.cycle = _REFUSED  # type: ignore[assignment]  # uvicorn passes over the body of one that is answered
             return
+        self._body_open = True
         ride = self._boarding() if self.is_open else None
         if ride is None:
             self._leave_to_uvicorn()
@@ -249,6 +294,8 @@ class Lane(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expect
         self.headers = self.scope["headers"] = headers
         super().on_headers_complete()
+        if 0 < len(self.pipeline) <= _READ_BEHIND:
+            self.flow.resume_reading()
 
     def _boarding(self) -> Ride | None:
         parser, url = self.parser, self.url
@@ -281,6 +328,7 @@ class Lane(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Start to answer."""
+        self._body_open = False
         ride = self._ride
         if ride is None:
             super().on_message_complete()
@@ -288,10 +336,11 @@ class Lane(HttpToolsProtocol):
         self._ride, self._riding = None, ride
         self._step(self.gate.serve(ride.handler, "POST", ride), ride, None)
 
-    def _step(self, answering: Coroutine[Any, Any, Reply], ride: Ride, done: Any) -> None:
+    def _step(self, answering: Coroutine[Any, Any, Reply], ride: Ride, _: Any) -> None:
         """Run the handler as far as it goes, and come back when what it waits for is done: a task without the task."""
+        stopped = ride.may_stop and ride.disconnected
         try:
-            waited = answering.throw(asyncio.CancelledError()) if done is _LEFT else answering.send(None)
+            waited = answering.throw(asyncio.CancelledError()) if stopped else answering.send(None)
         except StopIteration as stop:
             self._finish(ride, stop.value)
         except ConnectionError:
@@ -324,6 +373,11 @@ class Lane(HttpToolsProtocol):
             self.server_state.total_requests += 1
             self._rest()
 
+    def on_response_complete(self) -> None:
+        """ASGI has answered."""
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
     def _rest(self) -> None:
         """Nothing is under way: from now on the keep-alive time runs."""
         self._idle_since = self.loop.time()
@@ -333,7 +387,14 @@ class Lane(HttpToolsProtocol):
     def _close_if_idle(self) -> None:
         """One timer for a connection, moved on while it is used, instead of one for each request."""
         self._idle_timer = None
-        busy = self._riding is not None or _is_busy(self.cycle)
+        if (
+            self._body_open
+            and self._body_of is self.cycle
+            and _is_busy(self.cycle)
+            and self._body_since + BODY_S <= self.loop.time()
+        ):
+            self._turn_away(400, InvalidRequest(f"The body did not arrive within {BODY_S} s.", field="body"))
+        busy = self._riding is not None or _is_busy(self.cycle) or _is_busy(self._running)
         left = self.timeout_keep_alive if busy else self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
             self._idle_timer = self.loop.call_later(left, self._close_if_idle)

@@ -1,0 +1,360 @@
+"""What depends on the very moment: a caller that hangs up while its call waits, and how long a connection is kept. With the fast lane and
+without.
+
+The server's own protocol class is driven by hand over a real engine, so that each moment is met exactly. Whenever a caller leaves: what was
+granted is handed back once, no try is spent, and nothing is left behind that still counts, waits or runs out.
+"""
+
+import asyncio
+import json
+
+import pytest
+from uvicorn.server import ServerState
+
+from holdfast.clock import ManualClock
+from holdfast.config import Config
+from holdfast.doors.rest import lane
+from holdfast.engine.commands import LeaseJobs, ReleaseLease
+from holdfast.engine.engine import Engine
+from holdfast.engine.inprocess import InProcess
+from holdfast.job.job import NewJob
+from holdfast.job.queue import QueuePolicy
+from holdfast.server import application, uvicorn_config
+from holdfast.stores.sqlite.store import SqliteStore
+
+LONG = 50_000
+
+
+class Transport(asyncio.Transport):
+    """A connection without a network: what was written, whether it is read from, whether it was closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.written, self.closed, self.reading = b"", False, True
+
+    def write(self, data):
+        assert not self.closed, "written to a connection that was closed"
+        self.written += data
+
+    def close(self):
+        self.closed = True
+
+    def is_closing(self):
+        return self.closed
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
+
+class Caller:
+    """One connection to the server."""
+
+    def __init__(self, config, state, keep_alive_s):
+        self.transport = Transport()
+        self.protocol = config.http_protocol_class(config, state, {})
+        self.protocol.timeout_keep_alive = keep_alive_s
+        self.protocol.connection_made(self.transport)
+
+    def send(self, *parts):
+        """Send each part as a segment of its own."""
+        for part in parts:
+            assert self.transport.reading
+            self.protocol.data_received(part)
+
+    def leave(self):
+        """Hang up: the server sees it if it reads."""
+        assert self.transport.reading, "the server does not look"
+        self.transport.closed = True
+        self.protocol.connection_lost(None)
+
+
+class Backing(InProcess):
+    """Calls `answered` in the very turn in which a commit answers a dequeue, and counts what is handed back."""
+
+    answered = None
+
+    def submit(self, request):
+        future = super().submit(request)
+        self.released += isinstance(request, ReleaseLease)
+        self.asked += isinstance(request, LeaseJobs)
+        if isinstance(request, LeaseJobs) and self.answered is not None:
+            future.add_done_callback(self.answered)
+        return future
+
+
+@pytest.fixture
+async def backing():
+    backing = Backing(SqliteStore(None, QueuePolicy()), ManualClock())
+    backing.released, backing.asked = 0, 0
+    yield backing
+    await asyncio.wait_for(backing.stop(), 10)
+
+
+@pytest.fixture
+async def commits(backing):
+    """Let the committer run; until then nothing is committed."""
+
+    def run():
+        if backing._runner is None:
+            backing._runner = asyncio.create_task(backing.committer.run())
+
+    yield run
+    run()
+
+
+@pytest.fixture
+def engine(backing, commits):
+    return Engine(backing)
+
+
+@pytest.fixture(params=[True, False], ids=["lane", "asgi"])
+def caller(request, engine):
+    settings = Config(fast_lane=request.param, web=False, dialects=("none",))
+    config = uvicorn_config(application(engine, settings)[0], settings)
+    config.load()
+    state = ServerState()
+    yield lambda keep_alive_s=75: Caller(config, state, keep_alive_s)
+    assert not state.tasks, "no task is left"
+
+
+def head_and_body(path, body, *headers):
+    lines = b"".join(header + b"\r\n" for header in headers)
+    return b"POST %b HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: %d\r\n\r\n%b" % (path, lines, len(body), body)
+
+
+def poll(*queues, **options):
+    return head_and_body(b"/v1/leases", json.dumps({"queues": queues or ["q"], "wait_ms": LONG, **options}).encode())
+
+
+async def turns(count=50):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def put(engine, queue="q"):
+    return (await engine.enqueue([NewJob(queue, b"1")])).jobs[0].id
+
+
+async def is_there_again(engine, backing, handed_back):
+    """The job is there, with no try spent, and nothing else of the one who left."""
+    await turns()
+    assert (engine.in_flight, engine.arrivals.parked, list(engine.arrivals.names())) == (0, 0, [])
+    assert not engine._strays
+    (granted,) = (await engine.lease(("q",))).jobs
+    assert (granted.job.attempt, granted.job.failures, granted.job.crashes) == (1 + handed_back, 0, 0)
+    assert backing.released == handed_back
+
+
+async def test_one_that_leaves_while_it_is_parked(engine, backing, commits, caller):
+    commits()
+    one = caller()
+    one.send(poll())
+    await turns()
+    assert engine.arrivals.parked == 1
+    one.leave()
+    await turns()
+    assert engine.arrivals.parked == 0
+    await put(engine)
+    await is_there_again(engine, backing, handed_back=0)
+    assert one.transport.written == b""
+
+
+async def test_one_that_leaves_while_its_lease_is_being_committed(engine, backing, commits, caller):
+    one, job = caller(), asyncio.create_task(put(engine))
+    await turns(2)
+    one.send(poll())
+    await turns(5)
+    assert engine.in_flight == 2
+    one.leave()
+    await turns(5)
+    assert engine.in_flight == 2, "the commit goes on, and counts"
+    commits()
+    await job
+    await is_there_again(engine, backing, handed_back=1)
+
+
+@pytest.mark.parametrize("later", [0, 1, 2])
+@pytest.mark.parametrize("there", [True, False], ids=["something", "nothing"])
+async def test_one_that_leaves_about_when_the_commit_answers(engine, backing, commits, caller, there, later):
+    commits()
+    if there:
+        await put(engine)
+    one = caller()
+
+    def soon(turns_left):
+        if turns_left:
+            asyncio.get_running_loop().call_soon(soon, turns_left - 1)
+        else:
+            one.leave()
+
+    backing.answered = lambda _: (setattr(backing, "answered", None), soon(later))
+    one.send(poll())
+    await turns()
+    assert one.transport.closed
+    if b"\r\n" in one.transport.written:
+        assert there, "there was nothing to tell"
+        return  # it was answered before it left: it holds the lease until that runs out
+    assert engine.arrivals.parked == 0
+    if not there:
+        await put(engine)
+    await is_there_again(engine, backing, handed_back=int(there))
+
+
+@pytest.mark.parametrize("later", [0, 1, 2])
+async def test_one_that_leaves_about_when_it_is_woken_leaves_the_job_to_the_next(engine, backing, commits, caller, later):
+    commits()
+    leaver, stayer = caller(), caller()
+    leaver.send(poll())
+    await turns()
+    stayer.send(poll())
+    await turns()
+    assert engine.arrivals.parked == 2
+    putting = asyncio.create_task(put(engine))
+    while engine.arrivals.parked == 2:
+        await turns(1)
+    await turns(later)
+    was_told = b"\r\n" in leaver.transport.written
+    leaver.leave()
+    await putting
+    await turns()
+    assert not was_told
+    answer = json.loads(stayer.transport.written.partition(b"\r\n\r\n")[2])
+    assert [(job["failures"], job["crashes"]) for job in answer["jobs"]] == [(0, 0)]
+    assert backing.released <= 1
+    assert (engine.in_flight, engine.arrivals.parked) == (0, 0)
+    stayer.leave()
+    await turns()
+
+
+async def test_one_that_leaves_after_its_answer_keeps_its_lease(engine, backing, commits, caller):
+    commits()
+    await put(engine)
+    one = caller()
+    one.send(poll())
+    await turns()
+    assert one.transport.written.startswith(b"HTTP/1.1 200 ")
+    one.leave()
+    await turns()
+    assert backing.released == 0
+    assert not (await engine.lease(("q",))).jobs
+
+
+async def test_one_that_leaves_twice_leaves_once(engine, backing, commits, caller):
+    one, job = caller(), asyncio.create_task(put(engine))
+    await turns(2)
+    one.send(poll())
+    await turns(5)
+    one.leave()
+    one.protocol.connection_lost(ConnectionResetError())
+    commits()
+    await job
+    await is_there_again(engine, backing, handed_back=1)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one segment", "two segments"])
+async def test_one_that_leaves_with_more_requests_behind_the_one_that_waits(engine, backing, commits, caller, together):
+    commits()
+    one = caller()
+    behind = head_and_body(b"/v1/queues/other/jobs", b"{}") + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    one.send(*([poll() + behind] if together else [poll()]))
+    await turns()
+    if not together:
+        one.send(behind)
+        await turns()
+    assert engine.arrivals.parked == 1
+    one.leave()
+    await turns()
+    assert engine.arrivals.parked == 0
+    await put(engine)
+    await is_there_again(engine, backing, handed_back=0)
+    assert not (await engine.lease(("other",))).jobs, "nothing of what came behind was done"
+
+
+async def test_what_comes_behind_a_call_that_waits_is_not_read_without_bound(engine, backing, commits, caller):
+    commits()
+    one = caller()
+    one.send(poll())
+    await turns()
+    read = 0
+    while one.transport.reading and read < 1_000:
+        one.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await turns(3)
+        read += 1
+    assert read < 100
+    await put(engine)
+    await turns(2_000)
+    assert one.transport.written.count(b"HTTP/1.1 200 ") == 1 + read
+    assert one.transport.reading
+    one.leave()
+    await turns()
+
+
+async def test_a_lease_with_a_request_id_stays_for_whom_asks_again(engine, backing, commits, caller):
+    one, job = caller(), asyncio.create_task(put(engine))
+    await turns(2)
+    one.send(poll(request_id="r"))
+    await turns(5)
+    one.leave()
+    commits()
+    await job
+    await turns()
+    assert (backing.released, engine.in_flight, engine.arrivals.parked) == (0, 0, 0)
+    again = caller()
+    again.send(poll(request_id="r"))
+    await turns()
+    assert len(json.loads(again.transport.written.partition(b"\r\n\r\n")[2])["jobs"]) == 1
+    again.leave()
+    await turns()
+
+
+# How long a connection is kept
+
+
+@pytest.fixture
+def hurried(caller, monkeypatch):
+    """A connection that is kept for 0.2 s while nothing is under way, and waits 0.4 s for a body."""
+    monkeypatch.setattr(lane, "BODY_S", 0.4)
+    return caller(keep_alive_s=0.2)
+
+
+async def test_a_connection_that_is_used_is_kept_and_then_closed(commits, hurried):
+    commits()
+    for _ in range(6):
+        await asyncio.sleep(0.1)
+        hurried.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await asyncio.sleep(0.1)
+    assert hurried.transport.written.count(b"HTTP/1.1 200 ") == 6
+    await asyncio.sleep(0.3)
+    assert hurried.transport.closed
+
+
+@pytest.mark.parametrize("path", [b"/v1/queues/q/jobs", b"/v1/publish"])
+@pytest.mark.parametrize("sent", [0, 5])
+async def test_a_body_that_does_not_come_is_not_waited_for_without_end(engine, commits, hurried, path, sent):
+    commits()
+    whole = head_and_body(path, b'{"payload":1}')
+    hurried.send(whole[: len(whole) - 13 + sent])
+    await asyncio.sleep(0.3)
+    assert not hurried.transport.closed
+    await asyncio.sleep(0.6)
+    assert hurried.transport.closed
+    assert hurried.transport.written.startswith(b"HTTP/1.1 400 ")
+    assert b"did not arrive" in hurried.transport.written
+    hurried.protocol.connection_lost(None)
+    await turns()
+    assert engine.in_flight == 0
+
+
+async def test_a_head_that_begins_behind_a_large_body_is_not_too_long(commits, caller):
+    commits()
+    one = caller()
+    first, second = head_and_body(b"/v1/queues/q/jobs", b'"%b"' % (b"x" * 150_000), b"Content-Type: text/plain"), poll()
+    one.send(first + second[:30])
+    await turns()
+    one.send(second[30:])
+    await turns()
+    assert one.transport.written.count(b"HTTP/1.1 2") == 2
+    one.leave()
