@@ -10,7 +10,7 @@ import asyncio
 import http
 import time
 import urllib.parse
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
@@ -21,8 +21,8 @@ from holdfast.doors.channel.wire import Refused as HandshakeRefused
 from holdfast.doors.channel.wire import Wire
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.gate import Gate
-from holdfast.doors.rest.hot import Call, Route, T
 from holdfast.doors.rest.replies import Reply
+from holdfast.doors.rest.ride import REFUSED, Ride
 from holdfast.errors import HoldfastError, InvalidRequest, NotFound
 from holdfast.limits import BODY_S, HEAD_BYTES
 
@@ -34,13 +34,6 @@ _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"p
 _HANDSHAKE = frozenset((b"host", b"connection", b"upgrade"))  # and all of sec-websocket-*
 _HEAD = b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
-
-
-class _Silent:
-    """Stands where uvicorn keeps the event of a waiting `receive`; nobody waits for this one."""
-
-    def set(self) -> None:
-        """Nobody to wake."""
 
 
 class _Heads:
@@ -60,61 +53,6 @@ class _Heads:
         if lines is None:
             lines = self._lines[status] = b"".join([_STATUS[status], *(b"%b: %b\r\n" % pair for pair in defaults)])
         return lines
-
-
-class Ride(Call):
-    """One request in the lane; to uvicorn it looks like a request-response cycle under way."""
-
-    __slots__ = (
-        "disconnected",
-        "handler",
-        "keep_alive",
-        "may_stop",
-        "message_event",
-        "response_complete",
-        "route",
-        "started",
-        "waits_for",
-    )
-
-    def __init__(self, found: Route, path: str, query: bytes, headers: dict[bytes, bytes], keep_alive: bool) -> None:
-        self.route, self.handler, self.name = found
-        self.path, self.query_string, self.headers, self.body = path, query, headers, b""
-        self.keep_alive = keep_alive
-        self.started = time.perf_counter()
-        self.response_complete = False
-        self.disconnected = False
-        self.message_event = _SILENT
-        self.may_stop = False
-        self.waits_for: tuple[asyncio.Future[Any], Callable[[Any], None]] | None = None
-
-    async def while_here(self, work: Coroutine[Any, Any, T], give_back: Callable[[T], None]) -> T:
-        """No task is needed for it: when the caller leaves, the lane throws the cancellation in, at the latest when the work would go on."""
-        self.may_stop = True
-        try:
-            done = await work
-        except asyncio.CancelledError:
-            raise ConnectionResetError("the caller left while it waited") from None
-        finally:
-            self.may_stop, self.waits_for = False, None
-        if self.disconnected:
-            give_back(done)
-            raise ConnectionResetError("the caller left while it was answered")
-        return done
-
-    def leave(self) -> None:
-        """The caller has left: what the handler waits for is of use to nobody, where it says so."""
-        self.disconnected = True
-        if self.waits_for is not None:
-            waited, go_on = self.waits_for
-            if not waited.done():  # else it is about to go on, and is stopped there
-                waited.remove_done_callback(go_on)
-                go_on(waited)
-
-
-_SILENT = _Silent()
-_REFUSED = Ride(("", NotImplemented, ""), "", b"", {}, keep_alive=False)
-_REFUSED.response_complete = True
 
 
 class Lane(HttpToolsProtocol):
@@ -273,7 +211,7 @@ class Lane(HttpToolsProtocol):
         if self._head_bytes + self._came > HEAD_BYTES and not self._refusing and self._is_too_long():
             self._refuse_head()
         if self._refusing:
-            self.cycle = _REFUSED  # type: ignore[assignment]  # uvicorn passes over the body of one that is answered
+            self.cycle = REFUSED  # type: ignore[assignment]  # uvicorn passes over the body of one that is answered
             return
         self._body_open = True
         ride = self._boarding() if self.is_open else None
