@@ -224,6 +224,18 @@ def test_a_registered_worker_that_is_told_to_be_quiet_gets_nothing_more(api, wor
     assert api.counts(queue) == {"concluded": 1, "ready": 1}
 
 
+def test_a_quiet_worker_that_waits_leaves_the_news_to_the_next(api, worker, channel, queue):
+    registered = api.post("/v1/workers", {"queues": [queue]}).json()["id"]
+    worker.start(queue, worker=registered)
+    api.until_parked(1)
+    second = channel()
+    second.start(queue)
+    api.until_parked(2)
+    assert api.post(f"/v1/workers/{registered}/quiet").status_code == 200
+    job = api.push(queue, 1)
+    assert second.job()["id"] == job["id"]
+
+
 def test_messages_are_counted(api, worker, queue):
     before = {op: api.metric("holdfast_channel_messages_total", op=op) for op in ("start", "batch", "ping")}
     channels = api.metric("holdfast_channels")

@@ -97,6 +97,9 @@ class Supply:
         jobs = result.jobs
         if woken is not None and jobs and all(granted.job.queue != woken for granted in jobs):
             self._engine.arrivals.notify(woken, 1)  # we were woken for another queue's job and left it there
+        if woken is not None and result.quiet:
+            self._engine.arrivals.notify(woken, 1)  # our worker is given nothing more: the next one may be
+            self._mark = self._engine.arrivals.mark(self._wanted.queues)
         room = 0 if self._ended else self._customer.room()
         if len(jobs) > room:
             self._engine.hand_back([granted.job.ref() for granted in jobs[room:]])
