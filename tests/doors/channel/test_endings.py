@@ -206,17 +206,21 @@ def test_a_worker_that_does_not_even_answer_a_ping_is_taken_for_gone(monkeypatch
 
 
 def test_a_worker_that_stands_still_loses_one_job_and_is_sent_no_other_before_it_moves(api, server, queue):
-    api.push(queue, 0)
+    def wait_until_sent(job, why):
+        deadline = time.monotonic() + PATIENCE_S
+        while not api.job(job["id"])["attempt"]:
+            assert time.monotonic() < deadline, why
+
+    first = api.push(queue, 0)
     bare = Bare(server.url)
     bare.say("start", queues=[queue], credits=1, lease_ms=50)
+    wait_until_sent(first, "it is sent a job")
     (back,) = api.lease(queue, wait_ms=20_000)
     assert (back["attempt"], back["crashes"]) == (2, 1)
     other = api.push(queue, 1)
     assert api.counts(queue) == {"leased": 1, "ready": 1}
     bare.say("ping")
-    deadline = time.monotonic() + PATIENCE_S
-    while not api.job(other["id"])["attempt"]:
-        assert time.monotonic() < deadline, "it lives, and is sent jobs again"
+    wait_until_sent(other, "it lives, and is sent jobs again")
     bare.socket.close()
 
 
