@@ -65,13 +65,23 @@ class Report(msgspec.Struct, kw_only=True):
     rows: list[Row]
 
     def added_to(self, earlier: "Report") -> "Report":
-        """Both as one: what was measured again replaces what was."""
+        """Both as one: what was measured again replaces what was; the sizes are those of the earlier run."""
         again = {row.name for row in self.rows}
         rows = [row for row in earlier.rows if row.name not in again] + self.rows
         counts = [count for count in earlier.counts if count.case not in {new.case for new in self.counts}] + self.counts
         notes = [*dict.fromkeys([*earlier.notes, *self.notes])]
-        start = self.start_s or earlier.start_s
-        return msgspec.structs.replace(self, rows=rows, lines=draw_together(rows), counts=counts, notes=notes, start_s=start)
+        return msgspec.structs.replace(
+            self,
+            rows=rows,
+            lines=draw_together(rows),
+            counts=counts,
+            notes=notes,
+            start_s=earlier.start_s or self.start_s,
+            sizes=earlier.sizes,
+            skipped=earlier.skipped,
+            peers=earlier.peers | self.peers,
+            seconds=earlier.seconds + self.seconds,
+        )
 
 
 def draw_together(rows: Iterable[Row]) -> list[Line]:
