@@ -47,7 +47,7 @@ def _opening(report: Report) -> str:
     sizes = report.sizes
     return (
         f"A {sizes.kind} run: {sizes.runs} × {sizes.seconds:g} s per case after {sizes.warm_s:g} s of warm-up, payloads of {sizes.payload_bytes} bytes, "
-        f"seed {sizes.seed}. K is how many standbys have flushed a change before it is answered. Medians; lowest and highest run in brackets."
+        f"seed {sizes.seed}. K is how many standbys have flushed a change before it is answered. Medians; lowest and highest run in brackets: a figure without them is of one run."
     )
 
 
