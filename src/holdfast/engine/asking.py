@@ -24,12 +24,9 @@ class Asking:
     async def _ask(self, command: Command, weight: int = 0) -> Result:
         future = self._submit(command, weight)
         try:
-            result = await future
+            return or_raise(await future)
         finally:
             self._landed(weight)
-        if type(result) is Refused:
-            raise error_of(result)
-        return result
 
     async def _ask_many(self, commands: Sequence[Command], weight: int) -> list[Result]:
         """Submit all of these or, where they are too many, none; refusals are among the results."""
@@ -70,6 +67,6 @@ def error_of(refused: Refused) -> HoldfastError:
 
 def or_raise(result: Result) -> Result:
     """The answer, unless it is a refusal."""
-    if isinstance(result, Refused):
+    if type(result) is Refused:
         raise error_of(result)
     return result

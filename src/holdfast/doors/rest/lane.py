@@ -27,9 +27,8 @@ from holdfast.errors import HoldfastError, InvalidRequest, NotFound
 from holdfast.limits import BODY_S, HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
-_READ_BEHIND = (
-    16  # requests that may come behind one under way before nothing more is read: unread, a caller's leaving is not seen either
-)
+_READ_BEHIND = 16
+"""Requests that may come behind one under way before nothing more is read; unread, a caller's leaving is not seen either."""
 _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"proxy-connection"))
 _HANDSHAKE = frozenset((b"host", b"connection", b"upgrade"))  # and all of sec-websocket-*
 _HEAD = b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers

@@ -69,9 +69,8 @@ class PostgresStore:
         self.clock = self._known.clock
         self.replication = Replication(replicas, standbys, commit_timeout_ms / 1000)
         self._aside = Aside(url, self.replication)
-        self._batch_s = 2 * (
-            STATEMENT_S + commit_timeout_ms / 1000
-        )  # longer than a batch can take, its undoing and its proof included
+        # Longer than a batch can take, its undoing and its proof included.
+        self._batch_s = 2 * (STATEMENT_S + commit_timeout_ms / 1000)
         self._payload_bytes = payload_bytes
         self._producers = Producers()
         self._writer: Any = None
