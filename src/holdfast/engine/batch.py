@@ -46,6 +46,9 @@ class Batch:
     changes: dict[int, Change] = field(default_factory=dict)
     written: dict[int, Change] = field(default_factory=dict)
     grouped: bool = False
+    left_group: set[int] = field(
+        default_factory=set
+    )  # since the last flush; who left has no claim to its place when it comes back
     touched: set[str] = field(default_factory=set)
     arrived: set[str] = field(default_factory=set)
     freed: set[str] = field(default_factory=set)
@@ -130,6 +133,8 @@ class Batch:
                 self.earliest = moment
         if some.extras is not NO_EXTRAS and some.extras.group_key is not None:
             self.grouped = True
+            if after is None or not after.holds_group_slot:
+                self.left_group.add(some.id)
         job_id = some.id
         pending = self.changes.get(job_id)
         if pending is None:
@@ -181,6 +186,7 @@ class Batch:
             await self.tx.write(list(self.changes.values()))
             self.written.update(self.changes)
             self.changes.clear()
+            self.left_group.clear()
 
     async def finish(self) -> Committed:
         """Write the rest, and say what will be news once it is committed."""

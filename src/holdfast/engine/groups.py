@@ -33,9 +33,10 @@ async def _settle_one(batch: Batch, queue: str, group: str, changes: list[Change
     for change in changes:
         had = change.before is not None and change.before.holds_group_slot
         after = change.after
-        if had and not (after is not None and after.holds_group_slot):
+        stays = had and after is not None and after.id not in batch.left_group
+        if had and not stays:
             places -= 1
-        elif not had and after is not None and after.state is READY:
+        if not stays and after is not None and after.state is READY:
             pending[after.id] = after
     settled = {some.id for change in changes if (some := change.after or change.before) is not None}
     line, free = await _line(batch, queue, group, pending, settled, places)

@@ -308,3 +308,13 @@ async def test_a_group_is_served_at_every_moment_of_a_long_random_story(desk, pu
         if held:
             first = await desk.job(held[0])
             assert len(running) + len(ready) >= first.extras.group_limit, "a place is free and nobody has it"
+
+
+async def test_a_job_that_ends_and_is_retried_in_one_transaction_has_left_its_place_to_the_oldest(desk, put, line):
+    await put(1, delay_ms=1_000)
+    await put(1)
+    job = await desk.take()
+    await desk.pass_time(1_000)
+    assert await line() == ([2], [], [1])
+    await desk.together(FailLease(job.ref(), "no", retry=False), RetryJob(2))
+    assert await line() == ([], [1], [2])
