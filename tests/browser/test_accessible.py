@@ -1,6 +1,7 @@
 """Every screen can be used by everybody: axe finds nothing, in light and in dark, on a desktop and on a phone."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE, offences, too_wide
 from tests.browser.scenes import everyday, hostile, screens
@@ -40,22 +41,22 @@ def test_screens_full_of_markup_run_none_of_it_and_stay_in_the_window(look, serv
 
 def test_the_help_dialog_and_the_notices_are_accessible_too(look, server, everything):
     page = look(f"{server.url}/web?done=queue.purge&n=12")
-    assert page.get_by_text("Jobs that were removed: 12.").is_visible()
+    expect(page.get_by_text("Jobs that were removed: 12.")).to_be_visible()
     page.keyboard.press("?")
-    assert page.get_by_role("dialog").is_visible()
+    expect(page.get_by_role("dialog")).to_be_visible()
     assert not offences(page)
     page.keyboard.press("Escape")
-    assert not page.get_by_role("dialog").is_visible()
+    expect(page.get_by_role("dialog")).to_be_hidden()
 
 
 def test_all_of_it_works_without_scripts(look, server, api, everything):
     page = look(f"{server.url}/web/queues/reports", scripts=False)
     page.get_by_role("button", name="Pause").click()
-    assert page.get_by_text("The queue is paused").is_visible()
+    expect(page.get_by_text("The queue is paused")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
     page.goto(f"{server.url}/web/bulk?way=promote&all=1&queue=reports")
     page.get_by_role("button", name="Run now them").click()
-    assert page.get_by_text("35 of 35 are ready now").is_visible()
+    expect(page.get_by_text("35 of 35 are ready now")).to_be_visible()
     page.goto(f"{server.url}/web/jobs/{api.put('reports', {'n': 12345678901234567890})[0]}")
     page.get_by_role("link", name="Show").click()
-    assert page.get_by_text("12345678901234567890").is_visible()
+    expect(page.get_by_text("12345678901234567890")).to_be_visible()

@@ -20,13 +20,13 @@ def test_an_operator_sees_what_is_wrong_and_is_led_to_where_it_is_mended(look, s
     api.put("narrow", count=2)
     page = look(f"{server.url}/web")
     problem = page.locator(".problems li", has_text="narrow")
-    assert "is full (jobs): it refuses new jobs" in problem.inner_text()
+    expect(problem).to_contain_text("is full (jobs): it refuses new jobs")
     problem.get_by_role("link").click()
     page.get_by_label("Capacity in jobs").fill("50")
     page.get_by_role("button", name="Keep settings").click()
-    assert page.get_by_text("The settings are kept.").is_visible()
+    expect(page.get_by_text("The settings are kept.")).to_be_visible()
     page.goto(f"{server.url}/web")
-    assert page.locator(".problems li", has_text="narrow is full").count() == 0
+    expect(page.locator(".problems li", has_text="narrow is full")).to_have_count(0)
     assert api.http.get("/v1/queues/narrow").json()["settings"]["capacity_jobs"] == 50
 
 
@@ -35,17 +35,17 @@ def test_what_is_committed_is_seen_without_a_reload_until_it_is_paused(look, ser
     page = look(f"{server.url}/web/queues/lively")
     listening(page)
     ready = page.locator("#count-ready .big")
-    assert ready.inner_text() == "1"
+    expect(ready).to_have_text("1")
     api.put("lively", count=4)
     expect(page.locator("#count-ready .big")).to_have_text("5")
     page.keyboard.press("p")
-    assert page.locator("#live").inner_text() == "Paused"
+    expect(page.locator("#live")).to_have_text("Paused")
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     api.put("lively", count=2)
     page.goto(page.url)
-    assert page.locator("#live").inner_text() == "Paused", "it stays paused from screen to screen"
-    assert ready.inner_text() == "7"
+    expect(page.locator("#live"), "it stays paused from screen to screen").to_have_text("Paused")
+    expect(ready).to_have_text("7")
     asked.clear()
     with api.http.stream("GET", "/web/stream") as stream:  # by when it has spoken twice, a page that listens would have asked
         lines = stream.iter_lines()
@@ -83,7 +83,7 @@ def test_a_screen_that_gets_no_answer_says_so_and_of_when_it_is(look, server, ap
     api.put("orphaned")
     stale = page.locator("#stale")
     expect(stale).to_have_text(re.compile(r"The server does not answer\. What is shown is of \d\d:\d\d:\d\d UTC\."))
-    assert page.locator("#live").get_attribute("data-stale") == "yes"
+    expect(page.locator("#live")).to_have_attribute("data-stale", "yes")
     assert not offences(page)
     page.unroute(gone)
     api.put("orphaned")
@@ -106,13 +106,13 @@ def test_a_job_is_watched_from_its_lease_to_its_result_without_a_reload(look, se
     listening(page)
     page.locator("#payload-text").wait_for()
     page.evaluate("document.getElementById('payload-text').dataset.was = 'here'")
-    assert page.locator("#progress-title").inner_text() == "Progress 75 %"
-    assert page.get_by_role("progressbar").get_attribute("value") == "75.0"
+    expect(page.locator("#progress-title")).to_have_text("Progress 75 %")
+    expect(page.get_by_role("progressbar")).to_have_attribute("value", "75.0")
     api.end("conclude", held, result={"rows": 7})
     expect(page.locator("h1 .badge")).to_have_text("concluded")
     expect(page.locator("#result-text")).to_contain_text('"rows": 7')
-    assert page.get_by_text("Cancel…").count() == 0
-    assert page.locator("#payload-text").get_attribute("data-was") == "here", "what was loaded is left as it is"
+    expect(page.get_by_text("Cancel…")).to_have_count(0)
+    expect(page.locator("#payload-text"), "what was loaded is left as it is").to_have_attribute("data-was", "here")
     assert [url.endswith("/payload") for url in asked].count(True) == 1
 
 
@@ -127,7 +127,7 @@ def test_rows_that_are_selected_stay_so_while_the_list_is_live_and_are_retried(l
     expect(page.locator("[data-row]")).to_have_count(5)
     expect(page.locator("#picked")).to_have_text("2 selected")
     page.get_by_role("button", name="Retry").click()
-    assert page.get_by_role("heading", name="Retry 2 jobs?").is_visible()
+    expect(page.get_by_role("heading", name="Retry 2 jobs?")).to_be_visible()
     page.get_by_role("button", name="Retry them").click()
     page.get_by_text("2 of 2 are ready again").wait_for()
     assert not offences(page)
@@ -141,7 +141,7 @@ def test_all_that_match_are_deleted_once_it_is_typed_and_it_can_be_stopped_and_g
     page.get_by_label("All that match").check()
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete them").click()
-    assert page.get_by_role("heading", name="Delete 1,700 jobs?").is_visible(), "the browser itself wants the field filled"
+    expect(page.get_by_role("heading", name="Delete 1,700 jobs?"), "the browser itself wants the field filled").to_be_visible()
     page.get_by_label("Type").fill("delete 17")
     page.get_by_role("button", name="Delete them").click()
     page.get_by_text("nothing was done").wait_for()
@@ -167,7 +167,7 @@ def test_all_that_match_are_deleted_once_it_is_typed_and_it_can_be_stopped_and_g
     assert 0 < left < 1_700
     page.get_by_role("button", name="Go on").click()
     page.get_by_role("heading", name="Delete: done").wait_for()
-    assert page.get_by_text("1,700 of 1,700 are gone").is_visible()
+    expect(page.get_by_text("1,700 of 1,700 are gone")).to_be_visible()
     assert api.counts("many") == {}
     look.said[:] = [line for line in look.said if "400" not in line]
 
@@ -177,9 +177,9 @@ def test_from_a_group_of_failures_to_its_retry(look, server, api):
     api.die("grouped", "row 17 has 7 columns, not 8", count=2, type="csv")
     page = look(f"{server.url}/web/failures?queue=grouped")
     row = page.locator("tr", has_text="connection to … refused")
-    assert row.locator("td").nth(1).inner_text() == "3"
+    expect(row.locator("td").nth(1)).to_have_text("3")
     row.get_by_role("link", name="Retry…").click()
-    assert page.get_by_role("heading", name="Retry 3 jobs?").is_visible()
+    expect(page.get_by_role("heading", name="Retry 3 jobs?")).to_be_visible()
     page.get_by_role("button", name="Retry them").click()
     page.get_by_text("3 of 3 are ready again").wait_for()
     assert api.counts("grouped") == {"ready": 3, "dead": 2}
@@ -188,19 +188,19 @@ def test_from_a_group_of_failures_to_its_retry(look, server, api):
 def test_a_job_is_looked_at_edited_cloned_and_cancelled(look, server, api):
     (job,) = api.put("single", {"n": 1}, type="t")
     page = look(f"{server.url}/web/jobs/{job}")
-    assert page.get_by_text("It is the next of its queue").is_visible()
+    expect(page.get_by_text("It is the next of its queue")).to_be_visible()
     page.locator("#payload-text").wait_for()
-    assert '"n": 1' in page.locator("#payload-text").inner_text()
+    expect(page.locator("#payload-text")).to_contain_text('"n": 1')
     page.get_by_role("link", name="Edit").click()
     page.get_by_label("Payload, JSON").fill('{"n": 12345678901234567890}')
     page.get_by_label("Priority").fill("3")
     page.get_by_role("button", name="Keep the change").click()
-    assert "12345678901234567890" in page.locator("#payload-text").inner_text()
+    expect(page.locator("#payload-text")).to_contain_text("12345678901234567890")
     assert api.job(job)["priority"] == 3
     page.get_by_role("link", name="Clone…").click()
     page.get_by_label("Type").fill("t2")
     page.get_by_role("button", name="Enqueue", exact=True).click()
-    assert page.get_by_text("The job is kept.").is_visible()
+    expect(page.get_by_text("The job is kept.")).to_be_visible()
     clone = int(re.search(r"/jobs/(\d+)", page.url)[1])
     assert (api.job(clone)["type"], api.job(clone)["payload"]) == ("t2", {"n": 12345678901234567890})
     page.get_by_text("Cancel…").click()
@@ -222,10 +222,10 @@ def test_the_life_of_a_job_shows_every_attempt(look, server, api):
         ("2", "failed", "berta", "second error"),
         ("1", "failed", "anna", "first error"),
     ]
-    assert page.locator("svg.life rect.failed").count() == 2
-    assert page.locator("svg.life rect.concluded").count() == 1
+    expect(page.locator("svg.life rect.failed")).to_have_count(2)
+    expect(page.locator("svg.life rect.concluded")).to_have_count(1)
     page.locator("#result-text").wait_for()
-    assert '"ok": true' in page.locator("#result-text").inner_text()
+    expect(page.locator("#result-text")).to_contain_text('"ok": true')
 
 
 def test_a_payload_is_downloaded_as_it_came(look, server, api):
@@ -241,15 +241,15 @@ def test_a_queue_is_paused_purged_and_deleted(look, server, api):
     api.put("fading", count=3)
     page = look(f"{server.url}/web/queues/fading")
     page.get_by_role("button", name="Pause").click()
-    assert page.get_by_text("is paused, with 3 unfinished jobs").is_visible()
+    expect(page.get_by_text("is paused, with 3 unfinished jobs")).to_be_visible()
     page.get_by_role("checkbox", name=re.compile("^ready")).check()
     page.get_by_role("button", name="Look first…").click()
     page.get_by_label("Type").fill("remove 3 from fading")
     page.get_by_role("button", name="Remove them").click()
-    assert page.get_by_text("Jobs that were removed: 3.").is_visible()
+    expect(page.get_by_text("Jobs that were removed: 3.")).to_be_visible()
     page.get_by_label("Type").fill("delete fading")
     page.get_by_role("button", name="Delete the queue").click()
-    assert page.get_by_text("The queue is gone.").is_visible()
+    expect(page.get_by_text("The queue is gone.")).to_be_visible()
 
 
 def test_an_event_is_tried_out_without_leaving_the_page(look, server, api):
@@ -263,7 +263,7 @@ def test_an_event_is_tried_out_without_leaving_the_page(look, server, api):
     page.get_by_label("Queue", exact=True).fill("hearing")
     page.get_by_label("All events").check()
     page.get_by_role("button", name="Keep").click()
-    assert page.get_by_text("The interest is kept").is_visible()
+    expect(page.get_by_text("The interest is kept")).to_be_visible()
 
 
 def test_a_schedule_is_made_and_run_at_once(look, server, api):
@@ -272,7 +272,7 @@ def test_a_schedule_is_made_and_run_at_once(look, server, api):
     page.get_by_label("Cron").fill("0 4 * * *")
     page.get_by_label("Queue", exact=True).fill("night")
     page.get_by_role("button", name="Keep").click()
-    assert page.get_by_text("every day at 04:00").is_visible()
+    expect(page.get_by_text("every day at 04:00")).to_be_visible()
     page.get_by_role("button", name="Run now").click()
     assert api.counts("night") == {"ready": 1}
 
@@ -283,23 +283,23 @@ def test_a_worker_is_seen_with_what_it_does_and_is_quieted(look, server, api):
     api.http.post("/v1/leases", json={"queues": ["busy"], "worker": worker})
     page = look(f"{server.url}/web/workers")
     row = page.locator("tr", has_text="gpu-7")
-    assert row.get_by_role("link", name=str(job), exact=True).is_visible()
+    expect(row.get_by_role("link", name=str(job), exact=True)).to_be_visible()
     row.get_by_role("button", name="Quiet").click()
-    assert "quiet" in page.locator("tr", has_text="gpu-7").inner_text()
+    expect(page.locator("tr", has_text="gpu-7")).to_contain_text("quiet")
 
 
 def test_the_keyboard_reaches_everything(look, server, api):
     ids = api.put("keys", count=3)
     page = look(f"{server.url}/web/jobs?queue=keys")
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "skip"
+    expect(page.locator(".skip")).to_be_focused()
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "content"
+    expect(page.locator("#content")).to_be_focused()
     page.keyboard.press("j")
     page.keyboard.press("j")
-    assert page.evaluate("document.activeElement.id") == f"job-{ids[1]}"
+    expect(page.locator(f"#job-{ids[1]}")).to_be_focused()
     page.keyboard.press("x")
-    assert page.get_by_label(f"Select job {ids[1]}").is_checked()
+    expect(page.get_by_label(f"Select job {ids[1]}")).to_be_checked()
     page.keyboard.press("/")
     page.keyboard.type(str(ids[2]))
     page.keyboard.press("Enter")
@@ -314,10 +314,10 @@ def test_the_colours_are_chosen_and_stay_chosen(look, server, api):
     back = "getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(back)
     page.keyboard.press("t")
-    assert page.locator("#theme").inner_text() == "Light"
+    expect(page.locator("#theme")).to_have_text("Light")
     assert page.evaluate(back) != dark
     page.reload()
-    assert page.locator("html").get_attribute("data-theme") == "light"
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
 
 
 def test_the_command_is_copied(look, server, api):
@@ -360,7 +360,7 @@ def test_under_a_prefix_everything_works_in_a_browser(look, home):
         page.wait_for_url("**/ops/queue/web")
         page.get_by_role("link", name="q", exact=True).click()
         page.get_by_role("button", name="Pause").click()
-        assert page.get_by_text("The queue is paused").is_visible()
+        expect(page.get_by_text("The queue is paused")).to_be_visible()
         page.goto(f"{server.url}/ops/queue/web/jobs/{job}")
         page.locator("#payload-text").wait_for()
         page.get_by_text("Cancel…").click()
