@@ -11,6 +11,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 ARGS ?=
 PYTEST_ARGS ?=
+# At a time: more than there are cores, because many tests wait for something.
+PYTEST_WORKERS ?= $(shell expr $$(nproc) + 2)
 LOCK_ARGS ?=
 
 MADE := $(VENV)/.made
@@ -31,7 +33,7 @@ run: $(SERVE) ## Start the server: make run ARGS='--port 8080'
 	@$(BIN)/holdfast serve $(ARGS)
 
 test: $(DEV) ## Run the tests: make test PYTEST_ARGS='-k lease'
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile $(PYTEST_ARGS)
 
 check: $(DEV) ## Lint, formatting, types and the import contract
 	$(BIN)/ruff check .

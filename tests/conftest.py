@@ -1,0 +1,42 @@
+"""What holds for every test, wherever it runs.
+
+The tests run in random order (the first lines name its seed: `-p randomly -p "randomly_seed=…"` repeats it), several at a time (`make test`),
+and a file's tests in one worker, since they share what is started for their file. A test marked `alone` measures something of the whole
+machine: while it runs, no other does.
+"""
+
+import fcntl
+import os
+import signal
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+LOCKS = "TESTS_LOCKS"  # the folder in which the workers of one run agree
+
+# A shell gives a background job SIGINT and SIGQUIT ignored, `nohup` SIGHUP, and every program started from here would inherit that.
+for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(number, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of the locks, before the workers are started."""
+    if LOCKS not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="holdfast-locks-")
+        os.environ[LOCKS] = folder.name
+        config.add_cleanup(lambda: (folder.cleanup(), os.environ.pop(LOCKS)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before the clock of pytest-timeout starts
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test that is marked `alone` have the machine to itself. Who waits for the room stands in the door, so that nobody waits for ever."""
+    folder = Path(os.environ[LOCKS])
+    with (folder / "door").open("wb") as door, (folder / "room").open("wb") as room:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        return (yield)
