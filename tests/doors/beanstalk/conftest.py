@@ -18,6 +18,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield shared
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_in_the_tube_of_all(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Who names no tube uses and watches `default`: a job that a test leaves there is another test's surprise."""
+    yield
+    if "server" in request.fixturenames:
+        asking = Client(tube_port(request.getfixturevalue("server")))
+        assert (
+            asking.ask(b"peek-ready\r\n") == asking.ask(b"peek-delayed\r\n") == asking.ask(b"peek-buried\r\n") == b"NOT_FOUND"
+        )
+        asking.close()
+
+
 @pytest.fixture(scope="session")
 def beanstalkd() -> Iterator[int]:
     with debians() as port:
@@ -41,9 +53,6 @@ def tube() -> str:
 @pytest.fixture
 def client(server: Server, tube: str) -> Iterator[Client]:
     """A client of Holdfast with a tube of its own."""
-    client = Client(tube_port(server))
-    name = tube.encode()
-    client.send(b"use %b\r\nwatch %b\r\nignore default\r\n" % (name, name))
-    assert [client.line() for _ in range(3)] == [b"USING " + name, b"WATCHING 2", b"WATCHING 1"]
+    client = Client(tube_port(server), tube)
     yield client
     client.close()

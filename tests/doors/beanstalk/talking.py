@@ -25,12 +25,16 @@ _MARK = re.compile(r"<(\w+|#)>")
 
 
 class Client:
-    """A connection that reads no further than it is asked to."""
+    """A connection that reads no further than it is asked to. With a tube, it uses and watches that one alone."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tube: str | None = None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=WITHIN_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest = b""
+        if tube is not None:
+            name = tube.encode()
+            self.send(b"use %b\r\nwatch %b\r\nignore default\r\n" % (name, name))
+            assert [self.line() for _ in range(3)] == [b"USING " + name, b"WATCHING 2", b"WATCHING 1"]
 
     def send(self, data: bytes) -> "Client":
         self.socket.sendall(data)
@@ -97,11 +101,7 @@ class Talk:
 
     def client(self, who: str) -> Client:
         if who not in self.clients:
-            client = self.clients[who] = Client(self.port)
-            tube = self.tube.encode()
-            assert client.ask(b"use %b\r\n" % tube) == b"USING " + tube
-            assert client.ask(b"watch %b\r\n" % tube) == b"WATCHING 2"
-            assert client.ask(b"ignore default\r\n") == b"WATCHING 1"
+            self.clients[who] = Client(self.port, self.tube)
         return self.clients[who]
 
     def step(self, who: str, sent: str, expected: str) -> None:

@@ -42,7 +42,7 @@ PIECE = st.one_of(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(PIECE, max_size=30), st.booleans())
 def test_garbage_is_answered_or_hung_up_on_and_nobody_else_notices(client, server, pieces, half):
-    foe = Client(tube_port(server))
+    foe = Client(tube_port(server), "fuzz")
     foe.socket.settimeout(5)
     for piece in pieces:
         foe.send(piece)
@@ -102,9 +102,7 @@ def test_half_a_put_leaves_nothing(client, server, tube):
 
 
 def test_one_that_waits_and_leaves_is_given_nothing(client, server, tube):
-    other = Client(tube_port(server))
-    other.send(f"watch {tube}\r\nreserve\r\n".encode())
-    assert other.line() == b"WATCHING 2"
+    other = Client(tube_port(server), tube).send(b"reserve\r\n")
     until(lambda: client.page(f"stats-tube {tube}\r\n".encode())["current-waiting"] == "1", "it waits")
     other.close()
     until(lambda: client.page(f"stats-tube {tube}\r\n".encode())["current-waiting"] == "0", "it has left")
@@ -124,8 +122,8 @@ def test_the_body_of_an_http_request_is_not_obeyed(client, server, tube, path):
     page.close()
 
 
-def test_a_crowd_is_served_and_counted(server):
-    crowd = [Client(tube_port(server)) for _ in range(500)]
+def test_a_crowd_is_served_and_counted(server, tube):
+    crowd = [Client(tube_port(server), tube) for _ in range(500)]
     for one in crowd:
         one.send(b"reserve-with-timeout 0\r\n")
     assert {one.line() for one in crowd} == {b"TIMED_OUT"}
