@@ -23,7 +23,7 @@ def client(server: Server) -> Iterator[httpx.Client]:
     """A client of the shared server, whose queue is empty."""
     with server.client() as client:
         empty(client, "jobs")
-        for job in client.get("/v1/jobs", params={"queue": "jobs", "state": "leased"}).json()["jobs"]:
+        for job in client.get("/v1/jobs", params={"queue": "jobs", "state": "leased", "limit": 1_000}).json()["jobs"]:
             ended = client.post(f"/jobs/{job['id']}/conclude", headers={"QUEUE_CONSUMER": job["worker"]})
             assert ended.status_code == 200
         empty(client, "jobs")
