@@ -1,6 +1,7 @@
 """A server with something on every screen: work that goes on, work that fails, a full queue, a paused one; and markup wherever text can be."""
 
 import json
+import re
 from typing import Any
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'</pre>"
@@ -61,9 +62,11 @@ def hostile(api: Any) -> dict[str, int]:
     return {"dead": dead, "running": running}
 
 
-def screens(numbers: dict[str, int], queue: str) -> dict[str, str]:
+def screens(api: Any, numbers: dict[str, int], queue: str) -> dict[str, str]:
     """Every screen by name."""
     dead = numbers["dead"]
+    group = re.search(r"/failures\?group=\w+", api.get(f"/failures?queue={queue}"))
+    assert group
     return {
         "overview": "",
         "queue": f"/queues/{queue}",
@@ -73,6 +76,7 @@ def screens(numbers: dict[str, int], queue: str) -> dict[str, str]:
         "job": f"/jobs/{dead}",
         "payload": f"/jobs/{dead}/payload",
         "failures": "/failures",
+        "failures of a group": f"{group[0]}&queue={queue}",
         "workers": "/workers",
         "interests": f"/interests?queue={queue}",
         "schedules": "/schedules",

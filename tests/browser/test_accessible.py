@@ -9,7 +9,7 @@ from tests.browser.scenes import everyday, hostile, screens
 
 @pytest.fixture(scope="module")
 def everything(api):
-    return screens(everyday(api), "imports"), screens(hostile(api), "evil")
+    return screens(api, everyday(api), "imports"), screens(api, hostile(api), "evil")
 
 
 def test_axe_finds_nothing_wrong_on_any_screen_at_any_width_in_light_and_in_dark(look, server, everything):

@@ -52,10 +52,3 @@ def test_a_job_that_went_well_in_the_end_does_not_dwell_on_its_errors(browser, q
         (held,) = browser.lease(queue)
         browser.end(verb, held, **more)
     assert "Its last error" not in browser.get(f"/jobs/{job}")
-
-
-def test_a_group_of_failures_is_deleted_after_a_preview(browser, queue):
-    browser.die(queue, "connection to 10.0.0.7 refused", count=2)
-    html = browser.get(f"/failures?queue={queue}")
-    assert f"way=delete&amp;all=1&amp;state=dead&amp;queue={queue}" in html
-    assert "Delete 2 jobs?" in browser.text(f"/bulk?way=delete&all=1&state=dead&queue={queue}&text=connection+to")

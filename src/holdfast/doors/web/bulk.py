@@ -17,16 +17,19 @@ from litestar.datastructures import State as AppState
 
 from holdfast.doors.rest.routes import cursor_of, cursor_text
 from holdfast.doors.web import forms
+from holdfast.doors.web.failures import group_of
 from holdfast.doors.web.filters import Filter
+from holdfast.doors.web.grouping import line_of
 from holdfast.doors.web.overview import glimpse
 from holdfast.doors.web.shell import View
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUnknown
 from holdfast.job.job import State
-from holdfast.limits import BULK_BITE, ID_MAX
+from holdfast.limits import BULK_BITE, FAILURES_SCANNED, ID_MAX
 from holdfast.stores.queries import JobDetail
 
 SAMPLE = 10
+LOOKS = 200  # jobs that are asked for together
 CHUNK_BYTES = 8 << 20
 REFUSALS_SHOWN = 5
 
@@ -81,11 +84,17 @@ WAYS = {
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run stands: what it does to which jobs, and how far it has come. All of it travels with the page."""
+    """Where a run stands: what it does to which jobs, and how far it has come. All of it travels with the page.
+
+    It is about `ids`, selected or the members of a `group` of failures, or about `all` that match the filter: never about all because no id
+    is left.
+    """
 
     way: Way
     filter: Filter
+    all: bool = False
     ids: tuple[int, ...] = ()
+    group: str = ""
     target: str = ""
     total: int = 0
     at_least: bool = False
@@ -110,7 +119,13 @@ class Run:
 
     def fields(self) -> dict[str, str]:
         """As it stands in a form or an address."""
-        given = self.filter.query() | {"way": self.way.name, "target": self.target, "ids": ",".join(map(str, self.ids))}
+        given = self.filter.query() | {
+            "way": self.way.name,
+            "all": "1" if self.all else "",
+            "group": self.group,
+            "target": self.target,
+            "ids": ",".join(map(str, self.ids)),
+        }
         numbers = {
             "total": self.total,
             "asked_at": self.asked_at,
@@ -131,8 +146,8 @@ def run_of(form: forms.Form) -> Run:
     if way is None:
         raise checks.breach("way", f"must be one of {', '.join(WAYS)}")
     picked = [one for value in form.all("ids") for one in value.split(",") if one]
-    if len(picked) > 1_000:
-        raise checks.breach("ids", "must be at most 1000 jobs")
+    if len(picked) > FAILURES_SCANNED:
+        raise checks.breach("ids", f"must be at most {FAILURES_SCANNED} jobs")
     ids = tuple(dict.fromkeys(forms.whole("ids", one) for one in picked))
     if any(not 0 < one <= ID_MAX for one in ids):
         raise checks.breach("ids", "must be numbers of jobs")
@@ -143,7 +158,9 @@ def run_of(form: forms.Form) -> Run:
     return Run(
         way,
         wanted,
-        ids,
+        form.has("all"),
+        () if form.has("all") else ids,
+        form.text("group"),
         target,
         form.int("total") or 0,
         form.has("at_least"),
@@ -159,28 +176,47 @@ def run_of(form: forms.Form) -> Run:
 async def preview(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
     """How many it would be, and which come first. Nothing is done."""
     view = View(request, state)
-    run, everything = run_of(view.asked), view.asked.has("all")
-    if not everything and not run.ids:
+    run = run_of(view.asked)
+    if run.group:
+        group, asked_at = await group_of(view, run.group, run.filter.queue)
+        ids = tuple(job.id for job in group.dead)
+        run = replace(run, filter=Filter(group.queue), all=False, ids=ids, asked_at=asked_at)
+    elif not run.all and not run.ids:
         raise checks.breach("ids", "is empty: select some jobs first, or all that match")
-    run = replace(run, ids=() if everything else run.ids)
-    run, sample = await (_preview_ids(view, run) if run.ids else _preview_filter(view, run))
+    run, sample = await (_preview_filter(view, run) if run.all else _preview_ids(view, run))
     # The moment of the sample, which was read after the count: what comes later is left alone, and nothing that was counted is.
-    asked_at = sample[-1].now if sample else (await glimpse(state).stats()).now
-    run = replace(run, asked_at=asked_at)
+    if not run.group:
+        run = replace(run, asked_at=sample[-1].now if sample else (await glimpse(state).stats()).now)
     values = {
         "run": run,
         "sample": sample,
-        "words": [] if run.ids else [pair for pair in run.filter.words() if pair[0] != "state"],
-        "list": view.at("/jobs", **run.filter.query()),
+        "errors": await _errors(view, sample),
+        "words": [] if not run.all else [pair for pair in run.filter.words() if pair[0] != "state"],
+        "list": _list(view, run),
     }
     return view.page("bulk.html", f"{run.way.label.rstrip('…')} jobs", "jobs", values, _command(view, run))
+
+
+def _list(view: View, run: Run) -> str:
+    """Where it came from."""
+    return view.at("/failures" if run.group else "/jobs", **run.filter.query())
+
+
+async def _errors(view: View, sample: list[JobDetail]) -> dict[int, str]:
+    """The latest error of each dead job of a sample, by its id; empty where none of them is dead."""
+    dead = [detail.job for detail in sample if detail.job.state is State.DEAD]
+    looked = await _look(view, tuple(job.id for job in dead))
+    return {
+        job.id: line_of(detail.errors[-1].reason if detail is not None and detail.errors else job.reason or "")
+        for job, detail in zip(dead, looked, strict=True)
+    }
 
 
 def _command(view: View, run: Run) -> str:
     method, path = run.way.command
     body = f""" --json '{{"queue": "{run.target or "QUEUE"}"}}'""" if run.way.name == "move" else ""
     one = f"curl -X {method}{body} {view.curl('GET', '/v1/jobs/{}')[5:]}{path}"
-    if run.ids:
+    if not run.all:
         return f"printf '%s\\n' {' '.join(map(str, run.ids[:20]))}{' …' if len(run.ids) > 20 else ''} | xargs -I {{}} {one}"
     query = run.filter.query() | {"state": run.states[0].value if run.states else ""}
     return f"{view.curl('GET', '/v1/jobs', **query, payload='false', limit='1000')} | jq '.jobs[].id' | xargs -I {{}} {one}"
@@ -199,7 +235,10 @@ async def _look(view: View, ids: tuple[int, ...]) -> list[JobDetail | None]:
         except JobNotFound:
             return None
 
-    return list(await asyncio.gather(*[one(job_id) for job_id in ids]))
+    found: list[JobDetail | None] = []
+    for start in range(0, len(ids), LOOKS):
+        found += await asyncio.gather(*[one(job_id) for job_id in ids[start : start + LOOKS]])
+    return found
 
 
 async def _preview_filter(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
@@ -227,13 +266,13 @@ async def bite(request: Request[Any, Any, Any], state: AppState) -> Response[byt
     stopped = form.has("stop")
     if not stopped:
         before = run
-        run = await (_bite_ids(view, run, refusals) if run.ids else _bite_filter(view, run, refusals))
+        run = await (_bite_filter(view, run, refusals) if run.all else _bite_ids(view, run, refusals))
         await _tell(view, before, run)
     values = {
         "run": run,
         "stopped": stopped,
         "refusals": refusals[:REFUSALS_SHOWN],
-        "list": view.at("/jobs", **run.filter.query()),
+        "list": _list(view, run),
     }
     if request.headers.get("hx-request") == "true":
         return view.part("_bulk_run.html", values)
@@ -243,8 +282,8 @@ async def bite(request: Request[Any, Any, Any], state: AppState) -> Response[byt
 async def _tell(view: View, before: Run, after: Run) -> None:
     """One note for a whole run, however many parts it has."""
     done, refused = after.done - before.done, after.refused - before.refused
-    what = ", ".join(f"{name} {value}" for name, value in after.filter.words()) or ("all jobs" if not before.ids else "")
-    target = "selected jobs" + (f" ({what})" if what else "") if before.ids else what
+    what = ", ".join(f"{name} {value}" for name, value in after.filter.words()) or ("all jobs" if before.all else "")
+    target = what if before.all else "selected jobs" + (f" ({what})" if what else "")
     if after.target:
         target += f" → {after.target}"
     key = f"{after.way.name} {after.asked_at} {target}"
@@ -254,9 +293,14 @@ async def _tell(view: View, before: Run, after: Run) -> None:
 
 async def _bite_ids(view: View, run: Run, refusals: list[str]) -> Run:
     now, later = run.ids[:BULK_BITE], run.ids[BULK_BITE:]
-    found = [detail for detail in await _look(view, now) if detail is not None]
+    found = [detail for detail in await _look(view, now) if detail is not None and not _has_ended_anew(detail, run)]
     done, refused = await _do(view, run, found, refusals)
     return replace(run, ids=later, done=run.done + done, refused=run.refused + refused + len(now) - len(found), ended=not later)
+
+
+def _has_ended_anew(detail: JobDetail, run: Run) -> bool:
+    """Whether it ended after the preview: with another error, perhaps, than the one that was shown."""
+    return detail.job.ended_at is not None and detail.job.ended_at > run.asked_at
 
 
 async def _bite_filter(view: View, run: Run, refusals: list[str]) -> Run:

@@ -5,11 +5,22 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 
-from holdfast.doors.web.grouping import groups
+from holdfast.doors.web.grouping import Group, groups, line_of
 from holdfast.doors.web.shell import View
+from holdfast.errors import NotFound
 from holdfast.limits import FAILURES_SCANNED
 
 _SHOWN = 100
+_MEMBERS_SHOWN = 200
+
+
+async def group_of(view: View, key: str, queue: str | None) -> tuple[Group, int]:
+    """The group of failures that has this key, and the moment of the look; `NotFound` where none has (any more)."""
+    failures = await view.engine.reading.failures(queue)
+    for group in groups(failures.jobs):
+        if group.key == key:
+            return group, failures.now
+    raise NotFound(f"There are no failures of this kind among the newest {FAILURES_SCANNED} (any more).")
 
 
 @get("/web/failures", include_in_schema=False)
@@ -17,6 +28,8 @@ async def show_failures(request: Request[Any, Any, Any], state: AppState) -> Res
     """The newest failures of all queues, or of one."""
     view = View(request, state)
     queue = view.query.get("queue") or None
+    if view.query.get("group"):
+        return await _show_group(view, view.query["group"], queue)
     failures = await view.engine.reading.failures(queue)
     found = groups(failures.jobs)
     values = {
@@ -30,6 +43,18 @@ async def show_failures(request: Request[Any, Any, Any], state: AppState) -> Res
     }
     curl = view.curl("GET", "/v1/jobs", queue=queue, state="dead", payload="false")
     return view.page("failures.html", f"Failures of {queue}" if queue else "Failures", "failures", values, curl)
+
+
+async def _show_group(view: View, key: str, queue: str | None) -> Response[bytes]:
+    group, now = await group_of(view, key, queue)
+    values = {
+        "group": group,
+        "members": [(job, line_of(job.reason)) for job in group.dead[:_MEMBERS_SHOWN]],
+        "more": max(0, len(group.dead) - _MEMBERS_SHOWN),
+        "now": now,
+    }
+    curl = view.curl("GET", "/v1/jobs", queue=group.queue, state="dead", payload="false")
+    return view.page("failure_group.html", "Failures that are alike", "failures", values, curl)
 
 
 ROUTES: list[Any] = [show_failures]

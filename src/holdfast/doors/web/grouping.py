@@ -1,8 +1,10 @@
 """Failures that are alike, together: the same queue, type and error but for what differs from job to job (numbers, ids, quoted values).
 
-Pure. A group can be found again in the list of jobs by the longest stretch of its error that all of them share.
+Pure. A group has an exact key, made of all that its jobs have in common: what is done to a group is done to its members, not to
+whatever else has a part of its text.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +13,6 @@ from holdfast.stores.queries import FailedJob
 
 HOLE = "…"
 _LINE_CHARS = 200
-_LEAST_TEXT = 6  # a shorter stretch would find too much
 _VARIES = re.compile(
     r"""0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b[0-9a-fA-F]{12,}\b|"[^"]{0,200}"|'[^']{0,200}'|`[^`]{0,200}`|\d+(?:[.:]\d+)*"""
 )
@@ -26,8 +27,7 @@ class Group:
     type: str
     kind: str
     error: str
-    text: str
-    dead: int = 0
+    dead: list[FailedJob] = field(default_factory=list)
     waiting: int = 0
     recovered: int = 0
     first_at: int = 0
@@ -36,9 +36,10 @@ class Group:
     workers: set[str] = field(default_factory=set)
 
     @property
-    def count(self) -> int:
-        """How many jobs."""
-        return self.dead + self.waiting + self.recovered
+    def key(self) -> str:
+        """The group's name: the same for the same queue, type, kind and error, and for nothing else."""
+        parts = f"{self.queue}\0{self.type}\0{self.kind}\0{self.error}"
+        return hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=12).hexdigest()
 
 
 def line_of(reason: str) -> str:
@@ -54,12 +55,6 @@ def shape(line: str) -> str:
     return _VARIES.sub(HOLE, line)
 
 
-def shared_text(line: str) -> str:
-    """The longest stretch of the line without a hole; empty where none is long enough to look for."""
-    best = max(_VARIES.split(line), key=len, default="").strip()
-    return best if len(best) >= _LEAST_TEXT else ""
-
-
 def groups(jobs: Iterable[FailedJob]) -> list[Group]:
     """The groups, those with the most dead jobs first."""
     found: dict[tuple[str, str, str, str], Group] = {}
@@ -68,14 +63,14 @@ def groups(jobs: Iterable[FailedJob]) -> list[Group]:
         key = (job.queue, job.type, job.kind, shape(line))
         group = found.get(key)
         if group is None:
-            group = found[key] = Group(*key, text=shared_text(line), first_at=job.at, last_at=job.at, example=job)
+            group = found[key] = Group(*key, first_at=job.at, last_at=job.at, example=job)
         _add(group, job)
-    return sorted(found.values(), key=lambda group: (-group.dead, -group.waiting, -group.last_at))
+    return sorted(found.values(), key=lambda group: (-len(group.dead), -group.waiting, -group.last_at))
 
 
 def _add(group: Group, job: FailedJob) -> None:
     if job.state == "dead":
-        group.dead += 1
+        group.dead.append(job)
     elif job.state == "unfinished":
         group.waiting += 1
     else:
