@@ -33,5 +33,7 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
         if error.name in ("aiohttp", "urllib3", "tenacity", "yarl"):
-            raise ImportError(f"holdfast.{name} needs {error.name}: pip install holdfast", name=name) from error
+            raise ImportError(
+                f"holdfast.{name} needs {error.name}, which comes with an installation of holdfast", name=name
+            ) from error
         raise

@@ -4,7 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
-PAGE = (Path(__file__).parents[3] / "docs" / "couchqueue.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "couchqueue.md").read_text(encoding="utf-8")
 BETWEEN = "--- the next command ---"
 
 
@@ -27,6 +28,6 @@ def test_the_page_shows_what_is_printed(serve, tmp_path):
 
 
 def test_every_test_that_the_page_names_is_there():
-    here = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    here = "".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
     missing = [name for name in re.findall(r"`(test_\w+)`", PAGE) if f"def {name}(" not in here]
     assert not missing

@@ -56,6 +56,17 @@ def test_the_worst_stands_first_and_dead_jobs_are_worse_when_they_are_new():
     found = attention.problems(STORE, queues, 4, 2)
     assert [problem.level for problem in found] == ["bad", "warn"]
     assert "2 of them in the last hour" in found[0].text
+
+
+def test_of_two_that_are_as_bad_the_one_with_more_jobs_that_wait_longer_stands_first():
+    def stuck(name, ready, oldest):
+        queue = stats(Tally(ready=ready), oldest=oldest)
+        return msgspec.structs.replace(queue, info=msgspec.structs.replace(queue.info, name=name))
+
+    few = [stuck(f"a{number}", 3, 60_000) for number in range(9)]
+    queues = [*few, stuck("z-many", 48_001, 60_000), stuck("y-long", 3, 86_400_000)]
+    found = attention.problems(msgspec.structs.replace(STORE, accepting=False, reason="storage_full"), queues, 0, 0)
+    assert [problem.subject for problem in found] == ["The disk", "z-many", "y-long", *(one.info.name for one in few)]
     full = StoreStats(1, 1, [], [], 0.0, 0, 0, 5, False, 0)
     assert attention.problems(full, [], 0, 0)[0].subject == "The disk"
     assert attention.problems(STORE, [], 0, 0) == []

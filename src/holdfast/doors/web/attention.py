@@ -1,5 +1,6 @@
 """What is wrong, and where to mend it: the first thing that an operator sees. Pure: numbers in, sentences out, the worst first."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -22,10 +23,11 @@ class Problem:
     mend: str
     path: str
     query: dict[str, str] = field(default_factory=dict)
+    harm: float = 0.0  # jobs that it concerns × seconds that the oldest of them waits
 
 
 def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_lately: int) -> list[Problem]:
-    """Everything that wants attention, the worst first."""
+    """Everything that wants attention, what harms most first: the store, then by jobs and how long they wait."""
     found = of_store(store)
     for queue in queues:
         found += of_queue(queue)
@@ -38,9 +40,10 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
                 f"wait for somebody to decide{lately}.",
                 "See what went wrong",
                 "/failures",
+                harm=dead,
             )
         )
-    return sorted(found, key=lambda problem: problem.level != "bad")
+    return sorted(found, key=lambda problem: (problem.level != "bad", -problem.harm, problem.subject))
 
 
 def of_store(store: StoreStats) -> list[Problem]:
@@ -48,13 +51,17 @@ def of_store(store: StoreStats) -> list[Problem]:
     kept = store.replication
     if kept is not None and kept.in_sync < kept.needed:
         text = f"are in sync, {kept.in_sync} of {kept.needed} that are needed: new jobs are refused until more are back."
-        return [Problem("bad", "Too few standbys", text, "Look after the machines that are away", "/store")]
+        return [Problem("bad", "Too few standbys", text, "Look after the machines that are away", "/store", harm=math.inf)]
     if store.accepting:
         return []
     if store.reason in (None, "storage_full"):
         text = f"is nearly full ({show.size(store.disk_free_bytes)} free): new jobs are refused."
-        return [Problem("bad", "The disk", text, "Free space on it, or remove history of a queue", "/store")]
-    return [Problem("bad", "The store", f"takes no new jobs: {store.reason}.", "The server's log says more", "/store")]
+        return [Problem("bad", "The disk", text, "Free space on it, or remove history of a queue", "/store", harm=math.inf)]
+    return [
+        Problem(
+            "bad", "The store", f"takes no new jobs: {store.reason}.", "The server's log says more", "/store", harm=math.inf
+        )
+    ]
 
 
 def of_queue(queue: QueueStats) -> list[Problem]:
@@ -62,20 +69,35 @@ def of_queue(queue: QueueStats) -> list[Problem]:
     info, tally, policy = queue.info, queue.info.tally, queue.info.policy
     name, page = info.name, f"/queues/{info.name}"
     found: list[Problem] = []
+    harm = tally.unfinished * (1 + (queue.oldest_ready_ms or 0) / 1_000)
     full = fullness(queue)
     if full >= 99.995:
         which = "jobs" if tally.unfinished >= policy.capacity_jobs else "bytes"
         found.append(
-            Problem("bad", name, f"is full ({which}): it refuses new jobs.", "Change its bound, or see what holds it up", page)
+            Problem(
+                "bad",
+                name,
+                f"is full ({which}): it refuses new jobs.",
+                "Change its bound, or see what holds it up",
+                page,
+                harm=harm,
+            )
         )
     elif full >= NEARLY_FULL:
-        found.append(Problem("warn", name, f"is {full:.0f} % full.", "Change its bound, or see what holds it up", page))
+        found.append(
+            Problem("warn", name, f"is {full:.0f} % full.", "Change its bound, or see what holds it up", page, harm=harm)
+        )
     if info.paused:
         if tally.unfinished:
             until = f" until {show.moment(info.paused_until)}" if info.paused_until else ""
             found.append(
                 Problem(
-                    "warn", name, f"is paused{until}, with {show.number(tally.unfinished)} unfinished jobs.", "Resume it", page
+                    "warn",
+                    name,
+                    f"is paused{until}, with {show.number(tally.unfinished)} unfinished jobs.",
+                    "Resume it",
+                    page,
+                    harm=harm,
                 )
             )
     elif tally.ready and not tally.leased and (queue.oldest_ready_ms or 0) > NOBODY_MS and queue.rates.get("leased", 0) < 0.01:
@@ -87,6 +109,7 @@ def of_queue(queue: QueueStats) -> list[Problem]:
                 f"has {show.number(tally.ready)} ready jobs, and nobody takes them; the oldest waits for {waiting}.",
                 "See who works on it",
                 page,
+                harm=harm,
             )
         )
     wrong = queue.rates.get("failed", 0.0) + queue.rates.get("expired", 0.0)
@@ -101,6 +124,7 @@ def of_queue(queue: QueueStats) -> list[Problem]:
                 "See the errors",
                 "/failures",
                 {"queue": name},
+                harm=harm,
             )
         )
     return found
