@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from holdfast.doors.channel.door import PATH
@@ -21,8 +22,9 @@ from holdfast.doors.channel.wire import Refused as HandshakeRefused
 from holdfast.doors.channel.wire import Wire
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.gate import Gate
+from holdfast.doors.rest.head import is_handshake, without_offer
 from holdfast.doors.rest.replies import Reply
-from holdfast.doors.rest.ride import REFUSED, Ride
+from holdfast.doors.rest.ride import Ride
 from holdfast.errors import HoldfastError, InvalidRequest, NotFound
 from holdfast.limits import BODY_S, HEAD_BYTES
 
@@ -30,7 +32,7 @@ _SMALL_BYTES = 1 << 18
 _READ_BEHIND = 16
 """Requests that may come behind one under way before nothing more is read; unread, a caller's leaving is not seen either."""
 _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"proxy-connection"))
-_HANDSHAKE = frozenset((b"host", b"connection", b"upgrade"))  # and all of sec-websocket-*
+_UPGRADE = b"host: %b\r\nconnection: upgrade\r\nupgrade: websocket\r\n"  # a handshake has these, and all of sec-websocket-*
 _HEAD = b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
@@ -73,6 +75,9 @@ class Lane(HttpToolsProtocol):
         self._body_open = False
         self._body_of: Any = None  # the request whose body did not come with its head, and since when it is waited for
         self._body_since = 0.0
+        self._bodiless = 0  # bytes of a body in chunks since the last that was one of the body's own
+        self._trailer_bytes = 0
+        self._offered = False  # the parser stops behind a head that offers another protocol
         self._refusing = False  # nothing more is read
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -83,17 +88,43 @@ class Lane(HttpToolsProtocol):
         self._rest()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, and refuse a head that does not end."""
+        """Feed the parser, and refuse a head that does not end, or as many bytes in a body that are none of its own."""
         if self._refusing:
             return
         self._came = len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._head_open and not self._refusing:
             self._head_bytes += len(data)
             if self._head_bytes - self._began_with > HEAD_BYTES:
                 self._refuse_head()
-        elif self._body_open and self._body_of is not self.cycle:
-            self._body_of, self._body_since = self.cycle, self.loop.time()
+        elif self._body_open and not self._refusing:
+            if self._body_of is not self.cycle:
+                self._body_of, self._body_since = self.cycle, self.loop.time()
+            self._bodiless += len(data)
+            if self._bodiless > HEAD_BYTES and self._ride is None:
+                self._refuse_head()
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Feed the parser. Behind a head that offers another protocol it stops, and takes the body for that protocol's first bytes: where we
+        do not take it up, it is given the head again without the offer, and goes on with the body.
+        """
+        try:
+            while True:
+                try:
+                    self.parser.feed_data(data)
+                    return
+                except httptools.HttpParserUpgrade as stopped:
+                    data = memoryview(data)[stopped.args[0] :]
+                if self._refusing:
+                    return
+                head = self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
+                if head[2] == "1.1" and is_handshake(head[0], self.url.partition(b"?")[0], self.headers, PATH):
+                    self._open_channel(bytes(data))
+                    return
+                self.parser.feed_data(without_offer(*head))
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
 
     def _refuse_head(self) -> None:
         self._turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))
@@ -108,6 +139,9 @@ class Lane(HttpToolsProtocol):
         """
         self._refusing = True
         reply = replies.refused(error, status)
+        if self._body_open and self._running is self.cycle and _is_begun(self._running):
+            self.transport.close()  # it has its answer
+            return reply.status
         if self._is_answering():
             if self._body_open and self.pipeline:
                 self.pipeline.popleft()  # it is this one that is refused
@@ -135,39 +169,35 @@ class Lane(HttpToolsProtocol):
             head += b"%b: %b\r\n" % pair
         return head
 
-    def _should_upgrade_to_ws(self) -> bool:
-        """Every WebSocket is for us to open or to refuse."""
-        return True
-
-    def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over to a live channel, unless the guard, a bound or the handshake stands against it."""
-        if self._refusing:
-            return
+    def _open_channel(self, behind: bytes) -> None:
+        """Hand the connection over to a live channel, with what came behind the handshake, unless the guard, a bound or the handshake
+        stands against it.
+        """
         started = time.perf_counter()
         headers = dict(self.headers)
         request_id = self.gate.request_id(headers)
+        method = self.parser.get_method().decode()
         route = PATH
         try:
             if self._is_answering():
                 raise InvalidRequest("A WebSocket can't be opened behind a request that is not answered yet.", field="Upgrade")
             target = urllib.parse.unquote(self.url.partition(b"?")[0].decode("latin-1"))
-            self.gate.admit_channel(self.scope["method"], target, headers)
-            self._hand_over(
-                Wire(self.gate.channels, self.server_state, float(self.config.timeout_graceful_shutdown or 0)), request_id
-            )
+            self.gate.admit_channel(method, target, headers)
+            wire = Wire(self.gate.channels, self.server_state, float(self.config.timeout_graceful_shutdown or 0))
+            self._hand_over(wire, method, request_id)
+            if behind:
+                wire.data_received(behind)
             status = 101
         except HandshakeRefused as refused:
             status = self._turn_away(refused.status, refused.error, request_id)
         except HoldfastError as error:
             route = "unknown" if isinstance(error, NotFound) else PATH
             status = self._turn_away(None, error, request_id)
-        self.gate.observe(self.scope["method"], route, status, time.perf_counter() - started)
+        self.gate.observe(method, route, status, time.perf_counter() - started)
 
-    def _hand_over(self, wire: Wire, request_id: bytes) -> None:
-        parts = [b"%b / HTTP/%b\r\n" % (self.scope["method"].encode(), self.parser.get_http_version().encode())]
-        for name, value in self.headers:
-            if name in _HANDSHAKE or name.startswith(b"sec-websocket-"):
-                parts += (name, b": ", value, b"\r\n")
+    def _hand_over(self, wire: Wire, method: str, request_id: bytes) -> None:
+        parts = [b"%b / HTTP/1.1\r\n" % method.encode(), _UPGRADE % dict(self.headers).get(b"host", b"")]
+        parts += [b"%b: %b\r\n" % pair for pair in self.headers if pair[0].startswith(b"sec-websocket-")]
         wire.open(self.transport, b"".join(parts) + b"\r\n", request_id)
         if self._idle_timer is not None:
             self._idle_timer.cancel()
@@ -183,6 +213,19 @@ class Lane(HttpToolsProtocol):
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
+        self._offered = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One more header. What comes behind a body in chunks looks like one, and is dropped: the guard has seen the head by then."""
+        if not self._head_open:
+            self._trailer_bytes += len(name) + len(value) + 4
+            if self._trailer_bytes > HEAD_BYTES and not self._refusing:
+                self._refuse_head()
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has left."""
@@ -210,9 +253,15 @@ class Lane(HttpToolsProtocol):
         if self._head_bytes + self._came > HEAD_BYTES and not self._refusing and self._is_too_long():
             self._refuse_head()
         if self._refusing:
-            self.cycle = REFUSED  # type: ignore[assignment]  # uvicorn passes over the body of one that is answered
+            return
+        if self.parser.should_upgrade():
+            self._offered = True
+            if self.parser.get_method() == b"CONNECT":
+                self._turn_away(400, InvalidRequest("This is no proxy: nothing is connected to.", field="request"))
             return
         self._body_open = True
+        self._bodiless = -self._came
+        self._trailer_bytes = 0
         ride = self._boarding() if self.is_open else None
         if ride is None:
             self._leave_to_uvicorn()
@@ -258,13 +307,16 @@ class Lane(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Gather the body."""
-        if self._ride is None:
-            super().on_body(body)
-        else:
+        if self._ride is not None:
             self._ride.body += body
+        elif not self._refusing:
+            self._bodiless = -self._came
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Start to answer."""
+        if self._offered or self._refusing:
+            return
         self._body_open = False
         ride = self._ride
         if ride is None:
@@ -341,6 +393,10 @@ class Lane(HttpToolsProtocol):
 
 def _is_busy(cycle: Any) -> bool:
     return cycle is not None and not cycle.response_complete
+
+
+def _is_begun(cycle: Any) -> bool:
+    return cycle is not None and cycle.response_started
 
 
 def lane_for(gate: Gate, is_open: bool) -> type[Lane]:
