@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from holdfast.errors import InvalidRequest
+
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -27,3 +29,28 @@ def is_handshake(method: bytes, path: bytes, headers: Headers, channel: str) -> 
         keyed = keyed or name == b"sec-websocket-key"
         offered = offered or (name == b"upgrade" and b"websocket" in [part.strip() for part in value.lower().split(b",")])
     return offered and (path.decode("latin-1").rstrip("/").endswith(channel) or (keyed and method == b"GET"))
+
+
+def handshake(method: bytes, headers: Headers) -> bytes:
+    """The head of a WebSocket's handshake, of what belongs to one, with the WebSocket as the only thing that is offered."""
+    kept = [pair for pair in headers if pair[0] == b"host" or pair[0].startswith(b"sec-websocket-")]
+    lines = [
+        b"%b / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n" % method,
+        *(b"%b: %b\r\n" % pair for pair in kept),
+    ]
+    return b"".join(lines) + b"\r\n"
+
+
+def flaw(version: str, method: bytes, headers: Headers) -> tuple[int, InvalidRequest] | None:
+    """Why a request can't be read in one way only, or not by this server, and the status of its refusal: nothing behind it is read."""
+    if method == b"CONNECT":
+        return 400, InvalidRequest("This is no proxy: nothing is connected to.", field="request")
+    if version not in ("1.0", "1.1"):
+        return 505, InvalidRequest(f"HTTP/{version} is not spoken here, but HTTP/1.1.", field="request")
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings and version == "1.0":
+        return 400, InvalidRequest("HTTP/1.0 has no Transfer-Encoding.", field="Transfer-Encoding")
+    if codings and codings != [b"chunked"]:
+        shown = b", ".join(codings).decode("latin-1")[:100]
+        return 501, InvalidRequest(f"A body may come in chunks, and not in {shown}.", field="Transfer-Encoding")
+    return None

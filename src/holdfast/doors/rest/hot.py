@@ -114,7 +114,10 @@ class Hot:
         lease = self._engine.lease(
             given.queues, given.max, given.worker, given.lease_ms, given.wait_ms, given.request_id, given.order == "priority"
         )
-        granted = await (call.while_here(lease, self._engine.give_back) if given.wait_ms else lease)
+        try:
+            granted = await (call.while_here(lease, self._engine.give_back) if given.wait_ms else lease)
+        except ConnectionError:
+            return Reply(200, replies.encode(LeasedOut([])))  # should it have left only its own half of the connection
         jobs = [replies.granted_out(job, granted.now) for job in granted.jobs]
         return Reply(200, replies.encode(LeasedOut(jobs)))
 

@@ -7,7 +7,6 @@ it off.
 """
 
 import asyncio
-import http
 import time
 import urllib.parse
 from collections.abc import Coroutine
@@ -21,8 +20,10 @@ from holdfast.doors.channel.door import PATH
 from holdfast.doors.channel.wire import Refused as HandshakeRefused
 from holdfast.doors.channel.wire import Wire
 from holdfast.doors.rest import replies
+from holdfast.doors.rest.caller import Hearing
 from holdfast.doors.rest.gate import Gate
-from holdfast.doors.rest.head import is_handshake, without_offer
+from holdfast.doors.rest.head import flaw, handshake, is_handshake, without_offer
+from holdfast.doors.rest.lines import STATUS, Heads, head
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.ride import Ride
 from holdfast.errors import HoldfastError, InvalidRequest, NotFound
@@ -32,28 +33,7 @@ _SMALL_BYTES = 1 << 18
 _READ_BEHIND = 16
 """Requests that may come behind one under way before nothing more is read; unread, a caller's leaving is not seen either."""
 _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"proxy-connection"))
-_UPGRADE = b"host: %b\r\nconnection: upgrade\r\nupgrade: websocket\r\n"  # a handshake has these, and all of sec-websocket-*
-_HEAD = b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
-_STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
-
-
-class _Heads:
-    """Status lines with the headers that uvicorn gives to every answer. Those change once a second: the date is among them."""
-
-    __slots__ = ("_defaults", "_lines")
-
-    def __init__(self) -> None:
-        self._defaults: list[tuple[bytes, bytes]] | None = None
-        self._lines: dict[int, bytes] = {}
-
-    def of(self, status: int, defaults: list[tuple[bytes, bytes]]) -> bytes:
-        """The first lines of an answer."""
-        if defaults is not self._defaults:
-            self._defaults, self._lines = defaults, {}
-        lines = self._lines.get(status)
-        if lines is None:
-            lines = self._lines[status] = b"".join([_STATUS[status], *(b"%b: %b\r\n" % pair for pair in defaults)])
-        return lines
+_UPGRADE_REQUIRED = 426
 
 
 class Lane(HttpToolsProtocol):
@@ -61,10 +41,12 @@ class Lane(HttpToolsProtocol):
 
     gate: Gate  # these three are set on a subclass for each application, see `lane_for`
     is_open: bool
-    heads: _Heads
+    heads: Heads
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Where a connection ends is for us to say: a trailer would say it to the parser, too.
+        self.parser.set_dangerous_leniencies(lenient_keep_alive=True)
         self._ride: Ride | None = None  # being read
         self._riding: Ride | None = None  # being answered
         self._running: Any = None  # being answered by ASGI, or the last that was
@@ -79,6 +61,7 @@ class Lane(HttpToolsProtocol):
         self._trailer_bytes = 0
         self._offered = False  # the parser stops behind a head that offers another protocol
         self._refusing = False  # nothing more is read
+        self.half_closed = False
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -118,11 +101,11 @@ class Lane(HttpToolsProtocol):
                     data = memoryview(data)[stopped.args[0] :]
                 if self._refusing:
                     return
-                head = self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
-                if head[2] == "1.1" and is_handshake(head[0], self.url.partition(b"?")[0], self.headers, PATH):
+                method, version = self.parser.get_method(), self.parser.get_http_version()
+                if version == "1.1" and is_handshake(method, self.url.partition(b"?")[0], self.headers, PATH):
                     self._open_channel(bytes(data))
                     return
-                self.parser.feed_data(without_offer(*head))
+                self.parser.feed_data(without_offer(method, self.url, version, self.headers))
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
 
@@ -131,6 +114,8 @@ class Lane(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What the parser can't read is refused like any other bad request."""
+        if self._refusing:
+            return
         self._turn_away(400, InvalidRequest(f"This is no HTTP/1.1 request: {msg.rstrip('.')}.", field="request"))
 
     def _turn_away(self, status: int | None, error: HoldfastError, request_id: bytes | None = None) -> int:
@@ -143,31 +128,42 @@ class Lane(HttpToolsProtocol):
             self.transport.close()  # it has its answer
             return reply.status
         if self._is_answering():
-            if self._body_open and self.pipeline:
-                self.pipeline.popleft()  # it is this one that is refused
-            last: Any = self.pipeline[0][0] if self.pipeline else self._riding or self._running
-            last.keep_alive = False
+            self._close_behind()
             return reply.status
-        parts = [self._head(reply, _STATUS[reply.status], request_id or self.gate.request_id({}))]
-        if reply.status == http.HTTPStatus.UPGRADE_REQUIRED:
+        parts = [head(reply, STATUS[reply.status], request_id or self.gate.request_id({}))]
+        if reply.status == _UPGRADE_REQUIRED:
             parts.append(b"upgrade: websocket\r\nsec-websocket-version: 13\r\n")
         parts += (b"connection: close\r\n\r\n", reply.body)
         self.transport.write(b"".join(parts))
         self.transport.close()
         return reply.status
 
+    def _close_behind(self) -> None:
+        """Answer what has come as a whole, and then close."""
+        if self._body_open and self.pipeline:
+            self.pipeline.popleft()
+        last: Any = self.pipeline[0][0] if self.pipeline else self._riding or self._running
+        last.keep_alive = False
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Nothing more comes from the caller, which may still listen: what came as a whole is answered. Nobody waits any longer for what may
+        come: a caller that has left looks the same.
+        """
+        self._refusing = self.half_closed = True
+        if not self._is_answering() or _is_stream(self._running):
+            return False
+        self._close_behind()
+        if self._riding is not None:
+            self._riding.leave()
+        else:
+            self._running.message_event.set()
+        return True
+
     def _is_answering(self) -> bool:
         """Whether a request is under way that has come as a whole."""
         if self._riding is not None:
             return True
         return _is_busy(self._running) and not (self._body_open and self._running is self.cycle)
-
-    @staticmethod
-    def _head(reply: Reply, first: bytes, request_id: bytes) -> bytes:
-        head = _HEAD % (first, reply.content_type, len(reply.body), request_id)
-        for pair in reply.extra:
-            head += b"%b: %b\r\n" % pair
-        return head
 
     def _open_channel(self, behind: bytes) -> None:
         """Hand the connection over to a live channel, with what came behind the handshake, unless the guard, a bound or the handshake
@@ -184,7 +180,7 @@ class Lane(HttpToolsProtocol):
             target = urllib.parse.unquote(self.url.partition(b"?")[0].decode("latin-1"))
             self.gate.admit_channel(method, target, headers)
             wire = Wire(self.gate.channels, self.server_state, float(self.config.timeout_graceful_shutdown or 0))
-            self._hand_over(wire, method, request_id)
+            self._hand_over(wire, request_id)
             if behind:
                 wire.data_received(behind)
             status = 101
@@ -195,10 +191,8 @@ class Lane(HttpToolsProtocol):
             status = self._turn_away(None, error, request_id)
         self.gate.observe(method, route, status, time.perf_counter() - started)
 
-    def _hand_over(self, wire: Wire, method: str, request_id: bytes) -> None:
-        parts = [b"%b / HTTP/1.1\r\n" % method.encode(), _UPGRADE % dict(self.headers).get(b"host", b"")]
-        parts += [b"%b: %b\r\n" % pair for pair in self.headers if pair[0].startswith(b"sec-websocket-")]
-        wire.open(self.transport, b"".join(parts) + b"\r\n", request_id)
+    def _hand_over(self, wire: Wire, request_id: bytes) -> None:
+        wire.open(self.transport, handshake(self.parser.get_method(), self.headers), request_id)
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         self.connections.discard(self)
@@ -245,7 +239,7 @@ class Lane(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, Hearing(self, app))
 
     def on_headers_complete(self) -> None:
         """Let an ordinary request to a hot route into the lane."""
@@ -256,18 +250,25 @@ class Lane(HttpToolsProtocol):
             return
         if self.parser.should_upgrade():
             self._offered = True
-            if self.parser.get_method() == b"CONNECT":
-                self._turn_away(400, InvalidRequest("This is no proxy: nothing is connected to.", field="request"))
+            self._refuse_flawed()
             return
-        self._body_open = True
         self._bodiless = -self._came
         self._trailer_bytes = 0
         ride = self._boarding() if self.is_open else None
         if ride is None:
-            self._leave_to_uvicorn()
+            if not self._refuse_flawed():
+                self._body_open = True
+                self._leave_to_uvicorn()
         else:
+            self._body_open = True
             self._ride = ride
             self.cycle = ride  # type: ignore[assignment]
+
+    def _refuse_flawed(self) -> bool:
+        flawed = flaw(self.parser.get_http_version(), self.parser.get_method(), self.headers)
+        if flawed is not None:
+            self._turn_away(*flawed)
+        return flawed is not None
 
     def _is_too_long(self) -> bool:
         """Whether the head itself is, and not only what came with it."""
@@ -277,7 +278,7 @@ class Lane(HttpToolsProtocol):
         """Give uvicorn the scope that it makes for every request, and that the lane does without."""
         url, headers, expect = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expect
+        self.url, self.expect_100_continue = url, expect and self.parser.get_http_version() != "1.0"
         self.headers = self.scope["headers"] = headers
         super().on_headers_complete()
         if 0 < len(self.pipeline) <= _READ_BEHIND:
@@ -320,9 +321,11 @@ class Lane(HttpToolsProtocol):
         self._body_open = False
         ride = self._ride
         if ride is None:
+            self._refusing = not self.cycle.keep_alive  # it was the last: what comes behind it is no request
             super().on_message_complete()
             return
         self._ride, self._riding = None, ride
+        self._refusing = not ride.keep_alive
         self._step(self.gate.serve(ride.handler, "POST", ride), ride, None)
 
     def _step(self, answering: Coroutine[Any, Any, Reply], ride: Ride, _: Any) -> None:
@@ -334,6 +337,7 @@ class Lane(HttpToolsProtocol):
             self._finish(ride, stop.value)
         except ConnectionError:
             self._riding = None
+            self.transport.close()
         else:
             waited._asyncio_future_blocking = False  # noqa: SLF001  (the other half of a future's protocol with its task)
             go_on = partial(self._step, answering, ride)
@@ -345,11 +349,11 @@ class Lane(HttpToolsProtocol):
         """Write the answer in one piece, and be ready for the next request."""
         self._riding = None
         ride.response_complete = True
-        if not ride.disconnected and not self.transport.is_closing():
+        if not self.transport.is_closing():
             first = self.heads.of(reply.status, self.server_state.default_headers)
-            head = self._head(reply, first, self.gate.request_id(ride.headers))
+            lines = head(reply, first, self.gate.request_id(ride.headers))
             end = b"\r\n" if ride.keep_alive else b"connection: close\r\n\r\n"
-            self.transport.write(b"%b%b%b" % (head, end, reply.body))
+            self.transport.write(b"%b%b%b" % (lines, end, reply.body))
             self._next(ride)
         self.gate.observe_ride("POST", ride.route, reply.status, time.perf_counter() - ride.started)
 
@@ -399,6 +403,11 @@ def _is_begun(cycle: Any) -> bool:
     return cycle is not None and cycle.response_started
 
 
+def _is_stream(cycle: Any) -> bool:
+    """Whether it is an answer without an end, which only the caller's leaving ends."""
+    return _is_busy(cycle) and bool(cycle.chunked_encoding)
+
+
 def lane_for(gate: Gate, is_open: bool) -> type[Lane]:
     """The protocol class for one application: uvicorn makes the instances itself."""
-    return type("Lane", (Lane,), {"gate": gate, "is_open": is_open, "heads": _Heads()})
+    return type("Lane", (Lane,), {"gate": gate, "is_open": is_open, "heads": Heads()})
