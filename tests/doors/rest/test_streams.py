@@ -70,7 +70,7 @@ def check(lane, queue, pieces, half_closed):
         answers = caller.answers([one.method for one in asked])
     statuses = [status for status, _, _ in answers]
     expected = [status_of(one) for one in asked]
-    assert statuses[: len(expected)] == expected
+    assert statuses[: len(expected)] == expected, (data, [len(piece) for piece in pieces])
     refusals = statuses[len(expected) :]
     assert len(refusals) <= (end != "whole"), "more answers than requests"
     assert all(status >= 400 for status in refusals)

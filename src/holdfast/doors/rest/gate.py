@@ -100,10 +100,13 @@ class Gate:
             return  # the caller has left: there is nobody to answer
         self.observe(method, route, answer.status, time.perf_counter() - started)
 
-    def admit_channel(self, method: str, path: str, headers: dict[bytes, bytes]) -> None:
+    def admit_channel(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Raise unless this request may open a live channel. It passes the same guard as every request."""
         path = self._own_path({"path": path})
-        self._guard.admit(method, path, headers)
+        found = dict(headers)
+        if (refused := _unreadable(found, headers)) is not None:
+            raise refused
+        self._guard.admit(method, path, found)
         self.channels.admit(method, path)
 
     def observe_ride(self, method: str, route: str, status: int, seconds: float) -> None:

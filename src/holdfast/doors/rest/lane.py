@@ -8,7 +8,6 @@ it off.
 
 import asyncio
 import time
-import urllib.parse
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any
@@ -17,17 +16,18 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from holdfast.doors.channel.door import PATH
-from holdfast.doors.channel.wire import Refused as HandshakeRefused
 from holdfast.doors.channel.wire import Wire
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.caller import Hearing
 from holdfast.doors.rest.gate import Gate
-from holdfast.doors.rest.head import flaw, handshake, is_handshake, without_offer
+from holdfast.doors.rest.head import flaw, is_handshake, without_offer
 from holdfast.doors.rest.lines import STATUS, Heads, head
+from holdfast.doors.rest.linger import Lingering
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.ride import Ride
-from holdfast.errors import HoldfastError, InvalidRequest, NotFound
-from holdfast.limits import BODY_S, HEAD_BYTES
+from holdfast.doors.rest.upgrade import open_channel
+from holdfast.errors import HoldfastError, InvalidRequest
+from holdfast.limits import BODY_S, HEAD_BYTES, LINGER_S
 
 _SMALL_BYTES = 1 << 18
 _READ_BEHIND = 16
@@ -45,8 +45,7 @@ class Lane(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Where a connection ends is for us to say: a trailer would say it to the parser, too.
-        self.parser.set_dangerous_leniencies(lenient_keep_alive=True)
+        self._begin_anew()
         self._ride: Ride | None = None  # being read
         self._riding: Ride | None = None  # being answered
         self._running: Any = None  # being answered by ASGI, or the last that was
@@ -64,6 +63,11 @@ class Lane(HttpToolsProtocol):
         self.half_closed = False
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
+
+    def _begin_anew(self) -> None:
+        """A parser that has read nothing. Where a connection ends is for us to say: a trailer would say it to the parser, too."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_keep_alive=True)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the caller as long for its first request as between two."""
@@ -90,7 +94,7 @@ class Lane(HttpToolsProtocol):
 
     def _feed(self, data: bytes | memoryview) -> None:
         """Feed the parser. Behind a head that offers another protocol it stops, and takes the body for that protocol's first bytes: where we
-        do not take it up, it is given the head again without the offer, and goes on with the body.
+        do not take it up, a new one is given the head without the offer, and goes on with the body. (The old one would add up both lengths.)
         """
         try:
             while True:
@@ -105,6 +109,7 @@ class Lane(HttpToolsProtocol):
                 if version == "1.1" and is_handshake(method, self.url.partition(b"?")[0], self.headers, PATH):
                     self._open_channel(bytes(data))
                     return
+                self._begin_anew()
                 self.parser.feed_data(without_offer(method, self.url, version, self.headers))
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
@@ -125,7 +130,7 @@ class Lane(HttpToolsProtocol):
         self._refusing = True
         reply = replies.refused(error, status)
         if self._body_open and self._running is self.cycle and _is_begun(self._running):
-            self.transport.close()  # it has its answer
+            self._linger()  # it has its answer
             return reply.status
         if self._is_answering():
             self._close_behind()
@@ -135,15 +140,26 @@ class Lane(HttpToolsProtocol):
             parts.append(b"upgrade: websocket\r\nsec-websocket-version: 13\r\n")
         parts += (b"connection: close\r\n\r\n", reply.body)
         self.transport.write(b"".join(parts))
-        self.transport.close()
+        self._linger()
         return reply.status
 
     def _close_behind(self) -> None:
         """Answer what has come as a whole, and then close."""
         if self._body_open and self.pipeline:
             self.pipeline.popleft()
+            self._body_open = False
         last: Any = self.pipeline[0][0] if self.pipeline else self._riding or self._running
         last.keep_alive = False
+
+    def _linger(self) -> None:
+        """Close; but while the caller may still be sending, let it be read first that there is nothing more to come."""
+        if self.half_closed or self.transport.is_closing():
+            self.transport.close()
+            return
+        self._refusing = True
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Nothing more comes from the caller, which may still listen: what came as a whole is answered. Nobody waits any longer for what may
@@ -166,33 +182,26 @@ class Lane(HttpToolsProtocol):
         return _is_busy(self._running) and not (self._body_open and self._running is self.cycle)
 
     def _open_channel(self, behind: bytes) -> None:
-        """Hand the connection over to a live channel, with what came behind the handshake, unless the guard, a bound or the handshake
-        stands against it.
-        """
+        """Hand the connection over to a live channel, with what came behind the handshake."""
         started = time.perf_counter()
-        headers = dict(self.headers)
-        request_id = self.gate.request_id(headers)
-        method = self.parser.get_method().decode()
-        route = PATH
-        try:
-            if self._is_answering():
-                raise InvalidRequest("A WebSocket can't be opened behind a request that is not answered yet.", field="Upgrade")
-            target = urllib.parse.unquote(self.url.partition(b"?")[0].decode("latin-1"))
-            self.gate.admit_channel(method, target, headers)
+        method = self.parser.get_method()
+        route: str = PATH
+        status: int | None = None
+        error: HoldfastError | None
+        if self._is_answering():
+            error = InvalidRequest("A WebSocket can't be opened behind a request that is not answered yet.", field="Upgrade")
+        else:
             wire = Wire(self.gate.channels, self.server_state, float(self.config.timeout_graceful_shutdown or 0))
-            self._hand_over(wire, request_id)
-            if behind:
-                wire.data_received(behind)
-            status = 101
-        except HandshakeRefused as refused:
-            status = self._turn_away(refused.status, refused.error, request_id)
-        except HoldfastError as error:
-            route = "unknown" if isinstance(error, NotFound) else PATH
-            status = self._turn_away(None, error, request_id)
-        self.gate.observe(method, route, status, time.perf_counter() - started)
+            route, status, error = open_channel(self.gate, wire, self.transport, method, self.url, self.headers)
+        if error is not None:
+            status = self._turn_away(status, error, self.gate.request_id(dict(self.headers)))
+        else:
+            self._let_go()
+            wire.data_received(behind)
+        self.gate.observe(method.decode(), route, status or 0, time.perf_counter() - started)
 
-    def _hand_over(self, wire: Wire, request_id: bytes) -> None:
-        wire.open(self.transport, handshake(self.parser.get_method(), self.headers), request_id)
+    def _let_go(self) -> None:
+        """The connection is somebody else's now."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         self.connections.discard(self)
@@ -239,6 +248,7 @@ class Lane(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
+        cycle.transport = Lingering(self.transport, self._linger)
         super()._start_asgi_task(cycle, Hearing(self, app))
 
     def on_headers_complete(self) -> None:
@@ -359,7 +369,7 @@ class Lane(HttpToolsProtocol):
 
     def _next(self, ride: Ride) -> None:
         if not ride.keep_alive:
-            self.transport.close()
+            self._linger()
         elif self.pipeline:
             self.on_response_complete()  # uvicorn's: it starts what has come in behind us
         else:
