@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 _READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
 
 _AS_THEY_ARE = (b"identity", b"")  # the codings that change nothing
+_ONCE = ((b"idempotency-key", "Idempotency-Key"), (b"host", "Host"))
 NO_METHOD = "*"  # what an OPTIONS becomes: no path has it, so the framework names the methods that the path has
 
 Scope = MutableMapping[str, Any]
@@ -86,7 +87,7 @@ class Gate:
         method, path = scope["method"], self._own_path(scope)
         found = self.find(method, path)
         try:
-            if (refused := _unreadable(headers, scope["headers"] if twice else ())) is not None:
+            if (refused := _unreadable(headers, scope["headers"] if twice else (), scope["http_version"])) is not None:
                 route = found[0] if found is not None else "unknown"
                 await answer.send(replies.refused(refused))
             elif found is not None:
@@ -104,7 +105,7 @@ class Gate:
         """Raise unless this request may open a live channel. It passes the same guard as every request."""
         path = self._own_path({"path": path})
         found = dict(headers)
-        if (refused := _unreadable(found, headers)) is not None:
+        if (refused := _unreadable(found, headers, "1.1")) is not None:
             raise refused
         self._guard.admit(method, path, found)
         self.channels.admit(method, path)
@@ -205,16 +206,22 @@ class Gate:
         return path
 
 
-def _unreadable(headers: dict[bytes, bytes], all_headers: Iterable[tuple[bytes, bytes]]) -> HoldfastError | None:
-    """What is wrong with a request before anybody looks at where it goes: bytes that would not be what they say, or two keys for one request."""
+def _unreadable(headers: dict[bytes, bytes], all_headers: Iterable[tuple[bytes, bytes]], version: str) -> HoldfastError | None:
+    """What is wrong with a request before anybody looks at where it goes: bytes that would not be what they say, or two keys, or hosts, or no
+    host, for one request.
+    """
     coding = headers.get(b"content-encoding", b"identity").lower()
     for name, value in all_headers:
         if name == b"content-encoding" and coding in _AS_THEY_ARE:
             coding = value.lower()
     if coding not in _AS_THEY_ARE:
         return UnsupportedMediaType(f"Bodies are read as they are, not in the encoding {coding.decode('latin-1')[:100]}.")
-    if [name for name, _ in all_headers].count(b"idempotency-key") > 1:
-        return InvalidRequest("The header Idempotency-Key stands twice.", field="Idempotency-Key")
+    names = [name for name, _ in all_headers]
+    for name, shown in _ONCE:
+        if names.count(name) > 1:
+            return InvalidRequest(f"The header {shown} stands twice.", field=shown)
+    if version != "1.0" and not headers.get(b"host"):
+        return InvalidRequest("A request names the host that it is for.", field="Host")
     return None
 
 

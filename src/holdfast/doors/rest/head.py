@@ -1,10 +1,13 @@
 """What RFC 9110 and 9112 ask about the head of a request beyond what the parser sees to."""
 
+import re
 from collections.abc import Iterable
 
 from holdfast.errors import InvalidRequest
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+_ABSOLUTE = re.compile(rb"https?://(?P<host>[^/?#]*)(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 
 
 def without_offer(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
@@ -51,6 +54,21 @@ def flaw(version: str, method: bytes, headers: Headers) -> tuple[int, InvalidReq
     if codings and version == "1.0":
         return 400, InvalidRequest("HTTP/1.0 has no Transfer-Encoding.", field="Transfer-Encoding")
     if codings and codings != [b"chunked"]:
-        shown = b", ".join(codings).decode("latin-1")[:100]
-        return 501, InvalidRequest(f"A body may come in chunks, and not in {shown}.", field="Transfer-Encoding")
+        shown = b", ".join(codings).decode("latin-1")
+        ours = [coding.strip() for coding in shown.split(",")]
+        unknown = ours[-1] == "chunked" and ours.count("chunked") == 1  # else nobody can say where the body ends
+        return 501 if unknown else 400, InvalidRequest(
+            f"A body may come in chunks, and not in {shown[:100]}.", field="Transfer-Encoding"
+        )
     return None
+
+
+def in_origin_form(target: bytes, method: bytes, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """A target that names a host, without it. It is the host that counts then, and not the one of the header (RFC 9112 3.2.2)."""
+    found = _ABSOLUTE.fullmatch(target)
+    if found is None:
+        return target, headers
+    if [name for name, _ in headers].count(b"host") == 1:
+        headers = [(name, found["host"] if name == b"host" else value) for name, value in headers]
+    path: bytes = found["path"] if found["path"][:1] == b"/" else b"/" + found["path"]
+    return (b"*" if method == b"OPTIONS" and not found["path"] else path), headers

@@ -20,7 +20,7 @@ from holdfast.doors.channel.wire import Wire
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.caller import Hearing
 from holdfast.doors.rest.gate import Gate
-from holdfast.doors.rest.head import flaw, is_handshake, without_offer
+from holdfast.doors.rest.head import flaw, in_origin_form, is_handshake, without_offer
 from holdfast.doors.rest.lines import STATUS, Heads, head
 from holdfast.doors.rest.linger import Lingering
 from holdfast.doors.rest.replies import Reply
@@ -275,6 +275,9 @@ class Lane(HttpToolsProtocol):
             self.cycle = ride  # type: ignore[assignment]
 
     def _refuse_flawed(self) -> bool:
+        """See to what is not ordinary in a head; whether it was refused."""
+        if self.url[:1] != b"/":
+            self.url, self.headers = in_origin_form(self.url, self.parser.get_method(), self.headers)
         flawed = flaw(self.parser.get_http_version(), self.parser.get_method(), self.headers)
         if flawed is not None:
             self._turn_away(*flawed)
@@ -302,7 +305,7 @@ class Lane(HttpToolsProtocol):
             return None
         headers = dict(self.headers)
         length = headers.get(b"content-length", b"0")
-        if len(headers) < len(self.headers) or not headers.keys().isdisjoint(_UNUSUAL):
+        if len(headers) < len(self.headers) or b"host" not in headers or not headers.keys().isdisjoint(_UNUSUAL):
             return None
         if not length.isdigit() or int(length) > _SMALL_BYTES:
             return None
