@@ -77,9 +77,28 @@ RETRY_FACTOR_DEFAULT = 2.0
 RETRY_FACTOR_MAX = 100.0
 RETRY_JITTER_DEFAULT = 0.1
 
-# What may wait for the store. Past these a caller is told `overloaded` at once.
+# What a front process holds for others, in bytes (`budget.py`). Python holds what is on its way about four times for a moment: as it came, as a
+# value, as a frame, and again in the keeper.
+MEMORY_BUDGET_BYTES = 64 << 20  # default of the setting
+MEMORY_BUDGET_BYTES_MIN = 8 << 20
+MEMORY_BUDGET_BYTES_MAX = 64 << 30
+LARGE_BODY_BYTES = 256 << 10  # a larger body waits for its turn, so that a few of them leave room for the many small ones
+LARGE_BODY_TURN_S = 10  # for a turn to come; then the body is refused
+STALLED_S = 2.0  # without 64 KiB of progress: then a large body loses its turn, if somebody waits for one
+UNREAD_S = 30  # without 64 KiB of progress: then an answer is not read, and its connection is cut
+TURN_S = 0.004  # of one turn of the loop, for what is done in bites
+REQUEST_BITE_BYTES = 16 << 10  # of what came at once on a connection, before the next one's turn
+REQUEST_BYTES = 4 << 10  # what a request costs that waits behind another, beside its body
+
+# What one answer brings, in bytes: a page or a grant that would be larger ends before, with at least one job in it.
+PAGE_BYTES = 16 << 20
+GRANT_BYTES = 16 << 20
+FAN_OUT_BYTES = 32 << 20  # all copies of one event together: what one transaction takes (BATCH_BYTES)
+FRAME_BYTES = 4 << 20  # a frame between a front and the keeper that has grown to this leaves at once; one command or answer may be larger
+KEEPER_UNSENT_BYTES = 16 << 20  # of answers that a front has not read: past this no read and no lease is begun for it
+
+# What may wait for the store. Past this a caller is told `overloaded` at once.
 IN_FLIGHT_COMMANDS = 20_000
-IN_FLIGHT_BYTES = 256 << 20
 IN_FLIGHT_QUERIES = 2_000  # of one front process; the store itself reads a few at a time
 BATCH_COMMANDS = 2_000  # commands in one transaction: keeps a commit near 10 ms when a backlog is worked off
 BATCH_BYTES = 32 << 20

@@ -14,13 +14,14 @@ from typing import Any, Protocol
 
 import structlog
 
+from holdfast.budget import Account, Budget
 from holdfast.doors.channel.door import Channels
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Call, Handler, Hot, T
 from holdfast.doors.rest.replies import Reply
 from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
-from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, REQUEST_ID_CHARS
+from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, LARGE_BODY_BYTES, REQUEST_ID_CHARS
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 _READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
 
 _AS_THEY_ARE = (b"identity", b"")  # the codings that change nothing
+ACCOUNT = "holdfast.account"  # in a scope: what the connection has us hold
 NO_METHOD = "*"  # what an OPTIONS becomes: no path has it, so the framework names the methods that the path has
 
 Scope = MutableMapping[str, Any]
@@ -62,8 +64,10 @@ class Gate:
         payload_bytes: int,
         root_path: str,
         channels: Channels,
+        budget: Budget,
     ) -> None:
         self._hot = hot
+        self.budget = budget
         self._framework = framework
         self._guard = guard
         self._metrics = metrics
@@ -91,14 +95,21 @@ class Gate:
                 await answer.send(replies.refused(refused))
             elif found is not None:
                 route = found[0]
-                call = _AsgiCall(path, found[2], headers, scope["query_string"], receive)
-                reply = await self._read_and_serve(found[1], method, call)
+                async with self._in_turn(scope, headers, receive) as in_turn:
+                    call = _AsgiCall(path, found[2], headers, scope["query_string"], in_turn)
+                    reply = await self._read_and_serve(found[1], method, call)
                 await answer.send(reply)
             else:
-                route = await self._by_framework(method, path, headers, scope, receive, answer)
+                async with self._in_turn(scope, headers, receive) as in_turn:
+                    route = await self._by_framework(method, path, headers, scope, in_turn, answer)
         except ConnectionError:
             return  # the caller has left: there is nobody to answer
         self.observe(method, route, answer.status, time.perf_counter() - started)
+
+    def _in_turn(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> "_InTurn":
+        declared = headers.get(b"content-length", b"")
+        size = min(int(declared), self._body_bytes) if declared.isdigit() and len(declared) < 20 else self._body_bytes
+        return _InTurn(self.budget, size, scope.get(ACCOUNT), receive)
 
     def admit_channel(self, method: str, path: str, headers: dict[bytes, bytes]) -> None:
         """Raise unless this request may open a live channel. It passes the same guard as every request."""
@@ -248,6 +259,45 @@ class _AsgiCall(Call):
         finally:
             leaving.cancel()
             working.cancel()
+
+
+class _InTurn:
+    """A request's messages, the rest of a large body only when it is its turn."""
+
+    __slots__ = ("_account", "_budget", "_came", "_receive", "_size", "_turn")
+
+    def __init__(self, budget: Budget, size: int, account: Account | None, receive: Receive) -> None:
+        self._budget = budget
+        self._size = size
+        self._account = account
+        self._receive = receive
+        self._came = 0
+        self._turn: AbstractAsyncContextManager[None] | None = None
+
+    async def __call__(self) -> dict[str, Any]:
+        """The next message."""
+        if self._came > LARGE_BODY_BYTES and self._turn is None:
+            turn = self._budget.large_body(self._size, self._account)
+            await turn.__aenter__()
+            self._turn = turn
+        message = await self._receive()
+        if message.get("more_body", False):
+            self._came += len(message["body"])
+        else:
+            self._came = 0
+            await self._end()
+        return message
+
+    async def __aenter__(self) -> "_InTurn":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._end()
+
+    async def _end(self) -> None:
+        if self._turn is not None:
+            turn, self._turn = self._turn, None
+            await turn.__aexit__(None, None, None)
 
 
 class _Answer:

@@ -13,10 +13,10 @@ from holdfast.doors.rest.batching import LeaseBatch, concluding, shown
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobIn, LeaseBatchIn, LeasesIn, ReleaseIn
 from holdfast.engine import checks
-from holdfast.engine.commands import ExtendLease, FailLease, ReleaseLease
+from holdfast.engine.commands import Enqueued, ExtendLease, FailLease, ReleaseLease
 from holdfast.engine.engine import Engine, LeaseVerb
 from holdfast.errors import LeaseLost
-from holdfast.job.job import LeaseRef
+from holdfast.job.job import IdempotencyKey, LeaseRef, NewJob
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ class Hot:
             key = bodies.idempotency(
                 queue, call.headers.get(b"idempotency-key"), b"raw", content_type.encode(), options, call.body
             )
-        enqueued = await self._engine.enqueue([new], key, wait_ms)
+        enqueued = await self._put(call, [new], key, wait_ms)
         body = replies.encode(replies.enqueued_out(enqueued, self._durability))
         location = (b"location", b"%s/v1/jobs/%d" % (self._root_path, enqueued.jobs[0].id))
         return Reply(200 if enqueued.duplicate else 201, body, extra=(location,))
@@ -102,9 +102,17 @@ class Hot:
         if not given.jobs:
             raise checks.breach("jobs", "must have at least 1 entry")
         key = bodies.idempotency("", call.headers.get(b"idempotency-key"), b"bulk", call.body)
-        enqueued = await self._engine.enqueue(bodies.new_jobs(given.jobs, "jobs"), key, wait_ms, at="jobs")
+        jobs = bodies.new_jobs(given.jobs, "jobs")
+        del given  # it holds on to the body
+        enqueued = await self._put(call, jobs, key, wait_ms, at="jobs")
         body = replies.encode(replies.bulk_out(enqueued, self._durability))
         return Reply(200 if enqueued.duplicate else 201, body)
+
+    async def _put(self, call: Call, jobs: list[NewJob], key: IdempotencyKey | None, wait_ms: int, at: str = "") -> Enqueued:
+        """Put jobs. One that waits for room is forgotten when its caller has left: whatever it waits with would be held for nobody."""
+        call.body = b""  # the jobs have what they need of it
+        enqueueing = self._engine.enqueue(jobs, key, wait_ms, at)
+        return await (call.while_here(enqueueing, _kept) if wait_ms else enqueueing)
 
     async def _lease(self, call: Call) -> Reply:
         _nothing_left(call.query())
@@ -142,6 +150,10 @@ class Hot:
         batch = LeaseBatch(_read(call, LeaseBatchIn))
         results = await self._engine.end_many(batch.verbs, batch.place)
         return Reply(200, replies.encode(batch.shown(results, self._engine.draining)))
+
+
+def _kept(_: Enqueued) -> None:
+    """What was put for one who has left stays."""
 
 
 def _ref(call: Call) -> LeaseRef:

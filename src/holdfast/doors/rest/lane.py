@@ -20,16 +20,19 @@ from holdfast.doors.channel.door import PATH
 from holdfast.doors.channel.wire import Refused as HandshakeRefused
 from holdfast.doors.channel.wire import Wire
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.gate import Gate
+from holdfast.doors.rest.flow import Flow
+from holdfast.doors.rest.gate import ACCOUNT, Gate
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.ride import REFUSED, Ride
-from holdfast.errors import HoldfastError, InvalidRequest, NotFound
-from holdfast.limits import BODY_S, HEAD_BYTES
+from holdfast.errors import HoldfastError, InvalidRequest, NotFound, Overloaded
+from holdfast.limits import BODY_S, HEAD_BYTES, REQUEST_BITE_BYTES, REQUEST_BYTES, UNREAD_S
 
 _SMALL_BYTES = 1 << 18
 _READ_BEHIND = 16
 """Requests that may come behind one under way before nothing more is read; unread, a caller's leaving is not seen either."""
 _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"proxy-connection"))
+_PROGRESS_BYTES = 64 << 10
+_LAST_WORDS_S = 1.0  # for a caller to read why it is hung up on
 _HANDSHAKE = frozenset((b"host", b"connection", b"upgrade"))  # and all of sec-websocket-*
 _HEAD = b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
@@ -73,6 +76,11 @@ class Lane(HttpToolsProtocol):
         self._body_open = False
         self._body_of: Any = None  # the request whose body did not come with its head, and since when it is waited for
         self._body_since = 0.0
+        self._body_bytes = 0  # of the request that came last
+        self._rest_of_it = b""  # what came and is not looked at yet
+        self._begun = 0  # requests
+        self._unread = 0  # bytes of answers, when that was last looked at
+        self._unread_timer: asyncio.TimerHandle | None = None
         self._refusing = False  # nothing more is read
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -80,9 +88,87 @@ class Lane(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the caller as long for its first request as between two."""
         super().connection_made(transport)
+        self.flow = Flow(transport)
+        self._account = self.gate.budget.account(self._hang_up)
         self._rest()
 
     def data_received(self, data: bytes) -> None:
+        """Look at what has come: at once where it is little, else a bite at a time."""
+        if self._rest_of_it or len(data) > REQUEST_BITE_BYTES:
+            self._rest_of_it += data
+            self._take_bites()
+        else:
+            self._look_at(data)
+            if self._account.held or self._head_open or self._body_open or self.pipeline:
+                self._charge()
+
+    def _take_bites(self) -> None:
+        """Go on with what has come, as long as there is no more than enough behind the request that is answered; then in turn with others."""
+        begun = self._begun
+        while self._rest_of_it and not self._refusing and self.parser is not None:
+            if len(self.pipeline) > _READ_BEHIND:
+                self.flow.stop()
+                break
+            if self._begun - begun > 1:
+                self.flow.stop()
+                self.gate.budget.turns.later(self._take_bites)
+                break
+            bite, self._rest_of_it = self._rest_of_it[:REQUEST_BITE_BYTES], self._rest_of_it[REQUEST_BITE_BYTES:]
+            self._look_at(bite)
+        else:
+            self._rest_of_it = b""
+            self.flow.go_on()
+        self._charge()
+
+    def _charge(self) -> None:
+        """Have the budget know what is held for this connection now."""
+        held = len(self._rest_of_it)
+        if self._head_open:
+            held += self._head_bytes + self._came
+        elif self._body_open:
+            held += self._body_bytes
+        for cycle, _ in self.pipeline:
+            held += REQUEST_BYTES + len(cycle.body)
+        if self._unread_timer is not None:
+            held += self.transport.get_write_buffer_size()
+        self._account.hold(0 if self._refusing else held)
+
+    def _hang_up(self) -> None:
+        """There is no room for what is held for this connection, and it has not moved for the longest."""
+        self._rest_of_it = b""
+        if (self._head_open or self._body_open) and not self.transport.is_closing() and self._unread_timer is None:
+            self._turn_away(None, Overloaded("This server holds too much for others to wait for the rest.", retry_after_ms=1_000))
+            self.loop.call_later(_LAST_WORDS_S, self.transport.abort)
+        else:
+            self._refusing = True
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """What was answered is not read, or not yet."""
+        super().pause_writing()
+        if self._unread_timer is None:
+            self._unread = self.transport.get_write_buffer_size()
+            self._unread_timer = self.loop.call_later(UNREAD_S, self._look_whether_read)
+        self._charge()
+
+    def resume_writing(self) -> None:
+        """It was."""
+        super().resume_writing()
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+        self._charge()
+
+    def _look_whether_read(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left > self._unread - min(_PROGRESS_BYTES, self._unread // 2):
+            self.transport.abort()
+            return
+        self._unread = left
+        self._unread_timer = self.loop.call_later(UNREAD_S, self._look_whether_read)
+        self._charge()
+
+    def _look_at(self, data: bytes) -> None:
         """Feed the parser, and refuse a head that does not end."""
         if self._refusing:
             return
@@ -178,7 +264,8 @@ class Lane(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._head_open = True
-        self._head_bytes = 0
+        self._begun += 1
+        self._head_bytes = self._body_bytes = 0
         self._began_with = self._came
         self.url = b""
         self.expect_100_continue = False
@@ -186,8 +273,11 @@ class Lane(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has left."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
+        for timer in (self._idle_timer, self._unread_timer):
+            if timer is not None:
+                timer.cancel()
+        self._rest_of_it = b""
+        self._account.hold(0)
         if self._riding is not None:
             self._riding.leave()
         if _is_busy(self._running):
@@ -230,6 +320,7 @@ class Lane(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
         self.headers = self.scope["headers"] = headers
+        self.scope[ACCOUNT] = self._account  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         if 0 < len(self.pipeline) <= _READ_BEHIND:
             self.flow.resume_reading()
@@ -258,6 +349,7 @@ class Lane(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Gather the body."""
+        self._body_bytes += len(body)
         if self._ride is None:
             super().on_body(body)
         else:
@@ -314,6 +406,10 @@ class Lane(HttpToolsProtocol):
         """ASGI has answered."""
         self._idle_since = self.loop.time()
         super().on_response_complete()
+        if self._account.held:
+            self._charge()
+            if self._rest_of_it and len(self.pipeline) <= _READ_BEHIND // 2:
+                self.gate.budget.turns.later(self._take_bites)
 
     def _rest(self) -> None:
         """Nothing is under way: from now on the keep-alive time runs."""
@@ -335,6 +431,8 @@ class Lane(HttpToolsProtocol):
         left = self.timeout_keep_alive if busy else self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
             self._idle_timer = self.loop.call_later(left, self._close_if_idle)
+        elif self.transport.get_write_buffer_size():
+            self.transport.abort()  # else it would wait for its answer to be read
         elif not self.transport.is_closing():
             self.transport.close()
 
