@@ -22,9 +22,8 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 
 from holdfast.errors import Overloaded
-from holdfast.limits import LARGE_BODY_BYTES, LARGE_BODY_TURN_S, MEMORY_BUDGET_BYTES, STALLED_S, TURN_S
+from holdfast.limits import LARGE_BODY_BYTES, LARGE_BODY_TURN_S, MEMORY_BUDGET_BYTES, PROGRESS_BYTES_HELD, STALLED_S, TURN_S
 
-_MOVED_BYTES = 64 << 10  # less than this is no progress: a drop now and then keeps nobody's place
 _LOOK_S = 0.25  # how often stalled bodies are looked for, while somebody waits for their place
 
 
@@ -81,8 +80,7 @@ class Budget:
                 raise Overloaded(
                     f"This server holds {self.held} bytes for others, of {self.capacity} (memory_budget).", retry_after_ms=1_000
                 )
-        if self.held > self.peak:
-            self.peak = self.held
+        self.peak = max(self.peak, self.held)
 
     def give(self, size: int) -> None:
         """So many bytes were let go."""
@@ -115,8 +113,8 @@ class Budget:
         self.held += size - account.held
         was_large = account in self._large
         account.held = size
-        if size >= _MOVED_BYTES:
-            moved = not was_large or abs(size - account.mark) >= _MOVED_BYTES
+        if size >= PROGRESS_BYTES_HELD:
+            moved = not was_large or abs(size - account.mark) >= PROGRESS_BYTES_HELD
             if moved:
                 account.mark, account.moved_at = size, perf_counter()
                 self._small.pop(account, None)
@@ -131,8 +129,7 @@ class Budget:
                 self._small.pop(account, None)
         if self.held > self.capacity:
             self._make_room(account)
-        if self.held > self.peak:
-            self.peak = self.held
+        self.peak = max(self.peak, self.held)
 
     def _make_room(self, mover: Account | None = None) -> None:
         for accounts in (self._large, self._small):

@@ -84,6 +84,7 @@ MEMORY_BUDGET_BYTES_MIN = 8 << 20
 MEMORY_BUDGET_BYTES_MAX = 64 << 30
 LARGE_BODY_BYTES = 256 << 10  # a larger body waits for its turn, so that a few of them leave room for the many small ones
 LARGE_BODY_TURN_S = 10  # for a turn to come; then the body is refused
+PROGRESS_BYTES_HELD = 64 << 10  # less than this, sent or read, is no progress: a drop now and then keeps nobody's place
 STALLED_S = 2.0  # without 64 KiB of progress: then a large body loses its turn, if somebody waits for one
 UNREAD_S = 30  # without 64 KiB of progress: then an answer is not read, and its connection is cut
 TURN_S = 0.004  # of one turn of the loop, for what is done in bites
@@ -94,7 +95,9 @@ REQUEST_BYTES = 4 << 10  # what a request costs that waits behind another, besid
 PAGE_BYTES = 16 << 20
 GRANT_BYTES = 16 << 20
 FAN_OUT_BYTES = 32 << 20  # all copies of one event together: what one transaction takes (BATCH_BYTES)
-FRAME_BYTES = 4 << 20  # a frame between a front and the keeper that has grown to this leaves at once; one command or answer may be larger
+FRAME_BYTES = (
+    4 << 20
+)  # a frame between a front and the keeper that has grown to this leaves at once; one command or answer may be larger
 KEEPER_UNSENT_BYTES = 16 << 20  # of answers that a front has not read: past this no read and no lease is begun for it
 
 # What may wait for the store. Past this a caller is told `overloaded` at once.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torture.greed.wire import answer, ask, connected, frame, request, send_all, swallow, upgrade
 
 MIB = 1 << 20
-LARGE = b'"' + b"x" * (MIB - 2) + b"\""
+LARGE = b'"' + b"x" * (MIB - 2) + b'"'
 BODY = 17 * MIB  # the largest body that a server takes by default
 JOBS = 300
 WIDE = 800

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torture.greed.attacks import ALL, Attack, Ports, again_and_again
-from torture.greed.wire import Pair, answer, ask, connected, request
+from torture.greed.attacks import Attack, Ports, again_and_again
+from torture.greed.wire import Pair, answer, connected, request
 
 MEMORY_BYTES = 600 << 20  # all processes together, with default settings
 PATIENCE_S = 0.25  # the 99th percentile of what honest callers wait

@@ -65,7 +65,6 @@ async def upgrade(pair: Pair) -> None:
     reader, writer = pair
     key = b"".join(b"%02x" % byte for byte in os.urandom(8))
 
-
     named = base64.b64encode(key).decode()
     writer.write(
         f"GET /v1/channel HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

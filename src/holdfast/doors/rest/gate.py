@@ -10,6 +10,7 @@ import itertools
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import structlog
@@ -30,6 +31,7 @@ _READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "
 
 _AS_THEY_ARE = (b"identity", b"")  # the codings that change nothing
 ACCOUNT = "holdfast.account"  # in a scope: what the connection has us hold
+_SMALL_DIGITS = len(str(LARGE_BODY_BYTES)) - 1
 NO_METHOD = "*"  # what an OPTIONS becomes: no path has it, so the framework names the methods that the path has
 
 Scope = MutableMapping[str, Any]
@@ -89,26 +91,34 @@ class Gate:
         answer = _Answer(send, self.request_id(headers))
         method, path = scope["method"], self._own_path(scope)
         found = self.find(method, path)
+        large = self._large(scope, headers, receive)
         try:
             if (refused := _unreadable(headers, scope["headers"] if twice else ())) is not None:
                 route = found[0] if found is not None else "unknown"
                 await answer.send(replies.refused(refused))
             elif found is not None:
                 route = found[0]
-                async with self._in_turn(scope, headers, receive) as in_turn:
-                    call = _AsgiCall(path, found[2], headers, scope["query_string"], in_turn)
-                    reply = await self._read_and_serve(found[1], method, call)
+                call = _AsgiCall(path, found[2], headers, scope["query_string"], large or receive)
+                reply = await self._read_and_serve(found[1], method, call)
                 await answer.send(reply)
             else:
-                async with self._in_turn(scope, headers, receive) as in_turn:
-                    route = await self._by_framework(method, path, headers, scope, in_turn, answer)
+                route = await self._by_framework(method, path, headers, scope, large or receive, answer)
         except ConnectionError:
             return  # the caller has left: there is nobody to answer
+        finally:
+            if large is not None:
+                await large.end()
         self.observe(method, route, answer.status, time.perf_counter() - started)
 
-    def _in_turn(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> "_InTurn":
-        declared = headers.get(b"content-length", b"")
-        size = min(int(declared), self._body_bytes) if declared.isdigit() and len(declared) < 20 else self._body_bytes
+    def _large(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> "_InTurn | None":
+        """The messages of a request that may be large; None for any other."""
+        if b"transfer-encoding" in headers:
+            size = self._body_bytes
+        else:
+            declared = headers.get(b"content-length", b"0")
+            if len(declared) <= _SMALL_DIGITS or not declared.isdigit():
+                return None
+            size = min(int(declared), self._body_bytes)
         return _InTurn(self.budget, size, scope.get(ACCOUNT), receive)
 
     def admit_channel(self, method: str, path: str, headers: dict[bytes, bytes]) -> None:
@@ -285,16 +295,11 @@ class _InTurn:
             self._came += len(message["body"])
         else:
             self._came = 0
-            await self._end()
+            await self.end()
         return message
 
-    async def __aenter__(self) -> "_InTurn":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._end()
-
-    async def _end(self) -> None:
+    async def end(self) -> None:
+        """Its turn is over."""
         if self._turn is not None:
             turn, self._turn = self._turn, None
             await turn.__aexit__(None, None, None)

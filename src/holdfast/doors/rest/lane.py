@@ -14,26 +14,23 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
 
 from holdfast.doors.channel.door import PATH
 from holdfast.doors.channel.wire import Refused as HandshakeRefused
 from holdfast.doors.channel.wire import Wire
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.flow import Flow
 from holdfast.doors.rest.gate import ACCOUNT, Gate
+from holdfast.doors.rest.head import is_handshake, without_offer
+from holdfast.doors.rest.metered import READ_BEHIND, Metered
 from holdfast.doors.rest.replies import Reply
-from holdfast.doors.rest.ride import REFUSED, Ride
-from holdfast.errors import HoldfastError, InvalidRequest, NotFound, Overloaded
-from holdfast.limits import BODY_S, HEAD_BYTES, REQUEST_BITE_BYTES, REQUEST_BYTES, UNREAD_S
+from holdfast.doors.rest.ride import Ride
+from holdfast.errors import HoldfastError, InvalidRequest, NotFound
+from holdfast.limits import BODY_S, HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
-_READ_BEHIND = 16
-"""Requests that may come behind one under way before nothing more is read; unread, a caller's leaving is not seen either."""
 _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"proxy-connection"))
-_PROGRESS_BYTES = 64 << 10
-_LAST_WORDS_S = 1.0  # for a caller to read why it is hung up on
-_HANDSHAKE = frozenset((b"host", b"connection", b"upgrade"))  # and all of sec-websocket-*
+_UPGRADE = b"host: %b\r\nconnection: upgrade\r\nupgrade: websocket\r\n"  # a handshake has these, and all of sec-websocket-*
 _HEAD = b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: no-store\r\nx-request-id: %b\r\n"  # as gate.common_headers
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
@@ -57,7 +54,7 @@ class _Heads:
         return lines
 
 
-class Lane(HttpToolsProtocol):
+class Lane(Metered):
     """uvicorn's protocol with a lane for hot routes."""
 
     gate: Gate  # these three are set on a subclass for each application, see `lane_for`
@@ -77,109 +74,65 @@ class Lane(HttpToolsProtocol):
         self._body_of: Any = None  # the request whose body did not come with its head, and since when it is waited for
         self._body_since = 0.0
         self._body_bytes = 0  # of the request that came last
-        self._rest_of_it = b""  # what came and is not looked at yet
-        self._begun = 0  # requests
-        self._unread = 0  # bytes of answers, when that was last looked at
-        self._unread_timer: asyncio.TimerHandle | None = None
-        self._refusing = False  # nothing more is read
+        self._bodiless = 0  # bytes of a body in chunks since the last that was one of the body's own
+        self._trailer_bytes = 0
+        self._offered = False  # the parser stops behind a head that offers another protocol
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the caller as long for its first request as between two."""
         super().connection_made(transport)
-        self.flow = Flow(transport)
-        self._account = self.gate.budget.account(self._hang_up)
         self._rest()
 
-    def data_received(self, data: bytes) -> None:
-        """Look at what has come: at once where it is little, else a bite at a time."""
-        if self._rest_of_it or len(data) > REQUEST_BITE_BYTES:
-            self._rest_of_it += data
-            self._take_bites()
-        else:
-            self._look_at(data)
-            if self._account.held or self._head_open or self._body_open or self.pipeline:
-                self._charge()
-
-    def _take_bites(self) -> None:
-        """Go on with what has come, as long as there is no more than enough behind the request that is answered; then in turn with others."""
-        begun = self._begun
-        while self._rest_of_it and not self._refusing and self.parser is not None:
-            if len(self.pipeline) > _READ_BEHIND:
-                self.flow.stop()
-                break
-            if self._begun - begun > 1:
-                self.flow.stop()
-                self.gate.budget.turns.later(self._take_bites)
-                break
-            bite, self._rest_of_it = self._rest_of_it[:REQUEST_BITE_BYTES], self._rest_of_it[REQUEST_BITE_BYTES:]
-            self._look_at(bite)
-        else:
-            self._rest_of_it = b""
-            self.flow.go_on()
-        self._charge()
-
-    def _charge(self) -> None:
-        """Have the budget know what is held for this connection now."""
-        held = len(self._rest_of_it)
-        if self._head_open:
-            held += self._head_bytes + self._came
-        elif self._body_open:
-            held += self._body_bytes
-        for cycle, _ in self.pipeline:
-            held += REQUEST_BYTES + len(cycle.body)
-        if self._unread_timer is not None:
-            held += self.transport.get_write_buffer_size()
-        self._account.hold(0 if self._refusing else held)
-
-    def _hang_up(self) -> None:
-        """There is no room for what is held for this connection, and it has not moved for the longest."""
-        self._rest_of_it = b""
-        if (self._head_open or self._body_open) and not self.transport.is_closing() and self._unread_timer is None:
-            self._turn_away(None, Overloaded("This server holds too much for others to wait for the rest.", retry_after_ms=1_000))
-            self.loop.call_later(_LAST_WORDS_S, self.transport.abort)
-        else:
-            self._refusing = True
-            self.transport.abort()
-
-    def pause_writing(self) -> None:
-        """What was answered is not read, or not yet."""
-        super().pause_writing()
-        if self._unread_timer is None:
-            self._unread = self.transport.get_write_buffer_size()
-            self._unread_timer = self.loop.call_later(UNREAD_S, self._look_whether_read)
-        self._charge()
-
-    def resume_writing(self) -> None:
-        """It was."""
-        super().resume_writing()
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-            self._unread_timer = None
-        self._charge()
-
-    def _look_whether_read(self) -> None:
-        left = self.transport.get_write_buffer_size()
-        if left > self._unread - min(_PROGRESS_BYTES, self._unread // 2):
-            self.transport.abort()
-            return
-        self._unread = left
-        self._unread_timer = self.loop.call_later(UNREAD_S, self._look_whether_read)
-        self._charge()
-
-    def _look_at(self, data: bytes) -> None:
-        """Feed the parser, and refuse a head that does not end."""
-        if self._refusing:
+    def take(self, data: bytes | memoryview) -> None:
+        """Feed the parser, and refuse a head that does not end, or as many bytes in a body that are none of its own."""
+        if self.refusing:
             return
         self._came = len(data)
-        super().data_received(data)
-        if self._head_open and not self._refusing:
+        self._unset_keepalive_if_required()
+        self._feed(data)
+        if self._head_open and not self.refusing:
             self._head_bytes += len(data)
             if self._head_bytes - self._began_with > HEAD_BYTES:
                 self._refuse_head()
-        elif self._body_open and self._body_of is not self.cycle:
-            self._body_of, self._body_since = self.cycle, self.loop.time()
+        elif self._body_open and not self.refusing:
+            if self._body_of is not self.cycle:
+                self._body_of, self._body_since = self.cycle, self.loop.time()
+            self._bodiless += len(data)
+            if self._bodiless > HEAD_BYTES and self._ride is None:
+                self._refuse_head()
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Feed the parser. Behind a head that offers another protocol it stops, and takes the body for that protocol's first bytes: where we
+        do not take it up, it is given the head again without the offer, and goes on with the body.
+        """
+        try:
+            while True:
+                try:
+                    self.parser.feed_data(data)
+                    return
+                except httptools.HttpParserUpgrade as stopped:
+                    data = memoryview(data)[stopped.args[0] :]
+                if self.refusing:
+                    return
+                head = self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
+                if head[2] == "1.1" and is_handshake(head[0], self.url.partition(b"?")[0], self.headers, PATH):
+                    self._open_channel(bytes(data))
+                    return
+                self.parser.feed_data(without_offer(*head))
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def held_of_request(self) -> int:
+        """Bytes of the request that is not whole."""
+        if self._head_open:
+            return self._head_bytes + self._came
+        return self._body_bytes if self._body_open else 0
+
+    def refuse_rest(self, error: HoldfastError) -> None:
+        """Refuse the request that is not whole."""
+        self._turn_away(None, error)
 
     def _refuse_head(self) -> None:
         self._turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))
@@ -192,8 +145,11 @@ class Lane(HttpToolsProtocol):
         """Refuse, close, and read nothing more. Behind requests that are not answered yet it would be taken for the answer to one of them:
         those are answered, and then the connection is closed.
         """
-        self._refusing = True
+        self.refusing = True
         reply = replies.refused(error, status)
+        if self._body_open and self._running is self.cycle and _is_begun(self._running):
+            self.transport.close()  # it has its answer
+            return reply.status
         if self._is_answering():
             if self._body_open and self.pipeline:
                 self.pipeline.popleft()  # it is this one that is refused
@@ -221,39 +177,35 @@ class Lane(HttpToolsProtocol):
             head += b"%b: %b\r\n" % pair
         return head
 
-    def _should_upgrade_to_ws(self) -> bool:
-        """Every WebSocket is for us to open or to refuse."""
-        return True
-
-    def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over to a live channel, unless the guard, a bound or the handshake stands against it."""
-        if self._refusing:
-            return
+    def _open_channel(self, behind: bytes) -> None:
+        """Hand the connection over to a live channel, with what came behind the handshake, unless the guard, a bound or the handshake
+        stands against it.
+        """
         started = time.perf_counter()
         headers = dict(self.headers)
         request_id = self.gate.request_id(headers)
+        method = self.parser.get_method().decode()
         route = PATH
         try:
             if self._is_answering():
                 raise InvalidRequest("A WebSocket can't be opened behind a request that is not answered yet.", field="Upgrade")
             target = urllib.parse.unquote(self.url.partition(b"?")[0].decode("latin-1"))
-            self.gate.admit_channel(self.scope["method"], target, headers)
-            self._hand_over(
-                Wire(self.gate.channels, self.server_state, float(self.config.timeout_graceful_shutdown or 0)), request_id
-            )
+            self.gate.admit_channel(method, target, headers)
+            wire = Wire(self.gate.channels, self.server_state, float(self.config.timeout_graceful_shutdown or 0))
+            self._hand_over(wire, method, request_id)
+            if behind := behind + self.let_go():
+                wire.data_received(behind)
             status = 101
         except HandshakeRefused as refused:
             status = self._turn_away(refused.status, refused.error, request_id)
         except HoldfastError as error:
             route = "unknown" if isinstance(error, NotFound) else PATH
             status = self._turn_away(None, error, request_id)
-        self.gate.observe(self.scope["method"], route, status, time.perf_counter() - started)
+        self.gate.observe(method, route, status, time.perf_counter() - started)
 
-    def _hand_over(self, wire: Wire, request_id: bytes) -> None:
-        parts = [b"%b / HTTP/%b\r\n" % (self.scope["method"].encode(), self.parser.get_http_version().encode())]
-        for name, value in self.headers:
-            if name in _HANDSHAKE or name.startswith(b"sec-websocket-"):
-                parts += (name, b": ", value, b"\r\n")
+    def _hand_over(self, wire: Wire, method: str, request_id: bytes) -> None:
+        parts = [b"%b / HTTP/1.1\r\n" % method.encode(), _UPGRADE % dict(self.headers).get(b"host", b"")]
+        parts += [b"%b: %b\r\n" % pair for pair in self.headers if pair[0].startswith(b"sec-websocket-")]
         wire.open(self.transport, b"".join(parts) + b"\r\n", request_id)
         if self._idle_timer is not None:
             self._idle_timer.cancel()
@@ -264,20 +216,30 @@ class Lane(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._head_open = True
-        self._begun += 1
+        self.begun += 1
         self._head_bytes = self._body_bytes = 0
         self._began_with = self._came
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
+        self._offered = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One more header. What comes behind a body in chunks looks like one, and is dropped: the guard has seen the head by then."""
+        if not self._head_open:
+            self._trailer_bytes += len(name) + len(value) + 4
+            if self._trailer_bytes > HEAD_BYTES and not self.refusing:
+                self._refuse_head()
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has left."""
-        for timer in (self._idle_timer, self._unread_timer):
-            if timer is not None:
-                timer.cancel()
-        self._rest_of_it = b""
-        self._account.hold(0)
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         if self._riding is not None:
             self._riding.leave()
         if _is_busy(self._running):
@@ -287,7 +249,7 @@ class Lane(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """The server drains: close, once what is under way is answered."""
-        if not (self._refusing and self._is_answering()):
+        if not (self.refusing and self._is_answering()):
             super().shutdown()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
@@ -297,12 +259,18 @@ class Lane(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Let an ordinary request to a hot route into the lane."""
         self._head_open = False
-        if self._head_bytes + self._came > HEAD_BYTES and not self._refusing and self._is_too_long():
+        if self._head_bytes + self._came > HEAD_BYTES and not self.refusing and self._is_too_long():
             self._refuse_head()
-        if self._refusing:
-            self.cycle = REFUSED  # type: ignore[assignment]  # uvicorn passes over the body of one that is answered
+        if self.refusing:
+            return
+        if self.parser.should_upgrade():
+            self._offered = True
+            if self.parser.get_method() == b"CONNECT":
+                self._turn_away(400, InvalidRequest("This is no proxy: nothing is connected to.", field="request"))
             return
         self._body_open = True
+        self._bodiless = -self._came
+        self._trailer_bytes = 0
         ride = self._boarding() if self.is_open else None
         if ride is None:
             self._leave_to_uvicorn()
@@ -320,9 +288,9 @@ class Lane(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
         self.headers = self.scope["headers"] = headers
-        self.scope[ACCOUNT] = self._account  # type: ignore[typeddict-unknown-key]
+        self.scope[ACCOUNT] = self.account  # type: ignore[literal-required]
         super().on_headers_complete()
-        if 0 < len(self.pipeline) <= _READ_BEHIND:
+        if 0 < len(self.pipeline) <= READ_BEHIND:
             self.flow.resume_reading()
 
     def _boarding(self) -> Ride | None:
@@ -350,13 +318,16 @@ class Lane(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Gather the body."""
         self._body_bytes += len(body)
-        if self._ride is None:
-            super().on_body(body)
-        else:
+        if self._ride is not None:
             self._ride.body += body
+        elif not self.refusing:
+            self._bodiless = -self._came
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Start to answer."""
+        if self._offered or self.refusing:
+            return
         self._body_open = False
         ride = self._ride
         if ride is None:
@@ -406,10 +377,7 @@ class Lane(HttpToolsProtocol):
         """ASGI has answered."""
         self._idle_since = self.loop.time()
         super().on_response_complete()
-        if self._account.held:
-            self._charge()
-            if self._rest_of_it and len(self.pipeline) <= _READ_BEHIND // 2:
-                self.gate.budget.turns.later(self._take_bites)
+        self.answered()
 
     def _rest(self) -> None:
         """Nothing is under way: from now on the keep-alive time runs."""
@@ -439,6 +407,10 @@ class Lane(HttpToolsProtocol):
 
 def _is_busy(cycle: Any) -> bool:
     return cycle is not None and not cycle.response_complete
+
+
+def _is_begun(cycle: Any) -> bool:
+    return cycle is not None and cycle.response_started
 
 
 def lane_for(gate: Gate, is_open: bool) -> type[Lane]:

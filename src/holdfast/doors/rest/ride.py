@@ -66,5 +66,3 @@ class Ride(Call):
 
 
 _SILENT = _Silent()
-REFUSED = Ride(("", NotImplemented, ""), "", b"", {}, keep_alive=False)
-REFUSED.response_complete = True
