@@ -12,6 +12,8 @@ from holdfast.errors import Forbidden
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _OWN_SITE = frozenset((b"same-origin", b"none"))
+_KNOWN_HOSTS = 1_000  # that need not be looked at again
+_HOST_BYTES = 300  # a name of 253, its port, and some to spare: a longer one is looked at each time
 _OPEN_PATHS = frozenset(("/healthz", "/readyz"))
 
 
@@ -46,7 +48,7 @@ class Guard:
         allowed = self._hosts is None or not host or name in self._hosts or ("localhost" in self._hosts and _is_loopback(name))
         if not allowed:
             raise Forbidden(f"This server does not answer to the host name {name[:200]!r}; see --allowed-hosts.", field="Host")
-        if len(self._known_hosts) < 1_000:
+        if len(self._known_hosts) < _KNOWN_HOSTS and len(host) <= _HOST_BYTES:
             self._known_hosts.add(host)
 
     def _is_own(self, origin: bytes, host: bytes) -> bool:
