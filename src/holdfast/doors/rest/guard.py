@@ -13,9 +13,10 @@ from holdfast.errors import Forbidden
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _OWN_SITE = frozenset((b"same-origin", b"none"))
+_KNOWN_HOSTS = 1_000  # that need not be looked at again
+_HOST_BYTES = 300  # a name of 253, its port, and some to spare: a longer one is looked at each time
 _OPEN_PATHS = frozenset(("/healthz", "/readyz"))
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[^\[\]:@/?#\\\s,]+?)\.?)(?::[0-9]{0,5})?")
-_KNOWN_HOST_BYTES = 300  # a name in DNS has at most 253
 
 
 class Guard:
@@ -50,7 +51,7 @@ class Guard:
         if not allowed:
             shown = name or host.decode("latin-1")
             raise Forbidden(f"This server does not answer to the host name {shown[:200]!r}; see --allowed-hosts.", field="Host")
-        if len(self._known_hosts) < 1_000 and len(host) <= _KNOWN_HOST_BYTES:
+        if len(self._known_hosts) < _KNOWN_HOSTS and len(host) <= _HOST_BYTES:
             self._known_hosts.add(host)
 
     def _is_own(self, origin: bytes, host: bytes) -> bool:

@@ -13,30 +13,27 @@ from functools import partial
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from holdfast.doors.channel.door import PATH
 from holdfast.doors.channel.wire import Wire
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.caller import Hearing
-from holdfast.doors.rest.gate import Gate
+from holdfast.doors.rest.ending import Ending, is_begun, is_busy
+from holdfast.doors.rest.gate import ACCOUNT, Gate
 from holdfast.doors.rest.head import flaw, in_origin_form, is_handshake, without_offer
 from holdfast.doors.rest.lines import STATUS, Heads, head
-from holdfast.doors.rest.linger import Lingering
+from holdfast.doors.rest.metered import READ_BEHIND
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.ride import Ride
 from holdfast.doors.rest.upgrade import open_channel
 from holdfast.errors import HoldfastError, InvalidRequest
-from holdfast.limits import BODY_S, HEAD_BYTES, LINGER_S
+from holdfast.limits import BODY_S, HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
-_READ_BEHIND = 16
-"""Requests that may come behind one under way before nothing more is read; unread, a caller's leaving is not seen either."""
 _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"proxy-connection"))
 _UPGRADE_REQUIRED = 426
 
 
-class Lane(HttpToolsProtocol):
+class Lane(Ending):
     """uvicorn's protocol with a lane for hot routes."""
 
     gate: Gate  # these three are set on a subclass for each application, see `lane_for`
@@ -47,20 +44,16 @@ class Lane(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._begin_anew()
         self._ride: Ride | None = None  # being read
-        self._riding: Ride | None = None  # being answered
-        self._running: Any = None  # being answered by ASGI, or the last that was
         self._head_open = False
         self._head_bytes = 0  # since the head began, with what came beside its beginning
         self._began_with = 0  # of those, what came at once with its beginning: perhaps not all of it is the head's
         self._came = 0
-        self._body_open = False
         self._body_of: Any = None  # the request whose body did not come with its head, and since when it is waited for
         self._body_since = 0.0
+        self._body_bytes = 0  # of the request that came last
         self._bodiless = 0  # bytes of a body in chunks since the last that was one of the body's own
         self._trailer_bytes = 0
         self._offered = False  # the parser stops behind a head that offers another protocol
-        self._refusing = False  # nothing more is read
-        self.half_closed = False
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -74,18 +67,18 @@ class Lane(HttpToolsProtocol):
         super().connection_made(transport)
         self._rest()
 
-    def data_received(self, data: bytes) -> None:
+    def take(self, data: bytes | memoryview) -> None:
         """Feed the parser, and refuse a head that does not end, or as many bytes in a body that are none of its own."""
-        if self._refusing:
+        if self.refusing:
             return
         self._came = len(data)
         self._unset_keepalive_if_required()
         self._feed(data)
-        if self._head_open and not self._refusing:
+        if self._head_open and not self.refusing:
             self._head_bytes += len(data)
             if self._head_bytes - self._began_with > HEAD_BYTES:
                 self._refuse_head()
-        elif self._body_open and not self._refusing:
+        elif self._body_open and not self.refusing:
             if self._body_of is not self.cycle:
                 self._body_of, self._body_since = self.cycle, self.loop.time()
             self._bodiless += len(data)
@@ -103,7 +96,7 @@ class Lane(HttpToolsProtocol):
                     return
                 except httptools.HttpParserUpgrade as stopped:
                     data = memoryview(data)[stopped.args[0] :]
-                if self._refusing:
+                if self.refusing:
                     return
                 method, version = self.parser.get_method(), self.parser.get_http_version()
                 if version == "1.1" and is_handshake(method, self.url.partition(b"?")[0], self.headers, PATH):
@@ -114,22 +107,34 @@ class Lane(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
 
+    def held_of_request(self) -> int:
+        """Bytes of the request that is not whole."""
+        if self._head_open:
+            return self._head_bytes + self._came
+        return self._body_bytes if self._body_open else 0
+
+    def refuse_rest(self, error: HoldfastError) -> None:
+        """Refuse the request that is not whole."""
+        self._turn_away(None, error)
+
     def _refuse_head(self) -> None:
         self._turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))
 
     def send_400_response(self, msg: str) -> None:
         """What the parser can't read is refused like any other bad request."""
-        if self._refusing:
+        if self.refusing:
             return
         self._turn_away(400, InvalidRequest(f"This is no HTTP/1.1 request: {msg.rstrip('.')}.", field="request"))
 
-    def _turn_away(self, status: int | None, error: HoldfastError, request_id: bytes | None = None) -> int:
+    def _turn_away(
+        self, status: int | None, error: HoldfastError, request_id: bytes | None = None, *, is_silent: bool = False
+    ) -> int:
         """Refuse, close, and read nothing more. Behind requests that are not answered yet it would be taken for the answer to one of them:
         those are answered, and then the connection is closed.
         """
-        self._refusing = True
+        self.refusing = True
         reply = replies.refused(error, status)
-        if self._body_open and self._running is self.cycle and _is_begun(self._running):
+        if self._body_open and self._running is self.cycle and is_begun(self._running):
             self._linger()  # it has its answer
             return reply.status
         if self._is_answering():
@@ -140,46 +145,11 @@ class Lane(HttpToolsProtocol):
             parts.append(b"upgrade: websocket\r\nsec-websocket-version: 13\r\n")
         parts += (b"connection: close\r\n\r\n", reply.body)
         self.transport.write(b"".join(parts))
-        self._linger()
-        return reply.status
-
-    def _close_behind(self) -> None:
-        """Answer what has come as a whole, and then close."""
-        if self._body_open and self.pipeline:
-            self.pipeline.popleft()
-            self._body_open = False
-        last: Any = self.pipeline[0][0] if self.pipeline else self._riding or self._running
-        last.keep_alive = False
-
-    def _linger(self) -> None:
-        """Close; but while the caller may still be sending, let it be read first that there is nothing more to come."""
-        if self.half_closed or self.transport.is_closing():
-            self.transport.close()
-            return
-        self._refusing = True
-        self.flow.resume_reading()
-        self.transport.write_eof()
-        self.loop.call_later(LINGER_S, self.transport.close)
-
-    def eof_received(self) -> bool:  # type: ignore[override]
-        """Nothing more comes from the caller, which may still listen: what came as a whole is answered. Nobody waits any longer for what may
-        come: a caller that has left looks the same.
-        """
-        self._refusing = self.half_closed = True
-        if not self._is_answering() or _is_stream(self._running):
-            return False
-        self._close_behind()
-        if self._riding is not None:
-            self._riding.leave()
+        if is_silent:
+            self.transport.close()  # nothing comes that would have to be read first
         else:
-            self._running.message_event.set()
-        return True
-
-    def _is_answering(self) -> bool:
-        """Whether a request is under way that has come as a whole."""
-        if self._riding is not None:
-            return True
-        return _is_busy(self._running) and not (self._body_open and self._running is self.cycle)
+            self._linger()
+        return reply.status
 
     def _open_channel(self, behind: bytes) -> None:
         """Hand the connection over to a live channel, with what came behind the handshake."""
@@ -196,11 +166,12 @@ class Lane(HttpToolsProtocol):
         if error is not None:
             status = self._turn_away(status, error, self.gate.request_id(dict(self.headers)))
         else:
-            self._let_go()
-            wire.data_received(behind)
+            self._forget()
+            if behind := behind + self.let_go():
+                wire.data_received(behind)
         self.gate.observe(method.decode(), route, status or 0, time.perf_counter() - started)
 
-    def _let_go(self) -> None:
+    def _forget(self) -> None:
         """The connection is somebody else's now."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
@@ -211,7 +182,8 @@ class Lane(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._head_open = True
-        self._head_bytes = 0
+        self.begun += 1
+        self._head_bytes = self._body_bytes = 0
         self._began_with = self._came
         self.url = b""
         self.expect_100_continue = False
@@ -222,7 +194,7 @@ class Lane(HttpToolsProtocol):
         """One more header. What comes behind a body in chunks looks like one, and is dropped: the guard has seen the head by then."""
         if not self._head_open:
             self._trailer_bytes += len(name) + len(value) + 4
-            if self._trailer_bytes > HEAD_BYTES and not self._refusing:
+            if self._trailer_bytes > HEAD_BYTES and not self.refusing:
                 self._refuse_head()
             return
         name = name.lower()
@@ -234,29 +206,14 @@ class Lane(HttpToolsProtocol):
         """The caller has left."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
-        if self._riding is not None:
-            self._riding.leave()
-        if _is_busy(self._running):
-            self._running.disconnected = True  # uvicorn tells only the last that came
-            self._running.message_event.set()
         super().connection_lost(exc)
-
-    def shutdown(self) -> None:
-        """The server drains: close, once what is under way is answered."""
-        if not (self._refusing and self._is_answering()):
-            super().shutdown()
-
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._running = cycle
-        cycle.transport = Lingering(self.transport, self._linger)
-        super()._start_asgi_task(cycle, Hearing(self, app))
 
     def on_headers_complete(self) -> None:
         """Let an ordinary request to a hot route into the lane."""
         self._head_open = False
-        if self._head_bytes + self._came > HEAD_BYTES and not self._refusing and self._is_too_long():
+        if self._head_bytes + self._came > HEAD_BYTES and not self.refusing and self._is_too_long():
             self._refuse_head()
-        if self._refusing:
+        if self.refusing:
             return
         if self.parser.should_upgrade():
             self._offered = True
@@ -293,15 +250,16 @@ class Lane(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect and self.parser.get_http_version() != "1.0"
         self.headers = self.scope["headers"] = headers
+        self.scope[ACCOUNT] = self.account  # type: ignore[literal-required]
         super().on_headers_complete()
-        if 0 < len(self.pipeline) <= _READ_BEHIND:
+        if 0 < len(self.pipeline) <= READ_BEHIND:
             self.flow.resume_reading()
 
     def _boarding(self) -> Ride | None:
         parser, url = self.parser, self.url
         if parser.get_method() != b"POST" or self._riding is not None or self.pipeline or self.expect_100_continue:
             return None
-        if self.flow.write_paused or _is_busy(self.cycle) or b"%" in url:
+        if self.flow.write_paused or is_busy(self.cycle) or b"%" in url:
             return None
         headers = dict(self.headers)
         length = headers.get(b"content-length", b"0")
@@ -321,31 +279,31 @@ class Lane(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Gather the body."""
+        self._body_bytes += len(body)
         if self._ride is not None:
             self._ride.body += body
-        elif not self._refusing:
+        elif not self.refusing:
             self._bodiless = -self._came
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Start to answer."""
-        if self._offered or self._refusing:
+        if self._offered or self.refusing:
             return
         self._body_open = False
         ride = self._ride
         if ride is None:
-            self._refusing = not self.cycle.keep_alive  # it was the last: what comes behind it is no request
+            self.refusing = not self.cycle.keep_alive  # it was the last: what comes behind it is no request
             super().on_message_complete()
             return
         self._ride, self._riding = None, ride
-        self._refusing = not ride.keep_alive
+        self.refusing = not ride.keep_alive
         self._step(self.gate.serve(ride.handler, "POST", ride), ride, None)
 
     def _step(self, answering: Coroutine[Any, Any, Reply], ride: Ride, _: Any) -> None:
         """Run the handler as far as it goes, and come back when what it waits for is done: a task without the task."""
-        stopped = ride.may_stop and ride.disconnected
         try:
-            waited = answering.throw(asyncio.CancelledError()) if stopped else answering.send(None)
+            waited = answering.send(None)
         except StopIteration as stop:
             self._finish(ride, stop.value)
         except ConnectionError:
@@ -353,10 +311,7 @@ class Lane(HttpToolsProtocol):
             self.transport.close()
         else:
             waited._asyncio_future_blocking = False  # noqa: SLF001  (the other half of a future's protocol with its task)
-            go_on = partial(self._step, answering, ride)
-            waited.add_done_callback(go_on)
-            if ride.may_stop:
-                ride.waits_for = (waited, go_on)
+            waited.add_done_callback(partial(self._step, answering, ride))
 
     def _finish(self, ride: Ride, reply: Reply) -> None:
         """Write the answer in one piece, and be ready for the next request."""
@@ -383,6 +338,7 @@ class Lane(HttpToolsProtocol):
         """ASGI has answered."""
         self._idle_since = self.loop.time()
         super().on_response_complete()
+        self.answered()
 
     def _rest(self) -> None:
         """Nothing is under way: from now on the keep-alive time runs."""
@@ -396,29 +352,19 @@ class Lane(HttpToolsProtocol):
         if (
             self._body_open
             and self._body_of is self.cycle
-            and _is_busy(self.cycle)
+            and is_busy(self.cycle)
             and self._body_since + BODY_S <= self.loop.time()
         ):
-            self._turn_away(400, InvalidRequest(f"The body did not arrive within {BODY_S} s.", field="body"))
-        busy = self._riding is not None or _is_busy(self.cycle) or _is_busy(self._running)
+            error = InvalidRequest(f"The body did not arrive within {BODY_S} s.", field="body")
+            self._turn_away(400, error, is_silent=True)
+        busy = self._riding is not None or is_busy(self.cycle) or is_busy(self._running)
         left = self.timeout_keep_alive if busy else self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
             self._idle_timer = self.loop.call_later(left, self._close_if_idle)
+        elif self.transport.get_write_buffer_size():
+            self.transport.abort()  # else it would wait for its answer to be read
         elif not self.transport.is_closing():
             self.transport.close()
-
-
-def _is_busy(cycle: Any) -> bool:
-    return cycle is not None and not cycle.response_complete
-
-
-def _is_begun(cycle: Any) -> bool:
-    return cycle is not None and cycle.response_started
-
-
-def _is_stream(cycle: Any) -> bool:
-    """Whether it is an answer without an end, which only the caller's leaving ends."""
-    return _is_busy(cycle) and bool(cycle.chunked_encoding)
 
 
 def lane_for(gate: Gate, is_open: bool) -> type[Lane]:
