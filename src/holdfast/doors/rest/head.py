@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterable
 
+import httptools
+
 from holdfast.errors import InvalidRequest
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-_ABSOLUTE = re.compile(rb"https?://(?P<host>[^/?#]*)(?P<path>.*)", re.IGNORECASE | re.DOTALL)
+_ABSOLUTE = re.compile(rb"[a-z][a-z0-9+.-]*://(?P<host>[^/?#]*)(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 
 
 def without_offer(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
@@ -64,10 +66,14 @@ def flaw(version: str, method: bytes, headers: Headers) -> tuple[int, InvalidReq
 
 
 def in_origin_form(target: bytes, method: bytes, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """A target that names a host, without it. It is the host that counts then, and not the one of the header (RFC 9112 3.2.2)."""
+    """A target that names a host, without it. It is the host that counts then, and not the one of the header (RFC 9112 3.2.2).
+
+    Raises `HttpParserError` for one that can't be read.
+    """
     found = _ABSOLUTE.fullmatch(target)
     if found is None:
         return target, headers
+    httptools.parse_url(target)
     if [name for name, _ in headers].count(b"host") == 1:
         headers = [(name, found["host"] if name == b"host" else value) for name, value in headers]
     path: bytes = found["path"] if found["path"][:1] == b"/" else b"/" + found["path"]
