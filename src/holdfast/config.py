@@ -83,6 +83,12 @@ class Config:
         high=limits.WORKER_SILENCE_MS_MAX,
     )
     max_payload_bytes: int = _setting(limits.PAYLOAD_BYTES, "Largest payload or result.", low=1, high=limits.PAYLOAD_BYTES_MAX)
+    memory_budget: int = _setting(
+        limits.MEMORY_BUDGET_BYTES,
+        "What a front process holds for others at most, in bytes: bodies on their way, pushes that wait, answers that are not read.",
+        low=limits.MEMORY_BUDGET_BYTES_MIN,
+        high=limits.MEMORY_BUDGET_BYTES_MAX,
+    )
     fronts: int = _setting(1, "Front processes that share one port and one keeper.", low=1, high=FRONTS_MAX)
     fast_lane: bool = _setting(True, "Answer hot routes from the HTTP parser itself; off, they go the way of the others.")
     root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")

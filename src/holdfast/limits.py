@@ -67,6 +67,7 @@ DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
 RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 SQL_HOLD_MS = 5_000  # an application that idles for longer in a transaction in which it enqueued is ended: it holds the queue
 BODY_S = 300  # seconds for a large body to arrive
+LINGER_S = 2  # after the last answer of a connection, for what was sent too much to come in: else the answer may be lost
 WAIT_MS_MAX = 55_000  # shorter than the 60 s after which most proxies give up
 RETENTION_MS_DEFAULT = 86_400_000
 RETENTION_MS_MAX = 3_660 * 86_400_000
@@ -77,12 +78,35 @@ RETRY_FACTOR_DEFAULT = 2.0
 RETRY_FACTOR_MAX = 100.0
 RETRY_JITTER_DEFAULT = 0.1
 
-# What may wait for the store. Past these a caller is told `overloaded` at once.
+# What a front process holds for others, in bytes (`budget.py`). Python holds what is on its way about four times for a moment: as it came, as a
+# value, as a frame, and again in the keeper.
+MEMORY_BUDGET_BYTES = 64 << 20  # default of the setting
+MEMORY_BUDGET_BYTES_MIN = 8 << 20
+MEMORY_BUDGET_BYTES_MAX = 64 << 30
+LARGE_BODY_BYTES = 256 << 10  # a larger body waits for its turn, so that a few of them leave room for the many small ones
+LARGE_BODY_TURN_S = 10  # for a turn to come; then the body is refused
+PROGRESS_BYTES_HELD = 64 << 10  # less than this, sent or read, is no progress: a drop now and then keeps nobody's place
+STALLED_S = 2.0  # without 64 KiB of progress: then a large body loses its turn, if somebody waits for one
+UNREAD_S = 30  # without 64 KiB of progress: then an answer is not read, and its connection is cut
+TURN_S = 0.004  # of one turn of the loop, for what is done in bites
+REQUEST_BITE_BYTES = 16 << 10  # of what came at once on a connection, before the next one's turn
+REQUEST_BYTES = 4 << 10  # what a request costs that waits behind another, beside its body
+
+# What one answer brings, in bytes: a page or a grant that would be larger ends before, with at least one job in it.
+PAGE_BYTES = 16 << 20
+GRANT_BYTES = 16 << 20
+FAN_OUT_BYTES = 32 << 20  # all copies of one event together: what one transaction takes (BATCH_BYTES)
+FRAME_BYTES = (
+    4 << 20
+)  # a frame between a front and the keeper that has grown to this leaves at once; one command or answer may be larger
+KEEPER_UNSENT_BYTES = 16 << 20  # of answers that a front has not read: past this no read and no lease is begun for it
+
+# What may wait for the store. Past this a caller is told `overloaded` at once.
 IN_FLIGHT_COMMANDS = 20_000
-IN_FLIGHT_BYTES = 256 << 20
 IN_FLIGHT_QUERIES = 2_000  # of one front process; the store itself reads a few at a time
 BATCH_COMMANDS = 2_000  # commands in one transaction: keeps a commit near 10 ms when a backlog is worked off
 BATCH_BYTES = 32 << 20
+NEWS_QUEUES = 10_000  # of which it is remembered when there was news last, so that no poll misses any: about 150 bytes each
 PARKED_POLLS = 50_000  # long polls of one front process: about 3 kB each
 STREAM_BACKLOG = 10_000  # events kept for one slow reader of the event stream before it is told of a gap
 STREAMS = 500  # open event streams of one front process
@@ -128,7 +152,7 @@ TUBE_RESERVED = 10_000  # jobs that one connection holds: all of them are handed
 TUBE_UNANSWERED = 2_000  # commands of one connection on their way to the store; its later ones are read when these are answered
 TUBE_UNANSWERED_BYTES = 4 << 20  # bodies among them: past this nothing more is read
 TUBE_READ_AHEAD_BYTES = 256 << 10  # bytes of a connection that may wait unread behind a command that takes its time
-TUBE_RESERVE_BYTES = 32 << 20  # what reserves that came together may bring at most, were every body as large as may be
+TUBE_RESERVE_BYTES = 1 << 20  # what reserves that came together bring in one go; a body alone may be larger
 TUBE_KICKED = 1_000  # jobs kicked in one transaction
 
 # The live channel.
@@ -139,7 +163,9 @@ CHANNEL_BYTES_OVER_PAYLOAD = (
 )  # a message may be this much larger than one payload: less than a body, because there are so many channels
 CHANNEL_UNANSWERED = 1_000  # messages of one channel on their way to the store; past this it is not read
 CHANNEL_UNANSWERED_BYTES = 8 << 20  # the same in bytes
-CHANNEL_GRANT_BYTES = 64 << 20  # what one grant may bring at most, were every payload as large as may be
+CHANNEL_GRANT_BYTES = (
+    1 << 20
+)  # what one grant brings; a payload alone may be larger. Then the worker reads before it is given more
 CHANNEL_UNREAD_BYTES = 1 << 20  # sent and not read by the worker: past this it is given no more jobs, and not read
 CHANNEL_PING_S = 15  # shorter than the 30 to 60 s after which proxies give up on a silent connection
 CHANNEL_SILENCE_S = 30  # without a byte, not even the answer to a ping, a worker is taken for gone

@@ -98,7 +98,7 @@ class Front:
             self.problem = self.problem or link.problem
             return 1
         config = self._config
-        engine = self._engine = Engine(link, config.max_payload_bytes)
+        engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
         app, metrics = application(engine, config, self._number)
         self._channels = app.channels
         self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link.durability))

@@ -1,6 +1,7 @@
 """Between the verbs and the committer: submit, wait for the commit, and raise what was refused.
 
-What is on its way to the store is bounded in commands and in bytes: past that a caller is told `overloaded` at once, and nothing piles up.
+What is on its way to the store is bounded in commands, and in bytes by the process's budget: past that a caller is told `overloaded` at once,
+and nothing piles up.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast import limits
+from holdfast.budget import Budget
 from holdfast.engine.commands import Command, Refused, Result
 from holdfast.engine.inprocess import Backing
 from holdfast.errors import BY_CODE, HoldfastError, InternalError, Overloaded
@@ -16,10 +18,10 @@ from holdfast.errors import BY_CODE, HoldfastError, InternalError, Overloaded
 class Asking:
     """The engine's way to its backing."""
 
-    def __init__(self, backing: Backing) -> None:
+    def __init__(self, backing: Backing, budget: Budget) -> None:
         self._backing = backing
+        self.budget = budget
         self.in_flight = 0
-        self._in_flight_bytes = 0
 
     async def _ask(self, command: Command, weight: int = 0) -> Result:
         future = self._submit(command, weight)
@@ -32,31 +34,27 @@ class Asking:
         """Submit all of these or, where they are too many, none; refusals are among the results."""
         self._admit(len(commands), weight)
         self.in_flight += len(commands)
-        self._in_flight_bytes += weight
         try:
             return await self._backing.submit_all(commands)
         finally:
             self.in_flight -= len(commands)
-            self._in_flight_bytes -= weight
+            self.budget.give(weight)
 
     def _submit(self, command: Command, weight: int) -> "asyncio.Future[Result]":
         self._admit(1, weight)
-        return self._send(command, weight)
+        self.in_flight += 1
+        return self._backing.submit(command)
 
     def _admit(self, count: int, weight: int) -> None:
-        too_many = self.in_flight + count > limits.IN_FLIGHT_COMMANDS
-        too_much = self._in_flight_bytes > 0 and self._in_flight_bytes + weight > limits.IN_FLIGHT_BYTES
-        if too_many or too_much:
+        if self.in_flight + count > limits.IN_FLIGHT_COMMANDS:
             raise Overloaded(retry_after_ms=1_000)
-
-    def _send(self, command: Command, weight: int) -> "asyncio.Future[Result]":
-        self.in_flight += 1
-        self._in_flight_bytes += weight
-        return self._backing.submit(command)
+        if weight:
+            self.budget.take(weight)
 
     def _landed(self, weight: int) -> None:
         self.in_flight -= 1
-        self._in_flight_bytes -= weight
+        if weight:
+            self.budget.give(weight)
 
 
 def error_of(refused: Refused) -> HoldfastError:

@@ -13,6 +13,7 @@ from holdfast.engine.tube_commands import PutIds, TubeCommand
 from holdfast.job.job import Content, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import Schedule, ScheduleSpec
+from holdfast.limits import GRANT_BYTES
 from holdfast.stores.queries import (
     Failures,
     History,
@@ -60,7 +61,8 @@ class Enqueue(_Frame, frozen=True, tag=1):
 class LeaseJobs(_Frame, frozen=True, tag=2):
     """Give up to `limit` ready jobs to `worker`: queue after queue, or by priority over all of them.
 
-    `registered`: the worker must be registered, and without `queues` it is given from its own.
+    `registered`: the worker must be registered, and without `queues` it is given from its own. `most_bytes`: of payloads together, but for
+    the first, which is given however large it is.
     """
 
     queues: tuple[str, ...]
@@ -70,6 +72,7 @@ class LeaseJobs(_Frame, frozen=True, tag=2):
     request: str | None = None
     by_priority: bool = False
     registered: bool = False
+    most_bytes: int = GRANT_BYTES
 
 
 class ConcludeLease(_Frame, frozen=True, tag=3):
@@ -347,11 +350,14 @@ class GrantedJob(_Frame, frozen=True):
 
 
 class Granted(_Frame, frozen=True, tag=102):
-    """The leases given, none when nothing was ready; `now` is the store's time, for `ms_left`. `quiet`: its worker is given nothing more."""
+    """The leases given, none when nothing was ready; `now` is the store's time, for `ms_left`. `quiet`: its worker is given nothing more.
+    `cut`: there were more, and they would have been too many bytes.
+    """
 
     jobs: list[GrantedJob]
     now: int
     quiet: bool = False
+    cut: bool = False
 
 
 class Outcome(_Frame, frozen=True, tag=103):

@@ -233,8 +233,13 @@ class Committer:
                 [Refused(InternalError.code, "A defect in Holdfast; nothing was changed. The log has the details.")],
                 None,
             )
-        for (_, sink, tag), result in zip(taken, results, strict=True):
-            sink.deliver(tag, result)
+        later: list[Waiting] = []
+        for waiting, result in zip(taken, results, strict=True):
+            if result is leasing.LATER:
+                later.append(waiting)
+            else:
+                waiting[1].deliver(waiting[2], result)
+        self._waiting[:0] = later
         if news is not None:
             self._publish(news)
 
@@ -332,7 +337,7 @@ async def _add_progress(batch: Batch, results: list[Result | None], indexes: lis
         result = results[i]
         if isinstance(result, Granted):
             jobs = [GrantedJob(granted.job, granted.content, noted.get(granted.job.id)) for granted in result.jobs]
-            results[i] = Granted(jobs, result.now, result.quiet)
+            results[i] = Granted(jobs, result.now, result.quiet, result.cut)
 
 
 def _weight(command: Command) -> int:

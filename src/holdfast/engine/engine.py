@@ -9,8 +9,10 @@ Nothing is accepted that could pile up without end: what is on its way to the st
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from holdfast import limits
+from holdfast.budget import Budget
 from holdfast.engine import checks
 from holdfast.engine.asking import or_raise
 from holdfast.engine.commands import (
@@ -48,7 +50,7 @@ from holdfast.engine.pulse import Pulse
 from holdfast.engine.reading import Reading
 from holdfast.engine.tending import Tending
 from holdfast.engine.tubing import Tubing
-from holdfast.engine.waiters import Waiters
+from holdfast.engine.waiters import Patience, Waiters
 from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
@@ -63,8 +65,11 @@ JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob
 class Engine(Tubing, Tending):
     """What Holdfast can do."""
 
-    def __init__(self, backing: Backing, payload_bytes: int = limits.PAYLOAD_BYTES) -> None:
-        super().__init__(backing)
+    def __init__(
+        self, backing: Backing, payload_bytes: int = limits.PAYLOAD_BYTES, memory_budget: int = limits.MEMORY_BUDGET_BYTES
+    ) -> None:
+        largest = payload_bytes + limits.BODY_BYTES_OVER_PAYLOAD
+        super().__init__(backing, Budget(max(memory_budget, 2 * largest)))  # else there would be no turn for the largest body
         self.payload_bytes = payload_bytes
         self.arrivals = Waiters()
         self.room = Waiters()
@@ -84,7 +89,14 @@ class Engine(Tubing, Tending):
 
     # Producing
 
-    async def enqueue(self, jobs: list[NewJob], key: IdempotencyKey | None = None, wait_ms: int = 0, at: str = "") -> Enqueued:
+    async def enqueue(
+        self,
+        jobs: list[NewJob],
+        key: IdempotencyKey | None = None,
+        wait_ms: int = 0,
+        at: str = "",
+        patience: Patience | None = None,
+    ) -> Enqueued:
         """Put all of these jobs or none; with `wait_ms`, wait for room in a full queue. `at` names the jobs in errors: "" or "jobs"."""
         checks.new_jobs(jobs, self.payload_bytes, at)
         checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
@@ -101,15 +113,24 @@ class Engine(Tubing, Tending):
             mark = self.room.mark(names)
             passed_on = woken
             try:
-                return await self._ask(command, weight)  # type: ignore[return-value]
+                return await self._ask_whoever_stays(command, weight)  # type: ignore[return-value]
             except QueueFull:
                 passed_on = None
-                woken = await self.room.park(names, mark, deadline - asyncio.get_running_loop().time())
+                woken = await self._park_for_room(names, mark, deadline, weight, patience)
                 if woken is None:
                     raise
             finally:
                 if passed_on is not None:
                     self.room.notify(passed_on, 1)  # one commit may free room for many, and not all who wait use it
+
+    async def _park_for_room(
+        self, names: tuple[str, ...], mark: int, deadline: float, weight: int, patience: Patience | None
+    ) -> str | None:
+        self.budget.park(weight)
+        try:
+            return await self.room.park(names, mark, deadline - asyncio.get_running_loop().time(), patience=patience)
+        finally:
+            self.budget.unpark(weight)
 
     async def publish(
         self,
@@ -164,6 +185,7 @@ class Engine(Tubing, Tending):
         request: str | None = None,
         by_priority: bool = False,
         registered: bool = False,
+        patience: Patience | None = None,
     ) -> Granted:
         """Up to `limit` jobs, waiting up to `wait_ms` for the first. A caller that leaves while it waits is given nothing.
 
@@ -193,21 +215,25 @@ class Engine(Tubing, Tending):
             if granted.quiet and woken is not None:
                 self.arrivals.notify(woken, 1)
                 mark = self.arrivals.mark(queues)
-            woken = await self.arrivals.park(queues, mark, deadline - asyncio.get_running_loop().time(), request)
+            left = deadline - asyncio.get_running_loop().time()
+            woken = await self.arrivals.park(queues, mark, left, request, patience)
             if woken is None:
                 return granted
 
     async def _grant(self, command: LeaseJobs) -> Granted:
-        future = self._submit(command, 0)
+        return await self._ask_whoever_stays(command, 0)  # type: ignore[return-value]
+
+    async def _ask_whoever_stays(self, command: Command, weight: int) -> Result:
+        """Ask for a caller that may leave meanwhile: the commit goes on without it, and counts until it is there."""
+        future = self._submit(command, weight)
         try:
             result = await asyncio.shield(future)
         except asyncio.CancelledError:
-            # The commit goes on without us, and counts until it is there; what it grants is handed back.
             self._strays.add(future)
-            future.add_done_callback(self._hand_back)
+            future.add_done_callback(partial(self._unwanted, weight))
             raise
-        self._landed(0)
-        return or_raise(result)  # type: ignore[return-value]
+        self._landed(weight)
+        return or_raise(result)
 
     def give_back(self, granted: Granted) -> None:
         """Hand leases back whose holder has gone; the attempts are not spent.
@@ -221,9 +247,10 @@ class Engine(Tubing, Tending):
             self._strays.add(future)
             future.add_done_callback(self._strays.discard)
 
-    def _hand_back(self, future: "asyncio.Future[Result]") -> None:
+    def _unwanted(self, weight: int, future: "asyncio.Future[Result]") -> None:
+        """What was granted to one who has left is handed back."""
         self._strays.discard(future)
-        self._landed(0)
+        self._landed(weight)
         if not future.cancelled() and isinstance(result := future.result(), Granted):
             self.give_back(result)
 

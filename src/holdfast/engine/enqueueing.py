@@ -19,7 +19,7 @@ from holdfast.errors import (
 from holdfast.job import lifecycle
 from holdfast.job.job import NO_EXTRAS, Content, Job, NewJob, Receipt
 from holdfast.job.queue import Queue
-from holdfast.limits import FAN_OUT, PRIORITY_DEFAULT
+from holdfast.limits import FAN_OUT, FAN_OUT_BYTES, PRIORITY_DEFAULT
 from holdfast.stores.store import KeptAnswer
 from holdfast.workers.registry import takes_from
 
@@ -68,12 +68,18 @@ async def _for_workers(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
     """A copy of each job for every running worker on its queue; a unique key holds for each worker apart."""
     workers = await batch.tx.workers()
     copies: list[NewJob] = []
+    size = 0
     for job in jobs:
         for worker in workers.values():
             if takes_from(worker, job.queue):
                 key = f"{job.extras.unique_key}@{worker.id}" if job.extras.unique_key is not None else None
                 if len(copies) >= FAN_OUT:
                     raise InvalidRequest(f"More than {FAN_OUT} copies would be put; that is the most.", field="scope")
+                size += len(job.payload)
+                if copies and size > FAN_OUT_BYTES:
+                    raise InvalidRequest(
+                        f"More than {FAN_OUT_BYTES} bytes would be put, all copies together; that is the most.", field="scope"
+                    )
                 copies.append(replace(job, extras=replace(job.extras, worker=worker.id, unique_key=key)))
     return copies
 

@@ -5,18 +5,23 @@ from collections.abc import Iterator, Sequence
 
 from holdfast.engine import attending, events
 from holdfast.engine.batch import Batch
-from holdfast.engine.commands import Granted, GrantedJob, LeaseJobs
+from holdfast.engine.commands import Granted, GrantedJob, LeaseJobs, Refused
 from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
 from holdfast.job.job import Content, Job, Lease
 from holdfast.job.queue import Queue
+from holdfast.limits import BATCH_BYTES
+from holdfast.stores.store import Line
 from holdfast.workers.registry import Worker
+
+LATER = Refused("later", "")
+"""Instead of an answer, to a call that is to be decided again, in the next batch."""
 
 
 class Shelf:
     """The head of one queue's line, read once for all the calls of a batch that want from it."""
 
-    def __init__(self, queue: Queue, rows: Sequence[tuple[Job, Content]]) -> None:
+    def __init__(self, queue: Queue, rows: Line) -> None:
         self.queue = queue
         self._rows = deque(rows)
 
@@ -24,7 +29,11 @@ class Shelf:
         """The next job that may be leased."""
         return self._rows[0][0] if self._rows and self.queue.may_lease() > 0 else None
 
-    def take(self) -> tuple[Job, Content]:
+    def first_bytes(self) -> int:
+        """How much the job that `peek` showed brings."""
+        return self._rows[0][0].size
+
+    def take(self) -> tuple[Job, Content | None]:
         """Take the job that `peek` showed."""
         return self._rows.popleft()
 
@@ -37,7 +46,7 @@ class Leasing:
         batch: Batch,
         workers: dict[str, Worker],
         shelves: dict[str, Shelf],
-        earlier: dict[str, list[tuple[Job, Content]]],
+        earlier: dict[str, Line],
         own: dict[tuple[str, str], Shelf],
     ) -> None:
         self._batch = batch
@@ -46,6 +55,7 @@ class Leasing:
         self._shelves = shelves
         self._earlier = earlier
         self._secrets: list[bytes] = []
+        self._given_bytes = 0
 
     @classmethod
     async def load(cls, batch: Batch, commands: Sequence[LeaseJobs]) -> "Leasing":
@@ -66,24 +76,50 @@ class Leasing:
                 shelves[name] = Shelf(queue, await batch.tx.ready(queue, limit))
         return cls(batch, workers, shelves, earlier, await _own_lines(batch, commands, workers) if workers else {})
 
-    async def apply(self, command: LeaseJobs) -> Granted:
-        """Give what there is to one call; the same `request` again gets the same jobs while their leases live."""
+    async def apply(self, command: LeaseJobs) -> Granted | Refused:
+        """Give what there is to one call; the same `request` again gets the same jobs while their leases live.
+
+        What all calls of a batch are given is bounded in bytes: `LATER` is the answer to one that would have to be given nothing for that.
+        """
         now = self._batch.now
         if command.request is not None and (again := self._living(command.request)):
-            return Granted([GrantedJob(job, content) for job, content in again], now)
+            if not self._fits(sum(job.size for job, _ in again)):
+                return LATER
+            return Granted([await self._whole(job, content) for job, content in again], now)
         allowed = attending.admitted(self._batch, command, self._workers)
         if allowed is None:
             return Granted([], now, quiet=True)
         command = allowed
         granted: list[GrantedJob] = []
+        size, cut = 0, False
         for shelf in _in_order(self._lines(command), command.by_priority):
+            size += shelf.first_bytes()
+            if (granted and size > command.most_bytes) or not self._fits(shelf.first_bytes()):
+                if not granted:
+                    return LATER
+                cut = True
+                break
             job, content = shelf.take()
-            granted.append(GrantedJob(self._lease(shelf.queue, job, command), content))
+            granted.append(await self._whole(self._lease(shelf.queue, job, command), content))
             if len(granted) >= command.limit:
                 break
         if command.request is not None and granted:
             self._earlier[command.request] = [(one.job, one.content) for one in granted]
-        return Granted(granted, now)
+        return Granted(granted, now, cut=cut)
+
+    def _fits(self, size: int) -> bool:
+        """Whether so many bytes more may be given in this batch."""
+        if self._given_bytes and self._given_bytes + size > BATCH_BYTES:
+            return False
+        self._given_bytes += size
+        return True
+
+    async def _whole(self, job: Job, content: Content | None) -> GrantedJob:
+        """A job with what its worker is given, read now where it was too much to be read before."""
+        if content is None:
+            content = await self._batch.tx.content(job.id)
+        assert content is not None, "a job that is there has its content"
+        return GrantedJob(job, content)
 
     def _lines(self, command: LeaseJobs) -> list[list[Shelf]]:
         """What a call may take from: of each of its queues the worker's own line, where it has one, and everybody's."""
@@ -92,7 +128,7 @@ class Leasing:
         both = [(self._own.get((command.worker, name)), self._shelves.get(name)) for name in command.queues]
         return [[shelf for shelf in pair if shelf is not None] for pair in both]
 
-    def _living(self, request: str) -> list[tuple[Job, Content]]:
+    def _living(self, request: str) -> Line:
         now = self._batch.now  # a lease that has run out may still be there: the tick comes later
         return [pair for pair in self._earlier.get(request, ()) if pair[0].lease is not None and pair[0].lease.until > now]
 

@@ -56,6 +56,7 @@ class Publishing:
                 raise NoInterest("No queue is interested in this event; nothing was put.")
             if len(names) > FAN_OUT:
                 raise checks.breach("data", f"may reach at most {FAN_OUT} queues; {len(names)} are interested")
+            checks.fan_out("data", len(event.payload), len(names))
             try:
                 copies = [replace(event, queue=name) for name in names]
                 return await self._enqueue(Enqueue(copies, key, version, to_workers, skip_held))

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from holdfast.engine import enqueueing
+from holdfast.engine import checks, enqueueing
 from holdfast.engine.batch import Batch
 from holdfast.engine.commands import (
     Counted,
@@ -111,7 +111,9 @@ async def _put(batch: Batch, schedule: Schedule) -> list[Receipt]:
     if not schedule.spec.publish:
         return await enqueueing.put(batch, [replace(job)])
     interests = await _interests(batch)
-    return await enqueueing.put(batch, [replace(job, queue=queue) for queue in interests.queues_for(job.payload)])
+    names = interests.queues_for(job.payload)
+    checks.fan_out("payload", len(job.payload), len(names))
+    return await enqueueing.put(batch, [replace(job, queue=name) for name in names])
 
 
 async def _interests(batch: Batch) -> Interests:

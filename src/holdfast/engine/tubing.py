@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from holdfast import limits
+from holdfast.budget import Budget
 from holdfast.engine.asking import Asking
 from holdfast.engine.commands import (
     ConcludeLease,
@@ -34,8 +35,8 @@ Then = Callable[[Result], None]
 class Tubing(Asking):
     """What doors that keep connections ask of the engine beyond the verbs that all doors have."""
 
-    def __init__(self, backing: Backing) -> None:
-        super().__init__(backing)
+    def __init__(self, backing: Backing, budget: Budget) -> None:
+        super().__init__(backing, budget)
         self._returning: set[asyncio.Future[Result]] = set()
 
     def post(self, command: Posted, weight: int, then: Then) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 
 import msgspec
 
-from holdfast.engine.commands import Request, Result
+from holdfast.engine.commands import ConcludeLease, Enqueue, Granted, Request, Result
 from holdfast.engine.events import Committed
+from holdfast.engine.tube_commands import PutJobs
+from holdfast.limits import KEEPER_UNSENT_BYTES
+from holdfast.stores.queries import JobDetail, JobPage, SchedulePage
 
 _LENGTH_BYTES = 4
 _encoder = msgspec.msgpack.Encoder()
@@ -37,31 +40,71 @@ class Answered(msgspec.Struct, array_like=True):
     hello: Hello | None = None
 
 
-def frame(message: Asked | Answered) -> bytes:
-    """A message as it travels."""
+def frame(message: Asked | Answered) -> bytes | bytearray:
+    """A message as it travels. Raises `UNSENDABLE` for what can't."""
     body = bytearray(_LENGTH_BYTES)
     _encoder.encode_into(message, body, _LENGTH_BYTES)
     body[:_LENGTH_BYTES] = (len(body) - _LENGTH_BYTES).to_bytes(_LENGTH_BYTES, "big")
-    return bytes(body)
+    return body
+
+
+UNSENDABLE = (TypeError, ValueError, OverflowError)
+"""What encoding raises: for a value that msgpack has no form for, such as a number of 65 bits, and for a frame of more than 4 GiB."""
+
+
+def weight_of(carried: Request | Result) -> int:
+    """About how many bytes of payload one command or answer carries; 0 where it is little."""
+    weigh = _WEIGHTS.get(type(carried))
+    return weigh(carried) if weigh is not None else 0
+
+
+_WEIGHTS: dict[type, Callable[[Any], int]] = {
+    Enqueue: lambda command: sum([len(job.payload) for job in command.jobs]),
+    PutJobs: lambda command: sum([len(job.payload) for job in command.jobs]),
+    ConcludeLease: lambda command: len(command.result or b"") + sum([len(job.payload) for job in command.then]),
+    Granted: lambda answer: sum([len(granted.content.payload) for granted in answer.jobs]),
+    JobPage: lambda answer: sum([len(detail.content.payload) for detail in answer.jobs]),
+    JobDetail: lambda answer: len(answer.content.payload) + len(answer.result or b""),
+    SchedulePage: lambda answer: sum([len(schedule.spec.job.payload) for schedule in answer.schedules]),
+}
 
 
 class Frames(asyncio.Protocol):
     """Cuts the stream into frames and hands each on, decoded."""
 
-    def __init__(self, decoder: msgspec.msgpack.Decoder[Any], take: Callable[[Any], None], lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        decoder: msgspec.msgpack.Decoder[Any],
+        take: Callable[[Any], None],
+        lost: Callable[[], None],
+        unread: Callable[[bool], None] | None = None,
+    ) -> None:
         self._decoder = decoder
         self._take = take
         self._lost = lost
+        self._unread = unread
         self._buffer = bytearray()
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to write; what waits is bounded by the engine, not here."""
         self.transport = transport  # type: ignore[assignment]  # uvloop's does not name its base class
+        if self._unread is not None:
+            transport.set_write_buffer_limits(KEEPER_UNSENT_BYTES)  # type: ignore[attr-defined]
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """The other end is gone."""
         self._lost()
+
+    def pause_writing(self) -> None:
+        """The other end is behind with reading."""
+        if self._unread is not None:
+            self._unread(True)
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        if self._unread is not None:
+            self._unread(False)
 
     def eof_received(self) -> bool:
         """Let the transport close itself."""

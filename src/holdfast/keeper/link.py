@@ -15,7 +15,8 @@ from holdfast.engine.commands import COMMANDS, Refused, Request, Result
 from holdfast.engine.committer import Sink
 from holdfast.engine.inprocess import FutureSink, Gathered, Listener, Waited
 from holdfast.errors import InternalError, OutcomeUnknown, StoreUnavailable
-from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
+from holdfast.keeper.frames import UNSENDABLE, Answered, Asked, Frames, Hello, frame, weight_of
+from holdfast.limits import FRAME_BYTES
 from holdfast.stores.queries import Durability
 
 log = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ class KeeperLink:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._number = 0
         self._outgoing = Asked()
+        self._weight = 0  # of what is in it
         self._flushing = False
         self._listeners: list[Listener] = []
         self._frames = Frames(msgspec.msgpack.Decoder(Answered), self._take, self._lost)
@@ -76,7 +78,11 @@ class KeeperLink:
         self._number += 1
         self._pending[self._number] = (sink, tag, type(request))
         self._outgoing.requests.append((self._number, request))
-        self._soon()
+        self._weight += weight_of(request)
+        if self._weight >= FRAME_BYTES:
+            self._flush()
+        else:
+            self._soon()
 
     def listen(self, listener: Listener, waited: Waited | None = None) -> None:  # noqa: ARG002
         """Call `listener` with what is committed; all news comes, so that nobody need be looked after."""
@@ -102,17 +108,20 @@ class KeeperLink:
     def _soon(self) -> None:
         if not self._flushing:
             self._flushing = True
-            self._running_loop().call_soon(self._flush)
+            self._running_loop().call_soon(self._flush_in_turn)
+
+    def _flush_in_turn(self) -> None:
+        self._flushing = False
+        self._flush()
 
     def _flush(self) -> None:
-        self._flushing = False
         if self._frames.transport is None or self._frames.transport.is_closing():
             return
-        outgoing, self._outgoing = self._outgoing, Asked([])
+        outgoing, self._outgoing, self._weight = self._outgoing, Asked([]), 0
         if outgoing.requests or outgoing.job_events is not None or outgoing.report is not None:
             try:
                 self._frames.transport.write(frame(outgoing))
-            except (TypeError, ValueError, OverflowError):
+            except UNSENDABLE:
                 self._write_one_by_one(outgoing)
 
     def _write_one_by_one(self, outgoing: Asked) -> None:
@@ -121,7 +130,7 @@ class KeeperLink:
         for number, request in outgoing.requests:
             try:
                 self._frames.transport.write(frame(Asked([(number, request)], outgoing.job_events, outgoing.report)))
-            except (TypeError, ValueError, OverflowError):
+            except UNSENDABLE:
                 log.exception("a request could not be sent to the keeper", request=type(request).__name__)
                 sink, tag, _ = self._pending.pop(number)
                 sink.deliver(

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,11 +23,13 @@ import structlog
 import uvloop
 
 from holdfast.clock import SystemClock
-from holdfast.engine.commands import Result
+from holdfast.engine.commands import COMMANDS, LeaseJobs, Refused, Request, Result
 from holdfast.engine.events import Committed
 from holdfast.engine.inprocess import InProcess
+from holdfast.errors import OutcomeUnknown
 from holdfast.job.queue import QueuePolicy
-from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
+from holdfast.keeper.frames import UNSENDABLE, Answered, Asked, Frames, Hello, frame, weight_of
+from holdfast.limits import FRAME_BYTES
 from holdfast.logs import configure
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
@@ -36,6 +39,13 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SWITCH_S = 0.0005  # a reading thread hands the interpreter back to the committer after half a millisecond, not five
 _YOUNG = 20_000  # objects made before it looks at the young ones: 5 % less CPU for a job's life than with Python's 700
 _LAST_WORDS_S = 2.0  # a front that does not read by then will learn it from the closed socket
+
+
+_UNSENT = Refused(
+    OutcomeUnknown.code,
+    "A defect in Holdfast: the answer could not be sent. The log has the details.",
+    {"retry_after_ms": 1_000},
+)
 
 
 class KeeperConfig(msgspec.Struct, frozen=True):
@@ -51,22 +61,31 @@ class KeeperConfig(msgspec.Struct, frozen=True):
 
 
 class FrontLine:
-    """One front: its requests go to the committer, its answers and the news go back in one frame for each turn of the loop."""
+    """One front: its requests go to the committer, its answers and the news go back in one frame for each turn of the loop, or in several where
+    they are large. What brings much, reads and leases, is begun while the front keeps up with reading.
+    """
 
     def __init__(self, number: int, backing: InProcess, hung_up: Callable[["FrontLine"], None]) -> None:
         self._number = number
         self._backing = backing
         self._hung_up = hung_up
         self._outgoing = Answered([], [])
+        self._weight = 0  # of what is in it
+        self._unread = False
+        self._held_back: deque[tuple[int, Request]] = deque()
         self._flushing = False
         self._wants_events = False
         self._loop = asyncio.get_running_loop()
-        self.frames = Frames(msgspec.msgpack.Decoder(Asked), self._take, self._lost)
+        self.frames = Frames(msgspec.msgpack.Decoder(Asked), self._take, self._lost, self._mind)
 
     def deliver(self, tag: object, result: Result) -> None:
         """Send one answer with the next frame."""
         self._outgoing.results.append((tag, result))  # type: ignore[arg-type]
-        self._soon()
+        self._weight += weight_of(result)
+        if self._weight >= FRAME_BYTES:
+            self.flush()
+        else:
+            self._soon()
 
     def tell(self, news: Committed) -> None:
         """Send news with the next frame, behind the answers of the same commit."""
@@ -83,15 +102,46 @@ class FrontLine:
 
     def flush(self) -> None:
         """Send what has gathered."""
-        self._flushing = False
-        outgoing, self._outgoing = self._outgoing, Answered([], [])
-        if self.frames.transport is not None and not self.frames.transport.is_closing():
+        outgoing, self._outgoing, self._weight = self._outgoing, Answered([], []), 0
+        if self.frames.transport is None or self.frames.transport.is_closing():
+            return
+        try:
             self.frames.transport.write(frame(outgoing))
+        except UNSENDABLE:
+            self._write_one_by_one(outgoing, self.frames.transport)
+
+    def _write_one_by_one(self, outgoing: Answered, transport: asyncio.Transport) -> None:
+        """An answer in this frame has no place in a frame: a defect, and its caller's alone. The others are sent."""
+        for number, result in outgoing.results:
+            try:
+                transport.write(frame(Answered([(number, result)], [])))
+            except UNSENDABLE:
+                log.exception("an answer could not be sent to a front", answer=type(result).__name__)
+                transport.write(frame(Answered([(number, _UNSENT)], [])))
+        for news in outgoing.news:
+            try:
+                transport.write(frame(Answered([], [news])))
+            except UNSENDABLE:
+                log.exception("news could not be sent to a front")
+        if outgoing.hello is not None:
+            transport.write(frame(Answered([], [], outgoing.hello)))
 
     def _soon(self) -> None:
         if not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self.flush)  # asking asyncio for it costs a system call each time
+            self._loop.call_soon(self._flush_in_turn)  # asking asyncio for it costs a system call each time
+
+    def _flush_in_turn(self) -> None:
+        self._flushing = False
+        if self._outgoing.results or self._outgoing.news or self._outgoing.hello is not None:
+            self.flush()
+
+    def _mind(self, unread: bool) -> None:
+        """Whether the front is behind with reading what it was sent."""
+        self._unread = unread
+        while self._held_back and not self._unread:
+            number, request = self._held_back.popleft()
+            self._backing.request(request, self, number)
 
     def _take(self, asked: Asked) -> None:
         if asked.job_events is not None and asked.job_events is not self._wants_events:
@@ -100,7 +150,10 @@ class FrontLine:
         if asked.report is not None:
             self._backing.reports[self._number] = asked.report
         for number, request in asked.requests:
-            self._backing.request(request, self, number)
+            if self._unread and (type(request) is LeaseJobs or type(request) not in COMMANDS):
+                self._held_back.append((number, request))
+            else:
+                self._backing.request(request, self, number)
 
     def _lost(self) -> None:
         if self._wants_events:

@@ -11,7 +11,16 @@ from typing import Any, Protocol
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
 from holdfast.job.job import ENDED, READY, Content, Job, State
 from holdfast.job.queue import QueuePolicy
-from holdfast.limits import COUNT_SCANNED, FAILURE_CHARS, ID_MAX, LIST_SCANNED, POSITION_COUNTED, URGENT_BELOW, URGENT_COUNTED
+from holdfast.limits import (
+    COUNT_SCANNED,
+    FAILURE_CHARS,
+    ID_MAX,
+    LIST_SCANNED,
+    PAGE_BYTES,
+    POSITION_COUNTED,
+    URGENT_BELOW,
+    URGENT_COUNTED,
+)
 from holdfast.stores import rows
 from holdfast.stores.listing import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.queries import (
@@ -65,6 +74,12 @@ class Snapshot(Protocol):
 
     async def listed(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
         """The rows of a statement that was put together for a listing."""
+        ...
+
+    async def within(
+        self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any
+    ) -> tuple[Sequence[Row], bool]:
+        """The rows of a statement or of a part of a listing up to so many bytes, but at least one; and whether there were more."""
         ...
 
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
@@ -169,12 +184,14 @@ class Reader:
         )
 
     async def _schedules(self, query: ListSchedules, _: int) -> SchedulePage:
+        cut = False
         if query.name is not None:
             found = await self._fetch("schedule", query.name)
         else:
-            found = await self._fetch("schedules_after", query.after, query.limit + 1)
+            found, cut = await self._snapshot.within(PAGE_BYTES, "schedules_after", query.after, query.limit + 1)
         schedules = [rows.schedule_of(row[0]) for row in found]
-        return SchedulePage(schedules[: query.limit], schedules[query.limit - 1].name if len(schedules) > query.limit else None)
+        last = min(query.limit, len(schedules))
+        return SchedulePage(schedules[:last], schedules[last - 1].name if cut or len(schedules) > last else None)
 
     async def _oldest_dead(self, query: OldestDead, now: int) -> JobPage:
         row = await self._row("queue_by_name", query.queue)
@@ -278,19 +295,22 @@ class Reader:
         now: int,
     ) -> Key | None:
         """Add what one state has to the page; the key to go on from when there may be more of it."""
-        limit, one = query.limit - len(found), queue_id is not None
+        left = PAGE_BYTES - sum([len(detail.content.payload) for detail in found])
+        limit, one = query.limit - len(found) if left > 0 else 0, queue_id is not None
         filtered = query.type is not None or query.tag is not None or query.text is not None
         values: dict[str, Any] = {"queue": queue_id, "limit": limit + 1, "scanned": LIST_SCANNED}
         values |= {"type": query.type, "tag": query.tag, "text": query.text}
         values |= {"shown": query.payload_up_to, "searched": query.text_up_to} | named("k", key)
         bound = await self._bound(section, one, bool(key), values) if filtered else ()
         paging = page_sql(self._snapshot.dialect, section, one, bool(key), bool(bound), filtered)
-        page = await self._snapshot.listed(paging, values | named("b", bound))
+        page, cut = await self._snapshot.within(left, (paging, values | named("b", bound)))
+        if cut:
+            limit = min(limit, len(page))
         width = len(section.key_of(one))
         jobs = await self._jobs(page[:limit])
         for row, job in zip(page[:limit], jobs, strict=True):
             found.append(JobDetail(job, rows.content_of(row[rows.JOB_COLUMNS : rows.JOB_COLUMNS + 3]), now))
-        if len(page) > limit:
+        if cut or len(page) > limit:
             return tuple(page[limit - 1][-width:]) if limit > 0 else key  # (): from its beginning
         return bound or None
 

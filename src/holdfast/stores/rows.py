@@ -64,6 +64,11 @@ def job_of(row: Row, queue: str) -> Job:
     )
 
 
+def size_of(row: Row) -> int:
+    """How many bytes of text and payload a row brings."""
+    return sum([len(value) for value in row if isinstance(value, bytes | str)])
+
+
 def content_of(row: Row) -> Content:
     """A content out of type, content type and payload."""
     return Content(row[0], row[1], bytes(row[2]))

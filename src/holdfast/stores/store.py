@@ -26,6 +26,9 @@ from holdfast.job.schedule import Schedule
 from holdfast.stores.queries import Durability, Query, QueryResult, Replication
 from holdfast.workers.registry import Worker
 
+Line = list[tuple[Job, Content | None]]
+"""Jobs in their order with what their workers are given: of the first `GRANT_BYTES` only, the others' is to be read one by one."""
+
 
 class StoreBroken(Exception):
     """The store failed in a way after which what is kept is not known."""
@@ -186,7 +189,7 @@ class Transaction(Protocol):
         """The leased jobs under these fences."""
         ...
 
-    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, list[tuple[Job, Content]]]:
+    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, Line]:
         """The leases that still live of these dequeue calls."""
         ...
 
@@ -198,11 +201,11 @@ class Transaction(Protocol):
         """What the job's worker is given."""
         ...
 
-    async def ready(self, queue: Queue, limit: int) -> list[tuple[Job, Content]]:
+    async def ready(self, queue: Queue, limit: int) -> Line:
         """The next jobs to lease, by priority and id; held ones are not among them."""
         ...
 
-    async def ready_for(self, worker: str, queue: Queue, limit: int) -> list[tuple[Job, Content]]:
+    async def ready_for(self, worker: str, queue: Queue, limit: int) -> Line:
         """The next jobs of the queue that only this worker may take."""
         ...
 

@@ -118,7 +118,7 @@ class LocalServer:
         self._loop = asyncio.get_running_loop()
         self._backing = InProcess(SqliteStore(None, self._config.policy()), self._clock, self._config.worker_silence_ms)
         self._backing.start()
-        self._engine = Engine(self._backing, self._config.max_payload_bytes)
+        self._engine = Engine(self._backing, self._config.max_payload_bytes, self._config.memory_budget)
         with warnings.catch_warnings(
             action="ignore", category=DeprecationWarning
         ):  # the framework's, no business of a user's tests

@@ -22,13 +22,14 @@ from holdfast.doors.beanstalk.feed import Feed
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.held import Held
 from holdfast.doors.beanstalk.names import DEFAULT
-from holdfast.doors.beanstalk.replies import INTERNAL_ERROR, of_error
+from holdfast.doors.beanstalk.replies import INTERNAL_ERROR, OUT_OF_MEMORY, of_error
 from holdfast.errors import HoldfastError
-from holdfast.limits import TUBE_READ_AHEAD_BYTES, TUBE_UNANSWERED, TUBE_UNANSWERED_BYTES
+from holdfast.limits import PROGRESS_BYTES_HELD, TUBE_READ_AHEAD_BYTES, TUBE_UNANSWERED, TUBE_UNANSWERED_BYTES, UNREAD_S
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.door import Beanstalk
 
+_LAST_WORDS_S = 1.0  # for a client to read why it is hung up on
 log = structlog.get_logger(__name__)
 
 
@@ -72,6 +73,10 @@ class Connection(asyncio.Protocol):
         self._slow_reader = False
         self._reading = True
         self._waiting: asyncio.Task[Any] | None = None
+        self._account = door.engine.budget.account(self._give_up)
+        self._unread = 0  # bytes of replies, when that was last looked at
+        self._unread_timer: asyncio.TimerHandle | None = None
+        self._when_read: Callable[[], None] | None = None
 
     # The transport's side
 
@@ -93,6 +98,34 @@ class Connection(asyncio.Protocol):
         """Bytes have come."""
         self._feed.add(data)
         self.go_on()
+        self._charge()
+
+    def _charge(self) -> None:
+        """Have the budget know what is held for this client: commands that are not whole or wait, and replies that are not read."""
+        held = len(self._feed)
+        if self._slow_reader and self._transport is not None:
+            held += self._transport.get_write_buffer_size()
+        if held or self._account.held:
+            self._account.hold(held)
+
+    def _give_up(self) -> None:
+        """There is no room for what is held for this client, and it has not moved for the longest."""
+        if self._transport is not None and not self._slow_reader:
+            self._transport.write(OUT_OF_MEMORY)
+            self._transport.close()
+            self.loop.call_later(_LAST_WORDS_S, self._transport.abort)
+        else:
+            self.abort()
+
+    def _look_whether_read(self) -> None:
+        assert self._transport is not None, "it was written to"
+        left = self._transport.get_write_buffer_size()
+        if left > self._unread - min(PROGRESS_BYTES_HELD, self._unread // 2):
+            self.abort()
+            return
+        self._unread = left
+        self._unread_timer = self.loop.call_later(UNREAD_S, self._look_whether_read)
+        self._charge()
 
     def eof_received(self) -> bool:
         """The client sends nothing more; what it has sent is still answered, and a reserve that waits is over."""
@@ -106,6 +139,10 @@ class Connection(asyncio.Protocol):
         if self.gone:
             return
         self.gone = True
+        self._feed = Feed(0)
+        self._account.hold(0)
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
         self.stop_waiting()
         self.engine.hand_back(self.held.refs())
         self.held.clear()
@@ -114,12 +151,30 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads too slowly: do nothing more for it until it has caught up."""
         self._slow_reader = True
+        if self._unread_timer is None and self._transport is not None:
+            self._unread = self._transport.get_write_buffer_size()
+            self._unread_timer = self.loop.call_later(UNREAD_S, self._look_whether_read)
         self._mind_reading()
+        self._charge()
 
     def resume_writing(self) -> None:
         """It has."""
         self._slow_reader = False
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+        self._charge()
+        doing, self._when_read = self._when_read, None
+        if doing is not None:
+            doing()
         self.go_on()
+
+    def when_read(self, doing: Callable[[], None]) -> None:
+        """Do this once the client has read what was written to it, which may be now."""
+        if self._slow_reader:
+            self._when_read = doing
+        else:
+            doing()
 
     def close(self) -> None:
         """Send what is written, and hang up."""

@@ -45,7 +45,7 @@ def reserve(connection: "Connection", asked: Asked) -> None:
         return
     gathering.timeout = timeout_of(asked)
     gathering.reserves += 1
-    if gathering.reserves >= min(LEASE_JOBS, max(1, TUBE_RESERVE_BYTES // connection.engine.payload_bytes)):
+    if gathering.reserves >= LEASE_JOBS:
         send(connection)
 
 
@@ -73,7 +73,13 @@ class Reserving:
 
     def look(self) -> None:
         """Ask the store for as many jobs at once."""
-        command = LeaseJobs(self._queues, self._missing, self._connection.worker, by_priority=len(self._queues) > 1)
+        command = LeaseJobs(
+            self._queues,
+            self._missing,
+            self._connection.worker,
+            by_priority=len(self._queues) > 1,
+            most_bytes=TUBE_RESERVE_BYTES,
+        )
         self._connection.engine.post(command, 0, self._looked)
 
     def _looked(self, result: Result) -> None:
@@ -87,6 +93,10 @@ class Reserving:
             connection.engine.hand_back([granted.job.ref() for granted in result.jobs])
             return
         self._give(result)
+        if self._missing and result.cut:
+            connection.write()
+            connection.when_read(self.look)  # the rest comes in pieces
+            return
         if self._missing and self._timeout != 0:
             connection.write()
             waiting = asyncio.ensure_future(self._wait())

@@ -8,6 +8,7 @@ With `on_break: keep` only the worker's own close hands back. When the connectio
 extend and end them elsewhere, and where it is dead they end by themselves, which counts.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
@@ -67,7 +68,7 @@ class Channel:
     """One worker's channel."""
 
     __slots__ = (
-        "_channels", "_credits", "_deliveries", "_draining", "_engine", "_gone", "_held", "_line", "_supply", "_unanswered", "_unanswered_bytes", "doubted",
+        "_channels", "_credits", "_deliveries", "_draining", "_engine", "_gone", "_held", "_line", "_parked", "_supply", "_unanswered", "_unanswered_bytes", "doubted",
     )  # fmt: skip
 
     def __init__(self, channels: Channels, line: Line) -> None:
@@ -78,6 +79,7 @@ class Channel:
         self._credits = 0
         self._supply: Supply | None = None
         self._deliveries: Deliveries | None = None  # of a worker that keeps what it has
+        self._parked: set[asyncio.Task[Any] | None] = set()
         self._unanswered = 0
         self._unanswered_bytes = 0
         self._draining = False
@@ -163,7 +165,25 @@ class Channel:
             raise checks.breach("jobs", "must have at least 1 entry")
         key = bodies.idempotency("", _key(asked.idempotency_key), b"bulk", body)
         enqueueing = self._engine.enqueue(bodies.new_jobs(given.jobs, "jobs"), key, asked.wait_ms, at="jobs")
-        self._drive(asked.ref, size, enqueueing, partial(self._enqueued, asked.ref))
+        if asked.wait_ms:
+            self._begin(size)
+            self._parked.add(self._channels.keep(self._waited(asked.ref, size, enqueueing)))
+        else:
+            self._drive(asked.ref, size, enqueueing, partial(self._enqueued, asked.ref))
+
+    async def _waited(self, ref: str | None, size: int, enqueueing: Coroutine[Any, Any, Enqueued]) -> None:
+        """Jobs that may wait for room: until the channel closes, for then they would be held for nobody."""
+        task = asyncio.current_task()
+        try:
+            self._enqueued(ref, await enqueueing)
+        except HoldfastError as error:
+            self._refuse(ref, error)
+        except Exception:
+            log.exception("a message raised")
+            self._refuse(ref, InternalError())
+        finally:
+            self._parked.discard(task)
+            self._answered(size)
 
     def _enqueued(self, ref: str | None, enqueued: Enqueued) -> None:
         jobs = [replies.receipt_out(receipt) for receipt in enqueued.jobs]
@@ -308,6 +328,9 @@ class Channel:
         self._gone = True
         if self._supply is not None:
             self._supply.end()
+        for task in list(self._parked):
+            if task is not None:
+                task.cancel()
         deliveries = None if goodbye else self._deliveries
         lost = self._held if deliveries is None else set(deliveries.on_their_way())
         self._engine.hand_back([ref for fence, ref in self._held.items() if fence in lost])

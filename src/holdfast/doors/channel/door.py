@@ -62,11 +62,12 @@ class Channels:
         self._open.discard(channel)
         self.numbers.open -= 1
 
-    def keep(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def keep(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run to the end, whatever becomes of the channel."""
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def drain(self, grace_s: float) -> None:
         """Give out nothing more. Channels may finish what they hold, for so long."""

@@ -48,14 +48,13 @@ class Wanted:
 class Supply:
     """The flow of jobs to one channel."""
 
-    __slots__ = ("_busy", "_customer", "_ended", "_engine", "_loop", "_mark", "_most", "_parking", "_wanted", "_woken")
+    __slots__ = ("_busy", "_customer", "_ended", "_engine", "_loop", "_mark", "_parking", "_wanted", "_woken")
 
     def __init__(self, engine: Engine, customer: Customer, wanted: Wanted) -> None:
         self._engine = engine
         self._customer = customer
         self._wanted = wanted
         self._loop = asyncio.get_running_loop()
-        self._most = min(LEASE_JOBS, max(1, CHANNEL_GRANT_BYTES // engine.payload_bytes))
         self._busy = False  # a look is due, or under way, or parked
         self._ended = False
         self._mark = 0
@@ -78,7 +77,7 @@ class Supply:
         woken, self._woken = self._woken, None
         if self._engine.draining and not self._ended:
             self._customer.drain()
-        room = 0 if self._ended else min(self._customer.room(), self._most)
+        room = 0 if self._ended else min(self._customer.room(), LEASE_JOBS)
         if room <= 0:
             self._busy = False
             if woken is not None:
@@ -86,7 +85,9 @@ class Supply:
             return
         wanted = self._wanted
         self._mark = self._engine.arrivals.mark(wanted.queues)
-        command = LeaseJobs(wanted.queues, room, wanted.worker, wanted.lease_ms, None, wanted.by_priority)
+        command = LeaseJobs(
+            wanted.queues, room, wanted.worker, wanted.lease_ms, None, wanted.by_priority, most_bytes=CHANNEL_GRANT_BYTES
+        )
         self._engine.post(command, 0, partial(self._looked, room, woken))
 
     def _looked(self, asked: int, woken: str | None, result: Result) -> None:
@@ -105,7 +106,7 @@ class Supply:
             self._engine.hand_back([granted.job.ref() for granted in jobs[room:]])
         if room and jobs:
             self._customer.give(Granted(jobs[:room], result.now))
-        if len(jobs) < asked and room > len(jobs):
+        if len(jobs) < asked and room > len(jobs) and not result.cut:
             self._parking = asyncio.ensure_future(self._park())
         else:
             self._busy = False

@@ -23,6 +23,11 @@ from holdfast.limits import CHANNEL_CLOSE_S, CHANNEL_PING_S, CHANNEL_SILENCE_S, 
 
 _ONLY_TEXT = 1003
 _NOT_UTF8 = 1007
+_TRY_AGAIN_LATER = 1013
+_LAST_WORDS_S = 1.0  # for a worker to read why it is hung up on
+_BITE = 1 << 10  # bytes that are looked at at once: a hundred of the smallest messages
+_LARGE_BITE = 8 << 10  # the same in the middle of a large message
+_MESSAGES_AT_ONCE = 50
 _SILENT_BEATS = CHANNEL_SILENCE_S // CHANNEL_PING_S
 
 
@@ -54,6 +59,11 @@ class Wire(asyncio.Protocol):
         self._beats = 0  # pings without a byte since
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = 0  # bytes that were unread at the last ping
+        self._unseen = b""  # what has come and is not looked at yet
+        self._in_line = False  # for another bite of it
+        self._budget = channels.engine.budget
+        self._account = self._budget.account(self._give_up)
+        self._given_up = False
         self.unread = False
 
     def open(self, transport: asyncio.Transport, head: bytes, request_id: bytes) -> None:
@@ -84,13 +94,55 @@ class Wire(asyncio.Protocol):
         self._beats = 0
         if self._channel is not None and self._channel.doubted:
             self._channel.heard()
+        if self._unseen or len(data) > _BITE:
+            self._unseen += data
+            self._take_bites()
+        else:
+            self._look_at(data)
+            self._charge()
+
+    def _take_bites(self) -> None:
+        """Go on with what has come, as long as its answers are read and not too many; a few messages, then in turn with other connections."""
+        self._in_line = False
+        seen = 0
+        while self._unseen and seen < _MESSAGES_AT_ONCE and not (self._stuck or self.unread or self._given_up):
+            size = _LARGE_BITE if len(self._conn.reader.buffer) >= _LARGE_BITE else _BITE
+            bite, self._unseen = self._unseen[:size], self._unseen[size:]
+            seen += self._look_at(bite)
+        self._mind_reading()
+        self._charge()
+
+    def _look_at(self, data: bytes) -> int:
+        """Take the messages that are whole with these bytes; how many frames there were."""
+        if self._given_up:
+            return 0
         self._conn.receive_data(data)
-        for event in self._conn.events_received():
+        events = self._conn.events_received()
+        for event in events:
             if isinstance(event, Frame):
                 self._take(event)
         self._soon()
         if self._conn.state is not State.OPEN and self._channel is not None:
             self._channel.over(goodbye=self._conn.close_rcvd is not None)  # else failed by what it sent
+        return len(events)
+
+    def _charge(self) -> None:
+        """Have the budget know what is held here: messages that are not whole, and answers that are not read."""
+        held = len(self._unseen) + len(self._conn.reader.buffer) + len(self._partial or b"")
+        if self.unread and self._transport is not None:
+            held += self._transport.get_write_buffer_size()
+        self._account.hold(0 if self._given_up else held)
+
+    def _give_up(self) -> None:
+        """There is no room for what is held here, and the worker has not moved for the longest."""
+        self._given_up = True
+        self._unseen, self._partial = b"", None
+        self._conn.reader.buffer.clear()
+        if self.unread:
+            self._hang_up()
+        else:
+            self._fail(_TRY_AGAIN_LATER, "overloaded: this server holds too much for others to wait for the rest")
+            self._loop.call_later(_LAST_WORDS_S, self._hang_up)
 
     def eof_received(self) -> None:
         """The worker has gone without a word: nobody would read what waits to be sent."""
@@ -100,6 +152,8 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio calls it so)
         """There is nobody any more."""
         self._server_state.connections.discard(self)
+        self._unseen, self._partial = b"", None
+        self._account.hold(0)
         if self._timer is not None:
             self._timer.cancel()
         if self._channel is not None:
@@ -109,11 +163,13 @@ class Wire(asyncio.Protocol):
         """What was sent is not read."""
         self.unread = True
         self._mind_reading()
+        self._charge()
 
     def resume_writing(self) -> None:
         """It is read again."""
         self.unread = False
         self._mind_reading()
+        self._charge()
         if self._channel is not None:
             self._channel.readable()
 
@@ -203,7 +259,11 @@ class Wire(asyncio.Protocol):
             self._flush()
 
     def _mind_reading(self) -> None:
-        reading = not (self._stuck or self.unread)
+        going = not (self._stuck or self.unread)
+        if going and self._unseen and not self._in_line:
+            self._in_line = True
+            self._budget.turns.later(self._take_bites)
+        reading = going and not self._unseen
         if reading is not self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = reading
             if reading:

@@ -118,6 +118,7 @@ def build(
         engine.payload_bytes,
         root_path,
         Channels(engine),
+        engine.budget,
     )
 
 

@@ -13,10 +13,11 @@ from holdfast.doors.rest.batching import LeaseBatch, concluding, shown
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobIn, LeaseBatchIn, LeasesIn, ReleaseIn
 from holdfast.engine import checks
-from holdfast.engine.commands import ExtendLease, FailLease, ReleaseLease
+from holdfast.engine.commands import Enqueued, ExtendLease, FailLease, ReleaseLease
 from holdfast.engine.engine import Engine, LeaseVerb
+from holdfast.engine.waiters import Patience
 from holdfast.errors import LeaseLost
-from holdfast.job.job import LeaseRef
+from holdfast.job.job import IdempotencyKey, LeaseRef, NewJob
 
 T = TypeVar("T")
 
@@ -33,8 +34,10 @@ class Call:
         """The query's parameters, each at most once."""
         return bodies.query_of(self.query_string)
 
-    async def while_here(self, work: Coroutine[Any, Any, T], give_back: Callable[[T], None]) -> T:
-        """Do this for as long as the caller is there; what comes of it for one that has left is given back, and `ConnectionError` raised."""
+    async def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> T:
+        """Do this, and end the patience when nothing more comes from the caller: it has left, or looks as if it had. What is under way by
+        then is done.
+        """
         raise NotImplementedError
 
 
@@ -89,7 +92,7 @@ class Hot:
             key = bodies.idempotency(
                 queue, call.headers.get(b"idempotency-key"), b"raw", content_type.encode(), options, call.body
             )
-        enqueued = await self._engine.enqueue([new], key, wait_ms)
+        enqueued = await self._put(call, [new], key, wait_ms)
         body = replies.encode(replies.enqueued_out(enqueued, self._durability))
         location = (b"location", b"%s/v1/jobs/%d" % (self._root_path, enqueued.jobs[0].id))
         return Reply(200 if enqueued.duplicate else 201, body, extra=(location,))
@@ -102,19 +105,39 @@ class Hot:
         if not given.jobs:
             raise checks.breach("jobs", "must have at least 1 entry")
         key = bodies.idempotency("", call.headers.get(b"idempotency-key"), b"bulk", call.body)
-        enqueued = await self._engine.enqueue(bodies.new_jobs(given.jobs, "jobs"), key, wait_ms, at="jobs")
+        jobs = bodies.new_jobs(given.jobs, "jobs")
+        del given  # it holds on to the body
+        enqueued = await self._put(call, jobs, key, wait_ms, at="jobs")
         body = replies.encode(replies.bulk_out(enqueued, self._durability))
         return Reply(200 if enqueued.duplicate else 201, body)
+
+    async def _put(self, call: Call, jobs: list[NewJob], key: IdempotencyKey | None, wait_ms: int, at: str = "") -> Enqueued:
+        """Put jobs. One that waits for room is forgotten when its caller has left: whatever it waits with would be held for nobody."""
+        call.body = b""  # the jobs have what they need of it
+        patience = Patience()
+        enqueueing = self._engine.enqueue(jobs, key, wait_ms, at, patience)
+        return await (call.let_wait(enqueueing, patience) if wait_ms else enqueueing)
 
     async def _lease(self, call: Call) -> Reply:
         _nothing_left(call.query())
         given = _read(call, LeasesIn)
         if given.order not in ("queue", "priority"):
             raise checks.breach("order", 'must be "queue" or "priority"')
+        patience = Patience()
         lease = self._engine.lease(
-            given.queues, given.max, given.worker, given.lease_ms, given.wait_ms, given.request_id, given.order == "priority"
+            given.queues,
+            given.max,
+            given.worker,
+            given.lease_ms,
+            given.wait_ms,
+            given.request_id,
+            given.order == "priority",
+            patience=patience,
         )
-        granted = await (call.while_here(lease, self._engine.give_back) if given.wait_ms else lease)
+        granted = await (call.let_wait(lease, patience) if given.wait_ms else lease)
+        if patience.over and granted.jobs:
+            self._engine.give_back(granted)
+            return Reply(200, replies.encode(LeasedOut([])))
         jobs = [replies.granted_out(job, granted.now) for job in granted.jobs]
         return Reply(200, replies.encode(LeasedOut(jobs)))
 

@@ -9,9 +9,7 @@ from holdfast.stores import rows
 from holdfast.stores.postgres.beginning import Beginning
 from holdfast.stores.postgres.known import FIRST_ANSWER
 from holdfast.stores.postgres.sql import SQL
-from holdfast.stores.store import KeptAnswer
-
-Line = list[tuple[Job, Content]]
+from holdfast.stores.store import KeptAnswer, Line
 
 
 class Loading(Beginning):
@@ -55,10 +53,13 @@ class Loading(Beginning):
         names = await self._names(found)
         return [rows.job_of(row, names[row[1]]) for row in found]
 
-    async def _lines(self, statement: str, *values: Any) -> list[tuple[Any, Job, Content]]:
+    async def _lines(self, statement: str, *values: Any) -> list[tuple[Any, Job, Content | None]]:
         found = await self._fetch(statement, *values)
         names = await self._names(found)
-        return [(row, rows.job_of(row, names[row[1]]), rows.content_of(row[rows.JOB_COLUMNS :])) for row in found]
+        at = rows.JOB_COLUMNS
+        return [
+            (row, rows.job_of(row, names[row[1]]), None if row[at + 2] is None else rows.content_of(row[at:])) for row in found
+        ]
 
     async def _id(self, name: str) -> int:
         queue = await self.queue(name)

@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.stores.listing import Dialect
 from holdfast.stores.postgres.lows import lows_of
 from holdfast.stores.postgres.sql import SQL
-from holdfast.stores.rows import Row
+from holdfast.stores.rows import Row, size_of
 
 DIALECT = Dialect(
     join="JOIN",
@@ -18,6 +18,7 @@ DIALECT = Dialect(
     reason_has_text="strpos(e.reason, :text) > 0",
 )
 _NAMED = re.compile(r"(?<!:):([a-z]\w*)")
+_ROWS_AT_ONCE = 16  # of a page: each may be as large as a payload
 _TEXTS = frozenset(("type", "tag", "text"))
 
 
@@ -39,6 +40,24 @@ class PostgresSnapshot:
         numbered, names = numbered_parameters(sql)
         found: Sequence[Row] = await self._db.fetch(numbered, *[_clean(values[name]) for name in names])
         return found
+
+    async def within(
+        self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any
+    ) -> tuple[Sequence[Row], bool]:
+        """Some rows at a time, so that not many more than that are read."""
+        found: list[Row] = []
+        size = 0
+        if isinstance(asked, str):
+            sql, given = SQL[asked], [*map(_clean, values)]
+        else:
+            sql, names = numbered_parameters(asked[0])
+            given = [_clean(asked[1][name]) for name in names]
+        async for row in self._db.cursor(sql, *given, prefetch=_ROWS_AT_ONCE):
+            size += size_of(tuple(row))
+            if found and size > most_bytes:
+                return found, True
+            found.append(row)
+        return found, False
 
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
         """Looked for from where each line begins, as for a lease: an old snapshot keeps all dead rows in front of it."""

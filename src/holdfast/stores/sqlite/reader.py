@@ -11,7 +11,7 @@ from holdfast.job.queue import QueuePolicy
 from holdfast.stores.listing import Dialect
 from holdfast.stores.queries import Query, QueryResult
 from holdfast.stores.reading import Reader
-from holdfast.stores.rows import Row, json_text
+from holdfast.stores.rows import Row, json_text, size_of
 from holdfast.stores.sqlite.sql import SQL
 
 T = TypeVar("T")
@@ -75,6 +75,20 @@ class SqliteSnapshot:
     async def listed(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
         """Ask for a part of a listing."""
         return self._db.execute(sql, dict(values)).fetchall()
+
+    async def within(
+        self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any
+    ) -> tuple[Sequence[Row], bool]:
+        """Row by row, so that no more than that is read."""
+        found: list[Row] = []
+        size = 0
+        rows = self._db.execute(SQL[asked], values) if isinstance(asked, str) else self._db.execute(asked[0], dict(asked[1]))
+        for row in rows:
+            size += size_of(row)
+            if found and size > most_bytes:
+                return found, True
+            found.append(row)
+        return found, False
 
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
         """One queue after the other."""

@@ -18,4 +18,10 @@ def _many_at_once(statement: str) -> str:
     return f"{head}VALUES {', '.join([row] * ROWS_AT_ONCE)}"
 
 
+def _bare(statement: str) -> str:
+    """The same jobs from a place on, without what their workers are given."""
+    return f"{statement.rstrip().replace('j.type, j.content_type, j.payload', 'NULL')} OFFSET ?"
+
+
+BARE = {name: _bare(SQL[name]) for name in ("next_ready", "next_ready_for", "leased_by_request")}
 MANY_AT_ONCE = {name: _many_at_once(SQL[name]) for name in ("insert_job", "insert_ready", "insert_leased", "insert_ended")}

@@ -11,12 +11,12 @@ from holdfast.errors import InvalidRequest
 from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule
-from holdfast.limits import ERRORS_KEPT, QUEUES
+from holdfast.limits import ERRORS_KEPT, GRANT_BYTES, QUEUES
 from holdfast.stores import rows
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.alone import AloneTransaction
-from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
-from holdfast.stores.store import Change, KeptAnswer
+from holdfast.stores.sqlite.sql import BARE, MANY_AT_ONCE, ROWS_AT_ONCE, SQL
+from holdfast.stores.store import Change, KeptAnswer, Line
 from holdfast.stores.writing import LOOSE, ORDER, Writing
 from holdfast.workers.registry import Worker
 
@@ -208,10 +208,10 @@ class SqliteTransaction(AloneTransaction):
         found = self._jobs("leased_by_fence", (json_text(fences),))
         return {job.lease.fence: job for job in found if job.lease is not None}
 
-    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, list[tuple[Job, Content]]]:
+    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, Line]:
         """The living leases of these dequeue calls."""
-        found: dict[str, list[tuple[Job, Content]]] = {}
-        for job, content in self._jobs_with_content("leased_by_request", (json_text(requests),)):
+        found: dict[str, Line] = {}
+        for job, content in self._line("leased_by_request", (json_text(requests),), None):
             if job.lease is not None and job.lease.request is not None:
                 found.setdefault(job.lease.request, []).append((job, content))
         return found
@@ -225,15 +225,17 @@ class SqliteTransaction(AloneTransaction):
         row = self._db.execute(SQL["content"], (job_id,)).fetchone()
         return None if row is None else rows.content_of(row)
 
-    async def ready(self, queue: Queue, limit: int) -> list[tuple[Job, Content]]:
+    async def ready(self, queue: Queue, limit: int) -> Line:
         """The next jobs to lease."""
+        if queue.tally.bytes > GRANT_BYTES:
+            return self._line("next_ready", (queue.id, limit), queue.name)
         job_of, content_of = rows.job_of, rows.content_of
         found = self._db.execute(SQL["next_ready"], (queue.id, limit)).fetchall()
         return [(job_of(row, queue.name), content_of(row[rows.JOB_COLUMNS :])) for row in found]
 
-    async def ready_for(self, worker: str, queue: Queue, limit: int) -> list[tuple[Job, Content]]:
+    async def ready_for(self, worker: str, queue: Queue, limit: int) -> Line:
         """The next jobs of one worker's own line."""
-        return self._jobs_with_content("next_ready_for", (worker, queue.id, limit))
+        return self._line("next_ready_for", (worker, queue.id, limit), queue.name)
 
     async def orphans(self, limit: int) -> list[Job]:
         """Ready jobs of workers that are not registered any more."""
@@ -371,9 +373,19 @@ class SqliteTransaction(AloneTransaction):
     def _jobs(self, statement: str, bindings: tuple[Any, ...]) -> list[Job]:
         return [rows.job_of(row, self._name(row[1])) for row in self._db.execute(SQL[statement], bindings).fetchall()]
 
-    def _jobs_with_content(self, statement: str, bindings: tuple[Any, ...]) -> list[tuple[Job, Content]]:
-        found = self._db.execute(SQL[statement], bindings).fetchall()
-        return [(rows.job_of(row, self._name(row[1])), rows.content_of(row[rows.JOB_COLUMNS :])) for row in found]
+    def _line(self, statement: str, bindings: tuple[Any, ...], name: str | None) -> Line:
+        """Jobs with their content, row by row up to the bound in bytes, and those behind it without."""
+        found: Line = []
+        size = 0
+        for row in self._db.execute(SQL[statement], bindings):
+            found.append((rows.job_of(row, name or self._name(row[1])), rows.content_of(row[rows.JOB_COLUMNS :])))
+            size += len(row[-1])
+            if size >= GRANT_BYTES:
+                break
+        else:
+            return found
+        bare = self._db.execute(BARE[statement], (*bindings, len(found))).fetchall()
+        return found + [(rows.job_of(row, name or self._name(row[1])), None) for row in bare]
 
     def _many(self, statement: str, many: Sequence[Row], exact: bool = True) -> None:
         """Run one statement over rows; each must touch exactly one row, or what was decided is not what is there."""
