@@ -50,7 +50,7 @@ from holdfast.engine.pulse import Pulse
 from holdfast.engine.reading import Reading
 from holdfast.engine.tending import Tending
 from holdfast.engine.tubing import Tubing
-from holdfast.engine.waiters import Waiters
+from holdfast.engine.waiters import Patience, Waiters
 from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
@@ -89,7 +89,14 @@ class Engine(Tubing, Tending):
 
     # Producing
 
-    async def enqueue(self, jobs: list[NewJob], key: IdempotencyKey | None = None, wait_ms: int = 0, at: str = "") -> Enqueued:
+    async def enqueue(
+        self,
+        jobs: list[NewJob],
+        key: IdempotencyKey | None = None,
+        wait_ms: int = 0,
+        at: str = "",
+        patience: Patience | None = None,
+    ) -> Enqueued:
         """Put all of these jobs or none; with `wait_ms`, wait for room in a full queue. `at` names the jobs in errors: "" or "jobs"."""
         checks.new_jobs(jobs, self.payload_bytes, at)
         checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
@@ -109,17 +116,19 @@ class Engine(Tubing, Tending):
                 return await self._ask_whoever_stays(command, weight)  # type: ignore[return-value]
             except QueueFull:
                 passed_on = None
-                woken = await self._park_for_room(names, mark, deadline, weight)
+                woken = await self._park_for_room(names, mark, deadline, weight, patience)
                 if woken is None:
                     raise
             finally:
                 if passed_on is not None:
                     self.room.notify(passed_on, 1)  # one commit may free room for many, and not all who wait use it
 
-    async def _park_for_room(self, names: tuple[str, ...], mark: int, deadline: float, weight: int) -> str | None:
+    async def _park_for_room(
+        self, names: tuple[str, ...], mark: int, deadline: float, weight: int, patience: Patience | None
+    ) -> str | None:
         self.budget.park(weight)
         try:
-            return await self.room.park(names, mark, deadline - asyncio.get_running_loop().time())
+            return await self.room.park(names, mark, deadline - asyncio.get_running_loop().time(), patience=patience)
         finally:
             self.budget.unpark(weight)
 
@@ -176,6 +185,7 @@ class Engine(Tubing, Tending):
         request: str | None = None,
         by_priority: bool = False,
         registered: bool = False,
+        patience: Patience | None = None,
     ) -> Granted:
         """Up to `limit` jobs, waiting up to `wait_ms` for the first. A caller that leaves while it waits is given nothing.
 
@@ -205,7 +215,8 @@ class Engine(Tubing, Tending):
             if granted.quiet and woken is not None:
                 self.arrivals.notify(woken, 1)
                 mark = self.arrivals.mark(queues)
-            woken = await self.arrivals.park(queues, mark, deadline - asyncio.get_running_loop().time(), request)
+            left = deadline - asyncio.get_running_loop().time()
+            woken = await self.arrivals.park(queues, mark, left, request, patience)
             if woken is None:
                 return granted
 

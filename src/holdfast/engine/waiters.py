@@ -29,6 +29,22 @@ class Waiter:
         self.woken_for: str | None = None
 
 
+class Patience:
+    """How long somebody is waited for: until it is over, at the latest when the time is up. What is under way by then comes to its end."""
+
+    __slots__ = ("over", "waiter")
+
+    def __init__(self) -> None:
+        self.over = False
+        self.waiter: Waiter | None = None
+
+    def end(self) -> None:
+        """Wait no longer: as if the time were up."""
+        self.over = True
+        if self.waiter is not None and not self.waiter.future.done():
+            self.waiter.future.set_result(True)
+
+
 class Waiters:
     """Everyone who waits for news of some queues."""
 
@@ -46,14 +62,17 @@ class Waiters:
         forgotten = self._forgotten
         return sum([self._news.get(name, forgotten) for name in names])
 
-    async def park(self, names: tuple[str, ...], mark: int, seconds: float, request: str | None = None) -> str | None:
-        """Wait for news of one of the queues; the name of the one that woke us, or None when the time is up.
+    async def park(
+        self, names: tuple[str, ...], mark: int, seconds: float, request: str | None = None, patience: Patience | None = None
+    ) -> str | None:
+        """Wait for news of one of the queues; the name of the one that woke us, or None when the time or the patience is over.
 
         A newer call with the same `request` takes the place of this one: its caller has gone, and must not be given jobs.
         """
         if self.mark(names) != mark:
             return names[0]
-        if seconds <= 0 or self._draining:
+        patience = patience or Patience()
+        if seconds <= 0 or self._draining or patience.over:
             return None
         if self.parked >= PARKED_POLLS:
             raise Overloaded("Too many calls are waiting on this server.", retry_after_ms=1_000)
@@ -63,6 +82,7 @@ class Waiters:
                 self._wake(older, None)
             self._by_request[request] = waiter
         self._enter(waiter)
+        patience.waiter = waiter
         timer = asyncio.get_running_loop().call_later(seconds, self._wake, waiter, None)
         try:
             await waiter.future
@@ -73,6 +93,7 @@ class Waiters:
         finally:
             timer.cancel()
             self._leave(waiter)
+            patience.waiter = None
             if request is not None and self._by_request.get(request) is waiter:
                 del self._by_request[request]
         return waiter.woken_for

@@ -21,6 +21,7 @@ from holdfast.doors.rest import replies
 from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Call, Handler, Hot, T
 from holdfast.doors.rest.replies import Reply
+from holdfast.engine.waiters import Patience
 from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, LARGE_BODY_BYTES, REQUEST_ID_CHARS
 
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 _READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
 
 _AS_THEY_ARE = (b"identity", b"")  # the codings that change nothing
+_ONCE = ((b"idempotency-key", "Idempotency-Key"), (b"host", "Host"))
 ACCOUNT = "holdfast.account"  # in a scope: what the connection has us hold
 _SMALL_DIGITS = len(str(LARGE_BODY_BYTES)) - 1
 NO_METHOD = "*"  # what an OPTIONS becomes: no path has it, so the framework names the methods that the path has
@@ -93,7 +95,7 @@ class Gate:
         found = self.find(method, path)
         large = self._large(scope, headers, receive)
         try:
-            if (refused := _unreadable(headers, scope["headers"] if twice else ())) is not None:
+            if (refused := _unreadable(headers, scope["headers"] if twice else (), scope["http_version"])) is not None:
                 route = found[0] if found is not None else "unknown"
                 await answer.send(replies.refused(refused))
             elif found is not None:
@@ -121,10 +123,13 @@ class Gate:
             size = min(int(declared), self._body_bytes)
         return _InTurn(self.budget, size, scope.get(ACCOUNT), receive)
 
-    def admit_channel(self, method: str, path: str, headers: dict[bytes, bytes]) -> None:
+    def admit_channel(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Raise unless this request may open a live channel. It passes the same guard as every request."""
         path = self._own_path({"path": path})
-        self._guard.admit(method, path, headers)
+        found = dict(headers)
+        if (refused := _unreadable(found, headers, "1.1")) is not None:
+            raise refused
+        self._guard.admit(method, path, found)
         self.channels.admit(method, path)
 
     def observe_ride(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -223,16 +228,22 @@ class Gate:
         return path
 
 
-def _unreadable(headers: dict[bytes, bytes], all_headers: Iterable[tuple[bytes, bytes]]) -> HoldfastError | None:
-    """What is wrong with a request before anybody looks at where it goes: bytes that would not be what they say, or two keys for one request."""
+def _unreadable(headers: dict[bytes, bytes], all_headers: Iterable[tuple[bytes, bytes]], version: str) -> HoldfastError | None:
+    """What is wrong with a request before anybody looks at where it goes: bytes that would not be what they say, or two keys, or hosts, or no
+    host, for one request.
+    """
     coding = headers.get(b"content-encoding", b"identity").lower()
     for name, value in all_headers:
         if name == b"content-encoding" and coding in _AS_THEY_ARE:
             coding = value.lower()
     if coding not in _AS_THEY_ARE:
         return UnsupportedMediaType(f"Bodies are read as they are, not in the encoding {coding.decode('latin-1')[:100]}.")
-    if [name for name, _ in all_headers].count(b"idempotency-key") > 1:
-        return InvalidRequest("The header Idempotency-Key stands twice.", field="Idempotency-Key")
+    names = [name for name, _ in all_headers]
+    for name, shown in _ONCE:
+        if names.count(name) > 1:
+            return InvalidRequest(f"The header {shown} stands twice.", field=shown)
+    if version != "1.0" and not headers.get(b"host"):
+        return InvalidRequest("A request names the host that it is for.", field="Host")
     return None
 
 
@@ -255,17 +266,14 @@ class _AsgiCall(Call):
         super().__init__(path, name, headers, query_string)
         self.receive = receive
 
-    async def while_here(self, work: Coroutine[Any, Any, T], give_back: Callable[[T], None]) -> T:
+    async def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> T:
         """The next message, once the body is there, is the caller's leaving."""
         working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self.receive())
         try:
             await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if leaving.done():
-                if working.done() and working.exception() is None:
-                    give_back(working.result())
-                working.cancel()
-                raise ConnectionResetError("the caller left while it waited")
-            return working.result()
+                patience.end()
+            return await working
         finally:
             leaving.cancel()
             working.cancel()

@@ -5,8 +5,9 @@ requests (`Sec-Fetch-Site`, `Origin`), and a page that has its own name resolve 
 keys are checked here too, once there are any.
 """
 
+import re
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from holdfast.errors import Forbidden
 
@@ -15,6 +16,7 @@ _OWN_SITE = frozenset((b"same-origin", b"none"))
 _KNOWN_HOSTS = 1_000  # that need not be looked at again
 _HOST_BYTES = 300  # a name of 253, its port, and some to spare: a longer one is looked at each time
 _OPEN_PATHS = frozenset(("/healthz", "/readyz"))
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[^\[\]:@/?#\\\s,]+?)\.?)(?::[0-9]{0,5})?")
 
 
 class Guard:
@@ -47,7 +49,8 @@ class Guard:
         name = _name_of(host.decode("latin-1"))
         allowed = self._hosts is None or not host or name in self._hosts or ("localhost" in self._hosts and _is_loopback(name))
         if not allowed:
-            raise Forbidden(f"This server does not answer to the host name {name[:200]!r}; see --allowed-hosts.", field="Host")
+            shown = name or host.decode("latin-1")
+            raise Forbidden(f"This server does not answer to the host name {shown[:200]!r}; see --allowed-hosts.", field="Host")
         if len(self._known_hosts) < _KNOWN_HOSTS and len(host) <= _HOST_BYTES:
             self._known_hosts.add(host)
 
@@ -60,17 +63,24 @@ def allowed_hosts(bound_to: str, configured: tuple[str, ...]) -> frozenset[str] 
     """The host names to answer to: loopback's own while bound to loopback, besides what is configured; "*" is any."""
     if "*" in configured:
         return None
-    names = {name.lower() for name in configured}
+    names = {_name_of(name) or name.lower() for name in configured}
     if _is_loopback(bound_to):
         return frozenset(names | {"localhost"})
     return frozenset(names | {"localhost", bound_to.lower()}) if names else None
 
 
 def _name_of(host: str) -> str:
-    host = host.lower().strip()
-    if host.startswith("["):
-        return host.partition("]")[0][1:]
-    return host.partition(":")[0] if host.count(":") == 1 else host
+    """The name or address without the port; "" when it is neither (RFC 3986 3.2.2)."""
+    found = _HOST.fullmatch(host.lower().strip())
+    if found is None:
+        return ""
+    if found["v6"] is None:
+        return found["name"]
+    try:
+        IPv6Address(found["v6"])
+    except ValueError:
+        return ""
+    return found["v6"]
 
 
 def _is_loopback(name: str) -> bool:

@@ -15,6 +15,7 @@ from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobI
 from holdfast.engine import checks
 from holdfast.engine.commands import Enqueued, ExtendLease, FailLease, ReleaseLease
 from holdfast.engine.engine import Engine, LeaseVerb
+from holdfast.engine.waiters import Patience
 from holdfast.errors import LeaseLost
 from holdfast.job.job import IdempotencyKey, LeaseRef, NewJob
 
@@ -33,8 +34,10 @@ class Call:
         """The query's parameters, each at most once."""
         return bodies.query_of(self.query_string)
 
-    async def while_here(self, work: Coroutine[Any, Any, T], give_back: Callable[[T], None]) -> T:
-        """Do this for as long as the caller is there; what comes of it for one that has left is given back, and `ConnectionError` raised."""
+    async def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> T:
+        """Do this, and end the patience when nothing more comes from the caller: it has left, or looks as if it had. What is under way by
+        then is done.
+        """
         raise NotImplementedError
 
 
@@ -111,18 +114,30 @@ class Hot:
     async def _put(self, call: Call, jobs: list[NewJob], key: IdempotencyKey | None, wait_ms: int, at: str = "") -> Enqueued:
         """Put jobs. One that waits for room is forgotten when its caller has left: whatever it waits with would be held for nobody."""
         call.body = b""  # the jobs have what they need of it
-        enqueueing = self._engine.enqueue(jobs, key, wait_ms, at)
-        return await (call.while_here(enqueueing, _kept) if wait_ms else enqueueing)
+        patience = Patience()
+        enqueueing = self._engine.enqueue(jobs, key, wait_ms, at, patience)
+        return await (call.let_wait(enqueueing, patience) if wait_ms else enqueueing)
 
     async def _lease(self, call: Call) -> Reply:
         _nothing_left(call.query())
         given = _read(call, LeasesIn)
         if given.order not in ("queue", "priority"):
             raise checks.breach("order", 'must be "queue" or "priority"')
+        patience = Patience()
         lease = self._engine.lease(
-            given.queues, given.max, given.worker, given.lease_ms, given.wait_ms, given.request_id, given.order == "priority"
+            given.queues,
+            given.max,
+            given.worker,
+            given.lease_ms,
+            given.wait_ms,
+            given.request_id,
+            given.order == "priority",
+            patience=patience,
         )
-        granted = await (call.while_here(lease, self._engine.give_back) if given.wait_ms else lease)
+        granted = await (call.let_wait(lease, patience) if given.wait_ms else lease)
+        if patience.over and granted.jobs:
+            self._engine.give_back(granted)
+            return Reply(200, replies.encode(LeasedOut([])))
         jobs = [replies.granted_out(job, granted.now) for job in granted.jobs]
         return Reply(200, replies.encode(LeasedOut(jobs)))
 
@@ -150,10 +165,6 @@ class Hot:
         batch = LeaseBatch(_read(call, LeaseBatchIn))
         results = await self._engine.end_many(batch.verbs, batch.place)
         return Reply(200, replies.encode(batch.shown(results, self._engine.draining)))
-
-
-def _kept(_: Enqueued) -> None:
-    """What was put for one who has left stays."""
 
 
 def _ref(call: Call) -> LeaseRef:

@@ -1,11 +1,11 @@
 """One request in the fast lane, as its handler and as uvicorn see it; `lane.py` carries it."""
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from holdfast.doors.rest.hot import Call, Route, T
+from holdfast.engine.waiters import Patience
 
 
 class _Silent:
@@ -22,12 +22,11 @@ class Ride(Call):
         "disconnected",
         "handler",
         "keep_alive",
-        "may_stop",
         "message_event",
+        "patience",
         "response_complete",
         "route",
         "started",
-        "waits_for",
     )
 
     def __init__(self, found: Route, path: str, query: bytes, headers: dict[bytes, bytes], keep_alive: bool) -> None:
@@ -38,31 +37,20 @@ class Ride(Call):
         self.response_complete = False
         self.disconnected = False
         self.message_event = _SILENT
-        self.may_stop = False
-        self.waits_for: tuple[asyncio.Future[Any], Callable[[Any], None]] | None = None
+        self.patience: Patience | None = None
 
-    async def while_here(self, work: Coroutine[Any, Any, T], give_back: Callable[[T], None]) -> T:
-        """No task is needed for it: when the caller leaves, the lane throws the cancellation in, at the latest when the work would go on."""
-        self.may_stop = True
-        try:
-            done = await work
-        except asyncio.CancelledError:
-            raise ConnectionResetError("the caller left while it waited") from None
-        finally:
-            self.may_stop, self.waits_for = False, None
+    async def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> T:
+        """No task is needed for it: the lane tells us when nothing more comes."""
+        self.patience = patience
         if self.disconnected:
-            give_back(done)
-            raise ConnectionResetError("the caller left while it was answered")
-        return done
+            patience.end()
+        return await work
 
     def leave(self) -> None:
-        """The caller has left: what the handler waits for is of use to nobody, where it says so."""
+        """Nothing more comes from the caller: nobody waits any longer."""
         self.disconnected = True
-        if self.waits_for is not None:
-            waited, go_on = self.waits_for
-            if not waited.done():  # else it is about to go on, and is stopped there
-                waited.remove_done_callback(go_on)
-                go_on(waited)
+        if self.patience is not None:
+            self.patience.end()
 
 
 _SILENT = _Silent()

@@ -1,0 +1,35 @@
+"""What an application is told of its caller: the body, and then that it has left, or says nothing more, which looks the same."""
+
+from typing import Any, Protocol
+
+
+class Connection(Protocol):
+    """Where the caller is. `half_closed`: nothing more comes from it."""
+
+    half_closed: bool
+
+
+class Hearing:
+    """An application whose `receive` says so at once, whichever of the two it asks about and whenever it asks."""
+
+    __slots__ = ("_app", "_connection", "_heard", "_receive")
+
+    def __init__(self, connection: Connection, app: Any) -> None:
+        self._connection = connection
+        self._app = app
+        self._heard = False
+        self._receive: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        self._receive = receive
+        await self._app(scope, self._hear, send)
+
+    async def _hear(self) -> dict[str, Any]:
+        if self._heard and self._connection.half_closed:
+            return {"type": "http.disconnect"}
+        message: dict[str, Any] = await self._receive()
+        if self._heard:
+            return {"type": "http.disconnect"}
+        self._heard = not message.get("more_body", False)
+        return message

@@ -1,0 +1,28 @@
+"""An upgrade to a live channel: who may open one, and by which handshake."""
+
+import asyncio
+import urllib.parse
+
+from holdfast.doors.channel.door import PATH
+from holdfast.doors.channel.wire import Refused, Wire
+from holdfast.doors.rest.gate import Gate
+from holdfast.doors.rest.head import Headers, handshake
+from holdfast.errors import HoldfastError, NotFound
+
+SWITCHED = 101
+
+
+def open_channel(
+    gate: Gate, wire: Wire, transport: asyncio.Transport, method: bytes, url: bytes, headers: Headers
+) -> tuple[str, int | None, HoldfastError | None]:
+    """Hand the connection over to a wire, unless the guard, a bound or the handshake stands against it: the route, and what to refuse."""
+    found = dict(headers)
+    try:
+        target = urllib.parse.unquote(url.partition(b"?")[0].decode("latin-1"))
+        gate.admit_channel(method.decode(), target, headers)
+        wire.open(transport, handshake(method, headers), gate.request_id(found))
+    except Refused as refused:
+        return PATH, refused.status, refused.error
+    except HoldfastError as error:
+        return "unknown" if isinstance(error, NotFound) else PATH, None, error
+    return PATH, SWITCHED, None
