@@ -55,15 +55,15 @@ async def test_a_listing_without_payloads_is_as_long_as_asked_for(desk):
     assert (len(page.jobs), page.cursor) == (9, None)
 
 
-async def test_a_page_of_schedules_ends_too(desk, store):
-    async with store.transaction() as tx:
+async def test_a_page_of_schedules_ends_too(desk):
+    async with desk.store.transaction() as tx:
         for number in range(8):
             spec = ScheduleSpec(NewJob("q", b'"%b"' % (b"x" * 3 * MIB)), interval_ms=60_000)
             await tx.save_schedule(Schedule(f"s{number}", spec, False, desk.now, desk.now, desk.now))
         await tx.commit()
     names, after = [], ""
     while after is not None:
-        page = await store.read(ListSchedules(100, after), desk.now)
+        page = await desk.store.read(ListSchedules(100, after), desk.now)
         assert page.schedules
         assert sum(len(one.spec.job.payload) for one in page.schedules) <= PAGE_BYTES * 4 // 3 + 4 * MIB
         names += [one.name for one in page.schedules]
