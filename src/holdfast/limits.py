@@ -80,7 +80,7 @@ RETRY_JITTER_DEFAULT = 0.1
 
 # What a front process holds for others, in bytes (`budget.py`). Python holds what is on its way about four times for a moment: as it came, as a
 # value, as a frame, and again in the keeper.
-MEMORY_BUDGET_BYTES = 64 << 20  # default of the setting
+MEMORY_BUDGET_BYTES = 48 << 20  # default of the setting
 MEMORY_BUDGET_BYTES_MIN = 8 << 20
 MEMORY_BUDGET_BYTES_MAX = 64 << 30
 LARGE_BODY_BYTES = 256 << 10  # a larger body waits for its turn, so that a few of them leave room for the many small ones
