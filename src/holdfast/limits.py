@@ -102,10 +102,24 @@ DISK_RESERVE_BYTES = 32 << 20  # given back when the disk is full, so that lease
 
 # Interests.
 PATTERN_CHARS = 512
-PATTERN_MEMORY_BYTES = 16 << 20  # of one RE2 automaton; past it patterns are matched one by one
+PATTERN_PROGRAM = 20_000  # instructions that RE2 makes of one pattern: `\pL{10}` is 12,000; compiled in at most some 20 ms
+INTEREST_PROGRAM = 50_000  # of all patterns of one queue
+PATTERN_MEMORY_BYTES = 8 << 20  # of one RE2 automaton for many patterns; past it they are matched one by one
+SINGLE_PATTERN_MEMORY_BYTES = 1 << 20  # of one RE2 automaton for one pattern
+SINGLE_PATTERNS = 64  # patterns that are kept compiled each by itself
 FAN_OUT = 10_000  # queues that one event may reach in one transaction
 INTEREST_PAIRS = 64  # pairs of patterns for one queue
+INTERESTS_PAIRS = 50_000  # pairs of patterns of all queues together
+INTERESTS_BYTES = 16 << 20  # their text: every front and the keeper may hold it
+INTERESTS_PROGRAM = 1_000_000  # instructions of their distinct patterns: at most about 0.3 GB of automata in one process
 PUBLISHED_FIELDS = 2_000  # fields of one event that are matched
+FIELD_STEPS = 20_000  # names that are put together to find them, each 64 characters of a name one more: at most some 20 ms
+MATCH_STEPS = 500_000_000  # characters × instructions of one event: milliseconds as a rule, at worst about 7 s of one thread
+MATCH_STEPS_AT_ONCE = 5_000_000  # the same on the event loop: at worst some 70 ms; what takes more is done by a thread
+MATCH_BYTES_AT_ONCE = 64 << 10  # a larger event is matched by a thread
+COMPILE_AT_ONCE = 5_000  # instructions compiled on the event loop: some 5 ms; more is done by a thread
+MATCHES_WAITING = 200  # events of one front that wait for that thread
+MATCH_WAIT_S = 5.0  # that one of them waits at most
 
 # Schedules.
 SCHEDULES = 10_000
@@ -114,6 +128,9 @@ CRON_CHARS = 200
 INTERVAL_MS_MIN = 1_000  # shorter is a loop, not a schedule
 INTERVAL_MS_MAX = 3_660 * 86_400_000
 MISSED_FIRES = 100  # missed fires of one schedule that are made up for
+FIRED_JOBS = (
+    1_000  # jobs that schedules put in one transaction, before the other schedules wait for the next; one fan-out may be more
+)
 SCHEDULE_RETRY_MS = 1_000  # after a fire that could not be put, such as into a full queue
 
 # The beanstalkd protocol. The first two are beanstalkd's own.

@@ -69,11 +69,11 @@ from holdfast.engine.ending import Ending
 from holdfast.engine.events import Committed
 from holdfast.engine.expecting import expected
 from holdfast.engine.history import Recorder
+from holdfast.engine.routes import Routes
 from holdfast.engine.totals import Totals
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS
-from holdfast.routing.interests import Interests
 from holdfast.stores.store import OutcomeLost, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
@@ -155,7 +155,7 @@ class Committer:
         self.listeners = 0
         self.beats: dict[str, int] = {}
         self.pauses: dict[str, int] = {}
-        self._routes: dict[int, Interests] = {}
+        self.routes: Routes | None = None
         self.broken: StoreBroken | None = None
 
     def submit(self, command: Command, sink: Sink, tag: object) -> None:
@@ -279,7 +279,7 @@ class Committer:
         begin = store.transaction(expected(commands, self._clock.now(), queues)) if store.shared else store.transaction()
         async with begin as tx:
             batch = Batch(
-                tx, self._clock.now(), accepting, self.listeners > 0, beats=self.beats, routes=self._routes, pauses=self.pauses
+                tx, self._clock.now(), accepting, self.listeners > 0, beats=self.beats, routes=self.routes, pauses=self.pauses
             )
             results = await decide(batch, commands)
             news = await batch.finish()

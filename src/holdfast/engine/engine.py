@@ -53,7 +53,6 @@ from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.routing.interests import Match
-from holdfast.routing.interests import check as check_interest
 from holdfast.stores.queries import Durability, QueueInfo
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
@@ -147,9 +146,11 @@ class Engine(Tubing, Tending):
     async def set_interest(self, queue: str, match: Match | None) -> bool:
         """Say which events a queue wants; None: none any more. False when there was nothing to remove."""
         checks.queue_name("queue", queue)
-        if match is not None:
-            check_interest(match)
-        answer = await self._ask(SetInterest(queue, match))
+        command = SetInterest(queue, match)
+        if match is None:
+            answer = await self._ask(command)
+        else:
+            answer = await self._publishing.set(queue, match, lambda: self._ask(command))
         return isinstance(answer, Counted) and answer.count > 0
 
     # Consuming
