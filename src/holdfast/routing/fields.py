@@ -53,7 +53,7 @@ def values_of(data: bytes, steps: Steps | None = None, field: str = "data") -> I
             if count > PUBLISHED_FIELDS:
                 raise InvalidRequest(f"{field} must have at most {PUBLISHED_FIELDS} fields to be matched.", field=field)
             yield names, value
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{field} can't be matched: {error}.", field=field) from None
 
 
