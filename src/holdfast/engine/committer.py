@@ -274,7 +274,7 @@ class Committer:
     async def _apply_once(
         self, commands: list[Command], accepting: bool, queues: frozenset[str]
     ) -> tuple[list[Result], Committed]:
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.thread_time()
         store = self._store
         begin = store.transaction(expected(commands, self._clock.now(), queues)) if store.shared else store.transaction()
         async with begin as tx:
@@ -290,7 +290,7 @@ class Committer:
             self._totals.forget(name)
             self._recorder.forget(name)
         self._recorder.committed(batch.counts, batch.written.values(), batch.now)
-        self._totals.committed(batch.counts, len(commands), time.perf_counter() - started)
+        self._totals.committed(batch.counts, len(commands), time.perf_counter() - started, time.thread_time() - worked)
         return results, news
 
 

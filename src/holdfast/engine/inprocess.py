@@ -161,12 +161,14 @@ class InProcess:
         """Begin committing and ticking. The task ends only by `StoreBroken`."""
         self._runner = asyncio.create_task(self.committer.run(), name="committer")
         self._ticker.start()
+        self.totals.loop_busy.start()
         if self._nodes is not None:
             self._nodes.start()
         return self._runner
 
     async def stop(self) -> None:
         """Commit what waits, then let go of the store."""
+        self.totals.loop_busy.stop()
         await self._ticker.stop()
         if self.committer.broken is None:
             await self.committer.settled()
