@@ -55,6 +55,7 @@ CAPACITY_BYTES_MAX = 1 << 50
 QUEUES_PER_TICK = 200  # queues whose history is looked at in one go: about 2 ms
 BULK_BITE = 500  # jobs that the page changes in one request, when it changes many
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the pushes beside it
+PURGE_BYTES = 32 << 20  # the same in bytes: each page of a payload is given back
 
 WORKERS = 100_000  # registered at once: each costs about 500 bytes of memory in the keeper
 
@@ -83,6 +84,7 @@ IN_FLIGHT_BYTES = 256 << 20
 IN_FLIGHT_QUERIES = 2_000  # of one front process; the store itself reads a few at a time
 BATCH_COMMANDS = 2_000  # commands in one transaction: keeps a commit near 10 ms when a backlog is worked off
 BATCH_BYTES = 32 << 20
+BATCH_JOBS = 5_000  # jobs that one transaction changes at most, so that it takes less than 100 ms; one command may be more
 PARKED_POLLS = 50_000  # long polls of one front process: about 3 kB each
 STREAM_BACKLOG = 10_000  # events kept for one slow reader of the event stream before it is told of a gap
 STREAMS = 500  # open event streams of one front process

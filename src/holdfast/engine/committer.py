@@ -73,7 +73,7 @@ from holdfast.engine.routes import Routes
 from holdfast.engine.totals import Totals
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
-from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS
+from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS, PURGE_CHUNK
 from holdfast.stores.store import OutcomeLost, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
@@ -117,6 +117,9 @@ _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
 _PUTTING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {Enqueue: enqueueing.enqueue, PutJobs: tube_verbs.put}
 _ENDING = (ConcludeLease, FailLease, ReleaseLease, ExtendLease, BuryLease)
 _PHASE = {kind: n for n, kinds in enumerate((_PASSING, _ENDING, _MANAGING, _PUTTING, (LeaseJobs,))) for kind in kinds}
+
+
+_ONE_JOB = frozenset((FailLease, ReleaseLease, ExtendLease, BuryLease, CancelJob, DeleteJob))
 
 
 class Sink(Protocol):
@@ -187,18 +190,17 @@ class Committer:
 
     def _take(self) -> list[Waiting]:
         """The next batch: all that waits, within the bounds on one transaction."""
-        if len(self._waiting) <= BATCH_COMMANDS:
-            size = sum(_weight(command) for command, _, _ in self._waiting)
-            if size <= BATCH_BYTES:
-                taken, self._waiting = self._waiting, []
-                return taken
-        count, size = 0, 0
-        for command, _, _ in self._waiting[:BATCH_COMMANDS]:
+        count, size, jobs = 0, 0, 0
+        for command, _, _ in self._waiting if len(self._waiting) <= BATCH_COMMANDS else self._waiting[:BATCH_COMMANDS]:
             size += _weight(command)
-            if count and size > BATCH_BYTES:
+            jobs += _jobs(command)
+            if count and (size > BATCH_BYTES or jobs > BATCH_JOBS):
                 break
             count += 1
-        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        if count == len(self._waiting):
+            taken, self._waiting = self._waiting, []
+        else:
+            taken, self._waiting = self._waiting[:count], self._waiting[count:]
         return taken
 
     async def _commit(self, taken: list[Waiting]) -> None:
@@ -341,4 +343,20 @@ def _weight(command: Command) -> int:
         return 256 + sum([len(job.payload) + 256 for job in command.jobs])
     if type(command) is ConcludeLease and (command.result or command.then):
         return 256 + len(command.result or b"") + sum([len(job.payload) + 256 for job in command.then])
+    if type(command) is SetInterest and isinstance(command.match, dict):
+        return 256 + sum([len(field) + len(value) for field, value in command.match.items()])
     return 256
+
+
+def _jobs(command: Command) -> int:
+    """How many jobs a command may change."""
+    kind = type(command)
+    if kind in _ONE_JOB:
+        return 1
+    if kind is Enqueue or kind is PutJobs:
+        return len(command.jobs)  # type: ignore[union-attr]
+    if kind is ConcludeLease:
+        return 1 + len(command.then)  # type: ignore[union-attr]
+    if kind is DeleteQueue:
+        return PURGE_CHUNK
+    return getattr(command, "limit", 1)

@@ -308,19 +308,20 @@ class Engine(Tubing, Tending):
         """Remove every job in these states that was there when the purge began; how many. In many small commits."""
         if State.LEASED in states or not states:
             raise checks.breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
-        purged, up_to, count = 0, 0, limits.PURGE_CHUNK
-        while count == limits.PURGE_CHUNK:
+        purged, up_to, more = 0, 0, True
+        while more:
             answer = await self._go_on(PurgeQueue(name, states, up_to, limits.PURGE_CHUNK), purged)
-            count, up_to = answer.count, answer.up_to
-            purged += count
+            up_to, more = answer.up_to, answer.more
+            purged += answer.count
         return purged
 
     async def delete_queue(self, name: str) -> None:
         """Remove a queue that holds no unfinished and no dead job, with its history. In many small commits."""
-        removed, count = 0, limits.PURGE_CHUNK
-        while count == limits.PURGE_CHUNK:
-            count = (await self._go_on(DeleteQueue(name), removed)).count
-            removed += count
+        removed, more = 0, True
+        while more:
+            answer = await self._go_on(DeleteQueue(name), removed)
+            removed += answer.count
+            more = answer.more
 
     async def _go_on(self, command: Command, done: int) -> Counted:
         """One of several steps: a refusal after the first means that a part is done."""

@@ -52,9 +52,13 @@ class Router:
     async def route(self, data: bytes | None) -> tuple[int, list[str]]:
         """The version of the interests, and the queues that want this event by them. None: nobody is asked for."""
         interests = await self._current()
-        version = interests.version
         if data is None:
-            return version, []
+            return interests.version, []
+        if (more := interests.to_compile) > COMPILE_AT_ONCE:
+            await self.in_thread(interests.compile)
+        elif more:
+            interests.compile()
+        version = interests.version
         if len(data) <= MATCH_BYTES_AT_ONCE:
             steps = steps_to_match(MATCH_STEPS_AT_ONCE)
             try:
@@ -116,28 +120,15 @@ class Router:
         pending, self._pending = self._pending, []
         if interests is None:
             read = await self._read()  # what changes from here on is in `_pending`
-            made = await self._compile(read.interests.values(), lambda: _made(read))
+            made = await self._compile(read.interests.values(), lambda: Interests(read.version, read.interests))
             self._interests = made
             self._pending = [change for change in self._pending if change.after > made.version]
             return
         matches = [match for change in pending for match in change.matches.values()]
-        if not await self._compile(matches, lambda: _follow(interests, pending), interests.to_compile):
+        if not await self._compile(matches, lambda: all(interests.follow(change) for change in pending)):
             self.forget()
 
-    async def _compile(self, matches: Collection[Match | None], work: Callable[[], T], more: int = 0) -> T:
+    async def _compile(self, matches: Collection[Match | None], work: Callable[[], T]) -> T:
         """Here if it is sure to be little, as one ordinary interest is, and else in a thread."""
-        little = more <= COMPILE_AT_ONCE and len(matches) <= _FEW and sum(map(costs_to_compile, matches)) <= COMPILE_AT_ONCE
+        little = len(matches) <= _FEW and sum(map(costs_to_compile, matches)) <= COMPILE_AT_ONCE
         return work() if little else await self.in_thread(work)
-
-
-def _made(read: InterestList) -> Interests:
-    interests = Interests(read.version, read.interests)
-    interests.compile()
-    return interests
-
-
-def _follow(interests: Interests, pending: list[Change]) -> bool:
-    if not all(interests.follow(change) for change in pending):
-        return False
-    interests.compile()
-    return True

@@ -125,7 +125,7 @@ class Interests:
 
     @property
     def to_compile(self) -> int:
-        """How many instructions the next change may cause to be compiled anew, at most."""
+        """How many instructions have to be compiled before the next match."""
         return self._fields.to_compile + self._values.to_compile
 
     def check_room(self, queue: str, match: Match, pairs: int = 0, size: int = 0) -> None:

@@ -150,8 +150,8 @@ class PatternSet:
 
     @property
     def to_compile(self) -> int:
-        """How many instructions one more pattern may cause to be compiled anew: those of the set that has room."""
-        return self._chunks[-1].size if self._chunks else 0
+        """How many instructions are in sets that have to be compiled before the next match."""
+        return sum([chunk.size for chunk in self._chunks if not chunk.ready])
 
     def match(self, text: str, steps: Steps | None = None, wanted: Iterable[int] | None = None) -> set[int]:
         """The numbers of the patterns, or of the `wanted` ones, that are found anywhere in `text`."""
@@ -200,6 +200,11 @@ class _Chunk:
         self._patterns.append((number, pattern))
         self.size += size
         self._compiled = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing has been added since it was compiled."""
+        return self._compiled is not None
 
     @property
     def together(self) -> bool:
