@@ -169,7 +169,7 @@ async def lease_all(call: Caller, calls: int, limit: int = 1_000) -> list[list[s
     """The tokens of what these calls were given."""
     body = {"queues": ["q"], "worker": "w", "max": limit}
     answers = await call.all(*[("POST", "/v1/leases", body) for _ in range(calls)])
-    return [[job["token"] for job in answer["jobs"]] for status, answer in answers if status == 200]
+    return [[job["lease"]["token"] for job in answer["jobs"]] for status, answer in answers if status == 200]
 
 
 @bad
@@ -191,7 +191,7 @@ async def bulks_with_keys_and_groups(call: Caller) -> None:
 async def leases_and_endings_at_once(call: Caller) -> None:
     await bulks_at_once(call)
     taken = await lease_all(call, 60)
-    await call.all(*[("POST", "/v1/leases/batch", {"conclude": [{"lease": one, "result": "r"} for one in some]}) for some in taken if some])
+    await call.all(*[("POST", "/v1/leases/batch", {"conclude": [{"token": one, "result": "r"} for one in some]}) for some in taken if some])
 
 
 @bad

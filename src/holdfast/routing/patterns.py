@@ -32,6 +32,7 @@ _SET_PROGRAM = (
 )
 _LONG_TEXT = 1_024  # a longer text is matched one by one against the patterns that matter, where that is less work
 _FEW = 64
+_SIZES = 4_096  # of patterns that are remembered
 _WIDE = re.compile(r"\{|\\[pP]|\[\^|\(\?|[^\x00-\x7f]")  # what may become much longer than it is written
 _A_CHARACTER = 10  # instructions that anything else makes of one: a dot is nine
 
@@ -83,6 +84,7 @@ def check(field: str, pattern: str) -> int:
     return size
 
 
+@lru_cache(_SIZES)
 def program_size(pattern: str, memory: int = PATTERN_MEMORY_BYTES) -> int:
     """How many instructions RE2 makes of a pattern; `re2.error` where it can't take it within this memory."""
     try:
