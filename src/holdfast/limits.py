@@ -81,6 +81,11 @@ RETRY_JITTER_DEFAULT = 0.1
 # What may wait for the store. Past these a caller is told `overloaded` at once.
 IN_FLIGHT_COMMANDS = 20_000
 IN_FLIGHT_BYTES = 256 << 20
+CHEAP_READS_WAITING = 20_000  # reads of a job, a queue and the like, some 0.1 ms each, that wait for a connection to the store
+DEAR_READS_WAITING = 200  # reads that look at many rows
+CHEAP_PAGE = 100  # jobs of a page without a filter that is still cheap
+READ_WAIT_S = 5.0  # for a read's turn to come
+READ_STRETCH_S = 0.01  # that a dear read lasts with the store `memory` before commits may go on; then it is resumed
 IN_FLIGHT_QUERIES = 2_000  # of one front process; the store itself reads a few at a time
 BATCH_COMMANDS = 2_000  # commands in one transaction: keeps a commit near 10 ms when a backlog is worked off
 BATCH_BYTES = 32 << 20

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import InvalidRequest
-from holdfast.limits import FIELD_STEPS, JSON_DEPTH, PUBLISHED_FIELDS
+from holdfast.limits import FIELD_STEPS, PUBLISHED_FIELDS
 from holdfast.routing.fields import check, fields_of, steps_to_walk
 from holdfast.routing.interests import Interests
 

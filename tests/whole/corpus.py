@@ -136,9 +136,15 @@ async def patterns_that_are_slow_over_many_short_texts(call: Caller) -> None:
 
 @bad
 async def patterns_that_become_large(call: Caller) -> None:
-    for large in (r"\pL{100}", r"(\pL{1,30}[a-z]?){1,30}", r"((a{1,100}){1,10}){1,1}", r".{0,1000}", r"[^\x00-\x{10FFFF}]{1000}"):
+    for large in (
+        r"\pL{100}",
+        r"(\pL{1,30}[a-z]?){1,30}",
+        r"((a{1,100}){1,10}){1,1}",
+        r".{0,1000}",
+        r"[^\x00-\x{10FFFF}]{1000}",
+    ):
         await call("PUT", "/v1/interests/large", {"match": {f"{large}{n}": f"{n}{large}" for n in range(64)}})
-        await call("PUT", f"/v1/interests/one", {"match": {large: large}})
+        await call("PUT", "/v1/interests/one", {"match": {large: large}})
 
 
 @bad
@@ -191,7 +197,9 @@ async def bulks_with_keys_and_groups(call: Caller) -> None:
 async def leases_and_endings_at_once(call: Caller) -> None:
     await bulks_at_once(call)
     taken = await lease_all(call, 60)
-    await call.all(*[("POST", "/v1/leases/batch", {"conclude": [{"token": one, "result": "r"} for one in some]}) for some in taken if some])
+    await call.all(
+        *[("POST", "/v1/leases/batch", {"conclude": [{"token": one, "result": "r"} for one in some]}) for some in taken if some]
+    )
 
 
 @bad

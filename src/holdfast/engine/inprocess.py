@@ -78,7 +78,7 @@ class Backing(Protocol):
     durability: Durability
 
     def submit(self, request: Request) -> "asyncio.Future[Result]":
-        """Ask; the future is resolved after the commit, and cancelling it changes nothing."""
+        """Ask; the future is resolved after the commit, and cancelling it changes nothing, but for a query: that is then not read any more."""
         ...
 
     def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
@@ -182,7 +182,9 @@ class InProcess:
     def submit(self, request: Request) -> "asyncio.Future[Result]":
         """Ask; see `Backing`."""
         future: asyncio.Future[Result] = self._running_loop().create_future()
-        self.request(request, self._sink, future)
+        reading = self.request(request, self._sink, future)
+        if reading is not None:
+            future.add_done_callback(lambda asked: asked.cancelled() and reading.cancel())
         return future
 
     def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
@@ -200,20 +202,22 @@ class InProcess:
             self._loop = asyncio.get_running_loop()  # once: it costs a system call
         return self._loop
 
-    def request(self, request: Request, sink: Sink, tag: object) -> None:
-        """Ask, with the answer going to `sink`."""
+    def request(self, request: Request, sink: Sink, tag: object) -> "asyncio.Task[None] | None":
+        """Ask, with the answer going to `sink`. The task of a query: to be cancelled when nobody waits for the answer."""
         if type(request) is RunSchedule or type(request) is FireSchedules:
             self._in_task(self._routed(request, self._commit(request), sink, tag))
         elif type(request) in COMMANDS:
             self.committer.submit(request, sink, tag)  # type: ignore[arg-type]
         else:
-            self._in_task(self._read(request, sink, tag))
+            return self._in_task(self._read(request, sink, tag))
+        return None
 
     @staticmethod
-    def _in_task(work: Coroutine[Any, Any, None]) -> None:
+    def _in_task(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
         _TASKS.add(task)
         task.add_done_callback(_TASKS.discard)
+        return task
 
     async def pass_time(self) -> None:
         """Do all that is due by now, without waiting for a tick: for a clock that was moved by hand."""

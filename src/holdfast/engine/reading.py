@@ -202,7 +202,7 @@ class Reading:
         future = self._backing.submit(query)
         self._on_the_way += 1
         future.add_done_callback(self._answered)
-        return or_raise(await asyncio.shield(future))  # it counts until it is answered, also when nobody waits any more
+        return or_raise(await future)  # a caller that leaves cancels it: then it is not read any more
 
     def _answered(self, _: "asyncio.Future[Result]") -> None:
         self._on_the_way -= 1

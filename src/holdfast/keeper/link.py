@@ -34,7 +34,7 @@ class KeeperLink:
         self._sink = FutureSink()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._number = 0
-        self._outgoing = Asked()
+        self._outgoing = Asked([], left=[])
         self._flushing = False
         self._listeners: list[Listener] = []
         self._frames = Frames(msgspec.msgpack.Decoder(Answered), self._take, self._lost)
@@ -53,7 +53,16 @@ class KeeperLink:
         """Ask; the future is resolved after the commit."""
         future: asyncio.Future[Result] = self._running_loop().create_future()
         self._request(request, self._sink, future)
+        if type(request) not in COMMANDS:
+            number = self._number
+            future.add_done_callback(lambda asked: self._leave(number) if asked.cancelled() else None)
         return future
+
+    def _leave(self, number: int) -> None:
+        """Nobody waits for the answer to this query any more."""
+        if self._pending.pop(number, None) is not None:
+            self._outgoing.left.append(number)
+            self._soon()
 
     def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
         """Ask many at once; the future is resolved when the last of them is committed."""
@@ -108,8 +117,8 @@ class KeeperLink:
         self._flushing = False
         if self._frames.transport is None or self._frames.transport.is_closing():
             return
-        outgoing, self._outgoing = self._outgoing, Asked([])
-        if outgoing.requests or outgoing.job_events is not None or outgoing.report is not None:
+        outgoing, self._outgoing = self._outgoing, Asked([], left=[])
+        if outgoing.requests or outgoing.job_events is not None or outgoing.report is not None or outgoing.left:
             try:
                 self._frames.transport.write(frame(outgoing))
             except (TypeError, ValueError, OverflowError):
@@ -120,7 +129,9 @@ class KeeperLink:
         assert self._frames.transport is not None, "checked before"
         for number, request in outgoing.requests:
             try:
-                self._frames.transport.write(frame(Asked([(number, request)], outgoing.job_events, outgoing.report)))
+                self._frames.transport.write(
+                    frame(Asked([(number, request)], outgoing.job_events, outgoing.report, outgoing.left))
+                )
             except (TypeError, ValueError, OverflowError):
                 log.exception("a request could not be sent to the keeper", request=type(request).__name__)
                 sink, tag, _ = self._pending.pop(number)
@@ -132,8 +143,9 @@ class KeeperLink:
         if answered.hello is not None:
             self._greet(answered.hello)
         for number, result in answered.results:
-            sink, tag, _ = self._pending.pop(number)
-            sink.deliver(tag, result)
+            asked = self._pending.pop(number, None)
+            if asked is not None:  # else it was a query whose caller has left meanwhile
+                asked[0].deliver(asked[1], result)
         for news in answered.news:
             for listener in self._listeners:
                 listener(news)

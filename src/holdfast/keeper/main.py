@@ -58,6 +58,7 @@ class FrontLine:
         self._backing = backing
         self._hung_up = hung_up
         self._outgoing = Answered([], [])
+        self._reading: dict[int, asyncio.Task[None]] = {}
         self._flushing = False
         self._wants_events = False
         self._loop = asyncio.get_running_loop()
@@ -66,6 +67,8 @@ class FrontLine:
     def deliver(self, tag: object, result: Result) -> None:
         """Send one answer with the next frame."""
         self._outgoing.results.append((tag, result))  # type: ignore[arg-type]
+        if self._reading:
+            self._reading.pop(tag, None)  # type: ignore[call-overload]
         self._soon()
 
     def tell(self, news: Committed) -> None:
@@ -100,11 +103,18 @@ class FrontLine:
         if asked.report is not None:
             self._backing.reports[self._number] = asked.report
         for number, request in asked.requests:
-            self._backing.request(request, self, number)
+            reading = self._backing.request(request, self, number)
+            if reading is not None:
+                self._reading[number] = reading
+        for number in asked.left:
+            if (left := self._reading.pop(number, None)) is not None:
+                left.cancel()
 
     def _lost(self) -> None:
         if self._wants_events:
             self._backing.want_job_events(False)
+        for reading in self._reading.values():
+            reading.cancel()
         self._hung_up(self)
 
 
