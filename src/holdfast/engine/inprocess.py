@@ -78,7 +78,11 @@ class Backing(Protocol):
     durability: Durability
 
     def submit(self, request: Request) -> "asyncio.Future[Result]":
-        """Ask; the future is resolved after the commit, and cancelling it changes nothing, but for a query: that is then not read any more."""
+        """Ask; the future is resolved after the commit, and cancelling it changes nothing."""
+        ...
+
+    def leave(self, asked: "asyncio.Future[Result]") -> None:
+        """Nobody waits for the answer to this query any more; it need not be read, and is answered as soon as that is so."""
         ...
 
     def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
@@ -139,6 +143,7 @@ class InProcess:
         self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
         self._router = Router(self._all_interests)
         self._routes = self.committer.routes = Routes(self._router, self._nudge)
+        self._reading: dict[asyncio.Future[Result], asyncio.Task[None]] = {}
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
         self._wanting_events = 0
@@ -184,8 +189,14 @@ class InProcess:
         future: asyncio.Future[Result] = self._running_loop().create_future()
         reading = self.request(request, self._sink, future)
         if reading is not None:
-            future.add_done_callback(lambda asked: asked.cancelled() and reading.cancel())
+            self._reading[future] = reading
+            future.add_done_callback(self._reading.pop)
         return future
+
+    def leave(self, asked: "asyncio.Future[Result]") -> None:
+        """Read it no more; see `Backing`."""
+        if (reading := self._reading.get(asked)) is not None:
+            reading.cancel()
 
     def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
         """Ask many; see `Backing`."""
@@ -209,7 +220,9 @@ class InProcess:
         elif type(request) in COMMANDS:
             self.committer.submit(request, sink, tag)  # type: ignore[arg-type]
         else:
-            return self._in_task(self._read(request, sink, tag))
+            reading = self._in_task(self._read(request, sink, tag))
+            reading.add_done_callback(lambda read: sink.deliver(tag, _LEFT) if read.cancelled() else None)
+            return reading
         return None
 
     @staticmethod
@@ -398,6 +411,7 @@ class InProcess:
         return False
 
 
+_LEFT = Refused(Overloaded.code, "Nobody waits for this any more.")
 _TASKS: set["asyncio.Task[None]"] = set()
 
 

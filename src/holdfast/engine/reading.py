@@ -202,7 +202,11 @@ class Reading:
         future = self._backing.submit(query)
         self._on_the_way += 1
         future.add_done_callback(self._answered)
-        return or_raise(await future)  # a caller that leaves cancels it: then it is not read any more
+        try:
+            return or_raise(await asyncio.shield(future))  # it counts until it is answered, also when nobody waits any more
+        except asyncio.CancelledError:
+            self._backing.leave(future)
+            raise
 
     def _answered(self, _: "asyncio.Future[Result]") -> None:
         self._on_the_way -= 1

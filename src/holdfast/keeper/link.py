@@ -34,6 +34,7 @@ class KeeperLink:
         self._sink = FutureSink()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._number = 0
+        self._asked: dict[asyncio.Future[Result], int] = {}  # queries
         self._outgoing = Asked([], left=[])
         self._flushing = False
         self._listeners: list[Listener] = []
@@ -54,13 +55,13 @@ class KeeperLink:
         future: asyncio.Future[Result] = self._running_loop().create_future()
         self._request(request, self._sink, future)
         if type(request) not in COMMANDS:
-            number = self._number
-            future.add_done_callback(lambda asked: self._leave(number) if asked.cancelled() else None)
+            self._asked[future] = self._number
+            future.add_done_callback(self._asked.pop)
         return future
 
-    def _leave(self, number: int) -> None:
-        """Nobody waits for the answer to this query any more."""
-        if self._pending.pop(number, None) is not None:
+    def leave(self, asked: "asyncio.Future[Result]") -> None:
+        """Tell the keeper that nobody waits for this any more."""
+        if (number := self._asked.get(asked)) is not None:
             self._outgoing.left.append(number)
             self._soon()
 
@@ -143,9 +144,8 @@ class KeeperLink:
         if answered.hello is not None:
             self._greet(answered.hello)
         for number, result in answered.results:
-            asked = self._pending.pop(number, None)
-            if asked is not None:  # else it was a query whose caller has left meanwhile
-                asked[0].deliver(asked[1], result)
+            sink, tag, _ = self._pending.pop(number)
+            sink.deliver(tag, result)
         for news in answered.news:
             for listener in self._listeners:
                 listener(news)

@@ -107,8 +107,8 @@ class FrontLine:
             if reading is not None:
                 self._reading[number] = reading
         for number in asked.left:
-            if (left := self._reading.pop(number, None)) is not None:
-                left.cancel()
+            if (left := self._reading.get(number)) is not None:
+                left.cancel()  # which answers it
 
     def _lost(self) -> None:
         if self._wants_events:
