@@ -55,6 +55,7 @@ CAPACITY_BYTES_MAX = 1 << 50
 QUEUES_PER_TICK = 200  # queues whose history is looked at in one go: about 2 ms
 BULK_BITE = 500  # jobs that the page changes in one request, when it changes many
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the pushes beside it
+PURGE_BYTES = 32 << 20  # the same in bytes: each page of a payload is given back
 
 WORKERS = 100_000  # registered at once: each costs about 500 bytes of memory in the keeper
 
@@ -103,9 +104,15 @@ KEEPER_UNSENT_BYTES = 16 << 20  # of answers that a front has not read: past thi
 
 # What may wait for the store. Past this a caller is told `overloaded` at once.
 IN_FLIGHT_COMMANDS = 20_000
+CHEAP_READS_WAITING = 20_000  # reads of a job, a queue and the like, some 0.1 ms each, that wait for a connection to the store
+DEAR_READS_WAITING = 200  # reads that look at many rows
+CHEAP_PAGE = 100  # jobs of a page without a filter that is still cheap
+READ_WAIT_S = 5.0  # for a read's turn to come
+READ_STRETCH_S = 0.01  # that a dear read lasts with the store `memory` before commits may go on; then it is resumed
 IN_FLIGHT_QUERIES = 2_000  # of one front process; the store itself reads a few at a time
 BATCH_COMMANDS = 2_000  # commands in one transaction: keeps a commit near 10 ms when a backlog is worked off
 BATCH_BYTES = 32 << 20
+BATCH_JOBS = 5_000  # jobs that one transaction changes at most, so that it takes less than 100 ms; one command may be more
 NEWS_QUEUES = 10_000  # of which it is remembered when there was news last, so that no poll misses any: about 150 bytes each
 PARKED_POLLS = 50_000  # long polls of one front process: about 3 kB each
 STREAM_BACKLOG = 10_000  # events kept for one slow reader of the event stream before it is told of a gap
@@ -126,10 +133,24 @@ DISK_RESERVE_BYTES = 32 << 20  # given back when the disk is full, so that lease
 
 # Interests.
 PATTERN_CHARS = 512
-PATTERN_MEMORY_BYTES = 16 << 20  # of one RE2 automaton; past it patterns are matched one by one
+PATTERN_PROGRAM = 20_000  # instructions that RE2 makes of one pattern: `\pL{10}` is 12,000; compiled in at most some 20 ms
+INTEREST_PROGRAM = 50_000  # of all patterns of one queue
+PATTERN_MEMORY_BYTES = 8 << 20  # of one RE2 automaton for many patterns; past it they are matched one by one
+SINGLE_PATTERN_MEMORY_BYTES = 1 << 20  # of one RE2 automaton for one pattern
+SINGLE_PATTERNS = 64  # patterns that are kept compiled each by itself
 FAN_OUT = 10_000  # queues that one event may reach in one transaction
 INTEREST_PAIRS = 64  # pairs of patterns for one queue
+INTERESTS_PAIRS = 50_000  # pairs of patterns of all queues together
+INTERESTS_BYTES = 16 << 20  # their text: every front and the keeper may hold it
+INTERESTS_PROGRAM = 1_000_000  # instructions of their distinct patterns: at most about 0.3 GB of automata in one process
 PUBLISHED_FIELDS = 2_000  # fields of one event that are matched
+FIELD_STEPS = 20_000  # names that are put together to find them, each 64 characters of a name one more: at most some 20 ms
+MATCH_STEPS = 500_000_000  # characters × instructions of one event: milliseconds as a rule, at worst about 7 s of one thread
+MATCH_STEPS_AT_ONCE = 5_000_000  # the same on the event loop: at worst some 70 ms; what takes more is done by a thread
+MATCH_BYTES_AT_ONCE = 64 << 10  # a larger event is matched by a thread
+COMPILE_AT_ONCE = 5_000  # instructions compiled on the event loop: some 5 ms; more is done by a thread
+MATCHES_WAITING = 200  # events of one front that wait for that thread
+MATCH_WAIT_S = 5.0  # that one of them waits at most
 
 # Schedules.
 SCHEDULES = 10_000
@@ -138,6 +159,9 @@ CRON_CHARS = 200
 INTERVAL_MS_MIN = 1_000  # shorter is a loop, not a schedule
 INTERVAL_MS_MAX = 3_660 * 86_400_000
 MISSED_FIRES = 100  # missed fires of one schedule that are made up for
+FIRED_JOBS = (
+    1_000  # jobs that schedules put in one transaction, before the other schedules wait for the next; one fan-out may be more
+)
 SCHEDULE_RETRY_MS = 1_000  # after a fire that could not be put, such as into a full queue
 
 # The beanstalkd protocol. The first two are beanstalkd's own.

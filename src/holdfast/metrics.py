@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from holdfast import __version__
 from holdfast.budget import Budget
+from holdfast.engine.busy import LoopWatch
 from holdfast.engine.engine import Engine
 from holdfast.engine.totals import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.limits import METRIC_QUEUES
@@ -68,6 +69,13 @@ class FrontMetrics:
             ("front", "outcome"),
             registry=self._registry,
         )
+        self.loop_busy = LoopWatch()
+        self._loop_busy = Gauge(
+            "holdfast_loop_busy_seconds_max",
+            "The longest that one turn of the event loop used the processor in the last minute or two.",
+            ("front",),
+            registry=self._registry,
+        )
         self._front = str(front)
         self._number = front
         self.tubes: TubeNumbers | None = None
@@ -80,6 +88,7 @@ class FrontMetrics:
         self._parked.labels(self._front).set(engine.arrivals.parked + engine.room.parked + engine.hub.watchers)
         self._flight.labels(self._front).set(self._engine.in_flight)
         self._streams.labels(self._front).set(engine.hub.streams + engine.pulse.listeners)
+        self._loop_busy.labels(self._front).set(self.loop_busy.longest.seconds)
         self._in_lane.labels(self._front).inc(self.in_lane - self._counted.get("in lane", 0))
         self._counted["in lane"] = self.in_lane
         for outcome, count in (("kept", engine.unwaited.kept), ("lost", engine.unwaited.lost)):
@@ -266,6 +275,16 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
     seconds = HistogramMetricFamily("holdfast_commit_seconds", "Time of one transaction, commit included.")
     seconds.add_metric([], _cumulative(COMMIT_BUCKETS, store.commit_buckets), store.commit_seconds)
     yield seconds
+    yield GaugeMetricFamily(
+        "holdfast_commit_busy_seconds_max",
+        "The longest that one transaction used the processor in the last minute or two.",
+        value=store.commit_busy_seconds,
+    )
+    yield GaugeMetricFamily(
+        "holdfast_store_loop_busy_seconds_max",
+        "The same of a turn of the event loop beside the store.",
+        value=store.loop_busy_seconds,
+    )
     yield GaugeMetricFamily("holdfast_store_file_bytes", "Size of the store.", value=store.file_bytes)
     yield GaugeMetricFamily("holdfast_store_wal_bytes", "Size of the write-ahead log.", value=store.wal_bytes)
     yield GaugeMetricFamily("holdfast_disk_free_bytes", "Free space beside the store.", value=store.disk_free_bytes)

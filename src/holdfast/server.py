@@ -100,6 +100,7 @@ class Front:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
         app, metrics = application(engine, config, self._number)
+        metrics.loop_busy.start()
         self._channels = app.channels
         self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link.durability))
         for number in STOP_SIGNALS:
@@ -117,6 +118,7 @@ class Front:
         finally:
             if reporting is not None:
                 reporting.cancel()
+            metrics.loop_busy.stop()
             await link.close()
         return 0 if self.problem is None else 1
 

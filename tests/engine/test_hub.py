@@ -201,3 +201,16 @@ async def test_a_stream_tells_the_whole_life_of_a_job(engine, backing, put):
     ]
     engine.hub.unsubscribe(reader)
     assert backing.committer.listeners == 0
+
+
+async def test_what_is_made_of_events_for_one_reader_serves_all_readers(hub):
+    readers = [hub.subscribe(None) for _ in range(3)] + [hub.subscribe("q") for _ in range(2)]
+    hub.take(news(*(event(job_id) for job_id in range(1_000))))
+    heard = [[] for _ in readers]
+    for reader, all_heard in zip(readers, heard, strict=True):
+        while sum(len(some.events) for some in all_heard) < 1_000:
+            all_heard.append(await reader.heard(1))
+    assert [job.id for some in heard[0] for job in some.events] == list(range(1_000))
+    assert heard[0] == heard[1] == heard[2]
+    assert heard[3] == heard[4]
+    assert await readers[0].heard(0) is None

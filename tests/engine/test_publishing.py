@@ -125,13 +125,13 @@ async def test_what_is_wrong_with_an_event_itself_is_told_even_to_those_who_do_n
 async def test_a_change_is_followed_and_not_read_anew(engine, new):
     await engine.set_interest("a", "*")
     await engine.publish(new("-", b"{}"))
-    known = engine._publishing._interests
+    known = engine._publishing._router._interests
     await engine.set_interest("b", {"x": "1"})
     await engine.set_interest("c", {"x": "1"})
     await engine.set_interest("a", None)
     await engine.delete_queue("c")
     assert [receipt.queue for receipt in (await engine.publish(new("-", b'{"x":1}'))).jobs] == ["b"]
-    assert engine._publishing._interests is known
+    assert engine._publishing._router._interests is known
 
 
 async def test_many_events_at_once_read_the_interests_once(engine, new):

@@ -1,10 +1,13 @@
 """Why a job is not running: each reason with its facts, together where several hold, from real jobs that really do not run."""
 
+import asyncio
+
 import pytest
 
 from holdfast.engine.commands import CancelJob, ConcludeLease, FailLease, ReleaseLease
 from holdfast.errors import JobNotFound
 from holdfast.job.queue import QueueSettings
+from holdfast.stores.queries import GetJob
 
 
 @pytest.fixture
@@ -147,3 +150,26 @@ async def test_a_number_that_no_job_can_have_is_not_found_before_the_store_is_as
     for ask in (engine.reading.job, engine.reading.glance, engine.reading.why):
         with pytest.raises(JobNotFound):
             await ask(number)
+
+
+async def test_all_who_wait_for_one_job_are_told_by_one_read(engine, backing, new, turns, monkeypatch):
+    (receipt,) = (await engine.enqueue([new()])).jobs
+    asked = []
+    submit = backing.submit
+    monkeypatch.setattr(backing, "submit", lambda request: asked.append(request) or submit(request))
+    waiting = [asyncio.create_task(engine.reading.job(receipt.id, 10_000)) for _ in range(3_000)]
+    await turns()
+    assert len([request for request in asked if isinstance(request, GetJob)]) == 1, "they asked in one turn of the loop"
+    await engine.change_job(CancelJob(receipt.id))
+    found = await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    assert {detail.job.state.value for detail in found} == {"cancelled"}
+    assert len([request for request in asked if isinstance(request, GetJob)]) == 2
+
+
+async def test_who_begins_to_wait_after_an_end_is_not_told_what_was_read_before_it(engine, new):
+    (receipt,) = (await engine.enqueue([new()])).jobs
+    early = asyncio.create_task(engine.reading.job(receipt.id, 10_000))
+    await asyncio.sleep(0)
+    await engine.change_job(CancelJob(receipt.id))
+    late = await asyncio.wait_for(engine.reading.job(receipt.id, 10_000), 5)
+    assert late.job.state.value == (await asyncio.wait_for(early, 5)).job.state.value == "cancelled"

@@ -1,5 +1,6 @@
 """Schedules on a clock that is moved by hand: each fire makes exactly one job, whatever restarts, fills up or overlaps."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -133,10 +134,10 @@ async def test_each_fire_goes_by_the_interests_of_its_moment(engine, backing, cl
     assert seen == [2, 2, 4, 4]
 
 
-async def test_a_run_goes_by_interests_that_changed_in_its_own_transaction(engine, backing, together):
+async def test_a_run_goes_by_interests_that_were_changed_beside_it(engine, backing):
     await engine.set_schedule("s", spec(publish=True, queue="-"), False)
     await engine.set_interest("x", "*")
-    changed, run = await together(SetInterest("y", "*"), RunSchedule("s"))
+    changed, run = await asyncio.gather(backing.submit(SetInterest("y", "*")), backing.submit(RunSchedule("s")))
     assert (changed.count, [receipt.queue for receipt in run.jobs]) == (1, ["x", "y"])
     assert [receipt.queue for receipt in (await engine.run_schedule("s")).jobs] == ["x", "y"]
 

@@ -10,7 +10,8 @@ import pytest
 from holdfast.errors import InvalidRequest
 from holdfast.limits import INTEREST_PAIRS, PATTERN_CHARS, PUBLISHED_FIELDS
 from holdfast.routing import interests, patterns
-from holdfast.routing.interests import Change, Interests, fields_of
+from holdfast.routing.fields import fields_of
+from holdfast.routing.interests import Change, Interests
 from holdfast.routing.patterns import PatternSet
 
 

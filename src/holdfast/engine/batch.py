@@ -18,6 +18,7 @@ from typing import Any
 from holdfast.engine import events
 from holdfast.engine.commands import Command, Refused, Result
 from holdfast.engine.events import Committed, JobEvent
+from holdfast.engine.routes import Routes
 from holdfast.errors import HoldfastError, QueueNotFound
 from holdfast.job.job import DEAD, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueueSettings, Tally
@@ -39,7 +40,7 @@ class Batch:
     listened: bool = False
     earliest: int | None = None
     interests: routing.Change | None = None
-    routes: dict[int, routing.Interests] = field(default_factory=dict)
+    routes: Routes | None = None
     beats: dict[str, int] = field(default_factory=dict)
     pauses: dict[str, int] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=dict)

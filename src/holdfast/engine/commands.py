@@ -385,10 +385,11 @@ class Changed(_Frame, frozen=True, tag=105):
 
 
 class Counted(_Frame, frozen=True, tag=107):
-    """How many it were; `up_to` is the newest job there was at the start, for the next call."""
+    """How many it were; `up_to` is the newest job there was at the start, for the next call. `more`: there may be more of them."""
 
     count: int
     up_to: int = 0
+    more: bool = False
 
 
 class Forgotten(_Frame, frozen=True, tag=109):

@@ -69,11 +69,11 @@ from holdfast.engine.ending import Ending
 from holdfast.engine.events import Committed
 from holdfast.engine.expecting import expected
 from holdfast.engine.history import Recorder
+from holdfast.engine.routes import Routes
 from holdfast.engine.totals import Totals
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
-from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS
-from holdfast.routing.interests import Interests
+from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS, PURGE_CHUNK
 from holdfast.stores.store import OutcomeLost, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
@@ -119,6 +119,9 @@ _ENDING = (ConcludeLease, FailLease, ReleaseLease, ExtendLease, BuryLease)
 _PHASE = {kind: n for n, kinds in enumerate((_PASSING, _ENDING, _MANAGING, _PUTTING, (LeaseJobs,))) for kind in kinds}
 
 
+_ONE_JOB = frozenset((FailLease, ReleaseLease, ExtendLease, BuryLease, CancelJob, DeleteJob))
+
+
 class Sink(Protocol):
     """Where answers go: `tag` is whatever the caller told its command apart by."""
 
@@ -155,7 +158,7 @@ class Committer:
         self.listeners = 0
         self.beats: dict[str, int] = {}
         self.pauses: dict[str, int] = {}
-        self._routes: dict[int, Interests] = {}
+        self.routes: Routes | None = None
         self.broken: StoreBroken | None = None
 
     def submit(self, command: Command, sink: Sink, tag: object) -> None:
@@ -187,18 +190,17 @@ class Committer:
 
     def _take(self) -> list[Waiting]:
         """The next batch: all that waits, within the bounds on one transaction."""
-        if len(self._waiting) <= BATCH_COMMANDS:
-            size = sum(_weight(command) for command, _, _ in self._waiting)
-            if size <= BATCH_BYTES:
-                taken, self._waiting = self._waiting, []
-                return taken
-        count, size = 0, 0
-        for command, _, _ in self._waiting[:BATCH_COMMANDS]:
+        count, size, jobs = 0, 0, 0
+        for command, _, _ in self._waiting if len(self._waiting) <= BATCH_COMMANDS else self._waiting[:BATCH_COMMANDS]:
             size += _weight(command)
-            if count and size > BATCH_BYTES:
+            jobs += _jobs(command)
+            if count and (size > BATCH_BYTES or jobs > BATCH_JOBS):
                 break
             count += 1
-        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        if count == len(self._waiting):
+            taken, self._waiting = self._waiting, []
+        else:
+            taken, self._waiting = self._waiting[:count], self._waiting[count:]
         return taken
 
     async def _commit(self, taken: list[Waiting]) -> None:
@@ -279,12 +281,12 @@ class Committer:
     async def _apply_once(
         self, commands: list[Command], accepting: bool, queues: frozenset[str]
     ) -> tuple[list[Result], Committed]:
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.thread_time()
         store = self._store
         begin = store.transaction(expected(commands, self._clock.now(), queues)) if store.shared else store.transaction()
         async with begin as tx:
             batch = Batch(
-                tx, self._clock.now(), accepting, self.listeners > 0, beats=self.beats, routes=self._routes, pauses=self.pauses
+                tx, self._clock.now(), accepting, self.listeners > 0, beats=self.beats, routes=self.routes, pauses=self.pauses
             )
             results = await decide(batch, commands)
             news = await batch.finish()
@@ -295,7 +297,7 @@ class Committer:
             self._totals.forget(name)
             self._recorder.forget(name)
         self._recorder.committed(batch.counts, batch.written.values(), batch.now)
-        self._totals.committed(batch.counts, len(commands), time.perf_counter() - started)
+        self._totals.committed(batch.counts, len(commands), time.perf_counter() - started, time.thread_time() - worked)
         return results, news
 
 
@@ -346,4 +348,20 @@ def _weight(command: Command) -> int:
         return 256 + sum([len(job.payload) + 256 for job in command.jobs])
     if type(command) is ConcludeLease and (command.result or command.then):
         return 256 + len(command.result or b"") + sum([len(job.payload) + 256 for job in command.then])
+    if type(command) is SetInterest and isinstance(command.match, dict):
+        return 256 + sum([len(field) + len(value) for field, value in command.match.items()])
     return 256
+
+
+def _jobs(command: Command) -> int:
+    """How many jobs a command may change."""
+    kind = type(command)
+    if kind in _ONE_JOB:
+        return 1
+    if kind is Enqueue or kind is PutJobs:
+        return len(command.jobs)  # type: ignore[union-attr]
+    if kind is ConcludeLease:
+        return 1 + len(command.then)  # type: ignore[union-attr]
+    if kind is DeleteQueue:
+        return PURGE_CHUNK
+    return getattr(command, "limit", 1)

@@ -55,7 +55,6 @@ from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.routing.interests import Match
-from holdfast.routing.interests import check as check_interest
 from holdfast.stores.queries import Durability, QueueInfo
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
@@ -168,9 +167,11 @@ class Engine(Tubing, Tending):
     async def set_interest(self, queue: str, match: Match | None) -> bool:
         """Say which events a queue wants; None: none any more. False when there was nothing to remove."""
         checks.queue_name("queue", queue)
-        if match is not None:
-            check_interest(match)
-        answer = await self._ask(SetInterest(queue, match))
+        command = SetInterest(queue, match)
+        if match is None:
+            answer = await self._ask(command)
+        else:
+            answer = await self._publishing.set(queue, match, lambda: self._ask(command))
         return isinstance(answer, Counted) and answer.count > 0
 
     # Consuming
@@ -334,19 +335,20 @@ class Engine(Tubing, Tending):
         """Remove every job in these states that was there when the purge began; how many. In many small commits."""
         if State.LEASED in states or not states:
             raise checks.breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
-        purged, up_to, count = 0, 0, limits.PURGE_CHUNK
-        while count == limits.PURGE_CHUNK:
+        purged, up_to, more = 0, 0, True
+        while more:
             answer = await self._go_on(PurgeQueue(name, states, up_to, limits.PURGE_CHUNK), purged)
-            count, up_to = answer.count, answer.up_to
-            purged += count
+            up_to, more = answer.up_to, answer.more
+            purged += answer.count
         return purged
 
     async def delete_queue(self, name: str) -> None:
         """Remove a queue that holds no unfinished and no dead job, with its history. In many small commits."""
-        removed, count = 0, limits.PURGE_CHUNK
-        while count == limits.PURGE_CHUNK:
-            count = (await self._go_on(DeleteQueue(name), removed)).count
-            removed += count
+        removed, more = 0, True
+        while more:
+            answer = await self._go_on(DeleteQueue(name), removed)
+            removed += answer.count
+            more = answer.more
 
     async def _go_on(self, command: Command, done: int) -> Counted:
         """One of several steps: a refusal after the first means that a part is done."""

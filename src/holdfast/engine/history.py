@@ -118,6 +118,7 @@ class Recorder:
         self._queues: dict[str, dict[str, _Ring]] = {}
         self._depths: dict[str, int] = {}
         self._busy_at: dict[str, int] = {}
+        self._full_until = 0
         self._current = {span: now // step_ms for span, (step_ms, _) in HISTORY_SPANS.items()}
 
     def committed(self, counts: dict[tuple[str, str], int], changes: Collection[Change], now: int) -> None:
@@ -185,6 +186,7 @@ class Recorder:
         if rings is not None:
             self._rings(ALL)[_SHORTEST].open.add(rings[_SHORTEST].open)
         self._busy_at.pop(queue, None)
+        self._full_until = 0
 
     def answer(self, query: GetHistory, now: int) -> History:
         """What one queue did, or small pictures of many."""
@@ -219,8 +221,9 @@ class Recorder:
             if known >= HISTORY_QUEUES and not self._make_room(now):
                 return self._rings(ALL)[_SHORTEST].open
             rings = self._rings(queue)
-        if now:
-            self._busy_at[queue] = now
+        if now and self._busy_at.get(queue) != now:
+            self._busy_at.pop(queue, None)
+            self._busy_at[queue] = now  # at the end: the order is that in which they were busy last
         return rings[_SHORTEST].open
 
     def _rings(self, queue: str) -> dict[str, _Ring]:
@@ -230,15 +233,21 @@ class Recorder:
         return rings
 
     def _make_room(self, now: int) -> bool:
-        """Forget the queue that has been idle longest, if it has been for an hour."""
-        idle = min((name for name in self._queues if name != ALL), key=lambda name: self._busy_at.get(name, 0))
-        if now - self._busy_at.get(idle, 0) < _IDLE_MS:
+        """Forget the queue that has been idle longest, if it has been for an hour. Asked by every queue of a commit that has none: no search."""
+        if now < self._full_until:
+            return False
+        idle = next((name for name in self._busy_at if name != ALL), None)
+        if idle is None:  # none of them was ever busy
+            idle = next(name for name in self._queues if name != ALL)
+        elif now - self._busy_at[idle] < _IDLE_MS:
+            self._full_until = min(self._busy_at[idle] + _IDLE_MS, now + _LOOK_AGAIN_MS)
             return False
         self.forget(idle)
         return True
 
 
 _IDLE_MS = 3_600_000
+_LOOK_AGAIN_MS = 1_000
 _SHORTEST, *_LONGER = sorted(HISTORY_SPANS, key=lambda span: HISTORY_SPANS[span][0])
 
 

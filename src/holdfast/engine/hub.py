@@ -6,12 +6,34 @@ server down.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from holdfast.engine.events import Committed, JobEvent
 from holdfast.errors import Overloaded
 from holdfast.job.job import ENDED
 from holdfast.limits import STREAM_BACKLOG, STREAMS
+
+_FEW = 250  # events that are made one text of
+
+
+class Heard:
+    """Some events of one commit, the same for all who listen to them: what is made of them once, `text`, serves every reader."""
+
+    __slots__ = ("events", "text")
+
+    def __init__(self, events: Sequence[JobEvent]) -> None:
+        self.events = events
+        self.text: bytes | None = None
+
+
+class Ending:
+    """The end of a job that somebody waited for; what the first of them reads then serves them all."""
+
+    __slots__ = ("read",)
+
+    def __init__(self) -> None:
+        self.read: asyncio.Future[Any] | None = None
 
 
 class Subscription:
@@ -20,32 +42,52 @@ class Subscription:
     def __init__(self, queue: str | None) -> None:
         self.queue = queue
         self.missed = 0
-        self._events: deque[JobEvent] = deque()
+        self._heard: deque[Heard] = deque()
+        self._count = 0
         self._some = asyncio.Event()
         self.ended = False
 
-    def offer(self, event: JobEvent) -> None:
-        """Add an event unless the backlog is full."""
-        if self.queue is not None and event.queue != self.queue:
-            return
-        if len(self._events) >= STREAM_BACKLOG:
-            self.missed += 1
-            return
-        self._events.append(event)
+    def offer(self, heard: Heard) -> None:
+        """Add events, as far as the backlog has room."""
+        room = STREAM_BACKLOG - self._count
+        count = len(heard.events)
+        if count > room:
+            self.missed += count - max(0, room)
+            if room <= 0:
+                return
+            heard, count = Heard(heard.events[:room]), room
+        self._heard.append(heard)
+        self._count += count
         self._some.set()
 
     async def next(self, seconds: float) -> list[JobEvent]:
         """All events that have come, waiting for the first up to `seconds`; empty when none came or the server drains."""
-        if not self._events and not self.ended:
+        first = await self.heard(seconds)
+        found = [] if first is None else list(first.events)
+        while self._heard:
+            found += self._pop().events
+        return found
+
+    async def heard(self, seconds: float) -> Heard | None:
+        """The next few events, waiting for them up to `seconds`; None when none came or the server drains.
+
+        A reader that has many before it lets the others have their turn after each few.
+        """
+        if self._heard:
+            await asyncio.sleep(0)
+        elif not self.ended:
+            self._some.clear()
             try:
                 async with asyncio.timeout(seconds):
                     await self._some.wait()
             except TimeoutError:
                 pass  # nothing came: the caller sends a sign of life
-        self._some.clear()
-        events = list(self._events)
-        self._events.clear()
-        return events
+        return self._pop() if self._heard else None
+
+    def _pop(self) -> Heard:
+        heard = self._heard.popleft()
+        self._count -= len(heard.events)
+        return heard
 
     def end(self) -> None:
         """No more will come."""
@@ -59,38 +101,65 @@ class Hub:
     def __init__(self, want: Callable[[bool], None]) -> None:
         self._want = want
         self._wanted = False
-        self._subscriptions: set[Subscription] = set()
-        self._endings: dict[int, set[asyncio.Future[None]]] = {}
+        self._subscriptions: dict[str | None, set[Subscription]] = {}
+        self.streams = 0
+        self._endings: dict[int, set[asyncio.Future[Ending | None]]] = {}
 
     def take(self, news: Committed) -> None:
-        """Hand on the events of one commit."""
-        for event in news.jobs:
-            for subscription in self._subscriptions:
-                subscription.offer(event)
-            if self._endings and (event.state is None or event.state in ENDED):
-                for future in self._endings.pop(event.id, ()):
-                    if not future.done():
-                        future.set_result(None)
+        """Hand on the events of one commit: what this takes grows with the events and with the readers, and not with their product."""
+        if self._subscriptions:
+            self._tell_streams(news.jobs)
+        if self._endings:
+            for event in news.jobs:
+                if event.state is None or event.state in ENDED:
+                    self._tell_waiters(event.id)
+
+    def _tell_streams(self, events: Sequence[JobEvent]) -> None:
+        by_queue: dict[str | None, list[JobEvent]] = {None: list(events)}
+        if len(self._subscriptions) > (None in self._subscriptions):
+            for event in events:
+                by_queue.setdefault(event.queue, []).append(event)
+        for queue in self._subscriptions.keys() & by_queue.keys():
+            for start in range(0, len(by_queue[queue]), _FEW):
+                heard = Heard(by_queue[queue][start : start + _FEW])
+                for subscription in self._subscriptions[queue]:
+                    subscription.offer(heard)
+
+    def _tell_waiters(self, job_id: int) -> None:
+        ending = Ending()
+        for future in self._endings.pop(job_id, ()):
+            if not future.done():
+                future.set_result(ending)
 
     def subscribe(self, queue: str | None) -> Subscription:
         """Begin to listen; `unsubscribe` ends it."""
-        if len(self._subscriptions) >= STREAMS:
+        if self.streams >= STREAMS:
             raise Overloaded(f"There are {STREAMS} event streams already.", retry_after_ms=5_000)
         subscription = Subscription(queue)
-        self._listen(lambda: self._subscriptions.add(subscription))
+        self.streams += 1
+        self._listen(lambda: self._subscriptions.setdefault(queue, set()).add(subscription))
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Stop listening."""
-        self._stop(lambda: self._subscriptions.discard(subscription))
 
-    def watch(self, job_id: int) -> "asyncio.Future[None]":
+        def remove() -> None:
+            readers = self._subscriptions.get(subscription.queue, set())
+            if subscription in readers:
+                self.streams -= 1
+                readers.discard(subscription)
+                if not readers:
+                    del self._subscriptions[subscription.queue]
+
+        self._stop(remove)
+
+    def watch(self, job_id: int) -> "asyncio.Future[Ending | None]":
         """A future that is done when the job has ended; `unwatch` lets go of it."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Ending | None] = asyncio.get_running_loop().create_future()
         self._listen(lambda: self._endings.setdefault(job_id, set()).add(future))
         return future
 
-    def unwatch(self, job_id: int, future: "asyncio.Future[None]") -> None:
+    def unwatch(self, job_id: int, future: "asyncio.Future[Ending | None]") -> None:
         """Stop watching."""
 
         def remove() -> None:
@@ -104,17 +173,13 @@ class Hub:
 
     def drain(self) -> None:
         """Send everyone home."""
-        for subscription in self._subscriptions:
-            subscription.end()
+        for readers in self._subscriptions.values():
+            for subscription in readers:
+                subscription.end()
         for watchers in self._endings.values():
             for future in watchers:
                 if not future.done():
                     future.set_result(None)
-
-    @property
-    def streams(self) -> int:
-        """How many event streams are open."""
-        return len(self._subscriptions)
 
     @property
     def watchers(self) -> int:

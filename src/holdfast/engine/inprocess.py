@@ -5,7 +5,7 @@ a database elsewhere. `keeper/link.py` is the other one: the same calls over a s
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from holdfast.engine import stats
 from holdfast.engine.commands import (
     COMMANDS,
     BuryOrphans,
+    Command,
     Counted,
     ExpireLeases,
     FireSchedules,
@@ -22,26 +23,32 @@ from holdfast.engine.commands import (
     Forgotten,
     PromoteDue,
     ReapWorkers,
+    Refused,
     Request,
     Result,
+    RunSchedule,
 )
 from holdfast.engine.committer import Committer, Sink
 from holdfast.engine.events import Committed
 from holdfast.engine.history import Recorder
 from holdfast.engine.nodes import Nodes
+from holdfast.engine.router import Router
+from holdfast.engine.routes import Routes
 from holdfast.engine.ticker import Tick, Ticker
 from holdfast.engine.totals import Totals
 from holdfast.engine.trail import Trail
 from holdfast.engine.tube_commands import EndPauses
-from holdfast.errors import Unavailable
+from holdfast.errors import Overloaded, StaleInterests, Unavailable
 from holdfast.limits import HISTORY_QUEUES, WORKER_SILENCE_MS_DEFAULT
 from holdfast.stores.queries import (
     Durability,
     GetHealth,
     GetHistory,
+    GetInterests,
     GetNotes,
     GetStats,
     GetTube,
+    InterestList,
     ListQueues,
     ListWorkers,
     QueuePage,
@@ -54,6 +61,8 @@ from holdfast.stores.store import Store, StoreBroken
 _BITE = 1_000  # jobs that one tick changes in one transaction
 _SCHEDULES = 50  # schedules fired in one transaction
 _HOUSEKEEPING_S = 1.0
+_ROUTING_S = 0.05  # between looks at what is due while a schedule's event is being routed; what is found is acted on at once
+_ROUTED_TRIES = 10  # interests that change faster than this are changed by a program gone wrong
 _PRODUCED_S = 0.05  # between looks at what applications enqueue by SQL, while they do
 _PRODUCED_QUEUES = 500  # waited for, that are looked at so often
 _SHARING_MS = 3_000  # more silence is allowed where beats come by way of the store: each node shares its own every second
@@ -70,6 +79,10 @@ class Backing(Protocol):
 
     def submit(self, request: Request) -> "asyncio.Future[Result]":
         """Ask; the future is resolved after the commit, and cancelling it changes nothing."""
+        ...
+
+    def leave(self, asked: "asyncio.Future[Result]") -> None:
+        """Nobody waits for the answer to this query any more; it need not be read, and is answered as soon as that is so."""
         ...
 
     def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
@@ -128,6 +141,9 @@ class InProcess:
         self.recorder = Recorder(self._started)
         self.trail = Trail(self._started)
         self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
+        self._router = Router(self._all_interests)
+        self._routes = self.committer.routes = Routes(self._router, self._nudge)
+        self._reading: dict[asyncio.Future[Result], asyncio.Task[None]] = {}
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
         self._wanting_events = 0
@@ -150,12 +166,14 @@ class InProcess:
         """Begin committing and ticking. The task ends only by `StoreBroken`."""
         self._runner = asyncio.create_task(self.committer.run(), name="committer")
         self._ticker.start()
+        self.totals.loop_busy.start()
         if self._nodes is not None:
             self._nodes.start()
         return self._runner
 
     async def stop(self) -> None:
         """Commit what waits, then let go of the store."""
+        self.totals.loop_busy.stop()
         await self._ticker.stop()
         if self.committer.broken is None:
             await self.committer.settled()
@@ -169,8 +187,16 @@ class InProcess:
     def submit(self, request: Request) -> "asyncio.Future[Result]":
         """Ask; see `Backing`."""
         future: asyncio.Future[Result] = self._running_loop().create_future()
-        self.request(request, self._sink, future)
+        reading = self.request(request, self._sink, future)
+        if reading is not None:
+            self._reading[future] = reading
+            future.add_done_callback(self._reading.pop)
         return future
+
+    def leave(self, asked: "asyncio.Future[Result]") -> None:
+        """Read it no more; see `Backing`."""
+        if (reading := self._reading.get(asked)) is not None:
+            reading.cancel()
 
     def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
         """Ask many; see `Backing`."""
@@ -187,19 +213,29 @@ class InProcess:
             self._loop = asyncio.get_running_loop()  # once: it costs a system call
         return self._loop
 
-    def request(self, request: Request, sink: Sink, tag: object) -> None:
-        """Ask, with the answer going to `sink`."""
-        if type(request) in COMMANDS:
+    def request(self, request: Request, sink: Sink, tag: object) -> "asyncio.Task[None] | None":
+        """Ask, with the answer going to `sink`. The task of a query: to be cancelled when nobody waits for the answer."""
+        if type(request) is RunSchedule or type(request) is FireSchedules:
+            self._in_task(self._routed(request, self._commit(request), sink, tag))
+        elif type(request) in COMMANDS:
             self.committer.submit(request, sink, tag)  # type: ignore[arg-type]
         else:
-            task = asyncio.create_task(self._read(request, sink, tag))
-            _READS.add(task)
-            task.add_done_callback(_READS.discard)
+            reading = self._in_task(self._read(request, sink, tag))
+            reading.add_done_callback(lambda read: sink.deliver(tag, _LEFT) if read.cancelled() else None)
+            return reading
+        return None
+
+    @staticmethod
+    def _in_task(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        _TASKS.add(task)
+        task.add_done_callback(_TASKS.discard)
+        return task
 
     async def pass_time(self) -> None:
         """Do all that is due by now, without waiting for a tick: for a clock that was moved by hand."""
-        while await self._pass_time():
-            pass
+        while await self._pass_time() or self._routes.finding:
+            await self._routes.settled()
 
     def listen(self, listener: Listener, waited: Waited | None = None) -> None:
         """Call `listener` with what is committed."""
@@ -216,6 +252,30 @@ class InProcess:
 
     def _count_listener(self, wanted: bool) -> None:
         self.committer.listeners += 1 if wanted else -1
+
+    async def _routed(
+        self, request: RunSchedule | FireSchedules, committed: "asyncio.Future[Result]", sink: Sink, tag: object
+    ) -> None:
+        """What schedules put; where one publishes and is not routed yet, its event is routed outside the commit, and it is tried again."""
+        result = await committed
+        for _ in range(_ROUTED_TRIES):
+            if not self._routes.missed:
+                break
+            await self._routes.settled()
+            result = await self._commit(request)
+        if isinstance(result, Refused) and result.code == StaleInterests.code:
+            result = Refused(Overloaded.code, "The interests change too fast to route by them.", {"retry_after_ms": 1_000})
+        sink.deliver(tag, result)
+
+    def _commit(self, command: Command) -> "asyncio.Future[Result]":
+        future: asyncio.Future[Result] = self._running_loop().create_future()
+        self.committer.submit(command, self._sink, future)
+        return future
+
+    async def _all_interests(self) -> InterestList:
+        found = await self._store.read(GetInterests(), self._clock.now())
+        assert isinstance(found, InterestList), "interests are answered with interests"
+        return found
 
     async def _read(self, request: Request, sink: Sink, tag: object) -> None:
         try:
@@ -262,8 +322,13 @@ class InProcess:
             self._nodes.tell(news)
 
     def _deliver(self, news: Committed) -> None:
+        if news.interests is not None:
+            self._router.take(news.interests)
         for listener in self._listeners:
             listener(news)
+
+    def _nudge(self) -> None:
+        self._ticker.nudge()
 
     def _due_at(self, moment: int) -> None:
         if self._wake_at is None or moment < self._wake_at:
@@ -278,13 +343,15 @@ class InProcess:
         if due is not None:
             moments.append(due)
         self._wake_at = min(moments, default=None)
-        return _HOUSEKEEPING_S if self._wake_at is None else (self._wake_at - self._clock.now()) / 1000
+        left = _HOUSEKEEPING_S if self._wake_at is None else (self._wake_at - self._clock.now()) / 1000
+        return max(left, _ROUTING_S) if self._routes.finding else left
 
     async def _pass_time(self) -> bool:
-        commands: tuple[Request, ...] = (ExpireLeases(_BITE), PromoteDue(_BITE), FireSchedules(_SCHEDULES))
+        commands: tuple[Command, ...] = (ExpireLeases(_BITE), PromoteDue(_BITE), FireSchedules(_SCHEDULES))
         if self.committer.pauses:
             commands = (*commands, EndPauses())
-        results = await asyncio.gather(*[self.submit(command) for command in commands])
+        results = await asyncio.gather(*[self._commit(command) for command in commands])
+        self._routes.find()  # what was due and is not routed yet
         return any(_count(result) > 0 for result in results)
 
     async def _forget(self) -> bool:
@@ -344,7 +411,8 @@ class InProcess:
         return False
 
 
-_READS: set["asyncio.Task[None]"] = set()
+_LEFT = Refused(Overloaded.code, "Nobody waits for this any more.")
+_TASKS: set["asyncio.Task[None]"] = set()
 
 
 def _unless_away(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:

@@ -3,7 +3,7 @@
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from holdfast.engine import enqueueing, events, groups
+from holdfast.engine import enqueueing, events, groups, passing
 from holdfast.engine.batch import Batch
 from holdfast.engine.commands import (
     CancelJob,
@@ -25,7 +25,7 @@ from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, W
 from holdfast.job import lifecycle
 from holdfast.job.job import HISTORY, Content, Job, NewJob, State
 from holdfast.job.queue import Queue, QueueSettings
-from holdfast.limits import PURGE_CHUNK
+from holdfast.limits import PURGE_BYTES, PURGE_CHUNK
 from holdfast.stores.queries import QueueInfo
 
 
@@ -178,11 +178,12 @@ async def purge(batch: Batch, command: PurgeQueue) -> Counted:
     await groups.settle(batch)  # what is written can't be settled afterwards
     await batch.flush()
     up_to = command.up_to or await batch.tx.newest_job()
-    jobs = await batch.tx.removable(queue, command.states, up_to, command.limit)
+    found = await batch.tx.removable(queue, command.states, up_to, command.limit)
+    jobs = passing.within(found, PURGE_BYTES)
     for job in jobs:
         lifecycle.may_be_deleted(job)
         batch.change(events.DELETED, queue, job, None)
-    return Counted(len(jobs), up_to)
+    return Counted(len(jobs), up_to, len(found) == command.limit or len(jobs) < len(found))
 
 
 async def delete_queue(batch: Batch, command: DeleteQueue) -> Counted:
@@ -196,10 +197,12 @@ async def delete_queue(batch: Batch, command: DeleteQueue) -> Counted:
         )
     await groups.settle(batch)
     await batch.flush()
-    history = await batch.tx.forgettable(queue, batch.now + 1, PURGE_CHUNK)
+    found = await batch.tx.forgettable(queue, batch.now + 1, PURGE_CHUNK)
+    history = passing.within(found, PURGE_BYTES)
     for job in history:
         batch.change(events.FORGOTTEN, queue, job, None)
-    if len(history) < PURGE_CHUNK:
+    more = len(found) == PURGE_CHUNK or len(history) < len(found)
+    if not more:
         await batch.flush()
         await batch.set_interest(queue, None)
         await batch.tx.delete_queue(queue)
@@ -207,7 +210,7 @@ async def delete_queue(batch: Batch, command: DeleteQueue) -> Counted:
         batch.touched.discard(queue.name)
         batch.removed.add(queue.name)
         batch.counts = {key: count for key, count in batch.counts.items() if key[1] != queue.name}
-    return Counted(len(history))
+    return Counted(len(history), more=more)
 
 
 async def set_interest(batch: Batch, command: SetInterest) -> Counted:

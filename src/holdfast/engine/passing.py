@@ -5,8 +5,8 @@ from holdfast.engine.batch import Batch
 from holdfast.engine.commands import BuryOrphans, Counted, ExpireLeases, ForgetHistory, Forgotten, PromoteDue
 from holdfast.engine.ending import returning
 from holdfast.job import lifecycle
-from holdfast.job.job import JobError
-from holdfast.limits import IDEMPOTENCY_MS, QUEUES_PER_TICK
+from holdfast.job.job import Job, JobError
+from holdfast.limits import IDEMPOTENCY_MS, PURGE_BYTES, QUEUES_PER_TICK
 
 _EXPIRED = "the lease ended before the worker did"
 
@@ -43,17 +43,30 @@ async def bury_orphans(batch: Batch, command: BuryOrphans) -> Counted:
 
 async def forget(batch: Batch, command: ForgetHistory) -> Forgotten:
     """Remove history past its queue's retention, a page of queues at a time, and then idempotency keys that nothing needs any more."""
-    left = command.limit
+    left, left_bytes = command.limit, PURGE_BYTES
     names, go_on = await batch.tx.with_history(command.after, QUEUES_PER_TICK)
     for name in names:
         queue = await batch.queue(name)
         if queue is None or queue.policy.retention_ms is None or not (queue.tally.concluded or queue.tally.cancelled):
             continue
-        for job in await batch.tx.forgettable(queue, batch.now - queue.policy.retention_ms, left):
+        found = await batch.tx.forgettable(queue, batch.now - queue.policy.retention_ms, left)
+        jobs = within(found, left_bytes)
+        for job in jobs:
             batch.change(events.FORGOTTEN, queue, job, None)
             left -= 1
-        if left <= 0:
+            left_bytes -= job.size
+        if left <= 0 or len(jobs) < len(found):
             return Forgotten(command.limit, command.after)
     await batch.flush()
     left -= await batch.tx.forget_answers(batch.now - IDEMPOTENCY_MS, left)
     return Forgotten(command.limit - left, go_on)
+
+
+def within(jobs: list[Job], most_bytes: int) -> list[Job]:
+    """The first of these jobs, at least one, whose payloads are no more than that together."""
+    size = 0
+    for count, job in enumerate(jobs):
+        size += job.size
+        if count and size > most_bytes:
+            return jobs[:count]
+    return jobs

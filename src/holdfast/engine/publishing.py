@@ -1,7 +1,7 @@
 """Publishing: one event, a copy to every queue that wants it, in one transaction or not at all.
 
 Events are matched here, before the committer, with the interests as they are known here: read once, then kept up to date by the news of
-each change. The command carries their version, and the committer refuses it if they have changed since; then the event is routed again, by
+each change (`engine/router.py`). The command carries their version, and the committer refuses it if they have changed since; then the event is routed again, by
 what they are by then. So an interest counts from the moment that its registration is answered, on every front and every node, and matching
 never holds up a commit.
 """
@@ -14,13 +14,15 @@ import structlog
 from msgspec.structs import replace
 
 from holdfast.engine import checks
-from holdfast.engine.commands import Enqueue, Enqueued
+from holdfast.engine.commands import Enqueue, Enqueued, Result
 from holdfast.engine.events import Committed
 from holdfast.engine.reading import Reading
+from holdfast.engine.router import Router
 from holdfast.errors import HoldfastError, NoInterest, Overloaded, StaleInterests
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.limits import FAN_OUT, IN_FLIGHT_COMMANDS
-from holdfast.routing.interests import Interests
+from holdfast.routing.interests import Match, check, text_bytes
+from holdfast.stores.queries import InterestList
 
 log = structlog.get_logger(__name__)
 _TRIES = 10  # interests that change faster than this are changed by a program gone wrong
@@ -32,26 +34,27 @@ class Publishing:
     def __init__(self, reading: Reading, enqueue: Callable[[Enqueue], Awaitable[Enqueued]]) -> None:
         self._reading = reading
         self._enqueue = enqueue
-        self._interests: Interests | None = None
-        self._one_reads = asyncio.Lock()  # so that many callers at once read and compile once
+        self._router = Router(self._read)
+        self._pairs_coming = self._bytes_coming = 0
 
     def take(self, news: Committed) -> None:
-        """Follow what has changed; where that can't be done, forget the interests, and read them when they are wanted next."""
-        if news.interests is not None and self._interests is not None and not self._interests.follow(news.interests):
-            self._interests = None
+        """Follow what has changed."""
+        if news.interests is not None:
+            self._router.take(news.interests)
+
+    async def _read(self) -> InterestList:
+        return await self._reading.interests()
 
     async def queues_for(self, data: bytes) -> list[str]:
         """The queues that would get this event."""
-        return (await self._current()).queues_for(data)
+        return (await self._router.route(data))[1]
 
     async def publish(
         self, event: NewJob, key: IdempotencyKey | None, require_interest: bool, to_workers: bool, skip_held: bool
     ) -> Enqueued:
         """A copy of `event` to each queue that wants its payload, or to each worker on it; its own queue is not looked at."""
         for _ in range(_TRIES):
-            interests = await self._current()
-            version = interests.version
-            names = interests.queues_for(event.payload) if event.content_type is None else []
+            version, names = await self._router.route(event.payload if event.content_type is None else None)
             if require_interest and not names:
                 raise NoInterest("No queue is interested in this event; nothing was put.")
             if len(names) > FAN_OUT:
@@ -61,16 +64,25 @@ class Publishing:
                 copies = [replace(event, queue=name) for name in names]
                 return await self._enqueue(Enqueue(copies, key, version, to_workers, skip_held))
             except StaleInterests:
-                if self._interests is not None and self._interests.version == version:
-                    self._interests = None  # the news of the change has not come yet
+                self._router.forget(version)  # the news of the change has not come yet
         raise Overloaded("The interests change too fast to route by them.", retry_after_ms=1_000)
 
-    async def _current(self) -> Interests:
-        async with self._one_reads:
-            if self._interests is None:
-                read = await self._reading.interests()
-                self._interests = Interests(read.version, read.interests)
-            return self._interests
+    async def set(self, queue: str, match: Match, write: Callable[[], Awaitable[Result]]) -> Result:
+        """Check an interest, and `write` it if there is room for it among those of all queues."""
+        if isinstance(match, dict):
+            await self._router.in_thread(lambda: check(match))  # it compiles them
+            await self._router.check_room(queue, match, self._pairs_coming, self._bytes_coming)
+            pairs, size = len(match), text_bytes(match)
+        else:
+            check(match)
+            pairs = size = 0
+        self._pairs_coming += pairs
+        self._bytes_coming += size
+        try:
+            return await write()
+        finally:
+            self._pairs_coming -= pairs
+            self._bytes_coming -= size
 
 
 class Unwaited:

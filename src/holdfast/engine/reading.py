@@ -1,12 +1,14 @@
 """The read side: single jobs, listings, statistics, and why a job is not running. Holds no write."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from holdfast import limits
 from holdfast.engine import checks
 from holdfast.engine.asking import or_raise
 from holdfast.engine.commands import Result
-from holdfast.engine.hub import Hub
+from holdfast.engine.hub import Ending, Hub
 from holdfast.engine.inprocess import Backing
 from holdfast.errors import JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
 from holdfast.job.job import ENDED, State
@@ -62,6 +64,7 @@ class Reading:
         self._backing = backing
         self._hub = hub
         self._on_the_way = 0
+        self._looks: dict[int, asyncio.Future[Any]] = {}
 
     async def glance(self, job_id: int, cut: int = 0) -> JobDetail:
         """One job with only the first bytes of its payload and its result."""
@@ -77,18 +80,38 @@ class Reading:
             return await self._ask(GetJob(job_id))  # type: ignore[return-value]
         watch = self._hub.watch(job_id)  # before looking, so that no end is missed
         try:
-            detail: JobDetail = await self._ask(GetJob(job_id))  # type: ignore[assignment]
+            detail = await self._look(job_id)
             deadline = asyncio.get_running_loop().time() + wait_ms / 1000
             while detail.job.state not in ENDED and (left := deadline - asyncio.get_running_loop().time()) > 0:
                 ended, _ = await asyncio.wait({watch}, timeout=min(left, _LOOK_AGAIN_S))
                 if ended:
-                    break
-                detail = await self._ask(GetJob(job_id))  # type: ignore[assignment]
-            else:
-                return detail
+                    return await self._at_its_end(job_id, watch.result())
+                detail = await self._look(job_id)
+            return detail
         finally:
             self._hub.unwatch(job_id, watch)
-        return await self._ask(GetJob(job_id))  # type: ignore[return-value]
+
+    async def _at_its_end(self, job_id: int, ending: Ending | None) -> JobDetail:
+        """The job as it ended: all who waited for that are told by one read."""
+        if ending is None:  # the server drains
+            return await self._look(job_id)
+        if ending.read is None:
+            ending.read = _read_for_many(self._ask(GetJob(job_id)))
+        return await asyncio.shield(ending.read)
+
+    async def _look(self, job_id: int) -> JobDetail:
+        """The job now. Who asks for the same one in the same turn of the loop is answered by the same read; it begins after that turn, so that
+        it misses nothing of what was committed before any of them asked.
+        """
+        look = self._looks.get(job_id)
+        if look is None:
+            look = self._looks[job_id] = _read_for_many(self._look_soon(job_id))
+        return await asyncio.shield(look)
+
+    async def _look_soon(self, job_id: int) -> Result:
+        await asyncio.sleep(0)
+        del self._looks[job_id]
+        return await self._ask(GetJob(job_id))
 
     async def jobs(self, query: ListJobs) -> JobPage:
         """A page of jobs."""
@@ -202,10 +225,21 @@ class Reading:
         future = self._backing.submit(query)
         self._on_the_way += 1
         future.add_done_callback(self._answered)
-        return or_raise(await asyncio.shield(future))  # it counts until it is answered, also when nobody waits any more
+        try:
+            return or_raise(await asyncio.shield(future))  # it counts until it is answered, also when nobody waits any more
+        except asyncio.CancelledError:
+            self._backing.leave(future)
+            raise
 
     def _answered(self, _: "asyncio.Future[Result]") -> None:
         self._on_the_way -= 1
+
+
+def _read_for_many(read: Coroutine[Any, Any, Result]) -> "asyncio.Future[Any]":
+    """A read that goes on whoever of those that wait for it leaves."""
+    reading = asyncio.ensure_future(read)
+    reading.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # they may all have left
+    return reading
 
 
 def _check_id(job_id: int) -> None:

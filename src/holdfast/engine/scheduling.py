@@ -14,12 +14,11 @@ from holdfast.engine.commands import (
     ScheduleAnswer,
     SetSchedule,
 )
-from holdfast.errors import HoldfastError, InvalidRequest, ScheduleNotFound
+from holdfast.errors import HoldfastError, InvalidRequest, ScheduleNotFound, StaleInterests
 from holdfast.job import schedule as rules
 from holdfast.job.job import UNFINISHED, Receipt
 from holdfast.job.schedule import Schedule
-from holdfast.limits import SCHEDULE_RETRY_MS, SCHEDULES
-from holdfast.routing.interests import Interests
+from holdfast.limits import FIRED_JOBS, SCHEDULE_RETRY_MS, SCHEDULES
 
 
 async def _schedule(batch: Batch, name: str) -> Schedule:
@@ -78,9 +77,15 @@ async def run(batch: Batch, command: RunSchedule) -> Enqueued:
 async def fire(batch: Batch, command: FireSchedules) -> Counted:
     """Put the jobs of the fires whose time has come."""
     due = await batch.tx.schedules_due(batch.now, command.limit)
+    count = 0
     for schedule in due:
-        await _save(batch, await _fired(batch, schedule))
-    return Counted(len(due))
+        after = await _fired(batch, schedule)
+        if after is not schedule:
+            await _save(batch, after)
+            count += 1
+        if len(batch.changes) >= FIRED_JOBS:
+            break  # the others are still due
+    return Counted(count)
 
 
 async def _fired(batch: Batch, schedule: Schedule) -> Schedule:
@@ -92,6 +97,8 @@ async def _fired(batch: Batch, schedule: Schedule) -> Schedule:
             continue
         try:
             receipts = await _put(batch, schedule)
+        except StaleInterests:  # it is routed outside this commit, and then fired
+            return after if after is schedule else replace(after, next_at=moment, try_at=moment)
         except HoldfastError as error:  # such as a full queue: this fire stays due, and is tried again
             return replace(after, next_at=moment, try_at=batch.now + SCHEDULE_RETRY_MS, last_error=error.detail)
         after = replace(after, last_at=moment, last_jobs=_ids(receipts), last_error=None, fired=after.fired + 1)
@@ -110,21 +117,10 @@ async def _put(batch: Batch, schedule: Schedule) -> list[Receipt]:
     job = schedule.spec.job
     if not schedule.spec.publish:
         return await enqueueing.put(batch, [replace(job)])
-    interests = await _interests(batch)
-    names = interests.queues_for(job.payload)
+    assert batch.routes is not None, "who fires schedules has routes"
+    names = batch.routes.of(schedule, await batch.tx.interests_version())  # never matched in here: `engine/routes.py`
     checks.fan_out("payload", len(job.payload), len(names))
     return await enqueueing.put(batch, [replace(job, queue=name) for name in names])
-
-
-async def _interests(batch: Batch) -> Interests:
-    """The interests of the moment: as an earlier batch has read them, where nothing has changed since."""
-    version = await batch.tx.interests_version()
-    if batch.interests is not None:  # changed by this batch, which may yet be undone
-        return Interests(version, await batch.tx.interests())
-    if version not in batch.routes:
-        batch.routes.clear()
-        batch.routes[version] = Interests(version, await batch.tx.interests())
-    return batch.routes[version]
 
 
 def _ids(receipts: list[Receipt]) -> tuple[int, ...]:

@@ -118,6 +118,8 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         uptime_ms=round((time.monotonic() - totals.started) * 1000),
         reason=None if health.accepting else health.reason,
         replication=health.replication,
+        commit_busy_seconds=totals.commit_busy.seconds,
+        loop_busy_seconds=totals.loop_busy.longest.seconds,
     )
 
 

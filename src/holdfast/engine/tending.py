@@ -1,5 +1,6 @@
 """The verbs about who works and what recurs: workers and schedules. A part of the engine, in a file of its own."""
 
+import asyncio
 import secrets
 
 from holdfast.engine import checks
@@ -19,6 +20,7 @@ from holdfast.engine.commands import (
     WorkerAnswer,
 )
 from holdfast.job.schedule import Schedule, ScheduleSpec
+from holdfast.routing import fields
 from holdfast.workers.registry import Worker
 
 
@@ -58,6 +60,10 @@ class Tending(Asking):
         """Make a schedule, or change what one puts and when."""
         checks.schedule_name(name)
         checks.new_job(spec.job, self.payload_bytes)
+        if (
+            spec.publish and spec.job.content_type is None
+        ):  # its event must be one that can be matched, whatever the interests are
+            await asyncio.to_thread(fields.check, spec.job.payload, "payload")
         return await self._schedule(SetSchedule(name, spec, paused))
 
     async def pause_schedule(self, name: str, paused: bool) -> Schedule:

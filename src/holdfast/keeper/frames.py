@@ -25,11 +25,12 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Asked(msgspec.Struct, array_like=True):
-    """From a front: requests by number; whether it wants job events; its metrics, for the other fronts."""
+    """From a front: requests by number; whether it wants job events; its metrics, for the other fronts; queries that nobody waits for any more."""
 
     requests: list[tuple[int, Request]] = []
     job_events: bool | None = None
     report: bytes | None = None
+    left: list[int] = []
 
 
 class Answered(msgspec.Struct, array_like=True):

@@ -35,7 +35,8 @@ class KeeperLink:
         self._sink = FutureSink()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._number = 0
-        self._outgoing = Asked()
+        self._asked: dict[asyncio.Future[Result], int] = {}  # queries
+        self._outgoing = Asked([], left=[])
         self._weight = 0  # of what is in it
         self._flushing = False
         self._listeners: list[Listener] = []
@@ -55,7 +56,16 @@ class KeeperLink:
         """Ask; the future is resolved after the commit."""
         future: asyncio.Future[Result] = self._running_loop().create_future()
         self._request(request, self._sink, future)
+        if type(request) not in COMMANDS:
+            self._asked[future] = self._number
+            future.add_done_callback(self._asked.pop)
         return future
+
+    def leave(self, asked: "asyncio.Future[Result]") -> None:
+        """Tell the keeper that nobody waits for this any more."""
+        if (number := self._asked.get(asked)) is not None:
+            self._outgoing.left.append(number)
+            self._soon()
 
     def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
         """Ask many at once; the future is resolved when the last of them is committed."""
@@ -117,8 +127,8 @@ class KeeperLink:
     def _flush(self) -> None:
         if self._frames.transport is None or self._frames.transport.is_closing():
             return
-        outgoing, self._outgoing, self._weight = self._outgoing, Asked([]), 0
-        if outgoing.requests or outgoing.job_events is not None or outgoing.report is not None:
+        outgoing, self._outgoing, self._weight = self._outgoing, Asked([], left=[]), 0
+        if outgoing.requests or outgoing.job_events is not None or outgoing.report is not None or outgoing.left:
             try:
                 self._frames.transport.write(frame(outgoing))
             except UNSENDABLE:
@@ -129,7 +139,9 @@ class KeeperLink:
         assert self._frames.transport is not None, "checked before"
         for number, request in outgoing.requests:
             try:
-                self._frames.transport.write(frame(Asked([(number, request)], outgoing.job_events, outgoing.report)))
+                self._frames.transport.write(
+                    frame(Asked([(number, request)], outgoing.job_events, outgoing.report, outgoing.left))
+                )
             except UNSENDABLE:
                 log.exception("a request could not be sent to the keeper", request=type(request).__name__)
                 sink, tag, _ = self._pending.pop(number)

@@ -73,6 +73,7 @@ class FrontLine:
         self._weight = 0  # of what is in it
         self._unread = False
         self._held_back: deque[tuple[int, Request]] = deque()
+        self._reading: dict[int, asyncio.Task[None]] = {}
         self._flushing = False
         self._wants_events = False
         self._loop = asyncio.get_running_loop()
@@ -81,6 +82,8 @@ class FrontLine:
     def deliver(self, tag: object, result: Result) -> None:
         """Send one answer with the next frame."""
         self._outgoing.results.append((tag, result))  # type: ignore[arg-type]
+        if self._reading:
+            self._reading.pop(tag, None)  # type: ignore[call-overload]
         self._weight += weight_of(result)
         if self._weight >= FRAME_BYTES:
             self.flush()
@@ -140,8 +143,7 @@ class FrontLine:
         """Whether the front is behind with reading what it was sent."""
         self._unread = unread
         while self._held_back and not self._unread:
-            number, request = self._held_back.popleft()
-            self._backing.request(request, self, number)
+            self._begin(*self._held_back.popleft())
 
     def _take(self, asked: Asked) -> None:
         if asked.job_events is not None and asked.job_events is not self._wants_events:
@@ -153,11 +155,24 @@ class FrontLine:
             if self._unread and (type(request) is LeaseJobs or type(request) not in COMMANDS):
                 self._held_back.append((number, request))
             else:
-                self._backing.request(request, self, number)
+                self._begin(number, request)
+        for number in asked.left:
+            for held in [one for one in self._held_back if one[0] == number]:
+                self._held_back.remove(held)
+                self._begin(*held)
+            if (left := self._reading.get(number)) is not None:
+                left.cancel()  # which answers it
+
+    def _begin(self, number: int, request: Request) -> None:
+        reading = self._backing.request(request, self, number)
+        if reading is not None:
+            self._reading[number] = reading
 
     def _lost(self) -> None:
         if self._wants_events:
             self._backing.want_job_events(False)
+        for reading in self._reading.values():
+            reading.cancel()
         self._hung_up(self)
 
 

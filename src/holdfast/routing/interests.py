@@ -2,20 +2,28 @@
 
 A queue's interest is `*`, or pairs of two regular expressions: one for a field's name, one for its value, both found anywhere unless
 they are anchored. One pair that fits is enough. Nested fields are named by their dotted path (`user.email`); an array's elements stand
-under the array's own path and under their number (`tags`, `tags.0`). Strings match as they are, numbers, booleans and null by their JSON text.
+under the array's own path and under their number (`tags`, `tags.0`), see `fields.py`. Strings match as they are, numbers, booleans and null by their JSON text.
 
     event ─▶ fields ─▶ { names that match } × { values that match } ─▶ queues, each once, by name
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
-from msgspec import Raw
 
 from holdfast.errors import InvalidRequest
-from holdfast.limits import INTEREST_PAIRS, PATTERN_CHARS, PUBLISHED_FIELDS
+from holdfast.limits import (
+    INTEREST_PAIRS,
+    INTEREST_PROGRAM,
+    INTERESTS_BYTES,
+    INTERESTS_PAIRS,
+    INTERESTS_PROGRAM,
+    MATCH_STEPS,
+    PATTERN_CHARS,
+)
 from holdfast.routing import patterns
-from holdfast.routing.patterns import PatternSet
+from holdfast.routing.fields import steps_to_walk, values_of
+from holdfast.routing.patterns import PatternSet, Steps
 
 EVERYTHING = "*"
 Match = str | dict[str, str]
@@ -23,22 +31,44 @@ _ByValue = dict[int, set[str]]
 _CHANGES = 1_000  # followed before all is read anew, where there are fewer interests than that
 _KNOWN_PAIRS = 200_000  # remembered for names of fields: about 20 MB
 
-_object = msgspec.json.Decoder(dict[str, Raw])
-_array = msgspec.json.Decoder(list[Raw])
-_string = msgspec.json.Decoder(str)
-
 
 def check(match: Match) -> None:
-    """Raise `InvalidRequest` unless this is an interest that can be matched."""
+    """Raise `InvalidRequest` unless this is an interest that can be matched. Compiles its patterns: some 0.1 s at worst."""
     if isinstance(match, str):
         if match != EVERYTHING:
             raise InvalidRequest('match must be "*" or an object of patterns.', field="match")
         return
     if not 1 <= len(match) <= INTEREST_PAIRS:
         raise InvalidRequest(f"match must have 1 to {INTEREST_PAIRS} pairs of patterns.", field="match")
+    size = 0
     for field, value in match.items():
-        patterns.check(f"match[{field[:40]!r}] (the field)", field)
-        patterns.check(f"match[{field[:40]!r}] (the value)", value)
+        size += patterns.check(f"match[{field[:40]!r}] (the field)", field)
+        size += patterns.check(f"match[{field[:40]!r}] (the value)", value)
+        if size > INTEREST_PROGRAM:
+            raise InvalidRequest(
+                "match: these patterns are too large once their repetitions and classes are written out: more than"
+                f" {INTEREST_PROGRAM:,} instructions together.",
+                field="match",
+            )
+
+
+def text_bytes(match: Match) -> int:
+    """About how many bytes an interest's patterns have."""
+    return len(match) if isinstance(match, str) else sum([len(field) + len(value) for field, value in match.items()])
+
+
+def costs_to_compile(match: Match | None) -> int:
+    """The most instructions that compiling an interest's patterns may take, told from how they are written."""
+    return (
+        0
+        if match is None or isinstance(match, str)
+        else sum([patterns.costs_to_compile(text) for pair in match.items() for text in pair])
+    )
+
+
+def steps_to_match(most: int = MATCH_STEPS, field: str = "data") -> Steps:
+    """What matching one event may take."""
+    return Steps(most, field, "takes too many steps to match: its characters times the instructions of all patterns")
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True):
@@ -52,7 +82,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
 class Interests:
     """All interests of a moment, ready to be matched. `version` tells one moment from another.
 
-    It can follow changes, at the cost of the pattern sets that they touch. What a pattern that nobody has any more leaves behind goes when all
+    One thread may follow changes while others match: what they find is then of neither moment, which `version` tells them. Following is done at the cost of the pattern sets that they touch. What a pattern that nobody has any more leaves behind goes when all
     is read anew. Which pairs a field's name leads to is remembered, because events repeat their names.
     """
 
@@ -65,19 +95,54 @@ class Interests:
         self._known: dict[str, _ByValue] = {}
         self._known_pairs = 0
         self._changes_left = max(len(interests), _CHANGES)
+        self.pairs = self.text_bytes = 0
+        self.followed = False
         for queue, match in interests.items():
             self._add(queue, match)
 
-    def queues_for(self, data: bytes) -> list[str]:
-        """The queues that want this event (JSON), by name. Only an object has fields; anything else is for `*` alone."""
+    def queues_for(self, data: bytes, steps: Steps | None = None, field: str = "data") -> list[str]:
+        """The queues that want this event (JSON), by name. Only an object has fields; anything else is for `*` alone.
+
+        What it takes is bounded by `steps`, which raises `InvalidRequest`.
+        """
+        steps = steps or steps_to_match(field=field)
         found = set(self._everything)
         if self._wanted:
-            for field, text in fields_of(data):
-                by_value = self._by_value(field)
-                if by_value:
-                    for number in by_value.keys() & self._values.match(text):
-                        found |= by_value[number]
+            for names, text in values_of(data, steps_to_walk(field), field):
+                by_values = [by_value for name in names if (by_value := self._by_value(name, steps))]
+                if by_values:
+                    wanted = by_values[0].keys() if len(by_values) == 1 else set().union(*by_values)
+                    matched = self._values.match(text, steps, wanted)
+                    for by_value in by_values:
+                        for number in matched & by_value.keys():
+                            found |= by_value[number]
         return sorted(found)
+
+    def compile(self) -> None:
+        """Make ready what has been added, so that the next match need not. In a thread: at worst it takes seconds."""
+        self._fields.compile()
+        self._values.compile()
+
+    @property
+    def to_compile(self) -> int:
+        """How many instructions have to be compiled before the next match."""
+        return self._fields.to_compile + self._values.to_compile
+
+    def check_room(self, queue: str, match: Match, pairs: int = 0, size: int = 0) -> None:
+        """Raise `InvalidRequest` unless there is room for this interest. `pairs` and bytes of others are on their way."""
+        before = self._matches.get(queue, EVERYTHING)
+        pairs += self.pairs + _pairs(match) - _pairs(before)
+        size += self.text_bytes + text_bytes(match) - text_bytes(before)
+        grows = _pairs(match) > _pairs(before) or text_bytes(match) > text_bytes(before)
+        if not grows:
+            return
+        where = "match: all queues together may have at most"
+        if pairs > INTERESTS_PAIRS:
+            raise InvalidRequest(f"{where} {INTERESTS_PAIRS:,} pairs of patterns.", field="match")
+        if size > INTERESTS_BYTES:
+            raise InvalidRequest(f"{where} {INTERESTS_BYTES:,} bytes of patterns.", field="match")
+        if self._fields.size + self._values.size > INTERESTS_PROGRAM:
+            raise InvalidRequest(f"{where} {INTERESTS_PROGRAM:,} instructions in their patterns' programs.", field="match")
 
     def follow(self, change: Change) -> bool:
         """Take over a change; False when all has to be read anew: another change is missing in between, or there were many."""
@@ -88,13 +153,16 @@ class Interests:
             self._remove(queue)
             if match is not None:
                 self._add(queue, match)
-        self._known.clear()
+        self._known = {}  # not cleared: what another thread finds out meanwhile it puts into the old one
         self._known_pairs = 0
         self.version = change.after
+        self.followed = True
         return True
 
     def _add(self, queue: str, match: Match) -> None:
         self._matches[queue] = match
+        self.pairs += _pairs(match)
+        self.text_bytes += text_bytes(match)
         if isinstance(match, str):
             self._everything.add(queue)
             return
@@ -104,59 +172,38 @@ class Interests:
 
     def _remove(self, queue: str) -> None:
         match = self._matches.pop(queue, None)
+        if match is not None:
+            self.pairs -= _pairs(match)
+            self.text_bytes -= text_bytes(match)
         self._everything.discard(queue)
         if isinstance(match, dict):
             for field, value in match.items():
                 self._wanted[self._fields.add(field)][self._values.add(value)].discard(queue)
 
-    def _by_value(self, field: str) -> "_ByValue":
+    def _by_value(self, field: str, steps: Steps) -> "_ByValue":
         """What the pairs whose field this is want: queues by the number of the value's pattern."""
-        known = self._known.get(field)
+        remembered = self._known
+        known = remembered.get(field)
         if known is not None:
             return known
-        found = [self._wanted[number] for number in self._fields.match(field)]
+        found = [self._wanted.get(number, {}) for number in self._fields.match(field, steps)]
         merged = found[0] if len(found) == 1 else _merged(found)
         if len(field) <= PATTERN_CHARS:
             if self._known_pairs > _KNOWN_PAIRS:
-                self._known.clear()
+                remembered.clear()
                 self._known_pairs = 0
-            self._known[field] = merged
+            remembered[field] = merged
             self._known_pairs += 1 + (len(merged) if len(found) > 1 else 0)
         return merged
+
+
+def _pairs(match: Match) -> int:
+    return 0 if isinstance(match, str) else len(match)
 
 
 def _merged(several: "list[_ByValue]") -> "_ByValue":
     merged: _ByValue = {}
     for by_value in several:
-        for number, queues in by_value.items():
+        for number, queues in list(by_value.items()):  # a thread may match while a change is followed
             merged[number] = merged[number] | queues if number in merged else queues
     return merged
-
-
-def fields_of(data: bytes) -> Iterator[tuple[str, str]]:
-    """Every field of a JSON object as (dotted path, text); nothing for other documents."""
-    count = 0
-    for path, value in _walk("", Raw(data.strip())):
-        if path:
-            count += 1
-            if count > PUBLISHED_FIELDS:
-                raise InvalidRequest(f"data must have at most {PUBLISHED_FIELDS} fields to be matched.", field="data")
-            yield path, value
-
-
-def _walk(path: str, value: Raw) -> Iterator[tuple[str, str]]:
-    text = bytes(value)
-    match text[:1]:
-        case b"{":
-            for name, inner in _object.decode(text).items():
-                yield from _walk(f"{path}.{name}" if path else name, inner)
-        case b"[" if path:
-            for index, inner in enumerate(_array.decode(text)):
-                yield from _walk(path, inner)
-                yield from _walk(f"{path}.{index}", inner)
-        case b"[":
-            return
-        case b'"':
-            yield path, _string.decode(text)
-        case _:
-            yield path, text.decode()

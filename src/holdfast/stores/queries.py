@@ -325,7 +325,10 @@ class Replication(_Frame, frozen=True):
 
 
 class StoreStats(_Frame, frozen=True, tag=127):
-    """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting."""
+    """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting.
+
+    The last two: the longest that a commit, and a turn of the loop beside the store, used the processor in the last minute or two.
+    """
 
     commits: int
     commands: int
@@ -339,6 +342,8 @@ class StoreStats(_Frame, frozen=True, tag=127):
     uptime_ms: int
     reason: str | None = None
     replication: Replication | None = None
+    commit_busy_seconds: float = 0.0
+    loop_busy_seconds: float = 0.0
 
 
 class JobCounts(_Frame, frozen=True, tag=161):

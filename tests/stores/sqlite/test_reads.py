@@ -1,6 +1,7 @@
 """Reads on their own connections: they see what is committed, hold nobody up, look at a bounded number of rows, and give up in time."""
 
 import asyncio
+import time
 
 import apsw
 import pytest
@@ -11,7 +12,8 @@ from holdfast.engine.inprocess import InProcess
 from holdfast.errors import Overloaded
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
-from holdfast.stores.queries import GetQueue, ListJobs
+from holdfast.limits import DEAR_READS_WAITING
+from holdfast.stores.queries import ExplainJob, GetJob, GetQueue, ListJobs, ListQueues
 from holdfast.stores.sqlite.connect import open_reader
 from holdfast.stores.sqlite.reader import SqliteReader
 from holdfast.stores.sqlite.store import SqliteStore
@@ -58,13 +60,54 @@ async def test_many_reads_at_once_are_all_answered(backing):
     assert {answer.tally.ready for answer in answers} == {1}
 
 
-async def test_more_reads_than_may_wait_are_refused_and_the_others_are_answered(backing):
+async def test_more_dear_reads_than_may_wait_are_refused_and_cheap_ones_are_not(backing):
     await backing.submit(Enqueue([NewJob("q", b"1")]))
-    answers = await asyncio.wait_for(asyncio.gather(*(backing.submit(GetQueue("q")) for _ in range(250))), 30)
+    dear = [backing.submit(ListJobs(10, text="1")) for _ in range(DEAR_READS_WAITING + 51)]
+    cheap = [backing.submit(GetQueue("q")) for _ in range(1_000)]
+    answers = await asyncio.wait_for(asyncio.gather(*dear), 30)
     codes = [getattr(answer, "code", "answered") for answer in answers]
-    assert codes.count("answered") == 200
+    assert codes.count("answered") == DEAR_READS_WAITING + 1
     assert codes.count("overloaded") == 50
-    assert (await backing.submit(GetQueue("q"))).tally.ready == 1
+    assert {answer.tally.ready for answer in await asyncio.gather(*cheap)} == {1}
+
+
+async def test_cheap_reads_pass_dear_ones(backing, slow_search):
+    dear = [backing.submit(ListJobs(10, text=f"nothing {n}")) for n in range(10)]
+    await asyncio.sleep(0)
+    for query in (GetQueue("q"), GetJob(1), ListJobs(50), ListQueues(10, ""), ExplainJob(1)):
+        await backing.submit(query)
+    assert not any(read.done() for read in dear[1:]), "they were answered behind the dear ones"
+    await asyncio.gather(*dear)
+
+
+async def test_a_read_whose_caller_has_left_is_not_begun_and_one_under_way_is_stopped(backing, slow_search):
+    reads = [backing.submit(ListJobs(10, text=f"nothing {n}")) for n in range(20)]
+    await asyncio.sleep(0.05)
+    for read in reads:
+        backing.leave(read)
+    assert {answer.code for answer in await asyncio.gather(*reads)} == {"overloaded"}
+    started = time.monotonic()
+    found = await asyncio.wait_for(backing.submit(ListJobs(10, text="y")), 30)
+    assert found.jobs == []
+    assert time.monotonic() - started < 5 * slow_search, "it waited for reads that nobody waited for"
+
+
+async def test_a_read_whose_turn_does_not_come_is_told_so(backing, slow_search, monkeypatch):
+    monkeypatch.setattr("holdfast.stores.turns.READ_WAIT_S", slow_search / 4)
+    first, second = [backing.submit(ListJobs(10, text=f"nothing {n}")) for n in range(2)]
+    assert (await second).code == "overloaded"
+    assert (await first).jobs == []
+    assert (await backing.submit(ListJobs(10, text="nothing else"))).jobs == [], "the line goes on"
+
+
+@pytest.fixture
+async def slow_search(backing):
+    """About how many seconds a search for a text takes."""
+    for _ in range(8):
+        await backing.submit(Enqueue([NewJob("q", b"x" * 800_000) for _ in range(20)]))
+    started = time.monotonic()
+    await backing.submit(ListJobs(10, text="nothing"))
+    return time.monotonic() - started
 
 
 async def test_a_reader_that_tries_to_write_checkpoint_or_migrate_changes_nothing(backing, tmp_path):

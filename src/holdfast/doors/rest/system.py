@@ -17,7 +17,7 @@ from holdfast.doors.rest.answers import CountsOut, HealthOut, QueueStatsOut, Rep
 from holdfast.doors.rest.gate import Metrics
 from holdfast.engine import checks
 from holdfast.engine.engine import Engine
-from holdfast.engine.hub import Subscription
+from holdfast.engine.hub import Heard, Subscription
 from holdfast.errors import HoldfastError
 from holdfast.stores.queries import QueueStats, Stats
 
@@ -95,26 +95,26 @@ async def _events(engine: Engine, subscription: Subscription) -> AsyncIterator[b
     try:
         yield b": holdfast\n\n"
         while not subscription.ended:
-            events = await subscription.next(_SIGN_OF_LIFE_S)
-            lines = []
-            for event in events:
-                body = replies.encode(
-                    {
-                        "event": event.verb,
-                        "id": event.id,
-                        "queue": event.queue,
-                        "state": event.state,
-                        "at": replies.instant(event.at),
-                    }
-                )
-                lines.append(b"event: job\ndata: " + body + b"\n\n")
+            heard = await subscription.heard(_SIGN_OF_LIFE_S)
+            text = b"" if heard is None else _text(heard)
             if subscription.missed:
-                lines.append(b'event: gap\ndata: {"missed": %d}\n\n' % subscription.missed)
+                text += b'event: gap\ndata: {"missed": %d}\n\n' % subscription.missed
                 subscription.missed = 0
-            yield b"".join(lines) or b": still here\n\n"
+            yield text or b": still here\n\n"
         yield b"event: end\ndata: {}\n\n"
     finally:
         engine.hub.unsubscribe(subscription)
+
+
+def _text(heard: Heard) -> bytes:
+    """What every reader of these events is sent; made once for all of them."""
+    if heard.text is None:
+        lines = []
+        for event in heard.events:
+            shown = {"event": event.verb, "id": event.id, "queue": event.queue, "state": event.state}
+            lines.append(b"event: job\ndata: " + replies.encode({**shown, "at": replies.instant(event.at)}) + b"\n\n")
+        heard.text = b"".join(lines)
+    return heard.text
 
 
 @get("/healthz", tags=["system"], summary="Whether the process lives")

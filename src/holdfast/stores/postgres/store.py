@@ -41,9 +41,9 @@ from holdfast.stores.queries import Replication as ReplicationState
 from holdfast.stores.reading import Reader
 from holdfast.stores.rows import queue_of
 from holdfast.stores.store import Expected, Health, OutcomeLost, TryAgain
+from holdfast.stores.turns import Turns, is_dear
 
 log = structlog.get_logger(__name__)
-_READS_WAITING = 200
 _READ_S = 6.0
 _CONNECTED_S = 10.0  # for a connection is waited so long; the try itself goes on, as a step of the schema may take minutes
 _BACKOFF_S = (0.05, 2.0)
@@ -77,8 +77,7 @@ class PostgresStore:
         self._trying: asyncio.Task[Any] | None = None
         self._one_writes = asyncio.Lock()
         self._idle_readers: list[Any] = []
-        self._readers = asyncio.Semaphore(READERS)
-        self._reads = 0
+        self._turns = Turns(READERS)
         self._problem: StoreUnavailable | None = StoreUnavailable("PostgreSQL has not been reached yet.", retry_after_ms=1_000)
         self._tries = 0
         self._not_before = 0.0
@@ -199,20 +198,14 @@ class PostgresStore:
 
     async def read(self, query: Query, now: int) -> QueryResult:
         """Answer a query on a snapshot of its own, beside the batches."""
-        if self._reads >= _READS_WAITING:
-            raise Overloaded("Too many reads are waiting for the store.", retry_after_ms=1_000)
-        self._reads += 1
-        try:
-            return await self._reading(  # type: ignore[no-any-return]
-                lambda connection: Reader(PostgresSnapshot(connection), self._known.defaults, self._known.names).answer(
-                    query, now
-                )
-            )
-        finally:
-            self._reads -= 1
+        return await self._reading(  # type: ignore[no-any-return]
+            lambda connection: Reader(PostgresSnapshot(connection), self._known.defaults, self._known.names).answer(query, now),
+            is_dear(query),
+        )
 
-    async def _reading(self, ask: Callable[[Any], Any]) -> Any:
-        async with self._readers:
+    async def _reading(self, ask: Callable[[Any], Any], dear: bool = False) -> Any:
+        await self._turns.take(dear)
+        try:
             if self._problem is not None:
                 await self._connected()  # the schema may not be there yet
             self._idle_readers = [one for one in self._idle_readers if not one.is_closed()]
@@ -236,6 +229,8 @@ class PostgresStore:
                 raise
             self._idle_readers.append(connection)
             return answer
+        finally:
+            self._turns.give(dear)
 
     async def _end_read(self, connection: Any) -> None:
         try:

@@ -24,7 +24,7 @@ DIALECT = Dialect(
     reason_has_text="instr(e.reason, :text)",
 )
 _READ_S = 5.0  # a read that takes longer is given up: it would keep the WAL from being reset
-_STEPS = 50_000  # how often SQLite asks whether to go on
+_STEPS = 4_000  # after how many of its steps SQLite asks whether to go on; reading a payload of 1 MB, some 1 ms, is a few steps
 
 
 class SqliteReader:
@@ -33,11 +33,12 @@ class SqliteReader:
     def __init__(self, connection: apsw.Connection, defaults: QueuePolicy) -> None:
         self._db = connection
         self._defaults = defaults
+        self.stopped = False
 
     def answer(self, query: Query, now: int) -> QueryResult:
         """The answer as of now; raises a `HoldfastError` where there is none."""
         deadline = time.monotonic() + _READ_S
-        self._db.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+        self._db.set_progress_handler(lambda: self.stopped or time.monotonic() > deadline, _STEPS)
         try:
             return self._answer(query, now)
         except apsw.InterruptError:

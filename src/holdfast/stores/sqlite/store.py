@@ -7,14 +7,12 @@ Errors sort into the three kinds of `stores/store.py`: FULL is `StorageFull` (SQ
 outcome open (I/O, corruption) is `StoreBroken`, the rest is a defect.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
 
-from holdfast.errors import Overloaded, StorageFull, StoreUnavailable
+from holdfast.errors import StorageFull, StoreUnavailable
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.queries import Durability, Query, QueryResult
 from holdfast.stores.sqlite.alone import Alone
@@ -31,12 +29,12 @@ from holdfast.stores.sqlite.files import (
     sync_folder,
 )
 from holdfast.stores.sqlite.reader import SqliteReader
+from holdfast.stores.sqlite.reads import Reads
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.transaction import Known, SqliteTransaction
 from holdfast.stores.store import Expected, Health, StoreBroken
 
 _READERS = 2
-_READS_WAITING = 200
 _BROKEN = (
     apsw.IOError,
     apsw.CorruptError,
@@ -55,7 +53,7 @@ class SqliteStore(Alone):
         self._path = path
         self._lock: FileLock | None = None
         self._disk: Disk | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._reads: Reads | None = None
         self.durability = Durability("memory")
         if path is not None:
             make_folder(path.parent)
@@ -68,7 +66,6 @@ class SqliteStore(Alone):
                 self._lock.release()
             raise
         self._own_reader = SqliteReader(self._writer, defaults)
-        self._reads = 0
 
     def _open(self, path: Path | None, defaults: QueuePolicy, watermark_bytes: int) -> None:
         if path is not None:
@@ -84,8 +81,7 @@ class SqliteStore(Alone):
             path.chmod(0o600)
             self._disk = Disk(path, watermark_bytes)  # now that the file is known to be ours: it takes the reserve beside it
             sync_folder(path.parent)
-            self._pool = ThreadPoolExecutor(_READERS, "read")
-            self._idle_readers = [SqliteReader(open_reader(path), defaults) for _ in range(_READERS)]
+            self._reads = Reads([SqliteReader(open_reader(path), defaults) for _ in range(_READERS)])
 
     def transaction(self, expected: Expected | None = None) -> "_Begun":  # noqa: ARG002
         """Begin; leaving without `commit` undoes everything. One process alone writes, so there is nothing to expect."""
@@ -117,24 +113,12 @@ class SqliteStore(Alone):
 
     async def read(self, query: Query, now: int) -> QueryResult:
         """Answer a query on a read of its own, beside the writer; in memory, between its transactions."""
-        if self._pool is None:
+        if self._reads is None:
             return self._own_reader.answer(query, now)
-        if self._reads >= _READS_WAITING:
-            raise Overloaded("Too many reads are waiting for the store.", retry_after_ms=1_000)
-        self._reads += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._read_apart, query, now)
-        finally:
-            self._reads -= 1
-
-    def _read_apart(self, query: Query, now: int) -> QueryResult:
-        reader = self._idle_readers.pop()
-        try:
-            return reader.answer(query, now)
+            return await self._reads.answer(query, now)
         except _BROKEN as error:
             raise StoreBroken(str(error)) from error
-        finally:
-            self._idle_readers.append(reader)
 
     def accepting(self) -> bool:
         """Whether there is disk for new jobs."""
@@ -167,10 +151,8 @@ class SqliteStore(Alone):
 
     async def close(self) -> None:
         """Let go of the file: readers first, so that the writer's end tidies up the WAL."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            for reader in self._idle_readers:
-                reader.close()
+        if self._reads is not None:
+            self._reads.close()
         self._writer.close()
         if self._lock is not None:
             self._lock.release()

@@ -1,0 +1,73 @@
+"""How long an event loop, or a commit, was busy at a stretch: the longest of the last one to two minutes, in processor time.
+
+A front answers nobody, and the keeper commits nothing, while one turn of its loop lasts. What a loop does in one turn can't be seen from within it;
+so a timer looks how late it is, and how much processor time its thread has used since the last look. The smaller of the two is the turn's,
+give or take the period: a late timer alone may be the machine's fault, and used time alone may be many short turns.
+"""
+
+import asyncio
+import time
+
+_PERIOD_S = 0.02
+_WINDOW_S = 60.0
+
+
+class Longest:
+    """The largest of what was noted in the last one to two minutes."""
+
+    __slots__ = ("_before", "_since", "_with")
+
+    def __init__(self) -> None:
+        self._before = self._with = 0.0
+        self._since = time.monotonic()
+
+    def note(self, seconds: float) -> None:
+        """Take note of one stretch."""
+        if seconds > self._with:
+            self._turn()
+            self._with = max(self._with, seconds)
+
+    @property
+    def seconds(self) -> float:
+        """The longest."""
+        self._turn()
+        return max(self._before, self._with)
+
+    def _turn(self) -> None:
+        past = time.monotonic() - self._since
+        if past >= _WINDOW_S:
+            self._before = self._with if past < 2 * _WINDOW_S else 0.0
+            self._with = 0.0
+            self._since = time.monotonic()
+
+
+class LoopWatch:
+    """Looks after the running loop: `longest` is its longest turn."""
+
+    def __init__(self) -> None:
+        self.longest = Longest()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = self._used = 0.0
+
+    def start(self) -> None:
+        """Begin, on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._again()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _again(self) -> None:
+        assert self._loop is not None, "it was started"
+        self._used = time.thread_time()
+        self._due = time.monotonic() + _PERIOD_S
+        self._timer = self._loop.call_later(_PERIOD_S, self._look)
+
+    def _look(self) -> None:
+        late = time.monotonic() - self._due
+        if late > 0.001:
+            self.longest.note(min(late, time.thread_time() - self._used))
+        self._again()

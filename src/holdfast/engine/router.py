@@ -1,0 +1,134 @@
+"""Routes events by the interests of the moment, without holding up the event loop.
+
+    change ─▶ pending ─┐                          ┌─ little to match ─▶ here, on the loop
+    first event ─▶ read, compile (a thread) ──▶ route
+                                                  └─ more ─▶ a thread that does nothing else, in line, with a deadline while waiting
+
+What is little is known only by trying: an event is matched on the loop with a small budget of steps, and where that is used up it goes to the
+thread with the large one. RE2 lets the loop go on while it matches. Patterns are compiled by a thread, too, a small set at a time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from holdfast.errors import InvalidRequest, Overloaded
+from holdfast.limits import COMPILE_AT_ONCE, MATCH_BYTES_AT_ONCE, MATCH_STEPS_AT_ONCE, MATCH_WAIT_S, MATCHES_WAITING
+from holdfast.routing.interests import Change, Interests, Match, costs_to_compile, steps_to_match
+from holdfast.stores.queries import InterestList
+
+T = TypeVar("T")
+_FEW = 64
+_CHANGES = 1_000  # that wait to be followed; past it the interests are read anew when they are wanted next
+
+
+class Router:
+    """The interests as they are known here: read once by `read`, then kept up to date by the news of each change."""
+
+    def __init__(self, read: Callable[[], Awaitable[InterestList]]) -> None:
+        self._read = read
+        self._interests: Interests | None = None
+        self._pending: list[Change] = []
+        self._one_reads = asyncio.Lock()  # so that many callers at once read and compile once
+        self._matching: ThreadPoolExecutor | None = None
+        self._compiling: ThreadPoolExecutor | None = None
+        self.waiting = 0
+
+    def take(self, change: Change) -> None:
+        """Follow a change when the interests are wanted next."""
+        if self._interests is not None or self._one_reads.locked():
+            self._pending.append(change)
+            if len(self._pending) > _CHANGES:
+                self.forget()
+
+    def forget(self, version: int | None = None) -> None:
+        """Read all anew when it is wanted next; with `version`, only if that is what is known."""
+        known = self._pending[-1].after if self._pending else None if self._interests is None else self._interests.version
+        if version is None or known == version:
+            self._interests = None
+            self._pending.clear()
+
+    async def route(self, data: bytes | None) -> tuple[int, list[str]]:
+        """The version of the interests, and the queues that want this event by them. None: nobody is asked for."""
+        interests = await self._current()
+        if data is None:
+            return interests.version, []
+        if (more := interests.to_compile) > COMPILE_AT_ONCE:
+            await self.in_thread(interests.compile)
+        elif more:
+            interests.compile()
+        version = interests.version
+        if len(data) <= MATCH_BYTES_AT_ONCE:
+            steps = steps_to_match(MATCH_STEPS_AT_ONCE)
+            try:
+                return version, interests.queues_for(data, steps)
+            except InvalidRequest:
+                if steps.taken <= steps.most:
+                    raise  # for another reason
+        return version, await self._match_apart(interests, data)
+
+    async def version(self) -> int:
+        """That of the interests of now."""
+        return (await self._current()).version
+
+    async def check_room(self, queue: str, match: Match, pairs: int, size: int) -> None:
+        """Raise `InvalidRequest` unless there is room for one more interest, beside what others have on their way."""
+        interests = await self._current()
+        try:
+            interests.check_room(queue, match, pairs, size)
+        except InvalidRequest:
+            if not interests.followed:
+                raise
+            self.forget()  # patterns that nobody has any more may count among them
+            (await self._current()).check_room(queue, match, pairs, size)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Do some work about patterns, one at a time."""
+        if self._compiling is None:
+            self._compiling = ThreadPoolExecutor(1, "compile")
+        return await asyncio.get_running_loop().run_in_executor(self._compiling, work)
+
+    async def _match_apart(self, interests: Interests, data: bytes) -> list[str]:
+        if self.waiting >= MATCHES_WAITING:
+            raise Overloaded("Too many events are waiting to be matched.", retry_after_ms=1_000)
+        if self._matching is None:
+            self._matching = ThreadPoolExecutor(1, "match")
+        matching = self._matching.submit(interests.queues_for, data)
+        self.waiting += 1
+        matched = asyncio.wrap_future(matching)
+        try:
+            await asyncio.wait({matched}, timeout=MATCH_WAIT_S)
+            if not matched.done() and matching.cancel():  # it had not begun
+                raise Overloaded("Events that take long to match are before this one.", retry_after_ms=1_000)
+            return await matched
+        finally:
+            matching.cancel()  # a caller that left is not matched for
+            self.waiting -= 1
+
+    async def _current(self) -> Interests:
+        async with self._one_reads:
+            try:
+                while (interests := self._interests) is None or self._pending:
+                    await self._catch_up(interests)
+            except BaseException:
+                self.forget()  # a change may have been followed in part, or by nobody
+                raise
+            return interests
+
+    async def _catch_up(self, interests: Interests | None) -> None:
+        pending, self._pending = self._pending, []
+        if interests is None:
+            read = await self._read()  # what changes from here on is in `_pending`
+            made = await self._compile(read.interests.values(), lambda: Interests(read.version, read.interests))
+            self._interests = made
+            self._pending = [change for change in self._pending if change.after > made.version]
+            return
+        matches = [match for change in pending for match in change.matches.values()]
+        if not await self._compile(matches, lambda: all(interests.follow(change) for change in pending)):
+            self.forget()
+
+    async def _compile(self, matches: Collection[Match | None], work: Callable[[], T]) -> T:
+        """Here if it is sure to be little, as one ordinary interest is, and else in a thread."""
+        little = len(matches) <= _FEW and sum(map(costs_to_compile, matches)) <= COMPILE_AT_ONCE
+        return work() if little else await self.in_thread(work)

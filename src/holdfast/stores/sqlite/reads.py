@@ -1,0 +1,52 @@
+"""Reads on connections of their own, in threads. One that nobody waits for any more (its task is cancelled) is stopped; its connection is
+free again only when its thread is done with it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from holdfast.stores.queries import Query, QueryResult
+from holdfast.stores.sqlite.reader import SqliteReader
+from holdfast.stores.turns import Turns, is_dear
+
+
+class Reads:
+    """The reads of one store."""
+
+    def __init__(self, readers: Sequence[SqliteReader]) -> None:
+        self._readers = list(readers)
+        self._idle = list(readers)
+        self._pool = ThreadPoolExecutor(len(readers), "read")
+        self._turns = Turns(len(readers))
+
+    async def answer(self, query: Query, now: int) -> QueryResult:
+        """The answer, when it is this read's turn; `Overloaded` where that does not come."""
+        dear = is_dear(query)
+        await self._turns.take(dear)
+        reader = self._idle.pop()
+        reader.stopped = False
+        answered = asyncio.wrap_future(self._pool.submit(reader.answer, query, now))
+        try:
+            await asyncio.wait({answered})
+        except asyncio.CancelledError:
+            reader.stopped = True
+            answered.add_done_callback(lambda done: self._left(reader, dear, done))
+            raise
+        self._free(reader, dear)
+        return answered.result()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._pool.shutdown()
+        for reader in self._readers:
+            reader.close()
+
+    def _left(self, reader: SqliteReader, dear: bool, done: "asyncio.Future[QueryResult]") -> None:
+        if not done.cancelled():
+            done.exception()  # nobody waits for it
+        self._free(reader, dear)
+
+    def _free(self, reader: SqliteReader, dear: bool) -> None:
+        self._idle.append(reader)
+        self._turns.give(dear)

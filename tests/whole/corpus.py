@@ -1,0 +1,256 @@
+"""Bad inputs by name: each asks a server for as much work as it can with one kind of request. Whoever finds another one adds it here.
+
+An input is a coroutine that is given a `Caller`. What it is answered does not matter, as long as it is answered; what matters is that the server
+goes on answering others (`test_busy.py`).
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Bad = Callable[["Caller"], Awaitable[None]]
+CORPUS: dict[str, Bad] = {}
+LARGEST: set[str] = set()
+"""Those that send the largest body that is allowed."""
+
+
+class Caller:
+    """Sends requests to a server, any number at once."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._streams: list[asyncio.StreamWriter] = []
+        self._at_once = asyncio.Semaphore(300)
+
+    async def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """The status and the document that came."""
+        data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        async with self._at_once:
+            reader, writer = (
+                self._open.pop() if self._open else await asyncio.open_connection("127.0.0.1", self._port, limit=64 << 20)
+            )
+            head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+            writer.write(head.encode() + data)
+            await writer.drain()
+            answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(answer.split("content-length: ")[1].split("\r\n")[0]) if "content-length: " in answer else 0
+            text = await reader.readexactly(length)
+            if "connection: close" in answer:
+                writer.close()
+            else:
+                self._open.append((reader, writer))
+        return int(answer.split(" ", 2)[1]), json.loads(text) if text[:1] in (b"{", b"[") else text
+
+    async def all(self, *requests: tuple[Any, ...]) -> list[tuple[int, Any]]:
+        """Many at once."""
+        return await asyncio.gather(*[self(*request) for request in requests])
+
+    async def listen(self, path: str) -> asyncio.StreamReader:
+        """Begin a stream of events."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        await reader.readuntil(b"\n\n")
+        self._streams.append(writer)
+        return reader
+
+    def close(self) -> None:
+        """Hang up."""
+        for writer in [*self._streams, *[writer for _, writer in self._open]]:
+            writer.close()
+
+
+def bad(of: Bad) -> Bad:
+    """Take an input into the corpus, by its name."""
+    CORPUS[of.__name__] = of
+    return of
+
+
+def nested(depth: int, alternate: bool = False) -> str:
+    """Arrays in arrays."""
+    value = "1"
+    for level in range(depth):
+        value = f"[[],{value}]" if alternate and level % 2 else f"[{value}]"
+    return value
+
+
+async def one_interest(call: Caller, match: Any = None) -> None:
+    """So that events are looked at."""
+    assert (await call("PUT", "/v1/interests/some", {"match": match or {"^b$": "x"}}))[0] == 200
+
+
+async def everywhere(call: Caller, event: str) -> None:
+    """An event at each place that matches it."""
+    await call("POST", "/v1/interests/test", f'{{"data":{event}}}'.encode())
+    await call("POST", "/v1/publish", f'{{"data":{event}}}'.encode())
+    await call("PUT", "/v1/schedules/s", f'{{"interval_ms":1000,"publish":true,"payload":{event}}}'.encode())
+    await call("POST", "/v1/schedules/s/run")
+    await asyncio.sleep(1.2)  # it fires
+
+
+@bad
+async def arrays_in_arrays(call: Caller) -> None:
+    await one_interest(call)
+    await everywhere(call, f'{{"a":{nested(60)}}}')
+
+
+@bad
+async def arrays_in_arrays_at_places_that_differ(call: Caller) -> None:
+    await one_interest(call)
+    await everywhere(call, f'{{"a":{nested(58, alternate=True)}}}')
+
+
+@bad
+async def arrays_and_objects_in_turn(call: Caller) -> None:
+    await one_interest(call)
+    await everywhere(call, '{"a":' + '[{"b":' * 28 + "[]" + "}]" * 28 + "}")
+
+
+@bad
+async def a_wide_event(call: Caller) -> None:
+    await one_interest(call)
+    await everywhere(call, '{"a":[' + ",".join(["[]"] * 300_000) + "]}")
+
+
+@bad
+async def a_long_name_over_many_values(call: Caller) -> None:
+    await one_interest(call)
+    await everywhere(call, '{"' + "n" * 900_000 + '":[' + ",".join(["{}"] * 1_000) + "]}")
+
+
+HOSTILE = {f"^t{n}?": f"(a|b)*a(a|b){{{100 + n}}}c" for n in range(64)}
+
+
+@bad
+async def patterns_that_are_slow_over_a_long_text(call: Caller) -> None:
+    await one_interest(call, HOSTILE)
+    await everywhere(call, json.dumps({"t": "ab" * 40_000, "t1": "ba" * 100}))
+
+
+@bad
+async def patterns_that_are_slow_over_many_short_texts(call: Caller) -> None:
+    await one_interest(call, {".*": "(a|b)*a(a|b){300}c"})
+    await everywhere(call, json.dumps({f"t{n}": "ab" * 50 for n in range(1_900)}))
+
+
+@bad
+async def patterns_that_become_large(call: Caller) -> None:
+    for large in (
+        r"\pL{100}",
+        r"(\pL{1,30}[a-z]?){1,30}",
+        r"((a{1,100}){1,10}){1,1}",
+        r".{0,1000}",
+        r"[^\x00-\x{10FFFF}]{1000}",
+    ):
+        await call("PUT", "/v1/interests/large", {"match": {f"{large}{n}": f"{n}{large}" for n in range(64)}})
+        await call("PUT", "/v1/interests/one", {"match": {large: large}})
+
+
+@bad
+async def a_thousand_queues_with_patterns(call: Caller) -> None:
+    match = {"^(a|b)*$": r"\pL{8}"}
+    await call.all(*[("PUT", f"/v1/interests/q{n}", {"match": {**match, f"^f{n}$": rf"x.{{100}}{n}"}}) for n in range(1_000)])
+    await everywhere(call, json.dumps({"a": "x" * 5_000, "f7": "x" * 5_000}))
+
+
+@bad
+async def many_large_interests_at_once(call: Caller) -> None:
+    match = {f"{n}{'f' * 400}": f"{n}{'v' * 400}" for n in range(64)}
+    await call.all(*[("PUT", f"/v1/interests/q{n}", {"match": match}) for n in range(200)])
+
+
+@bad
+async def a_fan_out_to_very_many(call: Caller) -> None:
+    await call.all(*[("PUT", f"/v1/interests/q{n}", {"match": "*"}) for n in range(5_000)])
+    await everywhere(call, "{}")
+
+
+def bulk(queue: str = "q", count: int = 1_000, **more: Any) -> dict[str, Any]:
+    """The body of a bulk of small jobs."""
+    return {"jobs": [{"queue": queue, "payload": n, **more} for n in range(count)]}
+
+
+async def lease_all(call: Caller, calls: int, limit: int = 1_000) -> list[list[str]]:
+    """The tokens of what these calls were given."""
+    body = {"queues": ["q"], "worker": "w", "max": limit}
+    answers = await call.all(*[("POST", "/v1/leases", body) for _ in range(calls)])
+    return [[job["lease"]["token"] for job in answer["jobs"]] for status, answer in answers if status == 200]
+
+
+@bad
+async def bulks_at_once(call: Caller) -> None:
+    await call.all(*[("POST", "/v1/jobs", bulk()) for _ in range(60)])
+
+
+@bad
+async def bulks_with_keys_and_groups(call: Caller) -> None:
+    bulks = [bulk(group_key=f"g{m % 3}", tags=[f"{n}" * 60 for n in range(8)]) for m in range(20)]
+    for number, body in enumerate(bulks):
+        for place, job in enumerate(body["jobs"]):
+            job["unique_key"] = f"{number}-{place}"
+    await call.all(*[("POST", "/v1/jobs", body) for body in bulks])
+    await lease_all(call, 20)
+
+
+@bad
+async def leases_and_endings_at_once(call: Caller) -> None:
+    await bulks_at_once(call)
+    taken = await lease_all(call, 60)
+    await call.all(
+        *[("POST", "/v1/leases/batch", {"conclude": [{"token": one, "result": "r"} for one in some]}) for some in taken if some]
+    )
+
+
+@bad
+async def purges_at_once(call: Caller) -> None:
+    await call.all(*[("POST", "/v1/jobs", bulk(f"q{n}")) for n in range(60)])
+    await call.all(*[("POST", f"/v1/queues/q{n}/purge", {"states": ["ready"]}) for n in range(60)])
+
+
+@bad
+async def cancels_at_once(call: Caller) -> None:
+    answers = await call.all(*[("POST", "/v1/jobs", bulk()) for _ in range(5)])
+    await call.all(*[("POST", f"/v1/jobs/{job['id']}/cancel") for _, answer in answers for job in answer["jobs"]])
+
+
+@bad
+async def the_largest_body_of_small_things(call: Caller) -> None:
+    payload = "[" + ",".join(["[]"] * 340_000) + "]"
+    await call("POST", "/v1/queues/q/jobs", f'{{"payload":{payload}}}'.encode())
+    jobs = ",".join([f'{{"queue":"q","payload":{payload}}}'] * 16)
+    await call("POST", "/v1/jobs", f'{{"jobs":[{jobs}]}}'.encode())
+    await call("POST", "/v1/leases", {"queues": ["q"], "worker": "w", "max": 16})
+
+
+LARGEST.add("the_largest_body_of_small_things")
+
+
+@bad
+async def searches_for_a_text_at_once(call: Caller) -> None:
+    for _ in range(3):
+        await call("POST", "/v1/jobs", bulk(count=200) | {"jobs": [{"queue": "q", "payload": "x" * 60_000}] * 200})
+    await call.all(*[("GET", f"/v1/jobs?text=nothing{n}") for n in range(100)])
+
+
+@bad
+async def many_wait_for_one_job(call: Caller) -> None:
+    _, job = await call("POST", "/v1/queues/q/jobs", {"payload": 1})
+    waiting = asyncio.gather(*[call("GET", f"/v1/jobs/{job['id']}?wait_ms=10000") for _ in range(280)])
+    await asyncio.sleep(0.5)
+    await call("POST", f"/v1/jobs/{job['id']}/cancel")
+    await waiting
+
+
+@bad
+async def many_streams_and_a_bulk(call: Caller) -> None:
+    for _ in range(200):
+        await call.listen("/v1/stream")
+    await call.all(*[("POST", "/v1/jobs", bulk()) for _ in range(10)])
+
+
+@bad
+async def metrics_and_pages_with_many_queues(call: Caller) -> None:
+    await call.all(*[("POST", f"/v1/queues/q{n}/jobs", {"payload": 1}) for n in range(5_000)])
+    for path in ("/metrics", "/v1/stats", "/v1/queues?limit=1000", "/web", "/web/queues", "/v1/interests"):
+        await call("GET", path)
