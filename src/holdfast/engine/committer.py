@@ -26,10 +26,10 @@ import structlog
 
 from holdfast.clock import Clock
 from holdfast.engine import attending, enqueueing, groups, leasing, managing, passing, scheduling, tube_verbs
+from holdfast.engine.aside import Aside
 from holdfast.engine.batch import Batch, each
 from holdfast.engine.commands import (
     BeatWorker,
-    BuryOrphans,
     CancelJob,
     Command,
     ConcludeLease,
@@ -38,22 +38,17 @@ from holdfast.engine.commands import (
     DeleteSchedule,
     EditJob,
     Enqueue,
-    ExpireLeases,
     ExtendLease,
     FailLease,
-    FireSchedules,
-    ForgetHistory,
     Granted,
     GrantedJob,
     LeaseJobs,
     MoveJob,
     PauseQueue,
     PauseSchedule,
-    PromoteDue,
     PromoteJob,
     PurgeQueue,
     QuietWorker,
-    ReapWorkers,
     Refused,
     RegisterWorker,
     ReleaseLease,
@@ -69,6 +64,8 @@ from holdfast.engine.ending import Ending
 from holdfast.engine.events import Committed
 from holdfast.engine.expecting import expected
 from holdfast.engine.history import Recorder
+from holdfast.engine.outage import Outages
+from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.engine.totals import Totals
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
@@ -153,6 +150,8 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self.listeners = 0
+        self._outages = Outages(store, clock)
+        self.aside = Aside()
         self.beats: dict[str, int] = {}
         self.pauses: dict[str, int] = {}
         self._routes: dict[int, Interests] = {}
@@ -276,10 +275,20 @@ class Committer:
     ) -> tuple[list[Result], Committed]:
         started = time.perf_counter()
         store = self._store
+        if self._outages.due():
+            await self._outages.look()
         begin = store.transaction(expected(commands, self._clock.now(), queues)) if store.shared else store.transaction()
         async with begin as tx:
             batch = Batch(
-                tx, self._clock.now(), accepting, self.listeners > 0, beats=self.beats, routes=self._routes, pauses=self.pauses
+                tx,
+                self._clock.now(),
+                accepting,
+                self.listeners > 0,
+                beats=self.beats,
+                routes=self._routes,
+                pauses=self.pauses,
+                aside=self.aside,
+                graced_until=self._outages.graced_until,
             )
             results = await decide(batch, commands)
             news = await batch.finish()

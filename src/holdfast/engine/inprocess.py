@@ -12,24 +12,13 @@ from msgspec.structs import replace
 
 from holdfast.clock import Clock
 from holdfast.engine import stats
-from holdfast.engine.commands import (
-    COMMANDS,
-    BuryOrphans,
-    Counted,
-    ExpireLeases,
-    FireSchedules,
-    ForgetHistory,
-    Forgotten,
-    PromoteDue,
-    ReapWorkers,
-    Request,
-    Result,
-)
+from holdfast.engine.commands import COMMANDS, Counted, Forgotten, Request, Result
 from holdfast.engine.committer import Committer, Sink
 from holdfast.engine.events import Committed
 from holdfast.engine.history import Recorder
 from holdfast.engine.nodes import Nodes
 from holdfast.engine.ticker import Tick, Ticker
+from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.engine.totals import Totals
 from holdfast.engine.trail import Trail
 from holdfast.engine.tube_commands import EndPauses

@@ -173,7 +173,7 @@ class Reader:
             found = await self._fetch("schedule", query.name)
         else:
             found = await self._fetch("schedules_after", query.after, query.limit + 1)
-        schedules = [rows.schedule_of(row[0]) for row in found]
+        schedules = [rows.schedule_of(row[0], row[1]) for row in found]
         return SchedulePage(schedules[: query.limit], schedules[query.limit - 1].name if len(schedules) > query.limit else None)
 
     async def _oldest_dead(self, query: OldestDead, now: int) -> JobPage:
