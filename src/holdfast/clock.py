@@ -18,6 +18,14 @@ class Clock(Protocol):
         """Milliseconds since 1970, never smaller than an earlier answer."""
         ...
 
+    def behind_ms(self) -> int:
+        """How far what it is read from has been set back behind its latest answer: so long it stands still."""
+        ...
+
+    def step_ms(self) -> int:
+        """By how much what it is read from was set since this was last asked, forward or (below 0) back."""
+        ...
+
 
 class SystemClock:
     """The machine's wall clock, held still while it is set back, so that time never runs backwards for a job."""
@@ -25,6 +33,7 @@ class SystemClock:
     def __init__(self) -> None:
         self._last = 0
         self.leaps = 0
+        self._ahead = _ahead_ms()
 
     def now(self) -> int:
         """Milliseconds since 1970."""
@@ -34,6 +43,15 @@ class SystemClock:
                 self.leaps += 1
             self._last = wall
         return self._last
+
+    def behind_ms(self) -> int:
+        """How far the machine's clock is behind."""
+        return max(0, self._last - time.time_ns() // 1_000_000)
+
+    def step_ms(self) -> int:
+        """How far the machine's clock was moved against the one that counts since the machine's start, its sleep included."""
+        before, self._ahead = self._ahead, _ahead_ms()
+        return self._ahead - before
 
 
 class ManualClock:
@@ -48,8 +66,20 @@ class ManualClock:
         """Milliseconds since 1970."""
         return self._now
 
+    def behind_ms(self) -> int:
+        """It is never behind."""
+        return 0
+
+    def step_ms(self) -> int:
+        """Nobody sets it but the test."""
+        return 0
+
     def advance(self, ms: int) -> None:
         """Move forward by `ms` milliseconds."""
         if ms < 0:
             raise ValueError("a clock does not run backwards")
         self._now += ms
+
+
+def _ahead_ms() -> int:
+    return time.time_ns() // 1_000_000 - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000

@@ -40,6 +40,7 @@ class Batch:
     listened: bool = False
     earliest: int | None = None
     puts: int = 0  # jobs that schedules put
+    schedules_changed: bool = False  # one began to go wrong or to go well, was made or removed
     interests: routing.Change | None = None
     routes: dict[int, routing.Interests] = field(default_factory=dict)
     beats: dict[str, int] = field(default_factory=dict)

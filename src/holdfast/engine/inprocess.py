@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from holdfast.clock import Clock
 from holdfast.engine import stats
-from holdfast.engine.commands import COMMANDS, Counted, Forgotten, Request, Result
+from holdfast.engine.commands import COMMANDS, Counted, Forgotten, Refused, Request, Result
 from holdfast.engine.committer import Committer, Sink
 from holdfast.engine.events import Committed
 from holdfast.engine.history import Recorder
@@ -22,8 +22,9 @@ from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, FireSchedul
 from holdfast.engine.totals import Totals
 from holdfast.engine.trail import Trail
 from holdfast.engine.tube_commands import EndPauses
-from holdfast.errors import Unavailable
-from holdfast.limits import HISTORY_QUEUES, WORKER_SILENCE_MS_DEFAULT
+from holdfast.engine.watch import Watch
+from holdfast.errors import InternalError, Unavailable
+from holdfast.limits import HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
 from holdfast.stores.queries import (
     Durability,
     GetHealth,
@@ -32,8 +33,10 @@ from holdfast.stores.queries import (
     GetStats,
     GetTube,
     ListQueues,
+    ListSchedules,
     ListWorkers,
     QueuePage,
+    SchedulePage,
     Stats,
     TakeNote,
     WorkerList,
@@ -117,6 +120,7 @@ class InProcess:
         self.recorder = Recorder(self._started)
         self.trail = Trail(self._started)
         self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
+        self._watch = Watch(store, clock, self.totals, self.committer.aside)
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
         self._wanting_events = 0
@@ -274,7 +278,21 @@ class InProcess:
         if self.committer.pauses:
             commands = (*commands, EndPauses())
         results = await asyncio.gather(*[self.submit(command) for command in commands])
+        fired = results[2]
+        if isinstance(fired, Refused) and fired.code == InternalError.code:
+            await self._fire_singly()
         return any(_count(result) > 0 for result in results)
+
+    async def _fire_singly(self) -> None:
+        """A fire raised in the midst of a transaction, which was undone: one schedule to a transaction, and that one is set aside."""
+        now = self._clock.now()
+        page = await self._store.read(ListSchedules(SCHEDULES), now)
+        assert isinstance(page, SchedulePage), "schedules are answered with schedules"
+        due = sorted((one.try_at, one.name) for one in page.schedules if not one.paused and one.try_at <= now)
+        for _, name in due[:_SCHEDULES]:
+            result = await self.submit(FireSchedules(1, name))
+            if isinstance(result, Refused) and result.code == InternalError.code:
+                await self.submit(FireSchedules(1, name, aside="A defect in Holdfast; the log has the details."))
 
     async def _forget(self) -> bool:
         result = await self.submit(ForgetHistory(_BITE, self._forgotten_to))
@@ -329,7 +347,10 @@ class InProcess:
         return False
 
     async def _tend(self) -> bool:
+        self._watch.look_at_clock()
         await self._store.tend()
+        changed, self.committer.schedules_changed = self.committer.schedules_changed, False
+        await self._watch.count_schedules(changed)
         return False
 
 

@@ -70,9 +70,10 @@ class Outages:
         return store.transaction(Expected(self._clock.now(), unheard=True)) if store.shared else store.transaction()
 
     async def _grant(self, tx: Transaction) -> int:
-        until = self.graced_until = self._clock.now() + LEASE_GRACE_MS
+        until = self._clock.now() + LEASE_GRACE_MS
         count = await tx.grant_grace(until, _BITE)
         if count:
+            self.graced_until = until
             log.warning("nobody served for a while; leases that would have ended live on", leases=count, for_ms=LEASE_GRACE_MS)
         return count
 

@@ -62,6 +62,7 @@ async def put(batch: Batch, command: SetSchedule) -> ScheduleAnswer:
     else:
         after = rules.settled(replace(before, spec=command.spec, paused=command.paused, created_at=created), next_at)
     await _save(batch, after)
+    batch.schedules_changed = True
     return ScheduleAnswer(after)
 
 
@@ -80,6 +81,7 @@ async def delete(batch: Batch, command: DeleteSchedule) -> Counted:
     """Remove a schedule; its jobs stay."""
     await _schedule(batch, command.name)
     await batch.tx.delete_schedule(command.name)
+    batch.schedules_changed = True
     return Counted(1)
 
 
@@ -108,7 +110,7 @@ async def fire(batch: Batch, command: FireSchedules) -> Counted:
             await _postpone(batch, schedule)
             continue
         after = rules.set_aside(schedule, command.aside, batch.now) if command.aside else await _after_fires(batch, schedule)
-        _tell(schedule, after)
+        _tell(batch, schedule, after)
         await _save(batch, after)
         if batch.puts - before >= SCHEDULE_JOBS or time.perf_counter() - began > SCHEDULE_WORK_S:
             break
@@ -150,13 +152,14 @@ async def _after_fires(batch: Batch, schedule: Schedule) -> Schedule:
 
 async def _postpone(batch: Batch, schedule: Schedule) -> None:
     """Look again at a row that can't be read when the machine or the version may be another."""
-    _tell(None, schedule)
+    _tell(batch, None, schedule)
     await batch.tx.postpone_schedule(schedule.name, batch.now + SCHEDULE_UNREADABLE_MS)
 
 
-def _tell(before: Schedule | None, after: Schedule) -> None:
+def _tell(batch: Batch, before: Schedule | None, after: Schedule) -> None:
     """One line when a schedule begins to go wrong, or goes wrong otherwise than before, and one when it goes on: none for each try."""
     was = None if before is None else before.last_error
+    batch.schedules_changed |= after.last_error != was
     if after.last_error is not None and after.last_error != was:
         log.warning(
             "a schedule is set aside until it can fire" if after.aside else "a fire could not be put; it stays due",

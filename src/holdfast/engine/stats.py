@@ -118,6 +118,10 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         uptime_ms=round((time.monotonic() - totals.started) * 1000),
         reason=None if health.accepting else health.reason,
         replication=health.replication,
+        clock_behind_ms=totals.clock_behind_ms,
+        clock_steps=totals.clock_steps,
+        schedules_aside=totals.schedules_aside,
+        jobs_aside=totals.jobs_aside,
     )
 
 

@@ -48,6 +48,7 @@ class Totals:
         self.batch_buckets = [0] * (len(BATCH_BUCKETS) + 1)
         self.commit_buckets = [0] * (len(COMMIT_BUCKETS) + 1)
         self.started = time.monotonic()
+        self.clock_behind_ms = self.clock_steps = self.schedules_aside = self.jobs_aside = 0
 
     def committed(self, counts: dict[tuple[str, str], int], commands: int, seconds: float) -> None:
         """Add one commit: how often each (verb, queue) happened, how many commands it served, how long it took."""

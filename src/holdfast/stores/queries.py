@@ -339,6 +339,10 @@ class StoreStats(_Frame, frozen=True, tag=127):
     uptime_ms: int
     reason: str | None = None
     replication: Replication | None = None
+    clock_behind_ms: int = 0
+    clock_steps: int = 0
+    schedules_aside: int = 0
+    jobs_aside: int = 0
 
 
 class JobCounts(_Frame, frozen=True, tag=161):
