@@ -12,11 +12,12 @@ makes the claim weaker.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,10 @@ def may_end_the_job(call: Call) -> bool:
 def surely_ended_the_job(call: Call) -> bool:
     """Whether the job is finished or gone after this call: acknowledged, and so by its nature or by the state it tells."""
     return call.done and (call.verb in ("conclude", "delete") or call.answer.get("state") in ENDED)
+
+
+AWAY_S = 3.0  # without an answer to anybody, under load: nobody served
+GRACE_S = 7.0  # what the server gives to leases that ended meanwhile, and the second in which it notices
 
 
 @dataclass(slots=True)
@@ -92,8 +97,17 @@ class Lease:
         return min([self.surely_alive_until, *let_go])
 
 
+def _returns(calls: list[Call]) -> Iterator[float]:
+    """When somebody was answered again, after a while in which calls were made and none went well."""
+    failed = sorted(call.ended for call in calls if not call.done)
+    done = sorted(call.ended for call in calls if call.done)
+    for before, after in pairwise(done):
+        if after - before > AWAY_S and bisect_left(failed, before) < bisect_left(failed, after):
+            yield after
+
+
 class Digest:
-    """What the history says of each value, job and lease."""
+    """What the history says of each value, job and lease. `back_at`: when the server was there again after it had been away."""
 
     def __init__(self, history: History) -> None:
         self.submits: dict[str, list[Call]] = defaultdict(list)  # by value
@@ -108,6 +122,7 @@ class Digest:
         self.delivered: set[str] = set()  # values that a worker was given
         for call in history.calls:
             self._take(call)
+        self.back_at = [event.at for event in history.named("ready")] + list(_returns(history.calls))
         for call in history.calls:
             self._take_use_of_lease(call)
         for event in history.named("listed"):
@@ -132,6 +147,14 @@ class Digest:
         """Every use that could end a lease of the job."""
         for lease in self.leases_of[job]:
             yield from lease.endings
+
+    def surely_over_from(self, lease: Lease) -> float:
+        """As the lease says; but one that ended while the server was away, or soon after it was back, is let live on for a while."""
+        over = lease.surely_over_from
+        for moment in self.back_at:
+            if lease.asked_at < moment and over < moment + GRACE_S:
+                over = moment + GRACE_S
+        return over
 
     def _take(self, call: Call) -> None:
         if call.verb == "submit":

@@ -6,12 +6,24 @@ The clock of the process that owns the store decides; requests carry durations, 
 import time
 from typing import Protocol
 
+LEAP_MS = 3_000  # between two looks at a clock that is looked at every second: nobody looked, or the clock was set
+
 
 class Clock(Protocol):
-    """Anything that tells the time."""
+    """Anything that tells the time. `leaps` counts how often much time had passed since it was last asked, though it is asked all the time."""
+
+    leaps: int
 
     def now(self) -> int:
         """Milliseconds since 1970, never smaller than an earlier answer."""
+        ...
+
+    def behind_ms(self) -> int:
+        """How far what it is read from has been set back behind its latest answer: so long it stands still."""
+        ...
+
+    def step_ms(self) -> int:
+        """By how much what it is read from was set since this was last asked, forward or (below 0) back."""
         ...
 
 
@@ -20,15 +32,32 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._last = 0
+        self.leaps = 0
+        self._ahead = _ahead_ms()
 
     def now(self) -> int:
         """Milliseconds since 1970."""
-        self._last = max(self._last, time.time_ns() // 1_000_000)
+        wall = time.time_ns() // 1_000_000
+        if wall > self._last:
+            if wall - self._last > LEAP_MS and self._last:
+                self.leaps += 1
+            self._last = wall
         return self._last
+
+    def behind_ms(self) -> int:
+        """How far the machine's clock is behind."""
+        return max(0, self._last - time.time_ns() // 1_000_000)
+
+    def step_ms(self) -> int:
+        """How far the machine's clock was moved against the one that counts since the machine's start, its sleep included."""
+        before, self._ahead = self._ahead, _ahead_ms()
+        return self._ahead - before
 
 
 class ManualClock:
-    """A clock that moves when it is told to; for tests of things that take days."""
+    """A clock that moves when it is told to; for tests of things that take days. It never leaps: somebody is there all the time."""
+
+    leaps = 0
 
     def __init__(self, now: int = 1_800_000_000_000) -> None:
         self._now = now
@@ -37,8 +66,20 @@ class ManualClock:
         """Milliseconds since 1970."""
         return self._now
 
+    def behind_ms(self) -> int:
+        """It is never behind."""
+        return 0
+
+    def step_ms(self) -> int:
+        """Nobody sets it but the test."""
+        return 0
+
     def advance(self, ms: int) -> None:
         """Move forward by `ms` milliseconds."""
         if ms < 0:
             raise ValueError("a clock does not run backwards")
         self._now += ms
+
+
+def _ahead_ms() -> int:
+    return time.time_ns() // 1_000_000 - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000

@@ -64,6 +64,10 @@ WORKER_SILENCE_MS_DEFAULT = 300_000  # a registered worker that holds nothing an
 WORKER_SILENCE_MS_MAX = 30 * 86_400_000
 LEASE_MS_DEFAULT = 300_000  # five minutes, as the seeds have it
 LEASE_MS_MAX = 30 * 86_400_000
+LEASE_GRACE_MS = (
+    6_000  # of leases that ended while nobody served: longer than the 5 s that our clients pause at most between two tries
+)
+OUTAGE_MS = 3_000  # without a sign of a server: three of its ticks
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
 RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 SQL_HOLD_MS = 5_000  # an application that idles for longer in a transaction in which it enqueued is ended: it holds the queue
@@ -124,6 +128,11 @@ ENVIRONMENT_CHARS = 40
 TRAIL_NOTES = 1_000  # things done by hand that are remembered: about 0.5 MB
 HISTORY_SPANS = {"hour": (10_000, 360), "day": (300_000, 288)}  # the length of a step in milliseconds, and how many are kept
 
+# Jobs with which time can do nothing, set aside one by one.
+ASIDE_JOBS = 1_000  # remembered: about 300 bytes each
+ASIDE_MS = 1_000  # before the next try; twice as long after each further one
+ASIDE_MAX_MS = 600_000
+
 # Metrics.
 METRIC_QUEUES = 500  # queues with labels of their own; the rest is summed under queue="_other"
 
@@ -159,10 +168,12 @@ CRON_CHARS = 200
 INTERVAL_MS_MIN = 1_000  # shorter is a loop, not a schedule
 INTERVAL_MS_MAX = 3_660 * 86_400_000
 MISSED_FIRES = 100  # missed fires of one schedule that are made up for
-FIRED_JOBS = (
-    1_000  # jobs that schedules put in one transaction, before the other schedules wait for the next; one fan-out may be more
-)
-SCHEDULE_RETRY_MS = 1_000  # after a fire that could not be put, such as into a full queue
+SCHEDULE_RETRY_MS = 1_000  # after a fire that could not be put, such as into a full queue; twice as long after each further try
+SCHEDULE_RETRY_MAX_MS = 60_000  # up to this: the queue of a fire that was refused for hours may have room any time
+SCHEDULE_UNREADABLE_MS = 600_000  # between looks at one whose row can't be read
+SCHEDULE_ERROR_CHARS = 500  # of the reason why one can't fire
+SCHEDULE_JOBS = 1_000  # jobs that fires put in one transaction, and the last fire's: the rest follows in the next
+SCHEDULE_WORK_S = 0.03  # fires are worked out for so long in one transaction, then those that are left wait for the next
 
 # The beanstalkd protocol. The first two are beanstalkd's own.
 TUBE_LINE_BYTES = 224  # one command with its line end

@@ -289,6 +289,20 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
     yield GaugeMetricFamily("holdfast_store_wal_bytes", "Size of the write-ahead log.", value=store.wal_bytes)
     yield GaugeMetricFamily("holdfast_disk_free_bytes", "Free space beside the store.", value=store.disk_free_bytes)
     yield GaugeMetricFamily("holdfast_store_accepting", "0 while nothing new is taken.", value=float(store.accepting))
+    yield GaugeMetricFamily(
+        "holdfast_clock_behind_seconds",
+        "How far the clock was set back: so long time stands still.",
+        value=store.clock_behind_ms / 1000,
+    )
+    yield CounterMetricFamily(
+        "holdfast_clock_steps", "How often the clock was set by a second or more.", value=store.clock_steps
+    )
+    aside = GaugeMetricFamily(
+        "holdfast_set_aside", "What can't be done though it is time, while all else goes on.", labels=["what"]
+    )
+    aside.add_metric(["schedule"], store.schedules_aside)
+    aside.add_metric(["job"], store.jobs_aside)
+    yield aside
     if store.replication is not None:
         yield from replication_families(store.replication)
     yield GaugeMetricFamily("holdfast_uptime_seconds", "Since the store was opened.", value=store.uptime_ms / 1000)

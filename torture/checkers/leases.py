@@ -20,7 +20,7 @@ def a_job_is_concluded_once_and_by_its_holder(history: History) -> list[Violatio
         found += _concluded_twice(job, leases)
         found += _run_again(digest, job, leases)
         for lease in leases:
-            found += _stale(lease, leases)
+            found += _stale(digest, lease, leases)
             found += _refused_holder(digest, lease)
     return found
 
@@ -66,7 +66,7 @@ def what_expired_is_claimable_again(history: History) -> list[Violation]:
         for lease, following in pairwise(leases):
             if any(call.maybe_done for call in lease.endings) or following.asked_at < healed:
                 continue
-            late = following.told_at - max(lease.surely_over_from, healed)
+            late = following.told_at - max(history.digest.surely_over_from(lease), healed)
             if late > RETURN_WITHIN_S:
                 text = f"job {job} came back {late:.1f} s after attempt {lease.attempt} ran out"
                 found.append(Violation.of("C8", "late return", text, lease.claims[0][0], following.claims[0][0]))
@@ -84,7 +84,7 @@ def _concluded_twice(job: int, leases: list[Lease]) -> Iterator[Violation]:
         yield Violation.of("C2", "concluded twice", text, *[_concludes(lease)[0] for lease in by])
 
 
-def _stale(lease: Lease, leases: list[Lease]) -> Iterator[Violation]:
+def _stale(digest: Digest, lease: Lease, leases: list[Lease]) -> Iterator[Violation]:
     """An ending accepted after a newer lease was known, or after the lease had surely run out."""
     accepted = [call for call in lease.endings if call.done]
     if not accepted:
@@ -95,7 +95,7 @@ def _stale(lease: Lease, leases: list[Lease]) -> Iterator[Violation]:
     if newer and not (first.verb == "fail" and unknown_before):  # a failure may be told again while the job runs again
         text = f"{first.verb} of job {lease.job} by attempt {lease.attempt} was accepted after attempt {newer[0].attempt} began"
         yield Violation.of("C2", "stale token", text, first, newer[0].claims[0][0])
-    late = first.begun - lease.surely_over_from
+    late = first.begun - digest.surely_over_from(lease)
     if late > 0 and not unknown_before:
         text = f"{first.verb} of job {lease.job} was accepted {late * 1000:.0f} ms after its lease ran out"
         yield Violation.of("C2", "expired token", text, first, lease.claims[0][0])

@@ -372,6 +372,8 @@ class Schedule(msgspec.Struct, kw_only=True):
     last_error: str | None = None
     fired: int = 0
     skipped: int = 0
+    try_at: datetime | None = None
+    set_aside: bool = False
 
 
 class SchedulePage(msgspec.Struct):

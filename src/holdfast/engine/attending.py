@@ -3,16 +3,8 @@
 from msgspec.structs import replace
 
 from holdfast.engine.batch import Batch
-from holdfast.engine.commands import (
-    BeatWorker,
-    Counted,
-    LeaseJobs,
-    QuietWorker,
-    ReapWorkers,
-    RegisterWorker,
-    RemoveWorkers,
-    WorkerAnswer,
-)
+from holdfast.engine.commands import BeatWorker, Counted, LeaseJobs, QuietWorker, RegisterWorker, RemoveWorkers, WorkerAnswer
+from holdfast.engine.time_commands import ReapWorkers
 from holdfast.errors import InvalidRequest, WorkerNotFound
 from holdfast.limits import WORKERS
 from holdfast.workers import registry

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.engine import events
+from holdfast.engine.aside import Aside
 from holdfast.engine.commands import Command, Refused, Result
 from holdfast.engine.events import Committed, JobEvent
 from holdfast.engine.routes import Routes
@@ -39,10 +40,14 @@ class Batch:
     accepting: bool = True
     listened: bool = False
     earliest: int | None = None
+    puts: int = 0  # jobs that schedules put
+    schedules_changed: bool = False  # one began to go wrong or to go well, was made or removed
     interests: routing.Change | None = None
     routes: Routes | None = None
     beats: dict[str, int] = field(default_factory=dict)
     pauses: dict[str, int] = field(default_factory=dict)
+    aside: Aside = field(default_factory=Aside)
+    graced_until: int = 0  # leases that end in this very moment were let live on after an outage
     queues: dict[str, Queue] = field(default_factory=dict)
     changes: dict[int, Change] = field(default_factory=dict)
     written: dict[int, Change] = field(default_factory=dict)

@@ -9,6 +9,14 @@ from typing import Any, get_args
 
 import msgspec
 
+from holdfast.engine.time_commands import (
+    BuryOrphans,
+    ExpireLeases,
+    FireSchedules,
+    ForgetHistory,
+    PromoteDue,
+    ReapWorkers,
+)
 from holdfast.engine.tube_commands import PutIds, TubeCommand
 from holdfast.job.job import Content, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.job.queue import QueueSettings
@@ -254,46 +262,6 @@ class DeleteSchedule(_Frame, frozen=True, tag=53):
     name: str
 
 
-# Commands: the passing of time ----------------------------------------------------------------------------------------------------
-
-
-class ExpireLeases(_Frame, frozen=True, tag=20):
-    """Take back the jobs whose lease has ended."""
-
-    limit: int
-
-
-class PromoteDue(_Frame, frozen=True, tag=21):
-    """Make the scheduled jobs ready whose time has come."""
-
-    limit: int
-
-
-class FireSchedules(_Frame, frozen=True, tag=25):
-    """Put the jobs of the schedules whose time has come."""
-
-    limit: int
-
-
-class BuryOrphans(_Frame, frozen=True, tag=24):
-    """Make dead what only a worker could take who is gone."""
-
-    limit: int
-
-
-class ReapWorkers(_Frame, frozen=True, tag=23):
-    """Forget the workers that hold nothing and have been silent for longer than this."""
-
-    silence_ms: int
-
-
-class ForgetHistory(_Frame, frozen=True, tag=22):
-    """Remove concluded and cancelled jobs past their queue's retention, from the next some queues after `after`, and old idempotency keys."""
-
-    limit: int
-    after: str = ""
-
-
 Command = (
     Enqueue
     | LeaseJobs
@@ -316,16 +284,16 @@ Command = (
     | BeatWorker
     | QuietWorker
     | RemoveWorkers
+    | SetSchedule
+    | PauseSchedule
+    | RunSchedule
+    | DeleteSchedule
     | ExpireLeases
     | PromoteDue
     | ForgetHistory
     | ReapWorkers
     | BuryOrphans
     | FireSchedules
-    | SetSchedule
-    | PauseSchedule
-    | RunSchedule
-    | DeleteSchedule
     | TubeCommand
 )
 

@@ -26,10 +26,10 @@ import structlog
 
 from holdfast.clock import Clock
 from holdfast.engine import attending, enqueueing, groups, leasing, managing, passing, scheduling, tube_verbs
+from holdfast.engine.aside import Aside
 from holdfast.engine.batch import Batch, each
 from holdfast.engine.commands import (
     BeatWorker,
-    BuryOrphans,
     CancelJob,
     Command,
     ConcludeLease,
@@ -38,22 +38,17 @@ from holdfast.engine.commands import (
     DeleteSchedule,
     EditJob,
     Enqueue,
-    ExpireLeases,
     ExtendLease,
     FailLease,
-    FireSchedules,
-    ForgetHistory,
     Granted,
     GrantedJob,
     LeaseJobs,
     MoveJob,
     PauseQueue,
     PauseSchedule,
-    PromoteDue,
     PromoteJob,
     PurgeQueue,
     QuietWorker,
-    ReapWorkers,
     Refused,
     RegisterWorker,
     ReleaseLease,
@@ -69,7 +64,10 @@ from holdfast.engine.ending import Ending
 from holdfast.engine.events import Committed
 from holdfast.engine.expecting import expected
 from holdfast.engine.history import Recorder
+from holdfast.engine.outage import Outages
 from holdfast.engine.routes import Routes
+from holdfast.engine.ticker import Told
+from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.engine.totals import Totals
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
@@ -156,6 +154,10 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self.listeners = 0
+        self._outages = Outages(store, clock)
+        self.aside = Aside()
+        self.schedules_changed = False
+        self._told: dict[str, Told] = {}
         self.beats: dict[str, int] = {}
         self.pauses: dict[str, int] = {}
         self.routes: Routes | None = None
@@ -219,18 +221,15 @@ class Committer:
             self.broken = error
             unknown = Refused(OutcomeUnknown.code, "The store failed while committing.")
             results, news = [unknown] * len(taken), None
-        except Exception:
+        except Exception as error:  # noqa: BLE001  (told, and answered)
+            self._tell_of(error, commands)
             if len(taken) > 1:
-                log.exception(
-                    "a batch raised; nothing of it was kept, and its commands are tried one by one", commands=len(taken)
-                )
                 for index, one in enumerate(taken):
                     if self.broken is not None:
                         self._turn_away(taken[index:])
                         break
                     await self._commit([one])
                 return
-            log.exception("a command raised; nothing of it was kept", command=type(commands[0]).__name__)
             results, news = (
                 [Refused(InternalError.code, "A defect in Holdfast; nothing was changed. The log has the details.")],
                 None,
@@ -244,6 +243,21 @@ class Committer:
         self._waiting[:0] = later
         if news is not None:
             self._publish(news)
+
+    def _tell_of(self, error: Exception, commands: Sequence[Command]) -> None:
+        """Log a defect. What only ticks ask for comes again each second, and is told when it begins or changes; what somebody asked for, always."""
+        alone = type(commands[0]).__name__ if len(commands) == 1 else ""
+        ticked = any(type(command) in _PASSING or type(command) is ReapWorkers for command in commands)
+        if ticked and not self._told.setdefault(alone, Told()).is_news(f"{type(error).__name__}: {error}"):
+            return
+        if alone:
+            log.error("a command raised; nothing of it was kept", command=alone, exc_info=error)
+        else:
+            log.error(
+                "a batch raised; nothing of it was kept, and its commands are tried one by one",
+                commands=len(commands),
+                exc_info=error,
+            )
 
     @staticmethod
     def _turn_away(waiting: Sequence[Waiting]) -> None:
@@ -283,14 +297,25 @@ class Committer:
     ) -> tuple[list[Result], Committed]:
         started, worked = time.perf_counter(), time.thread_time()
         store = self._store
+        if self._outages.due():
+            await self._outages.look()
         begin = store.transaction(expected(commands, self._clock.now(), queues)) if store.shared else store.transaction()
         async with begin as tx:
             batch = Batch(
-                tx, self._clock.now(), accepting, self.listeners > 0, beats=self.beats, routes=self.routes, pauses=self.pauses
+                tx,
+                self._clock.now(),
+                accepting,
+                self.listeners > 0,
+                beats=self.beats,
+                routes=self.routes,
+                pauses=self.pauses,
+                aside=self.aside,
+                graced_until=self._outages.graced_until,
             )
             results = await decide(batch, commands)
             news = await batch.finish()
             await tx.commit()
+        self.schedules_changed |= batch.schedules_changed
         if batch.earliest is not None:
             self._due_at(batch.earliest)
         for name in batch.removed:

@@ -5,7 +5,6 @@ from typing import Any
 
 from holdfast.engine.commands import (
     BeatWorker,
-    BuryOrphans,
     CancelJob,
     Command,
     ConcludeLease,
@@ -13,24 +12,20 @@ from holdfast.engine.commands import (
     DeleteQueue,
     EditJob,
     Enqueue,
-    ExpireLeases,
     ExtendLease,
     FailLease,
-    FireSchedules,
-    ForgetHistory,
     LeaseJobs,
     MoveJob,
     PauseQueue,
-    PromoteDue,
     PromoteJob,
     PurgeQueue,
-    ReapWorkers,
     ReleaseLease,
     RetryJob,
     RunSchedule,
     SetInterest,
     SetQueue,
 )
+from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.job.job import NewJob
 from holdfast.limits import QUEUES_PER_TICK

@@ -12,22 +12,7 @@ from msgspec.structs import replace
 
 from holdfast.clock import Clock
 from holdfast.engine import stats
-from holdfast.engine.commands import (
-    COMMANDS,
-    BuryOrphans,
-    Command,
-    Counted,
-    ExpireLeases,
-    FireSchedules,
-    ForgetHistory,
-    Forgotten,
-    PromoteDue,
-    ReapWorkers,
-    Refused,
-    Request,
-    Result,
-    RunSchedule,
-)
+from holdfast.engine.commands import COMMANDS, Command, Counted, Forgotten, Refused, Request, Result, RunSchedule
 from holdfast.engine.committer import Committer, Sink
 from holdfast.engine.events import Committed
 from holdfast.engine.history import Recorder
@@ -35,11 +20,13 @@ from holdfast.engine.nodes import Nodes
 from holdfast.engine.router import Router
 from holdfast.engine.routes import Routes
 from holdfast.engine.ticker import Tick, Ticker
+from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.engine.totals import Totals
 from holdfast.engine.trail import Trail
 from holdfast.engine.tube_commands import EndPauses
-from holdfast.errors import Overloaded, StaleInterests, Unavailable
-from holdfast.limits import HISTORY_QUEUES, WORKER_SILENCE_MS_DEFAULT
+from holdfast.engine.watch import Watch
+from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailable
+from holdfast.limits import HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
 from holdfast.stores.queries import (
     Durability,
     GetHealth,
@@ -50,8 +37,10 @@ from holdfast.stores.queries import (
     GetTube,
     InterestList,
     ListQueues,
+    ListSchedules,
     ListWorkers,
     QueuePage,
+    SchedulePage,
     Stats,
     TakeNote,
     WorkerList,
@@ -144,6 +133,7 @@ class InProcess:
         self._router = Router(self._all_interests)
         self._routes = self.committer.routes = Routes(self._router, self._nudge)
         self._reading: dict[asyncio.Future[Result], asyncio.Task[None]] = {}
+        self._watch = Watch(store, clock, self.totals, self.committer.aside)
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
         self._wanting_events = 0
@@ -351,8 +341,22 @@ class InProcess:
         if self.committer.pauses:
             commands = (*commands, EndPauses())
         results = await asyncio.gather(*[self._commit(command) for command in commands])
+        fired = results[2]
+        if isinstance(fired, Refused) and fired.code == InternalError.code:
+            await self._fire_singly()
         self._routes.find()  # what was due and is not routed yet
         return any(_count(result) > 0 for result in results)
+
+    async def _fire_singly(self) -> None:
+        """A fire raised in the midst of a transaction, which was undone: one schedule to a transaction, and that one is set aside."""
+        now = self._clock.now()
+        page = await self._store.read(ListSchedules(SCHEDULES), now)
+        assert isinstance(page, SchedulePage), "schedules are answered with schedules"
+        due = sorted((one.try_at, one.name) for one in page.schedules if not one.paused and one.try_at <= now)
+        for _, name in due[:_SCHEDULES]:
+            result = await self.submit(FireSchedules(1, name))
+            if isinstance(result, Refused) and result.code == InternalError.code:
+                await self.submit(FireSchedules(1, name, aside="A defect in Holdfast; the log has the details."))
 
     async def _forget(self) -> bool:
         result = await self.submit(ForgetHistory(_BITE, self._forgotten_to))
@@ -407,7 +411,10 @@ class InProcess:
         return False
 
     async def _tend(self) -> bool:
+        self._watch.look_at_clock()
         await self._store.tend()
+        changed, self.committer.schedules_changed = self.committer.schedules_changed, False
+        await self._watch.count_schedules(changed)
         return False
 
 

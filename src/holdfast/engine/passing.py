@@ -1,11 +1,16 @@
 """What happens because time passes: leases end, scheduled jobs become ready, history is forgotten. In bounded bites."""
 
+from collections.abc import Awaitable, Callable
+
 from holdfast.engine import events
 from holdfast.engine.batch import Batch
-from holdfast.engine.commands import BuryOrphans, Counted, ExpireLeases, ForgetHistory, Forgotten, PromoteDue
+from holdfast.engine.commands import Counted, Forgotten
 from holdfast.engine.ending import returning
+from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, ForgetHistory, PromoteDue
+from holdfast.errors import HoldfastError, Unavailable
 from holdfast.job import lifecycle
 from holdfast.job.job import Job, JobError
+from holdfast.job.queue import Queue
 from holdfast.limits import IDEMPOTENCY_MS, PURGE_BYTES, QUEUES_PER_TICK
 
 _EXPIRED = "the lease ended before the worker did"
@@ -13,32 +18,67 @@ _EXPIRED = "the lease ended before the worker did"
 
 async def expire(batch: Batch, command: ExpireLeases) -> Counted:
     """Take back the jobs whose lease has ended."""
-    jobs = await batch.tx.expired(batch.now, command.limit)
-    for job in jobs:
-        queue = await batch.own(job)
-        after = await returning(batch, job, lifecycle.expire(job, batch.now, queue.policy.max_crashes))
-        worker = job.lease.worker if job.lease else ""
-        error = JobError(job.attempt, batch.now, worker, "crashed", _EXPIRED, leased_at=job.leased_at)
-        batch.change(events.EXPIRED, queue, job, after, error=error)
-        if job.lease is not None:
-            batch.lost.append(job.lease.fence)
-    return Counted(len(jobs))
+    jobs = await batch.tx.expired(batch.now, command.limit + len(batch.aside))
+    return await _each(batch, jobs, command.limit, _expire)
 
 
 async def promote_due(batch: Batch, command: PromoteDue) -> Counted:
     """Make the scheduled jobs ready whose time has come."""
-    jobs = await batch.tx.due(batch.now, command.limit)
-    for job in jobs:
-        batch.change(events.DUE, await batch.own(job), job, lifecycle.due(job, batch.now))
-    return Counted(len(jobs))
+    jobs = await batch.tx.due(batch.now, command.limit + len(batch.aside))
+    return await _each(batch, jobs, command.limit, _promote)
 
 
 async def bury_orphans(batch: Batch, command: BuryOrphans) -> Counted:
     """Make dead what only a worker could take who is gone: it waits for somebody to decide, and is never silently lost."""
-    jobs = await batch.tx.orphans(command.limit)
+    jobs = await batch.tx.orphans(command.limit + len(batch.aside))
+    return await _each(batch, jobs, command.limit, _bury)
+
+
+async def _expire(batch: Batch, job: Job, queue: Queue) -> None:
+    lease = job.lease
+    if (
+        lease is not None and lease.until == batch.graced_until
+    ):  # nobody served when it ended, or shortly before: nobody is to blame
+        after, verb, error = lifecycle.lapse(job, batch.now), events.RELEASED, None
+    else:
+        after, verb = lifecycle.expire(job, batch.now, queue.policy.max_crashes), events.EXPIRED
+        worker = lease.worker if lease is not None else ""
+        error = JobError(job.attempt, batch.now, worker, "crashed", _EXPIRED, leased_at=job.leased_at)
+    batch.change(verb, queue, job, await returning(batch, job, after), error=error)
+    if lease is not None:
+        batch.lost.append(lease.fence)
+
+
+async def _promote(batch: Batch, job: Job, queue: Queue) -> None:
+    batch.change(events.DUE, queue, job, lifecycle.due(job, batch.now))
+
+
+async def _bury(batch: Batch, job: Job, queue: Queue) -> None:
+    batch.change(events.ORPHANED, queue, job, lifecycle.orphan(job, batch.now))
+
+
+async def _each(batch: Batch, jobs: list[Job], limit: int, do: Callable[[Batch, Job, Queue], Awaitable[None]]) -> Counted:
+    """Do this to every job that is not set aside. One with which it can't be done is set aside, and stops nobody.
+
+    What raises has changed nothing yet: a rule decides first, and `batch.change` comes last.
+    """
+    done = 0
     for job in jobs:
-        batch.change(events.ORPHANED, await batch.own(job), job, lifecycle.orphan(job, batch.now))
-    return Counted(len(jobs))
+        if done == limit:
+            break
+        if len(batch.aside) and batch.aside.waits(job.id, batch.now):
+            continue
+        try:
+            await do(batch, job, await batch.own(job))
+        except (HoldfastError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            if isinstance(error, Unavailable):
+                raise
+            batch.aside.put(job.id, job.queue, error, batch.now)
+            continue
+        if len(batch.aside):
+            batch.aside.done(job.id)
+        done += 1
+    return Counted(done)
 
 
 async def forget(batch: Batch, command: ForgetHistory) -> Forgotten:

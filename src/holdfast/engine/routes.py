@@ -9,9 +9,13 @@ So nothing of a stranger's size is matched while a commit is under way: neither 
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from holdfast.engine.router import Router
-from holdfast.errors import HoldfastError, StaleInterests
+from holdfast.errors import HoldfastError, InternalError, StaleInterests
 from holdfast.job.schedule import Schedule
+
+log = structlog.get_logger(__name__)
 
 _KNOWN = 1_000  # schedules whose route is remembered
 _KNOWN_QUEUES = 200_000  # in all of these routes: about 2 MB, as the names are shared
@@ -74,6 +78,12 @@ class Routes:
                 version, found = await self._router.route(payload)
             except HoldfastError as error:
                 version, found = await self._router.version(), error
+            except Exception:
+                log.exception("an event of a schedule could not be routed", schedule=name)
+                version, found = (
+                    await self._router.version(),
+                    InternalError("Its event can't be routed; the log has the details."),
+                )
             self._remember(name, (version, payload, found))
 
     def _remember(self, name: str, found: Found) -> None:

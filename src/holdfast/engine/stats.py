@@ -120,6 +120,10 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         replication=health.replication,
         commit_busy_seconds=totals.commit_busy.seconds,
         loop_busy_seconds=totals.loop_busy.longest.seconds,
+        clock_behind_ms=totals.clock_behind_ms,
+        clock_steps=totals.clock_steps,
+        schedules_aside=totals.schedules_aside,
+        jobs_aside=totals.jobs_aside,
     )
 
 

@@ -5,12 +5,33 @@ one comes up; the others run every `period_s`.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 
 log = structlog.get_logger(__name__)
+_PAUSE_MAX_S = 10.0  # between tries of work that raises each time: leases that end wait for it, so no longer
+_DOUBLINGS = 10
+_IN_VAIN_S = 0.001
+_REMIND_S = 3_600.0
+
+
+class Told:
+    """Keeps a fault that comes again and again to a line when it begins or changes, and one an hour."""
+
+    def __init__(self) -> None:
+        self._what: str | None = None
+        self._at = 0.0
+
+    def is_news(self, what: str) -> bool:
+        """Whether this is to be told now; then it is taken for told."""
+        now = time.monotonic()
+        if what == self._what and now - self._at < _REMIND_S:
+            return False
+        self._what, self._at = what, now
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +69,27 @@ class Ticker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, tick: Tick) -> None:
+        stumbles, told, in_vain = 0, Told(), 0
         while self._goes_on():
             try:
                 await self._wait(tick)
-                while self._goes_on() and await tick.work():
-                    pass
-            except Exception:
-                log.exception("a tick raised; it goes on", tick=tick.name)
-                await asyncio.sleep(tick.period_s)
+                in_vain = 0 if await self._work(tick) else in_vain + 1
+                stumbles = 0
+            except Exception as error:
+                if told.is_news(f"{type(error).__name__}: {error}"):
+                    log.exception("a tick raised; it goes on", tick=tick.name)
+                await asyncio.sleep(min(tick.period_s * 2.0**stumbles, max(tick.period_s, _PAUSE_MAX_S)))
+                stumbles = min(stumbles + 1, _DOUBLINGS)
+            else:
+                if in_vain and tick.due is not None:  # what it says to be due may be what it can't do: no circles at full speed
+                    await asyncio.sleep(min(_IN_VAIN_S * 2.0 ** min(in_vain - 1, _DOUBLINGS), tick.period_s))
+
+    async def _work(self, tick: Tick) -> bool:
+        """Do all that there is, bite by bite; whether there was anything."""
+        bites = 0
+        while self._goes_on() and await tick.work():
+            bites += 1
+        return bites > 0
 
     def _goes_on(self) -> bool:
         return not self._stopping

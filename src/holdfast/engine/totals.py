@@ -51,6 +51,7 @@ class Totals:
         self.commit_busy = Longest()
         self.loop_busy = LoopWatch()
         self.started = time.monotonic()
+        self.clock_behind_ms = self.clock_steps = self.schedules_aside = self.jobs_aside = 0
 
     def committed(self, counts: dict[tuple[str, str], int], commands: int, seconds: float, busy_seconds: float = 0.0) -> None:
         """Add one commit: how often each (verb, queue) happened, how many commands it served, how long it took, and how much of that was work."""

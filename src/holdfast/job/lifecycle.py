@@ -11,7 +11,7 @@ gives the job that comes after, or refuses.
        │ promote│ │ └───────┼─│── cancel ──▶ CANCELLED ◀── cancel ── SCHEDULED               │
        ▼        │ └─────────┘ │                                                              │
      SCHEDULED ─┘  release,   │                                                              │
-         ▲         expire     │                                                              │
+         ▲       expire, lapse│                                                              │
          └────────────────────┘ fail with tries left, release with a delay                   │
                 READY ◀───────────── retry, kick ─────────────────────────────────────────────┘
 
@@ -126,6 +126,15 @@ def expire(job: Job, now: int, max_crashes: int) -> Job:
     if crashed.failures + crashed.crashes >= crashed.max_attempts:
         return _ended(crashed, DEAD, ATTEMPTS_EXHAUSTED, now)
     return _again(crashed, now, 0)
+
+
+def lapse(job: Job, now: int) -> Job:
+    """Nobody ended the attempt in time, and nobody could have: the server was away when the lease ended. Handed back, unspent."""
+    if job.lease is None or job.lease.until > now:
+        raise _wrong(job, "lapse", "leased past its end")
+    if job.lease.cancel_requested:
+        return _ended(job, State.CANCELLED, CANCELLED, now)
+    return _again(job, now, 0)
 
 
 def due(job: Job, now: int) -> Job:

@@ -1,4 +1,4 @@
-"""Recurring jobs: when a schedule fires next, and what becomes of the fires that were missed. Pure; cronsim reads the expressions.
+"""Recurring jobs: when a schedule fires next, and what becomes of the fires that were missed. Pure; `cron.py` knows expressions and zones.
 
 A schedule fires by a cron expression in a time zone, or every `interval_ms` from its creation. A fire that is late by more than `GRACE_MS`
 (the server was down, the schedule was paused) was missed:
@@ -8,17 +8,23 @@ A schedule fires by a cron expression in a time zone, or every `interval_ms` fro
 """
 
 import enum
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from cronsim import CronSim, CronSimError
+from msgspec.structs import replace
 
 from holdfast.errors import InvalidRequest
+from holdfast.job import cron
+from holdfast.job.cron import CronUnreadable, NoMoreFires, ZoneUnknown
 from holdfast.job.job import NewJob
-from holdfast.limits import CRON_CHARS, INTERVAL_MS_MAX, INTERVAL_MS_MIN, MISSED_FIRES
+from holdfast.limits import (
+    CRON_CHARS,
+    INTERVAL_MS_MAX,
+    INTERVAL_MS_MIN,
+    MISSED_FIRES,
+    RUN_AT_MAX,
+    SCHEDULE_RETRY_MAX_MS,
+    SCHEDULE_RETRY_MS,
+)
 
 GRACE_MS = 60_000
 
@@ -47,9 +53,13 @@ class ScheduleSpec(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, array_like=True):
-    """A schedule as it stands. `next_at` is the fire that comes next, `try_at` when it is looked at again: later after a refusal.
+    """A schedule as it stands. `next_at` is the fire that comes next, `try_at` when it is looked at again: sooner or later than that, where
+    something is owed or went wrong.
 
-    Times are in milliseconds. `fired` and `skipped` count fires; `last_error` says why the latest one could not be put yet.
+    `owed_at` is the earliest fire that is due and has not put its job yet, and None where all have: it was refused, or what was missed is
+    still being made up for. `last_error` says why the latest try came to nothing, and `refusals` how many did in a row; `aside`: that it
+    can't fire as it is, until it is mended. `fired` and `skipped` count fires. Times are in milliseconds.
+    `unreadable`: this stands in for a row that can't be read. It is shown, set anew or removed, and never written.
     """
 
     name: str
@@ -63,11 +73,10 @@ class Schedule(msgspec.Struct, frozen=True, array_like=True):
     last_error: str | None = None
     fired: int = 0
     skipped: int = 0
-
-
-@lru_cache(maxsize=1_000)
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
+    owed_at: int | None = None
+    refusals: int = 0
+    aside: bool = False
+    unreadable: bool = False
 
 
 def check(spec: ScheduleSpec, now: int) -> None:
@@ -77,55 +86,137 @@ def check(spec: ScheduleSpec, now: int) -> None:
     if spec.interval_ms is not None and not INTERVAL_MS_MIN <= spec.interval_ms <= INTERVAL_MS_MAX:
         raise InvalidRequest(f"interval_ms must be from {INTERVAL_MS_MIN} to {INTERVAL_MS_MAX}.", field="interval_ms")
     try:
-        _zone(spec.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        cron.check_zone(spec.timezone)
+    except ZoneUnknown:
         raise InvalidRequest(f"{spec.timezone[:60]!r} is not a time zone, such as Europe/Vienna.", field="timezone") from None
-    if spec.cron is not None:
-        if len(spec.cron) > CRON_CHARS or len(spec.cron.split()) != 5:
-            raise InvalidRequest(f"cron must have five fields and at most {CRON_CHARS} characters.", field="cron")
-        try:
-            next_after(spec, now, now)
-        except CronSimError as error:
-            raise InvalidRequest(f"cron can't be read: {error}.", field="cron") from None
-        except StopIteration:
-            raise InvalidRequest("cron never fires.", field="cron") from None
+    if spec.cron is not None and (len(spec.cron) > CRON_CHARS or len(spec.cron.split()) != 5):
+        raise InvalidRequest(f"cron must have five fields and at most {CRON_CHARS} characters.", field="cron")
+    try:
+        next_after(spec, now, now)
+    except CronUnreadable as error:
+        raise InvalidRequest(f"cron can't be read: {error}.", field="cron") from None
+    except NoMoreFires:
+        raise InvalidRequest("cron never fires.", field="cron") from None
 
 
 def next_after(spec: ScheduleSpec, moment: int, created_at: int) -> int:
-    """The first fire after `moment`."""
-    if spec.interval_ms is not None:
-        passed = max(0, moment - created_at) // spec.interval_ms
-        return created_at + (passed + 1) * spec.interval_ms
-    start = datetime.fromtimestamp(moment / 1000, UTC).astimezone(_zone(spec.timezone))
-    fire = next(CronSim(spec.cron or "", start))
-    return round(fire.timestamp() * 1000)
+    """The first fire after `moment`: always later than it. Raises one of `cron.py`'s errors where there is none."""
+    if spec.interval_ms is None:
+        return cron.next_after(spec.cron or "", spec.timezone, moment)
+    upcoming = created_at + ((moment - created_at) // spec.interval_ms + 1) * spec.interval_ms
+    if upcoming > RUN_AT_MAX:
+        raise NoMoreFires("no fire is left before the calendar ends")
+    return upcoming
 
 
 def fires(schedule: Schedule, now: int) -> tuple[list[int], int, int]:
-    """The fires that are to put jobs now (oldest first), how many were left out, and the next fire after `now`."""
-    due = list(_due(schedule, now))
+    """The fires that are to put jobs now (oldest first), how many before these are left out, and the next fire after `now`.
+
+    What it costs does not grow with the number of fires that were missed.
+    """
+    start = schedule.next_at if schedule.owed_at is None else schedule.owed_at
     upcoming = next_after(schedule.spec, now, schedule.created_at)
-    on_time = [moment for moment in due if now - moment <= GRACE_MS]
+    if start > now:
+        return [], 0, upcoming
+    due = 1 + _count_after(schedule.spec, start, now)
+    newest = [start] if due == 1 else _newest(schedule.spec, start, now, min(due, MISSED_FIRES))
+    on_time = [moment for moment in newest if now - moment <= GRACE_MS]
     match schedule.spec.missed:
         case Missed.SKIP:
             chosen = on_time
         case Missed.ONE:
-            chosen = due[-1:] if len(on_time) < 2 else on_time
+            chosen = newest[-1:] if len(on_time) < 2 else on_time
         case Missed.ALL:
-            chosen = due
-    return chosen, len(due) - len(chosen), upcoming
+            chosen = newest
+    return chosen, due - len(chosen), upcoming
 
 
-def _due(schedule: Schedule, now: int) -> Iterator[int]:
-    """Fires from `next_at` up to now; of very many only the newest that could count, found by their distance."""
-    moment = schedule.next_at
-    interval = schedule.spec.interval_ms
-    if interval is not None and (now - moment) // interval > MISSED_FIRES:
-        moment += ((now - moment) // interval - MISSED_FIRES) * interval
-    found: list[int] = []
-    while moment <= now:
+def _count_after(spec: ScheduleSpec, start: int, now: int) -> int:
+    """How many fires follow the one at `start` up to now."""
+    if spec.interval_ms is not None:
+        return (now - start) // spec.interval_ms
+    return cron.count(spec.cron or "", spec.timezone, start + 1, now)
+
+
+def _newest(spec: ScheduleSpec, start: int, now: int, most: int) -> list[int]:
+    """The newest `most` fires of those from `start` up to now, of which there are at least so many. Oldest first."""
+    if spec.interval_ms is not None:
+        last = start + (now - start) // spec.interval_ms * spec.interval_ms
+        return [last - before * spec.interval_ms for before in reversed(range(most))]
+    found, moment = [start], start
+    if 1 + _count_after(spec, start, now) > most:
+        found, moment = [], _behind(spec, start, now, most)
+    while (moment := next_after(spec, moment, start)) <= now:
         found.append(moment)
-        if len(found) > MISSED_FIRES:
-            found.pop(0)
-        moment = next_after(schedule.spec, moment, schedule.created_at)
-    yield from found
+    return found[-most:]
+
+
+def _behind(spec: ScheduleSpec, start: int, now: int, most: int) -> int:
+    """A moment after `start` that at least `most` fires up to now follow, and few more: found by counting, and not by walking."""
+    low, high, width = start, now, 1_000
+    while (moment := now - width) > start:
+        if _count_after(spec, moment, now) >= most:
+            low = moment
+            break
+        high, width = moment, width * 2
+    while high - low > 1_000 and _count_after(spec, low, now) > most:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _count_after(spec, middle, now) >= most else (low, middle)
+    return low
+
+
+def fired(schedule: Schedule, moment: int, jobs: tuple[int, ...]) -> Schedule:
+    """The fire of this moment has put these jobs."""
+    return replace(schedule, last_at=moment, last_jobs=jobs, last_error=None, refusals=0, aside=False, fired=schedule.fired + 1)
+
+
+def settled(schedule: Schedule, upcoming: int) -> Schedule:
+    """Nothing is owed any more."""
+    return replace(schedule, next_at=upcoming, try_at=upcoming, owed_at=None, last_error=None, refusals=0, aside=False)
+
+
+def to_be_continued(schedule: Schedule, owed: int, upcoming: int, now: int) -> Schedule:
+    """The fires from `owed` on come in the next transaction."""
+    return replace(schedule, next_at=upcoming, try_at=now, owed_at=owed)
+
+
+def refused(schedule: Schedule, why: str, now: int, owed: int, upcoming: int) -> Schedule:
+    """The fire of the moment `owed` could not be put: it stays due, and is tried again after a pause that grows."""
+    return replace(
+        schedule,
+        next_at=upcoming,
+        owed_at=owed,
+        try_at=now + _pause(schedule),
+        last_error=why,
+        refusals=schedule.refusals + 1,
+        aside=False,
+    )
+
+
+def set_aside(schedule: Schedule, why: str, now: int) -> Schedule:
+    """It can't fire as it is: nothing of it is lost, and it is tried again after a pause that grows, for the reason may be this machine's."""
+    return replace(schedule, try_at=now + _pause(schedule), last_error=why, refusals=schedule.refusals + 1, aside=True)
+
+
+def _pause(schedule: Schedule) -> int:
+    return min(SCHEDULE_RETRY_MS << min(schedule.refusals, 30), SCHEDULE_RETRY_MAX_MS)
+
+
+def stand_in(name: str, why: str) -> Schedule:
+    """What is shown for a row that can't be read."""
+    spec = ScheduleSpec(NewJob("-", b"null"), cron="", timezone="-")
+    return Schedule(name, spec, False, 0, 0, 0, last_error=f"It can't be read: {why}.", aside=True, unreadable=True)
+
+
+def within_bounds(schedule: Schedule, now: int) -> Schedule:
+    """The schedule as it may stand at `now`, after the clock had been ahead: no fire is further away than the next, no try than its pause."""
+    created = min(schedule.created_at, now)
+    upcoming = next_after(schedule.spec, now, created)
+    owed = schedule.owed_at if schedule.owed_at is not None and schedule.owed_at <= now else None
+    next_at = min(schedule.next_at, upcoming)
+    latest = next_at if owed is None and not schedule.refusals else now + SCHEDULE_RETRY_MAX_MS
+    last = schedule.last_at if schedule.last_at is None else min(schedule.last_at, now)
+    bounded = replace(
+        schedule, created_at=created, next_at=next_at, owed_at=owed, try_at=min(schedule.try_at, latest), last_at=last
+    )
+    return schedule if bounded == schedule else bounded

@@ -344,6 +344,10 @@ class StoreStats(_Frame, frozen=True, tag=127):
     replication: Replication | None = None
     commit_busy_seconds: float = 0.0
     loop_busy_seconds: float = 0.0
+    clock_behind_ms: int = 0
+    clock_steps: int = 0
+    schedules_aside: int = 0
+    jobs_aside: int = 0
 
 
 class JobCounts(_Frame, frozen=True, tag=161):

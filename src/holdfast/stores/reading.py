@@ -189,7 +189,7 @@ class Reader:
             found = await self._fetch("schedule", query.name)
         else:
             found, cut = await self._snapshot.within(PAGE_BYTES, "schedules_after", query.after, query.limit + 1)
-        schedules = [rows.schedule_of(row[0]) for row in found]
+        schedules = [rows.schedule_of(row[0], row[1]) for row in found]
         last = min(query.limit, len(schedules))
         return SchedulePage(schedules[:last], schedules[last - 1].name if cut or len(schedules) > last else None)
 

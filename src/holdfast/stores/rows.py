@@ -12,7 +12,7 @@ import msgspec
 
 from holdfast.job.job import NO_EXTRAS, Content, Extras, Job, JobError, Lease, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
-from holdfast.job.schedule import Schedule
+from holdfast.job.schedule import Schedule, stand_in
 from holdfast.workers.registry import Worker, WorkerState
 
 Row = Sequence[Any]
@@ -90,9 +90,12 @@ def match_of(text: Any) -> str | dict[str, str]:
     return match
 
 
-def schedule_of(blob: Any) -> Schedule:
-    """A schedule."""
-    return _schedule_decoder.decode(blob)
+def schedule_of(name: str, blob: Any) -> Schedule:
+    """A schedule, or what stands in for one that can't be read: it must not stop the others."""
+    try:
+        return _schedule_decoder.decode(blob)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
+        return stand_in(name, str(error))
 
 
 def schedule_blob(schedule: Schedule) -> bytes:

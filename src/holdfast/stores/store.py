@@ -153,6 +153,14 @@ class Transaction(Protocol):
         """Write a schedule, new or changed."""
         ...
 
+    async def schedules_after(self, name: str, limit: int) -> list[Schedule]:
+        """Schedules in the order of their names."""
+        ...
+
+    async def postpone_schedule(self, name: str, try_at: int) -> None:
+        """Look at a schedule later, and leave the rest of its row as it is: it may not be readable."""
+        ...
+
     async def delete_schedule(self, name: str) -> None:
         """Remove a schedule."""
         ...
@@ -219,6 +227,24 @@ class Transaction(Protocol):
 
     async def expired(self, now: int, limit: int) -> list[Job]:
         """Leased jobs whose lease ended at or before `now`, longest first."""
+        ...
+
+    async def served(self) -> tuple[bool, int] | None:
+        """Leave a mark that somebody serves. Whether nobody had for `OUTAGE_MS`, and until when leases were last let live on for that.
+
+        None where a single process serves, which knows by itself.
+        """
+        ...
+
+    async def grant_grace(self, until: int, limit: int) -> int:
+        """Let leases that end before `until` end then, the next to end first; how many."""
+        ...
+
+    async def draw_in(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:
+        """Let no lease last longer than this, and no job that was tried before wait longer; how many of each.
+
+        What else has seen a later moment than `now` for sure forgets it.
+        """
         ...
 
     async def due(self, now: int, limit: int) -> list[Job]:

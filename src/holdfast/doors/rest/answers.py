@@ -89,12 +89,14 @@ class ScheduleOut(msgspec.Struct, kw_only=True):
     overlap: bool
     paused: bool
     created_at: Instant
-    next_at: Instant
+    next_at: Instant | None
     last_at: Instant | None
     last_jobs: tuple[int, ...]
     last_error: str | None
     fired: int
     skipped: int
+    try_at: Instant | msgspec.UnsetType = msgspec.UNSET
+    set_aside: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class SchedulesOut(msgspec.Struct):
@@ -378,7 +380,8 @@ class StatsOut(msgspec.Struct):
 
 
 class HealthOut(msgspec.Struct):
-    """The server's state; `reasons` say what is missing."""
+    """The server's state; `reasons` say what is missing, `warnings` what is wrong though new jobs are taken."""
 
     status: str
     reasons: list[str] = []
+    warnings: list[str] | msgspec.UnsetType = msgspec.UNSET

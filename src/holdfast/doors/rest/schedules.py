@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from litestar import delete, get, post, put
 from litestar.datastructures import State as AppState
 from litestar.params import Parameter
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
@@ -90,12 +90,14 @@ def _shown(schedule: Schedule) -> ScheduleOut:
         overlap=spec.overlap,
         paused=schedule.paused,
         created_at=replies.instant(schedule.created_at),
-        next_at=replies.instant(schedule.next_at),
+        next_at=None if schedule.unreadable else replies.instant(schedule.next_at),
         last_at=None if schedule.last_at is None else replies.instant(schedule.last_at),
         last_jobs=schedule.last_jobs,
         last_error=schedule.last_error,
         fired=schedule.fired,
         skipped=schedule.skipped,
+        try_at=replies.instant(schedule.try_at) if schedule.last_error is not None and not schedule.unreadable else UNSET,
+        set_aside=schedule.aside or UNSET,
     )
 
 

@@ -9,6 +9,7 @@ from litestar.datastructures import State as AppState
 from litestar.openapi import ResponseSpec
 from litestar.params import Parameter
 from litestar.response import Redirect, Stream
+from msgspec import UNSET
 from msgspec.structs import astuple
 
 from holdfast import __version__
@@ -19,7 +20,7 @@ from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Heard, Subscription
 from holdfast.errors import HoldfastError
-from holdfast.stores.queries import QueueStats, Stats
+from holdfast.stores.queries import QueueStats, Stats, StoreStats
 
 _SIGN_OF_LIFE_S = 15.0
 _HEALTH_S = 5.0
@@ -130,21 +131,35 @@ async def healthz() -> HealthOut:
     responses={503: ResponseSpec(HealthOut, description="Not now; the reasons say what is missing")},
 )
 async def readyz(state: AppState) -> Response[HealthOut]:
-    """503 with the reasons while the server drains, the store does not answer, or the disk is at its watermark."""
+    """503 with the reasons while the server drains, the store does not answer, or the disk is at its watermark.
+
+    `warnings` stand beside them where something else is wrong: `clock_behind` (time stands still), `schedules_set_aside`, `jobs_set_aside`.
+    """
     engine: Engine = state.engine
-    reasons = []
+    reasons, warnings = [], []
     try:
         async with asyncio.timeout(_HEALTH_S):
             answer = await engine.reading.stats_of_store()
         if not answer.accepting:
             reasons.append(answer.reason or "storage_full")
+        warnings = _warnings(answer)
     except TimeoutError:
         reasons.append("store_unavailable")
     except HoldfastError as error:
         reasons.append(error.code)
     if engine.draining:  # looked at last: the store's answer may have taken its time
         reasons.insert(0, "draining")
-    return Response(HealthOut("not ready" if reasons else "ready", reasons), status_code=503 if reasons else 200)
+    said = HealthOut("not ready" if reasons else "ready", reasons, warnings or UNSET)
+    return Response(said, status_code=503 if reasons else 200)
+
+
+def _warnings(store: StoreStats) -> list[str]:
+    seen = (
+        ("clock_behind", store.clock_behind_ms),
+        ("schedules_set_aside", store.schedules_aside),
+        ("jobs_set_aside", store.jobs_aside),
+    )
+    return [name for name, count in seen if count]
 
 
 @get("/metrics", tags=["system"], summary="Metrics for Prometheus", media_type=MediaType.TEXT)

@@ -28,7 +28,7 @@ class Problem:
 
 def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_lately: int) -> list[Problem]:
     """Everything that wants attention, what harms most first: the store, then by jobs and how long they wait."""
-    found = of_store(store)
+    found = of_store(store) + of_time(store)
     for queue in queues:
         found += of_queue(queue)
     if dead:
@@ -62,6 +62,29 @@ def of_store(store: StoreStats) -> list[Problem]:
             "bad", "The store", f"takes no new jobs: {store.reason}.", "The server's log says more", "/store", harm=math.inf
         )
     ]
+
+
+def of_time(store: StoreStats) -> list[Problem]:
+    """What is wrong with the clock, and with what happens by it."""
+    found: list[Problem] = []
+    if store.clock_behind_ms:
+        text = (
+            f"has been set back by {show.duration(store.clock_behind_ms)}: until it has caught up, no lease ends, nothing scheduled gets due "
+            "and no schedule fires."
+        )
+        found.append(
+            Problem("bad", "The machine's clock", text, "Set it right and restart the server", "/store", harm=math.inf)
+        )
+    if store.schedules_aside:
+        many = store.schedules_aside != 1
+        subject = f"{show.number(store.schedules_aside)} schedule{'s' if many else ''}"
+        text = f"can't fire and {'are' if many else 'is'} set aside; all others go on."
+        found.append(Problem("bad", subject, text, "See why, and change or remove", "/schedules"))
+    if store.jobs_aside:
+        subject = f"{show.number(store.jobs_aside)} job{'s' if store.jobs_aside != 1 else ''}"
+        text = "can't be taken back or made ready, though it is time; all others go on."
+        found.append(Problem("bad", subject, text, "The server's log names them", "/store"))
+    return found
 
 
 def of_queue(queue: QueueStats) -> list[Problem]:

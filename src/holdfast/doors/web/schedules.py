@@ -1,6 +1,7 @@
 """Recurring jobs: when each comes next, how the last went, pause, run now, make and remove."""
 
 import contextlib
+import time
 from typing import Any
 
 from litestar import Request, Response, get, post
@@ -15,11 +16,13 @@ from holdfast.doors.web.overview import glimpse
 from holdfast.doors.web.shell import View
 from holdfast.engine import checks
 from holdfast.errors import NotFound, ScheduleNotFound
+from holdfast.job.cron import CronUnreadable, NoMoreFires, ZoneUnknown
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob
 from holdfast.job.schedule import Missed, Schedule, ScheduleSpec, next_after
 
 _SHOWN = 200
 _AHEAD = 3
+_AHEAD_S = 0.03
 _DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -27,6 +30,8 @@ def worded(spec: ScheduleSpec) -> str:
     """When it fires, in words where they are short; else the expression."""
     if spec.interval_ms is not None:
         return f"every {show.duration(spec.interval_ms)}"
+    if not spec.cron:
+        return "–"
     minute, hour, day, month, weekday = (spec.cron or "* * * * *").split()
     daily = day == "*" and month == "*"
     if daily and weekday == "*" and hour == "*" and minute.startswith("*/"):
@@ -34,20 +39,33 @@ def worded(spec: ScheduleSpec) -> str:
     if daily and weekday == "*" and hour == "*" and minute.isdigit():
         return f"every hour at :{int(minute):02d}"
     if minute.isdigit() and hour.isdigit():
-        time = f"at {int(hour):02d}:{int(minute):02d}"
+        at = f"at {int(hour):02d}:{int(minute):02d}"
         if daily and weekday == "*":
-            return f"every day {time}"
+            return f"every day {at}"
         if daily and weekday.isdigit() and int(weekday) < 8:
-            return f"every {_DAYS[int(weekday)]} {time}"
+            return f"every {_DAYS[int(weekday)]} {at}"
     return "every minute" if daily and weekday == hour == minute == "*" else f"by {spec.cron}"
 
 
 def upcoming(schedule: Schedule) -> list[int]:
-    """The next few fires."""
+    """The next few fires: none of one that can't fire, and fewer where no more come."""
+    if schedule.aside:
+        return []
     found = [schedule.next_at]
-    while len(found) < _AHEAD:
-        found.append(next_after(schedule.spec, found[-1], schedule.created_at))
+    with contextlib.suppress(CronUnreadable, NoMoreFires, ZoneUnknown):
+        while len(found) < _AHEAD:
+            found.append(next_after(schedule.spec, found[-1], schedule.created_at))
     return found
+
+
+def _rows(schedules: list[Schedule]) -> list[tuple[Schedule, str, list[int]]]:
+    """What the table shows. The fires after the next are left out once working them out has taken its time."""
+    began, rows = time.perf_counter(), []
+    for schedule in schedules:
+        late = time.perf_counter() - began > _AHEAD_S
+        ahead = upcoming(schedule) if not late or schedule.aside else [schedule.next_at]
+        rows.append((schedule, worded(schedule.spec), ahead))
+    return rows
 
 
 @get("/web/schedules", include_in_schema=False)
@@ -60,7 +78,7 @@ async def show_schedules(request: Request[Any, Any, Any], state: AppState) -> Re
         with contextlib.suppress(ScheduleNotFound):  # it was removed meanwhile: the form is for a new one
             chosen = await view.engine.reading.schedule(view.query["name"])
     values = {
-        "schedules": [(schedule, worded(schedule.spec), upcoming(schedule)) for schedule in page.schedules],
+        "schedules": _rows(page.schedules),
         "next": view.at("/schedules", after=page.after) if page.after else "",
         "chosen": chosen,
         "payload": show.text_of(chosen.spec.job.payload) if chosen is not None else "{}",

@@ -21,7 +21,7 @@ async def show_store(request: Request[Any, Any, Any], state: AppState) -> Respon
     view = View(request, state)
     store = await view.engine.reading.stats_of_store()
     values = {
-        "problems": attention.of_store(store),
+        "problems": attention.of_store(store) + attention.of_time(store),
         "store": store,
         "percents": [round(100 * share) for share in _SHARES],
         "commit_ms": [_ms(quantile(store.commit_buckets, share, COMMIT_BUCKETS)) for share in _SHARES],

@@ -20,20 +20,37 @@ class DatabaseClock:
     A batch reads the clock after it has locked its queues, and no earlier than anything that ever happened in them.
     """
 
+    leaps = 0  # nodes leave their marks in the database instead
+
     def __init__(self) -> None:
         self._reading: int | None = None
         self._read_at = 0.0
         self._last = 0
+        self._step = 0
 
     def read(self, moment: int) -> None:
         """The database says that it is this late."""
+        if self._reading is not None:
+            self._step += moment - self._present()
         self._reading, self._read_at = moment, time.monotonic()
+
+    def behind_ms(self) -> int:
+        """How far the database's clock is behind."""
+        return 0 if self._reading is None else max(0, self._last - self._present())
+
+    def step_ms(self) -> int:
+        """How far the database's clock was moved, or another database's clock is from the one before."""
+        step, self._step = self._step, 0
+        return step
+
+    def _present(self) -> int:
+        return (self._reading or 0) + int((time.monotonic() - self._read_at) * 1000)
 
     def now(self) -> int:
         """Milliseconds since 1970."""
         if self._reading is None:
             return time.time_ns() // 1_000_000  # before the first connection: nothing is decided by it
-        self._last = max(self._last, self._reading + int((time.monotonic() - self._read_at) * 1000))
+        self._last = max(self._last, self._present())
         return self._last
 
 

@@ -1,14 +1,16 @@
 """Looking after a database: whether everything in it agrees. One read-only snapshot, beside running nodes."""
 
+import time
 from importlib.resources import files
 from typing import Any
 
 import asyncpg
 
 from holdfast.errors import StoreUnavailable
-from holdfast.stores.checking import PAGE, TOLD, unreadable
+from holdfast.stores.checking import PAGE, TOLD, idle, unreadable
 from holdfast.stores.postgres.connect import GONE, READER, connect, described
 from holdfast.stores.postgres.sql import SQL
+from holdfast.stores.rows import schedule_of
 
 _CHECKS = files(__package__) / "checks"
 _PLANNED_FREELY = ("search_path", "timezone", "client_min_messages")
@@ -26,7 +28,7 @@ async def check(url: str) -> list[str]:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if await connection.fetchval("SELECT to_regclass('holdfast.job')") is None:
             raise StoreUnavailable("There is no store of Holdfast in this database.")
-        return await problems_of(connection)
+        return await problems_of(connection) + await _idle(connection)
     except (*GONE, asyncpg.PostgresError) as error:
         raise StoreUnavailable(f"The database can't be checked: {described(error)}.") from error
     finally:
@@ -44,6 +46,15 @@ async def problems_of(connection: Any) -> list[str]:
         else:
             problems += [f"{name}: {' '.join(map(str, row))}" for row in await connection.fetch(statement)]
     return problems
+
+
+async def _idle(connection: Any) -> list[str]:
+    problems: list[str] = []
+    after = ""
+    while len(problems) < TOLD and (page := await connection.fetch(SQL["schedules_after"], after, PAGE)):
+        problems += idle([schedule_of(*row) for row in page], time.time_ns() // 1_000_000)
+        after = page[-1]["name"]
+    return problems[:TOLD]
 
 
 async def _unreadable(connection: Any) -> list[str]:

@@ -100,7 +100,7 @@ class PostgresTarget(PostgresSource):
             rows = [(*row, row[4]) for row in rows]
         elif table.name == "schedule":
             columns.append("queue")
-            rows = [(*row, _queue_of(row[3])) for row in rows]
+            rows = [(*row, _queue_of(row[0], row[3])) for row in rows]
         await self._db.copy_records_to_table(table.name, schema_name="holdfast", records=rows, columns=columns)
 
     async def settle(self, counters: Counters) -> None:
@@ -156,8 +156,8 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid
 """
 
 
-def _queue_of(state: bytes) -> str | None:
-    spec = schedule_of(state).spec
+def _queue_of(name: str, state: bytes) -> str | None:
+    spec = schedule_of(name, state).spec
     return None if spec.publish else spec.job.queue
 
 

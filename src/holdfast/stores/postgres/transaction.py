@@ -16,7 +16,7 @@ from holdfast.errors import InvalidRequest
 from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule
-from holdfast.limits import ERRORS_KEPT, QUEUES
+from holdfast.limits import ERRORS_KEPT, OUTAGE_MS, QUEUES
 from holdfast.stores import rows
 from holdfast.stores.postgres.loading import Loading
 from holdfast.stores.postgres.lows import lows_blob
@@ -26,6 +26,7 @@ from holdfast.stores.store import Change, KeptAnswer, TryAgain
 from holdfast.stores.writing import LOOSE, Writing
 from holdfast.workers.registry import Worker
 
+_COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # nobody waits for it, and nothing depends on it
 _PRIORITIES = 16  # in use at once in one queue, of which account is kept
 
 
@@ -118,8 +119,8 @@ class PostgresTransaction(Loading):
 
     async def schedule(self, name: str) -> Schedule | None:
         """One schedule, locked."""
-        state = await self._value("lock_schedule", name)
-        return None if state is None else rows.schedule_of(state)
+        found = await self._fetch("lock_schedule", name)
+        return rows.schedule_of(*found[0]) if found else None
 
     async def schedule_count(self) -> int:
         """How many there are."""
@@ -127,7 +128,7 @@ class PostgresTransaction(Loading):
 
     async def schedules_due(self, now: int, limit: int) -> list[Schedule]:
         """Those to be looked at that no other node is looking at."""
-        return [rows.schedule_of(row[0]) for row in await self._fetch("schedules_due", now, limit)]
+        return [rows.schedule_of(*row) for row in await self._fetch("schedules_due", now, limit)]
 
     async def save_schedule(self, schedule: Schedule) -> None:
         """Write a schedule."""
@@ -136,10 +137,36 @@ class PostgresTransaction(Loading):
         await self._db.execute(SQL["save_schedule"], *row)
         self._note_written()
 
+    async def schedules_after(self, name: str, limit: int) -> list[Schedule]:
+        """By their names."""
+        return [rows.schedule_of(*row) for row in await self._fetch("schedules_after", name, limit)]
+
+    async def postpone_schedule(self, name: str, try_at: int) -> None:
+        """Look at it later."""
+        await self._db.execute(SQL["postpone_schedule"], name, try_at)
+        self._note_written()
+
     async def delete_schedule(self, name: str) -> None:
         """Remove a schedule."""
         await self._db.execute(SQL["delete_schedule"], name)
         self._note_written()
+
+    async def served(self) -> tuple[bool, int] | None:
+        """Leave this node's mark. The table of marks is not logged: it is no part of what is proven."""
+        row = await self._db.fetchrow(SQL["served"])
+        self._marked = True
+        return row["away_ms"] is None or row["away_ms"] > OUTAGE_MS, row["graced"] or 0
+
+    async def grant_grace(self, until: int, limit: int) -> int:
+        """Let leases live on."""
+        self._note_written()
+        return int(await self._value("grant_grace", until, limit))
+
+    async def draw_in(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:
+        """Draw in what lies too far ahead."""
+        self._note_written()
+        await self._db.execute(SQL["draw_in_seen"], now)
+        return int(await self._value("draw_in_leased", lease_until)), int(await self._value("draw_in_scheduled", ready_at))
 
     async def workers(self) -> dict[str, Worker]:
         """All registered workers, as this node last read them where nobody has changed any."""
@@ -256,7 +283,7 @@ class PostgresTransaction(Loading):
         await self._settle()
         if not self._wrote:
             if self._expected is not None and self._expected.unheard:
-                await self._db.execute("ROLLBACK")
+                await self._db.execute(_COMMIT_MARK if self._marked else "ROLLBACK")
                 self.committed = True
                 return
             await self._db.execute(SQL["say_something"])
@@ -264,4 +291,5 @@ class PostgresTransaction(Loading):
         await self._replication.commit(self._db, self._voters)
         self.committed = True
 
+    _marked = False
     sent = False

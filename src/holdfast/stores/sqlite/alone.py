@@ -27,5 +27,9 @@ class Alone:
 class AloneTransaction:
     """A transaction whose numbers come from memory."""
 
+    async def served(self) -> tuple[bool, int] | None:
+        """The one process that serves knows by itself when it did not."""
+        return None
+
     async def reserve_job_ids(self, count: int) -> None:
         """There are always enough."""

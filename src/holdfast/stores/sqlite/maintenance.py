@@ -1,13 +1,16 @@
 """Looking after a store file: verify it, and copy it while it is in use."""
 
 import os
+import time
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from holdfast.stores.checking import PAGE, TOLD, unreadable
+from holdfast.stores.checking import PAGE, TOLD, idle, unreadable
+from holdfast.stores.rows import schedule_of
 from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
 from holdfast.stores.sqlite.files import UnfitPlace, make_private, sync_folder
 from holdfast.stores.sqlite.sql import SQL
@@ -17,10 +20,14 @@ _CHECKS = files(__package__) / "checks"
 
 def check(path: Path) -> list[str]:
     """What is wrong with a store file, as sentences; empty when it is sound. Reads one snapshot, beside a running server."""
+    return _problems(path, lambda connection: problems_of(connection) + _idle(connection))
+
+
+def _problems(path: Path, look: Callable[[apsw.Connection], list[str]]) -> list[str]:
     connection = open_store(path)
     try:
         connection.execute("BEGIN")
-        return problems_of(connection)
+        return look(connection)
     except apsw.Error as error:
         raise UnfitPlace(f"{path} can't be read: {error}") from None
     finally:
@@ -50,6 +57,15 @@ def _unreadable(connection: apsw.Connection) -> list[str]:
     return problems[:TOLD]
 
 
+def _idle(connection: apsw.Connection) -> list[str]:
+    problems: list[str] = []
+    after: Any = ""
+    while len(problems) < TOLD and (page := connection.execute(SQL["schedules_after"], (after, PAGE)).fetchall()):
+        problems += idle([schedule_of(str(name), state) for name, state in page], time.time_ns() // 1_000_000)
+        after = page[-1][0]
+    return problems[:TOLD]
+
+
 def backup(source: Path, target: Path) -> None:
     """Copy `source` to a new file `target`: one consistent moment, verified, fsynced, and only then under its name."""
     if target.exists():
@@ -66,7 +82,7 @@ def backup(source: Path, target: Path) -> None:
         raise UnfitPlace(f"{source} could not be copied: {error}") from None
     finally:
         connection.close()
-    problems = check(part)
+    problems = _problems(part, problems_of)  # a schedule that can't fire is copied as it is
     if problems:
         part.unlink()
         raise UnfitPlace(f"the copy is not sound: {problems[0]}")

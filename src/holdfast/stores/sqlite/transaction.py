@@ -145,8 +145,8 @@ class SqliteTransaction(AloneTransaction):
 
     async def schedule(self, name: str) -> Schedule | None:
         """One schedule."""
-        state = self._db.execute(SQL["schedule"], (name,)).get
-        return None if state is None else rows.schedule_of(state)
+        row = self._db.execute(SQL["schedule"], (name,)).fetchone()
+        return None if row is None else rows.schedule_of(name, row[1])
 
     async def schedule_count(self) -> int:
         """How many there are."""
@@ -154,12 +154,24 @@ class SqliteTransaction(AloneTransaction):
 
     async def schedules_due(self, now: int, limit: int) -> list[Schedule]:
         """Those to be looked at."""
-        return [rows.schedule_of(state) for (state,) in self._db.execute(SQL["schedules_due"], (now, limit)).fetchall()]
+        return [
+            rows.schedule_of(str(row[0]), row[1]) for row in self._db.execute(SQL["schedules_due"], (now, limit)).fetchall()
+        ]
 
     async def save_schedule(self, schedule: Schedule) -> None:
         """Write a schedule."""
         row = (schedule.name, schedule.try_at, int(schedule.paused), rows.schedule_blob(schedule))
         self._db.execute(SQL["save_schedule"], row)
+
+    async def schedules_after(self, name: str, limit: int) -> list[Schedule]:
+        """By their names."""
+        return [
+            rows.schedule_of(str(row[0]), row[1]) for row in self._db.execute(SQL["schedules_after"], (name, limit)).fetchall()
+        ]
+
+    async def postpone_schedule(self, name: str, try_at: int) -> None:
+        """Look at it later."""
+        self._db.execute(SQL["postpone_schedule"], (try_at, name))
 
     async def delete_schedule(self, name: str) -> None:
         """Remove a schedule."""
@@ -248,6 +260,19 @@ class SqliteTransaction(AloneTransaction):
     async def expired(self, now: int, limit: int) -> list[Job]:
         """Leased jobs whose lease has ended."""
         return self._jobs("expired", (now, limit))
+
+    async def grant_grace(self, until: int, limit: int) -> int:
+        """Let leases live on."""
+        return self._changed("grant_grace", (until, limit))
+
+    async def draw_in(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:  # noqa: ARG002
+        """Draw in what lies too far ahead."""
+        return self._changed("draw_in_leased", (lease_until,)), self._changed("draw_in_scheduled", (ready_at,))
+
+    def _changed(self, statement: str, bindings: tuple[int, ...]) -> int:
+        start = self._db.total_changes()
+        self._db.execute(SQL[statement], bindings)
+        return self._db.total_changes() - start
 
     async def due(self, now: int, limit: int) -> list[Job]:
         """Scheduled jobs whose time has come."""

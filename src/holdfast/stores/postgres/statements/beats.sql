@@ -1,1 +1,1 @@
-SELECT worker, at FROM beat
+SELECT worker, at FROM beat WHERE worker NOT IN ('served', 'graced')

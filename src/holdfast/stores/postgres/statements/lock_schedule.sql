@@ -1,1 +1,1 @@
-SELECT state FROM schedule WHERE name = $1 FOR UPDATE
+SELECT name, state FROM schedule WHERE name = $1 FOR UPDATE

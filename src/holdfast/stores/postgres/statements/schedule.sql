@@ -1,1 +1,1 @@
-SELECT state FROM schedule WHERE name = $1
+SELECT name, state FROM schedule WHERE name = $1

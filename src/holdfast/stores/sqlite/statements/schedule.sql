@@ -1,1 +1,1 @@
-SELECT state FROM schedule WHERE name = ?
+SELECT name, state FROM schedule WHERE name = ?

@@ -1,1 +1,1 @@
-SELECT state FROM schedule WHERE name > ? ORDER BY name LIMIT ?
+SELECT name, state FROM schedule WHERE name > ? ORDER BY name LIMIT ?

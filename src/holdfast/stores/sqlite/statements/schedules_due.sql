@@ -1,1 +1,1 @@
-SELECT state FROM schedule WHERE paused = 0 AND try_at <= ? ORDER BY try_at LIMIT ?
+SELECT name, state FROM schedule WHERE paused = 0 AND try_at <= ? ORDER BY try_at LIMIT ?

@@ -1,0 +1,50 @@
+"""Jobs with which time can do nothing: set aside one by one, with the reason, so that their neighbours go on. In memory, beside the committer.
+
+A job that can't be expired or made ready is a defect, or a row that something else has written. It is tried again after pauses that grow; a
+line of log comes when it begins or its reason changes, not with each try.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from holdfast.limits import ASIDE_JOBS, ASIDE_MAX_MS, ASIDE_MS
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Case:
+    reason: str
+    until: int
+    tries: int = 1
+
+
+class Aside:
+    """Who is set aside, until when."""
+
+    def __init__(self) -> None:
+        self._cases: dict[int, _Case] = {}
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def waits(self, job_id: int, now: int) -> bool:
+        """Whether this job is to be left alone for now."""
+        case = self._cases.get(job_id)
+        return case is not None and now < case.until
+
+    def put(self, job_id: int, queue: str, error: Exception, now: int) -> None:
+        """Set a job aside."""
+        reason = f"{type(error).__name__}: {error}"
+        case = self._cases.get(job_id)
+        if case is None or case.reason != reason:
+            log.error("time can do nothing with a job; it is set aside", job=job_id, queue=queue, reason=reason)
+        tries = 1 if case is None else case.tries + 1
+        if case is not None or len(self._cases) < ASIDE_JOBS:
+            pause = min(ASIDE_MS << min(tries - 1, 30), ASIDE_MAX_MS)
+            self._cases[job_id] = _Case(reason, now + pause, tries)
+
+    def done(self, job_id: int) -> None:
+        """It went well after all."""
+        self._cases.pop(job_id, None)

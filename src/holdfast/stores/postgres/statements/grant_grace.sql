@@ -1,0 +1,8 @@
+-- What another batch is ending at this moment is left to it.
+WITH marked AS (
+  INSERT INTO beat(worker, at) VALUES ('graced', $1::bigint) ON CONFLICT (worker) DO UPDATE SET at = excluded.at
+), granted AS (
+  UPDATE leased SET until = $1::bigint
+  WHERE fence IN (SELECT fence FROM leased WHERE until < $1::bigint ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1
+)
+SELECT count(*) FROM granted

@@ -1,0 +1,1 @@
+UPDATE schedule SET try_at = $2 WHERE name = $1

@@ -1,0 +1,1 @@
+UPDATE leased SET until = ?1 WHERE until > ?1

@@ -1,0 +1,1 @@
+UPDATE schedule SET try_at = ? WHERE name = ?
