@@ -30,6 +30,7 @@ from holdfast.stores.sqlite.files import (
     make_room,
     sync_folder,
 )
+from holdfast.stores.sqlite.identity import FileIdentity
 from holdfast.stores.sqlite.reader import SqliteReader
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.transaction import Known, SqliteTransaction
@@ -55,6 +56,7 @@ class SqliteStore(Alone):
         self._path = path
         self._lock: FileLock | None = None
         self._disk: Disk | None = None
+        self._identity: FileIdentity | None = None
         self._pool: ThreadPoolExecutor | None = None
         self.durability = Durability("memory")
         if path is not None:
@@ -86,10 +88,11 @@ class SqliteStore(Alone):
             sync_folder(path.parent)
             self._pool = ThreadPoolExecutor(_READERS, "read")
             self._idle_readers = [SqliteReader(open_reader(path), defaults) for _ in range(_READERS)]
+            self._identity = FileIdentity(path)
 
     def transaction(self, expected: Expected | None = None) -> "_Begun":  # noqa: ARG002
         """Begin; leaving without `commit` undoes everything. One process alone writes, so there is nothing to expect."""
-        return _Begun(SqliteTransaction(self._writer, self._known), self._begin, self._undo)
+        return _Begun(SqliteTransaction(self._writer, self._known), self._begin, self._undo, self._identity)
 
     def _begin(self) -> None:
         try:
@@ -162,7 +165,9 @@ class SqliteStore(Alone):
         return False
 
     async def tend(self) -> None:
-        """Look at the disk."""
+        """Look at the disk, and whether the file is still there; raises `StoreBroken` where it is not."""
+        if self._identity is not None:
+            self._identity.look()
         self.health()
 
     async def close(self) -> None:
@@ -179,10 +184,12 @@ class SqliteStore(Alone):
 class _Begun:
     """A transaction from its begin to its end; a class, because a generator would cost each commit three times as much."""
 
-    __slots__ = ("_begin", "_tx", "_undo")
+    __slots__ = ("_begin", "_identity", "_tx", "_undo")
 
-    def __init__(self, tx: SqliteTransaction, begin: Callable[[], None], undo: Callable[[], None]) -> None:
-        self._tx, self._begin, self._undo = tx, begin, undo
+    def __init__(
+        self, tx: SqliteTransaction, begin: Callable[[], None], undo: Callable[[], None], identity: FileIdentity | None
+    ) -> None:
+        self._tx, self._begin, self._undo, self._identity = tx, begin, undo, identity
 
     async def __aenter__(self) -> SqliteTransaction:
         self._begin()
@@ -193,6 +200,8 @@ class _Begun:
             self._undo()
         if error is not None and (sorted_as := _sorted(error)) is not error:
             raise sorted_as from error
+        if error is None and self._identity is not None:
+            self._identity.confirm()  # nobody is told of a commit into a file that is not the store's any more
 
 
 def _sorted(error: BaseException) -> BaseException:
