@@ -144,3 +144,5 @@ CHANNEL_UNREAD_BYTES = 1 << 20  # sent and not read by the worker: past this it 
 CHANNEL_PING_S = 15  # shorter than the 30 to 60 s after which proxies give up on a silent connection
 CHANNEL_SILENCE_S = 30  # without a byte, not even the answer to a ping, a worker is taken for gone
 CHANNEL_CLOSE_S = 5  # for the other side to answer a close
+UNREADABLE_REMEMBERED = 1_000  # rows that can't be read, each told once: about 200 B each, and more say nothing new
+UNREADABLE_SHOWN = 20  # of these on the page and in an answer: as many as a check names of each kind

@@ -5,7 +5,8 @@ from holdfast.engine.batch import Batch
 from holdfast.engine.commands import BuryOrphans, Counted, ExpireLeases, ForgetHistory, Forgotten, PromoteDue
 from holdfast.engine.ending import returning
 from holdfast.job import lifecycle
-from holdfast.job.job import JobError
+from holdfast.job.job import Job, JobError
+from holdfast.job.queue import Queue
 from holdfast.limits import IDEMPOTENCY_MS, QUEUES_PER_TICK
 
 _EXPIRED = "the lease ended before the worker did"
@@ -16,6 +17,9 @@ async def expire(batch: Batch, command: ExpireLeases) -> Counted:
     jobs = await batch.tx.expired(batch.now, command.limit)
     for job in jobs:
         queue = await batch.own(job)
+        if job.extras.unreadable is not None:
+            set_aside(batch, queue, job)
+            continue
         after = await returning(batch, job, lifecycle.expire(job, batch.now, queue.policy.max_crashes))
         worker = job.lease.worker if job.lease else ""
         error = JobError(job.attempt, batch.now, worker, "crashed", _EXPIRED, leased_at=job.leased_at)
@@ -25,10 +29,22 @@ async def expire(batch: Batch, command: ExpireLeases) -> Counted:
     return Counted(len(jobs))
 
 
+def set_aside(batch: Batch, queue: Queue, job: Job) -> None:
+    """Make a job dead whose row can't be read, with the reason where errors of attempts are looked for: its neighbours go on."""
+    after = lifecycle.set_aside(job, batch.now)
+    reason = f"This job was set aside, because its row in the store can't be read: {job.extras.unreadable}"
+    batch.change(events.SET_ASIDE, queue, job, after, error=JobError(after.attempt, batch.now, "", "failed", reason))
+    if job.lease is not None:
+        batch.lost.append(job.lease.fence)
+
+
 async def promote_due(batch: Batch, command: PromoteDue) -> Counted:
     """Make the scheduled jobs ready whose time has come."""
     jobs = await batch.tx.due(batch.now, command.limit)
     for job in jobs:
+        if job.extras.unreadable is not None:
+            set_aside(batch, await batch.own(job), job)
+            continue
         batch.change(events.DUE, await batch.own(job), job, lifecycle.due(job, batch.now))
     return Counted(len(jobs))
 
