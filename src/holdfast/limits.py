@@ -146,3 +146,4 @@ CHANNEL_SILENCE_S = 30  # without a byte, not even the answer to a ping, a worke
 CHANNEL_CLOSE_S = 5  # for the other side to answer a close
 UNREADABLE_REMEMBERED = 1_000  # rows that can't be read, each told once: about 200 B each, and more say nothing new
 UNREADABLE_SHOWN = 20  # of these on the page and in an answer: as many as a check names of each kind
+INSTANT_MAX = 253_402_300_799_999  # ms since 1970: the last moment of the year 9999, which is the last that RFC 3339 can write

@@ -249,6 +249,12 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
     yield GaugeMetricFamily("holdfast_store_wal_bytes", "Size of the write-ahead log.", value=store.wal_bytes)
     yield GaugeMetricFamily("holdfast_disk_free_bytes", "Free space beside the store.", value=store.disk_free_bytes)
     yield GaugeMetricFamily("holdfast_store_accepting", "0 while nothing new is taken.", value=float(store.accepting))
+    unreadable = CounterMetricFamily(
+        "holdfast_unreadable_rows", "Rows that could not be read since the start, and were set aside.", labels=["table"]
+    )
+    for table, count in sorted(store.unreadable.items()):
+        unreadable.add_metric([table], count)
+    yield unreadable
     if store.replication is not None:
         yield from replication_families(store.replication)
     yield GaugeMetricFamily("holdfast_uptime_seconds", "Since the store was opened.", value=store.uptime_ms / 1000)

@@ -9,6 +9,7 @@ from holdfast.engine.commands import Refused
 from holdfast.engine.totals import Totals
 from holdfast.errors import HoldfastError, InternalError, StoreUnavailable
 from holdfast.job.queue import Tally
+from holdfast.limits import UNREADABLE_SHOWN
 from holdfast.stores.queries import (
     CountUrgent,
     GetQueue,
@@ -25,6 +26,7 @@ from holdfast.stores.queries import (
     TubeFacts,
 )
 from holdfast.stores.store import Store, StoreBroken
+from holdfast.stores.unreadable import FOUND
 
 log = structlog.get_logger(__name__)
 _PAGE = 1_000
@@ -118,6 +120,8 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         uptime_ms=round((time.monotonic() - totals.started) * 1000),
         reason=None if health.accepting else health.reason,
         replication=health.replication,
+        unreadable=dict(FOUND.counts),
+        set_aside=FOUND.sentences(UNREADABLE_SHOWN) if FOUND.counts else [],
     )
 
 

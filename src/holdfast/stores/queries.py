@@ -325,7 +325,9 @@ class Replication(_Frame, frozen=True):
 
 
 class StoreStats(_Frame, frozen=True, tag=127):
-    """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting."""
+    """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting. `unreadable` counts rows
+    that could not be read since the start, by table; `set_aside` has a sentence on each of the last ones.
+    """
 
     commits: int
     commands: int
@@ -339,6 +341,8 @@ class StoreStats(_Frame, frozen=True, tag=127):
     uptime_ms: int
     reason: str | None = None
     replication: Replication | None = None
+    unreadable: dict[str, int] = {}
+    set_aside: list[str] = []
 
 
 class JobCounts(_Frame, frozen=True, tag=161):

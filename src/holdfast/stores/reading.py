@@ -262,7 +262,7 @@ class Reader:
         names = await self._names([*dead, *failed])
         for row in (*dead, *failed):
             if row[0] not in found:
-                found[row[0]] = FailedJob(row[0], names[row[1]], *row[2:])
+                found[row[0]] = FailedJob(row[0], names.get(row[1], f"{row[1]}"), *row[2:])
         return Failures(list(found.values()), len(dead) < query.limit and looked_at < query.limit, now)
 
     async def _page(self, query: ListJobs, now: int) -> JobPage:

@@ -6,7 +6,7 @@ from typing import Any
 import apsw
 import apsw.ext
 
-from holdfast.stores.rows import EXTRAS_PLACE, Row
+from holdfast.stores.rows import EXTRAS_PLACE, JOB_COLUMNS, Row
 
 
 def fetch_anyhow(connection: apsw.Connection, sql: str, bindings: Sequence[Any] | Mapping[str, Any]) -> list[Row]:
@@ -43,6 +43,6 @@ def _decoded(row: Row) -> Row:
                 values.append(bytes(value).decode(errors="replace"))
         else:
             values.append(value)
-    if spoiled is not None and len(values) > EXTRAS_PLACE:
+    if spoiled is not None and len(values) >= JOB_COLUMNS:
         values[EXTRAS_PLACE] = f"text that is none: {spoiled}"
     return values

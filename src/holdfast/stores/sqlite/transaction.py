@@ -17,16 +17,12 @@ from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.alone import AloneTransaction
 from holdfast.stores.sqlite.anyhow import fetch_anyhow
 from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
-from holdfast.stores.store import Change, KeptAnswer
+from holdfast.stores.store import UNTOLD, Change, KeptAnswer
 from holdfast.stores.unreadable import FOUND
-from holdfast.stores.writing import LOOSE, ORDER, Writing
+from holdfast.stores.writing import ANYHOW, LOOSE, MAY_BE_MISSING, ORDER, Writing
 from holdfast.workers.registry import Worker
 
 _FIRST_ANSWER: tuple[Any, ...] = (-1, "", "")  # before every kept answer, by (at, scope, key)
-
-
-UNTOLD = KeptAnswer(b"", [])
-"""Of an answer that can't be read: no call is the one that it was given to, so none is answered as a repetition, and none is carried out again."""
 
 
 class Known:
@@ -99,7 +95,7 @@ class SqliteTransaction(AloneTransaction):
         """The queue with its exact tally."""
         queue = self._known.queues.get(name)
         if queue is None:
-            row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
+            row = next(iter(fetch_anyhow(self._db, SQL["queue_by_name"], (name,))), None)
             if row is not None:
                 queue = self._known.keep(rows.queue_of(row, self._known.defaults))
                 if name in self._known.doubtful:
@@ -254,7 +250,7 @@ class SqliteTransaction(AloneTransaction):
 
     async def content(self, job_id: int) -> Content | None:
         """What the worker is given."""
-        row = self._db.execute(SQL["content"], (job_id,)).fetchone()
+        row = next(iter(fetch_anyhow(self._db, SQL["content"], (job_id,))), None)
         return None if row is None else rows.content_of(row)
 
     async def ready(self, queue: Queue, limit: int) -> list[tuple[Job, Content]]:
@@ -361,8 +357,9 @@ class SqliteTransaction(AloneTransaction):
         return found
 
     async def newest_job(self) -> int:
-        """The highest id ever given."""
-        return self._known.last_job
+        """The highest id ever given, or one that a job has though it was never given."""
+        highest: int | None = self._db.execute("SELECT max(id) FROM job").get
+        return max(self._known.last_job, highest or 0)
 
     async def forgettable(self, queue: Queue, ended_before: int, limit: int) -> list[Job]:
         """History that may go."""
@@ -412,11 +409,15 @@ class SqliteTransaction(AloneTransaction):
     def _name(self, queue_id: Any) -> str:
         name = self._known.names.get(queue_id)
         if name is None:
-            name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
-            if name is None:
-                self._db.execute(SQL["recover_queue"], (queue_id,))
+            try:
                 name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
-                FOUND.note("queue", queue_id, f"jobs are in it and it is not there; they are in {name} now")
+                statement, why = "recover_queue", "jobs are in it and it is not there"
+            except UnicodeDecodeError as error:
+                statement, why = "rename_queue", f"its name is no text: {error}"
+            if name is None:
+                self._db.execute(SQL[statement], (queue_id,))
+                name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
+                FOUND.note("queue", queue_id, f"{why}; it is {name} now")
                 self._known.doubtful.add(name)
             self._known.names[queue_id] = name
         return name
@@ -466,4 +467,16 @@ class SqliteTransaction(AloneTransaction):
         self._db.executemany(SQL[statement], singly)
         touched = self._db.total_changes() - start
         if exact and touched != len(many):
+            if statement in ANYHOW and touched < len(many):
+                touched += self._anyhow(statement, many)
+                if touched == len(many) or (statement in MAY_BE_MISSING and touched < len(many)):
+                    return
             raise RuntimeError(f"{statement} touched {touched} rows where {len(many)} were decided")
+
+    def _anyhow(self, statement: str, many: Sequence[Row]) -> int:
+        """Run it by the numbers of queue and job alone, over rows of which some are not where their job says; how many there were."""
+        start = self._db.total_changes()
+        queue, job = ANYHOW[statement]
+        self._db.executemany(SQL[f"{statement}_anyhow"], [(row[queue], row[job]) for row in many])
+        FOUND.note(statement.removeprefix("delete_"), [row[job] for row in many], "it is not where the jobs' own rows say")
+        return self._db.total_changes() - start

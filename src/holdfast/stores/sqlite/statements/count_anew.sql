@@ -11,4 +11,4 @@ SELECT
      SELECT job FROM scheduled WHERE queue = ?1 UNION ALL SELECT job FROM ready WHERE queue = ?1
      UNION ALL SELECT job FROM held WHERE queue = ?1 UNION ALL SELECT job FROM ready_for WHERE queue = ?1
      UNION ALL SELECT job FROM leased WHERE queue = ?1
-   ) w JOIN job j ON j.id = w.job)
+   ) w JOIN job j ON j.id = w.job WHERE j.size BETWEEN 0 AND 9007199254740991)
