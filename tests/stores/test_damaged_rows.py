@@ -91,7 +91,9 @@ class InFile:
         cast = "CAST(? AS TEXT)" if value == NO_TEXT else "?"
         try:
             with closing(sqlite3.connect(self._path)) as other, other:
-                return other.execute(f"UPDATE OR IGNORE {table} SET {column} = {cast} WHERE {which(table)}", (value,)).rowcount > 0
+                return (
+                    other.execute(f"UPDATE OR IGNORE {table} SET {column} = {cast} WHERE {which(table)}", (value,)).rowcount > 0
+                )
         except (sqlite3.IntegrityError, OverflowError):
             return False
 
@@ -304,5 +306,3 @@ async def test_a_queue_that_is_missing_under_its_jobs_is_there_again_and_gives_n
     await time_passes(desk)
     await the_neighbour_is_served(desk)
     await desk.close()
-
-

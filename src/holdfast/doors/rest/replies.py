@@ -26,8 +26,8 @@ from holdfast.doors.rest.answers import (
 from holdfast.engine.commands import Enqueued, Extended, GrantedJob, Outcome
 from holdfast.errors import BY_CODE, HoldfastError
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
-from holdfast.limits import INSTANT_MAX
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
+from holdfast.limits import INSTANT_MAX
 from holdfast.stores.queries import Durability, JobDetail, QueueInfo
 
 STATUS = {

@@ -165,7 +165,7 @@ class SqliteTransaction(AloneTransaction):
 
     async def interests(self) -> dict[str, str | dict[str, str]]:
         """Every queue's interest."""
-        return rows.interests_of(self._db.execute(SQL["interests"]))
+        return rows.interests_of(fetch_anyhow(self._db, SQL["interests"], ()))
 
     async def schedule(self, name: str) -> Schedule | None:
         """One schedule."""
@@ -192,7 +192,9 @@ class SqliteTransaction(AloneTransaction):
     async def workers(self) -> dict[str, Worker]:
         """All registered workers."""
         if self._known.workers is None:
-            self._known.workers = {worker.id: worker for worker in map(rows.worker_of, self._db.execute(SQL["workers"]))}
+            self._known.workers = {
+                worker.id: worker for worker in map(rows.worker_of, fetch_anyhow(self._db, SQL["workers"], ()))
+            }
         return self._known.workers
 
     async def save_worker(self, worker: Worker) -> None:
