@@ -192,12 +192,10 @@ async def the_neighbour_is_served(desk: Desk) -> None:
     looks += [CountJobs(), GetQueue(WELL), ListJobs(100, queue=WELL, tag="b"), RecentFailures(100), ExplainJob(put.id)]
     looks += [ListJobs(100, queue=SICK), ListJobs(100, queue=SICK, state=State.DEAD)]
     for look in looks:
-        try:
+        if getattr(look, "queue", None) == SICK:
+            await allowed(desk.ask(look))
+        else:
             await desk.ask(look)
-        except InternalError:
-            raise
-        except HoldfastError as error:
-            assert getattr(look, "queue", None) == SICK, (look, error)
 
 
 async def time_passes(desk: Desk) -> None:
@@ -291,7 +289,7 @@ def place_folder(request, number):
     return folder
 
 
-@pytest.mark.parametrize("table", [table for table in TABLES if table not in ("queue",)])
+@pytest.mark.parametrize("table", [table for table in TABLES if table != "queue"])
 async def test_rows_that_are_missing_from_any_table_keep_nobody_from_being_served(place, table):
     await furnished(place)
     place.remove(table)

@@ -77,7 +77,7 @@ def test_closed_descriptors_are_opened_before_anything_else_takes_their_numbers(
                 (job,) = lease(client, "q")
                 assert conclude(client, job).status_code == 200
         for number in (0, 1, 2):
-            assert os.readlink(f"/proc/{process.pid}/fd/{number}") == "/dev/null"
+            assert Path(f"/proc/{process.pid}/fd/{number}").readlink() == Path("/dev/null")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:
@@ -170,23 +170,7 @@ def test_the_variables_of_other_programs_change_nothing(serve, fronts):
 # Where to listen
 
 GOOD_HOSTS = ["127.0.0.1", "::1", "[::1]", "localhost", "0.0.0.0", "::", "[::]", "LOCALHOST", "127.1"]
-BAD_HOSTS = [
-    "",
-    " ",
-    "a b",
-    "[::1",
-    "::1]",
-    "[127.0.0.1]",
-    "127.0.0.1:80",
-    "[::1]:80",
-    "http://localhost",
-    "host\n",
-    "a" * 300,
-    "a..b",
-    "::1%",
-    ":::",
-    "*",
-]
+BAD_HOSTS = ["", "a b", "[::1]:80"]  # more of them in tests/test_config.py
 
 
 @pytest.mark.parametrize("host", GOOD_HOSTS)

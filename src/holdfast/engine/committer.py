@@ -301,7 +301,9 @@ class Committer:
             self._totals.forget(name)
             self._recorder.forget(name)
         self._recorder.committed(batch.counts, batch.written.values(), batch.now)
-        self._totals.committed(batch.counts, len(commands), time.perf_counter() - started)
+        if tx.wrote:
+            self._totals.committed(batch.counts, len(commands), time.perf_counter() - started)
+        self._totals.batches += 1
         return results, news
 
 

@@ -98,6 +98,11 @@ UNTOLD = KeptAnswer(b"", [])
 class Transaction(Protocol):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""
 
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was changed, as is known after `commit`: a commit of nothing flushes nothing."""
+        ...
+
     async def queue(self, name: str) -> Queue | None:
         """The queue with its exact tally."""
         ...

@@ -42,6 +42,11 @@ class PostgresTransaction(Loading):
         self._makes_queues = False
         self.committed = False
 
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was changed."""
+        return self._wrote
+
     # Queues
 
     def policy(self, settings: QueueSettings) -> QueuePolicy:

@@ -88,6 +88,12 @@ class SqliteTransaction(AloneTransaction):
         self._db = connection
         self._known = known
         self.committed = False
+        self._changes = connection.total_changes()
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was changed."""
+        return self._db.total_changes() != self._changes
 
     # Queues
 
