@@ -161,7 +161,7 @@ def test_the_variables_of_other_programs_change_nothing(serve, fronts):
         assert client.get("/web").status_code == 200
         assert "Traceback" not in client.get("/v1/nowhere").text
     server.send(signal.SIGTERM)
-    assert server.ended() == 0
+    assert server.ended() == 0, server.err.text
     server.gone()
     assert "Traceback" not in server.err.text
     assert "\x1b[" not in server.err.text
