@@ -115,7 +115,7 @@ def configure(level: str, style: str) -> None:
 
 def _libraries(level: int, first: list[structlog.typing.Processor], last: list[structlog.typing.Processor]) -> None:
     """What uvicorn, asyncio and others log is written as our own lines are, so that a reader of JSON can read all of it."""
-    lines = logging.StreamHandler(ERR)  # type: ignore[arg-type]
+    lines = logging.StreamHandler(ERR)
     lines.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=first, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]

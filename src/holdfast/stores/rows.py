@@ -128,6 +128,16 @@ def worker_of(row: Row) -> Worker:
         return Worker(row[0], row[1], (), WorkerState.QUIET, row[4])
 
 
+def queues_of_worker(text: Any) -> list[str]:
+    """A worker's queues; raises one of `UNREADABLE`."""
+    return _queues_decoder.decode(text)
+
+
+def receipts_strictly(blob: bytes) -> list[Receipt]:
+    """Receipts out of a column; raises one of `UNREADABLE`."""
+    return _receipts_decoder.decode(blob)
+
+
 def interests_of(found: Iterable[Row]) -> dict[str, str | dict[str, str]]:
     """Every queue's interest, out of names and columns. One that can't be read matches nothing, until it is set again or removed."""
     interests: dict[str, str | dict[str, str]] = {}

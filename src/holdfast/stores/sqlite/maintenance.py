@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-from holdfast.stores.checking import PAGE, TOLD, unreadable
+from holdfast.stores.checking import OTHERS, PAGE, TOLD, unreadable, unreadable_others
 from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
 from holdfast.stores.sqlite.files import UnfitPlace, make_private, sync_folder
 from holdfast.stores.sqlite.sql import SQL
@@ -32,6 +32,7 @@ def problems_of(connection: apsw.Connection) -> list[str]:
     problems = [f"integrity: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
     spoiled = _unreadable(connection)
     problems += spoiled
+    problems += unreadable_others(*(connection.execute(statement) for statement in OTHERS))
     for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
         name, statement = entry.name.removesuffix(".sql").replace("_", " "), entry.read_text()
         if spoiled and "extras" in statement:

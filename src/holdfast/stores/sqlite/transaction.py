@@ -46,7 +46,7 @@ class Known:
         """Read the last numbers given."""
         values = dict(connection.execute(SQL["counters"]))
         self.saved_counters = (values.get("job", -1), values.get("fence", -1))
-        highest = connection.execute(SQL["highest_numbers"]).fetchone()
+        highest: Any = connection.execute(SQL["highest_numbers"]).fetchone()
         self.last_job, self.last_fence = (
             kept if highest[place] <= kept < ID_MAX else highest[place] for place, kept in enumerate(self.saved_counters)
         )
@@ -133,7 +133,8 @@ class SqliteTransaction(AloneTransaction):
 
     def _count_anew(self, queue: Queue) -> None:
         """The tally of a queue in which something was not as it should be, from its rows."""
-        queue.tally = Tally(*self._db.execute(SQL["count_anew"], (queue.id,)).fetchone())
+        counted: Any = self._db.execute(SQL["count_anew"], (queue.id,)).fetchone()
+        queue.tally = Tally(*counted)
         self._known.doubtful.discard(queue.name)
 
     async def delete_queue(self, queue: Queue) -> None:
@@ -285,7 +286,7 @@ class SqliteTransaction(AloneTransaction):
 
     async def progress(self, job_ids: Sequence[int]) -> dict[int, bytes]:
         """What earlier attempts noted."""
-        found = self._db.execute(SQL["progress_of"], (json_text(job_ids),)).fetchall()
+        found: Sequence[Row] = self._db.execute(SQL["progress_of"], (json_text(job_ids),)).fetchall()
         noted = {job: rows.json_or_none(bytes(value), "progress", job) for job, value in found}
         return {job: value for job, value in noted.items() if value is not None}
 
@@ -444,7 +445,7 @@ class SqliteTransaction(AloneTransaction):
 
     def _jobs_with_content(self, statement: str, bindings: tuple[Any, ...]) -> list[tuple[Job, Content]]:
         try:
-            found = self._db.execute(SQL[statement], bindings).fetchall()
+            found: Sequence[Row] = self._db.execute(SQL[statement], bindings).fetchall()
             return [(rows.job_of(row, self._name(row[1])), rows.content_of(row[rows.JOB_COLUMNS :])) for row in found]
         except rows.UNREADABLE:
             found = fetch_anyhow(self._db, SQL[statement], bindings)
