@@ -16,6 +16,7 @@ from holdfast.stores.sqlite import maintenance
 from tests.whole.calls import conclude, lease, park, push, uploads
 from tests.whole.machine import fill, small_disk
 from tests.whole.servers import Server, until
+from tests.whole.test_stopping import again_until_it_ends
 from tests.whole.tracing import Tracer
 
 
@@ -54,7 +55,7 @@ def test_a_second_signal_ends_it_at_once_even_so(serve):
     server.send(signal.SIGTERM)
     assert poll.answer() == (200, {"jobs": []}), "it drains"
     assert server.process.poll() is None, "it waits for the open request"
-    server.send(signal.SIGTERM)
+    again_until_it_ends(server)
     assert server.ended() == 1
     server.gone()
     upload.cut()

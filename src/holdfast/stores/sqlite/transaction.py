@@ -129,13 +129,13 @@ class SqliteTransaction(AloneTransaction):
                 self._known.saved[queue.name] = _saved_as(queue)
             if queue.name in self._known.doubtful:
                 self._count_anew(queue)
+                self._known.doubtful.discard(queue.name)
         self._many("update_tally", [(*msgspec.structs.astuple(queue.tally), queue.id) for queue in queues])
 
     def _count_anew(self, queue: Queue) -> None:
         """The tally of a queue in which something was not as it should be, from its rows."""
         counted: Any = self._db.execute(SQL["count_anew"], (queue.id,)).fetchone()
         queue.tally = Tally(*counted)
-        self._known.doubtful.discard(queue.name)
 
     async def delete_queue(self, queue: Queue) -> None:
         """Remove a queue whose jobs are gone."""
