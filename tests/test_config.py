@@ -248,3 +248,23 @@ def test_a_store_behind_a_link_is_where_the_link_leads_so_that_lock_and_reserve_
     (tmp_path / "disk").mkdir()
     (tmp_path / "jobs.db").symlink_to(tmp_path / "disk" / "kept.db")
     assert Config(store=f"sqlite:///{tmp_path}/jobs.db").store_path() == tmp_path / "disk" / "kept.db"
+
+
+@pytest.mark.parametrize(
+    ("given", "host"),
+    [("[::1]", "::1"), ("::1", "::1"), ("[::]", "::"), ("::", "::"), ("[fe80::1%eth0]", "fe80::1%eth0"), ("fe80::1%eth0", "fe80::1%eth0"),
+     ("localhost", "localhost"), ("localhost.", "localhost."), ("my_host-1.example", "my_host-1.example"), ("127.1", "127.1")],
+)  # fmt: skip
+def test_a_host_is_taken_as_people_write_it(given, host):
+    assert load({"host": given}, None).config.host == host
+    assert load({"beanstalk": f"[{host}]:1" if ":" in host else f"{host}:1"}, None).config.beanstalk_address() == (host, 1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", " ", "a b", " localhost", "[::1", "::1]", "[127.0.0.1]", "127.0.0.1:80", "[::1]:80", "http://localhost", "host\n", "a" * 64, "a." * 200,
+     "a..b", "::1%", ":::", "*", "é.example", "[]", "-a", "a/b", "a\0b"],
+)  # fmt: skip
+def test_what_is_no_host_is_refused_by_its_setting(given):
+    with pytest.raises(ConfigError, match="--host must be"):
+        load({"host": given}, None)

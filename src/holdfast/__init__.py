@@ -3,9 +3,12 @@
 The client and the worker are here by name, and are imported when they are first asked for: a server needs neither.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = (
+    False  # as type checkers take it: nothing is imported here that may lie in the working directory of `python -m holdfast`
+)
 if TYPE_CHECKING:
+    from typing import Any
+
     from holdfast.client import AsyncClient, Client, NewJob
     from holdfast.client.worker import DoNotRetry, GiveBack, HeldJob, RetryIn, Worker
 
@@ -24,7 +27,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
     import importlib  # noqa: PLC0415  (only where the client is used)

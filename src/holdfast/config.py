@@ -5,8 +5,10 @@ in `holdfast config` all follow from it. "Not set" is kept apart from the defaul
 """
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -15,6 +17,7 @@ from holdfast import limits
 from holdfast.job.queue import QueuePolicy
 from holdfast.logs import FORMATS, LEVELS
 
+_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?", re.ASCII)
 ENV_PREFIX = "HOLDFAST_"
 DEFAULT_STORE = "sqlite:///holdfast-data/jobs.db"
 FRONTS_MAX = 64
@@ -163,7 +166,7 @@ class Config:
         host, colon, port = self.beanstalk.rpartition(":")
         if not host or not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
             raise ValueError(self.beanstalk)
-        return host.removeprefix("[").removesuffix("]"), int(port)
+        return _bare(host), int(port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +195,29 @@ def load(flags: dict[str, Any], file: Path | None) -> Loaded:
             given = setting.default
         values[name] = _value(setting, given, _told(name, origin, file))
         origins[name] = origin  # type: ignore[assignment]
+    values["host"] = _host(values["host"], _told("host", origins["host"], file))
     config = Config(**values)
     _check(config, {name: _told(name, origin, file) for name, origin in origins.items()})
     return Loaded(config, origins)
+
+
+def _bare(host: str) -> str:
+    """An address or a name to listen on, without the brackets that an IPv6 address has in a URL; raises `ValueError` where it is neither."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
+    if ":" in bare:
+        IPv6Address(bare)
+    elif not _NAME.fullmatch(bare):
+        raise ValueError(host)
+    return bare
+
+
+def _host(given: str, told: str) -> str:
+    try:
+        return _bare(given)
+    except ValueError:
+        raise ConfigError(
+            f"{told} must be an address such as 127.0.0.1 or ::1, or a host name, without a port; not {given[:80]!r}."
+        ) from None
 
 
 def _told(name: str, origin: str, file: Path | None) -> str:

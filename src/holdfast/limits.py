@@ -205,3 +205,11 @@ CHANNEL_UNREAD_BYTES = 1 << 20  # sent and not read by the worker: past this it 
 CHANNEL_PING_S = 15  # shorter than the 30 to 60 s after which proxies give up on a silent connection
 CHANNEL_SILENCE_S = 30  # without a byte, not even the answer to a ping, a worker is taken for gone
 CHANNEL_CLOSE_S = 5  # for the other side to answer a close
+UNREADABLE_REMEMBERED = 1_000  # rows that can't be read, each told once: about 200 B each, and more say nothing new
+UNREADABLE_SHOWN = 20  # of these on the page and in an answer: as many as a check names of each kind
+INSTANT_MAX = 253_402_300_799_999  # ms since 1970: the last moment of the year 9999, which is the last that RFC 3339 can write
+LOG_WAITING_BYTES = (
+    1 << 20
+)  # of lines that nobody reads, in each process: some thousand lines; then they are dropped and counted
+LOG_LAST_S = 1.0  # that a process which ends waits for a reader of its last lines
+SIGNALS_TOGETHER_S = 0.25  # signals to stop that come within this are one: less than anybody takes to press Ctrl-C again

@@ -3,29 +3,90 @@
 Payloads, results and lease tokens are never logged, and tracebacks carry no values of variables.
 """
 
+import atexit
 import contextlib
 import logging
 import os
 import sys
+import threading
+from collections import deque
 
 import structlog
+
+from holdfast.limits import LOG_LAST_S, LOG_WAITING_BYTES
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 FORMATS = ("auto", "console", "json")
 
 
-class Unfailing:
-    """Standard error, one write for each line, because several processes share it. What can't be written is lost: a reader that has
-    gone, or a full disk, must not stop a server that says that the disk is full.
+class Lines:
+    """Lines for a descriptor, one write for each, because several processes share it. They are written by a thread of its own: whoever reads
+    them may stand still, have gone, or be a full disk, and a server must neither wait for that nor end by it. What finds no room is dropped
+    and counted, and the count is said once somebody reads again.
     """
 
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+        self._untold = 0
+        self._changed = threading.Condition()
+        self._writer: threading.Thread | None = None
+        self.dropped = 0
+
     def write(self, text: str) -> None:
-        """Write, or don't."""
-        with contextlib.suppress(OSError):
-            os.write(2, text.encode(errors="backslashreplace"))
+        """Have it written, or drop it; never wait."""
+        line = text.encode(errors="backslashreplace")
+        with self._changed:
+            if self._waiting and self._bytes + len(line) > LOG_WAITING_BYTES:
+                self.dropped += 1
+                self._untold += 1
+                return
+            self._waiting.append(line)
+            self._bytes += len(line)
+            self._changed.notify_all()
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write_all, name=f"lines-{self._descriptor}", daemon=True)
+                self._writer.start()
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """For those who take this for a file; nobody may wait here."""
+
+    def settle(self, within_s: float) -> None:
+        """Before the process ends: wait until all is written, or for so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting, within_s)
+
+    def _write_all(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                line = self._waiting[0]
+            self._write(line)
+            with self._changed:
+                self._waiting.popleft()
+                self._bytes -= len(line)
+                untold, self._untold = self._untold, 0
+                self._changed.notify_all()
+            if untold:
+                structlog.get_logger(__name__).warning("lines were dropped, because nobody read them", lines=untold)
+
+    def _write(self, line: bytes) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, line)
+
+
+OUT = Lines(1)
+ERR = Lines(2)
+
+
+def settle(within_s: float = LOG_LAST_S) -> None:
+    """Wait for the last lines, but not for a reader that stands still."""
+    for lines in (OUT, ERR):
+        lines.settle(within_s)
+
+
+atexit.register(settle)
 
 
 def configure(level: str, style: str) -> None:
@@ -46,7 +107,7 @@ def configure(level: str, style: str) -> None:
     structlog.configure(
         processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(Unfailing()),  # type: ignore[arg-type]  # all that it uses of a file
+        logger_factory=structlog.WriteLoggerFactory(ERR),  # type: ignore[arg-type]  # all that it uses of a file
         cache_logger_on_first_use=True,
     )
     _libraries(max(number, logging.WARNING), [*first, structlog.stdlib.add_logger_name], last)
@@ -54,7 +115,7 @@ def configure(level: str, style: str) -> None:
 
 def _libraries(level: int, first: list[structlog.typing.Processor], last: list[structlog.typing.Processor]) -> None:
     """What uvicorn, asyncio and others log is written as our own lines are, so that a reader of JSON can read all of it."""
-    lines = logging.StreamHandler(Unfailing())
+    lines = logging.StreamHandler(ERR)
     lines.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=first, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]

@@ -303,6 +303,12 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
     aside.add_metric(["schedule"], store.schedules_aside)
     aside.add_metric(["job"], store.jobs_aside)
     yield aside
+    unreadable = CounterMetricFamily(
+        "holdfast_unreadable_rows", "Rows that could not be read since the start, and were set aside.", labels=["table"]
+    )
+    for table, count in sorted(store.unreadable.items()):
+        unreadable.add_metric([table], count)
+    yield unreadable
     if store.replication is not None:
         yield from replication_families(store.replication)
     yield GaugeMetricFamily("holdfast_uptime_seconds", "Since the store was opened.", value=store.uptime_ms / 1000)

@@ -44,9 +44,11 @@ from holdfast.doors.rest.running import Uvicorn, check_stack
 from holdfast.doors.web import routes as page
 from holdfast.engine.engine import Engine
 from holdfast.keeper.link import KeeperLink
-from holdfast.keeper.main import STOP_SIGNALS, KeeperConfig, calm_collector
-from holdfast.logs import configure
+from holdfast.keeper.main import KeeperConfig, calm_collector
+from holdfast.limits import SIGNALS_TOGETHER_S
+from holdfast.logs import ERR, OUT, configure, settle
 from holdfast.metrics import FrontMetrics
+from holdfast.process import STOP_SIGNALS, forget_foreign_variables, open_descriptors
 
 if TYPE_CHECKING:
     from holdfast.keeper.here import Here
@@ -84,7 +86,8 @@ class Front:
         self._uvicorn: Uvicorn | None = None
         self._engine: Engine | None = None
         self._channels: Channels | None = None
-        self._signals = 0
+        self._told = asyncio.Event()
+        self._first_signal: float | None = None
         self._drained_by = 0.0
         self._others: list[subprocess.Popen[bytes]] = []
         self.draining = False
@@ -93,19 +96,44 @@ class Front:
     async def run(self) -> int:
         """Serve until told to stop; the exit code."""
         calm_collector()
-        link = await _far_side(self._config, self._link_socket, self.end)
+        for number in STOP_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self.stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        link = await self._connected()
+        if link is None:
+            return 0 if self.problem is None else 1
         if link.problem is not None:
             self.problem = self.problem or link.problem
             return 1
+        return await self._serve(link)
+
+    async def _connected(self) -> "KeeperLink | Here | None":
+        """The far side, as soon as it is there; None where we are told to stop before."""
+        connecting = asyncio.create_task(_far_side(self._config, self._link_socket, self.end))
+        told = asyncio.create_task(self._told.wait())
+        await asyncio.wait({connecting, told}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if not self.draining:
+            return await connecting
+        if not connecting.done():
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+            if self._link_socket is not None:
+                self._link_socket.close()  # the keeper ends as its last front does
+            return None
+        link = connecting.result()
+        self.problem = self.problem or link.problem
+        if link.problem is None:
+            await link.close()
+        return None
+
+    async def _serve(self, link: "KeeperLink | Here") -> int:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
         app, metrics = application(engine, config, self._number)
         metrics.loop_busy.start()
         self._channels = app.channels
         self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link.durability))
-        for number in STOP_SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(number, self.stop)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         if self._tubes is not None:
             self._beanstalk = Beanstalk(engine, self._number)
             metrics.tubes = self._beanstalk.numbers
@@ -128,12 +156,15 @@ class Front:
             page.warm()
 
     def stop(self) -> None:
-        """A signal came: drain; at the second one, end at once."""
-        self._signals += 1
-        if self._signals > 1:
+        """A signal came: drain; at a second one, end at once. Those that come together are one: init systems and shells send several."""
+        now = asyncio.get_running_loop().time()
+        if self._first_signal is None:
+            self._first_signal = now
+        elif now - self._first_signal > SIGNALS_TOGETHER_S:
             log.warning("ended at once by a second signal")
             for other in self._others:
                 other.kill()
+            settle()
             os._exit(1)
         self.drain()
 
@@ -142,6 +173,7 @@ class Front:
         if self.draining:
             return
         self.draining = True
+        self._told.set()
         for other in self._others:
             other.stdin.close()  # type: ignore[union-attr]  # it is a pipe; a signal could be the second one that it gets
         if self._engine is not None:
@@ -228,6 +260,8 @@ async def _report(link: "KeeperLink | Here", metrics: FrontMetrics) -> None:
 
 def serve(config: Config) -> int:
     """Run the whole server; the exit code."""
+    open_descriptors()
+    forget_foreign_variables()
     check_stack()
     if config.replicas and not config.database():
         print("holdfast: replicas needs a store on PostgreSQL; a file has no standbys.", file=sys.stderr)
@@ -291,7 +325,7 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: lis
         front.problem = front.problem or "The keeper did not end."
         kept = 1
     if front.problem is not None:
-        print(f"holdfast: {front.problem}", file=sys.stderr, flush=True)
+        ERR.write(f"holdfast: {front.problem}\n")
     return code or (1 if kept else 0)
 
 
@@ -319,7 +353,7 @@ def _start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.P
         log_level=config.log_level,
         log_format=config.log_format,
     )
-    command = [sys.executable, "-m", "holdfast.keeper.main", msgspec.json.encode(given).decode()]
+    command = [sys.executable, "-P", "-m", "holdfast.keeper.main", msgspec.json.encode(given).decode()]
     return subprocess.Popen(command, pass_fds=given.fds, stdin=subprocess.DEVNULL)
 
 
@@ -328,7 +362,7 @@ def _start_front(
 ) -> "subprocess.Popen[bytes]":
     sockets = {"listener": listener, "link": link} | ({"tubes": tubes} if tubes is not None else {})
     fds = {name: sock.fileno() for name, sock in sockets.items()}
-    command = [sys.executable, "-m", "holdfast.server", json.dumps({"config": asdict(config), "number": number, **fds})]
+    command = [sys.executable, "-P", "-m", "holdfast.server", json.dumps({"config": asdict(config), "number": number, **fds})]
     return subprocess.Popen(command, pass_fds=list(fds.values()), stdin=subprocess.PIPE)
 
 
@@ -365,8 +399,7 @@ def _announce(config: Config, listener: socket.socket, durability: Any, tubes: s
     ]
     if tubes is not None:
         lines.append(f"beanstalkd's protocol is spoken on {_place(tubes)}")
-    with contextlib.suppress(OSError):  # on a full disk, where this may be written to, workers still want to finish
-        os.write(1, "".join(f"{line}\n" for line in lines).encode())
+    OUT.write("".join(f"{line}\n" for line in lines))
 
 
 def front_main() -> None:

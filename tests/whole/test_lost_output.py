@@ -1,11 +1,13 @@
 """A log that can't be written, because its reader has gone or its disk is full: the server goes on, and ends as it is told to."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from holdfast.stores.sqlite import maintenance
 from tests.whole.calls import conclude, lease, park, push, uploads
 from tests.whole.machine import fill, small_disk
 from tests.whole.servers import Server, until
+from tests.whole.test_stopping import again_until_it_ends
 from tests.whole.tracing import Tracer
 
 
@@ -52,7 +55,7 @@ def test_a_second_signal_ends_it_at_once_even_so(serve):
     server.send(signal.SIGTERM)
     assert poll.answer() == (200, {"jobs": []}), "it drains"
     assert server.process.poll() is None, "it waits for the open request"
-    server.send(signal.SIGTERM)
+    again_until_it_ends(server)
     assert server.ended() == 1
     server.gone()
     upload.cut()
@@ -107,3 +110,93 @@ def test_a_store_that_fails_still_ends_the_server_and_tells_the_callers(serve, t
     assert server.ended() == 1
     tracer.stop()
     server.gone()
+
+
+# Readers that stand still
+
+
+def stuck_pipe() -> tuple[int, int]:
+    """A pipe that is full, and whose reader lives and does not read."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x")
+    os.set_blocking(writer, True)
+    return reader, writer
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stuck", ["stderr", "stdout", "both"])
+@pytest.mark.parametrize("fronts", ["1", "2"])
+def test_a_reader_that_stands_still_stops_nothing(home, fronts, stuck, number):
+    reader, writer = stuck_pipe()
+    port = free_port()
+    home.mkdir()
+    streams = {name: writer if stuck in (name, "both") else subprocess.DEVNULL for name in ("stdout", "stderr")}
+    command = [sys.executable, "-m", "holdfast", "serve", "--port", str(port), "--log-level", "debug", "--fronts", fronts]
+    process = subprocess.Popen(command, cwd=home, stdin=subprocess.DEVNULL, start_new_session=True, **streams)
+    os.close(writer)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
+            until(lambda: answers(client), "it serves")
+            for n in range(20):
+                put = push(client, "q", n)
+                (job,) = lease(client, "q")
+                assert job["id"] == put["id"]
+                assert conclude(client, job).status_code == 200
+            client.delete("/v1/queues/q")
+        process.send_signal(number)
+        assert process.wait(30) == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        os.close(reader)
+    assert maintenance.check(home / "holdfast-data/jobs.db") == []
+
+
+def answers(client: httpx.Client) -> bool:
+    """Whether there is a server."""
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+LOUD = """
+import sys, threading
+import structlog
+from holdfast import logs
+logs.configure("info", "json")
+log = structlog.get_logger()
+for n in range(20_000):
+    log.info("a line of some length, so that the pipe and what waits are full before long", n=n, more="x" * 100)
+sys.stdout.write(f"{logs.ERR.dropped}\\n")
+sys.stdout.flush()
+sys.stdin.readline()
+logs.ERR.settle(20)
+"""
+
+
+def test_lines_that_nobody_reads_are_dropped_and_counted_and_the_count_is_said_when_somebody_reads_again():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", LOUD], text=True, **pipes) as process:
+        dropped = int(process.stdout.readline())
+        assert 0 < dropped < 20_000
+        process.stdin.write("\n")
+        process.stdin.flush()
+        lines = [json.loads(line) for line in process.stderr]
+    assert process.returncode == 0
+    told = [line["lines"] for line in lines if "dropped" in line["event"]]
+    assert sum(told) == dropped
+    assert len(lines) - len(told) == 20_000 - dropped

@@ -4,8 +4,16 @@ The server is an extra. Without it, its commands say how to install it; those th
 stand here once more, so that `holdfast --help`, and completing a name, import none of the commands.
 """
 
-import importlib
 import sys
+
+from holdfast import process
+
+if sys.argv[1:2] == ["serve"]:
+    process.begin()
+else:
+    process.open_descriptors()
+
+import importlib
 from typing import NamedTuple
 
 import click

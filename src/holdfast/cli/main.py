@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 it failed, 2 the command was wrong. Data goes to standard 
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -18,6 +19,7 @@ from holdfast.cli.doctor import doctor
 from holdfast.cli.move import move
 from holdfast.config import Config, ConfigError, Loaded, load
 from holdfast.errors import StoreUnavailable
+from holdfast.logs import settle
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.files import UnfitPlace
@@ -69,7 +71,11 @@ def serve(file: Path | None, **flags: Any) -> None:
 
     Each setting is a flag, a variable HOLDFAST_NAME, or a key in the config file, in this order of precedence.
     """
-    sys.exit(server.serve(_load(file, flags).config))
+    code = server.serve(_load(file, flags).config)
+    if sys.flags.inspect:  # PYTHONINSPECT of somebody else: Python would ask for commands now
+        settle()
+        os._exit(code)
+    sys.exit(code)
 
 
 @main.command()

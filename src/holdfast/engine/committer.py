@@ -172,19 +172,30 @@ class Committer:
         self._wake.set()
         self._idle.clear()
 
+    def give_up(self, error: StoreBroken) -> None:
+        """The store was found to be broken between two batches: take nothing more, and end `run`."""
+        if self.broken is None:
+            self.broken = error
+            self._wake.set()
+
     async def run(self) -> None:
         """Commit batch after batch until cancelled while idle, or until the store breaks (`StoreBroken` is raised)."""
         while True:
             await self._wake.wait()
             self._wake.clear()
+            self._unless_broken()
             while self._waiting:
                 batch = self._take()
                 await self._commit(batch)
-                if self.broken is not None:
-                    self._turn_away(self._waiting)
-                    raise self.broken
+                self._unless_broken()
                 await asyncio.sleep(0)  # let the answers out and the next commands in
             self._idle.set()
+
+    def _unless_broken(self) -> None:
+        if self.broken is not None:
+            waiting, self._waiting = self._waiting, []
+            self._turn_away(waiting)
+            raise self.broken
 
     async def settled(self) -> None:
         """Wait until nothing waits and no commit is under way."""
@@ -322,7 +333,9 @@ class Committer:
             self._totals.forget(name)
             self._recorder.forget(name)
         self._recorder.committed(batch.counts, batch.written.values(), batch.now)
-        self._totals.committed(batch.counts, len(commands), time.perf_counter() - started, time.thread_time() - worked)
+        if tx.wrote:
+            self._totals.committed(batch.counts, len(commands), time.perf_counter() - started, time.thread_time() - worked)
+        self._totals.batches += 1
         return results, news
 
 

@@ -276,7 +276,7 @@ class InProcess:
             elif isinstance(request, GetNotes):
                 result = self.trail.latest(request.limit, self._clock.now())
             elif isinstance(request, GetHealth):
-                await self._store.tend()  # an answer means that it was looked at now
+                await self._tend()  # an answer means that it was looked at now
                 result = stats.of_store(self._store, self.totals)
             elif isinstance(request, GetHistory):
                 result = self.recorder.answer(request, self._clock.now())
@@ -412,7 +412,11 @@ class InProcess:
 
     async def _tend(self) -> bool:
         self._watch.look_at_clock()
-        await self._store.tend()
+        try:
+            await self._store.tend()
+        except StoreBroken as error:
+            self.committer.give_up(error)
+            raise
         changed, self.committer.schedules_changed = self.committer.schedules_changed, False
         await self._watch.count_schedules(changed)
         return False

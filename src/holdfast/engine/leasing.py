@@ -1,14 +1,15 @@
 """Giving out leases: queue after queue in the caller's order, or by priority over all of them."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 
-from holdfast.engine import attending, events
+from holdfast.engine import attending, events, groups, passing
 from holdfast.engine.batch import Batch
 from holdfast.engine.commands import Granted, GrantedJob, LeaseJobs, Refused
 from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
-from holdfast.job.job import Content, Job, Lease
+from holdfast.job.job import NO_EXTRAS, Content, Job, Lease
 from holdfast.job.queue import Queue
 from holdfast.limits import BATCH_BYTES
 from holdfast.stores.store import Line
@@ -73,7 +74,7 @@ class Leasing:
             queue = batch.queues.get(name) or await batch.queue(name)
             limit = min(count, queue.may_lease()) if queue is not None else 0
             if queue is not None and limit > 0:
-                shelves[name] = Shelf(queue, await batch.tx.ready(queue, limit))
+                shelves[name] = Shelf(queue, await _readable(batch, queue, partial(batch.tx.ready, queue), limit))
         return cls(batch, workers, shelves, earlier, await _own_lines(batch, commands, workers) if workers else {})
 
     async def apply(self, command: LeaseJobs) -> Granted | Refused:
@@ -145,6 +146,22 @@ class Leasing:
         return leased
 
 
+async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[Line]], limit: int) -> Line:
+    """The head of a line; jobs whose rows can't be read are set aside, and others move up."""
+    while True:
+        head = await read(limit)
+        aside = [job for job, _ in head if job.extras is not NO_EXTRAS and job.extras.unreadable is not None]
+        if not aside:
+            return head
+        for job in aside:
+            passing.set_aside(batch, queue, job)
+        await groups.settle(batch)
+        await batch.flush()
+        limit = min(limit, queue.may_lease())
+        if limit <= 0:
+            return []
+
+
 async def _own_lines(batch: Batch, commands: Sequence[LeaseJobs], workers: dict[str, Worker]) -> dict[tuple[str, str], Shelf]:
     """The heads of the lines that registered workers have to themselves, by (worker, queue)."""
     wanted: dict[tuple[str, str], int] = {}
@@ -156,7 +173,7 @@ async def _own_lines(batch: Batch, commands: Sequence[LeaseJobs], workers: dict[
     for (worker, name), count in wanted.items():
         queue = batch.queues.get(name) or await batch.queue(name)
         if queue is not None and queue.may_lease() > 0:
-            lines[worker, name] = Shelf(queue, await batch.tx.ready_for(worker, queue, count))
+            lines[worker, name] = Shelf(queue, await _readable(batch, queue, partial(batch.tx.ready_for, worker, queue), count))
     return lines
 
 

@@ -132,7 +132,7 @@ async def move(batch: Batch, command: MoveJob) -> Enqueued:
         job.priority,
         run_at=job.ready_at if job.state is State.SCHEDULED else None,
         max_attempts=job.max_attempts,
-        extras=replace(job.extras, worker=None),
+        extras=replace(job.extras, worker=None, unreadable=None),
     )
     receipts = await enqueueing.put(batch, [new])
     batch.change(events.DELETED, queue, job, None)
@@ -157,15 +157,25 @@ async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
     settings = command.settings if command.whole else replace(queue.settings, **named)
     queue.policy = batch.tx.policy(settings)
     queue.settings = settings
+    readable(queue)
     batch.touched.add(queue.name)
     batch.arrived.add(queue.name)  # a larger bound may let parked calls go on
     batch.freed.add(queue.name)
     return info(queue)
 
 
+def readable(queue: Queue) -> None:
+    """Somebody has decided about a queue whose settings could not be read: from now on they are what it has, and its pause is its own again."""
+    if queue.unreadable is not None:
+        pause = queue.unreadable[1]
+        queue.unreadable = None
+        queue.paused, queue.paused_until = bool(pause), pause if pause > 1 else 0
+
+
 async def pause(batch: Batch, command: PauseQueue) -> QueueInfo:
     """Stop or resume leasing."""
     queue = await batch.queue_here(command.name)
+    readable(queue)
     queue.paused, queue.paused_until = command.paused, 0
     batch.touched.add(queue.name)
     batch.arrived.add(queue.name)

@@ -22,6 +22,15 @@ async def expire(batch: Batch, command: ExpireLeases) -> Counted:
     return await _each(batch, jobs, command.limit, _expire)
 
 
+def set_aside(batch: Batch, queue: Queue, job: Job) -> None:
+    """Make a job dead whose row can't be read, with the reason where errors of attempts are looked for: its neighbours go on."""
+    after = lifecycle.set_aside(job, batch.now)
+    reason = f"This job was set aside, because its row in the store can't be read: {job.extras.unreadable}"
+    batch.change(events.SET_ASIDE, queue, job, after, error=JobError(after.attempt, batch.now, "", "failed", reason))
+    if job.lease is not None:
+        batch.lost.append(job.lease.fence)
+
+
 async def promote_due(batch: Batch, command: PromoteDue) -> Counted:
     """Make the scheduled jobs ready whose time has come."""
     jobs = await batch.tx.due(batch.now, command.limit + len(batch.aside))
@@ -69,7 +78,11 @@ async def _each(batch: Batch, jobs: list[Job], limit: int, do: Callable[[Batch, 
         if len(batch.aside) and batch.aside.waits(job.id, batch.now):
             continue
         try:
-            await do(batch, job, await batch.own(job))
+            queue = await batch.own(job)
+            if job.extras.unreadable is not None:
+                set_aside(batch, queue, job)
+            else:
+                await do(batch, job, queue)
         except (HoldfastError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
             if isinstance(error, Unavailable):
                 raise

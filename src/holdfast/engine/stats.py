@@ -9,6 +9,7 @@ from holdfast.engine.commands import Refused
 from holdfast.engine.totals import Totals
 from holdfast.errors import HoldfastError, InternalError, StoreUnavailable
 from holdfast.job.queue import Tally
+from holdfast.limits import UNREADABLE_SHOWN
 from holdfast.stores.queries import (
     CountUrgent,
     GetQueue,
@@ -25,6 +26,7 @@ from holdfast.stores.queries import (
     TubeFacts,
 )
 from holdfast.stores.store import Store, StoreBroken
+from holdfast.stores.unreadable import FOUND
 
 log = structlog.get_logger(__name__)
 _PAGE = 1_000
@@ -124,6 +126,8 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         clock_steps=totals.clock_steps,
         schedules_aside=totals.schedules_aside,
         jobs_aside=totals.jobs_aside,
+        unreadable=dict(FOUND.counts),
+        set_aside=FOUND.sentences(UNREADABLE_SHOWN) if FOUND.counts else [],
     )
 
 

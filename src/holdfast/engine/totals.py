@@ -38,11 +38,12 @@ class Rate:
 
 
 class Totals:
-    """Counts of committed verbs by queue, and of commits."""
+    """Counts of committed verbs by queue, and of commits: those that changed something. `batches` are all transactions, empty ones too."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], int] = {}
         self._rates: dict[tuple[str, str], Rate] = {}
+        self.batches = 0
         self.commits = 0
         self.commands = 0
         self.commit_seconds = 0.0

@@ -57,7 +57,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     """What most jobs do without. Kept in one column, so that they cost the others nothing.
 
     `worker` is the one registered worker who may take the job: it is that worker's copy of an event for all. `follows` is the job whose
-    conclude put it.
+    conclude put it. `unreadable` is never kept: it says why the job's row could not be read, until the job is set aside or mended.
     """
 
     lease_ms: int | None = None
@@ -70,6 +70,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     worker: str | None = None
     hands: Hands | None = None
     follows: int | None = None
+    unreadable: str | None = None
 
 
 NO_EXTRAS = Extras()

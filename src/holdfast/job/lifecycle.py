@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from holdfast.errors import LeaseLost, WrongState
 from holdfast.job.job import CONCLUDED, DEAD, LEASED, READY, SCHEDULED, Extras, Hands, Job, Lease, LeaseRef, NewJob, State
+from holdfast.limits import ID_MAX, PRIORITY_MAX
 
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 CRASHED = "crashed"
@@ -32,6 +33,8 @@ FAILED = "failed"
 CANCELLED = "cancelled"
 WORKER_GONE = "worker_gone"
 BURIED = "buried"
+UNREADABLE = "unreadable"
+_COUNT_MAX = (1 << 31) - 1
 
 
 def enqueue(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int) -> Job:
@@ -155,7 +158,9 @@ def retry(job: Job, now: int) -> Job:
     """Give a dead job all of its tries again."""
     if job.state is not DEAD:
         raise _wrong(job, "be retried", "dead")
-    return replace(job, state=READY, failures=0, crashes=0, ready_at=now, ended_at=None, reason=None)
+    return replace(
+        job, state=READY, failures=0, crashes=0, ready_at=now, ended_at=None, reason=None, extras=_decided(job.extras)
+    )
 
 
 def make_ready(job: Job, now: int) -> Job:
@@ -203,7 +208,7 @@ def edit(
     """Change a waiting job; None keeps what is there."""
     if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be edited", "scheduled or ready")
-    extras: Extras = job.extras if tags is None else replace(job.extras, tags=tags)
+    extras: Extras = _decided(job.extras) if tags is None else replace(job.extras, tags=tags, unreadable=None)
     edited = replace(
         job,
         priority=job.priority if priority is None else priority,
@@ -219,6 +224,23 @@ def orphan(job: Job, now: int) -> Job:
     if job.state is not READY or job.extras.worker is None:
         raise _wrong(job, "be orphaned", "ready, for one worker")
     return _ended(job, DEAD, WORKER_GONE, now)
+
+
+def set_aside(job: Job, now: int) -> Job:
+    """The job's row can't be read: dead, for somebody to see and decide, with what can be told of it. Nobody is given what it may not be."""
+    bounded = replace(
+        job,
+        priority=min(max(job.priority, 0), PRIORITY_MAX),
+        attempt=_count(job.attempt) + 1,
+        failures=_count(job.failures),
+        crashes=_count(job.crashes),
+        max_attempts=max(1, _count(job.max_attempts)),
+        size=_moment(job.size),
+        created_at=_moment(job.created_at),
+        ready_at=_moment(job.ready_at),
+        extras=_decided(job.extras),
+    )
+    return _ended(bounded, DEAD, UNREADABLE, now)
 
 
 def adopt(job: Job) -> Job:
@@ -261,6 +283,19 @@ def _at(job: Job, ready_at: int, now: int) -> Job:
 
 def _ended(job: Job, state: State, reason: str, now: int) -> Job:
     return replace(job, state=state, lease=None, held=False, ended_at=now, reason=reason)
+
+
+def _decided(extras: Extras) -> Extras:
+    """Somebody has decided about the job: what is left of what could not be read is what it has from now on."""
+    return extras if extras.unreadable is None else replace(extras, unreadable=None)
+
+
+def _count(number: int) -> int:
+    return min(max(number, 0), _COUNT_MAX - 1)
+
+
+def _moment(number: int) -> int:
+    return min(max(number, 0), ID_MAX)
 
 
 def _wrong(job: Job, verb: str, wanted: str) -> WrongState:

@@ -99,6 +99,7 @@ class Queue(msgspec.Struct):
     """A queue as the committer holds it while it works on a batch. `tally` changes with each decision.
 
     `paused_until` is the moment at which a pause ends by itself; 0 while it is not paused, or until somebody resumes it.
+    `unreadable` has its settings and its pause as they are kept, where its settings can't be read: it is paused then, until they are set again.
     """
 
     id: int
@@ -109,6 +110,7 @@ class Queue(msgspec.Struct):
     created_at: int
     tally: Tally
     paused_until: int = 0
+    unreadable: tuple[str, int] | None = None
 
     def has_room(self, jobs: int, size: int) -> bool:
         """Whether `jobs` more jobs with `size` bytes of payload in all fit in. What adds nothing always does."""

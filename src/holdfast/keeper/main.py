@@ -30,12 +30,12 @@ from holdfast.errors import OutcomeUnknown
 from holdfast.job.queue import QueuePolicy
 from holdfast.keeper.frames import UNSENDABLE, Answered, Asked, Frames, Hello, frame, weight_of
 from holdfast.limits import FRAME_BYTES
-from holdfast.logs import configure
+from holdfast.logs import configure, settle
+from holdfast.process import STOP_SIGNALS
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
 
 log = structlog.get_logger(__name__)
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SWITCH_S = 0.0005  # a reading thread hands the interpreter back to the committer after half a millisecond, not five
 _YOUNG = 20_000  # objects made before it looks at the young ones: 5 % less CPU for a job's life than with Python's 700
 _LAST_WORDS_S = 2.0  # a front that does not read by then will learn it from the closed socket
@@ -209,6 +209,7 @@ async def keep(config: KeeperConfig) -> int:
         await _last_words(fronts)
         cause = backing.committer.broken or running.exception()
         log.critical("the store failed; ending, because a retry could prove nothing", error=str(cause))
+        settle()
         os._exit(1)  # at once: closing the file would flush and checkpoint it, and a flush that succeeds now proves nothing
     await backing.stop()
     return 0

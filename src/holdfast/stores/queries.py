@@ -325,9 +325,10 @@ class Replication(_Frame, frozen=True):
 
 
 class StoreStats(_Frame, frozen=True, tag=127):
-    """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting.
+    """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting. `unreadable` counts rows
+    that could not be read since the start, by table; `set_aside` has a sentence on each of the last ones.
 
-    The last two: the longest that a commit, and a turn of the loop beside the store, used the processor in the last minute or two.
+    The `busy` ones: the longest that a commit, and a turn of the loop beside the store, used the processor in the last minute or two.
     """
 
     commits: int
@@ -348,6 +349,8 @@ class StoreStats(_Frame, frozen=True, tag=127):
     clock_steps: int = 0
     schedules_aside: int = 0
     jobs_aside: int = 0
+    unreadable: dict[str, int] = {}
+    set_aside: list[str] = []
 
 
 class JobCounts(_Frame, frozen=True, tag=161):

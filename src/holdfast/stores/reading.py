@@ -87,6 +87,14 @@ class Snapshot(Protocol):
         ...
 
 
+def _job_anyhow(row: Row, queue: str) -> Job:
+    """A job to be looked at, whose row may be one that can't be read."""
+    try:
+        return rows.job_of(row, queue)
+    except rows.UNREADABLE as error:
+        return rows.doubtful_job(row, queue, None, error)
+
+
 class Reader:
     """Answers queries on one snapshot; `names` are those of queues by their number, as far as they are known."""
 
@@ -130,7 +138,10 @@ class Reader:
 
     async def _jobs(self, found: Sequence[Any]) -> list[Job]:
         names = await self._names(found)
-        return [rows.job_of(row, names[row[1]]) for row in found]
+        try:
+            return [rows.job_of(row, names[row[1]]) for row in found]
+        except rows.UNREADABLE:
+            return [_job_anyhow(row, names.get(row[1], f"{row[1]}")) for row in found]
 
     async def _queues(self, query: ListQueues, _: int) -> QueuePage:
         found = [self._info(row) for row in await self._fetch("queues_after", query.after, query.limit + 1)]
@@ -140,7 +151,7 @@ class Reader:
         return ReadyAges(await self._snapshot.oldest_ready(query.names))
 
     async def _job(self, job_id: int) -> Job:
-        found = await self._jobs(await self._fetch("any_job", job_id))
+        found = await self._jobs(await self._fetch("any_job", job_id) or await self._fetch("misplaced_job", job_id))
         if not found:
             raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
         return found[0]
@@ -151,11 +162,16 @@ class Reader:
         job = await self._job(job_id)
         content = rows.content_of(await self._row("content" if whole else "content_cut", *key) or _NOTHING)
         noted = await self._row("progress_of", [job_id])
+        progress = None if noted is None else rows.json_or_none(noted[1], "progress", job_id)
         result, size = await self._row("result" if whole else "result_cut", *key) or (None, None)
         errors = [rows.error_of(row) for row in await self._fetch("errors_of", job_id)]
         then = await self._row("followers", job_id) if job.state is State.CONCLUDED else None
-        followers = rows.receipts_of(then[0]) if then is not None and then[0] is not None else []
-        return JobDetail(job, content, now, None if noted is None else noted[1], result, errors, size or 0, followers)
+        blob = then[0] if then is not None else None
+        followers = rows.receipts_of(blob, "followers", job_id) or [] if blob is not None else []
+        if whole:
+            result = rows.json_or_none(result, "result", job_id)
+            content = rows.shown_content(content, job_id)
+        return JobDetail(job, content, now, progress, result, errors, size or 0, followers)
 
     async def _queue(self, name: str) -> QueueInfo:
         row = await self._row("queue_by_name", name)
@@ -171,7 +187,7 @@ class Reader:
 
     async def _interests(self, _: GetInterests, __: int) -> InterestList:
         version = (await self._fetch("interests_version"))[0][0]
-        return InterestList(version, {row[0]: rows.match_of(row[1]) for row in await self._fetch("interests")})
+        return InterestList(version, rows.interests_of(await self._fetch("interests")))
 
     async def _workers(self, query: ListWorkers, now: int) -> WorkerList:
         found = [worker for worker in map(rows.worker_of, await self._fetch("workers")) if query.id in (None, worker.id)]
@@ -263,7 +279,7 @@ class Reader:
         names = await self._names([*dead, *failed])
         for row in (*dead, *failed):
             if row[0] not in found:
-                found[row[0]] = FailedJob(row[0], names[row[1]], *row[2:])
+                found[row[0]] = FailedJob(row[0], names.get(row[1], f"{row[1]}"), *row[2:])
         return Failures(list(found.values()), len(dead) < query.limit and looked_at < query.limit, now)
 
     async def _page(self, query: ListJobs, now: int) -> JobPage:

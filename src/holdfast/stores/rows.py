@@ -4,24 +4,32 @@ The views of a schema give a job in any state the same columns, in the order tha
 settings, a queue's interest) is JSON in one column; what only this program reads is MessagePack.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from holdfast.errors import InvalidRequest
 from holdfast.job.job import NO_EXTRAS, Content, Extras, Job, JobError, Lease, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import Schedule, stand_in
+from holdfast.limits import ID_MAX
+from holdfast.routing import interests as routing
+from holdfast.stores.unreadable import FOUND, shown
 from holdfast.workers.registry import Worker, WorkerState
 
 Row = Sequence[Any]
+UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError)
+"""What decoding a row raises that is not as this program writes them; a `ValueError` is text that is no UTF-8, too."""
 
 JOB_NAMES = (
     "id", "queue", "state", "priority", "attempt", "failures", "crashes", "max_attempts", "size", "created_at", "ready_at", "extras",
     "held", "fence", "secret", "worker", "leased_at", "until", "request", "cancel", "ended_at", "reason",
 )  # fmt: skip
 JOB_COLUMNS = len(JOB_NAMES)
+EXTRAS_PLACE = JOB_NAMES.index("extras")
 _ALIKE = 1_000  # different extras that are remembered
 _STATES = {state.value: state for state in State}
 _extras_decoder = msgspec.json.Decoder(Extras)
@@ -30,16 +38,23 @@ _match_decoder = msgspec.json.Decoder(str | dict[str, str])
 _schedule_decoder = msgspec.msgpack.Decoder(Schedule)
 _settings_decoder = msgspec.json.Decoder(QueueSettings)
 _receipts_decoder = msgspec.msgpack.Decoder(list[Receipt])
+_any_decoder = msgspec.json.Decoder()
 _json = msgspec.json.Encoder()
 _msgpack = msgspec.msgpack.Encoder()
 
 
 def job_of(row: Row, queue: str) -> Job:
-    """A job out of the first columns of a row."""
+    """A job out of the first columns of a row; raises one of `UNREADABLE` where it is not as this program writes them."""
     (
         job_id, _, state, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at, extras,
         held, fence, secret, worker, leased_at, until, request, cancel, ended_at, reason,
     ) = row[:JOB_COLUMNS]  # fmt: skip
+    if (
+        not 0
+        <= (priority | attempt | failures | crashes | max_attempts | size | created_at | ready_at | (until or 0))
+        <= ID_MAX
+    ):
+        raise ValueError("a number is beyond its bounds")
     lease = Lease(fence, secret, worker, leased_at, until or 0, request, bool(cancel)) if fence is not None else None
     leased = state == "leased"
     return Job(
@@ -74,19 +89,79 @@ def content_of(row: Row) -> Content:
     return Content(row[0], row[1], bytes(row[2]))
 
 
+def shown_content(content: Content, job_id: int) -> Content:
+    """A content to be looked at: what says that it is JSON and is none would spoil the answer that it stands in, and is shown as bytes."""
+    if content.content_type is None and json_or_none(content.payload, "payload", job_id) is None:
+        return Content(content.type, "application/octet-stream", content.payload)
+    return content
+
+
 def error_of(row: Row) -> JobError:
     """An attempt that went wrong."""
     return JobError(*row)
 
 
+def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Job:
+    """A job whose row can't be read, as far as it can be: its numbers as they are, so that its row is found again, and the unique key, the
+    group and the worker (`keys`) that other tables tell of it. Its extras say why.
+    """
+    raw = list(row[:JOB_COLUMNS])
+    why = f"{shown(raw[EXTRAS_PLACE]) if raw[EXTRAS_PLACE] is not None else 'its row'}: {error}"
+    FOUND.note("job", raw[0], why)
+    try:
+        extras = NO_EXTRAS if raw[EXTRAS_PLACE] is None else extras_of(raw[EXTRAS_PLACE])
+    except UNREADABLE:
+        extras = NO_EXTRAS
+    if extras is NO_EXTRAS and keys is not None:
+        extras = Extras(unique_key=keys[0], group_key=keys[1], worker=keys[2])
+    job_id, _, state, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at = raw[:EXTRAS_PLACE]
+    held, fence, secret, worker, leased_at, until, request, cancel, ended_at, reason = raw[EXTRAS_PLACE + 1 :]
+    lease = None if fence is None else Lease(fence, secret, worker or "", leased_at, until or 0, request, bool(cancel))
+    leased = state == "leased"
+    return Job(
+        job_id, queue, _STATES.get(state, State.DEAD), priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at,
+        replace(extras, unreadable=why), bool(held), lease if leased else None, leased_at, ended_at, reason, None if leased else lease,
+    )  # fmt: skip
+
+
 def worker_of(row: Row) -> Worker:
-    """A registered worker."""
-    return Worker(row[0], row[1], tuple(_queues_decoder.decode(row[2])), WorkerState(row[3]), row[4])
+    """A registered worker. One that can't be read has no queues and is given nothing, until it registers again or is removed."""
+    try:
+        return Worker(row[0], row[1], tuple(_queues_decoder.decode(row[2])), WorkerState(row[3]), row[4])
+    except UNREADABLE as error:
+        FOUND.note("worker", row[0], f"{shown(row[2])}, {shown(row[3])}: {error}")
+        return Worker(row[0], row[1], (), WorkerState.QUIET, row[4])
 
 
+def queues_of_worker(text: Any) -> list[str]:
+    """A worker's queues; raises one of `UNREADABLE`."""
+    return _queues_decoder.decode(text)
+
+
+def receipts_strictly(blob: bytes) -> list[Receipt]:
+    """Receipts out of a column; raises one of `UNREADABLE`."""
+    return _receipts_decoder.decode(blob)
+
+
+def interests_of(found: Iterable[Row]) -> dict[str, str | dict[str, str]]:
+    """Every queue's interest, out of names and columns. One that can't be read matches nothing, until it is set again or removed."""
+    interests: dict[str, str | dict[str, str]] = {}
+    for name, text in found:
+        try:
+            interests[name] = match_of(text)
+        except UNREADABLE as error:
+            FOUND.note("interest", name, f"{shown(text)}: {error}")
+    return interests
+
+
+@lru_cache(maxsize=_ALIKE)
 def match_of(text: Any) -> str | dict[str, str]:
-    """A queue's interest."""
+    """A queue's interest; raises one of `UNREADABLE`, also where it has a pattern that is none."""
     match: str | dict[str, str] = _match_decoder.decode(text)
+    try:
+        routing.check(match)
+    except InvalidRequest as error:
+        raise ValueError(error.detail) from None
     return match
 
 
@@ -125,26 +200,56 @@ def receipts_blob(receipts: list[Receipt]) -> bytes:
     return _msgpack.encode(receipts)
 
 
-def receipts_of(blob: bytes) -> list[Receipt]:
-    """Receipts out of a column."""
-    return _receipts_decoder.decode(blob)
+def receipts_of(blob: bytes, table: str, key: object) -> list[Receipt] | None:
+    """Receipts out of a column; None where they can't be read."""
+    try:
+        return _receipts_decoder.decode(blob)
+    except UNREADABLE as error:
+        FOUND.note(table, key, f"{shown(blob)}: {error}")
+        return None
+
+
+def json_or_none(value: bytes | None, table: str, key: object) -> bytes | None:
+    """A column of JSON that is given on as it is; None where it is none, because it would spoil the answer that it stands in."""
+    try:
+        if value is not None:
+            _any_decoder.decode(value)
+    except UNREADABLE as error:
+        FOUND.note(table, key, f"{shown(value)}: {error}")
+        return None
+    return value
 
 
 def queue_of(row: Row, defaults: QueuePolicy) -> Queue:
-    """A queue with its tally."""
-    settings = _settings_decoder.decode(row[2])
-    return Queue(
-        row[0],
-        row[1],
-        settings,
-        defaults.with_settings(settings),
-        bool(row[3]),
-        row[4],
-        Tally(*row[5:12]),
-        row[3] if row[3] > 1 else 0,
-    )
+    """A queue with its tally. One whose settings can't be read takes jobs as the defaults say, and gives none out: it is paused until
+    its settings are set again.
+    """
+    tally, until = Tally(*row[5:12]), row[3] if row[3] > 1 else 0
+    try:
+        settings = settings_of(row[2])
+    except UNREADABLE as error:
+        FOUND.note("queue", row[1], f"{shown(row[2])}: {error}")
+        settings = QueueSettings()
+        return Queue(row[0], row[1], settings, defaults, True, row[4], tally, 0, (row[2], row[3]))
+    return Queue(row[0], row[1], settings, defaults.with_settings(settings), bool(row[3]), row[4], tally, until)
+
+
+@lru_cache(maxsize=_ALIKE)
+def settings_of(text: str) -> QueueSettings:
+    """Settings out of their column; raises one of `UNREADABLE`. Most queues have none, and many have the same."""
+    settings = _settings_decoder.decode(text)
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, int) and not 0 <= value <= ID_MAX:
+            raise ValueError(f"{name} is beyond its bounds")
+    return settings
+
+
+def settings_text(queue: Queue) -> Any:
+    """The column for settings; what could not be read stays as it is."""
+    return json_text(queue.settings) if queue.unreadable is None else queue.unreadable[0]
 
 
 def pause_of(queue: Queue) -> int:
     """The column for a pause: 0 for none, 1 for one without end, and else the moment at which it ends."""
-    return queue.paused_until or int(queue.paused)
+    return queue.unreadable[1] if queue.unreadable is not None else queue.paused_until or int(queue.paused)

@@ -94,8 +94,17 @@ class KeptAnswer(msgspec.Struct, array_like=True):
     receipts: list[Receipt]
 
 
+UNTOLD = KeptAnswer(b"", [])
+"""Of an answer that can't be read: no call is the one that it was given to, so none is answered as a repetition, and none is carried out again."""
+
+
 class Transaction(Protocol):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was changed, as is known after `commit`: a commit of nothing flushes nothing."""
+        ...
 
     async def queue(self, name: str) -> Queue | None:
         """The queue with its exact tally."""

@@ -111,7 +111,8 @@ def test_a_second_signal_ends_at_once(serve, queue):
     server.process.send_signal(signal.SIGTERM)
     until(lambda: not is_listening(server))
     assert server.process.poll() is None
-    assert server.stop() == 1
+    until(lambda: server.process.send_signal(signal.SIGTERM) or server.process.poll() is not None)
+    assert server.ended() == 1
     del request
 
 

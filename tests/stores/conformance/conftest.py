@@ -57,10 +57,10 @@ class Desk:
 
     async def together(self, *commands: Command) -> list[Result]:
         """All of them in one transaction."""
-        commits = self.backing.totals.commits
+        batches = self.backing.totals.batches
         futures = [self.backing.submit(command) for command in commands]
         results = [await future for future in futures]
-        assert self.backing.totals.commits == commits + 1, "they were not committed together"
+        assert self.backing.totals.batches == batches + 1, "they were not committed together"
         return results
 
     async def do(self, command: Command) -> Any:

@@ -27,6 +27,7 @@ from holdfast.engine.commands import Enqueued, Extended, GrantedJob, Outcome
 from holdfast.errors import BY_CODE, HoldfastError
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
+from holdfast.limits import INSTANT_MAX
 from holdfast.stores.queries import Durability, JobDetail, QueueInfo
 
 STATUS = {
@@ -125,6 +126,8 @@ def _second(second: int) -> str:
 @lru_cache(maxsize=1_024)
 def instant(ms: int) -> str:
     """Milliseconds since 1970 as RFC 3339 in UTC. Jobs of one commit share theirs."""
+    if not 0 <= ms <= INSTANT_MAX:
+        ms = min(max(ms, 0), INSTANT_MAX)  # no request can have set it: a row that is not as it was written
     return f"{_second(ms // 1000)}{ms % 1000:03d}Z"
 
 

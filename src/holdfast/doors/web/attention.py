@@ -48,6 +48,21 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
 
 def of_store(store: StoreStats) -> list[Problem]:
     """What is wrong with how jobs are kept."""
+    return [*_of_keeping(store), *_of_rows(store)]
+
+
+def _of_rows(store: StoreStats) -> list[Problem]:
+    """Rows that can't be read: what they stand for is set aside, and waits for somebody to mend or remove it."""
+    count = sum(store.unreadable.values())
+    if not count:
+        return []
+    tables = ", ".join(sorted(store.unreadable))
+    text = f"of the store could not be read since the server was started ({tables}); what they stand for is set aside."
+    subject = "1 row" if count == 1 else f"{show.number(count)} rows"
+    return [Problem("bad", subject, text, "See which, and mend or remove them", "/store")]
+
+
+def _of_keeping(store: StoreStats) -> list[Problem]:
     kept = store.replication
     if kept is not None and kept.in_sync < kept.needed:
         text = f"are in sync, {kept.in_sync} of {kept.needed} that are needed: new jobs are refused until more are back."

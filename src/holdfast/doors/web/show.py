@@ -7,6 +7,7 @@ from typing import TypeGuard
 import msgspec
 
 from holdfast.job.job import Content
+from holdfast.limits import INSTANT_MAX
 
 NOTHING = "–"
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
@@ -61,19 +62,23 @@ def ago(moment: int | None, now: int) -> str:
     return f"{duration(now - moment)} ago" if moment < now else f"in {duration(moment - now)}"
 
 
+def _datetime(ms: int) -> datetime:
+    return datetime.fromtimestamp(min(max(ms, 0), INSTANT_MAX) / 1000, UTC)
+
+
 def moment(ms: int | None) -> str:
     """A moment in UTC, to the second, for people."""
-    return NOTHING if ms is None else datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return NOTHING if ms is None else _datetime(ms).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def clock(ms: int) -> str:
     """The time of day in UTC, to the millisecond."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%H:%M:%S.") + f"{ms % 1000:03d}"
+    return _datetime(ms).strftime("%H:%M:%S.") + f"{ms % 1000:03d}"
 
 
 def iso(ms: int | None) -> str:
     """A moment as RFC 3339."""
-    return "" if ms is None else datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    return "" if ms is None else _datetime(ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 
 
 def size(count: float | None) -> str:

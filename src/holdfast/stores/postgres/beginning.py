@@ -10,14 +10,17 @@ from collections.abc import Iterable
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from holdfast.job.queue import Queue
+from holdfast.limits import ID_MAX
 from holdfast.stores import rows
 from holdfast.stores.postgres.known import Known
 from holdfast.stores.postgres.lows import Lows, lows_of
 from holdfast.stores.postgres.replication import Replication
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.store import Expected, TryAgain
+from holdfast.stores.unreadable import FOUND
 
 BEGIN = "BEGIN; SET LOCAL synchronous_commit = 'on'"
 _QUEUE_COLUMNS = 12
@@ -35,6 +38,7 @@ class Beginning:
         self._expected = expected
         self._queues: dict[str, Queue] = {}
         self._absent: set[str] = set()
+        self._doubtful: set[str] = set()
         self._lows: dict[int, Lows | None] = {}
         self._saved_lows: dict[int, bytes | None] = {}
         self._history: tuple[list[str], str] | None = None
@@ -82,6 +86,9 @@ class Beginning:
     def _hold(self, row: Any) -> Queue:
         queue = rows.queue_of(row[:_QUEUE_COLUMNS], self._known.defaults)
         self._queues[queue.name] = queue
+        if not all(0 <= count <= ID_MAX for count in msgspec.structs.astuple(queue.tally)):
+            FOUND.note("queue", queue.name, f"{queue.tally}: its counts can't be; they are counted anew")
+            self._doubtful.add(queue.name)
         self._known.names[queue.id] = queue.name
         self._saved_lows[queue.id] = row["lows"]
         self._lows[queue.id] = lows_of(row["lows"])

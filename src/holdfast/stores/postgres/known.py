@@ -113,6 +113,7 @@ class Known:
         self.answers_after = FIRST_ANSWER
         self.jobs = Block()
         self.fences = Block()
+        self.looked_through: set[int] = set()
         self._lease_floor = 0
         self._due_floor = 0
         self._swept_at = -_WHOLE_SWEEP_S

@@ -8,8 +8,10 @@ from holdfast.job.queue import Queue
 from holdfast.stores import rows
 from holdfast.stores.postgres.beginning import Beginning
 from holdfast.stores.postgres.known import FIRST_ANSWER
+from holdfast.stores.postgres.misplaced import misplaced
 from holdfast.stores.postgres.sql import SQL
-from holdfast.stores.store import KeptAnswer, Line
+from holdfast.stores.store import UNTOLD, KeptAnswer, Line
+from holdfast.stores.unreadable import FOUND
 
 
 class Loading(Beginning):
@@ -49,17 +51,55 @@ class Loading(Beginning):
         return names
 
     async def _jobs(self, statement: str, *values: Any) -> list[Job]:
-        found = await self._fetch(statement, *values)
+        return await self._read(await self._fetch(statement, *values))
+
+    async def _read(self, found: Sequence[Any]) -> list[Job]:
         names = await self._names(found)
-        return [rows.job_of(row, names[row[1]]) for row in found]
+        try:
+            return [rows.job_of(row, names[row[1]]) for row in found]
+        except rows.UNREADABLE:
+            return [await self._job_of(row) for row in found]
 
     async def _lines(self, statement: str, *values: Any) -> list[tuple[Any, Job, Content | None]]:
         found = await self._fetch(statement, *values)
         names = await self._names(found)
         at = rows.JOB_COLUMNS
-        return [
-            (row, rows.job_of(row, names[row[1]]), None if row[at + 2] is None else rows.content_of(row[at:])) for row in found
-        ]
+        contents = [None if row[at + 2] is None else rows.content_of(row[at:]) for row in found]
+        try:
+            jobs = [rows.job_of(row, names[row[1]]) for row in found]
+        except rows.UNREADABLE:
+            jobs = [await self._job_of(row) for row in found]
+        return list(zip(found, jobs, contents, strict=True))
+
+    async def _job_of(self, row: Any) -> Job:
+        """A job whose row may be one that can't be read."""
+        name = await self._name_anyhow(row[1])
+        try:
+            return rows.job_of(row, name)
+        except rows.UNREADABLE as error:
+            self._doubtful.add(name)
+            keys = await self._db.fetchrow(SQL["kept_keys"], row[1], row[0])
+            return rows.doubtful_job(row, name, keys, error)
+
+    async def _name_anyhow(self, queue_id: int) -> str:
+        """The name of a queue, made anew where only rows of its jobs are left."""
+        names = self._known.names
+        if queue_id not in names:
+            await self._db.execute(SQL["recover_queue"], queue_id)
+            self._note_written()
+            found = await self._db.fetch(SQL["queue_names_of"], [queue_id])
+            names[queue_id] = found[0][1]
+            self._absent.discard(names[queue_id])
+            self._doubtful.add(names[queue_id])
+            FOUND.note("queue", queue_id, f"jobs are in it and it is not there; they are in {names[queue_id]} now")
+        return names[queue_id]
+
+    async def _recover(self, statement: str, *values: Any) -> bool:
+        """Make up rows of jobs that are missing, to be set aside when they are read; whether there were any."""
+        found = await self._fetch(statement, *values)
+        if found:
+            self._note_written()
+        return bool(found)
 
     async def _id(self, name: str) -> int:
         queue = await self.queue(name)
@@ -89,7 +129,12 @@ class Loading(Beginning):
 
     async def job(self, job_id: int) -> Job | None:
         """One job in whatever state."""
-        return next(iter(await self._jobs("any_job", job_id)), None)
+        found = await self._jobs("any_job", job_id)
+        if not found:
+            found = await self._read(await misplaced(self._fetch, job_id))
+        if not found and await self._recover("recover_job", job_id):
+            found = await self._jobs("any_job", job_id)
+        return next(iter(found), None)
 
     async def content(self, job_id: int) -> Content | None:
         """What the worker is given."""
@@ -107,6 +152,11 @@ class Loading(Beginning):
                     if other is not None and other.id not in self._heads and other is not queue and other.may_lease() > 0:
                         wanted[other.id] = min(wanted.get(other.id, 0) + most, other.may_lease())
             await self._read_heads(wanted)
+        if len(self._heads[queue.id]) < limit and queue.id not in self._known.looked_through:
+            self._known.looked_through.add(queue.id)
+            if await self._recover("recover_ready", queue.id, limit):
+                self._heads.pop(queue.id)
+                await self._read_heads({queue.id: limit})
         return self._heads[queue.id][:limit]
 
     async def _read_heads(self, wanted: dict[int, int]) -> None:
@@ -146,12 +196,17 @@ class Loading(Beginning):
 
     async def progress(self, job_ids: Sequence[int]) -> dict[int, bytes]:
         """What earlier attempts noted."""
-        return {row[0]: row[1] for row in await self._fetch("progress_of", list(job_ids))}
+        found = await self._fetch("progress_of", list(job_ids))
+        noted = {row[0]: rows.json_or_none(row[1], "progress", row[0]) for row in found}
+        return {job: value for job, value in noted.items() if value is not None}
 
     async def expired(self, now: int, limit: int) -> list[Job]:
         """Leased jobs whose lease has ended, in queues that are held."""
         floor = self._known.floor()
-        found = await self._jobs("expired", now, floor, await self._held_queues(now, floor, limit, 0, 0), limit)
+        queues = await self._held_queues(now, floor, limit, 0, 0)
+        if queues:
+            await self._recover("recover_leased", now, floor, queues, limit)
+        found = await self._jobs("expired", now, floor, queues, limit)
         if len(found) < limit:
             self._known.leases_swept(now)
         return found
@@ -159,7 +214,10 @@ class Loading(Beginning):
     async def due(self, now: int, limit: int) -> list[Job]:
         """Scheduled jobs whose time has come, in queues that are held."""
         floor = self._known.floor()
-        found = await self._jobs("due", now, floor, await self._held_queues(now, floor, 0, limit, 0), limit)
+        queues = await self._held_queues(now, floor, 0, limit, 0)
+        if queues:
+            await self._recover("recover_scheduled", now, floor, queues, limit)
+        found = await self._jobs("due", now, floor, queues, limit)
         if len(found) < limit:
             self._known.due_swept(now)
         return found
@@ -195,12 +253,16 @@ class Loading(Beginning):
     async def followers(self, job_id: int) -> list[Receipt]:
         """The jobs put by its conclude."""
         blob = await self._value("followers", job_id)
-        return [] if blob is None else rows.receipts_of(blob)
+        return [] if blob is None else rows.receipts_of(blob, "followers", job_id) or []
 
     async def kept_answers(self, keys: Sequence[IdempotencyKey]) -> dict[tuple[str, str], KeptAnswer]:
         """First answers to these keys."""
         found = await self._fetch("kept_answers", [key.scope for key in keys], [key.key for key in keys])
-        return {(row[0], row[1]): KeptAnswer(row[2], rows.receipts_of(row[3])) for row in found}
+        kept = {}
+        for scope, name, digest, blob in found:
+            receipts = rows.receipts_of(blob, "kept_answer", f"{scope} {name}")
+            kept[scope, name] = UNTOLD if receipts is None else KeptAnswer(digest, receipts)
+        return kept
 
     async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
         """Jobs that a purge takes next."""

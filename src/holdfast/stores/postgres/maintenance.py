@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from holdfast.errors import StoreUnavailable
-from holdfast.stores.checking import PAGE, TOLD, idle, unreadable
+from holdfast.stores.checking import OTHERS, PAGE, TOLD, idle, unreadable, unreadable_others
 from holdfast.stores.postgres.connect import GONE, READER, connect, described
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import schedule_of
@@ -39,6 +39,7 @@ async def problems_of(connection: Any) -> list[str]:
     """The same, of what a connection sees in the transaction that it is in."""
     problems = await _unreadable(connection)
     spoiled = bool(problems)
+    problems += unreadable_others(*[await connection.fetch(statement) for statement in OTHERS])
     for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
         name, statement = entry.name.removesuffix(".sql").replace("_", " "), entry.read_text()
         if spoiled and "extras" in statement:

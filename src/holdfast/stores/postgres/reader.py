@@ -7,6 +7,7 @@ from typing import Any
 
 from holdfast.stores.listing import Dialect
 from holdfast.stores.postgres.lows import lows_of
+from holdfast.stores.postgres.misplaced import misplaced
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import Row, size_of
 
@@ -32,6 +33,11 @@ class PostgresSnapshot:
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         """Ask one of the statements."""
+        if statement == "misplaced_job":
+            return await misplaced(self._asked, *values)
+        return await self._asked(statement, *values)
+
+    async def _asked(self, statement: str, *values: Any) -> Sequence[Row]:
         found: Sequence[Row] = await self._db.fetch(SQL[statement], *map(_clean, values))
         return found
 

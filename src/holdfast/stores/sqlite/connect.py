@@ -1,6 +1,6 @@
 """Opening the file: the version that is safe, the settings that make a commit durable (read back, not hoped for), and migrations."""
 
-import contextlib
+import errno
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from holdfast.stores.sqlite.files import UnfitPlace
 APPLICATION_ID = 0x486F6C64  # "Hold"
 _WAL_RESET_FIXED = (3_051_003, 3_053_000)  # 3.52 was withdrawn; backports to older branches are named apart
 _WAL_RESET_BACKPORTS = {3_050: 3_050_007, 3_044: 3_044_006}
+_NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _CACHE_KIB = 32 << 10
 _STATEMENTS = (
     512  # apsw's most: its cache goes round with each row, so that a batch of 256 rows pushed out what it would need again
@@ -59,9 +60,19 @@ def _checkpoint(connection: apsw.Connection, name: str, pages: int) -> int:
     I/O error; this one fails the COMMIT. A full disk is no error: the WAL keeps what it has, and the next commit tries again.
     """
     if pages >= _CHECKPOINT_PAGES:
-        with contextlib.suppress(apsw.FullError, apsw.BusyError):
+        try:
             connection.wal_checkpoint(name)
+        except (apsw.FullError, apsw.BusyError):
+            pass
+        except apsw.IOError:
+            if not no_room(connection):
+                raise
     return apsw.SQLITE_OK
+
+
+def no_room(connection: apsw.Connection) -> bool:
+    """Whether an I/O error was a quota or a bound on the size of files: it is as if the disk were full, but SQLite tells only ENOSPC apart."""
+    return connection.system_errno in _NO_ROOM
 
 
 def open_reader(path: Path) -> apsw.Connection:

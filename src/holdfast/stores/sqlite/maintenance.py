@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-from holdfast.stores.checking import PAGE, TOLD, idle, unreadable
+from holdfast.stores.checking import OTHERS, PAGE, TOLD, idle, unreadable, unreadable_others
 from holdfast.stores.rows import schedule_of
 from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
 from holdfast.stores.sqlite.files import UnfitPlace, make_private, sync_folder
@@ -39,6 +39,7 @@ def problems_of(connection: apsw.Connection) -> list[str]:
     problems = [f"integrity: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
     spoiled = _unreadable(connection)
     problems += spoiled
+    problems += unreadable_others(*(connection.execute(statement) for statement in OTHERS))
     for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
         name, statement = entry.name.removesuffix(".sql").replace("_", " "), entry.read_text()
         if spoiled and "extras" in statement:

@@ -12,6 +12,7 @@ from holdfast.stores.listing import Dialect
 from holdfast.stores.queries import Query, QueryResult
 from holdfast.stores.reading import Reader
 from holdfast.stores.rows import Row, json_text, size_of
+from holdfast.stores.sqlite.anyhow import fetch_anyhow
 from holdfast.stores.sqlite.sql import SQL
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ T = TypeVar("T")
 DIALECT = Dialect(
     join="CROSS JOIN",
     no_bytes="x''",
-    has_tag="EXISTS (SELECT 1 FROM json_each(j.extras, '$[6]') WHERE value = :tag)",
+    has_tag="json_valid(j.extras) AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(j.extras) THEN j.extras END, '$[6]') WHERE value = :tag)",
     payload_has_text="instr(j.payload, CAST(:text AS BLOB))",
     reason_has_text="instr(e.reason, :text)",
 )
@@ -69,13 +70,12 @@ class SqliteSnapshot:
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         """Ask one of the statements; it takes a list as JSON."""
-        return self._db.execute(
-            SQL[statement], tuple(json_text(value) if isinstance(value, list) else value for value in values)
-        ).fetchall()
+        bindings = tuple(json_text(value) if isinstance(value, list) else value for value in values)
+        return fetch_anyhow(self._db, SQL[statement], bindings)
 
     async def listed(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
         """Ask for a part of a listing."""
-        return self._db.execute(sql, dict(values)).fetchall()
+        return fetch_anyhow(self._db, sql, values)
 
     async def within(
         self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any

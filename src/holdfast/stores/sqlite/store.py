@@ -16,7 +16,7 @@ from holdfast.errors import StorageFull, StoreUnavailable
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.queries import Durability, Query, QueryResult
 from holdfast.stores.sqlite.alone import Alone
-from holdfast.stores.sqlite.connect import open_reader, open_writer
+from holdfast.stores.sqlite.connect import no_room, open_reader, open_writer
 from holdfast.stores.sqlite.files import (
     MEMORY_FILE_SYSTEMS,
     Disk,
@@ -28,6 +28,7 @@ from holdfast.stores.sqlite.files import (
     make_room,
     sync_folder,
 )
+from holdfast.stores.sqlite.identity import FileIdentity
 from holdfast.stores.sqlite.reader import SqliteReader
 from holdfast.stores.sqlite.reads import Reads
 from holdfast.stores.sqlite.sql import SQL
@@ -54,6 +55,7 @@ class SqliteStore(Alone):
         self._lock: FileLock | None = None
         self._disk: Disk | None = None
         self._reads: Reads | None = None
+        self._identity: FileIdentity | None = None
         self.durability = Durability("memory")
         if path is not None:
             make_folder(path.parent)
@@ -82,10 +84,11 @@ class SqliteStore(Alone):
             self._disk = Disk(path, watermark_bytes)  # now that the file is known to be ours: it takes the reserve beside it
             sync_folder(path.parent)
             self._reads = Reads([SqliteReader(open_reader(path), defaults) for _ in range(_READERS)])
+            self._identity = FileIdentity(path)
 
     def transaction(self, expected: Expected | None = None) -> "_Begun":  # noqa: ARG002
         """Begin; leaving without `commit` undoes everything. One process alone writes, so there is nothing to expect."""
-        return _Begun(SqliteTransaction(self._writer, self._known), self._begin, self._undo)
+        return _Begun(SqliteTransaction(self._writer, self._known), self._begin, self._undo, self._sorted, self._identity)
 
     def _begin(self) -> None:
         try:
@@ -93,7 +96,14 @@ class SqliteStore(Alone):
         except apsw.BusyError:  # another program writes to our file; nothing was changed yet, so this is a definite no
             raise StoreUnavailable("Another program holds the store's write lock.", retry_after_ms=1_000) from None
         except apsw.Error as error:
-            raise _sorted(error) from error
+            raise self._sorted(error) from error
+
+    def _sorted(self, error: BaseException) -> BaseException:
+        if isinstance(error, apsw.FullError) or (isinstance(error, apsw.IOError) and no_room(self._writer)):
+            return StorageFull("The disk is full.")
+        if isinstance(error, _BROKEN):
+            return StoreBroken(f"{type(error).__name__}: {error}")
+        return error
 
     def _undo(self) -> None:
         self._known.forget()
@@ -146,7 +156,9 @@ class SqliteStore(Alone):
         return False
 
     async def tend(self) -> None:
-        """Look at the disk."""
+        """Look at the disk, and whether the file is still there; raises `StoreBroken` where it is not."""
+        if self._identity is not None:
+            self._identity.look()
         self.health()
 
     async def close(self) -> None:
@@ -161,28 +173,30 @@ class SqliteStore(Alone):
 class _Begun:
     """A transaction from its begin to its end; a class, because a generator would cost each commit three times as much."""
 
-    __slots__ = ("_begin", "_tx", "_undo")
+    __slots__ = ("_begin", "_identity", "_sorted", "_tx", "_undo")
 
-    def __init__(self, tx: SqliteTransaction, begin: Callable[[], None], undo: Callable[[], None]) -> None:
-        self._tx, self._begin, self._undo = tx, begin, undo
+    def __init__(
+        self,
+        tx: SqliteTransaction,
+        begin: Callable[[], None],
+        undo: Callable[[], None],
+        sort: Callable[[BaseException], BaseException],
+        identity: FileIdentity | None,
+    ) -> None:
+        self._tx, self._begin, self._undo, self._sorted, self._identity = tx, begin, undo, sort, identity
 
     async def __aenter__(self) -> SqliteTransaction:
         self._begin()
         return self._tx
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        sorted_as = None if error is None else self._sorted(error)  # before anything else changes what the system said last
         if error is not None or not self._tx.committed:
             self._undo()
-        if error is not None and (sorted_as := _sorted(error)) is not error:
+        if sorted_as is not None and sorted_as is not error:
             raise sorted_as from error
-
-
-def _sorted(error: BaseException) -> BaseException:
-    if isinstance(error, apsw.FullError):
-        return StorageFull("The disk is full.")
-    if isinstance(error, _BROKEN):
-        return StoreBroken(f"{type(error).__name__}: {error}")
-    return error
+        if error is None and self._identity is not None:
+            self._identity.confirm()  # nobody is told of a commit into a file that is not the store's any more
 
 
 def _size(path: Path) -> int:

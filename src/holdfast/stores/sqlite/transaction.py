@@ -9,15 +9,17 @@ import msgspec
 
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
-from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
+from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import Schedule
-from holdfast.limits import ERRORS_KEPT, GRANT_BYTES, QUEUES
+from holdfast.limits import ERRORS_KEPT, GRANT_BYTES, ID_MAX, QUEUES
 from holdfast.stores import rows
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.alone import AloneTransaction
+from holdfast.stores.sqlite.anyhow import fetch_anyhow
 from holdfast.stores.sqlite.sql import BARE, MANY_AT_ONCE, ROWS_AT_ONCE, SQL
-from holdfast.stores.store import Change, KeptAnswer, Line
-from holdfast.stores.writing import LOOSE, ORDER, Writing
+from holdfast.stores.store import UNTOLD, Change, KeptAnswer, Line
+from holdfast.stores.unreadable import FOUND
+from holdfast.stores.writing import ANYHOW, LOOSE, MAY_BE_MISSING, ORDER, Writing
 from holdfast.workers.registry import Worker
 
 _FIRST_ANSWER: tuple[Any, ...] = (-1, "", "")  # before every kept answer, by (at, scope, key)
@@ -30,7 +32,9 @@ class Known:
         self.defaults = defaults
         self.queues: dict[str, Queue] = {}
         self.names: dict[int, str] = {}
-        self.saved: dict[str, tuple[QueueSettings, int]] = {}
+        self.saved: dict[str, tuple[QueueSettings | None, int]] = {}
+        self.doubtful: set[str] = set()
+        self.looked_through: set[int] = set()
         self.answers_after: tuple[Any, ...] = _FIRST_ANSWER
         self.interests: int | None = None
         self.workers: dict[str, Worker] | None = None
@@ -41,14 +45,18 @@ class Known:
     def load_counters(self, connection: apsw.Connection) -> None:
         """Read the last numbers given."""
         values = dict(connection.execute(SQL["counters"]))
-        self.last_job, self.last_fence = values["job"], values["fence"]
-        self.saved_counters = (self.last_job, self.last_fence)
+        self.saved_counters = (values.get("job", -1), values.get("fence", -1))
+        highest: Any = connection.execute(SQL["highest_numbers"]).fetchone()
+        self.last_job, self.last_fence = (
+            kept if highest[place] <= kept < ID_MAX else highest[place] for place, kept in enumerate(self.saved_counters)
+        )
 
     def forget(self) -> None:
         """Nothing that is remembered can be trusted."""
         self.queues.clear()
         self.names.clear()
         self.saved.clear()
+        self.doubtful.clear()
         self.interests = None
         self.workers = None
 
@@ -62,8 +70,15 @@ class Known:
         """Remember a queue as it is on disk."""
         self.queues[queue.name] = queue
         self.names[queue.id] = queue.name
-        self.saved[queue.name] = (queue.settings, rows.pause_of(queue))
+        self.saved[queue.name] = _saved_as(queue)
+        if not all(0 <= count <= ID_MAX for count in msgspec.structs.astuple(queue.tally)):
+            FOUND.note("queue", queue.name, f"{queue.tally}: its counts can't be; they are counted anew")
+            self.doubtful.add(queue.name)
         return queue
+
+
+def _saved_as(queue: Queue) -> tuple[QueueSettings | None, int]:
+    return (queue.settings if queue.unreadable is None else None), rows.pause_of(queue)
 
 
 class SqliteTransaction(AloneTransaction):
@@ -73,6 +88,12 @@ class SqliteTransaction(AloneTransaction):
         self._db = connection
         self._known = known
         self.committed = False
+        self._changes = connection.total_changes()
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was changed."""
+        return self._db.total_changes() != self._changes
 
     # Queues
 
@@ -80,9 +101,11 @@ class SqliteTransaction(AloneTransaction):
         """The queue with its exact tally."""
         queue = self._known.queues.get(name)
         if queue is None:
-            row = self._db.execute(SQL["queue_by_name"], (name,)).fetchone()
+            row = next(iter(fetch_anyhow(self._db, SQL["queue_by_name"], (name,))), None)
             if row is not None:
                 queue = self._known.keep(rows.queue_of(row, self._known.defaults))
+                if name in self._known.doubtful:
+                    self._count_anew(queue)
         return queue
 
     def policy(self, settings: QueueSettings) -> QueuePolicy:
@@ -101,10 +124,18 @@ class SqliteTransaction(AloneTransaction):
     async def save_queues(self, queues: Sequence[Queue]) -> None:
         """Write settings, pause and tally."""
         for queue in queues:
-            if self._known.saved.get(queue.name) != (queue.settings, rows.pause_of(queue)):
-                self._db.execute(SQL["update_queue"], (json_text(queue.settings), rows.pause_of(queue), queue.id))
-                self._known.saved[queue.name] = (queue.settings, rows.pause_of(queue))
+            if self._known.saved.get(queue.name) != _saved_as(queue):
+                self._db.execute(SQL["update_queue"], (rows.settings_text(queue), rows.pause_of(queue), queue.id))
+                self._known.saved[queue.name] = _saved_as(queue)
+            if queue.name in self._known.doubtful:
+                self._count_anew(queue)
+                self._known.doubtful.discard(queue.name)
         self._many("update_tally", [(*msgspec.structs.astuple(queue.tally), queue.id) for queue in queues])
+
+    def _count_anew(self, queue: Queue) -> None:
+        """The tally of a queue in which something was not as it should be, from its rows."""
+        counted: Any = self._db.execute(SQL["count_anew"], (queue.id,)).fetchone()
+        queue.tally = Tally(*counted)
 
     async def delete_queue(self, queue: Queue) -> None:
         """Remove a queue whose jobs are gone."""
@@ -141,7 +172,7 @@ class SqliteTransaction(AloneTransaction):
 
     async def interests(self) -> dict[str, str | dict[str, str]]:
         """Every queue's interest."""
-        return {name: rows.match_of(text) for name, text in self._db.execute(SQL["interests"])}
+        return rows.interests_of(fetch_anyhow(self._db, SQL["interests"], ()))
 
     async def schedule(self, name: str) -> Schedule | None:
         """One schedule."""
@@ -180,7 +211,9 @@ class SqliteTransaction(AloneTransaction):
     async def workers(self) -> dict[str, Worker]:
         """All registered workers."""
         if self._known.workers is None:
-            self._known.workers = {worker.id: worker for worker in map(rows.worker_of, self._db.execute(SQL["workers"]))}
+            self._known.workers = {
+                worker.id: worker for worker in map(rows.worker_of, fetch_anyhow(self._db, SQL["workers"], ()))
+            }
         return self._known.workers
 
     async def save_worker(self, worker: Worker) -> None:
@@ -230,11 +263,15 @@ class SqliteTransaction(AloneTransaction):
 
     async def job(self, job_id: int) -> Job | None:
         """One job in whatever state."""
-        return next(iter(self._jobs("any_job", (job_id,))), None)
+        if found := self._jobs("any_job", (job_id,)):
+            return found[0]
+        if found := self._jobs("misplaced_job", (job_id,)):
+            return found[0]
+        return self._jobs("any_job", (job_id,))[0] if self._recover("recover_job", (job_id,)) else None
 
     async def content(self, job_id: int) -> Content | None:
         """What the worker is given."""
-        row = self._db.execute(SQL["content"], (job_id,)).fetchone()
+        row = next(iter(fetch_anyhow(self._db, SQL["content"], (job_id,))), None)
         return None if row is None else rows.content_of(row)
 
     async def ready(self, queue: Queue, limit: int) -> Line:
@@ -242,8 +279,16 @@ class SqliteTransaction(AloneTransaction):
         if queue.tally.bytes > GRANT_BYTES:
             return self._line("next_ready", (queue.id, limit), queue.name)
         job_of, content_of = rows.job_of, rows.content_of
-        found = self._db.execute(SQL["next_ready"], (queue.id, limit)).fetchall()
-        return [(job_of(row, queue.name), content_of(row[rows.JOB_COLUMNS :])) for row in found]
+        try:
+            found = self._db.execute(SQL["next_ready"], (queue.id, limit)).fetchall()
+            line: Line = [(job_of(row, queue.name), content_of(row[rows.JOB_COLUMNS :])) for row in found]
+        except rows.UNREADABLE:
+            return self._line_anyhow("next_ready", (queue.id, limit))
+        if len(line) < limit and queue.id not in self._known.looked_through:
+            self._known.looked_through.add(queue.id)
+            if self._recover("recover_ready", (queue.id, limit)):
+                return self._line_anyhow("next_ready", (queue.id, limit))
+        return line
 
     async def ready_for(self, worker: str, queue: Queue, limit: int) -> Line:
         """The next jobs of one worker's own line."""
@@ -255,10 +300,13 @@ class SqliteTransaction(AloneTransaction):
 
     async def progress(self, job_ids: Sequence[int]) -> dict[int, bytes]:
         """What earlier attempts noted."""
-        return {job: bytes(value) for job, value in self._db.execute(SQL["progress_of"], (json_text(job_ids),))}
+        found: Sequence[Row] = self._db.execute(SQL["progress_of"], (json_text(job_ids),)).fetchall()
+        noted = {job: rows.json_or_none(bytes(value), "progress", job) for job, value in found}
+        return {job: value for job, value in noted.items() if value is not None}
 
     async def expired(self, now: int, limit: int) -> list[Job]:
         """Leased jobs whose lease has ended."""
+        self._recover("recover_leased", (now, limit))
         return self._jobs("expired", (now, limit))
 
     async def grant_grace(self, until: int, limit: int) -> int:
@@ -276,6 +324,7 @@ class SqliteTransaction(AloneTransaction):
 
     async def due(self, now: int, limit: int) -> list[Job]:
         """Scheduled jobs whose time has come."""
+        self._recover("recover_scheduled", (now, limit))
         return self._jobs("due", (now, limit))
 
     async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
@@ -307,7 +356,7 @@ class SqliteTransaction(AloneTransaction):
     async def followers(self, job_id: int) -> list[Receipt]:
         """The jobs put by its conclude."""
         row = self._db.execute(SQL["followers"], (job_id,)).fetchone()
-        return [] if row is None or row[0] is None else rows.receipts_of(row[0])
+        return [] if row is None or row[0] is None else rows.receipts_of(row[0], "followers", job_id) or []
 
     async def kept_answers(self, keys: Sequence[IdempotencyKey]) -> dict[tuple[str, str], KeptAnswer]:
         """First answers to these keys."""
@@ -315,7 +364,8 @@ class SqliteTransaction(AloneTransaction):
         for key in keys:
             row = self._db.execute(SQL["kept_answer"], (key.scope, key.key)).fetchone()
             if row is not None:
-                kept[key.scope, key.key] = KeptAnswer(bytes(row[0]), rows.receipts_of(row[1]))
+                receipts = rows.receipts_of(row[1], "kept_answer", f"{key.scope} {key.key}")
+                kept[key.scope, key.key] = UNTOLD if receipts is None else KeptAnswer(bytes(row[0]), receipts)
         return kept
 
     async def keep_answers(self, answers: Sequence[tuple[IdempotencyKey, KeptAnswer]], now: int) -> None:
@@ -343,8 +393,9 @@ class SqliteTransaction(AloneTransaction):
         return found
 
     async def newest_job(self) -> int:
-        """The highest id ever given."""
-        return self._known.last_job
+        """The highest id ever given, or one that a job has though it was never given."""
+        highest: int | None = self._db.execute("SELECT max(id) FROM job").get
+        return max(self._known.last_job, highest or 0)
 
     async def forgettable(self, queue: Queue, ended_before: int, limit: int) -> list[Job]:
         """History that may go."""
@@ -375,6 +426,8 @@ class SqliteTransaction(AloneTransaction):
         """Return when it is fsynced."""
         counters = (self._known.last_job, self._known.last_fence)
         if counters != self._known.saved_counters:
+            if -1 in self._known.saved_counters:
+                self._db.execute(SQL["restore_counters"])
             self._db.execute(SQL["save_counters"], counters)
             self._known.saved_counters = counters
         self._db.execute("COMMIT")
@@ -392,25 +445,67 @@ class SqliteTransaction(AloneTransaction):
     def _name(self, queue_id: Any) -> str:
         name = self._known.names.get(queue_id)
         if name is None:
-            name = self._known.names[queue_id] = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
+            try:
+                name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
+                statement, why = "recover_queue", "jobs are in it and it is not there"
+            except UnicodeDecodeError as error:
+                statement, why = "rename_queue", f"its name is no text: {error}"
+            if name is None:
+                self._db.execute(SQL[statement], (queue_id,))
+                name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
+                FOUND.note("queue", queue_id, f"{why}; it is {name} now")
+                self._known.doubtful.add(name)
+            self._known.names[queue_id] = name
         return name
 
+    def _recover(self, statement: str, bindings: tuple[Any, ...]) -> bool:
+        """Make up rows of jobs that are missing, to be set aside when they are read; whether there were any."""
+        start = self._db.total_changes()
+        self._db.execute(SQL[statement], bindings)
+        return self._db.total_changes() > start
+
     def _jobs(self, statement: str, bindings: tuple[Any, ...]) -> list[Job]:
-        return [rows.job_of(row, self._name(row[1])) for row in self._db.execute(SQL[statement], bindings).fetchall()]
+        try:
+            return [rows.job_of(row, self._name(row[1])) for row in self._db.execute(SQL[statement], bindings).fetchall()]
+        except rows.UNREADABLE:
+            return [self._job_of(row) for row in fetch_anyhow(self._db, SQL[statement], bindings)]
 
     def _line(self, statement: str, bindings: tuple[Any, ...], name: str | None) -> Line:
         """Jobs with their content, row by row up to the bound in bytes, and those behind it without."""
         found: Line = []
         size = 0
-        for row in self._db.execute(SQL[statement], bindings):
-            found.append((rows.job_of(row, name or self._name(row[1])), rows.content_of(row[rows.JOB_COLUMNS :])))
-            size += len(row[-1])
-            if size >= GRANT_BYTES:
-                break
-        else:
-            return found
-        bare = self._db.execute(BARE[statement], (*bindings, len(found))).fetchall()
-        return found + [(rows.job_of(row, name or self._name(row[1])), None) for row in bare]
+        try:
+            for row in self._db.execute(SQL[statement], bindings):
+                found.append((rows.job_of(row, name or self._name(row[1])), rows.content_of(row[rows.JOB_COLUMNS :])))
+                size += len(row[-1])
+                if size >= GRANT_BYTES:
+                    break
+            else:
+                return found
+            bare = self._db.execute(BARE[statement], (*bindings, len(found))).fetchall()
+            return found + [(rows.job_of(row, name or self._name(row[1])), None) for row in bare]
+        except rows.UNREADABLE:
+            return self._line_anyhow(statement, bindings)
+
+    def _line_anyhow(self, statement: str, bindings: tuple[Any, ...]) -> Line:
+        """The same where a row among them can't be read."""
+        found: Line = []
+        size = 0
+        for row in fetch_anyhow(self._db, SQL[statement], bindings):
+            content = rows.content_of(row[rows.JOB_COLUMNS :])
+            found.append((self._job_of(row), content if size < GRANT_BYTES else None))
+            size += len(content.payload)
+        return found
+
+    def _job_of(self, row: Row) -> Job:
+        """A job whose row may be one that can't be read."""
+        name = self._name(row[1])
+        try:
+            return rows.job_of(row, name)
+        except rows.UNREADABLE as error:
+            self._known.doubtful.add(name)
+            keys = self._db.execute(SQL["kept_keys"], (row[1], row[0])).fetchone()
+            return rows.doubtful_job(row, name, keys, error)
 
     def _many(self, statement: str, many: Sequence[Row], exact: bool = True) -> None:
         """Run one statement over rows; each must touch exactly one row, or what was decided is not what is there."""
@@ -427,4 +522,16 @@ class SqliteTransaction(AloneTransaction):
         self._db.executemany(SQL[statement], singly)
         touched = self._db.total_changes() - start
         if exact and touched != len(many):
+            if statement in ANYHOW and touched < len(many):
+                touched += self._anyhow(statement, many)
+                if touched == len(many) or (statement in MAY_BE_MISSING and touched < len(many)):
+                    return
             raise RuntimeError(f"{statement} touched {touched} rows where {len(many)} were decided")
+
+    def _anyhow(self, statement: str, many: Sequence[Row]) -> int:
+        """Run it by the numbers of queue and job alone, over rows of which some are not where their job says; how many there were."""
+        start = self._db.total_changes()
+        queue, job = ANYHOW[statement]
+        self._db.executemany(SQL[f"{statement}_anyhow"], [(row[queue], row[job]) for row in many])
+        FOUND.note(statement.removeprefix("delete_"), [row[job] for row in many], "it is not where the jobs' own rows say")
+        return self._db.total_changes() - start

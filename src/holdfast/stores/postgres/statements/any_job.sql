@@ -1,4 +1,4 @@
--- One job in whatever state: at most one of the arms has a row. Each finds its row by a whole key.
+-- One job in whatever state but held (see `misplaced.py`): at most one of the arms has a row. Each finds its row by a whole key.
 SELECT * FROM ended_job WHERE id = $1
 UNION ALL
 SELECT v.* FROM leased l JOIN leased_job v ON v.fence = l.fence WHERE l.job = $1
@@ -8,11 +8,6 @@ UNION ALL
 SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at, s.ready_at, k.extras, false,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM job k JOIN ready s ON s.queue = k.queue AND s.priority = k.priority AND s.job = k.id WHERE k.id = $1
-UNION ALL
-SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at, s.ready_at, k.extras, true,
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM job k JOIN held s ON s.queue = k.queue AND s.group_key = k.extras::json->>4 AND s.job = k.id
-WHERE k.id = $1 AND k.extras IS NOT NULL
 UNION ALL
 SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at, s.ready_at, k.extras, false,
        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL

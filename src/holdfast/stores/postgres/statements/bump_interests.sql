@@ -1,1 +1,1 @@
-UPDATE counter SET value = value + 1 WHERE name = 'interests' RETURNING value
+UPDATE counter SET value = CASE WHEN value BETWEEN 0 AND 9007199254740990 THEN value + 1 ELSE 1 END WHERE name = 'interests' RETURNING value

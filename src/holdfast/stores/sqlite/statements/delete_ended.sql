@@ -1,1 +1,1 @@
-DELETE FROM ended WHERE job = ? AND state = ?
+DELETE FROM ended WHERE job = ? AND (state = ? OR state NOT IN ('concluded', 'dead', 'cancelled'))

@@ -1,0 +1,69 @@
+"""What a process of the server sets right about itself before it imports anything else, whoever started it and however.
+
+descriptors 0, 1 and 2   are open: else the store or a socket becomes "standard error", and is written into
+signals                  wait until somebody knows what to do with them: none is lost, also as process 1 of a container
+the environment          has none of the variables by which libraries would be set up behind our back
+the working directory    is no place to import from (CWE-427)
+"""
+
+import os
+import signal
+import sys
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_FOREIGN = (
+    "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "NO_COLOR", "FORCE_COLOR", "PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONINSPECT",
+    "PYTHONWARNINGS", "PYTHONPROFILEIMPORTTIME", "PYTHONTRACEMALLOC", "PYTHONFAULTHANDLER", "PYTHONDUMPREFS", "PYTHONMALLOCSTATS",
+    "PYTHONBREAKPOINT", "PYTHONSTARTUP", "prometheus_multiproc_dir", "SQLITE_TMPDIR",
+)  # fmt: skip
+_FOREIGN_FAMILIES = ("UVICORN_", "LITESTAR_", "PROMETHEUS_", "UVLOOP_", "STRUCTLOG_", "GUNICORN_", "MSGSPEC_", "APSW_")
+
+
+def begin() -> None:
+    """All of it, for a server that is about to be started."""
+    open_descriptors()
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    forget_foreign_variables()
+    leave_working_directory()
+
+
+def open_descriptors() -> None:
+    """Have 0, 1 and 2 lead to nowhere where they are closed."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False, encoding="utf-8", errors="backslashreplace"))  # noqa: SIM115
+
+
+def forget_foreign_variables() -> None:
+    """What is set for another program in the same container is not for this one, nor for the processes that it starts."""
+    for name in list(os.environ):
+        if name in _FOREIGN or name.startswith(_FOREIGN_FAMILIES):
+            del os.environ[name]
+    if sys.warnoptions:
+        import warnings  # noqa: PLC0415  (only where somebody asked Python to raise them)
+
+        sys.warnoptions.clear()
+        warnings.resetwarnings()
+        warnings.simplefilter("ignore")
+
+
+def leave_working_directory() -> None:
+    """Take out what `python -m` put first: a `queue.py` that lies there is not ours to run."""
+    if not sys.flags.safe_path and sys.path and sys.path[0] in ("", _here()):
+        del sys.path[0]
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109  (pathlib is not imported yet, and must not be from there)
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+DELETE FROM group_place WHERE queue = $1 AND job = $2

@@ -1,0 +1,1 @@
+DELETE FROM held WHERE queue = $1 AND job = $2

@@ -1,0 +1,1 @@
+SELECT extras FROM job WHERE id = $1

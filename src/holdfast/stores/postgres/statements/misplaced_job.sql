@@ -1,0 +1,8 @@
+-- A job that is ready, but not where its own row says: found by looking at all that is ready, which is done only where nothing else is found.
+SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at, s.ready_at, k.extras, s.held,
+       NULL::bigint, NULL::bytea, NULL::text, NULL::bigint, NULL::bigint, NULL::text, NULL::boolean, NULL::bigint, NULL::text
+FROM job k JOIN (
+  SELECT job, queue, priority, attempt, failures, crashes, ready_at, false AS held FROM ready WHERE job = $1
+  UNION ALL SELECT job, queue, priority, attempt, failures, crashes, ready_at, true FROM held WHERE job = $1
+  UNION ALL SELECT job, queue, priority, attempt, failures, crashes, ready_at, false FROM ready_for WHERE job = $1
+) s ON s.job = k.id WHERE k.id = $1

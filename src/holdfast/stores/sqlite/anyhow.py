@@ -1,0 +1,48 @@
+"""Rows with text that is no UTF-8: they are read as bytes, so that one of them does not keep the others from being read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apsw
+import apsw.ext
+
+from holdfast.stores.rows import EXTRAS_PLACE, JOB_COLUMNS, Row
+
+
+def fetch_anyhow(connection: apsw.Connection, sql: str, bindings: Sequence[Any] | Mapping[str, Any]) -> list[Row]:
+    """The rows of a statement. Text that is none gets replacement characters, and where the row is a job's, extras that can't be read: what
+    its worker would be given is not what was put.
+    """
+    try:
+        return list(connection.execute(sql, dict(bindings) if isinstance(bindings, Mapping) else tuple(bindings)).fetchall())
+    except UnicodeDecodeError:
+        pass
+    inner = sql.rstrip().rstrip(";")
+    width = len(apsw.ext.query_info(connection, inner).description)
+    names = ", ".join(f"c{n}" for n in range(width))
+    casts = ", ".join(
+        f"CASE typeof(c{n}) WHEN 'text' THEN CAST(c{n} AS BLOB) ELSE c{n} END, typeof(c{n})" for n in range(width)
+    )
+    wrapped = f"WITH whole({names}) AS MATERIALIZED (\n{inner}\n) SELECT {casts} FROM whole"  # noqa: S608  (fixed names)
+    return [
+        _decoded(row)
+        for row in connection.execute(wrapped, dict(bindings) if isinstance(bindings, Mapping) else tuple(bindings)).fetchall()
+    ]
+
+
+def _decoded(row: Row) -> Row:
+    spoiled: str | None = None
+    values: list[Any] = []
+    for value, kind in zip(row[::2], row[1::2], strict=True):
+        if kind == "text":
+            try:
+                values.append(bytes(value).decode())
+                continue
+            except UnicodeDecodeError as error:
+                spoiled = spoiled or str(error)
+                values.append(bytes(value).decode(errors="replace"))
+        else:
+            values.append(value)
+    if spoiled is not None and len(values) >= JOB_COLUMNS:
+        values[EXTRAS_PLACE] = f"text that is none: {spoiled}"
+    return values

@@ -1,0 +1,67 @@
+"""Whether the files that are written to are still the ones at the store's path.
+
+An open file goes on living when its name is removed or given to another: what is committed then is gone with the process, though the flush
+succeeded. So the names are looked up again after every commit, before anybody is told of it, and with every tick.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from holdfast.stores.store import StoreBroken
+
+Identity = tuple[int, int]
+
+
+class FileIdentity:
+    """Device and inode of a store's files, as they were when it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = f"{path.absolute()}.lock"
+        store, real = str(path.absolute()), os.path.realpath(path)  # SQLite keeps the log beside what a link leads to
+        self._committed = [(name, _identity(name)) for name in (store, f"{real}-wal")]
+        self._files = [
+            *self._committed,
+            (f"{real}-shm", _identity(f"{real}-shm")),
+        ]  # the index of the log, which all readers share
+
+    def confirm(self) -> None:
+        """Raise `StoreBroken` where what was just committed is not at the store's path."""
+        for name, known in self._committed:
+            try:
+                found = os.stat(name)  # noqa: PTH116  (once for each commit: a Path costs three times as much)
+            except OSError as error:
+                raise _lost(name, error.strerror or str(error)) from None
+            if (found.st_dev, found.st_ino) != known:
+                raise _lost(name, "another file is there")
+
+    def look(self) -> None:
+        """The same for all of its files, and whether they can still be written to; done every second."""
+        for name, known in self._files:
+            try:
+                found = _identity(name)
+            except OSError as error:
+                raise _lost(name, error.strerror or str(error)) from None
+            if found != known:
+                raise _lost(name, "another file is there")
+        self._look_whether_writable()
+
+    def _look_whether_writable(self) -> None:
+        """A file system that has found itself damaged takes no writes any more. Its flags don't always say so; an open for writing does.
+
+        It is the lock file that is opened: closing the store's own would drop the locks that SQLite has on it.
+        """
+        try:
+            os.close(os.open(self._lock, os.O_WRONLY | os.O_CLOEXEC))
+        except OSError as error:
+            if error.errno == errno.EROFS:
+                raise StoreBroken(f"the file system of {self._lock} has become read-only") from None
+
+
+def _identity(name: str) -> Identity:
+    found = os.stat(name)  # noqa: PTH116
+    return found.st_dev, found.st_ino
+
+
+def _lost(name: str, why: str) -> StoreBroken:
+    return StoreBroken(f"the store's file {name} was removed, moved or exchanged while it was in use ({why})")

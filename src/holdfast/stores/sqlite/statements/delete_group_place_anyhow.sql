@@ -1,0 +1,1 @@
+DELETE FROM group_place WHERE queue = ? AND job = ?

@@ -1,0 +1,4 @@
+-- The same for the ready jobs of one queue.
+INSERT INTO job(id, queue, priority, max_attempts, size, created_at, type, extras, content_type, payload)
+SELECT DISTINCT s.job, s.queue, s.priority, 1, 0, 0, '', '"its own row was missing"', NULL, CAST('null' AS BLOB)
+FROM ready s WHERE s.queue = ?1 AND NOT EXISTS (SELECT 1 FROM job j WHERE j.id = s.job) LIMIT ?2
