@@ -192,6 +192,62 @@ def test_a_handshake_that_is_none_is_refused_with_what_is_missing(server):
     assert (post["status"], post["code"]) == (405, "method_not_allowed")
 
 
+WS = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13")
+HANDSHAKES = [
+    (426, "GET / HTTP/1.1", ()),
+    (426, "GET / HTTP/1.1", ("Upgrade: h2c", *WS[1:])),
+    (426, "GET / HTTP/1.1", (WS[0], *WS[2:])),
+    (426, "GET / HTTP/1.1", WS[1:]),
+    (426, "GET / HTTP/1.1", (*WS[:3], "Sec-WebSocket-Version: 8")),
+    (426, "GET / HTTP/1.1", (*WS[:3], "Sec-WebSocket-Version: 13, 8")),
+    (426, "GET / HTTP/1.1", (*WS, "Content-Length: 2")),
+    (426, "GET / HTTP/1.0", WS),
+    (400, "GET / HTTP/1.1", WS[:3]),
+    (400, "GET / HTTP/1.1", (*WS[:2], WS[3])),
+    (400, "GET / HTTP/1.1", (*WS, "Host: localhost")),
+    (403, "GET http://evil.example/ HTTP/1.1", WS),
+    (405, "POST / HTTP/1.1", WS),
+    (405, "POST / HTTP/1.1", (*WS, "Content-Length: 2")),
+    (101, "GET / HTTP/1.1", WS),
+    (101, "GET / HTTP/1.1", ("Upgrade: h2c, WebSocket", *WS[1:])),
+    (101, "GET / HTTP/1.1", (WS[0], "Connection: keep-alive", *WS[1:])),
+    (101, "GET http://localhost/ HTTP/1.1", WS),
+]
+
+
+@pytest.mark.parametrize(("status", "first", "headers"), HANDSHAKES, ids=str)
+def test_a_handshake_is_answered_as_the_page_has_it(server, status, first, headers):
+    lines = [first.replace("/ ", "/v1/channel "), "Host: localhost", *headers, "", ""]
+    with socket.create_connection((server.host, server.port), 20) as line:
+        line.sendall("\r\n".join(lines).encode() + b"{}" * ("Content-Length: 2" in headers))
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += line.recv(1)
+        assert int(head.split()[1]) == status
+        if status == 426:
+            assert b"\r\nupgrade: websocket\r\n" in head
+            assert b"\r\nsec-websocket-version: 13\r\n" in head
+
+
+@pytest.mark.parametrize("much", [False, True])
+@pytest.mark.parametrize("size", [1, 170, 1 << 20])
+def test_what_comes_behind_the_handshake_is_not_lost(server, size, much):
+    messages = frame(b'{"op":"ping"}') * 3 + frame(b"x" * 70_000) * much + frame(b'{"op":"ping","ref":"last"}')
+    stream = handshake(f"{server.host}:{server.port}") + messages
+    size = max(size, len(stream) // 500)
+    with socket.create_connection((server.host, server.port), 20) as line:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(stream), size):
+            line.sendall(stream[at : at + size])
+        heard = b""
+        while b'"ref":"last"' not in heard:
+            part = line.recv(4_000)
+            assert part, heard
+            heard += part
+    assert heard.startswith(b"HTTP/1.1 101 ")
+    assert heard.count(b'"pong"') == 4
+
+
 def test_only_the_channel_can_be_upgraded_to(server):
     for path in ("/v1/leases", "/", "/v1/channel/more", "/docs"):
         assert refusal(server.url, path)["code"] == "not_found"

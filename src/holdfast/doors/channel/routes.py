@@ -8,7 +8,7 @@ from holdfast.doors.channel.door import PATH
 from holdfast.doors.rest import replies
 from holdfast.errors import InvalidRequest
 
-UPGRADE = {"upgrade": "websocket", "sec-websocket-version": "13"}
+UPGRADE = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
 
 
 @get(PATH, include_in_schema=False)

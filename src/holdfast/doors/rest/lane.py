@@ -142,7 +142,7 @@ class Lane(Ending):
             return reply.status
         parts = [head(reply, STATUS[reply.status], request_id or self.gate.request_id({}))]
         if reply.status == _UPGRADE_REQUIRED:
-            parts.append(b"upgrade: websocket\r\nsec-websocket-version: 13\r\n")
+            parts.append(b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n")
         parts += (b"connection: close\r\n\r\n", reply.body)
         self.transport.write(b"".join(parts))
         if is_silent:
@@ -200,7 +200,7 @@ class Lane(Ending):
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
-        self.headers.append((name, value))
+        self.headers.append((name, value.rstrip(b" \t")))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has left."""
@@ -263,7 +263,7 @@ class Lane(Ending):
             return None
         headers = dict(self.headers)
         length = headers.get(b"content-length", b"0")
-        if len(headers) < len(self.headers) or b"host" not in headers or not headers.keys().isdisjoint(_UNUSUAL):
+        if len(headers) < len(self.headers) or not headers.get(b"host") or not headers.keys().isdisjoint(_UNUSUAL):
             return None
         if not length.isdigit() or int(length) > _SMALL_BYTES:
             return None

@@ -7,9 +7,10 @@ from holdfast.doors.channel.door import PATH
 from holdfast.doors.channel.wire import Refused, Wire
 from holdfast.doors.rest.gate import Gate
 from holdfast.doors.rest.head import Headers, handshake
-from holdfast.errors import HoldfastError, NotFound
+from holdfast.errors import HoldfastError, InvalidRequest, NotFound
 
 SWITCHED = 101
+_UPGRADE_REQUIRED = 426
 
 
 def open_channel(
@@ -20,6 +21,9 @@ def open_channel(
     try:
         target = urllib.parse.unquote(url.partition(b"?")[0].decode("latin-1"))
         gate.admit_channel(method.decode(), target, headers)
+        if found.get(b"sec-websocket-version", b"13").strip() != b"13":
+            other = InvalidRequest("A WebSocket is spoken here in version 13.", field="Sec-WebSocket-Version")
+            return PATH, _UPGRADE_REQUIRED, other
         wire.open(transport, handshake(method, headers), gate.request_id(found))
     except Refused as refused:
         return PATH, refused.status, refused.error
