@@ -56,7 +56,8 @@ QUEUES_PER_TICK = 200  # queues whose history is looked at in one go: about 2 ms
 BULK_BITE = 500  # jobs that the page changes in one request, when it changes many
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the pushes beside it
 
-WORKERS = 100_000  # registered at once: each costs about 500 bytes of memory in the keeper
+WORKERS = 100_000  # registered at once: each costs about 500 bytes of memory in the keeper, and 60 and its length for each name of a queue
+WORKERS_BYTES = 64 << 20  # of all of them together: one with 256 long names costs a hundred times one with a short one
 
 # Times, in milliseconds.
 WORKER_SILENCE_MS_DEFAULT = 300_000  # a registered worker that holds nothing and is silent for longer is removed
@@ -80,7 +81,7 @@ RETRY_JITTER_DEFAULT = 0.1
 
 # What a front process holds for others, in bytes (`budget.py`). Python holds what is on its way about four times for a moment: as it came, as a
 # value, as a frame, and again in the keeper.
-MEMORY_BUDGET_BYTES = 64 << 20  # default of the setting
+MEMORY_BUDGET_BYTES = 48 << 20  # default of the setting
 MEMORY_BUDGET_BYTES_MIN = 8 << 20
 MEMORY_BUDGET_BYTES_MAX = 64 << 30
 LARGE_BODY_BYTES = 256 << 10  # a larger body waits for its turn, so that a few of them leave room for the many small ones

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
 
 from holdfast import __version__
+from holdfast.budget import Budget
 from holdfast.engine.engine import Engine
 from holdfast.engine.totals import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.limits import METRIC_QUEUES
@@ -85,6 +86,7 @@ class FrontMetrics:
             self._unwaited.labels(self._front, outcome).inc(count - self._counted.get(outcome, 0))
             self._counted[outcome] = count
         registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Once(_budget_families(engine.budget, self._front)))
         if self.tubes is not None:
             registry.register(_Once(_tube_families(self.tubes, self._front)))
         if self.channels is not None:
@@ -164,6 +166,25 @@ def _merged(texts: list[bytes]) -> bytes:
             elif line not in head:
                 head.append(line)
     return "".join(f"{line}\n" for head, samples in families.values() for line in (*head, *samples)).encode()
+
+
+def _budget_families(budget: Budget, front: str) -> Iterator[Metric]:
+    for name, about, value in (
+        ("budget", "What this front may hold for others (memory_budget).", budget.capacity),
+        ("held", "What it holds: bodies on their way, pushes that wait, answers that are not read.", budget.held),
+        ("held_peak", "The most that it has held.", budget.peak),
+        ("parked", "Of what it holds, pushes that wait for room in a full queue.", budget.parked),
+    ):
+        gauge = GaugeMetricFamily(f"holdfast_memory_{name}_bytes", about, labels=["front"])
+        gauge.add_metric([front], value)
+        yield gauge
+    for name, about, count in (
+        ("refused", "What was refused because this front holds too much for others.", budget.refused),
+        ("hung_up", "Connections that were hung up on for that: those that had not moved for the longest.", budget.hung_up),
+    ):
+        counter = CounterMetricFamily(f"holdfast_memory_{name}", about, labels=["front"])
+        counter.add_metric([front], count)
+        yield counter
 
 
 def _channel_families(numbers: ChannelNumbers, front: str) -> Iterator[Metric]:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from holdfast.engine.commands import ConcludeLease, Enqueue, Enqueued, Granted, LeaseJobs, Refused
 from holdfast.engine.events import Committed, JobEvent
-from holdfast.job.job import Extras, IdempotencyKey, LeaseRef, NewJob, Receipt, State
+from holdfast.job.job import Content, Extras, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
-from holdfast.stores.queries import GetJob
+from holdfast.keeper.main import FrontLine
+from holdfast.limits import FRAME_BYTES
+from holdfast.stores.queries import GetJob, JobDetail, JobPage
 
 payloads = st.binary(max_size=5_000)
 texts = st.text(max_size=20)
@@ -120,3 +122,90 @@ async def test_a_frame_of_64_mib_goes_through_a_socket():
     assert len(taken[0].requests[0][1].jobs[0].payload) == 64 << 20
     writer.close()
     transport.close()
+
+
+async def test_an_answer_that_can_t_be_sent_fails_its_own_caller_only():
+    """A number of 65 bits has no form in a frame: its caller is told so, and those whose answers were to go with it get theirs."""
+    ours, theirs = socket.socketpair()
+    taken: list[Answered] = []
+    got = asyncio.Event()
+
+    def take(message: Answered) -> None:
+        taken.append(message)
+        if sum(len(one.results) for one in taken) == 3 and any(one.news for one in taken):
+            got.set()
+
+    front = FrontLine(0, NotImplemented, lambda _: None)
+    far = Frames(msgspec.msgpack.Decoder(Answered), take, lambda: None)
+    loop = asyncio.get_running_loop()
+    line, _ = await loop.create_unix_connection(lambda: front.frames, sock=ours)
+    reading, _ = await loop.create_unix_connection(lambda: far, sock=theirs)
+    front.deliver(1, Granted([], 5))
+    front.deliver(2, Granted([], 1 << 64))
+    front.deliver(3, Granted([], 7))
+    front.tell(Committed({"q": 1}))
+    await asyncio.wait_for(got.wait(), 30)
+    answers = dict(result for message in taken for result in message.results)
+    assert (answers[1], answers[3]) == (Granted([], 5), Granted([], 7))
+    assert isinstance(answers[2], Refused)
+    line.close()
+    reading.close()
+
+
+async def test_what_is_large_leaves_in_frames_of_its_own():
+    ours, theirs = socket.socketpair()
+    frames_seen: list[int] = []
+    results_seen: list[int] = []
+    got = asyncio.Event()
+
+    def take(message: Answered) -> None:
+        frames_seen.append(len(message.results))
+        results_seen.extend(number for number, _ in message.results)
+        if len(results_seen) == 20:
+            got.set()
+
+    front = FrontLine(0, NotImplemented, lambda _: None)
+    far = Frames(msgspec.msgpack.Decoder(Answered), take, lambda: None)
+    loop = asyncio.get_running_loop()
+    line, _ = await loop.create_unix_connection(lambda: front.frames, sock=ours)
+    reading, _ = await loop.create_unix_connection(lambda: far, sock=theirs)
+    job = Job(1, "q", State.READY, 0, 0, 0, 0, 1, 1 << 20, 0, 0)
+    for number in range(20):
+        front.deliver(number, JobPage([JobDetail(job, Content("", None, b"x" * (1 << 20)), 0)]))
+    await asyncio.wait_for(got.wait(), 30)
+    assert results_seen == list(range(20))
+    assert max(frames_seen) * (1 << 20) <= FRAME_BYTES
+    line.close()
+    reading.close()
+
+
+async def test_reads_and_leases_are_held_back_for_a_front_that_does_not_read():
+    """What a front does not read piles up in the keeper: nothing that brings more is begun until it has caught up. The rest goes on."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    begun: list[object] = []
+
+    class Noted:
+        def request(self, request, sink, tag):
+            begun.append(request)
+
+    front = FrontLine(0, Noted(), lambda _: None)
+    line, _ = await asyncio.get_running_loop().create_unix_connection(lambda: front.frames, sock=ours)
+    job = Job(1, "q", State.READY, 0, 0, 0, 0, 1, 1 << 20, 0, 0)
+    page = JobPage([JobDetail(job, Content("", None, b"x" * (8 << 20)), 0)])
+    sent = 0
+    while not front._unread:
+        front.deliver(sent, page)
+        sent += 1
+        await asyncio.sleep(0)
+        assert sent < 20
+    put, asked_for, wanted = Enqueue([NewJob("q", b"1")]), GetJob(1), LeaseJobs(("q",), 1, "w")
+    front.frames._take(Asked([(1, asked_for), (2, wanted), (3, put)]))
+    assert begun == [put]
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(30):
+        while len(begun) < 3:
+            await loop.sock_recv(theirs, 1 << 20)
+    assert begun == [put, asked_for, wanted]
+    line.close()
+    theirs.close()

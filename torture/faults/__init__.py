@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torture.faults.fault import Fault
 from torture.faults.full import DiskFull
+from torture.faults.greedy import Greedy
 from torture.faults.kill import Calm, Deploy, KillFront, KillKeeper, KillServer
 from torture.faults.order import AckOrder
 from torture.faults.pause import Pause
@@ -29,6 +30,7 @@ ALL: dict[str, Fault] = {
         DiskDies(),
         NoSpaceAtWrite(),
         DiskFull(),
+        Greedy(),
         PowerLoss(),
     )
 }

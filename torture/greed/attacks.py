@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from torture.greed.wire import answer, ask, connected, frame, request, send_all, swallow, upgrade
+from torture.server import ServerTrouble
 
 MIB = 1 << 20
 LARGE = b'"' + b"x" * (MIB - 2) + b'"'
 BODY = 17 * MIB  # the largest body that a server takes by default
 JOBS = 300
-WIDE = 800
+ALL_STATES = b'{"states":["ready","scheduled","dead","concluded","cancelled"]}'
+CLEARED_WITHIN_S = 20
+WIDE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +34,36 @@ class Ports:
 
 async def prepare(at: Ports) -> None:
     """What some of the attacks stand on: a queue of large jobs, a full queue, and an event that many queues want."""
-    for n in range(JOBS):
-        await ask(at.http, "POST", "/v1/queues/greedy-large/jobs", b'{"payload":%b,"lease_ms":600000}' % LARGE)
-        if n < 2:
-            await ask(at.http, "POST", "/v1/queues/greedy-full/jobs", b'{"payload":1}')
-    await ask(at.http, "PUT", "/v1/queues/greedy-full", b'{"capacity_jobs":1}')
-    for n in range(WIDE):
-        await ask(at.http, "PUT", f"/v1/interests/greedy-wide-{n}", b'{"match":{"greedy":"wide"}}')
+    large = ("POST", "/v1/queues/greedy-large/jobs", b'{"payload":%b,"lease_ms":600000}' % LARGE)
+    await _each(at, [large] * JOBS)
+    await _each(at, [("POST", "/v1/queues/greedy-full/jobs", b'{"payload":1}')] * 2)
+    await _each(at, [("PUT", "/v1/queues/greedy-full", b'{"capacity_jobs":1}')])
+    await _each(at, [("PUT", f"/v1/interests/greedy-wide-{n}", b'{"match":{"greedy":"wide"}}') for n in range(WIDE)])
+
+
+async def clear(at: Ports) -> None:
+    """Take away what the attacks left, so that the server can be drained."""
+    left = json.loads((await ask(at.http, "GET", "/v1/queues?limit=1000"))[1])["queues"]
+    names = [queue["name"] for queue in left if queue["name"].startswith(("greedy-", "honest-"))]
+    deadline = time.monotonic() + CLEARED_WITHIN_S
+    while names and time.monotonic() < deadline:  # leases of those who are gone have to run out first
+        await _each(at, [("DELETE", f"/v1/interests/{name}", b"") for name in names if "wide" in name])
+        await _each(at, [("POST", f"/v1/queues/{name}/purge", ALL_STATES) for name in names])
+        told = await _each(at, [("DELETE", f"/v1/queues/{name}", b"") for name in names])
+        names = [name for name, status in zip(names, told, strict=True) if status >= 400]
+        await asyncio.sleep(0.2)
+    if names:
+        raise ServerTrouble(f"queues can't be removed {CLEARED_WITHIN_S} s after the greed: {names[:5]}")
+
+
+async def _each(at: Ports, requests: list[tuple[str, str, bytes]]) -> list[int]:
+    """Ask one after the other on one connection; the statuses."""
+    statuses = []
+    async with connected(at.http) as (reader, writer):
+        for asked in requests:
+            writer.write(request(*asked))
+            statuses.append((await answer(reader))[0])
+    return statuses
 
 
 async def pipelines(at: Ports) -> None:
@@ -197,7 +224,7 @@ async def endless_heads(at: Ports) -> None:
 
 async def until_cut(writer: asyncio.StreamWriter) -> None:
     """Stay, without reading, until the server hangs up."""
-    while not writer.transport.is_closing():
+    while not writer.transport.is_closing():  # noqa: ASYNC110  (nothing is read, so there is nothing to be told by)
         await asyncio.sleep(0.1)
 
 
@@ -224,6 +251,8 @@ ALL: dict[Attack, int] = {
     endless_heads: 400,
 }
 """Each attack, and by how many callers at once."""
+BY_NAME = {attack.__name__: attack for attack in ALL}
+COUNTS = {attack.__name__: count for attack, count in ALL.items()}
 
 
 async def again_and_again(attack: Attack, at: Ports) -> None:

@@ -114,8 +114,15 @@ class Lane(Ending):
         return self._body_bytes if self._body_open else 0
 
     def refuse_rest(self, error: HoldfastError) -> None:
-        """Refuse the request that is not whole."""
+        """Refuse the request that is not whole, and let go of what has come of it."""
+        cycle: Any = self.cycle
         self._turn_away(None, error)
+        if self._ride is not None:
+            self._ride.body, self._ride = b"", None
+        elif self._body_open and is_busy(cycle):
+            cycle.body = bytearray()
+            cycle.disconnected = True  # whoever waits for the rest need not
+            cycle.message_event.set()
 
     def _refuse_head(self) -> None:
         self._turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))

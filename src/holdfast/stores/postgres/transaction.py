@@ -24,7 +24,7 @@ from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
 from holdfast.stores.rows import Row
 from holdfast.stores.store import Change, KeptAnswer, TryAgain
 from holdfast.stores.writing import LOOSE, Writing
-from holdfast.workers.registry import Worker
+from holdfast.workers.registry import Roster, Worker
 
 _PRIORITIES = 16  # in use at once in one queue, of which account is kept
 
@@ -141,12 +141,12 @@ class PostgresTransaction(Loading):
         await self._db.execute(SQL["delete_schedule"], name)
         self._note_written()
 
-    async def workers(self) -> dict[str, Worker]:
+    async def workers(self) -> Roster:
         """All registered workers, as this node last read them where nobody has changed any."""
         known = self._known
         if known.workers_version != self._workers_version:
             found = await self._fetch("workers")
-            known.workers = {worker.id: worker for worker in map(rows.worker_of, found)}
+            known.workers = Roster(map(rows.worker_of, found))
             self._workers_version = known.workers_version = found[0][5] if found else self._workers_version
         return known.workers
 
@@ -167,7 +167,7 @@ class PostgresTransaction(Loading):
         """Remove workers."""
         known = await self.workers()
         for worker_id in ids:
-            known.pop(worker_id, None)
+            known.remove(worker_id)
         await self._db.execute(SQL["delete_workers"], list(ids))
         await self._bump_workers()
 
