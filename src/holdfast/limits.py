@@ -57,7 +57,8 @@ BULK_BITE = 500  # jobs that the page changes in one request, when it changes ma
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the pushes beside it
 PURGE_BYTES = 32 << 20  # the same in bytes: each page of a payload is given back
 
-WORKERS = 100_000  # registered at once: each costs about 500 bytes of memory in the keeper
+WORKERS = 100_000  # registered at once: each costs about 500 bytes of memory in the keeper, and 60 and its length for each name of a queue
+WORKERS_BYTES = 64 << 20  # of all of them together: one with 256 long names costs a hundred times one with a short one
 
 # Times, in milliseconds.
 WORKER_SILENCE_MS_DEFAULT = 300_000  # a registered worker that holds nothing and is silent for longer is removed

@@ -70,9 +70,9 @@ def test_a_batch_for_which_there_is_no_room_is_refused_as_a_whole(serve):
 
 
 def test_no_more_bytes_wait_than_the_bound_and_memory_follows_it(serve):
-    size = 8 * MIB
-    fits = limits.IN_FLIGHT_BYTES // size
-    server = serve("--max-payload-bytes", str(size))
+    size, budget = 8 * MIB, 128 * MIB
+    fits = budget // size
+    server = serve("--max-payload-bytes", str(size), "--memory-budget", str(budget))
     keeper = server.keeper
     before = memory_bytes(server.pid)
     server.send(signal.SIGSTOP, keeper)
@@ -83,13 +83,13 @@ def test_no_more_bytes_wait_than_the_bound_and_memory_follows_it(serve):
     assert fits - 1 <= len(calls) - len(refused) <= fits + 1
     for call in refused:
         is_overloaded(call, call.answer())
-    assert waiting - before < 3 * limits.IN_FLIGHT_BYTES, "a payload is held once as it came and once on its way"
+    assert waiting - before < 3 * budget, "a payload is held once as it came and once on its way"
     server.send(signal.SIGCONT, keeper)
     kept = [call.answer() for call in calls if call not in refused]
     assert [status for status, _ in kept] == [201] * len(kept)
     with server.client() as client:
         assert client.get("/v1/queues/big").json()["bytes"] == len(kept) * size
-    assert memory_bytes(keeper, "VmHWM") < before + 3 * limits.IN_FLIGHT_BYTES
+    assert memory_bytes(keeper, "VmHWM") < before + 3 * budget
 
 
 def upload(server: Server, size: int) -> Line:

@@ -346,9 +346,10 @@ class RegisteredWorker(msgspec.Struct, kw_only=True):
 
 
 class RegisteredWorkers(msgspec.Struct):
-    """All registered workers."""
+    """A page of registered workers."""
 
     workers: list[RegisteredWorker]
+    next_cursor: str | None = None
 
 
 class Schedule(msgspec.Struct, kw_only=True):

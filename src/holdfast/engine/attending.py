@@ -6,7 +6,7 @@ from holdfast.engine.batch import Batch
 from holdfast.engine.commands import BeatWorker, Counted, LeaseJobs, QuietWorker, RegisterWorker, RemoveWorkers, WorkerAnswer
 from holdfast.engine.time_commands import ReapWorkers
 from holdfast.errors import InvalidRequest, WorkerNotFound
-from holdfast.limits import WORKERS
+from holdfast.limits import WORKERS, WORKERS_BYTES
 from holdfast.workers import registry
 from holdfast.workers.registry import Worker, WorkerState
 
@@ -20,9 +20,15 @@ async def _worker(batch: Batch, worker_id: str) -> Worker:
 
 async def register(batch: Batch, command: RegisterWorker) -> WorkerAnswer:
     """Take a worker in; its queues need not be there yet."""
-    if len(await batch.tx.workers()) >= WORKERS:
-        raise InvalidRequest(f"There are {WORKERS} workers already; that is the most.", field="workers")
     worker = Worker(command.id, command.name, command.queues, WorkerState.RUNNING, batch.now)
+    workers = await batch.tx.workers()
+    if len(workers) >= WORKERS:
+        raise InvalidRequest(f"There are {WORKERS} workers already; that is the most.", field="workers")
+    if workers.bytes + registry.weight(worker) > WORKERS_BYTES:
+        raise InvalidRequest(
+            f"The registered workers and the names of their queues take {WORKERS_BYTES} bytes already; that is the most.",
+            field="workers",
+        )
     await batch.tx.save_worker(worker)
     batch.beats[worker.id] = batch.now
     return WorkerAnswer(worker)

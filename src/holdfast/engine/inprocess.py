@@ -304,7 +304,7 @@ class InProcess:
             replace(info, beat_at=beats.get(info.worker.id, max(self._started, info.worker.registered_at)))
             for info in read.workers
         ]
-        return WorkerList(workers, read.now)
+        return WorkerList(workers, read.now, read.after)
 
     def _publish(self, news: Committed) -> None:
         self._deliver(news)

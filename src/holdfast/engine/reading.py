@@ -172,7 +172,18 @@ class Reading:
 
     async def workers(self) -> WorkerList:
         """All registered workers, with what each is working on."""
-        return await self._ask(ListWorkers())  # type: ignore[return-value]
+        found: list[WorkerInfo] = []
+        after: tuple[int, str] | None = (-1, "")
+        while after is not None:
+            page = await self.workers_after(limits.LIST_LIMIT, after)
+            found += page.workers
+            after = page.after
+        return WorkerList(found, page.now)
+
+    async def workers_after(self, limit: int, after: tuple[int, str]) -> WorkerList:
+        """A page of them, as they were registered."""
+        checks.number("limit", limit, 1, limits.LIST_LIMIT)
+        return await self._ask(ListWorkers(limit=limit, after=after))  # type: ignore[return-value]
 
     async def worker(self, worker_id: str) -> tuple[WorkerInfo, int]:
         """One registered worker, and the store's time."""

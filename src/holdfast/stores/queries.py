@@ -9,6 +9,7 @@ import msgspec
 from holdfast.job.job import Content, Job, JobError, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import Schedule
+from holdfast.limits import LIST_LIMIT
 from holdfast.workers.registry import Worker
 
 
@@ -75,9 +76,11 @@ class GetInterests(_Frame, frozen=True, tag=48):
 
 
 class ListWorkers(_Frame, frozen=True, tag=49):
-    """All registered workers, or one, with what each is working on."""
+    """Registered workers as they came, after this one (when it was registered, and its id); or the one called `id`. With what each works on."""
 
     id: str | None = None
+    limit: int = LIST_LIMIT
+    after: tuple[int, str] = (-1, "")
 
 
 class ListSchedules(_Frame, frozen=True, tag=54):
@@ -283,10 +286,11 @@ class WorkerInfo(_Frame, frozen=True):
 
 
 class WorkerList(_Frame, frozen=True, tag=129):
-    """Registered workers at `now`."""
+    """Registered workers at `now`, and the one after which the next page starts."""
 
     workers: list[WorkerInfo]
     now: int
+    after: tuple[int, str] | None = None
 
 
 class SchedulePage(_Frame, frozen=True, tag=130):

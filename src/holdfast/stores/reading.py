@@ -190,13 +190,20 @@ class Reader:
         return InterestList(version, rows.interests_of(await self._fetch("interests")))
 
     async def _workers(self, query: ListWorkers, now: int) -> WorkerList:
-        found = [worker for worker in map(rows.worker_of, await self._fetch("workers")) if query.id in (None, worker.id)]
+        after = None
+        if query.id is not None:
+            found = [worker for worker in map(rows.worker_of, await self._fetch("workers")) if worker.id == query.id]
+        else:
+            page, cut = await self._snapshot.within(PAGE_BYTES, "workers_after", *query.after, query.limit + 1)
+            found = [rows.worker_of(row) for row in page[: query.limit]]
+            if cut or len(page) > query.limit:
+                after = (found[-1].registered_at, found[-1].id)
         jobs: dict[str, list[Job]] = {}
         for job in await self._jobs(await self._fetch("leased_by_worker", [worker.id for worker in found])):
             jobs.setdefault(job.lease.worker if job.lease else "", []).append(job)
         lines = {row[0]: row[1] for row in await self._fetch("worker_lines")}
         return WorkerList(
-            [WorkerInfo(one, one.registered_at, jobs.get(one.id, []), lines.get(one.id, 0)) for one in found], now
+            [WorkerInfo(one, one.registered_at, jobs.get(one.id, []), lines.get(one.id, 0)) for one in found], now, after
         )
 
     async def _schedules(self, query: ListSchedules, _: int) -> SchedulePage:

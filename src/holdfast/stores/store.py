@@ -24,7 +24,7 @@ from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, St
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule
 from holdfast.stores.queries import Durability, Query, QueryResult, Replication
-from holdfast.workers.registry import Worker
+from holdfast.workers.registry import Roster, Worker
 
 Line = list[tuple[Job, Content | None]]
 """Jobs in their order with what their workers are given: of the first `GRANT_BYTES` only, the others' is to be read one by one."""
@@ -174,7 +174,7 @@ class Transaction(Protocol):
         """Remove a schedule."""
         ...
 
-    async def workers(self) -> dict[str, Worker]:
+    async def workers(self) -> Roster:
         """All registered workers."""
         ...
 

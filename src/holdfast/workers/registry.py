@@ -9,7 +9,7 @@ for jobs under a free name gets them. A beat writes no row; it is remembered whe
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -29,6 +29,35 @@ class Worker(msgspec.Struct, frozen=True, array_like=True):
     queues: tuple[str, ...]
     state: WorkerState
     registered_at: int
+
+
+class Roster(dict[str, Worker]):
+    """Registered workers by their id, and about how many bytes they take."""
+
+    def __init__(self, workers: Iterable[Worker] = ()) -> None:
+        super().__init__()
+        self.bytes = 0
+        for worker in workers:
+            self[worker.id] = worker
+
+    def __setitem__(self, worker_id: str, worker: Worker) -> None:
+        self._forget(worker_id)
+        super().__setitem__(worker_id, worker)
+        self.bytes += weight(worker)
+
+    def remove(self, worker_id: str) -> None:
+        """Take one out, if it is there."""
+        self._forget(worker_id)
+        super().pop(worker_id, None)
+
+    def _forget(self, worker_id: str) -> None:
+        if (worker := self.get(worker_id)) is not None:
+            self.bytes -= weight(worker)
+
+
+def weight(worker: Worker) -> int:
+    """About how many bytes a worker takes in memory."""
+    return 500 + len(worker.name) + sum([60 + len(queue) for queue in worker.queues])
 
 
 def quieten(worker: Worker) -> Worker:

@@ -72,13 +72,13 @@ def test_replies_that_are_not_read_are_bounded_and_the_rest_comes_when_they_are(
         assert client.line().startswith(b"INSERTED")
     client.close()
     deaf = connect()
-    deaf.sendall(b"watch large\r\n" + b"reserve-with-timeout 0\r\n" * count)
+    deaf.sendall(b"watch large\r\nignore default\r\n" + b"reserve-with-timeout 0\r\n" * count)
     for _ in range(20):
         assert held(greedy) <= 4 * MIB
     deaf.settimeout(WITHIN_S)
     read, reserved = 0, 0
     with deaf.makefile("rb") as replies:
-        assert replies.readline().startswith(b"WATCHING")
+        assert [replies.readline() for _ in range(2)] == [b"WATCHING 2\r\n", b"WATCHING 1\r\n"]
         for _ in range(count):
             word, _, size = replies.readline().split()
             assert word == b"RESERVED"

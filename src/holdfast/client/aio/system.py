@@ -55,8 +55,15 @@ class System(AsyncCaller):
         return await self._post(Published, path("/v1/schedules/{}/run", name), repeatable=False)
 
     async def workers(self) -> list[RegisteredWorker]:
-        """All registered workers, each with what it holds."""
-        return (await self._get(RegisteredWorkers, "/v1/workers")).workers
+        """All registered workers, each with what it holds; page after page."""
+        found: list[RegisteredWorker] = []
+        cursor: str | None = None
+        while True:
+            got = await self._get(RegisteredWorkers, path("/v1/workers", cursor=cursor))
+            found += got.workers
+            cursor = got.next_cursor
+            if cursor is None:
+                return found
 
     async def worker(self, worker_id: str) -> RegisteredWorker:
         """One registered worker."""

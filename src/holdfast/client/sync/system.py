@@ -55,8 +55,15 @@ class System(Caller):
         return self._post(Published, path("/v1/schedules/{}/run", name), repeatable=False)
 
     def workers(self) -> list[RegisteredWorker]:
-        """All registered workers, each with what it holds."""
-        return (self._get(RegisteredWorkers, "/v1/workers")).workers
+        """All registered workers, each with what it holds; page after page."""
+        found: list[RegisteredWorker] = []
+        cursor: str | None = None
+        while True:
+            got = self._get(RegisteredWorkers, path("/v1/workers", cursor=cursor))
+            found += got.workers
+            cursor = got.next_cursor
+            if cursor is None:
+                return found
 
     def worker(self, worker_id: str) -> RegisteredWorker:
         """One registered worker."""

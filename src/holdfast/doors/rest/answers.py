@@ -69,9 +69,10 @@ class WorkerOut(msgspec.Struct, kw_only=True):
 
 
 class WorkersOut(msgspec.Struct):
-    """All registered workers."""
+    """A page of registered workers."""
 
     workers: list[WorkerOut]
+    next_cursor: str | None = None
 
 
 class ScheduleOut(msgspec.Struct, kw_only=True):

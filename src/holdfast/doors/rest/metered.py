@@ -12,11 +12,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from holdfast.doors.rest.gate import Gate
 from holdfast.errors import HoldfastError, Overloaded
-from holdfast.limits import PROGRESS_BYTES_HELD, REQUEST_BITE_BYTES, REQUEST_BYTES, UNREAD_S
+from holdfast.limits import LINGER_S, PROGRESS_BYTES_HELD, REQUEST_BITE_BYTES, REQUEST_BYTES, UNREAD_S
 
 READ_BEHIND = 16
 """Requests that may come behind one under way before nothing more is read; unread, a caller's leaving is not seen either."""
-_LAST_WORDS_S = 1.0  # for a caller to read why it is hung up on
+_LAST_WORDS_S = 2 * LINGER_S  # for a caller to read why it is hung up on
 
 
 class Flow(FlowControl):
@@ -141,7 +141,11 @@ class Metered(HttpToolsProtocol):
             self.transport.abort()
         else:
             self.refuse_rest(Overloaded("This server holds too much for others to wait for the rest.", retry_after_ms=1_000))
-            self.loop.call_later(_LAST_WORDS_S, self.transport.abort)
+            self.loop.call_later(_LAST_WORDS_S, self._hang_up_for_good)
+
+    def _hang_up_for_good(self) -> None:
+        if not self.transport.is_closing() or self._unread_timer is not None:
+            self.transport.abort()
 
     # What is not read
 

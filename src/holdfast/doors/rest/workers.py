@@ -9,8 +9,10 @@ from litestar.params import Parameter
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import WorkerOut, WorkersOut, WorkOut
 from holdfast.doors.rest.types import WorkerIn
+from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.job.job import Job
+from holdfast.limits import ID_MAX, LIST_LIMIT
 from holdfast.stores.queries import WorkerInfo
 from holdfast.workers.registry import Worker
 
@@ -40,12 +42,27 @@ async def quiet_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
     return _shown(await engine.quiet(worker_id))
 
 
-@get("/v1/workers", tags=["workers"], summary="All registered workers")
-async def list_workers(state: AppState) -> WorkersOut:
-    """With what each is working on."""
+@get("/v1/workers", tags=["workers"], summary="A page of registered workers")
+async def list_workers(
+    state: AppState,
+    limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=LIST_LIMIT)] = LIST_LIMIT,
+    cursor: Annotated[str, Parameter(description="`next_cursor` of the page before.", max_length=200)] = "",
+) -> WorkersOut:
+    """As they were registered, with what each is working on."""
     engine: Engine = state.engine
-    found = await engine.reading.workers()
-    return WorkersOut([_with_work(info, found.now) for info in found.workers])
+    found = await engine.reading.workers_after(limit, _after(cursor))
+    following = None if found.after is None else f"{found.after[0]}.{found.after[1]}"
+    return WorkersOut([_with_work(info, found.now) for info in found.workers], following)
+
+
+def _after(cursor: str) -> tuple[int, str]:
+    """Where a page begins."""
+    if not cursor:
+        return -1, ""
+    at, _, worker_id = cursor.partition(".")
+    if not (at.isascii() and at.isdigit() and len(at) <= len(str(ID_MAX)) and worker_id):
+        raise checks.breach("cursor", "must be a next_cursor of this API")
+    return int(at), worker_id
 
 
 @get("/v1/workers/{worker_id:str}", tags=["workers"], summary="One registered worker")

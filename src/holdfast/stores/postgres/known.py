@@ -7,7 +7,7 @@ since: so numbers grow in the order in which batches hold their queues, whicheve
 import time
 
 from holdfast.job.queue import QueuePolicy
-from holdfast.workers.registry import Worker
+from holdfast.workers.registry import Roster
 
 _SLACK_MS = 60_000
 _WHOLE_SWEEP_S = 60.0
@@ -108,7 +108,7 @@ class Known:
         self.defaults = defaults
         self.clock = DatabaseClock()
         self.names: dict[int, str] = {}
-        self.workers: dict[str, Worker] = {}
+        self.workers = Roster()
         self.workers_version: int | None = None
         self.answers_after = FIRST_ANSWER
         self.jobs = Block()

@@ -25,7 +25,7 @@ from holdfast.stores.rows import Row
 from holdfast.stores.store import Change, KeptAnswer, TryAgain
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writing import ANYHOW, LOOSE, MAY_BE_MISSING, Writing
-from holdfast.workers.registry import Worker
+from holdfast.workers.registry import Roster, Worker
 
 _COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # nobody waits for it, and nothing depends on it
 _PRIORITIES = 16  # in use at once in one queue, of which account is kept
@@ -177,12 +177,12 @@ class PostgresTransaction(Loading):
         await self._db.execute(SQL["draw_in_seen"], now)
         return int(await self._value("draw_in_leased", lease_until)), int(await self._value("draw_in_scheduled", ready_at))
 
-    async def workers(self) -> dict[str, Worker]:
+    async def workers(self) -> Roster:
         """All registered workers, as this node last read them where nobody has changed any."""
         known = self._known
         if known.workers_version != self._workers_version:
             found = await self._fetch("workers")
-            known.workers = {worker.id: worker for worker in map(rows.worker_of, found)}
+            known.workers = Roster(map(rows.worker_of, found))
             self._workers_version = known.workers_version = found[0][5] if found else self._workers_version
         return known.workers
 
@@ -203,7 +203,7 @@ class PostgresTransaction(Loading):
         """Remove workers."""
         known = await self.workers()
         for worker_id in ids:
-            known.pop(worker_id, None)
+            known.remove(worker_id)
         await self._db.execute(SQL["delete_workers"], list(ids))
         await self._bump_workers()
 

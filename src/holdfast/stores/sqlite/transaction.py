@@ -20,7 +20,7 @@ from holdfast.stores.sqlite.sql import BARE, MANY_AT_ONCE, ROWS_AT_ONCE, SQL
 from holdfast.stores.store import UNTOLD, Change, KeptAnswer, Line
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writing import ANYHOW, LOOSE, MAY_BE_MISSING, ORDER, Writing
-from holdfast.workers.registry import Worker
+from holdfast.workers.registry import Roster, Worker
 
 _FIRST_ANSWER: tuple[Any, ...] = (-1, "", "")  # before every kept answer, by (at, scope, key)
 
@@ -37,7 +37,7 @@ class Known:
         self.looked_through: set[int] = set()
         self.answers_after: tuple[Any, ...] = _FIRST_ANSWER
         self.interests: int | None = None
-        self.workers: dict[str, Worker] | None = None
+        self.workers: Roster | None = None
         self.last_job = 0
         self.last_fence = 0
         self.saved_counters = (0, 0)
@@ -208,12 +208,10 @@ class SqliteTransaction(AloneTransaction):
         """Remove a schedule."""
         self._db.execute(SQL["delete_schedule"], (name,))
 
-    async def workers(self) -> dict[str, Worker]:
+    async def workers(self) -> Roster:
         """All registered workers."""
         if self._known.workers is None:
-            self._known.workers = {
-                worker.id: worker for worker in map(rows.worker_of, fetch_anyhow(self._db, SQL["workers"], ()))
-            }
+            self._known.workers = Roster(map(rows.worker_of, fetch_anyhow(self._db, SQL["workers"], ())))
         return self._known.workers
 
     async def save_worker(self, worker: Worker) -> None:
@@ -227,7 +225,7 @@ class SqliteTransaction(AloneTransaction):
         """Remove workers."""
         known = await self.workers()
         for worker_id in ids:
-            known.pop(worker_id, None)
+            known.remove(worker_id)
         self._many("delete_worker", [(worker_id,) for worker_id in ids])
 
     async def holding(self, ids: Sequence[str]) -> set[str]:
