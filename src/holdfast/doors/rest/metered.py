@@ -54,6 +54,7 @@ class Metered(HttpToolsProtocol):
         self.account = self.gate.budget.account(self._hang_up)
         self.refusing = False  # nothing more is read
         self.begun = 0  # requests
+        self._head_open = self._body_open = False
         self._unseen: bytes | memoryview = b""  # what has come and is not looked at yet
         self._unread = 0  # bytes of answers, when that was last looked at
         self._unread_timer: asyncio.TimerHandle | None = None
@@ -86,7 +87,7 @@ class Metered(HttpToolsProtocol):
             self._take_bites()
             return
         self.take(data)
-        if self.account.held or self.pipeline or self.held_of_request():
+        if self.account.held or self._head_open or self._body_open or self.pipeline:
             self.charge()
 
     def _take_bites(self) -> None:
@@ -126,7 +127,7 @@ class Metered(HttpToolsProtocol):
 
     def charge(self) -> None:
         """Have the budget know what is held for this connection now."""
-        held = len(self._unseen) + self.held_of_request()
+        held = 0 if self.refusing else len(self._unseen) + self.held_of_request()
         for cycle, _ in self.pipeline:
             held += REQUEST_BYTES + len(cycle.body)
         if self._unread_timer is not None:
