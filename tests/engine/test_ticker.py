@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from holdfast.clock import SystemClock
 from holdfast.engine.commands import ConcludeLease, Enqueue, LeaseJobs, SetQueue
@@ -116,6 +117,44 @@ async def test_a_nudge_makes_a_tick_look_at_its_moment_anew(run, turns):
     left.append(0.0)
     ticker.nudge()
     await asyncio.wait_for(done.wait(), SOON)
+
+
+async def test_a_tick_that_raises_each_time_is_told_once_and_tried_after_pauses_that_grow(run):
+    work = Work(stumbles=10**9)
+    began = asyncio.get_running_loop().time()
+    with capture_logs() as logs:
+        run(Tick("t", 0.01, work))
+        await work.reaches(6)
+    assert len(logs) == 1
+    assert asyncio.get_running_loop().time() - began > 0.01 * (1 + 2 + 4 + 8 + 16)
+
+
+async def test_a_fault_that_changes_is_told_again(run):
+    faults = [LookupError("one"), LookupError("one"), LookupError("two"), KeyError("two")]
+    done = asyncio.Event()
+
+    async def work():
+        if faults:
+            raise faults.pop(0)
+        done.set()
+        return False
+
+    with capture_logs() as logs:
+        run(Tick("t", 0.001, work))
+        await asyncio.wait_for(done.wait(), SOON)
+    assert len(logs) == 3
+
+
+async def test_what_is_due_and_cannot_be_done_is_not_tried_at_full_speed(run):
+    work = Work()
+
+    async def due():
+        return -1.0
+
+    run(Tick("t", 1, work, due))
+    await work.reaches(1)
+    await asyncio.sleep(0.2)
+    assert work.bites < 20
 
 
 # Over a store, on the machine's clock ---------------------------------------------------------------------------------

@@ -3,11 +3,25 @@
 from datetime import datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import NewJob
-from holdfast.job.schedule import GRACE_MS, Missed, Schedule, ScheduleSpec, check, fires, next_after
-from holdfast.limits import INTERVAL_MS_MAX, INTERVAL_MS_MIN, MISSED_FIRES
+from holdfast.job.schedule import (
+    GRACE_MS,
+    Missed,
+    Schedule,
+    ScheduleSpec,
+    check,
+    fired,
+    fires,
+    next_after,
+    refused,
+    within_bounds,
+)
+from holdfast.limits import INTERVAL_MS_MAX, INTERVAL_MS_MIN, MISSED_FIRES, SCHEDULE_RETRY_MAX_MS, SCHEDULE_RETRY_MS
 
 JOB = NewJob("q", b"1")
 MINUTE = 60_000
@@ -99,3 +113,70 @@ def test_no_more_than_a_bounded_number_of_missed_fires_is_made_up_for():
     assert len(moments) == MISSED_FIRES
     assert moments[-1] == 10**9
     assert upcoming == 10**9 + 1_000
+
+
+# However long it was away --------------------------------------------------------------------------------------------
+
+
+def walked(schedule: Schedule, now: int) -> list[int]:
+    """Every fire that is due, one after the other."""
+    found, moment = [], schedule.next_at
+    while moment <= now:
+        found.append(moment)
+        moment = next_after(schedule.spec, moment, schedule.created_at)
+    return found
+
+
+SPECS = st.one_of(
+    st.integers(INTERVAL_MS_MIN, 3_600_000).map(lambda every_ms: ScheduleSpec(JOB, interval_ms=every_ms)),
+    st.tuples(
+        st.sampled_from(["* * * * *", "*/7 * * * *", "30 2 * * *", "0,30 0-5 * * *", "15 3 * * 1"]),
+        st.sampled_from(["UTC", "Europe/Vienna", "Australia/Lord_Howe", "Africa/Casablanca", "America/Santiago"]),
+    ).map(lambda pair: cron(*pair)),
+)
+
+
+@given(
+    spec=SPECS,
+    missed=st.sampled_from(list(Missed)),
+    began=st.integers(at("2026-01-01T00:00+00:00"), at("2027-12-01T00:00+00:00")),
+    away=st.one_of(st.integers(0, 200_000), st.integers(0, 20 * 86_400_000)),
+)
+@settings(max_examples=150, deadline=None)
+def test_what_is_due_is_what_walking_finds_however_long_it_was_away(spec, missed, began, away):
+    first = next_after(spec, began, began)
+    now = first + min(away, 3_000 * (spec.interval_ms or 60_000))
+    schedule = Schedule("s", replace(spec, missed=missed), False, began, first, first)
+    due = walked(schedule, now)
+    chosen, skipped, upcoming = fires(schedule, now)
+    assert len(chosen) + skipped == len(due)
+    assert chosen == (due[-len(chosen) :] if chosen else [])
+    assert upcoming > now
+    if missed is Missed.ALL:
+        assert chosen == due[-MISSED_FIRES:]
+    if missed is Missed.SKIP:
+        assert chosen == [moment for moment in due if now - moment <= GRACE_MS]
+
+
+@given(
+    spec=SPECS, now=st.integers(at("2000-01-01T00:00+00:00"), at("2030-01-01T00:00+00:00")), ahead=st.integers(1, 3 * 10**12)
+)
+@settings(deadline=None)
+def test_after_a_clock_that_was_ahead_the_next_fire_is_the_one_that_comes_next(spec, now, ahead):
+    later = now + ahead
+    wild = Schedule("s", spec, False, later, next_after(spec, later, later), later + ahead, later, owed_at=later)
+    bounded = within_bounds(wild, now)
+    assert now < bounded.next_at == next_after(spec, now, bounded.created_at)
+    assert bounded.try_at <= bounded.next_at
+    assert bounded.created_at == bounded.last_at == now
+    assert within_bounds(bounded, now) is bounded
+
+
+def test_a_pause_between_tries_grows_up_to_its_bound_and_ends_with_the_first_fire():
+    schedule, pauses = every(MINUTE), []
+    for _ in range(12):
+        schedule = refused(schedule, "full", 0, MINUTE, 2 * MINUTE)
+        pauses.append(schedule.try_at)
+    assert pauses == [min(SCHEDULE_RETRY_MS * 2**n, SCHEDULE_RETRY_MAX_MS) for n in range(12)]
+    after = fired(schedule, MINUTE, (1,))
+    assert (after.refusals, after.last_error) == (0, None)

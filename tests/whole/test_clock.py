@@ -19,6 +19,7 @@ from tests.whole.servers import until
 
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), Path("libfaketime is not installed"))
 DAY_S = 86_400
+_PATIENT_S = 120.0  # for a page that is made for the first time, on a crowded machine
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_a_clock_that_is_set_back_is_told_everywhere_and_time_goes_on_when_it_ha
         page = client.get("/metrics").text
         assert 500 < metric(page, "holdfast_clock_behind_seconds") <= 600
         assert metric(page, "holdfast_clock_steps_total") == 1
-        assert "set back" in client.get("/web").text
+        assert "set back" in client.get("/web", timeout=_PATIENT_S).text
         assert conclude(client, held).status_code == 200, "no lease ends meanwhile"
         clock(601)
         server.err.wait_for("time goes on")
@@ -104,7 +105,7 @@ def test_after_a_jump_forward_and_back_a_restart_puts_everything_within_its_boun
                 "the next fire is near",
             )
         job = client.get(f"/v1/jobs/{held['id']}").json()
-        assert instant(job["lease"]["expires_at"]) <= now + timedelta(days=30, seconds=90)
+        assert 0 < job["lease_ms_left"] <= 30 * DAY_S * 1_000
         assert conclude(client, held).status_code == 200
         assert warnings(client) == []
 
@@ -125,7 +126,7 @@ def test_a_machine_that_begins_in_1970_catches_up_at_once_when_its_clock_is_set(
             began = time.monotonic()
             push(client, "beside", number)
             slowest = max(slowest, time.monotonic() - began)
-        assert slowest < 5
+        assert slowest < 20, "far below what walking through the minutes would take"
         for name in ("minutely", "all"):
             shown = client.get(f"/v1/schedules/{name}").json()
             assert shown["skipped"] > 29_000_000, "every minute since 1970 is accounted for"
@@ -206,8 +207,8 @@ def test_a_zone_that_is_gone_stops_one_schedule_and_fills_no_log(serve, home):
         until(lambda: client.get("/v1/schedules/good").json()["fired"] >= before + 3, "the other goes on")
         until(lambda: warnings(client) == ["schedules_set_aside"], "it is seen")
         assert metric(client.get("/metrics").text, "holdfast_set_aside", what="schedule") == 1
-        assert client.get("/web/schedules").status_code == 200
-        assert "set aside" in client.get("/web").text
+        assert client.get("/web/schedules", timeout=_PATIENT_S).status_code == 200
+        assert "set aside" in client.get("/web", timeout=_PATIENT_S).text
         assert sum("Nowhere/Land" in line for line in server.err.lines) <= 2
         assert client.delete("/v1/schedules/bad").status_code == 204
         until(lambda: warnings(client) == [], "and is over")

@@ -21,7 +21,7 @@ _COLUMNS = {
     "SCHEDULE": lambda each: each.name,
     "WHEN": _when,
     "INTO": lambda each: "(event)" if each.publish else each.queue,
-    "NEXT": lambda each: instant(each.next_at) if each.next_at and not each.paused else "-",
+    "NEXT": lambda each: instant(each.next_at) if each.next_at and not each.paused and not each.set_aside else "-",
     "FIRED": lambda each: each.fired,
     "PAUSED": lambda each: "paused" if each.paused else "",
     "ERROR": lambda each: each.last_error or "",

@@ -10,12 +10,12 @@ import msgspec
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
-from holdfast.job.schedule import Schedule
 from holdfast.limits import ERRORS_KEPT, GRANT_BYTES, ID_MAX, QUEUES
 from holdfast.stores import rows
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.alone import AloneTransaction
 from holdfast.stores.sqlite.anyhow import fetch_anyhow
+from holdfast.stores.sqlite.schedules import ScheduleRows
 from holdfast.stores.sqlite.sql import BARE, MANY_AT_ONCE, ROWS_AT_ONCE, SQL
 from holdfast.stores.store import UNTOLD, Change, KeptAnswer, Line
 from holdfast.stores.unreadable import FOUND
@@ -81,7 +81,7 @@ def _saved_as(queue: Queue) -> tuple[QueueSettings | None, int]:
     return (queue.settings if queue.unreadable is None else None), rows.pause_of(queue)
 
 
-class SqliteTransaction(AloneTransaction):
+class SqliteTransaction(AloneTransaction, ScheduleRows):
     """See `stores.store.Transaction`. Nothing in here waits: SQLite is called in place, so a transaction is never interleaved."""
 
     def __init__(self, connection: apsw.Connection, known: Known) -> None:
@@ -173,40 +173,6 @@ class SqliteTransaction(AloneTransaction):
     async def interests(self) -> dict[str, str | dict[str, str]]:
         """Every queue's interest."""
         return rows.interests_of(fetch_anyhow(self._db, SQL["interests"], ()))
-
-    async def schedule(self, name: str) -> Schedule | None:
-        """One schedule."""
-        row = self._db.execute(SQL["schedule"], (name,)).fetchone()
-        return None if row is None else rows.schedule_of(name, row[1])
-
-    async def schedule_count(self) -> int:
-        """How many there are."""
-        return int(self._db.execute(SQL["schedule_count"]).get)
-
-    async def schedules_due(self, now: int, limit: int) -> list[Schedule]:
-        """Those to be looked at."""
-        return [
-            rows.schedule_of(str(row[0]), row[1]) for row in self._db.execute(SQL["schedules_due"], (now, limit)).fetchall()
-        ]
-
-    async def save_schedule(self, schedule: Schedule) -> None:
-        """Write a schedule."""
-        row = (schedule.name, schedule.try_at, int(schedule.paused), rows.schedule_blob(schedule))
-        self._db.execute(SQL["save_schedule"], row)
-
-    async def schedules_after(self, name: str, limit: int) -> list[Schedule]:
-        """By their names."""
-        return [
-            rows.schedule_of(str(row[0]), row[1]) for row in self._db.execute(SQL["schedules_after"], (name, limit)).fetchall()
-        ]
-
-    async def postpone_schedule(self, name: str, try_at: int) -> None:
-        """Look at it later."""
-        self._db.execute(SQL["postpone_schedule"], (try_at, name))
-
-    async def delete_schedule(self, name: str) -> None:
-        """Remove a schedule."""
-        self._db.execute(SQL["delete_schedule"], (name,))
 
     async def workers(self) -> Roster:
         """All registered workers."""
