@@ -1,7 +1,8 @@
 """Reads on a connection that can't write, in SQLite's words. Nothing in here waits: SQLite is called in place."""
 
+import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import apsw
@@ -33,26 +34,44 @@ class SqliteReader:
     def __init__(self, connection: apsw.Connection, defaults: QueuePolicy) -> None:
         self._db = connection
         self._defaults = defaults
+        self._deadline = 0.0
         self.stopped = False
 
     def answer(self, query: Query, now: int) -> QueryResult:
         """The answer as of now; raises a `HoldfastError` where there is none."""
-        deadline = time.monotonic() + _READ_S
-        self._db.set_progress_handler(lambda: self.stopped or time.monotonic() > deadline, _STEPS)
-        try:
-            return self._answer(query, now)
-        except apsw.InterruptError:
-            raise Overloaded(f"This read took longer than {_READ_S:.0f} s; narrow the filter.", retry_after_ms=1_000) from None
-        finally:
-            self._db.set_progress_handler(None)
+        return _at_once(self._answer(query, now, SqliteSnapshot(self._db)))
 
-    def _answer(self, query: Query, now: int) -> QueryResult:
-        reader = Reader(SqliteSnapshot(self._db), self._defaults, names={})
-        self._db.execute("BEGIN")
+    async def answer_in_stretches(self, query: Query, now: int) -> QueryResult:
+        """The same on the connection that also writes: in short stretches, between which transactions go on."""
+        return await self._answer(query, now, _Stretches(self._db, self._begin, self._end))
+
+    async def _answer(self, query: Query, now: int, snapshot: "SqliteSnapshot") -> QueryResult:
+        self._deadline = time.monotonic() + _READ_S
+        self._begin()
         try:
-            return _at_once(reader.answer(query, now))
+            return await Reader(snapshot, self._defaults, names={}).answer(query, now)
+        except apsw.InterruptError:
+            raise self._too_long() from None
         finally:
+            self._end()
+
+    def _begin(self) -> None:
+        if self._is_over():
+            raise self._too_long()
+        self._db.set_progress_handler(self._is_over, _STEPS)
+        self._db.execute("BEGIN")
+
+    def _end(self) -> None:
+        self._db.set_progress_handler(None)
+        if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+
+    def _is_over(self) -> bool:
+        return self.stopped or time.monotonic() > self._deadline
+
+    @staticmethod
+    def _too_long() -> Overloaded:
+        return Overloaded(f"This read took longer than {_READ_S:.0f} s; narrow the filter.", retry_after_ms=1_000)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -77,10 +96,30 @@ class SqliteSnapshot:
         """Ask for a part of a listing."""
         return self._db.execute(sql, dict(values)).fetchall()
 
+    async def pause(self) -> bool:
+        """A read on a connection of its own holds nobody up."""
+        return False
+
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
         """One queue after the other."""
         found = {name: await self.fetch("oldest_ready", name) for name in names}
         return {name: ready_at for name, ((ready_at,),) in found.items() if ready_at is not None}
+
+
+class _Stretches(SqliteSnapshot):
+    """Several snapshots, one after the other: what is committed between them may be seen."""
+
+    def __init__(self, connection: apsw.Connection, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        super().__init__(connection)
+        self._begin = begin
+        self._end = end
+
+    async def pause(self) -> bool:
+        """Let go of the connection for a turn of the loop."""
+        self._end()
+        await asyncio.sleep(0)
+        self._begin()
+        return True
 
 
 def _at_once(read: Coroutine[Any, Any, T]) -> T:
