@@ -18,19 +18,17 @@ LARGEST: set[str] = set()
 class Caller:
     """Sends requests to a server, any number at once."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, at_once: int = 300) -> None:
         self._port = port
+        self.writers: list[asyncio.StreamWriter] = []
         self._open: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-        self._streams: list[asyncio.StreamWriter] = []
-        self._at_once = asyncio.Semaphore(300)
+        self._at_once = asyncio.Semaphore(at_once)
 
     async def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """The status and the document that came."""
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         async with self._at_once:
-            reader, writer = (
-                self._open.pop() if self._open else await asyncio.open_connection("127.0.0.1", self._port, limit=64 << 20)
-            )
+            reader, writer = self._open.pop() if self._open else await self._connect()
             head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
             writer.write(head.encode() + data)
             await writer.drain()
@@ -43,21 +41,25 @@ class Caller:
                 self._open.append((reader, writer))
         return int(answer.split(" ", 2)[1]), json.loads(text) if text[:1] in (b"{", b"[") else text
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=64 << 20)
+        self.writers.append(writer)
+        return reader, writer
+
     async def all(self, *requests: tuple[Any, ...]) -> list[tuple[int, Any]]:
         """Many at once."""
         return await asyncio.gather(*[self(*request) for request in requests])
 
     async def listen(self, path: str) -> asyncio.StreamReader:
         """Begin a stream of events."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = await self._connect()
         writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await reader.readuntil(b"\n\n")
-        self._streams.append(writer)
         return reader
 
     def close(self) -> None:
         """Hang up."""
-        for writer in [*self._streams, *[writer for _, writer in self._open]]:
+        for writer in self.writers:
             writer.close()
 
 
