@@ -182,7 +182,7 @@ async def lease_all(call: Caller, calls: int, limit: int = 1_000) -> list[list[s
 
 @bad
 async def bulks_at_once(call: Caller) -> None:
-    await call.all(*[("POST", "/v1/jobs", bulk()) for _ in range(60)])
+    await call.all(*[("POST", "/v1/jobs", bulk()) for _ in range(30)])
 
 
 @bad
@@ -198,7 +198,7 @@ async def bulks_with_keys_and_groups(call: Caller) -> None:
 @bad
 async def leases_and_endings_at_once(call: Caller) -> None:
     await bulks_at_once(call)
-    taken = await lease_all(call, 60)
+    taken = await lease_all(call, 30)
     await call.all(
         *[("POST", "/v1/leases/batch", {"conclude": [{"token": one, "result": "r"} for one in some]}) for some in taken if some]
     )
