@@ -39,7 +39,7 @@ class Caller:
                 writer.close()
             else:
                 self._open.append((reader, writer))
-        return int(answer.split(" ", 2)[1]), json.loads(text) if text[:1] in (b"{", b"[") else text
+        return int(answer.split(" ", 2)[1]), json.loads(text) if text[:1] == b"{" and len(text) < 1 << 20 else text
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=64 << 20)
