@@ -18,19 +18,17 @@ LARGEST: set[str] = set()
 class Caller:
     """Sends requests to a server, any number at once."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, at_once: int = 300) -> None:
         self._port = port
+        self.writers: list[asyncio.StreamWriter] = []
         self._open: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-        self._streams: list[asyncio.StreamWriter] = []
-        self._at_once = asyncio.Semaphore(300)
+        self._at_once = asyncio.Semaphore(at_once)
 
     async def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """The status and the document that came."""
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         async with self._at_once:
-            reader, writer = (
-                self._open.pop() if self._open else await asyncio.open_connection("127.0.0.1", self._port, limit=64 << 20)
-            )
+            reader, writer = self._open.pop() if self._open else await self._connect()
             head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
             writer.write(head.encode() + data)
             await writer.drain()
@@ -41,7 +39,12 @@ class Caller:
                 writer.close()
             else:
                 self._open.append((reader, writer))
-        return int(answer.split(" ", 2)[1]), json.loads(text) if text[:1] in (b"{", b"[") else text
+        return int(answer.split(" ", 2)[1]), json.loads(text) if text[:1] == b"{" and len(text) < 1 << 20 else text
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=64 << 20)
+        self.writers.append(writer)
+        return reader, writer
 
     async def all(self, *requests: tuple[Any, ...]) -> list[tuple[int, Any]]:
         """Many at once."""
@@ -49,15 +52,14 @@ class Caller:
 
     async def listen(self, path: str) -> asyncio.StreamReader:
         """Begin a stream of events."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = await self._connect()
         writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await reader.readuntil(b"\n\n")
-        self._streams.append(writer)
         return reader
 
     def close(self) -> None:
         """Hang up."""
-        for writer in [*self._streams, *[writer for _, writer in self._open]]:
+        for writer in self.writers:
             writer.close()
 
 
@@ -180,7 +182,7 @@ async def lease_all(call: Caller, calls: int, limit: int = 1_000) -> list[list[s
 
 @bad
 async def bulks_at_once(call: Caller) -> None:
-    await call.all(*[("POST", "/v1/jobs", bulk()) for _ in range(60)])
+    await call.all(*[("POST", "/v1/jobs", bulk()) for _ in range(30)])
 
 
 @bad
@@ -196,7 +198,7 @@ async def bulks_with_keys_and_groups(call: Caller) -> None:
 @bad
 async def leases_and_endings_at_once(call: Caller) -> None:
     await bulks_at_once(call)
-    taken = await lease_all(call, 60)
+    taken = await lease_all(call, 30)
     await call.all(
         *[("POST", "/v1/leases/batch", {"conclude": [{"token": one, "result": "r"} for one in some]}) for some in taken if some]
     )

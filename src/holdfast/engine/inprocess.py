@@ -8,14 +8,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
-from msgspec.structs import replace
-
 from holdfast.clock import Clock
 from holdfast.engine import stats
 from holdfast.engine.commands import COMMANDS, Command, Counted, Forgotten, Refused, Request, Result, RunSchedule
 from holdfast.engine.committer import Committer, Sink
 from holdfast.engine.events import Committed
 from holdfast.engine.history import Recorder
+from holdfast.engine.lookup import Lookup
 from holdfast.engine.nodes import Nodes
 from holdfast.engine.router import Router
 from holdfast.engine.routes import Routes
@@ -29,21 +28,12 @@ from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailab
 from holdfast.limits import HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
 from holdfast.stores.queries import (
     Durability,
-    GetHealth,
-    GetHistory,
     GetInterests,
-    GetNotes,
-    GetStats,
-    GetTube,
     InterestList,
     ListQueues,
     ListSchedules,
-    ListWorkers,
     QueuePage,
     SchedulePage,
-    Stats,
-    TakeNote,
-    WorkerList,
 )
 from holdfast.stores.store import Store, StoreBroken
 
@@ -134,6 +124,8 @@ class InProcess:
         self._routes = self.committer.routes = Routes(self._router, self._nudge)
         self._reading: dict[asyncio.Future[Result], asyncio.Task[None]] = {}
         self._watch = Watch(store, clock, self.totals, self.committer.aside)
+        self.reports: dict[int, bytes] = {}
+        self._lookup = Lookup(store, clock, self.committer, self.totals, self.recorder, self.trail, self.reports, self._tend)
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
         self._wanting_events = 0
@@ -150,7 +142,6 @@ class InProcess:
         self._ticker = Ticker(ticks)
         self._runner: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.reports: dict[int, bytes] = {}
 
     def start(self) -> "asyncio.Task[None]":
         """Begin committing and ticking. The task ends only by `StoreBroken`."""
@@ -269,42 +260,10 @@ class InProcess:
 
     async def _read(self, request: Request, sink: Sink, tag: object) -> None:
         try:
-            if isinstance(request, GetStats):
-                result: Result = await self._stats(request)
-            elif isinstance(request, TakeNote):
-                result = self.trail.take(request.note, self._clock.now())
-            elif isinstance(request, GetNotes):
-                result = self.trail.latest(request.limit, self._clock.now())
-            elif isinstance(request, GetHealth):
-                await self._tend()  # an answer means that it was looked at now
-                result = stats.of_store(self._store, self.totals)
-            elif isinstance(request, GetHistory):
-                result = self.recorder.answer(request, self._clock.now())
-            elif isinstance(request, GetTube):
-                result = await stats.of_tube(self._store, self.totals, request.name, self._clock.now())
-            elif isinstance(request, ListWorkers):
-                result = self._with_beats(await self._store.read(request, self._clock.now()))
-            else:
-                result = await self._store.read(request, self._clock.now())  # type: ignore[arg-type]
+            result = await self._lookup.answer(request)  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001  (every question gets an answer; a defect is logged there)
             result = stats.refusal(error)
         sink.deliver(tag, result)
-
-    async def _stats(self, query: GetStats) -> Stats:
-        now = self._clock.now()
-        if query.most is None and query.only is None:
-            return await stats.gather(self._store, self.totals, now, self.reports)
-        return await stats.gather_some(self._store, self.totals, query, now)
-
-    def _with_beats(self, read: Result) -> WorkerList:
-        """Workers with when they were last heard of: a restart counts as a beat of everyone."""
-        assert isinstance(read, WorkerList), "workers are answered with workers"
-        beats = self.committer.beats
-        workers = [
-            replace(info, beat_at=beats.get(info.worker.id, max(self._started, info.worker.registered_at)))
-            for info in read.workers
-        ]
-        return WorkerList(workers, read.now, read.after)
 
     def _publish(self, news: Committed) -> None:
         self._deliver(news)

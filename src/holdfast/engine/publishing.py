@@ -21,7 +21,7 @@ from holdfast.engine.router import Router
 from holdfast.errors import HoldfastError, NoInterest, Overloaded, StaleInterests
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.limits import FAN_OUT, IN_FLIGHT_COMMANDS
-from holdfast.routing.interests import Match, check, text_bytes
+from holdfast.routing.interests import Match, Share, check
 from holdfast.stores.queries import InterestList
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ class Publishing:
         self._reading = reading
         self._enqueue = enqueue
         self._router = Router(self._read)
-        self._pairs_coming = self._bytes_coming = 0
+        self._coming = Share()
 
     def take(self, news: Committed) -> None:
         """Follow what has changed."""
@@ -69,20 +69,16 @@ class Publishing:
 
     async def set(self, queue: str, match: Match, write: Callable[[], Awaitable[Result]]) -> Result:
         """Check an interest, and `write` it if there is room for it among those of all queues."""
-        if isinstance(match, dict):
-            await self._router.in_thread(lambda: check(match))  # it compiles them
-            await self._router.check_room(queue, match, self._pairs_coming, self._bytes_coming)
-            pairs, size = len(match), text_bytes(match)
-        else:
+        if isinstance(match, str):
             check(match)
-            pairs = size = 0
-        self._pairs_coming += pairs
-        self._bytes_coming += size
+            return await write()
+        share = await self._router.in_thread(lambda: check(match))  # it compiles them
+        await self._router.check_room(queue, share, lambda: self._coming)
+        self._coming = self._coming.plus(share)  # nothing was waited for since it was checked
         try:
             return await write()
         finally:
-            self._pairs_coming -= pairs
-            self._bytes_coming -= size
+            self._coming = self._coming.minus(share)
 
 
 class Unwaited:

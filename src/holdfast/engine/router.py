@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from holdfast.errors import InvalidRequest, Overloaded
 from holdfast.limits import COMPILE_AT_ONCE, MATCH_BYTES_AT_ONCE, MATCH_STEPS_AT_ONCE, MATCH_WAIT_S, MATCHES_WAITING
-from holdfast.routing.interests import Change, Interests, Match, costs_to_compile, steps_to_match
+from holdfast.routing.interests import Change, Interests, Match, Share, costs_to_compile, steps_to_match
 from holdfast.stores.queries import InterestList
 
 T = TypeVar("T")
@@ -72,16 +72,16 @@ class Router:
         """That of the interests of now."""
         return (await self._current()).version
 
-    async def check_room(self, queue: str, match: Match, pairs: int, size: int) -> None:
-        """Raise `InvalidRequest` unless there is room for one more interest, beside what others have on their way."""
+    async def check_room(self, queue: str, share: Share, coming: Callable[[], Share]) -> None:
+        """Raise `InvalidRequest` unless there is room for one more interest, beside what others have on their way by then."""
         interests = await self._current()
         try:
-            interests.check_room(queue, match, pairs, size)
+            interests.check_room(queue, share, coming())
         except InvalidRequest:
             if not interests.followed:
                 raise
             self.forget()  # patterns that nobody has any more may count among them
-            (await self._current()).check_room(queue, match, pairs, size)
+            (await self._current()).check_room(queue, share, coming())
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do some work about patterns, one at a time."""

@@ -8,6 +8,7 @@ under the array's own path and under their number (`tags`, `tags.0`), see `field
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -32,12 +33,28 @@ _CHANGES = 1_000  # followed before all is read anew, where there are fewer inte
 _KNOWN_PAIRS = 200_000  # remembered for names of fields: about 20 MB
 
 
-def check(match: Match) -> None:
+class Share(NamedTuple):
+    """What interests have of what all of them together may have: pairs of patterns, bytes of their text, instructions of their programs."""
+
+    pairs: int = 0
+    text_bytes: int = 0
+    program: int = 0
+
+    def plus(self, other: "Share") -> "Share":
+        """Both together."""
+        return Share(self.pairs + other.pairs, self.text_bytes + other.text_bytes, self.program + other.program)
+
+    def minus(self, other: "Share") -> "Share":
+        """Without the other."""
+        return Share(self.pairs - other.pairs, self.text_bytes - other.text_bytes, self.program - other.program)
+
+
+def check(match: Match) -> Share:
     """Raise `InvalidRequest` unless this is an interest that can be matched. Compiles its patterns: some 0.1 s at worst."""
     if isinstance(match, str):
         if match != EVERYTHING:
             raise InvalidRequest('match must be "*" or an object of patterns.', field="match")
-        return
+        return Share()
     if not 1 <= len(match) <= INTEREST_PAIRS:
         raise InvalidRequest(f"match must have 1 to {INTEREST_PAIRS} pairs of patterns.", field="match")
     size = 0
@@ -50,6 +67,7 @@ def check(match: Match) -> None:
                 f" {INTEREST_PROGRAM:,} instructions together.",
                 field="match",
             )
+    return Share(len(match), text_bytes(match), size)
 
 
 def text_bytes(match: Match) -> int:
@@ -128,20 +146,18 @@ class Interests:
         """How many instructions have to be compiled before the next match."""
         return self._fields.to_compile + self._values.to_compile
 
-    def check_room(self, queue: str, match: Match, pairs: int = 0, size: int = 0) -> None:
-        """Raise `InvalidRequest` unless there is room for this interest. `pairs` and bytes of others are on their way."""
+    def check_room(self, queue: str, share: Share, coming: Share) -> None:
+        """Raise `InvalidRequest` unless there is room for an interest of this size. `coming` are those of others that are on their way."""
         before = self._matches.get(queue, EVERYTHING)
-        pairs += self.pairs + _pairs(match) - _pairs(before)
-        size += self.text_bytes + text_bytes(match) - text_bytes(before)
-        grows = _pairs(match) > _pairs(before) or text_bytes(match) > text_bytes(before)
-        if not grows:
-            return
+        had = Share(_pairs(before), text_bytes(before))
+        there = Share(self.pairs, self.text_bytes, self._fields.size + self._values.size)
+        after = there.plus(coming).plus(share).minus(had)
         where = "match: all queues together may have at most"
-        if pairs > INTERESTS_PAIRS:
+        if after.pairs > INTERESTS_PAIRS and share.pairs > had.pairs:
             raise InvalidRequest(f"{where} {INTERESTS_PAIRS:,} pairs of patterns.", field="match")
-        if size > INTERESTS_BYTES:
+        if after.text_bytes > INTERESTS_BYTES and share.text_bytes > had.text_bytes:
             raise InvalidRequest(f"{where} {INTERESTS_BYTES:,} bytes of patterns.", field="match")
-        if self._fields.size + self._values.size > INTERESTS_PROGRAM:
+        if after.program > INTERESTS_PROGRAM:
             raise InvalidRequest(f"{where} {INTERESTS_PROGRAM:,} instructions in their patterns' programs.", field="match")
 
     def follow(self, change: Change) -> bool:

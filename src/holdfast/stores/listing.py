@@ -145,7 +145,7 @@ def page_sql(dialect: Dialect, section: Section, one_queue: bool, after: bool, u
 
 
 @cache
-def count_sql(dialect: Dialect, section: Section, one_queue: bool, up_to: bool) -> str:
+def count_sql(dialect: Dialect, section: Section, one_queue: bool, after: bool, up_to: bool) -> str:
     """Count the rows that match, among those up to the bound."""
-    where = " AND ".join((_where(section, one_queue, False, up_to), *_filters(dialect)))
+    where = " AND ".join((_where(section, one_queue, after, up_to), *_filters(dialect)))
     return f"SELECT count(*) FROM {section.table} s {dialect.join} job j ON j.id = s.job WHERE {where}"

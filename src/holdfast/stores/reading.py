@@ -5,6 +5,7 @@ scheduled by when they become ready, ended newest first. The cursor names the st
 wherever it starts. With a filter that no index serves, a page looks at a bounded number of rows and may come back short, with a cursor.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from holdfast.limits import (
     LIST_SCANNED,
     PAGE_BYTES,
     POSITION_COUNTED,
+    READ_STRETCH_S,
     URGENT_BELOW,
     URGENT_COUNTED,
 )
@@ -58,6 +60,7 @@ from holdfast.stores.rows import Row
 
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot
 _HOLDERS = 20
+_FIRST_STRETCH = 16  # rows: each may be 1 MB to look through
 
 
 class Snapshot(Protocol):
@@ -80,6 +83,12 @@ class Snapshot(Protocol):
         self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any
     ) -> tuple[Sequence[Row], bool]:
         """The rows of a statement or of a part of a listing up to so many bytes, but at least one; and whether there were more."""
+        ...
+
+    async def pause(self) -> bool:
+        """Called between the stretches of a read that looks at many rows: let others go on. False where a read holds nobody up: then there
+        need be no stretches.
+        """
         ...
 
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
@@ -266,13 +275,39 @@ class Reader:
         one = queue_id is not None
         for section in SECTIONS:
             if section.state in wanted:
-                bound = await self._bound(section, one, False, values)
-                counting = count_sql(self._snapshot.dialect, section, one, bool(bound))
-                (counted,) = await self._snapshot.listed(counting, values | named("b", bound))
-                counts[section.state.value] += counted[0]
-                if bound:
+                counted: list[int] = []
+
+                async def count(key: Key, rows: int, section: Section = section, counted: list[int] = counted) -> Key | None:
+                    some = values | {"scanned": rows} | named("k", key)
+                    bound = await self._bound(section, one, bool(key), some)
+                    counting = count_sql(self._snapshot.dialect, section, one, bool(key), bool(bound))
+                    ((number,),) = await self._snapshot.listed(counting, some | named("b", bound))
+                    counted.append(number)
+                    return bound or None
+
+                if await self._in_stretches(count, (), scanned) is not None:
                     at_least.append(section.state.value)
+                counts[section.state.value] += sum(counted)
         return JobCounts(counts, sorted(set(at_least)))
+
+    async def _in_stretches(self, part: "Callable[[Key, int], Awaitable[Key | None]]", key: Key, most: int) -> Key | None:
+        """Look at up to `most` rows from `key` on, by calls of `part` with the key and a number of rows; where to go on from, if there is more.
+
+        All in one go, unless the store has others wait meanwhile: then in stretches that are short whatever the rows are like.
+        """
+        if not await self._snapshot.pause():
+            return await part(key, most)
+        rows = _FIRST_STRETCH
+        while True:
+            rows = min(rows, most)
+            began = time.thread_time()
+            go_on = await part(key, rows)
+            most -= rows
+            if go_on is None or go_on == key or most <= 0:
+                return go_on
+            key = go_on
+            rows = max(1, min(2 * rows, int(rows * READ_STRETCH_S / max(1e-6, time.thread_time() - began))))
+            await self._snapshot.pause()
 
     async def _failures(self, query: RecentFailures, now: int) -> Failures:
         queue_id = await self._queue_id(query.queue)
@@ -318,10 +353,31 @@ class Reader:
         now: int,
     ) -> Key | None:
         """Add what one state has to the page; the key to go on from when there may be more of it."""
+        if not _filtered(query):
+            return await self._part(section, query, queue_id, key, found, now, LIST_SCANNED)
+
+        async def part(key: Key, rows: int) -> Key | None:
+            if len(found) >= query.limit:
+                return key
+            return await self._part(section, query, queue_id, key, found, now, rows)
+
+        return await self._in_stretches(part, key, LIST_SCANNED)
+
+    async def _part(
+        self,
+        section: Section,
+        query: ListJobs,
+        queue_id: int | None,
+        key: Key,
+        found: list[JobDetail],
+        now: int,
+        scanned: int,
+    ) -> Key | None:
+        """The same, of so many rows."""
         left = PAGE_BYTES - sum([len(detail.content.payload) for detail in found])
         limit, one = query.limit - len(found) if left > 0 else 0, queue_id is not None
-        filtered = query.type is not None or query.tag is not None or query.text is not None
-        values: dict[str, Any] = {"queue": queue_id, "limit": limit + 1, "scanned": LIST_SCANNED}
+        filtered = _filtered(query)
+        values: dict[str, Any] = {"queue": queue_id, "limit": limit + 1, "scanned": scanned}
         values |= {"type": query.type, "tag": query.tag, "text": query.text}
         values |= {"shown": query.payload_up_to, "searched": query.text_up_to} | named("k", key)
         bound = await self._bound(section, one, bool(key), values) if filtered else ()
@@ -341,3 +397,7 @@ class Reader:
         """The key up to which a filter looks; () where what is left is less than that."""
         found = await self._snapshot.listed(bound_sql(section, one_queue, after), values)
         return tuple(found[0]) if found else ()
+
+
+def _filtered(query: ListJobs) -> bool:
+    return query.type is not None or query.tag is not None or query.text is not None

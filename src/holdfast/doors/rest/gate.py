@@ -18,6 +18,7 @@ import structlog
 from holdfast.budget import Account, Budget
 from holdfast.doors.channel.door import Channels
 from holdfast.doors.rest import replies
+from holdfast.doors.rest.disconnect import may_be_long, while_here
 from holdfast.doors.rest.guard import Guard
 from holdfast.doors.rest.hot import Call, Handler, Hot, T
 from holdfast.doors.rest.replies import Reply
@@ -173,7 +174,10 @@ class Gate:
                 scope, answer.bodiless = {**scope, "method": "GET"}, True
             elif method == "OPTIONS":
                 scope = {**scope, "method": NO_METHOD}
-            await self._framework(scope, receive, answer.relay)
+            if may_be_long(method, path, scope["query_string"], headers):
+                await while_here(self._framework, scope, receive, answer.relay)
+            else:
+                await self._framework(scope, receive, answer.relay)
         except HoldfastError as error:
             await answer.send(replies.refused(error))
         return scope.get("path_template") or "unknown"

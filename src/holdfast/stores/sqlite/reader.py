@@ -1,7 +1,8 @@
 """Reads on a connection that can't write, in SQLite's words. Nothing in here waits: SQLite is called in place."""
 
+import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import apsw
@@ -11,7 +12,7 @@ from holdfast.job.queue import QueuePolicy
 from holdfast.stores.listing import Dialect
 from holdfast.stores.queries import Query, QueryResult
 from holdfast.stores.reading import Reader
-from holdfast.stores.rows import Row, json_text, size_of
+from holdfast.stores.rows import UNREADABLE, Row, json_text, size_of
 from holdfast.stores.sqlite.anyhow import fetch_anyhow
 from holdfast.stores.sqlite.sql import SQL
 
@@ -34,30 +35,60 @@ class SqliteReader:
     def __init__(self, connection: apsw.Connection, defaults: QueuePolicy) -> None:
         self._db = connection
         self._defaults = defaults
+        self._deadline = 0.0
         self.stopped = False
 
     def answer(self, query: Query, now: int) -> QueryResult:
         """The answer as of now; raises a `HoldfastError` where there is none."""
-        deadline = time.monotonic() + _READ_S
-        self._db.set_progress_handler(lambda: self.stopped or time.monotonic() > deadline, _STEPS)
-        try:
-            return self._answer(query, now)
-        except apsw.InterruptError:
-            raise Overloaded(f"This read took longer than {_READ_S:.0f} s; narrow the filter.", retry_after_ms=1_000) from None
-        finally:
-            self._db.set_progress_handler(None)
+        return _at_once(self._answer(query, now, SqliteSnapshot(self._db)))
 
-    def _answer(self, query: Query, now: int) -> QueryResult:
-        reader = Reader(SqliteSnapshot(self._db), self._defaults, names={})
-        self._db.execute("BEGIN")
+    async def answer_in_stretches(self, query: Query, now: int) -> QueryResult:
+        """The same on the connection that also writes: in short stretches, between which transactions go on."""
+        return await self._answer(query, now, _Stretches(self._db, self._begin, self._end))
+
+    async def _answer(self, query: Query, now: int, snapshot: "SqliteSnapshot") -> QueryResult:
+        self._deadline = time.monotonic() + _READ_S
+        self._begin()
         try:
-            return _at_once(reader.answer(query, now))
+            return await Reader(snapshot, self._defaults, names={}).answer(query, now)
+        except apsw.InterruptError:
+            raise self._too_long() from None
         finally:
+            self._end()
+
+    def _begin(self) -> None:
+        if self._is_over():
+            raise self._too_long()
+        self._db.set_progress_handler(self._is_over, _STEPS)
+        self._db.execute("BEGIN")
+
+    def _end(self) -> None:
+        self._db.set_progress_handler(None)
+        if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+
+    def _is_over(self) -> bool:
+        return self.stopped or time.monotonic() > self._deadline
+
+    @staticmethod
+    def _too_long() -> Overloaded:
+        return Overloaded(f"This read took longer than {_READ_S:.0f} s; narrow the filter.", retry_after_ms=1_000)
 
     def close(self) -> None:
         """Let go of the connection."""
         self._db.close()
+
+
+def up_to(most_bytes: int, rows: Iterable[Row]) -> tuple[Sequence[Row], bool]:
+    """The first rows, as many as weigh so much, but at least one; and whether there were more."""
+    found: list[Row] = []
+    size = 0
+    for row in rows:
+        size += size_of(row)
+        if found and size > most_bytes:
+            return found, True
+        found.append(row)
+    return found, False
 
 
 class SqliteSnapshot:
@@ -81,20 +112,36 @@ class SqliteSnapshot:
         self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any
     ) -> tuple[Sequence[Row], bool]:
         """Row by row, so that no more than that is read."""
-        found: list[Row] = []
-        size = 0
-        rows = self._db.execute(SQL[asked], values) if isinstance(asked, str) else self._db.execute(asked[0], dict(asked[1]))
-        for row in rows:
-            size += size_of(row)
-            if found and size > most_bytes:
-                return found, True
-            found.append(row)
-        return found, False
+        sql, given = (SQL[asked], values) if isinstance(asked, str) else (asked[0], dict(asked[1]))
+        try:
+            return up_to(most_bytes, self._db.execute(sql, given))
+        except UNREADABLE:
+            return up_to(most_bytes, fetch_anyhow(self._db, sql, given))
+
+    async def pause(self) -> bool:
+        """A read on a connection of its own holds nobody up."""
+        return False
 
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
         """One queue after the other."""
         found = {name: await self.fetch("oldest_ready", name) for name in names}
         return {name: ready_at for name, ((ready_at,),) in found.items() if ready_at is not None}
+
+
+class _Stretches(SqliteSnapshot):
+    """Several snapshots, one after the other: what is committed between them may be seen."""
+
+    def __init__(self, connection: apsw.Connection, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        super().__init__(connection)
+        self._begin = begin
+        self._end = end
+
+    async def pause(self) -> bool:
+        """Let go of the connection for a turn of the loop."""
+        self._end()
+        await asyncio.sleep(0)
+        self._begin()
+        return True
 
 
 def _at_once(read: Coroutine[Any, Any, T]) -> T:

@@ -34,6 +34,7 @@ from holdfast.stores.sqlite.reads import Reads
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.transaction import Known, SqliteTransaction
 from holdfast.stores.store import Expected, Health, StoreBroken
+from holdfast.stores.turns import Turns, is_dear
 
 _READERS = 2
 _BROKEN = (
@@ -56,6 +57,7 @@ class SqliteStore(Alone):
         self._disk: Disk | None = None
         self._reads: Reads | None = None
         self._identity: FileIdentity | None = None
+        self._turns = Turns(1)
         self.durability = Durability("memory")
         if path is not None:
             make_folder(path.parent)
@@ -124,11 +126,21 @@ class SqliteStore(Alone):
     async def read(self, query: Query, now: int) -> QueryResult:
         """Answer a query on a read of its own, beside the writer; in memory, between its transactions."""
         if self._reads is None:
-            return self._own_reader.answer(query, now)
+            return await self._read_between(query, now)
         try:
             return await self._reads.answer(query, now)
         except _BROKEN as error:
             raise StoreBroken(str(error)) from error
+
+    async def _read_between(self, query: Query, now: int) -> QueryResult:
+        """In memory there is one connection: dear reads one at a time, in short stretches."""
+        if not is_dear(query):
+            return self._own_reader.answer(query, now)
+        await self._turns.take(True)
+        try:
+            return await SqliteReader(self._writer, self._known.defaults).answer_in_stretches(query, now)
+        finally:
+            self._turns.give(True)
 
     def accepting(self) -> bool:
         """Whether there is disk for new jobs."""

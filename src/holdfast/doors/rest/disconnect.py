@@ -1,0 +1,50 @@
+"""A read whose caller leaves is given up: nobody is searched for, counted for or waited for who will not be told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Send = Callable[..., Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+_SAFE = frozenset(("GET", "HEAD"))
+_DEAR = ("/v1/jobs", "/v1/stats", "/v1/workers", "/v1/interests", "/v1/schedules", "/metrics", "/web")
+
+
+def may_be_long(method: str, path: str, query: bytes, headers: dict[bytes, bytes]) -> bool:
+    """Whether this is a read without a body that may take long: a single job only where it is waited for."""
+    if method not in _SAFE or not path.startswith(_DEAR):
+        return False
+    if path.startswith("/v1/jobs/") and b"wait_ms" not in query:
+        return False
+    return b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"
+
+
+async def while_here(app: App, scope: Any, receive: Callable[[], Awaitable[Any]], send: Send) -> None:
+    """Let the framework answer, for as long as the caller is there. Raises `ConnectionResetError` when it has left."""
+    leaving = asyncio.ensure_future(_left(receive))
+    given = False
+
+    async def received() -> MutableMapping[str, Any]:
+        nonlocal given
+        if not given:
+            given = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await asyncio.shield(leaving)
+        return {"type": "http.disconnect"}
+
+    answering: asyncio.Future[None] = asyncio.ensure_future(app(scope, received, send))
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            return await answering
+        raise ConnectionResetError("the caller left while it was answered")
+    finally:
+        leaving.cancel()
+        answering.cancel()
+        await asyncio.wait({answering})
+
+
+async def _left(receive: Callable[[], Awaitable[Any]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,88 @@
+"""Questions beside the commands: each goes to whoever knows the answer, the store or what is counted beside it."""
+
+from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
+
+from holdfast.clock import Clock
+from holdfast.engine import stats
+from holdfast.engine.commands import Result
+from holdfast.engine.committer import Committer
+from holdfast.engine.history import Recorder
+from holdfast.engine.totals import Totals
+from holdfast.engine.trail import Trail
+from holdfast.stores.queries import (
+    GetHealth,
+    GetHistory,
+    GetNotes,
+    GetStats,
+    GetTube,
+    ListWorkers,
+    Query,
+    Stats,
+    TakeNote,
+    WorkerList,
+)
+from holdfast.stores.store import Store
+
+
+class Lookup:
+    """Answers queries where the store is."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        committer: Committer,
+        totals: Totals,
+        recorder: Recorder,
+        trail: Trail,
+        reports: dict[int, bytes],
+        tend: Callable[[], Awaitable[object]],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._committer = committer
+        self._totals = totals
+        self._recorder = recorder
+        self._trail = trail
+        self._reports = reports
+        self._tend = tend
+        self._started = clock.now()
+
+    async def answer(self, query: Query) -> Result:
+        """The answer, or a `HoldfastError`."""
+        now = self._clock.now()
+        match query:
+            case GetStats():
+                return await self._stats(query)
+            case TakeNote():
+                return self._trail.take(query.note, now)
+            case GetNotes():
+                return self._trail.latest(query.limit, now)
+            case GetHealth():
+                await self._tend()  # an answer means that it was looked at now
+                return stats.of_store(self._store, self._totals)
+            case GetHistory():
+                return self._recorder.answer(query, now)
+            case GetTube():
+                return await stats.of_tube(self._store, self._totals, query.name, now)
+            case ListWorkers():
+                return self._with_beats(await self._store.read(query, now))
+        return await self._store.read(query, now)
+
+    async def _stats(self, query: GetStats) -> Stats:
+        now = self._clock.now()
+        if query.most is None and query.only is None:
+            return await stats.gather(self._store, self._totals, now, self._reports)
+        return await stats.gather_some(self._store, self._totals, query, now)
+
+    def _with_beats(self, read: Result) -> WorkerList:
+        """Workers with when they were last heard of: a restart counts as a beat of everyone."""
+        assert isinstance(read, WorkerList), "workers are answered with workers"
+        beats = self._committer.beats
+        workers = [
+            replace(info, beat_at=beats.get(info.worker.id, max(self._started, info.worker.registered_at)))
+            for info in read.workers
+        ]
+        return WorkerList(workers, read.now, read.after)
