@@ -81,6 +81,7 @@ class SqliteStore(Alone):
         self._writer = open_writer(":memory:" if path is None else str(path))
         self._known = Known(defaults)
         self._known.load_counters(self._writer)
+        self._known.recover_queues(self._writer)
         if path is not None:
             path.chmod(0o600)
             self._disk = Disk(path, watermark_bytes)  # now that the file is known to be ours: it takes the reserve beside it

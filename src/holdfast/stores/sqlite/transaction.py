@@ -51,6 +51,16 @@ class Known:
             kept if highest[place] <= kept < ID_MAX else highest[place] for place, kept in enumerate(self.saved_counters)
         )
 
+    def recover_queues(self, connection: apsw.Connection) -> None:
+        """Have every queue in which there are jobs: what is in none can't be seen, and not removed."""
+        for (number,) in connection.execute(SQL["lost_queues"]).fetchall():
+            connection.execute(SQL["recover_queue"], (number,))
+            counted: Any = connection.execute(SQL["count_anew"], (number,)).fetchone()
+            connection.execute(SQL["update_tally"], (*counted, number))
+            FOUND.note(
+                "queue", number, "jobs are in it and it is not there; it is there again under the name recovered-NUMBER-…"
+            )
+
     def forget(self) -> None:
         """Nothing that is remembered can be trusted."""
         self.queues.clear()
