@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import structlog
 
 log = structlog.get_logger(__name__)
+_IN_VAIN_S = (
+    0.05  # after a bite that found nothing to do: what is due may be out of reach, and must not be looked for in a circle
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,11 @@ class Ticker:
         while self._goes_on():
             try:
                 await self._wait(tick)
-                while self._goes_on() and await tick.work():
-                    pass
+                more = did = await tick.work()
+                while more and self._goes_on():
+                    more = await tick.work()
+                if tick.due is not None and not did:
+                    await asyncio.sleep(_IN_VAIN_S)
             except Exception:
                 log.exception("a tick raised; it goes on", tick=tick.name)
                 await asyncio.sleep(tick.period_s)

@@ -20,6 +20,7 @@ from typing import Protocol
 
 import msgspec
 
+from holdfast.errors import StoreUnavailable
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule
@@ -41,6 +42,17 @@ class TryAgain(Exception):
     def __init__(self, reason: str, queues: Iterable[str] = ()) -> None:
         super().__init__(reason)
         self.queues = frozenset(queues)
+
+
+class QueueHeld(StoreUnavailable):
+    """Somebody who is no node holds this one queue for long. Raised by `Transaction.queue`; only the command that needs the queue is refused."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(
+            f"The queue {queue} is held by a transaction of another program that has not ended; nothing was changed.",
+            queue=queue,
+            retry_after_ms=1_000,
+        )
 
 
 class Expected(msgspec.Struct):
@@ -95,7 +107,7 @@ class Transaction(Protocol):
     """One batch's view of the store. Rows that it loads stay as they are until it ends."""
 
     async def queue(self, name: str) -> Queue | None:
-        """The queue with its exact tally."""
+        """The queue with its exact tally; raises `QueueHeld`."""
         ...
 
     def policy(self, settings: QueueSettings) -> QueuePolicy:

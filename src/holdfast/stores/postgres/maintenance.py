@@ -7,7 +7,8 @@ import asyncpg
 
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.checking import PAGE, TOLD, unreadable
-from holdfast.stores.postgres.connect import GONE, READER, connect, described
+from holdfast.stores.postgres.connect import GONE, READER, connect
+from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.sql import SQL
 
 _CHECKS = files(__package__) / "checks"

@@ -19,16 +19,9 @@ from holdfast.errors import Overloaded, StorageFull, StoreUnavailable
 from holdfast.job.queue import Queue, QueuePolicy
 from holdfast.limits import PAYLOAD_BYTES
 from holdfast.stores.postgres.aside import Aside
-from holdfast.stores.postgres.connect import (
-    GONE,
-    IN_THE_WAY,
-    READER,
-    READERS,
-    STATEMENT_S,
-    WRITER,
-    connect,
-    described,
-)
+from holdfast.stores.postgres.connect import GONE, IN_THE_WAY, READER, READERS, STATEMENT_S, WRITER, connect
+from holdfast.stores.postgres.held import HeldQueues
+from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.known import Known
 from holdfast.stores.postgres.migrate import migrate
 from holdfast.stores.postgres.producers import Producers, tell_bounds
@@ -44,7 +37,9 @@ from holdfast.stores.store import Expected, Health, OutcomeLost, TryAgain
 
 log = structlog.get_logger(__name__)
 _READS_WAITING = 200
-_READ_S = 6.0
+_READ_S = 6.0  # longer than the server's own bound on one statement
+_TURN_S = 10.0  # for a turn at one of the connections that read
+SILENT_S = 5.0  # a batch that has waited for so long, while looks find nobody, waits for a server that has stopped
 _CONNECTED_S = 10.0  # for a connection is waited so long; the try itself goes on, as a step of the schema may take minutes
 _BACKOFF_S = (0.05, 2.0)
 
@@ -73,9 +68,11 @@ class PostgresStore:
         self._batch_s = 2 * (STATEMENT_S + commit_timeout_ms / 1000)
         self._payload_bytes = payload_bytes
         self._producers = Producers()
+        self._held = HeldQueues()
         self._writer: Any = None
         self._trying: asyncio.Task[Any] | None = None
         self._one_writes = asyncio.Lock()
+        self._batch: tuple[PostgresTransaction, Any, float] | None = None
         self._idle_readers: list[Any] = []
         self._readers = asyncio.Semaphore(READERS)
         self._reads = 0
@@ -88,8 +85,9 @@ class PostgresStore:
         """Begin; leaving without `commit` undoes everything."""
         async with self._one_writes:
             connection = await self._connected()
-            tx = PostgresTransaction(connection, self._known, self.replication, expected)
+            tx = PostgresTransaction(connection, self._known, self.replication, expected, self._held)
             too_long = asyncio.get_running_loop().call_later(STATEMENT_S, _give_up, tx, connection)
+            self._batch = tx, connection, time.monotonic()
             try:
                 await tx.begin()
                 yield tx
@@ -99,6 +97,7 @@ class PostgresStore:
                     raise
                 raise failure from error
             finally:
+                self._batch = None
                 too_long.cancel()
             if not tx.committed:
                 await self._undo(tx, connection)
@@ -113,15 +112,27 @@ class PostgresStore:
         if isinstance(error, IN_THE_WAY):
             return TryAgain(described(error))
         if isinstance(error, asyncpg.LockNotAvailableError):  # such as a commit that was given up and waits on for its standbys
-            return StoreUnavailable(
-                "A queue is held by a transaction that does not end; nothing was changed.", retry_after_ms=1_000
-            )
+            return await self._waited_in_vain(tx, connection)
         if isinstance(error, asyncpg.DiskFullError):
             return StorageFull("The database's disk is full.", retry_after_ms=10_000)
         if isinstance(error, GONE) and not isinstance(error, StoreUnavailable):
             await self._drop()
             return StoreUnavailable(f"PostgreSQL went away: {described(error)}. Nothing was changed.", retry_after_ms=500)
         return error
+
+    async def _waited_in_vain(self, tx: PostgresTransaction, connection: Any) -> BaseException:
+        """A lock was not to be had: who holds what, so that the batch can be tried again without it."""
+        try:
+            async with asyncio.timeout(STATEMENT_S):
+                found = await self._held.find(connection, tx.wanted)
+        except (*GONE, asyncpg.PostgresError) as error:
+            await self._drop()
+            return StoreUnavailable(f"PostgreSQL went away: {described(error)}. Nothing was changed.", retry_after_ms=500)
+        if found:
+            return TryAgain("a queue was waited for in vain")
+        return StoreUnavailable(
+            "The queues are locked by a transaction that does not end; nothing was changed.", retry_after_ms=1_000
+        )
 
     async def _undo(self, tx: PostgresTransaction, connection: Any) -> None:
         self._known.workers_version = None
@@ -191,11 +202,13 @@ class PostgresStore:
         for reader in readers:
             reader.terminate()
         self._known.forget()
+        self._held.forget()
         await self._aside.drop()
 
     async def next_due(self) -> int | None:
         """The earliest moment at which a lease ends, a scheduled job is due or a schedule fires."""
-        return await self._reading(lambda connection: connection.fetchval(SQL["earliest"], self._known.floor()))  # type: ignore[no-any-return]
+        bounds = self._known.floor(), list(self._held.queues)
+        return await self._reading(lambda connection: connection.fetchval(SQL["earliest"], *bounds))  # type: ignore[no-any-return]
 
     async def read(self, query: Query, now: int) -> QueryResult:
         """Answer a query on a snapshot of its own, beside the batches."""
@@ -212,34 +225,46 @@ class PostgresStore:
             self._reads -= 1
 
     async def _reading(self, ask: Callable[[Any], Any]) -> Any:
-        async with self._readers:
-            if self._problem is not None:
-                await self._connected()  # the schema may not be there yet
-            self._idle_readers = [one for one in self._idle_readers if not one.is_closed()]
-            connection = self._idle_readers.pop() if self._idle_readers else await connect(self._url, READER, unwavering=True)
-            try:
-                async with asyncio.timeout(_READ_S):
-                    await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    answer = await ask(connection)
-                    await connection.execute("COMMIT")
-            except (asyncpg.QueryCanceledError, TimeoutError):
-                connection.terminate()
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await self._readers.acquire()
+        except TimeoutError:
+            raise Overloaded("Too many reads are waiting for the store.", retry_after_ms=1_000) from None
+        try:
+            return await self._read_by(await self._reader(), ask)
+        finally:
+            self._readers.release()
+
+    async def _reader(self) -> Any:
+        if self._problem is not None:
+            await self._connected()  # the schema may not be there yet
+        self._idle_readers = [one for one in self._idle_readers if not one.is_closed()]
+        return self._idle_readers.pop() if self._idle_readers else await connect(self._url, READER, unwavering=True)
+
+    async def _read_by(self, connection: Any, ask: Callable[[Any], Any]) -> Any:
+        try:
+            async with asyncio.timeout(_READ_S):
+                await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                answer = await ask(connection)
+                await connection.execute("COMMIT")
+        except GONE as error:
+            connection.terminate()
+            if isinstance(error, asyncpg.QueryCanceledError) or (isinstance(error, TimeoutError) and self._problem is None):
                 raise Overloaded("This read took too long; narrow the filter.", retry_after_ms=1_000) from None
-            except GONE as error:
-                connection.terminate()
-                raise StoreUnavailable(f"PostgreSQL can't be read: {described(error)}.", retry_after_ms=500) from error
-            except Exception:
-                await self._end_read(connection)
-                raise
-            except BaseException:
-                connection.terminate()
-                raise
-            self._idle_readers.append(connection)
-            return answer
+            raise StoreUnavailable(f"PostgreSQL can't be read: {described(error)}.", retry_after_ms=500) from error
+        except Exception:
+            await self._end_read(connection)
+            raise
+        except BaseException:
+            connection.terminate()
+            raise
+        self._idle_readers.append(connection)
+        return answer
 
     async def _end_read(self, connection: Any) -> None:
         try:
-            await connection.execute("ROLLBACK")
+            async with asyncio.timeout(_READ_S):
+                await connection.execute("ROLLBACK")
         except (*GONE, asyncpg.PostgresError):
             connection.terminate()
         else:
@@ -265,6 +290,11 @@ class PostgresStore:
         told = ReplicationState(state.needed, in_sync, state.lag_bytes, state.unknown, state.proofs, state.proof_seconds)
         return Health(self._aside.database_bytes, 0, 0, reason is None, reason or "", told)
 
+    @property
+    def problem(self) -> str | None:
+        """Why it can't be used, as it was seen last."""
+        return None if self._problem is None else self._problem.detail
+
     async def look_at(self, names: Sequence[str]) -> list[Queue]:
         """These queues, unlocked."""
         found = await self._reading(lambda connection: connection.fetch(SQL["peek"], list(names)))
@@ -284,6 +314,8 @@ class PostgresStore:
             self._problem = error
             if not self._one_writes.locked():
                 await self._drop()
+            elif self._batch is not None and time.monotonic() - self._batch[2] > SILENT_S:
+                _give_up(*self._batch[:2])
         else:
             self._problem = None
 
