@@ -140,3 +140,31 @@ def test_nothing_acknowledged_is_lost_with_the_primary_and_a_fresh_node_takes_it
         assert pushing.acknowledged > 100
         counted = cluster(folder, "count")
         assert counted.returncode == 0, counted.stdout + counted.stderr
+
+
+def etcd_of(folder):
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(folder) in str(process.info["cmdline"]) and "etcd" in str(process.info["cmdline"][:1])
+    ]
+
+
+def test_the_status_tells_of_postgresql_also_while_only_etcd_is_away(folder):
+    members = etcd_of(folder)
+    assert len(members) == 3
+    for member in members:
+        member.suspend()
+    try:
+        wait_until(lambda: "etcd: 0 of 3 healthy" in cluster(folder, "status").stdout, 30, "etcd is still there")
+        seen = status(folder)["postgresql"]
+        assert sorted(node["role"] for node in seen.values()) == ["leader", "replica", "replica"]
+        assert {node["state"] for node in seen.values()} <= {"running", "streaming"}
+        assert [node["counts"] for node in seen.values()].count(True) == 2
+        assert "gone" not in cluster(folder, "status").stdout
+    finally:
+        for member in members:
+            member.resume()
+    wait_until(
+        lambda: "leader" in roles(folder) and "etcd: 3 of 3" in cluster(folder, "status").stdout, 60, "it is not well again"
+    )
