@@ -210,6 +210,10 @@ class Committer:
                 OutcomeUnknown.code, f"It is not known whether this was kept: {error}.", {"retry_after_ms": 1_000}
             )
             results, news = [unknown] * len(taken), None
+        except StorageFull as error:
+            if await self._apart(taken):
+                return
+            results, news = [Refused(error.code, error.detail, {"retry_after_ms": 10_000})] * len(taken), None
         except StoreBroken as error:
             log.error(  # noqa: TRY400  (the traceback is the driver's; the sentence says it)
                 "the store failed; what this batch did is not known", commands=len(commands), error=str(error)
@@ -222,11 +226,7 @@ class Committer:
                 log.exception(
                     "a batch raised; nothing of it was kept, and its commands are tried one by one", commands=len(taken)
                 )
-                for index, one in enumerate(taken):
-                    if self.broken is not None:
-                        self._turn_away(taken[index:])
-                        break
-                    await self._commit([one])
+                await self._one_by_one(taken)
                 return
             log.exception("a command raised; nothing of it was kept", command=type(commands[0]).__name__)
             results, news = (
@@ -238,26 +238,40 @@ class Committer:
         if news is not None:
             self._publish(news)
 
+    async def _one_by_one(self, taken: list[Waiting]) -> None:
+        for index, one in enumerate(taken):
+            if self.broken is not None:
+                self._turn_away(taken[index:])
+                break
+            await self._commit([one])
+
+    async def _apart(self, taken: list[Waiting]) -> bool:
+        """On a full disk: what ends leases by itself, as it may find the room that the others don't. False where it stands by itself already."""
+        ending = [one for one in taken if type(one[0]) in _ENDING]
+        if not ending or len(ending) == len(taken):
+            return False
+        await self._commit(ending)
+        await self._commit([one for one in taken if type(one[0]) not in _ENDING])
+        return True
+
     @staticmethod
     def _turn_away(waiting: Sequence[Waiting]) -> None:
         for _, sink, tag in waiting:
             sink.deliver(tag, Refused(StoreUnavailable.code, "The store has failed; the server is ending."))
 
     async def _attempt(self, commands: list[Command]) -> tuple[list[Result], Committed | None]:
-        """Apply and commit; on a full disk once more without new jobs, on the reserve."""
+        """Apply and commit; on a full disk once more without new jobs, on the reserve. Raises `StorageFull` where that does not go either."""
+        accepting = self._store.accepting()
         try:
-            return await self._apply(commands, self._store.accepting())
+            return await self._apply(commands, accepting)
         except (StoreUnavailable, NotReplicated) as error:
             return [Refused(error.code, error.detail, error.fields)] * len(commands), None
         except StorageFull:
-            log.warning(
-                "the disk is full: new jobs are refused, leases can still be ended",
-                reserve_given_back=self._store.spend_reserve(),
-            )
-        try:
-            return await self._apply(commands, accepting=False)
-        except StorageFull as error:
-            return [Refused(error.code, error.detail, {"retry_after_ms": 10_000})] * len(commands), None
+            given_back = self._store.spend_reserve()
+            if not accepting and not given_back:
+                raise
+            log.warning("the disk is full: new jobs are refused, leases are ended where it goes", reserve_given_back=given_back)
+        return await self._apply(commands, accepting=False)
 
     async def _apply(self, commands: list[Command], accepting: bool) -> tuple[list[Result], Committed]:
         """Apply and commit, again where other nodes were in the way."""

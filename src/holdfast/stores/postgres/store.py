@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 _READS_WAITING = 200
 _READ_S = 6.0  # longer than the server's own bound on one statement
 _TURN_S = 10.0  # for a turn at one of the connections that read
+FULL_S = 5.0  # between two tries to take new jobs onto a full disk
 SILENT_S = 5.0  # a batch that has waited for so long, while looks find nobody, waits for a server that has stopped
 _CONNECTED_S = 10.0  # for a connection is waited so long; the try itself goes on, as a step of the schema may take minutes
 _BACKOFF_S = (0.05, 2.0)
@@ -79,6 +80,7 @@ class PostgresStore:
         self._problem: StoreUnavailable | None = StoreUnavailable("PostgreSQL has not been reached yet.", retry_after_ms=1_000)
         self._tries = 0
         self._not_before = 0.0
+        self._full_until = 0.0
 
     @asynccontextmanager
     async def transaction(self, expected: Expected | None = None) -> AsyncIterator[PostgresTransaction]:
@@ -114,7 +116,8 @@ class PostgresStore:
         if isinstance(error, asyncpg.LockNotAvailableError):  # such as a commit that was given up and waits on for its standbys
             return await self._waited_in_vain(tx, connection)
         if isinstance(error, asyncpg.DiskFullError):
-            return StorageFull("The database's disk is full.", retry_after_ms=10_000)
+            self._full_until = time.monotonic() + FULL_S
+            return StorageFull("The database's disk is full; nothing was changed.", retry_after_ms=10_000)
         if isinstance(error, GONE) and not isinstance(error, StoreUnavailable):
             await self._drop()
             return StoreUnavailable(f"PostgreSQL went away: {described(error)}. Nothing was changed.", retry_after_ms=500)
@@ -271,8 +274,8 @@ class PostgresStore:
             self._idle_readers.append(connection)
 
     def accepting(self) -> bool:
-        """A full disk is the database's to tell."""
-        return True
+        """A full disk is the database's to tell: for a while after it did nothing new is tried, so that what ends is not undone with it."""
+        return time.monotonic() >= self._full_until
 
     def spend_reserve(self) -> bool:
         """There is none."""
@@ -287,6 +290,8 @@ class PostgresStore:
             reason = "store_unavailable"
         elif state.needed and in_sync < state.needed:
             reason = "not_replicated"
+        elif not self.accepting():
+            reason = "storage_full"
         told = ReplicationState(state.needed, in_sync, state.lag_bytes, state.unknown, state.proofs, state.proof_seconds)
         return Health(self._aside.database_bytes, 0, 0, reason is None, reason or "", told)
 
