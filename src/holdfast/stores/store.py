@@ -49,7 +49,7 @@ class QueueHeld(StoreUnavailable):
 
     def __init__(self, queue: str) -> None:
         super().__init__(
-            f"The queue {queue} is held by a transaction of another program that has not ended; nothing was changed.",
+            f"The queue {queue} is held by a transaction that has not ended; nothing was changed.",
             queue=queue,
             retry_after_ms=1_000,
         )

@@ -99,7 +99,7 @@ class HeldQueues:
         for row in found:
             self.queues[row["id"]] = row["name"]
             log.warning(
-                "a queue is held by another program's transaction; it is set aside until that ends",
+                "a queue is held by a transaction that does not end; it is set aside until it does",
                 queue=row["name"],
                 program=row["program"],
                 pid=row["pid"],
