@@ -74,11 +74,12 @@ from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJob
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS
 from holdfast.routing.interests import Interests
-from holdfast.stores.store import OutcomeLost, Store, StoreBroken, TryAgain
+from holdfast.stores.store import OutcomeLost, RowHeld, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
 _TRIES = 8  # of a batch that other nodes get in the way of
 _PAUSE_S = 0.02
+_LATER_MS: dict[type, int] = {StorageFull: 10_000, RowHeld: 1_000}
 
 _PASSING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     ExpireLeases: passing.expire,
@@ -210,10 +211,10 @@ class Committer:
                 OutcomeUnknown.code, f"It is not known whether this was kept: {error}.", {"retry_after_ms": 1_000}
             )
             results, news = [unknown] * len(taken), None
-        except StorageFull as error:
-            if await self._apart(taken):
+        except (StorageFull, RowHeld) as error:
+            if await self._apart(taken, error):
                 return
-            results, news = [Refused(error.code, error.detail, {"retry_after_ms": 10_000})] * len(taken), None
+            results, news = [Refused(error.code, error.detail, {"retry_after_ms": _LATER_MS[type(error)]})] * len(taken), None
         except StoreBroken as error:
             log.error(  # noqa: TRY400  (the traceback is the driver's; the sentence says it)
                 "the store failed; what this batch did is not known", commands=len(commands), error=str(error)
@@ -245,13 +246,19 @@ class Committer:
                 break
             await self._commit([one])
 
-    async def _apart(self, taken: list[Waiting]) -> bool:
-        """On a full disk: what ends leases by itself, as it may find the room that the others don't. False where it stands by itself already."""
-        ending = [one for one in taken if type(one[0]) in _ENDING]
-        if not ending or len(ending) == len(taken):
+    async def _apart(self, taken: list[Waiting], error: StorageFull | RowHeld) -> bool:
+        """In two batches. On a full disk what ends leases, as it may find the room that the others don't; where a row is held, halves, until the
+        command that needs it stands alone. False where there is nothing to part.
+        """
+        if isinstance(error, StorageFull):
+            first = [one for one in taken if type(one[0]) in _ENDING]
+            rest = [one for one in taken if type(one[0]) not in _ENDING]
+        else:
+            first, rest = taken[: len(taken) // 2], taken[len(taken) // 2 :]
+        if not first or not rest:
             return False
-        await self._commit(ending)
-        await self._commit([one for one in taken if type(one[0]) not in _ENDING])
+        await self._commit(first)
+        await self._commit(rest)
         return True
 
     @staticmethod

@@ -9,6 +9,7 @@ import pytest
 from holdfast.engine.commands import (
     CancelJob,
     ConcludeLease,
+    DeleteJob,
     Enqueue,
     ExtendLease,
     FailLease,
@@ -258,3 +259,43 @@ async def test_who_holds_for_long_again_and_again_costs_the_others_little(group,
                 await asyncio.sleep(0.2)
         await asyncio.sleep(LOOK_S * 2)
     assert max(times[5:]) < HASTY_MS / 1000 * 4 + 0.3, times
+
+
+ROWS = {
+    "a job": ("SELECT 1 FROM holdfast.job WHERE id = {job} + 1 FOR UPDATE", lambda job: DeleteJob(job.id + 1)),
+    "a lease": ("SELECT 1 FROM holdfast.leased WHERE job = {job} FOR UPDATE", lambda job: ConcludeLease(job.ref())),
+    "a schedule": ("SELECT 1 FROM holdfast.schedule FOR UPDATE", lambda job: RunSchedule("s")),
+    "the interests": (
+        "SELECT 1 FROM holdfast.counter WHERE name = 'interests' FOR UPDATE",
+        lambda job: SetInterest("free", "x.*"),
+    ),
+    "the workers": (
+        "SELECT 1 FROM holdfast.counter WHERE name = 'workers' FOR UPDATE",
+        lambda job: RegisterWorker("w", "w", ("q",)),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+async def test_a_row_that_is_no_queue_stops_only_the_command_that_needs_it(group, node, kind):
+    one = node(0)
+    held = await prepared(one, "stuck", "free")
+    await one.backing.submit(SetSchedule("s", ScheduleSpec(NewJob("free", b"1"), interval_ms=3_600_000), paused=False))
+    statement, command = ROWS[kind]
+    with transaction(group, statement.format(job=held["stuck"].id)):
+        for number in range(3):
+            commands = [Enqueue([NewJob("free", b"2")]) for _ in range(10)]
+            commands.insert(number * 3, command(held["stuck"]))
+            results = await asyncio.gather(*[answered(one, each) for each in commands])
+            (refused, _) = results.pop(number * 3)
+            assert getattr(refused, "code", refused) == "store_unavailable"
+            assert not [result for result, _ in results if isinstance(result, Refused)]
+            assert max(took for _, took in results) < (FIRST_S + 3 if not number else 3)
+    assert not isinstance(await one.backing.submit(command(held["stuck"])), Refused)
+    assert await check(group.url) == []
+
+
+async def test_a_node_starts_though_somebody_holds_the_bounds_for_enqueueing(group, node):
+    assert not isinstance(await node(0).put(), Refused)
+    with transaction(group, "SELECT 1 FROM holdfast.enqueue_bounds FOR UPDATE"):
+        assert not isinstance(await node(0).put(), Refused)

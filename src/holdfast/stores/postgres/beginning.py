@@ -39,7 +39,7 @@ class Beginning:
         self._replication = replication
         self._expected = expected
         self._held = held
-        self.wanted: Wanted = ((), (), (), ())  # which are being waited for
+        self.wanted: Wanted | None = None  # the queues that are being waited for
         self._queues: dict[str, Queue] = {}
         self._absent: set[str] = set()
         self._lows: dict[int, Lows | None] = {}
@@ -75,8 +75,9 @@ class Beginning:
 
     async def _lock(self, names: Iterable[str], numbers: Iterable[int], fences: Iterable[int], jobs: Iterable[int]) -> None:
         needed = self._replication.needed > 0
-        self.wanted = (list(names), list(numbers), list(fences), list(jobs))
-        found = await self._db.fetch(SQL["lock_queues"], *self.wanted, needed, list(self._held.queues))
+        self.wanted = wanted = (list(names), list(numbers), list(fences), list(jobs))
+        found = await self._db.fetch(SQL["lock_queues"], *wanted, needed, list(self._held.queues))
+        self.wanted = None
         last = found[-1]  # the clock and the sequences were read after the last lock
         self._voters = self._replication.admit(last["standbys"], last["names"])
         moment = last["now"]

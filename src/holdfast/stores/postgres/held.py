@@ -49,6 +49,10 @@ class HeldQueues:
         """Whether locks are to be waited for only shortly."""
         return time.monotonic() < self._suspect_until
 
+    def suspect(self) -> None:
+        """Somebody holds something for long: don't wait for locks as if everybody took turns."""
+        self._suspect_until = time.monotonic() + SUSPECT_S
+
     @property
     def names(self) -> set[str]:
         """Of all that can't be had now."""
@@ -69,7 +73,7 @@ class HeldQueues:
         if len(self._making) > 1_000:
             self._making.clear()
         self._making[name] = (time.monotonic() + pause, pause)
-        self._suspect_until = time.monotonic() + SUSPECT_S
+        self.suspect()
 
     def made(self, name: str) -> None:
         """It is there."""
@@ -107,7 +111,8 @@ class HeldQueues:
                 since_ms=row["ms"],
             )
         if found:
-            self._looked_at, self._suspect_until, self._in_vain = time.monotonic(), time.monotonic() + SUSPECT_S, 0
+            self._looked_at, self._in_vain = time.monotonic(), 0
+            self.suspect()
             return True
         self._in_vain += 1
         if self._in_vain <= _PATIENCE:
@@ -129,5 +134,6 @@ class HeldQueues:
         for number, name in names.items():
             log.warning("a queue is held by other programs; it is set aside for a while", queue=name)
             self.queues[number], self._until[number] = name, time.monotonic() + _NEW_S[0]
-        self._looked_at, self._suspect_until = time.monotonic(), time.monotonic() + SUSPECT_S
+        self._looked_at = time.monotonic()
+        self.suspect()
         return True

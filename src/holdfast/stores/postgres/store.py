@@ -33,7 +33,7 @@ from holdfast.stores.queries import Durability, Query, QueryResult
 from holdfast.stores.queries import Replication as ReplicationState
 from holdfast.stores.reading import Reader
 from holdfast.stores.rows import queue_of
-from holdfast.stores.store import Expected, Health, OutcomeLost, TryAgain
+from holdfast.stores.store import Expected, Health, OutcomeLost, RowHeld, TryAgain
 
 log = structlog.get_logger(__name__)
 _READS_WAITING = 200
@@ -125,6 +125,9 @@ class PostgresStore:
 
     async def _waited_in_vain(self, tx: PostgresTransaction, connection: Any) -> BaseException:
         """A lock was not to be had: who holds what, so that the batch can be tried again without it."""
+        if tx.wanted is None:
+            self._held.suspect()
+            return RowHeld(RowHeld.detail)
         try:
             async with asyncio.timeout(STATEMENT_S):
                 found = await self._held.find(connection, tx.wanted)
