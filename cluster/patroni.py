@@ -130,6 +130,15 @@ class PostgresNode:
         answer = _get(f"http://{self._rest}/cluster")
         return answer.get("members") if answer else None
 
+    def own(self) -> dict[str, Any] | None:
+        """What its Patroni says of itself, in the words of `cluster`: it needs no etcd for that."""
+        seen = self.seen()
+        if seen is None or "role" not in seen:
+            return None
+        leads = seen["role"] in ("primary", "master")
+        state = seen.get("state", "unknown") if leads else seen.get("replication_state", seen.get("state", "unknown"))
+        return {"name": self.name, "role": "leader" if leads else seen["role"], "state": state, "lag": "unknown"}
+
     def agree(self, settings: dict[str, Any]) -> None:
         """Change what is agreed on by all, as `patronictl edit-config` does."""
         request = urllib.request.Request(
@@ -190,6 +199,9 @@ def _get(url: str) -> dict[str, Any] | None:
             found: dict[str, Any] = json.load(answer)
             return found
     except urllib.error.HTTPError as error:
-        return dict(json.load(error)) if error.code == 503 else None  # it tells of itself all the same
+        try:
+            return dict(json.load(error)) if error.code == 503 else None  # it tells of itself all the same
+        except ValueError:
+            return None
     except (OSError, ValueError):
         return None

@@ -56,13 +56,14 @@ class Replicated:
         standbys = self.servers[1:]
         if standbys:
             with ThreadPoolExecutor(len(standbys)) as pool:
-                list(pool.map(self._join, standbys))
+                list(pool.map(self.join, standbys))
         self.wait_streaming()
         self.require(self.needed)
         if self.needed:  # the primary takes the names in when it gets to it
             wait_until(lambda: self.primary.value(COUNTED) == len(standbys), STREAMING_S, "the standbys are not waited for")
 
-    def _join(self, standby: PostgresServer) -> None:
+    def join(self, standby: PostgresServer) -> None:
+        """Make it a fresh copy of the primary, and start it; that it streams is not waited for."""
         standby.clone(self.primary)
         standby.start()
 
@@ -107,7 +108,7 @@ class Replicated:
     def recreate(self, server: PostgresServer) -> None:
         """Put a fresh server, with nothing but its name, in a lost one's place, and wait until it streams."""
         server.close()
-        self._join(server)
+        self.join(server)
         self.wait_streaming(server.name)
 
     def close(self) -> None:

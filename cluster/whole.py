@@ -29,6 +29,7 @@ LOOK_S = 0.2
 STANDBY = ("quorum_standby", "sync_standby")  # one that is merely a "replica" would never be promoted
 COUNTING: LiteralString = """
 SELECT string_agg(application_name, ' ') FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')
+AND replay_lsn IS NOT NULL -- a base backup that is being taken bears the standby's name, and replays nothing
 """
 
 Say = Callable[[str], None]
@@ -122,11 +123,11 @@ class Cluster:
     # ------------------------------------------------------------------------------------------- what the nodes say
 
     def members(self) -> list[dict[str, Any]]:
-        """The PostgreSQL nodes as Patroni sees them, from whoever answers."""
+        """The PostgreSQL nodes as Patroni sees them, from whoever answers; without etcd, as each Patroni sees its own."""
         for node in self.nodes:
             if node.alive and (members := node.cluster()):
                 return members
-        return []
+        return [own for node in self.nodes if node.alive and (own := node.own()) is not None]
 
     @property
     def primary(self) -> str | None:
@@ -157,7 +158,7 @@ class Cluster:
                 node.name: {
                     "runs": node.alive,
                     "role": seen.get(node.name, {}).get("role", "-"),
-                    "state": seen.get(node.name, {}).get("state", "gone"),
+                    "state": seen.get(node.name, {}).get("state", "no answer" if node.alive else "gone"),
                     "lag": seen.get(node.name, {}).get("lag", 0),
                     "counts": node.name in counting,
                 }

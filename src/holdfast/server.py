@@ -133,7 +133,7 @@ class Front:
         app, metrics = application(engine, config, self._number)
         metrics.loop_busy.start()
         self._channels = app.channels
-        self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link.durability))
+        self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link))
         if self._tubes is not None:
             self._beanstalk = Beanstalk(engine, self._number)
             metrics.tubes = self._beanstalk.numbers
@@ -150,8 +150,8 @@ class Front:
             await link.close()
         return 0 if self.problem is None else 1
 
-    def _serving(self, durability: Any) -> None:
-        self._announce(durability)
+    def _serving(self, link: "KeeperLink | Here") -> None:
+        self._announce(link)
         if self._config.web:
             page.warm()
 
@@ -286,7 +286,7 @@ def serve(config: Config) -> int:
         if number > 0:
             ours.close()
     link = pairs[0][0] if pairs else None
-    front = Front(config, 0, listener, link, lambda durability: _announce(config, listener, durability, tubes), tubes)
+    front = Front(config, 0, listener, link, lambda link: _announce(config, listener, link, tubes), tubes)
     code = uvloop.run(_supervise(front, others))
     return _wind_up(front, keeper, others, code)
 
@@ -392,10 +392,11 @@ def _place(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _announce(config: Config, listener: socket.socket, durability: Any, tubes: socket.socket | None) -> None:
+def _announce(config: Config, listener: socket.socket, link: "KeeperLink | Here", tubes: socket.socket | None) -> None:
+    kept = f"are kept {config.kept(link.durability.level, link.durability.replicas)}"
     lines = [
         f"Holdfast {__version__} on http://{_place(listener)}{config.root_path} ({'page: /web, ' if config.web else ''}API: /docs, metrics: /metrics)",
-        f"Jobs are kept {config.kept(durability.level, durability.replicas)}",
+        f"Jobs {kept}" if link.away is None else f"Nothing is taken yet. {link.away} When that is mended, jobs {kept}",
     ]
     if tubes is not None:
         lines.append(f"beanstalkd's protocol is spoken on {_place(tubes)}")

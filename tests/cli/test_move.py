@@ -1,6 +1,7 @@
 """`holdfast move`: a store becomes another one, whole; its workers end their leases there."""
 
 import json
+import re
 import shutil
 import sqlite3
 
@@ -153,7 +154,31 @@ def test_a_dry_run_says_what_would_be_moved_and_changes_nothing(file, empty, dat
     assert (report["dry_run"], report["moved"]) == (True, False)
     assert next(row["rows_from"] for row in report["tables"] if row["table"] == "job") > 600
     assert file.read_bytes() == before
+    assert report["can_be_moved"] is True
     assert not database.sql("SELECT 1 FROM pg_namespace WHERE nspname = 'holdfast'", database="holdfast")
+
+
+def test_a_dry_run_ends_with_a_verdict_and_the_move_with_the_same(file, empty, database, tmp_path):
+    new = f"sqlite:///{tmp_path}/new.db"
+    for origin, goal in ((f"sqlite:///{file}", new), (f"sqlite:///{file}", empty), (empty, f"sqlite:///{tmp_path}/back.db")):
+        said = run("--from", origin, "--to", goal, "--dry-run")
+        assert said.exit_code == 0, said.output
+        assert re.fullmatch(r"It can be moved: \d{3} jobs in \d queues. Nothing was changed.\n", said.stderr)
+        assert run("--from", origin, "--to", goal).exit_code == 0
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_what_stops_a_move_stops_a_dry_run(file, empty, database, tmp_path, dry):
+    from_file = ("--from", f"sqlite:///{file}", "--to")
+    is_refused(run(*from_file, f"sqlite:///{tmp_path}/no/new.db", *dry), "is not there")
+    is_refused(run(*from_file, f"sqlite:///{file}", *dry), "never overwrites")
+    is_refused(run("--from", empty, "--to", f"sqlite:///{tmp_path}/new.db", *dry), "There is no store of Holdfast")
+    is_refused(run(*from_file, empty, "--replicas", "1", *dry), "0 standbys are in sync")
+    database.sql("ALTER DATABASE holdfast OWNER TO postgres")
+    try:
+        is_refused(run(*from_file, empty, *dry), "can't be written")
+    finally:
+        database.sql("ALTER DATABASE holdfast OWNER TO holdfast")
 
 
 def test_a_target_that_holds_anything_is_refused_and_stays_as_it_is(file, empty, tmp_path):

@@ -21,6 +21,7 @@ from cluster.around import SEARCHED, holdfast_knows_postgresql
 from cluster.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTICED_S = 25  # until each Patroni has noticed that etcd is away, and more than the leader's word holds
 WRITES_AGAIN_S = 60  # 20 s without the leader's word, and a busy machine
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
@@ -140,3 +141,33 @@ def test_nothing_acknowledged_is_lost_with_the_primary_and_a_fresh_node_takes_it
         assert pushing.acknowledged > 100
         counted = cluster(folder, "count")
         assert counted.returncode == 0, counted.stdout + counted.stderr
+
+
+def etcd_of(folder):
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(folder) in str(process.info["cmdline"]) and "etcd" in str(process.info["cmdline"][:1])
+    ]
+
+
+def test_the_status_tells_of_postgresql_also_while_only_etcd_is_away(folder):
+    members = etcd_of(folder)
+    assert len(members) == 3
+    for member in members:
+        member.suspend()
+    try:
+        wait_until(lambda: "etcd: 0 of 3 healthy" in cluster(folder, "status").stdout, 30, "etcd is still there")
+        until = time.monotonic() + NOTICED_S
+        while time.monotonic() < until:
+            seen = status(folder)["postgresql"].values()
+            assert [node["role"] for node in seen].count("leader") == 1, seen
+            assert {node["role"] for node in seen} <= {"leader", "replica", "quorum_standby"}
+            assert {node["state"] for node in seen} <= {"running", "streaming"}, seen
+            assert [node["counts"] for node in seen].count(True) == 2
+    finally:
+        for member in members:
+            member.resume()
+    wait_until(
+        lambda: "leader" in roles(folder) and "etcd: 3 of 3" in cluster(folder, "status").stdout, 60, "it is not well again"
+    )

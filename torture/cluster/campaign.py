@@ -25,6 +25,7 @@ from torture.cluster.faults import (
     StallPrimary,
     Stormy,
 )
+from torture.cluster.hosts import FreezeHost
 from torture.cluster.nodefaults import Deploy, IsolateNode, KillNode, LostAnswers, LostCommits, PauseNode
 from torture.cluster.report import ClusterOutcome, outages, seen
 from torture.cluster.trial import ClusterTrial
@@ -43,6 +44,9 @@ ALL: dict[str, ClusterFault] = {
         NoStandbys(),
         IsolatePrimary(),
         SplitBrain(),
+        FreezeHost(0),
+        FreezeHost(1),
+        FreezeHost(2),
         Stormy("cancel-storm", "pg_cancel_backend"),
         Stormy("terminate-storm", "pg_terminate_backend"),
         NamesEmptied(),

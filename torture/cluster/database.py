@@ -64,7 +64,7 @@ class Database(Replicated):
                 server.resume()
         lost = [one for one in self.servers if one is not self.primary and not one.running]
         with ThreadPoolExecutor(len(self.servers)) as pool:
-            list(pool.map(self._join, lost))
+            list(pool.map(self.join, lost))
         with suppress(TimeoutError):
             self.wait_streaming()
         for server in self.standbys:

@@ -51,13 +51,21 @@ def move(origin: str, goal: str, replicas: int, dry_run: bool, as_json: bool) ->
     except CantMove as error:
         _refuse(str(error), 1)
     said = {"from": _shown(origin), "to": _shown(goal), "moved": not dry_run and not report.differences, "dry_run": dry_run}
+    if dry_run:
+        said["can_be_moved"] = True  # what stands against it ends the command
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(said | msgspec.to_builtins(report)), indent=2))
     else:
         _print(report, dry_run)
     if report.differences:
         _refuse(f"the two sides differ in {len(report.differences)} ways; nothing was moved.", 1)
-    if not dry_run:
+    if dry_run:
+        jobs = sum(row["jobs_from"] for row in report.queues)
+        click.echo(
+            f"It can be moved: {jobs} jobs in {len({row['queue'] for row in report.queues})} queues. Nothing was changed.",
+            err=True,
+        )
+    else:
         click.echo("Moved. Serve the target from now on, and never the source: keep it as a copy.", err=True)
 
 

@@ -72,11 +72,12 @@ from holdfast.engine.totals import Totals
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS, PURGE_CHUNK
-from holdfast.stores.store import OutcomeLost, Store, StoreBroken, TryAgain
+from holdfast.stores.store import OutcomeLost, RowHeld, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
 _TRIES = 8  # of a batch that other nodes get in the way of
 _PAUSE_S = 0.02
+_LATER_MS: dict[type, int] = {StorageFull: 10_000, RowHeld: 1_000}
 
 _PASSING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     ExpireLeases: passing.expire,
@@ -225,6 +226,10 @@ class Committer:
                 OutcomeUnknown.code, f"It is not known whether this was kept: {error}.", {"retry_after_ms": 1_000}
             )
             results, news = [unknown] * len(taken), None
+        except (StorageFull, RowHeld) as error:
+            if await self._apart(taken, error):
+                return
+            results, news = [Refused(error.code, error.detail, {"retry_after_ms": _LATER_MS[type(error)]})] * len(taken), None
         except StoreBroken as error:
             log.error(  # noqa: TRY400  (the traceback is the driver's; the sentence says it)
                 "the store failed; what this batch did is not known", commands=len(commands), error=str(error)
@@ -235,11 +240,7 @@ class Committer:
         except Exception as error:  # noqa: BLE001  (told, and answered)
             self._tell_of(error, commands)
             if len(taken) > 1:
-                for index, one in enumerate(taken):
-                    if self.broken is not None:
-                        self._turn_away(taken[index:])
-                        break
-                    await self._commit([one])
+                await self._one_by_one(taken)
                 return
             results, news = (
                 [Refused(InternalError.code, "A defect in Holdfast; nothing was changed. The log has the details.")],
@@ -270,26 +271,46 @@ class Committer:
                 exc_info=error,
             )
 
+    async def _one_by_one(self, taken: list[Waiting]) -> None:
+        for index, one in enumerate(taken):
+            if self.broken is not None:
+                self._turn_away(taken[index:])
+                break
+            await self._commit([one])
+
+    async def _apart(self, taken: list[Waiting], error: StorageFull | RowHeld) -> bool:
+        """In two batches. On a full disk what ends leases, as it may find the room that the others don't; where a row is held, halves, until the
+        command that needs it stands alone. False where there is nothing to part.
+        """
+        if isinstance(error, StorageFull):
+            first = [one for one in taken if type(one[0]) in _ENDING]
+            rest = [one for one in taken if type(one[0]) not in _ENDING]
+        else:
+            first, rest = taken[: len(taken) // 2], taken[len(taken) // 2 :]
+        if not first or not rest:
+            return False
+        await self._commit(first)
+        await self._commit(rest)
+        return True
+
     @staticmethod
     def _turn_away(waiting: Sequence[Waiting]) -> None:
         for _, sink, tag in waiting:
             sink.deliver(tag, Refused(StoreUnavailable.code, "The store has failed; the server is ending."))
 
     async def _attempt(self, commands: list[Command]) -> tuple[list[Result], Committed | None]:
-        """Apply and commit; on a full disk once more without new jobs, on the reserve."""
+        """Apply and commit; on a full disk once more without new jobs, on the reserve. Raises `StorageFull` where that does not go either."""
+        accepting = self._store.accepting()
         try:
-            return await self._apply(commands, self._store.accepting())
+            return await self._apply(commands, accepting)
         except (StoreUnavailable, NotReplicated) as error:
             return [Refused(error.code, error.detail, error.fields)] * len(commands), None
         except StorageFull:
-            log.warning(
-                "the disk is full: new jobs are refused, leases can still be ended",
-                reserve_given_back=self._store.spend_reserve(),
-            )
-        try:
-            return await self._apply(commands, accepting=False)
-        except StorageFull as error:
-            return [Refused(error.code, error.detail, {"retry_after_ms": 10_000})] * len(commands), None
+            given_back = self._store.spend_reserve()
+            if not accepting and not given_back:
+                raise
+            log.warning("the disk is full: new jobs are refused, leases are ended where it goes", reserve_given_back=given_back)
+        return await self._apply(commands, accepting=False)
 
     async def _apply(self, commands: list[Command], accepting: bool) -> tuple[list[Result], Committed]:
         """Apply and commit, again where other nodes were in the way."""

@@ -47,8 +47,8 @@ class Ending:
             return await self._concluded_before(command.ref)
         batch = self.batch
         after = lifecycle.conclude(job, command.ref, batch.now)
-        then = await enqueueing.put(batch, command.then, job) if command.then else []
         queue = batch.queues.get(job.queue) or await batch.own(job)
+        then = await enqueueing.put(batch, command.then, job) if command.then else []
         batch.change(events.CONCLUDED, queue, job, after, result=command.result, then=then)
         del self.held[command.ref.fence]
         return Outcome(after.id, after.state, after.ready_at, then)

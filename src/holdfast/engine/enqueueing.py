@@ -91,7 +91,7 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> li
     """
     if not batch.accepting:
         raise StorageFull(
-            "The disk has reached its watermark (disk_watermark_bytes): nothing new is taken.",
+            "The disk is full, or has reached its watermark (disk_watermark_bytes): nothing new is taken.",
             retry_after_ms=10 * _RETRY_AFTER_MS,
         )
     for new in jobs:

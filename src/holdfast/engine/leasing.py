@@ -12,7 +12,7 @@ from holdfast.job import lifecycle
 from holdfast.job.job import NO_EXTRAS, Content, Job, Lease
 from holdfast.job.queue import Queue
 from holdfast.limits import BATCH_BYTES
-from holdfast.stores.store import Line
+from holdfast.stores.store import Line, QueueHeld
 from holdfast.workers.registry import Worker
 
 LATER = Refused("later", "")
@@ -49,6 +49,7 @@ class Leasing:
         shelves: dict[str, Shelf],
         earlier: dict[str, Line],
         own: dict[tuple[str, str], Shelf],
+        away: dict[str, QueueHeld],
     ) -> None:
         self._batch = batch
         self._workers = workers
@@ -57,6 +58,7 @@ class Leasing:
         self._earlier = earlier
         self._secrets: list[bytes] = []
         self._given_bytes = 0
+        self._away = away
 
     @classmethod
     async def load(cls, batch: Batch, commands: Sequence[LeaseJobs]) -> "Leasing":
@@ -70,12 +72,14 @@ class Leasing:
             for name in command.queues:
                 wanted[name] = wanted.get(name, 0) + command.limit
         shelves: dict[str, Shelf] = {}
+        away: dict[str, QueueHeld] = {}
         for name, count in wanted.items():
-            queue = batch.queues.get(name) or await batch.queue(name)
+            queue = await _queue(batch, name, away)
             limit = min(count, queue.may_lease()) if queue is not None else 0
             if queue is not None and limit > 0:
                 shelves[name] = Shelf(queue, await _readable(batch, queue, partial(batch.tx.ready, queue), limit))
-        return cls(batch, workers, shelves, earlier, await _own_lines(batch, commands, workers) if workers else {})
+        own = await _own_lines(batch, commands, workers, away) if workers else {}
+        return cls(batch, workers, shelves, earlier, own, away)
 
     async def apply(self, command: LeaseJobs) -> Granted | Refused:
         """Give what there is to one call; the same `request` again gets the same jobs while their leases live.
@@ -91,6 +95,8 @@ class Leasing:
         if allowed is None:
             return Granted([], now, quiet=True)
         command = allowed
+        if self._away and command.queues and all(name in self._away for name in command.queues):
+            raise self._away[command.queues[0]]
         granted: list[GrantedJob] = []
         size, cut = 0, False
         for shelf in _in_order(self._lines(command), command.by_priority):
@@ -162,7 +168,18 @@ async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[
             return []
 
 
-async def _own_lines(batch: Batch, commands: Sequence[LeaseJobs], workers: dict[str, Worker]) -> dict[tuple[str, str], Shelf]:
+async def _queue(batch: Batch, name: str, away: dict[str, QueueHeld]) -> Queue | None:
+    """A queue to lease from; one that somebody holds is left out, so that the others are leased from."""
+    try:
+        return batch.queues.get(name) or await batch.queue(name)
+    except QueueHeld as error:
+        away[name] = error
+        return None
+
+
+async def _own_lines(
+    batch: Batch, commands: Sequence[LeaseJobs], workers: dict[str, Worker], away: dict[str, QueueHeld]
+) -> dict[tuple[str, str], Shelf]:
     """The heads of the lines that registered workers have to themselves, by (worker, queue)."""
     wanted: dict[tuple[str, str], int] = {}
     for command in commands:
@@ -171,7 +188,7 @@ async def _own_lines(batch: Batch, commands: Sequence[LeaseJobs], workers: dict[
                 wanted[command.worker, name] = wanted.get((command.worker, name), 0) + command.limit
     lines: dict[tuple[str, str], Shelf] = {}
     for (worker, name), count in wanted.items():
-        queue = batch.queues.get(name) or await batch.queue(name)
+        queue = await _queue(batch, name, away)
         if queue is not None and queue.may_lease() > 0:
             lines[worker, name] = Shelf(queue, await _readable(batch, queue, partial(batch.tx.ready_for, worker, queue), count))
     return lines

@@ -1,6 +1,6 @@
 """Hints between the nodes that share a store: what was committed on one wakes those who wait on the others.
 
-Hints are not part of any promise. They leave after the commit, one for each node and 20 ms at most, and may be lost; whoever waits is looked
+Hints are not part of any promise. They leave at once after the commit, a few close together and 50 a second of each node, and may be lost; whoever waits is looked
 after by a slow look at the store as well (`InProcess._look_around`), whichever door he came by: all of them wait in the engine's `Waiters`. What
 travels is small: how many jobs queues have to lease, which have room, that interests have changed, which leases are to stop or have run out, and, while
 anybody on another node listens, what happened to single jobs.
@@ -19,7 +19,11 @@ from holdfast.routing import interests as routing
 from holdfast.stores.store import Store
 
 log = structlog.get_logger(__name__)
-_APART_S = 0.02
+_RATE = 50  # hints a second in the long run: each costs a commit on the database, and a turn of every node
+_BURST = (
+    10  # that may leave close together after a quiet spell, so that a job that comes with a few others wakes somebody at once
+)
+_APART_S = 0.002  # between two, though there is room for more: what commits meanwhile goes along
 _BYTES = 7_500  # of one hint: PostgreSQL takes less than 8,000
 _EVENTS = 2_000  # job events in one hint's time; what is more is not told
 _WANTED_S = 5.0  # a node that wants job events says so every second
@@ -46,6 +50,25 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Hint)
 
 
+class Pace:
+    """When the next hint may leave: at once after a quiet spell, and in the long run `rate` a second."""
+
+    def __init__(self, rate: float = _RATE, burst: int = _BURST, apart_s: float = _APART_S) -> None:
+        self._rate = rate
+        self._burst = float(burst)
+        self._apart_s = apart_s
+        self._left = float(burst)
+        self._at = float("-inf")
+
+    def left(self, now: float) -> float:
+        """One leaves now; in how many seconds the next may."""
+        if self._at > float("-inf"):
+            self._left = min(self._burst, self._left + max(0.0, now - self._at) * self._rate)
+        self._at = now
+        self._left -= 1
+        return max(self._apart_s, (1 - self._left) / self._rate)
+
+
 class Nodes:
     """This node's ear and voice among the others."""
 
@@ -61,6 +84,7 @@ class Nodes:
         self._wanting = False
         self._asking = False
         self._stopping = False
+        self._pace = Pace()
         store.hear(self._heard)
 
     def start(self) -> None:
@@ -109,8 +133,9 @@ class Nodes:
     async def _send(self) -> None:
         while not self._stopping:
             await self._some.wait()
+            apart_s = self._pace.left(time.monotonic())
             await self._flush()
-            await asyncio.sleep(_APART_S)
+            await asyncio.sleep(apart_s)
 
     async def _flush(self) -> None:
         self._some.clear()

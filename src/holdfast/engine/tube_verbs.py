@@ -1,5 +1,7 @@
 """How the committer decides what `tube_commands.py` asks for. The rules about jobs are the lifecycle's, as everywhere."""
 
+from contextlib import suppress
+
 from holdfast.engine import enqueueing, events, groups, managing
 from holdfast.engine.batch import Batch
 from holdfast.engine.commands import Counted, Granted, GrantedJob
@@ -9,6 +11,7 @@ from holdfast.job import lifecycle
 from holdfast.job.job import DEAD, READY, SCHEDULED, Job, Lease, State
 from holdfast.job.queue import Queue
 from holdfast.stores.queries import QueueInfo
+from holdfast.stores.store import QueueHeld
 
 
 async def put(batch: Batch, command: PutJobs) -> PutIds:
@@ -96,6 +99,7 @@ async def end_pauses(batch: Batch, _: EndPauses) -> Counted:
     """Resume the queues whose time has come: to look at one is to do it."""
     ended = [name for name, until in batch.pauses.items() if until <= batch.now]
     for name in ended:
-        await batch.queue(name)
-        batch.pauses.pop(name, None)
+        with suppress(QueueHeld):  # it is looked at again when it is free
+            await batch.queue(name)
+            batch.pauses.pop(name, None)
     return Counted(len(ended))

@@ -33,6 +33,7 @@ class Here(InProcess):
             config.max_payload_bytes,
         )
         super().__init__(store, store.clock, config.worker_silence_ms)
+        self._database = store
         self._config = config
         self._on_lost = on_lost
         self._closing = False
@@ -58,6 +59,14 @@ class Here(InProcess):
             return
         self._examining.add_done_callback(self._examined)
         self.start().add_done_callback(self._ended)
+
+    @property
+    def away(self) -> str | None:
+        """Why nothing can be taken yet, or just now."""
+        state = self._database.health().replication
+        if self._database.problem is None and state is not None and state.in_sync < state.needed:
+            return f"{state.in_sync} standbys are in sync, and {state.needed} are needed."
+        return self._database.problem
 
     async def _examine(self) -> str | None:
         """As soon as the database can be asked: why it must not be served, or None."""

@@ -30,6 +30,7 @@ class KeeperLink:
     def __init__(self, on_lost: Callable[[], None]) -> None:
         self.durability = Durability("")
         self.problem: str | None = None
+        self.away: str | None = None  # the keeper does not answer before its store is open
         self._on_lost = on_lost
         self._pending: dict[int, tuple[Sink, object, type]] = {}
         self._sink = FutureSink()

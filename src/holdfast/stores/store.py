@@ -10,6 +10,7 @@ Failures have these kinds, because callers must be told the truth:
   * `StoreBroken` at any time, commit included: nobody knows. The process must stop; a retry could prove nothing.
   * `OutcomeLost` from the commit: nobody knows, but the store goes on, and a repetition with the same key finds out.
   * `TryAgain` before the commit, from a store that others write to as well: nothing was changed, and the same batch may go through now.
+  * `RowHeld` before the commit: nothing was changed; one of the commands needs what somebody else does not let go of.
   * `NotReplicated` when a transaction begins: nothing was changed; too few other machines keep up.
   * anything else is a defect: nothing was changed, the transaction is gone.
 """
@@ -20,6 +21,7 @@ from typing import Protocol
 
 import msgspec
 
+from holdfast.errors import StoreUnavailable
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule
@@ -44,6 +46,24 @@ class TryAgain(Exception):
     def __init__(self, reason: str, queues: Iterable[str] = ()) -> None:
         super().__init__(reason)
         self.queues = frozenset(queues)
+
+
+class RowHeld(Exception):
+    """Somebody else holds something that one of these commands needs and that is no queue; nothing was changed. In smaller batches the others get on."""
+
+    code = StoreUnavailable.code
+    detail = "Something that this needs is held by a transaction that has not ended; nothing was changed."
+
+
+class QueueHeld(StoreUnavailable):
+    """Somebody who is no node holds this one queue for long. Raised by `Transaction.queue`; only the command that needs the queue is refused."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(
+            f"The queue {queue} is held by a transaction that has not ended; nothing was changed.",
+            queue=queue,
+            retry_after_ms=1_000,
+        )
 
 
 class Expected(msgspec.Struct):
@@ -107,7 +127,7 @@ class Transaction(Protocol):
         ...
 
     async def queue(self, name: str) -> Queue | None:
-        """The queue with its exact tally."""
+        """The queue with its exact tally; raises `QueueHeld`."""
         ...
 
     def policy(self, settings: QueueSettings) -> QueuePolicy:

@@ -21,7 +21,7 @@ PAGES = 30  # that a statement may look at; the dead versions fill hundreds
 WRITES_OF_A_QUEUE = f"DO $$ BEGIN FOR n IN 1..{VERSIONS} LOOP UPDATE holdfast.queue SET seen_at = seen_at + 1 WHERE name = 'q'; END LOOP; END $$"
 ENQUEUE = "SELECT holdfast.enqueue('q', '1'::jsonb)"
 TIMES = {
-    "lock_queues": (SQL["lock_queues"], "'{q}', '{}', '{}', '{}', false"),
+    "lock_queues": (SQL["lock_queues"], "'{q}', '{}', '{}', '{}', false, '{}'"),
     "peek": (SQL["peek"], "'{q}'"),
     "queue_by_name": (SQL["queue_by_name"], "'q'"),
     "lows_of": (SQL["lows_of"], "'{q}'"),

@@ -1,9 +1,13 @@
 """What nodes tell each other fits into messages of PostgreSQL's, and nothing of it is left out or said twice."""
 
+from itertools import pairwise
+
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from holdfast.engine.events import JobEvent
-from holdfast.engine.nodes import Hint, _texts
+from holdfast.engine.nodes import Hint, Pace, _texts
 from holdfast.job.job import State
 
 MESSAGE_BYTES = 8_000  # PostgreSQL takes less
@@ -26,3 +30,34 @@ def test_much_news_comes_in_several_messages_and_all_of_it():
 def test_no_news_is_no_message():
     assert _texts(Hint("a")) == []
     assert len(_texts(Hint("a", lost=[1]))) == 1
+
+
+@given(
+    gaps=st.lists(st.one_of(st.just(0.0), st.floats(0, 0.05), st.floats(0, 3)), max_size=300),
+    rate=st.integers(1, 200),
+    burst=st.integers(1, 20),
+)
+def test_hints_leave_at_once_after_a_quiet_spell_and_never_more_often_than_the_bound(gaps, rate, burst):
+    pace = Pace(rate, burst, 0.001)
+    now, may, left, quiet = 100.0, 100.0, [], True
+    for gap in gaps:
+        wanted = now + gap
+        now = max(wanted, may)
+        if left and wanted - left[-1] >= (burst + 1) / rate:
+            quiet = True
+        if quiet:
+            assert now == wanted
+            quiet = False
+        may = now + pace.left(now)
+        left.append(now)
+    for first, began in enumerate(left):
+        for last in range(first, len(left), 7):
+            assert last - first + 1 <= burst + (left[last] - began) * rate + 1.001
+    assert all(later - earlier >= 0.0009 for earlier, later in pairwise(left))
+
+
+def test_as_many_as_may_leave_together_do_not_wait_for_each_other():
+    pace = Pace()
+    waits = [pace.left(100 + number / 1000) for number in range(12)]
+    assert max(waits[:9]) <= 0.002
+    assert waits[-1] > 0.015

@@ -104,7 +104,44 @@ def test_a_database_that_comes_after_its_server_is_looked_at_when_it_is_there(st
     with postgres(tmp_path / "late") as late:
         late.stop()
         server = starting(late.url(), "--replicas", "1")
-        server.out.wait_for("Jobs are kept")
+        server.out.wait_for("Nothing is taken yet")
         late.start()
         assert server.ended() == 1
     assert "names_empty:" in server.err.text
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A server that asks for a password."""
+    with postgres(tmp_path_factory.mktemp("guarded")) as one:
+        one.sql("ALTER ROLE holdfast PASSWORD 'right'")
+        rules = one.data / "pg_hba.conf"
+        rules.write_text("host all holdfast 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+        one.sql("SELECT pg_reload_conf()")
+        wait_until(lambda: one.sql("SELECT 1 FROM pg_hba_file_rules WHERE auth_method = 'scram-sha-256'"), 10, "not read")
+        yield one
+
+
+@pytest.mark.parametrize(
+    ("who", "database", "told"),
+    [
+        ("holdfast:wrong", "holdfast", "password authentication failed"),
+        ("holdfast", "holdfast", "password authentication failed"),
+        ("nobody", "holdfast", "does not exist"),
+        ("postgres", "elsewhere", "does not exist"),
+    ],
+)
+def test_it_says_that_nothing_is_taken_and_why_and_announces_no_standby(guarded, starting, who, database, told):
+    server = starting(f"postgresql://{who}@127.0.0.1:{guarded.port}/{database}", "--replicas", "2")
+    said = server.out.wait_for("Nothing is taken yet")
+    assert told in said
+    assert "wrong" not in said.replace(told, "")
+    assert not server.out.text.split("Nothing")[0].count("Jobs are kept")
+
+
+def test_it_says_so_where_standbys_are_missing(group, starting):
+    for one in group.standbys:
+        one.pause()
+    group.require(0)
+    server = starting(group.url, "--replicas", "1", "--no-require-sound")
+    assert "0 standbys are in sync, and 1 are needed" in server.out.wait_for("Nothing is taken yet")

@@ -15,7 +15,8 @@ import asyncpg
 import structlog
 
 from holdfast.errors import StoreUnavailable
-from holdfast.stores.postgres.connect import ASIDE, GONE, close, connect, described
+from holdfast.stores.postgres.connect import ASIDE, GONE, close, connect
+from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.replication import Replication
 from holdfast.stores.postgres.sql import SQL
 

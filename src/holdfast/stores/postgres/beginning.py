@@ -3,7 +3,8 @@
 A queue's row is the lock of everything in it: whoever changes a job, its place in a line, its unique key or its group holds the row of its
 queue until the commit. So a batch locks the queues that it names, and those of the jobs and leases that it names, all at once and by number.
 A queue that turns out to be needed later is waited for only where its number is the highest; else it is taken if it is free, and if it is not,
-the batch begins anew and locks it with the others.
+the batch begins anew and locks it with the others. Queues that somebody else holds for long (`held.py`) are left out: what needs one of them
+is refused by itself.
 """
 
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ import msgspec
 from holdfast.job.queue import Queue
 from holdfast.limits import ID_MAX
 from holdfast.stores import rows
+from holdfast.stores.postgres.held import HASTY_MS, HeldQueues, Wanted
 from holdfast.stores.postgres.known import Known
 from holdfast.stores.postgres.lows import Lows, lows_of
 from holdfast.stores.postgres.replication import Replication
@@ -23,6 +25,7 @@ from holdfast.stores.store import Expected, TryAgain
 from holdfast.stores.unreadable import FOUND
 
 BEGIN = "BEGIN; SET LOCAL synchronous_commit = 'on'"
+_HASTY = f"{BEGIN}; SET LOCAL lock_timeout = '{HASTY_MS}ms'"
 _QUEUE_COLUMNS = 12
 _UNASKED = 64  # numbers kept at hand where nobody said how many are needed
 _AHEAD = 256
@@ -31,11 +34,15 @@ _AHEAD = 256
 class Beginning:
     """One transaction's connection, the queues that it holds, and the numbers that it may give."""
 
-    def __init__(self, connection: Any, known: Known, replication: Replication, expected: Expected | None) -> None:
+    def __init__(
+        self, connection: Any, known: Known, replication: Replication, expected: Expected | None, held: HeldQueues
+    ) -> None:
         self._db = connection
         self._known = known
         self._replication = replication
         self._expected = expected
+        self._held = held
+        self.wanted: Wanted | None = None  # the queues that are being waited for
         self._queues: dict[str, Queue] = {}
         self._absent: set[str] = set()
         self._doubtful: set[str] = set()
@@ -48,7 +55,8 @@ class Beginning:
 
     async def begin(self) -> None:
         """Begin; raises `NotReplicated` where too few standbys are in sync."""
-        await self._db.execute(BEGIN)
+        await self._held.look(self._db)
+        await self._db.execute(_HASTY if self._held.hasty else BEGIN)
         self._known.jobs.mark()
         self._known.fences.mark()
         if self._replication.doubtful:  # then commits may hang that hold our queues: refuse before waiting for them
@@ -62,7 +70,8 @@ class Beginning:
         for worker_id in expected.own_lines:
             if (worker := self._known.workers.get(worker_id)) is not None:
                 names.update(worker.queues)
-        numbers = await self._passing(expected)
+        names -= self._held.names
+        numbers = await self._passing(expected) - self._held.queues.keys()
         await self._lock(sorted(names), sorted(numbers), expected.fences, expected.jobs)
         self._absent = names - self._queues.keys()
         leases = expected.leases if expected.open_ended else min(expected.leases, self._may_lease())
@@ -70,7 +79,9 @@ class Beginning:
 
     async def _lock(self, names: Iterable[str], numbers: Iterable[int], fences: Iterable[int], jobs: Iterable[int]) -> None:
         needed = self._replication.needed > 0
-        found = await self._db.fetch(SQL["lock_queues"], list(names), list(numbers), list(fences), list(jobs), needed)
+        self.wanted = wanted = (list(names), list(numbers), list(fences), list(jobs))
+        found = await self._db.fetch(SQL["lock_queues"], *wanted, needed, list(self._held.queues))
+        self.wanted = None
         last = found[-1]  # the clock and the sequences were read after the last lock
         self._voters = self._replication.admit(last["standbys"], last["names"])
         moment = last["now"]
@@ -99,7 +110,7 @@ class Beginning:
         numbers: set[int] = set()
         now = expected.now
         if expected.expire or expected.due or expected.orphans:
-            bounds = (now, self._known.floor(), expected.expire, expected.due, expected.orphans)
+            bounds = (now, self._known.floor(), expected.expire, expected.due, expected.orphans, list(self._held.queues))
             numbers.update(row[0] for row in await self._db.fetch(SQL["passing_queues"], *bounds))
         if expected.fire:
             for (name,) in await self._db.fetch(SQL["schedule_queues"], now, expected.fire):
@@ -113,7 +124,8 @@ class Beginning:
 
     async def _old(self, now: int, after: str, limit: int) -> list[int]:
         """Queues of a page in which there is history to forget; what they are is noted for `with_history`."""
-        page = [rows.queue_of(row, self._known.defaults) for row in await self._db.fetch(SQL["queues_after"], after, limit)]
+        every = [rows.queue_of(row, self._known.defaults) for row in await self._db.fetch(SQL["queues_after"], after, limit)]
+        page = [queue for queue in every if queue.id not in self._held.queues]
         before = {
             queue.id: now - queue.policy.retention_ms
             for queue in page
@@ -124,7 +136,7 @@ class Beginning:
             asked = (list(before), list(before.values()))
             found = [row[0] for row in await self._db.fetch(SQL["queues_with_history"], *asked)]
         names = [queue.name for queue in page if queue.id in found]
-        self._history = (names, page[-1].name if len(page) == limit else "")
+        self._history = (names, every[-1].name if len(every) == limit else "")
         return found
 
     async def _number(self, jobs: int, fences: int) -> None:
@@ -166,18 +178,23 @@ class Beginning:
             block.put_back()
 
     async def queue(self, name: str) -> Queue | None:
-        """The queue with its exact tally, locked."""
+        """The queue with its exact tally, locked; raises `QueueHeld` where it is set aside."""
         held = self._queues.get(name)
         if held is not None or name in self._absent:
             return held
+        self._held.check(name)
         found = await self._db.fetchrow(SQL["queue_ids"], [name])
         if found is None:
             self._absent.add(name)
             return None
         highest = max((queue.id for queue in self._queues.values()), default=0)
+        waits = found[0] > highest
         try:
-            row = await self._db.fetchrow(SQL["lock_queue_by_name" if found[0] > highest else "lock_queue_by_name_now"], name)
+            row = await self._db.fetchrow(SQL["lock_queue_by_name" if waits else "lock_queue_by_name_now"], name)
         except asyncpg.LockNotAvailableError:
+            if waits:
+                self.wanted = ((), [found[0]], (), ())
+                raise
             raise TryAgain(f"queue {name} is in use", [name]) from None
         if row is None:
             raise TryAgain(f"queue {name} was removed meanwhile", [name])

@@ -10,19 +10,19 @@ because the tables are empty one moment and full the next.
 
 import asyncio
 import contextlib
+import socket
 from typing import Any
 
 import asyncpg
 import structlog
-from asyncpg.connect_utils import SessionAttribute
 
 from holdfast.errors import StoreUnavailable
+from holdfast.stores.postgres.hosts import reach
 
 log = structlog.get_logger(__name__)
 
-CONNECT_S = 5.0
 STATEMENT_S = 15.0  # all of a batch's statements; the commit has a bound of its own
-LOCK_MS = 5_000
+LOCK_MS = 1_000  # `held.py` goes on from there
 READ_MS = 5_000
 READERS = 4
 _OLDEST = 15  # versions are tested from here on
@@ -43,10 +43,18 @@ _ALWAYS = {
     "timezone": "UTC",
     "client_min_messages": "warning",  # a warning while committing must be heard
     "client_connection_check_interval": "0",  # a socket that closes must not end a wait for a standby
+    "idle_session_timeout": "0",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
 }
+_KEPT_ALIVE = {
+    socket.TCP_KEEPIDLE: 5,  # s
+    socket.TCP_KEEPINTVL: 2,  # s
+    socket.TCP_KEEPCNT: 3,
+    socket.TCP_USER_TIMEOUT: 10_000,  # ms that what was sent may stay without a sign that it arrived
+}
+"""The same from our side, which the server's settings do not reach."""
 WRITER = (
     _ALWAYS
     | _PLANS
@@ -105,6 +113,7 @@ class Unwavering(asyncpg.Connection):  # type: ignore[misc, type-arg, unused-ign
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.warnings: list[str] = []
+        _keep_alive(args[1].get_extra_info("socket"))
 
     def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
         for one in (waiter, cancel_waiter):
@@ -120,29 +129,30 @@ class Unwavering(asyncpg.Connection):  # type: ignore[misc, type-arg, unused-ign
         super()._process_log_message(fields, last_query)  # type: ignore[misc]
 
 
+def _keep_alive(wire: Any) -> None:
+    """A peer that has vanished without a word is noticed while nobody asks it anything, such as by a reader that is idle.
+
+    One that is stopped and whose kernel goes on is not: that is what the bounds on every call are for.
+    """
+    if wire is None or wire.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEPT_ALIVE.items():
+        wire.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 async def connect(url: str, settings: dict[str, str], unwavering: bool = False) -> Any:
-    """One connection to the server that takes writes, among all that the URL names; raises `StoreUnavailable`."""
+    """One connection to the server that takes writes, among all that the URL names; raises `StoreUnavailable`, within `CONNECT_S`."""
     kind: Any = Unwavering if unwavering else asyncpg.Connection
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            connection = await asyncpg.connect(
-                url,
-                server_settings=settings,
-                target_session_attrs=SessionAttribute.read_write,
-                connection_class=kind,
-                statement_cache_size=_STATEMENTS_KEPT,
-                max_cached_statement_lifetime=0,
-                max_cacheable_statement_size=0,
-                timeout=CONNECT_S,
-            )
-    except (*GONE, asyncpg.PostgresError) as error:
-        raise StoreUnavailable(f"PostgreSQL can't be reached: {described(error)}.", retry_after_ms=1_000) from error
-    try:
-        await _look_at(connection)
-    except BaseException:
-        connection.terminate()
-        raise
-    return connection
+    return await reach(
+        url,
+        greet=_look_at,
+        server_settings=settings,
+        connection_class=kind,
+        statement_cache_size=_STATEMENTS_KEPT,
+        max_cached_statement_lifetime=0,
+        max_cacheable_statement_size=0,
+    )
 
 
 async def _look_at(connection: Any) -> None:
@@ -163,9 +173,3 @@ async def close(connection: Any) -> None:
         async with asyncio.timeout(1.0):
             await connection.execute("ROLLBACK") if connection.is_in_transaction() else None
     connection.terminate()
-
-
-def described(error: BaseException) -> str:
-    """One line about what went wrong, without the address or the password."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0].rstrip('.')}" if text else type(error).__name__

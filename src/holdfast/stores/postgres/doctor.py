@@ -10,9 +10,10 @@ That a standby has flushed does not rest on this check: each commit is proven (`
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.stores.postgres.facts import WEAK, Facts, Setting
+from holdfast.stores.postgres.managed import mend_on_patroni
 
 VERSION_OLDEST = 15  # the oldest that is tested
 SNAPSHOT_S = 300  # an honest transaction is over by then
@@ -67,6 +68,8 @@ def judge(facts: Facts, replicas: int, counted: tuple[str, ...] = (), snapshot_s
     if replicas:
         found += _replication(facts, replicas, counted)
     found += _warnings(facts, snapshot_s)
+    if facts.patroni:
+        found = [replace(finding, mend=mend_on_patroni(finding, replicas)) for finding in found]
     return sorted(found, key=lambda finding: not finding.breaks)
 
 
@@ -269,6 +272,15 @@ def _standbys(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator
 
 
 def _warnings(facts: Facts, snapshot_s: int) -> Iterator[Finding]:
+    for address in facts.silent:
+        yield Finding(
+            "host_silent",
+            f"The host {address} of the URL takes connections, or loses them, and does not answer.",
+            "Nothing waits for it; but it can't take over, and what it knows is not seen here.",
+            "See whether that machine, or its PostgreSQL, has stopped. A host that is gone for good does not belong in the URL.",
+            breaks=False,
+            passes=True,
+        )
     if facts.setting("data_checksums") == "off":
         yield Finding(
             "data_checksums_off",

@@ -4,27 +4,25 @@ It asks for no settings of its own, so that what roles and databases override is
 greets a connection with the number of the process that serves it; whoever stands between and hands out connections greets with a
 number of its own.
 
-Of the other servers that the URL names only the settings are read, because their word counts for a commit. One that can't be reached is passed
-over: what is missing is seen on the primary.
+Of the other servers that the URL names only the settings are read, because their word counts for a commit. One that refuses is passed over:
+what is missing is seen on the primary. One that says nothing at all is told of: it is there, and may come back at any time.
 """
 
 import asyncio
-import contextlib
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from holdfast.errors import StoreUnavailable
-from holdfast.stores.postgres.connect import CONNECT_S, GONE, described
+from holdfast.stores.postgres.connect import GONE
 from holdfast.stores.postgres.facts import SETTINGS, Facts, Other, Override, Setting, Snapshot, Standby
+from holdfast.stores.postgres.hosts import FAILED, Host, Unreached, described, hosts, reach
 from holdfast.stores.postgres.sql import SQL
 
-EXAMINE_S = 10.0
+EXAMINE_S = 15.0  # two rounds of connecting, where one host is silent and the others take no writes
 _OTHER_S = 2.0
-_PORT = 5432
 _LOOKS = 3  # a pooler may hand out another connection with each statement
 
 
@@ -37,19 +35,23 @@ async def examine(url: str) -> Facts:
                 facts = await _facts(connection)
             finally:
                 connection.terminate()
-            return replace(facts, others=await _others(url))
+            others, silent = await _others(url)
+            return replace(facts, others=others, silent=silent)
     except TimeoutError as error:
         raise StoreUnavailable(f"PostgreSQL did not answer within {EXAMINE_S:g} s.") from error
-    except (*GONE, asyncpg.PostgresError) as error:
-        raise StoreUnavailable(f"PostgreSQL can't be examined: {described(error)}.") from error
+    except (Unreached, *GONE, asyncpg.PostgresError) as error:
+        reason = error.reason if isinstance(error, Unreached) else described(error)
+        raise StoreUnavailable(f"PostgreSQL can't be examined: {reason}.") from error
 
 
 async def _connected(url: str) -> Any:
     """Without prepared statements, which not every pooler carries."""
-    for wanted in (SessionAttribute.read_write, SessionAttribute.any):
-        with contextlib.suppress(asyncpg.TargetServerAttributeNotMatched):
-            return await asyncpg.connect(url, target_session_attrs=wanted, statement_cache_size=0, timeout=CONNECT_S)
-    raise StoreUnavailable("None of the servers that the URL names can be reached.")
+    try:
+        return await reach(url, SessionAttribute.read_write, statement_cache_size=0)
+    except Unreached as error:
+        if not error.standby:
+            raise
+    return await reach(url, SessionAttribute.any, statement_cache_size=0)
 
 
 async def _facts(connection: Any) -> Facts:
@@ -65,6 +67,7 @@ async def _facts(connection: Any) -> Facts:
         in_recovery=seen["in_recovery"],
         pooled=len(pids) > 1 or await _is_pgpool(connection),
         sees_standbys=seen["sees_standbys"],
+        patroni=seen["patroni"],
         settings=await _settings(connection),
         overrides=tuple(Override(**row) for row in await connection.fetch(SQL["seen_overrides"], ["synchronous_commit"])),
         standbys=tuple(Standby(**row) for row in await connection.fetch(SQL["seen_standbys"])),
@@ -78,32 +81,34 @@ async def _settings(connection: Any) -> dict[str, Setting]:
     return {row["name"]: Setting(row["setting"], row["source"]) for row in found}
 
 
-async def _others(url: str) -> tuple[Other, ...]:
-    """The standbys among the servers that a URL of several names."""
-    addresses = urlsplit(url).netloc.rpartition("@")[2].split(",")
-    if len(addresses) == 1:
-        return ()
-    found = await asyncio.gather(*[_other(url, address) for address in addresses])
-    return tuple(one for one in found if one is not None)
+async def _others(url: str) -> tuple[tuple[Other, ...], tuple[str, ...]]:
+    """The standbys among the servers that a URL of several names, and the addresses from which nothing comes."""
+    each = hosts(url)
+    if len(each) == 1:
+        return (), ()
+    found = await asyncio.gather(*[_other(url, host) for host in each])
+    silent = tuple(host.address for host, one in zip(each, found, strict=True) if isinstance(one, TimeoutError))
+    return tuple(one for one in found if isinstance(one, Other)), silent
 
 
-async def _other(url: str, address: str) -> Other | None:
-    place = urlsplit(f"//{address}")
+async def _other(url: str, host: Host) -> Other | TimeoutError | None:
     try:
         async with asyncio.timeout(_OTHER_S):
             connection: Any = await asyncpg.connect(
                 url,
-                host=place.hostname,
-                port=place.port or _PORT,
+                host=host.name,
+                port=host.port,
                 target_session_attrs=SessionAttribute.any,
                 statement_cache_size=0,
             )
             try:
                 seen = await connection.fetchrow(SQL["seen_self"])
-                return Other(address, await _settings(connection)) if seen["in_recovery"] else None
+                return Other(host.address, await _settings(connection)) if seen["in_recovery"] else None
             finally:
                 connection.terminate()
-    except (*GONE, asyncpg.PostgresError):
+    except TimeoutError as error:
+        return error
+    except FAILED:
         return None
 
 

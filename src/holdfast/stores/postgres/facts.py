@@ -57,11 +57,12 @@ class Standby:
     name: str
     state: str
     sync_state: str
+    replays: bool = True
 
     @property
     def in_sync(self) -> bool:
-        """Whether commits wait for it, alone or with others."""
-        return self.state == "streaming" and self.sync_state in ("sync", "quorum")
+        """Whether commits wait for it, alone or with others, and it is a standby: who only collects WAL can't be promoted."""
+        return self.state == "streaming" and self.sync_state in ("sync", "quorum") and self.replays
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class Facts:
     slots: int
     snapshots: tuple[Snapshot, ...]
     others: tuple[Other, ...] = ()
+    silent: tuple[str, ...] = ()
+    patroni: bool = False
 
     def setting(self, name: str) -> str:
         """A setting's value; empty where it is not known."""

@@ -109,7 +109,7 @@ class Loading(Beginning):
     async def _held_queues(self, *values: Any) -> list[int]:
         """The queues in which time may do something: those that are locked, or, where nobody said what to expect, all that need it."""
         if self._expected is None:
-            found = [row[0] for row in await self._fetch("passing_queues", *values)]
+            found = [row[0] for row in await self._fetch("passing_queues", *values, list(self._held.queues))]
             for row in await self._fetch("queue_names_of", found):
                 await self.queue(row[1])
         return [queue.id for queue in self._queues.values()]

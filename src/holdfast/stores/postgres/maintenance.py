@@ -8,7 +8,8 @@ import asyncpg
 
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.checking import OTHERS, PAGE, TOLD, idle, unreadable, unreadable_others
-from holdfast.stores.postgres.connect import GONE, READER, connect, described
+from holdfast.stores.postgres.connect import GONE, READER, connect
+from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import schedule_of
 

@@ -24,6 +24,8 @@ _LOCK = 0x486F6C64  # "Hold"
 ASK_S = 5.0  # a server that has stopped after it took the connection says nothing, and says nothing of that
 _TURN_S = 10.0  # longer than the connection's own bound on locks, of which the server tells
 STEP_S = 300.0  # a step may go through a large table. One that is given up goes on in the server, and is found done later
+_OURS = "SET lock_timeout = '5s'; SET idle_session_timeout = '10s'"  # a node that stops between two steps lets go of the lock
+_AS_BEFORE = "RESET lock_timeout; RESET idle_session_timeout"
 _META = """
 CREATE SCHEMA IF NOT EXISTS holdfast;
 CREATE TABLE IF NOT EXISTS holdfast.schema_version(
@@ -52,15 +54,17 @@ async def migrate(connection: Any, known: int = NEWEST) -> None:
     """Bring the schema to what this version of Holdfast knows; raises `StoreUnavailable` where a newer one has left it behind."""
     if await _complete(connection, known):
         return
-    await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_TURN_S)
+    await connection.execute(_OURS, timeout=ASK_S)
     try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_TURN_S)
         if await _at(connection) is None:
             await connection.execute(f"BEGIN; {_META} COMMIT", timeout=STEP_S)
         if not await _complete(connection, known):
             await _go(connection, known)
     finally:
         if not connection.is_closed():  # else it has let go of it, or will when its step is done
-            await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK, timeout=ASK_S)
+            undo = "ROLLBACK; " if connection.is_in_transaction() else ""
+            await connection.execute(f"{undo}SELECT pg_advisory_unlock_all(); {_AS_BEFORE}", timeout=ASK_S)
 
 
 async def _complete(connection: Any, known: int) -> bool:

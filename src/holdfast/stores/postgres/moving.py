@@ -10,7 +10,8 @@ import asyncpg
 
 from holdfast.errors import NotReplicated, StoreUnavailable
 from holdfast.stores.moving import PAGE_BYTES, PAGE_ROWS, SUMS, TABLES, CantMove, Counters, Row, Table
-from holdfast.stores.postgres.connect import ASIDE, GONE, connect, described
+from holdfast.stores.postgres.connect import ASIDE, GONE, connect
+from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.lows import lows_blob
 from holdfast.stores.postgres.maintenance import problems_of
 from holdfast.stores.postgres.migrate import NEWEST, migrate
@@ -176,13 +177,16 @@ async def source(url: str) -> AsyncIterator[PostgresSource]:
 
 
 async def check_free(url: str, replicas: int) -> None:
-    """Raises `CantMove` where the database has jobs already, is in use, or has too few standbys. Changes nothing."""
+    """Raises `CantMove` where the database has jobs already, is in use, is not ours to write, or has too few standbys. Changes nothing."""
     connection = await _connected(url)
     try:
         await PostgresTarget(connection, Replication(replicas)).admit()
         if await connection.fetchval("SELECT to_regclass('holdfast.job')") is not None:
             await _refuse_others(connection)
             await _check_empty(connection)
+            await _check_not_newer(connection)
+        elif not await connection.fetchval("SELECT has_database_privilege(current_database(), 'CREATE')"):
+            raise CantMove("The database can't be written: the role may not create a schema in it.")
     except NotReplicated as error:
         raise CantMove(error.detail) from error
     except (*GONE, asyncpg.PostgresError) as error:
@@ -225,6 +229,12 @@ async def _check_schema(connection: Any) -> None:
         raise CantMove(
             f"The database has schema {version} and not {NEWEST}: start this version of Holdfast on it once, and stop it."
         )
+
+
+async def _check_not_newer(connection: Any) -> None:
+    oldest = await connection.fetchval("SELECT min_compatible FROM holdfast.schema_version")
+    if oldest > NEWEST:
+        raise CantMove(f"The target serves nodes from schema {oldest} on, and this Holdfast knows up to {NEWEST}.")
 
 
 async def _hold(connection: Any, mode: str) -> None:

@@ -8,10 +8,14 @@ often, because that costs next to nothing, and while it has moved lately it look
 import time
 from typing import Any
 
+import asyncpg
+import structlog
+
 from holdfast import limits
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.postgres.sql import SQL
 
+log = structlog.get_logger(__name__)
 _TELL_S = 10.0  # longer than a lock is waited for
 LATELY_S = 60.0  # longer than a transaction ought to stay open after its call
 
@@ -45,7 +49,10 @@ def bounds(defaults: QueuePolicy, payload_bytes: int) -> tuple[object, ...]:
 
 async def tell_bounds(connection: Any, defaults: QueuePolicy, payload_bytes: int) -> None:
     """Write the bounds that `holdfast.enqueue` keeps to."""
-    await connection.execute(SQL["save_bounds"], *bounds(defaults, payload_bytes), timeout=_TELL_S)
+    try:
+        await connection.execute(SQL["save_bounds"], *bounds(defaults, payload_bytes), timeout=_TELL_S)
+    except asyncpg.LockNotAvailableError:  # a node does not wait for it with all that it has to do
+        log.warning("the bounds for enqueueing by SQL are held by another transaction; those of before stay")
 
 
 class Producers:

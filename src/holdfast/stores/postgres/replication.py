@@ -19,7 +19,8 @@ import asyncpg
 import structlog
 
 from holdfast.errors import NotReplicated
-from holdfast.stores.postgres.connect import Unwavering, described
+from holdfast.stores.postgres.connect import Unwavering
+from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.store import OutcomeLost
 

@@ -19,16 +19,9 @@ from holdfast.errors import Overloaded, StorageFull, StoreUnavailable
 from holdfast.job.queue import Queue, QueuePolicy
 from holdfast.limits import PAYLOAD_BYTES
 from holdfast.stores.postgres.aside import Aside
-from holdfast.stores.postgres.connect import (
-    GONE,
-    IN_THE_WAY,
-    READER,
-    READERS,
-    STATEMENT_S,
-    WRITER,
-    connect,
-    described,
-)
+from holdfast.stores.postgres.connect import GONE, IN_THE_WAY, READER, READERS, STATEMENT_S, WRITER, connect
+from holdfast.stores.postgres.held import HeldQueues
+from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.known import Known
 from holdfast.stores.postgres.migrate import migrate
 from holdfast.stores.postgres.producers import Producers, tell_bounds
@@ -40,11 +33,13 @@ from holdfast.stores.queries import Durability, Query, QueryResult
 from holdfast.stores.queries import Replication as ReplicationState
 from holdfast.stores.reading import Reader
 from holdfast.stores.rows import queue_of
-from holdfast.stores.store import Expected, Health, OutcomeLost, TryAgain
+from holdfast.stores.store import Expected, Health, OutcomeLost, RowHeld, TryAgain
 from holdfast.stores.turns import Turns, is_dear
 
 log = structlog.get_logger(__name__)
-_READ_S = 6.0
+_READ_S = 6.0  # longer than the server's own bound on one statement
+FULL_S = 5.0  # between two tries to take new jobs onto a full disk
+SILENT_S = 5.0  # a batch that has waited for so long, while looks find nobody, waits for a server that has stopped
 _CONNECTED_S = 10.0  # for a connection is waited so long; the try itself goes on, as a step of the schema may take minutes
 _BACKOFF_S = (0.05, 2.0)
 
@@ -73,22 +68,26 @@ class PostgresStore:
         self._batch_s = 2 * (STATEMENT_S + commit_timeout_ms / 1000)
         self._payload_bytes = payload_bytes
         self._producers = Producers()
+        self._held = HeldQueues()
         self._writer: Any = None
         self._trying: asyncio.Task[Any] | None = None
         self._one_writes = asyncio.Lock()
+        self._batch: tuple[PostgresTransaction, Any, float] | None = None
         self._idle_readers: list[Any] = []
         self._turns = Turns(READERS)
         self._problem: StoreUnavailable | None = StoreUnavailable("PostgreSQL has not been reached yet.", retry_after_ms=1_000)
         self._tries = 0
         self._not_before = 0.0
+        self._full_until = 0.0
 
     @asynccontextmanager
     async def transaction(self, expected: Expected | None = None) -> AsyncIterator[PostgresTransaction]:
         """Begin; leaving without `commit` undoes everything."""
         async with self._one_writes:
             connection = await self._connected()
-            tx = PostgresTransaction(connection, self._known, self.replication, expected)
+            tx = PostgresTransaction(connection, self._known, self.replication, expected, self._held)
             too_long = asyncio.get_running_loop().call_later(STATEMENT_S, _give_up, tx, connection)
+            self._batch = tx, connection, time.monotonic()
             try:
                 await tx.begin()
                 yield tx
@@ -98,6 +97,7 @@ class PostgresStore:
                     raise
                 raise failure from error
             finally:
+                self._batch = None
                 too_long.cancel()
             if not tx.committed:
                 await self._undo(tx, connection)
@@ -112,15 +112,31 @@ class PostgresStore:
         if isinstance(error, IN_THE_WAY):
             return TryAgain(described(error))
         if isinstance(error, asyncpg.LockNotAvailableError):  # such as a commit that was given up and waits on for its standbys
-            return StoreUnavailable(
-                "A queue is held by a transaction that does not end; nothing was changed.", retry_after_ms=1_000
-            )
+            return await self._waited_in_vain(tx, connection)
         if isinstance(error, asyncpg.DiskFullError):
-            return StorageFull("The database's disk is full.", retry_after_ms=10_000)
+            self._full_until = time.monotonic() + FULL_S
+            return StorageFull("The database's disk is full; nothing was changed.", retry_after_ms=10_000)
         if isinstance(error, GONE) and not isinstance(error, StoreUnavailable):
             await self._drop()
             return StoreUnavailable(f"PostgreSQL went away: {described(error)}. Nothing was changed.", retry_after_ms=500)
         return error
+
+    async def _waited_in_vain(self, tx: PostgresTransaction, connection: Any) -> BaseException:
+        """A lock was not to be had: who holds what, so that the batch can be tried again without it."""
+        if tx.wanted is None:
+            self._held.suspect()
+            return RowHeld(RowHeld.detail)
+        try:
+            async with asyncio.timeout(STATEMENT_S):
+                found = await self._held.find(connection, tx.wanted)
+        except (*GONE, asyncpg.PostgresError) as error:
+            await self._drop()
+            return StoreUnavailable(f"PostgreSQL went away: {described(error)}. Nothing was changed.", retry_after_ms=500)
+        if found:
+            return TryAgain("a queue was waited for in vain")
+        return StoreUnavailable(
+            "The queues are locked by a transaction that does not end; nothing was changed.", retry_after_ms=1_000
+        )
 
     async def _undo(self, tx: PostgresTransaction, connection: Any) -> None:
         self._known.workers_version = None
@@ -190,11 +206,13 @@ class PostgresStore:
         for reader in readers:
             reader.terminate()
         self._known.forget()
+        self._held.forget()
         await self._aside.drop()
 
     async def next_due(self) -> int | None:
         """The earliest moment at which a lease ends, a scheduled job is due or a schedule fires."""
-        return await self._reading(lambda connection: connection.fetchval(SQL["earliest"], self._known.floor()))  # type: ignore[no-any-return]
+        bounds = self._known.floor(), list(self._held.queues)
+        return await self._reading(lambda connection: connection.fetchval(SQL["earliest"], *bounds))  # type: ignore[no-any-return]
 
     async def read(self, query: Query, now: int) -> QueryResult:
         """Answer a query on a snapshot of its own, beside the batches."""
@@ -206,43 +224,48 @@ class PostgresStore:
     async def _reading(self, ask: Callable[[Any], Any], dear: bool = False) -> Any:
         await self._turns.take(dear)
         try:
-            if self._problem is not None:
-                await self._connected()  # the schema may not be there yet
-            self._idle_readers = [one for one in self._idle_readers if not one.is_closed()]
-            connection = self._idle_readers.pop() if self._idle_readers else await connect(self._url, READER, unwavering=True)
-            try:
-                async with asyncio.timeout(_READ_S):
-                    await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    answer = await ask(connection)
-                    await connection.execute("COMMIT")
-            except (asyncpg.QueryCanceledError, TimeoutError):
-                connection.terminate()
-                raise Overloaded("This read took too long; narrow the filter.", retry_after_ms=1_000) from None
-            except GONE as error:
-                connection.terminate()
-                raise StoreUnavailable(f"PostgreSQL can't be read: {described(error)}.", retry_after_ms=500) from error
-            except Exception:
-                await self._end_read(connection)
-                raise
-            except BaseException:
-                connection.terminate()
-                raise
-            self._idle_readers.append(connection)
-            return answer
+            return await self._read_by(await self._reader(), ask)
         finally:
             self._turns.give(dear)
 
+    async def _reader(self) -> Any:
+        if self._problem is not None:
+            await self._connected()  # the schema may not be there yet
+        self._idle_readers = [one for one in self._idle_readers if not one.is_closed()]
+        return self._idle_readers.pop() if self._idle_readers else await connect(self._url, READER, unwavering=True)
+
+    async def _read_by(self, connection: Any, ask: Callable[[Any], Any]) -> Any:
+        try:
+            async with asyncio.timeout(_READ_S):
+                await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                answer = await ask(connection)
+                await connection.execute("COMMIT")
+        except GONE as error:
+            connection.terminate()
+            if isinstance(error, asyncpg.QueryCanceledError) or (isinstance(error, TimeoutError) and self._problem is None):
+                raise Overloaded("This read took too long; narrow the filter.", retry_after_ms=1_000) from None
+            raise StoreUnavailable(f"PostgreSQL can't be read: {described(error)}.", retry_after_ms=500) from error
+        except Exception:
+            await self._end_read(connection)
+            raise
+        except BaseException:
+            connection.terminate()
+            raise
+        self._idle_readers.append(connection)
+        return answer
+
     async def _end_read(self, connection: Any) -> None:
         try:
-            await connection.execute("ROLLBACK")
+            async with asyncio.timeout(_READ_S):
+                await connection.execute("ROLLBACK")
         except (*GONE, asyncpg.PostgresError):
             connection.terminate()
         else:
             self._idle_readers.append(connection)
 
     def accepting(self) -> bool:
-        """A full disk is the database's to tell."""
-        return True
+        """A full disk is the database's to tell: for a while after it did nothing new is tried, so that what ends is not undone with it."""
+        return time.monotonic() >= self._full_until
 
     def spend_reserve(self) -> bool:
         """There is none."""
@@ -257,8 +280,15 @@ class PostgresStore:
             reason = "store_unavailable"
         elif state.needed and in_sync < state.needed:
             reason = "not_replicated"
+        elif not self.accepting():
+            reason = "storage_full"
         told = ReplicationState(state.needed, in_sync, state.lag_bytes, state.unknown, state.proofs, state.proof_seconds)
         return Health(self._aside.database_bytes, 0, 0, reason is None, reason or "", told)
+
+    @property
+    def problem(self) -> str | None:
+        """Why it can't be used, as it was seen last."""
+        return None if self._problem is None else self._problem.detail
 
     async def look_at(self, names: Sequence[str]) -> list[Queue]:
         """These queues, unlocked."""
@@ -279,6 +309,8 @@ class PostgresStore:
             self._problem = error
             if not self._one_writes.locked():
                 await self._drop()
+            elif self._batch is not None and time.monotonic() - self._batch[2] > SILENT_S:
+                _give_up(*self._batch[:2])
         else:
             self._problem = None
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from holdfast.errors import InvalidRequest
@@ -56,14 +57,19 @@ class PostgresTransaction(Loading):
 
     async def create_queue(self, name: str, now: int) -> Queue:
         """A new queue with the default settings. Whoever makes queues does so alone: else two who make the same ones stand in a circle."""
-        if not self._makes_queues:
-            await self._db.execute(SQL["lock_new_queues"])
-            self._makes_queues = True
-        if await self._value("queue_count") >= QUEUES:
-            raise InvalidRequest(f"There are {QUEUES} queues already; that is the most.", field="queue")
-        number = await self._db.fetchval(SQL["insert_queue"], name, now, lows_blob({}))
+        try:
+            if not self._makes_queues:
+                await self._db.execute(SQL["lock_new_queues"])
+                self._makes_queues = True
+            if await self._value("queue_count") >= QUEUES:
+                raise InvalidRequest(f"There are {QUEUES} queues already; that is the most.", field="queue")
+            number = await self._db.fetchval(SQL["insert_queue"], name, now, lows_blob({}))
+        except asyncpg.LockNotAvailableError:
+            self._held.making(name)
+            raise TryAgain(f"somebody else is making queue {name}, and has not committed it", [name]) from None
         if number is None:
             raise TryAgain(f"another node has just made queue {name}", [name])
+        self._held.made(name)
         self._note_written()
         self._absent.discard(name)
         row = await self._db.fetchrow(SQL["lock_queue_by_name"], name)

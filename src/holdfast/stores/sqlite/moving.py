@@ -3,6 +3,7 @@
 A target is written beside its place and gets its name only when it is whole, verified and flushed, as a backup does.
 """
 
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,12 @@ def check_free(path: Path) -> None:
         raise CantMove(f"{path} is there already; a move never overwrites.")
     if not path.absolute().parent.is_dir():
         raise CantMove(f"The folder of {path} is not there.")
+    try:
+        check_place(path.absolute().parent)
+    except UnfitPlace as error:
+        raise CantMove(str(error)) from None
+    if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+        raise CantMove(f"{path} can't be written: {os.strerror(errno.EACCES)}.")
 
 
 @contextmanager
@@ -124,7 +131,6 @@ def target(path: Path) -> Iterator[SqliteTarget]:
     check_free(path)
     part = path.with_name(path.name + ".part")
     try:
-        check_place(path.absolute().parent)
         lock = _locked(path, new=True)
         try:
             _remove(part)

@@ -2,4 +2,4 @@
 -- Two that stream under one name may be one machine, and count as one.
 SELECT pg_current_wal_flush_lsn() AS lsn,
        (SELECT count(DISTINCT application_name) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = ANY($1::text[])
-          AND flush_lsn >= pg_current_wal_flush_lsn()) AS kept
+          AND replay_lsn IS NOT NULL AND flush_lsn >= pg_current_wal_flush_lsn()) AS kept

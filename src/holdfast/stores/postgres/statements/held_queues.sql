@@ -1,0 +1,9 @@
+-- Of these queues ($1) those whose row is held by a transaction that is at least $2 ms old, and by whom. A queue's row names its holder; nothing is
+-- locked by asking. Batches that take turns are younger than that.
+SELECT q.id, q.name, coalesce(a.pid, 0) AS pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'a prepared transaction') AS program,
+       coalesce(a.state, 'unknown') AS state, coalesce((extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::bigint, $2) AS ms
+FROM unnest($1::int[]) w(id)
+CROSS JOIN LATERAL (SELECT n.id, n.name, n.xmax FROM queue n WHERE n.id BETWEEN w.id AND w.id ORDER BY n.id DESC LIMIT 1) q
+JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = q.xmax AND l.mode = 'ExclusiveLock' AND l.granted
+LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE a.xact_start IS NULL OR a.xact_start <= clock_timestamp() - $2 * interval '1 ms'
