@@ -146,8 +146,10 @@ class Engine(Tubing, Tending):
 
     async def set_interest(self, queue: str, match: Match | None) -> bool:
         """Say which events a queue wants; None: none any more. False when there was nothing to remove."""
-        checks.queue_name("queue", queue)
-        if match is not None:
+        if match is None:
+            checks.name_of_queue("queue", queue)
+        else:
+            checks.queue_name("queue", queue)
             check_interest(match)
         answer = await self._ask(SetInterest(queue, match))
         return isinstance(answer, Counted) and answer.count > 0

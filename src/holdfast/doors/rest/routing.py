@@ -16,7 +16,7 @@ from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.errors import QueueNotFound
 
-Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,600}$")]
 Key = Annotated[
     str | None,
     HeaderParameter(

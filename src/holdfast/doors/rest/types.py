@@ -21,7 +21,13 @@ def _bounds(description: str, **schema: Any) -> Meta:
 
 Id = Annotated[int, _bounds("The job's number: grows, and is unique over all queues.", minimum=1, maximum=limits.ID_MAX)]
 QueueName = Annotated[
-    str, _bounds("The queue's name.", pattern="^[A-Za-z0-9._:-]{1,128}$", minLength=1, maxLength=limits.QUEUE_NAME_CHARS)
+    str,
+    _bounds(
+        "The queue's name: up to 200 characters, of which an escaped one such as :2F counts as one.",
+        pattern="^(:[0-9A-F]{2}|[A-Za-z0-9._:-]){1,200}$",
+        minLength=1,
+        maxLength=limits.QUEUE_NAME_WRITTEN_CHARS,
+    ),
 ]
 Json = Annotated[Raw, _bounds("Any JSON, kept byte for byte.")]
 Instant = Annotated[str, _bounds("An instant, RFC 3339 in UTC.", format="date-time")]

@@ -15,7 +15,7 @@ from holdfast.doors.web.forms import whole
 from holdfast.doors.web.shell import View
 from holdfast.errors import QueueNotFound
 from holdfast.job.job import State
-from holdfast.limits import ID_MAX, QUEUE_NAME
+from holdfast.limits import ID_MAX, QUEUE_NAME_ONCE
 from holdfast.stores.queries import JobCounts, JobDetail
 
 
@@ -92,7 +92,7 @@ async def find(request: Request[Any, Any, Any], state: AppState) -> Redirect:
     wanted = view.query.get("q", "").strip()
     if wanted.isascii() and wanted.isdigit() and int(wanted[:17]) <= ID_MAX:
         return Redirect(view.at(f"/jobs/{int(wanted[:17])}"), status_code=303)
-    if QUEUE_NAME.match(wanted):
+    if QUEUE_NAME_ONCE.match(wanted):
         try:
             await view.engine.reading.queue(wanted)
             return Redirect(view.at(f"/queues/{wanted}"), status_code=303)
