@@ -27,6 +27,8 @@ WORKER_CHARS = 256
 REQUEST_ID_CHARS = 128  # the same bound for Idempotency-Key, request_id and X-Request-Id
 CONTENT_TYPE_CHARS = 256
 
+WHOLE = re.compile(r"(?:0|[1-9][0-9]{0,17})\Z")  # ASCII, no sign, no zero in front, nothing around it: fits into 64 bits
+
 # Sizes, in bytes.
 HEAD_BYTES = 64 << 10  # request line and headers; h11 and nginx draw the line near there too
 PAYLOAD_BYTES = 1 << 20  # default of the setting; as SQS since 2025

@@ -16,6 +16,11 @@ def breach(field: str, rule: str) -> InvalidRequest:
     return InvalidRequest(f"{field} {rule}.", field=field)
 
 
+def whole(text: str) -> int | None:
+    """A text as a whole number of at least 0, in the one way to write it; None where it is none."""
+    return int(text) if limits.WHOLE.match(text) is not None else None
+
+
 def number(field: str, value: float | None, low: float, high: float) -> None:
     """A number within bounds; None passes."""
     if value is not None and not low <= value <= high:

@@ -5,6 +5,7 @@ carries the same types, so that there is one description of a job in the whole p
 """
 
 import enum
+import re
 
 import msgspec
 
@@ -12,6 +13,7 @@ from holdfast import limits
 from holdfast.job.retry import RetryPolicy
 
 _ID_MAX = limits.ID_MAX
+_TOKEN = re.compile(r"([1-9][0-9]{0,15})\.([1-9][0-9]{0,15})\.([1-9][0-9]{0,15})\.((?:[0-9a-f]{2})+)\Z").match
 
 
 class State(enum.StrEnum):
@@ -120,16 +122,11 @@ class LeaseRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @classmethod
     def parse(cls, token: str) -> "LeaseRef | None":
         """Read a token; None where it can't be one."""
-        parts = token.split(".")
-        if len(parts) != 4 or len(token) > 100 or not token.isascii():
+        found = _TOKEN(token)
+        if found is None or len(token) > 100:
             return None
-        try:
-            job, attempt, fence = int(parts[0]), int(parts[1]), int(parts[2])
-            secret = bytes.fromhex(parts[3])
-        except ValueError:
-            return None
-        bounded = 0 < job <= _ID_MAX and 0 < attempt <= _ID_MAX and 0 < fence <= _ID_MAX
-        return cls(job, attempt, fence, secret) if bounded else None
+        job, attempt, fence = int(found[1]), int(found[2]), int(found[3])
+        return cls(job, attempt, fence, bytes.fromhex(found[4])) if max(job, attempt, fence) <= _ID_MAX else None
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):

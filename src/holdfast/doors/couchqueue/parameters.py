@@ -5,7 +5,7 @@ all do, and become the same thing here, texts by name. A value of a JSON body be
 `data` may be an object or a string that holds one, and is kept byte for byte. What is empty or null counts as not given.
 """
 
-import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from litestar.datastructures import UploadFile
 from msgspec import Raw
 
 from holdfast import limits
-from holdfast.doors.rest import bodies
+from holdfast.doors.rest import bodies, keys
 from holdfast.engine import checks
 from holdfast.errors import InvalidRequest, UnsupportedMediaType
 from holdfast.routing.interests import EVERYTHING, Match
@@ -29,6 +29,8 @@ _YES = frozenset(("true", "1", "yes", "y", "on", "t"))
 _NO = frozenset(("false", "0", "no", "n", "off", "f", "null", "none", "undefined", ""))
 _MS_FROM = 1e11  # as seconds this is the year 5138, as milliseconds it is 1973
 
+_KEYED = keys.Shape(True, {})
+_SECONDS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,20})?\Z")
 _string = msgspec.json.Decoder(str)
 _hash = msgspec.json.Decoder(dict[str, Raw])
 _patterns = msgspec.json.Decoder(dict[str, str])
@@ -92,9 +94,11 @@ class Parameters:
         if text.strip().strip('"') == EVERYTHING:
             return EVERYTHING
         try:
-            return _patterns.decode(text)
+            patterns = _patterns.decode(text)
         except (msgspec.DecodeError, RecursionError):
             raise InvalidRequest("interests must be * or a JSON hash of regexes", field="interests") from None
+        keys.once(text.encode(), _KEYED, "interests")
+        return patterns
 
     def queues(self) -> tuple[str, ...]:
         """Queues in their order, each once."""
@@ -110,11 +114,8 @@ class Parameters:
         text = self.given.get("runAt", "").strip().lower()
         if text in ("", "null", "now"):
             return None
-        try:
-            moment = float(text)
-        except ValueError:
-            moment = -1
-        if not math.isfinite(moment) or moment < 0:
+        moment = float(text) if _SECONDS.match(text) is not None else -1
+        if moment < 0:
             raise InvalidRequest("runAt must be a unix timestamp in seconds", field="runAt")
         at = round(moment if moment >= _MS_FROM else moment * 1_000)
         if at > limits.RUN_AT_MAX:

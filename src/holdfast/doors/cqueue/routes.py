@@ -105,7 +105,7 @@ async def stats(state: AppState) -> Response[bytes]:
 
 async def _detail(engine: Engine, job_id: str) -> JobDetail:
     """A job of this door's queue; those of other queues are not there."""
-    number = int(job_id) if job_id.isascii() and job_id.isdigit() and len(job_id) <= 16 else 0
+    number = checks.whole(job_id) or 0
     if 0 < number <= limits.ID_MAX:
         detail = await engine.reading.job(number)
         if detail.job.queue == QUEUE:

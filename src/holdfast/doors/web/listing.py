@@ -13,6 +13,7 @@ from holdfast.doors.web.bulk import WAYS
 from holdfast.doors.web.filters import LIMITS, PAYLOAD_UP_TO, Filter
 from holdfast.doors.web.forms import whole
 from holdfast.doors.web.shell import View
+from holdfast.engine import checks
 from holdfast.errors import QueueNotFound
 from holdfast.job.job import State
 from holdfast.limits import ID_MAX, QUEUE_NAME_ONCE
@@ -90,8 +91,8 @@ async def find(request: Request[Any, Any, Any], state: AppState) -> Redirect:
     """A number is a job, a name that there is is a queue, anything else is text."""
     view = View(request, state)
     wanted = view.query.get("q", "").strip()
-    if wanted.isascii() and wanted.isdigit() and int(wanted[:17]) <= ID_MAX:
-        return Redirect(view.at(f"/jobs/{int(wanted[:17])}"), status_code=303)
+    if (number := checks.whole(wanted)) is not None and number <= ID_MAX:
+        return Redirect(view.at(f"/jobs/{number}"), status_code=303)
     if QUEUE_NAME_ONCE.match(wanted):
         try:
             await view.engine.reading.queue(wanted)
