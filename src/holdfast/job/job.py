@@ -5,7 +5,6 @@ carries the same types, so that there is one description of a job in the whole p
 """
 
 import enum
-import re
 
 import msgspec
 
@@ -13,7 +12,6 @@ from holdfast import limits
 from holdfast.job.retry import RetryPolicy
 
 _ID_MAX = limits.ID_MAX
-_TOKEN = re.compile(r"([1-9][0-9]{0,15})\.([1-9][0-9]{0,15})\.([1-9][0-9]{0,15})\.((?:[0-9a-f]{2})+)\Z").match
 
 
 class State(enum.StrEnum):
@@ -122,11 +120,18 @@ class LeaseRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @classmethod
     def parse(cls, token: str) -> "LeaseRef | None":
         """Read a token; None where it can't be one."""
-        found = _TOKEN(token)
-        if found is None or len(token) > 100:
+        parts = token.split(".")
+        if len(parts) != 4 or len(token) > 100:
             return None
-        job, attempt, fence = int(found[1]), int(found[2]), int(found[3])
-        return cls(job, attempt, fence, bytes.fromhex(found[4])) if max(job, attempt, fence) <= _ID_MAX else None
+        try:
+            job, attempt, fence = int(parts[0]), int(parts[1]), int(parts[2])
+            secret = bytes.fromhex(parts[3])
+        except ValueError:
+            return None
+        bounded = 0 < job <= _ID_MAX and 0 < attempt <= _ID_MAX and 0 < fence <= _ID_MAX
+        if not bounded or token != f"{job}.{attempt}.{fence}.{secret.hex()}":  # `int` also takes 1_0, +1 and ٣
+            return None
+        return cls(job, attempt, fence, secret)
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):

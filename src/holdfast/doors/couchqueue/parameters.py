@@ -29,7 +29,6 @@ _YES = frozenset(("true", "1", "yes", "y", "on", "t"))
 _NO = frozenset(("false", "0", "no", "n", "off", "f", "null", "none", "undefined", ""))
 _MS_FROM = 1e11  # as seconds this is the year 5138, as milliseconds it is 1973
 
-_KEYED = keys.Shape(True, {})
 _SECONDS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,20})?\Z")
 _string = msgspec.json.Decoder(str)
 _hash = msgspec.json.Decoder(dict[str, Raw])
@@ -97,7 +96,7 @@ class Parameters:
             patterns = _patterns.decode(text)
         except (msgspec.DecodeError, RecursionError):
             raise InvalidRequest("interests must be * or a JSON hash of regexes", field="interests") from None
-        keys.once(text.encode(), _KEYED, "interests")
+        keys.once(text.encode(), keys.KEYED, "interests")
         return patterns
 
     def queues(self) -> tuple[str, ...]:

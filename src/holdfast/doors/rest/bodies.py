@@ -20,7 +20,6 @@ from holdfast.limits import JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
 
 NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
 T = TypeVar("T")
-_RETRY = keys.Shape(True, {})
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _NAMED = re.compile(r"Object (?:contains unknown|missing required) field `(.*?)`")
@@ -140,7 +139,7 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
     if "retry" in options:
         try:
             options["retry"] = msgspec.json.decode(given_retry := options["retry"].encode(), type=RetryPolicy)
-            keys.once(given_retry, _RETRY, "retry")
+            keys.once(given_retry, keys.KEYED, "retry")
         except (msgspec.DecodeError, RecursionError) as error:
             raise checks.breach("retry", f"must be a retry policy in JSON ({error})") from None
     try:

@@ -1,11 +1,12 @@
 """Keys that stand twice in an object of a JSON body: such a body is refused, because nobody can know which of the two was meant.
 
-The decoder takes the last one in silence. Looking at every key costs as much as decoding, so a body is first compared with what it was read as:
+The decoder takes the last one in silence, and to look at every key costs as much as to decode. So it is done only where it may matter:
 
-    body ──decode──▶ value ──encode──▶ canonical          a key that stands twice is a colon more in the body than in the canonical form
+    {"payload": …}                            too little stands beside the payload for a second key
+    {"type": "mail", "payload": …}            what stands beside it was looked at before: a producer says it in the same words each time
+    many jobs, many verbs                     as many colons as in what was read, written anew: a key that stands twice is one more
 
-As many colons on both sides: no key stands twice. More of them: a key does, or a default was written out, and then every key is looked at. What
-stands inside a payload, a result or a note of progress is the caller's own, and kept byte for byte.
+What stands inside a payload, a result or a note of progress is the caller's own, and kept byte for byte.
 """
 
 import types
@@ -18,11 +19,11 @@ from msgspec import Raw
 from holdfast.engine import checks
 
 _MAINS = ("payload", "result", "data", "progress", "body")  # the one large field that a body may have: JSON as it came
-_LARGE_BYTES = 4_096
+_LEAST_BYTES = 13  # {"a":1,"a":1}
 _REMEMBERED_BYTES = 512
 _REMEMBERED = 4_096
 _encode = msgspec.json.Encoder().encode
-_clean: set[tuple[type, bytes]] = set()
+_clean: set[tuple[Any, bytes]] = set()
 
 
 class _Key:
@@ -43,18 +44,26 @@ _entries = msgspec.json.Decoder(list[Raw])
 
 
 class Shape:
-    """Where in a type there are objects whose keys are ours: by field; `each` is that of a list's entries, `main` a field of any JSON."""
+    """Where in a type there are objects whose keys are ours: by field; `each` is that of a list's entries, `main` a field of any JSON.
 
-    __slots__ = ("each", "fields", "keyed", "least", "main")
+    `least`: so many bytes beside the main field does a second key need. `exact`: written anew, a value has no key that was not in the body.
+    """
 
-    def __init__(self, keyed: bool, fields: dict[str, "Shape"], each: "Shape | None" = None, main: str | None = None) -> None:
-        self.keyed = keyed
+    __slots__ = ("each", "exact", "fields", "least", "main", "opening")
+
+    def __init__(
+        self, fields: dict[str, "Shape"], each: "Shape | None" = None, main: str | None = None, exact: bool = False
+    ) -> None:
         self.fields = fields
         self.each = each
         self.main = main
-        self.least = (
-            2 * len(main) + 10 if main is not None else 0
-        )  # bytes beside the main field that a key needs to stand twice
+        self.exact = exact
+        self.opening = b'"%b":' % main.encode() if main is not None else b""
+        self.least = 2 * len(main) + 10 if main is not None else 0
+
+
+KEYED = Shape({})
+"""An object whose keys are ours, and nothing in it."""
 
 
 @cache
@@ -67,50 +76,65 @@ def shape_of(kind: Any) -> Shape | None:
         return next((found for one in get_args(kind) if (found := shape_of(one)) is not None), None)
     if origin in (list, tuple):
         each = shape_of(get_args(kind)[0])
-        return None if each is None else Shape(False, {}, each)
+        return None if each is None else Shape({}, each)
     if origin is dict:
-        return Shape(True, {})
+        return KEYED
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return None
     renamed = dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
     hints = get_type_hints(kind, include_extras=True)
     fields = {renamed[name]: found for name in renamed if (found := shape_of(hints[name])) is not None}
-    return Shape(True, fields, None, next((name for name in _MAINS if name in renamed), None))
+    main = next((name for name in _MAINS if name in renamed), None)
+    return Shape(fields, None, main, kind.__struct_config__.omit_defaults)
 
 
 def check(body: bytes, value: Any, kind: Any) -> None:
     """Raise unless every key of ours stands once in this body, which was read as `value`."""
-    if body.count(b":", 0, _LARGE_BYTES) < 2 and len(body) <= _LARGE_BYTES:
+    if len(body) < _LEAST_BYTES:
         return
-    known = (type(value), body)
-    if known in _clean:
-        return  # workers ask in the same words again and again
     shape = shape_of(type(value) if isinstance(value, msgspec.Struct) else kind)
-    if shape is not None:
-        _look(body, value, shape)
-    if len(body) <= _REMEMBERED_BYTES and shape is not None and shape.main is None:
-        if len(_clean) >= _REMEMBERED:
-            _clean.clear()
-        _clean.add(known)
+    if shape is None:
+        return
+    beside = body
+    if shape.main is not None and type(main := getattr(value, shape.main, None)) is Raw:
+        given = bytes(main)
+        if len(body) - len(given) < shape.least:
+            return
+        beside, body = _beside(body, shape.opening, given)
+    known = len(beside) <= _REMEMBERED_BYTES
+    if known and (shape, beside) in _clean:
+        return
+    if known or not (shape.exact and _as_many(body, value)):
+        once(body, shape)
+    if known:
+        _remember(shape, beside)
 
 
-def _look(body: bytes, value: Any, shape: Shape) -> None:
-    if shape.main is not None and isinstance(main := getattr(value, shape.main, None), Raw):
-        size = memoryview(main).nbytes
-        if len(body) - size < shape.least:
-            return
-        if size > _LARGE_BYTES:
-            once(body.replace(bytes(main), b"0", 1), shape)
-            return
-    if (
-        isinstance(value, msgspec.Struct) and b"\\u00" not in body and b'"run_at"' not in body
-    ):  # what may be written with a colon less
-        try:
-            if _encode(value).count(b":") == body.count(b":"):
-                return
-        except (msgspec.MsgspecError, ValueError, OverflowError):
-            pass  # a number that can be read and not be written
-    once(body, shape)
+def _remember(shape: Shape, beside: bytes) -> None:
+    if len(_clean) >= _REMEMBERED:
+        _clean.clear()
+    _clean.add((shape, beside))
+
+
+def _beside(body: bytes, main: bytes, given: bytes) -> tuple[bytes, bytes]:
+    """What stands beside the main field, which begins right behind its name and a colon; and the body with 0 in its place, or as it is."""
+    begins = body.find(main) + len(main)
+    if body[begins : begins + 1] == b" ":
+        begins += 1
+    if not body.startswith(given, begins):
+        return body, body
+    before, behind = body[:begins], body[begins + len(given) :]
+    return before + behind, b"%b0%b" % (before, behind)
+
+
+def _as_many(body: bytes, value: Any) -> bool:
+    """Whether the body has as many colons as the value written anew. Not asked where something may be written with a colon less, or more."""
+    if b"\\u00" in body or b'"run_at"' in body or b'"retry"' in body:
+        return False
+    try:
+        return _encode(value).count(b":") == body.count(b":")
+    except (msgspec.MsgspecError, ValueError, OverflowError):
+        return False  # a number that can be read and not be written
 
 
 def once(body: bytes, shape: Shape, at: str = "") -> None:
