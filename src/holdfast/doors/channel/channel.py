@@ -90,11 +90,14 @@ class Channel:
     def take(self, data: bytes) -> None:
         """One message."""
         try:
-            asked: Any = bodies.decode(data, messages.Asked)  # type: ignore[arg-type]  # a union of types
+            asked, mark = messages.read(data)
             self._channels.numbers.messages[asked.__struct_config__.tag] += 1
             if asked.ref is not None and len(asked.ref) > REQUEST_ID_CHARS:
                 raise checks.breach("ref", f"must have at most {REQUEST_ID_CHARS} characters")
-            _VERBS[type(asked)](self, asked, len(data))
+            if mark:
+                self._run_batch(asked, len(data), mark)
+            else:
+                _VERBS[type(asked)](self, asked, len(data))
         except HoldfastError as error:
             self._refuse(messages.reference(data), error)
         except Exception:
@@ -144,7 +147,10 @@ class Channel:
         self._send(messages.Pong(ref=asked.ref))
 
     def _batch(self, asked: messages.Batch, size: int) -> None:
-        batch = LeaseBatch(asked)
+        self._run_batch(asked, size)
+
+    def _run_batch(self, asked: messages.Batch, size: int, mark: str = "") -> None:
+        batch = LeaseBatch(asked, mark)
         self._drive(asked.ref, size, self._engine.end_many(batch.verbs, batch.place), partial(self._ended, asked.ref, batch))
 
     def _ended(self, ref: str | None, batch: LeaseBatch, results: list[Result]) -> None:
