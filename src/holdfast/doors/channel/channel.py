@@ -22,7 +22,6 @@ from holdfast.doors.channel.door import Channels
 from holdfast.doors.channel.driving import drive
 from holdfast.doors.channel.supply import Supply, Wanted
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.answers import CopyOut
 from holdfast.doors.rest.batching import LeaseBatch
 from holdfast.doors.rest.types import BulkIn, PublishIn
 from holdfast.engine import checks
@@ -172,9 +171,9 @@ class Channel:
         self._drive(asked.ref, size, enqueueing, partial(self._enqueued, asked.ref))
 
     def _enqueued(self, ref: str | None, enqueued: Enqueued) -> None:
-        jobs = [replies.receipt_out(receipt) for receipt in enqueued.jobs]
+        jobs, durability = replies.receipts_out(enqueued), replies.kept_as(enqueued, self._channels.durability)
         duplicate = True if enqueued.duplicate else UNSET
-        self._send(messages.Enqueued(ref=ref, jobs=jobs, durability=self._channels.durability, duplicate=duplicate))
+        self._send(messages.Enqueued(ref=ref, jobs=jobs, durability=durability, duplicate=duplicate))
 
     def _publish(self, asked: messages.Publish, size: int) -> None:
         body = bytes(asked.body)
@@ -196,9 +195,9 @@ class Channel:
             log.exception("a message raised")
             self._refuse(ref, InternalError())
         else:
-            jobs = [CopyOut(receipt.queue, receipt.id) for receipt in published.jobs]
+            jobs, durability = replies.copies_out(published), replies.kept_as(published, self._channels.durability)
             duplicate = True if published.duplicate else UNSET
-            self._send(messages.Published(ref=ref, jobs=jobs, durability=self._channels.durability, duplicate=duplicate))
+            self._send(messages.Published(ref=ref, jobs=jobs, durability=durability, duplicate=duplicate))
         self._answered(size)
 
     # What goes out

@@ -17,7 +17,7 @@ from holdfast.doors.couchqueue.parameters import Parameters
 from holdfast.doors.couchqueue.status import status
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.answers import DurabilityOut
-from holdfast.doors.rest.replies import durability_out, encode
+from holdfast.doors.rest.replies import durability_out, encode, kept_as
 from holdfast.engine import checks
 from holdfast.engine.commands import ConcludeLease, FailLease, Outcome
 from holdfast.engine.engine import Engine
@@ -40,8 +40,8 @@ async def task_create(engine: Engine, given: Parameters) -> replies.CreatedOut:
     named = encode(sorted(given.given.items()))
     published = await engine.publish(event, bodies.idempotency("", key, b"couchqueue", named), wanted, to_all, skip_held=once)
     return replies.CreatedOut(
-        sorted({receipt.queue for receipt in published.jobs} | set(published.held)),
-        durability_out(engine.durability),
+        sorted({receipt.queue for receipt in published.jobs if receipt.id not in published.gone} | set(published.held)),
+        kept_as(published, durability_out(engine.durability)),
         published.held or UNSET,
         True if published.duplicate else UNSET,
     )

@@ -62,6 +62,10 @@ class NothingIn(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a route that takes none."""
 
 
+_DOTS = {"%2E": ".", "%2E%2E": ".."}
+"""How a name of dots stands in a path, where what reads URLs would take it for a step: escaped twice, so that once is left here."""
+
+
 async def _known_fields(request: Request[Any, Any, Any]) -> None:
     """Refuse an option that the route does not know instead of doing something else; probes and scrapers may add what they like."""
     _strict_path(request)
@@ -75,7 +79,11 @@ async def _known_fields(request: Request[Any, Any, Any]) -> None:
 def _strict_path(request: Request[Any, Any, Any]) -> None:
     """A number in a path is digits and nothing else: `int` also takes 1_0, +1, ٣ and 007, and another job would be meant."""
     path: str = request.scope["path"]
-    numbers = [value for value in request.path_params.values() if isinstance(value, int)]
+    given = request.path_params
+    given.update(
+        {name: _DOTS[value.upper()] for name, value in given.items() if isinstance(value, str) and value.upper() in _DOTS}
+    )
+    numbers = [value for value in given.values() if isinstance(value, int)]
     if numbers and not {str(number) for number in numbers} <= set(path.split("/")):
         raise NotFound(f"There is nothing at {path[:200]}.")
 

@@ -91,6 +91,8 @@ class Hot:
             )
         enqueued = await self._engine.enqueue([new], key, wait_ms)
         body = replies.encode(replies.enqueued_out(enqueued, self._durability))
+        if enqueued.gone:
+            return Reply(200, body)
         location = (b"location", b"%s/v1/jobs/%d" % (self._root_path, enqueued.jobs[0].id))
         return Reply(200 if enqueued.duplicate else 201, body, extra=(location,))
 
