@@ -42,7 +42,9 @@ def test_one_from_earlier_times_can_be_looked_at_emptied_and_removed(start, conn
     first.stop()
     with sqlite3.connect(tmp_path / "jobs.db") as database:
         database.execute("UPDATE queue SET name = ? WHERE name = 'old'", [name])
-        database.execute("UPDATE schedule SET name = ? WHERE name = 'old'", [name])
+        (kept,) = database.execute("SELECT state FROM schedule WHERE name = 'old'").fetchone()
+        renamed = kept.replace(b"\xa3old", bytes([0xA0 + len(name)]) + name.encode(), 1)  # as msgpack writes a text
+        database.execute("UPDATE schedule SET name = ?, state = ? WHERE name = 'old'", [name, renamed])
     database.close()
     second = start(store=store)
     try:
