@@ -6,9 +6,19 @@ from or the most that it may be set to.
 
 import re
 
-# Names. The pattern keeps a queue name usable in a URL, a metric label and a file name without escaping.
-QUEUE_NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
-QUEUE_NAME_CHARS = 128
+# Names. The pattern keeps a queue name usable in a URL, a metric label and a file name without escaping: so "." and ".." are none either, which
+# everything that reads a URL takes for steps. A sign that a tube of beanstalkd has and a queue can't have is written as `:2F` and counts as one
+# character, so that every tube of 200 bytes has its queue.
+QUEUE_NAME_CHARS = 200  # as beanstalkd's tubes
+QUEUE_NAME_WRITTEN_CHARS = 3 * QUEUE_NAME_CHARS  # were every character such a sign
+QUEUE_NAME = re.compile(
+    r"(?!\.{1,2}\Z)(?:[A-Za-z0-9._:-]{1,200}\Z|(?>:[0-9A-F][0-9A-F]|[A-Za-z0-9._:-]){1,200}+\Z)"  # atomic: read in linear time
+)
+QUEUE_NAME_SQL = QUEUE_NAME.pattern.replace("(?>", "(?:").replace("}+", "}")  # PostgreSQL's are linear by themselves
+QUEUE_NAME_ONCE = re.compile(
+    r"[A-Za-z0-9._:-]{1,600}\Z"
+)  # what a queue may be called that was made before these rules: it can be emptied, removed
+SCHEDULE_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,128}\Z")
 TYPE_CHARS = 128
 TAGS = 32
 TAG_CHARS = 128
@@ -16,6 +26,8 @@ KEY_CHARS = 256  # unique_key and group_key
 WORKER_CHARS = 256
 REQUEST_ID_CHARS = 128  # the same bound for Idempotency-Key, request_id and X-Request-Id
 CONTENT_TYPE_CHARS = 256
+
+WHOLE = re.compile(r"(?:0|[1-9][0-9]{0,17})\Z")  # ASCII, no sign, no zero in front, nothing around it: fits into 64 bits
 
 # Sizes, in bytes.
 HEAD_BYTES = 64 << 10  # request line and headers; h11 and nginx draw the line near there too

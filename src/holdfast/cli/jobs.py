@@ -14,6 +14,7 @@ from holdfast.cli.tailing import tail
 from holdfast.cli.talking import (
     ENDED_OTHERWISE,
     Duration,
+    JobNumber,
     confirmed,
     destroying,
     examples,
@@ -114,7 +115,7 @@ def _chunks(lines: Iterable[bytes]) -> Iterator[list[msgspec.Raw]]:
 
 
 @commands.command(epilog=examples("holdfast job get 42"))
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=JobNumber())
 @talking
 def get(client: Client, job_id: int, as_json: bool) -> None:
     """Show a job whole, as JSON."""
@@ -149,7 +150,7 @@ def listed(client: Client, as_json: bool, columns: Columns, limit: int, kind: st
 
 
 @commands.command(epilog=examples("holdfast job why 42"))
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=JobNumber())
 @talking
 def why(client: Client, job_id: int, as_json: bool) -> None:
     """Say why a job is not running."""
@@ -158,7 +159,7 @@ def why(client: Client, job_id: int, as_json: bool) -> None:
 
 
 @commands.command(epilog=examples("holdfast job wait 42 --timeout 30s"))
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=JobNumber())
 @click.option("--timeout", "timeout_ms", type=Duration(), help="How long; by default until it ends.")
 @talking
 def wait(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -> None:
@@ -176,7 +177,7 @@ def _await(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -
 @commands.command(
     epilog=examples("holdfast job edit 42 priority=1", """holdfast job edit 42 'payload={"to": "bob"}' 'tags=["urgent"]'""")
 )
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=JobNumber())
 @click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE...")
 @talking
 def edit(client: Client, job_id: int, changes: tuple[str, ...], as_json: bool) -> None:
@@ -188,7 +189,7 @@ def _each(name: str, words: str) -> None:
     """A command that does one thing to each job that is named."""
 
     @commands.command(name, help=words, epilog=examples(f"holdfast job {name} 42 43"))
-    @click.argument("job_ids", type=int, nargs=-1, required=True)
+    @click.argument("job_ids", type=JobNumber(), nargs=-1, required=True)
     @talking
     def each(client: Client, job_ids: tuple[int, ...], as_json: bool) -> None:
         for job_id in job_ids:
@@ -202,7 +203,7 @@ _each("promote", "Run scheduled jobs now.")
 
 
 @commands.command(epilog=examples("holdfast job delete 42 43 --yes"))
-@click.argument("job_ids", type=int, nargs=-1, required=True)
+@click.argument("job_ids", type=JobNumber(), nargs=-1, required=True)
 @destroying
 @talking
 def delete(client: Client, job_ids: tuple[int, ...], yes: bool, dry_run: bool, as_json: bool) -> None:

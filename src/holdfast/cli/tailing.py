@@ -11,7 +11,7 @@ import msgspec
 
 from holdfast.cli.completion import queue_names
 from holdfast.cli.tables import instant
-from holdfast.cli.talking import ENDED_OTHERWISE, examples, refuse, show, talking
+from holdfast.cli.talking import ENDED_OTHERWISE, JobNumber, examples, refuse, show, talking
 from holdfast.client import Client, Event
 from holdfast.client.types import Job
 from holdfast.errors import JobNotFound
@@ -21,7 +21,7 @@ _JOBS = 10_000  # of a queue, at the beginning
 
 
 @click.command(epilog=examples("holdfast job tail 42 43", "holdfast job tail --queue mail", "holdfast job tail 42 --json"))
-@click.argument("job_ids", type=int, nargs=-1)
+@click.argument("job_ids", type=JobNumber(), nargs=-1)
 @click.option("--queue", help="All jobs of this queue, until none is unfinished.", shell_complete=queue_names)
 @talking
 def tail(client: Client, job_ids: tuple[int, ...], queue: str | None, as_json: bool) -> None:

@@ -40,6 +40,18 @@ class Duration(click.ParamType[int]):
         return round(float(found[1]) * _UNITS_MS[found[2] or "s"])
 
 
+class JobNumber(click.ParamType[int]):
+    """The number of a job: digits and nothing else, because `1_0` or `٣` would be another job's."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        if re.fullmatch(r"[1-9][0-9]{0,15}", str(value)) is None:
+            self.fail(f"{value!r} is not the number of a job", param, ctx)
+        return int(value)
+
+
 def addressed(command: Command) -> Command:
     """Give a command a URL and a token: by `--url` and `--token`, by `--profile`, or by what the environment says."""
 

@@ -90,9 +90,14 @@ class Call:
 
 def path(template: str, *parts: str | int, **query: Any) -> str:
     """A path with its parts and its query parameters escaped; parameters that are None are left out."""
-    whole = template.format(*(quote(str(part), safe="") for part in parts))
+    whole = template.format(*(_segment(str(part)) for part in parts))
     given = {name: _plain(value) for name, value in query.items() if value is not None}
     return f"{whole}?{urlencode(given)}" if given else whole
+
+
+def _segment(part: str) -> str:
+    """A part of a path. Everything that reads URLs takes `.` and `..` for steps, escaped or not; the server reads them escaped twice."""
+    return "%252E" * len(part) if part in (".", "..") else quote(part, safe="")
 
 
 def _plain(value: Any) -> Any:

@@ -66,11 +66,12 @@ class Durability(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, kw_only=True):
-    """A job as it was put."""
+    """A job as it was put. `gone`: under the same idempotency key before, and deleted or forgotten since."""
 
     id: int
     queue: str
     state: str
+    gone: bool = False
     priority: int
     attempt: int = 0
     max_attempts: int
@@ -94,10 +95,11 @@ class EnqueuedMany(msgspec.Struct, kw_only=True):
 
 
 class Copy(msgspec.Struct):
-    """One copy of an event."""
+    """One copy of an event; `gone` as in a receipt."""
 
     queue: str
     id: int
+    gone: bool = False
 
 
 class Published(msgspec.Struct, kw_only=True):

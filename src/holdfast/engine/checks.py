@@ -16,6 +16,11 @@ def breach(field: str, rule: str) -> InvalidRequest:
     return InvalidRequest(f"{field} {rule}.", field=field)
 
 
+def whole(text: str) -> int | None:
+    """A text as a whole number of at least 0, in the one way to write it; None where it is none."""
+    return int(text) if limits.WHOLE.match(text) is not None else None
+
+
 def number(field: str, value: float | None, low: float, high: float) -> None:
     """A number within bounds; None passes."""
     if value is not None and not low <= value <= high:
@@ -33,15 +38,27 @@ def text(field: str, value: str | None, chars: int) -> None:
 
 
 def queue_name(field: str, name: str) -> None:
-    """A name that may be a queue's."""
+    """A name that a queue may be given."""
     if limits.QUEUE_NAME.match(name) is None:
-        raise breach(field, f"must be 1 to {limits.QUEUE_NAME_CHARS} of the characters A-Z a-z 0-9 . _ : -")
+        raise _no_name(field, name, limits.QUEUE_NAME_CHARS)
+
+
+def name_of_queue(field: str, name: str) -> None:
+    """A name that a queue may have: one that was made in earlier times may be called "." and is to be emptied and removed."""
+    if limits.QUEUE_NAME_ONCE.match(name) is None:
+        raise _no_name(field, name, limits.QUEUE_NAME_CHARS)
 
 
 def schedule_name(name: str) -> None:
-    """A name that may be a schedule's: as a queue's."""
-    if limits.QUEUE_NAME.match(name) is None:
-        raise breach("name", f"must be 1 to {limits.SCHEDULE_NAME_CHARS} of the characters A-Z a-z 0-9 . _ : -")
+    """A name that a schedule may be given: as a queue's, and shorter."""
+    if limits.SCHEDULE_NAME.match(name) is None:
+        raise _no_name("name", name, limits.SCHEDULE_NAME_CHARS)
+
+
+def _no_name(field: str, name: str, chars: int) -> InvalidRequest:
+    if name in (".", ".."):
+        return breach(field, f'must not be "{name}", which is a step in every path and address')
+    return breach(field, f"must be 1 to {chars} of the characters A-Z a-z 0-9 . _ : -")
 
 
 def printable(field: str, value: str, chars: int) -> None:
@@ -170,8 +187,8 @@ def leases(
     if not (0 if registered else 1) <= len(queues) <= limits.QUEUES_PER_LEASE:
         raise breach("queues", f"must name 1 to {limits.QUEUES_PER_LEASE} queues")
     for name in queues:
-        if limits.QUEUE_NAME.match(name) is None:
-            queue_name(f"queues[{queues.index(name)}]", name)
+        if limits.QUEUE_NAME_ONCE.match(name) is None:
+            name_of_queue(f"queues[{queues.index(name)}]", name)
     number("max", limit, 1, limits.LEASE_JOBS)
     number("lease_ms", lease_ms, 1, limits.LEASE_MS_MAX)
     text("worker", worker, limits.WORKER_CHARS)

@@ -302,11 +302,15 @@ Command = (
 
 
 class Enqueued(_Frame, frozen=True, tag=101):
-    """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key. `held`: queues where one was left out."""
+    """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key. `held`: queues where one was left out.
+
+    `gone`: those jobs of a duplicate that are kept no more, because they were deleted or forgotten since.
+    """
 
     jobs: list[Receipt]
     duplicate: bool = False
     held: list[str] = []
+    gone: list[int] = []
 
 
 class GrantedJob(_Frame, frozen=True):

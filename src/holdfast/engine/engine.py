@@ -166,11 +166,12 @@ class Engine(Tubing, Tending):
 
     async def set_interest(self, queue: str, match: Match | None) -> bool:
         """Say which events a queue wants; None: none any more. False when there was nothing to remove."""
-        checks.queue_name("queue", queue)
         command = SetInterest(queue, match)
         if match is None:
+            checks.name_of_queue("queue", queue)
             answer = await self._ask(command)
         else:
+            checks.queue_name("queue", queue)
             answer = await self._publishing.set(queue, match, lambda: self._ask(command))
         return isinstance(answer, Counted) and answer.count > 0
 

@@ -43,7 +43,8 @@ async def enqueue(batch: Batch, command: Enqueue) -> Enqueued:
                 raise IdempotencyMismatch(
                     f"The idempotency key {key.key!r} was used with another request.", idempotency_key=key.key
                 )
-            return Enqueued(kept.receipts, duplicate=True)
+            gone = [receipt.id for receipt in kept.receipts if await batch.latest(receipt.id) is None]
+            return Enqueued(kept.receipts, duplicate=True, gone=gone)
     if command.interests is not None and command.interests != await batch.tx.interests_version():
         raise StaleInterests
     jobs = await _for_workers(batch, command.jobs) if command.to_workers else command.jobs

@@ -127,7 +127,7 @@ class Reading:
     async def failures(self, queue: str | None = None) -> Failures:
         """The newest jobs that went wrong, each with its latest error."""
         if queue is not None:
-            checks.queue_name("queue", queue)
+            checks.name_of_queue("queue", queue)
         return await self._ask(RecentFailures(limits.FAILURES_SCANNED, queue))  # type: ignore[return-value]
 
     async def history(self, queue: str = "", span: str = "hour") -> History:
@@ -154,7 +154,7 @@ class Reading:
 
     async def stats_of_some(self, most: int, named: str = "") -> Stats:
         """The store, sums over all queues, and at most so many queues whose name has this: those first that want attention."""
-        return await self._ask(GetStats(most, named[: limits.QUEUE_NAME_CHARS]))  # type: ignore[return-value]
+        return await self._ask(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS]))  # type: ignore[return-value]
 
     async def stats_of(self, queue: str) -> tuple[QueueStats, int]:
         """The numbers of one queue, and the store's time."""
@@ -264,7 +264,7 @@ def _check_filter(query: ListJobs | CountJobs) -> None:
     checks.text("type", query.type, limits.TYPE_CHARS)
     checks.text("tag", query.tag, limits.TAG_CHARS)
     if query.queue is not None:
-        checks.queue_name("queue", query.queue)
+        checks.name_of_queue("queue", query.queue)
 
 
 def reasons(facts: JobFacts) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 
+from holdfast import limits
 from holdfast.engine import checks
 from holdfast.engine.asking import Asking
 from holdfast.engine.commands import (
@@ -59,6 +60,7 @@ class Tending(Asking):
     async def set_schedule(self, name: str, spec: ScheduleSpec, paused: bool) -> Schedule:
         """Make a schedule, or change what one puts and when."""
         checks.schedule_name(name)
+        checks.number("interval_ms", spec.interval_ms, limits.INTERVAL_MS_MIN, limits.INTERVAL_MS_MAX)
         checks.new_job(spec.job, self.payload_bytes)
         if (
             spec.publish and spec.job.content_type is None

@@ -122,7 +122,7 @@ class LeaseRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def parse(cls, token: str) -> "LeaseRef | None":
         """Read a token; None where it can't be one."""
         parts = token.split(".")
-        if len(parts) != 4 or len(token) > 100 or not token.isascii():
+        if len(parts) != 4 or len(token) > 100:
             return None
         try:
             job, attempt, fence = int(parts[0]), int(parts[1]), int(parts[2])
@@ -130,7 +130,9 @@ class LeaseRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
         except ValueError:
             return None
         bounded = 0 < job <= _ID_MAX and 0 < attempt <= _ID_MAX and 0 < fence <= _ID_MAX
-        return cls(job, attempt, fence, secret) if bounded else None
+        if not bounded or token != f"{job}.{attempt}.{fence}.{secret.hex()}":  # `int` also takes 1_0, +1 and ٣
+            return None
+        return cls(job, attempt, fence, secret)
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):

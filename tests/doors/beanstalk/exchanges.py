@@ -4,16 +4,19 @@ See `talking.py` for how it is written down. Only `INSERTED` differs: beanstalkd
 """
 
 Step = tuple[str, str, str]
+MOST = (1 << 32) - 1
 STATS_JOB = (
-    "---\nid: <{id}>\ntube: {{t}}\nstate: {state}\npri: {pri}\nage: <#>\ndelay: {delay}\nttr: {ttr}\ntime-left: <#>\nfile: 0\n"
+    "---\nid: <{id}>\ntube: {{t}}\nstate: {state}\npri: {pri}\nage: <#>\ndelay: {delay}\nttr: {ttr}\ntime-left: {left}\nfile: 0\n"
     "reserves: {reserves}\ntimeouts: {timeouts}\nreleases: {releases}\nburies: {buries}\nkicks: {kicks}\n\r\n"
 )
 
 
-def stats_job(name: str, state: str, pri: int = 0, delay: int = 0, ttr: int = 60, **counts: int) -> str:
+def stats_job(
+    name: str, state: str, pri: int = 0, delay: int = 0, ttr: int = 60, left: int | str = "<#>", **counts: int
+) -> str:
     """The page of one job, with its head; every count that is not named is 0."""
     zero = dict.fromkeys(("reserves", "timeouts", "releases", "buries", "kicks"), 0)
-    text = STATS_JOB.format(id=name, state=state, pri=pri, delay=delay, ttr=ttr, **(zero | counts))
+    text = STATS_JOB.format(id=name, state=state, pri=pri, delay=delay, ttr=ttr, left=left, **(zero | counts))
     return "OK <#>\r\n" + text
 
 
@@ -244,6 +247,47 @@ SCRIPTS: dict[str, list[Step]] = {
         ("a", "", "GONE"),
         ("b", "reserve-with-timeout 5\r\n", "RESERVED <a> 1\r\na\r\n"),
     ],
+    "names of tubes stand bare in lists, whatever they are": [
+        ("a", "watch {t}+b/c;$1\r\nwatch {t}.0\r\nwatch true\r\nwatch 12\r\nwatch 1.5e3\r\nwatch $(x)\r\n",
+         "".join(f"WATCHING {n}\r\n" for n in range(2, 8))),
+        ("a", "list-tubes-watched\r\n", "OK <#>\r\n---\n- {t}\n- {t}+b/c;$1\n- {t}.0\n- true\n- 12\n- 1.5e3\n- $(x)\n\r\n"),
+        ("a", "ignore true\r\nignore 12\r\nignore 1.5e3\r\nignore $(x)\r\n", "".join(f"WATCHING {n}\r\n" for n in (6, 5, 4, 3))),
+    ],
+    "the time that is left is less than the whole from the first moment on": [
+        ("a", "put 0 0 60 1\r\na\r\nput 0 90 7 1\r\nb\r\nput 1 0 1 1\r\nc\r\n", "INSERTED <a>\r\nINSERTED <b>\r\nINSERTED <c>\r\n"),
+        ("a", "reserve\r\nstats-job <a>\r\n", "RESERVED <a> 1\r\na\r\n" + stats_job("a", "reserved", left=59, reserves=1)),
+        ("a", "stats-job <b>\r\n", stats_job("b", "delayed", delay=90, ttr=7, left=89)),
+        ("a", "stats-job <c>\r\n", stats_job("c", "ready", 1, ttr=1, left=0)),
+        ("a", "reserve\r\nstats-job <c>\r\n", "RESERVED <c> 1\r\nc\r\n" + stats_job("c", "reserved", 1, ttr=1, left=0, reserves=1)),
+        ("a", "touch <a>\r\nstats-job <a>\r\n", "TOUCHED\r\n" + stats_job("a", "reserved", left=59, reserves=1)),
+        ("a", "release <a> 0 33\r\nstats-job <a>\r\n", "RELEASED\r\n" + stats_job("a", "delayed", delay=33, left=32, reserves=1, releases=1)),
+        ("a", "bury <c> 0\r\nstats-job <c>\r\n", "BURIED\r\n" + stats_job("c", "buried", ttr=1, left=0, reserves=1, buries=1)),
+    ],
+    "every priority, delay and time to run of 32 bits is kept as it is": [
+        ("a", f"put {MOST} {MOST} {MOST} 1\r\na\r\n", "INSERTED <a>\r\n"),
+        ("a", "stats-job <a>\r\n", stats_job("a", "delayed", MOST, MOST, MOST, left=MOST - 1)),
+        ("a", "peek-delayed\r\nkick 1\r\nreserve\r\n", "FOUND <a> 1\r\na\r\nKICKED 1\r\nRESERVED <a> 1\r\na\r\n"),
+        ("a", "stats-job <a>\r\n", stats_job("a", "reserved", MOST, MOST, MOST, left=MOST - 1, reserves=1, kicks=1)),
+        ("a", f"touch <a>\r\nrelease <a> {MOST} {MOST}\r\n", "TOUCHED\r\nRELEASED\r\n"),
+        ("a", "stats-job <a>\r\n", stats_job("a", "delayed", MOST, MOST, MOST, left=MOST - 1, reserves=1, releases=1, kicks=1)),
+        ("a", "reserve-job <a>\r\n", "RESERVED <a> 1\r\na\r\n"),
+        ("a", f"bury <a> {MOST}\r\nkick-job <a>\r\n", "BURIED\r\nKICKED\r\n"),
+        ("a", f"pause-tube {{t}} {MOST}\r\nreserve-with-timeout 0\r\n", "PAUSED\r\nTIMED_OUT\r\n"),
+        ("a", "pause-tube {t} 0\r\nreserve\r\n", "PAUSED\r\nRESERVED <a> 1\r\na\r\n"),
+        ("a", f"put 0 {MOST // 2} 2592001 1\r\nb\r\n", "INSERTED <b>\r\n"),
+        ("a", "stats-job <b>\r\n", stats_job("b", "delayed", 0, MOST // 2, 2592001, left=MOST // 2 - 1)),
+        ("a", "put 007 00 0060 001\r\nc\r\nreserve-with-timeout 00\r\n", "INSERTED <c>\r\nRESERVED <c> 1\r\nc\r\n"),
+    ],
+    "tubes of 200 bytes, of whatever signs": [
+        step
+        for mark, name in {"a": "{t}" + "a" * 190, "b": "{t}" + "/" * 190, "c": "{t}" + "+/;.$_()-" * 21}.items()
+        for step in [
+            ("a", f"use {name}\r\nput 0 0 60 1\r\na\r\nuse {{t}}\r\n", f"USING {name}\r\nINSERTED <{mark}>\r\nUSING {{t}}\r\n"),
+            ("a", f"watch {name}\r\nreserve\r\n", f"WATCHING 2\r\nRESERVED <{mark}> 1\r\na\r\n"),
+            ("a", f"list-tubes-watched\r\npause-tube {name} 1\r\n", f"OK <#>\r\n---\n- {{t}}\n- {name}\n\r\nPAUSED\r\n"),
+            ("a", f"delete <{mark}>\r\nignore {name}\r\nstats-tube {name}\r\n", "DELETED\r\nWATCHING 1\r\nNOT_FOUND\r\n"),
+        ]
+    ],
     "a line that is too long is one BAD_FORMAT, also in pieces": [
         ("a", "a" * 222 + "\r\n", "UNKNOWN_COMMAND\r\n"),
         ("a", "use " + "a" * 500 + "\r\nlist-tube-used\r\n", "BAD_FORMAT\r\nUSING {t}\r\n"),
@@ -263,7 +307,6 @@ LINES: dict[str, str] = {
     "stats ": BAD, "statsx": BAD, "stats-job": BAD, "stats-job x": BAD, "stats-job 1 ": BAD, "stats-tube": BAD, "stats-tube ": BAD,
     "stats-tube -x": BAD, "stats-tube nobody": MISSING, "stats-job 9007199254740993": MISSING, "stats-job 0": MISSING,
     "reservex": BAD, "reserve ": BAD, "reserve-with-timeout": BAD, "reserve-with-timeout 99999999999999999999": BAD,
-    "reserve-with-timeout x": "TIMED_OUT", "reserve-with-timeout ": "TIMED_OUT", "reserve-with-timeout 0x": "TIMED_OUT",
     "reserve-job": BAD, "reserve-job ": BAD, "reserve-job x": BAD, "reserve-job 9007199254740993": MISSING,
     "delete x": BAD, "delete 1 ": BAD, "delete -1": BAD, "delete +1": BAD, "delete  18446744073709551615": MISSING,
     "delete 18446744073709551616": BAD, "release 1": BAD, "release 1 1": BAD, "release 9007199254740993 1 1": MISSING,
@@ -279,4 +322,12 @@ LINES: dict[str, str] = {
     "list-tubesx": BAD, "list-tube-used ": BAD, "list-tubes-watched ": BAD, "list-tube": UNKNOWN,
     "pause-tube": BAD, "pause-tube ": BAD, "pause-tube x": BAD, "pause-tube x x": BAD, "pause-tube nobody 0": MISSING,
     "pause-tube x 4294967296": BAD, "pause-tube -x 1": BAD, "pause-tube a=b 1": BAD, "pause-tube x 1 ": BAD,
+    "STATS": UNKNOWN, "RESERVE": UNKNOWN, "QUIT": UNKNOWN, "PUT": UNKNOWN, "get x": UNKNOWN, "Get": UNKNOWN,
+    "use " + "a" * 200: "USING " + "a" * 200, "use " + "/" * 200: "USING " + "/" * 200, "use .": "USING .", "use ..": "USING ..",
 }  # fmt: skip
+
+STRICTER: dict[str, str] = {
+    f"reserve-with-timeout {text}": "TIMED_OUT"
+    for text in ("", "x", "0x", "+0", "0.5", "0e3", "0 ", "0 2", "-0", "\t0", "0_0", "0,5", "0x0", " ", "nan", "\xb2")
+}  # fmt: skip
+"""What beanstalkd 1.12 takes as some number of seconds, with its answer. Here each is BAD_FORMAT."""

@@ -3,6 +3,9 @@
 import base64
 import signal
 
+import pytest
+
+from holdfast.doors.beanstalk.names import queue_of
 from tests.doors.beanstalk.talking import Client, serving, tube_port
 from tests.whole.servers import Server, until
 
@@ -38,9 +41,22 @@ def test_a_tube_with_signs_is_a_queue_with_codes(server):
     with server.client() as http:
         assert http.get(f"/v1/jobs/{job}").json()["queue"] == "mail:2Fin:241:3B:28a:2Bb:29"
     size = int(client.ask(b"list-tubes\r\n").split()[1])
-    assert b'- "mail/in$1;(a+b)"\n' in client.body(size)
-    assert client.ask(b"use " + b"a" * 128 + b"\r\n") == b"USING " + b"a" * 128
-    assert client.ask(b"use " + b"a" * 129 + b"\r\n") == b"BAD_FORMAT"
+    assert b"- mail/in$1;(a+b)\n" in client.body(size)
+    client.close()
+
+
+@pytest.mark.parametrize("tube", ["a" * 200, "/" * 200, "+/;.$_()-" * 22, ".", "..", "..."])
+def test_the_longest_and_the_oddest_tube_is_a_queue_at_the_other_doors(server, tube):
+    client = Client(tube_port(server))
+    assert client.ask(f"use {tube}\r\n".encode()) == f"USING {tube}".encode()
+    job = client.put()
+    with server.client() as http:
+        queue = http.get(f"/v1/jobs/{job}").json()["queue"]
+        assert queue == queue_of(tube)
+        assert http.get(f"/v1/queues/{queue}").json()["jobs"]["ready"] == 1
+        again = http.post(f"/v1/queues/{queue}/jobs", json={"payload": 1}).json()["id"]
+        assert [job["id"] for job in http.post("/v1/leases", json={"queues": [queue], "max": 9}).json()["jobs"]] == [job, again]
+        assert http.put(f"/v1/queues/{queue}x", json={}).status_code == (400 if len(tube) == 200 else 200)
     client.close()
 
 
@@ -122,6 +138,43 @@ def test_a_server_that_drains_lets_a_worker_finish(tmp_path):
         assert worker.page(b"stats\r\n")["draining"] == "true"
         assert worker.ask(b"delete %d\r\n" % job) == b"DELETED"
         assert worker.is_over()
+        assert server.ended() == 0, server.err.text
+    finally:
+        server.destroy()
+
+
+@pytest.mark.parametrize("fronts", ["1", "2"])
+def test_sigusr1_ends_no_server_and_is_told_to_an_idle_connection_at_its_next_put(tmp_path, fronts):
+    with serving(tmp_path / "home", "--fronts", fronts) as server:
+        crowd = [Client(tube_port(server)) for _ in range(12)]  # on all fronts
+        for one in crowd:
+            one.put()
+        server.send(signal.SIGUSR1)
+        until(lambda: {one.ask(b"put 0 0 60 1\r\nx\r\n") for one in crowd} == {b"DRAINING"}, "each front refuses puts")
+        crowd[0].send(b"put 0 0 60 3\r\nabc\r\n" * 3 + b"list-tube-used\r\n")
+        assert [crowd[0].line() for _ in range(4)] == [b"DRAINING"] * 3 + [b"USING default"]
+        assert {one.page(b"stats\r\n")["draining"] for one in crowd} == {"true"}
+        late = Client(tube_port(server))
+        assert late.ask(b"put 0 0 60 1\r\nx\r\n") == b"DRAINING"
+        server.send(signal.SIGUSR1)
+        taken = [one.reserve()[0] for one in crowd]
+        assert len(set(taken)) == len(crowd)
+        for one, job in zip(crowd, taken, strict=True):
+            assert one.ask(b"release %d 0 0\r\n" % job) == b"RELEASED"
+        with server.client() as http:
+            assert http.get("/readyz").status_code == 200
+            assert http.post("/v1/queues/other/jobs", json={"payload": 1}).status_code == 201
+        assert server.process.poll() is None
+
+
+def test_sigusr1_does_nothing_to_a_server_without_this_door(tmp_path):
+    server = Server(tmp_path / "home", "--store", f"sqlite:///{tmp_path / 'jobs.db'}")
+    server.start()
+    try:
+        server.send(signal.SIGUSR1)
+        with server.client() as http:
+            assert http.post("/v1/queues/q/jobs", json={"payload": 1}).status_code == 201
+        server.send(signal.SIGTERM)
         assert server.ended() == 0, server.err.text
     finally:
         server.destroy()

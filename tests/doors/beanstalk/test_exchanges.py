@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.doors.beanstalk.exchanges import LINES, SCRIPTS
+from tests.doors.beanstalk.exchanges import LINES, SCRIPTS, STRICTER
 from tests.doors.beanstalk.talking import Client, Talk, tube_port
 
 NOT_ALWAYS = "a job whose time to run is up is ready again, and the timeout is counted"
@@ -50,7 +50,30 @@ def test_every_line_is_judged_alike(port, tube):
     assert client.line() == b"WATCHING 1"
     judged = {line: client.ask(line.encode("latin-1") + b"\r\n").decode() for line in LINES}
     assert judged == LINES
+    assert client.ask(f"use {tube}\r\n".encode()) == f"USING {tube}".encode()
     talk.end()
+
+
+def test_a_time_that_is_no_whole_number_is_not_taken_for_one(server, beanstalkd):
+    theirs, ours = (Client(port) for port in (beanstalkd, tube_port(server)))
+    tube = b"use strict\r\nwatch strict\r\nignore default\r\n"
+    for client in (theirs, ours):
+        client.send(tube)
+        assert [client.line() for _ in range(3)] == [b"USING strict", b"WATCHING 2", b"WATCHING 1"]
+    asked = {line: line.encode("latin-1") + b"\r\n" for line in STRICTER}
+    assert {line: theirs.ask(data).decode() for line, data in asked.items()} == STRICTER
+    assert {line: ours.ask(data) for line, data in asked.items()} == dict.fromkeys(STRICTER, b"BAD_FORMAT")
+    assert ours.ask(b"reserve-with-timeout -1\r\n") == b"BAD_FORMAT"  # beanstalkd waits for ever
+    ours.close()
+    theirs.close()
+
+
+def test_the_version_is_one_that_clients_can_read(server, beanstalkd):
+    theirs, ours = (Client(port) for port in (beanstalkd, tube_port(server)))
+    said = [client.page(b"stats\r\n")["version"] for client in (theirs, ours)]
+    assert said == ['"1.12"', '"1.12"']
+    ours.close()
+    theirs.close()
 
 
 def test_a_page_of_all_numbers_has_the_fields_of_beanstalkd_in_its_order(server, beanstalkd):

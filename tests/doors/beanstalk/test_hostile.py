@@ -2,14 +2,16 @@
 
 import os
 import random
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from playwright.sync_api import sync_playwright
 
-from tests.doors.beanstalk.talking import Client, serving, tube_port
+from tests.doors.beanstalk.talking import Client, missing, serving, tube_port
 from tests.whole.servers import until
 
 PIECE = st.one_of(
@@ -111,15 +113,133 @@ def test_one_that_waits_and_leaves_is_given_nothing(client, server, tube):
     assert client.page(b"stats-job %d\r\n" % job)["reserves"] == "1"
 
 
-@pytest.mark.parametrize("path", ["/", "/" + "x" * 300])
-def test_the_body_of_an_http_request_is_not_obeyed(client, server, tube, path):
+def commands(tube: str) -> str:
+    """What a page would have obeyed."""
+    return f"\r\nuse {tube}\r\nput 0 0 60 1\r\nx\r\n"
+
+
+LONG = "x" * 5_000
+HOST = "Host: 127.0.0.1:11300\r\n"
+HEADS = {
+    f"{method} {name}": f"{method} {target}{version}\r\n{headers}"
+    for method in ("GET", "POST", "PUT", "DELETE", "PRI", "PROPFIND", "M-SEARCH")
+    for name, target, version, headers in [
+        ("/", "/", " HTTP/1.1", HOST),
+        ("of HTTP/1.0 without a host", "/", " HTTP/1.0", "Accept: */*\r\n"),
+        ("of HTTP/2", "*", " HTTP/2.0", ""),
+        ("of a long path and a short host", "/" + LONG, " HTTP/1.1", HOST),
+        ("of a long path and a long host", "/" + LONG, " HTTP/1.1", f"Host: {LONG}.localhost:11300\r\n"),
+        ("of a long path and long headers alone", "/" + LONG, " HTTP/1.1", f"host: {LONG}\r\nuser-agent: {LONG}\r\n"),
+        ("of a path that is as long as a line may be", "/" + "x" * (224 - 2 - 10 - len(method)), " HTTP/1.1", ""),
+        ("of a path that is one longer", "/" + "x" * (224 - 1 - 10 - len(method)), " HTTP/1.1", ""),
+        ("of an address", "http://127.0.0.1:11300/" + LONG, " HTTP/1.1", ""),
+        ("without a version", "/" + LONG, "", ""),
+        ("ended by bare line feeds", "/", " HTTP/1.1\nHost: x\n", "\n"),
+    ]
+}
+OTHERS = {
+    "a header alone": "User-Agent: Mozilla/5.0\r\n",
+    "a long header alone": f"Cookie: {LONG}\r\n",
+    "a method in small letters": "post / HTTP/1.1\r\n",
+    "a long line that ends as a request does": f"post /{LONG} HTTP/1.1\r\n",
+    "an empty line first": "\r\nPOST / HTTP/1.1\r\n",
+    "RTSP": "OPTIONS rtsp://127.0.0.1/ RTSP/1.0\r\n",
+    "SIP": f"REGISTER sip:{LONG} SIP/2.0\r\n",
+    "SMTP": "EHLO localhost\r\n",
+    "SMTP, long": f"HELO {LONG}\r\n",
+    "mail": "MAIL FROM:<a@b>\r\n",
+    "FTP": "USER anonymous\r\n",
+    "FTP, a long password": f"PASS {LONG}\r\n",
+    "IRC": "NICK x\r\n",
+    "TLS 1.2": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + "r" * 32,
+    "TLS, all of it a ticket": "\x16\x03\x03\xff\xff",
+    "TLS, as SSL 2 began": "\x80\x2e\x01\x00\x02",
+    "an alert of TLS": "\x15\x03\x01\x00\x02",
+    "STUN": "\x00\x01\x00\x08\x21\x12\xa4\x42",
+    "TURN": "\x00\x03\x00\x40\x21\x12\xa4\x42",
+    "a frame of a WebSocket": "\x82\x85\x01\x02\x03\x04",
+    "a dump of UTF-16": "\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("cut", [1 << 20, 700, 97])
+@pytest.mark.parametrize("head", [*HEADS.values(), *OTHERS.values()], ids=[*HEADS, *OTHERS])
+def test_what_speaks_another_protocol_is_hung_up_on_before_it_can_say_a_command(server, client, tube, head, cut):
     page = Client(tube_port(server))
-    commands = f"use {tube}\r\nput 0 0 60 1\r\nx\r\n"
-    page.send(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(commands)}\r\n\r\n{commands}".encode())
-    page.is_over()
+    data = (head + commands(tube) * 3).encode("latin-1")
+    try:
+        for start in range(0, len(data), cut):
+            page.send(data[start : start + cut])
+        page.is_over()
+    except (BrokenPipeError, ConnectionResetError):
+        pass
     assert b"INSERTED" not in page.rest
+    assert b"USING" not in page.rest
     assert client.ask(b"peek-ready\r\n") == b"NOT_FOUND"
     page.close()
+
+
+def test_what_only_resembles_another_protocol_is_answered_as_beanstalkd_does(client):
+    for line in (
+        "get x",
+        "Put 0 0 60 1",
+        "PUT 0 0 60 1",
+        "STATS",
+        "QUIT",
+        "x" * 222,
+        "hello world",
+        "use",
+        "{",
+        "<html>",
+        "#1",
+    ):
+        assert client.ask(line.encode() + b"\r\n") == b"UNKNOWN_COMMAND", line
+    assert client.ask(b"y" * 9_000 + b"\r\n") == b"BAD_FORMAT"
+    job = client.put(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n\x16\x03\x01")
+    assert client.ask(b"delete %d\r\n" % job) == b"DELETED"
+
+
+ATTACK = """async ([port, host, path, body]) => {
+  const at = name => `${name}://${host}:${port}/${path}`
+  const quietly = doing => Promise.race([Promise.resolve().then(doing).catch(() => {}), new Promise(r => setTimeout(r, 3000))])
+  await quietly(() => fetch(at('http'), {method: 'POST', mode: 'no-cors', body}))
+  await quietly(() => fetch(at('http'), {method: 'POST', mode: 'no-cors', body: new Blob([body])}))
+  await quietly(() => navigator.sendBeacon(at('http'), body))
+  await quietly(() => new Promise(done => {
+    const request = new XMLHttpRequest(); request.onloadend = done
+    request.open('POST', at('http')); request.setRequestHeader('Content-Type', 'text/plain'); request.send(body)
+  }))
+  await quietly(() => new Promise(done => {
+    const form = document.createElement('form'), field = document.createElement('input'), frame = document.createElement('iframe')
+    frame.name = 'away'; frame.onload = done; document.body.append(frame)
+    form.method = 'POST'; form.enctype = 'text/plain'; form.action = at('http'); form.target = 'away'
+    field.type = 'hidden'; field.name = body; field.value = body; form.append(field); document.body.append(form); form.submit()
+  }))
+  await quietly(() => fetch(at('https'), {method: 'POST', mode: 'no-cors', body}))
+  await quietly(() => new Promise(done => { const ws = new WebSocket(at('ws')); ws.onopen = () => ws.send(body); ws.onclose = done }))
+}"""
+
+
+@pytest.mark.parametrize("path", ["", "x" * 400], ids=["short path", "long path"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", ".".join(["h" * 60] * 3 + ["h" * 50, "localhost"])], ids=["short host", "long host"]
+)
+def test_a_page_in_chromium_puts_no_job(server, client, tube, host, path):
+    program = shutil.which("chromium")
+    if program is None:
+        missing("chromium", "apt install chromium")
+    before = client.page(b"stats\r\n")
+    with sync_playwright() as playwright, server.client() as http:
+        browser = playwright.chromium.launch(executable_path=program, args=["--headless", "--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.goto(f"{http.base_url}/healthz")
+        page.evaluate("() => { document.body.textContent = '' }")
+        page.evaluate(ATTACK, [tube_port(server), host, path, commands(tube) * 3])
+        browser.close()
+    after = client.page(b"stats\r\n")
+    assert int(after["total-connections"]) >= int(before["total-connections"]) + 5, "the browser came to this port"
+    assert after["cmd-put"] == before["cmd-put"]
+    assert client.ask(b"peek-ready\r\n") == b"NOT_FOUND"
 
 
 def test_a_crowd_is_served_and_counted(server, tube):

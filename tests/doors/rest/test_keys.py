@@ -24,13 +24,104 @@ def test_the_same_key_and_body_get_the_first_answer_again(api, queue):
     assert api.counts(queue) == {"ready": 1}
 
 
-def test_the_first_answer_comes_again_after_the_job_was_concluded_and_even_removed(api, queue):
+def test_the_first_answer_comes_again_after_the_job_was_concluded(api, queue):
     first = put(api, queue, "k").json()
     api.ended("conclude", api.take(queue))
     assert put(api, queue, "k").json() == {**first, "duplicate": True}
-    api.delete(f"/v1/jobs/{first['id']}")
-    assert put(api, queue, "k").json() == {**first, "duplicate": True}
-    assert api.counts(queue) == {}
+
+
+def gone_by(api, queue, job, how):
+    """Let a job go in one of the ways in which one may go."""
+    match how:
+        case "deleted":
+            api.delete(f"/v1/jobs/{job}")
+        case "purged":
+            api.post(f"/v1/queues/{queue}/purge", {"states": ["scheduled", "ready", "dead", "cancelled", "concluded"]})
+        case "moved":
+            api.post(f"/v1/jobs/{job}/move", {"queue": f"{queue}-elsewhere"})
+        case "concluded and purged":
+            api.ended("conclude", api.take(queue))
+            api.post(f"/v1/queues/{queue}/purge", {"states": ["concluded"]})
+        case "removed with its queue":
+            api.post(f"/v1/jobs/{job}/cancel")
+            assert api.delete(f"/v1/queues/{queue}").status_code == 204
+        case "removed with its queue, which was made again":
+            api.post(f"/v1/jobs/{job}/cancel")
+            assert api.delete(f"/v1/queues/{queue}").status_code == 204
+            api.push(queue)
+    assert api.get(f"/v1/jobs/{job}").status_code == 404
+
+
+GONE = [
+    "deleted",
+    "purged",
+    "moved",
+    "concluded and purged",
+    "removed with its queue",
+    "removed with its queue, which was made again",
+]
+
+
+@pytest.mark.parametrize("how", GONE)
+def test_a_repeated_request_whose_job_is_gone_puts_none_and_claims_none(api, queue, how):
+    first = put(api, queue, "k").json()
+    gone_by(api, queue, first["id"], how)
+    counts = api.counts(queue) if how != "removed with its queue" else None
+    for _ in range(2):
+        again = put(api, queue, "k")
+        assert again.status_code == 200
+        assert again.json() == {**first, "duplicate": True, "gone": True, "durability": {"level": "none", "replicas": 0}}
+        assert "location" not in again.headers
+    assert counts is None or api.counts(queue) == counts
+    api.refused(put(api, queue, "k", {"payload": 2}), 422, "idempotency_mismatch")
+
+
+def test_of_many_jobs_those_that_are_gone_are_named(api, queue):
+    body = {"jobs": [{"queue": queue, "payload": n} for n in range(3)]}
+    first = api.post("/v1/jobs", body, headers={"idempotency-key": queue}).json()
+    api.delete(f"/v1/jobs/{first['jobs'][1]['id']}")
+    again = api.post("/v1/jobs", body, headers={"idempotency-key": queue}).json()
+    assert [job.get("gone") for job in again["jobs"]] == [None, True, None]
+    assert (again["duplicate"], again["durability"]) == (True, first["durability"])
+    for job in first["jobs"]:
+        api.delete(f"/v1/jobs/{job['id']}")
+    again = api.post("/v1/jobs", body, headers={"idempotency-key": queue}).json()
+    assert [job.get("gone") for job in again["jobs"]] == [True] * 3
+    assert again["durability"]["level"] == "none"
+
+
+def test_copies_of_an_event_that_are_gone_are_named(api, queue):
+    api.put(f"/v1/interests/{queue}", json={"match": {"^only$": f"^{queue}$"}})
+    event = {"data": {"only": queue}}
+    first = api.post("/v1/publish", event, headers={"idempotency-key": queue}).json()
+    api.delete(f"/v1/jobs/{first['jobs'][0]['id']}")
+    again = api.post("/v1/publish", event, headers={"idempotency-key": queue})
+    assert again.status_code == 200
+    assert again.json() == {
+        "jobs": [{**first["jobs"][0], "gone": True}], "durability": {"level": "none", "replicas": 0}, "duplicate": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "told"),
+    [
+        ("POST", "/push", {"msg": "hello"}, lambda answer: answer.json()["durability"]["level"]),
+        (
+            "PUT",
+            "/jobs/enqueue",
+            {"Type": "x", "Payload": 1},
+            lambda answer: answer.headers["holdfast-durability"].partition(";")[0],
+        ),
+    ],
+)
+def test_the_dialects_claim_no_job_that_is_gone_either(api, queue, method, path, body, told):
+    headers = {"idempotency-key": queue}
+    first = api.request(method, path, json=body, headers=headers)
+    assert told(first) == "memory"
+    number = first.json().get("id") or first.json()["ID"]
+    api.delete(f"/v1/jobs/{number}")
+    again = api.request(method, path, json=body, headers=headers)
+    assert (again.status_code, again.json().get("id") or again.json()["ID"], told(again)) == (first.status_code, number, "none")
 
 
 def test_the_same_key_with_another_body_is_refused(api, queue):

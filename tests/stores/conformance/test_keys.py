@@ -148,7 +148,18 @@ async def test_the_same_call_again_gets_the_first_answer_and_puts_nothing(desk, 
     await desk.do(ConcludeLease((await desk.take()).ref()))
     again = await desk.do(Enqueue([new(), new("r")], KEY))
     assert (again.jobs, again.duplicate, first.duplicate) == (first.jobs, True, False)
+    assert again.gone == []
     assert len(await desk.walk()) == 2
+
+
+async def test_the_same_call_again_says_which_of_its_jobs_are_gone(desk, new):
+    first = await desk.do(Enqueue([new(), new("r"), new()], KEY))
+    await desk.do(DeleteJob(first.jobs[1].id))
+    again = await desk.do(Enqueue([new(), new("r"), new()], KEY))
+    assert (again.jobs, again.duplicate, again.gone) == (first.jobs, True, [first.jobs[1].id])
+    _, again = await desk.together(DeleteJob(first.jobs[0].id), Enqueue([new(), new("r"), new()], KEY))
+    assert again.gone == [job.id for job in first.jobs[:2]]
+    assert len(await desk.walk()) == 1
 
 
 async def test_the_same_call_twice_in_one_transaction_puts_once(desk, new):

@@ -1,7 +1,7 @@
 """The door as a whole: its listening socket, its connections, and how they end when the server does.
 
 While the server drains nobody is let in, a put is answered DRAINING, a reserve that waits is over, and a connection that is in the middle of
-nothing is hung up on. One that has reserved jobs may end them; it is cut when the time is up, and what it still holds is handed back.
+nothing is hung up on. SIGUSR1 does only the second of these, and ends nobody. One that has reserved jobs may end them; it is cut when the time is up, and what it still holds is handed back.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ class Beanstalk:
         self.numbers = Numbers()
         self.id = secrets.token_hex(8)
         self.draining = False
+        self.closed_to_puts = False  # by SIGUSR1, and for good
         self._most = connections
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Future[Any]] = set()

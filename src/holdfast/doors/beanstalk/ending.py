@@ -23,7 +23,7 @@ from holdfast.engine.commands import (
 )
 from holdfast.engine.tube_commands import BuryLease
 from holdfast.errors import LeaseLost
-from holdfast.limits import DELAY_MS_MAX, ID_MAX
+from holdfast.limits import ID_MAX
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.connection import Connection, Slot
@@ -68,7 +68,7 @@ def release(connection: "Connection", asked: Asked) -> None:
     if holding is None:
         connection.say(replies.NOT_FOUND)
         return
-    command = ReleaseLease(holding.ref, min(delay * 1000, DELAY_MS_MAX), pri, counted=True)
+    command = ReleaseLease(holding.ref, delay * 1000, pri, counted=True)
     slot = connection.open()
     connection.engine.post(command, 0, partial(_ended, connection, slot, job_id, holding, replies.RELEASED))
 

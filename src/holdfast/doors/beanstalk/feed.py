@@ -2,9 +2,11 @@
 
 A command is cut only when somebody is ready to act on it; until then its bytes wait, and the connection stops reading when they are many. Three
 things can be under way: a line, a body (with its line end), or bytes that are thrown away before a reply is due.
+
+A caller who speaks another protocol is known before the end of its first line, however long that is: nothing behind it is ever cut as a command.
 """
 
-from holdfast.doors.beanstalk.grammar import BAD_FORMAT, Asked, parse
+from holdfast.doors.beanstalk.grammar import BAD_FORMAT, FOREIGN, Asked, is_foreign, is_foreign_end, is_foreign_start, parse
 from holdfast.limits import TUBE_LINE_BYTES
 
 _LINE_END = b"\r\n"
@@ -12,12 +14,13 @@ _EXPECTED_CRLF: Asked = ("put-refused", b"EXPECTED_CRLF\r\n")
 _JOB_TOO_BIG: Asked = ("put-refused", b"JOB_TOO_BIG\r\n")
 _GARBAGE: Asked = ("put-refused", BAD_FORMAT)
 _BAD: Asked = ("say", BAD_FORMAT)
+_TAIL_BYTES = 16  # kept of a line that is thrown away: half of its end, and what says that it was a request
 
 
 class Feed:
     """The unread bytes of one connection."""
 
-    __slots__ = ("_at", "_bytes", "_endless", "_put", "_skip", "body_bytes")
+    __slots__ = ("_at", "_begun", "_bytes", "_endless", "_put", "_skip", "body_bytes")
 
     def __init__(self, body_bytes: int) -> None:
         self.body_bytes = body_bytes
@@ -26,6 +29,7 @@ class Feed:
         self._put: Asked | None = None  # its body is due
         self._skip = 0  # bytes to throw away before JOB_TOO_BIG
         self._endless = False  # in a line that is too long
+        self._begun = False  # the first byte of all has been looked at
 
     def add(self, data: bytes) -> None:
         """More bytes have come."""
@@ -54,24 +58,36 @@ class Feed:
             return self._skipped()
         if self._endless:
             return self._ended()
-        if self._put is None:
-            end = self._bytes.find(_LINE_END, self._at, self._at + TUBE_LINE_BYTES)
-            if end < 0:
-                if len(self) < TUBE_LINE_BYTES:
-                    return None
-                self._endless = True
-                return self._ended()
-            asked = parse(bytes(self._bytes[self._at : end]))
-            self._at = end + 2
-            if asked[0] != "put":
-                return asked
-            size, garbage = asked[4], asked[5]
-            if size > self.body_bytes:
-                self._skip = size + 2
-                return self._skipped()
-            if garbage:
-                return _GARBAGE
-            self._put = asked
+        if self._put is not None:
+            return self._body()
+        if not self._begun and len(self):
+            self._begun = True
+            if is_foreign_start(self._bytes[self._at]):
+                return FOREIGN
+        end = self._bytes.find(_LINE_END, self._at, self._at + TUBE_LINE_BYTES)
+        if end < 0:
+            return self._begun_line()
+        asked = parse(bytes(self._bytes[self._at : end]))
+        self._at = end + 2
+        return self._begun_put(asked) if asked[0] == "put" else asked
+
+    def _begun_line(self) -> Asked | None:
+        """A line without an end: more of it is waited for, unless it is too long already."""
+        if len(self) < TUBE_LINE_BYTES:
+            return None
+        if is_foreign(bytes(self._bytes[self._at : self._at + TUBE_LINE_BYTES])):
+            return FOREIGN
+        self._endless = True
+        return self._ended()
+
+    def _begun_put(self, asked: Asked) -> Asked | None:
+        size, garbage = asked[4], asked[5]
+        if size > self.body_bytes:
+            self._skip = size + 2
+            return self._skipped()
+        if garbage:
+            return _GARBAGE
+        self._put = asked
         return self._body()
 
     def _body(self) -> Asked | None:
@@ -93,11 +109,12 @@ class Feed:
         return None if self._skip else _JOB_TOO_BIG
 
     def _ended(self) -> Asked | None:
-        """Throw away the rest of a line that is too long; its last byte stays, it may be half of the end."""
+        """Throw away the rest of a line that is too long, but for its last bytes."""
         end = self._bytes.find(_LINE_END, self._at)
         if end < 0:
-            self._at = max(self._at, len(self._bytes) - 1)
+            self._at = max(self._at, len(self._bytes) - _TAIL_BYTES)
             return None
+        tail = bytes(self._bytes[max(self._at, end - _TAIL_BYTES + 1) : end])
         self._at = end + 2
         self._endless = False
-        return _BAD
+        return FOREIGN if is_foreign_end(tail) else _BAD

@@ -4,9 +4,12 @@ r"""One command line as a tuple: its verb, then its values. What beanstalkd 1.12
     (b"release 7 x 60")   ─▶  ("say", b"BAD_FORMAT\r\n")
 
 beanstalkd knows a verb by how the line begins, in a fixed order: `statsx` is `stats` with garbage behind it (BAD_FORMAT), while `foo` is no command.
-A line of an HTTP request is neither: what follows may be commands that a web page has put into its body, in the name of whoever looks at the page.
+A line of another protocol is neither: what follows may be commands that a web page has put into the body of a request, or into a ticket of TLS, in
+the name of whoever looks at the page. `is_foreign` knows such a line by its beginning, `is_foreign_end` by its end, and `is_foreign_start` knows by
+its first byte what is no text at all.
 
-Numbers are read by three different rules there, and so here: ids and u32 strictly, `kick` and `reserve-with-timeout` as C's strtoul and strtol.
+Numbers are read by two different rules there, and so here: ids and u32 strictly, `kick` as C's strtoul. `reserve-with-timeout` takes any number
+there, 0 for what is none; here a time that is none is BAD_FORMAT.
 """
 
 import re
@@ -22,8 +25,15 @@ Asked = tuple[Any, ...]
 _BAD: Asked = ("say", BAD_FORMAT)
 _UNKNOWN: Asked = ("say", UNKNOWN_COMMAND)
 
-_FOREIGN: Asked = ("foreign",)
-_HTTP = re.compile(rb"^host:| HTTP/1\.[01]$", re.IGNORECASE)
+FOREIGN: Asked = ("foreign",)
+_VERSION = re.compile(rb"[ \t](?:HTTP|RTSP|SIP|ICY)/\d[0-9.]*[ \t]*\Z", re.IGNORECASE)
+_HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:")  # the name of a header; beanstalkd has no colon in a verb
+_SHOUTED = re.compile(
+    rb"[A-Z][A-Z0-9_-]{2,}(?:[ \t\n/]|\Z)"
+)  # GET, POST, PRI, EHLO, USER: beanstalkd's own verbs are in small letters
+_OTHERS_TARGET = re.compile(
+    rb"[A-Z]+[ \t]+(?:/|\*|[A-Za-z][A-Za-z0-9+.-]*:)"
+)  # PUT and DELETE are verbs here too: with a path or an address
 
 _PUT = re.compile(rb" *(\d+) +(\d+) +(\d+) +(\d+)(.*)", re.DOTALL)
 _ID = re.compile(rb" *(\d+)\Z")
@@ -32,6 +42,7 @@ _ID_PRI_DELAY = re.compile(rb" *(\d+) +(\d+) +(\d+)\Z")
 _PAUSE = re.compile(rb" *([A-Za-z0-9\-+/;.$_()]+) +(\d+)\Z")
 _C_NUMBER = re.compile(rb"[ \t\n\v\f\r]*([+-]?\d+)")
 _LONG_MAX = (1 << 63) - 1
+_TEXT = frozenset(range(0x20, 0x7F)) | {0x0A, 0x0D}
 
 
 def parse(line: bytes) -> Asked:
@@ -41,7 +52,25 @@ def parse(line: bytes) -> Asked:
     for prefix, reader in _BEGINNINGS:
         if line.startswith(prefix):
             return reader(line[len(prefix) :])
-    return _FOREIGN if _HTTP.search(line) else _UNKNOWN
+    return FOREIGN if is_foreign(line) or is_foreign_end(line) else _UNKNOWN
+
+
+def is_foreign(line: bytes) -> bool:
+    """Whether a line, or the beginning of one that is too long, is of HTTP, of mail or of another protocol of words and headers."""
+    if _HEADER.match(line) or _OTHERS_TARGET.match(line):
+        return True
+    found = _SHOUTED.match(line)
+    return found is not None and found[0].strip().lower() not in _VERBS
+
+
+def is_foreign_end(line: bytes) -> bool:
+    """Whether a line ends as the first line of an HTTP request does, whatever it begins with."""
+    return _VERSION.search(line) is not None
+
+
+def is_foreign_start(byte: int) -> bool:
+    """Whether a connection that begins with this byte speaks no text: TLS begins with 0x16, STUN with 0 or 1."""
+    return byte not in _TEXT
 
 
 def _put(rest: bytes) -> Asked:
@@ -98,12 +127,11 @@ def _pause(rest: bytes) -> Asked:
 
 
 def _timeout(rest: bytes) -> Asked:
-    """As C's strtol: what is no number is 0, and what stands behind one is not looked at. Below 0 means to wait without end."""
-    found = _C_NUMBER.match(rest)
-    seconds = int(found[1]) if found is not None else 0
-    if not -_LONG_MAX - 1 <= seconds <= _LONG_MAX:
+    """A whole number of seconds. beanstalkd waits 0 s for what is no number, and for ever below 0: a typing error there turns into a loop here."""
+    found = _ID.match(rest)
+    if found is None or (seconds := int(found[1])) > _LONG_MAX:
         return _BAD
-    return ("reserve-with-timeout", max(seconds, -1))
+    return ("reserve-with-timeout", seconds)
 
 
 def _kick(rest: bytes) -> Asked:
@@ -141,3 +169,4 @@ _BEGINNINGS: tuple[tuple[bytes, Callable[[bytes], Asked]], ...] = (
     (b"quit", lambda _: ("quit",)),
     (b"pause-tube", _pause),
 )
+_VERBS = frozenset(prefix.strip() for prefix, _ in _BEGINNINGS)

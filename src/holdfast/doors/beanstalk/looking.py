@@ -37,7 +37,7 @@ async def peek_delayed(connection: "Connection", _: Asked) -> bytes:
 
 async def peek_buried(connection: "Connection", _: Asked) -> bytes:
     """The job of the used tube that was buried first."""
-    return _of_page(await connection.engine.reading.oldest_dead(queue_of(connection.used) or DEFAULT))
+    return _of_page(await connection.engine.reading.oldest_dead(queue_of(connection.used)))
 
 
 async def _first(connection: "Connection", state: State) -> bytes:
@@ -79,7 +79,7 @@ async def reserve_job(connection: "Connection", asked: Asked) -> bytes:
 
 async def kick(connection: "Connection", asked: Asked) -> bytes:
     """Buried jobs of the used tube, or delayed ones where none is buried."""
-    return b"KICKED %d\r\n" % await connection.engine.kick(queue_of(connection.used) or DEFAULT, asked[1])
+    return b"KICKED %d\r\n" % await connection.engine.kick(queue_of(connection.used), asked[1])
 
 
 async def kick_job(connection: "Connection", asked: Asked) -> bytes:
@@ -93,10 +93,9 @@ async def kick_job(connection: "Connection", asked: Asked) -> bytes:
 async def pause_tube(connection: "Connection", asked: Asked) -> bytes:
     """Nobody reserves from a tube for so many seconds."""
     _, tube, seconds = asked
-    queue = queue_of(tube)
-    if queue is None or not await _is_there(connection, tube):
+    if not await _is_there(connection, tube):
         return replies.NOT_FOUND
-    await connection.engine.pause_for(queue, seconds * 1000)
+    await connection.engine.pause_for(queue_of(tube), seconds * 1000)
     connection.door.paused(tube, seconds)
     return replies.PAUSED
 
@@ -106,7 +105,7 @@ async def _is_there(connection: "Connection", tube: str) -> bool:
     if tube == DEFAULT or tube in connection.door.numbers.tubes():
         return True
     try:
-        info = await connection.engine.reading.queue(queue_of(tube) or "")
+        info = await connection.engine.reading.queue(queue_of(tube))
     except QueueNotFound:
         return False
     return pages.holds(info)
@@ -141,7 +140,7 @@ async def stats_tube(connection: "Connection", asked: Asked) -> bytes:
     """What is known of a tube."""
     tube, door = asked[1], connection.door
     try:
-        facts = await connection.engine.reading.tube(queue_of(tube) or "")
+        facts = await connection.engine.reading.tube(queue_of(tube))
     except QueueNotFound:
         facts = None
     known = tube == DEFAULT or tube in door.numbers.tubes()

@@ -2,16 +2,17 @@
 
 A tube's name may hold `+ / ; $ ( )`, which a queue's may not; a queue's may hold `:`, which a tube's may not. So each such character is written
 as `:` and its code in two hexadecimal digits: the tube `mail/in` is the queue `mail:2Fin`. The way back is exact, and a queue whose name is not such
-a writing (`a:b`) has no tube. A queue's name is shorter: a tube whose name would not fit is refused.
+a writing (`a:b`) has no tube. A queue can't be called `.` or `..`: the dots of such a tube are written so too.
 """
 
 import re
 from functools import lru_cache
 
-from holdfast.limits import QUEUE_NAME, TUBE_NAME_BYTES
+from holdfast.limits import TUBE_NAME_BYTES
 
 _TUBE = re.compile(rf"(?!-)[A-Za-z0-9\-+/;.$_()]{{1,{TUBE_NAME_BYTES}}}\Z")
 _NOT_IN_QUEUES = re.compile(r"[+/;$()]")
+_DOTS = re.compile(r"\.")
 _ESCAPE = re.compile(r":([0-9A-F]{2})")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*\Z")
 _WORDS = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
@@ -24,10 +25,9 @@ def is_tube(name: str) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def queue_of(tube: str) -> str | None:
-    """The queue that a tube is; None where its name would be too long for one."""
-    name = _NOT_IN_QUEUES.sub(lambda match: f":{ord(match[0]):02X}", tube)
-    return name if QUEUE_NAME.match(name) else None
+def queue_of(tube: str) -> str:
+    """The queue that a tube is."""
+    return (_DOTS if tube in (".", "..") else _NOT_IN_QUEUES).sub(lambda match: f":{ord(match[0]):02X}", tube)
 
 
 @lru_cache(maxsize=10_000)

@@ -6,7 +6,6 @@ import resource
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from holdfast import __version__
 from holdfast.doors.beanstalk.names import in_yaml, tube_of
 from holdfast.doors.beanstalk.numbers import Numbers
 from holdfast.job.job import DEAD, LEASED, READY, SCHEDULED, Hands
@@ -49,9 +48,9 @@ def of_job(detail: JobDetail, lease_ms: int) -> str:
     delay = hands.delay_s
     left = 0
     if job.lease is not None:
-        left = job.lease.until - now
+        left = job.lease.until - now - 1  # a moment of its time has always passed, if it is a part of a millisecond
     elif job.state is SCHEDULED:
-        left = job.ready_at - now
+        left = job.ready_at - now - 1
         delay = delay or (job.ready_at - job.created_at) // 1000  # put by another door, which does not keep it
     values: dict[str, object] = {
         "id": job.id,
@@ -79,7 +78,7 @@ def of_tube(name: str, facts: TubeFacts | None, numbers: Numbers, told_s: int) -
     pause, left = 0, 0
     if facts is not None and facts.info.paused:
         until = facts.info.paused_until
-        left = max(0, until - facts.now) // 1000 if until else TUBE_NUMBER_MAX
+        left = max(0, until - facts.now - 1) // 1000 if until else TUBE_NUMBER_MAX
         pause = max(told_s, left) if until else TUBE_NUMBER_MAX
     values: dict[str, object] = {
         "name": in_yaml(name),
@@ -116,7 +115,7 @@ def of_server(door: "Beanstalk", found: Stats, total: Numbers, urgent: int, tube
         "current-waiting": total.roles["waiting"],
         "total-connections": total.connections,
         "pid": os.getpid(),
-        "version": f'"1.12+holdfast.{__version__}"',
+        "version": '"1.12"',  # what is spoken, in the form that clients read; `holdfast_info` has the server's own
         "rusage-utime": f"{used.ru_utime:.6f}",
         "rusage-stime": f"{used.ru_stime:.6f}",
         "uptime": found.store.uptime_ms // 1000,
@@ -125,7 +124,7 @@ def of_server(door: "Beanstalk", found: Stats, total: Numbers, urgent: int, tube
         "binlog-records-migrated": 0,
         "binlog-records-written": 0,
         "binlog-max-size": _BINLOG_MAX,
-        "draining": str(door.engine.draining).lower(),
+        "draining": str(door.engine.draining or door.closed_to_puts).lower(),
         "id": door.id,
         "hostname": in_yaml(platform.node()),
         "os": in_yaml(platform.version()),

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.names import queue_of
-from holdfast.doors.beanstalk.replies import DRAINING, INTERNAL_ERROR, not_put
+from holdfast.doors.beanstalk.replies import DRAINING, not_put
 from holdfast.engine.commands import Refused, Result
 from holdfast.engine.tube_commands import PutIds, PutJobs
 from holdfast.job.job import Extras, Hands, NewJob
-from holdfast.limits import BULK_JOBS, DELAY_MS_MAX, LEASE_MS_MAX, TUBE_UNANSWERED_BYTES
+from holdfast.limits import BULK_JOBS, TUBE_UNANSWERED_BYTES
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.connection import Connection, Slot
@@ -20,9 +20,11 @@ _WEIGHT = 256  # bytes that a job costs on its way beside its body
 
 @lru_cache(maxsize=4_096)
 def extras_of(ttr: int, delay: int) -> Extras:
-    """Time to run and delay, in seconds, as a job keeps them; beanstalkd makes a time to run of 0 one second."""
-    hands = Hands(delay_s=min(delay, DELAY_MS_MAX // 1000)) if delay else None
-    return Extras(lease_ms=min(max(ttr, 1) * 1000, LEASE_MS_MAX), hands=hands)
+    """Time to run and delay, in seconds, as a job keeps them; beanstalkd makes a time to run of 0 one second.
+
+    Both go up to 2^32 - 1 there, some 136 years, and so here: the bounds of the other doors do not count.
+    """
+    return Extras(lease_ms=max(ttr, 1) * 1000, hands=Hands(delay_s=delay) if delay else None)
 
 
 def put(connection: "Connection", asked: Asked) -> None:
@@ -30,12 +32,12 @@ def put(connection: "Connection", asked: Asked) -> None:
     _, pri, delay, ttr, body = asked
     connection.door.numbers.commands["put"] += 1
     connection.door.plays(connection, "producer")
-    queue = queue_of(connection.used)
-    if connection.engine.draining or queue is None:
-        connection.say(DRAINING if connection.engine.draining else INTERNAL_ERROR)
+    if connection.engine.draining or connection.door.closed_to_puts:
+        connection.say(DRAINING)
         return
+    queue = queue_of(connection.used)
     gathering = connection.gathering
-    delay_ms = min(delay * 1000, DELAY_MS_MAX) or None
+    delay_ms = delay * 1000 or None
     gathering.jobs.append(NewJob(queue, body, "", CONTENT_TYPE, pri, delay_ms, extras=extras_of(ttr, delay)))
     gathering.weight += len(body) + _WEIGHT
     if len(gathering.jobs) >= BULK_JOBS or gathering.weight >= TUBE_UNANSWERED_BYTES:

@@ -69,7 +69,7 @@ class Reserving:
         self._slot = slot
         self._timeout = timeout
         self._missing = slot.commands
-        self._queues = tuple(queue for tube in connection.watched if (queue := queue_of(tube)) is not None)
+        self._queues = tuple(queue_of(tube) for tube in connection.watched)
 
     def look(self) -> None:
         """Ask the store for as many jobs at once."""

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from holdfast.doors.beanstalk import replies
-from holdfast.doors.beanstalk.grammar import BAD_FORMAT, Asked
-from holdfast.doors.beanstalk.names import in_yaml, queue_of
+from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.limits import QUEUES_PER_LEASE
 
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ log = structlog.get_logger(__name__)
 def use(connection: "Connection", asked: Asked) -> None:
     """Put into this tube from now on."""
     _, tube = asked
-    if queue_of(tube) is None:
-        connection.say(BAD_FORMAT)
-        return
     numbers = connection.door.numbers
     numbers.commands["use"] += 1
     numbers.using[tube] += 1
@@ -32,9 +28,6 @@ def use(connection: "Connection", asked: Asked) -> None:
 def watch(connection: "Connection", asked: Asked) -> None:
     """Reserve from this tube too."""
     _, tube = asked
-    if queue_of(tube) is None:
-        connection.say(BAD_FORMAT)
-        return
     numbers = connection.door.numbers
     numbers.commands["watch"] += 1
     if tube not in connection.watched:
@@ -75,13 +68,15 @@ def list_watched(connection: "Connection", _: Asked) -> None:
 
 
 def listed(names: list[str]) -> str:
-    """Names as a list in YAML."""
-    return "---\n" + "".join(f"- {in_yaml(name)}\n" for name in names)
+    """Names as a list, bare, as in beanstalkd 1.12 and 1.13: clients read the lines, and few of them YAML."""
+    return "---\n" + "".join(f"- {name}\n" for name in names)
 
 
 def foreign(connection: "Connection", _: Asked) -> None:
-    """HTTP is spoken here: hang up before its body is taken for commands."""
-    log.warning("hung up on a caller who speaks HTTP to the beanstalkd protocol", caller=connection.worker)
+    """Another protocol is spoken here: hang up before what it carries is taken for commands."""
+    log.warning(
+        "hung up on a caller who speaks another protocol than beanstalkd's, such as HTTP or TLS", caller=connection.worker
+    )
     connection.leaving = True
 
 

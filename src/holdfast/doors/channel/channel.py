@@ -23,7 +23,6 @@ from holdfast.doors.channel.door import Channels
 from holdfast.doors.channel.driving import drive
 from holdfast.doors.channel.supply import Supply, Wanted
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.answers import CopyOut
 from holdfast.doors.rest.batching import LeaseBatch
 from holdfast.doors.rest.types import BulkIn, PublishIn
 from holdfast.engine import checks
@@ -92,11 +91,14 @@ class Channel:
     def take(self, data: bytes) -> None:
         """One message."""
         try:
-            asked: Any = bodies.decode(data, messages.Asked)  # type: ignore[arg-type]  # a union of types
+            asked, mark = messages.read(data)
             self._channels.numbers.messages[asked.__struct_config__.tag] += 1
             if asked.ref is not None and len(asked.ref) > REQUEST_ID_CHARS:
                 raise checks.breach("ref", f"must have at most {REQUEST_ID_CHARS} characters")
-            _VERBS[type(asked)](self, asked, len(data))
+            if mark:
+                self._run_batch(asked, len(data), mark)
+            else:
+                _VERBS[type(asked)](self, asked, len(data))
         except HoldfastError as error:
             self._refuse(messages.reference(data), error)
         except Exception:
@@ -146,7 +148,10 @@ class Channel:
         self._send(messages.Pong(ref=asked.ref))
 
     def _batch(self, asked: messages.Batch, size: int) -> None:
-        batch = LeaseBatch(asked)
+        self._run_batch(asked, size)
+
+    def _run_batch(self, asked: messages.Batch, size: int, mark: str = "") -> None:
+        batch = LeaseBatch(asked, mark)
         self._drive(asked.ref, size, self._engine.end_many(batch.verbs, batch.place), partial(self._ended, asked.ref, batch))
 
     def _ended(self, ref: str | None, batch: LeaseBatch, results: list[Result]) -> None:
@@ -186,9 +191,9 @@ class Channel:
             self._answered(size)
 
     def _enqueued(self, ref: str | None, enqueued: Enqueued) -> None:
-        jobs = [replies.receipt_out(receipt) for receipt in enqueued.jobs]
+        jobs, durability = replies.receipts_out(enqueued), replies.kept_as(enqueued, self._channels.durability)
         duplicate = True if enqueued.duplicate else UNSET
-        self._send(messages.Enqueued(ref=ref, jobs=jobs, durability=self._channels.durability, duplicate=duplicate))
+        self._send(messages.Enqueued(ref=ref, jobs=jobs, durability=durability, duplicate=duplicate))
 
     def _publish(self, asked: messages.Publish, size: int) -> None:
         body = bytes(asked.body)
@@ -210,9 +215,9 @@ class Channel:
             log.exception("a message raised")
             self._refuse(ref, InternalError())
         else:
-            jobs = [CopyOut(receipt.queue, receipt.id) for receipt in published.jobs]
+            jobs, durability = replies.copies_out(published), replies.kept_as(published, self._channels.durability)
             duplicate = True if published.duplicate else UNSET
-            self._send(messages.Published(ref=ref, jobs=jobs, durability=self._channels.durability, duplicate=duplicate))
+            self._send(messages.Published(ref=ref, jobs=jobs, durability=durability, duplicate=duplicate))
         self._answered(size)
 
     # What goes out

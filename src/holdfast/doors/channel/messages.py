@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from holdfast.doors.rest import bodies, texts
 from holdfast.doors.rest.answers import CopyOut, DurabilityOut, JobOut, ReceiptOut
 from holdfast.doors.rest.types import LeaseBatchIn
+from holdfast.errors import MalformedJson
 
 
 class Start(msgspec.Struct, tag_field="op", tag="start", forbid_unknown_fields=True, kw_only=True):
@@ -148,6 +150,20 @@ class Lost(msgspec.Struct, tag_field="op", tag="lost", kw_only=True):
 
     job: int
     attempt: int
+
+
+def read(data: bytes) -> tuple[Any, str]:
+    """A message, and the mark of broken texts in it: only a batch is taken with those, because reasons are never refused."""
+    try:
+        return bodies.decode(data, Asked), ""  # type: ignore[arg-type]  # a union of types
+    except MalformedJson:
+        found = texts.mended(data)
+        if found is None:
+            raise
+        asked: Any = bodies.decode(found[0], Asked)  # type: ignore[arg-type]
+        if not isinstance(asked, Batch) or texts.is_broken(asked.ref, found[1]):
+            raise
+        return asked, found[1]
 
 
 class _Reference(msgspec.Struct):

@@ -17,7 +17,8 @@ from holdfast.doors.couchqueue.parameters import Parameters
 from holdfast.doors.couchqueue.status import status
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.answers import DurabilityOut
-from holdfast.doors.rest.replies import durability_out, encode
+from holdfast.doors.rest.replies import durability_out, encode, kept_as
+from holdfast.engine import checks
 from holdfast.engine.commands import ConcludeLease, FailLease, Outcome
 from holdfast.engine.engine import Engine
 from holdfast.errors import InvalidRequest, JobNotFound, LeaseLost, WrongState
@@ -39,8 +40,8 @@ async def task_create(engine: Engine, given: Parameters) -> replies.CreatedOut:
     named = encode(sorted(given.given.items()))
     published = await engine.publish(event, bodies.idempotency("", key, b"couchqueue", named), wanted, to_all, skip_held=once)
     return replies.CreatedOut(
-        sorted({receipt.queue for receipt in published.jobs} | set(published.held)),
-        durability_out(engine.durability),
+        sorted({receipt.queue for receipt in published.jobs if receipt.id not in published.gone} | set(published.held)),
+        kept_as(published, durability_out(engine.durability)),
         published.held or UNSET,
         True if published.duplicate else UNSET,
     )
@@ -77,7 +78,7 @@ async def task_update(engine: Engine, given: Parameters) -> replies.UpdatedOut:
 
 async def _held(engine: Engine, worker: str, task_id: str) -> JobDetail:
     """The task that the worker works on. A worker that was deleted meanwhile may still end what it holds."""
-    number = int(task_id) if task_id.isascii() and task_id.isdigit() and len(task_id) <= 16 else 0
+    number = checks.whole(task_id) or 0
     if 0 < number <= limits.ID_MAX:
         try:
             detail = await engine.reading.job(number)

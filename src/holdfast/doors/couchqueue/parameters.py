@@ -5,7 +5,7 @@ all do, and become the same thing here, texts by name. A value of a JSON body be
 `data` may be an object or a string that holds one, and is kept byte for byte. What is empty or null counts as not given.
 """
 
-import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +17,9 @@ from litestar.datastructures import UploadFile
 from msgspec import Raw
 
 from holdfast import limits
-from holdfast.doors.rest import bodies
+from holdfast.doors.rest import bodies, keys, texts
 from holdfast.engine import checks
-from holdfast.errors import InvalidRequest, UnsupportedMediaType
+from holdfast.errors import InvalidRequest, MalformedJson, UnsupportedMediaType
 from holdfast.routing.interests import EVERYTHING, Match
 
 _FIELDS = 100
@@ -27,8 +27,10 @@ _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 _YES = frozenset(("true", "1", "yes", "y", "on", "t"))
 _NO = frozenset(("false", "0", "no", "n", "off", "f", "null", "none", "undefined", ""))
+_REASON = "failReason"
 _MS_FROM = 1e11  # as seconds this is the year 5138, as milliseconds it is 1973
 
+_SECONDS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,20})?\Z")
 _string = msgspec.json.Decoder(str)
 _hash = msgspec.json.Decoder(dict[str, Raw])
 _patterns = msgspec.json.Decoder(dict[str, str])
@@ -92,9 +94,11 @@ class Parameters:
         if text.strip().strip('"') == EVERYTHING:
             return EVERYTHING
         try:
-            return _patterns.decode(text)
+            patterns = _patterns.decode(text)
         except (msgspec.DecodeError, RecursionError):
             raise InvalidRequest("interests must be * or a JSON hash of regexes", field="interests") from None
+        keys.once(text.encode(), keys.KEYED, "interests")
+        return patterns
 
     def queues(self) -> tuple[str, ...]:
         """Queues in their order, each once."""
@@ -110,11 +114,8 @@ class Parameters:
         text = self.given.get("runAt", "").strip().lower()
         if text in ("", "null", "now"):
             return None
-        try:
-            moment = float(text)
-        except ValueError:
-            moment = -1
-        if not math.isfinite(moment) or moment < 0:
+        moment = float(text) if _SECONDS.match(text) is not None else -1
+        if moment < 0:
             raise InvalidRequest("runAt must be a unix timestamp in seconds", field="runAt")
         at = round(moment if moment >= _MS_FROM else moment * 1_000)
         if at > limits.RUN_AT_MAX:
@@ -131,7 +132,7 @@ async def read(request: Request[Any, Any, Any]) -> Parameters:
     else:
         body = await request.body()
         if bodies.is_json(kind) or (kind == _FORM and body.lstrip().startswith(b"{")):  # curl calls every body a form
-            given.update(_members(bodies.decode(body, dict[str, Raw])))
+            given.update(_members(body))
         elif kind == _FORM:
             given.update(_fields(body))
         elif body:
@@ -139,9 +140,21 @@ async def read(request: Request[Any, Any, Any]) -> Parameters:
     return Parameters(given, request.headers.get("idempotency-key"))
 
 
-def _members(members: dict[str, Raw]) -> Iterable[tuple[str, str]]:
+def _members(body: bytes) -> Iterable[tuple[str, str]]:
+    try:
+        members, mark = bodies.decode(body, dict[str, Raw]), ""
+    except MalformedJson:
+        found = texts.mended(body)
+        if found is None:
+            raise
+        members, mark = bodies.decode(found[0], dict[str, Raw]), found[1]
     for name, value in members.items():
         text = bytes(value).strip()
+        if mark and texts.is_broken(value, mark):
+            if name != _REASON or not text.startswith(b'"'):
+                raise InvalidRequest(f"{name} is not valid JSON: {texts.BROKEN}.", field=name)
+            yield name, texts.cleaned(_string.decode(text), mark)
+            continue
         if text.startswith(b'"'):
             yield name, _string.decode(text)
         elif text != b"null":
@@ -150,9 +163,15 @@ def _members(members: dict[str, Raw]) -> Iterable[tuple[str, str]]:
 
 def _fields(body: bytes) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="surrogateescape", max_num_fields=_FIELDS)
+        return [(name, value if value.isascii() else _whole_text(name, value)) for name, value in pairs]
     except ValueError:  # a wrong UTF-8 is one too
         raise InvalidRequest(f"The parameters must be at most {_FIELDS}, in UTF-8.", field="body") from None
+
+
+def _whole_text(name: str, value: str) -> str:
+    """A text that is UTF-8. A reason is cleaned instead of refused: a worker must be able to say that it failed."""
+    return value.encode(errors="surrogateescape").decode(errors="replace" if name == _REASON else "strict")
 
 
 async def _parts(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:

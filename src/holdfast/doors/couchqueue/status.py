@@ -9,6 +9,7 @@ from typing import Any
 from holdfast import limits
 from holdfast.doors.couchqueue import tasks
 from holdfast.doors.couchqueue.parameters import Parameters
+from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.errors import JobNotFound, WorkerNotFound
 from holdfast.job.job import State
@@ -101,7 +102,7 @@ async def _in_progress(engine: Engine, _: Parameters) -> list[tasks.TaskOut]:
 async def _task(engine: Engine, given: Parameters) -> tasks.TaskOut:
     """One task."""
     text = given.need("task")
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 16 else 0
+    number = checks.whole(text) or 0
     try:
         detail = await engine.reading.job(number if number <= limits.ID_MAX else 0)  # 0 is nobody's
     except JobNotFound:

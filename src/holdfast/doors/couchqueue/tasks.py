@@ -13,6 +13,7 @@ import json
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
+from msgspec.structs import replace
 
 from holdfast import limits
 from holdfast.doors.couchqueue.parameters import Parameters
@@ -74,7 +75,10 @@ def for_all(given: Parameters) -> bool:
 
 
 def again(job: Job, content: Content) -> NewJob:
-    """The same task anew, to run at once."""
+    """The same task anew, to run at once. A time to run from beanstalkd may be longer than a lease may be asked for here."""
+    extras = job.extras
+    if extras.lease_ms is not None and extras.lease_ms > limits.LEASE_MS_MAX:
+        extras = replace(extras, lease_ms=limits.LEASE_MS_MAX)
     return NewJob(
         job.queue,
         content.payload,
@@ -82,7 +86,7 @@ def again(job: Job, content: Content) -> NewJob:
         content.content_type,
         job.priority,
         max_attempts=job.max_attempts,
-        extras=job.extras,
+        extras=extras,
     )
 
 

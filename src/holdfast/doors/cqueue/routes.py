@@ -26,7 +26,7 @@ from holdfast.engine.engine import Engine
 from holdfast.errors import Forbidden, HoldfastError, InvalidRequest, JobNotFound, PayloadTooLarge, QueueNotFound, WrongState
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob, State
 from holdfast.job.queue import Tally
-from holdfast.stores.queries import JobDetail
+from holdfast.stores.queries import Durability, JobDetail
 
 QUEUE = "jobs"
 _CONSUMER = "QUEUE_CONSUMER"
@@ -50,7 +50,7 @@ async def enqueue(request: Request[Any, Any, Any], state: AppState) -> Response[
         [_new_job(bodies.decode(body, JobIn))],
         bodies.idempotency(QUEUE, key.encode("latin-1") if key is not None else None, b"cqueue", body),
     )
-    return replies.kept(enqueued.jobs[0].id, engine.durability)
+    return replies.kept(enqueued.jobs[0].id, Durability("none", 0) if enqueued.gone else engine.durability)
 
 
 def _new_job(given: JobIn) -> NewJob:
@@ -105,7 +105,7 @@ async def stats(state: AppState) -> Response[bytes]:
 
 async def _detail(engine: Engine, job_id: str) -> JobDetail:
     """A job of this door's queue; those of other queues are not there."""
-    number = int(job_id) if job_id.isascii() and job_id.isdigit() and len(job_id) <= 16 else 0
+    number = checks.whole(job_id) or 0
     if 0 < number <= limits.ID_MAX:
         detail = await engine.reading.job(number)
         if detail.job.queue == QUEUE:

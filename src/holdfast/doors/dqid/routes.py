@@ -54,7 +54,7 @@ async def push(request: Request[Any, Any, Any], state: AppState) -> Response[byt
         [NewJob(QUEUE, payload)],
         bodies.idempotency(QUEUE, key.encode("latin-1") if key is not None else None, b"dqid", payload),
     )
-    return _json(PushedOut(enqueued.jobs[0].id, replies.durability_out(engine.durability)))
+    return _json(PushedOut(enqueued.jobs[0].id, replies.kept_as(enqueued, replies.durability_out(engine.durability))))
 
 
 @get("/get")

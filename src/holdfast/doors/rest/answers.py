@@ -11,14 +11,14 @@ from holdfast.job.retry import RetryPolicy
 
 
 class DurabilityOut(msgspec.Struct, frozen=True):
-    """How the job is kept: in `memory`, on `disk` (fsynced), or `replicated` on so many other machines."""
+    """How the job is kept: in `memory`, on `disk` (fsynced), or `replicated` on so many other machines; `none`: it is gone."""
 
     level: str
     replicas: int = 0
 
 
 class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
-    """A job that is kept."""
+    """A job that is kept. `gone`: it was, under the same idempotency key, and was deleted or forgotten since."""
 
     id: Id
     queue: QueueName
@@ -28,6 +28,7 @@ class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
     max_attempts: Attempts
     created_at: Instant
     ready_at: Instant
+    gone: bool | UnsetType = UNSET
 
 
 class EnqueuedOut(ReceiptOut, kw_only=True, gc=False):
@@ -112,6 +113,7 @@ class CopyOut(msgspec.Struct):
 
     queue: QueueName
     id: Id
+    gone: bool | UnsetType = UNSET
 
 
 class PublishedOut(msgspec.Struct, kw_only=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import structlog
@@ -62,8 +62,13 @@ class NothingIn(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a route that takes none."""
 
 
+_DOTS = {"%2E": ".", "%2E%2E": ".."}
+"""How a name of dots stands in a path, where what reads URLs would take it for a step: escaped twice, so that once is left here."""
+
+
 async def _known_fields(request: Request[Any, Any, Any]) -> None:
     """Refuse an option that the route does not know instead of doing something else; probes and scrapers may add what they like."""
+    _strict_path(request)
     if not request.scope["path"].startswith("/v1/"):
         return
     _known_query(request)
@@ -71,17 +76,31 @@ async def _known_fields(request: Request[Any, Any, Any]) -> None:
         bodies.read(dict(request.scope["headers"]).get(b"content-type"), await request.body(), NothingIn)
 
 
+def _strict_path(request: Request[Any, Any, Any]) -> None:
+    """A number in a path is digits and nothing else: `int` also takes 1_0, +1, ٣ and 007, and another job would be meant."""
+    path: str = request.scope["path"]
+    given = request.path_params
+    given.update(
+        {name: _DOTS[value.upper()] for name, value in given.items() if isinstance(value, str) and value.upper() in _DOTS}
+    )
+    numbers = [value for value in given.values() if isinstance(value, int)]
+    if numbers and not {str(number) for number in numbers} <= set(path.split("/")):
+        raise NotFound(f"There is nothing at {path[:200]}.")
+
+
 def _known_query(request: Request[Any, Any, Any]) -> None:
     fields = request.route_handler.parsed_fn_signature.parameters
     known = {
-        getattr(field.kwarg_definition, "name", None) or name
+        getattr(field.kwarg_definition, "name", None) or name: int in (field.annotation, *get_args(field.annotation))
         for name, field in fields.items()
         # the others are in the path or in a header, or are not the caller's
         if field.has_default and name != "data" and not isinstance(field.kwarg_definition, HeaderParameter)
     }
-    for name in bodies.query_of(request.scope["query_string"]):
+    for name, text in bodies.query_of(request.scope["query_string"]).items():
         if name not in known:
             raise checks.breach(name, "is not a query parameter of this route")
+        if known[name]:
+            bodies.whole(name, text)
 
 
 @dataclass(frozen=True)

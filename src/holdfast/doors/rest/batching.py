@@ -1,17 +1,18 @@
 """A batch of lease verbs, read and shown: the same for the HTTP route and for the live channel.
 
-An entry that breaks a bound refuses the whole; a token that can't be a lease's fails alone, without bothering the store.
+An entry that breaks a bound refuses the whole; a token that can't be a lease's fails alone, without bothering the store, and so does an entry with a
+broken text. A reason with one is cleaned.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.types import ConcludeIn, LeaseBatchIn
+from holdfast.doors.rest import bodies, replies, texts
+from holdfast.doors.rest.types import ConcludeIn, FailIn, LeaseBatchIn
 from holdfast.engine import checks
 from holdfast.engine.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, Refused, ReleaseLease, Result
 from holdfast.engine.engine import LeaseVerb
-from holdfast.errors import HoldfastError, LeaseLost
+from holdfast.errors import HoldfastError, LeaseLost, MalformedJson
 from holdfast.job.job import LeaseRef
 from holdfast.limits import BATCH_VERBS
 
@@ -23,7 +24,8 @@ class LeaseBatch:
 
     __slots__ = ("_lists", "_places", "verbs")
 
-    def __init__(self, given: LeaseBatchIn) -> None:
+    def __init__(self, given: LeaseBatchIn, mark: str = "") -> None:
+        """`mark` is the character that stands where a text is broken."""
         lists: dict[str, Sequence[Any]] = {
             "conclude": given.conclude,
             "fail": given.fail,
@@ -39,7 +41,9 @@ class LeaseBatch:
         for name, entries in lists.items():
             self._lists[name] = [_NEVER_A_LEASE] * len(entries)
             for index, entry in enumerate(entries):
-                if (verb := _entry(name, index, entry)) is not None:
+                if mark and (broken := _broken(entry, mark)) is not None:
+                    self._lists[name][index] = broken
+                elif (verb := _entry(name, index, entry)) is not None:
                     self.verbs.append(verb)
                     self._places.append((name, index))
 
@@ -53,6 +57,24 @@ class LeaseBatch:
         for (name, index), result in zip(self._places, results, strict=True):
             self._lists[name][index] = result
         return {name: [shown(result, draining) for result in many] for name, many in self._lists.items()}
+
+
+def read_apart(body: bytes, kind: type[Any], error: MalformedJson) -> LeaseBatch:
+    """A batch that could not be read, for this reason: each entry for itself, where the reason is a broken text."""
+    found = texts.mended(body)
+    if found is None:
+        raise error
+    return LeaseBatch(bodies.decode(found[0], kind), found[1])
+
+
+def _broken(entry: Any, mark: str) -> Refused | None:
+    """Clean a reason; the refusal of an entry with another broken text."""
+    if isinstance(entry, FailIn):
+        entry.reason = texts.cleaned(entry.reason, mark)
+    for name in entry.__struct_fields__:
+        if texts.is_broken(getattr(entry, name), mark):
+            return Refused(MalformedJson.code, f"{name} is not valid JSON: {texts.BROKEN}.", {"field": name})
+    return None
 
 
 def concluding(ref: LeaseRef, given: ConcludeIn, at: str) -> ConcludeLease:

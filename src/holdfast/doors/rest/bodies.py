@@ -4,12 +4,13 @@ import hashlib
 import re
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from holdfast.doors.rest import keys
 from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType
@@ -38,7 +39,6 @@ def decode(body: bytes, kind: type[T]) -> T:
         if not body.isascii():
             body.decode()
         value: T = _decoder(kind).decode(body or b"{}")  # type: ignore[arg-type]  # a type is hashable
-        return value
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None
     except msgspec.ValidationError as error:
@@ -46,6 +46,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     except (msgspec.DecodeError, RecursionError) as error:
         text = _CUT if str(error) == "Input data was truncated" else str(error)
         raise MalformedJson(f"The body is not valid JSON: {text}.") from None
+    keys.check(body, value, kind)
+    return value
 
 
 def read(content_type: bytes | None, body: bytes, kind: Any) -> Any:
@@ -128,19 +130,20 @@ def scheduled_job(given: ScheduleIn) -> NewJob:
 
 def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -> NewJob:
     """A job out of a body that is not JSON, with its options in the query."""
-    options: dict[str, Any] = dict(query)
-    for name in options:
+    for name in query:
         if name not in JobOptions.__struct_fields__:
             raise checks.breach(name, "is not an option of a job")
+    options = strict_numbers(query, JobOptions)
     if "tags" in options:
         options["tags"] = [tag for tag in options["tags"].split(",") if tag]
     if "retry" in options:
         try:
-            options["retry"] = msgspec.json.decode(options["retry"], type=RetryPolicy)
+            options["retry"] = msgspec.json.decode(given_retry := options["retry"].encode(), type=RetryPolicy)
+            keys.once(given_retry, keys.KEYED, "retry")
         except (msgspec.DecodeError, RecursionError) as error:
             raise checks.breach("retry", f"must be a retry policy in JSON ({error})") from None
     try:
-        given = msgspec.convert(options, JobOptions, strict=False)
+        given = msgspec.convert(options, JobOptions)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
     return _new(queue, body, content_type or "application/octet-stream", given)
@@ -202,9 +205,27 @@ def take_int(query: dict[str, str], name: str, default: int) -> int:
     value = query.pop(name, None)
     if value is None:
         return default
-    if not value.isascii() or not value.isdigit() or len(value) > 18:
+    return whole(name, value)
+
+
+def whole(name: str, text: str) -> int:
+    """A parameter that is a whole number."""
+    number = checks.whole(text)
+    if number is None:
         raise checks.breach(name, "must be a whole number of at least 0")
-    return int(value)
+    return number
+
+
+def strict_numbers(values: dict[str, str], kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Texts of parameters with those as numbers that are numbers in this type: the converter itself would also take 1e1 and 1.0."""
+    return {name: whole(name, text) if int in _numeric(kind, name) else text for name, text in values.items()}
+
+
+@cache
+def _numeric(kind: type[msgspec.Struct], name: str) -> tuple[Any, ...]:
+    """The types that a field may have, `None` aside."""
+    hint = get_type_hints(kind)[name]
+    return get_args(hint) or (hint,)
 
 
 def idempotency(scope: str, key: bytes | None, *parts: bytes) -> IdempotencyKey | None:

@@ -7,16 +7,16 @@ the framework has a twin of each that only describes it, so that the OpenAPI doc
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from holdfast.doors.rest import bodies, replies
+from holdfast.doors.rest import bodies, replies, texts
 from holdfast.doors.rest.answers import LeasedOut
-from holdfast.doors.rest.batching import LeaseBatch, concluding, shown
+from holdfast.doors.rest.batching import LeaseBatch, concluding, read_apart, shown
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobIn, LeaseBatchIn, LeasesIn, ReleaseIn
 from holdfast.engine import checks
 from holdfast.engine.commands import Enqueued, ExtendLease, FailLease, ReleaseLease
 from holdfast.engine.engine import Engine, LeaseVerb
 from holdfast.engine.waiters import Patience
-from holdfast.errors import LeaseLost
+from holdfast.errors import LeaseLost, MalformedJson
 from holdfast.job.job import IdempotencyKey, LeaseRef, NewJob
 
 T = TypeVar("T")
@@ -94,6 +94,8 @@ class Hot:
             )
         enqueued = await self._put(call, [new], key, wait_ms)
         body = replies.encode(replies.enqueued_out(enqueued, self._durability))
+        if enqueued.gone:
+            return Reply(200, body)
         location = (b"location", b"%s/v1/jobs/%d" % (self._root_path, enqueued.jobs[0].id))
         return Reply(200 if enqueued.duplicate else 201, body, extra=(location,))
 
@@ -146,7 +148,10 @@ class Hot:
         return await self._end(concluding(_ref(call), given, ""))
 
     async def _fail(self, call: Call) -> Reply:
-        given = _read(call, FailIn)
+        try:
+            given = _read(call, FailIn)
+        except MalformedJson as error:
+            given = texts.fail_in(call.body, error)
         return await self._end(FailLease(_ref(call), bodies.reason(given.reason), given.retry, given.delay_ms))
 
     async def _release(self, call: Call) -> Reply:
@@ -162,7 +167,10 @@ class Hot:
 
     async def _batch(self, call: Call) -> Reply:
         _nothing_left(call.query())
-        batch = LeaseBatch(_read(call, LeaseBatchIn))
+        try:
+            batch = LeaseBatch(_read(call, LeaseBatchIn))
+        except MalformedJson as error:
+            batch = read_apart(call.body, LeaseBatchIn, error)
         results = await self._engine.end_many(batch.verbs, batch.place)
         return Reply(200, replies.encode(batch.shown(results, self._engine.draining)))
 

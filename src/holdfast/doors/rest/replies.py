@@ -7,10 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from holdfast.doors.rest.answers import (
     BulkOut,
+    CopyOut,
     CountsOut,
     DurabilityOut,
     EnqueuedOut,
@@ -76,6 +77,7 @@ _STATE = {state: state.value for state in State}  # on Python 3.11 `.value` cost
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 
+NOT_KEPT = DurabilityOut("none")
 JSON = b"application/json"
 PROBLEM_JSON = b"application/problem+json"
 
@@ -136,7 +138,21 @@ def durability_out(durability: Durability) -> DurabilityOut:
     return DurabilityOut(durability.level, durability.replicas)
 
 
-def receipt_out(receipt: Receipt) -> ReceiptOut:
+def kept_as(enqueued: Enqueued, durability: DurabilityOut) -> DurabilityOut:
+    """How these jobs are kept; not at all where every one of them is gone since the same request was answered first."""
+    return NOT_KEPT if enqueued.gone and len(enqueued.gone) == len(enqueued.jobs) else durability
+
+
+def copies_out(enqueued: Enqueued) -> list[CopyOut]:
+    """The copies of an event."""
+    return [CopyOut(receipt.queue, receipt.id, _is_gone(receipt, enqueued)) for receipt in enqueued.jobs]
+
+
+def _is_gone(receipt: Receipt, enqueued: Enqueued) -> bool | UnsetType:
+    return True if enqueued.gone and receipt.id in enqueued.gone else UNSET
+
+
+def receipt_out(receipt: Receipt, gone: bool | UnsetType = UNSET) -> ReceiptOut:
     """One job of a bulk enqueue."""
     return ReceiptOut(
         id=receipt.id,
@@ -146,6 +162,7 @@ def receipt_out(receipt: Receipt) -> ReceiptOut:
         max_attempts=receipt.max_attempts,
         created_at=instant(receipt.created_at),
         ready_at=instant(receipt.ready_at),
+        gone=gone,
     )
 
 
@@ -160,15 +177,22 @@ def enqueued_out(enqueued: Enqueued, durability: DurabilityOut) -> EnqueuedOut:
         max_attempts=receipt.max_attempts,
         created_at=instant(receipt.created_at),
         ready_at=instant(receipt.ready_at),
-        durability=durability,
+        gone=True if enqueued.gone else UNSET,
+        durability=kept_as(enqueued, durability),
         duplicate=True if enqueued.duplicate else UNSET,
     )
 
 
+def receipts_out(enqueued: Enqueued) -> list[ReceiptOut]:
+    """The jobs of a bulk enqueue."""
+    return [receipt_out(receipt, _is_gone(receipt, enqueued)) for receipt in enqueued.jobs]
+
+
 def bulk_out(enqueued: Enqueued, durability: DurabilityOut) -> BulkOut:
     """The answer to a bulk enqueue."""
-    jobs = [receipt_out(receipt) for receipt in enqueued.jobs]
-    return BulkOut(jobs=jobs, durability=durability, duplicate=True if enqueued.duplicate else UNSET)
+    return BulkOut(
+        jobs=receipts_out(enqueued), durability=kept_as(enqueued, durability), duplicate=True if enqueued.duplicate else UNSET
+    )
 
 
 def outcome_out(outcome: Outcome) -> OutcomeOut:

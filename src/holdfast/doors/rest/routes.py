@@ -22,7 +22,7 @@ from holdfast.job.queue import QueueSettings
 from holdfast.stores.queries import ListJobs
 
 JobId = Annotated[int, Parameter(description="The job's number.", ge=1, le=limits.ID_MAX)]
-Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,600}$")]
 Limit = Annotated[int, Parameter(description="How many at most.", ge=1, le=limits.LIST_LIMIT)]
 WaitMs = Annotated[int, Parameter(description="How long to wait, in milliseconds.", ge=0, le=limits.WAIT_MS_MAX)]
 _cursors = msgspec.msgpack.Decoder(tuple[int, tuple[int | str, ...]])
@@ -162,7 +162,9 @@ async def _changed(state: AppState, command: JobVerb) -> JobOut:
 async def list_queues(
     state: AppState,
     limit: Limit = 100,
-    cursor: Annotated[str, Parameter(description="`next_cursor` of the page before.", max_length=200)] = "",
+    cursor: Annotated[
+        str, Parameter(description="`next_cursor` of the page before.", max_length=limits.QUEUE_NAME_WRITTEN_CHARS)
+    ] = "",
 ) -> QueuesOut:
     """By name."""
     page = await _engine(state).reading.queues(limit, cursor)

@@ -10,13 +10,13 @@ from msgspec import UNSET
 
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.answers import CopyOut, InterestOut, InterestsOut, PublishedOut, ReachedOut
+from holdfast.doors.rest.answers import InterestOut, InterestsOut, PublishedOut, ReachedOut
 from holdfast.doors.rest.types import EventIn, InterestIn, PublishIn
 from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.errors import QueueNotFound
 
-Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,600}$")]
 Key = Annotated[
     str | None,
     HeaderParameter(
@@ -81,8 +81,8 @@ async def publish(
     key = bodies.idempotency("", idempotency_key.encode() if idempotency_key else None, b"publish", await request.body())
     published = await engine.publish(given, key, data.require_interest, data.scope == "all")
     shown = PublishedOut(
-        jobs=[CopyOut(receipt.queue, receipt.id) for receipt in published.jobs],
-        durability=replies.durability_out(engine.durability),
+        jobs=replies.copies_out(published),
+        durability=replies.kept_as(published, replies.durability_out(engine.durability)),
         duplicate=True if published.duplicate else UNSET,
     )
     return Response(shown, status_code=201 if published.jobs and not published.duplicate else 200)

@@ -81,12 +81,12 @@ def _queue_stats(queue: QueueStats) -> QueueStatsOut:
 @get("/v1/stream", tags=["system"], summary="What is committed, as server-sent events", media_type="text/event-stream")
 async def stream(
     state: AppState,
-    queue: Annotated[str | None, Parameter(description="Only of this queue.", pattern="^[A-Za-z0-9._:-]{1,128}$")] = None,
+    queue: Annotated[str | None, Parameter(description="Only of this queue.", pattern="^[A-Za-z0-9._:-]{1,600}$")] = None,
 ) -> Stream:
     """One `job` event for each change of a job; a `gap` event says how many a slow reader has missed."""
     engine: Engine = state.engine
     if queue is not None:
-        checks.queue_name("queue", queue)
+        checks.name_of_queue("queue", queue)
     subscription = engine.hub.subscribe(queue)
     headers = {"x-accel-buffering": "no"}
     return Stream(_events(engine, subscription), media_type="text/event-stream", headers=headers)

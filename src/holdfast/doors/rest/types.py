@@ -21,7 +21,13 @@ def _bounds(description: str, **schema: Any) -> Meta:
 
 Id = Annotated[int, _bounds("The job's number: grows, and is unique over all queues.", minimum=1, maximum=limits.ID_MAX)]
 QueueName = Annotated[
-    str, _bounds("The queue's name.", pattern="^[A-Za-z0-9._:-]{1,128}$", minLength=1, maxLength=limits.QUEUE_NAME_CHARS)
+    str,
+    _bounds(
+        "The queue's name: up to 200 characters, of which an escaped one such as :2F counts as one.",
+        pattern="^(:[0-9A-F]{2}|[A-Za-z0-9._:-]){1,200}$",
+        minLength=1,
+        maxLength=limits.QUEUE_NAME_WRITTEN_CHARS,
+    ),
 ]
 Json = Annotated[Raw, _bounds("Any JSON, kept byte for byte.")]
 Instant = Annotated[str, _bounds("An instant, RFC 3339 in UTC.", format="date-time")]
@@ -34,7 +40,7 @@ Attempts = Annotated[int, _bounds("How often it is tried before it is dead.", mi
 Token = Annotated[str, _bounds("The lease's token.", maxLength=100)]
 
 
-class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
+class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """How a job is to be run; what is left out follows the queue."""
 
     type: Annotated[str, _bounds("What handler runs it.", maxLength=limits.TYPE_CHARS)] = ""
@@ -59,25 +65,25 @@ class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=Fa
     retry: RetryPolicy | None = None
 
 
-class JobIn(JobOptions, kw_only=True, forbid_unknown_fields=True, gc=False):
+class JobIn(JobOptions, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """A job for the queue that the path names. Without a payload it is null."""
 
     payload: Json | UnsetType = UNSET
 
 
-class QueuedJobIn(JobIn, kw_only=True, forbid_unknown_fields=True, gc=False):
+class QueuedJobIn(JobIn, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """A job with its queue."""
 
     queue: QueueName
 
 
-class BulkIn(msgspec.Struct, forbid_unknown_fields=True):
+class BulkIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Jobs that are put together: all of them, or none."""
 
     jobs: Annotated[list[QueuedJobIn], _bounds("Up to 1,000 jobs.", minItems=1, maxItems=limits.BULK_JOBS)]
 
 
-class PublishIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
+class PublishIn(JobOptions, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """An event: a copy of `data` goes to every queue whose interest fits, with these options, all or none."""
 
     data: Json
@@ -130,7 +136,7 @@ class EventIn(msgspec.Struct, forbid_unknown_fields=True):
     data: Json
 
 
-class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a worker asks for. `order` "queue": the queues one after the other; "priority": the lowest priority over all of them."""
 
     queues: Annotated[
@@ -155,14 +161,14 @@ class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     order: Annotated[str, _bounds("queue or priority.", enum=["queue", "priority"])] = "queue"
 
 
-class ConcludeIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class ConcludeIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
     """The work is done; `then` are jobs put in the same transaction."""
 
     result: Json | UnsetType = UNSET
     then: Annotated[list[QueuedJobIn], _bounds("Follow-up jobs.", maxItems=limits.BULK_JOBS)] = []
 
 
-class FailIn(msgspec.Struct, forbid_unknown_fields=True):
+class FailIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The attempt went wrong. Without `delay_ms` the queue's retry policy decides; `retry` false: dead at once."""
 
     reason: str = ""
@@ -170,45 +176,45 @@ class FailIn(msgspec.Struct, forbid_unknown_fields=True):
     delay_ms: DelayMs | None = None
 
 
-class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True):
+class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Back to the queue; the attempt is not spent."""
 
     delay_ms: DelayMs = 0
     priority: Priority | None = None
 
 
-class ExtendIn(msgspec.Struct, forbid_unknown_fields=True):
+class ExtendIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Longer, counted from now; without `lease_ms` as long as the job or its queue says."""
 
     lease_ms: LeaseMs | None = None
     progress: Json | UnsetType = UNSET
 
 
-class ConcludeEntry(ConcludeIn, kw_only=True, forbid_unknown_fields=True):
+class ConcludeEntry(ConcludeIn, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A conclude within a batch."""
 
     token: Token
 
 
-class FailEntry(FailIn, kw_only=True, forbid_unknown_fields=True):
+class FailEntry(FailIn, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A failure within a batch."""
 
     token: Token
 
 
-class ReleaseEntry(ReleaseIn, kw_only=True, forbid_unknown_fields=True):
+class ReleaseEntry(ReleaseIn, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A release within a batch."""
 
     token: Token
 
 
-class ExtendEntry(ExtendIn, kw_only=True, forbid_unknown_fields=True):
+class ExtendEntry(ExtendIn, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """An extension within a batch."""
 
     token: Token
 
 
-class LeaseBatchIn(msgspec.Struct, forbid_unknown_fields=True):
+class LeaseBatchIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Lease verbs together, up to 1,000: each has its own outcome."""
 
     conclude: list[ConcludeEntry] = []

@@ -31,7 +31,7 @@ class Filter:
             raise checks.breach("state", f"must be one of {', '.join(one.value for one in State)}")
         queue = given.get("queue") or None
         if queue is not None:
-            checks.queue_name("queue", queue)
+            checks.name_of_queue("queue", queue)
         text = given.get("text") or None
         checks.text("text", text, 1_000)
         return cls(queue, State(state) if state else None, given.get("type") or None, given.get("tag") or None, text)

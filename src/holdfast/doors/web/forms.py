@@ -23,6 +23,7 @@ COOKIE = "holdfast_form"
 FIELD = "form_token"
 _COOKIE_VALUE = re.compile(r"[0-9a-f]{32}\Z")
 _FIELDS = 2_000
+_THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3}){1,5}\Z")
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -83,10 +84,10 @@ def typed(form: Form, phrase: str) -> None:
 
 def whole(name: str, value: str) -> int:
     """A text as a whole number."""
-    digits = value.replace(",", "").replace("_", "").strip()
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+    number = checks.whole(value.replace(",", "") if _THOUSANDS.match(value) else value)
+    if number is None:
         raise checks.breach(name, "must be a whole number of at least 0")
-    return int(digits)
+    return number
 
 
 def asked(request: Request[Any, Any, Any]) -> Form:

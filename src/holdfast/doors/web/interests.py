@@ -60,7 +60,7 @@ async def change(request: Request[Any, Any, Any], state: AppState) -> Redirect:
     """Set or remove one queue's interest."""
     view, form = View(request, state), await forms.read(request)
     queue = form.text("queue").strip()
-    checks.queue_name("queue", queue)
+    checks.name_of_queue("queue", queue)
     if form.has("remove"):
         forms.typed(form, f"remove {queue}")
         await view.hands.act("interest.remove", queue, queue, match=None)

@@ -13,9 +13,10 @@ from holdfast.doors.web.bulk import WAYS
 from holdfast.doors.web.filters import LIMITS, PAYLOAD_UP_TO, Filter
 from holdfast.doors.web.forms import whole
 from holdfast.doors.web.shell import View
+from holdfast.engine import checks
 from holdfast.errors import QueueNotFound
 from holdfast.job.job import State
-from holdfast.limits import ID_MAX, QUEUE_NAME
+from holdfast.limits import ID_MAX, QUEUE_NAME_ONCE
 from holdfast.stores.queries import JobCounts, JobDetail
 
 
@@ -90,9 +91,9 @@ async def find(request: Request[Any, Any, Any], state: AppState) -> Redirect:
     """A number is a job, a name that there is is a queue, anything else is text."""
     view = View(request, state)
     wanted = view.query.get("q", "").strip()
-    if wanted.isascii() and wanted.isdigit() and int(wanted[:17]) <= ID_MAX:
-        return Redirect(view.at(f"/jobs/{int(wanted[:17])}"), status_code=303)
-    if QUEUE_NAME.match(wanted):
+    if (number := checks.whole(wanted)) is not None and number <= ID_MAX:
+        return Redirect(view.at(f"/jobs/{number}"), status_code=303)
+    if QUEUE_NAME_ONCE.match(wanted):
         try:
             await view.engine.reading.queue(wanted)
             return Redirect(view.at(f"/queues/{wanted}"), status_code=303)

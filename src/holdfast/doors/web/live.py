@@ -44,7 +44,7 @@ async def history(request: Request[Any, Any, Any], state: AppState) -> Response[
     view = View(request, state)
     queue = view.query.get("queue", "")
     if queue:
-        checks.queue_name("queue", queue)
+        checks.name_of_queue("queue", queue)
     found = await view.engine.reading.history(queue, view.query.get("span", "hour"))
     seconds = found.step_ms / 1000
     steps = found.steps

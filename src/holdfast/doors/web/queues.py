@@ -41,7 +41,7 @@ PURGEABLE = ("scheduled", "ready", "concluded", "dead", "cancelled")
 async def show_queue(request: Request[Any, Any, Any], state: AppState, name: str) -> Response[bytes]:
     """The queue's own screen."""
     view = View(request, state)
-    checks.queue_name("queue", name)
+    checks.name_of_queue("queue", name)
     (stats, now), workers, interests, history, leased = await asyncio.gather(
         view.engine.reading.stats_of(name),
         view.engine.reading.workers(),

@@ -43,6 +43,11 @@ NAVIGATION = (
 _COOKIE_S = 400 * 86_400  # browsers keep none for longer
 
 
+def _segment(text: str) -> str:
+    """A part of a path. Browsers take `.` and `..` for steps even where they are escaped; the server reads them escaped twice."""
+    return "%252E" * len(text) if text in (".", "..") else quote(text, safe="")
+
+
 @cache
 def templates() -> jinja2.Environment:
     """The templates, compiled once; what is put in is escaped, and what is missing is an error."""
@@ -66,7 +71,7 @@ def templates() -> jinja2.Environment:
         "iso": show.iso,
         "size": show.size,
         "text": show.text_of,
-        "segment": lambda text: quote(str(text), safe=""),
+        "segment": lambda text: _segment(str(text)),
     }
     return made
 
@@ -122,6 +127,7 @@ class View:
     def at(self, path: str, **query: Any) -> str:
         """The address of a screen; what is empty is left out of its query."""
         given = {name: value for name, value in query.items() if value not in (None, "")}
+        path = "/".join(_segment(part) if part in (".", "..") else part for part in path.split("/"))
         return f"{self.home}{path}" + (f"?{urlencode(given)}" if given else "")
 
     def curl(self, method: str, path: str, body: str | None = None, **query: Any) -> str:

@@ -22,7 +22,7 @@ async def suggest(request: Request[Any, Any, Any], state: AppState) -> Response[
     view = View(request, state)
     queue = view.query.get("queue") or None
     if queue is not None:
-        checks.queue_name("queue", queue)
+        checks.name_of_queue("queue", queue)
     questions = [ListJobs(_LOOKED_AT, queue, one, payload_up_to=0) for one in State]
     stats = await glimpse(state).stats()
     pages = await asyncio.gather(*[view.engine.reading.jobs(one) for one in questions])

@@ -23,7 +23,7 @@ LATELY_S = 60.0  # longer than a transaction ought to stay open after its call
 def bounds(defaults: QueuePolicy, payload_bytes: int) -> tuple[object, ...]:
     """The row of `enqueue_bounds`, in the order of its columns."""
     return (
-        limits.QUEUE_NAME.pattern,
+        limits.QUEUE_NAME_SQL,
         limits.QUEUE_NAME_CHARS,
         limits.QUEUES,
         payload_bytes,

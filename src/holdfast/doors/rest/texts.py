@@ -1,0 +1,70 @@
+"""Bodies in which a text is broken: half of a surrogate pair stands alone (Python writes a file name that is no UTF-8 so), or bytes are no UTF-8.
+
+A failure's reason is cleaned and never refused, because a worker must be able to say that it failed. So such a body is read once more, with a mark
+where a text is broken: a character that nothing else in the body is. A reason has U+FFFD in place of the mark; what has it elsewhere is refused alone.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from holdfast.doors.rest import bodies
+from holdfast.doors.rest.types import FailIn
+from holdfast.errors import MalformedJson
+
+MENDED_BYTES = 4 << 20  # of a body: to look through more would hold up the others
+BROKEN = "it has half of a surrogate pair (\\ud800 to \\udfff), or bytes that are not UTF-8"
+_NONE = range(0xFDD0, 0xFDF0)  # what Unicode keeps free for such uses
+_HALVES = re.compile(
+    rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+_PAIR_CHARS = 12  # such as \ud83d\ude00
+_encode = msgspec.json.Encoder().encode
+
+
+def mended(body: bytes) -> tuple[bytes, str] | None:
+    """The body with a mark wherever a text is broken, and the mark; None where nothing is, or where it is too large to be looked through."""
+    if len(body) > MENDED_BYTES:
+        return None
+    text = body.decode(errors="replace")
+    number = next((one for one in _NONE if chr(one) not in text and rf"\u{one:x}" not in text.lower()), None)
+    if number is None:
+        return None
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        body = body.decode(errors="surrogateescape").translate(dict.fromkeys(range(0xDC80, 0xDD00), number)).encode()
+    escape = rb"\u%x" % number
+
+    def marked(found: re.Match[bytes]) -> bytes:
+        before, half = found[1], found[2]
+        return found[0] if len(half) == _PAIR_CHARS else before + escape
+
+    while (next_body := _HALVES.sub(marked, body)) != body:  # two halves side by side are found one after the other
+        body = next_body
+    return body, chr(number)
+
+
+def cleaned(text: str, mark: str) -> str:
+    """A text with the usual sign where it was broken."""
+    return text.replace(mark, "\ufffd")
+
+
+def is_broken(value: Any, mark: str) -> bool:
+    """Whether any text in this value, or in JSON that it holds, is."""
+    if value is UNSET:
+        return False
+    data = _encode(value)
+    return mark.encode() in data or rb"\u%x" % ord(mark) in data
+
+
+def fail_in(body: bytes, error: MalformedJson) -> FailIn:
+    """A failure whose body could not be read, for this reason: read with its own reason cleaned."""
+    found = mended(body)
+    if found is None:
+        raise error
+    given = bodies.decode(found[0], FailIn)
+    given.reason = cleaned(given.reason, found[1])
+    return given
