@@ -186,9 +186,12 @@ class Model(Tubes, Routing):
             if known is None or (command.ref.attempt, command.ref.secret) not in known.failed:
                 raise No("lease_lost")
             return self.outcome(known)
-        row.failures += 1
+        row.failures += not command.crashed
+        row.crashes += command.crashed
         row.failed.add((command.ref.attempt, command.ref.secret))
-        self.after_attempt(row, self.now + (command.delay_ms or 0), None if command.retry else "failed")
+        quarantined = command.crashed and row.crashes >= self.policies[row.queue].max_crashes
+        for_good = "failed" if not command.retry else "crashed" if quarantined else None
+        self.after_attempt(row, self.now + (command.delay_ms or 0), for_good)
         return self.outcome(row)
 
     def ReleaseLease(self, command: c.ReleaseLease) -> object:  # noqa: N802

@@ -120,6 +120,7 @@ class Teller:
                 c.ConcludeLease(ref),
                 c.FailLease(ref, "no", self.dice.random() < 0.6, self.delay()),
                 c.FailLease(ref, "no", True, 0),
+                c.FailLease(ref, "killed", pick((True, True, False)), pick((None, 0, STEP_MS)), crashed=True),
                 c.ReleaseLease(ref, self.delay(), pick((None, 1, 2))),
                 c.ExtendLease(ref, pick((STEP_MS, 5 * STEP_MS))),
             )

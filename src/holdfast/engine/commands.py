@@ -81,12 +81,15 @@ class ConcludeLease(_Frame, frozen=True, tag=3):
 
 
 class FailLease(_Frame, frozen=True, tag=4):
-    """The attempt went wrong. `delay_ms` of None means: as the retry policy says."""
+    """The attempt went wrong. `delay_ms` of None means: as the retry policy says. `crashed`: its holder has seen it crash, and a crash is
+    ready again at once, unless a delay is asked for.
+    """
 
     ref: LeaseRef
     reason: str
     retry: bool = True
     delay_ms: int | None = None
+    crashed: bool = False
 
 
 class ReleaseLease(_Frame, frozen=True, tag=5):

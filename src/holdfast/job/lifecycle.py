@@ -76,14 +76,20 @@ def conclude(job: Job, ref: LeaseRef, now: int) -> Job:
     return replace(job, state=CONCLUDED, lease=None, ended_at=now, ended_by=held, reason=None)
 
 
-def fail(job: Job, ref: LeaseRef, now: int, retry: bool, delay_ms: int) -> Job:
-    """The attempt went wrong: again after `delay_ms`, or dead when no try is left or `retry` is false."""
+def fail(job: Job, ref: LeaseRef, now: int, retry: bool, delay_ms: int, max_crashes: int | None = None) -> Job:
+    """The attempt went wrong: again after `delay_ms`, or dead when no try is left or `retry` is false.
+
+    With `max_crashes` it is a crash that its holder has seen: counted as one, and in quarantine after too many.
+    """
     held = _held(job, ref, now)
-    failed = replace(job, failures=job.failures + 1)
+    crashed = max_crashes is not None
+    failed = replace(job, failures=job.failures + (not crashed), crashes=job.crashes + crashed)
     if held.cancel_requested:
         return _ended(failed, State.CANCELLED, CANCELLED, now)
     if not retry:
         return _ended(failed, DEAD, FAILED, now)
+    if max_crashes is not None and failed.crashes >= max_crashes:
+        return _ended(failed, DEAD, CRASHED, now)
     if failed.failures + failed.crashes >= failed.max_attempts:
         return _ended(failed, DEAD, ATTEMPTS_EXHAUSTED, now)
     return _again(failed, now, delay_ms)

@@ -124,7 +124,7 @@ class Hot:
 
     async def _fail(self, call: Call) -> Reply:
         given = _read(call, FailIn)
-        return await self._end(FailLease(_ref(call), bodies.reason(given.reason), given.retry, given.delay_ms))
+        return await self._end(FailLease(_ref(call), bodies.reason(given.reason), given.retry, given.delay_ms, given.crashed))
 
     async def _release(self, call: Call) -> Reply:
         given = _read(call, ReleaseIn)

@@ -168,6 +168,7 @@ class FailIn(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = ""
     retry: bool = True
     delay_ms: DelayMs | None = None
+    crashed: Annotated[bool, _bounds("It counts as a crash: what ran it was killed or broke down.")] = False
 
 
 class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True):
