@@ -86,7 +86,7 @@ class _Code(click.IntRange):
     ),
 )
 @click.option("--queue", "queues", multiple=True, required=True, help="Where from; repeatable.", shell_complete=queue_names)
-@click.option("--type", "kinds", multiple=True, help="Only jobs of this type; others fail. Repeatable.  [default: all]")
+@click.option("--type", "kinds", multiple=True, help="Only jobs of this type; others go back. Repeatable.  [default: all]")
 @click.option("--concurrency", type=click.IntRange(1), default=1, show_default=True, help="How many programs at once.")
 @click.option("--timeout", "timeout_ms", type=Duration(), help="For one run; then the program is ended, and has failed.")
 @click.option("--lease", "lease_ms", type=Duration(), help="How long a lease lives without news.  [default: the queue's]")
@@ -158,8 +158,8 @@ def _work(command: tuple[str, ...], url: str | None, token: str | None, as_json:
         register=True,
     )
     executor = Executor(how, _Teller(as_json))
-    for kind in given["kinds"] or [None]:
-        worker.handler(kind)(executor.run)
+    for kind in dict.fromkeys(given["kinds"]) or [None]:
+        worker.handler(kind, raw=True)(executor.run)
     try:
         worker.run(until_empty=given["until_empty"])
     finally:

@@ -22,7 +22,9 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 import tenacity
 
+from holdfast.client.contents import NAMES, elements, members
 from holdfast.client.refusals import UnexpectedAnswer, Unreachable, problem, refusal
+from holdfast.client.types import Job
 from holdfast.errors import HoldfastError, OutcomeUnknown
 
 DEFAULT_URL = "http://127.0.0.1:4653"
@@ -33,7 +35,6 @@ ELSEWHERE = frozenset({"draining", "store_unavailable", "not_replicated"})
 UNKNOWN_STATUSES = frozenset({408, 502, 503, 504})
 
 T = TypeVar("T")
-encode = msgspec.json.encode
 
 
 @cache
@@ -45,9 +46,28 @@ def decode(kind: type[T], body: bytes) -> T:
     """A good answer as its type."""
     try:
         decoded: T = _decoder(kind).decode(body)  # type: ignore[arg-type]  # a type is hashable
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnexpectedAnswer(f"An answer of 200 could not be read: {error}: {body[:200]!r}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            return loosely(kind, body)
+        except (ValueError, RecursionError):  # of msgspec, too
+            raise UnexpectedAnswer(f"An answer of 200 could not be read: {error}: {body[:200]!r}") from error
     return decoded
+
+
+def loosely(kind: type[T], body: bytes) -> T:
+    """An answer in which something is no JSON, with what is in jobs left out of it and put back unread. Raises `ValueError`."""
+    fields = members(body)
+    contents = {name: fields.pop(name) for name in NAMES if f"{name}_json" in kind.__struct_fields__ and name in fields}  # type: ignore[attr-defined]
+    jobs = [loosely(Job, job) for job in elements(fields.pop("jobs", b"[]"))] if "jobs" in fields else None
+    if jobs is not None:
+        fields["jobs"] = b"[]"
+    whole = b",".join(msgspec.json.encode(name) + b":" + value for name, value in fields.items())
+    thing: T = _decoder(kind).decode(b"{" + whole + b"}")  # type: ignore[arg-type]  # a type is hashable
+    if jobs is not None:
+        thing.jobs = jobs  # type: ignore[attr-defined]
+    for name, content in contents.items():
+        setattr(thing, f"{name}_json", msgspec.Raw(content))
+    return thing
 
 
 @dataclass(slots=True)

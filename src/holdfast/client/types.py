@@ -5,10 +5,13 @@ A newer server may say more than these know: fields that are not here are passed
 
 import builtins
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType, field
+from msgspec import UNSET, Raw, UnsetType, field
+
+from holdfast.client.contents import NULL, read
 
 T = TypeVar("T")
 
@@ -126,8 +129,12 @@ class Attempt(msgspec.Struct):
     reason: str
 
 
-class Job(msgspec.Struct, kw_only=True):
-    """A job. What the server has nothing to say about is None. A payload that is not JSON is in `body`, with its `content_type`."""
+class Job(msgspec.Struct, kw_only=True, dict=True):
+    """A job. What the server has nothing to say about is None. A payload that is not JSON is in `body`, with its `content_type`.
+
+    `payload`, `progress` and `result` are read when they are first asked for, and raise `UnreadableJson` where Python can't hold them;
+    `payload_json` and the like are the bytes as they came.
+    """
 
     id: int
     queue: str
@@ -140,7 +147,7 @@ class Job(msgspec.Struct, kw_only=True):
     crashes: int = 0
     created_at: datetime
     ready_at: datetime
-    payload: Any = None
+    payload_json: Raw = field(default=NULL, name="payload")
     body: bytes | None = field(default=None, name="payload_base64")
     content_type: str | None = None
     payload_bytes: int = 0
@@ -158,10 +165,25 @@ class Job(msgspec.Struct, kw_only=True):
     only_worker: str | None = None
     follows: int | None = None
     tags: list[str] = []
-    progress: Any = None
-    result: Any = None
+    progress_json: Raw = field(default=NULL, name="progress")
+    result_json: Raw = field(default=NULL, name="result")
     then: list[Receipt] = []
     errors: list[Attempt] = []
+
+    @cached_property
+    def payload(self) -> Any:
+        """The payload, where that is JSON."""
+        return read("payload", self.payload_json, f"job {self.id}")
+
+    @cached_property
+    def progress(self) -> Any:
+        """What was noted last."""
+        return read("progress", self.progress_json, f"job {self.id}")
+
+    @cached_property
+    def result(self) -> Any:
+        """What it was concluded with."""
+        return read("result", self.result_json, f"job {self.id}")
 
     @property
     def has_ended(self) -> bool:
@@ -170,7 +192,7 @@ class Job(msgspec.Struct, kw_only=True):
 
     def payload_as(self, kind: builtins.type[T]) -> T:
         """The payload as a dataclass, a `msgspec.Struct` or another type; raises `msgspec.ValidationError` where it does not fit."""
-        return msgspec.convert(self.payload, kind)
+        return msgspec.json.decode(self.payload_json, type=kind)
 
 
 class JobPage(msgspec.Struct):
@@ -212,12 +234,13 @@ class Conclude(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An entry of a batch: the attempt went wrong."""
+    """An entry of a batch: the attempt went wrong. `crashed`: it counts as a crash, so that `max_crashes` of the queue bounds it."""
 
     token: str
     reason: str = ""
     retry: bool = True
     delay_ms: int | UnsetType = UNSET
+    crashed: bool = False
 
 
 class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -351,14 +374,14 @@ class RegisteredWorkers(msgspec.Struct):
     workers: list[RegisteredWorker]
 
 
-class Schedule(msgspec.Struct, kw_only=True):
+class Schedule(msgspec.Struct, kw_only=True, dict=True):
     """A recurring job: what it puts, when it fires next, and what came of its fires."""
 
     name: str
     queue: str | None = None
     publish: bool = False
     type: str = ""
-    payload: Any = None
+    payload_json: Raw = field(default=NULL, name="payload")
     cron: str | None = None
     timezone: str = "UTC"
     interval_ms: int | None = None
@@ -372,6 +395,11 @@ class Schedule(msgspec.Struct, kw_only=True):
     last_error: str | None = None
     fired: int = 0
     skipped: int = 0
+
+    @cached_property
+    def payload(self) -> Any:
+        """What its jobs are given; raises `UnreadableJson` where Python can't hold it."""
+        return read("payload", self.payload_json, f"the schedule {self.name}")
 
 
 class SchedulePage(msgspec.Struct):
