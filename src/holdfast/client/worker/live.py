@@ -132,13 +132,13 @@ class LiveChannel:
         return self._line
 
     def _broken(self, line: Line) -> None:
-        """One that breaks at once is waited for, longer each time; jobs come by long polls meanwhile."""
-        if not line.why and time.monotonic() - line.opened_at >= _AT_ONCE_S:
+        """One that breaks at once, and again, is waited for, longer each time; jobs come by long polls meanwhile."""
+        if line.draining or (not line.why and time.monotonic() - line.opened_at >= _AT_ONCE_S):
             self._broke = 0
             return
-        if line.draining:
-            return
         self._broke += 1
+        if self._broke == 1 and not line.why:
+            return  # one connection that is hung up is no news
         pause_s = min(_LONG_PAUSE_S, 2.0 ** min(self._broke - 1, 10))
         self._not_before = time.monotonic() + pause_s
         said = "the live channel to %s broke (%s), polling for %g s"

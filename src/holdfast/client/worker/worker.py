@@ -141,7 +141,7 @@ class Worker:
 
     async def _work(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
         if not self._handlers:
-            raise ValueError("this worker has no handler; give it one with @worker.handler()")
+            log.warning("this worker has no handler: all of its jobs go back; give it one with @worker.handler()")
         loop = asyncio.get_running_loop()
         client = AsyncClient(url, token=self._token, context=self._context)
         keeper = Client(url, token=self._token, context=self._context, deadline_s=_EXTEND_WITHIN_S, attempt_s=_EXTEND_WITHIN_S)
