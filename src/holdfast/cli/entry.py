@@ -6,12 +6,13 @@ stand here once more, so that `holdfast --help`, and completing a name, import n
 
 import importlib
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
 from holdfast import __version__
+from holdfast.cli.output import UNWRITTEN, Unwritten, lost, open_streams, tell
 
 
 class Place(NamedTuple):
@@ -48,6 +49,17 @@ SERVER = {
 
 class Commands(click.Group):
     """The commands by name; those in `TALKING` need the client alone."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run, with all three streams open, and with a message where the help itself can't be written."""
+        open_streams()
+        try:
+            return super().main(*args, **extra)
+        except Unwritten:
+            sys.exit(UNWRITTEN)
+        except OSError as error:
+            tell(f"holdfast: {error.strerror or error}")
+            sys.exit(UNWRITTEN if lost() else 1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's own signature)
         """All names, whether or not the server is installed."""

@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from holdfast.cli.completion import queue_names, worker_ids
+from holdfast.cli.output import harmless, json_text, say
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.cli.talking import Duration, addressed, confirmed, destroying, examples, refusals, show, talking
 from holdfast.client import Client
@@ -123,9 +124,9 @@ def execute(command: tuple[str, ...], url: str | None, token: str | None, as_jso
     if as_json and given["result"] is False:
         raise click.UsageError("--json and --no-result would mix on standard output")
     verbose = given.pop("verbose") or sys.stderr.isatty()
-    logging.basicConfig(
-        level="INFO" if verbose else "WARNING", format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(_Harmless("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    logging.basicConfig(level="INFO" if verbose else "WARNING", handlers=[lines])
     with refusals():
         _work(command, url, token, as_json, given)
 
@@ -166,6 +167,14 @@ def _work(command: tuple[str, ...], url: str | None, token: str | None, as_json:
         executor.close()
 
 
+class _Harmless(logging.Formatter):
+    """Lines in which no job's type and no program's last words steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return harmless(super().format(record))
+
+
 class _Teller:
     """Says what each run came to: as a line of JSON, and in the log."""
 
@@ -178,4 +187,4 @@ class _Teller:
         if self._as_json:
             said = {"id": held.id, "queue": held.queue, "attempt": held.attempt, "outcome": outcome, "exit_code": code}
             line = msgspec.json.encode(said | {"seconds": round(seconds, 3), "at": time.time()})
-            click.echo(line.decode())
+            say(json_text(msgspec.Raw(line)))

@@ -409,6 +409,13 @@ class SchedulePage(msgspec.Struct):
     next_cursor: str | None = None
 
 
+EVENTS = (
+    "enqueued", "leased", "concluded", "failed", "released", "buried", "expired", "extended", "due", "retried", "promoted", "cancelled",
+    "cancel_requested", "edited", "deleted", "forgotten", "admitted", "orphaned", "gap",
+)  # fmt: skip
+"""What may happen to a job, as the stream of events names it."""
+
+
 class Event(msgspec.Struct, kw_only=True):
     """One committed change of a job; `state` is None once it is gone. `gap` says that events were missed, `missed` how many, if known."""
 

@@ -7,14 +7,14 @@ from typing import Any
 from holdfast.client.aio.calling import AsyncCaller
 from holdfast.client.refusals import NotConcluded
 from holdfast.client.trying import path
-from holdfast.client.types import Job, JobPage, Why
+from holdfast.client.types import Enqueued, Job, JobPage, Why
 from holdfast.errors import JobNotFound, WrongState
 
 _POLL_MS = 50_000
 
 
 class Jobs(AsyncCaller):
-    """`job`, `jobs`, `wait`, `result`, `why`, and `retry`, `cancel`, `promote`, `edit`, `delete`."""
+    """`job`, `jobs`, `wait`, `result`, `why`, and `retry`, `cancel`, `promote`, `edit`, `move`, `delete`."""
 
     async def job(self, job_id: int) -> Job:
         """One job with all that is kept of it: result, progress, errors."""
@@ -98,6 +98,13 @@ class Jobs(AsyncCaller):
     async def edit(self, job_id: int, /, **changes: Any) -> Job:
         """Change a waiting job: `payload`, `type`, `priority`, `delay_ms` or `run_at`, `max_attempts`, `tags`."""
         return await self._send(Job, "PATCH", path("/v1/jobs/{}", job_id), changes)
+
+    async def move(self, job_id: int, queue: str) -> Enqueued:
+        """Put a job that is not leased anew into another queue, and remove it here, in one step. It gets a new number and all of its tries.
+
+        This call can't be repeated safely: after a lost answer it raises `OutcomeUnknown`.
+        """
+        return await self._post(Enqueued, path("/v1/jobs/{}/move", job_id), {"queue": queue}, repeatable=False)
 
     async def delete(self, job_id: int) -> None:
         """Remove a job and all that is known of it; not while it is leased."""
