@@ -24,6 +24,7 @@ from holdfast.cli.watching import heading
 
 if TYPE_CHECKING:
     from holdfast.cli.top import News, Queue, View
+    from holdfast.client.types import RegisteredWorker
 
 _WORKERS_SHOWN = 8
 _NEARLY_FULL, _HALF_FULL = 0.9, 0.5
@@ -142,15 +143,25 @@ _FIRST_OUT = ("SCHEDULED", "FAILED/S", "IN/S", "OLDEST", "OUT/S", "FULL", "LEASE
 
 def _workers(news: "News", room: int) -> Table:
     table = Table(box=None, expand=True, pad_edge=False, header_style="bold reverse")
-    table.add_column(f"WORKERS ({len(news.workers):,})", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column(_workers_heading(news), ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("STATE", no_wrap=True)
     table.add_column("JOBS", justify="right", no_wrap=True)
     table.add_column("QUEUES", ratio=1, no_wrap=True, overflow="ellipsis")
     for worker in sorted(news.workers, key=lambda each: -len(each.jobs))[:room]:
         table.add_row(
             Text(one_line(worker.name or worker.id)),
-            Text(one_line(worker.state)),
+            _state(worker),
             amount(len(worker.jobs)),
             Text(one_line(", ".join(worker.queues))),
         )
     return table
+
+
+def _workers_heading(news: "News") -> str:
+    silent = sum(worker.silent for worker in news.workers)
+    return f"WORKERS ({len(news.workers) - silent:,}{f', {silent:,} silent' if silent else ''})"
+
+
+def _state(worker: "RegisteredWorker") -> Text:
+    words = one_line(worker.state)
+    return Text(f"{words}, silent", style="red") if worker.silent else Text(words)

@@ -23,7 +23,7 @@ from holdfast.client.types import RegisteredWorker
 _COLUMNS = {
     "WORKER": lambda worker: worker.id,
     "NAME": lambda worker: worker.name or "-",
-    "STATE": lambda worker: worker.state,
+    "STATE": lambda worker: f"{worker.state}, silent" if worker.silent else worker.state,
     "JOBS": lambda worker: len(worker.jobs),
     "QUEUES": lambda worker: ",".join(worker.queues),
     "BEAT": lambda worker: instant(worker.beat_at) if worker.beat_at else "-",

@@ -356,7 +356,7 @@ class Work(msgspec.Struct):
 
 
 class RegisteredWorker(msgspec.Struct, kw_only=True):
-    """A registered worker. `state` is `running` or `quiet`."""
+    """A registered worker. `state` is `running` or `quiet`; `silent`: it has not been heard of for more than a minute, and may be gone."""
 
     id: str
     name: str
@@ -365,6 +365,7 @@ class RegisteredWorker(msgspec.Struct, kw_only=True):
     registered_at: datetime
     draining: bool = False
     beat_at: datetime | None = None
+    silent: bool = False
     jobs: list[Work] = []
 
 

@@ -37,11 +37,13 @@ from holdfast.errors import Unavailable
 from holdfast.limits import HISTORY_QUEUES, WORKER_SILENCE_MS_DEFAULT
 from holdfast.stores.queries import (
     Durability,
+    ExplainJob,
     GetHealth,
     GetHistory,
     GetNotes,
     GetStats,
     GetTube,
+    JobFacts,
     ListQueues,
     ListWorkers,
     QueuePage,
@@ -50,6 +52,7 @@ from holdfast.stores.queries import (
     WorkerList,
 )
 from holdfast.stores.store import Store, StoreBroken
+from holdfast.workers import registry
 
 _BITE = 1_000  # jobs that one tick changes in one transaction
 _SCHEDULES = 50  # schedules fired in one transaction
@@ -234,6 +237,8 @@ class InProcess:
                 result = await stats.of_tube(self._store, self.totals, request.name, self._clock.now())
             elif isinstance(request, ListWorkers):
                 result = self._with_beats(await self._store.read(request, self._clock.now()))
+            elif isinstance(request, ExplainJob):
+                result = self._with_silent(await self._store.read(request, self._clock.now()))
             else:
                 result = await self._store.read(request, self._clock.now())  # type: ignore[arg-type]
         except Exception as error:  # noqa: BLE001  (every question gets an answer; a defect is logged there)
@@ -255,6 +260,17 @@ class InProcess:
             for info in read.workers
         ]
         return WorkerList(workers, read.now)
+
+    def _with_silent(self, read: Result) -> Result:
+        """The facts of a job, with how many of its queue's workers have not been heard of for a while."""
+        if not isinstance(read, JobFacts):
+            return read
+        beats = self.committer.beats
+        silent = sum(
+            registry.is_silent(beats.get(worker, max(self._started, registered_at)), read.now)
+            for worker, registered_at in read.takers
+        )
+        return replace(read, takers=[], silent=silent)
 
     def _publish(self, news: Committed) -> None:
         self._deliver(news)

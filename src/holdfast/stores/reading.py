@@ -11,7 +11,16 @@ from typing import Any, Protocol
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
 from holdfast.job.job import ENDED, READY, Content, Job, State
 from holdfast.job.queue import QueuePolicy
-from holdfast.limits import COUNT_SCANNED, FAILURE_CHARS, ID_MAX, LIST_SCANNED, POSITION_COUNTED, URGENT_BELOW, URGENT_COUNTED
+from holdfast.limits import (
+    COUNT_SCANNED,
+    FAILURE_CHARS,
+    ID_MAX,
+    LIST_SCANNED,
+    POSITION_COUNTED,
+    TAKERS_COUNTED,
+    URGENT_BELOW,
+    URGENT_COUNTED,
+)
 from holdfast.stores import rows
 from holdfast.stores.listing import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.queries import (
@@ -202,7 +211,8 @@ class Reader:
         if job.extras.group_key is not None and job.state not in ENDED:
             holders = [row[0] for row in await self._fetch("group_holders", number, job.extras.group_key, _HOLDERS)]
         on_queue, workers = await self._row("workers_on", job.queue)
-        return JobFacts(job, queue, now, ahead, holders, on_queue, workers)
+        takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
+        return JobFacts(job, queue, now, ahead, holders, on_queue, workers, [(row[0], row[1]) for row in takers])
 
     async def _queue_id(self, name: str | None) -> int | None:
         if name is None:
