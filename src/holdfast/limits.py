@@ -24,6 +24,7 @@ PAYLOAD_BYTES_MAX = 64 << 20  # the most that the setting may be: one frame to t
 BODY_BYTES_OVER_PAYLOAD = 16 << 20  # a bulk body may be this much larger than one payload
 PROGRESS_BYTES = 64 << 10
 REASON_CHARS = 8_192  # a longer failure reason is cut, not refused: a worker must be able to say that it failed
+SETTLED_CHARS = 1_000  # what somebody says who ends a job by what is known of it
 JSON_DEPTH = 64  # deeper documents break the parsers of other languages
 
 # Numbers.

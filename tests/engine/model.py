@@ -236,6 +236,11 @@ class Model(Tubes, Routing):
         self.wait(row, self.now)
         return row.id
 
+    def SettleJob(self, command: c.SettleJob) -> object:  # noqa: N802
+        row = self.job(command.id, *WAITING, "dead")
+        self.end(row, "concluded" if command.done else "dead", f"settled: {command.reason}")
+        return row.id
+
     def DeleteJob(self, command: c.DeleteJob) -> object:  # noqa: N802
         return self.jobs.pop(self.job(command.id, *(state.value for state in State if state is not State.LEASED)).id).id
 
@@ -339,7 +344,7 @@ class Model(Tubes, Routing):
 
 _TIME = (c.ExpireLeases, c.PromoteDue, c.BuryOrphans)
 _ENDS = (c.ConcludeLease, c.FailLease, c.ReleaseLease, c.ExtendLease, t.BuryLease)
-_JOBS = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.PauseQueue, c.PurgeQueue)
+_JOBS = (c.SettleJob, c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.PauseQueue, c.PurgeQueue)
 _WORKERS = (c.RegisterWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers, c.ReapWorkers)
 _TUBES = (t.KickJob, t.KickJobs)
 _HANDS = (*_JOBS, *_TUBES, *_WORKERS, c.SetInterest)

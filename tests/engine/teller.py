@@ -17,7 +17,7 @@ SETTINGS = {
 QUEUES = tuple(SETTINGS)
 STEP_MS = 10
 NEVER = LeaseRef(1, 1, 1, bytes(16))
-ON_A_JOB = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.EditJob)
+ON_A_JOB = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.EditJob, c.SettleJob)
 MATCHES = ("*", "*", "*", {"^a$": "^1$"}, {"^a$": "^[12]$"}, {"b": "^.*1"}, {"^a$": "^2$", "^b$": "^2$"}, None)
 EVENTS = (b'{"a":"1"}', b'{"a":"2"}', b'{"b":"21"}', b'{"a":"3","b":"2"}', b"{}")
 
@@ -136,6 +136,8 @@ class Teller:
     def manage(self):
         job_id, state = self.job_id()
         verb = c.RetryJob if state == "dead" and self.dice.random() < 0.5 else self.dice.choice(ON_A_JOB)
+        if verb is c.SettleJob:
+            return verb(job_id, self.dice.random() < 0.5, "seen")
         if verb is not c.EditJob:
             return verb(job_id)
         content = self.dice.choice((None, Content("", None, self.payload())))

@@ -1,4 +1,4 @@
-"""`holdfast job retry|cancel|promote|move|delete`: what is done to jobs by their ids, or to all that filters find.
+"""`holdfast job retry|cancel|promote|move|settle|delete`: what is done to jobs by their ids, or to all that filters find.
 
 Filters are looked up first, then one job is changed after the other: what has changed meanwhile so that the verb does not fit it any more is
 passed over and counted. A filter is the server's own, but for `--older` and `--error`, for which each job that it finds is looked at.
@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
+from msgspec import UNSET
 
 from holdfast.cli.completion import queue_names
 from holdfast.cli.output import tell
@@ -20,6 +21,7 @@ from holdfast.cli.talking import (
     confirmed,
     destroying,
     examples,
+    given_json,
     refuse,
     show,
     talking,
@@ -202,6 +204,11 @@ def _delete(client: Client, job_id: int, given: dict[str, Any]) -> tuple[Any, st
     return {"id": job_id, "deleted": True}, f"{job_id} deleted"
 
 
+def _settle(client: Client, job_id: int, given: dict[str, Any]) -> tuple[Any, str]:
+    result = UNSET if given["result"] is None else given_json(given["result"], "--result")
+    return _stands(client.settle(job_id, given["reason"], done=given["outcome"] == "done", result=result))
+
+
 _RETRY = Verb(
     "retry",
     "Run dead jobs again, with all of their tries.",
@@ -228,7 +235,26 @@ _MOVE = Verb(
     _move,
 )
 _DELETE = Verb("delete", "Remove jobs and all that is known of them.", ("scheduled", "ready", *_ENDED), (), _delete, asks=True)
+_SETTLE = Verb(
+    "settle",
+    "End jobs that wait or are dead by what is known of their work, such as one in quarantine that was done after all.",
+    ("scheduled", "ready", "dead"),
+    ("dead",),
+    _settle,
+)
 BULK = [
+    _command(
+        _SETTLE,
+        click.option(
+            "--as", "outcome", type=click.Choice(["done", "failed"]), required=True, help="done: concluded; failed: dead."
+        ),
+        click.option("--reason", required=True, help="What is known, and from where."),
+        click.option("--result", help="JSON, for a job that is done."),
+        lines=(
+            """holdfast job settle 42 --as done --reason 'the bank has the transfer, TX-81' --result '{"tx": 81}'""",
+            "holdfast job settle --queue mail --type newsletter --as failed --reason 'campaign was stopped' --dry-run",
+        ),
+    ),
     _command(
         _RETRY, lines=("holdfast job retry 42 43", "holdfast job retry --queue mail --error 'timed out' --older 1h --yes")
     ),

@@ -412,7 +412,7 @@ class SchedulePage(msgspec.Struct):
 
 EVENTS = (
     "enqueued", "leased", "concluded", "failed", "released", "buried", "expired", "extended", "due", "retried", "promoted", "cancelled",
-    "cancel_requested", "edited", "deleted", "forgotten", "admitted", "orphaned", "gap",
+    "cancel_requested", "edited", "deleted", "forgotten", "admitted", "orphaned", "settled", "gap",
 )  # fmt: skip
 """What may happen to a job, as the stream of events names it."""
 

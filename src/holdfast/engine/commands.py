@@ -157,6 +157,15 @@ class MoveJob(_Frame, frozen=True, tag=60):
     queue: str
 
 
+class SettleJob(_Frame, frozen=True, tag=69):
+    """End a job that waits or is dead by what is known of its work: concluded, perhaps with a result, or dead, for this reason."""
+
+    id: int
+    done: bool
+    reason: str
+    result: bytes | None = None
+
+
 class SetQueue(_Frame, frozen=True, tag=15):
     """Create a queue or change its settings; `whole` puts back to the default what is not named."""
 
@@ -307,6 +316,7 @@ Command = (
     | DeleteJob
     | EditJob
     | MoveJob
+    | SettleJob
     | SetQueue
     | PauseQueue
     | PurgeQueue

@@ -64,6 +64,7 @@ from holdfast.engine.commands import (
     SetInterest,
     SetQueue,
     SetSchedule,
+    SettleJob,
 )
 from holdfast.engine.ending import Ending
 from holdfast.engine.events import Committed
@@ -94,6 +95,7 @@ _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     PromoteJob: managing.promote,
     EditJob: managing.edit,
     MoveJob: managing.move,
+    SettleJob: managing.settle,
     DeleteJob: managing.delete,
     SetQueue: managing.set_queue,
     PauseQueue: managing.pause,

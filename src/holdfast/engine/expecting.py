@@ -30,6 +30,7 @@ from holdfast.engine.commands import (
     RunSchedule,
     SetInterest,
     SetQueue,
+    SettleJob,
 )
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.job.job import NewJob
@@ -150,6 +151,7 @@ _NOTES: dict[type, Callable[[Expected, Any], None]] = {
     KickJob: _job,
     ReserveJob: _reserve,
     MoveJob: _move,
+    SettleJob: _job,
     SetQueue: _name,
     PauseQueue: _name,
     PurgeQueue: _name,

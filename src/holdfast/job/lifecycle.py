@@ -32,6 +32,7 @@ FAILED = "failed"
 CANCELLED = "cancelled"
 WORKER_GONE = "worker_gone"
 BURIED = "buried"
+SETTLED = "settled"
 
 
 def enqueue(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int) -> Job:
@@ -186,6 +187,13 @@ def cancel(job: Job, now: int) -> Job:
     if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be cancelled", "scheduled, ready or leased")
     return _ended(job, State.CANCELLED, CANCELLED, now)
+
+
+def settle(job: Job, now: int, done: bool, reason: str) -> Job:
+    """Somebody has seen how it stands with the work of a job that waits or is dead: done, or never to be. No attempt is made or counted."""
+    if job.state not in (SCHEDULED, READY, DEAD):
+        raise _wrong(job, "be settled", "scheduled, ready or dead")
+    return _ended(job, CONCLUDED if done else DEAD, f"{SETTLED}: {reason}", now)
 
 
 def edit(

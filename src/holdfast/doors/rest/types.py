@@ -230,6 +230,14 @@ class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
     tags: Annotated[tuple[str, ...], _bounds("Words to find it by.", maxItems=limits.TAGS)] | None = None
 
 
+class SettleIn(msgspec.Struct, forbid_unknown_fields=True):
+    """How a job is ended by what is known of its work."""
+
+    outcome: Annotated[str, _bounds("What it is from now on.", enum=["concluded", "dead"])]
+    reason: Annotated[str, _bounds("What is known, and from where.", minLength=1, maxLength=limits.SETTLED_CHARS)]
+    result: Json | UnsetType = UNSET
+
+
 class MoveIn(msgspec.Struct, forbid_unknown_fields=True):
     """Where a job is to go."""
 
