@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from holdfast import __version__
-from holdfast.cli.output import UNWRITTEN, Unwritten, lost, open_streams, tell
+from holdfast.cli.output import UNWRITTEN, Unwritten, mute, open_streams, tell
 
 
 class Place(NamedTuple):
@@ -58,8 +58,9 @@ class Commands(click.Group):
         except Unwritten:
             sys.exit(UNWRITTEN)
         except OSError as error:
-            tell(f"holdfast: {error.strerror or error}")
-            sys.exit(UNWRITTEN if lost() else 1)
+            mute(sys.stdout, 1)
+            tell(f"holdfast: standard output can't be written ({error.strerror or error})")
+            sys.exit(UNWRITTEN)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's own signature)
         """All names, whether or not the server is installed."""

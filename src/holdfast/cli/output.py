@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import click
 import msgspec
@@ -63,7 +63,7 @@ def say(text: str) -> None:
         click.echo(text)
     except (OSError, ValueError) as error:
         _Lost.why, _Lost.words = (getattr(error, "strerror", None) or str(error)), text.partition("\n")[0]
-        _mute()
+        mute(sys.stdout, 1)
         context = click.get_current_context(silent=True)
         if context is None or context.info_name in _LOOKING:
             raise Unwritten from error
@@ -74,7 +74,7 @@ def tell(text: str, newline: bool = True) -> None:
     try:
         click.echo(harmless(text), err=True, nl=newline)
     except (OSError, ValueError):
-        return
+        mute(sys.stderr, 2)
 
 
 def lost() -> str:
@@ -103,15 +103,13 @@ def open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a character is no reason to end
 
 
-def _mute() -> None:
+def mute(stream: TextIO, number: int) -> None:
     """What is still held back is dropped, so that the end of the program does not fail on it once more."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
+        os.dup2(null, number)
         os.close(null)
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return
+        stream.flush()
 
 
 def _shown(found: re.Match[str]) -> str:
