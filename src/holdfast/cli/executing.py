@@ -232,7 +232,8 @@ class Program(asyncio.SubprocessProtocol):
             log.info("no result is kept: %s", said)
             return None
         try:
-            msgspec.json.decode(self._out)
+            self._out.decode()
+            msgspec.json.decode(self._out, type=msgspec.Raw)  # a number that Python can't hold is JSON all the same
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._out.decode(errors="replace") if text_too else None
         return msgspec.Raw(bytes(self._out).strip())

@@ -185,14 +185,14 @@ class Trial:
     def not_sent(self, url: str, cause: Exception) -> NoReturn:
         """The server could not be reached."""
         self._nodes.leave(url)
-        why = f"{url} can't be reached: {cause}"
+        why = f"{url} can't be reached: {plain(cause)}"
         final = self._unknown(why) if self.repeated else Unreachable(f"{why}. Tried for {self._deadline_s:g} s.", url=url)
         raise Again(final, why=why) from cause
 
     def lost(self, url: str, cause: Exception | str) -> NoReturn:
         """No answer came, and nobody knows what was done."""
         self._nodes.leave(url)
-        self._open(self._unknown(f"The answer of {url} was lost: {cause}"))
+        self._open(self._unknown(f"The answer of {url} was lost: {plain(cause) if isinstance(cause, Exception) else cause}"))
 
     def judge(self, url: str, answer: Answer) -> bytes:
         """The body of a good answer; raises what follows from any other."""
@@ -249,6 +249,18 @@ class Trial:
         if key is not None:
             error.fields["idempotency_key"] = key
         return error
+
+
+def plain(error: Exception) -> str:
+    """What went wrong with a connection, in the words of the system and not of a library."""
+    found: BaseException | None = error
+    for _ in range(10):
+        if isinstance(found, OSError) and found.errno is not None:
+            return os.strerror(found.errno) if found.errno > 0 else found.strerror or str(found)
+        if isinstance(found, TimeoutError):
+            return "no answer in time"
+        found = found and (found.__cause__ or found.__context__)
+    return str(error)
 
 
 def _again(state: tenacity.RetryCallState) -> Again | None:
