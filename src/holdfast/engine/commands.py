@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from holdfast.engine.job_commands import MoveJob, SettleJob
 from holdfast.engine.tube_commands import PutIds, TubeCommand
 from holdfast.job.job import Content, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.job.queue import QueueSettings
@@ -148,22 +149,6 @@ class EditJob(_Frame, frozen=True, tag=14):
     run_at: int | None = None
     max_attempts: int | None = None
     tags: tuple[str, ...] | None = None
-
-
-class MoveJob(_Frame, frozen=True, tag=60):
-    """Put a job that is not leased anew into another queue, and remove it here, in one step."""
-
-    id: int
-    queue: str
-
-
-class SettleJob(_Frame, frozen=True, tag=69):
-    """End a job that waits or is dead by what is known of its work: concluded, perhaps with a result, or dead, for this reason."""
-
-    id: int
-    done: bool
-    reason: str
-    result: bytes | None = None
 
 
 class SetQueue(_Frame, frozen=True, tag=15):

@@ -46,7 +46,6 @@ from holdfast.engine.commands import (
     Granted,
     GrantedJob,
     LeaseJobs,
-    MoveJob,
     PauseQueue,
     PauseSchedule,
     PromoteDue,
@@ -64,12 +63,12 @@ from holdfast.engine.commands import (
     SetInterest,
     SetQueue,
     SetSchedule,
-    SettleJob,
 )
 from holdfast.engine.ending import Ending
 from holdfast.engine.events import Committed
 from holdfast.engine.expecting import expected
 from holdfast.engine.history import Recorder
+from holdfast.engine.job_commands import MoveJob, SettleJob
 from holdfast.engine.totals import Totals
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable

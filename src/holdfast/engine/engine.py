@@ -29,7 +29,6 @@ from holdfast.engine.commands import (
     FailLease,
     Granted,
     LeaseJobs,
-    MoveJob,
     Outcome,
     PauseQueue,
     PromoteJob,
@@ -39,11 +38,11 @@ from holdfast.engine.commands import (
     RetryJob,
     SetInterest,
     SetQueue,
-    SettleJob,
 )
 from holdfast.engine.events import Committed
 from holdfast.engine.hub import Hub
 from holdfast.engine.inprocess import Backing
+from holdfast.engine.job_commands import MoveJob, SettleJob
 from holdfast.engine.publishing import Publishing, Unwaited
 from holdfast.engine.pulse import Pulse
 from holdfast.engine.reading import Reading

@@ -19,7 +19,6 @@ from holdfast.engine.commands import (
     FireSchedules,
     ForgetHistory,
     LeaseJobs,
-    MoveJob,
     PauseQueue,
     PromoteDue,
     PromoteJob,
@@ -30,8 +29,8 @@ from holdfast.engine.commands import (
     RunSchedule,
     SetInterest,
     SetQueue,
-    SettleJob,
 )
+from holdfast.engine.job_commands import MoveJob, SettleJob
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.job.job import NewJob
 from holdfast.limits import QUEUES_PER_TICK

@@ -13,15 +13,14 @@ from holdfast.engine.commands import (
     DeleteQueue,
     EditJob,
     Enqueued,
-    MoveJob,
     PauseQueue,
     PromoteJob,
     PurgeQueue,
     RetryJob,
     SetInterest,
     SetQueue,
-    SettleJob,
 )
+from holdfast.engine.job_commands import MoveJob, SettleJob
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
 from holdfast.job import lifecycle
 from holdfast.job.job import HISTORY, Content, Job, NewJob, State

@@ -10,8 +10,9 @@ from typing import Any
 
 import structlog
 
-from holdfast.engine.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob
+from holdfast.engine.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
 from holdfast.engine.engine import Engine
+from holdfast.engine.job_commands import SettleJob
 from holdfast.errors import Forbidden, HoldfastError
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueueSettings
