@@ -17,6 +17,7 @@ import click
 import msgspec
 
 UNWRITTEN = 6
+_ON_ONE_LINE = -1
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"  # directions, other line ends, half a character
@@ -49,9 +50,8 @@ def one_line(text: str) -> str:
 def json_text(thing: Any, indent: bool = False) -> str:
     """JSON in which nothing steers a terminal. What is in jobs stays as it came, also where it is none."""
     encoded = msgspec.json.encode(thing)
-    if indent:
-        with contextlib.suppress(msgspec.DecodeError, RecursionError):  # it holds what is no JSON: as it is, then
-            encoded = msgspec.json.format(encoded, indent=2)
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):  # it holds what is no JSON: as it is, then
+        encoded = msgspec.json.format(encoded, indent=2 if indent else _ON_ONE_LINE)
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode(errors="backslashreplace"))
 
 

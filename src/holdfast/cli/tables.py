@@ -60,7 +60,7 @@ def chosen(
 def _field(name: str, thing: Any) -> str:
     value = getattr(thing, name)
     if isinstance(value, msgspec.Raw):
-        return "-" if value == NULL else bytes(value).decode(errors="backslashreplace")
+        return "-" if value == NULL else json_text(value)
     if value is None or value in ("", []):
         return "-"
     if isinstance(value, datetime):

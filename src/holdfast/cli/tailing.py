@@ -7,10 +7,9 @@ In this order nothing is missed: what happens while the jobs are looked at comes
 """
 
 import click
-import msgspec
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.output import one_line
+from holdfast.cli.output import json_text, one_line
 from holdfast.cli.tables import instant
 from holdfast.cli.talking import ENDED_OTHERWISE, JobId, examples, refuse, show, talking
 from holdfast.client import Client, Event
@@ -106,16 +105,12 @@ class _Tail:
 
 def _details(word: str, job: Job) -> str:
     if word == "extended":
-        return f"progress {_json(job.progress_json)}"
+        return f"progress {json_text(job.progress_json)}"
     if word == "leased":
         return f"attempt {job.attempt}{f' by {job.worker}' if job.worker else ''}"
     if job.state == "concluded":
-        return f"result {_json(job.result_json)}"
+        return f"result {json_text(job.result_json)}"
     if word in ("failed", "expired", "dead"):
         why = job.errors[-1].reason.rstrip().rpartition("\n")[2] if job.errors else job.reason or ""
         return f"{why} ({'dead' if job.state == 'dead' else f'again at {instant(job.ready_at)}'})"
     return f"ready at {instant(job.ready_at)}" if job.state == "scheduled" else job.state
-
-
-def _json(raw: msgspec.Raw) -> str:
-    return bytes(raw).decode(errors="backslashreplace")
