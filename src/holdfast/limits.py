@@ -36,6 +36,7 @@ PAYLOAD_BYTES_MAX = 64 << 20  # the most that the setting may be: one frame to t
 BODY_BYTES_OVER_PAYLOAD = 16 << 20  # a bulk body may be this much larger than one payload
 PROGRESS_BYTES = 64 << 10
 REASON_CHARS = 8_192  # a longer failure reason is cut, not refused: a worker must be able to say that it failed
+SETTLED_CHARS = 1_000  # what somebody says who ends a job by what is known of it
 JSON_DEPTH = 64  # deeper documents break the parsers of other languages
 
 # Numbers.
@@ -64,6 +65,7 @@ CAPACITY_JOBS_DEFAULT = 1_000_000
 CAPACITY_JOBS_MAX = 10**12
 CAPACITY_BYTES_DEFAULT = 4 << 30
 CAPACITY_BYTES_MAX = 1 << 50
+TAKERS_COUNTED = 1_000  # workers of one queue that `why` looks at, to say how many are silent
 QUEUES_PER_TICK = 200  # queues whose history is looked at in one go: about 2 ms
 BULK_BITE = 500  # jobs that the page changes in one request, when it changes many
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the pushes beside it
@@ -74,6 +76,9 @@ WORKERS_BYTES = 64 << 20  # of all of them together: one with 256 long names cos
 
 # Times, in milliseconds.
 WORKER_SILENCE_MS_DEFAULT = 300_000  # a registered worker that holds nothing and is silent for longer is removed
+WORKER_SILENT_MS = (
+    60_000  # a registered worker is called silent: workers of ours beat every 15 s, and a poll, which is a beat, takes up to 55
+)
 WORKER_SILENCE_MS_MAX = 30 * 86_400_000
 LEASE_MS_DEFAULT = 300_000  # five minutes, as the seeds have it
 LEASE_MS_MAX = 30 * 86_400_000

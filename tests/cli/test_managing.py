@@ -75,7 +75,7 @@ def test_columns_are_chosen_by_name_or_are_all_of_them(holdfast, witness, queue)
         '["urgent","new"]',
         "-",
         '{"to":"ada"}',
-        *f"{job.created_at:%Y-%m-%d %H:%M:%S}".split(),
+        *f"{job.created_at:%Y-%m-%d %H:%M:%SZ}".split(),
     ]
     wide = holdfast("queue", "ls", "--columns", "wide").stdout.splitlines()
     (mine,) = [dict(zip(wide[0].split(), line.split(), strict=False)) for line in wide if line.startswith(f"{queue} ")]

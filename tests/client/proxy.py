@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 PASS, CUT = "pass", "cut"
 
@@ -17,7 +18,7 @@ def answer(status: str, body: str = "<html>by a proxy</html>", *headers: str) ->
 
 class Proxy:
     """`plan` says what becomes of the next answers: PASS, CUT, or the bytes of another one; then they pass. The request always goes through,
-    but with `refuse`, which answers without asking the server.
+    but with `refuse`, which answers without asking the server. `change`: what it makes of an answer that passes.
     """
 
     def __init__(self, port: int) -> None:
@@ -26,6 +27,7 @@ class Proxy:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.plan: deque[str | bytes] = deque()
         self.refuse: deque[bytes] = deque()
+        self.change: Callable[[bytes], bytes] = bytes
         self.requests: list[bytes] = []
         self.times: list[float] = []
         self._open: set[socket.socket] = set()
@@ -51,7 +53,7 @@ class Proxy:
                 done = self.plan.popleft() if self.plan else PASS
                 if done == CUT or not said:
                     return
-                caller.sendall(said if isinstance(done, str) else done)
+                caller.sendall(self.change(said) if isinstance(done, str) else done)
 
     def close(self) -> None:
         """Take no more calls, and cut those that are open."""

@@ -186,9 +186,12 @@ class Model(Tubes, Routing):
             if known is None or (command.ref.attempt, command.ref.secret) not in known.failed:
                 raise No("lease_lost")
             return self.outcome(known)
-        row.failures += 1
+        row.failures += not command.crashed
+        row.crashes += command.crashed
         row.failed.add((command.ref.attempt, command.ref.secret))
-        self.after_attempt(row, self.now + (command.delay_ms or 0), None if command.retry else "failed")
+        quarantined = command.crashed and row.crashes >= self.policies[row.queue].max_crashes
+        for_good = "failed" if not command.retry else "crashed" if quarantined else None
+        self.after_attempt(row, self.now + (command.delay_ms or 0), for_good)
         return self.outcome(row)
 
     def ReleaseLease(self, command: c.ReleaseLease) -> object:  # noqa: N802
@@ -231,6 +234,11 @@ class Model(Tubes, Routing):
     def PromoteJob(self, command: c.PromoteJob) -> object:  # noqa: N802
         row = self.job(command.id, "scheduled")
         self.wait(row, self.now)
+        return row.id
+
+    def SettleJob(self, command: c.SettleJob) -> object:  # noqa: N802
+        row = self.job(command.id, *WAITING, "dead")
+        self.end(row, "concluded" if command.done else "dead", f"settled: {command.reason}")
         return row.id
 
     def DeleteJob(self, command: c.DeleteJob) -> object:  # noqa: N802
@@ -336,7 +344,7 @@ class Model(Tubes, Routing):
 
 _TIME = (c.ExpireLeases, c.PromoteDue, c.BuryOrphans)
 _ENDS = (c.ConcludeLease, c.FailLease, c.ReleaseLease, c.ExtendLease, t.BuryLease)
-_JOBS = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.PauseQueue, c.PurgeQueue)
+_JOBS = (c.SettleJob, c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.PauseQueue, c.PurgeQueue)
 _WORKERS = (c.RegisterWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers, c.ReapWorkers)
 _TUBES = (t.KickJob, t.KickJobs)
 _HANDS = (*_JOBS, *_TUBES, *_WORKERS, c.SetInterest)

@@ -17,7 +17,7 @@ SETTINGS = {
 QUEUES = tuple(SETTINGS)
 STEP_MS = 10
 NEVER = LeaseRef(1, 1, 1, bytes(16))
-ON_A_JOB = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.EditJob)
+ON_A_JOB = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.EditJob, c.SettleJob)
 MATCHES = ("*", "*", "*", {"^a$": "^1$"}, {"^a$": "^[12]$"}, {"b": "^.*1"}, {"^a$": "^2$", "^b$": "^2$"}, None)
 EVENTS = (b'{"a":"1"}', b'{"a":"2"}', b'{"b":"21"}', b'{"a":"3","b":"2"}', b"{}")
 
@@ -120,6 +120,7 @@ class Teller:
                 c.ConcludeLease(ref),
                 c.FailLease(ref, "no", self.dice.random() < 0.6, self.delay()),
                 c.FailLease(ref, "no", True, 0),
+                c.FailLease(ref, "killed", pick((True, True, False)), pick((None, 0, STEP_MS)), crashed=True),
                 c.ReleaseLease(ref, self.delay(), pick((None, 1, 2))),
                 c.ExtendLease(ref, pick((STEP_MS, 5 * STEP_MS))),
             )
@@ -135,6 +136,8 @@ class Teller:
     def manage(self):
         job_id, state = self.job_id()
         verb = c.RetryJob if state == "dead" and self.dice.random() < 0.5 else self.dice.choice(ON_A_JOB)
+        if verb is c.SettleJob:
+            return verb(job_id, self.dice.random() < 0.5, "seen")
         if verb is not c.EditJob:
             return verb(job_id)
         content = self.dice.choice((None, Content("", None, self.payload())))

@@ -124,3 +124,24 @@ async def test_why_says_when_no_registered_worker_takes_from_the_queue(engine, n
     await engine.register(("b",), "host")
     codes = [code for code, _ in (await engine.reading.why(job))[1]]
     assert codes == ["no_worker"]
+
+
+async def test_workers_that_have_been_silent_for_a_minute_are_not_counted_on(engine, new, clock):
+    gone = [await engine.register(("a", "b"), f"host {n}") for n in range(2)]
+    await engine.enqueue([new("a")])
+
+    async def why():
+        return [code for code, _ in (await engine.reading.why(1))[1]]
+
+    assert await why() == ["next"]
+    clock.advance(60_000)
+    assert await why() == ["next"], "a poll of 55 s is as long a silence"
+    clock.advance(1)
+    assert await why() == ["no_worker"]
+    (_, said) = (await engine.reading.why(1))[1][0]
+    assert said == "All 2 registered workers of a have been silent for more than 60 s."
+    await engine.beat(gone[0].id)
+    assert await why() == ["next"]
+    await engine.remove_workers(gone[1].id)
+    clock.advance(61_000)
+    assert "The one registered worker of a has been silent" in (await engine.reading.why(1))[1][0][1]

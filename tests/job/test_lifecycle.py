@@ -241,11 +241,12 @@ ASKED = lifecycle.cancel(RUNNING, NOW)
     [
         lambda: lifecycle.fail(ASKED, REF, NOW, True, 0),
         lambda: lifecycle.fail(ASKED, REF, NOW, False, 0),
+        lambda: lifecycle.fail(ASKED, REF, NOW, True, 0, max_crashes=1),
         lambda: lifecycle.release(ASKED, REF, NOW, 0, None),
         lambda: lifecycle.expire(ASKED, LEASE.until, 5),
         lambda: lifecycle.expire(ASKED, LEASE.until, 1),
     ],
-    ids=["fail", "fail for good", "release", "expire", "expire into quarantine"],
+    ids=["fail", "fail for good", "fail as a crash", "release", "expire", "expire into quarantine"],
 )
 def test_a_job_whose_cancellation_was_asked_for_does_not_run_again_however_its_attempt_ends(end):
     job = end()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from holdfast.cli.output import one_line, say
 from holdfast.cli.profiles import address
 from holdfast.cli.talking import examples
 
@@ -36,7 +37,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     """Print a script that completes commands, options and names. Names are asked from the server that is addressed."""
     found = get_completion_class(shell)
     assert found is not None, "click knows these shells"
-    click.echo(found(ctx.find_root().command, {}, "holdfast", _VARIABLE).source())
+    say(found(ctx.find_root().command, {}, "holdfast", _VARIABLE).source())
 
 
 def _asked(ask: "Callable[[Client], Iterable[tuple[str, str]]]") -> Completer:
@@ -49,7 +50,7 @@ def _asked(ask: "Callable[[Client], Iterable[tuple[str, str]]]") -> Completer:
                 names = list(islice(ask(client), _NAMES))
         except Exception:  # noqa: BLE001  (a shell has no place for a message here)
             return []
-        return [CompletionItem(name, help=about) for name, about in names if name.startswith(incomplete)]
+        return [CompletionItem(name, help=one_line(about)) for name, about in names if name.startswith(incomplete)]
 
     return complete
 

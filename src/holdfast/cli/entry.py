@@ -14,12 +14,13 @@ else:
     process.open_descriptors()
 
 import importlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
 from holdfast import __version__
+from holdfast.cli.output import UNWRITTEN, Unwritten, mute, open_streams, tell
 
 
 class Place(NamedTuple):
@@ -56,6 +57,18 @@ SERVER = {
 
 class Commands(click.Group):
     """The commands by name; those in `TALKING` need the client alone."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run, with all three streams open, and with a message where the help itself can't be written."""
+        open_streams()
+        try:
+            return super().main(*args, **extra)
+        except Unwritten:
+            sys.exit(UNWRITTEN)
+        except OSError as error:
+            mute(sys.stdout, 1)
+            tell(f"holdfast: standard output can't be written ({error.strerror or error})")
+            sys.exit(UNWRITTEN)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's own signature)
         """All names, whether or not the server is installed."""

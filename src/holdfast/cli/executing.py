@@ -25,7 +25,6 @@ from typing import IO, Any
 import msgspec
 
 from holdfast.cli import warden
-from holdfast.client.trying import encode
 from holdfast.client.worker import DoNotRetry, Failed, GiveBack, HeldJob
 from holdfast.limits import PAYLOAD_BYTES, REASON_CHARS
 
@@ -101,7 +100,7 @@ class Executor:
         except OSError as error:  # nothing of the job's doing, so no try is spent on it
             log.warning("%s can't be started, job %d goes back to its queue: %s", self._how.command[0], held.id, error)
             raise GiveBack(self._how.later_ms) from error
-        program.feed(held.body if held.body is not None else encode(held.payload))
+        program.feed(held.body if held.body is not None else bytes(held.job.payload_json))
         return program
 
     async def _finish(self, program: "Program", held: HeldJob) -> Any:
@@ -233,7 +232,8 @@ class Program(asyncio.SubprocessProtocol):
             log.info("no result is kept: %s", said)
             return None
         try:
-            msgspec.json.decode(self._out)
+            self._out.decode()
+            msgspec.json.decode(self._out, type=msgspec.Raw)  # a number that Python can't hold is JSON all the same
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._out.decode(errors="replace") if text_too else None
         return msgspec.Raw(bytes(self._out).strip())

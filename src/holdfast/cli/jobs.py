@@ -1,31 +1,35 @@
 """`holdfast job …`: put jobs, look at them, manage them. Each command is one call of the client."""
 
+import secrets
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import click
 import msgspec
 
+from holdfast.cli.bulk import BULK
 from holdfast.cli.completion import queue_names
+from holdfast.cli.output import UNWRITTEN, json_text, lost, tell
 from holdfast.cli.progress import Progress
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.cli.tailing import tail
 from holdfast.cli.talking import (
     ENDED_OTHERWISE,
     Duration,
-    JobNumber,
-    confirmed,
-    destroying,
+    JobId,
     examples,
     given_changes,
     given_json,
     refuse,
     show,
     talking,
+    whole,
 )
-from holdfast.client import Client, NewJob
+from holdfast.client import Client, NewJob, NotConcluded
+from holdfast.client.contents import NULL
 from holdfast.client.types import Counts, Job, JobOptions
+from holdfast.errors import HoldfastError, OutcomeUnknown
 from holdfast.limits import BULK_JOBS
 
 _COLUMNS = {
@@ -44,7 +48,8 @@ def commands() -> None:
     """Put jobs, look at them, manage them."""
 
 
-commands.add_command(tail)
+for each in (tail, *BULK):
+    commands.add_command(each)
 
 
 @commands.command(
@@ -87,35 +92,64 @@ def push(client: Client, queue: str, payload: str | None, as_json: bool, **given
     if timeout_ms is None:
         show(receipt, as_json, str(receipt.id))
     else:
-        click.echo(f"holdfast: job {receipt.id} is put; `holdfast job wait {receipt.id}` waits for it as well", err=True)
+        tell(f"holdfast: job {receipt.id} is put; `holdfast job wait {receipt.id}` waits for it as well")
         _await(client, receipt.id, timeout_ms, as_json)
 
 
 def _push_lines(client: Client, queue: str, options: JobOptions, key: str | None, as_json: bool) -> None:
-    """Chunk by chunk, each printed once it is kept: whoever is interrupted sees how far it came."""
-    with Progress(sys.stdin.buffer) as progress:
-        for number, chunk in enumerate(_chunks(progress)):
-            jobs = [NewJob(queue=queue, payload=payload, **options) for payload in chunk]
-            receipts = client.enqueue_many(jobs, idempotency_key=key and f"{key}.{number}")
-            for receipt in receipts:
-                show(receipt, as_json, str(receipt.id))
-            progress.kept(len(receipts))
+    """Chunk by chunk, each printed once it is kept: whoever is interrupted is told how far it came, and how to go on.
+
+    The key is made here where none was given, so that the same input with it puts what is missing, and nothing twice.
+    """
+    key = key or secrets.token_hex(8)
+    kept = lines = 0
+    try:
+        with Progress(sys.stdin.buffer) as progress:
+            for number, chunk in enumerate(_chunks(progress)):
+                jobs = [NewJob(queue=queue, payload=payload, **options) for payload in chunk.payloads]
+                receipts = client.enqueue_many(jobs, idempotency_key=f"{key}.{number}")
+                kept, lines = kept + len(receipts), chunk.last_line
+                for receipt in receipts:
+                    show(receipt, as_json, str(receipt.id))
+                progress.kept(len(receipts))
+    except (HoldfastError, click.ClickException, KeyboardInterrupt, OSError) as error:
+        more = len(error.fields.get("enqueued", [])) if isinstance(error, HoldfastError) else 0
+        _broken_off(error, kept + more, lines, key)
+        raise
+    if why := lost():
+        refuse(f"{kept:,} jobs are put, but not all of their numbers are printed: {why}", UNWRITTEN)
 
 
-def _chunks(lines: Iterable[bytes]) -> Iterator[list[msgspec.Raw]]:
+def _broken_off(error: BaseException, kept: int, lines: int, key: str) -> None:
+    """Say what is in, and how to go on."""
+    unknown = " at least" if isinstance(error, OutcomeUnknown) else ""
+    upto = f", all of lines 1 to {lines:,} among them" if lines else ""
+    tell(
+        f"holdfast: broken off: {kept:,} jobs are put{unknown}{upto}. The same command and input with "
+        f"--idempotency-key {key} within 24 hours puts the rest, and nothing twice."
+    )
+
+
+class _Chunk(NamedTuple):
+    payloads: list[msgspec.Raw]
+    last_line: int
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[_Chunk]:
     chunk: list[msgspec.Raw] = []
+    number = 0
     for number, line in enumerate(lines, 1):
         if line.strip():
             chunk.append(given_json(line, f"line {number}"))
         if len(chunk) == BULK_JOBS:
-            yield chunk
+            yield _Chunk(chunk, number)
             chunk = []
     if chunk:
-        yield chunk
+        yield _Chunk(chunk, number)
 
 
 @commands.command(epilog=examples("holdfast job get 42"))
-@click.argument("job_id", type=JobNumber())
+@click.argument("job_id", type=JobId())
 @talking
 def get(client: Client, job_id: int, as_json: bool) -> None:
     """Show a job whole, as JSON."""
@@ -123,8 +157,10 @@ def get(client: Client, job_id: int, as_json: bool) -> None:
 
 
 def _whole(job: Job, as_json: bool) -> None:
-    said = msgspec.json.encode({name: value for name, value in msgspec.to_builtins(job).items() if value not in (None, [])})
-    show(job, as_json, msgspec.json.format(said, indent=2).decode())
+    """A job without what it has not; payload, progress and result are as they came."""
+    fields = {name: getattr(job, name) for name in job.__struct_fields__}
+    names = dict(zip(job.__struct_fields__, job.__struct_encode_fields__, strict=True))
+    whole({names[name]: value for name, value in fields.items() if value not in (None, [], NULL)}, as_json)
 
 
 @commands.command(
@@ -150,7 +186,7 @@ def listed(client: Client, as_json: bool, columns: Columns, limit: int, kind: st
 
 
 @commands.command(epilog=examples("holdfast job why 42"))
-@click.argument("job_id", type=JobNumber())
+@click.argument("job_id", type=JobId())
 @talking
 def why(client: Client, job_id: int, as_json: bool) -> None:
     """Say why a job is not running."""
@@ -159,7 +195,7 @@ def why(client: Client, job_id: int, as_json: bool) -> None:
 
 
 @commands.command(epilog=examples("holdfast job wait 42 --timeout 30s"))
-@click.argument("job_id", type=JobNumber())
+@click.argument("job_id", type=JobId())
 @click.option("--timeout", "timeout_ms", type=Duration(), help="How long; by default until it ends.")
 @talking
 def wait(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -> None:
@@ -169,47 +205,17 @@ def wait(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -> 
 
 def _await(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -> None:
     job = client.wait(job_id, None if timeout_ms is None else timeout_ms / 1_000)
-    show(job, as_json, msgspec.json.encode(job.result).decode() if job.state == "concluded" else job.state)
+    show(job, as_json, json_text(job.result_json) if job.state == "concluded" else job.state)
     if job.state != "concluded":
-        refuse(f"job {job_id} is {job.state}: {job.reason}", ENDED_OTHERWISE)
+        refuse(str(NotConcluded(job)), ENDED_OTHERWISE)
 
 
 @commands.command(
     epilog=examples("holdfast job edit 42 priority=1", """holdfast job edit 42 'payload={"to": "bob"}' 'tags=["urgent"]'""")
 )
-@click.argument("job_id", type=JobNumber())
+@click.argument("job_id", type=JobId())
 @click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE...")
 @talking
 def edit(client: Client, job_id: int, changes: tuple[str, ...], as_json: bool) -> None:
     """Change a job that waits: payload, type, priority, delay_ms or run_at, max_attempts, tags; a value is JSON."""
     _whole(client.edit(job_id, **given_changes(changes)), as_json)
-
-
-def _each(name: str, words: str) -> None:
-    """A command that does one thing to each job that is named."""
-
-    @commands.command(name, help=words, epilog=examples(f"holdfast job {name} 42 43"))
-    @click.argument("job_ids", type=JobNumber(), nargs=-1, required=True)
-    @talking
-    def each(client: Client, job_ids: tuple[int, ...], as_json: bool) -> None:
-        for job_id in job_ids:
-            job: Job = getattr(client, name)(job_id)
-            show(job, as_json, f"{job.id} {job.state}")
-
-
-_each("retry", "Run dead jobs again, with all of their tries.")
-_each("cancel", "Cancel jobs that wait; ask the holders of those that run to stop.")
-_each("promote", "Run scheduled jobs now.")
-
-
-@commands.command(epilog=examples("holdfast job delete 42 43 --yes"))
-@click.argument("job_ids", type=JobNumber(), nargs=-1, required=True)
-@destroying
-@talking
-def delete(client: Client, job_ids: tuple[int, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove jobs and all that is known of them."""
-    for job_id in job_ids:
-        job = client.job(job_id)
-        if confirmed(f"delete job {job.id} of {job.queue}, which is {job.state}", yes, dry_run):
-            client.delete(job_id)
-            show({"id": job_id, "deleted": True}, as_json, f"{job_id} deleted")

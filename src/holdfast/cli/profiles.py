@@ -18,6 +18,8 @@ from typing import NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from holdfast.cli.output import tell
+
 _NAMES = ("url", "token")
 
 
@@ -29,9 +31,15 @@ class Profile(NamedTuple):
 
 
 def path() -> Path:
-    """Where the file is: `HOLDFAST_PROFILES`, or below the user's folder for settings."""
-    settings = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(os.environ.get("HOLDFAST_PROFILES") or Path(settings) / "holdfast" / "profiles.toml")
+    """Where the file is: `HOLDFAST_PROFILES`, or below the user's folder for settings. Raises `ValueError` for a user without a folder."""
+    if named := os.environ.get("HOLDFAST_PROFILES"):
+        return Path(named)
+    if settings := os.environ.get("XDG_CONFIG_HOME"):
+        return Path(settings) / "holdfast" / "profiles.toml"
+    try:
+        return Path.home() / ".config" / "holdfast" / "profiles.toml"
+    except RuntimeError:
+        raise ValueError("this user has no home directory; HOLDFAST_PROFILES says where the file of profiles is") from None
 
 
 def profiles() -> dict[str, Profile]:
@@ -59,7 +67,7 @@ def _chosen(name: str) -> Profile:
     if name not in every:
         raise ValueError(f"there is no profile {name!r} in {path()}; there are {', '.join(every) or 'none'}")
     if every[name].token and path().stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        click.echo(f"holdfast: others can read the tokens in {path()}: chmod 600", err=True)
+        tell(f"holdfast: others can read the tokens in {path()}: chmod 600")
     return every[name]
 
 

@@ -4,6 +4,7 @@ import os
 
 import click
 
+from holdfast.cli.output import tell
 from holdfast.cli.profiles import path, profiles
 from holdfast.cli.tables import table
 from holdfast.cli.talking import examples
@@ -23,7 +24,7 @@ def listed(as_json: bool) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if not every:
-        click.echo(f"holdfast: there are none: {path()} is not there, or empty", err=True)
+        tell(f"holdfast: there are none: {path()} is not there, or empty")
         return
     named = os.environ.get("HOLDFAST_PROFILE")
     shown = [

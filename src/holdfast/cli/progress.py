@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, Self
 
 import click
 
+from holdfast.cli.output import tell
+
 _BAR_CHARS = 30
 
 
@@ -39,7 +41,7 @@ class Progress:
         if self._bar is not None:
             self._bar.__exit__(kind, error, trace)
         elif self._seen:
-            click.echo(err=True)
+            tell("")
 
     def __iter__(self) -> Iterator[bytes]:
         for line in self._source:
@@ -53,7 +55,7 @@ class Progress:
             self._bar.update(self._read - self._shown, self._jobs)
             self._shown = self._read
         elif self._seen:
-            click.echo(f"\r{self._words()}", nl=False, err=True)
+            print(f"\r{self._words()}", end="", file=sys.stderr, flush=True)
 
     def _words(self) -> str:
         per_second = self._jobs / max(0.001, time.monotonic() - self._began)

@@ -25,6 +25,7 @@ _MORE = {name.upper(): partial(lambda state, queue: getattr(queue.jobs, state), 
     name.upper(): partial(lambda setting, queue: json.dumps(queue.settings.get(setting)), name)
     for name in QueueSettings.__annotations__
 }
+_PURGED = [state for state in Counts.__struct_fields__ if state != "leased"]
 _WIDE = ("CONCLUDED", "CANCELLED", "BYTES", "CAPACITY_BYTES", "LEASE_MS", "MAX_ATTEMPTS", "RETENTION_MS", "CREATED_AT")
 
 
@@ -86,7 +87,15 @@ def resume(client: Client, queue: str, as_json: bool) -> None:
 
 @commands.command(epilog=examples("holdfast queue purge mail --dry-run", "holdfast queue purge mail --state dead --yes"))
 @click.argument("queue", shell_complete=queue_names)
-@click.option("--state", "states", multiple=True, default=("scheduled", "ready"), show_default=True, help="Repeatable.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(_PURGED),
+    multiple=True,
+    default=("scheduled", "ready"),
+    show_default=True,
+    help="Repeatable.",
+)
 @destroying
 @talking
 def purge(client: Client, queue: str, states: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:

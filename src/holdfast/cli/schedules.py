@@ -8,7 +8,7 @@ from holdfast.cli.completion import queue_names, schedule_names
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.cli.talking import Duration, confirmed, destroying, examples, given_json, show, talking, whole
 from holdfast.client import Client
-from holdfast.client.types import Schedule
+from holdfast.client.schedules import Schedule
 
 
 def _when(schedule: Schedule) -> str:

@@ -19,10 +19,12 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast.cli.numbers import age, amount, filled, queue_rate, share
+from holdfast.cli.output import one_line
 from holdfast.cli.watching import heading
 
 if TYPE_CHECKING:
     from holdfast.cli.top import News, Queue, View
+    from holdfast.client.types import RegisteredWorker
 
 _WORKERS_SHOWN = 8
 _NEARLY_FULL, _HALF_FULL = 0.9, 0.5
@@ -76,13 +78,15 @@ class Screen:
 
     def _head(self, news: "News", view: "View") -> list[Text]:
         keys = f"sorted by {view.sort} · q end · p {'go on' if view.paused else 'pause'} · s sort · j k scroll"
-        lines = [Text(line, no_wrap=True) for line in heading(news.stats)] if news.stats else [Text("asking …")]
-        lines[0].append(f"  {self._url}  {time.strftime('%H:%M:%S', time.localtime(news.at)) if news.at else ''}", style="dim")
+        lines = [Text(one_line(line), no_wrap=True) for line in heading(news.stats)] if news.stats else [Text("asking …")]
+        lines[0].append(
+            f"  {self._url}  {time.strftime('%H:%M:%S %Z', time.localtime(news.at)) if news.at else ''}", style="dim"
+        )
         if view.paused:
             lines[0].append("  PAUSED", style="bold yellow")
         lines.append(Text(keys, style="dim", no_wrap=True))
         if news.error:
-            lines.append(Text(f"the numbers are old: {news.error}", style="bold red", no_wrap=True))
+            lines.append(Text(one_line(f"the numbers are old: {news.error}"), style="bold red", no_wrap=True))
         return lines
 
 
@@ -94,7 +98,9 @@ def _queues(news: "News", view: "View", room: int, width: int) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     every = view.queues(news)
     for queue in every[:room]:
-        shown = Text(queue["name"] + (" (paused)" if queue["paused"] else ""), style="yellow" if queue["paused"] else "")
+        shown = Text(
+            one_line(queue["name"]) + (" (paused)" if queue["paused"] else ""), style="yellow" if queue["paused"] else ""
+        )
         table.add_row(shown, *(cell(queue) for cell in columns.values()))
     if len(every) > room:
         table.add_row(Text(f"… {len(every) - room:,} more", style="dim"))
@@ -137,10 +143,25 @@ _FIRST_OUT = ("SCHEDULED", "FAILED/S", "IN/S", "OLDEST", "OUT/S", "FULL", "LEASE
 
 def _workers(news: "News", room: int) -> Table:
     table = Table(box=None, expand=True, pad_edge=False, header_style="bold reverse")
-    table.add_column(f"WORKERS ({len(news.workers):,})", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column(_workers_heading(news), ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("STATE", no_wrap=True)
     table.add_column("JOBS", justify="right", no_wrap=True)
     table.add_column("QUEUES", ratio=1, no_wrap=True, overflow="ellipsis")
     for worker in sorted(news.workers, key=lambda each: -len(each.jobs))[:room]:
-        table.add_row(Text(worker.name or worker.id), worker.state, amount(len(worker.jobs)), Text(", ".join(worker.queues)))
+        table.add_row(
+            Text(one_line(worker.name or worker.id)),
+            _state(worker),
+            amount(len(worker.jobs)),
+            Text(one_line(", ".join(worker.queues))),
+        )
     return table
+
+
+def _workers_heading(news: "News") -> str:
+    silent = sum(worker.silent for worker in news.workers)
+    return f"WORKERS ({len(news.workers) - silent:,}{f', {silent:,} silent' if silent else ''})"
+
+
+def _state(worker: "RegisteredWorker") -> Text:
+    words = one_line(worker.state)
+    return Text(f"{words}, silent", style="red") if worker.silent else Text(words)

@@ -4,12 +4,15 @@ A name is that of a column, or of any field that the thing has: what `--json` sh
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import click
 import msgspec
+
+from holdfast.cli.output import json_text, one_line, say
+from holdfast.client.contents import NULL
 
 Columns = Mapping[str, Callable[[Any], Any]]
 Command = Callable[..., Any]
@@ -19,15 +22,15 @@ def table(things: Iterable[Any], as_json: bool, columns: Columns) -> None:
     """Many things: each whole as JSON, as they come; or a table."""
     if as_json:
         for thing in things:
-            click.echo(msgspec.json.encode(thing).decode())
+            say(json_text(thing))
         return
     for line in lined_up(things, columns):
-        click.echo(line)
+        say(line)
 
 
 def lined_up(things: Iterable[Any], columns: Columns) -> list[str]:
     """The lines of a table."""
-    rows = [list(columns), *([str(value(thing)) for value in columns.values()] for thing in things)]
+    rows = [list(columns), *([one_line(str(value(thing))) for value in columns.values()] for thing in things)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -38,7 +41,8 @@ def chosen(
     """Give a command `--columns`, which becomes its argument `columns`. `wide`: names that come after the usual ones; `more`: columns that are
     no fields of the thing.
     """
-    every = {field.upper(): partial(_field, field) for field in kind.__struct_fields__} | dict(more or {}) | dict(usual)
+    fields = {field.removesuffix("_json").upper(): partial(_field, field) for field in kind.__struct_fields__}
+    every = fields | dict(more or {}) | dict(usual)
 
     def choose(ctx: click.Context, param: click.Parameter, given: str | None) -> Columns:
         if given is None:
@@ -55,6 +59,8 @@ def chosen(
 
 def _field(name: str, thing: Any) -> str:
     value = getattr(thing, name)
+    if isinstance(value, msgspec.Raw):
+        return "-" if value == NULL else json_text(value)
     if value is None or value in ("", []):
         return "-"
     if isinstance(value, datetime):
@@ -63,5 +69,5 @@ def _field(name: str, thing: Any) -> str:
 
 
 def instant(at: datetime) -> str:
-    """An instant as tables show it, in UTC and to the second."""
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+    """An instant as tables show it, in UTC, which the Z says, and to the second."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"

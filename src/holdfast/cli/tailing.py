@@ -7,11 +7,11 @@ In this order nothing is missed: what happens while the jobs are looked at comes
 """
 
 import click
-import msgspec
 
 from holdfast.cli.completion import queue_names
+from holdfast.cli.output import json_text, one_line
 from holdfast.cli.tables import instant
-from holdfast.cli.talking import ENDED_OTHERWISE, JobNumber, examples, refuse, show, talking
+from holdfast.cli.talking import ENDED_OTHERWISE, JobId, examples, refuse, show, talking
 from holdfast.client import Client, Event
 from holdfast.client.types import Job
 from holdfast.errors import JobNotFound
@@ -21,7 +21,7 @@ _JOBS = 10_000  # of a queue, at the beginning
 
 
 @click.command(epilog=examples("holdfast job tail 42 43", "holdfast job tail --queue mail", "holdfast job tail 42 --json"))
-@click.argument("job_ids", type=JobNumber(), nargs=-1)
+@click.argument("job_ids", type=JobId(), nargs=-1)
 @click.option("--queue", help="All jobs of this queue, until none is unfinished.", shell_complete=queue_names)
 @talking
 def tail(client: Client, job_ids: tuple[int, ...], queue: str | None, as_json: bool) -> None:
@@ -40,7 +40,7 @@ class _Tail:
         self._client = client
         self._queue = queue
         self._as_json = as_json
-        self._progress: dict[int, object] = dict.fromkeys(job_ids)
+        self._progress: dict[int, bytes | None] = dict.fromkeys(job_ids)
         self._over: set[int] = set()
         self._otherwise = 0
 
@@ -82,8 +82,8 @@ class _Tail:
             job = None
         state = event.state if event.event else job and job.state
         noted = self._progress.get(event.id)
-        self._progress[event.id] = job and job.progress
-        if event.event != "extended" or (job and job.progress != noted):
+        self._progress[event.id] = bytes(job.progress_json) if job else None
+        if event.event != "extended" or (job and bytes(job.progress_json) != noted):
             self._say(event, job, _details(event.event or job.state, job) if job else "gone")
         if state not in _UNFINISHED:
             self._end(event.id, state == "concluded")
@@ -95,24 +95,22 @@ class _Tail:
 
     def _say(self, event: Event, job: Job | None, details: str) -> None:
         word = event.event or (job.state if job else "deleted")
-        at = f"{instant(event.at)}  " if event.at else " " * 21
+        at = f"{instant(event.at)}  " if event.at else " " * 22
         show(
-            {"event": word, "at": event.at, "id": event.id, "job": job}, self._as_json, f"{at}{event.id}  {word:<10}  {details}"
+            {"event": word, "at": event.at, "id": event.id, "job": job},
+            self._as_json,
+            f"{at}{event.id}  {word:<10}  {one_line(details)}",
         )
 
 
 def _details(word: str, job: Job) -> str:
     if word == "extended":
-        return f"progress {_json(job.progress)}"
+        return f"progress {json_text(job.progress_json)}"
     if word == "leased":
         return f"attempt {job.attempt}{f' by {job.worker}' if job.worker else ''}"
     if job.state == "concluded":
-        return f"result {_json(job.result)}"
+        return f"result {json_text(job.result_json)}"
     if word in ("failed", "expired", "dead"):
         why = job.errors[-1].reason.rstrip().rpartition("\n")[2] if job.errors else job.reason or ""
         return f"{why} ({'dead' if job.state == 'dead' else f'again at {instant(job.ready_at)}'})"
     return f"ready at {instant(job.ready_at)}" if job.state == "scheduled" else job.state
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()

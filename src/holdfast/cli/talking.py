@@ -5,6 +5,7 @@ Data goes to standard output, messages to standard error. With `--json`, one JSO
     0  done                     3  no server could be asked, or the outcome is unknown: ask again
     1  refused                  4  what was named is not there
     2  the command was wrong    5  the job ended otherwise than concluded; or the time was up
+    6  done, but standard output could not be written
     130  interrupted by Ctrl-C
 """
 
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
+from holdfast.cli.output import UNWRITTEN, Unwritten, harmless, json_text, lost, one_line, say, tell
 from holdfast.cli.profiles import address, complete_profiles
 from holdfast.client import Client, NotConcluded, Unreachable
 from holdfast.errors import HoldfastError, NotFound, OutcomeUnknown
@@ -34,16 +36,16 @@ class Duration(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Milliseconds."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", str(value))
+        found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|s|m|h|d)?", str(value))
         if found is None:
             self.fail(f"{value!r} is not a duration such as 500ms, 10s, 5m, 2h or 1d", param, ctx)
         return round(float(found[1]) * _UNITS_MS[found[2] or "s"])
 
 
-class JobNumber(click.ParamType[int]):
-    """The number of a job: digits and nothing else, because `1_0` or `٣` would be another job's."""
+class JobId(click.ParamType[int]):
+    """The number of a job, in digits: what Python would take for a number as well (`1_0`, `+1`) may be a slip, and names another job."""
 
-    name = "integer"
+    name = "job_id"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number."""
@@ -87,18 +89,27 @@ def talking(command: Command) -> Command:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn what is raised within into a message and an exit code."""
+    """Turn what is raised within, and an output that was lost, into a message and an exit code."""
     try:
         yield
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    except HoldfastError as error:
+        refuse(words_of(error), _code(error))
     except TimeoutError as error:
         refuse(str(error), ENDED_OTHERWISE)
+    except ValueError as error:
+        raise click.UsageError(harmless(str(error))) from None
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except HoldfastError as error:
-        field = error.fields.get("field")
-        refuse(f"{error} [{error.code}{f': {field}' if field else ''}]", _code(error))
+    except Unwritten:
+        sys.exit(UNWRITTEN)
+    if said := lost():
+        refuse(said, UNWRITTEN)
+
+
+def words_of(error: HoldfastError) -> str:
+    """A refusal as a message: its sentence, its code, and its field."""
+    field = error.fields.get("field")
+    return f"{error} [{error.code}{f': {field}' if field else ''}]"
 
 
 def _code(error: HoldfastError) -> int:
@@ -111,7 +122,7 @@ def _code(error: HoldfastError) -> int:
 
 def refuse(message: str, code: int) -> NoReturn:
     """End with a message and a code."""
-    click.echo(f"holdfast: {message}", err=True)
+    tell(f"holdfast: {message}")
     sys.exit(code)
 
 
@@ -124,7 +135,8 @@ def given_json(text: str | bytes, place: str) -> msgspec.Raw:
     """JSON that the user gave, as it is; says where it is not."""
     body = text.encode() if isinstance(text, str) else text
     try:
-        msgspec.json.decode(body)
+        body.decode()
+        msgspec.json.decode(body, type=msgspec.Raw)  # a number that Python can't hold is JSON all the same
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise click.UsageError(f"{place} is not JSON: {error}. A text is put in quotes: '\"text\"'.") from None
     return msgspec.Raw(body.strip())
@@ -143,12 +155,12 @@ def given_changes(pairs: Iterable[str]) -> dict[str, Any]:
 
 def show(thing: Any, as_json: bool, words: str) -> None:
     """One thing: whole as JSON, or in words."""
-    click.echo(msgspec.json.encode(thing).decode() if as_json else words)
+    say(json_text(thing) if as_json else harmless(words))
 
 
 def whole(thing: Any, as_json: bool) -> None:
     """One thing whole, as JSON: on one line, or for people to read."""
-    show(thing, as_json, msgspec.json.format(msgspec.json.encode(thing), indent=2).decode())
+    say(json_text(thing, indent=not as_json))
 
 
 def destroying(command: Command) -> Command:
@@ -160,8 +172,8 @@ def destroying(command: Command) -> Command:
 def confirmed(what: str, yes: bool, dry_run: bool) -> bool:
     """Whether to destroy it: only told with `--dry-run`; asked on a terminal; elsewhere `--yes` has to be given."""
     if dry_run:
-        click.echo(f"would {what}", err=True)
+        tell(f"would {what}")
         return False
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError(f"this would {what}: say --yes")
-    return yes or click.confirm(f"{what[0].upper()}{what[1:]}?", err=True)
+        raise click.UsageError(harmless(f"this would {what}: say --yes"))
+    return yes or click.confirm(one_line(f"{what[0].upper()}{what[1:]}?"), err=True)

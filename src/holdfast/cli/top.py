@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from holdfast.cli.numbers import backlog, filled, queue_rate
+from holdfast.cli.output import tell
 from holdfast.cli.talking import Duration, addressed, examples, refusals, show
 from holdfast.cli.watching import page
 from holdfast.client import Client
@@ -109,7 +110,7 @@ def top(url: str | None, token: str | None, every_ms: int, sort: str, as_json: b
         if as_json or missing:
             said = client.stats()
             if missing:
-                click.echo(f"holdfast: {missing}: this is one plain page; see also `holdfast stats --watch`", err=True)
+                tell(f"holdfast: {missing}: this is one plain page; see also `holdfast stats --watch`")
             show(said, as_json, "\n".join(page(said)))
             return
         client.stats()  # a refusal is told on the usual screen

@@ -8,9 +8,11 @@ import click
 
 from holdfast.cli.completion import queue_names
 from holdfast.cli.numbers import age, amount, queue_rate, share
-from holdfast.cli.tables import lined_up
+from holdfast.cli.output import say
+from holdfast.cli.tables import instant, lined_up
 from holdfast.cli.talking import Duration, examples, show, talking
 from holdfast.client import Client, Event
+from holdfast.client.types import EVENTS
 
 COLUMNS = {
     "QUEUE": lambda queue: queue["name"] + (" (paused)" if queue["paused"] else ""),
@@ -34,7 +36,7 @@ COLUMNS = {
     )
 )
 @click.option("--queue", help="Only of this queue.", shell_complete=queue_names)
-@click.option("--event", "wanted", multiple=True, help="Only these, such as failed; repeatable.")
+@click.option("--event", "wanted", type=click.Choice(EVENTS), multiple=True, help="Only these, such as failed; repeatable.")
 @click.option("--follow", is_flag=True, help="Open a stream that breaks off anew, and say where events may be missing.")
 @click.option("--count", type=click.IntRange(1), help="End after so many.")
 @talking
@@ -49,7 +51,8 @@ def events(client: Client, queue: str | None, wanted: tuple[str, ...], follow: b
 def _line(event: Event) -> str:
     if event.event == "gap":
         return f"gap: {'some' if event.missed is None else f'{event.missed:,}'} events may be missing here"
-    return f"{event.at:%Y-%m-%d %H:%M:%S}  {event.event:<16} {event.queue}  {event.id}  {event.state or 'gone'}"
+    at = instant(event.at) if event.at else "-"
+    return f"{at}  {event.event:<16} {event.queue}  {event.id}  {event.state or 'gone'}"
 
 
 @click.command(epilog=examples("holdfast stats", "holdfast stats --json", "holdfast stats --watch --every 10s"))
@@ -68,7 +71,7 @@ def stats(client: Client, watch: bool, every_ms: int, count: int | None, as_json
             return
         time.sleep(every_ms / 1_000)
         if not as_json:
-            click.echo()
+            say("")
 
 
 def page(said: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from holdfast.cli.completion import queue_names, worker_ids
+from holdfast.cli.output import harmless, json_text, say
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.cli.talking import Duration, addressed, confirmed, destroying, examples, refusals, show, talking
 from holdfast.client import Client
@@ -22,7 +23,7 @@ from holdfast.client.types import RegisteredWorker
 _COLUMNS = {
     "WORKER": lambda worker: worker.id,
     "NAME": lambda worker: worker.name or "-",
-    "STATE": lambda worker: worker.state,
+    "STATE": lambda worker: f"{worker.state}, silent" if worker.silent else worker.state,
     "JOBS": lambda worker: len(worker.jobs),
     "QUEUES": lambda worker: ",".join(worker.queues),
     "BEAT": lambda worker: instant(worker.beat_at) if worker.beat_at else "-",
@@ -86,7 +87,7 @@ class _Code(click.IntRange):
     ),
 )
 @click.option("--queue", "queues", multiple=True, required=True, help="Where from; repeatable.", shell_complete=queue_names)
-@click.option("--type", "kinds", multiple=True, help="Only jobs of this type; others fail. Repeatable.  [default: all]")
+@click.option("--type", "kinds", multiple=True, help="Only jobs of this type; others go back. Repeatable.  [default: all]")
 @click.option("--concurrency", type=click.IntRange(1), default=1, show_default=True, help="How many programs at once.")
 @click.option("--timeout", "timeout_ms", type=Duration(), help="For one run; then the program is ended, and has failed.")
 @click.option("--lease", "lease_ms", type=Duration(), help="How long a lease lives without news.  [default: the queue's]")
@@ -123,9 +124,9 @@ def execute(command: tuple[str, ...], url: str | None, token: str | None, as_jso
     if as_json and given["result"] is False:
         raise click.UsageError("--json and --no-result would mix on standard output")
     verbose = given.pop("verbose") or sys.stderr.isatty()
-    logging.basicConfig(
-        level="INFO" if verbose else "WARNING", format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(_Harmless("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    logging.basicConfig(level="INFO" if verbose else "WARNING", handlers=[lines])
     with refusals():
         _work(command, url, token, as_json, given)
 
@@ -158,12 +159,20 @@ def _work(command: tuple[str, ...], url: str | None, token: str | None, as_json:
         register=True,
     )
     executor = Executor(how, _Teller(as_json))
-    for kind in given["kinds"] or [None]:
-        worker.handler(kind)(executor.run)
+    for kind in dict.fromkeys(given["kinds"]) or [None]:
+        worker.handler(kind, raw=True)(executor.run)
     try:
         worker.run(until_empty=given["until_empty"])
     finally:
         executor.close()
+
+
+class _Harmless(logging.Formatter):
+    """Lines in which no job's type and no program's last words steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return harmless(super().format(record))
 
 
 class _Teller:
@@ -178,4 +187,4 @@ class _Teller:
         if self._as_json:
             said = {"id": held.id, "queue": held.queue, "attempt": held.attempt, "outcome": outcome, "exit_code": code}
             line = msgspec.json.encode(said | {"seconds": round(seconds, 3), "at": time.time()})
-            click.echo(line.decode())
+            say(json_text(msgspec.Raw(line)))

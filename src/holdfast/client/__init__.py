@@ -3,6 +3,7 @@
     types.py     what is given and taken                  aio/    the source of the methods, and asyncio's transport
     trying.py    which outcome is tried again, and where  sync/   generated from aio/, and its own transport
     refusals.py  problem documents as exceptions          worker/ the runtime of workers, on top of AsyncClient
+    contents.py  JSON that others wrote, read when it is asked for
 
 It imports nothing of the server but `errors.py` and `limits.py`. Each client is imported when it is first asked for: a command line that
 needs no asyncio starts sooner without it.
@@ -10,6 +11,7 @@ needs no asyncio starts sooner without it.
 
 from typing import TYPE_CHECKING, Any
 
+from holdfast.client.contents import UnreadableJson
 from holdfast.client.refusals import NotConcluded, UnexpectedAnswer, Unreachable
 from holdfast.client.types import Conclude, Event, Extend, Fail, Job, NewJob, Release, Retry
 
@@ -31,6 +33,7 @@ __all__ = [
     "Retry",
     "UnexpectedAnswer",
     "Unreachable",
+    "UnreadableJson",
 ]
 
 

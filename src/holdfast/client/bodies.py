@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from holdfast.client.trying import encode
+from holdfast.client.contents import encode
 from holdfast.client.types import JobOptions, NewJob
 from holdfast.limits import BULK_JOBS
 
@@ -24,7 +24,9 @@ def raw_query(options: JobOptions) -> dict[str, Any]:
     """The options of a job whose body is its payload, as query parameters."""
     query: dict[str, Any] = dict(options)
     if "tags" in query:
-        query["tags"] = ",".join(query["tags"])
+        tags = list(query["tags"])
+        plain = all(tag and "," not in tag and not tag.startswith("[") for tag in tags)
+        query["tags"] = ",".join(tags) if plain else encode(tags).decode()
     if "retry" in query:
         query["retry"] = encode(query["retry"]).decode()
     if "run_at" in query:

@@ -13,6 +13,8 @@ import msgspec
 from holdfast.client.types import Job
 from holdfast.errors import BY_CODE, HoldfastError
 
+_ERROR_CHARS = 500  # of a job's last error, in a message
+
 
 class Unreachable(HoldfastError):
     """No server could be asked within the deadline. Nothing was done."""
@@ -35,7 +37,9 @@ class NotConcluded(HoldfastError):
     title = "The job was not concluded"
 
     def __init__(self, job: Job) -> None:
-        super().__init__(f"Job {job.id} is {job.state}: {job.reason or 'no reason is given'}.", job=job)
+        last = job.errors[-1].reason.strip().rpartition("\n")[2][:_ERROR_CHARS] if job.errors else ""
+        said = f"Job {job.id} is {job.state}: {job.reason or 'no reason is given'}."
+        super().__init__(f"{said} Its last error: {last}" if last else said, job=job)
 
 
 def problem(body: bytes) -> dict[str, Any] | None:

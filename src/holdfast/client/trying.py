@@ -22,7 +22,9 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 import tenacity
 
+from holdfast.client.contents import NAMES, elements, members
 from holdfast.client.refusals import UnexpectedAnswer, Unreachable, problem, refusal
+from holdfast.client.types import Job
 from holdfast.errors import HoldfastError, OutcomeUnknown
 
 DEFAULT_URL = "http://127.0.0.1:4653"
@@ -33,7 +35,6 @@ ELSEWHERE = frozenset({"draining", "store_unavailable", "not_replicated"})
 UNKNOWN_STATUSES = frozenset({408, 502, 503, 504})
 
 T = TypeVar("T")
-encode = msgspec.json.encode
 
 
 @cache
@@ -45,9 +46,28 @@ def decode(kind: type[T], body: bytes) -> T:
     """A good answer as its type."""
     try:
         decoded: T = _decoder(kind).decode(body)  # type: ignore[arg-type]  # a type is hashable
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnexpectedAnswer(f"An answer of 200 could not be read: {error}: {body[:200]!r}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            return loosely(kind, body)
+        except (ValueError, RecursionError):  # of msgspec, too
+            raise UnexpectedAnswer(f"An answer of 200 could not be read: {error}: {body[:200]!r}") from error
     return decoded
+
+
+def loosely(kind: type[T], body: bytes) -> T:
+    """An answer in which something is no JSON, with what is in jobs left out of it and put back unread. Raises `ValueError`."""
+    fields = members(body)
+    contents = {name: fields.pop(name) for name in NAMES if f"{name}_json" in kind.__struct_fields__ and name in fields}  # type: ignore[attr-defined]
+    jobs = [loosely(Job, job) for job in elements(fields.pop("jobs", b"[]"))] if "jobs" in fields else None
+    if jobs is not None:
+        fields["jobs"] = b"[]"
+    whole = b",".join(msgspec.json.encode(name) + b":" + value for name, value in fields.items())
+    thing: T = _decoder(kind).decode(b"{" + whole + b"}")  # type: ignore[arg-type]  # a type is hashable
+    if jobs is not None:
+        thing.jobs = jobs  # type: ignore[attr-defined]
+    for name, content in contents.items():
+        setattr(thing, f"{name}_json", msgspec.Raw(content))
+    return thing
 
 
 @dataclass(slots=True)
@@ -170,14 +190,14 @@ class Trial:
     def not_sent(self, url: str, cause: Exception) -> NoReturn:
         """The server could not be reached."""
         self._nodes.leave(url)
-        why = f"{url} can't be reached: {cause}"
+        why = f"{url} can't be reached: {plain(cause)}"
         final = self._unknown(why) if self.repeated else Unreachable(f"{why}. Tried for {self._deadline_s:g} s.", url=url)
         raise Again(final, why=why) from cause
 
     def lost(self, url: str, cause: Exception | str) -> NoReturn:
         """No answer came, and nobody knows what was done."""
         self._nodes.leave(url)
-        self._open(self._unknown(f"The answer of {url} was lost: {cause}"))
+        self._open(self._unknown(f"The answer of {url} was lost: {plain(cause) if isinstance(cause, Exception) else cause}"))
 
     def judge(self, url: str, answer: Answer) -> bytes:
         """The body of a good answer; raises what follows from any other."""
@@ -234,6 +254,18 @@ class Trial:
         if key is not None:
             error.fields["idempotency_key"] = key
         return error
+
+
+def plain(error: Exception) -> str:
+    """What went wrong with a connection, in the words of the system and not of a library."""
+    found: BaseException | None = error
+    for _ in range(10):
+        if isinstance(found, OSError) and found.errno is not None:
+            return os.strerror(found.errno) if found.errno > 0 else found.strerror or str(found)
+        if isinstance(found, TimeoutError):
+            return "no answer in time"
+        found = found and (found.__cause__ or found.__context__)
+    return str(error)
 
 
 def _again(state: tenacity.RetryCallState) -> Again | None:

@@ -5,10 +5,13 @@ A newer server may say more than these know: fields that are not here are passed
 
 import builtins
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType, field
+from msgspec import UNSET, Raw, UnsetType, field
+
+from holdfast.client.contents import NULL, read
 
 T = TypeVar("T")
 
@@ -128,8 +131,12 @@ class Attempt(msgspec.Struct):
     reason: str
 
 
-class Job(msgspec.Struct, kw_only=True):
-    """A job. What the server has nothing to say about is None. A payload that is not JSON is in `body`, with its `content_type`."""
+class Job(msgspec.Struct, kw_only=True, dict=True):
+    """A job. What the server has nothing to say about is None. A payload that is not JSON is in `body`, with its `content_type`.
+
+    `payload`, `progress` and `result` are read when they are first asked for, and raise `UnreadableJson` where Python can't hold them;
+    `payload_json` and the like are the bytes as they came.
+    """
 
     id: int
     queue: str
@@ -142,7 +149,7 @@ class Job(msgspec.Struct, kw_only=True):
     crashes: int = 0
     created_at: datetime
     ready_at: datetime
-    payload: Any = None
+    payload_json: Raw = field(default=NULL, name="payload")
     body: bytes | None = field(default=None, name="payload_base64")
     content_type: str | None = None
     payload_bytes: int = 0
@@ -160,10 +167,25 @@ class Job(msgspec.Struct, kw_only=True):
     only_worker: str | None = None
     follows: int | None = None
     tags: list[str] = []
-    progress: Any = None
-    result: Any = None
+    progress_json: Raw = field(default=NULL, name="progress")
+    result_json: Raw = field(default=NULL, name="result")
     then: list[Receipt] = []
     errors: list[Attempt] = []
+
+    @cached_property
+    def payload(self) -> Any:
+        """The payload, where that is JSON."""
+        return read("payload", self.payload_json, f"job {self.id}")
+
+    @cached_property
+    def progress(self) -> Any:
+        """What was noted last."""
+        return read("progress", self.progress_json, f"job {self.id}")
+
+    @cached_property
+    def result(self) -> Any:
+        """What it was concluded with."""
+        return read("result", self.result_json, f"job {self.id}")
 
     @property
     def has_ended(self) -> bool:
@@ -172,7 +194,7 @@ class Job(msgspec.Struct, kw_only=True):
 
     def payload_as(self, kind: builtins.type[T]) -> T:
         """The payload as a dataclass, a `msgspec.Struct` or another type; raises `msgspec.ValidationError` where it does not fit."""
-        return msgspec.convert(self.payload, kind)
+        return msgspec.json.decode(self.payload_json, type=kind)
 
 
 class JobPage(msgspec.Struct):
@@ -214,12 +236,13 @@ class Conclude(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An entry of a batch: the attempt went wrong."""
+    """An entry of a batch: the attempt went wrong. `crashed`: it counts as a crash, so that `max_crashes` of the queue bounds it."""
 
     token: str
     reason: str = ""
     retry: bool = True
     delay_ms: int | UnsetType = UNSET
+    crashed: bool = False
 
 
 class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -335,7 +358,7 @@ class Work(msgspec.Struct):
 
 
 class RegisteredWorker(msgspec.Struct, kw_only=True):
-    """A registered worker. `state` is `running` or `quiet`."""
+    """A registered worker. `state` is `running` or `quiet`; `silent`: it has not been heard of for more than a minute, and may be gone."""
 
     id: str
     name: str
@@ -344,6 +367,7 @@ class RegisteredWorker(msgspec.Struct, kw_only=True):
     registered_at: datetime
     draining: bool = False
     beat_at: datetime | None = None
+    silent: bool = False
     jobs: list[Work] = []
 
 
@@ -354,36 +378,11 @@ class RegisteredWorkers(msgspec.Struct):
     next_cursor: str | None = None
 
 
-class Schedule(msgspec.Struct, kw_only=True):
-    """A recurring job: what it puts, when it fires next, and what came of its fires."""
-
-    name: str
-    queue: str | None = None
-    publish: bool = False
-    type: str = ""
-    payload: Any = None
-    cron: str | None = None
-    timezone: str = "UTC"
-    interval_ms: int | None = None
-    missed: str = "one"
-    overlap: bool = True
-    paused: bool = False
-    created_at: datetime
-    next_at: datetime | None = None
-    last_at: datetime | None = None
-    last_jobs: list[int] = []
-    last_error: str | None = None
-    fired: int = 0
-    skipped: int = 0
-    try_at: datetime | None = None
-    set_aside: bool = False
-
-
-class SchedulePage(msgspec.Struct):
-    """A page of schedules by name."""
-
-    schedules: list[Schedule]
-    next_cursor: str | None = None
+EVENTS = (
+    "enqueued", "leased", "concluded", "failed", "released", "buried", "expired", "extended", "due", "retried", "promoted", "cancelled",
+    "cancel_requested", "edited", "deleted", "forgotten", "admitted", "orphaned", "settled", "set_aside", "gap",
+)  # fmt: skip
+"""What may happen to a job, as the stream of events names it."""
 
 
 class Event(msgspec.Struct, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from holdfast.engine.job_commands import MoveJob, SettleJob
 from holdfast.engine.time_commands import (
     BuryOrphans,
     ExpireLeases,
@@ -92,12 +93,15 @@ class ConcludeLease(_Frame, frozen=True, tag=3):
 
 
 class FailLease(_Frame, frozen=True, tag=4):
-    """The attempt went wrong. `delay_ms` of None means: as the retry policy says."""
+    """The attempt went wrong. `delay_ms` of None means: as the retry policy says. `crashed`: its holder has seen it crash, and a crash is
+    ready again at once, unless a delay is asked for.
+    """
 
     ref: LeaseRef
     reason: str
     retry: bool = True
     delay_ms: int | None = None
+    crashed: bool = False
 
 
 class ReleaseLease(_Frame, frozen=True, tag=5):
@@ -156,13 +160,6 @@ class EditJob(_Frame, frozen=True, tag=14):
     run_at: int | None = None
     max_attempts: int | None = None
     tags: tuple[str, ...] | None = None
-
-
-class MoveJob(_Frame, frozen=True, tag=60):
-    """Put a job that is not leased anew into another queue, and remove it here, in one step."""
-
-    id: int
-    queue: str
 
 
 class SetQueue(_Frame, frozen=True, tag=15):
@@ -275,6 +272,7 @@ Command = (
     | DeleteJob
     | EditJob
     | MoveJob
+    | SettleJob
     | SetQueue
     | PauseQueue
     | PurgeQueue

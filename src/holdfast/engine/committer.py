@@ -43,7 +43,6 @@ from holdfast.engine.commands import (
     Granted,
     GrantedJob,
     LeaseJobs,
-    MoveJob,
     PauseQueue,
     PauseSchedule,
     PromoteJob,
@@ -64,6 +63,7 @@ from holdfast.engine.ending import Ending
 from holdfast.engine.events import Committed
 from holdfast.engine.expecting import expected
 from holdfast.engine.history import Recorder
+from holdfast.engine.job_commands import MoveJob, SettleJob
 from holdfast.engine.outage import Outages
 from holdfast.engine.routes import Routes
 from holdfast.engine.ticker import Told
@@ -93,6 +93,7 @@ _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
     PromoteJob: managing.promote,
     EditJob: managing.edit,
     MoveJob: managing.move,
+    SettleJob: managing.settle,
     DeleteJob: managing.delete,
     SetQueue: managing.set_queue,
     PauseQueue: managing.pause,

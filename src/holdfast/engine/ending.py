@@ -60,10 +60,16 @@ class Ending:
         queue = await self.batch.own(job)
         delay = command.delay_ms
         if delay is None:
-            delay = retry.delay_ms(job.extras.retry or queue.policy.retry, job.failures + 1, self.batch.chance())
-        after = lifecycle.fail(job, ref, self.batch.now, command.retry, delay)
+            delay = (
+                0
+                if command.crashed
+                else retry.delay_ms(job.extras.retry or queue.policy.retry, job.failures + 1, self.batch.chance())
+            )
+        max_crashes = queue.policy.max_crashes if command.crashed else None
+        after = lifecycle.fail(job, ref, self.batch.now, command.retry, delay, max_crashes)
         worker = job.lease.worker if job.lease else ""
-        error = JobError(job.attempt, self.batch.now, worker, "failed", command.reason, ref.secret, job.leased_at)
+        kind = "crashed" if command.crashed else "failed"
+        error = JobError(job.attempt, self.batch.now, worker, kind, command.reason, ref.secret, job.leased_at)
         await self._settle(events.FAILED, job, after, error=error)
         return Outcome(after.id, after.state, after.ready_at)
 
@@ -113,13 +119,13 @@ class Ending:
         return Outcome(job.id, job.state, job.ready_at, then or [])
 
     async def _failed_before(self, ref: LeaseRef) -> Outcome:
-        """The same failure again: it is known by its secret, and the answer is where the job stands now."""
+        """The same failure again: it is known by its secret, which a lease that ended by itself has not left, and the answer is where the job stands now."""
         pending = self.batch.changes.get(ref.job)
         error = pending.error if pending is not None else None
         if error is None or error.attempt != ref.attempt:  # what this batch did may be about a later attempt
             error = await self.batch.tx.error_of(ref.job, ref.attempt)
         job = await self.batch.latest(ref.job)
-        if job is None or error is None or error.attempt != ref.attempt or error.kind != "failed" or error.secret != ref.secret:
+        if job is None or error is None or error.attempt != ref.attempt or not ref.secret or error.secret != ref.secret:
             raise lost(ref)
         return Outcome(job.id, job.state, job.ready_at)
 

@@ -31,7 +31,6 @@ from holdfast.engine.commands import (
     FailLease,
     Granted,
     LeaseJobs,
-    MoveJob,
     Outcome,
     PauseQueue,
     PromoteJob,
@@ -45,6 +44,7 @@ from holdfast.engine.commands import (
 from holdfast.engine.events import Committed
 from holdfast.engine.hub import Hub
 from holdfast.engine.inprocess import Backing
+from holdfast.engine.job_commands import MoveJob, SettleJob
 from holdfast.engine.publishing import Publishing, Unwaited
 from holdfast.engine.pulse import Pulse
 from holdfast.engine.reading import Reading
@@ -58,7 +58,7 @@ from holdfast.routing.interests import Match
 from holdfast.stores.queries import Durability, QueueInfo
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
-JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob
+JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob | SettleJob
 
 
 class Engine(Tubing, Tending):
@@ -301,7 +301,7 @@ class Engine(Tubing, Tending):
     # Managing
 
     async def change_job(self, command: JobVerb) -> Changed:
-        """Retry, cancel, promote, edit or delete one job."""
+        """Retry, cancel, promote, edit, settle or delete one job."""
         weight = 0
         if isinstance(command, EditJob):
             checks.number("priority", command.priority, 0, limits.PRIORITY_MAX)
@@ -313,6 +313,14 @@ class Engine(Tubing, Tending):
                 weight = len(command.content.payload)
                 checks.payload("payload", weight, self.payload_bytes)
                 checks.text("content_type", command.content.content_type, limits.CONTENT_TYPE_CHARS)
+        elif isinstance(command, SettleJob):
+            checks.text("reason", command.reason, limits.SETTLED_CHARS)
+            if not command.reason.strip():
+                raise checks.breach("reason", "must say what is known, and from where")
+            if command.result is not None and not command.done:
+                raise checks.breach("result", "has its place in a job that is concluded")
+            weight = len(command.result or b"")
+            checks.payload("result", weight, self.payload_bytes)
         return await self._ask(command, weight)  # type: ignore[return-value]
 
     async def move_job(self, job_id: int, queue: str) -> Enqueued:

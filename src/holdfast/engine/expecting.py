@@ -15,7 +15,6 @@ from holdfast.engine.commands import (
     ExtendLease,
     FailLease,
     LeaseJobs,
-    MoveJob,
     PauseQueue,
     PromoteJob,
     PurgeQueue,
@@ -25,6 +24,7 @@ from holdfast.engine.commands import (
     SetInterest,
     SetQueue,
 )
+from holdfast.engine.job_commands import MoveJob, SettleJob
 from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.job.job import NewJob
@@ -145,6 +145,7 @@ _NOTES: dict[type, Callable[[Expected, Any], None]] = {
     KickJob: _job,
     ReserveJob: _reserve,
     MoveJob: _move,
+    SettleJob: _job,
     SetQueue: _name,
     PauseQueue: _name,
     PurgeQueue: _name,

@@ -17,13 +17,14 @@ from holdfast.stores.queries import (
     GetNotes,
     GetStats,
     GetTube,
-    ListWorkers,
+    JobFacts,
     Query,
     Stats,
     TakeNote,
     WorkerList,
 )
 from holdfast.stores.store import Store
+from holdfast.workers import registry
 
 
 class Lookup:
@@ -67,9 +68,13 @@ class Lookup:
                 return self._recorder.answer(query, now)
             case GetTube():
                 return await stats.of_tube(self._store, self._totals, query.name, now)
-            case ListWorkers():
-                return self._with_beats(await self._store.read(query, now))
-        return await self._store.read(query, now)
+        read = await self._store.read(query, now)
+        match read:
+            case WorkerList():
+                return self._with_beats(read)
+            case JobFacts():
+                return self._with_silent(read)
+        return read
 
     async def _stats(self, query: GetStats) -> Stats:
         now = self._clock.now()
@@ -77,12 +82,20 @@ class Lookup:
             return await stats.gather(self._store, self._totals, now, self._reports)
         return await stats.gather_some(self._store, self._totals, query, now)
 
-    def _with_beats(self, read: Result) -> WorkerList:
+    def _with_beats(self, read: WorkerList) -> WorkerList:
         """Workers with when they were last heard of: a restart counts as a beat of everyone."""
-        assert isinstance(read, WorkerList), "workers are answered with workers"
         beats = self._committer.beats
         workers = [
             replace(info, beat_at=beats.get(info.worker.id, max(self._started, info.worker.registered_at)))
             for info in read.workers
         ]
         return WorkerList(workers, read.now, read.after)
+
+    def _with_silent(self, read: JobFacts) -> JobFacts:
+        """The facts of a job, with how many of its queue's workers have not been heard of for a while."""
+        beats = self._committer.beats
+        silent = sum(
+            registry.is_silent(beats.get(worker, max(self._started, registered_at)), read.now)
+            for worker, registered_at in read.takers
+        )
+        return replace(read, takers=[], silent=silent)

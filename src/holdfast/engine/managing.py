@@ -13,7 +13,6 @@ from holdfast.engine.commands import (
     DeleteQueue,
     EditJob,
     Enqueued,
-    MoveJob,
     PauseQueue,
     PromoteJob,
     PurgeQueue,
@@ -21,6 +20,7 @@ from holdfast.engine.commands import (
     SetInterest,
     SetQueue,
 )
+from holdfast.engine.job_commands import MoveJob, SettleJob
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
 from holdfast.job import lifecycle
 from holdfast.job.job import HISTORY, Content, Job, NewJob, State
@@ -91,6 +91,14 @@ async def promote(batch: Batch, command: PromoteJob) -> Changed:
     job, queue = await job_here(batch, command.id)
     after = lifecycle.promote(job, batch.now)
     batch.change(events.PROMOTED, queue, job, after)
+    return await _changed(batch, after)
+
+
+async def settle(batch: Batch, command: SettleJob) -> Changed:
+    """End a job that waits or is dead, by what somebody knows of its work."""
+    job, queue = await job_here(batch, command.id)
+    after = lifecycle.settle(job, batch.now, command.done, command.reason)
+    batch.change(events.SETTLED, queue, job, after, result=command.result)
     return await _changed(batch, after)
 
 

@@ -315,4 +315,8 @@ def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
         none = f"None of the {facts.workers} registered workers takes"
         whom = "The one registered worker does not take" if facts.workers == 1 else none
         found.append(("no_worker", f"{whom} from {facts.queue.name}."))
+    elif facts.workers_on_queue and facts.silent >= facts.workers_on_queue:
+        whom = "The one registered worker" if facts.silent == 1 else f"All {facts.silent} registered workers"
+        has, seconds = ("has" if facts.silent == 1 else "have"), limits.WORKER_SILENT_MS // 1_000
+        found.append(("no_worker", f"{whom} of {facts.queue.name} {has} been silent for more than {seconds} s."))
     return found

@@ -34,6 +34,7 @@ CANCELLED = "cancelled"
 WORKER_GONE = "worker_gone"
 BURIED = "buried"
 UNREADABLE = "unreadable"
+SETTLED = "settled"
 _COUNT_MAX = (1 << 31) - 1
 
 
@@ -79,14 +80,20 @@ def conclude(job: Job, ref: LeaseRef, now: int) -> Job:
     return replace(job, state=CONCLUDED, lease=None, ended_at=now, ended_by=held, reason=None)
 
 
-def fail(job: Job, ref: LeaseRef, now: int, retry: bool, delay_ms: int) -> Job:
-    """The attempt went wrong: again after `delay_ms`, or dead when no try is left or `retry` is false."""
+def fail(job: Job, ref: LeaseRef, now: int, retry: bool, delay_ms: int, max_crashes: int | None = None) -> Job:
+    """The attempt went wrong: again after `delay_ms`, or dead when no try is left or `retry` is false.
+
+    With `max_crashes` it is a crash that its holder has seen: counted as one, and in quarantine after too many.
+    """
     held = _held(job, ref, now)
-    failed = replace(job, failures=job.failures + 1)
+    crashed = max_crashes is not None
+    failed = replace(job, failures=job.failures + (not crashed), crashes=job.crashes + crashed)
     if held.cancel_requested:
         return _ended(failed, State.CANCELLED, CANCELLED, now)
     if not retry:
         return _ended(failed, DEAD, FAILED, now)
+    if max_crashes is not None and failed.crashes >= max_crashes:
+        return _ended(failed, DEAD, CRASHED, now)
     if failed.failures + failed.crashes >= failed.max_attempts:
         return _ended(failed, DEAD, ATTEMPTS_EXHAUSTED, now)
     return _again(failed, now, delay_ms)
@@ -194,6 +201,13 @@ def cancel(job: Job, now: int) -> Job:
     if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be cancelled", "scheduled, ready or leased")
     return _ended(job, State.CANCELLED, CANCELLED, now)
+
+
+def settle(job: Job, now: int, done: bool, reason: str) -> Job:
+    """Somebody has seen how it stands with the work of a job that waits or is dead: done, or never to be. No attempt is made or counted."""
+    if job.state not in (SCHEDULED, READY, DEAD):
+        raise _wrong(job, "be settled", "scheduled, ready or dead")
+    return _ended(job, CONCLUDED if done else DEAD, f"{SETTLED}: {reason}", now)
 
 
 def edit(

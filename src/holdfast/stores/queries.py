@@ -258,7 +258,10 @@ class QueuePage(_Frame, frozen=True, tag=123):
 
 
 class JobFacts(_Frame, frozen=True, tag=124):
-    """What `why` reasons from. `ahead` counts up to a limit; `group_holders` are the jobs in the group's places."""
+    """What `why` reasons from. `ahead` counts up to a limit; `group_holders` are the jobs in the group's places.
+
+    `takers`: running workers of the queue with the moments of their registration, up to a limit; the engine says how many are `silent`.
+    """
 
     job: Job
     queue: QueueInfo
@@ -267,6 +270,8 @@ class JobFacts(_Frame, frozen=True, tag=124):
     group_holders: list[int] = []
     workers_on_queue: int = 0
     workers: int = 0
+    takers: list[tuple[str, int]] = []
+    silent: int = 0
 
 
 class InterestList(_Frame, frozen=True, tag=128):

@@ -20,6 +20,7 @@ from holdfast.limits import (
     PAGE_BYTES,
     POSITION_COUNTED,
     READ_STRETCH_S,
+    TAKERS_COUNTED,
     URGENT_BELOW,
     URGENT_COUNTED,
 )
@@ -251,7 +252,8 @@ class Reader:
         if job.extras.group_key is not None and job.state not in ENDED:
             holders = [row[0] for row in await self._fetch("group_holders", number, job.extras.group_key, _HOLDERS)]
         on_queue, workers = await self._row("workers_on", job.queue)
-        return JobFacts(job, queue, now, ahead, holders, on_queue, workers)
+        takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
+        return JobFacts(job, queue, now, ahead, holders, on_queue, workers, [(row[0], row[1]) for row in takers])
 
     async def _queue_id(self, name: str | None) -> int | None:
         if name is None:

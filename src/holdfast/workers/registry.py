@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from holdfast.limits import WORKER_SILENT_MS
+
 
 class WorkerState(enum.StrEnum):
     """Whether a worker is given jobs."""
@@ -68,6 +70,11 @@ def quieten(worker: Worker) -> Worker:
 def takes_from(worker: Worker, queue: str) -> bool:
     """Whether the worker is given jobs of this queue."""
     return worker.state is WorkerState.RUNNING and queue in worker.queues
+
+
+def is_silent(beat_at: int, now: int) -> bool:
+    """Whether a worker that was last heard of then had better not be counted on."""
+    return now - beat_at > WORKER_SILENT_MS
 
 
 def silent(workers: Mapping[str, Worker], beats: Mapping[str, int], now: int, silence_ms: int) -> list[Worker]:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from holdfast import Client, NewJob
+from holdfast import Client, NewJob, Worker
 from holdfast.errors import InvalidRequest
 from tests.client.proxy import CUT, Proxy
 from tests.client.worker.running import running
@@ -155,3 +155,50 @@ def test_a_mistake_in_the_queues_name_ends_the_worker_with_its_reason(worker):
 def test_bounds_without_sense_are_refused(worker, bounds):
     with pytest.raises(ValueError, match="concurrency"):
         worker(**bounds)
+
+
+@pytest.mark.parametrize("queues", ["", "no such name", ["good", "a/b"], [], "q\n", "\u20ac", "x" * 300, [None]])
+def test_a_name_that_no_queue_can_have_is_refused_at_once(shared, queues):
+    with pytest.raises(ValueError, match="queue"):
+        Worker(queues, url=shared.url)
+
+
+def test_handlers_are_registered_once_each_and_with_or_without_parentheses(worker, put, witness):
+    work = worker()
+
+    @work.handler
+    def anything(job):
+        return "anything"
+
+    @work.handler("typed")
+    async def typed(job):
+        return "typed"
+
+    for again in (lambda: work.handler(typed), lambda: work.handler("typed")(typed), lambda: work.handler()(anything)):
+        with pytest.raises(ValueError, match="there is a handler for"):
+            again()
+    with pytest.raises(TypeError, match="a handler is a function"):
+        work.handler("other")(5)
+    with pytest.raises(TypeError, match="type of a job"):
+        work.handler(5)
+    with running(work):
+        assert [witness.result(put(type), 20) for type in ("", "typed")] == ["anything", "typed"]
+
+
+def test_an_object_that_is_called_like_a_coroutine_function_is_one(worker, put, witness):
+    class Handle:
+        async def __call__(self, job):
+            await asyncio.sleep(0)
+            return job.payload
+
+    work = worker()
+    work.handler()(Handle())
+    with running(work):
+        assert witness.result(put(payload=5), 20) == 5
+
+
+def test_a_worker_without_a_handler_says_so(worker, put, witness, lines):
+    with running(worker()):
+        job = put(max_attempts=1)
+        until(lambda: witness.job(job).state == "scheduled", "it is given back")
+    assert lines("this worker has no handler", logging.WARNING)

@@ -78,12 +78,6 @@ def test_a_handler_says_whether_and_when_to_try_again(worker, put, witness):
     assert (witness.job(back).failures, witness.job(back).errors) == (0, [])
 
 
-def test_a_job_without_a_handler_fails_and_says_so(worker, put, witness):
-    with running(worker()):
-        (error,) = witness.wait(put("unheard of", max_attempts=1), 20).errors
-    assert "no handler for the type 'unheard of'" in error.reason
-
-
 @pytest.mark.parametrize("result", [object(), "x" * 2_000_000], ids=["no JSON", "too large"])
 def test_a_result_that_cannot_be_kept_fails_the_job_and_harms_no_other(worker, put, witness, result):
     work = worker(concurrency=4)

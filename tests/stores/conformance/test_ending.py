@@ -203,6 +203,44 @@ async def test_jitter_keeps_to_its_share_of_the_delay(desk, new):
     assert len(delays) > 1
 
 
+async def test_a_crash_that_its_holder_reports_counts_as_one_whose_lease_ended_by_itself(desk):
+    await desk.do(SetQueue("q", QueueSettings(max_crashes=3, max_attempts=9, lease_ms=100), whole=True))
+    await desk.put()
+    states = []
+    for attempt in range(3):
+        job = await desk.take()
+        if attempt == 1:
+            await desk.pass_time(100)  # and now one that nobody reports
+            continue
+        crash = FailLease(job.ref(), f"killed {attempt}", crashed=True)
+        first, again = await desk.together(crash, crash)
+        assert first == again
+        later = await desk.do(crash)
+        assert later == first, "a repeated report is answered, and counts once"
+        states.append((first.state, (await desk.job(1)).crashes))
+    assert states == [(State.READY, 1), (State.DEAD, 3)]
+    detail = await desk.detail(1)
+    assert (detail.job.reason, detail.job.failures) == ("crashed", 0)
+    assert [(error.kind, error.reason) for error in detail.errors] == [
+        ("crashed", "killed 0"),
+        ("crashed", "the lease ended before the worker did"),
+        ("crashed", "killed 2"),
+    ]
+
+
+async def test_a_reported_crash_may_be_delayed_or_be_the_last_and_uses_up_attempts(desk):
+    await desk.put(max_attempts=2)
+    outcome = await desk.do(FailLease((await desk.take()).ref(), "killed", delay_ms=70, crashed=True))
+    assert (outcome.state, outcome.ready_at) == (State.SCHEDULED, desk.now + 70)
+    await desk.pass_time(70)
+    await desk.do(FailLease((await desk.take()).ref(), "killed", crashed=True))
+    assert (await desk.job(1)).reason == "attempts_exhausted"
+    await desk.put()
+    await desk.do(FailLease((await desk.take()).ref(), "killed", retry=False, crashed=True))
+    dead = await desk.job(2)
+    assert (dead.state, dead.reason, dead.crashes, dead.failures) == (State.DEAD, "failed", 1, 0)
+
+
 async def test_crashes_are_counted_and_told_apart_from_failures_and_end_in_quarantine(desk):
     await desk.do(SetQueue("q", QueueSettings(max_crashes=2, lease_ms=100), whole=True))
     await desk.put()

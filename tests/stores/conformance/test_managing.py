@@ -12,6 +12,7 @@ from holdfast.engine.commands import (
     PromoteJob,
     RetryJob,
     SetQueue,
+    SettleJob,
 )
 from holdfast.errors import JobNotFound, QueueFull, WrongState
 from holdfast.job.job import Content, State
@@ -168,3 +169,38 @@ async def test_a_job_put_by_a_conclude_can_be_deleted_in_the_same_transaction(de
     concluded, deleted = await desk.together(ConcludeLease(job.ref(), None, [new()]), DeleteJob(2))
     assert (concluded.then[0].id, deleted.job.id) == (2, 2)
     assert await desk.tally() == Tally(concluded=1)
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("way", ["ready", "scheduled", "held", "dead", "quarantined"])
+async def test_a_job_that_waits_or_is_dead_is_settled_by_what_is_known_of_it(desk, way, done):
+    await desk.do(SetQueue("q", QueueSettings(max_crashes=1), whole=True))
+    await desk.put(delay_ms=50 if way == "scheduled" else None, unique_key="k", group_key="g" if way == "held" else None)
+    if way == "held":
+        await desk.put(group_key="g")
+    if way in ("dead", "quarantined"):
+        job = await desk.take()
+        await desk.do(FailLease(job.ref(), "no", retry=False, crashed=way == "quarantined"))
+    number = 2 if way == "held" else 1
+    before = (await desk.job(number)).attempt
+    changed = await desk.do(SettleJob(number, done, "seen in the ledger", b"[7]" if done else None))
+    detail = await desk.detail(number)
+    assert changed.job == detail.job
+    assert (detail.job.state, detail.job.attempt) == (State.CONCLUDED if done else State.DEAD, before)
+    assert (detail.job.reason, detail.result) == ("settled: seen in the ledger", b"[7]" if done else None)
+    tally = await desk.tally()
+    assert (tally.concluded, tally.dead, tally.scheduled) == (done, not done, 0)
+    if not done:
+        assert (await desk.do(RetryJob(number))).job.reason is None
+
+
+async def test_a_job_that_runs_or_has_ended_otherwise_is_not_settled(desk):
+    await desk.put()
+    job = await desk.take()
+    with pytest.raises(WrongState):
+        await desk.do(SettleJob(1, True, "seen"))
+    await desk.do(ConcludeLease(job.ref()))
+    with pytest.raises(WrongState):
+        await desk.do(SettleJob(1, False, "seen"))
+    with pytest.raises(JobNotFound):
+        await desk.do(SettleJob(9, True, "seen"))

@@ -9,8 +9,9 @@ from typing import Any, Self, TypeVar
 import tenacity
 
 from holdfast.client.aio.transport import AsyncTransport
+from holdfast.client.contents import encode
 from holdfast.client.tokens import bearer
-from holdfast.client.trying import Again, Answer, Call, Lost, Nodes, NotSent, StreamRefused, Trial, decode, encode
+from holdfast.client.trying import Again, Answer, Call, Lost, Nodes, NotSent, StreamRefused, Trial, decode
 from holdfast.errors import HoldfastError
 
 T = TypeVar("T")

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from holdfast.client.aio.calling import AsyncCaller
+from holdfast.client.contents import encode
 from holdfast.client.refusals import refusal
 from holdfast.client.trying import path
 from holdfast.client.types import Conclude, Extend, Extended, Fail, Job, Leased, NewJob, Outcome, Release
@@ -55,18 +56,24 @@ class Consuming(AsyncCaller):
 
     async def conclude(self, token: str, result: Any = UNSET, *, then: Iterable[NewJob] = ()) -> Outcome:
         """The work is done. `then`: jobs that follow, put in the same transaction."""
-        return await self._verb(Outcome, "conclude", Conclude(token=token, result=result, then=list(then)))
+        return await self._verb(Outcome, "conclude", token, Conclude(token=token, result=result, then=list(then)))
 
-    async def fail(self, token: str, reason: str = "", *, retry: bool = True, delay_ms: int | None = None) -> Outcome:
-        """The attempt went wrong. Without `retry` the job is dead at once; without `delay_ms` its retry policy says when to try again."""
-        entry = Fail(token=token, reason=reason, retry=retry, delay_ms=UNSET if delay_ms is None else delay_ms)
-        return await self._verb(Outcome, "fail", entry)
+    async def fail(
+        self, token: str, reason: str = "", *, retry: bool = True, delay_ms: int | None = None, crashed: bool = False
+    ) -> Outcome:
+        """The attempt went wrong. Without `retry` the job is dead at once; without `delay_ms` its retry policy says when to try again.
+
+        `crashed`: what ran it was killed or broke down. It counts as a crash, and the job is ready again at once, unless `delay_ms` is given.
+        """
+        delay = UNSET if delay_ms is None else delay_ms
+        entry = Fail(token=token, reason=reason, retry=retry, delay_ms=delay, crashed=crashed)
+        return await self._verb(Outcome, "fail", token, entry)
 
     async def release(self, token: str, *, delay_ms: int = 0, priority: int | None = None) -> Outcome:
         """Hand the job back; no try is spent."""
         entry = Release(token=token, delay_ms=delay_ms, priority=UNSET if priority is None else priority)
         try:
-            return await self._verb(Outcome, "release", entry)
+            return await self._verb(Outcome, "release", token, entry)
         except LeaseLost as error:
             if error.repeated:
                 raise OutcomeUnknown(
@@ -77,7 +84,7 @@ class Consuming(AsyncCaller):
     async def extend(self, token: str, *, lease_ms: int | None = None, progress: Any = UNSET) -> Extended:
         """Keep the lease, counted from now, and perhaps note progress."""
         entry = Extend(token=token, lease_ms=UNSET if lease_ms is None else lease_ms, progress=progress)
-        return await self._verb(Extended, "extend", entry)
+        return await self._verb(Extended, "extend", token, entry)
 
     async def batch(self, entries: Sequence[Conclude | Fail | Release | Extend]) -> list[Ended]:
         """Up to 1,000 verbs at once. One outcome for each, in their order: what the single verb would have given or, in its place, raised.
@@ -92,9 +99,10 @@ class Consuming(AsyncCaller):
         given = {kind: iter(getattr(said, kind.__name__.lower())) for kind in lists}
         return [_ended(type(entry), next(given[type(entry)])) for entry in entries]
 
-    async def _verb(self, kind: type[T], verb: str, entry: msgspec.Struct) -> T:
-        body = msgspec.to_builtins(entry, str_keys=True)
-        return await self._post(kind, path("/v1/leases/{}/" + verb, body.pop("token")), body)
+    async def _verb(self, kind: type[T], verb: str, token: str, entry: msgspec.Struct) -> T:
+        body = msgspec.json.decode(encode(entry), type=dict[str, msgspec.Raw])
+        del body["token"]
+        return await self._post(kind, path("/v1/leases/{}/" + verb, token), body)
 
 
 def _ended(kind: type, said: dict[str, Any]) -> Ended:

@@ -4,17 +4,19 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from msgspec import UNSET
+
 from holdfast.client.aio.calling import AsyncCaller
 from holdfast.client.refusals import NotConcluded
 from holdfast.client.trying import path
-from holdfast.client.types import Job, JobPage, Why
+from holdfast.client.types import Enqueued, Job, JobPage, Why
 from holdfast.errors import JobNotFound, WrongState
 
 _POLL_MS = 50_000
 
 
 class Jobs(AsyncCaller):
-    """`job`, `jobs`, `wait`, `result`, `why`, and `retry`, `cancel`, `promote`, `edit`, `delete`."""
+    """`job`, `jobs`, `wait`, `result`, `why`, and `retry`, `cancel`, `promote`, `edit`, `move`, `settle`, `delete`."""
 
     async def job(self, job_id: int) -> Job:
         """One job with all that is kept of it: result, progress, errors."""
@@ -99,14 +101,30 @@ class Jobs(AsyncCaller):
         """Change a waiting job: `payload`, `type`, `priority`, `delay_ms` or `run_at`, `max_attempts`, `tags`."""
         return await self._send(Job, "PATCH", path("/v1/jobs/{}", job_id), changes)
 
+    async def move(self, job_id: int, queue: str) -> Enqueued:
+        """Put a job that is not leased anew into another queue, and remove it here, in one step. It gets a new number and all of its tries.
+
+        This call can't be repeated safely: after a lost answer it raises `OutcomeUnknown`.
+        """
+        return await self._post(Enqueued, path("/v1/jobs/{}/move", job_id), {"queue": queue}, repeatable=False)
+
+    async def settle(self, job_id: int, reason: str, *, done: bool = True, result: Any = UNSET) -> Job:
+        """End a job that waits or is dead by what is known of its work: concluded, perhaps with a result, or, unless it is `done`, dead.
+
+        `reason` says what is known, and from where. No attempt is made or counted.
+        """
+        said = {"outcome": "concluded" if done else "dead", "reason": reason}
+        body = said if result is UNSET else said | {"result": result}
+        return await self._manage(job_id, "settle", body)
+
     async def delete(self, job_id: int) -> None:
         """Remove a job and all that is known of it; not while it is leased."""
         await self._delete(path("/v1/jobs/{}", job_id), JobNotFound)
 
-    async def _manage(self, job_id: int, verb: str) -> Job:
+    async def _manage(self, job_id: int, verb: str, body: Any = None) -> Job:
         """A verb that is refused the second time: then, when the answer to the first time was lost, the job as it is by now."""
         try:
-            return await self._post(Job, path("/v1/jobs/{}/" + verb, job_id))
+            return await self._post(Job, path("/v1/jobs/{}/" + verb, job_id), body)
         except WrongState as error:
             if not error.repeated:
                 raise

@@ -6,9 +6,10 @@ from typing import Any
 
 from holdfast.client.aio.calling import AsyncCaller
 from holdfast.client.aio.pausing import pause
+from holdfast.client.schedules import Schedule, SchedulePage
 from holdfast.client.streams import EventReader, backoff, stream_refusal
 from holdfast.client.trying import Call, Lost, NotSent, path
-from holdfast.client.types import Event, Published, RegisteredWorker, RegisteredWorkers, Schedule, SchedulePage
+from holdfast.client.types import Event, Published, RegisteredWorker, RegisteredWorkers
 from holdfast.errors import ScheduleNotFound, Unavailable, WorkerNotFound
 
 

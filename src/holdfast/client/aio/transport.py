@@ -1,5 +1,7 @@
 """HTTP for `AsyncClient`, by aiohttp. `sync/transport.py` is the same for `Client`; they are the only files that know an HTTP library."""
 
+import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 
@@ -14,16 +16,22 @@ _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _LOST = (aiohttp.ClientError, TimeoutError, OSError)
 
 
+Sessions = dict[asyncio.AbstractEventLoop, aiohttp.ClientSession]
+_of_parents: list[Sessions] = []
+"""What a fork has brought here, kept for ever and never touched: the sockets are the parent's, and so is what its event loop waits with."""
+
+
 class AsyncTransport:
-    """Connections that are kept open, made by the event loop of the first call."""
+    """Connections that are kept open. They belong to one process and one event loop; each that calls has its own."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: Sessions = {}
+        self._process = os.getpid()
 
     async def request(self, url: str, call: Call, headers: dict[str, str], timeout_s: float) -> Answer:
         """One try; raises `NotSent` or `Lost`."""
-        session = self._session or self._open()
+        session = await self._mine()
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_S, timeout_s))
         target = URL(url + call.path, encoded=True)
         try:
@@ -40,7 +48,7 @@ class AsyncTransport:
 
     async def lines(self, url: str, call: Call, headers: dict[str, str], silence_s: float) -> AsyncIterator[bytes]:
         """The lines of an answer as they come; raises `Lost` where it breaks off, or is silent for too long."""
-        session = self._session or self._open()
+        session = await self._mine()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=silence_s)
         target = URL(url + call.path, encoded=True)
         try:
@@ -60,11 +68,30 @@ class AsyncTransport:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        if self._process != os.getpid():
+            return
+        sessions, self._sessions = self._sessions, {}
+        here = asyncio.get_running_loop()
+        for loop, session in sessions.items():
+            if loop is not here and loop.is_running():
+                asyncio.run_coroutine_threadsafe(session.close(), loop)
+            else:
+                await session.close()
+
+    async def _mine(self) -> aiohttp.ClientSession:
+        """The connections of this process and this event loop."""
+        if self._process != os.getpid():
+            _of_parents.append(self._sessions)
+            self._sessions, self._process = {}, os.getpid()
+        loop = asyncio.get_running_loop()
+        session = self._sessions.get(loop)
+        if session is not None and not session.closed:
+            return session
+        session = self._sessions[loop] = self._open()
+        for other in [each for each in self._sessions if each.is_closed()]:
+            await self._sessions.pop(other).close()
+        return session
 
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ssl=self._context or True)
-        self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar())
-        return self._session
+        return aiohttp.ClientSession(connector=connector, auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar())

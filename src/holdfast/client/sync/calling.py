@@ -9,9 +9,10 @@ from typing import Any, Self, TypeVar
 
 import tenacity
 
+from holdfast.client.contents import encode
 from holdfast.client.sync.transport import Transport
 from holdfast.client.tokens import bearer
-from holdfast.client.trying import Again, Answer, Call, Lost, Nodes, NotSent, StreamRefused, Trial, decode, encode
+from holdfast.client.trying import Again, Answer, Call, Lost, Nodes, NotSent, StreamRefused, Trial, decode
 from holdfast.errors import HoldfastError
 
 T = TypeVar("T")

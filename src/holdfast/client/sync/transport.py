@@ -1,5 +1,6 @@
 """HTTP for `Client`, by urllib3: `aio/transport.py` without an event loop. Safe to use from several threads."""
 
+import os
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -16,17 +17,17 @@ _PART = 65_536
 
 
 class Transport:
-    """Connections that are kept open."""
+    """Connections that are kept open. They belong to one process: what a fork brings along is the parent's, and is let go of unused."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
-        more: dict[str, Any] = {} if context is None else {"ssl_context": context}
-        self._pools = urllib3.PoolManager(maxsize=_KEPT_OPEN, retries=False, **more)
+        self._context = context
+        self._process, self._pools = os.getpid(), self._open()
 
     def request(self, url: str, call: Call, headers: dict[str, str], timeout_s: float) -> Answer:
         """One try; raises `NotSent` or `Lost`."""
         timeout = urllib3.Timeout(total=timeout_s, connect=min(_CONNECT_S, timeout_s))
         try:
-            response = self._pools.urlopen(
+            response = self._mine().urlopen(
                 call.method, url + call.path, body=call.body, headers=headers, timeout=timeout, redirect=False, retries=False
             )
         except (NewConnectionError, ConnectTimeoutError) as error:
@@ -40,7 +41,7 @@ class Transport:
         """The lines of an answer as they come; raises `Lost` where it breaks off, or is silent for too long."""
         timeout = urllib3.Timeout(connect=_CONNECT_S, read=silence_s)
         try:
-            response = self._pools.urlopen(
+            response = self._mine().urlopen(
                 call.method,
                 url + call.path,
                 headers=headers,
@@ -65,4 +66,15 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pools.clear()
+        if self._process == os.getpid():
+            self._pools.clear()
+
+    def _mine(self) -> urllib3.PoolManager:
+        """The connections of this process."""
+        if self._process != os.getpid():
+            self._pools, self._process = self._open(), os.getpid()  # in this order, for threads that look meanwhile
+        return self._pools
+
+    def _open(self) -> urllib3.PoolManager:
+        more: dict[str, Any] = {} if self._context is None else {"ssl_context": self._context}
+        return urllib3.PoolManager(maxsize=_KEPT_OPEN, retries=False, **more)

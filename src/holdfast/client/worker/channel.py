@@ -6,7 +6,9 @@ The live channel (live.py) is another; the session knows no more than this.
 import contextlib
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
+
+from msgspec import Raw
 
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.aio.consuming import Ended
@@ -14,6 +16,14 @@ from holdfast.client.types import Conclude, Extend, Fail, Job, Release
 from holdfast.errors import HoldfastError
 
 Entry = Conclude | Fail | Release | Extend
+
+
+def size_of(entry: Entry) -> int:
+    """About how many bytes an entry has on its way; what handlers came to is JSON by now."""
+    if isinstance(entry, Fail):
+        return len(entry.reason)
+    parts: list[Any] = [entry.result, *entry.then] if isinstance(entry, Conclude) else [getattr(entry, "progress", None)]
+    return sum(len(memoryview(part)) for part in parts if isinstance(part, Raw))
 
 
 class Channel(Protocol):

@@ -14,10 +14,10 @@ from msgspec import UNSET
 
 from holdfast.client.aio.consuming import Ended
 from holdfast.client.types import Conclude, Extend, Extended, Fail, Outcome, Release
-from holdfast.client.worker.channel import Channel
+from holdfast.client.worker.channel import Channel, size_of
 from holdfast.client.worker.held import HeldJob
 from holdfast.client.worker.holding import Holder
-from holdfast.client.worker.outcomes import cut
+from holdfast.client.worker.outcomes import cut, words
 from holdfast.client.worker.telling import Reach, about, log
 from holdfast.errors import HoldfastError, InvalidRequest, LeaseLost, QueueFull, StorageFull, Unavailable
 from holdfast.limits import BATCH_VERBS
@@ -25,16 +25,18 @@ from holdfast.limits import BATCH_VERBS
 _LATER = (QueueFull, StorageFull, Unavailable)
 _OPEN = frozenset({"outcome_unknown", "unreachable", "unexpected_answer"})
 _PAUSE_S = 0.5
+_BATCH_BYTES = 2 << 20  # of results and what follows: well below what one message of a channel may have
 Verdict = Conclude | Fail | Release
 _WORDS = {Conclude: "concluded", Fail: "failed", Release: "released"}
 
 
 @dataclass(slots=True)
 class Ending:
-    """One lease to end, and how."""
+    """One lease to end, and how. `plain`: nothing that could be refused is left in it."""
 
     held: HeldJob
     verdict: Verdict
+    plain: bool = False
 
 
 class Endings:
@@ -52,7 +54,10 @@ class Endings:
 
     def put(self, held: HeldJob, verdict: Verdict) -> None:
         """End this lease with the next batch."""
-        self._waiting.append(Ending(held, verdict))
+        self._put(Ending(held, verdict))
+
+    def _put(self, ending: Ending) -> None:
+        self._waiting.append(ending)
         if self._sender is None:
             self._sender = asyncio.create_task(self._send(), name="holdfast-endings")
 
@@ -64,36 +69,59 @@ class Endings:
     async def _send(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:BATCH_VERBS], self._waiting[BATCH_VERBS:]
-                await self._send_batch(batch)
+                await self._send_batch(self._next())
         finally:
             self._sender = None
 
+    def _next(self) -> list[Ending]:
+        """What goes together: so many that one body, and one message of a channel, can carry them."""
+        size = count = 0
+        for ending in self._waiting[:BATCH_VERBS]:
+            size += size_of(ending.verdict)
+            if count and size > _BATCH_BYTES:
+                break
+            count += 1
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        return batch
+
     async def _send_batch(self, batch: list[Ending]) -> None:
-        await self._send_progress(batch)
         try:
+            await self._send_progress(batch)
             outcomes = await self._channel.end([ending.verdict for ending in batch])
-        except InvalidRequest as error:  # one entry is to blame, and nothing was done
-            if len(batch) > 1:
-                for ending in batch:
-                    await self._send_batch([ending])
-                return
-            outcomes = [error]
         except HoldfastError as error:
+            if isinstance(error, InvalidRequest):  # one entry is to blame, and nothing was done
+                return await self._one_by_one(batch, error)
             self._reach.hindered("outcomes could not be sent", error)
             outcomes = [error] * len(batch)
+        except Exception as error:  # noqa: BLE001  (whatever it is, none of these jobs may be held for ever)
+            log.exception("outcomes could not be sent")
+            return await self._one_by_one(batch, InvalidRequest(f"It can't be sent: {type(error).__name__}: {words(error)}"))
         for ending, outcome in zip(batch, outcomes, strict=True):
             self._settle(ending, outcome)
+        return None
+
+    async def _one_by_one(self, batch: list[Ending], error: InvalidRequest) -> None:
+        """Who is to blame is refused; the others have their outcomes."""
+        if len(batch) == 1:
+            self._settle(batch[0], error)
+            return
+        for ending in batch:
+            await self._send_batch([ending])
 
     async def _send_progress(self, batch: list[Ending]) -> None:
         """What was noted has to arrive before the end, or nobody sees it; the next attempt is given it."""
         noted = [(ending.held.token, self._holder.unsent(ending.held)) for ending in batch]
         notes = [Extend(token=token, progress=progress) for token, progress in noted if progress is not UNSET]
-        if notes:
+        while notes:
+            size = count = 0
+            while count < len(notes) and size <= _BATCH_BYTES:
+                size += size_of(notes[count])
+                count += 1
             try:
-                await self._channel.end(notes)
+                await self._channel.end(notes[:count])
             except HoldfastError as error:
                 log.warning("progress could not be noted: %s", error)
+            notes = notes[count:]
 
     def _settle(self, ending: Ending, outcome: Ended) -> None:
         held, verdict = ending.held, ending.verdict
@@ -114,13 +142,17 @@ class Endings:
         elif isinstance(verdict, Conclude):
             about(logging.ERROR, held, "what it came to is refused: %s", outcome)
             self.put(held, Fail(token=held.token, reason=cut(f"It was done, but could not be concluded: {outcome}")))
+        elif not ending.plain:
+            about(logging.ERROR, held, "how it ended is refused, so it counts as failed: %s", outcome)
+            reason = verdict.reason if isinstance(verdict, Fail) else f"It could not be given back: {outcome}"
+            self._put(Ending(held, Fail(token=held.token, reason=cut(reason)), plain=True))
         else:
             about(logging.ERROR, held, "its lease could not be ended: %s", outcome)
             self._over(held, "refused")
 
     async def _put_later(self, ending: Ending) -> None:
         await asyncio.sleep(_PAUSE_S)
-        self.put(ending.held, ending.verdict)
+        self._put(ending)
 
     def _over(self, held: HeldJob, word: str) -> None:
         self.tally[word] += 1

@@ -5,12 +5,22 @@ import builtins
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import msgspec
+from msgspec import Raw
 
+from holdfast.client.contents import encode
 from holdfast.client.types import Job, Lease, NewJob
 from holdfast.client.worker.outcomes import GiveBack
+from holdfast.limits import PROGRESS_BYTES
 
 T = TypeVar("T")
+
+
+def progress_json(progress: Any) -> bytes:
+    """Progress as it is sent; raises where it is not JSON, or too much of it."""
+    encoded = encode(progress)
+    if len(encoded) > PROGRESS_BYTES:
+        raise ValueError(f"progress of {len(encoded):,} bytes; at most {PROGRESS_BYTES:,} can be noted")
+    return encoded
 
 
 class HeldJob:
@@ -31,7 +41,7 @@ class HeldJob:
         self.in_thread = False
         self.cut_off = False
         self.task: asyncio.Task[None] | None = None
-        self.follow_ups: list[NewJob] = []
+        self.follow_ups: list[NewJob | Raw] = []
         self._note = note
 
     def cut(self) -> None:
@@ -82,7 +92,7 @@ class HeldJob:
 
     def payload_as(self, kind: builtins.type[T]) -> T:
         """The payload as a dataclass or another type."""
-        return msgspec.convert(self.job.payload, kind)
+        return self.job.payload_as(kind)
 
     def note(self, progress: Any) -> None:
         """Note progress: any JSON of up to 64 KiB. It is sent at once, replaces what was noted before, and is given to the next attempt."""

@@ -13,12 +13,11 @@ from typing import Any
 from msgspec import UNSET, Raw
 
 from holdfast.client.sync.client import Client
-from holdfast.client.trying import encode
 from holdfast.client.types import Extend, Extended
-from holdfast.client.worker.held import HeldJob
+from holdfast.client.worker.held import HeldJob, progress_json
 from holdfast.client.worker.telling import Reach, about, log
 from holdfast.errors import HoldfastError, InvalidRequest, LeaseLost
-from holdfast.limits import BATCH_VERBS, PROGRESS_BYTES
+from holdfast.limits import BATCH_VERBS
 
 _PAUSE_S = 0.5  # after a failure, before the next try
 _BEAT_S = 15.0
@@ -79,9 +78,7 @@ class Holder:
 
     def note(self, held: HeldJob, progress: Any) -> None:
         """Send progress with the next batch; raises where it is not JSON, or too much of it."""
-        encoded = encode(progress)
-        if len(encoded) > PROGRESS_BYTES:
-            raise ValueError(f"progress of {len(encoded):,} bytes; at most {PROGRESS_BYTES:,} can be noted")
+        encoded = progress_json(progress)
         with self._changed:
             keeping = self._kept.get(held.token)
             if keeping is not None:

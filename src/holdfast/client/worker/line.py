@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from holdfast.client.contents import encode
 from holdfast.client.refusals import refusal
-from holdfast.client.trying import encode
+from holdfast.client.trying import decode
 from holdfast.client.types import Job
 from holdfast.client.worker.telling import log
-from holdfast.errors import OutcomeUnknown
+from holdfast.errors import HoldfastError, OutcomeUnknown
 
 ANSWER_S = 30.0
 Told = Callable[[str, str], None]
@@ -34,9 +36,6 @@ class _Said(msgspec.Struct):
     extend: list[dict[str, Any]] = []
 
 
-_said = msgspec.json.Decoder(_Said).decode
-
-
 class Line:
     """One open channel. `told` hears of leases: a token, and `lost`, `cancel` or `unknown`."""
 
@@ -47,6 +46,8 @@ class Line:
         self.changed = asyncio.Event()
         self.open = True
         self.draining = False
+        self.opened_at = time.monotonic()
+        self.why = ""  # it broke, where it was not simply hung up
         self._socket = socket
         self._told = told
         self._credits = 0
@@ -100,11 +101,15 @@ class Line:
             async for message in self._socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     self._hear(message.data)
+        except HoldfastError as error:
+            self.why = str(error)
+        except Exception as error:  # noqa: BLE001  (what can't be understood breaks the channel, and is told)
+            self.why = f"{type(error).__name__}: {error}"
         finally:
             self._over()
 
     def _hear(self, text: str) -> None:
-        said = _said(text)
+        said = decode(_Said, text.encode())
         if said.op == "jobs":
             self._take(said)
         elif said.op in ("cancel", "lost"):

@@ -20,16 +20,18 @@ from holdfast.client.aio.client import AsyncClient
 from holdfast.client.aio.consuming import Ended
 from holdfast.client.refusals import refusal
 from holdfast.client.types import Extend, Extended, Job, Outcome
-from holdfast.client.worker.channel import Entry, LongPolls
+from holdfast.client.worker.channel import Entry, LongPolls, size_of
 from holdfast.client.worker.line import ANSWER_S, Line, Told
 from holdfast.client.worker.telling import log
 from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown
+from holdfast.limits import CHANNEL_BYTES_OVER_PAYLOAD
 
 _OPEN_S = 5.0
 _WHILE_S = 30.0  # a `take` without jobs lasts so long
 _SILENCE_S = 20.0  # then the server is pinged
 _PAUSE_S = 30.0  # before the next try to open one
 _LONG_PAUSE_S = 300.0  # the same where nothing here seems to know of channels
+_AT_ONCE_S = 10.0  # a channel that breaks sooner than this is not opened anew at once
 _FOR_NOW = frozenset({401, 403, 429, 500, 502, 503, 504})  # other refusals of the handshake are no matter of a moment
 
 
@@ -54,6 +56,7 @@ class LiveChannel:
         self._session: aiohttp.ClientSession | None = None
         self._line: Line | None = None
         self._not_before = 0.0
+        self._broke = 0
 
     async def take(self, most: int) -> list[Job]:
         """What comes on the channel; without one, a long poll."""
@@ -81,9 +84,9 @@ class LiveChannel:
         return [job for job, outcome in zip(jobs, outcomes, strict=True) if isinstance(outcome, Extended)]
 
     async def end(self, entries: Sequence[Entry]) -> list[Ended]:
-        """One batch on the channel; over HTTP where there is none, and where its answer was lost."""
+        """One batch on the channel; over HTTP where there is none, where its answer was lost, and where it is larger than a message may be."""
         line = self._line
-        if line is None or not line.open:
+        if line is None or not line.open or sum(map(size_of, entries)) > CHANNEL_BYTES_OVER_PAYLOAD:
             return await self._polls.end(entries)
         lists: dict[str, list[Entry]] = {}
         for entry in entries:
@@ -122,10 +125,24 @@ class LiveChannel:
     async def _opened(self, most: int) -> Line | None:
         if self._line is not None and not self._line.open:
             await self._line.close()
+            self._broken(self._line)
             self._line = None
         if self._line is None and time.monotonic() >= self._not_before:
             self._line = await self._open(most)
         return self._line
+
+    def _broken(self, line: Line) -> None:
+        """One that breaks at once, and again, is waited for, longer each time; jobs come by long polls meanwhile."""
+        if line.draining or (not line.why and time.monotonic() - line.opened_at >= _AT_ONCE_S):
+            self._broke = 0
+            return
+        self._broke += 1
+        if self._broke == 1 and not line.why:
+            return  # one connection that is hung up is no news
+        pause_s = min(_LONG_PAUSE_S, 2.0 ** min(self._broke - 1, 10))
+        self._not_before = time.monotonic() + pause_s
+        said = "the live channel to %s broke (%s), polling for %g s"
+        log.warning(said, line.url, line.why or "it was hung up", pause_s)
 
     async def _open(self, most: int) -> Line | None:
         url = self._client.nodes.current

@@ -1,12 +1,14 @@
 """What a handler may raise to say how its attempt ended, and how an exception is told to the server."""
 
+import math
 import traceback
 from types import TracebackType
+from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from holdfast.client.types import Fail, Release
-from holdfast.limits import REASON_CHARS
+from holdfast.limits import DELAY_MS_MAX, REASON_CHARS
 
 _OURS = "holdfast.client.worker"
 _CUT = "… the beginning is cut\n"
@@ -37,14 +39,43 @@ class GiveBack(Exception):
 
 
 def told(error: BaseException, token: str) -> Fail | Release:
-    """An exception of a handler, as the verb that ends the lease."""
+    """An exception of a handler, as the verb that ends the lease. Never raises, and gives what the server takes, whatever the exception is."""
+    try:
+        return _told(error, token)
+    except BaseException as worse:  # noqa: BLE001  (an exception of somebody else's class may do anything)
+        reason = f"{type(error).__name__}, which can't be told: {type(worse).__name__}"
+        return Fail(token=token, reason=cut(reason))
+
+
+def _told(error: BaseException, token: str) -> Fail | Release:
     if isinstance(error, GiveBack):
-        return Release(token=token, delay_ms=error.delay_ms)
+        return Release(token=token, delay_ms=_delay(error.delay_ms) or 0)
     if isinstance(error, DoNotRetry):
-        return Fail(token=token, reason=cut(str(error) or "DoNotRetry"), retry=False)
-    delay_ms = error.delay_ms if isinstance(error, RetryIn) else UNSET
-    reason = str(error) if isinstance(error, RetryIn | Failed) else ""
+        return Fail(token=token, reason=cut(words(error) or "DoNotRetry"), retry=False)
+    reason = words(error) if isinstance(error, RetryIn | Failed) else ""
+    if not isinstance(error, RetryIn):
+        return Fail(token=token, reason=cut(reason or story(error)))
+    delay_ms = _delay(error.delay_ms)
+    if delay_ms is UNSET:
+        reason = f"{reason or 'RetryIn'} (its delay_ms is {error.delay_ms!r}, no number: tried again as the retry policy says)"
     return Fail(token=token, reason=cut(reason or story(error)), delay_ms=delay_ms)
+
+
+def _delay(given: Any) -> int | UnsetType:
+    """A delay as the server takes it: whole milliseconds within their bounds; UNSET for what is no number."""
+    try:
+        number = float(given)
+    except (TypeError, ValueError, OverflowError):
+        return UNSET
+    return UNSET if math.isnan(number) else math.ceil(min(max(number, 0), DELAY_MS_MAX))
+
+
+def words(error: BaseException) -> str:
+    """What an exception says of itself; its type where it can't say it."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001  (an exception of somebody else's class may do anything)
+        return f"{type(error).__name__} (its text can't be had)"
 
 
 def story(error: BaseException) -> str:
@@ -61,5 +92,10 @@ def trace(error: BaseException) -> TracebackType | None:
 
 
 def cut(reason: str) -> str:
-    """The reason within its bound. Of a traceback that is too long, the end says more than the beginning."""
+    r"""The reason within its bound, as UTF-8 can say it. Of a traceback that is too long, the end says more than the beginning.
+
+    Half a surrogate pair is in the text wherever the name of a file is no UTF-8; it becomes `\\udcff`, the way Python writes it.
+    """
+    if not reason.isascii():
+        reason = reason.encode(errors="backslashreplace").decode()
     return reason if len(reason) <= REASON_CHARS else _CUT + reason[-(REASON_CHARS - len(_CUT)) :]

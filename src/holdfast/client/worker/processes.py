@@ -4,7 +4,6 @@ A process can be ended: on a timeout, when the lease is lost, when the job is ca
 The handler is found there by its name, so it has to be a function of a module.
 """
 
-import asyncio
 import multiprocessing
 import signal
 from collections.abc import Callable
@@ -12,17 +11,20 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
-from holdfast.client.trying import encode
-from holdfast.client.types import Fail, Job, NewJob, Release
-from holdfast.client.worker.held import HeldJob
-from holdfast.client.worker.outcomes import cut, story, told
+from holdfast.client.contents import encode
+from holdfast.client.trying import decode
+from holdfast.client.types import Fail, Job, Release
+from holdfast.client.worker.held import HeldJob, progress_json
+from holdfast.client.worker.outcomes import GiveBack, cut, story, told
+from holdfast.client.worker.telling import log
 from holdfast.client.worker.threads import Threads
 
+_LATER_MS = 5_000  # for a job whose process can't be started
 _SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
 
 
-_JOB = msgspec.json.Decoder(Job)
 _FAIL = msgspec.json.Decoder(Fail)
 _RELEASE = msgspec.json.Decoder(Release)
 
@@ -48,15 +50,28 @@ class Processes:
 
     async def call(self, function: Callable[[HeldJob], Any], held: HeldJob) -> Any:
         """What the handler returns, as JSON. When this is cancelled, the process is killed."""
-        process = self._idle.pop() if self._idle else _Process()
+        process = self._take()
+        process.in_doubt = True
         try:
             return await self._threads.call(lambda: process.run(function, held))
-        except (asyncio.CancelledError, ProcessDied):
-            process.kill()
+        except Said:
+            raise
+        except BaseException:
+            if process.in_doubt:
+                process.kill()
             raise
         finally:
             if not process.killed:
                 self._idle.append(process)
+
+    def _take(self) -> "_Process":
+        """An idle one that still lives: one that was killed while it had nothing to do is no crash of the next job."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.lives:
+                return process
+            process.kill()
+        return _Process()
 
     def close(self) -> None:
         """End the idle ones."""
@@ -66,39 +81,80 @@ class Processes:
 
 
 class _Process:
+    """One process. `in_doubt`: it has been given a job, and has not said what that came to."""
+
     def __init__(self) -> None:
         self.killed = False
+        self.in_doubt = False
         self._ours, self._theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=_serve, args=(self._theirs,), name="holdfast-handler", daemon=True)
 
+    @property
+    def lives(self) -> bool:
+        """Whether it can be given a job."""
+        return self._process.is_alive()
+
     def run(self, function: Callable[[HeldJob], Any], held: HeldJob) -> Any:
         """Blocks until the handler is done."""
-        if self._process.pid is None and not self.killed:
-            self._process.start()
-            self._theirs.close()
         try:
+            if self._process.pid is None and not self.killed:
+                self._process.start()
+                self._theirs.close()
             if self.killed:  # while it was started
                 self._process.kill()
-            self._ours.send((function, encode(held.job)))
-            while True:
-                kind, said = self._ours.recv()
-                if kind == "note":
-                    held.note(msgspec.Raw(said))
-                elif kind == "done":
-                    result, follow_ups = said
-                    held.follow_ups += msgspec.json.decode(follow_ups, type=list[NewJob])
-                    return msgspec.Raw(result)
-                else:
-                    raise Said(_RELEASE.decode(said) if kind == "release" else _FAIL.decode(said))
+        except OSError as error:  # nothing of the job's doing, so no try is spent on it
+            log.warning("no process can be started for job %d, it goes back to its queue: %s", held.id, error)
+            raise GiveBack(_LATER_MS) from error
+        try:
+            self._send(function, held)
+            outcome = self._heard(held)
         except (EOFError, OSError) as error:
             self._process.join(1)
-            raise ProcessDied(f"the process of the handler ended, exit code {self._process.exitcode}") from error
+            raise ProcessDied(f"The process of the handler {_end(self._process.exitcode)}.") from error
+        self.in_doubt = False
+        if isinstance(outcome, Fail | Release):
+            raise Said(outcome)
+        return outcome
+
+    def _send(self, function: Callable[[HeldJob], Any], held: HeldJob) -> None:
+        try:
+            self._ours.send((function, encode(held.job)))
+        except OSError:
+            raise
+        except Exception:  # it can't be pickled: nothing was sent
+            self.in_doubt = False
+            raise
+
+    def _heard(self, held: HeldJob) -> Any:
+        """What the handler came to, and on the way there what it notes."""
+        while True:
+            kind, said = self._ours.recv()
+            if kind == "note":
+                held.note(Raw(said))
+            elif kind == "done":
+                result, follow_ups = said
+                held.follow_ups += [Raw(each) for each in follow_ups]
+                return Raw(result)
+            else:
+                return _RELEASE.decode(said) if kind == "release" else _FAIL.decode(said)
 
     def kill(self) -> None:
         """End it at once."""
         self.killed = True
         if self._process.pid is not None:
             self._process.kill()
+
+
+def _end(code: int | None) -> str:
+    """How a process ended, from its exit code."""
+    if code is None:
+        return "hung up"
+    if code >= 0:
+        return f"ended before the handler did, with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
 
 
 def _serve(pipe: Connection) -> None:
@@ -110,12 +166,12 @@ def _serve(pipe: Connection) -> None:
             function, encoded = pipe.recv()
         except EOFError:
             return
-        except Exception as error:  # noqa: BLE001  (the handler can't be found here)
+        except BaseException as error:  # noqa: BLE001  (the handler can't be found here)
             pipe.send(("fail", encode(Fail(token="", reason=cut(story(error))))))
             continue
-        held = HeldJob(_JOB.decode(encoded), lambda _, progress: pipe.send(("note", encode(progress))))
+        held = HeldJob(decode(Job, encoded), lambda _, progress: pipe.send(("note", progress_json(progress))))
         try:
-            said = encode(function(held)), encode(held.follow_ups)
+            said = encode(function(held)), [encode(job) for job in held.follow_ups]
         except BaseException as error:  # noqa: BLE001  (whatever it raises is its outcome)
             entry = told(error, held.token)
             pipe.send(("release" if isinstance(entry, Release) else "fail", encode(entry)))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from holdfast.client.types import Job, Release
 from holdfast.client.worker.channel import Channel
-from holdfast.client.worker.ending import Endings
+from holdfast.client.worker.ending import Endings, Verdict
 from holdfast.client.worker.held import HeldJob
 from holdfast.client.worker.holding import Holder
 from holdfast.client.worker.outcomes import told
@@ -24,7 +24,8 @@ from holdfast.client.worker.running import Handler, Runner
 from holdfast.client.worker.telling import Reach, about, attempt_over, log
 from holdfast.errors import Forbidden, HoldfastError, InvalidRequest
 
-_PAUSE_S = 1.0  # after a poll that failed for good, before the next
+_PAUSE_S = 1.0  # after a poll that failed for good, before the next; twice as long each time
+_PAUSE_MAX_S = 30.0
 _CUT_OFF_S = 2.0  # for handlers that were cut off to notice it
 _LAST_WORDS_S = 10.0  # for the last batches to be answered
 
@@ -64,6 +65,7 @@ class Session:
         self._runner = Runner(self._changed.set)
         self.endings = Endings(channel, holder, reach, self._ended)
         self.quiet = False
+        self._failures = 0
 
     def stop(self) -> None:
         """Take nothing more, and wind down."""
@@ -116,15 +118,18 @@ class Session:
 
     async def _poll(self, room: int) -> list[Job]:
         try:
-            return await self._channel.take(room)
+            jobs = await self._channel.take(room)
         except (Forbidden, InvalidRequest):
             raise
         except HoldfastError as error:
             if error.status in (401, 403):
                 raise
             self._reach.hindered("no jobs could be taken", error)
-            await asyncio.sleep(_PAUSE_S)
+            self._failures += 1
+            await asyncio.sleep(min(_PAUSE_MAX_S, _PAUSE_S * 2.0 ** min(self._failures - 1, 10)))
             return []
+        self._failures = 0
+        return jobs
 
     async def _change(self) -> None:
         self._changed.clear()
@@ -152,6 +157,7 @@ class Session:
 
     async def _work_on(self, held: HeldJob) -> None:
         """Run one job to its end. Cut off from outside, it is given back: that cancels it, where somebody asked for that."""
+        verdict: Verdict
         try:
             if held.cut_off:
                 raise asyncio.CancelledError
@@ -160,6 +166,9 @@ class Session:
             verdict = Release(token=held.token) if held.cut_off else told(error, held.token)
             if not held.lost:
                 attempt_over(held, verdict, error)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the job gets an outcome and its place is free again)
+            log.exception("job %d: what it came to can't be told", held.id)
+            verdict = told(error, held.token)
         self._running.discard(held)
         held.task = None
         if held.lost:

@@ -8,13 +8,14 @@
 A line about a job has `job_id`, `queue`, `job_type` and `attempt` as attributes of its record, for logs that are kept as JSON.
 """
 
+import contextlib
 import logging
 import threading
 import time
 
 from holdfast.client.types import Conclude, Fail, Release
 from holdfast.client.worker.held import HeldJob
-from holdfast.client.worker.outcomes import DoNotRetry, Failed, RetryIn, trace
+from holdfast.client.worker.outcomes import DoNotRetry, Failed, RetryIn, cut, trace, words
 from holdfast.errors import HoldfastError
 
 log = logging.getLogger("holdfast.worker")
@@ -30,7 +31,8 @@ def about(level: int, held: HeldJob, words: str, *values: object, error: BaseExc
     where = f"{held.queue}, {held.type}" if held.type else held.queue
     fields = {"job_id": held.id, "queue": held.queue, "job_type": held.type, "attempt": held.attempt}
     raised = (type(error), error, trace(error)) if error is not None else None
-    log.log(level, line, held.id, where, held.attempt, *values, exc_info=raised, extra=fields)
+    with contextlib.suppress(Exception):  # a handler or a filter of the log that raises must not cost the outcome of a job
+        log.log(level, line, held.id, where, held.attempt, *values, exc_info=raised, extra=fields)
 
 
 def attempt_over(held: HeldJob, verdict: Conclude | Fail | Release, error: BaseException | None = None) -> None:
@@ -42,7 +44,7 @@ def attempt_over(held: HeldJob, verdict: Conclude | Fail | Release, error: BaseE
     elif error is None or isinstance(error, _SAID):
         about(logging.WARNING, held, "failed: %s", verdict.reason)
     else:
-        about(logging.WARNING, held, "failed: %s: %s", type(error).__name__, error, error=error)
+        about(logging.WARNING, held, "failed: %s: %s", type(error).__name__, cut(words(error)), error=error)
 
 
 class Reach:

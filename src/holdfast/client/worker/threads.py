@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from holdfast.client.worker.outcomes import words
+
 Work = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
 
@@ -80,4 +82,4 @@ def _pass_on(over: "asyncio.Future[Any]", future: "asyncio.Future[Any]") -> None
     elif isinstance(error, Exception) and not isinstance(error, StopIteration):
         future.set_exception(error)
     else:
-        future.set_exception(RuntimeError(f"the handler raised {type(error).__name__}: {error}"))
+        future.set_exception(RuntimeError(f"the handler raised {type(error).__name__}: {words(error)}"))

@@ -13,7 +13,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.sync.client import Client
@@ -26,6 +26,7 @@ from holdfast.client.worker.registering import Registration
 from holdfast.client.worker.running import Handler
 from holdfast.client.worker.session import Bounds, Session
 from holdfast.client.worker.telling import Reach, log
+from holdfast.limits import QUEUE_NAME, QUEUE_NAME_CHARS, QUEUES_PER_LEASE
 
 F = TypeVar("F", bound=Callable[[HeldJob], Any])
 _POLL_MS = 50_000
@@ -61,7 +62,15 @@ class Worker:
         if concurrency < 1 or not 0 <= prefetch <= concurrency:
             raise ValueError("concurrency is at least 1, and prefetch between 0 and concurrency")
         self.queues = [queues] if isinstance(queues, str) else list(queues)
-        self.name = name or f"{socket.gethostname()}:{os.getpid()}"
+        given: list[Any] = self.queues
+        for queue in given:
+            if not isinstance(queue, str) or QUEUE_NAME.match(queue) is None:
+                raise ValueError(f"{queue!r} can't be the name of a queue: 1 to {QUEUE_NAME_CHARS} of A-Z a-z 0-9 . _ : -")
+        if not 1 <= len(self.queues) <= QUEUES_PER_LEASE:
+            raise ValueError(f"a worker takes from 1 to {QUEUES_PER_LEASE} queues")
+        if order not in ("queue", "priority"):
+            raise ValueError(f'order is "queue" or "priority", not {order!r}')
+        self._name = name
         self.tally: Counter[str] = Counter()
         self._url = url
         self._token = token
@@ -76,18 +85,40 @@ class Worker:
         self._session: Session | None = None
         self._signals = 0
 
-    def handler(self, type: str | None = None, *, process: bool = False, timeout_s: float | None = None) -> Callable[[F], F]:
+    @overload
+    def handler(self, type: F) -> F: ...
+
+    @overload
+    def handler(
+        self, type: str | None = None, *, process: bool = False, timeout_s: float | None = None, raw: bool = False
+    ) -> Callable[[F], F]: ...
+
+    def handler(self, type: Any = None, *, process: bool = False, timeout_s: float | None = None, raw: bool = False) -> Any:
         """Make a function the handler of a type of job; without a type, of all that have no handler of their own.
 
         A coroutine function runs in the event loop, any other function in a thread, or with `process` in a process. What it returns is the
-        result of the job. `timeout_s` bounds one attempt.
+        result of the job. `timeout_s` bounds one attempt. A job whose payload Python can't hold, such as `1e999`, fails before its handler
+        begins; with `raw` the handler is called all the same, and finds the bytes in `job.job.payload_json`.
         """
+        if callable(type):  # `@worker.handler` without parentheses
+            return self.handler()(type)
+        if type is not None and not isinstance(type, str):
+            raise TypeError(f"the type of a job is a text, not {type!r}")
 
         def register(function: F) -> F:
-            self._handlers[type] = Handler(function, process, timeout_s)
+            if type in self._handlers:
+                raise ValueError(
+                    f"there is a handler for {'all other types' if type is None else f'the type {type!r}'} already"
+                )
+            self._handlers[type] = Handler(function, process, timeout_s, raw)
             return function
 
         return register
+
+    @property
+    def name(self) -> str:
+        """What it is called: by default its host and its process, which may be another one since it was made."""
+        return self._name or f"{socket.gethostname()}:{os.getpid()}"
 
     def run(self, *, until_empty: bool = False) -> None:
         """Work until SIGTERM or SIGINT; with `until_empty`, at most until nothing is ready and nothing runs."""
@@ -109,6 +140,8 @@ class Worker:
             self._session.stop()
 
     async def _work(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
+        if not self._handlers:
+            log.warning("this worker has no handler: all of its jobs go back; give it one with @worker.handler()")
         loop = asyncio.get_running_loop()
         client = AsyncClient(url, token=self._token, context=self._context)
         keeper = Client(url, token=self._token, context=self._context, deadline_s=_EXTEND_WITHIN_S, attempt_s=_EXTEND_WITHIN_S)

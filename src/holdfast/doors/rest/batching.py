@@ -110,7 +110,7 @@ def _verb(name: str, entry: Any, at: str) -> LeaseVerb | None:
     if name == "conclude":
         return concluding(ref, entry, at)
     if name == "fail":
-        return FailLease(ref, bodies.reason(entry.reason), entry.retry, entry.delay_ms)
+        return FailLease(ref, bodies.reason(entry.reason), entry.retry, entry.delay_ms, entry.crashed)
     if name == "release":
         return ReleaseLease(ref, entry.delay_ms, entry.priority)
     return ExtendLease(ref, entry.lease_ms, bodies.raw(at + "progress", entry.progress))

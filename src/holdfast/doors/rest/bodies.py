@@ -135,7 +135,7 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
             raise checks.breach(name, "is not an option of a job")
     options = strict_numbers(query, JobOptions)
     if "tags" in options:
-        options["tags"] = [tag for tag in options["tags"].split(",") if tag]
+        options["tags"] = _tags(options["tags"])
     if "retry" in options:
         try:
             options["retry"] = msgspec.json.decode(given_retry := options["retry"].encode(), type=RetryPolicy)
@@ -147,6 +147,16 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
     except msgspec.ValidationError as error:
         raise invalid(error) from None
     return _new(queue, body, content_type or "application/octet-stream", given)
+
+
+def _tags(text: str) -> list[str]:
+    """Tags of a query: separated by commas, or an array of JSON, in which a tag may have commas of its own."""
+    if not text.startswith("["):
+        return [tag for tag in text.split(",") if tag]
+    try:
+        return msgspec.json.decode(text, type=list[str])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise checks.breach("tags", f"must be separated by commas, or an array of texts in JSON ({error})") from None
 
 
 def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions) -> NewJob:

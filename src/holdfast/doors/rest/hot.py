@@ -152,7 +152,7 @@ class Hot:
             given = _read(call, FailIn)
         except MalformedJson as error:
             given = texts.fail_in(call.body, error)
-        return await self._end(FailLease(_ref(call), bodies.reason(given.reason), given.retry, given.delay_ms))
+        return await self._end(FailLease(_ref(call), bodies.reason(given.reason), given.retry, given.delay_ms, given.crashed))
 
     async def _release(self, call: Call) -> Reply:
         given = _read(call, ReleaseIn)

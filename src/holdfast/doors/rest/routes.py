@@ -13,10 +13,11 @@ from msgspec import UNSET
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, WhyOut
-from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn
+from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, SettleIn
 from holdfast.engine import checks
 from holdfast.engine.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
 from holdfast.engine.engine import Engine, JobVerb
+from holdfast.engine.job_commands import SettleJob
 from holdfast.job.job import Content, State
 from holdfast.job.queue import QueueSettings
 from holdfast.stores.queries import ListJobs
@@ -132,6 +133,15 @@ async def move_job(state: AppState, job_id: JobId, data: MoveIn) -> EnqueuedOut:
     return replies.enqueued_out(await engine.move_job(job_id, data.queue), replies.durability_out(engine.durability))
 
 
+@post("/v1/jobs/{job_id:int}/settle", tags=["jobs"], status_code=200, summary="End a job by what is known of its work")
+async def settle_job(state: AppState, job_id: JobId, data: SettleIn) -> JobOut:
+    """For one that waits or is dead, such as one in quarantine whose work turns out to be done. No attempt is made or counted."""
+    if data.outcome not in ("concluded", "dead"):
+        raise checks.breach("outcome", 'must be "concluded" or "dead"')
+    result = bodies.raw("result", data.result)
+    return await _changed(state, SettleJob(job_id, data.outcome == "concluded", data.reason, result))
+
+
 @patch("/v1/jobs/{job_id:int}", tags=["jobs"], summary="Change a waiting job")
 async def edit_job(state: AppState, job_id: JobId, data: JobEdit | None = None) -> JobOut:
     """What is left out stays."""
@@ -226,6 +236,7 @@ ROUTES: list[Any] = [
     cancel_job,
     promote_job,
     move_job,
+    settle_job,
     edit_job,
     delete_job,
     list_queues,

@@ -174,6 +174,7 @@ class FailIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     reason: str = ""
     retry: bool = True
     delay_ms: DelayMs | None = None
+    crashed: Annotated[bool, _bounds("It counts as a crash: what ran it was killed or broke down.")] = False
 
 
 class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -233,6 +234,14 @@ class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
     run_at: Annotated[datetime, Meta(tz=True)] | None = None
     max_attempts: Attempts | None = None
     tags: Annotated[tuple[str, ...], _bounds("Words to find it by.", maxItems=limits.TAGS)] | None = None
+
+
+class SettleIn(msgspec.Struct, forbid_unknown_fields=True):
+    """How a job is ended by what is known of its work."""
+
+    outcome: Annotated[str, _bounds("What it is from now on.", enum=["concluded", "dead"])]
+    reason: Annotated[str, _bounds("What is known, and from where.", minLength=1, maxLength=limits.SETTLED_CHARS)]
+    result: Json | UnsetType = UNSET
 
 
 class MoveIn(msgspec.Struct, forbid_unknown_fields=True):

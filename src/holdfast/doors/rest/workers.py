@@ -14,6 +14,7 @@ from holdfast.engine.engine import Engine
 from holdfast.job.job import Job
 from holdfast.limits import ID_MAX, LIST_LIMIT
 from holdfast.stores.queries import WorkerInfo
+from holdfast.workers import registry
 from holdfast.workers.registry import Worker
 
 WorkerId = Annotated[str, Parameter(description="The worker's id.", max_length=100)]
@@ -92,6 +93,7 @@ def _shown(worker: Worker) -> WorkerOut:
 def _with_work(info: WorkerInfo, now: int) -> WorkerOut:
     shown = _shown(info.worker)
     shown.beat_at = replies.instant(info.beat_at)
+    shown.silent = registry.is_silent(info.beat_at, now)
     shown.jobs = [_work(job, now) for job in info.jobs]
     return shown
 

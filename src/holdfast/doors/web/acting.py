@@ -12,6 +12,7 @@ import structlog
 
 from holdfast.engine.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
 from holdfast.engine.engine import Engine
+from holdfast.engine.job_commands import SettleJob
 from holdfast.errors import Forbidden, HoldfastError
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueueSettings
@@ -92,6 +93,10 @@ async def _set_schedule(engine: Engine, name: str, given: Given) -> Any:
     return await engine.set_schedule(name, spec, bool(given["paused"]))
 
 
+async def _settle(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.change_job(SettleJob(int(name), given["outcome"] == "concluded", str(given["reason"])))
+
+
 async def _pause_schedule(engine: Engine, name: str, given: Given) -> Any:
     return await engine.pause_schedule(name, bool(given["paused"]))
 
@@ -118,6 +123,7 @@ ACTIONS: dict[str, Action] = {
     "job.promote": Action(_job(PromoteJob), "The job is ready now."),
     "job.delete": Action(_job(DeleteJob), "The job is gone."),
     "job.edit": Action(_edit, "The change is kept."),
+    "job.settle": Action(_settle, "The job is settled."),
     "job.move": Action(_move, "The job was put anew into this queue, and removed where it was."),
     "worker.quiet": Action(_quiet, "The worker gets nothing new; it finishes what it has."),
     "worker.remove": Action(_remove_worker, "The worker is forgotten. What it holds stays leased until its lease ends."),

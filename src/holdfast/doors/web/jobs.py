@@ -62,10 +62,10 @@ async def show_job(request: Request[Any, Any, Any], state: AppState, job_id: Job
 def _possible(job: Job) -> set[str]:
     """What the job's state allows."""
     return {
-        State.SCHEDULED: {"promote", "cancel", "edit", "move", "delete"},
-        State.READY: {"cancel", "edit", "move", "delete"},
+        State.SCHEDULED: {"promote", "cancel", "edit", "move", "settle", "delete"},
+        State.READY: {"cancel", "edit", "move", "settle", "delete"},
         State.LEASED: {"cancel"},
-        State.DEAD: {"retry", "move", "delete"},
+        State.DEAD: {"retry", "move", "settle", "delete"},
         State.CONCLUDED: {"delete"},
         State.CANCELLED: {"move", "delete"},
     }[job.state]
@@ -126,6 +126,12 @@ async def act(request: Request[Any, Any, Any], state: AppState, job_id: JobId, v
         checks.queue_name("target", target)
         put = await view.hands.act("job.move", str(job_id), queue, to_queue=target)
         return view.back(f"/jobs/{put}", "job.move")
+    if verb == "settle":
+        outcome = form.text("outcome")
+        if outcome not in ("concluded", "dead"):
+            raise checks.breach("outcome", 'must be "concluded" or "dead"')
+        await view.hands.act("job.settle", str(job_id), queue, outcome=outcome, reason=form.text("reason").strip())
+        return view.back(f"/jobs/{job_id}", "job.settle")
     if verb == "clone":
         put = await _clone(view, job_id, queue)
         return view.back(f"/jobs/{put}", "job.enqueue")

@@ -1,0 +1,275 @@
+"""`holdfast job retry|cancel|promote|move|settle|delete`: what is done to jobs by their ids, or to all that filters find.
+
+Filters are looked up first, then one job is changed after the other: what has changed meanwhile so that the verb does not fit it any more is
+passed over and counted. A filter is the server's own, but for `--older` and `--error`, for which each job that it finds is looked at.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from msgspec import UNSET
+
+from holdfast.cli.completion import queue_names
+from holdfast.cli.output import tell
+from holdfast.cli.talking import (
+    REFUSED,
+    Duration,
+    JobId,
+    confirmed,
+    destroying,
+    examples,
+    given_json,
+    refuse,
+    show,
+    talking,
+    words_of,
+)
+from holdfast.client import Client
+from holdfast.client.types import Job
+from holdfast.errors import HoldfastError, JobNotFound, WrongState
+
+Command = Callable[..., Any]
+Act = Callable[[Client, int, dict[str, Any]], tuple[Any, str]]
+"""Changes one job; gives what there is to show, and the same in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: what it does to a job, and the states in which it can. `usual`: those that are meant where no `--state` is given."""
+
+    name: str
+    words: str
+    states: tuple[str, ...]
+    usual: tuple[str, ...]
+    act: Act
+    asks: bool = False
+
+
+def _filters(verb: Verb) -> Callable[[Command], Command]:
+    """Give a command ids or filters; it becomes one that acts on all that they name."""
+    usual = f"  [default: {', '.join(verb.usual)}]" if verb.usual else ""
+    options: list[Callable[[Command], Command]] = [
+        click.argument("job_ids", type=JobId(), nargs=-1),
+        click.option("--queue", help="All of this queue that the other filters fit.", shell_complete=queue_names),
+        click.option(
+            "--state", "states", type=click.Choice(verb.states), multiple=True, help=f"In this state; repeatable.{usual}"
+        ),
+        click.option("--type", "kind", help="Of this type."),
+        click.option("--tag", help="With this tag."),
+        click.option("--text", help="With this text in the payload or an error."),
+        click.option("--error", "last_error", help="With this text in the last error."),
+        click.option("--older", "older_ms", type=Duration(), help="That ended, or were put, longer ago than this, such as 2h."),
+        click.option("--limit", type=click.IntRange(1), help="At most so many, the first that are found."),
+        destroying,
+        talking,
+    ]
+
+    def give(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return give
+
+
+def _command(verb: Verb, *options: Callable[[Command], Command], lines: tuple[str, ...] = ()) -> click.Command:
+    def run(client: Client, job_ids: tuple[int, ...], yes: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
+        filters = {
+            name: given.pop(name) for name in ("queue", "states", "kind", "tag", "text", "last_error", "older_ms", "limit")
+        }
+        if job_ids and any(value not in (None, ()) for value in filters.values()):
+            raise click.UsageError("Give ids of jobs, or filters, and not both")
+        if job_ids:
+            _act_on_ids(verb, client, job_ids, given, yes, dry_run, as_json)
+        else:
+            _act_on_all(verb, client, filters, given, yes, dry_run, as_json)
+
+    run.__doc__ = verb.words
+    command: Command = _filters(verb)(run)
+    for option in reversed(options):
+        command = option(command)
+    usual = (f"holdfast job {verb.name} 42 43", f"holdfast job {verb.name} --queue mail --older 1h --dry-run")
+    return click.command(verb.name, epilog=examples(*(lines or usual)))(command)
+
+
+def _act_on_ids(
+    verb: Verb, client: Client, job_ids: tuple[int, ...], given: dict[str, Any], yes: bool, dry_run: bool, as_json: bool
+) -> None:
+    for job_id in job_ids:
+        if dry_run or verb.asks:
+            job = client.job(job_id)
+            if not confirmed(f"{verb.name} job {job.id} of {job.queue}, which is {job.state}", yes, dry_run):
+                continue
+        thing, words = verb.act(client, job_id, given)
+        show(thing, as_json, words)
+
+
+def _act_on_all(
+    verb: Verb, client: Client, filters: dict[str, Any], given: dict[str, Any], yes: bool, dry_run: bool, as_json: bool
+) -> None:
+    states = filters.pop("states")
+    if not states and all(value is None for name, value in filters.items() if name != "limit"):
+        raise click.UsageError("Give ids of jobs, or filters such as --queue and --state")
+    states = states or verb.usual
+    if not states:
+        raise click.UsageError(f"Give a --state: {', '.join(verb.states)}")
+    found = list(_found(client, states, **filters))
+    if not found:
+        tell(f"holdfast: no job fits that is {' or '.join(states)}")
+    elif confirmed(f"{verb.name} {_count(found)} ({', '.join(states)})", yes, dry_run):
+        _act(verb, client, found, given, as_json)
+    elif dry_run:
+        for job_id in found:
+            show({"id": job_id}, as_json, str(job_id))
+
+
+def _act(verb: Verb, client: Client, found: list[int], given: dict[str, Any], as_json: bool) -> None:
+    """One after the other; those that a refusal is about are passed over, and what stops all of them is raised."""
+    done = passed = refused = 0
+    for job_id in found:
+        try:
+            thing, words = verb.act(client, job_id, given)
+        except (JobNotFound, WrongState):
+            passed += 1
+        except HoldfastError as error:
+            if error.code in ("unreachable", "outcome_unknown") or error.status in (401, 403):
+                tell(f"holdfast: broken off after {done:,} of {_count(found)}, at job {job_id}; the same command goes on")
+                raise
+            refused += 1
+            tell(f"holdfast: job {job_id}: {words_of(error)}")
+        else:
+            done += 1
+            show(thing, as_json, words)
+    changed = f", {passed:,} had changed meanwhile" if passed else ""
+    tell(f"holdfast: {done:,} of {_count(found)}{changed}")
+    if refused:
+        refuse(f"{refused:,} were refused", REFUSED)
+
+
+def _count(found: list[int]) -> str:
+    return f"{len(found):,} job{'' if len(found) == 1 else 's'}"
+
+
+def _found(
+    client: Client,
+    states: tuple[str, ...],
+    *,
+    queue: str | None,
+    kind: str | None,
+    tag: str | None,
+    text: str | None,
+    last_error: str | None,
+    older_ms: int | None,
+    limit: int | None,
+) -> Iterator[int]:
+    """The ids of all that fit, as they stand now."""
+    before = None if older_ms is None else datetime.now(UTC) - timedelta(milliseconds=older_ms)
+    left = limit
+    for state in states:
+        jobs = client.jobs(queue=queue, state=state, type=kind, tag=tag, text=text or last_error, payload=False, page=1_000)
+        for job in jobs:
+            if left == 0:
+                return
+            if _fits(client, job, before, last_error):
+                left = None if left is None else left - 1
+                yield job.id
+
+
+def _fits(client: Client, job: Job, before: datetime | None, last_error: str | None) -> bool:
+    if before is not None and (job.ended_at or job.created_at) > before:
+        return False
+    if last_error is None:
+        return True
+    try:
+        errors = client.job(job.id).errors
+    except JobNotFound:
+        return False
+    return bool(errors) and last_error in errors[-1].reason
+
+
+def _stands(job: Job) -> tuple[Any, str]:
+    return job, f"{job.id} {job.state}"
+
+
+def _move(client: Client, job_id: int, given: dict[str, Any]) -> tuple[Any, str]:
+    moved = client.move(job_id, given["target"])
+    return {"id": job_id, "queue": moved.queue, "new_id": moved.id}, f"{job_id} is {moved.id} of {moved.queue}"
+
+
+def _delete(client: Client, job_id: int, given: dict[str, Any]) -> tuple[Any, str]:  # noqa: ARG001
+    client.delete(job_id)
+    return {"id": job_id, "deleted": True}, f"{job_id} deleted"
+
+
+def _settle(client: Client, job_id: int, given: dict[str, Any]) -> tuple[Any, str]:
+    result = UNSET if given["result"] is None else given_json(given["result"], "--result")
+    return _stands(client.settle(job_id, given["reason"], done=given["outcome"] == "done", result=result))
+
+
+_RETRY = Verb(
+    "retry",
+    "Run dead jobs again, with all of their tries.",
+    ("dead",),
+    ("dead",),
+    lambda client, job, _: _stands(client.retry(job)),
+)
+_CANCEL = Verb(
+    "cancel",
+    "Cancel jobs that wait; ask the holders of those that run to stop.",
+    ("scheduled", "ready", "leased"),
+    ("scheduled", "ready"),
+    lambda client, job, _: _stands(client.cancel(job)),
+)
+_PROMOTE = Verb(
+    "promote", "Run scheduled jobs now.", ("scheduled",), ("scheduled",), lambda client, job, _: _stands(client.promote(job))
+)
+_ENDED = ("concluded", "dead", "cancelled")
+_MOVE = Verb(
+    "move",
+    "Put jobs anew into another queue, with new numbers and all of their tries, and remove them here; not while they are leased.",
+    ("scheduled", "ready", *_ENDED),
+    ("scheduled", "ready"),
+    _move,
+)
+_DELETE = Verb("delete", "Remove jobs and all that is known of them.", ("scheduled", "ready", *_ENDED), (), _delete, asks=True)
+_SETTLE = Verb(
+    "settle",
+    "End jobs that wait or are dead by what is known of their work, such as one in quarantine that was done after all.",
+    ("scheduled", "ready", "dead"),
+    ("dead",),
+    _settle,
+)
+BULK = [
+    _command(
+        _SETTLE,
+        click.option(
+            "--as", "outcome", type=click.Choice(["done", "failed"]), required=True, help="done: concluded; failed: dead."
+        ),
+        click.option("--reason", required=True, help="What is known, and from where."),
+        click.option("--result", help="JSON, for a job that is done."),
+        lines=(
+            """holdfast job settle 42 --as done --reason 'the bank has the transfer, TX-81' --result '{"tx": 81}'""",
+            "holdfast job settle --queue mail --type newsletter --as failed --reason 'campaign was stopped' --dry-run",
+        ),
+    ),
+    _command(
+        _RETRY, lines=("holdfast job retry 42 43", "holdfast job retry --queue mail --error 'timed out' --older 1h --yes")
+    ),
+    _command(_CANCEL),
+    _command(_PROMOTE),
+    _command(
+        _MOVE,
+        click.option("--to", "target", required=True, help="The queue that they go to.", shell_complete=queue_names),
+        lines=(
+            "holdfast job move 42 43 --to mail.slow",
+            "holdfast job move --queue mail --type newsletter --to mail.slow --yes",
+        ),
+    ),
+    _command(
+        _DELETE,
+        lines=("holdfast job delete 42 43 --yes", "holdfast job delete --queue mail --state dead --older 30d --dry-run"),
+    ),
+]

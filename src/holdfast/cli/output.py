@@ -1,0 +1,117 @@
+r"""What commands print: made harmless for terminals, and never lost without a word.
+
+Payloads, types, tags, reasons and names were written by others. In what is printed no character of theirs steers a terminal (ESC, C1, a
+change of direction): it is shown as `\x1b`, and in JSON as `\u001b`, which says the same. In a table it can't begin a line either.
+
+A standard output that can't be written (a full disk, a pipe that nobody reads, closed) is no refusal by the server. A command that changes
+something goes on, and says at its end that it was done; one that only looks ends. Both have an exit code of their own.
+"""
+
+import contextlib
+import os
+import re
+import sys
+from typing import Any, TextIO
+
+import click
+import msgspec
+
+UNWRITTEN = 6
+_ON_ONE_LINE = -1
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"  # directions, other line ends, half a character
+)
+_BREAKING = re.compile("[\t\n]")
+_LOOKING = frozenset({"get", "ls", "why", "wait", "info", "test", "tail", "events", "stats", "top"})
+
+
+class Unwritten(Exception):
+    """Standard output can't be written, and there is nothing else to do."""
+
+
+class _Lost:
+    """What could not be written: why, and the first line of it."""
+
+    why = ""
+    words = ""
+
+
+def harmless(text: str) -> str:
+    """A text of several lines in which nothing steers a terminal."""
+    return _STEERING.sub(_shown, text)
+
+
+def one_line(text: str) -> str:
+    """A text that stays on its line, and in its column."""
+    return _BREAKING.sub(_shown, harmless(text))
+
+
+def json_text(thing: Any, indent: bool = False) -> str:
+    """JSON in which nothing steers a terminal. What is in jobs stays as it came, also where it is none."""
+    encoded = msgspec.json.encode(thing)
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):  # it holds what is no JSON: as it is, then
+        encoded = msgspec.json.format(encoded, indent=2 if indent else _ON_ONE_LINE)
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode(errors="backslashreplace"))
+
+
+def say(text: str) -> None:
+    """A line, or several, to standard output, as they are."""
+    if _Lost.why:
+        return
+    try:
+        click.echo(text)
+    except (OSError, ValueError) as error:
+        _Lost.why, _Lost.words = (getattr(error, "strerror", None) or str(error)), text.partition("\n")[0]
+        mute(sys.stdout, 1)
+        context = click.get_current_context(silent=True)
+        if context is None or context.info_name in _LOOKING:
+            raise Unwritten from error
+
+
+def tell(text: str, newline: bool = True) -> None:
+    """A message to standard error; one that nobody can be told is dropped."""
+    try:
+        click.echo(harmless(text), err=True, nl=newline)
+    except (OSError, ValueError):
+        mute(sys.stderr, 2)
+
+
+def lost() -> str:
+    """What became of the output, for a message; empty where all of it was written."""
+    if not _Lost.why:
+        return ""
+    done = f"; it was done: {one_line(_Lost.words)}" if _Lost.words else ""
+    return f"standard output can't be written ({_Lost.why}){done}"
+
+
+def open_streams() -> None:
+    """Have all three streams, whatever the caller has closed: else the next connection would be standard output."""
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # the lowest number that is free; a write to it fails, as it does to what is closed
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115  (for as long as the program runs)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a character is no reason to end
+
+
+def mute(stream: TextIO, number: int) -> None:
+    """What is still held back is dropped, so that the end of the program does not fail on it once more."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)
+        stream.flush()
+
+
+def _shown(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return {"\t": "\\t", "\n": "\\n", "\r": "\\r"}.get(found[0]) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")

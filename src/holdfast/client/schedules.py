@@ -1,0 +1,47 @@
+"""Recurring jobs, as the client is given them."""
+
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from msgspec import Raw, field
+
+from holdfast.client.contents import NULL, read
+
+
+class Schedule(msgspec.Struct, kw_only=True, dict=True):
+    """A recurring job: what it puts, when it fires next, and what came of its fires."""
+
+    name: str
+    queue: str | None = None
+    publish: bool = False
+    type: str = ""
+    payload_json: Raw = field(default=NULL, name="payload")
+    cron: str | None = None
+    timezone: str = "UTC"
+    interval_ms: int | None = None
+    missed: str = "one"
+    overlap: bool = True
+    paused: bool = False
+    created_at: datetime
+    next_at: datetime | None = None
+    last_at: datetime | None = None
+    last_jobs: list[int] = []
+    last_error: str | None = None
+    fired: int = 0
+    skipped: int = 0
+    try_at: datetime | None = None
+    set_aside: bool = False
+
+    @cached_property
+    def payload(self) -> Any:
+        """What its jobs are given; raises `UnreadableJson` where Python can't hold it."""
+        return read("payload", self.payload_json, f"the schedule {self.name}")
+
+
+class SchedulePage(msgspec.Struct):
+    """A page of schedules by name."""
+
+    schedules: list[Schedule]
+    next_cursor: str | None = None
