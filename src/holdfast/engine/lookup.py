@@ -19,6 +19,7 @@ from holdfast.stores.queries import (
     GetTube,
     JobFacts,
     Query,
+    QueryResult,
     Stats,
     TakeNote,
     WorkerList,
@@ -68,13 +69,13 @@ class Lookup:
                 return self._recorder.answer(query, now)
             case GetTube():
                 return await stats.of_tube(self._store, self._totals, query.name, now)
-        read = await self._store.read(query, now)
-        match read:
-            case WorkerList():
-                return self._with_beats(read)
-            case JobFacts():
-                return self._with_silent(read)
-        return read
+        return self._with_memory(await self._store.read(query, now))
+
+    def _with_memory(self, read: QueryResult) -> QueryResult:
+        """What is in memory only, added to what the store has."""
+        if isinstance(read, WorkerList):
+            return self._with_beats(read)
+        return self._with_silent(read) if isinstance(read, JobFacts) else read
 
     async def _stats(self, query: GetStats) -> Stats:
         now = self._clock.now()
