@@ -225,6 +225,14 @@ async def the_largest_body_of_small_things(call: Caller) -> None:
     await call("POST", "/v1/leases", {"queues": ["q"], "worker": "w", "max": 16})
 
 
+@bad
+async def bodies_that_are_deep_and_wide(call: Caller) -> None:
+    for payload in ("[" * 60 + "]" * 60, '[{"a":' * 25 + "1" + "}]" * 25, '"' + "\\\\" * 100 + '"', "[[[[]]]]"):
+        many = ",".join([payload] * (900_000 // len(payload)))
+        await call("POST", "/v1/queues/q/jobs", f'{{"payload":[{many}]}}'.encode())
+    await call("POST", "/v1/queues/q/jobs", f'{{"payload":[["{"x" * 1_000_000}"]{",[]" * 100}]}}'.encode())
+
+
 LARGEST.add("the_largest_body_of_small_things")
 
 

@@ -23,9 +23,10 @@ T = TypeVar("T")
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _NAMED = re.compile(r"Object (?:contains unknown|missing required) field `(.*?)`")
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _CUT = r"it ends too early, or half of a surrogate pair (\ud800 to \udfff) stands alone"
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_WIDE = 16
 
 
 @cache
@@ -75,12 +76,21 @@ def check_json(field: str, value: bytes) -> None:
     """A JSON document that every reader can take: not nested deeper than the bound. Its syntax has been checked before."""
     if value.count(b"[") + value.count(b"{") <= JSON_DEPTH:
         return
-    brackets = _STRINGS.sub(b"", value).translate(None, _NOT_BRACKETS)
-    for _ in range(JSON_DEPTH):  # each turn takes away the innermost level
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-        if not brackets:
-            return
-    raise checks.breach(field, f"must not be nested deeper than {JSON_DEPTH} levels")
+    if b"\\" in value:
+        value = value.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of them no longer ends a string
+    brackets = b"".join(value.split(b'"')[::2]).translate(_ONE_KIND, _NOT_BRACKETS)  # strings are every second part
+    depth = 0
+    while brackets.count(b"[]") * _WIDE >= len(brackets) > 0:  # the innermost level is much of it: take it away as a whole
+        brackets = brackets.replace(b"[]", b"")
+        depth += 1
+    if depth > JSON_DEPTH:
+        raise checks.breach(field, f"must not be nested deeper than {JSON_DEPTH} levels")
+    for turn in brackets.replace(b"][", b"] [").split(b" "):  # some that open, then some that close
+        opening = turn.count(b"[")
+        depth += opening
+        if depth > JSON_DEPTH:
+            raise checks.breach(field, f"must not be nested deeper than {JSON_DEPTH} levels")
+        depth -= len(turn) - opening
 
 
 def raw(field: str, value: Raw | UnsetType) -> bytes | None:
