@@ -334,9 +334,12 @@ class Committer:
             await self._outages.look()
         begin = store.transaction(expected(commands, self._clock.now(), queues)) if store.shared else store.transaction()
         async with begin as tx:
+            now = self._clock.now()
+            if self._outages.leapt():  # in this very moment: leases are let live on first
+                raise TryAgain("the clock leapt")
             batch = Batch(
                 tx,
-                self._clock.now(),
+                now,
                 accepting,
                 self.listeners > 0,
                 beats=self.beats,

@@ -39,9 +39,14 @@ class Outages:
 
     def due(self) -> bool:
         """Whether it is to be looked now."""
-        if not self._begun or self._clock.leaps != self._leaps:
+        self._clock.now()  # a leap is seen by whoever asks first
+        if not self._begun or self.leapt():
             return True
         return self._store.shared and time.monotonic() - self._looked > _LOOK_S
+
+    def leapt(self) -> bool:
+        """Whether much time has passed since the last look that this process knows nothing of."""
+        return self._clock.leaps != self._leaps
 
     async def look(self) -> None:
         """Look, and let the leases live on that ended while nobody served. A transaction that changes nothing is not committed."""
