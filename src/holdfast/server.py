@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _DIALECTS: dict[str, Dialect] = {"dqid": dqid.DIALECT, "cqueue": cqueue.DIALECT, "couchqueue": couchqueue.DIALECT}
-NO_MORE_PUTS = signal.SIGUSR1
 _BACKLOG = 4_096
 _KEEP_ALIVE_S = 75  # longer than the 60 s that proxies reuse a connection for, so that the proxy closes first
 _SOCKET_BUFFER = 4 << 20
@@ -139,7 +138,7 @@ class Front:
             self._beanstalk = Beanstalk(engine, self._number)
             metrics.tubes = self._beanstalk.numbers
             await self._beanstalk.open(self._tubes)
-            asyncio.get_running_loop().add_signal_handler(NO_MORE_PUTS, self.take_no_more_puts)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.take_no_more_puts)
         reporting = asyncio.create_task(_report(link, metrics)) if config.fronts > 1 else None
         try:
             await self._uvicorn.serve(sockets=[self._listener])
@@ -172,11 +171,9 @@ class Front:
 
     def take_no_more_puts(self) -> None:
         """SIGUSR1, as operators of beanstalkd send it: clients of its protocol put nothing more, and all else goes on."""
-        log.info("no put of a client of beanstalkd is taken from now on", front=self._number)
-        if self._beanstalk is not None:
-            self._beanstalk.closed_to_puts = True
+        self._beanstalk.closed_to_puts = True  # type: ignore[union-attr]  # it alone listens to the signal
         for other in self._others:
-            other.send_signal(NO_MORE_PUTS)
+            other.send_signal(signal.SIGUSR1)
 
     def drain(self) -> None:
         """Take nothing new, have the other fronts do the same, and end when the open requests are answered."""
@@ -277,7 +274,7 @@ def serve(config: Config) -> int:
         print("holdfast: replicas needs a store on PostgreSQL; a file has no standbys.", file=sys.stderr)
         return 2
     configure(config.log_level, config.log_format)
-    signal.signal(NO_MORE_PUTS, signal.SIG_IGN)  # it ends nobody, and neither what is started from here, which inherits this
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # what is started from here inherits this
     _raise_file_limit()
     try:
         listener = _listen(where := (config.host, config.port))

@@ -156,11 +156,11 @@ def read(data: bytes) -> tuple[Any, str]:
     """A message, and the mark of broken texts in it: only a batch is taken with those, because reasons are never refused."""
     try:
         return bodies.decode(data, Asked), ""  # type: ignore[arg-type]  # a union of types
-    except MalformedJson:
+    except MalformedJson as error:
         found = texts.mended(data)
         if found is None:
             raise
-        asked: Any = bodies.decode(found[0], Asked)  # type: ignore[arg-type]
+        asked: Any = texts.again(found[0], Asked, error)
         if not isinstance(asked, Batch) or texts.is_broken(asked.ref, found[1]):
             raise
         return asked, found[1]

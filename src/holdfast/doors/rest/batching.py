@@ -64,7 +64,7 @@ def read_apart(body: bytes, kind: type[Any], error: MalformedJson) -> LeaseBatch
     found = texts.mended(body)
     if found is None:
         raise error
-    return LeaseBatch(bodies.decode(found[0], kind), found[1])
+    return LeaseBatch(texts.again(found[0], kind, error), found[1])
 
 
 def _broken(entry: Any, mark: str) -> Refused | None:

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.types import FailIn
-from holdfast.errors import MalformedJson
+from holdfast.errors import HoldfastError, MalformedJson
 
 MENDED_BYTES = 4 << 20  # of a body: to look through more would hold up the others
 BROKEN = "it has half of a surrogate pair (\\ud800 to \\udfff), or bytes that are not UTF-8"
@@ -60,11 +60,19 @@ def is_broken(value: Any, mark: str) -> bool:
     return mark.encode() in data or rb"\u%x" % ord(mark) in data
 
 
+def again(body: bytes, kind: Any, error: MalformedJson) -> Any:
+    """A mended body as a value; what is wrong with it still is told as it was at first."""
+    try:
+        return bodies.decode(body, kind)
+    except HoldfastError:
+        raise error from None
+
+
 def fail_in(body: bytes, error: MalformedJson) -> FailIn:
     """A failure whose body could not be read, for this reason: read with its own reason cleaned."""
     found = mended(body)
     if found is None:
         raise error
-    given = bodies.decode(found[0], FailIn)
+    given = again(found[0], FailIn, error)
     given.reason = cleaned(given.reason, found[1])
     return given
