@@ -31,9 +31,10 @@ from holdfast.stores.sqlite.files import (
     sync_folder,
 )
 from holdfast.stores.sqlite.identity import FileIdentity
+from holdfast.stores.sqlite.known import Known
 from holdfast.stores.sqlite.reader import SqliteReader
 from holdfast.stores.sqlite.sql import SQL
-from holdfast.stores.sqlite.transaction import Known, SqliteTransaction
+from holdfast.stores.sqlite.transaction import SqliteTransaction
 from holdfast.stores.store import Expected, Health, StoreBroken
 
 _READERS = 2
