@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import json
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -49,6 +48,7 @@ from holdfast.limits import SIGNALS_TOGETHER_S
 from holdfast.logs import ERR, OUT, configure, settle
 from holdfast.metrics import FrontMetrics
 from holdfast.process import STOP_SIGNALS, forget_foreign_variables, open_descriptors
+from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
 
 if TYPE_CHECKING:
     from holdfast.keeper.here import Here
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _DIALECTS: dict[str, Dialect] = {"dqid": dqid.DIALECT, "cqueue": cqueue.DIALECT, "couchqueue": couchqueue.DIALECT}
-_BACKLOG = 4_096
 _KEEP_ALIVE_S = 75  # longer than the 60 s that proxies reuse a connection for, so that the proxy closes first
 _SOCKET_BUFFER = 4 << 20
 _REPORT_S = 1.0
@@ -254,7 +253,7 @@ def uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=config.drain_s,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         h11_max_incomplete_event_size=None,
     )
 
@@ -275,10 +274,10 @@ def serve(config: Config) -> int:
         return 2
     configure(config.log_level, config.log_format)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # what is started from here inherits this
-    _raise_file_limit()
+    raise_file_limit()
     try:
-        listener = _listen(where := (config.host, config.port))
-        tubes = _listen(where := address) if (address := config.beanstalk_address()) is not None else None
+        listener = listen(where := (config.host, config.port))
+        tubes = listen(where := address) if (address := config.beanstalk_address()) is not None else None
     except OSError as error:
         print(f"holdfast: can't listen on {where[0]}:{where[1]}: {error.strerror or error}.", file=sys.stderr)
         return 1
@@ -374,40 +373,14 @@ def _start_front(
     return subprocess.Popen(command, pass_fds=list(fds.values()), stdin=subprocess.PIPE)
 
 
-def _raise_file_limit() -> None:
-    """Every connection is an open file: take as many as the machine allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _listen(address: tuple[str, int]) -> socket.socket:
-    host, port = address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    info = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
-    listener = socket.socket(info[0], info[1])
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(info[4])
-    listener.listen(_BACKLOG)
-    listener.setblocking(False)
-    listener.set_inheritable(True)
-    return listener
-
-
-def _place(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _announce(config: Config, listener: socket.socket, link: "KeeperLink | Here", tubes: socket.socket | None) -> None:
     kept = f"are kept {config.kept(link.durability.level, link.durability.replicas)}"
     lines = [
-        f"Holdfast {__version__} on http://{_place(listener)}{config.root_path} ({'page: /web, ' if config.web else ''}API: /docs, metrics: /metrics)",
+        f"Holdfast {__version__} on http://{place_of(listener)}{config.root_path} ({'page: /web, ' if config.web else ''}API: /docs, metrics: /metrics)",
         f"Jobs {kept}" if link.away is None else f"Nothing is taken yet. {link.away} When that is mended, jobs {kept}",
     ]
     if tubes is not None:
-        lines.append(f"beanstalkd's protocol is spoken on {_place(tubes)}")
+        lines.append(f"beanstalkd's protocol is spoken on {place_of(tubes)}")
     OUT.write("".join(f"{line}\n" for line in lines))
 
 

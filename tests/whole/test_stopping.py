@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPException
 
 import pytest
@@ -109,11 +110,12 @@ def test_with_linger_s_new_callers_are_told_until_the_port_closes_and_what_is_le
     ended_well(server)
 
 
-def again_until_it_ends(server: Server) -> None:
-    """SIGTERM, as somebody gives it who waits for the end: signals that come together are one."""
+def again_until_it_ends(server: Server, tell: Told = by_sigterm) -> None:
+    """As somebody does it who waits for the end: signals that come together are one."""
 
     def ended() -> bool:
-        server.send(signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            tell(server)
         return server.process.poll() is not None
 
     until(ended, "it ends at once")
@@ -139,7 +141,7 @@ def test_a_second_ctrl_c_ends_it_at_once(serve):
     begun = uploads(server)
     by_ctrl_c(server)
     server.err.wait_for("draining", count=2)
-    by_ctrl_c(server)
+    again_until_it_ends(server, by_ctrl_c)
     assert server.ended() == 1
     server.gone()
     assert "Traceback" not in server.err.text

@@ -301,7 +301,8 @@ Command = (
 
 class Enqueued(_Frame, frozen=True, tag=101):
     """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key. `held`: queues where one was left out.
-    `gone`: those jobs of a duplicate that are kept no more."""
+    `gone`: those jobs of a duplicate that are kept no more.
+    """
 
     jobs: list[Receipt]
     duplicate: bool = False

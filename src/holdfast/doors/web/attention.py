@@ -150,22 +150,19 @@ def of_queue(queue: QueueStats) -> list[Problem]:
                 harm=harm,
             )
         )
+    return found + _failing(queue, harm)
+
+
+def _failing(queue: QueueStats, harm: float) -> list[Problem]:
+    """Whether too many of its attempts go wrong."""
     wrong = queue.rates.get("failed", 0.0) + queue.rates.get("expired", 0.0)
     done = queue.rates.get("concluded", 0.0)
-    if wrong >= FAILING_RATE and wrong / (wrong + done) >= FAILING:
-        share = round(100 * wrong / (wrong + done))
-        found.append(
-            Problem(
-                "bad",
-                name,
-                f"fails: {share} % of its attempts go wrong ({show.rate(wrong)} a second).",
-                "See the errors",
-                "/failures",
-                {"queue": name},
-                harm=harm,
-            )
-        )
-    return found
+    if wrong < FAILING_RATE or wrong / (wrong + done) < FAILING:
+        return []
+    share = round(100 * wrong / (wrong + done))
+    text = f"fails: {share} % of its attempts go wrong ({show.rate(wrong)} a second)."
+    name = queue.info.name
+    return [Problem("bad", name, text, "See the errors", "/failures", {"queue": name}, harm=harm)]
 
 
 def fullness(queue: QueueStats) -> float:

@@ -29,10 +29,11 @@ from holdfast.stores.sqlite.files import (
     sync_folder,
 )
 from holdfast.stores.sqlite.identity import FileIdentity
+from holdfast.stores.sqlite.known import Known
 from holdfast.stores.sqlite.reader import SqliteReader
 from holdfast.stores.sqlite.reads import Reads
 from holdfast.stores.sqlite.sql import SQL
-from holdfast.stores.sqlite.transaction import Known, SqliteTransaction
+from holdfast.stores.sqlite.transaction import SqliteTransaction
 from holdfast.stores.store import Expected, Health, StoreBroken
 from holdfast.stores.turns import Turns, is_dear
 
