@@ -15,7 +15,8 @@ from holdfast.limits import ERRORS_KEPT, GRANT_BYTES, QUEUES
 from holdfast.stores import rows
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.alone import AloneTransaction
-from holdfast.stores.sqlite.sql import BARE, MANY_AT_ONCE, ROWS_AT_ONCE, SQL
+from holdfast.stores.sqlite.line import read_line
+from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
 from holdfast.stores.store import Change, KeptAnswer, Line
 from holdfast.stores.writing import LOOSE, ORDER, Writing
 from holdfast.workers.registry import Roster, Worker
@@ -374,18 +375,7 @@ class SqliteTransaction(AloneTransaction):
         return [rows.job_of(row, self._name(row[1])) for row in self._db.execute(SQL[statement], bindings).fetchall()]
 
     def _line(self, statement: str, bindings: tuple[Any, ...], name: str | None) -> Line:
-        """Jobs with their content, row by row up to the bound in bytes, and those behind it without."""
-        found: Line = []
-        size = 0
-        for row in self._db.execute(SQL[statement], bindings):
-            found.append((rows.job_of(row, name or self._name(row[1])), rows.content_of(row[rows.JOB_COLUMNS :])))
-            size += len(row[-1])
-            if size >= GRANT_BYTES:
-                break
-        else:
-            return found
-        bare = self._db.execute(BARE[statement], (*bindings, len(found))).fetchall()
-        return found + [(rows.job_of(row, name or self._name(row[1])), None) for row in bare]
+        return read_line(self._db, statement, bindings, self._name if name is None else lambda _: name)
 
     def _many(self, statement: str, many: Sequence[Row], exact: bool = True) -> None:
         """Run one statement over rows; each must touch exactly one row, or what was decided is not what is there."""
