@@ -25,9 +25,11 @@ http {{
     scgi_temp_path {folder}/scgi;
     upstream plain {{ server 127.0.0.1:{plain}; keepalive 16; }}
     upstream prefixed {{ server 127.0.0.1:{prefixed}; keepalive 16; }}
-    map $http_upgrade $upgrade_or_reuse {{ "" ""; default upgrade; }}
+    map $http_upgrade $websocket {{ default ""; websocket websocket; }}
+    map $http_upgrade $any_upgrade {{ "" ""; default upgrade; }}
+    map $websocket $upgrade_or_reuse {{ default ""; websocket upgrade; }}
     proxy_http_version 1.1;
-    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Upgrade $websocket;
     proxy_set_header Connection $upgrade_or_reuse;
     proxy_set_header Host $http_host;
     client_max_body_size 64m;
@@ -35,7 +37,13 @@ http {{
         listen 127.0.0.1:{port};
         location / {{ proxy_pass http://plain; }}
         location /kept/ {{ proxy_pass http://prefixed; }}
-        location /stripped/ {{ proxy_pass http://plain/; }}
+        # As many write it: whatever is offered is passed on.
+        location /stripped/ {{
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $any_upgrade;
+            proxy_set_header Host $http_host;
+            proxy_pass http://plain/;
+        }}
         # What nginx does unless it is told otherwise: HTTP/1.0, and a connection for each request.
         location /simple/ {{
             proxy_http_version 1.0;

@@ -1,6 +1,9 @@
 """Through nginx and HAProxy: whatever works without them works with them, under a path prefix or not, and nothing is held back."""
 
+import base64
 import re
+import socket
+import subprocess
 import time
 import zlib
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 from holdfast import limits
 from tests.doors.channel.speaking import speaking
 from tests.whole.calls import conclude, lease, metric, push
+from tests.whole.machine import tool_path
 from tests.whole.proxies import haproxy, nginx
 from tests.whole.servers import Call, Server, until
 
@@ -129,6 +133,36 @@ def test_a_body_over_the_limit_is_refused_and_the_connection_goes_on(client, que
     assert (big.status_code, big.json()["code"], big.json()["limit_bytes"]) == (413, "payload_too_large", 100_000)
     fits = client.post(f"/v1/queues/{queue}/jobs", content=b"x" * 100_000, headers={"Content-Type": "text/plain"})
     assert fits.status_code == 201
+
+
+@pytest.mark.parametrize("prefix", ["", "/stripped"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["of known length", "in chunks"])
+@pytest.mark.parametrize("one_segment", [True, False])
+def test_an_offer_of_another_protocol_loses_no_body_and_hides_no_request(url, client, queue, prefix, chunked, one_segment):
+    """As Java's client makes it by default; the body looks like a request."""
+    host = url.removeprefix("http://")
+    body = f"POST /v1/queues/{queue}-smuggled/jobs HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+    head = (
+        f"POST {prefix}/v1/queues/{queue}/jobs HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        f"HTTP2-Settings: AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAAAAYABgAA\r\nContent-Type: text/plain\r\n{framing}\r\n\r\n"
+    ).encode()
+    sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+    with socket.create_connection((host.partition(":")[0], int(host.partition(":")[2])), 20) as line:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in [head + sent] if one_segment else [head, sent]:
+            line.sendall(piece)
+        assert line.recv(4_000).startswith(b"HTTP/1.1 201 ")
+    (job,) = lease(client, queue)
+    assert base64.b64decode(job["payload_base64"]) == body
+    assert client.get(f"/v1/queues/{queue}-smuggled").status_code == 404
+
+
+@pytest.mark.parametrize("prefix", ["", "/stripped"])
+def test_what_curl_offers_is_put(url, client, queue, prefix):
+    command = [tool_path("curl"), "--silent", "--http2", "--max-time", "20", "--json", '{"payload":"kept"}']
+    subprocess.run([*command, f"{url}{prefix}/v1/queues/{queue}/jobs"], check=True, capture_output=True, timeout=30)
+    assert [job["payload"] for job in lease(client, queue)] == ["kept"]
 
 
 def test_a_body_of_unknown_length_is_taken(client, queue):

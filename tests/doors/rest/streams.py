@@ -187,6 +187,33 @@ ENDS = [
     _OFFERING + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
     _POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nContent-Length: 3\r\n\r\n" + SMUGGLED,
     _POST.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked" + _IN_CHUNKS,
+    *[
+        _POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + SMUGGLED
+        for chunk in (
+            b"0x2\r\n{}\r\n0\r\n\r\n",
+            b"+2\r\n{}\r\n0\r\n\r\n",
+            b" 2\r\n{}\r\n0\r\n\r\n",
+            b"2 \r\n{}\r\n0\r\n\r\n",
+            b"2\n{}\n0\n\n",
+            b"1\r\n{}\r\n0\r\n\r\n",
+            b"\r\n{}\r\n0\r\n\r\n",
+            b"2;\x01\r\n{}\r\n0\r\n\r\n",
+            b"fffffffffffffffff\r\n{}\r\n0\r\n\r\n",
+        )
+    ],
+    *[
+        _POST + b"Content-Length: " + length + b"\r\n\r\n{}" + SMUGGLED
+        for length in (
+            b"0x2",
+            b"+2",
+            b"-2",
+            b"2, 2",
+            b"2 2",
+            b"",
+            b"2a",
+            b"18446744073709551618",
+        )
+    ],
     _POST + b"X: a\r\n b\r\nContent-Length: 2\r\n\r\n{}",
     _POST + b"X: a\x00b\r\nContent-Length: 2\r\n\r\n{}",
     _POST + b"X: \x01\r\nContent-Length: 2\r\n\r\n{}",
@@ -318,17 +345,23 @@ class Caller:
     def answers(self, asked):
         """All answers until the other end closes, to these methods: status, headers and body. Those that only say "go on" are left out."""
         found, methods = [], iter(asked)
-        while (first := self._line()) is not None:
+        while (answer := self.answer(next(methods, b""))) is not None:
+            found.append(answer)
+        return found
+
+    def answer(self, method):
+        """The next answer, to this method; None when the other end has closed."""
+        status = 100
+        while status == 100:
+            if (first := self._line()) is None:
+                return None
             status = int(re.fullmatch(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n", first)[1])
             headers = {}
             while (line := self._line()) not in (b"\r\n", None):
                 name, _, value = line.partition(b":")
                 headers[name.decode().lower()] = value.strip().decode()
-            if status == 100:
-                continue
-            bodiless = next(methods, b"") == b"HEAD" or status in (204, 304)
-            found.append((status, headers, b"" if bodiless else self._body(headers)))
-        return found
+        bodiless = method == b"HEAD" or status in (204, 304)
+        return status, headers, b"" if bodiless else self._body(headers)
 
     def _line(self):
         try:

@@ -359,13 +359,19 @@ def test_a_put_that_would_wait_is_done_or_refused_for_a_half_closed_caller(lane,
     assert api.counts(queue) == {"ready": 1}
 
 
-def test_an_event_stream_ends_with_its_caller_s_half(lane):
+@pytest.mark.parametrize("before", [b"", request("/healthz", b"", method=b"GET")], ids=["", "behind another"])
+def test_an_event_stream_ends_in_order_with_its_caller_s_half(lane, before):
+    stream = b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answers = said(lane, before + stream)
+    assert set(statuses(answers)) == {200}
     with Caller(lane[0]) as caller:
-        caller.say([b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+        caller.say([before, stream])
+        if before:
+            assert caller.answer(b"GET")[0] == 200
         assert caller.file.readline().startswith(b"HTTP/1.1 200 ")
         caller.end()
-        caller.file.read()
-    lane[1].until_parked(0)
+        assert caller.file.read().endswith(b"0\r\n\r\n")
+    assert "without completing" not in lane[0].log()
 
 
 def test_an_answer_is_not_taken_back_by_what_comes_behind_the_last_request(lane, queue):

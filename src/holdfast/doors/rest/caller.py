@@ -10,12 +10,15 @@ class Connection(Protocol):
 
 
 class Hearing:
-    """An application whose `receive` says so at once, whichever of the two it asks about and whenever it asks."""
+    """An application whose `receive` says so at once, whichever of the two it asks about and whenever it asks. A stream that it breaks off
+    for that ends in order.
+    """
 
-    __slots__ = ("_app", "_connection", "_heard", "_receive")
+    __slots__ = ("_app", "_connection", "_cycle", "_heard", "_receive")
 
-    def __init__(self, connection: Connection, app: Any) -> None:
+    def __init__(self, connection: Connection, cycle: Any, app: Any) -> None:
         self._connection = connection
+        self._cycle = cycle
         self._app = app
         self._heard = False
         self._receive: Any = None
@@ -24,6 +27,8 @@ class Hearing:
         """Serve one request."""
         self._receive = receive
         await self._app(scope, self._hear, send)
+        if self._connection.half_closed and self._cycle.chunked_encoding and not self._cycle.response_complete:
+            await send({"type": "http.response.body", "body": b""})
 
     async def _hear(self) -> dict[str, Any]:
         if self._heard and self._connection.half_closed:

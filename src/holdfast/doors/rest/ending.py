@@ -22,7 +22,7 @@ class Ending(Metered):
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
         cycle.transport = Lingering(self.transport, self._linger)
-        super()._start_asgi_task(cycle, Hearing(self, app))
+        super()._start_asgi_task(cycle, Hearing(self, cycle, app))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has left."""
@@ -62,7 +62,7 @@ class Ending(Metered):
         come: a caller that has left looks the same.
         """
         self.refusing = self.half_closed = True
-        if not self._is_answering() or _is_stream(self._running):
+        if not self._is_answering():
             return False
         self._close_behind()
         if self._riding is not None:
@@ -86,8 +86,3 @@ def is_busy(cycle: Any) -> bool:
 def is_begun(cycle: Any) -> bool:
     """Whether the answer has begun."""
     return cycle is not None and cycle.response_started
-
-
-def _is_stream(cycle: Any) -> bool:
-    """Whether it is an answer without an end, which only the caller's leaving ends."""
-    return is_busy(cycle) and bool(cycle.chunked_encoding)

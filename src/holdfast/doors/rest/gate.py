@@ -31,7 +31,12 @@ log = structlog.get_logger(__name__)
 _READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
 
 _AS_THEY_ARE = (b"identity", b"")  # the codings that change nothing
-_ONCE = ((b"idempotency-key", "Idempotency-Key"), (b"host", "Host"))
+_ONCE = (
+    (b"idempotency-key", "Idempotency-Key"),
+    (b"host", "Host"),
+    (b"origin", "Origin"),
+    (b"sec-fetch-site", "Sec-Fetch-Site"),
+)
 ACCOUNT = "holdfast.account"  # in a scope: what the connection has us hold
 _SMALL_DIGITS = len(str(LARGE_BODY_BYTES)) - 1
 NO_METHOD = "*"  # what an OPTIONS becomes: no path has it, so the framework names the methods that the path has

@@ -65,6 +65,11 @@ def flaw(version: str, method: bytes, headers: Headers) -> tuple[int, InvalidReq
     return None
 
 
+def asks_first(headers: Headers) -> bool:
+    """Whether the caller waits to be told before it sends the body."""
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
+
+
 def in_origin_form(target: bytes, method: bytes, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """A target that names a host, without it. It is the host that counts then, and not the one of the header (RFC 9112 3.2.2).
 

@@ -19,7 +19,7 @@ from holdfast.doors.channel.wire import Wire
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.ending import Ending, is_begun, is_busy
 from holdfast.doors.rest.gate import ACCOUNT, Gate
-from holdfast.doors.rest.head import flaw, in_origin_form, is_handshake, without_offer
+from holdfast.doors.rest.head import asks_first, flaw, in_origin_form, is_handshake, without_offer
 from holdfast.doors.rest.lines import STATUS, Heads, head
 from holdfast.doors.rest.metered import READ_BEHIND
 from holdfast.doors.rest.replies import Reply
@@ -29,7 +29,7 @@ from holdfast.errors import HoldfastError, InvalidRequest
 from holdfast.limits import BODY_S, HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18
-_UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"proxy-connection"))
+_UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"proxy-connection", b"expect"))
 _UPGRADE_REQUIRED = 426
 
 
@@ -193,21 +193,17 @@ class Lane(Ending):
         self._head_bytes = self._body_bytes = 0
         self._began_with = self._came
         self.url = b""
-        self.expect_100_continue = False
         self.headers = []
         self._offered = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One more header. What comes behind a body in chunks looks like one, and is dropped: the guard has seen the head by then."""
-        if not self._head_open:
-            self._trailer_bytes += len(name) + len(value) + 4
-            if self._trailer_bytes > HEAD_BYTES and not self.refusing:
-                self._refuse_head()
+        if self._head_open:
+            self.headers.append((name.lower(), value.rstrip()))
             return
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value.rstrip(b" \t")))
+        self._trailer_bytes += len(name) + len(value) + 4
+        if self._trailer_bytes > HEAD_BYTES and not self.refusing:
+            self._refuse_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has left."""
@@ -253,9 +249,10 @@ class Lane(Ending):
 
     def _leave_to_uvicorn(self) -> None:
         """Give uvicorn the scope that it makes for every request, and that the lane does without."""
-        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        url, headers = self.url, self.headers
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expect and self.parser.get_http_version() != "1.0"
+        self.url = url
+        self.expect_100_continue = self.parser.get_http_version() != "1.0" and asks_first(headers)
         self.headers = self.scope["headers"] = headers
         self.scope[ACCOUNT] = self.account  # type: ignore[literal-required]
         super().on_headers_complete()
@@ -264,7 +261,7 @@ class Lane(Ending):
 
     def _boarding(self) -> Ride | None:
         parser, url = self.parser, self.url
-        if parser.get_method() != b"POST" or self._riding is not None or self.pipeline or self.expect_100_continue:
+        if parser.get_method() != b"POST" or self._riding is not None or self.pipeline:
             return None
         if self.flow.write_paused or is_busy(self.cycle) or b"%" in url:
             return None
