@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torture.trial import Trial
 
 SECONDS = 2.0  # of greed for each round
-SMOKE_PATIENCE_S = 2.0  # beside other trials on two cores: there it is the memory that is measured
+SMOKE_PATIENCE_S = 5.0  # beside other trials on two cores: there it is the memory that is measured
 
 
 class Greedy(Anywhere):

@@ -68,10 +68,8 @@ class Enqueue(_Frame, frozen=True, tag=1):
 
 
 class LeaseJobs(_Frame, frozen=True, tag=2):
-    """Give up to `limit` ready jobs to `worker`: queue after queue, or by priority over all of them.
-
-    `registered`: the worker must be registered, and without `queues` it is given from its own. `most_bytes`: of payloads together, but for
-    the first, which is given however large it is.
+    """Give up to `limit` ready jobs to `worker`: queue after queue, or by priority over all of them; of up to `most_bytes`, but at least one.
+    `registered`: the worker must be registered, and without `queues` it is given from its own.
     """
 
     queues: tuple[str, ...]
@@ -319,9 +317,7 @@ class GrantedJob(_Frame, frozen=True):
 
 
 class Granted(_Frame, frozen=True, tag=102):
-    """The leases given, none when nothing was ready; `now` is the store's time, for `ms_left`. `quiet`: its worker is given nothing more.
-    `cut`: there were more, and they would have been too many bytes.
-    """
+    """The leases given, none when nothing was ready; `now` is the store's time. `quiet`: its worker is given nothing more. `cut`: more would be too many bytes."""
 
     jobs: list[GrantedJob]
     now: int

@@ -13,8 +13,9 @@ from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.alone import AloneTransaction
 from holdfast.stores.sqlite.anyhow import fetch_anyhow
 from holdfast.stores.sqlite.known import Known
+from holdfast.stores.sqlite.line import read_line
 from holdfast.stores.sqlite.schedules import ScheduleRows
-from holdfast.stores.sqlite.sql import BARE, SQL
+from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.store import UNTOLD, KeptAnswer, Line
 from holdfast.stores.unreadable import FOUND
 
@@ -218,19 +219,9 @@ class Loading(AloneTransaction, ScheduleRows):
             return [self._job_of(row) for row in fetch_anyhow(self._db, SQL[statement], bindings)]
 
     def _line(self, statement: str, bindings: tuple[Any, ...], name: str | None) -> Line:
-        """Jobs with their content, row by row up to the bound in bytes, and those behind it without."""
-        found: Line = []
-        size = 0
+        """Jobs with their content up to the bound in bytes, and those behind it without."""
         try:
-            for row in self._db.execute(SQL[statement], bindings):
-                found.append((rows.job_of(row, name or self._name(row[1])), rows.content_of(row[rows.JOB_COLUMNS :])))
-                size += len(row[-1])
-                if size >= GRANT_BYTES:
-                    break
-            else:
-                return found
-            bare = self._db.execute(BARE[statement], (*bindings, len(found))).fetchall()
-            return found + [(rows.job_of(row, name or self._name(row[1])), None) for row in bare]
+            return read_line(self._db, statement, bindings, self._name if name is None else lambda _: name)
         except rows.UNREADABLE:
             return self._line_anyhow(statement, bindings)
 

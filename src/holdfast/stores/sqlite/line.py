@@ -1,0 +1,26 @@
+"""Jobs in their order with what their workers are given, read row by row so that no more bytes come into memory than one answer may bring."""
+
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+
+from holdfast.limits import GRANT_BYTES
+from holdfast.stores import rows
+from holdfast.stores.sqlite.sql import BARE, SQL
+from holdfast.stores.store import Line
+
+
+def read_line(db: apsw.Connection, statement: str, bindings: tuple[Any, ...], name_of: Callable[[Any], str]) -> Line:
+    """Jobs with their content up to the bound in bytes, and those behind it without."""
+    found: Line = []
+    size = 0
+    for row in db.execute(SQL[statement], bindings):
+        found.append((rows.job_of(row, name_of(row[1])), rows.content_of(row[rows.JOB_COLUMNS :])))
+        size += len(row[-1])
+        if size >= GRANT_BYTES:
+            break
+    else:
+        return found
+    bare = db.execute(BARE[statement], (*bindings, len(found))).fetchall()
+    return found + [(rows.job_of(row, name_of(row[1])), None) for row in bare]
