@@ -331,13 +331,12 @@ Command = (
 
 
 class Enqueued(_Frame, frozen=True, tag=101):
-    """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key. `held`: queues where one was left out.
-    `gone`: those jobs of a duplicate that are kept no more."""
+    """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key. `held`: queues where one was left out."""
 
     jobs: list[Receipt]
     duplicate: bool = False
     held: list[str] = []
-    gone: list[int] = []
+    gone: list[int] = []  # those jobs of a duplicate that were deleted or forgotten since
 
 
 class GrantedJob(_Frame, frozen=True):

@@ -73,6 +73,6 @@ def fail_in(body: bytes, error: MalformedJson) -> FailIn:
     found = mended(body)
     if found is None:
         raise error
-    given = again(found[0], FailIn, error)
+    given: FailIn = again(found[0], FailIn, error)
     given.reason = cleaned(given.reason, found[1])
     return given
