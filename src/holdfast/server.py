@@ -137,7 +137,7 @@ class Front:
             self._beanstalk = Beanstalk(engine, self._number)
             metrics.tubes = self._beanstalk.numbers
             await self._beanstalk.open(self._tubes)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.take_no_more_puts)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.close_to_puts)
         reporting = asyncio.create_task(_report(link, metrics)) if config.fronts > 1 else None
         try:
             await self._uvicorn.serve(sockets=[self._listener])
@@ -168,8 +168,8 @@ class Front:
             os._exit(1)
         self.drain()
 
-    def take_no_more_puts(self) -> None:
-        """SIGUSR1, as operators of beanstalkd send it: clients of its protocol put nothing more, and all else goes on."""
+    def close_to_puts(self) -> None:
+        """SIGUSR1, as operators of beanstalkd send it: its clients put nothing more, and all else goes on."""
         self._beanstalk.closed_to_puts = True  # type: ignore[union-attr]  # it alone listens to the signal
         for other in self._others:
             other.send_signal(signal.SIGUSR1)

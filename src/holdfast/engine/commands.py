@@ -305,7 +305,7 @@ class Enqueued(_Frame, frozen=True, tag=101):
     jobs: list[Receipt]
     duplicate: bool = False
     held: list[str] = []
-    gone: list[int] = []
+    gone: list[int] = []  # those jobs of a duplicate that were deleted or forgotten since
 
 
 class GrantedJob(_Frame, frozen=True):
