@@ -14,6 +14,7 @@ import msgspec
 from litestar import HttpMethod, Request, Response, Router, post, route
 from litestar.datastructures import State as AppState
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath
 from msgspec import UNSET, Raw, UnsetType
 
 from holdfast import limits
@@ -71,7 +72,7 @@ async def dequeue(request: Request[Any, Any, Any], state: AppState) -> Response[
 
 
 @post(["/conclude/{job_id:str}", "/{job_id:str}/conclude"], status_code=200)
-async def conclude(request: Request[Any, Any, Any], state: AppState, job_id: str) -> Response[bytes]:
+async def conclude(request: Request[Any, Any, Any], state: AppState, job_id: FromPath[str]) -> Response[bytes]:
     """The work is done."""
     engine: Engine = state.engine
     detail = await _detail(engine, job_id)
@@ -85,7 +86,7 @@ async def conclude(request: Request[Any, Any, Any], state: AppState, job_id: str
 
 
 @route("/{job_id:str}", http_method=_READING)
-async def show(state: AppState, job_id: str) -> Response[bytes]:
+async def show(state: AppState, job_id: FromPath[str]) -> Response[bytes]:
     """One job."""
     detail = await _detail(state.engine, job_id)
     return replies.answer(replies.job_out(detail.job, detail.content, detail.job.state))

@@ -10,6 +10,7 @@ from litestar import Litestar, Request, Response, get
 from litestar._openapi.schema_generation import SchemaCreator
 from litestar.datastructures import State as AppState
 from litestar.openapi.spec import Schema
+from litestar.params import FromPath
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
@@ -127,7 +128,7 @@ async def page() -> Response[bytes]:
 
 
 @get("/docs/{name:str}", include_in_schema=False)
-async def asset(name: str) -> Response[bytes]:
+async def asset(name: FromPath[str]) -> Response[bytes]:
     """A file of Swagger UI."""
     if name not in _FILES:
         raise NotFound(f"There is nothing at /docs/{name[:100]}.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import delete, get, patch, post, put
 from litestar.datastructures import State as AppState
-from litestar.params import Parameter, QueryParameter
+from litestar.params import FromQuery, JSONBody, Parameter, QueryParameter
 from msgspec import UNSET
 
 from holdfast import limits
@@ -47,7 +47,7 @@ async def get_job(state: AppState, job_id: JobId, wait_ms: WaitMs = 0) -> JobOut
 @get("/v1/jobs", tags=["jobs"], summary="A page of jobs")
 async def list_jobs(
     state: AppState,
-    queue: Queue | None = None,
+    queue: FromQuery[str | None] = None,
     job_state: Annotated[
         str | None,
         QueryParameter(name="state", description="Only in this state.", schema_extra={"enum": [s.value for s in State]}),
@@ -127,14 +127,14 @@ async def promote_job(state: AppState, job_id: JobId) -> JobOut:
 
 
 @post("/v1/jobs/{job_id:int}/move", tags=["jobs"], status_code=200, summary="Move a job to another queue")
-async def move_job(state: AppState, job_id: JobId, data: MoveIn) -> EnqueuedOut:
+async def move_job(state: AppState, job_id: JobId, data: JSONBody[MoveIn]) -> EnqueuedOut:
     """It is put anew there, with a new number and all of its tries, and removed here, in one step. Not while it is leased."""
     engine = _engine(state)
     return replies.enqueued_out(await engine.move_job(job_id, data.queue), replies.durability_out(engine.durability))
 
 
 @post("/v1/jobs/{job_id:int}/settle", tags=["jobs"], status_code=200, summary="End a job by what is known of its work")
-async def settle_job(state: AppState, job_id: JobId, data: SettleIn) -> JobOut:
+async def settle_job(state: AppState, job_id: JobId, data: JSONBody[SettleIn]) -> JobOut:
     """For one that waits or is dead, such as one in quarantine whose work turns out to be done. No attempt is made or counted."""
     if data.outcome not in ("concluded", "dead"):
         raise checks.breach("outcome", 'must be "concluded" or "dead"')
@@ -143,7 +143,7 @@ async def settle_job(state: AppState, job_id: JobId, data: SettleIn) -> JobOut:
 
 
 @patch("/v1/jobs/{job_id:int}", tags=["jobs"], summary="Change a waiting job")
-async def edit_job(state: AppState, job_id: JobId, data: JobEdit | None = None) -> JobOut:
+async def edit_job(state: AppState, job_id: JobId, data: JSONBody[JobEdit | None] = None) -> JobOut:
     """What is left out stays."""
     data = data or JobEdit()
     payload = bodies.raw("payload", data.payload)
@@ -188,13 +188,13 @@ async def get_queue(state: AppState, queue: Queue) -> QueueOut:
 
 
 @put("/v1/queues/{queue:str}", tags=["queues"], summary="Create a queue or set all of its settings")
-async def put_queue(state: AppState, queue: Queue, data: QueueSettings | None = None) -> QueueOut:
+async def put_queue(state: AppState, queue: Queue, data: JSONBody[QueueSettings | None] = None) -> QueueOut:
     """What is left out goes back to the server's default."""
     return replies.queue_out(await _engine(state).set_queue(queue, data or QueueSettings(), whole=True))
 
 
 @patch("/v1/queues/{queue:str}", tags=["queues"], summary="Change some settings of a queue")
-async def patch_queue(state: AppState, queue: Queue, data: QueueSettings | None = None) -> QueueOut:
+async def patch_queue(state: AppState, queue: Queue, data: JSONBody[QueueSettings | None] = None) -> QueueOut:
     """What is left out stays."""
     await _engine(state).reading.queue(queue)
     return replies.queue_out(await _engine(state).set_queue(queue, data or QueueSettings(), whole=False))
@@ -219,7 +219,7 @@ async def resume_queue(state: AppState, queue: Queue) -> QueueOut:
 
 
 @post("/v1/queues/{queue:str}/purge", tags=["queues"], status_code=200, summary="Remove jobs of a queue")
-async def purge_queue(state: AppState, queue: Queue, data: PurgeIn | None = None) -> PurgedOut:
+async def purge_queue(state: AppState, queue: Queue, data: JSONBody[PurgeIn | None] = None) -> PurgedOut:
     """Those that were there when the purge began, in the states that are named; leased jobs never."""
     states = (data or PurgeIn()).states
     for name in states:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from litestar import Request, Response, delete, get, post, put
 from litestar.datastructures import State as AppState
 from litestar.openapi import ResponseSpec
-from litestar.params import HeaderParameter, Parameter
+from litestar.params import HeaderParameter, JSONBody, Parameter
 from msgspec import UNSET
 
 from holdfast import limits
@@ -29,7 +29,7 @@ _NOBODY = {200: ResponseSpec(PublishedOut, description="Nobody is interested, or
 
 
 @put("/v1/interests/{queue:str}", tags=["routing"], summary="Say which events a queue wants")
-async def put_interest(state: AppState, queue: Queue, data: InterestIn) -> InterestOut:
+async def put_interest(state: AppState, queue: Queue, data: JSONBody[InterestIn]) -> InterestOut:
     """The queue is created if it is new. It counts from this answer on."""
     engine: Engine = state.engine
     await engine.set_interest(queue, data.match)
@@ -63,7 +63,7 @@ async def list_interests(state: AppState) -> InterestsOut:
 
 
 @post("/v1/interests/test", tags=["routing"], status_code=200, summary="Where an event would go")
-async def try_event(state: AppState, data: EventIn) -> ReachedOut:
+async def try_event(state: AppState, data: JSONBody[EventIn]) -> ReachedOut:
     """Nothing is put."""
     engine: Engine = state.engine
     return ReachedOut(await engine.queues_for(bodies.raw("data", data.data) or b"null"))
@@ -71,7 +71,7 @@ async def try_event(state: AppState, data: EventIn) -> ReachedOut:
 
 @post("/v1/publish", tags=["routing"], summary="Publish an event", responses=_NOBODY)
 async def publish(
-    request: Request[Any, Any, Any], state: AppState, data: PublishIn, idempotency_key: Key = None
+    request: Request[Any, Any, Any], state: AppState, data: JSONBody[PublishIn], idempotency_key: Key = None
 ) -> Response[PublishedOut]:
     """A copy to every queue whose interest fits, all or none: one full queue refuses the whole."""
     engine: Engine = state.engine

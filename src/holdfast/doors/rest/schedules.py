@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from litestar import delete, get, post, put
 from litestar.datastructures import State as AppState
-from litestar.params import Parameter
+from litestar.params import JSONBody, Parameter
 from msgspec import UNSET, Raw
 
 from holdfast import limits
@@ -18,7 +18,7 @@ Name = Annotated[str, Parameter(description="The schedule's name.", pattern="^[A
 
 
 @put("/v1/schedules/{name:str}", tags=["schedules"], summary="Make a schedule, or change it")
-async def put_schedule(state: AppState, name: Name, data: ScheduleIn) -> ScheduleOut:
+async def put_schedule(state: AppState, name: Name, data: JSONBody[ScheduleIn]) -> ScheduleOut:
     """Each fire puts exactly one job, whatever restarts. A fire into a full queue is tried again until there is room."""
     engine: Engine = state.engine
     job = bodies.scheduled_job(data)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 from litestar import post
 from litestar.openapi import ResponseSpec
-from litestar.params import HeaderParameter, Parameter
+from litestar.params import HeaderParameter, JSONBody, Parameter
 
 from holdfast import limits
 from holdfast.doors.rest.answers import BulkOut, EnqueuedOut, ExtendedOut, LeaseBatchOut, LeasedOut, OutcomeOut
@@ -37,49 +37,49 @@ _BULK_AGAIN = {200: ResponseSpec(BulkOut, description="The same idempotency key 
 
 
 @post("/v1/queues/{queue:str}/jobs", tags=["producing"], summary="Enqueue one job", responses=_AGAIN)
-async def enqueue(queue: Queue, data: JobIn, wait_ms: WaitMs = 0, idempotency_key: Key = None) -> EnqueuedOut:
+async def enqueue(queue: Queue, data: JSONBody[JobIn], wait_ms: WaitMs = 0, idempotency_key: Key = None) -> EnqueuedOut:
     """The answer means that the job is kept, and says how. A body of any other type than JSON is the payload itself; options are then query parameters."""
     _never()
 
 
 @post("/v1/jobs", tags=["producing"], summary="Enqueue many jobs, all or none", responses=_BULK_AGAIN)
-async def bulk(data: BulkIn, wait_ms: WaitMs = 0, idempotency_key: Key = None) -> BulkOut:
+async def bulk(data: JSONBody[BulkIn], wait_ms: WaitMs = 0, idempotency_key: Key = None) -> BulkOut:
     """One full queue refuses the whole."""
     _never()
 
 
 @post("/v1/leases", tags=["consuming"], status_code=200, summary="Lease jobs to work on")
-async def lease(data: LeasesIn) -> LeasedOut:
+async def lease(data: JSONBody[LeasesIn]) -> LeasedOut:
     """An empty list when none came in time."""
     _never()
 
 
 @post("/v1/leases/{token:str}/conclude", tags=["consuming"], status_code=200, summary="The work is done")
-async def conclude(token: Token, data: ConcludeIn | None = None) -> OutcomeOut:
+async def conclude(token: Token, data: JSONBody[ConcludeIn | None] = None) -> OutcomeOut:
     """The same token again gets the same answer."""
     _never()
 
 
 @post("/v1/leases/{token:str}/fail", tags=["consuming"], status_code=200, summary="The attempt went wrong")
-async def fail(token: Token, data: FailIn | None = None) -> OutcomeOut:
+async def fail(token: Token, data: JSONBody[FailIn | None] = None) -> OutcomeOut:
     """Tried again with backoff, or dead when no try is left."""
     _never()
 
 
 @post("/v1/leases/{token:str}/release", tags=["consuming"], status_code=200, summary="Hand a job back")
-async def release(token: Token, data: ReleaseIn | None = None) -> OutcomeOut:
+async def release(token: Token, data: JSONBody[ReleaseIn | None] = None) -> OutcomeOut:
     """The attempt is not spent."""
     _never()
 
 
 @post("/v1/leases/{token:str}/extend", tags=["consuming"], status_code=200, summary="Keep a lease for longer")
-async def extend(token: Token, data: ExtendIn | None = None) -> ExtendedOut:
+async def extend(token: Token, data: JSONBody[ExtendIn | None] = None) -> ExtendedOut:
     """Also tells of a cancellation and of a server that drains."""
     _never()
 
 
 @post("/v1/leases/batch", tags=["consuming"], status_code=200, summary="Many lease verbs at once")
-async def batch(data: LeaseBatchIn) -> LeaseBatchOut:
+async def batch(data: JSONBody[LeaseBatchIn]) -> LeaseBatchOut:
     """One outcome for each; one lost lease does not fail its neighbours."""
     _never()
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from litestar import delete, get, post
 from litestar.datastructures import State as AppState
-from litestar.params import Parameter
+from litestar.params import JSONBody, Parameter
 
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import WorkerOut, WorkersOut, WorkOut
@@ -21,7 +21,7 @@ WorkerId = Annotated[str, Parameter(description="The worker's id.", max_length=1
 
 
 @post("/v1/workers", tags=["workers"], summary="Register a worker")
-async def register_worker(state: AppState, data: WorkerIn) -> WorkerOut:
+async def register_worker(state: AppState, data: JSONBody[WorkerIn]) -> WorkerOut:
     """Then lease with this id as `worker`. Registering is optional: any name may lease."""
     engine: Engine = state.engine
     return _shown(await engine.register(data.queues, data.name))

@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from litestar import Response, get
+from litestar.params import FromPath
 
 from holdfast.errors import NotFound
 
@@ -41,7 +42,7 @@ def _mark(name: str) -> str:
 
 
 @get("/web/static/{name:str}", include_in_schema=False)
-async def asset(name: str, v: str = "") -> Response[bytes]:
+async def asset(name: FromPath[str], v: str = "") -> Response[bytes]:
     """One file. Browsers keep it for a year under an address that has its mark, and for ten minutes under any other."""
     if name not in _FILES:
         raise NotFound(f"There is nothing at /web/static/{name[:100]}.")

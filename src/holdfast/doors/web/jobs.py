@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 from litestar.response import Redirect
 from msgspec.structs import replace
 
@@ -72,7 +73,7 @@ def _possible(job: Job) -> set[str]:
 
 
 @get("/web/jobs/{job_id:int}/{part:str}", include_in_schema=False)
-async def content(request: Request[Any, Any, Any], state: AppState, job_id: JobId, part: str) -> Response[bytes]:
+async def content(request: Request[Any, Any, Any], state: AppState, job_id: JobId, part: FromPath[str]) -> Response[bytes]:
     """Payload or result: the beginning as text, or with `download` the whole as a file."""
     view = View(request, state)
     if part == "edit":
@@ -116,7 +117,7 @@ def _download(detail: JobDetail, part: str) -> Response[bytes]:
 
 
 @post("/web/jobs/{job_id:int}/{verb:str}", include_in_schema=False)
-async def act(request: Request[Any, Any, Any], state: AppState, job_id: JobId, verb: str) -> Redirect:
+async def act(request: Request[Any, Any, Any], state: AppState, job_id: JobId, verb: FromPath[str]) -> Redirect:
     """Retry, cancel, promote, delete, move, edit or clone it."""
     view, form = View(request, state), await forms.read(request)
     detail = await view.engine.reading.glance(job_id)

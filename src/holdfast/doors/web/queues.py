@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 from litestar.response import Redirect
 from msgspec import UNSET
 
@@ -38,7 +39,7 @@ PURGEABLE = ("scheduled", "ready", "concluded", "dead", "cancelled")
 
 
 @get("/web/queues/{name:str}", include_in_schema=False)
-async def show_queue(request: Request[Any, Any, Any], state: AppState, name: str) -> Response[bytes]:
+async def show_queue(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Response[bytes]:
     """The queue's own screen."""
     view = View(request, state)
     checks.name_of_queue("queue", name)
@@ -80,7 +81,7 @@ async def show_queue(request: Request[Any, Any, Any], state: AppState, name: str
 
 
 @post("/web/queues/{name:str}/pause", include_in_schema=False)
-async def pause(request: Request[Any, Any, Any], state: AppState, name: str) -> Redirect:
+async def pause(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Redirect:
     """Stop leasing from it, or go on."""
     view, form = View(request, state), await forms.read(request)
     paused = form.text("paused") == "yes"
@@ -90,7 +91,7 @@ async def pause(request: Request[Any, Any, Any], state: AppState, name: str) -> 
 
 
 @post("/web/queues/{name:str}/settings", include_in_schema=False)
-async def settings(request: Request[Any, Any, Any], state: AppState, name: str) -> Redirect:
+async def settings(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Redirect:
     """Set what is filled in; what is empty follows the server's default."""
     view, form = View(request, state), await forms.read(request)
     await view.hands.act("queue.set", name, name, settings=settings_of(form))
@@ -117,7 +118,7 @@ def settings_of(form: forms.Form) -> QueueSettings:
 
 
 @get("/web/queues/{name:str}/purge", include_in_schema=False)
-async def purge_form(request: Request[Any, Any, Any], state: AppState, name: str) -> Response[bytes]:
+async def purge_form(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Response[bytes]:
     """What would be removed, before it is."""
     view = View(request, state)
     info = await view.engine.reading.queue(name)
@@ -131,7 +132,7 @@ async def purge_form(request: Request[Any, Any, Any], state: AppState, name: str
 
 
 @post("/web/queues/{name:str}/purge", include_in_schema=False)
-async def purge(request: Request[Any, Any, Any], state: AppState, name: str) -> Response[bytes] | Redirect:
+async def purge(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Response[bytes] | Redirect:
     """Remove the jobs in these states that are there now, once it was typed what will happen."""
     view, form = View(request, state), await forms.read(request)
     states = _states(form.text("states").split(","))
@@ -141,7 +142,7 @@ async def purge(request: Request[Any, Any, Any], state: AppState, name: str) -> 
 
 
 @post("/web/queues/{name:str}/delete", include_in_schema=False)
-async def delete(request: Request[Any, Any, Any], state: AppState, name: str) -> Redirect:
+async def delete(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Redirect:
     """Remove the queue, once its name was typed."""
     view, form = View(request, state), await forms.read(request)
     forms.typed(form, f"delete {name}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 from litestar.response import Redirect
 from msgspec.structs import replace
 
@@ -131,7 +132,7 @@ def _spec(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
 
 
 @post("/web/schedules/{name:str}/{verb:str}", include_in_schema=False)
-async def act(request: Request[Any, Any, Any], state: AppState, name: str, verb: str) -> Redirect:
+async def act(request: Request[Any, Any, Any], state: AppState, name: FromPath[str], verb: FromPath[str]) -> Redirect:
     """Pause, resume, run now or remove."""
     view, form = View(request, state), await forms.read(request)
     if verb not in ("pause", "resume", "run", "delete"):

@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.datastructures import State as AppState
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from holdfast.doors.web import forms
@@ -52,7 +53,7 @@ async def show_workers(request: Request[Any, Any, Any], state: AppState) -> Resp
 
 
 @post("/web/workers/{worker_id:str}/{verb:str}", include_in_schema=False)
-async def act(request: Request[Any, Any, Any], state: AppState, worker_id: str, verb: str) -> Redirect:
+async def act(request: Request[Any, Any, Any], state: AppState, worker_id: FromPath[str], verb: FromPath[str]) -> Redirect:
     """Quieten or forget it."""
     view = View(request, state)
     await forms.read(request)
