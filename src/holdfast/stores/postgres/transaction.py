@@ -174,14 +174,20 @@ class PostgresTransaction(Loading):
 
     async def grant_grace(self, until: int, limit: int) -> int:
         """Let leases live on."""
-        self._note_written()
-        return int(await self._value("grant_grace", until, limit))
+        self._marked = True
+        count = int(await self._value("grant_grace", until, limit))
+        if count:
+            self._note_written()
+        return count
 
     async def draw_in(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:
         """Draw in what lies too far ahead."""
-        self._note_written()
-        await self._db.execute(SQL["draw_in_seen"], now)
-        return int(await self._value("draw_in_leased", lease_until)), int(await self._value("draw_in_scheduled", ready_at))
+        queues = int(await self._value("draw_in_seen", now))
+        leases = int(await self._value("draw_in_leased", lease_until))
+        jobs = int(await self._value("draw_in_scheduled", ready_at))
+        if queues or leases or jobs:
+            self._note_written()
+        return leases, jobs
 
     async def workers(self) -> Roster:
         """All registered workers, as this node last read them where nobody has changed any."""
