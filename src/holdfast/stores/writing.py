@@ -13,7 +13,13 @@ from holdfast.stores.store import Change
 LOOSE = frozenset(("delete_errors", "delete_progress", "save_progress"))
 """Statements that may find nothing: most jobs have no errors and no progress."""
 
-ANYHOW = {"delete_held": (0, 2), "delete_ready_for": (1, 3), "delete_unique": (0, 2), "delete_group_place": (0, 2)}
+ANYHOW = {
+    "delete_ready": (0, 2),
+    "delete_held": (0, 2),
+    "delete_ready_for": (1, 3),
+    "delete_unique": (0, 2),
+    "delete_group_place": (0, 2),
+}
 """Statements that find their row by a text, and where in their values the queue and the job are. Where that text is not what the job's own row
 says, one of the two is damaged: `…_anyhow` finds it by these numbers alone.
 """

@@ -1,0 +1,1 @@
+DELETE FROM ready_for WHERE queue = $1 AND job = $2
