@@ -5,7 +5,6 @@
                      └── front 1 …     (--fronts N: the same listening socket)
 
 With PostgreSQL there is no keeper and one front: the committer runs in it. A database that must not be served ends the server with 1.
-
 SIGTERM or SIGINT: nothing new is taken, parked polls are answered (the port stays open for `linger_s`, /readyz saying 503), open requests finish, the fronts hang up, the keeper commits what it has and ends;
 then exit 0. A second signal ends at once. When the keeper dies, or another front does, the server ends with 1 and says so.
 """
@@ -134,10 +133,10 @@ class Front:
         self._channels = app.channels
         self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link))
         if self._tubes is not None:
-            self._beanstalk = Beanstalk(engine, self._number)
-            metrics.tubes = self._beanstalk.numbers
-            await self._beanstalk.open(self._tubes)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.close_to_puts)
+            tubes = self._beanstalk = Beanstalk(engine, self._number)
+            metrics.tubes = tubes.numbers
+            await tubes.open(self._tubes)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.close_to_puts, tubes)
         reporting = asyncio.create_task(_report(link, metrics)) if config.fronts > 1 else None
         try:
             await self._uvicorn.serve(sockets=[self._listener])
@@ -168,9 +167,9 @@ class Front:
             os._exit(1)
         self.drain()
 
-    def close_to_puts(self) -> None:
+    def close_to_puts(self, tubes: Beanstalk) -> None:
         """SIGUSR1, as operators of beanstalkd send it: its clients put nothing more, and all else goes on."""
-        self._beanstalk.closed_to_puts = True  # type: ignore[union-attr]  # it alone listens to the signal
+        tubes.closed_to_puts = True
         for other in self._others:
             other.send_signal(signal.SIGUSR1)
 

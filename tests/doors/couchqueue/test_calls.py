@@ -42,7 +42,7 @@ WRONG = [
     ("PUT", "/task", {"publisher": "p", "data": {}, "singularlyRun": "maybe"}, "singularlyRun must be true,false"),
     ("PUT", "/task", {"publisher": "p", "data": {}, "runAt": "tomorrow"}, "runAt must be a unix timestamp in seconds"),
     ("PUT", "/task", {"publisher": "p", "data": {}, "runAt": -5}, "runAt must be a unix timestamp in seconds"),
-    ("PUT", "/task", {"publisher": "p", "data": {}, "runAt": 1e20}, "runAt must be before the year 10000."),
+    ("PUT", "/task", {"publisher": "p", "data": {}, "runAt": 99999999999999999}, "runAt must be before the year 10000."),
     ("PUT", "/task", {"publisher": "p" * 200, "data": {}}, "publisher must have at most 118 characters."),
     ("POST", "/task", {"workerId": "w", "taskId": 1, "state": "done"}, "state must be fail,success"),
     ("PUT", "/worker", {"queues": "a,*"}, "queues must be named; * is not allowed"),

@@ -162,7 +162,7 @@ REFUSED = {
     "no queue": {"queue": ""},
     "a name that is none": {"queue": "a b"},
     "a name with a line's end": {"queue": "a\n"},
-    "a long name": {"queue": "a" * 129},
+    "a long name": {"queue": "a" * 201},
     "a large payload": {"payload": '"' + "x" * 999 + '"'},
     "many bytes": {"payload": b"x" * 1_001},
     "a long type": {"type": "x" * 129},

@@ -30,7 +30,7 @@ _NO = frozenset(("false", "0", "no", "n", "off", "f", "null", "none", "undefined
 _REASON = "failReason"
 _MS_FROM = 1e11  # as seconds this is the year 5138, as milliseconds it is 1973
 
-_SECONDS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,20})?\Z")
+_SECONDS = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?\Z")
 _string = msgspec.json.Decoder(str)
 _hash = msgspec.json.Decoder(dict[str, Raw])
 _patterns = msgspec.json.Decoder(dict[str, str])
