@@ -32,9 +32,12 @@ class Hearing:
 
     async def _hear(self) -> dict[str, Any]:
         if self._heard and self._connection.half_closed:
-            return {"type": "http.disconnect"}
+            return self._over()
         message: dict[str, Any] = await self._receive()
         if self._heard:
-            return {"type": "http.disconnect"}
+            return self._over()
         self._heard = not message.get("more_body", False)
         return message
+
+    def _over(self) -> dict[str, Any]:
+        return {"type": "http.disconnect", "half_closed": self._connection.half_closed and not self._cycle.disconnected}

@@ -22,7 +22,7 @@ def may_be_long(method: str, path: str, query: bytes, headers: dict[bytes, bytes
 
 async def while_here(app: App, scope: Any, receive: Callable[[], Awaitable[Any]], send: Send) -> None:
     """Let the framework answer, for as long as the caller is there. Raises `ConnectionResetError` when it has left."""
-    leaving = asyncio.ensure_future(_left(receive))
+    leaving: asyncio.Future[Any] = asyncio.ensure_future(_left(receive))
     given = False
 
     async def received() -> MutableMapping[str, Any]:
@@ -33,11 +33,12 @@ async def while_here(app: App, scope: Any, receive: Callable[[], Awaitable[Any]]
         await asyncio.shield(leaving)
         return {"type": "http.disconnect"}
 
-    answering: asyncio.Future[None] = asyncio.ensure_future(app(scope, received, send))
+    answering: asyncio.Future[Any] = asyncio.ensure_future(app(scope, received, send))
     try:
         await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if answering.done():
-            return await answering
+        if answering.done() or not leaving.result():
+            await answering
+            return
         raise ConnectionResetError("the caller left while it was answered")
     finally:
         leaving.cancel()
@@ -45,6 +46,8 @@ async def while_here(app: App, scope: Any, receive: Callable[[], Awaitable[Any]]
         await asyncio.wait({answering})
 
 
-async def _left(receive: Callable[[], Awaitable[Any]]) -> None:
-    while (await receive())["type"] != "http.disconnect":
+async def _left(receive: Callable[[], Awaitable[Any]]) -> bool:
+    """Wait until nothing more comes; whether the caller has left, or only says nothing more and may still read."""
+    while (message := await receive())["type"] != "http.disconnect":
         pass
+    return not message.get("half_closed", False)
