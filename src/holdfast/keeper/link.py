@@ -174,5 +174,5 @@ class KeeperLink:
         pending, self._pending = self._pending, {}
         for sink, tag, kind in pending.values():
             sink.deliver(tag, _UNKNOWN if kind in COMMANDS else _UNAVAILABLE)
-        if not self._closing:
+        if not self._closing and self.problem is None:  # whoever connects is told of a problem, and of nothing that comes of it
             self._on_lost()
