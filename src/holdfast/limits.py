@@ -118,7 +118,7 @@ REQUEST_BYTES = 4 << 10  # what a request costs that waits behind another, besid
 # What one answer brings, in bytes: a page or a grant that would be larger ends before, with at least one job in it.
 PAGE_BYTES = 16 << 20
 GRANT_BYTES = 16 << 20
-FAN_OUT_BYTES = 32 << 20  # all copies of one event together: what one transaction takes (BATCH_BYTES)
+FAN_OUT_BYTES = 32 << 20  # all copies of one event together: one transaction, about 0.1 s
 FRAME_BYTES = (
     4 << 20
 )  # a frame between a front and the keeper that has grown to this leaves at once; one command or answer may be larger

@@ -15,7 +15,7 @@ NOBODY = LeaseRef(1, 1, 1, b"s" * 16)
 
 # What a producer says: the field, what is taken, what is refused. Where a refusal is named otherwise, that name is last.
 OF_A_JOB = [
-    ("queue", ["q", "q" * 128, "A.b_c:d-9"], ["", "q" * 129, "a b", "a/b", "ä", "a\n", "a\0"]),
+    ("queue", ["q", "q" * 200, "A.b_c:d-9"], ["", "q" * 201, "a b", "a/b", "ä", "a\n", "a\0"]),
     ("payload", [b"", b"x" * PAYLOAD], [b"x" * (PAYLOAD + 1)]),
     ("type", ["", "t" * 128, "ü" * 128], ["t" * 129, "a\0b"]),
     ("content_type", ["", "c" * 256], ["c" * 257, "a\0b"]),

@@ -176,12 +176,12 @@ async def test_a_poll_that_times_out_is_answered_with_nothing(engine):
 
 async def test_a_poll_asks_the_store_once_and_again_only_for_news(engine, backing, polls, new, turns):
     await polls()
-    commits = backing.totals.commits
+    batches = backing.totals.batches
     await turns(200)
-    assert backing.totals.commits == commits == 1
+    assert backing.totals.batches == batches == 1
     await engine.enqueue([new("other")])
     await turns()
-    assert backing.totals.commits == commits + 1
+    assert backing.totals.batches == batches + 1
 
 
 async def test_a_job_that_comes_while_a_poll_looks_is_not_missed(engine, backing, new):

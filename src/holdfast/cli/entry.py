@@ -10,8 +10,6 @@ from holdfast import process
 
 if sys.argv[1:2] == ["serve"]:
     process.begin()
-else:
-    process.open_descriptors()
 
 import importlib
 from typing import Any, NamedTuple

@@ -75,7 +75,7 @@ def test_a_job_that_nobody_knows_is_not_found(api, method, path):
         api.refused(api.request(method, f"/v1/jobs/{word}{path}"), 404, "not_found")
 
 
-@pytest.mark.parametrize(("wait_ms", "says"), [("-1", ">= 0"), ("55001", "<= 55000"), ("x", "Expected `int`")])
+@pytest.mark.parametrize(("wait_ms", "says"), [("-1", "at least 0"), ("55001", "<= 55000"), ("x", "a whole number")])
 def test_waiting_for_a_job_has_a_bound(api, make, wait_ms, says):
     response = api.get(f"/v1/jobs/{make('ready')}", params={"wait_ms": wait_ms})
     api.refused(response, 400, "invalid_request", field="wait_ms", says=says)

@@ -6,7 +6,7 @@ from holdfast.engine.commands import Enqueue, Granted, LeaseJobs, RegisterWorker
 from holdfast.errors import HoldfastError
 from holdfast.job.job import NewJob
 from holdfast.job.schedule import Schedule, ScheduleSpec
-from holdfast.limits import BATCH_BYTES, GRANT_BYTES, PAGE_BYTES
+from holdfast.limits import BATCH_BYTES, FAN_OUT_BYTES, GRANT_BYTES, PAGE_BYTES
 from holdfast.stores.queries import ListJobs, ListSchedules
 
 MIB = 1 << 20
@@ -143,5 +143,5 @@ async def test_copies_for_all_workers_are_bounded_in_bytes(desk, new):
         await desk.do(RegisterWorker(f"w{number}", "host", ("q",)))
     with pytest.raises(HoldfastError) as refused:
         await desk.do(Enqueue([new("q", b"x" * (8 * MIB))], to_workers=True))
-    assert str(BATCH_BYTES) in refused.value.detail
+    assert str(FAN_OUT_BYTES) in refused.value.detail
     assert await desk.walk() == []

@@ -41,6 +41,8 @@ WALKS = {
     "orphans": "what registered workers have to themselves, and no more of it than a bite",
     "passing_queues": "the same",
     "queue_count": "asked for a new queue; they have a bound",
+    "count_anew": "a queue in which something was damaged, once",
+    "draw_in_seen": "every queue, once at a start after an outage",
     "tallies": "every queue, for the page's sum over all",
 }
 """Statements that may walk a whole table, and why."""
@@ -120,7 +122,9 @@ def test_what_a_batch_writes_together_finds_its_rows_by_an_index(connection, ste
 def test_a_page_of_a_listing_is_read_in_the_order_of_an_index(connection, section):
     statements = [page_sql(DIALECT, section, *ways) for ways in product((True, False), repeat=4)]
     statements += [bound_sql(section, *ways) for ways in product((True, False), repeat=2)]
-    statements += [count_sql(DIALECT, section, one_queue, up_to=True) for one_queue in (True, False)]
+    statements += [
+        count_sql(DIALECT, section, one_queue, after, up_to=True) for one_queue, after in product((True, False), repeat=2)
+    ]
     found = {statement: walks(plan(connection, numbered_parameters(statement)[0])) for statement in statements}
     assert {statement: steps for statement, steps in found.items() if steps} == {}
 
