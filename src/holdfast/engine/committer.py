@@ -17,7 +17,6 @@ Invariants
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -328,7 +327,7 @@ class Committer:
     async def _apply_once(
         self, commands: list[Command], accepting: bool, queues: frozenset[str]
     ) -> tuple[list[Result], Committed]:
-        started, worked = time.perf_counter(), time.thread_time()
+        began = self._totals.commit_busy.begin()
         store = self._store
         if self._outages.due():
             await self._outages.look()
@@ -359,7 +358,7 @@ class Committer:
             self._recorder.forget(name)
         self._recorder.committed(batch.counts, batch.written.values(), batch.now)
         if tx.wrote:
-            self._totals.committed(batch.counts, len(commands), time.perf_counter() - started, time.thread_time() - worked)
+            self._totals.committed(batch.counts, len(commands), self._totals.commit_busy.end(began))
         self._totals.batches += 1
         return results, news
 

@@ -180,6 +180,8 @@ class SqliteStore(Alone):
         if self._reads is not None:
             self._reads.close()
         self._writer.close()
+        if self._identity is not None:
+            self._identity.close()
         if self._lock is not None:
             self._lock.release()
 
