@@ -17,33 +17,29 @@ _WINDOW_S = 60.0
 class Longest:
     """The largest of what was noted in the last one to two minutes."""
 
-    __slots__ = ("_before", "_since", "_with")
+    __slots__ = ("_before", "_since", "latest")
 
     def __init__(self) -> None:
-        self._before = self._with = 0.0
+        self._before = self.latest = 0.0  # `latest`: since the last turn of the window; what is not longer need not be noted
         self._since = time.monotonic()
 
     def note(self, seconds: float) -> None:
         """Take note of one stretch."""
-        if seconds > self._with:
+        if seconds > self.latest:
             self._turn()
-            self._with = max(self._with, seconds)
-
-    def may_be(self, seconds: float) -> bool:
-        """Whether one that was no longer than this may be the longest."""
-        return seconds > self._with
+            self.latest = max(self.latest, seconds)
 
     @property
     def seconds(self) -> float:
         """The longest."""
         self._turn()
-        return max(self._before, self._with)
+        return max(self._before, self.latest)
 
     def _turn(self) -> None:
         past = time.monotonic() - self._since
         if past >= _WINDOW_S:
-            self._before = self._with if past < 2 * _WINDOW_S else 0.0
-            self._with = 0.0
+            self._before = self.latest if past < 2 * _WINDOW_S else 0.0
+            self.latest = 0.0
             self._since = time.monotonic()
 
 
@@ -64,7 +60,7 @@ class CommitWatch:
     def end(self, began: float) -> float:
         """It is over; how many seconds it took."""
         seconds = time.perf_counter() - began
-        if self.longest.may_be(seconds):
+        if seconds > self.longest.latest:
             self.longest.note(min(seconds, time.thread_time() - self._used))
         return seconds
 

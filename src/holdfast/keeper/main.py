@@ -109,12 +109,13 @@ class FrontLine:
     def flush(self) -> None:
         """Send what has gathered."""
         outgoing, self._outgoing, self._weight = self._outgoing, Answered([], []), 0
-        if self.frames.transport is None or self.frames.transport.is_closing():
+        transport = self.frames.transport
+        if transport is None or transport.is_closing():
             return
         try:
-            self.frames.transport.write(frame(outgoing))
+            transport.write(frame(outgoing))
         except UNSENDABLE:
-            self._write_one_by_one(outgoing, self.frames.transport)
+            self._write_one_by_one(outgoing, transport)
 
     def _write_one_by_one(self, outgoing: Answered, transport: asyncio.Transport) -> None:
         """An answer in this frame has no place in a frame: a defect, and its caller's alone. The others are sent."""
@@ -138,7 +139,8 @@ class FrontLine:
 
     def _flush_in_turn(self) -> None:
         self._flushing = False
-        if self._outgoing.results or self._outgoing.news or self._outgoing.hello is not None:
+        outgoing = self._outgoing
+        if outgoing.results or outgoing.news or outgoing.hello is not None:
             self.flush()
 
     def _mind(self, unread: bool) -> None:

@@ -31,8 +31,9 @@ class FileIdentity:
 
     def confirm(self) -> None:
         """Raise `StoreBroken` where what was just committed is not at the store's path."""
-        if self._notices.none():
+        if not self._notices.waiting(0):
             return
+        self._notices.take()
         for name, known in self._committed:
             try:
                 found = os.stat(name)  # noqa: PTH116  (once for each commit: a Path costs three times as much)

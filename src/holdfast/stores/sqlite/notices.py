@@ -21,17 +21,21 @@ _AT_ONCE = 64 << 10
 
 
 class Notices:
-    """Notices of what happens to the names in a folder and to the folders above it; `none` where nothing has happened for sure."""
+    """Notices of what happens to the names in a folder and to the folders above it.
+
+    `waiting(0)` is empty where nothing has happened for sure. Where notices can't be had, it never is. (The bound method of the poll itself: it is
+    called after every commit.)
+    """
 
     def __init__(self, folder: str, kind: str) -> None:
-        """`folder` is absolute, `kind` is the type of its file system. Where notices can't be had, `none` never says so."""
+        """`folder` is absolute, `kind` is the type of its file system."""
         self._fd = -1
         self._folder = -1
         if kind in _LOCAL and os.path.realpath(folder) == folder:
             self._begin(folder)
-        self._poll = select.poll()
-        if self._fd >= 0:
-            self._poll.register(self._fd, select.POLLIN)
+        poll = select.poll()
+        poll.register(max(self._fd, 0), select.POLLIN)
+        self.waiting = poll.poll if self._fd >= 0 else _always
 
     def _begin(self, folder: str) -> None:
         system = ctypes.CDLL(None)
@@ -47,16 +51,10 @@ class Notices:
                 break
             folder = os.path.dirname(folder)  # noqa: PTH120
 
-    def none(self) -> bool:
-        """Whether nothing has happened since this was asked last."""
+    def take(self) -> None:
+        """Take those that wait, so that others can be told from them."""
         if self._fd < 0:
-            return False
-        if not self._poll.poll(0):
-            return True
-        self._take()
-        return False
-
-    def _take(self) -> None:
+            return
         try:
             found = os.read(self._fd, _AT_ONCE)
         except BlockingIOError:
@@ -74,3 +72,8 @@ class Notices:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+            self.waiting = _always
+
+
+def _always(timeout_ms: float | None = None, /) -> list[tuple[int, int]]:  # noqa: ARG001
+    return [(-1, 0)]
