@@ -2,43 +2,67 @@
 
 A front answers nobody, and the keeper commits nothing, while one turn of its loop lasts. What a loop does in one turn can't be seen from within it;
 so a timer looks how late it is, and how much processor time its thread has used since the last look. The smaller of the two is the turn's,
-give or take the period: a late timer alone may be the machine's fault, and used time alone may be many short turns.
+give or take the period: a late timer alone may be the machine's fault, and used time alone may be many short turns. A commit is measured in the
+same way: asking for the processor time is a system call, so it is asked for every few milliseconds, and after a commit that may be the longest.
 """
 
 import asyncio
 import time
 
 _PERIOD_S = 0.02
+_SAMPLED_S = 0.005
 _WINDOW_S = 60.0
 
 
 class Longest:
     """The largest of what was noted in the last one to two minutes."""
 
-    __slots__ = ("_before", "_since", "_with")
+    __slots__ = ("_before", "_since", "latest")
 
     def __init__(self) -> None:
-        self._before = self._with = 0.0
+        self._before = self.latest = 0.0  # `latest`: since the last turn of the window; what is not longer need not be noted
         self._since = time.monotonic()
 
     def note(self, seconds: float) -> None:
         """Take note of one stretch."""
-        if seconds > self._with:
+        if seconds > self.latest:
             self._turn()
-            self._with = max(self._with, seconds)
+            self.latest = max(self.latest, seconds)
 
     @property
     def seconds(self) -> float:
         """The longest."""
         self._turn()
-        return max(self._before, self._with)
+        return max(self._before, self.latest)
 
     def _turn(self) -> None:
         past = time.monotonic() - self._since
         if past >= _WINDOW_S:
-            self._before = self._with if past < 2 * _WINDOW_S else 0.0
-            self._with = 0.0
+            self._before = self.latest if past < 2 * _WINDOW_S else 0.0
+            self.latest = 0.0
             self._since = time.monotonic()
+
+
+class CommitWatch:
+    """Measures commits: `longest` is the longest, in processor time, give or take a few milliseconds."""
+
+    def __init__(self) -> None:
+        self.longest = Longest()
+        self._sampled = self._used = 0.0
+
+    def begin(self) -> float:
+        """A commit begins: the moment, by `time.perf_counter`."""
+        now = time.perf_counter()
+        if now - self._sampled > _SAMPLED_S:
+            self._sampled, self._used = now, time.thread_time()
+        return now
+
+    def end(self, began: float) -> float:
+        """It is over; how many seconds it took."""
+        seconds = time.perf_counter() - began
+        if seconds > self.longest.latest:
+            self.longest.note(min(seconds, time.thread_time() - self._used))
+        return seconds
 
 
 class LoopWatch:

@@ -17,7 +17,6 @@ Invariants
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -77,6 +76,7 @@ from holdfast.stores.store import OutcomeLost, RowHeld, Store, StoreBroken, TryA
 log = structlog.get_logger(__name__)
 _TRIES = 8  # of a batch that other nodes get in the way of
 _PAUSE_S = 0.02
+_COMMAND_BYTES = _JOB_BYTES = 256  # beside what it carries
 _LATER_MS: dict[type, int] = {StorageFull: 10_000, RowHeld: 1_000}
 
 _PASSING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
@@ -152,7 +152,7 @@ class Committer:
         self._totals = totals
         self._recorder = recorder
         self._waiting: list[Waiting] = []
-        self._wake = asyncio.Event()
+        self._asleep: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self.listeners = 0
@@ -170,34 +170,38 @@ class Committer:
         if self.broken is not None:
             self._turn_away([(command, sink, tag)])
             return
+        if not self._waiting:  # whoever comes after the first one needs to wake nobody
+            self._wake_up()
+            self._idle.clear()
         self._waiting.append((command, sink, tag))
-        self._wake.set()
-        self._idle.clear()
 
     def give_up(self, error: StoreBroken) -> None:
         """The store was found to be broken between two batches: take nothing more, and end `run`."""
         if self.broken is None:
             self.broken = error
-            self._wake.set()
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        if self._asleep is not None and not self._asleep.done():
+            self._asleep.set_result(None)
 
     async def run(self) -> None:
         """Commit batch after batch until cancelled while idle, or until the store breaks (`StoreBroken` is raised)."""
+        loop = (
+            asyncio.get_running_loop()
+        )  # once: each `asyncio.Event` would ask for it whenever it waits, which costs a system call
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            self._unless_broken()
-            while self._waiting:
-                batch = self._take()
-                await self._commit(batch)
-                self._unless_broken()
-                await asyncio.sleep(0)  # let the answers out and the next commands in
+            while self._waiting and self.broken is None:
+                await self._commit(self._take())
+                if self.broken is None:
+                    await asyncio.sleep(0)  # let the answers out and the next commands in
+            if self.broken is not None:
+                waiting, self._waiting = self._waiting, []
+                self._turn_away(waiting)
+                raise self.broken
             self._idle.set()
-
-    def _unless_broken(self) -> None:
-        if self.broken is not None:
-            waiting, self._waiting = self._waiting, []
-            self._turn_away(waiting)
-            raise self.broken
+            self._asleep = loop.create_future()
+            await self._asleep
 
     async def settled(self) -> None:
         """Wait until nothing waits and no commit is under way."""
@@ -205,18 +209,17 @@ class Committer:
 
     def _take(self) -> list[Waiting]:
         """The next batch: all that waits, within the bounds on one transaction."""
-        count, size, jobs = 0, 0, 0
-        for command, _, _ in self._waiting if len(self._waiting) <= BATCH_COMMANDS else self._waiting[:BATCH_COMMANDS]:
-            size += _weight(command)
-            jobs += _jobs(command)
+        waiting = self._waiting
+        count = size = jobs = 0
+        for command, _, _ in waiting if len(waiting) <= BATCH_COMMANDS else waiting[:BATCH_COMMANDS]:
+            brings, changes = _burden(command)
+            size += brings
+            jobs += changes
             if count and (size > BATCH_BYTES or jobs > BATCH_JOBS):
                 break
             count += 1
-        if count == len(self._waiting):
-            taken, self._waiting = self._waiting, []
-        else:
-            taken, self._waiting = self._waiting[:count], self._waiting[count:]
-        return taken
+        self._waiting = waiting[count:]
+        return waiting if count == len(waiting) else waiting[:count]
 
     async def _commit(self, taken: list[Waiting]) -> None:
         commands = [command for command, _, _ in taken]
@@ -328,14 +331,14 @@ class Committer:
     async def _apply_once(
         self, commands: list[Command], accepting: bool, queues: frozenset[str]
     ) -> tuple[list[Result], Committed]:
-        started, worked = time.perf_counter(), time.thread_time()
-        store = self._store
-        if self._outages.due():
-            await self._outages.look()
-        begin = store.transaction(expected(commands, self._clock.now(), queues)) if store.shared else store.transaction()
+        began = self._totals.commit_busy.begin()
+        store, outages, clock = self._store, self._outages, self._clock
+        if (store.shared or outages.seen != clock.leaps) and outages.due():
+            await outages.look()
+        begin = store.transaction(expected(commands, clock.now(), queues)) if store.shared else store.transaction()
         async with begin as tx:
-            now = self._clock.now()
-            if self._outages.leapt():  # in this very moment: leases are let live on first
+            now = clock.now()
+            if outages.seen != clock.leaps:  # in this very moment: leases are let live on first
                 raise TryAgain("the clock leapt")
             batch = Batch(
                 tx,
@@ -346,7 +349,7 @@ class Committer:
                 routes=self.routes,
                 pauses=self.pauses,
                 aside=self.aside,
-                graced_until=self._outages.graced_until,
+                graced_until=outages.graced_until,
             )
             results = await decide(batch, commands)
             news = await batch.finish()
@@ -359,7 +362,7 @@ class Committer:
             self._recorder.forget(name)
         self._recorder.committed(batch.counts, batch.written.values(), batch.now)
         if tx.wrote:
-            self._totals.committed(batch.counts, len(commands), time.perf_counter() - started, time.thread_time() - worked)
+            self._totals.committed(batch.counts, len(commands), self._totals.commit_busy.end(began))
         self._totals.batches += 1
         return results, news
 
@@ -405,26 +408,22 @@ async def _add_progress(batch: Batch, results: list[Result | None], indexes: lis
             results[i] = Granted(jobs, result.now, result.quiet, result.cut)
 
 
-def _weight(command: Command) -> int:
-    """About how many bytes a command brings into a transaction."""
-    if type(command) is Enqueue or type(command) is PutJobs:
-        return 256 + sum([len(job.payload) + 256 for job in command.jobs])
-    if type(command) is ConcludeLease and (command.result or command.then):
-        return 256 + len(command.result or b"") + sum([len(job.payload) + 256 for job in command.then])
-    if type(command) is SetInterest and isinstance(command.match, dict):
-        return 256 + sum([len(field) + len(value) for field, value in command.match.items()])
-    return 256
-
-
-def _jobs(command: Command) -> int:
-    """How many jobs a command may change."""
+def _burden(command: Command) -> tuple[int, int]:
+    """About how many bytes a command brings into a transaction, and how many jobs it may change."""
     kind = type(command)
-    if kind in _ONE_JOB:
-        return 1
     if kind is Enqueue or kind is PutJobs:
-        return len(command.jobs)  # type: ignore[union-attr]
+        jobs = command.jobs  # type: ignore[union-attr]
+        return _COMMAND_BYTES + (
+            len(jobs[0].payload) + _JOB_BYTES if len(jobs) == 1 else sum([len(job.payload) + _JOB_BYTES for job in jobs])
+        ), len(jobs)
+    if kind is LeaseJobs:
+        return _COMMAND_BYTES, command.limit  # type: ignore[union-attr]
     if kind is ConcludeLease:
-        return 1 + len(command.then)  # type: ignore[union-attr]
-    if kind is DeleteQueue:
-        return PURGE_CHUNK
-    return getattr(command, "limit", 1)
+        size = _COMMAND_BYTES + len(command.result or b"")  # type: ignore[union-attr]
+        then = command.then  # type: ignore[union-attr]
+        return (size + sum([len(job.payload) + _JOB_BYTES for job in then]), 1 + len(then)) if then else (size, 1)
+    if kind in _ONE_JOB:
+        return _COMMAND_BYTES, 1
+    if type(command) is SetInterest and isinstance(command.match, dict):
+        return _COMMAND_BYTES + sum([len(field) + len(value) for field, value in command.match.items()]), 1
+    return _COMMAND_BYTES, PURGE_CHUNK if kind is DeleteQueue else getattr(command, "limit", 1)

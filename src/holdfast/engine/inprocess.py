@@ -196,10 +196,11 @@ class InProcess:
 
     def request(self, request: Request, sink: Sink, tag: object) -> "asyncio.Task[None] | None":
         """Ask, with the answer going to `sink`. The task of a query: to be cancelled when nobody waits for the answer."""
-        if type(request) is RunSchedule or type(request) is FireSchedules:
-            self._in_task(self._routed(request, self._commit(request), sink, tag))
-        elif type(request) in COMMANDS:
+        kind = type(request)
+        if kind in _IN_TURN:
             self.committer.submit(request, sink, tag)  # type: ignore[arg-type]
+        elif type(request) is RunSchedule or type(request) is FireSchedules:
+            self._in_task(self._routed(request, self._commit(request), sink, tag))
         else:
             reading = self._in_task(self._read(request, sink, tag))
             reading.add_done_callback(lambda read: sink.deliver(tag, _LEFT) if read.cancelled() else None)
@@ -381,6 +382,7 @@ class InProcess:
         return False
 
 
+_IN_TURN = frozenset(COMMANDS) - {RunSchedule, FireSchedules}
 _LEFT = Refused(Overloaded.code, "Nobody waits for this any more.")
 _TASKS: set["asyncio.Task[None]"] = set()
 

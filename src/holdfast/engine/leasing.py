@@ -30,13 +30,13 @@ class Shelf:
         """The next job that may be leased."""
         return self._rows[0][0] if self._rows and self.queue.may_lease() > 0 else None
 
-    def first_bytes(self) -> int:
-        """How much the job that `peek` showed brings."""
-        return self._rows[0][0].size
+    def first(self) -> tuple[Job, Content | None]:
+        """The job that `peek` showed, with what its worker is given where that was read."""
+        return self._rows[0]
 
-    def take(self) -> tuple[Job, Content | None]:
-        """Take the job that `peek` showed."""
-        return self._rows.popleft()
+    def take(self) -> None:
+        """Take it."""
+        self._rows.popleft()
 
 
 class Leasing:
@@ -88,9 +88,11 @@ class Leasing:
         """
         now = self._batch.now
         if command.request is not None and (again := self._living(command.request)):
-            if not self._fits(sum(job.size for job, _ in again)):
+            size = sum(job.size for job, _ in again)
+            if self._given_bytes and self._given_bytes + size > BATCH_BYTES:
                 return LATER
-            return Granted([await self._whole(job, content) for job, content in again], now)
+            self._given_bytes += size
+            return Granted([GrantedJob(job, content or await self._content(job)) for job, content in again], now)
         allowed = attending.admitted(self._batch, command, self._workers)
         if allowed is None:
             return Granted([], now, quiet=True)
@@ -100,33 +102,29 @@ class Leasing:
         granted: list[GrantedJob] = []
         size, cut = 0, False
         for shelf in _in_order(self._lines(command), command.by_priority):
-            size += shelf.first_bytes()
-            if (granted and size > command.most_bytes) or not self._fits(shelf.first_bytes()):
+            job, content = shelf.first()
+            given = self._given_bytes + job.size
+            size += job.size
+            if (size > command.most_bytes and granted) or (given > BATCH_BYTES and self._given_bytes):
                 if not granted:
                     return LATER
                 cut = True
                 break
-            job, content = shelf.take()
-            granted.append(await self._whole(self._lease(shelf.queue, job, command), content))
+            self._given_bytes = given
+            shelf.take()
+            leased = self._lease(shelf.queue, job, command)
+            granted.append(GrantedJob(leased, content or await self._content(job)))
             if len(granted) >= command.limit:
                 break
         if command.request is not None and granted:
             self._earlier[command.request] = [(one.job, one.content) for one in granted]
         return Granted(granted, now, cut=cut)
 
-    def _fits(self, size: int) -> bool:
-        """Whether so many bytes more may be given in this batch."""
-        if self._given_bytes and self._given_bytes + size > BATCH_BYTES:
-            return False
-        self._given_bytes += size
-        return True
-
-    async def _whole(self, job: Job, content: Content | None) -> GrantedJob:
-        """A job with what its worker is given, read now where it was too much to be read before."""
-        if content is None:
-            content = await self._batch.tx.content(job.id)
+    async def _content(self, job: Job) -> Content:
+        """What a job's worker is given, where it was too much to be read with the others."""
+        content = await self._batch.tx.content(job.id)
         assert content is not None, "a job that is there has its content"
-        return GrantedJob(job, content)
+        return content
 
     def _lines(self, command: LeaseJobs) -> list[list[Shelf]]:
         """What a call may take from: of each of its queues the worker's own line, where it has one, and everybody's."""

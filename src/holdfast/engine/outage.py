@@ -32,21 +32,16 @@ class Outages:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._begun = False
         self._looked = 0.0
-        self._leaps = clock.leaps
+        self.seen = -1  # the clock's leaps at the last look; below 0 before the first one
         self.graced_until = 0
 
     def due(self) -> bool:
         """Whether it is to be looked now."""
         self._clock.now()  # a leap is seen by whoever asks first
-        if not self._begun or self.leapt():
+        if self.seen != self._clock.leaps:  # much time has passed since then that this process knows nothing of
             return True
         return self._store.shared and time.monotonic() - self._looked > _LOOK_S
-
-    def leapt(self) -> bool:
-        """Whether much time has passed since the last look that this process knows nothing of."""
-        return self._clock.leaps != self._leaps
 
     async def look(self) -> None:
         """Look, and let the leases live on that ended while nobody served. A transaction that changes nothing is not committed."""
@@ -66,9 +61,9 @@ class Outages:
             async with self._transaction() as tx:
                 granted = await self._grant(tx)
                 await tx.commit()
-        if away and not self._begun:
+        if away and self.seen < 0:
             await self._draw_in()
-        self._begun, self._looked, self._leaps = True, looked, leaps
+        self._looked, self.seen = looked, leaps
 
     def _transaction(self) -> AbstractAsyncContextManager[Transaction]:
         store = self._store

@@ -120,7 +120,7 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         uptime_ms=round((time.monotonic() - totals.started) * 1000),
         reason=None if health.accepting else health.reason,
         replication=health.replication,
-        commit_busy_seconds=totals.commit_busy.seconds,
+        commit_busy_seconds=totals.commit_busy.longest.seconds,
         loop_busy_seconds=totals.loop_busy.longest.seconds,
         clock_behind_ms=totals.clock_behind_ms,
         clock_steps=totals.clock_steps,

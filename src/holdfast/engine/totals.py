@@ -7,7 +7,7 @@ import math
 import time
 from bisect import bisect_left
 
-from holdfast.engine.busy import Longest, LoopWatch
+from holdfast.engine.busy import CommitWatch, LoopWatch
 from holdfast.engine.events import COUNTED, EXPIRED, FAILED
 
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
@@ -49,13 +49,13 @@ class Totals:
         self.commit_seconds = 0.0
         self.batch_buckets = [0] * (len(BATCH_BUCKETS) + 1)
         self.commit_buckets = [0] * (len(COMMIT_BUCKETS) + 1)
-        self.commit_busy = Longest()
+        self.commit_busy = CommitWatch()
         self.loop_busy = LoopWatch()
         self.started = time.monotonic()
         self.clock_behind_ms = self.clock_steps = self.schedules_aside = self.jobs_aside = 0
 
-    def committed(self, counts: dict[tuple[str, str], int], commands: int, seconds: float, busy_seconds: float = 0.0) -> None:
-        """Add one commit: how often each (verb, queue) happened, how many commands it served, how long it took, and how much of that was work."""
+    def committed(self, counts: dict[tuple[str, str], int], commands: int, seconds: float) -> None:
+        """Add one commit: how often each (verb, queue) happened, how many commands it served, how long it took."""
         now = time.monotonic()
         for key, count in counts.items():
             if key[0] in COUNTED:
@@ -67,7 +67,6 @@ class Totals:
         self.commits += 1
         self.commands += commands
         self.commit_seconds += seconds
-        self.commit_busy.note(busy_seconds)
         self.batch_buckets[bisect_left(BATCH_BUCKETS, commands)] += 1
         self.commit_buckets[bisect_left(COMMIT_BUCKETS, seconds)] += 1
 

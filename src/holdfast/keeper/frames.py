@@ -55,19 +55,20 @@ UNSENDABLE = (TypeError, ValueError, OverflowError)
 
 def weight_of(carried: Request | Result) -> int:
     """About how many bytes of payload one command or answer carries; 0 where it is little."""
-    weigh = _WEIGHTS.get(type(carried))
+    weigh = WEIGHTS.get(type(carried))
     return weigh(carried) if weigh is not None else 0
 
 
-_WEIGHTS: dict[type, Callable[[Any], int]] = {
+WEIGHTS: dict[type, Callable[[Any], int]] = {
     Enqueue: lambda command: sum([len(job.payload) for job in command.jobs]),
     PutJobs: lambda command: sum([len(job.payload) for job in command.jobs]),
     ConcludeLease: lambda command: len(command.result or b"") + sum([len(job.payload) for job in command.then]),
-    Granted: lambda answer: sum([len(granted.content.payload) for granted in answer.jobs]),
+    Granted: lambda answer: answer.jobs[0].job.size if len(answer.jobs) == 1 else sum([one.job.size for one in answer.jobs]),
     JobPage: lambda answer: sum([len(detail.content.payload) for detail in answer.jobs]),
     JobDetail: lambda answer: len(answer.content.payload) + len(answer.result or b""),
     SchedulePage: lambda answer: sum([len(schedule.spec.job.payload) for schedule in answer.schedules]),
 }
+"""How many bytes of payload those carry that may carry much; 0 for every other type."""
 
 
 class Frames(asyncio.Protocol):

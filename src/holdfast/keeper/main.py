@@ -28,7 +28,7 @@ from holdfast.engine.events import Committed
 from holdfast.engine.inprocess import InProcess
 from holdfast.errors import OutcomeUnknown
 from holdfast.job.queue import QueuePolicy
-from holdfast.keeper.frames import UNSENDABLE, Answered, Asked, Frames, Hello, frame, weight_of
+from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
 from holdfast.limits import FRAME_BYTES
 from holdfast.logs import configure, settle
 from holdfast.process import STOP_SIGNALS
@@ -84,10 +84,12 @@ class FrontLine:
         self._outgoing.results.append((tag, result))  # type: ignore[arg-type]
         if self._reading:
             self._reading.pop(tag, None)  # type: ignore[call-overload]
-        self._weight += weight_of(result)
-        if self._weight >= FRAME_BYTES:
-            self.flush()
-        else:
+        if (weigh := WEIGHTS.get(type(result))) is not None:
+            self._weight += weigh(result)
+            if self._weight >= FRAME_BYTES:
+                self.flush()
+                return
+        if not self._flushing:
             self._soon()
 
     def tell(self, news: Committed) -> None:
@@ -96,7 +98,8 @@ class FrontLine:
             news = Committed(news.ready, news.freed, interests=news.interests, stop=news.stop, lost=news.lost)
         if news.ready or news.freed or news.jobs or news.interests is not None or news.stop or news.lost:
             self._outgoing.news.append(news)
-            self._soon()
+            if not self._flushing:
+                self._soon()
 
     def greet(self, hello: Hello) -> None:
         """Send the first word."""
@@ -106,12 +109,13 @@ class FrontLine:
     def flush(self) -> None:
         """Send what has gathered."""
         outgoing, self._outgoing, self._weight = self._outgoing, Answered([], []), 0
-        if self.frames.transport is None or self.frames.transport.is_closing():
+        transport = self.frames.transport
+        if transport is None or transport.is_closing():
             return
         try:
-            self.frames.transport.write(frame(outgoing))
+            transport.write(frame(outgoing))
         except UNSENDABLE:
-            self._write_one_by_one(outgoing, self.frames.transport)
+            self._write_one_by_one(outgoing, transport)
 
     def _write_one_by_one(self, outgoing: Answered, transport: asyncio.Transport) -> None:
         """An answer in this frame has no place in a frame: a defect, and its caller's alone. The others are sent."""
@@ -130,13 +134,13 @@ class FrontLine:
             transport.write(frame(Answered([], [], outgoing.hello)))
 
     def _soon(self) -> None:
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush_in_turn)  # asking asyncio for it costs a system call each time
+        self._flushing = True
+        self._loop.call_soon(self._flush_in_turn)  # asking asyncio for it costs a system call each time
 
     def _flush_in_turn(self) -> None:
         self._flushing = False
-        if self._outgoing.results or self._outgoing.news or self._outgoing.hello is not None:
+        outgoing = self._outgoing
+        if outgoing.results or outgoing.news or outgoing.hello is not None:
             self.flush()
 
     def _mind(self, unread: bool) -> None:
@@ -151,17 +155,27 @@ class FrontLine:
             self._backing.want_job_events(asked.job_events)
         if asked.report is not None:
             self._backing.reports[self._number] = asked.report
-        for number, request in asked.requests:
-            if self._unread and (type(request) is LeaseJobs or type(request) not in COMMANDS):
-                self._held_back.append((number, request))
-            else:
-                self._begin(number, request)
+        if self._unread:
+            self._take_some(asked.requests)
+        else:
+            begin, reading = self._backing.request, self._reading
+            for number, request in asked.requests:
+                if (task := begin(request, self, number)) is not None:
+                    reading[number] = task
         for number in asked.left:
             for held in [one for one in self._held_back if one[0] == number]:
                 self._held_back.remove(held)
                 self._begin(*held)
             if (left := self._reading.get(number)) is not None:
                 left.cancel()  # which answers it
+
+    def _take_some(self, requests: list[tuple[int, Request]]) -> None:
+        """Begin what brings little, while the front is behind with reading."""
+        for number, request in requests:
+            if self._unread and (type(request) is LeaseJobs or type(request) not in COMMANDS):
+                self._held_back.append((number, request))
+            else:
+                self._begin(number, request)
 
     def _begin(self, number: int, request: Request) -> None:
         reading = self._backing.request(request, self, number)

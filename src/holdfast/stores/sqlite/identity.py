@@ -1,13 +1,16 @@
 """Whether the files that are written to are still the ones at the store's path.
 
 An open file goes on living when its name is removed or given to another: what is committed then is gone with the process, though the flush
-succeeded. So the names are looked up again after every commit, before anybody is told of it, and with every tick.
+succeeded. So the names are looked up again after every commit, before anybody is told of it, and with every tick; after a commit only where the
+kernel has not been watching them meanwhile, or has seen something.
 """
 
 import errno
 import os
 from pathlib import Path
 
+from holdfast.stores.sqlite.files import file_system
+from holdfast.stores.sqlite.notices import Notices
 from holdfast.stores.store import StoreBroken
 
 Identity = tuple[int, int]
@@ -19,6 +22,7 @@ class FileIdentity:
     def __init__(self, path: Path) -> None:
         self._lock = f"{path.absolute()}.lock"
         store, real = str(path.absolute()), os.path.realpath(path)  # SQLite keeps the log beside what a link leads to
+        self._notices = Notices(os.path.dirname(store), file_system(path.parent) if store == real else "")  # noqa: PTH120
         self._committed = [(name, _identity(name)) for name in (store, f"{real}-wal")]
         self._files = [
             *self._committed,
@@ -27,6 +31,9 @@ class FileIdentity:
 
     def confirm(self) -> None:
         """Raise `StoreBroken` where what was just committed is not at the store's path."""
+        if not self._notices.waiting(0):
+            return
+        self._notices.take()
         for name, known in self._committed:
             try:
                 found = os.stat(name)  # noqa: PTH116  (once for each commit: a Path costs three times as much)
@@ -34,6 +41,10 @@ class FileIdentity:
                 raise _lost(name, error.strerror or str(error)) from None
             if (found.st_dev, found.st_ino) != known:
                 raise _lost(name, "another file is there")
+
+    def close(self) -> None:
+        """It is watched no more."""
+        self._notices.close()
 
     def look(self) -> None:
         """The same for all of its files, and whether they can still be written to; done every second."""

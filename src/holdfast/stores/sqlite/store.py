@@ -7,7 +7,6 @@ Errors sort into the three kinds of `stores/store.py`: FULL is `StorageFull` (SQ
 outcome open (I/O, corruption) is `StoreBroken`, the rest is a defect.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -57,7 +56,7 @@ class SqliteStore(Alone):
         self._lock: FileLock | None = None
         self._disk: Disk | None = None
         self._reads: Reads | None = None
-        self._identity: FileIdentity | None = None
+        self.identity: FileIdentity | None = None
         self._turns = Turns(1)
         self.durability = Durability("memory")
         if path is not None:
@@ -88,28 +87,31 @@ class SqliteStore(Alone):
             self._disk = Disk(path, watermark_bytes)  # now that the file is known to be ours: it takes the reserve beside it
             sync_folder(path.parent)
             self._reads = Reads([SqliteReader(open_reader(path), defaults) for _ in range(_READERS)])
-            self._identity = FileIdentity(path)
+            self.identity = FileIdentity(path)
 
     def transaction(self, expected: Expected | None = None) -> "_Begun":  # noqa: ARG002
         """Begin; leaving without `commit` undoes everything. One process alone writes, so there is nothing to expect."""
-        return _Begun(SqliteTransaction(self._writer, self._known), self._begin, self._undo, self._sorted, self._identity)
+        return _Begun(self, SqliteTransaction(self._writer, self._known))
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Take the write lock."""
         try:
             self._writer.execute("BEGIN IMMEDIATE")
         except apsw.BusyError:  # another program writes to our file; nothing was changed yet, so this is a definite no
             raise StoreUnavailable("Another program holds the store's write lock.", retry_after_ms=1_000) from None
         except apsw.Error as error:
-            raise self._sorted(error) from error
+            raise self.sort(error) from error
 
-    def _sorted(self, error: BaseException) -> BaseException:
+    def sort(self, error: BaseException) -> BaseException:
+        """What an error of SQLite's means, by the three kinds."""
         if isinstance(error, apsw.FullError) or (isinstance(error, apsw.IOError) and no_room(self._writer)):
             return StorageFull("The disk is full.")
         if isinstance(error, _BROKEN):
             return StoreBroken(f"{type(error).__name__}: {error}")
         return error
 
-    def _undo(self) -> None:
+    def undo(self) -> None:
+        """Roll back, and forget what was remembered."""
         self._known.forget()
         try:
             if self._writer.in_transaction:
@@ -171,8 +173,8 @@ class SqliteStore(Alone):
 
     async def tend(self) -> None:
         """Look at the disk, and whether the file is still there; raises `StoreBroken` where it is not."""
-        if self._identity is not None:
-            self._identity.look()
+        if self.identity is not None:
+            self.identity.look()
         self.health()
 
     async def close(self) -> None:
@@ -180,6 +182,8 @@ class SqliteStore(Alone):
         if self._reads is not None:
             self._reads.close()
         self._writer.close()
+        if self.identity is not None:
+            self.identity.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -187,30 +191,27 @@ class SqliteStore(Alone):
 class _Begun:
     """A transaction from its begin to its end; a class, because a generator would cost each commit three times as much."""
 
-    __slots__ = ("_begin", "_identity", "_sorted", "_tx", "_undo")
+    __slots__ = ("_store", "_tx")
 
-    def __init__(
-        self,
-        tx: SqliteTransaction,
-        begin: Callable[[], None],
-        undo: Callable[[], None],
-        sort: Callable[[BaseException], BaseException],
-        identity: FileIdentity | None,
-    ) -> None:
-        self._tx, self._begin, self._undo, self._sorted, self._identity = tx, begin, undo, sort, identity
+    def __init__(self, store: SqliteStore, tx: SqliteTransaction) -> None:
+        self._store, self._tx = store, tx
 
     async def __aenter__(self) -> SqliteTransaction:
-        self._begin()
+        self._store.begin()
         return self._tx
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        sorted_as = None if error is None else self._sorted(error)  # before anything else changes what the system said last
-        if error is not None or not self._tx.committed:
-            self._undo()
-        if sorted_as is not None and sorted_as is not error:
+        store = self._store
+        if error is None:
+            if not self._tx.committed:
+                store.undo()
+            if store.identity is not None:
+                store.identity.confirm()  # nobody is told of a commit into a file that is not the store's any more
+            return
+        sorted_as = store.sort(error)  # before anything else changes what the system said last
+        store.undo()
+        if sorted_as is not error:
             raise sorted_as from error
-        if error is None and self._identity is not None:
-            self._identity.confirm()  # nobody is told of a commit into a file that is not the store's any more
 
 
 def _size(path: Path) -> int:

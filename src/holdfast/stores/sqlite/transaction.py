@@ -179,7 +179,8 @@ class SqliteTransaction(Loading):
 
     async def _ids(self, changes: Sequence[Change]) -> dict[str, int]:
         names = {job.queue for change in changes if (job := change.after or change.before) is not None}
-        return {name: await self._id(name) for name in names}
+        known = self._known.queues
+        return {name: known[name].id if name in known else await self._id(name) for name in names}
 
     def _many(self, statement: str, many: Sequence[Row], exact: bool = True) -> None:
         """Run one statement over rows; each must touch exactly one row, or what was decided is not what is there."""
