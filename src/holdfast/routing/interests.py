@@ -227,8 +227,9 @@ def _merged(several: "list[_ByValue]", steps: Steps) -> "_ByValue":
     for by_value in several:
         steps.take(_A_PATTERN * len(by_value))
         for number, queues in list(by_value.items()):  # a thread may match while a change is followed
-            if number in merged:
-                queues = merged[number] | queues
-                steps.take(_A_QUEUE * len(queues))
-            merged[number] = queues
+            if number not in merged:
+                merged[number] = queues
+                continue
+            steps.take(_A_QUEUE * (len(merged[number]) + len(queues)))
+            merged[number] = merged[number] | queues
     return merged

@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.doors.rest import keys
+from holdfast.doors.rest import entries, keys
 from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, UniqueWhile
 from holdfast.job.retry import RetryPolicy
-from holdfast.limits import JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
+from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
 
 NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
 T = TypeVar("T")
@@ -39,6 +39,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     try:
         if not body.isascii():
             body.decode()
+        if len(body) > COUNTED_BODY_BYTES:
+            entries.check(body, kind)
         value: T = _decoder(kind).decode(body or b"{}")  # type: ignore[arg-type]  # a type is hashable
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None

@@ -218,10 +218,10 @@ class ExtendEntry(ExtendIn, kw_only=True, forbid_unknown_fields=True, omit_defau
 class LeaseBatchIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Lease verbs together, up to 1,000: each has its own outcome."""
 
-    conclude: list[ConcludeEntry] = []
-    fail: list[FailEntry] = []
-    release: list[ReleaseEntry] = []
-    extend: list[ExtendEntry] = []
+    conclude: Annotated[list[ConcludeEntry], _bounds("Done.", maxItems=limits.BATCH_VERBS)] = []
+    fail: Annotated[list[FailEntry], _bounds("Went wrong.", maxItems=limits.BATCH_VERBS)] = []
+    release: Annotated[list[ReleaseEntry], _bounds("Back to their queues.", maxItems=limits.BATCH_VERBS)] = []
+    extend: Annotated[list[ExtendEntry], _bounds("Held for longer.", maxItems=limits.BATCH_VERBS)] = []
 
 
 class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
@@ -257,5 +257,5 @@ class PurgeIn(msgspec.Struct, forbid_unknown_fields=True):
         tuple[
             Annotated[str, _bounds("Any state but leased.", enum=["scheduled", "ready", "concluded", "dead", "cancelled"])], ...
         ],
-        _bounds("The states.", minItems=1),
+        _bounds("The states.", minItems=1, maxItems=5),
     ] = ("scheduled", "ready")
