@@ -187,6 +187,7 @@ MATCH_WAIT_S = 5.0  # that one of them waits at most
 SCHEDULES = 10_000
 SCHEDULE_NAME_CHARS = 128
 CRON_CHARS = 200
+TIMEZONE_CHARS = 60  # the longest name of a zone has 32
 INTERVAL_MS_MIN = 1_000  # shorter is a loop, not a schedule
 INTERVAL_MS_MAX = 3_660 * 86_400_000
 MISSED_FIRES = 100  # missed fires of one schedule that are made up for

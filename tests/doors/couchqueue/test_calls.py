@@ -105,11 +105,11 @@ def test_only_action_or_the_path_names_an_action(caller):
 @pytest.mark.parametrize(
     "members",
     [
-        b'"publisher": "\ud800", "data": {"a": 1}',
+        b'"publisher": "\\ud800", "data": {"a": 1}',
         b'"publisher": "p", "data": {"a": NaN}',
         b'"publisher": "p", "data": {"a": ' + b"[" * 65 + b"]" * 65 + b"}",
         b'"publisher": "p", "data": {"a": ' + b"1" * 5_000 + b'}, "singularlyRun": true',
-        b'"publisher": "p\u0000", "data": {"a": 1}',
+        b'"publisher": "p\\u0000", "data": {"a": 1}',
     ],
     ids=["half a character", "no number", "too deep", "too long a number", "a NUL"],
 )

@@ -112,7 +112,9 @@ class ScheduleIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
     """A recurring job: by `cron` in a time zone, or every `interval_ms`; for a `queue`, or published as an event."""
 
     cron: Annotated[str, _bounds("Five fields: minute, hour, day, month, weekday.", maxLength=limits.CRON_CHARS)] | None = None
-    timezone: Annotated[str, _bounds("The time zone of the expression, such as Europe/Vienna.", maxLength=60)] = "UTC"
+    timezone: Annotated[
+        str, _bounds("The time zone of the expression, such as Europe/Vienna.", maxLength=limits.TIMEZONE_CHARS)
+    ] = "UTC"
     interval_ms: (
         Annotated[
             int,
