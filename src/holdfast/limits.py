@@ -33,6 +33,9 @@ WHOLE = re.compile(r"(?:0|[1-9][0-9]{0,17})\Z")  # ASCII, no sign, no zero in fr
 HEAD_BYTES = 64 << 10  # request line and headers; h11 and nginx draw the line near there too
 PAYLOAD_BYTES = 1 << 20  # default of the setting; as SQS since 2025
 PAYLOAD_BYTES_MAX = 64 << 20  # the most that the setting may be: one frame to the keeper holds it whole
+COUNTED_BODY_BYTES = (
+    256 << 10
+)  # the entries of a larger body are counted before it is decoded: a smaller one takes some 10 ms, whatever is in it
 BODY_BYTES_OVER_PAYLOAD = 16 << 20  # a bulk body may be this much larger than one payload
 PROGRESS_BYTES = 64 << 10
 REASON_CHARS = 8_192  # a longer failure reason is cut, not refused: a worker must be able to say that it failed
@@ -50,6 +53,7 @@ GROUP_LIMIT_MAX = 10_000
 BULK_JOBS = 1_000
 LEASE_JOBS = 1_000
 BATCH_VERBS = 1_000
+BATCH_FOLLOW_UPS = 5_000  # jobs of all `then` of one batch: about what one transaction takes in less than 100 ms
 QUEUES_PER_LEASE = 256
 QUEUES = 100_000  # queues on one store: each costs about 1 kB of memory in the keeper
 ERRORS_KEPT = 20  # of one job
@@ -183,6 +187,7 @@ MATCH_WAIT_S = 5.0  # that one of them waits at most
 SCHEDULES = 10_000
 SCHEDULE_NAME_CHARS = 128
 CRON_CHARS = 200
+TIMEZONE_CHARS = 60  # the longest name of a zone has 32
 INTERVAL_MS_MIN = 1_000  # shorter is a loop, not a schedule
 INTERVAL_MS_MAX = 3_660 * 86_400_000
 MISSED_FIRES = 100  # missed fires of one schedule that are made up for

@@ -340,6 +340,7 @@ class Engine(Tubing, Tending):
 
     async def purge(self, name: str, states: tuple[State, ...]) -> int:
         """Remove every job in these states that was there when the purge began; how many. In many small commits."""
+        states = tuple(dict.fromkeys(states))
         if State.LEASED in states or not states:
             raise checks.breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
         purged, up_to, more = 0, 0, True

@@ -60,6 +60,8 @@ class Tending(Asking):
     async def set_schedule(self, name: str, spec: ScheduleSpec, paused: bool) -> Schedule:
         """Make a schedule, or change what one puts and when."""
         checks.schedule_name(name)
+        checks.text("cron", spec.cron, limits.CRON_CHARS)  # before they are on their way: the rest is for the store's side
+        checks.text("timezone", spec.timezone, limits.TIMEZONE_CHARS)
         checks.number("interval_ms", spec.interval_ms, limits.INTERVAL_MS_MIN, limits.INTERVAL_MS_MAX)
         checks.new_job(spec.job, self.payload_bytes)
         if (

@@ -11,6 +11,7 @@ import msgspec
 from holdfast import limits
 from holdfast.job.retry import RetryPolicy
 
+_TOKEN_CHARS = 100  # of a lease: looked at first, as anybody may send anything
 _ID_MAX = limits.ID_MAX
 
 
@@ -121,8 +122,7 @@ class LeaseRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @classmethod
     def parse(cls, token: str) -> "LeaseRef | None":
         """Read a token; None where it can't be one."""
-        parts = token.split(".")
-        if len(parts) != 4 or len(token) > 100:
+        if len(token) > _TOKEN_CHARS or len(parts := token.split(".")) != 4:
             return None
         try:
             job, attempt, fence = int(parts[0]), int(parts[1]), int(parts[2])

@@ -30,6 +30,8 @@ EVERYTHING = "*"
 Match = str | dict[str, str]
 _ByValue = dict[int, set[str]]
 _CHANGES = 1_000  # followed before all is read anew, where there are fewer interests than that
+_A_QUEUE = 5  # steps that it takes to put one more queue to those that were found
+_A_PATTERN = 10  # steps that it takes to put one more pattern to those that a field leads to
 _KNOWN_PAIRS = 200_000  # remembered for names of fields: about 20 MB
 
 
@@ -129,11 +131,14 @@ class Interests:
             for names, text in values_of(data, steps_to_walk(field), field):
                 by_values = [by_value for name in names if (by_value := self._by_value(name, steps))]
                 if by_values:
+                    steps.take(sum(map(len, by_values)))
                     wanted = by_values[0].keys() if len(by_values) == 1 else set().union(*by_values)
                     matched = self._values.match(text, steps, wanted)
                     for by_value in by_values:
                         for number in matched & by_value.keys():
-                            found |= by_value[number]
+                            queues = by_value[number]
+                            steps.take(_A_QUEUE * len(queues))
+                            found |= queues
         return sorted(found)
 
     def compile(self) -> None:
@@ -203,7 +208,7 @@ class Interests:
         if known is not None:
             return known
         found = [self._wanted.get(number, {}) for number in self._fields.match(field, steps)]
-        merged = found[0] if len(found) == 1 else _merged(found)
+        merged = found[0] if len(found) == 1 else _merged(found, steps)
         if len(field) <= PATTERN_CHARS:
             if self._known_pairs > _KNOWN_PAIRS:
                 remembered.clear()
@@ -217,9 +222,14 @@ def _pairs(match: Match) -> int:
     return 0 if isinstance(match, str) else len(match)
 
 
-def _merged(several: "list[_ByValue]") -> "_ByValue":
+def _merged(several: "list[_ByValue]", steps: Steps) -> "_ByValue":
     merged: _ByValue = {}
     for by_value in several:
+        steps.take(_A_PATTERN * len(by_value))
         for number, queues in list(by_value.items()):  # a thread may match while a change is followed
-            merged[number] = merged[number] | queues if number in merged else queues
+            if number not in merged:
+                merged[number] = queues
+                continue
+            steps.take(_A_QUEUE * (len(merged[number]) + len(queues)))
+            merged[number] = merged[number] | queues
     return merged

@@ -5,7 +5,7 @@ automaton outgrows its memory, and its binding then says "nothing matched". That
 matches any text, and where the sentinel is missing the patterns of that set are tried one by one.
 
 Linear means: at worst a dozen nanoseconds for each character times each instruction of the programs that RE2 makes of the patterns. So that
-product is what is counted (`Steps`), and the size of a program is bounded as well as its number of characters: `\pL{100}` is 120,000 instructions.
+product is what is counted (`Steps`), with one more for the end of a text, which may be empty, and a hundred for each pattern that is found; and the size of a program is bounded as well as its number of characters: `\pL{100}` is 120,000 instructions.
 RE2 lets the interpreter go on while it reads a text, but not while it compiles: a set is so small that compiling it takes some 10 ms.
 """
 
@@ -30,6 +30,7 @@ _PER_SET = 1_000
 _SET_PROGRAM = (
     30_000  # instructions in one set, unless one pattern alone has more: compiled in some 10 ms, and its automaton has room
 )
+_A_FIND = 100  # steps that a pattern costs which is found: about a microsecond, with what its queues cost
 _LONG_TEXT = 1_024  # a longer text is matched one by one against the patterns that matter, where that is less work
 _FEW = 64
 _SIZES = 4_096  # of patterns that are remembered
@@ -161,10 +162,13 @@ class PatternSet:
         if few is not None:
             return self._one_by_one(text, few, steps)
         if steps is not None:
-            steps.take(self.size * len(text))
+            steps.take(self.size * (len(text) + 1))
         found: set[int] = set()
         for chunk in list(self._chunks):
-            found |= chunk.match(text)
+            matched = chunk.match(text)
+            if steps is not None:
+                steps.take(_A_FIND * len(matched))
+            found |= matched
         return found
 
     def _few(self, text: str, wanted: Iterable[int] | None) -> list[int] | None:
@@ -179,7 +183,7 @@ class PatternSet:
         for number in few:
             size = self._sizes[number]
             if steps is not None:
-                steps.take(size * len(text))
+                steps.take(size * (len(text) + 1))
             if size and _single(self._patterns[number]).search(text) is not None:
                 found.add(number)
         return found

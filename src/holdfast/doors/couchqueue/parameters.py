@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
@@ -18,6 +17,7 @@ from msgspec import Raw
 
 from holdfast import limits
 from holdfast.doors.rest import bodies, keys, texts
+from holdfast.doors.rest.urlencoded import pairs_of
 from holdfast.engine import checks
 from holdfast.errors import InvalidRequest, MalformedJson, UnsupportedMediaType
 from holdfast.routing.interests import EVERYTHING, Match
@@ -125,7 +125,7 @@ class Parameters:
 
 async def read(request: Request[Any, Any, Any]) -> Parameters:
     """The parameters of a call; where both have one, the body's counts."""
-    given = dict(_fields(request.scope["query_string"]))
+    given = dict(await _fields(request.scope["query_string"]))
     kind, _ = request.content_type
     if kind == _MULTIPART:
         given.update(await _parts(request))
@@ -134,7 +134,7 @@ async def read(request: Request[Any, Any, Any]) -> Parameters:
         if bodies.is_json(kind) or (kind == _FORM and body.lstrip().startswith(b"{")):  # curl calls every body a form
             given.update(_members(body))
         elif kind == _FORM:
-            given.update(_fields(body))
+            given.update(await _fields(body))
         elif body:
             raise UnsupportedMediaType(f"A body must be a form or JSON, not {kind[:100]}.")
     return Parameters(given, request.headers.get("idempotency-key"))
@@ -161,9 +161,9 @@ def _members(body: bytes) -> Iterable[tuple[str, str]]:
             yield name, text.decode()
 
 
-def _fields(body: bytes) -> list[tuple[str, str]]:
+async def _fields(body: bytes) -> list[tuple[str, str]]:
     try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="surrogateescape", max_num_fields=_FIELDS)
+        pairs = await pairs_of(body, max_fields=_FIELDS, errors="surrogateescape")
         return [(name, value if value.isascii() else _whole_text(name, value)) for name, value in pairs]
     except ValueError:  # a wrong UTF-8 is one too
         raise InvalidRequest(f"The parameters must be at most {_FIELDS}, in UTF-8.", field="body") from None

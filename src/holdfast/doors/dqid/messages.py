@@ -5,13 +5,13 @@ exactly as it was sent is refused: bytes that are not UTF-8, and forms from whic
 """
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import UploadFile
 
 from holdfast.doors.rest import bodies, replies
+from holdfast.doors.rest.urlencoded import pairs_of
 from holdfast.engine import checks
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import Content
@@ -35,7 +35,7 @@ async def read(request: Request[Any, Any, Any]) -> str:
     if (charset := parameters.get("charset", "utf-8").lower()) not in _UTF8:
         raise checks.breach("Content-Type", f"must have the charset UTF-8, not {charset[:100]}")
     if kind == _FORM:
-        return _only(_fields(await request.body()))
+        return _only(await _fields(await request.body()))
     if kind == _MULTIPART:
         return _only(await _parts(request))
     return _text(await request.body())
@@ -54,10 +54,11 @@ def given(content: Content) -> tuple[bytes, str]:
         return content.payload, "application/octet-stream"
 
 
-def _fields(body: bytes) -> list[tuple[str, str]]:
+async def _fields(body: bytes) -> list[tuple[str, str]]:
     """The fields of a form. A bare `&` in a message would cut it in two, so what is not a whole field is refused."""
     try:
-        return parse_qsl(_text(body), keep_blank_values=True, strict_parsing=bool(body), errors="strict", max_num_fields=100)
+        _text(body)
+        return await pairs_of(body, max_fields=100, strict_parsing=bool(body))
     except ValueError:
         raise InvalidRequest(
             "The body came as a form and can't be read as one. JSON needs its Content-Type; in a form, every & and % of the message is "

@@ -14,7 +14,7 @@ from holdfast.engine.commands import ConcludeLease, Extended, ExtendLease, FailL
 from holdfast.engine.engine import LeaseVerb
 from holdfast.errors import HoldfastError, LeaseLost, MalformedJson
 from holdfast.job.job import LeaseRef
-from holdfast.limits import BATCH_VERBS
+from holdfast.limits import BATCH_FOLLOW_UPS, BATCH_VERBS
 
 _NEVER_A_LEASE = Refused(LeaseLost.code, "This was never a lease's token.")
 
@@ -35,6 +35,8 @@ class LeaseBatch:
         count = sum(len(entries) for entries in lists.values())
         if not 1 <= count <= BATCH_VERBS:
             raise checks.breach("batch", f"must have 1 to {BATCH_VERBS} entries in all")
+        if sum([len(entry.then) for entry in given.conclude]) > BATCH_FOLLOW_UPS:
+            raise checks.breach("then", f"must have at most {BATCH_FOLLOW_UPS} entries in all concludes of a batch together")
         self.verbs: list[LeaseVerb] = []
         self._places: list[tuple[str, int]] = []
         self._lists: dict[str, list[Any]] = {}

@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.doors.rest import keys
+from holdfast.doors.rest import entries, keys
 from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, UniqueWhile
 from holdfast.job.retry import RetryPolicy
-from holdfast.limits import JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
+from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
 
 NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
 T = TypeVar("T")
@@ -24,7 +24,8 @@ T = TypeVar("T")
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _NAMED = re.compile(r"Object (?:contains unknown|missing required) field `(.*?)`")
 _CUT = r"it ends too early, or half of a surrogate pair (\ud800 to \udfff) stands alone"
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NEITHER = bytes(set(range(256)) - set(b'[]{}"'))
+_SLICE = 256 << 10
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _WIDE = 16
 
@@ -39,6 +40,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     try:
         if not body.isascii():
             body.decode()
+        if len(body) > COUNTED_BODY_BYTES:
+            entries.check(body, kind)
         value: T = _decoder(kind).decode(body or b"{}")  # type: ignore[arg-type]  # a type is hashable
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None
@@ -78,7 +81,7 @@ def check_json(field: str, value: bytes) -> None:
         return
     if b"\\" in value:
         value = value.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of them no longer ends a string
-    brackets = b"".join(value.split(b'"')[::2]).translate(_ONE_KIND, _NOT_BRACKETS)  # strings are every second part
+    brackets = _outside_strings(value.translate(_ONE_KIND, _NEITHER).replace(b'""', b""))
     depth = 0
     while brackets.count(b"[]") * _WIDE >= len(brackets) > 0:  # the innermost level is much of it: take it away as a whole
         brackets = brackets.replace(b"[]", b"")
@@ -91,6 +94,17 @@ def check_json(field: str, value: bytes) -> None:
         if depth > JSON_DEPTH:
             raise checks.breach(field, f"must not be nested deeper than {JSON_DEPTH} levels")
         depth -= len(turn) - opening
+
+
+def _outside_strings(text: bytes) -> bytes:
+    """Brackets and quotes without what stands between two quotes, a slice at a time: a million short strings would be a million parts."""
+    parts: list[bytes] = []
+    inside = 0
+    for begin in range(0, len(text), _SLICE):
+        pieces = text[begin : begin + _SLICE].split(b'"')
+        parts.append(b"".join(pieces[inside::2]))
+        inside = (inside + len(pieces) - 1) % 2
+    return b"".join(parts)
 
 
 def raw(field: str, value: Raw | UnsetType) -> bytes | None:

@@ -9,6 +9,7 @@ The decoder takes the last one in silence, and to look at every key costs as muc
 What stands inside a payload, a result or a note of progress is the caller's own, and kept byte for byte.
 """
 
+import threading
 import types
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -26,20 +27,43 @@ _encode = msgspec.json.Encoder().encode
 _clean: set[tuple[Any, bytes]] = set()
 
 
-class _Key:
-    """A key of an object. Each is itself alone, so that none takes the place of an equal one."""
+class _Key(str):
+    """A key of an object, looked at when it is read."""
 
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
+    __slots__ = ()
 
 
-def _key(_: type, text: Any) -> _Key:
-    return _Key(text)
+class _StandsTwice(Exception):  # it is no error: it ends the reading
+    """A key came for the second time: what is behind it need not be read."""
 
 
-_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=_key)
+class _Pairs(threading.local):
+    """Reads objects. The first key that stands twice ends it, so that a body of such keys costs nothing."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._decoder = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=self._key)
+
+    def _key(self, _: type, text: Any) -> _Key:
+        if text in self._seen:
+            raise _StandsTwice(text)
+        self._seen.add(text)
+        return _Key(text)
+
+    def of(self, body: bytes, at: str) -> dict[_Key, Raw]:
+        """The keys of an object and their values; raises `InvalidRequest` where one stands twice."""
+        self._seen.clear()
+        try:
+            return self._decoder.decode(body)
+        except _StandsTwice as twice:
+            raise checks.breach(_place(at, str(twice)), "stands twice in the body") from None
+
+
+def _place(at: str, key: str) -> str:
+    return f"{at}.{key}" if at else key
+
+
+_pairs = _Pairs()
 _entries = msgspec.json.Decoder(list[Raw])
 
 
@@ -144,17 +168,12 @@ def once(body: bytes, shape: Shape, at: str = "") -> None:
             once(bytes(entry), shape.each, f"{at}[{index}]")
         return
     try:
-        pairs = _pairs.decode(body)
+        pairs = _pairs.of(body, at)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return  # null, or a text where an object might stand
-    seen: set[str] = set()
-    for key, value in pairs.items():
-        place = f"{at}.{key.text}" if at else key.text
-        if key.text in seen:
-            raise checks.breach(place, "stands twice in the body")
-        seen.add(key.text)
-        if (inner := shape.fields.get(key.text)) is not None:
-            once(bytes(value), inner, place)
+    for key, inner in shape.fields.items():
+        if (value := pairs.get(_Key(key))) is not None:
+            once(bytes(value), inner, _place(at, key))
 
 
 def _listed(body: bytes) -> list[Raw]:

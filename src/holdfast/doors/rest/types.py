@@ -112,7 +112,9 @@ class ScheduleIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
     """A recurring job: by `cron` in a time zone, or every `interval_ms`; for a `queue`, or published as an event."""
 
     cron: Annotated[str, _bounds("Five fields: minute, hour, day, month, weekday.", maxLength=limits.CRON_CHARS)] | None = None
-    timezone: Annotated[str, _bounds("The time zone of the expression, such as Europe/Vienna.", maxLength=60)] = "UTC"
+    timezone: Annotated[
+        str, _bounds("The time zone of the expression, such as Europe/Vienna.", maxLength=limits.TIMEZONE_CHARS)
+    ] = "UTC"
     interval_ms: (
         Annotated[
             int,
@@ -218,10 +220,10 @@ class ExtendEntry(ExtendIn, kw_only=True, forbid_unknown_fields=True, omit_defau
 class LeaseBatchIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Lease verbs together, up to 1,000: each has its own outcome."""
 
-    conclude: list[ConcludeEntry] = []
-    fail: list[FailEntry] = []
-    release: list[ReleaseEntry] = []
-    extend: list[ExtendEntry] = []
+    conclude: Annotated[list[ConcludeEntry], _bounds("Done.", maxItems=limits.BATCH_VERBS)] = []
+    fail: Annotated[list[FailEntry], _bounds("Went wrong.", maxItems=limits.BATCH_VERBS)] = []
+    release: Annotated[list[ReleaseEntry], _bounds("Back to their queues.", maxItems=limits.BATCH_VERBS)] = []
+    extend: Annotated[list[ExtendEntry], _bounds("Held for longer.", maxItems=limits.BATCH_VERBS)] = []
 
 
 class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
@@ -257,5 +259,5 @@ class PurgeIn(msgspec.Struct, forbid_unknown_fields=True):
         tuple[
             Annotated[str, _bounds("Any state but leased.", enum=["scheduled", "ready", "concluded", "dead", "cancelled"])], ...
         ],
-        _bounds("The states.", minItems=1),
+        _bounds("The states.", minItems=1, maxItems=5),
     ] = ("scheduled", "ready")

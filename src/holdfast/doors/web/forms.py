@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from litestar import Request
 
+from holdfast.doors.rest.urlencoded import pairs_of
 from holdfast.engine import checks
 from holdfast.errors import Forbidden, InvalidRequest
 
@@ -105,7 +106,7 @@ async def read(request: Request[Any, Any, Any]) -> Form:
     if kind != _FORM:
         raise InvalidRequest(f"A form is sent as {_FORM}.", field="Content-Type")
     try:
-        pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
+        pairs = await pairs_of(await request.body(), max_fields=_FIELDS)
     except (ValueError, UnicodeDecodeError):
         raise InvalidRequest("The form can't be read.", field="body") from None
     form = Form(pairs)
