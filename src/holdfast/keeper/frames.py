@@ -55,19 +55,30 @@ UNSENDABLE = (TypeError, ValueError, OverflowError)
 
 def weight_of(carried: Request | Result) -> int:
     """About how many bytes of payload one command or answer carries; 0 where it is little."""
-    weigh = _WEIGHTS.get(type(carried))
+    weigh = WEIGHTS.get(type(carried))
     return weigh(carried) if weigh is not None else 0
 
 
-_WEIGHTS: dict[type, Callable[[Any], int]] = {
-    Enqueue: lambda command: sum([len(job.payload) for job in command.jobs]),
-    PutJobs: lambda command: sum([len(job.payload) for job in command.jobs]),
-    ConcludeLease: lambda command: len(command.result or b"") + sum([len(job.payload) for job in command.then]),
+def _weight_of_jobs(command: Enqueue | PutJobs) -> int:
+    jobs = command.jobs
+    return len(jobs[0].payload) if len(jobs) == 1 else sum([len(job.payload) for job in jobs])
+
+
+def _weight_of_end(command: ConcludeLease) -> int:
+    size = len(command.result) if command.result is not None else 0
+    return size + sum([len(job.payload) for job in command.then]) if command.then else size
+
+
+WEIGHTS: dict[type, Callable[[Any], int]] = {
+    Enqueue: _weight_of_jobs,
+    PutJobs: _weight_of_jobs,
+    ConcludeLease: _weight_of_end,
     Granted: lambda answer: sum([len(granted.content.payload) for granted in answer.jobs]),
     JobPage: lambda answer: sum([len(detail.content.payload) for detail in answer.jobs]),
     JobDetail: lambda answer: len(answer.content.payload) + len(answer.result or b""),
     SchedulePage: lambda answer: sum([len(schedule.spec.job.payload) for schedule in answer.schedules]),
 }
+"""What weighs something, and how it is weighed."""
 
 
 class Frames(asyncio.Protocol):
