@@ -227,8 +227,10 @@ class Engine(Tubing, Tending):
     async def _ask_whoever_stays(self, command: Command, weight: int) -> Result:
         """Ask for a caller that may leave meanwhile: the commit goes on without it, and counts until it is there."""
         future = self._submit(command, weight)
+        shielded: asyncio.Future[Result] = future.get_loop().create_future()  # as `asyncio.shield`, at a third of its price
+        future.add_done_callback(partial(_pass_on, shielded))
         try:
-            result = await asyncio.shield(future)
+            result = await shielded
         except asyncio.CancelledError:
             self._strays.add(future)
             future.add_done_callback(partial(self._unwanted, weight))
@@ -389,3 +391,14 @@ class Engine(Tubing, Tending):
             self._publishing.take(news)
         if news.jobs:
             self.hub.take(news)
+
+
+def _pass_on(shielded: "asyncio.Future[Result]", future: "asyncio.Future[Result]") -> None:
+    if shielded.done():
+        return  # its caller has left
+    if future.cancelled():
+        shielded.cancel()
+    elif (error := future.exception()) is not None:
+        shielded.set_exception(error)
+    else:
+        shielded.set_result(future.result())

@@ -75,8 +75,9 @@ class KeeperLink:
         gathered = Gathered(future, len(requests))
         if not requests:
             future.set_result([])
+        ask = self._request
         for place, request in enumerate(requests):
-            self._request(request, gathered, place)
+            ask(request, gathered, place)
         return future
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
