@@ -26,9 +26,14 @@ class Asking:
     async def _ask(self, command: Command, weight: int = 0) -> Result:
         future = self._submit(command, weight)
         try:
-            return or_raise(await future)
+            result = await future
         finally:
-            self._landed(weight)
+            self.in_flight -= 1
+            if weight:
+                self.budget.give(weight)
+        if type(result) is Refused:
+            raise error_of(result)
+        return result
 
     async def _ask_many(self, commands: Sequence[Command], weight: int) -> list[Result]:
         """Submit all of these or, where they are too many, none; refusals are among the results."""
@@ -41,7 +46,10 @@ class Asking:
             self.budget.give(weight)
 
     def _submit(self, command: Command, weight: int) -> "asyncio.Future[Result]":
-        self._admit(1, weight)
+        if self.in_flight >= limits.IN_FLIGHT_COMMANDS:
+            raise Overloaded(retry_after_ms=1_000)
+        if weight:
+            self.budget.take(weight)
         self.in_flight += 1
         return self._backing.submit(command)
 

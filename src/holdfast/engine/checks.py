@@ -10,6 +10,9 @@ from holdfast.job.job import NO_EXTRAS, Extras, NewJob, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 
+_KNOWN_NAMES = 1_000  # of queues, that need not be looked at again
+_known_names: set[str] = set()
+
 
 def breach(field: str, rule: str) -> InvalidRequest:
     """The refusal for a field that breaks a rule, such as "must be at most 5"."""
@@ -41,6 +44,8 @@ def queue_name(field: str, name: str) -> None:
     """A name that a queue may be given."""
     if limits.QUEUE_NAME.match(name) is None:
         raise _no_name(field, name, limits.QUEUE_NAME_CHARS)
+    if len(_known_names) < _KNOWN_NAMES:
+        _known_names.add(name)
 
 
 def name_of_queue(field: str, name: str) -> None:
@@ -84,9 +89,11 @@ def fan_out(field: str, size: int, copies: int) -> None:
 
 def new_job(new: NewJob, payload_bytes: int, at: str = "") -> None:
     """Everything that a producer says of one job; `at` is where it stands in a larger request, such as "jobs[3]."."""
-    queue_name(at + "queue", new.queue)
-    payload(at + "payload", len(new.payload), payload_bytes)
-    if new.type:
+    if new.queue not in _known_names:
+        queue_name(at + "queue", new.queue)
+    if len(new.payload) > payload_bytes:
+        payload(at + "payload", len(new.payload), payload_bytes)
+    if new.type and (len(new.type) > limits.TYPE_CHARS or "\0" in new.type):
         text(at + "type", new.type, limits.TYPE_CHARS)
     if new.content_type is not None:
         text(at + "content_type", new.content_type, limits.CONTENT_TYPE_CHARS)
@@ -94,7 +101,8 @@ def new_job(new: NewJob, payload_bytes: int, at: str = "") -> None:
         number(at + "priority", new.priority, 0, limits.PRIORITY_MAX)
     if new.max_attempts is not None:
         number(at + "max_attempts", new.max_attempts, 1, limits.ATTEMPTS_MAX)
-    when(at, new.delay_ms, new.run_at)
+    if new.delay_ms is not None or new.run_at is not None:
+        when(at, new.delay_ms, new.run_at)
     if new.extras is not NO_EXTRAS and new.extras != NO_EXTRAS:
         _extras(new.extras, at)
 

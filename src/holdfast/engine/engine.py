@@ -14,7 +14,7 @@ from functools import partial
 from holdfast import limits
 from holdfast.budget import Budget
 from holdfast.engine import checks
-from holdfast.engine.asking import or_raise
+from holdfast.engine.asking import error_of
 from holdfast.engine.commands import (
     CancelJob,
     Changed,
@@ -35,6 +35,7 @@ from holdfast.engine.commands import (
     PauseQueue,
     PromoteJob,
     PurgeQueue,
+    Refused,
     ReleaseLease,
     Result,
     RetryJob,
@@ -98,10 +99,11 @@ class Engine(Tubing, Tending):
     ) -> Enqueued:
         """Put all of these jobs or none; with `wait_ms`, wait for room in a full queue. `at` names the jobs in errors: "" or "jobs"."""
         checks.new_jobs(jobs, self.payload_bytes, at)
-        checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
+        if wait_ms:
+            checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
-        weight = sum([len(job.payload) for job in jobs])
+        weight = len(jobs[0].payload) if len(jobs) == 1 else sum([len(job.payload) for job in jobs])
         command = Enqueue(jobs, key)
         if not wait_ms:
             return await self._ask(command, weight)  # type: ignore[return-value]
@@ -205,7 +207,7 @@ class Engine(Tubing, Tending):
         while True:
             mark = self.arrivals.mark(queues)
             try:
-                granted = await self._grant(command)
+                granted: Granted = await self._ask_whoever_stays(command, 0)  # type: ignore[assignment]
             except BaseException:
                 if woken is not None:
                     self.arrivals.notify(woken, 1)  # we have left or were refused: the news was meant for one who can use it
@@ -222,20 +224,21 @@ class Engine(Tubing, Tending):
             if woken is None:
                 return granted
 
-    async def _grant(self, command: LeaseJobs) -> Granted:
-        return await self._ask_whoever_stays(command, 0)  # type: ignore[return-value]
-
     async def _ask_whoever_stays(self, command: Command, weight: int) -> Result:
         """Ask for a caller that may leave meanwhile: the commit goes on without it, and counts until it is there."""
         future = self._submit(command, weight)
+        shielded: asyncio.Future[Result] = future.get_loop().create_future()  # as `asyncio.shield`, at a third of its price
+        future.add_done_callback(partial(_pass_on, shielded))
         try:
-            result = await asyncio.shield(future)
+            result = await shielded
         except asyncio.CancelledError:
             self._strays.add(future)
             future.add_done_callback(partial(self._unwanted, weight))
             raise
         self._landed(weight)
-        return or_raise(result)
+        if type(result) is Refused:
+            raise error_of(result)
+        return result
 
     def give_back(self, granted: Granted) -> None:
         """Hand leases back whose holder has gone; the attempts are not spent.
@@ -389,3 +392,14 @@ class Engine(Tubing, Tending):
             self._publishing.take(news)
         if news.jobs:
             self.hub.take(news)
+
+
+def _pass_on(shielded: "asyncio.Future[Result]", future: "asyncio.Future[Result]") -> None:
+    if shielded.done():
+        return  # its caller has left
+    if future.cancelled():
+        shielded.cancel()
+    elif (error := future.exception()) is not None:
+        shielded.set_exception(error)
+    else:
+        shielded.set_result(future.result())

@@ -59,10 +59,20 @@ def weight_of(carried: Request | Result) -> int:
     return weigh(carried) if weigh is not None else 0
 
 
+def _weight_of_jobs(command: Enqueue | PutJobs) -> int:
+    jobs = command.jobs
+    return len(jobs[0].payload) if len(jobs) == 1 else sum([len(job.payload) for job in jobs])
+
+
+def _weight_of_end(command: ConcludeLease) -> int:
+    size = len(command.result) if command.result is not None else 0
+    return size + sum([len(job.payload) for job in command.then]) if command.then else size
+
+
 WEIGHTS: dict[type, Callable[[Any], int]] = {
-    Enqueue: lambda command: sum([len(job.payload) for job in command.jobs]),
-    PutJobs: lambda command: sum([len(job.payload) for job in command.jobs]),
-    ConcludeLease: lambda command: len(command.result or b"") + sum([len(job.payload) for job in command.then]),
+    Enqueue: _weight_of_jobs,
+    PutJobs: _weight_of_jobs,
+    ConcludeLease: _weight_of_end,
     Granted: lambda answer: answer.jobs[0].job.size if len(answer.jobs) == 1 else sum([one.job.size for one in answer.jobs]),
     JobPage: lambda answer: sum([len(detail.content.payload) for detail in answer.jobs]),
     JobDetail: lambda answer: len(answer.content.payload) + len(answer.result or b""),

@@ -15,7 +15,7 @@ from holdfast.engine.commands import COMMANDS, Refused, Request, Result
 from holdfast.engine.committer import Sink
 from holdfast.engine.inprocess import FutureSink, Gathered, Listener, Waited
 from holdfast.errors import InternalError, OutcomeUnknown, StoreUnavailable
-from holdfast.keeper.frames import UNSENDABLE, Answered, Asked, Frames, Hello, frame, weight_of
+from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
 from holdfast.limits import FRAME_BYTES
 from holdfast.stores.queries import Durability
 
@@ -55,7 +55,8 @@ class KeeperLink:
 
     def submit(self, request: Request) -> "asyncio.Future[Result]":
         """Ask; the future is resolved after the commit."""
-        future: asyncio.Future[Result] = self._running_loop().create_future()
+        assert self._loop is not None, "connected before it is asked"
+        future: asyncio.Future[Result] = self._loop.create_future()
         self._request(request, self._sink, future)
         if type(request) not in COMMANDS:
             self._asked[future] = self._number
@@ -74,8 +75,9 @@ class KeeperLink:
         gathered = Gathered(future, len(requests))
         if not requests:
             future.set_result([])
+        ask = self._request
         for place, request in enumerate(requests):
-            self._request(request, gathered, place)
+            ask(request, gathered, place)
         return future
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
@@ -86,13 +88,16 @@ class KeeperLink:
         if self._gone:
             sink.deliver(tag, _UNAVAILABLE)
             return
-        self._number += 1
-        self._pending[self._number] = (sink, tag, type(request))
-        self._outgoing.requests.append((self._number, request))
-        self._weight += weight_of(request)
-        if self._weight >= FRAME_BYTES:
-            self._flush()
-        else:
+        number = self._number = self._number + 1
+        kind = type(request)
+        self._pending[number] = (sink, tag, kind)
+        self._outgoing.requests.append((number, request))
+        if (weigh := WEIGHTS.get(kind)) is not None:
+            self._weight += weigh(request)
+            if self._weight >= FRAME_BYTES:
+                self._flush()
+                return
+        if not self._flushing:
             self._soon()
 
     def listen(self, listener: Listener, waited: Waited | None = None) -> None:  # noqa: ARG002

@@ -28,6 +28,9 @@ _NEITHER = bytes(set(range(256)) - set(b'[]{}"'))
 _SLICE = 256 << 10
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _WIDE = 16
+_FLAT_BYTES = 2 * JSON_DEPTH + 1  # so few can't be nested deeper: each level opens and closes
+PLAINLY_JSON = frozenset((b"", b"application/json"))  # as headers have them; of others `is_json` has to decide
+_UNFINISHED = UniqueWhile.UNFINISHED  # on Python 3.11 to look a member up costs as much as a call
 
 
 @cache
@@ -77,7 +80,7 @@ def invalid(error: msgspec.ValidationError) -> InvalidRequest:
 
 def check_json(field: str, value: bytes) -> None:
     """A JSON document that every reader can take: not nested deeper than the bound. Its syntax has been checked before."""
-    if value.count(b"[") + value.count(b"{") <= JSON_DEPTH:
+    if len(value) <= _FLAT_BYTES or value.count(b"[") + value.count(b"{") <= JSON_DEPTH:
         return
     if b"\\" in value:
         value = value.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of them no longer ends a string
@@ -123,19 +126,22 @@ def millis(moment: datetime | None) -> int | None:
 
 def new_job(queue: str, given: JobIn, at: str = "") -> NewJob:
     """A job for the engine out of a JSON body."""
-    payload = raw(at + "payload", given.payload)
-    return _new(queue, b"null" if payload is None else payload, None, given)
+    if given.payload is UNSET:
+        return _new(queue, b"null", None, given)
+    payload = bytes(given.payload)
+    if len(payload) > _FLAT_BYTES:
+        check_json(at + "payload", payload)
+    return _new(queue, payload, None, given)
 
 
 def new_jobs(given: list[QueuedJobIn], at: str) -> list[NewJob]:
     """Jobs with their queues; the place of one is worked out only for a refusal."""
-    jobs = []
-    for index, job in enumerate(given):
-        try:
-            jobs.append(new_job(job.queue, job))
-        except HoldfastError:
-            jobs.append(new_job(job.queue, job, f"{at}[{index}]."))
-    return jobs
+    if not given:
+        return []
+    try:
+        return [new_job(job.queue, job) for job in given]
+    except HoldfastError:
+        return [new_job(job.queue, job, f"{at}[{index}].") for index, job in enumerate(given)]
 
 
 def event_job(given: PublishIn) -> NewJob:
@@ -192,7 +198,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
         or given.tags
         or given.retry is not None
         or given.group_limit != 1
-        or given.unique_while is not UniqueWhile.UNFINISHED
+        or given.unique_while is not _UNFINISHED
     ):
         extras = Extras(
             given.lease_ms, given.retry, given.unique_key, given.unique_while, given.group_key, given.group_limit, given.tags
@@ -204,7 +210,7 @@ def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions
         content_type,
         given.priority,
         given.delay_ms,
-        millis(given.run_at),
+        None if given.run_at is None else millis(given.run_at),
         given.max_attempts,
         extras,
     )

@@ -20,6 +20,8 @@ from holdfast.errors import LeaseLost, MalformedJson
 from holdfast.job.job import IdempotencyKey, LeaseRef, NewJob
 
 T = TypeVar("T")
+_KNOWN_PATHS = 1_000  # that need not be taken apart again
+_PATH_CHARS = 300  # of a queue's path: a longer one is taken apart each time
 
 
 class Call:
@@ -32,9 +34,9 @@ class Call:
 
     def query(self) -> dict[str, str]:
         """The query's parameters, each at most once."""
-        return bodies.query_of(self.query_string)
+        return bodies.query_of(self.query_string) if self.query_string else {}
 
-    async def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> T:
+    def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> Coroutine[Any, Any, T]:
         """Do this, and end the patience when nothing more comes from the caller: it has left, or looks as if it had. What is under way by
         then is done.
         """
@@ -53,7 +55,7 @@ class Hot:
         self._engine = engine
         self._root_path = root_path.rstrip("/").encode()
         self._durability = replies.durability_out(engine.durability)
-        self._fixed: dict[str, Route] = {
+        self._known: dict[str, Route] = {
             "/v1/jobs": ("/v1/jobs", self._bulk, ""),
             "/v1/leases": ("/v1/leases", self._lease, ""),
             "/v1/leases/batch": ("/v1/leases/batch", self._batch, ""),
@@ -70,23 +72,31 @@ class Hot:
         """The route of a path, when it is a hot one."""
         if method != "POST":
             return None
-        if (fixed := self._fixed.get(path)) is not None:
-            return fixed
+        if (known := self._known.get(path)) is not None:
+            return known
         parts = path.split("/")
         if len(parts) != 5 or parts[0] or parts[1] != "v1" or not parts[3]:
             return None
         found = self._naming.get((parts[2], parts[4]))
-        return None if found is None else (found[0], found[1], parts[3])
+        if found is None:
+            return None
+        route = (found[0], found[1], parts[3])
+        if parts[2] == "queues" and len(self._known) < _KNOWN_PATHS and len(path) <= _PATH_CHARS:
+            self._known[path] = route
+        return route
 
     async def _enqueue(self, call: Call) -> Reply:
         queue, query = call.name, call.query()
-        wait_ms = bodies.take_int(query, "wait_ms", 0)
-        content_type = call.headers.get(b"content-type", b"").decode("latin-1")
-        if bodies.is_json(content_type):
-            _nothing_left(query)
+        wait_ms = bodies.take_int(query, "wait_ms", 0) if query else 0
+        named = call.headers.get(b"content-type", b"")
+        if named in bodies.PLAINLY_JSON or bodies.is_json(named.decode("latin-1")):
+            if query:
+                _nothing_left(query)
             new = bodies.new_job(queue, bodies.decode(call.body, JobIn))
-            key = bodies.idempotency(queue, call.headers.get(b"idempotency-key"), b"json", call.body)
+            given_key = call.headers.get(b"idempotency-key")
+            key = bodies.idempotency(queue, given_key, b"json", call.body) if given_key is not None else None
         else:
+            content_type = named.decode("latin-1")
             new = bodies.raw_job(queue, call.body, content_type, query)
             options = repr(sorted(query.items())).encode()
             key = bodies.idempotency(
@@ -113,19 +123,22 @@ class Hot:
         body = replies.encode(replies.bulk_out(enqueued, self._durability))
         return Reply(200 if enqueued.duplicate else 201, body)
 
-    async def _put(self, call: Call, jobs: list[NewJob], key: IdempotencyKey | None, wait_ms: int, at: str = "") -> Enqueued:
+    def _put(
+        self, call: Call, jobs: list[NewJob], key: IdempotencyKey | None, wait_ms: int, at: str = ""
+    ) -> Coroutine[Any, Any, Enqueued]:
         """Put jobs. One that waits for room is forgotten when its caller has left: whatever it waits with would be held for nobody."""
         call.body = b""  # the jobs have what they need of it
+        if not wait_ms:
+            return self._engine.enqueue(jobs, key, 0, at)
         patience = Patience()
-        enqueueing = self._engine.enqueue(jobs, key, wait_ms, at, patience)
-        return await (call.let_wait(enqueueing, patience) if wait_ms else enqueueing)
+        return call.let_wait(self._engine.enqueue(jobs, key, wait_ms, at, patience), patience)
 
     async def _lease(self, call: Call) -> Reply:
         _nothing_left(call.query())
         given = _read(call, LeasesIn)
         if given.order not in ("queue", "priority"):
             raise checks.breach("order", 'must be "queue" or "priority"')
-        patience = Patience()
+        patience = Patience() if given.wait_ms else None
         lease = self._engine.lease(
             given.queues,
             given.max,
@@ -136,8 +149,8 @@ class Hot:
             given.order == "priority",
             patience=patience,
         )
-        granted = await (call.let_wait(lease, patience) if given.wait_ms else lease)
-        if patience.over and granted.jobs:
+        granted = await (lease if patience is None else call.let_wait(lease, patience))
+        if patience is not None and patience.over and granted.jobs:
             self._engine.give_back(granted)
             return Reply(200, replies.encode(LeasedOut([])))
         jobs = [replies.granted_out(job, granted.now) for job in granted.jobs]
@@ -188,5 +201,5 @@ def _read(call: Call, kind: type[Any]) -> Any:
 
 
 def _nothing_left(query: dict[str, str]) -> None:
-    for name in query:
+    for name in query:  # the first
         raise checks.breach(name, "is not a query parameter of this route")

@@ -3,15 +3,19 @@
 The decoder takes the last one in silence, and to look at every key costs as much as to decode. So it is done only where it may matter:
 
     {"payload": …}                            too little stands beside the payload for a second key
-    {"type": "mail", "payload": …}            what stands beside it was looked at before: a producer says it in the same words each time
-    many jobs, many verbs                     as many colons as in what was read, written anew: a key that stands twice is one more
+    {"type": "mail", "payload": …}            what stands beside it was seen before: a producer says it in the same words each time
+    others, many jobs, many verbs             as many colons as in what was read, written anew: a key that stands twice is one more
 
 What stands inside a payload, a result or a note of progress is the caller's own, and kept byte for byte.
 """
 
 import threading
 import types
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cache
+from itertools import chain
+from operator import attrgetter
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -23,8 +27,9 @@ _MAINS = ("payload", "result", "data", "progress", "body")  # the one large fiel
 _LEAST_BYTES = 13  # {"a":1,"a":1}
 _REMEMBERED_BYTES = 512
 _REMEMBERED = 4_096
+_COUNTED_BYTES = 2_048  # in so short a body, to count is cheaper than to look
 _encode = msgspec.json.Encoder().encode
-_clean: set[tuple[Any, bytes]] = set()
+_NOT_SEEN = object()
 
 
 class _Key(str):
@@ -70,14 +75,19 @@ _entries = msgspec.json.Decoder(list[Raw])
 class Shape:
     """Where in a type there are objects whose keys are ours: by field; `each` is that of a list's entries, `main` a field of any JSON.
 
-    `least`: so many bytes beside the main field does a second key need. `exact`: written anew, a value has no key that was not in the body.
+    `least`: so many bytes beside the main field does a second key need. `exact`: written anew, a value has no key that was not in the body,
+    but for `loose` fields: a moment may be written with other colons. `inner` are fields that may hold loose ones themselves.
+    `clean`: what was looked at, where it is short.
     """
 
-    __slots__ = ("each", "exact", "fields", "least", "main", "opening")
+    __slots__ = ("clean", "each", "exact", "fields", "inner", "least", "loose", "main", "opening")
 
     def __init__(
         self, fields: dict[str, "Shape"], each: "Shape | None" = None, main: str | None = None, exact: bool = False
     ) -> None:
+        self.clean: set[bytes] = set()
+        self.loose: list[Callable[[Any], Any]] = []
+        self.inner: list[tuple[Callable[[Any], Any], Shape]] = []
         self.fields = fields
         self.each = each
         self.main = main
@@ -109,56 +119,107 @@ def shape_of(kind: Any) -> Shape | None:
     hints = get_type_hints(kind, include_extras=True)
     fields = {renamed[name]: found for name in renamed if (found := shape_of(hints[name])) is not None}
     main = next((name for name in _MAINS if name in renamed), None)
-    return Shape(fields, None, main, kind.__struct_config__.omit_defaults)
+    shape = Shape(fields, None, main, kind.__struct_config__.omit_defaults)
+    for name in renamed:
+        found = shape_of(hints[name])
+        if _is_loose(hints[name]):
+            shape.loose.append(attrgetter(name))
+        elif found is not None and found is not KEYED:
+            shape.inner.append((attrgetter(name), found))
+    return shape
+
+
+def _is_loose(kind: Any) -> bool:
+    """Whether a value of this type may be written with other colons than it came with."""
+    if get_origin(kind) is Annotated:
+        return _is_loose(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        kinds = get_args(kind)
+        return any(map(_is_loose, kinds)) or sum(shape_of(one) is not None for one in kinds) > 1
+    shape = shape_of(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+    return kind in (datetime, Any) or (shape is not None and not shape.exact)
+
+
+_of_structs: dict[type, Shape | None] = {}
+_remembering: list[Shape] = []  # once for each text that is remembered
+
+
+def _shape_for(value: Any, kind: Any) -> Shape | None:
+    if not isinstance(value, msgspec.Struct):
+        return shape_of(kind)
+    shape = _of_structs[type(value)] = shape_of(type(value))
+    return shape
 
 
 def check(body: bytes, value: Any, kind: Any) -> None:
     """Raise unless every key of ours stands once in this body, which was read as `value`."""
     if len(body) < _LEAST_BYTES:
         return
-    shape = shape_of(type(value) if isinstance(value, msgspec.Struct) else kind)
+    shape: Any = _of_structs.get(type(value), _NOT_SEEN)
+    if shape is _NOT_SEEN:
+        shape = _shape_for(value, kind)
     if shape is None:
         return
-    beside = body
-    if shape.main is not None and type(main := getattr(value, shape.main, None)) is Raw:
-        given = bytes(main)
-        if len(body) - len(given) < shape.least:
-            return
-        beside, body = _beside(body, shape.opening, given)
-    known = len(beside) <= _REMEMBERED_BYTES
-    if known and (shape, beside) in _clean:
+    if shape.main is None or type(main := getattr(value, shape.main, None)) is not Raw:
+        if body not in shape.clean:
+            _look(body, value, shape, body, body)
         return
-    if known or not (shape.exact and _as_many(body, value)):
-        once(body, shape)
+    given = bytes(main)
+    size = len(given)
+    if len(body) - size < shape.least:
+        return
+    begins = body.find(shape.opening) + len(shape.opening)
+    if body[begins : begins + 1] == b" ":
+        begins += 1
+    if not body.startswith(given, begins):
+        _look(body, value, shape, body, body)
+        return
+    beside = body[:begins] + body[begins + size :]
+    if beside not in shape.clean:
+        _look(body, value, shape, beside, b"%b0%b" % (body[:begins], body[begins + size :]))
+
+
+def _look(body: bytes, value: Any, shape: Shape, beside: bytes, short: bytes) -> None:
+    """Count the keys, or look at each. `beside` is what stands beside the main field, `short` the body with 0 in that field's place."""
+    known = len(beside) <= _REMEMBERED_BYTES
+    countable = shape.exact and (len(body) <= _COUNTED_BYTES or not known)
+    if not (countable and _as_many(body, value, shape)):
+        once(short, shape)
     if known:
         _remember(shape, beside)
 
 
 def _remember(shape: Shape, beside: bytes) -> None:
-    if len(_clean) >= _REMEMBERED:
-        _clean.clear()
-    _clean.add((shape, beside))
+    if len(_remembering) >= _REMEMBERED:
+        for one in _remembering:
+            one.clean.clear()
+        _remembering.clear()
+    _remembering.append(shape)
+    shape.clean.add(beside)
 
 
-def _beside(body: bytes, main: bytes, given: bytes) -> tuple[bytes, bytes]:
-    """What stands beside the main field, which begins right behind its name and a colon; and the body with 0 in its place, or as it is."""
-    begins = body.find(main) + len(main)
-    if body[begins : begins + 1] == b" ":
-        begins += 1
-    if not body.startswith(given, begins):
-        return body, body
-    before, behind = body[:begins], body[begins + len(given) :]
-    return before + behind, b"%b0%b" % (before, behind)
-
-
-def _as_many(body: bytes, value: Any) -> bool:
+def _as_many(body: bytes, value: Any, shape: Shape) -> bool:
     """Whether the body has as many colons as the value written anew. Not asked where something may be written with a colon less, or more."""
-    if b"\\u00" in body or b'"run_at"' in body or b'"retry"' in body:
+    if (b"\\" in body and b"\\u00" in body) or _has_loose((value,), shape):
         return False
     try:
         return _encode(value).count(b":") == body.count(b":")
     except (msgspec.MsgspecError, ValueError, OverflowError):
         return False  # a number that can be read and not be written
+
+
+def _has_loose(values: Sequence[Any], shape: Shape) -> bool:
+    """Whether one of these has something in a loose field."""
+    if any(any(map(get, values)) for get in shape.loose):
+        return True
+    for get, inner in shape.inner:
+        found = filter(None, map(get, values))
+        if inner.each is None:
+            if _has_loose(list(found), inner):
+                return True
+        elif _has_loose(list(chain.from_iterable(found)), inner.each):
+            return True
+    return False
 
 
 def once(body: bytes, shape: Shape, at: str = "") -> None:

@@ -72,8 +72,14 @@ class Lane(Ending):
         if self.refusing:
             return
         self._came = len(data)
-        self._unset_keepalive_if_required()
-        self._feed(data)
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stopped:
+            self._feed_behind(data, stopped)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if self._head_open and not self.refusing:
             self._head_bytes += len(data)
             if self._head_bytes - self._began_with > HEAD_BYTES:
@@ -85,17 +91,13 @@ class Lane(Ending):
             if self._bodiless > HEAD_BYTES and self._ride is None:
                 self._refuse_head()
 
-    def _feed(self, data: bytes | memoryview) -> None:
-        """Feed the parser. Behind a head that offers another protocol it stops, and takes the body for that protocol's first bytes: where we
-        do not take it up, a new one is given the head without the offer, and goes on with the body. (The old one would add up both lengths.)
+    def _feed_behind(self, data: bytes | memoryview, stopped: httptools.HttpParserUpgrade) -> None:
+        """Feed the parser again. Behind a head that offers another protocol it stops, and takes the body for that protocol's first bytes: where
+        we do not take it up, a new one is given the head without the offer, and goes on with the body. (The old one would add up both lengths.)
         """
         try:
             while True:
-                try:
-                    self.parser.feed_data(data)
-                    return
-                except httptools.HttpParserUpgrade as stopped:
-                    data = memoryview(data)[stopped.args[0] :]
+                data = memoryview(data)[stopped.args[0] :]
                 if self.refusing:
                     return
                 method, version = self.parser.get_method(), self.parser.get_http_version()
@@ -104,6 +106,12 @@ class Lane(Ending):
                     return
                 self._begin_anew()
                 self.parser.feed_data(without_offer(method, self.url, version, self.headers))
+                try:
+                    self.parser.feed_data(data)
+                except httptools.HttpParserUpgrade as again:
+                    stopped = again
+                else:
+                    return
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
 
@@ -218,21 +226,20 @@ class Lane(Ending):
             self._refuse_head()
         if self.refusing:
             return
-        if self.parser.should_upgrade():
-            self._offered = True
-            self._refuse_flawed()
-            return
         self._bodiless = -self._came
-        self._trailer_bytes = 0
-        ride = self._boarding() if self.is_open else None
-        if ride is None:
-            if not self._refuse_flawed():
-                self._body_open = True
-                self._leave_to_uvicorn()
-        else:
+        ride = self._boarding() if self.is_open else None  # it takes nothing that offers another protocol
+        if ride is not None:
             self._body_open = True
             self._ride = ride
             self.cycle = ride  # type: ignore[assignment]
+        elif self.parser.should_upgrade():
+            self._offered = True
+            self._refuse_flawed()
+        else:
+            self._trailer_bytes = 0  # only a body in chunks has any
+            if not self._refuse_flawed():
+                self._body_open = True
+                self._leave_to_uvicorn()
 
     def _refuse_flawed(self) -> bool:
         """See to what is not ordinary in a head; whether it was refused."""

@@ -39,12 +39,12 @@ class Ride(Call):
         self.message_event = _SILENT
         self.patience: Patience | None = None
 
-    async def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> T:
+    def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> Coroutine[Any, Any, T]:
         """No task is needed for it: the lane tells us when nothing more comes."""
         self.patience = patience
         if self.disconnected:
             patience.end()
-        return await work
+        return work
 
     def leave(self) -> None:
         """Nothing more comes from the caller: nobody waits any longer."""
