@@ -163,6 +163,9 @@ PATTERN_CHARS = 512
 PATTERN_PROGRAM = 20_000  # instructions that RE2 makes of one pattern: `\pL{10}` is 12,000; compiled in at most some 20 ms
 INTEREST_PROGRAM = 50_000  # of all patterns of one queue
 PATTERN_MEMORY_BYTES = 8 << 20  # of one RE2 automaton for many patterns; past it they are matched one by one
+KEPT_PATTERN_MEMORY_BYTES = (
+    16 << 20
+)  # of one RE2 automaton for a pattern that an earlier version took, up to 700,000 instructions
 SINGLE_PATTERN_MEMORY_BYTES = 1 << 20  # of one RE2 automaton for one pattern
 SINGLE_PATTERNS = 64  # patterns that are kept compiled each by itself
 FAN_OUT = 10_000  # queues that one event may reach in one transaction

@@ -159,7 +159,7 @@ def match_of(text: Any) -> str | dict[str, str]:
     """A queue's interest; raises one of `UNREADABLE`, also where it has a pattern that is none."""
     match: str | dict[str, str] = _match_decoder.decode(text)
     try:
-        routing.check(match)
+        routing.check_kept(match)
     except InvalidRequest as error:
         raise ValueError(error.detail) from None
     return match
