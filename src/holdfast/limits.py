@@ -122,6 +122,9 @@ REQUEST_BYTES = 4 << 10  # what a request costs that waits behind another, besid
 # What one answer brings, in bytes: a page or a grant that would be larger ends before, with at least one job in it.
 PAGE_BYTES = 16 << 20
 GRANT_BYTES = 16 << 20
+PAYLOAD_PROVEN_BYTES = (
+    16 << 10
+)  # up to this a payload is looked through before it is leased, some 2 µs for 1 KiB; a larger one where others go with it
 FAN_OUT_BYTES = 32 << 20  # all copies of one event together: one transaction, about 0.1 s
 FRAME_BYTES = (
     4 << 20
@@ -167,6 +170,9 @@ PATTERN_CHARS = 512
 PATTERN_PROGRAM = 20_000  # instructions that RE2 makes of one pattern: `\pL{10}` is 12,000; compiled in at most some 20 ms
 INTEREST_PROGRAM = 50_000  # of all patterns of one queue
 PATTERN_MEMORY_BYTES = 8 << 20  # of one RE2 automaton for many patterns; past it they are matched one by one
+KEPT_PATTERN_MEMORY_BYTES = (
+    16 << 20
+)  # of one RE2 automaton for a pattern that an earlier version took, up to 700,000 instructions
 SINGLE_PATTERN_MEMORY_BYTES = 1 << 20  # of one RE2 automaton for one pattern
 SINGLE_PATTERNS = 64  # patterns that are kept compiled each by itself
 FAN_OUT = 10_000  # queues that one event may reach in one transaction

@@ -3,6 +3,7 @@
 import contextlib
 import resource
 import socket
+from typing import Any
 
 BACKLOG = 4_096
 
@@ -17,16 +18,28 @@ def raise_file_limit() -> None:
 
 def listen(address: tuple[str, int]) -> socket.socket:
     """A listening socket at this host and port; raises `OSError`."""
-    host, port = address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    info = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
-    listener = socket.socket(info[0], info[1])
+    family, place = _resolved(*address)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(info[4])
+    listener.bind(place)
     listener.listen(BACKLOG)
     listener.setblocking(False)
     listener.set_inheritable(True)
     return listener
+
+
+def address_of(host: str) -> str:
+    """The address that is listened on for a host, however it is written (`127.1`, a name of this machine); "" where there is none."""
+    try:
+        return str(_resolved(host, 0)[1][0]).partition("%")[0]
+    except (OSError, UnicodeError):
+        return ""
+
+
+def _resolved(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    info = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
+    return info[0], info[4]
 
 
 def place_of(listener: socket.socket) -> str:

@@ -5,6 +5,7 @@ import random
 import re
 import time
 
+import msgspec
 import pytest
 
 from holdfast.errors import InvalidRequest
@@ -13,6 +14,7 @@ from holdfast.routing import interests, patterns
 from holdfast.routing.fields import fields_of
 from holdfast.routing.interests import Change, Interests
 from holdfast.routing.patterns import PatternSet
+from holdfast.stores.rows import UNREADABLE, match_of
 
 
 def queues(match_by_queue: dict, data: bytes) -> list[str]:
@@ -157,3 +159,25 @@ def test_names_that_every_pattern_fits_are_looked_through_once():
     assert many.queues_for(b'{"user":"user-77"}') == ["q77"]
     assert many.queues_for(b'{"user":"user-78","u79":"user-79","u80":"user-81"}') == ["q78", "q79"]
     assert many._known.keys() == {"user", "u79", "u80"}
+
+
+TAKEN_BEFORE = {  # by an earlier version, which knew of no bound but RE2's
+    "one pattern": ({"f": r"^\pL{100}$"}, {"f": "é" * 100}),
+    "as large as RE2 took": ({"f": r"^\pL{500}"}, {"f": "é" * 501}),
+    "a field": ({r"^(?:f|\pL{60})$": "é"}, {"é" * 60: "é"}),
+    "all together": ({f"^f{n}$": r"^[^x]{200}" for n in range(64)}, {"f63": "y" * 200}),
+}
+
+
+@pytest.mark.parametrize(("match", "event"), TAKEN_BEFORE.values(), ids=TAKEN_BEFORE)
+def test_an_interest_of_an_older_store_goes_on_though_it_is_larger_than_what_is_taken_now(match, event):
+    with pytest.raises(InvalidRequest):
+        interests.check(match)
+    kept = match_of(msgspec.json.encode(match).decode())
+    assert queues({"old": kept, "all": "*", "no": {"other": "x"}}, msgspec.json.encode(event)) == ["all", "old"]
+
+
+@pytest.mark.parametrize("text", ["{", '{"f": 1}', "{}", '{"f": "("}', '{"(": "f"}', '{"f": "\\\\pL{1000}"}', '"x"', "[]"])
+def test_an_interest_that_can_not_be_matched_at_all_is_one_that_can_not_be_read(text):
+    with pytest.raises(UNREADABLE):
+        match_of(text)

@@ -169,17 +169,33 @@ def test_the_variables_of_other_programs_change_nothing(serve, fronts):
 
 # Where to listen
 
-GOOD_HOSTS = ["127.0.0.1", "::1", "[::1]", "localhost", "0.0.0.0", "::", "[::]", "LOCALHOST", "127.1"]
+ANYWHERE = ["0.0.0.0", "::", "[::]"]
+ON_LOOPBACK = [
+    "127.0.0.1",
+    "::1",
+    "[::1]",
+    "localhost",
+    "LOCALHOST",
+    "127.1",
+    "0x7f.1",
+    "2130706433",
+    "127.000.000.002",
+    "::ffff:127.0.0.1",
+]
 BAD_HOSTS = ["", "a b", "[::1]:80"]  # more of them in tests/test_config.py
 
 
-@pytest.mark.parametrize("host", GOOD_HOSTS)
+@pytest.mark.parametrize("host", ANYWHERE + ON_LOOPBACK)
 def test_an_address_is_taken_as_people_write_it(serve, host):
     server: Server = serve("--host", host)
     url = server.url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
     import httpx  # noqa: PLC0415
 
-    assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+    assert httpx.get(f"{url}/v1/stats", trust_env=False).status_code == 200
+    of_a_page = httpx.get(f"{url}/v1/stats", headers={"Host": f"evil.example:{server.port}"}, trust_env=False)
+    assert of_a_page.status_code == (403 if host in ON_LOOPBACK else 200), (
+        "on loopback, however that is written, pages of others stay out"
+    )
 
 
 @pytest.mark.parametrize("host", BAD_HOSTS)

@@ -46,7 +46,7 @@ class Outages:
     async def look(self) -> None:
         """Look, and let the leases live on that ended while nobody served. A transaction that changes nothing is not committed."""
         looked, leaps = time.monotonic(), self._clock.leaps
-        granted = _BITE
+        granted, until = _BITE, 0
         async with self._transaction() as tx:
             served = await tx.served()
             if served is None:
@@ -54,12 +54,15 @@ class Outages:
             else:
                 away, self.graced_until = served
             if away:
-                granted = await self._grant(tx)
+                until = (
+                    self._clock.now() + LEASE_GRACE_MS
+                )  # the same for all of them: a later one would have those again that were given theirs
+                granted = await self._grant(tx, until)
             if served is not None or granted:
                 await tx.commit()
         while away and granted == _BITE:
             async with self._transaction() as tx:
-                granted = await self._grant(tx)
+                granted = await self._grant(tx, until)
                 await tx.commit()
         if away and self.seen < 0:
             await self._draw_in()
@@ -69,8 +72,7 @@ class Outages:
         store = self._store
         return store.transaction(Expected(self._clock.now(), unheard=True)) if store.shared else store.transaction()
 
-    async def _grant(self, tx: Transaction) -> int:
-        until = self._clock.now() + LEASE_GRACE_MS
+    async def _grant(self, tx: Transaction, until: int) -> int:
         count = await tx.grant_grace(until, _BITE)
         if count:
             self.graced_until = until

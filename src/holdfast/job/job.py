@@ -16,6 +16,8 @@ _TOKEN_CHARS = 100  # of a lease: looked at first, as anybody may send anything
 _ID_MAX = limits.ID_MAX
 _TOKEN = re.compile(r"[1-9][0-9]*\.[1-9][0-9]*\.[1-9][0-9]*\.[0-9a-f]*\Z")
 
+_json = msgspec.json.Decoder(msgspec.Raw)
+
 
 class State(enum.StrEnum):
     """Where a job stands. `scheduled` is simply ready later."""
@@ -85,6 +87,18 @@ class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
     type: str
     content_type: str | None
     payload: bytes
+
+    def fault(self) -> str | None:
+        """Why what is kept as JSON is none; None where it is, or is something else. It would spoil every answer that it stands in."""
+        if self.content_type is not None:
+            return None
+        try:
+            _json.decode(self.payload)  # passes over it: strings are not looked into
+            if not self.payload.isascii():
+                self.payload.decode()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return str(error)
+        return None
 
 
 class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):

@@ -15,12 +15,19 @@ from msgspec.structs import replace
 from holdfast.errors import InvalidRequest
 from holdfast.job import cron
 from holdfast.job.cron import CronUnreadable, NoMoreFires, ZoneUnknown
-from holdfast.job.job import NewJob
+from holdfast.job.job import Content, NewJob
 from holdfast.limits import (
+    ATTEMPTS_MAX,
     CRON_CHARS,
+    DELAY_MS_MAX,
+    GROUP_LIMIT_MAX,
+    ID_MAX,
     INTERVAL_MS_MAX,
     INTERVAL_MS_MIN,
+    LEASE_MS_MAX,
     MISSED_FIRES,
+    PRIORITY_MAX,
+    QUEUE_NAME_ONCE,
     RUN_AT_MAX,
     SCHEDULE_RETRY_MAX_MS,
     SCHEDULE_RETRY_MS,
@@ -200,6 +207,33 @@ def set_aside(schedule: Schedule, why: str, now: int) -> Schedule:
 
 def _pause(schedule: Schedule) -> int:
     return min(SCHEDULE_RETRY_MS << min(schedule.refusals, 30), SCHEDULE_RETRY_MAX_MS)
+
+
+def fault(schedule: Schedule) -> str | None:
+    """Why this is no schedule that was ever taken, though it has the form of one; None where it is one."""
+    spec, job = schedule.spec, schedule.spec.job
+    moments = (schedule.created_at, schedule.next_at, schedule.try_at, schedule.last_at or 0, schedule.owed_at or 0)
+    if not all(0 <= moment <= RUN_AT_MAX for moment in moments):
+        return "a moment is beyond the calendar"
+    bounds = (
+        ("interval_ms", spec.interval_ms, INTERVAL_MS_MIN, INTERVAL_MS_MAX),
+        ("priority", job.priority, 0, PRIORITY_MAX),
+        ("max_attempts", job.max_attempts, 1, ATTEMPTS_MAX),
+        ("lease_ms", job.extras.lease_ms, 1, LEASE_MS_MAX),
+        ("group_limit", job.extras.group_limit, 1, GROUP_LIMIT_MAX),
+        ("delay_ms", job.delay_ms, 0, DELAY_MS_MAX),
+        ("run_at", job.run_at, 0, RUN_AT_MAX),
+        ("fired", schedule.fired, 0, ID_MAX),
+        ("skipped", schedule.skipped, 0, ID_MAX),
+        ("refusals", schedule.refusals, 0, ID_MAX),
+    )
+    for name, value, least, most in bounds:
+        if value is not None and not least <= value <= most:
+            return f"{name} is {value}"
+    if not spec.publish and QUEUE_NAME_ONCE.match(job.queue) is None:
+        return f"{job.queue[:40]!r} is no name of a queue"
+    spoiled = Content(job.type, job.content_type, job.payload).fault()
+    return None if spoiled is None else f"its payload: {spoiled}"
 
 
 def stand_in(name: str, why: str) -> Schedule:

@@ -72,6 +72,18 @@ def check(match: Match) -> Share:
     return Share(len(match), text_bytes(match), size)
 
 
+def check_kept(match: Match) -> None:
+    """Raise `InvalidRequest` unless an interest out of a store can be matched. What an earlier version took goes on, also where it is larger
+    than what is taken now: an event that nobody gets any more would be lost.
+    """
+    if isinstance(match, str) or not match:
+        check(match)
+        return
+    for pair in match.items():
+        for pattern in pair:
+            patterns.check_kept(pattern)
+
+
 def text_bytes(match: Match) -> int:
     """About how many bytes an interest's patterns have."""
     return len(match) if isinstance(match, str) else sum([len(field) + len(value) for field, value in match.items()])

@@ -18,6 +18,7 @@ import structlog
 
 from holdfast.errors import InvalidRequest
 from holdfast.limits import (
+    KEPT_PATTERN_MEMORY_BYTES,
     PATTERN_CHARS,
     PATTERN_MEMORY_BYTES,
     PATTERN_PROGRAM,
@@ -85,8 +86,16 @@ def check(field: str, pattern: str) -> int:
     return size
 
 
+def check_kept(pattern: str) -> None:
+    """Raise `InvalidRequest` where RE2 can't take a pattern at all. One that an earlier version took may be larger than is taken now."""
+    try:
+        program_size(pattern)
+    except re2.error as error:
+        raise InvalidRequest(f"{pattern[:40]!r} can't be used by RE2: {error.args[0]!r}.", field="match") from None
+
+
 @lru_cache(_SIZES)
-def program_size(pattern: str, memory: int = PATTERN_MEMORY_BYTES) -> int:
+def program_size(pattern: str, memory: int = KEPT_PATTERN_MEMORY_BYTES) -> int:
     """How many instructions RE2 makes of a pattern; `re2.error` where it can't take it within this memory."""
     try:
         size: int = re2.compile(pattern, options=_options(memory))._regexp.ProgramSize()  # noqa: SLF001  (the binding shows it nowhere else)
@@ -105,7 +114,7 @@ def _single(pattern: str) -> "re2._Regexp[str]":
     try:
         return re2.compile(pattern, options=_options(SINGLE_PATTERN_MEMORY_BYTES))
     except re2.error:  # of an older store: it was taken when larger ones were
-        return re2.compile(pattern, options=_options(PATTERN_MEMORY_BYTES))
+        return re2.compile(pattern, options=_options(KEPT_PATTERN_MEMORY_BYTES))
     finally:
         re2.purge()
 

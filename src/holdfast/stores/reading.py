@@ -222,7 +222,7 @@ class Reader:
             found = await self._fetch("schedule", query.name)
         else:
             found, cut = await self._snapshot.within(PAGE_BYTES, "schedules_after", query.after, query.limit + 1)
-        schedules = [rows.schedule_of(row[0], row[1]) for row in found]
+        schedules = [rows.schedule_of(*row) for row in found]
         last = min(query.limit, len(schedules))
         return SchedulePage(schedules[:last], schedules[last - 1].name if cut or len(schedules) > last else None)
 
@@ -390,7 +390,10 @@ class Reader:
         width = len(section.key_of(one))
         jobs = await self._jobs(page[:limit])
         for row, job in zip(page[:limit], jobs, strict=True):
-            found.append(JobDetail(job, rows.content_of(row[rows.JOB_COLUMNS : rows.JOB_COLUMNS + 3]), now))
+            content = rows.content_of(row[rows.JOB_COLUMNS : rows.JOB_COLUMNS + 3])
+            if query.payload_up_to is None:
+                content = rows.shown_content(content, job.id)
+            found.append(JobDetail(job, content, now))
         if cut or len(page) > limit:
             return tuple(page[limit - 1][-width:]) if limit > 0 else key  # (): from its beginning
         return bound or None

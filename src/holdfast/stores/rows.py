@@ -15,6 +15,7 @@ from holdfast.errors import InvalidRequest
 from holdfast.job.job import NO_EXTRAS, Content, Extras, Job, JobError, Lease, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import Schedule, stand_in
+from holdfast.job.schedule import fault as schedule_fault
 from holdfast.limits import ID_MAX
 from holdfast.routing import interests as routing
 from holdfast.stores.unreadable import FOUND, shown
@@ -91,7 +92,9 @@ def content_of(row: Row) -> Content:
 
 def shown_content(content: Content, job_id: int) -> Content:
     """A content to be looked at: what says that it is JSON and is none would spoil the answer that it stands in, and is shown as bytes."""
-    if content.content_type is None and json_or_none(content.payload, "payload", job_id) is None:
+    fault = content.fault()
+    if fault is not None:
+        FOUND.note("payload", job_id, f"{shown(content.payload)}: {fault}")
         return Content(content.type, "application/octet-stream", content.payload)
     return content
 
@@ -159,18 +162,27 @@ def match_of(text: Any) -> str | dict[str, str]:
     """A queue's interest; raises one of `UNREADABLE`, also where it has a pattern that is none."""
     match: str | dict[str, str] = _match_decoder.decode(text)
     try:
-        routing.check(match)
+        routing.check_kept(match)
     except InvalidRequest as error:
         raise ValueError(error.detail) from None
     return match
 
 
-def schedule_of(name: str, blob: Any) -> Schedule:
-    """A schedule, or what stands in for one that can't be read: it must not stop the others."""
+def schedule_of(name: str, blob: Any, try_at: Any = None, paused: Any = None) -> Schedule:
+    """A schedule, or what stands in for one that can't be read: it must not stop the others.
+
+    `try_at` and `paused` are the columns by which those are found whose time has come: so they count, and not what the blob says of them.
+    """
     try:
-        return _schedule_decoder.decode(blob)
+        schedule = _schedule_decoder.decode(blob)
+        why = schedule_fault(schedule)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
-        return stand_in(name, str(error))
+        why = str(error)
+    if why is not None:
+        return stand_in(name, why)
+    if try_at is not None and (schedule.try_at, schedule.paused, schedule.name) != (try_at, bool(paused), name):
+        return replace(schedule, name=name, try_at=try_at, paused=bool(paused))
+    return schedule
 
 
 def schedule_blob(schedule: Schedule) -> bytes:

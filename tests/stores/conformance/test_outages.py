@@ -2,6 +2,7 @@
 
 import pytest
 
+from holdfast.engine import outage
 from holdfast.engine.commands import ConcludeLease, ExpireLeases, ExtendLease, FailLease, SetSchedule
 from holdfast.errors import LeaseLost
 from holdfast.job.job import NewJob
@@ -42,6 +43,28 @@ async def test_who_extends_first_goes_on_and_is_no_crash(desk):
     await desk.do(ExpireLeases(10))
     job = await desk.job(held.job.id)
     assert (job.state, job.crashes, job.attempt) == ("ready", 1, 1), "what ends afterwards ends as ever"
+
+
+async def test_more_leases_than_one_bite_are_granted_once_each_though_time_goes_on_meanwhile(desk, monkeypatch):
+    await desk.put_all([NewJob("q", b"1") for _ in range(10)])
+    held = await desk.lease(limit=10, lease_ms=1_500)
+    desk.clock.advance(60_000)
+    await away(desk)
+    monkeypatch.setattr(outage, "_BITE", 3)
+    bites, real = [], desk.backing.committer._outages._grant
+
+    async def grant(*given):
+        desk.clock.advance(1)
+        assert len(bites) < 10, "it has no end"
+        bites.append(await real(*given))
+        return bites[-1]
+
+    monkeypatch.setattr(desk.backing.committer._outages, "_grant", grant)
+    assert (await desk.do(ExpireLeases(100))).count == 0
+    assert bites == [3, 3, 3, 1]
+    assert len({(await desk.job(one.job.id)).lease.until for one in held}) == 1, (
+        "so that all of them are known for what they are"
+    )
 
 
 async def test_what_nobody_claims_goes_back_as_released(desk):

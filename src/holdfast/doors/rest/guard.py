@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 
 from holdfast.errors import Forbidden
+from holdfast.sockets import address_of
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _OWN_SITE = frozenset((b"same-origin", b"none"))
@@ -64,8 +65,8 @@ def allowed_hosts(bound_to: str, configured: tuple[str, ...]) -> frozenset[str] 
     if "*" in configured:
         return None
     names = {_name_of(name) or name.lower() for name in configured}
-    if _is_loopback(bound_to):
-        return frozenset(names | {"localhost"})
+    if _is_loopback(address_of(bound_to)):
+        return frozenset(names | {"localhost", bound_to.lower()})
     return frozenset(names | {"localhost", bound_to.lower()}) if names else None
 
 
@@ -87,6 +88,7 @@ def _is_loopback(name: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ip_address(name).is_loopback
+        address = ip_address(name)
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return False

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 
 from holdfast.job.queue import Queue
-from holdfast.limits import ID_MAX
+from holdfast.limits import ID_MAX, INSTANT_MAX
 from holdfast.stores import rows
 from holdfast.stores.postgres.held import HASTY_MS, HeldQueues, Wanted
 from holdfast.stores.postgres.known import Known
@@ -88,7 +88,7 @@ class Beginning:
         for row in found:
             if row["id"] is not None:
                 self._hold(row)
-                moment = max(moment, row["seen_at"])
+                moment = max(moment, _seen(row))
         self._known.clock.read(moment)
         self._interests, self._workers_version = last["interests"], last["workers"]
         for block, newest in ((self._known.jobs, last["last_job"]), (self._known.fences, last["last_fence"])):
@@ -102,7 +102,7 @@ class Beginning:
             self._doubtful.add(queue.name)
         self._known.names[queue.id] = queue.name
         self._saved_lows[queue.id] = row["lows"]
-        self._lows[queue.id] = lows_of(row["lows"])
+        self._lows[queue.id] = lows_of(row["lows"], queue.name)
         return queue
 
     async def _passing(self, expected: Expected) -> set[int]:
@@ -199,3 +199,12 @@ class Beginning:
         if row is None:
             raise TryAgain(f"queue {name} was removed meanwhile", [name])
         return self._hold(row)
+
+
+def _seen(row: Any) -> int:
+    """The latest moment at which anything happened in a queue. One that no clock ever shows must not become the time of all other queues."""
+    seen: int = row["seen_at"]
+    if seen <= INSTANT_MAX:
+        return seen
+    FOUND.note("queue", row["name"], f"seen_at {seen} is no moment; it is taken for the present one")
+    return 0

@@ -76,7 +76,7 @@ class PostgresSnapshot:
         bounds: list[tuple[int, int, int]] = []
         for number, name, blob in await self.fetch("lows_of", list(names)):
             called[number] = name
-            lows = lows_of(blob)
+            lows = lows_of(blob, name)
             if lows is None:
                 ((ages[name],),) = await self.fetch("oldest_ready_of_all", number)
             else:

@@ -62,7 +62,7 @@ def _idle(connection: apsw.Connection) -> list[str]:
     problems: list[str] = []
     after: Any = ""
     while len(problems) < TOLD and (page := connection.execute(SQL["schedules_after"], (after, PAGE)).fetchall()):
-        problems += idle([schedule_of(str(name), state) for name, state in page], time.time_ns() // 1_000_000)
+        problems += idle([schedule_of(str(name), *rest) for name, *rest in page], time.time_ns() // 1_000_000)
         after = page[-1][0]
     return problems[:TOLD]
 

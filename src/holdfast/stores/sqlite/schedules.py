@@ -15,7 +15,7 @@ class ScheduleRows:
     async def schedule(self, name: str) -> Schedule | None:
         """One schedule."""
         row = self._db.execute(SQL["schedule"], (name,)).fetchone()
-        return None if row is None else rows.schedule_of(name, row[1])
+        return None if row is None else rows.schedule_of(name, *row[1:])
 
     async def schedule_count(self) -> int:
         """How many there are."""
@@ -24,7 +24,7 @@ class ScheduleRows:
     async def schedules_due(self, now: int, limit: int) -> list[Schedule]:
         """Those to be looked at."""
         return [
-            rows.schedule_of(str(row[0]), row[1]) for row in self._db.execute(SQL["schedules_due"], (now, limit)).fetchall()
+            rows.schedule_of(str(row[0]), *row[1:]) for row in self._db.execute(SQL["schedules_due"], (now, limit)).fetchall()
         ]
 
     async def save_schedule(self, schedule: Schedule) -> None:
@@ -35,7 +35,8 @@ class ScheduleRows:
     async def schedules_after(self, name: str, limit: int) -> list[Schedule]:
         """By their names."""
         return [
-            rows.schedule_of(str(row[0]), row[1]) for row in self._db.execute(SQL["schedules_after"], (name, limit)).fetchall()
+            rows.schedule_of(str(row[0]), *row[1:])
+            for row in self._db.execute(SQL["schedules_after"], (name, limit)).fetchall()
         ]
 
     async def postpone_schedule(self, name: str, try_at: int) -> None:

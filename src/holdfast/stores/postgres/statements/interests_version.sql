@@ -1,1 +1,1 @@
-SELECT value FROM counter WHERE name = 'interests'
+SELECT coalesce((SELECT value FROM counter WHERE name = 'interests'), 0)

@@ -19,7 +19,8 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT l.*, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now,
        pg_sequence_last_value('job_id'::regclass) AS last_job, pg_sequence_last_value('fence'::regclass) AS last_fence,
-       (SELECT value FROM counter WHERE name = 'interests') AS interests, (SELECT value FROM counter WHERE name = 'workers') AS workers,
+       coalesce((SELECT value FROM counter WHERE name = 'interests'), 0) AS interests,
+       coalesce((SELECT value FROM counter WHERE name = 'workers'), 0) AS workers,
        CASE WHEN $5 THEN (SELECT array_agg(application_name) FROM pg_stat_replication
                           WHERE state = 'streaming' AND sync_state <> 'async' AND replay_lsn IS NOT NULL) END AS standbys,
        CASE WHEN $5 THEN current_setting('synchronous_standby_names') END AS names

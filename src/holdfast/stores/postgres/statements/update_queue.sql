@@ -1,6 +1,7 @@
--- The row is ours since it was locked; how it is found: see lock_queues.sql.
+-- A time beyond the calendar is none, and is not kept. The row is ours since it was locked; how it is found: see lock_queues.sql.
 UPDATE queue q SET settings = v.settings, paused = v.paused, scheduled = v.scheduled, ready = v.ready, leased = v.leased,
-  concluded = v.concluded, dead = v.dead, cancelled = v.cancelled, bytes = v.bytes, seen_at = greatest(q.seen_at, v.seen_at), lows = v.lows
+  concluded = v.concluded, dead = v.dead, cancelled = v.cancelled, bytes = v.bytes,
+  seen_at = CASE WHEN q.seen_at > 253402300799999 THEN v.seen_at ELSE greatest(q.seen_at, v.seen_at) END, lows = v.lows
 FROM unnest($1::int[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
             $10::bigint[], $11::bigint[], $12::bytea[])
   v(id, settings, paused, scheduled, ready, leased, concluded, dead, cancelled, bytes, seen_at, lows)

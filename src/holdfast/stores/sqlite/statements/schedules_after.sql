@@ -1,1 +1,1 @@
-SELECT name, state FROM schedule WHERE name > ? ORDER BY name LIMIT ?
+SELECT name, state, try_at, paused FROM schedule WHERE name > ? ORDER BY name LIMIT ?
