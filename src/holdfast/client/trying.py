@@ -25,7 +25,7 @@ import tenacity
 from holdfast.client.contents import NAMES, elements, members
 from holdfast.client.refusals import UnexpectedAnswer, Unreachable, problem, refusal
 from holdfast.client.types import Job
-from holdfast.errors import HoldfastError, OutcomeUnknown
+from holdfast.errors import HoldfastError, InvalidRequest, OutcomeUnknown
 
 DEFAULT_URL = "http://127.0.0.1:4653"
 BACKOFF_S = 0.1
@@ -116,7 +116,12 @@ def path(template: str, *parts: str | int, **query: Any) -> str:
 
 
 def _segment(part: str) -> str:
-    """A part of a path. Everything that reads URLs takes `.` and `..` for steps, escaped or not; the server reads them escaped twice."""
+    """A part of a path. Everything that reads URLs takes `.` and `..` for steps, escaped or not; the server reads them escaped twice.
+
+    An empty one would name what is above it: not a queue, but all of them.
+    """
+    if not part:
+        raise InvalidRequest("A name or a number that is to say what is meant is empty.")
     return "%252E" * len(part) if part in (".", "..") else quote(part, safe="")
 
 
