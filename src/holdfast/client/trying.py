@@ -57,7 +57,9 @@ def decode(kind: type[T], body: bytes) -> T:
 def loosely(kind: type[T], body: bytes) -> T:
     """An answer in which something is no JSON, with what is in jobs left out of it and put back unread. Raises `ValueError`."""
     fields = members(body)
-    contents = {name: fields.pop(name) for name in NAMES if f"{name}_json" in kind.__struct_fields__ and name in fields}  # type: ignore[attr-defined]
+    contents = {
+        name: fields.pop(name) for name in NAMES if f"{name}_json" in getattr(kind, "__struct_fields__", ()) and name in fields
+    }
     jobs = [loosely(Job, job) for job in elements(fields.pop("jobs", b"[]"))] if "jobs" in fields else None
     if jobs is not None:
         fields["jobs"] = b"[]"
