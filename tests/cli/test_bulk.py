@@ -7,8 +7,10 @@ import subprocess
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from holdfast import NewJob
+from holdfast.cli.jobs import commands
 from tests.cli.shell import HOLDFAST, call, environment
 from tests.client.proxy import CUT, PASS, Proxy
 from tests.client.test_contents import TAKEN, put
@@ -59,6 +61,15 @@ def test_age_limit_and_states_are_filters_too(holdfast, witness, queue, dead):
     done = holdfast("job", "delete", "--queue", queue, "--state", "cancelled", "--state", "dead", "--yes", "--json")
     assert [json.loads(line)["deleted"] for line in done.stdout.splitlines()] == [True] * 4
     assert [job.id for job in witness.jobs(queue=queue)] == [ready]
+
+
+@pytest.mark.parametrize("name", ["--queue", "--type", "--tag", "--text", "--error"])
+@pytest.mark.parametrize("verb", ["retry", "cancel", "promote", "delete", "move", "settle"])
+def test_a_filter_that_is_empty_does_not_stand_for_all_jobs(verb, name):
+    """As `--text "$TEXT"` is, where nobody has set the variable; no server has to be asked."""
+    more = {"move": ["--to", "q"], "settle": ["--as", "done", "--reason", "r"], "delete": ["--state", "dead"]}.get(verb, [])
+    said = CliRunner().invoke(commands, [verb, name, "", *more, "--yes", "--url", "http://127.0.0.1:1"])
+    assert (said.exit_code, "it is empty" in said.output) == (2, True), said.output
 
 
 def test_jobs_are_moved_by_id_and_by_filter(holdfast, witness, queue):

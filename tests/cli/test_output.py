@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 
+import click
 import httpx
 import pytest
 
@@ -273,6 +274,7 @@ WRONG = [
     ["job", "retry", "--state", "ready", "--dry-run"],
     ["job", "cancel", "--state", "dead", "--dry-run"],
     ["job", "delete", "--state", "leased", "--dry-run"],
+    ["job", "cancel", "--queue", "q", "--older", "999999999999999d", "--dry-run"],
     ["job", "delete", "--queue", "q", "--dry-run"],
     ["job", "move", "--state", "leased", "--to", "q"],
     ["job", "move", "1"],
@@ -298,6 +300,12 @@ def test_a_value_that_an_option_can_not_have_is_a_wrong_command(holdfast, comman
 @pytest.mark.parametrize(("given", "ms"), [("1.5s", 1_500), ("500ms", 500), ("2h", 7_200_000), ("7", 7_000), ("0", 0)])
 def test_spans_are_read_as_they_are_written(given, ms):
     assert Duration().convert(given, None, None) == ms
+
+
+@pytest.mark.parametrize("given", ["36501d", "999999999999999d", "999999999999999.999999999999999d"])
+def test_a_span_that_no_date_can_be_counted_with_is_refused(given):
+    with pytest.raises(click.BadParameter, match="more than 36500d"):
+        Duration().convert(given, None, None)
 
 
 def test_times_in_tables_say_their_zone(holdfast, witness, queue):

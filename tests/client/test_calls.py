@@ -200,3 +200,15 @@ def test_a_refusal_names_field_bound_and_request(client, queue):
     assert (error.code, error.status, error.field) == ("invalid_request", 400, "priority")
     assert error.request_id
     assert "4294967295" in error.detail
+
+
+CALLS_BY_NAME = {
+    "queue": (), "delete_queue": (), "pause": (), "purge": (), "enqueue": (), "job": (), "delete": (), "cancel": (), "move": ("q",),
+    "conclude": (), "extend": (), "schedule": (), "delete_schedule": (), "worker": (), "remove_worker": (), "interest": (),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS_BY_NAME)
+def test_an_empty_name_is_refused_and_never_means_what_is_above_it(client, name):
+    with pytest.raises(InvalidRequest, match="is empty"):
+        getattr(client, name)("", *CALLS_BY_NAME[name])

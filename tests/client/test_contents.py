@@ -5,16 +5,18 @@ import decimal
 import json
 import math
 import random
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
 from holdfast import NewJob
-from holdfast.client import UnreadableJson
+from holdfast.client import UnexpectedAnswer, UnreadableJson
 from holdfast.client.contents import elements, encode, members
+from holdfast.client.refusals import problem
 from holdfast.client.trying import decode
-from holdfast.client.types import Job, JobPage, Leased
+from holdfast.client.types import Enqueued, Job, JobPage, Leased, Purged
 
 TAKEN = {  # by the server, and no value of Python's
     "1e999": "1e999",
@@ -109,6 +111,18 @@ def test_an_answer_in_which_one_payload_is_no_json_is_read_but_for_that(kind, na
     assert jobs[1].payload == "good"
     with pytest.raises(UnreadableJson):
         jobs[0].payload  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", [dict[str, Any], Job, JobPage, Enqueued, Purged])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"a": 1e999}', b'{"payload": {}', b"<html>", b"[" * 100_000, b'{"jobs": [1, 2]}', b"\xff"]
+)
+def test_an_answer_that_is_not_ours_is_told_as_one(kind, body):
+    if kind == dict[str, Any] and body.startswith(b'{"jobs"'):
+        return  # it is one
+    with pytest.raises(UnexpectedAnswer):
+        decode(kind, body)
+    assert problem(body) is None
 
 
 def test_objects_and_arrays_are_taken_apart_as_they_are_written():

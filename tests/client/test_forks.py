@@ -4,6 +4,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -144,6 +145,36 @@ def test_jobs_that_forked_processes_take_with_one_client_go_to_one_of_them_each(
         taken = sorted([*take(), *(n for child in children for n in child())])
         assert taken == list(range(320))
         assert client.queue(queue).jobs.concluded == 320
+
+
+def test_a_stream_of_events_that_is_open_at_a_fork_stays_with_its_process(shared, queue):
+    with Client(shared.url) as client:
+        events = client.events(queue, begin=True)
+        assert next(events).event == "begin"
+
+        def follow() -> list[str]:
+            first = next(events).event  # a stream of its own
+            assert (first, client.enqueue(queue, "child").state) == ("gap", "ready")
+            return [first, next(events).event]
+
+        child = forked(follow)
+        assert child() == ["gap", "enqueued"]
+        ids = [client.enqueue(queue, n).id for n in range(50)]
+        seen = [next(events) for _ in range(51)]
+        assert {each.event for each in seen} == {"enqueued"}
+        assert [each.id for each in seen[1:]] == ids
+
+
+def test_a_client_can_be_handed_to_another_process(shared, queue):
+    with Client(shared.url, token="t", deadline_s=7) as client:
+        rounds(client, queue, "warm")
+        other = pickle.loads(pickle.dumps(client))
+        together([], rounds(other, queue, "other"))
+        assert (other.deadline_s, other.nodes.urls) == (7, [shared.url])
+        other.close()
+    there = pickle.loads(pickle.dumps(AsyncClient(shared.url)))
+    together([], asyncio.run(async_rounds(there, queue, "async")))
+    asyncio.run(there.aclose())
 
 
 def test_an_async_client_may_be_used_by_one_event_loop_after_the_other(shared, queue):

@@ -18,6 +18,7 @@ from holdfast.cli.talking import (
     REFUSED,
     Duration,
     JobId,
+    Words,
     confirmed,
     destroying,
     examples,
@@ -53,14 +54,14 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
     usual = f"  [default: {', '.join(verb.usual)}]" if verb.usual else ""
     options: list[Callable[[Command], Command]] = [
         click.argument("job_ids", type=JobId(), nargs=-1),
-        click.option("--queue", help="All of this queue that the other filters fit.", shell_complete=queue_names),
+        click.option("--queue", type=Words(), help="All of this queue that the other filters fit.", shell_complete=queue_names),
         click.option(
             "--state", "states", type=click.Choice(verb.states), multiple=True, help=f"In this state; repeatable.{usual}"
         ),
-        click.option("--type", "kind", help="Of this type."),
-        click.option("--tag", help="With this tag."),
-        click.option("--text", help="With this text in the payload or an error."),
-        click.option("--error", "last_error", help="With this text in the last error."),
+        click.option("--type", "kind", type=Words(), help="Of this type."),
+        click.option("--tag", type=Words(), help="With this tag."),
+        click.option("--text", type=Words(), help="With this text in the payload or an error."),
+        click.option("--error", "last_error", type=Words(), help="With this text in the last error."),
         click.option("--older", "older_ms", type=Duration(), help="That ended, or were put, longer ago than this, such as 2h."),
         click.option("--limit", type=click.IntRange(1), help="At most so many, the first that are found."),
         destroying,

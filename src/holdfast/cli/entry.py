@@ -10,6 +10,9 @@ from holdfast import process
 
 if sys.argv[1:2] == ["serve"]:
     process.begin()
+elif sys.argv[1:2] in (["backup"], ["check"], ["config"], ["doctor"], ["move"]):
+    process.open_descriptors()
+# The others say when nobody can read what they print, also where that is closed: see `open_streams`.
 
 import importlib
 from typing import Any, NamedTuple

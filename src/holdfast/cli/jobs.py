@@ -18,6 +18,7 @@ from holdfast.cli.talking import (
     ENDED_OTHERWISE,
     Duration,
     JobId,
+    Words,
     examples,
     given_changes,
     given_json,
@@ -171,11 +172,11 @@ def _whole(job: Job, as_json: bool) -> None:
         "holdfast job ls --text timeout --json",
     ),
 )
-@click.option("--queue", help="Only of this queue.", shell_complete=queue_names)
+@click.option("--queue", type=Words(), help="Only of this queue.", shell_complete=queue_names)
 @click.option("--state", type=click.Choice(list(Counts.__struct_fields__)), help="Only in this state.")
-@click.option("--type", "kind", help="Only of this type.")
-@click.option("--tag", help="Only with this tag.")
-@click.option("--text", help="Only with this text in the payload or an error.")
+@click.option("--type", "kind", type=Words(), help="Only of this type.")
+@click.option("--tag", type=Words(), help="Only with this tag.")
+@click.option("--text", type=Words(), help="Only with this text in the payload or an error.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @chosen(Job, _COLUMNS, wide=("FAILURES", "CRASHES", "WORKER", "CREATED_AT", "TAGS", "REASON"))
 @talking

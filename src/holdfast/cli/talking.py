@@ -26,6 +26,7 @@ from holdfast.errors import HoldfastError, NotFound, OutcomeUnknown
 
 REFUSED, UNREACHED, NOT_THERE, ENDED_OTHERWISE, INTERRUPTED = 1, 3, 4, 5, 130
 Command = Callable[..., Any]
+_LONGEST_MS = 36_500 * 86_400_000  # a hundred years: what is longer can't be counted with as a date
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -39,7 +40,22 @@ class Duration(click.ParamType[int]):
         found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|s|m|h|d)?", str(value))
         if found is None:
             self.fail(f"{value!r} is not a duration such as 500ms, 10s, 5m, 2h or 1d", param, ctx)
-        return round(float(found[1]) * _UNITS_MS[found[2] or "s"])
+        ms = round(float(found[1]) * _UNITS_MS[found[2] or "s"])
+        if ms > _LONGEST_MS:
+            self.fail(f"{value!r} is more than 36500d", param, ctx)
+        return ms
+
+
+class Words(click.ParamType[str]):
+    """A text by which things are found. An empty one, such as that of a variable that is not set, would find all of them."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text."""
+        if not str(value):
+            self.fail("it is empty", param, ctx)
+        return str(value)
 
 
 class JobId(click.ParamType[int]):

@@ -46,7 +46,7 @@ def problem(body: bytes) -> dict[str, Any] | None:
     """The problem document of an answer; None when it is not one of ours."""
     try:
         said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return said if isinstance(said, dict) and isinstance(said.get("code"), str) else None
 

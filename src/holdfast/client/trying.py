@@ -25,7 +25,7 @@ import tenacity
 from holdfast.client.contents import NAMES, elements, members
 from holdfast.client.refusals import UnexpectedAnswer, Unreachable, problem, refusal
 from holdfast.client.types import Job
-from holdfast.errors import HoldfastError, OutcomeUnknown
+from holdfast.errors import HoldfastError, InvalidRequest, OutcomeUnknown
 
 DEFAULT_URL = "http://127.0.0.1:4653"
 BACKOFF_S = 0.1
@@ -57,7 +57,9 @@ def decode(kind: type[T], body: bytes) -> T:
 def loosely(kind: type[T], body: bytes) -> T:
     """An answer in which something is no JSON, with what is in jobs left out of it and put back unread. Raises `ValueError`."""
     fields = members(body)
-    contents = {name: fields.pop(name) for name in NAMES if f"{name}_json" in kind.__struct_fields__ and name in fields}  # type: ignore[attr-defined]
+    contents = {
+        name: fields.pop(name) for name in NAMES if f"{name}_json" in getattr(kind, "__struct_fields__", ()) and name in fields
+    }
     jobs = [loosely(Job, job) for job in elements(fields.pop("jobs", b"[]"))] if "jobs" in fields else None
     if jobs is not None:
         fields["jobs"] = b"[]"
@@ -116,7 +118,12 @@ def path(template: str, *parts: str | int, **query: Any) -> str:
 
 
 def _segment(part: str) -> str:
-    """A part of a path. Everything that reads URLs takes `.` and `..` for steps, escaped or not; the server reads them escaped twice."""
+    """A part of a path. Everything that reads URLs takes `.` and `..` for steps, escaped or not; the server reads them escaped twice.
+
+    An empty one would name what is above it: not a queue, but all of them.
+    """
+    if not part:
+        raise InvalidRequest("A name or a number that is to say what is meant is empty.")
     return "%252E" * len(part) if part in (".", "..") else quote(part, safe="")
 
 

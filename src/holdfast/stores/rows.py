@@ -39,7 +39,7 @@ _match_decoder = msgspec.json.Decoder(str | dict[str, str])
 _schedule_decoder = msgspec.msgpack.Decoder(Schedule)
 _settings_decoder = msgspec.json.Decoder(QueueSettings)
 _receipts_decoder = msgspec.msgpack.Decoder(list[Receipt])
-_any_decoder = msgspec.json.Decoder()
+_raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 _json = msgspec.json.Encoder()
 _msgpack = msgspec.msgpack.Encoder()
 
@@ -222,10 +222,14 @@ def receipts_of(blob: bytes, table: str, key: object) -> list[Receipt] | None:
 
 
 def json_or_none(value: bytes | None, table: str, key: object) -> bytes | None:
-    """A column of JSON that is given on as it is; None where it is none, because it would spoil the answer that it stands in."""
+    """A column of JSON that is given on as it is; None where it is none, because it would spoil the answer that it stands in.
+
+    It is looked at as it was when it was taken: JSON that Python can't hold, such as `1e999` or a number of 5,000 digits, is JSON.
+    """
     try:
         if value is not None:
-            _any_decoder.decode(value)
+            str(value, "utf-8")
+            _raw_decoder.decode(value)
     except UNREADABLE as error:
         FOUND.note(table, key, f"{shown(value)}: {error}")
         return None

@@ -36,6 +36,14 @@ def segfault(job):
     ctypes.string_at(0)
 
 
+def orphan(job):
+    """It leaves a process behind that holds all of its pipes open."""
+    if not os.fork():
+        time.sleep(20)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def pid(job):
     return os.getpid()
 

@@ -225,6 +225,19 @@ async def test_the_next_attempt_is_told_the_progress_of_the_one_before(desk, end
     assert (await desk.detail(1)).progress == b'{"page":7}'
 
 
+@pytest.mark.parametrize("odd", [b"1e999", b'{"a": [-1E+400]}', b"9" * 5_000, b"[" * 64 + b"-1e400" + b"]" * 64])
+async def test_json_that_python_can_not_hold_is_given_as_it_came(desk, odd):
+    await desk.put(payload=odd)
+    job = await desk.take()
+    await desk.do(ExtendLease(job.ref(), progress=odd))
+    await desk.do(FailLease(job.ref(), "once", delay_ms=0))
+    (again,) = await desk.lease()
+    assert (again.content.payload, again.content.content_type, again.progress) == (odd, None, odd)
+    await desk.do(ConcludeLease(again.job.ref(), odd))
+    detail = await desk.detail(1)
+    assert (detail.content.payload, detail.content.content_type, detail.progress, detail.result) == (odd, None, odd, odd)
+
+
 async def test_an_extension_without_progress_keeps_what_was_noted(desk):
     await desk.put()
     job = await desk.take()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -28,6 +29,10 @@ class AsyncTransport:
         self._context = context
         self._sessions: Sessions = {}
         self._process = os.getpid()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it has connections of its own."""
+        return AsyncTransport, (self._context,)
 
     async def request(self, url: str, call: Call, headers: dict[str, str], timeout_s: float) -> Answer:
         """One try; raises `NotSent` or `Lost`."""

@@ -23,6 +23,10 @@ class Transport:
         self._context = context
         self._process, self._pools = os.getpid(), self._open()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it has connections of its own."""
+        return Transport, (self._context,)
+
     def request(self, url: str, call: Call, headers: dict[str, str], timeout_s: float) -> Answer:
         """One try; raises `NotSent` or `Lost`."""
         timeout = urllib3.Timeout(total=timeout_s, connect=min(_CONNECT_S, timeout_s))
@@ -39,6 +43,7 @@ class Transport:
 
     def lines(self, url: str, call: Call, headers: dict[str, str], silence_s: float) -> Iterator[bytes]:
         """The lines of an answer as they come; raises `Lost` where it breaks off, or is silent for too long."""
+        process = os.getpid()
         timeout = urllib3.Timeout(connect=_CONNECT_S, read=silence_s)
         try:
             response = self._mine().urlopen(
@@ -54,9 +59,11 @@ class Transport:
                 if response.status != 200:
                     raise StreamRefused(Answer(response.status, response.data, response.headers.get("X-Request-Id", "")))
                 rest = b""
-                while part := response.read1(_PART):
+                while os.getpid() == process and (part := response.read1(_PART)):
                     *whole, rest = (rest + part).split(b"\n")
                     yield from whole
+                if os.getpid() != process:
+                    raise Lost("a fork has brought this stream here, and it is the parent's")
             finally:
                 response.close()
         except (NewConnectionError, ConnectTimeoutError) as error:

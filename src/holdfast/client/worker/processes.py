@@ -1,12 +1,14 @@
 """Processes for handlers that compute: one process for each that runs at once, kept for the next job.
 
-A process can be ended: on a timeout, when the lease is lost, when the job is cancelled. One that dies takes only its own job with it.
+A process can be ended: on a timeout, when the lease is lost, when the job is cancelled. One that dies takes only its own job with it, and
+before the handler has begun not even that: the job had no part in it.
 The handler is found there by its name, so it has to be a function of a module.
 """
 
 import multiprocessing
 import signal
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -22,6 +24,9 @@ from holdfast.client.worker.telling import log
 from holdfast.client.worker.threads import Threads
 
 _LATER_MS = 5_000  # for a job whose process can't be started
+_LOOK_S = (
+    1.0  # how often it is looked whether a process still lives: what it has started may hold its pipe open when it is gone
+)
 _SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
 
 
@@ -31,6 +36,10 @@ _RELEASE = msgspec.json.Decoder(Release)
 
 class ProcessDied(Exception):
     """The process of a handler ended before the handler did."""
+
+
+class NotBegun(Exception):
+    """The process ended before it had called the handler."""
 
 
 class Said(Exception):
@@ -50,10 +59,20 @@ class Processes:
 
     async def call(self, function: Callable[[HeldJob], Any], held: HeldJob) -> Any:
         """What the handler returns, as JSON. When this is cancelled, the process is killed."""
-        process = self._take()
+        while True:
+            process = self._take()
+            fresh = not process.started
+            try:
+                return await self._run(process, function, held)
+            except NotBegun as error:
+                if fresh:  # else it was killed while it had nothing to do
+                    log.error("the process of a handler can't begin, job %d goes back to its queue: %s", held.id, error)
+                    raise GiveBack(_LATER_MS) from error
+
+    async def _run(self, process: "_Process", function: Callable[[HeldJob], Any], held: HeldJob) -> Any:
         process.in_doubt = True
         try:
-            return await self._threads.call(lambda: process.run(function, held))
+            return await self._threads.call(partial(process.run, function, held))
         except Said:
             raise
         except BaseException:
@@ -86,8 +105,14 @@ class _Process:
     def __init__(self) -> None:
         self.killed = False
         self.in_doubt = False
+        self._begun = False
         self._ours, self._theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=_serve, args=(self._theirs,), name="holdfast-handler", daemon=True)
+
+    @property
+    def started(self) -> bool:
+        """Whether it had a job before."""
+        return self._process.pid is not None
 
     @property
     def lives(self) -> bool:
@@ -110,13 +135,15 @@ class _Process:
             outcome = self._heard(held)
         except (EOFError, OSError) as error:
             self._process.join(1)
-            raise ProcessDied(f"The process of the handler {_end(self._process.exitcode)}.") from error
+            died = f"The process of the handler {_end(self._process.exitcode)}."
+            raise (ProcessDied if self._begun else NotBegun)(died) from error
         self.in_doubt = False
         if isinstance(outcome, Fail | Release):
             raise Said(outcome)
         return outcome
 
     def _send(self, function: Callable[[HeldJob], Any], held: HeldJob) -> None:
+        self._begun = False
         try:
             self._ours.send((function, encode(held.job)))
         except OSError:
@@ -128,7 +155,10 @@ class _Process:
     def _heard(self, held: HeldJob) -> Any:
         """What the handler came to, and on the way there what it notes."""
         while True:
-            kind, said = self._ours.recv()
+            kind, said = self._next()
+            self._begun = True
+            if kind == "begun":
+                continue
             if kind == "note":
                 held.note(Raw(said))
             elif kind == "done":
@@ -137,6 +167,13 @@ class _Process:
                 return Raw(result)
             else:
                 return _RELEASE.decode(said) if kind == "release" else _FAIL.decode(said)
+
+    def _next(self) -> Any:
+        """What it says next; raises `EOFError` where it is gone."""
+        while not self._ours.poll(_LOOK_S):
+            if not self._process.is_alive() and not self._ours.poll():
+                raise EOFError
+        return self._ours.recv()
 
     def kill(self) -> None:
         """End it at once."""
@@ -169,6 +206,7 @@ def _serve(pipe: Connection) -> None:
         except BaseException as error:  # noqa: BLE001  (the handler can't be found here)
             pipe.send(("fail", encode(Fail(token="", reason=cut(story(error))))))
             continue
+        pipe.send(("begun", None))
         held = HeldJob(decode(Job, encoded), lambda _, progress: pipe.send(("note", progress_json(progress))))
         try:
             said = encode(function(held)), [encode(job) for job in held.follow_ups]

@@ -61,15 +61,16 @@ class Session:
         self._waiting: deque[HeldJob] = deque()
         self._running: set[HeldJob] = set()
         self._changed = asyncio.Event()
-        self._stopped = asyncio.Event()
+        self.stopped = asyncio.Event()
         self._runner = Runner(self._changed.set)
         self.endings = Endings(channel, holder, reach, self._ended)
         self.quiet = False
         self._failures = 0
+        self._main: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
         """Take nothing more, and wind down."""
-        self._stopped.set()
+        self.stopped.set()
         self._changed.set()
 
     def heed(self, held: HeldJob) -> None:
@@ -85,15 +86,16 @@ class Session:
 
     async def run(self) -> None:
         """Work. Raises what makes going on pointless, such as a token that is not allowed to lease."""
+        self._main = asyncio.current_task()
         try:
             await self._take()
         finally:
             await self._wind_down()
 
     async def _take(self) -> None:
-        stopped = asyncio.create_task(self._stopped.wait())
+        stopped = asyncio.create_task(self.stopped.wait())
         try:
-            while not self._stopped.is_set():
+            while not self.stopped.is_set():
                 room = self._room()
                 if room <= 0 or self.quiet:
                     await self._change()
@@ -133,7 +135,7 @@ class Session:
 
     async def _change(self) -> None:
         self._changed.clear()
-        if not self._stopped.is_set():
+        if not self.stopped.is_set():
             await self._changed.wait()
 
     def _room(self) -> int:
@@ -163,7 +165,7 @@ class Session:
                 raise asyncio.CancelledError
             verdict = await self._runner.run(self._find(held.type), held)
         except asyncio.CancelledError as error:
-            verdict = Release(token=held.token) if held.cut_off else told(error, held.token)
+            verdict = Release(token=held.token) if held.cut_off or self._cancelled() else told(error, held.token)
             if not held.lost:
                 attempt_over(held, verdict, error)
         except Exception as error:  # noqa: BLE001  (whatever it is, the job gets an outcome and its place is free again)
@@ -177,6 +179,10 @@ class Session:
             self._ended(held)
         else:
             self.endings.put(held, verdict)
+
+    def _cancelled(self) -> bool:
+        """Whether the whole session is being cancelled, with all tasks of its event loop perhaps: no handler has failed by that."""
+        return self._main is not None and (self._main.done() or self._main.cancelling() > 0)
 
     def _ended(self, held: HeldJob) -> None:
         self._held.discard(held)

@@ -6,10 +6,12 @@ the process at once; the leases then end by themselves, which counts as a crash 
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import signal
 import socket
 import ssl
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -83,6 +85,7 @@ class Worker:
         self._register = register
         self._handlers: dict[str | None, Handler] = {}
         self._session: Session | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._signals = 0
 
     @overload
@@ -121,8 +124,27 @@ class Worker:
         return self._name or f"{socket.gethostname()}:{os.getpid()}"
 
     def run(self, *, until_empty: bool = False) -> None:
-        """Work until SIGTERM or SIGINT; with `until_empty`, at most until nothing is ready and nothing runs."""
-        asyncio.run(self._work(True, self._url, until_empty))
+        """Work until SIGTERM or SIGINT; with `until_empty`, at most until nothing is ready and nothing runs.
+
+        In a thread that is not the main one no signal can be heard: there, `stop()` ends it.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise RuntimeError("there is an event loop here already: await worker.work() instead")
+        signals = threading.current_thread() is threading.main_thread()
+        with asyncio.Runner() as runner:
+            working = runner.get_loop().create_task(self._work(signals, self._url, until_empty))
+            while not working.done():
+                try:
+                    runner.get_loop().run_until_complete(working)
+                except (SystemExit, KeyboardInterrupt) as error:
+                    if self._session is None:
+                        raise
+                    log.error("a task that a handler has started raised %s, which ends nothing here", type(error).__name__)
+            working.result()
 
     async def work(self, *, signals: bool = False) -> None:
         """Work within a running event loop, until `stop()` is called or this is cancelled."""
@@ -135,14 +157,19 @@ class Worker:
         return self.tally - before
 
     def stop(self) -> None:
-        """Wind down, as a signal does."""
-        if self._session is not None:
-            self._session.stop()
+        """Wind down, as a signal does. May be called from any thread."""
+        session, loop = self._session, self._loop
+        if session is not None and loop is not None:
+            _tell(loop, session.stop)
 
     async def _work(self, signals: bool, url: str | Sequence[str] | None, until_empty: bool) -> None:
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            raise RuntimeError(
+                'a process of a handler reads this program, too: put worker.run() below if __name__ == "__main__":'
+            )
         if not self._handlers:
             log.warning("this worker has no handler: all of its jobs go back; give it one with @worker.handler()")
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         client = AsyncClient(url, token=self._token, context=self._context)
         keeper = Client(url, token=self._token, context=self._context, deadline_s=_EXTEND_WITHIN_S, attempt_s=_EXTEND_WITHIN_S)
         client.nodes.watch = keeper.nodes.watch = reach = Reach()
@@ -166,7 +193,7 @@ class Worker:
         try:
             with self._signals_heard(session) if signals else contextlib.nullcontext():
                 if self._register and not until_empty:
-                    await registration.begin(client)
+                    await registration.begin(client, session.stopped, reach)
                     holder.beat_with(lambda: registration.beat(keeper, lambda quiet: _tell(loop, self._sent_home, quiet)))
                 log.info("taking from %s, up to %d at once", ", ".join(self.queues), self._bounds.concurrency)
                 await session.run()
