@@ -56,7 +56,7 @@ def test_a_server_in_earnest_that_keeps_jobs_in_memory_alone_is_not_well(serve, 
     assert ("All is well" not in overview) is warned
     assert ('class="big bad-text">in memory' in overview) is warned
     for path in ("", "/store"):
-        assert ("are in memory alone: all of them are gone when the server ends" in browser.text(path)) is warned
+        assert ("are kept in memory only, in an environment called" in browser.text(path)) is warned
 
 
 def test_without_an_environment_nothing_is_said(browser):

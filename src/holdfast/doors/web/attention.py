@@ -46,11 +46,11 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
     return sorted(found, key=lambda problem: (problem.level != "bad", -problem.harm, problem.subject))
 
 
-def of_memory(level: str, tone: str) -> list[Problem]:
-    """Jobs that are in memory alone, in an environment whose colour says that it is in earnest."""
+def of_memory(level: str, environment: str, tone: str) -> list[Problem]:
+    """Jobs that are in memory only, in an environment whose name says that it is in earnest."""
     if level != "memory" or tone != "red":
         return []
-    text = "are in memory alone: all of them are gone when the server ends. Its environment has the name of one that is in earnest."
+    text = f"are kept in memory only, in an environment called {environment}: all of them are gone when the server ends."
     return [Problem("bad", "Jobs", text, "Start it with a store on disk", "/store", harm=math.inf)]
 
 

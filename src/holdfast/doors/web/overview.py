@@ -103,7 +103,7 @@ async def overview(request: Request[Any, Any, Any], state: AppState) -> Response
     shown = queues[(number - 1) * QUEUES_SHOWN : number * QUEUES_SHOWN]
     depths = await view.engine.reading.depths([queue.info.name for queue in shown])
     tally, rates = stats.tally or Tally(), stats.rates
-    wrong = attention.of_memory(view.engine.durability.level, tone(view.environment))
+    wrong = attention.of_memory(view.engine.durability.level, view.environment, tone(view.environment))
     wrong += problems(stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps))
     totals = {
         "unfinished": tally.unfinished,

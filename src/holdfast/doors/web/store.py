@@ -21,7 +21,7 @@ async def show_store(request: Request[Any, Any, Any], state: AppState) -> Respon
     view = View(request, state)
     store = await view.engine.reading.stats_of_store()
     values = {
-        "problems": attention.of_memory(view.engine.durability.level, tone(view.environment))
+        "problems": attention.of_memory(view.engine.durability.level, view.environment, tone(view.environment))
         + attention.of_store(store)
         + attention.of_time(store),
         "store": store,
