@@ -23,8 +23,8 @@ def test_an_operator_sees_what_is_wrong_and_is_led_to_where_it_is_mended(look, s
     expect(problem).to_contain_text("is full (jobs): it refuses new jobs")
     problem.get_by_role("link").click()
     page.get_by_label("Capacity in jobs").fill("50")
-    page.get_by_role("button", name="Keep settings").click()
-    expect(page.get_by_text("The settings are kept.")).to_be_visible()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The settings are saved.")).to_be_visible()
     page.goto(f"{server.url}/web")
     expect(page.locator(".problems li", has_text="narrow is full")).to_have_count(0)
     assert api.http.get("/v1/queues/narrow").json()["settings"]["capacity_jobs"] == 50
@@ -194,7 +194,7 @@ def test_a_job_is_looked_at_edited_cloned_and_cancelled(look, server, api):
     page.get_by_role("link", name="Edit").click()
     page.get_by_label("Payload, JSON").fill('{"n": 12345678901234567890}')
     page.get_by_label("Priority").fill("3")
-    page.get_by_role("button", name="Keep the change").click()
+    page.get_by_role("button", name="Save").click()
     expect(page.locator("#payload-text")).to_contain_text("12345678901234567890")
     assert api.job(job)["priority"] == 3
     page.get_by_role("link", name="Clone…").click()
@@ -243,7 +243,7 @@ def test_a_queue_is_paused_purged_and_deleted(look, server, api):
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("is paused, with 3 unfinished jobs")).to_be_visible()
     page.get_by_role("checkbox", name=re.compile("^ready")).check()
-    page.get_by_role("button", name="Look first…").click()
+    page.get_by_role("button", name="Preview…").click()
     page.get_by_label("Type").fill("remove 3 from fading")
     page.get_by_role("button", name="Remove them").click()
     expect(page.get_by_text("Jobs that were removed: 3.")).to_be_visible()
@@ -262,8 +262,8 @@ def test_an_event_is_tried_out_without_leaving_the_page(look, server, api):
     page.locator("#tested").get_by_text("not valid JSON").wait_for()
     page.get_by_label("Queue", exact=True).fill("hearing")
     page.get_by_label("All events").check()
-    page.get_by_role("button", name="Keep").click()
-    expect(page.get_by_text("The interest is kept")).to_be_visible()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The interest is saved")).to_be_visible()
 
 
 def test_a_schedule_is_made_and_run_at_once(look, server, api):
@@ -271,10 +271,47 @@ def test_a_schedule_is_made_and_run_at_once(look, server, api):
     page.get_by_label("Name", exact=True).fill("nightly")
     page.get_by_label("Cron").fill("0 4 * * *")
     page.get_by_label("Queue", exact=True).fill("night")
-    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("every day at 04:00")).to_be_visible()
     page.get_by_role("button", name="Run now").click()
     assert api.counts("night") == {"ready": 1}
+
+
+def test_after_a_refusal_what_was_typed_is_still_there(look, server):
+    page = look(f"{server.url}/web/schedules")
+    page.get_by_label("Name", exact=True).fill("refused-once")
+    page.get_by_label("Cron").fill("every night")
+    page.get_by_label("Queue", exact=True).fill("night")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("cron must have five fields")
+    page.get_by_role("button", name="Go back").click()
+    expect(page.get_by_label("Cron")).to_have_value("every night")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("refused-once")
+    look.said[:] = [line for line in look.said if "400" not in line]
+
+
+def test_settings_that_were_refused_are_still_in_their_fields(look, server, api):
+    api.put("settled")
+    page = look(f"{server.url}/web/queues/settled")
+    page.get_by_label("Capacity in jobs").fill("50")
+    page.get_by_label("Lease, ms").fill("0")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("lease_ms must be from 1 to 2592000000")
+    page.get_by_role("button", name="Go back").click()
+    expect(page.get_by_label("Capacity in jobs")).to_have_value("50")
+    expect(page.get_by_label("Lease, ms")).to_have_value("0")
+    look.said[:] = [line for line in look.said if "400" not in line]
+
+
+@pytest.mark.parametrize("path", ["/failures", "/jobs/{dead}"])
+def test_on_a_phone_an_error_has_the_whole_width(look, server, api, path):
+    (dead,) = api.put("wordy")
+    (job,) = api.lease("wordy")
+    api.end("fail", job, reason="the upstream service closed the connection before the answer was complete", retry=False)
+    page = look(f"{server.url}/web{path.format(dead=dead)}", phone=True)
+    error = page.locator(".stack .error", has_text="the upstream service").first
+    expect(error).to_be_visible()
+    assert error.bounding_box()["width"] > 300
 
 
 def test_a_worker_is_seen_with_what_it_does_and_is_quieted(look, server, api):

@@ -44,7 +44,7 @@ TALKING = {
     "schedule": Place("holdfast.cli.schedules", "commands", "Look at recurring jobs and manage them."),
     "stats": Place(_WATCHING, "stats", "Show all numbers of a server, in all and by queue."),
     "top": Place("holdfast.cli.top", "top", "Watch a server on a live page."),
-    "worker": Place("holdfast.cli.workers", "commands", "Look at workers, send them home, and run a program as one."),
+    "worker": Place("holdfast.cli.workers", "commands", "Look at workers, stop them gracefully, and run a program as one."),
 }
 SERVER = {
     "backup": "Copy a store file, also while a server uses it.",
@@ -84,13 +84,13 @@ class Commands(click.Group):
         server = _server_commands()
         if isinstance(server, click.Group):
             return server.get_command(ctx, cmd_name)
-        sys.exit(f"holdfast: this needs the server ({server} is missing): pip install 'holdfast[server]'")
+        sys.exit(f"holdfast: this needs the server ({server} is missing): in a checkout, pip install '.[server]'")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Two lists: what talks to a server, and what is one."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, place.summary) for name, place in sorted(TALKING.items())])
-        with formatter.section("Server commands (pip install 'holdfast[server]')"):
+        with formatter.section("Server commands (in a checkout: pip install '.[server]')"):
             formatter.write_dl(sorted(SERVER.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

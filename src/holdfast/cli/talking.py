@@ -73,8 +73,8 @@ class JobId(click.ParamType[int]):
 def addressed(command: Command) -> Command:
     """Give a command a URL and a token: by `--url` and `--token`, by `--profile`, or by what the environment says."""
 
-    @click.option("--url", help="Where the server is.  [env: HOLDFAST_URL]")
-    @click.option("--token", help="Who asks.  [env: HOLDFAST_TOKEN]")
+    @click.option("--url", help="Server URL.  [env: HOLDFAST_URL]")
+    @click.option("--token", help="Access token.  [env: HOLDFAST_TOKEN]")
     @click.option(
         "--profile", help="Both, from the file of profiles.  [env: HOLDFAST_PROFILE]", shell_complete=complete_profiles
     )

@@ -1,4 +1,4 @@
-"""`holdfast worker …`: look at workers, send them home, and run any program as one.
+"""`holdfast worker …`: look at workers, stop them gracefully, and run any program as one.
 
 `exec` is a `holdfast.Worker` whose handler runs the program: leases, batches, cancellation and the shutdown are the worker's.
 """
@@ -32,7 +32,7 @@ _COLUMNS = {
 
 @click.group("worker")
 def commands() -> None:
-    """Look at workers, send them home, and run a program as one."""
+    """Look at workers, stop them gracefully, and run a program as one."""
 
 
 @commands.command("ls", epilog=examples("holdfast worker ls", "holdfast worker ls --json"))

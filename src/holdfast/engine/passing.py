@@ -13,7 +13,7 @@ from holdfast.job.job import Job, JobError
 from holdfast.job.queue import Queue
 from holdfast.limits import IDEMPOTENCY_MS, PURGE_BYTES, QUEUES_PER_TICK
 
-_EXPIRED = "the lease ended before the worker did"
+_EXPIRED = "the lease expired: its worker crashed or lost contact"
 
 
 async def expire(batch: Batch, command: ExpireLeases) -> Counted:

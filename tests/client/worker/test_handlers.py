@@ -193,7 +193,7 @@ def test_an_attempt_has_no_more_time_than_its_handler_allows(worker, put, witnes
     with running(work):
         for kind in ("coroutine", "thread"):
             (error,) = witness.wait(put(kind, max_attempts=1), 20).errors
-            assert "not done after 0.2 s" in error.reason
+            assert "Timed out after 0.2 s" in error.reason
             assert over.wait(20)
 
 

@@ -86,6 +86,6 @@ def test_a_handler_in_a_process_is_ended_when_its_time_is_up(program, put, witne
     program(concurrency=1)
     began = time.monotonic()
     (error,) = witness.wait(put("slow process", 60, max_attempts=1), 30).errors
-    assert "not done after 0.5 s" in error.reason
+    assert "Timed out after 0.5 s" in error.reason
     assert witness.wait(put("busy process", 0), 30).state == "concluded"
     assert time.monotonic() - began < 20, "it did not hold its place"

@@ -59,3 +59,43 @@ def test_a_verb_without_a_body_reads_what_it_is_sent_as_json(api, queue, given, 
     api.set(queue)
     response = api.request("POST", f"/v1/queues/{queue}/pause", **given)
     assert (response.status_code, response.json().get("code")) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field", "near"),
+    [
+        ("POST", "/v1/queues/near/jobs", {"delay": 5}, "delay", "delay_ms"),
+        ("POST", "/v1/queues/near/jobs", {"payloed": 5}, "payloed", "payload"),
+        ("POST", "/v1/queues/near/jobs", {"retry": {"max": 5}}, "retry.max", "max_ms"),
+        ("POST", "/v1/queues/near/jobs", {"colour": 5}, "colour", None),
+        ("POST", "/v1/queues/near/jobs", {"delay" * 20: 5}, "delay" * 20, None),
+        ("POST", "/v1/jobs", {"jobs": [{"queue": "near"}, {"queue": "near", "paylod": 1}]}, "jobs[1].paylod", "payload"),
+        ("PUT", "/v1/queues/near", {"capasity_jobs": 5}, "capasity_jobs", "capacity_jobs"),
+        ("PUT", "/v1/schedules/near", {"timzone": "UTC"}, "timzone", "timezone"),
+        ("POST", "/v1/leases", {"queue": ["near"]}, "queue", "queues"),
+    ],
+)
+def test_a_misspelt_field_is_told_the_nearest_name(api, method, path, body, field, near):
+    response = api.request(method, path, json=body)
+    api.refused(response, 400, "invalid_request", field=field, says="unknown field")
+    said = response.json()["detail"]
+    assert said.endswith(f"Did you mean `{near}`?") if near else "Did you mean" not in said
+
+
+def test_a_misspelt_option_of_a_raw_body_is_told_the_nearest_name(api):
+    response = api.post("/v1/queues/near/jobs?delay=5", content=b"x", headers={"content-type": "text/plain"})
+    api.refused(response, 400, "invalid_request", field="delay", says="is not an option of a job; did you mean delay_ms?")
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "chars"),
+    [
+        ("/v1/queues/a%20b", "queue", 200),
+        ("/v1/schedules/a%20b", "name", 128),
+        ("/v1/queues/{}/jobs".format("x" * 601), "queue", 200),
+    ],
+)
+def test_a_path_with_a_name_that_none_can_have_says_what_a_name_is(api, path, field, chars):
+    response = api.request("PUT" if not path.endswith("jobs") else "POST", path, json={})
+    api.refused(response, 400, "invalid_request", field=field, says=f"must be 1 to {chars} of the characters")
+    assert "regex" not in response.text

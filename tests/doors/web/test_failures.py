@@ -97,6 +97,14 @@ def test_the_preview_of_dead_jobs_shows_their_errors(browser, queue):
     assert "the pump is dry" in browser.text(f"/bulk?way=delete&all=1&state=dead&queue={queue}")
 
 
+@pytest.mark.parametrize("way", ["retry", "delete"])
+def test_the_preview_of_a_group_says_which_jobs_it_is_about(browser, queue, way):
+    browser.die(queue, count=2)
+    path = re.search(r"/failures\?group=\w+", browser.get(f"/failures?queue={queue}"))[0].partition("?")[2]
+    said = browser.text(f"/bulk?way={way}&{path}&queue={queue}")
+    assert f"The dead jobs of the queue {queue} that failed alike. Those that fail after now are left alone." in said
+
+
 def test_a_job_that_failed_anew_after_the_preview_is_left_alone(browser, queue):
     (job,) = browser.die(queue, "boom")
     browser.die(queue, "boom")

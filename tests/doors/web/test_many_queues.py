@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 
 def test_of_very_many_queues_those_that_want_attention_are_shown_and_the_others_found_by_name(serve, open_browser):
     server = serve("--size", "100")
@@ -36,6 +38,25 @@ def test_every_screen_says_which_environment_it_is(serve, open_browser):
         assert "production &lt;eu&gt;" in html
         assert "<title>production &lt;eu&gt; · " in html
     browser.http.close()
+
+
+@pytest.mark.parametrize(
+    ("environment", "store", "warned"),
+    [
+        ("production", "memory", True),
+        ("LIVE-eu", "memory", True),
+        ("production", "sqlite:///jobs.db", False),
+        ("staging", "memory", False),
+        ("", "memory", False),
+    ],
+)
+def test_a_server_in_earnest_that_keeps_jobs_in_memory_alone_is_not_well(serve, open_browser, environment, store, warned):
+    browser = open_browser(serve("--environment", environment, store=store).url)
+    overview = browser.get("")
+    assert ("All is well" not in overview) is warned
+    assert ('class="big bad-text">in memory' in overview) is warned
+    for path in ("", "/store"):
+        assert ("are kept in memory only, in an environment called" in browser.text(path)) is warned
 
 
 def test_without_an_environment_nothing_is_said(browser):

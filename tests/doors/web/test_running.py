@@ -43,7 +43,7 @@ def test_a_dead_job_says_its_last_error_first_of_all(browser, queue):
         browser.end("fail", held, reason=reason, delay_ms=0)
     html = browser.get(f"/jobs/{job}")
     assert "Its last error, of attempt 2: " in html
-    assert html.index("the second error") < html.index("Its life") < html.index("the first error")
+    assert html.index("the second error") < html.index("Timeline") < html.index("the first error")
 
 
 def test_a_job_that_went_well_in_the_end_does_not_dwell_on_its_errors(browser, queue):

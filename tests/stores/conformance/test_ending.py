@@ -223,7 +223,7 @@ async def test_a_crash_that_its_holder_reports_counts_as_one_whose_lease_ended_b
     assert (detail.job.reason, detail.job.failures) == ("crashed", 0)
     assert [(error.kind, error.reason) for error in detail.errors] == [
         ("crashed", "killed 0"),
-        ("crashed", "the lease ended before the worker did"),
+        ("crashed", "the lease expired: its worker crashed or lost contact"),
         ("crashed", "killed 2"),
     ]
 

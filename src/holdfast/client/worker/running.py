@@ -79,7 +79,7 @@ class Runner:
         except TimeoutError as error:
             if bound.expired():
                 held.must_end = True
-                reason = f"It was not done after {handler.timeout_s:g} s, the bound of its handler."
+                reason = f"Timed out after {handler.timeout_s:g} s, the bound of its handler."
                 return Fail(token=held.token, reason=reason), None
             return told(error, held.token), error
         except asyncio.CancelledError:

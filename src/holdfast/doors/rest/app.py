@@ -1,5 +1,6 @@
 """The door put together: gate, hot routes, framework, and the OpenAPI document of all of them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -31,7 +32,7 @@ from holdfast.errors import (
     NotFound,
     PayloadTooLarge,
 )
-from holdfast.limits import BODY_BYTES_OVER_PAYLOAD
+from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, QUEUE_NAME_CHARS
 
 log = structlog.get_logger(__name__)
 _TAGS = [
@@ -184,6 +185,9 @@ def _refused(_: Request[Any, Any, Any], error: HoldfastError) -> Response[bytes]
     return _reply(error)
 
 
+_NAME_PATTERN = re.compile(r"matching regex '\^\[A-Za-z0-9\._:-\]\{1,([0-9]+)\}")  # of a name in a path
+
+
 def _http_refused(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """What the framework itself refuses, in our words."""
     response = _reply(_translated(request, error))
@@ -202,6 +206,10 @@ def _translated(request: Request[Any, Any, Any], error: HTTPException) -> Holdfa
         first = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
         field = str(first.get("key", "body")) if isinstance(first, dict) else "body"
         said = str(first.get("message", error.detail)) if isinstance(first, dict) else error.detail
+        if (pattern := _NAME_PATTERN.search(said)) is not None:
+            return checks.breach(
+                field, f"must be 1 to {min(int(pattern[1]), QUEUE_NAME_CHARS)} of the characters A-Z a-z 0-9 . _ : -"
+            )
         return InvalidRequest(f"{said} at {field}.", field=field)
     if isinstance(error, SerializationException) or (error.status_code == 400 and "decod" in str(error.detail).lower()):
         return MalformedJson(f"The body is not valid JSON: {error.detail}.")

@@ -49,7 +49,7 @@ def decode(body: bytes, kind: type[T]) -> T:
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, kind) from None
     except (msgspec.DecodeError, RecursionError) as error:
         text = _CUT if str(error) == "Input data was truncated" else str(error)
         raise MalformedJson(f"The body is not valid JSON: {text}.") from None
@@ -66,15 +66,20 @@ def read(content_type: bytes | None, body: bytes, kind: Any) -> Any:
     return decode(body, kind)
 
 
-def invalid(error: msgspec.ValidationError) -> InvalidRequest:
-    """Msgspec's sentence as ours, with the field taken out of it. That null may stand for "not given" is of no help in it."""
+def invalid(error: msgspec.ValidationError, kind: Any = None) -> InvalidRequest:
+    """Msgspec's sentence as ours, with the field taken out of it. That null may stand for "not given" is of no help in it; the name
+    that is nearest to an unknown one is.
+    """
     text = str(error).replace(" | null`", "`")
     found = _AT.search(text)
     place = found.group(1) if found else ""
     field = place or "body"
     detail = f"{_AT.sub('', text)} at {field}."
     if named := _NAMED.match(text):
-        field = ".".join(filter(None, (place, named.group(1))))
+        name = named.group(1)
+        field = ".".join(filter(None, (place, name)))
+        if kind is not None and "unknown" in named.group() and (near := keys.nearest(kind, place, name)):
+            detail += f" Did you mean `{near}`?"
     return InvalidRequest(detail, field=field)
 
 
@@ -162,7 +167,8 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
     """A job out of a body that is not JSON, with its options in the query."""
     for name in query:
         if name not in JobOptions.__struct_fields__:
-            raise checks.breach(name, "is not an option of a job")
+            near = keys.nearest(JobOptions, "", name)
+            raise checks.breach(name, "is not an option of a job" + (f"; did you mean {near}?" if near else ""))
     options = strict_numbers(query, JobOptions)
     if "tags" in options:
         options["tags"] = _tags(options["tags"])

@@ -9,10 +9,16 @@ The decoder takes the last one in silence, and to look at every key costs as muc
 What stands inside a payload, a result or a note of progress is the caller's own, and kept byte for byte.
 """
 
+<<<<<<< HEAD
 import threading
 import types
 from collections.abc import Callable, Sequence
 from datetime import datetime
+=======
+import re
+import types
+from difflib import get_close_matches
+>>>>>>> adv-user
 from functools import cache
 from itertools import chain
 from operator import attrgetter
@@ -27,7 +33,12 @@ _MAINS = ("payload", "result", "data", "progress", "body")  # the one large fiel
 _LEAST_BYTES = 13  # {"a":1,"a":1}
 _REMEMBERED_BYTES = 512
 _REMEMBERED = 4_096
+<<<<<<< HEAD
 _COUNTED_BYTES = 2_048  # in so short a body, to count is cheaper than to look
+=======
+_LONGEST_NAME = 64  # characters of a misspelt name; a longer one is no slip
+_STEP = re.compile(r"\[|[^.\[\]]+(?![^\[]*\])")
+>>>>>>> adv-user
 _encode = msgspec.json.Encoder().encode
 _NOT_SEEN = object()
 
@@ -235,6 +246,42 @@ def once(body: bytes, shape: Shape, at: str = "") -> None:
     for key, inner in shape.fields.items():
         if (value := pairs.get(_Key(key))) is not None:
             once(bytes(value), inner, _place(at, key))
+
+
+def nearest(kind: Any, place: str, name: str) -> str | None:
+    """The name that a misspelt field of the object at this place, such as `jobs[1].retry`, was probably meant to have."""
+    if len(name) > _LONGEST_NAME:
+        return None
+    for step in _STEP.findall(place):
+        kind = _within(kind, step)
+    names = [one for struct in _structs(kind) for one in struct.__struct_encode_fields__]
+    begun = [one for one in names if name and one.startswith(f"{name}_")]  # the unit was left out
+    found = begun or get_close_matches(name, names, 1, 0.7)
+    return found[0] if found else None
+
+
+def _structs(kind: Any) -> list[Any]:
+    """The kinds of object that may stand here."""
+    if get_origin(kind) is Annotated:
+        return _structs(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        return [struct for one in get_args(kind) for struct in _structs(one)]
+    return [kind] if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else []
+
+
+def _within(kind: Any, step: str) -> Any:
+    """The type of what stands in a field, or, for `[…]`, in a list."""
+    if get_origin(kind) is Annotated:
+        return _within(get_args(kind)[0], step)
+    if get_origin(kind) in (Union, types.UnionType):
+        return next((found for one in get_args(kind) if (found := _within(one, step)) is not None), None)
+    if step == "[":
+        return get_args(kind)[0] if get_origin(kind) in (list, tuple) else None
+    for struct in _structs(kind):
+        for name, encoded in zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True):
+            if encoded == step:
+                return get_type_hints(struct, include_extras=True)[name]
+    return None
 
 
 def _listed(body: bytes) -> list[Raw]:

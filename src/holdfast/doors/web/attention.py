@@ -46,6 +46,14 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
     return sorted(found, key=lambda problem: (problem.level != "bad", -problem.harm, problem.subject))
 
 
+def of_memory(level: str, environment: str, tone: str) -> list[Problem]:
+    """Jobs that are in memory only, in an environment whose name says that it is in earnest."""
+    if level != "memory" or tone != "red":
+        return []
+    text = f"are kept in memory only, in an environment called {environment}: all of them are gone when the server ends."
+    return [Problem("bad", "Jobs", text, "Start it with a store on disk", "/store", harm=math.inf)]
+
+
 def of_store(store: StoreStats) -> list[Problem]:
     """What is wrong with how jobs are kept."""
     return [*_of_keeping(store), *_of_rows(store)]
@@ -144,7 +152,7 @@ def of_queue(queue: QueueStats) -> list[Problem]:
             Problem(
                 "bad",
                 name,
-                f"has {show.number(tally.ready)} ready jobs, and nobody takes them; the oldest waits for {waiting}.",
+                f"has {show.number(tally.ready)} ready jobs, but no worker takes them; the oldest has waited {waiting}.",
                 "See who works on it",
                 page,
                 harm=harm,
@@ -160,7 +168,7 @@ def _failing(queue: QueueStats, harm: float) -> list[Problem]:
     if wrong < FAILING_RATE or wrong / (wrong + done) < FAILING:
         return []
     share = round(100 * wrong / (wrong + done))
-    text = f"fails: {share} % of its attempts go wrong ({show.rate(wrong)} a second)."
+    text = f"fails: {share} % of its attempts go wrong ({show.rate(wrong)} per second)."
     name = queue.info.name
     return [Problem("bad", name, text, "See the errors", "/failures", {"queue": name}, harm=harm)]
 

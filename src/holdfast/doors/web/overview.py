@@ -7,9 +7,9 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 
-from holdfast.doors.web import show
+from holdfast.doors.web import attention, show
 from holdfast.doors.web.attention import fullness, problems
-from holdfast.doors.web.shell import View
+from holdfast.doors.web.shell import View, tone
 from holdfast.engine.engine import Engine
 from holdfast.job.queue import Tally
 from holdfast.stores.queries import QueueStats, Stats
@@ -103,7 +103,8 @@ async def overview(request: Request[Any, Any, Any], state: AppState) -> Response
     shown = queues[(number - 1) * QUEUES_SHOWN : number * QUEUES_SHOWN]
     depths = await view.engine.reading.depths([queue.info.name for queue in shown])
     tally, rates = stats.tally or Tally(), stats.rates
-    wrong = problems(stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps))
+    wrong = attention.of_memory(view.engine.durability.level, view.environment, tone(view.environment))
+    wrong += problems(stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps))
     totals = {
         "unfinished": tally.unfinished,
         "came": rates.get("enqueued", 0.0),

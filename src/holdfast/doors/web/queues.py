@@ -24,10 +24,10 @@ from holdfast.stores.queries import ListJobs, QueueInfo
 NUMBERS = (
     ("capacity_jobs", "Capacity in jobs", "Scheduled, ready and leased jobs count."),
     ("capacity_bytes", "Capacity in bytes", "Of their payloads."),
-    ("max_running", "At most running", "Leased at the same time; “none” is without a bound."),
+    ("max_running", "Max concurrency", "Leased at the same time; “none” is without a bound."),
     ("lease_ms", "Lease, ms", "When neither worker nor job says."),
-    ("max_attempts", "Attempts", "Failures and crashes together, until a job is dead."),
-    ("max_crashes", "Crashes", "Until a job is taken aside as dead."),
+    ("max_attempts", "Max attempts", "Failures and crashes together, until a job is dead."),
+    ("max_crashes", "Max crashes", "Until a job is taken aside as dead."),
     ("retention_ms", "History, ms", "How long concluded and cancelled jobs are kept; “none” is for ever."),
 )
 _WITHOUT_BOUND = frozenset(("max_running", "retention_ms"))

@@ -38,7 +38,7 @@ NAVIGATION = (
     ("interests", "/interests", "Interests"),
     ("schedules", "/schedules", "Schedules"),
     ("enqueue", "/enqueue", "Enqueue"),
-    ("trail", "/trail", "Trail"),
+    ("trail", "/trail", "Audit log"),
 )
 _COOKIE_S = 400 * 86_400  # browsers keep none for longer
 

@@ -7,7 +7,7 @@ from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 
 from holdfast.doors.web import attention
-from holdfast.doors.web.shell import View
+from holdfast.doors.web.shell import View, tone
 from holdfast.engine.history import quantile
 from holdfast.engine.totals import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.stores.queries import StoreStats
@@ -21,7 +21,9 @@ async def show_store(request: Request[Any, Any, Any], state: AppState) -> Respon
     view = View(request, state)
     store = await view.engine.reading.stats_of_store()
     values = {
-        "problems": attention.of_store(store) + attention.of_time(store),
+        "problems": attention.of_memory(view.engine.durability.level, view.environment, tone(view.environment))
+        + attention.of_store(store)
+        + attention.of_time(store),
         "store": store,
         "percents": [round(100 * share) for share in _SHARES],
         "commit_ms": [_ms(quantile(store.commit_buckets, share, COMMIT_BUCKETS)) for share in _SHARES],

@@ -35,7 +35,7 @@ async def show_trail(request: Request[Any, Any, Any], state: AppState) -> Respon
         "now": found.now,
         "wanted": wanted,
     }
-    return view.page("trail.html", "Done by hand", "trail", values, view.curl("GET", "/web/trail.json", q=wanted))
+    return view.page("trail.html", "Audit log", "trail", values, view.curl("GET", "/web/trail.json", q=wanted))
 
 
 @get("/web/trail.json", include_in_schema=False)

@@ -136,6 +136,10 @@
     if (first) run(first);
   }
 
+  // After a refusal: back to the form, in which the browser keeps what was typed
+  const back = $("back");
+  if (back && history.length > 1) { back.hidden = false; back.addEventListener("click", () => history.back()); }
+
   // Keys
   const PLACES = { o: "", j: "/jobs", f: "/failures", w: "/workers", i: "/interests", s: "/schedules", e: "/enqueue", a: "/trail" };
   const help = $("help");
