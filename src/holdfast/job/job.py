@@ -138,15 +138,11 @@ class LeaseRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @classmethod
     def parse(cls, token: str) -> "LeaseRef | None":
         """Read a token; None where it can't be one."""
-<<<<<<< HEAD
-        if len(token) > _TOKEN_CHARS or len(parts := token.split(".")) != 4:
-=======
-        if len(token) > 100 or _TOKEN.match(token) is None:  # `int` also takes 1_0, +1 and ٣
+        if len(token) > _TOKEN_CHARS or _TOKEN.match(token) is None:  # `int` also takes 1_0, +1 and ٣
             return None
         parts = token.split(".")
         job, attempt, fence = int(parts[0]), int(parts[1]), int(parts[2])
         if job > _ID_MAX or attempt > _ID_MAX or fence > _ID_MAX or len(parts[3]) % 2:
->>>>>>> perf-front
             return None
         return cls(job, attempt, fence, bytes.fromhex(parts[3]))
 

@@ -9,16 +9,12 @@ The decoder takes the last one in silence, and to look at every key costs as muc
 What stands inside a payload, a result or a note of progress is the caller's own, and kept byte for byte.
 """
 
-<<<<<<< HEAD
+import re
 import threading
 import types
 from collections.abc import Callable, Sequence
 from datetime import datetime
-=======
-import re
-import types
 from difflib import get_close_matches
->>>>>>> adv-user
 from functools import cache
 from itertools import chain
 from operator import attrgetter
@@ -33,12 +29,9 @@ _MAINS = ("payload", "result", "data", "progress", "body")  # the one large fiel
 _LEAST_BYTES = 13  # {"a":1,"a":1}
 _REMEMBERED_BYTES = 512
 _REMEMBERED = 4_096
-<<<<<<< HEAD
 _COUNTED_BYTES = 2_048  # in so short a body, to count is cheaper than to look
-=======
 _LONGEST_NAME = 64  # characters of a misspelt name; a longer one is no slip
 _STEP = re.compile(r"\[|[^.\[\]]+(?![^\[]*\])")
->>>>>>> adv-user
 _encode = msgspec.json.Encoder().encode
 _NOT_SEEN = object()
 
