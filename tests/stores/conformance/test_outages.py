@@ -20,7 +20,7 @@ async def away(desk):
             await tx._db.execute("DELETE FROM beat")
             tx._note_written()
             await tx.commit()
-    desk.backing.committer._outages._begun = False
+    desk.backing.committer._outages.seen = -1
 
 
 async def test_who_holds_a_lease_that_ended_meanwhile_may_conclude_it(desk):
