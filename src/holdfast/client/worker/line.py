@@ -46,6 +46,7 @@ class Line:
         self.changed = asyncio.Event()
         self.open = True
         self.draining = False
+        self.deaf = False  # nobody reads it any more, while the server may still send
         self.opened_at = time.monotonic()
         self.why = ""  # it broke, where it was not simply hung up
         self._socket = socket
@@ -101,6 +102,9 @@ class Line:
             async for message in self._socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     self._hear(message.data)
+        except asyncio.CancelledError:
+            self.deaf = True
+            raise
         except HoldfastError as error:
             self.why = str(error)
         except Exception as error:  # noqa: BLE001  (what can't be understood breaks the channel, and is told)

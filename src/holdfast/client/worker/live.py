@@ -86,6 +86,8 @@ class LiveChannel:
     async def end(self, entries: Sequence[Entry]) -> list[Ended]:
         """One batch on the channel; over HTTP where there is none, where its answer was lost, and where it is larger than a message may be."""
         line = self._line
+        if line is not None and line.deaf:
+            await line.close()  # or the server would send on it, unheard, what is given back here
         if line is None or not line.open or sum(map(size_of, entries)) > CHANNEL_BYTES_OVER_PAYLOAD:
             return await self._polls.end(entries)
         lists: dict[str, list[Entry]] = {}
