@@ -77,6 +77,21 @@ def test_of_two_that_are_as_bad_the_one_with_more_jobs_that_wait_longer_stands_f
     )
 
 
+@pytest.mark.parametrize(
+    ("dead", "lately", "said"),
+    [
+        (1, 0, "1 dead job waits for somebody to decide."),
+        (1, 1, "1 dead job waits for somebody to decide; 1 died in the last hour."),
+        (21, 0, "21 dead jobs wait for somebody to decide."),
+        (1_200, 30, "1,200 dead jobs wait for somebody to decide; 30 died in the last hour."),
+        (2, 40, "2 dead jobs wait for somebody to decide; 40 died in the last hour."),  # others were retried meanwhile
+    ],
+)
+def test_dead_jobs_are_counted_in_a_sentence(dead, lately, said):
+    (problem,) = attention.problems(STORE, [], dead, lately)
+    assert f"{problem.subject} {problem.text}" == said
+
+
 def failed(number, reason, state="dead", at=None, **more):
     return FailedJob(number, "q", "t", state, at or number, 1, "failed", "w", reason, **more)
 
