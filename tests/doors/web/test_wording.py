@@ -55,7 +55,7 @@ def test_the_worst_stands_first_and_dead_jobs_are_worse_when_they_are_new():
     assert [problem.level for problem in attention.problems(STORE, queues, 4, 0)] == ["warn", "warn"]
     found = attention.problems(STORE, queues, 4, 2)
     assert [problem.level for problem in found] == ["bad", "warn"]
-    assert "2 of them in the last hour" in found[0].text
+    assert "2 died in the last hour" in found[0].text
 
 
 def test_of_two_that_are_as_bad_the_one_with_more_jobs_that_wait_longer_stands_first():
