@@ -55,7 +55,7 @@ def test_the_worst_stands_first_and_dead_jobs_are_worse_when_they_are_new():
     assert [problem.level for problem in attention.problems(STORE, queues, 4, 0)] == ["warn", "warn"]
     found = attention.problems(STORE, queues, 4, 2)
     assert [problem.level for problem in found] == ["bad", "warn"]
-    assert "2 of them in the last hour" in found[0].text
+    assert "2 died in the last hour" in found[0].text
 
 
 def test_of_two_that_are_as_bad_the_one_with_more_jobs_that_wait_longer_stands_first():
@@ -75,6 +75,21 @@ def test_of_two_that_are_as_bad_the_one_with_more_jobs_that_wait_longer_stands_f
     assert (
         "elsewhere" in attention.problems(msgspec.structs.replace(STORE, accepting=False, reason="elsewhere"), [], 0, 0)[0].text
     )
+
+
+@pytest.mark.parametrize(
+    ("dead", "lately", "said"),
+    [
+        (1, 0, "1 dead job waits for somebody to decide."),
+        (1, 1, "1 dead job waits for somebody to decide; 1 died in the last hour."),
+        (21, 0, "21 dead jobs wait for somebody to decide."),
+        (1_200, 30, "1,200 dead jobs wait for somebody to decide; 30 died in the last hour."),
+        (2, 40, "2 dead jobs wait for somebody to decide; 40 died in the last hour."),  # others were retried meanwhile
+    ],
+)
+def test_dead_jobs_are_counted_in_a_sentence(dead, lately, said):
+    (problem,) = attention.problems(STORE, [], dead, lately)
+    assert f"{problem.subject} {problem.text}" == said
 
 
 def failed(number, reason, state="dead", at=None, **more):

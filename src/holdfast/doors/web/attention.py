@@ -32,12 +32,12 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
     for queue in queues:
         found += of_queue(queue)
     if dead:
-        lately = f", {show.number(died_lately)} of them in the last hour" if died_lately else ""
+        lately = f"; {show.number(died_lately)} died in the last hour" if died_lately else ""
         found.append(
             Problem(
                 "bad" if died_lately else "warn",
-                f"{show.number(dead)} dead jobs",
-                f"wait for somebody to decide{lately}.",
+                "1 dead job" if dead == 1 else f"{show.number(dead)} dead jobs",
+                f"{'waits' if dead == 1 else 'wait'} for somebody to decide{lately}.",
                 "See what went wrong",
                 "/failures",
                 harm=dead,
