@@ -16,13 +16,15 @@ from litestar.datastructures import UploadFile
 from msgspec import Raw
 
 from holdfast import limits
-from holdfast.doors.rest import bodies, keys, texts
+from holdfast.doors.rest import bodies, entries, keys, texts
 from holdfast.doors.rest.urlencoded import pairs_of
 from holdfast.engine import checks
 from holdfast.errors import InvalidRequest, MalformedJson, UnsupportedMediaType
+from holdfast.limits import COUNTED_BODY_BYTES
 from holdfast.routing.interests import EVERYTHING, Match
 
 _FIELDS = 100
+_COMMAS = 10_000  # between names of queues, of which each counts once
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 _YES = frozenset(("true", "1", "yes", "y", "on", "t"))
@@ -32,8 +34,14 @@ _MS_FROM = 1e11  # as seconds this is the year 5138, as milliseconds it is 1973
 
 _SECONDS = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?\Z")
 _string = msgspec.json.Decoder(str)
-_hash = msgspec.json.Decoder(dict[str, Raw])
 _patterns = msgspec.json.Decoder(dict[str, str])
+
+
+class _Hash(msgspec.Struct):
+    """Any object; what is in it is read over."""
+
+
+_hash = msgspec.json.Decoder(_Hash)
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class Parameters:
             text = self.need("interests")
         if text.strip().strip('"') == EVERYTHING:
             return EVERYTHING
+        if len(text) > COUNTED_BODY_BYTES:
+            entries.check_members(text.encode(), limits.INTEREST_PAIRS, "interests")
         try:
             patterns = _patterns.decode(text)
         except (msgspec.DecodeError, RecursionError):
@@ -102,7 +112,10 @@ class Parameters:
 
     def queues(self) -> tuple[str, ...]:
         """Queues in their order, each once."""
-        names = tuple(dict.fromkeys(name.strip() for name in self.need("queues").split(",") if name.strip()))
+        text = self.need("queues")
+        if text.count(",") > _COMMAS:
+            raise checks.breach("queues", f"must name at most {limits.QUEUES_PER_LEASE} queues")
+        names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
         if not names:
             raise InvalidRequest("Error: queues is a required parameter for this action", field="queues")
         if EVERYTHING in names:
@@ -141,6 +154,8 @@ async def read(request: Request[Any, Any, Any]) -> Parameters:
 
 
 def _members(body: bytes) -> Iterable[tuple[str, str]]:
+    if len(body) > COUNTED_BODY_BYTES:
+        entries.check_members(body, _FIELDS, "body")
     try:
         members, mark = bodies.decode(body, dict[str, Raw]), ""
     except MalformedJson:

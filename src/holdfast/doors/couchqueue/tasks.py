@@ -118,6 +118,7 @@ def task_out(job: Job, content: Content, errors: list[JobError] | None = None) -
 
 def _same(data: bytes) -> str:
     """The key that tasks with the same data share."""
+    checks.payload("data", len(data), limits.PAYLOAD_BYTES)  # to compare more would take long
     try:
         canonical = json.dumps(json.loads(data), sort_keys=True, separators=(",", ":"))
     except (ValueError, RecursionError):

@@ -116,6 +116,31 @@ def _sketch_of(kind: Any) -> _Sketch | None:
     return sketch if sketch.texts or sketch.inner else None
 
 
+class _Member(str):
+    """A key of an object, counted when it is read."""
+
+    __slots__ = ()
+
+
+def check_members(body: bytes, most: int, field: str) -> None:
+    """Raise `InvalidRequest` where an object has more keys than this. What is no object is for the decoder to say."""
+    left = most
+
+    def count(_: type, key: Any) -> _Member:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _TooMany
+        return _Member(key)
+
+    try:
+        msgspec.json.decode(body, type=dict[_Member, Raw], dec_hook=count)
+    except _TooMany:
+        raise checks.breach(field, f"must have at most {most} entries") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return
+
+
 def check(body: bytes, kind: Any) -> None:
     """Raise `InvalidRequest` where a list in this body has more entries than it may. What is no JSON of this type is for the decoder to say."""
     sketch = _sketch_of(kind)
