@@ -32,9 +32,9 @@ class Hearing:
 
     async def _hear(self) -> dict[str, Any]:
         if self._heard and self._connection.half_closed:
-            return {"type": "http.disconnect"}
+            return {"type": "http.disconnect", "half_closed": True}
         message: dict[str, Any] = await self._receive()
         if self._heard:
-            return {"type": "http.disconnect"}
+            return {"type": "http.disconnect", "half_closed": self._connection.half_closed}
         self._heard = not message.get("more_body", False)
         return message

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 Send = Callable[..., Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -35,8 +35,8 @@ async def while_here(app: App, scope: Any, receive: Callable[[], Awaitable[Any]]
 
     answering: asyncio.Future[None] = asyncio.ensure_future(app(scope, received, send))
     try:
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if answering.done():
+        await asyncio.wait(cast("set[asyncio.Future[Any]]", {answering, leaving}), return_when=asyncio.FIRST_COMPLETED)
+        if answering.done() or leaving.result():  # who only says nothing more may still listen
             return await answering
         raise ConnectionResetError("the caller left while it was answered")
     finally:
@@ -45,6 +45,8 @@ async def while_here(app: App, scope: Any, receive: Callable[[], Awaitable[Any]]
         await asyncio.wait({answering})
 
 
-async def _left(receive: Callable[[], Awaitable[Any]]) -> None:
-    while (await receive())["type"] != "http.disconnect":
+async def _left(receive: Callable[[], Awaitable[Any]]) -> bool:
+    """Wait until the caller has left, or says nothing more; whether it is the latter."""
+    while (message := await receive())["type"] != "http.disconnect":
         pass
+    return bool(message.get("half_closed", False))
