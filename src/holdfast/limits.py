@@ -122,9 +122,6 @@ REQUEST_BYTES = 4 << 10  # what a request costs that waits behind another, besid
 # What one answer brings, in bytes: a page or a grant that would be larger ends before, with at least one job in it.
 PAGE_BYTES = 16 << 20
 GRANT_BYTES = 16 << 20
-PAYLOAD_PROVEN_BYTES = (
-    16 << 10
-)  # up to this a payload is looked through before it is leased, some 2 µs for 1 KiB; a larger one where others go with it
 FAN_OUT_BYTES = 32 << 20  # all copies of one event together: one transaction, about 0.1 s
 FRAME_BYTES = (
     4 << 20

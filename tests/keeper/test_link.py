@@ -11,6 +11,7 @@ from holdfast.engine.commands import Enqueue, Enqueued, LeaseJobs, Refused
 from holdfast.engine.engine import Engine
 from holdfast.errors import Overloaded
 from holdfast.job.job import NewJob
+from holdfast.job.queue import QueueSettings
 from holdfast.stores.queries import GetHealth, GetJob, GetStats, Stats
 
 WITHIN_S = 30
@@ -103,14 +104,16 @@ async def test_an_asker_who_left_does_not_disturb_the_others(keeping):
 async def test_no_more_questions_wait_than_the_bound_and_those_that_do_are_answered(keeping):
     keeper = await keeping()
     (link,) = keeper.links
-    reading = Engine(link).reading
+    engine = Engine(link)
+    reading = engine.reading
+    await engine.set_queue("q", QueueSettings(), True)
     keeper.send(signal.SIGSTOP)
-    asked = [asyncio.create_task(reading.stats_of_store()) for _ in range(limits.IN_FLIGHT_QUERIES)]
+    asked = [asyncio.create_task(reading.queue("q")) for _ in range(limits.IN_FLIGHT_QUERIES)]
     await asyncio.sleep(0)
     asked.pop().cancel()  # to leave makes no room: the keeper has it still
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
-        await reading.stats_of_store()
+        await reading.queue("q")
     keeper.send(signal.SIGCONT)
     assert len(await asyncio.wait_for(asyncio.gather(*asked), WITHIN_S)) == limits.IN_FLIGHT_QUERIES - 1
     assert (await reading.stats_of_store()).accepting

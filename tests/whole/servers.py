@@ -117,7 +117,7 @@ class Server:
         """Start it and wait until it says where it is."""
         self.launch()
         try:
-            self.out.wait_for("Jobs are kept")
+            self.out.wait_for("obs are kept")  # or: when something is mended, jobs are kept …
         except Trouble as trouble:
             raise Trouble(f"the server did not start: {trouble}\n{self.err.text}") from None
         for pid in self.pids():

@@ -105,7 +105,7 @@ def test_one_damaged_row_stops_nothing_else_and_can_be_removed(serve, home, what
         the_neighbour_is_served(client)
         if what != "counter":
             until(lambda: metric(client.get("/metrics").text, "holdfast_unreadable_rows_total") > 0, "it is counted")
-            assert "could not be read" in client.get("/web").text
+            until(lambda: "could not be read" in client.get("/web").text, "the page says so, once it looks anew")
             assert "could not be read" in client.get("/web/store").text
             assert server.err.text.count("a row of the store can't be read") <= 3
         mend(client)

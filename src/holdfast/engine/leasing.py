@@ -4,8 +4,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
-from msgspec.structs import replace
-
 from holdfast.engine import attending, events, groups, passing
 from holdfast.engine.batch import Batch
 from holdfast.engine.commands import Granted, GrantedJob, LeaseJobs, Refused
@@ -13,9 +11,8 @@ from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
 from holdfast.job.job import NO_EXTRAS, Content, Job, Lease
 from holdfast.job.queue import Queue
-from holdfast.limits import BATCH_BYTES, PAYLOAD_PROVEN_BYTES
+from holdfast.limits import BATCH_BYTES
 from holdfast.stores.store import Line, QueueHeld
-from holdfast.stores.unreadable import FOUND
 from holdfast.workers.registry import Worker
 
 LATER = Refused("later", "")
@@ -158,7 +155,6 @@ async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[
     while True:
         head = await read(limit)
         aside = [job for job, _ in head if job.extras is not NO_EXTRAS and job.extras.unreadable is not None]
-        aside += [job for job in _spoiled(head) if job.id not in {other.id for other in aside}]
         if not aside:
             return head
         for job in aside:
@@ -168,21 +164,6 @@ async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[
         limit = min(limit, queue.may_lease())
         if limit <= 0:
             return []
-
-
-def _spoiled(head: Line) -> Iterator[Job]:
-    """Jobs whose payloads are not the JSON that they were: in the answer with which their neighbours are leased, nobody could read any."""
-    for job, content in head:
-        if (
-            content is None
-            or content.content_type is not None
-            or (len(content.payload) > PAYLOAD_PROVEN_BYTES and len(head) == 1)
-        ):
-            continue
-        if (fault := content.fault()) is not None:
-            why = f"its payload: {fault}"
-            FOUND.note("job", job.id, why)
-            yield replace(job, extras=replace(job.extras, unreadable=why))
 
 
 async def _queue(batch: Batch, name: str, away: dict[str, QueueHeld]) -> Queue | None:

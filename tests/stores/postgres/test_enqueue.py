@@ -344,7 +344,7 @@ async def test_a_priority_is_found_however_many_are_in_use(desk, shop):
     for count, priority in enumerate(numbers, 1):
         enqueue(shop, priority=priority)
         blob = postgres_server().value("SELECT lows FROM holdfast.queue", database="holdfast")
-        lows = lows_of(blob)
+        lows = lows_of(blob, "q")
         assert lows is None if count > 16 else list(lows) == numbers[:count]
     assert [one.job.priority for one in await desk.lease(limit=100)] == sorted(numbers)
     enqueue(shop, priority=4)
@@ -366,7 +366,7 @@ async def test_the_same_idempotency_key_gives_the_same_job_and_with_another_requ
     assert refusal(shop, idempotency_key="order-7", priority=4)[:2] == ("idempotency_mismatch", "idempotency_key")
     assert enqueue(shop, queue="other", idempotency_key="order-7") != first
     kept = postgres_server().value("SELECT receipts FROM holdfast.kept_answer WHERE scope = 'q'", database="holdfast")
-    (receipt,) = rows.receipts_of(kept)
+    (receipt,) = rows.receipts_of(kept, "kept_answer", "order-7")
     assert (receipt.id, receipt.queue, receipt.state, receipt.priority, receipt.max_attempts) == (first, "q", "ready", 3, 25)
 
 

@@ -137,7 +137,7 @@ def every_verb(held):
         "pause for": PauseFor("stuck", 1_000),
         "purge": PurgeQueue("stuck", (READY,), 0, 10),
         "kick": KickJobs("stuck", buried=True, limit=1),
-        "interest": SetInterest("stuck", "x.*"),
+        "interest": SetInterest("stuck", "*"),
         "run": RunSchedule("into stuck"),
     }
 
@@ -267,7 +267,7 @@ ROWS = {
     "a schedule": ("SELECT 1 FROM holdfast.schedule FOR UPDATE", lambda job: RunSchedule("s")),
     "the interests": (
         "SELECT 1 FROM holdfast.counter WHERE name = 'interests' FOR UPDATE",
-        lambda job: SetInterest("free", "x.*"),
+        lambda job: SetInterest("free", "*"),
     ),
     "the workers": (
         "SELECT 1 FROM holdfast.counter WHERE name = 'workers' FOR UPDATE",
