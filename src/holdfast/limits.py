@@ -133,6 +133,9 @@ IN_FLIGHT_COMMANDS = 20_000
 CHEAP_READS_WAITING = 20_000  # reads of a job, a queue and the like, some 0.1 ms each, that wait for a connection to the store
 DEAR_READS_WAITING = 200  # reads that look at many rows
 CHEAP_PAGE = 100  # jobs of a page without a filter that is still cheap
+HALF_CLOSED_READ_S = (
+    0.5  # for the read of a caller that says nothing more: it may still listen, or have left, and the same bytes say either
+)
 READ_WAIT_S = 5.0  # for a read's turn to come
 READ_STRETCH_S = 0.01  # that a dear read lasts with the store `memory` before commits may go on; then it is resumed
 IN_FLIGHT_QUERIES = 2_000  # of one front process; the store itself reads a few at a time

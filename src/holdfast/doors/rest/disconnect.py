@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from holdfast.limits import HALF_CLOSED_READ_S
+
 Send = Callable[..., Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -36,7 +38,9 @@ async def while_here(app: App, scope: Any, receive: Callable[[], Awaitable[Any]]
     answering: asyncio.Future[Any] = asyncio.ensure_future(app(scope, received, send))
     try:
         await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if answering.done() or not leaving.result():
+        if not answering.done() and not leaving.result():  # it may have left: the same bytes say either
+            await asyncio.wait({answering}, timeout=HALF_CLOSED_READ_S)
+        if answering.done():
             await answering
             return
         raise ConnectionResetError("the caller left while it was answered")
