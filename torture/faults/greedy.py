@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from torture.trial import Trial
 
 SECONDS = 2.0  # of greed for each round
-SMOKE_PATIENCE_S = 5.0  # beside other trials on two cores: there it is the memory that is measured
+SMOKE_PATIENCE_S = (
+    20.0  # beside other trials on two cores: there it is the memory that is measured, and that they are answered at all
+)
 
 
 class Greedy(Anywhere):
