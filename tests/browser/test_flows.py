@@ -186,7 +186,9 @@ def test_from_a_group_of_failures_to_its_retry(look, server, api):
 
 
 def test_a_job_is_looked_at_edited_cloned_and_cancelled(look, server, api):
-    for worker in api.http.get("/v1/workers").json()["workers"]:  # else it would be said that none of them takes from this queue
+    for worker in api.http.get("/v1/workers").json()[
+        "workers"
+    ]:  # else it would be said that none of them takes from this queue
         api.http.delete(f"/v1/workers/{worker['id']}").raise_for_status()
     (job,) = api.put("single", {"n": 1}, type="t")
     page = look(f"{server.url}/web/jobs/{job}")
