@@ -2,6 +2,8 @@
 
 import asyncio
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -186,12 +188,18 @@ async def test_where_a_commit_waits_for_fewer_than_are_promised_the_proof_waits_
     assert again.duplicate
 
 
-async def test_two_that_stream_under_one_name_are_one_copy(group, node, tmp_path):
+@pytest.fixture
+def open_folder():
+    """A folder that everybody may write to; those of pytest are shut to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+async def test_two_that_stream_under_one_name_are_one_copy(group, node, open_folder):
     one = node(replicas=2)  # and a commit waits for one of two
     assert isinstance(await one.put(), Enqueued)
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    copy.chmod(0o777)
+    copy = open_folder
     receive = [group.primary.programs["pg_receivewal"], "--directory", str(copy), "--synchronous", "--no-loop", "--dbname"]
     place = f"host=127.0.0.1 port={group.primary.port} user=replicator application_name=n2"
     twin = await asyncio.create_subprocess_exec(
