@@ -1,6 +1,6 @@
 """What holds for every test, wherever it runs.
 
-The tests run in random order (the first lines name its seed: `-p randomly -p "randomly_seed=…"` repeats it), several at a time (`make test`),
+The tests run in random order (the first lines name its seed: `--randomly-seed=…` repeats it), several at a time (`make test`),
 and a file's tests in one worker, since they share what is started for their file. A test marked `alone` measures something of the whole
 machine: while it runs, no other does.
 """

@@ -53,12 +53,6 @@ UNSENDABLE = (TypeError, ValueError, OverflowError)
 """What encoding raises: for a value that msgpack has no form for, such as a number of 65 bits, and for a frame of more than 4 GiB."""
 
 
-def weight_of(carried: Request | Result) -> int:
-    """About how many bytes of payload one command or answer carries; 0 where it is little."""
-    weigh = WEIGHTS.get(type(carried))
-    return weigh(carried) if weigh is not None else 0
-
-
 def _weight_of_jobs(command: Enqueue | PutJobs) -> int:
     jobs = command.jobs
     return len(jobs[0].payload) if len(jobs) == 1 else sum([len(job.payload) for job in jobs])
