@@ -29,6 +29,7 @@ UNSAID = [
     "got `float`",  # 5.0 is an integer to JSON Schema, but not to us
     "can't stand beside delay_ms",
     "needs a group_key",
+    "needs a unique_key",
     "must not hold a NUL character",
     "must be a next_cursor of this API",
     "1 to 1000 entries in all",

@@ -99,7 +99,10 @@ class Reserving:
             return
         if self._missing and self._timeout != 0:
             connection.write()
+            tubes = tuple(connection.watched)
+            connection.door.waits(tubes, True)
             waiting = asyncio.ensure_future(self._wait())
+            waiting.add_done_callback(lambda _: self._waited(tubes))
             connection.wait(waiting)
             connection.door.keep(waiting)
             return
@@ -114,26 +117,30 @@ class Reserving:
         self._missing -= len(granted.jobs)
 
     async def _wait(self) -> None:
-        connection = self._connection
-        tubes = tuple(connection.watched)
-        connection.door.waits(tubes, True)
         try:
             while self._missing:
                 word = await self._wait_for_one()
                 if word:
-                    self._slot.parts.append(word)
-                    self._missing -= 1
-                connection.write()
-        except asyncio.CancelledError:
-            return  # the connection has gone, and the engine hands back what it was about to be given
+                    self._say(word, 1)
+                self._connection.write()
         except HoldfastError as error:
-            self._slot.parts.append(replies.of_error(error.code) * self._missing)
+            self._say(replies.of_error(error.code), self._missing)
         except Exception:
             log.exception("a reserve raised")
-            self._slot.parts.append(replies.INTERNAL_ERROR * self._missing)
-        finally:
-            connection.door.waits(tubes, False)
-            connection.waited()
+            self._say(replies.INTERNAL_ERROR, self._missing)
+
+    def _say(self, word: bytes, commands: int) -> None:
+        self._slot.parts.append(word * commands)
+        self._missing -= commands
+
+    def _waited(self, tubes: tuple[str, ...]) -> None:
+        """The task has ended, also one that was cancelled before its first step. When the connection has gone, the engine hands back what was
+        about to be given.
+        """
+        connection = self._connection
+        connection.door.waits(tubes, False)
+        connection.waited()
+        self._say(replies.TIMED_OUT, self._missing)
         connection.answer(self._slot)
 
     async def _wait_for_one(self) -> bytes:

@@ -78,7 +78,7 @@ class Channel:
         self._credits = 0
         self._supply: Supply | None = None
         self._deliveries: Deliveries | None = None  # of a worker that keeps what it has
-        self._parked: set[asyncio.Task[Any] | None] = set()
+        self._parked: set[asyncio.Task[None]] = set()
         self._unanswered = 0
         self._unanswered_bytes = 0
         self._draining = False
@@ -172,13 +172,14 @@ class Channel:
         enqueueing = self._engine.enqueue(bodies.new_jobs(given.jobs, "jobs"), key, asked.wait_ms, at="jobs")
         if asked.wait_ms:
             self._begin(size)
-            self._parked.add(self._channels.keep(self._waited(asked.ref, size, enqueueing)))
+            waiting = self._channels.keep(self._waited(asked.ref, enqueueing))
+            self._parked.add(waiting)
+            waiting.add_done_callback(partial(self._unparked, size, enqueueing))
         else:
             self._drive(asked.ref, size, enqueueing, partial(self._enqueued, asked.ref))
 
-    async def _waited(self, ref: str | None, size: int, enqueueing: Coroutine[Any, Any, Enqueued]) -> None:
+    async def _waited(self, ref: str | None, enqueueing: Coroutine[Any, Any, Enqueued]) -> None:
         """Jobs that may wait for room: until the channel closes, for then they would be held for nobody."""
-        task = asyncio.current_task()
         try:
             self._enqueued(ref, await enqueueing)
         except HoldfastError as error:
@@ -186,9 +187,12 @@ class Channel:
         except Exception:
             log.exception("a message raised")
             self._refuse(ref, InternalError())
-        finally:
-            self._parked.discard(task)
-            self._answered(size)
+
+    def _unparked(self, size: int, enqueueing: Coroutine[Any, Any, Enqueued], waiting: "asyncio.Task[None]") -> None:
+        """It waits no more; it may have been cancelled before its first step."""
+        self._parked.discard(waiting)
+        enqueueing.close()
+        self._answered(size)
 
     def _enqueued(self, ref: str | None, enqueued: Enqueued) -> None:
         jobs, durability = replies.receipts_out(enqueued), replies.kept_as(enqueued, self._channels.durability)
@@ -334,8 +338,7 @@ class Channel:
         if self._supply is not None:
             self._supply.end()
         for task in list(self._parked):
-            if task is not None:
-                task.cancel()
+            task.cancel()
         deliveries = None if goodbye else self._deliveries
         lost = self._held if deliveries is None else set(deliveries.on_their_way())
         self._engine.hand_back([ref for fence, ref in self._held.items() if fence in lost])
