@@ -13,11 +13,11 @@ from litestar.routes import HTTPRoute
 from holdfast import errors, limits, server
 from holdfast.config import DIALECTS, Config
 from holdfast.doors.rest.replies import STATUS
-from holdfast.engine import events
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
+from holdfast.messages import events
+from holdfast.messages.queries import Replication
 from holdfast.metrics import replication_families
-from holdfast.stores.queries import Replication
 from tests.docs.conftest import Running
 from tests.docs.pages import PAGES, ROOT, anchors, links, read, rows, spans
 

@@ -9,8 +9,8 @@ import asyncio
 import pytest
 
 from holdfast.clock import ManualClock
+from holdfast.committer.inprocess import InProcess
 from holdfast.engine.engine import Engine
-from holdfast.engine.inprocess import InProcess
 from holdfast.job.job import Extras, NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.sqlite.store import SqliteStore

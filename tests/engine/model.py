@@ -7,10 +7,10 @@ both. Tokens are the engine's to make: the model is told them after a lease, and
 from collections import Counter
 from dataclasses import dataclass, field
 
-from holdfast.engine import commands as c
-from holdfast.engine import tube_commands as t
 from holdfast.job.job import LeaseRef, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, Tally
+from holdfast.messages import commands as c
+from holdfast.messages import tube_commands as t
 from tests.engine.model_routing import Late, No, Publish, Routing
 from tests.engine.model_tubes import Tubes
 

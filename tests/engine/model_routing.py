@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from holdfast.engine import commands as c
 from holdfast.job.job import IdempotencyKey, NewJob
+from holdfast.messages import commands as c
 
 
 class No(Exception):

@@ -3,9 +3,9 @@
 import pytest
 from structlog.testing import capture_logs
 
-from holdfast.engine.commands import Enqueue, ExpireLeases, PromoteDue
 from holdfast.job import lifecycle
 from holdfast.limits import ASIDE_MAX_MS
+from holdfast.messages.commands import Enqueue, ExpireLeases, PromoteDue
 
 
 def broken(monkeypatch, rule, job_id, error):

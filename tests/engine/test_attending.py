@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.engine.commands import ConcludeLease, ExpireLeases, ReapWorkers
+from holdfast.committer.inprocess import InProcess
 from holdfast.engine.engine import Engine
-from holdfast.engine.inprocess import InProcess
 from holdfast.errors import WorkerNotFound
 from holdfast.job.queue import QueuePolicy
+from holdfast.job.worker_registry import WorkerState
+from holdfast.messages.commands import ConcludeLease, ExpireLeases, ReapWorkers
 from holdfast.stores.sqlite.store import SqliteStore
-from holdfast.workers.registry import WorkerState
 
 SILENCE_MS = 60_000
 

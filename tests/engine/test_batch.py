@@ -2,7 +2,9 @@
 
 import pytest
 
-from holdfast.engine.commands import (
+from holdfast.job.job import Content, State
+from holdfast.job.queue import QueueSettings
+from holdfast.messages.commands import (
     CancelJob,
     ConcludeLease,
     DeleteJob,
@@ -18,9 +20,7 @@ from holdfast.engine.commands import (
     ReleaseLease,
     SetQueue,
 )
-from holdfast.job.job import Content, State
-from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import GetJob
+from holdfast.messages.queries import GetJob
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import pytest
 
 from holdfast import limits
-from holdfast.engine.commands import ConcludeLease, EditJob, ExtendLease, FailLease, ReleaseLease
 from holdfast.errors import InvalidRequest, LeaseLost, PayloadTooLarge
 from holdfast.job.job import Content, LeaseRef, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
-from holdfast.stores.queries import ListJobs
+from holdfast.messages.commands import ConcludeLease, EditJob, ExtendLease, FailLease, ReleaseLease
+from holdfast.messages.queries import ListJobs
 
 PAYLOAD = 2_000
 NOBODY = LeaseRef(1, 1, 1, b"s" * 16)

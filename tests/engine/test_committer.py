@@ -10,7 +10,10 @@ import apsw
 import pytest
 
 from holdfast import limits
-from holdfast.engine.commands import (
+from holdfast.committer.inprocess import InProcess
+from holdfast.job.job import State
+from holdfast.job.queue import QueuePolicy
+from holdfast.messages.commands import (
     ConcludeLease,
     Enqueue,
     Enqueued,
@@ -19,10 +22,7 @@ from holdfast.engine.commands import (
     PauseQueue,
     ReleaseLease,
 )
-from holdfast.engine.inprocess import InProcess
-from holdfast.job.job import State
-from holdfast.job.queue import QueuePolicy
-from holdfast.stores.queries import GetJob, GetQueue
+from holdfast.messages.queries import GetJob, GetQueue
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.store import StoreBroken
 

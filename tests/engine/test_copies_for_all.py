@@ -2,11 +2,11 @@
 
 import pytest
 
-from holdfast.engine.commands import BuryOrphans, ConcludeLease, FailLease, RetryJob
 from holdfast.errors import QueueFull
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import ListJobs
+from holdfast.messages.commands import BuryOrphans, ConcludeLease, FailLease, RetryJob
+from holdfast.messages.queries import ListJobs
 
 
 async def everyone(engine, *queues):

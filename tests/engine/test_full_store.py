@@ -5,7 +5,9 @@ SQLite is really full here: the database may have no further page.
 
 import pytest
 
-from holdfast.engine.commands import (
+from holdfast.job.job import IdempotencyKey
+from holdfast.job.queue import QueuePolicy
+from holdfast.messages.commands import (
     ConcludeLease,
     Enqueue,
     Enqueued,
@@ -15,9 +17,7 @@ from holdfast.engine.commands import (
     Outcome,
     ReleaseLease,
 )
-from holdfast.job.job import IdempotencyKey
-from holdfast.job.queue import QueuePolicy
-from holdfast.stores.queries import GetJob, GetQueue
+from holdfast.messages.queries import GetJob, GetQueue
 from holdfast.stores.sqlite.store import SqliteStore
 
 

@@ -5,11 +5,12 @@ import random
 
 import pytest
 
-from holdfast.engine import events, history
-from holdfast.engine.history import ALL, BOUNDS_MS, Recorder, quantile
+from holdfast.committer import history
+from holdfast.committer.history import ALL, BOUNDS_MS, Recorder, quantile
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import Job, Lease, State
-from holdfast.stores.queries import GetHistory
+from holdfast.messages import events
+from holdfast.messages.queries import GetHistory
 from holdfast.stores.store import Change
 
 START = 1_800_000_000_000  # a whole number of every step

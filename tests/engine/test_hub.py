@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from holdfast import limits
-from holdfast.engine.commands import CancelJob, ConcludeLease, DeleteJob, FailLease, LeaseJobs, ReleaseLease
-from holdfast.engine.events import Committed, JobEvent
 from holdfast.engine.hub import Hub
 from holdfast.errors import JobNotFound, Overloaded
 from holdfast.job.job import State
+from holdfast.messages.commands import CancelJob, ConcludeLease, DeleteJob, FailLease, LeaseJobs, ReleaseLease
+from holdfast.messages.events import Committed, JobEvent
 
 
 @pytest.fixture

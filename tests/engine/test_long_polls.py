@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from holdfast.engine.commands import ConcludeLease, EditJob, Enqueue, FailLease, LeaseJobs, PromoteJob, ReleaseLease
 from holdfast.errors import Draining, QueueFull, WorkerNotFound
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import GetJob, GetQueue
+from holdfast.messages.commands import ConcludeLease, EditJob, Enqueue, FailLease, LeaseJobs, PromoteJob, ReleaseLease
+from holdfast.messages.queries import GetJob, GetQueue
 
 LONG = 50_000
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.engine import attending
+from holdfast.committer import attending
 from holdfast.errors import InvalidRequest
-from holdfast.workers.registry import Roster, Worker, WorkerState, weight
+from holdfast.job.worker_registry import Roster, Worker, WorkerState, weight
 
 
 async def test_pages_have_every_worker_once_as_they_were_registered(engine, clock):

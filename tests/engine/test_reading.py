@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from holdfast.engine.commands import CancelJob, ConcludeLease, FailLease, ReleaseLease
 from holdfast.errors import JobNotFound
 from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import GetJob
+from holdfast.messages.commands import CancelJob, ConcludeLease, FailLease, ReleaseLease
+from holdfast.messages.queries import GetJob
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from holdfast import limits
-from holdfast.engine.commands import ConcludeLease, DeleteJob, EditJob
 from holdfast.errors import InvalidRequest, NotUnique, Overloaded, QueueFull
 from holdfast.job.job import Content, State
 from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import GetQueue
+from holdfast.messages.commands import ConcludeLease, DeleteJob, EditJob
+from holdfast.messages.queries import GetQueue
 
 LONG = 50_000
 

@@ -8,11 +8,11 @@ import time
 import pytest
 
 from holdfast import limits
-from holdfast.engine import router
-from holdfast.engine.commands import SetSchedule
 from holdfast.errors import HoldfastError, InvalidRequest, Overloaded
 from holdfast.job.job import NewJob
 from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.commands import SetSchedule
+from holdfast.routing import router
 from holdfast.routing.patterns import Steps
 
 SLOW = {".*": "(a|b)*a(a|b){300}c"}
@@ -50,7 +50,7 @@ async def test_an_event_that_takes_long_is_matched_or_refused_without_stopping_t
 
 async def test_an_event_past_the_bound_is_refused_everywhere_and_the_bound_is_named(engine, new, monkeypatch):
     monkeypatch.setattr("holdfast.routing.interests.steps_to_match", _less(1_000))
-    monkeypatch.setattr("holdfast.engine.router.steps_to_match", _less(1_000))
+    monkeypatch.setattr("holdfast.routing.router.steps_to_match", _less(1_000))
     await engine.set_interest("q", {".*": "a+b"})
     event = json.dumps({"t": "a" * 1_000}).encode()
     for ask in (engine.queues_for(event), engine.publish(new("-", event))):

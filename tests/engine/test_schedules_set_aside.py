@@ -6,16 +6,16 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from holdfast.clock import SystemClock
-from holdfast.engine import scheduling
-from holdfast.engine.commands import FireSchedules
+from holdfast.committer import scheduling
+from holdfast.committer.inprocess import InProcess
 from holdfast.engine.engine import Engine
-from holdfast.engine.inprocess import InProcess
 from holdfast.errors import InvalidRequest
 from holdfast.job import cron
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.job.schedule import Missed, ScheduleSpec
 from holdfast.limits import MISSED_FIRES, SCHEDULE_JOBS, SCHEDULE_RETRY_MAX_MS
+from holdfast.messages.commands import FireSchedules
 from holdfast.routing.interests import Interests
 from holdfast.stores import rows
 from holdfast.stores.sqlite import maintenance
@@ -229,7 +229,7 @@ async def test_many_schedules_catch_up_in_bites_and_none_is_left_behind(engine, 
 
 
 async def test_one_whose_event_reaches_many_queues_goes_on_where_it_stopped(engine, backing, clock, monkeypatch):
-    monkeypatch.setattr("holdfast.engine.scheduling.SCHEDULE_JOBS", 10)
+    monkeypatch.setattr("holdfast.committer.scheduling.SCHEDULE_JOBS", 10)
     for number in range(4):
         await engine.set_interest(f"x{number}", "*")
     await engine.set_schedule("s", spec(publish=True, queue="-", missed=Missed.ALL), False)

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from holdfast.clock import SystemClock
-from holdfast.engine.commands import ConcludeLease, FireSchedules, RunSchedule, SetInterest
+from holdfast.committer.inprocess import InProcess
 from holdfast.engine.engine import Engine
-from holdfast.engine.inprocess import InProcess
 from holdfast.errors import InvalidRequest, ScheduleNotFound
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.job.schedule import Missed, ScheduleSpec
+from holdfast.messages.commands import ConcludeLease, FireSchedules, RunSchedule, SetInterest
 from holdfast.stores.sqlite.store import SqliteStore
 
 MINUTE = 60_000

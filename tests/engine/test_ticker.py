@@ -6,12 +6,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from holdfast.clock import SystemClock
-from holdfast.engine.commands import ConcludeLease, Enqueue, LeaseJobs, SetQueue
+from holdfast.committer.ticker import Tick, Ticker
 from holdfast.engine.engine import Engine
-from holdfast.engine.ticker import Tick, Ticker
 from holdfast.errors import JobNotFound
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
+from holdfast.messages.commands import ConcludeLease, Enqueue, LeaseJobs, SetQueue
 
 SOON = 10
 
@@ -163,7 +163,7 @@ async def test_what_is_due_and_cannot_be_done_is_not_tried_at_full_speed(run):
 @pytest.fixture
 async def ticking(start, monkeypatch):
     """A backing whose ticks come so rarely by themselves that only what is due can have brought them."""
-    monkeypatch.setattr("holdfast.engine.inprocess._HOUSEKEEPING_S", 100.0)
+    monkeypatch.setattr("holdfast.committer.inprocess._HOUSEKEEPING_S", 100.0)
     return start(ticking=True, clock=SystemClock())
 
 

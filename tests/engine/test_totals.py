@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from holdfast.engine import events
-from holdfast.engine.commands import ConcludeLease, DeleteQueue, Enqueue, FailLease, ForgetHistory
-from holdfast.engine.totals import BATCH_BUCKETS, COMMIT_BUCKETS, Rate, Totals
+from holdfast.committer.totals import BATCH_BUCKETS, COMMIT_BUCKETS, Rate, Totals
 from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import GetStats
+from holdfast.messages import events
+from holdfast.messages.commands import ConcludeLease, DeleteQueue, Enqueue, FailLease, ForgetHistory
+from holdfast.messages.queries import GetStats
 
 
 def test_a_steady_stream_is_rated_at_its_speed():

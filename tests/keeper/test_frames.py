@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.engine.commands import ConcludeLease, Enqueue, Enqueued, Granted, LeaseJobs, Refused
-from holdfast.engine.events import Committed, JobEvent
 from holdfast.job.job import Content, Extras, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
 from holdfast.keeper.main import FrontLine
 from holdfast.limits import FRAME_BYTES
-from holdfast.stores.queries import GetJob, JobDetail, JobPage
+from holdfast.messages.commands import ConcludeLease, Enqueue, Enqueued, Granted, LeaseJobs, Refused
+from holdfast.messages.events import Committed, JobEvent
+from holdfast.messages.queries import GetJob, JobDetail, JobPage
 
 payloads = st.binary(max_size=5_000)
 texts = st.text(max_size=20)

@@ -6,10 +6,10 @@ import sqlite3
 
 import pytest
 
-from holdfast.engine.commands import Enqueue, Enqueued
-from holdfast.engine.events import Committed
 from holdfast.job.job import NewJob
-from holdfast.stores.queries import Durability, GetHealth, GetJob, GetStats
+from holdfast.messages.commands import Enqueue, Enqueued
+from holdfast.messages.events import Committed
+from holdfast.messages.queries import Durability, GetHealth, GetJob, GetStats
 from holdfast.stores.sqlite import maintenance
 
 WITHIN_S = 30

@@ -7,12 +7,12 @@ import signal
 import pytest
 
 from holdfast import limits
-from holdfast.engine.commands import Enqueue, Enqueued, LeaseJobs, Refused
 from holdfast.engine.engine import Engine
 from holdfast.errors import Overloaded
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import GetHealth, GetJob, GetStats, Stats
+from holdfast.messages.commands import Enqueue, Enqueued, LeaseJobs, Refused
+from holdfast.messages.queries import GetHealth, GetJob, GetStats, Stats
 
 WITHIN_S = 30
 

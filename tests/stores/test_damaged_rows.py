@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from holdfast.engine.commands import (
+from holdfast.errors import HoldfastError, InternalError
+from holdfast.job.job import IdempotencyKey, State
+from holdfast.job.queue import QueuePolicy, QueueSettings
+from holdfast.messages.commands import (
     BuryOrphans,
     ConcludeLease,
     DeleteJob,
@@ -26,11 +29,7 @@ from holdfast.engine.commands import (
     SetInterest,
     SetQueue,
 )
-from holdfast.errors import HoldfastError, InternalError
-from holdfast.job.job import IdempotencyKey, State
-from holdfast.job.queue import QueuePolicy, QueueSettings
-from holdfast.stores.postgres.store import PostgresStore
-from holdfast.stores.queries import (
+from holdfast.messages.queries import (
     CountJobs,
     ExplainJob,
     GetHealth,
@@ -42,6 +41,7 @@ from holdfast.stores.queries import (
     ListWorkers,
     RecentFailures,
 )
+from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.stores.conformance.conftest import Desk, empty_database, new, postgres_server
 

@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
-from holdfast.engine.commands import DeleteJob, DeleteSchedule, EditJob, PauseSchedule, SetSchedule
-from holdfast.engine.time_commands import FireSchedules
 from holdfast.errors import HoldfastError, InternalError
 from holdfast.job.job import Content, NewJob
 from holdfast.job.schedule import ScheduleSpec
-from holdfast.stores.queries import ListJobs, ListSchedules
+from holdfast.messages.commands import DeleteJob, DeleteSchedule, EditJob, PauseSchedule, SetSchedule
+from holdfast.messages.queries import ListJobs, ListSchedules
+from holdfast.messages.time_commands import FireSchedules
 from tests.stores.test_spoiled_extras import InDatabase, InFile
 
 NO_JSON = [

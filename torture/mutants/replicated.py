@@ -116,7 +116,7 @@ def queues_are_not_locked(module: ModuleType) -> None:
     module.SQL["lock_queues"] = module.SQL["lock_queues"].replace(" FOR UPDATE", "")
 
 
-ALL["no-token-check"] = Mutant("no-token-check", "holdfast.engine.ending", token_check, frozenset({"C2"}), ("calm",))
+ALL["no-token-check"] = Mutant("no-token-check", "holdfast.committer.ending", token_check, frozenset({"C2"}), ("calm",))
 
 
 def _same(connection: Server) -> dict[str, Any]:

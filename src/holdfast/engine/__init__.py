@@ -1,1 +1,1 @@
-"""The verbs, and the order in which things happen: limits, routing, group commit, long polls, periodic work, and the read side."""
+"""The front: the verbs, the bounds of what comes in, waiting, publishing and streams."""

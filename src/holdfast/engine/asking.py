@@ -10,9 +10,9 @@ from typing import Any
 
 from holdfast import limits
 from holdfast.budget import Budget
-from holdfast.engine.commands import Command, Refused, Result
-from holdfast.engine.inprocess import Backing
+from holdfast.committer.inprocess import Backing
 from holdfast.errors import BY_CODE, HoldfastError, InternalError, Overloaded
+from holdfast.messages.commands import Command, Refused, Result
 
 
 class Asking:

@@ -13,9 +13,20 @@ from functools import partial
 
 from holdfast import limits
 from holdfast.budget import Budget
+from holdfast.committer.inprocess import Backing
 from holdfast.engine import checks
 from holdfast.engine.asking import error_of
-from holdfast.engine.commands import (
+from holdfast.engine.hub import Hub
+from holdfast.engine.publishing import Publishing, Unwaited
+from holdfast.engine.pulse import Pulse
+from holdfast.engine.reading import Reading
+from holdfast.engine.tending import Tending
+from holdfast.engine.tubing import Tubing
+from holdfast.engine.waiters import Patience, Waiters
+from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
+from holdfast.job.job import IdempotencyKey, NewJob, State
+from holdfast.job.queue import QueueSettings
+from holdfast.messages.commands import (
     CancelJob,
     Changed,
     Command,
@@ -42,21 +53,10 @@ from holdfast.engine.commands import (
     SetInterest,
     SetQueue,
 )
-from holdfast.engine.events import Committed
-from holdfast.engine.hub import Hub
-from holdfast.engine.inprocess import Backing
-from holdfast.engine.job_commands import MoveJob, SettleJob
-from holdfast.engine.publishing import Publishing, Unwaited
-from holdfast.engine.pulse import Pulse
-from holdfast.engine.reading import Reading
-from holdfast.engine.tending import Tending
-from holdfast.engine.tubing import Tubing
-from holdfast.engine.waiters import Patience, Waiters
-from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
-from holdfast.job.job import IdempotencyKey, NewJob, State
-from holdfast.job.queue import QueueSettings
+from holdfast.messages.events import Committed
+from holdfast.messages.job_commands import MoveJob, SettleJob
+from holdfast.messages.queries import Durability, QueueInfo
 from holdfast.routing.interests import Match
-from holdfast.stores.queries import Durability, QueueInfo
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob | SettleJob

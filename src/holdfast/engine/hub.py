@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from holdfast.engine.events import Committed, JobEvent
 from holdfast.errors import Overloaded
 from holdfast.job.job import ENDED
 from holdfast.limits import STREAM_BACKLOG, STREAMS
+from holdfast.messages.events import Committed, JobEvent
 
 _FEW = 250  # events that are made one text of
 

@@ -1,7 +1,7 @@
 """Publishing: one event, a copy to every queue that wants it, in one transaction or not at all.
 
 Events are matched here, before the committer, with the interests as they are known here: read once, then kept up to date by the news of
-each change (`engine/router.py`). The command carries their version, and the committer refuses it if they have changed since; then the event is routed again, by
+each change (`routing/router.py`). The command carries their version, and the committer refuses it if they have changed since; then the event is routed again, by
 what they are by then. So an interest counts from the moment that its registration is answered, on every front and every node, and matching
 never holds up a commit.
 """
@@ -14,15 +14,15 @@ import structlog
 from msgspec.structs import replace
 
 from holdfast.engine import checks
-from holdfast.engine.commands import Enqueue, Enqueued, Result
-from holdfast.engine.events import Committed
 from holdfast.engine.reading import Reading
-from holdfast.engine.router import Router
 from holdfast.errors import HoldfastError, NoInterest, Overloaded, StaleInterests
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.limits import FAN_OUT, IN_FLIGHT_COMMANDS
+from holdfast.messages.commands import Enqueue, Enqueued, Result
+from holdfast.messages.events import Committed
+from holdfast.messages.queries import InterestList
 from holdfast.routing.interests import Match, Share, check
-from holdfast.stores.queries import InterestList
+from holdfast.routing.router import Router
 
 log = structlog.get_logger(__name__)
 _TRIES = 10  # interests that change faster than this are changed by a program gone wrong

@@ -6,7 +6,9 @@ import secrets
 from holdfast import limits
 from holdfast.engine import checks
 from holdfast.engine.asking import Asking
-from holdfast.engine.commands import (
+from holdfast.job.schedule import Schedule, ScheduleSpec
+from holdfast.job.worker_registry import Worker
+from holdfast.messages.commands import (
     BeatWorker,
     Counted,
     DeleteSchedule,
@@ -20,9 +22,7 @@ from holdfast.engine.commands import (
     SetSchedule,
     WorkerAnswer,
 )
-from holdfast.job.schedule import Schedule, ScheduleSpec
 from holdfast.routing import fields
-from holdfast.workers.registry import Worker
 
 
 class Tending(Asking):

@@ -10,8 +10,11 @@ from functools import partial
 
 from holdfast import limits
 from holdfast.budget import Budget
+from holdfast.committer.inprocess import Backing, Listener
 from holdfast.engine.asking import Asking
-from holdfast.engine.commands import (
+from holdfast.errors import HoldfastError
+from holdfast.job.job import LeaseRef
+from holdfast.messages.commands import (
     ConcludeLease,
     Counted,
     DeleteJob,
@@ -22,11 +25,8 @@ from holdfast.engine.commands import (
     ReleaseLease,
     Result,
 )
-from holdfast.engine.inprocess import Backing, Listener
-from holdfast.engine.tube_commands import BuryLease, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
-from holdfast.errors import HoldfastError
-from holdfast.job.job import LeaseRef
-from holdfast.stores.queries import QueueInfo
+from holdfast.messages.queries import QueueInfo
+from holdfast.messages.tube_commands import BuryLease, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 
 Posted = PutJobs | LeaseJobs | ConcludeLease | BuryLease | ReleaseLease | ExtendLease | DeleteJob
 Then = Callable[[Result], None]

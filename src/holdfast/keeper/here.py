@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import structlog
 
+from holdfast.committer.inprocess import InProcess
 from holdfast.config import Config
-from holdfast.engine.inprocess import InProcess
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.starting import refusal
 from holdfast.stores.postgres.store import PostgresStore

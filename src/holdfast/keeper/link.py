@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from holdfast.engine.commands import COMMANDS, Refused, Request, Result
-from holdfast.engine.committer import Sink
-from holdfast.engine.inprocess import FutureSink, Gathered, Listener, Waited
+from holdfast.committer.committer import Sink
+from holdfast.committer.inprocess import FutureSink, Gathered, Listener, Waited
 from holdfast.errors import InternalError, OutcomeUnknown, StoreUnavailable
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
 from holdfast.limits import FRAME_BYTES
-from holdfast.stores.queries import Durability
+from holdfast.messages.commands import COMMANDS, Refused, Request, Result
+from holdfast.messages.queries import Durability
 
 log = structlog.get_logger(__name__)
 _UNKNOWN = Refused(OutcomeUnknown.code, "The keeper died while this was on its way.", {"retry_after_ms": 1_000})

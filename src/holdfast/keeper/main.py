@@ -23,14 +23,14 @@ import structlog
 import uvloop
 
 from holdfast.clock import SystemClock
-from holdfast.engine.commands import COMMANDS, LeaseJobs, Refused, Request, Result
-from holdfast.engine.events import Committed
-from holdfast.engine.inprocess import InProcess
+from holdfast.committer.inprocess import InProcess
 from holdfast.errors import OutcomeUnknown
 from holdfast.job.queue import QueuePolicy
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
 from holdfast.limits import FRAME_BYTES
 from holdfast.logs import configure, settle
+from holdfast.messages.commands import COMMANDS, LeaseJobs, Refused, Request, Result
+from holdfast.messages.events import Committed
 from holdfast.process import STOP_SIGNALS
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore

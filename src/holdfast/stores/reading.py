@@ -24,9 +24,7 @@ from holdfast.limits import (
     URGENT_BELOW,
     URGENT_COUNTED,
 )
-from holdfast.stores import rows
-from holdfast.stores.listing import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
-from holdfast.stores.queries import (
+from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
     ExplainJob,
@@ -57,6 +55,8 @@ from holdfast.stores.queries import (
     WorkerInfo,
     WorkerList,
 )
+from holdfast.stores import rows
+from holdfast.stores.listing import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.rows import Row
 
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot

@@ -16,10 +16,10 @@ from holdfast.job.job import NO_EXTRAS, Content, Extras, Job, JobError, Lease, R
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import Schedule, stand_in
 from holdfast.job.schedule import fault as schedule_fault
+from holdfast.job.worker_registry import Worker, WorkerState
 from holdfast.limits import ID_MAX
 from holdfast.routing import interests as routing
 from holdfast.stores.unreadable import FOUND, shown
-from holdfast.workers.registry import Worker, WorkerState
 
 Row = Sequence[Any]
 UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError)

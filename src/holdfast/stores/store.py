@@ -25,8 +25,8 @@ from holdfast.errors import StoreUnavailable
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.schedule import Schedule
-from holdfast.stores.queries import Durability, Query, QueryResult, Replication
-from holdfast.workers.registry import Roster, Worker
+from holdfast.job.worker_registry import Roster, Worker
+from holdfast.messages.queries import Durability, Query, QueryResult, Replication
 
 Line = list[tuple[Job, Content | None]]
 """Jobs in their order with what their workers are given: of the first `GRANT_BYTES` only, the others' is to be read one by one."""
@@ -363,7 +363,7 @@ class Store(Protocol):
         ...
 
     async def read(self, query: Query, now: int) -> QueryResult:
-        """Answer a query from what is committed. `GetStats` is answered by `engine/stats.py` with `queue_page` and `health`."""
+        """Answer a query from what is committed. `GetStats` is answered by `committer/stats.py` with `queue_page` and `health`."""
         ...
 
     def accepting(self) -> bool:

@@ -11,7 +11,7 @@ from collections import deque
 
 from holdfast.errors import Overloaded
 from holdfast.limits import CHEAP_PAGE, CHEAP_READS_WAITING, DEAR_READS_WAITING, READ_WAIT_S
-from holdfast.stores.queries import (
+from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
     GetInterests,

@@ -20,10 +20,10 @@ import uvloop
 from holdfast.client import Client
 from holdfast.client.worker import Worker
 from holdfast.clock import ManualClock
+from holdfast.committer.inprocess import InProcess
 from holdfast.config import Config
 from holdfast.doors.rest.running import Uvicorn
 from holdfast.engine.engine import Engine
-from holdfast.engine.inprocess import InProcess
 from holdfast.server import application, uvicorn_config
 from holdfast.stores.sqlite.store import SqliteStore
 

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from holdfast.clock import ManualClock
+from holdfast.committer.inprocess import InProcess
 from holdfast.doors.beanstalk.connection import Connection
 from holdfast.doors.beanstalk.door import Beanstalk
 from holdfast.engine.engine import Engine
-from holdfast.engine.inprocess import InProcess
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.sqlite.store import SqliteStore
 

@@ -12,13 +12,13 @@ import pytest
 from uvicorn.server import ServerState
 
 from holdfast.clock import ManualClock
+from holdfast.committer.inprocess import InProcess
 from holdfast.config import Config
 from holdfast.doors.rest import lane
-from holdfast.engine.commands import LeaseJobs, ReleaseLease
 from holdfast.engine.engine import Engine
-from holdfast.engine.inprocess import InProcess
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
+from holdfast.messages.commands import LeaseJobs, ReleaseLease
 from holdfast.server import application, uvicorn_config
 from holdfast.stores.sqlite.store import SqliteStore
 

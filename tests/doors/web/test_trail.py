@@ -2,9 +2,9 @@
 
 import re
 
-from holdfast.engine.trail import Trail
+from holdfast.committer.trail import Trail
 from holdfast.limits import TRAIL_NOTES
-from holdfast.stores.queries import Note
+from holdfast.messages.queries import Note
 
 
 def note(number: int, run: str = "", done: int = 1) -> Note:

@@ -16,8 +16,11 @@ import pytest
 
 from cluster.postgres import PostgresServer
 from holdfast.clock import ManualClock
+from holdfast.committer.inprocess import InProcess
 from holdfast.engine.asking import error_of
-from holdfast.engine.commands import (
+from holdfast.job.job import Extras, IdempotencyKey, Job, NewJob, Receipt, State
+from holdfast.job.queue import QueuePolicy, Tally
+from holdfast.messages.commands import (
     CancelJob,
     Command,
     ConcludeLease,
@@ -31,11 +34,8 @@ from holdfast.engine.commands import (
     Refused,
     Result,
 )
-from holdfast.engine.inprocess import InProcess
-from holdfast.job.job import Extras, IdempotencyKey, Job, NewJob, Receipt, State
-from holdfast.job.queue import QueuePolicy, Tally
+from holdfast.messages.queries import GetJob, GetQueue, JobDetail, JobPage, ListJobs, ListQueues, Query, QueueInfo, QueuePage
 from holdfast.stores.postgres.store import PostgresStore
-from holdfast.stores.queries import GetJob, GetQueue, JobDetail, JobPage, ListJobs, ListQueues, Query, QueueInfo, QueuePage
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.store import Store
 

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from holdfast.job.job import Content, Extras, Job, JobError, Lease, Receipt, State
-from holdfast.stores.queries import GetJob
+from holdfast.messages.queries import GetJob
 from holdfast.stores.store import Change
 
 NOW = 1_800_000_000_000

@@ -4,7 +4,11 @@ import pytest
 from msgspec.structs import replace
 
 from holdfast import limits
-from holdfast.engine.commands import (
+from holdfast.errors import LeaseLost
+from holdfast.job.job import State
+from holdfast.job.queue import QueueSettings, Tally
+from holdfast.job.retry import RetryPolicy
+from holdfast.messages.commands import (
     CancelJob,
     ConcludeLease,
     ExtendLease,
@@ -13,10 +17,6 @@ from holdfast.engine.commands import (
     RetryJob,
     SetQueue,
 )
-from holdfast.errors import LeaseLost
-from holdfast.job.job import State
-from holdfast.job.queue import QueueSettings, Tally
-from holdfast.job.retry import RetryPolicy
 
 STEADY = RetryPolicy(base_ms=1_000, factor=2.0, max_ms=60_000, jitter=0.0)
 VERBS = [

@@ -2,7 +2,10 @@
 
 import pytest
 
-from holdfast.engine.commands import (
+from holdfast.errors import QueueFull
+from holdfast.job.job import Content, IdempotencyKey, State
+from holdfast.job.queue import QueueSettings, Tally
+from holdfast.messages.commands import (
     CancelJob,
     ConcludeLease,
     DeleteJob,
@@ -12,9 +15,6 @@ from holdfast.engine.commands import (
     RetryJob,
     SetQueue,
 )
-from holdfast.errors import QueueFull
-from holdfast.job.job import Content, IdempotencyKey, State
-from holdfast.job.queue import QueueSettings, Tally
 
 KEY = IdempotencyKey("q", "k", b"d")
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from holdfast.engine.commands import ConcludeLease, PauseQueue, PromoteJob, ReleaseLease, SetQueue
 from holdfast.errors import JobNotFound, QueueNotFound
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import ExplainJob, GetHealth, GetQueue, GetStats, ListQueues, OldestReady
+from holdfast.messages.commands import ConcludeLease, PauseQueue, PromoteJob, ReleaseLease, SetQueue
+from holdfast.messages.queries import ExplainJob, GetHealth, GetQueue, GetStats, ListQueues, OldestReady
 
 
 async def test_a_ready_job_is_told_how_many_of_its_queue_come_before_it(desk, new):

@@ -4,7 +4,9 @@ import random
 
 import pytest
 
-from holdfast.engine.commands import (
+from holdfast.job.job import State
+from holdfast.job.queue import QueueSettings
+from holdfast.messages.commands import (
     CancelJob,
     ConcludeLease,
     DeleteJob,
@@ -18,9 +20,7 @@ from holdfast.engine.commands import (
     RetryJob,
     SetQueue,
 )
-from holdfast.job.job import State
-from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import ExplainJob
+from holdfast.messages.queries import ExplainJob
 
 
 @pytest.fixture

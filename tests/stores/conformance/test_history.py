@@ -2,10 +2,10 @@
 
 import pytest
 
-from holdfast.engine.commands import CancelJob, ConcludeLease, DeleteJob, FailLease, ForgetHistory, SetQueue
 from holdfast.errors import JobNotFound
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings, Tally
+from holdfast.messages.commands import CancelJob, ConcludeLease, DeleteJob, FailLease, ForgetHistory, SetQueue
 
 DAY = 86_400_000
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from holdfast.engine.commands import DeleteQueue, Enqueue, SetInterest, SetQueue
 from holdfast.errors import QueueNotFound, StaleInterests
 from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import GetInterests
+from holdfast.messages.commands import DeleteQueue, Enqueue, SetInterest, SetQueue
+from holdfast.messages.queries import GetInterests
 
 
 async def test_an_interest_is_kept_changed_and_removed_and_the_version_grows_with_each(desk):

@@ -2,7 +2,11 @@
 
 import pytest
 
-from holdfast.engine.commands import (
+from holdfast.errors import IdempotencyMismatch, JobNotFound, NotUnique, QueueFull
+from holdfast.job.job import IdempotencyKey, State, UniqueWhile
+from holdfast.job.queue import QueueSettings
+from holdfast.limits import IDEMPOTENCY_MS
+from holdfast.messages.commands import (
     CancelJob,
     ConcludeLease,
     DeleteJob,
@@ -14,10 +18,6 @@ from holdfast.engine.commands import (
     RetryJob,
     SetQueue,
 )
-from holdfast.errors import IdempotencyMismatch, JobNotFound, NotUnique, QueueFull
-from holdfast.job.job import IdempotencyKey, State, UniqueWhile
-from holdfast.job.queue import QueueSettings
-from holdfast.limits import IDEMPOTENCY_MS
 
 KEY = IdempotencyKey("q", "k", b"d")
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from holdfast.engine.commands import (
+from holdfast.job.job import Content, State
+from holdfast.job.queue import QueueSettings
+from holdfast.messages.commands import (
     ConcludeLease,
     DeleteJob,
     EditJob,
@@ -15,8 +17,6 @@ from holdfast.engine.commands import (
     ReleaseLease,
     SetQueue,
 )
-from holdfast.job.job import Content, State
-from holdfast.job.queue import QueueSettings
 
 
 def ids(granted) -> list[int]:

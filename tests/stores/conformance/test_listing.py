@@ -8,10 +8,10 @@ from collections import Counter
 
 import pytest
 
-from holdfast.engine.commands import CancelJob, ConcludeLease, FailLease, LeaseJobs
 from holdfast.errors import InvalidRequest, QueueNotFound
 from holdfast.job.job import State
-from holdfast.stores.queries import ListJobs
+from holdfast.messages.commands import CancelJob, ConcludeLease, FailLease, LeaseJobs
+from holdfast.messages.queries import ListJobs
 
 TYPES = ("mail", "resize", "")
 TAGS = ("red", "green", "blue")

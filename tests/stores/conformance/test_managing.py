@@ -2,7 +2,10 @@
 
 import pytest
 
-from holdfast.engine.commands import (
+from holdfast.errors import JobNotFound, QueueFull, WrongState
+from holdfast.job.job import Content, State
+from holdfast.job.queue import QueueSettings, Tally
+from holdfast.messages.commands import (
     CancelJob,
     ConcludeLease,
     DeleteJob,
@@ -14,9 +17,6 @@ from holdfast.engine.commands import (
     SetQueue,
     SettleJob,
 )
-from holdfast.errors import JobNotFound, QueueFull, WrongState
-from holdfast.job.job import Content, State
-from holdfast.job.queue import QueueSettings, Tally
 
 ON_ONE_JOB = [RetryJob, CancelJob, PromoteJob, DeleteJob, EditJob]
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from holdfast.engine import outage
-from holdfast.engine.commands import ConcludeLease, ExpireLeases, ExtendLease, FailLease, SetSchedule
+from holdfast.committer import outage
 from holdfast.errors import LeaseLost
 from holdfast.job.job import NewJob
 from holdfast.job.schedule import ScheduleSpec
 from holdfast.limits import DELAY_MS_MAX, LEASE_GRACE_MS, LEASE_MS_MAX
-from holdfast.stores.queries import ListSchedules
+from holdfast.messages.commands import ConcludeLease, ExpireLeases, ExtendLease, FailLease, SetSchedule
+from holdfast.messages.queries import ListSchedules
 
 YEARS = 10 * 366 * 86_400_000
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from holdfast.engine.commands import ConcludeLease, FailLease, LeaseJobs, MoveJob, SetQueue
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, QueueNotFound, WrongState
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
+from holdfast.messages.commands import ConcludeLease, FailLease, LeaseJobs, MoveJob, SetQueue
+from holdfast.messages.queries import CountJobs, GetJob, ListJobs, RecentFailures
 from holdfast.stores import reading
-from holdfast.stores.queries import CountJobs, GetJob, ListJobs, RecentFailures
 
 
 async def test_without_a_filter_the_counts_are_those_of_the_queue(desk, one_of_each):

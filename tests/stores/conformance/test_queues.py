@@ -2,7 +2,12 @@
 
 import pytest
 
-from holdfast.engine.commands import (
+from holdfast.errors import JobNotFound, QueueNotFound, WrongState
+from holdfast.job.job import State
+from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
+from holdfast.job.retry import RetryPolicy
+from holdfast.limits import PURGE_CHUNK
+from holdfast.messages.commands import (
     CancelJob,
     ConcludeLease,
     DeleteQueue,
@@ -14,11 +19,6 @@ from holdfast.engine.commands import (
     ReleaseLease,
     SetQueue,
 )
-from holdfast.errors import JobNotFound, QueueNotFound, WrongState
-from holdfast.job.job import State
-from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
-from holdfast.job.retry import RetryPolicy
-from holdfast.limits import PURGE_CHUNK
 
 
 async def test_settings_are_changed_one_by_one_or_as_a_whole(desk):

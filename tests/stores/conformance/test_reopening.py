@@ -1,9 +1,9 @@
 """What outlives the process: a store that is closed and opened again is the store that it was."""
 
-from holdfast.engine.commands import ConcludeLease, Enqueue, ForgetHistory, PauseQueue, SetQueue
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings
-from holdfast.stores.queries import ListJobs
+from holdfast.messages.commands import ConcludeLease, Enqueue, ForgetHistory, PauseQueue, SetQueue
+from holdfast.messages.queries import ListJobs
 
 
 async def test_every_job_is_as_it_was(lasting_place, reopen, new):

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from holdfast.job.job import Extras, NewJob
 from holdfast.job.schedule import Missed, Schedule, ScheduleSpec
-from holdfast.stores.queries import ListSchedules
+from holdfast.messages.queries import ListSchedules
 
 NOW = 1_800_000_000_000
 JOB = NewJob("q", b'{"a":1}', type="t", priority=3, extras=Extras(unique_key="u", tags=("red",)))

@@ -7,7 +7,7 @@ from holdfast import limits
 from holdfast.errors import InvalidRequest, QueueNotFound
 from holdfast.job.job import Content, Extras, IdempotencyKey, Job, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
-from holdfast.stores.queries import GetJob, GetQueue, ListQueues
+from holdfast.messages.queries import GetJob, GetQueue, ListQueues
 from holdfast.stores.store import Change, KeptAnswer
 
 NOW = 1_800_000_000_000

@@ -2,7 +2,10 @@
 
 import pytest
 
-from holdfast.engine.commands import (
+from holdfast.errors import JobNotFound, LeaseLost, NotUnique, QueueFull, WrongState
+from holdfast.job.job import Hands, NewJob, State
+from holdfast.job.queue import QueueSettings
+from holdfast.messages.commands import (
     ConcludeLease,
     DeleteJob,
     FailLease,
@@ -12,11 +15,8 @@ from holdfast.engine.commands import (
     RetryJob,
     SetQueue,
 )
-from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutIds, PutJobs, ReserveJob
-from holdfast.errors import JobNotFound, LeaseLost, NotUnique, QueueFull, WrongState
-from holdfast.job.job import Hands, NewJob, State
-from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import CountUrgent, GetTube, OldestDead
+from holdfast.messages.queries import CountUrgent, GetTube, OldestDead
+from holdfast.messages.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutIds, PutJobs, ReserveJob
 
 
 async def buried(desk, count):

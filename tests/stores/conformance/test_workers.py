@@ -5,9 +5,9 @@ from msgspec.structs import replace
 
 from holdfast.job import lifecycle
 from holdfast.job.job import Content, Extras, Job, Lease, State
-from holdfast.stores.queries import ListWorkers
+from holdfast.job.worker_registry import Worker, WorkerState
+from holdfast.messages.queries import ListWorkers
 from holdfast.stores.store import Change
-from holdfast.workers.registry import Worker, WorkerState
 
 NOW = 1_800_000_000_000
 ONE = Worker("one", "host:1", ("b", "a"), WorkerState.RUNNING, NOW)

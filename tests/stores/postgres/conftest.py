@@ -7,10 +7,10 @@ import pytest
 from cluster.processes import wait_until
 from cluster.replicated import Replicated
 from holdfast.clock import Clock
-from holdfast.engine.commands import Enqueue
-from holdfast.engine.inprocess import InProcess
+from holdfast.committer.inprocess import InProcess
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.job.queue import QueuePolicy
+from holdfast.messages.commands import Enqueue
 from holdfast.stores.postgres.store import PostgresStore
 
 TIMEOUT_MS = 1_500

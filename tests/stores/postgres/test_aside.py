@@ -6,9 +6,9 @@ import pytest
 
 from holdfast.errors import StoreUnavailable
 from holdfast.job.queue import QueuePolicy
+from holdfast.job.worker_registry import Worker, WorkerState
 from holdfast.stores.postgres import aside
 from holdfast.stores.postgres.store import PostgresStore
-from holdfast.workers.registry import Worker, WorkerState
 from tests.stores.conformance.conftest import empty_database, postgres_server
 
 IN_TIME_S = 2 * aside._LOOK_S

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from cluster.processes import give, kill_tree, unprivileged, wait_until
-from holdfast.engine.commands import Enqueued, Refused
+from holdfast.messages.commands import Enqueued, Refused
 from holdfast.stores.postgres.examining import examine
 
 COLLECTORS = {

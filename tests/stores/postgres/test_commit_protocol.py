@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.processes import unprivileged, wait_until
-from holdfast.engine.commands import Enqueued, Refused
+from holdfast.messages.commands import Enqueued, Refused
 
 
 def code(result) -> str:

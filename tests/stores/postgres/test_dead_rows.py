@@ -5,14 +5,14 @@ import json
 import psycopg
 import pytest
 
-from holdfast.engine.commands import LeaseJobs
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
+from holdfast.messages.commands import LeaseJobs
+from holdfast.messages.queries import OldestReady
 from holdfast.stores.postgres.connect import READER, WRITER, connect
 from holdfast.stores.postgres.reader import PostgresSnapshot
 from holdfast.stores.postgres.sql import SQL, together
 from holdfast.stores.postgres.store import PostgresStore
-from holdfast.stores.queries import OldestReady
 from holdfast.stores.reading import Reader
 from tests.stores.conformance.conftest import Desk, empty_database
 

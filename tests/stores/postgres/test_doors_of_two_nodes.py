@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from holdfast.committer.inprocess import InProcess
 from holdfast.config import Config
 from holdfast.doors.beanstalk.door import Beanstalk
 from holdfast.doors.rest.running import Uvicorn
-from holdfast.engine.commands import CancelJob
 from holdfast.engine.engine import Engine
-from holdfast.engine.inprocess import InProcess
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy
+from holdfast.messages.commands import CancelJob
 from holdfast.server import application, uvicorn_config
 from holdfast.stores.postgres.store import PostgresStore
 from tests.doors.channel.speaking import PATIENCE_S, speaking

@@ -9,10 +9,10 @@ import pytest
 
 from holdfast import limits
 from holdfast.engine import checks
-from holdfast.engine.commands import ConcludeLease, PurgeQueue, SetQueue
 from holdfast.errors import HoldfastError
 from holdfast.job.job import Extras, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, QueueSettings
+from holdfast.messages.commands import ConcludeLease, PurgeQueue, SetQueue
 from holdfast.stores import rows
 from holdfast.stores.postgres.lows import lows_of
 from holdfast.stores.postgres.store import PostgresStore

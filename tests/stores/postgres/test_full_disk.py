@@ -9,8 +9,8 @@ import pytest
 
 from cluster.postgres import server
 from cluster.processes import give
-from holdfast.engine.commands import ConcludeLease, Enqueue, Enqueued, ExtendLease, LeaseJobs, Outcome, PurgeQueue, Refused
 from holdfast.job.job import NewJob, State
+from holdfast.messages.commands import ConcludeLease, Enqueue, Enqueued, ExtendLease, LeaseJobs, Outcome, PurgeQueue, Refused
 from holdfast.stores.postgres.maintenance import check
 from holdfast.stores.postgres.store import FULL_S
 

@@ -6,9 +6,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.engine.events import JobEvent
-from holdfast.engine.nodes import Hint, Pace, _texts
+from holdfast.committer.nodes import Hint, Pace, _texts
 from holdfast.job.job import State
+from holdfast.messages.events import JobEvent
 
 MESSAGE_BYTES = 8_000  # PostgreSQL takes less
 FENCES = range(10**15, 10**15 + 2_000)

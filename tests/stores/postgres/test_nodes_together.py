@@ -5,7 +5,9 @@ import random
 
 import pytest
 
-from holdfast.engine.commands import (
+from holdfast.job.job import Extras, IdempotencyKey, NewJob
+from holdfast.job.queue import Tally
+from holdfast.messages.commands import (
     ConcludeLease,
     Enqueue,
     Enqueued,
@@ -18,9 +20,7 @@ from holdfast.engine.commands import (
     Refused,
     ReleaseLease,
 )
-from holdfast.job.job import Extras, IdempotencyKey, NewJob
-from holdfast.job.queue import Tally
-from holdfast.stores.queries import ListJobs, ListQueues
+from holdfast.messages.queries import ListJobs, ListQueues
 
 QUEUES = ("a", "b", "c", "d")
 ROUNDS = 10

@@ -10,15 +10,15 @@ import pytest
 from asyncpg import connect_utils
 
 from cluster.processes import free_ports
-from holdfast.engine.commands import Enqueued, Refused
 from holdfast.errors import StoreUnavailable
+from holdfast.messages.commands import Enqueued, Refused
+from holdfast.messages.queries import ListQueues
 from holdfast.stores.postgres import moving
 from holdfast.stores.postgres.doctor import judge
 from holdfast.stores.postgres.examining import examine
 from holdfast.stores.postgres.hosts import CONNECT_S, hosts
 from holdfast.stores.postgres.maintenance import check
 from holdfast.stores.postgres.store import SILENT_S
-from holdfast.stores.queries import ListQueues
 from tests.whole.servers import Server
 
 SOON_S = CONNECT_S - 1  # less than what a host that says nothing costs when it is waited for

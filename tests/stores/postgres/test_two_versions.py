@@ -13,6 +13,7 @@ import holdfast
 from cluster.postgres import server as postgres
 from holdfast.errors import StoreUnavailable
 from holdfast.job.queue import QueuePolicy
+from holdfast.messages.queries import ListQueues
 from holdfast.stores.postgres import migrate as migrations
 from holdfast.stores.postgres import store as stores
 from holdfast.stores.postgres.connect import GONE, WRITER, connect
@@ -20,7 +21,6 @@ from holdfast.stores.postgres.maintenance import check
 from holdfast.stores.postgres.migrate import NEWEST, migrate
 from holdfast.stores.postgres.producers import tell_bounds
 from holdfast.stores.postgres.store import PostgresStore
-from holdfast.stores.queries import ListQueues
 from tests.whole.calls import conclude, lease, push
 from tests.whole.conftest import home, serve, serving  # noqa: F401  (fixtures)
 from tests.whole.servers import until

@@ -1,11 +1,11 @@
 """Old idempotency keys are looked at in bounded bites, and keys whose jobs live never hide the ones behind them."""
 
 from holdfast.clock import ManualClock
-from holdfast.engine.commands import DeleteJob, Enqueue, ForgetHistory
-from holdfast.engine.inprocess import InProcess
+from holdfast.committer.inprocess import InProcess
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import IDEMPOTENCY_MS
+from holdfast.messages.commands import DeleteJob, Enqueue, ForgetHistory
 from holdfast.stores.sqlite.store import SqliteStore
 
 

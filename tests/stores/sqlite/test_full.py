@@ -6,11 +6,11 @@ import subprocess
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.engine.commands import ConcludeLease, Enqueue, Enqueued, LeaseJobs, PurgeQueue
-from holdfast.engine.inprocess import InProcess
+from holdfast.committer.inprocess import InProcess
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy
-from holdfast.stores.queries import GetHealth, GetQueue
+from holdfast.messages.commands import ConcludeLease, Enqueue, Enqueued, LeaseJobs, PurgeQueue
+from holdfast.messages.queries import GetHealth, GetQueue
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.store import SqliteStore
 

@@ -6,8 +6,8 @@ import apsw
 import pytest
 
 from holdfast.clock import ManualClock
+from holdfast.committer.inprocess import InProcess
 from holdfast.engine.engine import Engine
-from holdfast.engine.inprocess import InProcess
 from holdfast.job.job import Extras, NewJob, UniqueWhile
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.sqlite import maintenance

@@ -7,13 +7,13 @@ import apsw
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.engine.commands import Enqueue
-from holdfast.engine.inprocess import InProcess
+from holdfast.committer.inprocess import InProcess
 from holdfast.errors import Overloaded
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import DEAR_READS_WAITING
-from holdfast.stores.queries import ExplainJob, GetJob, GetQueue, ListJobs, ListQueues
+from holdfast.messages.commands import Enqueue
+from holdfast.messages.queries import ExplainJob, GetJob, GetQueue, ListJobs, ListQueues
 from holdfast.stores.sqlite.connect import open_reader
 from holdfast.stores.sqlite.reader import SqliteReader
 from holdfast.stores.sqlite.store import SqliteStore

@@ -1,6 +1,6 @@
 """One connection: commands in, replies out in their order, and each reply only after the commit that it speaks of.
 
-What may be on its way to the store at once follows from the order in which a commit decides (`engine/batch.py`): leases end, then managing verbs,
+What may be on its way to the store at once follows from the order in which a commit decides (`committer/batch.py`): leases end, then managing verbs,
 then new jobs, then leases are given. So a command may be sent after another before that one is answered where it comes no earlier in this order:
 puts beside puts, a delete before a put before a reserve; they see each other as if they had been sent one by one. Everything else waits its turn.
 Puts that come together are one command to the store, and so are equal reserves. A reserve that may wait lets nothing pass it.

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from holdfast.doors.beanstalk import replies
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.held import Holding
-from holdfast.engine.commands import (
+from holdfast.errors import LeaseLost
+from holdfast.limits import ID_MAX
+from holdfast.messages.commands import (
     Changed,
     ConcludeLease,
     DeleteJob,
@@ -21,9 +23,7 @@ from holdfast.engine.commands import (
     ReleaseLease,
     Result,
 )
-from holdfast.engine.tube_commands import BuryLease
-from holdfast.errors import LeaseLost
-from holdfast.limits import ID_MAX
+from holdfast.messages.tube_commands import BuryLease
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.connection import Connection, Slot

@@ -11,7 +11,7 @@ from holdfast.doors.beanstalk.tubes import listed
 from holdfast.errors import QueueNotFound
 from holdfast.job.job import HISTORY, State
 from holdfast.limits import ID_MAX, LIST_LIMIT, TUBE_RESERVED
-from holdfast.stores.queries import JobDetail, JobPage, ListJobs
+from holdfast.messages.queries import JobDetail, JobPage, ListJobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.names import queue_of
 from holdfast.doors.beanstalk.replies import DRAINING, not_put
-from holdfast.engine.commands import Refused, Result
-from holdfast.engine.tube_commands import PutIds, PutJobs
 from holdfast.job.job import Extras, Hands, NewJob
 from holdfast.limits import BULK_JOBS, TUBE_UNANSWERED_BYTES
+from holdfast.messages.commands import Refused, Result
+from holdfast.messages.tube_commands import PutIds, PutJobs
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.connection import Connection, Slot

@@ -1,6 +1,5 @@
 """The words of this door, and which refusal of the engine is which of them."""
 
-from holdfast.engine.commands import GrantedJob
 from holdfast.errors import (
     Draining,
     InternalError,
@@ -16,6 +15,7 @@ from holdfast.errors import (
     StoreUnavailable,
     WrongState,
 )
+from holdfast.messages.commands import GrantedJob
 
 NOT_FOUND = b"NOT_FOUND\r\n"
 TIMED_OUT = b"TIMED_OUT\r\n"

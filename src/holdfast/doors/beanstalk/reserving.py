@@ -13,9 +13,9 @@ from holdfast.doors.beanstalk import replies
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.held import MARGIN_S
 from holdfast.doors.beanstalk.names import queue_of
-from holdfast.engine.commands import Granted, LeaseJobs, Refused, Result
 from holdfast.errors import Draining, HoldfastError
 from holdfast.limits import LEASE_JOBS, TUBE_RESERVE_BYTES, TUBE_RESERVED, WAIT_MS_MAX
+from holdfast.messages.commands import Granted, LeaseJobs, Refused, Result
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.connection import Connection, Slot

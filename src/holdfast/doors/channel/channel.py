@@ -26,7 +26,6 @@ from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.batching import LeaseBatch
 from holdfast.doors.rest.types import BulkIn, PublishIn
 from holdfast.engine import checks
-from holdfast.engine.commands import Enqueued, Extended, Granted, Refused, Result
 from holdfast.errors import HoldfastError, InternalError, LeaseLost
 from holdfast.job.job import LeaseRef
 from holdfast.limits import (
@@ -35,6 +34,7 @@ from holdfast.limits import (
     CHANNEL_UNANSWERED_BYTES,
     REQUEST_ID_CHARS,
 )
+from holdfast.messages.commands import Enqueued, Extended, Granted, Refused, Result
 
 log = structlog.get_logger(__name__)
 _DONE = 1012  # "service restart"

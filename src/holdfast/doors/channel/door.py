@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast.doors.rest import replies
 from holdfast.engine.engine import Engine
-from holdfast.engine.events import Committed
 from holdfast.errors import Draining, MethodNotAllowed, NotFound, Overloaded
 from holdfast.limits import CHANNEL_BYTES_OVER_PAYLOAD, CHANNELS
+from holdfast.messages.events import Committed
 
 if TYPE_CHECKING:
     from holdfast.doors.channel.channel import Channel

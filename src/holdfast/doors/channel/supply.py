@@ -12,10 +12,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from holdfast.engine.commands import Granted, LeaseJobs, Refused, Result
 from holdfast.engine.engine import Engine
 from holdfast.errors import Overloaded
 from holdfast.limits import CHANNEL_GRANT_BYTES, LEASE_JOBS, WAIT_MS_MAX
+from holdfast.messages.commands import Granted, LeaseJobs, Refused, Result
 
 _PAUSE_MS = 1_000  # after a refusal, before the next look
 

@@ -19,11 +19,11 @@ from holdfast.doors.rest import bodies
 from holdfast.doors.rest.answers import DurabilityOut
 from holdfast.doors.rest.replies import durability_out, encode, kept_as
 from holdfast.engine import checks
-from holdfast.engine.commands import ConcludeLease, FailLease, Outcome
 from holdfast.engine.engine import Engine
 from holdfast.errors import InvalidRequest, JobNotFound, LeaseLost, WrongState
 from holdfast.job.job import State
-from holdfast.stores.queries import JobDetail
+from holdfast.messages.commands import ConcludeLease, FailLease, Outcome
+from holdfast.messages.queries import JobDetail
 
 Action = Callable[[Engine, Parameters], Awaitable[Any]]
 _REMOVABLE = (State.SCHEDULED, State.READY, State.DEAD)

@@ -13,7 +13,7 @@ from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.errors import JobNotFound, WorkerNotFound
 from holdfast.job.job import State
-from holdfast.stores.queries import ListJobs, QueueInfo, WorkerInfo
+from holdfast.messages.queries import ListJobs, QueueInfo, WorkerInfo
 
 LISTED = 200  # tasks in one list: each failed one is read with its reason
 

@@ -22,12 +22,12 @@ from holdfast.doors.cqueue import replies
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.app import Dialect
 from holdfast.engine import checks
-from holdfast.engine.commands import ConcludeLease
 from holdfast.engine.engine import Engine
 from holdfast.errors import Forbidden, HoldfastError, InvalidRequest, JobNotFound, PayloadTooLarge, QueueNotFound, WrongState
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob, State
 from holdfast.job.queue import Tally
-from holdfast.stores.queries import Durability, JobDetail
+from holdfast.messages.commands import ConcludeLease
+from holdfast.messages.queries import Durability, JobDetail
 
 QUEUE = "jobs"
 _CONSUMER = "QUEUE_CONSUMER"

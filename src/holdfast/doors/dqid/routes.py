@@ -21,10 +21,10 @@ from holdfast.doors.dqid import messages
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import DurabilityOut
 from holdfast.doors.rest.app import Dialect
-from holdfast.engine.commands import ConcludeLease
 from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError, LeaseLost, QueueNotFound, StoreUnavailable
 from holdfast.job.job import NewJob
+from holdfast.messages.commands import ConcludeLease
 
 QUEUE = "dqid"
 LEASE_MS = 60_000  # how soon a message comes back after a crash; far longer than any commit takes

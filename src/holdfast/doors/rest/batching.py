@@ -10,11 +10,11 @@ from typing import Any
 from holdfast.doors.rest import bodies, replies, texts
 from holdfast.doors.rest.types import ConcludeIn, FailIn, LeaseBatchIn
 from holdfast.engine import checks
-from holdfast.engine.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, Refused, ReleaseLease, Result
 from holdfast.engine.engine import LeaseVerb
 from holdfast.errors import HoldfastError, LeaseLost, MalformedJson
 from holdfast.job.job import LeaseRef
 from holdfast.limits import BATCH_FOLLOW_UPS, BATCH_VERBS
+from holdfast.messages.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, Refused, ReleaseLease, Result
 
 _NEVER_A_LEASE = Refused(LeaseLost.code, "This was never a lease's token.")
 

@@ -13,11 +13,11 @@ from holdfast.doors.rest.batching import LeaseBatch, concluding, read_apart, sho
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobIn, LeaseBatchIn, LeasesIn, ReleaseIn
 from holdfast.engine import checks
-from holdfast.engine.commands import Enqueued, ExtendLease, FailLease, ReleaseLease
 from holdfast.engine.engine import Engine, LeaseVerb
 from holdfast.engine.waiters import Patience
 from holdfast.errors import LeaseLost, MalformedJson
 from holdfast.job.job import IdempotencyKey, LeaseRef, NewJob
+from holdfast.messages.commands import Enqueued, ExtendLease, FailLease, ReleaseLease
 
 T = TypeVar("T")
 _KNOWN_PATHS = 1_000  # that need not be taken apart again

@@ -15,12 +15,12 @@ from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, WhyOut
 from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, SettleIn
 from holdfast.engine import checks
-from holdfast.engine.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
 from holdfast.engine.engine import Engine, JobVerb
-from holdfast.engine.job_commands import SettleJob
 from holdfast.job.job import Content, State
 from holdfast.job.queue import QueueSettings
-from holdfast.stores.queries import ListJobs
+from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
+from holdfast.messages.job_commands import SettleJob
+from holdfast.messages.queries import ListJobs
 
 JobId = Annotated[int, Parameter(description="The job's number.", ge=1, le=limits.ID_MAX)]
 Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,600}$")]

@@ -10,15 +10,15 @@ from typing import Any
 
 import structlog
 
-from holdfast.engine.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
 from holdfast.engine.engine import Engine
-from holdfast.engine.job_commands import SettleJob
 from holdfast.errors import Forbidden, HoldfastError
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
+from holdfast.messages.job_commands import SettleJob
+from holdfast.messages.queries import Note
 from holdfast.routing.interests import Match
-from holdfast.stores.queries import Note
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from holdfast.engine.reading import Reading
 from holdfast.errors import JobNotFound
 from holdfast.job.job import Receipt
-from holdfast.stores.queries import JobDetail
+from holdfast.messages.queries import JobDetail
 
 BACK = 10  # jobs that led to it
 ON = 40  # jobs that followed

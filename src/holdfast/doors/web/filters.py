@@ -7,7 +7,7 @@ from typing import Any
 from holdfast import limits
 from holdfast.engine import checks
 from holdfast.job.job import State
-from holdfast.stores.queries import CountJobs, ListJobs
+from holdfast.messages.queries import CountJobs, ListJobs
 
 TEXT_UP_TO = 64 << 10  # bytes: larger payloads are not searched, so that a look through many jobs stays short
 PAYLOAD_UP_TO = 4 << 10  # bytes: larger payloads have no excerpt in the list

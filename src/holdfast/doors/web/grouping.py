@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from holdfast.stores.queries import FailedJob
+from holdfast.messages.queries import FailedJob
 
 HOLE = "…"
 _LINE_CHARS = 200

@@ -12,7 +12,7 @@ from holdfast.doors.web.attention import fullness, problems
 from holdfast.doors.web.shell import View, tone
 from holdfast.engine.engine import Engine
 from holdfast.job.queue import Tally
-from holdfast.stores.queries import QueueStats, Stats
+from holdfast.messages.queries import QueueStats, Stats
 
 QUEUES_SHOWN = 100
 QUEUES_LOOKED_AT = 500

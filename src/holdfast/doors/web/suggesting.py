@@ -10,7 +10,7 @@ from holdfast.doors.web.overview import glimpse
 from holdfast.doors.web.shell import View
 from holdfast.engine import checks
 from holdfast.job.job import State
-from holdfast.stores.queries import ListJobs
+from holdfast.messages.queries import ListJobs
 
 _LOOKED_AT = 50  # jobs of each state
 _OFFERED = 200  # of each kind

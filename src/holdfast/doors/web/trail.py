@@ -9,7 +9,7 @@ from litestar.datastructures import State as AppState
 from holdfast.doors.web import show
 from holdfast.doors.web.shell import View
 from holdfast.limits import TRAIL_NOTES
-from holdfast.stores.queries import Note, Notes
+from holdfast.messages.queries import Note, Notes
 
 _SHOWN = 200
 

@@ -13,9 +13,9 @@ from holdfast.doors.web import forms
 from holdfast.doors.web.running import by_worker
 from holdfast.doors.web.shell import View
 from holdfast.errors import NotFound
+from holdfast.job import worker_registry
 from holdfast.job.job import State
-from holdfast.stores.queries import ListJobs
-from holdfast.workers import registry
+from holdfast.messages.queries import ListJobs
 
 _SHOWN = 200
 _LEASES = 500
@@ -46,7 +46,7 @@ async def show_workers(request: Request[Any, Any, Any], state: AppState) -> Resp
         "leases": _LEASES,
         "each": _JOBS_OF_ONE,
         "now": found.now,
-        "silent": {info.worker.id for info in found.workers if registry.is_silent(info.beat_at, found.now)},
+        "silent": {info.worker.id for info in found.workers if worker_registry.is_silent(info.beat_at, found.now)},
         "wanted": wanted,
     }
     return view.page("workers.html", "Workers", "workers", values, view.curl("GET", "/v1/workers"))

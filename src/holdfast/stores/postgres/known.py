@@ -7,7 +7,7 @@ since: so numbers grow in the order in which batches hold their queues, whicheve
 import time
 
 from holdfast.job.queue import QueuePolicy
-from holdfast.workers.registry import Roster
+from holdfast.job.worker_registry import Roster
 
 _SLACK_MS = 60_000
 _WHOLE_SWEEP_S = 60.0

@@ -18,6 +18,8 @@ import structlog
 from holdfast.errors import Overloaded, StorageFull, StoreUnavailable
 from holdfast.job.queue import Queue, QueuePolicy
 from holdfast.limits import PAYLOAD_BYTES
+from holdfast.messages.queries import Durability, Query, QueryResult
+from holdfast.messages.queries import Replication as ReplicationState
 from holdfast.stores.postgres.aside import Aside
 from holdfast.stores.postgres.connect import GONE, IN_THE_WAY, READER, READERS, STATEMENT_S, WRITER, connect
 from holdfast.stores.postgres.held import HeldQueues
@@ -29,8 +31,6 @@ from holdfast.stores.postgres.reader import PostgresSnapshot
 from holdfast.stores.postgres.replication import Replication
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.postgres.transaction import PostgresTransaction
-from holdfast.stores.queries import Durability, Query, QueryResult
-from holdfast.stores.queries import Replication as ReplicationState
 from holdfast.stores.reading import Reader
 from holdfast.stores.rows import queue_of
 from holdfast.stores.store import Expected, Health, OutcomeLost, RowHeld, TryAgain

@@ -17,6 +17,7 @@ from holdfast.errors import InvalidRequest
 from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import Schedule
+from holdfast.job.worker_registry import Roster, Worker
 from holdfast.limits import ERRORS_KEPT, OUTAGE_MS, QUEUES
 from holdfast.stores import rows
 from holdfast.stores.postgres.loading import Loading
@@ -26,7 +27,6 @@ from holdfast.stores.rows import Row
 from holdfast.stores.store import Change, KeptAnswer, TryAgain
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writing import ANYHOW, LOOSE, MAY_BE_MISSING, Writing
-from holdfast.workers.registry import Roster, Worker
 
 _COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # nobody waits for it, and nothing depends on it
 _PRIORITIES = 16  # in use at once in one queue, of which account is kept

@@ -6,11 +6,11 @@ import apsw
 import msgspec
 
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
+from holdfast.job.worker_registry import Roster
 from holdfast.limits import ID_MAX
 from holdfast.stores import rows
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.unreadable import FOUND
-from holdfast.workers.registry import Roster
 
 FIRST_ANSWER: tuple[Any, ...] = (-1, "", "")  # before every kept answer, by (at, scope, key)
 

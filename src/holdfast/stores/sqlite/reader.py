@@ -9,8 +9,8 @@ import apsw
 
 from holdfast.errors import Overloaded
 from holdfast.job.queue import QueuePolicy
+from holdfast.messages.queries import Query, QueryResult
 from holdfast.stores.listing import Dialect
-from holdfast.stores.queries import Query, QueryResult
 from holdfast.stores.reading import Reader
 from holdfast.stores.rows import UNREADABLE, Row, json_text, size_of
 from holdfast.stores.sqlite.anyhow import fetch_anyhow

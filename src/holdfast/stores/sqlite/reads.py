@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from holdfast.stores.queries import Query, QueryResult
+from holdfast.messages.queries import Query, QueryResult
 from holdfast.stores.sqlite.reader import SqliteReader
 from holdfast.stores.turns import Turns, is_dear
 

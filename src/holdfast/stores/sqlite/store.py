@@ -13,7 +13,7 @@ import apsw
 
 from holdfast.errors import StorageFull, StoreUnavailable
 from holdfast.job.queue import QueuePolicy
-from holdfast.stores.queries import Durability, Query, QueryResult
+from holdfast.messages.queries import Durability, Query, QueryResult
 from holdfast.stores.sqlite.alone import Alone
 from holdfast.stores.sqlite.connect import no_room, open_reader, open_writer
 from holdfast.stores.sqlite.files import (

@@ -9,6 +9,7 @@ import msgspec
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
+from holdfast.job.worker_registry import Roster, Worker
 from holdfast.limits import ERRORS_KEPT, QUEUES
 from holdfast.stores import rows
 from holdfast.stores.rows import Row, json_text
@@ -19,7 +20,6 @@ from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
 from holdfast.stores.store import Change, KeptAnswer
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writing import ANYHOW, LOOSE, MAY_BE_MISSING, ORDER, Writing
-from holdfast.workers.registry import Roster, Worker
 
 
 class SqliteTransaction(Loading):

@@ -24,10 +24,19 @@ from typing import Any, Protocol
 import structlog
 
 from holdfast.clock import Clock
-from holdfast.engine import attending, enqueueing, groups, leasing, managing, passing, scheduling, tube_verbs
-from holdfast.engine.aside import Aside
-from holdfast.engine.batch import Batch, each
-from holdfast.engine.commands import (
+from holdfast.committer import attending, enqueueing, groups, leasing, managing, passing, scheduling, tube_verbs
+from holdfast.committer.aside import Aside
+from holdfast.committer.batch import Batch, each
+from holdfast.committer.ending import Ending
+from holdfast.committer.expecting import expected
+from holdfast.committer.history import Recorder
+from holdfast.committer.outage import Outages
+from holdfast.committer.routes import Routes
+from holdfast.committer.ticker import Told
+from holdfast.committer.totals import Totals
+from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
+from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS, PURGE_CHUNK
+from holdfast.messages.commands import (
     BeatWorker,
     CancelJob,
     Command,
@@ -58,19 +67,10 @@ from holdfast.engine.commands import (
     SetQueue,
     SetSchedule,
 )
-from holdfast.engine.ending import Ending
-from holdfast.engine.events import Committed
-from holdfast.engine.expecting import expected
-from holdfast.engine.history import Recorder
-from holdfast.engine.job_commands import MoveJob, SettleJob
-from holdfast.engine.outage import Outages
-from holdfast.engine.routes import Routes
-from holdfast.engine.ticker import Told
-from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
-from holdfast.engine.totals import Totals
-from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
-from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
-from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS, PURGE_CHUNK
+from holdfast.messages.events import Committed
+from holdfast.messages.job_commands import MoveJob, SettleJob
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.messages.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.stores.store import OutcomeLost, RowHeld, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)

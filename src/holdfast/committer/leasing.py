@@ -4,16 +4,17 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
-from holdfast.engine import attending, events, groups, passing
-from holdfast.engine.batch import Batch
-from holdfast.engine.commands import Granted, GrantedJob, LeaseJobs, Refused
+from holdfast.committer import attending, groups, passing
+from holdfast.committer.batch import Batch
 from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
 from holdfast.job.job import NO_EXTRAS, Content, Job, Lease
 from holdfast.job.queue import Queue
+from holdfast.job.worker_registry import Worker
 from holdfast.limits import BATCH_BYTES
+from holdfast.messages import events
+from holdfast.messages.commands import Granted, GrantedJob, LeaseJobs, Refused
 from holdfast.stores.store import Line, QueueHeld
-from holdfast.workers.registry import Worker
 
 LATER = Refused("later", "")
 """Instead of an answer, to a call that is to be decided again, in the next batch."""

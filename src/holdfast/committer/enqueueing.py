@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from holdfast.engine import events
-from holdfast.engine.batch import Batch
-from holdfast.engine.commands import Enqueue, Enqueued
+from holdfast.committer.batch import Batch
 from holdfast.errors import (
     IdempotencyMismatch,
     InvalidRequest,
@@ -19,9 +17,11 @@ from holdfast.errors import (
 from holdfast.job import lifecycle
 from holdfast.job.job import NO_EXTRAS, Content, Job, NewJob, Receipt
 from holdfast.job.queue import Queue
+from holdfast.job.worker_registry import takes_from
 from holdfast.limits import FAN_OUT, FAN_OUT_BYTES, PRIORITY_DEFAULT
+from holdfast.messages import events
+from holdfast.messages.commands import Enqueue, Enqueued
 from holdfast.stores.store import KeptAnswer
-from holdfast.workers.registry import takes_from
 
 _RETRY_AFTER_MS = 1_000
 

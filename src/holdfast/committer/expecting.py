@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from holdfast.engine.commands import (
+from holdfast.job.job import NewJob
+from holdfast.limits import QUEUES_PER_TICK
+from holdfast.messages.commands import (
     BeatWorker,
     CancelJob,
     Command,
@@ -24,11 +26,9 @@ from holdfast.engine.commands import (
     SetInterest,
     SetQueue,
 )
-from holdfast.engine.job_commands import MoveJob, SettleJob
-from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
-from holdfast.engine.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
-from holdfast.job.job import NewJob
-from holdfast.limits import QUEUES_PER_TICK
+from holdfast.messages.job_commands import MoveJob, SettleJob
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.messages.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.stores.store import Expected
 
 _UNHEARD = (ExpireLeases, PromoteDue, ForgetHistory, BuryOrphans, FireSchedules, ReapWorkers, EndPauses, BeatWorker)

@@ -15,14 +15,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from holdfast.engine import events
-from holdfast.engine.aside import Aside
-from holdfast.engine.commands import Command, Refused, Result
-from holdfast.engine.events import Committed, JobEvent
-from holdfast.engine.routes import Routes
+from holdfast.committer.aside import Aside
+from holdfast.committer.routes import Routes
 from holdfast.errors import HoldfastError, QueueNotFound
 from holdfast.job.job import DEAD, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueueSettings, Tally
+from holdfast.messages import events
+from holdfast.messages.commands import Command, Refused, Result
+from holdfast.messages.events import Committed, JobEvent
 from holdfast.routing import interests as routing
 from holdfast.stores.store import Change, KeptAnswer, Transaction
 

@@ -1,7 +1,7 @@
 """What can be asked of the engine's committer, as frozen values, and what it answers.
 
 These types are the frames on the keeper's socket, word for word. A command changes something and goes through the committer; what only
-reads is a query (`stores/queries.py`). Times and durations are in milliseconds. `array_like` keeps a frame small: field order is the wire format, and both ends are
+reads is a query (`messages/queries.py`). Times and durations are in milliseconds. `array_like` keeps a frame small: field order is the wire format, and both ends are
 always the same version, because the server starts its own keeper.
 """
 
@@ -9,21 +9,13 @@ from typing import Any, get_args
 
 import msgspec
 
-from holdfast.engine.job_commands import MoveJob, SettleJob
-from holdfast.engine.time_commands import (
-    BuryOrphans,
-    ExpireLeases,
-    FireSchedules,
-    ForgetHistory,
-    PromoteDue,
-    ReapWorkers,
-)
-from holdfast.engine.tube_commands import PutIds, TubeCommand
 from holdfast.job.job import Content, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import Schedule, ScheduleSpec
+from holdfast.job.worker_registry import Worker
 from holdfast.limits import GRANT_BYTES
-from holdfast.stores.queries import (
+from holdfast.messages.job_commands import MoveJob, SettleJob
+from holdfast.messages.queries import (
     Failures,
     History,
     InterestList,
@@ -43,7 +35,15 @@ from holdfast.stores.queries import (
     TubeFacts,
     WorkerList,
 )
-from holdfast.workers.registry import Worker
+from holdfast.messages.time_commands import (
+    BuryOrphans,
+    ExpireLeases,
+    FireSchedules,
+    ForgetHistory,
+    PromoteDue,
+    ReapWorkers,
+)
+from holdfast.messages.tube_commands import PutIds, TubeCommand
 
 
 class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):

@@ -5,12 +5,12 @@ import time
 
 import structlog
 
-from holdfast.engine.commands import Refused
-from holdfast.engine.totals import Totals
+from holdfast.committer.totals import Totals
 from holdfast.errors import HoldfastError, InternalError, StoreUnavailable
 from holdfast.job.queue import Tally
 from holdfast.limits import UNREADABLE_SHOWN
-from holdfast.stores.queries import (
+from holdfast.messages.commands import Refused
+from holdfast.messages.queries import (
     CountUrgent,
     GetQueue,
     GetStats,

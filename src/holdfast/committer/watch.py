@@ -5,9 +5,9 @@ import time
 import structlog
 
 from holdfast.clock import Clock
-from holdfast.engine.aside import Aside
-from holdfast.engine.totals import Totals
-from holdfast.stores.queries import ListSchedules, SchedulePage
+from holdfast.committer.aside import Aside
+from holdfast.committer.totals import Totals
+from holdfast.messages.queries import ListSchedules, SchedulePage
 from holdfast.stores.store import Store
 
 log = structlog.get_logger(__name__)

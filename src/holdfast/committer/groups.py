@@ -5,10 +5,10 @@ A group has places. A job that is leased, or that is ready and the next to be le
 groups that it touched once, after all other decisions: free places go to the oldest jobs first, newcomers included.
 """
 
-from holdfast.engine import events
-from holdfast.engine.batch import Batch
+from holdfast.committer.batch import Batch
 from holdfast.job import lifecycle
 from holdfast.job.job import READY, Job
+from holdfast.messages import events
 from holdfast.stores.store import Change
 
 _CHUNK = 64  # held jobs looked at in one go; most batches free fewer places

@@ -3,9 +3,15 @@
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from holdfast.engine import enqueueing, events, groups, passing
-from holdfast.engine.batch import Batch
-from holdfast.engine.commands import (
+from holdfast.committer import enqueueing, groups, passing
+from holdfast.committer.batch import Batch
+from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
+from holdfast.job import lifecycle
+from holdfast.job.job import HISTORY, Content, Job, NewJob, State
+from holdfast.job.queue import Queue, QueueSettings
+from holdfast.limits import PURGE_BYTES, PURGE_CHUNK
+from holdfast.messages import events
+from holdfast.messages.commands import (
     CancelJob,
     Changed,
     Counted,
@@ -20,13 +26,8 @@ from holdfast.engine.commands import (
     SetInterest,
     SetQueue,
 )
-from holdfast.engine.job_commands import MoveJob, SettleJob
-from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
-from holdfast.job import lifecycle
-from holdfast.job.job import HISTORY, Content, Job, NewJob, State
-from holdfast.job.queue import Queue, QueueSettings
-from holdfast.limits import PURGE_BYTES, PURGE_CHUNK
-from holdfast.stores.queries import QueueInfo
+from holdfast.messages.job_commands import MoveJob, SettleJob
+from holdfast.messages.queries import QueueInfo
 
 
 async def job_here(batch: Batch, job_id: int) -> tuple[Job, Queue]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from holdfast.engine import enqueueing, events
-from holdfast.engine.batch import Batch
-from holdfast.engine.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, ReleaseLease
-from holdfast.engine.tube_commands import BuryLease
+from holdfast.committer import enqueueing
+from holdfast.committer.batch import Batch
 from holdfast.errors import LeaseLost
 from holdfast.job import lifecycle, retry
 from holdfast.job.job import READY, SCHEDULED, Job, JobError, LeaseRef, UniqueWhile
+from holdfast.messages import events
+from holdfast.messages.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, ReleaseLease
+from holdfast.messages.tube_commands import BuryLease
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease | BuryLease
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from holdfast.engine.events import Committed, JobEvent
+from holdfast.messages.events import Committed, JobEvent
 from holdfast.routing import interests as routing
 from holdfast.stores.store import Store
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 
-from holdfast.engine import events
-from holdfast.engine.batch import Batch
-from holdfast.engine.commands import Counted, Forgotten
-from holdfast.engine.ending import returning
-from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, ForgetHistory, PromoteDue
+from holdfast.committer.batch import Batch
+from holdfast.committer.ending import returning
 from holdfast.errors import HoldfastError, Unavailable
 from holdfast.job import lifecycle
 from holdfast.job.job import Job, JobError
 from holdfast.job.queue import Queue
 from holdfast.limits import IDEMPOTENCY_MS, PURGE_BYTES, QUEUES_PER_TICK
+from holdfast.messages import events
+from holdfast.messages.commands import Counted, Forgotten
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, ForgetHistory, PromoteDue
 
 _EXPIRED = "the lease expired: its worker crashed or lost contact"
 

@@ -9,24 +9,21 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from holdfast.clock import Clock
-from holdfast.engine import stats
-from holdfast.engine.commands import COMMANDS, Command, Counted, Forgotten, Refused, Request, Result, RunSchedule
-from holdfast.engine.committer import Committer, Sink
-from holdfast.engine.events import Committed
-from holdfast.engine.history import Recorder
-from holdfast.engine.lookup import Lookup
-from holdfast.engine.nodes import Nodes
-from holdfast.engine.router import Router
-from holdfast.engine.routes import Routes
-from holdfast.engine.ticker import Tick, Ticker
-from holdfast.engine.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
-from holdfast.engine.totals import Totals
-from holdfast.engine.trail import Trail
-from holdfast.engine.tube_commands import EndPauses
-from holdfast.engine.watch import Watch
+from holdfast.committer import stats
+from holdfast.committer.committer import Committer, Sink
+from holdfast.committer.history import Recorder
+from holdfast.committer.lookup import Lookup
+from holdfast.committer.nodes import Nodes
+from holdfast.committer.routes import Routes
+from holdfast.committer.ticker import Tick, Ticker
+from holdfast.committer.totals import Totals
+from holdfast.committer.trail import Trail
+from holdfast.committer.watch import Watch
 from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailable
 from holdfast.limits import HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
-from holdfast.stores.queries import (
+from holdfast.messages.commands import COMMANDS, Command, Counted, Forgotten, Refused, Request, Result, RunSchedule
+from holdfast.messages.events import Committed
+from holdfast.messages.queries import (
     Durability,
     GetInterests,
     InterestList,
@@ -35,6 +32,9 @@ from holdfast.stores.queries import (
     QueuePage,
     SchedulePage,
 )
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.messages.tube_commands import EndPauses
+from holdfast.routing.router import Router
 from holdfast.stores.store import Store, StoreBroken
 
 _BITE = 1_000  # jobs that one tick changes in one transaction

@@ -2,15 +2,16 @@
 
 from contextlib import suppress
 
-from holdfast.engine import enqueueing, events, groups, managing
-from holdfast.engine.batch import Batch
-from holdfast.engine.commands import Counted, Granted, GrantedJob
-from holdfast.engine.tube_commands import EndPauses, KickJob, KickJobs, PauseFor, PutIds, PutJobs, ReserveJob
+from holdfast.committer import enqueueing, groups, managing
+from holdfast.committer.batch import Batch
 from holdfast.errors import Conflict, HoldfastError, QueueFull, WrongState
 from holdfast.job import lifecycle
 from holdfast.job.job import DEAD, READY, SCHEDULED, Job, Lease, State
 from holdfast.job.queue import Queue
-from holdfast.stores.queries import QueueInfo
+from holdfast.messages import events
+from holdfast.messages.commands import Counted, Granted, GrantedJob
+from holdfast.messages.queries import QueueInfo
+from holdfast.messages.tube_commands import EndPauses, KickJob, KickJobs, PauseFor, PutIds, PutJobs, ReserveJob
 from holdfast.stores.store import QueueHeld
 
 

@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from holdfast.clock import Clock
-from holdfast.engine import stats
-from holdfast.engine.commands import Result
-from holdfast.engine.committer import Committer
-from holdfast.engine.history import Recorder
-from holdfast.engine.totals import Totals
-from holdfast.engine.trail import Trail
-from holdfast.stores.queries import (
+from holdfast.committer import stats
+from holdfast.committer.committer import Committer
+from holdfast.committer.history import Recorder
+from holdfast.committer.totals import Totals
+from holdfast.committer.trail import Trail
+from holdfast.job import worker_registry
+from holdfast.messages.commands import Result
+from holdfast.messages.queries import (
     GetHealth,
     GetHistory,
     GetNotes,
@@ -25,7 +26,6 @@ from holdfast.stores.queries import (
     WorkerList,
 )
 from holdfast.stores.store import Store
-from holdfast.workers import registry
 
 
 class Lookup:
@@ -96,7 +96,7 @@ class Lookup:
         """The facts of a job, with how many of its queue's workers have not been heard of for a while."""
         beats = self._committer.beats
         silent = sum(
-            registry.is_silent(beats.get(worker, max(self._started, registered_at)), read.now)
+            worker_registry.is_silent(beats.get(worker, max(self._started, registered_at)), read.now)
             for worker, registered_at in read.takers
         )
         return replace(read, takers=[], silent=silent)

@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from holdfast.errors import InvalidRequest, Overloaded
 from holdfast.limits import COMPILE_AT_ONCE, MATCH_BYTES_AT_ONCE, MATCH_STEPS_AT_ONCE, MATCH_WAIT_S, MATCHES_WAITING
+from holdfast.messages.queries import InterestList
 from holdfast.routing.interests import Change, Interests, Match, Share, costs_to_compile, steps_to_match
-from holdfast.stores.queries import InterestList
 
 T = TypeVar("T")
 _FEW = 64

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import structlog
 
-from holdfast.engine.router import Router
 from holdfast.errors import HoldfastError, InternalError, StaleInterests
 from holdfast.job.schedule import Schedule
+from holdfast.routing.router import Router
 
 log = structlog.get_logger(__name__)
 

@@ -17,11 +17,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
-from holdfast.engine import events
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import Job, State
 from holdfast.limits import HISTORY_QUEUES, HISTORY_SPANS
-from holdfast.stores.queries import GetHistory, History, Step
+from holdfast.messages import events
+from holdfast.messages.queries import GetHistory, History, Step
 from holdfast.stores.store import Change
 
 ALL = ""

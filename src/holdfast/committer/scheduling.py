@@ -5,15 +5,24 @@ import time
 import structlog
 from msgspec.structs import replace
 
-from holdfast.engine import checks, enqueueing
-from holdfast.engine.batch import Batch
-from holdfast.engine.commands import Counted, DeleteSchedule, Enqueued, PauseSchedule, RunSchedule, ScheduleAnswer, SetSchedule
-from holdfast.engine.time_commands import FireSchedules
+from holdfast.committer import enqueueing
+from holdfast.committer.batch import Batch
+from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, ScheduleNotFound, StaleInterests
 from holdfast.job import schedule as rules
 from holdfast.job.job import UNFINISHED, NewJob, Receipt
 from holdfast.job.schedule import Schedule
 from holdfast.limits import SCHEDULE_ERROR_CHARS, SCHEDULE_JOBS, SCHEDULE_UNREADABLE_MS, SCHEDULE_WORK_S, SCHEDULES
+from holdfast.messages.commands import (
+    Counted,
+    DeleteSchedule,
+    Enqueued,
+    PauseSchedule,
+    RunSchedule,
+    ScheduleAnswer,
+    SetSchedule,
+)
+from holdfast.messages.time_commands import FireSchedules
 
 log = structlog.get_logger(__name__)
 
@@ -203,7 +212,7 @@ async def _jobs(batch: Batch, schedule: Schedule) -> list[NewJob]:
     assert batch.routes is not None, "who fires schedules has routes"
     version = await batch.tx.interests_version()
     try:
-        names = batch.routes.of(schedule, version)  # never matched in here: `engine/routes.py`
+        names = batch.routes.of(schedule, version)  # never matched in here: `committer/routes.py`
         checks.fan_out("payload", len(job.payload), len(names))
     except StaleInterests:
         raise

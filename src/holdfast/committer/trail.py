@@ -9,7 +9,7 @@ from collections import deque
 from msgspec.structs import replace
 
 from holdfast.limits import TRAIL_NOTES
-from holdfast.stores.queries import Note, Notes
+from holdfast.messages.queries import Note, Notes
 
 _LOOKED_BACK = 100  # notes, for the one that another part belongs to
 

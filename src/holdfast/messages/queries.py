@@ -9,8 +9,8 @@ import msgspec
 from holdfast.job.job import Content, Job, JobError, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import Schedule
+from holdfast.job.worker_registry import Worker
 from holdfast.limits import LIST_LIMIT
-from holdfast.workers.registry import Worker
 
 
 class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):
@@ -110,7 +110,7 @@ class CountUrgent(_Frame, frozen=True, tag=78):
 
 
 class GetTube(_Frame, frozen=True, tag=79):
-    """One queue with its totals since the start and its urgent jobs; answered by `engine/stats.py`."""
+    """One queue with its totals since the start and its urgent jobs; answered by `committer/stats.py`."""
 
     name: str
 

@@ -2,13 +2,13 @@
 
 from msgspec.structs import replace
 
-from holdfast.engine.batch import Batch
-from holdfast.engine.commands import BeatWorker, Counted, LeaseJobs, QuietWorker, RegisterWorker, RemoveWorkers, WorkerAnswer
-from holdfast.engine.time_commands import ReapWorkers
+from holdfast.committer.batch import Batch
 from holdfast.errors import InvalidRequest, WorkerNotFound
+from holdfast.job import worker_registry
+from holdfast.job.worker_registry import Worker, WorkerState
 from holdfast.limits import WORKERS, WORKERS_BYTES
-from holdfast.workers import registry
-from holdfast.workers.registry import Worker, WorkerState
+from holdfast.messages.commands import BeatWorker, Counted, LeaseJobs, QuietWorker, RegisterWorker, RemoveWorkers, WorkerAnswer
+from holdfast.messages.time_commands import ReapWorkers
 
 
 async def _worker(batch: Batch, worker_id: str) -> Worker:
@@ -24,7 +24,7 @@ async def register(batch: Batch, command: RegisterWorker) -> WorkerAnswer:
     workers = await batch.tx.workers()
     if len(workers) >= WORKERS:
         raise InvalidRequest(f"There are {WORKERS} workers already; that is the most.", field="workers")
-    if workers.bytes + registry.weight(worker) > WORKERS_BYTES:
+    if workers.bytes + worker_registry.weight(worker) > WORKERS_BYTES:
         raise InvalidRequest(
             f"The registered workers and the names of their queues take {WORKERS_BYTES} bytes already; that is the most.",
             field="workers",
@@ -44,7 +44,7 @@ async def beat(batch: Batch, command: BeatWorker) -> WorkerAnswer:
 async def quiet(batch: Batch, command: QuietWorker) -> WorkerAnswer:
     """Give a worker nothing more."""
     worker = await _worker(batch, command.id)
-    after = registry.quieten(worker)
+    after = worker_registry.quieten(worker)
     if after is not worker:
         await batch.tx.save_worker(after)
     return WorkerAnswer(after)
@@ -63,7 +63,7 @@ async def reap(batch: Batch, command: ReapWorkers) -> Counted:
     """Forget the workers that hold nothing and have been silent for too long."""
     for worker_id in await batch.tx.workers():
         batch.beats.setdefault(worker_id, batch.now)  # after a restart everyone has the full time again
-    silent = registry.silent(await batch.tx.workers(), batch.beats, batch.now, command.silence_ms)
+    silent = worker_registry.silent(await batch.tx.workers(), batch.beats, batch.now, command.silence_ms)
     if not silent:
         return Counted(0)
     holding = await batch.tx.holding([worker.id for worker in silent])

@@ -1,1 +1,0 @@
-"""Who is alive. Pure: no I/O, no clock, no store."""
