@@ -19,7 +19,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -36,6 +36,7 @@ from holdfast.committer.ticker import Told
 from holdfast.committer.totals import Totals
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS, PURGE_CHUNK
+from holdfast.messages.backend import Sink
 from holdfast.messages.commands import (
     BeatWorker,
     CancelJob,
@@ -120,14 +121,6 @@ _PHASE = {kind: n for n, kinds in enumerate((_PASSING, _ENDING, _MANAGING, _PUTT
 
 
 _ONE_JOB = frozenset((FailLease, ReleaseLease, ExtendLease, BuryLease, CancelJob, DeleteJob))
-
-
-class Sink(Protocol):
-    """Where answers go: `tag` is whatever the caller told its command apart by."""
-
-    def deliver(self, tag: object, result: Result) -> None:
-        """Take one answer; called after the commit."""
-        ...
 
 
 Waiting = tuple[Command, Sink, object]

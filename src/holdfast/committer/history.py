@@ -21,36 +21,18 @@ from holdfast.errors import InvalidRequest
 from holdfast.job.job import Job, State
 from holdfast.limits import HISTORY_QUEUES, HISTORY_SPANS
 from holdfast.messages import events
+from holdfast.messages.buckets import BOUNDS_MS, quantile
 from holdfast.messages.queries import GetHistory, History, Step
 from holdfast.stores.store import Change
 
 ALL = ""
 """The name under which all queues together are kept; no queue can have it."""
 
-BOUNDS_MS = (
-    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000,
-    3_600_000, 7_200_000, 21_600_000, 86_400_000,
-)  # fmt: skip
 _VERBS = {events.ENQUEUED: 0, events.CONCLUDED: 1, events.FAILED: 2, events.EXPIRED: 2, events.DIED: 3}
 _COLUMNS = 9  # of a finished step: four counts, depth, four quantiles
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
 _TIMED = 200  # changes of one commit whose times are looked at
 _POINTS = 30  # of the small picture of each queue
-
-
-def quantile(counts: Sequence[int], share: float, bounds: Sequence[float] = BOUNDS_MS) -> float:
-    """The value that this share of the counted ones stays below, in the unit of the bounds; not a number where nothing was counted."""
-    total = sum(counts)
-    if not total:
-        return math.nan
-    rank, below = share * total, 0
-    for number, count in enumerate(counts):
-        if count and below + count >= rank:
-            low = bounds[number - 1] if number else 0
-            high = bounds[number] if number < len(bounds) else 2 * bounds[-1]
-            return low + (high - low) * (rank - below) / count
-        below += count
-    return float(bounds[-1])
 
 
 class _Open:

@@ -5,12 +5,12 @@ a database elsewhere. `keeper/link.py` is the other one: the same calls over a s
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from holdfast.clock import Clock
 from holdfast.committer import stats
-from holdfast.committer.committer import Committer, Sink
+from holdfast.committer.committer import Committer
 from holdfast.committer.history import Recorder
 from holdfast.committer.lookup import Lookup
 from holdfast.committer.nodes import Nodes
@@ -21,10 +21,10 @@ from holdfast.committer.trail import Trail
 from holdfast.committer.watch import Watch
 from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailable
 from holdfast.limits import HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
+from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
 from holdfast.messages.commands import COMMANDS, Command, Counted, Forgotten, Refused, Request, Result, RunSchedule
 from holdfast.messages.events import Committed
 from holdfast.messages.queries import (
-    Durability,
     GetInterests,
     InterestList,
     ListQueues,
@@ -45,62 +45,6 @@ _ROUTED_TRIES = 10  # interests that change faster than this are changed by a pr
 _PRODUCED_S = 0.05  # between looks at what applications enqueue by SQL, while they do
 _PRODUCED_QUEUES = 500  # waited for, that are looked at so often
 _SHARING_MS = 3_000  # more silence is allowed where beats come by way of the store: each node shares its own every second
-
-Listener = Callable[[Committed], None]
-Waited = Callable[[], Iterable[str]]
-"""The queues that somebody waits for."""
-
-
-class Backing(Protocol):
-    """Where commands are committed and queries answered; the engine does not know whether it is near or far."""
-
-    durability: Durability
-
-    def submit(self, request: Request) -> "asyncio.Future[Result]":
-        """Ask; the future is resolved after the commit, and cancelling it changes nothing."""
-        ...
-
-    def leave(self, asked: "asyncio.Future[Result]") -> None:
-        """Nobody waits for the answer to this query any more; it need not be read, and is answered as soon as that is so."""
-        ...
-
-    def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
-        """Ask many at once: one result each, in order, when the last of them is there."""
-        ...
-
-    def listen(self, listener: Listener, waited: Waited | None = None) -> None:
-        """Call `listener` with what is committed, from now on. `waited` tells which queues it waits for news of."""
-        ...
-
-    def want_job_events(self, wanted: bool) -> None:
-        """Whether `Committed.jobs` is of interest: it costs something to send."""
-        ...
-
-
-class FutureSink:
-    """Delivers an answer into the future that is its tag; a caller that left is passed over."""
-
-    def deliver(self, tag: object, result: Result) -> None:
-        """Resolve the future."""
-        assert isinstance(tag, asyncio.Future), "this sink's tags are futures"
-        if not tag.done():
-            tag.set_result(result)
-
-
-class Gathered:
-    """Delivers the answers to many requests together: the tag of each is its place."""
-
-    def __init__(self, future: "asyncio.Future[list[Result]]", count: int) -> None:
-        self._future = future
-        self._results: list[Any] = [None] * count
-        self._missing = count
-
-    def deliver(self, tag: object, result: Result) -> None:
-        """Take the answer for one place; with the last one all are there."""
-        self._results[tag] = result  # type: ignore[call-overload]  # this sink's tags are places
-        self._missing -= 1
-        if not self._missing and not self._future.done():
-            self._future.set_result(self._results)
 
 
 class InProcess:
@@ -401,6 +345,3 @@ def _unless_away(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[
 
 def _count(result: Result) -> int:
     return result.count if isinstance(result, Counted) else 0
-
-
-__all__ = ["Backing", "FutureSink", "InProcess", "Listener", "StoreBroken"]

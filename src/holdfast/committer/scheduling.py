@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from holdfast.committer import enqueueing
 from holdfast.committer.batch import Batch
-from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, ScheduleNotFound, StaleInterests
 from holdfast.job import schedule as rules
 from holdfast.job.job import UNFINISHED, NewJob, Receipt
@@ -23,6 +22,7 @@ from holdfast.messages.commands import (
     SetSchedule,
 )
 from holdfast.messages.time_commands import FireSchedules
+from holdfast.routing import fan_out
 
 log = structlog.get_logger(__name__)
 
@@ -213,7 +213,7 @@ async def _jobs(batch: Batch, schedule: Schedule) -> list[NewJob]:
     version = await batch.tx.interests_version()
     try:
         names = batch.routes.of(schedule, version)  # never matched in here: `committer/routes.py`
-        checks.fan_out("payload", len(job.payload), len(names))
+        fan_out.check_bytes("payload", len(job.payload), len(names))
     except StaleInterests:
         raise
     except HoldfastError as error:

@@ -8,10 +8,9 @@ import time
 from bisect import bisect_left
 
 from holdfast.busy import CommitWatch, LoopWatch
+from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.messages.events import COUNTED, EXPIRED, FAILED
 
-BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000)
-COMMIT_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 _MEMORY_S = 60.0  # rates forget with this time constant
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from holdfast import limits
 from holdfast.budget import Budget
-from holdfast.committer.inprocess import Backing
 from holdfast.errors import BY_CODE, HoldfastError, InternalError, Overloaded
+from holdfast.messages.backend import Backing
 from holdfast.messages.commands import Command, Refused, Result
 
 

@@ -78,15 +78,6 @@ def payload(field: str, size: int, bound: int) -> None:
         raise PayloadTooLarge(f"{field} has {size} bytes; at most {bound} are taken.", field=field, limit_bytes=bound)
 
 
-def fan_out(field: str, size: int, copies: int) -> None:
-    """An event of so many bytes for so many queues."""
-    if copies > 1 and size * copies > limits.FAN_OUT_BYTES:
-        raise breach(
-            field,
-            f"may come to at most {limits.FAN_OUT_BYTES} bytes, all copies together; {copies} queues want {size} bytes each",
-        )
-
-
 def new_job(new: NewJob, payload_bytes: int, at: str = "") -> None:
     """Everything that a producer says of one job; `at` is where it stands in a larger request, such as "jobs[3]."."""
     if new.queue not in _known_names:

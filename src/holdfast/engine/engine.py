@@ -13,7 +13,6 @@ from functools import partial
 
 from holdfast import limits
 from holdfast.budget import Budget
-from holdfast.committer.inprocess import Backing
 from holdfast.engine import checks
 from holdfast.engine.asking import error_of
 from holdfast.engine.hub import Hub
@@ -26,6 +25,7 @@ from holdfast.engine.waiters import Patience, Waiters
 from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
+from holdfast.messages.backend import Backing
 from holdfast.messages.commands import (
     CancelJob,
     Changed,

@@ -21,6 +21,7 @@ from holdfast.limits import FAN_OUT, IN_FLIGHT_COMMANDS
 from holdfast.messages.commands import Enqueue, Enqueued, Result
 from holdfast.messages.events import Committed
 from holdfast.messages.queries import InterestList
+from holdfast.routing import fan_out
 from holdfast.routing.interests import Match, Share, check
 from holdfast.routing.router import Router
 
@@ -59,7 +60,7 @@ class Publishing:
                 raise NoInterest("No queue is interested in this event; nothing was put.")
             if len(names) > FAN_OUT:
                 raise checks.breach("data", f"may reach at most {FAN_OUT} queues; {len(names)} are interested")
-            checks.fan_out("data", len(event.payload), len(names))
+            fan_out.check_bytes("data", len(event.payload), len(names))
             try:
                 copies = [replace(event, queue=name) for name in names]
                 return await self._enqueue(Enqueue(copies, key, version, to_workers, skip_held))

@@ -5,13 +5,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from holdfast import limits
-from holdfast.committer.inprocess import Backing
 from holdfast.engine import checks
 from holdfast.engine.asking import or_raise
 from holdfast.engine.hub import Ending, Hub
 from holdfast.errors import JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
 from holdfast.job.job import ENDED, State
 from holdfast.job.schedule import Schedule
+from holdfast.messages.backend import Backing
 from holdfast.messages.commands import Result
 from holdfast.messages.queries import (
     CountJobs,

@@ -10,10 +10,10 @@ from functools import partial
 
 from holdfast import limits
 from holdfast.budget import Budget
-from holdfast.committer.inprocess import Backing, Listener
 from holdfast.engine.asking import Asking
 from holdfast.errors import HoldfastError
 from holdfast.job.job import LeaseRef
+from holdfast.messages.backend import Backing, Listener
 from holdfast.messages.commands import (
     ConcludeLease,
     Counted,

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from holdfast.committer.committer import Sink
-from holdfast.committer.inprocess import FutureSink, Gathered, Listener, Waited
 from holdfast.errors import InternalError, OutcomeUnknown, StoreUnavailable
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
 from holdfast.limits import FRAME_BYTES
+from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
 from holdfast.messages.commands import COMMANDS, Refused, Request, Result
 from holdfast.messages.queries import Durability
 

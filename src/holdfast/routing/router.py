@@ -9,13 +9,12 @@ thread with the large one. RE2 lets the loop go on while it matches. Patterns ar
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from holdfast.errors import InvalidRequest, Overloaded
 from holdfast.limits import COMPILE_AT_ONCE, MATCH_BYTES_AT_ONCE, MATCH_STEPS_AT_ONCE, MATCH_WAIT_S, MATCHES_WAITING
-from holdfast.messages.queries import InterestList
 from holdfast.routing.interests import Change, Interests, Match, Share, costs_to_compile, steps_to_match
 
 T = TypeVar("T")
@@ -23,10 +22,24 @@ _FEW = 64
 _CHANGES = 1_000  # that wait to be followed; past it the interests are read anew when they are wanted next
 
 
+class Known(Protocol):
+    """All interests, and the version that they have together."""
+
+    @property
+    def version(self) -> int:
+        """It grows with each change."""
+        ...
+
+    @property
+    def interests(self) -> Mapping[str, Match]:
+        """By queue."""
+        ...
+
+
 class Router:
     """The interests as they are known here: read once by `read`, then kept up to date by the news of each change."""
 
-    def __init__(self, read: Callable[[], Awaitable[InterestList]]) -> None:
+    def __init__(self, read: Callable[[], Awaitable[Known]]) -> None:
         self._read = read
         self._interests: Interests | None = None
         self._pending: list[Change] = []

@@ -2,7 +2,7 @@
 
 import re
 
-from holdfast.committer.history import quantile
+from holdfast.messages.buckets import quantile
 
 
 def test_the_store_says_that_it_takes_jobs_how_they_are_kept_and_how_long_commits_take(browser, queue):

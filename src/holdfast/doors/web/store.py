@@ -6,10 +6,9 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 
-from holdfast.committer.history import quantile
-from holdfast.committer.totals import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.doors.web import attention
 from holdfast.doors.web.shell import View, tone
+from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS, quantile
 from holdfast.messages.queries import StoreStats
 
 _SHARES = (0.5, 0.95, 0.99)

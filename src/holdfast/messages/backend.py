@@ -1,0 +1,77 @@
+"""What the front talks to: commands in, answers and news out. It does not know whether the committer is near or far.
+
+`committer/inprocess.py` is the near one, `keeper/link.py` the one over a socket.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from holdfast.messages.commands import Request, Result
+from holdfast.messages.events import Committed
+from holdfast.messages.queries import Durability
+
+
+class Sink(Protocol):
+    """Where answers go: `tag` is whatever the caller told its command apart by."""
+
+    def deliver(self, tag: object, result: Result) -> None:
+        """Take one answer; called after the commit."""
+        ...
+
+
+Listener = Callable[[Committed], None]
+Waited = Callable[[], Iterable[str]]
+"""The queues that somebody waits for."""
+
+
+class Backing(Protocol):
+    """Where commands are committed and queries answered; the engine does not know whether it is near or far."""
+
+    durability: Durability
+
+    def submit(self, request: Request) -> "asyncio.Future[Result]":
+        """Ask; the future is resolved after the commit, and cancelling it changes nothing."""
+        ...
+
+    def leave(self, asked: "asyncio.Future[Result]") -> None:
+        """Nobody waits for the answer to this query any more; it need not be read, and is answered as soon as that is so."""
+        ...
+
+    def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
+        """Ask many at once: one result each, in order, when the last of them is there."""
+        ...
+
+    def listen(self, listener: Listener, waited: Waited | None = None) -> None:
+        """Call `listener` with what is committed, from now on. `waited` tells which queues it waits for news of."""
+        ...
+
+    def want_job_events(self, wanted: bool) -> None:
+        """Whether `Committed.jobs` is of interest: it costs something to send."""
+        ...
+
+
+class FutureSink:
+    """Delivers an answer into the future that is its tag; a caller that left is passed over."""
+
+    def deliver(self, tag: object, result: Result) -> None:
+        """Resolve the future."""
+        assert isinstance(tag, asyncio.Future), "this sink's tags are futures"
+        if not tag.done():
+            tag.set_result(result)
+
+
+class Gathered:
+    """Delivers the answers to many requests together: the tag of each is its place."""
+
+    def __init__(self, future: "asyncio.Future[list[Result]]", count: int) -> None:
+        self._future = future
+        self._results: list[Any] = [None] * count
+        self._missing = count
+
+    def deliver(self, tag: object, result: Result) -> None:
+        """Take the answer for one place; with the last one all are there."""
+        self._results[tag] = result  # type: ignore[call-overload]  # this sink's tags are places
+        self._missing -= 1
+        if not self._missing and not self._future.done():
+            self._future.set_result(self._results)
