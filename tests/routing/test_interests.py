@@ -163,7 +163,7 @@ def test_names_that_every_pattern_fits_are_looked_through_once():
 
 TAKEN_BEFORE = {  # by an earlier version, which knew of no bound but RE2's
     "one pattern": ({"f": r"^\pL{100}$"}, {"f": "é" * 100}),
-    "as large as RE2 took": ({"f": r"^\pL{500}"}, {"f": "é" * 501}),
+    "as large as RE2 took": ({"f": r"^(?:\pL{250}|\PL{250})"}, {"f": "é" * 251}),
     "a field": ({r"^(?:f|\pL{60})$": "é"}, {"é" * 60: "é"}),
     "all together": ({f"^f{n}$": r"^[^x]{200}" for n in range(64)}, {"f63": "y" * 200}),
 }
