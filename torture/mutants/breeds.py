@@ -48,7 +48,7 @@ def mutant(
 # ------------------------------------------------------------------------------------------------------ durability
 
 
-@mutant("engine.committer", "C11", "C1", faults=("ack-order", "kill-server"))
+@mutant("committer.committer", "C11", "C1", faults=("ack-order", "kill-server"))
 def answer_before_commit(module: ModuleType) -> None:
     """Answers leave when the batch is decided, and the commit follows."""
 
@@ -81,7 +81,7 @@ def no_sync(module: ModuleType) -> None:
     module.open_writer = open_writer
 
 
-@mutant("engine.batch", "C7")
+@mutant("committer.batch", "C7")
 def delete_is_not_done(module: ModuleType) -> None:
     """A deletion is acknowledged and forgotten."""
     honest = module.Batch.change
@@ -96,7 +96,7 @@ def delete_is_not_done(module: ModuleType) -> None:
 # ---------------------------------------------------------------------------------------------------------- leases
 
 
-@mutant("engine.ending", "C2")
+@mutant("committer.ending", "C2")
 def no_token_check(module: ModuleType) -> None:
     """Conclude goes by the job's number, whoever holds the lease now: as in five of six queues on PostgreSQL."""
     honest = module.Ending._conclude
@@ -111,7 +111,7 @@ def no_token_check(module: ModuleType) -> None:
     module.Ending._conclude = conclude
 
 
-@mutant("engine.ending", "C2")
+@mutant("committer.ending", "C2")
 def conclude_is_not_done(module: ModuleType) -> None:
     """A conclusion is acknowledged and forgotten, so the job runs again."""
     honest = module.Ending._conclude
@@ -125,7 +125,7 @@ def conclude_is_not_done(module: ModuleType) -> None:
     module.Ending._conclude = conclude
 
 
-@mutant("engine.passing", "C3", "C2")
+@mutant("committer.passing", "C3", "C2")
 def leases_end_early(module: ModuleType) -> None:
     """Leases are taken back 300 ms before they end, as by a server whose clock runs ahead of what it told."""
     early_ms = 300
@@ -140,7 +140,7 @@ def leases_end_early(module: ModuleType) -> None:
     module.expire = expire
 
 
-@mutant("engine.passing", "C8")
+@mutant("committer.passing", "C8")
 def leases_end_late(module: ModuleType) -> None:
     """Leases are taken back long after they ended, as by a sweeper that seldom runs."""
     honest = module.expire
@@ -169,7 +169,7 @@ def attempts_are_given_back(module: ModuleType) -> None:
 # ---------------------------------------------------------------------------------------------------------- bounds
 
 
-@mutant("engine.enqueueing", "C1", "C7")
+@mutant("committer.enqueueing", "C1", "C7")
 def drop_oldest(module: ModuleType) -> None:
     """A full queue makes room by removing its oldest job: the default of more than one broker."""
     honest = module.put
@@ -203,7 +203,7 @@ def full_too_soon(module: ModuleType) -> None:
 # ------------------------------------------------------------------------------------------------------------ keys
 
 
-@mutant("engine.batch", "C9", faults=("lost-answers",))
+@mutant("committer.batch", "C9", faults=("lost-answers",))
 def keys_are_forgotten(module: ModuleType) -> None:
     """Idempotency keys are not kept."""
     honest = module.Batch.finish
@@ -221,7 +221,7 @@ def unique_keys_are_ignored(module: ModuleType) -> None:
     module.Job.holds_unique_key = property(lambda _: False)
 
 
-@mutant("engine.enqueueing", "C10", "C9")
+@mutant("committer.enqueueing", "C10", "C9")
 def bulk_is_torn(module: ModuleType) -> None:
     """A bulk that does not fit is cut, and refused all the same."""
     honest = module.put
