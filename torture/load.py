@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from torture.hands import Hand, Observer, Producer, Sluggard, TubeUser, Worker
+from torture.actors import Hand, Observer, Producer, Sluggard, TubeUser, Worker
 from torture.history import History
 
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from torture.actors import TubeUser
 from torture.checkers import Violation, check
 from torture.client import Client
 from torture.drain import DrainFailed, drain
-from torture.hands import TubeUser
 from torture.history import History
 from torture.load import Crew, Load
 from torture.queues import QUEUES

@@ -29,17 +29,17 @@ import uvloop
 from holdfast import __version__
 from holdfast.config import Config
 from holdfast.doors.beanstalk.door import Beanstalk
-from holdfast.doors.channel.door import PATH as CHANNEL_PATH
-from holdfast.doors.channel.door import Channels
-from holdfast.doors.couchqueue import routes as couchqueue
-from holdfast.doors.cqueue import routes as cqueue
-from holdfast.doors.dqid import routes as dqid
+from holdfast.doors.dialects.couchqueue import routes as couchqueue
+from holdfast.doors.dialects.cqueue import routes as cqueue
+from holdfast.doors.dialects.dqid import routes as dqid
 from holdfast.doors.rest.app import Dialect, build
-from holdfast.doors.rest.gate import Gate
-from holdfast.doors.rest.guard import Guard, allowed_hosts
-from holdfast.doors.rest.lane import lane_for
-from holdfast.doors.rest.running import Uvicorn, check_stack
+from holdfast.doors.rest.connection import lane_for
+from holdfast.doors.rest.middleware import Gate
+from holdfast.doors.rest.origin import Guard, allowed_hosts
+from holdfast.doors.rest.uvicorn_server import Uvicorn, check_stack
 from holdfast.doors.web import routes as page
+from holdfast.doors.websocket.door import PATH as CHANNEL_PATH
+from holdfast.doors.websocket.door import Channels
 from holdfast.engine.engine import Engine
 from holdfast.keeper.link import KeeperLink
 from holdfast.keeper.main import KeeperConfig, calm_collector
@@ -50,7 +50,7 @@ from holdfast.process import STOP_SIGNALS, forget_foreign_variables, open_descri
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
 
 if TYPE_CHECKING:
-    from holdfast.keeper.here import Here
+    from holdfast.keeper.postgres_backend import Here
 
 log = structlog.get_logger(__name__)
 
@@ -210,7 +210,7 @@ class Front:
 async def _far_side(config: Config, sock: socket.socket | None, on_lost: Callable[[str], None]) -> "KeeperLink | Here":
     """What the engine talks to, connected: the keeper at the other end of a socket, or the store here."""
     if sock is None:
-        from holdfast.keeper.here import Here  # noqa: PLC0415  (its driver costs 3 MB, which a file has no use for)
+        from holdfast.keeper.postgres_backend import Here  # noqa: PLC0415  (its driver costs 3 MB, which a file has no use for)
 
         here = Here(config, on_lost)
         await here.connect()

@@ -13,8 +13,8 @@ import click
 import httpx
 import pytest
 
+from holdfast.cli.context import Duration
 from holdfast.cli.output import harmless, json_text, one_line
-from holdfast.cli.talking import Duration
 from tests.cli.shell import HOLDFAST, environment
 
 EVIL = (

@@ -15,7 +15,7 @@ from holdfast import NewJob
 from holdfast.client import UnexpectedAnswer, UnreadableJson
 from holdfast.client.contents import elements, encode, members
 from holdfast.client.refusals import problem
-from holdfast.client.trying import decode
+from holdfast.client.retry import decode
 from holdfast.client.types import Enqueued, Job, JobPage, Leased, Purged
 
 TAKEN = {  # by the server, and no value of Python's

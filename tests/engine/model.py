@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from holdfast.job.job import LeaseRef, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, Tally
+from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
-from holdfast.messages import tube_commands as t
 from tests.engine.model_routing import Late, No, Publish, Routing
 from tests.engine.model_tubes import Tubes
 

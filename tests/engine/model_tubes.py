@@ -1,7 +1,7 @@
 """The part of the model that beanstalkd's verbs add: jobs by their ids, many at once, and set aside by hand."""
 
+from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
-from holdfast.messages import tube_commands as t
 from tests.engine.model_routing import No
 
 

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from holdfast.job.job import Content, Extras, IdempotencyKey, LeaseRef, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
+from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
-from holdfast.messages import tube_commands as t
 from tests.engine.model_routing import Publish
 
 SETTINGS = {

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.engine.engine import Engine
 from holdfast.errors import WorkerNotFound
 from holdfast.job.queue import QueuePolicy
-from holdfast.job.worker_registry import WorkerState
+from holdfast.job.registry import WorkerState
 from holdfast.messages.commands import ConcludeLease, ExpireLeases, ReapWorkers
 from holdfast.stores.sqlite.store import SqliteStore
 

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from holdfast import limits
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.job.job import State
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import (

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.committer import attending
+from holdfast.committer import worker_registry
 from holdfast.errors import InvalidRequest
-from holdfast.job.worker_registry import Roster, Worker, WorkerState, weight
+from holdfast.job.registry import Roster, Worker, WorkerState, weight
 
 
 async def test_pages_have_every_worker_once_as_they_were_registered(engine, clock):
@@ -29,11 +29,11 @@ async def test_pages_have_every_worker_once_as_they_were_registered(engine, cloc
 async def test_workers_are_bounded_in_bytes_and_room_comes_back(engine, monkeypatch):
     names = tuple(f"{number:0128}" for number in range(256))
     one = weight(Worker("x" * 32, "host", names, WorkerState.RUNNING, 0))
-    monkeypatch.setattr(attending, "WORKERS_BYTES", 3 * one + 1_000)
+    monkeypatch.setattr(worker_registry, "WORKERS_BYTES", 3 * one + 1_000)
     workers = [await engine.register(names, "host") for _ in range(3)]
     with pytest.raises(InvalidRequest) as refused:
         await engine.register(names, "host")
-    assert str(attending.WORKERS_BYTES) in refused.value.detail
+    assert str(worker_registry.WORKERS_BYTES) in refused.value.detail
     await engine.register(("q",), "small")
     await engine.remove_workers(workers[0].id)
     await engine.quiet(workers[1].id)

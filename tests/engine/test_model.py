@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from holdfast.clock import ManualClock
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError
 from holdfast.job.job import State
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages import commands as c
+from holdfast.messages.beanstalk_commands import PutIds
 from holdfast.messages.queries import GetInterests, GetQueue, ListJobs, ListWorkers
-from holdfast.messages.tube_commands import PutIds
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.engine.model import Model
 from tests.engine.model_routing import Publish

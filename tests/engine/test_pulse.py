@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from holdfast.engine import pulse
-from holdfast.engine.pulse import Pulse
+from holdfast.engine import change_signal
+from holdfast.engine.change_signal import Pulse
 from holdfast.errors import Overloaded
 
 
@@ -38,7 +38,7 @@ async def test_a_server_that_drains_sends_everyone_home():
 
 
 def test_no_more_may_listen_than_the_bound(monkeypatch):
-    monkeypatch.setattr(pulse, "STREAMS", 2)
+    monkeypatch.setattr(change_signal, "STREAMS", 2)
     one = Pulse()
     one.join()
     one.join()

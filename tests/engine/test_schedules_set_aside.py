@@ -6,8 +6,8 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from holdfast.clock import SystemClock
-from holdfast.committer import scheduling
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer import schedules
+from holdfast.committer.local_backend import InProcess
 from holdfast.engine.engine import Engine
 from holdfast.errors import InvalidRequest
 from holdfast.job import cron
@@ -91,14 +91,14 @@ async def spoiled(how, engine, store, monkeypatch):
         await engine.set_schedule("bad", spec(publish=True, queue="-"), False)
         monkeypatch.setattr(Interests, "queues_for", lambda *_: 1 / 0)
     else:
-        put = scheduling.enqueueing.put
+        put = schedules.enqueueing.put
 
         async def broken(batch, jobs, ending=None):
             if jobs and jobs[0].type == "broken":
                 raise RuntimeError("halfway")
             return await put(batch, jobs, ending)
 
-        monkeypatch.setattr(scheduling.enqueueing, "put", broken)
+        monkeypatch.setattr(schedules.enqueueing, "put", broken)
         await engine.set_schedule("bad", ScheduleSpec(NewJob("q", b"1", type="broken"), interval_ms=MINUTE), False)
 
 
@@ -229,7 +229,7 @@ async def test_many_schedules_catch_up_in_bites_and_none_is_left_behind(engine, 
 
 
 async def test_one_whose_event_reaches_many_queues_goes_on_where_it_stopped(engine, backing, clock, monkeypatch):
-    monkeypatch.setattr("holdfast.committer.scheduling.SCHEDULE_JOBS", 10)
+    monkeypatch.setattr("holdfast.committer.schedules.SCHEDULE_JOBS", 10)
     for number in range(4):
         await engine.set_interest(f"x{number}", "*")
     await engine.set_schedule("s", spec(publish=True, queue="-", missed=Missed.ALL), False)

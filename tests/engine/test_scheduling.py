@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.clock import SystemClock
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.engine.engine import Engine
 from holdfast.errors import InvalidRequest, ScheduleNotFound
 from holdfast.job.job import NewJob

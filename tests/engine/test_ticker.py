@@ -163,7 +163,7 @@ async def test_what_is_due_and_cannot_be_done_is_not_tried_at_full_speed(run):
 @pytest.fixture
 async def ticking(start, monkeypatch):
     """A backing whose ticks come so rarely by themselves that only what is due can have brought them."""
-    monkeypatch.setattr("holdfast.committer.inprocess._HOUSEKEEPING_S", 100.0)
+    monkeypatch.setattr("holdfast.committer.local_backend._HOUSEKEEPING_S", 100.0)
     return start(ticking=True, clock=SystemClock())
 
 

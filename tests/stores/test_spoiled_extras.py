@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from holdfast.job.queue import QueuePolicy
-from holdfast.stores import checking
+from holdfast.stores import check
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite import maintenance
@@ -83,7 +83,7 @@ async def filled(place):
 
 @pytest.mark.parametrize("text", SPOILED)
 async def test_a_job_whose_extras_are_spoiled_is_named_and_nothing_else(place, text, monkeypatch):
-    monkeypatch.setattr(checking, "_SHOWN", 8)
+    monkeypatch.setattr(check, "_SHOWN", 8)
     await filled(place)
     place.change("UPDATE job SET extras = ? WHERE id = 5", text)
     problems = await place.check()

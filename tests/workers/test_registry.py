@@ -1,6 +1,6 @@
 """Who counts as alive, as pure rules."""
 
-from holdfast.job.worker_registry import Worker, WorkerState, quieten, silent, takes_from
+from holdfast.job.registry import Worker, WorkerState, quieten, silent, takes_from
 
 WORKER = Worker("w-1", "host", ("a", "b"), WorkerState.RUNNING, 1_000)
 

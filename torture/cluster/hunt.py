@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torture.cluster import campaign
 from torture.cluster.report import ClusterOutcome
-from torture.mutants.breeds import Mutant
+from torture.mutants.catalog import Mutant
 from torture.mutants.hunt import environment
 from torture.mutants.replicated import ALL
 from torture.trial import Plan

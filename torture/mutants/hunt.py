@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torture import campaign, faults
-from torture.mutants.breeds import ALL, Mutant
+from torture.mutants.catalog import ALL, Mutant
 from torture.report import Outcome
 from torture.trial import Plan
 

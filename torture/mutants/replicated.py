@@ -6,8 +6,8 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from torture.mutants.breeds import Mutant, mutant
-from torture.mutants.breeds import no_token_check as token_check
+from torture.mutants.catalog import Mutant, mutant
+from torture.mutants.catalog import no_token_check as token_check
 
 Server = Any
 ALL: dict[str, Mutant] = {}
@@ -116,7 +116,7 @@ def queues_are_not_locked(module: ModuleType) -> None:
     module.SQL["lock_queues"] = module.SQL["lock_queues"].replace(" FOR UPDATE", "")
 
 
-ALL["no-token-check"] = Mutant("no-token-check", "holdfast.committer.ending", token_check, frozenset({"C2"}), ("calm",))
+ALL["no-token-check"] = Mutant("no-token-check", "holdfast.committer.conclude", token_check, frozenset({"C2"}), ("calm",))
 
 
 def _same(connection: Server) -> dict[str, Any]:

@@ -13,8 +13,7 @@ import click
 from msgspec import UNSET
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.output import tell
-from holdfast.cli.talking import (
+from holdfast.cli.context import (
     REFUSED,
     Duration,
     JobId,
@@ -28,6 +27,7 @@ from holdfast.cli.talking import (
     talking,
     words_of,
 )
+from holdfast.cli.output import tell
 from holdfast.client import Client
 from holdfast.client.types import Job
 from holdfast.errors import HoldfastError, JobNotFound, WrongState

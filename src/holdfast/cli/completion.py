@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from holdfast.cli.context import examples
 from holdfast.cli.output import one_line, say
 from holdfast.cli.profiles import address
-from holdfast.cli.talking import examples
 
 if TYPE_CHECKING:
     from holdfast.client import Client

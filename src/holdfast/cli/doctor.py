@@ -13,7 +13,7 @@ import click
 from holdfast.config import ConfigError, load
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.doctor import Finding, judge
-from holdfast.stores.postgres.examining import examine
+from holdfast.stores.postgres.examine import examine
 from holdfast.stores.postgres.facts import Facts
 
 _WIDTH = 118

@@ -32,13 +32,13 @@ class Place(NamedTuple):
     summary: str
 
 
-_WATCHING = "holdfast.cli.watching"
+_WATCHING = "holdfast.cli.events"
 TALKING = {
     "completion": Place("holdfast.cli.completion", "completion", "Print a script that completes commands, options and names."),
     "events": Place(_WATCHING, "events", "Print what is committed, as it happens."),
     "interest": Place("holdfast.cli.interests", "commands", "Say which events a queue wants, and try it out."),
     "job": Place("holdfast.cli.jobs", "commands", "Put jobs, look at them, manage them."),
-    "profile": Place("holdfast.cli.profiling", "commands", "Look at the named servers of --profile."),
+    "profile": Place("holdfast.cli.profile", "commands", "Look at the named servers of --profile."),
     "publish": Place("holdfast.cli.interests", "publish", "Put an event into every queue that wants it."),
     "queue": Place("holdfast.cli.queues", "commands", "Look at queues and manage them."),
     "schedule": Place("holdfast.cli.schedules", "commands", "Look at recurring jobs and manage them."),

@@ -7,8 +7,8 @@ import click
 import msgspec
 
 from holdfast.cli.completion import queue_names
+from holdfast.cli.context import Duration, confirmed, destroying, examples, given_json, show, talking
 from holdfast.cli.tables import table
-from holdfast.cli.talking import Duration, confirmed, destroying, examples, given_json, show, talking
 from holdfast.client import Client
 from holdfast.client.types import Interest, JobOptions
 

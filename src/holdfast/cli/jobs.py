@@ -10,11 +10,7 @@ import msgspec
 
 from holdfast.cli.bulk import BULK
 from holdfast.cli.completion import queue_names
-from holdfast.cli.output import UNWRITTEN, json_text, lost, tell
-from holdfast.cli.progress import Progress
-from holdfast.cli.tables import Columns, chosen, instant, table
-from holdfast.cli.tailing import tail
-from holdfast.cli.talking import (
+from holdfast.cli.context import (
     ENDED_OTHERWISE,
     Duration,
     JobId,
@@ -27,6 +23,10 @@ from holdfast.cli.talking import (
     talking,
     whole,
 )
+from holdfast.cli.output import UNWRITTEN, json_text, lost, tell
+from holdfast.cli.progress import Progress
+from holdfast.cli.tables import Columns, chosen, instant, table
+from holdfast.cli.tail import tail
 from holdfast.client import Client, NewJob, NotConcluded
 from holdfast.client.contents import NULL
 from holdfast.client.types import Counts, Job, JobOptions

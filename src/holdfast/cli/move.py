@@ -1,7 +1,7 @@
 """`holdfast move`: all that one store holds into another, empty one, with a report that proves it. Both are out of use meanwhile.
 
 All or nothing: the target is filled in one transaction (a file: under another name), compared row by row with the source, and made final
-only if nothing differs. The source is only read. Which stores there are is known here and nowhere else (`stores/moving.py` has the form).
+only if nothing differs. The source is only read. Which stores there are is known here and nowhere else (`stores/transfer.py` has the form).
 """
 
 import asyncio
@@ -18,10 +18,10 @@ import click
 import msgspec
 import structlog
 
-from holdfast.stores import moving
-from holdfast.stores.moving import CantMove, Report, Source, Target
-from holdfast.stores.postgres import moving as postgres
-from holdfast.stores.sqlite import moving as sqlite
+from holdfast.stores import transfer
+from holdfast.stores.postgres import transfer as postgres
+from holdfast.stores.sqlite import transfer as sqlite
+from holdfast.stores.transfer import CantMove, Report, Source, Target
 
 _TELL_S = 2.0
 _DATABASE = ("postgresql://", "postgres://")
@@ -82,8 +82,8 @@ def _quiet() -> Iterator[None]:
 
 async def _move(origin: str, goal: str, replicas: int) -> Report:
     async with _source(origin) as source, _target(goal, replicas) as target:
-        await moving.copy(source, target, _Progress("copying"))
-        report = await moving.reconcile(source, target, _Progress("comparing"))
+        await transfer.copy(source, target, _Progress("copying"))
+        report = await transfer.reconcile(source, target, _Progress("comparing"))
         if not report.differences:
             await target.commit()
         return report
@@ -97,12 +97,12 @@ async def _dry(origin: str, goal: str, replicas: int) -> Report:
         sqlite.check_free(Path(goal.removeprefix(_FILE)))
     async with _source(origin) as source:
         tables = []
-        for table in moving.TABLES:
+        for table in transfer.TABLES:
             count = sum([len(rows) async for rows in source.pages(table)])
-            tables.append(moving.Compared(table.name, count))
+            tables.append(transfer.Compared(table.name, count))
         sums = sorted((await source.sums()).items())
         queues = [{"queue": queue, "state": state, "jobs_from": n, "bytes_from": size} for (queue, state), (n, size) in sums]
-        return Report(tables, queues, await source.counters(), moving.Counters(0, 0, 0), [])
+        return Report(tables, queues, await source.counters(), transfer.Counters(0, 0, 0), [])
 
 
 @asynccontextmanager

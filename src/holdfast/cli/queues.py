@@ -7,8 +7,8 @@ import click
 import msgspec
 
 from holdfast.cli.completion import queue_names
+from holdfast.cli.context import confirmed, destroying, examples, given_changes, show, talking, whole
 from holdfast.cli.tables import Columns, chosen, table
-from holdfast.cli.talking import confirmed, destroying, examples, given_changes, show, talking, whole
 from holdfast.client import Client
 from holdfast.client.types import Counts, Queue, QueueSettings
 

@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from holdfast.cli.completion import queue_names, schedule_names
+from holdfast.cli.context import Duration, confirmed, destroying, examples, given_json, show, talking, whole
 from holdfast.cli.tables import Columns, chosen, instant, table
-from holdfast.cli.talking import Duration, confirmed, destroying, examples, given_json, show, talking, whole
 from holdfast.client import Client
 from holdfast.client.schedules import Schedule
 

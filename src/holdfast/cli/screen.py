@@ -18,9 +18,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from holdfast.cli.events import heading
 from holdfast.cli.numbers import age, amount, filled, queue_rate, share
 from holdfast.cli.output import one_line
-from holdfast.cli.watching import heading
 
 if TYPE_CHECKING:
     from holdfast.cli.top import News, Queue, View

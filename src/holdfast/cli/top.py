@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from holdfast.cli.context import Duration, addressed, examples, refusals, show
+from holdfast.cli.events import page
 from holdfast.cli.numbers import backlog, filled, queue_rate
 from holdfast.cli.output import tell
-from holdfast.cli.talking import Duration, addressed, examples, refusals, show
-from holdfast.cli.watching import page
 from holdfast.client import Client
 from holdfast.client.types import RegisteredWorker
 from holdfast.errors import HoldfastError

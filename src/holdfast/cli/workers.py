@@ -14,9 +14,9 @@ import click
 import msgspec
 
 from holdfast.cli.completion import queue_names, worker_ids
+from holdfast.cli.context import Duration, addressed, confirmed, destroying, examples, refusals, show, talking
 from holdfast.cli.output import harmless, json_text, say
 from holdfast.cli.tables import Columns, chosen, instant, table
-from holdfast.cli.talking import Duration, addressed, confirmed, destroying, examples, refusals, show, talking
 from holdfast.client import Client
 from holdfast.client.types import RegisteredWorker
 
@@ -132,7 +132,7 @@ def execute(command: tuple[str, ...], url: str | None, token: str | None, as_jso
 
 
 def _work(command: tuple[str, ...], url: str | None, token: str | None, as_json: bool, given: dict[str, Any]) -> None:
-    from holdfast.cli.executing import Executor, How  # noqa: PLC0415  (asyncio, which the other commands need not)
+    from holdfast.cli.exec import Executor, How  # noqa: PLC0415  (asyncio, which the other commands need not)
     from holdfast.client.worker import Worker  # noqa: PLC0415
 
     reached = {"HOLDFAST_URL": url, "HOLDFAST_TOKEN": token}  # so that programs that use the same server need not be told

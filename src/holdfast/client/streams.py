@@ -3,7 +3,7 @@
 import msgspec
 
 from holdfast.client.refusals import Unreachable
-from holdfast.client.trying import BACKOFF_MAX_S, BACKOFF_S
+from holdfast.client.retry import BACKOFF_MAX_S, BACKOFF_S
 from holdfast.client.types import Event
 from holdfast.errors import HoldfastError
 

@@ -24,19 +24,20 @@ from typing import Any
 import structlog
 
 from holdfast.clock import Clock
-from holdfast.committer import attending, enqueueing, groups, leasing, managing, passing, scheduling, tube_verbs
-from holdfast.committer.aside import Aside
+from holdfast.committer import beanstalk, enqueue, expiry, groups, lease, manage, schedules, worker_registry
 from holdfast.committer.batch import Batch, each
-from holdfast.committer.ending import Ending
-from holdfast.committer.expecting import expected
+from holdfast.committer.conclude import Ending
 from holdfast.committer.history import Recorder
 from holdfast.committer.outage import Outages
+from holdfast.committer.prefetch import expected
 from holdfast.committer.routes import Routes
+from holdfast.committer.set_aside import Aside
 from holdfast.committer.ticker import Told
 from holdfast.committer.totals import Totals
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS, PURGE_CHUNK
 from holdfast.messages.backend import Sink
+from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.messages.commands import (
     BeatWorker,
     CancelJob,
@@ -71,7 +72,6 @@ from holdfast.messages.commands import (
 from holdfast.messages.events import Committed
 from holdfast.messages.job_commands import MoveJob, SettleJob
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
-from holdfast.messages.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.stores.store import OutcomeLost, RowHeld, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
@@ -81,41 +81,41 @@ _COMMAND_BYTES = _JOB_BYTES = 256  # beside what it carries
 _LATER_MS: dict[type, int] = {StorageFull: 10_000, RowHeld: 1_000}
 
 _PASSING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
-    ExpireLeases: passing.expire,
-    PromoteDue: passing.promote_due,
-    ForgetHistory: passing.forget,
-    BuryOrphans: passing.bury_orphans,
-    FireSchedules: scheduling.fire,
-    EndPauses: tube_verbs.end_pauses,
+    ExpireLeases: expiry.expire,
+    PromoteDue: expiry.promote_due,
+    ForgetHistory: expiry.forget,
+    BuryOrphans: expiry.bury_orphans,
+    FireSchedules: schedules.fire,
+    EndPauses: beanstalk.end_pauses,
 }
 _MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
-    RetryJob: managing.retry,
-    CancelJob: managing.cancel,
-    PromoteJob: managing.promote,
-    EditJob: managing.edit,
-    MoveJob: managing.move,
-    SettleJob: managing.settle,
-    DeleteJob: managing.delete,
-    SetQueue: managing.set_queue,
-    PauseQueue: managing.pause,
-    PurgeQueue: managing.purge,
-    DeleteQueue: managing.delete_queue,
-    SetInterest: managing.set_interest,
-    RegisterWorker: attending.register,
-    BeatWorker: attending.beat,
-    QuietWorker: attending.quiet,
-    RemoveWorkers: attending.remove,
-    ReapWorkers: attending.reap,
-    SetSchedule: scheduling.put,
-    PauseSchedule: scheduling.pause,
-    RunSchedule: scheduling.run,
-    DeleteSchedule: scheduling.delete,
-    KickJobs: tube_verbs.kick_many,
-    KickJob: tube_verbs.kick_one,
-    ReserveJob: tube_verbs.reserve,
-    PauseFor: tube_verbs.pause,
+    RetryJob: manage.retry,
+    CancelJob: manage.cancel,
+    PromoteJob: manage.promote,
+    EditJob: manage.edit,
+    MoveJob: manage.move,
+    SettleJob: manage.settle,
+    DeleteJob: manage.delete,
+    SetQueue: manage.set_queue,
+    PauseQueue: manage.pause,
+    PurgeQueue: manage.purge,
+    DeleteQueue: manage.delete_queue,
+    SetInterest: manage.set_interest,
+    RegisterWorker: worker_registry.register,
+    BeatWorker: worker_registry.beat,
+    QuietWorker: worker_registry.quiet,
+    RemoveWorkers: worker_registry.remove,
+    ReapWorkers: worker_registry.reap,
+    SetSchedule: schedules.put,
+    PauseSchedule: schedules.pause,
+    RunSchedule: schedules.run,
+    DeleteSchedule: schedules.delete,
+    KickJobs: beanstalk.kick_many,
+    KickJob: beanstalk.kick_one,
+    ReserveJob: beanstalk.reserve,
+    PauseFor: beanstalk.pause,
 }
-_PUTTING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {Enqueue: enqueueing.enqueue, PutJobs: tube_verbs.put}
+_PUTTING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {Enqueue: enqueue.enqueue, PutJobs: beanstalk.put}
 _ENDING = (ConcludeLease, FailLease, ReleaseLease, ExtendLease, BuryLease)
 _PHASE = {kind: n for n, kinds in enumerate((_PASSING, _ENDING, _MANAGING, _PUTTING, (LeaseJobs,))) for kind in kinds}
 
@@ -245,7 +245,7 @@ class Committer:
             )
         later: list[Waiting] = []
         for waiting, result in zip(taken, results, strict=True):
-            if result is leasing.LATER:
+            if result is lease.LATER:
                 later.append(waiting)
             else:
                 waiting[1].deliver(waiting[2], result)
@@ -377,12 +377,12 @@ async def decide(batch: Batch, commands: Sequence[Command]) -> list[Result]:
     for pair in verbs:
         await each(partial(_MANAGING[type(pair[1])], batch), [pair], results)
     if puts:
-        await enqueueing.prepare(batch, [command for _, command in puts if type(command) is Enqueue])
+        await enqueue.prepare(batch, [command for _, command in puts if type(command) is Enqueue])
         await each(lambda command: _PUTTING[type(command)](batch, command), puts, results)
     await groups.settle(batch)
     if leases:
         await batch.flush()
-        lending = await leasing.Leasing.load(batch, [command for _, command in leases])
+        lending = await lease.Leasing.load(batch, [command for _, command in leases])
         await each(lending.apply, leases, results)
         await _add_progress(batch, results, [index for index, _ in leases])
     assert all(result is not None for result in results), "every command has its answer"
@@ -391,7 +391,7 @@ async def decide(batch: Batch, commands: Sequence[Command]) -> list[Result]:
 
 async def _add_progress(batch: Batch, results: list[Result | None], indexes: list[int]) -> None:
     """Give each granted job what an earlier attempt noted."""
-    noted = await leasing.with_progress(batch, [result for i in indexes if isinstance(result := results[i], Granted)])
+    noted = await lease.with_progress(batch, [result for i in indexes if isinstance(result := results[i], Granted)])
     if not noted:
         return
     for i in indexes:

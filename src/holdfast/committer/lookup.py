@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from holdfast.clock import Clock
 from holdfast.committer import stats
+from holdfast.committer.audit import Trail
 from holdfast.committer.committer import Committer
 from holdfast.committer.history import Recorder
 from holdfast.committer.totals import Totals
-from holdfast.committer.trail import Trail
-from holdfast.job import worker_registry
+from holdfast.job import registry
 from holdfast.messages.commands import Result
 from holdfast.messages.queries import (
     GetHealth,
@@ -96,7 +96,7 @@ class Lookup:
         """The facts of a job, with how many of its queue's workers have not been heard of for a while."""
         beats = self._committer.beats
         silent = sum(
-            worker_registry.is_silent(beats.get(worker, max(self._started, registered_at)), read.now)
+            registry.is_silent(beats.get(worker, max(self._started, registered_at)), read.now)
             for worker, registered_at in read.takers
         )
         return replace(read, takers=[], silent=silent)

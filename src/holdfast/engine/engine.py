@@ -14,14 +14,14 @@ from functools import partial
 from holdfast import limits
 from holdfast.budget import Budget
 from holdfast.engine import checks
-from holdfast.engine.asking import error_of
+from holdfast.engine.change_signal import Pulse
 from holdfast.engine.hub import Hub
-from holdfast.engine.publishing import Publishing, Unwaited
-from holdfast.engine.pulse import Pulse
-from holdfast.engine.reading import Reading
-from holdfast.engine.tending import Tending
-from holdfast.engine.tubing import Tubing
+from holdfast.engine.pipeline import Tubing
+from holdfast.engine.publisher import Publishing, Unwaited
+from holdfast.engine.reader import Reading
+from holdfast.engine.submitter import error_of
 from holdfast.engine.waiters import Patience, Waiters
+from holdfast.engine.workers_and_schedules import Tending
 from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings

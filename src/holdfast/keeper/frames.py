@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from holdfast.limits import KEEPER_UNSENT_BYTES
+from holdfast.messages.beanstalk_commands import PutJobs
 from holdfast.messages.commands import ConcludeLease, Enqueue, Granted, Request, Result
 from holdfast.messages.events import Committed
 from holdfast.messages.queries import JobDetail, JobPage, SchedulePage
-from holdfast.messages.tube_commands import PutJobs
 
 _LENGTH_BYTES = 4
 _encoder = msgspec.msgpack.Encoder()

@@ -23,7 +23,7 @@ import structlog
 import uvloop
 
 from holdfast.clock import SystemClock
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.errors import OutcomeUnknown
 from holdfast.job.queue import QueuePolicy
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame

@@ -1,6 +1,6 @@
 """What the front talks to: commands in, answers and news out. It does not know whether the committer is near or far.
 
-`committer/inprocess.py` is the near one, `keeper/link.py` the one over a socket.
+`committer/local_backend.py` is the near one, `keeper/link.py` the one over a socket.
 """
 
 import asyncio

@@ -11,9 +11,10 @@ import msgspec
 
 from holdfast.job.job import Content, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.job.queue import QueueSettings
+from holdfast.job.registry import Worker
 from holdfast.job.schedule import Schedule, ScheduleSpec
-from holdfast.job.worker_registry import Worker
 from holdfast.limits import GRANT_BYTES
+from holdfast.messages.beanstalk_commands import PutIds, TubeCommand
 from holdfast.messages.job_commands import MoveJob, SettleJob
 from holdfast.messages.queries import (
     Failures,
@@ -43,7 +44,6 @@ from holdfast.messages.time_commands import (
     PromoteDue,
     ReapWorkers,
 )
-from holdfast.messages.tube_commands import PutIds, TubeCommand
 
 
 class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):

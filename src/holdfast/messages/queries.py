@@ -8,8 +8,8 @@ import msgspec
 
 from holdfast.job.job import Content, Job, JobError, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
+from holdfast.job.registry import Worker
 from holdfast.job.schedule import Schedule
-from holdfast.job.worker_registry import Worker
 from holdfast.limits import LIST_LIMIT
 
 

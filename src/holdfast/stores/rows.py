@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import NO_EXTRAS, Content, Extras, Job, JobError, Lease, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
+from holdfast.job.registry import Worker, WorkerState
 from holdfast.job.schedule import Schedule, stand_in
 from holdfast.job.schedule import fault as schedule_fault
-from holdfast.job.worker_registry import Worker, WorkerState
 from holdfast.limits import ID_MAX
 from holdfast.routing import interests as routing
 from holdfast.stores.unreadable import FOUND, shown

@@ -24,8 +24,8 @@ import msgspec
 from holdfast.errors import StoreUnavailable
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
+from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
-from holdfast.job.worker_registry import Roster, Worker
 from holdfast.messages.queries import Durability, Query, QueryResult, Replication
 
 Line = list[tuple[Job, Content | None]]

@@ -20,9 +20,9 @@ import uvloop
 from holdfast.client import Client
 from holdfast.client.worker import Worker
 from holdfast.clock import ManualClock
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.config import Config
-from holdfast.doors.rest.running import Uvicorn
+from holdfast.doors.rest.uvicorn_server import Uvicorn
 from holdfast.engine.engine import Engine
 from holdfast.server import application, uvicorn_config
 from holdfast.stores.sqlite.store import SqliteStore

@@ -107,7 +107,7 @@ def test_a_worker_outlives_a_restart_of_the_server_and_says_so_once(serve, worke
 
 
 def test_a_registered_worker_is_listed_and_can_be_sent_home(shared, worker, put, witness, monkeypatch):
-    monkeypatch.setattr("holdfast.client.worker.holding._BEAT_S", 0.1)
+    monkeypatch.setattr("holdfast.client.worker.lease_extender._BEAT_S", 0.1)
     work, go = worker(register=True, name="anna"), threading.Event()
     work.handler()(lambda job: go.wait(20))
 
@@ -130,7 +130,7 @@ def test_a_registered_worker_is_listed_and_can_be_sent_home(shared, worker, put,
 
 
 def test_a_registered_worker_that_the_server_forgot_registers_anew(worker, put, witness, monkeypatch):
-    monkeypatch.setattr("holdfast.client.worker.holding._BEAT_S", 0.1)
+    monkeypatch.setattr("holdfast.client.worker.lease_extender._BEAT_S", 0.1)
     work = worker(register=True, name="berta")
 
     def ids():

@@ -52,7 +52,7 @@ def test_a_lost_lease_stops_a_coroutine_and_its_result_is_dropped(shared, worker
         finally:
             stopped.set()
 
-    from holdfast.client.worker.holding import Holder  # noqa: PLC0415
+    from holdfast.client.worker.lease_extender import Holder  # noqa: PLC0415
 
     kept = Holder._extend
 

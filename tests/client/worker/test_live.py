@@ -137,7 +137,7 @@ def test_behind_a_proxy_that_lets_no_websocket_through_it_polls(shared, worker, 
 
 
 def test_behind_a_proxy_that_swallows_what_follows_the_handshake_it_polls(shared, worker, witness, queue, monkeypatch):
-    monkeypatch.setattr("holdfast.client.worker.live._OPEN_S", 0.5)
+    monkeypatch.setattr("holdfast.client.worker.websocket_source._OPEN_S", 0.5)
     witness.enqueue_many(NewJob(queue=queue) for _ in range(20))
     proxy = Proxy(shared.port)
     work = worker(url=proxy.url, concurrency=5)

@@ -14,8 +14,8 @@ import time
 import pytest
 
 from holdfast import AsyncClient, Worker
-from holdfast.client.worker.registering import Registration
-from holdfast.client.worker.telling import Reach
+from holdfast.client.worker.connectivity import Reach
+from holdfast.client.worker.registration import Registration
 from tests.client.worker import crashing
 from tests.client.worker.running import running
 from tests.whole.servers import until

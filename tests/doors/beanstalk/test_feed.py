@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from holdfast.doors.beanstalk.feed import Feed
 from holdfast.doors.beanstalk.numbers import VERBS
+from holdfast.doors.beanstalk.parser import Feed
 
 BODY_BYTES = 20
 LINE = st.one_of(

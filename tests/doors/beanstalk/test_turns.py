@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.doors.beanstalk.connection import Connection
 from holdfast.doors.beanstalk.door import Beanstalk
 from holdfast.engine.engine import Engine

@@ -11,7 +11,7 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from holdfast.doors.channel import deliveries, wire
+from holdfast.doors.websocket import connection, deliveries
 from holdfast.testing.local import LocalServer
 from tests.doors.channel.speaking import Bare, Speaker, frame, speaking, token
 from tests.doors.rest.conftest import Api
@@ -193,7 +193,7 @@ def test_a_grant_that_is_under_way_when_the_channel_closes_is_handed_back(api, s
 
 
 def test_a_worker_that_does_not_even_answer_a_ping_is_taken_for_gone(monkeypatch):
-    monkeypatch.setattr(wire, "CHANNEL_PING_S", 0.2)
+    monkeypatch.setattr(connection, "CHANNEL_PING_S", 0.2)
     with LocalServer() as local:
         api = Api(local.url)
         bare = holding(api, local.url, "q")
@@ -225,7 +225,7 @@ def test_a_worker_that_stands_still_loses_one_job_and_is_sent_no_other_before_it
 
 
 def test_a_worker_that_reads_nothing_is_sent_no_more_than_its_window_and_then_taken_for_gone(monkeypatch):
-    monkeypatch.setattr(wire, "CHANNEL_PING_S", 0.5)
+    monkeypatch.setattr(connection, "CHANNEL_PING_S", 0.5)
     with LocalServer() as local:
         api = Api(local.url)
         for _ in range(8):

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from holdfast.doors.cqueue.replies import STATUS
+from holdfast.doors.dialects.cqueue.replies import STATUS
 from holdfast.doors.rest import replies as native
 
 

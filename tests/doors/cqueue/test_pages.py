@@ -2,7 +2,7 @@
 
 import re
 
-from holdfast.doors.cqueue.replies import SHOWN_STATUS, STATUS
+from holdfast.doors.dialects.cqueue.replies import SHOWN_STATUS, STATUS
 from tests.docs.pages import read, rows
 
 

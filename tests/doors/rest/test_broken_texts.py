@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.doors.rest import bodies, texts
+from holdfast.doors.rest import bodies, surrogates
 from holdfast.doors.rest.types import FailIn
 from holdfast.errors import MalformedJson
 
@@ -124,7 +124,7 @@ def test_a_cleaned_reason_is_what_python_reads_with_each_half_replaced(pieces, s
     try:
         found = bodies.decode(body, FailIn)
     except MalformedJson as error:
-        found = texts.fail_in(body, error)
+        found = surrogates.fail_in(body, error)
     expected = "".join("\ufffd" if "\ud800" <= sign <= "\udfff" else sign for sign in json.loads(text)["reason"])
     assert found.reason == expected
 

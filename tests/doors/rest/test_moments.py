@@ -12,9 +12,9 @@ import pytest
 from uvicorn.server import ServerState
 
 from holdfast.clock import ManualClock
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.config import Config
-from holdfast.doors.rest import lane
+from holdfast.doors.rest import connection
 from holdfast.engine.engine import Engine
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
@@ -316,7 +316,7 @@ async def test_a_lease_with_a_request_id_stays_for_whom_asks_again(engine, backi
 @pytest.fixture
 def hurried(caller, monkeypatch):
     """A connection that is kept for 0.2 s while nothing is under way, and waits 0.4 s for a body."""
-    monkeypatch.setattr(lane, "BODY_S", 0.4)
+    monkeypatch.setattr(connection, "BODY_S", 0.4)
     return caller(keep_alive_s=0.2)
 
 

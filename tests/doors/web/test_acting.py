@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.doors.web import acting
-from holdfast.doors.web.acting import ACTIONS, Hands
+from holdfast.doors.web import actions
+from holdfast.doors.web.actions import ACTIONS, Hands
 from holdfast.doors.web.bulk import WAYS
 from holdfast.errors import Forbidden
 
@@ -289,7 +289,7 @@ def test_nothing_in_the_page_calls_a_verb_of_the_engine_but_that_place():
         "remove_workers",
         "set_schedule(",
     )
-    folder = Path(acting.__file__).parent
+    folder = Path(actions.__file__).parent
     for module in folder.glob("*.py"):
         if module.name != "acting.py":
             found = [

@@ -2,7 +2,7 @@
 
 import re
 
-from holdfast.doors.web import family
+from holdfast.doors.web import related_jobs
 
 
 def after(html: str) -> list[int]:
@@ -43,9 +43,9 @@ def test_a_chain_is_shown_from_its_beginning_to_its_end_with_where_each_job_stan
 def test_of_a_chain_a_bounded_part_is_shown(browser, queue):
     browser.put(queue)
     (held,) = browser.lease(queue)
-    browser.end("conclude", held, then=[{"queue": queue}] * (family.ON + 5))
+    browser.end("conclude", held, then=[{"queue": queue}] * (related_jobs.ON + 5))
     html = browser.get(f"/jobs/{held['id']}")
-    assert len(after(html)) == family.ON
+    assert len(after(html)) == related_jobs.ON
     assert "and at least 5 more" in html
 
 

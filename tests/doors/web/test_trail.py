@@ -2,7 +2,7 @@
 
 import re
 
-from holdfast.committer.trail import Trail
+from holdfast.committer.audit import Trail
 from holdfast.limits import TRAIL_NOTES
 from holdfast.messages.queries import Note
 

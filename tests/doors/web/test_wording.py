@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from holdfast.doors.web import attention, grouping, lifeline, show
+from holdfast.doors.web import attention, failure_groups, formats, timeline
+from holdfast.doors.web.layout import templates
 from holdfast.doors.web.schedules import worded
-from holdfast.doors.web.shell import templates
 from holdfast.job.job import Content, Job, JobError, Lease, NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import ScheduleSpec
@@ -97,7 +97,7 @@ def failed(number, reason, state="dead", at=None, **more):
 
 
 def test_errors_that_differ_only_in_numbers_ids_and_quotes_are_one_group():
-    found = grouping.groups(
+    found = failure_groups.groups(
         [
             failed(1, "connection to 10.0.0.7:5432 refused"),
             failed(2, "connection to 10.0.0.9:5432 refused", "unfinished"),
@@ -118,10 +118,10 @@ def test_errors_that_differ_only_in_numbers_ids_and_quotes_are_one_group():
 
 
 def test_an_error_is_named_by_one_of_its_lines():
-    assert grouping.line_of("Traceback (most recent call last):\n  File x\nValueError: bad") == "ValueError: bad"
-    assert grouping.line_of("\n  first\nsecond") == "first"
-    assert grouping.line_of("") == ""
-    assert len(grouping.line_of("x" * 10_000)) == 200
+    assert failure_groups.line_of("Traceback (most recent call last):\n  File x\nValueError: bad") == "ValueError: bad"
+    assert failure_groups.line_of("\n  first\nsecond") == "first"
+    assert failure_groups.line_of("") == ""
+    assert len(failure_groups.line_of("x" * 10_000)) == 200
 
 
 def detail(state, errors=(), **more):
@@ -140,7 +140,7 @@ def test_a_life_has_every_attempt_with_how_long_it_took_and_how_it_went():
         JobError(1, 2_000, "a", "failed", "no", leased_at=1_000),
         JobError(3, 6_000, "b", "crashed", "gone", leased_at=5_000),
     ]
-    tries = lifeline.attempts(
+    tries = timeline.attempts(
         detail(State.CONCLUDED, errors, attempt=4, leased_at=7_000, ended_at=9_000, ended_by=Lease(1, b"", "c", 7_000, 0))
     )
     assert [(one.number, one.outcome, one.worker, one.took) for one in tries] == [
@@ -161,10 +161,10 @@ def test_a_life_is_drawn_within_its_line_whatever_the_clock_said():
         detail(State.READY),
         detail(State.DEAD, ended_at=0, attempt=70),
     ):
-        tries = lifeline.attempts(one)
+        tries = timeline.attempts(one)
         assert len(tries) <= 41
-        for span in lifeline.spans(one, tries):
-            assert 0 <= span.x <= span.x + span.width <= lifeline.WIDTH
+        for span in timeline.spans(one, tries):
+            assert 0 <= span.x <= span.x + span.width <= timeline.WIDTH
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_life_is_drawn_within_its_line_whatever_the_clock_said():
     ],
 )
 def test_a_duration_is_written_in_its_two_largest_units(ms, words):
-    assert show.duration(ms) == words
+    assert formats.duration(ms) == words
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_duration_is_written_in_its_two_largest_units(ms, words):
     ],
 )
 def test_how_far_a_job_has_come_is_read_from_what_its_worker_noted(noted, share):
-    assert show.share(noted) == share
+    assert formats.share(noted) == share
 
 
 def test_a_small_picture_has_a_point_for_what_is_known_and_none_for_what_is_not():
@@ -215,21 +215,21 @@ def test_a_small_picture_has_a_point_for_what_is_known_and_none_for_what_is_not(
 
 
 def test_values_are_written_for_people():
-    assert show.number(1_234_567) == "1,234,567"
-    assert [show.short(n) for n in (0, 9_999, 12_345, 1_000_000, 2_345_678)] == ["0", "9,999", "12.3 k", "1 M", "2.3 M"]
-    assert [show.size(n) for n in (0, 1_023, 1_536, 5 << 30)] == ["0 B", "1,023 B", "1.5 KiB", "5.0 GiB"]
-    assert [show.rate(n) for n in (0.001, 0.25, 12.34, 1_234.5)] == ["0", "0.25", "12.3", "1,234"]
-    assert show.ago(1_000, 61_000) == "1 min ago"
-    assert show.ago(61_000, 1_000) == "in 1 min"
-    assert [show.drains_in(*given) for given in ((0, 1, 0), (10, 0, 0), (10, 2, 1), (10, 1, 3))] == [
+    assert formats.number(1_234_567) == "1,234,567"
+    assert [formats.short(n) for n in (0, 9_999, 12_345, 1_000_000, 2_345_678)] == ["0", "9,999", "12.3 k", "1 M", "2.3 M"]
+    assert [formats.size(n) for n in (0, 1_023, 1_536, 5 << 30)] == ["0 B", "1,023 B", "1.5 KiB", "5.0 GiB"]
+    assert [formats.rate(n) for n in (0.001, 0.25, 12.34, 1_234.5)] == ["0", "0.25", "12.3", "1,234"]
+    assert formats.ago(1_000, 61_000) == "1 min ago"
+    assert formats.ago(61_000, 1_000) == "in 1 min"
+    assert [formats.drains_in(*given) for given in ((0, 1, 0), (10, 0, 0), (10, 2, 1), (10, 1, 3))] == [
         "empty",
         "never",
         "growing",
         "5.0 s",
     ]
-    assert show.pretty(b'{"a":12345678901234567890.10}', True, True) == '{\n  "a": 12345678901234567890.10\n}'
-    assert show.pretty(b'{"a":1', True, False) == '{"a":1'
-    assert show.pretty(b"\xff\x00", False, True) == "\ufffd\u2400"
+    assert formats.pretty(b'{"a":12345678901234567890.10}', True, True) == '{\n  "a": 12345678901234567890.10\n}'
+    assert formats.pretty(b'{"a":1', True, False) == '{"a":1'
+    assert formats.pretty(b"\xff\x00", False, True) == "\ufffd\u2400"
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ import pytest
 
 from cluster.postgres import PostgresServer
 from holdfast.clock import ManualClock
-from holdfast.committer.inprocess import InProcess
-from holdfast.engine.asking import error_of
+from holdfast.committer.local_backend import InProcess
+from holdfast.engine.submitter import error_of
 from holdfast.job.job import Extras, IdempotencyKey, Job, NewJob, Receipt, State
 from holdfast.job.queue import QueuePolicy, Tally
 from holdfast.messages.commands import (

@@ -7,7 +7,7 @@ from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.commands import ConcludeLease, FailLease, LeaseJobs, MoveJob, SetQueue
 from holdfast.messages.queries import CountJobs, GetJob, ListJobs, RecentFailures
-from holdfast.stores import reading
+from holdfast.stores import reader
 
 
 async def test_without_a_filter_the_counts_are_those_of_the_queue(desk, one_of_each):
@@ -33,7 +33,7 @@ async def test_a_count_follows_type_tag_and_text(desk):
 
 
 async def test_a_count_with_a_filter_says_when_there_may_be_more(desk, new, monkeypatch):
-    monkeypatch.setattr(reading, "COUNT_SCANNED", 3)
+    monkeypatch.setattr(reader, "COUNT_SCANNED", 3)
     await desk.put_all([new(type="mail") for _ in range(5)])
     counted = await desk.ask(CountJobs(type="mail"))
     assert counted.counts["ready"] == 3

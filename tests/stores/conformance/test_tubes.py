@@ -5,6 +5,7 @@ import pytest
 from holdfast.errors import JobNotFound, LeaseLost, NotUnique, QueueFull, WrongState
 from holdfast.job.job import Hands, NewJob, State
 from holdfast.job.queue import QueueSettings
+from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutIds, PutJobs, ReserveJob
 from holdfast.messages.commands import (
     ConcludeLease,
     DeleteJob,
@@ -16,7 +17,6 @@ from holdfast.messages.commands import (
     SetQueue,
 )
 from holdfast.messages.queries import CountUrgent, GetTube, OldestDead
-from holdfast.messages.tube_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutIds, PutJobs, ReserveJob
 
 
 async def buried(desk, count):

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from holdfast.job import lifecycle
 from holdfast.job.job import Content, Extras, Job, Lease, State
-from holdfast.job.worker_registry import Worker, WorkerState
+from holdfast.job.registry import Worker, WorkerState
 from holdfast.messages.queries import ListWorkers
 from holdfast.stores.store import Change
 

@@ -7,7 +7,7 @@ import pytest
 from cluster.processes import wait_until
 from cluster.replicated import Replicated
 from holdfast.clock import Clock
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import Enqueue

@@ -6,12 +6,12 @@ import pytest
 
 from holdfast.errors import StoreUnavailable
 from holdfast.job.queue import QueuePolicy
-from holdfast.job.worker_registry import Worker, WorkerState
-from holdfast.stores.postgres import aside
+from holdfast.job.registry import Worker, WorkerState
+from holdfast.stores.postgres import side_connection
 from holdfast.stores.postgres.store import PostgresStore
 from tests.stores.conformance.conftest import empty_database, postgres_server
 
-IN_TIME_S = 2 * aside._LOOK_S
+IN_TIME_S = 2 * side_connection._LOOK_S
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def kept():
 
 
 async def test_beats_of_workers_that_are_gone_are_forgotten_by_every_node_and_by_the_database(stores, monkeypatch):
-    monkeypatch.setattr(aside, "_FORGET_S", 0.0)
+    monkeypatch.setattr(side_connection, "_FORGET_S", 0.0)
     one, other = stores
     await register(one, "stays")
     await register(one, "goes")
@@ -56,7 +56,7 @@ async def test_beats_of_workers_that_are_gone_are_forgotten_by_every_node_and_by
 
 
 async def test_a_beat_that_is_heard_while_beats_are_shared_is_not_lost(stores, monkeypatch):
-    monkeypatch.setattr(aside, "_FORGET_S", 0.0)
+    monkeypatch.setattr(side_connection, "_FORGET_S", 0.0)
     one, other = stores
     await register(one, "w")
     beats = {"w": 5}

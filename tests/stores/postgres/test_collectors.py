@@ -7,7 +7,7 @@ import pytest
 
 from cluster.processes import give, kill_tree, unprivileged, wait_until
 from holdfast.messages.commands import Enqueued, Refused
-from holdfast.stores.postgres.examining import examine
+from holdfast.stores.postgres.examine import examine
 
 COLLECTORS = {
     "a base backup that is being taken": (

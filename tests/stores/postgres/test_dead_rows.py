@@ -13,7 +13,7 @@ from holdfast.stores.postgres.connect import READER, WRITER, connect
 from holdfast.stores.postgres.reader import PostgresSnapshot
 from holdfast.stores.postgres.sql import SQL, together
 from holdfast.stores.postgres.store import PostgresStore
-from holdfast.stores.reading import Reader
+from holdfast.stores.reader import Reader
 from tests.stores.conformance.conftest import Desk, empty_database
 
 VERSIONS = 3_000

@@ -14,7 +14,7 @@ from cluster.processes import free_ports, run, unprivileged, wait_until
 from cluster.replicated import replicated
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.doctor import SNAPSHOT_S, judge, waiting
-from holdfast.stores.postgres.examining import examine
+from holdfast.stores.postgres.examine import examine
 
 PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.config import Config
 from holdfast.doors.beanstalk.door import Beanstalk
-from holdfast.doors.rest.running import Uvicorn
+from holdfast.doors.rest.uvicorn_server import Uvicorn
 from holdfast.engine.engine import Engine
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy

@@ -14,7 +14,7 @@ from holdfast.job.job import Extras, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.messages.commands import ConcludeLease, PurgeQueue, SetQueue
 from holdfast.stores import rows
-from holdfast.stores.postgres.lows import lows_of
+from holdfast.stores.postgres.ready_floor import lows_of
 from holdfast.stores.postgres.store import PostgresStore
 from tests.stores.conformance.conftest import Desk, empty_database, postgres_server
 

@@ -9,6 +9,7 @@ import pytest
 from holdfast.job.job import READY, IdempotencyKey, NewJob
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.beanstalk_commands import KickJobs, PauseFor, PutJobs
 from holdfast.messages.commands import (
     CancelJob,
     ConcludeLease,
@@ -29,8 +30,7 @@ from holdfast.messages.commands import (
     SetQueue,
     SetSchedule,
 )
-from holdfast.messages.tube_commands import KickJobs, PauseFor, PutJobs
-from holdfast.stores.postgres.held import HASTY_MS, LOOK_S, WAIT_MS
+from holdfast.stores.postgres.held_queues import HASTY_MS, LOOK_S, WAIT_MS
 from holdfast.stores.postgres.maintenance import check
 
 FIRST_S = WAIT_MS / 1000 + 1.0  # somebody has to find out
@@ -180,7 +180,7 @@ async def test_a_worker_of_several_queues_is_given_the_jobs_of_the_others(group,
 
 
 async def test_time_passes_in_the_others_however_much_waits_in_it(group, node, monkeypatch):
-    monkeypatch.setattr("holdfast.committer.inprocess._BITE", 3)
+    monkeypatch.setattr("holdfast.committer.local_backend._BITE", 3)
     one = node(0)
     await one.backing.submit(Enqueue([NewJob("stuck", b"1", delay_ms=1) for _ in range(8)]))
     await one.backing.submit(Enqueue([NewJob("free", b"1", delay_ms=20) for _ in range(8)]))

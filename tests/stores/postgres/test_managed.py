@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.stores.postgres.doctor import judge
-from holdfast.stores.postgres.examining import examine
+from holdfast.stores.postgres.examine import examine
 from holdfast.stores.postgres.facts import Facts, Other, Override, Setting, Snapshot, Standby
 
 OWNED = (

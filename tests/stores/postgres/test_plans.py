@@ -10,7 +10,7 @@ import pytest
 from cluster.postgres import server
 from cluster.programs import find, installed
 from holdfast.job.queue import QueuePolicy
-from holdfast.stores.listing import SECTIONS, bound_sql, count_sql, page_sql
+from holdfast.stores.list_statements import SECTIONS, bound_sql, count_sql, page_sql
 from holdfast.stores.postgres.connect import READER, WRITER
 from holdfast.stores.postgres.reader import DIALECT, numbered_parameters
 from holdfast.stores.postgres.sql import SQL, in_steps, together

@@ -13,9 +13,9 @@ from cluster.processes import free_ports
 from holdfast.errors import StoreUnavailable
 from holdfast.messages.commands import Enqueued, Refused
 from holdfast.messages.queries import ListQueues
-from holdfast.stores.postgres import moving
+from holdfast.stores.postgres import transfer
 from holdfast.stores.postgres.doctor import judge
-from holdfast.stores.postgres.examining import examine
+from holdfast.stores.postgres.examine import examine
 from holdfast.stores.postgres.hosts import CONNECT_S, hosts
 from holdfast.stores.postgres.maintenance import check
 from holdfast.stores.postgres.store import SILENT_S
@@ -95,8 +95,8 @@ async def everything(url, node):
     assert await timed("check", check(url)) == []
     facts = await timed("doctor", examine(url))
     assert not facts.in_recovery
-    with pytest.raises(moving.CantMove, match="in use"):
-        await timed("move", moving.check_free(url, 0))
+    with pytest.raises(transfer.CantMove, match="in use"):
+        await timed("move", transfer.check_free(url, 0))
     return took
 
 

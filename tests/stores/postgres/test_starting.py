@@ -9,7 +9,7 @@ import pytest
 from cluster.postgres import server as postgres
 from cluster.processes import wait_until
 from holdfast.errors import StoreUnavailable
-from holdfast.stores.postgres.starting import refusal
+from holdfast.stores.postgres.start_check import refusal
 from tests.whole.servers import Server
 
 

@@ -1,7 +1,7 @@
 """Old idempotency keys are looked at in bounded bites, and keys whose jobs live never hide the ones behind them."""
 
 from holdfast.clock import ManualClock
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import IDEMPOTENCY_MS

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import ConcludeLease, Enqueue, Enqueued, LeaseJobs, PurgeQueue

@@ -6,7 +6,7 @@ import apsw
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.engine.engine import Engine
 from holdfast.job.job import Extras, NewJob, UniqueWhile
 from holdfast.job.queue import QueuePolicy

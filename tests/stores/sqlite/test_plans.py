@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from holdfast.stores.listing import SECTIONS, bound_sql, page_sql
+from holdfast.stores.list_statements import SECTIONS, bound_sql, page_sql
 from holdfast.stores.sqlite.connect import open_writer
 from holdfast.stores.sqlite.reader import DIALECT
 from holdfast.stores.sqlite.sql import SQL

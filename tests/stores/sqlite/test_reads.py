@@ -7,7 +7,7 @@ import apsw
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.committer.inprocess import InProcess
+from holdfast.committer.local_backend import InProcess
 from holdfast.errors import Overloaded
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
@@ -93,7 +93,7 @@ async def test_a_read_whose_caller_has_left_is_not_begun_and_one_under_way_is_st
 
 
 async def test_a_read_whose_turn_does_not_come_is_told_so(backing, slow_search, monkeypatch):
-    monkeypatch.setattr("holdfast.stores.turns.READ_WAIT_S", slow_search / 4)
+    monkeypatch.setattr("holdfast.stores.read_queue.READ_WAIT_S", slow_search / 4)
     first, second = [backing.submit(ListJobs(10, text=f"nothing {n}")) for n in range(2)]
     assert (await second).code == "overloaded"
     assert (await first).jobs == []
@@ -124,7 +124,7 @@ async def test_a_reader_that_tries_to_write_checkpoint_or_migrate_changes_nothin
 
 @pytest.mark.parametrize("scanned", [1, 7, 50])
 async def test_a_filtered_page_looks_at_a_bounded_number_of_rows_and_the_walk_still_finds_all(backing, monkeypatch, scanned):
-    monkeypatch.setattr("holdfast.stores.reading.LIST_SCANNED", scanned)
+    monkeypatch.setattr("holdfast.stores.reader.LIST_SCANNED", scanned)
     for start in range(0, 60, 20):
         jobs = [NewJob("q", b"1", type="rare" if n % 20 == 7 else "often") for n in range(start, start + 20)]
         await backing.submit(Enqueue(jobs))

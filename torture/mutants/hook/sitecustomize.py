@@ -41,7 +41,7 @@ class Watcher(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 if os.environ.get("TORTURE_MUTANT"):
     sys.path.insert(0, os.environ["TORTURE_ROOT"])
-    from torture.mutants import breeds, replicated
+    from torture.mutants import catalog, replicated
 
-    herd = replicated.ALL if os.environ.get("TORTURE_HERD") == "cluster" else breeds.ALL
+    herd = replicated.ALL if os.environ.get("TORTURE_HERD") == "cluster" else catalog.ALL
     sys.meta_path.insert(0, Watcher(herd[os.environ["TORTURE_MUTANT"]]))

@@ -1,8 +1,8 @@
 """The whole client: one class with every call."""
 
-from holdfast.client.aio.consuming import Consuming
+from holdfast.client.aio.consumer import Consuming
 from holdfast.client.aio.jobs import Jobs
-from holdfast.client.aio.producing import Producing
+from holdfast.client.aio.producer import Producing
 from holdfast.client.aio.queues import Queues
 from holdfast.client.aio.system import System
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec import UNSET
 
-from holdfast.client.aio.calling import AsyncCaller
+from holdfast.client.aio.caller import AsyncCaller
 from holdfast.client.refusals import NotConcluded
-from holdfast.client.trying import path
+from holdfast.client.retry import path
 from holdfast.client.types import Enqueued, Job, JobPage, Why
 from holdfast.errors import JobNotFound, WrongState
 

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Unpack
 
-from holdfast.client.aio.calling import AsyncCaller
-from holdfast.client.trying import path
+from holdfast.client.aio.caller import AsyncCaller
+from holdfast.client.retry import path
 from holdfast.client.types import Interest, Interests, Purged, Queue, QueuePage, QueueSettings, Reached
 from holdfast.errors import QueueNotFound
 

@@ -4,11 +4,11 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from holdfast.client.aio.calling import AsyncCaller
-from holdfast.client.aio.pausing import pause
+from holdfast.client.aio.caller import AsyncCaller
+from holdfast.client.aio.pause import pause
+from holdfast.client.retry import Call, Lost, NotSent, path
 from holdfast.client.schedules import Schedule, SchedulePage
 from holdfast.client.streams import EventReader, backoff, stream_refusal
-from holdfast.client.trying import Call, Lost, NotSent, path
 from holdfast.client.types import Event, Published, RegisteredWorker, RegisteredWorkers
 from holdfast.errors import ScheduleNotFound, Unavailable, WorkerNotFound
 

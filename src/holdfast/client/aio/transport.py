@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from holdfast.client.trying import Answer, Call, Lost, NotSent, StreamRefused
+from holdfast.client.retry import Answer, Call, Lost, NotSent, StreamRefused
 
 _CONNECT_S = 5.0
 _KEEP_ALIVE_S = 60.0  # shorter than the server's 75, so that it is rarely the server that closes first

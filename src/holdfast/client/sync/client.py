@@ -1,9 +1,9 @@
 # Generated from client/aio/client.py by `make client`. Change that one.
 """The whole client: one class with every call."""
 
-from holdfast.client.sync.consuming import Consuming
+from holdfast.client.sync.consumer import Consuming
 from holdfast.client.sync.jobs import Jobs
-from holdfast.client.sync.producing import Producing
+from holdfast.client.sync.producer import Producing
 from holdfast.client.sync.queues import Queues
 from holdfast.client.sync.system import System
 

@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import UNSET
 
 from holdfast.client.refusals import NotConcluded
-from holdfast.client.sync.calling import Caller
-from holdfast.client.trying import path
+from holdfast.client.retry import path
+from holdfast.client.sync.caller import Caller
 from holdfast.client.types import Enqueued, Job, JobPage, Why
 from holdfast.errors import JobNotFound, WrongState
 

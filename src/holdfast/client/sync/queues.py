@@ -4,8 +4,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Unpack
 
-from holdfast.client.sync.calling import Caller
-from holdfast.client.trying import path
+from holdfast.client.retry import path
+from holdfast.client.sync.caller import Caller
 from holdfast.client.types import Interest, Interests, Purged, Queue, QueuePage, QueueSettings, Reached
 from holdfast.errors import QueueNotFound
 

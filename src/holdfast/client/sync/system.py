@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from holdfast.client.retry import Call, Lost, NotSent, path
 from holdfast.client.schedules import Schedule, SchedulePage
 from holdfast.client.streams import EventReader, backoff, stream_refusal
-from holdfast.client.sync.calling import Caller
-from holdfast.client.sync.pausing import pause
-from holdfast.client.trying import Call, Lost, NotSent, path
+from holdfast.client.sync.caller import Caller
+from holdfast.client.sync.pause import pause
 from holdfast.client.types import Event, Published, RegisteredWorker, RegisteredWorkers
 from holdfast.errors import ScheduleNotFound, Unavailable, WorkerNotFound
 

@@ -8,7 +8,7 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-from holdfast.client.trying import Answer, Call, Lost, NotSent, StreamRefused
+from holdfast.client.retry import Answer, Call, Lost, NotSent, StreamRefused
 
 _CONNECT_S = 5.0
 _KEPT_OPEN = 64  # connections to one server; more are made when more threads call at once, and closed after use

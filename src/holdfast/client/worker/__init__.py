@@ -9,7 +9,7 @@ Worker (worker.py)      what to run: handlers, queues, bounds; `run()`
     telling.py              what stands in the log
 """
 
-from holdfast.client.worker.held import HeldJob
+from holdfast.client.worker.held_job import HeldJob
 from holdfast.client.worker.outcomes import DoNotRetry, Failed, GiveBack, RetryIn
 from holdfast.client.worker.worker import Worker
 

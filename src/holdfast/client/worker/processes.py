@@ -16,11 +16,11 @@ import msgspec
 from msgspec import Raw
 
 from holdfast.client.contents import encode
-from holdfast.client.trying import decode
+from holdfast.client.retry import decode
 from holdfast.client.types import Fail, Job, Release
-from holdfast.client.worker.held import HeldJob, progress_json
+from holdfast.client.worker.connectivity import log
+from holdfast.client.worker.held_job import HeldJob, progress_json
 from holdfast.client.worker.outcomes import GiveBack, cut, story, told
-from holdfast.client.worker.telling import log
 from holdfast.client.worker.threads import Threads
 
 _LATER_MS = 5_000  # for a job whose process can't be started

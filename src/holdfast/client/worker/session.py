@@ -15,13 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from holdfast.client.types import Job, Release
-from holdfast.client.worker.channel import Channel
-from holdfast.client.worker.ending import Endings, Verdict
-from holdfast.client.worker.held import HeldJob
-from holdfast.client.worker.holding import Holder
+from holdfast.client.worker.conclusions import Endings, Verdict
+from holdfast.client.worker.connectivity import Reach, about, attempt_over, log
+from holdfast.client.worker.held_job import HeldJob
+from holdfast.client.worker.job_source import Channel
+from holdfast.client.worker.lease_extender import Holder
 from holdfast.client.worker.outcomes import told
-from holdfast.client.worker.running import Handler, Runner
-from holdfast.client.worker.telling import Reach, about, attempt_over, log
+from holdfast.client.worker.runner import Handler, Runner
 from holdfast.errors import Forbidden, HoldfastError, InvalidRequest
 
 _PAUSE_S = 1.0  # after a poll that failed for good, before the next; twice as long each time

@@ -20,14 +20,14 @@ from typing import Any, TypeVar, overload
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.sync.client import Client
 from holdfast.client.tokens import bearer
-from holdfast.client.worker.channel import Channel, LongPolls
-from holdfast.client.worker.held import HeldJob
-from holdfast.client.worker.holding import Holder
-from holdfast.client.worker.live import LiveChannel
-from holdfast.client.worker.registering import Registration
-from holdfast.client.worker.running import Handler
+from holdfast.client.worker.connectivity import Reach, log
+from holdfast.client.worker.held_job import HeldJob
+from holdfast.client.worker.job_source import Channel, LongPolls
+from holdfast.client.worker.lease_extender import Holder
+from holdfast.client.worker.registration import Registration
+from holdfast.client.worker.runner import Handler
 from holdfast.client.worker.session import Bounds, Session
-from holdfast.client.worker.telling import Reach, log
+from holdfast.client.worker.websocket_source import LiveChannel
 from holdfast.limits import QUEUE_NAME, QUEUE_NAME_CHARS, QUEUES_PER_LEASE
 
 F = TypeVar("F", bound=Callable[[HeldJob], Any])

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from holdfast.doors.beanstalk import verbs
-from holdfast.doors.beanstalk.feed import Feed
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.held import Held
 from holdfast.doors.beanstalk.names import DEFAULT
+from holdfast.doors.beanstalk.parser import Feed
 from holdfast.doors.beanstalk.replies import INTERNAL_ERROR, OUT_OF_MEMORY, of_error
 from holdfast.errors import HoldfastError
 from holdfast.limits import PROGRESS_BYTES_HELD, TUBE_READ_AHEAD_BYTES, TUBE_UNANSWERED, TUBE_UNANSWERED_BYTES, UNREAD_S

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from holdfast.doors.beanstalk import ending, looking, producing, reserving, tubes
-from holdfast.doors.beanstalk.gathering import Action, Gathering
+from holdfast.doors.beanstalk import inspect, lease_verbs, put, reserve, tubes
+from holdfast.doors.beanstalk.coalesce import Action, Gathering
 from holdfast.doors.beanstalk.grammar import Asked
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ _PHASES = {
 
 ACTIONS: dict[str, Action] = {
     "say": lambda connection, asked: connection.say(asked[1]),
-    "put": producing.put,
-    "put-refused": producing.put_refused,
-    "reserve": reserving.reserve,
-    "reserve-with-timeout": reserving.reserve,
-    "delete": ending.delete,
-    "release": ending.release,
-    "bury": ending.bury,
-    "touch": ending.touch,
+    "put": put.put,
+    "put-refused": put.put_refused,
+    "reserve": reserve.reserve,
+    "reserve-with-timeout": reserve.reserve,
+    "delete": lease_verbs.delete,
+    "release": lease_verbs.release,
+    "bury": lease_verbs.bury,
+    "touch": lease_verbs.touch,
     "use": tubes.use,
     "watch": tubes.watch,
     "ignore": tubes.ignore,
@@ -36,7 +36,7 @@ ACTIONS: dict[str, Action] = {
     "list-tubes-watched": tubes.list_watched,
     "quit": tubes.leave,
     "foreign": tubes.foreign,
-    **looking.ACTIONS,
+    **inspect.ACTIONS,
 }
 
 
@@ -55,16 +55,16 @@ def joins(connection: "Connection", asked: Asked) -> bool:
     gathering = connection.gathering
     if asked[0] == "put":
         return bool(gathering.jobs)
-    return gathering.reserves > 0 and reserving.timeout_of(asked) == gathering.timeout
+    return gathering.reserves > 0 and reserve.timeout_of(asked) == gathering.timeout
 
 
 def send_gathered(connection: "Connection") -> None:
     """Send what was gathered to the store."""
     gathering = connection.gathering
     if gathering.jobs:
-        producing.send(connection)
+        put.send(connection)
     elif gathering.reserves:
-        reserving.send(connection)
+        reserve.send(connection)
 
 
 __all__ = ["ACTIONS", "ALONE", "SAID", "Gathering", "joins", "phase_of", "send_gathered"]

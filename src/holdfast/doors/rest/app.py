@@ -15,12 +15,12 @@ from litestar.openapi.spec import Tag
 from litestar.params import HeaderParameter
 
 from holdfast import __version__
-from holdfast.doors.channel import routes as channel
-from holdfast.doors.channel.door import Channels
-from holdfast.doors.rest import bodies, docs, replies, routes, routing, schedules, system, twins, workers
-from holdfast.doors.rest.gate import NO_METHOD, Gate, Metrics, takes_head
-from holdfast.doors.rest.guard import Guard
+from holdfast.doors.rest import bodies, docs, interests, openapi_stubs, replies, routes, schedules, system, workers
 from holdfast.doors.rest.hot import Hot
+from holdfast.doors.rest.middleware import NO_METHOD, Gate, Metrics, takes_head
+from holdfast.doors.rest.origin import Guard
+from holdfast.doors.websocket import routes as channel
+from holdfast.doors.websocket.door import Channels
 from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.errors import (
@@ -147,11 +147,11 @@ def framework(state: AppState, payload_bytes: int, dialects: Sequence[Dialect] =
     return Litestar(
         [
             *routes.ROUTES,
-            *routing.ROUTES,
+            *interests.ROUTES,
             *workers.ROUTES,
             *schedules.ROUTES,
             *system.ROUTES,
-            *twins.TWINS,
+            *openapi_stubs.TWINS,
             *docs.ROUTES,
             *channel.ROUTES,
             *(route for dialect in dialects for route in dialect.routes),

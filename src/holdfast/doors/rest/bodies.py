@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.doors.rest import entries, keys
+from holdfast.doors.rest import duplicate_keys, entry_counts
 from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType
@@ -44,7 +44,7 @@ def decode(body: bytes, kind: type[T]) -> T:
         if not body.isascii():
             body.decode()
         if len(body) > COUNTED_BODY_BYTES:
-            entries.check(body, kind)
+            entry_counts.check(body, kind)
         value: T = _decoder(kind).decode(body or b"{}")  # type: ignore[arg-type]  # a type is hashable
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None
@@ -53,7 +53,7 @@ def decode(body: bytes, kind: type[T]) -> T:
     except (msgspec.DecodeError, RecursionError) as error:
         text = _CUT if str(error) == "Input data was truncated" else str(error)
         raise MalformedJson(f"The body is not valid JSON: {text}.") from None
-    keys.check(body, value, kind)
+    duplicate_keys.check(body, value, kind)
     return value
 
 
@@ -78,7 +78,7 @@ def invalid(error: msgspec.ValidationError, kind: Any = None) -> InvalidRequest:
     if named := _NAMED.match(text):
         name = named.group(1)
         field = ".".join(filter(None, (place, name)))
-        if kind is not None and "unknown" in named.group() and (near := keys.nearest(kind, place, name)):
+        if kind is not None and "unknown" in named.group() and (near := duplicate_keys.nearest(kind, place, name)):
             detail += f" Did you mean `{near}`?"
     return InvalidRequest(detail, field=field)
 
@@ -167,7 +167,7 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
     """A job out of a body that is not JSON, with its options in the query."""
     for name in query:
         if name not in JobOptions.__struct_fields__:
-            near = keys.nearest(JobOptions, "", name)
+            near = duplicate_keys.nearest(JobOptions, "", name)
             raise checks.breach(name, "is not an option of a job" + (f"; did you mean {near}?" if near else ""))
     options = strict_numbers(query, JobOptions)
     if "tags" in options:
@@ -175,7 +175,7 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
     if "retry" in options:
         try:
             options["retry"] = msgspec.json.decode(given_retry := options["retry"].encode(), type=RetryPolicy)
-            keys.once(given_retry, keys.KEYED, "retry")
+            duplicate_keys.once(given_retry, duplicate_keys.KEYED, "retry")
         except (msgspec.DecodeError, RecursionError) as error:
             raise checks.breach("retry", f"must be a retry policy in JSON ({error})") from None
     try:

@@ -7,9 +7,9 @@ the framework has a twin of each that only describes it, so that the OpenAPI doc
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from holdfast.doors.rest import bodies, replies, texts
+from holdfast.doors.rest import bodies, replies, surrogates
 from holdfast.doors.rest.answers import LeasedOut
-from holdfast.doors.rest.batching import LeaseBatch, concluding, read_apart, shown
+from holdfast.doors.rest.batch import LeaseBatch, concluding, read_apart, shown
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobIn, LeaseBatchIn, LeasesIn, ReleaseIn
 from holdfast.engine import checks
@@ -164,7 +164,7 @@ class Hot:
         try:
             given = _read(call, FailIn)
         except MalformedJson as error:
-            given = texts.fail_in(call.body, error)
+            given = surrogates.fail_in(call.body, error)
         return await self._end(FailLease(_ref(call), bodies.reason(given.reason), given.retry, given.delay_ms, given.crashed))
 
     async def _release(self, call: Call) -> Reply:

@@ -15,7 +15,7 @@ from msgspec.structs import astuple
 from holdfast import __version__
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import CountsOut, HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
-from holdfast.doors.rest.gate import Metrics
+from holdfast.doors.rest.middleware import Metrics
 from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Heard, Subscription

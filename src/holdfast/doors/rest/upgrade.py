@@ -3,10 +3,10 @@
 import asyncio
 import urllib.parse
 
-from holdfast.doors.channel.door import PATH
-from holdfast.doors.channel.wire import Refused, Wire
-from holdfast.doors.rest.gate import Gate
-from holdfast.doors.rest.head import Headers, handshake
+from holdfast.doors.rest.middleware import Gate
+from holdfast.doors.rest.request_head import Headers, handshake
+from holdfast.doors.websocket.connection import Refused, Wire
+from holdfast.doors.websocket.door import PATH
 from holdfast.errors import HoldfastError, InvalidRequest, NotFound
 
 SWITCHED = 101

@@ -11,9 +11,9 @@ from holdfast.doors.rest.answers import WorkerOut, WorkersOut, WorkOut
 from holdfast.doors.rest.types import WorkerIn
 from holdfast.engine import checks
 from holdfast.engine.engine import Engine
-from holdfast.job import worker_registry
+from holdfast.job import registry
 from holdfast.job.job import Job
-from holdfast.job.worker_registry import Worker
+from holdfast.job.registry import Worker
 from holdfast.limits import ID_MAX, LIST_LIMIT
 from holdfast.messages.queries import WorkerInfo
 
@@ -93,7 +93,7 @@ def _shown(worker: Worker) -> WorkerOut:
 def _with_work(info: WorkerInfo, now: int) -> WorkerOut:
     shown = _shown(info.worker)
     shown.beat_at = replies.instant(info.beat_at)
-    shown.silent = worker_registry.is_silent(info.beat_at, now)
+    shown.silent = registry.is_silent(info.beat_at, now)
     shown.jobs = [_work(job, now) for job in info.jobs]
     return shown
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from holdfast.doors.web import show
+from holdfast.doors.web import formats
 from holdfast.messages.queries import QueueStats, StoreStats
 
 NEARLY_FULL = 80.0  # per cent of a bound
@@ -32,11 +32,11 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
     for queue in queues:
         found += of_queue(queue)
     if dead:
-        lately = f"; {show.number(died_lately)} died in the last hour" if died_lately else ""
+        lately = f"; {formats.number(died_lately)} died in the last hour" if died_lately else ""
         found.append(
             Problem(
                 "bad" if died_lately else "warn",
-                "1 dead job" if dead == 1 else f"{show.number(dead)} dead jobs",
+                "1 dead job" if dead == 1 else f"{formats.number(dead)} dead jobs",
                 f"{'waits' if dead == 1 else 'wait'} for somebody to decide{lately}.",
                 "See what went wrong",
                 "/failures",
@@ -66,7 +66,7 @@ def _of_rows(store: StoreStats) -> list[Problem]:
         return []
     tables = ", ".join(sorted(store.unreadable))
     text = f"of the store could not be read since the server was started ({tables}); what they stand for is set aside."
-    subject = "1 row" if count == 1 else f"{show.number(count)} rows"
+    subject = "1 row" if count == 1 else f"{formats.number(count)} rows"
     return [Problem("bad", subject, text, "See which, and mend or remove them", "/store")]
 
 
@@ -78,7 +78,7 @@ def _of_keeping(store: StoreStats) -> list[Problem]:
     if store.accepting:
         return []
     if store.reason in (None, "storage_full"):
-        text = f"is nearly full ({show.size(store.disk_free_bytes)} free): new jobs are refused."
+        text = f"is nearly full ({formats.size(store.disk_free_bytes)} free): new jobs are refused."
         return [Problem("bad", "The disk", text, "Free space on it, or remove history of a queue", "/store", harm=math.inf)]
     return [
         Problem(
@@ -92,7 +92,7 @@ def of_time(store: StoreStats) -> list[Problem]:
     found: list[Problem] = []
     if store.clock_behind_ms:
         text = (
-            f"has been set back by {show.duration(store.clock_behind_ms)}: until it has caught up, no lease ends, nothing scheduled gets due "
+            f"has been set back by {formats.duration(store.clock_behind_ms)}: until it has caught up, no lease ends, nothing scheduled gets due "
             "and no schedule fires."
         )
         found.append(
@@ -100,11 +100,11 @@ def of_time(store: StoreStats) -> list[Problem]:
         )
     if store.schedules_aside:
         many = store.schedules_aside != 1
-        subject = f"{show.number(store.schedules_aside)} schedule{'s' if many else ''}"
+        subject = f"{formats.number(store.schedules_aside)} schedule{'s' if many else ''}"
         text = f"can't fire and {'are' if many else 'is'} set aside; all others go on."
         found.append(Problem("bad", subject, text, "See why, and change or remove", "/schedules"))
     if store.jobs_aside:
-        subject = f"{show.number(store.jobs_aside)} job{'s' if store.jobs_aside != 1 else ''}"
+        subject = f"{formats.number(store.jobs_aside)} job{'s' if store.jobs_aside != 1 else ''}"
         text = "can't be taken back or made ready, though it is time; all others go on."
         found.append(Problem("bad", subject, text, "The server's log names them", "/store"))
     return found
@@ -135,24 +135,24 @@ def of_queue(queue: QueueStats) -> list[Problem]:
         )
     if info.paused:
         if tally.unfinished:
-            until = f" until {show.moment(info.paused_until)}" if info.paused_until else ""
+            until = f" until {formats.moment(info.paused_until)}" if info.paused_until else ""
             found.append(
                 Problem(
                     "warn",
                     name,
-                    f"is paused{until}, with {show.number(tally.unfinished)} unfinished jobs.",
+                    f"is paused{until}, with {formats.number(tally.unfinished)} unfinished jobs.",
                     "Resume it",
                     page,
                     harm=harm,
                 )
             )
     elif tally.ready and not tally.leased and (queue.oldest_ready_ms or 0) > NOBODY_MS and queue.rates.get("leased", 0) < 0.01:
-        waiting = show.duration(queue.oldest_ready_ms)
+        waiting = formats.duration(queue.oldest_ready_ms)
         found.append(
             Problem(
                 "bad",
                 name,
-                f"has {show.number(tally.ready)} ready jobs, but no worker takes them; the oldest has waited {waiting}.",
+                f"has {formats.number(tally.ready)} ready jobs, but no worker takes them; the oldest has waited {waiting}.",
                 "See who works on it",
                 page,
                 harm=harm,
@@ -168,7 +168,7 @@ def _failing(queue: QueueStats, harm: float) -> list[Problem]:
     if wrong < FAILING_RATE or wrong / (wrong + done) < FAILING:
         return []
     share = round(100 * wrong / (wrong + done))
-    text = f"fails: {share} % of its attempts go wrong ({show.rate(wrong)} per second)."
+    text = f"fails: {share} % of its attempts go wrong ({formats.rate(wrong)} per second)."
     name = queue.info.name
     return [Problem("bad", name, text, "See the errors", "/failures", {"queue": name}, harm=harm)]
 
@@ -176,4 +176,4 @@ def _failing(queue: QueueStats, harm: float) -> list[Problem]:
 def fullness(queue: QueueStats) -> float:
     """How full a queue is in per cent of the bound that is nearer, jobs or bytes."""
     tally, policy = queue.info.tally, queue.info.policy
-    return max(show.percent(tally.unfinished, policy.capacity_jobs), show.percent(tally.bytes, policy.capacity_bytes))
+    return max(formats.percent(tally.unfinished, policy.capacity_jobs), formats.percent(tally.bytes, policy.capacity_bytes))

@@ -17,11 +17,11 @@ from litestar.datastructures import State as AppState
 
 from holdfast.doors.rest.routes import cursor_of, cursor_text
 from holdfast.doors.web import forms
+from holdfast.doors.web.failure_groups import line_of
 from holdfast.doors.web.failures import group_of
 from holdfast.doors.web.filters import Filter
-from holdfast.doors.web.grouping import line_of
+from holdfast.doors.web.layout import View
 from holdfast.doors.web.overview import glimpse
-from holdfast.doors.web.shell import View
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUnknown
 from holdfast.job.job import State

@@ -5,8 +5,8 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 
-from holdfast.doors.web.grouping import Group, groups, line_of
-from holdfast.doors.web.shell import View
+from holdfast.doors.web.failure_groups import Group, groups, line_of
+from holdfast.doors.web.layout import View
 from holdfast.errors import NotFound
 from holdfast.limits import FAILURES_SCANNED
 

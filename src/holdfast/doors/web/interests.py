@@ -9,7 +9,7 @@ from litestar.response import Redirect
 
 from holdfast.doors.web import forms
 from holdfast.doors.web.jobs import json_of
-from holdfast.doors.web.shell import View
+from holdfast.doors.web.layout import View
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError
 

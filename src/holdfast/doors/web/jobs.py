@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.routes import JobId
-from holdfast.doors.web import family, forms, lifeline, show
-from holdfast.doors.web.shell import View
+from holdfast.doors.web import formats, forms, related_jobs, timeline
+from holdfast.doors.web.layout import View
 from holdfast.engine import checks
 from holdfast.errors import NotFound
 from holdfast.job.job import NO_EXTRAS, WAITING, Content, Extras, Job, NewJob, State
@@ -33,8 +33,10 @@ async def show_job(request: Request[Any, Any, Any], state: AppState, job_id: Job
     view = View(request, state)
     detail = await view.engine.reading.glance(job_id)
     job = detail.job
-    (facts, reasons), chain = await asyncio.gather(view.engine.reading.why(job_id), family.around(view.engine.reading, detail))
-    tries = lifeline.attempts(detail)
+    (facts, reasons), chain = await asyncio.gather(
+        view.engine.reading.why(job_id), related_jobs.around(view.engine.reading, detail)
+    )
+    tries = timeline.attempts(detail)
     progress = detail.progress
     values = {
         "job": job,
@@ -43,12 +45,12 @@ async def show_job(request: Request[Any, Any, Any], state: AppState, job_id: Job
         "now": detail.now,
         "reasons": reasons,
         "attempts": list(reversed(tries)),
-        "spans": lifeline.spans(detail, tries),
-        "line_end": lifeline.end_of(job, detail.now),
-        "width": lifeline.WIDTH,
+        "spans": timeline.spans(detail, tries),
+        "line_end": timeline.end_of(job, detail.now),
+        "width": timeline.WIDTH,
         "result_bytes": detail.result_bytes,
-        "progress": show.pretty(progress, is_json=True, whole=True) if progress is not None else None,
-        "share": show.share(progress) if progress is not None else None,
+        "progress": formats.pretty(progress, is_json=True, whole=True) if progress is not None else None,
+        "share": formats.share(progress) if progress is not None else None,
         "last_error": max(detail.errors, key=lambda error: error.attempt, default=None) if job.state in _UNDONE else None,
         "lease_ms_left": max(0, job.lease.until - detail.now) if job.lease is not None else None,
         "can": _possible(job),
@@ -92,7 +94,7 @@ async def content(request: Request[Any, Any, Any], state: AppState, job_id: JobI
         "size": whole_size,
         "whole": data is not None and len(data) >= whole_size,
         "shown_bytes": SHOWN_BYTES,
-        "text": show.pretty(data or b"", is_json, len(data or b"") >= whole_size),
+        "text": formats.pretty(data or b"", is_json, len(data or b"") >= whole_size),
         "content_type": (None if is_json else detail.content.content_type) or "application/json",
     }
     curl = view.curl("GET", f"/v1/jobs/{job_id}")
@@ -186,7 +188,7 @@ async def _edit_form(view: View, job_id: int) -> Response[bytes]:
         "job": job,
         "now": detail.now,
         "type": detail.content.type,
-        "payload": show.text_of(detail.content.payload) if text_can else None,
+        "payload": formats.text_of(detail.content.payload) if text_can else None,
         "tags": ", ".join(job.extras.tags),
     }
     body = msgspec.json.encode({"priority": job.priority}).decode()

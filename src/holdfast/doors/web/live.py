@@ -9,10 +9,10 @@ from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 from litestar.response import Stream
 
-from holdfast.doors.web.shell import View
+from holdfast.doors.web.layout import View
 from holdfast.engine import checks
+from holdfast.engine.change_signal import Pulse
 from holdfast.engine.engine import Engine
-from holdfast.engine.pulse import Pulse
 
 _AT_MOST_EVERY_S = 1.0  # however much is committed, a page is drawn anew once a second
 _AT_LEAST_EVERY_S = 5.0  # ages and leases go on also when nothing is committed

@@ -7,9 +7,9 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 
-from holdfast.doors.web import attention, show
+from holdfast.doors.web import attention, formats
 from holdfast.doors.web.attention import fullness, problems
-from holdfast.doors.web.shell import View, tone
+from holdfast.doors.web.layout import View, tone
 from holdfast.engine.engine import Engine
 from holdfast.job.queue import Tally
 from holdfast.messages.queries import QueueStats, Stats
@@ -85,7 +85,7 @@ def line(queue: QueueStats) -> dict[str, Any]:
         "came": came,
         "done": done,
         "wrong": went_wrong(queue),
-        "drains": show.drains_in(tally.unfinished, came, done),
+        "drains": formats.drains_in(tally.unfinished, came, done),
     }
 
 

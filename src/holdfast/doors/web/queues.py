@@ -11,9 +11,9 @@ from litestar.response import Redirect
 from msgspec import UNSET
 
 from holdfast.doors.web import attention, forms
+from holdfast.doors.web.layout import View
 from holdfast.doors.web.overview import line
-from holdfast.doors.web.running import by_group, by_worker
-from holdfast.doors.web.shell import View
+from holdfast.doors.web.running_jobs import by_group, by_worker
 from holdfast.engine import checks
 from holdfast.errors import QueueNotFound
 from holdfast.job.job import State

@@ -12,22 +12,22 @@ from holdfast.doors.rest import replies
 from holdfast.doors.rest.app import Dialect
 from holdfast.doors.web import (
     assets,
+    audit,
     bulk,
-    enqueueing,
+    enqueue,
     failures,
     interests,
+    job_list,
     jobs,
-    listing,
     live,
     overview,
     queues,
     schedules,
     store,
-    suggesting,
-    trail,
+    suggestions,
     workers,
 )
-from holdfast.doors.web.shell import View, compile_all
+from holdfast.doors.web.layout import View, compile_all
 from holdfast.errors import BY_CODE, HoldfastError, InternalError, InvalidRequest, NotFound, PayloadTooLarge
 
 log = structlog.get_logger(__name__)
@@ -78,16 +78,16 @@ PAGE = Dialect(
                 *overview.ROUTES,
                 *queues.ROUTES,
                 *bulk.ROUTES,
-                *listing.ROUTES,
+                *job_list.ROUTES,
                 *jobs.ROUTES,
                 *failures.ROUTES,
                 *workers.ROUTES,
                 *interests.ROUTES,
                 *schedules.ROUTES,
                 *store.ROUTES,
-                *enqueueing.ROUTES,
-                *suggesting.ROUTES,
-                *trail.ROUTES,
+                *enqueue.ROUTES,
+                *suggestions.ROUTES,
+                *audit.ROUTES,
                 *live.ROUTES,
                 *assets.ROUTES,
             ],

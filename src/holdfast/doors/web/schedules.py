@@ -11,10 +11,10 @@ from litestar.response import Redirect
 from msgspec.structs import replace
 
 from holdfast.doors.rest.bodies import NO_QUEUE
-from holdfast.doors.web import forms, show
+from holdfast.doors.web import formats, forms
 from holdfast.doors.web.jobs import json_of, tags_of
+from holdfast.doors.web.layout import View
 from holdfast.doors.web.overview import glimpse
-from holdfast.doors.web.shell import View
 from holdfast.engine import checks
 from holdfast.errors import NotFound, ScheduleNotFound
 from holdfast.job.cron import CronUnreadable, NoMoreFires, ZoneUnknown
@@ -30,7 +30,7 @@ _DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Satu
 def worded(spec: ScheduleSpec) -> str:
     """When it fires, in words where they are short; else the expression."""
     if spec.interval_ms is not None:
-        return f"every {show.duration(spec.interval_ms)}"
+        return f"every {formats.duration(spec.interval_ms)}"
     if not spec.cron:
         return "–"
     minute, hour, day, month, weekday = (spec.cron or "* * * * *").split()
@@ -82,7 +82,7 @@ async def show_schedules(request: Request[Any, Any, Any], state: AppState) -> Re
         "schedules": _rows(page.schedules),
         "next": view.at("/schedules", after=page.after) if page.after else "",
         "chosen": chosen,
-        "payload": show.text_of(chosen.spec.job.payload) if chosen is not None else "{}",
+        "payload": formats.text_of(chosen.spec.job.payload) if chosen is not None else "{}",
         "ways": [one.value for one in Missed],
         "now": (await glimpse(state).stats()).now,
     }

@@ -7,7 +7,7 @@ from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 
 from holdfast.doors.web import attention
-from holdfast.doors.web.shell import View, tone
+from holdfast.doors.web.layout import View, tone
 from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS, quantile
 from holdfast.messages.queries import StoreStats
 

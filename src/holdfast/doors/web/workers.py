@@ -10,10 +10,10 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from holdfast.doors.web import forms
-from holdfast.doors.web.running import by_worker
-from holdfast.doors.web.shell import View
+from holdfast.doors.web.layout import View
+from holdfast.doors.web.running_jobs import by_worker
 from holdfast.errors import NotFound
-from holdfast.job import worker_registry
+from holdfast.job import registry
 from holdfast.job.job import State
 from holdfast.messages.queries import ListJobs
 
@@ -46,7 +46,7 @@ async def show_workers(request: Request[Any, Any, Any], state: AppState) -> Resp
         "leases": _LEASES,
         "each": _JOBS_OF_ONE,
         "now": found.now,
-        "silent": {info.worker.id for info in found.workers if worker_registry.is_silent(info.beat_at, found.now)},
+        "silent": {info.worker.id for info in found.workers if registry.is_silent(info.beat_at, found.now)},
         "wanted": wanted,
     }
     return view.page("workers.html", "Workers", "workers", values, view.curl("GET", "/v1/workers"))

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from holdfast.errors import StoreUnavailable
-from holdfast.stores.checking import OTHERS, PAGE, TOLD, idle, unreadable, unreadable_others
+from holdfast.stores.check import OTHERS, PAGE, TOLD, idle, unreadable, unreadable_others
 from holdfast.stores.postgres.connect import GONE, READER, connect
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.sql import SQL

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from holdfast.stores.listing import Dialect
-from holdfast.stores.postgres.lows import lows_of
+from holdfast.stores.list_statements import Dialect
 from holdfast.stores.postgres.misplaced import misplaced
+from holdfast.stores.postgres.ready_floor import lows_of
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import Row, size_of
 

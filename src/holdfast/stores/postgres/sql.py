@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from holdfast.stores.rows import Row
-from holdfast.stores.writing import ORDER
+from holdfast.stores.writer import ORDER
 
 _FOLDER = files(__package__) / "statements"
 _PARAMETER = re.compile(r"\$(\d+)")

@@ -20,21 +20,21 @@ from holdfast.job.queue import Queue, QueuePolicy
 from holdfast.limits import PAYLOAD_BYTES
 from holdfast.messages.queries import Durability, Query, QueryResult
 from holdfast.messages.queries import Replication as ReplicationState
-from holdfast.stores.postgres.aside import Aside
+from holdfast.stores.postgres.cache import Known
 from holdfast.stores.postgres.connect import GONE, IN_THE_WAY, READER, READERS, STATEMENT_S, WRITER, connect
-from holdfast.stores.postgres.held import HeldQueues
+from holdfast.stores.postgres.held_queues import HeldQueues
 from holdfast.stores.postgres.hosts import described
-from holdfast.stores.postgres.known import Known
 from holdfast.stores.postgres.migrate import migrate
 from holdfast.stores.postgres.producers import Producers, tell_bounds
 from holdfast.stores.postgres.reader import PostgresSnapshot
 from holdfast.stores.postgres.replication import Replication
+from holdfast.stores.postgres.side_connection import Aside
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.postgres.transaction import PostgresTransaction
-from holdfast.stores.reading import Reader
+from holdfast.stores.read_queue import Turns, is_dear
+from holdfast.stores.reader import Reader
 from holdfast.stores.rows import queue_of
 from holdfast.stores.store import Expected, Health, OutcomeLost, RowHeld, TryAgain
-from holdfast.stores.turns import Turns, is_dear
 
 log = structlog.get_logger(__name__)
 _READ_S = 6.0  # longer than the server's own bound on one statement

@@ -16,17 +16,17 @@ import msgspec
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
+from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
-from holdfast.job.worker_registry import Roster, Worker
 from holdfast.limits import ERRORS_KEPT, OUTAGE_MS, QUEUES
 from holdfast.stores import rows
-from holdfast.stores.postgres.loading import Loading
-from holdfast.stores.postgres.lows import lows_blob
+from holdfast.stores.postgres.loader import Loading
+from holdfast.stores.postgres.ready_floor import lows_blob
 from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
 from holdfast.stores.rows import Row
 from holdfast.stores.store import Change, KeptAnswer, TryAgain
 from holdfast.stores.unreadable import FOUND
-from holdfast.stores.writing import ANYHOW, LOOSE, MAY_BE_MISSING, Writing
+from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, Writing
 
 _COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # nobody waits for it, and nothing depends on it
 _PRIORITIES = 16  # in use at once in one queue, of which account is kept

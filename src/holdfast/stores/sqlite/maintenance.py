@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-from holdfast.stores.checking import OTHERS, PAGE, TOLD, idle, unreadable, unreadable_others
+from holdfast.stores.check import OTHERS, PAGE, TOLD, idle, unreadable, unreadable_others
 from holdfast.stores.rows import schedule_of
 from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
 from holdfast.stores.sqlite.files import UnfitPlace, make_private, sync_folder

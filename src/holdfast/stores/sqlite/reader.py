@@ -10,11 +10,11 @@ import apsw
 from holdfast.errors import Overloaded
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.queries import Query, QueryResult
-from holdfast.stores.listing import Dialect
-from holdfast.stores.reading import Reader
+from holdfast.stores.list_statements import Dialect
+from holdfast.stores.reader import Reader
 from holdfast.stores.rows import UNREADABLE, Row, json_text, size_of
-from holdfast.stores.sqlite.anyhow import fetch_anyhow
 from holdfast.stores.sqlite.sql import SQL
+from holdfast.stores.sqlite.undecodable import fetch_anyhow
 
 T = TypeVar("T")
 

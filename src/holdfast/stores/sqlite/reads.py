@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from holdfast.messages.queries import Query, QueryResult
+from holdfast.stores.read_queue import Turns, is_dear
 from holdfast.stores.sqlite.reader import SqliteReader
-from holdfast.stores.turns import Turns, is_dear
 
 
 class Reads:

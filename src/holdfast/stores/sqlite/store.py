@@ -14,7 +14,8 @@ import apsw
 from holdfast.errors import StorageFull, StoreUnavailable
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.queries import Durability, Query, QueryResult
-from holdfast.stores.sqlite.alone import Alone
+from holdfast.stores.read_queue import Turns, is_dear
+from holdfast.stores.sqlite.cache import Known
 from holdfast.stores.sqlite.connect import no_room, open_reader, open_writer
 from holdfast.stores.sqlite.files import (
     MEMORY_FILE_SYSTEMS,
@@ -28,13 +29,12 @@ from holdfast.stores.sqlite.files import (
     sync_folder,
 )
 from holdfast.stores.sqlite.identity import FileIdentity
-from holdfast.stores.sqlite.known import Known
 from holdfast.stores.sqlite.reader import SqliteReader
 from holdfast.stores.sqlite.reads import Reads
+from holdfast.stores.sqlite.single_writer import Alone
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.transaction import SqliteTransaction
 from holdfast.stores.store import Expected, Health, StoreBroken
-from holdfast.stores.turns import Turns, is_dear
 
 _READERS = 2
 _BROKEN = (

@@ -9,17 +9,17 @@ import msgspec
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
-from holdfast.job.worker_registry import Roster, Worker
+from holdfast.job.registry import Roster, Worker
 from holdfast.limits import ERRORS_KEPT, QUEUES
 from holdfast.stores import rows
 from holdfast.stores.rows import Row, json_text
-from holdfast.stores.sqlite.anyhow import fetch_anyhow
-from holdfast.stores.sqlite.known import FIRST_ANSWER, Known, saved_as
-from holdfast.stores.sqlite.loading import Loading
+from holdfast.stores.sqlite.cache import FIRST_ANSWER, Known, saved_as
+from holdfast.stores.sqlite.loader import Loading
 from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
+from holdfast.stores.sqlite.undecodable import fetch_anyhow
 from holdfast.stores.store import Change, KeptAnswer
 from holdfast.stores.unreadable import FOUND
-from holdfast.stores.writing import ANYHOW, LOOSE, MAY_BE_MISSING, ORDER, Writing
+from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, ORDER, Writing
 
 
 class SqliteTransaction(Loading):

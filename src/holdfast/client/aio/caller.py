@@ -1,0 +1,127 @@
+"""One call over all its tries: the part that every method of the client goes through."""
+
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import tenacity
+
+from holdfast.client.aio.transport import AsyncTransport
+from holdfast.client.contents import encode
+from holdfast.client.retry import Again, Answer, Call, Lost, Nodes, NotSent, StreamRefused, Trial, decode
+from holdfast.client.tokens import bearer
+from holdfast.errors import HoldfastError
+
+T = TypeVar("T")
+_JSON = "application/json"
+_SILENCE_S = 45.0  # a stream says something at least every 15 seconds
+_RETRY = tenacity.retry_if_exception_type(Again)
+
+
+class AsyncCaller:
+    """Sends calls to the first server that answers.
+
+    `url`: one base URL, several separated by commas, or a list; else `HOLDFAST_URL`, else `http://127.0.0.1:4653`. `token` is sent as
+    `Authorization: Bearer`; else `HOLDFAST_TOKEN`. `deadline_s` bounds one call over all its tries, `attempt_s` one try; what the server
+    was asked to wait is added to both. `context` is for TLS.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str] | None = None,
+        *,
+        token: str | None = None,
+        deadline_s: float = 60.0,
+        attempt_s: float = 20.0,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.nodes = Nodes(url)
+        self.deadline_s = deadline_s
+        self._attempt_s = attempt_s
+        self._headers = bearer(token)
+        self._transport = AsyncTransport(context)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    async def _get(self, kind: type[T], path: str, wait_ms: int = 0) -> T:
+        return await self._call(kind, Call("GET", path, wait_ms=wait_ms))
+
+    async def _post(self, kind: type[T], path: str, body: Any = None, repeatable: bool = True, wait_ms: int = 0) -> T:
+        return await self._send(kind, "POST", path, body, repeatable, wait_ms)
+
+    async def _send(
+        self, kind: type[T], method: str, path: str, body: Any = None, repeatable: bool = True, wait_ms: int = 0
+    ) -> T:
+        sent = None if body is None else encode(body)
+        headers = {} if body is None else {"Content-Type": _JSON}
+        return await self._call(kind, Call(method, path, sent, headers, repeatable, wait_ms))
+
+    async def _create(
+        self, kind: type[T], path: str, body: bytes, key: str | None, wait_ms: int = 0, content_type: str = _JSON
+    ) -> T:
+        """A call that creates: its key is made once, so that repeating it never creates twice."""
+        headers = {"Content-Type": content_type, "Idempotency-Key": key or secrets.token_hex(16)}
+        return await self._call(kind, Call("POST", path, body, headers, wait_ms=wait_ms))
+
+    async def _delete(self, path: str, gone: type[HoldfastError]) -> None:
+        """Remove; that it is gone already is no error when an earlier try may have removed it."""
+        try:
+            await self._answered(Call("DELETE", path))
+        except gone as error:
+            if not error.repeated:
+                raise
+
+    async def _call(self, kind: type[T], call: Call) -> T:
+        return decode(kind, await self._answered(call))
+
+    async def _answered(self, call: Call, deadline_s: float | None = None) -> bytes:
+        trial = Trial(call, self.nodes, deadline_s or self.deadline_s, self._attempt_s)
+        headers = self._headers | call.headers
+        try:
+            async for attempt in tenacity.AsyncRetrying(
+                retry=_RETRY, wait=trial.wait, stop=trial.stop, after=trial.failed, reraise=True
+            ):
+                with attempt:
+                    return await self._once(trial, headers)
+        except Again as again:
+            raise again.final from again.__cause__
+        raise AssertionError("a call is answered or refused")
+
+    async def _once(self, trial: Trial, headers: dict[str, str]) -> bytes:
+        url = self.nodes.current
+        try:
+            answer = await self._transport.request(url, trial.call, headers, trial.timeout_s)
+        except NotSent as error:
+            trial.not_sent(url, error)
+        except Lost as error:
+            trial.lost(url, error)
+        return trial.judge(url, answer)
+
+    async def _lines(self, call: Call) -> AsyncIterator[bytes]:
+        """The lines of a stream, until it ends or breaks off; raises a refusal, and `Lost` or `NotSent`."""
+        url = self.nodes.current
+        try:
+            async for line in self._transport.lines(url, call, self._headers, _SILENCE_S):
+                yield line
+        except StreamRefused as refused:
+            self._judge_stream(url, call, refused.answer)
+        finally:
+            self.nodes.leave(url)
+
+    def _judge_stream(self, url: str, call: Call, answer: Answer) -> None:
+        try:
+            Trial(call, self.nodes, 0, 0).judge(url, answer)
+        except Again as again:
+            raise again.final from None

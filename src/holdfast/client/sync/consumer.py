@@ -1,0 +1,112 @@
+# Generated from client/aio/consumer.py by `make client`. Change that one.
+"""Taking jobs under a lease, and ending the lease. All of it may be repeated after a lost answer, and is."""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from holdfast.client.contents import encode
+from holdfast.client.refusals import refusal
+from holdfast.client.retry import path
+from holdfast.client.sync.caller import Caller
+from holdfast.client.types import Conclude, Extend, Extended, Fail, Job, Leased, NewJob, Outcome, Release
+from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown
+
+T = TypeVar("T")
+Ended = Outcome | Extended | HoldfastError
+
+
+class Batched(msgspec.Struct):
+    """The answer to a batch, before its entries are told apart."""
+
+    conclude: list[dict[str, Any]]
+    fail: list[dict[str, Any]]
+    release: list[dict[str, Any]]
+    extend: list[dict[str, Any]]
+
+
+class Consuming(Caller):
+    """`lease`, and the verbs of a lease: `conclude`, `fail`, `release`, `extend`, and `batch` for many of them."""
+
+    def lease(
+        self,
+        queues: str | Sequence[str],
+        *,
+        max: int = 1,  # noqa: A002  (as the field is called on the wire)
+        lease_ms: int | None = None,
+        wait_ms: int = 0,
+        worker: str = "",
+        order: str = "queue",
+        request_id: str | None = None,
+    ) -> list[Job]:
+        """Take up to `max` jobs, waiting up to `wait_ms` for the first; each has its `lease`. An empty list when none came in time."""
+        wanted: dict[str, Any] = {
+            "queues": [queues] if isinstance(queues, str) else list(queues),
+            "max": max,
+            "wait_ms": wait_ms,
+            "worker": worker,
+            "order": order,
+            "request_id": request_id or secrets.token_hex(16),
+        }
+        if lease_ms is not None:
+            wanted["lease_ms"] = lease_ms
+        return (self._post(Leased, "/v1/leases", wanted, wait_ms=wait_ms)).jobs
+
+    def conclude(self, token: str, result: Any = UNSET, *, then: Iterable[NewJob] = ()) -> Outcome:
+        """The work is done. `then`: jobs that follow, put in the same transaction."""
+        return self._verb(Outcome, "conclude", token, Conclude(token=token, result=result, then=list(then)))
+
+    def fail(
+        self, token: str, reason: str = "", *, retry: bool = True, delay_ms: int | None = None, crashed: bool = False
+    ) -> Outcome:
+        """The attempt went wrong. Without `retry` the job is dead at once; without `delay_ms` its retry policy says when to try again.
+
+        `crashed`: what ran it was killed or broke down. It counts as a crash, and the job is ready again at once, unless `delay_ms` is given.
+        """
+        delay = UNSET if delay_ms is None else delay_ms
+        entry = Fail(token=token, reason=reason, retry=retry, delay_ms=delay, crashed=crashed)
+        return self._verb(Outcome, "fail", token, entry)
+
+    def release(self, token: str, *, delay_ms: int = 0, priority: int | None = None) -> Outcome:
+        """Hand the job back; no try is spent."""
+        entry = Release(token=token, delay_ms=delay_ms, priority=UNSET if priority is None else priority)
+        try:
+            return self._verb(Outcome, "release", token, entry)
+        except LeaseLost as error:
+            if error.repeated:
+                raise OutcomeUnknown(
+                    "The lease is not held any more; an earlier try, whose answer was lost, may have released it."
+                ) from error
+            raise
+
+    def extend(self, token: str, *, lease_ms: int | None = None, progress: Any = UNSET) -> Extended:
+        """Keep the lease, counted from now, and perhaps note progress."""
+        entry = Extend(token=token, lease_ms=UNSET if lease_ms is None else lease_ms, progress=progress)
+        return self._verb(Extended, "extend", token, entry)
+
+    def batch(self, entries: Sequence[Conclude | Fail | Release | Extend]) -> list[Ended]:
+        """Up to 1,000 verbs at once. One outcome for each, in their order: what the single verb would have given or, in its place, raised.
+
+        An entry that breaks a bound refuses the whole before anything is done, which is raised.
+        """
+        lists: dict[type, list[Any]] = {Conclude: [], Fail: [], Release: [], Extend: []}
+        for entry in entries:
+            lists[type(entry)].append(entry)
+        body = {kind.__name__.lower(): listed for kind, listed in lists.items() if listed}
+        said = self._post(Batched, "/v1/leases/batch", body)
+        given = {kind: iter(getattr(said, kind.__name__.lower())) for kind in lists}
+        return [_ended(type(entry), next(given[type(entry)])) for entry in entries]
+
+    def _verb(self, kind: type[T], verb: str, token: str, entry: msgspec.Struct) -> T:
+        body = msgspec.json.decode(encode(entry), type=dict[str, msgspec.Raw])
+        del body["token"]
+        return self._post(kind, path("/v1/leases/{}/" + verb, token), body)
+
+
+def _ended(kind: type, said: dict[str, Any]) -> Ended:
+    if "code" in said:
+        return refusal(said)
+    return msgspec.convert(said, Extended) if kind is Extend else msgspec.convert(said, Outcome)

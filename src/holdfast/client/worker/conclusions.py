@@ -1,0 +1,160 @@
+"""Ends leases: what handlers came to, gathered into batches without a timer.
+
+While one batch is on its way the next one gathers, so it grows by itself with the load; alone, an outcome leaves at once. A job is held,
+and its lease kept, until the server has answered.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from msgspec import UNSET
+
+from holdfast.client.aio.consumer import Ended
+from holdfast.client.types import Conclude, Extend, Extended, Fail, Outcome, Release
+from holdfast.client.worker.connectivity import Reach, about, log
+from holdfast.client.worker.held_job import HeldJob
+from holdfast.client.worker.job_source import Channel, size_of
+from holdfast.client.worker.lease_extender import Holder
+from holdfast.client.worker.outcomes import cut, words
+from holdfast.errors import HoldfastError, InvalidRequest, LeaseLost, QueueFull, StorageFull, Unavailable
+from holdfast.limits import BATCH_VERBS
+
+_LATER = (QueueFull, StorageFull, Unavailable)
+_OPEN = frozenset({"outcome_unknown", "unreachable", "unexpected_answer"})
+_PAUSE_S = 0.5
+_BATCH_BYTES = 2 << 20  # of results and what follows: well below what one message of a channel may have
+Verdict = Conclude | Fail | Release
+_WORDS = {Conclude: "concluded", Fail: "failed", Release: "released"}
+
+
+@dataclass(slots=True)
+class Ending:
+    """One lease to end, and how. `plain`: nothing that could be refused is left in it."""
+
+    held: HeldJob
+    verdict: Verdict
+    plain: bool = False
+
+
+class Endings:
+    """Gathers and sends. `ended` is called with each job that is no longer held; `tally` counts what became of them."""
+
+    def __init__(self, channel: Channel, holder: Holder, reach: Reach, ended: Callable[[HeldJob], None]) -> None:
+        self.tally: Counter[str] = Counter()
+        self._channel = channel
+        self._holder = holder
+        self._reach = reach
+        self._ended = ended
+        self._waiting: list[Ending] = []
+        self._sender: asyncio.Task[None] | None = None
+        self._later: set[asyncio.Task[None]] = set()
+
+    def put(self, held: HeldJob, verdict: Verdict) -> None:
+        """End this lease with the next batch."""
+        self._put(Ending(held, verdict))
+
+    def _put(self, ending: Ending) -> None:
+        self._waiting.append(ending)
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send(), name="holdfast-endings")
+
+    async def settled(self) -> None:
+        """Return when nothing waits and nothing is on its way."""
+        while self._sender is not None or self._later:
+            await asyncio.wait([*([self._sender] if self._sender else []), *self._later])
+
+    async def _send(self) -> None:
+        try:
+            while self._waiting:
+                await self._send_batch(self._next())
+        finally:
+            self._sender = None
+
+    def _next(self) -> list[Ending]:
+        """What goes together: so many that one body, and one message of a channel, can carry them."""
+        size = count = 0
+        for ending in self._waiting[:BATCH_VERBS]:
+            size += size_of(ending.verdict)
+            if count and size > _BATCH_BYTES:
+                break
+            count += 1
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        return batch
+
+    async def _send_batch(self, batch: list[Ending]) -> None:
+        try:
+            await self._send_progress(batch)
+            outcomes = await self._channel.end([ending.verdict for ending in batch])
+        except HoldfastError as error:
+            if isinstance(error, InvalidRequest):  # one entry is to blame, and nothing was done
+                return await self._one_by_one(batch, error)
+            self._reach.hindered("outcomes could not be sent", error)
+            outcomes = [error] * len(batch)
+        except Exception as error:  # noqa: BLE001  (whatever it is, none of these jobs may be held for ever)
+            log.exception("outcomes could not be sent")
+            return await self._one_by_one(batch, InvalidRequest(f"It can't be sent: {type(error).__name__}: {words(error)}"))
+        for ending, outcome in zip(batch, outcomes, strict=True):
+            self._settle(ending, outcome)
+        return None
+
+    async def _one_by_one(self, batch: list[Ending], error: InvalidRequest) -> None:
+        """Who is to blame is refused; the others have their outcomes."""
+        if len(batch) == 1:
+            self._settle(batch[0], error)
+            return
+        for ending in batch:
+            await self._send_batch([ending])
+
+    async def _send_progress(self, batch: list[Ending]) -> None:
+        """What was noted has to arrive before the end, or nobody sees it; the next attempt is given it."""
+        noted = [(ending.held.token, self._holder.unsent(ending.held)) for ending in batch]
+        notes = [Extend(token=token, progress=progress) for token, progress in noted if progress is not UNSET]
+        while notes:
+            size = count = 0
+            while count < len(notes) and size <= _BATCH_BYTES:
+                size += size_of(notes[count])
+                count += 1
+            try:
+                await self._channel.end(notes[:count])
+            except HoldfastError as error:
+                log.warning("progress could not be noted: %s", error)
+            notes = notes[count:]
+
+    def _settle(self, ending: Ending, outcome: Ended) -> None:
+        held, verdict = ending.held, ending.verdict
+        if isinstance(outcome, Outcome):
+            if outcome.state == "dead":
+                about(logging.ERROR, held, "dead: it will not be tried again by itself")
+            self._over(held, "cancelled" if outcome.state == "cancelled" else _WORDS[type(verdict)])
+        elif isinstance(outcome, LeaseLost):
+            if not held.lost:
+                about(logging.WARNING, held, "its lease was lost; what it came to counts for nothing")
+            self._over(held, "lost")
+        elif held.lost:
+            self._over(held, "lost")
+        elif isinstance(outcome, (Extended, *_LATER)) or outcome.code in _OPEN:
+            again = asyncio.create_task(self._put_later(ending), name="holdfast-later")
+            self._later.add(again)
+            again.add_done_callback(self._later.discard)
+        elif isinstance(verdict, Conclude):
+            about(logging.ERROR, held, "what it came to is refused: %s", outcome)
+            self.put(held, Fail(token=held.token, reason=cut(f"It was done, but could not be concluded: {outcome}")))
+        elif not ending.plain:
+            about(logging.ERROR, held, "how it ended is refused, so it counts as failed: %s", outcome)
+            reason = verdict.reason if isinstance(verdict, Fail) else f"It could not be given back: {outcome}"
+            self._put(Ending(held, Fail(token=held.token, reason=cut(reason)), plain=True))
+        else:
+            about(logging.ERROR, held, "its lease could not be ended: %s", outcome)
+            self._over(held, "refused")
+
+    async def _put_later(self, ending: Ending) -> None:
+        await asyncio.sleep(_PAUSE_S)
+        self._put(ending)
+
+    def _over(self, held: HeldJob, word: str) -> None:
+        self.tally[word] += 1
+        self._holder.let_go(held)
+        self._ended(held)

@@ -1,0 +1,106 @@
+"""How jobs come to a worker and how its leases end: one small interface, and long polls as its simplest form.
+
+The live channel (live.py) is another; the session knows no more than this.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from msgspec import Raw
+
+from holdfast.client.aio.client import AsyncClient
+from holdfast.client.aio.consumer import Ended
+from holdfast.client.types import Conclude, Extend, Fail, Job, Release
+from holdfast.errors import HoldfastError
+
+Entry = Conclude | Fail | Release | Extend
+
+
+def size_of(entry: Entry) -> int:
+    """About how many bytes an entry has on its way; what handlers came to is JSON by now."""
+    if isinstance(entry, Fail):
+        return len(entry.reason)
+    parts: list[Any] = [entry.result, *entry.then] if isinstance(entry, Conclude) else [getattr(entry, "progress", None)]
+    return sum(len(memoryview(part)) for part in parts if isinstance(part, Raw))
+
+
+class Channel(Protocol):
+    """What a session needs of a transport."""
+
+    async def take(self, most: int) -> list[Job]:
+        """Up to `most` jobs, once there is one; perhaps none, after a while."""
+        ...
+
+    async def end(self, entries: Sequence[Entry]) -> list[Ended]:
+        """End leases; one outcome for each."""
+        ...
+
+    async def stop(self) -> list[Job]:
+        """Take nothing more. What was granted meanwhile, to be handed back."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class LongPolls:
+    """Long polls over HTTP, one at a time. A poll keeps its request id until it is answered, so no grant gets lost on its way."""
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        queues: Sequence[str],
+        worker: Callable[[], str],
+        lease_ms: int | None,
+        wait_ms: int,
+        order: str,
+    ) -> None:
+        self._client = client
+        self._queues = list(queues)
+        self._worker = worker
+        self._lease_ms = lease_ms
+        self._wait_ms = wait_ms
+        self._order = order
+        self._open: str | None = None
+
+    async def take(self, most: int) -> list[Job]:
+        """One long poll; when an earlier one was not answered, that one again."""
+        self._open = self._open or secrets.token_hex(16)
+        return await self._poll(most, self._wait_ms)
+
+    async def _poll(self, most: int, wait_ms: int) -> list[Job]:
+        try:
+            jobs = await self._client.lease(
+                self._queues,
+                max=most,
+                lease_ms=self._lease_ms,
+                wait_ms=wait_ms,
+                worker=self._worker(),
+                order=self._order,
+                request_id=self._open,
+            )
+        except HoldfastError as error:
+            if not error.repeated and error.code not in ("outcome_unknown", "internal_error"):
+                self._open = None
+            raise
+        self._open = None
+        return jobs
+
+    async def end(self, entries: Sequence[Entry]) -> list[Ended]:
+        """One batch."""
+        return await self._client.batch(entries)
+
+    async def stop(self) -> list[Job]:
+        """A poll that was cut off may have been granted jobs: asking again with its request id ends it, and gives them."""
+        jobs: list[Job] = []
+        if self._open is not None:
+            with contextlib.suppress(HoldfastError):  # then their leases end by themselves
+                jobs = await self._poll(1, 0)
+        return jobs
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()

@@ -1,0 +1,66 @@
+"""A worker's place in the server's list of workers."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+
+from holdfast.client.aio.client import AsyncClient
+from holdfast.client.sync.client import Client
+from holdfast.client.types import RegisteredWorker
+from holdfast.client.worker.connectivity import Reach
+from holdfast.errors import HoldfastError, WorkerNotFound
+
+_PAUSE_S = 1.0  # after a registration that failed, before the next
+_FOR_GOOD = frozenset({400, 401, 403, 404, 405})
+
+
+class Registration:
+    """`worker` is what the worker calls itself: its name, or the id that it got by registering."""
+
+    def __init__(self, queues: Sequence[str], name: str) -> None:
+        self.worker = name
+        self._queues = queues
+        self._name = name
+        self._id: str | None = None
+
+    async def begin(self, client: AsyncClient, stopped: asyncio.Event, reach: Reach) -> None:
+        """Register; while no server answers, try on until one does or the worker is told to stop. Raises what is refused for good."""
+        stopping = asyncio.create_task(stopped.wait())
+        try:
+            while not stopped.is_set():
+                trying = asyncio.create_task(self._try(client, reach))
+                try:
+                    await asyncio.wait({trying, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    trying.cancel()  # no harm where it is done
+                    await asyncio.gather(trying, return_exceptions=True)
+                if not trying.cancelled() and (worker := trying.result()) is not None:
+                    self._id = self.worker = worker.id
+                    return
+        finally:
+            stopping.cancel()
+
+    async def _try(self, client: AsyncClient, reach: Reach) -> RegisteredWorker | None:
+        try:
+            return await client.register_worker(self._queues, self._name)
+        except HoldfastError as error:
+            if error.status in _FOR_GOOD:
+                raise
+            reach.hindered("the worker could not be registered", error)
+        await asyncio.sleep(_PAUSE_S)
+        return None
+
+    def beat(self, client: Client, quiet: Callable[[bool], None]) -> None:
+        """Say that it is there, and hear whether it was sent home. One that the server has forgotten registers anew."""
+        assert self._id is not None, "only who is registered beats"
+        try:
+            quiet(client.beat(self._id).state == "quiet")
+        except WorkerNotFound:
+            self._id = self.worker = client.register_worker(self._queues, self._name).id
+
+    def end(self, client: Client) -> None:
+        """Leave the list, and close the connections of the thread that kept the leases."""
+        if self._id is not None:
+            with contextlib.suppress(HoldfastError):  # then it is removed after its silence
+                client.remove_worker(self._id)
+        client.close()

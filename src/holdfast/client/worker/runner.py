@@ -1,0 +1,124 @@
+"""Calls the handler of a job and says how its attempt ended."""
+
+import asyncio
+import inspect
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from holdfast.client.contents import UnreadableJson, encode
+from holdfast.client.types import Conclude, Fail, Release
+from holdfast.client.worker.connectivity import attempt_over, log
+from holdfast.client.worker.held_job import HeldJob
+from holdfast.client.worker.outcomes import cut, told, words
+from holdfast.client.worker.processes import ProcessDied, Processes, Said
+from holdfast.client.worker.threads import Threads
+
+_UNHANDLED_S = 1.0  # before a job without a handler may come again; twice as long each time that it was given back
+_UNHANDLED_MAX_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function, and how it is to be run. `timeout_s` bounds one attempt; `raw`: it is given payloads that Python can't read, too."""
+
+    function: Callable[[HeldJob], Any]
+    process: bool = False
+    timeout_s: float | None = None
+    raw: bool = False
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"a handler is a function, not {type(self.function).__name__}")
+        if self.process and self.is_coroutine:
+            raise TypeError("a handler that runs in a process is a plain function")
+
+    @property
+    def is_coroutine(self) -> bool:
+        """Whether it runs in the event loop."""
+        call = getattr(self.function, "__call__", None)  # noqa: B004  (of an object that is called like a function)
+        return inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(call)
+
+
+class Runner:
+    """Runs handlers, each where it belongs."""
+
+    def __init__(self, freed: Callable[[], None]) -> None:
+        self.threads = Threads(freed)
+        self._processes = Processes(self.threads)
+        self._unknown: set[str] = set()
+
+    async def run(self, handler: Handler | None, held: HeldJob) -> Conclude | Fail | Release:
+        """How the attempt ended. Raises `CancelledError` when it was cut off from outside."""
+        verdict, error = await self._attempt(handler, held)
+        attempt_over(held, verdict, error)
+        return verdict
+
+    async def _attempt(self, handler: Handler | None, held: HeldJob) -> tuple[Conclude | Fail | Release, BaseException | None]:
+        if handler is None:
+            return self._unhandled(held), None
+        if not handler.raw and held.body is None:
+            try:
+                held.payload  # noqa: B018  (read once, before a handler begins)
+            except UnreadableJson as unreadable:  # nor will it be at another try
+                return Fail(token=held.token, reason=cut(words(unreadable)), retry=False), None
+        held.in_thread = not (handler.process or handler.is_coroutine)
+        try:
+            async with asyncio.timeout(handler.timeout_s) as bound:
+                result = await self._call(handler, held)
+            return _concluded(held, result), None
+        except Said as said:
+            said.entry.token = held.token
+            return said.entry, None
+        except ProcessDied as died:
+            return Fail(token=held.token, reason=words(died), crashed=True), None
+        except TimeoutError as error:
+            if bound.expired():
+                held.must_end = True
+                reason = f"Timed out after {handler.timeout_s:g} s, the bound of its handler."
+                return Fail(token=held.token, reason=reason), None
+            return told(error, held.token), error
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  (whatever a handler raises is its outcome)
+            asyncio.get_running_loop()  # raises where this is thrown away with its loop, and no outcome of a handler
+            return told(error, held.token), error
+
+    def _unhandled(self, held: HeldJob) -> Release:
+        """Back to the queue, for a worker that has a handler: during a rolling deploy there are some of both. Later each time."""
+        if held.type not in self._unknown:
+            self._unknown.add(held.type)
+            log.warning(
+                "there is no handler for the type %r here: its jobs are given back for other workers, and no try is spent",
+                held.type,
+            )
+        job = held.job
+        given_back = max(0, job.attempt - job.failures - job.crashes - 1)
+        full_s = min(_UNHANDLED_MAX_S, _UNHANDLED_S * 2.0 ** min(given_back, 10))
+        return Release(token=held.token, delay_ms=round(1_000 * full_s * random.uniform(0.75, 1.0)))  # noqa: S311
+
+    def close(self) -> None:
+        """Let go of threads and processes."""
+        self._processes.close()
+        self.threads.close()
+
+    async def _call(self, handler: Handler, held: HeldJob) -> Any:
+        if handler.process:
+            return await self._processes.call(handler.function, held)
+        if handler.is_coroutine:
+            return await handler.function(held)
+        return await self.threads.call(lambda: handler.function(held))
+
+
+def _concluded(held: HeldJob, result: Any) -> Conclude:
+    """The outcome of a handler that has returned, already as JSON, so that nothing in it can harm the batch that it leaves with."""
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError("the handler gave a coroutine that nobody awaits; make it `async def`, or await it")
+    encoded = UNSET if result is None else msgspec.Raw(encode(result))
+    then: list[Any] = [msgspec.Raw(encode(job)) for job in held.follow_ups]
+    return Conclude(token=held.token, result=encoded, then=then)

@@ -1,0 +1,151 @@
+"""The verbs of a lease's holder: conclude, fail, release, extend. Only the current lease counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from holdfast.committer import enqueue
+from holdfast.committer.batch import Batch
+from holdfast.errors import LeaseLost
+from holdfast.job import lifecycle, retry
+from holdfast.job.job import READY, SCHEDULED, Job, JobError, LeaseRef, UniqueWhile
+from holdfast.messages import events
+from holdfast.messages.beanstalk_commands import BuryLease
+from holdfast.messages.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, ReleaseLease
+
+LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease | BuryLease
+
+
+@dataclass(slots=True)
+class Ending:
+    """The lease verbs of one batch, over the leases that they name."""
+
+    batch: Batch
+    held: dict[int, Job]
+
+    @classmethod
+    async def load(cls, batch: Batch, commands: Sequence[LeaseVerb]) -> "Ending":
+        """Load every lease that these commands name, in one go."""
+        return cls(batch, await batch.tx.leased(list({command.ref.fence for command in commands})) if commands else {})
+
+    async def apply(self, command: LeaseVerb) -> Outcome | Extended:
+        """Decide one command on the lease as the ones before it have left it."""
+        if type(command) is ConcludeLease:
+            return await self._conclude(command)
+        if type(command) is FailLease:
+            return await self._fail(command)
+        if type(command) is ReleaseLease:
+            return await self._release(command)
+        if type(command) is BuryLease:
+            return await self._bury(command)
+        assert type(command) is ExtendLease, "these five are the lease verbs"
+        return await self._extend(command)
+
+    async def _conclude(self, command: ConcludeLease) -> Outcome:
+        job = self.held.get(command.ref.fence)
+        if job is None:
+            return await self._concluded_before(command.ref)
+        batch = self.batch
+        after = lifecycle.conclude(job, command.ref, batch.now)
+        queue = batch.queues.get(job.queue) or await batch.own(job)
+        then = await enqueue.put(batch, command.then, job) if command.then else []
+        batch.change(events.CONCLUDED, queue, job, after, result=command.result, then=then)
+        del self.held[command.ref.fence]
+        return Outcome(after.id, after.state, after.ready_at, then)
+
+    async def _fail(self, command: FailLease) -> Outcome:
+        job, ref = self.held.get(command.ref.fence), command.ref
+        if job is None:
+            return await self._failed_before(ref)
+        queue = await self.batch.own(job)
+        delay = command.delay_ms
+        if delay is None:
+            delay = (
+                0
+                if command.crashed
+                else retry.delay_ms(job.extras.retry or queue.policy.retry, job.failures + 1, self.batch.chance())
+            )
+        max_crashes = queue.policy.max_crashes if command.crashed else None
+        after = lifecycle.fail(job, ref, self.batch.now, command.retry, delay, max_crashes)
+        worker = job.lease.worker if job.lease else ""
+        kind = "crashed" if command.crashed else "failed"
+        error = JobError(job.attempt, self.batch.now, worker, kind, command.reason, ref.secret, job.leased_at)
+        await self._settle(events.FAILED, job, after, error=error)
+        return Outcome(after.id, after.state, after.ready_at)
+
+    async def _release(self, command: ReleaseLease) -> Outcome:
+        job = self._current(command.ref)
+        after = lifecycle.release(job, command.ref, self.batch.now, command.delay_ms, command.priority)
+        if command.counted and after.lease is None and after.ended_at is None:
+            after = lifecycle.handed_back(after, command.delay_ms)
+        await self._settle(events.RELEASED, job, after)
+        return Outcome(after.id, after.state, after.ready_at)
+
+    async def _bury(self, command: BuryLease) -> Outcome:
+        job = self._current(command.ref)
+        after = lifecycle.bury(job, command.ref, self.batch.now, command.priority)
+        await self._settle(events.BURIED, job, after)
+        return Outcome(after.id, after.state, after.ready_at)
+
+    async def _extend(self, command: ExtendLease) -> Extended:
+        job = self._current(command.ref)
+        assert job.lease is not None, "a held job has a lease"
+        lease_ms = command.lease_ms or job.extras.lease_ms or (await self.batch.own(job)).policy.lease_ms
+        after = lifecycle.extend(job, command.ref, self.batch.now, self.batch.now + lease_ms)
+        self.batch.change(events.EXTENDED, await self.batch.own(job), job, after, progress=command.progress)
+        self.held[command.ref.fence] = after
+        return Extended(lease_ms, job.lease.cancel_requested)
+
+    def _current(self, ref: LeaseRef) -> Job:
+        job = self.held.get(ref.fence)
+        if job is None:
+            raise lost(ref)
+        return job
+
+    async def _settle(self, verb: str, job: Job, after: Job, error: JobError | None = None) -> None:
+        after = await returning(self.batch, job, after)
+        self.batch.change(verb, await self.batch.own(job), job, after, error=error)
+        if job.lease is not None:
+            self.held.pop(job.lease.fence, None)
+
+    async def _concluded_before(self, ref: LeaseRef) -> Outcome:
+        """The same conclude again, because its answer was lost: the same answer again."""
+        job = await self.batch.latest(ref.job)
+        by = job.ended_by if job is not None else None
+        if job is None or by is None or job.attempt != ref.attempt or (by.fence, by.secret) != (ref.fence, ref.secret):
+            raise lost(ref)
+        pending = self.batch.changes.get(job.id)
+        then = pending.then if pending is not None else await self.batch.tx.followers(job.id)
+        return Outcome(job.id, job.state, job.ready_at, then or [])
+
+    async def _failed_before(self, ref: LeaseRef) -> Outcome:
+        """The same failure again: it is known by its secret, which a lease that ended by itself has not left, and the answer is where the job stands now."""
+        pending = self.batch.changes.get(ref.job)
+        error = pending.error if pending is not None else None
+        if error is None or error.attempt != ref.attempt:  # what this batch did may be about a later attempt
+            error = await self.batch.tx.error_of(ref.job, ref.attempt)
+        job = await self.batch.latest(ref.job)
+        if job is None or error is None or error.attempt != ref.attempt or not ref.secret or error.secret != ref.secret:
+            raise lost(ref)
+        return Outcome(job.id, job.state, job.ready_at)
+
+
+def lost(ref: LeaseRef) -> LeaseLost:
+    """The refusal for a lease that is not there."""
+    return LeaseLost(
+        f"The lease on job {ref.job}, attempt {ref.attempt}, is not held any more.", job_id=ref.job, attempt=ref.attempt
+    )
+
+
+async def returning(batch: Batch, before: Job, after: Job) -> Job:
+    """A job that comes back takes its unique key again if it let go of it while it ran; a newcomer who holds it keeps it."""
+    if after.extras.unique_key is None or after.extras.unique_while is not UniqueWhile.QUEUED:
+        return after
+    if after.state not in (READY, SCHEDULED) or before.holds_unique_key:
+        return after
+    pair = (after.queue, after.extras.unique_key)
+    if await enqueue.holder_of(batch, pair) is not None:
+        return replace(after, extras=replace(after.extras, unique_key=None))
+    batch.unique[pair] = after.id
+    return after

@@ -1,0 +1,125 @@
+"""What happens because time passes: leases end, scheduled jobs become ready, history is forgotten. In bounded bites."""
+
+from collections.abc import Awaitable, Callable
+
+from holdfast.committer.batch import Batch
+from holdfast.committer.conclude import returning
+from holdfast.errors import HoldfastError, Unavailable
+from holdfast.job import lifecycle
+from holdfast.job.job import Job, JobError
+from holdfast.job.queue import Queue
+from holdfast.limits import IDEMPOTENCY_MS, PURGE_BYTES, QUEUES_PER_TICK
+from holdfast.messages import events
+from holdfast.messages.commands import Counted, Forgotten
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, ForgetHistory, PromoteDue
+
+_EXPIRED = "the lease expired: its worker crashed or lost contact"
+
+
+async def expire(batch: Batch, command: ExpireLeases) -> Counted:
+    """Take back the jobs whose lease has ended."""
+    jobs = await batch.tx.expired(batch.now, command.limit + len(batch.aside))
+    return await _each(batch, jobs, command.limit, _expire)
+
+
+def set_aside(batch: Batch, queue: Queue, job: Job) -> None:
+    """Make a job dead whose row can't be read, with the reason where errors of attempts are looked for: its neighbours go on."""
+    after = lifecycle.set_aside(job, batch.now)
+    reason = f"This job was set aside, because its row in the store can't be read: {job.extras.unreadable}"
+    batch.change(events.SET_ASIDE, queue, job, after, error=JobError(after.attempt, batch.now, "", "failed", reason))
+    if job.lease is not None:
+        batch.lost.append(job.lease.fence)
+
+
+async def promote_due(batch: Batch, command: PromoteDue) -> Counted:
+    """Make the scheduled jobs ready whose time has come."""
+    jobs = await batch.tx.due(batch.now, command.limit + len(batch.aside))
+    return await _each(batch, jobs, command.limit, _promote)
+
+
+async def bury_orphans(batch: Batch, command: BuryOrphans) -> Counted:
+    """Make dead what only a worker could take who is gone: it waits for somebody to decide, and is never silently lost."""
+    jobs = await batch.tx.orphans(command.limit + len(batch.aside))
+    return await _each(batch, jobs, command.limit, _bury)
+
+
+async def _expire(batch: Batch, job: Job, queue: Queue) -> None:
+    lease = job.lease
+    if (
+        lease is not None and lease.until == batch.graced_until
+    ):  # nobody served when it ended, or shortly before: nobody is to blame
+        after, verb, error = lifecycle.lapse(job, batch.now), events.RELEASED, None
+    else:
+        after, verb = lifecycle.expire(job, batch.now, queue.policy.max_crashes), events.EXPIRED
+        worker = lease.worker if lease is not None else ""
+        error = JobError(job.attempt, batch.now, worker, "crashed", _EXPIRED, leased_at=job.leased_at)
+    batch.change(verb, queue, job, await returning(batch, job, after), error=error)
+    if lease is not None:
+        batch.lost.append(lease.fence)
+
+
+async def _promote(batch: Batch, job: Job, queue: Queue) -> None:
+    batch.change(events.DUE, queue, job, lifecycle.due(job, batch.now))
+
+
+async def _bury(batch: Batch, job: Job, queue: Queue) -> None:
+    batch.change(events.ORPHANED, queue, job, lifecycle.orphan(job, batch.now))
+
+
+async def _each(batch: Batch, jobs: list[Job], limit: int, do: Callable[[Batch, Job, Queue], Awaitable[None]]) -> Counted:
+    """Do this to every job that is not set aside. One with which it can't be done is set aside, and stops nobody.
+
+    What raises has changed nothing yet: a rule decides first, and `batch.change` comes last.
+    """
+    done = 0
+    for job in jobs:
+        if done == limit:
+            break
+        if len(batch.aside) and batch.aside.waits(job.id, batch.now):
+            continue
+        try:
+            queue = await batch.own(job)
+            if job.extras.unreadable is not None:
+                set_aside(batch, queue, job)
+            else:
+                await do(batch, job, queue)
+        except (HoldfastError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            if isinstance(error, Unavailable):
+                raise
+            batch.aside.put(job.id, job.queue, error, batch.now)
+            continue
+        if len(batch.aside):
+            batch.aside.done(job.id)
+        done += 1
+    return Counted(done)
+
+
+async def forget(batch: Batch, command: ForgetHistory) -> Forgotten:
+    """Remove history past its queue's retention, a page of queues at a time, and then idempotency keys that nothing needs any more."""
+    left, left_bytes = command.limit, PURGE_BYTES
+    names, go_on = await batch.tx.with_history(command.after, QUEUES_PER_TICK)
+    for name in names:
+        queue = await batch.queue(name)
+        if queue is None or queue.policy.retention_ms is None or not (queue.tally.concluded or queue.tally.cancelled):
+            continue
+        found = await batch.tx.forgettable(queue, batch.now - queue.policy.retention_ms, left)
+        jobs = within(found, left_bytes)
+        for job in jobs:
+            batch.change(events.FORGOTTEN, queue, job, None)
+            left -= 1
+            left_bytes -= job.size
+        if left <= 0 or len(jobs) < len(found):
+            return Forgotten(command.limit, command.after)
+    await batch.flush()
+    left -= await batch.tx.forget_answers(batch.now - IDEMPOTENCY_MS, left)
+    return Forgotten(command.limit - left, go_on)
+
+
+def within(jobs: list[Job], most_bytes: int) -> list[Job]:
+    """The first of these jobs, at least one, whose payloads are no more than that together."""
+    size = 0
+    for count, job in enumerate(jobs):
+        size += job.size
+        if count and size > most_bytes:
+            return jobs[:count]
+    return jobs

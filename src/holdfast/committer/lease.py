@@ -1,0 +1,221 @@
+"""Giving out leases: queue after queue in the caller's order, or by priority over all of them."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+
+from holdfast.committer import expiry, groups, worker_registry
+from holdfast.committer.batch import Batch
+from holdfast.errors import WorkerNotFound
+from holdfast.job import lifecycle
+from holdfast.job.job import NO_EXTRAS, Content, Job, Lease
+from holdfast.job.queue import Queue
+from holdfast.job.registry import Worker
+from holdfast.limits import BATCH_BYTES
+from holdfast.messages import events
+from holdfast.messages.commands import Granted, GrantedJob, LeaseJobs, Refused
+from holdfast.stores.store import Line, QueueHeld
+
+LATER = Refused("later", "")
+"""Instead of an answer, to a call that is to be decided again, in the next batch."""
+
+
+class Shelf:
+    """The head of one queue's line, read once for all the calls of a batch that want from it."""
+
+    def __init__(self, queue: Queue, rows: Line) -> None:
+        self.queue = queue
+        self._rows = deque(rows)
+
+    def peek(self) -> Job | None:
+        """The next job that may be leased."""
+        return self._rows[0][0] if self._rows and self.queue.may_lease() > 0 else None
+
+    def first(self) -> tuple[Job, Content | None]:
+        """The job that `peek` showed, with what its worker is given where that was read."""
+        return self._rows[0]
+
+    def take(self) -> None:
+        """Take it."""
+        self._rows.popleft()
+
+
+class Leasing:
+    """The dequeue calls of one batch."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        workers: dict[str, Worker],
+        shelves: dict[str, Shelf],
+        earlier: dict[str, Line],
+        own: dict[tuple[str, str], Shelf],
+        away: dict[str, QueueHeld],
+    ) -> None:
+        self._batch = batch
+        self._workers = workers
+        self._own = own
+        self._shelves = shelves
+        self._earlier = earlier
+        self._secrets: list[bytes] = []
+        self._given_bytes = 0
+        self._away = away
+
+    @classmethod
+    async def load(cls, batch: Batch, commands: Sequence[LeaseJobs]) -> "Leasing":
+        """Read the heads of the queues that these calls name, as far as they could take from them together."""
+        workers = await batch.tx.workers()
+        commands = [allowed for command in commands if (allowed := _allowed(batch, command, workers)) is not None]
+        requests = list({command.request for command in commands if command.request is not None})
+        earlier = await batch.tx.leased_by_request(requests) if requests else {}
+        wanted: dict[str, int] = {}
+        for command in commands:
+            for name in command.queues:
+                wanted[name] = wanted.get(name, 0) + command.limit
+        shelves: dict[str, Shelf] = {}
+        away: dict[str, QueueHeld] = {}
+        for name, count in wanted.items():
+            queue = await _queue(batch, name, away)
+            limit = min(count, queue.may_lease()) if queue is not None else 0
+            if queue is not None and limit > 0:
+                shelves[name] = Shelf(queue, await _readable(batch, queue, partial(batch.tx.ready, queue), limit))
+        own = await _own_lines(batch, commands, workers, away) if workers else {}
+        return cls(batch, workers, shelves, earlier, own, away)
+
+    async def apply(self, command: LeaseJobs) -> Granted | Refused:
+        """Give what there is to one call; the same `request` again gets the same jobs while their leases live.
+
+        What all calls of a batch are given is bounded in bytes: `LATER` is the answer to one that would have to be given nothing for that.
+        """
+        now = self._batch.now
+        if command.request is not None and (again := self._living(command.request)):
+            size = sum(job.size for job, _ in again)
+            if self._given_bytes and self._given_bytes + size > BATCH_BYTES:
+                return LATER
+            self._given_bytes += size
+            return Granted([GrantedJob(job, content or await self._content(job)) for job, content in again], now)
+        allowed = worker_registry.admitted(self._batch, command, self._workers)
+        if allowed is None:
+            return Granted([], now, quiet=True)
+        command = allowed
+        if self._away and command.queues and all(name in self._away for name in command.queues):
+            raise self._away[command.queues[0]]
+        granted: list[GrantedJob] = []
+        size, cut = 0, False
+        for shelf in _in_order(self._lines(command), command.by_priority):
+            job, content = shelf.first()
+            given = self._given_bytes + job.size
+            size += job.size
+            if (size > command.most_bytes and granted) or (given > BATCH_BYTES and self._given_bytes):
+                if not granted:
+                    return LATER
+                cut = True
+                break
+            self._given_bytes = given
+            shelf.take()
+            leased = self._lease(shelf.queue, job, command)
+            granted.append(GrantedJob(leased, content or await self._content(job)))
+            if len(granted) >= command.limit:
+                break
+        if command.request is not None and granted:
+            self._earlier[command.request] = [(one.job, one.content) for one in granted]
+        return Granted(granted, now, cut=cut)
+
+    async def _content(self, job: Job) -> Content:
+        """What a job's worker is given, where it was too much to be read with the others."""
+        content = await self._batch.tx.content(job.id)
+        assert content is not None, "a job that is there has its content"
+        return content
+
+    def _lines(self, command: LeaseJobs) -> list[list[Shelf]]:
+        """What a call may take from: of each of its queues the worker's own line, where it has one, and everybody's."""
+        if not self._own:
+            return [[shelf] for name in command.queues if (shelf := self._shelves.get(name)) is not None]
+        both = [(self._own.get((command.worker, name)), self._shelves.get(name)) for name in command.queues]
+        return [[shelf for shelf in pair if shelf is not None] for pair in both]
+
+    def _living(self, request: str) -> Line:
+        now = self._batch.now  # a lease that has run out may still be there: the tick comes later
+        return [pair for pair in self._earlier.get(request, ()) if pair[0].lease is not None and pair[0].lease.until > now]
+
+    def _lease(self, queue: Queue, job: Job, command: LeaseJobs) -> Job:
+        batch = self._batch
+        if not self._secrets:
+            self._secrets = batch.secrets(command.limit)
+        lease_ms = command.lease_ms or job.extras.lease_ms or queue.policy.lease_ms
+        fence = batch.tx.take_fences(1)
+        leased = lifecycle.lease(
+            job, Lease(fence, self._secrets.pop(), command.worker, batch.now, batch.now + lease_ms, command.request)
+        )
+        batch.change(events.LEASED, queue, job, leased)
+        return leased
+
+
+async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[Line]], limit: int) -> Line:
+    """The head of a line; jobs whose rows can't be read are set aside, and others move up."""
+    while True:
+        head = await read(limit)
+        aside = [job for job, _ in head if job.extras is not NO_EXTRAS and job.extras.unreadable is not None]
+        if not aside:
+            return head
+        for job in aside:
+            expiry.set_aside(batch, queue, job)
+        await groups.settle(batch)
+        await batch.flush()
+        limit = min(limit, queue.may_lease())
+        if limit <= 0:
+            return []
+
+
+async def _queue(batch: Batch, name: str, away: dict[str, QueueHeld]) -> Queue | None:
+    """A queue to lease from; one that somebody holds is left out, so that the others are leased from."""
+    try:
+        return batch.queues.get(name) or await batch.queue(name)
+    except QueueHeld as error:
+        away[name] = error
+        return None
+
+
+async def _own_lines(
+    batch: Batch, commands: Sequence[LeaseJobs], workers: dict[str, Worker], away: dict[str, QueueHeld]
+) -> dict[tuple[str, str], Shelf]:
+    """The heads of the lines that registered workers have to themselves, by (worker, queue)."""
+    wanted: dict[tuple[str, str], int] = {}
+    for command in commands:
+        if command.worker in workers:
+            for name in command.queues:
+                wanted[command.worker, name] = wanted.get((command.worker, name), 0) + command.limit
+    lines: dict[tuple[str, str], Shelf] = {}
+    for (worker, name), count in wanted.items():
+        queue = await _queue(batch, name, away)
+        if queue is not None and queue.may_lease() > 0:
+            lines[worker, name] = Shelf(queue, await _readable(batch, queue, partial(batch.tx.ready_for, worker, queue), count))
+    return lines
+
+
+def _allowed(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> LeaseJobs | None:
+    try:
+        return worker_registry.admitted(batch, command, workers)
+    except WorkerNotFound:
+        return None  # refused with its reason when its turn comes
+
+
+def _in_order(queues: list[list[Shelf]], by_priority: bool) -> Iterator[Shelf]:
+    """The shelf to take the next job from, again and again, as long as there is one.
+
+    A queue has up to two: the worker's own line and everybody's. Within a queue, or over all of them, the lowest priority comes first, then
+    the oldest job.
+    """
+    for shelves in [[shelf for several in queues for shelf in several]] if by_priority else queues:
+        if len(shelves) == 1:
+            while shelves[0].peek() is not None:
+                yield shelves[0]
+        else:
+            while heads := [(job.priority, job.id, n) for n, shelf in enumerate(shelves) if (job := shelf.peek()) is not None]:
+                yield shelves[min(heads)[2]]
+
+
+async def with_progress(batch: Batch, results: Sequence[Granted]) -> dict[int, bytes]:
+    """What earlier attempts of the granted jobs noted, for those that had one."""
+    again = [granted.job.id for result in results for granted in result.jobs if granted.job.attempt > 1]
+    return await batch.tx.progress(again) if again else {}

@@ -1,0 +1,347 @@
+"""The engine's far side, here in this process: store, committer and ticker together.
+
+The engine talks to a `Backing`. This one is used wherever the store is: in the keeper's process, in tests, and in a server whose store is
+a database elsewhere. `keeper/link.py` is the other one: the same calls over a socket.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from holdfast.clock import Clock
+from holdfast.committer import stats
+from holdfast.committer.audit import Trail
+from holdfast.committer.committer import Committer
+from holdfast.committer.health import Watch
+from holdfast.committer.history import Recorder
+from holdfast.committer.lookup import Lookup
+from holdfast.committer.nodes import Nodes
+from holdfast.committer.routes import Routes
+from holdfast.committer.ticker import Tick, Ticker
+from holdfast.committer.totals import Totals
+from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailable
+from holdfast.limits import HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
+from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
+from holdfast.messages.beanstalk_commands import EndPauses
+from holdfast.messages.commands import COMMANDS, Command, Counted, Forgotten, Refused, Request, Result, RunSchedule
+from holdfast.messages.events import Committed
+from holdfast.messages.queries import (
+    GetInterests,
+    InterestList,
+    ListQueues,
+    ListSchedules,
+    QueuePage,
+    SchedulePage,
+)
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.routing.router import Router
+from holdfast.stores.store import Store, StoreBroken
+
+_BITE = 1_000  # jobs that one tick changes in one transaction
+_SCHEDULES = 50  # schedules fired in one transaction
+_HOUSEKEEPING_S = 1.0
+_ROUTING_S = 0.05  # between looks at what is due while a schedule's event is being routed; what is found is acted on at once
+_ROUTED_TRIES = 10  # interests that change faster than this are changed by a program gone wrong
+_PRODUCED_S = 0.05  # between looks at what applications enqueue by SQL, while they do
+_PRODUCED_QUEUES = 500  # waited for, that are looked at so often
+_SHARING_MS = 3_000  # more silence is allowed where beats come by way of the store: each node shares its own every second
+
+
+class InProcess:
+    """A store with its committer and ticker, run by this event loop."""
+
+    def __init__(self, store: Store, clock: Clock, silence_ms: int = WORKER_SILENCE_MS_DEFAULT) -> None:
+        self.durability = store.durability
+        self.totals = Totals()
+        self._store = store
+        self._clock = clock
+        self._silence_ms = silence_ms
+        self._started = clock.now()
+        self._listeners: list[Listener] = []
+        self._sink = FutureSink()
+        self._wake_at: int | None = None
+        self._forgotten_to = ""
+        self.recorder = Recorder(self._started)
+        self.trail = Trail(self._started)
+        self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
+        self._router = Router(self._all_interests)
+        self._routes = self.committer.routes = Routes(self._router, self._nudge)
+        self._reading: dict[asyncio.Future[Result], asyncio.Task[None]] = {}
+        self._watch = Watch(store, clock, self.totals, self.committer.aside)
+        self.reports: dict[int, bytes] = {}
+        self._lookup = Lookup(store, clock, self.committer, self.totals, self.recorder, self.trail, self.reports, self._tend)
+        self._waited: list[Waited] = []
+        self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
+        self._wanting_events = 0
+        ticks = [
+            Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
+            Tick("history", _HOUSEKEEPING_S, self._forget),
+            Tick("workers", _HOUSEKEEPING_S, self._reap),
+            Tick("health", _HOUSEKEEPING_S, self._tend),
+            Tick("record", _HOUSEKEEPING_S, _unless_away(self._record)),
+        ]
+        if self._nodes is not None:
+            ticks.append(Tick("nodes", _HOUSEKEEPING_S, _unless_away(self._look_around)))
+            ticks.append(Tick("producers", _PRODUCED_S, _unless_away(self._look_beside)))
+        self._ticker = Ticker(ticks)
+        self._runner: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> "asyncio.Task[None]":
+        """Begin committing and ticking. The task ends only by `StoreBroken`."""
+        self._runner = asyncio.create_task(self.committer.run(), name="committer")
+        self._ticker.start()
+        self.totals.loop_busy.start()
+        if self._nodes is not None:
+            self._nodes.start()
+        return self._runner
+
+    async def stop(self) -> None:
+        """Commit what waits, then let go of the store."""
+        self.totals.loop_busy.stop()
+        await self._ticker.stop()
+        if self.committer.broken is None:
+            await self.committer.settled()
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
+        if self._nodes is not None:
+            await self._nodes.stop()
+        await self._store.close()
+
+    def submit(self, request: Request) -> "asyncio.Future[Result]":
+        """Ask; see `Backing`."""
+        future: asyncio.Future[Result] = self._running_loop().create_future()
+        reading = self.request(request, self._sink, future)
+        if reading is not None:
+            self._reading[future] = reading
+            future.add_done_callback(self._reading.pop)
+        return future
+
+    def leave(self, asked: "asyncio.Future[Result]") -> None:
+        """Read it no more; see `Backing`."""
+        if (reading := self._reading.get(asked)) is not None:
+            reading.cancel()
+
+    def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
+        """Ask many; see `Backing`."""
+        future: asyncio.Future[list[Result]] = self._running_loop().create_future()
+        gathered = Gathered(future, len(requests))
+        if not requests:
+            future.set_result([])
+        for place, request in enumerate(requests):
+            self.request(request, gathered, place)
+        return future
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # once: it costs a system call
+        return self._loop
+
+    def request(self, request: Request, sink: Sink, tag: object) -> "asyncio.Task[None] | None":
+        """Ask, with the answer going to `sink`. The task of a query: to be cancelled when nobody waits for the answer."""
+        kind = type(request)
+        if kind in _IN_TURN:
+            self.committer.submit(request, sink, tag)  # type: ignore[arg-type]
+        elif type(request) is RunSchedule or type(request) is FireSchedules:
+            self._in_task(self._routed(request, self._commit(request), sink, tag))
+        else:
+            reading = self._in_task(self._read(request, sink, tag))
+            reading.add_done_callback(lambda read: sink.deliver(tag, _LEFT) if read.cancelled() else None)
+            return reading
+        return None
+
+    @staticmethod
+    def _in_task(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        _TASKS.add(task)
+        task.add_done_callback(_TASKS.discard)
+        return task
+
+    async def pass_time(self) -> None:
+        """Do all that is due by now, without waiting for a tick: for a clock that was moved by hand."""
+        while await self._pass_time() or self._routes.finding:
+            await self._routes.settled()
+
+    def listen(self, listener: Listener, waited: Waited | None = None) -> None:
+        """Call `listener` with what is committed."""
+        self._listeners.append(listener)
+        if waited is not None:
+            self._waited.append(waited)
+
+    def want_job_events(self, wanted: bool) -> None:
+        """Count those who want job events."""
+        self._count_listener(wanted)
+        self._wanting_events += 1 if wanted else -1
+        if self._nodes is not None and self._wanting_events:
+            self._nodes.ask_for_events()
+
+    def _count_listener(self, wanted: bool) -> None:
+        self.committer.listeners += 1 if wanted else -1
+
+    async def _routed(
+        self, request: RunSchedule | FireSchedules, committed: "asyncio.Future[Result]", sink: Sink, tag: object
+    ) -> None:
+        """What schedules put; where one publishes and is not routed yet, its event is routed outside the commit, and it is tried again."""
+        result = await committed
+        for _ in range(_ROUTED_TRIES):
+            if not self._routes.missed:
+                break
+            await self._routes.settled()
+            result = await self._commit(request)
+        if isinstance(result, Refused) and result.code == StaleInterests.code:
+            result = Refused(Overloaded.code, "The interests change too fast to route by them.", {"retry_after_ms": 1_000})
+        sink.deliver(tag, result)
+
+    def _commit(self, command: Command) -> "asyncio.Future[Result]":
+        future: asyncio.Future[Result] = self._running_loop().create_future()
+        self.committer.submit(command, self._sink, future)
+        return future
+
+    async def _all_interests(self) -> InterestList:
+        found = await self._store.read(GetInterests(), self._clock.now())
+        assert isinstance(found, InterestList), "interests are answered with interests"
+        return found
+
+    async def _read(self, request: Request, sink: Sink, tag: object) -> None:
+        try:
+            result = await self._lookup.answer(request)  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001  (every question gets an answer; a defect is logged there)
+            result = stats.refusal(error)
+        sink.deliver(tag, result)
+
+    def _publish(self, news: Committed) -> None:
+        self._deliver(news)
+        if self._nodes is not None:
+            self._nodes.tell(news)
+
+    def _deliver(self, news: Committed) -> None:
+        if news.interests is not None:
+            self._router.take(news.interests)
+        for listener in self._listeners:
+            listener(news)
+
+    def _nudge(self) -> None:
+        self._ticker.nudge()
+
+    def _due_at(self, moment: int) -> None:
+        if self._wake_at is None or moment < self._wake_at:
+            self._ticker.nudge()
+
+    async def _seconds_until_due(self) -> float:
+        moments = [*self.committer.pauses.values()]
+        try:
+            due = await self._store.next_due()
+        except Unavailable:
+            return _HOUSEKEEPING_S
+        if due is not None:
+            moments.append(due)
+        self._wake_at = min(moments, default=None)
+        left = _HOUSEKEEPING_S if self._wake_at is None else (self._wake_at - self._clock.now()) / 1000
+        return max(left, _ROUTING_S) if self._routes.finding else left
+
+    async def _pass_time(self) -> bool:
+        commands: tuple[Command, ...] = (ExpireLeases(_BITE), PromoteDue(_BITE), FireSchedules(_SCHEDULES))
+        if self.committer.pauses:
+            commands = (*commands, EndPauses())
+        results = await asyncio.gather(*[self._commit(command) for command in commands])
+        fired = results[2]
+        if isinstance(fired, Refused) and fired.code == InternalError.code:
+            await self._fire_singly()
+        self._routes.find()  # what was due and is not routed yet
+        return any(_count(result) > 0 for result in results)
+
+    async def _fire_singly(self) -> None:
+        """A fire raised in the midst of a transaction, which was undone: one schedule to a transaction, and that one is set aside."""
+        now = self._clock.now()
+        page = await self._store.read(ListSchedules(SCHEDULES), now)
+        assert isinstance(page, SchedulePage), "schedules are answered with schedules"
+        due = sorted((one.try_at, one.name) for one in page.schedules if not one.paused and one.try_at <= now)
+        for _, name in due[:_SCHEDULES]:
+            result = await self.submit(FireSchedules(1, name))
+            if isinstance(result, Refused) and result.code == InternalError.code:
+                await self.submit(FireSchedules(1, name, aside="A defect in Holdfast; the log has the details."))
+
+    async def _forget(self) -> bool:
+        result = await self.submit(ForgetHistory(_BITE, self._forgotten_to))
+        if not isinstance(result, Forgotten):
+            return False
+        self._forgotten_to = result.after
+        return result.count >= _BITE
+
+    async def _reap(self) -> bool:
+        silence_ms = self._silence_ms
+        if self._store.shared:
+            try:
+                await self._store.share_beats(self.committer.beats)
+            except Unavailable:
+                return False  # nobody is silent for whom we may only be deaf
+            silence_ms += _SHARING_MS
+        _, buried = await asyncio.gather(self.submit(ReapWorkers(silence_ms)), self.submit(BuryOrphans(_BITE)))
+        return _count(buried) >= _BITE
+
+    async def _look_around(self) -> bool:
+        """The truth behind the hints of other nodes: look at the queues that somebody waits for."""
+        assert self._nodes is not None, "it is only done where there are others"
+        self._nodes.look_who_wants(self._wanting_events > 0)
+        await self._look_at(self._waited_for())
+        return False
+
+    async def _look_beside(self) -> bool:
+        """The same, often, while jobs come of which no node tells."""
+        names = self._waited_for()
+        if names and await self._store.produced_beside():
+            await self._look_at(names[:_PRODUCED_QUEUES])
+        return False
+
+    def _waited_for(self) -> list[str]:
+        return sorted({name for waited in self._waited for name in waited()})
+
+    async def _look_at(self, names: list[str]) -> None:
+        if names:
+            now = self._clock.now()
+            queues = await self._store.look_at(names)
+            ready = {queue.name: count for queue in queues if (count := queue.may_lease_at(now)) > 0}
+            self._deliver(Committed(ready, [queue.name for queue in queues if queue.has_room(1, 1)]))
+
+    async def _record(self) -> bool:
+        now = self._clock.now()
+        if self.recorder.due(now):
+            page = await self._store.read(ListQueues(HISTORY_QUEUES), now)
+            assert isinstance(page, QueuePage), "queues are answered with a page of queues"
+            depths = {info.name: info.tally.unfinished for info in page.queues}
+            self.recorder.depths(depths, sum(depths.values()), now)
+            self.recorder.roll(now)
+        return False
+
+    async def _tend(self) -> bool:
+        self._watch.look_at_clock()
+        try:
+            await self._store.tend()
+        except StoreBroken as error:
+            self.committer.give_up(error)
+            raise
+        changed, self.committer.schedules_changed = self.committer.schedules_changed, False
+        await self._watch.count_schedules(changed)
+        return False
+
+
+_IN_TURN = frozenset(COMMANDS) - {RunSchedule, FireSchedules}
+_LEFT = Refused(Overloaded.code, "Nobody waits for this any more.")
+_TASKS: set["asyncio.Task[None]"] = set()
+
+
+def _unless_away(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+    """The same work, left out while the store is not there: that it is not is told elsewhere."""
+
+    async def tried() -> bool:
+        try:
+            return await work()
+        except Unavailable:
+            return False
+
+    return tried
+
+
+def _count(result: Result) -> int:
+    return result.count if isinstance(result, Counted) else 0

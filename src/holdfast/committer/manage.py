@@ -1,0 +1,248 @@
+"""What an operator does to jobs and queues: retry, cancel, promote, edit, delete; settings, pause, purge."""
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from holdfast.committer import enqueue, expiry, groups
+from holdfast.committer.batch import Batch
+from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
+from holdfast.job import lifecycle
+from holdfast.job.job import HISTORY, Content, Job, NewJob, State
+from holdfast.job.queue import Queue, QueueSettings
+from holdfast.limits import PURGE_BYTES, PURGE_CHUNK
+from holdfast.messages import events
+from holdfast.messages.commands import (
+    CancelJob,
+    Changed,
+    Counted,
+    DeleteJob,
+    DeleteQueue,
+    EditJob,
+    Enqueued,
+    PauseQueue,
+    PromoteJob,
+    PurgeQueue,
+    RetryJob,
+    SetInterest,
+    SetQueue,
+)
+from holdfast.messages.job_commands import MoveJob, SettleJob
+from holdfast.messages.queries import QueueInfo
+
+
+async def job_here(batch: Batch, job_id: int) -> tuple[Job, Queue]:
+    """A job as this batch has left it and its queue, or `JobNotFound`."""
+    job = await batch.latest(job_id)
+    if job is None:
+        raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
+    return job, await batch.own(job)
+
+
+async def content_of(batch: Batch, job_id: int) -> Content:
+    """A job's content as this batch has left it."""
+    change = batch.changes.get(job_id)
+    content = (change.content if change is not None else None) or await batch.tx.content(job_id)
+    assert content is not None, "a job has content as long as it is there"
+    return content
+
+
+async def _changed(batch: Batch, job: Job) -> Changed:
+    return Changed(job, await content_of(batch, job.id), batch.now)
+
+
+async def taken_back(batch: Batch, queue: Queue, job: Job, after: Job) -> Job:
+    """A dead job that is to wait again: like a new one it needs room and its unique key."""
+    if after.extras.worker is not None and after.extras.worker not in await batch.tx.workers():
+        after = lifecycle.adopt(after)  # its only worker is gone: whoever retries it wants it run
+    if not queue.has_room(1, job.size):
+        raise QueueFull(
+            f"The queue {queue.name} is full: there is no room for job {job.id}.", queue=queue.name, retry_after_ms=1_000
+        )
+    if job.extras.unique_key is not None:
+        pair = (job.queue, job.extras.unique_key)
+        holder = await enqueue.holder_of(batch, pair)
+        if holder is not None:
+            raise NotUnique(
+                f"Job {holder} holds the unique key {pair[1]!r}.", queue=queue.name, unique_key=pair[1], job_id=holder
+            )
+        batch.unique[pair] = job.id
+    return after
+
+
+async def retry(batch: Batch, command: RetryJob) -> Changed:
+    """Run a dead job again; like a new one it needs room and its unique key."""
+    job, queue = await job_here(batch, command.id)
+    after = await taken_back(batch, queue, job, lifecycle.retry(job, batch.now))
+    batch.change(events.RETRIED, queue, job, after)
+    return await _changed(batch, after)
+
+
+async def cancel(batch: Batch, command: CancelJob) -> Changed:
+    """End a waiting job, or ask the holder of a leased one to stop."""
+    job, queue = await job_here(batch, command.id)
+    after = lifecycle.cancel(job, batch.now)
+    batch.change(events.CANCELLED if after.lease is None else events.CANCEL_REQUESTED, queue, job, after)
+    if after.lease is not None:
+        batch.stop.append(after.lease.fence)
+    return await _changed(batch, after)
+
+
+async def promote(batch: Batch, command: PromoteJob) -> Changed:
+    """Run a scheduled job now."""
+    job, queue = await job_here(batch, command.id)
+    after = lifecycle.promote(job, batch.now)
+    batch.change(events.PROMOTED, queue, job, after)
+    return await _changed(batch, after)
+
+
+async def settle(batch: Batch, command: SettleJob) -> Changed:
+    """End a job that waits or is dead, by what somebody knows of its work."""
+    job, queue = await job_here(batch, command.id)
+    after = lifecycle.settle(job, batch.now, command.done, command.reason)
+    batch.change(events.SETTLED, queue, job, after, result=command.result)
+    return await _changed(batch, after)
+
+
+async def edit(batch: Batch, command: EditJob) -> Changed:
+    """Change a waiting job."""
+    job, queue = await job_here(batch, command.id)
+    ready_at = command.run_at if command.delay_ms is None else batch.now + command.delay_ms
+    size = len(command.content.payload) if command.content is not None else None
+    after = lifecycle.edit(job, batch.now, command.priority, ready_at, command.max_attempts, size, command.tags)
+    if after.size > job.size and not queue.has_room(0, after.size - job.size):
+        raise QueueFull(f"The queue {queue.name} has no room for the larger payload.", queue=queue.name, retry_after_ms=1_000)
+    batch.change(events.EDITED, queue, job, after, content=await _edited(batch, command))
+    return await _changed(batch, after)
+
+
+async def _edited(batch: Batch, command: EditJob) -> Content | None:
+    """The content with what the command names, over what this batch has left; None when it names neither part."""
+    if command.content is None and command.type is None:
+        return None
+    kept = await content_of(batch, command.id)
+    return replace(command.content or kept, type=kept.type if command.type is None else command.type)
+
+
+async def move(batch: Batch, command: MoveJob) -> Enqueued:
+    """Put a job anew into another queue, with all of its tries, and remove it here."""
+    job, queue = await job_here(batch, command.id)
+    if job.state is State.LEASED:
+        raise WrongState(
+            f"Job {job.id} is leased; cancel it first, or wait until it has ended.", job_id=job.id, state=job.state
+        )
+    if command.queue == job.queue:
+        raise InvalidRequest(f"Job {job.id} is in {job.queue} already.", field="queue")
+    content = await content_of(batch, job.id)
+    new = NewJob(
+        command.queue,
+        content.payload,
+        content.type,
+        content.content_type,
+        job.priority,
+        run_at=job.ready_at if job.state is State.SCHEDULED else None,
+        max_attempts=job.max_attempts,
+        extras=replace(job.extras, worker=None, unreadable=None),
+    )
+    receipts = await enqueue.put(batch, [new])
+    batch.change(events.DELETED, queue, job, None)
+    return Enqueued(receipts)
+
+
+async def delete(batch: Batch, command: DeleteJob) -> Changed:
+    """Remove a job that is not leased, and all that is known of it."""
+    job, queue = await job_here(batch, command.id)
+    lifecycle.may_be_deleted(job)
+    if command.unless_history and job.state in HISTORY:
+        raise JobNotFound(f"Job {command.id} has ended.", job_id=command.id)
+    answer = await _changed(batch, job)
+    batch.change(events.DELETED, queue, job, None)
+    return answer
+
+
+async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
+    """Create a queue, or change its settings."""
+    queue = await batch.queue_made(command.name)
+    named = {name: value for name in QueueSettings.__struct_fields__ if (value := getattr(command.settings, name)) is not UNSET}
+    settings = command.settings if command.whole else replace(queue.settings, **named)
+    queue.policy = batch.tx.policy(settings)
+    queue.settings = settings
+    readable(queue)
+    batch.touched.add(queue.name)
+    batch.arrived.add(queue.name)  # a larger bound may let parked calls go on
+    batch.freed.add(queue.name)
+    return info(queue)
+
+
+def readable(queue: Queue) -> None:
+    """Somebody has decided about a queue whose settings could not be read: from now on they are what it has, and its pause is its own again."""
+    if queue.unreadable is not None:
+        pause = queue.unreadable[1]
+        queue.unreadable = None
+        queue.paused, queue.paused_until = bool(pause), pause if pause > 1 else 0
+
+
+async def pause(batch: Batch, command: PauseQueue) -> QueueInfo:
+    """Stop or resume leasing."""
+    queue = await batch.queue_here(command.name)
+    readable(queue)
+    queue.paused, queue.paused_until = command.paused, 0
+    batch.touched.add(queue.name)
+    batch.arrived.add(queue.name)
+    return info(queue)
+
+
+async def purge(batch: Batch, command: PurgeQueue) -> Counted:
+    """Remove a bounded number of the jobs that were there when the purge began."""
+    queue = await batch.queue_here(command.name)
+    await groups.settle(batch)  # what is written can't be settled afterwards
+    await batch.flush()
+    up_to = command.up_to or await batch.tx.newest_job()
+    found = await batch.tx.removable(queue, command.states, up_to, command.limit)
+    jobs = expiry.within(found, PURGE_BYTES)
+    for job in jobs:
+        lifecycle.may_be_deleted(job)
+        batch.change(events.DELETED, queue, job, None)
+    return Counted(len(jobs), up_to, len(found) == command.limit or len(jobs) < len(found))
+
+
+async def delete_queue(batch: Batch, command: DeleteQueue) -> Counted:
+    """Remove a bounded part of the queue's history, and the queue itself once nothing is left in it."""
+    queue = await batch.queue_here(command.name)
+    tally = queue.tally
+    if tally.unfinished or tally.dead:
+        raise WrongState(
+            f"The queue {queue.name} still has {tally.unfinished} unfinished and {tally.dead} dead jobs; purge it first.",
+            queue=queue.name,
+        )
+    await groups.settle(batch)
+    await batch.flush()
+    found = await batch.tx.forgettable(queue, batch.now + 1, PURGE_CHUNK)
+    history = expiry.within(found, PURGE_BYTES)
+    for job in history:
+        batch.change(events.FORGOTTEN, queue, job, None)
+    more = len(found) == PURGE_CHUNK or len(history) < len(found)
+    if not more:
+        await batch.flush()
+        await batch.set_interest(queue, None)
+        await batch.tx.delete_queue(queue)
+        batch.queues.pop(queue.name, None)
+        batch.touched.discard(queue.name)
+        batch.removed.add(queue.name)
+        batch.counts = {key: count for key, count in batch.counts.items() if key[1] != queue.name}
+    return Counted(len(history), more=more)
+
+
+async def set_interest(batch: Batch, command: SetInterest) -> Counted:
+    """Say which events a queue wants; the count is 0 when there was no interest to remove."""
+    if command.match is None:
+        queue = await batch.queue_here(command.queue)
+    else:
+        queue = await batch.queue_made(command.queue)
+    return Counted(int(await batch.set_interest(queue, command.match)))
+
+
+def info(queue: Queue) -> QueueInfo:
+    """What is told of a queue."""
+    return QueueInfo(
+        queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, replace(queue.tally), queue.paused_until
+    )

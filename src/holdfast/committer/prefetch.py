@@ -1,0 +1,162 @@
+"""What a batch is going to ask of a store that several nodes share, told before it begins: see `stores.store.Expected`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from holdfast.job.job import NewJob
+from holdfast.limits import QUEUES_PER_TICK
+from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
+from holdfast.messages.commands import (
+    BeatWorker,
+    CancelJob,
+    Command,
+    ConcludeLease,
+    DeleteJob,
+    DeleteQueue,
+    EditJob,
+    Enqueue,
+    ExtendLease,
+    FailLease,
+    LeaseJobs,
+    PauseQueue,
+    PromoteJob,
+    PurgeQueue,
+    ReleaseLease,
+    RetryJob,
+    RunSchedule,
+    SetInterest,
+    SetQueue,
+)
+from holdfast.messages.job_commands import MoveJob, SettleJob
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.stores.store import Expected
+
+_UNHEARD = (ExpireLeases, PromoteDue, ForgetHistory, BuryOrphans, FireSchedules, ReapWorkers, EndPauses, BeatWorker)
+
+
+def expected(commands: Sequence[Command], now: int, queues: Iterable[str] = ()) -> Expected:
+    """What these commands name. `queues` are further ones that turned out to be needed when this was tried before."""
+    found = Expected(now, set(queues))
+    for command in commands:
+        note = _NOTES.get(type(command))
+        if note is not None:
+            note(found, command)
+    found.unheard = all(isinstance(command, _UNHEARD) for command in commands)
+    return found
+
+
+def _jobs(found: Expected, jobs: Sequence[NewJob]) -> None:
+    found.new_jobs += len(jobs)
+    for job in jobs:
+        found.queues.add(job.queue)
+        if job.extras.unique_key is not None:
+            found.unique.append((job.queue, job.extras.unique_key))
+
+
+def _enqueue(found: Expected, command: Enqueue) -> None:
+    _jobs(found, command.jobs)
+    found.open_ended |= command.to_workers
+
+
+def _lease(found: Expected, command: LeaseJobs) -> None:
+    found.leases += command.limit
+    if not command.queues:
+        found.own_lines[command.worker] = command.limit
+        found.open_ended = True
+    for name in command.queues:
+        found.queues.add(name)
+        key = (command.worker, name)
+        found.lines[key] = found.lines.get(key, 0) + command.limit
+
+
+def _fence(found: Expected, command: Any) -> None:
+    found.fences.append(command.ref.fence)
+    found.jobs.append(command.ref.job)  # its lease may have ended before, and then the job says which queue is meant
+
+
+def _conclude(found: Expected, command: ConcludeLease) -> None:
+    _fence(found, command)
+    _jobs(found, command.then)
+
+
+def _job(found: Expected, command: Any) -> None:
+    found.jobs.append(command.id)
+
+
+def _reserve(found: Expected, command: ReserveJob) -> None:
+    found.jobs.append(command.id)
+    found.leases += 1
+
+
+def _move(found: Expected, command: MoveJob) -> None:
+    found.jobs.append(command.id)
+    found.queues.add(command.queue)
+    found.new_jobs += 1
+
+
+def _name(found: Expected, command: Any) -> None:
+    found.queues.add(command.name)
+
+
+def _queue(found: Expected, command: Any) -> None:
+    found.queues.add(command.queue)
+
+
+def _expire(found: Expected, command: ExpireLeases) -> None:
+    found.expire += command.limit
+
+
+def _due(found: Expected, command: PromoteDue) -> None:
+    found.due += command.limit
+
+
+def _orphans(found: Expected, command: BuryOrphans) -> None:
+    found.orphans += command.limit
+
+
+def _fire(found: Expected, command: FireSchedules) -> None:
+    found.fire += command.limit
+    found.open_ended = True
+
+
+def _forget(found: Expected, command: ForgetHistory) -> None:
+    found.forget = (command.after, QUEUES_PER_TICK)
+
+
+def _run(found: Expected, _: RunSchedule) -> None:
+    found.new_jobs += 1
+    found.open_ended = True
+
+
+_NOTES: dict[type, Callable[[Expected, Any], None]] = {
+    Enqueue: _enqueue,
+    PutJobs: lambda found, command: _jobs(found, command.jobs),
+    LeaseJobs: _lease,
+    ConcludeLease: _conclude,
+    FailLease: _fence,
+    ReleaseLease: _fence,
+    ExtendLease: _fence,
+    BuryLease: _fence,
+    RetryJob: _job,
+    CancelJob: _job,
+    PromoteJob: _job,
+    EditJob: _job,
+    DeleteJob: _job,
+    KickJob: _job,
+    ReserveJob: _reserve,
+    MoveJob: _move,
+    SettleJob: _job,
+    SetQueue: _name,
+    PauseQueue: _name,
+    PurgeQueue: _name,
+    DeleteQueue: _name,
+    SetInterest: _queue,
+    KickJobs: _queue,
+    PauseFor: _queue,
+    ExpireLeases: _expire,
+    PromoteDue: _due,
+    BuryOrphans: _orphans,
+    FireSchedules: _fire,
+    ForgetHistory: _forget,
+    RunSchedule: _run,
+}

@@ -1,0 +1,90 @@
+"""Registered workers: they come, beat, go quiet and go. Beats are remembered beside the committer and cost no write."""
+
+from msgspec.structs import replace
+
+from holdfast.committer.batch import Batch
+from holdfast.errors import InvalidRequest, WorkerNotFound
+from holdfast.job import registry
+from holdfast.job.registry import Worker, WorkerState
+from holdfast.limits import WORKERS, WORKERS_BYTES
+from holdfast.messages.commands import BeatWorker, Counted, LeaseJobs, QuietWorker, RegisterWorker, RemoveWorkers, WorkerAnswer
+from holdfast.messages.time_commands import ReapWorkers
+
+
+async def _worker(batch: Batch, worker_id: str) -> Worker:
+    worker = (await batch.tx.workers()).get(worker_id)
+    if worker is None:
+        raise WorkerNotFound(f"There is no worker {worker_id}.", worker_id=worker_id)
+    return worker
+
+
+async def register(batch: Batch, command: RegisterWorker) -> WorkerAnswer:
+    """Take a worker in; its queues need not be there yet."""
+    worker = Worker(command.id, command.name, command.queues, WorkerState.RUNNING, batch.now)
+    workers = await batch.tx.workers()
+    if len(workers) >= WORKERS:
+        raise InvalidRequest(f"There are {WORKERS} workers already; that is the most.", field="workers")
+    if workers.bytes + registry.weight(worker) > WORKERS_BYTES:
+        raise InvalidRequest(
+            f"The registered workers and the names of their queues take {WORKERS_BYTES} bytes already; that is the most.",
+            field="workers",
+        )
+    await batch.tx.save_worker(worker)
+    batch.beats[worker.id] = batch.now
+    return WorkerAnswer(worker)
+
+
+async def beat(batch: Batch, command: BeatWorker) -> WorkerAnswer:
+    """Note that a worker is there."""
+    worker = await _worker(batch, command.id)
+    batch.beats[worker.id] = batch.now
+    return WorkerAnswer(worker)
+
+
+async def quiet(batch: Batch, command: QuietWorker) -> WorkerAnswer:
+    """Give a worker nothing more."""
+    worker = await _worker(batch, command.id)
+    after = registry.quieten(worker)
+    if after is not worker:
+        await batch.tx.save_worker(after)
+    return WorkerAnswer(after)
+
+
+async def remove(batch: Batch, command: RemoveWorkers) -> Counted:
+    """Forget one worker, or all that take from a queue. What they hold stays leased until it is ended or expires."""
+    if command.id is not None:
+        gone = [await _worker(batch, command.id)]
+    else:
+        gone = [worker for worker in (await batch.tx.workers()).values() if command.queue in worker.queues]
+    return await _forget(batch, gone)
+
+
+async def reap(batch: Batch, command: ReapWorkers) -> Counted:
+    """Forget the workers that hold nothing and have been silent for too long."""
+    for worker_id in await batch.tx.workers():
+        batch.beats.setdefault(worker_id, batch.now)  # after a restart everyone has the full time again
+    silent = registry.silent(await batch.tx.workers(), batch.beats, batch.now, command.silence_ms)
+    if not silent:
+        return Counted(0)
+    holding = await batch.tx.holding([worker.id for worker in silent])
+    return await _forget(batch, [worker for worker in silent if worker.id not in holding])
+
+
+async def _forget(batch: Batch, gone: list[Worker]) -> Counted:
+    await batch.tx.delete_workers([worker.id for worker in gone])
+    for worker in gone:
+        batch.beats.pop(worker.id, None)
+    return Counted(len(gone))
+
+
+def admitted(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> LeaseJobs | None:
+    """A dequeue as its worker may make it: from its own queues when it names none, and None for a quiet worker. It counts as a beat."""
+    worker = workers.get(command.worker)
+    if worker is None:
+        if command.registered:
+            raise WorkerNotFound(f"There is no worker {command.worker}.", worker_id=command.worker)
+        return command
+    batch.beats[worker.id] = batch.now
+    if worker.state is WorkerState.QUIET:
+        return None
+    return command if command.queues else replace(command, queues=worker.queues)

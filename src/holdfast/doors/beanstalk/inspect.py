@@ -1,0 +1,190 @@
+"""The verbs that go alone: peek, kick, reserve-job, pause-tube and the pages of numbers. Each reads or changes what those before it have left."""
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from holdfast.doors.beanstalk import numbers, pages, replies
+from holdfast.doors.beanstalk.coalesce import Action
+from holdfast.doors.beanstalk.grammar import Asked
+from holdfast.doors.beanstalk.names import DEFAULT, queue_of
+from holdfast.doors.beanstalk.tubes import listed
+from holdfast.errors import QueueNotFound
+from holdfast.job.job import HISTORY, State
+from holdfast.limits import ID_MAX, LIST_LIMIT, TUBE_RESERVED
+from holdfast.messages.queries import JobDetail, JobPage, ListJobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast.doors.beanstalk.connection import Connection
+
+
+async def peek(connection: "Connection", asked: Asked) -> bytes:
+    """A job by its id, whoever has it."""
+    detail = await _job(connection, asked[1])
+    return replies.NOT_FOUND if detail is None else replies.found(detail.job.id, detail.content.payload)
+
+
+async def peek_ready(connection: "Connection", _: Asked) -> bytes:
+    """The job of the used tube that is next in line."""
+    return await _first(connection, State.READY)
+
+
+async def peek_delayed(connection: "Connection", _: Asked) -> bytes:
+    """The job of the used tube that is due first."""
+    return await _first(connection, State.SCHEDULED)
+
+
+async def peek_buried(connection: "Connection", _: Asked) -> bytes:
+    """The job of the used tube that was buried first."""
+    return _of_page(await connection.engine.reading.oldest_dead(queue_of(connection.used)))
+
+
+async def _first(connection: "Connection", state: State) -> bytes:
+    query = ListJobs(1, queue=queue_of(connection.used), state=state)
+    try:
+        return _of_page(await connection.engine.reading.jobs(query))
+    except QueueNotFound:
+        return replies.NOT_FOUND
+
+
+def _of_page(page: JobPage) -> bytes:
+    if not page.jobs:
+        return replies.NOT_FOUND
+    return replies.found(page.jobs[0].job.id, page.jobs[0].content.payload)
+
+
+async def _job(connection: "Connection", job_id: int) -> JobDetail | None:
+    """A job that is not history: what is concluded or cancelled is gone, to a client of beanstalkd."""
+    if not 0 < job_id <= ID_MAX:
+        return None
+    detail = await connection.engine.reading.job(job_id)
+    return None if detail.job.state in HISTORY else detail
+
+
+async def reserve_job(connection: "Connection", asked: Asked) -> bytes:
+    """A job by its id, be it ready, delayed or buried."""
+    if not 0 < asked[1] <= ID_MAX:
+        return replies.NOT_FOUND
+    if len(connection.held) >= TUBE_RESERVED:
+        return replies.OUT_OF_MEMORY
+    granted = await connection.engine.reserve_job(asked[1], connection.worker)
+    connection.door.plays(connection, "worker")
+    if connection.gone:
+        connection.engine.hand_back([granted.jobs[0].job.ref()])
+    else:
+        connection.held.take(granted.jobs[0], granted.now)
+    return replies.reserved(granted.jobs[0])
+
+
+async def kick(connection: "Connection", asked: Asked) -> bytes:
+    """Buried jobs of the used tube, or delayed ones where none is buried."""
+    return b"KICKED %d\r\n" % await connection.engine.kick(queue_of(connection.used), asked[1])
+
+
+async def kick_job(connection: "Connection", asked: Asked) -> bytes:
+    """One buried or delayed job of any tube."""
+    if not 0 < asked[1] <= ID_MAX:
+        return replies.NOT_FOUND
+    await connection.engine.kick_job(asked[1])
+    return replies.KICKED
+
+
+async def pause_tube(connection: "Connection", asked: Asked) -> bytes:
+    """Nobody reserves from a tube for so many seconds."""
+    _, tube, seconds = asked
+    if not await _is_there(connection, tube):
+        return replies.NOT_FOUND
+    await connection.engine.pause_for(queue_of(tube), seconds * 1000)
+    connection.door.paused(tube, seconds)
+    return replies.PAUSED
+
+
+async def _is_there(connection: "Connection", tube: str) -> bool:
+    """Whether a tube exists: `default` does, one in use, and one that holds a job."""
+    if tube == DEFAULT or tube in connection.door.numbers.tubes():
+        return True
+    try:
+        info = await connection.engine.reading.queue(queue_of(tube))
+    except QueueNotFound:
+        return False
+    return pages.holds(info)
+
+
+async def list_tubes(connection: "Connection", _: Asked) -> bytes:
+    """Every tube."""
+    return replies.ok(listed(await tubes_there(connection)))
+
+
+async def tubes_there(connection: "Connection") -> list[str]:
+    """The names of all tubes, `default` first."""
+    names = connection.door.numbers.tubes()
+    after: str | None = ""
+    while after is not None:
+        page = await connection.engine.reading.queues(LIST_LIMIT, after)
+        names.update(tube for info in page.queues if (tube := pages.tube(info)) is not None)
+        after = page.after
+    return [DEFAULT, *sorted(names - {DEFAULT})]
+
+
+async def stats_job(connection: "Connection", asked: Asked) -> bytes:
+    """What is known of a job."""
+    detail = await _job(connection, asked[1])
+    if detail is None:
+        return replies.NOT_FOUND
+    lease_ms = detail.job.extras.lease_ms or (await connection.engine.reading.queue(detail.job.queue)).policy.lease_ms
+    return replies.ok(pages.of_job(detail, lease_ms))
+
+
+async def stats_tube(connection: "Connection", asked: Asked) -> bytes:
+    """What is known of a tube."""
+    tube, door = asked[1], connection.door
+    try:
+        facts = await connection.engine.reading.tube(queue_of(tube))
+    except QueueNotFound:
+        facts = None
+    known = tube == DEFAULT or tube in door.numbers.tubes()
+    if not known and (facts is None or not pages.holds(facts.info)):
+        return replies.NOT_FOUND
+    return replies.ok(pages.of_tube(tube, facts, door.numbers, door.pause_of(tube)))
+
+
+async def stats(connection: "Connection", _: Asked) -> bytes:
+    """What is known of the server."""
+    door, engine = connection.door, connection.engine
+    found = await engine.reading.stats()
+    ready = [queue.info.name for queue in found.queues if queue.info.tally.ready]
+    urgent = await engine.reading.urgent(ready) if ready else None
+    tubes = {tube for queue in found.queues if (tube := pages.tube(queue.info)) is not None} | door.numbers.tubes() | {DEFAULT}
+    others = [text for front, text in found.reports.items() if front != door.front]
+    total = door.numbers.with_others(others)
+    counted = sum(urgent.counts.values()) if urgent is not None else 0
+    return replies.ok(pages.of_server(door, found, total, counted, len(tubes)))
+
+
+def _alone(verb: str, doing: "Callable[[Connection, Asked], Coroutine[Any, Any, bytes]]") -> Action:
+    def act(connection: "Connection", asked: Asked) -> None:
+        connection.door.numbers.commands[verb] += 1
+        connection.run_alone(doing, asked)
+
+    return act
+
+
+ACTIONS: dict[str, Action] = {
+    verb: _alone(verb, doing)
+    for verb, doing in {
+        "peek": peek,
+        "peek-ready": peek_ready,
+        "peek-delayed": peek_delayed,
+        "peek-buried": peek_buried,
+        "reserve-job": reserve_job,
+        "kick": kick,
+        "kick-job": kick_job,
+        "pause-tube": pause_tube,
+        "list-tubes": list_tubes,
+        "stats-job": stats_job,
+        "stats-tube": stats_tube,
+        "stats": stats,
+    }.items()
+}
+assert set(ACTIONS) < set(numbers.VERBS), "every verb is counted"

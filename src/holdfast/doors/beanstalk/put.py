@@ -1,0 +1,70 @@
+"""put: the jobs that come together are one command to the store, and each is answered for itself."""
+
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+from holdfast.doors.beanstalk.grammar import Asked
+from holdfast.doors.beanstalk.names import queue_of
+from holdfast.doors.beanstalk.replies import DRAINING, not_put
+from holdfast.job.job import Extras, Hands, NewJob
+from holdfast.limits import BULK_JOBS, TUBE_UNANSWERED_BYTES
+from holdfast.messages.beanstalk_commands import PutIds, PutJobs
+from holdfast.messages.commands import Refused, Result
+
+if TYPE_CHECKING:
+    from holdfast.doors.beanstalk.connection import Connection, Slot
+
+CONTENT_TYPE = "application/octet-stream"
+_WEIGHT = 256  # bytes that a job costs on its way beside its body
+
+
+@lru_cache(maxsize=4_096)
+def extras_of(ttr: int, delay: int) -> Extras:
+    """Time to run and delay, in seconds, as a job keeps them; beanstalkd makes a time to run of 0 one second.
+
+    Both go up to 2^32 - 1 there, some 136 years, and so here: the bounds of the other doors do not count.
+    """
+    return Extras(lease_ms=max(ttr, 1) * 1000, hands=Hands(delay_s=delay) if delay else None)
+
+
+def put(connection: "Connection", asked: Asked) -> None:
+    """A job with its body."""
+    _, pri, delay, ttr, body = asked
+    connection.door.numbers.commands["put"] += 1
+    connection.door.plays(connection, "producer")
+    if connection.engine.draining or connection.door.closed_to_puts:
+        connection.say(DRAINING)
+        return
+    queue = queue_of(connection.used)
+    gathering = connection.gathering
+    delay_ms = delay * 1000 or None
+    gathering.jobs.append(NewJob(queue, body, "", CONTENT_TYPE, pri, delay_ms, extras=extras_of(ttr, delay)))
+    gathering.weight += len(body) + _WEIGHT
+    if len(gathering.jobs) >= BULK_JOBS or gathering.weight >= TUBE_UNANSWERED_BYTES:
+        send(connection)
+
+
+def put_refused(connection: "Connection", asked: Asked) -> None:
+    """A put that comes to nothing, its body read and thrown away where it had one."""
+    connection.door.numbers.commands["put"] += 1
+    connection.say(asked[1])
+
+
+def send(connection: "Connection") -> None:
+    """Send the gathered jobs."""
+    gathering = connection.gathering
+    jobs, weight = gathering.jobs, gathering.weight
+    gathering.jobs, gathering.weight = [], 0
+    slot = connection.open(len(jobs), weight)
+    connection.engine.post(PutJobs(jobs), weight, partial(_answer, connection, slot))
+
+
+def _answer(connection: "Connection", slot: "Slot", result: Result) -> None:
+    match result:
+        case PutIds(ids, refused):
+            word = not_put(refused) if refused else b""
+            connection.answer(slot, *[b"INSERTED %d\r\n" % job_id if job_id else word for job_id in ids])
+        case Refused(code):
+            connection.answer(slot, not_put(code) * slot.commands)
+        case _:
+            raise TypeError(f"{type(result).__name__} is no answer to a put")

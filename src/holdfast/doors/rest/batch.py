@@ -1,0 +1,118 @@
+"""A batch of lease verbs, read and shown: the same for the HTTP route and for the live channel.
+
+An entry that breaks a bound refuses the whole; a token that can't be a lease's fails alone, without bothering the store, and so does an entry with a
+broken text. A reason with one is cleaned.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast.doors.rest import bodies, replies, surrogates
+from holdfast.doors.rest.types import ConcludeIn, FailIn, LeaseBatchIn
+from holdfast.engine import checks
+from holdfast.engine.engine import LeaseVerb
+from holdfast.errors import HoldfastError, LeaseLost, MalformedJson
+from holdfast.job.job import LeaseRef
+from holdfast.limits import BATCH_FOLLOW_UPS, BATCH_VERBS
+from holdfast.messages.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, Refused, ReleaseLease, Result
+
+_NEVER_A_LEASE = Refused(LeaseLost.code, "This was never a lease's token.")
+
+
+class LeaseBatch:
+    """The verbs of one batch, and where each stands in it."""
+
+    __slots__ = ("_lists", "_places", "verbs")
+
+    def __init__(self, given: LeaseBatchIn, mark: str = "") -> None:
+        """`mark` is the character that stands where a text is broken."""
+        lists: dict[str, Sequence[Any]] = {
+            "conclude": given.conclude,
+            "fail": given.fail,
+            "release": given.release,
+            "extend": given.extend,
+        }
+        count = sum(len(entries) for entries in lists.values())
+        if not 1 <= count <= BATCH_VERBS:
+            raise checks.breach("batch", f"must have 1 to {BATCH_VERBS} entries in all")
+        if sum([len(entry.then) for entry in given.conclude]) > BATCH_FOLLOW_UPS:
+            raise checks.breach("then", f"must have at most {BATCH_FOLLOW_UPS} entries in all concludes of a batch together")
+        self.verbs: list[LeaseVerb] = []
+        self._places: list[tuple[str, int]] = []
+        self._lists: dict[str, list[Any]] = {}
+        for name, entries in lists.items():
+            self._lists[name] = [_NEVER_A_LEASE] * len(entries)
+            for index, entry in enumerate(entries):
+                if mark and (broken := _broken(entry, mark)) is not None:
+                    self._lists[name][index] = broken
+                elif (verb := _entry(name, index, entry)) is not None:
+                    self.verbs.append(verb)
+                    self._places.append((name, index))
+
+    def place(self, number: int) -> str:
+        """Where the n-th verb stands, for errors."""
+        name, index = self._places[number]
+        return f"{name}[{index}]."
+
+    def shown(self, results: list[Result], draining: bool) -> dict[str, list[Any]]:
+        """The four lists of the answer."""
+        for (name, index), result in zip(self._places, results, strict=True):
+            self._lists[name][index] = result
+        return {name: [shown(result, draining) for result in many] for name, many in self._lists.items()}
+
+
+def read_apart(body: bytes, kind: type[Any], error: MalformedJson) -> LeaseBatch:
+    """A batch that could not be read, for this reason: each entry for itself, where the reason is a broken text."""
+    found = surrogates.mended(body)
+    if found is None:
+        raise error
+    return LeaseBatch(surrogates.again(found[0], kind, error), found[1])
+
+
+def _broken(entry: Any, mark: str) -> Refused | None:
+    """Clean a reason; the refusal of an entry with another broken text."""
+    if isinstance(entry, FailIn):
+        entry.reason = surrogates.cleaned(entry.reason, mark)
+    for name in entry.__struct_fields__:
+        if surrogates.is_broken(getattr(entry, name), mark):
+            return Refused(MalformedJson.code, f"{name} is not valid JSON: {surrogates.BROKEN}.", {"field": name})
+    return None
+
+
+def concluding(ref: LeaseRef, given: ConcludeIn, at: str) -> ConcludeLease:
+    """A conclude as a command."""
+    return ConcludeLease(ref, bodies.raw(at + "result", given.result), bodies.new_jobs(given.then, at + "then"))
+
+
+def shown(result: Result, draining: bool) -> Any:
+    """What became of one lease verb."""
+    if type(result) is Outcome:
+        return replies.outcome_out(result)
+    match result:
+        case Extended():
+            return replies.extended_out(result, draining)
+        case Refused(code, detail, fields):
+            return replies.problem(code, detail, fields)
+    raise TypeError(f"{type(result).__name__} is no answer to a lease verb")
+
+
+def _entry(name: str, index: int, entry: Any) -> LeaseVerb | None:
+    """One entry as a command; its place is worked out only for a refusal."""
+    try:
+        return _verb(name, entry, "")
+    except HoldfastError:
+        return _verb(name, entry, f"{name}[{index}].")
+
+
+def _verb(name: str, entry: Any, at: str) -> LeaseVerb | None:
+    """An entry as a command; None where the token can't be a lease's, so that it fails alone."""
+    ref = LeaseRef.parse(entry.token)
+    if ref is None:
+        return None
+    if name == "conclude":
+        return concluding(ref, entry, at)
+    if name == "fail":
+        return FailLease(ref, bodies.reason(entry.reason), entry.retry, entry.delay_ms, entry.crashed)
+    if name == "release":
+        return ReleaseLease(ref, entry.delay_ms, entry.priority)
+    return ExtendLease(ref, entry.lease_ms, bodies.raw(at + "progress", entry.progress))

@@ -1,0 +1,118 @@
+"""Putting a job by hand: anew, or as a changed copy of one that there is."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.datastructures import State as AppState
+from litestar.response import Redirect
+
+from holdfast.doors.rest import bodies
+from holdfast.doors.web import formats, forms
+from holdfast.doors.web.jobs import EDITED_BYTES, anew, json_of, tags_of
+from holdfast.doors.web.layout import View
+from holdfast.engine import checks
+from holdfast.job.job import NO_EXTRAS, Extras, NewJob
+from holdfast.messages.queries import JobDetail
+
+_SHOWN = 1_000  # characters of a payload, in the command line
+_TEXT = "text/plain; charset=utf-8"
+
+
+@get("/web/enqueue", include_in_schema=False)
+async def enqueue_form(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+    """The form; with `from`, filled in as that job is."""
+    view = View(request, state)
+    queue = view.query.get("queue", "")
+    source = view.query.get("from")
+    filled: dict[str, Any] = {
+        "queue": queue,
+        "type": "",
+        "payload": "{}",
+        "priority": "",
+        "max_attempts": "",
+        "tags": "",
+        "unique_key": "",
+        "group_key": "",
+        "group_limit": "",
+    }
+    large = None
+    if source:
+        detail = await view.engine.reading.glance(forms.whole("from", source), EDITED_BYTES)
+        filled |= _as_form(detail)
+        large = detail.job if detail.job.size > EDITED_BYTES or detail.content.content_type is not None else None
+    page = await view.engine.reading.queues(200, "")
+    values = {"filled": filled, "source": source, "large": large, "queues": [info.name for info in page.queues]}
+    small = len(filled["payload"]) <= _SHOWN and large is None
+    body = f'{{"type": {msgspec.json.encode(filled["type"]).decode()}, "payload": {filled["payload"] if small else "…"}}}'
+    curl = view.curl("POST", f"/v1/queues/{filled['queue'] or 'QUEUE'}/jobs", body)
+    return view.page("enqueue.html", "Enqueue a job", "enqueue", values, curl)
+
+
+def _as_form(detail: JobDetail) -> dict[str, Any]:
+    job = detail.job
+    return {
+        "queue": job.queue,
+        "type": detail.content.type,
+        "payload": formats.text_of(detail.content.payload) if job.size <= EDITED_BYTES else "",
+        "priority": job.priority,
+        "max_attempts": job.max_attempts,
+        "tags": ", ".join(job.extras.tags),
+        "unique_key": job.extras.unique_key or "",
+        "group_key": job.extras.group_key or "",
+        "group_limit": job.extras.group_limit if job.extras.group_key is not None else "",
+    }
+
+
+@post("/web/enqueue", include_in_schema=False)
+async def enqueue(request: Request[Any, Any, Any], state: AppState) -> Redirect:
+    """Put it."""
+    view, form = View(request, state), await forms.read(request)
+    source = form.some("from")
+    extras = NO_EXTRAS
+    if source is not None:
+        extras = (await view.engine.reading.glance(forms.whole("from", source))).job.extras
+    new = new_job(form, extras)
+    put = await view.hands.act("job.enqueue", "", new.queue, job=new)
+    return view.back(f"/jobs/{put}", "job.enqueue")
+
+
+def new_job(form: forms.Form, extras: Extras) -> NewJob:
+    """The job that the form describes; what it does not show is as in these `extras`."""
+    queue = form.text("queue").strip()
+    checks.queue_name("queue", queue)
+    as_text = form.text("kind") == "text"
+    typed = form.text("payload")
+    payload = typed.replace("\r\n", "\n").encode("utf-8", "replace") if as_text else json_of("payload", typed)
+    limit = form.int("group_limit")
+    return NewJob(
+        queue,
+        payload,
+        form.text("type").strip(),
+        _TEXT if as_text else None,
+        form.int("priority"),
+        form.int("delay_ms"),
+        _moment(form.some("run_at")),
+        form.int("max_attempts"),
+        anew(
+            extras,
+            unique_key=form.some("unique_key"),
+            group_key=form.some("group_key"),
+            group_limit=1 if limit is None else limit,
+            tags=tags_of(form.text("tags")),
+        ),
+    )
+
+
+def _moment(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text if text.endswith("Z") or "+" in text else f"{text}+00:00")
+    except ValueError:
+        raise checks.breach("run_at", "must be a moment in UTC, such as 2026-12-24T18:00") from None
+    return bodies.millis(moment)
+
+
+ROUTES: list[Any] = [enqueue_form, enqueue]

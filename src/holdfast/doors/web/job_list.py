@@ -1,0 +1,107 @@
+"""The list of jobs: every filter in the address, tabs with counts, rows to select, and what can be done to them or to all that match."""
+
+import asyncio
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.datastructures import State as AppState
+from litestar.response import Redirect
+
+from holdfast.doors.rest.routes import cursor_of, cursor_text
+from holdfast.doors.web import formats
+from holdfast.doors.web.bulk import WAYS
+from holdfast.doors.web.filters import LIMITS, PAYLOAD_UP_TO, Filter
+from holdfast.doors.web.forms import whole
+from holdfast.doors.web.layout import View
+from holdfast.engine import checks
+from holdfast.errors import QueueNotFound
+from holdfast.job.job import State
+from holdfast.limits import ID_MAX, QUEUE_NAME_ONCE
+from holdfast.messages.queries import JobCounts, JobDetail
+
+
+@get("/web/jobs", include_in_schema=False)
+async def list_jobs(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+    """A page of jobs."""
+    view = View(request, state)
+    wanted = Filter.of(view.query)
+    limit = min(max(1, whole("limit", view.query.get("limit") or "50")), LIMITS[-1])
+    cursor = view.query.get("cursor") or None
+    page, counts = await asyncio.gather(
+        view.engine.reading.jobs(wanted.listing(limit, cursor_of(cursor), payload_up_to=PAYLOAD_UP_TO)),
+        view.engine.reading.counts(wanted.counting()),
+    )
+    following = cursor_text(page.cursor)
+    query = wanted.query() | ({"limit": str(limit)} if limit != 50 else {})
+    values = {
+        "filter": wanted,
+        "query": query,
+        "tabs": _tabs(wanted, counts),
+        "rows": [_row(detail) for detail in page.jobs],
+        "now": page.jobs[0].now if page.jobs else 0,
+        "next": view.at("/jobs", **query, cursor=following) if following else "",
+        "first": view.at("/jobs", **query) if cursor else "",
+        "short": following is not None and len(page.jobs) < limit,
+        "limit": limit,
+        "limits": LIMITS,
+        "states": [one.value for one in State],
+        "ways": [
+            way
+            for way in WAYS.values()
+            if view.hands.may(way.action, wanted.queue or "") and (wanted.state is None or wanted.state in way.states)
+        ],
+    }
+    curl = view.curl("GET", "/v1/jobs", **query, payload="false", cursor=cursor)
+    return view.page("jobs.html", _title(wanted), "jobs", values, curl)
+
+
+def _title(wanted: Filter) -> str:
+    return " ".join(
+        filter(
+            None,
+            (wanted.state.value.capitalize() if wanted.state else "All", "jobs", f"of {wanted.queue}" if wanted.queue else ""),
+        )
+    )
+
+
+def _tabs(wanted: Filter, counts: JobCounts) -> list[tuple[str, str, bool]]:
+    """Each state with its count, and "all": (state, count, whether it is shown now)."""
+    shown = wanted.state.value if wanted.state is not None else ""
+    some = bool(counts.at_least)
+    tabs = [("", ("≥ " if some else "") + formats.short(sum(counts.counts.values())), shown == "")]
+    for state in (State.READY, State.SCHEDULED, State.LEASED, State.DEAD, State.CONCLUDED, State.CANCELLED):
+        count = counts.counts.get(state.value, 0)
+        tabs.append(
+            (state.value, ("≥ " if state.value in counts.at_least else "") + formats.short(count), shown == state.value)
+        )
+    return tabs
+
+
+def _row(detail: JobDetail) -> dict[str, Any]:
+    job = detail.job
+    return {
+        "job": job,
+        "type": detail.content.type,
+        "excerpt": formats.excerpt(detail.content) if detail.content.payload else "",
+        "moment": job.ended_at or (job.lease.leased_at if job.lease is not None else job.ready_at),
+        "worker": (job.lease or job.ended_by).worker if job.lease is not None or job.ended_by is not None else "",  # type: ignore[union-attr]
+    }
+
+
+@get("/web/find", include_in_schema=False)
+async def find(request: Request[Any, Any, Any], state: AppState) -> Redirect:
+    """A number is a job, a name that there is is a queue, anything else is text."""
+    view = View(request, state)
+    wanted = view.query.get("q", "").strip()
+    if (number := checks.whole(wanted)) is not None and number <= ID_MAX:
+        return Redirect(view.at(f"/jobs/{number}"), status_code=303)
+    if QUEUE_NAME_ONCE.match(wanted):
+        try:
+            await view.engine.reading.queue(wanted)
+            return Redirect(view.at(f"/queues/{wanted}"), status_code=303)
+        except QueueNotFound:
+            pass  # then it is looked for as text
+    return Redirect(view.at("/jobs", text=wanted), status_code=303)
+
+
+ROUTES: list[Any] = [list_jobs, find]

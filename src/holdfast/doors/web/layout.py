@@ -1,0 +1,195 @@
+"""What every screen has around it: templates, security headers, navigation, the form's token, and the equal command line.
+
+No screen has inline script or style, and none loads anything from elsewhere: the content security policy allows only this server.
+"""
+
+import hashlib
+import shlex
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import jinja2
+from litestar import Request, Response
+from litestar.datastructures import State as AppState
+from litestar.response import Redirect
+
+from holdfast import __version__
+from holdfast.doors.web import assets, formats, forms
+from holdfast.doors.web.actions import Hands
+from holdfast.engine.engine import Engine
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": CSP,
+    "referrer-policy": "same-origin",  # "no-referrer" would take the origin off our own forms too, and the guard wants it
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+NAVIGATION = (
+    ("overview", "", "Overview"),
+    ("jobs", "/jobs", "Jobs"),
+    ("failures", "/failures", "Failures"),
+    ("workers", "/workers", "Workers"),
+    ("interests", "/interests", "Interests"),
+    ("schedules", "/schedules", "Schedules"),
+    ("enqueue", "/enqueue", "Enqueue"),
+    ("trail", "/trail", "Audit log"),
+)
+_COOKIE_S = 400 * 86_400  # browsers keep none for longer
+
+
+def _segment(text: str) -> str:
+    """A part of a path. Browsers take `.` and `..` for steps even where they are escaped; the server reads them escaped twice."""
+    return "%252E" * len(text) if text in (".", "..") else quote(text, safe="")
+
+
+@cache
+def templates() -> jinja2.Environment:
+    """The templates, compiled once; what is put in is escaped, and what is missing is an error."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("holdfast.doors.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.globals["asset"] = assets.address
+    made.filters |= {
+        "number": formats.number,
+        "short": formats.short,
+        "rate": formats.rate,
+        "duration": formats.duration,
+        "ago": formats.ago,
+        "moment": formats.moment,
+        "clock": formats.clock,
+        "iso": formats.iso,
+        "size": formats.size,
+        "text": formats.text_of,
+        "segment": lambda text: _segment(str(text)),
+    }
+    return made
+
+
+def compile_all() -> None:
+    """Compile every template, which takes about 0.3 s of computing: in a thread, so that the server serves meanwhile."""
+    made = templates()
+    for name in made.list_templates():
+        made.get_template(name)
+
+
+def who(request: Request[Any, Any, Any]) -> str:
+    """Who asks, as far as can be told without keys: the address, what a proxy in front says, and a mark of the browser."""
+    told = request.client.host if request.client is not None else "?"
+    before = request.headers.get("x-forwarded-for", "").strip()
+    if before:
+        told += f" for {before[:100]}"
+    cookie = forms.cookie_of(request)
+    return told if cookie is None else f"{told}, browser {hashlib.sha256(cookie.encode()).hexdigest()[:6]}"
+
+
+_TONES = (
+    ("prod", "red"),
+    ("live", "red"),
+    ("stag", "amber"),
+    ("pre", "amber"),
+    ("qa", "amber"),
+    ("test", "amber"),
+    ("dev", "green"),
+)
+
+
+def tone(environment: str) -> str:
+    """The colour that an environment is shown in: red where it is in earnest, amber before that, green for development, else violet."""
+    name = environment.lower()
+    return next((colour for start, colour in (*_TONES, ("local", "green")) if name.startswith(start)), "violet")
+
+
+class View:
+    """One request for a screen."""
+
+    def __init__(self, request: Request[Any, Any, Any], state: AppState) -> None:
+        self.request = request
+        self.engine: Engine = state.engine
+        self.root: str = state.root_path
+        self.home = f"{self.root}/web"
+        self.environment: str = state.environment
+        self.hands = Hands(self.engine, who=who(request))
+        self.asked = forms.asked(request)
+        self.query = self.asked.flat()
+        self._cookie = forms.cookie_of(request)
+
+    def at(self, path: str, **query: Any) -> str:
+        """The address of a screen; what is empty is left out of its query."""
+        given = {name: value for name, value in query.items() if value not in (None, "")}
+        path = "/".join(_segment(part) if part in (".", "..") else part for part in path.split("/"))
+        return f"{self.home}{path}" + (f"?{urlencode(given)}" if given else "")
+
+    def curl(self, method: str, path: str, body: str | None = None, **query: Any) -> str:
+        """The command that asks the API for the same."""
+        given = {name: value for name, value in query.items() if value not in (None, "")}
+        url = self._outside() + path + (f"?{urlencode(given)}" if given else "")
+        parts = ["curl"]
+        if method not in ("GET", "POST") or (method == "POST" and body is None):
+            parts += ["-X", method]
+        if body is not None:
+            parts += ["--json", shlex.quote(body)]
+        return " ".join([*parts, shlex.quote(url)])
+
+    def _outside(self) -> str:
+        headers = self.request.headers
+        scheme = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+        host = headers.get("host") or "127.0.0.1:4653"
+        return f"{'https' if scheme == 'https' else 'http'}://{host}{self.root}"
+
+    def page(
+        self, template: str, title: str, here: str, values: Mapping[str, Any], curl: str = "", status: int = 200
+    ) -> Response[bytes]:
+        """A whole screen."""
+        cookie = self._cookie or forms.new_cookie()
+        body = (
+            templates()
+            .get_template(template)
+            .render(self._given(cookie) | {"title": title, "here": here, "curl": curl} | dict(values))
+        )
+        response = Response(
+            body.encode("utf-8", "replace"), status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS
+        )
+        if self._cookie is None:
+            secure = self.request.headers.get("x-forwarded-proto", "").lower() == "https"
+            response.set_cookie(
+                forms.COOKIE, cookie, max_age=_COOKIE_S, path=self.root or "/", secure=secure, httponly=True, samesite="strict"
+            )
+        return response
+
+    def part(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response[bytes]:
+        """A piece of a screen, to be put into one that is open."""
+        body = templates().get_template(template).render(self._given(self._cookie or "") | dict(values))
+        return Response(
+            body.encode("utf-8", "replace"), status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS
+        )
+
+    def back(self, path: str, done: str = "", **query: Any) -> Redirect:
+        """To another screen after something was done, which that screen then says."""
+        return Redirect(self.at(path, done=done, **query), status_code=303)
+
+    def _given(self, cookie: str) -> dict[str, Any]:
+        return {
+            "root": self.root,
+            "home": self.home,
+            "at": self.at,
+            "navigation": NAVIGATION,
+            "version": __version__,
+            "environment": self.environment,
+            "tone": tone(self.environment),
+            "form_token": forms.token(cookie) if cookie else "",
+            "may": self.hands.may,
+            "done": self.hands.said(self.query.get("done", ""), self.query.get("n", "")),
+            "durability": self.engine.durability,
+            "draining": self.engine.draining,
+        }

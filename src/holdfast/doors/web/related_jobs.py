@@ -1,0 +1,90 @@
+"""The jobs around one in its chain: those that led to it, and those that its conclude put, with what followed them in turn.
+
+Every job names the one whose conclude put it, and those that its own put; so the chain is walked from the job itself, up and down, and no
+further than is shown.
+
+    1 ─▶ 2 ─▶ [3] ─┬▶ 4 ─▶ 6
+                   └▶ 5
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from holdfast.engine.reader import Reading
+from holdfast.errors import JobNotFound
+from holdfast.job.job import Receipt
+from holdfast.messages.queries import JobDetail
+
+BACK = 10  # jobs that led to it
+ON = 40  # jobs that followed
+DEEP = 6  # steps on
+
+
+@dataclass(frozen=True)
+class Relative:
+    """A job of the chain. `state` is None where the job is no longer kept; `depth` is how many steps it is from the shown one."""
+
+    id: int
+    queue: str
+    type: str
+    state: str | None
+    depth: int
+
+
+@dataclass(frozen=True)
+class Family:
+    """`before` from the first that is known, `after` each right behind the one that it followed; `cut` is how many of these are left out at least."""
+
+    before: list[Relative]
+    after: list[Relative]
+    cut: int = 0
+
+
+async def around(reading: Reading, detail: JobDetail) -> Family:
+    """Whom the job followed, and who followed it."""
+    before = await _led_to(reading, detail)
+    after, cut = await _followed(reading, detail)
+    return Family(before, after, cut)
+
+
+async def _led_to(reading: Reading, detail: JobDetail) -> list[Relative]:
+    found: list[Relative] = []
+    number = detail.job.extras.follows
+    while number is not None and len(found) < BACK:
+        parent = await _known(reading, number)
+        found.append(_relative(number, parent, len(found) + 1))
+        number = parent.job.extras.follows if parent is not None else None
+    return found[::-1]
+
+
+async def _followed(reading: Reading, detail: JobDetail) -> tuple[list[Relative], int]:
+    """Step by step, so that the nearest are shown where there are too many; then in the order of a tree."""
+    children: dict[int, list[Relative]] = {}
+    step, depth, left, cut = [(detail.job.id, receipt) for receipt in detail.then], 1, ON, 0
+    while step and depth <= DEEP:
+        cut += max(0, len(step) - left)
+        step, left = step[:left], max(0, left - len(step))
+        known = await asyncio.gather(*[_known(reading, receipt.id) for _, receipt in step])
+        following: list[tuple[int, Receipt]] = []
+        for (parent, receipt), child in zip(step, known, strict=True):
+            children.setdefault(parent, []).append(_relative(receipt.id, child, depth, receipt.queue))
+            following += [(receipt.id, one) for one in child.then] if child is not None else []
+        step, depth = following, depth + 1
+    return _in_order(children, detail.job.id), cut + len(step)
+
+
+def _in_order(children: dict[int, list[Relative]], parent: int) -> list[Relative]:
+    return [line for child in children.get(parent, []) for line in (child, *_in_order(children, child.id))]
+
+
+async def _known(reading: Reading, number: int) -> JobDetail | None:
+    try:
+        return await reading.glance(number)
+    except JobNotFound:
+        return None
+
+
+def _relative(number: int, detail: JobDetail | None, depth: int, queue: str = "") -> Relative:
+    if detail is None:
+        return Relative(number, queue, "", None, depth)
+    return Relative(number, detail.job.queue, detail.content.type, detail.job.state.value, depth)

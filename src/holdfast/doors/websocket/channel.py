@@ -1,0 +1,367 @@
+"""One channel: what a worker asks for on it, what it holds, and what becomes of that when it closes.
+
+Messages are acted on in the order in which they come, and none waits for the one before it: many share a commit, and answers may come out of
+order, each with the `ref` of its message. What a channel holds belongs to it: closed, all of it is handed back and no try is spent. A
+conclude that is under way is decided before that, because the store takes lease verbs in the order in which they were sent.
+
+With `on_break: keep` only the worker's own close hands back. When the connection breaks, its leases live on, as those of long polls do: it may
+extend and end them elsewhere, and where it is dead they end by themselves, which counts.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from msgspec import UNSET
+
+from holdfast.doors.rest import bodies, replies
+from holdfast.doors.rest.batch import LeaseBatch
+from holdfast.doors.rest.types import BulkIn, PublishIn
+from holdfast.doors.websocket import messages
+from holdfast.doors.websocket.deliveries import Deliveries
+from holdfast.doors.websocket.door import Channels
+from holdfast.doors.websocket.inline import drive
+from holdfast.doors.websocket.job_feeder import Supply, Wanted
+from holdfast.engine import checks
+from holdfast.errors import HoldfastError, InternalError, LeaseLost
+from holdfast.job.job import LeaseRef
+from holdfast.limits import (
+    CHANNEL_CREDITS,
+    CHANNEL_UNANSWERED,
+    CHANNEL_UNANSWERED_BYTES,
+    REQUEST_ID_CHARS,
+)
+from holdfast.messages.commands import Enqueued, Extended, Granted, Refused, Result
+
+log = structlog.get_logger(__name__)
+_DONE = 1012  # "service restart"
+_DEFECT = 1011
+
+
+class Line(Protocol):
+    """The connection under a channel."""
+
+    unread: bool
+
+    def send(self, message: bytes) -> None:
+        """Send one text."""
+        ...
+
+    def mind(self, stuck: bool) -> None:
+        """Whether to read no further for now."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close in good order."""
+        ...
+
+    def probe(self) -> None:
+        """Have the worker give a sign of life."""
+        ...
+
+
+class Channel:
+    """One worker's channel."""
+
+    __slots__ = (
+        "_channels", "_credits", "_deliveries", "_draining", "_engine", "_gone", "_held", "_line", "_parked", "_supply", "_unanswered", "_unanswered_bytes", "doubted",
+    )  # fmt: skip
+
+    def __init__(self, channels: Channels, line: Line) -> None:
+        self._channels = channels
+        self._engine = channels.engine
+        self._line = line
+        self._held: dict[int, LeaseRef] = {}  # by fence
+        self._credits = 0
+        self._supply: Supply | None = None
+        self._deliveries: Deliveries | None = None  # of a worker that keeps what it has
+        self._parked: set[asyncio.Task[None]] = set()
+        self._unanswered = 0
+        self._unanswered_bytes = 0
+        self._draining = False
+        self._gone = False
+        self.doubted = False
+        channels.add(self)
+
+    # What comes in
+
+    def take(self, data: bytes) -> None:
+        """One message."""
+        try:
+            asked, mark = messages.read(data)
+            self._channels.numbers.messages[asked.__struct_config__.tag] += 1
+            if asked.ref is not None and len(asked.ref) > REQUEST_ID_CHARS:
+                raise checks.breach("ref", f"must have at most {REQUEST_ID_CHARS} characters")
+            if mark:
+                self._run_batch(asked, len(data), mark)
+            else:
+                _VERBS[type(asked)](self, asked, len(data))
+        except HoldfastError as error:
+            self._refuse(messages.reference(data), error)
+        except Exception:
+            log.exception("a message raised")
+            self.close(_DEFECT, "internal error")
+
+    def _start(self, asked: messages.Start, _: int) -> None:
+        if self._supply is not None:
+            raise checks.breach("op", "is start, and the channel has started already")
+        if asked.order not in ("queue", "priority"):
+            raise checks.breach("order", 'must be "queue" or "priority"')
+        if asked.on_break not in ("release", "keep"):
+            raise checks.breach("on_break", 'must be "release" or "keep"')
+        checks.leases(asked.queues, 1, asked.lease_ms, asked.worker, None)
+        self._set_credits(asked.credits)
+        wanted = Wanted(asked.queues, asked.worker, asked.lease_ms, asked.order == "priority")
+        self._supply = Supply(self._engine, self, wanted)
+        self._deliveries = Deliveries() if asked.on_break == "keep" else None
+        channels = self._channels
+        self._send(
+            messages.Started(
+                ref=asked.ref, credits=asked.credits, message_bytes=channels.message_bytes, durability=channels.durability
+            )
+        )
+        self._supply.nudge()
+
+    def _change_credits(self, asked: messages.Credits, _: int) -> None:
+        if self._supply is None:
+            raise checks.breach("op", "is credits, and the channel has not started yet")
+        self._set_credits(asked.credits)
+        self._send(messages.Credited(ref=asked.ref, credits=asked.credits, unfinished=len(self._held)))
+        self._supply.nudge()
+
+    def _got(self, asked: messages.Got, _: int) -> None:
+        if self._deliveries is None:
+            raise checks.breach("op", 'is got, and the channel has not started with on_break "keep"')
+        was_stuck = self._deliveries.too_many
+        self._deliveries.got(asked.delivery)
+        if was_stuck:
+            self.readable()
+
+    def _set_credits(self, number: int) -> None:
+        checks.number("credits", number, 0, CHANNEL_CREDITS)
+        self._credits = number
+
+    def _ping(self, asked: messages.Ping, _: int) -> None:
+        self._send(messages.Pong(ref=asked.ref))
+
+    def _batch(self, asked: messages.Batch, size: int) -> None:
+        self._run_batch(asked, size)
+
+    def _run_batch(self, asked: messages.Batch, size: int, mark: str = "") -> None:
+        batch = LeaseBatch(asked, mark)
+        self._drive(asked.ref, size, self._engine.end_many(batch.verbs, batch.place), partial(self._ended, asked.ref, batch))
+
+    def _ended(self, ref: str | None, batch: LeaseBatch, results: list[Result]) -> None:
+        for verb, result in zip(batch.verbs, results, strict=True):
+            over = result.code == LeaseLost.code if isinstance(result, Refused) else not isinstance(result, Extended)
+            if over:
+                self._let_go(verb.ref.fence)
+        self._send(messages.Results(ref=ref, **batch.shown(results, self._engine.draining)))
+        if self._supply is not None:
+            self._supply.nudge()
+
+    def _enqueue(self, asked: messages.Enqueue, size: int) -> None:
+        body = bytes(asked.body)
+        given = bodies.decode(body, BulkIn)
+        if not given.jobs:
+            raise checks.breach("jobs", "must have at least 1 entry")
+        key = bodies.idempotency("", _key(asked.idempotency_key), b"bulk", body)
+        enqueueing = self._engine.enqueue(bodies.new_jobs(given.jobs, "jobs"), key, asked.wait_ms, at="jobs")
+        if asked.wait_ms:
+            self._begin(size)
+            waiting = self._channels.keep(self._waited(asked.ref, enqueueing))
+            self._parked.add(waiting)
+            waiting.add_done_callback(partial(self._unparked, size, enqueueing))
+        else:
+            self._drive(asked.ref, size, enqueueing, partial(self._enqueued, asked.ref))
+
+    async def _waited(self, ref: str | None, enqueueing: Coroutine[Any, Any, Enqueued]) -> None:
+        """Jobs that may wait for room: until the channel closes, for then they would be held for nobody."""
+        try:
+            self._enqueued(ref, await enqueueing)
+        except HoldfastError as error:
+            self._refuse(ref, error)
+        except Exception:
+            log.exception("a message raised")
+            self._refuse(ref, InternalError())
+
+    def _unparked(self, size: int, enqueueing: Coroutine[Any, Any, Enqueued], waiting: "asyncio.Task[None]") -> None:
+        """It waits no more; it may have been cancelled before its first step."""
+        self._parked.discard(waiting)
+        enqueueing.close()
+        self._answered(size)
+
+    def _enqueued(self, ref: str | None, enqueued: Enqueued) -> None:
+        jobs, durability = replies.receipts_out(enqueued), replies.kept_as(enqueued, self._channels.durability)
+        duplicate = True if enqueued.duplicate else UNSET
+        self._send(messages.Enqueued(ref=ref, jobs=jobs, durability=durability, duplicate=duplicate))
+
+    def _publish(self, asked: messages.Publish, size: int) -> None:
+        body = bytes(asked.body)
+        given = bodies.decode(body, PublishIn)
+        if given.scope not in ("any", "all"):
+            raise checks.breach("scope", 'must be "any" or "all"')
+        key = bodies.idempotency("", _key(asked.idempotency_key), b"publish", body)
+        event = bodies.event_job(given)
+        self._begin(size)
+        publishing = self._engine.publish(event, key, given.require_interest, given.scope == "all")
+        self._channels.keep(self._published(asked.ref, size, publishing))
+
+    async def _published(self, ref: str | None, size: int, publishing: Coroutine[Any, Any, Enqueued]) -> None:
+        try:
+            published = await publishing
+        except HoldfastError as error:
+            self._refuse(ref, error)
+        except Exception:
+            log.exception("a message raised")
+            self._refuse(ref, InternalError())
+        else:
+            jobs, durability = replies.copies_out(published), replies.kept_as(published, self._channels.durability)
+            duplicate = True if published.duplicate else UNSET
+            self._send(messages.Published(ref=ref, jobs=jobs, durability=durability, duplicate=duplicate))
+        self._answered(size)
+
+    # What goes out
+
+    def room(self) -> int:
+        """How many more jobs may be sent just now."""
+        if self._gone or self._draining or self._line.unread or self.doubted:
+            return 0
+        if self._deliveries is not None and self._deliveries.too_many:
+            return 0
+        return self._credits - len(self._held)
+
+    def give(self, granted: Granted) -> None:
+        """Send these jobs."""
+        for job in granted.jobs:
+            ref = job.job.ref()
+            self._held[ref.fence] = ref
+            self._channels.holders[ref.fence] = self
+        self._channels.numbers.held += len(granted.jobs)
+        shown = [replies.granted_out(job, granted.now) for job in granted.jobs]
+        number = self._deliveries.sent([job.job.ref().fence for job in granted.jobs]) if self._deliveries is not None else UNSET
+        self._send(messages.Jobs(jobs=shown, delivery=number))
+
+    def cancel(self, fence: int) -> None:
+        """Somebody asked to cancel the job of this lease."""
+        ref = self._held[fence]
+        self._send(messages.Cancel(job=ref.job, attempt=ref.attempt))
+
+    def lose(self, fence: int) -> None:
+        """The time of this lease was up. The worker may stand still: it gets no more jobs, to lose them too, before it gave a sign of life."""
+        ref = self._held[fence]
+        self._let_go(fence)
+        self._send(messages.Lost(job=ref.job, attempt=ref.attempt))
+        self.doubted = True
+        self._line.probe()
+        self._close_if_done()
+
+    def heard(self) -> None:
+        """It lives."""
+        self.doubted = False
+        if self._supply is not None:
+            self._supply.nudge()
+
+    def _let_go(self, fence: int) -> None:
+        if self._held.pop(fence, None) is not None:
+            del self._channels.holders[fence]
+            self._channels.numbers.held -= 1
+
+    def _refuse(self, ref: str | None, error: HoldfastError) -> None:
+        self._send({"op": "error", "ref": ref, **replies.problem(error.code, error.detail, error.fields)})
+
+    def _send(self, message: msgspec.Struct | dict[str, Any]) -> None:
+        if not self._gone:
+            self._line.send(replies.encode(message))
+
+    # How much is under way
+
+    def _drive(self, ref: str | None, size: int, answering: Coroutine[Any, Any, Any], then: Callable[[Any], None]) -> None:
+        self._begin(size)
+        drive(answering, partial(self._driven, ref, size, then))
+
+    def _driven(
+        self, ref: str | None, size: int, then: Callable[[Any], None], answer: Any, error: HoldfastError | None
+    ) -> None:
+        if error is None:
+            then(answer)
+        else:
+            self._refuse(ref, error)
+        self._answered(size)
+
+    def _begin(self, size: int) -> None:
+        self._unanswered += 1
+        self._unanswered_bytes += size
+        self._mind()
+
+    def _answered(self, size: int) -> None:
+        self._unanswered -= 1
+        self._unanswered_bytes -= size
+        self._mind()
+        self._close_if_done()
+
+    def _mind(self) -> None:
+        self._line.mind(self._unanswered >= CHANNEL_UNANSWERED or self._unanswered_bytes >= CHANNEL_UNANSWERED_BYTES)
+
+    def readable(self) -> None:
+        """The worker reads again."""
+        if self._supply is not None:
+            self._supply.nudge()
+
+    # The end
+
+    def drain(self) -> None:
+        """Give out nothing more, say so, and close when nothing is unfinished."""
+        if not self._draining and not self._gone:
+            self._draining = True
+            self._send(messages.Draining(grace_ms=self._channels.grace_ms()))
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._draining and not self._gone and not self._held and not self._unanswered:
+            self.close(_DONE, "the server shuts down")
+
+    def close(self, code: int, reason: str) -> None:
+        """Close."""
+        if not self._gone:
+            self._line.close(code, reason)
+            self.over()
+
+    def over(self, goodbye: bool = False) -> None:
+        """The connection is gone, or as good as gone, perhaps because the worker said goodbye: hand back what it held, unless it keeps that."""
+        if self._gone:
+            return
+        self._gone = True
+        if self._supply is not None:
+            self._supply.end()
+        for task in list(self._parked):
+            task.cancel()
+        deliveries = None if goodbye else self._deliveries
+        lost = self._held if deliveries is None else set(deliveries.on_their_way())
+        self._engine.hand_back([ref for fence, ref in self._held.items() if fence in lost])
+        for fence in self._held:
+            del self._channels.holders[fence]
+        self._channels.numbers.held -= len(self._held)
+        self._held.clear()
+        self._channels.remove(self)
+
+
+def _key(given: str | None) -> bytes | None:
+    if given is None:
+        return None
+    checks.printable("idempotency_key", given, REQUEST_ID_CHARS)
+    return given.encode()
+
+
+_VERBS: dict[type[Any], Callable[[Channel, Any, int], None]] = {
+    messages.Batch: Channel._batch,  # noqa: SLF001  (its own table)
+    messages.Enqueue: Channel._enqueue,  # noqa: SLF001
+    messages.Publish: Channel._publish,  # noqa: SLF001
+    messages.Credits: Channel._change_credits,  # noqa: SLF001
+    messages.Got: Channel._got,  # noqa: SLF001
+    messages.Ping: Channel._ping,  # noqa: SLF001
+    messages.Start: Channel._start,  # noqa: SLF001
+}

@@ -1,0 +1,299 @@
+"""The WebSocket under one channel: bytes to messages and back, by the Sans-I/O half of `websockets`.
+
+uvicorn's own WebSocket classes are passed by: they take every message through an ASGI queue and a task, and close at once when the server shuts
+down. Of uvicorn this needs only that it calls `shutdown` on each of its `connections`, and waits for them.
+
+A worker that is silent for too long is gone: pings would have made it speak. One that does not read what it is sent is given no more, and one
+that sends more than can be answered is not read.
+"""
+
+import asyncio
+
+from uvicorn.server import ServerState
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import SEND_EOF, State
+from websockets.server import ServerProtocol
+
+from holdfast.doors.websocket.channel import Channel
+from holdfast.doors.websocket.door import Channels
+from holdfast.errors import InvalidRequest
+from holdfast.limits import CHANNEL_CLOSE_S, CHANNEL_PING_S, CHANNEL_SILENCE_S, CHANNEL_UNREAD_BYTES
+
+_ONLY_TEXT = 1003
+_NOT_UTF8 = 1007
+_TRY_AGAIN_LATER = 1013
+_LAST_WORDS_S = 1.0  # for a worker to read why it is hung up on
+_BITE = 1 << 10  # bytes that are looked at at once: a hundred of the smallest messages
+_LARGE_BITE = 8 << 10  # the same in the middle of a large message
+_MESSAGES_AT_ONCE = 50
+_SILENT_BEATS = CHANNEL_SILENCE_S // CHANNEL_PING_S
+
+
+class Refused(Exception):
+    """This is no handshake; `status` and `error` say why."""
+
+    def __init__(self, status: int, error: InvalidRequest) -> None:
+        super().__init__(error.detail)
+        self.status = status
+        self.error = error
+
+
+class Wire(asyncio.Protocol):
+    """One WebSocket."""
+
+    def __init__(self, channels: Channels, server_state: ServerState, grace_s: float) -> None:
+        self._channels = channels
+        self._server_state = server_state
+        self._grace_s = grace_s
+        self._conn = ServerProtocol(max_size=channels.message_bytes)
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._channel: Channel | None = None
+        self._partial: bytearray | None = None
+        self._flushing = False
+        self._reading = True
+        self._half_closed = False
+        self._stuck = False
+        self._beats = 0  # pings without a byte since
+        self._timer: asyncio.TimerHandle | None = None
+        self._backlog = 0  # bytes that were unread at the last ping
+        self._unseen = b""  # what has come and is not looked at yet
+        self._in_line = False  # for another bite of it
+        self._budget = channels.engine.budget
+        self._account = self._budget.account(self._give_up)
+        self._given_up = False
+        self.unread = False
+
+    def open(self, transport: asyncio.Transport, head: bytes, request_id: bytes) -> None:
+        """Answer the handshake, whose head was read by the HTTP parser; raises `Refused`."""
+        self._conn.receive_data(head)
+        requests = self._conn.events_received()
+        if not requests or not isinstance(requests[0], Request):
+            raise Refused(400, InvalidRequest("This is no WebSocket handshake.", field="request"))
+        response = self._conn.accept(requests[0])
+        if response.status_code != 101:
+            said = (response.body or b"").decode().partition("\n")[0].removeprefix("Failed to open a WebSocket connection: ")
+            raise Refused(response.status_code, InvalidRequest(f"This is no WebSocket handshake: {said}", field="Upgrade"))
+        response.headers["X-Request-Id"] = request_id.decode("latin-1")
+        response.headers["Cache-Control"] = "no-store"
+        self._conn.send_response(response)
+        self._transport = transport
+        transport.set_write_buffer_limits(CHANNEL_UNREAD_BYTES)
+        transport.set_protocol(self)
+        self._server_state.connections.add(self)  # type: ignore[arg-type]  # what it needs is `shutdown`
+        self._channel = Channel(self._channels, self)
+        self._flush()
+        self._timer = self._loop.call_later(CHANNEL_PING_S, self._beat)
+
+    # Called by the transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._beats = 0
+        if self._channel is not None and self._channel.doubted:
+            self._channel.heard()
+        if self._unseen or len(data) > _BITE:
+            self._unseen += data
+            self._take_bites()
+        else:
+            self._look_at(data)
+            self._charge()
+
+    def _take_bites(self) -> None:
+        """Go on with what has come, as long as its answers are read and not too many; a few messages, then in turn with other connections."""
+        self._in_line = False
+        seen = 0
+        while self._unseen and seen < _MESSAGES_AT_ONCE and not (self._stuck or self.unread or self._given_up):
+            size = _LARGE_BITE if len(self._conn.reader.buffer) >= _LARGE_BITE else _BITE
+            bite, self._unseen = self._unseen[:size], self._unseen[size:]
+            seen += self._look_at(bite)
+        self._mind_reading()
+        self._charge()
+
+    def _look_at(self, data: bytes) -> int:
+        """Take the messages that are whole with these bytes; how many frames there were."""
+        if self._given_up:
+            return 0
+        self._conn.receive_data(data)
+        events = self._conn.events_received()
+        for event in events:
+            if isinstance(event, Frame):
+                self._take(event)
+        self._soon()
+        if self._conn.state is not State.OPEN and self._channel is not None:
+            self._channel.over(goodbye=self._conn.close_rcvd is not None)  # else failed by what it sent
+        return len(events)
+
+    def _charge(self) -> None:
+        """Have the budget know what is held here: messages that are not whole, and answers that are not read."""
+        held = len(self._unseen) + len(self._conn.reader.buffer) + len(self._partial or b"")
+        if self.unread and self._transport is not None:
+            held += self._transport.get_write_buffer_size()
+        self._account.hold(0 if self._given_up else held)
+
+    def _give_up(self) -> None:
+        """There is no room for what is held here, and the worker has not moved for the longest."""
+        self._given_up = True
+        self._unseen, self._partial = b"", None
+        self._conn.reader.buffer.clear()
+        if self.unread:
+            self._hang_up()
+        else:
+            self._fail(_TRY_AGAIN_LATER, "overloaded: this server holds too much for others to wait for the rest")
+            self._loop.call_later(_LAST_WORDS_S, self._hang_up)
+
+    def eof_received(self) -> None:
+        """The worker has gone without a word: nobody would read what waits to be sent."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio calls it so)
+        """There is nobody any more."""
+        self._server_state.connections.discard(self)
+        self._unseen, self._partial = b"", None
+        self._account.hold(0)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._channel is not None:
+            self._channel.over()
+
+    def pause_writing(self) -> None:
+        """What was sent is not read."""
+        self.unread = True
+        self._mind_reading()
+        self._charge()
+
+    def resume_writing(self) -> None:
+        """It is read again."""
+        self.unread = False
+        self._mind_reading()
+        self._charge()
+        if self._channel is not None:
+            self._channel.readable()
+
+    # Called by uvicorn
+
+    def shutdown(self) -> None:
+        """The server shuts down."""
+        self._channels.drain(self._grace_s)
+
+    # Called by the channel
+
+    def send(self, message: bytes) -> None:
+        """Send one text; what is sent in one turn of the loop leaves in one piece."""
+        try:
+            self._conn.send_text(message)
+        except InvalidState:
+            return  # closing: nobody would read it
+        self._soon()
+
+    def mind(self, stuck: bool) -> None:
+        """Whether to read no further for now."""
+        if stuck is not self._stuck:
+            self._stuck = stuck
+            self._mind_reading()
+
+    def close(self, code: int, reason: str) -> None:
+        """Say why and close; hang up when the other side does not answer."""
+        if self._conn.state is State.OPEN:
+            self._conn.send_close(code, reason)
+            self._flush()
+            self._loop.call_later(CHANNEL_CLOSE_S, self._hang_up)
+            self._stuck = False  # its answer must be read
+            self._mind_reading()
+
+    def probe(self) -> None:
+        """Ping, so that something comes from a worker that lives."""
+        if self._conn.state is State.OPEN:
+            self._conn.send_ping(b"")
+            self._soon()
+
+    def _hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Within
+
+    def _take(self, frame: Frame) -> None:
+        channel = self._channel
+        if frame.opcode is Opcode.TEXT and frame.fin:
+            data = bytes(frame.data)
+        elif frame.opcode is Opcode.TEXT:
+            self._partial = bytearray(frame.data)
+            return
+        elif frame.opcode is Opcode.CONT and self._partial is not None:
+            self._partial += frame.data
+            if not frame.fin:
+                return
+            data, self._partial = bytes(self._partial), None
+        elif frame.opcode is Opcode.BINARY:
+            self._fail(_ONLY_TEXT, "only text messages are taken")
+            return
+        else:
+            return
+        if channel is not None and self._conn.state is State.OPEN:
+            if not data.isascii() and not _is_utf8(data):
+                self._fail(_NOT_UTF8, "a text message must be UTF-8")
+            else:
+                channel.take(data)
+
+    def _fail(self, code: int, reason: str) -> None:
+        if self._channel is not None:
+            self._channel.close(code, reason)
+
+    def _beat(self) -> None:
+        """Ping; hang up on one that has been silent for too long. One that is not read can't be heard: it lives as long as it reads."""
+        self._timer = self._loop.call_later(CHANNEL_PING_S, self._beat)
+        backlog = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        if self._stuck or backlog < self._backlog:
+            self._beats = 0
+        self._backlog = backlog
+        if self._beats >= _SILENT_BEATS:
+            self._hang_up()
+            return
+        self._beats += 1
+        if self._conn.state is State.OPEN and not self.unread:
+            self._conn.send_ping(b"")
+            self._flush()
+
+    def _mind_reading(self) -> None:
+        going = not (self._stuck or self.unread)
+        if going and self._unseen and not self._in_line:
+            self._in_line = True
+            self._budget.turns.later(self._take_bites)
+        reading = going and not self._unseen
+        if reading is not self._reading and self._transport is not None and not self._transport.is_closing():
+            self._reading = reading
+            if reading:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def _soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        parts = self._conn.data_to_send()
+        transport = self._transport
+        if not parts or transport is None or transport.is_closing():
+            return
+        if (rest := b"".join(parts)) and not self._half_closed:
+            transport.write(rest)
+        if SEND_EOF in parts and not self._half_closed:
+            # Closing at once would have the kernel throw away what was sent, where something has come that was not read.
+            self._half_closed = True
+            transport.write_eof()
+            self._loop.call_later(CHANNEL_CLOSE_S, self._hang_up)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

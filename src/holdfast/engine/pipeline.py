@@ -1,0 +1,89 @@
+"""The verbs of a door that keeps connections: submitted without waiting, many at once, each answered to a callback after its commit.
+
+A task for each command would cost more than the command. The order in which commands are submitted is the order in which they are decided, as
+far as `batch.py` keeps it; a door that lets commands overlap relies on that.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from holdfast import limits
+from holdfast.budget import Budget
+from holdfast.engine.submitter import Asking
+from holdfast.errors import HoldfastError
+from holdfast.job.job import LeaseRef
+from holdfast.messages.backend import Backing, Listener
+from holdfast.messages.beanstalk_commands import BuryLease, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
+from holdfast.messages.commands import (
+    ConcludeLease,
+    Counted,
+    DeleteJob,
+    ExtendLease,
+    Granted,
+    LeaseJobs,
+    Refused,
+    ReleaseLease,
+    Result,
+)
+from holdfast.messages.queries import QueueInfo
+
+Posted = PutJobs | LeaseJobs | ConcludeLease | BuryLease | ReleaseLease | ExtendLease | DeleteJob
+Then = Callable[[Result], None]
+
+
+class Tubing(Asking):
+    """What doors that keep connections ask of the engine beyond the verbs that all doors have."""
+
+    def __init__(self, backing: Backing, budget: Budget) -> None:
+        super().__init__(backing, budget)
+        self._returning: set[asyncio.Future[Result]] = set()
+
+    def post(self, command: Posted, weight: int, then: Then) -> None:
+        """Submit a command whose values are within bounds; `then` gets its answer, also where that is a refusal."""
+        try:
+            future = self._submit(command, weight)
+        except HoldfastError as error:
+            then(Refused(error.code, error.detail, error.fields))
+            return
+        future.add_done_callback(partial(self._posted, weight, then))
+
+    def _posted(self, weight: int, then: Then, future: "asyncio.Future[Result]") -> None:
+        self._landed(weight)
+        then(future.result())
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with what is committed. Answers of the same commit are in their futures by then; their callbacks come next."""
+        self._backing.listen(listener)
+
+    def hand_back(self, refs: Iterable[LeaseRef]) -> None:
+        """Release leases whose holder has gone, without waiting; the attempts are not spent."""
+        for ref in refs:
+            future = self._backing.submit(ReleaseLease(ref))
+            self._returning.add(future)
+            future.add_done_callback(self._returning.discard)
+
+    async def reserve_job(self, job_id: int, worker: str) -> Granted:
+        """Lease one job by its id. A caller that leaves meanwhile hands back what it is answered."""
+        return await self._ask(ReserveJob(job_id, worker))  # type: ignore[return-value]
+
+    async def kick(self, queue: str, limit: int) -> int:
+        """Make up to `limit` jobs of a queue ready: of the dead ones if there is any, else of the scheduled ones. In small commits."""
+        return await self._kick(queue, True, limit) or await self._kick(queue, False, limit)
+
+    async def _kick(self, queue: str, buried: bool, limit: int) -> int:
+        kicked, count, step = 0, 0, 0
+        while kicked < limit and count == step:
+            step = min(limits.TUBE_KICKED, limit - kicked)
+            answer = await self._ask(KickJobs(queue, buried, step))
+            count = answer.count if isinstance(answer, Counted) else 0
+            kicked += count
+        return kicked
+
+    async def kick_job(self, job_id: int) -> None:
+        """Make one dead or scheduled job ready."""
+        await self._ask(KickJob(job_id))
+
+    async def pause_for(self, queue: str, pause_ms: int) -> QueueInfo:
+        """Stop leasing from a queue for so long; 0 resumes it."""
+        return await self._ask(PauseFor(queue, pause_ms))  # type: ignore[return-value]

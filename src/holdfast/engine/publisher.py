@@ -1,0 +1,115 @@
+"""Publishing: one event, a copy to every queue that wants it, in one transaction or not at all.
+
+Events are matched here, before the committer, with the interests as they are known here: read once, then kept up to date by the news of
+each change (`routing/router.py`). The command carries their version, and the committer refuses it if they have changed since; then the event is routed again, by
+what they are by then. So an interest counts from the moment that its registration is answered, on every front and every node, and matching
+never holds up a commit.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+from msgspec.structs import replace
+
+from holdfast.engine import checks
+from holdfast.engine.reader import Reading
+from holdfast.errors import HoldfastError, NoInterest, Overloaded, StaleInterests
+from holdfast.job.job import IdempotencyKey, NewJob
+from holdfast.limits import FAN_OUT, IN_FLIGHT_COMMANDS
+from holdfast.messages.commands import Enqueue, Enqueued, Result
+from holdfast.messages.events import Committed
+from holdfast.messages.queries import InterestList
+from holdfast.routing import fan_out
+from holdfast.routing.interests import Match, Share, check
+from holdfast.routing.router import Router
+
+log = structlog.get_logger(__name__)
+_TRIES = 10  # interests that change faster than this are changed by a program gone wrong
+
+
+class Publishing:
+    """Routes events by the interests of the moment."""
+
+    def __init__(self, reading: Reading, enqueue: Callable[[Enqueue], Awaitable[Enqueued]]) -> None:
+        self._reading = reading
+        self._enqueue = enqueue
+        self._router = Router(self._read)
+        self._coming = Share()
+
+    def take(self, news: Committed) -> None:
+        """Follow what has changed."""
+        if news.interests is not None:
+            self._router.take(news.interests)
+
+    async def _read(self) -> InterestList:
+        return await self._reading.interests()
+
+    async def queues_for(self, data: bytes) -> list[str]:
+        """The queues that would get this event."""
+        return (await self._router.route(data))[1]
+
+    async def publish(
+        self, event: NewJob, key: IdempotencyKey | None, require_interest: bool, to_workers: bool, skip_held: bool
+    ) -> Enqueued:
+        """A copy of `event` to each queue that wants its payload, or to each worker on it; its own queue is not looked at."""
+        for _ in range(_TRIES):
+            version, names = await self._router.route(event.payload if event.content_type is None else None)
+            if require_interest and not names:
+                raise NoInterest("No queue is interested in this event; nothing was put.")
+            if len(names) > FAN_OUT:
+                raise checks.breach("data", f"may reach at most {FAN_OUT} queues; {len(names)} are interested")
+            fan_out.check_bytes("data", len(event.payload), len(names))
+            try:
+                copies = [replace(event, queue=name) for name in names]
+                return await self._enqueue(Enqueue(copies, key, version, to_workers, skip_held))
+            except StaleInterests:
+                self._router.forget(version)  # the news of the change has not come yet
+        raise Overloaded("The interests change too fast to route by them.", retry_after_ms=1_000)
+
+    async def set(self, queue: str, match: Match, write: Callable[[], Awaitable[Result]]) -> Result:
+        """Check an interest, and `write` it if there is room for it among those of all queues."""
+        if isinstance(match, str):
+            check(match)
+            return await write()
+        share = await self._router.in_thread(lambda: check(match))  # it compiles them
+        await self._router.check_room(queue, share, lambda: self._coming)
+        self._coming = self._coming.plus(share)  # nothing was waited for since it was checked
+        try:
+            return await write()
+        finally:
+            self._coming = self._coming.minus(share)
+
+
+class Unwaited:
+    """Events that nobody waits for: bounded in number, and counted by whether they were kept."""
+
+    def __init__(self) -> None:
+        self.kept = 0
+        self.lost = 0
+        self._tasks: set[asyncio.Task[Enqueued]] = set()
+
+    async def begin(self, publishing: Coroutine[Any, Any, Enqueued]) -> None:
+        """Let it run. What refuses it at once is raised; what refuses it later is counted and logged."""
+        if len(self._tasks) >= IN_FLIGHT_COMMANDS:
+            publishing.close()
+            raise Overloaded(retry_after_ms=1_000)
+        task = asyncio.create_task(publishing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.sleep(0)  # as far as the store: the checks before it have been made
+        if task.done():
+            task.result()
+        task.add_done_callback(self._count)
+
+    def _count(self, task: "asyncio.Task[Enqueued]") -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            self.kept += 1
+            return
+        self.lost += 1
+        if isinstance(error, HoldfastError):
+            log.warning("an event that nobody waited for was not kept", code=error.code, reason=error.detail)
+        else:
+            log.error("an event that nobody waited for was not kept", exc_info=error)

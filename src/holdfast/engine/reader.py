@@ -1,0 +1,322 @@
+"""The read side: single jobs, listings, statistics, and why a job is not running. Holds no write."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from holdfast import limits
+from holdfast.engine import checks
+from holdfast.engine.hub import Ending, Hub
+from holdfast.engine.submitter import or_raise
+from holdfast.errors import JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
+from holdfast.job.job import ENDED, State
+from holdfast.job.schedule import Schedule
+from holdfast.messages.backend import Backing
+from holdfast.messages.commands import Result
+from holdfast.messages.queries import (
+    CountJobs,
+    CountUrgent,
+    ExplainJob,
+    Failures,
+    GetHealth,
+    GetHistory,
+    GetInterests,
+    GetJob,
+    GetNotes,
+    GetQueue,
+    GetStats,
+    GetTube,
+    History,
+    InterestList,
+    JobCounts,
+    JobDetail,
+    JobFacts,
+    JobPage,
+    ListJobs,
+    ListQueues,
+    ListSchedules,
+    ListWorkers,
+    Note,
+    Notes,
+    OldestDead,
+    Query,
+    QueueCounts,
+    QueueInfo,
+    QueuePage,
+    QueueStats,
+    RecentFailures,
+    SchedulePage,
+    Stats,
+    StoreStats,
+    TakeNote,
+    TubeFacts,
+    WorkerInfo,
+    WorkerList,
+)
+
+_LOOK_AGAIN_S = 5.0  # at a job that is waited for: it may have ended on another node, whose word was lost
+
+
+class Reading:
+    """Answers from what is committed."""
+
+    def __init__(self, backing: Backing, hub: Hub) -> None:
+        self._backing = backing
+        self._hub = hub
+        self._on_the_way = 0
+        self._looks: dict[int, asyncio.Future[Any]] = {}
+
+    async def glance(self, job_id: int, cut: int = 0) -> JobDetail:
+        """One job with only the first bytes of its payload and its result."""
+        _check_id(job_id)
+        checks.number("cut", cut, 0, limits.PAYLOAD_BYTES_MAX)
+        return await self._ask(GetJob(job_id, cut))  # type: ignore[return-value]
+
+    async def job(self, job_id: int, wait_ms: int = 0) -> JobDetail:
+        """One job; with `wait_ms`, once it has ended or the time is up."""
+        _check_id(job_id)
+        checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
+        if not wait_ms:
+            return await self._ask(GetJob(job_id))  # type: ignore[return-value]
+        watch = self._hub.watch(job_id)  # before looking, so that no end is missed
+        try:
+            detail = await self._look(job_id)
+            deadline = asyncio.get_running_loop().time() + wait_ms / 1000
+            while detail.job.state not in ENDED and (left := deadline - asyncio.get_running_loop().time()) > 0:
+                ended, _ = await asyncio.wait({watch}, timeout=min(left, _LOOK_AGAIN_S))
+                if ended:
+                    return await self._at_its_end(job_id, watch.result())
+                detail = await self._look(job_id)
+            return detail
+        finally:
+            self._hub.unwatch(job_id, watch)
+
+    async def _at_its_end(self, job_id: int, ending: Ending | None) -> JobDetail:
+        """The job as it ended: all who waited for that are told by one read."""
+        if ending is None:  # the server drains
+            return await self._look(job_id)
+        if ending.read is None:
+            ending.read = _read_for_many(self._ask(GetJob(job_id)))
+        return await asyncio.shield(ending.read)
+
+    async def _look(self, job_id: int) -> JobDetail:
+        """The job now. Who asks for the same one in the same turn of the loop is answered by the same read; it begins after that turn, so that
+        it misses nothing of what was committed before any of them asked.
+        """
+        look = self._looks.get(job_id)
+        if look is None:
+            look = self._looks[job_id] = _read_for_many(self._look_soon(job_id))
+        return await asyncio.shield(look)
+
+    async def _look_soon(self, job_id: int) -> Result:
+        await asyncio.sleep(0)
+        del self._looks[job_id]
+        return await self._ask(GetJob(job_id))
+
+    async def jobs(self, query: ListJobs) -> JobPage:
+        """A page of jobs."""
+        checks.number("limit", query.limit, 1, limits.LIST_LIMIT)
+        _check_filter(query)
+        return await self._ask(query)  # type: ignore[return-value]
+
+    async def counts(self, query: CountJobs) -> JobCounts:
+        """How many jobs match a filter, by state, counted up to a bound."""
+        _check_filter(query)
+        return await self._ask(query)  # type: ignore[return-value]
+
+    async def failures(self, queue: str | None = None) -> Failures:
+        """The newest jobs that went wrong, each with its latest error."""
+        if queue is not None:
+            checks.name_of_queue("queue", queue)
+        return await self._ask(RecentFailures(limits.FAILURES_SCANNED, queue))  # type: ignore[return-value]
+
+    async def history(self, queue: str = "", span: str = "hour") -> History:
+        """What a queue, or all of them together, did in the last hour or day."""
+        return await self._ask(GetHistory(queue, span))  # type: ignore[return-value]
+
+    async def depths(self, names: list[str]) -> dict[str, list[int | None]]:
+        """How full each of these queues was in the last hour, at a few moments."""
+        found: History = await self._ask(GetHistory(names=names))  # type: ignore[assignment]
+        return found.depths
+
+    async def queue(self, name: str) -> QueueInfo:
+        """One queue."""
+        return await self._ask(GetQueue(name))  # type: ignore[return-value]
+
+    async def queues(self, limit: int, after: str) -> QueuePage:
+        """A page of queues by name."""
+        checks.number("limit", limit, 1, limits.LIST_LIMIT)
+        return await self._ask(ListQueues(limit, after))  # type: ignore[return-value]
+
+    async def stats(self) -> Stats:
+        """Everything that is counted."""
+        return await self._ask(GetStats())  # type: ignore[return-value]
+
+    async def stats_of_some(self, most: int, named: str = "") -> Stats:
+        """The store, sums over all queues, and at most so many queues whose name has this: those first that want attention."""
+        return await self._ask(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS]))  # type: ignore[return-value]
+
+    async def stats_of(self, queue: str) -> tuple[QueueStats, int]:
+        """The numbers of one queue, and the store's time."""
+        found: Stats = await self._ask(GetStats(only=queue))  # type: ignore[assignment]
+        return found.queues[0], found.now
+
+    async def take_note(self, note: Note) -> None:
+        """Remember what was done by hand."""
+        await self._ask(TakeNote(note))
+
+    async def notes(self, limit: int) -> Notes:
+        """What was done by hand lately."""
+        checks.number("limit", limit, 1, limits.TRAIL_NOTES)
+        return await self._ask(GetNotes(limit))  # type: ignore[return-value]
+
+    async def workers(self) -> WorkerList:
+        """All registered workers, with what each is working on."""
+        found: list[WorkerInfo] = []
+        after: tuple[int, str] | None = (-1, "")
+        while after is not None:
+            page = await self.workers_after(limits.LIST_LIMIT, after)
+            found += page.workers
+            after = page.after
+        return WorkerList(found, page.now)
+
+    async def workers_after(self, limit: int, after: tuple[int, str]) -> WorkerList:
+        """A page of them, as they were registered."""
+        checks.number("limit", limit, 1, limits.LIST_LIMIT)
+        return await self._ask(ListWorkers(limit=limit, after=after))  # type: ignore[return-value]
+
+    async def worker(self, worker_id: str) -> tuple[WorkerInfo, int]:
+        """One registered worker, and the store's time."""
+        found: WorkerList = await self._ask(ListWorkers(worker_id))  # type: ignore[assignment]
+        if not found.workers:
+            raise WorkerNotFound(f"There is no worker {worker_id[:100]}.", worker_id=worker_id[:100])
+        return found.workers[0], found.now
+
+    async def schedules(self, limit: int, after: str) -> SchedulePage:
+        """A page of schedules by name."""
+        checks.number("limit", limit, 1, limits.LIST_LIMIT)
+        return await self._ask(ListSchedules(limit, after))  # type: ignore[return-value]
+
+    async def schedule(self, name: str) -> Schedule:
+        """One schedule."""
+        found: SchedulePage = await self._ask(ListSchedules(1, name=name))  # type: ignore[assignment]
+        if not found.schedules:
+            raise ScheduleNotFound(f"There is no schedule {name[:100]}.", schedule=name[:100])
+        return found.schedules[0]
+
+    async def interests(self) -> InterestList:
+        """Every queue's interest."""
+        return await self._ask(GetInterests())  # type: ignore[return-value]
+
+    async def stats_of_store(self) -> StoreStats:
+        """How the store is doing; asks it, so an answer means that it lives."""
+        return await self._ask(GetHealth())  # type: ignore[return-value]
+
+    async def oldest_dead(self, queue: str) -> JobPage:
+        """The dead job of a queue that died first, if there is one."""
+        return await self._ask(OldestDead(queue))  # type: ignore[return-value]
+
+    async def urgent(self, names: list[str]) -> QueueCounts:
+        """How many ready jobs of these queues are urgent."""
+        return await self._ask(CountUrgent(names))  # type: ignore[return-value]
+
+    async def tube(self, name: str) -> TubeFacts:
+        """One queue with its totals."""
+        return await self._ask(GetTube(name))  # type: ignore[return-value]
+
+    async def why(self, job_id: int) -> tuple[JobFacts, list[tuple[str, str]]]:
+        """Why a job is not running: the facts, and the reasons as (code, sentence), the most telling first."""
+        _check_id(job_id)
+        facts: JobFacts = await self._ask(ExplainJob(job_id))  # type: ignore[assignment]
+        return facts, reasons(facts)
+
+    async def _ask(self, query: Query) -> Result:
+        if self._on_the_way >= limits.IN_FLIGHT_QUERIES:
+            raise Overloaded(retry_after_ms=1_000)
+        future = self._backing.submit(query)
+        self._on_the_way += 1
+        future.add_done_callback(self._answered)
+        try:
+            return or_raise(await asyncio.shield(future))  # it counts until it is answered, also when nobody waits any more
+        except asyncio.CancelledError:
+            self._backing.leave(future)
+            raise
+
+    def _answered(self, _: "asyncio.Future[Result]") -> None:
+        self._on_the_way -= 1
+
+
+def _read_for_many(read: Coroutine[Any, Any, Result]) -> "asyncio.Future[Any]":
+    """A read that goes on whoever of those that wait for it leaves."""
+    reading = asyncio.ensure_future(read)
+    reading.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # they may all have left
+    return reading
+
+
+def _check_id(job_id: int) -> None:
+    """A number that no job can have: the store need not be asked, and could not be told it."""
+    if not 1 <= job_id <= limits.ID_MAX:
+        raise JobNotFound(f"There is no job {job_id}.")
+
+
+def _check_filter(query: ListJobs | CountJobs) -> None:
+    checks.text("text", query.text, limits.REASON_CHARS)
+    checks.text("type", query.type, limits.TYPE_CHARS)
+    checks.text("tag", query.tag, limits.TAG_CHARS)
+    if query.queue is not None:
+        checks.name_of_queue("queue", query.queue)
+
+
+def reasons(facts: JobFacts) -> list[tuple[str, str]]:
+    """Why the job is not running, as (code, sentence); for a job that runs or has ended, that."""
+    job, queue, now = facts.job, facts.queue, facts.now
+    if job.state is State.LEASED and job.lease is not None:
+        holder = job.lease.worker or "a worker without a name"
+        left = max(0, job.lease.until - now)
+        return [("running", f"It is running: attempt {job.attempt} is leased by {holder} for {left / 1000:.1f} s more.")]
+    if job.state in ENDED:
+        because = f" ({job.reason})" if job.reason else ""
+        return [(job.state.value, f"It has ended: {job.state.value}{because}.")]
+    found: list[tuple[str, str]] = []
+    if queue.paused:
+        found.append(("queue_paused", f"The queue {queue.name} is paused."))
+    if job.state is State.SCHEDULED:
+        because = " after a failed attempt" if job.failures else ""
+        return [*found, ("scheduled", f"It is scheduled{because}: ready in {max(0, job.ready_at - now)} ms.")]
+    most, leased = queue.policy.max_running, queue.tally.leased
+    if most is not None and leased >= most:
+        found.append(("max_running", f"The queue runs at most {_jobs(most)} at once, and {leased} {_are(leased)} running."))
+    found += _in_line(facts)
+    return found or [("next", "It is the next of its queue: no worker has asked for it yet.")]
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
+    """What a ready job waits for in its line."""
+    extras = facts.job.extras
+    if facts.job.held:
+        holders = ", ".join(str(holder) for holder in facts.group_holders)
+        return [("group_held", f"Its group {extras.group_key!r} is held by job {holders}.")]
+    if extras.worker is not None:
+        return [("one_worker", f"Only worker {extras.worker} may take it, and has not asked for it yet.")]
+    found = []
+    if facts.ahead:
+        more = facts.ahead >= limits.POSITION_COUNTED
+        many = f"{facts.ahead} or more jobs" if more else _jobs(facts.ahead)
+        found.append(("in_line", f"{many} of its queue {'comes' if facts.ahead == 1 else 'come'} before it."))
+    if facts.workers and not facts.workers_on_queue:
+        none = f"None of the {facts.workers} registered workers takes"
+        whom = "The one registered worker does not take" if facts.workers == 1 else none
+        found.append(("no_worker", f"{whom} from {facts.queue.name}."))
+    elif facts.workers_on_queue and facts.silent >= facts.workers_on_queue:
+        whom = "The one registered worker" if facts.silent == 1 else f"All {facts.silent} registered workers"
+        has, seconds = ("has" if facts.silent == 1 else "have"), limits.WORKER_SILENT_MS // 1_000
+        found.append(("no_worker", f"{whom} of {facts.queue.name} {has} been silent for more than {seconds} s."))
+    return found

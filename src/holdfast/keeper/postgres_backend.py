@@ -1,0 +1,97 @@
+"""Without a keeper: the store is a database elsewhere, and the committer runs in the server's own process.
+
+To the front it looks as `KeeperLink` does. The server starts whether the database is there or not: until it is, nothing is taken and
+readiness says so, and it goes on trying.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from holdfast.committer.local_backend import InProcess
+from holdfast.config import Config
+from holdfast.errors import StoreUnavailable
+from holdfast.stores.postgres.start_check import refusal
+from holdfast.stores.postgres.store import PostgresStore
+
+log = structlog.get_logger(__name__)
+_FIRST_LOOK_S = 10.0
+_LOOK_AGAIN_S = 1.0
+
+
+class Here(InProcess):
+    """A `Backing` in this process, over PostgreSQL."""
+
+    def __init__(self, config: Config, on_lost: Callable[[str], None]) -> None:
+        store = PostgresStore(
+            config.store,
+            config.policy(),
+            config.replicas,
+            config.standbys,
+            config.commit_timeout_ms,
+            config.max_payload_bytes,
+        )
+        super().__init__(store, store.clock, config.worker_silence_ms)
+        self._database = store
+        self._config = config
+        self._on_lost = on_lost
+        self._closing = False
+        self._examining: asyncio.Task[str | None] | None = None
+        self.problem: str | None = None
+
+    async def connect(self) -> None:
+        """Begin; a first look at the database, so that a server whose database is there is ready from its first moment.
+
+        `problem` says why it must not serve. A database that comes later is looked at then.
+        """
+        try:
+            async with asyncio.timeout(_FIRST_LOOK_S):
+                await self._store.tend()
+        except TimeoutError:
+            log.warning("the database does not answer yet; starting without it")
+        self._examining = asyncio.create_task(self._examine(), name="examine")
+        if self._store.health().reason != StoreUnavailable.code:
+            await asyncio.wait({self._examining}, timeout=_FIRST_LOOK_S)
+        if self._examining.done() and (problem := self._examining.result()) is not None:
+            self.problem = problem
+            await self._store.close()
+            return
+        self._examining.add_done_callback(self._examined)
+        self.start().add_done_callback(self._ended)
+
+    @property
+    def away(self) -> str | None:
+        """Why nothing can be taken yet, or just now."""
+        state = self._database.health().replication
+        if self._database.problem is None and state is not None and state.in_sync < state.needed:
+            return f"{state.in_sync} standbys are in sync, and {state.needed} are needed."
+        return self._database.problem
+
+    async def _examine(self) -> str | None:
+        """As soon as the database can be asked: why it must not be served, or None."""
+        config = self._config
+        while True:
+            try:
+                return await refusal(config.store, config.replicas, config.standbys, config.require_sound)
+            except StoreUnavailable:  # told by the store, and told again until it is there
+                await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _examined(self, examining: "asyncio.Task[str | None]") -> None:
+        if not examining.cancelled() and (problem := examining.result()) is not None:
+            self._on_lost(problem)
+
+    def report(self, text: bytes) -> None:
+        """There is one front to a node; nobody else tells of it."""
+
+    async def close(self) -> None:
+        """Commit what waits, and let go of the database."""
+        self._closing = True
+        if self._examining is not None:
+            self._examining.cancel()
+        await self.stop()
+
+    def _ended(self, running: "asyncio.Task[None]") -> None:
+        if not self._closing and not running.cancelled():
+            log.critical("the committer ended", exc_info=running.exception())
+            self._on_lost("The committer ended: what was on its way has an unknown outcome. The log above says why.")

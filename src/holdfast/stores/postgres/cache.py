@@ -1,0 +1,144 @@
+"""What a node remembers between transactions. Nothing of it is trusted without being held against the database.
+
+Numbers for jobs and leases are taken from sequences in blocks. What is left of a block is used on as long as nobody else has taken numbers
+since: so numbers grow in the order in which batches hold their queues, whichever node they run on, and have gaps only where nodes take turns.
+"""
+
+import time
+
+from holdfast.job.queue import QueuePolicy
+from holdfast.job.registry import Roster
+
+_SLACK_MS = 60_000
+_WHOLE_SWEEP_S = 60.0
+FIRST_ANSWER: tuple[int, str, str] = (-1, "", "")  # before every kept answer, by (at, scope, key)
+
+
+class DatabaseClock:
+    """The database's clock, as it was read last, and what has passed since. It never goes back, whichever server answers.
+
+    A batch reads the clock after it has locked its queues, and no earlier than anything that ever happened in them.
+    """
+
+    leaps = 0  # nodes leave their marks in the database instead
+
+    def __init__(self) -> None:
+        self._reading: int | None = None
+        self._read_at = 0.0
+        self._last = 0
+        self._step = 0
+
+    def read(self, moment: int) -> None:
+        """The database says that it is this late."""
+        if self._reading is not None:
+            self._step += moment - self._present()
+        self._reading, self._read_at = moment, time.monotonic()
+
+    def behind_ms(self) -> int:
+        """How far the database's clock is behind."""
+        return 0 if self._reading is None else max(0, self._last - self._present())
+
+    def step_ms(self) -> int:
+        """How far the database's clock was moved, or another database's clock is from the one before."""
+        step, self._step = self._step, 0
+        return step
+
+    def _present(self) -> int:
+        return (self._reading or 0) + int((time.monotonic() - self._read_at) * 1000)
+
+    def now(self) -> int:
+        """Milliseconds since 1970."""
+        if self._reading is None:
+            return time.time_ns() // 1_000_000  # before the first connection: nothing is decided by it
+        self._last = max(self._last, self._present())
+        return self._last
+
+
+class Block:
+    """Numbers of one sequence that were taken and not yet used: from `next` up to `last`."""
+
+    def __init__(self) -> None:
+        self.next = 1
+        self.last = 0
+        self._marked = 1
+        self.alone = False
+
+    @property
+    def left(self) -> int:
+        """How many there are."""
+        return self.last - self.next + 1
+
+    def look(self, newest: int | None) -> None:
+        """`newest` is the last number that anybody took: where that was not us, ours have become too old to be used."""
+        self.alone = newest == (self.last or None)
+        if not self.alone:
+            self.drop()
+
+    def fill(self, first: int, count: int) -> None:
+        """Numbers from `first` on; what was left goes on where it does, and is passed over where others came between."""
+        if self.left <= 0 or first != self.last + 1:
+            self.next = self._marked = first
+        self.last = first + count - 1
+
+    def drop(self) -> None:
+        """Use none of these any more."""
+        self.next = self._marked = self.last + 1
+
+    def mark(self) -> None:
+        """A transaction begins; what it takes is put back if it comes to nothing."""
+        self._marked = self.next
+
+    def put_back(self) -> None:
+        """Nobody has heard of the numbers taken since the mark."""
+        self.next = self._marked
+
+    def take(self, count: int) -> int:
+        """The first of `count` numbers in a row."""
+        if self.left < count:
+            raise RuntimeError(f"{count} numbers are wanted and {self.left} were reserved")
+        first = self.next
+        self.next += count
+        return first
+
+
+class Known:
+    """The memory of one store's writer."""
+
+    def __init__(self, defaults: QueuePolicy) -> None:
+        self.defaults = defaults
+        self.clock = DatabaseClock()
+        self.names: dict[int, str] = {}
+        self.workers = Roster()
+        self.workers_version: int | None = None
+        self.answers_after = FIRST_ANSWER
+        self.jobs = Block()
+        self.fences = Block()
+        self.looked_through: set[int] = set()
+        self._lease_floor = 0
+        self._due_floor = 0
+        self._swept_at = -_WHOLE_SWEEP_S
+
+    def floor(self) -> int:
+        """Below this moment no lease and no scheduled job is left, as far as we know; now and then 0, to look at all.
+
+        Without it every look walks over the dead rows of all that has ended, for as long as some old snapshot keeps them.
+        """
+        if time.monotonic() - self._swept_at > _WHOLE_SWEEP_S:
+            self._swept_at = time.monotonic()
+            self._lease_floor = self._due_floor = 0
+        return min(self._lease_floor, self._due_floor)
+
+    def leases_swept(self, now: int) -> None:
+        """Every lease that had ended by now was found."""
+        self._lease_floor = max(self._lease_floor, now - _SLACK_MS)
+
+    def due_swept(self, now: int) -> None:
+        """Every scheduled job that was due by now was found."""
+        self._due_floor = max(self._due_floor, now - _SLACK_MS)
+
+    def forget(self) -> None:
+        """The connection is lost: numbers that were taken may have been used."""
+        self.jobs.drop()
+        self.fences.drop()
+        self.workers_version = None
+        self._lease_floor = self._due_floor = 0

@@ -1,0 +1,300 @@
+"""What a batch reads: jobs in their states, keys, groups, answers. Everything is read after the queues are locked, and after what was decided is written."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast.job.job import DEAD, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt, State
+from holdfast.job.queue import Queue
+from holdfast.stores import rows
+from holdfast.stores.postgres.cache import FIRST_ANSWER
+from holdfast.stores.postgres.locks import Beginning
+from holdfast.stores.postgres.misplaced import misplaced
+from holdfast.stores.postgres.sql import SQL
+from holdfast.stores.store import UNTOLD, KeptAnswer, Line
+from holdfast.stores.unreadable import FOUND
+
+
+class Loading(Beginning):
+    """The reading half of a transaction."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._heads: dict[int, Line] = {}
+        self._own_heads: dict[tuple[str, int], Line] | None = None
+        self._holders: dict[tuple[str, str], int] | None = None
+
+    async def _settle(self) -> None:
+        """Write what is decided; the other half does it."""
+        raise NotImplementedError
+
+    def _forget_loaded(self) -> None:
+        """What was read ahead is not true any more."""
+        self._heads.clear()
+        self._own_heads = None
+        self._holders = None
+
+    async def _fetch(self, statement: str, *values: Any) -> Sequence[Any]:
+        await self._settle()
+        found: Sequence[Any] = await self._db.fetch(SQL[statement], *values)
+        return found
+
+    async def _value(self, statement: str, *values: Any) -> Any:
+        await self._settle()
+        return await self._db.fetchval(SQL[statement], *values)
+
+    async def _names(self, found: Sequence[Any]) -> dict[int, str]:
+        """The names of the queues of these rows."""
+        names = self._known.names
+        missing = {row[1] for row in found} - names.keys()
+        if missing:
+            names.update((row[0], row[1]) for row in await self._db.fetch(SQL["queue_names_of"], list(missing)))
+        return names
+
+    async def _jobs(self, statement: str, *values: Any) -> list[Job]:
+        return await self._read(await self._fetch(statement, *values))
+
+    async def _read(self, found: Sequence[Any]) -> list[Job]:
+        names = await self._names(found)
+        try:
+            return [rows.job_of(row, names[row[1]]) for row in found]
+        except rows.UNREADABLE:
+            return [await self._job_of(row) for row in found]
+
+    async def _lines(self, statement: str, *values: Any) -> list[tuple[Any, Job, Content | None]]:
+        found = await self._fetch(statement, *values)
+        names = await self._names(found)
+        at = rows.JOB_COLUMNS
+        contents = [None if row[at + 2] is None else rows.content_of(row[at:]) for row in found]
+        try:
+            jobs = [rows.job_of(row, names[row[1]]) for row in found]
+        except rows.UNREADABLE:
+            jobs = [await self._job_of(row) for row in found]
+        return list(zip(found, jobs, contents, strict=True))
+
+    async def _job_of(self, row: Any) -> Job:
+        """A job whose row may be one that can't be read."""
+        name = await self._name_anyhow(row[1])
+        try:
+            return rows.job_of(row, name)
+        except rows.UNREADABLE as error:
+            self._doubtful.add(name)
+            keys = await self._db.fetchrow(SQL["kept_keys"], row[1], row[0])
+            return rows.doubtful_job(row, name, keys, error)
+
+    async def _name_anyhow(self, queue_id: int) -> str:
+        """The name of a queue, made anew where only rows of its jobs are left."""
+        names = self._known.names
+        if queue_id not in names:
+            await self._db.execute(SQL["recover_queue"], queue_id)
+            self._note_written()
+            found = await self._db.fetch(SQL["queue_names_of"], [queue_id])
+            names[queue_id] = found[0][1]
+            self._absent.discard(names[queue_id])
+            self._doubtful.add(names[queue_id])
+            FOUND.note("queue", queue_id, f"jobs are in it and it is not there; they are in {names[queue_id]} now")
+        return names[queue_id]
+
+    async def _recover(self, statement: str, *values: Any) -> bool:
+        """Make up rows of jobs that are missing, to be set aside when they are read; whether there were any."""
+        found = await self._fetch(statement, *values)
+        if found:
+            self._note_written()
+        return bool(found)
+
+    async def _id(self, name: str) -> int:
+        queue = await self.queue(name)
+        assert queue is not None, "a job's queue is there as long as the job is"
+        return queue.id
+
+    async def _held_queues(self, *values: Any) -> list[int]:
+        """The queues in which time may do something: those that are locked, or, where nobody said what to expect, all that need it."""
+        if self._expected is None:
+            found = [row[0] for row in await self._fetch("passing_queues", *values, list(self._held.queues))]
+            for row in await self._fetch("queue_names_of", found):
+                await self.queue(row[1])
+        return [queue.id for queue in self._queues.values()]
+
+    async def leased(self, fences: Sequence[int]) -> dict[int, Job]:
+        """The leased jobs under these fences."""
+        found = await self._jobs("leased_by_fence", list(fences))
+        return {job.lease.fence: job for job in found if job.lease is not None}
+
+    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, Line]:
+        """The living leases of these dequeue calls."""
+        found: dict[str, Line] = {}
+        for _, job, content in await self._lines("leased_by_request", list(requests)):
+            if job.lease is not None and job.lease.request is not None:
+                found.setdefault(job.lease.request, []).append((job, content))
+        return found
+
+    async def job(self, job_id: int) -> Job | None:
+        """One job in whatever state."""
+        found = await self._jobs("any_job", job_id)
+        if not found:
+            found = await self._read(await misplaced(self._fetch, job_id))
+        if not found and await self._recover("recover_job", job_id):
+            found = await self._jobs("any_job", job_id)
+        return next(iter(found), None)
+
+    async def content(self, job_id: int) -> Content | None:
+        """What the worker is given."""
+        found = await self._fetch("content", job_id)
+        return rows.content_of(found[0]) if found else None
+
+    async def ready(self, queue: Queue, limit: int) -> Line:
+        """The next jobs to lease; those of all queues that the batch leases from are read at once."""
+        await self._settle()
+        if queue.id not in self._heads:
+            wanted = {queue.id: limit}
+            if self._expected is not None:
+                for (_, name), most in self._expected.lines.items():
+                    other = self._queues.get(name)
+                    if other is not None and other.id not in self._heads and other is not queue and other.may_lease() > 0:
+                        wanted[other.id] = min(wanted.get(other.id, 0) + most, other.may_lease())
+            await self._read_heads(wanted)
+        if len(self._heads[queue.id]) < limit and queue.id not in self._known.looked_through:
+            self._known.looked_through.add(queue.id)
+            if await self._recover("recover_ready", queue.id, limit):
+                self._heads.pop(queue.id)
+                await self._read_heads({queue.id: limit})
+        return self._heads[queue.id][:limit]
+
+    async def _read_heads(self, wanted: dict[int, int]) -> None:
+        bounds: list[tuple[int, int, int, int]] = []
+        for number, most in wanted.items():
+            self._heads[number] = []
+            lows = self._lows.get(number)
+            if lows is None:
+                found = await self._lines("next_ready_of_all", number, most)
+                self._heads[number] = [(job, content) for _, job, content in found]
+            else:
+                bounds += [(number, priority, low, most) for priority, low in lows.items()]
+        if bounds:
+            for row, job, content in await self._lines("next_ready", *map(list, zip(*bounds, strict=True))):
+                self._heads[row[1]].append((job, content))
+
+    async def ready_for(self, worker: str, queue: Queue, limit: int) -> Line:
+        """The next jobs of one worker's own line; those of all lines that the batch asks for are read at once."""
+        await self._settle()
+        key = (worker, queue.id)
+        if self._own_heads is None or key not in self._own_heads:
+            wanted = {key: limit}
+            for (name_of_worker, name), most in (self._expected.lines if self._expected is not None else {}).items():
+                other = self._queues.get(name)
+                if name_of_worker and other is not None and name_of_worker in self._known.workers:
+                    wanted.setdefault((name_of_worker, other.id), most)
+            lines: dict[tuple[str, int], Line] = {one: [] for one in wanted}
+            asked = [(one, number, most) for (one, number), most in wanted.items()]
+            for row, job, content in await self._lines("next_ready_for", *map(list, zip(*asked, strict=True))):
+                lines[row["line"], row[1]].append((job, content))
+            self._own_heads = (self._own_heads or {}) | lines
+        return self._own_heads[key][:limit]
+
+    async def orphans(self, limit: int) -> list[Job]:
+        """Ready jobs of workers that are not registered any more."""
+        return await self._jobs("orphans", await self._held_queues(0, 0, 0, 0, limit), limit)
+
+    async def progress(self, job_ids: Sequence[int]) -> dict[int, bytes]:
+        """What earlier attempts noted."""
+        found = await self._fetch("progress_of", list(job_ids))
+        noted = {row[0]: rows.json_or_none(row[1], "progress", row[0]) for row in found}
+        return {job: value for job, value in noted.items() if value is not None}
+
+    async def expired(self, now: int, limit: int) -> list[Job]:
+        """Leased jobs whose lease has ended, in queues that are held."""
+        floor = self._known.floor()
+        queues = await self._held_queues(now, floor, limit, 0, 0)
+        if queues:
+            await self._recover("recover_leased", now, floor, queues, limit)
+        found = await self._jobs("expired", now, floor, queues, limit)
+        if len(found) < limit:
+            self._known.leases_swept(now)
+        return found
+
+    async def due(self, now: int, limit: int) -> list[Job]:
+        """Scheduled jobs whose time has come, in queues that are held."""
+        floor = self._known.floor()
+        queues = await self._held_queues(now, floor, 0, limit, 0)
+        if queues:
+            await self._recover("recover_scheduled", now, floor, queues, limit)
+        found = await self._jobs("due", now, floor, queues, limit)
+        if len(found) < limit:
+            self._known.due_swept(now)
+        return found
+
+    async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
+        """Who has waited longest to be looked at."""
+        return await self._jobs("oldest_dead" if state is DEAD else "soonest_scheduled", queue.id, limit)
+
+    async def unique_holders(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Who holds these keys; all that the batch is going to ask for are read at once."""
+        await self._settle()
+        if self._holders is None or not all(key in self._asked for key in keys):
+            self._asked = {*keys, *(self._expected.unique if self._expected is not None else ())}
+            asked = map(list, zip(*self._asked, strict=True))
+            self._holders = {(row[0], row[1]): row[2] for row in await self._fetch("unique_holders", *asked)}
+        return {key: self._holders[key] for key in keys if key in self._holders}
+
+    _asked: set[tuple[str, str]] = set()  # noqa: RUF012  (replaced, never changed)
+
+    async def group_places(self, queue: str, group: str) -> int:
+        """How many places are taken."""
+        return int(await self._value("group_places", await self._id(queue), group))
+
+    async def held(self, queue: str, group: str, limit: int) -> list[Job]:
+        """Who waits for a place."""
+        return await self._jobs("next_held", await self._id(queue), group, limit)
+
+    async def error_of(self, job_id: int, attempt: int) -> JobError | None:
+        """How this attempt went wrong."""
+        found = await self._fetch("error_of", job_id, min(attempt, 2**31 - 1))
+        return rows.error_of(found[0]) if found else None
+
+    async def followers(self, job_id: int) -> list[Receipt]:
+        """The jobs put by its conclude."""
+        blob = await self._value("followers", job_id)
+        return [] if blob is None else rows.receipts_of(blob, "followers", job_id) or []
+
+    async def kept_answers(self, keys: Sequence[IdempotencyKey]) -> dict[tuple[str, str], KeptAnswer]:
+        """First answers to these keys."""
+        found = await self._fetch("kept_answers", [key.scope for key in keys], [key.key for key in keys])
+        kept = {}
+        for scope, name, digest, blob in found:
+            receipts = rows.receipts_of(blob, "kept_answer", f"{scope} {name}")
+            kept[scope, name] = UNTOLD if receipts is None else KeptAnswer(digest, receipts)
+        return kept
+
+    async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
+        """Jobs that a purge takes next."""
+        found: list[Job] = []
+        for state in map(State, states):
+            if state is READY:
+                for name in ("removable_ready", "removable_held", "removable_ready_for"):
+                    found += await self._jobs(name, queue.id, up_to, limit - len(found))
+            elif state is SCHEDULED:
+                found += await self._jobs("removable_scheduled", queue.id, up_to, limit - len(found))
+            else:
+                found += await self._jobs("removable_ended", queue.id, up_to, state.value, limit - len(found))
+        return found
+
+    async def newest_job(self) -> int:
+        """The highest id of any job."""
+        return await self._value("newest_job") or 0
+
+    async def forgettable(self, queue: Queue, ended_before: int, limit: int) -> list[Job]:
+        """History that may go."""
+        return await self._jobs("forgettable", queue.id, ended_before, limit)
+
+    async def forget_answers(self, before: int, limit: int) -> int:
+        """Drop old answers whose jobs are gone."""
+        found = await self._fetch("old_answers", before, *self._known.answers_after, limit)
+        gone = [(row[1], row[2]) for row in found if not row[3]]
+        if gone:
+            await self._db.execute(SQL["delete_answers"], *map(list, zip(*gone, strict=True)))
+            self._note_written()
+        self._known.answers_after = tuple(found[-1][:3]) if len(found) == limit else FIRST_ANSWER
+        return len(gone)
+
+    def _note_written(self) -> None:
+        """Something was written; the other half keeps account of it."""
+        raise NotImplementedError

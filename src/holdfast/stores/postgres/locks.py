@@ -1,0 +1,210 @@
+"""The beginning of a batch: what it will need is locked in one order, so that nodes wait for each other and never in a circle.
+
+A queue's row is the lock of everything in it: whoever changes a job, its place in a line, its unique key or its group holds the row of its
+queue until the commit. So a batch locks the queues that it names, and those of the jobs and leases that it names, all at once and by number.
+A queue that turns out to be needed later is waited for only where its number is the highest; else it is taken if it is free, and if it is not,
+the batch begins anew and locks it with the others. Queues that somebody else holds for long (`held.py`) are left out: what needs one of them
+is refused by itself.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from holdfast.job.queue import Queue
+from holdfast.limits import ID_MAX, INSTANT_MAX
+from holdfast.stores import rows
+from holdfast.stores.postgres.cache import Known
+from holdfast.stores.postgres.held_queues import HASTY_MS, HeldQueues, Wanted
+from holdfast.stores.postgres.ready_floor import Lows, lows_of
+from holdfast.stores.postgres.replication import Replication
+from holdfast.stores.postgres.sql import SQL
+from holdfast.stores.store import Expected, TryAgain
+from holdfast.stores.unreadable import FOUND
+
+BEGIN = "BEGIN; SET LOCAL synchronous_commit = 'on'"
+_HASTY = f"{BEGIN}; SET LOCAL lock_timeout = '{HASTY_MS}ms'"
+_QUEUE_COLUMNS = 12
+_UNASKED = 64  # numbers kept at hand where nobody said how many are needed
+_AHEAD = 256
+
+
+class Beginning:
+    """One transaction's connection, the queues that it holds, and the numbers that it may give."""
+
+    def __init__(
+        self, connection: Any, known: Known, replication: Replication, expected: Expected | None, held: HeldQueues
+    ) -> None:
+        self._db = connection
+        self._known = known
+        self._replication = replication
+        self._expected = expected
+        self._held = held
+        self.wanted: Wanted | None = None  # the queues that are being waited for
+        self._queues: dict[str, Queue] = {}
+        self._absent: set[str] = set()
+        self._doubtful: set[str] = set()
+        self._lows: dict[int, Lows | None] = {}
+        self._saved_lows: dict[int, bytes | None] = {}
+        self._history: tuple[list[str], str] | None = None
+        self._interests = 0
+        self._workers_version = 0
+        self._voters: list[str] = []
+
+    async def begin(self) -> None:
+        """Begin; raises `NotReplicated` where too few standbys are in sync."""
+        await self._held.look(self._db)
+        await self._db.execute(_HASTY if self._held.hasty else BEGIN)
+        self._known.jobs.mark()
+        self._known.fences.mark()
+        if self._replication.doubtful:  # then commits may hang that hold our queues: refuse before waiting for them
+            self._replication.admit(*await self._db.fetchrow(SQL["standbys_now"]))
+        expected = self._expected
+        if expected is None:
+            await self._lock((), (), (), ())
+            await self._number(_UNASKED, _UNASKED)
+            return
+        names = set(expected.queues)
+        for worker_id in expected.own_lines:
+            if (worker := self._known.workers.get(worker_id)) is not None:
+                names.update(worker.queues)
+        names -= self._held.names
+        numbers = await self._passing(expected) - self._held.queues.keys()
+        await self._lock(sorted(names), sorted(numbers), expected.fences, expected.jobs)
+        self._absent = names - self._queues.keys()
+        leases = expected.leases if expected.open_ended else min(expected.leases, self._may_lease())
+        await self._number(expected.new_jobs, leases)
+
+    async def _lock(self, names: Iterable[str], numbers: Iterable[int], fences: Iterable[int], jobs: Iterable[int]) -> None:
+        needed = self._replication.needed > 0
+        self.wanted = wanted = (list(names), list(numbers), list(fences), list(jobs))
+        found = await self._db.fetch(SQL["lock_queues"], *wanted, needed, list(self._held.queues))
+        self.wanted = None
+        last = found[-1]  # the clock and the sequences were read after the last lock
+        self._voters = self._replication.admit(last["standbys"], last["names"])
+        moment = last["now"]
+        for row in found:
+            if row["id"] is not None:
+                self._hold(row)
+                moment = max(moment, _seen(row))
+        self._known.clock.read(moment)
+        self._interests, self._workers_version = last["interests"], last["workers"]
+        for block, newest in ((self._known.jobs, last["last_job"]), (self._known.fences, last["last_fence"])):
+            block.look(newest)
+
+    def _hold(self, row: Any) -> Queue:
+        queue = rows.queue_of(row[:_QUEUE_COLUMNS], self._known.defaults)
+        self._queues[queue.name] = queue
+        if not all(0 <= count <= ID_MAX for count in msgspec.structs.astuple(queue.tally)):
+            FOUND.note("queue", queue.name, f"{queue.tally}: its counts can't be; they are counted anew")
+            self._doubtful.add(queue.name)
+        self._known.names[queue.id] = queue.name
+        self._saved_lows[queue.id] = row["lows"]
+        self._lows[queue.id] = lows_of(row["lows"], queue.name)
+        return queue
+
+    async def _passing(self, expected: Expected) -> set[int]:
+        """The queues in which time has something to do."""
+        numbers: set[int] = set()
+        now = expected.now
+        if expected.expire or expected.due or expected.orphans:
+            bounds = (now, self._known.floor(), expected.expire, expected.due, expected.orphans, list(self._held.queues))
+            numbers.update(row[0] for row in await self._db.fetch(SQL["passing_queues"], *bounds))
+        if expected.fire:
+            for (name,) in await self._db.fetch(SQL["schedule_queues"], now, expected.fire):
+                if name is not None:
+                    numbers.update(row[0] for row in await self._db.fetch(SQL["queue_ids"], [name]))
+                else:
+                    numbers.update(row[0] for row in await self._db.fetch(SQL["interested_queues"]))
+        if expected.forget is not None:
+            numbers.update(await self._old(now, *expected.forget))
+        return numbers
+
+    async def _old(self, now: int, after: str, limit: int) -> list[int]:
+        """Queues of a page in which there is history to forget; what they are is noted for `with_history`."""
+        every = [rows.queue_of(row, self._known.defaults) for row in await self._db.fetch(SQL["queues_after"], after, limit)]
+        page = [queue for queue in every if queue.id not in self._held.queues]
+        before = {
+            queue.id: now - queue.policy.retention_ms
+            for queue in page
+            if queue.policy.retention_ms is not None and (queue.tally.concluded or queue.tally.cancelled)
+        }
+        found = []
+        if before:
+            asked = (list(before), list(before.values()))
+            found = [row[0] for row in await self._db.fetch(SQL["queues_with_history"], *asked)]
+        names = [queue.name for queue in page if queue.id in found]
+        self._history = (names, every[-1].name if len(every) == limit else "")
+        return found
+
+    async def _number(self, jobs: int, fences: int) -> None:
+        """Reserve numbers: exactly what is needed where nodes take turns, and some more where this one is alone."""
+        blocks = (self._known.jobs, self._known.fences)
+        wanted = [max(0, need - block.left) for need, block in zip((jobs, fences), blocks, strict=True)]
+        if not any(wanted):
+            return
+        counts = [
+            need + (max(_AHEAD, need) if block.alone else 0) if need else 0 for need, block in zip(wanted, blocks, strict=True)
+        ]
+        row = await self._db.fetchrow(SQL["take_numbers"], *counts)
+        for block, first, count in zip(blocks, row, counts, strict=True):
+            if first is not None:
+                block.fill(first, count)
+        if any(block.left < need for block, need in zip(blocks, (jobs, fences), strict=True)):
+            await self._number(jobs, fences)  # others took numbers between the look and the taking
+
+    async def reserve_job_ids(self, count: int) -> None:
+        """See to it that so many ids can be taken."""
+        await self._number(count, 0)
+
+    def _may_lease(self) -> int:
+        """No more than this can be leased, whatever is asked for: every job of our queues."""
+        jobs = sum([queue.tally.unfinished + queue.tally.dead for queue in self._queues.values()])
+        return jobs + (self._expected.new_jobs if self._expected is not None else 0)
+
+    def take_job_ids(self, count: int) -> int:
+        """The first of `count` ids."""
+        return self._known.jobs.take(count)
+
+    def take_fences(self, count: int) -> int:
+        """The first of `count` fences."""
+        return self._known.fences.take(count)
+
+    def put_back_numbers(self) -> None:
+        """The transaction was undone before it could be committed: nobody was told of its numbers."""
+        for block in (self._known.jobs, self._known.fences):
+            block.put_back()
+
+    async def queue(self, name: str) -> Queue | None:
+        """The queue with its exact tally, locked; raises `QueueHeld` where it is set aside."""
+        held = self._queues.get(name)
+        if held is not None or name in self._absent:
+            return held
+        self._held.check(name)
+        found = await self._db.fetchrow(SQL["queue_ids"], [name])
+        if found is None:
+            self._absent.add(name)
+            return None
+        highest = max((queue.id for queue in self._queues.values()), default=0)
+        waits = found[0] > highest
+        try:
+            row = await self._db.fetchrow(SQL["lock_queue_by_name" if waits else "lock_queue_by_name_now"], name)
+        except asyncpg.LockNotAvailableError:
+            if waits:
+                self.wanted = ((), [found[0]], (), ())
+                raise
+            raise TryAgain(f"queue {name} is in use", [name]) from None
+        if row is None:
+            raise TryAgain(f"queue {name} was removed meanwhile", [name])
+        return self._hold(row)
+
+
+def _seen(row: Any) -> int:
+    """The latest moment at which anything happened in a queue. One that no clock ever shows must not become the time of all other queues."""
+    seen: int = row["seen_at"]
+    if seen <= INSTANT_MAX:
+        return seen
+    FOUND.note("queue", row["name"], f"seen_at {seen} is no moment; it is taken for the present one")
+    return 0

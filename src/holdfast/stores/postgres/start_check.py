@@ -1,0 +1,35 @@
+"""The look at the database when a server starts: it tells what `holdfast doctor` would tell, and refuses what somebody has to mend.
+
+Only a server that promises standbys is stopped: one with `--replicas 0` promises what the primary's disk is worth, and says so.
+"""
+
+from collections.abc import Sequence
+
+import structlog
+
+from holdfast.errors import StoreUnavailable
+from holdfast.stores.postgres.doctor import Finding, judge
+from holdfast.stores.postgres.examine import examine
+
+log = structlog.get_logger(__name__)
+
+
+async def refusal(url: str, replicas: int, standbys: tuple[str, ...], require_sound: bool) -> str | None:
+    """Why no server must serve this database, or None where one may. Raises `StoreUnavailable` while no primary can be asked."""
+    facts = await examine(url)
+    if facts.in_recovery:
+        raise StoreUnavailable("No server that the URL names takes writes.", retry_after_ms=1_000)
+    findings = judge(facts, replicas, standbys)
+    stopping = [finding for finding in findings if finding.stops] if replicas and require_sound else []
+    for finding in findings:
+        if finding not in stopping:
+            tell = log.error if finding.breaks else log.warning
+            tell(finding.seen, code=finding.code, means=finding.means, mend=finding.mend)
+    return _told(stopping, replicas) if stopping else None
+
+
+def _told(stopping: Sequence[Finding], replicas: int) -> str:
+    lines = [f"PostgreSQL would break the promise of replicas = {replicas}, so the server does not serve it:"]
+    for finding in stopping:
+        lines += [f"  {finding.code}: {finding.seen} {finding.means}", f"    Mend: {finding.mend}"]
+    return "\n".join([*lines, "`holdfast doctor` looks again. --no-require-sound serves all the same."])

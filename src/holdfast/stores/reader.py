@@ -1,0 +1,408 @@
+"""The read side of a store that keeps jobs in tables of SQL: short reads, each on one snapshot. Nothing is decided by them.
+
+A listing walks the states one after the other, each in its natural order: leased by fence, ready in the order in which they will run,
+scheduled by when they become ready, ended newest first. The cursor names the state and the key of the last row, so a page costs the same
+wherever it starts. With a filter that no index serves, a page looks at a bounded number of rows and may come back short, with a cursor.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
+from holdfast.job.job import ENDED, READY, Content, Job, State
+from holdfast.job.queue import QueuePolicy
+from holdfast.limits import (
+    COUNT_SCANNED,
+    FAILURE_CHARS,
+    ID_MAX,
+    LIST_SCANNED,
+    PAGE_BYTES,
+    POSITION_COUNTED,
+    READ_STRETCH_S,
+    TAKERS_COUNTED,
+    URGENT_BELOW,
+    URGENT_COUNTED,
+)
+from holdfast.messages.queries import (
+    CountJobs,
+    CountUrgent,
+    ExplainJob,
+    FailedJob,
+    Failures,
+    GetInterests,
+    GetJob,
+    GetQueue,
+    InterestList,
+    JobCounts,
+    JobDetail,
+    JobFacts,
+    JobPage,
+    ListJobs,
+    ListQueues,
+    ListSchedules,
+    ListWorkers,
+    OldestDead,
+    OldestReady,
+    Query,
+    QueryResult,
+    QueueCounts,
+    QueueInfo,
+    QueuePage,
+    ReadyAges,
+    RecentFailures,
+    SchedulePage,
+    WorkerInfo,
+    WorkerList,
+)
+from holdfast.stores import rows
+from holdfast.stores.list_statements import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
+from holdfast.stores.rows import Row
+
+_NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot
+_HOLDERS = 20
+_FIRST_STRETCH = 16  # rows: each may be 1 MB to look through
+
+
+class Snapshot(Protocol):
+    """One snapshot of a store on a connection that can't write, for as long as it takes to answer."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database's own words."""
+        ...
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
+        """The rows of one of the store's statements, by its name. A list of values is for a statement that takes several at once."""
+        ...
+
+    async def listed(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
+        """The rows of a statement that was put together for a listing."""
+        ...
+
+    async def within(
+        self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any
+    ) -> tuple[Sequence[Row], bool]:
+        """The rows of a statement or of a part of a listing up to so many bytes, but at least one; and whether there were more."""
+        ...
+
+    async def pause(self) -> bool:
+        """Called between the stretches of a read that looks at many rows: let others go on. False where a read holds nobody up: then there
+        need be no stretches.
+        """
+        ...
+
+    async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
+        """By queue, when the first of its ready jobs became ready: the earliest of the first ones of its priorities."""
+        ...
+
+
+def _job_anyhow(row: Row, queue: str) -> Job:
+    """A job to be looked at, whose row may be one that can't be read."""
+    try:
+        return rows.job_of(row, queue)
+    except rows.UNREADABLE as error:
+        return rows.doubtful_job(row, queue, None, error)
+
+
+class Reader:
+    """Answers queries on one snapshot; `names` are those of queues by their number, as far as they are known."""
+
+    def __init__(self, snapshot: Snapshot, defaults: QueuePolicy, names: dict[int, str]) -> None:
+        self._snapshot = snapshot
+        self._fetch = snapshot.fetch
+        self._defaults = defaults
+        self._known_names = names
+        self._answers: dict[type, Callable[[Any, int], Awaitable[QueryResult]]] = {
+            GetJob: self._detail,
+            ListJobs: self._page,
+            GetQueue: lambda query, _: self._queue(query.name),
+            ListQueues: self._queues,
+            ExplainJob: self._facts,
+            GetInterests: self._interests,
+            ListWorkers: self._workers,
+            ListSchedules: self._schedules,
+            OldestReady: self._ages,
+            OldestDead: self._oldest_dead,
+            CountUrgent: self._urgent,
+            CountJobs: self._counts,
+            RecentFailures: self._failures,
+        }
+
+    async def answer(self, query: Query, now: int) -> QueryResult:
+        """The answer as of now; raises a `HoldfastError` where there is none."""
+        answer = self._answers.get(type(query))
+        if answer is None:
+            raise TypeError(f"{type(query).__name__} is not read from the store")
+        return await answer(query, now)
+
+    async def _row(self, statement: str, *values: Any) -> Any:
+        found = await self._fetch(statement, *values)
+        return found[0] if found else None
+
+    async def _names(self, found: Sequence[Any]) -> dict[int, str]:
+        missing = {row[1] for row in found} - self._known_names.keys()
+        if missing:
+            self._known_names.update((row[0], row[1]) for row in await self._fetch("queue_names_of", list(missing)))
+        return self._known_names
+
+    async def _jobs(self, found: Sequence[Any]) -> list[Job]:
+        names = await self._names(found)
+        try:
+            return [rows.job_of(row, names[row[1]]) for row in found]
+        except rows.UNREADABLE:
+            return [_job_anyhow(row, names.get(row[1], f"{row[1]}")) for row in found]
+
+    async def _queues(self, query: ListQueues, _: int) -> QueuePage:
+        found = [self._info(row) for row in await self._fetch("queues_after", query.after, query.limit + 1)]
+        return QueuePage(found[: query.limit], found[query.limit - 1].name if len(found) > query.limit else None)
+
+    async def _ages(self, query: OldestReady, _: int) -> ReadyAges:
+        return ReadyAges(await self._snapshot.oldest_ready(query.names))
+
+    async def _job(self, job_id: int) -> Job:
+        found = await self._jobs(await self._fetch("any_job", job_id) or await self._fetch("misplaced_job", job_id))
+        if not found:
+            raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
+        return found[0]
+
+    async def _detail(self, query: GetJob, now: int) -> JobDetail:
+        job_id, whole = query.id, query.cut is None
+        key = (job_id,) if whole else (job_id, query.cut)
+        job = await self._job(job_id)
+        content = rows.content_of(await self._row("content" if whole else "content_cut", *key) or _NOTHING)
+        noted = await self._row("progress_of", [job_id])
+        progress = None if noted is None else rows.json_or_none(noted[1], "progress", job_id)
+        result, size = await self._row("result" if whole else "result_cut", *key) or (None, None)
+        errors = [rows.error_of(row) for row in await self._fetch("errors_of", job_id)]
+        then = await self._row("followers", job_id) if job.state is State.CONCLUDED else None
+        blob = then[0] if then is not None else None
+        followers = rows.receipts_of(blob, "followers", job_id) or [] if blob is not None else []
+        if whole:
+            result = rows.json_or_none(result, "result", job_id)
+            content = rows.shown_content(content, job_id)
+        return JobDetail(job, content, now, progress, result, errors, size or 0, followers)
+
+    async def _queue(self, name: str) -> QueueInfo:
+        row = await self._row("queue_by_name", name)
+        if row is None:
+            raise QueueNotFound(f"There is no queue {name}.", queue=name)
+        return self._info(row)
+
+    def _info(self, row: Sequence[Any]) -> QueueInfo:
+        queue = rows.queue_of(row, self._defaults)
+        return QueueInfo(
+            queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, queue.tally, queue.paused_until
+        )
+
+    async def _interests(self, _: GetInterests, __: int) -> InterestList:
+        version = (await self._fetch("interests_version"))[0][0]
+        return InterestList(version, rows.interests_of(await self._fetch("interests")))
+
+    async def _workers(self, query: ListWorkers, now: int) -> WorkerList:
+        after = None
+        if query.id is not None:
+            found = [worker for worker in map(rows.worker_of, await self._fetch("workers")) if worker.id == query.id]
+        else:
+            page, cut = await self._snapshot.within(PAGE_BYTES, "workers_after", *query.after, query.limit + 1)
+            found = [rows.worker_of(row) for row in page[: query.limit]]
+            if cut or len(page) > query.limit:
+                after = (found[-1].registered_at, found[-1].id)
+        jobs: dict[str, list[Job]] = {}
+        for job in await self._jobs(await self._fetch("leased_by_worker", [worker.id for worker in found])):
+            jobs.setdefault(job.lease.worker if job.lease else "", []).append(job)
+        lines = {row[0]: row[1] for row in await self._fetch("worker_lines")}
+        return WorkerList(
+            [WorkerInfo(one, one.registered_at, jobs.get(one.id, []), lines.get(one.id, 0)) for one in found], now, after
+        )
+
+    async def _schedules(self, query: ListSchedules, _: int) -> SchedulePage:
+        cut = False
+        if query.name is not None:
+            found = await self._fetch("schedule", query.name)
+        else:
+            found, cut = await self._snapshot.within(PAGE_BYTES, "schedules_after", query.after, query.limit + 1)
+        schedules = [rows.schedule_of(*row) for row in found]
+        last = min(query.limit, len(schedules))
+        return SchedulePage(schedules[:last], schedules[last - 1].name if cut or len(schedules) > last else None)
+
+    async def _oldest_dead(self, query: OldestDead, now: int) -> JobPage:
+        row = await self._row("queue_by_name", query.queue)
+        jobs = [] if row is None else await self._jobs(await self._fetch("oldest_dead", row[0], 1))
+        return JobPage([JobDetail(job, await self._content(job.id), now) for job in jobs])
+
+    async def _content(self, job_id: int) -> Content:
+        return rows.content_of(await self._row("content", job_id) or _NOTHING)
+
+    async def _urgent(self, query: CountUrgent, _: int) -> QueueCounts:
+        counts = {}
+        for name in query.names:
+            row = await self._row("queue_by_name", name)
+            found = None if row is None else await self._row("ahead_of", row[0], URGENT_BELOW, 0, URGENT_COUNTED)
+            counts[name] = found[0] if found is not None else 0
+        return QueueCounts(counts)
+
+    async def _facts(self, query: ExplainJob, now: int) -> JobFacts:
+        job = await self._job(query.id)
+        queue = await self._queue(job.queue)
+        number = (await self._row("queue_by_name", job.queue))[0]
+        ahead, holders = 0, []
+        if job.state is READY and not job.held:
+            ahead = (await self._row("ahead_of", number, job.priority, job.id, POSITION_COUNTED))[0]
+        if job.extras.group_key is not None and job.state not in ENDED:
+            holders = [row[0] for row in await self._fetch("group_holders", number, job.extras.group_key, _HOLDERS)]
+        on_queue, workers = await self._row("workers_on", job.queue)
+        takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
+        return JobFacts(job, queue, now, ahead, holders, on_queue, workers, [(row[0], row[1]) for row in takers])
+
+    async def _queue_id(self, name: str | None) -> int | None:
+        if name is None:
+            return None
+        row = await self._row("queue_by_name", name)
+        if row is None:
+            raise QueueNotFound(f"There is no queue {name}.", queue=name)
+        found: int = row[0]
+        return found
+
+    async def _counts(self, query: CountJobs, _: int) -> JobCounts:
+        queue_id = await self._queue_id(query.queue)
+        wanted = set(State) if query.state is None else {query.state}
+        if query.type is None and query.tag is None and query.text is None:
+            tallies = await self._row("tallies", queue_id)
+            return JobCounts({state.value: count for state, count in zip(State, tallies, strict=True) if state in wanted})
+        counts, at_least = dict.fromkeys([state.value for state in State if state in wanted], 0), []
+        scanned = LIST_SCANNED if query.state is not None else COUNT_SCANNED
+        values: dict[str, Any] = {"queue": queue_id, "scanned": scanned, "searched": query.text_up_to}
+        values |= {"type": query.type, "tag": query.tag, "text": query.text}
+        one = queue_id is not None
+        for section in SECTIONS:
+            if section.state in wanted:
+                counted: list[int] = []
+
+                async def count(key: Key, rows: int, section: Section = section, counted: list[int] = counted) -> Key | None:
+                    some = values | {"scanned": rows} | named("k", key)
+                    bound = await self._bound(section, one, bool(key), some)
+                    counting = count_sql(self._snapshot.dialect, section, one, bool(key), bool(bound))
+                    ((number,),) = await self._snapshot.listed(counting, some | named("b", bound))
+                    counted.append(number)
+                    return bound or None
+
+                if await self._in_stretches(count, (), scanned) is not None:
+                    at_least.append(section.state.value)
+                counts[section.state.value] += sum(counted)
+        return JobCounts(counts, sorted(set(at_least)))
+
+    async def _in_stretches(self, part: "Callable[[Key, int], Awaitable[Key | None]]", key: Key, most: int) -> Key | None:
+        """Look at up to `most` rows from `key` on, by calls of `part` with the key and a number of rows; where to go on from, if there is more.
+
+        All in one go, unless the store has others wait meanwhile: then in stretches that are short whatever the rows are like.
+        """
+        if not await self._snapshot.pause():
+            return await part(key, most)
+        rows = _FIRST_STRETCH
+        while True:
+            rows = min(rows, most)
+            began = time.thread_time()
+            go_on = await part(key, rows)
+            most -= rows
+            if go_on is None or go_on == key or most <= 0:
+                return go_on
+            key = go_on
+            rows = max(1, min(2 * rows, int(rows * READ_STRETCH_S / max(1e-6, time.thread_time() - began))))
+            await self._snapshot.pause()
+
+    async def _failures(self, query: RecentFailures, now: int) -> Failures:
+        queue_id = await self._queue_id(query.queue)
+        found: dict[int, FailedJob] = {}
+        if queue_id is None:
+            dead = await self._fetch("dead_recently", query.limit, FAILURE_CHARS)
+        else:
+            dead = await self._fetch("dead_recently_in", query.limit, FAILURE_CHARS, queue_id)
+        failed = await self._fetch("failed_recently", query.limit, FAILURE_CHARS, queue_id)
+        looked_at = (await self._fetch("error_rows", query.limit))[0][0]
+        names = await self._names([*dead, *failed])
+        for row in (*dead, *failed):
+            if row[0] not in found:
+                found[row[0]] = FailedJob(row[0], names.get(row[1], f"{row[1]}"), *row[2:])
+        return Failures(list(found.values()), len(dead) < query.limit and looked_at < query.limit, now)
+
+    async def _page(self, query: ListJobs, now: int) -> JobPage:
+        queue_id = await self._queue_id(query.queue)
+        start, key = query.cursor or (0, ())
+        if query.cursor is not None and not (
+            0 <= start < len(SECTIONS)
+            and SECTIONS[start].may_be_key(queue_id is not None, key)
+            and all(isinstance(part, str) or abs(part) <= ID_MAX for part in key)
+        ):
+            raise InvalidRequest("cursor must be the next_cursor of a listing with the same filters.", field="cursor")
+        found: list[JobDetail] = []
+        for number, section in enumerate(SECTIONS):
+            if number < start or (query.state is not None and section.state is not query.state):
+                continue
+            last = await self._section(section, query, queue_id, key if number == start else (), found, now)
+            key = ()
+            if last is not None:
+                return JobPage(found, (number, last))
+        return JobPage(found)
+
+    async def _section(
+        self,
+        section: Section,
+        query: ListJobs,
+        queue_id: int | None,
+        key: Key,
+        found: list[JobDetail],
+        now: int,
+    ) -> Key | None:
+        """Add what one state has to the page; the key to go on from when there may be more of it."""
+        if not _filtered(query):
+            return await self._part(section, query, queue_id, key, found, now, LIST_SCANNED)
+
+        async def part(key: Key, rows: int) -> Key | None:
+            if len(found) >= query.limit:
+                return key
+            return await self._part(section, query, queue_id, key, found, now, rows)
+
+        return await self._in_stretches(part, key, LIST_SCANNED)
+
+    async def _part(
+        self,
+        section: Section,
+        query: ListJobs,
+        queue_id: int | None,
+        key: Key,
+        found: list[JobDetail],
+        now: int,
+        scanned: int,
+    ) -> Key | None:
+        """The same, of so many rows."""
+        left = PAGE_BYTES - sum([len(detail.content.payload) for detail in found])
+        limit, one = query.limit - len(found) if left > 0 else 0, queue_id is not None
+        filtered = _filtered(query)
+        values: dict[str, Any] = {"queue": queue_id, "limit": limit + 1, "scanned": scanned}
+        values |= {"type": query.type, "tag": query.tag, "text": query.text}
+        values |= {"shown": query.payload_up_to, "searched": query.text_up_to} | named("k", key)
+        bound = await self._bound(section, one, bool(key), values) if filtered else ()
+        paging = page_sql(self._snapshot.dialect, section, one, bool(key), bool(bound), filtered)
+        page, cut = await self._snapshot.within(left, (paging, values | named("b", bound)))
+        if cut:
+            limit = min(limit, len(page))
+        width = len(section.key_of(one))
+        jobs = await self._jobs(page[:limit])
+        for row, job in zip(page[:limit], jobs, strict=True):
+            content = rows.content_of(row[rows.JOB_COLUMNS : rows.JOB_COLUMNS + 3])
+            if query.payload_up_to is None:
+                content = rows.shown_content(content, job.id)
+            found.append(JobDetail(job, content, now))
+        if cut or len(page) > limit:
+            return tuple(page[limit - 1][-width:]) if limit > 0 else key  # (): from its beginning
+        return bound or None
+
+    async def _bound(self, section: Section, one_queue: bool, after: bool, values: Mapping[str, Any]) -> Key:
+        """The key up to which a filter looks; () where what is left is less than that."""
+        found = await self._snapshot.listed(bound_sql(section, one_queue, after), values)
+        return tuple(found[0]) if found else ()
+
+
+def _filtered(query: ListJobs) -> bool:
+    return query.type is not None or query.tag is not None or query.text is not None

@@ -1,0 +1,246 @@
+"""What a batch reads: queues, jobs in their states, keys, groups, answers. Rows that can't be read are set aside here, and others not held up."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
+from holdfast.job.queue import Queue, Tally
+from holdfast.limits import GRANT_BYTES
+from holdfast.stores import rows
+from holdfast.stores.rows import Row, json_text
+from holdfast.stores.sqlite.cache import Known
+from holdfast.stores.sqlite.ordered_jobs import read_line
+from holdfast.stores.sqlite.schedules import ScheduleRows
+from holdfast.stores.sqlite.single_writer import AloneTransaction
+from holdfast.stores.sqlite.sql import SQL
+from holdfast.stores.sqlite.undecodable import fetch_anyhow
+from holdfast.stores.store import UNTOLD, KeptAnswer, Line
+from holdfast.stores.unreadable import FOUND
+
+
+class Loading(AloneTransaction, ScheduleRows):
+    """The reading half of a transaction."""
+
+    def __init__(self, connection: apsw.Connection, known: Known) -> None:
+        self._db = connection
+        self._known = known
+
+    async def queue(self, name: str) -> Queue | None:
+        """The queue with its exact tally."""
+        queue = self._known.queues.get(name)
+        if queue is None:
+            row = next(iter(fetch_anyhow(self._db, SQL["queue_by_name"], (name,))), None)
+            if row is not None:
+                queue = self._known.keep(rows.queue_of(row, self._known.defaults))
+                if name in self._known.doubtful:
+                    self._count_anew(queue)
+        return queue
+
+    def _count_anew(self, queue: Queue) -> None:
+        """The tally of a queue in which something was not as it should be, from its rows."""
+        counted: Any = self._db.execute(SQL["count_anew"], (queue.id,)).fetchone()
+        queue.tally = Tally(*counted)
+
+    async def leased(self, fences: Sequence[int]) -> dict[int, Job]:
+        """The leased jobs under these fences."""
+        found = self._jobs("leased_by_fence", (json_text(fences),))
+        return {job.lease.fence: job for job in found if job.lease is not None}
+
+    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, Line]:
+        """The living leases of these dequeue calls."""
+        found: dict[str, Line] = {}
+        for job, content in self._line("leased_by_request", (json_text(requests),), None):
+            if job.lease is not None and job.lease.request is not None:
+                found.setdefault(job.lease.request, []).append((job, content))
+        return found
+
+    async def job(self, job_id: int) -> Job | None:
+        """One job in whatever state."""
+        if found := self._jobs("any_job", (job_id,)):
+            return found[0]
+        if found := self._jobs("misplaced_job", (job_id,)):
+            return found[0]
+        return self._jobs("any_job", (job_id,))[0] if self._recover("recover_job", (job_id,)) else None
+
+    async def content(self, job_id: int) -> Content | None:
+        """What the worker is given."""
+        row = next(iter(fetch_anyhow(self._db, SQL["content"], (job_id,))), None)
+        return None if row is None else rows.content_of(row)
+
+    async def ready(self, queue: Queue, limit: int) -> Line:
+        """The next jobs to lease."""
+        if queue.tally.bytes > GRANT_BYTES:
+            return self._line("next_ready", (queue.id, limit), queue.name)
+        job_of, content_of = rows.job_of, rows.content_of
+        try:
+            found = self._db.execute(SQL["next_ready"], (queue.id, limit)).fetchall()
+            line: Line = [(job_of(row, queue.name), content_of(row[rows.JOB_COLUMNS :])) for row in found]
+        except rows.UNREADABLE:
+            return self._line_anyhow("next_ready", (queue.id, limit))
+        if len(line) < limit and queue.id not in self._known.looked_through:
+            self._known.looked_through.add(queue.id)
+            if self._recover("recover_ready", (queue.id, limit)):
+                return self._line_anyhow("next_ready", (queue.id, limit))
+        return line
+
+    async def ready_for(self, worker: str, queue: Queue, limit: int) -> Line:
+        """The next jobs of one worker's own line."""
+        return self._line("next_ready_for", (worker, queue.id, limit), queue.name)
+
+    async def orphans(self, limit: int) -> list[Job]:
+        """Ready jobs of workers that are not registered any more."""
+        return self._jobs("orphans", (limit,))
+
+    async def progress(self, job_ids: Sequence[int]) -> dict[int, bytes]:
+        """What earlier attempts noted."""
+        found: Sequence[Row] = self._db.execute(SQL["progress_of"], (json_text(job_ids),)).fetchall()
+        noted = {job: rows.json_or_none(bytes(value), "progress", job) for job, value in found}
+        return {job: value for job, value in noted.items() if value is not None}
+
+    async def expired(self, now: int, limit: int) -> list[Job]:
+        """Leased jobs whose lease has ended."""
+        self._recover("recover_leased", (now, limit))
+        return self._jobs("expired", (now, limit))
+
+    async def grant_grace(self, until: int, limit: int) -> int:
+        """Let leases live on."""
+        return self._changed("grant_grace", (until, limit))
+
+    async def draw_in(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:  # noqa: ARG002
+        """Draw in what lies too far ahead."""
+        return self._changed("draw_in_leased", (lease_until,)), self._changed("draw_in_scheduled", (ready_at,))
+
+    def _changed(self, statement: str, bindings: tuple[int, ...]) -> int:
+        start = self._db.total_changes()
+        self._db.execute(SQL[statement], bindings)
+        return self._db.total_changes() - start
+
+    async def due(self, now: int, limit: int) -> list[Job]:
+        """Scheduled jobs whose time has come."""
+        self._recover("recover_scheduled", (now, limit))
+        return self._jobs("due", (now, limit))
+
+    async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
+        """Who has waited longest to be looked at."""
+        return self._jobs("oldest_dead" if state is DEAD else "soonest_scheduled", (queue.id, limit))
+
+    async def unique_holders(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Who holds these keys."""
+        holders = {}
+        for name, key in keys:
+            queue = await self.queue(name)
+            if queue is not None and (row := self._db.execute(SQL["unique_holder"], (queue.id, key)).fetchone()) is not None:
+                holders[name, key] = row[0]
+        return holders
+
+    async def group_places(self, queue: str, group: str) -> int:
+        """How many places are taken."""
+        return int(self._db.execute(SQL["group_places"], (await self._id(queue), group)).get)
+
+    async def held(self, queue: str, group: str, limit: int) -> list[Job]:
+        """Who waits for a place."""
+        return self._jobs("next_held", (await self._id(queue), group, limit))
+
+    async def error_of(self, job_id: int, attempt: int) -> JobError | None:
+        """How this attempt went wrong."""
+        row = self._db.execute(SQL["error_of"], (job_id, attempt)).fetchone()
+        return None if row is None else rows.error_of(row)
+
+    async def followers(self, job_id: int) -> list[Receipt]:
+        """The jobs put by its conclude."""
+        row = self._db.execute(SQL["followers"], (job_id,)).fetchone()
+        return [] if row is None or row[0] is None else rows.receipts_of(row[0], "followers", job_id) or []
+
+    async def kept_answers(self, keys: Sequence[IdempotencyKey]) -> dict[tuple[str, str], KeptAnswer]:
+        """First answers to these keys."""
+        kept = {}
+        for key in keys:
+            row = self._db.execute(SQL["kept_answer"], (key.scope, key.key)).fetchone()
+            if row is not None:
+                receipts = rows.receipts_of(row[1], "kept_answer", f"{key.scope} {key.key}")
+                kept[key.scope, key.key] = UNTOLD if receipts is None else KeptAnswer(bytes(row[0]), receipts)
+        return kept
+
+    async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
+        """Jobs that a purge takes next."""
+        found: list[Job] = []
+        for state in states:
+            names = {
+                State.READY: ("removable_ready", "removable_held", "removable_ready_for"),
+                State.SCHEDULED: ("removable_scheduled",),
+            }.get(State(state), ("removable_ended",))
+            for name in names:
+                ended = (str(state),) if name == "removable_ended" else ()
+                found += self._jobs(name, (queue.id, up_to, *ended, limit - len(found)))
+        return found
+
+    async def newest_job(self) -> int:
+        """The highest id ever given, or one that a job has though it was never given."""
+        highest: int | None = self._db.execute("SELECT max(id) FROM job").get
+        return max(self._known.last_job, highest or 0)
+
+    async def forgettable(self, queue: Queue, ended_before: int, limit: int) -> list[Job]:
+        """History that may go."""
+        return self._jobs("forgettable", (queue.id, ended_before, limit))
+
+    async def _id(self, name: str) -> int:
+        queue = await self.queue(name)
+        assert queue is not None, "a job's queue is there as long as the job is"
+        return queue.id
+
+    def _name(self, queue_id: Any) -> str:
+        name = self._known.names.get(queue_id)
+        if name is None:
+            try:
+                name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
+                statement, why = "recover_queue", "jobs are in it and it is not there"
+            except UnicodeDecodeError as error:
+                statement, why = "rename_queue", f"its name is no text: {error}"
+            if name is None:
+                self._db.execute(SQL[statement], (queue_id,))
+                name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
+                FOUND.note("queue", queue_id, f"{why}; it is {name} now")
+                self._known.doubtful.add(name)
+            self._known.names[queue_id] = name
+        return name
+
+    def _recover(self, statement: str, bindings: tuple[Any, ...]) -> bool:
+        """Make up rows of jobs that are missing, to be set aside when they are read; whether there were any."""
+        start = self._db.total_changes()
+        self._db.execute(SQL[statement], bindings)
+        return self._db.total_changes() > start
+
+    def _jobs(self, statement: str, bindings: tuple[Any, ...]) -> list[Job]:
+        try:
+            return [rows.job_of(row, self._name(row[1])) for row in self._db.execute(SQL[statement], bindings).fetchall()]
+        except rows.UNREADABLE:
+            return [self._job_of(row) for row in fetch_anyhow(self._db, SQL[statement], bindings)]
+
+    def _line(self, statement: str, bindings: tuple[Any, ...], name: str | None) -> Line:
+        """Jobs with their content up to the bound in bytes, and those behind it without."""
+        try:
+            return read_line(self._db, statement, bindings, self._name if name is None else lambda _: name)
+        except rows.UNREADABLE:
+            return self._line_anyhow(statement, bindings)
+
+    def _line_anyhow(self, statement: str, bindings: tuple[Any, ...]) -> Line:
+        """The same where a row among them can't be read."""
+        found: Line = []
+        size = 0
+        for row in fetch_anyhow(self._db, SQL[statement], bindings):
+            content = rows.content_of(row[rows.JOB_COLUMNS :])
+            found.append((self._job_of(row), content if size < GRANT_BYTES else None))
+            size += len(content.payload)
+        return found
+
+    def _job_of(self, row: Row) -> Job:
+        """A job whose row may be one that can't be read."""
+        name = self._name(row[1])
+        try:
+            return rows.job_of(row, name)
+        except rows.UNREADABLE as error:
+            self._known.doubtful.add(name)
+            keys = self._db.execute(SQL["kept_keys"], (row[1], row[0])).fetchone()
+            return rows.doubtful_job(row, name, keys, error)

@@ -1,0 +1,237 @@
+"""The mutants: what each breaks, in which module, and which checkers have to notice.
+
+Each is as small as the mistake that it stands for; several are mistakes that well-known queues are documented to make.
+`change` gets the freshly imported module of the server and patches it in place.
+"""
+
+# ruff: noqa: SLF001 (a mutation is made inside)
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+Server = Any  # the server's own types: this module is imported into it, before any of them exist
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`faults` in order of preference: the first that this machine can do is run against the mutant."""
+
+    name: str
+    module: str
+    change: Callable[[ModuleType], None]
+    caught_by: frozenset[str]
+    faults: tuple[str, ...] = ("calm",)
+
+
+ALL: dict[str, Mutant] = {}
+
+
+Change = Callable[[ModuleType], None]
+
+
+def mutant(
+    module: str, *caught_by: str, faults: tuple[str, ...] = ("calm",), into: dict[str, Mutant] = ALL
+) -> Callable[[Change], Change]:
+    """Enter a change under its function's name, with dashes."""
+
+    def enter(change: Change) -> Change:
+        name = change.__name__.replace("_", "-")
+        into[name] = Mutant(name, f"holdfast.{module}", change, frozenset(caught_by), faults)
+        return change
+
+    return enter
+
+
+# ------------------------------------------------------------------------------------------------------ durability
+
+
+@mutant("committer.committer", "C11", "C1", faults=("ack-order", "kill-server"))
+def answer_before_commit(module: ModuleType) -> None:
+    """Answers leave when the batch is decided, and the commit follows."""
+
+    async def commit(self: Server, taken: list[Any]) -> None:
+        async with self._store.transaction() as tx:
+            batch = module.Batch(tx, self._clock.now(), True, self.listeners > 0)
+            results = await module.decide(batch, [command for command, _, _ in taken])
+            news = await batch.finish()
+            for (_, sink, tag), result in zip(taken, results, strict=True):
+                sink.deliver(tag, result)
+            await module.asyncio.sleep(0.001)  # the answers are on the wire before the commit begins
+            await tx.commit()
+        self._publish(news)
+        if batch.earliest is not None:
+            self._due_at(batch.earliest)
+
+    module.Committer._commit = commit
+
+
+@mutant("stores.sqlite.connect", "C1", "C7", "C11", faults=("power-loss", "ack-order"))
+def no_sync(module: ModuleType) -> None:
+    """PRAGMA synchronous = OFF: a killed process loses nothing by it, a machine without power everything."""
+    honest = module.open_writer
+
+    def open_writer(target: str) -> Server:
+        connection = honest(target)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    module.open_writer = open_writer
+
+
+@mutant("committer.batch", "C7")
+def delete_is_not_done(module: ModuleType) -> None:
+    """A deletion is acknowledged and forgotten."""
+    honest = module.Batch.change
+
+    def change(self: Server, verb: str, *what: Any, **more: Any) -> None:
+        if verb != module.events.DELETED:
+            honest(self, verb, *what, **more)
+
+    module.Batch.change = change
+
+
+# ---------------------------------------------------------------------------------------------------------- leases
+
+
+@mutant("committer.conclude", "C2")
+def no_token_check(module: ModuleType) -> None:
+    """Conclude goes by the job's number, whoever holds the lease now: as in five of six queues on PostgreSQL."""
+    honest = module.Ending._conclude
+
+    async def conclude(self: Server, command: Server) -> Server:
+        job = await self.batch.latest(command.ref.job)
+        if job is None or job.lease is None or job.is_held_by(command.ref):
+            return await honest(self, command)
+        self.held[job.lease.fence] = job
+        return await honest(self, module.replace(command, ref=job.ref()))
+
+    module.Ending._conclude = conclude
+
+
+@mutant("committer.conclude", "C2")
+def conclude_is_not_done(module: ModuleType) -> None:
+    """A conclusion is acknowledged and forgotten, so the job runs again."""
+    honest = module.Ending._conclude
+
+    async def conclude(self: Server, command: Server) -> Server:
+        job = self.held.get(command.ref.fence)
+        if job is None or job.id % 5:
+            return await honest(self, command)
+        return module.Outcome(job.id, type(job.state).CONCLUDED, job.ready_at)
+
+    module.Ending._conclude = conclude
+
+
+@mutant("committer.expiry", "C3", "C2")
+def leases_end_early(module: ModuleType) -> None:
+    """Leases are taken back 300 ms before they end, as by a server whose clock runs ahead of what it told."""
+    early_ms = 300
+
+    async def expire(batch: Server, command: Server) -> Server:
+        jobs = await batch.tx.expired(batch.now + early_ms, command.limit)
+        for job in jobs:
+            queue = await batch.own(job)
+            batch.change(module.events.EXPIRED, queue, job, module.lifecycle.expire(job, batch.now + early_ms, 1000))
+        return module.Counted(len(jobs))
+
+    module.expire = expire
+
+
+@mutant("committer.expiry", "C8")
+def leases_end_late(module: ModuleType) -> None:
+    """Leases are taken back long after they ended, as by a sweeper that seldom runs."""
+    honest = module.expire
+
+    async def expire(batch: Server, command: Server) -> Server:
+        now, batch.now = batch.now, batch.now - 12_000
+        try:
+            return await honest(batch, command)
+        finally:
+            batch.now = now
+
+    module.expire = expire
+
+
+@mutant("job.lifecycle", "C4")
+def attempts_are_given_back(module: ModuleType) -> None:
+    """A release takes its attempt back, so that two leases of one job have the same number."""
+    honest = module.release
+
+    def release(job: Server, *how: Any) -> Server:
+        return module.replace(honest(job, *how), attempt=job.attempt - 1)
+
+    module.release = release
+
+
+# ---------------------------------------------------------------------------------------------------------- bounds
+
+
+@mutant("committer.enqueue", "C1", "C7")
+def drop_oldest(module: ModuleType) -> None:
+    """A full queue makes room by removing its oldest job: the default of more than one broker."""
+    honest = module.put
+
+    async def put(batch: Server, jobs: list[Any], *more: Any) -> Any:
+        for name in {new.queue for new in jobs}:
+            queue = await batch.queue_made(name)
+            over = queue.tally.unfinished + sum(new.queue == name for new in jobs) - queue.policy.capacity_jobs
+            if over > 0:
+                await batch.flush()
+                for job, _ in await batch.tx.ready(queue, over):
+                    batch.change(module.events.DELETED, queue, job, None)
+        return await honest(batch, jobs, *more)
+
+    module.put = put
+
+
+@mutant("job.queue", "C6")
+def no_bound(module: ModuleType) -> None:
+    """Never full."""
+    module.Queue.has_room = lambda *_: True
+
+
+@mutant("job.queue", "C6")
+def full_too_soon(module: ModuleType) -> None:
+    """Some room is never given: a counter that leaked."""
+    honest = module.Queue.has_room
+    module.Queue.has_room = lambda self, jobs, size: honest(self, jobs + 5, size)
+
+
+# ------------------------------------------------------------------------------------------------------------ keys
+
+
+@mutant("committer.batch", "C9", faults=("lost-answers",))
+def keys_are_forgotten(module: ModuleType) -> None:
+    """Idempotency keys are not kept."""
+    honest = module.Batch.finish
+
+    async def finish(self: Server) -> Server:
+        self.keeping.clear()
+        return await honest(self)
+
+    module.Batch.finish = finish
+
+
+@mutant("job.job", "C9")
+def unique_keys_are_ignored(module: ModuleType) -> None:
+    """No job ever holds its unique key."""
+    module.Job.holds_unique_key = property(lambda _: False)
+
+
+@mutant("committer.enqueue", "C10", "C9")
+def bulk_is_torn(module: ModuleType) -> None:
+    """A bulk that does not fit is cut, and refused all the same."""
+    honest = module.put
+
+    async def put(batch: Server, jobs: list[Any], *more: Any) -> Server:
+        try:
+            return await honest(batch, jobs, *more)
+        except module.QueueFull:
+            if len(jobs) > 1:
+                await honest(batch, jobs[:1], *more)
+            raise
+
+    module.put = put
