@@ -22,7 +22,7 @@ Step = Callable[[], Awaitable[Any]]
 TUBES = ("wide", "narrow", "brief")
 
 
-class Hand:
+class Actor:
     """One client of the crew: draws a step, takes it, draws the next."""
 
     def __init__(self, name: str, load: Load) -> None:
@@ -82,7 +82,7 @@ class Hand:
         return call
 
 
-class Producer(Hand):
+class Producer(Actor):
     """Submits in every way the contract knows, and now and then takes a job back."""
 
     def __init__(self, name: str, load: Load) -> None:
@@ -168,7 +168,7 @@ class Producer(Hand):
         self.mine = [*self.mine[-100:], *call.answer.get("ids", [])] if call.done else self.mine
 
 
-class Worker(Hand):
+class Worker(Actor):
     """Claims, and ends what it claimed in every way the contract knows."""
 
     async def run_jobs(self) -> None:
@@ -212,7 +212,7 @@ class Worker(Hand):
             await self.insist(lambda: self.client.use("conclude", job), tries=3)
 
 
-class Sluggard(Hand):
+class SlowWorker(Actor):
     """Holds a lease for longer than it lasts and then goes on as if nothing had happened."""
 
     def steps(self) -> list[tuple[int, Step]]:
@@ -247,7 +247,7 @@ class Sluggard(Hand):
                 await self.client.use("conclude", job)
 
 
-class TubeUser(Hand):
+class TubeUser(Actor):
     """Producer and worker in beanstalkd's protocol, on the same queues as the others: each runs what the other has put."""
 
     client: TubeClient
@@ -294,7 +294,7 @@ class TubeUser(Hand):
         return await self.client.delete(held, until)
 
 
-class Observer(Hand):
+class Observer(Actor):
     """Asks the narrow queue again and again how much it holds."""
 
     def steps(self) -> list[tuple[int, Step]]:

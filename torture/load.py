@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from torture.actors import Hand, Observer, Producer, Sluggard, TubeUser, Worker
+from torture.actors import Actor, Observer, Producer, SlowWorker, TubeUser, Worker
 from torture.history import History
 
 
@@ -42,10 +42,10 @@ class Load:
 
     def start(self) -> None:
         """Set everybody to work."""
-        kinds: dict[type[Hand], int] = {
+        kinds: dict[type[Actor], int] = {
             Producer: self.crew.producers,
             Worker: self.crew.workers,
-            Sluggard: self.crew.sluggards,
+            SlowWorker: self.crew.sluggards,
             TubeUser: self.crew.tube_users if self.tube_port else 0,
             Observer: 1,
         }

@@ -87,7 +87,7 @@ class FrontMetrics:
         engine = self._engine
         self._parked.labels(self._front).set(engine.arrivals.parked + engine.room.parked + engine.hub.watchers)
         self._flight.labels(self._front).set(self._engine.in_flight)
-        self._streams.labels(self._front).set(engine.hub.streams + engine.pulse.listeners)
+        self._streams.labels(self._front).set(engine.hub.streams + engine.change_signal.listeners)
         self._loop_busy.labels(self._front).set(self.loop_busy.longest.seconds)
         self._in_lane.labels(self._front).inc(self.in_lane - self._counted.get("in lane", 0))
         self._counted["in lane"] = self.in_lane

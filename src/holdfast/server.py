@@ -33,8 +33,8 @@ from holdfast.doors.dialects.couchqueue import routes as couchqueue
 from holdfast.doors.dialects.cqueue import routes as cqueue
 from holdfast.doors.dialects.dqid import routes as dqid
 from holdfast.doors.rest.app import Dialect, build
-from holdfast.doors.rest.connection import lane_for
-from holdfast.doors.rest.middleware import Gate
+from holdfast.doors.rest.connection import connection_for
+from holdfast.doors.rest.middleware import Middleware
 from holdfast.doors.rest.origin import Guard, allowed_hosts
 from holdfast.doors.rest.uvicorn_server import Uvicorn, check_stack
 from holdfast.doors.web import routes as page
@@ -50,7 +50,7 @@ from holdfast.process import STOP_SIGNALS, forget_foreign_variables, open_descri
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
 
 if TYPE_CHECKING:
-    from holdfast.keeper.postgres_backend import Here
+    from holdfast.keeper.postgres_backend import PostgresBackend
 
 log = structlog.get_logger(__name__)
 
@@ -105,9 +105,9 @@ class Front:
             return 1
         return await self._serve(link)
 
-    async def _connected(self) -> "KeeperLink | Here | None":
+    async def _connected(self) -> "KeeperLink | PostgresBackend | None":
         """The far side, as soon as it is there; None where we are told to stop before."""
-        connecting = asyncio.create_task(_far_side(self._config, self._link_socket, self.end))
+        connecting = asyncio.create_task(_connect_backend(self._config, self._link_socket, self.end))
         told = asyncio.create_task(self._told.wait())
         await asyncio.wait({connecting, told}, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
@@ -125,7 +125,7 @@ class Front:
             await link.close()
         return None
 
-    async def _serve(self, link: "KeeperLink | Here") -> int:
+    async def _serve(self, link: "KeeperLink | PostgresBackend") -> int:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
         app, metrics = application(engine, config, self._number)
@@ -149,7 +149,7 @@ class Front:
             await link.close()
         return 0 if self.problem is None else 1
 
-    def _serving(self, link: "KeeperLink | Here") -> None:
+    def _serving(self, link: "KeeperLink | PostgresBackend") -> None:
         self._announce(link)
         if self._config.web:
             page.warm()
@@ -207,12 +207,14 @@ class Front:
         self.drain()
 
 
-async def _far_side(config: Config, sock: socket.socket | None, on_lost: Callable[[str], None]) -> "KeeperLink | Here":
+async def _connect_backend(
+    config: Config, sock: socket.socket | None, on_lost: Callable[[str], None]
+) -> "KeeperLink | PostgresBackend":
     """What the engine talks to, connected: the keeper at the other end of a socket, or the store here."""
     if sock is None:
-        from holdfast.keeper.postgres_backend import Here  # noqa: PLC0415  (its driver costs 3 MB, which a file has no use for)
+        from holdfast.keeper.postgres_backend import PostgresBackend  # noqa: PLC0415  (its driver costs 3 MB, which a file has no use for)
 
-        here = Here(config, on_lost)
+        here = PostgresBackend(config, on_lost)
         await here.connect()
         return here
     link = KeeperLink(lambda: on_lost(_KEEPER_DIED))
@@ -220,7 +222,7 @@ async def _far_side(config: Config, sock: socket.socket | None, on_lost: Callabl
     return link
 
 
-def application(engine: Engine, config: Config, number: int = 0) -> tuple[Gate, FrontMetrics]:
+def application(engine: Engine, config: Config, number: int = 0) -> tuple[Middleware, FrontMetrics]:
     """All doors of one front over its engine."""
     metrics = FrontMetrics(engine, number)
     dialects = [_DIALECTS[name] for name in dict.fromkeys(config.dialects) if name != "none"]
@@ -232,16 +234,16 @@ def application(engine: Engine, config: Config, number: int = 0) -> tuple[Gate, 
     if config.web:
         dialects.append(page.PAGE)
     home = "/web" if config.web else "/docs"
-    gate = build(engine, metrics, guard, config.root_path, dialects, home, config.environment)
-    metrics.channels = gate.channels.numbers
-    return gate, metrics
+    middleware = build(engine, metrics, guard, config.root_path, dialects, home, config.environment)
+    metrics.channels = middleware.channels.numbers
+    return middleware, metrics
 
 
 def uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
     """What uvicorn is told: our protocol class, and nothing of its own."""
     return uvicorn.Config(
         app,
-        http=lane_for(app, config.fast_lane and not config.root_path),
+        http=connection_for(app, config.fast_lane and not config.root_path),
         loop="none",
         ws="none",
         lifespan="off",
@@ -257,7 +259,7 @@ def uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
     )
 
 
-async def _report(link: "KeeperLink | Here", metrics: FrontMetrics) -> None:
+async def _report(link: "KeeperLink | PostgresBackend", metrics: FrontMetrics) -> None:
     while True:
         link.report(metrics.text())
         await asyncio.sleep(_REPORT_S)
@@ -372,7 +374,9 @@ def _start_front(
     return subprocess.Popen(command, pass_fds=list(fds.values()), stdin=subprocess.PIPE)
 
 
-def _announce(config: Config, listener: socket.socket, link: "KeeperLink | Here", tubes: socket.socket | None) -> None:
+def _announce(
+    config: Config, listener: socket.socket, link: "KeeperLink | PostgresBackend", tubes: socket.socket | None
+) -> None:
     kept = f"are kept {config.kept(link.durability.level, link.durability.replicas)}"
     lines = [
         f"Holdfast {__version__} on http://{place_of(listener)}{config.root_path} ({'page: /web, ' if config.web else ''}API: /docs, metrics: /metrics)",

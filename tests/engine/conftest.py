@@ -1,6 +1,6 @@
 """An engine over a real SQLite store in memory, on a clock that moves when it is told to.
 
-`engine` runs the committer and no ticks, so that time passes only by command; `backing` is what it talks to. `start` builds others: over
+`engine` runs the committer and no ticks, so that time passes only by command; `backend` is what it talks to. `start` builds others: over
 another store, or with the ticks.
 """
 
@@ -9,7 +9,7 @@ import asyncio
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.engine import Engine
 from holdfast.job.job import Extras, NewJob
 from holdfast.job.queue import QueuePolicy
@@ -40,27 +40,27 @@ async def start(clock):
     started = []
 
     def run(store=None, ticking=False, clock=clock):
-        backing = InProcess(store or SqliteStore(None, QueuePolicy()), clock)
+        backend = LocalBackend(store or SqliteStore(None, QueuePolicy()), clock)
         if ticking:
-            backing.start()
+            backend.start()
         else:
-            backing._runner = asyncio.create_task(backing.committer.run())
-        started.append(backing)
-        return backing
+            backend._runner = asyncio.create_task(backend.committer.run())
+        started.append(backend)
+        return backend
 
     yield run
-    for backing in started:
-        await asyncio.wait_for(backing.stop(), 10)
+    for backend in started:
+        await asyncio.wait_for(backend.stop(), 10)
 
 
 @pytest.fixture
-async def backing(start):
+async def backend(start):
     return start()
 
 
 @pytest.fixture
-async def engine(backing):
-    return Engine(backing)
+async def engine(backend):
+    return Engine(backend)
 
 
 @pytest.fixture
@@ -75,14 +75,14 @@ def turns():
 
 
 @pytest.fixture
-def together(backing):
+def together(backend):
     """Hand commands in so that they are decided in one transaction."""
 
     async def submit(*commands):
-        commits = backing.totals.commits
-        futures = [backing.submit(command) for command in commands]
+        commits = backend.totals.commits
+        futures = [backend.submit(command) for command in commands]
         results = [await future for future in futures]
-        assert backing.totals.commits == commits + 1, "they were not committed together"
+        assert backend.totals.commits == commits + 1, "they were not committed together"
         return results
 
     return submit

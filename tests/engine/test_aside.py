@@ -24,8 +24,8 @@ def broken(monkeypatch, rule, job_id, error):
     "error", [ValueError("odd"), KeyError("row"), AssertionError(), ZeroDivisionError(), AttributeError("x")]
 )
 @pytest.mark.parametrize("what", ["lease", "delay"])
-async def test_one_that_raises_is_set_aside_and_the_others_go_on(engine, backing, new, clock, monkeypatch, error, what):
-    await backing.submit(Enqueue([new(delay_ms=1_000 if what == "delay" else None) for _ in range(3)]))
+async def test_one_that_raises_is_set_aside_and_the_others_go_on(engine, backend, new, clock, monkeypatch, error, what):
+    await backend.submit(Enqueue([new(delay_ms=1_000 if what == "delay" else None) for _ in range(3)]))
     if what == "lease":
         assert len((await engine.lease(("q",), limit=3, lease_ms=1_000)).jobs) == 3
     broken(monkeypatch, "expire" if what == "lease" else "due", 1, error)
@@ -33,21 +33,21 @@ async def test_one_that_raises_is_set_aside_and_the_others_go_on(engine, backing
     with capture_logs() as logs:
         for _ in range(20):
             clock.advance(ASIDE_MAX_MS)
-            await backing.submit(command)
+            await backend.submit(command)
     assert (await engine.reading.queue("q")).tally.ready == 2
     assert len(logs) == 1
-    assert len(backing.committer.aside) == 1
+    assert len(backend.committer.aside) == 1
     monkeypatch.undo()
     clock.advance(ASIDE_MAX_MS)
-    assert (await backing.submit(command)).count == 1
-    assert len(backing.committer.aside) == 0
+    assert (await backend.submit(command)).count == 1
+    assert len(backend.committer.aside) == 0
 
 
-async def test_what_is_set_aside_does_not_use_up_a_bite(engine, backing, new, clock, monkeypatch):
-    await backing.submit(Enqueue([new(delay_ms=1_000) for _ in range(6)]))
+async def test_what_is_set_aside_does_not_use_up_a_bite(engine, backend, new, clock, monkeypatch):
+    await backend.submit(Enqueue([new(delay_ms=1_000) for _ in range(6)]))
     whole = lifecycle.due
     monkeypatch.setattr(lifecycle, "due", lambda job, now: 1 / 0 if job.id <= 4 else whole(job, now))
     clock.advance(1_000)
-    await backing.submit(PromoteDue(4))
-    await backing.submit(PromoteDue(4))
+    await backend.submit(PromoteDue(4))
+    await backend.submit(PromoteDue(4))
     assert (await engine.reading.queue("q")).tally.ready == 2

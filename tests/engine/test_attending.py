@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.engine import Engine
 from holdfast.errors import WorkerNotFound
 from holdfast.job.queue import QueuePolicy
@@ -15,8 +15,8 @@ from holdfast.stores.sqlite.store import SqliteStore
 SILENCE_MS = 60_000
 
 
-async def reap(backing) -> int:
-    return (await backing.submit(ReapWorkers(SILENCE_MS))).count
+async def reap(backend) -> int:
+    return (await backend.submit(ReapWorkers(SILENCE_MS))).count
 
 
 async def test_a_registered_worker_is_given_jobs_of_its_own_queues_in_its_order(engine, new):
@@ -43,42 +43,42 @@ async def test_a_worker_that_is_not_registered_gets_jobs_unless_it_says_that_it_
     assert len((await engine.lease(("a",), 1, "nobody")).jobs) == 1
 
 
-async def test_a_silent_worker_is_removed_only_past_the_bound_and_beats_keep_it(engine, backing, clock):
+async def test_a_silent_worker_is_removed_only_past_the_bound_and_beats_keep_it(engine, backend, clock):
     worker = await engine.register(("a",), "host")
     clock.advance(SILENCE_MS)
-    assert await reap(backing) == 0
+    assert await reap(backend) == 0
     await engine.beat(worker.id)
     clock.advance(SILENCE_MS)
-    assert await reap(backing) == 0
+    assert await reap(backend) == 0
     clock.advance(1)
-    assert await reap(backing) == 1
+    assert await reap(backend) == 1
     with pytest.raises(WorkerNotFound):
         await engine.beat(worker.id)
 
 
-async def test_leasing_counts_as_a_beat(engine, backing, clock):
+async def test_leasing_counts_as_a_beat(engine, backend, clock):
     worker = await engine.register(("a",), "host")
     clock.advance(SILENCE_MS)
     await engine.lease(("a",), 1, worker.id)
     clock.advance(SILENCE_MS)
-    assert await reap(backing) == 0
+    assert await reap(backend) == 0
 
 
-async def test_a_silent_worker_that_holds_a_lease_stays_until_it_is_gone(engine, backing, clock, new):
+async def test_a_silent_worker_that_holds_a_lease_stays_until_it_is_gone(engine, backend, clock, new):
     worker = await engine.register(("a",), "host")
     await engine.enqueue([new("a")])
     await engine.lease(("a",), 1, worker.id, lease_ms=10 * SILENCE_MS)
     clock.advance(2 * SILENCE_MS)
-    assert await reap(backing) == 0
+    assert await reap(backend) == 0
     info, _ = await engine.reading.worker(worker.id)
     assert [job.queue for job in info.jobs] == ["a"]
     clock.advance(10 * SILENCE_MS)
-    await backing.submit(ExpireLeases(10))
-    assert await reap(backing) == 1
+    await backend.submit(ExpireLeases(10))
+    assert await reap(backend) == 1
 
 
 async def test_a_restart_gives_every_worker_its_full_time_again(start, clock, tmp_path: Path):
-    first = InProcess(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), clock)
+    first = LocalBackend(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), clock)
     first.start()
     worker = await Engine(first).register(("a",), "host")
     await first.stop()
@@ -107,8 +107,8 @@ async def test_a_removed_worker_keeps_its_lease_until_it_ends(engine, new):
 
 
 async def test_a_beat_writes_nothing(start, clock, tmp_path: Path):
-    backing = start(SqliteStore(tmp_path / "jobs.db", QueuePolicy()))
-    engine = Engine(backing)
+    backend = start(SqliteStore(tmp_path / "jobs.db", QueuePolicy()))
+    engine = Engine(backend)
     worker = await engine.register(("a",), "host")
     wal = tmp_path / "jobs.db-wal"
     before = wal.read_bytes()

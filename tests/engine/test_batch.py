@@ -24,25 +24,25 @@ from holdfast.messages.queries import GetJob
 
 
 @pytest.fixture
-def take(backing):
+def take(backend):
     async def one(*queues, **options):
-        granted = await backing.submit(LeaseJobs(queues or ("q",), 1, "w", **options))
+        granted = await backend.submit(LeaseJobs(queues or ("q",), 1, "w", **options))
         return granted.jobs[0].job
 
     return one
 
 
 @pytest.fixture
-def news(backing):
+def news(backend):
     """What was committed, as (ready, freed) by commit."""
     heard = []
-    backing.listen(lambda committed: heard.append((committed.ready, committed.freed)))
+    backend.listen(lambda committed: heard.append((committed.ready, committed.freed)))
     return heard
 
 
-async def test_what_ends_makes_room_for_what_comes(backing, together, take, new):
-    await backing.submit(SetQueue("q", QueueSettings(capacity_jobs=1), whole=True))
-    await backing.submit(Enqueue([new()]))
+async def test_what_ends_makes_room_for_what_comes(backend, together, take, new):
+    await backend.submit(SetQueue("q", QueueSettings(capacity_jobs=1), whole=True))
+    await backend.submit(Enqueue([new()]))
     job = await take()
     put, concluded = await together(Enqueue([new()]), ConcludeLease(job.ref()))
     assert (put.jobs[0].id, concluded.state) == (2, State.CONCLUDED)
@@ -53,17 +53,17 @@ async def test_what_comes_can_be_leased_at_once(together, new):
     assert [one.job.id for one in granted.jobs] == [receipt.id for receipt in put.jobs]
 
 
-async def test_what_is_given_back_can_be_leased_at_once(backing, together, take, new):
-    await backing.submit(Enqueue([new()]))
+async def test_what_is_given_back_can_be_leased_at_once(backend, together, take, new):
+    await backend.submit(Enqueue([new()]))
     job = await take()
     granted, _ = await together(LeaseJobs(("q",), 5, "v"), ReleaseLease(job.ref()))
     assert [(one.job.id, one.job.attempt, one.job.lease.worker) for one in granted.jobs] == [(1, 2, "v")]
 
 
 async def test_a_lease_that_has_run_out_is_gone_before_its_holder_ends_it_and_can_be_leased_anew(
-    backing, together, take, clock, new
+    backend, together, take, clock, new
 ):
-    await backing.submit(Enqueue([new()]))
+    await backend.submit(Enqueue([new()]))
     job = await take(lease_ms=10)
     clock.advance(10)
     concluded, granted, expired = await together(ConcludeLease(job.ref()), LeaseJobs(("q",), 1, "v"), ExpireLeases(10))
@@ -71,8 +71,8 @@ async def test_a_lease_that_has_run_out_is_gone_before_its_holder_ends_it_and_ca
     assert [(one.job.attempt, one.job.crashes) for one in granted.jobs] == [(2, 1)]
 
 
-async def test_a_job_that_comes_due_is_leased_in_the_same_transaction(backing, together, clock, new):
-    await backing.submit(Enqueue([new(delay_ms=10)]))
+async def test_a_job_that_comes_due_is_leased_in_the_same_transaction(backend, together, clock, new):
+    await backend.submit(Enqueue([new(delay_ms=10)]))
     clock.advance(10)
     granted, due = await together(LeaseJobs(("q",), 1, "w"), PromoteDue(10))
     assert (len(granted.jobs), due.count) == (1, 1)
@@ -90,14 +90,14 @@ async def test_settings_and_pauses_count_for_what_comes_with_them(together, new)
     assert (len(put.jobs), granted.jobs) == (1, [])
 
 
-async def test_an_extension_and_an_end_of_one_lease_are_decided_in_the_order_in_which_they_came(backing, together, take, new):
-    await backing.submit(Enqueue([new(), new()]))
+async def test_an_extension_and_an_end_of_one_lease_are_decided_in_the_order_in_which_they_came(backend, together, take, new):
+    await backend.submit(Enqueue([new(), new()]))
     first, second = await take(), await take()
     results = await together(
         ExtendLease(first.ref(), 5, b"1"), ConcludeLease(first.ref()), ConcludeLease(second.ref()), ExtendLease(second.ref(), 5)
     )
     assert [getattr(result, "code", "done") for result in results] == ["done", "done", "done", "lease_lost"]
-    assert (await backing.submit(GetJob(first.id))).progress == b"1"
+    assert (await backend.submit(GetJob(first.id))).progress == b"1"
 
 
 async def test_all_of_a_transaction_happens_at_one_moment(together, clock, new):
@@ -109,7 +109,7 @@ async def test_all_of_a_transaction_happens_at_one_moment(together, clock, new):
 # News ----------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_new_job_is_news_for_its_queue_with_the_number_that_can_be_leased(backing, together, news, new):
+async def test_a_new_job_is_news_for_its_queue_with_the_number_that_can_be_leased(backend, together, news, new):
     await together(Enqueue([new(), new("r")]), Enqueue([new()]))
     assert news == [({"q": 2, "r": 1}, [])]
 
@@ -119,14 +119,14 @@ async def test_a_job_that_is_leased_in_the_transaction_that_puts_it_wakes_nobody
     assert news == [({}, [])]
 
 
-async def test_a_scheduled_job_wakes_nobody_before_its_time(backing, together, news, clock, new):
+async def test_a_scheduled_job_wakes_nobody_before_its_time(backend, together, news, clock, new):
     await together(Enqueue([new(delay_ms=10)]))
     clock.advance(10)
     await together(PromoteDue(10))
     assert news == [({}, []), ({"q": 1}, [])]
 
 
-async def test_a_paused_queue_is_no_news_until_it_is_resumed(backing, together, news, new):
+async def test_a_paused_queue_is_no_news_until_it_is_resumed(backend, together, news, new):
     await together(Enqueue([new("other")]), SetQueue("q", QueueSettings(), whole=True))
     await together(PauseQueue("q", True))
     await together(Enqueue([new()]))
@@ -134,7 +134,7 @@ async def test_a_paused_queue_is_no_news_until_it_is_resumed(backing, together, 
     assert [ready for ready, _ in news] == [{"other": 1}, {}, {}, {"q": 1}]
 
 
-async def test_a_queue_at_its_running_bound_is_news_again_when_a_lease_ends(backing, together, news, take, new):
+async def test_a_queue_at_its_running_bound_is_news_again_when_a_lease_ends(backend, together, news, take, new):
     await together(SetQueue("q", QueueSettings(max_running=1), whole=True))
     await together(Enqueue([new(), new()]))
     job = await take()
@@ -143,7 +143,7 @@ async def test_a_queue_at_its_running_bound_is_news_again_when_a_lease_ends(back
 
 
 @pytest.mark.parametrize("way", ["conclude", "dead", "cancel", "delete", "purge", "smaller payload", "larger capacity"])
-async def test_room_that_is_made_is_news(backing, together, news, take, new, way):
+async def test_room_that_is_made_is_news(backend, together, news, take, new, way):
     await together(Enqueue([new(payload=b"1234")]))
     job = await take() if way in ("conclude", "dead") else None
     command = {
@@ -160,7 +160,7 @@ async def test_room_that_is_made_is_news(backing, together, news, take, new, way
 
 
 @pytest.mark.parametrize("way", ["lease", "release", "extend"])
-async def test_what_makes_no_room_is_no_such_news(backing, together, news, take, new, way):
+async def test_what_makes_no_room_is_no_such_news(backend, together, news, take, new, way):
     await together(Enqueue([new(), new()]))
     job = await take()
     command = {

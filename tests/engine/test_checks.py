@@ -70,13 +70,13 @@ def option(field, value):
 
 
 @pytest.mark.parametrize(("field", "passes", "breaks"), OF_A_JOB, ids=[field for field, *_ in OF_A_JOB])
-async def test_each_field_of_a_new_job_has_its_bound(engine, backing, new, field, passes, breaks):
+async def test_each_field_of_a_new_job_has_its_bound(engine, backend, new, field, passes, breaks):
     for value in passes:
         assert (await engine.enqueue([new(**option(field, value))])).jobs
-    commits = backing.totals.commits
+    commits = backend.totals.commits
     for value in breaks:
         await refused(engine.enqueue([new(**option(field, value))]), field)
-    assert backing.totals.commits == commits
+    assert backend.totals.commits == commits
 
 
 @pytest.mark.parametrize(("field", "passes", "breaks"), RETRIES)
@@ -88,7 +88,7 @@ async def test_each_part_of_a_retry_policy_has_its_bound_for_jobs_and_queues_ali
 
 
 @pytest.mark.parametrize(("field", "passes", "breaks"), SETTINGS, ids=[field for field, *_ in SETTINGS])
-async def test_each_setting_of_a_queue_has_its_bound(engine, backing, field, passes, breaks):
+async def test_each_setting_of_a_queue_has_its_bound(engine, backend, field, passes, breaks):
     for value in passes:
         info = await engine.set_queue("q", QueueSettings(**{field: value}), True)
         assert getattr(info.policy, field) == value
@@ -117,19 +117,19 @@ async def test_a_payload_over_the_bound_is_told_apart_and_says_the_bound(engine,
     assert error.fields["limit_bytes"] == PAYLOAD
 
 
-async def test_one_bad_job_refuses_the_whole_call_and_is_named_by_its_place(engine, backing, new):
+async def test_one_bad_job_refuses_the_whole_call_and_is_named_by_its_place(engine, backend, new):
     jobs = [new(), new(), new(priority=-1), new(queue="")]
     await refused(engine.enqueue(jobs, at="jobs"), "jobs[2].priority")
     jobs[2] = new(retry=RetryPolicy(factor=0))
     await refused(engine.enqueue(jobs, at="jobs"), "jobs[2].retry.factor")
     jobs[2] = new(tags=("a", "t" * 129))
     await refused(engine.enqueue(jobs, at="jobs"), "jobs[2].tags[1]")
-    assert backing.totals.commits == 0
+    assert backend.totals.commits == 0
 
 
-async def test_a_call_takes_a_thousand_jobs_and_not_one_more(engine, backing, new):
+async def test_a_call_takes_a_thousand_jobs_and_not_one_more(engine, backend, new):
     await refused(engine.enqueue([new()] * (limits.BULK_JOBS + 1), at="jobs"), "jobs")
-    assert backing.totals.commits == 0
+    assert backend.totals.commits == 0
     assert len((await engine.enqueue([new()] * limits.BULK_JOBS, at="jobs")).jobs) == 1_000
 
 
@@ -178,13 +178,13 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("field", "passes", "breaks"), ENDS)
-async def test_each_field_of_a_lease_verb_has_its_bound_also_among_many(engine, backing, field, passes, breaks):
+async def test_each_field_of_a_lease_verb_has_its_bound_also_among_many(engine, backend, field, passes, breaks):
     with pytest.raises(LeaseLost):
         await engine.end(passes)
     await refused(engine.end(breaks), field)
-    commits = backing.totals.commits
+    commits = backend.totals.commits
     await refused(engine.end_many([passes, breaks], "conclude[{}].".format), f"conclude[1].{field}")
-    assert backing.totals.commits == commits
+    assert backend.totals.commits == commits
 
 
 async def test_a_follow_up_is_checked_like_any_new_job_and_named_by_its_place(engine):

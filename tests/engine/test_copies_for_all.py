@@ -66,12 +66,12 @@ async def test_a_failed_copy_comes_back_to_its_worker_alone(engine, new):
     assert await ids(engine, ("q",), one) == [held.job.id]
 
 
-async def test_a_copy_whose_worker_goes_away_is_dead_for_that_reason_and_can_be_retried_by_anyone(engine, backing, new):
+async def test_a_copy_whose_worker_goes_away_is_dead_for_that_reason_and_can_be_retried_by_anyone(engine, backend, new):
     one, two, _ = await everyone(engine, "q")
     await engine.publish(new("-", b"{}"), to_workers=True)
-    assert (await backing.submit(BuryOrphans(10))).count == 0
+    assert (await backend.submit(BuryOrphans(10))).count == 0
     await engine.remove_workers(one.id)
-    assert (await backing.submit(BuryOrphans(10))).count == 1
+    assert (await backend.submit(BuryOrphans(10))).count == 1
     dead = (await engine.reading.jobs(ListJobs(10, state=State.DEAD))).jobs
     assert [detail.job.reason for detail in dead] == ["worker_gone"]
     await engine.change_job(RetryJob(dead[0].job.id))

@@ -25,12 +25,12 @@ def codes(results) -> list[str]:
     return [getattr(result, "code", type(result).__name__) for result in results]
 
 
-async def submit_all(backing, commands):
-    return [await future for future in [backing.submit(command) for command in commands]]
+async def submit_all(backend, commands):
+    return [await future for future in [backend.submit(command) for command in commands]]
 
 
-async def leased(backing, count=1):
-    granted = await backing.submit(LeaseJobs(("q",), count, "w"))
+async def leased(backend, count=1):
+    granted = await backend.submit(LeaseJobs(("q",), count, "w"))
     return [one.job for one in granted.jobs]
 
 
@@ -38,10 +38,10 @@ async def leased(backing, count=1):
 async def full(start, new):
     """A backing whose database may not grow any more; three jobs are in it."""
     store = SqliteStore(None, QueuePolicy())
-    backing = start(store)
-    await backing.submit(Enqueue([new() for _ in range(3)]))
+    backend = start(store)
+    await backend.submit(Enqueue([new() for _ in range(3)]))
     store._writer.pragma("max_page_count", store._writer.pragma("page_count") + 2)
-    return backing
+    return backend
 
 
 LARGE = b"x" * 100_000

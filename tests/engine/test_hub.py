@@ -138,7 +138,7 @@ async def put(engine, new):
 
 
 @pytest.mark.parametrize("way", ["conclude", "dead", "cancel"])
-async def test_a_call_that_waits_for_a_job_is_answered_when_it_has_ended(engine, backing, put, turns, way):
+async def test_a_call_that_waits_for_a_job_is_answered_when_it_has_ended(engine, backend, put, turns, way):
     job_id = await put()
     waiting = asyncio.create_task(engine.reading.job(job_id, wait_ms=50_000))
     await turns()
@@ -152,39 +152,39 @@ async def test_a_call_that_waits_for_a_job_is_answered_when_it_has_ended(engine,
         await engine.end(ConcludeLease(job.ref()) if way == "conclude" else FailLease(job.ref(), "no", retry=False))
     detail = await asyncio.wait_for(waiting, 1)
     assert detail.job.state == {"conclude": State.CONCLUDED, "dead": State.DEAD, "cancel": State.CANCELLED}[way]
-    assert backing.committer.listeners == 0
+    assert backend.committer.listeners == 0
 
 
-async def test_a_call_that_waits_for_a_job_that_is_deleted_is_told_that_it_is_gone(engine, backing, put, turns):
+async def test_a_call_that_waits_for_a_job_that_is_deleted_is_told_that_it_is_gone(engine, backend, put, turns):
     job_id = await put()
     waiting = asyncio.create_task(engine.reading.job(job_id, wait_ms=50_000))
     await turns()
     await engine.change_job(DeleteJob(job_id))
     with pytest.raises(JobNotFound):
         await asyncio.wait_for(waiting, 1)
-    assert backing.committer.listeners == 0
+    assert backend.committer.listeners == 0
 
 
-async def test_a_job_that_has_ended_or_is_not_there_is_not_waited_for(engine, backing, put):
+async def test_a_job_that_has_ended_or_is_not_there_is_not_waited_for(engine, backend, put):
     job_id = await put()
     await engine.change_job(CancelJob(job_id))
     detail = await asyncio.wait_for(engine.reading.job(job_id, wait_ms=50_000), 1)
     assert detail.job.state is State.CANCELLED
     with pytest.raises(JobNotFound):
         await asyncio.wait_for(engine.reading.job(99, wait_ms=50_000), 1)
-    assert backing.committer.listeners == 0
+    assert backend.committer.listeners == 0
 
 
-async def test_a_wait_that_runs_out_shows_the_job_as_it_is_by_then(engine, backing, put, turns):
+async def test_a_wait_that_runs_out_shows_the_job_as_it_is_by_then(engine, backend, put, turns):
     job_id = await put()
     waiting = asyncio.create_task(engine.reading.job(job_id, wait_ms=80))
     await turns()
-    await backing.submit(LeaseJobs(("q",), 1, "w"))
+    await backend.submit(LeaseJobs(("q",), 1, "w"))
     assert (await asyncio.wait_for(waiting, 5)).job.state is State.LEASED
-    assert backing.committer.listeners == 0
+    assert backend.committer.listeners == 0
 
 
-async def test_a_stream_tells_the_whole_life_of_a_job(engine, backing, put):
+async def test_a_stream_tells_the_whole_life_of_a_job(engine, backend, put):
     reader = engine.hub.subscribe("q")
     await put()
     job = (await engine.lease(("q",))).jobs[0].job
@@ -200,7 +200,7 @@ async def test_a_stream_tells_the_whole_life_of_a_job(engine, backing, put):
         ("concluded", State.CONCLUDED),
     ]
     engine.hub.unsubscribe(reader)
-    assert backing.committer.listeners == 0
+    assert backend.committer.listeners == 0
 
 
 async def test_what_is_made_of_events_for_one_reader_serves_all_readers(hub):

@@ -54,8 +54,8 @@ async def soon(task):
     return await asyncio.wait_for(task, 5)
 
 
-async def tally(backing, queue="q"):
-    return (await backing.submit(GetQueue(queue))).tally
+async def tally(backend, queue="q"):
+    return (await backend.submit(GetQueue(queue))).tally
 
 
 # Waiting for jobs ----------------------------------------------------------------------------------------------------
@@ -73,12 +73,12 @@ async def test_a_poll_is_answered_as_soon_as_a_job_comes(engine, polls, new):
     assert taken(await soon(poll)) == [1]
 
 
-async def test_one_that_leaves_after_it_was_woken_leaves_the_news_to_the_next(engine, backing, polls, new, turns):
+async def test_one_that_leaves_after_it_was_woken_leaves_the_news_to_the_next(engine, backend, polls, new, turns):
     first, second = await polls("a", "b"), await polls("b")
-    backing.submit(Enqueue([new("b")]))
+    backend.submit(Enqueue([new("b")]))
     while engine.arrivals.parked == 2:
         await turns(1)
-    backing.submit(Enqueue([new("a")]))
+    backend.submit(Enqueue([new("a")]))
     await turns(1)
     assert engine.in_flight == 1, "the first looks again, and will find the job of a"
     first.cancel()
@@ -174,21 +174,21 @@ async def test_a_poll_that_times_out_is_answered_with_nothing(engine):
     assert engine.arrivals.parked == 0
 
 
-async def test_a_poll_asks_the_store_once_and_again_only_for_news(engine, backing, polls, new, turns):
+async def test_a_poll_asks_the_store_once_and_again_only_for_news(engine, backend, polls, new, turns):
     await polls()
-    batches = backing.totals.batches
+    batches = backend.totals.batches
     await turns(200)
-    assert backing.totals.batches == batches == 1
+    assert backend.totals.batches == batches == 1
     await engine.enqueue([new("other")])
     await turns()
-    assert backing.totals.batches == batches + 1
+    assert backend.totals.batches == batches + 1
 
 
-async def test_a_job_that_comes_while_a_poll_looks_is_not_missed(engine, backing, new):
+async def test_a_job_that_comes_while_a_poll_looks_is_not_missed(engine, backend, new):
     """The look and the push are in two transactions, one after the other, before the poll can park."""
     poll = asyncio.create_task(engine.lease(("q",), wait_ms=LONG))
     look = asyncio.get_running_loop().create_future()
-    submit = backing.submit
+    submit = backend.submit
 
     def push_right_behind(command):
         future = submit(command)
@@ -197,22 +197,22 @@ async def test_a_job_that_comes_while_a_poll_looks_is_not_missed(engine, backing
             future.add_done_callback(lambda _: submit(Enqueue([new()])))
         return future
 
-    backing.submit = push_right_behind
+    backend.submit = push_right_behind
     assert taken(await soon(poll)) == [1]
 
 
 # Callers who leave ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_caller_that_leaves_while_parked_is_given_nothing(engine, backing, polls, new, turns):
+async def test_a_caller_that_leaves_while_parked_is_given_nothing(engine, backend, polls, new, turns):
     gone, stays = await polls(), await polls()
     gone.cancel()
     await engine.enqueue([new()])
     assert taken(await soon(stays)) == [1]
-    assert (await tally(backing)).leased == 1
+    assert (await tally(backend)).leased == 1
 
 
-async def test_a_caller_that_leaves_in_flight_gives_its_lease_back_unspent(engine, backing, new, turns):
+async def test_a_caller_that_leaves_in_flight_gives_its_lease_back_unspent(engine, backend, new, turns):
     await engine.enqueue([new(max_attempts=1)])
     caller = asyncio.create_task(engine.lease(("q",), wait_ms=LONG))
     await asyncio.sleep(0)  # the command is on its way, and not committed yet
@@ -220,7 +220,7 @@ async def test_a_caller_that_leaves_in_flight_gives_its_lease_back_unspent(engin
     with pytest.raises(asyncio.CancelledError):
         await caller
     await turns()
-    job = (await backing.submit(GetJob(1))).job
+    job = (await backend.submit(GetJob(1))).job
     assert (job.state, job.attempt, job.failures, job.crashes) == (State.READY, 1, 0, 0)
     assert engine.in_flight == 0
     assert engine._strays == set()
@@ -234,12 +234,12 @@ async def test_what_a_caller_that_left_gives_back_goes_to_the_next_who_waits(eng
     assert stays.result().jobs[0].job.attempt in (1, 2)
 
 
-async def test_a_poll_with_the_same_request_takes_the_place_of_its_forerunner(engine, backing, polls, new):
+async def test_a_poll_with_the_same_request_takes_the_place_of_its_forerunner(engine, backend, polls, new):
     older, newer = await polls(request="r"), await polls(request="r")
     assert (await soon(older)).jobs == []
     await engine.enqueue([new(), new()])
     assert taken(await soon(newer)) == [1]
-    assert (await tally(backing)).leased == 1
+    assert (await tally(backend)).leased == 1
     assert taken(await engine.lease(("q",), request="r")) == [1]
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from holdfast.clock import ManualClock
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError
 from holdfast.job.job import State
@@ -43,8 +43,8 @@ class Story(RuleBasedStateMachine):
         self.loop = uvloop.new_event_loop()
         self.clock = ManualClock()
         self.store = SqliteStore(None, QueuePolicy())
-        self.backing = InProcess(self.store, self.clock)
-        self.running = self.loop.create_task(self.backing.committer.run())
+        self.backend = LocalBackend(self.store, self.clock)
+        self.running = self.loop.create_task(self.backend.committer.run())
         self.engine = self.loop.run_until_complete(self.new_engine())
         for name, settings in SETTINGS.items():
             self.ask(c.SetQueue(name, settings, whole=True))
@@ -53,7 +53,7 @@ class Story(RuleBasedStateMachine):
         self.worker_numbers = itertools.count(1)
 
     async def new_engine(self):
-        engine = Engine(self.backing)
+        engine = Engine(self.backend)
         assert await engine.queues_for(b"{}") == [], "and now it knows the interests, and follows their changes"
         return engine
 
@@ -67,7 +67,7 @@ class Story(RuleBasedStateMachine):
 
     async def one(self, request):
         if not isinstance(request, Publish):
-            return await self.backing.submit(request)
+            return await self.backend.submit(request)
         try:
             options = request.key, request.require_interest, request.to_workers, request.skip_held
             return await self.engine.publish(request.event, *options)

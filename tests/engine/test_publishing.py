@@ -42,8 +42,8 @@ async def test_a_copy_has_the_options_of_the_event(engine, new):
     assert (job.content.type, job.job.priority, job.job.extras.tags, job.job.max_attempts) == ("t", 7, ("red",), 3)
 
 
-async def test_an_interest_registered_elsewhere_counts_from_its_answer_on(backing, new):
-    here, elsewhere = Engine(backing), Engine(backing)
+async def test_an_interest_registered_elsewhere_counts_from_its_answer_on(backend, new):
+    here, elsewhere = Engine(backend), Engine(backend)
     assert (await here.publish(new("-", b"{}"))).jobs == []
     here._publishing.take = lambda news: None  # the news of the change has not come through yet
     await elsewhere.set_interest("late", "*")

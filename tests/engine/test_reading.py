@@ -152,11 +152,11 @@ async def test_a_number_that_no_job_can_have_is_not_found_before_the_store_is_as
             await ask(number)
 
 
-async def test_all_who_wait_for_one_job_are_told_by_one_read(engine, backing, new, turns, monkeypatch):
+async def test_all_who_wait_for_one_job_are_told_by_one_read(engine, backend, new, turns, monkeypatch):
     (receipt,) = (await engine.enqueue([new()])).jobs
     asked = []
-    submit = backing.submit
-    monkeypatch.setattr(backing, "submit", lambda request: asked.append(request) or submit(request))
+    submit = backend.submit
+    monkeypatch.setattr(backend, "submit", lambda request: asked.append(request) or submit(request))
     waiting = [asyncio.create_task(engine.reading.job(receipt.id, 10_000)) for _ in range(3_000)]
     await turns()
     assert len([request for request in asked if isinstance(request, GetJob)]) == 1, "they asked in one turn of the loop"

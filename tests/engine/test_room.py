@@ -35,8 +35,8 @@ async def soon(task):
     return await asyncio.wait_for(task, 5)
 
 
-async def tally(backing, queue="q"):
-    return (await backing.submit(GetQueue(queue))).tally
+async def tally(backend, queue="q"):
+    return (await backend.submit(GetQueue(queue))).tally
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ async def test_a_push_into_a_full_queue_waits_until_there_is_room(engine, full, 
     assert (await soon(push)).jobs[0].id == 4
 
 
-async def test_a_push_that_waited_in_vain_is_refused_and_nothing_was_put(engine, backing, full, new):
+async def test_a_push_that_waited_in_vain_is_refused_and_nothing_was_put(engine, backend, full, new):
     with pytest.raises(QueueFull):
         await soon(engine.enqueue([new()], wait_ms=60))
-    assert (await tally(backing)).ready == 3
+    assert (await tally(backend)).ready == 3
     assert engine.room.parked == 0
 
 
@@ -107,17 +107,17 @@ async def test_a_call_over_several_queues_waits_until_all_have_room(engine, full
 # Bounds on what is under way -----------------------------------------------------------------------------------------
 
 
-async def test_more_commands_than_may_be_on_their_way_are_refused_at_once_and_change_nothing(engine, backing, new):
+async def test_more_commands_than_may_be_on_their_way_are_refused_at_once_and_change_nothing(engine, backend, new):
     engine.in_flight = limits.IN_FLIGHT_COMMANDS - 1
     await engine.enqueue([new()])
     engine.in_flight = limits.IN_FLIGHT_COMMANDS
     with pytest.raises(Overloaded):
         await engine.enqueue([new()])
     engine.in_flight = 0
-    assert (await tally(backing)).ready == 1
+    assert (await tally(backend)).ready == 1
 
 
-async def test_of_many_lease_verbs_none_is_tried_when_not_all_of_them_may_be_on_their_way(engine, backing, new):
+async def test_of_many_lease_verbs_none_is_tried_when_not_all_of_them_may_be_on_their_way(engine, backend, new):
     await engine.enqueue([new() for _ in range(3)])
     jobs = [one.job for one in (await engine.lease(("q",), 3)).jobs]
     verbs = [ConcludeLease(job.ref()) for job in jobs]
@@ -125,7 +125,7 @@ async def test_of_many_lease_verbs_none_is_tried_when_not_all_of_them_may_be_on_
     with pytest.raises(Overloaded):
         await engine.end_many(verbs)
     engine.in_flight = 0
-    assert (await tally(backing)).leased == 3
+    assert (await tally(backend)).leased == 3
     assert [result.state for result in await engine.end_many(verbs)] == [State.CONCLUDED] * 3
     assert engine.in_flight == 0
 

@@ -123,16 +123,16 @@ async def test_a_schedule_whose_event_is_too_dear_is_refused_when_it_is_set(engi
     assert f"{limits.FIELD_STEPS:,}" in refused.value.detail
 
 
-async def test_an_old_schedule_whose_event_is_too_dear_stops_nobody(engine, backing, clock, spec_of):
+async def test_an_old_schedule_whose_event_is_too_dear_stops_nobody(engine, backend, clock, spec_of):
 
     deep = '{"a":' + '[{"b":' * 28 + "[]" + "}]" * 28 + "}"
     await engine.set_interest("x", {"b": "1"})
-    await backing.submit(SetSchedule("old", spec_of(deep.encode()), False))  # as an older version let in
+    await backend.submit(SetSchedule("old", spec_of(deep.encode()), False))  # as an older version let in
     await engine.set_schedule("good", spec_of(b'{"b":"1"}'), False)
     clock.advance(60_000)
-    await asyncio.wait_for(backing._pass_time(), 5)
-    await backing._routes.settled()
-    await backing._pass_time()
+    await asyncio.wait_for(backend._pass_time(), 5)
+    await backend._routes.settled()
+    await backend._pass_time()
     assert (await engine.reading.queue("x")).tally.ready == 1
     assert "steps" in (await engine.reading.schedule("old")).last_error
 

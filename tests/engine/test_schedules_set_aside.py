@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from holdfast.clock import SystemClock
 from holdfast.committer import schedules
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.engine import Engine
 from holdfast.errors import InvalidRequest
 from holdfast.job import cron
@@ -33,9 +33,9 @@ async def waiting(engine, queue="q") -> int:
     return (await engine.reading.queue(queue)).tally.ready
 
 
-async def fire(backing, times=1):
+async def fire(backend, times=1):
     for _ in range(times):
-        await backing.submit(FireSchedules(50))
+        await backend.submit(FireSchedules(50))
 
 
 def forget_zones(monkeypatch, *gone):
@@ -61,7 +61,7 @@ async def store():
 
 
 @pytest.fixture
-async def backing(start, store):
+async def backend(start, store):
     return start(store)
 
 
@@ -106,14 +106,14 @@ HOWS = ["zone", "matching", "a defect", *SPOILED, *ROWS]
 
 
 @pytest.mark.parametrize("how", HOWS)
-async def test_whatever_is_wrong_with_one_its_neighbours_fire_and_it_says_why(how, engine, backing, store, clock, monkeypatch):
+async def test_whatever_is_wrong_with_one_its_neighbours_fire_and_it_says_why(how, engine, backend, store, clock, monkeypatch):
     await spoiled(how, engine, store, monkeypatch)
     for number in range(3):
         await engine.set_schedule(f"good{number}", spec(), False)
     with capture_logs() as logs:
         for minute in range(1, 6):
             clock.advance(MINUTE)
-            await backing.pass_time()
+            await backend.pass_time()
             assert await waiting(engine) == 3 * minute
     bad = await engine.reading.schedule("bad")
     assert bad.aside
@@ -123,10 +123,10 @@ async def test_whatever_is_wrong_with_one_its_neighbours_fire_and_it_says_why(ho
 
 
 @pytest.mark.parametrize("how", [how for how in HOWS if how != "a defect"])
-async def test_it_is_mended_by_setting_it_anew_and_goes_by_being_removed(how, engine, backing, store, clock, monkeypatch):
+async def test_it_is_mended_by_setting_it_anew_and_goes_by_being_removed(how, engine, backend, store, clock, monkeypatch):
     await spoiled(how, engine, store, monkeypatch)
     clock.advance(MINUTE)
-    await backing.pass_time()
+    await backend.pass_time()
     page = await engine.reading.schedules(10, "")
     assert [(schedule.name, schedule.aside) for schedule in page.schedules] == [("bad", True)]
     monkeypatch.undo()
@@ -134,14 +134,14 @@ async def test_it_is_mended_by_setting_it_anew_and_goes_by_being_removed(how, en
     mended = await engine.reading.schedule("bad")
     assert (mended.aside, mended.last_error) == (False, None)
     clock.advance(MINUTE)
-    await backing.pass_time()
+    await backend.pass_time()
     assert await waiting(engine) >= 1
     await spoiled(how, engine, store, monkeypatch)
     await engine.delete_schedule("bad")
     assert (await engine.reading.schedules(10, "")).schedules == []
 
 
-async def test_a_row_that_cannot_be_read_is_not_written_over_by_pause_or_run(engine, backing, store):
+async def test_a_row_that_cannot_be_read_is_not_written_over_by_pause_or_run(engine, backend, store):
     await engine.set_schedule("bad", spec(), False)
     spoil(store, "bad", b"?")
     for verb in (engine.pause_schedule("bad", True), engine.run_schedule("bad")):
@@ -150,20 +150,20 @@ async def test_a_row_that_cannot_be_read_is_not_written_over_by_pause_or_run(eng
     assert store._writer.execute("SELECT state FROM schedule").get == b"?"
 
 
-async def test_a_schedule_that_was_set_aside_goes_on_by_itself_when_its_reason_is_gone(engine, backing, clock, monkeypatch):
+async def test_a_schedule_that_was_set_aside_goes_on_by_itself_when_its_reason_is_gone(engine, backend, clock, monkeypatch):
     await engine.set_schedule("s", spec(interval_ms=None, cron="* * * * *", timezone="Asia/Tokyo"), False)
     forget_zones(monkeypatch, "Asia/Tokyo")
     pauses = []
     for _ in range(10):
         clock.advance(SCHEDULE_RETRY_MAX_MS)
-        await backing.pass_time()
+        await backend.pass_time()
         pauses.append((await engine.reading.schedule("s")).try_at - clock.now())
     assert pauses == sorted(pauses)
     assert pauses[0] < pauses[-1] == SCHEDULE_RETRY_MAX_MS
     monkeypatch.undo()
     cron._zone.cache_clear()
     clock.advance(SCHEDULE_RETRY_MAX_MS)
-    await backing.pass_time()
+    await backend.pass_time()
     schedule = await engine.reading.schedule("s")
     assert (schedule.aside, schedule.last_error) == (False, None)
     assert schedule.fired >= 1
@@ -171,7 +171,7 @@ async def test_a_schedule_that_was_set_aside_goes_on_by_itself_when_its_reason_i
 
 
 async def test_a_server_over_a_store_with_bad_schedules_starts_and_counts_them(start, clock, tmp_path):
-    first = InProcess(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), clock)
+    first = LocalBackend(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), clock)
     first.start()
     for name in ("a", "b", "good"):
         await Engine(first).set_schedule(name, spec(), False)
@@ -195,12 +195,12 @@ async def test_a_server_over_a_store_with_bad_schedules_starts_and_counts_them(s
 
 @pytest.mark.parametrize("missed", list(Missed))
 @pytest.mark.parametrize("away", [365 * DAY, 56 * 365 * DAY])
-async def test_a_schedule_that_was_paused_for_years_catches_up_without_counting_minutes(engine, backing, clock, missed, away):
+async def test_a_schedule_that_was_paused_for_years_catches_up_without_counting_minutes(engine, backend, clock, missed, away):
     await engine.set_schedule("s", spec(interval_ms=None, cron="* * * * *", timezone="Europe/Vienna", missed=missed), True)
     first = (await engine.reading.schedule("s")).next_at
     clock.advance(away)
     await engine.pause_schedule("s", False)
-    await backing.pass_time()
+    await backend.pass_time()
     schedule = await engine.reading.schedule("s")
     due = (clock.now() - first) // MINUTE + 1
     assert schedule.fired + schedule.skipped == due, "the count is exact"
@@ -210,17 +210,17 @@ async def test_a_schedule_that_was_paused_for_years_catches_up_without_counting_
         assert (schedule.fired, schedule.last_at) == (MISSED_FIRES, clock.now() // MINUTE * MINUTE)
 
 
-async def test_many_schedules_catch_up_in_bites_and_none_is_left_behind(engine, backing, clock):
+async def test_many_schedules_catch_up_in_bites_and_none_is_left_behind(engine, backend, clock):
     for number in range(60):
         await engine.set_schedule(f"s{number}", spec(missed=Missed.ALL), False)
     clock.advance(7 * DAY)
     put = [0]
     while put[-1] < 60 * MISSED_FIRES:
-        await fire(backing)
+        await fire(backend)
         put.append(await waiting(engine))
         assert put[-1] - put[-2] <= SCHEDULE_JOBS + MISSED_FIRES
         assert put[-1] > put[-2], "it goes on"
-    await backing.pass_time()
+    await backend.pass_time()
     assert await waiting(engine) == 60 * MISSED_FIRES
     for schedule in (await engine.reading.schedules(100, "")).schedules:
         assert (schedule.fired, schedule.skipped) == (MISSED_FIRES, 7 * 24 * 60 - MISSED_FIRES)
@@ -228,33 +228,33 @@ async def test_many_schedules_catch_up_in_bites_and_none_is_left_behind(engine, 
         assert schedule.owed_at is None
 
 
-async def test_one_whose_event_reaches_many_queues_goes_on_where_it_stopped(engine, backing, clock, monkeypatch):
+async def test_one_whose_event_reaches_many_queues_goes_on_where_it_stopped(engine, backend, clock, monkeypatch):
     monkeypatch.setattr("holdfast.committer.schedules.SCHEDULE_JOBS", 10)
     for number in range(4):
         await engine.set_interest(f"x{number}", "*")
     await engine.set_schedule("s", spec(publish=True, queue="-", missed=Missed.ALL), False)
     clock.advance(20 * MINUTE)
-    await fire(backing)
+    await fire(backend)
     schedule = await engine.reading.schedule("s")
     assert (await waiting(engine, "x0"), schedule.owed_at is None) == (3, False)
     assert schedule.next_at > clock.now()
-    await backing.pass_time()
+    await backend.pass_time()
     assert [await waiting(engine, f"x{number}") for number in range(4)] == [20] * 4
     assert (await engine.reading.schedule("s")).skipped == 0
 
 
-async def test_after_a_refused_fire_the_next_lies_ahead_and_the_refused_one_stays_due(engine, backing, clock):
+async def test_after_a_refused_fire_the_next_lies_ahead_and_the_refused_one_stays_due(engine, backend, clock):
     await engine.set_queue("q", QueueSettings(capacity_jobs=0), whole=True)
     await engine.set_schedule("s", spec(interval_ms=None, cron="* * * * *", missed=Missed.ALL), False)
     for _ in range(5):
         clock.advance(MINUTE)
-        await backing.pass_time()
+        await backend.pass_time()
         schedule = await engine.reading.schedule("s")
         assert schedule.next_at > clock.now()
         assert "full" in schedule.last_error
     await engine.set_queue("q", QueueSettings(), whole=True)
     clock.advance(SCHEDULE_RETRY_MAX_MS)
-    await backing.pass_time()
+    await backend.pass_time()
     schedule = await engine.reading.schedule("s")
     assert (await waiting(engine), schedule.fired, schedule.skipped, schedule.last_error) == (6, 6, 0, None)
 
@@ -264,36 +264,36 @@ async def test_in_the_repeated_hour_an_appointment_is_kept_once_whatever_happens
     began = 1_792_888_200_000  # 2026-10-25T00:30Z: 02:30 in Vienna for the first time
     clock._now = began - 10 * MINUTE
     path = tmp_path / "jobs.db"
-    backing = InProcess(SqliteStore(path, QueuePolicy()), clock)
-    backing.start()
-    await Engine(backing).set_schedule("night", spec(interval_ms=None, cron="30 2 * * *", timezone="Europe/Vienna"), False)
+    backend = LocalBackend(SqliteStore(path, QueuePolicy()), clock)
+    backend.start()
+    await Engine(backend).set_schedule("night", spec(interval_ms=None, cron="30 2 * * *", timezone="Europe/Vienna"), False)
     if refuse:
-        await Engine(backing).set_queue("q", QueueSettings(capacity_jobs=0), whole=True)
+        await Engine(backend).set_queue("q", QueueSettings(capacity_jobs=0), whole=True)
     for _ in range(12):
         clock.advance(20 * MINUTE)
-        await backing.pass_time()
-        schedule = await Engine(backing).reading.schedule("night")
+        await backend.pass_time()
+        schedule = await Engine(backend).reading.schedule("night")
         assert schedule.next_at > clock.now()
-        await backing.stop()
-        backing = InProcess(SqliteStore(path, QueuePolicy()), clock)
-        backing.start()
-    engine = Engine(backing)
+        await backend.stop()
+        backend = LocalBackend(SqliteStore(path, QueuePolicy()), clock)
+        backend.start()
+    engine = Engine(backend)
     await engine.set_queue("q", QueueSettings(), whole=True)
     clock.advance(MINUTE)
-    await backing.pass_time()
+    await backend.pass_time()
     schedule = await engine.reading.schedule("night")
     assert (await waiting(engine), schedule.fired, schedule.next_at) == (1, 1, began + DAY + 60 * MINUTE)
-    await backing.stop()
+    await backend.stop()
 
 
 async def test_a_tick_with_a_bad_schedule_does_not_run_in_circles(start):
     store = SqliteStore(None, QueuePolicy())
-    backing = start(store, ticking=True, clock=SystemClock())
-    engine = Engine(backing)
+    backend = start(store, ticking=True, clock=SystemClock())
+    engine = Engine(backend)
     await engine.set_schedule("bad", spec(), False)
     spoil(store, "bad", b"?")
     store._writer.execute("UPDATE schedule SET try_at = 0")
     await engine.set_schedule("good", spec(interval_ms=1_000), False)
-    commits = backing.totals.commits
+    commits = backend.totals.commits
     assert len((await engine.lease(("q",), wait_ms=5_000)).jobs) == 1
-    assert backing.totals.commits - commits < 50
+    assert backend.totals.commits - commits < 50

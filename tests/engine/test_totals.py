@@ -72,32 +72,32 @@ def test_verbs_that_nobody_asks_for_are_not_counted():
     assert totals.of("a")[1] == {}
 
 
-async def test_what_is_done_through_the_engine_is_counted_once_each(engine, backing, new, clock):
+async def test_what_is_done_through_the_engine_is_counted_once_each(engine, backend, new, clock):
     await engine.set_queue("q", QueueSettings(max_attempts=1, retention_ms=0), True)
     await engine.enqueue([new(), new(), new()])
     first, second = [one.job for one in (await engine.lease(("q",), 2)).jobs]
     await engine.end(ConcludeLease(first.ref()))
     await engine.end(FailLease(second.ref(), "no"))
     clock.advance(1)
-    await backing.submit(ForgetHistory(10))
-    (queue,) = (await backing.submit(GetStats())).queues
+    await backend.submit(ForgetHistory(10))
+    (queue,) = (await backend.submit(GetStats())).queues
     done = {verb: count for verb, count in queue.totals.items() if count}
     assert done == {"enqueued": 3, "leased": 2, "concluded": 1, "failed": 1, "died": 1, "forgotten": 1}
     assert queue.rates["enqueued"] > queue.rates["leased"] > queue.rates["died"] > 0
 
 
-async def test_what_was_undone_or_refused_is_not_counted(engine, backing, new):
+async def test_what_was_undone_or_refused_is_not_counted(engine, backend, new):
     await engine.set_queue("q", QueueSettings(capacity_jobs=0), True)
-    refused = await backing.submit(Enqueue([new()]))
+    refused = await backend.submit(Enqueue([new()]))
     assert refused.code == "queue_full"
-    (queue,) = (await backing.submit(GetStats())).queues
+    (queue,) = (await backend.submit(GetStats())).queues
     assert set(queue.totals.values()) == {0}
 
 
-async def test_a_queue_that_was_deleted_begins_at_zero_when_it_comes_again(engine, backing, new):
+async def test_a_queue_that_was_deleted_begins_at_zero_when_it_comes_again(engine, backend, new):
     await engine.enqueue([new()])
     await engine.purge("q", ("ready",))
-    await backing.submit(DeleteQueue("q"))
+    await backend.submit(DeleteQueue("q"))
     await engine.enqueue([new()])
-    (queue,) = (await backing.submit(GetStats())).queues
+    (queue,) = (await backend.submit(GetStats())).queues
     assert {verb: count for verb, count in queue.totals.items() if count} == {"enqueued": 1}

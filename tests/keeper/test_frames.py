@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast.job.job import Content, Extras, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
-from holdfast.keeper.main import FrontLine
+from holdfast.keeper.main import FrontConnection
 from holdfast.limits import FRAME_BYTES
 from holdfast.messages.commands import ConcludeLease, Enqueue, Enqueued, Granted, LeaseJobs, Refused
 from holdfast.messages.events import Committed, JobEvent
@@ -135,7 +135,7 @@ async def test_an_answer_that_can_t_be_sent_fails_its_own_caller_only():
         if sum(len(one.results) for one in taken) == 3 and any(one.news for one in taken):
             got.set()
 
-    front = FrontLine(0, NotImplemented, lambda _: None)
+    front = FrontConnection(0, NotImplemented, lambda _: None)
     far = Frames(msgspec.msgpack.Decoder(Answered), take, lambda: None)
     loop = asyncio.get_running_loop()
     line, _ = await loop.create_unix_connection(lambda: front.frames, sock=ours)
@@ -164,7 +164,7 @@ async def test_what_is_large_leaves_in_frames_of_its_own():
         if len(results_seen) == 20:
             got.set()
 
-    front = FrontLine(0, NotImplemented, lambda _: None)
+    front = FrontConnection(0, NotImplemented, lambda _: None)
     far = Frames(msgspec.msgpack.Decoder(Answered), take, lambda: None)
     loop = asyncio.get_running_loop()
     line, _ = await loop.create_unix_connection(lambda: front.frames, sock=ours)
@@ -189,7 +189,7 @@ async def test_reads_and_leases_are_held_back_for_a_front_that_does_not_read():
         def request(self, request, sink, tag):
             begun.append(request)
 
-    front = FrontLine(0, Noted(), lambda _: None)
+    front = FrontConnection(0, Noted(), lambda _: None)
     line, _ = await asyncio.get_running_loop().create_unix_connection(lambda: front.frames, sock=ours)
     job = Job(1, "q", State.READY, 0, 0, 0, 0, 1, 1 << 20, 0, 0)
     page = JobPage([JobDetail(job, Content("", None, b"x" * (8 << 20)), 0)])

@@ -76,7 +76,7 @@ class View:
         return every[self.first :]
 
 
-class Asking:
+class Prompt:
     """A thread that asks for the numbers."""
 
     def __init__(self, client: Client, every_s: float) -> None:
@@ -114,7 +114,7 @@ def top(url: str | None, token: str | None, every_ms: int, sort: str, as_json: b
             show(said, as_json, "\n".join(page(said)))
             return
         client.stats()  # a refusal is told on the usual screen
-        _live(Asking(client, max(0.1, every_ms / 1_000)), View(sort), client.nodes.current)
+        _live(Prompt(client, max(0.1, every_ms / 1_000)), View(sort), client.nodes.current)
 
 
 def _missing() -> str:
@@ -128,7 +128,7 @@ def _missing() -> str:
     return ""
 
 
-def _live(asking: Asking, view: View, url: str) -> None:
+def _live(asking: Prompt, view: View, url: str) -> None:
     from holdfast.cli.screen import Screen  # noqa: PLC0415  (rich takes its time)
 
     with Screen(url) as screen:
@@ -139,7 +139,7 @@ def _live(asking: Asking, view: View, url: str) -> None:
             _heed(screen, view, asking, news)
 
 
-def _heed(screen: "Screen", view: View, asking: Asking, shown: News) -> None:
+def _heed(screen: "Screen", view: View, asking: Prompt, shown: News) -> None:
     """Wait for keys or news."""
     while not view.over:
         key = screen.key(0.2)

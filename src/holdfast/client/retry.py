@@ -164,7 +164,7 @@ class Nodes:
             self.current = self.urls[(self.urls.index(url) + 1) % len(self.urls)]
 
 
-class Again(Exception):
+class Retry(Exception):
     """This try failed and another one may be made, after `pause_s` at least; `final` is what to raise when there is no time for it."""
 
     def __init__(self, final: HoldfastError, pause_s: float = 0.0, why: str = "") -> None:
@@ -173,7 +173,7 @@ class Again(Exception):
         self.pause_s = pause_s
 
 
-class Trial:
+class RetryState:
     """One call over all its tries."""
 
     def __init__(self, call: Call, nodes: Nodes, deadline_s: float, attempt_s: float) -> None:
@@ -199,7 +199,7 @@ class Trial:
         self._nodes.leave(url)
         why = f"{url} can't be reached: {plain(cause)}"
         final = self._unknown(why) if self.repeated else Unreachable(f"{why}. Tried for {self._deadline_s:g} s.", url=url)
-        raise Again(final, why=why) from cause
+        raise Retry(final, why=why) from cause
 
     def lost(self, url: str, cause: Exception | str) -> NoReturn:
         """No answer came, and nobody knows what was done."""
@@ -223,7 +223,7 @@ class Trial:
             if error.code in ELSEWHERE:
                 self._nodes.leave(url)
             pause = 0.0 if error.code in ELSEWHERE and len(self._nodes.urls) > 1 else _pause(error, answer)
-            raise Again(self._unknown(error.detail) if self.repeated else error, pause)
+            raise Retry(self._unknown(error.detail) if self.repeated else error, pause)
         self._answered()
         raise error
 
@@ -244,14 +244,14 @@ class Trial:
         error = UnexpectedAnswer(f"{url} answered {answer.status}, and not as Holdfast does: {said!r}", url=url)
         error.status, error.request_id = answer.status, answer.request_id
         if answer.status == 429:
-            raise Again(error, _seconds(answer.retry_after))
+            raise Retry(error, _seconds(answer.retry_after))
         raise error
 
     def _open(self, error: HoldfastError, pause_s: float = 0.0) -> NoReturn:
         self.repeated = True
         if not self.call.repeatable:
             raise error
-        raise Again(error, pause_s)
+        raise Retry(error, pause_s)
 
     def _unknown(self, why: str) -> HoldfastError:
         if self.call.method == "GET":
@@ -275,9 +275,9 @@ def plain(error: Exception) -> str:
     return str(error)
 
 
-def _again(state: tenacity.RetryCallState) -> Again | None:
+def _again(state: tenacity.RetryCallState) -> Retry | None:
     error = state.outcome.exception() if state.outcome is not None else None
-    return error if isinstance(error, Again) else None
+    return error if isinstance(error, Retry) else None
 
 
 def _pause(error: HoldfastError, answer: Answer) -> float:

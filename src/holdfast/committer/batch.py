@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.committer.routes import Routes
-from holdfast.committer.set_aside import Aside
+from holdfast.committer.set_aside import SetAside
 from holdfast.errors import HoldfastError, QueueNotFound
 from holdfast.job.job import DEAD, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueueSettings, Tally
@@ -46,7 +46,7 @@ class Batch:
     routes: Routes | None = None
     beats: dict[str, int] = field(default_factory=dict)
     pauses: dict[str, int] = field(default_factory=dict)
-    aside: Aside = field(default_factory=Aside)
+    aside: SetAside = field(default_factory=SetAside)
     graced_until: int = 0  # leases that end in this very moment were let live on after an outage
     queues: dict[str, Queue] = field(default_factory=dict)
     changes: dict[int, Change] = field(default_factory=dict)

@@ -26,12 +26,12 @@ import structlog
 from holdfast.clock import Clock
 from holdfast.committer import beanstalk, enqueue, expiry, groups, lease, manage, schedules, worker_registry
 from holdfast.committer.batch import Batch, each
-from holdfast.committer.conclude import Ending
+from holdfast.committer.conclude import Conclude
 from holdfast.committer.history import Recorder
 from holdfast.committer.outage import Outages
-from holdfast.committer.prefetch import expected
+from holdfast.committer.prefetch import prefetch_of
 from holdfast.committer.routes import Routes
-from holdfast.committer.set_aside import Aside
+from holdfast.committer.set_aside import SetAside
 from holdfast.committer.ticker import Told
 from holdfast.committer.totals import Totals
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
@@ -150,7 +150,7 @@ class Committer:
         self._idle.set()
         self.listeners = 0
         self._outages = Outages(store, clock)
-        self.aside = Aside()
+        self.aside = SetAside()
         self.schedules_changed = False
         self._told: dict[str, Told] = {}
         self.beats: dict[str, int] = {}
@@ -328,7 +328,7 @@ class Committer:
         store, outages, clock = self._store, self._outages, self._clock
         if (store.shared or outages.seen != clock.leaps) and outages.due():
             await outages.look()
-        begin = store.transaction(expected(commands, clock.now(), queues)) if store.shared else store.transaction()
+        begin = store.transaction(prefetch_of(commands, clock.now(), queues)) if store.shared else store.transaction()
         async with begin as tx:
             now = clock.now()
             if outages.seen != clock.leaps:  # in this very moment: leases are let live on first
@@ -372,7 +372,7 @@ async def decide(batch: Batch, commands: Sequence[Command]) -> list[Result]:
         await groups.settle(batch)
         await batch.flush()
     if ends:
-        ending = await Ending.load(batch, [command for _, command in ends])
+        ending = await Conclude.load(batch, [command for _, command in ends])
         await each(ending.apply, ends, results)
     for pair in verbs:
         await each(partial(_MANAGING[type(pair[1])], batch), [pair], results)
@@ -382,7 +382,7 @@ async def decide(batch: Batch, commands: Sequence[Command]) -> list[Result]:
     await groups.settle(batch)
     if leases:
         await batch.flush()
-        lending = await lease.Leasing.load(batch, [command for _, command in leases])
+        lending = await lease.Leases.load(batch, [command for _, command in leases])
         await each(lending.apply, leases, results)
         await _add_progress(batch, results, [index for index, _ in leases])
     assert all(result is not None for result in results), "every command has its answer"

@@ -18,14 +18,14 @@ LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease | BuryLease
 
 
 @dataclass(slots=True)
-class Ending:
+class Conclude:
     """The lease verbs of one batch, over the leases that they name."""
 
     batch: Batch
     held: dict[int, Job]
 
     @classmethod
-    async def load(cls, batch: Batch, commands: Sequence[LeaseVerb]) -> "Ending":
+    async def load(cls, batch: Batch, commands: Sequence[LeaseVerb]) -> "Conclude":
         """Load every lease that these commands name, in one go."""
         return cls(batch, await batch.tx.leased(list({command.ref.fence for command in commands})) if commands else {})
 
@@ -78,7 +78,7 @@ class Ending:
         job = self._current(command.ref)
         after = lifecycle.release(job, command.ref, self.batch.now, command.delay_ms, command.priority)
         if command.counted and after.lease is None and after.ended_at is None:
-            after = lifecycle.handed_back(after, command.delay_ms)
+            after = lifecycle.count_release(after, command.delay_ms)
         await self._settle(events.RELEASED, job, after)
         return Outcome(after.id, after.state, after.ready_at)
 

@@ -5,7 +5,7 @@ import time
 import structlog
 
 from holdfast.clock import Clock
-from holdfast.committer.set_aside import Aside
+from holdfast.committer.set_aside import SetAside
 from holdfast.committer.totals import Totals
 from holdfast.messages.queries import ListSchedules, SchedulePage
 from holdfast.stores.store import Store
@@ -16,10 +16,10 @@ _COUNT_S = 10.0  # between counts of the schedules that are set aside, where not
 _PAGE = 1_000
 
 
-class Watch:
+class HealthWatch:
     """Keeps `Totals` informed, and tells the log when something begins and when it is over."""
 
-    def __init__(self, store: Store, clock: Clock, totals: Totals, aside: Aside) -> None:
+    def __init__(self, store: Store, clock: Clock, totals: Totals, aside: SetAside) -> None:
         self._store = store
         self._clock = clock
         self._totals = totals

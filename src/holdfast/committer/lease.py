@@ -14,16 +14,16 @@ from holdfast.job.registry import Worker
 from holdfast.limits import BATCH_BYTES
 from holdfast.messages import events
 from holdfast.messages.commands import Granted, GrantedJob, LeaseJobs, Refused
-from holdfast.stores.store import Line, QueueHeld
+from holdfast.stores.store import OrderedJobs, QueueHeld
 
 LATER = Refused("later", "")
 """Instead of an answer, to a call that is to be decided again, in the next batch."""
 
 
-class Shelf:
+class QueueHead:
     """The head of one queue's line, read once for all the calls of a batch that want from it."""
 
-    def __init__(self, queue: Queue, rows: Line) -> None:
+    def __init__(self, queue: Queue, rows: OrderedJobs) -> None:
         self.queue = queue
         self._rows = deque(rows)
 
@@ -40,29 +40,29 @@ class Shelf:
         self._rows.popleft()
 
 
-class Leasing:
+class Leases:
     """The dequeue calls of one batch."""
 
     def __init__(
         self,
         batch: Batch,
         workers: dict[str, Worker],
-        shelves: dict[str, Shelf],
-        earlier: dict[str, Line],
-        own: dict[tuple[str, str], Shelf],
+        queue_heads: dict[str, QueueHead],
+        earlier: dict[str, OrderedJobs],
+        own: dict[tuple[str, str], QueueHead],
         away: dict[str, QueueHeld],
     ) -> None:
         self._batch = batch
         self._workers = workers
         self._own = own
-        self._shelves = shelves
+        self._shelves = queue_heads
         self._earlier = earlier
         self._secrets: list[bytes] = []
         self._given_bytes = 0
         self._away = away
 
     @classmethod
-    async def load(cls, batch: Batch, commands: Sequence[LeaseJobs]) -> "Leasing":
+    async def load(cls, batch: Batch, commands: Sequence[LeaseJobs]) -> "Leases":
         """Read the heads of the queues that these calls name, as far as they could take from them together."""
         workers = await batch.tx.workers()
         commands = [allowed for command in commands if (allowed := _allowed(batch, command, workers)) is not None]
@@ -72,15 +72,15 @@ class Leasing:
         for command in commands:
             for name in command.queues:
                 wanted[name] = wanted.get(name, 0) + command.limit
-        shelves: dict[str, Shelf] = {}
+        queue_heads: dict[str, QueueHead] = {}
         away: dict[str, QueueHeld] = {}
         for name, count in wanted.items():
             queue = await _queue(batch, name, away)
             limit = min(count, queue.may_lease()) if queue is not None else 0
             if queue is not None and limit > 0:
-                shelves[name] = Shelf(queue, await _readable(batch, queue, partial(batch.tx.ready, queue), limit))
+                queue_heads[name] = QueueHead(queue, await _readable(batch, queue, partial(batch.tx.ready, queue), limit))
         own = await _own_lines(batch, commands, workers, away) if workers else {}
-        return cls(batch, workers, shelves, earlier, own, away)
+        return cls(batch, workers, queue_heads, earlier, own, away)
 
     async def apply(self, command: LeaseJobs) -> Granted | Refused:
         """Give what there is to one call; the same `request` again gets the same jobs while their leases live.
@@ -102,8 +102,8 @@ class Leasing:
             raise self._away[command.queues[0]]
         granted: list[GrantedJob] = []
         size, cut = 0, False
-        for shelf in _in_order(self._lines(command), command.by_priority):
-            job, content = shelf.first()
+        for queue_head in _in_order(self._lines(command), command.by_priority):
+            job, content = queue_head.first()
             given = self._given_bytes + job.size
             size += job.size
             if (size > command.most_bytes and granted) or (given > BATCH_BYTES and self._given_bytes):
@@ -112,8 +112,8 @@ class Leasing:
                 cut = True
                 break
             self._given_bytes = given
-            shelf.take()
-            leased = self._lease(shelf.queue, job, command)
+            queue_head.take()
+            leased = self._lease(queue_head.queue, job, command)
             granted.append(GrantedJob(leased, content or await self._content(job)))
             if len(granted) >= command.limit:
                 break
@@ -127,14 +127,14 @@ class Leasing:
         assert content is not None, "a job that is there has its content"
         return content
 
-    def _lines(self, command: LeaseJobs) -> list[list[Shelf]]:
+    def _lines(self, command: LeaseJobs) -> list[list[QueueHead]]:
         """What a call may take from: of each of its queues the worker's own line, where it has one, and everybody's."""
         if not self._own:
-            return [[shelf] for name in command.queues if (shelf := self._shelves.get(name)) is not None]
+            return [[queue_head] for name in command.queues if (queue_head := self._shelves.get(name)) is not None]
         both = [(self._own.get((command.worker, name)), self._shelves.get(name)) for name in command.queues]
-        return [[shelf for shelf in pair if shelf is not None] for pair in both]
+        return [[queue_head for queue_head in pair if queue_head is not None] for pair in both]
 
-    def _living(self, request: str) -> Line:
+    def _living(self, request: str) -> OrderedJobs:
         now = self._batch.now  # a lease that has run out may still be there: the tick comes later
         return [pair for pair in self._earlier.get(request, ()) if pair[0].lease is not None and pair[0].lease.until > now]
 
@@ -151,7 +151,7 @@ class Leasing:
         return leased
 
 
-async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[Line]], limit: int) -> Line:
+async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[OrderedJobs]], limit: int) -> OrderedJobs:
     """The head of a line; jobs whose rows can't be read are set aside, and others move up."""
     while True:
         head = await read(limit)
@@ -178,18 +178,20 @@ async def _queue(batch: Batch, name: str, away: dict[str, QueueHeld]) -> Queue |
 
 async def _own_lines(
     batch: Batch, commands: Sequence[LeaseJobs], workers: dict[str, Worker], away: dict[str, QueueHeld]
-) -> dict[tuple[str, str], Shelf]:
+) -> dict[tuple[str, str], QueueHead]:
     """The heads of the lines that registered workers have to themselves, by (worker, queue)."""
     wanted: dict[tuple[str, str], int] = {}
     for command in commands:
         if command.worker in workers:
             for name in command.queues:
                 wanted[command.worker, name] = wanted.get((command.worker, name), 0) + command.limit
-    lines: dict[tuple[str, str], Shelf] = {}
+    lines: dict[tuple[str, str], QueueHead] = {}
     for (worker, name), count in wanted.items():
         queue = await _queue(batch, name, away)
         if queue is not None and queue.may_lease() > 0:
-            lines[worker, name] = Shelf(queue, await _readable(batch, queue, partial(batch.tx.ready_for, worker, queue), count))
+            lines[worker, name] = QueueHead(
+                queue, await _readable(batch, queue, partial(batch.tx.ready_for, worker, queue), count)
+            )
     return lines
 
 
@@ -200,19 +202,21 @@ def _allowed(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> Le
         return None  # refused with its reason when its turn comes
 
 
-def _in_order(queues: list[list[Shelf]], by_priority: bool) -> Iterator[Shelf]:
+def _in_order(queues: list[list[QueueHead]], by_priority: bool) -> Iterator[QueueHead]:
     """The shelf to take the next job from, again and again, as long as there is one.
 
     A queue has up to two: the worker's own line and everybody's. Within a queue, or over all of them, the lowest priority comes first, then
     the oldest job.
     """
-    for shelves in [[shelf for several in queues for shelf in several]] if by_priority else queues:
-        if len(shelves) == 1:
-            while shelves[0].peek() is not None:
-                yield shelves[0]
+    for queue_heads in [[queue_head for several in queues for queue_head in several]] if by_priority else queues:
+        if len(queue_heads) == 1:
+            while queue_heads[0].peek() is not None:
+                yield queue_heads[0]
         else:
-            while heads := [(job.priority, job.id, n) for n, shelf in enumerate(shelves) if (job := shelf.peek()) is not None]:
-                yield shelves[min(heads)[2]]
+            while heads := [
+                (job.priority, job.id, n) for n, queue_head in enumerate(queue_heads) if (job := queue_head.peek()) is not None
+            ]:
+                yield queue_heads[min(heads)[2]]
 
 
 async def with_progress(batch: Batch, results: Sequence[Granted]) -> dict[int, bytes]:

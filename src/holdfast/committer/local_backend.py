@@ -1,6 +1,6 @@
 """The engine's far side, here in this process: store, committer and ticker together.
 
-The engine talks to a `Backing`. This one is used wherever the store is: in the keeper's process, in tests, and in a server whose store is
+The engine talks to a `Backend`. This one is used wherever the store is: in the keeper's process, in tests, and in a server whose store is
 a database elsewhere. `keeper/link.py` is the other one: the same calls over a socket.
 """
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from holdfast.clock import Clock
 from holdfast.committer import stats
-from holdfast.committer.audit import Trail
+from holdfast.committer.audit import AuditLog
 from holdfast.committer.committer import Committer
-from holdfast.committer.health import Watch
+from holdfast.committer.health import HealthWatch
 from holdfast.committer.history import Recorder
 from holdfast.committer.lookup import Lookup
 from holdfast.committer.nodes import Nodes
@@ -47,7 +47,7 @@ _PRODUCED_QUEUES = 500  # waited for, that are looked at so often
 _SHARING_MS = 3_000  # more silence is allowed where beats come by way of the store: each node shares its own every second
 
 
-class InProcess:
+class LocalBackend:
     """A store with its committer and ticker, run by this event loop."""
 
     def __init__(self, store: Store, clock: Clock, silence_ms: int = WORKER_SILENCE_MS_DEFAULT) -> None:
@@ -62,14 +62,16 @@ class InProcess:
         self._wake_at: int | None = None
         self._forgotten_to = ""
         self.recorder = Recorder(self._started)
-        self.trail = Trail(self._started)
+        self.audit_log = AuditLog(self._started)
         self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
         self._router = Router(self._all_interests)
         self._routes = self.committer.routes = Routes(self._router, self._nudge)
         self._reading: dict[asyncio.Future[Result], asyncio.Task[None]] = {}
-        self._watch = Watch(store, clock, self.totals, self.committer.aside)
+        self._watch = HealthWatch(store, clock, self.totals, self.committer.aside)
         self.reports: dict[int, bytes] = {}
-        self._lookup = Lookup(store, clock, self.committer, self.totals, self.recorder, self.trail, self.reports, self._tend)
+        self._lookup = Lookup(
+            store, clock, self.committer, self.totals, self.recorder, self.audit_log, self.reports, self._tend
+        )
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
         self._wanting_events = 0
@@ -78,11 +80,11 @@ class InProcess:
             Tick("history", _HOUSEKEEPING_S, self._forget),
             Tick("workers", _HOUSEKEEPING_S, self._reap),
             Tick("health", _HOUSEKEEPING_S, self._tend),
-            Tick("record", _HOUSEKEEPING_S, _unless_away(self._record)),
+            Tick("record", _HOUSEKEEPING_S, _skip_when_down(self._record)),
         ]
         if self._nodes is not None:
-            ticks.append(Tick("nodes", _HOUSEKEEPING_S, _unless_away(self._look_around)))
-            ticks.append(Tick("producers", _PRODUCED_S, _unless_away(self._look_beside)))
+            ticks.append(Tick("nodes", _HOUSEKEEPING_S, _skip_when_down(self._look_around)))
+            ticks.append(Tick("producers", _PRODUCED_S, _skip_when_down(self._poll_external_producers)))
         self._ticker = Ticker(ticks)
         self._runner: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,7 +112,7 @@ class InProcess:
         await self._store.close()
 
     def submit(self, request: Request) -> "asyncio.Future[Result]":
-        """Ask; see `Backing`."""
+        """Ask; see `Backend`."""
         future: asyncio.Future[Result] = self._running_loop().create_future()
         reading = self.request(request, self._sink, future)
         if reading is not None:
@@ -119,12 +121,12 @@ class InProcess:
         return future
 
     def leave(self, asked: "asyncio.Future[Result]") -> None:
-        """Read it no more; see `Backing`."""
+        """Read it no more; see `Backend`."""
         if (reading := self._reading.get(asked)) is not None:
             reading.cancel()
 
     def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
-        """Ask many; see `Backing`."""
+        """Ask many; see `Backend`."""
         future: asyncio.Future[list[Result]] = self._running_loop().create_future()
         gathered = Gathered(future, len(requests))
         if not requests:
@@ -287,7 +289,7 @@ class InProcess:
         await self._look_at(self._waited_for())
         return False
 
-    async def _look_beside(self) -> bool:
+    async def _poll_external_producers(self) -> bool:
         """The same, often, while jobs come of which no node tells."""
         names = self._waited_for()
         if names and await self._store.produced_beside():
@@ -331,7 +333,7 @@ _LEFT = Refused(Overloaded.code, "Nobody waits for this any more.")
 _TASKS: set["asyncio.Task[None]"] = set()
 
 
-def _unless_away(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+def _skip_when_down(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
     """The same work, left out while the store is not there: that it is not is told elsewhere."""
 
     async def tried() -> bool:

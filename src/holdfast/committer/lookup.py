@@ -6,23 +6,23 @@ from msgspec.structs import replace
 
 from holdfast.clock import Clock
 from holdfast.committer import stats
-from holdfast.committer.audit import Trail
+from holdfast.committer.audit import AuditLog
 from holdfast.committer.committer import Committer
 from holdfast.committer.history import Recorder
 from holdfast.committer.totals import Totals
 from holdfast.job import registry
 from holdfast.messages.commands import Result
 from holdfast.messages.queries import (
+    GetAudit,
     GetHealth,
     GetHistory,
-    GetNotes,
     GetStats,
     GetTube,
     JobFacts,
     Query,
     QueryResult,
+    RecordAudit,
     Stats,
-    TakeNote,
     WorkerList,
 )
 from holdfast.stores.store import Store
@@ -38,7 +38,7 @@ class Lookup:
         committer: Committer,
         totals: Totals,
         recorder: Recorder,
-        trail: Trail,
+        audit_log: AuditLog,
         reports: dict[int, bytes],
         tend: Callable[[], Awaitable[object]],
     ) -> None:
@@ -47,7 +47,7 @@ class Lookup:
         self._committer = committer
         self._totals = totals
         self._recorder = recorder
-        self._trail = trail
+        self._trail = audit_log
         self._reports = reports
         self._tend = tend
         self._started = clock.now()
@@ -58,9 +58,9 @@ class Lookup:
         match query:
             case GetStats():
                 return await self._stats(query)
-            case TakeNote():
+            case RecordAudit():
                 return self._trail.take(query.note, now)
-            case GetNotes():
+            case GetAudit():
                 return self._trail.latest(query.limit, now)
             case GetHealth():
                 await self._tend()  # an answer means that it was looked at now

@@ -1,7 +1,7 @@
 """Hints between the nodes that share a store: what was committed on one wakes those who wait on the others.
 
 Hints are not part of any promise. They leave at once after the commit, a few close together and 50 a second of each node, and may be lost; whoever waits is looked
-after by a slow look at the store as well (`InProcess._look_around`), whichever door he came by: all of them wait in the engine's `Waiters`. What
+after by a slow look at the store as well (`LocalBackend._look_around`), whichever door he came by: all of them wait in the engine's `Waiters`. What
 travels is small: how many jobs queues have to lease, which have room, that interests have changed, which leases are to stop or have run out, and, while
 anybody on another node listens, what happened to single jobs.
 """
@@ -85,7 +85,7 @@ class Nodes:
         self._asking = False
         self._stopping = False
         self._pace = Pace()
-        store.hear(self._heard)
+        store.listen(self._heard)
 
     def start(self) -> None:
         """Begin to tell."""
@@ -141,11 +141,11 @@ class Nodes:
         self._some.clear()
         if self._asking:
             self._asking = False
-            await self._store.shout(_encoder.encode(Hint(self.name, wants=True)).decode())
+            await self._store.notify(_encoder.encode(Hint(self.name, wants=True)).decode())
         hint, self._gathered = self._gathered, Hint(self.name)
         hint.freed = list(dict.fromkeys(hint.freed))
         for text in _texts(hint):
-            await self._store.shout(text)
+            await self._store.notify(text)
 
     def _heard(self, text: str) -> None:
         try:

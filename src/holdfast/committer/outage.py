@@ -18,7 +18,7 @@ import structlog
 from holdfast.clock import Clock
 from holdfast.job import schedule as rules
 from holdfast.limits import DELAY_MS_MAX, LEASE_GRACE_MS, LEASE_MS_MAX
-from holdfast.stores.store import Expected, Store, Transaction
+from holdfast.stores.store import Prefetch, Store, Transaction
 
 log = structlog.get_logger(__name__)
 _LOOK_S = 1.0
@@ -70,7 +70,7 @@ class Outages:
 
     def _transaction(self) -> AbstractAsyncContextManager[Transaction]:
         store = self._store
-        return store.transaction(Expected(self._clock.now(), unheard=True)) if store.shared else store.transaction()
+        return store.transaction(Prefetch(self._clock.now(), unheard=True)) if store.shared else store.transaction()
 
     async def _grant(self, tx: Transaction, until: int) -> int:
         count = await tx.grant_grace(until, _BITE)

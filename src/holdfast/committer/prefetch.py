@@ -1,4 +1,4 @@
-"""What a batch is going to ask of a store that several nodes share, told before it begins: see `stores.store.Expected`."""
+"""What a batch is going to ask of a store that several nodes share, told before it begins: see `stores.store.Prefetch`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -29,14 +29,14 @@ from holdfast.messages.commands import (
 )
 from holdfast.messages.job_commands import MoveJob, SettleJob
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
-from holdfast.stores.store import Expected
+from holdfast.stores.store import Prefetch
 
 _UNHEARD = (ExpireLeases, PromoteDue, ForgetHistory, BuryOrphans, FireSchedules, ReapWorkers, EndPauses, BeatWorker)
 
 
-def expected(commands: Sequence[Command], now: int, queues: Iterable[str] = ()) -> Expected:
+def prefetch_of(commands: Sequence[Command], now: int, queues: Iterable[str] = ()) -> Prefetch:
     """What these commands name. `queues` are further ones that turned out to be needed when this was tried before."""
-    found = Expected(now, set(queues))
+    found = Prefetch(now, set(queues))
     for command in commands:
         note = _NOTES.get(type(command))
         if note is not None:
@@ -45,7 +45,7 @@ def expected(commands: Sequence[Command], now: int, queues: Iterable[str] = ()) 
     return found
 
 
-def _jobs(found: Expected, jobs: Sequence[NewJob]) -> None:
+def _jobs(found: Prefetch, jobs: Sequence[NewJob]) -> None:
     found.new_jobs += len(jobs)
     for job in jobs:
         found.queues.add(job.queue)
@@ -53,12 +53,12 @@ def _jobs(found: Expected, jobs: Sequence[NewJob]) -> None:
             found.unique.append((job.queue, job.extras.unique_key))
 
 
-def _enqueue(found: Expected, command: Enqueue) -> None:
+def _enqueue(found: Prefetch, command: Enqueue) -> None:
     _jobs(found, command.jobs)
     found.open_ended |= command.to_workers
 
 
-def _lease(found: Expected, command: LeaseJobs) -> None:
+def _lease(found: Prefetch, command: LeaseJobs) -> None:
     found.leases += command.limit
     if not command.queues:
         found.own_lines[command.worker] = command.limit
@@ -69,66 +69,66 @@ def _lease(found: Expected, command: LeaseJobs) -> None:
         found.lines[key] = found.lines.get(key, 0) + command.limit
 
 
-def _fence(found: Expected, command: Any) -> None:
+def _fence(found: Prefetch, command: Any) -> None:
     found.fences.append(command.ref.fence)
     found.jobs.append(command.ref.job)  # its lease may have ended before, and then the job says which queue is meant
 
 
-def _conclude(found: Expected, command: ConcludeLease) -> None:
+def _conclude(found: Prefetch, command: ConcludeLease) -> None:
     _fence(found, command)
     _jobs(found, command.then)
 
 
-def _job(found: Expected, command: Any) -> None:
+def _job(found: Prefetch, command: Any) -> None:
     found.jobs.append(command.id)
 
 
-def _reserve(found: Expected, command: ReserveJob) -> None:
+def _reserve(found: Prefetch, command: ReserveJob) -> None:
     found.jobs.append(command.id)
     found.leases += 1
 
 
-def _move(found: Expected, command: MoveJob) -> None:
+def _move(found: Prefetch, command: MoveJob) -> None:
     found.jobs.append(command.id)
     found.queues.add(command.queue)
     found.new_jobs += 1
 
 
-def _name(found: Expected, command: Any) -> None:
+def _name(found: Prefetch, command: Any) -> None:
     found.queues.add(command.name)
 
 
-def _queue(found: Expected, command: Any) -> None:
+def _queue(found: Prefetch, command: Any) -> None:
     found.queues.add(command.queue)
 
 
-def _expire(found: Expected, command: ExpireLeases) -> None:
+def _expire(found: Prefetch, command: ExpireLeases) -> None:
     found.expire += command.limit
 
 
-def _due(found: Expected, command: PromoteDue) -> None:
+def _due(found: Prefetch, command: PromoteDue) -> None:
     found.due += command.limit
 
 
-def _orphans(found: Expected, command: BuryOrphans) -> None:
+def _orphans(found: Prefetch, command: BuryOrphans) -> None:
     found.orphans += command.limit
 
 
-def _fire(found: Expected, command: FireSchedules) -> None:
+def _fire(found: Prefetch, command: FireSchedules) -> None:
     found.fire += command.limit
     found.open_ended = True
 
 
-def _forget(found: Expected, command: ForgetHistory) -> None:
+def _forget(found: Prefetch, command: ForgetHistory) -> None:
     found.forget = (command.after, QUEUES_PER_TICK)
 
 
-def _run(found: Expected, _: RunSchedule) -> None:
+def _run(found: Prefetch, _: RunSchedule) -> None:
     found.new_jobs += 1
     found.open_ended = True
 
 
-_NOTES: dict[type, Callable[[Expected, Any], None]] = {
+_NOTES: dict[type, Callable[[Prefetch, Any], None]] = {
     Enqueue: _enqueue,
     PutJobs: lambda found, command: _jobs(found, command.jobs),
     LeaseJobs: _lease,

@@ -20,7 +20,7 @@ class _Case:
     tries: int = 1
 
 
-class Aside:
+class SetAside:
     """Who is set aside, until when."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from holdfast.errors import Overloaded
 from holdfast.limits import STREAMS
 
 
-class Pulse:
+class ChangeSignal:
     """Counts commits with news, and wakes who waits for the next."""
 
     def __init__(self) -> None:

@@ -14,18 +14,18 @@ from functools import partial
 from holdfast import limits
 from holdfast.budget import Budget
 from holdfast.engine import checks
-from holdfast.engine.change_signal import Pulse
+from holdfast.engine.change_signal import ChangeSignal
 from holdfast.engine.hub import Hub
-from holdfast.engine.pipeline import Tubing
-from holdfast.engine.publisher import Publishing, Unwaited
-from holdfast.engine.reader import Reading
+from holdfast.engine.pipeline import Pipeline
+from holdfast.engine.publisher import Publisher, Unwaited
+from holdfast.engine.reader import Reader
 from holdfast.engine.submitter import error_of
 from holdfast.engine.waiters import Patience, Waiters
-from holdfast.engine.workers_and_schedules import Tending
+from holdfast.engine.workers_and_schedules import WorkersAndSchedules
 from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
-from holdfast.messages.backend import Backing
+from holdfast.messages.backend import Backend
 from holdfast.messages.commands import (
     CancelJob,
     Changed,
@@ -62,30 +62,30 @@ LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob | SettleJob
 
 
-class Engine(Tubing, Tending):
+class Engine(Pipeline, WorkersAndSchedules):
     """What Holdfast can do."""
 
     def __init__(
-        self, backing: Backing, payload_bytes: int = limits.PAYLOAD_BYTES, memory_budget: int = limits.MEMORY_BUDGET_BYTES
+        self, backend: Backend, payload_bytes: int = limits.PAYLOAD_BYTES, memory_budget: int = limits.MEMORY_BUDGET_BYTES
     ) -> None:
         largest = payload_bytes + limits.BODY_BYTES_OVER_PAYLOAD
-        super().__init__(backing, Budget(max(memory_budget, 2 * largest)))  # else there would be no turn for the largest body
+        super().__init__(backend, Budget(max(memory_budget, 2 * largest)))  # else there would be no turn for the largest body
         self.payload_bytes = payload_bytes
         self.arrivals = Waiters()
         self.room = Waiters()
-        self.hub = Hub(backing.want_job_events)
-        self.pulse = Pulse()
-        self.reading = Reading(backing, self.hub)
-        self._publishing = Publishing(self.reading, self._put_copies)
+        self.hub = Hub(backend.want_job_events)
+        self.change_signal = ChangeSignal()
+        self.reading = Reader(backend, self.hub)
+        self._publishing = Publisher(self.reading, self._put_copies)
         self.unwaited = Unwaited()
         self.draining = False
         self._strays: set[asyncio.Future[Result]] = set()
-        backing.listen(self._news, lambda: [*self.arrivals.names(), *self.room.names()])
+        backend.listen(self._news, lambda: [*self.arrivals.names(), *self.room.names()])
 
     @property
     def durability(self) -> Durability:
         """How an answered job is kept."""
-        return self._backing.durability
+        return self._backend.durability
 
     # Producing
 
@@ -235,7 +235,7 @@ class Engine(Tubing, Tending):
             self._strays.add(future)
             future.add_done_callback(partial(self._unwanted, weight))
             raise
-        self._landed(weight)
+        self._release_quota(weight)
         if type(result) is Refused:
             raise error_of(result)
         return result
@@ -248,14 +248,14 @@ class Engine(Tubing, Tending):
         for job in granted.jobs:
             if job.job.lease is not None and job.job.lease.request is not None:
                 continue
-            future = self._backing.submit(ReleaseLease(job.job.ref()))
+            future = self._backend.submit(ReleaseLease(job.job.ref()))
             self._strays.add(future)
             future.add_done_callback(self._strays.discard)
 
     def _unwanted(self, weight: int, future: "asyncio.Future[Result]") -> None:
         """What was granted to one who has left is handed back."""
         self._strays.discard(future)
-        self._landed(weight)
+        self._release_quota(weight)
         if not future.cancelled() and isinstance(result := future.result(), Granted):
             self.give_back(result)
 
@@ -380,10 +380,10 @@ class Engine(Tubing, Tending):
         self.arrivals.drain()
         self.room.drain()
         self.hub.drain()
-        self.pulse.end()
+        self.change_signal.end()
 
     def _news(self, news: Committed) -> None:
-        self.pulse.beat()
+        self.change_signal.beat()
         for name, count in news.ready.items():
             self.arrivals.notify(name, count)
         for name in news.freed:

@@ -27,7 +27,7 @@ class Heard:
         self.text: bytes | None = None
 
 
-class Ending:
+class JobEnd:
     """The end of a job that somebody waited for; what the first of them reads then serves them all."""
 
     __slots__ = ("read",)
@@ -103,7 +103,7 @@ class Hub:
         self._wanted = False
         self._subscriptions: dict[str | None, set[Subscription]] = {}
         self.streams = 0
-        self._endings: dict[int, set[asyncio.Future[Ending | None]]] = {}
+        self._endings: dict[int, set[asyncio.Future[JobEnd | None]]] = {}
 
     def take(self, news: Committed) -> None:
         """Hand on the events of one commit: what this takes grows with the events and with the readers, and not with their product."""
@@ -126,7 +126,7 @@ class Hub:
                     subscription.offer(heard)
 
     def _tell_waiters(self, job_id: int) -> None:
-        ending = Ending()
+        ending = JobEnd()
         for future in self._endings.pop(job_id, ()):
             if not future.done():
                 future.set_result(ending)
@@ -153,13 +153,13 @@ class Hub:
 
         self._stop(remove)
 
-    def watch(self, job_id: int) -> "asyncio.Future[Ending | None]":
+    def watch(self, job_id: int) -> "asyncio.Future[JobEnd | None]":
         """A future that is done when the job has ended; `unwatch` lets go of it."""
-        future: asyncio.Future[Ending | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[JobEnd | None] = asyncio.get_running_loop().create_future()
         self._listen(lambda: self._endings.setdefault(job_id, set()).add(future))
         return future
 
-    def unwatch(self, job_id: int, future: "asyncio.Future[Ending | None]") -> None:
+    def unwatch(self, job_id: int, future: "asyncio.Future[JobEnd | None]") -> None:
         """Stop watching."""
 
         def remove() -> None:

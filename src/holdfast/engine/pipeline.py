@@ -10,10 +10,10 @@ from functools import partial
 
 from holdfast import limits
 from holdfast.budget import Budget
-from holdfast.engine.submitter import Asking
+from holdfast.engine.submitter import Submitter
 from holdfast.errors import HoldfastError
 from holdfast.job.job import LeaseRef
-from holdfast.messages.backend import Backing, Listener
+from holdfast.messages.backend import Backend, Listener
 from holdfast.messages.beanstalk_commands import BuryLease, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.messages.commands import (
     ConcludeLease,
@@ -32,14 +32,14 @@ Posted = PutJobs | LeaseJobs | ConcludeLease | BuryLease | ReleaseLease | Extend
 Then = Callable[[Result], None]
 
 
-class Tubing(Asking):
+class Pipeline(Submitter):
     """What doors that keep connections ask of the engine beyond the verbs that all doors have."""
 
-    def __init__(self, backing: Backing, budget: Budget) -> None:
-        super().__init__(backing, budget)
+    def __init__(self, backend: Backend, budget: Budget) -> None:
+        super().__init__(backend, budget)
         self._returning: set[asyncio.Future[Result]] = set()
 
-    def post(self, command: Posted, weight: int, then: Then) -> None:
+    def submit_nowait(self, command: Posted, weight: int, then: Then) -> None:
         """Submit a command whose values are within bounds; `then` gets its answer, also where that is a refusal."""
         try:
             future = self._submit(command, weight)
@@ -49,17 +49,17 @@ class Tubing(Asking):
         future.add_done_callback(partial(self._posted, weight, then))
 
     def _posted(self, weight: int, then: Then, future: "asyncio.Future[Result]") -> None:
-        self._landed(weight)
+        self._release_quota(weight)
         then(future.result())
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with what is committed. Answers of the same commit are in their futures by then; their callbacks come next."""
-        self._backing.listen(listener)
+        self._backend.listen(listener)
 
     def hand_back(self, refs: Iterable[LeaseRef]) -> None:
         """Release leases whose holder has gone, without waiting; the attempts are not spent."""
         for ref in refs:
-            future = self._backing.submit(ReleaseLease(ref))
+            future = self._backend.submit(ReleaseLease(ref))
             self._returning.add(future)
             future.add_done_callback(self._returning.discard)
 

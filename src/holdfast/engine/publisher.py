@@ -14,7 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from holdfast.engine import checks
-from holdfast.engine.reader import Reading
+from holdfast.engine.reader import Reader
 from holdfast.errors import HoldfastError, NoInterest, Overloaded, StaleInterests
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.limits import FAN_OUT, IN_FLIGHT_COMMANDS
@@ -29,10 +29,10 @@ log = structlog.get_logger(__name__)
 _TRIES = 10  # interests that change faster than this are changed by a program gone wrong
 
 
-class Publishing:
+class Publisher:
     """Routes events by the interests of the moment."""
 
-    def __init__(self, reading: Reading, enqueue: Callable[[Enqueue], Awaitable[Enqueued]]) -> None:
+    def __init__(self, reading: Reader, enqueue: Callable[[Enqueue], Awaitable[Enqueued]]) -> None:
         self._reading = reading
         self._enqueue = enqueue
         self._router = Router(self._read)

@@ -6,23 +6,25 @@ from typing import Any
 
 from holdfast import limits
 from holdfast.engine import checks
-from holdfast.engine.hub import Ending, Hub
+from holdfast.engine.hub import Hub, JobEnd
 from holdfast.engine.submitter import or_raise
 from holdfast.errors import JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
 from holdfast.job.job import ENDED, State
 from holdfast.job.schedule import Schedule
-from holdfast.messages.backend import Backing
+from holdfast.messages.backend import Backend
 from holdfast.messages.commands import Result
 from holdfast.messages.queries import (
+    AuditEntries,
+    AuditEntry,
     CountJobs,
     CountUrgent,
     ExplainJob,
     Failures,
+    GetAudit,
     GetHealth,
     GetHistory,
     GetInterests,
     GetJob,
-    GetNotes,
     GetQueue,
     GetStats,
     GetTube,
@@ -36,8 +38,6 @@ from holdfast.messages.queries import (
     ListQueues,
     ListSchedules,
     ListWorkers,
-    Note,
-    Notes,
     OldestDead,
     Query,
     QueueCounts,
@@ -45,10 +45,10 @@ from holdfast.messages.queries import (
     QueuePage,
     QueueStats,
     RecentFailures,
+    RecordAudit,
     SchedulePage,
     Stats,
     StoreStats,
-    TakeNote,
     TubeFacts,
     WorkerInfo,
     WorkerList,
@@ -57,11 +57,11 @@ from holdfast.messages.queries import (
 _LOOK_AGAIN_S = 5.0  # at a job that is waited for: it may have ended on another node, whose word was lost
 
 
-class Reading:
+class Reader:
     """Answers from what is committed."""
 
-    def __init__(self, backing: Backing, hub: Hub) -> None:
-        self._backing = backing
+    def __init__(self, backend: Backend, hub: Hub) -> None:
+        self._backend = backend
         self._hub = hub
         self._on_the_way = 0
         self._looks: dict[int, asyncio.Future[Any]] = {}
@@ -91,7 +91,7 @@ class Reading:
         finally:
             self._hub.unwatch(job_id, watch)
 
-    async def _at_its_end(self, job_id: int, ending: Ending | None) -> JobDetail:
+    async def _at_its_end(self, job_id: int, ending: JobEnd | None) -> JobDetail:
         """The job as it ended: all who waited for that are told by one read."""
         if ending is None:  # the server drains
             return await self._look(job_id)
@@ -161,14 +161,14 @@ class Reading:
         found: Stats = await self._ask(GetStats(only=queue))  # type: ignore[assignment]
         return found.queues[0], found.now
 
-    async def take_note(self, note: Note) -> None:
+    async def take_note(self, note: AuditEntry) -> None:
         """Remember what was done by hand."""
-        await self._ask(TakeNote(note))
+        await self._ask(RecordAudit(note))
 
-    async def notes(self, limit: int) -> Notes:
+    async def notes(self, limit: int) -> AuditEntries:
         """What was done by hand lately."""
         checks.number("limit", limit, 1, limits.TRAIL_NOTES)
-        return await self._ask(GetNotes(limit))  # type: ignore[return-value]
+        return await self._ask(GetAudit(limit))  # type: ignore[return-value]
 
     async def workers(self) -> WorkerList:
         """All registered workers, with what each is working on."""
@@ -233,13 +233,13 @@ class Reading:
     async def _ask(self, query: Query) -> Result:
         if self._on_the_way >= limits.IN_FLIGHT_QUERIES:
             raise Overloaded(retry_after_ms=1_000)
-        future = self._backing.submit(query)
+        future = self._backend.submit(query)
         self._on_the_way += 1
         future.add_done_callback(self._answered)
         try:
             return or_raise(await asyncio.shield(future))  # it counts until it is answered, also when nobody waits any more
         except asyncio.CancelledError:
-            self._backing.leave(future)
+            self._backend.leave(future)
             raise
 
     def _answered(self, _: "asyncio.Future[Result]") -> None:

@@ -11,15 +11,15 @@ from typing import Any
 from holdfast import limits
 from holdfast.budget import Budget
 from holdfast.errors import BY_CODE, HoldfastError, InternalError, Overloaded
-from holdfast.messages.backend import Backing
+from holdfast.messages.backend import Backend
 from holdfast.messages.commands import Command, Refused, Result
 
 
-class Asking:
+class Submitter:
     """The engine's way to its backing."""
 
-    def __init__(self, backing: Backing, budget: Budget) -> None:
-        self._backing = backing
+    def __init__(self, backend: Backend, budget: Budget) -> None:
+        self._backend = backend
         self.budget = budget
         self.in_flight = 0
 
@@ -40,7 +40,7 @@ class Asking:
         self._admit(len(commands), weight)
         self.in_flight += len(commands)
         try:
-            return await self._backing.submit_all(commands)
+            return await self._backend.submit_all(commands)
         finally:
             self.in_flight -= len(commands)
             self.budget.give(weight)
@@ -51,7 +51,7 @@ class Asking:
         if weight:
             self.budget.take(weight)
         self.in_flight += 1
-        return self._backing.submit(command)
+        return self._backend.submit(command)
 
     def _admit(self, count: int, weight: int) -> None:
         if self.in_flight + count > limits.IN_FLIGHT_COMMANDS:
@@ -59,7 +59,7 @@ class Asking:
         if weight:
             self.budget.take(weight)
 
-    def _landed(self, weight: int) -> None:
+    def _release_quota(self, weight: int) -> None:
         self.in_flight -= 1
         if weight:
             self.budget.give(weight)

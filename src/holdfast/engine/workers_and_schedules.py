@@ -5,7 +5,7 @@ import secrets
 
 from holdfast import limits
 from holdfast.engine import checks
-from holdfast.engine.submitter import Asking
+from holdfast.engine.submitter import Submitter
 from holdfast.job.registry import Worker
 from holdfast.job.schedule import Schedule, ScheduleSpec
 from holdfast.messages.commands import (
@@ -25,7 +25,7 @@ from holdfast.messages.commands import (
 from holdfast.routing import fields
 
 
-class Tending(Asking):
+class WorkersAndSchedules(Submitter):
     """What can be done about workers and schedules."""
 
     payload_bytes: int

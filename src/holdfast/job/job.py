@@ -46,7 +46,7 @@ class UniqueWhile(enum.StrEnum):
     UNFINISHED = "unfinished"  # scheduled, ready or leased
 
 
-class Hands(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class BeanstalkCounters(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What beanstalkd tells of a job beyond its state: how often it was handed back, buried and kicked, the delay it was last given in
     seconds, and the timeouts from before its last kick. Counted where beanstalkd's verbs are used.
     """
@@ -73,7 +73,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     group_limit: int = 1
     tags: tuple[str, ...] = ()
     worker: str | None = None
-    hands: Hands | None = None
+    hands: BeanstalkCounters | None = None
     follows: int | None = None
     unreadable: str | None = None
 

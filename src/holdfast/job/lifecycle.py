@@ -24,7 +24,20 @@ Invariants
 from msgspec.structs import replace
 
 from holdfast.errors import LeaseLost, WrongState
-from holdfast.job.job import CONCLUDED, DEAD, LEASED, READY, SCHEDULED, Extras, Hands, Job, Lease, LeaseRef, NewJob, State
+from holdfast.job.job import (
+    CONCLUDED,
+    DEAD,
+    LEASED,
+    READY,
+    SCHEDULED,
+    BeanstalkCounters,
+    Extras,
+    Job,
+    Lease,
+    LeaseRef,
+    NewJob,
+    State,
+)
 from holdfast.limits import ID_MAX, PRIORITY_MAX
 
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
@@ -107,9 +120,9 @@ def release(job: Job, ref: LeaseRef, now: int, delay_ms: int, priority: int | No
     return _again(job if priority is None else replace(job, priority=priority), now, delay_ms)
 
 
-def handed_back(job: Job, delay_ms: int) -> Job:
+def count_release(job: Job, delay_ms: int) -> Job:
     """A released job whose release is counted, for those who are told how often it was."""
-    hands = job.extras.hands or Hands()
+    hands = job.extras.hands or BeanstalkCounters()
     hands = replace(hands, releases=hands.releases + 1, delay_s=delay_ms // 1000)
     return replace(job, extras=replace(job.extras, hands=hands))
 
@@ -119,7 +132,7 @@ def bury(job: Job, ref: LeaseRef, now: int, priority: int) -> Job:
     held = _held(job, ref, now)
     if held.cancel_requested:
         return _ended(job, State.CANCELLED, CANCELLED, now)
-    hands = job.extras.hands or Hands()
+    hands = job.extras.hands or BeanstalkCounters()
     extras = replace(job.extras, hands=replace(hands, buries=hands.buries + 1))
     return _ended(replace(job, priority=priority, extras=extras), DEAD, BURIED, now)
 
@@ -180,7 +193,7 @@ def make_ready(job: Job, now: int) -> Job:
         raise _wrong(job, "be taken", "ready, scheduled or dead")
     if not job.crashes:
         return retry(job, now)
-    hands = job.extras.hands or Hands()
+    hands = job.extras.hands or BeanstalkCounters()
     extras = replace(job.extras, hands=replace(hands, timeouts=hands.timeouts + job.crashes))
     return retry(replace(job, extras=extras), now)
 
@@ -190,7 +203,7 @@ def kick(job: Job, now: int) -> Job:
     if job.state not in (DEAD, SCHEDULED):
         raise _wrong(job, "be kicked", "dead or scheduled")
     kicked = make_ready(job, now)
-    hands = kicked.extras.hands or Hands()
+    hands = kicked.extras.hands or BeanstalkCounters()
     return replace(kicked, extras=replace(kicked.extras, hands=replace(hands, kicks=hands.kicks + 1)))
 
 

@@ -24,7 +24,7 @@ _UNAVAILABLE = Refused(StoreUnavailable.code, "The keeper has died; the server i
 
 
 class KeeperLink:
-    """A `Backing` in another process."""
+    """A `Backend` in another process."""
 
     def __init__(self, on_lost: Callable[[], None]) -> None:
         self.durability = Durability("")

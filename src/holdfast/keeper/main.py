@@ -23,7 +23,7 @@ import structlog
 import uvloop
 
 from holdfast.clock import SystemClock
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.errors import OutcomeUnknown
 from holdfast.job.queue import QueuePolicy
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
@@ -60,14 +60,14 @@ class KeeperConfig(msgspec.Struct, frozen=True):
     log_format: str
 
 
-class FrontLine:
+class FrontConnection:
     """One front: its requests go to the committer, its answers and the news go back in one frame for each turn of the loop, or in several where
     they are large. What brings much, reads and leases, is begun while the front keeps up with reading.
     """
 
-    def __init__(self, number: int, backing: InProcess, hung_up: Callable[["FrontLine"], None]) -> None:
+    def __init__(self, number: int, backend: LocalBackend, hung_up: Callable[["FrontConnection"], None]) -> None:
         self._number = number
-        self._backing = backing
+        self._backend = backend
         self._hung_up = hung_up
         self._outgoing = Answered([], [])
         self._weight = 0  # of what is in it
@@ -152,13 +152,13 @@ class FrontLine:
     def _take(self, asked: Asked) -> None:
         if asked.job_events is not None and asked.job_events is not self._wants_events:
             self._wants_events = asked.job_events
-            self._backing.want_job_events(asked.job_events)
+            self._backend.want_job_events(asked.job_events)
         if asked.report is not None:
-            self._backing.reports[self._number] = asked.report
+            self._backend.reports[self._number] = asked.report
         if self._unread:
             self._take_some(asked.requests)
         else:
-            begin, reading = self._backing.request, self._reading
+            begin, reading = self._backend.request, self._reading
             for number, request in asked.requests:
                 if (task := begin(request, self, number)) is not None:
                     reading[number] = task
@@ -178,13 +178,13 @@ class FrontLine:
                 self._begin(number, request)
 
     def _begin(self, number: int, request: Request) -> None:
-        reading = self._backing.request(request, self, number)
+        reading = self._backend.request(request, self, number)
         if reading is not None:
             self._reading[number] = reading
 
     def _lost(self) -> None:
         if self._wants_events:
-            self._backing.want_job_events(False)
+            self._backend.want_job_events(False)
         for reading in self._reading.values():
             reading.cancel()
         self._hung_up(self)
@@ -201,35 +201,35 @@ async def keep(config: KeeperConfig) -> int:
         )
         sockets[0].sendall(frame(Answered(hello=Hello(problem=problem))))
         return 2
-    backing = InProcess(store, SystemClock(), config.worker_silence_ms)
-    running = backing.start()
+    backend = LocalBackend(store, SystemClock(), config.worker_silence_ms)
+    running = backend.start()
     alone = asyncio.Event()
-    fronts: list[FrontLine] = []
+    fronts: list[FrontConnection] = []
 
-    def hung_up(front: FrontLine) -> None:
+    def hung_up(front: FrontConnection) -> None:
         fronts.remove(front)
         if not fronts:
             alone.set()
 
     for number, sock in enumerate(sockets):
-        front = FrontLine(number, backing, hung_up)
+        front = FrontConnection(number, backend, hung_up)
         fronts.append(front)
         await asyncio.get_running_loop().create_unix_connection(lambda front=front: front.frames, sock=sock)  # type: ignore[misc]
-        backing.listen(front.tell)
+        backend.listen(front.tell)
         front.greet(Hello(store.durability.level, store.durability.replicas))
     waiting = asyncio.create_task(alone.wait())
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():  # by itself it ends only when the store broke, or by a defect
         await _last_words(fronts)
-        cause = backing.committer.broken or running.exception()
+        cause = backend.committer.broken or running.exception()
         log.critical("the store failed; ending, because a retry could prove nothing", error=str(cause))
         settle()
         os._exit(1)  # at once: closing the file would flush and checkpoint it, and a flush that succeeds now proves nothing
-    await backing.stop()
+    await backend.stop()
     return 0
 
 
-async def _last_words(fronts: list[FrontLine]) -> None:
+async def _last_words(fronts: list[FrontConnection]) -> None:
     """Send the answers that are ready before the process ends."""
     for front in fronts:
         front.flush()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.start_check import refusal
@@ -20,8 +20,8 @@ _FIRST_LOOK_S = 10.0
 _LOOK_AGAIN_S = 1.0
 
 
-class Here(InProcess):
-    """A `Backing` in this process, over PostgreSQL."""
+class PostgresBackend(LocalBackend):
+    """A `Backend` in this process, over PostgreSQL."""
 
     def __init__(self, config: Config, on_lost: Callable[[str], None]) -> None:
         store = PostgresStore(

@@ -25,7 +25,7 @@ Waited = Callable[[], Iterable[str]]
 """The queues that somebody waits for."""
 
 
-class Backing(Protocol):
+class Backend(Protocol):
     """Where commands are committed and queries answered; the engine does not know whether it is near or far."""
 
     durability: Durability

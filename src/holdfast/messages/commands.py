@@ -17,6 +17,7 @@ from holdfast.limits import GRANT_BYTES
 from holdfast.messages.beanstalk_commands import PutIds, TubeCommand
 from holdfast.messages.job_commands import MoveJob, SettleJob
 from holdfast.messages.queries import (
+    AuditEntries,
     Failures,
     History,
     InterestList,
@@ -24,7 +25,6 @@ from holdfast.messages.queries import (
     JobDetail,
     JobFacts,
     JobPage,
-    Notes,
     Query,
     QueueCounts,
     QueueInfo,
@@ -412,7 +412,7 @@ Result = (
     | JobCounts
     | Failures
     | History
-    | Notes
+    | AuditEntries
 )
 
 Request = Command | Query

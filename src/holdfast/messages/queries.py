@@ -145,7 +145,7 @@ class GetHistory(_Frame, frozen=True, tag=63):
     names: list[str] | None = None
 
 
-class Note(_Frame, frozen=True, tag=80):
+class AuditEntry(_Frame, frozen=True, tag=80):
     """Something that was done by hand, for the trail. Notes with the same `run` are parts of one thing: their counts are added up."""
 
     at: int
@@ -159,13 +159,13 @@ class Note(_Frame, frozen=True, tag=80):
     run: str = ""
 
 
-class TakeNote(_Frame, frozen=True, tag=81):
+class RecordAudit(_Frame, frozen=True, tag=81):
     """Remember this. Answered with nothing but the trail's beginning."""
 
-    note: Note
+    note: AuditEntry
 
 
-class GetNotes(_Frame, frozen=True, tag=82):
+class GetAudit(_Frame, frozen=True, tag=82):
     """The latest notes."""
 
     limit: int
@@ -189,8 +189,8 @@ Query = (
     | CountJobs
     | RecentFailures
     | GetHistory
-    | TakeNote
-    | GetNotes
+    | RecordAudit
+    | GetAudit
 )
 
 
@@ -435,13 +435,13 @@ class Stats(_Frame, frozen=True, tag=125):
     rates: dict[str, float] = {}
 
 
-class Notes(_Frame, frozen=True, tag=173):
+class AuditEntries(_Frame, frozen=True, tag=173):
     """What was done by hand, the latest first, since the trail began. `total` counts also what fell out of it."""
 
     began_at: int
     now: int
     total: int
-    notes: list[Note] = []
+    notes: list[AuditEntry] = []
 
 
 QueryResult = (
@@ -461,5 +461,5 @@ QueryResult = (
     | JobCounts
     | Failures
     | History
-    | Notes
+    | AuditEntries
 )

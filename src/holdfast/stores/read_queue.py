@@ -40,7 +40,7 @@ def is_dear(query: Query) -> bool:
             return isinstance(query, _DEAR)
 
 
-class Turns:
+class ReadQueue:
     """So many places for reads at once."""
 
     def __init__(self, places: int) -> None:

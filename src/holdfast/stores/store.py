@@ -28,7 +28,7 @@ from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
 from holdfast.messages.queries import Durability, Query, QueryResult, Replication
 
-Line = list[tuple[Job, Content | None]]
+OrderedJobs = list[tuple[Job, Content | None]]
 """Jobs in their order with what their workers are given: of the first `GRANT_BYTES` only, the others' is to be read one by one."""
 
 
@@ -66,7 +66,7 @@ class QueueHeld(StoreUnavailable):
         )
 
 
-class Expected(msgspec.Struct):
+class Prefetch(msgspec.Struct):
     """What a batch is going to ask for, told when it begins. Only a store that is shared by several nodes has a use for it: it locks all queues
     in one order, and loads what belongs together in one go. What is left out costs time, or a `TryAgain`; it is never wrong.
 
@@ -226,7 +226,7 @@ class Transaction(Protocol):
         """The leased jobs under these fences."""
         ...
 
-    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, Line]:
+    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, OrderedJobs]:
         """The leases that still live of these dequeue calls."""
         ...
 
@@ -238,11 +238,11 @@ class Transaction(Protocol):
         """What the job's worker is given."""
         ...
 
-    async def ready(self, queue: Queue, limit: int) -> Line:
+    async def ready(self, queue: Queue, limit: int) -> OrderedJobs:
         """The next jobs to lease, by priority and id; held ones are not among them."""
         ...
 
-    async def ready_for(self, worker: str, queue: Queue, limit: int) -> Line:
+    async def ready_for(self, worker: str, queue: Queue, limit: int) -> OrderedJobs:
         """The next jobs of the queue that only this worker may take."""
         ...
 
@@ -349,12 +349,12 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """A place where jobs are kept. `shared`: other processes write to it too, and are told by `shout`."""
+    """A place where jobs are kept. `shared`: other processes write to it too, and are told by `notify`."""
 
     durability: Durability
     shared: bool
 
-    def transaction(self, expected: Expected | None = None) -> AbstractAsyncContextManager[Transaction]:
+    def transaction(self, expected: Prefetch | None = None) -> AbstractAsyncContextManager[Transaction]:
         """Begin; leaving without `commit` undoes everything."""
         ...
 
@@ -390,11 +390,11 @@ class Store(Protocol):
         """Periodic care, every second: look at the disk, or at the connections and the standbys."""
         ...
 
-    async def shout(self, text: str) -> None:
+    async def notify(self, text: str) -> None:
         """Tell the other processes; of use only where the store is shared. What is lost on the way is lost."""
         ...
 
-    def hear(self, listener: Callable[[str], None]) -> None:
+    def listen(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with what others shout."""
         ...
 

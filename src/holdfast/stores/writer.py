@@ -27,7 +27,7 @@ MAY_BE_MISSING = frozenset(("delete_unique", "delete_group_place"))
 """Rows that only guard something: a job that has lost its own must be able to go on."""
 
 
-class Writing:
+class Writer:
     """Turns changes into rows by statement. Deletes come before inserts, so that a key can change hands in one batch."""
 
     def __init__(self, queue_ids: dict[str, int]) -> None:

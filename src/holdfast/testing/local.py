@@ -20,7 +20,7 @@ import uvloop
 from holdfast.client import Client
 from holdfast.client.worker import Worker
 from holdfast.clock import ManualClock
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
 from holdfast.doors.rest.uvicorn_server import Uvicorn
 from holdfast.engine.engine import Engine
@@ -79,7 +79,7 @@ class LocalServer:
         """
         seconds = by.total_seconds() if isinstance(by, timedelta) else by
         self._clock.advance(round(seconds * 1_000))
-        self._do(self._backing.pass_time())
+        self._do(self._backend.pass_time())
 
     def drain(self, worker: Worker) -> Counter[str]:
         """Have the worker run what is ready to its end, and what follows from it: how many were `concluded`, `failed`, `released`, ….
@@ -116,9 +116,9 @@ class LocalServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._backing = InProcess(SqliteStore(None, self._config.policy()), self._clock, self._config.worker_silence_ms)
-        self._backing.start()
-        self._engine = Engine(self._backing, self._config.max_payload_bytes, self._config.memory_budget)
+        self._backend = LocalBackend(SqliteStore(None, self._config.policy()), self._clock, self._config.worker_silence_ms)
+        self._backend.start()
+        self._engine = Engine(self._backend, self._config.max_payload_bytes, self._config.memory_budget)
         with warnings.catch_warnings(
             action="ignore", category=DeprecationWarning
         ):  # the framework's, no business of a user's tests
@@ -128,7 +128,7 @@ class LocalServer:
             await self._uvicorn.serve(sockets=[self._listener])
         finally:
             with contextlib.suppress(asyncio.CancelledError):
-                await self._backing.stop()
+                await self._backend.stop()
 
     def _end(self) -> None:
         self._engine.drain()

@@ -52,9 +52,9 @@ def test_a_lost_lease_stops_a_coroutine_and_its_result_is_dropped(shared, worker
         finally:
             stopped.set()
 
-    from holdfast.client.worker.lease_extender import Holder  # noqa: PLC0415
+    from holdfast.client.worker.lease_extender import LeaseExtender  # noqa: PLC0415
 
-    kept = Holder._extend
+    kept = LeaseExtender._extend
 
     def too_late(holder, batch, entries):
         if batch:
@@ -62,7 +62,7 @@ def test_a_lost_lease_stops_a_coroutine_and_its_result_is_dropped(shared, worker
         kept(holder, batch, entries)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Holder, "_extend", too_late)
+        patch.setattr(LeaseExtender, "_extend", too_late)
         with running(work):
             job = put(max_attempts=1)
             assert begun.wait(20)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.doors.beanstalk.connection import Connection
 from holdfast.doors.beanstalk.door import Beanstalk
 from holdfast.engine.engine import Engine
@@ -36,10 +36,10 @@ class Written(asyncio.Transport):
 
 @pytest.mark.parametrize("turns", range(12))
 async def test_whoever_ends_in_any_turn_of_a_reserve_is_answered(turns):
-    backing = InProcess(SqliteStore(None, QueuePolicy()), ManualClock())
-    backing.start()
+    backend = LocalBackend(SqliteStore(None, QueuePolicy()), ManualClock())
+    backend.start()
     try:
-        door = Beanstalk(Engine(backing), 0)
+        door = Beanstalk(Engine(backend), 0)
         connection, transport = Connection(door), Written()
         connection.connection_made(transport)
         connection.data_received(b"reserve\r\n")
@@ -51,4 +51,4 @@ async def test_whoever_ends_in_any_turn_of_a_reserve_is_answered(turns):
         assert not door.numbers.waiting
         connection.connection_lost(None)
     finally:
-        await backing.stop()
+        await backend.stop()

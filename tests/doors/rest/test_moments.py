@@ -12,7 +12,7 @@ import pytest
 from uvicorn.server import ServerState
 
 from holdfast.clock import ManualClock
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
 from holdfast.doors.rest import connection
 from holdfast.engine.engine import Engine
@@ -71,7 +71,7 @@ class Caller:
         self.protocol.connection_lost(None)
 
 
-class Backing(InProcess):
+class Backend(LocalBackend):
     """Calls `answered` in the very turn in which a commit answers a dequeue, and counts what is handed back."""
 
     answered = None
@@ -86,28 +86,28 @@ class Backing(InProcess):
 
 
 @pytest.fixture
-async def backing():
-    backing = Backing(SqliteStore(None, QueuePolicy()), ManualClock())
-    backing.released, backing.asked = 0, 0
-    yield backing
-    await asyncio.wait_for(backing.stop(), 10)
+async def backend():
+    backend = Backend(SqliteStore(None, QueuePolicy()), ManualClock())
+    backend.released, backend.asked = 0, 0
+    yield backend
+    await asyncio.wait_for(backend.stop(), 10)
 
 
 @pytest.fixture
-async def commits(backing):
+async def commits(backend):
     """Let the committer run; until then nothing is committed."""
 
     def run():
-        if backing._runner is None:
-            backing._runner = asyncio.create_task(backing.committer.run())
+        if backend._runner is None:
+            backend._runner = asyncio.create_task(backend.committer.run())
 
     yield run
     run()
 
 
 @pytest.fixture
-def engine(backing, commits):
-    return Engine(backing)
+def engine(backend, commits):
+    return Engine(backend)
 
 
 @pytest.fixture(params=[True, False], ids=["lane", "asgi"])
@@ -138,17 +138,17 @@ async def put(engine, queue="q"):
     return (await engine.enqueue([NewJob(queue, b"1")])).jobs[0].id
 
 
-async def is_there_again(engine, backing, handed_back):
+async def is_there_again(engine, backend, count_release):
     """The job is there, with no try spent, and nothing else of the one who left."""
     await turns()
     assert (engine.in_flight, engine.arrivals.parked, list(engine.arrivals.names())) == (0, 0, [])
     assert not engine._strays
     (granted,) = (await engine.lease(("q",))).jobs
-    assert (granted.job.attempt, granted.job.failures, granted.job.crashes) == (1 + handed_back, 0, 0)
-    assert backing.released == handed_back
+    assert (granted.job.attempt, granted.job.failures, granted.job.crashes) == (1 + count_release, 0, 0)
+    assert backend.released == count_release
 
 
-async def test_one_that_leaves_while_it_is_parked(engine, backing, commits, caller):
+async def test_one_that_leaves_while_it_is_parked(engine, backend, commits, caller):
     commits()
     one = caller()
     one.send(poll())
@@ -158,11 +158,11 @@ async def test_one_that_leaves_while_it_is_parked(engine, backing, commits, call
     await turns()
     assert engine.arrivals.parked == 0
     await put(engine)
-    await is_there_again(engine, backing, handed_back=0)
+    await is_there_again(engine, backend, count_release=0)
     assert one.transport.written == b""
 
 
-async def test_one_that_leaves_while_its_lease_is_being_committed(engine, backing, commits, caller):
+async def test_one_that_leaves_while_its_lease_is_being_committed(engine, backend, commits, caller):
     one, job = caller(), asyncio.create_task(put(engine))
     await turns(2)
     one.send(poll())
@@ -173,12 +173,12 @@ async def test_one_that_leaves_while_its_lease_is_being_committed(engine, backin
     assert engine.in_flight == 2, "the commit goes on, and counts"
     commits()
     await job
-    await is_there_again(engine, backing, handed_back=1)
+    await is_there_again(engine, backend, count_release=1)
 
 
 @pytest.mark.parametrize("later", [0, 1, 2])
 @pytest.mark.parametrize("there", [True, False], ids=["something", "nothing"])
-async def test_one_that_leaves_about_when_the_commit_answers(engine, backing, commits, caller, there, later):
+async def test_one_that_leaves_about_when_the_commit_answers(engine, backend, commits, caller, there, later):
     commits()
     if there:
         await put(engine)
@@ -190,7 +190,7 @@ async def test_one_that_leaves_about_when_the_commit_answers(engine, backing, co
         else:
             one.leave()
 
-    backing.answered = lambda _: (setattr(backing, "answered", None), soon(later))
+    backend.answered = lambda _: (setattr(backend, "answered", None), soon(later))
     one.send(poll())
     await turns()
     assert one.transport.closed
@@ -200,11 +200,11 @@ async def test_one_that_leaves_about_when_the_commit_answers(engine, backing, co
     assert engine.arrivals.parked == 0
     if not there:
         await put(engine)
-    await is_there_again(engine, backing, handed_back=int(there))
+    await is_there_again(engine, backend, count_release=int(there))
 
 
 @pytest.mark.parametrize("later", [0, 1, 2])
-async def test_one_that_leaves_about_when_it_is_woken_leaves_the_job_to_the_next(engine, backing, commits, caller, later):
+async def test_one_that_leaves_about_when_it_is_woken_leaves_the_job_to_the_next(engine, backend, commits, caller, later):
     commits()
     leaver, stayer = caller(), caller()
     leaver.send(poll())
@@ -223,13 +223,13 @@ async def test_one_that_leaves_about_when_it_is_woken_leaves_the_job_to_the_next
     assert not was_told
     answer = json.loads(stayer.transport.written.partition(b"\r\n\r\n")[2])
     assert [(job["failures"], job["crashes"]) for job in answer["jobs"]] == [(0, 0)]
-    assert backing.released <= 1
+    assert backend.released <= 1
     assert (engine.in_flight, engine.arrivals.parked) == (0, 0)
     stayer.leave()
     await turns()
 
 
-async def test_one_that_leaves_after_its_answer_keeps_its_lease(engine, backing, commits, caller):
+async def test_one_that_leaves_after_its_answer_keeps_its_lease(engine, backend, commits, caller):
     commits()
     await put(engine)
     one = caller()
@@ -238,11 +238,11 @@ async def test_one_that_leaves_after_its_answer_keeps_its_lease(engine, backing,
     assert one.transport.written.startswith(b"HTTP/1.1 200 ")
     one.leave()
     await turns()
-    assert backing.released == 0
+    assert backend.released == 0
     assert not (await engine.lease(("q",))).jobs
 
 
-async def test_one_that_leaves_twice_leaves_once(engine, backing, commits, caller):
+async def test_one_that_leaves_twice_leaves_once(engine, backend, commits, caller):
     one, job = caller(), asyncio.create_task(put(engine))
     await turns(2)
     one.send(poll())
@@ -251,11 +251,11 @@ async def test_one_that_leaves_twice_leaves_once(engine, backing, commits, calle
     one.protocol.connection_lost(ConnectionResetError())
     commits()
     await job
-    await is_there_again(engine, backing, handed_back=1)
+    await is_there_again(engine, backend, count_release=1)
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["one segment", "two segments"])
-async def test_one_that_leaves_with_more_requests_behind_the_one_that_waits(engine, backing, commits, caller, together):
+async def test_one_that_leaves_with_more_requests_behind_the_one_that_waits(engine, backend, commits, caller, together):
     commits()
     one = caller()
     behind = head_and_body(b"/v1/queues/other/jobs", b"{}") + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -269,11 +269,11 @@ async def test_one_that_leaves_with_more_requests_behind_the_one_that_waits(engi
     await turns()
     assert engine.arrivals.parked == 0
     await put(engine)
-    await is_there_again(engine, backing, handed_back=0)
+    await is_there_again(engine, backend, count_release=0)
     assert not (await engine.lease(("other",))).jobs, "nothing of what came behind was done"
 
 
-async def test_what_comes_behind_a_call_that_waits_is_not_read_without_bound(engine, backing, commits, caller):
+async def test_what_comes_behind_a_call_that_waits_is_not_read_without_bound(engine, backend, commits, caller):
     commits()
     one = caller()
     one.send(poll())
@@ -292,7 +292,7 @@ async def test_what_comes_behind_a_call_that_waits_is_not_read_without_bound(eng
     await turns()
 
 
-async def test_a_lease_with_a_request_id_stays_for_whom_asks_again(engine, backing, commits, caller):
+async def test_a_lease_with_a_request_id_stays_for_whom_asks_again(engine, backend, commits, caller):
     one, job = caller(), asyncio.create_task(put(engine))
     await turns(2)
     one.send(poll(request_id="r"))
@@ -301,7 +301,7 @@ async def test_a_lease_with_a_request_id_stays_for_whom_asks_again(engine, backi
     commits()
     await job
     await turns()
-    assert (backing.released, engine.in_flight, engine.arrivals.parked) == (0, 0, 0)
+    assert (backend.released, engine.in_flight, engine.arrivals.parked) == (0, 0, 0)
     again = caller()
     again.send(poll(request_id="r"))
     await turns()

@@ -21,11 +21,11 @@ def lane(request, serve):
 @pytest.fixture
 def wire(lane):
     """A connection."""
-    with Wire(lane[0]) as connection:
+    with WebSocketConnection(lane[0]) as connection:
         yield connection
 
 
-class Wire:
+class WebSocketConnection:
     """One TCP connection: bytes out, answers in."""
 
     def __init__(self, server):
@@ -187,7 +187,7 @@ def test_a_request_may_come_in_pieces_of_any_size(lane, wire, queue, size):
 def test_a_body_may_follow_its_head_much_later(lane, wire, queue):
     request = push(queue, "slow")
     pieces = [request[at : at + 8] for at in range(0, len(request), 8)]
-    with Wire(lane[0]) as other:
+    with WebSocketConnection(lane[0]) as other:
         for piece in pieces[:-1]:
             wire.send(piece)
             other.send(push(queue, "quick"))
@@ -249,9 +249,9 @@ def test_a_caller_that_asks_first_with_too_much_is_refused_before_it_sends(wire,
 
 def test_a_caller_that_leaves_in_the_middle_of_a_body_puts_nothing(lane, queue):
     whole = push(queue, "half")
-    with Wire(lane[0]) as leaver:
+    with WebSocketConnection(lane[0]) as leaver:
         leaver.send(whole[:-3])
-    with Wire(lane[0]) as other:
+    with WebSocketConnection(lane[0]) as other:
         other.send(push(queue, "whole"))
         assert other.answer()[0] == 201
     assert payloads(lane[1], queue) == ["whole"]
@@ -381,7 +381,7 @@ def test_a_refusal_behind_a_call_that_waits_lets_it_wait(lane, wire, queue, refu
 
 @pytest.mark.parametrize("refused", REFUSED)
 def test_a_caller_that_leaves_with_something_refused_behind_its_wait_is_noticed(lane, queue, refused):
-    with Wire(lane[0]) as leaver:
+    with WebSocketConnection(lane[0]) as leaver:
         leaver.send(post("/v1/leases", b'{"queues":["%s"],"wait_ms":20000}' % queue.encode()))
         lane[1].until_parked(1)
         leaver.send(REFUSED[refused])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.doors.web import actions
-from holdfast.doors.web.actions import ACTIONS, Hands
+from holdfast.doors.web.actions import ACTIONS, Actions
 from holdfast.doors.web.bulk import WAYS
 from holdfast.errors import Forbidden
 
@@ -260,14 +260,14 @@ async def test_every_action_goes_through_one_place_that_can_forbid_it():
     asked = []
     told = []
 
-    class Reading:
+    class Reader:
         async def take_note(self, note):
             told.append(note.outcome)
 
     class Engine:
-        reading = Reading()
+        reading = Reader()
 
-    hands = Hands(Engine(), lambda action, queue: asked.append((action, queue)) or False)  # type: ignore[arg-type,func-returns-value]
+    hands = Actions(Engine(), lambda action, queue: asked.append((action, queue)) or False)  # type: ignore[arg-type,func-returns-value]
     for action in ACTIONS:
         with pytest.raises(Forbidden):
             await hands.act(action, "1", "q")
@@ -301,7 +301,7 @@ def test_nothing_in_the_page_calls_a_verb_of_the_engine_but_that_place():
 
 
 def test_what_was_done_is_said_only_of_actions_that_there_are():
-    assert Hands.said("queue.purge", "12") == "Jobs that were removed: 12."
-    assert Hands.said("queue.purge", "<b>") == "Jobs that were removed: some."
-    assert Hands.said("<script>", "1") == ""
-    assert json.dumps(Hands.said("", "")) == '""'
+    assert Actions.said("queue.purge", "12") == "Jobs that were removed: 12."
+    assert Actions.said("queue.purge", "<b>") == "Jobs that were removed: some."
+    assert Actions.said("<script>", "1") == ""
+    assert json.dumps(Actions.said("", "")) == '""'

@@ -2,13 +2,13 @@
 
 import re
 
-from holdfast.committer.audit import Trail
+from holdfast.committer.audit import AuditLog
 from holdfast.limits import TRAIL_NOTES
-from holdfast.messages.queries import Note
+from holdfast.messages.queries import AuditEntry
 
 
-def note(number: int, run: str = "", done: int = 1) -> Note:
-    return Note(0, "anna", "job.retry", f"{number}", "q", "done", done, 0, run)
+def note(number: int, run: str = "", done: int = 1) -> AuditEntry:
+    return AuditEntry(0, "anna", "job.retry", f"{number}", "q", "done", done, 0, run)
 
 
 def rows(browser, query: str = "") -> list[str]:
@@ -91,7 +91,7 @@ def test_the_trail_is_had_as_json_by_the_command_that_its_screen_shows(browser, 
 
 
 def test_the_trail_keeps_the_latest_and_no_more():
-    trail = Trail(0)
+    trail = AuditLog(0)
     for number in range(TRAIL_NOTES + 5):
         trail.take(note(number), number)
     found = trail.latest(TRAIL_NOTES, 9)
@@ -101,7 +101,7 @@ def test_the_trail_keeps_the_latest_and_no_more():
 
 
 def test_the_parts_of_one_run_are_added_up_also_with_others_between():
-    trail = Trail(0)
+    trail = AuditLog(0)
     trail.take(note(1, "run", 500), 1)
     trail.take(note(2), 2)
     trail.take(note(1, "run", 300), 3)

@@ -16,7 +16,7 @@ import pytest
 
 from cluster.postgres import PostgresServer
 from holdfast.clock import ManualClock
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.submitter import error_of
 from holdfast.job.job import Extras, IdempotencyKey, Job, NewJob, Receipt, State
 from holdfast.job.queue import QueuePolicy, Tally
@@ -48,8 +48,8 @@ class Desk:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.clock = ManualClock()
-        self.backing = InProcess(store, self.clock)
-        self._running = asyncio.create_task(self.backing.committer.run())
+        self.backend = LocalBackend(store, self.clock)
+        self._running = asyncio.create_task(self.backend.committer.run())
 
     @property
     def now(self) -> int:
@@ -57,17 +57,17 @@ class Desk:
 
     async def together(self, *commands: Command) -> list[Result]:
         """All of them in one transaction."""
-        batches = self.backing.totals.batches
-        futures = [self.backing.submit(command) for command in commands]
+        batches = self.backend.totals.batches
+        futures = [self.backend.submit(command) for command in commands]
         results = [await future for future in futures]
-        assert self.backing.totals.batches == batches + 1, "they were not committed together"
+        assert self.backend.totals.batches == batches + 1, "they were not committed together"
         return results
 
     async def do(self, command: Command) -> Any:
-        return _or_raise(await self.backing.submit(command))
+        return _or_raise(await self.backend.submit(command))
 
     async def ask(self, query: Query) -> Any:
-        return _or_raise(await self.backing.submit(query))
+        return _or_raise(await self.backend.submit(query))
 
     async def put(self, queue: str = "q", payload: bytes = b"1", **options: Any) -> Receipt:
         return (await self.put_all([new(queue, payload, **options)]))[0]
@@ -127,7 +127,7 @@ class Desk:
             assert info.tally == counted, f"{info.name} counts {info.tally} and has {counted}"
 
     async def close(self) -> None:
-        await self.backing.committer.settled()
+        await self.backend.committer.settled()
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
         await self.store.close()

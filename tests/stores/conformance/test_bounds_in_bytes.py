@@ -104,7 +104,7 @@ async def test_grants_of_one_transaction_are_bounded_together_and_nobody_is_told
     for name in names:
         await put_large(desk, 8, name)
     commands = [LeaseJobs(names, 3, f"w{number}", by_priority=by_priority) for number in range(6)]
-    futures = [desk.backing.submit(command) for command in commands]
+    futures = [desk.backend.submit(command) for command in commands]
     granted = [await future for future in futures]
     assert all(isinstance(one, Granted) and (len(one.jobs) == 3 or (one.jobs and one.cut)) for one in granted)
     ids = [job.job.id for one in granted for job in one.jobs]
@@ -119,7 +119,7 @@ async def test_the_same_request_again_gets_the_same_jobs_whole(desk):
     await put_large(desk, 6, size=5 * MIB)
     command = LeaseJobs(("q",), 10, "w", request="again")
     first = await desk.do(command)
-    futures = [desk.backing.submit(command) for _ in range(5)]
+    futures = [desk.backend.submit(command) for _ in range(5)]
     for future in futures:
         again = await future
         assert [job.job.id for job in again.jobs] == [job.job.id for job in first.jobs]

@@ -20,7 +20,7 @@ async def away(desk):
             await tx._db.execute("DELETE FROM beat")
             tx._note_written()
             await tx.commit()
-    desk.backing.committer._outages.seen = -1
+    desk.backend.committer._outages.seen = -1
 
 
 async def test_who_holds_a_lease_that_ended_meanwhile_may_conclude_it(desk):
@@ -51,7 +51,7 @@ async def test_more_leases_than_one_bite_are_granted_once_each_though_time_goes_
     desk.clock.advance(60_000)
     await away(desk)
     monkeypatch.setattr(outage, "_BITE", 3)
-    bites, real = [], desk.backing.committer._outages._grant
+    bites, real = [], desk.backend.committer._outages._grant
 
     async def grant(*given):
         desk.clock.advance(1)
@@ -59,7 +59,7 @@ async def test_more_leases_than_one_bite_are_granted_once_each_though_time_goes_
         bites.append(await real(*given))
         return bites[-1]
 
-    monkeypatch.setattr(desk.backing.committer._outages, "_grant", grant)
+    monkeypatch.setattr(desk.backend.committer._outages, "_grant", grant)
     assert (await desk.do(ExpireLeases(100))).count == 0
     assert bites == [3, 3, 3, 1]
     assert len({(await desk.job(one.job.id)).lease.until for one in held}) == 1, (

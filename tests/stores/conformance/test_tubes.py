@@ -3,7 +3,7 @@
 import pytest
 
 from holdfast.errors import JobNotFound, LeaseLost, NotUnique, QueueFull, WrongState
-from holdfast.job.job import Hands, NewJob, State
+from holdfast.job.job import BeanstalkCounters, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutIds, PutJobs, ReserveJob
 from holdfast.messages.commands import (
@@ -44,7 +44,7 @@ async def test_a_buried_job_is_dead_with_its_new_priority_and_no_try_is_spent(de
     [job_id] = await buried(desk, 1)
     job = await desk.job(job_id)
     assert (job.state, job.reason, job.priority, job.failures, job.crashes) == (State.DEAD, "buried", 9, 0, 0)
-    assert job.extras.hands == Hands(buries=1)
+    assert job.extras.hands == BeanstalkCounters(buries=1)
     assert (await desk.detail(job_id)).errors == []
 
 
@@ -61,7 +61,7 @@ async def test_kick_takes_those_that_died_first(desk):
     assert [detail.job.id for detail in (await desk.ask(OldestDead("q"))).jobs] == ids[:1]
     assert (await desk.do(KickJobs("q", True, 2))).count == 2
     assert [await desk.state(job) for job in ids] == [State.READY, State.READY, State.DEAD, State.DEAD]
-    assert (await desk.job(ids[0])).extras.hands == Hands(buries=1, kicks=1)
+    assert (await desk.job(ids[0])).extras.hands == BeanstalkCounters(buries=1, kicks=1)
     assert (await desk.do(KickJobs("q", True, 100))).count == 2
     assert (await desk.do(KickJobs("q", True, 100))).count == 0
     assert (await desk.ask(OldestDead("q"))).jobs == (await desk.ask(OldestDead("nowhere"))).jobs == []
@@ -99,7 +99,7 @@ async def test_a_kick_keeps_what_is_told_of_timeouts(desk):
     assert await desk.state(job.id) is State.DEAD
     await desk.do(KickJob(job.id))
     kicked = await desk.job(job.id)
-    assert (kicked.crashes, kicked.extras.hands) == (0, Hands(timeouts=1, kicks=1))
+    assert (kicked.crashes, kicked.extras.hands) == (0, BeanstalkCounters(timeouts=1, kicks=1))
 
 
 async def test_a_counted_release_is_kept_and_an_uncounted_one_is_not(desk):
@@ -107,7 +107,7 @@ async def test_a_counted_release_is_kept_and_an_uncounted_one_is_not(desk):
     await desk.do(ReleaseLease((await desk.take()).ref()))
     await desk.do(ReleaseLease((await desk.take()).ref(), 3_000, 7, counted=True))
     [job] = await desk.walk()
-    assert (job.state, job.priority, job.extras.hands) == (State.SCHEDULED, 7, Hands(delay_s=3, releases=1))
+    assert (job.state, job.priority, job.extras.hands) == (State.SCHEDULED, 7, BeanstalkCounters(delay_s=3, releases=1))
 
 
 @pytest.mark.parametrize("state", ["ready", "scheduled", "dead"])
@@ -225,4 +225,4 @@ async def test_in_one_commit_a_put_comes_before_a_reserve_and_a_release_before_b
 async def test_a_retry_at_another_door_brings_back_a_buried_job(desk):
     [job_id] = await buried(desk, 1)
     await desk.do(RetryJob(job_id))
-    assert (await desk.job(job_id)).extras.hands == Hands(buries=1)
+    assert (await desk.job(job_id)).extras.hands == BeanstalkCounters(buries=1)

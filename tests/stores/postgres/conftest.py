@@ -7,7 +7,7 @@ import pytest
 from cluster.processes import wait_until
 from cluster.replicated import Replicated
 from holdfast.clock import Clock
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import Enqueue
@@ -44,13 +44,13 @@ class Node:
     def __init__(self, url: str, replicas: int) -> None:
         self.store = PostgresStore(url, QueuePolicy(), replicas, commit_timeout_ms=TIMEOUT_MS)
         clock: Clock = self.store.clock
-        self.backing = InProcess(self.store, clock)
-        self._running = asyncio.create_task(self.backing.committer.run())
+        self.backend = LocalBackend(self.store, clock)
+        self._running = asyncio.create_task(self.backend.committer.run())
 
     def put(self, payload: bytes = b"1", key: str | None = None, queue: str = "q"):
         """Begin to put a job."""
         kept = IdempotencyKey(queue, key, b"digest") if key is not None else None
-        return self.backing.submit(Enqueue([NewJob(queue, payload)], kept))
+        return self.backend.submit(Enqueue([NewJob(queue, payload)], kept))
 
     async def close(self) -> None:
         self._running.cancel()

@@ -78,7 +78,7 @@ async def test_a_primary_that_has_stopped_holds_up_no_look_for_longer_than_a_whi
     await store.tend()
     group.primary.pause()
     try:
-        looks = [store.produced_beside(), store.share_beats({}), store.shout("{}"), store.produced_beside()]
+        looks = [store.produced_beside(), store.share_beats({}), store.notify("{}"), store.produced_beside()]
         async with asyncio.timeout(IN_TIME_S):
             found = await asyncio.gather(*looks, return_exceptions=True)
     finally:

@@ -85,7 +85,7 @@ async def test_a_caller_that_leaves_does_not_cancel_the_commit(group, node, wait
     assert await in_thread(waiting)
     for standby in group.standbys:
         standby.resume()
-    await one.backing.committer.settled()
+    await one.backend.committer.settled()
     assert kept_on(group.primary) == 2
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
 from holdfast.doors.beanstalk.door import Beanstalk
 from holdfast.doors.rest.uvicorn_server import Uvicorn
@@ -26,15 +26,15 @@ LEASE_MS = 1_500
 async def serving(url: str):
     """All that a server has between its doors and the database, with every tick."""
     store = PostgresStore(url, QueuePolicy(capacity_jobs=1))
-    backing = InProcess(store, store.clock)
-    engine = Engine(backing)
+    backend = LocalBackend(store, store.clock)
+    engine = Engine(backend)
     await store.tend()
-    backing.start()
+    backend.start()
     try:
         yield engine, store
     finally:
         engine.drain()
-        await backing.stop()
+        await backend.stop()
 
 
 @pytest.fixture
@@ -141,8 +141,8 @@ async def test_a_channel_is_told_what_another_node_did_to_the_leases_on_it(nodes
             worker.start("q", "r", credits=2, lease_ms=LEASE_MS)
             first, second = worker.jobs(2)
             at(loop, one.change_job(CancelJob(first["id"])))
-            assert worker.hear("cancel")["job"] == first["id"]
+            assert worker.listen("cancel")["job"] == first["id"]
             worker.conclude(first)
-            assert worker.hear("lost")["job"] == second["id"]  # whichever node's tick found it
+            assert worker.listen("lost")["job"] == second["id"]  # whichever node's tick found it
 
     await asyncio.to_thread(speak, asyncio.get_running_loop())

@@ -14,7 +14,7 @@ from holdfast.job.job import Extras, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.messages.commands import ConcludeLease, PurgeQueue, SetQueue
 from holdfast.stores import rows
-from holdfast.stores.postgres.ready_floor import lows_of
+from holdfast.stores.postgres.ready_floor import ready_floors_of
 from holdfast.stores.postgres.store import PostgresStore
 from tests.stores.conformance.conftest import Desk, empty_database, postgres_server
 
@@ -344,7 +344,7 @@ async def test_a_priority_is_found_however_many_are_in_use(desk, shop):
     for count, priority in enumerate(numbers, 1):
         enqueue(shop, priority=priority)
         blob = postgres_server().value("SELECT lows FROM holdfast.queue", database="holdfast")
-        lows = lows_of(blob, "q")
+        lows = ready_floors_of(blob, "q")
         assert lows is None if count > 16 else list(lows) == numbers[:count]
     assert [one.job.priority for one in await desk.lease(limit=100)] == sorted(numbers)
     enqueue(shop, priority=4)

@@ -43,15 +43,15 @@ async def filled(database, node):
         database.resize(6)
         database.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
         one = node(0, database.url())
-        await one.backing.submit(Enqueue([NewJob("early", b"1")] * 8))
-        jobs = (await one.backing.submit(LeaseJobs(("early",), 8, "w", lease_ms=600_000))).jobs
+        await one.backend.submit(Enqueue([NewJob("early", b"1")] * 8))
+        jobs = (await one.backend.submit(LeaseJobs(("early",), 8, "w", lease_ms=600_000))).jobs
         for table in ("job", *also):
             database.sql(f"ALTER TABLE holdfast.{table} SET TABLESPACE small", database="holdfast")
         for table in also:  # no page of them has room for another row, and none can be added
             database.sql(f"ALTER TABLE holdfast.{table} SET (fillfactor = 100, autovacuum_enabled = off)", database="holdfast")
         for size in (100_000, 10_000, 1_000, 10):
             one.store._full_until = 0.0
-            while isinstance(await one.backing.submit(Enqueue([NewJob("q", os.urandom(size))])), Enqueued):
+            while isinstance(await one.backend.submit(Enqueue([NewJob("q", os.urandom(size))])), Enqueued):
                 pass
         return one, [granted.job for granted in jobs]
 
@@ -68,14 +68,14 @@ async def test_new_jobs_are_refused_and_leases_end(filled, database):
     one, jobs = await filled()
     health = one.store.health()
     assert (health.accepting, health.reason) == (False, "storage_full")
-    together = [one.backing.submit(ConcludeLease(job.ref(), b'"done"')) for job in jobs[:4]]
-    together += [one.backing.submit(Enqueue([NewJob("q", os.urandom(20_000))])) for _ in range(4)]
+    together = [one.backend.submit(ConcludeLease(job.ref(), b'"done"')) for job in jobs[:4]]
+    together += [one.backend.submit(Enqueue([NewJob("q", os.urandom(20_000))])) for _ in range(4)]
     results = await asyncio.gather(*together)
     assert [result.state for result in results[:4]] == [State.CONCLUDED] * 4
     assert {result.code for result in results[4:]} == {"storage_full"}
     one.store._full_until = 0.0  # the next batch finds out anew, with both in it
-    together = [one.backing.submit(Enqueue([NewJob("q", os.urandom(20_000))])) for _ in range(4)]
-    together += [one.backing.submit(ConcludeLease(job.ref())) for job in jobs[4:]]
+    together = [one.backend.submit(Enqueue([NewJob("q", os.urandom(20_000))])) for _ in range(4)]
+    together += [one.backend.submit(ConcludeLease(job.ref())) for job in jobs[4:]]
     results = await asyncio.gather(*together)
     assert {result.code for result in results[:4]} == {"storage_full"}
     assert all(isinstance(result, Outcome) for result in results[4:])
@@ -84,17 +84,17 @@ async def test_new_jobs_are_refused_and_leases_end(filled, database):
 
 async def test_what_finds_no_room_is_refused_changes_nothing_and_can_be_done_later(filled, database):
     one, jobs = await filled("ended")
-    ends = [await one.backing.submit(ConcludeLease(job.ref(), b'"' + b"x" * 5_000 + b'"')) for job in jobs[:4]]
+    ends = [await one.backend.submit(ConcludeLease(job.ref(), b'"' + b"x" * 5_000 + b'"')) for job in jobs[:4]]
     assert {getattr(end, "code", "") for end in ends} == {"storage_full"}
-    assert not isinstance(await one.backing.submit(ExtendLease(jobs[-1].ref(), 600_000)), Refused)
+    assert not isinstance(await one.backend.submit(ExtendLease(jobs[-1].ref(), 600_000)), Refused)
     assert await check(database.url()) == []
-    assert (await one.backing.submit(PurgeQueue("q", (State.READY,), 0, 3))).count == 3
+    assert (await one.backend.submit(PurgeQueue("q", (State.READY,), 0, 3))).count == 3
     database.resize(12)
     began = time.monotonic()
     async with asyncio.timeout(FULL_S + 10):
-        while isinstance(await one.backing.submit(Enqueue([NewJob("q", b"1")])), Refused):  # noqa: ASYNC110  (only asking tells)
+        while isinstance(await one.backend.submit(Enqueue([NewJob("q", b"1")])), Refused):  # noqa: ASYNC110  (only asking tells)
             await asyncio.sleep(0.1)
     assert time.monotonic() - began <= FULL_S + 3
     for job in jobs:
-        assert not isinstance(await one.backing.submit(ConcludeLease(job.ref(), b'"' + b"x" * 5_000 + b'"')), Refused)
+        assert not isinstance(await one.backend.submit(ConcludeLease(job.ref(), b'"' + b"x" * 5_000 + b'"')), Refused)
     assert await check(database.url()) == []

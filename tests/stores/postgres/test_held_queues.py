@@ -69,21 +69,21 @@ HOLDERS = {
 
 
 async def leased(one, queue, count=1):
-    granted = await one.backing.submit(LeaseJobs((queue,), count, "w", lease_ms=60_000))
+    granted = await one.backend.submit(LeaseJobs((queue,), count, "w", lease_ms=60_000))
     assert isinstance(granted, Granted), granted
     return granted.jobs
 
 
 async def answered(one, command):
     began = time.monotonic()
-    result = await one.backing.submit(command)
+    result = await one.backend.submit(command)
     return result, time.monotonic() - began
 
 
 async def prepared(one, *queues):
     """A job that is leased, and some that are ready, in each; the one that is leased by queue."""
     for queue in queues:
-        await one.backing.submit(Enqueue([NewJob(queue, b"1") for _ in range(6)]))
+        await one.backend.submit(Enqueue([NewJob(queue, b"1") for _ in range(6)]))
     return {queue: (await leased(one, queue))[0].job for queue in queues}
 
 
@@ -105,16 +105,16 @@ async def test_all_other_queues_go_on_and_its_own_callers_are_told(group, node, 
             if took > (NEXT_S if number else 4 * FIRST_S):
                 slow.append((number, took))
         assert slow == []
-        assert not isinstance(await one.backing.submit(ConcludeLease(held["free"].ref())), Refused)
+        assert not isinstance(await one.backend.submit(ConcludeLease(held["free"].ref())), Refused)
     await free_again(one, "stuck")
-    assert not isinstance(await one.backing.submit(ConcludeLease(held["stuck"].ref())), Refused)
+    assert not isinstance(await one.backend.submit(ConcludeLease(held["stuck"].ref())), Refused)
     assert await check(group.url) == []
 
 
 async def free_again(one, queue):
     await asyncio.sleep(LOOK_S * 2)
     async with asyncio.timeout(5):
-        while isinstance(result := await one.backing.submit(Enqueue([NewJob(queue, b"3")])), Refused):
+        while isinstance(result := await one.backend.submit(Enqueue([NewJob(queue, b"3")])), Refused):
             assert result.code == "store_unavailable"
             await asyncio.sleep(0.1)  # a queue whose holders can't be told apart is left alone for a second
 
@@ -146,23 +146,23 @@ async def test_every_verb_that_needs_it_is_refused_by_itself_and_changes_nothing
     one = node(0)
     held = await prepared(one, "stuck", "free")
     spec = ScheduleSpec(NewJob("stuck", b"1"), interval_ms=3_600_000)
-    await one.backing.submit(SetSchedule("into stuck", spec, paused=False))
+    await one.backend.submit(SetSchedule("into stuck", spec, paused=False))
     verbs = every_verb(held["stuck"])
     with HOLDERS["a console with FOR UPDATE"](group, "stuck"):
         before = group.primary.sql("SELECT * FROM holdfast.job ORDER BY id", database="holdfast")
-        together = await asyncio.gather(*[one.backing.submit(command) for command in verbs.values()])
-        apart = [await one.backing.submit(command) for command in verbs.values()]
+        together = await asyncio.gather(*[one.backend.submit(command) for command in verbs.values()])
+        apart = [await one.backend.submit(command) for command in verbs.values()]
         for results in (together, apart):
             assert {
                 name: getattr(result, "code", result) for name, result in zip(verbs, results, strict=True)
             } == dict.fromkeys(verbs, "store_unavailable")
         (moved,) = await leased(one, "free")
-        await one.backing.submit(ReleaseLease(moved.job.ref()))
-        assert (await one.backing.submit(MoveJob(moved.job.id, "stuck"))).code == "store_unavailable"
-        assert (await one.backing.submit(PutJobs([NewJob("stuck", b"1")]))).refused == "store_unavailable"
+        await one.backend.submit(ReleaseLease(moved.job.ref()))
+        assert (await one.backend.submit(MoveJob(moved.job.id, "stuck"))).code == "store_unavailable"
+        assert (await one.backend.submit(PutJobs([NewJob("stuck", b"1")]))).refused == "store_unavailable"
         assert group.primary.sql("SELECT * FROM holdfast.job ORDER BY id", database="holdfast") == before
     await free_again(one, "stuck")
-    again = {name: getattr(await one.backing.submit(command), "code", "") for name, command in verbs.items()}
+    again = {name: getattr(await one.backend.submit(command), "code", "") for name, command in verbs.items()}
     assert "store_unavailable" not in again.values()
     assert again["enqueue"] == again["conclude"] == again["run"] == ""
     assert await check(group.url) == []
@@ -171,10 +171,10 @@ async def test_every_verb_that_needs_it_is_refused_by_itself_and_changes_nothing
 async def test_a_worker_of_several_queues_is_given_the_jobs_of_the_others(group, node):
     one = node(0)
     await prepared(one, "stuck", "free")
-    await one.backing.submit(RegisterWorker("w1", "w1", ("stuck", "free")))
+    await one.backend.submit(RegisterWorker("w1", "w1", ("stuck", "free")))
     with HOLDERS["a console with FOR UPDATE"](group, "stuck"):
         for command in (LeaseJobs(("stuck", "free"), 2, "w"), LeaseJobs((), 2, "w1", registered=True)):
-            granted = await one.backing.submit(command)
+            granted = await one.backend.submit(command)
             assert isinstance(granted, Granted), granted
             assert [grant.job.queue for grant in granted.jobs] == ["free", "free"]
 
@@ -182,21 +182,21 @@ async def test_a_worker_of_several_queues_is_given_the_jobs_of_the_others(group,
 async def test_time_passes_in_the_others_however_much_waits_in_it(group, node, monkeypatch):
     monkeypatch.setattr("holdfast.committer.local_backend._BITE", 3)
     one = node(0)
-    await one.backing.submit(Enqueue([NewJob("stuck", b"1", delay_ms=1) for _ in range(8)]))
-    await one.backing.submit(Enqueue([NewJob("free", b"1", delay_ms=20) for _ in range(8)]))
+    await one.backend.submit(Enqueue([NewJob("stuck", b"1", delay_ms=1) for _ in range(8)]))
+    await one.backend.submit(Enqueue([NewJob("free", b"1", delay_ms=20) for _ in range(8)]))
     spec = ScheduleSpec(NewJob("free", b"1"), interval_ms=1_000)
     into = ScheduleSpec(NewJob("stuck", b"1"), interval_ms=1_000)
-    await one.backing.submit(SetSchedule("a", into, paused=False))
-    await one.backing.submit(SetSchedule("b", spec, paused=False))
+    await one.backend.submit(SetSchedule("a", into, paused=False))
+    await one.backend.submit(SetSchedule("b", spec, paused=False))
     await asyncio.sleep(1.1)  # until it is due
     with HOLDERS["a console with FOR UPDATE"](group, "stuck"):
         async with asyncio.timeout(10):
-            await one.backing.pass_time()
+            await one.backend.pass_time()
         assert len(await leased(one, "free", 20)) >= 9
         due = await one.store.next_due()
         assert due is None or due > one.store.clock.now()  # so that nobody looks for what can't be done again and again
     await asyncio.sleep(LOOK_S * 2)
-    await one.backing.pass_time()
+    await one.backend.pass_time()
     assert len(await leased(one, "stuck", 20)) >= 8
     assert await check(group.url) == []
 
@@ -216,7 +216,7 @@ async def test_a_queue_that_somebody_is_just_making_does_not_stop_those_that_are
             assert not isinstance(made, Refused)
             assert took < (NEXT_S if number else 2 * FIRST_S)
     async with asyncio.timeout(10):
-        while isinstance(await one.backing.submit(Enqueue([NewJob("coming", b"2")])), Refused):  # noqa: ASYNC110  (only asking tells)
+        while isinstance(await one.backend.submit(Enqueue([NewJob("coming", b"2")])), Refused):  # noqa: ASYNC110  (only asking tells)
             await asyncio.sleep(0.1)  # it is left alone for some seconds
 
 
@@ -232,7 +232,7 @@ async def test_nodes_that_take_turns_are_waited_for(group, node):
 
     turning = [asyncio.create_task(turns()) for _ in range(2)]
     try:
-        results = [await one.backing.submit(Enqueue([NewJob("busy", b"1")])) for _ in range(20)]
+        results = [await one.backend.submit(Enqueue([NewJob("busy", b"1")])) for _ in range(20)]
     finally:
         stop.set()
         await asyncio.gather(*turning)
@@ -252,7 +252,7 @@ async def test_who_holds_for_long_again_and_again_costs_the_others_little(group,
         with HOLDERS["a console with FOR UPDATE"](group, "stuck"):
             for _ in range(5):
                 _, (done, took) = await asyncio.gather(
-                    one.backing.submit(Enqueue([NewJob("stuck", b"2")])), answered(one, Enqueue([NewJob("free", b"2")]))
+                    one.backend.submit(Enqueue([NewJob("stuck", b"2")])), answered(one, Enqueue([NewJob("free", b"2")]))
                 )
                 assert not isinstance(done, Refused)
                 times.append(took)
@@ -280,7 +280,7 @@ ROWS = {
 async def test_a_row_that_is_no_queue_stops_only_the_command_that_needs_it(group, node, kind):
     one = node(0)
     held = await prepared(one, "stuck", "free")
-    await one.backing.submit(SetSchedule("s", ScheduleSpec(NewJob("free", b"1"), interval_ms=3_600_000), paused=False))
+    await one.backend.submit(SetSchedule("s", ScheduleSpec(NewJob("free", b"1"), interval_ms=3_600_000), paused=False))
     statement, command = ROWS[kind]
     with transaction(group, statement.format(job=held["stuck"].id)):
         for number in range(3):
@@ -291,7 +291,7 @@ async def test_a_row_that_is_no_queue_stops_only_the_command_that_needs_it(group
             assert getattr(refused, "code", refused) == "store_unavailable"
             assert not [result for result, _ in results if isinstance(result, Refused)]
             assert max(took for _, took in results) < (FIRST_S + 3 if not number else 3)
-    assert not isinstance(await one.backing.submit(command(held["stuck"])), Refused)
+    assert not isinstance(await one.backend.submit(command(held["stuck"])), Refused)
     assert await check(group.url) == []
 
 

@@ -36,20 +36,20 @@ async def work(node, rng: random.Random, rounds: int, log: list) -> None:
             extras = Extras(group_key="g") if rng.random() < 0.2 else Extras()
             jobs = [NewJob(name, b"1", priority=rng.choice((1, 5)), extras=extras) for name in names]
             key = IdempotencyKey("", f"{rng.random()}", b"d") if n % 5 == 0 else None
-            result = await node.backing.submit(Enqueue(jobs, key))
+            result = await node.backend.submit(Enqueue(jobs, key))
             if isinstance(result, Enqueued):
                 log += [("put", receipt.id) for receipt in result.jobs]
         elif kind < 0.9:
-            result = await node.backing.submit(LeaseJobs(tuple(names), rng.randint(1, 3), "w"))
+            result = await node.backend.submit(LeaseJobs(tuple(names), rng.randint(1, 3), "w"))
             for granted in result.jobs if isinstance(result, Granted) else ():
                 log.append(("leased", granted.job.id, granted.job.lease.fence))
                 verb = rng.choice((ConcludeLease, ConcludeLease, ReleaseLease, FailLease))
                 ref = granted.job.ref()
-                ended = await node.backing.submit(FailLease(ref, "no") if verb is FailLease else verb(ref))
+                ended = await node.backend.submit(FailLease(ref, "no") if verb is FailLease else verb(ref))
                 log.append(("ended", granted.job.id, getattr(ended, "code", verb.__name__)))
         else:
             result = await asyncio.gather(
-                *[node.backing.submit(tick) for tick in (ExpireLeases(100), PromoteDue(100), ForgetHistory(100))]
+                *[node.backend.submit(tick) for tick in (ExpireLeases(100), PromoteDue(100), ForgetHistory(100))]
             )
             result = next((one for one in result if isinstance(one, Refused)), None)
         if isinstance(result, Refused):
@@ -69,7 +69,7 @@ async def test_two_nodes_never_give_one_job_twice_and_count_every_job_once(group
     fences = [entry[2] for entry in log if entry[0] == "leased"]
     assert len(fences) == len(set(fences)) > 100
     assert {entry[2] for entry in log if entry[0] == "ended"} <= {"ConcludeLease", "ReleaseLease", "FailLease"}
-    one = nodes[0].backing
+    one = nodes[0].backend
     for info in (await one.submit(ListQueues(100))).queues:
         page = await one.submit(ListJobs(1_000, queue=info.name))
         counted = Tally()
@@ -88,7 +88,7 @@ async def test_jobs_of_a_queue_are_given_in_the_order_of_their_pushes_whichever_
     assert put == sorted(put)
     taken = []
     for n in range(8):
-        granted = await nodes[n % 2].backing.submit(LeaseJobs(("q",), 5, "w"))
+        granted = await nodes[n % 2].backend.submit(LeaseJobs(("q",), 5, "w"))
         taken += [int(one.content.payload) for one in granted.jobs]
     assert taken == list(range(40))
 
@@ -101,12 +101,12 @@ async def test_nodes_that_make_the_same_new_queues_in_opposite_orders_both_get_t
     for n in range(ROUNDS):
         names = [f"new{n}-{letter}" for letter in "abcdef"]
         puts = [
-            one.backing.submit(Enqueue([NewJob(name, b"1") for name in names])),
-            other.backing.submit(Enqueue([NewJob(name, b"2") for name in reversed(names)])),
+            one.backend.submit(Enqueue([NewJob(name, b"1") for name in names])),
+            other.backend.submit(Enqueue([NewJob(name, b"2") for name in reversed(names)])),
         ]
         answers = await asyncio.gather(*puts)
         assert [type(answer) for answer in answers] == [Enqueued, Enqueued], answers
-    listed = (await one.backing.submit(ListQueues(100))).queues
+    listed = (await one.backend.submit(ListQueues(100))).queues
     assert {info.name: info.tally.ready for info in listed} == {"known": 2} | {
         f"new{n}-{letter}": 2 for n in range(ROUNDS) for letter in "abcdef"
     }

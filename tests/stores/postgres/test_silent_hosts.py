@@ -166,7 +166,7 @@ async def test_what_somebody_has_to_mend_is_told_first(group):
 async def test_a_batch_is_not_held_for_longer_than_is_stated_by_a_primary_that_has_stopped(group, node):
     one = node(0)
     assert isinstance(await one.put(), Enqueued)
-    one.backing._ticker.start()
+    one.backend._ticker.start()
     try:
         group.primary.pause()
         began = time.monotonic()
@@ -177,7 +177,7 @@ async def test_a_batch_is_not_held_for_longer_than_is_stated_by_a_primary_that_h
         assert not one.store.health().accepting
     finally:
         group.primary.resume()
-        await one.backing._ticker.stop()
+        await one.backend._ticker.stop()
     async with asyncio.timeout(15):
         while isinstance(await one.put(), Refused):  # noqa: ASYNC110  (only asking tells)
             await asyncio.sleep(0.1)

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import ConcludeLease, Enqueue, Enqueued, LeaseJobs, PurgeQueue
@@ -36,65 +36,65 @@ async def start(small):
     started = []
 
     def run(watermark):
-        started.append(InProcess(SqliteStore(small / "jobs.db", QueuePolicy(), watermark), ManualClock()))
+        started.append(LocalBackend(SqliteStore(small / "jobs.db", QueuePolicy(), watermark), ManualClock()))
         started[-1].start()
         return started[-1]
 
     yield run
-    for backing in started:
-        await backing.stop()
+    for backend in started:
+        await backend.stop()
     assert maintenance.check(small / "jobs.db") == []
 
 
 @pytest.mark.parametrize("size", [100, 5_000, 300_000])
 async def test_on_a_full_disk_leases_end_on_the_reserve_and_pushes_come_back_after_a_purge(start, size):
-    backing = start(8 * MIB)
-    await backing.submit(Enqueue([NewJob("early", b"1")] * 3))
-    jobs = (await backing.submit(LeaseJobs(("early",), 3, "w"))).jobs
-    kept = await fill(backing, size)
-    ends = [await backing.submit(ConcludeLease(one.job.ref(), b'"done"')) for one in jobs]
+    backend = start(8 * MIB)
+    await backend.submit(Enqueue([NewJob("early", b"1")] * 3))
+    jobs = (await backend.submit(LeaseJobs(("early",), 3, "w"))).jobs
+    kept = await fill(backend, size)
+    ends = [await backend.submit(ConcludeLease(one.job.ref(), b'"done"')) for one in jobs]
     assert [getattr(end, "state", end) for end in ends] == [State.CONCLUDED] * 3
-    assert (await backing.submit(GetQueue("q"))).tally.ready == kept
-    await empty(backing)
-    await backing.submit(GetHealth())
-    assert isinstance(await backing.submit(Enqueue([NewJob("q", b"1")])), Enqueued)
-    assert not backing._runner.done(), "the store broke of a full disk"
+    assert (await backend.submit(GetQueue("q"))).tally.ready == kept
+    await empty(backend)
+    await backend.submit(GetHealth())
+    assert isinstance(await backend.submit(Enqueue([NewJob("q", b"1")])), Enqueued)
+    assert not backend._runner.done(), "the store broke of a full disk"
 
 
 @pytest.mark.parametrize("size", [100, 5_000, 300_000])
 async def test_a_disk_that_is_full_to_the_brim_breaks_nothing_and_all_goes_on_when_it_grows(start, small, size):
-    backing = start(0)
-    kept = await fill(backing, size)
-    refused = await backing.submit(Enqueue([NewJob("q", b"x" * size)]))
+    backend = start(0)
+    kept = await fill(backend, size)
+    refused = await backend.submit(Enqueue([NewJob("q", b"x" * size)]))
     assert refused.code == "storage_full"
     subprocess.run(["mount", "-o", "remount,size=80m", str(small)], check=True)  # noqa: ASYNC221
-    await backing.submit(GetHealth())
-    assert (await backing.submit(GetQueue("q"))).tally.ready == kept
-    assert isinstance(await backing.submit(Enqueue([NewJob("q", b"x" * size)])), Enqueued)
-    (granted,) = (await backing.submit(LeaseJobs(("q",), 1, "w"))).jobs
-    assert (await backing.submit(ConcludeLease(granted.job.ref()))).state is State.CONCLUDED
-    assert not backing._runner.done(), "the store broke of a full disk"
+    await backend.submit(GetHealth())
+    assert (await backend.submit(GetQueue("q"))).tally.ready == kept
+    assert isinstance(await backend.submit(Enqueue([NewJob("q", b"x" * size)])), Enqueued)
+    (granted,) = (await backend.submit(LeaseJobs(("q",), 1, "w"))).jobs
+    assert (await backend.submit(ConcludeLease(granted.job.ref()))).state is State.CONCLUDED
+    assert not backend._runner.done(), "the store broke of a full disk"
 
 
-async def fill(backing, size: int) -> int:
+async def fill(backend, size: int) -> int:
     """Put jobs, fewer and fewer at a time, until not even one is taken; how many were."""
     kept, count = 0, max(1, min(1_000, MIB // size))
     while count:
-        result = await backing.submit(Enqueue([NewJob("q", b"x" * size)] * count))
+        result = await backend.submit(Enqueue([NewJob("q", b"x" * size)] * count))
         if isinstance(result, Enqueued):
             kept += count
         else:
             assert result.code == "storage_full"
-            await backing.submit(GetHealth())  # look at the disk again: what was too much may not be too much in small
+            await backend.submit(GetHealth())  # look at the disk again: what was too much may not be too much in small
             count //= 2
     return kept
 
 
-async def empty(backing) -> None:
+async def empty(backend) -> None:
     """Purge in bites that are small enough for what space there is."""
     limit = 100
-    while (tally := (await backing.submit(GetQueue("q"))).tally).ready:
-        result = await backing.submit(PurgeQueue("q", (State.READY,), 0, limit))
+    while (tally := (await backend.submit(GetQueue("q"))).tally).ready:
+        result = await backend.submit(PurgeQueue("q", (State.READY,), 0, limit))
         if getattr(result, "code", None) == "storage_full":
             assert limit > 1, f"nothing can be removed from a full disk: {tally}"
             limit //= 2

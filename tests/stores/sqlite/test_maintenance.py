@@ -6,7 +6,7 @@ import apsw
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.engine import Engine
 from holdfast.job.job import Extras, NewJob, UniqueWhile
 from holdfast.job.queue import QueuePolicy
@@ -18,9 +18,9 @@ from holdfast.stores.sqlite.store import SqliteStore
 @pytest.fixture
 async def path(tmp_path):
     """A closed store with jobs in several states: 7 to 11 have keys and groups; 8 and 9 run, 11 is held behind 10."""
-    backing = InProcess(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), ManualClock())
-    backing.start()
-    engine = Engine(backing)
+    backend = LocalBackend(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), ManualClock())
+    backend.start()
+    engine = Engine(backend)
     await engine.enqueue([NewJob("q", b"1") for _ in range(5)])
     await engine.enqueue([NewJob("q", b"1", delay_ms=60_000)])
     await engine.lease(("q",), 2)
@@ -30,7 +30,7 @@ async def path(tmp_path):
     await engine.enqueue([NewJob("run", b"1", extras=Extras(unique_key="runs", group_key="r"))])
     await engine.lease(("run",), 2)
     await engine.enqueue([NewJob("q", b"1", extras=Extras(group_key="g")) for _ in range(2)])
-    await backing.stop()
+    await backend.stop()
     return tmp_path / "jobs.db"
 
 
@@ -91,9 +91,9 @@ def test_a_file_with_broken_pages_is_not_called_sound(path):
 
 
 async def test_a_backup_under_load_has_everything_that_was_answered_before_it_began(tmp_path):
-    backing = InProcess(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), ManualClock())
-    backing.start()
-    engine = Engine(backing)
+    backend = LocalBackend(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), ManualClock())
+    backend.start()
+    engine = Engine(backend)
     answered: list[int] = []
 
     async def push() -> None:
@@ -107,7 +107,7 @@ async def test_a_backup_under_load_has_everything_that_was_answered_before_it_be
     await asyncio.to_thread(maintenance.backup, tmp_path / "jobs.db", tmp_path / "copy.db")
     pushing.cancel()
     await asyncio.gather(pushing, return_exceptions=True)
-    await backing.stop()
+    await backend.stop()
     copy = apsw.Connection(str(tmp_path / "copy.db"))
     assert set(before) <= {job for (job,) in copy.execute("SELECT id FROM job")}
     assert maintenance.check(tmp_path / "copy.db") == []

@@ -7,7 +7,7 @@ import apsw
 import pytest
 
 from holdfast.clock import ManualClock
-from holdfast.committer.local_backend import InProcess
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.errors import Overloaded
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
@@ -22,17 +22,17 @@ NOW = 1_800_000_000_000
 
 
 @pytest.fixture
-async def backing(tmp_path):
-    made = InProcess(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), ManualClock())
+async def backend(tmp_path):
+    made = LocalBackend(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), ManualClock())
     made.start()
     yield made
     await made.stop()
 
 
-async def walk(backing, limit, **filters):
+async def walk(backend, limit, **filters):
     pages, cursor = [], None
     while True:
-        page = await backing.submit(ListJobs(limit, cursor=cursor, **filters))
+        page = await backend.submit(ListJobs(limit, cursor=cursor, **filters))
         pages.append([detail.job.id for detail in page.jobs])
         if (cursor := page.cursor) is None:
             return pages
@@ -54,16 +54,16 @@ async def test_a_read_is_answered_while_a_transaction_is_open_and_does_not_see_i
     await store.close()
 
 
-async def test_many_reads_at_once_are_all_answered(backing):
-    await backing.submit(Enqueue([NewJob("q", b"1")]))
-    answers = await asyncio.wait_for(asyncio.gather(*(backing.submit(GetQueue("q")) for _ in range(150))), 30)
+async def test_many_reads_at_once_are_all_answered(backend):
+    await backend.submit(Enqueue([NewJob("q", b"1")]))
+    answers = await asyncio.wait_for(asyncio.gather(*(backend.submit(GetQueue("q")) for _ in range(150))), 30)
     assert {answer.tally.ready for answer in answers} == {1}
 
 
-async def test_more_dear_reads_than_may_wait_are_refused_and_cheap_ones_are_not(backing):
-    await backing.submit(Enqueue([NewJob("q", b"1")]))
-    dear = [backing.submit(ListJobs(10, text="1")) for _ in range(DEAR_READS_WAITING + 51)]
-    cheap = [backing.submit(GetQueue("q")) for _ in range(1_000)]
+async def test_more_dear_reads_than_may_wait_are_refused_and_cheap_ones_are_not(backend):
+    await backend.submit(Enqueue([NewJob("q", b"1")]))
+    dear = [backend.submit(ListJobs(10, text="1")) for _ in range(DEAR_READS_WAITING + 51)]
+    cheap = [backend.submit(GetQueue("q")) for _ in range(1_000)]
     answers = await asyncio.wait_for(asyncio.gather(*dear), 30)
     codes = [getattr(answer, "code", "answered") for answer in answers]
     assert codes.count("answered") == DEAR_READS_WAITING + 1
@@ -71,47 +71,47 @@ async def test_more_dear_reads_than_may_wait_are_refused_and_cheap_ones_are_not(
     assert {answer.tally.ready for answer in await asyncio.gather(*cheap)} == {1}
 
 
-async def test_cheap_reads_pass_dear_ones(backing, slow_search):
-    dear = [backing.submit(ListJobs(10, text=f"nothing {n}")) for n in range(10)]
+async def test_cheap_reads_pass_dear_ones(backend, slow_search):
+    dear = [backend.submit(ListJobs(10, text=f"nothing {n}")) for n in range(10)]
     await asyncio.sleep(0)
     for query in (GetQueue("q"), GetJob(1), ListJobs(50), ListQueues(10, ""), ExplainJob(1)):
-        await backing.submit(query)
+        await backend.submit(query)
     assert not any(read.done() for read in dear[1:]), "they were answered behind the dear ones"
     await asyncio.gather(*dear)
 
 
-async def test_a_read_whose_caller_has_left_is_not_begun_and_one_under_way_is_stopped(backing, slow_search):
-    reads = [backing.submit(ListJobs(10, text=f"nothing {n}")) for n in range(20)]
+async def test_a_read_whose_caller_has_left_is_not_begun_and_one_under_way_is_stopped(backend, slow_search):
+    reads = [backend.submit(ListJobs(10, text=f"nothing {n}")) for n in range(20)]
     await asyncio.sleep(0.05)
     for read in reads:
-        backing.leave(read)
+        backend.leave(read)
     assert {answer.code for answer in await asyncio.gather(*reads)} == {"overloaded"}
     started = time.monotonic()
-    found = await asyncio.wait_for(backing.submit(ListJobs(10, text="y")), 30)
+    found = await asyncio.wait_for(backend.submit(ListJobs(10, text="y")), 30)
     assert found.jobs == []
     assert time.monotonic() - started < 5 * slow_search, "it waited for reads that nobody waited for"
 
 
-async def test_a_read_whose_turn_does_not_come_is_told_so(backing, slow_search, monkeypatch):
+async def test_a_read_whose_turn_does_not_come_is_told_so(backend, slow_search, monkeypatch):
     monkeypatch.setattr("holdfast.stores.read_queue.READ_WAIT_S", slow_search / 4)
-    first, second = [backing.submit(ListJobs(10, text=f"nothing {n}")) for n in range(2)]
+    first, second = [backend.submit(ListJobs(10, text=f"nothing {n}")) for n in range(2)]
     assert (await second).code == "overloaded"
     assert (await first).jobs == []
-    assert (await backing.submit(ListJobs(10, text="nothing else"))).jobs == [], "the line goes on"
+    assert (await backend.submit(ListJobs(10, text="nothing else"))).jobs == [], "the line goes on"
 
 
 @pytest.fixture
-async def slow_search(backing):
+async def slow_search(backend):
     """About how many seconds a search for a text takes."""
     for _ in range(8):
-        await backing.submit(Enqueue([NewJob("q", b"x" * 800_000) for _ in range(20)]))
+        await backend.submit(Enqueue([NewJob("q", b"x" * 800_000) for _ in range(20)]))
     started = time.monotonic()
-    await backing.submit(ListJobs(10, text="nothing"))
+    await backend.submit(ListJobs(10, text="nothing"))
     return time.monotonic() - started
 
 
-async def test_a_reader_that_tries_to_write_checkpoint_or_migrate_changes_nothing(backing, tmp_path):
-    await backing.submit(Enqueue([NewJob("q", b"1")]))
+async def test_a_reader_that_tries_to_write_checkpoint_or_migrate_changes_nothing(backend, tmp_path):
+    await backend.submit(Enqueue([NewJob("q", b"1")]))
     reader = open_reader(tmp_path / "jobs.db")
     for statement in ("UPDATE queue SET ready = 9", "DROP TABLE job", "PRAGMA user_version = 999", "CREATE TABLE mine(x)"):
         with pytest.raises(apsw.ReadOnlyError):
@@ -119,26 +119,26 @@ async def test_a_reader_that_tries_to_write_checkpoint_or_migrate_changes_nothin
     assert reader.pragma("query_only") == 1
     assert reader.pragma("wal_autocheckpoint") == 0
     reader.close()
-    assert (await backing.submit(GetQueue("q"))).tally.ready == 1
+    assert (await backend.submit(GetQueue("q"))).tally.ready == 1
 
 
 @pytest.mark.parametrize("scanned", [1, 7, 50])
-async def test_a_filtered_page_looks_at_a_bounded_number_of_rows_and_the_walk_still_finds_all(backing, monkeypatch, scanned):
+async def test_a_filtered_page_looks_at_a_bounded_number_of_rows_and_the_walk_still_finds_all(backend, monkeypatch, scanned):
     monkeypatch.setattr("holdfast.stores.reader.LIST_SCANNED", scanned)
     for start in range(0, 60, 20):
         jobs = [NewJob("q", b"1", type="rare" if n % 20 == 7 else "often") for n in range(start, start + 20)]
-        await backing.submit(Enqueue(jobs))
+        await backend.submit(Enqueue(jobs))
     for filters in ({"type": "rare"}, {"type": "rare", "queue": "q"}):
-        pages = await walk(backing, 10, **filters)
+        pages = await walk(backend, 10, **filters)
         assert [job_id for page in pages for job_id in page] == [8, 28, 48]
         assert len(pages) >= 60 // scanned, "it looked at more rows in one page than it may"
 
 
-async def test_a_read_that_takes_too_long_is_given_up_and_the_reader_still_works(backing, monkeypatch):
-    await backing.submit(Enqueue([NewJob("q", b"x" * 1_000) for _ in range(1_000)]))
+async def test_a_read_that_takes_too_long_is_given_up_and_the_reader_still_works(backend, monkeypatch):
+    await backend.submit(Enqueue([NewJob("q", b"x" * 1_000) for _ in range(1_000)]))
     monkeypatch.setattr("holdfast.stores.sqlite.reader._READ_S", -1.0)
     monkeypatch.setattr("holdfast.stores.sqlite.reader._STEPS", 10)
-    reader = SqliteReader(open_reader(backing._store._path), QueuePolicy())
+    reader = SqliteReader(open_reader(backend._store._path), QueuePolicy())
     with pytest.raises(Overloaded) as refusal:
         reader.answer(ListJobs(10, text="nothing has this"), NOW)
     assert refusal.value.fields["retry_after_ms"] > 0

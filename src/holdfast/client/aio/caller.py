@@ -10,14 +10,14 @@ import tenacity
 
 from holdfast.client.aio.transport import AsyncTransport
 from holdfast.client.contents import encode
-from holdfast.client.retry import Again, Answer, Call, Lost, Nodes, NotSent, StreamRefused, Trial, decode
+from holdfast.client.retry import Answer, Call, Lost, Nodes, NotSent, Retry, RetryState, StreamRefused, decode
 from holdfast.client.tokens import bearer
 from holdfast.errors import HoldfastError
 
 T = TypeVar("T")
 _JSON = "application/json"
 _SILENCE_S = 45.0  # a stream says something at least every 15 seconds
-_RETRY = tenacity.retry_if_exception_type(Again)
+_RETRY = tenacity.retry_if_exception_type(Retry)
 
 
 class AsyncCaller:
@@ -87,7 +87,7 @@ class AsyncCaller:
         return decode(kind, await self._answered(call))
 
     async def _answered(self, call: Call, deadline_s: float | None = None) -> bytes:
-        trial = Trial(call, self.nodes, deadline_s or self.deadline_s, self._attempt_s)
+        trial = RetryState(call, self.nodes, deadline_s or self.deadline_s, self._attempt_s)
         headers = self._headers | call.headers
         try:
             async for attempt in tenacity.AsyncRetrying(
@@ -95,11 +95,11 @@ class AsyncCaller:
             ):
                 with attempt:
                     return await self._once(trial, headers)
-        except Again as again:
+        except Retry as again:
             raise again.final from again.__cause__
         raise AssertionError("a call is answered or refused")
 
-    async def _once(self, trial: Trial, headers: dict[str, str]) -> bytes:
+    async def _once(self, trial: RetryState, headers: dict[str, str]) -> bytes:
         url = self.nodes.current
         try:
             answer = await self._transport.request(url, trial.call, headers, trial.timeout_s)
@@ -122,6 +122,6 @@ class AsyncCaller:
 
     def _judge_stream(self, url: str, call: Call, answer: Answer) -> None:
         try:
-            Trial(call, self.nodes, 0, 0).judge(url, answer)
-        except Again as again:
+            RetryState(call, self.nodes, 0, 0).judge(url, answer)
+        except Retry as again:
             raise again.final from None

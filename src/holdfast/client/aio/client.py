@@ -1,13 +1,13 @@
 """The whole client: one class with every call."""
 
-from holdfast.client.aio.consumer import Consuming
+from holdfast.client.aio.consumer import Consumer
 from holdfast.client.aio.jobs import Jobs
-from holdfast.client.aio.producer import Producing
+from holdfast.client.aio.producer import Producer
 from holdfast.client.aio.queues import Queues
 from holdfast.client.aio.system import System
 
 
-class AsyncClient(Producing, Consuming, Jobs, Queues, System):
+class AsyncClient(Producer, Consumer, Jobs, Queues, System):
     """Talks to Holdfast: retries what may be repeated, and raises what `holdfast.errors` names.
 
     async with AsyncClient("http://127.0.0.1:4653") as client:

@@ -27,7 +27,7 @@ class Batched(msgspec.Struct):
     extend: list[dict[str, Any]]
 
 
-class Consuming(AsyncCaller):
+class Consumer(AsyncCaller):
     """`lease`, and the verbs of a lease: `conclude`, `fail`, `release`, `extend`, and `batch` for many of them."""
 
     async def lease(

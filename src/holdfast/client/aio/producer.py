@@ -11,7 +11,7 @@ from holdfast.client.types import Enqueued, EnqueuedMany, JobOptions, NewJob, Pu
 from holdfast.errors import HoldfastError
 
 
-class Producing(AsyncCaller):
+class Producer(AsyncCaller):
     """`enqueue`, `enqueue_many`, `publish`."""
 
     async def enqueue(

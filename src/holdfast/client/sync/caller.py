@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import tenacity
 
 from holdfast.client.contents import encode
-from holdfast.client.retry import Again, Answer, Call, Lost, Nodes, NotSent, StreamRefused, Trial, decode
+from holdfast.client.retry import Answer, Call, Lost, Nodes, NotSent, Retry, RetryState, StreamRefused, decode
 from holdfast.client.sync.transport import Transport
 from holdfast.client.tokens import bearer
 from holdfast.errors import HoldfastError
@@ -18,7 +18,7 @@ from holdfast.errors import HoldfastError
 T = TypeVar("T")
 _JSON = "application/json"
 _SILENCE_S = 45.0  # a stream says something at least every 15 seconds
-_RETRY = tenacity.retry_if_exception_type(Again)
+_RETRY = tenacity.retry_if_exception_type(Retry)
 
 
 class Caller:
@@ -82,17 +82,17 @@ class Caller:
         return decode(kind, self._answered(call))
 
     def _answered(self, call: Call, deadline_s: float | None = None) -> bytes:
-        trial = Trial(call, self.nodes, deadline_s or self.deadline_s, self._attempt_s)
+        trial = RetryState(call, self.nodes, deadline_s or self.deadline_s, self._attempt_s)
         headers = self._headers | call.headers
         try:
             for attempt in tenacity.Retrying(retry=_RETRY, wait=trial.wait, stop=trial.stop, after=trial.failed, reraise=True):
                 with attempt:
                     return self._once(trial, headers)
-        except Again as again:
+        except Retry as again:
             raise again.final from again.__cause__
         raise AssertionError("a call is answered or refused")
 
-    def _once(self, trial: Trial, headers: dict[str, str]) -> bytes:
+    def _once(self, trial: RetryState, headers: dict[str, str]) -> bytes:
         url = self.nodes.current
         try:
             answer = self._transport.request(url, trial.call, headers, trial.timeout_s)
@@ -114,6 +114,6 @@ class Caller:
 
     def _judge_stream(self, url: str, call: Call, answer: Answer) -> None:
         try:
-            Trial(call, self.nodes, 0, 0).judge(url, answer)
-        except Again as again:
+            RetryState(call, self.nodes, 0, 0).judge(url, answer)
+        except Retry as again:
             raise again.final from None

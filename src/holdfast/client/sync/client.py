@@ -1,14 +1,14 @@
 # Generated from client/aio/client.py by `make client`. Change that one.
 """The whole client: one class with every call."""
 
-from holdfast.client.sync.consumer import Consuming
+from holdfast.client.sync.consumer import Consumer
 from holdfast.client.sync.jobs import Jobs
-from holdfast.client.sync.producer import Producing
+from holdfast.client.sync.producer import Producer
 from holdfast.client.sync.queues import Queues
 from holdfast.client.sync.system import System
 
 
-class Client(Producing, Consuming, Jobs, Queues, System):
+class Client(Producer, Consumer, Jobs, Queues, System):
     """Talks to Holdfast: retries what may be repeated, and raises what `holdfast.errors` names.
 
     with Client("http://127.0.0.1:4653") as client:

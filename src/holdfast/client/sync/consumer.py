@@ -28,7 +28,7 @@ class Batched(msgspec.Struct):
     extend: list[dict[str, Any]]
 
 
-class Consuming(Caller):
+class Consumer(Caller):
     """`lease`, and the verbs of a lease: `conclude`, `fail`, `release`, `extend`, and `batch` for many of them."""
 
     def lease(

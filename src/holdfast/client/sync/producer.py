@@ -12,7 +12,7 @@ from holdfast.client.types import Enqueued, EnqueuedMany, JobOptions, NewJob, Pu
 from holdfast.errors import HoldfastError
 
 
-class Producing(Caller):
+class Producer(Caller):
     """`enqueue`, `enqueue_many`, `publish`."""
 
     def enqueue(

@@ -16,8 +16,8 @@ from holdfast.client.aio.consumer import Ended
 from holdfast.client.types import Conclude, Extend, Extended, Fail, Outcome, Release
 from holdfast.client.worker.connectivity import Reach, about, log
 from holdfast.client.worker.held_job import HeldJob
-from holdfast.client.worker.job_source import Channel, size_of
-from holdfast.client.worker.lease_extender import Holder
+from holdfast.client.worker.job_source import JobSource, size_of
+from holdfast.client.worker.lease_extender import LeaseExtender
 from holdfast.client.worker.outcomes import cut, words
 from holdfast.errors import HoldfastError, InvalidRequest, LeaseLost, QueueFull, StorageFull, Unavailable
 from holdfast.limits import BATCH_VERBS
@@ -31,7 +31,7 @@ _WORDS = {Conclude: "concluded", Fail: "failed", Release: "released"}
 
 
 @dataclass(slots=True)
-class Ending:
+class Conclusion:
     """One lease to end, and how. `plain`: nothing that could be refused is left in it."""
 
     held: HeldJob
@@ -39,24 +39,24 @@ class Ending:
     plain: bool = False
 
 
-class Endings:
+class Conclusions:
     """Gathers and sends. `ended` is called with each job that is no longer held; `tally` counts what became of them."""
 
-    def __init__(self, channel: Channel, holder: Holder, reach: Reach, ended: Callable[[HeldJob], None]) -> None:
+    def __init__(self, channel: JobSource, holder: LeaseExtender, reach: Reach, ended: Callable[[HeldJob], None]) -> None:
         self.tally: Counter[str] = Counter()
         self._channel = channel
         self._holder = holder
         self._reach = reach
         self._ended = ended
-        self._waiting: list[Ending] = []
+        self._waiting: list[Conclusion] = []
         self._sender: asyncio.Task[None] | None = None
         self._later: set[asyncio.Task[None]] = set()
 
     def put(self, held: HeldJob, verdict: Verdict) -> None:
         """End this lease with the next batch."""
-        self._put(Ending(held, verdict))
+        self._put(Conclusion(held, verdict))
 
-    def _put(self, ending: Ending) -> None:
+    def _put(self, ending: Conclusion) -> None:
         self._waiting.append(ending)
         if self._sender is None:
             self._sender = asyncio.create_task(self._send(), name="holdfast-endings")
@@ -73,7 +73,7 @@ class Endings:
         finally:
             self._sender = None
 
-    def _next(self) -> list[Ending]:
+    def _next(self) -> list[Conclusion]:
         """What goes together: so many that one body, and one message of a channel, can carry them."""
         size = count = 0
         for ending in self._waiting[:BATCH_VERBS]:
@@ -84,7 +84,7 @@ class Endings:
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         return batch
 
-    async def _send_batch(self, batch: list[Ending]) -> None:
+    async def _send_batch(self, batch: list[Conclusion]) -> None:
         try:
             await self._send_progress(batch)
             outcomes = await self._channel.end([ending.verdict for ending in batch])
@@ -100,7 +100,7 @@ class Endings:
             self._settle(ending, outcome)
         return None
 
-    async def _one_by_one(self, batch: list[Ending], error: InvalidRequest) -> None:
+    async def _one_by_one(self, batch: list[Conclusion], error: InvalidRequest) -> None:
         """Who is to blame is refused; the others have their outcomes."""
         if len(batch) == 1:
             self._settle(batch[0], error)
@@ -108,7 +108,7 @@ class Endings:
         for ending in batch:
             await self._send_batch([ending])
 
-    async def _send_progress(self, batch: list[Ending]) -> None:
+    async def _send_progress(self, batch: list[Conclusion]) -> None:
         """What was noted has to arrive before the end, or nobody sees it; the next attempt is given it."""
         noted = [(ending.held.token, self._holder.unsent(ending.held)) for ending in batch]
         notes = [Extend(token=token, progress=progress) for token, progress in noted if progress is not UNSET]
@@ -123,7 +123,7 @@ class Endings:
                 log.warning("progress could not be noted: %s", error)
             notes = notes[count:]
 
-    def _settle(self, ending: Ending, outcome: Ended) -> None:
+    def _settle(self, ending: Conclusion, outcome: Ended) -> None:
         held, verdict = ending.held, ending.verdict
         if isinstance(outcome, Outcome):
             if outcome.state == "dead":
@@ -145,12 +145,12 @@ class Endings:
         elif not ending.plain:
             about(logging.ERROR, held, "how it ended is refused, so it counts as failed: %s", outcome)
             reason = verdict.reason if isinstance(verdict, Fail) else f"It could not be given back: {outcome}"
-            self._put(Ending(held, Fail(token=held.token, reason=cut(reason)), plain=True))
+            self._put(Conclusion(held, Fail(token=held.token, reason=cut(reason)), plain=True))
         else:
             about(logging.ERROR, held, "its lease could not be ended: %s", outcome)
             self._over(held, "refused")
 
-    async def _put_later(self, ending: Ending) -> None:
+    async def _put_later(self, ending: Conclusion) -> None:
         await asyncio.sleep(_PAUSE_S)
         self._put(ending)
 

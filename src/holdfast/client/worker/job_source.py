@@ -26,7 +26,7 @@ def size_of(entry: Entry) -> int:
     return sum(len(memoryview(part)) for part in parts if isinstance(part, Raw))
 
 
-class Channel(Protocol):
+class JobSource(Protocol):
     """What a session needs of a transport."""
 
     async def take(self, most: int) -> list[Job]:
@@ -46,7 +46,7 @@ class Channel(Protocol):
         ...
 
 
-class LongPolls:
+class LongPollSource:
     """Long polls over HTTP, one at a time. A poll keeps its request id until it is answered, so no grant gets lost on its way."""
 
     def __init__(

@@ -25,7 +25,7 @@ _NEVER = float("inf")
 _NOTHING: Any = object()
 
 
-class Keeping:
+class TrackedLease:
     """One lease: when to extend it, and what was noted and not sent."""
 
     def __init__(self, held: HeldJob) -> None:
@@ -41,7 +41,7 @@ class Keeping:
         return self.due if self.progress is _NOTHING else self.not_before
 
 
-class Holder:
+class LeaseExtender:
     """The thread. `news` is called from it, whenever something about a held job has changed."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Holder:
         self._lease_ms = lease_ms
         self._news = news
         self._draining = draining
-        self._kept: dict[str, Keeping] = {}
+        self._kept: dict[str, TrackedLease] = {}
         self._changed = threading.Condition()
         self._ended = False
         self._beat_due = _NEVER
@@ -68,7 +68,7 @@ class Holder:
     def hold(self, held: HeldJob) -> None:
         """Keep this lease from now on."""
         with self._changed:
-            self._kept[held.token] = Keeping(held)
+            self._kept[held.token] = TrackedLease(held)
             self._changed.notify()
 
     def let_go(self, held: HeldJob) -> None:
@@ -144,17 +144,17 @@ class Holder:
     def _seconds_left(self) -> float:
         return min([self._beat_due, *(kept.at for kept in self._kept.values())]) - time.monotonic()
 
-    def _due(self) -> list[Keeping]:
+    def _due(self) -> list[TrackedLease]:
         now = time.monotonic()
         return [kept for kept in self._kept.values() if kept.at <= now][:BATCH_VERBS]
 
-    def _entry(self, keeping: Keeping) -> Extend:
+    def _entry(self, keeping: TrackedLease) -> Extend:
         progress, keeping.progress = keeping.progress, _NOTHING
         keeping.on_its_way = progress
         lease_ms = UNSET if self._lease_ms is None else self._lease_ms
         return Extend(token=keeping.held.token, lease_ms=lease_ms, progress=UNSET if progress is _NOTHING else progress)
 
-    def _extend(self, batch: list[Keeping], entries: list[Extend]) -> None:
+    def _extend(self, batch: list[TrackedLease], entries: list[Extend]) -> None:
         if not batch:
             return
         for keeping, ended in zip(batch, self._client.batch(entries), strict=True):
@@ -173,14 +173,14 @@ class Holder:
                 keeping.due = time.monotonic() + _PAUSE_S
                 about(logging.WARNING, keeping.held, "its lease could not be extended, trying again: %s", ended)
 
-    def _lost(self, keeping: Keeping) -> None:
+    def _lost(self, keeping: TrackedLease) -> None:
         with self._changed:
             if self._kept.pop(keeping.held.token, None) is None:
                 return  # it was ended meanwhile
         keeping.held.lost = True
         self._news(keeping.held)
 
-    def _again(self, batch: list[Keeping], entries: list[Extend], keep_progress: bool) -> None:
+    def _again(self, batch: list[TrackedLease], entries: list[Extend], keep_progress: bool) -> None:
         """Try all of it again soon; but progress that the server refuses must not cost the leases."""
         with self._changed:
             for keeping, entry in zip(batch, entries, strict=True):

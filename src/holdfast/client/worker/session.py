@@ -15,11 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from holdfast.client.types import Job, Release
-from holdfast.client.worker.conclusions import Endings, Verdict
+from holdfast.client.worker.conclusions import Conclusions, Verdict
 from holdfast.client.worker.connectivity import Reach, about, attempt_over, log
 from holdfast.client.worker.held_job import HeldJob
-from holdfast.client.worker.job_source import Channel
-from holdfast.client.worker.lease_extender import Holder
+from holdfast.client.worker.job_source import JobSource
+from holdfast.client.worker.lease_extender import LeaseExtender
 from holdfast.client.worker.outcomes import told
 from holdfast.client.worker.runner import Handler, Runner
 from holdfast.errors import Forbidden, HoldfastError, InvalidRequest
@@ -44,8 +44,8 @@ class Session:
 
     def __init__(
         self,
-        channel: Channel,
-        holder: Holder,
+        channel: JobSource,
+        holder: LeaseExtender,
         reach: Reach,
         find: Callable[[str], Handler | None],
         bounds: Bounds,
@@ -63,7 +63,7 @@ class Session:
         self._changed = asyncio.Event()
         self.stopped = asyncio.Event()
         self._runner = Runner(self._changed.set)
-        self.endings = Endings(channel, holder, reach, self._ended)
+        self.endings = Conclusions(channel, holder, reach, self._ended)
         self.quiet = False
         self._failures = 0
         self._main: asyncio.Task[None] | None = None
@@ -105,7 +105,7 @@ class Session:
                 try:
                     await asyncio.wait({poll, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    poll.cancel()  # no harm where it is done; else `Channel.stop` asks what came of it
+                    poll.cancel()  # no harm where it is done; else `JobSource.stop` asks what came of it
                     await asyncio.gather(poll, return_exceptions=True)
                 if poll.cancelled():
                     return

@@ -36,7 +36,7 @@ class _Said(msgspec.Struct):
     extend: list[dict[str, Any]] = []
 
 
-class Line:
+class WebSocketConnection:
     """One open channel. `told` hears of leases: a token, and `lost`, `cancel` or `unknown`."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, url: str, told: Told) -> None:

@@ -21,8 +21,8 @@ from holdfast.client.aio.consumer import Ended
 from holdfast.client.refusals import refusal
 from holdfast.client.types import Extend, Extended, Job, Outcome
 from holdfast.client.worker.connectivity import log
-from holdfast.client.worker.job_source import Entry, LongPolls, size_of
-from holdfast.client.worker.websocket_connection import ANSWER_S, Line, Told
+from holdfast.client.worker.job_source import Entry, LongPollSource, size_of
+from holdfast.client.worker.websocket_connection import ANSWER_S, Told, WebSocketConnection
 from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown
 from holdfast.limits import CHANNEL_BYTES_OVER_PAYLOAD
 
@@ -35,13 +35,13 @@ _AT_ONCE_S = 10.0  # a channel that breaks sooner than this is not opened anew a
 _FOR_NOW = frozenset({401, 403, 429, 500, 502, 503, 504})  # other refusals of the handshake are no matter of a moment
 
 
-class LiveChannel:
-    """A `Channel` over a live channel, with long polls behind it."""
+class WebSocketSource:
+    """A `JobSource` over a live channel, with long polls behind it."""
 
     def __init__(
         self,
         client: AsyncClient,
-        polls: LongPolls,
+        polls: LongPollSource,
         wanted: Callable[[], dict[str, Any]],
         told: Told,
         headers: dict[str, str],
@@ -54,7 +54,7 @@ class LiveChannel:
         self._wanted = wanted
         self._told = told
         self._session: aiohttp.ClientSession | None = None
-        self._line: Line | None = None
+        self._line: WebSocketConnection | None = None
         self._not_before = 0.0
         self._broke = 0
 
@@ -76,7 +76,7 @@ class LiveChannel:
                     await line.changed.wait()
         return _first(line, most) if line.open else []
 
-    async def _left_over(self, line: Line, most: int) -> list[Job]:
+    async def _left_over(self, line: WebSocketConnection, most: int) -> list[Job]:
         """What had come on a channel that broke, as far as it is still ours."""
         jobs = list(line.arrived)[:most]
         outcomes = await self._polls.end([Extend(token=job.lease.token) for job in jobs if job.lease is not None])
@@ -124,7 +124,7 @@ class LiveChannel:
             await self._session.close()
         await self._polls.close()
 
-    async def _opened(self, most: int) -> Line | None:
+    async def _opened(self, most: int) -> WebSocketConnection | None:
         if self._line is not None and not self._line.open:
             await self._line.close()
             self._broken(self._line)
@@ -133,7 +133,7 @@ class LiveChannel:
             self._line = await self._open(most)
         return self._line
 
-    def _broken(self, line: Line) -> None:
+    def _broken(self, line: WebSocketConnection) -> None:
         """One that breaks at once, and again, is waited for, longer each time; jobs come by long polls meanwhile."""
         if line.draining or (not line.why and time.monotonic() - line.opened_at >= _AT_ONCE_S):
             self._broke = 0
@@ -146,7 +146,7 @@ class LiveChannel:
         said = "the live channel to %s broke (%s), polling for %g s"
         log.warning(said, line.url, line.why or "it was hung up", pause_s)
 
-    async def _open(self, most: int) -> Line | None:
+    async def _open(self, most: int) -> WebSocketConnection | None:
         url = self._client.nodes.current
         session = self._session = self._session or aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         try:
@@ -164,7 +164,7 @@ class LiveChannel:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self._wait(url, str(error) or "no answer", _PAUSE_S)
             return None
-        line = Line(socket, url, self._told)
+        line = WebSocketConnection(socket, url, self._told)
         try:
             await line.start(self._wanted() | {"credits": most}, _OPEN_S)
         except BaseException as error:
@@ -181,7 +181,7 @@ class LiveChannel:
         log.info("no live channel to %s, polling for %d s at least: %s", url, pause_s, why)
 
 
-def _first(line: Line, most: int) -> list[Job]:
+def _first(line: WebSocketConnection, most: int) -> list[Job]:
     return [line.arrived.popleft() for _ in range(min(most, len(line.arrived)))]
 
 

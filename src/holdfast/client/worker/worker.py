@@ -22,12 +22,12 @@ from holdfast.client.sync.client import Client
 from holdfast.client.tokens import bearer
 from holdfast.client.worker.connectivity import Reach, log
 from holdfast.client.worker.held_job import HeldJob
-from holdfast.client.worker.job_source import Channel, LongPolls
-from holdfast.client.worker.lease_extender import Holder
+from holdfast.client.worker.job_source import JobSource, LongPollSource
+from holdfast.client.worker.lease_extender import LeaseExtender
 from holdfast.client.worker.registration import Registration
 from holdfast.client.worker.runner import Handler
 from holdfast.client.worker.session import Bounds, Session
-from holdfast.client.worker.websocket_source import LiveChannel
+from holdfast.client.worker.websocket_source import WebSocketSource
 from holdfast.limits import QUEUE_NAME, QUEUE_NAME_CHARS, QUEUES_PER_LEASE
 
 F = TypeVar("F", bound=Callable[[HeldJob], Any])
@@ -174,7 +174,7 @@ class Worker:
         keeper = Client(url, token=self._token, context=self._context, deadline_s=_EXTEND_WITHIN_S, attempt_s=_EXTEND_WITHIN_S)
         client.nodes.watch = keeper.nodes.watch = reach = Reach()
         registration = Registration(self.queues, self.name)
-        holder = Holder(
+        holder = LeaseExtender(
             keeper,
             self._lease_ms,
             reach,
@@ -182,11 +182,11 @@ class Worker:
             lambda: _tell(loop, client.nodes.leave, client.nodes.current),
         )
         poll_ms = 0 if until_empty else self._poll_ms
-        polls = LongPolls(client, self.queues, lambda: registration.worker, self._lease_ms, poll_ms, self._order)
-        channel: Channel = polls
+        polls = LongPollSource(client, self.queues, lambda: registration.worker, self._lease_ms, poll_ms, self._order)
+        channel: JobSource = polls
         if self._live and not until_empty:
             wanted = partial(self._wanted, registration)
-            channel = LiveChannel(client, polls, wanted, holder.told, bearer(self._token), self._context)
+            channel = WebSocketSource(client, polls, wanted, holder.told, bearer(self._token), self._context)
         session = self._session = Session(channel, holder, reach, self._find, self._bounds, until_empty)
         session.endings.tally = self.tally
         before = self.tally.copy()

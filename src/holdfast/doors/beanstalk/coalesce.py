@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Action = Callable[["Connection", Asked], None]
 
 
-class Gathering:
+class Coalesced:
     """Either jobs to put, or a number of equal reserves."""
 
     __slots__ = ("jobs", "reserves", "timeout", "weight")

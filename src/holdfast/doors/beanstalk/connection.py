@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         self.used = DEFAULT
         self.watched = [DEFAULT]
         self.held = Held(self.loop.time)
-        self.gathering = verbs.Gathering()
+        self.coalesced = verbs.Coalesced()
         self.roles: set[str] = set()
         self.worker = "beanstalk"
         self.alone = False  # a command is under way that lets none pass
@@ -221,7 +221,7 @@ class Connection(asyncio.Protocol):
 
     def _may_pass(self, asked: Asked) -> bool:
         """Whether a command may be sent while others are unanswered; the ones that were gathered are sent if it does not join them."""
-        if self.gathering.open and not verbs.joins(self, asked):
+        if self.coalesced.open and not verbs.joins(self, asked):
             verbs.send_gathered(self)
             if not self._may_act():
                 return False

@@ -41,7 +41,7 @@ def delete(connection: "Connection", asked: Asked) -> None:
     if holding is None:
         _remove(connection, slot, job_id)
     else:
-        connection.engine.post(ConcludeLease(holding.ref), 0, partial(_concluded, connection, slot, job_id, holding))
+        connection.engine.submit_nowait(ConcludeLease(holding.ref), 0, partial(_concluded, connection, slot, job_id, holding))
 
 
 def _concluded(connection: "Connection", slot: "Slot", job_id: int, holding: Holding, result: Result) -> None:
@@ -52,7 +52,7 @@ def _concluded(connection: "Connection", slot: "Slot", job_id: int, holding: Hol
 
 
 def _remove(connection: "Connection", slot: "Slot", job_id: int) -> None:
-    connection.engine.post(DeleteJob(job_id, unless_history=True), 0, partial(_removed, connection, slot))
+    connection.engine.submit_nowait(DeleteJob(job_id, unless_history=True), 0, partial(_removed, connection, slot))
 
 
 def _removed(connection: "Connection", slot: "Slot", result: Result) -> None:
@@ -70,7 +70,7 @@ def release(connection: "Connection", asked: Asked) -> None:
         return
     command = ReleaseLease(holding.ref, delay * 1000, pri, counted=True)
     slot = connection.open()
-    connection.engine.post(command, 0, partial(_ended, connection, slot, job_id, holding, replies.RELEASED))
+    connection.engine.submit_nowait(command, 0, partial(_ended, connection, slot, job_id, holding, replies.RELEASED))
 
 
 def bury(connection: "Connection", asked: Asked) -> None:
@@ -83,7 +83,7 @@ def bury(connection: "Connection", asked: Asked) -> None:
         return
     slot = connection.open()
     then = partial(_ended, connection, slot, job_id, holding, replies.BURIED)
-    connection.engine.post(BuryLease(holding.ref, pri), 0, then)
+    connection.engine.submit_nowait(BuryLease(holding.ref, pri), 0, then)
 
 
 def _ended(connection: "Connection", slot: "Slot", job_id: int, holding: Holding, word: bytes, result: Result) -> None:
@@ -104,7 +104,7 @@ def touch(connection: "Connection", asked: Asked) -> None:
         connection.say(replies.NOT_FOUND)
         return
     slot = connection.open()
-    connection.engine.post(ExtendLease(holding.ref), 0, partial(_touched, connection, slot, holding))
+    connection.engine.submit_nowait(ExtendLease(holding.ref), 0, partial(_touched, connection, slot, holding))
 
 
 def _touched(connection: "Connection", slot: "Slot", holding: Holding, result: Result) -> None:

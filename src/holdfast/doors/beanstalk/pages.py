@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.doors.beanstalk.names import in_yaml, tube_of
 from holdfast.doors.beanstalk.numbers import Numbers
-from holdfast.job.job import DEAD, LEASED, READY, SCHEDULED, Hands
+from holdfast.job.job import DEAD, LEASED, READY, SCHEDULED, BeanstalkCounters
 from holdfast.job.queue import Tally
 from holdfast.limits import TUBE_NUMBER_MAX
 from holdfast.messages.queries import JobDetail, QueueInfo, Stats, TubeFacts
@@ -44,7 +44,7 @@ def tube(info: QueueInfo) -> str | None:
 def of_job(detail: JobDetail, lease_ms: int) -> str:
     """stats-job."""
     job, now = detail.job, detail.now
-    hands = job.extras.hands or Hands()
+    hands = job.extras.hands or BeanstalkCounters()
     delay = hands.delay_s
     left = 0
     if job.lease is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.names import queue_of
 from holdfast.doors.beanstalk.replies import DRAINING, not_put
-from holdfast.job.job import Extras, Hands, NewJob
+from holdfast.job.job import BeanstalkCounters, Extras, NewJob
 from holdfast.limits import BULK_JOBS, TUBE_UNANSWERED_BYTES
 from holdfast.messages.beanstalk_commands import PutIds, PutJobs
 from holdfast.messages.commands import Refused, Result
@@ -24,7 +24,7 @@ def extras_of(ttr: int, delay: int) -> Extras:
 
     Both go up to 2^32 - 1 there, some 136 years, and so here: the bounds of the other doors do not count.
     """
-    return Extras(lease_ms=max(ttr, 1) * 1000, hands=Hands(delay_s=delay) if delay else None)
+    return Extras(lease_ms=max(ttr, 1) * 1000, hands=BeanstalkCounters(delay_s=delay) if delay else None)
 
 
 def put(connection: "Connection", asked: Asked) -> None:
@@ -36,11 +36,11 @@ def put(connection: "Connection", asked: Asked) -> None:
         connection.say(DRAINING)
         return
     queue = queue_of(connection.used)
-    gathering = connection.gathering
+    coalesced = connection.coalesced
     delay_ms = delay * 1000 or None
-    gathering.jobs.append(NewJob(queue, body, "", CONTENT_TYPE, pri, delay_ms, extras=extras_of(ttr, delay)))
-    gathering.weight += len(body) + _WEIGHT
-    if len(gathering.jobs) >= BULK_JOBS or gathering.weight >= TUBE_UNANSWERED_BYTES:
+    coalesced.jobs.append(NewJob(queue, body, "", CONTENT_TYPE, pri, delay_ms, extras=extras_of(ttr, delay)))
+    coalesced.weight += len(body) + _WEIGHT
+    if len(coalesced.jobs) >= BULK_JOBS or coalesced.weight >= TUBE_UNANSWERED_BYTES:
         send(connection)
 
 
@@ -52,11 +52,11 @@ def put_refused(connection: "Connection", asked: Asked) -> None:
 
 def send(connection: "Connection") -> None:
     """Send the gathered jobs."""
-    gathering = connection.gathering
-    jobs, weight = gathering.jobs, gathering.weight
-    gathering.jobs, gathering.weight = [], 0
+    coalesced = connection.coalesced
+    jobs, weight = coalesced.jobs, coalesced.weight
+    coalesced.jobs, coalesced.weight = [], 0
     slot = connection.open(len(jobs), weight)
-    connection.engine.post(PutJobs(jobs), weight, partial(_answer, connection, slot))
+    connection.engine.submit_nowait(PutJobs(jobs), weight, partial(_answer, connection, slot))
 
 
 def _answer(connection: "Connection", slot: "Slot", result: Result) -> None:

@@ -35,31 +35,31 @@ def reserve(connection: "Connection", asked: Asked) -> None:
     """The next job of the watched tubes: the lowest priority, then the oldest."""
     connection.door.numbers.commands[asked[0]] += 1
     connection.door.plays(connection, "worker")
-    gathering = connection.gathering
+    coalesced = connection.coalesced
     if connection.engine.draining:
         connection.say(replies.TIMED_OUT)
         return
-    if len(connection.held) + gathering.reserves >= TUBE_RESERVED:
+    if len(connection.held) + coalesced.reserves >= TUBE_RESERVED:
         send(connection)
         connection.say(replies.OUT_OF_MEMORY)
         return
-    gathering.timeout = timeout_of(asked)
-    gathering.reserves += 1
-    if gathering.reserves >= LEASE_JOBS:
+    coalesced.timeout = timeout_of(asked)
+    coalesced.reserves += 1
+    if coalesced.reserves >= LEASE_JOBS:
         send(connection)
 
 
 def send(connection: "Connection") -> None:
     """Send the gathered reserves."""
-    gathering = connection.gathering
-    count, timeout = gathering.reserves, gathering.timeout
-    gathering.reserves, gathering.timeout = 0, None
+    coalesced = connection.coalesced
+    count, timeout = coalesced.reserves, coalesced.timeout
+    coalesced.reserves, coalesced.timeout = 0, None
     if count and timeout is not None:
         connection.alone = timeout != 0
-        Reserving(connection, connection.open(count), timeout).look()
+        Reserve(connection, connection.open(count), timeout).look()
 
 
-class Reserving:
+class Reserve:
     """Reserves that went together, until the last of them is answered."""
 
     __slots__ = ("_connection", "_missing", "_queues", "_slot", "_timeout")
@@ -80,7 +80,7 @@ class Reserving:
             by_priority=len(self._queues) > 1,
             most_bytes=TUBE_RESERVE_BYTES,
         )
-        self._connection.engine.post(command, 0, self._looked)
+        self._connection.engine.submit_nowait(command, 0, self._looked)
 
     def _looked(self, result: Result) -> None:
         connection = self._connection

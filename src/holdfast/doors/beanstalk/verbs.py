@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from holdfast.doors.beanstalk import inspect, lease_verbs, put, reserve, tubes
-from holdfast.doors.beanstalk.coalesce import Action, Gathering
+from holdfast.doors.beanstalk.coalesce import Action, Coalesced
 from holdfast.doors.beanstalk.grammar import Asked
 
 if TYPE_CHECKING:
@@ -52,19 +52,19 @@ def phase_of(connection: "Connection", asked: Asked) -> int:
 
 def joins(connection: "Connection", asked: Asked) -> bool:
     """Whether a command goes together with those that were gathered."""
-    gathering = connection.gathering
+    coalesced = connection.coalesced
     if asked[0] == "put":
-        return bool(gathering.jobs)
-    return gathering.reserves > 0 and reserve.timeout_of(asked) == gathering.timeout
+        return bool(coalesced.jobs)
+    return coalesced.reserves > 0 and reserve.timeout_of(asked) == coalesced.timeout
 
 
 def send_gathered(connection: "Connection") -> None:
     """Send what was gathered to the store."""
-    gathering = connection.gathering
-    if gathering.jobs:
+    coalesced = connection.coalesced
+    if coalesced.jobs:
         put.send(connection)
-    elif gathering.reserves:
+    elif coalesced.reserves:
         reserve.send(connection)
 
 
-__all__ = ["ACTIONS", "ALONE", "SAID", "Gathering", "joins", "phase_of", "send_gathered"]
+__all__ = ["ACTIONS", "ALONE", "SAID", "Coalesced", "joins", "phase_of", "send_gathered"]

@@ -17,7 +17,7 @@ from litestar.params import HeaderParameter
 from holdfast import __version__
 from holdfast.doors.rest import bodies, docs, interests, openapi_stubs, replies, routes, schedules, system, workers
 from holdfast.doors.rest.hot import Hot
-from holdfast.doors.rest.middleware import NO_METHOD, Gate, Metrics, takes_head
+from holdfast.doors.rest.middleware import NO_METHOD, Metrics, Middleware, takes_head
 from holdfast.doors.rest.origin import Guard
 from holdfast.doors.websocket import routes as channel
 from holdfast.doors.websocket.door import Channels
@@ -120,7 +120,7 @@ def build(
     dialects: Sequence[Dialect] = (),
     home: str = "/docs",
     environment: str = "",
-) -> Gate:
+) -> Middleware:
     """The whole door as one ASGI application, the dialects beside it; `home` is where people start, `environment` what the server is for."""
     values = {
         "engine": engine,
@@ -130,7 +130,7 @@ def build(
         "environment": environment,
     }
     state = AppState(values)
-    return Gate(
+    return Middleware(
         Hot(engine, root_path),
         framework(state, engine.payload_bytes, dialects),
         guard,

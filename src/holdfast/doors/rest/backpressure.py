@@ -10,7 +10,7 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from holdfast.doors.rest.middleware import Gate
+from holdfast.doors.rest.middleware import Middleware
 from holdfast.errors import HoldfastError, Overloaded
 from holdfast.limits import LINGER_S, PROGRESS_BYTES_HELD, REQUEST_BITE_BYTES, REQUEST_BYTES, UNREAD_S
 
@@ -43,15 +43,15 @@ class Flow(FlowControl):
             self.resume_reading()
 
 
-class Metered(HttpToolsProtocol):
+class Backpressure(HttpToolsProtocol):
     """uvicorn's protocol, with an account."""
 
-    gate: Gate
+    middleware: Middleware
     flow: Flow
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.account = self.gate.budget.account(self._hang_up)
+        self.account = self.middleware.budget.account(self._hang_up)
         self.refusing = False  # nothing more is read
         self.begun = 0  # requests
         self._head_open = self._body_open = False
@@ -99,7 +99,7 @@ class Metered(HttpToolsProtocol):
                 break
             if self.begun - begun > 1:
                 self.flow.stop()
-                self.gate.budget.turns.later(self._take_bites)
+                self.middleware.budget.turns.later(self._take_bites)
                 break
             bite, self._unseen = self._unseen[:REQUEST_BITE_BYTES], self._unseen[REQUEST_BITE_BYTES:]
             self.take(bite)
@@ -121,7 +121,7 @@ class Metered(HttpToolsProtocol):
         if self.account.held:
             self.charge()
             if self._unseen and len(self.pipeline) <= READ_BEHIND // 2:
-                self.gate.budget.turns.later(self._take_bites)
+                self.middleware.budget.turns.later(self._take_bites)
 
     # What is held
 

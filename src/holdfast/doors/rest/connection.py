@@ -16,14 +16,14 @@ import httptools
 
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.backpressure import READ_BEHIND
-from holdfast.doors.rest.connection_end import Ending, is_begun, is_busy
-from holdfast.doors.rest.fast_request import Ride
-from holdfast.doors.rest.middleware import ACCOUNT, Gate
+from holdfast.doors.rest.connection_end import ConnectionEnd, is_begun, is_busy
+from holdfast.doors.rest.fast_request import FastRequest
+from holdfast.doors.rest.middleware import ACCOUNT, Middleware
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.request_head import asks_first, flaw, in_origin_form, is_handshake, without_offer
 from holdfast.doors.rest.response_head import STATUS, Heads, head
 from holdfast.doors.rest.upgrade import open_channel
-from holdfast.doors.websocket.connection import Wire
+from holdfast.doors.websocket.connection import WebSocketConnection
 from holdfast.doors.websocket.door import PATH
 from holdfast.errors import HoldfastError, InvalidRequest
 from holdfast.limits import BODY_S, HEAD_BYTES
@@ -33,17 +33,17 @@ _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"p
 _UPGRADE_REQUIRED = 426
 
 
-class Lane(Ending):
+class Connection(ConnectionEnd):
     """uvicorn's protocol with a lane for hot routes."""
 
-    gate: Gate  # these three are set on a subclass for each application, see `lane_for`
+    middleware: Middleware  # these three are set on a subclass for each application, see `connection_for`
     is_open: bool
     heads: Heads
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._begin_anew()
-        self._ride: Ride | None = None  # being read
+        self._ride: FastRequest | None = None  # being read
         self._head_open = False
         self._head_bytes = 0  # since the head began, with what came beside its beginning
         self._began_with = 0  # of those, what came at once with its beginning: perhaps not all of it is the head's
@@ -155,7 +155,7 @@ class Lane(Ending):
         if self._is_answering():
             self._close_behind()
             return reply.status
-        parts = [head(reply, STATUS[reply.status], request_id or self.gate.request_id({}))]
+        parts = [head(reply, STATUS[reply.status], request_id or self.middleware.request_id({}))]
         if reply.status == _UPGRADE_REQUIRED:
             parts.append(b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n")
         parts += (b"connection: close\r\n\r\n", reply.body)
@@ -176,15 +176,17 @@ class Lane(Ending):
         if self._is_answering():
             error = InvalidRequest("A WebSocket can't be opened behind a request that is not answered yet.", field="Upgrade")
         else:
-            wire = Wire(self.gate.channels, self.server_state, float(self.config.timeout_graceful_shutdown or 0))
-            route, status, error = open_channel(self.gate, wire, self.transport, method, self.url, self.headers)
+            wire = WebSocketConnection(
+                self.middleware.channels, self.server_state, float(self.config.timeout_graceful_shutdown or 0)
+            )
+            route, status, error = open_channel(self.middleware, wire, self.transport, method, self.url, self.headers)
         if error is not None:
-            status = self._turn_away(status, error, self.gate.request_id(dict(self.headers)))
+            status = self._turn_away(status, error, self.middleware.request_id(dict(self.headers)))
         else:
             self._forget()
             if behind := behind + self.let_go():
                 wire.data_received(behind)
-        self.gate.observe(method.decode(), route, status or 0, time.perf_counter() - started)
+        self.middleware.observe(method.decode(), route, status or 0, time.perf_counter() - started)
 
     def _forget(self) -> None:
         """The connection is somebody else's now."""
@@ -227,11 +229,11 @@ class Lane(Ending):
         if self.refusing:
             return
         self._bodiless = -self._came
-        ride = self._boarding() if self.is_open else None  # it takes nothing that offers another protocol
-        if ride is not None:
+        request = self._try_fast_path() if self.is_open else None  # it takes nothing that offers another protocol
+        if request is not None:
             self._body_open = True
-            self._ride = ride
-            self.cycle = ride  # type: ignore[assignment]
+            self._ride = request
+            self.cycle = request  # type: ignore[assignment]
         elif self.parser.should_upgrade():
             self._offered = True
             self._refuse_flawed()
@@ -266,7 +268,7 @@ class Lane(Ending):
         if 0 < len(self.pipeline) <= READ_BEHIND:
             self.flow.resume_reading()
 
-    def _boarding(self) -> Ride | None:
+    def _try_fast_path(self) -> FastRequest | None:
         parser, url = self.parser, self.url
         if parser.get_method() != b"POST" or self._riding is not None or self.pipeline:
             return None
@@ -283,10 +285,10 @@ class Lane(Ending):
             return None  # asked only where it can be another one: the answer is a text made anew each time
         path, _, query = url.partition(b"?")
         text = path.decode("latin-1")
-        found = self.gate.find("POST", text)
+        found = self.middleware.find("POST", text)
         if found is None:
             return None
-        return Ride(found, text, query.partition(b"#")[0] if query else query, headers, keep_alive)
+        return FastRequest(found, text, query.partition(b"#")[0] if query else query, headers, keep_alive)
 
     def on_body(self, body: bytes) -> None:
         """Gather the body."""
@@ -302,42 +304,42 @@ class Lane(Ending):
         if self._offered or self.refusing:
             return
         self._body_open = False
-        ride = self._ride
-        if ride is None:
+        request = self._ride
+        if request is None:
             self.refusing = not self.cycle.keep_alive  # it was the last: what comes behind it is no request
             super().on_message_complete()
             return
-        self._ride, self._riding = None, ride
-        self.refusing = not ride.keep_alive
-        self._step(self.gate.serve(ride.handler, "POST", ride), ride, None)
+        self._ride, self._riding = None, request
+        self.refusing = not request.keep_alive
+        self._step(self.middleware.serve(request.handler, "POST", request), request, None)
 
-    def _step(self, answering: Coroutine[Any, Any, Reply], ride: Ride, _: Any) -> None:
+    def _step(self, answering: Coroutine[Any, Any, Reply], request: FastRequest, _: Any) -> None:
         """Run the handler as far as it goes, and come back when what it waits for is done: a task without the task."""
         try:
             waited = answering.send(None)
         except StopIteration as stop:
-            self._finish(ride, stop.value)
+            self._finish(request, stop.value)
         except ConnectionError:
             self._riding = None
             self.transport.close()
         else:
             waited._asyncio_future_blocking = False  # noqa: SLF001  (the other half of a future's protocol with its task)
-            waited.add_done_callback(partial(self._step, answering, ride))
+            waited.add_done_callback(partial(self._step, answering, request))
 
-    def _finish(self, ride: Ride, reply: Reply) -> None:
+    def _finish(self, request: FastRequest, reply: Reply) -> None:
         """Write the answer in one piece, and be ready for the next request."""
         self._riding = None
-        ride.response_complete = True
+        request.response_complete = True
         if not self.transport.is_closing():
             first = self.heads.of(reply.status, self.server_state.default_headers)
-            lines = head(reply, first, self.gate.request_id(ride.headers))
-            end = b"\r\n" if ride.keep_alive else b"connection: close\r\n\r\n"
+            lines = head(reply, first, self.middleware.request_id(request.headers))
+            end = b"\r\n" if request.keep_alive else b"connection: close\r\n\r\n"
             self.transport.write(b"%b%b%b" % (lines, end, reply.body))
-            self._next(ride)
-        self.gate.observe_ride("POST", ride.route, reply.status, time.perf_counter() - ride.started)
+            self._next(request)
+        self.middleware.observe_ride("POST", request.route, reply.status, time.perf_counter() - request.started)
 
-    def _next(self, ride: Ride) -> None:
-        if not ride.keep_alive:
+    def _next(self, request: FastRequest) -> None:
+        if not request.keep_alive:
             self._linger()
         elif self.pipeline:
             self.on_response_complete()  # uvicorn's: it starts what has come in behind us
@@ -378,6 +380,6 @@ class Lane(Ending):
             self.transport.close()
 
 
-def lane_for(gate: Gate, is_open: bool) -> type[Lane]:
+def connection_for(middleware: Middleware, is_open: bool) -> type[Connection]:
     """The protocol class for one application: uvicorn makes the instances itself."""
-    return type("Lane", (Lane,), {"gate": gate, "is_open": is_open, "heads": Heads()})
+    return type("Connection", (Connection,), {"gate": middleware, "is_open": is_open, "heads": Heads()})

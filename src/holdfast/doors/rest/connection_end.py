@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from holdfast.doors.rest.backpressure import Metered
-from holdfast.doors.rest.fast_request import Ride
+from holdfast.doors.rest.backpressure import Backpressure
+from holdfast.doors.rest.fast_request import FastRequest
 from holdfast.doors.rest.linger import Lingering
-from holdfast.doors.rest.receive import Hearing
+from holdfast.doors.rest.receive import Receive
 from holdfast.limits import LINGER_S
 
 
-class Ending(Metered):
+class ConnectionEnd(Backpressure):
     """uvicorn's protocol, with an end."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._riding: Ride | None = None  # being answered in the lane
+        self._riding: FastRequest | None = None  # being answered in the lane
         self._running: Any = None  # being answered by ASGI, or the last that was
         self._body_open = False
         self.half_closed = False
@@ -22,7 +22,7 @@ class Ending(Metered):
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
         cycle.transport = Lingering(self.transport, self._linger)
-        super()._start_asgi_task(cycle, Hearing(self, cycle, app))
+        super()._start_asgi_task(cycle, Receive(self, cycle, app))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has left."""

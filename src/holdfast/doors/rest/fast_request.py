@@ -15,7 +15,7 @@ class _Silent:
         """Nobody to wake."""
 
 
-class Ride(Call):
+class FastRequest(Call):
     """One request in the lane; to uvicorn it looks like a request-response cycle under way."""
 
     __slots__ = (

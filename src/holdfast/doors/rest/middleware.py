@@ -62,7 +62,7 @@ class Metrics(Protocol):
         ...
 
 
-class Gate:
+class Middleware:
     """An ASGI application in front of the others."""
 
     def __init__(

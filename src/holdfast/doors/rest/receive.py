@@ -9,7 +9,7 @@ class Connection(Protocol):
     half_closed: bool
 
 
-class Hearing:
+class Receive:
     """An application whose `receive` says so at once, whichever of the two it asks about and whenever it asks. A stream that it breaks off
     for that ends in order.
     """

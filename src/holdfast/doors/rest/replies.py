@@ -97,7 +97,7 @@ def problem(code: str, detail: str, fields: dict[str, Any], status: int | None =
 
 @dataclass(slots=True)
 class Reply:
-    """An answer of this door; `gate.py` adds the headers that every answer has. `extra` are those that only this one has."""
+    """An answer of this door; `middleware.py` adds the headers that every answer has. `extra` are those that only this one has."""
 
     status: int
     body: bytes

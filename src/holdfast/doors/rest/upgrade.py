@@ -3,9 +3,9 @@
 import asyncio
 import urllib.parse
 
-from holdfast.doors.rest.middleware import Gate
+from holdfast.doors.rest.middleware import Middleware
 from holdfast.doors.rest.request_head import Headers, handshake
-from holdfast.doors.websocket.connection import Refused, Wire
+from holdfast.doors.websocket.connection import Refused, WebSocketConnection
 from holdfast.doors.websocket.door import PATH
 from holdfast.errors import HoldfastError, InvalidRequest, NotFound
 
@@ -14,17 +14,17 @@ _UPGRADE_REQUIRED = 426
 
 
 def open_channel(
-    gate: Gate, wire: Wire, transport: asyncio.Transport, method: bytes, url: bytes, headers: Headers
+    middleware: Middleware, wire: WebSocketConnection, transport: asyncio.Transport, method: bytes, url: bytes, headers: Headers
 ) -> tuple[str, int | None, HoldfastError | None]:
     """Hand the connection over to a wire, unless the guard, a bound or the handshake stands against it: the route, and what to refuse."""
     found = dict(headers)
     try:
         target = urllib.parse.unquote(url.partition(b"?")[0].decode("latin-1"))
-        gate.admit_channel(method.decode(), target, headers)
+        middleware.admit_channel(method.decode(), target, headers)
         if found.get(b"sec-websocket-version", b"13").strip() != b"13":
             other = InvalidRequest("A WebSocket is spoken here in version 13.", field="Sec-WebSocket-Version")
             return PATH, _UPGRADE_REQUIRED, other
-        wire.open(transport, handshake(method, headers), gate.request_id(found))
+        wire.open(transport, handshake(method, headers), middleware.request_id(found))
     except Refused as refused:
         return PATH, refused.status, refused.error
     except HoldfastError as error:

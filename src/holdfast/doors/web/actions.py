@@ -1,6 +1,6 @@
-"""Everything that the page can do, in one place: each action by its name, on a target, through `Hands.act`.
+"""Everything that the page can do, in one place: each action by its name, on a target, through `Actions.act`.
 
-Whoever limits what a person may do (keys, roles) gives `Hands` another `permit`: it is asked before every action, and by the screens, so that
+Whoever limits what a person may do (keys, roles) gives `Actions` another `permit`: it is asked before every action, and by the screens, so that
 a button that would be refused is not there.
 """
 
@@ -17,7 +17,7 @@ from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
 from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
 from holdfast.messages.job_commands import SettleJob
-from holdfast.messages.queries import Note
+from holdfast.messages.queries import AuditEntry
 from holdfast.routing.interests import Match
 
 log = structlog.get_logger(__name__)
@@ -140,7 +140,7 @@ def everything(action: str, target: str) -> bool:  # noqa: ARG001  (the shape of
     return True
 
 
-class Hands:
+class Actions:
     """Does what a screen asks for, if it may be done, and leaves a line in the log and a note in the trail of it, also of a refusal."""
 
     def __init__(self, engine: Engine, permit: Permit = everything, who: str = "") -> None:
@@ -155,7 +155,7 @@ class Hands:
     async def act(self, action: str, name: str, queue: str = "", **given: Any) -> Any:
         """Do it to what has this name; `queue` is the one that it is about."""
         try:
-            done = await self.act_untold(action, name, queue, **given)
+            done = await self.run_quietly(action, name, queue, **given)
         except HoldfastError as error:
             await self.tell(action, name, queue, error.code, done=0, refused=1)
             raise
@@ -164,7 +164,7 @@ class Hands:
         await self.tell(action, " → ".join(filter(None, (name, created))), queue, "done", done=count)
         return done
 
-    async def act_untold(self, action: str, name: str, queue: str = "", **given: Any) -> Any:
+    async def run_quietly(self, action: str, name: str, queue: str = "", **given: Any) -> Any:
         """The same for one of many: whoever goes through them tells of them together."""
         if not self.may(action, queue):
             raise Forbidden(f"You may not do this here: {action}.", field="action")
@@ -184,7 +184,7 @@ class Hands:
             refused=refused,
             who=self._who,
         )
-        note = Note(0, self._who, action, target[:_TOLD], queue[:_TOLD], outcome, done, refused, run)
+        note = AuditEntry(0, self._who, action, target[:_TOLD], queue[:_TOLD], outcome, done, refused, run)
         try:
             await self._engine.reading.take_note(note)
         except HoldfastError as error:

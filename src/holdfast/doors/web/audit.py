@@ -9,12 +9,12 @@ from litestar.datastructures import State as AppState
 from holdfast.doors.web import formats
 from holdfast.doors.web.layout import View
 from holdfast.limits import TRAIL_NOTES
-from holdfast.messages.queries import Note, Notes
+from holdfast.messages.queries import AuditEntries, AuditEntry
 
 _SHOWN = 200
 
 
-async def _picked(view: View) -> tuple[Notes, str, list[Note]]:
+async def _picked(view: View) -> tuple[AuditEntries, str, list[AuditEntry]]:
     """The trail, what is looked for, and the notes that have it."""
     found = await view.engine.reading.notes(TRAIL_NOTES)
     wanted = view.query.get("q", "").strip()

@@ -21,7 +21,7 @@ from holdfast.doors.web.failure_groups import line_of
 from holdfast.doors.web.failures import group_of
 from holdfast.doors.web.filters import Filter
 from holdfast.doors.web.layout import View
-from holdfast.doors.web.overview import glimpse
+from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUnknown
 from holdfast.job.job import State
@@ -186,7 +186,7 @@ async def preview(request: Request[Any, Any, Any], state: AppState) -> Response[
     run, sample = await (_preview_filter(view, run) if run.all else _preview_ids(view, run))
     # The moment of the sample, which was read after the count: what comes later is left alone, and nothing that was counted is.
     if not run.group:
-        run = replace(run, asked_at=sample[-1].now if sample else (await glimpse(state).stats()).now)
+        run = replace(run, asked_at=sample[-1].now if sample else (await cached_stats(state).stats()).now)
     values = {
         "run": run,
         "sample": sample,
@@ -254,7 +254,7 @@ async def _preview_filter(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
 
 
 @post("/web/bulk", include_in_schema=False, status_code=200)
-async def bite(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+async def chunk(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
     """Do a bounded part of it, and say how far it has come."""
     view, form = View(request, state), await forms.read(request)
     run = run_of(form)
@@ -349,7 +349,7 @@ async def _one(view: View, action: str, detail: JobDetail, given: dict[str, str]
     """Why it was refused; nothing where it was done."""
     job = detail.job
     try:
-        await view.hands.act_untold(action, str(job.id), job.queue, **given)
+        await view.hands.run_quietly(action, str(job.id), job.queue, **given)
     except (OutcomeUnknown, InternalError):
         raise
     except HoldfastError as error:
@@ -357,4 +357,4 @@ async def _one(view: View, action: str, detail: JobDetail, given: dict[str, str]
     return ""
 
 
-ROUTES: list[Any] = [preview, bite]
+ROUTES: list[Any] = [preview, chunk]

@@ -17,7 +17,7 @@ from litestar.response import Redirect
 
 from holdfast import __version__
 from holdfast.doors.web import assets, formats, forms
-from holdfast.doors.web.actions import Hands
+from holdfast.doors.web.actions import Actions
 from holdfast.engine.engine import Engine
 
 CSP = (
@@ -119,7 +119,7 @@ class View:
         self.root: str = state.root_path
         self.home = f"{self.root}/web"
         self.environment: str = state.environment
-        self.hands = Hands(self.engine, who=who(request))
+        self.hands = Actions(self.engine, who=who(request))
         self.asked = forms.asked(request)
         self.query = self.asked.flat()
         self._cookie = forms.cookie_of(request)

@@ -11,7 +11,7 @@ from litestar.response import Stream
 
 from holdfast.doors.web.layout import View
 from holdfast.engine import checks
-from holdfast.engine.change_signal import Pulse
+from holdfast.engine.change_signal import ChangeSignal
 from holdfast.engine.engine import Engine
 
 _AT_MOST_EVERY_S = 1.0  # however much is committed, a page is drawn anew once a second
@@ -22,20 +22,20 @@ _AT_LEAST_EVERY_S = 5.0  # ages and leases go on also when nothing is committed
 async def stream(state: AppState) -> Stream:
     """Server-sent events: `change` whenever it is worth looking again."""
     engine: Engine = state.engine
-    engine.pulse.join()
-    return Stream(_changes(engine.pulse), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+    engine.change_signal.join()
+    return Stream(_changes(engine.change_signal), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
-async def _changes(pulse: Pulse) -> AsyncIterator[bytes]:
+async def _changes(change_signal: ChangeSignal) -> AsyncIterator[bytes]:
     try:
         yield b"retry: 3000\n\n"
-        seen = await pulse.wait(-1, 0)
-        while not pulse.ended:
-            seen = await pulse.wait(seen, _AT_LEAST_EVERY_S)
+        seen = await change_signal.wait(-1, 0)
+        while not change_signal.ended:
+            seen = await change_signal.wait(seen, _AT_LEAST_EVERY_S)
             yield b"event: change\ndata: %d\n\n" % seen
             await asyncio.sleep(_AT_MOST_EVERY_S)
     finally:
-        pulse.leave()
+        change_signal.leave()
 
 
 @get("/web/history", include_in_schema=False)

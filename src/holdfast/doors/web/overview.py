@@ -32,7 +32,7 @@ SORTS: dict[str, Any] = {
 }
 
 
-class Glimpse:
+class CachedStats:
     """The statistics as they were a moment ago: however many pages look, the store is asked once in half a second, and less often where it takes long."""
 
     def __init__(self, engine: Engine) -> None:
@@ -58,11 +58,11 @@ class Glimpse:
         return stats
 
 
-def glimpse(state: AppState) -> Glimpse:
+def cached_stats(state: AppState) -> CachedStats:
     """The one of this front."""
     if "glimpse" not in state:
-        state.glimpse = Glimpse(state.engine)
-    found: Glimpse = state.glimpse
+        state.cached_stats = CachedStats(state.engine)
+    found: CachedStats = state.cached_stats
     return found
 
 
@@ -93,7 +93,7 @@ def line(queue: QueueStats) -> dict[str, Any]:
 async def overview(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
     """Every queue."""
     view = View(request, state)
-    stats, history = await asyncio.gather(glimpse(state).stats(), view.engine.reading.history())
+    stats, history = await asyncio.gather(cached_stats(state).stats(), view.engine.reading.history())
     wanted, sort = view.query.get("q", ""), view.query.get("sort", "name")
     cut = stats.all > len(stats.queues)
     some = await view.engine.reading.stats_of_some(QUEUES_LOOKED_AT, wanted) if wanted and cut else stats

@@ -10,7 +10,7 @@ further than is shown.
 import asyncio
 from dataclasses import dataclass
 
-from holdfast.engine.reader import Reading
+from holdfast.engine.reader import Reader
 from holdfast.errors import JobNotFound
 from holdfast.job.job import Receipt
 from holdfast.messages.queries import JobDetail
@@ -40,14 +40,14 @@ class Family:
     cut: int = 0
 
 
-async def around(reading: Reading, detail: JobDetail) -> Family:
+async def around(reading: Reader, detail: JobDetail) -> Family:
     """Whom the job followed, and who followed it."""
     before = await _led_to(reading, detail)
     after, cut = await _followed(reading, detail)
     return Family(before, after, cut)
 
 
-async def _led_to(reading: Reading, detail: JobDetail) -> list[Relative]:
+async def _led_to(reading: Reader, detail: JobDetail) -> list[Relative]:
     found: list[Relative] = []
     number = detail.job.extras.follows
     while number is not None and len(found) < BACK:
@@ -57,7 +57,7 @@ async def _led_to(reading: Reading, detail: JobDetail) -> list[Relative]:
     return found[::-1]
 
 
-async def _followed(reading: Reading, detail: JobDetail) -> tuple[list[Relative], int]:
+async def _followed(reading: Reader, detail: JobDetail) -> tuple[list[Relative], int]:
     """Step by step, so that the nearest are shown where there are too many; then in the order of a tree."""
     children: dict[int, list[Relative]] = {}
     step, depth, left, cut = [(detail.job.id, receipt) for receipt in detail.then], 1, ON, 0
@@ -77,7 +77,7 @@ def _in_order(children: dict[int, list[Relative]], parent: int) -> list[Relative
     return [line for child in children.get(parent, []) for line in (child, *_in_order(children, child.id))]
 
 
-async def _known(reading: Reading, number: int) -> JobDetail | None:
+async def _known(reading: Reader, number: int) -> JobDetail | None:
     try:
         return await reading.glance(number)
     except JobNotFound:

@@ -14,7 +14,7 @@ from holdfast.doors.rest.bodies import NO_QUEUE
 from holdfast.doors.web import formats, forms
 from holdfast.doors.web.jobs import json_of, tags_of
 from holdfast.doors.web.layout import View
-from holdfast.doors.web.overview import glimpse
+from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
 from holdfast.errors import NotFound, ScheduleNotFound
 from holdfast.job.cron import CronUnreadable, NoMoreFires, ZoneUnknown
@@ -84,7 +84,7 @@ async def show_schedules(request: Request[Any, Any, Any], state: AppState) -> Re
         "chosen": chosen,
         "payload": formats.text_of(chosen.spec.job.payload) if chosen is not None else "{}",
         "ways": [one.value for one in Missed],
-        "now": (await glimpse(state).stats()).now,
+        "now": (await cached_stats(state).stats()).now,
     }
     return view.page("schedules.html", "Schedules", "schedules", values, view.curl("GET", "/v1/schedules"))
 

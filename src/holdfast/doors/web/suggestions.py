@@ -7,7 +7,7 @@ from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 
 from holdfast.doors.web.layout import View
-from holdfast.doors.web.overview import glimpse
+from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
 from holdfast.job.job import State
 from holdfast.messages.queries import ListJobs
@@ -24,7 +24,7 @@ async def suggest(request: Request[Any, Any, Any], state: AppState) -> Response[
     if queue is not None:
         checks.name_of_queue("queue", queue)
     questions = [ListJobs(_LOOKED_AT, queue, one, payload_up_to=0) for one in State]
-    stats = await glimpse(state).stats()
+    stats = await cached_stats(state).stats()
     pages = await asyncio.gather(*[view.engine.reading.jobs(one) for one in questions])
     details = [detail for page in pages for detail in page.jobs]
     lists = {

@@ -24,7 +24,7 @@ from holdfast.doors.websocket import messages
 from holdfast.doors.websocket.deliveries import Deliveries
 from holdfast.doors.websocket.door import Channels
 from holdfast.doors.websocket.inline import drive
-from holdfast.doors.websocket.job_feeder import Supply, Wanted
+from holdfast.doors.websocket.job_feeder import JobFeeder, Wanted
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InternalError, LeaseLost
 from holdfast.job.job import LeaseRef
@@ -41,7 +41,7 @@ _DONE = 1012  # "service restart"
 _DEFECT = 1011
 
 
-class Line(Protocol):
+class Peer(Protocol):
     """The connection under a channel."""
 
     unread: bool
@@ -50,7 +50,7 @@ class Line(Protocol):
         """Send one text."""
         ...
 
-    def mind(self, stuck: bool) -> None:
+    def pause_reading(self, stuck: bool) -> None:
         """Whether to read no further for now."""
         ...
 
@@ -67,23 +67,35 @@ class Channel:
     """One worker's channel."""
 
     __slots__ = (
-        "_channels", "_credits", "_deliveries", "_draining", "_engine", "_gone", "_held", "_line", "_parked", "_supply", "_unanswered", "_unanswered_bytes", "doubted",
+        "_channels",
+        "_credits",
+        "_deliveries",
+        "_draining",
+        "_engine",
+        "_feeder",
+        "_gone",
+        "_held",
+        "_parked",
+        "_peer",
+        "_unanswered",
+        "_unanswered_bytes",
+        "unresponsive",
     )  # fmt: skip
 
-    def __init__(self, channels: Channels, line: Line) -> None:
+    def __init__(self, channels: Channels, peer: Peer) -> None:
         self._channels = channels
         self._engine = channels.engine
-        self._line = line
+        self._peer = peer
         self._held: dict[int, LeaseRef] = {}  # by fence
         self._credits = 0
-        self._supply: Supply | None = None
+        self._feeder: JobFeeder | None = None
         self._deliveries: Deliveries | None = None  # of a worker that keeps what it has
         self._parked: set[asyncio.Task[None]] = set()
         self._unanswered = 0
         self._unanswered_bytes = 0
         self._draining = False
         self._gone = False
-        self.doubted = False
+        self.unresponsive = False
         channels.add(self)
 
     # What comes in
@@ -106,7 +118,7 @@ class Channel:
             self.close(_DEFECT, "internal error")
 
     def _start(self, asked: messages.Start, _: int) -> None:
-        if self._supply is not None:
+        if self._feeder is not None:
             raise checks.breach("op", "is start, and the channel has started already")
         if asked.order not in ("queue", "priority"):
             raise checks.breach("order", 'must be "queue" or "priority"')
@@ -115,7 +127,7 @@ class Channel:
         checks.leases(asked.queues, 1, asked.lease_ms, asked.worker, None)
         self._set_credits(asked.credits)
         wanted = Wanted(asked.queues, asked.worker, asked.lease_ms, asked.order == "priority")
-        self._supply = Supply(self._engine, self, wanted)
+        self._feeder = JobFeeder(self._engine, self, wanted)
         self._deliveries = Deliveries() if asked.on_break == "keep" else None
         channels = self._channels
         self._send(
@@ -123,14 +135,14 @@ class Channel:
                 ref=asked.ref, credits=asked.credits, message_bytes=channels.message_bytes, durability=channels.durability
             )
         )
-        self._supply.nudge()
+        self._feeder.nudge()
 
     def _change_credits(self, asked: messages.Credits, _: int) -> None:
-        if self._supply is None:
+        if self._feeder is None:
             raise checks.breach("op", "is credits, and the channel has not started yet")
         self._set_credits(asked.credits)
         self._send(messages.Credited(ref=asked.ref, credits=asked.credits, unfinished=len(self._held)))
-        self._supply.nudge()
+        self._feeder.nudge()
 
     def _got(self, asked: messages.Got, _: int) -> None:
         if self._deliveries is None:
@@ -156,12 +168,12 @@ class Channel:
 
     def _ended(self, ref: str | None, batch: LeaseBatch, results: list[Result]) -> None:
         for verb, result in zip(batch.verbs, results, strict=True):
-            over = result.code == LeaseLost.code if isinstance(result, Refused) else not isinstance(result, Extended)
-            if over:
+            on_closed = result.code == LeaseLost.code if isinstance(result, Refused) else not isinstance(result, Extended)
+            if on_closed:
                 self._let_go(verb.ref.fence)
         self._send(messages.Results(ref=ref, **batch.shown(results, self._engine.draining)))
-        if self._supply is not None:
-            self._supply.nudge()
+        if self._feeder is not None:
+            self._feeder.nudge()
 
     def _enqueue(self, asked: messages.Enqueue, size: int) -> None:
         body = bytes(asked.body)
@@ -228,7 +240,7 @@ class Channel:
 
     def room(self) -> int:
         """How many more jobs may be sent just now."""
-        if self._gone or self._draining or self._line.unread or self.doubted:
+        if self._gone or self._draining or self._peer.unread or self.unresponsive:
             return 0
         if self._deliveries is not None and self._deliveries.too_many:
             return 0
@@ -250,20 +262,20 @@ class Channel:
         ref = self._held[fence]
         self._send(messages.Cancel(job=ref.job, attempt=ref.attempt))
 
-    def lose(self, fence: int) -> None:
+    def on_lease_lost(self, fence: int) -> None:
         """The time of this lease was up. The worker may stand still: it gets no more jobs, to lose them too, before it gave a sign of life."""
         ref = self._held[fence]
         self._let_go(fence)
         self._send(messages.Lost(job=ref.job, attempt=ref.attempt))
-        self.doubted = True
-        self._line.probe()
+        self.unresponsive = True
+        self._peer.probe()
         self._close_if_done()
 
     def heard(self) -> None:
         """It lives."""
-        self.doubted = False
-        if self._supply is not None:
-            self._supply.nudge()
+        self.unresponsive = False
+        if self._feeder is not None:
+            self._feeder.nudge()
 
     def _let_go(self, fence: int) -> None:
         if self._held.pop(fence, None) is not None:
@@ -275,7 +287,7 @@ class Channel:
 
     def _send(self, message: msgspec.Struct | dict[str, Any]) -> None:
         if not self._gone:
-            self._line.send(replies.encode(message))
+            self._peer.send(replies.encode(message))
 
     # How much is under way
 
@@ -295,21 +307,21 @@ class Channel:
     def _begin(self, size: int) -> None:
         self._unanswered += 1
         self._unanswered_bytes += size
-        self._mind()
+        self._pause_reading_if_full()
 
     def _answered(self, size: int) -> None:
         self._unanswered -= 1
         self._unanswered_bytes -= size
-        self._mind()
+        self._pause_reading_if_full()
         self._close_if_done()
 
-    def _mind(self) -> None:
-        self._line.mind(self._unanswered >= CHANNEL_UNANSWERED or self._unanswered_bytes >= CHANNEL_UNANSWERED_BYTES)
+    def _pause_reading_if_full(self) -> None:
+        self._peer.pause_reading(self._unanswered >= CHANNEL_UNANSWERED or self._unanswered_bytes >= CHANNEL_UNANSWERED_BYTES)
 
     def readable(self) -> None:
         """The worker reads again."""
-        if self._supply is not None:
-            self._supply.nudge()
+        if self._feeder is not None:
+            self._feeder.nudge()
 
     # The end
 
@@ -327,16 +339,16 @@ class Channel:
     def close(self, code: int, reason: str) -> None:
         """Close."""
         if not self._gone:
-            self._line.close(code, reason)
-            self.over()
+            self._peer.close(code, reason)
+            self.on_closed()
 
-    def over(self, goodbye: bool = False) -> None:
+    def on_closed(self, goodbye: bool = False) -> None:
         """The connection is gone, or as good as gone, perhaps because the worker said goodbye: hand back what it held, unless it keeps that."""
         if self._gone:
             return
         self._gone = True
-        if self._supply is not None:
-            self._supply.end()
+        if self._feeder is not None:
+            self._feeder.end()
         for task in list(self._parked):
             task.cancel()
         deliveries = None if goodbye else self._deliveries

@@ -40,7 +40,7 @@ class Refused(Exception):
         self.error = error
 
 
-class Wire(asyncio.Protocol):
+class WebSocketConnection(asyncio.Protocol):
     """One WebSocket."""
 
     def __init__(self, channels: Channels, server_state: ServerState, grace_s: float) -> None:
@@ -92,7 +92,7 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
         self._beats = 0
-        if self._channel is not None and self._channel.doubted:
+        if self._channel is not None and self._channel.unresponsive:
             self._channel.heard()
         if self._unseen or len(data) > _BITE:
             self._unseen += data
@@ -107,8 +107,8 @@ class Wire(asyncio.Protocol):
         seen = 0
         while self._unseen and seen < _MESSAGES_AT_ONCE and not (self._stuck or self.unread or self._given_up):
             size = _LARGE_BITE if len(self._conn.reader.buffer) >= _LARGE_BITE else _BITE
-            bite, self._unseen = self._unseen[:size], self._unseen[size:]
-            seen += self._look_at(bite)
+            chunk, self._unseen = self._unseen[:size], self._unseen[size:]
+            seen += self._look_at(chunk)
         self._mind_reading()
         self._charge()
 
@@ -123,7 +123,7 @@ class Wire(asyncio.Protocol):
                 self._take(event)
         self._soon()
         if self._conn.state is not State.OPEN and self._channel is not None:
-            self._channel.over(goodbye=self._conn.close_rcvd is not None)  # else failed by what it sent
+            self._channel.on_closed(goodbye=self._conn.close_rcvd is not None)  # else failed by what it sent
         return len(events)
 
     def _charge(self) -> None:
@@ -157,7 +157,7 @@ class Wire(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if self._channel is not None:
-            self._channel.over()
+            self._channel.on_closed()
 
     def pause_writing(self) -> None:
         """What was sent is not read."""
@@ -189,7 +189,7 @@ class Wire(asyncio.Protocol):
             return  # closing: nobody would read it
         self._soon()
 
-    def mind(self, stuck: bool) -> None:
+    def pause_reading(self, stuck: bool) -> None:
         """Whether to read no further for now."""
         if stuck is not self._stuck:
             self._stuck = stuck

@@ -98,4 +98,4 @@ class Channels:
                 channel.cancel(fence)
         for fence in lost:
             if (channel := self.holders.get(fence)) is not None:
-                channel.lose(fence)
+                channel.on_lease_lost(fence)

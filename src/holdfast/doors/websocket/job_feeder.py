@@ -20,7 +20,7 @@ from holdfast.messages.commands import Granted, LeaseJobs, Refused, Result
 _PAUSE_MS = 1_000  # after a refusal, before the next look
 
 
-class Customer(Protocol):
+class Receiver(Protocol):
     """Whom a supply serves."""
 
     def room(self) -> int:
@@ -45,14 +45,14 @@ class Wanted:
         self.queues, self.worker, self.lease_ms, self.by_priority = queues, worker, lease_ms, by_priority
 
 
-class Supply:
+class JobFeeder:
     """The flow of jobs to one channel."""
 
-    __slots__ = ("_busy", "_customer", "_ended", "_engine", "_loop", "_mark", "_parking", "_wanted", "_woken")
+    __slots__ = ("_busy", "_ended", "_engine", "_loop", "_mark", "_parking", "_receiver", "_wanted", "_woken")
 
-    def __init__(self, engine: Engine, customer: Customer, wanted: Wanted) -> None:
+    def __init__(self, engine: Engine, receiver: Receiver, wanted: Wanted) -> None:
         self._engine = engine
-        self._customer = customer
+        self._receiver = receiver
         self._wanted = wanted
         self._loop = asyncio.get_running_loop()
         self._busy = False  # a look is due, or under way, or parked
@@ -76,8 +76,8 @@ class Supply:
     def _look(self) -> None:
         woken, self._woken = self._woken, None
         if self._engine.draining and not self._ended:
-            self._customer.drain()
-        room = 0 if self._ended else min(self._customer.room(), LEASE_JOBS)
+            self._receiver.drain()
+        room = 0 if self._ended else min(self._receiver.room(), LEASE_JOBS)
         if room <= 0:
             self._busy = False
             if woken is not None:
@@ -88,7 +88,7 @@ class Supply:
         command = LeaseJobs(
             wanted.queues, room, wanted.worker, wanted.lease_ms, None, wanted.by_priority, most_bytes=CHANNEL_GRANT_BYTES
         )
-        self._engine.post(command, 0, partial(self._looked, room, woken))
+        self._engine.submit_nowait(command, 0, partial(self._looked, room, woken))
 
     def _looked(self, asked: int, woken: str | None, result: Result) -> None:
         if isinstance(result, Refused):
@@ -101,11 +101,11 @@ class Supply:
         if woken is not None and result.quiet:
             self._engine.arrivals.notify(woken, 1)  # our worker is given nothing more: the next one may be
             self._mark = self._engine.arrivals.mark(self._wanted.queues)
-        room = 0 if self._ended else self._customer.room()
+        room = 0 if self._ended else self._receiver.room()
         if len(jobs) > room:
             self._engine.hand_back([granted.job.ref() for granted in jobs[room:]])
         if room and jobs:
-            self._customer.give(Granted(jobs[:room], result.now))
+            self._receiver.give(Granted(jobs[:room], result.now))
         if len(jobs) < asked and room > len(jobs) and not result.cut:
             self._parking = asyncio.ensure_future(self._park())
         else:

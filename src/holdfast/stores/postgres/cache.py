@@ -101,7 +101,7 @@ class Block:
         return first
 
 
-class Known:
+class Cache:
     """The memory of one store's writer."""
 
     def __init__(self, defaults: QueuePolicy) -> None:

@@ -103,7 +103,7 @@ IN_THE_WAY = (
 """Another node was first; nothing was changed."""
 
 
-class Unwavering(asyncpg.Connection):  # type: ignore[misc, type-arg, unused-ignore]
+class UncancellableConnection(asyncpg.Connection):  # type: ignore[misc, type-arg, unused-ignore]
     """A connection that never sends a CancelRequest. Where asyncpg would (a timeout, a cancelled task) it closes the socket instead: the server then
     goes on waiting for its standbys, and nobody is told that it is done. It remembers whether the server has warned.
     """
@@ -143,7 +143,7 @@ def _keep_alive(wire: Any) -> None:
 
 async def connect(url: str, settings: dict[str, str], unwavering: bool = False) -> Any:
     """One connection to the server that takes writes, among all that the URL names; raises `StoreUnavailable`, within `CONNECT_S`."""
-    kind: Any = Unwavering if unwavering else asyncpg.Connection
+    kind: Any = UncancellableConnection if unwavering else asyncpg.Connection
     return await reach(
         url,
         greet=_look_at,

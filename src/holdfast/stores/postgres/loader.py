@@ -7,20 +7,20 @@ from holdfast.job.job import DEAD, READY, SCHEDULED, Content, IdempotencyKey, Jo
 from holdfast.job.queue import Queue
 from holdfast.stores import rows
 from holdfast.stores.postgres.cache import FIRST_ANSWER
-from holdfast.stores.postgres.locks import Beginning
+from holdfast.stores.postgres.locks import Locks
 from holdfast.stores.postgres.misplaced import misplaced
 from holdfast.stores.postgres.sql import SQL
-from holdfast.stores.store import UNTOLD, KeptAnswer, Line
+from holdfast.stores.store import UNTOLD, KeptAnswer, OrderedJobs
 from holdfast.stores.unreadable import FOUND
 
 
-class Loading(Beginning):
+class Loader(Locks):
     """The reading half of a transaction."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._heads: dict[int, Line] = {}
-        self._own_heads: dict[tuple[str, int], Line] | None = None
+        self._heads: dict[int, OrderedJobs] = {}
+        self._own_heads: dict[tuple[str, int], OrderedJobs] | None = None
         self._holders: dict[tuple[str, str], int] | None = None
 
     async def _settle(self) -> None:
@@ -44,7 +44,7 @@ class Loading(Beginning):
 
     async def _names(self, found: Sequence[Any]) -> dict[int, str]:
         """The names of the queues of these rows."""
-        names = self._known.names
+        names = self._cache.names
         missing = {row[1] for row in found} - names.keys()
         if missing:
             names.update((row[0], row[1]) for row in await self._db.fetch(SQL["queue_names_of"], list(missing)))
@@ -83,7 +83,7 @@ class Loading(Beginning):
 
     async def _name_anyhow(self, queue_id: int) -> str:
         """The name of a queue, made anew where only rows of its jobs are left."""
-        names = self._known.names
+        names = self._cache.names
         if queue_id not in names:
             await self._db.execute(SQL["recover_queue"], queue_id)
             self._note_written()
@@ -119,9 +119,9 @@ class Loading(Beginning):
         found = await self._jobs("leased_by_fence", list(fences))
         return {job.lease.fence: job for job in found if job.lease is not None}
 
-    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, Line]:
+    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, OrderedJobs]:
         """The living leases of these dequeue calls."""
-        found: dict[str, Line] = {}
+        found: dict[str, OrderedJobs] = {}
         for _, job, content in await self._lines("leased_by_request", list(requests)):
             if job.lease is not None and job.lease.request is not None:
                 found.setdefault(job.lease.request, []).append((job, content))
@@ -141,7 +141,7 @@ class Loading(Beginning):
         found = await self._fetch("content", job_id)
         return rows.content_of(found[0]) if found else None
 
-    async def ready(self, queue: Queue, limit: int) -> Line:
+    async def ready(self, queue: Queue, limit: int) -> OrderedJobs:
         """The next jobs to lease; those of all queues that the batch leases from are read at once."""
         await self._settle()
         if queue.id not in self._heads:
@@ -152,8 +152,8 @@ class Loading(Beginning):
                     if other is not None and other.id not in self._heads and other is not queue and other.may_lease() > 0:
                         wanted[other.id] = min(wanted.get(other.id, 0) + most, other.may_lease())
             await self._read_heads(wanted)
-        if len(self._heads[queue.id]) < limit and queue.id not in self._known.looked_through:
-            self._known.looked_through.add(queue.id)
+        if len(self._heads[queue.id]) < limit and queue.id not in self._cache.looked_through:
+            self._cache.looked_through.add(queue.id)
             if await self._recover("recover_ready", queue.id, limit):
                 self._heads.pop(queue.id)
                 await self._read_heads({queue.id: limit})
@@ -173,7 +173,7 @@ class Loading(Beginning):
             for row, job, content in await self._lines("next_ready", *map(list, zip(*bounds, strict=True))):
                 self._heads[row[1]].append((job, content))
 
-    async def ready_for(self, worker: str, queue: Queue, limit: int) -> Line:
+    async def ready_for(self, worker: str, queue: Queue, limit: int) -> OrderedJobs:
         """The next jobs of one worker's own line; those of all lines that the batch asks for are read at once."""
         await self._settle()
         key = (worker, queue.id)
@@ -181,9 +181,9 @@ class Loading(Beginning):
             wanted = {key: limit}
             for (name_of_worker, name), most in (self._expected.lines if self._expected is not None else {}).items():
                 other = self._queues.get(name)
-                if name_of_worker and other is not None and name_of_worker in self._known.workers:
+                if name_of_worker and other is not None and name_of_worker in self._cache.workers:
                     wanted.setdefault((name_of_worker, other.id), most)
-            lines: dict[tuple[str, int], Line] = {one: [] for one in wanted}
+            lines: dict[tuple[str, int], OrderedJobs] = {one: [] for one in wanted}
             asked = [(one, number, most) for (one, number), most in wanted.items()]
             for row, job, content in await self._lines("next_ready_for", *map(list, zip(*asked, strict=True))):
                 lines[row["line"], row[1]].append((job, content))
@@ -202,24 +202,24 @@ class Loading(Beginning):
 
     async def expired(self, now: int, limit: int) -> list[Job]:
         """Leased jobs whose lease has ended, in queues that are held."""
-        floor = self._known.floor()
+        floor = self._cache.floor()
         queues = await self._held_queues(now, floor, limit, 0, 0)
         if queues:
             await self._recover("recover_leased", now, floor, queues, limit)
         found = await self._jobs("expired", now, floor, queues, limit)
         if len(found) < limit:
-            self._known.leases_swept(now)
+            self._cache.leases_swept(now)
         return found
 
     async def due(self, now: int, limit: int) -> list[Job]:
         """Scheduled jobs whose time has come, in queues that are held."""
-        floor = self._known.floor()
+        floor = self._cache.floor()
         queues = await self._held_queues(now, floor, 0, limit, 0)
         if queues:
             await self._recover("recover_scheduled", now, floor, queues, limit)
         found = await self._jobs("due", now, floor, queues, limit)
         if len(found) < limit:
-            self._known.due_swept(now)
+            self._cache.due_swept(now)
         return found
 
     async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
@@ -287,12 +287,12 @@ class Loading(Beginning):
 
     async def forget_answers(self, before: int, limit: int) -> int:
         """Drop old answers whose jobs are gone."""
-        found = await self._fetch("old_answers", before, *self._known.answers_after, limit)
+        found = await self._fetch("old_answers", before, *self._cache.answers_after, limit)
         gone = [(row[1], row[2]) for row in found if not row[3]]
         if gone:
             await self._db.execute(SQL["delete_answers"], *map(list, zip(*gone, strict=True)))
             self._note_written()
-        self._known.answers_after = tuple(found[-1][:3]) if len(found) == limit else FIRST_ANSWER
+        self._cache.answers_after = tuple(found[-1][:3]) if len(found) == limit else FIRST_ANSWER
         return len(gone)
 
     def _note_written(self) -> None:

@@ -16,12 +16,12 @@ import msgspec
 from holdfast.job.queue import Queue
 from holdfast.limits import ID_MAX, INSTANT_MAX
 from holdfast.stores import rows
-from holdfast.stores.postgres.cache import Known
+from holdfast.stores.postgres.cache import Cache
 from holdfast.stores.postgres.held_queues import HASTY_MS, HeldQueues, Wanted
-from holdfast.stores.postgres.ready_floor import Lows, lows_of
+from holdfast.stores.postgres.ready_floor import ReadyFloors, ready_floors_of
 from holdfast.stores.postgres.replication import Replication
 from holdfast.stores.postgres.sql import SQL
-from holdfast.stores.store import Expected, TryAgain
+from holdfast.stores.store import Prefetch, TryAgain
 from holdfast.stores.unreadable import FOUND
 
 BEGIN = "BEGIN; SET LOCAL synchronous_commit = 'on'"
@@ -31,14 +31,14 @@ _UNASKED = 64  # numbers kept at hand where nobody said how many are needed
 _AHEAD = 256
 
 
-class Beginning:
+class Locks:
     """One transaction's connection, the queues that it holds, and the numbers that it may give."""
 
     def __init__(
-        self, connection: Any, known: Known, replication: Replication, expected: Expected | None, held: HeldQueues
+        self, connection: Any, known: Cache, replication: Replication, expected: Prefetch | None, held: HeldQueues
     ) -> None:
         self._db = connection
-        self._known = known
+        self._cache = known
         self._replication = replication
         self._expected = expected
         self._held = held
@@ -46,7 +46,7 @@ class Beginning:
         self._queues: dict[str, Queue] = {}
         self._absent: set[str] = set()
         self._doubtful: set[str] = set()
-        self._lows: dict[int, Lows | None] = {}
+        self._lows: dict[int, ReadyFloors | None] = {}
         self._saved_lows: dict[int, bytes | None] = {}
         self._history: tuple[list[str], str] | None = None
         self._interests = 0
@@ -57,8 +57,8 @@ class Beginning:
         """Begin; raises `NotReplicated` where too few standbys are in sync."""
         await self._held.look(self._db)
         await self._db.execute(_HASTY if self._held.hasty else BEGIN)
-        self._known.jobs.mark()
-        self._known.fences.mark()
+        self._cache.jobs.mark()
+        self._cache.fences.mark()
         if self._replication.doubtful:  # then commits may hang that hold our queues: refuse before waiting for them
             self._replication.admit(*await self._db.fetchrow(SQL["standbys_now"]))
         expected = self._expected
@@ -68,7 +68,7 @@ class Beginning:
             return
         names = set(expected.queues)
         for worker_id in expected.own_lines:
-            if (worker := self._known.workers.get(worker_id)) is not None:
+            if (worker := self._cache.workers.get(worker_id)) is not None:
                 names.update(worker.queues)
         names -= self._held.names
         numbers = await self._passing(expected) - self._held.queues.keys()
@@ -89,28 +89,28 @@ class Beginning:
             if row["id"] is not None:
                 self._hold(row)
                 moment = max(moment, _seen(row))
-        self._known.clock.read(moment)
+        self._cache.clock.read(moment)
         self._interests, self._workers_version = last["interests"], last["workers"]
-        for block, newest in ((self._known.jobs, last["last_job"]), (self._known.fences, last["last_fence"])):
+        for block, newest in ((self._cache.jobs, last["last_job"]), (self._cache.fences, last["last_fence"])):
             block.look(newest)
 
     def _hold(self, row: Any) -> Queue:
-        queue = rows.queue_of(row[:_QUEUE_COLUMNS], self._known.defaults)
+        queue = rows.queue_of(row[:_QUEUE_COLUMNS], self._cache.defaults)
         self._queues[queue.name] = queue
         if not all(0 <= count <= ID_MAX for count in msgspec.structs.astuple(queue.tally)):
             FOUND.note("queue", queue.name, f"{queue.tally}: its counts can't be; they are counted anew")
             self._doubtful.add(queue.name)
-        self._known.names[queue.id] = queue.name
+        self._cache.names[queue.id] = queue.name
         self._saved_lows[queue.id] = row["lows"]
-        self._lows[queue.id] = lows_of(row["lows"], queue.name)
+        self._lows[queue.id] = ready_floors_of(row["lows"], queue.name)
         return queue
 
-    async def _passing(self, expected: Expected) -> set[int]:
+    async def _passing(self, expected: Prefetch) -> set[int]:
         """The queues in which time has something to do."""
         numbers: set[int] = set()
         now = expected.now
         if expected.expire or expected.due or expected.orphans:
-            bounds = (now, self._known.floor(), expected.expire, expected.due, expected.orphans, list(self._held.queues))
+            bounds = (now, self._cache.floor(), expected.expire, expected.due, expected.orphans, list(self._held.queues))
             numbers.update(row[0] for row in await self._db.fetch(SQL["passing_queues"], *bounds))
         if expected.fire:
             for (name,) in await self._db.fetch(SQL["schedule_queues"], now, expected.fire):
@@ -124,7 +124,7 @@ class Beginning:
 
     async def _old(self, now: int, after: str, limit: int) -> list[int]:
         """Queues of a page in which there is history to forget; what they are is noted for `with_history`."""
-        every = [rows.queue_of(row, self._known.defaults) for row in await self._db.fetch(SQL["queues_after"], after, limit)]
+        every = [rows.queue_of(row, self._cache.defaults) for row in await self._db.fetch(SQL["queues_after"], after, limit)]
         page = [queue for queue in every if queue.id not in self._held.queues]
         before = {
             queue.id: now - queue.policy.retention_ms
@@ -141,7 +141,7 @@ class Beginning:
 
     async def _number(self, jobs: int, fences: int) -> None:
         """Reserve numbers: exactly what is needed where nodes take turns, and some more where this one is alone."""
-        blocks = (self._known.jobs, self._known.fences)
+        blocks = (self._cache.jobs, self._cache.fences)
         wanted = [max(0, need - block.left) for need, block in zip((jobs, fences), blocks, strict=True)]
         if not any(wanted):
             return
@@ -166,15 +166,15 @@ class Beginning:
 
     def take_job_ids(self, count: int) -> int:
         """The first of `count` ids."""
-        return self._known.jobs.take(count)
+        return self._cache.jobs.take(count)
 
     def take_fences(self, count: int) -> int:
         """The first of `count` fences."""
-        return self._known.fences.take(count)
+        return self._cache.fences.take(count)
 
     def put_back_numbers(self) -> None:
         """The transaction was undone before it could be committed: nobody was told of its numbers."""
-        for block in (self._known.jobs, self._known.fences):
+        for block in (self._cache.jobs, self._cache.fences):
             block.put_back()
 
     async def queue(self, name: str) -> Queue | None:

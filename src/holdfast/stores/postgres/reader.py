@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast.stores.list_statements import Dialect
 from holdfast.stores.postgres.misplaced import misplaced
-from holdfast.stores.postgres.ready_floor import lows_of
+from holdfast.stores.postgres.ready_floor import ready_floors_of
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import Row, size_of
 
@@ -76,7 +76,7 @@ class PostgresSnapshot:
         bounds: list[tuple[int, int, int]] = []
         for number, name, blob in await self.fetch("lows_of", list(names)):
             called[number] = name
-            lows = lows_of(blob, name)
+            lows = ready_floors_of(blob, name)
             if lows is None:
                 ((ages[name],),) = await self.fetch("oldest_ready_of_all", number)
             else:

@@ -19,7 +19,7 @@ import asyncpg
 import structlog
 
 from holdfast.errors import NotReplicated
-from holdfast.stores.postgres.connect import Unwavering
+from holdfast.stores.postgres.connect import UncancellableConnection
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.store import OutcomeLost
@@ -71,7 +71,7 @@ class Replication:
             )
         return voters
 
-    async def commit(self, connection: Unwavering, voters: list[str]) -> None:
+    async def commit(self, connection: UncancellableConnection, voters: list[str]) -> None:
         """Commit and prove it. Raises `OutcomeLost` where that can't be done in time; the connection is then closed."""
         task = asyncio.create_task(self._committed(connection, voters))
         done = False
@@ -92,7 +92,7 @@ class Replication:
             connection.terminate()
             raise
 
-    async def _committed(self, connection: Unwavering, voters: list[str]) -> None:
+    async def _committed(self, connection: UncancellableConnection, voters: list[str]) -> None:
         connection.warnings.clear()
         try:
             status = await connection.execute("COMMIT")
@@ -105,7 +105,7 @@ class Replication:
         if self.needed:
             await self._prove(connection, voters)
 
-    async def _prove(self, connection: Unwavering, voters: list[str]) -> None:
+    async def _prove(self, connection: UncancellableConnection, voters: list[str]) -> None:
         started = time.perf_counter()
         pause = _POLL_S
         try:

@@ -27,7 +27,7 @@ _LOOK_S = 3.0
 _FORGET_S = 60.0  # between two looks for beats of workers that are not registered any more
 
 
-class Aside:
+class SideConnection:
     """One connection, made again when it is lost."""
 
     def __init__(self, url: str, replication: Replication) -> None:
@@ -40,11 +40,11 @@ class Aside:
         self._forget_at = 0.0
         self.database_bytes = 0
 
-    def hear(self, listener: Callable[[str], None]) -> None:
+    def listen(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with what other nodes shout, and with what this one does."""
         self._listeners.append(listener)
 
-    async def shout(self, text: str) -> None:
+    async def notify(self, text: str) -> None:
         """Tell all nodes; what can't be said now is not said."""
         try:
             async with asyncio.timeout(_HINT_S), self._lock:

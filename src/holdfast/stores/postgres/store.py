@@ -20,7 +20,7 @@ from holdfast.job.queue import Queue, QueuePolicy
 from holdfast.limits import PAYLOAD_BYTES
 from holdfast.messages.queries import Durability, Query, QueryResult
 from holdfast.messages.queries import Replication as ReplicationState
-from holdfast.stores.postgres.cache import Known
+from holdfast.stores.postgres.cache import Cache
 from holdfast.stores.postgres.connect import GONE, IN_THE_WAY, READER, READERS, STATEMENT_S, WRITER, connect
 from holdfast.stores.postgres.held_queues import HeldQueues
 from holdfast.stores.postgres.hosts import described
@@ -28,13 +28,13 @@ from holdfast.stores.postgres.migrate import migrate
 from holdfast.stores.postgres.producers import Producers, tell_bounds
 from holdfast.stores.postgres.reader import PostgresSnapshot
 from holdfast.stores.postgres.replication import Replication
-from holdfast.stores.postgres.side_connection import Aside
+from holdfast.stores.postgres.side_connection import SideConnection
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.postgres.transaction import PostgresTransaction
-from holdfast.stores.read_queue import Turns, is_dear
+from holdfast.stores.read_queue import ReadQueue, is_dear
 from holdfast.stores.reader import Reader
 from holdfast.stores.rows import queue_of
-from holdfast.stores.store import Expected, Health, OutcomeLost, RowHeld, TryAgain
+from holdfast.stores.store import Health, OutcomeLost, Prefetch, RowHeld, TryAgain
 
 log = structlog.get_logger(__name__)
 _READ_S = 6.0  # longer than the server's own bound on one statement
@@ -60,10 +60,10 @@ class PostgresStore:
     ) -> None:
         self.durability = Durability("replicated", replicas) if replicas else Durability("disk")
         self._url = url
-        self._known = Known(defaults)
-        self.clock = self._known.clock
+        self._cache = Cache(defaults)
+        self.clock = self._cache.clock
         self.replication = Replication(replicas, standbys, commit_timeout_ms / 1000)
-        self._aside = Aside(url, self.replication)
+        self._aside = SideConnection(url, self.replication)
         # Longer than a batch can take, its undoing and its proof included.
         self._batch_s = 2 * (STATEMENT_S + commit_timeout_ms / 1000)
         self._payload_bytes = payload_bytes
@@ -74,18 +74,18 @@ class PostgresStore:
         self._one_writes = asyncio.Lock()
         self._batch: tuple[PostgresTransaction, Any, float] | None = None
         self._idle_readers: list[Any] = []
-        self._turns = Turns(READERS)
+        self._turns = ReadQueue(READERS)
         self._problem: StoreUnavailable | None = StoreUnavailable("PostgreSQL has not been reached yet.", retry_after_ms=1_000)
         self._tries = 0
         self._not_before = 0.0
         self._full_until = 0.0
 
     @asynccontextmanager
-    async def transaction(self, expected: Expected | None = None) -> AsyncIterator[PostgresTransaction]:
+    async def transaction(self, expected: Prefetch | None = None) -> AsyncIterator[PostgresTransaction]:
         """Begin; leaving without `commit` undoes everything."""
         async with self._one_writes:
             connection = await self._connected()
-            tx = PostgresTransaction(connection, self._known, self.replication, expected, self._held)
+            tx = PostgresTransaction(connection, self._cache, self.replication, expected, self._held)
             too_long = asyncio.get_running_loop().call_later(STATEMENT_S, _give_up, tx, connection)
             self._batch = tx, connection, time.monotonic()
             try:
@@ -139,7 +139,7 @@ class PostgresStore:
         )
 
     async def _undo(self, tx: PostgresTransaction, connection: Any) -> None:
-        self._known.workers_version = None
+        self._cache.workers_version = None
         tx.put_back_numbers()
         try:
             if not connection.is_closed():
@@ -174,7 +174,7 @@ class PostgresStore:
         try:
             connection = await connect(self._url, WRITER, unwavering=True)
             await migrate(connection)
-            await tell_bounds(connection, self._known.defaults, self._payload_bytes)
+            await tell_bounds(connection, self._cache.defaults, self._payload_bytes)
         except (StoreUnavailable, *GONE, asyncpg.PostgresError) as error:
             await self._drop()
             self._tries += 1
@@ -205,19 +205,19 @@ class PostgresStore:
         readers, self._idle_readers = self._idle_readers, []
         for reader in readers:
             reader.terminate()
-        self._known.forget()
+        self._cache.forget()
         self._held.forget()
         await self._aside.drop()
 
     async def next_due(self) -> int | None:
         """The earliest moment at which a lease ends, a scheduled job is due or a schedule fires."""
-        bounds = self._known.floor(), list(self._held.queues)
+        bounds = self._cache.floor(), list(self._held.queues)
         return await self._reading(lambda connection: connection.fetchval(SQL["earliest"], *bounds))  # type: ignore[no-any-return]
 
     async def read(self, query: Query, now: int) -> QueryResult:
         """Answer a query on a snapshot of its own, beside the batches."""
         return await self._reading(  # type: ignore[no-any-return]
-            lambda connection: Reader(PostgresSnapshot(connection), self._known.defaults, self._known.names).answer(query, now),
+            lambda connection: Reader(PostgresSnapshot(connection), self._cache.defaults, self._cache.names).answer(query, now),
             is_dear(query),
         )
 
@@ -293,7 +293,7 @@ class PostgresStore:
     async def look_at(self, names: Sequence[str]) -> list[Queue]:
         """These queues, unlocked."""
         found = await self._reading(lambda connection: connection.fetch(SQL["peek"], list(names)))
-        return [queue_of(row, self._known.defaults) for row in found]
+        return [queue_of(row, self._cache.defaults) for row in found]
 
     async def produced_beside(self) -> bool:
         """Whether applications enqueue by SQL just now."""
@@ -314,13 +314,13 @@ class PostgresStore:
         else:
             self._problem = None
 
-    async def shout(self, text: str) -> None:
+    async def notify(self, text: str) -> None:
         """Tell the other nodes."""
-        await self._aside.shout(text)
+        await self._aside.notify(text)
 
-    def hear(self, listener: Callable[[str], None]) -> None:
+    def listen(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with what nodes shout."""
-        self._aside.hear(listener)
+        self._aside.listen(listener)
 
     async def share_beats(self, beats: dict[str, int]) -> None:
         """Exchange beats with the other nodes; raises where that can't be done, and then nobody must be taken for silent."""
@@ -345,7 +345,7 @@ class PostgresStore:
     async def _give_back(self) -> None:
         if self._writer is None or self._writer.is_closed():
             return
-        blocks = (self._known.jobs, self._known.fences)
+        blocks = (self._cache.jobs, self._cache.fences)
         try:
             async with asyncio.timeout(2.0):
                 await self._writer.execute(

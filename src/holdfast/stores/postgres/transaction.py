@@ -20,19 +20,19 @@ from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
 from holdfast.limits import ERRORS_KEPT, OUTAGE_MS, QUEUES
 from holdfast.stores import rows
-from holdfast.stores.postgres.loader import Loading
-from holdfast.stores.postgres.ready_floor import lows_blob
+from holdfast.stores.postgres.loader import Loader
+from holdfast.stores.postgres.ready_floor import ready_floors_blob
 from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
 from holdfast.stores.rows import Row
 from holdfast.stores.store import Change, KeptAnswer, TryAgain
 from holdfast.stores.unreadable import FOUND
-from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, Writing
+from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, Writer
 
 _COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # nobody waits for it, and nothing depends on it
 _PRIORITIES = 16  # in use at once in one queue, of which account is kept
 
 
-class PostgresTransaction(Loading):
+class PostgresTransaction(Loader):
     """See `stores.store.Transaction`."""
 
     def __init__(self, *args: Any) -> None:
@@ -53,7 +53,7 @@ class PostgresTransaction(Loading):
 
     def policy(self, settings: QueueSettings) -> QueuePolicy:
         """These settings over the server's defaults."""
-        return self._known.defaults.with_settings(settings)
+        return self._cache.defaults.with_settings(settings)
 
     async def create_queue(self, name: str, now: int) -> Queue:
         """A new queue with the default settings. Whoever makes queues does so alone: else two who make the same ones stand in a circle."""
@@ -63,7 +63,7 @@ class PostgresTransaction(Loading):
                 self._makes_queues = True
             if await self._value("queue_count") >= QUEUES:
                 raise InvalidRequest(f"There are {QUEUES} queues already; that is the most.", field="queue")
-            number = await self._db.fetchval(SQL["insert_queue"], name, now, lows_blob({}))
+            number = await self._db.fetchval(SQL["insert_queue"], name, now, ready_floors_blob({}))
         except asyncpg.LockNotAvailableError:
             self._held.making(name)
             raise TryAgain(f"somebody else is making queue {name}, and has not committed it", [name]) from None
@@ -77,14 +77,14 @@ class PostgresTransaction(Loading):
 
     async def save_queues(self, queues: Sequence[Queue]) -> None:
         """Write settings, pause and tally."""
-        moment = self._known.clock.now()
+        moment = self._cache.clock.now()
         for queue in queues:
             if queue.name in self._doubtful:
                 queue.tally = Tally(*(await self._fetch("count_anew", queue.id))[0])
                 self._doubtful.discard(queue.name)
             if queue.tally.ready == 0:
                 self._lows[queue.id] = {}
-            lows = self._saved_lows[queue.id] = lows_blob(self._lows[queue.id])
+            lows = self._saved_lows[queue.id] = ready_floors_blob(self._lows[queue.id])
             tally = msgspec.structs.astuple(queue.tally)
             settings = rows.settings_text(queue)
             self._rows["update_queue"].append((queue.id, settings, rows.pause_of(queue), *tally, moment, lows))
@@ -106,7 +106,7 @@ class PostgresTransaction(Loading):
     async def with_history(self, after: str, limit: int) -> tuple[list[str], str]:
         """Queues with something to forget; they were looked for when the batch began, and are locked."""
         if self._history is None:
-            await self._old(self._known.clock.now(), after, limit)
+            await self._old(self._cache.clock.now(), after, limit)
         assert self._history is not None, "it was just looked for"
         return self._history
 
@@ -191,7 +191,7 @@ class PostgresTransaction(Loading):
 
     async def workers(self) -> Roster:
         """All registered workers, as this node last read them where nobody has changed any."""
-        known = self._known
+        known = self._cache
         if known.workers_version != self._workers_version:
             found = await self._fetch("workers")
             known.workers = Roster(map(rows.worker_of, found))
@@ -220,7 +220,7 @@ class PostgresTransaction(Loading):
         await self._bump_workers()
 
     async def _bump_workers(self) -> None:
-        self._workers_version = self._known.workers_version = await self._db.fetchval(SQL["bump_workers"])
+        self._workers_version = self._cache.workers_version = await self._db.fetchval(SQL["bump_workers"])
         self._note_written()
 
     async def holding(self, ids: Sequence[str]) -> set[str]:
@@ -241,7 +241,7 @@ class PostgresTransaction(Loading):
         if self._changes_waiting:
             await self._settle()
         names = {job.queue for change in changes if (job := change.after or change.before) is not None}
-        writing = Writing({name: await self._id(name) for name in names})
+        writing = Writer({name: await self._id(name) for name in names})
         for change in changes:
             writing.add(change)
         self._keep_lows(writing.rows["delete_ready"], writing.rows["insert_ready"])
@@ -311,7 +311,7 @@ class PostgresTransaction(Loading):
     async def commit(self) -> None:
         """Return when it is flushed here, and proven to be flushed on as many standbys as are needed."""
         for number, lows in self._lows.items():
-            blob = lows_blob(lows)
+            blob = ready_floors_blob(lows)
             if blob != self._saved_lows.get(number):
                 self._rows["update_lows"].append((number, blob))
                 self._saved_lows[number] = blob

@@ -13,7 +13,7 @@ from holdfast.stores.postgres.connect import ASIDE, GONE, connect
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.maintenance import problems_of
 from holdfast.stores.postgres.migrate import NEWEST, migrate
-from holdfast.stores.postgres.ready_floor import lows_blob
+from holdfast.stores.postgres.ready_floor import ready_floors_blob
 from holdfast.stores.postgres.replication import Replication
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import schedule_of
@@ -117,9 +117,9 @@ class PostgresTarget(PostgresSource):
         await self._db.execute(_SEEN_AT)
         async for row in self._db.cursor(_LOWS, prefetch=PAGE_ROWS):
             lows = dict(zip(row[1], row[2], strict=True))
-            await self._db.execute("UPDATE queue SET lows = $2 WHERE id = $1", row[0], lows_blob(lows))
+            await self._db.execute("UPDATE queue SET lows = $2 WHERE id = $1", row[0], ready_floors_blob(lows))
         await self._db.execute(
-            "UPDATE queue q SET lows = $1 WHERE NOT EXISTS (SELECT FROM ready r WHERE r.queue = q.id)", lows_blob({})
+            "UPDATE queue q SET lows = $1 WHERE NOT EXISTS (SELECT FROM ready r WHERE r.queue = q.id)", ready_floors_blob({})
         )
         await self._db.execute("ANALYZE")
 

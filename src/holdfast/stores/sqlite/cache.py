@@ -15,7 +15,7 @@ from holdfast.stores.unreadable import FOUND
 FIRST_ANSWER: tuple[Any, ...] = (-1, "", "")  # before every kept answer, by (at, scope, key)
 
 
-class Known:
+class Cache:
     """What the writer remembers between transactions, as it is on disk. Thrown away whenever a transaction is undone."""
 
     def __init__(self, defaults: QueuePolicy) -> None:

@@ -10,31 +10,31 @@ from holdfast.job.queue import Queue, Tally
 from holdfast.limits import GRANT_BYTES
 from holdfast.stores import rows
 from holdfast.stores.rows import Row, json_text
-from holdfast.stores.sqlite.cache import Known
-from holdfast.stores.sqlite.ordered_jobs import read_line
+from holdfast.stores.sqlite.cache import Cache
+from holdfast.stores.sqlite.ordered_jobs import read_in_order
 from holdfast.stores.sqlite.schedules import ScheduleRows
-from holdfast.stores.sqlite.single_writer import AloneTransaction
+from holdfast.stores.sqlite.single_writer import SingleWriterTransaction
 from holdfast.stores.sqlite.sql import SQL
-from holdfast.stores.sqlite.undecodable import fetch_anyhow
-from holdfast.stores.store import UNTOLD, KeptAnswer, Line
+from holdfast.stores.sqlite.undecodable import fetch_undecodable
+from holdfast.stores.store import UNTOLD, KeptAnswer, OrderedJobs
 from holdfast.stores.unreadable import FOUND
 
 
-class Loading(AloneTransaction, ScheduleRows):
+class Loader(SingleWriterTransaction, ScheduleRows):
     """The reading half of a transaction."""
 
-    def __init__(self, connection: apsw.Connection, known: Known) -> None:
+    def __init__(self, connection: apsw.Connection, known: Cache) -> None:
         self._db = connection
-        self._known = known
+        self._cache = known
 
     async def queue(self, name: str) -> Queue | None:
         """The queue with its exact tally."""
-        queue = self._known.queues.get(name)
+        queue = self._cache.queues.get(name)
         if queue is None:
-            row = next(iter(fetch_anyhow(self._db, SQL["queue_by_name"], (name,))), None)
+            row = next(iter(fetch_undecodable(self._db, SQL["queue_by_name"], (name,))), None)
             if row is not None:
-                queue = self._known.keep(rows.queue_of(row, self._known.defaults))
-                if name in self._known.doubtful:
+                queue = self._cache.keep(rows.queue_of(row, self._cache.defaults))
+                if name in self._cache.doubtful:
                     self._count_anew(queue)
         return queue
 
@@ -48,9 +48,9 @@ class Loading(AloneTransaction, ScheduleRows):
         found = self._jobs("leased_by_fence", (json_text(fences),))
         return {job.lease.fence: job for job in found if job.lease is not None}
 
-    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, Line]:
+    async def leased_by_request(self, requests: Sequence[str]) -> dict[str, OrderedJobs]:
         """The living leases of these dequeue calls."""
-        found: dict[str, Line] = {}
+        found: dict[str, OrderedJobs] = {}
         for job, content in self._line("leased_by_request", (json_text(requests),), None):
             if job.lease is not None and job.lease.request is not None:
                 found.setdefault(job.lease.request, []).append((job, content))
@@ -66,26 +66,26 @@ class Loading(AloneTransaction, ScheduleRows):
 
     async def content(self, job_id: int) -> Content | None:
         """What the worker is given."""
-        row = next(iter(fetch_anyhow(self._db, SQL["content"], (job_id,))), None)
+        row = next(iter(fetch_undecodable(self._db, SQL["content"], (job_id,))), None)
         return None if row is None else rows.content_of(row)
 
-    async def ready(self, queue: Queue, limit: int) -> Line:
+    async def ready(self, queue: Queue, limit: int) -> OrderedJobs:
         """The next jobs to lease."""
         if queue.tally.bytes > GRANT_BYTES:
             return self._line("next_ready", (queue.id, limit), queue.name)
         job_of, content_of = rows.job_of, rows.content_of
         try:
             found = self._db.execute(SQL["next_ready"], (queue.id, limit)).fetchall()
-            line: Line = [(job_of(row, queue.name), content_of(row[rows.JOB_COLUMNS :])) for row in found]
+            line: OrderedJobs = [(job_of(row, queue.name), content_of(row[rows.JOB_COLUMNS :])) for row in found]
         except rows.UNREADABLE:
             return self._line_anyhow("next_ready", (queue.id, limit))
-        if len(line) < limit and queue.id not in self._known.looked_through:
-            self._known.looked_through.add(queue.id)
+        if len(line) < limit and queue.id not in self._cache.looked_through:
+            self._cache.looked_through.add(queue.id)
             if self._recover("recover_ready", (queue.id, limit)):
                 return self._line_anyhow("next_ready", (queue.id, limit))
         return line
 
-    async def ready_for(self, worker: str, queue: Queue, limit: int) -> Line:
+    async def ready_for(self, worker: str, queue: Queue, limit: int) -> OrderedJobs:
         """The next jobs of one worker's own line."""
         return self._line("next_ready_for", (worker, queue.id, limit), queue.name)
 
@@ -179,7 +179,7 @@ class Loading(AloneTransaction, ScheduleRows):
     async def newest_job(self) -> int:
         """The highest id ever given, or one that a job has though it was never given."""
         highest: int | None = self._db.execute("SELECT max(id) FROM job").get
-        return max(self._known.last_job, highest or 0)
+        return max(self._cache.last_job, highest or 0)
 
     async def forgettable(self, queue: Queue, ended_before: int, limit: int) -> list[Job]:
         """History that may go."""
@@ -191,7 +191,7 @@ class Loading(AloneTransaction, ScheduleRows):
         return queue.id
 
     def _name(self, queue_id: Any) -> str:
-        name = self._known.names.get(queue_id)
+        name = self._cache.names.get(queue_id)
         if name is None:
             try:
                 name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
@@ -202,8 +202,8 @@ class Loading(AloneTransaction, ScheduleRows):
                 self._db.execute(SQL[statement], (queue_id,))
                 name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
                 FOUND.note("queue", queue_id, f"{why}; it is {name} now")
-                self._known.doubtful.add(name)
-            self._known.names[queue_id] = name
+                self._cache.doubtful.add(name)
+            self._cache.names[queue_id] = name
         return name
 
     def _recover(self, statement: str, bindings: tuple[Any, ...]) -> bool:
@@ -216,20 +216,20 @@ class Loading(AloneTransaction, ScheduleRows):
         try:
             return [rows.job_of(row, self._name(row[1])) for row in self._db.execute(SQL[statement], bindings).fetchall()]
         except rows.UNREADABLE:
-            return [self._job_of(row) for row in fetch_anyhow(self._db, SQL[statement], bindings)]
+            return [self._job_of(row) for row in fetch_undecodable(self._db, SQL[statement], bindings)]
 
-    def _line(self, statement: str, bindings: tuple[Any, ...], name: str | None) -> Line:
+    def _line(self, statement: str, bindings: tuple[Any, ...], name: str | None) -> OrderedJobs:
         """Jobs with their content up to the bound in bytes, and those behind it without."""
         try:
-            return read_line(self._db, statement, bindings, self._name if name is None else lambda _: name)
+            return read_in_order(self._db, statement, bindings, self._name if name is None else lambda _: name)
         except rows.UNREADABLE:
             return self._line_anyhow(statement, bindings)
 
-    def _line_anyhow(self, statement: str, bindings: tuple[Any, ...]) -> Line:
+    def _line_anyhow(self, statement: str, bindings: tuple[Any, ...]) -> OrderedJobs:
         """The same where a row among them can't be read."""
-        found: Line = []
+        found: OrderedJobs = []
         size = 0
-        for row in fetch_anyhow(self._db, SQL[statement], bindings):
+        for row in fetch_undecodable(self._db, SQL[statement], bindings):
             content = rows.content_of(row[rows.JOB_COLUMNS :])
             found.append((self._job_of(row), content if size < GRANT_BYTES else None))
             size += len(content.payload)
@@ -241,6 +241,6 @@ class Loading(AloneTransaction, ScheduleRows):
         try:
             return rows.job_of(row, name)
         except rows.UNREADABLE as error:
-            self._known.doubtful.add(name)
+            self._cache.doubtful.add(name)
             keys = self._db.execute(SQL["kept_keys"], (row[1], row[0])).fetchone()
             return rows.doubtful_job(row, name, keys, error)

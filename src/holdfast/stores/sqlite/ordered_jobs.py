@@ -8,12 +8,12 @@ import apsw
 from holdfast.limits import GRANT_BYTES
 from holdfast.stores import rows
 from holdfast.stores.sqlite.sql import BARE, SQL
-from holdfast.stores.store import Line
+from holdfast.stores.store import OrderedJobs
 
 
-def read_line(db: apsw.Connection, statement: str, bindings: tuple[Any, ...], name_of: Callable[[Any], str]) -> Line:
+def read_in_order(db: apsw.Connection, statement: str, bindings: tuple[Any, ...], name_of: Callable[[Any], str]) -> OrderedJobs:
     """Jobs with their content up to the bound in bytes, and those behind it without."""
-    found: Line = []
+    found: OrderedJobs = []
     size = 0
     for row in db.execute(SQL[statement], bindings):
         found.append((rows.job_of(row, name_of(row[1])), rows.content_of(row[rows.JOB_COLUMNS :])))

@@ -14,7 +14,7 @@ from holdfast.stores.list_statements import Dialect
 from holdfast.stores.reader import Reader
 from holdfast.stores.rows import UNREADABLE, Row, json_text, size_of
 from holdfast.stores.sqlite.sql import SQL
-from holdfast.stores.sqlite.undecodable import fetch_anyhow
+from holdfast.stores.sqlite.undecodable import fetch_undecodable
 
 T = TypeVar("T")
 
@@ -102,11 +102,11 @@ class SqliteSnapshot:
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         """Ask one of the statements; it takes a list as JSON."""
         bindings = tuple(json_text(value) if isinstance(value, list) else value for value in values)
-        return fetch_anyhow(self._db, SQL[statement], bindings)
+        return fetch_undecodable(self._db, SQL[statement], bindings)
 
     async def listed(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
         """Ask for a part of a listing."""
-        return fetch_anyhow(self._db, sql, values)
+        return fetch_undecodable(self._db, sql, values)
 
     async def within(
         self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any
@@ -116,7 +116,7 @@ class SqliteSnapshot:
         try:
             return up_to(most_bytes, self._db.execute(sql, given))
         except UNREADABLE:
-            return up_to(most_bytes, fetch_anyhow(self._db, sql, given))
+            return up_to(most_bytes, fetch_undecodable(self._db, sql, given))
 
     async def pause(self) -> bool:
         """A read on a connection of its own holds nobody up."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from holdfast.messages.queries import Query, QueryResult
-from holdfast.stores.read_queue import Turns, is_dear
+from holdfast.stores.read_queue import ReadQueue, is_dear
 from holdfast.stores.sqlite.reader import SqliteReader
 
 
@@ -18,7 +18,7 @@ class Reads:
         self._readers = list(readers)
         self._idle = list(readers)
         self._pool = ThreadPoolExecutor(len(readers), "read")
-        self._turns = Turns(len(readers))
+        self._turns = ReadQueue(len(readers))
 
     async def answer(self, query: Query, now: int) -> QueryResult:
         """The answer, when it is this read's turn; `Overloaded` where that does not come."""

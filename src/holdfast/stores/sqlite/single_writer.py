@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from holdfast.job.queue import Queue
 
 
-class Alone:
+class SingleWriter:
     """A store that no other process writes to."""
 
     shared = False
@@ -14,17 +14,17 @@ class Alone:
         """Of no use here: whatever happens is told."""
         return []
 
-    async def shout(self, text: str) -> None:
+    async def notify(self, text: str) -> None:
         """There is nobody to hear it."""
 
-    def hear(self, listener: Callable[[str], None]) -> None:
+    def listen(self, listener: Callable[[str], None]) -> None:
         """Nobody will say anything."""
 
     async def share_beats(self, beats: dict[str, int]) -> None:
         """All beats come here."""
 
 
-class AloneTransaction:
+class SingleWriterTransaction:
     """A transaction whose numbers come from memory."""
 
     async def served(self) -> tuple[bool, int] | None:

@@ -14,8 +14,8 @@ import apsw
 from holdfast.errors import StorageFull, StoreUnavailable
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.queries import Durability, Query, QueryResult
-from holdfast.stores.read_queue import Turns, is_dear
-from holdfast.stores.sqlite.cache import Known
+from holdfast.stores.read_queue import ReadQueue, is_dear
+from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.connect import no_room, open_reader, open_writer
 from holdfast.stores.sqlite.files import (
     MEMORY_FILE_SYSTEMS,
@@ -31,10 +31,10 @@ from holdfast.stores.sqlite.files import (
 from holdfast.stores.sqlite.identity import FileIdentity
 from holdfast.stores.sqlite.reader import SqliteReader
 from holdfast.stores.sqlite.reads import Reads
-from holdfast.stores.sqlite.single_writer import Alone
+from holdfast.stores.sqlite.single_writer import SingleWriter
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.transaction import SqliteTransaction
-from holdfast.stores.store import Expected, Health, StoreBroken
+from holdfast.stores.store import Health, Prefetch, StoreBroken
 
 _READERS = 2
 _BROKEN = (
@@ -48,7 +48,7 @@ _BROKEN = (
 )
 
 
-class SqliteStore(Alone):
+class SqliteStore(SingleWriter):
     """Jobs in one SQLite file, or in memory when `path` is None."""
 
     def __init__(self, path: Path | None, defaults: QueuePolicy, watermark_bytes: int = 0) -> None:
@@ -57,7 +57,7 @@ class SqliteStore(Alone):
         self._disk: Disk | None = None
         self._reads: Reads | None = None
         self.identity: FileIdentity | None = None
-        self._turns = Turns(1)
+        self._turns = ReadQueue(1)
         self.durability = Durability("memory")
         if path is not None:
             make_folder(path.parent)
@@ -79,9 +79,9 @@ class SqliteStore(Alone):
         if path is not None:
             make_room(path)
         self._writer = open_writer(":memory:" if path is None else str(path))
-        self._known = Known(defaults)
-        self._known.load_counters(self._writer)
-        self._known.recover_queues(self._writer)
+        self._cache = Cache(defaults)
+        self._cache.load_counters(self._writer)
+        self._cache.recover_queues(self._writer)
         if path is not None:
             path.chmod(0o600)
             self._disk = Disk(path, watermark_bytes)  # now that the file is known to be ours: it takes the reserve beside it
@@ -89,9 +89,9 @@ class SqliteStore(Alone):
             self._reads = Reads([SqliteReader(open_reader(path), defaults) for _ in range(_READERS)])
             self.identity = FileIdentity(path)
 
-    def transaction(self, expected: Expected | None = None) -> "_Begun":  # noqa: ARG002
+    def transaction(self, expected: Prefetch | None = None) -> "_Begun":  # noqa: ARG002
         """Begin; leaving without `commit` undoes everything. One process alone writes, so there is nothing to expect."""
-        return _Begun(self, SqliteTransaction(self._writer, self._known))
+        return _Begun(self, SqliteTransaction(self._writer, self._cache))
 
     def begin(self) -> None:
         """Take the write lock."""
@@ -112,11 +112,11 @@ class SqliteStore(Alone):
 
     def undo(self) -> None:
         """Roll back, and forget what was remembered."""
-        self._known.forget()
+        self._cache.forget()
         try:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            self._known.load_counters(self._writer)
+            self._cache.load_counters(self._writer)
         except apsw.Error as error:
             raise StoreBroken(f"the transaction could not be undone: {error}") from error
 
@@ -142,7 +142,7 @@ class SqliteStore(Alone):
             return self._own_reader.answer(query, now)
         await self._turns.take(True)
         try:
-            return await SqliteReader(self._writer, self._known.defaults).answer_in_stretches(query, now)
+            return await SqliteReader(self._writer, self._cache.defaults).answer_in_stretches(query, now)
         finally:
             self._turns.give(True)
 

@@ -13,19 +13,19 @@ from holdfast.job.registry import Roster, Worker
 from holdfast.limits import ERRORS_KEPT, QUEUES
 from holdfast.stores import rows
 from holdfast.stores.rows import Row, json_text
-from holdfast.stores.sqlite.cache import FIRST_ANSWER, Known, saved_as
-from holdfast.stores.sqlite.loader import Loading
+from holdfast.stores.sqlite.cache import FIRST_ANSWER, Cache, saved_as
+from holdfast.stores.sqlite.loader import Loader
 from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
-from holdfast.stores.sqlite.undecodable import fetch_anyhow
+from holdfast.stores.sqlite.undecodable import fetch_undecodable
 from holdfast.stores.store import Change, KeptAnswer
 from holdfast.stores.unreadable import FOUND
-from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, ORDER, Writing
+from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, ORDER, Writer
 
 
-class SqliteTransaction(Loading):
+class SqliteTransaction(Loader):
     """See `stores.store.Transaction`. Nothing in here waits: SQLite is called in place, so a transaction is never interleaved."""
 
-    def __init__(self, connection: apsw.Connection, known: Known) -> None:
+    def __init__(self, connection: apsw.Connection, known: Cache) -> None:
         super().__init__(connection, known)
         self.committed = False
         self._changes = connection.total_changes()
@@ -39,7 +39,7 @@ class SqliteTransaction(Loading):
 
     def policy(self, settings: QueueSettings) -> QueuePolicy:
         """These settings over the server's defaults."""
-        return self._known.defaults.with_settings(settings)
+        return self._cache.defaults.with_settings(settings)
 
     async def create_queue(self, name: str, now: int) -> Queue:
         """A new queue with the default settings."""
@@ -53,18 +53,18 @@ class SqliteTransaction(Loading):
     async def save_queues(self, queues: Sequence[Queue]) -> None:
         """Write settings, pause and tally."""
         for queue in queues:
-            if self._known.saved.get(queue.name) != saved_as(queue):
+            if self._cache.saved.get(queue.name) != saved_as(queue):
                 self._db.execute(SQL["update_queue"], (rows.settings_text(queue), rows.pause_of(queue), queue.id))
-                self._known.saved[queue.name] = saved_as(queue)
-            if queue.name in self._known.doubtful:
+                self._cache.saved[queue.name] = saved_as(queue)
+            if queue.name in self._cache.doubtful:
                 self._count_anew(queue)
-                self._known.doubtful.discard(queue.name)
+                self._cache.doubtful.discard(queue.name)
         self._many("update_tally", [(*msgspec.structs.astuple(queue.tally), queue.id) for queue in queues])
 
     async def delete_queue(self, queue: Queue) -> None:
         """Remove a queue whose jobs are gone."""
         self._db.execute(SQL["delete_queue"], (queue.id,))
-        self._known.drop(queue)
+        self._cache.drop(queue)
 
     async def queue_names(self, after: str, limit: int) -> list[str]:
         """Names in order."""
@@ -77,9 +77,9 @@ class SqliteTransaction(Loading):
 
     async def interests_version(self) -> int:
         """Grows with every change of any interest."""
-        if self._known.interests is None:
-            self._known.interests = self._db.execute(SQL["interests_version"]).get
-        return self._known.interests or 0
+        if self._cache.interests is None:
+            self._cache.interests = self._db.execute(SQL["interests_version"]).get
+        return self._cache.interests or 0
 
     async def set_interest(self, queue: Queue, match: str | dict[str, str] | None) -> bool:
         """Write or remove a queue's interest."""
@@ -91,18 +91,18 @@ class SqliteTransaction(Loading):
         changed = self._db.total_changes() > start
         if changed:
             self._db.execute(SQL["bump_interests"])
-            self._known.interests = None
+            self._cache.interests = None
         return changed
 
     async def interests(self) -> dict[str, str | dict[str, str]]:
         """Every queue's interest."""
-        return rows.interests_of(fetch_anyhow(self._db, SQL["interests"], ()))
+        return rows.interests_of(fetch_undecodable(self._db, SQL["interests"], ()))
 
     async def workers(self) -> Roster:
         """All registered workers."""
-        if self._known.workers is None:
-            self._known.workers = Roster(map(rows.worker_of, fetch_anyhow(self._db, SQL["workers"], ())))
-        return self._known.workers
+        if self._cache.workers is None:
+            self._cache.workers = Roster(map(rows.worker_of, fetch_undecodable(self._db, SQL["workers"], ())))
+        return self._cache.workers
 
     async def save_worker(self, worker: Worker) -> None:
         """Write a worker."""
@@ -124,14 +124,14 @@ class SqliteTransaction(Loading):
 
     def take_job_ids(self, count: int) -> int:
         """The first of `count` ids."""
-        first = self._known.last_job + 1
-        self._known.last_job += count
+        first = self._cache.last_job + 1
+        self._cache.last_job += count
         return first
 
     def take_fences(self, count: int) -> int:
         """The first of `count` fences."""
-        first = self._known.last_fence + 1
-        self._known.last_fence += count
+        first = self._cache.last_fence + 1
+        self._cache.last_fence += count
         return first
 
     # Writing
@@ -149,15 +149,15 @@ class SqliteTransaction(Loading):
 
     async def forget_answers(self, before: int, limit: int) -> int:
         """Drop old answers whose jobs are gone."""
-        found = self._db.execute(SQL["old_answers"], (before, *self._known.answers_after, limit)).fetchall()
+        found = self._db.execute(SQL["old_answers"], (before, *self._cache.answers_after, limit)).fetchall()
         gone = [(scope, key) for _, scope, key, lives in found if not lives]
         self._many("delete_answer", gone)
-        self._known.answers_after = found[-1][:3] if len(found) == limit else FIRST_ANSWER
+        self._cache.answers_after = found[-1][:3] if len(found) == limit else FIRST_ANSWER
         return len(gone)
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Move the rows."""
-        writing = Writing(await self._ids(changes))
+        writing = Writer(await self._ids(changes))
         for change in changes:
             writing.add(change)
         for name in ORDER:
@@ -168,18 +168,18 @@ class SqliteTransaction(Loading):
 
     async def commit(self) -> None:
         """Return when it is fsynced."""
-        counters = (self._known.last_job, self._known.last_fence)
-        if counters != self._known.saved_counters:
-            if -1 in self._known.saved_counters:
+        counters = (self._cache.last_job, self._cache.last_fence)
+        if counters != self._cache.saved_counters:
+            if -1 in self._cache.saved_counters:
                 self._db.execute(SQL["restore_counters"])
             self._db.execute(SQL["save_counters"], counters)
-            self._known.saved_counters = counters
+            self._cache.saved_counters = counters
         self._db.execute("COMMIT")
         self.committed = True
 
     async def _ids(self, changes: Sequence[Change]) -> dict[str, int]:
         names = {job.queue for change in changes if (job := change.after or change.before) is not None}
-        known = self._known.queues
+        known = self._cache.queues
         return {name: known[name].id if name in known else await self._id(name) for name in names}
 
     def _many(self, statement: str, many: Sequence[Row], exact: bool = True) -> None:

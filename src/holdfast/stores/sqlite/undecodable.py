@@ -9,7 +9,7 @@ import apsw.ext
 from holdfast.stores.rows import EXTRAS_PLACE, JOB_COLUMNS, Row
 
 
-def fetch_anyhow(connection: apsw.Connection, sql: str, bindings: Sequence[Any] | Mapping[str, Any]) -> list[Row]:
+def fetch_undecodable(connection: apsw.Connection, sql: str, bindings: Sequence[Any] | Mapping[str, Any]) -> list[Row]:
     """The rows of a statement. Text that is none gets replacement characters, and where the row is a job's, extras that can't be read: what
     its worker would be given is not what was put.
     """
