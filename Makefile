@@ -46,7 +46,7 @@ format: $(DEV) ## Format the code and repair what the linter can
 	$(BIN)/ruff format .
 
 client: $(DEV) ## Make the client without asyncio from the one with it
-	@$(BIN)/python -m tests.client.generate
+	@$(BIN)/python -m tests.contract.client.generate
 
 bench: $(DEV) ## Measure: make bench ARGS='--help'
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,4 +1,4 @@
-"""What a store must do. One conformance suite (tests/stores/conformance) holds every store to this page.
+"""What a store must do. One conformance suite (tests/contract/stores/conformance) holds every store to this page.
 
 The committer opens one transaction per batch, loads what its commands name, lets `job/lifecycle.py` decide, and writes the changes.
 A store never decides: a `Change` says what a job was and what it is now, and the store moves the rows. Everything that hangs on a job's

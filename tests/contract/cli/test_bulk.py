@@ -1,0 +1,233 @@
+"""Jobs by their ids or by filters: moved, retried, cancelled, deleted, settled; and input that breaks off half-way."""
+
+import json
+import os
+import signal
+import subprocess
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from holdfast import NewJob
+from holdfast.cli.jobs import commands
+from tests.contract.cli.shell import HOLDFAST, call, environment
+from tests.contract.client.proxy import CUT, PASS, Proxy
+from tests.contract.client.test_contents import TAKEN, put
+from tests.system.whole.servers import until
+
+
+@pytest.fixture
+def dead(witness, queue):
+    """Three dead jobs: two timed out, one with another error, and with another type."""
+    ids = []
+    for reason, kind in (("timeout", "a"), ("timeout while talking", "a"), ("boom", "b")):
+        ids.append(witness.enqueue(queue, type=kind).id)
+        (job,) = witness.lease(queue)
+        witness.fail(job.lease.token, reason, retry=False)
+    return ids
+
+
+def states(witness, ids):
+    return [witness.job(each).state for each in ids]
+
+
+def test_filters_name_the_jobs_a_dry_run_shows_them_and_only_they_are_changed(holdfast, witness, queue, dead):
+    told = holdfast("job", "retry", "--queue", queue, "--type", "a", "--dry-run")
+    assert (told.returncode, sorted(told.stdout.split())) == (0, sorted(map(str, dead[:2])))
+    assert "would retry 2 jobs" in told.stderr
+    assert states(witness, dead) == ["dead"] * 3
+    assert holdfast("job", "retry", "--queue", queue, "--type", "a").returncode == 2, "it wants --yes"
+    done = holdfast("job", "retry", "--queue", queue, "--type", "a", "--yes")
+    assert (done.returncode, states(witness, dead)) == (0, ["ready", "ready", "dead"])
+    assert "2 of 2 jobs" in done.stderr
+
+
+def test_an_error_is_looked_for_in_the_last_one_and_in_nothing_else(holdfast, witness, queue, dead):
+    other = witness.enqueue(queue, "boom", type="c").id
+    (job,) = witness.lease(queue)
+    witness.fail(job.lease.token, "something else", retry=False)
+    told = holdfast("job", "delete", "--queue", queue, "--state", "dead", "--error", "boom", "--dry-run")
+    assert told.stdout.split() == [str(dead[2])]
+    assert other not in told.stdout.split()
+
+
+def test_age_limit_and_states_are_filters_too(holdfast, witness, queue, dead):
+    assert "no job fits" in holdfast("job", "retry", "--queue", queue, "--older", "1h", "--yes").stderr
+    assert len(holdfast("job", "retry", "--queue", queue, "--older", "0ms", "--limit", 2, "--dry-run").stdout.split()) == 2
+    waits, ready = witness.enqueue(queue, delay_ms=60_000).id, witness.enqueue(queue).id
+    assert holdfast("job", "cancel", "--queue", queue, "--state", "scheduled", "--yes").returncode == 0
+    assert states(witness, [waits, ready]) == ["cancelled", "ready"]
+    done = holdfast("job", "delete", "--queue", queue, "--state", "cancelled", "--state", "dead", "--yes", "--json")
+    assert [json.loads(line)["deleted"] for line in done.stdout.splitlines()] == [True] * 4
+    assert [job.id for job in witness.jobs(queue=queue)] == [ready]
+
+
+@pytest.mark.parametrize("name", ["--queue", "--type", "--tag", "--text", "--error"])
+@pytest.mark.parametrize("verb", ["retry", "cancel", "promote", "delete", "move", "settle"])
+def test_a_filter_that_is_empty_does_not_stand_for_all_jobs(verb, name):
+    """As `--text "$TEXT"` is, where nobody has set the variable; no server has to be asked."""
+    more = {"move": ["--to", "q"], "settle": ["--as", "done", "--reason", "r"], "delete": ["--state", "dead"]}.get(verb, [])
+    said = CliRunner().invoke(commands, [verb, name, "", *more, "--yes", "--url", "http://127.0.0.1:1"])
+    assert (said.exit_code, "it is empty" in said.output) == (2, True), said.output
+
+
+def test_jobs_are_moved_by_id_and_by_filter(holdfast, witness, queue):
+    ids = [receipt.id for receipt in witness.enqueue_many(NewJob(queue=queue, payload=n, tags=["x"]) for n in range(3))]
+    moved = holdfast("job", "move", ids[0], "--to", f"{queue}.to")
+    assert moved.returncode == 0, moved.stderr
+    (there,) = witness.jobs(queue=f"{queue}.to")
+    assert moved.stdout == f"{ids[0]} is {there.id} of {queue}.to\n"
+    assert (there.payload, there.tags) == (0, ["x"])
+    assert holdfast("job", "move", "--queue", queue, "--to", f"{queue}.to", "--yes").returncode == 0
+    assert sorted(job.payload for job in witness.jobs(queue=f"{queue}.to")) == [0, 1, 2]
+    assert holdfast("job", "move", ids[0], "--to", "q").returncode == 4
+    refused = holdfast("job", "move", there.id, "--to", f"{queue}.to")
+    assert (refused.returncode, "[invalid_request: queue]" in refused.stderr) == (1, True)
+    assert witness.move(there.id, queue).queue == queue
+
+
+def test_a_job_in_quarantine_is_settled_in_one_step_by_evidence(holdfast, witness, queue):
+    witness.set_queue(queue, max_crashes=1)
+    ids = [witness.enqueue(queue, n).id for n in range(3)]
+    for job in witness.lease(queue, max=3):
+        witness.fail(job.lease.token, "killed", crashed=True)
+    assert {witness.job(each).reason for each in ids} == {"crashed"}
+    done = holdfast("job", "settle", ids[0], "--as", "done", "--reason", "the bank has TX-81", "--result", '{"tx": 81}')
+    assert (done.returncode, done.stdout) == (0, f"{ids[0]} concluded\n")
+    job = witness.job(ids[0])
+    assert (job.state, job.reason, job.result, job.attempt) == ("concluded", "settled: the bank has TX-81", {"tx": 81}, 1)
+    assert witness.result(ids[0]) == {"tx": 81}
+    assert holdfast("job", "settle", ids[0], "--as", "failed", "--reason", "no").returncode == 1
+    told = holdfast("job", "settle", "--queue", queue, "--as", "failed", "--reason", "never", "--dry-run")
+    assert sorted(told.stdout.split()) == sorted(map(str, ids[1:]))
+    holdfast("job", "settle", "--queue", queue, "--as", "failed", "--reason", "never", "--yes")
+    assert [(witness.job(each).state, witness.job(each).reason) for each in ids[1:]] == [("dead", "settled: never")] * 2
+    assert "settled: never" in holdfast("job", "why", ids[1]).stdout
+    assert witness.retry(ids[1]).state == "ready"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"outcome": "cancelled", "reason": "x"}, "outcome"),
+        ({"outcome": "dead", "reason": ""}, "reason"),
+        ({"outcome": "dead", "reason": "x" * 1_001}, "reason"),
+        ({"outcome": "dead", "reason": "a\0b"}, "reason"),
+        ({"outcome": "concluded"}, "reason"),
+        ({"outcome": "concluded", "reason": "x", "other": 1}, "other"),
+    ],
+)
+def test_what_settles_a_job_is_checked(shared, witness, queue, body, field):
+    job = witness.enqueue(queue).id
+    said = httpx.post(f"{shared.url}/v1/jobs/{job}/settle", json=body)
+    assert (said.status_code, said.json()["field"]) == (400, field), said.text
+    assert witness.job(job).state == "ready"
+
+
+def test_the_page_settles_too(shared, witness, queue):
+    job = witness.enqueue(queue).id
+    with httpx.Client(base_url=shared.url, headers={"Origin": shared.url}) as browser:
+        page = browser.get(f"/web/jobs/{job}")
+        assert "/settle" in page.text
+        token = (
+            page.text.partition('name="token" value="')[2].partition('"')[0]
+            or page.text.partition('value="')[2].partition('"')[0]
+        )
+        names = [part.partition('"')[0] for part in page.text.split('type="hidden" name="')[1:]]
+        form = {"outcome": "concluded", "reason": "seen by hand", **dict.fromkeys(names[:1], token)}
+        said = browser.post(f"/web/jobs/{job}/settle", data=form, follow_redirects=False)
+    assert said.status_code in (302, 303), said.text[:500]
+    assert (witness.job(job).state, witness.job(job).reason) == ("concluded", "settled: seen by hand")
+
+
+# Numbers that Python can't hold ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_payload_that_python_cannot_hold_is_shown_as_it_is_and_handed_to_programs(holdfast, shared, witness, queue, name):
+    job = put(shared, queue, TAKEN[name])
+    good = put(shared, queue, "7")
+    bare = TAKEN[name].replace(" ", "")
+    assert bare in holdfast("job", "get", job).stdout.replace("\n", "").replace(" ", "")
+    assert bare in holdfast("job", "get", job, "--json").stdout.replace(" ", "")
+    assert len(holdfast("job", "ls", "--queue", queue, "--json").stdout.splitlines()) == 2
+    assert bare in holdfast("job", "ls", "--queue", queue, "-o", "id,payload").stdout.replace(" ", "")
+    ran = holdfast("worker", "exec", "--queue", queue, "--until-empty", "--", "cat")
+    assert ran.returncode == 0, ran.stderr
+    assert states(witness, [job, good]) == ["concluded", "concluded"]
+    assert bytes(witness.job(job).result_json).decode() == TAKEN[name]
+    assert holdfast("job", "wait", job).stdout.replace(" ", "") == f"{bare}\n"
+    tail = holdfast("job", "tail", job, good)
+    assert (tail.returncode, bare in tail.stdout.replace(" ", "")) == (0, True)
+    assert holdfast("job", "push", f"{queue}.new", "-", stdin=TAKEN[name]).returncode == 0
+    (new,) = witness.jobs(queue=f"{queue}.new")
+    assert bytes(new.payload_json).decode() == TAKEN[name]
+
+
+# Lines that break off ----------------------------------------------------------------------------------------------------
+
+
+def key_of(stderr):
+    return stderr.partition("--idempotency-key ")[2].split()[0]
+
+
+def payloads(witness, queue):
+    return sorted(job.payload for job in witness.jobs(queue=queue, page=1_000))
+
+
+def test_a_bad_line_says_what_is_in_and_the_mended_input_puts_the_rest_and_nothing_twice(holdfast, witness, queue):
+    lines = [str(n) for n in range(2_500)]
+    broken = [*lines[:1_700], "not json", *lines[1_701:]]
+    first = holdfast("job", "push", queue, "--ndjson", stdin="\n".join(broken))
+    assert first.returncode == 2
+    assert "line 1701 is not JSON" in first.stderr
+    assert "1,000 jobs are put, all of lines 1 to 1,000 among them" in first.stderr
+    assert len(first.stdout.split()) == 1_000
+    again = holdfast("job", "push", queue, "--ndjson", "--idempotency-key", key_of(first.stderr), stdin="\n".join(lines))
+    assert (again.returncode, len(again.stdout.split())) == (0, 2_500)
+    assert payloads(witness, queue) == list(range(2_500))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_an_answer_that_is_lost_says_how_to_go_on(shared, tmp_path, witness, queue, cut):
+    proxy = Proxy(shared.port)
+    proxy.plan.extend([PASS] * cut + [CUT] * 1_000)
+    lines = "\n".join(str(n) for n in range(2_500))
+    first = call(proxy.url, tmp_path, "job", "push", queue, "--ndjson", "--deadline", "1s", stdin=lines)
+    proxy.close()
+    assert first.returncode == 3
+    assert f"{cut * 1_000:,} jobs are put at least" in first.stderr
+    key = key_of(first.stderr)
+    again = call(shared.url, tmp_path, "job", "push", queue, "--ndjson", "--idempotency-key", key, stdin=lines)
+    assert again.returncode == 0, again.stderr
+    assert payloads(witness, queue) == list(range(2_500))
+
+
+def test_a_full_queue_says_what_is_in(holdfast, witness, queue):
+    witness.set_queue(queue, capacity_jobs=1_500)
+    first = holdfast("job", "push", queue, "--ndjson", stdin="\n".join(str(n) for n in range(2_500)))
+    assert (first.returncode, "[queue_full" in first.stderr) == (1, True)
+    assert "1,000 jobs are put, all of lines 1 to 1,000 among them" in first.stderr
+
+
+def test_ctrl_c_says_what_is_in(shared, witness, queue):
+    process = subprocess.Popen(
+        ["env", "--default-signal=INT", *HOLDFAST, "job", "push", queue, "--ndjson"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(shared.url),
+    )
+    assert process.stdin is not None
+    process.stdin.write(b"1\n" * 1_000)
+    process.stdin.flush()
+    until(lambda: any(each.name == queue and each.jobs.ready == 1_000 for each in witness.queues()), "a chunk is put")
+    assert process.stdout is not None
+    os.read(process.stdout.fileno(), 10)
+    process.send_signal(signal.SIGINT)
+    process.stdin = None
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"broken off: " in err
+    assert b"Traceback" not in err

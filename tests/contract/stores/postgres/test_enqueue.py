@@ -1,0 +1,484 @@
+"""`holdfast.enqueue`, called by an application in a transaction of its own: it keeps to the engine's bounds, and what it makes is a job like any other."""
+
+import asyncio
+import json
+import threading
+
+import psycopg
+import pytest
+
+from holdfast import limits
+from holdfast.engine import checks
+from holdfast.errors import HoldfastError
+from holdfast.job.job import Extras, NewJob, State, UniqueWhile
+from holdfast.job.queue import QueuePolicy, QueueSettings
+from holdfast.messages.commands import ConcludeLease, PurgeQueue, SetQueue
+from holdfast.stores import rows
+from holdfast.stores.postgres.ready_floor import ready_floors_of
+from holdfast.stores.postgres.store import PostgresStore
+from tests.contract.stores.conformance.conftest import Desk, empty_database, postgres_server
+
+JOB = "SELECT row_to_json(j)::jsonb - 'id' - 'created_at' FROM holdfast.job j WHERE id = %s"
+PLACES = """
+SELECT 'ready', queue, priority, attempt, failures, crashes, NULL FROM holdfast.ready WHERE job = %(job)s
+UNION ALL SELECT 'held', queue, priority, attempt, failures, crashes, group_key FROM holdfast.held WHERE job = %(job)s
+UNION ALL SELECT 'scheduled', queue, priority, attempt, failures, crashes, NULL FROM holdfast.scheduled WHERE job = %(job)s
+UNION ALL SELECT 'unique', queue, NULL, NULL, NULL, NULL, key FROM holdfast.unique_key WHERE job = %(job)s
+UNION ALL SELECT 'place', queue, NULL, NULL, NULL, NULL, group_key FROM holdfast.group_place WHERE job = %(job)s
+ORDER BY 1
+"""
+TALLY = "SELECT scheduled, ready, leased, bytes FROM holdfast.queue WHERE name = %s"
+
+
+@pytest.fixture
+async def desk():
+    opened = Desk(PostgresStore(empty_database(), QueuePolicy(capacity_jobs=50), payload_bytes=1_000))
+    await opened.store.tend()  # so the schema is there, and the bounds
+    yield opened
+    await opened.count_again()
+    await opened.close()
+
+
+@pytest.fixture
+def connect():
+    """Opens connections of an application's role, which may call `enqueue` and nothing else."""
+    server, opened = postgres_server(), []
+    if not server.sql("SELECT 1 FROM pg_roles WHERE rolname = 'shop'"):
+        server.sql("CREATE ROLE shop LOGIN")
+
+    def one(**options) -> psycopg.Connection:
+        for grant in (
+            "SELECT holdfast.let_enqueue('shop')",
+            "CREATE TABLE IF NOT EXISTS orders(n int)",
+            "GRANT ALL ON orders TO shop",
+        ):
+            server.sql(grant, database="holdfast")
+        opened.append(psycopg.connect(server.url("shop"), **options))
+        return opened[-1]
+
+    yield one
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def shop(connect):
+    """A connection that commits each call by itself."""
+    return connect(autocommit=True)
+
+
+def enqueue(connection, queue="q", payload='{"n": 1}', **options) -> int:
+    names = "".join(f", {name} => %({name})s" for name in options)
+    kind = "bytea" if isinstance(payload, bytes) else "text"
+    query = f"SELECT holdfast.enqueue(%(queue)s, %(payload)s::{kind}{names})"
+    row = connection.execute(query, {"queue": queue, "payload": payload} | options).fetchone()
+    return row[0]
+
+
+def refusal(connection, **options) -> tuple[str, str, str | None]:
+    """Code, field and sentence with which a call is refused."""
+    with pytest.raises(psycopg.Error) as refused:
+        enqueue(connection, **options)
+    said = json.loads(refused.value.diag.message_detail)
+    assert refused.value.sqlstate.startswith("JQ0")
+    assert refused.value.diag.column_name == said.get("field")
+    return said["code"], said.get("field", said.get("queue")), refused.value.diag.message_primary
+
+
+def as_new(queue="q", payload='{"n": 1}', **options) -> NewJob:
+    """The same job for the engine."""
+    extras = {name: options.pop(name) for name in set(Extras.__struct_fields__) & set(options)}
+    if "unique_while" in extras:
+        extras["unique_while"] = UniqueWhile(extras["unique_while"])
+    extras["tags"] = tuple(extras.get("tags", ()))
+    raw = payload if isinstance(payload, bytes) else payload.encode()
+    content = "application/octet-stream" if isinstance(payload, bytes) else None
+    return NewJob(queue, raw, extras=Extras(**extras), **{"content_type": content} | options)
+
+
+async def through_the_engine(desk, **options):
+    """The number of the job, or code, field and sentence of the refusal."""
+    new = as_new(**options)
+    try:
+        checks.new_job(new, 1_000)
+        (receipt,) = await desk.put_all([new])
+    except HoldfastError as error:
+        return error.code, error.fields.get("field", error.fields.get("queue")), error.detail
+    return receipt.id
+
+
+TAKEN = {
+    "the least": {},
+    "bytes": {"payload": b"\x00\xff"},
+    "bytes of a type": {"payload": b"<a/>", "content_type": "text/xml"},
+    "no bytes": {"payload": b""},
+    "options": {"type": "mail", "priority": 7, "max_attempts": 3, "lease_ms": 5_000, "tags": ["a", "ü"]},
+    "the bounds": {
+        "queue": "a" * limits.QUEUE_NAME_CHARS,
+        "type": "ü" * limits.TYPE_CHARS,
+        "priority": limits.PRIORITY_MAX,
+        "max_attempts": limits.ATTEMPTS_MAX,
+        "lease_ms": limits.LEASE_MS_MAX,
+        "delay_ms": limits.DELAY_MS_MAX,
+        "unique_key": "k" * limits.KEY_CHARS,
+        "tags": ["t" * limits.TAG_CHARS] * limits.TAGS,
+    },
+    "priority 0": {"priority": 0},
+    "no delay": {"delay_ms": 0},
+    "a delay": {"delay_ms": 60_000},
+    "a unique key": {"unique_key": "k"},
+    "a unique key while queued, delayed": {"unique_key": 'k"\\', "unique_while": "queued", "delay_ms": 1},
+    "a group": {"group_key": "g", "group_limit": 2},
+    "a delayed one of a group": {"group_key": "g", "delay_ms": 5_000},
+    "the largest payload": {"payload": '"' + "x" * 998 + '"'},
+}
+
+
+@pytest.mark.parametrize("options", TAKEN.values(), ids=TAKEN)
+async def test_a_job_that_is_taken_has_the_same_rows_as_one_by_way_of_the_engine(desk, shop, options):
+    ours = await through_the_engine(desk, **options)
+    own = {"queue": options.get("queue", "q")}
+    found = [await asyncio.to_thread(told_of, ours, own["queue"])]
+    await desk.do(PurgeQueue(own["queue"], (State.SCHEDULED, State.READY), limits.ID_MAX, 100))
+    theirs = enqueue(shop, **options)
+    assert theirs > ours
+    found.append(await asyncio.to_thread(told_of, theirs, own["queue"]))
+    assert found[0] == found[1]
+
+
+def told_of(job: int, queue: str):
+    """All rows of a job, without its number and its moments."""
+    server = postgres_server()
+    body = server.value(JOB, (job,), database="holdfast")
+    body["extras"] = rows._extras_decoder.decode(body["extras"]) if body["extras"] is not None else None
+    with server.connect(database="holdfast") as connection:
+        places = connection.execute(PLACES, {"job": job}).fetchall()
+    later = "SELECT ready_at - created_at FROM holdfast.scheduled s JOIN holdfast.job j ON j.id = s.job WHERE j.id = %s"
+    waits = server.sql(later, (job,), database="holdfast")
+    return body, places, waits, server.sql(TALLY, (queue,), database="holdfast")
+
+
+REFUSED = {
+    "no queue": {"queue": ""},
+    "a name that is none": {"queue": "a b"},
+    "a name with a line's end": {"queue": "a\n"},
+    "a long name": {"queue": "a" * 201},
+    "a large payload": {"payload": '"' + "x" * 999 + '"'},
+    "many bytes": {"payload": b"x" * 1_001},
+    "a long type": {"type": "x" * 129},
+    "a long content type": {"payload": b"x", "content_type": "x" * 257},
+    "a priority below 0": {"priority": -1},
+    "a priority above all": {"priority": limits.PRIORITY_MAX + 1},
+    "no attempt": {"max_attempts": 0},
+    "many attempts": {"max_attempts": limits.ATTEMPTS_MAX + 1},
+    "a delay below 0": {"delay_ms": -1},
+    "a long delay": {"delay_ms": limits.DELAY_MS_MAX + 1},
+    "no lease": {"lease_ms": 0},
+    "a long lease": {"lease_ms": limits.LEASE_MS_MAX + 1},
+    "an empty key": {"unique_key": ""},
+    "a long key": {"unique_key": "k" * 257},
+    "an empty group": {"group_key": ""},
+    "a long group": {"group_key": "k" * 257},
+    "a group without places": {"group_key": "g", "group_limit": 0},
+    "a group with many places": {"group_key": "g", "group_limit": limits.GROUP_LIMIT_MAX + 1},
+    "many tags": {"tags": ["t"] * 33},
+    "a long tag": {"tags": ["a", "t" * 129]},
+    "two breaches": {"priority": -1, "tags": ["t"] * 33, "queue": "!"},
+}
+
+
+@pytest.mark.parametrize("options", REFUSED.values(), ids=REFUSED)
+async def test_a_breach_is_refused_with_the_field_and_the_sentence_of_the_engine(desk, shop, options):
+    ours = await through_the_engine(desk, **options)
+    assert isinstance(ours, tuple)
+    assert refusal(shop, **options) == ours
+    assert postgres_server().value("SELECT count(*) FROM holdfast.queue", database="holdfast") == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "before", "options"),
+    [
+        ({"capacity_jobs": 1}, {}, {}),
+        ({"capacity_jobs": 0}, None, {}),
+        ({"capacity_bytes": 10}, {"payload": "123456"}, {"payload": "12345"}),
+        ({"capacity_bytes": 0}, None, {}),
+        ({"capacity_bytes": 5}, None, {"payload": "12345 "}),
+        ({"capacity_bytes": 5}, {"payload": "1"}, {"payload": "12345 "}),
+        ({"capacity_bytes": 5, "capacity_jobs": 0}, None, {"payload": "12345 "}),
+        ({}, {"unique_key": 'a "k"'}, {"unique_key": 'a "k"'}),
+        ({}, {"unique_key": "k", "delay_ms": 5}, {"unique_key": "k", "unique_while": "queued"}),
+    ],
+    ids=[
+        "jobs",
+        "nothing",
+        "bytes",
+        "no bytes",
+        "never",
+        "never, not empty",
+        "never, closed",
+        "unique key",
+        "unique key, scheduled",
+    ],
+)
+async def test_a_full_queue_and_a_key_in_use_are_refused_as_by_the_engine(desk, shop, settings, before, options):
+    await desk.do(SetQueue("q", QueueSettings(**settings), whole=True))
+    if before is not None:
+        enqueue(shop, **before)
+    code, _, sentence = await through_the_engine(desk, **options)
+    assert refusal(shop, **options)[::2] == (code, sentence)
+
+
+async def test_a_payload_that_never_fits_is_refused_with_its_bound_as_by_the_engine(desk, shop):
+    await desk.do(SetQueue("q", QueueSettings(capacity_bytes=5), whole=True))
+    with pytest.raises(HoldfastError) as ours:
+        await desk.put_all([as_new(payload="12345 ")])
+    with pytest.raises(psycopg.Error) as theirs:
+        enqueue(shop, payload="12345 ")
+    assert theirs.value.sqlstate == "JQ002"
+    assert json.loads(theirs.value.diag.message_detail) == {"code": "payload_too_large"} | ours.value.fields
+    assert ours.value.fields == {"field": "payload", "queue": "q", "limit_bytes": 5}
+
+
+async def test_a_queue_that_sets_no_capacity_has_that_of_the_nodes(desk, shop):
+    for _ in range(50):
+        enqueue(shop)
+    assert refusal(shop)[0] == "queue_full"
+    assert (await desk.tally()).ready == 50
+
+
+async def test_what_fits_exactly_is_taken_and_an_empty_payload_fits_into_a_queue_without_bytes(desk, shop):
+    await desk.do(SetQueue("q", QueueSettings(capacity_bytes=5), whole=True))
+    enqueue(shop, payload="12345")
+    enqueue(shop, payload=b"")
+    assert refusal(shop, payload="1")[0] == "queue_full"
+
+
+async def test_the_bound_is_exact_while_many_applications_and_a_node_enqueue_at_once(desk, connect):
+    await desk.do(SetQueue("q", QueueSettings(capacity_jobs=37), whole=True))
+    connections = [connect() for _ in range(4)]
+    taken: list[int] = []
+
+    def push(connection) -> None:
+        for _ in range(12):
+            try:
+                number = enqueue(connection)
+            except psycopg.Error as error:
+                assert error.sqlstate == "JQ003"  # noqa: PT017
+                connection.rollback()
+            else:
+                connection.commit()
+                taken.append(number)
+
+    threads = [threading.Thread(target=push, args=(connection,)) for connection in connections]
+    for thread in threads:
+        thread.start()
+    ours = [await through_the_engine(desk) for _ in range(12)]
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    taken += [one for one in ours if isinstance(one, int)]
+    assert len(taken) == len(set(taken)) == 37
+    assert (await desk.tally()).ready == 37
+
+
+async def test_of_two_who_want_one_unique_key_at_once_the_second_waits_and_is_refused(desk, connect):
+    one, other = connect(), connect()
+    first = enqueue(one, unique_key="k")
+    second = asyncio.create_task(asyncio.to_thread(refusal, other, unique_key="k"))
+    await asyncio.sleep(0.1)
+    assert not second.done()
+    one.commit()
+    assert (await second)[2] == f"Job {first} holds the unique key 'k' in queue q."
+
+
+async def test_a_job_is_gone_with_the_transaction_that_put_it(desk, connect):
+    application = connect()
+    application.execute("INSERT INTO orders VALUES (1)")
+    enqueue(application, queue="new", unique_key="k", group_key="g", idempotency_key="i")
+    application.rollback()
+    with pytest.raises(HoldfastError):
+        await desk.tally("new")
+    enqueue(application, queue="new", unique_key="k", group_key="g", idempotency_key="i")
+    application.commit()
+    assert (await desk.tally("new")).ready == 1
+
+
+async def test_a_job_is_leased_and_concluded_like_any_other_and_only_after_the_commit(desk, connect):
+    application = connect()
+    await desk.do(SetQueue("q", QueueSettings(), whole=True))
+    number = enqueue(application, payload='{"order": 7}', type="mail", priority=3)
+    leasing = asyncio.create_task(desk.lease())
+    await asyncio.sleep(0.1)
+    assert not leasing.done()  # the queue is the application's until it commits
+    application.commit()
+    granted = await leasing or await desk.lease()
+    assert [(one.job.id, one.content.payload, one.content.type) for one in granted] == [(number, b'{"order": 7}', "mail")]
+    await desk.do(ConcludeLease(granted[0].job.ref()))
+    assert await desk.state(number) is State.CONCLUDED
+
+
+async def test_a_node_knows_of_the_very_first_call_at_its_next_look_also_before_the_commit(desk, connect):
+    postgres_server().sql("ALTER SEQUENCE holdfast.enqueued RESTART", database="holdfast")  # as if nobody ever had
+    assert not await desk.store.produced_beside()
+    with connect() as application:
+        enqueue(application)
+        assert await desk.store.produced_beside()
+        application.rollback()
+
+
+async def test_jobs_of_both_ways_are_leased_by_priority_and_number(desk, shop):
+    for priority in (5, 1, 9):
+        await desk.put(priority=priority)
+        enqueue(shop, priority=priority)
+    await desk.lease(limit=1)
+    for priority in range(20, 45):  # more than a queue keeps account of
+        enqueue(shop, priority=priority)
+    granted = await desk.lease(limit=100)
+    order = [(one.job.priority, one.job.id) for one in granted]
+    assert order == sorted(order)
+    assert len(order) == 30
+
+
+async def test_a_priority_is_found_however_many_are_in_use(desk, shop):
+    """The queue keeps account of where each priority begins; past a number of them it keeps none."""
+    numbers = [1, 200, 300, 70_000, limits.PRIORITY_MAX, *range(2, 20)]
+    for count, priority in enumerate(numbers, 1):
+        enqueue(shop, priority=priority)
+        blob = postgres_server().value("SELECT lows FROM holdfast.queue", database="holdfast")
+        lows = ready_floors_of(blob, "q")
+        assert lows is None if count > 16 else list(lows) == numbers[:count]
+    assert [one.job.priority for one in await desk.lease(limit=100)] == sorted(numbers)
+    enqueue(shop, priority=4)
+    assert len(await desk.lease(limit=5)) == 1
+
+
+async def test_a_group_of_both_ways_keeps_its_limit_and_its_order(desk, shop):
+    jobs = [enqueue(shop, group_key="g"), await desk.put(group_key="g"), enqueue(shop, group_key="g")]
+    numbers = [jobs[0], jobs[1].id, jobs[2]]
+    for number in numbers:
+        (granted,) = await desk.lease(limit=10)
+        assert granted.job.id == number
+        await desk.do(ConcludeLease(granted.job.ref()))
+
+
+async def test_the_same_idempotency_key_gives_the_same_job_and_with_another_request_it_is_refused(desk, shop):
+    first = enqueue(shop, idempotency_key="order-7", priority=3)
+    assert enqueue(shop, idempotency_key="order-7", priority=3) == first
+    assert refusal(shop, idempotency_key="order-7", priority=4)[:2] == ("idempotency_mismatch", "idempotency_key")
+    assert enqueue(shop, queue="other", idempotency_key="order-7") != first
+    kept = postgres_server().value("SELECT receipts FROM holdfast.kept_answer WHERE scope = 'q'", database="holdfast")
+    (receipt,) = rows.receipts_of(kept, "kept_answer", "order-7")
+    assert (receipt.id, receipt.queue, receipt.state, receipt.priority, receipt.max_attempts) == (first, "q", "ready", 3, 25)
+
+
+@pytest.mark.parametrize("bad", ["{", "", "nothing"])
+async def test_a_text_that_is_not_json_is_refused(desk, shop, bad):
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation, match="json"):
+        enqueue(shop, payload=bad)
+
+
+async def test_json_is_kept_byte_for_byte_as_text_and_nested_no_deeper_than_the_bound(desk, shop):
+    text = '{ "a" : [1,  2.50] }'
+    (granted,) = await desk.lease() if enqueue(shop, payload=text) else []
+    assert granted.content.payload == text.encode()
+    enqueue(shop, payload="[" * 64 + "]" * 64)
+    enqueue(shop, payload='["' + "[" * 100 + '\\""]')
+    said = refusal(shop, payload='{"a":' * 65 + "1" + "}" * 65)
+    assert said == ("invalid_request", "payload", "payload must not be nested deeper than 64 levels.")
+
+
+async def test_what_only_sql_can_say_is_refused_with_its_field(desk, shop):
+    assert refusal(shop, unique_key="k", unique_while="always")[1] == "unique_while"
+    assert refusal(shop, payload=b"{}", content_type="application/json")[1] == "content_type"
+    assert refusal(shop, payload=b"{}", content_type="text/x\ny: z")[1] == "content_type"
+    assert refusal(shop, tags=["a", None])[1] == "tags[1]"
+    assert refusal(shop, delay_ms=5, run_at="2030-01-01")[:2] == ("invalid_request", "run_at")
+    assert refusal(shop, run_at="infinity")[:2] == ("invalid_request", "run_at")
+    assert refusal(shop, idempotency_key="ü")[1] == "idempotency_key"
+    assert refusal(shop, group_limit=2)[1] == "group_limit"
+
+
+async def test_tags_that_no_node_could_read_are_refused_and_those_of_any_lower_bound_are_tags(desk, shop):
+    for nested in ("{{a},{b}}", "{{a,b}}"):
+        assert refusal(shop, tags=nested) == ("invalid_request", "tags", "tags must be a list of texts, and not of lists.")
+    enqueue(shop, tags="[0:1]={a,b}")
+    assert [one.job.extras.tags for one in await desk.lease(limit=5)] == [("a", "b")]
+
+
+async def test_a_moment_in_the_past_is_now_and_one_to_come_is_kept_to_the_millisecond(desk, shop):
+    assert await desk.state(enqueue(shop, run_at="-infinity")) is State.READY
+    number = enqueue(shop, run_at="2099-01-01T00:00:00.123Z")
+    job = await desk.job(number)
+    assert (job.state, job.ready_at) == (State.SCHEDULED, 4_070_908_800_123)
+
+
+async def test_who_may_enqueue_may_do_nothing_else(desk, shop):
+    for query in (
+        "SELECT * FROM holdfast.job",
+        "SELECT holdfast.take('holdfast.job_id', 1)",
+        "SELECT holdfast.put_job('q','',NULL,'',1,NULL,NULL,1,1,NULL,NULL,NULL,1,'{}',NULL)",
+        "SELECT holdfast.let_enqueue('shop')",
+        "UPDATE holdfast.queue SET paused = 1",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            shop.execute(query)
+    shop.execute("CREATE TEMP TABLE job(id int); CREATE TEMP TABLE queue(name text)")
+    shop.execute("SET search_path = pg_temp, public")
+    assert await desk.state(enqueue(shop)) is State.READY  # tables of the caller's are not looked at
+
+
+async def test_nobody_may_enqueue_who_was_not_let_in(desk):
+    server = postgres_server()
+    if not server.sql("SELECT 1 FROM pg_roles WHERE rolname = 'stranger'"):
+        server.sql("CREATE ROLE stranger LOGIN")
+    with psycopg.connect(server.url("stranger")) as stranger, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        enqueue(stranger)
+
+
+async def test_an_application_that_falls_asleep_with_a_queue_in_its_hands_is_ended(desk, connect):
+    postgres_server().sql("UPDATE holdfast.enqueue_bounds SET hold_ms = 300", database="holdfast")
+    asleep = connect()
+    enqueue(asleep)
+    receipt = await desk.put()  # it waits until then
+    assert receipt.id
+    with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+        asleep.execute("SELECT 1")
+    assert (await desk.tally()).ready == 1
+
+
+async def test_a_bound_of_the_application_itself_that_is_tighter_stays(desk, connect):
+    careful = connect(options="-c idle_in_transaction_session_timeout=700")
+    enqueue(careful)
+    assert careful.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("700ms",)
+    careless = connect(options="-c idle_in_transaction_session_timeout=1h")
+    enqueue(careless, queue="other")
+    assert careless.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("5s",)
+    careless.commit()
+    assert careless.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("1h",)
+
+
+async def test_with_an_old_snapshot_the_transaction_is_refused_and_not_the_bound_broken(desk, connect):
+    old = connect(options="-c default_transaction_isolation=repeatable\\ read")
+    old.execute("SELECT 1 FROM orders")
+    await desk.put(unique_key="k")
+    try:
+        enqueue(old, unique_key="k")
+    except psycopg.Error as error:
+        assert error.sqlstate in ("40001", "JQ004")  # noqa: PT017
+    else:
+        old.commit()
+    assert (await desk.tally()).ready == 1
+
+
+async def test_a_call_that_is_cancelled_at_any_moment_holds_up_nobody(desk, connect):
+    """Numbers are given under a lock that belongs to the session: it would stay with a session that goes on, and no job could be put any more."""
+    careful = connect(autocommit=True, options="-c statement_timeout=300")
+    for sequence in ("job_id", "enqueued"):
+        with postgres_server().connect(database="holdfast") as holder, holder.transaction(force_rollback=True):
+            holder.execute(f"ALTER SEQUENCE holdfast.{sequence} INCREMENT 1")  # whoever wants a number waits
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                enqueue(careful)
+        async with asyncio.timeout(5):
+            assert (await desk.put()).id
+    assert enqueue(careful)
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = 'holdfast')"
+    assert postgres_server().value(locks) == 0

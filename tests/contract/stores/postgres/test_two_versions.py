@@ -1,0 +1,271 @@
+"""A rolling upgrade: a newer version brings the database forward under the older one, and both serve it until the older one is gone."""
+
+import asyncio
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import holdfast
+from cluster.postgres import server as postgres
+from holdfast.errors import StoreUnavailable
+from holdfast.job.queue import QueuePolicy
+from holdfast.messages.queries import ListQueues
+from holdfast.stores.postgres import migrate as migrations
+from holdfast.stores.postgres import store as stores
+from holdfast.stores.postgres.connect import GONE, WRITER, connect
+from holdfast.stores.postgres.maintenance import check
+from holdfast.stores.postgres.migrate import NEWEST, migrate
+from holdfast.stores.postgres.producers import tell_bounds
+from holdfast.stores.postgres.store import PostgresStore
+from tests.system.whole.calls import conclude, lease, push
+from tests.system.whole.conftest import home, serve, serving  # noqa: F401  (fixtures)
+from tests.system.whole.servers import until
+
+TABLES = ("queue", "job", "ready", "leased", "scheduled", "ended", "kept_answer", "worker")
+NEXT = "\n".join([*(f"ALTER TABLE {table} ADD COLUMN colour text;" for table in TABLES), "CREATE TABLE for_the_older(n int);"])
+STEPS = {
+    f"{NEWEST + 1:03}_colour.pre.sql": NEXT,
+    f"{NEWEST + 1:03}_colour.post.sql": "DROP TABLE for_the_older;",
+    f"{NEWEST + 2:03}_more.pre.sql": "CREATE TABLE more(n int);",
+}
+"""What a next version, and the one after it, would do to the schema."""
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    with postgres(tmp_path_factory.mktemp("postgres")) as one:
+        yield one
+
+
+@pytest.fixture
+def version(tmp_path):
+    """The environment of a version that knows so many more steps than this one: this one's files, and those."""
+
+    def made(more):
+        folder = tmp_path / f"version{more}"
+        shutil.copytree(Path(holdfast.__file__).parent, folder / "holdfast", copy_function=os.symlink)
+        for name in [name for name in STEPS if int(name[:3]) <= NEWEST + more]:
+            (folder / "holdfast/stores/postgres/migrations" / name).write_text(STEPS[name])
+        return {"PYTHONPATH": str(folder)}
+
+    return made
+
+
+class Work:
+    """A caller at one node, from its making until it is ended: each job is put, taken and concluded, and nothing may fail."""
+
+    def __init__(self, node, queue):
+        self.lives = 0
+        self.failure = None
+        self._node, self._queue = node, queue
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        try:
+            with self._node.client() as client:
+                while not self._over.is_set():
+                    push(client, self._queue, self.lives)
+                    (job,) = lease(client, self._queue)
+                    assert conclude(client, job).status_code == 200
+                    self.lives += 1
+        except Exception as failure:  # noqa: BLE001  (it is told by the thread that waits)
+            self.failure = failure
+
+    def goes_on(self):
+        """Wait for some more lives."""
+        goal = self.lives + 10
+        until(lambda: self.lives >= goal or self.failure is not None, f"{self._queue} goes on")
+        assert self.failure is None, self.failure
+
+    def end(self):
+        self._over.set()
+        self._thread.join()
+        assert self.failure is None, self.failure
+
+
+async def of_this_version(database):
+    """Why a node of this version can't connect; None where it can."""
+    connection = await connect(database.url(), WRITER)
+    try:
+        await migrate(connection)
+    except StoreUnavailable as refused:
+        return refused.detail
+    finally:
+        connection.terminate()
+
+
+def schema(database):
+    ((found,),) = database.sql("SELECT (version, min_compatible)::text FROM holdfast.schema_version", database="holdfast")
+    return found
+
+
+async def brought_forward(url, known):
+    connection = await connect(url, WRITER)
+    await migrate(connection, known)
+    await tell_bounds(connection, QueuePolicy(), 1_000)
+    connection.terminate()
+
+
+def test_an_application_goes_on_calling_enqueue_while_the_schema_goes_forward(database):
+    database.sql("CREATE ROLE shop LOGIN")
+    with psycopg.connect(database.url("shop"), autocommit=True) as shop:
+        for known in range(2, NEWEST + 1):
+            asyncio.run(brought_forward(database.url(), known))
+            if known == 2:
+                database.sql("SELECT holdfast.let_enqueue('shop')", database="holdfast")
+            for n in range(3):  # by the session that called it before the step, too
+                assert shop.execute("SELECT holdfast.enqueue('mail', '1'::jsonb)").fetchone() == ((known - 2) * 3 + n + 1,)
+    assert database.value("SELECT ready FROM holdfast.queue", database="holdfast") == (NEWEST - 1) * 3
+    assert asyncio.run(check(database.url())) == []
+    database.sql("DROP SCHEMA holdfast CASCADE", database="holdfast")
+
+
+def test_a_version_and_the_next_serve_together_while_the_schema_goes_forward_under_load(serve, database, version, tmp_path):  # noqa: F811
+    old = serve("--store", database.url(), at=tmp_path / "old")
+    assert schema(database) == f"({NEWEST},{NEWEST - 1})"
+    works = [Work(old, "first")]
+    works[0].goes_on()
+    new = serve("--store", database.url(), at=tmp_path / "new", env=version(1))
+    assert schema(database) == f"({NEWEST + 1},{NEWEST})"
+    assert database.value("SELECT to_regclass('holdfast.for_the_older') IS NOT NULL", database="holdfast")
+    works.append(Work(new, "second"))
+    for work in works:
+        work.goes_on()
+    with old.client() as one, new.client() as other:
+        for here, there in ((one, other), (other, one)):
+            pushed = push(here, "across", 1)
+            (job,) = lease(there, "across")
+            assert job["id"] == pushed["id"]
+            assert conclude(here, job).status_code == 200
+    assert asyncio.run(of_this_version(database)) is None  # one of the older ones that connects again still may
+    for work in works:
+        work.end()
+
+    newest = serve("--store", database.url(), at=tmp_path / "newest", env=version(2))
+    assert schema(database) == f"({NEWEST + 2},{NEWEST + 1})"
+    assert database.value("SELECT to_regclass('holdfast.for_the_older') IS NULL", database="holdfast")
+    with newest.client() as client:
+        push(client, "after", 1)
+    assert f"knows up to {NEWEST}. Use the newer Holdfast" in asyncio.run(of_this_version(database))
+
+
+def test_a_node_with_nothing_to_bring_forward_waits_for_nobody_who_does(database):
+    database.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
+    asyncio.run(brought_forward(database.url(), NEWEST))
+    with database.connect(database="holdfast") as stuck:
+        stuck.execute("SELECT pg_advisory_lock(%s)", (migrations._LOCK,))
+        assert asyncio.run(of_this_version(database)) is None
+
+
+async def test_a_server_that_stops_once_it_has_taken_the_connection_is_given_up_in_time(database, monkeypatch):
+    monkeypatch.setattr(migrations, "ASK_S", 0.5)
+    connection = await connect(database.url(), WRITER, unwavering=True)
+    database.pause()
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(GONE):
+                await migrate(connection)
+    finally:
+        database.resume()
+        connection.terminate()
+
+
+@pytest.fixture
+def slow_step(database, monkeypatch):
+    """The schema is not there, and its first step takes so many seconds."""
+    database.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
+    steps = migrations.steps
+
+    def slow(seconds):
+        def one(kind):
+            found = steps(kind)
+            if kind == "pre":
+                found[1] = f"SELECT pg_sleep({seconds}); {found[1]}"
+            return found
+
+        monkeypatch.setattr(migrations, "steps", one)
+
+    yield slow
+    database.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holdfast'")
+
+
+def sleeping(database):
+    return database.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["a step that hangs", "a server that stopped in it"])
+async def test_in_a_step_that_does_not_end_nobody_waits_for_ever(database, slow_step, monkeypatch, stopped):
+    slow_step(600)
+    monkeypatch.setattr(stores, "_CONNECTED_S", 0.5)
+    store = PostgresStore(database.url(), QueuePolicy())
+    try:
+        async with asyncio.timeout(8):
+            await store.tend()
+            assert sleeping(database) == 1
+            if stopped:
+                database.pause()
+            assert store.health().reason == "store_unavailable"
+            with pytest.raises(StoreUnavailable, match="not got ready yet"):
+                await store.read(ListQueues(10), 0)
+            with pytest.raises(StoreUnavailable, match="not got ready yet"):
+                async with store.transaction():
+                    pass
+            await store.tend()
+            await store.close()
+    finally:
+        database.resume()
+
+
+async def test_who_gives_up_waiting_for_a_step_does_not_stop_it(database, slow_step, monkeypatch):
+    slow_step(1.5)
+    monkeypatch.setattr(stores, "_CONNECTED_S", 0.2)
+    store = PostgresStore(database.url(), QueuePolicy())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await store.tend()
+    async with asyncio.timeout(8):
+        while store.health().reason:
+            await store.tend()
+    assert schema(database) == f"({NEWEST},{NEWEST - 1})"
+    await store.close()
+
+
+async def test_a_step_that_is_given_up_is_found_done_later(database, slow_step, monkeypatch):
+    slow_step(1.5)
+    monkeypatch.setattr(migrations, "STEP_S", 0.5)
+    store = PostgresStore(database.url(), QueuePolicy())
+    await store.tend()
+    assert store.health().reason == "store_unavailable"
+    monkeypatch.setattr(migrations, "STEP_S", 5.0)
+    async with asyncio.timeout(8):
+        while store.health().reason:
+            await asyncio.sleep(0.05)
+            await store.tend()
+    assert schema(database) == f"({NEWEST},{NEWEST - 1})"
+    await store.close()
+
+
+async def test_a_batch_that_does_not_end_does_not_keep_a_store_from_closing(database):
+    store = PostgresStore(database.url(), QueuePolicy())
+    store._batch_s = 0.5
+    await store.tend()
+    begun = asyncio.Event()
+
+    async def batch():
+        async with store.transaction():
+            begun.set()
+            await asyncio.Event().wait()
+
+    stuck = asyncio.create_task(batch())
+    await begun.wait()
+    async with asyncio.timeout(5):
+        await store.close()
+    stuck.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stuck

@@ -1,0 +1,312 @@
+"""Every column of every table is damaged in turn, in a real store: what stands beside it is served as if nothing were, time passes, and what
+was damaged can be removed by the ordinary verbs. Which values a column is given depends on what it holds; what must hold does not.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from holdfast.errors import HoldfastError, InternalError
+from holdfast.job.job import IdempotencyKey, State
+from holdfast.job.queue import QueuePolicy, QueueSettings
+from holdfast.messages.commands import (
+    BuryOrphans,
+    ConcludeLease,
+    DeleteJob,
+    ExpireLeases,
+    ExtendLease,
+    FailLease,
+    ForgetHistory,
+    PromoteDue,
+    PurgeQueue,
+    ReapWorkers,
+    RegisterWorker,
+    RemoveWorkers,
+    RetryJob,
+    SetInterest,
+    SetQueue,
+)
+from holdfast.messages.queries import (
+    CountJobs,
+    ExplainJob,
+    GetHealth,
+    GetInterests,
+    GetQueue,
+    GetStats,
+    ListJobs,
+    ListQueues,
+    ListWorkers,
+    RecentFailures,
+)
+from holdfast.stores.postgres.store import PostgresStore
+from holdfast.stores.sqlite.store import SqliteStore
+from tests.contract.stores.conformance.conftest import Desk, empty_database, new, postgres_server
+
+SICK, WELL = "sick", "well"
+DAY_MS = 86_400_000
+NUMBERS = (-1, (1 << 31) - 1, (1 << 53) + 5, (1 << 63) - 1, -(1 << 63))
+TEXTS = ("", "[", "{}", '"x"', "[5]", '["soon"]', '[null,null,"k', "no such state", "x" * 70_000)
+BYTES = (b"", b"\x00", b"\xc1", b"\xff" * 40, b"\x93\x01\x02", b"[")
+NO_TEXT = b"\xff\xfe\x80"  # in a column of text, which SQLite takes
+ORDER = {
+    "queue": "name = 'sick'",
+    "kept_answer": "scope = 'sick'",
+    "worker": "id = 'w-sick'",
+    "counter": "name IN ('job', 'fence', 'interests')",
+    "job_error": "job IN (SELECT id FROM job WHERE queue = (SELECT id FROM queue WHERE name = 'sick'))",
+    "progress": "job IN (SELECT id FROM job WHERE queue = (SELECT id FROM queue WHERE name = 'sick'))",
+}
+TABLES = (
+    "queue", "job", "ready", "held", "group_place", "leased", "scheduled", "ended", "job_error", "progress", "unique_key", "kept_answer",
+    "interest", "worker", "ready_for", "counter",
+)  # fmt: skip
+NEVER_NULL = ("counter.name", "queue.id")
+
+
+def which(table: str) -> str:
+    """The rows that belong to the queue that is damaged."""
+    return ORDER.get(table, "queue = (SELECT id FROM queue WHERE name = 'sick')")
+
+
+class InFile:
+    """A store file, changed while nobody serves it."""
+
+    def __init__(self, folder):
+        self._path = folder / "jobs.db"
+
+    def open(self):
+        return Desk(SqliteStore(self._path, QueuePolicy()))
+
+    def columns(self) -> Iterator[tuple[str, str, str]]:
+        with closing(sqlite3.connect(self._path)) as other:
+            for table in TABLES:
+                for _, name, kind, *_ in other.execute(f"PRAGMA table_info({table})").fetchall():
+                    yield table, name, {"INTEGER": "number", "TEXT": "text", "BLOB": "bytes"}[kind]
+
+    def damage(self, table: str, column: str, value: Any) -> bool:
+        """Whether the schema took it."""
+        cast = "CAST(? AS TEXT)" if value == NO_TEXT else "?"
+        try:
+            with closing(sqlite3.connect(self._path)) as other, other:
+                return (
+                    other.execute(f"UPDATE OR IGNORE {table} SET {column} = {cast} WHERE {which(table)}", (value,)).rowcount > 0
+                )
+        except (sqlite3.IntegrityError, OverflowError):
+            return False
+
+    def remove(self, table: str) -> None:
+        with closing(sqlite3.connect(self._path)) as other, other:
+            other.execute(f"DELETE FROM {table} WHERE {which(table)}")
+
+
+class InDatabase:
+    def __init__(self, _):
+        self._url = empty_database()
+
+    def open(self):
+        return Desk(PostgresStore(self._url, QueuePolicy()))
+
+    def columns(self) -> Iterator[tuple[str, str, str]]:
+        with self._connected() as other:
+            for table in TABLES:
+                found = other.execute(
+                    "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'holdfast' AND table_name = %s",
+                    (table,),
+                ).fetchall()
+                for name, kind in found:
+                    if kind in ("integer", "bigint", "text", "bytea"):
+                        yield table, name, {"text": "text", "bytea": "bytes"}.get(kind, "number")
+
+    def damage(self, table: str, column: str, value: Any) -> bool:
+        import psycopg  # noqa: PLC0415
+
+        if value == NO_TEXT:
+            return False  # this store takes no such text
+        try:
+            with self._connected() as other:
+                return other.execute(f"UPDATE {table} SET {column} = %s WHERE {which(table)}", (value,)).rowcount > 0
+        except (psycopg.errors.DatabaseError, psycopg.DataError):
+            return False
+
+    def remove(self, table: str) -> None:
+        with self._connected() as other:
+            other.execute(f"DELETE FROM {table} WHERE {which(table)}")
+
+    def _connected(self):
+        connection = postgres_server().connect(database="holdfast")
+        connection.execute("SET search_path = holdfast")
+        return connection
+
+
+PLACES = {"sqlite": InFile, "postgres": InDatabase}
+
+
+@pytest.fixture(params=PLACES)
+def place(request, tmp_path):
+    return PLACES[request.param](tmp_path)
+
+
+async def furnished(place) -> None:
+    """Two queues; the one that will be damaged has a row in every table."""
+    desk = place.open()
+    for name in (SICK, WELL):
+        await desk.do(SetQueue(name, QueueSettings(max_attempts=3), whole=True))
+        await desk.do(SetInterest(name, {"kind": f"^{name}$"}))
+    await desk.do(RegisterWorker("w-sick", "w", (SICK,)))
+    for n in range(4):
+        await desk.put(SICK, unique_key=f"u{n}", tags=("a",))
+    concluded, dead, leased = [granted.job for granted in await desk.lease(SICK, limit=3)]
+    await desk.do(ConcludeLease(concluded.ref(), b'{"ok":1}', [new(SICK)]))
+    await desk.do(FailLease(dead.ref(), "no", retry=False))
+    await desk.do(ExtendLease(leased.ref(), 1_000, b'{"half":true}'))
+    for _ in range(3):
+        await desk.put(SICK, group_key="g")
+    await desk.put(SICK, worker="w-sick")
+    await desk.put(SICK, delay_ms=1_500)
+    await desk.put_all([new(SICK)], IdempotencyKey(SICK, "once", b"digest"))
+    await desk.put(WELL, unique_key="mine")
+    await desk.close()
+
+
+async def the_neighbour_is_served(desk: Desk) -> None:
+    """Every verb on the queue beside it, and every look at all of them."""
+    put = await desk.put(WELL, tags=("b",))
+    jobs = [granted.job for granted in await desk.lease(WELL, limit=100)]
+    assert {job.queue for job in jobs} == {WELL}
+    assert put.id in {job.id for job in jobs}
+    for job in jobs:
+        if job.id != put.id:
+            assert (await desk.do(ConcludeLease(job.ref(), b"1"))).state is State.CONCLUDED
+    (mine,) = [job for job in jobs if job.id == put.id]
+    await desk.do(FailLease(mine.ref(), "again", retry=False))
+    await desk.do(RetryJob(mine.id))
+    (again,) = await desk.lease(WELL)
+    await desk.do(ExtendLease(again.job.ref(), 5_000))
+    await desk.do(ConcludeLease(again.job.ref()))
+    await desk.put_all([new(WELL)], IdempotencyKey(WELL, f"k{put.id}", b"d"))
+    await desk.put(WELL, delay_ms=10)
+    looks = [ListQueues(100), GetStats(), GetHealth(), GetInterests(), ListWorkers(), ListJobs(100), ListJobs(100, queue=WELL)]
+    looks += [CountJobs(), GetQueue(WELL), ListJobs(100, queue=WELL, tag="b"), RecentFailures(100), ExplainJob(put.id)]
+    looks += [ListJobs(100, queue=SICK), ListJobs(100, queue=SICK, state=State.DEAD)]
+    for look in looks:
+        if getattr(look, "queue", None) == SICK:
+            await allowed(desk.ask(look))
+        else:
+            await desk.ask(look)
+
+
+async def time_passes(desk: Desk) -> None:
+    """Every tick, and twice: nothing is left that is due at once again and again."""
+    desk.clock.advance(2_000)
+    for _ in range(2):
+        for command in (ExpireLeases(100), PromoteDue(100), BuryOrphans(100), ReapWorkers(10 * DAY_MS), ForgetHistory(100)):
+            await desk.do(command)
+    assert (await desk.do(ExpireLeases(100))).count == 0
+    assert (await desk.do(PromoteDue(100))).count == 0
+
+
+async def what_was_damaged_can_be_removed(desk: Desk) -> None:
+    """By the verbs that everybody uses; a refusal says no and is no defect."""
+    for _ in range(20):
+        granted = await allowed(desk.lease(SICK, limit=100))
+        if not granted:
+            break
+        for one in granted:
+            await allowed(desk.do(ConcludeLease(one.job.ref())))
+    await allowed(desk.put_all([new(SICK)], IdempotencyKey(SICK, "once", b"digest")))
+    await allowed(desk.do(SetQueue(SICK, QueueSettings(), whole=True)))
+    await allowed(desk.do(SetInterest(SICK, "*")))
+    await allowed(desk.do(RemoveWorkers("w-sick")))
+    for job_id in {*range(1, 14), *(job.id for job in await desk.walk() if job.queue == SICK)}:
+        try:
+            job = (await desk.detail(job_id)).job
+        except InternalError:
+            raise
+        except HoldfastError:
+            continue
+        if job.queue == SICK and job.state is not State.LEASED:
+            await allowed(desk.do(DeleteJob(job_id)))
+    await allowed(desk.do(PurgeQueue(SICK, ("ready", "scheduled", "dead", "concluded", "cancelled"), 0, 1_000)))
+    left = [job for job in await desk.walk() if job.queue == SICK and job.state is not State.LEASED]
+    assert left == []
+
+
+async def allowed(doing: Any) -> Any:
+    """Its result, or None where it was refused; a defect is raised."""
+    try:
+        return await doing
+    except InternalError:
+        raise
+    except HoldfastError:
+        return None
+
+
+def values(kind: str) -> tuple[Any, ...]:
+    return {"number": NUMBERS, "text": (*TEXTS, NO_TEXT), "bytes": BYTES}[kind]
+
+
+async def everything_holds(place) -> None:
+    desk = place.open()
+    try:
+        await the_neighbour_is_served(desk)
+        await time_passes(desk)
+        await the_neighbour_is_served(desk)
+        await what_was_damaged_can_be_removed(desk)
+        await the_neighbour_is_served(desk)
+    finally:
+        await desk.close()
+
+
+TURNS = range(max(len(NUMBERS), len(TEXTS) + 1, len(BYTES)))
+FEW = (3,)  # in a database, where each takes so much longer: what decodes a column is the same
+
+
+@pytest.mark.parametrize(
+    ("place", "turn"), [("sqlite", turn) for turn in TURNS] + [("postgres", turn) for turn in FEW], indirect=["place"]
+)
+@pytest.mark.parametrize("table", TABLES)
+async def test_no_value_in_any_column_keeps_its_neighbours_from_being_served(place, table, turn, request):
+    await furnished(place)
+    tried = 0
+    columns = [(column, kind) for of, column, kind in place.columns() if of == table]
+    for column, kind in columns:
+        several = values(kind)
+        if turn >= len(several) or (table, column) == ("counter", "name"):
+            continue
+        if tried:
+            place = type(place)(place_folder(request, tried))
+            await furnished(place)
+        tried += 1
+        if not place.damage(table, column, several[turn]):
+            continue
+        try:
+            await everything_holds(place)
+        except BaseException as error:
+            error.add_note(f"{table}.{column} = {several[turn]!r:.80}")
+            raise
+
+
+def place_folder(request, number):
+    folder = request.getfixturevalue("tmp_path") / str(number)
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES if table != "queue"])
+async def test_rows_that_are_missing_from_any_table_keep_nobody_from_being_served(place, table):
+    await furnished(place)
+    place.remove(table)
+    await everything_holds(place)
+
+
+async def test_a_queue_that_is_missing_under_its_jobs_is_there_again_and_gives_nothing_out(place):
+    await furnished(place)
+    place.remove("queue")
+    desk = place.open()
+    await the_neighbour_is_served(desk)
+    await time_passes(desk)
+    await the_neighbour_is_served(desk)
+    await desk.close()

@@ -1,0 +1,138 @@
+"""What was kept as JSON and is none any more, and schedules that say what nobody ever asked for: each is set aside alone, shown, mended, removed."""
+
+import msgspec
+import pytest
+
+from holdfast.errors import HoldfastError, InternalError
+from holdfast.job.job import Content, NewJob
+from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.commands import DeleteJob, DeleteSchedule, EditJob, PauseSchedule, SetSchedule
+from holdfast.messages.queries import ListJobs, ListSchedules
+from holdfast.messages.time_commands import FireSchedules
+from tests.contract.stores.test_spoiled_extras import InDatabase, InFile
+
+NO_JSON = [
+    b"",
+    b" ",
+    b"\xff",
+    b'"\xff"',
+    b'{"a":',
+    b'1,"x":2',
+    b'{"a":1}}',
+    b"\x00" * 40,
+    b"{'a': 1}",
+    b'"\n"',
+    b"NaN",
+    b"[" * 5_000,
+]
+
+
+@pytest.fixture(params=[InFile, InDatabase], ids=["sqlite", "postgres"])
+def place(request, tmp_path):
+    return request.param(tmp_path)
+
+
+def no_json(content) -> bool:
+    if content.content_type is not None:
+        return False
+    try:
+        msgspec.json.decode(content.payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return True
+    return False
+
+
+async def test_a_payload_that_is_no_json_any_more_spoils_no_listing_in_which_its_neighbours_are(place):
+    desk = place.open()
+    sick = [(await desk.put("q", payload=b'{"n":1}')).id for _ in NO_JSON]
+    await desk.put("q", payload=b"\xff", content_type="text/plain")
+    for _ in range(3):
+        await desk.put("q", payload=b'{"\xc3\xa9":[1.5e3,null]}')
+    await desk.close()
+    for job_id, payload in zip(sick, NO_JSON, strict=True):
+        place.change("UPDATE job SET payload = ? WHERE id = ?", payload, job_id)
+    desk = place.open()
+    page = await desk.ask(ListJobs(100))
+    assert len(page.jobs) == len(sick) + 4
+    assert not any(no_json(detail.content) for detail in page.jobs)
+    await desk.do(EditJob(sick[0], Content("", None, b"2")))
+    assert (await desk.detail(sick[0])).content.payload == b"2"
+    await desk.do(DeleteJob(sick[1]))
+    await desk.count_again()
+    await desk.close()
+
+
+SPOILED = {  # by where it stands in the schedule, its spec or its job
+    "a queue that can't be": ("job", 0, "no/such queue"),
+    "no queue": ("job", 0, ""),
+    "a payload": ("job", 1, b'{"a'),
+    "no text": ("job", 1, b'"\xff"'),
+    "a priority": ("job", 4, -1),
+    "a delay": ("job", 5, (1 << 64) - 1),
+    "a moment to run": ("job", 6, -(1 << 63)),
+    "attempts": ("job", 7, 1 << 63),
+    "no interval": ("spec", 4, 0),
+    "an interval backwards": ("spec", 4, -7),
+    "an interval of no time": ("spec", 4, 1),
+    "a beginning": ("schedule", 3, -(1 << 62)),
+    "a next fire": ("schedule", 4, 1 << 62),
+    "a last fire": ("schedule", 6, -1),
+    "fires": ("schedule", 9, -5),
+    "fires left out": ("schedule", 10, (1 << 64) - 1),
+}
+
+
+async def test_a_schedule_that_says_what_nobody_asked_for_is_set_aside_alone_and_mended_or_removed(place):
+    desk = place.open()
+    spec = ScheduleSpec(NewJob("q", b"1"), interval_ms=1_000)
+    names = {f"s{n}": spoiled for n, spoiled in enumerate(SPOILED.values())}
+    for name in (*names, "well"):
+        await desk.do(SetSchedule(name, spec, False))
+    found = {one.name: one for one in (await desk.ask(ListSchedules(100))).schedules}
+    now = desk.clock.now()
+    await desk.close()
+    for name, (part, at, value) in names.items():
+        whole = msgspec.msgpack.decode(msgspec.msgpack.encode(found[name]))
+        {"schedule": whole, "spec": whole[1], "job": whole[1][0]}[part][at] = value
+        place.change("UPDATE schedule SET state = ? WHERE name = ?", msgspec.msgpack.encode(whole), name)
+    desk = place.open()
+    desk.clock.advance(max(0, now - desk.clock.now()) + 3_000)
+    await desk.do(FireSchedules(100))
+    listed = {one.name: one for one in (await desk.ask(ListSchedules(100))).schedules}
+    assert {name for name, one in listed.items() if one.aside} == set(names)
+    assert listed["well"].fired == 3
+    assert (await desk.tally()).ready == 3
+    assert (await desk.do(FireSchedules(100))).count == 0, "none is tried again at once"
+    for name in names:
+        with pytest.raises(HoldfastError) as refused:
+            await desk.do(PauseSchedule(name, True))
+        assert not isinstance(refused.value, InternalError)
+    first, *others = names
+    await desk.do(SetSchedule(first, spec, False))
+    for name in others:
+        await desk.do(DeleteSchedule(name))
+    assert {one.name: one.aside for one in (await desk.ask(ListSchedules(100))).schedules} == {first: False, "well": False}
+    await desk.close()
+
+
+async def test_the_columns_by_which_a_schedule_is_found_are_what_is_shown_and_drawn_in(place):
+    desk = place.open()
+    spec = ScheduleSpec(NewJob("q", b"1"), interval_ms=1_000)
+    for name in ("paused", "late", "well"):
+        await desk.do(SetSchedule(name, spec, False))
+    now = desk.clock.now()
+    await desk.close()
+    place.change("UPDATE schedule SET paused = ? WHERE name = 'paused'", True)
+    place.change("UPDATE schedule SET try_at = ? WHERE name = 'late'", 1 << 60)
+    if isinstance(place, InDatabase):
+        place.change("DELETE FROM beat")  # nobody has served for a while
+    desk = place.open()
+    desk.clock.advance(max(0, now - desk.clock.now()) + 1_500)
+    for _ in range(2):  # the first of a start may have looked at what is due before it was drawn in
+        await desk.do(FireSchedules(100))
+    shown = {one.name: (one.paused, one.fired) for one in (await desk.ask(ListSchedules(100))).schedules}
+    assert shown == {"paused": (True, 0), "late": (False, 1), "well": (False, 1)}
+    await desk.do(PauseSchedule("paused", False))
+    await desk.do(FireSchedules(100))
+    assert not any(one.paused or not one.fired for one in (await desk.ask(ListSchedules(100))).schedules)
+    await desk.close()

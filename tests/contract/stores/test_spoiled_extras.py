@@ -1,0 +1,129 @@
+"""A job whose extras nobody can decode is named by a check, and what the page on operations says mends it."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores import check
+from holdfast.stores.postgres import maintenance as database
+from holdfast.stores.postgres.store import PostgresStore
+from holdfast.stores.sqlite import maintenance
+from holdfast.stores.sqlite.store import SqliteStore
+from tests.contract.stores.conformance.conftest import Desk, empty_database, postgres_server
+from tests.system.docs.pages import blocks, read
+
+SPOILED = ['[null,null,"k', '{"lease_ms": 5}', '["soon"]', "", "[null, 5]"]
+
+
+class InFile:
+    """A store file; it is changed while nobody serves it."""
+
+    mending = 0
+
+    def __init__(self, folder):
+        self._path = folder / "jobs.db"
+
+    def open(self):
+        return Desk(SqliteStore(self._path, QueuePolicy()))
+
+    def change(self, statement, *values):
+        with sqlite3.connect(self._path) as other:
+            other.execute(statement, values)
+        other.close()
+
+    async def check(self):
+        return await asyncio.to_thread(maintenance.check, self._path)
+
+
+class InDatabase:
+    mending = 1
+
+    def __init__(self, _):
+        self._url = empty_database()
+
+    def open(self):
+        return Desk(PostgresStore(self._url, QueuePolicy()))
+
+    def change(self, statement, *values):
+        with postgres_server().connect(database="holdfast") as other:
+            other.execute("SET search_path = holdfast")
+            other.execute(statement.replace("?", "%s"), values)
+
+    async def check(self):
+        return await database.check(self._url)
+
+
+@pytest.fixture(params=[InFile, InDatabase], ids=["sqlite", "postgres"])
+def place(request, tmp_path):
+    return request.param(tmp_path)
+
+
+def mending(place, number):
+    """What the page says, for another job."""
+    found = [block.text for block in blocks(read("docs/operations.md")) if block.language == "sql"]
+    assert len(found) == 2
+    assert found[place.mending].rstrip().endswith("id = 7")
+    return found[place.mending].rstrip().removesuffix("7") + str(number)
+
+
+async def filled(place):
+    """1 leased, 2 waits, 3 is held behind it, 4 to 6 are plain but for tags; everything is sound."""
+    desk = place.open()
+    await desk.put(unique_key="a", group_key="g", tags=("x",))
+    await desk.take()
+    await desk.put(unique_key="b", group_key="h", tags=("x",))
+    await desk.put(unique_key="c", group_key="h", tags=("x",))
+    for n in range(3):
+        await desk.put("other", tags=(f"{n}",))
+    await desk.close()
+    assert await place.check() == []
+
+
+@pytest.mark.parametrize("text", SPOILED)
+async def test_a_job_whose_extras_are_spoiled_is_named_and_nothing_else(place, text, monkeypatch):
+    monkeypatch.setattr(check, "_SHOWN", 8)
+    await filled(place)
+    place.change("UPDATE job SET extras = ? WHERE id = 5", text)
+    problems = await place.check()
+    assert problems[0].startswith(f"extras can be read: job 5 of queue other has {text[:8]!r}: ")
+    assert [problem for problem in problems if "job " in problem] == problems[:1]
+    assert problems[1:] == [
+        f"{name} agree: can't be told before all extras can be read" for name in ("group places", "unique keys")
+    ]
+
+
+async def test_bytes_that_are_no_text_are_named_too(tmp_path):
+    place = InFile(tmp_path)
+    await filled(place)
+    place.change("UPDATE job SET extras = CAST(x'5bff5d' AS TEXT) WHERE id = 5")
+    assert (await place.check())[0].startswith("extras can be read: job 5 of queue other has '[\ufffd]': ")
+
+
+async def test_they_are_looked_for_page_by_page_and_as_many_are_named_as_of_any_other_kind(place, monkeypatch):
+    await filled(place)
+    for module in (maintenance, database):
+        monkeypatch.setattr(module, "PAGE", 2)
+        monkeypatch.setattr(module, "TOLD", 3)
+    place.change("UPDATE job SET extras = '[' WHERE id IN (2, 6)")
+    assert [problem.split()[5] for problem in (await place.check())[:2]] == ["2", "6"]
+    place.change("UPDATE job SET extras = '['")
+    assert [problem.split()[5] for problem in (await place.check())[:3]] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_what_the_page_says_mends_a_job_in_whatever_place(place, number):
+    await filled(place)
+    place.change("UPDATE job SET extras = '[' WHERE id = ?", number)
+    desk = place.open()
+    assert (await desk.job(number)).extras.unreadable
+    await desk.close()
+    place.change(mending(place, number))
+    assert await place.check() == []
+    desk = place.open()
+    extras = (await desk.job(number)).extras
+    assert (extras.unique_key, extras.group_key) == (" abc"[number], " ghh"[number])
+    assert [granted.job.id for granted in await desk.lease(limit=5)] == [2]
+    await desk.count_again()
+    await desk.close()

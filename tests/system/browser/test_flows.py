@@ -1,0 +1,411 @@
+"""What an operator does, in a browser: each flow from the first look to what is kept."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.contract.doors.dqid.speaking import serving
+from tests.contract.doors.web.conftest import Browser
+from tests.system.browser.conftest import offences
+
+
+def listening(page) -> None:
+    """Wait until the page hears of what is committed; before that it would look five seconds later."""
+    expect(page.locator("#live")).to_have_attribute("data-how", "stream")
+
+
+def test_an_operator_sees_what_is_wrong_and_is_led_to_where_it_is_mended(look, server, api):
+    api.http.put("/v1/queues/narrow", json={"capacity_jobs": 2})
+    api.put("narrow", count=2)
+    page = look(f"{server.url}/web")
+    problem = page.locator(".problems li", has_text="narrow")
+    expect(problem).to_contain_text("is full (jobs): it refuses new jobs")
+    problem.get_by_role("link").click()
+    page.get_by_label("Capacity in jobs").fill("50")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The settings are saved.")).to_be_visible()
+    page.goto(f"{server.url}/web")
+    expect(page.locator(".problems li", has_text="narrow is full")).to_have_count(0)
+    assert api.http.get("/v1/queues/narrow").json()["settings"]["capacity_jobs"] == 50
+
+
+def test_what_is_committed_is_seen_without_a_reload_until_it_is_paused(look, server, api):
+    api.put("lively")
+    page = look(f"{server.url}/web/queues/lively")
+    listening(page)
+    ready = page.locator("#count-ready .big")
+    expect(ready).to_have_text("1")
+    api.put("lively", count=4)
+    expect(page.locator("#count-ready .big")).to_have_text("5")
+    page.keyboard.press("p")
+    expect(page.locator("#live")).to_have_text("Paused")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    api.put("lively", count=2)
+    page.goto(page.url)
+    expect(page.locator("#live"), "it stays paused from screen to screen").to_have_text("Paused")
+    expect(ready).to_have_text("7")
+    asked.clear()
+    with api.http.stream("GET", "/web/stream") as stream:  # by when it has spoken twice, a page that listens would have asked
+        lines = stream.iter_lines()
+        other = Browser(server.url)
+        for _ in range(2):
+            other.put("lively")
+            next(line for line in lines if line.startswith("event:"))
+        other.http.close()
+    assert not asked
+    page.locator("#live").click()
+    expect(page.locator("#count-ready .big")).to_have_text("9")
+
+
+def test_without_the_stream_the_page_looks_by_itself(look, server, api):
+    api.put("polled")
+
+    def away(page):
+        page.clock.install()  # so that the five seconds between two looks need not pass
+        page.route("**/web/stream", lambda route: route.fulfill(status=503, body=""))
+
+    page = look(f"{server.url}/web/queues/polled", prepare=away)
+    expect(page.locator("#live")).to_have_attribute("data-how", "polling")
+    api.put("polled")
+    page.clock.fast_forward(5_000)
+    expect(page.locator("#count-ready .big")).to_have_text("2")
+    look.said[:] = [line for line in look.said if "503" not in line and "EventSource" not in line]
+
+
+def test_a_screen_that_gets_no_answer_says_so_and_of_when_it_is(look, server, api):
+    api.put("orphaned")
+    page = look(f"{server.url}/web/queues/orphaned")
+    listening(page)
+    gone = "**/web/queues/orphaned"
+    page.route(gone, lambda route: route.abort())
+    api.put("orphaned")
+    stale = page.locator("#stale")
+    expect(stale).to_have_text(re.compile(r"The server does not answer\. What is shown is of \d\d:\d\d:\d\d UTC\."))
+    expect(page.locator("#live")).to_have_attribute("data-stale", "yes")
+    assert not offences(page)
+    page.unroute(gone)
+    api.put("orphaned")
+    expect(page.locator("#count-ready .big")).to_have_text("3")
+    expect(stale).to_be_hidden()
+    api.http.request("POST", "/v1/queues/orphaned/purge", json={"states": ["ready"]}).raise_for_status()
+    api.http.delete("/v1/queues/orphaned").raise_for_status()
+    expect(stale).to_contain_text("The server refuses this screen (404).")
+    look.said[:] = [line for line in look.said if not any(said in line for said in ("ERR_FAILED", "404", "htmx:"))]
+
+
+def test_a_job_is_watched_from_its_lease_to_its_result_without_a_reload(look, server, api):
+    (job,) = api.put("watched", {"n": 1})
+    (held,) = api.lease("watched")
+    api.end("extend", held, progress={"done": 3, "total": 4})
+    asked = []
+    page = look(
+        f"{server.url}/web/jobs/{job}", prepare=lambda page: page.on("request", lambda request: asked.append(request.url))
+    )
+    listening(page)
+    page.locator("#payload-text").wait_for()
+    page.evaluate("document.getElementById('payload-text').dataset.was = 'here'")
+    expect(page.locator("#progress-title")).to_have_text("Progress 75 %")
+    expect(page.get_by_role("progressbar")).to_have_attribute("value", "75.0")
+    api.end("conclude", held, result={"rows": 7})
+    expect(page.locator("h1 .badge")).to_have_text("concluded")
+    expect(page.locator("#result-text")).to_contain_text('"rows": 7')
+    expect(page.get_by_text("Cancel…")).to_have_count(0)
+    expect(page.locator("#payload-text"), "what was loaded is left as it is").to_have_attribute("data-was", "here")
+    assert [url.endswith("/payload") for url in asked].count(True) == 1
+
+
+def test_rows_that_are_selected_stay_so_while_the_list_is_live_and_are_retried(look, server, api):
+    ids = api.die("picked", count=4)
+    page = look(f"{server.url}/web/jobs?queue=picked&state=dead")
+    listening(page)
+    for one in ids[:2]:
+        page.get_by_label(f"Select job {one}").check()
+    expect(page.locator("#picked")).to_have_text("2 selected")
+    api.die("picked")
+    expect(page.locator("[data-row]")).to_have_count(5)
+    expect(page.locator("#picked")).to_have_text("2 selected")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("heading", name="Retry 2 jobs?")).to_be_visible()
+    page.get_by_role("button", name="Retry them").click()
+    page.get_by_text("2 of 2 are ready again").wait_for()
+    assert not offences(page)
+    assert api.counts("picked") == {"ready": 2, "dead": 3}
+
+
+def test_all_that_match_are_deleted_once_it_is_typed_and_it_can_be_stopped_and_gone_on_with(look, server, api):
+    api.put("many", count=1_700)
+    api.http.post("/v1/queues/many/pause")
+    page = look(f"{server.url}/web/jobs?queue=many")
+    page.get_by_label("All that match").check()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete them").click()
+    expect(page.get_by_role("heading", name="Delete 1,700 jobs?"), "the browser itself wants the field filled").to_be_visible()
+    page.get_by_label("Type").fill("delete 17")
+    page.get_by_role("button", name="Delete them").click()
+    page.get_by_text("nothing was done").wait_for()
+    assert api.counts("many") == {"ready": 1_700}
+    page.get_by_label("Type").fill("delete 1700")
+    answered = []
+
+    def slow(route):
+        answer = route.fetch()
+        answered.append(answer)
+        if len(answered) == 1:
+            page.once("domcontentloaded", lambda: None)
+        route.fulfill(response=answer)
+
+    page.route("**/web/bulk", slow)
+    page.evaluate(
+        "new MutationObserver(() => { const stop = document.querySelector('[data-stop]'); if (stop && !window.stopped) { window.stopped = true; stop.click(); } })"
+        ".observe(document.getElementById('bulk'), { childList: true, subtree: true })"
+    )
+    page.get_by_role("button", name="Delete them").click()
+    page.get_by_role("heading", name="Delete: stopped").wait_for()
+    left = api.counts("many")["ready"]
+    assert 0 < left < 1_700
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("heading", name="Delete: done").wait_for()
+    expect(page.get_by_text("1,700 of 1,700 are gone")).to_be_visible()
+    assert api.counts("many") == {}
+    look.said[:] = [line for line in look.said if "400" not in line]
+
+
+def test_from_a_group_of_failures_to_its_retry(look, server, api):
+    api.die("grouped", "connection to 10.0.0.7:5432 refused", count=3, type="csv")
+    api.die("grouped", "row 17 has 7 columns, not 8", count=2, type="csv")
+    page = look(f"{server.url}/web/failures?queue=grouped")
+    row = page.locator("tr", has_text="connection to … refused")
+    expect(row.locator("td").nth(1)).to_have_text("3")
+    row.get_by_role("link", name="Retry…").click()
+    expect(page.get_by_role("heading", name="Retry 3 jobs?")).to_be_visible()
+    page.get_by_role("button", name="Retry them").click()
+    page.get_by_text("3 of 3 are ready again").wait_for()
+    assert api.counts("grouped") == {"ready": 3, "dead": 2}
+
+
+def test_a_job_is_looked_at_edited_cloned_and_cancelled(look, server, api):
+    for worker in api.http.get("/v1/workers").json()[
+        "workers"
+    ]:  # else it would be said that none of them takes from this queue
+        api.http.delete(f"/v1/workers/{worker['id']}").raise_for_status()
+    (job,) = api.put("single", {"n": 1}, type="t")
+    page = look(f"{server.url}/web/jobs/{job}")
+    expect(page.get_by_text("It is the next of its queue")).to_be_visible()
+    page.locator("#payload-text").wait_for()
+    expect(page.locator("#payload-text")).to_contain_text('"n": 1')
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Payload, JSON").fill('{"n": 12345678901234567890}')
+    page.get_by_label("Priority").fill("3")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#payload-text")).to_contain_text("12345678901234567890")
+    assert api.job(job)["priority"] == 3
+    page.get_by_role("link", name="Clone…").click()
+    page.get_by_label("Type").fill("t2")
+    page.get_by_role("button", name="Enqueue", exact=True).click()
+    expect(page.get_by_text("The job is kept.")).to_be_visible()
+    clone = int(re.search(r"/jobs/(\d+)", page.url)[1])
+    assert (api.job(clone)["type"], api.job(clone)["payload"]) == ("t2", {"n": 12345678901234567890})
+    page.get_by_text("Cancel…").click()
+    page.get_by_role("button", name="Cancel it").click()
+    expect(page.locator("h1 .badge")).to_have_text("cancelled")
+
+
+def test_the_life_of_a_job_shows_every_attempt(look, server, api):
+    (job,) = api.put("lived", max_attempts=5)
+    for worker, reason in (("anna", "first error"), ("berta", "second error")):
+        (held,) = api.lease("lived", worker=worker)
+        api.end("fail", held, reason=reason, delay_ms=0)
+    (held,) = api.lease("lived", worker="clara")
+    api.end("conclude", held, result={"ok": True})
+    page = look(f"{server.url}/web/jobs/{job}")
+    rows = [row.inner_text().split("\t") for row in page.locator("table.attempts tbody tr").all()]
+    assert [(row[0].strip(), row[1].strip(), row[4], row[5]) for row in rows] == [
+        ("3", "done", "clara", ""),
+        ("2", "failed", "berta", "second error"),
+        ("1", "failed", "anna", "first error"),
+    ]
+    expect(page.locator("svg.life rect.failed")).to_have_count(2)
+    expect(page.locator("svg.life rect.concluded")).to_have_count(1)
+    page.locator("#result-text").wait_for()
+    expect(page.locator("#result-text")).to_contain_text('"ok": true')
+
+
+def test_a_payload_is_downloaded_as_it_came(look, server, api):
+    (job,) = api.put("files", {"n": 12345678901234567890})
+    page = look(f"{server.url}/web/jobs/{job}")
+    with page.expect_download() as coming:
+        page.get_by_role("link", name="Download").click()
+    assert coming.value.suggested_filename == f"job-{job}-payload.json"
+    assert coming.value.path().read_bytes() == b'{"n":12345678901234567890}'
+
+
+def test_a_queue_is_paused_purged_and_deleted(look, server, api):
+    api.put("fading", count=3)
+    page = look(f"{server.url}/web/queues/fading")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("is paused, with 3 unfinished jobs")).to_be_visible()
+    page.get_by_role("checkbox", name=re.compile("^ready")).check()
+    page.get_by_role("button", name="Preview…").click()
+    page.get_by_label("Type").fill("remove 3 from fading")
+    page.get_by_role("button", name="Remove them").click()
+    expect(page.get_by_text("Jobs that were removed: 3.")).to_be_visible()
+    page.get_by_label("Type").fill("delete fading")
+    page.get_by_role("button", name="Delete the queue").click()
+    expect(page.get_by_text("The queue is gone.")).to_be_visible()
+
+
+def test_an_event_is_tried_out_without_leaving_the_page(look, server, api):
+    api.http.put("/v1/interests/wanting", json={"match": {"action": "user.*"}})
+    page = look(f"{server.url}/web/interests")
+    page.get_by_role("button", name="Test it").click()
+    page.locator("#tested").get_by_role("link", name="wanting").wait_for()
+    page.get_by_label("Event, JSON").fill("{broken")
+    page.get_by_role("button", name="Test it").click()
+    page.locator("#tested").get_by_text("not valid JSON").wait_for()
+    page.get_by_label("Queue", exact=True).fill("hearing")
+    page.get_by_label("All events").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The interest is saved")).to_be_visible()
+
+
+def test_a_schedule_is_made_and_run_at_once(look, server, api):
+    page = look(f"{server.url}/web/schedules")
+    page.get_by_label("Name", exact=True).fill("nightly")
+    page.get_by_label("Cron").fill("0 4 * * *")
+    page.get_by_label("Queue", exact=True).fill("night")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("every day at 04:00")).to_be_visible()
+    page.get_by_role("button", name="Run now").click()
+    assert api.counts("night") == {"ready": 1}
+
+
+def test_after_a_refusal_what_was_typed_is_still_there(look, server):
+    page = look(f"{server.url}/web/schedules")
+    page.get_by_label("Name", exact=True).fill("refused-once")
+    page.get_by_label("Cron").fill("every night")
+    page.get_by_label("Queue", exact=True).fill("night")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("cron must have five fields")
+    page.get_by_role("button", name="Go back").click()
+    expect(page.get_by_label("Cron")).to_have_value("every night")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("refused-once")
+    look.said[:] = [line for line in look.said if "400" not in line]
+
+
+def test_settings_that_were_refused_are_still_in_their_fields(look, server, api):
+    api.put("settled")
+    page = look(f"{server.url}/web/queues/settled")
+    page.get_by_label("Capacity in jobs").fill("50")
+    page.get_by_label("Lease, ms").fill("0")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("lease_ms must be from 1 to 2592000000")
+    page.get_by_role("button", name="Go back").click()
+    expect(page.get_by_label("Capacity in jobs")).to_have_value("50")
+    expect(page.get_by_label("Lease, ms")).to_have_value("0")
+    look.said[:] = [line for line in look.said if "400" not in line]
+
+
+@pytest.mark.parametrize("path", ["/failures", "/jobs/{dead}"])
+def test_on_a_phone_an_error_has_the_whole_width(look, server, api, path):
+    (dead,) = api.put("wordy")
+    (job,) = api.lease("wordy")
+    api.end("fail", job, reason="the upstream service closed the connection before the answer was complete", retry=False)
+    page = look(f"{server.url}/web{path.format(dead=dead)}", phone=True)
+    error = page.locator(".stack .error", has_text="the upstream service").first
+    expect(error).to_be_visible()
+    assert error.bounding_box()["width"] > 300
+
+
+def test_a_worker_is_seen_with_what_it_does_and_is_quieted(look, server, api):
+    worker = api.http.post("/v1/workers", json={"queues": ["busy"], "name": "gpu-7"}).json()["id"]
+    (job,) = api.put("busy")
+    api.http.post("/v1/leases", json={"queues": ["busy"], "worker": worker})
+    page = look(f"{server.url}/web/workers")
+    row = page.locator("tr", has_text="gpu-7")
+    expect(row.get_by_role("link", name=str(job), exact=True)).to_be_visible()
+    row.get_by_role("button", name="Quiet").click()
+    expect(page.locator("tr", has_text="gpu-7")).to_contain_text("quiet")
+
+
+def test_the_keyboard_reaches_everything(look, server, api):
+    ids = api.put("keys", count=3)
+    page = look(f"{server.url}/web/jobs?queue=keys")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#content")).to_be_focused()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.locator(f"#job-{ids[1]}")).to_be_focused()
+    page.keyboard.press("x")
+    expect(page.get_by_label(f"Select job {ids[1]}")).to_be_checked()
+    page.keyboard.press("/")
+    page.keyboard.type(str(ids[2]))
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/web/jobs/{ids[2]}")
+    page.keyboard.press("g")
+    page.keyboard.press("f")
+    page.wait_for_url("**/web/failures")
+
+
+def test_the_colours_are_chosen_and_stay_chosen(look, server, api):
+    page = look(f"{server.url}/web", dark=True)
+    back = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(back)
+    page.keyboard.press("t")
+    expect(page.locator("#theme")).to_have_text("Light")
+    assert page.evaluate(back) != dark
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def test_the_command_is_copied(look, server, api):
+    page = look(f"{server.url}/web/workers")
+    page.locator(".as-command").get_by_role("button", name="Copy").click()
+    page.locator(".as-command").get_by_role("button", name="Copied").wait_for()
+
+
+@pytest.mark.parametrize("span", ["hour", "day"])
+def test_the_plots_are_drawn_from_the_servers_own_history(look, server, api, span):
+    api.put("plotted")
+    now = 1_790_000_000
+    columns = {"at": [now, now + 10, now + 20], "in": [1, 2, 3], "out": [0, 1, 1], "failed": [0, 0, 0], "depth": [1, 2, 4]}
+    columns |= {name: [None, 5.0, 900.0] for name in ("wait_p50", "wait_p95", "run_p50", "run_p95")} | {
+        "step": 10,
+        "began": now,
+        "now": now + 20,
+    }
+    asked = []
+
+    def answer(route):
+        asked.append(route.request.url)
+        route.fulfill(json=columns)
+
+    page = look(f"{server.url}/web/queues/plotted", prepare=lambda page: page.route("**/web/history**", answer))
+    page.locator(".plot canvas").nth(3).wait_for()
+    expect(page.locator(".u-legend").first).to_have_text("In3Out1Failed0", use_inner_text=True)  # the latest
+    expect(page.locator(".u-legend").nth(2)).to_contain_text("p50900 ms", use_inner_text=True)
+    if span == "day":
+        page.get_by_role("button", name="Day").click()
+        expect(page.locator(".plot canvas")).to_have_count(4)
+    assert f"span={span}" in asked[-1]
+
+
+def test_under_a_prefix_everything_works_in_a_browser(look, home):
+    with serving(home, "--root-path", "/ops/queue") as server:
+        api = Browser(server.url, "/ops/queue")
+        (job,) = api.put("q", {"n": 1})
+        page = look(f"{server.url}/ops/queue/")
+        page.wait_for_url("**/ops/queue/web")
+        page.get_by_role("link", name="q", exact=True).click()
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_text("The queue is paused")).to_be_visible()
+        page.goto(f"{server.url}/ops/queue/web/jobs/{job}")
+        page.locator("#payload-text").wait_for()
+        page.get_by_text("Cancel…").click()
+        page.get_by_role("button", name="Cancel it").click()
+        expect(page.locator("h1 .badge")).to_have_text("cancelled")
+        page.close()  # before the server: a page that has lost it would say so
+        api.http.close()

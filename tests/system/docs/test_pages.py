@@ -1,0 +1,272 @@
+"""Links lead somewhere, and what the pages say agrees with what the program has."""
+
+import json
+import re
+import urllib.request
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from holdfast import errors, limits, server
+from holdfast.config import DIALECTS, Config
+from holdfast.doors.rest.replies import STATUS
+from holdfast.job.job import State
+from holdfast.job.queue import QueueSettings
+from holdfast.messages import events
+from holdfast.messages.queries import Replication
+from holdfast.metrics import replication_families
+from tests.system.docs.conftest import Running
+from tests.system.docs.pages import PAGES, ROOT, anchors, links, read, rows, spans
+
+SOURCE = ROOT / "src" / "holdfast"
+NEVER_SENT = {"error", "conflict", "unavailable", "stale_interests"}
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+# ------------------------------------------------------------------------------------------------------------ links
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_inside_the_repository_leads_somewhere(page: Path):
+    broken = []
+    for link in links(page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        if path.startswith("https://"):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        there = target.exists() and target.is_relative_to(ROOT)
+        if not there or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
+            broken.append(link)
+    assert not broken
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    reached: set[Path] = set()
+    todo = [ROOT / "README.md"]
+    while todo:
+        page = todo.pop()
+        if page not in reached and page.suffix == ".md":
+            reached.add(page)
+            todo += [(page.parent / link.partition("#")[0]).resolve() for link in links(page.read_text()) if "://" not in link]
+    assert not {name(page) for page in ROOT.glob("docs/**/*.md")} - {name(page) for page in reached}
+
+
+# ------------------------------------------------------------------------------------------------- the wire protocol
+
+
+def test_every_route_that_the_server_describes_is_in_the_protocol_with_its_method(running: Running):
+    with urllib.request.urlopen(f"{running.url}/openapi.json") as answer:
+        paths = json.load(answer)["paths"]
+    protocol = read("docs/protocol.md")
+    routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    unknown = {route for route in routes if not re.search(re.escape(route) + r"(?![\w/{])", protocol)}
+    assert not unknown
+    named = set(re.findall(r"\b((?:GET|PUT|POST|PATCH|DELETE) /[\w/{}]+)", protocol))
+    assert not named - routes
+
+
+def test_every_route_of_every_dialect_is_on_their_page_and_no_other():
+    assert set(server._DIALECTS) == set(DIALECTS)
+    handlers = [handler for dialect in server._DIALECTS.values() for handler in dialect.routes]
+    routes = [route for route in Litestar(handlers, openapi_config=None).routes if isinstance(route, HTTPRoute)]
+    served = {
+        f"{method} {re.sub(r':[a-z]+}', '}', route.path)}"
+        for route in routes
+        for method in set(route.methods) - {"OPTIONS", "HEAD"}
+    }
+    assert served == set(
+        re.findall(r"`((?:GET|PUT|POST|PATCH|DELETE) /[\w/{}]*)`", read("docs/dialects.md") + read("docs/couchqueue.md"))
+    )
+
+
+def test_the_table_of_errors_has_every_code_with_its_status():
+    table = {}
+    for row in rows(read("docs/protocol.md").partition("## Errors")[2].partition("## The job")[0]):
+        if len(row) == 4 and row[1].isdigit():
+            table[row[0].strip("`")] = int(row[1])
+    assert table == {code: status for code, status in STATUS.items() if code not in NEVER_SENT}
+    assert set(errors.BY_CODE) <= set(STATUS)
+
+
+def test_codes_that_are_never_sent_are_named_as_such():
+    text = read("docs/protocol.md")
+    sentence = text[text.index("are never sent") - 60 : text.index("routed anew")]
+    assert set(re.findall(r"`(\w+)`", sentence)) >= NEVER_SENT
+
+
+def test_the_readme_names_every_code_beside_its_status():
+    shown = {}
+    for row in rows(read("README.md")):
+        if re.fullmatch(r"\d{3}(, \d{3})?", row[0]):
+            shown |= {code: {int(status) for status in row[0].split(", ")} for code in re.findall(r"`(\w+)`", row[1])}
+    assert set(shown) == set(STATUS) - NEVER_SENT
+    assert not {code for code, statuses in shown.items() if STATUS[code] not in statuses}
+
+
+def test_every_field_of_an_answer_and_every_event_is_in_the_protocol(running: Running):
+    with urllib.request.urlopen(f"{running.url}/openapi.json") as answer:
+        schemas = json.load(answer)["components"]["schemas"]
+    words = set(re.findall(r"\w+", " ".join(spans(read("docs/protocol.md")))))
+    names = {field for schema in schemas.values() for field in schema.get("properties", ())}
+    verbs = {value for key, value in vars(events).items() if key.isupper() and isinstance(value, str)}
+    states = {state.value for state in State}
+    unknown = sorted((names | verbs | states | set(QueueSettings.__struct_fields__)) - words)
+    assert not unknown
+
+
+def test_every_metric_that_the_server_has_is_in_the_protocol_and_no_other(running: Running):
+    with urllib.request.urlopen(f"{running.url}/metrics") as answer:
+        served = set(re.findall(r"^# HELP (\w+) ", answer.read().decode(), re.MULTILINE))
+    served = {metric for metric in served if not metric.endswith("_created")}
+    served |= {
+        metric.name + ("_total" if metric.type == "counter" else "")
+        for metric in replication_families(Replication(1, 1, 0, 0, 0, 0.0))  # of a server on PostgreSQL alone
+    }
+    assert served == set(re.findall(r"`(holdfast_\w+)`", read("docs/protocol.md")))
+    used = set(re.findall(r"holdfast_\w+", "".join(read(page) for page in ("docs/operations.md", "README.md"))))
+    assert {re.sub(r"_bucket$", "", metric) for metric in used} <= served
+
+
+LIMITS = {
+    "a head": limits.HEAD_BYTES,
+    "a payload or a result": limits.PAYLOAD_BYTES,
+    "a whole body": limits.BODY_BYTES_OVER_PAYLOAD,
+    "the time in which": limits.BODY_S,
+    "a note of progress": limits.PROGRESS_BYTES,
+    "nesting of JSON": limits.JSON_DEPTH,
+    "a queue's name": limits.QUEUE_NAME_CHARS,
+    "a type": limits.TYPE_CHARS,
+    "a unique or group key": limits.KEY_CHARS,
+    "a worker's name": limits.WORKER_CHARS,
+    "a content type": limits.CONTENT_TYPE_CHARS,
+    "`Idempotency-Key`": limits.REQUEST_ID_CHARS,
+    "tags of a job": limits.TAGS,
+    "a tag": limits.TAG_CHARS,
+    "a failure's reason": limits.REASON_CHARS,
+    "failed attempts kept": limits.ERRORS_KEPT,
+    "a group's limit": limits.GROUP_LIMIT_MAX,
+    "jobs in one `POST /v1/jobs`": limits.BULK_JOBS,
+    "jobs in one lease call": limits.LEASE_JOBS,
+    "queues in one lease call": limits.QUEUES_PER_LEASE,
+    "entries in one batch": limits.BATCH_VERBS,
+    "pairs of patterns": limits.INTEREST_PAIRS,
+    "a pattern": limits.PATTERN_CHARS,
+    "fields of an event": limits.PUBLISHED_FIELDS,
+    "queues that one event": limits.FAN_OUT,
+    "a long poll": limits.WAIT_MS_MAX,
+    "a lease": limits.LEASE_MS_MAX,
+    "a delay": limits.DELAY_MS_MAX,
+    "jobs on one page": limits.LIST_LIMIT,
+    "the text that a listing looks for": limits.LIST_TEXT_CHARS,
+    "queues": limits.QUEUES,
+    "registered workers": limits.WORKERS,
+    "schedules": limits.SCHEDULES,
+    "a cron expression": limits.CRON_CHARS,
+    "commands on their way": limits.IN_FLIGHT_COMMANDS,
+    "questions on their way": limits.IN_FLIGHT_QUERIES,
+    "calls that wait": limits.PARKED_POLLS,
+    "event streams": limits.STREAMS,
+    "live channels": limits.CHANNELS,
+    "free disk": limits.DISK_WATERMARK_BYTES,
+}
+
+
+def test_the_table_of_limits_says_what_is_enforced():
+    table = {row[0]: row[1] for row in rows(read("docs/protocol.md").partition("## Limits")[2]) if len(row) == 3}
+    wrong = []
+    for words, bound in LIMITS.items():
+        beginning = (f"{words} ", f"{words},", f"{words}:")
+        value = table.get(words) or next((value for label, value in table.items() if label.startswith(beginning)), "")
+        if not re.match(rf"{bound:,}(?!\d|,\d)", value):
+            wrong.append(f"{words}: {bound:,}, the page says {value!r}")
+    assert not wrong
+
+
+# ------------------------------------------------------------------------------------------------------------ settings
+
+
+def settings_table() -> dict[str, list[str]]:
+    return {row[0].strip("`"): row for row in rows(read("docs/configuration.md")) if len(row) == 6 and row[0].startswith("`")}
+
+
+def test_the_page_of_settings_has_every_setting_and_no_other():
+    assert list(settings_table()) == [setting.name for setting in fields(Config)]
+
+
+@pytest.mark.parametrize("setting", fields(Config), ids=lambda setting: setting.name)
+def test_a_setting_is_described_with_its_flag_variable_default_and_bounds(setting):
+    _, flag, variable, default, bounds, words = settings_table()[setting.name]
+    assert f"`--{setting.name.replace('_', '-')}`" in flag
+    assert variable == f"`HOLDFAST_{setting.name.upper()}`"
+    shown = {True: "true", False: "false"}.get(setting.default) if isinstance(setting.default, bool) else setting.default
+    shown = ",".join(shown) if isinstance(shown, tuple) else shown
+    assert default == (f"`{shown}`" if shown != "" else "")
+    meta = setting.metadata
+    if "low" in meta:
+        assert bounds == f"{meta['low']} to {meta['high']}"
+    if "choices" in meta:
+        assert bounds == " ".join(f"`{choice}`" for choice in meta["choices"])
+    assert words
+
+
+# -------------------------------------------------------------------------------------------------------- architecture
+
+
+def test_every_file_that_a_page_about_the_code_names_is_there():
+    pages = [ROOT / "docs/ARCHITECTURE.md", *ROOT.glob("docs/adr/*.md"), ROOT / "docs/dependencies.md"]
+    gone = {
+        f"{name(page)}: {span}"
+        for page in pages
+        for span in spans(page.read_text())
+        if re.fullmatch(r"[\w./-]+(\.(py|sql|md|toml|txt)|/)", span)
+        and not (SOURCE / span).exists()
+        and not (ROOT / span).exists()
+    }
+    gone -= {"docs/adr/README.md: bench/results/latest.md"}
+    assert not gone
+
+
+def test_every_function_that_the_architecture_names_is_in_its_file():
+    gone = []
+    for row in rows(read("docs/ARCHITECTURE.md")):
+        where = re.fullmatch(r"`([\w/]+\.py)`", row[0])
+        if where and len(row) == 3:
+            source = (SOURCE / where[1]).read_text()
+            gone += [
+                f"{where[1]}: {named}"
+                for named in re.findall(r"`(\w+)`", row[1])
+                if not re.search(rf"(?:def|class) {named}\b", source)
+            ]
+    assert not gone
+
+
+def test_every_decision_is_in_the_index_and_has_its_parts():
+    index = links(read("docs/adr/README.md"))
+    decisions = sorted(page for page in (ROOT / "docs/adr").glob("*.md") if page.name != "README.md")
+    assert [page.name for page in decisions] == [link for link in index if re.match(r"\d{4}-", link)]
+    for number, page in enumerate(decisions, 1):
+        text = page.read_text()
+        assert page.name.startswith(f"{number:04}-")
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Evidence", "Consequences"], page.name
+        assert text.startswith(f"# {number}. ")
+
+
+def test_every_dependency_is_on_its_page_with_its_bound():
+    project = re.search(r"^dependencies = \[(.*?)^\]", read("pyproject.toml"), re.MULTILINE | re.DOTALL)
+    assert project
+    table = {row[0].strip("`"): row[1].strip("`") for row in rows(read("docs/dependencies.md")) if len(row) == 5}
+    extras = re.findall(
+        r"^\w+ = \[\n(.*?)^\]", read("pyproject.toml").partition("[project.optional-dependencies]")[2], re.MULTILINE | re.DOTALL
+    )
+    wanted = dict(re.findall(r'^ +"([\w-]+)([^"]*)"', project[1] + extras[0], re.MULTILINE))
+    assert {"aiohttp", "litestar"} <= set(wanted)
+    assert {package: table.get(package) for package in wanted} == wanted
+    dev = re.search(r"^dev = \[(.*?)^\]", read("pyproject.toml"), re.MULTILINE | re.DOTALL)
+    assert dev
+    assert not set(re.findall(r'^ +"([\w-]+)[^"]*"', dev[1], re.MULTILINE)) - spans(read("docs/dependencies.md"))

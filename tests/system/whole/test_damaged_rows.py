@@ -1,0 +1,129 @@
+"""Damaged rows under a real server: it starts, serves what stands beside them, names them on every place that tells of trouble, and lets them be
+removed. `tests/contract/stores/test_damaged_rows.py` goes through every column with every kind of value.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+
+import httpx
+import pytest
+
+from holdfast.stores.sqlite import maintenance
+from tests.system.whole.calls import conclude, lease, metric, push
+from tests.system.whole.servers import until
+
+DAMAGES = {
+    "job": "UPDATE job SET extras = '[null,null,\"k' WHERE id = 1",
+    "job's text": "UPDATE job SET type = CAST(x'ff' AS TEXT) WHERE id = 1",
+    "job's numbers": "UPDATE job SET created_at = -9223372036854775808, max_attempts = -1 WHERE id = 1",
+    "job that is missing": "DELETE FROM job WHERE id = 1",
+    "queue's settings": "UPDATE queue SET settings = '{\"max_attempts\": \"x\"}' WHERE name = 'sick'",
+    "interest": "UPDATE interest SET match = '{\"(\": \"x\"}' WHERE queue = (SELECT id FROM queue WHERE name = 'sick')",
+    "worker": "UPDATE worker SET queues = '[', state = 'asleep'",
+    "counter": "DELETE FROM counter",
+    "queue that is missing": "DELETE FROM queue WHERE name = 'sick'",
+}
+TOLD_BY_CHECK = ("job", "queue's settings", "interest", "worker", "job that is missing")
+
+
+def furnish(client: httpx.Client) -> None:
+    """A queue to be damaged with one job, and one beside it."""
+    for name in ("sick", "well"):
+        client.put(f"/v1/interests/{name}", json={"match": {"kind": f"^{name}$"}}).raise_for_status()
+    push(client, "sick", "one", tags=["a"])
+    push(client, "well", "two")
+    client.post("/v1/workers", json={"name": "w", "queues": ["well"]}).raise_for_status()
+
+
+def the_neighbour_is_served(client: httpx.Client) -> None:
+    """Put, take, conclude, publish, list, look."""
+    put = push(client, "well", "hello")
+    jobs = lease(client, "well", max=100)
+    assert put["id"] in {job["id"] for job in jobs}
+    assert {conclude(client, job).status_code for job in jobs} == {200}
+    published = client.post("/v1/publish", json={"data": {"kind": "well"}})
+    assert published.status_code == 201, published.text
+    (copy,) = lease(client, "well")
+    assert conclude(client, copy, "fail", reason="no", retry=False).status_code == 200
+    assert client.delete(f"/v1/jobs/{copy['id']}").status_code == 204
+    paths = [
+        "/v1/queues",
+        "/v1/queues/well",
+        "/v1/jobs",
+        "/v1/jobs?queue=well",
+        "/v1/stats",
+        "/v1/workers",
+        "/v1/interests",
+        "/metrics",
+    ]
+    paths += [
+        "/web",
+        "/web/jobs",
+        "/web/failures",
+        "/web/workers",
+        "/web/interests",
+        "/web/store",
+        "/web/queues/well",
+        "/readyz",
+    ]
+    for path in paths:
+        answer = client.get(path, follow_redirects=True)
+        assert answer.status_code == 200, (path, answer.status_code, answer.text[:500])
+
+
+def mend(client: httpx.Client) -> None:
+    """By the verbs that everybody uses."""
+    for info in client.get("/v1/queues").json()["queues"]:
+        if info["name"] != "well":
+            client.put(f"/v1/queues/{info['name']}", json={}).raise_for_status()
+            client.post(f"/v1/queues/{info['name']}/resume")
+            client.put(f"/v1/interests/{info['name']}", json={"match": "*"}).raise_for_status()
+            lease(client, info["name"], max=100)  # what can't be read is set aside when its turn comes
+    for job in client.get("/v1/jobs?state=dead").json()["jobs"]:
+        assert job["reason"] == "unreadable"
+        assert "can't be read" in client.get(f"/v1/jobs/{job['id']}").json()["errors"][0]["reason"]
+        assert client.delete(f"/v1/jobs/{job['id']}").status_code == 204
+    for worker in client.get("/v1/workers").json()["workers"]:
+        assert client.delete(f"/v1/workers/{worker['id']}").status_code in (200, 204)
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_one_damaged_row_stops_nothing_else_and_can_be_removed(serve, home, what, change: Callable[[str], None]):
+    first = serve()
+    with first.client() as client:
+        furnish(client)
+    first.kill_all()
+    first.gone()
+    change(DAMAGES[what])
+    if what in TOLD_BY_CHECK:
+        assert maintenance.check(home / "holdfast-data/jobs.db") != []
+    server = serve()
+    with server.client() as client:
+        the_neighbour_is_served(client)
+        lease(client, "sick", max=10)
+        the_neighbour_is_served(client)
+        if what != "counter":
+            until(lambda: metric(client.get("/metrics").text, "holdfast_unreadable_rows_total") > 0, "it is counted")
+            until(lambda: "could not be read" in client.get("/web").text, "the page says so, once it looks anew")
+            assert "could not be read" in client.get("/web/store").text
+            assert server.err.text.count("a row of the store can't be read") <= 3
+        mend(client)
+        the_neighbour_is_served(client)
+        again = push(client, "sick", "again")
+        assert again["id"] in {job["id"] for job in lease(client, "sick", max=10)}
+    server.kill_all()
+    server.gone()
+    problems = maintenance.check(home / "holdfast-data/jobs.db")
+    assert [one for one in problems if "can be read" in one] == []
+
+
+@pytest.fixture
+def change(home) -> Callable[[str], None]:
+    """Changes the store file while nobody serves it."""
+
+    def run(statement: str) -> None:
+        with closing(sqlite3.connect(home / "holdfast-data/jobs.db")) as other, other:
+            assert other.execute(statement).rowcount > 0
+
+    return run

@@ -1,0 +1,212 @@
+"""The engine against a model: long random stories, told to both, after each step of which both agree.
+
+A step is a list of numbers, each standing for one command that fits the moment; they are told one after the other, or together in one
+transaction. Compared are every answer, every job, every tally, and who holds which key and place; the checks that look after a store file
+find nothing either. Hypothesis shortens a story that goes wrong, and prints how to tell it again.
+"""
+
+import asyncio
+import itertools
+from contextlib import suppress
+from importlib.resources import files
+
+import pytest
+import uvloop
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from holdfast.clock import ManualClock
+from holdfast.committer.local_backend import LocalBackend
+from holdfast.engine.engine import Engine
+from holdfast.errors import HoldfastError
+from holdfast.job.job import State
+from holdfast.job.queue import QueuePolicy
+from holdfast.messages import commands as c
+from holdfast.messages.beanstalk_commands import PutIds
+from holdfast.messages.queries import GetInterests, GetQueue, ListJobs, ListWorkers
+from holdfast.stores.sqlite.store import SqliteStore
+from tests.unit.engine.model import Model
+from tests.unit.engine.model_routing import Publish
+from tests.unit.engine.teller import NEVER, QUEUES, SETTINGS, STEP_MS, Teller
+
+CHECKS = {entry.name: entry.read_text() for entry in files("holdfast.stores.sqlite").joinpath("checks").iterdir()}
+SILENCE_MS = 4 * STEP_MS
+
+numbers = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=6)
+
+
+class Story(RuleBasedStateMachine):
+    """One story, told to the engine and to the model."""
+
+    @initialize()
+    def begin(self):
+        self.loop = uvloop.new_event_loop()
+        self.clock = ManualClock()
+        self.store = SqliteStore(None, QueuePolicy())
+        self.backend = LocalBackend(self.store, self.clock)
+        self.running = self.loop.create_task(self.backend.committer.run())
+        self.engine = self.loop.run_until_complete(self.new_engine())
+        for name, settings in SETTINGS.items():
+            self.ask(c.SetQueue(name, settings, whole=True))
+        self.model = Model({name: QueuePolicy().with_settings(settings) for name, settings in SETTINGS.items()})
+        self.refs = [NEVER]
+        self.worker_numbers = itertools.count(1)
+
+    async def new_engine(self):
+        engine = Engine(self.backend)
+        assert await engine.queues_for(b"{}") == [], "and now it knows the interests, and follows their changes"
+        return engine
+
+    def ask(self, *requests, next_due=False):
+        async def all_of_them():
+            tasks = [asyncio.ensure_future(self.one(request)) for request in requests]
+            answers = [await task for task in tasks]
+            return [*answers, await self.store.next_due()] if next_due else answers
+
+        return self.loop.run_until_complete(all_of_them())
+
+    async def one(self, request):
+        if not isinstance(request, Publish):
+            return await self.backend.submit(request)
+        try:
+            options = request.key, request.require_interest, request.to_workers, request.skip_held
+            return await self.engine.publish(request.event, *options)
+        except HoldfastError as error:
+            return c.Refused(error.code, error.detail)
+
+    def tell(self, *commands):
+        """Both are told the same; the answers must be the same."""
+        expected = self.model.apply(commands, self.clock.now())
+        results = self.ask(*commands)
+        assert [self.brief(result) for result in results] == expected, commands
+        granted = [one.job.ref() for result in results if isinstance(result, c.Granted) for one in result.jobs]
+        self.note(sorted(granted, key=lambda ref: ref.fence))
+
+    def note(self, refs):
+        for ref in refs:
+            assert ref.fence > self.refs[-1].fence or ref.fence == 1, "fences only grow"
+            self.model.jobs[ref.job].ref = ref
+            self.refs.append(ref)
+
+    @staticmethod
+    def brief(result):  # noqa: PLR0911  (a table)
+        """What the model says of the same command."""
+        match result:
+            case c.Refused():
+                return result.code
+            case c.Enqueued():
+                return [receipt.id for receipt in result.jobs], result.duplicate, result.held
+            case c.Granted():
+                return [(one.job.id, one.job.attempt) for one in result.jobs]
+            case c.Outcome():
+                return result.state.value, result.ready_at
+            case c.Extended():
+                return result.ms_left, result.cancel_requested
+            case c.Changed():
+                return result.job.id
+            case c.WorkerAnswer():
+                return result.worker.id, result.worker.state.value
+            case c.Counted():
+                return result.count
+            case PutIds():
+                return result.ids, result.refused
+        return result.paused
+
+    # Steps
+
+    @rule(numbers=numbers)
+    def one_after_the_other(self, numbers):
+        for number in numbers:
+            self.tell(self.command(number))
+
+    @rule(numbers=numbers)
+    def together(self, numbers):
+        self.tell(*(self.command(number) for number in numbers))
+
+    def command(self, number):
+        return Teller(number, self.model, self.refs, self.worker_numbers).command()
+
+    @rule(ms=st.sampled_from([1, STEP_MS, STEP_MS, 5 * STEP_MS]), tick=st.sampled_from([True, True, False]))
+    def time_goes_on(self, ms, tick):
+        self.clock.advance(ms)
+        if tick:
+            self.tell(c.ExpireLeases(1_000), c.PromoteDue(1_000))
+            self.tell(c.ReapWorkers(SILENCE_MS), c.BuryOrphans(1_000))
+
+    # What always holds
+
+    @invariant()
+    def both_agree(self):
+        page, there, wanted, *queues, due = self.ask(
+            ListJobs(1_000), ListWorkers(), GetInterests(), *(GetQueue(name) for name in QUEUES), next_due=True
+        )
+        assert page.cursor is None
+        self.every_job_is_what_the_model_says([detail.job for detail in page.jobs])
+        self.every_tally_is_exact_and_within_its_bounds(queues)
+        self.every_worker_is_what_the_model_says(there.workers)
+        assert wanted.interests == self.model.interests
+        self.the_store_is_sound_and_every_key_and_place_is_with_the_job_that_has_it()
+        moments = [row.until for row in self.model.jobs.values() if row.state == "leased"]
+        moments += [row.ready_at for row in self.model.jobs.values() if row.state == "scheduled"]
+        assert due == min(moments, default=None)
+
+    def every_job_is_what_the_model_says(self, jobs):
+        assert sorted(map(_seen, jobs)) == sorted(map(_told, self.model.jobs.values()))
+        for job in jobs:
+            row = self.model.jobs[job.id]
+            assert (job.lease is not None) == (job.state is State.LEASED)
+            if job.lease is not None:
+                assert (job.ref(), job.lease.until, job.lease.cancel_requested) == (row.ref, row.until, row.cancel)
+
+    def every_worker_is_what_the_model_says(self, workers):
+        seen = {one.worker.id: (one.worker.queues, one.beat_at, one.worker.state.value == "running") for one in workers}
+        assert seen == {name: (worker.queues, worker.beat, worker.running) for name, worker in self.model.workers.items()}
+
+    def every_tally_is_exact_and_within_its_bounds(self, queues):
+        for info in queues:
+            assert info.tally == self.model.tally(info.name)
+            assert info.tally.unfinished <= info.policy.capacity_jobs
+            assert info.tally.bytes <= info.policy.capacity_bytes
+            assert info.policy.max_running is None or info.tally.leased <= info.policy.max_running
+
+    def the_store_is_sound_and_every_key_and_place_is_with_the_job_that_has_it(self):
+        execute = self.store._writer.execute
+        for name, check in CHECKS.items():
+            assert list(execute(check)) == [], name
+        rows = self.model.jobs.values()
+        assert set(execute("SELECT key, job FROM unique_key")) == {(row.key, row.id) for row in rows if row.has_key}
+        assert set(execute("SELECT group_key, job FROM group_place")) == {(row.group, row.id) for row in rows if row.has_place}
+
+    def teardown(self):
+        self.running.cancel()
+        with suppress(asyncio.CancelledError):
+            self.loop.run_until_complete(self.running)
+        self.loop.run_until_complete(self.store.close())
+        self.loop.close()
+
+
+def _seen(job):
+    return (
+        job.id,
+        job.queue,
+        job.state.value,
+        job.held,
+        job.ready_at,
+        job.priority,
+        job.size,
+        job.attempt,
+        job.failures,
+        job.crashes,
+        job.reason,
+        job.extras.worker,
+    )
+
+
+def _told(row):
+    counts = row.attempt, row.failures, row.crashes
+    return row.id, row.queue, row.state, row.held, row.ready_at, row.priority, row.size, *counts, row.reason, row.worker
+
+
+@pytest.mark.timeout(900)  # a story that goes wrong takes minutes to be shortened, and that is worth waiting for
+class TestStory(Story.TestCase):
+    """What pytest collects."""
