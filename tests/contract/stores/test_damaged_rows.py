@@ -31,6 +31,7 @@ from holdfast.messages.commands import (
 )
 from holdfast.messages.queries import (
     CountJobs,
+    CountUrgent,
     ExplainJob,
     GetHealth,
     GetInterests,
@@ -39,6 +40,8 @@ from holdfast.messages.queries import (
     ListJobs,
     ListQueues,
     ListWorkers,
+    OldestDead,
+    OldestReady,
     RecentFailures,
 )
 from holdfast.stores.postgres.store import PostgresStore
@@ -50,6 +53,7 @@ DAY_MS = 86_400_000
 NUMBERS = (-1, (1 << 31) - 1, (1 << 53) + 5, (1 << 63) - 1, -(1 << 63))
 TEXTS = ("", "[", "{}", '"x"', "[5]", '["soon"]', '[null,null,"k', "no such state", "x" * 70_000)
 BYTES = (b"", b"\x00", b"\xc1", b"\xff" * 40, b"\x93\x01\x02", b"[")
+FILTERS = ({"tag": "b"}, {"type": "t"}, {"text": "again"}, {"tag": "b", "type": "t", "text": "x"})
 NO_TEXT = b"\xff\xfe\x80"  # in a column of text, which SQLite takes
 ORDER = {
     "queue": "name = 'sick'",
@@ -191,6 +195,11 @@ async def the_neighbour_is_served(desk: Desk) -> None:
     looks = [ListQueues(100), GetStats(), GetHealth(), GetInterests(), ListWorkers(), ListJobs(100), ListJobs(100, queue=WELL)]
     looks += [CountJobs(), GetQueue(WELL), ListJobs(100, queue=WELL, tag="b"), RecentFailures(100), ExplainJob(put.id)]
     looks += [ListJobs(100, queue=SICK), ListJobs(100, queue=SICK, state=State.DEAD)]
+    for filters in FILTERS:
+        looks += [ListJobs(100, **filters), CountJobs(**filters), ListJobs(100, queue=WELL, **filters)]
+        looks += [ListJobs(100, queue=SICK, **filters), CountJobs(SICK, **filters)]
+    looks += [RecentFailures(100, WELL), OldestDead(WELL), CountUrgent([WELL, SICK]), OldestReady([WELL, SICK])]
+    looks += [RecentFailures(100, SICK), OldestDead(SICK)]
     for look in looks:
         if getattr(look, "queue", None) == SICK:
             await allowed(desk.ask(look))

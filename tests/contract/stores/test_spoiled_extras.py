@@ -5,7 +5,10 @@ import sqlite3
 
 import pytest
 
+from holdfast.job.job import BeanstalkCounters
 from holdfast.job.queue import QueuePolicy
+from holdfast.job.retry import RetryPolicy
+from holdfast.messages.queries import CountJobs, ListJobs
 from holdfast.stores import check
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.postgres.store import PostgresStore
@@ -92,6 +95,47 @@ async def test_a_job_whose_extras_are_spoiled_is_named_and_nothing_else(place, t
     assert problems[1:] == [
         f"{name} agree: can't be told before all extras can be read" for name in ("group places", "unique keys")
     ]
+
+
+BEYOND_A_DATABASE = [
+    '[null,null,null,"unfinished",null,1,["\\u0000"]]',
+    '[1e9999999,0,0,0,0,0,["b"]]',
+    '[,"\\ud800"]',
+    "[" * 9_000,
+]
+
+
+@pytest.mark.parametrize("text", [*SPOILED, *BEYOND_A_DATABASE])
+async def test_a_job_whose_extras_are_spoiled_keeps_no_filter_from_finding_the_others(place, text):
+    await filled(place)
+    place.change("UPDATE job SET extras = ? WHERE id IN (1, 5)", text)
+    desk = place.open()
+    for queue, name in ((None, "0"), ("other", "0"), (None, "2"), ("other", "2"), (None, "x")):
+        page = await desk.ask(ListJobs(100, queue=queue, tag=name))
+        assert [one.job.id for one in page.jobs] == ([2, 3] if name == "x" else [int(name) + 4])
+        assert sum((await desk.ask(CountJobs(queue, tag=name))).counts.values()) == len(page.jobs)
+    await desk.close()
+
+
+async def test_a_tag_is_found_whatever_it_and_what_stands_beside_it_are_made_of(place):
+    tags = ('say "hi"', "back\\slash", "a/b", "grün", "\U0001f600", "tab\there", "bell\x07", "del\x7f", "[", ",", "null", " ")
+    desk = place.open()
+    put = await desk.put(
+        tags=tags, retry=RetryPolicy(), hands=BeanstalkCounters(5, 1), lease_ms=5_000, group_key='g"', unique_key="k,["
+    )
+    for tag in tags:
+        assert [one.job.id for one in (await desk.ask(ListJobs(100, tag=tag))).jobs] == [put.id], tag
+    await desk.close()
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in "Grün")
+    pair = "\\ud83d\\uDE00"
+    place.change(
+        "UPDATE job SET extras = ?",
+        f'[5, -0.25, 1e3, true, false, [] , ["{escaped}", "{pair}\\u000a\\u0a00"], ["w"]]'.replace("[] ", "[]"),
+    )
+    desk = place.open()
+    for tag in ("Grün", "\U0001f600\n\u0a00"):
+        assert [one.job.id for one in (await desk.ask(ListJobs(100, tag=tag))).jobs] == [put.id], tag
+    await desk.close()
 
 
 async def test_bytes_that_are_no_text_are_named_too(tmp_path):
