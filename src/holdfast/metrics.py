@@ -302,6 +302,7 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
     )
     aside.add_metric(["schedule"], store.schedules_aside)
     aside.add_metric(["job"], store.jobs_aside)
+    aside.add_metric(["queue"], len(store.held_queues))
     yield aside
     unreadable = CounterMetricFamily(
         "holdfast_unreadable_rows", "Rows that could not be read since the start, and were set aside.", labels=["table"]

@@ -7,6 +7,7 @@ import structlog
 from holdfast.clock import Clock
 from holdfast.committer.set_aside import SetAside
 from holdfast.committer.totals import Totals
+from holdfast.limits import UNREADABLE_SHOWN
 from holdfast.messages.queries import ListSchedules, SchedulePage
 from holdfast.stores.store import Store
 
@@ -33,6 +34,7 @@ class HealthWatch:
         totals = self._totals
         totals.clock_behind_ms = behind if behind >= _TOLD_MS else 0
         totals.jobs_aside = len(self._aside)
+        totals.jobs_why = self._aside.sentences(UNREADABLE_SHOWN)
         if abs(step) >= _TOLD_MS:
             totals.clock_steps += 1
             if step > 0:

@@ -5,6 +5,7 @@ line of log comes when it begins or its reason changes, not with each try.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 
 import structlog
 
@@ -44,6 +45,10 @@ class SetAside:
         if case is not None or len(self._cases) < ASIDE_JOBS:
             pause = min(ASIDE_MS << min(tries - 1, 30), ASIDE_MAX_MS)
             self._cases[job_id] = _Case(reason, now + pause, tries)
+
+    def sentences(self, most: int) -> list[str]:
+        """Who is set aside and why, up to so many."""
+        return [f"job {job_id}: {case.reason}" for job_id, case in islice(self._cases.items(), most)]
 
     def done(self, job_id: int) -> None:
         """It went well after all."""

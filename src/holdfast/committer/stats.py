@@ -128,6 +128,8 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         jobs_aside=totals.jobs_aside,
         unreadable=dict(FOUND.counts),
         set_aside=FOUND.sentences(UNREADABLE_SHOWN) if FOUND.counts else [],
+        held_queues=list(health.held_queues),
+        jobs_why=totals.jobs_why,
     )
 
 

@@ -52,6 +52,7 @@ class Totals:
         self.loop_busy = LoopWatch()
         self.started = time.monotonic()
         self.clock_behind_ms = self.clock_steps = self.schedules_aside = self.jobs_aside = 0
+        self.jobs_why: list[str] = []
 
     def committed(self, counts: dict[tuple[str, str], int], commands: int, seconds: float) -> None:
         """Add one commit: how often each (verb, queue) happened, how many commands it served, how long it took."""

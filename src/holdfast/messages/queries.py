@@ -333,9 +333,21 @@ class Replication(_Frame, frozen=True):
     proof_seconds: float
 
 
+class HeldQueue(_Frame, frozen=True):
+    """A queue that is set aside, because another program holds its row: which one, with the number of its process, what it does just now, and for
+    how long it has held it. 0 for `pid` where several hold it, or where it is not known who.
+    """
+
+    name: str
+    program: str
+    pid: int = 0
+    state: str = ""
+    held_ms: int = 0
+
+
 class StoreStats(_Frame, frozen=True, tag=127):
     """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting. `unreadable` counts rows
-    that could not be read since the start, by table; `set_aside` has a sentence on each of the last ones.
+    that could not be read since the start, by table; `set_aside` has a sentence on each of the last ones, `jobs_why` on each of `jobs_aside`.
 
     The `busy` ones: the longest that a commit, and a turn of the loop beside the store, used the processor in the last minute or two.
     """
@@ -360,6 +372,8 @@ class StoreStats(_Frame, frozen=True, tag=127):
     jobs_aside: int = 0
     unreadable: dict[str, int] = {}
     set_aside: list[str] = []
+    held_queues: list[HeldQueue] = []
+    jobs_why: list[str] = []
 
 
 class JobCounts(_Frame, frozen=True, tag=161):

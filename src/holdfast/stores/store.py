@@ -26,7 +26,7 @@ from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, St
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
-from holdfast.messages.queries import Durability, Query, QueryResult, Replication
+from holdfast.messages.queries import Durability, HeldQueue, Query, QueryResult, Replication
 
 OrderedJobs = list[tuple[Job, Content | None]]
 """Jobs in their order with what their workers are given: of the first `GRANT_BYTES` only, the others' is to be read one by one."""
@@ -346,6 +346,7 @@ class Health(msgspec.Struct, frozen=True):
     accepting: bool
     reason: str = "storage_full"
     replication: Replication | None = None
+    held_queues: tuple[HeldQueue, ...] = ()
 
 
 class Store(Protocol):

@@ -133,7 +133,8 @@ async def healthz() -> HealthOut:
 async def readyz(state: AppState) -> Response[HealthOut]:
     """503 with the reasons while the server drains, the store does not answer, or the disk is at its watermark.
 
-    `warnings` stand beside them where something else is wrong: `clock_behind` (time stands still), `schedules_set_aside`, `jobs_set_aside`.
+    `warnings` stand beside them where something else is wrong: `clock_behind` (time stands still), `schedules_set_aside`, `jobs_set_aside`,
+    `queues_held` (by another program, in the database).
     """
     engine: Engine = state.engine
     reasons, warnings = [], []
@@ -158,6 +159,7 @@ def _warnings(store: StoreStats) -> list[str]:
         ("clock_behind", store.clock_behind_ms),
         ("schedules_set_aside", store.schedules_aside),
         ("jobs_set_aside", store.jobs_aside),
+        ("queues_held", len(store.held_queues)),
     )
     return [name for name, count in seen if count]
 

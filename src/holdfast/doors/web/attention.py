@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from holdfast.doors.web import formats
-from holdfast.messages.queries import QueueStats, StoreStats
+from holdfast.messages.queries import HeldQueue, QueueStats, StoreStats
 
 NEARLY_FULL = 80.0  # per cent of a bound
 NOBODY_MS = 30_000  # a ready job that waits for longer while nothing is leased has nobody who takes it
@@ -56,7 +56,34 @@ def of_memory(level: str, environment: str, tone: str) -> list[Problem]:
 
 def of_store(store: StoreStats) -> list[Problem]:
     """What is wrong with how jobs are kept."""
-    return [*_of_keeping(store), *_of_rows(store)]
+    return [*_of_keeping(store), *_of_rows(store), *_of_held(store)]
+
+
+def _of_held(store: StoreStats) -> list[Problem]:
+    """Queues whose rows other programs hold: each stands still alone, until that program's transaction has ended."""
+    held = store.held_queues
+    if not held:
+        return []
+    if len(held) == 1:
+        text = f"stands still, because its row in the database is held by {holder(held[0])}. All other queues go on."
+        return [Problem("bad", f"The queue {held[0].name}", text, how_to_end(held[0]), "/store")]
+    text = "stand still, because other programs hold their rows in the database. All others go on."
+    return [Problem("bad", f"{formats.number(len(held))} queues", text, "See who holds them, and end that", "/store")]
+
+
+def holder(held: HeldQueue) -> str:
+    """Who holds a queue, in words."""
+    if not held.pid:
+        return held.program
+    state = f", {held.state}" if held.state else ""
+    return f"{held.program} (process {held.pid}{state}) since {formats.duration(held.held_ms)}"
+
+
+def how_to_end(held: HeldQueue) -> str:
+    """What ends it."""
+    if held.pid:
+        return f"Commit there, or SELECT pg_terminate_backend({held.pid})"
+    return "Commit there; holdfast doctor may name it"
 
 
 def _of_rows(store: StoreStats) -> list[Problem]:
@@ -106,7 +133,7 @@ def of_time(store: StoreStats) -> list[Problem]:
     if store.jobs_aside:
         subject = f"{formats.number(store.jobs_aside)} job{'s' if store.jobs_aside != 1 else ''}"
         text = "can't be taken back or made ready, though it is time; all others go on."
-        found.append(Problem("bad", subject, text, "The server's log names them", "/store"))
+        found.append(Problem("bad", subject, text, "See which and why", "/store"))
     return found
 
 

@@ -24,6 +24,7 @@ async def show_store(request: Request[Any, Any, Any], state: AppState) -> Respon
         + attention.of_store(store)
         + attention.of_time(store),
         "store": store,
+        "held": [(one.name, attention.holder(one), attention.how_to_end(one)) for one in store.held_queues],
         "percents": [round(100 * share) for share in _SHARES],
         "commit_ms": [_ms(quantile(store.commit_buckets, share, COMMIT_BUCKETS)) for share in _SHARES],
         "proof_ms": _proof_ms(store),

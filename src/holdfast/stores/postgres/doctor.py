@@ -305,6 +305,18 @@ def _warnings(facts: Facts, snapshot_s: int) -> Iterator[Finding]:
             "ALTER SYSTEM SET max_slot_wal_keep_size to what the disk can spare, and SELECT pg_reload_conf().",
             breaks=False,
         )
+    for queue in facts.held:
+        since = f" since {queue.seconds} s" if queue.seconds is not None else ""
+        yield Finding(
+            "queue_held",
+            f"The queue {queue.name} is held{since}: {queue.who if queue.pid is not None else 'a prepared transaction'}.",
+            "What needs this queue is refused (503 store_unavailable) until that transaction has ended; all others go on.",
+            f"Commit or roll back there, or SELECT pg_terminate_backend({queue.pid})."
+            if queue.pid is not None
+            else "COMMIT PREPARED or ROLLBACK PREPARED what pg_prepared_xacts lists.",
+            breaks=False,
+            passes=True,
+        )
     for held in facts.snapshots:
         if held.seconds >= snapshot_s if held.seconds is not None else (held.age or 0) >= SNAPSHOT_AGE:
             since = f"{held.seconds} s" if held.seconds is not None else f"{held.age} transactions"

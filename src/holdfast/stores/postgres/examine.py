@@ -17,11 +17,12 @@ from asyncpg.connect_utils import SessionAttribute
 
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.connect import GONE
-from holdfast.stores.postgres.facts import SETTINGS, Facts, Other, Override, Setting, Snapshot, Standby
+from holdfast.stores.postgres.facts import SETTINGS, Facts, Held, Other, Override, Setting, Snapshot, Standby
 from holdfast.stores.postgres.hosts import FAILED, Host, Unreached, described, hosts, reach
 from holdfast.stores.postgres.sql import SQL
 
 EXAMINE_S = 15.0  # two rounds of connecting, where one host is silent and the others take no writes
+HELD_S = 1  # longer than a batch, which takes its turn
 _OTHER_S = 2.0
 _LOOKS = 3  # a pooler may hand out another connection with each statement
 
@@ -72,8 +73,19 @@ async def _facts(connection: Any) -> Facts:
         overrides=tuple(Override(**row) for row in await connection.fetch(SQL["seen_overrides"], ["synchronous_commit"])),
         standbys=tuple(Standby(**row) for row in await connection.fetch(SQL["seen_standbys"])),
         slots=await connection.fetchval(SQL["seen_slots"]),
+        held=await _held(connection),
         snapshots=tuple(Snapshot(**row) for row in await connection.fetch(SQL["seen_snapshots"])),
     )
+
+
+async def _held(connection: Any) -> tuple[Held, ...]:
+    """Queues that somebody holds; none where there is no store yet, or the role may not look into it."""
+    if not await connection.fetchval(
+        "SELECT coalesce(has_schema_privilege(to_regnamespace('holdfast'), 'USAGE') AND"
+        " has_table_privilege(to_regclass('holdfast.queue'), 'SELECT'), false)"
+    ):
+        return ()
+    return tuple(Held(**row) for row in await connection.fetch(SQL["seen_held"], HELD_S))
 
 
 async def _settings(connection: Any) -> dict[str, Setting]:

@@ -83,6 +83,16 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A queue whose row a transaction holds: who that is, the number of its process (None: a prepared transaction), and since how many seconds."""
+
+    name: str
+    who: str
+    pid: int | None
+    seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that is judged."""
 
@@ -101,6 +111,7 @@ class Facts:
     others: tuple[Other, ...] = ()
     silent: tuple[str, ...] = ()
     patroni: bool = False
+    held: tuple[Held, ...] = ()
 
     def setting(self, name: str) -> str:
         """A setting's value; empty where it is not known."""

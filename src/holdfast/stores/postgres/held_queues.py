@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from holdfast.messages.queries import HeldQueue
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.store import QueueHeld
 
@@ -38,6 +39,7 @@ class HeldQueues:
 
     def __init__(self) -> None:
         self.queues: dict[int, str] = {}
+        self._holders: dict[int, HeldQueue] = {}  # as they were seen last
         self._until: dict[int, float] = {}  # of those whose holder is not known
         self._making: dict[str, tuple[float, float]] = {}  # until when, and how long this was
         self._looked_at = 0.0
@@ -61,6 +63,14 @@ class HeldQueues:
         now = time.monotonic()
         return {*self.queues.values(), *(name for name, (until, _) in self._making.items() if now < until)}
 
+    def seen(self) -> tuple[HeldQueue, ...]:
+        """Those that are set aside, and who holds them, as far as it is known."""
+        unknown = "other programs"
+        found = [self._holders.get(number) or HeldQueue(name, unknown) for number, name in self.queues.items()]
+        now, known = time.monotonic(), set(self.queues.values())
+        making = [name for name, (until, _) in self._making.items() if now < until and name not in known]
+        return (*found, *(HeldQueue(name, "another program, which is just making it") for name in making))
+
     def check(self, name: str) -> None:
         """Raises `QueueHeld` where the queue is set aside."""
         if (self.queues or self._making) and name in self.names:
@@ -82,6 +92,7 @@ class HeldQueues:
     def forget(self) -> None:
         """Another server may be the one that counts now."""
         self.queues.clear()
+        self._holders.clear()
         self._until.clear()
         self._making.clear()
 
@@ -89,7 +100,10 @@ class HeldQueues:
         """See which are free again; before a batch begins."""
         if not self.queues or time.monotonic() - self._looked_at < LOOK_S:
             return
-        still = {row["id"] for row in await connection.fetch(SQL["held_queues"], list(self.queues), OLD_MS)}
+        self._holders = {
+            row["id"]: _held_by(row) for row in await connection.fetch(SQL["held_queues"], list(self.queues), OLD_MS)
+        }
+        still = set(self._holders)
         self._looked_at = now = time.monotonic()
         self._until = {number: until for number, until in self._until.items() if now < until}
         still |= self._until.keys()
@@ -102,6 +116,7 @@ class HeldQueues:
         found = await connection.fetch(SQL["held_queues"], numbers, OLD_MS)
         for row in found:
             self.queues[row["id"]] = row["name"]
+            self._holders[row["id"]] = _held_by(row)
             log.warning(
                 "a queue is held by a transaction that does not end; it is set aside until it does",
                 queue=row["name"],
@@ -137,3 +152,7 @@ class HeldQueues:
         self._looked_at = time.monotonic()
         self.suspect()
         return True
+
+
+def _held_by(row: Any) -> HeldQueue:
+    return HeldQueue(row["name"], row["program"], row["pid"], row["state"], row["ms"])

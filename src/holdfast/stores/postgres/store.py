@@ -283,7 +283,7 @@ class PostgresStore:
         elif not self.accepting():
             reason = "storage_full"
         told = ReplicationState(state.needed, in_sync, state.lag_bytes, state.unknown, state.proofs, state.proof_seconds)
-        return Health(self._aside.database_bytes, 0, 0, reason is None, reason or "", told)
+        return Health(self._aside.database_bytes, 0, 0, reason is None, reason or "", told, self._held.seen())
 
     @property
     def problem(self) -> str | None:
