@@ -9,7 +9,7 @@ from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, W
 from holdfast.job import lifecycle
 from holdfast.job.job import HISTORY, Content, Job, NewJob, State
 from holdfast.job.queue import Queue, QueueSettings
-from holdfast.limits import PURGE_BYTES, PURGE_CHUNK
+from holdfast.limits import ID_MAX, PURGE_BYTES, PURGE_CHUNK
 from holdfast.messages import events
 from holdfast.messages.commands import (
     CancelJob,
@@ -216,7 +216,7 @@ async def delete_queue(batch: Batch, command: DeleteQueue) -> Counted:
         )
     await groups.settle(batch)
     await batch.flush()
-    found = await batch.tx.forgettable(queue, batch.now + 1, PURGE_CHUNK)
+    found = await batch.tx.removable(queue, HISTORY, ID_MAX, PURGE_CHUNK)
     history = expiry.within(found, PURGE_BYTES)
     for job in history:
         batch.change(events.FORGOTTEN, queue, job, None)

@@ -1,13 +1,24 @@
 """What a check has to decode to see, and SQL can't tell: the same for every store that keeps jobs in tables of SQL."""
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 import msgspec
 
 from holdfast.job.schedule import Schedule, next_after
-from holdfast.stores.rows import UNREADABLE, Row, extras_of, match_of, queues_of_worker, receipts_strictly, settings_of
+from holdfast.stores.rows import (
+    UNREADABLE,
+    Row,
+    extras_of,
+    json_strictly,
+    match_of,
+    payload_strictly,
+    queues_of_worker,
+    receipts_strictly,
+    settings_of,
+)
 from holdfast.stores.unreadable import shown
 
 PAGE = 1_000  # rows that are looked at together
@@ -20,6 +31,74 @@ OTHERS = (
     "SELECT scope || ' ' || key, receipts FROM kept_answer ORDER BY at",
 )
 """What else is decoded, in words that every store understands."""
+
+CONTENTS: tuple[tuple[str, Callable[[bytes], object], str], ...] = (
+    (
+        "payloads are what they say",
+        payload_strictly,
+        "SELECT id, payload FROM job WHERE id > $1 AND content_type IS NULL ORDER BY id LIMIT $2",
+    ),
+    ("progress can be read", json_strictly, "SELECT job, value FROM progress WHERE job > $1 ORDER BY job LIMIT $2"),
+    (
+        "results can be read",
+        json_strictly,
+        "SELECT job, result FROM ended WHERE job > $1 AND result IS NOT NULL ORDER BY job LIMIT $2",
+    ),
+    (
+        "followers can be read",
+        receipts_strictly,
+        "SELECT job, followers FROM ended WHERE job > $1 AND followers IS NOT NULL ORDER BY job LIMIT $2",
+    ),
+)
+"""What was given for a job and is passed on as it is: what it is, what raises where it is not, and how it is read, a few rows at a time, in words
+that every store understands. Each page is a read of its own, so that nothing is held back meanwhile, however much there is.
+"""
+CONTENTS_PAGE = 16  # rows: each may be as large as a payload
+FAR_MS = 366 * 86_400_000  # what is ahead by less is over within a year
+MOMENTS: tuple[tuple[str, str], ...] = (
+    (
+        "job {0} of queue {1} was put while the clock was ahead, and becomes ready at {2}; promote it if that is too late",
+        (
+            "SELECT s.job, q.name, s.ready_at FROM scheduled s JOIN job j ON j.id = s.job JOIN queue q ON q.id = s.queue"
+            " WHERE s.ready_at > $1 AND j.created_at > $1 ORDER BY s.job LIMIT 20"
+        ),
+    ),
+    (
+        "job {0} of queue {1} is leased until {2}; a restart cuts that to 30 days",
+        "SELECT s.job, q.name, s.until FROM leased s JOIN queue q ON q.id = s.queue WHERE s.until > $1 ORDER BY s.job LIMIT 20",
+    ),
+    (
+        "queue {1} is paused until {2}; resume it if that is too late",
+        "SELECT q.id, q.name, q.paused FROM queue q WHERE q.paused > $1 ORDER BY q.name LIMIT 20",
+    ),
+    (
+        "queue {1} has {0} jobs that ended in the future, the last at {2}: they are kept until then; purge them",
+        (
+            "SELECT count(*), q.name, max(e.ended_at) FROM ended e JOIN queue q ON q.id = e.queue WHERE e.ended_at > $1"
+            " GROUP BY q.name ORDER BY q.name LIMIT 20"
+        ),
+    ),
+    (
+        "{0} answers to idempotency keys of {1} are from the future, the last from {2}: they are kept until then",
+        "SELECT count(*), scope, max(at) FROM kept_answer WHERE at > $1 GROUP BY scope ORDER BY scope LIMIT 20",
+    ),
+)
+"""What a clock that was far ahead has written: in words, and how it is found, `$1` being `FAR_MS` from now."""
+
+
+def spoiled(kind: str, decode: Callable[[bytes], object], page: Iterable[Row]) -> list[str]:
+    """Which of these jobs, by number, have something that can't be decoded."""
+    return [f"{kind}: job {job_id} has {why}" for job_id, why in _undecoded(decode, page)]
+
+
+def moment_of(sentence: str, row: Row) -> str:
+    """A row of `MOMENTS` in words."""
+    number, name, moment = row
+    try:
+        when = datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="seconds")
+    except (OverflowError, ValueError, OSError):  # beyond the year 9999
+        when = f"{moment} ms"
+    return "moments can be: " + sentence.format(number, name or "several queues", when)
 
 
 def unreadable(page: Iterable[Row]) -> list[str]:

@@ -31,6 +31,12 @@ JOB_NAMES = (
 )  # fmt: skip
 JOB_COLUMNS = len(JOB_NAMES)
 EXTRAS_PLACE = JOB_NAMES.index("extras")
+REMOVABLE_ENDED = ("ended", ("removable_ended",))
+REMOVABLE = {
+    State.READY: ("ready", ("removable_ready", "removable_held", "removable_ready_for")),
+    State.SCHEDULED: ("scheduled", ("removable_scheduled",)),
+}
+"""Statements that find jobs of a state to be removed; those of a state that is not here are of `REMOVABLE_ENDED`."""
 _ALIKE = 1_000  # different extras that are remembered
 _STATES = {state.value: state for state in State}
 _extras_decoder = msgspec.json.Decoder(Extras)
@@ -221,6 +227,19 @@ def receipts_of(blob: bytes, table: str, key: object) -> list[Receipt] | None:
         return None
 
 
+def json_strictly(value: bytes) -> None:
+    """Raises one of `UNREADABLE` where it is no JSON."""
+    str(value, "utf-8")
+    _raw_decoder.decode(value)
+
+
+def payload_strictly(payload: bytes) -> None:
+    """Raises a `ValueError` where what is kept as JSON is none."""
+    fault = Content("", None, payload).fault()
+    if fault is not None:
+        raise ValueError(fault)
+
+
 def json_or_none(value: bytes | None, table: str, key: object) -> bytes | None:
     """A column of JSON that is given on as it is; None where it is none, because it would spoil the answer that it stands in.
 
@@ -228,8 +247,7 @@ def json_or_none(value: bytes | None, table: str, key: object) -> bytes | None:
     """
     try:
         if value is not None:
-            str(value, "utf-8")
-            _raw_decoder.decode(value)
+            json_strictly(value)
     except UNREADABLE as error:
         FOUND.note(table, key, f"{shown(value)}: {error}")
         return None

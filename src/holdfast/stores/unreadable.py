@@ -4,9 +4,12 @@ One such row never stops its neighbours. What it stands for is set aside with it
 interest matches nothing), and the ordinary verbs mend or remove it.
 """
 
+import time
+
 import structlog
 
-from holdfast.limits import UNREADABLE_REMEMBERED
+from holdfast.job.queue import Queue
+from holdfast.limits import MISSING_LOOK_S, UNREADABLE_REMEMBERED
 
 log = structlog.get_logger(__name__)
 _SHOWN = 60
@@ -37,6 +40,25 @@ class Unreadable:
 
 FOUND = Unreadable()
 """Of this process: there is one store to a process that decides."""
+
+
+class Looks:
+    """When it is looked in a queue's line for rows of jobs whose own row is missing: they are in no line that is read.
+
+    Once, and then again where the line is shorter than the tally says, at most every `MISSING_LOOK_S`: jobs that wait for their group or for
+    one worker are in the tally, too. The line is short, so that a look costs little more than reading it.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[int, float] = {}
+
+    def due(self, queue: Queue, found: int) -> bool:
+        """Whether to look in this queue, of which so many ready jobs were read and there are no more."""
+        after = self._next.get(queue.id)
+        if after is not None and (queue.tally.ready <= found or time.monotonic() < after):
+            return False
+        self._next[queue.id] = time.monotonic() + MISSING_LOOK_S
+        return True
 
 
 def shown(value: object) -> str:

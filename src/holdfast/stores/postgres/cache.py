@@ -8,6 +8,7 @@ import time
 
 from holdfast.job.queue import QueuePolicy
 from holdfast.job.registry import Roster
+from holdfast.stores.unreadable import Looks
 
 _SLACK_MS = 60_000
 _WHOLE_SWEEP_S = 60.0
@@ -113,7 +114,7 @@ class Cache:
         self.answers_after = FIRST_ANSWER
         self.jobs = Block()
         self.fences = Block()
-        self.looked_through: set[int] = set()
+        self.looks = Looks()
         self._lease_floor = 0
         self._due_floor = 0
         self._swept_at = -_WHOLE_SWEEP_S

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.job.job import DEAD, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt, State
+from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue
 from holdfast.stores import rows
 from holdfast.stores.postgres.cache import FIRST_ANSWER
@@ -152,11 +152,10 @@ class Loader(Locks):
                     if other is not None and other.id not in self._heads and other is not queue and other.may_lease() > 0:
                         wanted[other.id] = min(wanted.get(other.id, 0) + most, other.may_lease())
             await self._read_heads(wanted)
-        if len(self._heads[queue.id]) < limit and queue.id not in self._cache.looked_through:
-            self._cache.looked_through.add(queue.id)
-            if await self._recover("recover_ready", queue.id, limit):
-                self._heads.pop(queue.id)
-                await self._read_heads({queue.id: limit})
+        found = len(self._heads[queue.id])
+        if found < limit and self._cache.looks.due(queue, found) and await self._recover("recover_ready", queue.id, limit):
+            self._heads.pop(queue.id)
+            await self._read_heads({queue.id: limit})
         return self._heads[queue.id][:limit]
 
     async def _read_heads(self, wanted: dict[int, int]) -> None:
@@ -265,16 +264,22 @@ class Loader(Locks):
         return kept
 
     async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
-        """Jobs that a purge takes next."""
+        """Jobs that a purge takes next; those whose own row is missing are looked for where no others are left."""
         found: list[Job] = []
-        for state in map(State, states):
-            if state is READY:
-                for name in ("removable_ready", "removable_held", "removable_ready_for"):
-                    found += await self._jobs(name, queue.id, up_to, limit - len(found))
-            elif state is SCHEDULED:
-                found += await self._jobs("removable_scheduled", queue.id, up_to, limit - len(found))
-            else:
-                found += await self._jobs("removable_ended", queue.id, up_to, state.value, limit - len(found))
+        for state in states:
+            kind, names = rows.REMOVABLE.get(State(state), rows.REMOVABLE_ENDED)
+            ended = (str(state),) if kind == "ended" else ()
+            left = limit - len(found)
+            some = await self._removable(names, (queue.id, up_to, *ended), left)
+            if len(some) < left and await self._recover(f"recover_removable_{kind}", queue.id, up_to, *ended, left):
+                some = await self._removable(names, (queue.id, up_to, *ended), left)
+            found += some
+        return found
+
+    async def _removable(self, names: Sequence[str], values: tuple[Any, ...], limit: int) -> list[Job]:
+        found: list[Job] = []
+        for name in names:
+            found += await self._jobs(name, *values, limit - len(found))
         return found
 
     async def newest_job(self) -> int:

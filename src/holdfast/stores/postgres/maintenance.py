@@ -7,7 +7,20 @@ from typing import Any
 import asyncpg
 
 from holdfast.errors import StoreUnavailable
-from holdfast.stores.check import OTHERS, PAGE, TOLD, idle, unreadable, unreadable_others
+from holdfast.stores.check import (
+    CONTENTS,
+    CONTENTS_PAGE,
+    FAR_MS,
+    MOMENTS,
+    OTHERS,
+    PAGE,
+    TOLD,
+    idle,
+    moment_of,
+    spoiled,
+    unreadable,
+    unreadable_others,
+)
 from holdfast.stores.postgres.connect import GONE, READER, connect
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.sql import SQL
@@ -29,7 +42,9 @@ async def check(url: str) -> list[str]:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if await connection.fetchval("SELECT to_regclass('holdfast.job')") is None:
             raise StoreUnavailable("There is no store of Holdfast in this database.")
-        return await problems_of(connection) + await _idle(connection)
+        problems = await problems_of(connection) + await _idle(connection) + await _far(connection)
+        await connection.execute("COMMIT")  # dead rows can be cleaned away while much is read
+        return problems + await _spoiled(connection)
     except (*GONE, asyncpg.PostgresError) as error:
         raise StoreUnavailable(f"The database can't be checked: {described(error)}.") from error
     finally:
@@ -39,11 +54,11 @@ async def check(url: str) -> list[str]:
 async def problems_of(connection: Any) -> list[str]:
     """The same, of what a connection sees in the transaction that it is in."""
     problems = await _unreadable(connection)
-    spoiled = bool(problems)
+    undecoded = bool(problems)
     problems += unreadable_others(*[await connection.fetch(statement) for statement in OTHERS])
     for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
         name, statement = entry.name.removesuffix(".sql").replace("_", " "), entry.read_text()
-        if spoiled and "extras" in statement:
+        if undecoded and "extras" in statement:
             problems.append(f"{name}: can't be told before all extras can be read")
         else:
             problems += [f"{name}: {' '.join(map(str, row))}" for row in await connection.fetch(statement)]
@@ -57,6 +72,25 @@ async def _idle(connection: Any) -> list[str]:
         problems += idle([schedule_of(*row) for row in page], time.time_ns() // 1_000_000)
         after = page[-1]["name"]
     return problems[:TOLD]
+
+
+async def _far(connection: Any) -> list[str]:
+    now = await connection.fetchval("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+    found = [(sentence, await connection.fetch(statement, now + FAR_MS)) for sentence, statement in MOMENTS]
+    return [moment_of(sentence, row) for sentence, page in found for row in page]
+
+
+async def _spoiled(connection: Any) -> list[str]:
+    """What is kept for jobs as it came."""
+    problems: list[str] = []
+    for kind, decode, statement in CONTENTS:
+        found: list[str] = []
+        after = 0
+        while len(found) < TOLD and (page := await connection.fetch(statement, after, CONTENTS_PAGE)):
+            found += spoiled(kind, decode, page)
+            after = page[-1][0]
+        problems += found[:TOLD]
+    return problems
 
 
 async def _unreadable(connection: Any) -> list[str]:

@@ -10,7 +10,7 @@ from holdfast.job.registry import Roster
 from holdfast.limits import ID_MAX
 from holdfast.stores import rows
 from holdfast.stores.sqlite.sql import SQL
-from holdfast.stores.unreadable import FOUND
+from holdfast.stores.unreadable import FOUND, Looks
 
 FIRST_ANSWER: tuple[Any, ...] = (-1, "", "")  # before every kept answer, by (at, scope, key)
 
@@ -24,7 +24,7 @@ class Cache:
         self.names: dict[int, str] = {}
         self.saved: dict[str, tuple[QueueSettings | None, int]] = {}
         self.doubtful: set[str] = set()
-        self.looked_through: set[int] = set()
+        self.looks = Looks()
         self.answers_after: tuple[Any, ...] = FIRST_ANSWER
         self.interests: int | None = None
         self.workers: Roster | None = None

@@ -79,10 +79,9 @@ class Loader(SingleWriterTransaction, ScheduleRows):
             line: OrderedJobs = [(job_of(row, queue.name), content_of(row[rows.JOB_COLUMNS :])) for row in found]
         except rows.UNREADABLE:
             return self._line_anyhow("next_ready", (queue.id, limit))
-        if len(line) < limit and queue.id not in self._cache.looked_through:
-            self._cache.looked_through.add(queue.id)
-            if self._recover("recover_ready", (queue.id, limit)):
-                return self._line_anyhow("next_ready", (queue.id, limit))
+        read = len(line)
+        if read < limit and self._cache.looks.due(queue, read) and self._recover("recover_ready", (queue.id, limit)):
+            return self._line_anyhow("next_ready", (queue.id, limit))
         return line
 
     async def ready_for(self, worker: str, queue: Queue, limit: int) -> OrderedJobs:
@@ -164,16 +163,22 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return kept
 
     async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
-        """Jobs that a purge takes next."""
+        """Jobs that a purge takes next; those whose own row is missing are looked for where no others are left."""
         found: list[Job] = []
         for state in states:
-            names = {
-                State.READY: ("removable_ready", "removable_held", "removable_ready_for"),
-                State.SCHEDULED: ("removable_scheduled",),
-            }.get(State(state), ("removable_ended",))
-            for name in names:
-                ended = (str(state),) if name == "removable_ended" else ()
-                found += self._jobs(name, (queue.id, up_to, *ended, limit - len(found)))
+            kind, names = rows.REMOVABLE.get(State(state), rows.REMOVABLE_ENDED)
+            ended = (str(state),) if kind == "ended" else ()
+            left = limit - len(found)
+            some = self._removable(names, (queue.id, up_to, *ended), left)
+            if len(some) < left and self._recover(f"recover_removable_{kind}", (queue.id, up_to, *ended, left)):
+                some = self._removable(names, (queue.id, up_to, *ended), left)
+            found += some
+        return found
+
+    def _removable(self, names: Sequence[str], bindings: tuple[Any, ...], limit: int) -> list[Job]:
+        found: list[Job] = []
+        for name in names:
+            found += self._jobs(name, (*bindings, limit - len(found)))
         return found
 
     async def newest_job(self) -> int:

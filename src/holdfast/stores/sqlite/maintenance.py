@@ -9,18 +9,34 @@ from typing import Any
 
 import apsw
 
-from holdfast.stores.check import OTHERS, PAGE, TOLD, idle, unreadable, unreadable_others
+from holdfast.stores.check import (
+    CONTENTS,
+    CONTENTS_PAGE,
+    FAR_MS,
+    MOMENTS,
+    OTHERS,
+    PAGE,
+    TOLD,
+    idle,
+    moment_of,
+    spoiled,
+    unreadable,
+    unreadable_others,
+)
 from holdfast.stores.rows import schedule_of
 from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
 from holdfast.stores.sqlite.files import UnfitPlace, make_private, sync_folder
 from holdfast.stores.sqlite.sql import SQL
+from holdfast.stores.sqlite.undecodable import fetch_undecodable
 
 _CHECKS = files(__package__) / "checks"
 
 
 def check(path: Path) -> list[str]:
     """What is wrong with a store file, as sentences; empty when it is sound. Reads one snapshot, beside a running server."""
-    return _problems(path, lambda connection: problems_of(connection) + _idle(connection))
+    return _problems(
+        path, lambda connection: problems_of(connection) + _idle(connection) + _far(connection) + _spoiled(connection)
+    )
 
 
 def _problems(path: Path, look: Callable[[apsw.Connection], list[str]]) -> list[str]:
@@ -37,12 +53,12 @@ def _problems(path: Path, look: Callable[[apsw.Connection], list[str]]) -> list[
 def problems_of(connection: apsw.Connection) -> list[str]:
     """The same, of what a connection sees in the transaction that it is in."""
     problems = [f"integrity: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-    spoiled = _unreadable(connection)
-    problems += spoiled
+    undecoded = _unreadable(connection)
+    problems += undecoded
     problems += unreadable_others(*(connection.execute(statement) for statement in OTHERS))
     for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
         name, statement = entry.name.removesuffix(".sql").replace("_", " "), entry.read_text()
-        if spoiled and "extras" in statement:
+        if undecoded and "extras" in statement:
             problems.append(f"{name}: can't be told before all extras can be read")
         else:
             problems += [f"{name}: {' '.join(map(str, row))}" for row in connection.execute(statement)]
@@ -65,6 +81,27 @@ def _idle(connection: apsw.Connection) -> list[str]:
         problems += idle([schedule_of(str(name), *rest) for name, *rest in page], time.time_ns() // 1_000_000)
         after = page[-1][0]
     return problems[:TOLD]
+
+
+def _far(connection: apsw.Connection) -> list[str]:
+    far = time.time_ns() // 1_000_000 + FAR_MS
+    return [
+        moment_of(sentence, row) for sentence, statement in MOMENTS for row in fetch_undecodable(connection, statement, (far,))
+    ]
+
+
+def _spoiled(connection: apsw.Connection) -> list[str]:
+    """What is kept for jobs as it came: after the snapshot, so that the log can be reset while much is read."""
+    connection.execute("ROLLBACK")
+    problems: list[str] = []
+    for kind, decode, statement in CONTENTS:
+        found: list[str] = []
+        after: Any = 0
+        while len(found) < TOLD and (page := connection.execute(statement, (after, CONTENTS_PAGE)).fetchall()):
+            found += spoiled(kind, decode, page)
+            after = page[-1][0]
+        problems += found[:TOLD]
+    return problems
 
 
 def backup(source: Path, target: Path) -> None:

@@ -37,6 +37,7 @@ FILL = {
 """The tables that grow with the jobs, or with the queues, and a row for each `n`."""
 
 WALKS = {
+    "seen_held": "asked by doctor: there are few queues beside jobs",
     "worker_lines": "asked by who looks at the list of workers",
     "orphans": "what registered workers have to themselves, and no more of it than a bite",
     "passing_queues": "the same",

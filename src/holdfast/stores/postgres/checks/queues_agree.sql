@@ -1,0 +1,9 @@
+-- Jobs whose own row names another queue than the row that tells their state.
+SELECT 'job', s.job, 'is', s.state, 'in queue', s.queue, 'and its own row is of queue', j.queue FROM (
+  SELECT 'ready' AS state, job, queue FROM ready
+  UNION ALL SELECT 'held' AS state, job, queue FROM held
+  UNION ALL SELECT 'ready_for' AS state, job, queue FROM ready_for
+  UNION ALL SELECT 'leased' AS state, job, queue FROM leased
+  UNION ALL SELECT 'scheduled' AS state, job, queue FROM scheduled
+  UNION ALL SELECT 'ended' AS state, job, queue FROM ended
+) s JOIN job j ON j.id = s.job WHERE j.queue <> s.queue LIMIT 20
