@@ -2,16 +2,20 @@
 removed. `tests/contract/stores/test_damaged_rows.py` goes through every column with every kind of value.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
 
+from cluster.postgres import Postgres, server
+from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import conclude, lease, metric, push
-from tests.system.whole.servers import until
+from tests.system.whole.servers import Server, until
 
 DAMAGES = {
     "job": "UPDATE job SET extras = '[null,null,\"k' WHERE id = 1",
@@ -24,6 +28,12 @@ DAMAGES = {
     "counter": "DELETE FROM counter",
     "queue that is missing": "DELETE FROM queue WHERE name = 'sick'",
 }
+DAMAGES_IN_POSTGRES = {
+    "account of a queue's lines": "UPDATE queue SET lows = '\\xc1' WHERE name = 'sick'",
+    "queue's last moment": "UPDATE queue SET seen_at = 9223372036854775807 WHERE name = 'sick'",
+}
+NOT_IN_POSTGRES = ("job's text",)  # it takes no text that is none
+NOT_COUNTED = ("counter",)
 TOLD_BY_CHECK = ("job", "queue's settings", "interest", "worker", "job that is missing")
 
 
@@ -88,42 +98,92 @@ def mend(client: httpx.Client) -> None:
         assert client.delete(f"/v1/workers/{worker['id']}").status_code in (200, 204)
 
 
-@pytest.mark.parametrize("what", DAMAGES)
-def test_one_damaged_row_stops_nothing_else_and_can_be_removed(serve, home, what, change: Callable[[str], None]):
-    first = serve()
-    with first.client() as client:
+class InFile:
+    """A store file, changed while nobody serves it."""
+
+    beside = False
+    options: tuple[str, ...] = ()
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "holdfast-data/jobs.db"
+
+    def change(self, statement: str) -> None:
+        with closing(sqlite3.connect(self._path)) as other, other:
+            assert other.execute(statement).rowcount > 0
+
+    def check(self) -> list[str]:
+        return maintenance.check(self._path)
+
+
+class InDatabase:
+    """A database, changed while nobody serves it, or `beside` a server at work."""
+
+    def __init__(self, database: Postgres, beside: bool) -> None:
+        self.beside = beside
+        self._database = database
+        database.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
+        self.options = ("--store", database.url())
+
+    def change(self, statement: str) -> None:
+        with self._database.connect("holdfast", "holdfast") as other:
+            other.execute("SET search_path = holdfast")
+            assert other.execute(statement).rowcount > 0
+
+    def check(self) -> list[str]:
+        return asyncio.run(database.check(self._database.url()))
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory) -> Iterator[Postgres]:
+    with server(tmp_path_factory.mktemp("postgres")) as one:
+        yield one
+
+
+@pytest.fixture
+def place(request, home) -> InFile | InDatabase:
+    if request.param == "sqlite":
+        return InFile(home)
+    return InDatabase(request.getfixturevalue("postgres"), request.param == "postgres, beside a server")
+
+
+CASES = [("sqlite", what) for what in DAMAGES]
+CASES += [
+    (name, what)
+    for name in ("postgres", "postgres, beside a server")
+    for what in (*DAMAGES, *DAMAGES_IN_POSTGRES)
+    if what not in NOT_IN_POSTGRES
+]
+
+
+@pytest.mark.parametrize(("place", "what"), CASES, indirect=["place"])
+def test_one_damaged_row_stops_nothing_else_and_can_be_removed(serve, place, what):
+    served = serve(*place.options)
+    with served.client() as client:
         furnish(client)
-    first.kill_all()
-    first.gone()
-    change(DAMAGES[what])
+    if not place.beside:
+        end(served)
+    place.change((DAMAGES | DAMAGES_IN_POSTGRES)[what])
     if what in TOLD_BY_CHECK:
-        assert maintenance.check(home / "holdfast-data/jobs.db") != []
-    server = serve()
-    with server.client() as client:
+        assert place.check() != []
+    if not place.beside:
+        served = serve(*place.options)
+    with served.client() as client:
         the_neighbour_is_served(client)
         lease(client, "sick", max=10)
         the_neighbour_is_served(client)
-        if what != "counter":
+        if what not in NOT_COUNTED:
             until(lambda: metric(client.get("/metrics").text, "holdfast_unreadable_rows_total") > 0, "it is counted")
             until(lambda: "could not be read" in client.get("/web").text, "the page says so, once it looks anew")
             assert "could not be read" in client.get("/web/store").text
-            assert server.err.text.count("a row of the store can't be read") <= 3
+            assert served.err.text.count("a row of the store can't be read") <= 3
         mend(client)
         the_neighbour_is_served(client)
         again = push(client, "sick", "again")
         assert again["id"] in {job["id"] for job in lease(client, "sick", max=10)}
-    server.kill_all()
-    server.gone()
-    problems = maintenance.check(home / "holdfast-data/jobs.db")
-    assert [one for one in problems if "can be read" in one] == []
+    end(served)
+    assert [one for one in place.check() if "can be read" in one] == []
 
 
-@pytest.fixture
-def change(home) -> Callable[[str], None]:
-    """Changes the store file while nobody serves it."""
-
-    def run(statement: str) -> None:
-        with closing(sqlite3.connect(home / "holdfast-data/jobs.db")) as other, other:
-            assert other.execute(statement).rowcount > 0
-
-    return run
+def end(served: Server) -> None:
+    served.kill_all()
+    served.gone()

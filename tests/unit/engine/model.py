@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from holdfast.job.job import LeaseRef, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, Tally
+from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
 from tests.unit.engine.model_routing import Late, No, Publish, Routing
@@ -67,6 +68,7 @@ class Model(Tubes, Routing):
         self.answers: dict[tuple[str, str], tuple[bytes, list[int]]] = {}
         self.last_id = 0
         self.now = 0
+        self.graced_until = 0
 
     def apply(self, commands: list[c.Command], now: int) -> list[object]:
         """What each command is answered: a refusal's code, or what it comes to. Time, ends, hands, new jobs, leases: in this order."""
@@ -155,11 +157,23 @@ class Model(Tubes, Routing):
     def outcome(self, row: Row) -> tuple[str, int]:
         return row.state, row.ready_at
 
+    # What happens by itself
+
+    def outage(self, now: int) -> None:
+        """Nobody served until now: what ended meanwhile, or is about to, lives on for a while, and nobody is to blame if it ends then."""
+        until = now + LEASE_GRACE_MS
+        for row in self.jobs.values():
+            if row.state == "leased" and row.until < until:
+                row.until = self.graced_until = until
+
     # Verbs
 
     def ExpireLeases(self, command: c.ExpireLeases) -> int:  # noqa: N802  (each verb is called what its command is called)
         over = [row for row in self.jobs.values() if row.state == "leased" and row.until <= self.now]
         for row in sorted(over, key=lambda row: (row.until, row.ref.fence)):
+            if row.until == self.graced_until:
+                self.hand_back(row, self.now)
+                continue
             row.crashes += 1
             self.after_attempt(row, self.now, "crashed" if row.crashes >= self.policies[row.queue].max_crashes else None)
         return len(over)
@@ -197,12 +211,16 @@ class Model(Tubes, Routing):
     def ReleaseLease(self, command: c.ReleaseLease) -> object:  # noqa: N802
         if (row := self.held_by(command.ref)) is None:
             raise No("lease_lost")
+        if not row.cancel:
+            row.priority = row.priority if command.priority is None else command.priority
+        self.hand_back(row, self.now + command.delay_ms)
+        return self.outcome(row)
+
+    def hand_back(self, row: Row, ready_at: int) -> None:
         if row.cancel:
             self.end(row, "cancelled", "cancelled")
         else:
-            row.priority = row.priority if command.priority is None else command.priority
-            self.wait(row, self.now + command.delay_ms)
-        return self.outcome(row)
+            self.wait(row, ready_at)
 
     def ExtendLease(self, command: c.ExtendLease) -> object:  # noqa: N802
         if (row := self.held_by(command.ref)) is None:

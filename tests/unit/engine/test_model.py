@@ -21,6 +21,7 @@ from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError
 from holdfast.job.job import State
 from holdfast.job.queue import QueuePolicy
+from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import commands as c
 from holdfast.messages.beanstalk_commands import PutIds
 from holdfast.messages.queries import GetInterests, GetQueue, ListJobs, ListWorkers
@@ -126,12 +127,19 @@ class Story(RuleBasedStateMachine):
     def command(self, number):
         return Teller(number, self.model, self.refs, self.worker_numbers).command()
 
-    @rule(ms=st.sampled_from([1, STEP_MS, STEP_MS, 5 * STEP_MS]), tick=st.sampled_from([True, True, False]))
+    @rule(ms=st.sampled_from([1, STEP_MS, STEP_MS, 5 * STEP_MS, LEASE_GRACE_MS]), tick=st.sampled_from([True, True, False]))
     def time_goes_on(self, ms, tick):
         self.clock.advance(ms)
         if tick:
             self.tell(c.ExpireLeases(1_000), c.PromoteDue(1_000))
             self.tell(c.ReapWorkers(SILENCE_MS), c.BuryOrphans(1_000))
+
+    @rule(ms=st.sampled_from([0, STEP_MS, LEASE_GRACE_MS]), number=st.integers(0, 2**32 - 1), tick=st.booleans())
+    def nobody_serves_for_a_while(self, ms, number, tick):
+        self.clock.advance(ms)
+        self.clock.leaps += 1
+        self.model.outage(self.clock.now())
+        self.tell(c.ExpireLeases(1_000) if tick else self.command(number))
 
     # What always holds
 
