@@ -5,10 +5,12 @@ since: so numbers grow in the order in which batches hold their queues, whicheve
 """
 
 import time
+from typing import Any
 
 from holdfast.job.queue import QueuePolicy
 from holdfast.job.registry import Roster
-from holdfast.stores.unreadable import Looks
+from holdfast.stores.postgres.sql import SQL
+from holdfast.stores.unreadable import FOUND, Looks
 
 _SLACK_MS = 60_000
 _WHOLE_SWEEP_S = 60.0
@@ -143,3 +145,16 @@ class Cache:
         self.fences.drop()
         self.workers_version = None
         self._lease_floor = self._due_floor = 0
+
+
+async def recover_queues(connection: Any) -> None:
+    """Have every queue in which there are jobs: what is in none can't be seen, and not removed. Each in a transaction, so that no other node
+    sees it before its tally is right.
+    """
+    for (number,) in await connection.fetch(SQL["lost_queues"]):
+        await connection.execute("BEGIN")
+        await connection.execute(SQL["recover_queue"], number)
+        counted = await connection.fetchrow(SQL["count_anew"], number)
+        await connection.execute(SQL["update_tally"], *counted, number)
+        await connection.execute("COMMIT")
+        FOUND.note("queue", number, "jobs are in it and it is not there; it is there again under the name recovered-NUMBER-…")

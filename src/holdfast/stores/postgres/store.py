@@ -20,7 +20,7 @@ from holdfast.job.queue import Queue, QueuePolicy
 from holdfast.limits import PAYLOAD_BYTES
 from holdfast.messages.queries import Durability, Query, QueryResult
 from holdfast.messages.queries import Replication as ReplicationState
-from holdfast.stores.postgres.cache import Cache
+from holdfast.stores.postgres.cache import Cache, recover_queues
 from holdfast.stores.postgres.connect import GONE, IN_THE_WAY, READER, READERS, STATEMENT_S, WRITER, connect
 from holdfast.stores.postgres.held_queues import HeldQueues
 from holdfast.stores.postgres.hosts import described
@@ -175,6 +175,7 @@ class PostgresStore:
             connection = await connect(self._url, WRITER, unwavering=True)
             await migrate(connection)
             await tell_bounds(connection, self._cache.defaults, self._payload_bytes)
+            await recover_queues(connection)
         except (StoreUnavailable, *GONE, asyncpg.PostgresError) as error:
             await self._drop()
             self._tries += 1

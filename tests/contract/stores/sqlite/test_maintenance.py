@@ -98,7 +98,7 @@ async def test_a_backup_under_load_has_everything_that_was_answered_before_it_be
 
     async def push() -> None:
         while True:
-            answered.extend(receipt.id for receipt in (await engine.enqueue([NewJob("q", b"x" * 500)] * 20)).jobs)
+            answered.extend(receipt.id for receipt in (await engine.enqueue([NewJob("q", b'"%b"' % (b"x" * 500))] * 20)).jobs)
 
     pushing = asyncio.create_task(push())
     while len(answered) < 200:
