@@ -228,6 +228,7 @@ ORDER = (
     "delete_errors",
     "delete_progress",
 )
+PLACES = {name: place for place, name in enumerate(ORDER)}
 
 
 def _body_differs(before: Job, after: Job) -> bool:

@@ -13,6 +13,7 @@ from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.unreadable import FOUND, Looks
 
 FIRST_ANSWER: tuple[Any, ...] = (-1, "", "")  # before every kept answer, by (at, scope, key)
+_AHEAD = 1_000  # numbers that a counter is ahead of the last one given, so that most commits need not write it; a kill leaves such a gap
 
 
 class Cache:
@@ -28,18 +29,35 @@ class Cache:
         self.answers_after: tuple[Any, ...] = FIRST_ANSWER
         self.interests: int | None = None
         self.workers: Roster | None = None
-        self.last_job = 0
-        self.last_fence = 0
-        self.saved_counters = (0, 0)
+        self.last_job = self.last_fence = -1
+        self._kept_job = self._kept_fence = -1
 
     def load_counters(self, connection: apsw.Connection) -> None:
-        """Read the last numbers given."""
+        """Read what no number was given above. At the start they go on from there; later, what was given remains given."""
         values = dict(connection.execute(SQL["counters"]))
-        self.saved_counters = (values.get("job", -1), values.get("fence", -1))
         highest: Any = connection.execute(SQL["highest_numbers"]).fetchone()
-        self.last_job, self.last_fence = (
-            kept if highest[place] <= kept < ID_MAX else highest[place] for place, kept in enumerate(self.saved_counters)
+        self._kept_job, self._kept_fence = (
+            kept if least <= (kept := values.get(name, -1)) < ID_MAX else -1
+            for name, least in zip(("job", "fence"), highest, strict=True)
         )
+        if self.last_job < 0:
+            self.last_job, self.last_fence = max(self._kept_job, highest[0]), max(self._kept_fence, highest[1])
+
+    def keep_counters(self, connection: apsw.Connection) -> None:
+        """Have all numbers that were given covered by what is on disk, before anybody is told of them."""
+        if self.last_job > self._kept_job or self.last_fence > self._kept_fence:
+            self._save_counters(connection, _AHEAD)
+
+    def settle_counters(self, connection: apsw.Connection) -> None:
+        """No more numbers are given: the next start goes on without a gap."""
+        if self.last_job != self._kept_job or self.last_fence != self._kept_fence:
+            self._save_counters(connection, 0)
+
+    def _save_counters(self, connection: apsw.Connection, ahead: int) -> None:
+        if self._kept_job < 0 or self._kept_fence < 0:
+            connection.execute(SQL["restore_counters"])
+        self._kept_job, self._kept_fence = self.last_job + ahead, self.last_fence + ahead
+        connection.execute(SQL["save_counters"], (self._kept_job, self._kept_fence))
 
     def recover_queues(self, connection: apsw.Connection) -> None:
         """Have every queue in which there are jobs: what is in none can't be seen, and not removed."""

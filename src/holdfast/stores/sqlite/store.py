@@ -1,12 +1,13 @@
 """The SQLite store: one writing connection, group-committed by the committer beside it.
 
 Queues and their tallies are held in memory as they were last committed, and thrown away when a transaction is undone: the rows are the
-truth. Ids and fences come from counters that are written in the same transaction, so they grow for ever, also across restarts.
+truth. Ids and fences grow for ever, also across restarts: no transaction is committed before the counters on disk are at or ahead of them.
 
 Errors sort into the three kinds of `stores/store.py`: FULL is `StorageFull` (SQLite has undone the transaction), anything that leaves the
 outcome open (I/O, corruption) is `StoreBroken`, the rest is a defect.
 """
 
+import contextlib
 from pathlib import Path
 
 import apsw
@@ -181,6 +182,8 @@ class SqliteStore(SingleWriter):
         """Let go of the file: readers first, so that the writer's end tidies up the WAL."""
         if self._reads is not None:
             self._reads.close()
+        with contextlib.suppress(apsw.Error):  # on a full disk the next start has a gap in its numbers
+            self._cache.settle_counters(self._writer)
         self._writer.close()
         if self.identity is not None:
             self.identity.close()

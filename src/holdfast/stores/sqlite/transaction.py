@@ -19,7 +19,7 @@ from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable
 from holdfast.stores.store import Change, KeptAnswer
 from holdfast.stores.unreadable import FOUND
-from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, ORDER, Writer
+from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, PLACES, Writer
 
 
 class SqliteTransaction(Loader):
@@ -160,20 +160,14 @@ class SqliteTransaction(Loader):
         writing = Writer(await self._ids(changes))
         for change in changes:
             writing.add(change)
-        for name in ORDER:
-            if (many := writing.rows.get(name)) is not None:
-                self._many(name, many, exact=name not in LOOSE)
+        for name in sorted(writing.rows, key=PLACES.__getitem__):
+            self._many(name, writing.rows[name], exact=name not in LOOSE)
         for job_id in writing.trim:
             self._db.execute(SQL["trim_errors"], (job_id, ERRORS_KEPT))
 
     async def commit(self) -> None:
         """Return when it is fsynced."""
-        counters = (self._cache.last_job, self._cache.last_fence)
-        if counters != self._cache.saved_counters:
-            if -1 in self._cache.saved_counters:
-                self._db.execute(SQL["restore_counters"])
-            self._db.execute(SQL["save_counters"], counters)
-            self._cache.saved_counters = counters
+        self._cache.keep_counters(self._db)
         self._db.execute("COMMIT")
         self.committed = True
 
