@@ -203,6 +203,9 @@ class Committer:
     def _take(self) -> list[Waiting]:
         """The next batch: all that waits, within the bounds on one transaction."""
         waiting = self._waiting
+        if len(waiting) == 1:
+            self._waiting = []
+            return waiting
         count = size = jobs = 0
         for command, _, _ in waiting if len(waiting) <= BATCH_COMMANDS else waiting[:BATCH_COMMANDS]:
             brings, changes = _burden(command)
@@ -404,6 +407,10 @@ async def _add_progress(batch: Batch, results: list[Result | None], indexes: lis
 def _burden(command: Command) -> tuple[int, int]:
     """About how many bytes a command brings into a transaction, and how many jobs it may change."""
     kind = type(command)
+    if kind is ConcludeLease:
+        result, then = command.result, command.then  # type: ignore[union-attr]
+        size = _COMMAND_BYTES if result is None else _COMMAND_BYTES + len(result)
+        return (size + sum([len(job.payload) + _JOB_BYTES for job in then]), 1 + len(then)) if then else (size, 1)
     if kind is Enqueue or kind is PutJobs:
         jobs = command.jobs  # type: ignore[union-attr]
         return _COMMAND_BYTES + (
@@ -411,10 +418,6 @@ def _burden(command: Command) -> tuple[int, int]:
         ), len(jobs)
     if kind is LeaseJobs:
         return _COMMAND_BYTES, command.limit  # type: ignore[union-attr]
-    if kind is ConcludeLease:
-        size = _COMMAND_BYTES + len(command.result or b"")  # type: ignore[union-attr]
-        then = command.then  # type: ignore[union-attr]
-        return (size + sum([len(job.payload) + _JOB_BYTES for job in then]), 1 + len(then)) if then else (size, 1)
     if kind in _ONE_JOB:
         return _COMMAND_BYTES, 1
     if type(command) is SetInterest and isinstance(command.match, dict):

@@ -1,7 +1,8 @@
 """The verbs of a lease's holder: conclude, fail, release, extend. Only the current lease counts."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
@@ -29,29 +30,20 @@ class Conclude:
         """Load every lease that these commands name, in one go."""
         return cls(batch, await batch.tx.leased(list({command.ref.fence for command in commands})) if commands else {})
 
-    async def apply(self, command: LeaseVerb) -> Outcome | Extended:
+    def apply(self, command: LeaseVerb) -> Awaitable[Outcome | Extended]:
         """Decide one command on the lease as the ones before it have left it."""
-        if type(command) is ConcludeLease:
-            return await self._conclude(command)
-        if type(command) is FailLease:
-            return await self._fail(command)
-        if type(command) is ReleaseLease:
-            return await self._release(command)
-        if type(command) is BuryLease:
-            return await self._bury(command)
-        assert type(command) is ExtendLease, "these five are the lease verbs"
-        return await self._extend(command)
+        return self._DECIDED_BY[type(command)](self, command)
 
     async def _conclude(self, command: ConcludeLease) -> Outcome:
-        job = self.held.get(command.ref.fence)
+        batch, ref = self.batch, command.ref
+        job = self.held.get(ref.fence)
         if job is None:
-            return await self._concluded_before(command.ref)
-        batch = self.batch
-        after = lifecycle.conclude(job, command.ref, batch.now)
+            return await self._concluded_before(ref)
+        after = lifecycle.conclude(job, ref, batch.now)
         queue = batch.queues.get(job.queue) or await batch.own(job)
         then = await enqueue.put(batch, command.then, job) if command.then else []
         batch.change(events.CONCLUDED, queue, job, after, result=command.result, then=then)
-        del self.held[command.ref.fence]
+        del self.held[ref.fence]
         return Outcome(after.id, after.state, after.ready_at, then)
 
     async def _fail(self, command: FailLease) -> Outcome:
@@ -129,6 +121,14 @@ class Conclude:
         if job is None or error is None or error.attempt != ref.attempt or not ref.secret or error.secret != ref.secret:
             raise lost(ref)
         return Outcome(job.id, job.state, job.ready_at)
+
+    _DECIDED_BY: ClassVar[dict[type, Callable[["Conclude", Any], Awaitable[Outcome | Extended]]]] = {
+        ConcludeLease: _conclude,
+        FailLease: _fail,
+        ReleaseLease: _release,
+        BuryLease: _bury,
+        ExtendLease: _extend,
+    }
 
 
 def lost(ref: LeaseRef) -> LeaseLost:

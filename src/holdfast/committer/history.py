@@ -114,15 +114,19 @@ class Recorder:
             if column is not None:
                 self._step(queue, now).counts[column] += count
         weight = len(changes) // _TIMED + 1
+        queue, step = "", None
         for change in islice(changes, 0, None, weight):
             before, after = change.before, change.after
             if before is None or after is None:
                 continue
+            if step is None or after.queue != queue:
+                queue = after.queue
+                step = self._step(queue, now)
             if after.lease is not None:
                 if before.lease is None:
-                    self._step(after.queue, now).waited(after.lease.leased_at - after.ready_at, weight)
+                    step.waited(after.lease.leased_at - after.ready_at, weight)
             elif before.lease is not None and _was_worked_on(before, after):
-                self._step(after.queue, now).ran(now - before.lease.leased_at, weight)
+                step.ran(now - before.lease.leased_at, weight)
 
     def depths(self, depths: dict[str, int], total: int, now: int) -> None:
         """How many unfinished jobs each queue has now, and all together."""

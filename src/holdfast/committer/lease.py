@@ -23,21 +23,15 @@ LATER = Refused("later", "")
 class QueueHead:
     """The head of one queue's line, read once for all the calls of a batch that want from it."""
 
-    def __init__(self, queue: Queue, rows: OrderedJobs) -> None:
+    __slots__ = ("line", "queue")
+
+    def __init__(self, queue: Queue, line: OrderedJobs) -> None:
         self.queue = queue
-        self._rows = deque(rows)
+        self.line = deque(line)
 
     def peek(self) -> Job | None:
         """The next job that may be leased."""
-        return self._rows[0][0] if self._rows and self.queue.may_lease() > 0 else None
-
-    def first(self) -> tuple[Job, Content | None]:
-        """The job that `peek` showed, with what its worker is given where that was read."""
-        return self._rows[0]
-
-    def take(self) -> None:
-        """Take it."""
-        self._rows.popleft()
+        return self.line[0][0] if self.line and self.queue.may_lease() > 0 else None
 
 
 class Leases:
@@ -101,21 +95,20 @@ class Leases:
         if self._away and command.queues and all(name in self._away for name in command.queues):
             raise self._away[command.queues[0]]
         granted: list[GrantedJob] = []
-        size, cut = 0, False
+        cut, limit, most = False, command.limit, self._given_bytes + command.most_bytes
         for queue_head in _in_order(self._lines(command), command.by_priority):
-            job, content = queue_head.first()
+            job, content = queue_head.line[0]
             given = self._given_bytes + job.size
-            size += job.size
-            if (size > command.most_bytes and granted) or (given > BATCH_BYTES and self._given_bytes):
+            if (given > most and granted) or (given > BATCH_BYTES and self._given_bytes):
                 if not granted:
                     return LATER
                 cut = True
                 break
             self._given_bytes = given
-            queue_head.take()
+            queue_head.line.popleft()
             leased = self._lease(queue_head.queue, job, command)
             granted.append(GrantedJob(leased, content or await self._content(job)))
-            if len(granted) >= command.limit:
+            if len(granted) >= limit:
                 break
         if command.request is not None and granted:
             self._earlier[command.request] = [(one.job, one.content) for one in granted]
@@ -210,8 +203,9 @@ def _in_order(queues: list[list[QueueHead]], by_priority: bool) -> Iterator[Queu
     """
     for queue_heads in [[queue_head for several in queues for queue_head in several]] if by_priority else queues:
         if len(queue_heads) == 1:
-            while queue_heads[0].peek() is not None:
-                yield queue_heads[0]
+            queue_head = queue_heads[0]
+            while queue_head.line and queue_head.queue.may_lease() > 0:
+                yield queue_head
         else:
             while heads := [
                 (job.priority, job.id, n) for n, queue_head in enumerate(queue_heads) if (job := queue_head.peek()) is not None

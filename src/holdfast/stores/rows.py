@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from holdfast.errors import InvalidRequest
-from holdfast.job.job import NO_EXTRAS, Content, Extras, Job, JobError, Lease, Receipt, State
+from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker, WorkerState
 from holdfast.job.schedule import Schedule, stand_in
@@ -84,6 +84,35 @@ def job_of(row: Row, queue: str) -> Job:
         reason,
         None if leased else lease,
     )
+
+
+def ready_of(row: Row, queue: str) -> tuple[Job, Content]:
+    """A job at the head of a line with its content, out of a row that has no more than these differ in; raises as `job_of` does."""
+    (
+        job_id, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at, extras,
+        kind, content_type, payload,
+    ) = row  # fmt: skip
+    if not 0 <= (priority | attempt | failures | crashes | max_attempts | size | created_at | ready_at) <= ID_MAX:
+        raise ValueError("a number is beyond its bounds")
+    return Job(
+        job_id, queue, READY, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at,
+        NO_EXTRAS if extras is None else extras_of(extras),
+    ), Content(kind, content_type, bytes(payload))  # fmt: skip
+
+
+def leased_of(row: Row, queue: str) -> tuple[int, Job]:
+    """A leased job behind the fence of its lease, likewise."""
+    (
+        job_id, _, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at, extras,
+        fence, secret, worker, leased_at, until, request, cancel,
+    ) = row  # fmt: skip
+    if not 0 <= (priority | attempt | failures | crashes | max_attempts | size | created_at | ready_at | until) <= ID_MAX:
+        raise ValueError("a number is beyond its bounds")
+    return fence, Job(
+        job_id, queue, LEASED, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at,
+        NO_EXTRAS if extras is None else extras_of(extras), False,
+        Lease(fence, secret, worker, leased_at, until, request, bool(cancel)), leased_at,
+    )  # fmt: skip
 
 
 def size_of(row: Row) -> int:

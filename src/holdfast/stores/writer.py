@@ -49,7 +49,7 @@ class Writer:
             self._leave(queue, before)
         else:
             self._update(queue, before, after, change)
-        if _has_keys(job) or (before is not None and _has_keys(before)):
+        if job.extras is not NO_EXTRAS or (before is not None and before.extras is not NO_EXTRAS):
             self._keys(queue, before, after)
         if change.error is not None or change.progress is not None or after is None:
             self._notes(change, job.id)
@@ -239,8 +239,3 @@ def _body_differs(before: Job, after: Job) -> bool:
         or before.size != after.size
         or (before.extras is not after.extras and before.extras != after.extras)
     )
-
-
-def _has_keys(job: Job) -> bool:
-    extras = job.extras
-    return extras is not NO_EXTRAS and (extras.unique_key is not None or extras.group_key is not None)

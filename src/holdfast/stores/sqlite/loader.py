@@ -45,8 +45,16 @@ class Loader(SingleWriterTransaction, ScheduleRows):
 
     async def leased(self, fences: Sequence[int]) -> dict[int, Job]:
         """The leased jobs under these fences."""
-        found = self._jobs("leased_by_fence", (json_text(fences),))
-        return {job.lease.fence: job for job in found if job.lease is not None}
+        leased_of, name_of = rows.leased_of, self._name
+        try:
+            if len(fences) == 1:
+                found = self._db.execute(SQL["leased_lean_one"], (fences[0],)).fetchall()
+            else:
+                found = self._db.execute(SQL["leased_lean"], (json_text(fences),)).fetchall()
+            return dict([leased_of(row, name_of(row[1])) for row in found])
+        except rows.UNREADABLE:
+            jobs = self._jobs("leased_by_fence", (json_text(fences),))
+            return {job.lease.fence: job for job in jobs if job.lease is not None}
 
     async def leased_by_request(self, requests: Sequence[str]) -> dict[str, OrderedJobs]:
         """The living leases of these dequeue calls."""
@@ -73,10 +81,10 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         """The next jobs to lease."""
         if queue.tally.bytes > GRANT_BYTES:
             return self._line("next_ready", (queue.id, limit), queue.name)
-        job_of, content_of = rows.job_of, rows.content_of
+        ready_of, name = rows.ready_of, queue.name
         try:
-            found = self._db.execute(SQL["next_ready"], (queue.id, limit)).fetchall()
-            line: OrderedJobs = [(job_of(row, queue.name), content_of(row[rows.JOB_COLUMNS :])) for row in found]
+            found = self._db.execute(SQL["next_ready_lean"], (queue.id, limit)).fetchall()
+            line: OrderedJobs = [ready_of(row, name) for row in found]
         except rows.UNREADABLE:
             return self._line_anyhow("next_ready", (queue.id, limit))
         read = len(line)

@@ -11,8 +11,11 @@ from holdfast.stores.sqlite.sql import SQL
 
 HOT = (
     "next_ready",
+    "next_ready_lean",
     "next_ready_for",
     "leased_by_fence",
+    "leased_lean",
+    "leased_lean_one",
     "leased_by_request",
     "expired",
     "due",
