@@ -186,7 +186,7 @@ class Committer:
         while True:
             while self._waiting and self.broken is None:
                 await self._commit(self._take())
-                if self.broken is None:
+                if self._waiting and self.broken is None:
                     await asyncio.sleep(0)  # let the answers out and the next commands in
             if self.broken is not None:
                 waiting, self._waiting = self._waiting, []

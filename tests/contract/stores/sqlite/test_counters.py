@@ -1,5 +1,6 @@
 """Numbers of jobs and of leases grow for ever: after a stop without a gap, after a kill and after a transaction that was undone too."""
 
+import asyncio
 import shutil
 from contextlib import asynccontextmanager
 
@@ -26,8 +27,8 @@ async def lived(backend, count):
     """The numbers of as many jobs and of their leases; nothing is left of them."""
     await backend.submit(Enqueue([NewJob("q", b"1")] * count))
     granted = [one.job for one in (await backend.submit(LeaseJobs(("q",), count, "w"))).jobs]
-    await backend.submit_all([ConcludeLease(job.ref()) for job in granted])
-    await backend.submit_all([DeleteJob(job.id) for job in granted])
+    await asyncio.gather(*[backend.submit(ConcludeLease(job.ref())) for job in granted])
+    await asyncio.gather(*[backend.submit(DeleteJob(job.id)) for job in granted])
     return [job.id for job in granted], [job.lease.fence for job in granted]
 
 
