@@ -36,7 +36,7 @@ from holdfast.committer.ticker import Told
 from holdfast.committer.totals import Totals
 from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS, PURGE_CHUNK
-from holdfast.messages.backend import Sink
+from holdfast.messages.backend import Courier, Sink
 from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.messages.commands import (
     BeatWorker,
@@ -149,6 +149,7 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self.listeners = 0
+        self.couriers: list[Courier] = []
         self._outages = Outages(store, clock)
         self.aside = SetAside()
         self.schedules_changed = False
@@ -246,6 +247,12 @@ class Committer:
                 [Refused(InternalError.code, "A defect in Holdfast; nothing was changed. The log has the details.")],
                 None,
             )
+        self._answer(taken, results, news)
+
+    def _answer(self, taken: list[Waiting], results: list[Result], news: Committed | None) -> None:
+        """Give everybody the answer, and then the news to all."""
+        for courier in self.couriers:
+            courier.hold()
         later: list[Waiting] = []
         for waiting, result in zip(taken, results, strict=True):
             if result is lease.LATER:
@@ -255,6 +262,8 @@ class Committer:
         self._waiting[:0] = later
         if news is not None:
             self._publish(news)
+        for courier in self.couriers:
+            courier.send()
 
     def _tell_of(self, error: Exception, commands: Sequence[Command]) -> None:
         """Log a defect. What only ticks ask for comes again each second, and is told when it begins or changes; what somebody asked for, always."""

@@ -61,8 +61,8 @@ class KeeperConfig(msgspec.Struct, frozen=True):
 
 
 class FrontConnection:
-    """One front: its requests go to the committer, its answers and the news go back in one frame for each turn of the loop, or in several where
-    they are large. What brings much, reads and leases, is begun while the front keeps up with reading.
+    """One front: its requests go to the committer, its answers and the news of a commit go back in one frame, or in several where they are
+    large. What brings much, reads and leases, is begun while the front keeps up with reading.
     """
 
     def __init__(self, number: int, backend: LocalBackend, hung_up: Callable[["FrontConnection"], None]) -> None:
@@ -101,6 +101,17 @@ class FrontConnection:
             if not self._flushing:
                 self._soon()
 
+    def hold(self) -> None:
+        """Answers and news of one commit follow: they leave with `send`."""
+        self._flushing = True
+
+    def send(self) -> None:
+        """Send what has gathered, if anything has."""
+        self._flushing = False
+        outgoing = self._outgoing
+        if outgoing.results or outgoing.news or outgoing.hello is not None:
+            self.flush()
+
     def greet(self, hello: Hello) -> None:
         """Send the first word."""
         self._outgoing.hello = hello
@@ -135,13 +146,7 @@ class FrontConnection:
 
     def _soon(self) -> None:
         self._flushing = True
-        self._loop.call_soon(self._flush_in_turn)  # asking asyncio for it costs a system call each time
-
-    def _flush_in_turn(self) -> None:
-        self._flushing = False
-        outgoing = self._outgoing
-        if outgoing.results or outgoing.news or outgoing.hello is not None:
-            self.flush()
+        self._loop.call_soon(self.send)  # asking asyncio for it costs a system call each time
 
     def _mind(self, unread: bool) -> None:
         """Whether the front is behind with reading what it was sent."""
@@ -216,6 +221,7 @@ async def keep(config: KeeperConfig) -> int:
         fronts.append(front)
         await asyncio.get_running_loop().create_unix_connection(lambda front=front: front.frames, sock=sock)  # type: ignore[misc]
         backend.listen(front.tell)
+        backend.committer.couriers.append(front)
         front.greet(Hello(store.durability.level, store.durability.replicas))
     waiting = asyncio.create_task(alone.wait())
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)

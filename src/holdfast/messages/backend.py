@@ -25,6 +25,18 @@ Waited = Callable[[], Iterable[str]]
 """The queues that somebody waits for."""
 
 
+class Courier(Protocol):
+    """Who carries the answers and the news of a commit away together."""
+
+    def hold(self) -> None:
+        """They follow; none of them need leave before `send`."""
+        ...
+
+    def send(self) -> None:
+        """These were all."""
+        ...
+
+
 class Backend(Protocol):
     """Where commands are committed and queries answered; the engine does not know whether it is near or far."""
 

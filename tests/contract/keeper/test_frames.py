@@ -152,6 +152,31 @@ async def test_an_answer_that_can_t_be_sent_fails_its_own_caller_only():
     reading.close()
 
 
+async def test_answers_and_news_of_a_commit_leave_in_one_frame_before_the_loop_turns():
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    front = FrontConnection(0, NotImplemented, lambda _: None)
+    line, _ = await asyncio.get_running_loop().create_unix_connection(lambda: front.frames, sock=ours)
+    front.hold()
+    front.deliver(1, Granted([], 5))
+    front.deliver(2, Granted([], 6))
+    front.tell(Committed({"q": 1}))
+    with pytest.raises(BlockingIOError):
+        theirs.recv(1)
+    front.send()
+    sent = theirs.recv(1 << 16)
+    assert int.from_bytes(sent[:4], "big") == len(sent) - 4
+    message = msgspec.msgpack.decode(sent[4:], type=Answered)
+    assert (message.results, message.news) == ([(1, Granted([], 5)), (2, Granted([], 6))], [Committed({"q": 1})])
+    front.hold()
+    front.send()
+    await asyncio.sleep(0)
+    with pytest.raises(BlockingIOError):
+        theirs.recv(1)
+    line.close()
+    theirs.close()
+
+
 async def test_what_is_large_leaves_in_frames_of_its_own():
     ours, theirs = socket.socketpair()
     frames_seen: list[int] = []
