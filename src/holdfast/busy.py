@@ -2,14 +2,17 @@
 
 A front answers nobody, and the keeper commits nothing, while one turn of its loop lasts. What a loop does in one turn can't be seen from within it;
 so a timer looks how late it is, and how much processor time its thread has used since the last look. The smaller of the two is the turn's,
-give or take the period: a late timer alone may be the machine's fault, and used time alone may be many short turns. A commit is measured in the
-same way: asking for the processor time is a system call, so it is asked for every few milliseconds, and after a commit that may be the longest.
+give or take the period: a late timer alone may be the machine's fault, and used time alone may be many short turns. To be woken only for that
+costs as much as a request, so a loop that has little to do is looked at less often. A commit is measured in the same way: asking for the
+processor time is a system call, so it is asked for every few milliseconds, and after a commit that may be the longest.
 """
 
 import asyncio
 import time
 
 _PERIOD_S = 0.02
+_IDLE_PERIOD_S = 0.05  # of a loop that used less than this part of the last one
+_IDLE_PART = 1 / 8
 _SAMPLED_S = 0.005
 _WINDOW_S = 60.0
 
@@ -73,25 +76,28 @@ class LoopWatch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = self._used = 0.0
+        self._period = _PERIOD_S
 
     def start(self) -> None:
         """Begin, on the running loop."""
         self._loop = asyncio.get_running_loop()
-        self._again()
+        self._again(time.thread_time())
 
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _again(self) -> None:
+    def _again(self, used: float) -> None:
         assert self._loop is not None, "it was started"
-        self._used = time.thread_time()
-        self._due = time.monotonic() + _PERIOD_S
-        self._timer = self._loop.call_later(_PERIOD_S, self._look)
+        self._used = used
+        self._due = time.monotonic() + self._period
+        self._timer = self._loop.call_later(self._period, self._look)
 
     def _look(self) -> None:
         late = time.monotonic() - self._due
+        used = time.thread_time()
         if late > 0.001:
-            self.longest.note(min(late, time.thread_time() - self._used))
-        self._again()
+            self.longest.note(min(late, used - self._used))
+        self._period = _IDLE_PERIOD_S if used - self._used < _IDLE_PART * self._period else _PERIOD_S
+        self._again(used)

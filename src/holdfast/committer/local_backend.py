@@ -125,7 +125,7 @@ class LocalBackend:
         if (reading := self._reading.get(asked)) is not None:
             reading.cancel()
 
-    def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
+    def submit_all(self, requests: Sequence[Request], weight: int) -> "asyncio.Future[list[Result]]":  # noqa: ARG002
         """Ask many; see `Backend`."""
         future: asyncio.Future[list[Result]] = self._running_loop().create_future()
         gathered = Gathered(future, len(requests))

@@ -272,18 +272,21 @@ class Engine(Pipeline, WorkersAndSchedules):
         if len(commands) > limits.BATCH_VERBS:
             raise checks.breach("batch", f"must have at most {limits.BATCH_VERBS} entries")
         weight = 0
-        for index, command in enumerate(commands):
-            try:
-                weight += self._check_verb(command, "")
-            except HoldfastError:
+        try:
+            for command in commands:
+                if type(command) is not ConcludeLease or command.result is not None or command.then:
+                    weight += self._check_verb(command, "")
+        except HoldfastError:
+            for index, command in enumerate(commands):
                 self._check_verb(command, place(index))
-                raise
+            raise
         return await self._ask_many(commands, weight)
 
     def _check_verb(self, command: LeaseVerb, at: str) -> int:
         if type(command) is ConcludeLease:
-            size = len(command.result or b"")
-            checks.payload(at + "result", size, self.payload_bytes)
+            size = 0 if command.result is None else len(command.result)
+            if size > self.payload_bytes:
+                checks.payload(at + "result", size, self.payload_bytes)
             if command.then:
                 if self.draining:
                     raise Draining(retry_after_ms=1_000)

@@ -40,7 +40,7 @@ class Submitter:
         self._admit(len(commands), weight)
         self.in_flight += len(commands)
         try:
-            return await self._backend.submit_all(commands)
+            return await self._backend.submit_all(commands, weight)
         finally:
             self.in_flight -= len(commands)
             self.budget.give(weight)

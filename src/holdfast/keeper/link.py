@@ -68,15 +68,24 @@ class KeeperLink:
             self._outgoing.left.append(number)
             self._soon()
 
-    def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
-        """Ask many at once; the future is resolved when the last of them is committed."""
+    def submit_all(self, requests: Sequence[Request], weight: int) -> "asyncio.Future[list[Result]]":
+        """Ask many at once, of so many bytes together; the future is resolved when the last of them is committed."""
         future: asyncio.Future[list[Result]] = self._running_loop().create_future()
         gathered = Gathered(future, len(requests))
         if not requests:
             future.set_result([])
-        ask = self._request
-        for place, request in enumerate(requests):
-            ask(request, gathered, place)
+        elif self._gone or self._weight + weight >= FRAME_BYTES:
+            for place, request in enumerate(requests):
+                self._request(request, gathered, place)
+        else:
+            self._weight += weight
+            number, pending, outgoing = self._number, self._pending, self._outgoing.requests
+            for place, request in enumerate(requests):
+                number += 1
+                pending[number] = (gathered, place, type(request))
+                outgoing.append((number, request))
+            self._number = number
+            self._soon()
         return future
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:

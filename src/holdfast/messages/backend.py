@@ -50,8 +50,8 @@ class Backend(Protocol):
         """Nobody waits for the answer to this query any more; it need not be read, and is answered as soon as that is so."""
         ...
 
-    def submit_all(self, requests: Sequence[Request]) -> "asyncio.Future[list[Result]]":
-        """Ask many at once: one result each, in order, when the last of them is there."""
+    def submit_all(self, requests: Sequence[Request], weight: int) -> "asyncio.Future[list[Result]]":
+        """Ask many at once, of so many bytes together: one result each, in order, when the last of them is there."""
         ...
 
     def listen(self, listener: Listener, waited: Waited | None = None) -> None:

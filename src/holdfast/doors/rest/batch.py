@@ -4,11 +4,13 @@ An entry that breaks a bound refuses the whole; a token that can't be a lease's 
 broken text. A reason with one is cleaned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec import UNSET
+
 from holdfast.doors.rest import bodies, replies, surrogates
-from holdfast.doors.rest.types import ConcludeIn, FailIn, LeaseBatchIn
+from holdfast.doors.rest.types import ConcludeIn, ExtendEntry, FailEntry, FailIn, LeaseBatchIn, ReleaseEntry
 from holdfast.engine import checks
 from holdfast.engine.engine import LeaseVerb
 from holdfast.errors import HoldfastError, LeaseLost, MalformedJson
@@ -42,12 +44,21 @@ class LeaseBatch:
         self._lists: dict[str, list[Any]] = {}
         for name, entries in lists.items():
             self._lists[name] = [_NEVER_A_LEASE] * len(entries)
+            if not entries:
+                continue
+            read = _VERBS[name]
             for index, entry in enumerate(entries):
                 if mark and (broken := _broken(entry, mark)) is not None:
                     self._lists[name][index] = broken
-                elif (verb := _entry(name, index, entry)) is not None:
-                    self.verbs.append(verb)
-                    self._places.append((name, index))
+                    continue
+                if (ref := LeaseRef.parse(entry.token)) is None:
+                    continue  # it fails alone
+                try:
+                    verb = read(ref, entry, "")
+                except HoldfastError:
+                    verb = read(ref, entry, f"{name}[{index}].")
+                self.verbs.append(verb)
+                self._places.append((name, index))
 
     def place(self, number: int) -> str:
         """Where the n-th verb stands, for errors."""
@@ -81,6 +92,8 @@ def _broken(entry: Any, mark: str) -> Refused | None:
 
 def concluding(ref: LeaseRef, given: ConcludeIn, at: str) -> ConcludeLease:
     """A conclude as a command."""
+    if given.result is UNSET and not given.then:
+        return ConcludeLease(ref)
     return ConcludeLease(ref, bodies.raw(at + "result", given.result), bodies.new_jobs(given.then, at + "then"))
 
 
@@ -96,23 +109,22 @@ def shown(result: Result, draining: bool) -> Any:
     raise TypeError(f"{type(result).__name__} is no answer to a lease verb")
 
 
-def _entry(name: str, index: int, entry: Any) -> LeaseVerb | None:
-    """One entry as a command; its place is worked out only for a refusal."""
-    try:
-        return _verb(name, entry, "")
-    except HoldfastError:
-        return _verb(name, entry, f"{name}[{index}].")
+def _failing(ref: LeaseRef, given: FailEntry, at: str) -> FailLease:  # noqa: ARG001
+    return FailLease(ref, bodies.reason(given.reason), given.retry, given.delay_ms, given.crashed)
 
 
-def _verb(name: str, entry: Any, at: str) -> LeaseVerb | None:
-    """An entry as a command; None where the token can't be a lease's, so that it fails alone."""
-    ref = LeaseRef.parse(entry.token)
-    if ref is None:
-        return None
-    if name == "conclude":
-        return concluding(ref, entry, at)
-    if name == "fail":
-        return FailLease(ref, bodies.reason(entry.reason), entry.retry, entry.delay_ms, entry.crashed)
-    if name == "release":
-        return ReleaseLease(ref, entry.delay_ms, entry.priority)
-    return ExtendLease(ref, entry.lease_ms, bodies.raw(at + "progress", entry.progress))
+def _releasing(ref: LeaseRef, given: ReleaseEntry, at: str) -> ReleaseLease:  # noqa: ARG001
+    return ReleaseLease(ref, given.delay_ms, given.priority)
+
+
+def _extending(ref: LeaseRef, given: ExtendEntry, at: str) -> ExtendLease:
+    return ExtendLease(ref, given.lease_ms, bodies.raw(at + "progress", given.progress))
+
+
+_VERBS: dict[str, Callable[[LeaseRef, Any, str], LeaseVerb]] = {
+    "conclude": concluding,
+    "fail": _failing,
+    "release": _releasing,
+    "extend": _extending,
+}
+"""How an entry of each list becomes a command; its place is worked out only for a refusal."""

@@ -120,7 +120,8 @@ def raw(field: str, value: Raw | UnsetType) -> bytes | None:
     if value is UNSET:
         return None
     data = bytes(value)
-    check_json(field, data)
+    if len(data) > _FLAT_BYTES:
+        check_json(field, data)
     return data
 
 

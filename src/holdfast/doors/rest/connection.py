@@ -270,13 +270,14 @@ class Connection(ConnectionEnd):
 
     def _try_fast_path(self) -> FastRequest | None:
         parser, url = self.parser, self.url
+        before: Any = self.cycle
         if parser.get_method() != b"POST" or self._riding is not None or self.pipeline:
             return None
-        if self.flow.write_paused or is_busy(self.cycle) or b"%" in url:
+        if self.flow.write_paused or (before is not None and not before.response_complete) or b"%" in url:
             return None
         headers = dict(self.headers)
         length = headers.get(b"content-length", b"0")
-        if len(headers) < len(self.headers) or not headers.get(b"host") or not headers.keys().isdisjoint(_UNUSUAL):
+        if len(headers) < len(self.headers) or not headers.get(b"host") or not _UNUSUAL.isdisjoint(headers):
             return None
         if not length.isdigit() or int(length) > _SMALL_BYTES:
             return None

@@ -13,11 +13,11 @@ from holdfast.doors.rest.batch import LeaseBatch, concluding, read_apart, shown
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobIn, LeaseBatchIn, LeasesIn, ReleaseIn
 from holdfast.engine import checks
-from holdfast.engine.engine import Engine, LeaseVerb
+from holdfast.engine.engine import Engine
 from holdfast.engine.waiters import Patience
 from holdfast.errors import LeaseLost, MalformedJson
 from holdfast.job.job import IdempotencyKey, LeaseRef, NewJob
-from holdfast.messages.commands import Enqueued, ExtendLease, FailLease, ReleaseLease
+from holdfast.messages.commands import Enqueued, ExtendLease, FailLease, ReleaseLease, Result
 
 T = TypeVar("T")
 _KNOWN_PATHS = 1_000  # that need not be taken apart again
@@ -158,25 +158,31 @@ class Hot:
 
     async def _conclude(self, call: Call) -> Reply:
         given = _read(call, ConcludeIn)
-        return await self._end(concluding(_ref(call), given, ""))
+        return self._ended(await self._engine.end(concluding(_ref(call), given, "")))
 
     async def _fail(self, call: Call) -> Reply:
         try:
             given = _read(call, FailIn)
         except MalformedJson as error:
             given = surrogates.fail_in(call.body, error)
-        return await self._end(FailLease(_ref(call), bodies.reason(given.reason), given.retry, given.delay_ms, given.crashed))
+        return self._ended(
+            await self._engine.end(
+                FailLease(_ref(call), bodies.reason(given.reason), given.retry, given.delay_ms, given.crashed)
+            )
+        )
 
     async def _release(self, call: Call) -> Reply:
         given = _read(call, ReleaseIn)
-        return await self._end(ReleaseLease(_ref(call), given.delay_ms, given.priority))
+        return self._ended(await self._engine.end(ReleaseLease(_ref(call), given.delay_ms, given.priority)))
 
     async def _extend(self, call: Call) -> Reply:
         given = _read(call, ExtendIn)
-        return await self._end(ExtendLease(_ref(call), given.lease_ms, bodies.raw("progress", given.progress)))
+        return self._ended(
+            await self._engine.end(ExtendLease(_ref(call), given.lease_ms, bodies.raw("progress", given.progress)))
+        )
 
-    async def _end(self, command: LeaseVerb) -> Reply:
-        return Reply(200, replies.encode(shown(await self._engine.end(command), self._engine.draining)))
+    def _ended(self, result: Result) -> Reply:
+        return Reply(200, replies.encode(shown(result, self._engine.draining)))
 
     async def _batch(self, call: Call) -> Reply:
         _nothing_left(call.query())
