@@ -189,7 +189,9 @@ def leases(
         if limits.QUEUE_NAME_ONCE.match(name) is None:
             name_of_queue(f"queues[{queues.index(name)}]", name)
     number("max", limit, 1, limits.LEASE_JOBS)
-    number("lease_ms", lease_ms, 1, limits.LEASE_MS_MAX)
-    text("worker", worker, limits.WORKER_CHARS)
+    if lease_ms is not None:
+        number("lease_ms", lease_ms, 1, limits.LEASE_MS_MAX)
+    if worker:
+        text("worker", worker, limits.WORKER_CHARS)
     if request is not None:
         printable("request_id", request, limits.REQUEST_ID_CHARS)

@@ -283,7 +283,7 @@ class Engine(Pipeline, WorkersAndSchedules):
         return await self._ask_many(commands, weight)
 
     def _check_verb(self, command: LeaseVerb, at: str) -> int:
-        if type(command) is ConcludeLease:
+        if isinstance(command, ConcludeLease):
             size = 0 if command.result is None else len(command.result)
             if size > self.payload_bytes:
                 checks.payload(at + "result", size, self.payload_bytes)
@@ -293,15 +293,16 @@ class Engine(Pipeline, WorkersAndSchedules):
                 checks.new_jobs(command.then, self.payload_bytes, at + "then")
                 size += sum([len(job.payload) for job in command.then])
             return size
-        match command:
-            case FailLease():
-                checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
-            case ReleaseLease():
-                checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
-                checks.number(at + "priority", command.priority, 0, limits.PRIORITY_MAX)
-            case ExtendLease():
+        if isinstance(command, ExtendLease):
+            if command.lease_ms is not None:
                 checks.number(at + "lease_ms", command.lease_ms, 1, limits.LEASE_MS_MAX)
-                checks.payload(at + "progress", len(command.progress or b""), limits.PROGRESS_BYTES)
+            if command.progress is not None:
+                checks.payload(at + "progress", len(command.progress), limits.PROGRESS_BYTES)
+            return 0
+        if command.delay_ms:
+            checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
+        if isinstance(command, ReleaseLease) and command.priority is not None:
+            checks.number(at + "priority", command.priority, 0, limits.PRIORITY_MAX)
         return 0
 
     # Managing

@@ -166,8 +166,9 @@ class KeeperLink:
     def _take(self, answered: Answered) -> None:
         if answered.hello is not None:
             self._greet(answered.hello)
+        left = self._pending.pop
         for number, result in answered.results:
-            sink, tag, _ = self._pending.pop(number)
+            sink, tag, _ = left(number)
             sink.deliver(tag, result)
         for news in answered.news:
             for listener in self._listeners:

@@ -5,6 +5,7 @@ broken text. A reason with one is cleaned.
 """
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from msgspec import UNSET
@@ -18,6 +19,7 @@ from holdfast.job.job import LeaseRef
 from holdfast.limits import BATCH_FOLLOW_UPS, BATCH_VERBS
 from holdfast.messages.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, Refused, ReleaseLease, Result
 
+_then_of = attrgetter("then")
 _NEVER_A_LEASE = Refused(LeaseLost.code, "This was never a lease's token.")
 
 
@@ -37,11 +39,12 @@ class LeaseBatch:
         count = sum(len(entries) for entries in lists.values())
         if not 1 <= count <= BATCH_VERBS:
             raise checks.breach("batch", f"must have 1 to {BATCH_VERBS} entries in all")
-        if sum([len(entry.then) for entry in given.conclude]) > BATCH_FOLLOW_UPS:
+        if sum(map(len, filter(None, map(_then_of, given.conclude)))) > BATCH_FOLLOW_UPS:
             raise checks.breach("then", f"must have at most {BATCH_FOLLOW_UPS} entries in all concludes of a batch together")
-        self.verbs: list[LeaseVerb] = []
-        self._places: list[tuple[str, int]] = []
+        verbs = self.verbs = list[LeaseVerb]()
+        places = self._places = list[tuple[str, int]]()
         self._lists: dict[str, list[Any]] = {}
+        parse = LeaseRef.parse
         for name, entries in lists.items():
             self._lists[name] = [_NEVER_A_LEASE] * len(entries)
             if not entries:
@@ -51,14 +54,14 @@ class LeaseBatch:
                 if mark and (broken := _broken(entry, mark)) is not None:
                     self._lists[name][index] = broken
                     continue
-                if (ref := LeaseRef.parse(entry.token)) is None:
+                if (ref := parse(entry.token)) is None:
                     continue  # it fails alone
                 try:
                     verb = read(ref, entry, "")
                 except HoldfastError:
                     verb = read(ref, entry, f"{name}[{index}].")
-                self.verbs.append(verb)
-                self._places.append((name, index))
+                verbs.append(verb)
+                places.append((name, index))
 
     def place(self, number: int) -> str:
         """Where the n-th verb stands, for errors."""
@@ -101,11 +104,10 @@ def shown(result: Result, draining: bool) -> Any:
     """What became of one lease verb."""
     if type(result) is Outcome:
         return replies.outcome_out(result)
-    match result:
-        case Extended():
-            return replies.extended_out(result, draining)
-        case Refused(code, detail, fields):
-            return replies.problem(code, detail, fields)
+    if type(result) is Extended:
+        return replies.extended_out(result, draining)
+    if type(result) is Refused:
+        return replies.problem(result.code, result.detail, result.fields)
     raise TypeError(f"{type(result).__name__} is no answer to a lease verb")
 
 

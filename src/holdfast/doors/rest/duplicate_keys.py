@@ -80,11 +80,11 @@ class Shape:
     """Where in a type there are objects whose keys are ours: by field; `each` is that of a list's entries, `main` a field of any JSON.
 
     `least`: so many bytes beside the main field does a second key need. `exact`: written anew, a value has no key that was not in the body,
-    but for `loose` fields: a moment may be written with other colons. `inner` are fields that may hold loose ones themselves; `suspects`
-    the names of all of them, as they stand in a body. `clean`: what was looked at, where it is short.
+    but for `loose` fields: a moment may be written with other colons. `inner` are fields that may hold loose ones themselves.
+    `clean`: what was looked at, where it is short.
     """
 
-    __slots__ = ("clean", "each", "exact", "fields", "inner", "least", "loose", "main", "opening", "suspects")
+    __slots__ = ("clean", "each", "exact", "fields", "inner", "least", "loose", "main", "opening")
 
     def __init__(
         self, fields: dict[str, "Shape"], each: "Shape | None" = None, main: str | None = None, exact: bool = False
@@ -92,7 +92,6 @@ class Shape:
         self.clean: set[bytes] = set()
         self.loose: list[Callable[[Any], Any]] = []
         self.inner: list[tuple[Callable[[Any], Any], Shape]] = []
-        self.suspects: tuple[bytes, ...] = ()
         self.fields = fields
         self.each = each
         self.main = main
@@ -115,11 +114,7 @@ def shape_of(kind: Any) -> Shape | None:
         return next((found for one in get_args(kind) if (found := shape_of(one)) is not None), None)
     if origin in (list, tuple):
         each = shape_of(get_args(kind)[0])
-        if each is None:
-            return None
-        shape = Shape({}, each)
-        shape.suspects = each.suspects
-        return shape
+        return None if each is None else Shape({}, each)
     if origin is dict:
         return KEYED
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
@@ -129,14 +124,12 @@ def shape_of(kind: Any) -> Shape | None:
     fields = {renamed[name]: found for name in renamed if (found := shape_of(hints[name])) is not None}
     main = next((name for name in _MAINS if name in renamed), None)
     shape = Shape(fields, None, main, kind.__struct_config__.omit_defaults)
-    for name, key in renamed.items():
+    for name in renamed:
         found = shape_of(hints[name])
         if _is_loose(hints[name]):
             shape.loose.append(attrgetter(name))
-            shape.suspects += (b'"%b"' % key.encode(),)
         elif found is not None and found is not KEYED:
             shape.inner.append((attrgetter(name), found))
-            shape.suspects += found.suspects
     return shape
 
 
@@ -175,10 +168,10 @@ def check(body: bytes, value: Any, kind: Any) -> None:
         if body not in shape.clean:
             _look(body, value, shape, body, body)
         return
-    given = bytes(main)
-    size = len(given)
+    size = len(main)
     if len(body) - size < shape.least:
         return
+    given = bytes(main)
     begins = body.find(shape.opening) + len(shape.opening)
     if body[begins : begins + 1] == b" ":
         begins += 1
@@ -211,11 +204,8 @@ def _remember(shape: Shape, beside: bytes) -> None:
 
 def _as_many(body: bytes, value: Any, shape: Shape) -> bool:
     """Whether the body has as many colons as the value written anew. Not asked where something may be written with a colon less, or more."""
-    if b"\\" in body and b"\\u00" in body:
+    if (b"\\" in body and b"\\u00" in body) or _has_loose((value,), shape):
         return False
-    for name in shape.suspects:
-        if name in body and _has_loose((value,), shape):
-            return False
     try:
         return _encode(value).count(b":") == body.count(b":")
     except (msgspec.MsgspecError, ValueError, OverflowError):

@@ -197,11 +197,12 @@ def bulk_out(enqueued: Enqueued, durability: DurabilityOut) -> BulkOut:
 
 def outcome_out(outcome: Outcome) -> OutcomeOut:
     """How an attempt ended."""
-    again = outcome.state is READY or outcome.state is SCHEDULED
-    then = [receipt_out(receipt) for receipt in outcome.then] if outcome.then else UNSET
-    return OutcomeOut(
-        id=outcome.id, state=_STATE[outcome.state], ready_at=instant(outcome.ready_at) if again else UNSET, then=then
-    )
+    shown = OutcomeOut(id=outcome.id, state=_STATE[outcome.state])
+    if outcome.state is READY or outcome.state is SCHEDULED:
+        shown.ready_at = instant(outcome.ready_at)
+    if outcome.then:
+        shown.then = [receipt_out(receipt) for receipt in outcome.then]
+    return shown
 
 
 def extended_out(extended: Extended, draining: bool) -> ExtendedOut:
