@@ -14,7 +14,8 @@ import msgspec
 from bench.cases import tubes
 from bench.server import Commits
 from bench.stage import Stage
-from bench.started import Started, accepts, free_port
+from bench.started import Started, accepts
+from cluster.ports import free_port
 
 
 class Peer(msgspec.Struct, frozen=True):

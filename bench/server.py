@@ -11,7 +11,8 @@ import msgspec
 from bench.database import Database
 from bench.figures import Histogram, labelless
 from bench.processes import roles
-from bench.started import Started, free_port
+from bench.started import Started
+from cluster.ports import free_port
 
 QUEUE = "bench"
 TUBE = "default"  # where a client of beanstalkd puts that has not said otherwise

@@ -15,13 +15,6 @@ STOPPED_WITHIN_S = 15.0
 TAIL = 2_000  # characters of a server's output shown when it fails
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def accepts(port: int) -> bool:
     """Whether somebody accepts connections on a loopback port."""
     try:

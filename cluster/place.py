@@ -12,7 +12,7 @@ import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cluster.processes import free_ports
+from cluster.ports import free_ports
 
 NODES = (1, 2, 3)
 ROLES = ("postgres", "replicator", "holdfast")

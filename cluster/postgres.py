@@ -26,8 +26,8 @@ from typing import Any
 
 import psycopg
 
+from cluster.ports import free_port
 from cluster.processes import (
-    free_ports,
     give,
     kill_tree,
     run,
@@ -88,7 +88,7 @@ class PostgresServer:
         """`name` is its `cluster_name`, and its `application_name` while it streams from another."""
         self.name = name
         self.programs = programs or find()
-        self.port = port or free_ports(1)[0]
+        self.port = port or free_port()
         self.data = folder / "data"
         self.log = folder / "postgres.log"
         self.settings = SETTINGS | dict(settings or {})

@@ -1,4 +1,4 @@
-"""What starting and ending servers on one machine needs: another user where one is root, ports, whole process trees.
+"""What starting and ending servers on one machine needs: another user where one is root, whole process trees.
 
 PostgreSQL refuses to run as root. Where we are root, it is started as a user without rights. That user may be unable to
 reach the programs or the data (a checkout below /root, a temporary folder of pytest's); then it is also given the one
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 import subprocess
 from collections.abc import Callable
 from functools import cache
@@ -54,18 +53,6 @@ def give(path: Path) -> None:
     """Make a file or folder belong to whom PostgreSQL runs as."""
     if user := owner():
         os.chown(path, user.pw_uid, user.pw_gid)
-
-
-def free_ports(number: int) -> list[int]:
-    """So many ports of loopback that nobody listens on just now."""
-    held = [socket.socket() for _ in range(number)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
 
 
 def run(command: list[str], timeout_s: float = 60) -> str:

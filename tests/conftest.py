@@ -8,6 +8,7 @@ machine: while it runs, no other does.
 import fcntl
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -23,6 +24,9 @@ for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, si
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What is compiled is kept, also where the environment says otherwise: the tests start hundreds of processes of hundreds of files each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # How long an example takes says how busy the machine is, while others run beside it.
 settings.register_profile("beside-others", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

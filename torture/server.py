@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cluster.ports import free_port
 from torture.client import ready
 
 READY_WITHIN_S = 30.0
@@ -133,13 +133,6 @@ class Server:
             if wanted(command_line(pid)):
                 return pid
         raise ServerTrouble("a process of the server is not there")
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def session_members(session: int) -> list[int]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from cluster.ports import free_port
 from torture.actors import TubeUser
 from torture.checkers import Violation, check
 from torture.client import Client
@@ -25,7 +26,7 @@ from torture.drain import DrainFailed, drain
 from torture.history import History
 from torture.load import Crew, Load
 from torture.queues import QUEUES
-from torture.server import Server, ServerTrouble, free_port
+from torture.server import Server, ServerTrouble
 from torture.tubes import TTR_MS
 
 PROGRESS_WITHIN_S = 30.0

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cluster.ports import free_port
 from holdfast import Client, NewJob
 from holdfast.client import Unreachable
 from holdfast.errors import Draining, LeaseLost, OutcomeUnknown, Overloaded, QueueFull
@@ -180,7 +181,7 @@ def test_a_full_queue_is_refused_at_once_or_waited_for(client, witness, queue):
 
 
 def test_the_next_server_is_asked_when_one_is_away_and_then_kept(clients, proxy, shared, queue):
-    gone = f"http://127.0.0.1:{_free_port()}"
+    gone = f"http://127.0.0.1:{free_port()}"
     client = clients([gone, proxy.url])
     for _ in range(3):
         client.enqueue(queue)
@@ -214,11 +215,3 @@ def test_every_try_carries_the_token_and_the_same_key(clients, proxy, queue, mon
         line for request in proxy.requests for line in request.split(b"\r\n") if line.lower().startswith(b"idempotency-key")
     }
     assert (len(proxy.requests), len(keys)) == (3, 1)
-
-
-def _free_port() -> int:
-    import socket  # noqa: PLC0415
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from cluster.processes import free_ports, wait_until
+from cluster.ports import free_port
+from cluster.processes import wait_until
 from cluster.trial import QUEUE, Pushing, count
 
 
@@ -35,7 +36,7 @@ def serving(folder, port):
 @pytest.fixture
 def pushed(tmp_path):
     """A server that was killed while jobs were pushed, started again, and what was acknowledged: URL and file."""
-    (port,) = free_ports(1)
+    port = free_port()
     url, path = f"http://127.0.0.1:{port}", tmp_path / "acknowledged.txt"
     with Pushing(url, path, callers=2) as pushing:
         with serving(tmp_path, port) as first:

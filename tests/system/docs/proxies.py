@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.ports import free_port
 from tests.system.docs.conftest import Running
 from tests.system.docs.pages import block, read
 from tests.system.whole.machine import need, tool_path
@@ -26,12 +27,6 @@ class Proxy:
 def program(name: str) -> str:
     need(name)
     return str(tool_path(name))
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def replaced(text: str, **parts: tuple[str, str]) -> str:
@@ -53,14 +48,19 @@ def certified(folder: Path) -> tuple[Path, Path]:
     return certificate, key
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def started(command: list[str], port: int) -> Iterator[None]:
     process = subprocess.Popen(command)
     try:
         until = time.monotonic() + 20
-        while socket.socket().connect_ex(("127.0.0.1", port)):
-            assert process.poll() is None
-            assert time.monotonic() < until
+        while not listens(port):
+            assert process.poll() is None, "it ended"
+            assert time.monotonic() < until, "it does not listen"
             time.sleep(0.05)
         yield
     finally:

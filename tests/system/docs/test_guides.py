@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster.ports import free_port
 from tests.system.docs.conftest import Running
 from tests.system.docs.examples import check, files, run, steps
 from tests.system.docs.pages import ROOT, Block, blocks, read
-from tests.system.docs.proxies import free_port
 from tests.system.whole.machine import need
 
 GUIDES = sorted(page.relative_to(ROOT).as_posix() for page in ROOT.glob("docs/guides/*.md") if page.name != "README.md")

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
+from cluster.ports import free_port
 from torture.faults import proxy
-from torture.server import free_port
 from torture.wire import Broken, NeverSent, Wire
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cluster.ports import free_port
 from tests.system.whole.machine import need, tool_path
 from tests.system.whole.servers import Said, Trouble, until
 
@@ -105,7 +106,7 @@ def haproxy(folder: Path, plain: int, prefixed: int) -> Iterator[str]:
 @contextmanager
 def _running(folder: Path, text: str, command: list[str], **values: object) -> Iterator[str]:
     for _ in range(5):  # somebody else may take the port between our look and the start
-        port = _free_port()
+        port = free_port()
         config = folder / "proxy.conf"
         config.write_text(text.format(port=port, folder=folder, **values))
         process = subprocess.Popen(
@@ -126,12 +127,6 @@ def _running(folder: Path, text: str, command: list[str], **values: object) -> I
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

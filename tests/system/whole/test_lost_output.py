@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from cluster.ports import free_port
 from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import conclude, lease, park, push, uploads
 from tests.system.whole.machine import fill, small_disk
@@ -62,9 +62,7 @@ def test_a_second_signal_ends_it_at_once_even_so(serve):
 
 
 def test_a_server_whose_first_lines_can_t_be_written_serves_all_the_same(home, full):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     home.mkdir()
     command = [sys.executable, "-m", "holdfast", "serve", "--port", str(port)]
     with subprocess.Popen(command, cwd=home, stdin=subprocess.DEVNULL, stdout=full, stderr=full) as server:
@@ -127,13 +125,6 @@ def stuck_pipe() -> tuple[int, int]:
             os.write(writer, b"x")
     os.set_blocking(writer, True)
     return reader, writer
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

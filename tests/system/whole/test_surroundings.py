@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.ports import free_port
 from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.servers import Server
@@ -54,7 +55,7 @@ def test_a_signal_at_any_moment_of_the_start_ends_it(serving, tmp_path, part, fr
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)], ids=str)
 @pytest.mark.parametrize("fronts", ["1", "2"])
 def test_closed_descriptors_are_opened_before_anything_else_takes_their_numbers(tmp_path, closed, fronts):
-    from tests.system.whole.test_lost_output import answers, free_port, until  # noqa: PLC0415
+    from tests.system.whole.test_lost_output import answers, until  # noqa: PLC0415
 
     port = free_port()
     script = "import os, sys\nfor n in map(int, sys.argv[1].split(',')): os.close(n)\nos.execv(sys.executable, [sys.executable, *sys.argv[2:]])"

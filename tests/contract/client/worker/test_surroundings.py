@@ -5,7 +5,6 @@ that is not there yet.
 import asyncio
 import contextlib
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -13,17 +12,13 @@ import time
 
 import pytest
 
+from cluster.ports import free_port
 from holdfast import AsyncClient, Worker
 from holdfast.client.worker.connectivity import Reach
 from holdfast.client.worker.registration import Registration
 from tests.contract.client.worker import crashing
 from tests.contract.client.worker.running import running
 from tests.system.whole.servers import until
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 @contextlib.contextmanager

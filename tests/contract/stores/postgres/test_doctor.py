@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from cluster.ports import free_port
 from cluster.postgres import server
-from cluster.processes import free_ports, run, unprivileged, wait_until
+from cluster.processes import run, unprivileged, wait_until
 from cluster.replicated import replicated
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.doctor import SNAPSHOT_S, judge, waiting
@@ -289,7 +290,7 @@ def listening(command, port):
 
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_a_pooler_in_between_is_told_in_every_mode(group, tmp_path, mode):
-    (port,) = free_ports(1)
+    port = free_port()
     users = tmp_path / "users.txt"
     users.write_text('"holdfast" ""\n')
     file = tmp_path / "pgbouncer.ini"
@@ -304,7 +305,7 @@ def test_a_pooler_in_between_is_told_in_every_mode(group, tmp_path, mode):
 
 
 def test_a_proxy_that_passes_connections_on_is_no_pooler(group, tmp_path):
-    (port,) = free_ports(1)
+    port = free_port()
     file = tmp_path / "haproxy.cfg"
     file.write_text(
         "defaults\n    mode tcp\n    timeout connect 2s\n    timeout client 9s\n    timeout server 9s\n"
@@ -342,7 +343,7 @@ def test_the_command_ends_with_1_and_says_what_breaks_what_it_means_and_how_to_m
 
 
 def test_the_command_says_so_when_there_is_no_server():
-    (port,) = free_ports(1)
+    port = free_port()
     done = doctor("--store", f"postgresql://holdfast@127.0.0.1:{port}/holdfast")
     assert done.returncode == 1
     assert "can't be examined" in done.stderr
@@ -359,7 +360,7 @@ def test_the_command_takes_its_settings_from_where_the_server_takes_them(group, 
 
 
 def test_a_server_that_is_gone_raises_what_the_store_raises():
-    (port,) = free_ports(1)
+    port = free_port()
     with pytest.raises(StoreUnavailable):
         asyncio.run(examine(f"postgresql://holdfast@127.0.0.1:{port}/holdfast"))
 

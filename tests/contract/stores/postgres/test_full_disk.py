@@ -40,8 +40,8 @@ async def filled(database, node):
     """A node whose jobs, and with `also` more tables, are on the full disk; and leases that were given before."""
 
     async def fill(*also):
-        database.resize(6)
         database.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
+        database.resize(6)  # what the test before put there is gone
         one = node(0, database.url())
         await one.backend.submit(Enqueue([NewJob("early", b"1")] * 8))
         jobs = (await one.backend.submit(LeaseJobs(("early",), 8, "w", lease_ms=600_000))).jobs

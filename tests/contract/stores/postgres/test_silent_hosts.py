@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import pytest
 from asyncpg import connect_utils
 
-from cluster.processes import free_ports
+from cluster.ports import free_port
 from holdfast.errors import StoreUnavailable
 from holdfast.messages.commands import Enqueued, Refused
 from holdfast.messages.queries import ListQueues
@@ -51,7 +51,7 @@ def listening(answer):
 
 @contextmanager
 def refusing():
-    yield free_ports(1)[0]
+    yield free_port()
 
 
 ODD = {

@@ -1,0 +1,46 @@
+"""Ports for programs that must be told where to listen.
+
+What the system gives to connections that go out, and to whoever asks for any port, is never among them (Linux: 32768 and above, in
+`/proc/sys/net/ipv4/ip_local_port_range`); and each process has a stretch of its own. So a port stays free between the look and the start,
+and over a restart.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+
+STRETCH = 100
+_FIRST_PORTS = range(10_000, 32_700, STRETCH)
+
+
+def free_port() -> int:
+    """A port that nobody listens on, and that no other process is given while this one lives."""
+    _, ports = _own()
+    for _ in range(STRETCH):
+        port = next(ports)
+        with socket.socket() as trial, suppress(OSError):
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that has ended there takes nothing away
+            trial.bind(("", port))
+            return port
+    raise RuntimeError(f"somebody listens on every port from {port // STRETCH * STRETCH} on")
+
+
+def free_ports(number: int) -> list[int]:
+    """So many different ones, at most `STRETCH`."""
+    return [free_port() for _ in range(number)]
+
+
+@cache
+def _own() -> tuple[socket.socket, Iterator[int]]:
+    """What claims this process's stretch, and its ports in turn, so that one that was given up rests before it is given again."""
+    claim = socket.socket(socket.AF_UNIX)
+    for first in random.sample(_FIRST_PORTS, len(_FIRST_PORTS)):
+        with suppress(OSError):
+            claim.bind(f"\0holdfast-ports-{first}")  # a name without a file, gone with the process
+            return claim, itertools.cycle(range(first, first + STRETCH))
+    raise RuntimeError("other processes have every stretch of ports")
