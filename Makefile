@@ -33,7 +33,7 @@ run: $(SERVE) ## Start the server: make run ARGS='--port 8080'
 	@$(BIN)/holdfast serve $(ARGS)
 
 test: $(DEV) ## Run the tests: make test PYTEST_ARGS='-k lease'
-	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(DEV) ## Lint, formatting, types and the import contract
 	$(BIN)/ruff check .

@@ -1,8 +1,9 @@
 """What holds for every test, wherever it runs.
 
 The tests run in random order (the first lines name its seed: `--randomly-seed=…` repeats it), several at a time (`make test`),
-and a file's tests in one worker, since they share what is started for their file. A test marked `alone` measures something of the whole
-machine: while it runs, no other does.
+and a file's tests in one worker, since they share what is started for their file. Files that are marked `long` begin first, the longest
+before all others, so that none of them is left alone at the end. A test marked `alone` measures something of the whole machine: while it
+runs, no other does; so it comes last, when nobody has to stand and wait for it.
 """
 
 import fcntl
@@ -39,6 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.TemporaryDirectory(prefix="holdfast-locks-")
         os.environ[LOCKS] = folder.name
         config.add_cleanup(lambda: (folder.cleanup(), os.environ.pop(LOCKS)))
+
+
+@pytest.hookimpl(trylast=True)  # after they were shuffled
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, lone ones last; a worker takes the next file as they stand here (`--no-loadscope-reorder`)."""
+    seconds = {item.path: mark.args[0] for item in items if (mark := item.get_closest_marker("long"))}
+    alone = {item.path for item in items if item.get_closest_marker("alone")}
+    items.sort(key=lambda item: (item.path in alone, -seconds.get(item.path, 0)))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before the clock of pytest-timeout starts

@@ -31,12 +31,20 @@ async def reached(one):
     return result
 
 
+async def keep_one(one, key: str = "first"):
+    """Put a job and have it kept: it is one job, however often a busy machine takes longer than its answer may."""
+    async with asyncio.timeout(60):
+        while not isinstance(answer := await one.put(key=f"{key} of {id(one)}"), Enqueued):
+            assert code(answer) in ("store_unavailable", "not_replicated", "outcome_unknown"), answer
+
+
 async def in_thread(call, *values):
     return await asyncio.to_thread(call, *values)
 
 
 async def test_a_job_that_is_answered_is_on_a_standby(group, node):
     one = node()
+    await one.store.tend()
     assert isinstance(await one.put(), Enqueued)
     await in_thread(group.wait_replayed)
     assert [kept_on(server) for server in group.servers] == [1, 1, 1]
@@ -48,7 +56,7 @@ async def test_a_wait_that_somebody_cancels_is_an_unknown_outcome_although_postg
     group, node, waiting, function
 ):
     one = node()
-    assert isinstance(await one.put(), Enqueued)
+    await keep_one(one)
     for standby in group.standbys:
         standby.pause()
     put = one.put()
@@ -60,7 +68,7 @@ async def test_a_wait_that_somebody_cancels_is_an_unknown_outcome_although_postg
 
 async def test_a_wait_that_takes_too_long_is_left_without_a_word_and_goes_on_in_the_server(group, node, waiting):
     one = node()
-    assert isinstance(await one.put(), Enqueued)
+    await keep_one(one)
     for standby in group.standbys:
         standby.pause()
     put = one.put()
@@ -76,7 +84,7 @@ async def test_a_wait_that_takes_too_long_is_left_without_a_word_and_goes_on_in_
 
 async def test_a_caller_that_leaves_does_not_cancel_the_commit(group, node, waiting):
     one = node()
-    assert isinstance(await one.put(), Enqueued)
+    await keep_one(one)
     for standby in group.standbys:
         standby.pause()
     put = one.put()
@@ -91,7 +99,7 @@ async def test_a_caller_that_leaves_does_not_cancel_the_commit(group, node, wait
 
 async def test_names_emptied_under_a_waiting_commit_release_nobody(group, node, waiting):
     one = node()
-    assert isinstance(await one.put(), Enqueued)
+    await keep_one(one)
     for standby in group.standbys:
         standby.pause()
     put = one.put()
@@ -103,7 +111,7 @@ async def test_names_emptied_under_a_waiting_commit_release_nobody(group, node, 
 
 async def test_with_too_few_standbys_nothing_is_accepted_and_it_recovers_by_itself(group, node):
     one = node(replicas=2)
-    assert isinstance(await one.put(), Enqueued)
+    await keep_one(one)
     lost = group.standbys[0]
     await in_thread(lost.stop, "immediate")
     try:
@@ -118,7 +126,7 @@ async def test_with_too_few_standbys_nothing_is_accepted_and_it_recovers_by_itse
         await in_thread(lost.start)
     await in_thread(group.wait_streaming)
     await in_thread(_until_sync, group, 2)
-    assert isinstance(await one.put(), Enqueued)
+    await keep_one(one, "after it")
     await one.store.tend()
     assert one.store.health().accepting
 
@@ -126,7 +134,7 @@ async def test_with_too_few_standbys_nothing_is_accepted_and_it_recovers_by_itse
 async def test_a_role_that_does_not_wait_is_made_to(group, node, waiting):
     group.primary.sql("ALTER ROLE holdfast SET synchronous_commit = off")
     one = node()
-    assert isinstance(await one.put(), Enqueued)
+    await keep_one(one)
     for standby in group.standbys:
         standby.pause()
     put = one.put()
@@ -139,7 +147,7 @@ async def test_a_role_that_does_not_wait_is_made_to(group, node, waiting):
 
 async def test_a_repetition_after_an_unknown_outcome_is_answered_only_when_the_job_is_kept(group, node, waiting):
     one = node()
-    assert isinstance(await one.put(), Enqueued)
+    await keep_one(one)
     for standby in group.standbys:
         standby.pause()
     put = one.put(key="k")
@@ -159,7 +167,7 @@ async def test_a_repetition_after_an_unknown_outcome_is_answered_only_when_the_j
 async def test_without_replicas_the_local_disk_is_what_is_promised_and_said(group, node):
     one = node(replicas=0)
     assert (one.store.durability.level, one.store.durability.replicas) == ("disk", 0)
-    assert isinstance(await one.put(), Enqueued)
+    await keep_one(one)
     assert node(replicas=2).store.durability.level == "replicated"
 
 
@@ -177,7 +185,7 @@ async def test_with_fewer_names_than_replicas_nothing_is_accepted(group, node):
 
 async def test_where_a_commit_waits_for_fewer_than_are_promised_the_proof_waits_for_the_others(group, node):
     one = node(replicas=2)  # and a commit waits for one of two
-    assert isinstance(await one.put(), Enqueued)
+    await keep_one(one)
     group.standbys[0].pause()
     put = one.put(key="k")
     assert code(await put) == "outcome_unknown"
@@ -198,7 +206,7 @@ def open_folder():
 
 async def test_two_that_stream_under_one_name_are_one_copy(group, node, open_folder):
     one = node(replicas=2)  # and a commit waits for one of two
-    assert isinstance(await one.put(), Enqueued)
+    await keep_one(one)
     copy = open_folder
     receive = [group.primary.programs["pg_receivewal"], "--directory", str(copy), "--synchronous", "--no-loop", "--dbname"]
     place = f"host=127.0.0.1 port={group.primary.port} user=replicator application_name=n2"
@@ -220,7 +228,7 @@ async def test_a_primary_that_stops_for_a_while_and_goes_on_keeps_all_that_was_a
 ):
     nodes = [node(), node()]
     for one in nodes:
-        assert isinstance(await one.put(), Enqueued)
+        await keep_one(one)
     for standby in group.standbys:
         standby.pause()
     puts = {"k0": nodes[0].put(key="k0")}
@@ -246,8 +254,8 @@ async def test_a_primary_that_stops_for_a_while_and_goes_on_keeps_all_that_was_a
 
 async def test_after_the_primary_is_lost_the_next_one_is_found_and_has_every_answered_job(made_group, group, node):
     one = node()
-    for _ in range(5):
-        assert isinstance(await one.put(), Enqueued)
+    for n in range(5):
+        await keep_one(one, f"job {n}")
     old = group.primary
     await in_thread(old.kill)
     assert code(await one.put()) in ("store_unavailable", "outcome_unknown")
