@@ -1,7 +1,7 @@
 """Starts the real server as a user would, tells its processes apart, and knows when the last of them is gone.
 
 All processes of one start share a session, so that they can be found and signalled as a whole, whoever their parent is by now. What they
-say is read as it comes; nothing here sleeps and looks again.
+say is read as it comes; only what can't be waited for is looked at again and again.
 """
 
 import http.client
@@ -22,6 +22,7 @@ from typing import IO, Any
 import httpx
 
 WITHIN_S = 30.0
+LOOK_S = 0.01  # between two looks at what can only be asked about: who is waited for needs the processor, too
 
 
 class Trouble(AssertionError):
@@ -190,6 +191,7 @@ class Server:
         while time.monotonic() < deadline and self.process.poll() is None:
             with suppress(Trouble):
                 return self.keeper
+            time.sleep(LOOK_S / 10)
         raise Trouble(f"no keeper was started; the server said:\n{self.err.text}")
 
     @property
@@ -287,6 +289,7 @@ def until(true: Callable[[], bool], what: str) -> None:
     while not true():
         if time.monotonic() > deadline:
             raise Trouble(f"not within {WITHIN_S:.0f} s: {what}")
+        time.sleep(LOOK_S)
 
 
 def session_members(session: int) -> Iterator[int]:

@@ -164,4 +164,5 @@ def test_a_worker_that_beats_on_one_node_is_not_taken_for_silent_by_the_other(no
     while time.monotonic() < ends:
         assert Call(one, "POST", f"/v1/workers/{worker['id']}/beat").answer()[0] == 200
         assert Call(other, "GET", f"/v1/workers/{worker['id']}").answer()[0] == 200
+        time.sleep(0.1)
     until(lambda: Call(other, "GET", f"/v1/workers/{worker['id']}").answer()[0] == 404, "it is removed when it is silent")

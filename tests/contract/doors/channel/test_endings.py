@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from holdfast.doors.websocket import connection, deliveries
 from holdfast.testing.local import LocalServer
 from tests.contract.doors.channel.speaking import Bare, Speaker, frame, speaking, token
-from tests.contract.doors.rest.conftest import Api
+from tests.contract.doors.rest.conftest import LOOK_S, Api
 
 PATIENCE_S = 20.0
 
@@ -39,6 +39,7 @@ def holding(api, url, queue, count=3):
     deadline = time.monotonic() + PATIENCE_S
     while api.counts(queue) != {"leased": count}:
         assert time.monotonic() < deadline, api.counts(queue)
+        time.sleep(LOOK_S)
     return bare
 
 
@@ -210,6 +211,7 @@ def test_a_worker_that_stands_still_loses_one_job_and_is_sent_no_other_before_it
         deadline = time.monotonic() + PATIENCE_S
         while not api.job(job["id"])["attempt"]:
             assert time.monotonic() < deadline, why
+            time.sleep(LOOK_S)
 
     first = api.push(queue, 0)
     bare = Bare(server.url)
@@ -237,6 +239,7 @@ def test_a_worker_that_reads_nothing_is_sent_no_more_than_its_window_and_then_ta
         while (now := api.metric("holdfast_channel_jobs")) > 0 or not held:
             held = max(held, now)
             assert time.monotonic() < deadline, "it is still open"
+            time.sleep(LOOK_S)
         assert 0 < held <= 300, held
         assert len(unharmed(api, "q", 800)) == 800
 
@@ -250,6 +253,7 @@ def test_a_slow_reader_gets_everything_in_the_end(api, server, queue):
     deadline = time.monotonic() + PATIENCE_S
     while not api.metric("holdfast_channel_jobs"):
         assert time.monotonic() < deadline
+        time.sleep(LOOK_S)
     assert api.counts(queue)["ready"] > 0
     got, rest = 0, b""
     while got < 300:

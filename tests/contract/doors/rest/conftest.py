@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 PATIENCE_S = 20.0
+LOOK_S = 0.01  # between two looks: the server needs the processor, too
 
 
 class Server:
@@ -131,6 +132,7 @@ class Api:
         deadline = time.monotonic() + PATIENCE_S
         while (found := self.metric(name, **labels)) != value:
             assert time.monotonic() < deadline, f"{name} is {found}, not {value}"
+            time.sleep(LOOK_S)
 
     def until_parked(self, count: int) -> None:
         """Wait until so many calls wait in the server."""

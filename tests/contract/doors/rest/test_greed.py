@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from holdfast import limits
+from tests.contract.doors.rest.conftest import LOOK_S
 
 MIB = 1 << 20
 BUDGET = 2 * (limits.PAYLOAD_BYTES + limits.BODY_BYTES_OVER_PAYLOAD)  # the least that this payload allows
@@ -57,6 +58,7 @@ def settled(api, what=lambda held: held == 0):
     deadline = time.monotonic() + WITHIN_S
     while not what(held := metric(api, "held_bytes")):
         assert time.monotonic() < deadline, f"it still holds {held}"
+        time.sleep(LOOK_S)
 
 
 def rss(greedy):

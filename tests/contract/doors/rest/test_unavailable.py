@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from tests.contract.doors.rest.conftest import LOOK_S
+
 
 class Sent:
     """A request of which so many bytes are held back. The rest has reached the server once it has answered another one, see `seen`."""
@@ -50,6 +52,7 @@ def until(true):
     deadline = time.monotonic() + 20
     while not true():
         assert time.monotonic() < deadline
+        time.sleep(LOOK_S)
 
 
 def is_listening(server):
