@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 # _IOR('X', 125, __u32) of ext4; NOLOGFLUSH drops what the journal has not written, as a power cut does.
 EXT4_IOC_SHUTDOWN = 0x8004587D
 NOLOGFLUSH = 2
+LET_GO_WITHIN_S = 10.0
+LOOK_AGAIN_S = 0.02
 
 
 def unavailable() -> str | None:
@@ -53,10 +56,16 @@ class Disk:
         self.mounted = True
 
     def unmount(self) -> None:
-        """Unmount it. Nothing may have a file open on it."""
-        if self.mounted:
-            run("umount", str(self.at))
-            self.mounted = False
+        """Unmount it. Nothing may have a file open on it; of a process that was killed, the last thread may still be letting go of them."""
+        deadline = time.monotonic() + LET_GO_WITHIN_S
+        while self.mounted:
+            try:
+                run("umount", str(self.at))
+                self.mounted = False
+            except RuntimeError as error:
+                if "busy" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK_AGAIN_S)
 
     def cut_power(self) -> None:
         """From here on nothing more reaches the image; what was not synced is gone with the next mount."""

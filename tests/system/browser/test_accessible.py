@@ -6,6 +6,8 @@ from playwright.sync_api import expect
 from tests.system.browser.conftest import DESKTOP, PHONE, offences, too_wide
 from tests.system.browser.scenes import everyday, hostile, screens
 
+pytestmark = pytest.mark.long(40)
+
 
 @pytest.fixture(scope="module")
 def everything(api):

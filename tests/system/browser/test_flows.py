@@ -9,6 +9,8 @@ from tests.contract.doors.dqid.speaking import serving
 from tests.contract.doors.web.conftest import Browser
 from tests.system.browser.conftest import offences
 
+pytestmark = pytest.mark.long(60)
+
 
 def listening(page) -> None:
     """Wait until the page hears of what is committed; before that it would look five seconds later."""

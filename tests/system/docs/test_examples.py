@@ -18,6 +18,8 @@ from tests.system.docs.examples import check, environment, run, steps
 from tests.system.docs.pages import ROOT, block, blocks, read
 from tests.system.docs.test_guides import GUIDES
 
+pytestmark = pytest.mark.long(30)
+
 RUN = ("README.md", "docs/protocol.md", "docs/dialects.md", "docs/configuration.md", "docs/operations.md", "docs/shell.md")
 
 

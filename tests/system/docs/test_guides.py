@@ -16,6 +16,8 @@ from tests.system.docs.examples import check, files, run, steps
 from tests.system.docs.pages import ROOT, Block, blocks, read
 from tests.system.whole.machine import need
 
+pytestmark = pytest.mark.long(40)
+
 GUIDES = sorted(page.relative_to(ROOT).as_posix() for page in ROOT.glob("docs/guides/*.md") if page.name != "README.md")
 PROXIED = "docs/guides/behind-a-proxy.md"
 _START = re.compile(r"\$ (?:make run|holdfast serve((?: --?[\w-]+(?: [^-\s]\S*)?)*))")

@@ -22,6 +22,8 @@ from tests.system.docs.pages import block, blocks, read
 from tests.system.docs.proxies import GUIDE, Proxy, haproxy, nginx, program
 from tests.system.docs.test_guides import compared, started_with
 
+pytestmark = pytest.mark.long(25)
+
 PEOPLE = {"Authorization": "Basic " + base64.b64encode(b"anna:change-me").decode()}
 TOKEN = "change-this-too"
 PROXIES = pytest.mark.parametrize("proxy", [nginx, haproxy], ids=["nginx", "HAProxy"])

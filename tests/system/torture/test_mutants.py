@@ -7,7 +7,10 @@ import pytest
 from torture import campaign
 from torture.mutants import catalog, hunt
 
-pytestmark = pytest.mark.timeout(400)  # fourteen servers are broken and hunted within the first test's set-up
+pytestmark = [
+    pytest.mark.long(50),
+    pytest.mark.timeout(400),  # fourteen servers are broken and hunted within the first test's set-up
+]
 
 
 @pytest.fixture(scope="module")

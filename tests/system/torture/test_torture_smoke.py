@@ -6,6 +6,8 @@ import pytest
 
 from torture import campaign, faults
 
+pytestmark = pytest.mark.long(110)
+
 QUIET = {"calm", "ack-order"}  # they look, and injure nothing
 ALONE = {"disk-full"}  # its calls come one after the other
 

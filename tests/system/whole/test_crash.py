@@ -4,10 +4,14 @@ import signal
 import time
 from typing import Any
 
+import pytest
+
 from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import conclude, lease, park, push
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.servers import Call, Server
+
+pytestmark = pytest.mark.long(25)
 
 
 def fence(job: dict[str, Any]) -> int:

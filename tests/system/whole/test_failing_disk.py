@@ -9,6 +9,8 @@ from tests.system.whole.calls import lease, push
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.tracing import Syscall, Tracer
 
+pytestmark = pytest.mark.long(20)
+
 WRITING = "trace=pwrite64,ftruncate,fdatasync,fsync,write,writev,sendto,sendmsg"
 
 

@@ -19,6 +19,8 @@ from tests.system.whole.servers import Server, until
 from tests.system.whole.test_stopping import again_until_it_ends
 from tests.system.whole.tracing import Tracer
 
+pytestmark = pytest.mark.long(40)
+
 
 @pytest.fixture
 def full() -> Iterator[int]:

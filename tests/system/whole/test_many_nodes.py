@@ -10,6 +10,8 @@ from cluster.postgres import server as postgres
 from tests.system.whole.calls import park
 from tests.system.whole.servers import Call, until
 
+pytestmark = pytest.mark.long(30)
+
 ROUNDS = 15
 
 

@@ -17,6 +17,8 @@ from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.machine import small_disk, tool_path
 from tests.system.whole.servers import Server
 
+pytestmark = pytest.mark.long(30)
+
 NOTICED_S = 5.0  # a second, and the time that a crowded machine takes to end three processes
 
 

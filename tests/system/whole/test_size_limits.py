@@ -9,6 +9,8 @@ from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.servers import Server
 
+pytestmark = pytest.mark.long(20)
+
 MIB = 1 << 20
 
 

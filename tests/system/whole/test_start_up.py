@@ -14,6 +14,8 @@ from tests.system.whole.far_disk import network_mount
 from tests.system.whole.machine import need, small_disk
 from tests.system.whole.servers import Server
 
+pytestmark = pytest.mark.long(25)
+
 
 def refusal(server: Server) -> str:
     """What a server that can't start says: one line, exit 1, nothing left running."""

@@ -13,6 +13,8 @@ from tests.system.whole.calls import conclude, lease, park, push, uploads
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.servers import Call, Server, until
 
+pytestmark = pytest.mark.long(30)
+
 Told = Callable[[Server], None]
 
 

@@ -15,6 +15,8 @@ from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.servers import Server
 
+pytestmark = pytest.mark.long(60)
+
 # Signals
 
 

@@ -30,6 +30,8 @@ from tests.unit.engine.model import Model
 from tests.unit.engine.model_routing import Publish
 from tests.unit.engine.teller import NEVER, QUEUES, SETTINGS, STEP_MS, Teller
 
+pytestmark = pytest.mark.long(30)
+
 CHECKS = {entry.name: entry.read_text() for entry in files("holdfast.stores.sqlite").joinpath("checks").iterdir()}
 SILENCE_MS = 4 * STEP_MS
 

@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+pytestmark = pytest.mark.long(20)
+
 
 @pytest.fixture
 def place(tmp_path):

@@ -9,6 +9,8 @@ from cluster.processes import give, kill_tree, unprivileged, wait_until
 from holdfast.messages.commands import Enqueued, Refused
 from holdfast.stores.postgres.examine import examine
 
+pytestmark = pytest.mark.long(25)
+
 COLLECTORS = {
     "a base backup that is being taken": (
         "pg_basebackup",

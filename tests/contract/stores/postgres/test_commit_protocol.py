@@ -10,6 +10,8 @@ import pytest
 from cluster.processes import unprivileged, wait_until
 from holdfast.messages.commands import Enqueued, Refused
 
+pytestmark = pytest.mark.long(35)
+
 
 def code(result) -> str:
     return result.code if isinstance(result, Refused) else type(result).__name__

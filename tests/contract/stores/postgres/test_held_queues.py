@@ -33,6 +33,8 @@ from holdfast.messages.commands import (
 from holdfast.stores.postgres.held_queues import HASTY_MS, LOOK_S, WAIT_MS
 from holdfast.stores.postgres.maintenance import check
 
+pytestmark = pytest.mark.long(40)
+
 FIRST_S = WAIT_MS / 1000 + 1.0  # somebody has to find out
 NEXT_S = 0.8
 

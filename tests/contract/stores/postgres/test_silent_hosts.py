@@ -21,6 +21,8 @@ from holdfast.stores.postgres.maintenance import check
 from holdfast.stores.postgres.store import SILENT_S
 from tests.system.whole.servers import Server
 
+pytestmark = pytest.mark.long(40)
+
 SOON_S = CONNECT_S - 1  # less than what a host that says nothing costs when it is waited for
 PLACES = range(3)
 

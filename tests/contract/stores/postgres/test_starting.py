@@ -12,6 +12,8 @@ from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.start_check import refusal
 from tests.system.whole.servers import Server
 
+pytestmark = pytest.mark.long(30)
+
 
 @pytest.fixture
 def starting(tmp_path):

@@ -25,6 +25,8 @@ from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.conftest import home, serve, serving  # noqa: F401  (fixtures)
 from tests.system.whole.servers import until
 
+pytestmark = pytest.mark.long(25)
+
 TABLES = ("queue", "job", "ready", "leased", "scheduled", "ended", "kept_answer", "worker")
 NEXT = "\n".join([*(f"ALTER TABLE {table} ADD COLUMN colour text;" for table in TABLES), "CREATE TABLE for_the_older(n int);"])
 STEPS = {
