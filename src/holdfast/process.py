@@ -2,12 +2,10 @@
 
 descriptors 0, 1 and 2   are open: else the store or a socket becomes "standard error", and is written into
 signals                  wait until somebody knows what to do with them: none is lost, also as process 1 of a container
-the garbage collector    does not look through what is being imported; that lives as long as the process (see `calm_collector`)
 the environment          has none of the variables by which libraries would be set up behind our back
 the working directory    is no place to import from (CWE-427)
 """
 
-import gc
 import os
 import signal
 import sys
@@ -24,7 +22,6 @@ _FOREIGN_FAMILIES = ("UVICORN_", "LITESTAR_", "PROMETHEUS_", "UVLOOP_", "STRUCTL
 def begin() -> None:
     """All of it, for a server that is about to be started."""
     open_descriptors()
-    gc.disable()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     forget_foreign_variables()
     leave_working_directory()

@@ -255,7 +255,6 @@ def calm_collector() -> None:
     """
     gc.set_threshold(_YOUNG)
     gc.freeze()
-    gc.enable()
 
 
 def main() -> None:
