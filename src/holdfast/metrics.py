@@ -23,6 +23,15 @@ from holdfast.messages.queries import QueueStats, Replication, Stats, StoreStats
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STATES = ("scheduled", "ready", "leased", "concluded", "dead", "cancelled")
 OTHER = "_other"
+_Samples = tuple[str, tuple[list[tuple[str, float]], ...]]
+_QUEUE_FAMILIES = (
+    ("holdfast_jobs", "gauge", "Jobs by queue and state."),
+    ("holdfast_queue_bytes", "gauge", "Payload of unfinished jobs."),
+    ("holdfast_queue_capacity_jobs", "gauge", "How many unfinished jobs fit."),
+    ("holdfast_oldest_ready_seconds", "gauge", "Age of the job that is next in line."),
+    ("holdfast_queue_paused", "gauge", "1 while the queue is paused."),
+    ("holdfast_job_events_total", "counter", "Committed changes by queue and verb."),
+)
 
 
 class TubeNumbers(Protocol):
@@ -104,7 +113,7 @@ class FrontMetrics:
 
     async def page(self) -> bytes:
         """The metrics of the whole server."""
-        return exposition(await self._engine.reading.stats(), self._number, self.text())
+        return exposition(await self._engine.reading.stats_of_busiest(METRIC_QUEUES + 1), self._number, self.text())
 
 
 class _Answered:
@@ -157,7 +166,7 @@ def exposition(stats: Stats, own_front: int, own: bytes) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Once(_families(stats)))
     others = [text for front, text in sorted(stats.reports.items()) if front != own_front]
-    return generate_latest(registry) + _merged([own, *others])
+    return _queue_text(stats) + generate_latest(registry) + _merged([own, *others])
 
 
 def _merged(texts: list[bytes]) -> bytes:
@@ -231,40 +240,60 @@ def _families(stats: Stats) -> Iterator[Metric]:
     info = GaugeMetricFamily("holdfast_info", "The running version.", labels=["version"])
     info.add_metric([__version__], 1)
     yield info
-    yield from _queue_families(stats.queues)
+    yield GaugeMetricFamily("holdfast_queues", "Queues, those without a label of their own among them.", value=stats.all)
+    yield GaugeMetricFamily(
+        "holdfast_queues_in_other", 'Queues that are summed under queue="_other".', value=max(0, stats.all - METRIC_QUEUES)
+    )
     yield from _store_families(stats.store)
 
 
-def _queue_families(queues: list[QueueStats]) -> Iterator[Metric]:
-    jobs = GaugeMetricFamily("holdfast_jobs", "Jobs by queue and state.", labels=["queue", "state"])
-    size = GaugeMetricFamily("holdfast_queue_bytes", "Payload of unfinished jobs.", labels=["queue"])
-    full = GaugeMetricFamily("holdfast_queue_capacity_jobs", "How many unfinished jobs fit.", labels=["queue"])
-    oldest = GaugeMetricFamily("holdfast_oldest_ready_seconds", "Age of the job that is next in line.", labels=["queue"])
-    paused = GaugeMetricFamily("holdfast_queue_paused", "1 while the queue is paused.", labels=["queue"])
-    events = CounterMetricFamily("holdfast_job_events", "Committed changes by queue and verb.", labels=["queue", "event"])
-    busiest = sorted(
-        (queue for queue in queues if queue.info.name != OTHER),
-        key=lambda queue: -queue.info.tally.unfinished - sum(queue.totals.values()),
+def _queue_text(stats: Stats) -> bytes:
+    """The families with `queue`, written out here: by Prometheus' own objects so many samples would take several times as long."""
+    shown = [queue for queue in stats.queues if queue.info.name != OTHER][:METRIC_QUEUES]  # no label stands twice
+    samples = [_of_queue(queue) for queue in shown]
+    if stats.all > len(shown):
+        samples.append(_of_rest(stats, shown))
+    parts = []
+    for place, (name, kind, about) in enumerate(_QUEUE_FAMILIES):
+        parts.append(f"# HELP {name} {about}\n# TYPE {name} {kind}\n")
+        for queue, families in samples:
+            parts += [f'{name}{{queue="{queue}"{label}}} {float(value)}\n' for label, value in families[place]]
+    return "".join(parts).encode()
+
+
+def _of_queue(queue: QueueStats) -> _Samples:
+    """Samples of one queue by family, in the order of `_QUEUE_FAMILIES`. Its name has no sign that would have to be escaped."""
+    info, tally = queue.info, queue.info.tally
+    return info.name, (
+        [(f',state="{state}"', getattr(tally, state)) for state in _STATES],
+        [("", tally.bytes)],
+        [("", info.policy.capacity_jobs)],
+        [("", (queue.oldest_ready_ms or 0) / 1000)],
+        [("", info.paused)],
+        [(f',event="{verb}"', count) for verb, count in queue.totals.items()],
     )
-    for queue in busiest[:METRIC_QUEUES]:
-        name = queue.info.name
-        for state in _STATES:
-            jobs.add_metric([name, state], getattr(queue.info.tally, state))
-        size.add_metric([name], queue.info.tally.bytes)
-        full.add_metric([name], queue.info.policy.capacity_jobs)
-        paused.add_metric([name], queue.info.paused)
-        oldest.add_metric([name], (queue.oldest_ready_ms or 0) / 1000)
-        for verb, count in queue.totals.items():
-            events.add_metric([name, verb], count)
-    rest = busiest[METRIC_QUEUES:] + [queue for queue in queues if queue.info.name == OTHER]  # no label stands twice
-    if rest:
-        for state in _STATES:
-            jobs.add_metric([OTHER, state], sum(getattr(queue.info.tally, state) for queue in rest))
-        size.add_metric([OTHER], sum(queue.info.tally.bytes for queue in rest))
-        oldest.add_metric([OTHER], max(queue.oldest_ready_ms or 0 for queue in rest) / 1000)
-        for verb in rest[0].totals:
-            events.add_metric([OTHER, verb], sum(queue.totals[verb] for queue in rest))
-    yield from (jobs, size, full, oldest, paused, events)
+
+
+def _of_rest(stats: Stats, shown: list[QueueStats]) -> _Samples:
+    """The queues that have no label of their own together, where that makes sense."""
+    tallies = [queue.info.tally for queue in shown]
+    own = {queue.info.name for queue in shown}
+    ages = [queue.oldest_ready_ms or 0 for queue in stats.queues if queue.info.name not in own]
+
+    def rest(name: str) -> int:
+        return int(getattr(stats.tally, name)) - sum([getattr(tally, name) for tally in tallies])
+
+    return OTHER, (
+        [(f',state="{state}"', rest(state)) for state in _STATES],
+        [("", rest("bytes"))],
+        [],
+        [("", max([stats.oldest_left_out_ms or 0, *ages]) / 1000)],
+        [],
+        [
+            (f',event="{verb}"', max(0, count - sum([queue.totals[verb] for queue in shown])))
+            for verb, count in stats.totals.items()
+        ],
+    )
 
 
 def _store_families(store: StoreStats) -> Iterator[Metric]:

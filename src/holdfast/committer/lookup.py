@@ -22,7 +22,6 @@ from holdfast.messages.queries import (
     Query,
     QueryResult,
     RecordAudit,
-    Stats,
     WorkerList,
 )
 from holdfast.stores.store import Store
@@ -57,7 +56,7 @@ class Lookup:
         now = self._clock.now()
         match query:
             case GetStats():
-                return await self._stats(query)
+                return await stats.gather(self._store, self._totals, query, now, self._reports)
             case RecordAudit():
                 return self._trail.take(query.note, now)
             case GetAudit():
@@ -76,12 +75,6 @@ class Lookup:
         if isinstance(read, WorkerList):
             return self._with_beats(read)
         return self._with_silent(read) if isinstance(read, JobFacts) else read
-
-    async def _stats(self, query: GetStats) -> Stats:
-        now = self._clock.now()
-        if query.most is None and query.only is None:
-            return await stats.gather(self._store, self._totals, now, self._reports)
-        return await stats.gather_some(self._store, self._totals, query, now)
 
     def _with_beats(self, read: WorkerList) -> WorkerList:
         """Workers with when they were last heard of: a restart counts as a beat of everyone."""

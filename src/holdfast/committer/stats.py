@@ -1,7 +1,9 @@
 """The numbers of every queue and of the store, for the API, the metrics and the page."""
 
+import asyncio
 import heapq
 import time
+from typing import Any
 
 import structlog
 
@@ -29,56 +31,82 @@ from holdfast.stores.store import Store, StoreBroken
 from holdfast.stores.unreadable import FOUND
 
 log = structlog.get_logger(__name__)
-_PAGE = 1_000
+_PAGE = 500  # queues that are looked at in one go: some milliseconds
 _NEARLY_FULL = 0.8  # of a bound
 
 
-async def gather(store: Store, totals: Totals, now: int, reports: dict[int, bytes]) -> Stats:
-    """Counts, ages, totals and rates of every queue, and how the store is doing."""
-    queues: list[QueueStats] = []
-    after: str | None = ""
-    while after is not None:
-        page = await store.read(ListQueues(_PAGE, after), now)
-        assert isinstance(page, QueuePage), "queues are answered with a page of queues"
-        ages = await store.read(OldestReady([info.name for info in page.queues if info.tally.ready]), now)
-        assert isinstance(ages, ReadyAges), "ages are answered with ages"
-        for info in page.queues:
-            oldest = ages.ready_at.get(info.name)
-            counts, rates = totals.of(info.name)
-            queues.append(QueueStats(info, None if oldest is None else max(0, now - oldest), counts, rates))
-        after = page.after
-    return Stats(queues, of_store(store, totals), now, reports)
+async def gather(store: Store, totals: Totals, query: GetStats, now: int, reports: dict[int, bytes]) -> Stats:
+    """Counts, ages, totals and rates of the queues that were asked for, sums over all of them, and how the store is doing.
 
-
-async def gather_some(store: Store, totals: Totals, query: GetStats, now: int) -> Stats:
-    """What `gather` gives, of the queues that were asked for only: what is costly, the age of a queue's oldest job, is looked up for these."""
+    All queues are walked a page at a time, and others go on between two pages.
+    """
     if query.only is not None:
         info = await store.read(GetQueue(query.only), now)
         assert isinstance(info, QueueInfo), "a queue is answered with the queue"
         return Stats(await _with_ages(store, totals, [info], now), of_store(store, totals), now)
-    infos: list[QueueInfo] = []
+    order = _busyness if query.busiest else _urgency
+    best: list[tuple[Any, QueueInfo]] = []
+    waiting: list[str] = []
+    count = found = 0
+    tally = Tally()
     after: str | None = ""
     while after is not None:
         page = await store.read(ListQueues(_PAGE, after), now)
         assert isinstance(page, QueuePage), "queues are answered with a page of queues"
-        infos += page.queues
+        count += len(page.queues)
+        _add(tally, [info.tally for info in page.queues])
+        fit = [(order(info, totals), info) for info in page.queues if query.named in info.name]
+        found += len(fit)
+        best += fit
+        if len(best) > query.most:
+            best = heapq.nsmallest(query.most, best)
+        if query.busiest:
+            waiting += [info.name for info in page.queues if info.tally.ready]
         after = page.after
-    fit = [info for info in infos if query.named in info.name]
-    found = len(fit)
-    if query.most is not None and found > query.most:
-        fit = heapq.nsmallest(query.most, fit, key=lambda info: _urgency(info, totals))
-    tallies = [info.tally for info in infos]
-    tally = Tally(*[sum(getattr(one, name) for one in tallies) for name in Tally.__struct_fields__])
-    queues = await _with_ages(store, totals, fit, now)
-    return Stats(queues, of_store(store, totals), now, {}, len(infos), found, tally, totals.rates_of_all())
+        await asyncio.sleep(0)  # in memory a read waits for nothing
+    queues = await _with_ages(store, totals, [info for _, info in best], now)
+    shown = {queue.info.name for queue in queues}
+    oldest = await _oldest(store, [name for name in waiting if name not in shown], now)
+    return Stats(
+        queues,
+        of_store(store, totals),
+        now,
+        reports,
+        count,
+        found,
+        tally,
+        *totals.of_all(),
+        None if oldest is None else now - oldest,
+    )
+
+
+def _add(sums: Tally, tallies: list[Tally]) -> None:
+    for name in Tally.__struct_fields__:
+        setattr(sums, name, getattr(sums, name) + sum([getattr(tally, name) for tally in tallies]))
+
+
+async def _oldest(store: Store, names: list[str], now: int) -> int | None:
+    """When the head of the line that waits for the longest became ready, of these queues."""
+    heads = await _ready_since(store, names, now)
+    return min(heads.values(), default=None)
+
+
+async def _ready_since(store: Store, names: list[str], now: int) -> dict[str, int]:
+    """By queue, when the head of its line became ready."""
+    found: dict[str, int] = {}
+    for first in range(0, len(names), _PAGE):
+        ages = await store.read(OldestReady(names[first : first + _PAGE]), now)
+        assert isinstance(ages, ReadyAges), "ages are answered with ages"
+        found.update(ages.ready_at)
+        await asyncio.sleep(0)
+    return found
 
 
 async def _with_ages(store: Store, totals: Totals, infos: list[QueueInfo], now: int) -> list[QueueStats]:
-    ages = await store.read(OldestReady([info.name for info in infos if info.tally.ready]), now)
-    assert isinstance(ages, ReadyAges), "ages are answered with ages"
+    heads = await _ready_since(store, [info.name for info in infos if info.tally.ready], now)
     found = []
     for info in infos:
-        oldest = ages.ready_at.get(info.name)
+        oldest = heads.get(info.name)
         found.append(QueueStats(info, None if oldest is None else max(0, now - oldest), *totals.of(info.name)))
     return found
 
@@ -93,6 +121,11 @@ def _urgency(info: QueueInfo, totals: Totals) -> tuple[int, int, str]:
     else:
         rank = 1 if left_alone else 2
     return rank, -tally.unfinished, info.name
+
+
+def _busyness(info: QueueInfo, totals: Totals) -> tuple[int, str]:
+    """The same by what a queue holds and has done: it changes little from one look to the next."""
+    return -info.tally.unfinished - totals.done(info.name), info.name
 
 
 async def of_tube(store: Store, totals: Totals, name: str, now: int) -> TubeFacts:

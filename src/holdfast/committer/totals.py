@@ -32,6 +32,11 @@ class Rate:
         """The rate as seen at this monotonic time."""
         return self._decayed(at)
 
+    def without(self, other: "Rate", at: float) -> None:
+        """What another one counts counts here no more."""
+        self._level = max(0.0, self._decayed(at) - other.per_second(at))
+        self._at = at
+
     def _decayed(self, at: float) -> float:
         return self._level * math.exp((self._at - at) / _MEMORY_S) if self._level else 0.0
 
@@ -42,6 +47,8 @@ class Totals:
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], int] = {}
         self._rates: dict[tuple[str, str], Rate] = {}
+        self._counts_of_all: dict[str, int] = dict.fromkeys(COUNTED, 0)
+        self._rates_of_all: dict[str, Rate] = {}
         self.batches = 0
         self.commits = 0
         self.commands = 0
@@ -57,13 +64,21 @@ class Totals:
     def committed(self, counts: dict[tuple[str, str], int], commands: int, seconds: float) -> None:
         """Add one commit: how often each (verb, queue) happened, how many commands it served, how long it took."""
         now = time.monotonic()
+        sums: dict[str, int] = {}
         for key, count in counts.items():
-            if key[0] in COUNTED:
+            if (verb := key[0]) in COUNTED:
+                sums[verb] = sums.get(verb, 0) + count
                 self._counts[key] = self._counts.get(key, 0) + count
                 rate = self._rates.get(key)
                 if rate is None:
                     rate = self._rates[key] = Rate()
                 rate.add(count, now)
+        for verb, count in sums.items():
+            self._counts_of_all[verb] += count
+            rate = self._rates_of_all.get(verb)
+            if rate is None:
+                rate = self._rates_of_all[verb] = Rate()
+            rate.add(count, now)
         self.commits += 1
         self.commands += commands
         self.commit_seconds += seconds
@@ -83,16 +98,19 @@ class Totals:
         found = (self._rates.get((verb, queue)) for verb in (FAILED, EXPIRED))
         return any(rate is not None and rate.per_second(now) >= 0.01 for rate in found)
 
-    def rates_of_all(self) -> dict[str, float]:
-        """Rates per second of all queues together, by verb."""
+    def done(self, queue: str) -> int:
+        """How much was done in one queue, all verbs together."""
+        return sum([self._counts.get((verb, queue), 0) for verb in COUNTED])
+
+    def of_all(self) -> tuple[dict[str, int], dict[str, float]]:
+        """Totals and rates per second of all queues together, by verb."""
         now = time.monotonic()
-        sums: dict[str, float] = {}
-        for (verb, _), rate in self._rates.items():
-            sums[verb] = sums.get(verb, 0.0) + rate.per_second(now)
-        return sums
+        return dict(self._counts_of_all), {verb: rate.per_second(now) for verb, rate in self._rates_of_all.items()}
 
     def forget(self, queue: str) -> None:
         """Drop what is known of a queue that was deleted."""
+        now = time.monotonic()
         for verb in COUNTED:
-            self._counts.pop((verb, queue), None)
-            self._rates.pop((verb, queue), None)
+            self._counts_of_all[verb] -= self._counts.pop((verb, queue), 0)
+            if (rate := self._rates.pop((verb, queue), None)) is not None:
+                self._rates_of_all[verb].without(rate, now)

@@ -7,6 +7,7 @@ from typing import Any
 from holdfast import limits
 from holdfast.engine import checks
 from holdfast.engine.hub import Hub, JobEnd
+from holdfast.engine.sharing import Shared
 from holdfast.engine.submitter import or_raise
 from holdfast.errors import JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
 from holdfast.job.job import ENDED, State
@@ -65,6 +66,8 @@ class Reader:
         self._hub = hub
         self._on_the_way = 0
         self._looks: dict[int, asyncio.Future[Any]] = {}
+        self._of_all: Shared[GetStats, Stats] = Shared(self._gather)
+        self._of_named: Shared[GetStats, Stats] = Shared(self._gather)  # in a line of their own: each name is another read
 
     async def glance(self, job_id: int, cut: int = 0) -> JobDetail:
         """One job with only the first bytes of its payload and its result."""
@@ -148,13 +151,17 @@ class Reader:
         checks.number("limit", limit, 1, limits.LIST_LIMIT)
         return await self._ask(ListQueues(limit, after))  # type: ignore[return-value]
 
-    async def stats(self) -> Stats:
-        """Everything that is counted."""
-        return await self._ask(GetStats())  # type: ignore[return-value]
-
-    async def stats_of_some(self, most: int, named: str = "") -> Stats:
+    async def stats(self, most: int = limits.STATS_QUEUES, named: str = "") -> Stats:
         """The store, sums over all queues, and at most so many queues whose name has this: those first that want attention."""
-        return await self._ask(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS]))  # type: ignore[return-value]
+        shared = self._of_named if named else self._of_all
+        return await shared.of(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS]))
+
+    async def stats_of_busiest(self, most: int) -> Stats:
+        """The same of the queues that hold or have done the most."""
+        return await self._of_all.of(GetStats(most, busiest=True))
+
+    async def _gather(self, query: GetStats) -> Stats:
+        return await self._ask(query)  # type: ignore[return-value]
 
     async def stats_of(self, queue: str) -> tuple[QueueStats, int]:
         """The numbers of one queue, and the store's time."""

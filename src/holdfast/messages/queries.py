@@ -10,7 +10,7 @@ from holdfast.job.job import Content, Job, JobError, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker
 from holdfast.job.schedule import Schedule
-from holdfast.limits import LIST_LIMIT
+from holdfast.limits import LIST_LIMIT, STATS_QUEUES
 
 
 class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):
@@ -61,14 +61,14 @@ class ExplainJob(_Frame, frozen=True, tag=44):
 
 
 class GetStats(_Frame, frozen=True, tag=45):
-    """Counts and rates of every queue and of the store.
-
-    With `most`, only of so many queues whose name has `named`, those first that want attention; with `only`, of that queue.
+    """Counts and rates of queues and of the store: of at most so many queues whose name has `named`. Where there are more, those that want
+    attention; with `busiest`, those that hold or have done the most. With `only`, of that queue.
     """
 
-    most: int | None = None
+    most: int = STATS_QUEUES
     named: str = ""
     only: str | None = None
+    busiest: bool = False
 
 
 class GetInterests(_Frame, frozen=True, tag=48):
@@ -435,8 +435,9 @@ class History(_Frame, frozen=True, tag=163):
 class Stats(_Frame, frozen=True, tag=125):
     """Everything that is counted; `reports` are the metrics of the other front processes, in Prometheus' text form.
 
-    Where only some queues were asked for: `all` is how many there are, `found` how many of them have the name, `tally` and `rates` are the
-    sums over all of them.
+    `queues` are in the order of their names, or, where there are more than were asked for, in the order in which those were chosen.
+    `all` is how many there are, `found` how many of them have the name; `tally`, `totals` and `rates` are the sums over all of them.
+    `oldest_left_out_ms`: the age of the oldest head of a line that is not in `queues`, where the busiest were asked for.
     """
 
     queues: list[QueueStats]
@@ -445,8 +446,10 @@ class Stats(_Frame, frozen=True, tag=125):
     reports: dict[int, bytes] = {}
     all: int = 0
     found: int = 0
-    tally: Tally | None = None
+    tally: Tally = msgspec.field(default_factory=Tally)
+    totals: dict[str, int] = {}
     rates: dict[str, float] = {}
+    oldest_left_out_ms: int | None = None
 
 
 class AuditEntries(_Frame, frozen=True, tag=173):

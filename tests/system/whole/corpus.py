@@ -7,19 +7,26 @@ goes on answering others (`test_busy.py`).
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 Bad = Callable[["Caller"], Awaitable[None]]
 CORPUS: dict[str, Bad] = {}
 LARGEST: set[str] = set()
 """Those that send the largest body that is allowed."""
+OPTIONS: dict[str, tuple[str, ...]] = {}
+"""With what a server is started for them, beside a door for beanstalkd's protocol."""
 
 
 class Caller:
-    """Sends requests to a server, any number at once."""
+    """Sends requests to a server, any number at once. `tubes` is the port on which it speaks beanstalkd's protocol."""
 
-    def __init__(self, port: int, at_once: int = 300) -> None:
+    def __init__(self, port: int, tubes: int = 0, at_once: int = 300) -> None:
         self._port = port
+        self._tubes = tubes
         self.writers: list[asyncio.StreamWriter] = []
         self._open: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._at_once = asyncio.Semaphore(at_once)
@@ -28,7 +35,7 @@ class Caller:
         """The status and the document that came."""
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         async with self._at_once:
-            reader, writer = self._open.pop() if self._open else await self._connect()
+            reader, writer = await self._connection()
             head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
             writer.write(head.encode() + data)
             await writer.drain()
@@ -40,6 +47,14 @@ class Caller:
             else:
                 self._open.append((reader, writer))
         return int(answer.split(" ", 2)[1]), json.loads(text) if text[:1] == b"{" and len(text) < 1 << 20 else text
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """One that is open and idle, or a new one."""
+        while self._open:
+            reader, writer = self._open.pop()
+            if not reader.at_eof():  # else the server has closed it meanwhile
+                return reader, writer
+        return await self._connect()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=64 << 20)
@@ -56,6 +71,22 @@ class Caller:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await reader.readuntil(b"\n\n")
         return reader
+
+    async def tube(self, command: bytes) -> bytes:
+        """The answer to one command of beanstalkd's protocol, on a connection of its own."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._tubes, limit=64 << 20)
+        self.writers.append(writer)
+        writer.write(command + b"\r\n")
+        line = await reader.readuntil(b"\r\n")
+        return await reader.readexactly(int(line.split()[1]) + 2) if line.startswith(b"OK ") else line
+
+    async def channel(self, *messages: bytes) -> None:
+        """Send these on a live channel of their own, one after the other, until each is answered or the channel is closed."""
+        async with connect(f"ws://127.0.0.1:{self._port}/v1/channel", max_size=None, compression=None, proxy=None) as channel:
+            with suppress(ConnectionClosed):
+                for message in messages:
+                    await channel.send(message.decode())
+                    await channel.recv()
 
     def close(self) -> None:
         """Hang up."""
@@ -164,7 +195,7 @@ async def many_large_interests_at_once(call: Caller) -> None:
 
 @bad
 async def a_fan_out_to_very_many(call: Caller) -> None:
-    await call.all(*[("PUT", f"/v1/interests/q{n}", {"match": "*"}) for n in range(5_000)])
+    await call.all(*[("PUT", f"/v1/interests/q{n}", {"match": "*"}) for n in range(10_000)])
     await everywhere(call, "{}")
 
 
@@ -257,6 +288,142 @@ async def many_streams_and_a_bulk(call: Caller) -> None:
     for _ in range(200):
         await call.listen("/v1/stream")
     await call.all(*[("POST", "/v1/jobs", bulk()) for _ in range(10)])
+
+
+async def make_queues(call: Caller, count: int = 100_000) -> None:
+    """So many queues, each with a job."""
+    await call.all(*[("POST", "/v1/jobs", bulk_of_queues(n, min(n + 1_000, count))) for n in range(0, count, 1_000)])
+
+
+def bulk_of_queues(first: int, behind: int) -> dict[str, Any]:
+    """The body of a bulk with a job for each of many queues."""
+    return {"jobs": [{"queue": f"q{n}", "payload": n} for n in range(first, behind)]}
+
+
+@bad
+async def bulks_of_new_queues(call: Caller) -> None:
+    await make_queues(call, 20_000)
+    await call("POST", "/v1/jobs", {"jobs": [{"queue": f"n{n}:" + "x" * 190, "payload": n} for n in range(1_000)]})
+
+
+@bad
+async def a_copy_for_each_of_the_most_workers(call: Caller) -> None:
+    await one_interest(call, "*")
+    await call.all(*[("POST", "/v1/workers", {"queues": ["some"]}) for n in range(10_000)])
+    await call("POST", "/v1/publish", {"data": 1, "scope": "all"})
+
+
+@bad
+async def numbers_of_the_most_queues(call: Caller) -> None:
+    await make_queues(call)
+    pages = (
+        "/metrics",
+        "/v1/stats",
+        "/v1/queues?limit=1000",
+        "/web",
+        "/web?q=7&sort=backlog",
+        "/stats",
+        "/jobs/stats",
+        "/web/schedules",
+    )
+    for path in pages:
+        await call("GET", path)
+    await call.all(*[("GET", path) for path in ("/v1/stats", "/metrics", "/web") for _ in range(10)])
+
+
+@bad
+async def tubes_of_the_most_queues(call: Caller) -> None:
+    await make_queues(call)
+    for command in (b"list-tubes", b"stats"):
+        await call.tube(command)
+        await asyncio.gather(*[call.tube(command) for _ in range(10)])
+
+
+WIDE = 64 << 20
+
+
+def wide(most: int = WIDE) -> tuple[bytes, ...]:
+    """Payloads of the most bytes that a payload may be set to."""
+    return (
+        b'"' + b"x" * (most - 2) + b'"',
+        b"[" + b",".join([b"[]"] * ((most - 2) // 3)) + b"]",
+        b"[" + b",".join([b'"\\""'] * ((most - 2) // 5)) + b"]",
+        b'"' + "\u00e4".encode() * (most // 2 - 1) + b'"',
+        b'"' + b"\\u0041" * (most // 6 - 1) + b'"',
+    )
+
+
+async def lease_one(call: Caller) -> str:
+    """The token of a job that was leased."""
+    _, answer = await call("POST", "/v1/leases", {"queues": ["q"], "worker": "w"})
+    if isinstance(answer, bytes):
+        answer = {"jobs": [{"lease": {"token": answer.rpartition(b'"token":"')[2].partition(b'"')[0].decode()}}]}
+    return answer["jobs"][0]["lease"]["token"]
+
+
+@bad
+async def the_largest_payload_that_may_be_set(call: Caller) -> None:
+    for payload in wide():
+        status, _ = await call("POST", "/v1/queues/q/jobs", b'{"payload":' + payload + b"}")
+        assert status == 201
+        token = await lease_one(call)
+        assert (await call("POST", f"/v1/leases/{token}/conclude", b'{"result":' + payload + b"}"))[0] == 200
+    assert (await call("POST", "/v1/jobs", b'{"jobs":[{"queue":"q","payload":' + wide()[1] + b"}]}"))[0] == 201
+    await call("GET", "/v1/queues/q/jobs?limit=10")
+
+
+@bad
+async def the_largest_event_that_may_be_set(call: Caller) -> None:
+    await one_interest(call)
+    for payload in wide():
+        await call("POST", "/v1/publish", b'{"data":' + payload + b"}")
+        await call("POST", "/v1/interests/test", b'{"data":' + payload + b"}")
+
+
+@bad
+async def the_largest_bytes_that_may_be_set(call: Caller) -> None:
+    reader, writer = await call._connect()
+    head = f"POST /v1/queues/raw/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {WIDE}\r\n\r\n"
+    writer.write(head.encode() + bytes(range(256)) * (WIDE >> 8))
+    answer = await reader.readuntil(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 201"), answer
+    await call("POST", "/v1/leases", {"queues": ["raw"], "worker": "w"})
+
+
+OF_ANY_SIZE = {"the_largest_payload_that_may_be_set", "the_largest_event_that_may_be_set", "the_largest_bytes_that_may_be_set"}
+LARGEST.update(OF_ANY_SIZE)
+OPTIONS.update({name: ("--max-payload-bytes", str(WIDE), "--memory-budget", str(1 << 30)) for name in OF_ANY_SIZE})
+
+
+@bad
+async def many_of_the_largest_ordinary_bodies_at_once(call: Caller) -> None:
+    body = b'{"payload":[' + b",".join([b"[]"] * 340_000) + b"]}"
+    await call.all(*[("POST", f"/v1/queues/q{n}/jobs", body) for n in range(40)])
+    await call.all(*[("POST", "/v1/leases", {"queues": [f"q{n}"], "worker": "w"}) for n in range(40)])
+
+
+@bad
+async def many_bodies_that_are_nearly_large_at_once(call: Caller) -> None:
+    for payload in (b"[" + b",".join([b"[]"] * 86_000) + b"]", b"[" + b",".join([b'"\\""'] * 52_000) + b"]"):
+        await call.all(*[("POST", f"/v1/queues/q{n}/jobs", b'{"payload":' + payload + b"}") for n in range(300)])
+    many = b",".join([b'{"queue":"q"}'] * 18_000)
+    await call.all(*[("POST", "/v1/jobs", b'{"jobs":[' + many + b"]}") for n in range(300)])
+
+
+@bad
+async def messages_with_very_many_members(call: Caller) -> None:
+    most = 5_000_000
+    queues = b",".join([b'"q"'] * (most // 4))
+    await call.channel(b'{"op":"start","credits":1,"queues":[' + queues + b"]}")
+    await call.channel(b'{"op":"batch","extend":[' + b",".join([b'{"token":"t"}'] * (most // 14)) + b"]}")
+    await call.channel(
+        b'{"op":"batch","conclude":[{"token":"t","then":[' + b",".join([b'{"queue":"q"}'] * (most // 14)) + b"]}]}"
+    )
+    await call.channel(b'{"op":"enqueue","body":{"jobs":[' + b",".join([b'{"queue":"q"}'] * (most // 14)) + b"]}}")
+    await call.channel(b'{"op":"ping",' + b",".join([b'"ref":"a"'] * (most // 10)) + b"}")
+    await call.channel(b"{" + b",".join([b'"op":"ping"'] * (most // 12)) + b"}")
+    await call.channel(b'{"op":"enqueue","body":[' + b",".join([b"[]"] * (most // 3)) + b"]}")
+    await call.channel(b'{"op":' + b"[" * (most // 2) + b"]" * (most // 2) + b"}")
 
 
 @bad

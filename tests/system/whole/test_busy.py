@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.system.whole.corpus import CORPUS, LARGEST, Caller
+from tests.system.whole.corpus import CORPUS, LARGEST, OPTIONS, Caller
 
 pytestmark = pytest.mark.alone  # processor time grows, too, where others take turns on the same cores and caches
 _BUSY_S = 0.1
@@ -27,10 +27,12 @@ def busy(page: str) -> dict[str, float]:
 @pytest.mark.parametrize("store", ["file", "memory"])
 @pytest.mark.parametrize("name", CORPUS)
 def test_no_turn_of_a_loop_and_no_commit_is_long(serve, name, store):
-    server = serve() if store == "file" else serve("--store", "memory")
+    options = ("--beanstalk", "127.0.0.1:0", *OPTIONS.get(name, ()))
+    server = serve(*options) if store == "file" else serve(*options, "--store", "memory")
+    tubes = int(server.out.wait_for("beanstalkd's protocol").rpartition(":")[2])
 
     async def attack():
-        caller = Caller(server.port)
+        caller = Caller(server.port, tubes)
         try:
             await asyncio.wait_for(CORPUS[name](caller), 60)
             for _ in range(3):  # what was begun is seen by the timer that measures

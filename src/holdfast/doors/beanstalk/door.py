@@ -7,13 +7,16 @@ nothing is hung up on. SIGUSR1 does only the second of these, and ends nobody. O
 import asyncio
 import secrets
 import socket
+from functools import partial
 from typing import Any
 
 import structlog
 
 from holdfast.doors.beanstalk.connection import Connection
+from holdfast.doors.beanstalk.inspect import of_all
 from holdfast.doors.beanstalk.numbers import Numbers
 from holdfast.engine.engine import Engine
+from holdfast.engine.sharing import Shared
 from holdfast.limits import TUBE_CONNECTIONS
 
 _LAST_WORDS_S = 1.0  # for a client to read what was written to it
@@ -28,6 +31,7 @@ class Beanstalk:
         self.front = front
         self.numbers = Numbers()
         self.id = secrets.token_hex(8)
+        self.of_all: Shared[str, bytes] = Shared(partial(of_all, self))
         self.draining = False
         self.closed_to_puts = False  # by SIGUSR1, and for good
         self._most = connections

@@ -1,6 +1,6 @@
 """The verbs that go alone: peek, kick, reserve-job, pause-tube and the pages of numbers. Each reads or changes what those before it have left."""
 
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from holdfast.doors.beanstalk import numbers, pages, replies
@@ -11,12 +11,13 @@ from holdfast.doors.beanstalk.tubes import listed
 from holdfast.errors import QueueNotFound
 from holdfast.job.job import HISTORY, State
 from holdfast.limits import ID_MAX, LIST_LIMIT, TUBE_RESERVED
-from holdfast.messages.queries import JobDetail, JobPage, ListJobs
+from holdfast.messages.queries import JobDetail, JobPage, ListJobs, QueueInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast.doors.beanstalk.connection import Connection
+    from holdfast.doors.beanstalk.door import Beanstalk
 
 
 async def peek(connection: "Connection", asked: Asked) -> bytes:
@@ -113,18 +114,50 @@ async def _is_there(connection: "Connection", tube: str) -> bool:
 
 async def list_tubes(connection: "Connection", _: Asked) -> bytes:
     """Every tube."""
-    return replies.ok(listed(await tubes_there(connection)))
+    return await connection.door.of_all.of("list-tubes")
 
 
-async def tubes_there(connection: "Connection") -> list[str]:
+async def stats(connection: "Connection", _: Asked) -> bytes:
+    """What is known of the server."""
+    return await connection.door.of_all.of("stats")
+
+
+async def of_all(door: "Beanstalk", verb: str) -> bytes:
+    """The answer to a command that looks at every tube; the same for all who ask while nobody has begun to look."""
+    return replies.ok(listed(await tubes_there(door))) if verb == "list-tubes" else await _of_server(door)
+
+
+async def tubes_there(door: "Beanstalk") -> list[str]:
     """The names of all tubes, `default` first."""
-    names = connection.door.numbers.tubes()
+    used = door.numbers.tubes() - {DEFAULT}
+    names: list[str] = []
+    async for page in _pages(door):
+        names += [tube for info in page if (tube := pages.tube(info)) is not None and tube not in used and tube != DEFAULT]
+    names += used
+    names.sort()  # most of them are in order: they come by the names of their queues
+    return [DEFAULT, *names]
+
+
+async def _of_server(door: "Beanstalk") -> bytes:
+    engine = door.engine
+    found = await engine.reading.stats(0)
+    tubes = door.numbers.tubes() | {DEFAULT}
+    count, urgent = len(tubes), 0
+    async for page in _pages(door):
+        count += len({pages.tube(info) for info in page} - tubes - {None})
+        if ready := [info.name for info in page if info.tally.ready]:
+            urgent += sum((await engine.reading.urgent(ready)).counts.values())
+    others = [text for front, text in found.reports.items() if front != door.front]
+    return replies.ok(pages.of_server(door, found, door.numbers.with_others(others), urgent, count))
+
+
+async def _pages(door: "Beanstalk") -> AsyncIterator[list[QueueInfo]]:
+    """Every queue, some at a time."""
     after: str | None = ""
     while after is not None:
-        page = await connection.engine.reading.queues(LIST_LIMIT, after)
-        names.update(tube for info in page.queues if (tube := pages.tube(info)) is not None)
+        page = await door.engine.reading.queues(LIST_LIMIT, after)
+        yield page.queues
         after = page.after
-    return [DEFAULT, *sorted(names - {DEFAULT})]
 
 
 async def stats_job(connection: "Connection", asked: Asked) -> bytes:
@@ -147,19 +180,6 @@ async def stats_tube(connection: "Connection", asked: Asked) -> bytes:
     if not known and (facts is None or not pages.holds(facts.info)):
         return replies.NOT_FOUND
     return replies.ok(pages.of_tube(tube, facts, door.numbers, door.pause_of(tube)))
-
-
-async def stats(connection: "Connection", _: Asked) -> bytes:
-    """What is known of the server."""
-    door, engine = connection.door, connection.engine
-    found = await engine.reading.stats()
-    ready = [queue.info.name for queue in found.queues if queue.info.tally.ready]
-    urgent = await engine.reading.urgent(ready) if ready else None
-    tubes = {tube for queue in found.queues if (tube := pages.tube(queue.info)) is not None} | door.numbers.tubes() | {DEFAULT}
-    others = [text for front, text in found.reports.items() if front != door.front]
-    total = door.numbers.with_others(others)
-    counted = sum(urgent.counts.values()) if urgent is not None else 0
-    return replies.ok(pages.of_server(door, found, total, counted, len(tubes)))
 
 
 def _alone(verb: str, doing: "Callable[[Connection, Asked], Coroutine[Any, Any, bytes]]") -> Action:

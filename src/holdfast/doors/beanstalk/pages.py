@@ -99,14 +99,12 @@ def of_tube(name: str, facts: TubeFacts | None, numbers: Numbers, told_s: int) -
 def of_server(door: "Beanstalk", found: Stats, total: Numbers, urgent: int, tubes: int) -> str:
     """Stats."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    tallies = [queue.info.tally for queue in found.queues]
-    sums = Tally(*(sum(getattr(tally, name) for tally in tallies) for name in Tally.__struct_fields__))
     values: dict[str, object] = {
         "current-jobs-urgent": urgent,
-        **_current(sums),
+        **_current(found.tally),
         **{f"cmd-{verb}": total.commands[verb] for verb in _COUNTED},
-        "job-timeouts": sum(queue.totals.get("expired", 0) for queue in found.queues),
-        "total-jobs": sum(queue.totals.get("enqueued", 0) for queue in found.queues),
+        "job-timeouts": found.totals.get("expired", 0),
+        "total-jobs": found.totals.get("enqueued", 0),
         "max-job-size": door.engine.payload_bytes,
         "current-tubes": tubes,
         "current-connections": total.connected,

@@ -371,7 +371,7 @@ class StoreOut(msgspec.Struct):
 
 
 class StatsOut(msgspec.Struct):
-    """All numbers, by queue and in all."""
+    """All numbers, by queue and in all. `queue_count` is how many queues there are: `queues` may be fewer."""
 
     version: str
     uptime_ms: int
@@ -379,6 +379,7 @@ class StatsOut(msgspec.Struct):
     jobs: CountsOut
     bytes: int
     rates: dict[str, float]
+    queue_count: int
     queues: list[QueueStatsOut]
     store: StoreOut
 

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from holdfast import __version__
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.answers import CountsOut, HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
+from holdfast.doors.rest.answers import HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
 from holdfast.doors.rest.middleware import Metrics
 from holdfast.engine import checks
 from holdfast.engine.engine import Engine
@@ -24,31 +24,40 @@ from holdfast.messages.queries import QueueStats, Stats, StoreStats
 
 _SIGN_OF_LIFE_S = 15.0
 _HEALTH_S = 5.0
-_COUNTS = CountsOut.__struct_fields__
 
 
 @get("/v1/stats", tags=["system"], summary="All numbers, by queue and in all")
-async def stats(state: AppState) -> StatsOut:
-    """Counts are exact; totals count since the server started; rates are per second over about a minute."""
+async def stats(
+    state: AppState,
+    named: Annotated[
+        str,
+        Parameter(description="Of the queues only those whose name has this.", pattern="^[A-Za-z0-9._:-]{0,600}$"),
+    ] = "",
+) -> StatsOut:
+    """Counts are exact; totals count since the server started; rates are per second over about a minute.
+
+    `queues` are at most 1,000: where there are more, those that want attention, and then those with the most jobs.
+    """
     engine: Engine = state.engine
-    return stats_out(await engine.reading.stats(), engine)
+    found = await engine.reading.stats(named=named)
+    shown: tuple[Stats, StatsOut] | None = state.get("stats_shown")
+    if shown is None or shown[0] is not found:  # once for all who were answered by the same read
+        shown = state.stats_shown = (found, stats_out(found, engine))
+    return shown[1]
 
 
 def stats_out(given: Stats, engine: Engine) -> StatsOut:
     """Statistics for the wire."""
-    queues = [_queue_stats(queue) for queue in given.queues]
-    rates: dict[str, float] = {}
-    for queue in queues:
-        for verb, rate in queue.rates.items():
-            rates[verb] = round(rates.get(verb, 0.0) + rate, 3)
+    queues = [_queue_stats(queue) for queue in sorted(given.queues, key=lambda queue: queue.info.name)]
     store = given.store
     return StatsOut(
         version=__version__,
         uptime_ms=store.uptime_ms,
         draining=engine.draining,
-        jobs=CountsOut(*(sum(getattr(queue.jobs, name) for queue in queues) for name in _COUNTS)),
-        bytes=sum(queue.bytes for queue in queues),
-        rates=rates,
+        jobs=replies.counts_out(given.tally),
+        bytes=given.tally.bytes,
+        rates={verb: round(rate, 3) for verb, rate in given.rates.items()},
+        queue_count=given.all,
         queues=queues,
         store=StoreOut(
             replies.durability_out(engine.durability),

@@ -11,7 +11,6 @@ from holdfast.doors.web import attention, formats
 from holdfast.doors.web.attention import fullness, problems
 from holdfast.doors.web.layout import View, tone
 from holdfast.engine.engine import Engine
-from holdfast.job.queue import Tally
 from holdfast.messages.queries import QueueStats, Stats
 
 QUEUES_SHOWN = 100
@@ -49,7 +48,7 @@ class CachedStats:
     async def _read(self) -> Stats:
         started = time.monotonic()
         try:
-            stats = await self._engine.reading.stats_of_some(QUEUES_LOOKED_AT)
+            stats = await self._engine.reading.stats(QUEUES_LOOKED_AT)
         except BaseException:
             self._reading = None  # a refusal is for those who asked by then
             raise
@@ -96,13 +95,13 @@ async def overview(request: Request[Any, Any, Any], state: AppState) -> Response
     stats, history = await asyncio.gather(cached_stats(state).stats(), view.engine.reading.history())
     wanted, sort = view.query.get("q", ""), view.query.get("sort", "name")
     cut = stats.all > len(stats.queues)
-    some = await view.engine.reading.stats_of_some(QUEUES_LOOKED_AT, wanted) if wanted and cut else stats
+    some = await view.engine.reading.stats(QUEUES_LOOKED_AT, wanted) if wanted and cut else stats
     queues = sorted([queue for queue in some.queues if wanted in queue.info.name], key=SORTS.get(sort, SORTS["name"]))
     pages = max(1, -(-len(queues) // QUEUES_SHOWN))
     number = min(max(1, _page_number(view.query.get("page", "1"))), pages)
     shown = queues[(number - 1) * QUEUES_SHOWN : number * QUEUES_SHOWN]
     depths = await view.engine.reading.depths([queue.info.name for queue in shown])
-    tally, rates = stats.tally or Tally(), stats.rates
+    tally, rates = stats.tally, stats.rates
     wrong = attention.of_memory(view.engine.durability.level, view.environment, tone(view.environment))
     wrong += problems(stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps))
     totals = {
