@@ -281,7 +281,8 @@ def _of_rest(stats: Stats, shown: list[QueueStats]) -> _Samples:
     ages = [queue.oldest_ready_ms or 0 for queue in stats.queues if queue.info.name not in own]
 
     def rest(name: str) -> int:
-        return int(getattr(stats.tally, name)) - sum([getattr(tally, name) for tally in tallies])
+        mine: list[int] = [getattr(tally, name) for tally in tallies]
+        return int(getattr(stats.tally, name)) - sum(mine)
 
     return OTHER, (
         [(f',state="{state}"', rest(state)) for state in _STATES],

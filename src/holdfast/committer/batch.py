@@ -98,11 +98,13 @@ class Batch:
 
     async def queue_made(self, name: str) -> Queue:
         """The queue of this name, created now if it is new."""
-        known = await self.queue(name)
-        if known is None:
-            known = self.queues[name] = await self.tx.create_queue(name, self.now)
-            self.touched.add(name)
-        return known
+        return await self.queue(name) or await self.queue_begun(name)
+
+    async def queue_begun(self, name: str) -> Queue:
+        """A queue that is not there, as `queue` said: created now."""
+        made = self.queues[name] = await self.tx.create_queue(name, self.now)
+        self.touched.add(name)
+        return made
 
     def queue_imagined(self, name: str) -> Queue:
         """A queue that is not there, as it would be when it was made: refusing a job must not make one."""

@@ -95,16 +95,19 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> li
             "The disk is full, or has reached its watermark (disk_watermark_bytes): nothing new is taken.",
             retry_after_ms=10 * _RETRY_AFTER_MS,
         )
+    missing: set[str] = set()
     for new in jobs:
-        if new.queue not in batch.queues:
-            await batch.queue(new.queue)
+        name = new.queue
+        if name not in batch.queues and name not in missing and await batch.queue(name) is None:
+            missing.add(name)
     _check_room(batch, jobs, ending)
     keyed = [(new.queue, new.extras.unique_key) for new in jobs if new.extras.unique_key is not None]
     if keyed:
         await _check_unique(batch, keyed, ending)
     for new in jobs:
-        if new.queue not in batch.queues:
-            await batch.queue_made(new.queue)
+        if missing and new.queue in missing:
+            missing.remove(new.queue)
+            await batch.queue_begun(new.queue)
         if ending is not None:
             new.extras = replace(new.extras, follows=ending.id)
     await batch.tx.reserve_job_ids(len(jobs))

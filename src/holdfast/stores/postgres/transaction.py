@@ -41,7 +41,7 @@ class PostgresTransaction(Loader):
         self._trim: set[int] = set()
         self._changes_waiting = False
         self._wrote = False
-        self._makes_queues = False
+        self._room_for_queues: int | None = None  # None: it makes none so far
         self.committed = False
 
     @property
@@ -58,21 +58,21 @@ class PostgresTransaction(Loader):
     async def create_queue(self, name: str, now: int) -> Queue:
         """A new queue with the default settings. Whoever makes queues does so alone: else two who make the same ones stand in a circle."""
         try:
-            if not self._makes_queues:
+            if self._room_for_queues is None:
                 await self._db.execute(SQL["lock_new_queues"])
-                self._makes_queues = True
-            if await self._value("queue_count") >= QUEUES:
+                self._room_for_queues = QUEUES - await self._value("queue_count")
+            if self._room_for_queues <= 0:
                 raise InvalidRequest(f"There are {QUEUES} queues already; that is the most.", field="queue")
-            number = await self._db.fetchval(SQL["insert_queue"], name, now, ready_floors_blob({}))
+            row = await self._db.fetchrow(SQL["insert_queue"], name, now, ready_floors_blob({}))
         except asyncpg.LockNotAvailableError:
             self._held.making(name)
             raise TryAgain(f"somebody else is making queue {name}, and has not committed it", [name]) from None
-        if number is None:
+        if row is None:
             raise TryAgain(f"another node has just made queue {name}", [name])
+        self._room_for_queues -= 1
         self._held.made(name)
         self._note_written()
         self._absent.discard(name)
-        row = await self._db.fetchrow(SQL["lock_queue_by_name"], name)
         return self._hold(row)
 
     async def save_queues(self, queues: Sequence[Queue]) -> None:

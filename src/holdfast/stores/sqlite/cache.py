@@ -23,6 +23,7 @@ class Cache:
         self.defaults = defaults
         self.queues: dict[str, Queue] = {}
         self.names: dict[int, str] = {}
+        self.queue_count: int | None = None  # in the file, those that are not in `queues` too
         self.saved: dict[str, tuple[QueueSettings | None, int]] = {}
         self.doubtful: set[str] = set()
         self.looks = Looks()
@@ -72,6 +73,7 @@ class Cache:
     def forget(self) -> None:
         """Nothing that is remembered can be trusted."""
         self.queues.clear()
+        self.queue_count = None
         self.names.clear()
         self.saved.clear()
         self.doubtful.clear()
@@ -81,6 +83,8 @@ class Cache:
     def drop(self, queue: Queue) -> None:
         """This queue is gone; what others count in this transaction stays."""
         self.queues.pop(queue.name, None)
+        if self.queue_count is not None:
+            self.queue_count -= 1
         self.names.pop(queue.id, None)
         self.saved.pop(queue.name, None)
 

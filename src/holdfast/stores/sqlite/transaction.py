@@ -8,7 +8,7 @@ import msgspec
 
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import IdempotencyKey
-from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
+from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Roster, Worker
 from holdfast.limits import ERRORS_KEPT, QUEUES
 from holdfast.stores import rows
@@ -43,12 +43,15 @@ class SqliteTransaction(Loader):
 
     async def create_queue(self, name: str, now: int) -> Queue:
         """A new queue with the default settings."""
-        if self._db.execute(SQL["queue_count"]).get >= QUEUES:
+        known = self._cache
+        if known.queue_count is None:
+            known.queue_count = self._db.execute(SQL["queue_count"]).get
+        if known.queue_count >= QUEUES:
             raise InvalidRequest(f"There are {QUEUES} queues already; that is the most.", field="queue")
-        self._db.execute(SQL["insert_queue"], (name, "{}", now)).fetchall()
-        queue = await self.queue(name)
-        assert queue is not None, "it was just made"
-        return queue
+        number = self._db.execute(SQL["insert_queue"], (name, "{}", now)).get
+        known.queue_count += 1
+        settings = QueueSettings()
+        return known.keep(Queue(number, name, settings, self.policy(settings), False, now, Tally()))
 
     async def save_queues(self, queues: Sequence[Queue]) -> None:
         """Write settings, pause and tally."""

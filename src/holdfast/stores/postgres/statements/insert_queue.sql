@@ -1,2 +1,3 @@
 INSERT INTO queue(name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, seen_at, lows)
-VALUES ($1, '{}', 0, $2, 0, 0, 0, 0, 0, 0, 0, $2, $3) ON CONFLICT (name) DO NOTHING RETURNING id
+VALUES ($1, '{}', 0, $2, 0, 0, 0, 0, 0, 0, 0, $2, $3) ON CONFLICT (name) DO NOTHING
+RETURNING id, name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, seen_at, lows
