@@ -36,6 +36,7 @@ PAYLOAD_BYTES_MAX = 64 << 20  # the most that the setting may be: one frame to t
 COUNTED_BODY_BYTES = (
     256 << 10
 )  # the entries of a larger body are counted before it is decoded: a smaller one takes some 10 ms, whatever is in it
+ONE_TURN_BODY_BYTES = 4 << 20  # a larger body is read in several turns of the loop, each some 100 ms at most for the largest
 BODY_BYTES_OVER_PAYLOAD = 16 << 20  # a bulk body may be this much larger than one payload
 PROGRESS_BYTES = 64 << 10
 REASON_CHARS = 8_192  # a longer failure reason is cut, not refused: a worker must be able to say that it failed

@@ -56,7 +56,7 @@ class JsonRequest(Request[Any, Any, Any]):
         assert field is not None, "only a route that takes data reads a body"
         content_type = dict(self.scope["headers"]).get(b"content-type")
         kind = field.inner_types[0].annotation if field.is_optional else field.annotation  # no body is fine, a null is not
-        return bodies.read(content_type, await self.body(), kind)
+        return await bodies.read_in_turns(content_type, await self.body(), kind)
 
 
 class NothingIn(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,5 +1,6 @@
 """From bytes to engine values: JSON with its errors named by field, payloads checked for UTF-8 and depth, options of raw bodies."""
 
+import asyncio
 import hashlib
 import re
 from datetime import datetime
@@ -16,7 +17,7 @@ from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, UniqueWhile
 from holdfast.job.retry import RetryPolicy
-from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, REASON_CHARS, REQUEST_ID_CHARS
+from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
 
 NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
 T = TypeVar("T")
@@ -40,11 +41,28 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 def decode(body: bytes, kind: type[T]) -> T:
     """A JSON body as a value; errors name the field."""
+    if len(body) > COUNTED_BODY_BYTES:
+        entry_counts.check(body, kind)
+    value = _value(body, kind)
+    duplicate_keys.check(body, value, kind)
+    return value
+
+
+async def decode_in_turns(body: bytes, kind: type[T]) -> T:
+    """The same of a body that is so large that others are to have their turn between the steps, and before whatever follows."""
+    entry_counts.check(body, kind)
+    await asyncio.sleep(0)
+    value = _value(body, kind)
+    await asyncio.sleep(0)
+    duplicate_keys.check(body, value, kind)
+    await asyncio.sleep(0)
+    return value
+
+
+def _value(body: bytes, kind: type[T]) -> T:
     try:
         if not body.isascii():
             body.decode()
-        if len(body) > COUNTED_BODY_BYTES:
-            entry_counts.check(body, kind)
         value: T = _decoder(kind).decode(body or b"{}")  # type: ignore[arg-type]  # a type is hashable
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None
@@ -53,17 +71,26 @@ def decode(body: bytes, kind: type[T]) -> T:
     except (msgspec.DecodeError, RecursionError) as error:
         text = _CUT if str(error) == "Input data was truncated" else str(error)
         raise MalformedJson(f"The body is not valid JSON: {text}.") from None
-    duplicate_keys.check(body, value, kind)
     return value
 
 
 def read(content_type: bytes | None, body: bytes, kind: Any) -> Any:
     """A body as a value, where only JSON will do; a missing type counts as JSON, and so does a missing body."""
+    _check_type(content_type, body)
+    return decode(body, kind)
+
+
+async def read_in_turns(content_type: bytes | None, body: bytes, kind: Any) -> Any:
+    """The same of a body that may be very large."""
+    _check_type(content_type, body)
+    return decode(body, kind) if len(body) <= ONE_TURN_BODY_BYTES else await decode_in_turns(body, kind)
+
+
+def _check_type(content_type: bytes | None, body: bytes) -> None:
     if content_type is not None and content_type != b"application/json" and body:
         named = content_type.decode("latin-1")
         if not is_json(named):
             raise UnsupportedMediaType(f"This route reads application/json, not {named[:100]}.")
-    return decode(body, kind)
 
 
 def invalid(error: msgspec.ValidationError, kind: Any = None) -> InvalidRequest:
@@ -89,7 +116,9 @@ def check_json(field: str, value: bytes) -> None:
         return
     if b"\\" in value:
         value = value.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of them no longer ends a string
-    brackets = _outside_strings(value.translate(_ONE_KIND, _NEITHER).replace(b'""', b""))
+    brackets = value.translate(_ONE_KIND, _NEITHER)
+    if b'"' in brackets:
+        brackets = _outside_strings(brackets.replace(b'""', b""))
     depth = 0
     while brackets.count(b"[]") * _WIDE >= len(brackets) > 0:  # the innermost level is much of it: take it away as a whole
         brackets = brackets.replace(b"[]", b"")

@@ -42,26 +42,32 @@ class _Counter:
 
 
 class _Sketch:
-    """A type with nothing but its lists: `texts` are those of texts, by field and most entries; `inner` those of objects."""
+    """A type, or several of which any may come, with nothing but its lists: `texts` are those of texts, by field and most entries; `inner`
+    those of objects.
+    """
 
     __slots__ = ("counters", "decoder", "inner", "kind", "texts")
 
-    def __init__(self, kind: Any, after: Any = None) -> None:
+    def __init__(self, *kinds: Any, after: Any = None) -> None:
         inside = after is not None
         self.texts: dict[str, tuple[str, int]] = {}
         self.inner: dict[str, tuple[str, _Sketch]] = {}
         self.counters: list[_Counter] = []
-        hints = get_type_hints(kind, include_extras=True)
-        renamed = dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
+        hints: dict[str, Any] = {}
+        for kind in kinds:
+            of_kind = get_type_hints(kind, include_extras=True)
+            hints |= {
+                shown: of_kind[own] for own, shown in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
+            }
         fields: list[tuple[str, Any, Any]] = []
-        for number, (own, shown) in enumerate(renamed.items()):
-            entry, most = _list_of(hints[own])
+        for number, (shown, hint) in enumerate(hints.items()):
+            entry, most = _list_of(hint)
             name = f"f{number}"
             if entry is None or not most:
                 continue
             if isinstance(entry, type) and issubclass(entry, msgspec.Struct):
                 counter = _Counter(shown, BATCH_FOLLOW_UPS if inside else most)
-                sketch = _Sketch(entry, lambda _, counter=counter: counter.one_more())
+                sketch = _Sketch(entry, after=lambda _, counter=counter: counter.one_more())
                 self.inner[name] = shown, sketch
                 self.counters += [counter, *sketch.counters]
                 fields.append((name, list[sketch.kind], msgspec.field(name=shown, default_factory=list)))  # type: ignore[name-defined]
@@ -110,9 +116,10 @@ def _bounds_entries(note: Any) -> bool:
 
 @cache
 def _sketch_of(kind: Any) -> _Sketch | None:
-    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+    kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    if not all(isinstance(one, type) and issubclass(one, msgspec.Struct) for one in kinds):
         return None
-    sketch = _Sketch(kind)
+    sketch = _Sketch(*kinds)
     return sketch if sketch.texts or sketch.inner else None
 
 

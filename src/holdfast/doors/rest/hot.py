@@ -4,6 +4,7 @@ A framework's routing, injection and serialising cost two to four times what the
 the framework has a twin of each that only describes it, so that the OpenAPI document is whole.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from holdfast.engine.engine import Engine
 from holdfast.engine.waiters import Patience
 from holdfast.errors import LeaseLost, MalformedJson
 from holdfast.job.job import IdempotencyKey, LeaseRef, NewJob
+from holdfast.limits import ONE_TURN_BODY_BYTES
 from holdfast.messages.commands import Enqueued, ExtendLease, FailLease, ReleaseLease, Result
 
 T = TypeVar("T")
@@ -92,7 +94,12 @@ class Hot:
         if named in bodies.PLAINLY_JSON or bodies.is_json(named.decode("latin-1")):
             if query:
                 _nothing_left(query)
-            new = bodies.new_job(queue, bodies.decode(call.body, JobIn))
+            is_large = len(call.body) > ONE_TURN_BODY_BYTES
+            new = bodies.new_job(
+                queue, await bodies.decode_in_turns(call.body, JobIn) if is_large else bodies.decode(call.body, JobIn)
+            )
+            if is_large:
+                await asyncio.sleep(0)
             given_key = call.headers.get(b"idempotency-key")
             key = bodies.idempotency(queue, given_key, b"json", call.body) if given_key is not None else None
         else:
@@ -113,7 +120,7 @@ class Hot:
         query = call.query()
         wait_ms = bodies.take_int(query, "wait_ms", 0)
         _nothing_left(query)
-        given = _read(call, BulkIn)
+        given = _read(call, BulkIn) if len(call.body) <= ONE_TURN_BODY_BYTES else await _read_in_turns(call, BulkIn)
         if not given.jobs:
             raise checks.breach("jobs", "must have at least 1 entry")
         key = bodies.idempotency("", call.headers.get(b"idempotency-key"), b"bulk", call.body)
@@ -157,7 +164,7 @@ class Hot:
         return Reply(200, replies.encode(LeasedOut(jobs)))
 
     async def _conclude(self, call: Call) -> Reply:
-        given = _read(call, ConcludeIn)
+        given = _read(call, ConcludeIn) if len(call.body) <= ONE_TURN_BODY_BYTES else await _read_in_turns(call, ConcludeIn)
         return self._ended(await self._engine.end(concluding(_ref(call), given, "")))
 
     async def _fail(self, call: Call) -> Reply:
@@ -187,7 +194,8 @@ class Hot:
     async def _batch(self, call: Call) -> Reply:
         _nothing_left(call.query())
         try:
-            batch = LeaseBatch(_read(call, LeaseBatchIn))
+            is_large = len(call.body) > ONE_TURN_BODY_BYTES
+            batch = LeaseBatch(await _read_in_turns(call, LeaseBatchIn) if is_large else _read(call, LeaseBatchIn))
         except MalformedJson as error:
             batch = read_apart(call.body, LeaseBatchIn, error)
         results = await self._engine.end_many(batch.verbs, batch.place)
@@ -204,6 +212,10 @@ def _ref(call: Call) -> LeaseRef:
 
 def _read(call: Call, kind: type[Any]) -> Any:
     return bodies.read(call.headers.get(b"content-type"), call.body, kind)
+
+
+async def _read_in_turns(call: Call, kind: type[Any]) -> Any:
+    return await bodies.read_in_turns(call.headers.get(b"content-type"), call.body, kind)
 
 
 def _nothing_left(query: dict[str, str]) -> None:

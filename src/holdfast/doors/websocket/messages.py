@@ -4,7 +4,7 @@ Where there is a call of HTTP for the same, the fields are the same. `body` stay
 the same key and body over HTTP is the same request.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -13,12 +13,13 @@ from holdfast.doors.rest import bodies, surrogates
 from holdfast.doors.rest.answers import CopyOut, DurabilityOut, JobOut, ReceiptOut
 from holdfast.doors.rest.types import LeaseBatchIn
 from holdfast.errors import MalformedJson
+from holdfast.limits import QUEUES_PER_LEASE
 
 
 class Start(msgspec.Struct, tag_field="op", tag="start", forbid_unknown_fields=True, kw_only=True):
     """Send me jobs of these queues, never more unfinished ones than `credits`. `on_break`: what becomes of them when the connection breaks."""
 
-    queues: tuple[str, ...]
+    queues: Annotated[tuple[str, ...], msgspec.Meta(extra_json_schema={"maxItems": QUEUES_PER_LEASE})]
     credits: int
     worker: str = ""
     lease_ms: int | None = None

@@ -102,3 +102,10 @@ class Cache:
 def saved_as(queue: Queue) -> tuple[QueueSettings | None, int]:
     """What of a queue is written where it has changed; None for settings that can't be read, which are left as they are."""
     return (queue.settings if queue.unreadable is None else None), rows.pause_of(queue)
+
+
+def is_saved(queue: Queue, saved: tuple[QueueSettings | None, int] | None) -> bool:
+    """Whether this is what is on disk. Settings are the same object as a rule, which is seen at once."""
+    if saved is not None and queue.settings is saved[0] and queue.unreadable is None:
+        return rows.pause_of(queue) == saved[1]
+    return saved == saved_as(queue)

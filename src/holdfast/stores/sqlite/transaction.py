@@ -13,7 +13,7 @@ from holdfast.job.registry import Roster, Worker
 from holdfast.limits import ERRORS_KEPT, QUEUES
 from holdfast.stores import rows
 from holdfast.stores.rows import Row, json_text
-from holdfast.stores.sqlite.cache import FIRST_ANSWER, Cache, saved_as
+from holdfast.stores.sqlite.cache import FIRST_ANSWER, Cache, is_saved, saved_as
 from holdfast.stores.sqlite.loader import Loader
 from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable
@@ -56,7 +56,7 @@ class SqliteTransaction(Loader):
     async def save_queues(self, queues: Sequence[Queue]) -> None:
         """Write settings, pause and tally."""
         for queue in queues:
-            if self._cache.saved.get(queue.name) != saved_as(queue):
+            if not is_saved(queue, self._cache.saved.get(queue.name)):
                 self._db.execute(SQL["update_queue"], (rows.settings_text(queue), rows.pause_of(queue), queue.id))
                 self._cache.saved[queue.name] = saved_as(queue)
             if queue.name in self._cache.doubtful:
