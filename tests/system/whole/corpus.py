@@ -364,18 +364,23 @@ async def lease_one(call: Caller) -> str:
 @bad
 async def the_largest_payload_that_may_be_set(call: Caller) -> None:
     for payload in wide():
-        status, _ = await call("POST", "/v1/queues/q/jobs", b'{"payload":' + payload + b"}")
-        assert status == 201
-        token = await lease_one(call)
-        assert (await call("POST", f"/v1/leases/{token}/conclude", b'{"result":' + payload + b"}"))[0] == 200
-    assert (await call("POST", "/v1/jobs", b'{"jobs":[{"queue":"q","payload":' + wide()[1] + b"}]}"))[0] == 201
+        assert (await call("POST", "/v1/queues/q/jobs", b'{"payload":' + payload + b"}"))[0] == 201
     await call("GET", "/v1/queues/q/jobs?limit=10")
+
+
+@bad
+async def the_largest_result_that_may_be_set(call: Caller) -> None:
+    many = wide()[1]
+    assert (await call("POST", "/v1/jobs", b'{"jobs":[{"queue":"q","payload":' + many + b"}]}"))[0] == 201
+    for ending in (b'{"then":[{"queue":"q","payload":' + many + b"}]}", b'{"result":' + many + b"}"):
+        token = await lease_one(call)
+        assert (await call("POST", f"/v1/leases/{token}/conclude", ending))[0] == 200
 
 
 @bad
 async def the_largest_event_that_may_be_set(call: Caller) -> None:
     await one_interest(call)
-    for payload in wide():
+    for payload in wide()[1:3]:
         await call("POST", "/v1/publish", b'{"data":' + payload + b"}")
         await call("POST", "/v1/interests/test", b'{"data":' + payload + b"}")
 
@@ -390,7 +395,12 @@ async def the_largest_bytes_that_may_be_set(call: Caller) -> None:
     await call("POST", "/v1/leases", {"queues": ["raw"], "worker": "w"})
 
 
-OF_ANY_SIZE = {"the_largest_payload_that_may_be_set", "the_largest_event_that_may_be_set", "the_largest_bytes_that_may_be_set"}
+OF_ANY_SIZE = {
+    "the_largest_payload_that_may_be_set",
+    "the_largest_result_that_may_be_set",
+    "the_largest_event_that_may_be_set",
+    "the_largest_bytes_that_may_be_set",
+}
 LARGEST.update(OF_ANY_SIZE)
 OPTIONS.update({name: ("--max-payload-bytes", str(WIDE), "--memory-budget", str(1 << 30)) for name in OF_ANY_SIZE})
 

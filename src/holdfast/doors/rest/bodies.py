@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -45,6 +46,9 @@ def decode(body: bytes, kind: type[T]) -> T:
         entry_counts.check(body, kind)
     value = _value(body, kind)
     duplicate_keys.check(body, value, kind)
+    if len(body) > ONE_TURN_BODY_BYTES:
+        for _ in _levels_of_large(value):
+            pass
     return value
 
 
@@ -56,6 +60,8 @@ async def decode_in_turns(body: bytes, kind: type[T]) -> T:
     await asyncio.sleep(0)
     duplicate_keys.check(body, value, kind)
     await asyncio.sleep(0)
+    for _ in _levels_of_large(value):
+        await asyncio.sleep(0)
     return value
 
 
@@ -111,18 +117,33 @@ def invalid(error: msgspec.ValidationError, kind: Any = None) -> InvalidRequest:
 
 
 def check_json(field: str, value: bytes) -> None:
-    """A JSON document that every reader can take: not nested deeper than the bound. Its syntax has been checked before."""
-    if len(value) <= _FLAT_BYTES or value.count(b"[") + value.count(b"{") <= JSON_DEPTH:
-        return
+    """A JSON document that every reader can take: not nested deeper than the bound. Its syntax has been checked before, and the depth of one that
+    is very large when its body was decoded.
+    """
+    size = len(value)
+    if _FLAT_BYTES < size <= ONE_TURN_BODY_BYTES and value.count(b"[") + value.count(b"{") > JSON_DEPTH:
+        for _ in _levels(field, value):
+            pass
+
+
+def _levels(field: str, value: bytes) -> Iterator[None]:
+    """Count the levels; a step for each pass over the document."""
     if b"\\" in value:
-        value = value.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of them no longer ends a string
+        value = value.replace(b"\\\\", b"")
+        yield
+        value = value.replace(b'\\"', b"")  # what is left of both no longer ends a string
+        yield
     brackets = value.translate(_ONE_KIND, _NEITHER)
     if b'"' in brackets:
-        brackets = _outside_strings(brackets.replace(b'""', b""))
+        brackets = brackets.replace(b'""', b"")
+        yield
+        brackets = _outside_strings(brackets)
+    yield
     depth = 0
     while brackets.count(b"[]") * _WIDE >= len(brackets) > 0:  # the innermost level is much of it: take it away as a whole
         brackets = brackets.replace(b"[]", b"")
         depth += 1
+        yield
     if depth > JSON_DEPTH:
         raise checks.breach(field, f"must not be nested deeper than {JSON_DEPTH} levels")
     for turn in brackets.replace(b"][", b"] [").split(b" "):  # some that open, then some that close
@@ -131,6 +152,24 @@ def check_json(field: str, value: bytes) -> None:
         if depth > JSON_DEPTH:
             raise checks.breach(field, f"must not be nested deeper than {JSON_DEPTH} levels")
         depth -= len(turn) - opening
+
+
+def _levels_of_large(value: Any, at: str = "") -> Iterator[None]:
+    """Count the levels of the very large documents within a body that was decoded."""
+    if isinstance(value, Raw):
+        if memoryview(value).nbytes > ONE_TURN_BODY_BYTES:
+            document = bytes(value)
+            yield
+            yield from _levels(at or "body", document)
+    elif isinstance(value, msgspec.Struct):
+        for name, shown in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            yield from _levels_of_large(getattr(value, name), f"{at}.{shown}" if at else shown)
+    elif isinstance(value, list):
+        for place, one in enumerate(value):
+            yield from _levels_of_large(one, f"{at}[{place}]")
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield from _levels_of_large(one, f"{at}.{name}" if at else name)
 
 
 def _outside_strings(text: bytes) -> bytes:

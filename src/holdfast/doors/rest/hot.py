@@ -120,12 +120,15 @@ class Hot:
         query = call.query()
         wait_ms = bodies.take_int(query, "wait_ms", 0)
         _nothing_left(query)
-        given = _read(call, BulkIn) if len(call.body) <= ONE_TURN_BODY_BYTES else await _read_in_turns(call, BulkIn)
+        is_large = len(call.body) > ONE_TURN_BODY_BYTES
+        given = await _read_in_turns(call, BulkIn) if is_large else _read(call, BulkIn)
         if not given.jobs:
             raise checks.breach("jobs", "must have at least 1 entry")
         key = bodies.idempotency("", call.headers.get(b"idempotency-key"), b"bulk", call.body)
         jobs = bodies.new_jobs(given.jobs, "jobs")
         del given  # it holds on to the body
+        if is_large:
+            await asyncio.sleep(0)
         enqueued = await self._put(call, jobs, key, wait_ms, at="jobs")
         body = replies.encode(replies.bulk_out(enqueued, self._durability))
         return Reply(200 if enqueued.duplicate else 201, body)
@@ -164,8 +167,12 @@ class Hot:
         return Reply(200, replies.encode(LeasedOut(jobs)))
 
     async def _conclude(self, call: Call) -> Reply:
-        given = _read(call, ConcludeIn) if len(call.body) <= ONE_TURN_BODY_BYTES else await _read_in_turns(call, ConcludeIn)
-        return self._ended(await self._engine.end(concluding(_ref(call), given, "")))
+        is_large = len(call.body) > ONE_TURN_BODY_BYTES
+        given = await _read_in_turns(call, ConcludeIn) if is_large else _read(call, ConcludeIn)
+        command = concluding(_ref(call), given, "")
+        if is_large:
+            await asyncio.sleep(0)
+        return self._ended(await self._engine.end(command))
 
     async def _fail(self, call: Call) -> Reply:
         try:

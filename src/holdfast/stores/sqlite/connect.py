@@ -1,6 +1,8 @@
 """Opening the file: the version that is safe, the settings that make a commit durable (read back, not hoped for), and migrations."""
 
 import errno
+from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,6 +20,9 @@ _STATEMENTS = (
 )
 _BUSY_MS = 5_000
 _CHECKPOINT_PAGES = 1_000  # 4 MB of WAL: 6 ms at worst
+_APART_PAGES = (
+    8_000  # 32 MB, by one very large payload: brought into the file in a turn of the loop of its own, after the answer
+)
 _FOLDER = files(__package__) / "migrations"
 
 
@@ -36,8 +41,10 @@ def check_version(number: int) -> None:
         )
 
 
-def open_writer(target: str) -> apsw.Connection:
-    """The one connection that writes and checkpoints. `target` is a path or ":memory:"."""
+def open_writer(target: str, apart: Callable[[], None] | None = None) -> apsw.Connection:
+    """The one connection that writes and checkpoints. `target` is a path or ":memory:". `apart` is called where a commit leaves more in the log
+    than is brought into the file within it: `checkpoint` is then to be called soon.
+    """
     check_version(apsw.SQLITE_VERSION_NUMBER)
     connection = apsw.Connection(target, statementcachesize=_STATEMENTS)
     connection.set_busy_timeout(_BUSY_MS)
@@ -45,7 +52,7 @@ def open_writer(target: str) -> apsw.Connection:
     memory = target == ":memory:"
     _demand(connection, "journal_mode", "memory" if memory else "wal", "MEMORY" if memory else "WAL")
     _demand(connection, "synchronous", 2, "FULL")
-    connection.set_wal_hook(_checkpoint)
+    connection.set_wal_hook(partial(_checkpoint, apart))
     _demand(connection, "cache_size", -_CACHE_KIB, str(-_CACHE_KIB))
     _demand(connection, "cell_size_check", 1, "ON")
     _demand(connection, "trusted_schema", 0, "OFF")
@@ -55,19 +62,26 @@ def open_writer(target: str) -> apsw.Connection:
     return connection
 
 
-def _checkpoint(connection: apsw.Connection, name: str, pages: int) -> int:
+def _checkpoint(apart: Callable[[], None] | None, connection: apsw.Connection, name: str, pages: int) -> int:
     """Bring the WAL into the file, inline and on the writing connection alone. SQLite's own automatic checkpoint would pass over an
     I/O error; this one fails the COMMIT. A full disk is no error: the WAL keeps what it has, and the next commit tries again.
     """
-    if pages >= _CHECKPOINT_PAGES:
-        try:
-            connection.wal_checkpoint(name)
-        except (apsw.FullError, apsw.BusyError):
-            pass
-        except apsw.IOError:
-            if not no_room(connection):
-                raise
+    if pages >= _APART_PAGES and apart is not None:
+        apart()
+    elif pages >= _CHECKPOINT_PAGES:
+        checkpoint(connection, name)
     return apsw.SQLITE_OK
+
+
+def checkpoint(connection: apsw.Connection, name: str = "main") -> None:
+    """Bring the WAL into the file now; raises for an error that is no full disk."""
+    try:
+        connection.wal_checkpoint(name)
+    except (apsw.FullError, apsw.BusyError):
+        pass
+    except apsw.IOError:
+        if not no_room(connection):
+            raise
 
 
 def no_room(connection: apsw.Connection) -> bool:

@@ -7,6 +7,7 @@ Errors sort into the three kinds of `stores/store.py`: FULL is `StorageFull` (SQ
 outcome open (I/O, corruption) is `StoreBroken`, the rest is a defect.
 """
 
+import asyncio
 import contextlib
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from holdfast.job.queue import QueuePolicy
 from holdfast.messages.queries import Durability, Query, QueryResult
 from holdfast.stores.read_queue import ReadQueue, is_dear
 from holdfast.stores.sqlite.cache import Cache
-from holdfast.stores.sqlite.connect import no_room, open_reader, open_writer
+from holdfast.stores.sqlite.connect import checkpoint, no_room, open_reader, open_writer
 from holdfast.stores.sqlite.files import (
     MEMORY_FILE_SYSTEMS,
     Disk,
@@ -57,6 +58,8 @@ class SqliteStore(SingleWriter):
         self._lock: FileLock | None = None
         self._disk: Disk | None = None
         self._reads: Reads | None = None
+        self._closed = False
+        self._failure: apsw.Error | None = None  # of a checkpoint that was not within a commit
         self.identity: FileIdentity | None = None
         self._turns = ReadQueue(1)
         self.durability = Durability("memory")
@@ -79,7 +82,7 @@ class SqliteStore(SingleWriter):
             make_private(path)  # before SQLite opens it: the WAL takes its mode from the file
         if path is not None:
             make_room(path)
-        self._writer = open_writer(":memory:" if path is None else str(path))
+        self._writer = open_writer(":memory:" if path is None else str(path), self._checkpoint_soon)
         self._cache = Cache(defaults)
         self._cache.load_counters(self._writer)
         self._cache.recover_queues(self._writer)
@@ -96,6 +99,7 @@ class SqliteStore(SingleWriter):
 
     def begin(self) -> None:
         """Take the write lock."""
+        self._check_failure()
         try:
             self._writer.execute("BEGIN IMMEDIATE")
         except apsw.BusyError:  # another program writes to our file; nothing was changed yet, so this is a definite no
@@ -120,6 +124,21 @@ class SqliteStore(SingleWriter):
             self._cache.load_counters(self._writer)
         except apsw.Error as error:
             raise StoreBroken(f"the transaction could not be undone: {error}") from error
+
+    def _checkpoint_soon(self) -> None:
+        """The log holds more than is brought into the file within a commit."""
+        asyncio.get_running_loop().call_soon(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        try:
+            if not self._closed:
+                checkpoint(self._writer)
+        except apsw.Error as error:  # told by the next transaction, or by the next tick
+            self._failure = error
+
+    def _check_failure(self) -> None:
+        if self._failure is not None:
+            raise self.sort(self._failure) from self._failure
 
     async def next_due(self) -> int | None:
         """The earliest moment at which a lease ends or a scheduled job is due."""
@@ -174,12 +193,14 @@ class SqliteStore(SingleWriter):
 
     async def tend(self) -> None:
         """Look at the disk, and whether the file is still there; raises `StoreBroken` where it is not."""
+        self._check_failure()
         if self.identity is not None:
             self.identity.look()
         self.health()
 
     async def close(self) -> None:
         """Let go of the file: readers first, so that the writer's end tidies up the WAL."""
+        self._closed = True
         if self._reads is not None:
             self._reads.close()
         with contextlib.suppress(apsw.Error):  # on a full disk the next start has a gap in its numbers
