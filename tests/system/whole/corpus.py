@@ -414,10 +414,11 @@ async def many_of_the_largest_ordinary_bodies_at_once(call: Caller) -> None:
 
 @bad
 async def many_bodies_that_are_nearly_large_at_once(call: Caller) -> None:
-    for payload in (b"[" + b",".join([b"[]"] * 86_000) + b"]", b"[" + b",".join([b'"\\""'] * 52_000) + b"]"):
-        await call.all(*[("POST", f"/v1/queues/q{n}/jobs", b'{"payload":' + payload + b"}") for n in range(300)])
-    many = b",".join([b'{"queue":"q"}'] * 18_000)
-    await call.all(*[("POST", "/v1/jobs", b'{"jobs":[' + many + b"]}") for n in range(300)])
+    payloads = (b"[" + b",".join([b"[]"] * 86_000) + b"]", b"[" + b",".join([b'"\\""'] * 52_000) + b"]")
+    bodies = [("/v1/queues/q/jobs", b'{"payload":' + payload + b"}") for payload in payloads]
+    bodies.append(("/v1/jobs", b'{"jobs":[' + b",".join([b'{"queue":"q"}'] * 18_000) + b"]}"))
+    for path, body in bodies:  # past its budget the server hangs up on some
+        await asyncio.gather(*[call("POST", path, body) for _ in range(150)], return_exceptions=True)
 
 
 @bad

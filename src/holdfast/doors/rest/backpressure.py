@@ -56,6 +56,7 @@ class Backpressure(HttpToolsProtocol):
         self.begun = 0  # requests
         self._head_open = self._body_open = False
         self._unseen: bytes | memoryview = b""  # what has come and is not looked at yet
+        self._in_line = False  # for another bite of it
         self._unread = 0  # bytes of answers, when that was last looked at
         self._unread_timer: asyncio.TimerHandle | None = None
 
@@ -81,25 +82,34 @@ class Backpressure(HttpToolsProtocol):
         self.flow = Flow(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Look at what has come: at once where it is little, else a bite at a time."""
+        """Look at what has come: at once where it is little, else a bite at a time and in turn with other connections. Bodies of many of them
+        may have come at once, and each may take some 10 ms to read.
+        """
         if self._unseen or len(data) > REQUEST_BITE_BYTES:
             self._unseen = bytes(self._unseen) + data if self._unseen else memoryview(data)
-            self._take_bites()
+            self._take_bites_later()
+            self.charge()
             return
         self.take(data)
         if self.account.held or self._head_open or self._body_open or self.pipeline:
             self.charge()
 
+    def _take_bites_later(self) -> None:
+        self.flow.stop()
+        if not self._in_line:
+            self._in_line = True
+            self.middleware.budget.turns.later(self._take_bites)
+
     def _take_bites(self) -> None:
         """Go on with what has come, unless there is more than enough behind the request that is answered; in turn with other connections."""
+        self._in_line = False
         begun = self.begun
         while self._unseen and not self.refusing and self.parser is not None:
             if len(self.pipeline) > READ_BEHIND:
                 self.flow.stop()
                 break
             if self.begun - begun > 1:
-                self.flow.stop()
-                self.middleware.budget.turns.later(self._take_bites)
+                self._take_bites_later()
                 break
             bite, self._unseen = self._unseen[:REQUEST_BITE_BYTES], self._unseen[REQUEST_BITE_BYTES:]
             self.take(bite)
@@ -121,7 +131,7 @@ class Backpressure(HttpToolsProtocol):
         if self.account.held:
             self.charge()
             if self._unseen and len(self.pipeline) <= READ_BEHIND // 2:
-                self.middleware.budget.turns.later(self._take_bites)
+                self._take_bites_later()
 
     # What is held
 
