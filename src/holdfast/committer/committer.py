@@ -422,9 +422,10 @@ def _burden(command: Command) -> tuple[int, int]:
         return (size + sum([len(job.payload) + _JOB_BYTES for job in then]), 1 + len(then)) if then else (size, 1)
     if kind is Enqueue or kind is PutJobs:
         jobs = command.jobs  # type: ignore[union-attr]
-        return _COMMAND_BYTES + (
-            len(jobs[0].payload) + _JOB_BYTES if len(jobs) == 1 else sum([len(job.payload) + _JOB_BYTES for job in jobs])
-        ), len(jobs)
+        if len(jobs) == 1:
+            return _COMMAND_BYTES + len(jobs[0].payload) + _JOB_BYTES, 1
+        queues = {job.queue for job in jobs}  # each costs about as much as a job, and perhaps it is to be made
+        return _COMMAND_BYTES + sum([len(job.payload) + _JOB_BYTES for job in jobs]), len(jobs) + len(queues) - 1
     if kind is LeaseJobs:
         return _COMMAND_BYTES, command.limit  # type: ignore[union-attr]
     if kind in _ONE_JOB:

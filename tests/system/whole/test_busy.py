@@ -34,7 +34,7 @@ def test_no_turn_of_a_loop_and_no_commit_is_long(serve, name, store):
     async def attack():
         caller = Caller(server.port, tubes)
         try:
-            await asyncio.wait_for(CORPUS[name](caller), 60)
+            await asyncio.wait_for(CORPUS[name](caller), 180)
             for _ in range(3):  # what was begun is seen by the timer that measures
                 status, page = await caller("GET", "/metrics")
                 await asyncio.sleep(0.05)

@@ -117,11 +117,8 @@ def invalid(error: msgspec.ValidationError, kind: Any = None) -> InvalidRequest:
 
 
 def check_json(field: str, value: bytes) -> None:
-    """A JSON document that every reader can take: not nested deeper than the bound. Its syntax has been checked before, and the depth of one that
-    is very large when its body was decoded.
-    """
-    size = len(value)
-    if _FLAT_BYTES < size <= ONE_TURN_BODY_BYTES and value.count(b"[") + value.count(b"{") > JSON_DEPTH:
+    """A JSON document that every reader can take: not nested deeper than the bound. Its syntax has been checked before."""
+    if len(value) > _FLAT_BYTES and value.count(b"[") + value.count(b"{") > JSON_DEPTH:
         for _ in _levels(field, value):
             pass
 
@@ -188,7 +185,7 @@ def raw(field: str, value: Raw | UnsetType) -> bytes | None:
     if value is UNSET:
         return None
     data = bytes(value)
-    if len(data) > _FLAT_BYTES:
+    if _FLAT_BYTES < len(data) <= ONE_TURN_BODY_BYTES:  # a larger one was looked through when the body was decoded
         check_json(field, data)
     return data
 
@@ -203,7 +200,7 @@ def new_job(queue: str, given: JobIn, at: str = "") -> NewJob:
     if given.payload is UNSET:
         return _new(queue, b"null", None, given)
     payload = bytes(given.payload)
-    if len(payload) > _FLAT_BYTES:
+    if _FLAT_BYTES < len(payload) <= ONE_TURN_BODY_BYTES:  # a larger one was looked at when the body was decoded
         check_json(at + "payload", payload)
     return _new(queue, payload, None, given)
 

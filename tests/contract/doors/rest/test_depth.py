@@ -1,5 +1,6 @@
 """How deep a document may be nested: counted exactly, whatever stands in its strings, and in a time that grows with its length alone."""
 
+import asyncio
 import json
 import time
 
@@ -7,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.doors.rest import bodies
 from holdfast.doors.rest.bodies import check_json
+from holdfast.doors.rest.types import BulkIn
 from holdfast.errors import InvalidRequest
-from holdfast.limits import JSON_DEPTH
+from holdfast.limits import JSON_DEPTH, ONE_TURN_BODY_BYTES
 
 TEXTS = st.text(st.sampled_from('[]{}"\\ax'), max_size=8)
 VALUES = st.recursive(
@@ -58,3 +61,19 @@ def test_a_megabyte_is_looked_through_in_some_milliseconds(name):
         check_json("payload", LARGE[name])
         took.append(time.thread_time() - began)
     assert min(took) < 0.05
+
+
+@pytest.mark.parametrize("depth", [JSON_DEPTH, JSON_DEPTH + 1])
+@pytest.mark.parametrize("wide", ['"\\"[["', "[]", "1"])
+def test_a_document_that_is_read_in_several_turns_has_the_same_bound(depth, wide):
+    document = "[" * depth + ",".join([wide] * (ONE_TURN_BODY_BYTES // len(wide))) + "]" * depth
+    levels = depth + (wide == "[]")
+    body = f'{{"jobs":[{{"queue":"q"}},{{"queue":"q","payload":{document}}}]}}'.encode()
+    for read in (bodies.decode, lambda *of: asyncio.run(bodies.decode_in_turns(*of))):
+        if levels > JSON_DEPTH:
+            with pytest.raises(InvalidRequest) as refusal:
+                read(body, BulkIn)
+            assert refusal.value.fields["field"] == "jobs[1].payload"
+        else:
+            given = read(body, BulkIn)
+            assert bodies.new_jobs(given.jobs, "jobs")[1].payload == document.encode()
