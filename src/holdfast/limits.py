@@ -127,7 +127,11 @@ FAN_OUT_BYTES = 32 << 20  # all copies of one event together: one transaction, a
 FRAME_BYTES = (
     4 << 20
 )  # a frame between a front and the keeper that has grown to this leaves at once; one command or answer may be larger
-KEEPER_UNSENT_BYTES = 16 << 20  # of answers that a front has not read: past this no read and no lease is begun for it
+LARGE_ANSWER_BYTES = 128 << 10  # an answer of the keeper's that is larger leaves in pieces, and small ones pass it
+PIECE_BYTES = 128 << 10  # about what a socket between two processes holds
+PIECES_AT_ONCE = 8  # in one turn of the keeper's loop
+KEEPER_UNSENT_BYTES = 16 << 20  # of answers that a front has not read: past this nothing is begun for it that may bring as much
+KEEPER_UNSENT_BYTES_MAX = 48 << 20  # and past this nothing that may bring a job
 
 # What may wait for the store. Past this a caller is told `overloaded` at once.
 IN_FLIGHT_COMMANDS = 20_000

@@ -1,4 +1,8 @@
-"""What travels between a front and the keeper: a length of four bytes, then msgpack of the command, answer and event types themselves."""
+"""What travels between a front and the keeper: a length of four bytes, then msgpack of the command, answer and event types themselves.
+
+A large frame may come in pieces, with other frames between them: the two highest bits of a length say that what follows is a piece, and the
+last one.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -6,13 +10,15 @@ from typing import Any
 
 import msgspec
 
-from holdfast.limits import KEEPER_UNSENT_BYTES
+from holdfast.limits import PIECE_BYTES
 from holdfast.messages.beanstalk_commands import PutJobs
 from holdfast.messages.commands import ConcludeLease, Enqueue, Granted, Request, Result
 from holdfast.messages.events import Committed
 from holdfast.messages.queries import JobDetail, JobPage, SchedulePage
 
 _LENGTH_BYTES = 4
+_PIECE = 1 << 31
+_LAST = 1 << 30
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -45,12 +51,20 @@ def frame(message: Asked | Answered) -> bytes | bytearray:
     """A message as it travels. Raises `UNSENDABLE` for what can't."""
     body = bytearray(_LENGTH_BYTES)
     _encoder.encode_into(message, body, _LENGTH_BYTES)
-    body[:_LENGTH_BYTES] = (len(body) - _LENGTH_BYTES).to_bytes(_LENGTH_BYTES, "big")
+    size = len(body) - _LENGTH_BYTES
+    if size >= _LAST:
+        raise OverflowError("a frame has less than 1 GiB")
+    body[:_LENGTH_BYTES] = size.to_bytes(_LENGTH_BYTES, "big")
     return body
 
 
+def frame_of_piece(size: int, *, is_last: bool) -> bytes:
+    """What stands before a piece of so many bytes of a whole frame."""
+    return (_PIECE | (_LAST if is_last else 0) | size).to_bytes(_LENGTH_BYTES, "big")
+
+
 UNSENDABLE = (TypeError, ValueError, OverflowError)
-"""What encoding raises: for a value that msgpack has no form for, such as a number of 65 bits, and for a frame of more than 4 GiB."""
+"""What encoding raises: for a value that msgpack has no form for, such as a number of 65 bits, and for a frame of 1 GiB or more."""
 
 
 def _weight_of_jobs(command: Enqueue | PutJobs) -> int:
@@ -90,13 +104,14 @@ class Frames(asyncio.Protocol):
         self._lost = lost
         self._unread = unread
         self._buffer = bytearray()
+        self._whole = bytearray()  # of a frame that comes in pieces
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to write; what waits is bounded by the engine, not here."""
         self.transport = transport  # type: ignore[assignment]  # uvloop's does not name its base class
         if self._unread is not None:
-            transport.set_write_buffer_limits(KEEPER_UNSENT_BYTES)  # type: ignore[attr-defined]
+            transport.set_write_buffer_limits(PIECE_BYTES // 2)  # type: ignore[attr-defined]
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """The other end is gone."""
@@ -122,10 +137,21 @@ class Frames(asyncio.Protocol):
         buffer += data
         start = 0
         while len(buffer) - start >= _LENGTH_BYTES:
-            end = start + _LENGTH_BYTES + int.from_bytes(buffer[start : start + _LENGTH_BYTES], "big")
-            if len(buffer) < end:
-                break
-            self._take(self._decoder.decode(memoryview(buffer)[start + _LENGTH_BYTES : end]))
+            begin = start + _LENGTH_BYTES
+            size = int.from_bytes(buffer[start:begin], "big")
+            if size >= _PIECE:
+                end = begin + (size & (_LAST - 1))
+                if len(buffer) < end:
+                    break
+                self._whole += memoryview(buffer)[begin:end]
+                if size & _LAST:
+                    whole, self._whole = self._whole, bytearray()
+                    self._take(self._decoder.decode(memoryview(whole)[_LENGTH_BYTES:]))
+            else:
+                end = begin + size
+                if len(buffer) < end:
+                    break
+                self._take(self._decoder.decode(memoryview(buffer)[begin:end]))
             start = end
         if start:
             del buffer[:start]

@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,10 +26,12 @@ from holdfast.committer.local_backend import LocalBackend
 from holdfast.errors import OutcomeUnknown
 from holdfast.job.queue import QueuePolicy
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
-from holdfast.limits import FRAME_BYTES
+from holdfast.keeper.pieces import Pieces
+from holdfast.limits import FRAME_BYTES, KEEPER_UNSENT_BYTES, KEEPER_UNSENT_BYTES_MAX, LARGE_ANSWER_BYTES
 from holdfast.logs import configure, settle
-from holdfast.messages.commands import COMMANDS, LeaseJobs, Refused, Request, Result
+from holdfast.messages.commands import LeaseJobs, Refused, Request, Result
 from holdfast.messages.events import Committed
+from holdfast.messages.queries import GetJob, ListJobs, ListSchedules, OldestDead
 from holdfast.process import STOP_SIGNALS
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
@@ -41,6 +42,7 @@ _YOUNG = 20_000  # objects made before it looks at the young ones: 5 % less CPU 
 _LAST_WORDS_S = 2.0  # a front that does not read by then will learn it from the closed socket
 
 
+_PAGES = (ListJobs, OldestDead, ListSchedules)
 _UNSENT = Refused(
     OutcomeUnknown.code,
     "A defect in Holdfast: the answer could not be sent. The log has the details.",
@@ -61,8 +63,8 @@ class KeeperConfig(msgspec.Struct, frozen=True):
 
 
 class FrontConnection:
-    """One front: its requests go to the committer, its answers and the news of a commit go back in one frame, or in several where they are
-    large. What brings much, reads and leases, is begun while the front keeps up with reading.
+    """One front: its requests go to the committer, its answers and the news of a commit go back in one frame. Large answers go beside it in
+    pieces. What brings much, pages and leases, is begun while the front keeps up with reading.
     """
 
     def __init__(self, number: int, backend: LocalBackend, hung_up: Callable[["FrontConnection"], None]) -> None:
@@ -71,21 +73,28 @@ class FrontConnection:
         self._hung_up = hung_up
         self._outgoing = Answered([], [])
         self._weight = 0  # of what is in it
-        self._unread = False
-        self._held_back: deque[tuple[int, Request]] = deque()
+        self._unread = 0  # how far the front is behind with reading, see `_begins`
+        self._held_back: list[tuple[int, Request]] = []
         self._reading: dict[int, asyncio.Task[None]] = {}
         self._flushing = False
         self._wants_events = False
         self._loop = asyncio.get_running_loop()
-        self.frames = Frames(msgspec.msgpack.Decoder(Asked), self._take, self._lost, self._mind)
+        self.frames = Frames(msgspec.msgpack.Decoder(Asked), self._take, self._lost, self._hold_up)
+        self._large = Pieces(self._frame_of, self._mind)
 
     def deliver(self, tag: object, result: Result) -> None:
         """Send one answer with the next frame."""
-        self._outgoing.results.append((tag, result))  # type: ignore[arg-type]
         if self._reading:
             self._reading.pop(tag, None)  # type: ignore[call-overload]
-        if (weigh := WEIGHTS.get(type(result))) is not None:
-            self._weight += weigh(result)
+        weigh = WEIGHTS.get(type(result))
+        if weigh is not None and (weight := weigh(result)) > LARGE_ANSWER_BYTES:
+            self._large.transport = self.frames.transport
+            self._large.add(tag, result, weight)  # type: ignore[arg-type]
+            self._mind()
+            return
+        self._outgoing.results.append((tag, result))  # type: ignore[arg-type]
+        if weigh is not None:
+            self._weight += weight
             if self._weight >= FRAME_BYTES:
                 self.flush()
                 return
@@ -127,15 +136,13 @@ class FrontConnection:
             transport.write(frame(outgoing))
         except UNSENDABLE:
             self._write_one_by_one(outgoing, transport)
+        if self._large.is_held_up:
+            self._mind()
 
     def _write_one_by_one(self, outgoing: Answered, transport: asyncio.Transport) -> None:
         """An answer in this frame has no place in a frame: a defect, and its caller's alone. The others are sent."""
         for number, result in outgoing.results:
-            try:
-                transport.write(frame(Answered([(number, result)], [])))
-            except UNSENDABLE:
-                log.exception("an answer could not be sent to a front", answer=type(result).__name__)
-                transport.write(frame(Answered([(number, _UNSENT)], [])))
+            transport.write(self._frame_of(number, result))
         for news in outgoing.news:
             try:
                 transport.write(frame(Answered([], [news])))
@@ -144,15 +151,40 @@ class FrontConnection:
         if outgoing.hello is not None:
             transport.write(frame(Answered([], [], outgoing.hello)))
 
+    def flush_all(self) -> None:
+        """Send what has gathered, and all that is large."""
+        self.flush()
+        self._large.write_all()
+
+    @staticmethod
+    def _frame_of(number: int, result: Result) -> bytes | bytearray:
+        """One answer alone in a frame, or that it could not be sent."""
+        try:
+            return frame(Answered([(number, result)], []))
+        except UNSENDABLE:
+            log.exception("an answer could not be sent to a front", answer=type(result).__name__)
+            return frame(Answered([(number, _UNSENT)], []))
+
     def _soon(self) -> None:
         self._flushing = True
         self._loop.call_soon(self.send)  # asking asyncio for it costs a system call each time
 
-    def _mind(self, unread: bool) -> None:
-        """Whether the front is behind with reading what it was sent."""
-        self._unread = unread
-        while self._held_back and not self._unread:
-            self._begin(*self._held_back.popleft())
+    def _hold_up(self, unread: bool) -> None:
+        """Whether what was written last has not left yet."""
+        self._large.is_held_up = unread
+        self._large.go_on()
+        self._mind()
+
+    def _mind(self) -> None:
+        """Look how far the front is behind with reading, and begin what was held back for that and need not be any more."""
+        transport = self.frames.transport
+        written = transport.get_write_buffer_size() if transport is not None and self._large.is_held_up else 0
+        unread = self._large.held + written
+        level = (unread >= KEEPER_UNSENT_BYTES) + (unread >= KEEPER_UNSENT_BYTES_MAX)
+        eased, self._unread = level < self._unread, level
+        if eased and self._held_back:
+            held_back, self._held_back = self._held_back, []
+            self._take_some(held_back)
 
     def _take(self, asked: Asked) -> None:
         if asked.job_events is not None and asked.job_events is not self._wants_events:
@@ -168,6 +200,7 @@ class FrontConnection:
                 if (task := begin(request, self, number)) is not None:
                     reading[number] = task
         for number in asked.left:
+            self._large.leave(number)
             for held in [one for one in self._held_back if one[0] == number]:
                 self._held_back.remove(held)
                 self._begin(*held)
@@ -177,10 +210,18 @@ class FrontConnection:
     def _take_some(self, requests: list[tuple[int, Request]]) -> None:
         """Begin what brings little, while the front is behind with reading."""
         for number, request in requests:
-            if self._unread and (type(request) is LeaseJobs or type(request) not in COMMANDS):
+            if self._unread and not self._begins(request):
                 self._held_back.append((number, request))
             else:
                 self._begin(number, request)
+
+    def _begins(self, request: Request) -> bool:
+        """Whether this is begun though the front is behind: what may bring some jobs is not, and one job only as long as it is not far behind."""
+        if type(request) is LeaseJobs:
+            return request.limit == 1 and self._unread == 1
+        if type(request) is GetJob:
+            return self._unread == 1
+        return type(request) not in _PAGES
 
     def _begin(self, number: int, request: Request) -> None:
         reading = self._backend.request(request, self, number)
@@ -238,7 +279,7 @@ async def keep(config: KeeperConfig) -> int:
 async def _last_words(fronts: list[FrontConnection]) -> None:
     """Send the answers that are ready before the process ends."""
     for front in fronts:
-        front.flush()
+        front.flush_all()
         if front.frames.transport is not None:
             front.frames.transport.close()
     deadline = asyncio.get_running_loop().time() + _LAST_WORDS_S
