@@ -111,7 +111,10 @@ class Reply:
 
 
 def refused(error: HoldfastError, status: int | None = None) -> Reply:
-    """An error as an answer; the status is the code's unless it is given."""
+    """An error as an answer; the status is the code's unless it is given. Where it came from is let go: those frames hold what was asked for,
+    perhaps with a body of megabytes, and often the error itself, so that it would all stay until cycles are looked for.
+    """
+    error.__traceback__ = error.__context__ = None
     extra: tuple[tuple[bytes, bytes], ...] = ()
     if error.code in _RETRY_LATER:
         after = error.fields.get("retry_after_ms", 1_000)
