@@ -22,7 +22,16 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 
 from holdfast.errors import Overloaded
-from holdfast.limits import LARGE_BODY_BYTES, LARGE_BODY_TURN_S, MEMORY_BUDGET_BYTES, PROGRESS_BYTES_HELD, STALLED_S, TURN_S
+from holdfast.limits import (
+    LARGE_BODY_BYTES,
+    LARGE_BODY_TURN_S,
+    MEMORY_BUDGET_BYTES,
+    PROGRESS_BYTES_HELD,
+    READ_AT_ONCE,
+    READ_AT_ONCE_BYTES,
+    STALLED_S,
+    TURN_S,
+)
 
 _LOOK_S = 0.25  # how often stalled bodies are looked for, while somebody waits for their place
 
@@ -218,11 +227,35 @@ class Budget:
 
 
 class Turns:
-    """What would take too long in one turn of the loop, done a bite at a time, in turn with everybody else's."""
+    """What would take too long in one turn of the loop, done a bite at a time, in turn with everybody else's; and what comes in large pieces,
+    read from a few connections in each turn, while the others wait unread.
+    """
 
     def __init__(self) -> None:
         self._line: deque[Callable[[], None]] = deque()
         self._due = False
+        self._came = 0  # in large pieces, in this turn
+        self._unread: deque[Callable[[], None]] = deque()
+        self._counting = False
+
+    def came(self, size: int, read_on: Callable[[], None]) -> bool:
+        """A large piece came of a connection. False: that is enough for this turn; nothing more is to be read of it until `read_on` is called."""
+        if not self._counting:
+            self._counting = True
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+        self._came += size
+        if self._came <= READ_AT_ONCE_BYTES and not self._unread:
+            return True
+        self._unread.append(read_on)
+        return False
+
+    def _begin_turn(self) -> None:
+        self._came = 0
+        for _ in range(min(READ_AT_ONCE, len(self._unread))):
+            self._unread.popleft()()
+        self._counting = bool(self._unread)
+        if self._counting:
+            asyncio.get_running_loop().call_soon(self._begin_turn)
 
     def later(self, bite: Callable[[], None]) -> None:
         """Do this when it is its turn; what is left after it asks again."""

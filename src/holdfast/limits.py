@@ -116,7 +116,11 @@ LARGE_BODY_TURN_S = 10  # for a turn to come; then the body is refused
 PROGRESS_BYTES_HELD = 64 << 10  # less than this, sent or read, is no progress: a drop now and then keeps nobody's place
 STALLED_S = 2.0  # without 64 KiB of progress: then a large body loses its turn, if somebody waits for one
 UNREAD_S = 30  # without 64 KiB of progress: then an answer is not read, and its connection is cut
-TURN_S = 0.004  # of one turn of the loop, for what is done in bites
+READ_AT_ONCE = (
+    4  # connections that more is read of in one turn of the loop, where large pieces come of many; one read is up to 256 KiB
+)
+READ_AT_ONCE_BYTES = 1 << 20  # and from this on
+TURN_S = 0.002  # of one turn of the loop, for what is done in bites
 REQUEST_BITE_BYTES = 16 << 10  # of what came at once on a connection, before the next one's turn
 REQUEST_BYTES = 4 << 10  # what a request costs that waits behind another, beside its body
 
@@ -130,8 +134,8 @@ FRAME_BYTES = (
 LARGE_ANSWER_BYTES = 128 << 10  # an answer of the keeper's that is larger leaves in pieces, and small ones pass it
 PIECE_BYTES = 128 << 10  # about what a socket between two processes holds
 PIECES_AT_ONCE = 8  # in one turn of the keeper's loop
-KEEPER_UNSENT_BYTES = 16 << 20  # of answers that a front has not read: past this nothing is begun for it that may bring as much
-KEEPER_UNSENT_BYTES_MAX = 48 << 20  # and past this nothing that may bring a job
+KEEPER_UNSENT_BYTES = 4 << 20  # of answers that a front has not read: past this nothing is begun for it that may bring as much
+KEEPER_UNSENT_BYTES_MAX = 64 << 20  # and past this nothing that may bring a job
 
 # What may wait for the store. Past this a caller is told `overloaded` at once.
 IN_FLIGHT_COMMANDS = 20_000

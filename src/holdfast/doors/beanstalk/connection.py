@@ -24,7 +24,14 @@ from holdfast.doors.beanstalk.names import DEFAULT
 from holdfast.doors.beanstalk.parser import Feed
 from holdfast.doors.beanstalk.replies import INTERNAL_ERROR, OUT_OF_MEMORY, of_error
 from holdfast.errors import HoldfastError
-from holdfast.limits import PROGRESS_BYTES_HELD, TUBE_READ_AHEAD_BYTES, TUBE_UNANSWERED, TUBE_UNANSWERED_BYTES, UNREAD_S
+from holdfast.limits import (
+    PROGRESS_BYTES_HELD,
+    REQUEST_BITE_BYTES,
+    TUBE_READ_AHEAD_BYTES,
+    TUBE_UNANSWERED,
+    TUBE_UNANSWERED_BYTES,
+    UNREAD_S,
+)
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.door import Beanstalk
@@ -71,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._phase = verbs.SAID
         self._busy = False
         self._slow_reader = False
-        self._reading = True
+        self._reading = self._is_next = True  # to be read, see `Turns.came`
         self._waiting: asyncio.Task[Any] | None = None
         self._account = door.engine.budget.account(self._give_up)
         self._unread = 0  # bytes of replies, when that was last looked at
@@ -96,6 +103,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
+        if len(data) > REQUEST_BITE_BYTES and not self.engine.budget.turns.came(len(data), self._read_on):
+            self._is_next = False
         self._feed.add(data)
         self.go_on()
         self._charge()
@@ -315,12 +324,17 @@ class Connection(asyncio.Protocol):
     def _mind_reading(self) -> None:
         """Read no further while the bytes that are here can't be acted on."""
         stuck = len(self._feed) > TUBE_READ_AHEAD_BYTES and (self._next is not None or not self._may_act())
+        stuck = stuck or not self._is_next
         if stuck is self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = not stuck
             if stuck:
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
+
+    def _read_on(self) -> None:
+        self._is_next = True
+        self._mind_reading()
 
     def _close_if_over(self) -> None:
         """Hang up on a client that has sent all and is answered, and while the server drains on one that is in the middle of nothing."""

@@ -25,10 +25,30 @@ class Flow(FlowControl):
     def __init__(self, transport: Any) -> None:
         super().__init__(transport)
         self.stopped = False
+        self._in_line = self._wanted = False
+
+    def pause_reading(self) -> None:
+        """Read nothing more for now."""
+        self._wanted = False
+        super().pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on, unless the connection is stopped."""
+        """Read on, unless the connection is stopped; when it is its turn."""
         if not self.stopped:
+            self._wanted = True
+            if not self._in_line:
+                super().resume_reading()
+
+    def stand_in_line(self) -> None:
+        """Read nothing more until it is this connection's turn again."""
+        if not self._in_line:
+            self._in_line, self._wanted = True, not self.read_paused
+            super().pause_reading()
+
+    def read_on(self) -> None:
+        """It is its turn."""
+        self._in_line = False
+        if self._wanted and not self._transport.is_closing():
             super().resume_reading()
 
     def stop(self) -> None:
@@ -86,6 +106,8 @@ class Backpressure(HttpToolsProtocol):
         may have come at once, and each may take some 10 ms to read.
         """
         if self._unseen or len(data) > REQUEST_BITE_BYTES:
+            if not self.middleware.budget.turns.came(len(data), self.flow.read_on):
+                self.flow.stand_in_line()
             self._unseen = bytes(self._unseen) + data if self._unseen else memoryview(data)
             self._take_bites_later()
             self.charge()

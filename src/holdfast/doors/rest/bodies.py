@@ -118,7 +118,9 @@ def invalid(error: msgspec.ValidationError, kind: Any = None) -> InvalidRequest:
 
 def check_json(field: str, value: bytes) -> None:
     """A JSON document that every reader can take: not nested deeper than the bound. Its syntax has been checked before."""
-    if len(value) > _FLAT_BYTES and value.count(b"[") + value.count(b"{") > JSON_DEPTH:
+    if len(value) <= _FLAT_BYTES or (b"[" not in value and b"{" not in value):  # to look is twenty times faster than to count
+        return
+    if value.count(b"[") + value.count(b"{") > JSON_DEPTH:
         for _ in _levels(field, value):
             pass
 

@@ -59,8 +59,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._beats = 0  # pings without a byte since
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = 0  # bytes that were unread at the last ping
-        self._unseen = b""  # what has come and is not looked at yet
+        self._unseen: bytes | memoryview = b""  # what has come and is not looked at yet
         self._in_line = False  # for another bite of it
+        self._is_next = True  # to be read, see `Turns.came`
         self._budget = channels.engine.budget
         self._account = self._budget.account(self._give_up)
         self._given_up = False
@@ -95,7 +96,8 @@ class WebSocketConnection(asyncio.Protocol):
         if self._channel is not None and self._channel.unresponsive:
             self._channel.heard()
         if self._unseen or len(data) > _BITE:
-            self._unseen += data
+            self._unseen = bytes(self._unseen) + data if self._unseen else memoryview(data)
+            self._is_next = self._budget.turns.came(len(data), self._read_on) and self._is_next
             self._take_bites()
         else:
             self._look_at(data)
@@ -109,10 +111,12 @@ class WebSocketConnection(asyncio.Protocol):
             size = _LARGE_BITE if len(self._conn.reader.buffer) >= _LARGE_BITE else _BITE
             chunk, self._unseen = self._unseen[:size], self._unseen[size:]
             seen += self._look_at(chunk)
+        if not self._unseen:
+            self._unseen = b""  # a view holds on to all that came
         self._mind_reading()
         self._charge()
 
-    def _look_at(self, data: bytes) -> int:
+    def _look_at(self, data: bytes | memoryview) -> int:
         """Take the messages that are whole with these bytes; how many frames there were."""
         if self._given_up:
             return 0
@@ -263,13 +267,17 @@ class WebSocketConnection(asyncio.Protocol):
         if going and self._unseen and not self._in_line:
             self._in_line = True
             self._budget.turns.later(self._take_bites)
-        reading = going and not self._unseen
+        reading = going and not self._unseen and self._is_next
         if reading is not self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = reading
             if reading:
                 self._transport.resume_reading()
             else:
                 self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        self._is_next = True
+        self._mind_reading()
 
     def _soon(self) -> None:
         if not self._flushing:
