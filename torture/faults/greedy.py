@@ -6,22 +6,20 @@ from typing import TYPE_CHECKING
 
 from torture.faults.fault import Anywhere
 from torture.greed import attacks
-from torture.greed.trial import MEMORY_BYTES, PATIENCE_S, attack
+from torture.greed.trial import MEMORY_BYTES, PATIENCE_MS, attack
 
 if TYPE_CHECKING:
     from torture.trial import Trial
 
 SECONDS = 2.0  # of greed for each round
-SMOKE_PATIENCE_S = (
-    20.0  # beside other trials on two cores: there it is the memory that is measured, and that they are answered at all
-)
+SMOKE_PATIENCE_MS = 1_000  # a smoke runs beside whatever else a machine does; the figure itself is for a run that has it alone
 
 
 class Greedy(Anywhere):
     """All kinds of greed at once, beside honest callers."""
 
     name = "greedy"
-    about = f"{len(attacks.ALL)} kinds of greedy callers at once: all processes below {MEMORY_BYTES >> 20} MiB, honest calls answered"
+    about = f"{len(attacks.ALL)} kinds of greedy callers at once: all processes below {MEMORY_BYTES >> 20} MiB, 99 of 100 honest calls within {PATIENCE_MS} ms"
 
     async def torment(self, trial: Trial) -> None:
         """Let them all at it, for as long as the plan has rounds; then the usual load must find a server that is whole."""
@@ -30,13 +28,13 @@ class Greedy(Anywhere):
         trial.injured("greed", kinds=len(attacks.ALL))
         found = await attack(at, trial.server.pids, attacks.COUNTS, SECONDS * max(2, trial.plan.rounds))
         trial.counts["peak MiB"] = found.peak_bytes >> 20
-        trial.counts["honest calls"] = found.calls
-        trial.counts["honest p99 ms"] = round(found.p99_s * 1000)
+        trial.counts["honest calls"] = len(found.all_waits_s)
+        trial.counts["honest p99 ms"] = round(found.p99_ms())
         trial.counts["honest calls refused"] = found.refused
+        trial.history.event("greed endured", found=str(found))
         if found.peak_bytes > MEMORY_BYTES:
             trial.breach("memory", f"all processes together took {found.peak_bytes >> 20} MiB, more than {MEMORY_BYTES >> 20}")
-        patience_s = PATIENCE_S if trial.plan.rounds > 1 else SMOKE_PATIENCE_S
-        if found.p99_s > patience_s:
+        if found.p99_ms() > (PATIENCE_MS if trial.plan.rounds > 1 else SMOKE_PATIENCE_MS):
             trial.breach("honest callers wait", str(found))
         await attacks.clear(at)
         async with trial.load():

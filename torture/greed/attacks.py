@@ -34,6 +34,8 @@ class Ports:
 
 async def prepare(at: Ports) -> None:
     """What some of the attacks stand on: a queue of large jobs, a full queue, and an event that many queues want."""
+    endless = b'{"max_attempts":1000,"max_crashes":1000,"retry":{"base_ms":0}}'  # leases that run out would make them dead before the end
+    await _each(at, [("PUT", "/v1/queues/greedy-large", endless)])
     large = ("POST", "/v1/queues/greedy-large/jobs", b'{"payload":%b,"lease_ms":600000}' % LARGE)
     await _each(at, [large] * JOBS)
     await _each(at, [("POST", "/v1/queues/greedy-full/jobs", b'{"payload":1}')] * 2)

@@ -16,42 +16,44 @@ PAUSE_S = 0.02
 
 
 class Seen(msgspec.Struct):
-    """How long each call took, and how many came to nothing."""
+    """How long each call took, by verb, and how many came to nothing."""
 
-    waits_s: list[float] = []
+    waits_s: dict[str, list[float]] = {}
     refused: int = 0
 
 
 async def call(port: int, queue: str, seen: Seen) -> None:
     """Push, take and conclude small jobs of its own, and look at the queue, again and again."""
     payload = b'{"payload":"' + b"h" * 900 + b'"}'
-    taking = request("POST", "/v1/leases", b'{"queues":["%b"]}' % queue.encode())
+    taking = request("POST", "/v1/leases", b'{"queues":["%b"],"lease_ms":5000}' % queue.encode())
     while True:
         with suppress(OSError, asyncio.IncompleteReadError):
             async with connected(port) as pair:
                 while True:
-                    await _timed(pair, seen, request("POST", f"/v1/queues/{queue}/jobs", payload))
-                    _, told = await _timed(pair, seen, taking)
+                    await _timed(pair, seen, "push", request("POST", f"/v1/queues/{queue}/jobs", payload))
+                    _, told = await _timed(pair, seen, "lease", taking)
                     for token in told.split(b'"token":"')[1:]:
                         held = token.partition(b'"')[0].decode()
-                        await _timed(pair, seen, request("POST", f"/v1/leases/{held}/conclude", b"{}"))
-                    await _timed(pair, seen, request("GET", f"/v1/queues/{queue}"))
+                        await _timed(pair, seen, "conclude", request("POST", f"/v1/leases/{held}/conclude", b"{}"))
+                    await _timed(pair, seen, "look", request("GET", f"/v1/queues/{queue}"))
                     await asyncio.sleep(PAUSE_S)
         seen.refused += 1
 
 
-async def _timed(pair: Pair, seen: Seen, sent: bytes) -> tuple[int, bytes]:
+async def _timed(pair: Pair, seen: Seen, verb: str, sent: bytes) -> tuple[int, bytes]:
     began = time.perf_counter()
     pair[1].write(sent)
-    status, body = await answer(pair[0])
-    seen.waits_s.append(time.perf_counter() - began)
+    try:
+        status, body = await answer(pair[0])
+    finally:  # also a call that is waited for at the end
+        seen.waits_s.setdefault(verb, []).append(time.perf_counter() - began)
     seen.refused += status >= 400
     return status, body
 
 
 async def run(port: int, seconds: float) -> Seen:
     """All of them, for so long. A call that is still waited for at the end counts with what it has waited."""
-    seen = Seen()
+    seen = Seen({})
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await asyncio.gather(*[call(port, f"honest-{n}", seen) for n in range(CALLERS)])

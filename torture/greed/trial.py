@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from torture.greed import honest
 from torture.greed.attacks import Ports
 
 MEMORY_BYTES = 600 << 20  # of all processes together, with default settings
-PATIENCE_S = 0.25  # what 99 of 100 honest calls take at most
+PATIENCE_MS = 250  # what 99 of 100 honest calls take at most
 LOOK_S = 0.05
 PARTS = 3  # processes that the greedy ones are divided into: one alone is slower than the server
 
@@ -25,16 +25,32 @@ class Found:
     """What a run of greed came to."""
 
     peak_bytes: int
-    calls: int
     refused: int
-    p99_s: float
-    longest_s: float
+    waits_s: dict[str, list[float]]  # by verb
+
+    @property
+    def all_waits_s(self) -> list[float]:
+        """Of all verbs."""
+        return [wait for waits in self.waits_s.values() for wait in waits]
+
+    def p99_ms(self) -> float:
+        """What 99 of 100 honest calls took at most."""
+        return quantile_ms(self.all_waits_s, 99)
 
     def __str__(self) -> str:
-        return (
-            f"peak {self.peak_bytes >> 20} MiB, {self.calls} honest calls, {self.refused} refused, "
-            f"p99 {self.p99_s * 1000:.0f} ms, longest {self.longest_s * 1000:.0f} ms"
-        )
+        verbs = {**self.waits_s, "all": self.all_waits_s}
+        told = [
+            f"{verb} {len(waits)}: p50 {quantile_ms(waits, 50):.0f} p99 {quantile_ms(waits, 99):.0f} longest {max(waits) * 1000:.0f} ms"
+            for verb, waits in verbs.items()
+            if waits
+        ]
+        return f"peak {self.peak_bytes >> 20} MiB; {self.refused} refused; {'; '.join(told)}"
+
+
+def quantile_ms(waits_s: Sequence[float], percent: int) -> float:
+    """What so many of a hundred took at most; without any call, for ever."""
+    ordered = sorted(waits_s) or [float("inf")]
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000
 
 
 def memory_of(pids: Iterable[int]) -> int:
@@ -50,7 +66,7 @@ def memory_of(pids: Iterable[int]) -> int:
 
 async def attack(at: Ports, pids: Callable[[], Iterable[int]], counts: dict[str, int], seconds: float) -> Found:
     """Let these at the server for so long."""
-    crowds = [await _started("crowd", at.http, at.tubes, *part) for part in _parts(counts) if part]
+    crowds = [await _started("crowd", at.http, at.tubes, *part, leads_session=True) for part in _parts(counts) if part]
     callers = await _started("honest", at.http, seconds)
     watching = asyncio.ensure_future(_peak(pids, callers))
     try:
@@ -62,8 +78,7 @@ async def attack(at: Ports, pids: Callable[[], Iterable[int]], counts: dict[str,
             await crowd.wait()
     peak = await watching
     seen = msgspec.json.decode(told, type=honest.Seen)
-    waits = sorted(seen.waits_s) or [float("inf")]
-    return Found(peak, len(seen.waits_s), seen.refused, waits[min(len(waits) - 1, len(waits) * 99 // 100)], waits[-1])
+    return Found(peak, seen.refused, seen.waits_s)
 
 
 def _parts(counts: dict[str, int]) -> list[list[str]]:
@@ -71,9 +86,9 @@ def _parts(counts: dict[str, int]) -> list[list[str]]:
     return [[f"{name}={counts[name]}" for name in names[part::PARTS]] for part in range(PARTS)]
 
 
-async def _started(module: str, *arguments: object) -> asyncio.subprocess.Process:
+async def _started(module: str, *arguments: object, leads_session: bool = False) -> asyncio.subprocess.Process:
     command = [sys.executable, "-m", f"torture.greed.{module}", *map(str, arguments)]
-    return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, start_new_session=leads_session)
 
 
 async def _peak(pids: Callable[[], Iterable[int]], callers: asyncio.subprocess.Process) -> int:
