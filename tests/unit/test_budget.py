@@ -174,3 +174,17 @@ async def test_bites_are_taken_in_turn_and_never_for_long():
     assert taken[:6] == ["greedy", "modest"] * 3
     while taken.count("greedy") < 5_000:  # noqa: ASYNC110  (turns of the loop are what is counted)
         await asyncio.sleep(0)  # others get a turn of the loop, however much is left
+
+
+async def test_large_pieces_are_read_of_a_few_connections_in_each_turn_and_of_each_in_its_turn():
+    turns, read_on = Turns(), []
+    going = [turns.came(256 * KIB, lambda number=number: read_on.append(number)) for number in range(20)]
+    assert going == [True] * 4 + [False] * 16
+    turn = 0
+    while len(read_on) < 16:
+        await asyncio.sleep(0)
+        turn += 1
+        assert read_on == list(range(4, 4 + min(16, 4 * turn)))
+    assert turn == 4
+    await asyncio.sleep(0)
+    assert turns.came(256 * KIB, read_on.clear)

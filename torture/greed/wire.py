@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 READ_BYTES = 1 << 18
-SEND_BYTES = 1 << 18
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -18,8 +16,6 @@ Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def connected(port: int) -> AsyncIterator[Pair]:
     """A connection that is cut at the end, whatever is on its way."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=READ_BYTES)
-    # What is sent and not taken yet is held by the sender's machine. Here it is the server's, too, and all of TCP has one bound there.
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
     try:
         yield reader, writer
     finally:

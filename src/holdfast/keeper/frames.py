@@ -137,21 +137,27 @@ class Frames(asyncio.Protocol):
         buffer += data
         start = 0
         while len(buffer) - start >= _LENGTH_BYTES:
-            begin = start + _LENGTH_BYTES
-            size = int.from_bytes(buffer[start:begin], "big")
+            size = int.from_bytes(buffer[start : start + _LENGTH_BYTES], "big")
+            start += _LENGTH_BYTES
             if size >= _PIECE:
-                end = begin + (size & (_LAST - 1))
+                end = start + (size & (_LAST - 1))
                 if len(buffer) < end:
+                    start -= _LENGTH_BYTES
                     break
-                self._whole += memoryview(buffer)[begin:end]
-                if size & _LAST:
-                    whole, self._whole = self._whole, bytearray()
-                    self._take(self._decoder.decode(memoryview(whole)[_LENGTH_BYTES:]))
+                self._take_piece(memoryview(buffer)[start:end], is_last=bool(size & _LAST))
             else:
-                end = begin + size
+                end = start + size
                 if len(buffer) < end:
+                    start -= _LENGTH_BYTES
                     break
-                self._take(self._decoder.decode(memoryview(buffer)[begin:end]))
+                self._take(self._decoder.decode(memoryview(buffer)[start:end]))
             start = end
         if start:
             del buffer[:start]
+
+    def _take_piece(self, piece: memoryview, *, is_last: bool) -> None:
+        """One more piece of a large frame; with the last one it is whole."""
+        self._whole += piece
+        if is_last:
+            whole, self._whole = self._whole, bytearray()
+            self._take(self._decoder.decode(memoryview(whole)[_LENGTH_BYTES:]))

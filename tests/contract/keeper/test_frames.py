@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from holdfast.job.job import Content, Extras, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
 from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
 from holdfast.keeper.main import FrontConnection
-from holdfast.limits import FRAME_BYTES
+from holdfast.limits import FRAME_BYTES, KEEPER_UNSENT_BYTES, KEEPER_UNSENT_BYTES_MAX
 from holdfast.messages.commands import ConcludeLease, Enqueue, Enqueued, Granted, LeaseJobs, Refused
 from holdfast.messages.events import Committed, JobEvent
-from holdfast.messages.queries import GetJob, JobDetail, JobPage
+from holdfast.messages.queries import GetJob, GetQueue, JobDetail, JobPage, ListJobs
 
 payloads = st.binary(max_size=5_000)
 texts = st.text(max_size=20)
@@ -204,8 +204,68 @@ async def test_what_is_large_leaves_in_frames_of_its_own():
     reading.close()
 
 
-async def test_reads_and_leases_are_held_back_for_a_front_that_does_not_read():
-    """What a front does not read piles up in the keeper: nothing that brings more is begun until it has caught up. The rest goes on."""
+async def test_small_answers_pass_a_large_one_that_is_under_way():
+    """What is before a small answer on the socket is a piece, whatever else waits to be sent: counted in bytes read before it."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    front = FrontConnection(0, NotImplemented, lambda _: None)
+    loop = asyncio.get_running_loop()
+    line, _ = await loop.create_unix_connection(lambda: front.frames, sock=ours)
+    pages = [page_of(8 << 20) for _ in range(3)]
+    for number, page in enumerate(pages):
+        front.deliver(number, page)
+    for _ in range(20):
+        await asyncio.sleep(0)  # the socket is full
+    front.deliver(10, Granted([], 5))
+    front.tell(Committed({"q": 1}))
+    read, came = 0, []
+    far = Frames(
+        msgspec.msgpack.Decoder(Answered),
+        lambda message: came.extend((number, read) for number, _ in message.results),
+        lambda: None,
+    )
+    async with asyncio.timeout(30):
+        while len(came) < 4:
+            data = await loop.sock_recv(theirs, 1 << 16)
+            read += len(data)
+            far.data_received(data)
+    assert [number for number, _ in came] == [10, 0, 1, 2]
+    assert came[0][1] < 1 << 20
+    line.close()
+    theirs.close()
+
+
+async def test_a_large_answer_that_nobody_waits_for_is_not_sent():
+    ours, theirs = socket.socketpair()
+    front = FrontConnection(0, NotImplemented, lambda _: None)
+    taken: list[Answered] = []
+    got = asyncio.Event()
+
+    def take(message: Answered) -> None:
+        taken.append(message)
+        if len(taken) == 2:
+            got.set()
+
+    loop = asyncio.get_running_loop()
+    line, _ = await loop.create_unix_connection(lambda: front.frames, sock=ours)
+    front.deliver(1, page_of(8 << 20))
+    front.deliver(2, page_of(8 << 20))
+    front.frames._take(Asked(left=[2]))
+    reading, _ = await loop.create_unix_connection(
+        lambda: Frames(msgspec.msgpack.Decoder(Answered), take, lambda: None), sock=theirs
+    )
+    await asyncio.wait_for(got.wait(), 30)
+    results = dict(result for message in taken for result in message.results)
+    assert isinstance(results[1], JobPage)
+    assert isinstance(results[2], Refused)
+    line.close()
+    reading.close()
+
+
+async def test_what_brings_much_is_held_back_for_a_front_that_does_not_read():
+    """What a front does not read piles up in the keeper: no page and no grant of many jobs is begun until it has caught up, and none of one job
+    while it is far behind. The rest goes on.
+    """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     begun: list[object] = []
@@ -215,22 +275,26 @@ async def test_reads_and_leases_are_held_back_for_a_front_that_does_not_read():
             begun.append(request)
 
     front = FrontConnection(0, Noted(), lambda _: None)
-    line, _ = await asyncio.get_running_loop().create_unix_connection(lambda: front.frames, sock=ours)
-    job = Job(1, "q", State.READY, 0, 0, 0, 0, 1, 1 << 20, 0, 0)
-    page = JobPage([JobDetail(job, Content("", None, b"x" * (8 << 20)), 0)])
-    sent = 0
-    while not front._unread:
-        front.deliver(sent, page)
-        sent += 1
-        await asyncio.sleep(0)
-        assert sent < 20
-    put, asked_for, wanted = Enqueue([NewJob("q", b"1")]), GetJob(1), LeaseJobs(("q",), 1, "w")
-    front.frames._take(Asked([(1, asked_for), (2, wanted), (3, put)]))
-    assert begun == [put]
     loop = asyncio.get_running_loop()
+    line, _ = await loop.create_unix_connection(lambda: front.frames, sock=ours)
+    put, look, queue = Enqueue([NewJob("q", b"1")]), GetJob(1), GetQueue("q")
+    one, many, page = LeaseJobs(("q",), 1, "w"), LeaseJobs(("q",), 2, "w"), ListJobs(50)
+    asked_for = [look, one, many, page, queue, put]
+    front.deliver(1, page_of(KEEPER_UNSENT_BYTES))
+    front.frames._take(Asked(list(enumerate(asked_for))))
+    assert begun == [look, one, queue, put]
+    front.deliver(2, page_of(KEEPER_UNSENT_BYTES_MAX))
+    front.frames._take(Asked(list(enumerate(asked_for, 10))))
+    assert begun[4:] == [queue, put]
     async with asyncio.timeout(30):
-        while len(begun) < 3:
+        while len(begun) < 12:
             await loop.sock_recv(theirs, 1 << 20)
-    assert begun == [put, asked_for, wanted]
+    assert begun[6:] == [many, page, look, one, many, page]
     line.close()
     theirs.close()
+
+
+def page_of(size: int) -> JobPage:
+    """A page with one job of so many bytes."""
+    job = Job(1, "q", State.READY, 0, 0, 0, 0, 1, size, 0, 0)
+    return JobPage([JobDetail(job, Content("", None, b"x" * size), 0)])

@@ -110,13 +110,13 @@ class WebSocketConnection(asyncio.Protocol):
         while self._unseen and seen < _MESSAGES_AT_ONCE and not (self._stuck or self.unread or self._given_up):
             size = _LARGE_BITE if len(self._conn.reader.buffer) >= _LARGE_BITE else _BITE
             chunk, self._unseen = self._unseen[:size], self._unseen[size:]
-            seen += self._look_at(chunk)
+            seen += self._look_at(bytes(chunk))
         if not self._unseen:
             self._unseen = b""  # a view holds on to all that came
         self._mind_reading()
         self._charge()
 
-    def _look_at(self, data: bytes | memoryview) -> int:
+    def _look_at(self, data: bytes) -> int:
         """Take the messages that are whole with these bytes; how many frames there were."""
         if self._given_up:
             return 0

@@ -1,10 +1,15 @@
 """What every answer has in common, and what a path or a method is told that is not there."""
 
+import asyncio
+import gc
 import re
+import weakref
 
 import pytest
 
 from holdfast import limits
+from holdfast.doors.rest import replies
+from holdfast.errors import Overloaded
 
 EVERY_KIND = [
     ("POST", "/v1/queues/answers/jobs"),
@@ -151,3 +156,35 @@ def test_no_answer_lets_another_site_read_it(api):
 def test_what_is_not_of_v1_takes_any_query(api):
     for path in ("/healthz", "/readyz", "/metrics", "/docs", "/docs/start.js"):
         assert api.get(path, params={"cache-buster": "1"}).status_code == 200
+
+
+def test_a_refusal_lets_go_of_what_it_refused_at_once():
+    """Its body may have megabytes. A task holds the error that it ended with, and the error the frames that hold the task: a cycle, which
+    would be there until cycles are looked for.
+    """
+
+    class Body:
+        """Something that can be seen to go."""
+
+    bodies: list[weakref.ref[Body]] = []
+    left: list[Body | None] = []
+
+    async def ask() -> None:
+        body = Body()
+        bodies.append(weakref.ref(body))
+        raise Overloaded
+
+    async def serve() -> None:
+        asking = asyncio.ensure_future(ask())
+        try:
+            await asking
+        except Overloaded as error:
+            replies.refused(error)
+        left.append(bodies[0]())
+
+    gc.disable()
+    try:
+        asyncio.run(serve())
+    finally:
+        gc.enable()
+    assert left == [None]
