@@ -116,7 +116,6 @@ LARGE_BODY_TURN_S = 10  # for a turn to come; then the body is refused
 PROGRESS_BYTES_HELD = 64 << 10  # less than this, sent or read, is no progress: a drop now and then keeps nobody's place
 STALLED_S = 2.0  # without 64 KiB of progress: then a large body loses its turn, if somebody waits for one
 UNREAD_S = 30  # without 64 KiB of progress: then an answer is not read, and its connection is cut
-UNREAD_BY_US_BYTES = 256 << 10  # that have come of one connection, in the kernel (which counts them twice): 10 MB/s at 25 ms
 READ_AT_ONCE = (
     4  # connections that more is read of in one turn of the loop, where large pieces come of many; one read is up to 256 KiB
 )

@@ -5,9 +5,8 @@ import resource
 import socket
 from typing import Any
 
-from holdfast.limits import UNREAD_BY_US_BYTES
-
 BACKLOG = 4_096
+UNREAD_BYTES = 256 << 10  # that have come of one connection, in the kernel (which counts them twice): 10 MB/s at 25 ms
 
 
 def raise_file_limit() -> None:
@@ -25,7 +24,7 @@ def listen(address: tuple[str, int]) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     # What has come and is not read yet is held by the kernel, which would let it grow to many megabytes for each connection; where that is too
     # much in all, it throws away what comes, of everybody. Connections have this from the one that listens.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BY_US_BYTES)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BYTES)
     listener.bind(place)
     listener.listen(BACKLOG)
     listener.setblocking(False)
