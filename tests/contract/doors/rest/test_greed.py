@@ -30,7 +30,8 @@ def greedy(tmp_path_factory):
 
 @pytest.fixture
 def api(greedy):
-    with httpx.Client(base_url=greedy.url, timeout=WITHIN_S) as client:
+    anew = httpx.Limits(max_keepalive_connections=0)  # one that is kept may be closed, as idle, at the moment of its next use
+    with httpx.Client(base_url=greedy.url, timeout=WITHIN_S, limits=anew) as client:
         yield client
 
 
