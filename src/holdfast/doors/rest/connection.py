@@ -383,4 +383,4 @@ class Connection(ConnectionEnd):
 
 def connection_for(middleware: Middleware, is_open: bool) -> type[Connection]:
     """The protocol class for one application: uvicorn makes the instances itself."""
-    return type("Connection", (Connection,), {"gate": middleware, "is_open": is_open, "heads": Heads()})
+    return type("Connection", (Connection,), {"middleware": middleware, "is_open": is_open, "heads": Heads()})

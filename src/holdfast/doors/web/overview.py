@@ -59,7 +59,7 @@ class CachedStats:
 
 def cached_stats(state: AppState) -> CachedStats:
     """The one of this front."""
-    if "glimpse" not in state:
+    if "cached_stats" not in state:
         state.cached_stats = CachedStats(state.engine)
     found: CachedStats = state.cached_stats
     return found
