@@ -22,7 +22,7 @@ CLUSTER := $(VENV)/.cluster
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format client bench torture torture-cluster lock clean \
+.PHONY: help run test check format client bench torture torture-cluster lock dist clean \
 	cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
 
 help: ## Show this list
@@ -91,6 +91,11 @@ lock: $(DEV) ## Rebuild requirements/*.txt from pyproject.toml: make lock LOCK_A
 	$(COMPILE) --group build --output-file requirements/serve.txt
 	$(COMPILE) --group build --group cluster --constraints requirements/serve.txt --output-file requirements/cluster.txt
 	$(COMPILE) --group dev --constraints requirements/serve.txt --output-file requirements/dev.txt
+
+# The build backend is the locked one: nothing is downloaded for it, and the same tree makes the same wheel.
+dist: $(SERVE) ## Build a wheel and a source archive into dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --directory dist
 
 clean: ## Remove the environment, caches and build products (never the data)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
