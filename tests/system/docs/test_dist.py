@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.examples import environment
-from tests.docs.pages import ROOT, read
+from tests.system.docs.examples import environment
+from tests.system.docs.pages import ROOT, read
 
 PROJECT = tomllib.loads(read("pyproject.toml"))["project"]
 
@@ -58,7 +58,9 @@ def test_a_wheel_says_its_name_what_it_needs_and_what_it_brings(built: tuple[Pat
         told = email.message_from_bytes(wheel.read(name))
     assert (told["Name"], told["Version"]) == ("holdfast-queue", read_version())
     needed = [need for need in told.get_all("Requires-Dist", []) if "extra ==" not in need]
-    assert {re.split(r"[<>=~!]", need)[0] for need in needed} == {re.split(r"[<>=~!]", need)[0] for need in PROJECT["dependencies"]}
+    assert {re.split(r"[<>=~!]", need)[0] for need in needed} == {
+        re.split(r"[<>=~!]", need)[0] for need in PROJECT["dependencies"]
+    }
     assert set(told.get_all("Provides-Extra", [])) == set(PROJECT["optional-dependencies"])
     packed = {name for name in names if name.startswith("holdfast/")}
     tracked = ran("git", "-c", f"safe.directory={ROOT}", "ls-files", "src/holdfast").split()
@@ -68,7 +70,7 @@ def test_a_wheel_says_its_name_what_it_needs_and_what_it_brings(built: tuple[Pat
 def test_a_source_archive_has_what_a_checkout_needs_to_be_run_and_tested(built: tuple[Path, Path]):
     names = {name.partition("/")[2] for name in ran("tar", "--list", "--gzip", "--file", built[1]).splitlines()}
     assert {"Makefile", "pyproject.toml", "README.md", "CONTRIBUTING.md", "LICENSE", "requirements/serve.txt"} <= names
-    assert {"src/holdfast/__init__.py", "tests/docs/test_dist.py", "docs/ARCHITECTURE.md"} <= names
+    assert {"src/holdfast/__init__.py", "tests/system/docs/test_dist.py", "docs/ARCHITECTURE.md"} <= names
 
 
 def read_version() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.system.docs.conftest import Running
-from tests.system.docs.examples import check, environment, run, steps
+from tests.system.docs.examples import check, environment, files, run, steps
 from tests.system.docs.pages import ROOT, block, blocks, read
 from tests.system.docs.test_guides import GUIDES
 
@@ -27,7 +27,9 @@ RUN = ("README.md", "docs/protocol.md", "docs/dialects.md", "docs/configuration.
 def test_the_examples_of_a_page_print_what_it_shows(page: str, running: Running):
     examples = steps(blocks(read(page)))
     assert examples
-    printed = run([script.text for script, _ in examples], running.folder, running.url)
+    for name, text in files(blocks(read(page))).items():
+        (running.folder / name).write_text(text + "\n")
+    printed = run([script.text for script, _ in examples], running.folder, running.url, HOLDFAST_URL=running.url)
     wrong = [
         f"{page}:{script.line}: {line}"
         for (script, shown), text in zip(examples, printed, strict=True)
