@@ -219,7 +219,12 @@ def test_a_setting_is_described_with_its_flag_variable_default_and_bounds(settin
 
 
 def test_every_file_that_a_page_about_the_code_names_is_there():
-    pages = [ROOT / "docs/ARCHITECTURE.md", *ROOT.glob("docs/adr/*.md"), ROOT / "docs/dependencies.md"]
+    pages = [
+        ROOT / "docs/ARCHITECTURE.md",
+        ROOT / "CONTRIBUTING.md",
+        *ROOT.glob("docs/adr/*.md"),
+        ROOT / "docs/dependencies.md",
+    ]
     gone = {
         f"{name(page)}: {span}"
         for page in pages
@@ -232,18 +237,53 @@ def test_every_file_that_a_page_about_the_code_names_is_there():
     assert not gone
 
 
-def test_every_function_that_the_architecture_names_is_in_its_file():
+def test_every_step_of_the_trace_is_there_and_none_of_it_is_private():
+    """A page names what other files may use, so that whoever renames the inside of a file need not look for it in pages."""
+    steps = [row for row in rows(read("docs/ARCHITECTURE.md")) if len(row) == 3 and re.fullmatch(r"`[\w/]+\.py`", row[0])]
+    assert len(steps) > 20
     gone = []
-    for row in rows(read("docs/ARCHITECTURE.md")):
-        where = re.fullmatch(r"`([\w/]+\.py)`", row[0])
-        if where and len(row) == 3:
-            source = (SOURCE / where[1]).read_text()
-            gone += [
-                f"{where[1]}: {named}"
-                for named in re.findall(r"`(\w+)`", row[1])
-                if not re.search(rf"(?:def|class) {named}\b", source)
-            ]
+    for where, names, _ in steps:
+        source = (SOURCE / where.strip("`")).read_text()
+        found = re.findall(r"`(\w+)`", names)
+        assert found, where
+        gone += [
+            f"{where}: {name}" for name in found if not re.search(rf"^ *(?:async def|def|class) {name}\b", source, re.MULTILINE)
+        ]
     assert not gone
+    pages = ("docs/ARCHITECTURE.md", "docs/glossary.md", "CONTRIBUTING.md")
+    private = [f"{page}: {span}" for page in pages for span in spans(read(page)) if re.match(r"(?:\w+\.)?_[a-z]", span)]
+    assert not private
+
+
+def test_there_are_few_words_and_each_has_one_meaning():
+    listed = [row[:2] for row in rows(read("docs/glossary.md")) if row[0] != "word" and not row[0].startswith("-")]
+    glossary = dict(listed)
+    assert 20 < len(listed) <= 30
+    assert len(glossary) == len(listed), "a word stands twice"
+    words = rows(read("docs/ARCHITECTURE.md").partition("## Words")[2].partition("\n## ")[0])
+    of_code = {row[0]: row[1] for row in words if len(row) == 2 and row[0] not in ("word", "---")}
+    assert 5 < len(of_code) <= 30
+    assert not [word for word, meaning in of_code.items() if glossary.get(word, meaning) != meaning]
+
+
+SEARCHED = (
+    "heartbeat",
+    "backpressure",
+    "audit log",
+    "middleware",
+    "prefetch",
+    "visibility timeout",
+    "dead letter",
+    "group commit",
+)
+
+
+@pytest.mark.parametrize("word", SEARCHED)
+def test_a_word_that_people_search_for_leads_to_a_file(word: str):
+    where = rows(read("docs/ARCHITECTURE.md").partition("## Where to look")[2])
+    leads = [row[1] for row in where if word in row[0]]
+    assert leads
+    assert all(re.search(r"`[\w/]+\.py`", lead) for lead in leads)
 
 
 def test_every_decision_is_in_the_index_and_has_its_parts():
