@@ -16,15 +16,15 @@ from holdfast.cli.entry import SERVER, TALKING, main
 from tests.system.docs.conftest import Running
 from tests.system.docs.pages import PAGES, ROOT, prose
 
+_NOT_YET = r"not (?:there )?yet\b|\bplanned\b|not in this version|\blacks\b|in a later version|will come"
 DENIAL = re.compile(
-    r"not (?:there )?yet\b|\bplanned\b|not in this version|\blacks\b|\bmissing:|there (?:is|are) no access|no access keys"
-    r"|is published: missing|in a later version|will come",
+    _NOT_YET + r"|\bmissing:|there (?:is|are) no access|no access keys|is published: missing",
     re.IGNORECASE,
 )
 NO_DENIAL = re.compile(r"Not yet sure|by key: done / not yet|the role lacks|a standby that lacks")
 # What may deny a thing that is named in the same sentence.
 OF_A_NAME = re.compile(
-    DENIAL.pattern
+    _NOT_YET
     + r"|\bnot (?:supported|implemented|available|offered)\b|\bunsupported\b|\b(?:is|are|has|have|knows?) no (?:\w+ ){0,2}`"
     + r"|` (?:\w+ )?(?:is|are) (?:not there|missing|not known)\b|\bdoes not (?:exist|have|know|take) (?:\w+ ){0,2}`|` does not exist",
     re.IGNORECASE,
