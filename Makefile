@@ -22,7 +22,7 @@ CLUSTER := $(VENV)/.cluster
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format client bench torture torture-cluster lock dist clean \
+.PHONY: help run test test-fast check format client bench torture torture-cluster lock dist clean \
 	cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
 
 help: ## Show this list
@@ -34,6 +34,10 @@ run: $(SERVE) ## Start the server: make run ARGS='--port 8080'
 
 test: $(DEV) ## Run the tests: make test PYTEST_ARGS='-k lease'
 	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-fast: $(DEV) ## Run the first tier, without servers, in under a minute: before each commit
+	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder tests/unit tests/contract/stores/conformance \
+		-k 'not postgres' $(PYTEST_ARGS)
 
 check: $(DEV) ## Lint, formatting, types and the import contract
 	$(BIN)/ruff check .

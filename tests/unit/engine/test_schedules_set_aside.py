@@ -91,14 +91,14 @@ async def spoiled(how, engine, store, monkeypatch):
         await engine.set_schedule("bad", spec(publish=True, queue="-"), False)
         monkeypatch.setattr(Interests, "queues_for", lambda *_: 1 / 0)
     else:
-        put = schedules.enqueueing.put
+        put = schedules.enqueue.put
 
         async def broken(batch, jobs, ending=None):
             if jobs and jobs[0].type == "broken":
                 raise RuntimeError("halfway")
             return await put(batch, jobs, ending)
 
-        monkeypatch.setattr(schedules.enqueueing, "put", broken)
+        monkeypatch.setattr(schedules.enqueue, "put", broken)
         await engine.set_schedule("bad", ScheduleSpec(NewJob("q", b"1", type="broken"), interval_ms=MINUTE), False)
 
 

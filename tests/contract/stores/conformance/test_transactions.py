@@ -38,7 +38,7 @@ async def assert_empty(store) -> None:
         assert await tx.progress([1]) == {}
         assert await tx.unique_holders([("q", "u")]) == {}
         assert await tx.kept_answers([KEY]) == {}
-        assert await tx.newest_job() == 0
+        assert await tx.job(max(1, await tx.newest_job())) is None  # what was given then is not given again
     with pytest.raises(QueueNotFound):
         await store.read(GetQueue("q"), NOW)
     assert await store.next_due() is None
