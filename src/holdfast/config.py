@@ -41,90 +41,91 @@ class Config:
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(4653, "TCP port to listen on; 0 takes a free one.", low=0, high=65_535)
     store: str = _setting(
-        DEFAULT_STORE, "Where jobs are kept: sqlite:///PATH, postgresql://USER@HOST:PORT,…/DATABASE, or memory."
+        DEFAULT_STORE, "Store of the jobs: sqlite:///PATH, postgresql://USER@HOST:PORT,…/DATABASE, or memory."
     )
     replicas: int = _setting(
-        0, "With PostgreSQL: how many standbys must have flushed a change before it is answered.", low=0, high=8
+        0, "With PostgreSQL: how many standbys must have flushed a change before it is acknowledged.", low=0, high=8
     )
     standbys: tuple[str, ...] = _setting(
         (), "With PostgreSQL: the standbys that count, by application_name; without any, those of synchronous_standby_names."
     )
     require_sound: bool = _setting(
-        True, "With replicas: do not serve a PostgreSQL whose settings would break the promise; off, only tell of them."
+        True, "With replicas: refuse to serve a PostgreSQL whose settings break the durability promise; off, only warn."
     )
     commit_timeout_ms: int = _setting(
         10_000,
-        "With PostgreSQL: how long to wait for the proof of a commit before its outcome is called unknown.",
+        "With PostgreSQL: how long to wait for the proof of a commit before answering that its outcome is unknown.",
         low=100,
         high=300_000,
     )
     size: int = _setting(
-        limits.CAPACITY_JOBS_DEFAULT, "Capacity of every queue that sets none, in jobs.", low=0, high=limits.CAPACITY_JOBS_MAX
+        limits.CAPACITY_JOBS_DEFAULT, "Default capacity of a queue, in jobs.", low=0, high=limits.CAPACITY_JOBS_MAX
     )
     capacity_bytes: int = _setting(
         limits.CAPACITY_BYTES_DEFAULT,
-        "Capacity of every queue that sets none, in bytes of payload.",
+        "Default capacity of a queue, in bytes of payload.",
         low=0,
         high=limits.CAPACITY_BYTES_MAX,
     )
     lease_ms: int = _setting(
-        limits.LEASE_MS_DEFAULT, "How long a lease lives when nobody says.", low=1, high=limits.LEASE_MS_MAX
+        limits.LEASE_MS_DEFAULT,
+        "Default lease (visibility timeout): how long a job stays leased without a heartbeat.",
+        low=1,
+        high=limits.LEASE_MS_MAX,
     )
-    max_attempts: int = _setting(
-        limits.ATTEMPTS_DEFAULT, "How often a job is tried when nobody says.", low=1, high=limits.ATTEMPTS_MAX
-    )
+    max_attempts: int = _setting(limits.ATTEMPTS_DEFAULT, "Default max attempts of a job.", low=1, high=limits.ATTEMPTS_MAX)
     max_crashes: int = _setting(
-        limits.CRASHES_DEFAULT, "Expired leases before a job is dead as crashed.", low=1, high=limits.ATTEMPTS_MAX
+        limits.CRASHES_DEFAULT, "Default max crashes (expired leases) before a job is dead.", low=1, high=limits.ATTEMPTS_MAX
     )
     retention_ms: int = _setting(
         limits.RETENTION_MS_DEFAULT, "How long concluded and cancelled jobs are kept.", low=0, high=limits.RETENTION_MS_MAX
     )
     worker_silence_ms: int = _setting(
         limits.WORKER_SILENCE_MS_DEFAULT,
-        "After how much silence a registered worker that holds nothing is removed.",
+        "How long without a heartbeat until a registered worker without jobs is removed.",
         low=1,
         high=limits.WORKER_SILENCE_MS_MAX,
     )
     max_payload_bytes: int = _setting(limits.PAYLOAD_BYTES, "Largest payload or result.", low=1, high=limits.PAYLOAD_BYTES_MAX)
     memory_budget: int = _setting(
         limits.MEMORY_BUDGET_BYTES,
-        "What a front process holds for others at most, in bytes: bodies on their way, pushes that wait, answers that are not read.",
+        "Max bytes that a front process buffers (backpressure): unfinished bodies, waiting enqueues, unread answers.",
         low=limits.MEMORY_BUDGET_BYTES_MIN,
         high=limits.MEMORY_BUDGET_BYTES_MAX,
     )
     fronts: int = _setting(1, "Front processes that share one port and one keeper.", low=1, high=FRONTS_MAX)
-    fast_lane: bool = _setting(True, "Answer hot routes from the HTTP parser itself; off, they go the way of the others.")
+    fast_lane: bool = _setting(True, "Answer the most frequent routes straight from the HTTP parser.")
     root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")
-    dialects: tuple[str, ...] = _setting(DIALECTS, "Dialects to speak beside /v1, separated by commas; none turns them off.")
-    web: bool = _setting(True, "Show the management page at /web, to which / leads.")
+    dialects: tuple[str, ...] = _setting(
+        DIALECTS, "Additional HTTP dialects besides /v1, comma-separated; none turns them off."
+    )
+    web: bool = _setting(True, "Serve the management page at /web; / redirects to it.")
     environment: str = _setting(
-        "", "What this server is for, such as production or staging: the page shows it on every screen, in a colour."
+        "", "Name of the environment, such as production or staging, shown in a colour on every screen of the page."
     )
     allowed_hosts: tuple[str, ...] = _setting(
         (),
-        "Host names to answer to, separated by commas; * is any. Loopback names always are; bound elsewhere, any name is unless some are given.",
+        "Host names to answer to, comma-separated; * is any. Loopback names are always allowed. On a non-loopback address any name is allowed unless some are given.",
     )
     allowed_origins: tuple[str, ...] = _setting(
-        (), "Origins of web pages that may change things, separated by commas, besides the server's own."
+        (), "Origins of web pages that may send changes, comma-separated, besides the server's own."
     )
     disk_watermark_bytes: int = _setting(
         limits.DISK_WATERMARK_BYTES,
-        "With less than this free on the disk, new jobs are refused; 0 waits for a full disk.",
+        "Refuse new jobs when less than this is free on the disk; 0 refuses only on a full disk.",
         low=0,
         high=1 << 50,
     )
-    beanstalk: str = _setting(
-        "", "Address and port to speak the beanstalkd protocol on, such as 127.0.0.1:11300; empty is off."
-    )
+    beanstalk: str = _setting("", "Address and port for the beanstalkd protocol, such as 127.0.0.1:11300; empty is off.")
     linger_s: int = _setting(
         0,
-        "How long to stay reachable after SIGTERM, refusing new work and saying 503 at /readyz, in seconds.",
+        "How long to stay reachable after SIGTERM, in seconds; new jobs are refused and /readyz answers 503.",
         low=0,
         high=3_600,
     )
     drain_s: int = _setting(30, "How long to wait for open requests after SIGTERM, in seconds.", low=0, high=3_600)
     log_level: str = _setting("info", "How much to log.", choices=LEVELS)
-    log_format: str = _setting("auto", "Log lines for people or machines; auto is console on a terminal.", choices=FORMATS)
+    log_format: str = _setting("auto", "Format of log lines; auto is console on a terminal, else json.", choices=FORMATS)
 
     def policy(self) -> QueuePolicy:
         """The settings of a queue that sets none."""

@@ -138,7 +138,7 @@ class NotUnique(Conflict):
     """An unfinished job holds this unique key; `job_id` names it."""
 
     code = "not_unique"
-    title = "A job with this unique key is not finished"
+    title = "An unfinished job has this unique key"
 
 
 class WrongState(Conflict):
@@ -156,17 +156,17 @@ class IdempotencyMismatch(Conflict):
 
 
 class NoInterest(Conflict):
-    """No queue wants this event, and the caller said that one must."""
+    """No queue subscribes to this event, and the caller required one."""
 
     code = "no_interest"
-    title = "No queue is interested"
+    title = "No queue subscribes to this event"
 
 
 class StaleInterests(Conflict):
     """The event was routed by interests that have changed since; the engine routes it anew and no caller sees this."""
 
     code = "stale_interests"
-    title = "The interests have changed"
+    title = "The subscriptions have changed"
 
 
 class QueueFull(HoldfastError):
@@ -205,10 +205,10 @@ class NotReplicated(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """More waits for the store than the server holds."""
+    """Backpressure: more requests wait for the store than the server holds."""
 
     code = "overloaded"
-    title = "Too much is waiting for the store"
+    title = "Too many requests are waiting for the store"
 
 
 class StorageFull(Unavailable):
@@ -222,7 +222,7 @@ class OutcomeUnknown(HoldfastError):
     """The connection to the store broke while committing: the change may or may not be kept."""
 
     code = "outcome_unknown"
-    title = "It is not known whether this was kept"
+    title = "It is not known whether this was committed"
 
 
 class InternalError(HoldfastError):

@@ -54,16 +54,21 @@ def _filters(verb: Verb) -> Callable[[Command], Command]:
     usual = f"  [default: {', '.join(verb.usual)}]" if verb.usual else ""
     options: list[Callable[[Command], Command]] = [
         click.argument("job_ids", type=JobId(), nargs=-1),
-        click.option("--queue", type=Words(), help="All of this queue that the other filters fit.", shell_complete=queue_names),
+        click.option("--queue", type=Words(), help="All matching jobs of this queue.", shell_complete=queue_names),
         click.option(
-            "--state", "states", type=click.Choice(verb.states), multiple=True, help=f"In this state; repeatable.{usual}"
+            "--state", "states", type=click.Choice(verb.states), multiple=True, help=f"Only in this state; repeatable.{usual}"
         ),
-        click.option("--type", "kind", type=Words(), help="Of this type."),
-        click.option("--tag", type=Words(), help="With this tag."),
-        click.option("--text", type=Words(), help="With this text in the payload or an error."),
-        click.option("--error", "last_error", type=Words(), help="With this text in the last error."),
-        click.option("--older", "older_ms", type=Duration(), help="That ended, or were put, longer ago than this, such as 2h."),
-        click.option("--limit", type=click.IntRange(1), help="At most so many, the first that are found."),
+        click.option("--type", "kind", type=Words(), help="Only of this type."),
+        click.option("--tag", type=Words(), help="Only with this tag."),
+        click.option("--text", type=Words(), help="Only with this text in the payload or an error."),
+        click.option("--error", "last_error", type=Words(), help="Only with this text in the last error."),
+        click.option(
+            "--older",
+            "older_ms",
+            type=Duration(),
+            help="Only jobs that ended or were enqueued longer ago than this, such as 2h.",
+        ),
+        click.option("--limit", type=click.IntRange(1), help="Max number of jobs, the first found."),
         destroying,
         talking,
     ]
@@ -119,7 +124,7 @@ def _act_on_all(
         raise click.UsageError(f"Give a --state: {', '.join(verb.states)}")
     found = list(_found(client, states, **filters))
     if not found:
-        tell(f"holdfast: no job fits that is {' or '.join(states)}")
+        tell(f"holdfast: no matching job is {' or '.join(states)}")
     elif confirmed(f"{verb.name} {_count(found)} ({', '.join(states)})", yes, dry_run):
         _act(verb, client, found, given, as_json)
     elif dry_run:
@@ -137,7 +142,9 @@ def _act(verb: Verb, client: Client, found: list[int], given: dict[str, Any], as
             passed += 1
         except HoldfastError as error:
             if error.code in ("unreachable", "outcome_unknown") or error.status in (401, 403):
-                tell(f"holdfast: broken off after {done:,} of {_count(found)}, at job {job_id}; the same command goes on")
+                tell(
+                    f"holdfast: interrupted after {done:,} of {_count(found)}, at job {job_id}; repeat the command to continue"
+                )
                 raise
             refused += 1
             tell(f"holdfast: job {job_id}: {words_of(error)}")
@@ -212,14 +219,14 @@ def _settle(client: Client, job_id: int, given: dict[str, Any]) -> tuple[Any, st
 
 _RETRY = Verb(
     "retry",
-    "Run dead jobs again, with all of their tries.",
+    "Retry dead jobs (dead letters); their attempts are reset.",
     ("dead",),
     ("dead",),
     lambda client, job, _: _stands(client.retry(job)),
 )
 _CANCEL = Verb(
     "cancel",
-    "Cancel jobs that wait; ask the holders of those that run to stop.",
+    "Cancel waiting jobs; ask the workers of running ones to stop.",
     ("scheduled", "ready", "leased"),
     ("scheduled", "ready"),
     lambda client, job, _: _stands(client.cancel(job)),
@@ -230,15 +237,15 @@ _PROMOTE = Verb(
 _ENDED = ("concluded", "dead", "cancelled")
 _MOVE = Verb(
     "move",
-    "Put jobs anew into another queue, with new numbers and all of their tries, and remove them here; not while they are leased.",
+    "Move jobs that are not running to another queue. They get new ids, and their attempts are reset.",
     ("scheduled", "ready", *_ENDED),
     ("scheduled", "ready"),
     _move,
 )
-_DELETE = Verb("delete", "Remove jobs and all that is known of them.", ("scheduled", "ready", *_ENDED), (), _delete, asks=True)
+_DELETE = Verb("delete", "Delete jobs, with their results and errors.", ("scheduled", "ready", *_ENDED), (), _delete, asks=True)
 _SETTLE = Verb(
     "settle",
-    "End jobs that wait or are dead by what is known of their work, such as one in quarantine that was done after all.",
+    "Settle waiting or dead jobs by hand: mark them as concluded or dead, such as a crashed job whose work was done after all.",
     ("scheduled", "ready", "dead"),
     ("dead",),
     _settle,
@@ -247,10 +254,14 @@ BULK = [
     _command(
         _SETTLE,
         click.option(
-            "--as", "outcome", type=click.Choice(["done", "failed"]), required=True, help="done: concluded; failed: dead."
+            "--as",
+            "outcome",
+            type=click.Choice(["done", "failed"]),
+            required=True,
+            help="done marks them as concluded, failed as dead.",
         ),
-        click.option("--reason", required=True, help="What is known, and from where."),
-        click.option("--result", help="JSON, for a job that is done."),
+        click.option("--reason", required=True, help="Why: what is known, and from where."),
+        click.option("--result", help="Result as JSON, with --as done."),
         lines=(
             """holdfast job settle 42 --as done --reason 'the bank has the transfer, TX-81' --result '{"tx": 81}'""",
             "holdfast job settle --queue mail --type newsletter --as failed --reason 'campaign was stopped' --dry-run",
@@ -263,7 +274,7 @@ BULK = [
     _command(_PROMOTE),
     _command(
         _MOVE,
-        click.option("--to", "target", required=True, help="The queue that they go to.", shell_complete=queue_names),
+        click.option("--to", "target", required=True, help="Target queue.", shell_complete=queue_names),
         lines=(
             "holdfast job move 42 43 --to mail.slow",
             "holdfast job move --queue mail --type newsletter --to mail.slow --yes",

@@ -34,7 +34,7 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script that completes commands, options and names. Names are asked from the server that is addressed."""
+    """Print a shell completion script. It completes commands, options, and names on the server."""
     found = get_completion_class(shell)
     assert found is not None, "click knows these shells"
     say(found(ctx.find_root().command, {}, "holdfast", _VARIABLE).source())

@@ -76,7 +76,7 @@ def addressed(command: Command) -> Command:
     @click.option("--url", help="Server URL.  [env: HOLDFAST_URL]")
     @click.option("--token", help="Access token.  [env: HOLDFAST_TOKEN]")
     @click.option(
-        "--profile", help="Both, from the file of profiles.  [env: HOLDFAST_PROFILE]", shell_complete=complete_profiles
+        "--profile", help="Profile with the URL and the token.  [env: HOLDFAST_PROFILE]", shell_complete=complete_profiles
     )
     @wraps(command)
     def run(url: str | None, token: str | None, profile: str | None, **given: Any) -> None:
@@ -93,8 +93,10 @@ def talking(command: Command) -> Command:
     """Give a command a client of the server that is addressed, `--deadline` and `--json`, and turn refusals into messages and exit codes."""
 
     @addressed
-    @click.option("--deadline", "deadline_ms", type=Duration(), default="60s", help="How long to try.  [default: 60s]")
-    @click.option("--json", "as_json", is_flag=True, help="As JSON, one document for each line.")
+    @click.option(
+        "--deadline", "deadline_ms", type=Duration(), default="60s", help="Max time, retries included.  [default: 60s]"
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document per line.")
     @wraps(command)
     def run(url: str | None, token: str | None, deadline_ms: int, **given: Any) -> None:
         with refusals(), Client(url, token=token, deadline_s=deadline_ms / 1_000) as client:
@@ -181,8 +183,8 @@ def whole(thing: Any, as_json: bool) -> None:
 
 def destroying(command: Command) -> Command:
     """Give a command `--yes` and `--dry-run`; `confirmed` heeds them."""
-    command = click.option("--dry-run", is_flag=True, help="Only say what would be done.")(command)
-    return click.option("--yes", is_flag=True, help="Don't ask.")(command)
+    command = click.option("--dry-run", is_flag=True, help="Only print what would be done.")(command)
+    return click.option("--yes", is_flag=True, help="Do not ask for confirmation.")(command)
 
 
 def confirmed(what: str, yes: bool, dry_run: bool) -> bool:
@@ -191,5 +193,5 @@ def confirmed(what: str, yes: bool, dry_run: bool) -> bool:
         tell(f"would {what}")
         return False
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError(harmless(f"this would {what}: say --yes"))
+        raise click.UsageError(harmless(f"this would {what}: confirm with --yes"))
     return yes or click.confirm(one_line(f"{what[0].upper()}{what[1:]}?"), err=True)

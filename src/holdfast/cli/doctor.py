@@ -26,7 +26,7 @@ _WIDTH = 118
 @click.option("--standbys", help="As for serve: the standbys that count.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor(file: Path | None, as_json: bool, **flags: Any) -> None:
-    """Examine a PostgreSQL server: what in it would break the promise, what that means, and how to mend it.
+    """Check that a PostgreSQL server keeps the durability promise. Each finding says what is wrong, what it means, and how to fix it.
 
     Takes its settings from where serve takes them. Changes nothing. Ends with 1 if anything breaks the promise.
     """

@@ -34,24 +34,24 @@ class Place(NamedTuple):
 
 _WATCHING = "holdfast.cli.events"
 TALKING = {
-    "completion": Place("holdfast.cli.completion", "completion", "Print a script that completes commands, options and names."),
-    "events": Place(_WATCHING, "events", "Print what is committed, as it happens."),
-    "interest": Place("holdfast.cli.interests", "commands", "Say which events a queue wants, and try it out."),
-    "job": Place("holdfast.cli.jobs", "commands", "Put jobs, look at them, manage them."),
-    "profile": Place("holdfast.cli.profile", "commands", "Look at the named servers of --profile."),
-    "publish": Place("holdfast.cli.interests", "publish", "Put an event into every queue that wants it."),
-    "queue": Place("holdfast.cli.queues", "commands", "Look at queues and manage them."),
-    "schedule": Place("holdfast.cli.schedules", "commands", "Look at recurring jobs and manage them."),
-    "stats": Place(_WATCHING, "stats", "Show all numbers of a server, in all and by queue."),
-    "top": Place("holdfast.cli.top", "top", "Watch a server on a live page."),
-    "worker": Place("holdfast.cli.workers", "commands", "Look at workers, stop them gracefully, and run a program as one."),
+    "completion": Place("holdfast.cli.completion", "completion", "Print a shell completion script."),
+    "events": Place(_WATCHING, "events", "Stream events of jobs as they are committed."),
+    "interest": Place("holdfast.cli.interests", "commands", "Manage subscriptions: which published events a queue gets."),
+    "job": Place("holdfast.cli.jobs", "commands", "Enqueue, list, inspect and manage jobs."),
+    "profile": Place("holdfast.cli.profile", "commands", "List the named servers of --profile."),
+    "publish": Place("holdfast.cli.interests", "publish", "Publish an event to all subscribed queues."),
+    "queue": Place("holdfast.cli.queues", "commands", "List, inspect, pause, configure and purge queues."),
+    "schedule": Place("holdfast.cli.schedules", "commands", "Manage recurring (cron) jobs."),
+    "stats": Place(_WATCHING, "stats", "Show the statistics of a server, in total and per queue."),
+    "top": Place("holdfast.cli.top", "top", "Watch queues and workers on a live screen."),
+    "worker": Place("holdfast.cli.workers", "commands", "List workers, stop them gracefully, and run a program as a worker."),
 }
 SERVER = {
-    "backup": "Copy a store file, also while a server uses it.",
-    "check": "Verify a store.",
-    "config": "Print the settings in force, and where each comes from.",
-    "doctor": "Examine a PostgreSQL server.",
-    "move": "Move all that a store holds into an empty one.",
+    "backup": "Copy a store file, even while a server uses it.",
+    "check": "Verify the integrity of a store.",
+    "config": "Print the effective settings, and where each comes from.",
+    "doctor": "Check that a PostgreSQL server keeps the durability promise.",
+    "move": "Move a store into another, empty store.",
     "serve": "Run the server.",
 }
 
@@ -116,7 +116,7 @@ def _server_commands() -> click.Group | str:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog='\b\nExamples:\n  holdfast serve\n  holdfast job push mail \'{"to": "ada@example.org"}\'\n'
     "  holdfast worker exec --queue mail -- ./send.sh\n\n"
-    "HOLDFAST_URL and HOLDFAST_TOKEN say which server is talked to, and as whom; so does HOLDFAST_PROFILE.",
+    "HOLDFAST_URL and HOLDFAST_TOKEN (or HOLDFAST_PROFILE) name the server and the access token.",
 )
 @click.version_option(__version__, prog_name="holdfast")
 def main() -> None:

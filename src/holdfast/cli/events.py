@@ -20,10 +20,10 @@ COLUMNS = {
     "READY": lambda queue: queue["jobs"]["ready"],
     "LEASED": lambda queue: queue["jobs"]["leased"],
     "DEAD": lambda queue: queue["jobs"]["dead"],
-    "FULL": share,
+    "USED": share,
     "OLDEST": lambda queue: age(queue["oldest_ready_ms"]),
-    "IN/S": lambda queue: f"{queue_rate(queue, 'enqueued'):.1f}",
-    "OUT/S": lambda queue: f"{queue_rate(queue, 'concluded'):.1f}",
+    "ENQUEUED/S": lambda queue: f"{queue_rate(queue, 'enqueued'):.1f}",
+    "COMPLETED/S": lambda queue: f"{queue_rate(queue, 'concluded'):.1f}",
     "FAILED/S": lambda queue: f"{queue_rate(queue, 'failed'):.1f}",
 }
 
@@ -36,12 +36,14 @@ COLUMNS = {
     )
 )
 @click.option("--queue", help="Only of this queue.", shell_complete=queue_names)
-@click.option("--event", "wanted", type=click.Choice(EVENTS), multiple=True, help="Only these, such as failed; repeatable.")
-@click.option("--follow", is_flag=True, help="Open a stream that breaks off anew, and say where events may be missing.")
-@click.option("--count", type=click.IntRange(1), help="End after so many.")
+@click.option(
+    "--event", "wanted", type=click.Choice(EVENTS), multiple=True, help="Only events of this kind, such as failed; repeatable."
+)
+@click.option("--follow", is_flag=True, help="Reconnect when the stream breaks off, and mark where events may be missing.")
+@click.option("--count", type=click.IntRange(1), help="Stop after this many events.")
 @talking
 def events(client: Client, queue: str | None, wanted: tuple[str, ...], follow: bool, count: int | None, as_json: bool) -> None:
-    """Print what is committed, as it happens; without --follow, until the stream breaks off."""
+    """Stream events of jobs as they are committed. Without --follow, stop when the stream breaks off."""
     all_of_them = client.events(queue, follow=follow)
     matching = (each for each in all_of_them if not wanted or each.event in wanted or each.event == "gap")
     for event in islice(matching, count):
@@ -56,12 +58,12 @@ def _line(event: Event) -> str:
 
 
 @click.command(epilog=examples("holdfast stats", "holdfast stats --json", "holdfast stats --watch --every 10s"))
-@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
-@click.option("--every", "every_ms", type=Duration(), default="2s", help="How often with --watch.  [default: 2s]")
-@click.option("--count", type=click.IntRange(1), help="With --watch: end after so many.")
+@click.option("--watch", is_flag=True, help="Repeat until Ctrl-C.")
+@click.option("--every", "every_ms", type=Duration(), default="2s", help="Refresh interval with --watch.  [default: 2s]")
+@click.option("--count", type=click.IntRange(1), help="With --watch: stop after this many refreshes.")
 @talking
 def stats(client: Client, watch: bool, every_ms: int, count: int | None, as_json: bool) -> None:
-    """Show all numbers of a server, in all and by queue."""
+    """Show the statistics of a server, in total and per queue."""
     left = count if watch else 1
     while True:
         said = client.stats()
@@ -85,12 +87,12 @@ def heading(said: dict[str, Any]) -> list[str]:
     durability = store["durability"]
     kept = durability["level"] + (f" ({durability['replicas']} replicas)" if durability["replicas"] else "")
     lines = [
-        f"Holdfast {said['version']}, up {age(said['uptime_ms'])}, kept: {kept}",
+        f"Holdfast {said['version']}, up {age(said['uptime_ms'])}, durability: {kept}",
         f"jobs: {', '.join(f'{amount(count)} {state}' for state, count in jobs.items())}",
-        f"per second: {rates.get('enqueued', 0):.1f} in, {rates.get('concluded', 0):.1f} out, {rates.get('failed', 0):.1f} failed",
+        f"per second: {rates.get('enqueued', 0):.1f} enqueued, {rates.get('concluded', 0):.1f} completed, {rates.get('failed', 0):.1f} failed",
     ]
     if said["draining"]:
-        lines.append("DRAINING: this server shuts down")
+        lines.append("DRAINING: the server is shutting down")
     if not store["accepting"]:
-        lines.append(f"NOTHING NEW IS TAKEN: {store['reason']}")
+        lines.append(f"NEW JOBS ARE REFUSED: {store['reason']}")
     return lines

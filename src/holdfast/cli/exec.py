@@ -109,7 +109,7 @@ class Executor:
             await asyncio.wait_for(asyncio.shield(program.exited), how.timeout_s)
         except TimeoutError:
             await program.end(how.patience_s)
-            raise Failed(program.reason(f"not done after {how.timeout_s:g} s, and ended")) from None
+            raise Failed(program.reason(f"timed out after {how.timeout_s:g} s")) from None
         except asyncio.CancelledError:
             await program.end(min(how.patience_s, _LAST_PATIENCE_S) if held.stopping else how.patience_s)
             raise

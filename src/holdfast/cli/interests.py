@@ -1,4 +1,4 @@
-"""`holdfast interest …` and `holdfast publish`: which queue wants which events, and an event for all that do."""
+"""`holdfast interest …` and `holdfast publish`: subscriptions of queues, and events for all subscribed queues."""
 
 import sys
 from typing import Any, cast
@@ -19,13 +19,13 @@ def _patterns(interest: Interest) -> str:
 
 @click.group("interest")
 def commands() -> None:
-    """Say which events a queue wants, and try it out."""
+    """Manage subscriptions (interests): which published events a queue gets."""
 
 
 @commands.command("ls", epilog=examples("holdfast interest ls", "holdfast interest ls --json"))
 @talking
 def listed(client: Client, as_json: bool) -> None:
-    """List which events each queue wants."""
+    """List the subscriptions of all queues."""
     table(client.interests(), as_json, {"QUEUE": lambda each: each.queue, "MATCH": _patterns})
 
 
@@ -36,9 +36,9 @@ def listed(client: Client, as_json: bool) -> None:
 @click.argument("match", nargs=-1, required=True, metavar="'*'|FIELD=VALUE...")
 @talking
 def change(client: Client, queue: str, match: tuple[str, ...], as_json: bool) -> None:
-    """Say which events a queue wants: '*' for all; or pairs of patterns for field and value, of which one has to fit."""
+    """Subscribe a queue to events: '*' for all, or pairs of patterns for field and value, of which one must match."""
     wanted = client.set_interest(queue, _given(match))
-    show(wanted, as_json, f"{queue} wants {_patterns(wanted)}")
+    show(wanted, as_json, f"{queue} is subscribed to {_patterns(wanted)}")
 
 
 def _given(match: tuple[str, ...]) -> str | dict[str, str]:
@@ -55,7 +55,7 @@ def _given(match: tuple[str, ...]) -> str | dict[str, str]:
 @click.argument("data")
 @talking
 def test(client: Client, data: str, as_json: bool) -> None:
-    """Say where an event would go; nothing is put. DATA is JSON; - reads it from standard input."""
+    """Show which queues would get an event; enqueues nothing. DATA is JSON; - reads it from standard input."""
     for queue in client.who_wants(_data(data)):
         show({"queue": queue}, as_json, queue)
 
@@ -69,11 +69,11 @@ def _data(data: str) -> msgspec.Raw:
 @destroying
 @talking
 def delete(client: Client, queue: str, yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Have a queue want nothing more; its jobs stay."""
+    """Remove the subscription of a queue; its jobs stay."""
     known = client.interest(queue)
-    if confirmed(f"remove the interest of {queue} in {_patterns(known)}", yes, dry_run):
+    if confirmed(f"remove the subscription of {queue} to {_patterns(known)}", yes, dry_run):
         client.delete_interest(queue)
-        show({"queue": queue, "deleted": True}, as_json, f"{queue} wants nothing")
+        show({"queue": queue, "deleted": True}, as_json, f"the subscription of {queue} is removed")
 
 
 @click.command(
@@ -84,17 +84,23 @@ def delete(client: Client, queue: str, yes: bool, dry_run: bool, as_json: bool) 
     )
 )
 @click.argument("data")
-@click.option("--scope", type=click.Choice(["any", "all"]), default="any", show_default=True, help="all: for each worker.")
-@click.option("--require-interest", is_flag=True, help="Refuse an event that nobody wants.")
-@click.option("--type", "kind", help="What handler runs the copies.")
+@click.option(
+    "--scope",
+    type=click.Choice(["any", "all"]),
+    default="any",
+    show_default=True,
+    help="all: one copy for each worker of a queue.",
+)
+@click.option("--require-interest", is_flag=True, help="Refuse an event to which no queue subscribes.")
+@click.option("--type", "kind", help="Job type: names the handler that runs the copies.")
 @click.option("--priority", type=int, help="Lower runs first.  [default: 1024]")
-@click.option("--delay", "delay_ms", type=Duration(), help="Run the copies only after so long, such as 10m.")
-@click.option("--max-attempts", type=int, help="How often each copy is tried.")
-@click.option("--tag", "tags", multiple=True, help="A word to find them by; repeatable.")
-@click.option("--idempotency-key", help="The same key and event again make no second copies.")
+@click.option("--delay", "delay_ms", type=Duration(), help="Run the copies after this delay, such as 10m.")
+@click.option("--max-attempts", type=int, help="Max attempts before a copy is dead.")
+@click.option("--tag", "tags", multiple=True, help="Tag to find the copies by; repeatable.")
+@click.option("--idempotency-key", help="Repeating the command with this key enqueues no second copies.")
 @talking
 def publish(client: Client, data: str, kind: str | None, tags: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Put an event into every queue that wants it, all or none. DATA is JSON; - reads it from standard input."""
+    """Publish an event: enqueue a copy in every subscribed queue, all or none. DATA is JSON; - reads it from standard input."""
     how = {name: given.pop(name) for name in ("scope", "require_interest", "idempotency_key")}
     said = {**given, "type": kind, "tags": list(tags) or None}
     options = cast("JobOptions", {name: value for name, value in said.items() if value is not None})

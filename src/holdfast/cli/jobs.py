@@ -1,4 +1,4 @@
-"""`holdfast job …`: put jobs, look at them, manage them. Each command is one call of the client."""
+"""`holdfast job …`: enqueue, list, inspect and manage jobs. Each command is one call of the client."""
 
 import secrets
 import sys
@@ -46,7 +46,7 @@ _COLUMNS = {
 
 @click.group("job")
 def commands() -> None:
-    """Put jobs, look at them, manage them."""
+    """Enqueue, list, inspect and manage jobs."""
 
 
 for each in (tail, *BULK):
@@ -62,20 +62,20 @@ for each in (tail, *BULK):
 )
 @click.argument("queue", shell_complete=queue_names)
 @click.argument("payload", required=False)
-@click.option("--type", "kind", help="What handler runs it.")
+@click.option("--type", "kind", help="Job type: names the handler that runs it.")
 @click.option("--priority", type=int, help="Lower runs first.  [default: 1024]")
-@click.option("--delay", "delay_ms", type=Duration(), help="Run it only after so long, such as 10m.")
-@click.option("--max-attempts", type=int, help="How often it is tried.")
-@click.option("--unique-key", help="Only one unfinished job of the queue has this key.")
-@click.option("--group-key", help="Jobs of one group run one after the other.")
-@click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
-@click.option("--idempotency-key", help="The same key and job again make no second one.")
-@click.option("--ndjson", is_flag=True, help="Standard input has one payload on each line.")
-@click.option("--content-type", help="The payload is not JSON but this; it is kept as it is.")
-@click.option("--wait", "timeout_ms", type=Duration(), help="Wait so long for the result, and print that.")
+@click.option("--delay", "delay_ms", type=Duration(), help="Run it after this delay, such as 10m.")
+@click.option("--max-attempts", type=int, help="Max attempts before the job is dead.")
+@click.option("--unique-key", help="Allow only one unfinished job of the queue with this key.")
+@click.option("--group-key", help="Jobs with the same group key run one after the other.")
+@click.option("--tag", "tags", multiple=True, help="Tag to find the job by; repeatable.")
+@click.option("--idempotency-key", help="Repeating the command with this key enqueues no second job.")
+@click.option("--ndjson", is_flag=True, help="Read one payload per line from standard input.")
+@click.option("--content-type", help="Media type of a payload that is not JSON; it is stored unchanged.")
+@click.option("--wait", "timeout_ms", type=Duration(), help="Wait up to this long for the result, and print it.")
 @talking
 def push(client: Client, queue: str, payload: str | None, as_json: bool, **given: Any) -> None:
-    """Put a job. PAYLOAD is JSON, by default null; - reads it from standard input."""
+    """Enqueue a job. PAYLOAD is JSON, by default null; - reads it from standard input."""
     ndjson, timeout_ms, key = given.pop("ndjson"), given.pop("timeout_ms"), given.pop("idempotency_key")
     content_type, given["type"] = given.pop("content_type"), given.pop("kind")
     said = {name: list(value) if name == "tags" else value for name, value in given.items() if value not in (None, ())}
@@ -93,7 +93,7 @@ def push(client: Client, queue: str, payload: str | None, as_json: bool, **given
     if timeout_ms is None:
         show(receipt, as_json, str(receipt.id))
     else:
-        tell(f"holdfast: job {receipt.id} is put; `holdfast job wait {receipt.id}` waits for it as well")
+        tell(f"holdfast: job {receipt.id} is enqueued; `holdfast job wait {receipt.id}` also waits for it")
         _await(client, receipt.id, timeout_ms, as_json)
 
 
@@ -118,7 +118,7 @@ def _push_lines(client: Client, queue: str, options: JobOptions, key: str | None
         _broken_off(error, kept + more, lines, key)
         raise
     if why := lost():
-        refuse(f"{kept:,} jobs are put, but not all of their numbers are printed: {why}", UNWRITTEN)
+        refuse(f"{kept:,} jobs are enqueued, but not all of their ids are printed: {why}", UNWRITTEN)
 
 
 def _broken_off(error: BaseException, kept: int, lines: int, key: str) -> None:
@@ -126,8 +126,8 @@ def _broken_off(error: BaseException, kept: int, lines: int, key: str) -> None:
     unknown = " at least" if isinstance(error, OutcomeUnknown) else ""
     upto = f", all of lines 1 to {lines:,} among them" if lines else ""
     tell(
-        f"holdfast: broken off: {kept:,} jobs are put{unknown}{upto}. The same command and input with "
-        f"--idempotency-key {key} within 24 hours puts the rest, and nothing twice."
+        f"holdfast: interrupted: {kept:,} jobs are enqueued{unknown}{upto}. The same command and input with "
+        f"--idempotency-key {key} within 24 hours enqueues the rest, and nothing twice."
     )
 
 
@@ -153,7 +153,7 @@ def _chunks(lines: Iterable[bytes]) -> Iterator[_Chunk]:
 @click.argument("job_id", type=JobId())
 @talking
 def get(client: Client, job_id: int, as_json: bool) -> None:
-    """Show a job whole, as JSON."""
+    """Show a job with all its fields, as JSON."""
     _whole(client.job(job_id), as_json)
 
 
@@ -177,11 +177,11 @@ def _whole(job: Job, as_json: bool) -> None:
 @click.option("--type", "kind", type=Words(), help="Only of this type.")
 @click.option("--tag", type=Words(), help="Only with this tag.")
 @click.option("--text", type=Words(), help="Only with this text in the payload or an error.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Max number of jobs.")
 @chosen(Job, _COLUMNS, wide=("FAILURES", "CRASHES", "WORKER", "CREATED_AT", "TAGS", "REASON"))
 @talking
 def listed(client: Client, as_json: bool, columns: Columns, limit: int, kind: str | None, **filters: Any) -> None:
-    """List jobs: those that run first, then those that wait, in the order in which they will run."""
+    """List jobs: running ones first, then waiting ones in the order in which they will run."""
     jobs = client.jobs(type=kind, page=min(limit, 1_000), **filters)
     table((job for job, _ in zip(jobs, range(limit), strict=False)), as_json, columns)
 
@@ -197,10 +197,10 @@ def why(client: Client, job_id: int, as_json: bool) -> None:
 
 @commands.command(epilog=examples("holdfast job wait 42 --timeout 30s"))
 @click.argument("job_id", type=JobId())
-@click.option("--timeout", "timeout_ms", type=Duration(), help="How long; by default until it ends.")
+@click.option("--timeout", "timeout_ms", type=Duration(), help="Max wait; by default until the job ends.")
 @talking
 def wait(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -> None:
-    """Wait for a job to end, and print its result. Exit code 5: it ended otherwise than concluded, or the time was up."""
+    """Wait for a job to end, and print its result. Exit code 5: it did not end as concluded, or the time was up."""
     _await(client, job_id, timeout_ms, as_json)
 
 
@@ -218,5 +218,5 @@ def _await(client: Client, job_id: int, timeout_ms: int | None, as_json: bool) -
 @click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE...")
 @talking
 def edit(client: Client, job_id: int, changes: tuple[str, ...], as_json: bool) -> None:
-    """Change a job that waits: payload, type, priority, delay_ms or run_at, max_attempts, tags; a value is JSON."""
+    """Edit a scheduled or ready job: payload, type, priority, delay_ms or run_at, max_attempts, tags. Values are JSON."""
     _whole(client.edit(job_id, **given_changes(changes)), as_json)

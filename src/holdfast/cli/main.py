@@ -82,7 +82,7 @@ def serve(file: Path | None, **flags: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @_settings
 def config(file: Path | None, as_json: bool, **flags: Any) -> None:
-    """Print the settings in force, and where each comes from."""
+    """Print the effective settings, and where each comes from."""
     loaded = _load(file, flags)
     rows = [(setting.name, getattr(loaded.config, setting.name), loaded.origins[setting.name]) for setting in fields(Config)]
     if as_json:
@@ -110,7 +110,7 @@ class StoreFile(click.Path):
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--store", help="As for serve: sqlite:///PATH or postgresql://USER@HOST,HOST/DATABASE.")
 def check(path: Path | None, store: str | None) -> None:
-    """Verify a store: a file's pages and schema, and that every count agrees with its rows. Works beside running servers."""
+    """Verify the integrity of a store: a file's pages and schema, and that every count agrees with its rows. Safe while servers run."""
     if (path is None) == (store is None):
         raise click.UsageError("Give the PATH of a store file, or --store postgresql://…, and not both.")
     if store is not None and store.startswith(("postgresql://", "postgres://")):
@@ -139,7 +139,7 @@ def check(path: Path | None, store: str | None) -> None:
 @click.argument("source", type=StoreFile(exists=True, dir_okay=False, path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 def backup(source: Path, target: Path) -> None:
-    """Copy a store file, also while a server uses it: SOURCE is read, TARGET is new."""
+    """Copy a store file, even while a server uses it. TARGET must not exist yet."""
     try:
         maintenance.backup(source, target)
     except (UnfitPlace, FileExistsError, OSError) as error:

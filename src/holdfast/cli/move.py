@@ -34,10 +34,10 @@ _FILE = "sqlite:///"
     "--to", "goal", required=True, metavar="STORE", help="The same; a file that is not there yet, or an empty database."
 )
 @click.option("--replicas", type=click.IntRange(0, 8), default=0, help="With PostgreSQL: standbys that must have flushed it.")
-@click.option("--dry-run", is_flag=True, help="Say what would be moved, and whether it could be. Changes nothing.")
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be moved, and whether it can be.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def move(origin: str, goal: str, replicas: int, dry_run: bool, as_json: bool) -> None:
-    """Move all that a store holds into an empty one, such as from a file into PostgreSQL.
+    """Move a store into another, empty store, such as from a file into PostgreSQL.
 
     No server may use either. All or nothing: the target is compared with the source row by row before it is made final; the source is
     not changed. Leases live on: their workers end them at the new place. Ends with 1 if anything differs.

@@ -24,7 +24,7 @@ def listed(as_json: bool) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if not every:
-        tell(f"holdfast: there are none: {path()} is not there, or empty")
+        tell(f"holdfast: no profiles: {path()} does not exist or is empty")
         return
     named = os.environ.get("HOLDFAST_PROFILE")
     shown = [

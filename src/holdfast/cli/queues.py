@@ -1,4 +1,4 @@
-"""`holdfast queue …`: look at queues and manage them. Each command is one call of the client."""
+"""`holdfast queue …`: list, inspect, pause, configure and purge queues. Each command is one call of the client."""
 
 import json
 from functools import partial
@@ -31,7 +31,7 @@ _WIDE = ("CONCLUDED", "CANCELLED", "BYTES", "CAPACITY_BYTES", "LEASE_MS", "MAX_A
 
 @click.group("queue")
 def commands() -> None:
-    """Look at queues and manage them."""
+    """List, inspect, pause, configure and purge queues."""
 
 
 @commands.command(
@@ -40,7 +40,7 @@ def commands() -> None:
 @chosen(Queue, _COLUMNS, wide=_WIDE, more=_MORE)
 @talking
 def listed(client: Client, as_json: bool, columns: Columns) -> None:
-    """List all queues with what they hold."""
+    """List queues with their job counts."""
     table(client.queues(), as_json, columns)
 
 
@@ -48,7 +48,7 @@ def listed(client: Client, as_json: bool, columns: Columns) -> None:
 @click.argument("queue", shell_complete=queue_names)
 @talking
 def info(client: Client, queue: str, as_json: bool) -> None:
-    """Show a queue whole, as JSON."""
+    """Show a queue with all its settings and counts, as JSON."""
     whole(client.queue(queue), as_json)
 
 
@@ -62,7 +62,7 @@ def info(client: Client, queue: str, as_json: bool) -> None:
 @click.argument("settings", nargs=-1, required=True, metavar="NAME=VALUE...")
 @talking
 def change(client: Client, queue: str, settings: tuple[str, ...], as_json: bool) -> None:
-    """Change settings of a queue, such as capacity_jobs=500 or retention_ms=null; a value is JSON. The queue is made if it is new."""
+    """Change settings of a queue, such as capacity_jobs=500 or retention_ms=null. Values are JSON. Creates the queue if it is new."""
     changes = given_changes(settings)
     names = {each.name for each in client.queues()}
     made = client.change_queue if queue in names else client.set_queue
@@ -73,7 +73,7 @@ def change(client: Client, queue: str, settings: tuple[str, ...], as_json: bool)
 @click.argument("queue", shell_complete=queue_names)
 @talking
 def pause(client: Client, queue: str, as_json: bool) -> None:
-    """Lease nothing from a queue; pushes go on."""
+    """Pause a queue: workers get no jobs from it; jobs can still be enqueued."""
     show(client.pause(queue), as_json, f"{queue} is paused")
 
 
@@ -81,8 +81,8 @@ def pause(client: Client, queue: str, as_json: bool) -> None:
 @click.argument("queue", shell_complete=queue_names)
 @talking
 def resume(client: Client, queue: str, as_json: bool) -> None:
-    """Lease from a queue again."""
-    show(client.resume(queue), as_json, f"{queue} goes on")
+    """Resume a paused queue."""
+    show(client.resume(queue), as_json, f"{queue} is resumed")
 
 
 @commands.command(epilog=examples("holdfast queue purge mail --dry-run", "holdfast queue purge mail --state dead --yes"))
@@ -99,12 +99,12 @@ def resume(client: Client, queue: str, as_json: bool) -> None:
 @destroying
 @talking
 def purge(client: Client, queue: str, states: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove the jobs of a queue that are in these states."""
+    """Delete the jobs of a queue that are in these states."""
     counts = msgspec.to_builtins(client.queue(queue).jobs)
     count = sum(counts.get(state, 0) for state in states)
-    if confirmed(f"remove {count:,} jobs of {queue} ({', '.join(states)})", yes, dry_run):
+    if confirmed(f"delete {count:,} jobs of {queue} ({', '.join(states)})", yes, dry_run):
         removed = client.purge(queue, states)
-        show({"purged": removed}, as_json, f"{removed} removed")
+        show({"purged": removed}, as_json, f"{removed} deleted")
 
 
 @commands.command(epilog=examples("holdfast queue delete mail --yes"))
@@ -112,8 +112,8 @@ def purge(client: Client, queue: str, states: tuple[str, ...], yes: bool, dry_ru
 @destroying
 @talking
 def delete(client: Client, queue: str, yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove a queue that has no unfinished and no dead jobs, with its history."""
+    """Delete a queue that has no unfinished and no dead jobs, with its history."""
     client.queue(queue)
-    if confirmed(f"remove the queue {queue} with its history", yes, dry_run):
+    if confirmed(f"delete the queue {queue} with its history", yes, dry_run):
         client.delete_queue(queue)
-        show({"queue": queue, "deleted": True}, as_json, f"{queue} removed")
+        show({"queue": queue, "deleted": True}, as_json, f"{queue} deleted")

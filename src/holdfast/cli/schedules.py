@@ -20,9 +20,9 @@ def _when(schedule: Schedule) -> str:
 _COLUMNS = {
     "SCHEDULE": lambda each: each.name,
     "WHEN": _when,
-    "INTO": lambda each: "(event)" if each.publish else each.queue,
+    "TARGET": lambda each: "(event)" if each.publish else each.queue,
     "NEXT": lambda each: instant(each.next_at) if each.next_at and not each.paused and not each.set_aside else "-",
-    "FIRED": lambda each: each.fired,
+    "RUNS": lambda each: each.fired,
     "PAUSED": lambda each: "paused" if each.paused else "",
     "ERROR": lambda each: each.last_error or "",
 }
@@ -30,14 +30,14 @@ _COLUMNS = {
 
 @click.group("schedule")
 def commands() -> None:
-    """Look at recurring jobs and manage them."""
+    """Manage recurring (cron) jobs."""
 
 
 @commands.command("ls", epilog=examples("holdfast schedule ls", "holdfast schedule ls --json"))
 @chosen(Schedule, _COLUMNS, wide=("TYPE", "MISSED", "OVERLAP", "SKIPPED", "LAST_AT", "LAST_JOBS"))
 @talking
 def listed(client: Client, as_json: bool, columns: Columns) -> None:
-    """List all schedules with their next fire, in UTC."""
+    """List schedules with their next run, in UTC."""
     table(client.schedules(), as_json, columns)
 
 
@@ -45,7 +45,7 @@ def listed(client: Client, as_json: bool, columns: Columns) -> None:
 @click.argument("schedule", shell_complete=schedule_names)
 @talking
 def info(client: Client, schedule: str, as_json: bool) -> None:
-    """Show a schedule whole, as JSON."""
+    """Show a schedule with all its fields, as JSON."""
     whole(client.schedule(schedule), as_json)
 
 
@@ -57,24 +57,26 @@ def info(client: Client, schedule: str, as_json: bool) -> None:
     ),
 )
 @click.argument("schedule", shell_complete=schedule_names)
-@click.option("--cron", help="Minute, hour, day, month, weekday.")
-@click.option("--timezone", help="Of the expression, such as Europe/Vienna.  [default: UTC]")
-@click.option("--every", "interval_ms", type=Duration(), help="An interval instead, such as 5m.")
-@click.option("--queue", help="Where the job goes.", shell_complete=queue_names)
-@click.option("--publish", is_flag=True, default=None, help="An event instead, for the queues that want it.")
-@click.option("--payload", help="JSON.  [default: null]")
-@click.option("--type", help="What handler runs the job.")
+@click.option("--cron", help="Cron expression: minute, hour, day, month, weekday.")
+@click.option("--timezone", help="Time zone of the cron expression, such as Europe/Vienna.  [default: UTC]")
+@click.option("--every", "interval_ms", type=Duration(), help="Interval instead of a cron expression, such as 5m.")
+@click.option("--queue", help="Target queue.", shell_complete=queue_names)
+@click.option("--publish", is_flag=True, default=None, help="Publish an event to all subscribed queues instead.")
+@click.option("--payload", help="Payload as JSON.  [default: null]")
+@click.option("--type", help="Job type: names the handler that runs it.")
 @click.option("--priority", type=int, help="Lower runs first.  [default: 1024]")
-@click.option("--max-attempts", type=int, help="How often each job is tried.")
-@click.option("--unique-key", help="Only one unfinished job of the queue has this key.")
-@click.option("--group-key", help="Jobs of one group run one after the other.")
-@click.option("--tag", "tags", multiple=True, help="A word to find the jobs by; repeatable.")
-@click.option("--missed", type=click.Choice(["skip", "one", "all"]), help="What becomes of missed fires.  [default: one]")
-@click.option("--overlap/--no-overlap", default=None, help="Fire while the job before is not finished.  [default: overlap]")
-@click.option("--paused", is_flag=True, default=None, help="It fires only after `resume`.")
+@click.option("--max-attempts", type=int, help="Max attempts before a job is dead.")
+@click.option("--unique-key", help="Allow only one unfinished job of the queue with this key.")
+@click.option("--group-key", help="Jobs with the same group key run one after the other.")
+@click.option("--tag", "tags", multiple=True, help="Tag to find the jobs by; repeatable.")
+@click.option("--missed", type=click.Choice(["skip", "one", "all"]), help="Which missed runs to make up.  [default: one]")
+@click.option(
+    "--overlap/--no-overlap", default=None, help="Allow overlap: run also while the last job is unfinished.  [default: overlap]"
+)
+@click.option("--paused", is_flag=True, default=None, help="Create it paused; `resume` starts it.")
 @talking
 def change(client: Client, schedule: str, payload: str | None, tags: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Make a schedule, or change one as a whole: what is left out goes back to its default. Its counts stay."""
+    """Create or replace a schedule. An option that is left out gets its default. Counts stay."""
     fields = {name: value for name, value in given.items() if value is not None}
     if payload is not None:
         fields["payload"] = given_json(payload, "--payload")
@@ -87,7 +89,7 @@ def change(client: Client, schedule: str, payload: str | None, tags: tuple[str, 
 @click.argument("schedule", shell_complete=schedule_names)
 @talking
 def pause(client: Client, schedule: str, as_json: bool) -> None:
-    """Have it fire no more."""
+    """Pause a schedule."""
     show(client.pause_schedule(schedule), as_json, f"{schedule} is paused")
 
 
@@ -95,15 +97,15 @@ def pause(client: Client, schedule: str, as_json: bool) -> None:
 @click.argument("schedule", shell_complete=schedule_names)
 @talking
 def resume(client: Client, schedule: str, as_json: bool) -> None:
-    """Have it fire again."""
-    show(client.resume_schedule(schedule), as_json, f"{schedule} goes on")
+    """Resume a paused schedule."""
+    show(client.resume_schedule(schedule), as_json, f"{schedule} is resumed")
 
 
 @commands.command(epilog=examples("holdfast schedule run report"))
 @click.argument("schedule", shell_complete=schedule_names)
 @talking
 def run(client: Client, schedule: str, as_json: bool) -> None:
-    """Put its job now, beside its fires. After exit code 3 look before you repeat it: this may have put the job."""
+    """Enqueue the job of a schedule now, in addition to its scheduled runs. After exit code 3, check before you repeat: the job may be enqueued already."""
     done = client.run_schedule(schedule)
     show(done, as_json, "\n".join(str(job.id) for job in done.jobs))
 
@@ -113,8 +115,8 @@ def run(client: Client, schedule: str, as_json: bool) -> None:
 @destroying
 @talking
 def delete(client: Client, schedule: str, yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove a schedule; its jobs stay."""
+    """Delete a schedule; its jobs stay."""
     known = client.schedule(schedule)
-    if confirmed(f"remove the schedule {known.name} ({_when(known)})", yes, dry_run):
+    if confirmed(f"delete the schedule {known.name} ({_when(known)})", yes, dry_run):
         client.delete_schedule(schedule)
-        show({"schedule": schedule, "deleted": True}, as_json, f"{schedule} removed")
+        show({"schedule": schedule, "deleted": True}, as_json, f"{schedule} deleted")

@@ -77,8 +77,8 @@ class Screen:
         )
 
     def _head(self, news: "News", view: "View") -> list[Text]:
-        keys = f"sorted by {view.sort} · q end · p {'go on' if view.paused else 'pause'} · s sort · j k scroll"
-        lines = [Text(one_line(line), no_wrap=True) for line in heading(news.stats)] if news.stats else [Text("asking …")]
+        keys = f"sorted by {view.sort} · q quit · p {'resume' if view.paused else 'pause'} · s sort · j k scroll"
+        lines = [Text(one_line(line), no_wrap=True) for line in heading(news.stats)] if news.stats else [Text("loading …")]
         lines[0].append(
             f"  {self._url}  {time.strftime('%H:%M:%S %Z', time.localtime(news.at)) if news.at else ''}", style="dim"
         )
@@ -86,7 +86,7 @@ class Screen:
             lines[0].append("  PAUSED", style="bold yellow")
         lines.append(Text(keys, style="dim", no_wrap=True))
         if news.error:
-            lines.append(Text(one_line(f"the numbers are old: {news.error}"), style="bold red", no_wrap=True))
+            lines.append(Text(one_line(f"out of date: {news.error}"), style="bold red", no_wrap=True))
         return lines
 
 
@@ -132,13 +132,13 @@ _COLUMNS: dict[str, Cell] = {
     "READY": lambda queue: amount(queue["jobs"]["ready"]),
     "LEASED": lambda queue: amount(queue["jobs"]["leased"]),
     "DEAD": _dead,
-    "FULL": _full,
+    "USED": _full,
     "OLDEST": lambda queue: age(queue["oldest_ready_ms"]),
-    "IN/S": lambda queue: f"{queue_rate(queue, 'enqueued'):.1f}",
-    "OUT/S": lambda queue: f"{queue_rate(queue, 'concluded'):.1f}",
+    "ENQUEUED/S": lambda queue: f"{queue_rate(queue, 'enqueued'):.1f}",
+    "COMPLETED/S": lambda queue: f"{queue_rate(queue, 'concluded'):.1f}",
     "FAILED/S": lambda queue: f"{queue_rate(queue, 'failed'):.1f}",
 }
-_FIRST_OUT = ("SCHEDULED", "FAILED/S", "IN/S", "OLDEST", "OUT/S", "FULL", "LEASED", "DEAD")
+_FIRST_OUT = ("SCHEDULED", "FAILED/S", "ENQUEUED/S", "OLDEST", "COMPLETED/S", "USED", "LEASED", "DEAD")
 
 
 def _workers(news: "News", room: int) -> Table:

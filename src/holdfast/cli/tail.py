@@ -22,15 +22,15 @@ _JOBS = 10_000  # of a queue, at the beginning
 
 @click.command(epilog=examples("holdfast job tail 42 43", "holdfast job tail --queue mail", "holdfast job tail 42 --json"))
 @click.argument("job_ids", type=JobId(), nargs=-1)
-@click.option("--queue", help="All jobs of this queue, until none is unfinished.", shell_complete=queue_names)
+@click.option("--queue", help="Follow all jobs of this queue, until none is unfinished.", shell_complete=queue_names)
 @talking
 def tail(client: Client, job_ids: tuple[int, ...], queue: str | None, as_json: bool) -> None:
-    """Follow jobs until all of them have ended, a line for each step. Exit code 5: one ended otherwise than concluded."""
+    """Follow jobs until all have ended, with a line per step. Exit code 5: one did not end as concluded."""
     if bool(job_ids) == (queue is not None):
         raise click.UsageError("Give ids of jobs, or --queue")
     otherwise = _Tail(client, job_ids, queue, as_json).follow()
     if otherwise:
-        refuse(f"{otherwise} {'job' if otherwise == 1 else 'jobs'} ended otherwise than concluded", ENDED_OTHERWISE)
+        refuse(f"{otherwise} {'job' if otherwise == 1 else 'jobs'} did not end as concluded", ENDED_OTHERWISE)
 
 
 class _Tail:

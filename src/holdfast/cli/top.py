@@ -96,14 +96,14 @@ class Prompt:
 
 
 @click.command(epilog=examples("holdfast top", "holdfast top --every 500ms --sort oldest"))
-@click.option("--every", "every_ms", type=Duration(), default="1s", help="How often to ask.  [default: 1s]")
-@click.option("--sort", type=click.Choice(list(SORTS)), default="backlog", show_default=True, help="Of the queues.")
-@click.option("--json", "as_json", is_flag=True, help="The numbers once, as JSON.")
+@click.option("--every", "every_ms", type=Duration(), default="1s", help="Refresh interval.  [default: 1s]")
+@click.option("--sort", type=click.Choice(list(SORTS)), default="backlog", show_default=True, help="Order of the queues.")
+@click.option("--json", "as_json", is_flag=True, help="Print the statistics once, as JSON.")
 @addressed
 def top(url: str | None, token: str | None, every_ms: int, sort: str, as_json: bool) -> None:
-    """Watch a server on a live page: queues with what they hold, how full they are, their oldest job, rates; and workers.
+    """Watch queues and workers on a live screen: job counts, capacity used, oldest job and rates.
 
-    Keys: q ends, p pauses the page, s sorts by the next column, j and k scroll.
+    Keys: q quits, p pauses, s sorts by the next column, j and k scroll.
     """
     with refusals(), Client(url, token=token, deadline_s=_DEADLINE_S) as client:
         missing = "" if as_json else _missing()

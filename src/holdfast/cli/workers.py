@@ -1,4 +1,4 @@
-"""`holdfast worker …`: look at workers, stop them gracefully, and run any program as one.
+"""`holdfast worker …`: list workers, stop them gracefully, and run any program as a worker.
 
 `exec` is a `holdfast.Worker` whose handler runs the program: leases, batches, cancellation and the shutdown are the worker's.
 """
@@ -26,20 +26,20 @@ _COLUMNS = {
     "STATE": lambda worker: f"{worker.state}, silent" if worker.silent else worker.state,
     "JOBS": lambda worker: len(worker.jobs),
     "QUEUES": lambda worker: ",".join(worker.queues),
-    "BEAT": lambda worker: instant(worker.beat_at) if worker.beat_at else "-",
+    "HEARTBEAT": lambda worker: instant(worker.beat_at) if worker.beat_at else "-",
 }
 
 
 @click.group("worker")
 def commands() -> None:
-    """Look at workers, stop them gracefully, and run a program as one."""
+    """List workers, stop them gracefully, and run a program as a worker."""
 
 
 @commands.command("ls", epilog=examples("holdfast worker ls", "holdfast worker ls --json"))
 @chosen(RegisteredWorker, _COLUMNS, wide=("DRAINING", "REGISTERED_AT"))
 @talking
 def listed(client: Client, as_json: bool, columns: Columns) -> None:
-    """List registered workers, with how many jobs each holds."""
+    """List registered workers with their running jobs and last heartbeat."""
     table(client.workers(), as_json, columns)
 
 
@@ -47,7 +47,7 @@ def listed(client: Client, as_json: bool, columns: Columns) -> None:
 @click.argument("worker_ids", nargs=-1, required=True, metavar="WORKER...", shell_complete=worker_ids)
 @talking
 def quiet(client: Client, worker_ids: tuple[str, ...], as_json: bool) -> None:
-    """Give workers nothing more; they finish what they have. There is no way back but to start them anew."""
+    """Stop workers gracefully: they get no new jobs and finish those they have. To undo, restart the worker."""
     for worker_id in worker_ids:
         worker = client.quiet(worker_id)
         show(worker, as_json, f"{worker.id} is {worker.state}")
@@ -62,12 +62,12 @@ def _holds(worker: RegisteredWorker) -> str:
 @destroying
 @talking
 def delete(client: Client, worker_ids: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Forget workers; what they hold stays leased until it is ended or the lease is over."""
+    """Remove workers from the registry. Their running jobs stay leased until they are concluded or the lease expires."""
     for worker_id in worker_ids:
         worker = client.worker(worker_id)
-        if confirmed(f"forget the worker {worker.name or worker.id}, {_holds(worker)}", yes, dry_run):
+        if confirmed(f"remove the worker {worker.name or worker.id}, {_holds(worker)}", yes, dry_run):
             client.remove_worker(worker_id)
-            show({"worker": worker_id, "deleted": True}, as_json, f"{worker_id} is forgotten")
+            show({"worker": worker_id, "deleted": True}, as_json, f"{worker_id} is removed")
 
 
 class _Code(click.IntRange):
@@ -86,38 +86,67 @@ class _Code(click.IntRange):
         "holdfast worker exec --queue mail --until-empty -- sh -c 'jq -r .to'",
     ),
 )
-@click.option("--queue", "queues", multiple=True, required=True, help="Where from; repeatable.", shell_complete=queue_names)
-@click.option("--type", "kinds", multiple=True, help="Only jobs of this type; others go back. Repeatable.  [default: all]")
-@click.option("--concurrency", type=click.IntRange(1), default=1, show_default=True, help="How many programs at once.")
-@click.option("--timeout", "timeout_ms", type=Duration(), help="For one run; then the program is ended, and has failed.")
-@click.option("--lease", "lease_ms", type=Duration(), help="How long a lease lives without news.  [default: the queue's]")
-@click.option("--grace", "grace_ms", type=Duration(), default="25s", help="For programs to finish on SIGTERM.  [default: 25s]")
-@click.option("--kill-after", "kill_ms", type=Duration(), default="5s", help="From SIGTERM to SIGKILL.  [default: 5s]")
 @click.option(
-    "--result/--no-result", default=None, help="Standard output is the result, as text where it is no JSON; or never."
+    "--queue", "queues", multiple=True, required=True, help="Queue to take jobs from; repeatable.", shell_complete=queue_names
 )
 @click.option(
-    "--later", "later_ms", type=Duration(), default="30s", help="When a job comes again after --later-code.  [default: 30s]"
+    "--type", "kinds", multiple=True, help="Run only jobs of this type and release others; repeatable.  [default: all]"
+)
+@click.option("--concurrency", type=click.IntRange(1), default=1, show_default=True, help="Max programs at once.")
+@click.option(
+    "--timeout", "timeout_ms", type=Duration(), help="Max time of one run; then the program is killed and the attempt fails."
 )
 @click.option(
-    "--later-code", "later_codes", type=_Code(), multiple=True, default=[75], help="Not now; no try is spent.  [default: 75]"
+    "--lease",
+    "lease_ms",
+    type=Duration(),
+    help="Lease (visibility timeout): how long a job stays leased without a heartbeat.  [default: the queue's]",
 )
 @click.option(
-    "--dead-code", "dead_codes", type=_Code(), multiple=True, default=[65], help="Never; dead at once.  [default: 65]"
+    "--grace", "grace_ms", type=Duration(), default="25s", help="Time for programs to finish after SIGTERM.  [default: 25s]"
 )
-@click.option("--until-empty", is_flag=True, help="End when nothing is ready and nothing runs.")
-@click.option("--name", help="What the worker is called.  [default: host:process]")
+@click.option(
+    "--kill-after",
+    "kill_ms",
+    type=Duration(),
+    default="5s",
+    help="Time between SIGTERM and SIGKILL of a program.  [default: 5s]",
+)
+@click.option(
+    "--result/--no-result", default=None, help="Take standard output as the result, as text if it is not JSON; or never."
+)
+@click.option(
+    "--later", "later_ms", type=Duration(), default="30s", help="Delay of a job that exits with --later-code.  [default: 30s]"
+)
+@click.option(
+    "--later-code",
+    "later_codes",
+    type=_Code(),
+    multiple=True,
+    default=[75],
+    help="Exit code that releases the job for later; the attempt does not count.  [default: 75]",
+)
+@click.option(
+    "--dead-code",
+    "dead_codes",
+    type=_Code(),
+    multiple=True,
+    default=[65],
+    help="Exit code that makes the job dead at once, without retries.  [default: 65]",
+)
+@click.option("--until-empty", is_flag=True, help="Exit once no job is ready and none is running.")
+@click.option("--name", help="Name of the worker.  [default: host:process]")
 @click.option("--echo", is_flag=True, help="Show what programs write to standard error.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document for each run.")
-@click.option("--verbose", "-v", is_flag=True, help="Say what happens, as on a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document per run.")
+@click.option("--verbose", "-v", is_flag=True, help="Log each run, as on a terminal.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGUMENT]...")
 @addressed
 def execute(command: tuple[str, ...], url: str | None, token: str | None, as_json: bool, **given: Any) -> None:
     """Run a program for each job: payload on standard input, job fields in HOLDFAST_JOB_… variables.
 
-    Exit code 0 concludes the job; standard output is its result where that is JSON. 75 gives it back for later, 65 makes it dead at once, any
-    other fails it, with the end of standard error as the reason. On SIGTERM programs may finish; what has not by then is given back, and no
-    try is spent. A second signal ends all at once.
+    Exit code 0 concludes the job; its result is standard output, if that is JSON. 75 releases the job for later, 65 makes it dead at once. Any
+    other code fails the attempt, with the end of standard error as the reason. After SIGTERM, programs get --grace to finish; the jobs of those
+    that do not are released, and the attempt does not count. A second signal kills all at once.
     """
     if shutil.which(command[0]) is None:
         raise click.UsageError(f"{command[0]!r} is not a program that can be run")

@@ -75,11 +75,12 @@ async def _for_workers(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
             if takes_from(worker, job.queue):
                 key = f"{job.extras.unique_key}@{worker.id}" if job.extras.unique_key is not None else None
                 if len(copies) >= FAN_OUT:
-                    raise InvalidRequest(f"More than {FAN_OUT} copies would be put; that is the most.", field="scope")
+                    raise InvalidRequest(f"More than {FAN_OUT} copies would be enqueued; that is the limit.", field="scope")
                 size += len(job.payload)
                 if copies and size > FAN_OUT_BYTES:
                     raise InvalidRequest(
-                        f"More than {FAN_OUT_BYTES} bytes would be put, all copies together; that is the most.", field="scope"
+                        f"More than {FAN_OUT_BYTES} bytes would be enqueued, all copies together; that is the limit.",
+                        field="scope",
                     )
                 copies.append(replace(job, extras=replace(job.extras, worker=worker.id, unique_key=key)))
     return copies
@@ -92,7 +93,7 @@ async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> li
     """
     if not batch.accepting:
         raise StorageFull(
-            "The disk is full, or has reached its watermark (disk_watermark_bytes): nothing new is taken.",
+            "The disk is full, or has reached its watermark (disk_watermark_bytes): new jobs are refused.",
             retry_after_ms=10 * _RETRY_AFTER_MS,
         )
     missing: set[str] = set()

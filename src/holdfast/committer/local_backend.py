@@ -192,7 +192,9 @@ class LocalBackend:
             await self._routes.settled()
             result = await self._commit(request)
         if isinstance(result, Refused) and result.code == StaleInterests.code:
-            result = Refused(Overloaded.code, "The interests change too fast to route by them.", {"retry_after_ms": 1_000})
+            result = Refused(
+                Overloaded.code, "The subscriptions change too fast to route this event.", {"retry_after_ms": 1_000}
+            )
         sink.deliver(tag, result)
 
     def _commit(self, command: Command) -> "asyncio.Future[Result]":

@@ -57,16 +57,16 @@ class Publisher:
         for _ in range(_TRIES):
             version, names = await self._router.route(event.payload if event.content_type is None else None)
             if require_interest and not names:
-                raise NoInterest("No queue is interested in this event; nothing was put.")
+                raise NoInterest("No queue subscribes to this event; nothing was enqueued.")
             if len(names) > FAN_OUT:
-                raise checks.breach("data", f"may reach at most {FAN_OUT} queues; {len(names)} are interested")
+                raise checks.breach("data", f"may reach at most {FAN_OUT} queues; {len(names)} subscribe to it")
             fan_out.check_bytes("data", len(event.payload), len(names))
             try:
                 copies = [replace(event, queue=name) for name in names]
                 return await self._enqueue(Enqueue(copies, key, version, to_workers, skip_held))
             except StaleInterests:
                 self._router.forget(version)  # the news of the change has not come yet
-        raise Overloaded("The interests change too fast to route by them.", retry_after_ms=1_000)
+        raise Overloaded("The subscriptions change too fast to route this event.", retry_after_ms=1_000)
 
     async def set(self, queue: str, match: Match, write: Callable[[], Awaitable[Result]]) -> Result:
         """Check an interest, and `write` it if there is room for it among those of all queues."""

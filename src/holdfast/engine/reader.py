@@ -278,23 +278,43 @@ def reasons(facts: JobFacts) -> list[tuple[str, str]]:
     """Why the job is not running, as (code, sentence); for a job that runs or has ended, that."""
     job, queue, now = facts.job, facts.queue, facts.now
     if job.state is State.LEASED and job.lease is not None:
-        holder = job.lease.worker or "a worker without a name"
+        holder = job.lease.worker or "an unnamed worker"
         left = max(0, job.lease.until - now)
-        return [("running", f"It is running: attempt {job.attempt} is leased by {holder} for {left / 1000:.1f} s more.")]
+        return [("running", f"Running: attempt {job.attempt} is leased by {holder}; the lease expires in {left / 1000:.1f} s.")]
     if job.state in ENDED:
-        because = f" ({job.reason})" if job.reason else ""
-        return [(job.state.value, f"It has ended: {job.state.value}{because}.")]
+        return [(job.state.value, f"{job.state.value.capitalize()}{_because(job.reason)}.")]
     found: list[tuple[str, str]] = []
     if queue.paused:
         found.append(("queue_paused", f"The queue {queue.name} is paused."))
     if job.state is State.SCHEDULED:
         because = " after a failed attempt" if job.failures else ""
-        return [*found, ("scheduled", f"It is scheduled{because}: ready in {max(0, job.ready_at - now)} ms.")]
+        return [*found, ("scheduled", f"Scheduled{because}: ready in {max(0, job.ready_at - now)} ms.")]
     most, leased = queue.policy.max_running, queue.tally.leased
     if most is not None and leased >= most:
-        found.append(("max_running", f"The queue runs at most {_jobs(most)} at once, and {leased} {_are(leased)} running."))
+        found.append(
+            (
+                "max_running",
+                f"Max concurrency reached: the queue runs at most {_jobs(most)} at once, and {leased} {_are(leased)} running.",
+            )
+        )
     found += _in_line(facts)
-    return found or [("next", "It is the next of its queue: no worker has asked for it yet.")]
+    return found or [("next", "Next in its queue: no worker has asked for a job yet.")]
+
+
+_DEAD = {
+    "failed": "failed permanently",
+    "attempts_exhausted": "all attempts failed",
+    "crashed": "its workers crashed too often",
+    "worker_gone": "the only worker that could run it was removed",
+    "buried": "buried by a beanstalkd client",
+    "unreadable": "its row in the store can't be read",
+}
+
+
+def _because(reason: str | None) -> str:
+    if not reason or reason == State.CANCELLED.value:
+        return ""
+    return f": {_DEAD[reason]}" if reason in _DEAD else f" ({reason})"
 
 
 def _jobs(count: int) -> str:
@@ -306,24 +326,24 @@ def _are(count: int) -> str:
 
 
 def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
-    """What a ready job waits for in its line."""
+    """What a ready job waits for in its queue."""
     extras = facts.job.extras
     if facts.job.held:
         holders = ", ".join(str(holder) for holder in facts.group_holders)
-        return [("group_held", f"Its group {extras.group_key!r} is held by job {holders}.")]
+        return [("group_held", f"Group limit reached: job {holders} of the group {extras.group_key!r} runs first.")]
     if extras.worker is not None:
-        return [("one_worker", f"Only worker {extras.worker} may take it, and has not asked for it yet.")]
+        return [("one_worker", f"Only worker {extras.worker} may run it, and it has not asked for a job yet.")]
     found = []
     if facts.ahead:
         more = facts.ahead >= limits.POSITION_COUNTED
         many = f"{facts.ahead} or more jobs" if more else _jobs(facts.ahead)
-        found.append(("in_line", f"{many} of its queue {'comes' if facts.ahead == 1 else 'come'} before it."))
+        found.append(("in_line", f"{many} of its queue {'is' if facts.ahead == 1 else 'are'} ahead of it."))
     if facts.workers and not facts.workers_on_queue:
-        none = f"None of the {facts.workers} registered workers takes"
-        whom = "The one registered worker does not take" if facts.workers == 1 else none
+        none = f"None of the {facts.workers} registered workers takes jobs"
+        whom = "The one registered worker does not take jobs" if facts.workers == 1 else none
         found.append(("no_worker", f"{whom} from {facts.queue.name}."))
     elif facts.workers_on_queue and facts.silent >= facts.workers_on_queue:
         whom = "The one registered worker" if facts.silent == 1 else f"All {facts.silent} registered workers"
         has, seconds = ("has" if facts.silent == 1 else "have"), limits.WORKER_SILENT_MS // 1_000
-        found.append(("no_worker", f"{whom} of {facts.queue.name} {has} been silent for more than {seconds} s."))
+        found.append(("no_worker", f"{whom} of {facts.queue.name} {has} sent no heartbeat for more than {seconds} s."))
     return found

@@ -40,7 +40,7 @@ def attempt_over(held: HeldJob, verdict: Conclude | Fail | Release, error: BaseE
     if isinstance(verdict, Conclude):
         about(logging.DEBUG, held, "done")
     elif isinstance(verdict, Release):
-        about(logging.INFO, held, "given back, to be ready again after %d ms", verdict.delay_ms)
+        about(logging.INFO, held, "released, ready again after %d ms", verdict.delay_ms)
     elif error is None or isinstance(error, _SAID):
         about(logging.WARNING, held, "failed: %s", verdict.reason)
     else:

@@ -79,7 +79,7 @@ class Runner:
         except TimeoutError as error:
             if bound.expired():
                 held.must_end = True
-                reason = f"Timed out after {handler.timeout_s:g} s, the bound of its handler."
+                reason = f"Timed out after {handler.timeout_s:g} s."
                 return Fail(token=held.token, reason=reason), None
             return told(error, held.token), error
         except asyncio.CancelledError:
@@ -93,7 +93,7 @@ class Runner:
         if held.type not in self._unknown:
             self._unknown.add(held.type)
             log.warning(
-                "there is no handler for the type %r here: its jobs are given back for other workers, and no try is spent",
+                "no handler for the type %r: its jobs are released for other workers, and the attempt does not count",
                 held.type,
             )
         job = held.job

@@ -198,7 +198,7 @@ class Session:
         late = asyncio.create_task(self._give_back_late())
         await self._finish(self._bounds.grace_s)
         if self._running:
-            log.warning("%d jobs did not finish in time and are given back", len(self._running))
+            log.warning("%d jobs did not finish in time and are released", len(self._running))
         for held in list(self._running):
             held.must_end = True
             held.cut()

@@ -66,7 +66,7 @@ class WorkerOut(msgspec.Struct, kw_only=True):
     registered_at: Instant
     draining: bool | UnsetType = UNSET
     beat_at: Instant | UnsetType = UNSET
-    silent: Annotated[bool, Meta(description="Not heard of for more than 60 s: it may be gone.")] | UnsetType = UNSET
+    silent: Annotated[bool, Meta(description="No heartbeat for more than 60 s: the worker may be gone.")] | UnsetType = UNSET
     jobs: list[WorkOut] | UnsetType = UNSET
 
 

@@ -36,12 +36,12 @@ from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, QUEUE_NAME_CHARS
 
 log = structlog.get_logger(__name__)
 _TAGS = [
-    Tag("producing", "Put jobs into queues."),
-    Tag("consuming", "Take jobs under a lease, and end the lease."),
-    Tag("routing", "Publish events to the queues that want them."),
+    Tag("producing", "Enqueue jobs."),
+    Tag("consuming", "Dequeue jobs under a lease (visibility timeout), and conclude, fail or release them."),
+    Tag("routing", "Publish events to the queues that subscribe to them, and manage these interests (subscriptions)."),
     Tag("workers", "Who works."),
     Tag("schedules", "Recurring jobs."),
-    Tag("jobs", "Look at jobs and manage them."),
+    Tag("jobs", "List, inspect and manage jobs."),
     Tag("queues", "Queues and their settings."),
     Tag("system", "The server itself."),
 ]

@@ -25,10 +25,14 @@ Key = Annotated[
         max_length=limits.REQUEST_ID_CHARS,
     ),
 ]
-_NOBODY = {200: ResponseSpec(PublishedOut, description="Nobody is interested, or the same idempotency key and body as before")}
+_NOBODY = {
+    200: ResponseSpec(
+        PublishedOut, description="No queue subscribes to the event, or the same idempotency key and body as before"
+    )
+}
 
 
-@put("/v1/interests/{queue:str}", tags=["routing"], summary="Say which events a queue wants")
+@put("/v1/interests/{queue:str}", tags=["routing"], summary="Set which events a queue subscribes to")
 async def put_interest(state: AppState, queue: Queue, data: JSONBody[InterestIn]) -> InterestOut:
     """The queue is created if it is new. It counts from this answer on."""
     engine: Engine = state.engine
@@ -36,25 +40,25 @@ async def put_interest(state: AppState, queue: Queue, data: JSONBody[InterestIn]
     return InterestOut(queue, data.match)
 
 
-@get("/v1/interests/{queue:str}", tags=["routing"], summary="Which events a queue wants")
+@get("/v1/interests/{queue:str}", tags=["routing"], summary="Which events a queue subscribes to")
 async def get_interest(state: AppState, queue: Queue) -> InterestOut:
-    """404 when it has no interest."""
+    """404 when it has no interest (subscription)."""
     engine: Engine = state.engine
     interests = (await engine.reading.interests()).interests
     if queue not in interests:
-        raise QueueNotFound(f"The queue {queue} has no interest.", queue=queue)
+        raise QueueNotFound(f"The queue {queue} has no interest (subscription).", queue=queue)
     return InterestOut(queue, interests[queue])
 
 
-@delete("/v1/interests/{queue:str}", tags=["routing"], summary="A queue wants no more events")
+@delete("/v1/interests/{queue:str}", tags=["routing"], summary="Remove the subscription of a queue")
 async def delete_interest(state: AppState, queue: Queue) -> None:
     """What it holds stays."""
     engine: Engine = state.engine
     if not await engine.set_interest(queue, None):
-        raise QueueNotFound(f"The queue {queue} has no interest.", queue=queue)
+        raise QueueNotFound(f"The queue {queue} has no interest (subscription).", queue=queue)
 
 
-@get("/v1/interests", tags=["routing"], summary="All interests")
+@get("/v1/interests", tags=["routing"], summary="All interests (subscriptions)")
 async def list_interests(state: AppState) -> InterestsOut:
     """By queue."""
     engine: Engine = state.engine
@@ -62,7 +66,7 @@ async def list_interests(state: AppState) -> InterestsOut:
     return InterestsOut([InterestOut(queue, match) for queue, match in interests.items()])
 
 
-@post("/v1/interests/test", tags=["routing"], status_code=200, summary="Where an event would go")
+@post("/v1/interests/test", tags=["routing"], status_code=200, summary="Test which queues would get an event")
 async def try_event(state: AppState, data: JSONBody[EventIn]) -> ReachedOut:
     """Nothing is put."""
     engine: Engine = state.engine

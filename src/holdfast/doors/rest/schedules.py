@@ -17,7 +17,7 @@ from holdfast.job.schedule import Schedule, ScheduleSpec
 Name = Annotated[str, Parameter(description="The schedule's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
 
 
-@put("/v1/schedules/{name:str}", tags=["schedules"], summary="Make a schedule, or change it")
+@put("/v1/schedules/{name:str}", tags=["schedules"], summary="Create a schedule, or change it")
 async def put_schedule(state: AppState, name: Name, data: JSONBody[ScheduleIn]) -> ScheduleOut:
     """Each fire puts exactly one job, whatever restarts. A fire into a full queue is tried again until there is room."""
     engine: Engine = state.engine
@@ -66,7 +66,7 @@ async def resume_schedule(state: AppState, name: Name) -> ScheduleOut:
     return _shown(await engine.pause_schedule(name, False))
 
 
-@post("/v1/schedules/{name:str}/run", tags=["schedules"], summary="Put a schedule's job now")
+@post("/v1/schedules/{name:str}/run", tags=["schedules"], summary="Enqueue a schedule's job now")
 async def run_schedule(state: AppState, name: Name) -> PublishedOut:
     """Beside its fires."""
     engine: Engine = state.engine

@@ -90,7 +90,7 @@ class PublishIn(JobOptions, kw_only=True, forbid_unknown_fields=True, omit_defau
     scope: Annotated[
         str, _bounds("any: one copy for each queue; all: one for each worker registered on it.", enum=["any", "all"])
     ] = "any"
-    require_interest: Annotated[bool, _bounds("Whether it is an error that no queue is interested.")] = False
+    require_interest: Annotated[bool, _bounds("Refuse an event to which no queue subscribes.")] = False
 
 
 class InterestIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,7 +125,7 @@ class ScheduleIn(JobOptions, kw_only=True, forbid_unknown_fields=True):
         | None
     ) = None
     queue: QueueName | None = None
-    publish: Annotated[bool, _bounds("Instead of a queue: an event for the interested ones.")] = False
+    publish: Annotated[bool, _bounds("Instead of a queue: an event for all subscribed queues.")] = False
     payload: Json | UnsetType = UNSET
     missed: Missed = Missed.ONE
     overlap: Annotated[bool, _bounds("False: left out while a job of the fire before is not finished.")] = True
@@ -147,7 +147,7 @@ class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     max: Annotated[int, _bounds("How many jobs at most.", minimum=1, maximum=limits.LEASE_JOBS)] = 1
     lease_ms: LeaseMs | None = None
     wait_ms: Annotated[int, _bounds("How long to wait for the first.", minimum=0, maximum=limits.WAIT_MS_MAX)] = 0
-    worker: Annotated[str, _bounds("Who asks, for people to read.", maxLength=limits.WORKER_CHARS)] = ""
+    worker: Annotated[str, _bounds("The worker's name, for people to read.", maxLength=limits.WORKER_CHARS)] = ""
     request_id: (
         Annotated[
             str,

@@ -23,8 +23,8 @@ from holdfast.routing.interests import Match
 log = structlog.get_logger(__name__)
 
 Given = Mapping[str, Any]
-_TOLD = 200  # characters of a name in the trail
-_MAKES = frozenset(("job.enqueue", "job.move"))  # what these put has a number of its own
+_TOLD = 200  # characters of a name in the audit log
+_MAKES = frozenset(("job.enqueue", "job.move"))  # these create a job with an id of its own
 Permit = Callable[[str, str], bool]
 """Whether the action of this name may be done to this target; the target is a queue, or "" where there is none."""
 
@@ -110,28 +110,28 @@ async def _delete_schedule(engine: Engine, name: str, _: Given) -> Any:
 
 
 ACTIONS: dict[str, Action] = {
-    "queue.pause": Action(_pause, "The queue is paused: nothing is leased from it."),
-    "queue.resume": Action(_pause, "The queue is running again."),
-    "queue.set": Action(_set_queue, "The settings are saved."),
-    "queue.purge": Action(_purge, "Jobs that were removed: {n}."),
-    "queue.delete": Action(_delete_queue, "The queue is gone."),
-    "interest.set": Action(_set_interest, "The interest is saved: it holds for every event from now on."),
-    "interest.remove": Action(_set_interest, "The queue wants no events any more."),
-    "job.enqueue": Action(_enqueue, "The job is kept."),
-    "job.retry": Action(_job(RetryJob), "The job is ready again, with all of its tries."),
-    "job.cancel": Action(_job(CancelJob), "Cancelled; where a worker holds the job, it is asked to stop."),
-    "job.promote": Action(_job(PromoteJob), "The job is ready now."),
-    "job.delete": Action(_job(DeleteJob), "The job is gone."),
-    "job.edit": Action(_edit, "The change is saved."),
-    "job.settle": Action(_settle, "The job is settled."),
-    "job.move": Action(_move, "The job was put anew into this queue, and removed where it was."),
-    "worker.quiet": Action(_quiet, "The worker gets nothing new; it finishes what it has."),
-    "worker.remove": Action(_remove_worker, "The worker is forgotten. What it holds stays leased until its lease ends."),
-    "schedule.set": Action(_set_schedule, "The schedule is saved."),
-    "schedule.pause": Action(_pause_schedule, "The schedule is paused."),
-    "schedule.resume": Action(_pause_schedule, "The schedule is running again."),
-    "schedule.run": Action(_run_schedule, "The schedule's job was put now, beside its fires."),
-    "schedule.delete": Action(_delete_schedule, "The schedule is gone; its jobs stay."),
+    "queue.pause": Action(_pause, "Queue paused: workers get no jobs from it."),
+    "queue.resume": Action(_pause, "Queue resumed."),
+    "queue.set": Action(_set_queue, "Settings saved."),
+    "queue.purge": Action(_purge, "Jobs purged: {n}."),
+    "queue.delete": Action(_delete_queue, "Queue deleted."),
+    "interest.set": Action(_set_interest, "Subscription saved. It applies to events published from now on."),
+    "interest.remove": Action(_set_interest, "Subscription removed."),
+    "job.enqueue": Action(_enqueue, "Job enqueued."),
+    "job.retry": Action(_job(RetryJob), "Job is ready again; its attempts are reset."),
+    "job.cancel": Action(_job(CancelJob), "Job cancelled. If it is running, its worker is asked to stop."),
+    "job.promote": Action(_job(PromoteJob), "Job is ready now."),
+    "job.delete": Action(_job(DeleteJob), "Job deleted."),
+    "job.edit": Action(_edit, "Job saved."),
+    "job.settle": Action(_settle, "Job settled."),
+    "job.move": Action(_move, "Job moved: enqueued here with a new id, and removed from the other queue."),
+    "worker.quiet": Action(_quiet, "Worker is quiet: it gets no new jobs and finishes those it has."),
+    "worker.remove": Action(_remove_worker, "Worker removed. Its running jobs stay leased until their leases expire."),
+    "schedule.set": Action(_set_schedule, "Schedule saved."),
+    "schedule.pause": Action(_pause_schedule, "Schedule paused."),
+    "schedule.resume": Action(_pause_schedule, "Schedule resumed."),
+    "schedule.run": Action(_run_schedule, "Job of the schedule enqueued now; the next scheduled run is unchanged."),
+    "schedule.delete": Action(_delete_schedule, "Schedule deleted; its jobs stay."),
 }
 
 
@@ -141,7 +141,7 @@ def everything(action: str, target: str) -> bool:  # noqa: ARG001  (the shape of
 
 
 class Actions:
-    """Does what a screen asks for, if it may be done, and leaves a line in the log and a note in the trail of it, also of a refusal."""
+    """Does what a screen asks for, if it may be done, and leaves a line in the log and an entry in the audit log, also for a refusal."""
 
     def __init__(self, engine: Engine, permit: Permit = everything, who: str = "") -> None:
         self._engine = engine
@@ -167,15 +167,15 @@ class Actions:
     async def run_quietly(self, action: str, name: str, queue: str = "", **given: Any) -> Any:
         """The same for one of many: whoever goes through them tells of them together."""
         if not self.may(action, queue):
-            raise Forbidden(f"You may not do this here: {action}.", field="action")
+            raise Forbidden(f"You are not allowed to do this: {action}.", field="action")
         return await ACTIONS[action].perform(self._engine, name, given)
 
     async def tell(
         self, action: str, target: str, queue: str, outcome: str, *, done: int, refused: int = 0, run: str = ""
     ) -> None:
-        """Say in the log and in the trail what was done. What was done stays done, also where the trail can't be told."""
+        """Write to the log and to the audit log what was done. It stays done, also where the audit log can't be written."""
         log.info(
-            "done by hand",
+            "audit",
             action=action,
             target=target,
             queue=queue,
@@ -188,7 +188,7 @@ class Actions:
         try:
             await self._engine.reading.take_note(note)
         except HoldfastError as error:
-            log.warning("the trail could not be told", code=error.code)
+            log.warning("the audit log could not be written", code=error.code)
 
     @staticmethod
     def said(action: str, count: str) -> str:

@@ -37,8 +37,8 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
             Problem(
                 "bad" if died_lately else "warn",
                 "1 dead job" if dead == 1 else f"{formats.number(dead)} dead jobs",
-                f"{'waits' if dead == 1 else 'wait'} for somebody to decide{lately}.",
-                "See what went wrong",
+                f"{'waits' if dead == 1 else 'wait'} for a decision: retry or delete{lately}.",
+                "Show failures",
                 "/failures",
                 harm=dead,
             )
@@ -50,8 +50,8 @@ def of_memory(level: str, environment: str, tone: str) -> list[Problem]:
     """Jobs that are in memory only, in an environment whose name says that it is in earnest."""
     if level != "memory" or tone != "red":
         return []
-    text = f"are kept in memory only, in an environment called {environment}: all of them are gone when the server ends."
-    return [Problem("bad", "Jobs", text, "Start it with a store on disk", "/store", harm=math.inf)]
+    text = f"are kept in memory only, in an environment named {environment}: all are lost when the server stops."
+    return [Problem("bad", "Jobs", text, "Start the server with a store on disk", "/store", harm=math.inf)]
 
 
 def of_store(store: StoreStats) -> list[Problem]:
@@ -92,25 +92,23 @@ def _of_rows(store: StoreStats) -> list[Problem]:
     if not count:
         return []
     tables = ", ".join(sorted(store.unreadable))
-    text = f"of the store could not be read since the server was started ({tables}); what they stand for is set aside."
+    text = f"of the store could not be read since the server started ({tables}) and {'is' if count == 1 else 'are'} set aside."
     subject = "1 row" if count == 1 else f"{formats.number(count)} rows"
-    return [Problem("bad", subject, text, "See which, and mend or remove them", "/store")]
+    return [Problem("bad", subject, text, "Show them", "/store")]
 
 
 def _of_keeping(store: StoreStats) -> list[Problem]:
     kept = store.replication
     if kept is not None and kept.in_sync < kept.needed:
-        text = f"are in sync, {kept.in_sync} of {kept.needed} that are needed: new jobs are refused until more are back."
-        return [Problem("bad", "Too few standbys", text, "Look after the machines that are away", "/store", harm=math.inf)]
+        text = f"are in sync: {kept.in_sync} of {kept.needed} needed. New jobs are refused until enough are back."
+        return [Problem("bad", "Too few standbys", text, "Check the missing standbys", "/store", harm=math.inf)]
     if store.accepting:
         return []
     if store.reason in (None, "storage_full"):
         text = f"is nearly full ({formats.size(store.disk_free_bytes)} free): new jobs are refused."
-        return [Problem("bad", "The disk", text, "Free space on it, or remove history of a queue", "/store", harm=math.inf)]
+        return [Problem("bad", "The disk", text, "Free disk space, or purge ended jobs", "/store", harm=math.inf)]
     return [
-        Problem(
-            "bad", "The store", f"takes no new jobs: {store.reason}.", "The server's log says more", "/store", harm=math.inf
-        )
+        Problem("bad", "The store", f"accepts no new jobs: {store.reason}.", "See the server's log", "/store", harm=math.inf)
     ]
 
 
@@ -119,21 +117,21 @@ def of_time(store: StoreStats) -> list[Problem]:
     found: list[Problem] = []
     if store.clock_behind_ms:
         text = (
-            f"has been set back by {formats.duration(store.clock_behind_ms)}: until it has caught up, no lease ends, nothing scheduled gets due "
-            "and no schedule fires."
+            f"was set back by {formats.duration(store.clock_behind_ms)}. Until it catches up, no lease expires, no scheduled job gets "
+            "ready, and no schedule runs."
         )
         found.append(
-            Problem("bad", "The machine's clock", text, "Set it right and restart the server", "/store", harm=math.inf)
+            Problem("bad", "The machine's clock", text, "Correct the clock and restart the server", "/store", harm=math.inf)
         )
     if store.schedules_aside:
         many = store.schedules_aside != 1
         subject = f"{formats.number(store.schedules_aside)} schedule{'s' if many else ''}"
-        text = f"can't fire and {'are' if many else 'is'} set aside; all others go on."
-        found.append(Problem("bad", subject, text, "See why, and change or remove", "/schedules"))
+        text = f"can't run and {'are' if many else 'is'} set aside; all others continue."
+        found.append(Problem("bad", subject, text, "Show schedules", "/schedules"))
     if store.jobs_aside:
         subject = f"{formats.number(store.jobs_aside)} job{'s' if store.jobs_aside != 1 else ''}"
-        text = "can't be taken back or made ready, though it is time; all others go on."
-        found.append(Problem("bad", subject, text, "See which and why", "/store"))
+        text = "can't be made ready or released on time; all others continue."
+        found.append(Problem("bad", subject, text, "Show which and why", "/store"))
     return found
 
 
@@ -150,15 +148,15 @@ def of_queue(queue: QueueStats) -> list[Problem]:
             Problem(
                 "bad",
                 name,
-                f"is full ({which}): it refuses new jobs.",
-                "Change its bound, or see what holds it up",
+                f"is full ({which}) and refuses new jobs.",
+                "Raise its capacity, or see why it does not drain",
                 page,
                 harm=harm,
             )
         )
     elif full >= NEARLY_FULL:
         found.append(
-            Problem("warn", name, f"is {full:.0f} % full.", "Change its bound, or see what holds it up", page, harm=harm)
+            Problem("warn", name, f"is {full:.0f} % full.", "Raise its capacity, or see why it does not drain", page, harm=harm)
         )
     if info.paused:
         if tally.unfinished:
@@ -168,7 +166,7 @@ def of_queue(queue: QueueStats) -> list[Problem]:
                     "warn",
                     name,
                     f"is paused{until}, with {formats.number(tally.unfinished)} unfinished jobs.",
-                    "Resume it",
+                    "Resume the queue",
                     page,
                     harm=harm,
                 )
@@ -179,8 +177,8 @@ def of_queue(queue: QueueStats) -> list[Problem]:
             Problem(
                 "bad",
                 name,
-                f"has {formats.number(tally.ready)} ready jobs, but no worker takes them; the oldest has waited {waiting}.",
-                "See who works on it",
+                f"has {formats.number(tally.ready)} ready jobs and no active worker; the oldest has waited {waiting}.",
+                "Show its workers",
                 page,
                 harm=harm,
             )
@@ -195,9 +193,9 @@ def _failing(queue: QueueStats, harm: float) -> list[Problem]:
     if wrong < FAILING_RATE or wrong / (wrong + done) < FAILING:
         return []
     share = round(100 * wrong / (wrong + done))
-    text = f"fails: {share} % of its attempts go wrong ({formats.rate(wrong)} per second)."
+    text = f"has failures: {share} % of its attempts fail ({formats.rate(wrong)} per second)."
     name = queue.info.name
-    return [Problem("bad", name, text, "See the errors", "/failures", {"queue": name}, harm=harm)]
+    return [Problem("bad", name, text, "Show failures", "/failures", {"queue": name}, harm=harm)]
 
 
 def fullness(queue: QueueStats) -> float:

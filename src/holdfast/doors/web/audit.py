@@ -1,4 +1,4 @@
-"""What was done by hand through the page: when, by whom, to what, how many, and how it ended. As a screen, and as JSON for whoever keeps it."""
+"""The audit log: every action of the page with its time, target, counts, outcome and author. As a screen, and as JSON for export."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _SHOWN = 200
 
 
 async def _picked(view: View) -> tuple[AuditEntries, str, list[AuditEntry]]:
-    """The trail, what is looked for, and the notes that have it."""
+    """The audit log, the text that is looked for, and the entries that contain it."""
     found = await view.engine.reading.notes(TRAIL_NOTES)
     wanted = view.query.get("q", "").strip()
     fit = [note for note in found.notes if wanted in f"{note.action} {note.target} {note.queue} {note.who} {note.outcome}"]
@@ -24,7 +24,7 @@ async def _picked(view: View) -> tuple[AuditEntries, str, list[AuditEntry]]:
 
 @get("/web/trail", include_in_schema=False)
 async def show_trail(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
-    """The latest, of which a part can be picked by what it has in it."""
+    """The latest entries, filtered by text."""
     view = View(request, state)
     found, wanted, fit = await _picked(view)
     values = {
@@ -40,7 +40,7 @@ async def show_trail(request: Request[Any, Any, Any], state: AppState) -> Respon
 
 @get("/web/trail.json", include_in_schema=False)
 async def trail_as_json(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
-    """Every note that is kept and has it, the latest first; `total` counts also those that were forgotten since `began_at`."""
+    """Every matching entry, the latest first; `total` also counts those that were dropped since `began_at`."""
     found, _, fit = await _picked(View(request, state))
     notes = [
         {

@@ -74,7 +74,7 @@ WAYS = {
             "job.delete",
             "Delete",
             (State.DEAD, State.CANCELLED, State.CONCLUDED, State.READY, State.SCHEDULED),
-            "are gone",
+            "were deleted",
             True,
             ("DELETE", ""),
         ),

@@ -1,4 +1,4 @@
-"""Putting a job by hand: anew, or as a changed copy of one that there is."""
+"""Enqueuing a job from the page: a new one, or a changed copy of an existing one."""
 
 from datetime import datetime
 from typing import Any
@@ -67,7 +67,7 @@ def _as_form(detail: JobDetail) -> dict[str, Any]:
 
 @post("/web/enqueue", include_in_schema=False)
 async def enqueue(request: Request[Any, Any, Any], state: AppState) -> Redirect:
-    """Put it."""
+    """Enqueue it."""
     view, form = View(request, state), await forms.read(request)
     source = form.some("from")
     extras = NO_EXTRAS
@@ -111,7 +111,7 @@ def _moment(text: str | None) -> int | None:
     try:
         moment = datetime.fromisoformat(text if text.endswith("Z") or "+" in text else f"{text}+00:00")
     except ValueError:
-        raise checks.breach("run_at", "must be a moment in UTC, such as 2026-12-24T18:00") from None
+        raise checks.breach("run_at", "must be a UTC time such as 2026-12-24T18:00") from None
     return bodies.millis(moment)
 
 

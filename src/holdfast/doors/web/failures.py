@@ -1,4 +1,4 @@
-"""What goes wrong, grouped by error, with the way to mend each group."""
+"""Failures, grouped by error, with the actions for each group."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ async def group_of(view: View, key: str, queue: str | None) -> tuple[Group, int]
     for group in groups(failures.jobs):
         if group.key == key:
             return group, failures.now
-    raise NotFound(f"There are no failures of this kind among the newest {FAILURES_SCANNED} (any more).")
+    raise NotFound(f"No failures with this error among the newest {FAILURES_SCANNED}.")
 
 
 @get("/web/failures", include_in_schema=False)
@@ -54,7 +54,7 @@ async def _show_group(view: View, key: str, queue: str | None) -> Response[bytes
         "now": now,
     }
     curl = view.curl("GET", "/v1/jobs", queue=group.queue, state="dead", payload="false")
-    return view.page("failure_group.html", "Failures that are alike", "failures", values, curl)
+    return view.page("failure_group.html", "Failures with the same error", "failures", values, curl)
 
 
 ROUTES: list[Any] = [show_failures]

@@ -80,7 +80,7 @@ class Form:
 def typed(form: Form, phrase: str) -> None:
     """Go on only where somebody typed what is about to happen."""
     if " ".join(form.text("typed").split()) != phrase:
-        raise checks.breach("typed", f"must be “{phrase}”; nothing was done")
+        raise checks.breach("typed", f"must be “{phrase}”; nothing was changed")
 
 
 def whole(name: str, value: str) -> int:
@@ -113,7 +113,7 @@ async def read(request: Request[Any, Any, Any]) -> Form:
     cookie = cookie_of(request)
     if cookie is None or not hmac.compare_digest(token(cookie).encode(), form.text(FIELD).encode()):
         raise Forbidden(
-            "This form is not from a page that this browser has open now. Go back, reload the page and send it again.",
+            "This form is out of date. Go back, reload the page and send it again.",
             field=FIELD,
         )
     return form

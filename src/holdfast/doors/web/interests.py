@@ -1,4 +1,4 @@
-"""Which events each queue wants, and a place to try an event out. Trying puts nothing."""
+"""Subscriptions (interests in the API): which events each queue gets, and a form that tests an event. A test enqueues nothing."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _EXAMPLE = '{"action": "userCreated", "id": 7}'
 
 @get("/web/interests", include_in_schema=False)
 async def show_interests(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
-    """All interests, a form to change one, and the tester."""
+    """All subscriptions, a form to edit one, and the tester."""
     view = View(request, state)
     found = await view.engine.reading.interests()
     queue = view.query.get("queue", "")
@@ -35,7 +35,7 @@ async def show_interests(request: Request[Any, Any, Any], state: AppState) -> Re
         "pairs": pairs + [("", "")] * max(1, _ROWS - len(pairs)),
         "example": _EXAMPLE,
     }
-    return view.page("interests.html", "Interests", "interests", values, view.curl("GET", "/v1/interests"))
+    return view.page("interests.html", "Subscriptions", "interests", values, view.curl("GET", "/v1/interests"))
 
 
 @post("/web/interests/test", include_in_schema=False, status_code=200)
@@ -50,14 +50,12 @@ async def test(request: Request[Any, Any, Any], state: AppState) -> Response[byt
         values["error"] = error.detail
     if request.headers.get("hx-request") == "true":
         return view.part("_tested.html", values)
-    return view.page(
-        "tested.html", "Where the event would go", "interests", values, view.curl("POST", "/v1/publish/test", typed)
-    )
+    return view.page("tested.html", "Test an event", "interests", values, view.curl("POST", "/v1/publish/test", typed))
 
 
 @post("/web/interests", include_in_schema=False)
 async def change(request: Request[Any, Any, Any], state: AppState) -> Redirect:
-    """Set or remove one queue's interest."""
+    """Set or remove one queue's subscription."""
     view, form = View(request, state), await forms.read(request)
     queue = form.text("queue").strip()
     checks.name_of_queue("queue", queue)
@@ -74,7 +72,7 @@ def _match(form: forms.Form) -> str | dict[str, str]:
         return "*"
     pairs = {field: value for field, value in zip(form.all("field"), form.all("value"), strict=False) if field or value}
     if not pairs:
-        raise checks.breach("match", "is empty: give patterns for a field and its value, or tick all events")
+        raise checks.breach("match", "is empty: give a field pattern and a value pattern, or select “All events”")
     return msgspec.convert(pairs, dict[str, str])
 
 

@@ -1,4 +1,4 @@
-"""The list of jobs: every filter in the address, tabs with counts, rows to select, and what can be done to them or to all that match."""
+"""The list of jobs: filters in the address, tabs with counts, rows to select, and bulk actions."""
 
 import asyncio
 from typing import Any

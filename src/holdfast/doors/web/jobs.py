@@ -1,4 +1,4 @@
-"""One job: its life drawn, why it is not running, its payload and result fetched when they are wanted, and what can be done to it."""
+"""One job: its timeline, why it is not running, its payload and result fetched on demand, and its actions."""
 
 import asyncio
 import re
@@ -142,7 +142,7 @@ async def act(request: Request[Any, Any, Any], state: AppState, job_id: JobId, v
         await view.hands.act("job.edit", str(job_id), queue, **_edited(form, detail))
         return view.back(f"/jobs/{job_id}", "job.edit")
     if verb not in _ACTIONS:
-        raise NotFound(f"A job can't be asked to {verb[:40]}.")
+        raise NotFound(f"There is no action {verb[:40]} for jobs.")
     if verb == "delete":
         forms.typed(form, f"delete {job_id}")
     await view.hands.act(_ACTIONS[verb], str(job_id), queue)
@@ -152,7 +152,7 @@ async def act(request: Request[Any, Any, Any], state: AppState, job_id: JobId, v
 
 
 async def _clone(view: View, job_id: int, queue: str) -> int:
-    """Put the same once more, to run at once; its payload does not pass through the browser."""
+    """Enqueue the same again, to run now; its payload does not pass through the browser."""
     detail = await view.engine.reading.job(job_id)
     put: int = await view.hands.act("job.enqueue", "", queue, job=again(detail))
     return put
@@ -182,7 +182,7 @@ async def _edit_form(view: View, job_id: int) -> Response[bytes]:
     detail = await view.engine.reading.glance(job_id, EDITED_BYTES)
     job = detail.job
     if job.state not in WAITING:
-        raise NotFound(f"Job {job_id} is {job.state.value}: only a job that waits can be changed.")
+        raise NotFound(f"Job {job_id} is {job.state.value}: only a scheduled or ready job can be edited.")
     text_can = detail.content.content_type is None and job.size <= EDITED_BYTES
     values = {
         "job": job,

@@ -35,7 +35,7 @@ NAVIGATION = (
     ("jobs", "/jobs", "Jobs"),
     ("failures", "/failures", "Failures"),
     ("workers", "/workers", "Workers"),
-    ("interests", "/interests", "Interests"),
+    ("interests", "/interests", "Subscriptions"),
     ("schedules", "/schedules", "Schedules"),
     ("enqueue", "/enqueue", "Enqueue"),
     ("trail", "/trail", "Audit log"),

@@ -1,4 +1,4 @@
-"""What open screens listen to and draw from: a stream that says "look again", and the history as numbers."""
+"""What open screens listen to: a stream of `change` events, and the history as numbers."""
 
 import asyncio
 from collections.abc import AsyncIterator

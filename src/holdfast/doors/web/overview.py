@@ -1,4 +1,4 @@
-"""The first screen: what is wrong, how jobs are kept, and every queue in a line."""
+"""The first screen: problems, durability, and every queue in a line."""
 
 import asyncio
 import time

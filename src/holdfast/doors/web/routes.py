@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 def _shown(request: Request[Any, Any, Any], error: HoldfastError) -> Response[bytes]:
     status = replies.STATUS.get(error.code, 500)
-    title = BY_CODE[error.code].title if error.code in BY_CODE else "It can't be done"
+    title = BY_CODE[error.code].title if error.code in BY_CODE else "This action failed"
     request.scope["query_string"] = b""  # it may be what was refused
     values = {"detail": error.detail, "code": error.code, "status": status}
     view = View(request, AppState(request.app.state))
@@ -47,7 +47,7 @@ def _shown(request: Request[Any, Any, Any], error: HoldfastError) -> Response[by
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """What the framework itself refuses."""
     if error.status_code == 404:
-        return _shown(request, NotFound("There is no such screen."))
+        return _shown(request, NotFound("There is no such page."))
     if error.status_code == 413:
         return _shown(request, PayloadTooLarge("The form is too large."))
     if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:

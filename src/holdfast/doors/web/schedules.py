@@ -136,7 +136,7 @@ async def act(request: Request[Any, Any, Any], state: AppState, name: FromPath[s
     """Pause, resume, run now or remove."""
     view, form = View(request, state), await forms.read(request)
     if verb not in ("pause", "resume", "run", "delete"):
-        raise NotFound(f"A schedule can't be asked to {verb[:40]}.")
+        raise NotFound(f"There is no action {verb[:40]} for schedules.")
     if verb == "delete":
         forms.typed(form, f"delete {name}")
     queue = (await view.engine.reading.schedule(name)).spec.job.queue

@@ -1,4 +1,4 @@
-"""How the store is: whether it takes new jobs, how these are kept, how long a commit takes, and how much room there is."""
+"""The store: whether it accepts new jobs, its durability, commit times and disk space."""
 
 import math
 from typing import Any

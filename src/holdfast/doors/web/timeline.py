@@ -1,4 +1,4 @@
-"""A job's life as a picture: when it came, waited, was tried and ended. Gives shapes in whole units; the template draws them.
+"""A job's timeline: when it was enqueued, waited, was attempted and ended. Gives shapes in whole units; the template draws them.
 
 created ──── waits ────▌ attempt 1 ✖ ▌── backoff ──▌ attempt 2 … ▌
 """

@@ -1,4 +1,4 @@
-"""Who works: what each has, since when, when it was last heard of; and the leases of workers that never registered."""
+"""Registered workers with their jobs and last heartbeat, and the leases of unregistered ones."""
 
 import asyncio
 from collections import Counter
@@ -54,11 +54,11 @@ async def show_workers(request: Request[Any, Any, Any], state: AppState) -> Resp
 
 @post("/web/workers/{worker_id:str}/{verb:str}", include_in_schema=False)
 async def act(request: Request[Any, Any, Any], state: AppState, worker_id: FromPath[str], verb: FromPath[str]) -> Redirect:
-    """Quieten or forget it."""
+    """Quiet or remove it."""
     view = View(request, state)
     await forms.read(request)
     if verb not in ("quiet", "remove"):
-        raise NotFound(f"A worker can't be asked to {verb[:40]}.")
+        raise NotFound(f"There is no action {verb[:40]} for workers.")
     await view.hands.act(f"worker.{verb}", worker_id)
     return view.back("/workers", f"worker.{verb}")
 

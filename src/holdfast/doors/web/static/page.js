@@ -47,7 +47,7 @@
     if (event.detail.target !== part()) return;
     const stale = $("stale"), status = event.detail.xhr.status;
     if (event.detail.successful) { seen = Date.now(); stale.hidden = true; delete live.dataset.stale; return; }
-    stale.textContent = (status ? "The server refuses this screen (" + status + ")." : "The server does not answer.") + " What is shown is of " + new Date(seen).toISOString().slice(11, 19) + " UTC.";
+    stale.textContent = (status ? "The server refused this screen (" + status + ")." : "The server does not answer.") + " Last update: " + new Date(seen).toISOString().slice(11, 19) + " UTC.";
     stale.hidden = false;
     live.dataset.stale = "yes";
   });
@@ -69,7 +69,7 @@
   }
   if (part()) {
     live.hidden = false;
-    live.addEventListener("click", () => { set(paused); say(paused ? "Live updates are paused." : "Live updates go on."); if (!paused) look(); });
+    live.addEventListener("click", () => { set(paused); say(paused ? "Live updates are paused." : "Live updates are on."); if (!paused) look(); });
     document.addEventListener("visibilitychange", () => { if (document.hidden) hush(); else if (!paused) { listen(); look(); } });
     set(!paused);
   }
@@ -103,7 +103,7 @@
     if (!button) return;
     const element = $(button.dataset.copy), range = document.createRange(), picked = getSelection();
     const done = () => { say("Copied."); button.textContent = "Copied"; setTimeout(() => { button.textContent = "Copy"; }, 1500); };
-    if (navigator.clipboard && isSecureContext) { navigator.clipboard.writeText(element.textContent).then(done, () => say("It could not be copied.")); return; }
+    if (navigator.clipboard && isSecureContext) { navigator.clipboard.writeText(element.textContent).then(done, () => say("Copying failed.")); return; }
     range.selectNodeContents(element); picked.removeAllRanges(); picked.addRange(range);
     if (document.execCommand("copy")) done();
   });
@@ -120,7 +120,7 @@
     const run = async (form, extra) => {
       for (let next = form; next;) {
         let answer;
-        try { answer = await post(next, extra); } catch (error) { say("The server does not answer. You can go on from here."); return; }
+        try { answer = await post(next, extra); } catch (error) { say("The server does not answer. You can continue from here."); return; }
         const text = await answer.text();
         if (!answer.ok) { const words = document.createElement("div"); words.innerHTML = text; next.before(...words.childNodes); return; }
         bulk.innerHTML = text;

@@ -2,7 +2,7 @@
 "use strict";
 (function () {
   const PLOTS = {
-    rates: { series: [["In", "in", "--fill"], ["Out", "out", "--good"], ["Failed", "failed", "--full"]], unit: perSecond },
+    rates: { series: [["Enqueued", "in", "--fill"], ["Completed", "out", "--good"], ["Failed", "failed", "--full"]], unit: perSecond },
     depth: { series: [["Unfinished", "depth", "--fill"]], unit: count },
     wait: { series: [["p50", "wait_p50", "--fill"], ["p95", "wait_p95", "--high"]], unit: span },
     run: { series: [["p50", "run_p50", "--fill"], ["p95", "run_p95", "--high"]], unit: span },
@@ -66,7 +66,7 @@
       const known = columns.slice(1).some((column) => column.some((value) => value != null));
       if (data.at.length < 2 || !known) {
         if (element.uplot) { element.uplot.destroy(); element.uplot = null; }
-        none(element, data.at.length < 2 ? "The history has just begun." : "None in this time.");
+        none(element, data.at.length < 2 ? "No history yet." : "No data in this time range.");
         continue;
       }
       if (element.uplot) { element.uplot.setData(columns); continue; }
