@@ -192,7 +192,7 @@ def listed(client: Client, as_json: bool, columns: Columns, limit: int, kind: st
 def why(client: Client, job_id: int, as_json: bool) -> None:
     """Say why a job is not running."""
     said = client.why(job_id)
-    show(said, as_json, "\n".join(f"{reason.code}: {reason.detail}" for reason in said.reasons))
+    show(said, as_json, "\n".join(f"{reason.detail} [{reason.code}]" for reason in said.reasons))
 
 
 @commands.command(epilog=examples("holdfast job wait 42 --timeout 30s"))
