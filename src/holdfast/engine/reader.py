@@ -330,7 +330,7 @@ def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
     extras = facts.job.extras
     if facts.job.held:
         holders = ", ".join(str(holder) for holder in facts.group_holders)
-        return [("group_held", f"Group limit reached: job {holders} of the group {extras.group_key!r} runs first.")]
+        return [("group_held", f"Group limit reached: group {extras.group_key!r} is held by job {holders}.")]
     if extras.worker is not None:
         return [("one_worker", f"Only worker {extras.worker} may run it, and it has not asked for a job yet.")]
     found = []

@@ -53,7 +53,7 @@ def test_an_error_is_looked_for_in_the_last_one_and_in_nothing_else(holdfast, wi
 
 
 def test_age_limit_and_states_are_filters_too(holdfast, witness, queue, dead):
-    assert "no job fits" in holdfast("job", "retry", "--queue", queue, "--older", "1h", "--yes").stderr
+    assert "no matching job" in holdfast("job", "retry", "--queue", queue, "--older", "1h", "--yes").stderr
     assert len(holdfast("job", "retry", "--queue", queue, "--older", "0ms", "--limit", 2, "--dry-run").stdout.split()) == 2
     waits, ready = witness.enqueue(queue, delay_ms=60_000).id, witness.enqueue(queue).id
     assert holdfast("job", "cancel", "--queue", queue, "--state", "scheduled", "--yes").returncode == 0
@@ -222,12 +222,12 @@ def test_ctrl_c_says_what_is_in(shared, witness, queue):
     assert process.stdin is not None
     process.stdin.write(b"1\n" * 1_000)
     process.stdin.flush()
-    until(lambda: any(each.name == queue and each.jobs.ready == 1_000 for each in witness.queues()), "a chunk is put")
+    until(lambda: any(each.name == queue and each.jobs.ready == 1_000 for each in witness.queues()), "a chunk is enqueued")
     assert process.stdout is not None
     os.read(process.stdout.fileno(), 10)
     process.send_signal(signal.SIGINT)
     process.stdin = None
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert b"broken off: " in err
+    assert b"interrupted: " in err
     assert b"Traceback" not in err

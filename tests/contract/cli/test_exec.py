@@ -148,7 +148,7 @@ def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(run, wi
         "--kill-after",
         "300ms",
     )
-    assert witness.job(job).errors[0].reason == "begun\n(not done after 1 s, and ended)"
+    assert witness.job(job).errors[0].reason == "begun\n(timed out after 1 s)"
     wait_for(lambda: not alive(pid_in(tmp_path / "child")))
 
 
@@ -228,7 +228,7 @@ def test_a_program_that_is_not_there_is_refused_at_the_start(holdfast):
     assert "not-there.sh" in done.stderr
 
 
-def test_a_worker_is_listed_sent_home_and_forgotten(start, holdfast, witness, queue, tmp_path):
+def test_a_worker_is_listed_stopped_and_removed(start, holdfast, witness, queue, tmp_path):
     witness.enqueue(queue)
     start("echo $$ > pid; sleep 600", "--name", f"of-{queue}")
     pid_in(tmp_path / "pid")

@@ -54,10 +54,10 @@ def test_the_help_dialog_and_the_notices_are_accessible_too(look, server, everyt
 def test_all_of_it_works_without_scripts(look, server, api, everything):
     page = look(f"{server.url}/web/queues/reports", scripts=False)
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_text("The queue is paused")).to_be_visible()
+    expect(page.get_by_text("Queue paused")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
     page.goto(f"{server.url}/web/bulk?way=promote&all=1&queue=reports")
-    page.get_by_role("button", name="Run now them").click()
+    page.get_by_role("button", name="Run now").click()
     expect(page.get_by_text("35 of 35 are ready now")).to_be_visible()
     page.goto(f"{server.url}/web/jobs/{api.put('reports', {'n': 12345678901234567890})[0]}")
     page.get_by_role("link", name="Show").click()

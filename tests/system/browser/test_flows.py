@@ -22,11 +22,11 @@ def test_an_operator_sees_what_is_wrong_and_is_led_to_where_it_is_mended(look, s
     api.put("narrow", count=2)
     page = look(f"{server.url}/web")
     problem = page.locator(".problems li", has_text="narrow")
-    expect(problem).to_contain_text("is full (jobs): it refuses new jobs")
+    expect(problem).to_contain_text("is full (jobs) and refuses new jobs")
     problem.get_by_role("link").click()
     page.get_by_label("Capacity in jobs").fill("50")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("The settings are saved.")).to_be_visible()
+    expect(page.get_by_text("Settings saved.")).to_be_visible()
     page.goto(f"{server.url}/web")
     expect(page.locator(".problems li", has_text="narrow is full")).to_have_count(0)
     assert api.http.get("/v1/queues/narrow").json()["settings"]["capacity_jobs"] == 50
@@ -130,7 +130,7 @@ def test_rows_that_are_selected_stay_so_while_the_list_is_live_and_are_retried(l
     expect(page.locator("#picked")).to_have_text("2 selected")
     page.get_by_role("button", name="Retry").click()
     expect(page.get_by_role("heading", name="Retry 2 jobs?")).to_be_visible()
-    page.get_by_role("button", name="Retry them").click()
+    page.get_by_role("button", name="Retry").click()
     page.get_by_text("2 of 2 are ready again").wait_for()
     assert not offences(page)
     assert api.counts("picked") == {"ready": 2, "dead": 3}
@@ -142,10 +142,10 @@ def test_all_that_match_are_deleted_once_it_is_typed_and_it_can_be_stopped_and_g
     page = look(f"{server.url}/web/jobs?queue=many")
     page.get_by_label("All that match").check()
     page.get_by_role("button", name="Delete").click()
-    page.get_by_role("button", name="Delete them").click()
+    page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", name="Delete 1,700 jobs?"), "the browser itself wants the field filled").to_be_visible()
     page.get_by_label("Type").fill("delete 17")
-    page.get_by_role("button", name="Delete them").click()
+    page.get_by_role("button", name="Delete").click()
     page.get_by_text("nothing was done").wait_for()
     assert api.counts("many") == {"ready": 1_700}
     page.get_by_label("Type").fill("delete 1700")
@@ -163,11 +163,11 @@ def test_all_that_match_are_deleted_once_it_is_typed_and_it_can_be_stopped_and_g
         "new MutationObserver(() => { const stop = document.querySelector('[data-stop]'); if (stop && !window.stopped) { window.stopped = true; stop.click(); } })"
         ".observe(document.getElementById('bulk'), { childList: true, subtree: true })"
     )
-    page.get_by_role("button", name="Delete them").click()
+    page.get_by_role("button", name="Delete").click()
     page.get_by_role("heading", name="Delete: stopped").wait_for()
     left = api.counts("many")["ready"]
     assert 0 < left < 1_700
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     page.get_by_role("heading", name="Delete: done").wait_for()
     expect(page.get_by_text("1,700 of 1,700 are gone")).to_be_visible()
     assert api.counts("many") == {}
@@ -182,7 +182,7 @@ def test_from_a_group_of_failures_to_its_retry(look, server, api):
     expect(row.locator("td").nth(1)).to_have_text("3")
     row.get_by_role("link", name="Retry…").click()
     expect(page.get_by_role("heading", name="Retry 3 jobs?")).to_be_visible()
-    page.get_by_role("button", name="Retry them").click()
+    page.get_by_role("button", name="Retry").click()
     page.get_by_text("3 of 3 are ready again").wait_for()
     assert api.counts("grouped") == {"ready": 3, "dead": 2}
 
@@ -194,7 +194,7 @@ def test_a_job_is_looked_at_edited_cloned_and_cancelled(look, server, api):
         api.http.delete(f"/v1/workers/{worker['id']}").raise_for_status()
     (job,) = api.put("single", {"n": 1}, type="t")
     page = look(f"{server.url}/web/jobs/{job}")
-    expect(page.get_by_text("It is the next of its queue")).to_be_visible()
+    expect(page.get_by_text("Next in its queue")).to_be_visible()
     page.locator("#payload-text").wait_for()
     expect(page.locator("#payload-text")).to_contain_text('"n": 1')
     page.get_by_role("link", name="Edit").click()
@@ -206,11 +206,11 @@ def test_a_job_is_looked_at_edited_cloned_and_cancelled(look, server, api):
     page.get_by_role("link", name="Clone…").click()
     page.get_by_label("Type").fill("t2")
     page.get_by_role("button", name="Enqueue", exact=True).click()
-    expect(page.get_by_text("The job is kept.")).to_be_visible()
+    expect(page.get_by_text("Job enqueued.")).to_be_visible()
     clone = int(re.search(r"/jobs/(\d+)", page.url)[1])
     assert (api.job(clone)["type"], api.job(clone)["payload"]) == ("t2", {"n": 12345678901234567890})
     page.get_by_text("Cancel…").click()
-    page.get_by_role("button", name="Cancel it").click()
+    page.get_by_role("button", name="Cancel job").click()
     expect(page.locator("h1 .badge")).to_have_text("cancelled")
 
 
@@ -224,7 +224,7 @@ def test_the_life_of_a_job_shows_every_attempt(look, server, api):
     page = look(f"{server.url}/web/jobs/{job}")
     rows = [row.inner_text().split("\t") for row in page.locator("table.attempts tbody tr").all()]
     assert [(row[0].strip(), row[1].strip(), row[4], row[5]) for row in rows] == [
-        ("3", "done", "clara", ""),
+        ("3", "concluded", "clara", ""),
         ("2", "failed", "berta", "second error"),
         ("1", "failed", "anna", "first error"),
     ]
@@ -251,25 +251,25 @@ def test_a_queue_is_paused_purged_and_deleted(look, server, api):
     page.get_by_role("checkbox", name=re.compile("^ready")).check()
     page.get_by_role("button", name="Preview…").click()
     page.get_by_label("Type").fill("remove 3 from fading")
-    page.get_by_role("button", name="Remove them").click()
-    expect(page.get_by_text("Jobs that were removed: 3.")).to_be_visible()
+    page.get_by_role("button", name="Purge").click()
+    expect(page.get_by_text("Jobs purged: 3.")).to_be_visible()
     page.get_by_label("Type").fill("delete fading")
-    page.get_by_role("button", name="Delete the queue").click()
-    expect(page.get_by_text("The queue is gone.")).to_be_visible()
+    page.get_by_role("button", name="Delete queue").click()
+    expect(page.get_by_text("Queue deleted.")).to_be_visible()
 
 
 def test_an_event_is_tried_out_without_leaving_the_page(look, server, api):
     api.http.put("/v1/interests/wanting", json={"match": {"action": "user.*"}})
     page = look(f"{server.url}/web/interests")
-    page.get_by_role("button", name="Test it").click()
+    page.get_by_role("button", name="Test", exact=True).click()
     page.locator("#tested").get_by_role("link", name="wanting").wait_for()
     page.get_by_label("Event, JSON").fill("{broken")
-    page.get_by_role("button", name="Test it").click()
+    page.get_by_role("button", name="Test", exact=True).click()
     page.locator("#tested").get_by_text("not valid JSON").wait_for()
     page.get_by_label("Queue", exact=True).fill("hearing")
     page.get_by_label("All events").check()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("The interest is saved")).to_be_visible()
+    expect(page.get_by_text("Subscription saved")).to_be_visible()
 
 
 def test_a_schedule_is_made_and_run_at_once(look, server, api):
@@ -403,11 +403,11 @@ def test_under_a_prefix_everything_works_in_a_browser(look, home):
         page.wait_for_url("**/ops/queue/web")
         page.get_by_role("link", name="q", exact=True).click()
         page.get_by_role("button", name="Pause").click()
-        expect(page.get_by_text("The queue is paused")).to_be_visible()
+        expect(page.get_by_text("Queue paused")).to_be_visible()
         page.goto(f"{server.url}/ops/queue/web/jobs/{job}")
         page.locator("#payload-text").wait_for()
         page.get_by_text("Cancel…").click()
-        page.get_by_role("button", name="Cancel it").click()
+        page.get_by_role("button", name="Cancel job").click()
         expect(page.locator("h1 .badge")).to_have_text("cancelled")
         page.close()  # before the server: a page that has lost it would say so
         api.http.close()

@@ -110,15 +110,19 @@ async def test_a_running_job_is_told_with_its_holder_and_the_time_left(engine, n
     clock.advance(100)
     codes, text = await why(1)
     assert codes == ["running"]
-    assert "attempt 1 is leased by me for 0.4 s more" in text
-    assert "a worker without a name" in (await why(2))[1]
+    assert "attempt 1 is leased by me; the lease expires in 0.4 s" in text
+    assert "an unnamed worker" in (await why(2))[1]
     clock.advance(9_000)
-    assert "for 0.0 s more" in (await why(1))[1]
+    assert "expires in 0.0 s" in (await why(1))[1]
 
 
 @pytest.mark.parametrize(
     ("way", "code", "because"),
-    [("conclude", "concluded", ""), ("cancel", "cancelled", "(cancelled)"), ("fail", "dead", "(failed)")],
+    [
+        ("conclude", "concluded", "Concluded."),
+        ("cancel", "cancelled", "Cancelled."),
+        ("fail", "dead", "Dead: failed permanently."),
+    ],
 )
 async def test_an_ended_job_is_told_how_it_ended(engine, new, why, take, way, code, because):
     await engine.enqueue([new()])

@@ -231,12 +231,12 @@ def test_a_job_knows_how_many_come_before_it(api, queue):
     api.push(queue)
     answer = why(api, late)
     assert answer["ahead"] == 4
-    assert answer["reasons"] == [{"code": "in_line", "detail": "4 jobs of its queue come before it."}]
+    assert answer["reasons"] == [{"code": "in_line", "detail": "4 jobs of its queue are ahead of it."}]
 
 
 def test_one_job_that_comes_before_it_is_said_to_be_one(api, queue):
     api.push(queue)
-    assert why(api, api.push(queue)["id"])["reasons"][0]["detail"] == "1 job of its queue comes before it."
+    assert why(api, api.push(queue)["id"])["reasons"][0]["detail"] == "1 job of its queue is ahead of it."
 
 
 def test_a_paused_queue_is_a_reason_and_stands_first(api, queue, make):
@@ -252,7 +252,7 @@ def test_a_scheduled_job_says_when_and_whether_it_has_failed(api, queue, make):
     again = api.push(queue)["id"]
     api.ended("fail", api.take(queue), delay_ms=600_000)
     (reason,) = why(api, again)["reasons"]
-    assert reason["detail"].startswith("It is scheduled after a failed attempt: ready in 59")
+    assert reason["detail"].startswith("Scheduled after a failed attempt: ready in 59")
 
 
 def test_a_held_job_names_those_who_hold_its_group(api, queue):
@@ -261,7 +261,7 @@ def test_a_held_job_names_those_who_hold_its_group(api, queue):
     answer = why(api, held)
     assert answer["group_holders"] == holders
     assert answer["reasons"] == [
-        {"code": "group_held", "detail": f"Its group 'g' is held by job {holders[0]}, {holders[1]}."},
+        {"code": "group_held", "detail": f"Group limit reached: group 'g' is held by job {holders[0]}, {holders[1]}."},
     ]
 
 
@@ -282,9 +282,11 @@ def test_a_running_job_says_who_runs_it(api, queue):
     assert "attempt 1 is leased by w-1" in reason["detail"]
 
 
-@pytest.mark.parametrize(("state", "because"), [("concluded", ""), ("dead", " (failed)"), ("cancelled", " (cancelled)")])
-def test_a_job_that_has_ended_says_how(api, make, state, because):
-    assert why(api, make(state))["reasons"] == [{"code": state, "detail": f"It has ended: {state}{because}."}]
+@pytest.mark.parametrize(
+    ("state", "said"), [("concluded", "Concluded."), ("dead", "Dead: failed permanently."), ("cancelled", "Cancelled.")]
+)
+def test_a_job_that_has_ended_says_how(api, make, state, said):
+    assert why(api, make(state))["reasons"] == [{"code": state, "detail": said}]
 
 
 def test_moments_are_in_utc_with_milliseconds(api, make):

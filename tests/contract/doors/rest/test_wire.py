@@ -309,7 +309,7 @@ def test_a_head_over_the_bound_is_refused_though_it_ends(lane, wire, queue, piec
     status, _, body = wire.answer()
     assert (status, json.loads(body)["field"]) == (431, "headers")
     assert wire.is_closed()
-    assert lane[1].get(f"/v1/queues/{queue}").status_code == 404, "nothing was put"
+    assert lane[1].get(f"/v1/queues/{queue}").status_code == 404, "nothing was enqueued"
 
 
 def test_a_body_of_any_size_may_come_with_its_head(lane, wire, queue):

@@ -15,9 +15,9 @@ BIG = '{"id": 123456789012345678901234567890, "price": 0.10000000000000000555, "
 
 def test_a_queue_is_paused_and_resumed(browser, queue):
     browser.put(queue)
-    assert "The queue is paused" in browser.done(f"/queues/{queue}/pause", paused="yes")
+    assert "Queue paused" in browser.done(f"/queues/{queue}/pause", paused="yes")
     assert browser.lease(queue) == []
-    assert "running again" in browser.done(f"/queues/{queue}/pause", paused="no")
+    assert "Queue resumed" in browser.done(f"/queues/{queue}/pause", paused="no")
     assert len(browser.lease(queue)) == 1
 
 
@@ -78,7 +78,7 @@ def test_a_queue_is_deleted_when_its_name_is_typed_and_nothing_is_left(browser, 
     browser.send(f"/queues/{queue}/delete", 400, typed="delete")
     browser.send(f"/queues/{queue}/delete", 409, typed=f"delete {queue}")
     browser.send(f"/queues/{queue}/purge", states="ready", count="1", typed=f"remove 1 from {queue}")
-    assert "The queue is gone." in browser.done(f"/queues/{queue}/delete", typed=f"delete {queue}")
+    assert "Queue deleted." in browser.done(f"/queues/{queue}/delete", typed=f"delete {queue}")
     browser.get(f"/queues/{queue}", 404)
 
 
@@ -139,7 +139,7 @@ def test_a_job_is_deleted_only_when_that_was_typed(browser, queue):
     (job,) = browser.put(queue)
     browser.send(f"/jobs/{job}/delete", 400, typed="delete")
     assert browser.job(job)["state"] == "ready"
-    assert "The job is gone." in browser.done(f"/jobs/{job}/delete", typed=f"delete {job}")
+    assert "Job deleted." in browser.done(f"/jobs/{job}/delete", typed=f"delete {job}")
     browser.get(f"/jobs/{job}", 404)
 
 
@@ -213,7 +213,7 @@ def test_where_an_event_would_go_is_told_and_nothing_is_put(browser, queue, othe
     browser.send("/interests", 400, queue=queue, field=["("], value=["x"])
     browser.send("/interests", 400, queue=queue)
     assert "nothing was done" in browser.send("/interests", 400, queue=other, remove="1", typed="remove it").text
-    assert "wants no events" in browser.done("/interests", queue=other, remove="1", typed=f"remove {other}")
+    assert "Subscription removed" in browser.done("/interests", queue=other, remove="1", typed=f"remove {other}")
     assert browser.http.get(f"/v1/interests/{other}").status_code == 404
 
 

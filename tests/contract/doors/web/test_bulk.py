@@ -127,5 +127,5 @@ def test_scheduled_jobs_are_run_now(browser, queue):
 def test_nothing_that_fits_is_said_before_anything_can_be_done(browser, queue):
     browser.put(queue)
     answer = browser.http.get("/web/bulk", params={"way": "retry", "all": "1", "queue": queue})
-    assert "no job here to which this applies" in answer.text
+    assert "No matching job" in answer.text
     assert "data-bulk-start" not in answer.text

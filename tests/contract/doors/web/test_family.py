@@ -71,6 +71,6 @@ def test_a_job_of_a_group_says_who_holds_its_places(browser, queue):
     ids = browser.put(queue, count=3, group_key="customer-7", group_limit=2)
     for number in (ids[0], ids[2]):
         html = browser.get(f"/jobs/{number}")
-        places = html[html.index("Places held by") :].partition("</dd>")[0]
+        places = html[html.index("Running:") :].partition("</dd>")[0]
         assert str(ids[1]) in places
         assert ("this job" in places) == (number == ids[0])

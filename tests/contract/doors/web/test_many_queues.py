@@ -53,10 +53,10 @@ def test_every_screen_says_which_environment_it_is(serve, open_browser):
 def test_a_server_in_earnest_that_keeps_jobs_in_memory_alone_is_not_well(serve, open_browser, environment, store, warned):
     browser = open_browser(serve("--environment", environment, store=store).url)
     overview = browser.get("")
-    assert ("All is well" not in overview) is warned
+    assert ("No problems" not in overview) is warned
     assert ('class="big bad-text">in memory' in overview) is warned
     for path in ("", "/store"):
-        assert ("are kept in memory only, in an environment called" in browser.text(path)) is warned
+        assert ("are kept in memory only, in an environment named" in browser.text(path)) is warned
 
 
 def test_without_an_environment_nothing_is_said(browser):

@@ -26,8 +26,8 @@ def test_the_overview_shows_the_standbys_and_first_of_all_that_one_is_missing(gr
         assert "behind at most" in kept
         assert "healthy" in kept
         store = browser.text("/store")
-        assert "that it is on disk, and 1 standby has flushed it" in store
-        assert "Standbys in sync 1, needed are 1" in store
+        assert "after it is on disk (fsync), here and on 1 standby" in store
+        assert "Standbys in sync 1 of 1 needed" in store
         series = told(browser.http.get("/metrics").text)
         found = rules("holdfast-standbys.rules.yml")
         assert found
@@ -44,7 +44,7 @@ def test_the_overview_shows_the_standbys_and_first_of_all_that_one_is_missing(gr
         assert "0 of 1 standbys" in Markup(html).text
         assert "1 of 1 jobs" not in problem
         assert '<a href="/web/store"' in problem
-        assert "0, needed are 1" in browser.text("/store")
+        assert "0 of 1 needed" in browser.text("/store")
         refused = browser.http.post("/v1/queues/mail/jobs", json={"payload": 1})
         assert (refused.status_code, refused.json()["code"]) == (503, "not_replicated")
 

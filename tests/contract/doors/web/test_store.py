@@ -8,12 +8,12 @@ from holdfast.messages.buckets import quantile
 def test_the_store_says_that_it_takes_jobs_how_they_are_kept_and_how_long_commits_take(browser, queue):
     browser.put(queue)
     text = browser.text("/store")
-    assert "It takes new jobs." in text
-    assert "that it is in memory: it is gone when the server ends" in text
+    assert "accepts new jobs." in text
+    assert "when it is in memory; it is lost when the server stops" in text
     stats = browser.http.get("/v1/stats").json()["store"]
     shown = int(re.search(r"Commits ([\d,]+) Commands", text)[1].replace(",", ""))
     assert 0 < shown <= stats["commits"]
-    assert re.search(r"50 % took less than [\d.]+ ms 95 % took less than [\d.]+ ms 99 % ", text)
+    assert re.search(r"Commit time, p50 [\d.]+ ms Commit time, p95 [\d.]+ ms Commit time, p99 ", text)
     assert "Standbys" not in text
 
 

@@ -1,4 +1,4 @@
-"""What was done by hand: every action leaves a note and a line in the log, from whichever front, and memory is bounded."""
+"""The audit log: every action leaves an entry and a line in the log, from whichever front, and memory is bounded."""
 
 import re
 
@@ -16,7 +16,7 @@ def rows(browser, query: str = "") -> list[str]:
     return [re.sub(r"<[^>]+>|\s+", " ", row) for row in re.findall(r"<tr data-row>.*?</tr>", html, re.DOTALL)]
 
 
-def test_what_was_done_by_hand_is_on_the_trail_with_who_and_what(browser, queue):
+def test_an_action_is_in_the_audit_log_with_who_and_what(browser, queue):
     browser.put(queue)
     browser.done(f"/queues/{queue}/pause", paused="yes")
     (row,) = rows(browser, f"?q={queue}")
@@ -25,7 +25,7 @@ def test_what_was_done_by_hand_is_on_the_trail_with_who_and_what(browser, queue)
     assert "done" in row
 
 
-def test_what_was_refused_is_on_the_trail_with_the_reason(browser, queue):
+def test_a_refused_action_is_in_the_audit_log_with_the_reason(browser, queue):
     (job,) = browser.put(queue)
     browser.send(f"/jobs/{job}/retry", status=409)
     (row,) = rows(browser, f"?q={queue}")
@@ -58,12 +58,12 @@ def test_every_action_is_a_line_in_the_log(serve, open_browser):
     browser = open_browser(server.url)
     browser.put("q")
     browser.done("/queues/q/pause", paused="yes")
-    line = server.err.wait_for("done by hand")
+    line = server.err.wait_for('"audit"')
     assert '"action":"queue.pause"' in line.replace(" ", "")
     browser.http.close()
 
 
-def test_two_fronts_show_the_same_trail(two_fronts, open_browser):
+def test_two_fronts_show_the_same_audit_log(two_fronts, open_browser):
     for number in range(6):
         one = open_browser(two_fronts.url)
         one.put(f"trail-{number}")

@@ -25,7 +25,7 @@ def stats(tally=None, paused=False, oldest=None, rates=None, until=0, **policy):
         (stats(), []),
         (stats(Tally(ready=5), oldest=1_000), []),
         (stats(Tally(ready=5, leased=1), oldest=99_000), []),
-        (stats(Tally(ready=5), oldest=99_000), ["bad: no worker takes them"]),
+        (stats(Tally(ready=5), oldest=99_000), ["bad: no active worker"]),
         (stats(Tally(ready=5), oldest=99_000, rates={"leased": 2.0}), []),
         (stats(Tally(ready=5), paused=True, oldest=99_000), ["warn: is paused"]),
         (stats(paused=True), []),
@@ -36,7 +36,7 @@ def stats(tally=None, paused=False, oldest=None, rates=None, until=0, **policy):
         (stats(Tally(ready=80, leased=5), capacity_jobs=100), ["warn: is 85 % full"]),
         (stats(Tally(ready=95, leased=5), capacity_jobs=100), ["bad: is full (jobs)"]),
         (stats(Tally(ready=1, leased=1, bytes=100), capacity_bytes=100), ["bad: is full (bytes)"]),
-        (stats(rates={"failed": 3.0, "concluded": 1.0}), ["bad: fails: 75 %"]),
+        (stats(rates={"failed": 3.0, "concluded": 1.0}), ["bad: 75 % of its attempts fail"]),
         (stats(rates={"failed": 0.5, "concluded": 90.0}), []),
         (stats(rates={"failed": 0.001}), []),
     ],
@@ -71,7 +71,7 @@ def test_of_two_that_are_as_bad_the_one_with_more_jobs_that_wait_longer_stands_f
     assert attention.problems(full, [], 0, 0)[0].subject == "The disk"
     assert attention.problems(STORE, [], 0, 0) == []
     alone = msgspec.structs.replace(STORE, accepting=False, reason="replication", replication=Replication(2, 1, 0, 0, 0, 0.0))
-    assert "1 of 2 that are needed" in attention.problems(alone, [], 0, 0)[0].text
+    assert "1 of 2 needed" in attention.problems(alone, [], 0, 0)[0].text
     assert (
         "elsewhere" in attention.problems(msgspec.structs.replace(STORE, accepting=False, reason="elsewhere"), [], 0, 0)[0].text
     )
@@ -80,11 +80,11 @@ def test_of_two_that_are_as_bad_the_one_with_more_jobs_that_wait_longer_stands_f
 @pytest.mark.parametrize(
     ("dead", "lately", "said"),
     [
-        (1, 0, "1 dead job waits for somebody to decide."),
-        (1, 1, "1 dead job waits for somebody to decide; 1 died in the last hour."),
-        (21, 0, "21 dead jobs wait for somebody to decide."),
-        (1_200, 30, "1,200 dead jobs wait for somebody to decide; 30 died in the last hour."),
-        (2, 40, "2 dead jobs wait for somebody to decide; 40 died in the last hour."),  # others were retried meanwhile
+        (1, 0, "1 dead job waits for a decision: retry or delete."),
+        (1, 1, "1 dead job waits for a decision: retry or delete; 1 died in the last hour."),
+        (21, 0, "21 dead jobs wait for a decision: retry or delete."),
+        (1_200, 30, "1,200 dead jobs wait for a decision: retry or delete; 30 died in the last hour."),
+        (2, 40, "2 dead jobs wait for a decision: retry or delete; 40 died in the last hour."),  # others were retried meanwhile
     ],
 )
 def test_dead_jobs_are_counted_in_a_sentence(dead, lately, said):
