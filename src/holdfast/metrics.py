@@ -18,7 +18,7 @@ from holdfast.busy import LoopWatch
 from holdfast.engine.engine import Engine
 from holdfast.limits import METRIC_QUEUES
 from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS
-from holdfast.messages.queries import QueueStats, Replication, Stats, StoreStats
+from holdfast.messages.views import QueueStats, Replication, Stats, StoreStats
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STATES = ("scheduled", "ready", "leased", "concluded", "dead", "cancelled")

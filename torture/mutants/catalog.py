@@ -99,7 +99,7 @@ def delete_is_not_done(module: ModuleType) -> None:
 @mutant("committer.conclude", "C2")
 def no_token_check(module: ModuleType) -> None:
     """Conclude goes by the job's number, whoever holds the lease now: as in five of six queues on PostgreSQL."""
-    honest = module.Conclude._conclude
+    honest = module.Conclude.conclude
 
     async def conclude(self: Server, command: Server) -> Server:
         job = await self.batch.latest(command.ref.job)
@@ -108,13 +108,13 @@ def no_token_check(module: ModuleType) -> None:
         self.held[job.lease.fence] = job
         return await honest(self, module.replace(command, ref=job.ref()))
 
-    module.Conclude._conclude = conclude
+    module.Conclude.conclude = conclude
 
 
 @mutant("committer.conclude", "C2")
 def conclude_is_not_done(module: ModuleType) -> None:
     """A conclusion is acknowledged and forgotten, so the job runs again."""
-    honest = module.Conclude._conclude
+    honest = module.Conclude.conclude
 
     async def conclude(self: Server, command: Server) -> Server:
         job = self.held.get(command.ref.fence)
@@ -122,7 +122,7 @@ def conclude_is_not_done(module: ModuleType) -> None:
             return await honest(self, command)
         return module.Outcome(job.id, type(job.state).CONCLUDED, job.ready_at)
 
-    module.Conclude._conclude = conclude
+    module.Conclude.conclude = conclude
 
 
 @mutant("committer.expiry", "C3", "C2")

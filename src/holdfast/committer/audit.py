@@ -9,7 +9,7 @@ from collections import deque
 from msgspec.structs import replace
 
 from holdfast.limits import TRAIL_NOTES
-from holdfast.messages.queries import AuditEntries, AuditEntry
+from holdfast.messages.views import AuditEntries, AuditEntry
 
 _LOOKED_BACK = 100  # notes, for the one that another part belongs to
 

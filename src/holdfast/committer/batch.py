@@ -11,17 +11,14 @@ A command that is refused raises before it has changed anything, so it never har
 
 import os
 import random
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
-from holdfast.errors import HoldfastError, QueueNotFound
+from holdfast.errors import QueueNotFound
 from holdfast.job.job import DEAD, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueueSettings, Tally
 from holdfast.messages import events
-from holdfast.messages.commands import Command, Refused, Result
 from holdfast.messages.events import Committed, JobEvent
 from holdfast.routing import interests as routing
 from holdfast.stores.store import Change, KeptAnswer, Transaction
@@ -223,14 +220,3 @@ class Batch:
             block = os.urandom(_SECRET_BYTES * max(count, _SECRETS_AT_ONCE))
             _secrets.extend(block[i : i + _SECRET_BYTES] for i in range(0, len(block), _SECRET_BYTES))
         return [_secrets.pop() for _ in range(count)]
-
-
-async def each(
-    decide: Callable[[Any], Awaitable[Result]], numbered: Sequence[tuple[int, Command]], results: list[Result | None]
-) -> None:
-    """Decide commands one after the other; a refused one gets its refusal as its result."""
-    for index, command in numbered:
-        try:
-            results[index] = await decide(command)
-        except HoldfastError as error:
-            results[index] = Refused(error.code, error.detail, error.fields)

@@ -9,9 +9,9 @@ from holdfast.job import lifecycle
 from holdfast.job.job import DEAD, READY, SCHEDULED, Job, Lease, State
 from holdfast.job.queue import Queue
 from holdfast.messages import events
-from holdfast.messages.beanstalk_commands import EndPauses, KickJob, KickJobs, PauseFor, PutIds, PutJobs, ReserveJob
-from holdfast.messages.commands import Counted, Granted, GrantedJob
-from holdfast.messages.queries import QueueInfo
+from holdfast.messages.answers import Counted, Granted, GrantedJob, PutIds
+from holdfast.messages.beanstalk_commands import EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
+from holdfast.messages.views import QueueInfo
 from holdfast.stores.store import QueueHeld
 
 

@@ -17,114 +17,44 @@ Invariants
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
 
 from holdfast.clock import Clock
-from holdfast.committer import beanstalk, enqueue, expiry, groups, lease, manage, schedules, worker_registry
-from holdfast.committer.batch import Batch, each
+from holdfast.committer import enqueue, groups, lease
+from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.history import Recorder
 from holdfast.committer.outage import Outages
-from holdfast.committer.prefetch import prefetch_of
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
 from holdfast.committer.ticker import Told
 from holdfast.committer.totals import Totals
-from holdfast.errors import InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
-from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS, PURGE_CHUNK
+from holdfast.committer.verbs import VERBS
+from holdfast.errors import HoldfastError, InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
+from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS
+from holdfast.messages.answers import Granted, GrantedJob
 from holdfast.messages.backend import Courier, Sink
-from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.messages.commands import (
-    BeatWorker,
-    CancelJob,
-    Command,
-    ConcludeLease,
-    DeleteJob,
-    DeleteQueue,
-    DeleteSchedule,
-    EditJob,
     Enqueue,
-    ExtendLease,
-    FailLease,
-    Granted,
-    GrantedJob,
-    LeaseJobs,
-    PauseQueue,
-    PauseSchedule,
-    PromoteJob,
-    PurgeQueue,
-    QuietWorker,
-    Refused,
-    RegisterWorker,
-    ReleaseLease,
-    RemoveWorkers,
-    Result,
-    RetryJob,
-    RunSchedule,
-    SetInterest,
-    SetQueue,
-    SetSchedule,
 )
 from holdfast.messages.events import Committed
-from holdfast.messages.job_commands import MoveJob, SettleJob
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
-from holdfast.stores.store import OutcomeLost, RowHeld, Store, StoreBroken, TryAgain
+from holdfast.messages.frame import Answer, Command, Phase, Refused
+from holdfast.messages.time_commands import ReapWorkers
+from holdfast.stores.store import OutcomeLost, Prefetch, RowHeld, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
 _TRIES = 8  # of a batch that other nodes get in the way of
 _PAUSE_S = 0.02
 _MANY_COUNTS = 2_000  # verbs × queues of one transaction, whose counting takes some milliseconds
-_COMMAND_BYTES = _JOB_BYTES = 256  # beside what it carries
 _LATER_MS: dict[type, int] = {StorageFull: 10_000, RowHeld: 1_000}
 
-_PASSING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
-    ExpireLeases: expiry.expire,
-    PromoteDue: expiry.promote_due,
-    ForgetHistory: expiry.forget,
-    BuryOrphans: expiry.bury_orphans,
-    FireSchedules: schedules.fire,
-    EndPauses: beanstalk.end_pauses,
-}
-_MANAGING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {
-    RetryJob: manage.retry,
-    CancelJob: manage.cancel,
-    PromoteJob: manage.promote,
-    EditJob: manage.edit,
-    MoveJob: manage.move,
-    SettleJob: manage.settle,
-    DeleteJob: manage.delete,
-    SetQueue: manage.set_queue,
-    PauseQueue: manage.pause,
-    PurgeQueue: manage.purge,
-    DeleteQueue: manage.delete_queue,
-    SetInterest: manage.set_interest,
-    RegisterWorker: worker_registry.register,
-    BeatWorker: worker_registry.beat,
-    QuietWorker: worker_registry.quiet,
-    RemoveWorkers: worker_registry.remove,
-    ReapWorkers: worker_registry.reap,
-    SetSchedule: schedules.put,
-    PauseSchedule: schedules.pause,
-    RunSchedule: schedules.run,
-    DeleteSchedule: schedules.delete,
-    KickJobs: beanstalk.kick_many,
-    KickJob: beanstalk.kick_one,
-    ReserveJob: beanstalk.reserve,
-    PauseFor: beanstalk.pause,
-}
-_PUTTING: dict[type, Callable[[Batch, Any], Awaitable[Result]]] = {Enqueue: enqueue.enqueue, PutJobs: beanstalk.put}
-_ENDING = (ConcludeLease, FailLease, ReleaseLease, ExtendLease, BuryLease)
-_PHASE = {kind: n for n, kinds in enumerate((_PASSING, _ENDING, _MANAGING, _PUTTING, (LeaseJobs,))) for kind in kinds}
+Waiting = tuple[Command[Answer], Sink, object]
 
 
-_ONE_JOB = frozenset((FailLease, ReleaseLease, ExtendLease, BuryLease, CancelJob, DeleteJob))
-
-
-Waiting = tuple[Command, Sink, object]
+_UNDECIDED = Refused(InternalError.code, "A defect in Holdfast: this was not decided.")
 
 
 class Committer:
@@ -160,7 +90,7 @@ class Committer:
         self.routes: Routes | None = None
         self.broken: StoreBroken | None = None
 
-    def submit(self, command: Command, sink: Sink, tag: object) -> None:
+    def submit(self, command: Command[Answer], sink: Sink, tag: object) -> None:
         """Let a command wait for the next batch."""
         if self.broken is not None:
             self._turn_away([(command, sink, tag)])
@@ -210,7 +140,7 @@ class Committer:
             return waiting
         count = size = jobs = 0
         for command, _, _ in waiting if len(waiting) <= BATCH_COMMANDS else waiting[:BATCH_COMMANDS]:
-            brings, changes = _burden(command)
+            brings, changes = VERBS[type(command)].burden(command)
             size += brings
             jobs += changes
             if count and (size > BATCH_BYTES or jobs > BATCH_JOBS):
@@ -250,7 +180,7 @@ class Committer:
             )
         self._answer(taken, results, news)
 
-    def _answer(self, taken: list[Waiting], results: list[Result], news: Committed | None) -> None:
+    def _answer(self, taken: list[Waiting], results: list[Answer], news: Committed | None) -> None:
         """Give everybody the answer, and then the news to all."""
         for courier in self.couriers:
             courier.hold()
@@ -266,10 +196,10 @@ class Committer:
         for courier in self.couriers:
             courier.send()
 
-    def _tell_of(self, error: Exception, commands: Sequence[Command]) -> None:
+    def _tell_of(self, error: Exception, commands: Sequence[Command[Answer]]) -> None:
         """Log a defect. What only ticks ask for comes again each second, and is told when it begins or changes; what somebody asked for, always."""
         alone = type(commands[0]).__name__ if len(commands) == 1 else ""
-        ticked = any(type(command) in _PASSING or type(command) is ReapWorkers for command in commands)
+        ticked = any(command.phase is Phase.TIME or type(command) is ReapWorkers for command in commands)
         if ticked and not self._told.setdefault(alone, Told()).is_news(f"{type(error).__name__}: {error}"):
             return
         if alone:
@@ -293,8 +223,8 @@ class Committer:
         command that needs it stands alone. False where there is nothing to part.
         """
         if isinstance(error, StorageFull):
-            first = [one for one in taken if type(one[0]) in _ENDING]
-            rest = [one for one in taken if type(one[0]) not in _ENDING]
+            first = [one for one in taken if one[0].phase is Phase.END]
+            rest = [one for one in taken if one[0].phase is not Phase.END]
         else:
             first, rest = taken[: len(taken) // 2], taken[len(taken) // 2 :]
         if not first or not rest:
@@ -308,7 +238,7 @@ class Committer:
         for _, sink, tag in waiting:
             sink.deliver(tag, Refused(StoreUnavailable.code, "The store has failed; the server is ending."))
 
-    async def _attempt(self, commands: list[Command]) -> tuple[list[Result], Committed | None]:
+    async def _attempt(self, commands: list[Command[Answer]]) -> tuple[list[Answer], Committed | None]:
         """Apply and commit; on a full disk once more without new jobs, on the reserve. Raises `StorageFull` where that does not go either."""
         accepting = self._store.accepting()
         try:
@@ -322,7 +252,7 @@ class Committer:
             log.warning("the disk is full: new jobs are refused, leases are ended where it goes", reserve_given_back=given_back)
         return await self._apply(commands, accepting=False)
 
-    async def _apply(self, commands: list[Command], accepting: bool) -> tuple[list[Result], Committed]:
+    async def _apply(self, commands: list[Command[Answer]], accepting: bool) -> tuple[list[Answer], Committed]:
         """Apply and commit, again where other nodes were in the way."""
         queues: frozenset[str] = frozenset()
         for tries in range(_TRIES):
@@ -335,13 +265,13 @@ class Committer:
         raise StoreUnavailable("Other nodes are in the way; nothing was changed.", retry_after_ms=200)
 
     async def _apply_once(
-        self, commands: list[Command], accepting: bool, queues: frozenset[str]
-    ) -> tuple[list[Result], Committed]:
+        self, commands: list[Command[Answer]], accepting: bool, queues: frozenset[str]
+    ) -> tuple[list[Answer], Committed]:
         began = self._totals.commit_busy.begin()
         store, outages, clock = self._store, self._outages, self._clock
         if (store.shared or outages.seen != clock.leaps) and outages.due():
             await outages.look()
-        begin = store.transaction(prefetch_of(commands, clock.now(), queues)) if store.shared else store.transaction()
+        begin = store.transaction(_prefetch(commands, clock.now(), queues)) if store.shared else store.transaction()
         async with begin as tx:
             now = clock.now()
             if outages.seen != clock.leaps:  # in this very moment: leases are let live on first
@@ -376,36 +306,42 @@ class Committer:
         return results, news
 
 
-async def decide(batch: Batch, commands: Sequence[Command]) -> list[Result]:
+async def decide(batch: Batch, commands: Sequence[Command[Answer]]) -> list[Answer]:
     """Decide every command of a batch, in the order that `batch.py` explains."""
-    results: list[Result | None] = [None] * len(commands)
-    phases: list[list[tuple[int, Any]]] = [[] for _ in range(5)]
-    passing_by, ends, verbs, puts, leases = phases
+    results: list[Answer] = [_UNDECIDED] * len(commands)
+    phases: list[list[tuple[int, Any]]] = [[] for _ in Phase]
     for pair in enumerate(commands):
-        phases[_PHASE[type(pair[1])]].append(pair)
+        phases[pair[1].phase].append(pair)
+    passing_by, ends, managing, new, leases = phases
     for pair in passing_by:
-        await each(partial(_PASSING[type(pair[1])], batch), [pair], results)
+        await each(batch, [pair], results)
         await groups.settle(batch)
         await batch.flush()
     if ends:
-        ending = await Conclude.load(batch, [command for _, command in ends])
-        await each(ending.apply, ends, results)
-    for pair in verbs:
-        await each(partial(_MANAGING[type(pair[1])], batch), [pair], results)
-    if puts:
-        await enqueue.prepare(batch, [command for _, command in puts if type(command) is Enqueue])
-        await each(lambda command: _PUTTING[type(command)](batch, command), puts, results)
+        await each(await Conclude.load(batch, [command for _, command in ends]), ends, results)
+    if managing:
+        await each(batch, managing, results)
+    if new:
+        await enqueue.prepare(batch, [command for _, command in new if type(command) is Enqueue])
+        await each(batch, new, results)
     await groups.settle(batch)
     if leases:
         await batch.flush()
-        lending = await lease.Leases.load(batch, [command for _, command in leases])
-        await each(lending.apply, leases, results)
+        await each(await lease.Leases.load(batch, [command for _, command in leases]), leases, results)
         await _add_progress(batch, results, [index for index, _ in leases])
-    assert all(result is not None for result in results), "every command has its answer"
-    return results  # type: ignore[return-value]
+    return results
 
 
-async def _add_progress(batch: Batch, results: list[Result | None], indexes: list[int]) -> None:
+async def each(decider: object, numbered: Sequence[tuple[int, Command[Answer]]], results: list[Answer]) -> None:
+    """Decide commands one after the other; a refused one gets its refusal as its result."""
+    for index, command in numbered:
+        try:
+            results[index] = await VERBS[type(command)].decide(decider, command)
+        except HoldfastError as error:
+            results[index] = Refused(error.code, error.detail, error.fields)
+
+
+async def _add_progress(batch: Batch, results: list[Answer], indexes: list[int]) -> None:
     """Give each granted job what an earlier attempt noted."""
     noted = await lease.with_progress(batch, [result for i in indexes if isinstance(result := results[i], Granted)])
     if not noted:
@@ -417,23 +353,13 @@ async def _add_progress(batch: Batch, results: list[Result | None], indexes: lis
             results[i] = Granted(jobs, result.now, result.quiet, result.cut)
 
 
-def _burden(command: Command) -> tuple[int, int]:
-    """About how many bytes a command brings into a transaction, and how many jobs it may change."""
-    kind = type(command)
-    if kind is ConcludeLease:
-        result, then = command.result, command.then  # type: ignore[union-attr]
-        size = _COMMAND_BYTES if result is None else _COMMAND_BYTES + len(result)
-        return (size + sum([len(job.payload) + _JOB_BYTES for job in then]), 1 + len(then)) if then else (size, 1)
-    if kind is Enqueue or kind is PutJobs:
-        jobs = command.jobs  # type: ignore[union-attr]
-        if len(jobs) == 1:
-            return _COMMAND_BYTES + len(jobs[0].payload) + _JOB_BYTES, 1
-        queues = {job.queue for job in jobs}  # each costs about as much as a job, and perhaps it is to be made
-        return _COMMAND_BYTES + sum([len(job.payload) + _JOB_BYTES for job in jobs]), len(jobs) + len(queues) - 1
-    if kind is LeaseJobs:
-        return _COMMAND_BYTES, command.limit  # type: ignore[union-attr]
-    if kind in _ONE_JOB:
-        return _COMMAND_BYTES, 1
-    if type(command) is SetInterest and isinstance(command.match, dict):
-        return _COMMAND_BYTES + sum([len(field) + len(value) for field, value in command.match.items()]), 1
-    return _COMMAND_BYTES, PURGE_CHUNK if kind is DeleteQueue else getattr(command, "limit", 1)
+def _prefetch(commands: Sequence[Command[Answer]], now: int, queues: Iterable[str]) -> Prefetch:
+    """What these commands name. `queues` are further ones that turned out to be needed when this was tried before."""
+    found = Prefetch(now, set(queues))
+    found.unheard = True
+    for command in commands:
+        verb = VERBS[type(command)]
+        found.unheard &= verb.unheard
+        if verb.note is not None:
+            verb.note(found, command)
+    return found

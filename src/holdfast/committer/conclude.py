@@ -1,8 +1,7 @@
 """The verbs of a lease's holder: conclude, fail, release, extend. Only the current lease counts."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
@@ -12,8 +11,9 @@ from holdfast.errors import LeaseLost
 from holdfast.job import lifecycle, retry
 from holdfast.job.job import READY, SCHEDULED, Job, JobError, LeaseRef, UniqueWhile
 from holdfast.messages import events
+from holdfast.messages.answers import Extended, Outcome
 from holdfast.messages.beanstalk_commands import BuryLease
-from holdfast.messages.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, ReleaseLease
+from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease, ReleaseLease
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease | BuryLease
 
@@ -30,11 +30,8 @@ class Conclude:
         """Load every lease that these commands name, in one go."""
         return cls(batch, await batch.tx.leased(list({command.ref.fence for command in commands})) if commands else {})
 
-    def apply(self, command: LeaseVerb) -> Awaitable[Outcome | Extended]:
-        """Decide one command on the lease as the ones before it have left it."""
-        return self._DECIDED_BY[type(command)](self, command)
-
-    async def _conclude(self, command: ConcludeLease) -> Outcome:
+    async def conclude(self, command: ConcludeLease) -> Outcome:
+        """The work is done."""
         batch, ref = self.batch, command.ref
         job = self.held.get(ref.fence)
         if job is None:
@@ -46,7 +43,8 @@ class Conclude:
         del self.held[ref.fence]
         return Outcome(after.id, after.state, after.ready_at, then)
 
-    async def _fail(self, command: FailLease) -> Outcome:
+    async def fail(self, command: FailLease) -> Outcome:
+        """The attempt went wrong."""
         job, ref = self.held.get(command.ref.fence), command.ref
         if job is None:
             return await self._failed_before(ref)
@@ -66,7 +64,8 @@ class Conclude:
         await self._settle(events.FAILED, job, after, error=error)
         return Outcome(after.id, after.state, after.ready_at)
 
-    async def _release(self, command: ReleaseLease) -> Outcome:
+    async def release(self, command: ReleaseLease) -> Outcome:
+        """The holder hands the job back."""
         job = self._current(command.ref)
         after = lifecycle.release(job, command.ref, self.batch.now, command.delay_ms, command.priority)
         if command.counted and after.lease is None and after.ended_at is None:
@@ -74,13 +73,15 @@ class Conclude:
         await self._settle(events.RELEASED, job, after)
         return Outcome(after.id, after.state, after.ready_at)
 
-    async def _bury(self, command: BuryLease) -> Outcome:
+    async def bury(self, command: BuryLease) -> Outcome:
+        """The holder sets the job aside."""
         job = self._current(command.ref)
         after = lifecycle.bury(job, command.ref, self.batch.now, command.priority)
         await self._settle(events.BURIED, job, after)
         return Outcome(after.id, after.state, after.ready_at)
 
-    async def _extend(self, command: ExtendLease) -> Extended:
+    async def extend(self, command: ExtendLease) -> Extended:
+        """The lease lives on."""
         job = self._current(command.ref)
         assert job.lease is not None, "a held job has a lease"
         lease_ms = command.lease_ms or job.extras.lease_ms or (await self.batch.own(job)).policy.lease_ms
@@ -121,14 +122,6 @@ class Conclude:
         if job is None or error is None or error.attempt != ref.attempt or not ref.secret or error.secret != ref.secret:
             raise lost(ref)
         return Outcome(job.id, job.state, job.ready_at)
-
-    _DECIDED_BY: ClassVar[dict[type, Callable[["Conclude", Any], Awaitable[Outcome | Extended]]]] = {
-        ConcludeLease: _conclude,
-        FailLease: _fail,
-        ReleaseLease: _release,
-        BuryLease: _bury,
-        ExtendLease: _extend,
-    }
 
 
 def lost(ref: LeaseRef) -> LeaseLost:

@@ -20,7 +20,8 @@ from holdfast.job.queue import Queue
 from holdfast.job.registry import takes_from
 from holdfast.limits import FAN_OUT, FAN_OUT_BYTES, PRIORITY_DEFAULT
 from holdfast.messages import events
-from holdfast.messages.commands import Enqueue, Enqueued
+from holdfast.messages.answers import Enqueued
+from holdfast.messages.commands import Enqueue
 from holdfast.stores.store import KeptAnswer
 
 _RETRY_AFTER_MS = 1_000

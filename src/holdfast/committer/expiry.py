@@ -10,7 +10,7 @@ from holdfast.job.job import Job, JobError
 from holdfast.job.queue import Queue
 from holdfast.limits import IDEMPOTENCY_MS, PURGE_BYTES, QUEUES_PER_TICK
 from holdfast.messages import events
-from holdfast.messages.commands import Counted, Forgotten
+from holdfast.messages.answers import Counted, Forgotten
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, ForgetHistory, PromoteDue
 
 _EXPIRED = "the lease expired: its worker crashed or lost contact"

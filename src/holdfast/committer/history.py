@@ -22,7 +22,8 @@ from holdfast.job.job import Job, State
 from holdfast.limits import HISTORY_QUEUES, HISTORY_SPANS
 from holdfast.messages import events
 from holdfast.messages.buckets import BOUNDS_MS, quantile
-from holdfast.messages.queries import GetHistory, History, Step
+from holdfast.messages.queries import GetHistory
+from holdfast.messages.views import History, Step
 from holdfast.stores.store import Change
 
 ALL = ""

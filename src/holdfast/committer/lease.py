@@ -13,7 +13,9 @@ from holdfast.job.queue import Queue
 from holdfast.job.registry import Worker
 from holdfast.limits import BATCH_BYTES
 from holdfast.messages import events
-from holdfast.messages.commands import Granted, GrantedJob, LeaseJobs, Refused
+from holdfast.messages.answers import Granted, GrantedJob
+from holdfast.messages.commands import LeaseJobs
+from holdfast.messages.frame import Refused
 from holdfast.stores.store import OrderedJobs, QueueHeld
 
 LATER = Refused("later", "")
@@ -76,7 +78,7 @@ class Leases:
         own = await _own_lines(batch, commands, workers, away) if workers else {}
         return cls(batch, workers, queue_heads, earlier, own, away)
 
-    async def apply(self, command: LeaseJobs) -> Granted | Refused:
+    async def lease(self, command: LeaseJobs) -> Granted | Refused:
         """Give what there is to one call; the same `request` again gets the same jobs while their leases live.
 
         What all calls of a batch are given is bounded in bytes: `LATER` is the answer to one that would have to be given nothing for that.

@@ -21,19 +21,15 @@ from holdfast.committer.ticker import Tick, Ticker
 from holdfast.committer.totals import Totals
 from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailable
 from holdfast.limits import HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
+from holdfast.messages.answers import Counted, Forgotten
 from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
 from holdfast.messages.beanstalk_commands import EndPauses
-from holdfast.messages.commands import COMMANDS, Command, Counted, Forgotten, Refused, Request, Result, RunSchedule
+from holdfast.messages.commands import RunSchedule
 from holdfast.messages.events import Committed
-from holdfast.messages.queries import (
-    GetInterests,
-    InterestList,
-    ListQueues,
-    ListSchedules,
-    QueuePage,
-    SchedulePage,
-)
+from holdfast.messages.frame import A, Answer, Command, Query, Refused, Request
+from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.messages.views import InterestList
 from holdfast.routing.router import Router
 from holdfast.stores.store import Store, StoreBroken
 
@@ -66,7 +62,7 @@ class LocalBackend:
         self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
         self._router = Router(self._all_interests)
         self._routes = self.committer.routes = Routes(self._router, self._nudge)
-        self._reading: dict[asyncio.Future[Result], asyncio.Task[None]] = {}
+        self._reading: dict[asyncio.Future[Any], asyncio.Task[None]] = {}
         self._watch = HealthWatch(store, clock, self.totals, self.committer.aside)
         self.reports: dict[int, bytes] = {}
         self._lookup = Lookup(
@@ -111,23 +107,23 @@ class LocalBackend:
             await self._nodes.stop()
         await self._store.close()
 
-    def submit(self, request: Request) -> "asyncio.Future[Result]":
+    def submit(self, request: Request[A]) -> "asyncio.Future[A | Refused]":
         """Ask; see `Backend`."""
-        future: asyncio.Future[Result] = self._running_loop().create_future()
+        future: asyncio.Future[A | Refused] = self._running_loop().create_future()
         reading = self.request(request, self._sink, future)
         if reading is not None:
             self._reading[future] = reading
             future.add_done_callback(self._reading.pop)
         return future
 
-    def leave(self, asked: "asyncio.Future[Result]") -> None:
+    def leave(self, asked: "asyncio.Future[Any]") -> None:
         """Read it no more; see `Backend`."""
         if (reading := self._reading.get(asked)) is not None:
             reading.cancel()
 
-    def submit_all(self, requests: Sequence[Request], weight: int) -> "asyncio.Future[list[Result]]":  # noqa: ARG002
+    def submit_all(self, requests: Sequence[Request[A]], weight: int) -> "asyncio.Future[list[A | Refused]]":  # noqa: ARG002
         """Ask many; see `Backend`."""
-        future: asyncio.Future[list[Result]] = self._running_loop().create_future()
+        future: asyncio.Future[list[A | Refused]] = self._running_loop().create_future()
         gathered = Gathered(future, len(requests))
         if not requests:
             future.set_result([])
@@ -140,14 +136,13 @@ class LocalBackend:
             self._loop = asyncio.get_running_loop()  # once: it costs a system call
         return self._loop
 
-    def request(self, request: Request, sink: Sink, tag: object) -> "asyncio.Task[None] | None":
+    def request(self, request: Request[Answer], sink: Sink, tag: object) -> "asyncio.Task[None] | None":
         """Ask, with the answer going to `sink`. The task of a query: to be cancelled when nobody waits for the answer."""
-        kind = type(request)
-        if kind in _IN_TURN:
-            self.committer.submit(request, sink, tag)  # type: ignore[arg-type]
-        elif type(request) is RunSchedule or type(request) is FireSchedules:
+        if type(request) is RunSchedule or type(request) is FireSchedules:
             self._in_task(self._routed(request, self._commit(request), sink, tag))
-        else:
+        elif isinstance(request, Command):
+            self.committer.submit(request, sink, tag)
+        elif isinstance(request, Query):
             reading = self._in_task(self._read(request, sink, tag))
             reading.add_done_callback(lambda read: sink.deliver(tag, _LEFT) if read.cancelled() else None)
             return reading
@@ -182,7 +177,7 @@ class LocalBackend:
         self.committer.listeners += 1 if wanted else -1
 
     async def _routed(
-        self, request: RunSchedule | FireSchedules, committed: "asyncio.Future[Result]", sink: Sink, tag: object
+        self, request: RunSchedule | FireSchedules, committed: "asyncio.Future[Any]", sink: Sink, tag: object
     ) -> None:
         """What schedules put; where one publishes and is not routed yet, its event is routed outside the commit, and it is tried again."""
         result = await committed
@@ -197,19 +192,17 @@ class LocalBackend:
             )
         sink.deliver(tag, result)
 
-    def _commit(self, command: Command) -> "asyncio.Future[Result]":
-        future: asyncio.Future[Result] = self._running_loop().create_future()
+    def _commit(self, command: Command[A]) -> "asyncio.Future[A | Refused]":
+        future: asyncio.Future[A | Refused] = self._running_loop().create_future()
         self.committer.submit(command, self._sink, future)
         return future
 
     async def _all_interests(self) -> InterestList:
-        found = await self._store.read(GetInterests(), self._clock.now())
-        assert isinstance(found, InterestList), "interests are answered with interests"
-        return found
+        return await self._store.read(GetInterests(), self._clock.now())
 
-    async def _read(self, request: Request, sink: Sink, tag: object) -> None:
+    async def _read(self, query: Query[Answer], sink: Sink, tag: object) -> None:
         try:
-            result = await self._lookup.answer(request)  # type: ignore[arg-type]
+            result = await self._lookup.answer(query)
         except Exception as error:  # noqa: BLE001  (every question gets an answer; a defect is logged there)
             result = stats.refusal(error)
         sink.deliver(tag, result)
@@ -245,7 +238,7 @@ class LocalBackend:
         return max(left, _ROUTING_S) if self._routes.finding else left
 
     async def _pass_time(self) -> bool:
-        commands: tuple[Command, ...] = (ExpireLeases(_BITE), PromoteDue(_BITE), FireSchedules(_SCHEDULES))
+        commands: tuple[Command[Answer], ...] = (ExpireLeases(_BITE), PromoteDue(_BITE), FireSchedules(_SCHEDULES))
         if self.committer.pauses:
             commands = (*commands, EndPauses())
         results = await asyncio.gather(*[self._commit(command) for command in commands])
@@ -259,7 +252,6 @@ class LocalBackend:
         """A fire raised in the midst of a transaction, which was undone: one schedule to a transaction, and that one is set aside."""
         now = self._clock.now()
         page = await self._store.read(ListSchedules(SCHEDULES), now)
-        assert isinstance(page, SchedulePage), "schedules are answered with schedules"
         due = sorted((one.try_at, one.name) for one in page.schedules if not one.paused and one.try_at <= now)
         for _, name in due[:_SCHEDULES]:
             result = await self.submit(FireSchedules(1, name))
@@ -312,7 +304,6 @@ class LocalBackend:
         now = self._clock.now()
         if self.recorder.due(now):
             page = await self._store.read(ListQueues(HISTORY_QUEUES), now)
-            assert isinstance(page, QueuePage), "queues are answered with a page of queues"
             depths = {info.name: info.tally.unfinished for info in page.queues}
             self.recorder.depths(depths, sum(depths.values()), now)
             self.recorder.roll(now)
@@ -330,7 +321,6 @@ class LocalBackend:
         return False
 
 
-_IN_TURN = frozenset(COMMANDS) - {RunSchedule, FireSchedules}
 _LEFT = Refused(Overloaded.code, "Nobody waits for this any more.")
 _TASKS: set["asyncio.Task[None]"] = set()
 
@@ -347,5 +337,5 @@ def _skip_when_down(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitab
     return tried
 
 
-def _count(result: Result) -> int:
+def _count(result: Answer) -> int:
     return result.count if isinstance(result, Counted) else 0

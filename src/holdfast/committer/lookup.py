@@ -11,19 +11,9 @@ from holdfast.committer.committer import Committer
 from holdfast.committer.history import Recorder
 from holdfast.committer.totals import Totals
 from holdfast.job import registry
-from holdfast.messages.commands import Result
-from holdfast.messages.queries import (
-    GetAudit,
-    GetHealth,
-    GetHistory,
-    GetStats,
-    GetTube,
-    JobFacts,
-    Query,
-    QueryResult,
-    RecordAudit,
-    WorkerList,
-)
+from holdfast.messages.frame import Answer, Query
+from holdfast.messages.queries import GetAudit, GetHealth, GetHistory, GetStats, GetTube, RecordAudit
+from holdfast.messages.views import JobFacts, WorkerList
 from holdfast.stores.store import Store
 
 
@@ -51,7 +41,7 @@ class Lookup:
         self._tend = tend
         self._started = clock.now()
 
-    async def answer(self, query: Query) -> Result:
+    async def answer(self, query: Query[Answer]) -> Answer:
         """The answer, or a `HoldfastError`."""
         now = self._clock.now()
         match query:
@@ -70,7 +60,7 @@ class Lookup:
                 return await stats.of_tube(self._store, self._totals, query.name, now)
         return self._with_memory(await self._store.read(query, now))
 
-    def _with_memory(self, read: QueryResult) -> QueryResult:
+    def _with_memory(self, read: Answer) -> Answer:
         """What is in memory only, added to what the store has."""
         if isinstance(read, WorkerList):
             return self._with_beats(read)

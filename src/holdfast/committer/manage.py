@@ -11,23 +11,22 @@ from holdfast.job.job import HISTORY, Content, Job, NewJob, State
 from holdfast.job.queue import Queue, QueueSettings
 from holdfast.limits import ID_MAX, PURGE_BYTES, PURGE_CHUNK
 from holdfast.messages import events
+from holdfast.messages.answers import Changed, Counted, Enqueued
 from holdfast.messages.commands import (
     CancelJob,
-    Changed,
-    Counted,
     DeleteJob,
     DeleteQueue,
     EditJob,
-    Enqueued,
+    MoveJob,
     PauseQueue,
     PromoteJob,
     PurgeQueue,
     RetryJob,
     SetInterest,
     SetQueue,
+    SettleJob,
 )
-from holdfast.messages.job_commands import MoveJob, SettleJob
-from holdfast.messages.queries import QueueInfo
+from holdfast.messages.views import QueueInfo
 
 
 async def job_here(batch: Batch, job_id: int) -> tuple[Job, Queue]:

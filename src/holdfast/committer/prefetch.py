@@ -1,51 +1,18 @@
-"""What a batch is going to ask of a store that several nodes share, told before it begins: see `stores.store.Prefetch`."""
+"""What a command names, noted before its batch begins, for a store that several nodes share: see `stores.store.Prefetch`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from holdfast.job.job import NewJob
 from holdfast.limits import QUEUES_PER_TICK
-from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
-from holdfast.messages.commands import (
-    BeatWorker,
-    CancelJob,
-    Command,
-    ConcludeLease,
-    DeleteJob,
-    DeleteQueue,
-    EditJob,
-    Enqueue,
-    ExtendLease,
-    FailLease,
-    LeaseJobs,
-    PauseQueue,
-    PromoteJob,
-    PurgeQueue,
-    ReleaseLease,
-    RetryJob,
-    RunSchedule,
-    SetInterest,
-    SetQueue,
-)
-from holdfast.messages.job_commands import MoveJob, SettleJob
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.messages.beanstalk_commands import PutJobs, ReserveJob
+from holdfast.messages.commands import ConcludeLease, Enqueue, LeaseJobs, MoveJob, RunSchedule
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue
 from holdfast.stores.store import Prefetch
 
-_UNHEARD = (ExpireLeases, PromoteDue, ForgetHistory, BuryOrphans, FireSchedules, ReapWorkers, EndPauses, BeatWorker)
 
-
-def prefetch_of(commands: Sequence[Command], now: int, queues: Iterable[str] = ()) -> Prefetch:
-    """What these commands name. `queues` are further ones that turned out to be needed when this was tried before."""
-    found = Prefetch(now, set(queues))
-    for command in commands:
-        note = _NOTES.get(type(command))
-        if note is not None:
-            note(found, command)
-    found.unheard = all(isinstance(command, _UNHEARD) for command in commands)
-    return found
-
-
-def _jobs(found: Prefetch, jobs: Sequence[NewJob]) -> None:
+def new_jobs(found: Prefetch, jobs: Sequence[NewJob]) -> None:
+    """New jobs: their queues and their unique keys."""
     found.new_jobs += len(jobs)
     for job in jobs:
         found.queues.add(job.queue)
@@ -53,12 +20,14 @@ def _jobs(found: Prefetch, jobs: Sequence[NewJob]) -> None:
             found.unique.append((job.queue, job.extras.unique_key))
 
 
-def _enqueue(found: Prefetch, command: Enqueue) -> None:
-    _jobs(found, command.jobs)
+def enqueue(found: Prefetch, command: Enqueue) -> None:
+    """New jobs, perhaps for each worker."""
+    new_jobs(found, command.jobs)
     found.open_ended |= command.to_workers
 
 
-def _lease(found: Prefetch, command: LeaseJobs) -> None:
+def lease(found: Prefetch, command: LeaseJobs) -> None:
+    """The heads of the queues, or of the worker's own."""
     found.leases += command.limit
     if not command.queues:
         found.own_lines[command.worker] = command.limit
@@ -69,94 +38,78 @@ def _lease(found: Prefetch, command: LeaseJobs) -> None:
         found.lines[key] = found.lines.get(key, 0) + command.limit
 
 
-def _fence(found: Prefetch, command: Any) -> None:
+def fence(found: Prefetch, command: Any) -> None:
+    """A lease by its fence, and its job."""
     found.fences.append(command.ref.fence)
     found.jobs.append(command.ref.job)  # its lease may have ended before, and then the job says which queue is meant
 
 
-def _conclude(found: Prefetch, command: ConcludeLease) -> None:
-    _fence(found, command)
-    _jobs(found, command.then)
+def conclude(found: Prefetch, command: ConcludeLease) -> None:
+    """A lease, and the jobs that follow."""
+    fence(found, command)
+    new_jobs(found, command.then)
 
 
-def _job(found: Prefetch, command: Any) -> None:
+def job(found: Prefetch, command: Any) -> None:
+    """A job by its id."""
     found.jobs.append(command.id)
 
 
-def _reserve(found: Prefetch, command: ReserveJob) -> None:
+def reserve(found: Prefetch, command: ReserveJob) -> None:
+    """A job by its id, to be leased."""
     found.jobs.append(command.id)
     found.leases += 1
 
 
-def _move(found: Prefetch, command: MoveJob) -> None:
+def move(found: Prefetch, command: MoveJob) -> None:
+    """A job by its id, and the queue that it goes to."""
     found.jobs.append(command.id)
     found.queues.add(command.queue)
     found.new_jobs += 1
 
 
-def _name(found: Prefetch, command: Any) -> None:
+def name(found: Prefetch, command: Any) -> None:
+    """The queue that is named."""
     found.queues.add(command.name)
 
 
-def _queue(found: Prefetch, command: Any) -> None:
+def queue(found: Prefetch, command: Any) -> None:
+    """The queue of the command."""
     found.queues.add(command.queue)
 
 
-def _expire(found: Prefetch, command: ExpireLeases) -> None:
+def expire(found: Prefetch, command: ExpireLeases) -> None:
+    """Leases that have ended."""
     found.expire += command.limit
 
 
-def _due(found: Prefetch, command: PromoteDue) -> None:
+def due(found: Prefetch, command: PromoteDue) -> None:
+    """Jobs whose time has come."""
     found.due += command.limit
 
 
-def _orphans(found: Prefetch, command: BuryOrphans) -> None:
+def orphans(found: Prefetch, command: BuryOrphans) -> None:
+    """Jobs of workers that are gone."""
     found.orphans += command.limit
 
 
-def _fire(found: Prefetch, command: FireSchedules) -> None:
+def fire(found: Prefetch, command: FireSchedules) -> None:
+    """Schedules that are due."""
     found.fire += command.limit
     found.open_ended = True
 
 
-def _forget(found: Prefetch, command: ForgetHistory) -> None:
+def forget(found: Prefetch, command: ForgetHistory) -> None:
+    """Queues with history to forget."""
     found.forget = (command.after, QUEUES_PER_TICK)
 
 
-def _run(found: Prefetch, _: RunSchedule) -> None:
+def run(found: Prefetch, _: RunSchedule) -> None:
+    """One job of a schedule, wherever it goes."""
     found.new_jobs += 1
     found.open_ended = True
 
 
-_NOTES: dict[type, Callable[[Prefetch, Any], None]] = {
-    Enqueue: _enqueue,
-    PutJobs: lambda found, command: _jobs(found, command.jobs),
-    LeaseJobs: _lease,
-    ConcludeLease: _conclude,
-    FailLease: _fence,
-    ReleaseLease: _fence,
-    ExtendLease: _fence,
-    BuryLease: _fence,
-    RetryJob: _job,
-    CancelJob: _job,
-    PromoteJob: _job,
-    EditJob: _job,
-    DeleteJob: _job,
-    KickJob: _job,
-    ReserveJob: _reserve,
-    MoveJob: _move,
-    SettleJob: _job,
-    SetQueue: _name,
-    PauseQueue: _name,
-    PurgeQueue: _name,
-    DeleteQueue: _name,
-    SetInterest: _queue,
-    KickJobs: _queue,
-    PauseFor: _queue,
-    ExpireLeases: _expire,
-    PromoteDue: _due,
-    BuryOrphans: _orphans,
-    FireSchedules: _fire,
-    ForgetHistory: _forget,
-    RunSchedule: _run,
-}
+def put(found: Prefetch, command: PutJobs) -> None:
+    """New jobs, each for itself."""
+    new_jobs(found, command.jobs)

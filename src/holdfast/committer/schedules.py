@@ -12,15 +12,8 @@ from holdfast.job import schedule as rules
 from holdfast.job.job import UNFINISHED, NewJob, Receipt
 from holdfast.job.schedule import Schedule
 from holdfast.limits import SCHEDULE_ERROR_CHARS, SCHEDULE_JOBS, SCHEDULE_UNREADABLE_MS, SCHEDULE_WORK_S, SCHEDULES
-from holdfast.messages.commands import (
-    Counted,
-    DeleteSchedule,
-    Enqueued,
-    PauseSchedule,
-    RunSchedule,
-    ScheduleAnswer,
-    SetSchedule,
-)
+from holdfast.messages.answers import Counted, Enqueued, ScheduleAnswer
+from holdfast.messages.commands import DeleteSchedule, PauseSchedule, RunSchedule, SetSchedule
 from holdfast.messages.time_commands import FireSchedules
 from holdfast.routing import fan_out
 

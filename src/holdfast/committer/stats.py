@@ -11,22 +11,9 @@ from holdfast.committer.totals import Totals
 from holdfast.errors import HoldfastError, InternalError, StoreUnavailable
 from holdfast.job.queue import Tally
 from holdfast.limits import UNREADABLE_SHOWN
-from holdfast.messages.commands import Refused
-from holdfast.messages.queries import (
-    CountUrgent,
-    GetQueue,
-    GetStats,
-    ListQueues,
-    OldestReady,
-    QueueCounts,
-    QueueInfo,
-    QueuePage,
-    QueueStats,
-    ReadyAges,
-    Stats,
-    StoreStats,
-    TubeFacts,
-)
+from holdfast.messages.frame import Refused
+from holdfast.messages.queries import CountUrgent, GetQueue, GetStats, ListQueues, OldestReady
+from holdfast.messages.views import QueueInfo, QueueStats, Stats, StoreStats, TubeFacts
 from holdfast.stores.store import Store, StoreBroken
 from holdfast.stores.unreadable import FOUND
 
@@ -42,7 +29,6 @@ async def gather(store: Store, totals: Totals, query: GetStats, now: int, report
     """
     if query.only is not None:
         info = await store.read(GetQueue(query.only), now)
-        assert isinstance(info, QueueInfo), "a queue is answered with the queue"
         return Stats(await _with_ages(store, totals, [info], now), of_store(store, totals), now)
     order = _busyness if query.busiest else _urgency
     best: list[tuple[Any, QueueInfo]] = []
@@ -52,7 +38,6 @@ async def gather(store: Store, totals: Totals, query: GetStats, now: int, report
     after: str | None = ""
     while after is not None:
         page = await store.read(ListQueues(_PAGE, after), now)
-        assert isinstance(page, QueuePage), "queues are answered with a page of queues"
         count += len(page.queues)
         _add(tally, [info.tally for info in page.queues])
         fit = [(order(info, totals), info) for info in page.queues if query.named in info.name]
@@ -96,7 +81,6 @@ async def _ready_since(store: Store, names: list[str], now: int) -> dict[str, in
     found: dict[str, int] = {}
     for first in range(0, len(names), _PAGE):
         ages = await store.read(OldestReady(names[first : first + _PAGE]), now)
-        assert isinstance(ages, ReadyAges), "ages are answered with ages"
         found.update(ages.ready_at)
         await asyncio.sleep(0)
     return found
@@ -131,9 +115,7 @@ def _busyness(info: QueueInfo, totals: Totals) -> tuple[int, str]:
 async def of_tube(store: Store, totals: Totals, name: str, now: int) -> TubeFacts:
     """What there is to tell of one queue to a client of beanstalkd."""
     info = await store.read(GetQueue(name), now)
-    assert isinstance(info, QueueInfo), "a queue is answered with the queue"
     urgent = await store.read(CountUrgent([name]), now)
-    assert isinstance(urgent, QueueCounts), "counts are answered with counts"
     return TubeFacts(info, totals.of(name)[0], urgent.counts.get(name, 0), now)
 
 

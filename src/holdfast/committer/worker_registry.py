@@ -7,7 +7,8 @@ from holdfast.errors import InvalidRequest, WorkerNotFound
 from holdfast.job import registry
 from holdfast.job.registry import Worker, WorkerState
 from holdfast.limits import WORKERS, WORKERS_BYTES
-from holdfast.messages.commands import BeatWorker, Counted, LeaseJobs, QuietWorker, RegisterWorker, RemoveWorkers, WorkerAnswer
+from holdfast.messages.answers import Counted, WorkerAnswer
+from holdfast.messages.commands import BeatWorker, LeaseJobs, QuietWorker, RegisterWorker, RemoveWorkers
 from holdfast.messages.time_commands import ReapWorkers
 
 

@@ -10,6 +10,7 @@ Nothing is accepted that could pile up without end: what is on its way to the st
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from holdfast import limits
 from holdfast.budget import Budget
@@ -25,37 +26,31 @@ from holdfast.engine.workers_and_schedules import WorkersAndSchedules
 from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
+from holdfast.messages.answers import Changed, Counted, Enqueued, Granted
 from holdfast.messages.backend import Backend
 from holdfast.messages.commands import (
     CancelJob,
-    Changed,
-    Command,
     ConcludeLease,
-    Counted,
     DeleteJob,
     DeleteQueue,
     EditJob,
     Enqueue,
-    Enqueued,
-    Extended,
     ExtendLease,
     FailLease,
-    Granted,
     LeaseJobs,
-    Outcome,
+    MoveJob,
     PauseQueue,
     PromoteJob,
     PurgeQueue,
-    Refused,
     ReleaseLease,
-    Result,
     RetryJob,
     SetInterest,
     SetQueue,
+    SettleJob,
 )
 from holdfast.messages.events import Committed
-from holdfast.messages.job_commands import MoveJob, SettleJob
-from holdfast.messages.queries import Durability, QueueInfo
+from holdfast.messages.frame import A, Answer, Command, Refused
+from holdfast.messages.views import Durability, QueueInfo
 from holdfast.routing.interests import Match
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
@@ -79,7 +74,7 @@ class Engine(Pipeline, WorkersAndSchedules):
         self._publishing = Publisher(self.reading, self._put_copies)
         self.unwaited = Unwaited()
         self.draining = False
-        self._strays: set[asyncio.Future[Result]] = set()
+        self._strays: set[asyncio.Future[Any]] = set()
         backend.listen(self._news, lambda: [*self.arrivals.names(), *self.room.names()])
 
     @property
@@ -106,7 +101,7 @@ class Engine(Pipeline, WorkersAndSchedules):
         weight = len(jobs[0].payload) if len(jobs) == 1 else sum([len(job.payload) for job in jobs])
         command = Enqueue(jobs, key)
         if not wait_ms:
-            return await self._ask(command, weight)  # type: ignore[return-value]
+            return await self._ask(command, weight)
         names = tuple(dict.fromkeys(job.queue for job in jobs))
         deadline = asyncio.get_running_loop().time() + wait_ms / 1000
         woken: str | None = None
@@ -114,7 +109,7 @@ class Engine(Pipeline, WorkersAndSchedules):
             mark = self.room.mark(names)
             passed_on = woken
             try:
-                return await self._ask_whoever_stays(command, weight)  # type: ignore[return-value]
+                return await self._ask_whoever_stays(command, weight)
             except QueueFull:
                 passed_on = None
                 woken = await self._park_for_room(names, mark, deadline, weight, patience)
@@ -160,7 +155,7 @@ class Engine(Pipeline, WorkersAndSchedules):
         return wanting
 
     async def _put_copies(self, command: Enqueue) -> Enqueued:
-        return await self._ask(command, sum([len(copy.payload) for copy in command.jobs]))  # type: ignore[return-value]
+        return await self._ask(command, sum([len(copy.payload) for copy in command.jobs]))
 
     async def queues_for(self, data: bytes) -> list[str]:
         """The queues that would get this event."""
@@ -175,7 +170,7 @@ class Engine(Pipeline, WorkersAndSchedules):
         else:
             checks.queue_name("queue", queue)
             answer = await self._publishing.set(queue, match, lambda: self._ask(command))
-        return isinstance(answer, Counted) and answer.count > 0
+        return answer.count > 0
 
     # Consuming
 
@@ -201,13 +196,13 @@ class Engine(Pipeline, WorkersAndSchedules):
             raise Draining(retry_after_ms=1_000)
         command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority, registered)
         if not wait_ms:
-            return await self._ask(command)  # type: ignore[return-value]
+            return await self._ask(command)
         deadline = asyncio.get_running_loop().time() + wait_ms / 1000
         woken: str | None = None
         while True:
             mark = self.arrivals.mark(queues)
             try:
-                granted: Granted = await self._ask_whoever_stays(command, 0)  # type: ignore[assignment]
+                granted: Granted = await self._ask_whoever_stays(command, 0)
             except BaseException:
                 if woken is not None:
                     self.arrivals.notify(woken, 1)  # we have left or were refused: the news was meant for one who can use it
@@ -224,10 +219,12 @@ class Engine(Pipeline, WorkersAndSchedules):
             if woken is None:
                 return granted
 
-    async def _ask_whoever_stays(self, command: Command, weight: int) -> Result:
+    async def _ask_whoever_stays(self, command: Command[A], weight: int) -> A:
         """Ask for a caller that may leave meanwhile: the commit goes on without it, and counts until it is there."""
         future = self._submit(command, weight)
-        shielded: asyncio.Future[Result] = future.get_loop().create_future()  # as `asyncio.shield`, at a third of its price
+        shielded: asyncio.Future[A | Refused] = (
+            future.get_loop().create_future()
+        )  # as `asyncio.shield`, at a third of its price
         future.add_done_callback(partial(_pass_on, shielded))
         try:
             result = await shielded
@@ -236,7 +233,7 @@ class Engine(Pipeline, WorkersAndSchedules):
             future.add_done_callback(partial(self._unwanted, weight))
             raise
         self._release_quota(weight)
-        if type(result) is Refused:
+        if isinstance(result, Refused):
             raise error_of(result)
         return result
 
@@ -252,19 +249,19 @@ class Engine(Pipeline, WorkersAndSchedules):
             self._strays.add(future)
             future.add_done_callback(self._strays.discard)
 
-    def _unwanted(self, weight: int, future: "asyncio.Future[Result]") -> None:
+    def _unwanted(self, weight: int, future: "asyncio.Future[Any]") -> None:
         """What was granted to one who has left is handed back."""
         self._strays.discard(future)
         self._release_quota(weight)
         if not future.cancelled() and isinstance(result := future.result(), Granted):
             self.give_back(result)
 
-    async def end(self, command: LeaseVerb) -> Outcome | Extended:
+    async def end(self, command: Command[A]) -> A:
         """Conclude, fail, release or extend one lease."""
         weight = self._check_verb(command, "")
-        return await self._ask(command, weight)  # type: ignore[return-value]
+        return await self._ask(command, weight)
 
-    async def end_many(self, commands: list[LeaseVerb], place: Callable[[int], str] = "[{}].".format) -> list[Result]:
+    async def end_many(self, commands: list[LeaseVerb], place: Callable[[int], str] = "[{}].".format) -> list[Answer]:
         """Many lease verbs at once: one result each, in order; a refused one is `Refused` and harms no other.
 
         `place` says where in the request the n-th stands, for errors such as "fail[3].". A breach of a bound refuses the whole.
@@ -282,7 +279,7 @@ class Engine(Pipeline, WorkersAndSchedules):
             raise
         return await self._ask_many(commands, weight)
 
-    def _check_verb(self, command: LeaseVerb, at: str) -> int:
+    def _check_verb(self, command: Command[Answer], at: str) -> int:
         if isinstance(command, ConcludeLease):
             size = 0 if command.result is None else len(command.result)
             if size > self.payload_bytes:
@@ -299,7 +296,7 @@ class Engine(Pipeline, WorkersAndSchedules):
             if command.progress is not None:
                 checks.payload(at + "progress", len(command.progress), limits.PROGRESS_BYTES)
             return 0
-        if command.delay_ms:
+        if isinstance(command, FailLease | ReleaseLease) and command.delay_ms:
             checks.number(at + "delay_ms", command.delay_ms, 0, limits.DELAY_MS_MAX)
         if isinstance(command, ReleaseLease) and command.priority is not None:
             checks.number(at + "priority", command.priority, 0, limits.PRIORITY_MAX)
@@ -326,24 +323,24 @@ class Engine(Pipeline, WorkersAndSchedules):
                 raise checks.breach("reason", "must say what is known, and from where")
             weight = len(command.result or b"")
             checks.payload("result", weight, self.payload_bytes)
-        return await self._ask(command, weight)  # type: ignore[return-value]
+        return await self._ask(command, weight)
 
     async def move_job(self, job_id: int, queue: str) -> Enqueued:
         """Put a job that is not leased anew into another queue, and remove it where it is, in one step."""
         checks.queue_name("queue", queue)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
-        return await self._ask(MoveJob(job_id, queue))  # type: ignore[return-value]
+        return await self._ask(MoveJob(job_id, queue))
 
     async def set_queue(self, name: str, settings: QueueSettings, whole: bool) -> QueueInfo:
         """Create a queue or change its settings; `whole` puts back to the default what is not named."""
         checks.queue_name("queue", name)
         checks.settings(settings)
-        return await self._ask(SetQueue(name, settings, whole))  # type: ignore[return-value]
+        return await self._ask(SetQueue(name, settings, whole))
 
     async def pause(self, name: str, paused: bool) -> QueueInfo:
         """Stop or resume leasing from a queue."""
-        return await self._ask(PauseQueue(name, paused))  # type: ignore[return-value]
+        return await self._ask(PauseQueue(name, paused))
 
     async def purge(self, name: str, states: tuple[State, ...]) -> int:
         """Remove every job in these states that was there when the purge began; how many. In many small commits."""
@@ -365,16 +362,14 @@ class Engine(Pipeline, WorkersAndSchedules):
             removed += answer.count
             more = answer.more
 
-    async def _go_on(self, command: Command, done: int) -> Counted:
+    async def _go_on(self, command: Command[Counted], done: int) -> Counted:
         """One of several steps: a refusal after the first means that a part is done."""
         try:
-            answer = await self._ask(command)
+            return await self._ask(command)
         except HoldfastError as error:
             if not done:
                 raise
             raise OutcomeUnknown(f"{done} jobs were removed, then: {error.detail} Repeat it.", retry_after_ms=1_000) from error
-        assert isinstance(answer, Counted), "steps are answered with a count"
-        return answer
 
     # The server's life
 
@@ -398,7 +393,7 @@ class Engine(Pipeline, WorkersAndSchedules):
             self.hub.take(news)
 
 
-def _pass_on(shielded: "asyncio.Future[Result]", future: "asyncio.Future[Result]") -> None:
+def _pass_on(shielded: "asyncio.Future[Any]", future: "asyncio.Future[Any]") -> None:
     if shielded.done():
         return  # its caller has left
     if future.cancelled():

@@ -7,29 +7,19 @@ far as `batch.py` keeps it; a door that lets commands overlap relies on that.
 import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 from holdfast import limits
 from holdfast.budget import Budget
 from holdfast.engine.submitter import Submitter
 from holdfast.errors import HoldfastError
 from holdfast.job.job import LeaseRef
+from holdfast.messages.answers import Granted
 from holdfast.messages.backend import Backend, Listener
-from holdfast.messages.beanstalk_commands import BuryLease, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
-from holdfast.messages.commands import (
-    ConcludeLease,
-    Counted,
-    DeleteJob,
-    ExtendLease,
-    Granted,
-    LeaseJobs,
-    Refused,
-    ReleaseLease,
-    Result,
-)
-from holdfast.messages.queries import QueueInfo
-
-Posted = PutJobs | LeaseJobs | ConcludeLease | BuryLease | ReleaseLease | ExtendLease | DeleteJob
-Then = Callable[[Result], None]
+from holdfast.messages.beanstalk_commands import KickJob, KickJobs, PauseFor, ReserveJob
+from holdfast.messages.commands import ReleaseLease
+from holdfast.messages.frame import A, Command, Refused
+from holdfast.messages.views import QueueInfo
 
 
 class Pipeline(Submitter):
@@ -37,9 +27,9 @@ class Pipeline(Submitter):
 
     def __init__(self, backend: Backend, budget: Budget) -> None:
         super().__init__(backend, budget)
-        self._returning: set[asyncio.Future[Result]] = set()
+        self._returning: set[asyncio.Future[Any]] = set()
 
-    def submit_nowait(self, command: Posted, weight: int, then: Then) -> None:
+    def submit_nowait(self, command: Command[A], weight: int, then: Callable[[A | Refused], None]) -> None:
         """Submit a command whose values are within bounds; `then` gets its answer, also where that is a refusal."""
         try:
             future = self._submit(command, weight)
@@ -48,7 +38,7 @@ class Pipeline(Submitter):
             return
         future.add_done_callback(partial(self._posted, weight, then))
 
-    def _posted(self, weight: int, then: Then, future: "asyncio.Future[Result]") -> None:
+    def _posted(self, weight: int, then: Callable[[A | Refused], None], future: "asyncio.Future[A | Refused]") -> None:
         self._release_quota(weight)
         then(future.result())
 
@@ -65,7 +55,7 @@ class Pipeline(Submitter):
 
     async def reserve_job(self, job_id: int, worker: str) -> Granted:
         """Lease one job by its id. A caller that leaves meanwhile hands back what it is answered."""
-        return await self._ask(ReserveJob(job_id, worker))  # type: ignore[return-value]
+        return await self._ask(ReserveJob(job_id, worker))
 
     async def kick(self, queue: str, limit: int) -> int:
         """Make up to `limit` jobs of a queue ready: of the dead ones if there is any, else of the scheduled ones. In small commits."""
@@ -75,8 +65,7 @@ class Pipeline(Submitter):
         kicked, count, step = 0, 0, 0
         while kicked < limit and count == step:
             step = min(limits.TUBE_KICKED, limit - kicked)
-            answer = await self._ask(KickJobs(queue, buried, step))
-            count = answer.count if isinstance(answer, Counted) else 0
+            count = (await self._ask(KickJobs(queue, buried, step))).count
             kicked += count
         return kicked
 
@@ -86,4 +75,4 @@ class Pipeline(Submitter):
 
     async def pause_for(self, queue: str, pause_ms: int) -> QueueInfo:
         """Stop leasing from a queue for so long; 0 resumes it."""
-        return await self._ask(PauseFor(queue, pause_ms))  # type: ignore[return-value]
+        return await self._ask(PauseFor(queue, pause_ms))

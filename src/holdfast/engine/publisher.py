@@ -18,9 +18,10 @@ from holdfast.engine.reader import Reader
 from holdfast.errors import HoldfastError, NoInterest, Overloaded, StaleInterests
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.limits import FAN_OUT, IN_FLIGHT_COMMANDS
-from holdfast.messages.commands import Enqueue, Enqueued, Result
+from holdfast.messages.answers import Counted, Enqueued
+from holdfast.messages.commands import Enqueue
 from holdfast.messages.events import Committed
-from holdfast.messages.queries import InterestList
+from holdfast.messages.views import InterestList
 from holdfast.routing import fan_out
 from holdfast.routing.interests import Match, Share, check
 from holdfast.routing.router import Router
@@ -68,7 +69,7 @@ class Publisher:
                 self._router.forget(version)  # the news of the change has not come yet
         raise Overloaded("The subscriptions change too fast to route this event.", retry_after_ms=1_000)
 
-    async def set(self, queue: str, match: Match, write: Callable[[], Awaitable[Result]]) -> Result:
+    async def set(self, queue: str, match: Match, write: Callable[[], Awaitable[Counted]]) -> Counted:
         """Check an interest, and `write` it if there is room for it among those of all queues."""
         if isinstance(match, str):
             check(match)

@@ -13,14 +13,11 @@ from holdfast.errors import JobNotFound, Overloaded, ScheduleNotFound, WorkerNot
 from holdfast.job.job import ENDED, State
 from holdfast.job.schedule import Schedule
 from holdfast.messages.backend import Backend
-from holdfast.messages.commands import Result
+from holdfast.messages.frame import A, Answer, Query
 from holdfast.messages.queries import (
-    AuditEntries,
-    AuditEntry,
     CountJobs,
     CountUrgent,
     ExplainJob,
-    Failures,
     GetAudit,
     GetHealth,
     GetHistory,
@@ -29,24 +26,28 @@ from holdfast.messages.queries import (
     GetQueue,
     GetStats,
     GetTube,
+    ListJobs,
+    ListQueues,
+    ListSchedules,
+    ListWorkers,
+    OldestDead,
+    RecentFailures,
+    RecordAudit,
+)
+from holdfast.messages.views import (
+    AuditEntries,
+    AuditEntry,
+    Failures,
     History,
     InterestList,
     JobCounts,
     JobDetail,
     JobFacts,
     JobPage,
-    ListJobs,
-    ListQueues,
-    ListSchedules,
-    ListWorkers,
-    OldestDead,
-    Query,
     QueueCounts,
     QueueInfo,
     QueuePage,
     QueueStats,
-    RecentFailures,
-    RecordAudit,
     SchedulePage,
     Stats,
     StoreStats,
@@ -73,14 +74,14 @@ class Reader:
         """One job with only the first bytes of its payload and its result."""
         _check_id(job_id)
         checks.number("cut", cut, 0, limits.PAYLOAD_BYTES_MAX)
-        return await self._ask(GetJob(job_id, cut))  # type: ignore[return-value]
+        return await self._ask(GetJob(job_id, cut))
 
     async def job(self, job_id: int, wait_ms: int = 0) -> JobDetail:
         """One job; with `wait_ms`, once it has ended or the time is up."""
         _check_id(job_id)
         checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
         if not wait_ms:
-            return await self._ask(GetJob(job_id))  # type: ignore[return-value]
+            return await self._ask(GetJob(job_id))
         watch = self._hub.watch(job_id)  # before looking, so that no end is missed
         try:
             detail = await self._look(job_id)
@@ -111,7 +112,7 @@ class Reader:
             look = self._looks[job_id] = _read_for_many(self._look_soon(job_id))
         return await asyncio.shield(look)
 
-    async def _look_soon(self, job_id: int) -> Result:
+    async def _look_soon(self, job_id: int) -> Answer:
         await asyncio.sleep(0)
         del self._looks[job_id]
         return await self._ask(GetJob(job_id))
@@ -120,36 +121,36 @@ class Reader:
         """A page of jobs."""
         checks.number("limit", query.limit, 1, limits.LIST_LIMIT)
         _check_filter(query)
-        return await self._ask(query)  # type: ignore[return-value]
+        return await self._ask(query)
 
     async def counts(self, query: CountJobs) -> JobCounts:
         """How many jobs match a filter, by state, counted up to a bound."""
         _check_filter(query)
-        return await self._ask(query)  # type: ignore[return-value]
+        return await self._ask(query)
 
     async def failures(self, queue: str | None = None) -> Failures:
         """The newest jobs that went wrong, each with its latest error."""
         if queue is not None:
             checks.name_of_queue("queue", queue)
-        return await self._ask(RecentFailures(limits.FAILURES_SCANNED, queue))  # type: ignore[return-value]
+        return await self._ask(RecentFailures(limits.FAILURES_SCANNED, queue))
 
     async def history(self, queue: str = "", span: str = "hour") -> History:
         """What a queue, or all of them together, did in the last hour or day."""
-        return await self._ask(GetHistory(queue, span))  # type: ignore[return-value]
+        return await self._ask(GetHistory(queue, span))
 
     async def depths(self, names: list[str]) -> dict[str, list[int | None]]:
         """How full each of these queues was in the last hour, at a few moments."""
-        found: History = await self._ask(GetHistory(names=names))  # type: ignore[assignment]
+        found: History = await self._ask(GetHistory(names=names))
         return found.depths
 
     async def queue(self, name: str) -> QueueInfo:
         """One queue."""
-        return await self._ask(GetQueue(name))  # type: ignore[return-value]
+        return await self._ask(GetQueue(name))
 
     async def queues(self, limit: int, after: str) -> QueuePage:
         """A page of queues by name."""
         checks.number("limit", limit, 1, limits.LIST_LIMIT)
-        return await self._ask(ListQueues(limit, after))  # type: ignore[return-value]
+        return await self._ask(ListQueues(limit, after))
 
     async def stats(self, most: int = limits.STATS_QUEUES, named: str = "") -> Stats:
         """The store, sums over all queues, and at most so many queues whose name has this: those first that want attention."""
@@ -161,11 +162,11 @@ class Reader:
         return await self._of_all.of(GetStats(most, busiest=True))
 
     async def _gather(self, query: GetStats) -> Stats:
-        return await self._ask(query)  # type: ignore[return-value]
+        return await self._ask(query)
 
     async def stats_of(self, queue: str) -> tuple[QueueStats, int]:
         """The numbers of one queue, and the store's time."""
-        found: Stats = await self._ask(GetStats(only=queue))  # type: ignore[assignment]
+        found: Stats = await self._ask(GetStats(only=queue))
         return found.queues[0], found.now
 
     async def take_note(self, note: AuditEntry) -> None:
@@ -175,7 +176,7 @@ class Reader:
     async def notes(self, limit: int) -> AuditEntries:
         """What was done by hand lately."""
         checks.number("limit", limit, 1, limits.TRAIL_NOTES)
-        return await self._ask(GetAudit(limit))  # type: ignore[return-value]
+        return await self._ask(GetAudit(limit))
 
     async def workers(self) -> WorkerList:
         """All registered workers, with what each is working on."""
@@ -190,11 +191,11 @@ class Reader:
     async def workers_after(self, limit: int, after: tuple[int, str]) -> WorkerList:
         """A page of them, as they were registered."""
         checks.number("limit", limit, 1, limits.LIST_LIMIT)
-        return await self._ask(ListWorkers(limit=limit, after=after))  # type: ignore[return-value]
+        return await self._ask(ListWorkers(limit=limit, after=after))
 
     async def worker(self, worker_id: str) -> tuple[WorkerInfo, int]:
         """One registered worker, and the store's time."""
-        found: WorkerList = await self._ask(ListWorkers(worker_id))  # type: ignore[assignment]
+        found: WorkerList = await self._ask(ListWorkers(worker_id))
         if not found.workers:
             raise WorkerNotFound(f"There is no worker {worker_id[:100]}.", worker_id=worker_id[:100])
         return found.workers[0], found.now
@@ -202,42 +203,42 @@ class Reader:
     async def schedules(self, limit: int, after: str) -> SchedulePage:
         """A page of schedules by name."""
         checks.number("limit", limit, 1, limits.LIST_LIMIT)
-        return await self._ask(ListSchedules(limit, after))  # type: ignore[return-value]
+        return await self._ask(ListSchedules(limit, after))
 
     async def schedule(self, name: str) -> Schedule:
         """One schedule."""
-        found: SchedulePage = await self._ask(ListSchedules(1, name=name))  # type: ignore[assignment]
+        found: SchedulePage = await self._ask(ListSchedules(1, name=name))
         if not found.schedules:
             raise ScheduleNotFound(f"There is no schedule {name[:100]}.", schedule=name[:100])
         return found.schedules[0]
 
     async def interests(self) -> InterestList:
         """Every queue's interest."""
-        return await self._ask(GetInterests())  # type: ignore[return-value]
+        return await self._ask(GetInterests())
 
     async def stats_of_store(self) -> StoreStats:
         """How the store is doing; asks it, so an answer means that it lives."""
-        return await self._ask(GetHealth())  # type: ignore[return-value]
+        return await self._ask(GetHealth())
 
     async def oldest_dead(self, queue: str) -> JobPage:
         """The dead job of a queue that died first, if there is one."""
-        return await self._ask(OldestDead(queue))  # type: ignore[return-value]
+        return await self._ask(OldestDead(queue))
 
     async def urgent(self, names: list[str]) -> QueueCounts:
         """How many ready jobs of these queues are urgent."""
-        return await self._ask(CountUrgent(names))  # type: ignore[return-value]
+        return await self._ask(CountUrgent(names))
 
     async def tube(self, name: str) -> TubeFacts:
         """One queue with its totals."""
-        return await self._ask(GetTube(name))  # type: ignore[return-value]
+        return await self._ask(GetTube(name))
 
     async def why(self, job_id: int) -> tuple[JobFacts, list[tuple[str, str]]]:
         """Why a job is not running: the facts, and the reasons as (code, sentence), the most telling first."""
         _check_id(job_id)
-        facts: JobFacts = await self._ask(ExplainJob(job_id))  # type: ignore[assignment]
+        facts: JobFacts = await self._ask(ExplainJob(job_id))
         return facts, reasons(facts)
 
-    async def _ask(self, query: Query) -> Result:
+    async def _ask(self, query: Query[A]) -> A:
         if self._on_the_way >= limits.IN_FLIGHT_QUERIES:
             raise Overloaded(retry_after_ms=1_000)
         future = self._backend.submit(query)
@@ -249,11 +250,11 @@ class Reader:
             self._backend.leave(future)
             raise
 
-    def _answered(self, _: "asyncio.Future[Result]") -> None:
+    def _answered(self, _: "asyncio.Future[Any]") -> None:
         self._on_the_way -= 1
 
 
-def _read_for_many(read: Coroutine[Any, Any, Result]) -> "asyncio.Future[Any]":
+def _read_for_many(read: Coroutine[Any, Any, Answer]) -> "asyncio.Future[Any]":
     """A read that goes on whoever of those that wait for it leaves."""
     reading = asyncio.ensure_future(read)
     reading.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # they may all have left

@@ -12,7 +12,7 @@ from holdfast import limits
 from holdfast.budget import Budget
 from holdfast.errors import BY_CODE, HoldfastError, InternalError, Overloaded
 from holdfast.messages.backend import Backend
-from holdfast.messages.commands import Command, Refused, Result
+from holdfast.messages.frame import A, Command, Refused
 
 
 class Submitter:
@@ -23,7 +23,7 @@ class Submitter:
         self.budget = budget
         self.in_flight = 0
 
-    async def _ask(self, command: Command, weight: int = 0) -> Result:
+    async def _ask(self, command: Command[A], weight: int = 0) -> A:
         future = self._submit(command, weight)
         try:
             result = await future
@@ -31,11 +31,11 @@ class Submitter:
             self.in_flight -= 1
             if weight:
                 self.budget.give(weight)
-        if type(result) is Refused:
+        if isinstance(result, Refused):
             raise error_of(result)
         return result
 
-    async def _ask_many(self, commands: Sequence[Command], weight: int) -> list[Result]:
+    async def _ask_many(self, commands: Sequence[Command[A]], weight: int) -> list[A | Refused]:
         """Submit all of these or, where they are too many, none; refusals are among the results."""
         self._admit(len(commands), weight)
         self.in_flight += len(commands)
@@ -45,7 +45,7 @@ class Submitter:
             self.in_flight -= len(commands)
             self.budget.give(weight)
 
-    def _submit(self, command: Command, weight: int) -> "asyncio.Future[Result]":
+    def _submit(self, command: Command[A], weight: int) -> "asyncio.Future[A | Refused]":
         if self.in_flight >= limits.IN_FLIGHT_COMMANDS:
             raise Overloaded(retry_after_ms=1_000)
         if weight:
@@ -71,8 +71,8 @@ def error_of(refused: Refused) -> HoldfastError:
     return BY_CODE.get(refused.code, InternalError)(refused.detail, **fields)
 
 
-def or_raise(result: Result) -> Result:
+def or_raise(result: A | Refused) -> A:
     """The answer, unless it is a refusal."""
-    if type(result) is Refused:
+    if isinstance(result, Refused):
         raise error_of(result)
     return result

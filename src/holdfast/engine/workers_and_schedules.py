@@ -8,20 +8,18 @@ from holdfast.engine import checks
 from holdfast.engine.submitter import Submitter
 from holdfast.job.registry import Worker
 from holdfast.job.schedule import Schedule, ScheduleSpec
+from holdfast.messages.answers import Enqueued, ScheduleAnswer, WorkerAnswer
 from holdfast.messages.commands import (
     BeatWorker,
-    Counted,
     DeleteSchedule,
-    Enqueued,
     PauseSchedule,
     QuietWorker,
     RegisterWorker,
     RemoveWorkers,
     RunSchedule,
-    ScheduleAnswer,
     SetSchedule,
-    WorkerAnswer,
 )
+from holdfast.messages.frame import Command
 from holdfast.routing import fields
 
 
@@ -47,13 +45,10 @@ class WorkersAndSchedules(Submitter):
 
     async def remove_workers(self, worker_id: str | None = None, queue: str | None = None) -> int:
         """Forget one worker, or all that take from a queue; how many. What they hold stays leased."""
-        answer = await self._ask(RemoveWorkers(worker_id, queue))
-        return answer.count if isinstance(answer, Counted) else 0
+        return (await self._ask(RemoveWorkers(worker_id, queue))).count
 
-    async def _worker(self, command: RegisterWorker | BeatWorker | QuietWorker) -> Worker:
-        answer = await self._ask(command)
-        assert isinstance(answer, WorkerAnswer), "a worker's verb is answered with the worker"
-        return answer.worker
+    async def _worker(self, command: Command[WorkerAnswer]) -> Worker:
+        return (await self._ask(command)).worker
 
     # Schedules
 
@@ -76,13 +71,11 @@ class WorkersAndSchedules(Submitter):
 
     async def run_schedule(self, name: str) -> Enqueued:
         """Put a schedule's job now."""
-        return await self._ask(RunSchedule(name))  # type: ignore[return-value]
+        return await self._ask(RunSchedule(name))
 
     async def delete_schedule(self, name: str) -> None:
         """Remove a schedule; its jobs stay."""
         await self._ask(DeleteSchedule(name))
 
-    async def _schedule(self, command: SetSchedule | PauseSchedule) -> Schedule:
-        answer = await self._ask(command)
-        assert isinstance(answer, ScheduleAnswer), "a schedule's verb is answered with the schedule"
-        return answer.schedule
+    async def _schedule(self, command: Command[ScheduleAnswer]) -> Schedule:
+        return (await self._ask(command)).schedule

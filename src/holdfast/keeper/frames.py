@@ -6,20 +6,30 @@ last one.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
 from holdfast.limits import PIECE_BYTES
+from holdfast.messages import beanstalk_commands, commands, queries, time_commands, views  # noqa: F401  (all that travels is defined)
+from holdfast.messages.answers import Granted
 from holdfast.messages.beanstalk_commands import PutJobs
-from holdfast.messages.commands import ConcludeLease, Enqueue, Granted, Request, Result
+from holdfast.messages.commands import ConcludeLease, Enqueue
 from holdfast.messages.events import Committed
-from holdfast.messages.queries import JobDetail, JobPage, SchedulePage
+from holdfast.messages.frame import Answer, Request, kinds_of
+from holdfast.messages.views import JobDetail, JobPage, SchedulePage
 
 _LENGTH_BYTES = 4
 _PIECE = 1 << 31
 _LAST = 1 << 30
 _encoder = msgspec.msgpack.Encoder()
+
+if TYPE_CHECKING:
+    AnyRequest = Request[Answer]
+    AnyAnswer = Answer
+else:  # every type that travels by itself, told apart by its tag
+    AnyRequest = Union[kinds_of(Request)]  # noqa: UP007
+    AnyAnswer = Union[kinds_of(Answer)]  # noqa: UP007
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
@@ -33,7 +43,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
 class Asked(msgspec.Struct, array_like=True):
     """From a front: requests by number; whether it wants job events; its metrics, for the other fronts; queries that nobody waits for any more."""
 
-    requests: list[tuple[int, Request]] = []
+    requests: list[tuple[int, AnyRequest]] = []
     job_events: bool | None = None
     report: bytes | None = None
     left: list[int] = []
@@ -42,7 +52,7 @@ class Asked(msgspec.Struct, array_like=True):
 class Answered(msgspec.Struct, array_like=True):
     """From the keeper: results by the request's number, and what was committed since."""
 
-    results: list[tuple[int, Result]] = []
+    results: list[tuple[int, AnyAnswer]] = []
     news: list[Committed] = []
     hello: Hello | None = None
 

@@ -7,6 +7,7 @@ Requests made in one turn of the loop leave in one frame. When the keeper dies, 
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import structlog
@@ -15,8 +16,8 @@ from holdfast.errors import InternalError, OutcomeUnknown, StoreUnavailable
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
 from holdfast.limits import FRAME_BYTES
 from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
-from holdfast.messages.commands import COMMANDS, Refused, Request, Result
-from holdfast.messages.queries import Durability
+from holdfast.messages.frame import A, Answer, Query, Refused, Request
+from holdfast.messages.views import Durability
 
 log = structlog.get_logger(__name__)
 _UNKNOWN = Refused(OutcomeUnknown.code, "The keeper died while this was on its way.", {"retry_after_ms": 1_000})
@@ -35,7 +36,7 @@ class KeeperLink:
         self._sink = FutureSink()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._number = 0
-        self._asked: dict[asyncio.Future[Result], int] = {}  # queries
+        self._asked: dict[asyncio.Future[Any], int] = {}  # queries
         self._outgoing = Asked([], left=[])
         self._weight = 0  # of what is in it
         self._flushing = False
@@ -52,25 +53,25 @@ class KeeperLink:
         await loop.create_unix_connection(lambda: self._frames, sock=sock)
         await self._ready
 
-    def submit(self, request: Request) -> "asyncio.Future[Result]":
+    def submit(self, request: Request[A]) -> "asyncio.Future[A | Refused]":
         """Ask; the future is resolved after the commit."""
         assert self._loop is not None, "connected before it is asked"
-        future: asyncio.Future[Result] = self._loop.create_future()
+        future: asyncio.Future[A | Refused] = self._loop.create_future()
         self._request(request, self._sink, future)
-        if type(request) not in COMMANDS:
+        if isinstance(request, Query):
             self._asked[future] = self._number
             future.add_done_callback(self._asked.pop)
         return future
 
-    def leave(self, asked: "asyncio.Future[Result]") -> None:
+    def leave(self, asked: "asyncio.Future[Any]") -> None:
         """Tell the keeper that nobody waits for this any more."""
         if (number := self._asked.get(asked)) is not None:
             self._outgoing.left.append(number)
             self._soon()
 
-    def submit_all(self, requests: Sequence[Request], weight: int) -> "asyncio.Future[list[Result]]":
+    def submit_all(self, requests: Sequence[Request[A]], weight: int) -> "asyncio.Future[list[A | Refused]]":
         """Ask many at once, of so many bytes together; the future is resolved when the last of them is committed."""
-        future: asyncio.Future[list[Result]] = self._running_loop().create_future()
+        future: asyncio.Future[list[A | Refused]] = self._running_loop().create_future()
         gathered = Gathered(future, len(requests))
         if not requests:
             future.set_result([])
@@ -92,7 +93,7 @@ class KeeperLink:
         assert self._loop is not None, "connected before it is asked"
         return self._loop  # asking asyncio for it costs a system call each time
 
-    def _request(self, request: Request, sink: Sink, tag: object) -> None:
+    def _request(self, request: Request[Answer], sink: Sink, tag: object) -> None:
         if self._gone:
             sink.deliver(tag, _UNAVAILABLE)
             return
@@ -187,6 +188,6 @@ class KeeperLink:
             self._ready.set_result(None)
         pending, self._pending = self._pending, {}
         for sink, tag, kind in pending.values():
-            sink.deliver(tag, _UNKNOWN if kind in COMMANDS else _UNAVAILABLE)
+            sink.deliver(tag, _UNAVAILABLE if issubclass(kind, Query) else _UNKNOWN)
         if not self._closing and self.problem is None:  # whoever connects is told of a problem, and of nothing that comes of it
             self._on_lost()

@@ -29,8 +29,9 @@ from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames,
 from holdfast.keeper.pieces import Pieces
 from holdfast.limits import FRAME_BYTES, KEEPER_UNSENT_BYTES, KEEPER_UNSENT_BYTES_MAX, LARGE_ANSWER_BYTES
 from holdfast.logs import configure, settle
-from holdfast.messages.commands import LeaseJobs, Refused, Request, Result
+from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.events import Committed
+from holdfast.messages.frame import Answer, Refused, Request
 from holdfast.messages.queries import GetJob, ListJobs, ListSchedules, OldestDead
 from holdfast.process import STOP_SIGNALS
 from holdfast.stores.sqlite.files import UnfitPlace
@@ -74,7 +75,7 @@ class FrontConnection:
         self._outgoing = Answered([], [])
         self._weight = 0  # of what is in it
         self._unread = 0  # how far the front is behind with reading, see `_begins`
-        self._held_back: list[tuple[int, Request]] = []
+        self._held_back: list[tuple[int, Request[Answer]]] = []
         self._reading: dict[int, asyncio.Task[None]] = {}
         self._flushing = False
         self._wants_events = False
@@ -82,7 +83,7 @@ class FrontConnection:
         self.frames = Frames(msgspec.msgpack.Decoder(Asked), self._take, self._lost, self._hold_up)
         self._large = Pieces(self._frame_of, self._mind)
 
-    def deliver(self, tag: object, result: Result) -> None:
+    def deliver(self, tag: object, result: Answer) -> None:
         """Send one answer with the next frame."""
         if self._reading:
             self._reading.pop(tag, None)  # type: ignore[call-overload]
@@ -157,7 +158,7 @@ class FrontConnection:
         self._large.write_all()
 
     @staticmethod
-    def _frame_of(number: int, result: Result) -> bytes | bytearray:
+    def _frame_of(number: int, result: Answer) -> bytes | bytearray:
         """One answer alone in a frame, or that it could not be sent."""
         try:
             return frame(Answered([(number, result)], []))
@@ -207,7 +208,7 @@ class FrontConnection:
             if (left := self._reading.get(number)) is not None:
                 left.cancel()  # which answers it
 
-    def _take_some(self, requests: list[tuple[int, Request]]) -> None:
+    def _take_some(self, requests: list[tuple[int, Request[Answer]]]) -> None:
         """Begin what brings little, while the front is behind with reading."""
         for number, request in requests:
             if self._unread and not self._begins(request):
@@ -215,7 +216,7 @@ class FrontConnection:
             else:
                 self._begin(number, request)
 
-    def _begins(self, request: Request) -> bool:
+    def _begins(self, request: Request[Answer]) -> bool:
         """Whether this is begun though the front is behind: what may bring some jobs is not, and one job only as long as it is not far behind."""
         if type(request) is LeaseJobs:
             return request.limit == 1 and self._unread == 1
@@ -223,7 +224,7 @@ class FrontConnection:
             return self._unread == 1
         return type(request) not in _PAGES
 
-    def _begin(self, number: int, request: Request) -> None:
+    def _begin(self, number: int, request: Request[Answer]) -> None:
         reading = self._backend.request(request, self, number)
         if reading is not None:
             self._reading[number] = reading

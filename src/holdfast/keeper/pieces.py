@@ -13,7 +13,7 @@ from collections.abc import Callable
 from holdfast.errors import Overloaded
 from holdfast.keeper.frames import frame_of_piece
 from holdfast.limits import PIECE_BYTES, PIECES_AT_ONCE
-from holdfast.messages.commands import Refused, Result
+from holdfast.messages.frame import Answer, Refused
 
 _LEFT = Refused(Overloaded.code, "Nobody waits for this any more.")
 _NOTHING = memoryview(b"")
@@ -22,10 +22,10 @@ _NOTHING = memoryview(b"")
 class Pieces:
     """The large answers for one front. `encoded` makes a frame of one; `sent` is called when one has left."""
 
-    def __init__(self, encoded: Callable[[int, Result], bytes | bytearray], sent: Callable[[], None]) -> None:
+    def __init__(self, encoded: Callable[[int, Answer], bytes | bytearray], sent: Callable[[], None]) -> None:
         self._encoded = encoded
         self._sent = sent
-        self._line: dict[int, tuple[Result, int]] = {}
+        self._line: dict[int, tuple[Answer, int]] = {}
         self._rest = _NOTHING  # of the one that is under way
         self._size = 0
         self._due = False
@@ -33,7 +33,7 @@ class Pieces:
         self.is_held_up = False  # what was written before has not left
         self.transport: asyncio.Transport | None = None
 
-    def add(self, number: int, result: Result, size: int) -> None:
+    def add(self, number: int, result: Answer, size: int) -> None:
         """Send this answer of about so many bytes when it is its turn."""
         self._line[number] = (result, size)
         self.held += size

@@ -7,15 +7,15 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from holdfast.messages.commands import Request, Result
 from holdfast.messages.events import Committed
-from holdfast.messages.queries import Durability
+from holdfast.messages.frame import A, Answer, Refused, Request
+from holdfast.messages.views import Durability
 
 
 class Sink(Protocol):
     """Where answers go: `tag` is whatever the caller told its command apart by."""
 
-    def deliver(self, tag: object, result: Result) -> None:
+    def deliver(self, tag: object, result: Answer) -> None:
         """Take one answer; called after the commit."""
         ...
 
@@ -42,15 +42,15 @@ class Backend(Protocol):
 
     durability: Durability
 
-    def submit(self, request: Request) -> "asyncio.Future[Result]":
+    def submit(self, request: Request[A]) -> "asyncio.Future[A | Refused]":
         """Ask; the future is resolved after the commit, and cancelling it changes nothing."""
         ...
 
-    def leave(self, asked: "asyncio.Future[Result]") -> None:
+    def leave(self, asked: "asyncio.Future[Any]") -> None:
         """Nobody waits for the answer to this query any more; it need not be read, and is answered as soon as that is so."""
         ...
 
-    def submit_all(self, requests: Sequence[Request], weight: int) -> "asyncio.Future[list[Result]]":
+    def submit_all(self, requests: Sequence[Request[A]], weight: int) -> "asyncio.Future[list[A | Refused]]":
         """Ask many at once, of so many bytes together: one result each, in order, when the last of them is there."""
         ...
 
@@ -66,7 +66,7 @@ class Backend(Protocol):
 class FutureSink:
     """Delivers an answer into the future that is its tag; a caller that left is passed over."""
 
-    def deliver(self, tag: object, result: Result) -> None:
+    def deliver(self, tag: object, result: Answer) -> None:
         """Resolve the future."""
         assert isinstance(tag, asyncio.Future), "this sink's tags are futures"
         if not tag.done():
@@ -76,12 +76,12 @@ class FutureSink:
 class Gathered:
     """Delivers the answers to many requests together: the tag of each is its place."""
 
-    def __init__(self, future: "asyncio.Future[list[Result]]", count: int) -> None:
+    def __init__(self, future: "asyncio.Future[list[Any]]", count: int) -> None:
         self._future = future
         self._results: list[Any] = [None] * count
         self._missing = count
 
-    def deliver(self, tag: object, result: Result) -> None:
+    def deliver(self, tag: object, result: Answer) -> None:
         """Take the answer for one place; with the last one all are there."""
         self._results[tag] = result  # type: ignore[call-overload]  # this sink's tags are places
         self._missing -= 1

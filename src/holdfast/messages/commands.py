@@ -1,64 +1,26 @@
-"""What can be asked of the engine's committer, as frozen values, and what it answers.
+"""What callers ask of the committer. Times and durations are in milliseconds."""
 
-These types are the frames on the keeper's socket, word for word. A command changes something and goes through the committer; what only
-reads is a query (`messages/queries.py`). Times and durations are in milliseconds. `array_like` keeps a frame small: field order is the wire format, and both ends are
-always the same version, because the server starts its own keeper.
-"""
+from typing import ClassVar
 
-from typing import Any, get_args
-
-import msgspec
-
-from holdfast.job.job import Content, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
+from holdfast.job.job import Content, IdempotencyKey, LeaseRef, NewJob, State
 from holdfast.job.queue import QueueSettings
-from holdfast.job.registry import Worker
-from holdfast.job.schedule import Schedule, ScheduleSpec
+from holdfast.job.schedule import ScheduleSpec
 from holdfast.limits import GRANT_BYTES
-from holdfast.messages.beanstalk_commands import PutIds, TubeCommand
-from holdfast.messages.job_commands import MoveJob, SettleJob
-from holdfast.messages.queries import (
-    AuditEntries,
-    Failures,
-    History,
-    InterestList,
-    JobCounts,
-    JobDetail,
-    JobFacts,
-    JobPage,
-    Query,
-    QueueCounts,
-    QueueInfo,
-    QueuePage,
-    ReadyAges,
-    SchedulePage,
-    Stats,
-    StoreStats,
-    TubeFacts,
-    WorkerList,
-)
-from holdfast.messages.time_commands import (
-    BuryOrphans,
-    ExpireLeases,
-    FireSchedules,
-    ForgetHistory,
-    PromoteDue,
-    ReapWorkers,
-)
-
-
-class _Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):
-    pass
-
+from holdfast.messages.answers import Changed, Counted, Enqueued, Extended, Granted, Outcome, ScheduleAnswer, WorkerAnswer
+from holdfast.messages.frame import Command, Phase
+from holdfast.messages.views import QueueInfo
 
 # Commands: producing and consuming ------------------------------------------------------------------------------------------------
 
 
-class Enqueue(_Frame, frozen=True, tag=1):
+class Enqueue(Command[Enqueued], frozen=True, tag=1):
     """Put all of these jobs, or none of them. `interests` is the version of the interests by which they were routed, if they were.
 
     `to_workers`: each job is put once for every running worker that is registered on its queue, and only that worker gets it.
     `skip_held`: a job whose unique key is held is left out, where it would otherwise refuse them all.
     """
+
+    phase: ClassVar[Phase] = Phase.ENQUEUE
 
     jobs: list[NewJob]
     key: IdempotencyKey | None = None
@@ -67,10 +29,12 @@ class Enqueue(_Frame, frozen=True, tag=1):
     skip_held: bool = False
 
 
-class LeaseJobs(_Frame, frozen=True, tag=2):
+class LeaseJobs(Command[Granted], frozen=True, tag=2):
     """Give up to `limit` ready jobs to `worker`: queue after queue, or by priority over all of them; of up to `most_bytes`, but at least one.
     `registered`: the worker must be registered, and without `queues` it is given from its own.
     """
+
+    phase: ClassVar[Phase] = Phase.LEASE
 
     queues: tuple[str, ...]
     limit: int
@@ -82,18 +46,22 @@ class LeaseJobs(_Frame, frozen=True, tag=2):
     most_bytes: int = GRANT_BYTES
 
 
-class ConcludeLease(_Frame, frozen=True, tag=3):
+class ConcludeLease(Command[Outcome], frozen=True, tag=3):
     """The work is done; `then` are the jobs that follow, put in the same transaction."""
+
+    phase: ClassVar[Phase] = Phase.END
 
     ref: LeaseRef
     result: bytes | None = None
     then: list[NewJob] = []
 
 
-class FailLease(_Frame, frozen=True, tag=4):
+class FailLease(Command[Outcome], frozen=True, tag=4):
     """The attempt went wrong. `delay_ms` of None means: as the retry policy says. `crashed`: its holder has seen it crash, and a crash is
     ready again at once, unless a delay is asked for.
     """
+
+    phase: ClassVar[Phase] = Phase.END
 
     ref: LeaseRef
     reason: str
@@ -102,8 +70,10 @@ class FailLease(_Frame, frozen=True, tag=4):
     crashed: bool = False
 
 
-class ReleaseLease(_Frame, frozen=True, tag=5):
+class ReleaseLease(Command[Outcome], frozen=True, tag=5):
     """Hand the job back; the attempt is not spent. `counted`: the job keeps how often this was done."""
+
+    phase: ClassVar[Phase] = Phase.END
 
     ref: LeaseRef
     delay_ms: int = 0
@@ -111,8 +81,10 @@ class ReleaseLease(_Frame, frozen=True, tag=5):
     counted: bool = False
 
 
-class ExtendLease(_Frame, frozen=True, tag=6):
+class ExtendLease(Command[Extended], frozen=True, tag=6):
     """Keep the lease for `lease_ms` from now (None: as the job or its queue says), and perhaps note progress (JSON)."""
+
+    phase: ClassVar[Phase] = Phase.END
 
     ref: LeaseRef
     lease_ms: int | None = None
@@ -122,32 +94,32 @@ class ExtendLease(_Frame, frozen=True, tag=6):
 # Commands: managing ---------------------------------------------------------------------------------------------------------------
 
 
-class RetryJob(_Frame, frozen=True, tag=10):
+class RetryJob(Command[Changed], frozen=True, tag=10):
     """Run a dead job again."""
 
     id: int
 
 
-class CancelJob(_Frame, frozen=True, tag=11):
+class CancelJob(Command[Changed], frozen=True, tag=11):
     """End a waiting job; ask a running one to stop."""
 
     id: int
 
 
-class PromoteJob(_Frame, frozen=True, tag=12):
+class PromoteJob(Command[Changed], frozen=True, tag=12):
     """Run a scheduled job now."""
 
     id: int
 
 
-class DeleteJob(_Frame, frozen=True, tag=13):
+class DeleteJob(Command[Changed], frozen=True, tag=13):
     """Remove a job and all that is known of it. `unless_history`: one that is concluded or cancelled is not found."""
 
     id: int
     unless_history: bool = False
 
 
-class EditJob(_Frame, frozen=True, tag=14):
+class EditJob(Command[Changed], frozen=True, tag=14):
     """Change a waiting job; None keeps what is there."""
 
     id: int
@@ -160,7 +132,23 @@ class EditJob(_Frame, frozen=True, tag=14):
     tags: tuple[str, ...] | None = None
 
 
-class SetQueue(_Frame, frozen=True, tag=15):
+class MoveJob(Command[Enqueued], frozen=True, tag=60):
+    """Put a job that is not leased anew into another queue, and remove it here, in one step."""
+
+    id: int
+    queue: str
+
+
+class SettleJob(Command[Changed], frozen=True, tag=69):
+    """End a job that waits or is dead by what is known of its work: concluded, perhaps with a result, or dead, for this reason."""
+
+    id: int
+    done: bool
+    reason: str
+    result: bytes | None = None
+
+
+class SetQueue(Command[QueueInfo], frozen=True, tag=15):
     """Create a queue or change its settings; `whole` puts back to the default what is not named."""
 
     name: str
@@ -168,14 +156,14 @@ class SetQueue(_Frame, frozen=True, tag=15):
     whole: bool
 
 
-class PauseQueue(_Frame, frozen=True, tag=16):
+class PauseQueue(Command[QueueInfo], frozen=True, tag=16):
     """Stop or resume leasing from a queue; pushes go on."""
 
     name: str
     paused: bool
 
 
-class PurgeQueue(_Frame, frozen=True, tag=17):
+class PurgeQueue(Command[Counted], frozen=True, tag=17):
     """Remove up to `limit` jobs in these states whose id is at most `up_to` (0: all there are now)."""
 
     name: str
@@ -184,13 +172,13 @@ class PurgeQueue(_Frame, frozen=True, tag=17):
     limit: int
 
 
-class DeleteQueue(_Frame, frozen=True, tag=18):
+class DeleteQueue(Command[Counted], frozen=True, tag=18):
     """Remove a queue that holds no unfinished and no dead job, with its history."""
 
     name: str
 
 
-class SetInterest(_Frame, frozen=True, tag=19):
+class SetInterest(Command[Counted], frozen=True, tag=19):
     """Say which events a queue wants, creating it if it is new; None: it wants none any more."""
 
     queue: str
@@ -200,7 +188,7 @@ class SetInterest(_Frame, frozen=True, tag=19):
 # Commands: workers ----------------------------------------------------------------------------------------------------------------
 
 
-class RegisterWorker(_Frame, frozen=True, tag=30):
+class RegisterWorker(Command[WorkerAnswer], frozen=True, tag=30):
     """A worker says that it is there, and what it takes from."""
 
     id: str
@@ -208,19 +196,19 @@ class RegisterWorker(_Frame, frozen=True, tag=30):
     queues: tuple[str, ...]
 
 
-class BeatWorker(_Frame, frozen=True, tag=31):
+class BeatWorker(Command[WorkerAnswer], frozen=True, tag=31):
     """A worker says that it is still there; costs no write."""
 
     id: str
 
 
-class QuietWorker(_Frame, frozen=True, tag=32):
+class QuietWorker(Command[WorkerAnswer], frozen=True, tag=32):
     """Give a worker nothing more."""
 
     id: str
 
 
-class RemoveWorkers(_Frame, frozen=True, tag=33):
+class RemoveWorkers(Command[Counted], frozen=True, tag=33):
     """Forget one worker, or every worker that takes from a queue."""
 
     id: str | None
@@ -230,7 +218,7 @@ class RemoveWorkers(_Frame, frozen=True, tag=33):
 # Commands: schedules --------------------------------------------------------------------------------------------------------------
 
 
-class SetSchedule(_Frame, frozen=True, tag=50):
+class SetSchedule(Command[ScheduleAnswer], frozen=True, tag=50):
     """Make a schedule, or change what one puts and when."""
 
     name: str
@@ -238,183 +226,20 @@ class SetSchedule(_Frame, frozen=True, tag=50):
     paused: bool
 
 
-class PauseSchedule(_Frame, frozen=True, tag=51):
+class PauseSchedule(Command[ScheduleAnswer], frozen=True, tag=51):
     """Stop or resume a schedule."""
 
     name: str
     paused: bool
 
 
-class RunSchedule(_Frame, frozen=True, tag=52):
+class RunSchedule(Command[Enqueued], frozen=True, tag=52):
     """Put a schedule's job now."""
 
     name: str
 
 
-class DeleteSchedule(_Frame, frozen=True, tag=53):
+class DeleteSchedule(Command[Counted], frozen=True, tag=53):
     """Remove a schedule."""
 
     name: str
-
-
-Command = (
-    Enqueue
-    | LeaseJobs
-    | ConcludeLease
-    | FailLease
-    | ReleaseLease
-    | ExtendLease
-    | RetryJob
-    | CancelJob
-    | PromoteJob
-    | DeleteJob
-    | EditJob
-    | MoveJob
-    | SettleJob
-    | SetQueue
-    | PauseQueue
-    | PurgeQueue
-    | DeleteQueue
-    | SetInterest
-    | RegisterWorker
-    | BeatWorker
-    | QuietWorker
-    | RemoveWorkers
-    | SetSchedule
-    | PauseSchedule
-    | RunSchedule
-    | DeleteSchedule
-    | ExpireLeases
-    | PromoteDue
-    | ForgetHistory
-    | ReapWorkers
-    | BuryOrphans
-    | FireSchedules
-    | TubeCommand
-)
-
-
-# Answers to commands --------------------------------------------------------------------------------------------------------------
-
-
-class Enqueued(_Frame, frozen=True, tag=101):
-    """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key. `held`: queues where one was left out.
-    `gone`: those jobs of a duplicate that are kept no more.
-    """
-
-    jobs: list[Receipt]
-    duplicate: bool = False
-    held: list[str] = []
-    gone: list[int] = []  # those jobs of a duplicate that were deleted or forgotten since
-
-
-class GrantedJob(_Frame, frozen=True):
-    """A leased job with what its worker needs; `progress` is what an earlier attempt noted (JSON)."""
-
-    job: Job
-    content: Content
-    progress: bytes | None = None
-
-
-class Granted(_Frame, frozen=True, tag=102):
-    """The leases given, none when nothing was ready; `now` is the store's time. `quiet`: its worker is given nothing more. `cut`: more would be too many bytes."""
-
-    jobs: list[GrantedJob]
-    now: int
-    quiet: bool = False
-    cut: bool = False
-
-
-class Outcome(_Frame, frozen=True, tag=103):
-    """How an attempt ended, and when the job is ready again if it is."""
-
-    id: int
-    state: State
-    ready_at: int
-    then: list[Receipt] = []
-
-
-class Extended(_Frame, frozen=True, tag=104):
-    """The lease lives for `ms_left` more; `cancel_requested` asks its holder to stop."""
-
-    ms_left: int
-    cancel_requested: bool
-
-
-class Changed(_Frame, frozen=True, tag=105):
-    """The job after a managing verb, at `now`."""
-
-    job: Job
-    content: Content
-    now: int
-
-
-class Counted(_Frame, frozen=True, tag=107):
-    """How many it were; `up_to` is the newest job there was at the start, for the next call. `more`: there may be more of them."""
-
-    count: int
-    up_to: int = 0
-    more: bool = False
-
-
-class Forgotten(_Frame, frozen=True, tag=109):
-    """How much history was removed, and the queue after which to go on ("": from the start)."""
-
-    count: int
-    after: str
-
-
-class WorkerAnswer(_Frame, frozen=True, tag=110):
-    """A worker as it is registered."""
-
-    worker: Worker
-
-
-class ScheduleAnswer(_Frame, frozen=True, tag=111):
-    """A schedule as it stands."""
-
-    schedule: Schedule
-
-
-class Refused(_Frame, frozen=True, tag=108):
-    """An error of `errors.py` on its way over the socket; nothing was changed (or, for `outcome_unknown`, nobody knows)."""
-
-    code: str
-    detail: str
-    fields: dict[str, Any] = {}
-
-
-Result = (
-    Enqueued
-    | Granted
-    | Outcome
-    | Extended
-    | Changed
-    | QueueInfo
-    | Counted
-    | Forgotten
-    | WorkerAnswer
-    | ScheduleAnswer
-    | PutIds
-    | Refused
-    | QueueCounts
-    | TubeFacts
-    | JobDetail
-    | JobPage
-    | QueuePage
-    | JobFacts
-    | ReadyAges
-    | InterestList
-    | WorkerList
-    | SchedulePage
-    | Stats
-    | StoreStats
-    | JobCounts
-    | Failures
-    | History
-    | AuditEntries
-)
-
-Request = Command | Query
-COMMANDS: frozenset[type] = frozenset(get_args(Command))
-"""Tells a command from a query by its type, in one step."""

@@ -11,21 +11,13 @@ from collections import deque
 
 from holdfast.errors import Overloaded
 from holdfast.limits import CHEAP_PAGE, CHEAP_READS_WAITING, DEAR_READS_WAITING, READ_WAIT_S
-from holdfast.messages.queries import (
-    CountJobs,
-    CountUrgent,
-    GetInterests,
-    ListJobs,
-    ListSchedules,
-    ListWorkers,
-    Query,
-    RecentFailures,
-)
+from holdfast.messages.frame import Answer, Query
+from holdfast.messages.queries import CountJobs, CountUrgent, GetInterests, ListJobs, ListSchedules, ListWorkers, RecentFailures
 
 _DEAR = (CountUrgent, GetInterests, RecentFailures)
 
 
-def is_dear(query: Query) -> bool:
+def is_dear(query: Query[Answer]) -> bool:
     """Whether answering may take more than some milliseconds."""
     match query:
         case ListJobs():

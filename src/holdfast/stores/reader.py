@@ -24,33 +24,34 @@ from holdfast.limits import (
     URGENT_BELOW,
     URGENT_COUNTED,
 )
+from holdfast.messages.frame import A, Query
 from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
     ExplainJob,
-    FailedJob,
-    Failures,
     GetInterests,
     GetJob,
     GetQueue,
-    InterestList,
-    JobCounts,
-    JobDetail,
-    JobFacts,
-    JobPage,
     ListJobs,
     ListQueues,
     ListSchedules,
     ListWorkers,
     OldestDead,
     OldestReady,
-    Query,
-    QueryResult,
+    RecentFailures,
+)
+from holdfast.messages.views import (
+    FailedJob,
+    Failures,
+    InterestList,
+    JobCounts,
+    JobDetail,
+    JobFacts,
+    JobPage,
     QueueCounts,
     QueueInfo,
     QueuePage,
     ReadyAges,
-    RecentFailures,
     SchedulePage,
     WorkerInfo,
     WorkerList,
@@ -113,7 +114,7 @@ class Reader:
         self._fetch = snapshot.fetch
         self._defaults = defaults
         self._known_names = names
-        self._answers: dict[type, Callable[[Any, int], Awaitable[QueryResult]]] = {
+        self._answers: dict[type, Callable[[Any, int], Awaitable[Any]]] = {
             GetJob: self._detail,
             ListJobs: self._page,
             GetQueue: lambda query, _: self._queue(query.name),
@@ -129,12 +130,13 @@ class Reader:
             RecentFailures: self._failures,
         }
 
-    async def answer(self, query: Query, now: int) -> QueryResult:
+    async def answer(self, query: Query[A], now: int) -> A:
         """The answer as of now; raises a `HoldfastError` where there is none."""
         answer = self._answers.get(type(query))
         if answer is None:
             raise TypeError(f"{type(query).__name__} is not read from the store")
-        return await answer(query, now)
+        found: A = await answer(query, now)
+        return found
 
     async def _row(self, statement: str, *values: Any) -> Any:
         found = await self._fetch(statement, *values)

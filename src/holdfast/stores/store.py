@@ -26,7 +26,8 @@ from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, St
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
-from holdfast.messages.queries import Durability, HeldQueue, Query, QueryResult, Replication
+from holdfast.messages.frame import A, Query
+from holdfast.messages.views import Durability, HeldQueue, Replication
 
 OrderedJobs = list[tuple[Job, Content | None]]
 """Jobs in their order with what their workers are given: of the first `GRANT_BYTES` only, the others' is to be read one by one."""
@@ -363,7 +364,7 @@ class Store(Protocol):
         """The earliest moment at which a lease ends or a scheduled job is due."""
         ...
 
-    async def read(self, query: Query, now: int) -> QueryResult:
+    async def read(self, query: Query[A], now: int) -> A:
         """Answer a query from what is committed. `GetStats` is answered by `committer/stats.py` with `queue_page` and `health`."""
         ...
 

@@ -13,9 +13,12 @@ from holdfast.job.job import Content, Extras, IdempotencyKey, Job, LeaseRef, New
 from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
 from holdfast.keeper.main import FrontConnection
 from holdfast.limits import FRAME_BYTES, KEEPER_UNSENT_BYTES, KEEPER_UNSENT_BYTES_MAX
-from holdfast.messages.commands import ConcludeLease, Enqueue, Enqueued, Granted, LeaseJobs, Refused
+from holdfast.messages.answers import Enqueued, Granted
+from holdfast.messages.commands import ConcludeLease, Enqueue, LeaseJobs
 from holdfast.messages.events import Committed, JobEvent
-from holdfast.messages.queries import GetJob, GetQueue, JobDetail, JobPage, ListJobs
+from holdfast.messages.frame import Refused
+from holdfast.messages.queries import GetJob, GetQueue, ListJobs
+from holdfast.messages.views import JobDetail, JobPage
 
 payloads = st.binary(max_size=5_000)
 texts = st.text(max_size=20)

@@ -7,9 +7,11 @@ import sqlite3
 import pytest
 
 from holdfast.job.job import NewJob
-from holdfast.messages.commands import Enqueue, Enqueued
+from holdfast.messages.answers import Enqueued
+from holdfast.messages.commands import Enqueue
 from holdfast.messages.events import Committed
-from holdfast.messages.queries import Durability, GetHealth, GetJob, GetStats
+from holdfast.messages.queries import GetHealth, GetJob, GetStats
+from holdfast.messages.views import Durability
 from holdfast.stores.sqlite import maintenance
 
 WITHIN_S = 30

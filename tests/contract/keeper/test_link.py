@@ -11,8 +11,11 @@ from holdfast.engine.engine import Engine
 from holdfast.errors import Overloaded
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueueSettings
-from holdfast.messages.commands import Enqueue, Enqueued, LeaseJobs, Refused
-from holdfast.messages.queries import GetHealth, GetJob, GetStats, Stats
+from holdfast.messages.answers import Enqueued
+from holdfast.messages.commands import Enqueue, LeaseJobs
+from holdfast.messages.frame import Refused
+from holdfast.messages.queries import GetHealth, GetJob, GetStats
+from holdfast.messages.views import Stats
 
 WITHIN_S = 30
 

@@ -13,16 +13,11 @@ from holdfast.errors import HoldfastError, InternalError
 from holdfast.job.job import IdempotencyKey, State
 from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.messages.commands import (
-    BuryOrphans,
     ConcludeLease,
     DeleteJob,
-    ExpireLeases,
     ExtendLease,
     FailLease,
-    ForgetHistory,
-    PromoteDue,
     PurgeQueue,
-    ReapWorkers,
     RegisterWorker,
     RemoveWorkers,
     RetryJob,
@@ -44,6 +39,7 @@ from holdfast.messages.queries import (
     OldestReady,
     RecentFailures,
 )
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.contract.stores.conformance.conftest import Desk, empty_database, new, postgres_server

@@ -17,7 +17,7 @@ from holdfast.doors.rest.replies import STATUS
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages import events
-from holdfast.messages.queries import Replication
+from holdfast.messages.views import Replication
 from holdfast.metrics import replication_families
 from tests.system.docs.conftest import Running
 from tests.system.docs.pages import PAGES, ROOT, anchors, links, read, rows, spans

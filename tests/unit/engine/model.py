@@ -12,6 +12,8 @@ from holdfast.job.queue import QueuePolicy, Tally
 from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
+from holdfast.messages.frame import Command
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, PromoteDue, ReapWorkers
 from tests.unit.engine.model_routing import Late, No, Publish, Routing
 from tests.unit.engine.model_tubes import Tubes
 
@@ -70,14 +72,14 @@ class Model(Tubes, Routing):
         self.now = 0
         self.graced_until = 0
 
-    def apply(self, commands: list[c.Command], now: int) -> list[object]:
+    def apply(self, commands: list[Command], now: int) -> list[object]:
         """What each command is answered: a refusal's code, or what it comes to. Time, ends, hands, new jobs, leases: in this order."""
         self.now, self.routed_by = now, self.interests
         wanted = {
             index: self.wanting(command.event.payload) for index, command in enumerate(commands) if type(command) is Publish
         }
         answers: dict[int, object] = {}
-        late: dict[int, c.Command] = {}
+        late: dict[int, Command] = {}
         for phase in (_TIME, _ENDS, _HANDS, _PUTS, (c.LeaseJobs,)):
             for index, command in enumerate(commands):
                 if isinstance(command, phase):
@@ -168,7 +170,7 @@ class Model(Tubes, Routing):
 
     # Verbs
 
-    def ExpireLeases(self, command: c.ExpireLeases) -> int:  # noqa: N802  (each verb is called what its command is called)
+    def ExpireLeases(self, command: ExpireLeases) -> int:  # noqa: N802  (each verb is called what its command is called)
         over = [row for row in self.jobs.values() if row.state == "leased" and row.until <= self.now]
         for row in sorted(over, key=lambda row: (row.until, row.ref.fence)):
             if row.until == self.graced_until:
@@ -178,7 +180,7 @@ class Model(Tubes, Routing):
             self.after_attempt(row, self.now, "crashed" if row.crashes >= self.policies[row.queue].max_crashes else None)
         return len(over)
 
-    def PromoteDue(self, command: c.PromoteDue) -> int:  # noqa: N802
+    def PromoteDue(self, command: PromoteDue) -> int:  # noqa: N802
         due = [row for row in self.jobs.values() if row.state == "scheduled" and row.ready_at <= self.now]
         for row in due:
             self.wait(row, row.ready_at)
@@ -360,10 +362,10 @@ class Model(Tubes, Routing):
         return heads[0][1] if heads else None
 
 
-_TIME = (c.ExpireLeases, c.PromoteDue, c.BuryOrphans)
+_TIME = (ExpireLeases, PromoteDue, BuryOrphans)
 _ENDS = (c.ConcludeLease, c.FailLease, c.ReleaseLease, c.ExtendLease, t.BuryLease)
 _JOBS = (c.SettleJob, c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.PauseQueue, c.PurgeQueue)
-_WORKERS = (c.RegisterWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers, c.ReapWorkers)
+_WORKERS = (c.RegisterWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers, ReapWorkers)
 _TUBES = (t.KickJob, t.KickJobs)
 _HANDS = (*_JOBS, *_TUBES, *_WORKERS, c.SetInterest)
 _PUTS = (c.Enqueue, t.PutJobs, Publish)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.messages import commands as c
+from holdfast.messages.time_commands import BuryOrphans, ReapWorkers
 
 
 class No(Exception):
@@ -101,7 +102,7 @@ class Routing:
             self.worker(command.id)
         return self._forget([name for name, w in self.workers.items() if name == command.id or command.queue in w.queues])
 
-    def ReapWorkers(self, command: c.ReapWorkers) -> int:  # noqa: N802
+    def ReapWorkers(self, command: ReapWorkers) -> int:  # noqa: N802
         holding = {row.by for row in self.jobs.values() if row.state == "leased"}
         silent = [name for name, worker in self.workers.items() if self.now - worker.beat > command.silence_ms]
         return self._forget([name for name in silent if name not in holding])
@@ -111,7 +112,7 @@ class Routing:
             del self.workers[name]
         return len(names)
 
-    def BuryOrphans(self, command: c.BuryOrphans) -> int:  # noqa: N802
+    def BuryOrphans(self, command: BuryOrphans) -> int:  # noqa: N802
         orphans = [row for row in self.jobs.values() if row.state == "ready" and not row.held and row.worker is not None]
         orphans = [row for row in orphans if row.worker not in self.workers]
         for row in orphans:

@@ -8,6 +8,7 @@ from holdfast.job.job import Content, Extras, IdempotencyKey, LeaseRef, NewJob, 
 from holdfast.job.queue import QueueSettings
 from holdfast.messages import beanstalk_commands as t
 from holdfast.messages import commands as c
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, PromoteDue
 from tests.unit.engine.model_routing import Publish
 
 SETTINGS = {
@@ -150,4 +151,4 @@ class Teller:
         return self.dice.choice((c.PauseQueue(name, self.dice.random() < 0.3), c.PurgeQueue(name, states, 0, 1_000)))
 
     def tick(self):
-        return self.dice.choice((c.ExpireLeases(1_000), c.PromoteDue(1_000), c.BuryOrphans(1_000)))
+        return self.dice.choice((ExpireLeases(1_000), PromoteDue(1_000), BuryOrphans(1_000)))

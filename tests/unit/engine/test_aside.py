@@ -5,7 +5,8 @@ from structlog.testing import capture_logs
 
 from holdfast.job import lifecycle
 from holdfast.limits import ASIDE_MAX_MS
-from holdfast.messages.commands import Enqueue, ExpireLeases, PromoteDue
+from holdfast.messages.commands import Enqueue
+from holdfast.messages.time_commands import ExpireLeases, PromoteDue
 
 
 def broken(monkeypatch, rule, job_id, error):

@@ -9,7 +9,8 @@ from holdfast.engine.engine import Engine
 from holdfast.errors import WorkerNotFound
 from holdfast.job.queue import QueuePolicy
 from holdfast.job.registry import WorkerState
-from holdfast.messages.commands import ConcludeLease, ExpireLeases, ReapWorkers
+from holdfast.messages.commands import ConcludeLease
+from holdfast.messages.time_commands import ExpireLeases, ReapWorkers
 from holdfast.stores.sqlite.store import SqliteStore
 
 SILENCE_MS = 60_000
@@ -139,7 +140,7 @@ async def test_workers_that_have_been_silent_for_a_minute_are_not_counted_on(eng
     clock.advance(1)
     assert await why() == ["no_worker"]
     (_, said) = (await engine.reading.why(1))[1][0]
-    assert said == "All 2 registered workers of a have been silent for more than 60 s."
+    assert said == "All 2 registered workers of a have sent no heartbeat for more than 60 s."
     await engine.beat(gone[0].id)
     assert await why() == ["next"]
     await engine.remove_workers(gone[1].id)

@@ -10,17 +10,16 @@ from holdfast.messages.commands import (
     DeleteJob,
     EditJob,
     Enqueue,
-    ExpireLeases,
     ExtendLease,
     FailLease,
     LeaseJobs,
     PauseQueue,
-    PromoteDue,
     PurgeQueue,
     ReleaseLease,
     SetQueue,
 )
 from holdfast.messages.queries import GetJob
+from holdfast.messages.time_commands import ExpireLeases, PromoteDue
 
 
 @pytest.fixture

@@ -13,15 +13,8 @@ from holdfast import limits
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.job.job import State
 from holdfast.job.queue import QueuePolicy
-from holdfast.messages.commands import (
-    ConcludeLease,
-    Enqueue,
-    Enqueued,
-    ExtendLease,
-    LeaseJobs,
-    PauseQueue,
-    ReleaseLease,
-)
+from holdfast.messages.answers import Enqueued
+from holdfast.messages.commands import ConcludeLease, Enqueue, ExtendLease, LeaseJobs, PauseQueue, ReleaseLease
 from holdfast.messages.queries import GetJob, GetQueue
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.store import StoreBroken

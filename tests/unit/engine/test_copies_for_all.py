@@ -5,8 +5,9 @@ import pytest
 from holdfast.errors import QueueFull
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
-from holdfast.messages.commands import BuryOrphans, ConcludeLease, FailLease, RetryJob
+from holdfast.messages.commands import ConcludeLease, FailLease, RetryJob
 from holdfast.messages.queries import ListJobs
+from holdfast.messages.time_commands import BuryOrphans
 
 
 async def everyone(engine, *queues):

@@ -7,16 +7,8 @@ import pytest
 
 from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import QueuePolicy
-from holdfast.messages.commands import (
-    ConcludeLease,
-    Enqueue,
-    Enqueued,
-    FailLease,
-    Granted,
-    LeaseJobs,
-    Outcome,
-    ReleaseLease,
-)
+from holdfast.messages.answers import Enqueued, Granted, Outcome
+from holdfast.messages.commands import ConcludeLease, Enqueue, FailLease, LeaseJobs, ReleaseLease
 from holdfast.messages.queries import GetJob, GetQueue
 from holdfast.stores.sqlite.store import SqliteStore
 

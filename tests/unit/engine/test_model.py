@@ -23,8 +23,10 @@ from holdfast.job.job import State
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import LEASE_GRACE_MS
 from holdfast.messages import commands as c
-from holdfast.messages.beanstalk_commands import PutIds
+from holdfast.messages.answers import Changed, Counted, Enqueued, Extended, Granted, Outcome, PutIds, WorkerAnswer
+from holdfast.messages.frame import Refused
 from holdfast.messages.queries import GetInterests, GetQueue, ListJobs, ListWorkers
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, PromoteDue, ReapWorkers
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.unit.engine.model import Model
 from tests.unit.engine.model_routing import Publish
@@ -75,14 +77,14 @@ class Story(RuleBasedStateMachine):
             options = request.key, request.require_interest, request.to_workers, request.skip_held
             return await self.engine.publish(request.event, *options)
         except HoldfastError as error:
-            return c.Refused(error.code, error.detail)
+            return Refused(error.code, error.detail)
 
     def tell(self, *commands):
         """Both are told the same; the answers must be the same."""
         expected = self.model.apply(commands, self.clock.now())
         results = self.ask(*commands)
         assert [self.brief(result) for result in results] == expected, commands
-        granted = [one.job.ref() for result in results if isinstance(result, c.Granted) for one in result.jobs]
+        granted = [one.job.ref() for result in results if isinstance(result, Granted) for one in result.jobs]
         self.note(sorted(granted, key=lambda ref: ref.fence))
 
     def note(self, refs):
@@ -95,21 +97,21 @@ class Story(RuleBasedStateMachine):
     def brief(result):  # noqa: PLR0911  (a table)
         """What the model says of the same command."""
         match result:
-            case c.Refused():
+            case Refused():
                 return result.code
-            case c.Enqueued():
+            case Enqueued():
                 return [receipt.id for receipt in result.jobs], result.duplicate, result.held
-            case c.Granted():
+            case Granted():
                 return [(one.job.id, one.job.attempt) for one in result.jobs]
-            case c.Outcome():
+            case Outcome():
                 return result.state.value, result.ready_at
-            case c.Extended():
+            case Extended():
                 return result.ms_left, result.cancel_requested
-            case c.Changed():
+            case Changed():
                 return result.job.id
-            case c.WorkerAnswer():
+            case WorkerAnswer():
                 return result.worker.id, result.worker.state.value
-            case c.Counted():
+            case Counted():
                 return result.count
             case PutIds():
                 return result.ids, result.refused
@@ -133,15 +135,15 @@ class Story(RuleBasedStateMachine):
     def time_goes_on(self, ms, tick):
         self.clock.advance(ms)
         if tick:
-            self.tell(c.ExpireLeases(1_000), c.PromoteDue(1_000))
-            self.tell(c.ReapWorkers(SILENCE_MS), c.BuryOrphans(1_000))
+            self.tell(ExpireLeases(1_000), PromoteDue(1_000))
+            self.tell(ReapWorkers(SILENCE_MS), BuryOrphans(1_000))
 
     @rule(ms=st.sampled_from([0, STEP_MS, LEASE_GRACE_MS]), number=st.integers(0, 2**32 - 1), tick=st.booleans())
     def nobody_serves_for_a_while(self, ms, number, tick):
         self.clock.advance(ms)
         self.clock.leaps += 1
         self.model.outage(self.clock.now())
-        self.tell(c.ExpireLeases(1_000) if tick else self.command(number))
+        self.tell(ExpireLeases(1_000) if tick else self.command(number))
 
     # What always holds
 

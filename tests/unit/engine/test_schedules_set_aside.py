@@ -15,7 +15,7 @@ from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.job.schedule import Missed, ScheduleSpec
 from holdfast.limits import MISSED_FIRES, SCHEDULE_JOBS, SCHEDULE_RETRY_MAX_MS
-from holdfast.messages.commands import FireSchedules
+from holdfast.messages.time_commands import FireSchedules
 from holdfast.routing.interests import Interests
 from holdfast.stores import rows
 from holdfast.stores.sqlite import maintenance

@@ -12,7 +12,8 @@ from holdfast.errors import InvalidRequest, ScheduleNotFound
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.job.schedule import Missed, ScheduleSpec
-from holdfast.messages.commands import ConcludeLease, FireSchedules, RunSchedule, SetInterest
+from holdfast.messages.commands import ConcludeLease, RunSchedule, SetInterest
+from holdfast.messages.time_commands import FireSchedules
 from holdfast.stores.sqlite.store import SqliteStore
 
 MINUTE = 60_000

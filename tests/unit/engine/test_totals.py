@@ -7,8 +7,9 @@ import pytest
 from holdfast.committer.totals import BATCH_BUCKETS, COMMIT_BUCKETS, Rate, Totals
 from holdfast.job.queue import QueueSettings
 from holdfast.messages import events
-from holdfast.messages.commands import ConcludeLease, DeleteQueue, Enqueue, FailLease, ForgetHistory
+from holdfast.messages.commands import ConcludeLease, DeleteQueue, Enqueue, FailLease
 from holdfast.messages.queries import GetStats
+from holdfast.messages.time_commands import ForgetHistory
 
 
 def test_a_steady_stream_is_rated_at_its_speed():

@@ -7,7 +7,7 @@ handed back. The deadlines here only decide what is said (DEADLINE_SOON); whethe
 from collections.abc import Callable, Iterator
 
 from holdfast.job.job import LeaseRef
-from holdfast.messages.commands import GrantedJob
+from holdfast.messages.answers import GrantedJob
 
 MARGIN_S = 1.0  # beanstalkd's: the last second of a job's time to run
 

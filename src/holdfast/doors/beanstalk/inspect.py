@@ -11,7 +11,8 @@ from holdfast.doors.beanstalk.tubes import listed
 from holdfast.errors import QueueNotFound
 from holdfast.job.job import HISTORY, State
 from holdfast.limits import ID_MAX, LIST_LIMIT, TUBE_RESERVED
-from holdfast.messages.queries import JobDetail, JobPage, ListJobs, QueueInfo
+from holdfast.messages.queries import ListJobs
+from holdfast.messages.views import JobDetail, JobPage, QueueInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable

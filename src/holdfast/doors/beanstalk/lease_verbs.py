@@ -12,18 +12,10 @@ from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.held import Holding
 from holdfast.errors import LeaseLost
 from holdfast.limits import ID_MAX
+from holdfast.messages.answers import Changed, Extended, Outcome
 from holdfast.messages.beanstalk_commands import BuryLease
-from holdfast.messages.commands import (
-    Changed,
-    ConcludeLease,
-    DeleteJob,
-    Extended,
-    ExtendLease,
-    Outcome,
-    Refused,
-    ReleaseLease,
-    Result,
-)
+from holdfast.messages.commands import ConcludeLease, DeleteJob, ExtendLease, ReleaseLease
+from holdfast.messages.frame import Refused
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.connection import Connection, Slot
@@ -44,7 +36,7 @@ def delete(connection: "Connection", asked: Asked) -> None:
         connection.engine.submit_nowait(ConcludeLease(holding.ref), 0, partial(_concluded, connection, slot, job_id, holding))
 
 
-def _concluded(connection: "Connection", slot: "Slot", job_id: int, holding: Holding, result: Result) -> None:
+def _concluded(connection: "Connection", slot: "Slot", job_id: int, holding: Holding, result: Outcome | Refused) -> None:
     if isinstance(result, Refused) and result.code == LeaseLost.code:
         _remove(connection, slot, job_id)
     else:
@@ -55,8 +47,7 @@ def _remove(connection: "Connection", slot: "Slot", job_id: int) -> None:
     connection.engine.submit_nowait(DeleteJob(job_id, unless_history=True), 0, partial(_removed, connection, slot))
 
 
-def _removed(connection: "Connection", slot: "Slot", result: Result) -> None:
-    assert isinstance(result, Changed | Refused), "a delete is answered with the job"
+def _removed(connection: "Connection", slot: "Slot", result: Changed | Refused) -> None:
     connection.answer(slot, replies.of_error(result.code) if isinstance(result, Refused) else replies.DELETED)
 
 
@@ -86,13 +77,13 @@ def bury(connection: "Connection", asked: Asked) -> None:
     connection.engine.submit_nowait(BuryLease(holding.ref, pri), 0, then)
 
 
-def _ended(connection: "Connection", slot: "Slot", job_id: int, holding: Holding, word: bytes, result: Result) -> None:
+def _ended(
+    connection: "Connection", slot: "Slot", job_id: int, holding: Holding, word: bytes, result: Outcome | Refused
+) -> None:
     if isinstance(result, Refused):
         if result.code != LeaseLost.code and not connection.gone:
             connection.held.put_back(job_id, holding)
         word = replies.of_error(result.code)
-    else:
-        assert isinstance(result, Outcome), "the end of a lease is answered with what became of the job"
     connection.answer(slot, word)
 
 
@@ -107,10 +98,9 @@ def touch(connection: "Connection", asked: Asked) -> None:
     connection.engine.submit_nowait(ExtendLease(holding.ref), 0, partial(_touched, connection, slot, holding))
 
 
-def _touched(connection: "Connection", slot: "Slot", holding: Holding, result: Result) -> None:
+def _touched(connection: "Connection", slot: "Slot", holding: Holding, result: Extended | Refused) -> None:
     if isinstance(result, Extended):
         holding.until = connection.loop.time() + result.ms_left / 1000
         connection.answer(slot, replies.TOUCHED)
         return
-    assert isinstance(result, Refused), "an extension is granted or refused"
     connection.answer(slot, replies.of_error(result.code))

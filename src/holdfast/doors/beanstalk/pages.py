@@ -11,7 +11,7 @@ from holdfast.doors.beanstalk.numbers import Numbers
 from holdfast.job.job import DEAD, LEASED, READY, SCHEDULED, BeanstalkCounters
 from holdfast.job.queue import Tally
 from holdfast.limits import TUBE_NUMBER_MAX
-from holdfast.messages.queries import JobDetail, QueueInfo, Stats, TubeFacts
+from holdfast.messages.views import JobDetail, QueueInfo, Stats, TubeFacts
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.door import Beanstalk

@@ -8,8 +8,9 @@ from holdfast.doors.beanstalk.names import queue_of
 from holdfast.doors.beanstalk.replies import DRAINING, not_put
 from holdfast.job.job import BeanstalkCounters, Extras, NewJob
 from holdfast.limits import BULK_JOBS, TUBE_UNANSWERED_BYTES
-from holdfast.messages.beanstalk_commands import PutIds, PutJobs
-from holdfast.messages.commands import Refused, Result
+from holdfast.messages.answers import PutIds
+from holdfast.messages.beanstalk_commands import PutJobs
+from holdfast.messages.frame import Refused
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.connection import Connection, Slot
@@ -59,12 +60,9 @@ def send(connection: "Connection") -> None:
     connection.engine.submit_nowait(PutJobs(jobs), weight, partial(_answer, connection, slot))
 
 
-def _answer(connection: "Connection", slot: "Slot", result: Result) -> None:
-    match result:
-        case PutIds(ids, refused):
-            word = not_put(refused) if refused else b""
-            connection.answer(slot, *[b"INSERTED %d\r\n" % job_id if job_id else word for job_id in ids])
-        case Refused(code):
-            connection.answer(slot, not_put(code) * slot.commands)
-        case _:
-            raise TypeError(f"{type(result).__name__} is no answer to a put")
+def _answer(connection: "Connection", slot: "Slot", result: PutIds | Refused) -> None:
+    if isinstance(result, Refused):
+        connection.answer(slot, not_put(result.code) * slot.commands)
+        return
+    word = not_put(result.refused) if result.refused else b""
+    connection.answer(slot, *[b"INSERTED %d\r\n" % job_id if job_id else word for job_id in result.ids])

@@ -15,7 +15,7 @@ from holdfast.errors import (
     StoreUnavailable,
     WrongState,
 )
-from holdfast.messages.commands import GrantedJob
+from holdfast.messages.answers import GrantedJob
 
 NOT_FOUND = b"NOT_FOUND\r\n"
 TIMED_OUT = b"TIMED_OUT\r\n"

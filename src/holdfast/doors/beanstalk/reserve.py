@@ -15,7 +15,9 @@ from holdfast.doors.beanstalk.held import MARGIN_S
 from holdfast.doors.beanstalk.names import queue_of
 from holdfast.errors import Draining, HoldfastError
 from holdfast.limits import LEASE_JOBS, TUBE_RESERVE_BYTES, TUBE_RESERVED, WAIT_MS_MAX
-from holdfast.messages.commands import Granted, LeaseJobs, Refused, Result
+from holdfast.messages.answers import Granted
+from holdfast.messages.commands import LeaseJobs
+from holdfast.messages.frame import Refused
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.connection import Connection, Slot
@@ -82,13 +84,12 @@ class Reserve:
         )
         self._connection.engine.submit_nowait(command, 0, self._looked)
 
-    def _looked(self, result: Result) -> None:
+    def _looked(self, result: Granted | Refused) -> None:
         connection = self._connection
         if isinstance(result, Refused):
             connection.alone = False
             connection.answer(self._slot, replies.of_error(result.code) * self._slot.commands)
             return
-        assert isinstance(result, Granted), "a reserve is answered with what was granted"
         if connection.gone:
             connection.engine.hand_back([granted.job.ref() for granted in result.jobs])
             return

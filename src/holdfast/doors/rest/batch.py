@@ -17,7 +17,9 @@ from holdfast.engine.engine import LeaseVerb
 from holdfast.errors import HoldfastError, LeaseLost, MalformedJson
 from holdfast.job.job import LeaseRef
 from holdfast.limits import BATCH_FOLLOW_UPS, BATCH_VERBS
-from holdfast.messages.commands import ConcludeLease, Extended, ExtendLease, FailLease, Outcome, Refused, ReleaseLease, Result
+from holdfast.messages.answers import Extended, Outcome
+from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease, ReleaseLease
+from holdfast.messages.frame import Answer, Refused
 
 _then_of = attrgetter("then")
 _NEVER_A_LEASE = Refused(LeaseLost.code, "This was never a lease's token.")
@@ -68,7 +70,7 @@ class LeaseBatch:
         name, index = self._places[number]
         return f"{name}[{index}]."
 
-    def shown(self, results: list[Result], draining: bool) -> dict[str, list[Any]]:
+    def shown(self, results: list[Answer], draining: bool) -> dict[str, list[Any]]:
         """The four lists of the answer."""
         for (name, index), result in zip(self._places, results, strict=True):
             self._lists[name][index] = result
@@ -100,7 +102,7 @@ def concluding(ref: LeaseRef, given: ConcludeIn, at: str) -> ConcludeLease:
     return ConcludeLease(ref, bodies.raw(at + "result", given.result), bodies.new_jobs(given.then, at + "then"))
 
 
-def shown(result: Result, draining: bool) -> Any:
+def shown(result: Answer, draining: bool) -> Any:
     """What became of one lease verb."""
     if type(result) is Outcome:
         return replies.outcome_out(result)

@@ -19,7 +19,9 @@ from holdfast.engine.waiters import Patience
 from holdfast.errors import LeaseLost, MalformedJson
 from holdfast.job.job import IdempotencyKey, LeaseRef, NewJob
 from holdfast.limits import ONE_TURN_BODY_BYTES
-from holdfast.messages.commands import Enqueued, ExtendLease, FailLease, ReleaseLease, Result
+from holdfast.messages.answers import Enqueued
+from holdfast.messages.commands import ExtendLease, FailLease, ReleaseLease
+from holdfast.messages.frame import Answer
 
 T = TypeVar("T")
 _KNOWN_PATHS = 1_000  # that need not be taken apart again
@@ -195,7 +197,7 @@ class Hot:
             await self._engine.end(ExtendLease(_ref(call), given.lease_ms, bodies.raw("progress", given.progress)))
         )
 
-    def _ended(self, result: Result) -> Reply:
+    def _ended(self, result: Answer) -> Reply:
         return Reply(200, replies.encode(shown(result, self._engine.draining)))
 
     async def _batch(self, call: Call) -> Reply:

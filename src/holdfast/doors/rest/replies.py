@@ -28,8 +28,8 @@ from holdfast.errors import BY_CODE, HoldfastError
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.limits import INSTANT_MAX
-from holdfast.messages.commands import Enqueued, Extended, GrantedJob, Outcome
-from holdfast.messages.queries import Durability, JobDetail, QueueInfo
+from holdfast.messages.answers import Enqueued, Extended, GrantedJob, Outcome
+from holdfast.messages.views import Durability, JobDetail, QueueInfo
 
 STATUS = {
     "error": 500,

@@ -18,8 +18,7 @@ from holdfast.engine import checks
 from holdfast.engine.engine import Engine, JobVerb
 from holdfast.job.job import Content, State
 from holdfast.job.queue import QueueSettings
-from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
-from holdfast.messages.job_commands import SettleJob
+from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob
 from holdfast.messages.queries import ListJobs
 
 JobId = Annotated[int, Parameter(description="The job's number.", ge=1, le=limits.ID_MAX)]

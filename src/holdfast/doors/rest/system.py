@@ -20,7 +20,7 @@ from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Heard, Subscription
 from holdfast.errors import HoldfastError
-from holdfast.messages.queries import QueueStats, Stats, StoreStats
+from holdfast.messages.views import QueueStats, Stats, StoreStats
 
 _SIGN_OF_LIFE_S = 15.0
 _HEALTH_S = 5.0

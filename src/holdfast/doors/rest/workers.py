@@ -15,7 +15,7 @@ from holdfast.job import registry
 from holdfast.job.job import Job
 from holdfast.job.registry import Worker
 from holdfast.limits import ID_MAX, LIST_LIMIT
-from holdfast.messages.queries import WorkerInfo
+from holdfast.messages.views import WorkerInfo
 
 WorkerId = Annotated[str, Parameter(description="The worker's id.", max_length=100)]
 

@@ -15,9 +15,8 @@ from holdfast.errors import Forbidden, HoldfastError
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
-from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob
-from holdfast.messages.job_commands import SettleJob
-from holdfast.messages.queries import AuditEntry
+from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob
+from holdfast.messages.views import AuditEntry
 from holdfast.routing.interests import Match
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from holdfast.doors.web import formats
-from holdfast.messages.queries import HeldQueue, QueueStats, StoreStats
+from holdfast.messages.views import HeldQueue, QueueStats, StoreStats
 
 NEARLY_FULL = 80.0  # per cent of a bound
 NOBODY_MS = 30_000  # a ready job that waits for longer while nothing is leased has nobody who takes it

@@ -9,7 +9,7 @@ from litestar.datastructures import State as AppState
 from holdfast.doors.web import formats
 from holdfast.doors.web.layout import View
 from holdfast.limits import TRAIL_NOTES
-from holdfast.messages.queries import AuditEntries, AuditEntry
+from holdfast.messages.views import AuditEntries, AuditEntry
 
 _SHOWN = 200
 

@@ -26,7 +26,7 @@ from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUnknown
 from holdfast.job.job import State
 from holdfast.limits import BULK_BITE, FAILURES_SCANNED, ID_MAX
-from holdfast.messages.queries import JobDetail
+from holdfast.messages.views import JobDetail
 
 SAMPLE = 10
 LOOKS = 200  # jobs that are asked for together

@@ -14,7 +14,7 @@ from holdfast.doors.web.jobs import EDITED_BYTES, anew, json_of, tags_of
 from holdfast.doors.web.layout import View
 from holdfast.engine import checks
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob
-from holdfast.messages.queries import JobDetail
+from holdfast.messages.views import JobDetail
 
 _SHOWN = 1_000  # characters of a payload, in the command line
 _TEXT = "text/plain; charset=utf-8"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from holdfast.messages.queries import FailedJob
+from holdfast.messages.views import FailedJob
 
 HOLE = "…"
 _LINE_CHARS = 200

@@ -17,7 +17,7 @@ from holdfast.engine import checks
 from holdfast.errors import QueueNotFound
 from holdfast.job.job import State
 from holdfast.limits import ID_MAX, QUEUE_NAME_ONCE
-from holdfast.messages.queries import JobCounts, JobDetail
+from holdfast.messages.views import JobCounts, JobDetail
 
 
 @get("/web/jobs", include_in_schema=False)

@@ -18,7 +18,7 @@ from holdfast.doors.web.layout import View
 from holdfast.engine import checks
 from holdfast.errors import NotFound
 from holdfast.job.job import NO_EXTRAS, WAITING, Content, Extras, Job, NewJob, State
-from holdfast.messages.queries import JobDetail
+from holdfast.messages.views import JobDetail
 
 SHOWN_BYTES = 64 << 10  # of a payload or a result, on the screen
 EDITED_BYTES = 256 << 10  # larger payloads are changed through the API

@@ -11,7 +11,7 @@ from holdfast.doors.web import attention, formats
 from holdfast.doors.web.attention import fullness, problems
 from holdfast.doors.web.layout import View, tone
 from holdfast.engine.engine import Engine
-from holdfast.messages.queries import QueueStats, Stats
+from holdfast.messages.views import QueueStats, Stats
 
 QUEUES_SHOWN = 100
 QUEUES_LOOKED_AT = 500

@@ -19,7 +19,8 @@ from holdfast.errors import QueueNotFound
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
-from holdfast.messages.queries import ListJobs, QueueInfo
+from holdfast.messages.queries import ListJobs
+from holdfast.messages.views import QueueInfo
 
 NUMBERS = (
     ("capacity_jobs", "Capacity in jobs", "Scheduled, ready and leased jobs count."),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from holdfast.engine.reader import Reader
 from holdfast.errors import JobNotFound
 from holdfast.job.job import Receipt
-from holdfast.messages.queries import JobDetail
+from holdfast.messages.views import JobDetail
 
 BACK = 10  # jobs that led to it
 ON = 40  # jobs that followed

@@ -9,7 +9,7 @@ from litestar.datastructures import State as AppState
 from holdfast.doors.web import attention
 from holdfast.doors.web.layout import View, tone
 from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS, quantile
-from holdfast.messages.queries import StoreStats
+from holdfast.messages.views import StoreStats
 
 _SHARES = (0.5, 0.95, 0.99)
 

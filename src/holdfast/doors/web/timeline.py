@@ -6,7 +6,7 @@ created ──── waits ────▌ attempt 1 ✖ ▌── backoff ─�
 from dataclasses import dataclass
 
 from holdfast.job.job import ENDED, Job, JobError, State
-from holdfast.messages.queries import JobDetail
+from holdfast.messages.views import JobDetail
 
 WIDTH = 1_000.0
 _LEAST = 6.0  # a short attempt is still to be seen

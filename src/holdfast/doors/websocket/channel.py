@@ -34,7 +34,8 @@ from holdfast.limits import (
     CHANNEL_UNANSWERED_BYTES,
     REQUEST_ID_CHARS,
 )
-from holdfast.messages.commands import Enqueued, Extended, Granted, Refused, Result
+from holdfast.messages.answers import Enqueued, Extended, Granted
+from holdfast.messages.frame import Answer, Refused
 
 log = structlog.get_logger(__name__)
 _DONE = 1012  # "service restart"
@@ -166,7 +167,7 @@ class Channel:
         batch = LeaseBatch(asked, mark)
         self._drive(asked.ref, size, self._engine.end_many(batch.verbs, batch.place), partial(self._ended, asked.ref, batch))
 
-    def _ended(self, ref: str | None, batch: LeaseBatch, results: list[Result]) -> None:
+    def _ended(self, ref: str | None, batch: LeaseBatch, results: list[Answer]) -> None:
         for verb, result in zip(batch.verbs, results, strict=True):
             on_closed = result.code == LeaseLost.code if isinstance(result, Refused) else not isinstance(result, Extended)
             if on_closed:

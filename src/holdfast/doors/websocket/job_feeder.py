@@ -15,7 +15,9 @@ from typing import Protocol
 from holdfast.engine.engine import Engine
 from holdfast.errors import Overloaded
 from holdfast.limits import CHANNEL_GRANT_BYTES, LEASE_JOBS, WAIT_MS_MAX
-from holdfast.messages.commands import Granted, LeaseJobs, Refused, Result
+from holdfast.messages.answers import Granted
+from holdfast.messages.commands import LeaseJobs
+from holdfast.messages.frame import Refused
 
 _PAUSE_MS = 1_000  # after a refusal, before the next look
 
@@ -90,11 +92,10 @@ class JobFeeder:
         )
         self._engine.submit_nowait(command, 0, partial(self._looked, room, woken))
 
-    def _looked(self, asked: int, woken: str | None, result: Result) -> None:
+    def _looked(self, asked: int, woken: str | None, result: Granted | Refused) -> None:
         if isinstance(result, Refused):
             self._later(self._look)
             return
-        assert isinstance(result, Granted), "a look is answered with what was granted"
         jobs = result.jobs
         if woken is not None and jobs and all(granted.job.queue != woken for granted in jobs):
             self._engine.arrivals.notify(woken, 1)  # we were woken for another queue's job and left it there

@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from holdfast.messages.queries import HeldQueue
+from holdfast.messages.views import HeldQueue
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.store import QueueHeld
 

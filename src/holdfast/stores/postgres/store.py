@@ -18,8 +18,9 @@ import structlog
 from holdfast.errors import Overloaded, StorageFull, StoreUnavailable
 from holdfast.job.queue import Queue, QueuePolicy
 from holdfast.limits import PAYLOAD_BYTES
-from holdfast.messages.queries import Durability, Query, QueryResult
-from holdfast.messages.queries import Replication as ReplicationState
+from holdfast.messages.frame import A, Query
+from holdfast.messages.views import Durability
+from holdfast.messages.views import Replication as ReplicationState
 from holdfast.stores.postgres.cache import Cache, recover_queues
 from holdfast.stores.postgres.connect import GONE, IN_THE_WAY, READER, READERS, STATEMENT_S, WRITER, connect
 from holdfast.stores.postgres.held_queues import HeldQueues
@@ -215,12 +216,13 @@ class PostgresStore:
         bounds = self._cache.floor(), list(self._held.queues)
         return await self._reading(lambda connection: connection.fetchval(SQL["earliest"], *bounds))  # type: ignore[no-any-return]
 
-    async def read(self, query: Query, now: int) -> QueryResult:
+    async def read(self, query: Query[A], now: int) -> A:
         """Answer a query on a snapshot of its own, beside the batches."""
-        return await self._reading(  # type: ignore[no-any-return]
+        found: A = await self._reading(
             lambda connection: Reader(PostgresSnapshot(connection), self._cache.defaults, self._cache.names).answer(query, now),
             is_dear(query),
         )
+        return found
 
     async def _reading(self, ask: Callable[[Any], Any], dear: bool = False) -> Any:
         await self._turns.take(dear)

@@ -9,7 +9,7 @@ import apsw
 
 from holdfast.errors import Overloaded
 from holdfast.job.queue import QueuePolicy
-from holdfast.messages.queries import Query, QueryResult
+from holdfast.messages.frame import A, Query
 from holdfast.stores.list_statements import Dialect
 from holdfast.stores.reader import Reader
 from holdfast.stores.rows import UNREADABLE, Row, json_text, size_of
@@ -38,15 +38,15 @@ class SqliteReader:
         self._deadline = 0.0
         self.stopped = False
 
-    def answer(self, query: Query, now: int) -> QueryResult:
+    def answer(self, query: Query[A], now: int) -> A:
         """The answer as of now; raises a `HoldfastError` where there is none."""
         return _at_once(self._answer(query, now, SqliteSnapshot(self._db)))
 
-    async def answer_in_stretches(self, query: Query, now: int) -> QueryResult:
+    async def answer_in_stretches(self, query: Query[A], now: int) -> A:
         """The same on the connection that also writes: in short stretches, between which transactions go on."""
         return await self._answer(query, now, _Stretches(self._db, self._begin, self._end))
 
-    async def _answer(self, query: Query, now: int, snapshot: "SqliteSnapshot") -> QueryResult:
+    async def _answer(self, query: Query[A], now: int, snapshot: "SqliteSnapshot") -> A:
         self._deadline = time.monotonic() + _READ_S
         self._begin()
         try:

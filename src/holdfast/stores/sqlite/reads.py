@@ -5,8 +5,9 @@ free again only when its thread is done with it.
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from holdfast.messages.queries import Query, QueryResult
+from holdfast.messages.frame import A, Query
 from holdfast.stores.read_queue import ReadQueue, is_dear
 from holdfast.stores.sqlite.reader import SqliteReader
 
@@ -20,7 +21,7 @@ class Reads:
         self._pool = ThreadPoolExecutor(len(readers), "read")
         self._turns = ReadQueue(len(readers))
 
-    async def answer(self, query: Query, now: int) -> QueryResult:
+    async def answer(self, query: Query[A], now: int) -> A:
         """The answer, when it is this read's turn; `Overloaded` where that does not come."""
         dear = is_dear(query)
         await self._turns.take(dear)
@@ -42,7 +43,7 @@ class Reads:
         for reader in self._readers:
             reader.close()
 
-    def _left(self, reader: SqliteReader, dear: bool, done: "asyncio.Future[QueryResult]") -> None:
+    def _left(self, reader: SqliteReader, dear: bool, done: "asyncio.Future[Any]") -> None:
         if not done.cancelled():
             done.exception()  # nobody waits for it
         self._free(reader, dear)

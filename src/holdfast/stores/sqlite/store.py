@@ -15,7 +15,8 @@ import apsw
 
 from holdfast.errors import StorageFull, StoreUnavailable
 from holdfast.job.queue import QueuePolicy
-from holdfast.messages.queries import Durability, Query, QueryResult
+from holdfast.messages.frame import A, Query
+from holdfast.messages.views import Durability
 from holdfast.stores.read_queue import ReadQueue, is_dear
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.connect import checkpoint, no_room, open_reader, open_writer
@@ -147,7 +148,7 @@ class SqliteStore(SingleWriter):
         ]
         return min((moment for moment in moments if moment is not None), default=None)
 
-    async def read(self, query: Query, now: int) -> QueryResult:
+    async def read(self, query: Query[A], now: int) -> A:
         """Answer a query on a read of its own, beside the writer; in memory, between its transactions."""
         if self._reads is None:
             return await self._read_between(query, now)
@@ -156,7 +157,7 @@ class SqliteStore(SingleWriter):
         except _BROKEN as error:
             raise StoreBroken(str(error)) from error
 
-    async def _read_between(self, query: Query, now: int) -> QueryResult:
+    async def _read_between(self, query: Query[A], now: int) -> A:
         """In memory there is one connection: dear reads one at a time, in short stretches."""
         if not is_dear(query):
             return self._own_reader.answer(query, now)

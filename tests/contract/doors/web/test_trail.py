@@ -4,7 +4,7 @@ import re
 
 from holdfast.committer.audit import AuditLog
 from holdfast.limits import TRAIL_NOTES
-from holdfast.messages.queries import AuditEntry
+from holdfast.messages.views import AuditEntry
 
 
 def note(number: int, run: str = "", done: int = 1) -> AuditEntry:

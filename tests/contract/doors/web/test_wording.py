@@ -9,7 +9,7 @@ from holdfast.doors.web.schedules import worded
 from holdfast.job.job import Content, Job, JobError, Lease, NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.job.schedule import ScheduleSpec
-from holdfast.messages.queries import FailedJob, JobDetail, QueueInfo, QueueStats, Replication, StoreStats
+from holdfast.messages.views import FailedJob, JobDetail, QueueInfo, QueueStats, Replication, StoreStats
 
 STORE = StoreStats(1, 1, [], [], 0.0, 0, 0, 1 << 40, True, 0)
 

@@ -20,21 +20,12 @@ from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.submitter import error_of
 from holdfast.job.job import Extras, IdempotencyKey, Job, NewJob, Receipt, State
 from holdfast.job.queue import QueuePolicy, Tally
-from holdfast.messages.commands import (
-    CancelJob,
-    Command,
-    ConcludeLease,
-    Enqueue,
-    ExpireLeases,
-    FailLease,
-    Granted,
-    GrantedJob,
-    LeaseJobs,
-    PromoteDue,
-    Refused,
-    Result,
-)
-from holdfast.messages.queries import GetJob, GetQueue, JobDetail, JobPage, ListJobs, ListQueues, Query, QueueInfo, QueuePage
+from holdfast.messages.answers import Granted, GrantedJob
+from holdfast.messages.commands import CancelJob, ConcludeLease, Enqueue, FailLease, LeaseJobs
+from holdfast.messages.frame import Answer, Command, Query, Refused
+from holdfast.messages.queries import GetJob, GetQueue, ListJobs, ListQueues
+from holdfast.messages.time_commands import ExpireLeases, PromoteDue
+from holdfast.messages.views import JobDetail, JobPage, QueueInfo, QueuePage
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.store import Store
@@ -55,7 +46,7 @@ class Desk:
     def now(self) -> int:
         return self.clock.now()
 
-    async def together(self, *commands: Command) -> list[Result]:
+    async def together(self, *commands: Command) -> list[Answer]:
         """All of them in one transaction."""
         batches = self.backend.totals.batches
         futures = [self.backend.submit(command) for command in commands]
@@ -133,7 +124,7 @@ class Desk:
         await self.store.close()
 
 
-def _or_raise(result: Result) -> Result:
+def _or_raise(result: Answer) -> Answer:
     if isinstance(result, Refused):
         raise error_of(result)
     return result

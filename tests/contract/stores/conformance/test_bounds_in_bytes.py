@@ -6,7 +6,8 @@ from holdfast.errors import HoldfastError
 from holdfast.job.job import NewJob
 from holdfast.job.schedule import Schedule, ScheduleSpec
 from holdfast.limits import BATCH_BYTES, FAN_OUT_BYTES, GRANT_BYTES, PAGE_BYTES
-from holdfast.messages.commands import Enqueue, Granted, LeaseJobs, RegisterWorker
+from holdfast.messages.answers import Granted
+from holdfast.messages.commands import Enqueue, LeaseJobs, RegisterWorker
 from holdfast.messages.queries import ListJobs, ListSchedules
 
 MIB = 1 << 20

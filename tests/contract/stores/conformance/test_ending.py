@@ -8,15 +8,7 @@ from holdfast.errors import LeaseLost
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings, Tally
 from holdfast.job.retry import RetryPolicy
-from holdfast.messages.commands import (
-    CancelJob,
-    ConcludeLease,
-    ExtendLease,
-    FailLease,
-    ReleaseLease,
-    RetryJob,
-    SetQueue,
-)
+from holdfast.messages.commands import CancelJob, ConcludeLease, ExtendLease, FailLease, ReleaseLease, RetryJob, SetQueue
 
 STEADY = RetryPolicy(base_ms=1_000, factor=2.0, max_ms=60_000, jitter=0.0)
 VERBS = [

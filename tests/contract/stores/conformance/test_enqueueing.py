@@ -5,16 +5,7 @@ import pytest
 from holdfast.errors import QueueFull
 from holdfast.job.job import Content, IdempotencyKey, State
 from holdfast.job.queue import QueueSettings, Tally
-from holdfast.messages.commands import (
-    CancelJob,
-    ConcludeLease,
-    DeleteJob,
-    Enqueue,
-    FailLease,
-    ReleaseLease,
-    RetryJob,
-    SetQueue,
-)
+from holdfast.messages.commands import CancelJob, ConcludeLease, DeleteJob, Enqueue, FailLease, ReleaseLease, RetryJob, SetQueue
 
 KEY = IdempotencyKey("q", "k", b"d")
 

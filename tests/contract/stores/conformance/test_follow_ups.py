@@ -5,12 +5,7 @@ import pytest
 from holdfast.errors import JobNotFound, LeaseLost, NotUnique, PayloadTooLarge, QueueFull
 from holdfast.job.job import State, UniqueWhile
 from holdfast.job.queue import QueueSettings, Tally
-from holdfast.messages.commands import (
-    ConcludeLease,
-    DeleteJob,
-    Enqueue,
-    SetQueue,
-)
+from holdfast.messages.commands import ConcludeLease, DeleteJob, Enqueue, SetQueue
 
 
 async def test_follow_up_jobs_are_put_with_the_conclude_or_not_at_all(desk, new):

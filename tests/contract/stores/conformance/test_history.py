@@ -5,7 +5,8 @@ import pytest
 from holdfast.errors import JobNotFound
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings, Tally
-from holdfast.messages.commands import CancelJob, ConcludeLease, DeleteJob, FailLease, ForgetHistory, SetQueue
+from holdfast.messages.commands import CancelJob, ConcludeLease, DeleteJob, FailLease, SetQueue
+from holdfast.messages.time_commands import ForgetHistory
 
 DAY = 86_400_000
 

@@ -6,18 +6,8 @@ from holdfast.errors import IdempotencyMismatch, JobNotFound, NotUnique, QueueFu
 from holdfast.job.job import IdempotencyKey, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.limits import IDEMPOTENCY_MS
-from holdfast.messages.commands import (
-    CancelJob,
-    ConcludeLease,
-    DeleteJob,
-    Enqueue,
-    ExpireLeases,
-    FailLease,
-    ForgetHistory,
-    ReleaseLease,
-    RetryJob,
-    SetQueue,
-)
+from holdfast.messages.commands import CancelJob, ConcludeLease, DeleteJob, Enqueue, FailLease, ReleaseLease, RetryJob, SetQueue
+from holdfast.messages.time_commands import ExpireLeases, ForgetHistory
 
 KEY = IdempotencyKey("q", "k", b"d")
 

@@ -7,8 +7,9 @@ from holdfast.errors import LeaseLost
 from holdfast.job.job import NewJob
 from holdfast.job.schedule import ScheduleSpec
 from holdfast.limits import DELAY_MS_MAX, LEASE_GRACE_MS, LEASE_MS_MAX
-from holdfast.messages.commands import ConcludeLease, ExpireLeases, ExtendLease, FailLease, SetSchedule
+from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease, SetSchedule
 from holdfast.messages.queries import ListSchedules
+from holdfast.messages.time_commands import ExpireLeases
 
 YEARS = 10 * 366 * 86_400_000
 

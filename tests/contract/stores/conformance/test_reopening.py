@@ -2,8 +2,9 @@
 
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings
-from holdfast.messages.commands import ConcludeLease, Enqueue, ForgetHistory, PauseQueue, SetQueue
+from holdfast.messages.commands import ConcludeLease, Enqueue, PauseQueue, SetQueue
 from holdfast.messages.queries import ListJobs
+from holdfast.messages.time_commands import ForgetHistory
 
 
 async def test_every_job_is_as_it_was(lasting_place, reopen, new):

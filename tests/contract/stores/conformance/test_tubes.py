@@ -5,7 +5,8 @@ import pytest
 from holdfast.errors import JobNotFound, LeaseLost, NotUnique, QueueFull, WrongState
 from holdfast.job.job import BeanstalkCounters, NewJob, State
 from holdfast.job.queue import QueueSettings
-from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutIds, PutJobs, ReserveJob
+from holdfast.messages.answers import PutIds
+from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.messages.commands import (
     ConcludeLease,
     DeleteJob,

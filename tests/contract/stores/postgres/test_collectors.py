@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from cluster.processes import give, kill_tree, unprivileged, wait_until
-from holdfast.messages.commands import Enqueued, Refused
+from holdfast.messages.answers import Enqueued
+from holdfast.messages.frame import Refused
 from holdfast.stores.postgres.examine import examine
 
 pytestmark = pytest.mark.long(25)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster.processes import unprivileged, wait_until
-from holdfast.messages.commands import Enqueued, Refused
+from holdfast.messages.answers import Enqueued
+from holdfast.messages.frame import Refused
 
 pytestmark = pytest.mark.long(35)
 

@@ -10,7 +10,9 @@ import pytest
 from cluster.postgres import server
 from cluster.processes import give
 from holdfast.job.job import NewJob, State
-from holdfast.messages.commands import ConcludeLease, Enqueue, Enqueued, ExtendLease, LeaseJobs, Outcome, PurgeQueue, Refused
+from holdfast.messages.answers import Enqueued, Outcome
+from holdfast.messages.commands import ConcludeLease, Enqueue, ExtendLease, LeaseJobs, PurgeQueue
+from holdfast.messages.frame import Refused
 from holdfast.stores.postgres.maintenance import check
 from holdfast.stores.postgres.store import FULL_S
 

@@ -9,6 +9,7 @@ import pytest
 from holdfast.job.job import READY, IdempotencyKey, NewJob
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.answers import Granted
 from holdfast.messages.beanstalk_commands import KickJobs, PauseFor, PutJobs
 from holdfast.messages.commands import (
     CancelJob,
@@ -17,12 +18,10 @@ from holdfast.messages.commands import (
     Enqueue,
     ExtendLease,
     FailLease,
-    Granted,
     LeaseJobs,
     MoveJob,
     PauseQueue,
     PurgeQueue,
-    Refused,
     RegisterWorker,
     ReleaseLease,
     RunSchedule,
@@ -30,6 +29,7 @@ from holdfast.messages.commands import (
     SetQueue,
     SetSchedule,
 )
+from holdfast.messages.frame import Refused
 from holdfast.stores.postgres.held_queues import HASTY_MS, LOOK_S, WAIT_MS
 from holdfast.stores.postgres.maintenance import check
 

@@ -7,20 +7,11 @@ import pytest
 
 from holdfast.job.job import Extras, IdempotencyKey, NewJob
 from holdfast.job.queue import Tally
-from holdfast.messages.commands import (
-    ConcludeLease,
-    Enqueue,
-    Enqueued,
-    ExpireLeases,
-    FailLease,
-    ForgetHistory,
-    Granted,
-    LeaseJobs,
-    PromoteDue,
-    Refused,
-    ReleaseLease,
-)
+from holdfast.messages.answers import Enqueued, Granted
+from holdfast.messages.commands import ConcludeLease, Enqueue, FailLease, LeaseJobs, ReleaseLease
+from holdfast.messages.frame import Refused
 from holdfast.messages.queries import ListJobs, ListQueues
+from holdfast.messages.time_commands import ExpireLeases, ForgetHistory, PromoteDue
 
 QUEUES = ("a", "b", "c", "d")
 ROUNDS = 10

@@ -11,7 +11,8 @@ from asyncpg import connect_utils
 
 from cluster.ports import free_port
 from holdfast.errors import StoreUnavailable
-from holdfast.messages.commands import Enqueued, Refused
+from holdfast.messages.answers import Enqueued
+from holdfast.messages.frame import Refused
 from holdfast.messages.queries import ListQueues
 from holdfast.stores.postgres import transfer
 from holdfast.stores.postgres.doctor import judge

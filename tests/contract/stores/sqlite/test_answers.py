@@ -5,7 +5,8 @@ from holdfast.committer.local_backend import LocalBackend
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import IDEMPOTENCY_MS
-from holdfast.messages.commands import DeleteJob, Enqueue, ForgetHistory
+from holdfast.messages.commands import DeleteJob, Enqueue
+from holdfast.messages.time_commands import ForgetHistory
 from holdfast.stores.sqlite.store import SqliteStore
 
 

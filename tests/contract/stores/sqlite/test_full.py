@@ -9,7 +9,8 @@ from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy
-from holdfast.messages.commands import ConcludeLease, Enqueue, Enqueued, LeaseJobs, PurgeQueue
+from holdfast.messages.answers import Enqueued
+from holdfast.messages.commands import ConcludeLease, Enqueue, LeaseJobs, PurgeQueue
 from holdfast.messages.queries import GetHealth, GetQueue
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.store import SqliteStore

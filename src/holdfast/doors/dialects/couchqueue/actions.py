@@ -22,8 +22,8 @@ from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.errors import InvalidRequest, JobNotFound, LeaseLost, WrongState
 from holdfast.job.job import State
-from holdfast.messages.commands import ConcludeLease, FailLease, Outcome
-from holdfast.messages.queries import JobDetail
+from holdfast.messages.commands import ConcludeLease, FailLease
+from holdfast.messages.views import JobDetail
 
 Action = Callable[[Engine, Parameters], Awaitable[Any]]
 _REMOVABLE = (State.SCHEDULED, State.READY, State.DEAD)
@@ -67,7 +67,6 @@ async def task_update(engine: Engine, given: Parameters) -> replies.UpdatedOut:
         outcome = await engine.end(ConcludeLease(ref, then=[tasks.again(detail.job, detail.content)] if once_more else []))
     else:
         outcome = await engine.end(FailLease(ref, reason, retry=once_more, delay_ms=0))
-    assert isinstance(outcome, Outcome), "an end is answered with an outcome"
     shown = replies.UpdatedOut(outcome.id, tasks.STATUS[outcome.state])
     if outcome.then:
         shown.re_enqueued_as = outcome.then[0].id

@@ -13,7 +13,8 @@ from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.errors import JobNotFound, WorkerNotFound
 from holdfast.job.job import State
-from holdfast.messages.queries import ListJobs, QueueInfo, WorkerInfo
+from holdfast.messages.queries import ListJobs
+from holdfast.messages.views import QueueInfo, WorkerInfo
 
 LISTED = 200  # tasks in one list: each failed one is read with its reason
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 from holdfast.doors.rest.replies import encode
 from holdfast.errors import HoldfastError, InternalError
 from holdfast.job.job import Content, Job, State
-from holdfast.messages.queries import Durability
+from holdfast.messages.views import Durability
 
 NULL_GIVEN = "null-payload"
 """The tag of a job whose payload was given as null. Without a payload the null that every job has stands for nothing."""

@@ -27,7 +27,7 @@ from holdfast.errors import Forbidden, HoldfastError, InvalidRequest, JobNotFoun
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob, State
 from holdfast.job.queue import Tally
 from holdfast.messages.commands import ConcludeLease
-from holdfast.messages.queries import Durability, JobDetail
+from holdfast.messages.views import Durability, JobDetail
 
 QUEUE = "jobs"
 _CONSUMER = "QUEUE_CONSUMER"

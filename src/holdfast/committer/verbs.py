@@ -1,0 +1,140 @@
+"""One row for each verb: how it is decided, what is noted of it before its batch, and what it brings into a transaction.
+
+A new verb is a class in `messages/`, typed by its answer; a decider; and its row here. What decides the ends of leases is the batch's
+`Conclude`, what gives leases its `Leases`, and all else the `Batch` itself.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.committer import beanstalk, enqueue, expiry, manage, prefetch, schedules, worker_registry
+from holdfast.committer.conclude import Conclude
+from holdfast.committer.lease import Leases
+from holdfast.job.job import NewJob
+from holdfast.limits import PURGE_CHUNK
+from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
+from holdfast.messages.commands import (
+    BeatWorker,
+    CancelJob,
+    ConcludeLease,
+    DeleteJob,
+    DeleteQueue,
+    DeleteSchedule,
+    EditJob,
+    Enqueue,
+    ExtendLease,
+    FailLease,
+    LeaseJobs,
+    MoveJob,
+    PauseQueue,
+    PauseSchedule,
+    PromoteJob,
+    PurgeQueue,
+    QuietWorker,
+    RegisterWorker,
+    ReleaseLease,
+    RemoveWorkers,
+    RetryJob,
+    RunSchedule,
+    SetInterest,
+    SetQueue,
+    SetSchedule,
+    SettleJob,
+)
+from holdfast.messages.frame import Answer, Command
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.stores.store import Prefetch
+
+_COMMAND_BYTES = _JOB_BYTES = 256  # beside what it carries
+
+Burden = tuple[int, int]
+"""About how many bytes a command brings into a transaction, and how many jobs it may change."""
+
+
+def _one(_: Command[Answer]) -> Burden:
+    return _COMMAND_BYTES, 1
+
+
+def _limit(command: Any) -> Burden:
+    return _COMMAND_BYTES, command.limit
+
+
+def _jobs(command: Enqueue | PutJobs) -> Burden:
+    jobs = command.jobs
+    if len(jobs) == 1:
+        return _COMMAND_BYTES + len(jobs[0].payload) + _JOB_BYTES, 1
+    queues = {job.queue for job in jobs}  # each costs about as much as a job, and perhaps it is to be made
+    return _size(jobs), len(jobs) + len(queues) - 1
+
+
+def _concluded(command: ConcludeLease) -> Burden:
+    result, then = command.result, command.then
+    size = _COMMAND_BYTES if result is None else _COMMAND_BYTES + len(result)
+    return (size + _size(then), 1 + len(then)) if then else (size, 1)
+
+
+def _size(jobs: list[NewJob]) -> int:
+    return _COMMAND_BYTES + sum([len(job.payload) + _JOB_BYTES for job in jobs])
+
+
+def _interest(command: SetInterest) -> Burden:
+    fields = command.match.items() if isinstance(command.match, dict) else ()
+    return _COMMAND_BYTES + sum([len(field) + len(value) for field, value in fields]), 1
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """`unheard`: nobody waits for its answer."""
+
+    decide: Callable[[Any, Any], Awaitable[Answer]]
+    note: Callable[[Prefetch, Any], None] | None = None
+    burden: Callable[[Any], Burden] = _one
+    unheard: bool = False
+
+
+VERBS: dict[type[Command[Answer]], Verb] = {
+    Enqueue: Verb(enqueue.enqueue, prefetch.enqueue, _jobs),
+    LeaseJobs: Verb(Leases.lease, prefetch.lease, _limit),
+    ConcludeLease: Verb(Conclude.conclude, prefetch.conclude, _concluded),
+    FailLease: Verb(Conclude.fail, prefetch.fence),
+    ReleaseLease: Verb(Conclude.release, prefetch.fence),
+    ExtendLease: Verb(Conclude.extend, prefetch.fence),
+    # Looking after jobs and queues
+    RetryJob: Verb(manage.retry, prefetch.job),
+    CancelJob: Verb(manage.cancel, prefetch.job),
+    PromoteJob: Verb(manage.promote, prefetch.job),
+    DeleteJob: Verb(manage.delete, prefetch.job),
+    EditJob: Verb(manage.edit, prefetch.job),
+    MoveJob: Verb(manage.move, prefetch.move),
+    SettleJob: Verb(manage.settle, prefetch.job),
+    SetQueue: Verb(manage.set_queue, prefetch.name),
+    PauseQueue: Verb(manage.pause, prefetch.name),
+    PurgeQueue: Verb(manage.purge, prefetch.name, _limit),
+    DeleteQueue: Verb(manage.delete_queue, prefetch.name, lambda _: (_COMMAND_BYTES, PURGE_CHUNK)),
+    SetInterest: Verb(manage.set_interest, prefetch.queue, _interest),
+    # Workers and schedules
+    RegisterWorker: Verb(worker_registry.register),
+    BeatWorker: Verb(worker_registry.beat, unheard=True),
+    QuietWorker: Verb(worker_registry.quiet),
+    RemoveWorkers: Verb(worker_registry.remove),
+    ReapWorkers: Verb(worker_registry.reap, unheard=True),
+    SetSchedule: Verb(schedules.put),
+    PauseSchedule: Verb(schedules.pause),
+    RunSchedule: Verb(schedules.run, prefetch.run),
+    DeleteSchedule: Verb(schedules.delete),
+    # What happens because time passes
+    ExpireLeases: Verb(expiry.expire, prefetch.expire, _limit, unheard=True),
+    PromoteDue: Verb(expiry.promote_due, prefetch.due, _limit, unheard=True),
+    BuryOrphans: Verb(expiry.bury_orphans, prefetch.orphans, _limit, unheard=True),
+    FireSchedules: Verb(schedules.fire, prefetch.fire, _limit, unheard=True),
+    ForgetHistory: Verb(expiry.forget, prefetch.forget, _limit, unheard=True),
+    EndPauses: Verb(beanstalk.end_pauses, unheard=True),
+    # What beanstalkd's verbs ask for beyond these
+    PutJobs: Verb(beanstalk.put, prefetch.put, _jobs),
+    BuryLease: Verb(Conclude.bury, prefetch.fence),
+    KickJobs: Verb(beanstalk.kick_many, prefetch.queue, _limit),
+    KickJob: Verb(beanstalk.kick_one, prefetch.job),
+    ReserveJob: Verb(beanstalk.reserve, prefetch.reserve),
+    PauseFor: Verb(beanstalk.pause, prefetch.queue),
+}

@@ -1,0 +1,92 @@
+"""What commands are answered with, and what a query that names a queue is."""
+
+from holdfast.job.job import Content, Job, Receipt, State
+from holdfast.job.registry import Worker
+from holdfast.job.schedule import Schedule
+from holdfast.messages.frame import Answer, Frame
+
+
+class Enqueued(Answer, frozen=True, tag=101):
+    """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key. `held`: queues where one was left out.
+    `gone`: those jobs of a duplicate that are kept no more.
+    """
+
+    jobs: list[Receipt]
+    duplicate: bool = False
+    held: list[str] = []
+    gone: list[int] = []  # those jobs of a duplicate that were deleted or forgotten since
+
+
+class GrantedJob(Frame, frozen=True):
+    """A leased job with what its worker needs; `progress` is what an earlier attempt noted (JSON)."""
+
+    job: Job
+    content: Content
+    progress: bytes | None = None
+
+
+class Granted(Answer, frozen=True, tag=102):
+    """The leases given, none when nothing was ready; `now` is the store's time. `quiet`: its worker is given nothing more. `cut`: more would be too many bytes."""
+
+    jobs: list[GrantedJob]
+    now: int
+    quiet: bool = False
+    cut: bool = False
+
+
+class Outcome(Answer, frozen=True, tag=103):
+    """How an attempt ended, and when the job is ready again if it is."""
+
+    id: int
+    state: State
+    ready_at: int
+    then: list[Receipt] = []
+
+
+class Extended(Answer, frozen=True, tag=104):
+    """The lease lives for `ms_left` more; `cancel_requested` asks its holder to stop."""
+
+    ms_left: int
+    cancel_requested: bool
+
+
+class Changed(Answer, frozen=True, tag=105):
+    """The job after a managing verb, at `now`."""
+
+    job: Job
+    content: Content
+    now: int
+
+
+class Counted(Answer, frozen=True, tag=107):
+    """How many it were; `up_to` is the newest job there was at the start, for the next call. `more`: there may be more of them."""
+
+    count: int
+    up_to: int = 0
+    more: bool = False
+
+
+class Forgotten(Answer, frozen=True, tag=109):
+    """How much history was removed, and the queue after which to go on ("": from the start)."""
+
+    count: int
+    after: str
+
+
+class WorkerAnswer(Answer, frozen=True, tag=110):
+    """A worker as it is registered."""
+
+    worker: Worker
+
+
+class ScheduleAnswer(Answer, frozen=True, tag=111):
+    """A schedule as it stands."""
+
+    schedule: Schedule
+
+
+class PutIds(Answer, frozen=True, tag=170):
+    """The ids of the jobs put, in order; 0 for one that was refused, and then `refused` says why (the last one, where several were)."""
+
+    ids: list[int]
+    refused: str = ""

@@ -1,0 +1,290 @@
+"""What queries are answered with: what is read from a store, or is counted beside it. Times are in milliseconds."""
+
+import msgspec
+
+from holdfast.job.job import Content, Job, JobError, Receipt
+from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
+from holdfast.job.registry import Worker
+from holdfast.job.schedule import Schedule
+from holdfast.messages.frame import Answer, Frame
+
+
+class AuditEntry(Frame, frozen=True):
+    """Something that was done by hand, for the trail. Notes with the same `run` are parts of one thing: their counts are added up."""
+
+    at: int
+    who: str
+    action: str
+    target: str
+    queue: str
+    outcome: str
+    done: int = 1
+    refused: int = 0
+    run: str = ""
+
+
+class QueueInfo(Answer, frozen=True, tag=106):
+    """A queue with the settings in force and what it holds."""
+
+    name: str
+    settings: QueueSettings
+    policy: QueuePolicy
+    paused: bool
+    created_at: int
+    tally: Tally
+    paused_until: int = 0
+
+
+class QueueCounts(Answer, frozen=True, tag=171):
+    """A number for each queue; one that is not named has none."""
+
+    counts: dict[str, int]
+
+
+class TubeFacts(Answer, frozen=True, tag=172):
+    """A queue, how often each verb happened to it since the start, and how many of its ready jobs are urgent."""
+
+    info: QueueInfo
+    totals: dict[str, int]
+    urgent: int
+    now: int
+
+
+class Durability(msgspec.Struct, frozen=True):
+    """How an answered job is kept: `memory`, `disk` (fsynced) or `replicated` on so many other machines."""
+
+    level: str
+    replicas: int = 0
+
+
+class JobDetail(Answer, frozen=True, tag=121):
+    """A job with everything that is kept of it; `now` is the store's time, `result_bytes` the size of the whole result, `then` the jobs that
+    its conclude put.
+    """
+
+    job: Job
+    content: Content
+    now: int
+    progress: bytes | None = None
+    result: bytes | None = None
+    errors: list[JobError] = []
+    result_bytes: int = 0
+    then: list[Receipt] = []
+
+
+class JobPage(Answer, frozen=True, tag=122):
+    """Some jobs, and where the next page starts (None: there is none)."""
+
+    jobs: list[JobDetail]
+    cursor: tuple[int, tuple[int | str, ...]] | None = None
+
+
+class QueuePage(Answer, frozen=True, tag=123):
+    """Some queues, and the name after which the next page starts."""
+
+    queues: list[QueueInfo]
+    after: str | None = None
+
+
+class JobFacts(Answer, frozen=True, tag=124):
+    """What `why` reasons from. `ahead` counts up to a limit; `group_holders` are the jobs in the group's places.
+
+    `takers`: running workers of the queue with the moments of their registration, up to a limit; the engine says how many are `silent`.
+    """
+
+    job: Job
+    queue: QueueInfo
+    now: int
+    ahead: int
+    group_holders: list[int] = []
+    workers_on_queue: int = 0
+    workers: int = 0
+    takers: list[tuple[str, int]] = []
+    silent: int = 0
+
+
+class InterestList(Answer, frozen=True, tag=128):
+    """Every queue's interest, and the version that they have together."""
+
+    version: int
+    interests: dict[str, str | dict[str, str]]
+
+
+class WorkerInfo(Frame, frozen=True):
+    """A registered worker, when it was last heard of (filled in by the engine), the jobs that it has leased, and how many are ready for it alone."""
+
+    worker: Worker
+    beat_at: int
+    jobs: list[Job]
+    waiting: int
+
+
+class WorkerList(Answer, frozen=True, tag=129):
+    """Registered workers at `now`, and the one after which the next page starts."""
+
+    workers: list[WorkerInfo]
+    now: int
+    after: tuple[int, str] | None = None
+
+
+class SchedulePage(Answer, frozen=True, tag=130):
+    """Some schedules, and the name after which the next page starts."""
+
+    schedules: list[Schedule]
+    after: str | None = None
+
+
+class ReadyAges(Answer, frozen=True, tag=126):
+    """By queue, the earliest moment at which one of its ready jobs became ready."""
+
+    ready_at: dict[str, int]
+
+
+class QueueStats(Frame, frozen=True):
+    """A queue's counts, its oldest ready job (milliseconds of age), totals since the start and rates per second."""
+
+    info: QueueInfo
+    oldest_ready_ms: int | None
+    totals: dict[str, int]
+    rates: dict[str, float]
+
+
+class Replication(Frame, frozen=True):
+    """How well the other machines keep up. `needed` of them must have flushed before an answer; `in_sync` do so now; `lag_bytes` is how far the
+    slowest of these is behind. `unknown` counts batches with an unknown outcome, `proofs` and `proof_seconds` the waits for the proof.
+    """
+
+    needed: int
+    in_sync: int
+    lag_bytes: int
+    unknown: int
+    proofs: int
+    proof_seconds: float
+
+
+class HeldQueue(Frame, frozen=True):
+    """A queue that is set aside, because another program holds its row: which one, with the number of its process, what it does just now, and for
+    how long it has held it. 0 for `pid` where several hold it, or where it is not known who.
+    """
+
+    name: str
+    program: str
+    pid: int = 0
+    state: str = ""
+    held_ms: int = 0
+
+
+class StoreStats(Answer, frozen=True, tag=127):
+    """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting. `unreadable` counts rows
+    that could not be read since the start, by table; `set_aside` has a sentence on each of the last ones, `jobs_why` on each of `jobs_aside`.
+
+    The `busy` ones: the longest that a commit, and a turn of the loop beside the store, used the processor in the last minute or two.
+    """
+
+    commits: int
+    commands: int
+    batch_buckets: list[int]
+    commit_buckets: list[int]
+    commit_seconds: float
+    file_bytes: int
+    wal_bytes: int
+    disk_free_bytes: int
+    accepting: bool
+    uptime_ms: int
+    reason: str | None = None
+    replication: Replication | None = None
+    commit_busy_seconds: float = 0.0
+    loop_busy_seconds: float = 0.0
+    clock_behind_ms: int = 0
+    clock_steps: int = 0
+    schedules_aside: int = 0
+    jobs_aside: int = 0
+    unreadable: dict[str, int] = {}
+    set_aside: list[str] = []
+    held_queues: list[HeldQueue] = []
+    jobs_why: list[str] = []
+
+
+class JobCounts(Answer, frozen=True, tag=161):
+    """How many jobs match, by state; `at_least` names the states of which there may be more."""
+
+    counts: dict[str, int]
+    at_least: list[str] = []
+
+
+class FailedJob(Frame, frozen=True):
+    """A job that went wrong, with its latest error. `state` is where it stands now; `reason` is cut."""
+
+    id: int
+    queue: str
+    type: str
+    state: str
+    at: int
+    attempt: int
+    kind: str
+    worker: str
+    reason: str
+
+
+class Failures(Answer, frozen=True, tag=162):
+    """Jobs that went wrong, each once; `whole` is false when there may be more than were looked at."""
+
+    jobs: list[FailedJob]
+    whole: bool
+    now: int
+
+
+class Step(Frame, frozen=True):
+    """One step of a queue's history: jobs in, out, failed attempts, jobs that died; unfinished jobs at its end (None: not known);
+    the time that jobs waited and attempts ran, in milliseconds (None: there were none).
+    """
+
+    at: int
+    came: int
+    done: int
+    failed: int
+    died: int
+    depth: int | None = None
+    wait_p50: float | None = None
+    wait_p95: float | None = None
+    run_p50: float | None = None
+    run_p95: float | None = None
+
+
+class History(Answer, frozen=True, tag=163):
+    """The steps of `step_ms` each, oldest first, since the history began; `depths` are a few points of each queue that was named."""
+
+    began_at: int
+    now: int
+    step_ms: int
+    steps: list[Step] = []
+    depths: dict[str, list[int | None]] = {}
+
+
+class Stats(Answer, frozen=True, tag=125):
+    """Everything that is counted; `reports` are the metrics of the other front processes, in Prometheus' text form.
+
+    `queues` are in the order of their names, or, where there are more than were asked for, in the order in which those were chosen.
+    `all` is how many there are, `found` how many of them have the name; `tally`, `totals` and `rates` are the sums over all of them.
+    `oldest_left_out_ms`: the age of the oldest head of a line that is not in `queues`, where the busiest were asked for.
+    """
+
+    queues: list[QueueStats]
+    store: StoreStats
+    now: int
+    reports: dict[int, bytes] = {}
+    all: int = 0
+    found: int = 0
+    tally: Tally = msgspec.field(default_factory=Tally)
+    totals: dict[str, int] = {}
+    rates: dict[str, float] = {}
+    oldest_left_out_ms: int | None = None
+
+
+class AuditEntries(Answer, frozen=True, tag=173):
+    """What was done by hand, the latest first, since the trail began. `total` counts also what fell out of it."""
+
+    began_at: int
+    now: int
+    total: int
+    notes: list[AuditEntry] = []
