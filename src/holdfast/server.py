@@ -160,7 +160,7 @@ class Front:
         if self._first_signal is None:
             self._first_signal = now
         elif now - self._first_signal > SIGNALS_TOGETHER_S:
-            log.warning("ended at once by a second signal")
+            log.warning("stopped at once by a second signal")
             for other in self._others:
                 other.kill()
             settle()

@@ -98,7 +98,7 @@ class Executor:
                 start_new_session=True,
             )
         except OSError as error:  # nothing of the job's doing, so no try is spent on it
-            log.warning("%s can't be started, job %d goes back to its queue: %s", self._how.command[0], held.id, error)
+            log.warning("%s can't be started, job %d is released: %s", self._how.command[0], held.id, error)
             raise GiveBack(self._how.later_ms) from error
         program.feed(held.body if held.body is not None else bytes(held.job.payload_json))
         return program

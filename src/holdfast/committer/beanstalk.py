@@ -70,10 +70,10 @@ async def reserve(batch: Batch, command: ReserveJob) -> Granted:
     """Lease one job by its id."""
     job, queue = await manage.job_here(batch, command.id)
     if job.extras.worker is not None or (job.extras.group_key is not None and (job.state is not READY or job.held)):
-        raise WrongState(f"Job {job.id} is not for everybody to take.", job_id=job.id, state=job.state.value)
+        raise WrongState(f"Job {job.id} is reserved for one worker.", job_id=job.id, state=job.state.value)
     running = queue.policy.max_running
     if running is not None and queue.tally.leased >= running:
-        raise WrongState(f"The queue {queue.name} runs as many jobs as it may.", job_id=job.id, state=job.state.value)
+        raise WrongState(f"The queue {queue.name} has reached its max concurrency.", job_id=job.id, state=job.state.value)
     ready = lifecycle.make_ready(job, batch.now)
     if job.state is DEAD:
         ready = await manage.taken_back(batch, queue, job, ready)

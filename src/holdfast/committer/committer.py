@@ -155,7 +155,7 @@ class Committer:
             results, news = await self._attempt(commands)
         except OutcomeLost as error:
             unknown = Refused(
-                OutcomeUnknown.code, f"It is not known whether this was kept: {error}.", {"retry_after_ms": 1_000}
+                OutcomeUnknown.code, f"It is not known whether this was committed: {error}.", {"retry_after_ms": 1_000}
             )
             results, news = [unknown] * len(taken), None
         except (StorageFull, RowHeld) as error:

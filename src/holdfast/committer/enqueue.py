@@ -178,7 +178,7 @@ async def _check_unique(batch: Batch, keyed: list[tuple[str, str]], ending: Job 
             raise NotUnique(
                 f"Job {holder} holds the unique key {pair[1]!r} in queue {pair[0]}."
                 if holder
-                else f"The unique key {pair[1]!r} stands twice in this call.",
+                else f"The unique key {pair[1]!r} is given twice in this call.",
                 queue=pair[0],
                 unique_key=pair[1],
                 job_id=holder,

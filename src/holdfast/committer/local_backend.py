@@ -321,7 +321,7 @@ class LocalBackend:
         return False
 
 
-_LEFT = Refused(Overloaded.code, "Nobody waits for this any more.")
+_LEFT = Refused(Overloaded.code, "The caller no longer waits for this.")
 _TASKS: set["asyncio.Task[None]"] = set()
 
 

@@ -38,7 +38,7 @@ async def _schedule(batch: Batch, name: str) -> Schedule:
 async def _readable(batch: Batch, name: str) -> Schedule:
     schedule = await _schedule(batch, name)
     if schedule.unreadable:
-        raise InvalidRequest(f"{schedule.last_error} Set {name} anew, or remove it.", field="name")
+        raise InvalidRequest(f"{schedule.last_error} Set {name} again, or remove it.", field="name")
     return schedule
 
 
@@ -53,7 +53,7 @@ async def put(batch: Batch, command: SetSchedule) -> ScheduleAnswer:
     rules.check(command.spec, batch.now)
     before = await batch.tx.schedule(command.name)
     if before is None and await batch.tx.schedule_count() >= SCHEDULES:
-        raise InvalidRequest(f"There are {SCHEDULES} schedules already; that is the most.", field="name")
+        raise InvalidRequest(f"There are {SCHEDULES} schedules already; that is the limit.", field="name")
     if before is not None and before.unreadable:
         before = None  # what can't be read is made anew
     created = min(before.created_at, batch.now) if before is not None else batch.now
@@ -173,7 +173,9 @@ def _tell(batch: Batch, before: Schedule | None, after: Schedule) -> None:
     batch.schedules_changed |= after.last_error != was
     if after.last_error is not None and after.last_error != was:
         log.warning(
-            "a schedule is set aside until it can fire" if after.aside else "a fire could not be put; it stays due",
+            "a schedule is set aside until it can fire"
+            if after.aside
+            else "the job of a schedule could not be enqueued; it stays due",
             schedule=after.name,
             reason=after.last_error,
         )
@@ -185,7 +187,7 @@ def _reason(error: Exception) -> str:
     """Why a schedule can't fire, in a sentence of bounded length."""
     if isinstance(error, HoldfastError):
         return error.detail
-    text = f"It can't fire: {type(error).__name__}: {error}"
+    text = f"It can't run: {type(error).__name__}: {error}"
     return text if len(text) <= SCHEDULE_ERROR_CHARS else text[: SCHEDULE_ERROR_CHARS - 1] + "…"
 
 

@@ -24,10 +24,10 @@ async def register(batch: Batch, command: RegisterWorker) -> WorkerAnswer:
     worker = Worker(command.id, command.name, command.queues, WorkerState.RUNNING, batch.now)
     workers = await batch.tx.workers()
     if len(workers) >= WORKERS:
-        raise InvalidRequest(f"There are {WORKERS} workers already; that is the most.", field="workers")
+        raise InvalidRequest(f"There are {WORKERS} workers already; that is the limit.", field="workers")
     if workers.bytes + registry.weight(worker) > WORKERS_BYTES:
         raise InvalidRequest(
-            f"The registered workers and the names of their queues take {WORKERS_BYTES} bytes already; that is the most.",
+            f"The registered workers and the names of their queues take {WORKERS_BYTES} bytes already; that is the limit.",
             field="workers",
         )
     await batch.tx.save_worker(worker)

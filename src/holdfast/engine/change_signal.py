@@ -25,7 +25,7 @@ class ChangeSignal:
     def join(self) -> None:
         """Begin to listen; `leave` ends it. Raises `Overloaded` past the bound on open streams."""
         if self.listeners >= STREAMS:
-            raise Overloaded(f"There are {STREAMS} pages that listen already.", retry_after_ms=5_000)
+            raise Overloaded(f"There are {STREAMS} open pages already.", retry_after_ms=5_000)
         self.listeners += 1
 
     def leave(self) -> None:

@@ -320,7 +320,7 @@ class Engine(Pipeline, WorkersAndSchedules):
         elif isinstance(command, SettleJob):
             checks.text("reason", command.reason, limits.SETTLED_CHARS)
             if not command.reason:
-                raise checks.breach("reason", "must say what is known, and from where")
+                raise checks.breach("reason", "must not be empty")
             weight = len(command.result or b"")
             checks.payload("result", weight, self.payload_bytes)
         return await self._ask(command, weight)
@@ -369,7 +369,9 @@ class Engine(Pipeline, WorkersAndSchedules):
         except HoldfastError as error:
             if not done:
                 raise
-            raise OutcomeUnknown(f"{done} jobs were removed, then: {error.detail} Repeat it.", retry_after_ms=1_000) from error
+            raise OutcomeUnknown(
+                f"{done} jobs were deleted, then: {error.detail} Repeat the purge.", retry_after_ms=1_000
+            ) from error
 
     # The server's life
 

@@ -111,6 +111,6 @@ class Unwaited:
             return
         self.lost += 1
         if isinstance(error, HoldfastError):
-            log.warning("an event that nobody waited for was not kept", code=error.code, reason=error.detail)
+            log.warning("an event was not stored after its caller had left", code=error.code, reason=error.detail)
         else:
-            log.error("an event that nobody waited for was not kept", exc_info=error)
+            log.error("an event was not stored after its caller had left", exc_info=error)

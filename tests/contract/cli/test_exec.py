@@ -213,7 +213,7 @@ def test_a_worker_that_ends_at_once_leaves_no_program_behind(start, witness, que
     else:
         worker.send_signal(signal.SIGTERM)
         assert worker.stderr is not None
-        while b"winding down" not in (line := worker.stderr.readline()):
+        while b"draining" not in (line := worker.stderr.readline()):
             assert line
         worker.send_signal(signal.SIGTERM)
     worker.wait(10)

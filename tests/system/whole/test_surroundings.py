@@ -30,7 +30,7 @@ def test_signals_that_come_together_are_one(serve, fronts, numbers):
         server.send(signal.Signals(number))
     assert server.ended() == 0, server.err.text
     server.gone()
-    assert "ended at once" not in server.err.text
+    assert "stopped at once" not in server.err.text
     assert maintenance.check(server.home / "holdfast-data/jobs.db") == []
 
 

@@ -77,7 +77,7 @@ class Consumer(AsyncCaller):
         except LeaseLost as error:
             if error.repeated:
                 raise OutcomeUnknown(
-                    "The lease is not held any more; an earlier try, whose answer was lost, may have released it."
+                    "The lease is no longer held; an earlier call, whose answer was lost, may have released the job."
                 ) from error
             raise
 

@@ -120,7 +120,7 @@ class Conclusions:
             try:
                 await self._channel.end(notes[:count])
             except HoldfastError as error:
-                log.warning("progress could not be noted: %s", error)
+                log.warning("progress could not be reported: %s", error)
             notes = notes[count:]
 
     def _settle(self, ending: Conclusion, outcome: Ended) -> None:
@@ -141,10 +141,12 @@ class Conclusions:
             again.add_done_callback(self._later.discard)
         elif isinstance(verdict, Conclude):
             about(logging.ERROR, held, "what it came to is refused: %s", outcome)
-            self.put(held, Fail(token=held.token, reason=cut(f"It was done, but could not be concluded: {outcome}")))
+            self.put(
+                held, Fail(token=held.token, reason=cut(f"The work was done, but the job could not be concluded: {outcome}"))
+            )
         elif not ending.plain:
             about(logging.ERROR, held, "how it ended is refused, so it counts as failed: %s", outcome)
-            reason = verdict.reason if isinstance(verdict, Fail) else f"It could not be given back: {outcome}"
+            reason = verdict.reason if isinstance(verdict, Fail) else f"The job could not be released: {outcome}"
             self._put(Conclusion(held, Fail(token=held.token, reason=cut(reason)), plain=True))
         else:
             about(logging.ERROR, held, "its lease could not be ended: %s", outcome)

@@ -76,7 +76,7 @@ class Reach:
                 self._since = time.monotonic()
             told, self.lost = self.lost, self._failed > 1
         if self.lost and not told:
-            log.warning("no server answers, trying on until one does: %s", why)
+            log.warning("no server answers, retrying until one does: %s", why)
 
     def hindered(self, words: str, error: HoldfastError) -> None:
         """Something could not be done and is tried again; no news while no server answers."""

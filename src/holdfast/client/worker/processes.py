@@ -66,7 +66,7 @@ class Processes:
                 return await self._run(process, function, held)
             except NotBegun as error:
                 if fresh:  # else it was killed while it had nothing to do
-                    log.error("the process of a handler can't begin, job %d goes back to its queue: %s", held.id, error)
+                    log.error("the process of a handler can't start, job %d is released: %s", held.id, error)
                     raise GiveBack(_LATER_MS) from error
 
     async def _run(self, process: "_Process", function: Callable[[HeldJob], Any], held: HeldJob) -> Any:
@@ -128,7 +128,7 @@ class _Process:
             if self.killed:  # while it was started
                 self._process.kill()
         except OSError as error:  # nothing of the job's doing, so no try is spent on it
-            log.warning("no process can be started for job %d, it goes back to its queue: %s", held.id, error)
+            log.warning("no process can be started for job %d, it is released: %s", held.id, error)
             raise GiveBack(_LATER_MS) from error
         try:
             self._send(function, held)

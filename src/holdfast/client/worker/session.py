@@ -208,7 +208,7 @@ class Session:
         try:
             await asyncio.wait_for(self._last_words(late), _LAST_WORDS_S)
         except TimeoutError:
-            log.warning("%d outcomes could not be told; their leases end by themselves", len(self._held))
+            log.warning("%d outcomes could not be reported; their leases will expire", len(self._held))
         self._runner.close()
         await self._channel.close()
 

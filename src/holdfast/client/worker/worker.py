@@ -168,7 +168,7 @@ class Worker:
                 'a process of a handler reads this program, too: put worker.run() below if __name__ == "__main__":'
             )
         if not self._handlers:
-            log.warning("this worker has no handler: all of its jobs go back; give it one with @worker.handler()")
+            log.warning("this worker has no handler and releases all jobs; register one with @worker.handler()")
         loop = self._loop = asyncio.get_running_loop()
         client = AsyncClient(url, token=self._token, context=self._context)
         keeper = Client(url, token=self._token, context=self._context, deadline_s=_EXTEND_WITHIN_S, attempt_s=_EXTEND_WITHIN_S)
@@ -215,7 +215,7 @@ class Worker:
 
     def _sent_home(self, quiet: bool) -> None:
         if self._session is not None and self._session.quiet != quiet:
-            log.info("this worker was told to be quiet: it finishes what it has and takes nothing more")
+            log.info("quiet: this worker finishes its jobs and takes no new ones")
             self._session.quiet = quiet
 
     @contextlib.contextmanager
@@ -233,9 +233,9 @@ class Worker:
     def _signalled(self, session: Session, number: int) -> None:
         self._signals += 1
         if self._signals > 1:
-            log.warning("ended at once by a second signal")
+            log.warning("stopped at once by a second signal")
             os._exit(128 + number)
-        log.info("winding down: nothing more is taken")
+        log.info("draining: no new jobs are taken")
         session.stop()
 
 

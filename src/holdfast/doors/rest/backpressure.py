@@ -173,7 +173,11 @@ class Backpressure(HttpToolsProtocol):
             self.refusing = True
             self.transport.abort()
         else:
-            self.refuse_rest(Overloaded("This server holds too much for others to wait for the rest.", retry_after_ms=1_000))
+            self.refuse_rest(
+                Overloaded(
+                    "This server buffers too much for other clients to read the rest (backpressure).", retry_after_ms=1_000
+                )
+            )
             self.loop.call_later(_LAST_WORDS_S, self._hang_up_for_good)
 
     def _hang_up_for_good(self) -> None:

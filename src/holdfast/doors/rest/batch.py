@@ -22,7 +22,7 @@ from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease, Re
 from holdfast.messages.frame import Answer, Refused
 
 _then_of = attrgetter("then")
-_NEVER_A_LEASE = Refused(LeaseLost.code, "This was never a lease's token.")
+_NEVER_A_LEASE = Refused(LeaseLost.code, "This is not a lease token.")
 
 
 class LeaseBatch:

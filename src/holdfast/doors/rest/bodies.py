@@ -260,7 +260,7 @@ def _tags(text: str) -> list[str]:
     try:
         return msgspec.json.decode(text, type=list[str])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise checks.breach("tags", f"must be separated by commas, or an array of texts in JSON ({error})") from None
+        raise checks.breach("tags", f"must be comma-separated, or a JSON array of strings ({error})") from None
 
 
 def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions) -> NewJob:
@@ -309,7 +309,7 @@ def query_of(query_string: bytes) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in pairs:
         if name in values:
-            raise InvalidRequest(f"The query parameter {name} stands twice.", field=name)
+            raise InvalidRequest(f"The query parameter {name} is given twice.", field=name)
         values[name] = value
     return values
 

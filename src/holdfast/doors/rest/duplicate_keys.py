@@ -65,7 +65,7 @@ class _Pairs(threading.local):
         try:
             return self._decoder.decode(body)
         except _StandsTwice as twice:
-            raise checks.breach(_place(at, str(twice)), "stands twice in the body") from None
+            raise checks.breach(_place(at, str(twice)), "is given twice in the body") from None
 
 
 def _place(at: str, key: str) -> str:

@@ -215,7 +215,7 @@ def _ref(call: Call) -> LeaseRef:
     _nothing_left(call.query())
     ref = LeaseRef.parse(call.name)
     if ref is None:
-        raise LeaseLost("This was never a lease's token.")
+        raise LeaseLost("This is not a lease token.")
     return ref
 
 

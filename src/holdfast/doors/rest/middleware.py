@@ -190,7 +190,7 @@ class Middleware:
             raise InvalidRequest("Content-Length is not a number.", field="Content-Length") from None
         if declared > self._body_bytes:
             raise PayloadTooLarge(
-                f"The body has {declared} bytes; at most {self._body_bytes} are taken.", limit_bytes=self._body_bytes
+                f"The body has {declared} bytes; at most {self._body_bytes} are accepted.", limit_bytes=self._body_bytes
             )
         message = await receive()
         body: bytes = message.get("body", b"")
@@ -250,9 +250,9 @@ def _unreadable(headers: dict[bytes, bytes], all_headers: Iterable[tuple[bytes, 
     names = [name for name, _ in all_headers]
     for name, shown in _ONCE:
         if names.count(name) > 1:
-            return InvalidRequest(f"The header {shown} stands twice.", field=shown)
+            return InvalidRequest(f"The header {shown} is given twice.", field=shown)
     if version != "1.0" and not headers.get(b"host"):
-        return InvalidRequest("A request names the host that it is for.", field="Host")
+        return InvalidRequest("A request must have a Host header.", field="Host")
     return None
 
 

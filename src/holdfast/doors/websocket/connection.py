@@ -145,7 +145,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self.unread:
             self._hang_up()
         else:
-            self._fail(_TRY_AGAIN_LATER, "overloaded: this server holds too much for others to wait for the rest")
+            self._fail(_TRY_AGAIN_LATER, "overloaded: this server buffers too much for other clients to read the rest")
             self._loop.call_later(_LAST_WORDS_S, self._hang_up)
 
     def eof_received(self) -> None:

@@ -14,7 +14,7 @@ def test_told_to_end_it_finishes_what_it_has_and_takes_nothing_more(program, put
     job = put("sleep", 1.0)
     ending.said.wait_for(f"begun {job}")
     ending.send(number)
-    ending.said.wait_for("winding down")
+    ending.said.wait_for("draining")
     late = put("sleep", 0)
     assert ending.ended() == 0
     assert (witness.job(job).state, witness.job(job).attempt) == ("concluded", 1)
@@ -53,7 +53,7 @@ def test_a_second_signal_ends_it_at_once(program, put):
     job = put("sleep", 120)
     ending.said.wait_for(f"begun {job}")
     ending.send(signal.SIGTERM)
-    ending.said.wait_for("winding down")
+    ending.said.wait_for("draining")
     ending.send(signal.SIGTERM)
     assert ending.ended() == 128 + signal.SIGTERM
 
