@@ -69,7 +69,7 @@ class Config:
     )
     lease_ms: int = _setting(
         limits.LEASE_MS_DEFAULT,
-        "Default lease (visibility timeout): how long a job stays leased without a heartbeat.",
+        "Default lease (visibility timeout): how long a job stays leased unless its worker extends it.",
         low=1,
         high=limits.LEASE_MS_MAX,
     )

@@ -100,7 +100,7 @@ class _Code(click.IntRange):
     "--lease",
     "lease_ms",
     type=Duration(),
-    help="Lease (visibility timeout): how long a job stays leased without a heartbeat.  [default: the queue's]",
+    help="Lease (visibility timeout): how long a job stays leased unless it is extended.  [default: the queue's]",
 )
 @click.option(
     "--grace", "grace_ms", type=Duration(), default="25s", help="Time for programs to finish after SIGTERM.  [default: 25s]"

@@ -114,7 +114,7 @@ def when(at: str, delay_ms: int | None, run_at: int | None) -> None:
     if delay_ms is None and run_at is None:
         return
     if delay_ms is not None and run_at is not None:
-        raise breach(at + "run_at", "can't be given together with delay_ms")
+        raise breach(at + "run_at", "can't be given beside delay_ms")
     number(at + "delay_ms", delay_ms, 0, limits.DELAY_MS_MAX)
     if run_at is not None and run_at > limits.RUN_AT_MAX:
         raise breach(at + "run_at", "must be at most 9999-12-31T23:59:59.999Z")

@@ -27,7 +27,7 @@ CHECKS = [
 ]
 UNSAID = [
     "got `float`",  # 5.0 is an integer to JSON Schema, but not to us
-    "can't stand beside delay_ms",
+    "can't be given beside delay_ms",
     "needs a group_key",
     "needs a unique_key",
     "must not hold a NUL character",
