@@ -43,7 +43,7 @@ def test_screens_full_of_markup_run_none_of_it_and_stay_in_the_window(look, serv
 
 def test_the_help_dialog_and_the_notices_are_accessible_too(look, server, everything):
     page = look(f"{server.url}/web?done=queue.purge&n=12")
-    expect(page.get_by_text("Jobs that were removed: 12.")).to_be_visible()
+    expect(page.get_by_text("Jobs purged: 12.")).to_be_visible()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
     assert not offences(page)
@@ -57,7 +57,7 @@ def test_all_of_it_works_without_scripts(look, server, api, everything):
     expect(page.get_by_text("Queue paused")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
     page.goto(f"{server.url}/web/bulk?way=promote&all=1&queue=reports")
-    page.get_by_role("button", name="Run now").click()
+    page.get_by_role("button", name="Run now 35 jobs").click()
     expect(page.get_by_text("35 of 35 are ready now")).to_be_visible()
     page.goto(f"{server.url}/web/jobs/{api.put('reports', {'n': 12345678901234567890})[0]}")
     page.get_by_role("link", name="Show").click()

@@ -84,7 +84,7 @@ def test_a_screen_that_gets_no_answer_says_so_and_of_when_it_is(look, server, ap
     page.route(gone, lambda route: route.abort())
     api.put("orphaned")
     stale = page.locator("#stale")
-    expect(stale).to_have_text(re.compile(r"The server does not answer\. What is shown is of \d\d:\d\d:\d\d UTC\."))
+    expect(stale).to_have_text(re.compile(r"The server does not answer\. Last update: \d\d:\d\d:\d\d UTC\."))
     expect(page.locator("#live")).to_have_attribute("data-stale", "yes")
     assert not offences(page)
     page.unroute(gone)
@@ -93,7 +93,7 @@ def test_a_screen_that_gets_no_answer_says_so_and_of_when_it_is(look, server, ap
     expect(stale).to_be_hidden()
     api.http.request("POST", "/v1/queues/orphaned/purge", json={"states": ["ready"]}).raise_for_status()
     api.http.delete("/v1/queues/orphaned").raise_for_status()
-    expect(stale).to_contain_text("The server refuses this screen (404).")
+    expect(stale).to_contain_text("The server refused this screen (404).")
     look.said[:] = [line for line in look.said if not any(said in line for said in ("ERR_FAILED", "404", "htmx:"))]
 
 
@@ -130,7 +130,7 @@ def test_rows_that_are_selected_stay_so_while_the_list_is_live_and_are_retried(l
     expect(page.locator("#picked")).to_have_text("2 selected")
     page.get_by_role("button", name="Retry").click()
     expect(page.get_by_role("heading", name="Retry 2 jobs?")).to_be_visible()
-    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("button", name="Retry 2 jobs").click()
     page.get_by_text("2 of 2 are ready again").wait_for()
     assert not offences(page)
     assert api.counts("picked") == {"ready": 2, "dead": 3}
@@ -142,11 +142,11 @@ def test_all_that_match_are_deleted_once_it_is_typed_and_it_can_be_stopped_and_g
     page = look(f"{server.url}/web/jobs?queue=many")
     page.get_by_label("All that match").check()
     page.get_by_role("button", name="Delete").click()
-    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete 1,700 jobs").click()
     expect(page.get_by_role("heading", name="Delete 1,700 jobs?"), "the browser itself wants the field filled").to_be_visible()
     page.get_by_label("Type").fill("delete 17")
-    page.get_by_role("button", name="Delete").click()
-    page.get_by_text("nothing was done").wait_for()
+    page.get_by_role("button", name="Delete 1,700 jobs").click()
+    page.get_by_text("nothing was changed").wait_for()
     assert api.counts("many") == {"ready": 1_700}
     page.get_by_label("Type").fill("delete 1700")
     answered = []
@@ -169,7 +169,7 @@ def test_all_that_match_are_deleted_once_it_is_typed_and_it_can_be_stopped_and_g
     assert 0 < left < 1_700
     page.get_by_role("button", name="Continue").click()
     page.get_by_role("heading", name="Delete: done").wait_for()
-    expect(page.get_by_text("1,700 of 1,700 are gone")).to_be_visible()
+    expect(page.get_by_text("1,700 of 1,700 were deleted")).to_be_visible()
     assert api.counts("many") == {}
     look.said[:] = [line for line in look.said if "400" not in line]
 
@@ -182,7 +182,7 @@ def test_from_a_group_of_failures_to_its_retry(look, server, api):
     expect(row.locator("td").nth(1)).to_have_text("3")
     row.get_by_role("link", name="Retry…").click()
     expect(page.get_by_role("heading", name="Retry 3 jobs?")).to_be_visible()
-    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("button", name="Retry 3 jobs").click()
     page.get_by_text("3 of 3 are ready again").wait_for()
     assert api.counts("grouped") == {"ready": 3, "dead": 2}
 
@@ -387,7 +387,7 @@ def test_the_plots_are_drawn_from_the_servers_own_history(look, server, api, spa
 
     page = look(f"{server.url}/web/queues/plotted", prepare=lambda page: page.route("**/web/history**", answer))
     page.locator(".plot canvas").nth(3).wait_for()
-    expect(page.locator(".u-legend").first).to_have_text("In3Out1Failed0", use_inner_text=True)  # the latest
+    expect(page.locator(".u-legend").first).to_have_text("Enqueued3Completed1Failed0", use_inner_text=True)  # the latest
     expect(page.locator(".u-legend").nth(2)).to_contain_text("p50900 ms", use_inner_text=True)
     if span == "day":
         page.get_by_role("button", name="Day").click()

@@ -145,4 +145,4 @@ async def test_workers_that_have_been_silent_for_a_minute_are_not_counted_on(eng
     assert await why() == ["next"]
     await engine.remove_workers(gone[1].id)
     clock.advance(61_000)
-    assert "The one registered worker of a has been silent" in (await engine.reading.why(1))[1][0][1]
+    assert "The one registered worker of a has sent no heartbeat" in (await engine.reading.why(1))[1][0][1]

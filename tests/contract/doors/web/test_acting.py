@@ -64,12 +64,12 @@ def test_settings_are_kept_and_what_is_empty_follows_the_default(browser, queue)
 def test_a_purge_shows_its_count_and_wants_it_typed(browser, queue):
     browser.put(queue, count=3)
     browser.put(queue, count=2, delay_ms=60_000)
-    assert "5 jobs would be removed" in browser.text(f"/queues/{queue}/purge?ready=1&scheduled=1")
+    assert "5 jobs will be deleted for good" in browser.text(f"/queues/{queue}/purge?ready=1&scheduled=1")
     given = {"states": "ready", "count": "3"}
     for typed in ("", "yes", f"remove 4 from {queue}"):
         browser.send(f"/queues/{queue}/purge", 400, **given, typed=typed)
     assert browser.counts(queue) == {"ready": 3, "scheduled": 2}
-    assert "Jobs that were removed: 3." in browser.done(f"/queues/{queue}/purge", **given, typed=f"remove 3 from {queue}")
+    assert "Jobs purged: 3." in browser.done(f"/queues/{queue}/purge", **given, typed=f"remove 3 from {queue}")
     assert browser.counts(queue) == {"scheduled": 2}
 
 
@@ -212,7 +212,7 @@ def test_where_an_event_would_go_is_told_and_nothing_is_put(browser, queue, othe
     assert browser.counts(queue) == {}
     browser.send("/interests", 400, queue=queue, field=["("], value=["x"])
     browser.send("/interests", 400, queue=queue)
-    assert "nothing was done" in browser.send("/interests", 400, queue=other, remove="1", typed="remove it").text
+    assert "nothing was changed" in browser.send("/interests", 400, queue=other, remove="1", typed="remove it").text
     assert "Subscription removed" in browser.done("/interests", queue=other, remove="1", typed=f"remove {other}")
     assert browser.http.get(f"/v1/interests/{other}").status_code == 404
 
@@ -291,7 +291,7 @@ def test_nothing_in_the_page_calls_a_verb_of_the_engine_but_that_place():
     )
     folder = Path(actions.__file__).parent
     for module in folder.glob("*.py"):
-        if module.name != "acting.py":
+        if module.name != "actions.py":
             found = [
                 verb
                 for verb in verbs
@@ -301,7 +301,7 @@ def test_nothing_in_the_page_calls_a_verb_of_the_engine_but_that_place():
 
 
 def test_what_was_done_is_said_only_of_actions_that_there_are():
-    assert Actions.said("queue.purge", "12") == "Jobs that were removed: 12."
-    assert Actions.said("queue.purge", "<b>") == "Jobs that were removed: some."
+    assert Actions.said("queue.purge", "12") == "Jobs purged: 12."
+    assert Actions.said("queue.purge", "<b>") == "Jobs purged: some."
     assert Actions.said("<script>", "1") == ""
     assert json.dumps(Actions.said("", "")) == '""'

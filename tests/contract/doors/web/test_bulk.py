@@ -55,7 +55,7 @@ def test_what_destroys_wants_the_count_typed_and_does_nothing_without(browser, q
         assert answer.status_code == 400
     assert browser.counts(queue) == {"dead": 5}
     last, _ = finish(browser, fields, typed="delete 5")
-    assert "5 of 5 are gone" in markup(last).text
+    assert "5 of 5 were deleted" in markup(last).text
     assert browser.counts(queue) == {}
 
 

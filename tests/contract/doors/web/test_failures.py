@@ -102,7 +102,7 @@ def test_the_preview_of_a_group_says_which_jobs_it_is_about(browser, queue, way)
     browser.die(queue, count=2)
     path = re.search(r"/failures\?group=\w+", browser.get(f"/failures?queue={queue}"))[0].partition("?")[2]
     said = browser.text(f"/bulk?way={way}&{path}&queue={queue}")
-    assert f"The dead jobs of the queue {queue} that failed alike. Those that fail after now are left alone." in said
+    assert f"The dead jobs of the queue {queue} with this error. Jobs that fail from now on are not included." in said
 
 
 def test_a_job_that_failed_anew_after_the_preview_is_left_alone(browser, queue):
@@ -114,7 +114,7 @@ def test_a_job_that_failed_anew_after_the_preview_is_left_alone(browser, queue):
     (held,) = browser.lease(queue)
     browser.end("fail", held, reason="something else", retry=False)
     ended = Markup(browser.send("/bulk", 200, **fields, typed="delete 2").text).text
-    assert "1 of 2 are gone; 1 were refused or had changed" in ended
+    assert "1 of 2 were deleted; 1 were refused or changed meanwhile" in ended
     assert browser.job(job)["state"] == "dead"
 
 

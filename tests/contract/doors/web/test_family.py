@@ -55,7 +55,7 @@ def test_a_relative_that_was_forgotten_is_named_without_a_link(browser, queue):
     browser.end("conclude", held, then=[{"queue": queue}])
     (follower,) = after(browser.get(f"/jobs/{held['id']}"))
     browser.http.delete(f"/v1/jobs/{held['id']}").raise_for_status()
-    assert f"{held['id']} is no longer kept" in browser.text(f"/jobs/{follower}")
+    assert f"{held['id']} no longer in the store" in browser.text(f"/jobs/{follower}")
 
 
 def test_a_clone_follows_nobody(browser, queue):

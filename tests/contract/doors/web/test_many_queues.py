@@ -12,7 +12,7 @@ def test_of_very_many_queues_those_that_want_attention_are_shown_and_the_others_
     assert browser.http.post("/v1/jobs", json={"jobs": jobs}).status_code == 201
     browser.put("zz-full", count=100)
     html = browser.get("")
-    assert "These are 500 of 901" in " ".join(html.split())
+    assert "Showing 500 of 901" in " ".join(html.split())
     assert "zz-full</strong></bdi> is full" in html
     assert re.search(r"1,000</p>", html)  # unfinished jobs of all queues
     text = browser.text("?q=queue-08")

@@ -42,7 +42,7 @@ def test_a_dead_job_says_its_last_error_first_of_all(browser, queue):
         (held,) = browser.lease(queue)
         browser.end("fail", held, reason=reason, delay_ms=0)
     html = browser.get(f"/jobs/{job}")
-    assert "Its last error, of attempt 2: " in html
+    assert "Last error (attempt 2): " in html
     assert html.index("the second error") < html.index("Timeline") < html.index("the first error")
 
 
