@@ -36,7 +36,9 @@ _WATCHING = "holdfast.cli.events"
 TALKING = {
     "completion": Place("holdfast.cli.completion", "completion", "Print a shell completion script."),
     "events": Place(_WATCHING, "events", "Stream events of jobs as they are committed."),
-    "interest": Place("holdfast.cli.interests", "commands", "Manage subscriptions: which published events a queue gets."),
+    "interest": Place(
+        "holdfast.cli.interests", "commands", "Manage subscriptions (interests): which published events a queue gets."
+    ),
     "job": Place("holdfast.cli.jobs", "commands", "Enqueue, list, inspect and manage jobs."),
     "profile": Place("holdfast.cli.profile", "commands", "List the named servers of --profile."),
     "publish": Place("holdfast.cli.interests", "publish", "Publish an event to all subscribed queues."),

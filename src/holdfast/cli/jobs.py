@@ -123,10 +123,10 @@ def _push_lines(client: Client, queue: str, options: JobOptions, key: str | None
 
 def _broken_off(error: BaseException, kept: int, lines: int, key: str) -> None:
     """Say what is in, and how to go on."""
-    unknown = " at least" if isinstance(error, OutcomeUnknown) else ""
+    unknown = "at least " if isinstance(error, OutcomeUnknown) else ""
     upto = f", all of lines 1 to {lines:,} among them" if lines else ""
     tell(
-        f"holdfast: interrupted: {kept:,} jobs are enqueued{unknown}{upto}. The same command and input with "
+        f"holdfast: interrupted: {unknown}{kept:,} jobs are enqueued{upto}. The same command and input with "
         f"--idempotency-key {key} within 24 hours enqueues the rest, and nothing twice."
     )
 

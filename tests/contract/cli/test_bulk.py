@@ -182,7 +182,7 @@ def test_a_bad_line_says_what_is_in_and_the_mended_input_puts_the_rest_and_nothi
     first = holdfast("job", "push", queue, "--ndjson", stdin="\n".join(broken))
     assert first.returncode == 2
     assert "line 1701 is not JSON" in first.stderr
-    assert "1,000 jobs are put, all of lines 1 to 1,000 among them" in first.stderr
+    assert "1,000 jobs are enqueued, all of lines 1 to 1,000 among them" in first.stderr
     assert len(first.stdout.split()) == 1_000
     again = holdfast("job", "push", queue, "--ndjson", "--idempotency-key", key_of(first.stderr), stdin="\n".join(lines))
     assert (again.returncode, len(again.stdout.split())) == (0, 2_500)
@@ -197,7 +197,7 @@ def test_an_answer_that_is_lost_says_how_to_go_on(shared, tmp_path, witness, que
     first = call(proxy.url, tmp_path, "job", "push", queue, "--ndjson", "--deadline", "1s", stdin=lines)
     proxy.close()
     assert first.returncode == 3
-    assert f"{cut * 1_000:,} jobs are put at least" in first.stderr
+    assert f"at least {cut * 1_000:,} jobs are enqueued" in first.stderr
     key = key_of(first.stderr)
     again = call(shared.url, tmp_path, "job", "push", queue, "--ndjson", "--idempotency-key", key, stdin=lines)
     assert again.returncode == 0, again.stderr
@@ -208,7 +208,7 @@ def test_a_full_queue_says_what_is_in(holdfast, witness, queue):
     witness.set_queue(queue, capacity_jobs=1_500)
     first = holdfast("job", "push", queue, "--ndjson", stdin="\n".join(str(n) for n in range(2_500)))
     assert (first.returncode, "[queue_full" in first.stderr) == (1, True)
-    assert "1,000 jobs are put, all of lines 1 to 1,000 among them" in first.stderr
+    assert "1,000 jobs are enqueued, all of lines 1 to 1,000 among them" in first.stderr
 
 
 def test_ctrl_c_says_what_is_in(shared, witness, queue):

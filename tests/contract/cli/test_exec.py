@@ -236,7 +236,7 @@ def test_a_worker_is_listed_stopped_and_removed(start, holdfast, witness, queue,
     (mine,) = [line for line in lines if line[1] == f"of-{queue}"]
     assert mine[2:5] == ["running", "1", queue]
     assert holdfast("worker", "quiet", mine[0]).stdout == f"{mine[0]} is quiet\n"
-    assert f"would forget the worker of-{queue}" in holdfast("worker", "delete", mine[0], "--dry-run").stderr
+    assert f"would remove the worker of-{queue}" in holdfast("worker", "delete", mine[0], "--dry-run").stderr
     assert holdfast("worker", "delete", mine[0], "--yes").returncode == 0
     assert holdfast("worker", "quiet", "w-none").returncode == 4
 

@@ -20,7 +20,7 @@ def test_interests_are_set_tried_out_and_removed(holdfast, queue):
     put = holdfast("publish", event, "--tag", "x", "--priority", 4)
     (name, job) = put.stdout.splitlines()[1].split()
     assert (name, json.loads(holdfast("job", "get", job, "--json").stdout)["priority"]) == (queue, 4)
-    assert "would remove the interest" in holdfast("interest", "delete", queue, "--dry-run").stderr
+    assert "would remove the subscription" in holdfast("interest", "delete", queue, "--dry-run").stderr
     assert holdfast("interest", "delete", queue, "--yes").returncode == 0
     refused = holdfast("publish", event, "--require-interest")
     assert refused.returncode == 1

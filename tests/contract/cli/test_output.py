@@ -234,7 +234,7 @@ def test_lines_that_are_put_are_put_whether_or_not_their_numbers_can_be_printed(
     (tmp_path / "lines").write_text("".join(f"{n}\n" for n in range(2_500)))
     put = run(shared.url, ["job", "push", queue, "--ndjson"], "< lines > /dev/full", tmp_path)
     assert put.returncode == 6
-    assert "2,500 jobs are put" in put.stderr
+    assert "2,500 jobs are enqueued" in put.stderr
     assert witness.queue(queue).jobs.ready == 2_500
 
 

@@ -68,7 +68,7 @@ def test_all_jobs_of_a_queue_are_followed_also_those_that_are_put_meanwhile(shar
         assert tail.process.poll() is None
         witness.cancel(two)
         assert tail.ended() == 5
-        assert tail.err.text == "holdfast: 1 job ended otherwise than concluded"
+        assert tail.err.text == "holdfast: 1 job did not end as concluded"
         steps = [json.loads(line) for line in tail.out.lines]
     assert [step["event"] for step in steps if step["id"] == two] == ["enqueued", "cancelled"]
     assert steps[-1]["job"]["state"] == "cancelled"

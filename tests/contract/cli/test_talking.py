@@ -119,7 +119,7 @@ def test_queues_are_managed(run, client):
     run("queue", "resume", "s")
     assert not client.queue("s").paused
     assert "s" in run("queue", "ls").stdout.split()
-    assert "would remove 1 jobs of s" in run("queue", "purge", "s", "--dry-run").stderr
+    assert "would delete 1 jobs of s" in run("queue", "purge", "s", "--dry-run").stderr
     assert run("queue", "purge", "s", "--yes").stdout == "1 deleted\n"
     assert run("queue", "delete", "s", "--yes").returncode == 0
     assert run("queue", "info", "s").returncode == 4
