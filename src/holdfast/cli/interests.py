@@ -100,7 +100,7 @@ def delete(client: Client, queue: str, yes: bool, dry_run: bool, as_json: bool) 
 @click.option("--idempotency-key", help="Repeating the command with this key enqueues no second copies.")
 @talking
 def publish(client: Client, data: str, kind: str | None, tags: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Publish an event: enqueue a copy in every subscribed queue, all or none. DATA is JSON; - reads it from standard input."""
+    """Publish an event to all subscribed queues: one copy each, all or none. DATA is JSON; - reads it from standard input."""
     how = {name: given.pop(name) for name in ("scope", "require_interest", "idempotency_key")}
     said = {**given, "type": kind, "tags": list(tags) or None}
     options = cast("JobOptions", {name: value for name, value in said.items() if value is not None})

@@ -12,7 +12,7 @@ from holdfast.cli.tables import table
 
 @click.group("profile")
 def commands() -> None:
-    """Look at the named servers of --profile."""
+    """List the named servers of --profile."""
 
 
 @commands.command("ls", epilog=examples("holdfast profile ls"))
