@@ -1,4 +1,4 @@
-"""What was done by hand, and by whom: the latest things, in memory where the store is, so that every front shows the same.
+"""The audit log: the latest actions of the page, and who did them, in memory where the store is, so that every front shows the same.
 
 It begins anew with the server, and says when it began; what has to last is in the log, where each of these is a line. What is done to many
 jobs part by part is one note, whose counts grow.

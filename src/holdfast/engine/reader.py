@@ -170,11 +170,11 @@ class Reader:
         return found.queues[0], found.now
 
     async def take_note(self, note: AuditEntry) -> None:
-        """Remember what was done by hand."""
+        """Add an entry to the audit log."""
         await self._ask(RecordAudit(note))
 
     async def notes(self, limit: int) -> AuditEntries:
-        """What was done by hand lately."""
+        """The latest entries of the audit log."""
         checks.number("limit", limit, 1, limits.TRAIL_NOTES)
         return await self._ask(GetAudit(limit))
 

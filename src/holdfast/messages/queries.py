@@ -154,12 +154,12 @@ class GetHistory(Query[History], frozen=True, tag=63):
 
 
 class RecordAudit(Query[AuditEntries], frozen=True, tag=81):
-    """Remember this. Answered with nothing but the trail's beginning."""
+    """Remember this. Answered with nothing but when the log began."""
 
     note: AuditEntry
 
 
 class GetAudit(Query[AuditEntries], frozen=True, tag=82):
-    """The latest notes."""
+    """The latest entries."""
 
     limit: int

@@ -10,7 +10,7 @@ from holdfast.messages.frame import Answer, Frame
 
 
 class AuditEntry(Frame, frozen=True):
-    """Something that was done by hand, for the trail. Notes with the same `run` are parts of one thing: their counts are added up."""
+    """An action of the page, for the audit log. Entries with the same `run` are parts of one bulk action: their counts are added up."""
 
     at: int
     who: str
