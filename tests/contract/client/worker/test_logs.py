@@ -37,7 +37,7 @@ def test_a_handler_that_raises_is_logged_with_its_job_and_its_traceback(worker, 
         (Failed("no ink"), "WARNING", "failed: no ink"),
         (RetryIn(60_000, "jam"), "WARNING", "failed: jam"),
         (DoNotRetry("no such printer"), "WARNING", "failed: no such printer"),
-        (GiveBack(60_000), "INFO", "given back, to be ready again after 60000 ms"),
+        (GiveBack(60_000), "INFO", "released, ready again after 60000 ms"),
     ],
     ids=lambda value: type(value).__name__,
 )
