@@ -37,7 +37,7 @@ async def test_a_job_whose_row_goes_missing_while_it_is_served_is_set_aside_when
 
 async def test_it_is_looked_for_once_and_then_only_where_the_tally_says_that_there_is_more(place):
     desk = place.open()
-    looks = desk.store._known.looks
+    looks = desk.store._cache.looks
     asked = []
     real = looks.due
     looks.due = lambda queue, found: asked.append(real(queue, found)) or asked[-1]

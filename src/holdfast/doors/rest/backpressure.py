@@ -105,11 +105,17 @@ class Backpressure(HttpToolsProtocol):
         """Look at what has come: at once where it is little, else a bite at a time and in turn with other connections. Bodies of many of them
         may have come at once, and each may take some 10 ms to read.
         """
+        if self.refusing:  # it is thrown away
+            return
         if self._unseen or len(data) > REQUEST_BITE_BYTES:
             if not self.middleware.budget.turns.came(len(data), self.flow.read_on):
                 self.flow.stand_in_line()
+            is_first = not self._unseen and not self._body_open
             self._unseen = bytes(self._unseen) + data if self._unseen else memoryview(data)
-            self._take_bites_later()
+            if is_first:
+                self._take_bite()  # who may have to be refused before its turn is known by the head
+            if self._unseen:
+                self._take_bites_later()
             self.charge()
             return
         self.take(data)
@@ -133,13 +139,16 @@ class Backpressure(HttpToolsProtocol):
             if self.begun - begun > 1:
                 self._take_bites_later()
                 break
-            bite, self._unseen = self._unseen[:REQUEST_BITE_BYTES], self._unseen[REQUEST_BITE_BYTES:]
-            self.take(bite)
+            self._take_bite()
         else:
             self._unseen = b""
             if self.parser is not None:
                 self.flow.go_on()
         self.charge()
+
+    def _take_bite(self) -> None:
+        bite, self._unseen = self._unseen[:REQUEST_BITE_BYTES], self._unseen[REQUEST_BITE_BYTES:]
+        self.take(bite)
 
     def let_go(self) -> bytes:
         """What is not looked at yet, for somebody else to look at: the connection is theirs now."""
@@ -169,7 +178,8 @@ class Backpressure(HttpToolsProtocol):
     def _hang_up(self) -> None:
         """There is no room for what is held for this connection, and it has not moved for the longest."""
         self._unseen = b""
-        if self.refusing or self._unread_timer is not None or not self.held_of_request() or self.transport.is_closing():
+        is_open = self._body_open or self.held_of_request()  # a request, of which there may be no byte but the head yet
+        if self.refusing or self._unread_timer is not None or not is_open or self.transport.is_closing():
             self.refusing = True
             self.transport.abort()
         else:

@@ -141,8 +141,8 @@ async def test_a_channel_is_told_what_another_node_did_to_the_leases_on_it(nodes
             worker.start("q", "r", credits=2, lease_ms=LEASE_MS)
             first, second = worker.jobs(2)
             at(loop, one.change_job(CancelJob(first["id"])))
-            assert worker.listen("cancel")["job"] == first["id"]
+            assert worker.hear("cancel")["job"] == first["id"]
             worker.conclude(first)
-            assert worker.listen("lost")["job"] == second["id"]  # whichever node's tick found it
+            assert worker.hear("lost")["job"] == second["id"]  # whichever node's tick found it
 
     await asyncio.to_thread(speak, asyncio.get_running_loop())

@@ -53,7 +53,10 @@ async def filled(database, node):
             database.sql(f"ALTER TABLE holdfast.{table} SET (fillfactor = 100, autovacuum_enabled = off)", database="holdfast")
         for size in (100_000, 10_000, 1_000, 10):
             one.store._full_until = 0.0
-            while isinstance(await one.backend.submit(Enqueue([NewJob("q", os.urandom(size))])), Enqueued):
+            while isinstance(
+                await one.backend.submit(Enqueue([NewJob("q", os.urandom(size), content_type="application/octet-stream")])),
+                Enqueued,
+            ):
                 pass
         return one, [granted.job for granted in jobs]
 
@@ -71,12 +74,18 @@ async def test_new_jobs_are_refused_and_leases_end(filled, database):
     health = one.store.health()
     assert (health.accepting, health.reason) == (False, "storage_full")
     together = [one.backend.submit(ConcludeLease(job.ref(), b'"done"')) for job in jobs[:4]]
-    together += [one.backend.submit(Enqueue([NewJob("q", os.urandom(20_000))])) for _ in range(4)]
+    together += [
+        one.backend.submit(Enqueue([NewJob("q", os.urandom(20_000), content_type="application/octet-stream")]))
+        for _ in range(4)
+    ]
     results = await asyncio.gather(*together)
     assert [result.state for result in results[:4]] == [State.CONCLUDED] * 4
     assert {result.code for result in results[4:]} == {"storage_full"}
     one.store._full_until = 0.0  # the next batch finds out anew, with both in it
-    together = [one.backend.submit(Enqueue([NewJob("q", os.urandom(20_000))])) for _ in range(4)]
+    together = [
+        one.backend.submit(Enqueue([NewJob("q", os.urandom(20_000), content_type="application/octet-stream")]))
+        for _ in range(4)
+    ]
     together += [one.backend.submit(ConcludeLease(job.ref())) for job in jobs[4:]]
     results = await asyncio.gather(*together)
     assert {result.code for result in results[:4]} == {"storage_full"}
