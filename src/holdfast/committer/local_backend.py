@@ -66,7 +66,7 @@ class LocalBackend:
         self._watch = HealthWatch(store, clock, self.totals, self.committer.aside)
         self.reports: dict[int, bytes] = {}
         self._lookup = Lookup(
-            store, clock, self.committer, self.totals, self.recorder, self.audit_log, self.reports, self._tend
+            store, clock, self.committer, self.totals, self.recorder, self.audit_log, self.reports, self._look
         )
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
@@ -76,6 +76,7 @@ class LocalBackend:
             Tick("history", _HOUSEKEEPING_S, self._forget),
             Tick("workers", _HOUSEKEEPING_S, self._reap),
             Tick("health", _HOUSEKEEPING_S, self._tend),
+            Tick("schedules", _HOUSEKEEPING_S, _skip_when_down(self._count_schedules)),
             Tick("record", _HOUSEKEEPING_S, _skip_when_down(self._record)),
         ]
         if self._nodes is not None:
@@ -316,9 +317,18 @@ class LocalBackend:
         except StoreBroken as error:
             self.committer.give_up(error)
             raise
+        return False
+
+    async def _count_schedules(self) -> bool:
+        """Apart from the look at the store, which it would hold up while the store is not there."""
         changed, self.committer.schedules_changed = self.committer.schedules_changed, False
         await self._watch.count_schedules(changed)
         return False
+
+    async def _look(self) -> None:
+        """All that health is told by."""
+        await self._tend()
+        await _skip_when_down(self._count_schedules)()
 
 
 _LEFT = Refused(Overloaded.code, "The caller no longer waits for this.")

@@ -185,7 +185,7 @@ async def test_a_server_over_a_store_with_bad_schedules_starts_and_counts_them(s
     engine = Engine(second)
     clock.advance(MINUTE)
     await second.pass_time()
-    await second._tend()
+    await second._look()
     assert await waiting(engine) == 1
     assert (await engine.reading.stats_of_store()).schedules_aside == 2
 
