@@ -9,7 +9,6 @@
   };
   const HEIGHT = 165, LEGEND = 22;
   const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE; // ticks that are read without reckoning
-  const MINUTES = [1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 720, 1440].map((many) => many * 60); // a tick is shown as HH:MM
   const SPANS = [1, 2, 5, 10, 20, 50, 100, 200, 500].concat(
     [1, 2, 5, 10, 20, 30].map((n) => n * SECOND), [1, 2, 5, 10, 20, 30].map((n) => n * MINUTE), [1, 2, 4, 6, 12, 24, 48, 96, 240, 720].map((n) => n * HOUR));
 
@@ -37,8 +36,8 @@
       hooks: { ready: [latest], setData: [latest], setCursor: [(plot) => { if (plot.cursor.idx == null) latest(plot); else plot.root.classList.remove("latest"); }] },
       scales: { x: { time: true }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [
-        { stroke: muted, grid: grid, ticks: grid, font: "11px system-ui", size: 26, incrs: MINUTES,
-          values: (_, ticks) => ticks.map((at) => new Date(at * 1e3).toISOString().slice(11, 16)) },
+        { stroke: muted, grid: grid, ticks: grid, font: "11px system-ui", size: 26, space: 64,
+          values: (_, ticks) => ticks.map((at) => new Date(at * 1e3).toISOString().slice(11, ticks.some((one) => one % 60) ? 19 : 16)) },
         Object.assign({ stroke: muted, grid: grid, ticks: grid, font: "11px system-ui", size: 60, values: (_, ticks) => ticks.map(plot.unit) }, plot.unit === span ? { incrs: SPANS } : {}),
       ],
       series: [{ label: "at", value: (_, at) => at == null ? "–" : new Date(at * 1e3).toISOString().slice(11, 19) }].concat(
