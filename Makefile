@@ -35,7 +35,7 @@ run: $(SERVE) ## Start the server: make run ARGS='--port 8080'
 test: $(DEV) ## Run the tests: make test PYTEST_ARGS='-k lease'
 	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-test-fast: $(DEV) ## Run the first tier, without servers, in under a minute: before each commit
+test-fast: $(DEV) ## Run the tests that need no server, in about a minute: before each commit
 	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder tests/unit tests/contract/stores/conformance \
 		-k 'not postgres' $(PYTEST_ARGS)
 

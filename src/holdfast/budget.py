@@ -1,7 +1,7 @@
 """One budget of bytes for what a process holds on behalf of others, and one of time for what they have it do.
 
 Whatever a stranger can make grow is charged here when it comes and released when it is let go: bodies on their way in, requests that wait
-behind others, messages that are not whole, jobs on their way to the store, pushes that wait for room, answers that are not read.
+behind others, messages that are not whole, jobs on their way to the store, jobs that wait for room, answers that are not read.
 
     comes in ──▶ account.hold(n) ──┐
     submitted ─▶ budget.take(n) ───┼──▶ held ≤ capacity
@@ -66,7 +66,7 @@ class Budget:
         self.capacity = capacity
         self.held = 0
         self.peak = 0
-        self.parked = 0  # of those, in pushes that wait for room in a full queue
+        self.parked = 0  # of those, in jobs that wait for room in a full queue
         self.refused = 0
         self.hung_up = 0
         self.turns = Turns()
@@ -97,11 +97,11 @@ class Budget:
         self.held -= size
 
     def park(self, size: int) -> None:
-        """Hold them while a push waits for room in a full queue, which a quarter of the budget may do; raises `Overloaded`."""
+        """Hold them while an enqueue waits for room in a full queue, which a quarter of the budget may do; raises `Overloaded`."""
         if self.parked and self.parked + size > self.capacity // 4:
             self.refused += 1
             raise Overloaded(
-                f"Pushes of {self.parked} bytes wait for room already, of {self.capacity // 4} (a quarter of memory_budget).",
+                f"Jobs of {self.parked} bytes wait for room already, of {self.capacity // 4} (a quarter of memory_budget).",
                 retry_after_ms=1_000,
             )
         self.take(size)

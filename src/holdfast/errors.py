@@ -212,7 +212,7 @@ class Overloaded(Unavailable):
 
 
 class StorageFull(Unavailable):
-    """The disk is at its watermark: pushes are refused, ending a lease still works."""
+    """The disk is at its watermark: new jobs are refused, ending a lease still works."""
 
     code = "storage_full"
     title = "The disk is nearly full"

@@ -73,7 +73,7 @@ CAPACITY_BYTES_MAX = 1 << 50
 TAKERS_COUNTED = 1_000  # workers of one queue that `why` looks at, to say how many are silent
 QUEUES_PER_TICK = 200  # queues whose history is looked at in one go: about 2 ms
 BULK_BITE = 500  # jobs that the page changes in one request, when it changes many
-PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the pushes beside it
+PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the enqueues beside it
 PURGE_BYTES = 32 << 20  # the same in bytes: each page of a payload is given back
 
 WORKERS = 100_000  # registered at once: each costs about 500 bytes of memory in the keeper, and 60 and its length for each name of a queue
@@ -172,7 +172,7 @@ STATS_QUEUES = 1_000  # queues that one answer with statistics shows: about 0.5 
 METRIC_QUEUES = 500  # queues with labels of their own; the rest is summed under queue="_other"
 
 # Disk, in bytes.
-DISK_WATERMARK_BYTES = 256 << 20  # with less than this free, pushes are refused
+DISK_WATERMARK_BYTES = 256 << 20  # with less than this free, new jobs are refused
 DISK_RESERVE_BYTES = 32 << 20  # given back when the disk is full, so that leases can still be ended
 
 # Interests.

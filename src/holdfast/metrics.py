@@ -189,9 +189,9 @@ def _merged(texts: list[bytes]) -> bytes:
 def _budget_families(budget: Budget, front: str) -> Iterator[Metric]:
     for name, about, value in (
         ("budget", "What this front may hold for others (memory_budget).", budget.capacity),
-        ("held", "What it holds: bodies on their way, pushes that wait, answers that are not read.", budget.held),
+        ("held", "What it holds: bodies on their way, jobs that wait for room, answers that are not read.", budget.held),
         ("held_peak", "The most that it has held.", budget.peak),
-        ("parked", "Of what it holds, pushes that wait for room in a full queue.", budget.parked),
+        ("parked", "Of what it holds, jobs that wait for room in a full queue.", budget.parked),
     ):
         gauge = GaugeMetricFamily(f"holdfast_memory_{name}_bytes", about, labels=["front"])
         gauge.add_metric([front], value)

@@ -86,13 +86,15 @@ class Commands(click.Group):
         server = _server_commands()
         if isinstance(server, click.Group):
             return server.get_command(ctx, cmd_name)
-        sys.exit(f"holdfast: this needs the server ({server} is missing): in a checkout, pip install '.[server]'")
+        sys.exit(
+            f"holdfast: this needs the server ({server} is missing): pip install 'PATH[server]', where PATH is a checkout or a wheel"
+        )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Two lists: what talks to a server, and what is one."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, place.summary) for name, place in sorted(TALKING.items())])
-        with formatter.section("Server commands (in a checkout: pip install '.[server]')"):
+        with formatter.section("Server commands (pip install 'PATH[server]', where PATH is a checkout or a wheel)"):
             formatter.write_dl(sorted(SERVER.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -1,7 +1,7 @@
 """Runs a program for a job: the handler of `holdfast worker exec`.
 
     payload ─▶ standard input          0 concludes; standard output is the result
-    fields  ─▶ HOLDFAST_JOB_…          75 (EX_TEMPFAIL): not now, back to the queue, no try is spent
+    fields  ─▶ HOLDFAST_JOB_…          75 (EX_TEMPFAIL): not now, back to the queue, no attempt is spent
                                        65 (EX_DATAERR): never, dead at once
     standard error ─▶ the reason       anything else, a signal and running out of time: failed
 
@@ -97,7 +97,7 @@ class Executor:
                 stdout=None if self._how.result is False else subprocess.PIPE,
                 start_new_session=True,
             )
-        except OSError as error:  # nothing of the job's doing, so no try is spent on it
+        except OSError as error:  # nothing of the job's doing, so no attempt is spent on it
             log.warning("%s can't be started, job %d is released: %s", self._how.command[0], held.id, error)
             raise GiveBack(self._how.later_ms) from error
         program.feed(held.body if held.body is not None else bytes(held.job.payload_json))

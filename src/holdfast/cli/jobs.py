@@ -39,7 +39,7 @@ _COLUMNS = {
     "TYPE": lambda job: job.type or "-",
     "STATE": lambda job: job.state,
     "PRIORITY": lambda job: job.priority,
-    "ATTEMPT": lambda job: f"{job.attempt}/{job.max_attempts}",
+    "FAILED": lambda job: f"{job.failures + job.crashes}/{job.max_attempts}",  # released attempts don't count
     "READY": lambda job: instant(job.ready_at),
 }
 

@@ -124,7 +124,7 @@ def _missing() -> str:
     try:
         import rich  # noqa: F401, PLC0415  (it may be missing)
     except ModuleNotFoundError:
-        return "the live page needs rich (in a checkout: pip install '.[top]')"
+        return "the live page needs rich (pip install 'PATH[top]', where PATH is a checkout or a wheel)"
     return ""
 
 

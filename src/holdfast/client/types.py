@@ -246,7 +246,7 @@ class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An entry of a batch: back to the queue, no try is spent."""
+    """An entry of a batch: back to the queue, no attempt is spent."""
 
     token: str
     delay_ms: int = 0

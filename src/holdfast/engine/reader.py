@@ -299,7 +299,7 @@ def reasons(facts: JobFacts) -> list[tuple[str, str]]:
             )
         )
     found += _in_line(facts)
-    return found or [("next", "Next in its queue: no worker has asked for a job yet.")]
+    return found or [("next", "Next in its queue: no worker is asking for a job.")]
 
 
 _DEAD = {
@@ -333,7 +333,7 @@ def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
         holders = ", ".join(str(holder) for holder in facts.group_holders)
         return [("group_held", f"Group limit reached: group {extras.group_key!r} is held by job {holders}.")]
     if extras.worker is not None:
-        return [("one_worker", f"Only worker {extras.worker} may run it, and it has not asked for a job yet.")]
+        return [("one_worker", f"Only worker {extras.worker} may run it, and it is not asking for a job.")]
     found = []
     if facts.ahead:
         more = facts.ahead >= limits.POSITION_COUNTED

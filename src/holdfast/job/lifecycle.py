@@ -94,7 +94,7 @@ def conclude(job: Job, ref: LeaseRef, now: int) -> Job:
 
 
 def fail(job: Job, ref: LeaseRef, now: int, retry: bool, delay_ms: int, max_crashes: int | None = None) -> Job:
-    """The attempt went wrong: again after `delay_ms`, or dead when no try is left or `retry` is false.
+    """The attempt went wrong: again after `delay_ms`, or dead when no attempt is left or `retry` is false.
 
     With `max_crashes` it is a crash that its holder has seen: counted as one, and in quarantine after too many.
     """
@@ -128,7 +128,7 @@ def count_release(job: Job, delay_ms: int) -> Job:
 
 
 def bury(job: Job, ref: LeaseRef, now: int, priority: int) -> Job:
-    """Its holder sets the job aside, for somebody to look at and decide. No try is spent: none failed."""
+    """Its holder sets the job aside, for somebody to look at and decide. No attempt is spent: none failed."""
     held = _held(job, ref, now)
     if held.cancel_requested:
         return _ended(job, State.CANCELLED, CANCELLED, now)

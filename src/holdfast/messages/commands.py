@@ -157,7 +157,7 @@ class SetQueue(Command[QueueInfo], frozen=True, tag=15):
 
 
 class PauseQueue(Command[QueueInfo], frozen=True, tag=16):
-    """Stop or resume leasing from a queue; pushes go on."""
+    """Stop or resume leasing from a queue; it takes new jobs all the same."""
 
     name: str
     paused: bool

@@ -42,6 +42,15 @@ def test_schedules_are_made_run_paused_and_removed(holdfast, queue, witness):
     assert holdfast("schedule", "run", queue).returncode == 4
 
 
+def test_a_list_shows_what_counts_against_the_bound_of_attempts(holdfast, queue, witness):
+    job = witness.enqueue(queue, max_attempts=3)
+    for end in (witness.release, witness.release, lambda token: witness.fail(token, "away", delay_ms=0)):
+        (leased,) = witness.lease(queue)
+        end(leased.lease.token)
+    (_, row) = holdfast("job", "ls", "--queue", queue, "-o", "id,attempt,failed").stdout.splitlines()
+    assert row.split() == [str(job.id), "3", "1/3"]
+
+
 def test_a_refusal_names_its_code_and_the_field(holdfast, queue):
     refused = holdfast("schedule", "set", queue, "--cron", "never", "--queue", queue)
     assert refused.returncode == 1

@@ -20,7 +20,7 @@ from holdfast.messages import events
 from holdfast.messages.views import Replication
 from holdfast.metrics import replication_families
 from tests.system.docs.conftest import Running
-from tests.system.docs.pages import PAGES, ROOT, anchors, links, read, rows, spans
+from tests.system.docs.pages import PAGES, ROOT, anchors, blocks, links, read, rows, spans
 
 SOURCE = ROOT / "src" / "holdfast"
 NEVER_SENT = {"error", "conflict", "unavailable", "stale_interests"}
@@ -311,3 +311,18 @@ def test_every_dependency_is_on_its_page_with_its_bound():
     dev = re.search(r"^dev = \[(.*?)^\]", read("pyproject.toml"), re.MULTILINE | re.DOTALL)
     assert dev
     assert not set(re.findall(r'^ +"([\w-]+)[^"]*"', dev[1], re.MULTILINE)) - spans(read("docs/dependencies.md"))
+
+
+def test_the_verb_that_is_shown_stands_in_the_code_line_by_line():
+    (shown,) = [block.text for block in blocks(read("CONTRIBUTING.md")) if block.text.startswith("# messages/")]
+    name, lines = "", 0
+    for line in shown.splitlines():
+        if heading := re.match(r"# (\w+/[\w/]+\.py): ", line):
+            name = heading[1]
+            continue
+        code = re.sub(r" {2,}# .*", "", line)
+        if code.strip() in ("", "…"):
+            continue
+        assert code in read(f"src/holdfast/{name}").splitlines(), f"{name} has no line {code!r}"
+        lines += 1
+    assert lines > 10

@@ -70,7 +70,7 @@ class Consumer(AsyncCaller):
         return await self._verb(Outcome, "fail", token, entry)
 
     async def release(self, token: str, *, delay_ms: int = 0, priority: int | None = None) -> Outcome:
-        """Hand the job back; no try is spent."""
+        """Hand the job back; no attempt is spent."""
         entry = Release(token=token, delay_ms=delay_ms, priority=UNSET if priority is None else priority)
         try:
             return await self._verb(Outcome, "release", token, entry)

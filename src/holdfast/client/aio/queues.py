@@ -42,7 +42,7 @@ class Queues(AsyncCaller):
         await self._delete(path("/v1/queues/{}", name), QueueNotFound)
 
     async def pause(self, queue: str) -> Queue:
-        """Lease nothing from it; pushes go on."""
+        """Lease nothing from it; it takes new jobs all the same."""
         return await self._post(Queue, path("/v1/queues/{}/pause", queue))
 
     async def resume(self, queue: str) -> Queue:

@@ -31,7 +31,7 @@ class RetryIn(Exception):
 
 
 class GiveBack(Exception):
-    """Not now, not here: the job goes back to its queue, after `delay_ms`, and no try is spent."""
+    """Not now, not here: the job goes back to its queue, after `delay_ms`, and no attempt is spent."""
 
     def __init__(self, delay_ms: int = 0) -> None:
         super().__init__(f"given back for {delay_ms} ms")

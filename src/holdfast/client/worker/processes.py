@@ -127,7 +127,7 @@ class _Process:
                 self._theirs.close()
             if self.killed:  # while it was started
                 self._process.kill()
-        except OSError as error:  # nothing of the job's doing, so no try is spent on it
+        except OSError as error:  # nothing of the job's doing, so no attempt is spent on it
             log.warning("no process can be started for job %d, it is released: %s", held.id, error)
             raise GiveBack(_LATER_MS) from error
         try:

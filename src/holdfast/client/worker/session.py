@@ -4,7 +4,7 @@
                (at most `prefetch`)   (at most `concurrency`)
 
 Winding down: nothing more is taken; what has not begun is released; what runs may finish within the grace time, and is then cut off and
-released. A release spends no try.
+released. A release spends no attempt.
 """
 
 import asyncio

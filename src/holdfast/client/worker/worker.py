@@ -1,6 +1,6 @@
 """`Worker`: which queues, which handlers, how much at once; and `run()`.
 
-SIGTERM or SIGINT: nothing more is taken, handlers get `grace_s` to finish, the rest is released, which spends no try. A second signal ends
+SIGTERM or SIGINT: nothing more is taken, handlers get `grace_s` to finish, the rest is released, which spends no attempt. A second signal ends
 the process at once; the leases then end by themselves, which counts as a crash of each job.
 """
 

@@ -62,7 +62,7 @@ async def conclude(token: Token, data: JSONBody[ConcludeIn | None] = None) -> Ou
 
 @post("/v1/leases/{token:str}/fail", tags=["consuming"], status_code=200, summary="The attempt went wrong")
 async def fail(token: Token, data: JSONBody[FailIn | None] = None) -> OutcomeOut:
-    """Tried again with backoff, or dead when no try is left."""
+    """Tried again with backoff, or dead when no attempt is left."""
     _never()
 
 

@@ -207,7 +207,7 @@ async def delete_queue(state: AppState, queue: Queue) -> None:
 
 @post("/v1/queues/{queue:str}/pause", tags=["queues"], status_code=200, summary="Stop leasing from a queue")
 async def pause_queue(state: AppState, queue: Queue) -> QueueOut:
-    """Pushes go on, and what is leased can be ended."""
+    """It takes new jobs all the same, and what is leased can be ended."""
     return replies.queue_out(await _engine(state).pause(queue, True))
 
 

@@ -36,7 +36,7 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
         found.append(
             Problem(
                 "bad" if died_lately else "warn",
-                "1 dead job" if dead == 1 else f"{formats.number(dead)} dead jobs",
+                formats.counted(dead, "dead job"),
                 f"{'waits' if dead == 1 else 'wait'} for a decision: retry or delete{lately}.",
                 "Show failures",
                 "/failures",
@@ -125,11 +125,11 @@ def of_time(store: StoreStats) -> list[Problem]:
         )
     if store.schedules_aside:
         many = store.schedules_aside != 1
-        subject = f"{formats.number(store.schedules_aside)} schedule{'s' if many else ''}"
+        subject = formats.counted(store.schedules_aside, "schedule")
         text = f"can't run and {'are' if many else 'is'} set aside; all others continue."
         found.append(Problem("bad", subject, text, "Show schedules", "/schedules"))
     if store.jobs_aside:
-        subject = f"{formats.number(store.jobs_aside)} job{'s' if store.jobs_aside != 1 else ''}"
+        subject = formats.counted(store.jobs_aside, "job")
         text = "can't be made ready or released on time; all others continue."
         found.append(Problem("bad", subject, text, "Show which and why", "/store"))
     return found
@@ -165,7 +165,7 @@ def of_queue(queue: QueueStats) -> list[Problem]:
                 Problem(
                     "warn",
                     name,
-                    f"is paused{until}, with {formats.number(tally.unfinished)} unfinished jobs.",
+                    f"is paused{until}, with {formats.counted(tally.unfinished, 'unfinished job')}.",
                     "Resume the queue",
                     page,
                     harm=harm,
@@ -177,7 +177,7 @@ def of_queue(queue: QueueStats) -> list[Problem]:
             Problem(
                 "bad",
                 name,
-                f"has {formats.number(tally.ready)} ready jobs and no active worker; the oldest has waited {waiting}.",
+                f"has {formats.counted(tally.ready, 'ready job')} and no active worker; the oldest has waited {waiting}.",
                 "Show its workers",
                 page,
                 harm=harm,

@@ -62,6 +62,7 @@ def templates() -> jinja2.Environment:
     made.globals["asset"] = assets.address
     made.filters |= {
         "number": formats.number,
+        "counted": formats.counted,
         "short": formats.short,
         "rate": formats.rate,
         "duration": formats.duration,

@@ -1,7 +1,7 @@
 """One channel: what a worker asks for on it, what it holds, and what becomes of that when it closes.
 
 Messages are acted on in the order in which they come, and none waits for the one before it: many share a commit, and answers may come out of
-order, each with the `ref` of its message. What a channel holds belongs to it: closed, all of it is handed back and no try is spent. A
+order, each with the `ref` of its message. What a channel holds belongs to it: closed, all of it is handed back and no attempt is spent. A
 conclude that is under way is decided before that, because the store takes lease verbs in the order in which they were sent.
 
 With `on_break: keep` only the worker's own close hands back. When the connection breaks, its leases live on, as those of long polls do: it may

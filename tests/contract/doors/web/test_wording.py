@@ -26,6 +26,7 @@ def stats(tally=None, paused=False, oldest=None, rates=None, until=0, **policy):
         (stats(Tally(ready=5), oldest=1_000), []),
         (stats(Tally(ready=5, leased=1), oldest=99_000), []),
         (stats(Tally(ready=5), oldest=99_000), ["bad: no active worker"]),
+        (stats(Tally(ready=1), oldest=99_000), ["bad: has 1 ready job and no active worker"]),
         (stats(Tally(ready=5), oldest=99_000, rates={"leased": 2.0}), []),
         (stats(Tally(ready=5), paused=True, oldest=99_000), ["warn: is paused"]),
         (stats(paused=True), []),

@@ -36,8 +36,8 @@
       hooks: { ready: [latest], setData: [latest], setCursor: [(plot) => { if (plot.cursor.idx == null) latest(plot); else plot.root.classList.remove("latest"); }] },
       scales: { x: { time: true }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
       axes: [
-        { stroke: muted, grid: grid, ticks: grid, font: "11px system-ui", size: 26,
-          values: (_, ticks) => ticks.map((at) => new Date(at * 1e3).toISOString().slice(11, 16)) },
+        { stroke: muted, grid: grid, ticks: grid, font: "11px system-ui", size: 26, space: 64,
+          values: (_, ticks) => ticks.map((at) => new Date(at * 1e3).toISOString().slice(11, ticks.some((one) => one % 60) ? 19 : 16)) },
         Object.assign({ stroke: muted, grid: grid, ticks: grid, font: "11px system-ui", size: 60, values: (_, ticks) => ticks.map(plot.unit) }, plot.unit === span ? { incrs: SPANS } : {}),
       ],
       series: [{ label: "at", value: (_, at) => at == null ? "–" : new Date(at * 1e3).toISOString().slice(11, 19) }].concat(
