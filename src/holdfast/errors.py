@@ -232,6 +232,11 @@ class InternalError(HoldfastError):
     title = "Internal error"
 
 
+def breach(field: str, rule: str) -> InvalidRequest:
+    """The refusal for a field that breaks a rule, such as "must be at most 5"."""
+    return InvalidRequest(f"{field} {rule}.", field=field)
+
+
 def _leaves(cls: type[HoldfastError]) -> list[type[HoldfastError]]:
     return [cls, *(leaf for child in cls.__subclasses__() for leaf in _leaves(child))]
 

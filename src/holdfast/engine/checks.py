@@ -5,18 +5,13 @@ from typing import Any
 from msgspec import UNSET
 
 from holdfast import limits
-from holdfast.errors import HoldfastError, InvalidRequest, PayloadTooLarge
+from holdfast.errors import HoldfastError, InvalidRequest, PayloadTooLarge, breach
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 
 _KNOWN_NAMES = 1_000  # of queues, that need not be looked at again
 _known_names: set[str] = set()
-
-
-def breach(field: str, rule: str) -> InvalidRequest:
-    """The refusal for a field that breaks a rule, such as "must be at most 5"."""
-    return InvalidRequest(f"{field} {rule}.", field=field)
 
 
 def whole(text: str) -> int | None:

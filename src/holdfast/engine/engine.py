@@ -23,7 +23,7 @@ from holdfast.engine.reader import Reader
 from holdfast.engine.submitter import error_of
 from holdfast.engine.waiters import Patience, Waiters
 from holdfast.engine.workers_and_schedules import WorkersAndSchedules
-from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull
+from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull, breach
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.answers import Changed, Counted, Enqueued, Granted
@@ -267,7 +267,7 @@ class Engine(Pipeline, WorkersAndSchedules):
         `place` says where in the request the n-th stands, for errors such as "fail[3].". A breach of a bound refuses the whole.
         """
         if len(commands) > limits.BATCH_VERBS:
-            raise checks.breach("batch", f"must have at most {limits.BATCH_VERBS} entries")
+            raise breach("batch", f"must have at most {limits.BATCH_VERBS} entries")
         weight = 0
         try:
             for command in commands:
@@ -320,7 +320,7 @@ class Engine(Pipeline, WorkersAndSchedules):
         elif isinstance(command, SettleJob):
             checks.text("reason", command.reason, limits.SETTLED_CHARS)
             if not command.reason:
-                raise checks.breach("reason", "must not be empty")
+                raise breach("reason", "must not be empty")
             weight = len(command.result or b"")
             checks.payload("result", weight, self.payload_bytes)
         return await self._ask(command, weight)
@@ -346,7 +346,7 @@ class Engine(Pipeline, WorkersAndSchedules):
         """Remove every job in these states that was there when the purge began; how many. In many small commits."""
         states = tuple(dict.fromkeys(states))
         if State.LEASED in states or not states:
-            raise checks.breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
+            raise breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
         purged, up_to, more = 0, 0, True
         while more:
             answer = await self._go_on(PurgeQueue(name, states, up_to, limits.PURGE_CHUNK), purged)

@@ -13,9 +13,8 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
-from holdfast.engine import checks
 from holdfast.engine.reader import Reader
-from holdfast.errors import HoldfastError, NoInterest, Overloaded, StaleInterests
+from holdfast.errors import HoldfastError, NoInterest, Overloaded, StaleInterests, breach
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.limits import FAN_OUT, IN_FLIGHT_COMMANDS
 from holdfast.messages.answers import Counted, Enqueued
@@ -60,7 +59,7 @@ class Publisher:
             if require_interest and not names:
                 raise NoInterest("No queue subscribes to this event; nothing was enqueued.")
             if len(names) > FAN_OUT:
-                raise checks.breach("data", f"may reach at most {FAN_OUT} queues; {len(names)} subscribe to it")
+                raise breach("data", f"may reach at most {FAN_OUT} queues; {len(names)} subscribe to it")
             fan_out.check_bytes("data", len(event.payload), len(names))
             try:
                 copies = [replace(event, queue=name) for name in names]

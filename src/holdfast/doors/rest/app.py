@@ -21,7 +21,6 @@ from holdfast.doors.rest.middleware import NO_METHOD, Metrics, Middleware, takes
 from holdfast.doors.rest.origin import Guard
 from holdfast.doors.websocket import routes as channel
 from holdfast.doors.websocket.door import Channels
-from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.errors import (
     HoldfastError,
@@ -31,6 +30,7 @@ from holdfast.errors import (
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
+    breach,
 )
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, QUEUE_NAME_CHARS
 
@@ -99,7 +99,7 @@ def _known_query(request: Request[Any, Any, Any]) -> None:
     }
     for name, text in bodies.query_of(request.scope["query_string"]).items():
         if name not in known:
-            raise checks.breach(name, "is not a query parameter of this route")
+            raise breach(name, "is not a query parameter of this route")
         if known[name]:
             bodies.whole(name, text)
 
@@ -207,9 +207,7 @@ def _translated(request: Request[Any, Any, Any], error: HTTPException) -> Holdfa
         field = str(first.get("key", "body")) if isinstance(first, dict) else "body"
         said = str(first.get("message", error.detail)) if isinstance(first, dict) else error.detail
         if (pattern := _NAME_PATTERN.search(said)) is not None:
-            return checks.breach(
-                field, f"must be 1 to {min(int(pattern[1]), QUEUE_NAME_CHARS)} of the characters A-Z a-z 0-9 . _ : -"
-            )
+            return breach(field, f"must be 1 to {min(int(pattern[1]), QUEUE_NAME_CHARS)} of the characters A-Z a-z 0-9 . _ : -")
         return InvalidRequest(f"{said} at {field}.", field=field)
     if isinstance(error, SerializationException) or (error.status_code == 400 and "decod" in str(error.detail).lower()):
         return MalformedJson(f"The body is not valid JSON: {error.detail}.")

@@ -12,9 +12,8 @@ from msgspec import UNSET
 
 from holdfast.doors.rest import bodies, replies, surrogates
 from holdfast.doors.rest.types import ConcludeIn, ExtendEntry, FailEntry, FailIn, LeaseBatchIn, ReleaseEntry
-from holdfast.engine import checks
 from holdfast.engine.engine import LeaseVerb
-from holdfast.errors import HoldfastError, LeaseLost, MalformedJson
+from holdfast.errors import HoldfastError, LeaseLost, MalformedJson, breach
 from holdfast.job.job import LeaseRef
 from holdfast.limits import BATCH_FOLLOW_UPS, BATCH_VERBS
 from holdfast.messages.answers import Extended, Outcome
@@ -40,9 +39,9 @@ class LeaseBatch:
         }
         count = sum(len(entries) for entries in lists.values())
         if not 1 <= count <= BATCH_VERBS:
-            raise checks.breach("batch", f"must have 1 to {BATCH_VERBS} entries in all")
+            raise breach("batch", f"must have 1 to {BATCH_VERBS} entries in all")
         if sum(map(len, filter(None, map(_then_of, given.conclude)))) > BATCH_FOLLOW_UPS:
-            raise checks.breach("then", f"must have at most {BATCH_FOLLOW_UPS} entries in all concludes of a batch together")
+            raise breach("then", f"must have at most {BATCH_FOLLOW_UPS} entries in all concludes of a batch together")
         verbs = self.verbs = list[LeaseVerb]()
         places = self._places = list[tuple[str, int]]()
         self._lists: dict[str, list[Any]] = {}

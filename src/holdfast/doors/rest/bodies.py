@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, UnsetType
 from holdfast.doors.rest import duplicate_keys, entry_counts
 from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType
+from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType, breach
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, UniqueWhile
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
@@ -144,12 +144,12 @@ def _levels(field: str, value: bytes) -> Iterator[None]:
         depth += 1
         yield
     if depth > JSON_DEPTH:
-        raise checks.breach(field, f"must not be nested deeper than {JSON_DEPTH} levels")
+        raise breach(field, f"must not be nested deeper than {JSON_DEPTH} levels")
     for turn in brackets.replace(b"][", b"] [").split(b" "):  # some that open, then some that close
         opening = turn.count(b"[")
         depth += opening
         if depth > JSON_DEPTH:
-            raise checks.breach(field, f"must not be nested deeper than {JSON_DEPTH} levels")
+            raise breach(field, f"must not be nested deeper than {JSON_DEPTH} levels")
         depth -= len(turn) - opening
 
 
@@ -225,9 +225,9 @@ def event_job(given: PublishIn) -> NewJob:
 def scheduled_job(given: ScheduleIn) -> NewJob:
     """What a schedule puts at each fire."""
     if given.publish == (given.queue is not None):
-        raise checks.breach("queue", "must be given, or publish must be true")
+        raise breach("queue", "must be given, or publish must be true")
     if given.delay_ms is not None or given.run_at is not None:
-        raise checks.breach("delay_ms" if given.delay_ms is not None else "run_at", "has no place in a schedule")
+        raise breach("delay_ms" if given.delay_ms is not None else "run_at", "has no place in a schedule")
     return _new(given.queue or NO_QUEUE, raw("payload", given.payload) or b"null", None, given)
 
 
@@ -236,7 +236,7 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
     for name in query:
         if name not in JobOptions.__struct_fields__:
             near = duplicate_keys.nearest(JobOptions, "", name)
-            raise checks.breach(name, "is not an option of a job" + (f"; did you mean {near}?" if near else ""))
+            raise breach(name, "is not an option of a job" + (f"; did you mean {near}?" if near else ""))
     options = strict_numbers(query, JobOptions)
     if "tags" in options:
         options["tags"] = _tags(options["tags"])
@@ -245,7 +245,7 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
             options["retry"] = msgspec.json.decode(given_retry := options["retry"].encode(), type=RetryPolicy)
             duplicate_keys.once(given_retry, duplicate_keys.KEYED, "retry")
         except (msgspec.DecodeError, RecursionError) as error:
-            raise checks.breach("retry", f"must be a retry policy in JSON ({error})") from None
+            raise breach("retry", f"must be a retry policy in JSON ({error})") from None
     try:
         given = msgspec.convert(options, JobOptions)
     except msgspec.ValidationError as error:
@@ -260,7 +260,7 @@ def _tags(text: str) -> list[str]:
     try:
         return msgspec.json.decode(text, type=list[str])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise checks.breach("tags", f"must be comma-separated, or a JSON array of strings ({error})") from None
+        raise breach("tags", f"must be comma-separated, or a JSON array of strings ({error})") from None
 
 
 def _new(queue: str, payload: bytes, content_type: str | None, given: JobOptions) -> NewJob:
@@ -326,7 +326,7 @@ def whole(name: str, text: str) -> int:
     """A parameter that is a whole number."""
     number = checks.whole(text)
     if number is None:
-        raise checks.breach(name, "must be a whole number of at least 0")
+        raise breach(name, "must be a whole number of at least 0")
     return number
 
 

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Raw
 
-from holdfast.engine import checks
+from holdfast.errors import breach
 
 _MAINS = ("payload", "result", "data", "progress", "body")  # the one large field that a body may have: JSON as it came
 _LEAST_BYTES = 13  # {"a":1,"a":1}
@@ -65,7 +65,7 @@ class _Pairs(threading.local):
         try:
             return self._decoder.decode(body)
         except _StandsTwice as twice:
-            raise checks.breach(_place(at, str(twice)), "is given twice in the body") from None
+            raise breach(_place(at, str(twice)), "is given twice in the body") from None
 
 
 def _place(at: str, key: str) -> str:

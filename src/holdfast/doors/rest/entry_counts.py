@@ -15,7 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Raw
 
-from holdfast.engine import checks
+from holdfast.errors import breach
 from holdfast.limits import BATCH_FOLLOW_UPS, INTEREST_PAIRS
 
 _PAIRS = 2 * INTEREST_PAIRS
@@ -84,7 +84,7 @@ class _Sketch:
             text = bytes(getattr(value, name))
             if text.count(b'"') - text.count(b'\\"') > 2 * most:
                 what = f"1 to {INTEREST_PAIRS} pairs of patterns" if most == _PAIRS else f"at most {most} entries"
-                raise checks.breach(at + shown, f"must have {what}")
+                raise breach(at + shown, f"must have {what}")
         for name, (shown, sketch) in self.inner.items():
             if sketch.texts or sketch.inner:
                 for index, entry in enumerate(getattr(value, name)):
@@ -143,7 +143,7 @@ def check_members(body: bytes, most: int, field: str) -> None:
     try:
         msgspec.json.decode(body, type=dict[_Member, Raw], dec_hook=count)
     except _TooMany:
-        raise checks.breach(field, f"must have at most {most} entries") from None
+        raise breach(field, f"must have at most {most} entries") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return
 
@@ -159,7 +159,7 @@ def check(body: bytes, kind: Any) -> None:
         value = sketch.decoder.decode(body)
     except _TooMany:
         counter = next(counter for counter in sketch.counters if counter.left < 0)
-        raise checks.breach(counter.field, f"must have at most {counter.most} entries") from None
+        raise breach(counter.field, f"must have at most {counter.most} entries") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return
     sketch.check(value)

@@ -13,10 +13,9 @@ from holdfast.doors.rest.answers import LeasedOut
 from holdfast.doors.rest.batch import LeaseBatch, concluding, read_apart, shown
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.rest.types import BulkIn, ConcludeIn, ExtendIn, FailIn, JobIn, LeaseBatchIn, LeasesIn, ReleaseIn
-from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.engine.waiters import Patience
-from holdfast.errors import LeaseLost, MalformedJson
+from holdfast.errors import LeaseLost, MalformedJson, breach
 from holdfast.job.job import IdempotencyKey, LeaseRef, NewJob
 from holdfast.limits import ONE_TURN_BODY_BYTES
 from holdfast.messages.answers import Enqueued
@@ -125,7 +124,7 @@ class Hot:
         is_large = len(call.body) > ONE_TURN_BODY_BYTES
         given = await _read_in_turns(call, BulkIn) if is_large else _read(call, BulkIn)
         if not given.jobs:
-            raise checks.breach("jobs", "must have at least 1 entry")
+            raise breach("jobs", "must have at least 1 entry")
         key = bodies.idempotency("", call.headers.get(b"idempotency-key"), b"bulk", call.body)
         jobs = bodies.new_jobs(given.jobs, "jobs")
         del given  # it holds on to the body
@@ -149,7 +148,7 @@ class Hot:
         _nothing_left(call.query())
         given = _read(call, LeasesIn)
         if given.order not in ("queue", "priority"):
-            raise checks.breach("order", 'must be "queue" or "priority"')
+            raise breach("order", 'must be "queue" or "priority"')
         patience = Patience() if given.wait_ms else None
         lease = self._engine.lease(
             given.queues,
@@ -229,4 +228,4 @@ async def _read_in_turns(call: Call, kind: type[Any]) -> Any:
 
 def _nothing_left(query: dict[str, str]) -> None:
     for name in query:  # the first
-        raise checks.breach(name, "is not a query parameter of this route")
+        raise breach(name, "is not a query parameter of this route")

@@ -12,9 +12,8 @@ from holdfast import limits
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import InterestOut, InterestsOut, PublishedOut, ReachedOut
 from holdfast.doors.rest.types import EventIn, InterestIn, PublishIn
-from holdfast.engine import checks
 from holdfast.engine.engine import Engine
-from holdfast.errors import QueueNotFound
+from holdfast.errors import QueueNotFound, breach
 
 Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,600}$")]
 Key = Annotated[
@@ -80,7 +79,7 @@ async def publish(
     """A copy to every queue whose interest fits, all or none: one full queue refuses the whole."""
     engine: Engine = state.engine
     if data.scope not in ("any", "all"):
-        raise checks.breach("scope", 'must be "any" or "all"')
+        raise breach("scope", 'must be "any" or "all"')
     given = bodies.event_job(data)
     key = bodies.idempotency("", idempotency_key.encode() if idempotency_key else None, b"publish", await request.body())
     published = await engine.publish(given, key, data.require_interest, data.scope == "all")

@@ -14,8 +14,8 @@ from holdfast import limits
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, WhyOut
 from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, SettleIn
-from holdfast.engine import checks
 from holdfast.engine.engine import Engine, JobVerb
+from holdfast.errors import breach
 from holdfast.job.job import Content, State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob
@@ -62,7 +62,7 @@ async def list_jobs(
 ) -> JobsOut:
     """Leased jobs first, then ready ones in the order in which they will run, scheduled ones by their time, ended ones newest first."""
     if job_state is not None and job_state not in set(State):
-        raise checks.breach("state", f"must be one of {', '.join(s.value for s in State)}")
+        raise breach("state", f"must be one of {', '.join(s.value for s in State)}")
     page = await _engine(state).reading.jobs(
         ListJobs(limit, queue, State(job_state) if job_state else None, type, tag, text, cursor_of(cursor))
     )
@@ -82,9 +82,9 @@ def cursor_of(text: str | None) -> tuple[int, tuple[int | str, ...]] | None:
     try:
         section, key = _cursors.decode(base64.urlsafe_b64decode(text.encode()))
     except (msgspec.MsgspecError, binascii.Error, ValueError):
-        raise checks.breach("cursor", "must be a next_cursor of this API") from None
+        raise breach("cursor", "must be a next_cursor of this API") from None
     if not 0 <= section < 16 or len(key) > 4 or any(isinstance(part, int) and abs(part) >= 1 << 63 for part in key):
-        raise checks.breach("cursor", "must be a next_cursor of this API")
+        raise breach("cursor", "must be a next_cursor of this API")
     return section, key
 
 
@@ -136,7 +136,7 @@ async def move_job(state: AppState, job_id: JobId, data: JSONBody[MoveIn]) -> En
 async def settle_job(state: AppState, job_id: JobId, data: JSONBody[SettleIn]) -> JobOut:
     """For one that waits or is dead, such as one in quarantine whose work turns out to be done. No attempt is made or counted."""
     if data.outcome not in ("concluded", "dead"):
-        raise checks.breach("outcome", 'must be "concluded" or "dead"')
+        raise breach("outcome", 'must be "concluded" or "dead"')
     result = bodies.raw("result", data.result)
     return await _changed(state, SettleJob(job_id, data.outcome == "concluded", data.reason, result))
 
@@ -223,7 +223,7 @@ async def purge_queue(state: AppState, queue: Queue, data: JSONBody[PurgeIn | No
     states = (data or PurgeIn()).states
     for name in states:
         if name not in set(State):
-            raise checks.breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
+            raise breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
     return PurgedOut(await _engine(state).purge(queue, tuple(State(name) for name in states)))
 
 

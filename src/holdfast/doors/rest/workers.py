@@ -9,8 +9,8 @@ from litestar.params import JSONBody, Parameter
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import WorkerOut, WorkersOut, WorkOut
 from holdfast.doors.rest.types import WorkerIn
-from holdfast.engine import checks
 from holdfast.engine.engine import Engine
+from holdfast.errors import breach
 from holdfast.job import registry
 from holdfast.job.job import Job
 from holdfast.job.registry import Worker
@@ -62,7 +62,7 @@ def _after(cursor: str) -> tuple[int, str]:
         return -1, ""
     at, _, worker_id = cursor.partition(".")
     if not (at.isascii() and at.isdigit() and len(at) <= len(str(ID_MAX)) and worker_id):
-        raise checks.breach("cursor", "must be a next_cursor of this API")
+        raise breach("cursor", "must be a next_cursor of this API")
     return int(at), worker_id
 
 

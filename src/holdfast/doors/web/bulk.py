@@ -23,7 +23,7 @@ from holdfast.doors.web.filters import Filter
 from holdfast.doors.web.layout import View
 from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUnknown
+from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUnknown, breach
 from holdfast.job.job import State
 from holdfast.limits import BULK_BITE, FAILURES_SCANNED, ID_MAX
 from holdfast.messages.views import JobDetail
@@ -144,13 +144,13 @@ def run_of(form: forms.Form) -> Run:
     """A run as a form has it."""
     way = WAYS.get(form.text("way"))
     if way is None:
-        raise checks.breach("way", f"must be one of {', '.join(WAYS)}")
+        raise breach("way", f"must be one of {', '.join(WAYS)}")
     picked = [one for value in form.all("ids") for one in value.split(",") if one]
     if len(picked) > FAILURES_SCANNED:
-        raise checks.breach("ids", f"must be at most {FAILURES_SCANNED} jobs")
+        raise breach("ids", f"must be at most {FAILURES_SCANNED} jobs")
     ids = tuple(dict.fromkeys(forms.whole("ids", one) for one in picked))
     if any(not 0 < one <= ID_MAX for one in ids):
-        raise checks.breach("ids", "must be numbers of jobs")
+        raise breach("ids", "must be numbers of jobs")
     target = form.text("target").strip()
     if target:
         checks.queue_name("target", target)
@@ -182,7 +182,7 @@ async def preview(request: Request[Any, Any, Any], state: AppState) -> Response[
         ids = tuple(job.id for job in group.dead)
         run = replace(run, filter=Filter(group.queue), all=False, ids=ids, asked_at=asked_at)
     elif not run.all and not run.ids:
-        raise checks.breach("ids", "is empty: select some jobs first, or all that match")
+        raise breach("ids", "is empty: select some jobs first, or all that match")
     run, sample = await (_preview_filter(view, run) if run.all else _preview_ids(view, run))
     # The moment of the sample, which was read after the count: what comes later is left alone, and nothing that was counted is.
     if not run.group:
@@ -259,7 +259,7 @@ async def chunk(request: Request[Any, Any, Any], state: AppState) -> Response[by
     view, form = View(request, state), await forms.read(request)
     run = run_of(form)
     if run.way.name == "move" and not run.target:
-        raise checks.breach("target", "must name the queue to move to")
+        raise breach("target", "must name the queue to move to")
     if form.has("start") and run.way.destroys:
         forms.typed(form, run.phrase)
     refusals: list[str] = []

@@ -13,6 +13,7 @@ from holdfast.doors.web import formats, forms
 from holdfast.doors.web.jobs import EDITED_BYTES, anew, json_of, tags_of
 from holdfast.doors.web.layout import View
 from holdfast.engine import checks
+from holdfast.errors import breach
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob
 from holdfast.messages.views import JobDetail
 
@@ -111,7 +112,7 @@ def _moment(text: str | None) -> int | None:
     try:
         moment = datetime.fromisoformat(text if text.endswith("Z") or "+" in text else f"{text}+00:00")
     except ValueError:
-        raise checks.breach("run_at", "must be a UTC time such as 2026-12-24T18:00") from None
+        raise breach("run_at", "must be a UTC time such as 2026-12-24T18:00") from None
     return bodies.millis(moment)
 
 

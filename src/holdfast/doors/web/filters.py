@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfast import limits
 from holdfast.engine import checks
+from holdfast.errors import breach
 from holdfast.job.job import State
 from holdfast.messages.queries import CountJobs, ListJobs
 
@@ -28,7 +29,7 @@ class Filter:
         """A filter out of an address or a form."""
         state = given.get("state") or None
         if state is not None and state not in set(State):
-            raise checks.breach("state", f"must be one of {', '.join(one.value for one in State)}")
+            raise breach("state", f"must be one of {', '.join(one.value for one in State)}")
         queue = given.get("queue") or None
         if queue is not None:
             checks.name_of_queue("queue", queue)

@@ -18,7 +18,7 @@ from litestar import Request
 
 from holdfast.doors.rest.urlencoded import pairs_of
 from holdfast.engine import checks
-from holdfast.errors import Forbidden, InvalidRequest
+from holdfast.errors import Forbidden, InvalidRequest, breach
 
 COOKIE = "holdfast_form"
 FIELD = "form_token"
@@ -80,14 +80,14 @@ class Form:
 def typed(form: Form, phrase: str) -> None:
     """Go on only where somebody typed what is about to happen."""
     if " ".join(form.text("typed").split()) != phrase:
-        raise checks.breach("typed", f"must be “{phrase}”; nothing was changed")
+        raise breach("typed", f"must be “{phrase}”; nothing was changed")
 
 
 def whole(name: str, value: str) -> int:
     """A text as a whole number."""
     number = checks.whole(value.replace(",", "") if _THOUSANDS.match(value) else value)
     if number is None:
-        raise checks.breach(name, "must be a whole number of at least 0")
+        raise breach(name, "must be a whole number of at least 0")
     return number
 
 

@@ -11,7 +11,7 @@ from holdfast.doors.web import forms
 from holdfast.doors.web.jobs import json_of
 from holdfast.doors.web.layout import View
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, breach
 
 _SHOWN = 500
 _ROWS = 4
@@ -72,7 +72,7 @@ def _match(form: forms.Form) -> str | dict[str, str]:
         return "*"
     pairs = {field: value for field, value in zip(form.all("field"), form.all("value"), strict=False) if field or value}
     if not pairs:
-        raise checks.breach("match", "is empty: give a field pattern and a value pattern, or select “All events”")
+        raise breach("match", "is empty: give a field pattern and a value pattern, or select “All events”")
     return msgspec.convert(pairs, dict[str, str])
 
 

@@ -16,7 +16,7 @@ from holdfast.doors.rest.routes import JobId
 from holdfast.doors.web import formats, forms, related_jobs, timeline
 from holdfast.doors.web.layout import View
 from holdfast.engine import checks
-from holdfast.errors import NotFound
+from holdfast.errors import NotFound, breach
 from holdfast.job.job import NO_EXTRAS, WAITING, Content, Extras, Job, NewJob, State
 from holdfast.messages.views import JobDetail
 
@@ -132,7 +132,7 @@ async def act(request: Request[Any, Any, Any], state: AppState, job_id: JobId, v
     if verb == "settle":
         outcome = form.text("outcome")
         if outcome not in ("concluded", "dead"):
-            raise checks.breach("outcome", 'must be "concluded" or "dead"')
+            raise breach("outcome", 'must be "concluded" or "dead"')
         await view.hands.act("job.settle", str(job_id), queue, outcome=outcome, reason=form.text("reason").strip())
         return view.back(f"/jobs/{job_id}", "job.settle")
     if verb == "clone":

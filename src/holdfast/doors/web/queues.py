@@ -15,7 +15,7 @@ from holdfast.doors.web.layout import View
 from holdfast.doors.web.overview import line
 from holdfast.doors.web.running_jobs import by_group, by_worker
 from holdfast.engine import checks
-from holdfast.errors import QueueNotFound
+from holdfast.errors import QueueNotFound, breach
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
@@ -114,7 +114,7 @@ def settings_of(form: forms.Form) -> QueueSettings:
                 {key: value for key, _ in _RETRY if (value := form.some(f"retry_{key}"))}, RetryPolicy, strict=False
             )
         except msgspec.ValidationError as error:
-            raise checks.breach("retry", f"is not a retry policy ({error})") from None
+            raise breach("retry", f"is not a retry policy ({error})") from None
     return QueueSettings(**chosen)
 
 
@@ -159,7 +159,7 @@ def purge_phrase(name: str, count: int) -> str:
 def _states(names: list[str]) -> list[str]:
     chosen = [name for name in PURGEABLE if name in names]
     if not chosen:
-        raise checks.breach("states", f"must name one or more of {', '.join(PURGEABLE)}")
+        raise breach("states", f"must name one or more of {', '.join(PURGEABLE)}")
     return chosen
 
 

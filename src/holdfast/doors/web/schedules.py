@@ -16,7 +16,7 @@ from holdfast.doors.web.jobs import json_of, tags_of
 from holdfast.doors.web.layout import View
 from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
-from holdfast.errors import NotFound, ScheduleNotFound
+from holdfast.errors import NotFound, ScheduleNotFound, breach
 from holdfast.job.cron import CronUnreadable, NoMoreFires, ZoneUnknown
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob
 from holdfast.job.schedule import Missed, Schedule, ScheduleSpec, next_after
@@ -113,7 +113,7 @@ def _spec(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
     extras = job.extras if tags == job.extras.tags else replace(job.extras, tags=tags)
     missed = form.text("missed", Missed.ONE.value)
     if missed not in set(Missed):
-        raise checks.breach("missed", f"must be one of {', '.join(one.value for one in Missed)}")
+        raise breach("missed", f"must be one of {', '.join(one.value for one in Missed)}")
     return ScheduleSpec(
         replace(
             job,

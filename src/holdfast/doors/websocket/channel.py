@@ -26,7 +26,7 @@ from holdfast.doors.websocket.door import Channels
 from holdfast.doors.websocket.inline import drive
 from holdfast.doors.websocket.job_feeder import JobFeeder, Wanted
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError, InternalError, LeaseLost
+from holdfast.errors import HoldfastError, InternalError, LeaseLost, breach
 from holdfast.job.job import LeaseRef
 from holdfast.limits import (
     CHANNEL_CREDITS,
@@ -107,7 +107,7 @@ class Channel:
             asked, mark = messages.read(data)
             self._channels.numbers.messages[asked.__struct_config__.tag] += 1
             if asked.ref is not None and len(asked.ref) > REQUEST_ID_CHARS:
-                raise checks.breach("ref", f"must have at most {REQUEST_ID_CHARS} characters")
+                raise breach("ref", f"must have at most {REQUEST_ID_CHARS} characters")
             if mark:
                 self._run_batch(asked, len(data), mark)
             else:
@@ -120,11 +120,11 @@ class Channel:
 
     def _start(self, asked: messages.Start, _: int) -> None:
         if self._feeder is not None:
-            raise checks.breach("op", "is start, and the channel has started already")
+            raise breach("op", "is start, and the channel has started already")
         if asked.order not in ("queue", "priority"):
-            raise checks.breach("order", 'must be "queue" or "priority"')
+            raise breach("order", 'must be "queue" or "priority"')
         if asked.on_break not in ("release", "keep"):
-            raise checks.breach("on_break", 'must be "release" or "keep"')
+            raise breach("on_break", 'must be "release" or "keep"')
         checks.leases(asked.queues, 1, asked.lease_ms, asked.worker, None)
         self._set_credits(asked.credits)
         wanted = Wanted(asked.queues, asked.worker, asked.lease_ms, asked.order == "priority")
@@ -140,14 +140,14 @@ class Channel:
 
     def _change_credits(self, asked: messages.Credits, _: int) -> None:
         if self._feeder is None:
-            raise checks.breach("op", "is credits, and the channel has not started yet")
+            raise breach("op", "is credits, and the channel has not started yet")
         self._set_credits(asked.credits)
         self._send(messages.Credited(ref=asked.ref, credits=asked.credits, unfinished=len(self._held)))
         self._feeder.nudge()
 
     def _got(self, asked: messages.Got, _: int) -> None:
         if self._deliveries is None:
-            raise checks.breach("op", 'is got, and the channel has not started with on_break "keep"')
+            raise breach("op", 'is got, and the channel has not started with on_break "keep"')
         was_stuck = self._deliveries.too_many
         self._deliveries.got(asked.delivery)
         if was_stuck:
@@ -180,7 +180,7 @@ class Channel:
         body = bytes(asked.body)
         given = bodies.decode(body, BulkIn)
         if not given.jobs:
-            raise checks.breach("jobs", "must have at least 1 entry")
+            raise breach("jobs", "must have at least 1 entry")
         key = bodies.idempotency("", _key(asked.idempotency_key), b"bulk", body)
         enqueueing = self._engine.enqueue(bodies.new_jobs(given.jobs, "jobs"), key, asked.wait_ms, at="jobs")
         if asked.wait_ms:
@@ -216,7 +216,7 @@ class Channel:
         body = bytes(asked.body)
         given = bodies.decode(body, PublishIn)
         if given.scope not in ("any", "all"):
-            raise checks.breach("scope", 'must be "any" or "all"')
+            raise breach("scope", 'must be "any" or "all"')
         key = bodies.idempotency("", _key(asked.idempotency_key), b"publish", body)
         event = bodies.event_job(given)
         self._begin(size)

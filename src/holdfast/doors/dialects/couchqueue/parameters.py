@@ -18,8 +18,7 @@ from msgspec import Raw
 from holdfast import limits
 from holdfast.doors.rest import bodies, duplicate_keys, entry_counts, surrogates
 from holdfast.doors.rest.urlencoded import pairs_of
-from holdfast.engine import checks
-from holdfast.errors import InvalidRequest, MalformedJson, UnsupportedMediaType
+from holdfast.errors import InvalidRequest, MalformedJson, UnsupportedMediaType, breach
 from holdfast.limits import COUNTED_BODY_BYTES
 from holdfast.routing.interests import EVERYTHING, Match
 
@@ -114,7 +113,7 @@ class Parameters:
         """Queues in their order, each once."""
         text = self.need("queues")
         if text.count(",") > _COMMAS:
-            raise checks.breach("queues", f"must name at most {limits.QUEUES_PER_LEASE} queues")
+            raise breach("queues", f"must name at most {limits.QUEUES_PER_LEASE} queues")
         names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
         if not names:
             raise InvalidRequest("Error: queues is a required parameter for this action", field="queues")
@@ -132,7 +131,7 @@ class Parameters:
             raise InvalidRequest("runAt must be a unix timestamp in seconds", field="runAt")
         at = round(moment if moment >= _MS_FROM else moment * 1_000)
         if at > limits.RUN_AT_MAX:
-            raise checks.breach("runAt", "must be before the year 10000")
+            raise breach("runAt", "must be before the year 10000")
         return at
 
 

@@ -12,8 +12,7 @@ from litestar.datastructures import UploadFile
 
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.urlencoded import pairs_of
-from holdfast.engine import checks
-from holdfast.errors import InvalidRequest
+from holdfast.errors import InvalidRequest, breach
 from holdfast.job.job import Content
 
 _UTF8 = frozenset(("utf-8", "utf8", "us-ascii", "ascii"))
@@ -33,7 +32,7 @@ async def read(request: Request[Any, Any, Any]) -> str:
     if bodies.is_json(kind):
         return bodies.decode(await request.body(), MessageIn).msg
     if (charset := parameters.get("charset", "utf-8").lower()) not in _UTF8:
-        raise checks.breach("Content-Type", f"must have the charset UTF-8, not {charset[:100]}")
+        raise breach("Content-Type", f"must have the charset UTF-8, not {charset[:100]}")
     if kind == _FORM:
         return _only(await _fields(await request.body()))
     if kind == _MULTIPART:
@@ -78,7 +77,7 @@ async def _parts(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
 def _only(pairs: list[tuple[str, str]]) -> str:
     """The message of a form, which has one field: a second one would be dropped."""
     if [name for name, _ in pairs] != ["msg"]:
-        raise checks.breach("msg", "must be there once, and be the only field of the form")
+        raise breach("msg", "must be there once, and be the only field of the form")
     return pairs[0][1]
 
 
