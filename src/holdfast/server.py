@@ -35,12 +35,12 @@ from holdfast.doors.dialects.dqid import routes as dqid
 from holdfast.doors.rest.app import Dialect, build
 from holdfast.doors.rest.connection import connection_for
 from holdfast.doors.rest.middleware import Middleware
-from holdfast.doors.rest.origin import Guard, allowed_hosts
-from holdfast.doors.rest.uvicorn_server import Uvicorn, check_stack
 from holdfast.doors.web import routes as page
 from holdfast.doors.websocket.door import PATH as CHANNEL_PATH
 from holdfast.doors.websocket.door import Channels
 from holdfast.engine.engine import Engine
+from holdfast.http.origin import Guard, allowed_hosts
+from holdfast.http.uvicorn_server import Uvicorn, check_stack
 from holdfast.keeper.link import KeeperLink
 from holdfast.keeper.main import KeeperConfig, calm_collector
 from holdfast.limits import SIGNALS_TOGETHER_S

@@ -22,8 +22,8 @@ from holdfast.client.worker import Worker
 from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
-from holdfast.doors.rest.uvicorn_server import Uvicorn
 from holdfast.engine.engine import Engine
+from holdfast.http.uvicorn_server import Uvicorn
 from holdfast.server import application, uvicorn_config
 from holdfast.stores.sqlite.store import SqliteStore
 

@@ -18,7 +18,6 @@ from holdfast import __version__
 from holdfast.doors.rest import bodies, docs, interests, openapi_stubs, replies, routes, schedules, system, workers
 from holdfast.doors.rest.hot import Hot
 from holdfast.doors.rest.middleware import NO_METHOD, Metrics, Middleware, takes_head
-from holdfast.doors.rest.origin import Guard
 from holdfast.doors.websocket import routes as channel
 from holdfast.doors.websocket.door import Channels
 from holdfast.engine.engine import Engine
@@ -32,6 +31,7 @@ from holdfast.errors import (
     PayloadTooLarge,
     breach,
 )
+from holdfast.http.origin import Guard
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, QUEUE_NAME_CHARS
 
 log = structlog.get_logger(__name__)

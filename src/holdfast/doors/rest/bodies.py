@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from holdfast.doors.rest import duplicate_keys, entry_counts
 from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn, ScheduleIn
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType, breach
+from holdfast.http import duplicate_keys, entry_counts
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, UniqueWhile
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS

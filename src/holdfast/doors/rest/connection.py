@@ -20,12 +20,12 @@ from holdfast.doors.rest.connection_end import ConnectionEnd, is_begun, is_busy
 from holdfast.doors.rest.fast_request import FastRequest
 from holdfast.doors.rest.middleware import ACCOUNT, Middleware
 from holdfast.doors.rest.replies import Reply
-from holdfast.doors.rest.request_head import asks_first, flaw, in_origin_form, is_handshake, without_offer
 from holdfast.doors.rest.response_head import STATUS, Heads, head
 from holdfast.doors.rest.upgrade import open_channel
 from holdfast.doors.websocket.connection import WebSocketConnection
 from holdfast.doors.websocket.door import PATH
 from holdfast.errors import HoldfastError, InvalidRequest
+from holdfast.http.request_head import asks_first, flaw, in_origin_form, is_handshake, without_offer
 from holdfast.limits import BODY_S, HEAD_BYTES
 
 _SMALL_BYTES = 1 << 18

@@ -4,8 +4,8 @@ from typing import Any
 
 from holdfast.doors.rest.backpressure import Backpressure
 from holdfast.doors.rest.fast_request import FastRequest
-from holdfast.doors.rest.linger import Lingering
-from holdfast.doors.rest.receive import Receive
+from holdfast.http.linger import Lingering
+from holdfast.http.receive import Receive
 from holdfast.limits import LINGER_S
 
 

@@ -17,13 +17,13 @@ import structlog
 
 from holdfast.budget import Account, Budget
 from holdfast.doors.rest import replies
-from holdfast.doors.rest.disconnect import may_be_long, while_here
 from holdfast.doors.rest.hot import Call, Handler, Hot, T
-from holdfast.doors.rest.origin import Guard
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.websocket.door import Channels
 from holdfast.engine.waiters import Patience
 from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from holdfast.http.disconnect import may_be_long, while_here
+from holdfast.http.origin import Guard
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, LARGE_BODY_BYTES, REQUEST_ID_CHARS
 
 log = structlog.get_logger(__name__)

@@ -4,10 +4,10 @@ import asyncio
 import urllib.parse
 
 from holdfast.doors.rest.middleware import Middleware
-from holdfast.doors.rest.request_head import Headers, handshake
 from holdfast.doors.websocket.connection import Refused, WebSocketConnection
 from holdfast.doors.websocket.door import PATH
 from holdfast.errors import HoldfastError, InvalidRequest, NotFound
+from holdfast.http.request_head import Headers, handshake
 
 SWITCHED = 101
 _UPGRADE_REQUIRED = 426

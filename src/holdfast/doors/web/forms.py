@@ -16,9 +16,9 @@ from urllib.parse import parse_qsl
 
 from litestar import Request
 
-from holdfast.doors.rest.urlencoded import pairs_of
 from holdfast.engine import checks
 from holdfast.errors import Forbidden, InvalidRequest, breach
+from holdfast.http.urlencoded import pairs_of
 
 COOKIE = "holdfast_form"
 FIELD = "form_token"

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 from holdfast.doors.rest.bodies import check_json
-from holdfast.doors.rest.urlencoded import pairs_of
 from holdfast.errors import HoldfastError
+from holdfast.http.urlencoded import pairs_of
 
 PIECES = ("%41", "%c3%a9", "%ff", "%", "%4", "%zz", "+", "a", "é", "=", "&", "%26", "%3d", ";", "%00", "%25", "&&", "=&")
 

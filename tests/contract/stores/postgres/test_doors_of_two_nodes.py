@@ -9,8 +9,8 @@ import pytest
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
 from holdfast.doors.beanstalk.door import Beanstalk
-from holdfast.doors.rest.uvicorn_server import Uvicorn
 from holdfast.engine.engine import Engine
+from holdfast.http.uvicorn_server import Uvicorn
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import CancelJob

@@ -16,9 +16,10 @@ from litestar.datastructures import UploadFile
 from msgspec import Raw
 
 from holdfast import limits
-from holdfast.doors.rest import bodies, duplicate_keys, entry_counts, surrogates
-from holdfast.doors.rest.urlencoded import pairs_of
+from holdfast.doors.rest import bodies, surrogates
 from holdfast.errors import InvalidRequest, MalformedJson, UnsupportedMediaType, breach
+from holdfast.http import duplicate_keys, entry_counts
+from holdfast.http.urlencoded import pairs_of
 from holdfast.limits import COUNTED_BODY_BYTES
 from holdfast.routing.interests import EVERYTHING, Match
 

@@ -11,8 +11,8 @@ from litestar import Request
 from litestar.datastructures import UploadFile
 
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.urlencoded import pairs_of
 from holdfast.errors import InvalidRequest, breach
+from holdfast.http.urlencoded import pairs_of
 from holdfast.job.job import Content
 
 _UTF8 = frozenset(("utf-8", "utf8", "us-ascii", "ascii"))
