@@ -73,8 +73,8 @@ def no_sync(module: ModuleType) -> None:
     """PRAGMA synchronous = OFF: a killed process loses nothing by it, a machine without power everything."""
     honest = module.open_writer
 
-    def open_writer(target: str) -> Server:
-        connection = honest(target)
+    def open_writer(*where: Any) -> Server:
+        connection = honest(*where)
         connection.execute("PRAGMA synchronous = OFF")
         return connection
 
