@@ -13,7 +13,7 @@ import unasync
 ROOT = Path(__file__).resolve().parents[3]
 SOURCE = ROOT / "src/holdfast/client/aio"
 TARGET = ROOT / "src/holdfast/client/sync"
-BY_HAND = {"__init__.py", "transport.py", "pausing.py"}
+BY_HAND = {"__init__.py", "transport.py", "pause.py"}
 NAMES = {
     "aio": "sync",
     "AsyncCaller": "Caller",
