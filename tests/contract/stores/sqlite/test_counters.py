@@ -74,7 +74,7 @@ async def test_an_undone_transaction_takes_no_number_back_and_its_counters_are_w
         async with store.transaction() as tx:
             assert tx.take_job_ids(5_000) == 1
             await tx.write([])
-            store._known.keep_counters(store._writer)
+            store._cache.keep_counters(store._writer)
             assert counters(store)["job"] >= 5_000
         assert counters(store) == {"job": 0, "fence": 0}
         assert await lived(backend, 1) == ([5_001], [1])
