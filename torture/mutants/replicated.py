@@ -1,4 +1,4 @@
-"""Mutants of a node over PostgreSQL: each is a mistake that a queue on PostgreSQL is easily built with. See `breeds.py` for what a mutant is."""
+"""Mutants of a node over PostgreSQL: each is a mistake that a queue on PostgreSQL is easily built with. See `catalog.py` for what a mutant is."""
 
 # ruff: noqa: SLF001 (a mutation is made inside)
 from __future__ import annotations

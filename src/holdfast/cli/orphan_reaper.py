@@ -1,6 +1,6 @@
 """Ends the programs of a worker that is gone, however it went: `kill -9`, a second signal, a crash.
 
-A process of its own, because nothing else outlives a `kill -9`; one for the whole worker, started as `python -I -S warden.py SECONDS`, so it
+A process of its own, because nothing else outlives a `kill -9`; one for the whole worker, started as `python -I -S orphan_reaper.py SECONDS`, so it
 imports nothing of Holdfast. Its standard input is a pipe from the worker: `+GROUP` when a program has begun, `-GROUP` when it is over. When
 the pipe closes, the worker is gone: what is left gets SIGTERM and, so many seconds later, SIGKILL. A lease lives for longer than that, so the
 next attempt does not begin while the one before still runs.

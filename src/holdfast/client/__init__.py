@@ -1,7 +1,7 @@
 """The client: `AsyncClient` for asyncio, `Client` without, and the types and errors that they give.
 
     types.py     what is given and taken                  aio/    the source of the methods, and asyncio's transport
-    trying.py    which outcome is tried again, and where  sync/   generated from aio/, and its own transport
+    retry.py     which outcome is tried again, and where  sync/   generated from aio/, and its own transport
     refusals.py  problem documents as exceptions          worker/ the runtime of workers, on top of AsyncClient
     contents.py  JSON that others wrote, read when it is asked for
 

@@ -1,4 +1,4 @@
-"""How the committer decides what `tube_commands.py` asks for. The rules about jobs are the lifecycle's, as everywhere."""
+"""How the committer decides what `beanstalk_commands.py` asks for. The rules about jobs are the lifecycle's, as everywhere."""
 
 from contextlib import suppress
 

@@ -27,6 +27,7 @@ from holdfast.errors import breach
 
 _MAINS = ("payload", "result", "data", "progress", "body")  # the one large field that a body may have: JSON as it came
 _LEAST_BYTES = 13  # {"a":1,"a":1}
+_ENDS = (b",", b"}", b" ", b"\t", b"\n", b"\r")  # what may stand behind a value
 _REMEMBERED_BYTES = 512
 _REMEMBERED = 4_096
 _COUNTED_BYTES = 2_048  # in so short a body, to count is cheaper than to look
@@ -172,15 +173,18 @@ def check(body: bytes, value: Any, kind: Any) -> None:
     if len(body) - size < shape.least:
         return
     given = bytes(main)
-    begins = body.find(shape.opening) + len(shape.opening)
+    opens = body.find(shape.opening)
+    begins = opens + len(shape.opening)
     if body[begins : begins + 1] == b" ":
         begins += 1
-    if not body.startswith(given, begins):
+    behind = body[begins + size :]
+    stands_there = opens >= 0 and body.startswith(given, begins) and behind.startswith(_ENDS)  # 1 is also how 12 begins
+    if not stands_there:
         _look(body, value, shape, body, body)
         return
-    beside = body[:begins] + body[begins + size :]
+    beside = body[:begins] + behind
     if beside not in shape.clean:
-        _look(body, value, shape, beside, b"%b0%b" % (body[:begins], body[begins + size :]))
+        _look(body, value, shape, beside, b"%b0%b" % (body[:begins], behind))
 
 
 def _look(body: bytes, value: Any, shape: Shape, beside: bytes, short: bytes) -> None:

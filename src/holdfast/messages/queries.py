@@ -33,7 +33,7 @@ class GetJob(Query[JobDetail], frozen=True, tag=40):
 
 
 class ListJobs(Query[JobPage], frozen=True, tag=41):
-    """A page of jobs that match all of what is given. See `reading.py` for the order.
+    """A page of jobs that match all of what is given. See `stores/reader.py` for the order.
 
     `payload_up_to`: a payload of more bytes than this is left out (empty); `text_up_to`: it is not searched. None: whatever its size.
     """

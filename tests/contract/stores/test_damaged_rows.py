@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from holdfast.errors import HoldfastError, InternalError
-from holdfast.job.job import IdempotencyKey, State
+from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings
+from holdfast.job.schedule import ScheduleSpec
 from holdfast.messages.commands import (
     ConcludeLease,
     DeleteJob,
+    DeleteSchedule,
     ExtendLease,
     FailLease,
     PurgeQueue,
@@ -23,6 +25,7 @@ from holdfast.messages.commands import (
     RetryJob,
     SetInterest,
     SetQueue,
+    SetSchedule,
 )
 from holdfast.messages.queries import (
     CountJobs,
@@ -34,13 +37,15 @@ from holdfast.messages.queries import (
     GetStats,
     ListJobs,
     ListQueues,
+    ListSchedules,
     ListWorkers,
     OldestDead,
     OldestReady,
     RecentFailures,
 )
-from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, ForgetHistory, PromoteDue, ReapWorkers
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.stores.postgres.store import PostgresStore
+from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.contract.stores.conformance.conftest import Desk, empty_database, new, postgres_server
 
@@ -317,3 +322,22 @@ async def test_a_queue_that_is_missing_under_its_jobs_is_there_again_and_gives_n
     await time_passes(desk)
     await the_neighbour_is_served(desk)
     await desk.close()
+
+
+async def test_a_schedule_whose_name_is_no_text_goes_on_under_another_and_holds_up_nobody(tmp_path):
+    place = InFile(tmp_path)
+    desk = place.open()
+    spec = ScheduleSpec(NewJob("q", b"1"), interval_ms=3_600_000)
+    await desk.do(SetSchedule("good", spec, False))
+    await desk.do(SetSchedule("sick", spec, False))
+    await desk.close()
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as other, other:
+        other.execute("UPDATE schedule SET name = CAST(x'ff' AS TEXT) WHERE name = 'sick'")
+    desk = place.open()
+    await desk.put()
+    await desk.do(FireSchedules(10))
+    names = [schedule.name for schedule in (await desk.ask(ListSchedules(10))).schedules]
+    assert [name.partition("-")[0] for name in names] == ["good", "recovered"]
+    await desk.do(DeleteSchedule(names[1]))
+    await desk.close()
+    assert maintenance.check(tmp_path / "jobs.db") == []

@@ -129,3 +129,12 @@ async def test_a_moment_that_somebody_asked_for_is_no_fault(place):
     await desk.put(run_at=desk.now + YEARS)
     await desk.close()
     assert await place.check() == []
+
+
+async def test_a_size_that_cant_be_is_named(place):
+    await filled(place)
+    place.change("UPDATE job SET size = -1 WHERE id = 2")
+    problems = await place.check()
+    assert problems[0] == "sizes can be: job 2 has -1 bytes"
+    assert len(problems) == 2
+    assert problems[1].startswith("tallies agree: ")

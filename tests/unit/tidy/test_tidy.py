@@ -40,6 +40,7 @@ LONGER: dict[str, tuple[int, str]] = {}
 
 VAGUE_NAMES = {"utils", "helpers", "common", "base", "manager", "service"}
 UNFINISHED = re.compile(r"\b(?:TO[D]O|FIX[M]E|X{3})\b")
+MODULE = re.compile(r"(?<![\w/.%-])(?:\w+/)*\w+\.py\b")
 MACHINE_PATH = re.compile(r"(?<![\w.-])/(?:work|root|home)/")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -183,6 +184,19 @@ def test_nothing_is_left_unfinished():
 
 def test_no_file_names_a_path_of_somebodys_machine():
     offences = lines_with(MACHINE_PATH)
+    assert not offences, listed(offences)
+
+
+def test_every_module_that_code_speaks_of_is_there():
+    """Files are renamed; what a docstring or a comment says of them does not follow by itself."""
+    there = [f"/{shown(path)}" for path in repository_files()]
+    offences = [
+        f"{shown(path)}:{number} {named}"
+        for path in python_files(*CODE)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for named in MODULE.findall(line)
+        if not any(one.endswith(f"/{named}") for one in there)
+    ]
     assert not offences, listed(offences)
 
 

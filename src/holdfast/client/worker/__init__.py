@@ -2,11 +2,11 @@
 
 Worker (worker.py)      what to run: handlers, queues, bounds; `run()`
   Session (session.py)  one run: takes jobs while there is room, runs them, winds down
-    Channel                 how jobs come and leases end: live.py and line.py, and channel.py's long polls behind them
-    Holder (holding.py)     a thread with a connection of its own that keeps the leases
-    Endings (ending.py)     concludes, failures and releases, gathered into batches
-    running.py              calls a handler: a coroutine, threads.py, processes.py
-    telling.py              what stands in the log
+    JobSource (job_source.py)            how jobs come and leases end: long polls, and before them a live channel (websocket_source.py)
+    LeaseExtender (lease_extender.py)    a thread with a connection of its own that keeps the leases
+    Conclusions (conclusions.py)         concludes, failures and releases, gathered into batches
+    Runner (runner.py)                   calls a handler: a coroutine, threads.py, processes.py
+    connectivity.py                      what stands in the log
 """
 
 from holdfast.client.worker.held_job import HeldJob

@@ -1,4 +1,4 @@
-"""One request in the fast lane, as its handler and as uvicorn see it; `lane.py` carries it."""
+"""One request in the fast lane, as its handler and as uvicorn see it; `connection.py` carries it."""
 
 import time
 from collections.abc import Coroutine

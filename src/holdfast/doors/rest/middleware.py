@@ -92,7 +92,7 @@ class Middleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            return  # a WebSocket does not come this way: `lane.py` hands it over from the parser
+            return  # a WebSocket does not come this way: `connection.py` hands it over from the parser
         started = time.perf_counter()
         headers = dict(scope["headers"])
         twice = len(headers) < len(scope["headers"])

@@ -1,9 +1,9 @@
 """What in a PostgreSQL server would break the promise, what each of these means, and how to mend it.
 
-Pure judgement over what `examining.py` read, so that `holdfast doctor` and the check at the start of a server say the same.
+Pure judgement over what `examine.py` read, so that `holdfast doctor` and the check at the start of a server say the same.
 A finding *breaks* the promise, or it is a warning: the promise holds, and something else will go wrong. One that *passes* may
 heal by itself (a standby that is being replaced): a server may start with it, and takes nothing until it is over. What breaks and
-does not pass *stops* a server with `--replicas` (`starting.py`).
+does not pass *stops* a server with `--replicas` (`start_check.py`).
 
 That a standby has flushed does not rest on this check: each commit is proven (`replication.py`). What flushing is worth does (fsync).
 """

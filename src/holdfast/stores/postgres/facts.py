@@ -1,4 +1,4 @@
-"""What is read of a PostgreSQL server, so that it can be judged: by `examining.py` for `doctor.py`."""
+"""What is read of a PostgreSQL server, so that it can be judged: by `examine.py` for `doctor.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

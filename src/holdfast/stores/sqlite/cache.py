@@ -10,7 +10,7 @@ from holdfast.job.registry import Roster
 from holdfast.limits import ID_MAX
 from holdfast.stores import rows
 from holdfast.stores.sqlite.sql import SQL
-from holdfast.stores.unreadable import FOUND, Looks
+from holdfast.stores.unreadable import FOUND, Looks, shown
 
 FIRST_ANSWER: tuple[Any, ...] = (-1, "", "")  # before every kept answer, by (at, scope, key)
 _AHEAD = 1_000  # numbers that a counter is ahead of the last one given, so that most commits need not write it; a kill leaves such a gap
@@ -69,6 +69,17 @@ class Cache:
             FOUND.note(
                 "queue", number, "jobs are in it and it is not there; it is there again under the name recovered-NUMBER-…"
             )
+
+    @staticmethod
+    def recover_schedules(connection: apsw.Connection) -> None:
+        """Have every schedule under a name that can be read: one that can't would end every look at all of them."""
+        names: Any = connection.execute(SQL["schedule_names"]).fetchall()
+        for (name,) in names:
+            try:
+                name.decode()
+            except UnicodeDecodeError as error:
+                connection.execute(SQL["rename_schedule"], (name,))
+                FOUND.note("schedule", shown(name), f"its name is no text: {error}; it goes on under the name recovered-…")
 
     def forget(self) -> None:
         """Nothing that is remembered can be trusted."""

@@ -28,14 +28,19 @@ from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_read
 from holdfast.stores.sqlite.files import UnfitPlace, make_private, sync_folder
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable
+from holdfast.stores.unreadable import shown
 
 _CHECKS = files(__package__) / "checks"
+_DECODED = {("job", "extras"), ("queue", "settings"), ("interest", "match"), ("worker", "queues")}
 
 
 def check(path: Path) -> list[str]:
     """What is wrong with a store file, as sentences; empty when it is sound. Reads one snapshot, beside a running server."""
     return _problems(
-        path, lambda connection: problems_of(connection) + _idle(connection) + _far(connection) + _spoiled(connection)
+        path,
+        lambda connection: (
+            problems_of(connection) + _idle(connection) + _far(connection) + _undecodable(connection) + _spoiled(connection)
+        ),
     )
 
 
@@ -61,14 +66,15 @@ def problems_of(connection: apsw.Connection) -> list[str]:
         if undecoded and "extras" in statement:
             problems.append(f"{name}: can't be told before all extras can be read")
         else:
-            problems += [f"{name}: {' '.join(map(str, row))}" for row in connection.execute(statement)]
+            found = fetch_undecodable(connection, statement, (), of_jobs=False)
+            problems += [f"{name}: {' '.join(map(str, row))}" for row in found]
     return problems
 
 
 def _unreadable(connection: apsw.Connection) -> list[str]:
     problems: list[str] = []
     after: Any = 0
-    while len(problems) < TOLD and (page := connection.execute(SQL["extras_after"], (after, PAGE)).fetchall()):
+    while len(problems) < TOLD and (page := fetch_undecodable(connection, SQL["extras_after"], (after, PAGE))):
         problems += unreadable(page)
         after = page[-1][0]
     return problems[:TOLD]
@@ -77,10 +83,39 @@ def _unreadable(connection: apsw.Connection) -> list[str]:
 def _idle(connection: apsw.Connection) -> list[str]:
     problems: list[str] = []
     after: Any = ""
-    while len(problems) < TOLD and (page := connection.execute(SQL["schedules_after"], (after, PAGE)).fetchall()):
+    while len(problems) < TOLD and (page := fetch_undecodable(connection, SQL["schedules_after"], (after, PAGE))):
         problems += idle([schedule_of(str(name), *rest) for name, *rest in page], time.time_ns() // 1_000_000)
+        if len(page) < PAGE or page[-1][0] == after:  # a name that is no text stands behind what is shown of it
+            break
         after = page[-1][0]
     return problems[:TOLD]
+
+
+def _undecodable(connection: apsw.Connection) -> list[str]:
+    """Text that is no UTF-8, in whatever column, but for those that are decoded for what they hold."""
+    connection.create_scalar_function("is_text", _is_text, 1, deterministic=True)
+    problems: list[str] = []
+    for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").fetchall():
+        columns = {name: kind for _, name, kind, *_ in connection.execute(f"PRAGMA table_info({table})")}
+        key = next((name for name in ("job", "id") if name in columns), next(iter(columns)))
+        for column in [name for name, kind in columns.items() if kind == "TEXT" and (table, name) not in _DECODED]:
+            found = connection.execute(
+                f"SELECT CAST({key} AS BLOB), CAST({column} AS BLOB) FROM {table}"  # noqa: S608  (the schema's own names)
+                f" WHERE {column} <> '' AND NOT is_text(CAST({column} AS BLOB)) LIMIT {TOLD}"
+            )
+            problems += [
+                f"text can be read: {table} {bytes(of).decode(errors='replace')} has the {column} {shown(bytes(text))}"
+                for of, text in found
+            ]
+    return problems
+
+
+def _is_text(*values: Any) -> bool:
+    try:
+        bytes(values[0]).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _far(connection: apsw.Connection) -> list[str]:

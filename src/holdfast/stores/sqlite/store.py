@@ -87,6 +87,7 @@ class SqliteStore(SingleWriter):
         self._cache = Cache(defaults)
         self._cache.load_counters(self._writer)
         self._cache.recover_queues(self._writer)
+        self._cache.recover_schedules(self._writer)
         if path is not None:
             path.chmod(0o600)
             self._disk = Disk(path, watermark_bytes)  # now that the file is known to be ours: it takes the reserve beside it

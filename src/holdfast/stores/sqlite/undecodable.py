@@ -9,8 +9,10 @@ import apsw.ext
 from holdfast.stores.rows import EXTRAS_PLACE, JOB_COLUMNS, Row
 
 
-def fetch_undecodable(connection: apsw.Connection, sql: str, bindings: Sequence[Any] | Mapping[str, Any]) -> list[Row]:
-    """The rows of a statement. Text that is none gets replacement characters, and where the row is a job's, extras that can't be read: what
+def fetch_undecodable(
+    connection: apsw.Connection, sql: str, bindings: Sequence[Any] | Mapping[str, Any], *, of_jobs: bool = True
+) -> list[Row]:
+    """The rows of a statement. Text that is none gets replacement characters, and where the row is a job's (`of_jobs`: a long one is), extras that can't be read: what
     its worker would be given is not what was put.
     """
     try:
@@ -25,12 +27,12 @@ def fetch_undecodable(connection: apsw.Connection, sql: str, bindings: Sequence[
     )
     wrapped = f"WITH whole({names}) AS MATERIALIZED (\n{inner}\n) SELECT {casts} FROM whole"  # noqa: S608  (fixed names)
     return [
-        _decoded(row)
+        _decoded(row, of_jobs)
         for row in connection.execute(wrapped, dict(bindings) if isinstance(bindings, Mapping) else tuple(bindings)).fetchall()
     ]
 
 
-def _decoded(row: Row) -> Row:
+def _decoded(row: Row, of_jobs: bool) -> Row:
     spoiled: str | None = None
     values: list[Any] = []
     for value, kind in zip(row[::2], row[1::2], strict=True):
@@ -43,6 +45,6 @@ def _decoded(row: Row) -> Row:
                 values.append(bytes(value).decode(errors="replace"))
         else:
             values.append(value)
-    if spoiled is not None and len(values) >= JOB_COLUMNS:
+    if spoiled is not None and of_jobs and len(values) >= JOB_COLUMNS:
         values[EXTRAS_PLACE] = f"text that is none: {spoiled}"
     return values

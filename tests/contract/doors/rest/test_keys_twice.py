@@ -63,6 +63,10 @@ def test_every_field_of_every_body_is_refused_where_it_stands_twice(api, documen
 BODIES = [
     ('{"payload":1,"payload":2}', "payload"),
     ('{"payload":1,"payload":1}', "payload"),
+    ('{"payload":12,"payload":1}', "payload"),
+    ('{"type":"a","payload":-12,"payload":-1}', "payload"),
+    ('{"payload": 1e5,"payload": 1}', "payload"),
+    ('{"retry":{"base_ms":1,"base_ms":1},"payload" :{"base_ms":1,"base_ms":1}}', "retry.base_ms"),
     ('{ "payload" :\\n1 ,\\t"payload" : 1 }', "payload"),
     ('{"payload":"%s","payload":1}' % ("x" * 100_000), "payload"),
     ('{"payload":1,"payload":"%s"}' % ("x" * 100_000), "payload"),

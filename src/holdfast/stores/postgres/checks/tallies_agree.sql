@@ -7,7 +7,7 @@ counted AS (
   SELECT p.queue, count(*) FILTER (WHERE state = 'scheduled') AS scheduled, count(*) FILTER (WHERE state = 'ready') AS ready,
          count(*) FILTER (WHERE state = 'leased') AS leased, count(*) FILTER (WHERE state = 'concluded') AS concluded,
          count(*) FILTER (WHERE state = 'dead') AS dead, count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
-         coalesce(sum(j.size) FILTER (WHERE state IN ('scheduled', 'ready', 'leased')), 0) AS bytes
+         coalesce(sum(j.size) FILTER (WHERE state IN ('scheduled', 'ready', 'leased') AND j.size BETWEEN 0 AND 9007199254740991), 0) AS bytes
   FROM placed p JOIN job j ON j.id = p.job GROUP BY p.queue
 )
 SELECT 'queue', coalesce(q.name, c.queue::text), 'counts', q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes,

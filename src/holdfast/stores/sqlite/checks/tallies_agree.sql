@@ -11,7 +11,7 @@ WITH counted AS (
     (SELECT coalesce(sum(j.size), 0) FROM (
        SELECT job FROM scheduled WHERE queue = q.id UNION ALL SELECT job FROM ready WHERE queue = q.id
        UNION ALL SELECT job FROM held WHERE queue = q.id UNION ALL SELECT job FROM ready_for WHERE queue = q.id UNION ALL SELECT job FROM leased WHERE queue = q.id
-     ) w JOIN job j ON j.id = w.job) AS bytes
+     ) w JOIN job j ON j.id = w.job WHERE j.size BETWEEN 0 AND 9007199254740991) AS bytes
   FROM queue q
 )
 SELECT 'queue', q.name, 'counts', q.scheduled, q.ready, q.leased, q.concluded, q.dead, q.cancelled, q.bytes,

@@ -1,0 +1,2 @@
+-- As bytes: one may be no text.
+SELECT CAST(name AS BLOB) FROM schedule
