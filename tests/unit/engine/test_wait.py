@@ -7,7 +7,7 @@ that are cut by bytes and the drain come at any moment of what is under way.
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from holdfast import limits
@@ -236,7 +236,13 @@ MOMENTS = st.integers(0, 7)
 ROUNDS = st.lists(st.lists(st.tuples(STEPS, MOMENTS), min_size=2, max_size=8), min_size=3, max_size=10)
 
 
+BOTH_WAIT = [(("feed", ("a",), 1, False), 7), (("poll", ("a",), 1, False), 7)]  # the channel is the first to be woken
+PUT = (("put", ["a"]), 7)
+
+
 @settings(max_examples=400, deadline=None)
 @given(ROUNDS)
+@example([BOTH_WAIT, [(("with_the_news", ("credits", 0, 0)), 0), PUT]])
+@example([BOTH_WAIT, [(("with_the_news", ("leave", 1)), 0), PUT]])
 def test_no_ready_job_stays_while_somebody_waits_who_may_have_it(rounds):
     asyncio.run(play(rounds))
