@@ -244,5 +244,12 @@ PUT = (("put", ["a"]), 7)
 @given(ROUNDS)
 @example([BOTH_WAIT, [(("with_the_news", ("credits", 0, 0)), 0), PUT]])
 @example([BOTH_WAIT, [(("with_the_news", ("leave", 1)), 0), PUT]])
+@example([[(("put", ["a", "a"]), 7)], [(("feed", ("a",), 3, False), 2), (("credits", 0, 0), 7)]])
+@example(
+    [
+        [(("poll", ("a", "b"), 1, False), 7), (("poll", ("b",), 1, False), 7)],
+        [(("with_the_news", ("put", ["a"])), 0), (("put", ["b"]), 7)],
+    ]
+)
 def test_no_ready_job_stays_while_somebody_waits_who_may_have_it(rounds):
     asyncio.run(play(rounds))
