@@ -7,10 +7,7 @@
 Nothing is accepted that could pile up without end: what is on its way to the store is bounded in commands and in bytes.
 """
 
-import asyncio
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 from holdfast import limits
 from holdfast.budget import Budget
@@ -20,10 +17,10 @@ from holdfast.engine.hub import Hub
 from holdfast.engine.pipeline import Pipeline
 from holdfast.engine.publisher import Publisher, Unwaited
 from holdfast.engine.reader import Reader
-from holdfast.engine.submitter import error_of
+from holdfast.engine.wait import Call
 from holdfast.engine.waiters import Patience, Waiters
 from holdfast.engine.workers_and_schedules import WorkersAndSchedules
-from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueFull, breach
+from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, breach
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.answers import Changed, Counted, Enqueued, Granted
@@ -49,7 +46,7 @@ from holdfast.messages.commands import (
     SettleJob,
 )
 from holdfast.messages.events import Committed
-from holdfast.messages.frame import A, Answer, Command, Refused
+from holdfast.messages.frame import A, Answer, Command
 from holdfast.messages.views import Durability, QueueInfo
 from holdfast.routing.interests import Match
 
@@ -74,7 +71,6 @@ class Engine(Pipeline, WorkersAndSchedules):
         self._publishing = Publisher(self.reading, self._put_copies)
         self.unwaited = Unwaited()
         self.draining = False
-        self._strays: set[asyncio.Future[Any]] = set()
         backend.listen(self._news, lambda: [*self.arrivals.names(), *self.room.names()])
 
     @property
@@ -103,30 +99,8 @@ class Engine(Pipeline, WorkersAndSchedules):
         if not wait_ms:
             return await self._ask(command, weight)
         names = tuple(dict.fromkeys(job.queue for job in jobs))
-        deadline = asyncio.get_running_loop().time() + wait_ms / 1000
-        woken: str | None = None
-        while True:
-            mark = self.room.mark(names)
-            passed_on = woken
-            try:
-                return await self._ask_whoever_stays(command, weight)
-            except QueueFull:
-                passed_on = None
-                woken = await self._park_for_room(names, mark, deadline, weight, patience)
-                if woken is None:
-                    raise
-            finally:
-                if passed_on is not None:
-                    self.room.notify(passed_on, 1)  # one commit may free room for many, and not all who wait use it
-
-    async def _park_for_room(
-        self, names: tuple[str, ...], mark: int, deadline: float, weight: int, patience: Patience | None
-    ) -> str | None:
-        self.budget.park(weight)
-        try:
-            return await self.room.park(names, mark, deadline - asyncio.get_running_loop().time(), patience=patience)
-        finally:
-            self.budget.unpark(weight)
+        call: Call[Enqueued] = Call(self, self.room, names, weight)
+        return await call.answer(command, wait_ms, None, patience)
 
     async def publish(
         self,
@@ -197,64 +171,8 @@ class Engine(Pipeline, WorkersAndSchedules):
         command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority, registered)
         if not wait_ms:
             return await self._ask(command)
-        deadline = asyncio.get_running_loop().time() + wait_ms / 1000
-        woken: str | None = None
-        while True:
-            mark = self.arrivals.mark(queues)
-            try:
-                granted: Granted = await self._ask_whoever_stays(command, 0)
-            except BaseException:
-                if woken is not None:
-                    self.arrivals.notify(woken, 1)  # we have left or were refused: the news was meant for one who can use it
-                raise
-            if woken is not None and granted.jobs and not any(job.job.queue == woken for job in granted.jobs):
-                self.arrivals.notify(woken, 1)  # we were woken for another queue's job and left it there
-            if granted.jobs:
-                return granted
-            if granted.quiet and woken is not None:
-                self.arrivals.notify(woken, 1)
-                mark = self.arrivals.mark(queues)
-            left = deadline - asyncio.get_running_loop().time()
-            woken = await self.arrivals.park(queues, mark, left, request, patience)
-            if woken is None:
-                return granted
-
-    async def _ask_whoever_stays(self, command: Command[A], weight: int) -> A:
-        """Ask for a caller that may leave meanwhile: the commit goes on without it, and counts until it is there."""
-        future = self._submit(command, weight)
-        shielded: asyncio.Future[A | Refused] = (
-            future.get_loop().create_future()
-        )  # as `asyncio.shield`, at a third of its price
-        future.add_done_callback(partial(_pass_on, shielded))
-        try:
-            result = await shielded
-        except asyncio.CancelledError:
-            self._strays.add(future)
-            future.add_done_callback(partial(self._unwanted, weight))
-            raise
-        self._release_quota(weight)
-        if isinstance(result, Refused):
-            raise error_of(result)
-        return result
-
-    def give_back(self, granted: Granted) -> None:
-        """Hand leases back whose holder has gone; the attempts are not spent.
-
-        Leases of a call with a `request_id` stay: the same request may have been told them already, or be about to ask for them.
-        """
-        for job in granted.jobs:
-            if job.job.lease is not None and job.job.lease.request is not None:
-                continue
-            future = self._backend.submit(ReleaseLease(job.job.ref()))
-            self._strays.add(future)
-            future.add_done_callback(self._strays.discard)
-
-    def _unwanted(self, weight: int, future: "asyncio.Future[Any]") -> None:
-        """What was granted to one who has left is handed back."""
-        self._strays.discard(future)
-        self._release_quota(weight)
-        if not future.cancelled() and isinstance(result := future.result(), Granted):
-            self.give_back(result)
+        call: Call[Granted] = Call(self, self.arrivals, queues)
+        return await call.answer(command, wait_ms, request, patience)
 
     async def end(self, command: Command[A]) -> A:
         """Conclude, fail, release or extend one lease."""
@@ -393,14 +311,3 @@ class Engine(Pipeline, WorkersAndSchedules):
             self._publishing.take(news)
         if news.jobs:
             self.hub.take(news)
-
-
-def _pass_on(shielded: "asyncio.Future[Any]", future: "asyncio.Future[Any]") -> None:
-    if shielded.done():
-        return  # its caller has left
-    if future.cancelled():
-        shielded.cancel()
-    elif (error := future.exception()) is not None:
-        shielded.set_exception(error)
-    else:
-        shielded.set_result(future.result())

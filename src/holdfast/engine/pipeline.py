@@ -7,15 +7,13 @@ far as `batch.py` keeps it; a door that lets commands overlap relies on that.
 import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 from holdfast import limits
-from holdfast.budget import Budget
 from holdfast.engine.submitter import Submitter
 from holdfast.errors import HoldfastError
 from holdfast.job.job import LeaseRef
 from holdfast.messages.answers import Granted
-from holdfast.messages.backend import Backend, Listener
+from holdfast.messages.backend import Listener
 from holdfast.messages.beanstalk_commands import KickJob, KickJobs, PauseFor, ReserveJob
 from holdfast.messages.commands import ReleaseLease
 from holdfast.messages.frame import A, Command, Refused
@@ -25,33 +23,30 @@ from holdfast.messages.views import QueueInfo
 class Pipeline(Submitter):
     """What doors that keep connections ask of the engine beyond the verbs that all doors have."""
 
-    def __init__(self, backend: Backend, budget: Budget) -> None:
-        super().__init__(backend, budget)
-        self._returning: set[asyncio.Future[Any]] = set()
-
     def submit_nowait(self, command: Command[A], weight: int, then: Callable[[A | Refused], None]) -> None:
         """Submit a command whose values are within bounds; `then` gets its answer, also where that is a refusal."""
         try:
-            future = self._submit(command, weight)
+            future = self.submit(command, weight)
         except HoldfastError as error:
             then(Refused(error.code, error.detail, error.fields))
             return
         future.add_done_callback(partial(self._posted, weight, then))
 
     def _posted(self, weight: int, then: Callable[[A | Refused], None], future: "asyncio.Future[A | Refused]") -> None:
-        self._release_quota(weight)
+        self.release_quota(weight)
         then(future.result())
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with what is committed. Answers of the same commit are in their futures by then; their callbacks come next."""
         self._backend.listen(listener)
 
-    def hand_back(self, refs: Iterable[LeaseRef]) -> None:
-        """Release leases whose holder has gone, without waiting; the attempts are not spent."""
-        for ref in refs:
-            future = self._backend.submit(ReleaseLease(ref))
-            self._returning.add(future)
-            future.add_done_callback(self._returning.discard)
+    def give_back(self, leases: Iterable[LeaseRef]) -> None:
+        """Release leases whose holder has gone, or could not be told of them, without waiting; the attempts are not spent.
+
+        Of an answer these are its `returnable()` ones.
+        """
+        for ref in leases:
+            self._backend.submit(ReleaseLease(ref))
 
     async def reserve_job(self, job_id: int, worker: str) -> Granted:
         """Lease one job by its id. A caller that leaves meanwhile hands back what it is answered."""

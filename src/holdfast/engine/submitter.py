@@ -24,7 +24,7 @@ class Submitter:
         self.in_flight = 0
 
     async def _ask(self, command: Command[A], weight: int = 0) -> A:
-        future = self._submit(command, weight)
+        future = self.submit(command, weight)
         try:
             result = await future
         finally:
@@ -45,7 +45,8 @@ class Submitter:
             self.in_flight -= len(commands)
             self.budget.give(weight)
 
-    def _submit(self, command: Command[A], weight: int) -> "asyncio.Future[A | Refused]":
+    def submit(self, command: Command[A], weight: int) -> "asyncio.Future[A | Refused]":
+        """Send a command that holds so many bytes. It counts until `release_quota` is called, which is due with its answer."""
         if self.in_flight >= limits.IN_FLIGHT_COMMANDS:
             raise Overloaded(retry_after_ms=1_000)
         if weight:
@@ -59,7 +60,8 @@ class Submitter:
         if weight:
             self.budget.take(weight)
 
-    def _release_quota(self, weight: int) -> None:
+    def release_quota(self, weight: int) -> None:
+        """A command of so many bytes is answered."""
         self.in_flight -= 1
         if weight:
             self.budget.give(weight)

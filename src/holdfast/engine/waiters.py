@@ -4,29 +4,56 @@ A caller looks, finds nothing, and parks; news of a queue wakes as many as it ca
 the parking the news may already have come. So a caller takes a mark before it looks, and parking on a queue with newer news returns at
 once: nothing is missed, and no poll runs in circles.
 
-    mark ─▶ look ──nothing──▶ park(mark) ──news──▶ look again
+    mark ─▶ look ──nothing──▶ enter(mark) ──news──▶ look again
                                   └── deadline, or the server drains ──▶ give up
 
-The same object serves those who wait for jobs (`ready`) and those who wait for room in a full queue (`freed`).
+Who looks, and who passes on what it can't use, is in `wait.py`. The same object serves those who wait for jobs (`ready`) and those who wait for
+room in a full queue (`freed`).
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from holdfast.errors import Overloaded
 from holdfast.limits import NEWS_QUEUES, PARKED_POLLS
 
 
 class Waiter:
-    """One parked caller."""
+    """One parked caller. It is told once, in a later turn of the loop: the queue of the news, or None when it is to wait no longer."""
 
-    __slots__ = ("future", "names", "woken_for")
+    __slots__ = ("_then", "_waiters", "call", "names", "over", "request", "timer", "woken_for")
 
-    def __init__(self, names: tuple[str, ...], future: "asyncio.Future[bool]") -> None:
+    def __init__(
+        self, waiters: "Waiters", names: tuple[str, ...], request: str | None, then: Callable[[str | None], None]
+    ) -> None:
+        self._waiters = waiters
+        self._then: Callable[[str | None], None] | None = then
         self.names = names
-        self.future = future
+        self.request = request
         self.woken_for: str | None = None
+        self.over = False  # it is told something, or has left
+        self.call: asyncio.Handle | None = None  # which tells it
+        self.timer: asyncio.TimerHandle | None = None
+
+    def wake(self, name: str | None) -> bool:
+        """Tell it; False when it was told something already, or has left."""
+        if self.over:
+            return False
+        self.over = True
+        self.woken_for = name
+        self.call = asyncio.get_running_loop().call_soon(self._tell)
+        return True
+
+    def _tell(self) -> None:
+        then = self._then
+        self._waiters.remove(self)
+        if then is not None:
+            then(self.woken_for)
+
+    def forget(self) -> None:
+        """Hold on to nobody: the collector of cycles, which is slow, finds nothing here."""
+        self._then = self.call = None
 
 
 class Patience:
@@ -41,8 +68,8 @@ class Patience:
     def end(self) -> None:
         """Wait no longer: as if the time were up."""
         self.over = True
-        if self.waiter is not None and not self.waiter.future.done():
-            self.waiter.future.set_result(True)
+        if self.waiter is not None:
+            self.waiter.wake(None)
 
 
 class Waiters:
@@ -50,53 +77,68 @@ class Waiters:
 
     def __init__(self) -> None:
         self._lines: dict[str, OrderedDict[Waiter, None]] = {}
+        self._all: dict[Waiter, None] = {}  # but those who were just told
         self._news: dict[str, int] = {}  # by queue, as far as it is remembered
         self._count = 0  # of all news
         self._forgotten = 0  # the count when the queues were last forgotten: what one counts that is not remembered
         self._by_request: dict[str, Waiter] = {}
         self._draining = False
-        self.parked = 0
 
-    def mark(self, names: Iterable[str]) -> int:
+    @property
+    def parked(self) -> int:
+        """How many wait."""
+        return len(self._all)
+
+    def mark(self, names: tuple[str, ...]) -> int:
         """How much news there has been of these queues; to be taken before looking."""
         forgotten = self._forgotten
+        if len(names) == 1:  # nearly always
+            return self._news.get(names[0], forgotten)
         return sum([self._news.get(name, forgotten) for name in names])
 
-    async def park(
-        self, names: tuple[str, ...], mark: int, seconds: float, request: str | None = None, patience: Patience | None = None
-    ) -> str | None:
-        """Wait for news of one of the queues; the name of the one that woke us, or None when the time or the patience is over.
+    def enter(
+        self,
+        names: tuple[str, ...],
+        mark: int,
+        seconds: float,
+        then: Callable[[str | None], None],
+        request: str | None = None,
+        patience: Patience | None = None,
+    ) -> Waiter | None:
+        """Wait for news of one of the queues; `then` gets the name of the one that woke us, or None when the time or the patience is over.
 
-        A newer call with the same `request` takes the place of this one: its caller has gone, and must not be given jobs.
+        None is the answer, and `then` was called, where there is nothing to wait for. A newer call with the same `request` takes the place of
+        this one: its caller has gone, and must not be given jobs. Without `names` nothing but the time is waited for.
         """
         if self.mark(names) != mark:
-            return names[0]
-        patience = patience or Patience()
-        if seconds <= 0 or self._draining or patience.over:
+            then(names[0])
             return None
-        if self.parked >= PARKED_POLLS:
+        if seconds <= 0 or self._draining or (patience is not None and patience.over):
+            then(None)
+            return None
+        if len(self._all) >= PARKED_POLLS:
             raise Overloaded("Too many calls are waiting on this server.", retry_after_ms=1_000)
-        waiter = Waiter(names, asyncio.get_running_loop().create_future())
+        waiter = Waiter(self, names, request, then)
         if request is not None:
             if (older := self._by_request.get(request)) is not None:
-                self._wake(older, None)
+                older.wake(None)
             self._by_request[request] = waiter
-        self._enter(waiter)
-        patience.waiter = waiter
-        timer = asyncio.get_running_loop().call_later(seconds, self._wake, waiter, None)
-        try:
-            await waiter.future
-        except asyncio.CancelledError:
-            if waiter.woken_for is not None:
-                self.notify(waiter.woken_for, 1)  # the news was meant for one who can use it
-            raise
-        finally:
-            timer.cancel()
-            self._leave(waiter)
-            patience.waiter = None
-            if request is not None and self._by_request.get(request) is waiter:
-                del self._by_request[request]
-        return waiter.woken_for
+        self._all[waiter] = None
+        for name in names:
+            self._lines.setdefault(name, OrderedDict())[waiter] = None
+        if patience is not None:
+            patience.waiter = waiter
+        waiter.timer = asyncio.get_running_loop().call_later(seconds, waiter.wake, None)
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """Wait no longer, and tell nothing: the news that it was woken for was meant for one who can use it."""
+        waiter.over = True
+        if waiter.call is not None:
+            waiter.call.cancel()
+        self.remove(waiter)
+        if waiter.woken_for is not None:
+            self.notify(waiter.woken_for, 1)
 
     def notify(self, name: str, count: int) -> None:
         """There is news of a queue, enough for `count` callers."""
@@ -107,8 +149,8 @@ class Waiters:
         line = self._lines.get(name)
         while line and count > 0:
             waiter = next(iter(line))
-            self._leave(waiter)
-            count -= self._wake(waiter, name)  # one whose time is up, or who has just left, takes nobody's turn
+            self._unlist(waiter)
+            count -= waiter.wake(name)  # one whose time is up takes nobody's turn
 
     def _forget(self) -> None:
         """Remember none. Each counts at least as much as it did, so that no news is missed; a mark from before may have its caller look in vain."""
@@ -122,31 +164,25 @@ class Waiters:
     def drain(self) -> None:
         """Send everyone home, and let nobody park again."""
         self._draining = True
-        for line in list(self._lines.values()):
-            for waiter in list(line):
-                self._leave(waiter)
-                self._wake(waiter, None)
+        for waiter in list(self._all):
+            self._unlist(waiter)
+            waiter.wake(None)
 
-    def _enter(self, waiter: Waiter) -> None:
-        self.parked += 1
-        for name in waiter.names:
-            self._lines.setdefault(name, OrderedDict())[waiter] = None
+    def remove(self, waiter: Waiter) -> None:
+        """It is told, or has left."""
+        self._unlist(waiter)
+        if waiter.timer is not None:
+            waiter.timer.cancel()
+        waiter.forget()
+        if waiter.request is not None and self._by_request.get(waiter.request) is waiter:
+            del self._by_request[waiter.request]
 
-    def _leave(self, waiter: Waiter) -> None:
-        gone = False
+    def _unlist(self, waiter: Waiter) -> None:
+        if waiter not in self._all:
+            return
+        del self._all[waiter]
         for name in waiter.names:
-            line = self._lines.get(name)
-            if line is not None and waiter in line:
-                del line[waiter]
-                gone = True
+            if (line := self._lines.get(name)) is not None:
+                line.pop(waiter, None)
                 if not line:
                     del self._lines[name]
-        self.parked -= gone
-
-    @staticmethod
-    def _wake(waiter: Waiter, name: str | None) -> bool:
-        if waiter.future.done():
-            return False
-        waiter.woken_for = name
-        waiter.future.set_result(True)
-        return True

@@ -1,6 +1,6 @@
 """What commands are answered with, and what a query that names a queue is."""
 
-from holdfast.job.job import Content, Job, Receipt, State
+from holdfast.job.job import Content, Job, LeaseRef, Receipt, State
 from holdfast.job.registry import Worker
 from holdfast.job.schedule import Schedule
 from holdfast.messages.frame import Answer, Frame
@@ -32,6 +32,12 @@ class Granted(Answer, frozen=True, tag=102):
     now: int
     quiet: bool = False
     cut: bool = False
+
+    def returnable(self) -> list[LeaseRef]:
+        """The leases to give back when nobody can be told of them. Those of a call with a `request_id` stay: the same request may have been told
+        them already, or be about to ask for them.
+        """
+        return [one.job.ref() for one in self.jobs if one.job.lease is None or one.job.lease.request is None]
 
 
 class Outcome(Answer, frozen=True, tag=103):

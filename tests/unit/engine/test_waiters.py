@@ -14,6 +14,17 @@ def waiters():
     return Waiters()
 
 
+async def parked(waiters, names, mark, seconds=30, request=None):
+    """Wait as a caller does; when it is cancelled, it leaves."""
+    told = asyncio.get_running_loop().create_future()
+    waiter = waiters.enter(names, mark, seconds, lambda name: told.done() or told.set_result(name), request)
+    try:
+        return await told
+    except asyncio.CancelledError:
+        waiters.leave(waiter)
+        raise
+
+
 @pytest.fixture
 async def park(waiters, turns):
     """Begin to wait; the task's result is the queue that woke it. All are parked, in the order of the calls, when this returns."""
@@ -21,11 +32,11 @@ async def park(waiters, turns):
 
     async def one(*names, seconds=30, request=None, mark=None):
         names = names or ("q",)
-        parked = waiters.parked
-        task = asyncio.create_task(waiters.park(names, waiters.mark(names) if mark is None else mark, seconds, request))
+        before = waiters.parked
+        task = asyncio.create_task(parked(waiters, names, waiters.mark(names) if mark is None else mark, seconds, request))
         tasks.append(task)
         await turns(3)
-        assert task.done() or waiters.parked >= parked
+        assert task.done() or waiters.parked >= before
         return task
 
     yield one
@@ -99,7 +110,7 @@ async def test_one_whose_time_is_up_at_the_moment_of_the_news_takes_nobodys_turn
     """The timer and the news come in one turn of the loop, before the one whose time is up has run."""
     late, stays = await park(), await park()
     (waiter, _) = waiters._lines["q"]
-    waiters._wake(waiter, None)
+    waiter.wake(None)
     waiters.notify("q", 1)
     assert await done(late, stays, turns=turns) == [None, "q"]
 
@@ -126,7 +137,7 @@ async def test_a_newer_call_with_the_same_request_takes_the_place_of_the_older_o
 
 async def test_a_call_that_was_replaced_takes_nobodys_turn(waiters, park, turns):
     older, other = await park(request="r"), await park()
-    newer = asyncio.create_task(waiters.park(("q",), waiters.mark(("q",)), 30, "r"))
+    newer = asyncio.create_task(parked(waiters, ("q",), waiters.mark(("q",)), 30, "r"))
     await asyncio.sleep(0)
     waiters.notify("q", 1)
     assert await done(older, other, turns=turns) == [None, "q"]
@@ -150,7 +161,7 @@ async def test_one_more_than_the_bound_is_refused_and_the_others_go_on_waiting(w
     monkeypatch.setattr("holdfast.engine.waiters.PARKED_POLLS", 2)
     tasks = [await park(), await park()]
     with pytest.raises(Overloaded) as refusal:
-        await waiters.park(("q",), waiters.mark(("q",)), 30)
+        await parked(waiters, ("q",), waiters.mark(("q",)))
     assert refusal.value.fields["retry_after_ms"] > 0
     assert limits.PARKED_POLLS == 50_000
     waiters.notify("q", 2)

@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
         if self._unread_timer is not None:
             self._unread_timer.cancel()
         self.stop_waiting()
-        self.engine.hand_back(self.held.refs())
+        self.engine.give_back(self.held.refs())
         self.held.clear()
         self.door.left(self)
 

@@ -73,7 +73,7 @@ async def reserve_job(connection: "Connection", asked: Asked) -> bytes:
     granted = await connection.engine.reserve_job(asked[1], connection.worker)
     connection.door.plays(connection, "worker")
     if connection.gone:
-        connection.engine.hand_back([granted.jobs[0].job.ref()])
+        connection.engine.give_back(granted.returnable())
     else:
         connection.held.take(granted.jobs[0], granted.now)
     return replies.reserved(granted.jobs[0])

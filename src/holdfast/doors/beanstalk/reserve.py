@@ -91,7 +91,7 @@ class Reserve:
             connection.answer(self._slot, replies.of_error(result.code) * self._slot.commands)
             return
         if connection.gone:
-            connection.engine.hand_back([granted.job.ref() for granted in result.jobs])
+            connection.engine.give_back(result.returnable())
             return
         self._give(result)
         if self._missing and result.cut:

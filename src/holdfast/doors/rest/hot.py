@@ -162,7 +162,7 @@ class Hot:
         )
         granted = await (lease if patience is None else call.let_wait(lease, patience))
         if patience is not None and patience.over and granted.jobs:
-            self._engine.give_back(granted)
+            self._engine.give_back(granted.returnable())
             return Reply(200, replies.encode(LeasedOut([])))
         jobs = [replies.granted_out(job, granted.now) for job in granted.jobs]
         return Reply(200, replies.encode(LeasedOut(jobs)))

@@ -349,12 +349,12 @@ class Channel:
             return
         self._gone = True
         if self._feeder is not None:
-            self._feeder.end()
+            self._feeder.leave()
         for task in list(self._parked):
             task.cancel()
         deliveries = None if goodbye else self._deliveries
         lost = self._held if deliveries is None else set(deliveries.on_their_way())
-        self._engine.hand_back([ref for fence, ref in self._held.items() if fence in lost])
+        self._engine.give_back([ref for fence, ref in self._held.items() if fence in lost])
         for fence in self._held:
             del self._channels.holders[fence]
         self._channels.numbers.held -= len(self._held)

@@ -142,7 +142,6 @@ async def is_there_again(engine, backend, count_release):
     """The job is there, with no try spent, and nothing else of the one who left."""
     await turns()
     assert (engine.in_flight, engine.arrivals.parked, list(engine.arrivals.names())) == (0, 0, [])
-    assert not engine._strays
     (granted,) = (await engine.lease(("q",))).jobs
     assert (granted.job.attempt, granted.job.failures, granted.job.crashes) == (1 + count_release, 0, 0)
     assert backend.released == count_release

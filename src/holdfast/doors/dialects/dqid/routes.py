@@ -64,7 +64,7 @@ async def take(request: Request[Any, Any, Any], state: AppState) -> Response[byt
     await request.body()  # what comes from the caller after it is that it left
     granted = await engine.lease((QUEUE,), worker=_WORKER, lease_ms=LEASE_MS)
     if not granted.jobs or await _has_left(request):
-        engine.give_back(granted)
+        engine.give_back(granted.returnable())
         return Response(None, status_code=204)
     taken = granted.jobs[0]
     try:
@@ -72,7 +72,7 @@ async def take(request: Request[Any, Any, Any], state: AppState) -> Response[byt
     except LeaseLost:
         raise StoreUnavailable("The store took too long; the message will be given again.", retry_after_ms=1_000) from None
     except HoldfastError:
-        engine.give_back(granted)  # changes nothing where the conclusion was committed after all
+        engine.give_back(granted.returnable())  # changes nothing where the conclusion was committed after all
         raise
     body, kind = messages.given(taken.content)
     return Response(body, media_type=kind)

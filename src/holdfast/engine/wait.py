@@ -1,0 +1,186 @@
+"""Waiting: look, park where there is nothing, look again when there is news. Every door that waits for jobs, or for room in a full queue, does it here.
+
+    look ──something──▶ take
+     ▲ └──nothing──▶ park ──the time is up, or the server drains──▶ time_up
+     └─────news───────┘
+
+News is meant for one who can use it. Whoever was woken by it and leaves, is refused, is quiet, or is served from elsewhere passes it on; so no
+ready job stays while somebody waits who may have it. Nothing is left to a caller that has gone: what its look is granted is given back.
+
+No look needs a task or a coroutine of its own: answers and news come as callbacks.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import Generic
+
+from holdfast.engine.pipeline import Pipeline
+from holdfast.engine.submitter import error_of
+from holdfast.engine.waiters import Patience, Waiter, Waiters
+from holdfast.errors import HoldfastError, QueueFull
+from holdfast.messages.answers import Granted
+from holdfast.messages.frame import A, Answer, Command, Refused
+
+
+class Wait(ABC, Generic[A]):
+    """One who looks and parks. It looks once at a time."""
+
+    __slots__ = ("_mark", "_names", "_patience", "_pipeline", "_request", "_waiter", "_waiters", "_weight", "_woken", "left")
+
+    def __init__(self, pipeline: Pipeline, waiters: Waiters, names: tuple[str, ...], weight: int = 0) -> None:
+        """Wait for news of these queues; `weight` is what it holds, in bytes, while it is parked and while it looks."""
+        self._pipeline = pipeline
+        self._waiters = waiters
+        self._names = names
+        self._weight = weight
+        self._request: str | None = None
+        self._patience: Patience | None = None
+        self._waiter: Waiter | None = None
+        self._woken: str | None = None
+        self.left = False
+
+    @abstractmethod
+    def wanted(self) -> Command[A] | None:
+        """What to ask for now; None: nothing."""
+
+    @abstractmethod
+    def take(self, result: A | Refused) -> float | None:
+        """Take what the look found, perhaps nothing; how many seconds to wait for news, None: not at all."""
+
+    @abstractmethod
+    def time_up(self) -> None:
+        """There was no news in that time, or there is no use in waiting any longer."""
+
+    def look(self) -> None:
+        """Ask the store."""
+        command = self.wanted()
+        if command is None:
+            self._pass_on()
+            return
+        self._mark = self._waiters.mark(self._names)
+        try:
+            future = self._pipeline.submit(command, self._weight)
+        except HoldfastError as error:
+            self._looked(Refused(error.code, error.detail, error.fields))
+        else:
+            future.add_done_callback(self._came)
+
+    def leave(self) -> None:
+        """Nobody is there any more who could be given anything."""
+        self.left = True
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            self._unpark()
+            self._waiters.leave(waiter)
+        self._pass_on()
+
+    def undeliverable(self, result: Answer) -> None:
+        """Nobody can be told this answer."""
+        if isinstance(result, Granted):
+            self._pipeline.give_back(result.returnable())
+
+    def _came(self, future: "asyncio.Future[A | Refused]") -> None:
+        self._pipeline.release_quota(self._weight)
+        self._looked(future.result())
+
+    def _looked(self, result: A | Refused) -> None:
+        woken, self._woken = self._woken, None
+        if woken is not None and not _uses(result, woken):
+            self._waiters.notify(woken, 1)
+        if self.left:
+            self.undeliverable(result)
+            return
+        seconds = self.take(result)
+        if seconds is not None and not self.left:
+            self._park(seconds, isinstance(result, Granted) and result.quiet)
+
+    def _park(self, seconds: float, quiet: bool) -> None:
+        names, mark = ((), 0) if quiet else (self._names, self._mark)  # no news is meant for a worker that is given nothing
+        try:
+            if self._weight:
+                self._pipeline.budget.park(self._weight)
+            try:
+                self._waiter = self._waiters.enter(names, mark, seconds, self._told, self._request, self._patience)
+            except HoldfastError:
+                self._unpark()
+                raise
+        except HoldfastError as error:
+            self.take(Refused(error.code, error.detail, error.fields))
+
+    def _told(self, woken: str | None) -> None:
+        self._waiter = None
+        if self._weight:
+            self._unpark()
+        if woken is None:
+            self.time_up()
+        else:
+            self._woken = woken
+            self.look()
+
+    def _unpark(self) -> None:
+        if self._weight:
+            self._pipeline.budget.unpark(self._weight)
+
+    def _pass_on(self) -> None:
+        woken, self._woken = self._woken, None
+        if woken is not None:
+            self._waiters.notify(woken, 1)
+
+
+class Call(Wait[A]):
+    """A wait that somebody awaits: until there is something, it is refused for another reason, or its time is up."""
+
+    __slots__ = ("_answer", "_command", "_deadline", "_nothing")
+
+    async def answer(
+        self, command: Command[A], wait_ms: int, request: str | None = None, patience: Patience | None = None
+    ) -> A:
+        """Look and wait; at the end of the time, what the last look found. A caller that leaves is given nothing."""
+        loop = asyncio.get_running_loop()
+        self._command = command
+        self._deadline = loop.time() + wait_ms / 1000
+        self._answer: asyncio.Future[A | Refused] = loop.create_future()
+        self._request = request
+        self._patience = patience
+        self.look()
+        try:
+            result = await self._answer
+        except asyncio.CancelledError:
+            self.leave()
+            if not self._answer.cancelled():  # it left in the moment of the answer
+                self.undeliverable(self._answer.result())
+            raise
+        if isinstance(result, Refused):
+            raise error_of(result)
+        return result
+
+    def wanted(self) -> Command[A] | None:
+        """The same each time, as long as somebody waits."""
+        return None if self._answer.done() else self._command
+
+    def take(self, result: A | Refused) -> float | None:
+        """Answer it, or wait."""
+        if self._answer.done():
+            self.undeliverable(result)
+            return None
+        if not result.jobs if isinstance(result, Granted) else _is_full(result):
+            self._nothing = result
+            return self._deadline - asyncio.get_running_loop().time()
+        self._answer.set_result(result)
+        return None
+
+    def time_up(self) -> None:
+        """Answer that there was nothing."""
+        if not self._answer.done():
+            self._answer.set_result(self._nothing)
+
+
+def _uses(result: Answer, woken: str) -> bool:
+    """Whether the news of this queue is used up by one whose look found this. Others may find room where one did: a commit frees it for many."""
+    if isinstance(result, Granted):
+        return not result.quiet and (not result.jobs or any(granted.job.queue == woken for granted in result.jobs))
+    return _is_full(result)
+
+
+def _is_full(result: Answer) -> bool:
+    return isinstance(result, Refused) and result.code == QueueFull.code
