@@ -88,7 +88,7 @@ class Reserve:
         connection = self._connection
         if isinstance(result, Refused):
             connection.alone = False
-            connection.answer(self._slot, replies.of_error(result.code) * self._slot.commands)
+            connection.answer(self._slot, replies.of_error(result.code) * self._missing)
             return
         if connection.gone:
             connection.engine.give_back(result.returnable())
