@@ -97,6 +97,18 @@ class Lease:
         return min([self.surely_alive_until, *let_go])
 
 
+def _copied_again(history: History) -> Iterator[float]:
+    """When enough standbys could write again, after a spell in which no node could leave its mark in the database."""
+    short_since: float | None = None
+    for event in history.named("copies"):
+        if event.details["able"] < event.details["needed"]:
+            short_since = event.at if short_since is None else short_since
+        elif short_since is not None:
+            if event.at - short_since > AWAY_S - 1.0:  # the mark is renewed once a second
+                yield event.at
+            short_since = None
+
+
 def _returns(calls: list[Call]) -> Iterator[float]:
     """When somebody was answered again, after a while in which calls were made and none went well."""
     failed = sorted(call.ended for call in calls if not call.done)
@@ -123,6 +135,7 @@ class Digest:
         for call in history.calls:
             self._take(call)
         self.back_at = [event.at for event in history.named("ready")] + list(_returns(history.calls))
+        self.back_at += _copied_again(history)
         for call in history.calls:
             self._take_use_of_lease(call)
         for event in history.named("listed"):

@@ -46,7 +46,9 @@ class Flow(FlowControl):
             super().pause_reading()
 
     def read_on(self) -> None:
-        """It is its turn."""
+        """It is its turn; or the connection is somebody else's now, who reads when they like, and its turn comes to nothing."""
+        if not self._in_line:
+            return
         self._in_line = False
         if self._wanted and not self._transport.is_closing():
             super().resume_reading()
@@ -154,6 +156,7 @@ class Backpressure(HttpToolsProtocol):
         """What is not looked at yet, for somebody else to look at: the connection is theirs now."""
         unseen, self._unseen = bytes(self._unseen), b""
         self.flow.go_on()
+        self.flow.read_on()
         self.account.hold(0)
         return unseen
 
