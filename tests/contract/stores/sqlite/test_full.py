@@ -71,20 +71,12 @@ async def test_on_a_full_disk_leases_end_on_the_reserve_and_pushes_come_back_aft
 async def test_a_disk_that_is_full_to_the_brim_breaks_nothing_and_all_goes_on_when_it_grows(start, small, size):
     backend = start(0)
     kept = await fill(backend, size)
-<<<<<<< HEAD
     refused = await backend.submit(Enqueue([NewJob("q", b"1" * size)]))
-=======
-    refused = await backend.submit(Enqueue([NewJob("q", text(size))]))
->>>>>>> adv
     assert refused.code == "storage_full"
     subprocess.run(["mount", "-o", "remount,size=80m", str(small)], check=True)  # noqa: ASYNC221
     await backend.submit(GetHealth())
     assert (await backend.submit(GetQueue("q"))).tally.ready == kept
-<<<<<<< HEAD
     assert isinstance(await backend.submit(Enqueue([NewJob("q", b"1" * size)])), Enqueued)
-=======
-    assert isinstance(await backend.submit(Enqueue([NewJob("q", text(size))])), Enqueued)
->>>>>>> adv
     (granted,) = (await backend.submit(LeaseJobs(("q",), 1, "w"))).jobs
     assert (await backend.submit(ConcludeLease(granted.job.ref()))).state is State.CONCLUDED
     assert not backend._runner.done(), "the store broke of a full disk"
@@ -94,11 +86,7 @@ async def fill(backend, size: int) -> int:
     """Put jobs, fewer and fewer at a time, until not even one is taken; how many were."""
     kept, count = 0, max(1, min(1_000, MIB // size))
     while count:
-<<<<<<< HEAD
         result = await backend.submit(Enqueue([NewJob("q", b"1" * size)] * count))
-=======
-        result = await backend.submit(Enqueue([NewJob("q", text(size))] * count))
->>>>>>> adv
         if isinstance(result, Enqueued):
             kept += count
         else:
