@@ -60,7 +60,8 @@ async def promote_far(client: Client) -> None:
 
 async def unfinished(client: Client) -> list[Json]:
     """What is still scheduled, ready or leased."""
-    return [job for state in ("scheduled", "ready", "leased") for job in await listing(client, state=state)]
+    states = ("leased", "scheduled", "ready")  # the way that jobs go by themselves: one that goes on meanwhile is met again
+    return [job for state in states for job in await listing(client, state=state)]
 
 
 async def listing(client: Client, **filters: str) -> list[Json]:

@@ -70,7 +70,7 @@ def printable(field: str, value: str, chars: int) -> None:
 def payload(field: str, size: int, bound: int) -> None:
     """A payload within its bound in bytes."""
     if size > bound:
-        raise PayloadTooLarge(f"{field} has {size} bytes; at most {bound} are accepted.", field=field, limit_bytes=bound)
+        raise PayloadTooLarge(f"{field} has {size} bytes; at most {bound} are taken.", field=field, limit_bytes=bound)
 
 
 def new_job(new: NewJob, payload_bytes: int, at: str = "") -> None:

@@ -50,7 +50,7 @@ def test_the_plugin_for_pytest_harms_nobody_who_has_no_server():
 def test_the_command_line_says_what_is_missing():
     done = without_the_server("import runpy; sys.argv = ['holdfast', 'serve']; runpy.run_module('holdfast')")
     assert done.returncode == 1
-    assert "pip install '.[server]'" in done.stderr
+    assert "pip install 'PATH[server]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

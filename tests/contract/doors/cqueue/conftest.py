@@ -25,7 +25,7 @@ def client(server: Server) -> Iterator[httpx.Client]:
         empty(client, "jobs")
         for job in client.get("/v1/jobs", params={"queue": "jobs", "state": "leased", "limit": 1_000}).json()["jobs"]:
             ended = client.post(f"/jobs/{job['id']}/conclude", headers={"QUEUE_CONSUMER": job["worker"]})
-            assert ended.status_code == 200
+            assert ended.status_code in (200, 409), "it is concluded, or its lease has ended meanwhile"
         empty(client, "jobs")
         yield client
 

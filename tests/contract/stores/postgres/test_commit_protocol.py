@@ -1,7 +1,6 @@
 """Kept, and known to be: what is answered as done is on as many standbys as were asked for, whatever PostgreSQL says."""
 
 import asyncio
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -211,14 +210,18 @@ async def test_two_that_stream_under_one_name_are_one_copy(group, node, open_fol
     one = node(replicas=2)  # and a commit waits for one of two
     await keep_one(one)
     copy = open_folder
-    receive = [group.primary.programs["pg_receivewal"], "--directory", str(copy), "--synchronous", "--no-loop", "--dbname"]
+    receive = [group.primary.programs["pg_receivewal"], "--directory", str(copy), "--synchronous", "--dbname"]
     place = f"host=127.0.0.1 port={group.primary.port} user=replicator application_name=n2"
-    twin = await asyncio.create_subprocess_exec(
-        *unprivileged(group.primary.programs.folder, copy), *receive, place, stderr=subprocess.DEVNULL
-    )
+    said = copy / "said"
+    with said.open("wb") as errors:
+        command = (*unprivileged(group.primary.programs.folder, copy), *receive, place)
+        twin = await asyncio.create_subprocess_exec(*command, stderr=errors)  # it tries again until it is let in
     try:
         streams = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'n2' AND state = 'streaming'"
-        await in_thread(wait_until, lambda: group.primary.value(streams) == 2, 60, "the copy does not stream")
+        try:
+            await in_thread(wait_until, lambda: group.primary.value(streams) == 2, 60, "the copy does not stream")
+        except TimeoutError as error:
+            raise AssertionError(f"{error}: {said.read_text()}") from error
         next(standby for standby in group.standbys if standby.name == "n3").pause()
         assert code(await one.put()) == "outcome_unknown"
     finally:
