@@ -26,11 +26,10 @@ def kept_on(server) -> int:
 
 async def reached(one):
     """What a put is answered once the database has been reached: on a busy machine the first connection may take its time."""
-    for _ in range(10):  # each waits for a connection itself
-        result = await one.put()
-        if code(result) != "store_unavailable":
-            break
-    return result
+    async with asyncio.timeout(60):
+        while code(result := await one.put()) == "store_unavailable":  # noqa: ASYNC110  (only asking tells)
+            await asyncio.sleep(0.05)
+        return result
 
 
 async def keep_one(one, key: str = "first"):
