@@ -31,7 +31,7 @@ class Submitter:
             self.in_flight -= 1
             if weight:
                 self.budget.give(weight)
-        if isinstance(result, Refused):
+        if type(result) is Refused:
             raise error_of(result)
         return result
 

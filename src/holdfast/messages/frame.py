@@ -5,7 +5,7 @@ ends are always the same version, because the server starts its own keeper. Time
 """
 
 import enum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, final
 
 import msgspec
 
@@ -45,6 +45,7 @@ class Query(Request[A], Generic[A], frozen=True):
     """It only reads: it never waits for a commit and never holds one up."""
 
 
+@final
 class Refused(Answer, frozen=True, tag=108):
     """An error of `errors.py` on its way over the socket; nothing was changed (or, for `outcome_unknown`, nobody knows)."""
 

@@ -44,7 +44,12 @@ def decode(body: bytes, kind: type[T]) -> T:
     """A JSON body as a value; errors name the field."""
     if len(body) > COUNTED_BODY_BYTES:
         entry_counts.check(body, kind)
-    value = _value(body, kind)
+    try:
+        if not body.isascii():
+            body.decode()
+        value: T = _decoder(kind).decode(body or b"{}")  # type: ignore[arg-type]  # a type is hashable
+    except _UNREADABLE as error:
+        raise _refusal(error, kind) from None
     duplicate_keys.check(body, value, kind)
     if len(body) > ONE_TURN_BODY_BYTES:
         for _ in _levels_of_large(value):
@@ -56,7 +61,12 @@ async def decode_in_turns(body: bytes, kind: type[T]) -> T:
     """The same of a body that is so large that others are to have their turn between the steps, and before whatever follows."""
     entry_counts.check(body, kind)
     await asyncio.sleep(0)
-    value = _value(body, kind)
+    try:
+        if not body.isascii():
+            body.decode()
+        value: T = _decoder(kind).decode(body)  # type: ignore[arg-type]  # a type is hashable
+    except _UNREADABLE as error:
+        raise _refusal(error, kind) from None
     await asyncio.sleep(0)
     duplicate_keys.check(body, value, kind)
     await asyncio.sleep(0)
@@ -65,19 +75,17 @@ async def decode_in_turns(body: bytes, kind: type[T]) -> T:
     return value
 
 
-def _value(body: bytes, kind: type[T]) -> T:
-    try:
-        if not body.isascii():
-            body.decode()
-        value: T = _decoder(kind).decode(body or b"{}")  # type: ignore[arg-type]  # a type is hashable
-    except UnicodeDecodeError as error:
-        raise MalformedJson(f"The body is not UTF-8 (byte {error.start}).") from None
-    except msgspec.ValidationError as error:
-        raise invalid(error, kind) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        text = _CUT if str(error) == "Input data was truncated" else str(error)
-        raise MalformedJson(f"The body is not valid JSON: {text}.") from None
-    return value
+_UNREADABLE = (UnicodeDecodeError, msgspec.ValidationError, msgspec.DecodeError, RecursionError)
+
+
+def _refusal(error: Exception, kind: Any) -> HoldfastError:
+    """What is wrong with a body that can't be read."""
+    if isinstance(error, UnicodeDecodeError):
+        return MalformedJson(f"The body is not UTF-8 (byte {error.start}).")
+    if isinstance(error, msgspec.ValidationError):
+        return invalid(error, kind)
+    text = _CUT if str(error) == "Input data was truncated" else str(error)
+    return MalformedJson(f"The body is not valid JSON: {text}.")
 
 
 def read(content_type: bytes | None, body: bytes, kind: Any) -> Any:
