@@ -7,7 +7,7 @@ from typing import Any
 from holdfast import limits
 from holdfast.engine import checks
 from holdfast.engine.hub import Hub, JobEnd
-from holdfast.engine.sharing import Shared
+from holdfast.engine.shared_read import Shared
 from holdfast.engine.submitter import or_raise
 from holdfast.errors import JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
 from holdfast.job.job import ENDED, State

@@ -16,7 +16,7 @@ from holdfast.doors.beanstalk.connection import Connection
 from holdfast.doors.beanstalk.inspect import of_all
 from holdfast.doors.beanstalk.numbers import Numbers
 from holdfast.engine.engine import Engine
-from holdfast.engine.sharing import Shared
+from holdfast.engine.shared_read import Shared
 from holdfast.limits import TUBE_CONNECTIONS
 
 _LAST_WORDS_S = 1.0  # for a client to read what was written to it

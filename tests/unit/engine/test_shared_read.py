@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from holdfast.engine import sharing
-from holdfast.engine.sharing import Shared
+from holdfast.engine import shared_read
+from holdfast.engine.shared_read import Shared
 from holdfast.errors import Overloaded
 
 
@@ -58,8 +58,8 @@ async def test_a_failure_is_told_to_those_who_waited_for_it_and_to_nobody_else(t
 
 
 async def test_a_turn_that_does_not_come_is_refused_and_so_are_too_many(turns, monkeypatch):
-    monkeypatch.setattr(sharing, "READ_WAIT_S", 0.05)
-    monkeypatch.setattr(sharing, "DEAR_READS_WAITING", 2)
+    monkeypatch.setattr(shared_read, "READ_WAIT_S", 0.05)
+    monkeypatch.setattr(shared_read, "DEAR_READS_WAITING", 2)
     reads = Reads()
     running = asyncio.ensure_future(reads.shared.of("a"))
     await turns()
