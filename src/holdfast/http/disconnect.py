@@ -9,18 +9,6 @@ from holdfast.limits import HALF_CLOSED_READ_S
 Send = Callable[..., Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
-_SAFE = frozenset(("GET", "HEAD"))
-_DEAR = ("/v1/jobs", "/v1/stats", "/v1/workers", "/v1/interests", "/v1/schedules", "/metrics", "/web")
-
-
-def may_be_long(method: str, path: str, query: bytes, headers: dict[bytes, bytes]) -> bool:
-    """Whether this is a read without a body that may take long: a single job only where it is waited for."""
-    if method not in _SAFE or not path.startswith(_DEAR):
-        return False
-    if path.startswith("/v1/jobs/") and b"wait_ms" not in query:
-        return False
-    return b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"
-
 
 async def while_here(app: App, scope: Any, receive: Callable[[], Awaitable[Any]], send: Send) -> None:
     """Let the framework answer, for as long as the caller is there. Raises `ConnectionResetError` when it has left."""

@@ -22,11 +22,14 @@ from holdfast.doors.rest.replies import Reply
 from holdfast.doors.websocket.door import Channels
 from holdfast.engine.waiters import Patience
 from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
-from holdfast.http.disconnect import may_be_long, while_here
+from holdfast.http.disconnect import while_here
 from holdfast.http.origin import Guard
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, LARGE_BODY_BYTES, REQUEST_ID_CHARS
 
 log = structlog.get_logger(__name__)
+
+_SAFE = frozenset(("GET", "HEAD"))
+_DEAR = ("/v1/jobs", "/v1/stats", "/v1/workers", "/v1/interests", "/v1/schedules", "/metrics", "/web")
 
 # A GET here changes nothing, so a HEAD may be answered as one. Other doors have a GET that claims.
 _READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
@@ -174,7 +177,7 @@ class Middleware:
                 scope, answer.bodiless = {**scope, "method": "GET"}, True
             elif method == "OPTIONS":
                 scope = {**scope, "method": NO_METHOD}
-            if may_be_long(method, path, scope["query_string"], headers):
+            if _may_be_long(method, path, scope["query_string"], headers):
                 await while_here(self._framework, scope, receive, answer.relay)
             else:
                 await self._framework(scope, receive, answer.relay)
@@ -359,3 +362,12 @@ class _Answer:
         await self._send(message)
         if self.bodiless:
             await self._send({"type": "http.response.body", "body": b""})  # an endless stream ends here too
+
+
+def _may_be_long(method: str, path: str, query: bytes, headers: dict[bytes, bytes]) -> bool:
+    """Whether this is a read without a body that may take long: a single job only where it is waited for."""
+    if method not in _SAFE or not path.startswith(_DEAR):
+        return False
+    if path.startswith("/v1/jobs/") and b"wait_ms" not in query:
+        return False
+    return b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"
