@@ -178,7 +178,7 @@ async def test_a_star_in_the_names_counts_for_nobody(group, node):
 
 
 async def test_with_fewer_names_than_replicas_nothing_is_accepted(group, node):
-    group.primary.configure(synchronous_standby_names="ANY 1 (n2)")
+    group.primary.configure(synchronous_standby_names=f"ANY 1 ({group.standbys[0].name})")  # whichever are the standbys by now
     refused = await reached(node(replicas=2))
     assert (code(refused), refused.fields["in_sync"], refused.fields["needed"]) == ("not_replicated", 1, 2)
     assert isinstance(await node(replicas=1).put(), Enqueued)
@@ -210,18 +210,19 @@ async def test_two_that_stream_under_one_name_are_one_copy(group, node, open_fol
     await keep_one(one)
     copy = open_folder
     receive = [group.primary.programs["pg_receivewal"], "--directory", str(copy), "--synchronous", "--dbname"]
-    place = f"host=127.0.0.1 port={group.primary.port} user=replicator application_name=n2"
+    one_name, other = group.standbys[0].name, group.standbys[1]  # whichever are the standbys by now
+    place = f"host=127.0.0.1 port={group.primary.port} user=replicator application_name={one_name}"
     said = copy / "said"
     with said.open("wb") as errors:
         command = (*unprivileged(group.primary.programs.folder, copy), *receive, place)
         twin = await asyncio.create_subprocess_exec(*command, stderr=errors)  # it tries again until it is let in
     try:
-        streams = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'n2' AND state = 'streaming'"
+        streams = f"SELECT count(*) FROM pg_stat_replication WHERE application_name = '{one_name}' AND state = 'streaming'"
         try:
             await in_thread(wait_until, lambda: group.primary.value(streams) == 2, 60, "the copy does not stream")
         except TimeoutError as error:
             raise AssertionError(f"{error}: {said.read_text()}") from error
-        next(standby for standby in group.standbys if standby.name == "n3").pause()
+        other.pause()
         assert code(await one.put()) == "outcome_unknown"
     finally:
         twin.kill()
@@ -271,6 +272,16 @@ async def test_after_the_primary_is_lost_the_next_one_is_found_and_has_every_ans
         await asyncio.sleep(0.05)  # the pause between two tries to connect is the store's own
     assert isinstance(answer, Enqueued)
     await in_thread(group.recreate, old)
+    await in_thread(_take_over, group, old)  # other tests know the standbys by their names
+
+
+def _take_over(group, server) -> None:
+    """Make this standby the primary, and the primary a standby."""
+    group.wait_replayed()
+    second = group.primary
+    second.kill()
+    group.promote(server)
+    group.recreate(second)
 
 
 def _until_streaming(group, count: int) -> None:

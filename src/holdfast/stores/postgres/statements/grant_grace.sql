@@ -3,6 +3,7 @@ WITH marked AS (
   INSERT INTO beat(worker, at) VALUES ('graced', $1::bigint) ON CONFLICT (worker) DO UPDATE SET at = excluded.at
 ), granted AS (
   UPDATE leased SET until = $1::bigint
-  WHERE fence IN (SELECT fence FROM leased WHERE until < $1::bigint ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1
+  -- An array is made once; a subquery behind IN may be run for each row, and the limit holds for each of them.
+  WHERE fence = ANY(ARRAY(SELECT fence FROM leased WHERE until < $1::bigint ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING 1
 )
 SELECT count(*) FROM granted
