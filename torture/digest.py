@@ -42,7 +42,9 @@ def surely_ended_the_job(call: Call) -> bool:
     return call.done and (call.verb in ("conclude", "delete") or call.answer.get("state") in ENDED)
 
 
-AWAY_S = 3.0  # without an answer to anybody, under load: nobody served
+AWAY_S = (
+    2.0  # without an answer to anybody, under load: nobody served (3 s since the last mark, which is renewed once a second)
+)
 GRACE_S = 7.0  # what the server gives to leases that ended meanwhile, and the second in which it notices
 
 
@@ -104,15 +106,17 @@ def _copied_again(history: History) -> Iterator[float]:
         if event.details["able"] < event.details["needed"]:
             short_since = event.at if short_since is None else short_since
         elif short_since is not None:
-            if event.at - short_since > AWAY_S - 1.0:  # the mark is renewed once a second
+            if event.at - short_since > AWAY_S:
                 yield event.at
             short_since = None
 
 
 def _returns(calls: list[Call]) -> Iterator[float]:
-    """When somebody was answered again, after a while in which calls were made and none went well."""
+    """When a change was answered again, after a while in which calls were made and none went well. Reads go on beside a primary that is cut off."""
     failed = sorted(call.ended for call in calls if not call.done)
-    done = sorted(call.ended for call in calls if call.done)
+    done = sorted(
+        call.ended for call in calls if call.done and call.verb != "count" and (call.verb != "claim" or call.answer["jobs"])
+    )
     for before, after in pairwise(done):
         if after - before > AWAY_S and bisect_left(failed, before) < bisect_left(failed, after):
             yield after
