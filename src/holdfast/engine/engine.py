@@ -17,9 +17,10 @@ from holdfast.engine.hub import Hub
 from holdfast.engine.pipeline import Pipeline
 from holdfast.engine.publisher import Publisher, Unwaited
 from holdfast.engine.reader import Reader
+from holdfast.engine.schedules import Schedules
 from holdfast.engine.wait import Call
 from holdfast.engine.waiters import Patience, Waiters
-from holdfast.engine.workers_and_schedules import WorkersAndSchedules
+from holdfast.engine.workers import Workers
 from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, breach
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
@@ -54,7 +55,7 @@ LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob | SettleJob
 
 
-class Engine(Pipeline, WorkersAndSchedules):
+class Engine(Pipeline):
     """What Holdfast can do."""
 
     def __init__(
@@ -63,6 +64,8 @@ class Engine(Pipeline, WorkersAndSchedules):
         largest = payload_bytes + limits.BODY_BYTES_OVER_PAYLOAD
         super().__init__(backend, Budget(max(memory_budget, 2 * largest)))  # else there would be no turn for the largest body
         self.payload_bytes = payload_bytes
+        self.workers = Workers(self)
+        self.schedules = Schedules(self, payload_bytes)
         self.arrivals = Waiters()
         self.room = Waiters()
         self.hub = Hub(backend.want_job_events)
@@ -97,7 +100,7 @@ class Engine(Pipeline, WorkersAndSchedules):
         weight = len(jobs[0].payload) if len(jobs) == 1 else sum([len(job.payload) for job in jobs])
         command = Enqueue(jobs, key)
         if not wait_ms:
-            return await self._ask(command, weight)
+            return await self.ask(command, weight)
         names = tuple(dict.fromkeys(job.queue for job in jobs))
         call: Call[Enqueued] = Call(self, self.room, names, weight)
         return await call.answer(command, wait_ms, None, patience)
@@ -129,7 +132,7 @@ class Engine(Pipeline, WorkersAndSchedules):
         return wanting
 
     async def _put_copies(self, command: Enqueue) -> Enqueued:
-        return await self._ask(command, sum([len(copy.payload) for copy in command.jobs]))
+        return await self.ask(command, sum([len(copy.payload) for copy in command.jobs]))
 
     async def queues_for(self, data: bytes) -> list[str]:
         """The queues that would get this event."""
@@ -140,10 +143,10 @@ class Engine(Pipeline, WorkersAndSchedules):
         command = SetInterest(queue, match)
         if match is None:
             checks.name_of_queue("queue", queue)
-            answer = await self._ask(command)
+            answer = await self.ask(command)
         else:
             checks.queue_name("queue", queue)
-            answer = await self._publishing.set(queue, match, lambda: self._ask(command))
+            answer = await self._publishing.set(queue, match, lambda: self.ask(command))
         return answer.count > 0
 
     # Consuming
@@ -170,14 +173,14 @@ class Engine(Pipeline, WorkersAndSchedules):
             raise Draining(retry_after_ms=1_000)
         command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority, registered)
         if not wait_ms:
-            return await self._ask(command)
+            return await self.ask(command)
         call: Call[Granted] = Call(self, self.arrivals, queues)
         return await call.answer(command, wait_ms, request, patience)
 
     async def end(self, command: Command[A]) -> A:
         """Conclude, fail, release or extend one lease."""
         weight = self._check_verb(command, "")
-        return await self._ask(command, weight)
+        return await self.ask(command, weight)
 
     async def end_many(self, commands: list[LeaseVerb], place: Callable[[int], str] = "[{}].".format) -> list[Answer]:
         """Many lease verbs at once: one result each, in order; a refused one is `Refused` and harms no other.
@@ -241,24 +244,24 @@ class Engine(Pipeline, WorkersAndSchedules):
                 raise breach("reason", "must not be empty")
             weight = len(command.result or b"")
             checks.payload("result", weight, self.payload_bytes)
-        return await self._ask(command, weight)
+        return await self.ask(command, weight)
 
     async def move_job(self, job_id: int, queue: str) -> Enqueued:
         """Put a job that is not leased anew into another queue, and remove it where it is, in one step."""
         checks.queue_name("queue", queue)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
-        return await self._ask(MoveJob(job_id, queue))
+        return await self.ask(MoveJob(job_id, queue))
 
     async def set_queue(self, name: str, settings: QueueSettings, whole: bool) -> QueueInfo:
         """Create a queue or change its settings; `whole` puts back to the default what is not named."""
         checks.queue_name("queue", name)
         checks.settings(settings)
-        return await self._ask(SetQueue(name, settings, whole))
+        return await self.ask(SetQueue(name, settings, whole))
 
     async def pause(self, name: str, paused: bool) -> QueueInfo:
         """Stop or resume leasing from a queue."""
-        return await self._ask(PauseQueue(name, paused))
+        return await self.ask(PauseQueue(name, paused))
 
     async def purge(self, name: str, states: tuple[State, ...]) -> int:
         """Remove every job in these states that was there when the purge began; how many. In many small commits."""
@@ -283,7 +286,7 @@ class Engine(Pipeline, WorkersAndSchedules):
     async def _go_on(self, command: Command[Counted], done: int) -> Counted:
         """One of several steps: a refusal after the first means that a part is done."""
         try:
-            return await self._ask(command)
+            return await self.ask(command)
         except HoldfastError as error:
             if not done:
                 raise

@@ -50,7 +50,7 @@ class Pipeline(Submitter):
 
     async def reserve_job(self, job_id: int, worker: str) -> Granted:
         """Lease one job by its id. A caller that leaves meanwhile hands back what it is answered."""
-        return await self._ask(ReserveJob(job_id, worker))
+        return await self.ask(ReserveJob(job_id, worker))
 
     async def kick(self, queue: str, limit: int) -> int:
         """Make up to `limit` jobs of a queue ready: of the dead ones if there is any, else of the scheduled ones. In small commits."""
@@ -60,14 +60,14 @@ class Pipeline(Submitter):
         kicked, count, step = 0, 0, 0
         while kicked < limit and count == step:
             step = min(limits.TUBE_KICKED, limit - kicked)
-            count = (await self._ask(KickJobs(queue, buried, step))).count
+            count = (await self.ask(KickJobs(queue, buried, step))).count
             kicked += count
         return kicked
 
     async def kick_job(self, job_id: int) -> None:
         """Make one dead or scheduled job ready."""
-        await self._ask(KickJob(job_id))
+        await self.ask(KickJob(job_id))
 
     async def pause_for(self, queue: str, pause_ms: int) -> QueueInfo:
         """Stop leasing from a queue for so long; 0 resumes it."""
-        return await self._ask(PauseFor(queue, pause_ms))
+        return await self.ask(PauseFor(queue, pause_ms))

@@ -23,7 +23,8 @@ class Submitter:
         self.budget = budget
         self.in_flight = 0
 
-    async def _ask(self, command: Command[A], weight: int = 0) -> A:
+    async def ask(self, command: Command[A], weight: int = 0) -> A:
+        """Submit a command, wait for its commit, and raise what was refused."""
         future = self.submit(command, weight)
         try:
             result = await future

@@ -15,9 +15,9 @@ async def everyone(engine, *queues):
     for queue in queues:
         await engine.set_interest(queue, "*")
     return [
-        await engine.register(queues, "one"),
-        await engine.register(queues, "two"),
-        await engine.register(("elsewhere",), "three"),
+        await engine.workers.register(queues, "one"),
+        await engine.workers.register(queues, "two"),
+        await engine.workers.register(("elsewhere",), "three"),
     ]
 
 
@@ -44,7 +44,7 @@ async def test_a_free_name_never_gets_a_copy_for_one_worker(engine, new):
 
 async def test_a_quiet_worker_is_not_counted_among_all(engine, new):
     one, _, _ = await everyone(engine, "q")
-    await engine.quiet(one.id)
+    await engine.workers.quiet(one.id)
     assert len((await engine.publish(new("-", b"{}"), to_workers=True)).jobs) == 1
 
 
@@ -71,7 +71,7 @@ async def test_a_copy_whose_worker_goes_away_is_dead_for_that_reason_and_can_be_
     one, two, _ = await everyone(engine, "q")
     await engine.publish(new("-", b"{}"), to_workers=True)
     assert (await backend.submit(BuryOrphans(10))).count == 0
-    await engine.remove_workers(one.id)
+    await engine.workers.remove(one.id)
     assert (await backend.submit(BuryOrphans(10))).count == 1
     dead = (await engine.reading.jobs(ListJobs(10, state=State.DEAD))).jobs
     assert [detail.job.reason for detail in dead] == ["worker_gone"]

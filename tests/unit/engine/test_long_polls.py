@@ -86,10 +86,10 @@ async def test_one_that_leaves_after_it_was_woken_leaves_the_news_to_the_next(en
 
 
 async def test_one_that_is_refused_after_it_was_woken_leaves_the_news_to_the_next(engine, polls, new):
-    worker = await engine.register(("q",), "host")
+    worker = await engine.workers.register(("q",), "host")
     gone = await polls(worker=worker.id, registered=True)
     second = await polls()
-    await engine.remove_workers(worker.id)
+    await engine.workers.remove(worker.id)
     await engine.enqueue([new()])
     with pytest.raises(WorkerNotFound):
         await soon(gone)
@@ -97,10 +97,10 @@ async def test_one_that_is_refused_after_it_was_woken_leaves_the_news_to_the_nex
 
 
 async def test_a_quiet_worker_that_waits_leaves_the_news_to_the_next(engine, polls, new, turns):
-    worker = await engine.register(("q",), "host")
+    worker = await engine.workers.register(("q",), "host")
     quiet = await polls(worker=worker.id, registered=True)
     second = await polls()
-    await engine.quiet(worker.id)
+    await engine.workers.quiet(worker.id)
     await engine.enqueue([new()])
     assert taken(await soon(second)) == [1]
     await turns()

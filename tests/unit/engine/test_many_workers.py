@@ -13,7 +13,7 @@ async def test_pages_have_every_worker_once_as_they_were_registered(engine, cloc
     registered = []
     for number in range(25):
         clock.advance(number % 2)
-        registered.append((await engine.register((f"q{number}",), f"w{number}")).id)
+        registered.append((await engine.workers.register((f"q{number}",), f"w{number}")).id)
     for limit in (1, 7, 25, 1_000):
         found, after = [], (-1, "")
         while after is not None:
@@ -30,14 +30,14 @@ async def test_workers_are_bounded_in_bytes_and_room_comes_back(engine, monkeypa
     names = tuple(f"{number:0128}" for number in range(256))
     one = weight(Worker("x" * 32, "host", names, WorkerState.RUNNING, 0))
     monkeypatch.setattr(worker_registry, "WORKERS_BYTES", 3 * one + 1_000)
-    workers = [await engine.register(names, "host") for _ in range(3)]
+    workers = [await engine.workers.register(names, "host") for _ in range(3)]
     with pytest.raises(InvalidRequest) as refused:
-        await engine.register(names, "host")
+        await engine.workers.register(names, "host")
     assert str(worker_registry.WORKERS_BYTES) in refused.value.detail
-    await engine.register(("q",), "small")
-    await engine.remove_workers(workers[0].id)
-    await engine.quiet(workers[1].id)
-    await engine.register(names, "host")
+    await engine.workers.register(("q",), "small")
+    await engine.workers.remove(workers[0].id)
+    await engine.workers.quiet(workers[1].id)
+    await engine.workers.register(names, "host")
 
 
 workers = st.builds(

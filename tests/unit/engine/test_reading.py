@@ -138,9 +138,9 @@ async def test_an_ended_job_is_told_how_it_ended(engine, new, why, take, way, co
 
 async def test_when_no_registered_worker_takes_from_the_queue_that_is_said(engine, new, why):
     await engine.enqueue([new()])
-    await engine.register(("other",), "host")
+    await engine.workers.register(("other",), "host")
     assert (await why())[0] == ["no_worker"]
-    await engine.register(("q",), "host")
+    await engine.workers.register(("q",), "host")
     assert (await why())[0] == ["next"]
 
 

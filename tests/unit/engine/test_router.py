@@ -118,7 +118,7 @@ async def test_a_change_while_an_event_is_matched_is_never_missed(engine, new):
 async def test_a_schedule_whose_event_is_too_dear_is_refused_when_it_is_set(engine, spec_of):
     deep = '{"a":' + '[{"b":' * 28 + "[]" + "}]" * 28 + "}"
     with pytest.raises(InvalidRequest) as refused:
-        await engine.set_schedule("s", spec_of(deep.encode()), False)
+        await engine.schedules.set("s", spec_of(deep.encode()), False)
     assert refused.value.fields["field"] == "payload"
     assert f"{limits.FIELD_STEPS:,}" in refused.value.detail
 
@@ -128,7 +128,7 @@ async def test_an_old_schedule_whose_event_is_too_dear_stops_nobody(engine, back
     deep = '{"a":' + '[{"b":' * 28 + "[]" + "}]" * 28 + "}"
     await engine.set_interest("x", {"b": "1"})
     await backend.submit(SetSchedule("old", spec_of(deep.encode()), False))  # as an older version let in
-    await engine.set_schedule("good", spec_of(b'{"b":"1"}'), False)
+    await engine.schedules.set("good", spec_of(b'{"b":"1"}'), False)
     clock.advance(60_000)
     await asyncio.wait_for(backend._pass_time(), 5)
     await backend._routes.settled()

@@ -79,7 +79,7 @@ ROWS = {
 
 async def spoiled(how, engine, store, monkeypatch):
     """A schedule `bad` that is due before its neighbours and can't fire, each time for another reason."""
-    await engine.set_schedule("bad", spec(interval_ms=None, cron="* * * * *", timezone="Europe/Vienna"), False)
+    await engine.schedules.set("bad", spec(interval_ms=None, cron="* * * * *", timezone="Europe/Vienna"), False)
     kept = await engine.reading.schedule("bad")
     if how in SPOILED:
         spoil(store, "bad", rows.schedule_blob(replace(kept, spec=replace(kept.spec, **SPOILED[how]))))
@@ -88,7 +88,7 @@ async def spoiled(how, engine, store, monkeypatch):
     elif how == "zone":
         forget_zones(monkeypatch, "Europe/Vienna")
     elif how == "matching":
-        await engine.set_schedule("bad", spec(publish=True, queue="-"), False)
+        await engine.schedules.set("bad", spec(publish=True, queue="-"), False)
         monkeypatch.setattr(Interests, "queues_for", lambda *_: 1 / 0)
     else:
         put = schedules.enqueue.put
@@ -99,7 +99,7 @@ async def spoiled(how, engine, store, monkeypatch):
             return await put(batch, jobs, ending)
 
         monkeypatch.setattr(schedules.enqueue, "put", broken)
-        await engine.set_schedule("bad", ScheduleSpec(NewJob("q", b"1", type="broken"), interval_ms=MINUTE), False)
+        await engine.schedules.set("bad", ScheduleSpec(NewJob("q", b"1", type="broken"), interval_ms=MINUTE), False)
 
 
 HOWS = ["zone", "matching", "a defect", *SPOILED, *ROWS]
@@ -109,7 +109,7 @@ HOWS = ["zone", "matching", "a defect", *SPOILED, *ROWS]
 async def test_whatever_is_wrong_with_one_its_neighbours_fire_and_it_says_why(how, engine, backend, store, clock, monkeypatch):
     await spoiled(how, engine, store, monkeypatch)
     for number in range(3):
-        await engine.set_schedule(f"good{number}", spec(), False)
+        await engine.schedules.set(f"good{number}", spec(), False)
     with capture_logs() as logs:
         for minute in range(1, 6):
             clock.advance(MINUTE)
@@ -130,28 +130,28 @@ async def test_it_is_mended_by_setting_it_anew_and_goes_by_being_removed(how, en
     page = await engine.reading.schedules(10, "")
     assert [(schedule.name, schedule.aside) for schedule in page.schedules] == [("bad", True)]
     monkeypatch.undo()
-    await engine.set_schedule("bad", spec(), False)
+    await engine.schedules.set("bad", spec(), False)
     mended = await engine.reading.schedule("bad")
     assert (mended.aside, mended.last_error) == (False, None)
     clock.advance(MINUTE)
     await backend.pass_time()
     assert await waiting(engine) >= 1
     await spoiled(how, engine, store, monkeypatch)
-    await engine.delete_schedule("bad")
+    await engine.schedules.delete("bad")
     assert (await engine.reading.schedules(10, "")).schedules == []
 
 
 async def test_a_row_that_cannot_be_read_is_not_written_over_by_pause_or_run(engine, backend, store):
-    await engine.set_schedule("bad", spec(), False)
+    await engine.schedules.set("bad", spec(), False)
     spoil(store, "bad", b"?")
-    for verb in (engine.pause_schedule("bad", True), engine.run_schedule("bad")):
+    for verb in (engine.schedules.pause("bad", True), engine.schedules.run("bad")):
         with pytest.raises(InvalidRequest, match="can't be read"):
             await verb
     assert store._writer.execute("SELECT state FROM schedule").get == b"?"
 
 
 async def test_a_schedule_that_was_set_aside_goes_on_by_itself_when_its_reason_is_gone(engine, backend, clock, monkeypatch):
-    await engine.set_schedule("s", spec(interval_ms=None, cron="* * * * *", timezone="Asia/Tokyo"), False)
+    await engine.schedules.set("s", spec(interval_ms=None, cron="* * * * *", timezone="Asia/Tokyo"), False)
     forget_zones(monkeypatch, "Asia/Tokyo")
     pauses = []
     for _ in range(10):
@@ -174,7 +174,7 @@ async def test_a_server_over_a_store_with_bad_schedules_starts_and_counts_them(s
     first = LocalBackend(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), clock)
     first.start()
     for name in ("a", "b", "good"):
-        await Engine(first).set_schedule(name, spec(), False)
+        await Engine(first).schedules.set(name, spec(), False)
     await first.stop()
     writer = apsw.Connection(str(tmp_path / "jobs.db"))
     writer.execute("UPDATE schedule SET state = x'c1' WHERE name < 'good'")
@@ -196,10 +196,10 @@ async def test_a_server_over_a_store_with_bad_schedules_starts_and_counts_them(s
 @pytest.mark.parametrize("missed", list(Missed))
 @pytest.mark.parametrize("away", [365 * DAY, 56 * 365 * DAY])
 async def test_a_schedule_that_was_paused_for_years_catches_up_without_counting_minutes(engine, backend, clock, missed, away):
-    await engine.set_schedule("s", spec(interval_ms=None, cron="* * * * *", timezone="Europe/Vienna", missed=missed), True)
+    await engine.schedules.set("s", spec(interval_ms=None, cron="* * * * *", timezone="Europe/Vienna", missed=missed), True)
     first = (await engine.reading.schedule("s")).next_at
     clock.advance(away)
-    await engine.pause_schedule("s", False)
+    await engine.schedules.pause("s", False)
     await backend.pass_time()
     schedule = await engine.reading.schedule("s")
     due = (clock.now() - first) // MINUTE + 1
@@ -212,7 +212,7 @@ async def test_a_schedule_that_was_paused_for_years_catches_up_without_counting_
 
 async def test_many_schedules_catch_up_in_bites_and_none_is_left_behind(engine, backend, clock):
     for number in range(60):
-        await engine.set_schedule(f"s{number}", spec(missed=Missed.ALL), False)
+        await engine.schedules.set(f"s{number}", spec(missed=Missed.ALL), False)
     clock.advance(7 * DAY)
     put = [0]
     while put[-1] < 60 * MISSED_FIRES:
@@ -232,7 +232,7 @@ async def test_one_whose_event_reaches_many_queues_goes_on_where_it_stopped(engi
     monkeypatch.setattr("holdfast.committer.schedules.SCHEDULE_JOBS", 10)
     for number in range(4):
         await engine.set_interest(f"x{number}", "*")
-    await engine.set_schedule("s", spec(publish=True, queue="-", missed=Missed.ALL), False)
+    await engine.schedules.set("s", spec(publish=True, queue="-", missed=Missed.ALL), False)
     clock.advance(20 * MINUTE)
     await fire(backend)
     schedule = await engine.reading.schedule("s")
@@ -245,7 +245,7 @@ async def test_one_whose_event_reaches_many_queues_goes_on_where_it_stopped(engi
 
 async def test_after_a_refused_fire_the_next_lies_ahead_and_the_refused_one_stays_due(engine, backend, clock):
     await engine.set_queue("q", QueueSettings(capacity_jobs=0), whole=True)
-    await engine.set_schedule("s", spec(interval_ms=None, cron="* * * * *", missed=Missed.ALL), False)
+    await engine.schedules.set("s", spec(interval_ms=None, cron="* * * * *", missed=Missed.ALL), False)
     for _ in range(5):
         clock.advance(MINUTE)
         await backend.pass_time()
@@ -266,7 +266,7 @@ async def test_in_the_repeated_hour_an_appointment_is_kept_once_whatever_happens
     path = tmp_path / "jobs.db"
     backend = LocalBackend(SqliteStore(path, QueuePolicy()), clock)
     backend.start()
-    await Engine(backend).set_schedule("night", spec(interval_ms=None, cron="30 2 * * *", timezone="Europe/Vienna"), False)
+    await Engine(backend).schedules.set("night", spec(interval_ms=None, cron="30 2 * * *", timezone="Europe/Vienna"), False)
     if refuse:
         await Engine(backend).set_queue("q", QueueSettings(capacity_jobs=0), whole=True)
     for _ in range(12):
@@ -290,10 +290,10 @@ async def test_a_tick_with_a_bad_schedule_does_not_run_in_circles(start):
     store = SqliteStore(None, QueuePolicy())
     backend = start(store, ticking=True, clock=SystemClock())
     engine = Engine(backend)
-    await engine.set_schedule("bad", spec(), False)
+    await engine.schedules.set("bad", spec(), False)
     spoil(store, "bad", b"?")
     store._writer.execute("UPDATE schedule SET try_at = 0")
-    await engine.set_schedule("good", spec(interval_ms=1_000), False)
+    await engine.schedules.set("good", spec(interval_ms=1_000), False)
     commits = backend.totals.commits
     assert len((await engine.lease(("q",), wait_ms=5_000)).jobs) == 1
     assert backend.totals.commits - commits < 50

@@ -110,7 +110,7 @@ class Scene:
         self.at_news.append(deed)
 
     async def begin(self):
-        self.quiet = (await self.engine.register(QUEUES, "host")).id
+        self.quiet = (await self.engine.workers.register(QUEUES, "host")).id
         self.is_quiet = False
 
     def worker(self, registered):

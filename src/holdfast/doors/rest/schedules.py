@@ -23,7 +23,7 @@ async def put_schedule(state: AppState, name: Name, data: JSONBody[ScheduleIn]) 
     engine: Engine = state.engine
     job = bodies.scheduled_job(data)
     spec = ScheduleSpec(job, data.publish, data.cron, data.timezone, data.interval_ms, data.missed, data.overlap)
-    return _shown(await engine.set_schedule(name, spec, data.paused))
+    return _shown(await engine.schedules.set(name, spec, data.paused))
 
 
 @get("/v1/schedules/{name:str}", tags=["schedules"], summary="One schedule")
@@ -49,28 +49,28 @@ async def list_schedules(
 async def delete_schedule(state: AppState, name: Name) -> None:
     """Its jobs stay."""
     engine: Engine = state.engine
-    await engine.delete_schedule(name)
+    await engine.schedules.delete(name)
 
 
 @post("/v1/schedules/{name:str}/pause", tags=["schedules"], status_code=200, summary="Stop a schedule")
 async def pause_schedule(state: AppState, name: Name) -> ScheduleOut:
     """It fires no more until it is resumed."""
     engine: Engine = state.engine
-    return _shown(await engine.pause_schedule(name, True))
+    return _shown(await engine.schedules.pause(name, True))
 
 
 @post("/v1/schedules/{name:str}/resume", tags=["schedules"], status_code=200, summary="Let a schedule fire again")
 async def resume_schedule(state: AppState, name: Name) -> ScheduleOut:
     """What was missed in between is treated as `missed` says."""
     engine: Engine = state.engine
-    return _shown(await engine.pause_schedule(name, False))
+    return _shown(await engine.schedules.pause(name, False))
 
 
 @post("/v1/schedules/{name:str}/run", tags=["schedules"], summary="Enqueue a schedule's job now")
 async def run_schedule(state: AppState, name: Name) -> PublishedOut:
     """Beside its fires."""
     engine: Engine = state.engine
-    put_now = await engine.run_schedule(name)
+    put_now = await engine.schedules.run(name)
     jobs = [CopyOut(receipt.queue, receipt.id) for receipt in put_now.jobs]
     return PublishedOut(jobs=jobs, durability=replies.durability_out(engine.durability))
 

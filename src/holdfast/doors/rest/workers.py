@@ -24,14 +24,14 @@ WorkerId = Annotated[str, Parameter(description="The worker's id.", max_length=1
 async def register_worker(state: AppState, data: JSONBody[WorkerIn]) -> WorkerOut:
     """Then lease with this id as `worker`. Registering is optional: any name may lease."""
     engine: Engine = state.engine
-    return _shown(await engine.register(data.queues, data.name))
+    return _shown(await engine.workers.register(data.queues, data.name))
 
 
 @post("/v1/workers/{worker_id:str}/beat", tags=["workers"], status_code=200, summary="A worker is still there")
 async def beat_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
     """Leasing counts as a beat too. The answer says whether it is quiet, and whether this server drains."""
     engine: Engine = state.engine
-    shown = _shown(await engine.beat(worker_id))
+    shown = _shown(await engine.workers.beat(worker_id))
     shown.draining = engine.draining
     return shown
 
@@ -40,7 +40,7 @@ async def beat_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
 async def quiet_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
     """It finishes what it has; there is no way back but to register anew."""
     engine: Engine = state.engine
-    return _shown(await engine.quiet(worker_id))
+    return _shown(await engine.workers.quiet(worker_id))
 
 
 @get("/v1/workers", tags=["workers"], summary="A page of registered workers")
@@ -77,7 +77,7 @@ async def get_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
 async def delete_worker(state: AppState, worker_id: WorkerId) -> None:
     """What it holds stays leased until it is ended or expires."""
     engine: Engine = state.engine
-    await engine.remove_workers(worker_id)
+    await engine.workers.remove(worker_id)
 
 
 def _shown(worker: Worker) -> WorkerOut:

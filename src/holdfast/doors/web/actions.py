@@ -80,16 +80,16 @@ async def _move(engine: Engine, name: str, given: Given) -> Any:
 
 
 async def _quiet(engine: Engine, name: str, _: Given) -> Any:
-    return await engine.quiet(name)
+    return await engine.workers.quiet(name)
 
 
 async def _remove_worker(engine: Engine, name: str, _: Given) -> Any:
-    return await engine.remove_workers(name)
+    return await engine.workers.remove(name)
 
 
 async def _set_schedule(engine: Engine, name: str, given: Given) -> Any:
     spec: ScheduleSpec = given["spec"]
-    return await engine.set_schedule(name, spec, bool(given["paused"]))
+    return await engine.schedules.set(name, spec, bool(given["paused"]))
 
 
 async def _settle(engine: Engine, name: str, given: Given) -> Any:
@@ -97,15 +97,15 @@ async def _settle(engine: Engine, name: str, given: Given) -> Any:
 
 
 async def _pause_schedule(engine: Engine, name: str, given: Given) -> Any:
-    return await engine.pause_schedule(name, bool(given["paused"]))
+    return await engine.schedules.pause(name, bool(given["paused"]))
 
 
 async def _run_schedule(engine: Engine, name: str, _: Given) -> Any:
-    return await engine.run_schedule(name)
+    return await engine.schedules.run(name)
 
 
 async def _delete_schedule(engine: Engine, name: str, _: Given) -> Any:
-    return await engine.delete_schedule(name)
+    return await engine.schedules.delete(name)
 
 
 ACTIONS: dict[str, Action] = {

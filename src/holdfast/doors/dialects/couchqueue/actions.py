@@ -92,7 +92,7 @@ async def _held(engine: Engine, worker: str, task_id: str) -> JobDetail:
 
 async def worker_register(engine: Engine, given: Parameters) -> dict[str, Any]:
     """Take a worker in; its queues are served in the order in which it names them."""
-    worker = await engine.register(given.queues(), "")
+    worker = await engine.workers.register(given.queues(), "")
     return {"workerId": worker.id, "queues": worker.queues}
 
 
@@ -100,9 +100,9 @@ async def worker_delete(engine: Engine, given: Parameters) -> dict[str, Any]:
     """Forget a worker, or all that work from a queue: they get no more tasks, even if they ask."""
     queue = given.get("queue")
     if queue is not None and given.get("workerId") is None:
-        return {"queue": queue, "workersDeleted": await engine.remove_workers(queue=queue)}
+        return {"queue": queue, "workersDeleted": await engine.workers.remove(queue=queue)}
     worker = given.need("workerId")
-    return {"workerId": worker, "workersDeleted": await engine.remove_workers(worker)}
+    return {"workerId": worker, "workersDeleted": await engine.workers.remove(worker)}
 
 
 async def interest_create(engine: Engine, given: Parameters) -> dict[str, Any]:

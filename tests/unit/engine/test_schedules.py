@@ -32,7 +32,7 @@ async def waiting(engine, queue="q") -> int:
 
 
 async def test_each_fire_puts_exactly_one_job_however_often_it_is_looked_at(engine, backend, clock):
-    await engine.set_schedule("s", spec(), False)
+    await engine.schedules.set("s", spec(), False)
     for minute in range(1, 4):
         clock.advance(MINUTE)
         for _ in range(3):
@@ -46,14 +46,14 @@ async def test_each_fire_puts_exactly_one_job_however_often_it_is_looked_at(engi
 async def test_the_ticker_fires_a_schedule_without_being_asked(start):
     backend = start(ticking=True, clock=SystemClock())
     engine = Engine(backend)
-    await engine.set_schedule("s", spec(interval_ms=1_000), False)
+    await engine.schedules.set("s", spec(interval_ms=1_000), False)
     assert len((await engine.lease(("q",), wait_ms=5_000)).jobs) == 1
 
 
 async def test_a_restart_neither_repeats_nor_loses_a_fire(start, clock, tmp_path: Path):
     first = LocalBackend(SqliteStore(tmp_path / "jobs.db", QueuePolicy()), clock)
     first.start()
-    await Engine(first).set_schedule("s", spec(), False)
+    await Engine(first).schedules.set("s", spec(), False)
     clock.advance(MINUTE)
     await fire(first)
     await first.stop()
@@ -68,7 +68,7 @@ async def test_a_restart_neither_repeats_nor_loses_a_fire(start, clock, tmp_path
 
 @pytest.mark.parametrize(("missed", "jobs"), [(Missed.SKIP, 1), (Missed.ONE, 1), (Missed.ALL, 5)])
 async def test_missed_fires_are_made_up_for_as_the_schedule_says(engine, backend, clock, missed, jobs):
-    await engine.set_schedule("s", spec(interval_ms=2 * MINUTE, missed=missed), False)
+    await engine.schedules.set("s", spec(interval_ms=2 * MINUTE, missed=missed), False)
     clock.advance(10 * MINUTE)
     await fire(backend)
     assert await waiting(engine) == jobs
@@ -76,7 +76,7 @@ async def test_missed_fires_are_made_up_for_as_the_schedule_says(engine, backend
 
 async def test_a_fire_into_a_full_queue_stays_due_until_there_is_room(engine, backend, clock):
     await engine.set_queue("q", QueueSettings(capacity_jobs=0), whole=True)
-    await engine.set_schedule("s", spec(), False)
+    await engine.schedules.set("s", spec(), False)
     clock.advance(MINUTE)
     await fire(backend)
     assert "full" in (await engine.reading.schedule("s")).last_error
@@ -88,7 +88,7 @@ async def test_a_fire_into_a_full_queue_stays_due_until_there_is_room(engine, ba
 
 
 async def test_without_overlap_a_fire_is_left_out_while_the_job_before_is_not_finished(engine, backend, clock):
-    await engine.set_schedule("s", spec(overlap=False), False)
+    await engine.schedules.set("s", spec(overlap=False), False)
     clock.advance(MINUTE)
     await fire(backend)
     job = (await engine.lease(("q",), lease_ms=10 * MINUTE)).jobs[0].job
@@ -103,18 +103,18 @@ async def test_without_overlap_a_fire_is_left_out_while_the_job_before_is_not_fi
 
 
 async def test_a_paused_schedule_does_not_fire_and_a_resumed_one_goes_on(engine, backend, clock):
-    await engine.set_schedule("s", spec(missed=Missed.SKIP), True)
+    await engine.schedules.set("s", spec(missed=Missed.SKIP), True)
     clock.advance(5 * MINUTE + 30_000)
     await fire(backend)
     with pytest.raises(Exception, match="no queue"):
         await engine.reading.queue("q")
-    await engine.pause_schedule("s", False)
+    await engine.schedules.pause("s", False)
     await fire(backend)
     assert await waiting(engine) == 1
 
 
 async def test_a_published_schedule_reaches_the_queues_that_are_interested_when_it_fires(engine, backend, clock):
-    await engine.set_schedule("s", spec(publish=True, queue="-"), False)
+    await engine.schedules.set("s", spec(publish=True, queue="-"), False)
     await engine.set_interest("x", {"a": "1"})
     await engine.set_interest("y", {"a": "2"})
     clock.advance(MINUTE)
@@ -123,7 +123,7 @@ async def test_a_published_schedule_reaches_the_queues_that_are_interested_when_
 
 
 async def test_each_fire_goes_by_the_interests_of_its_moment(engine, backend, clock):
-    await engine.set_schedule("s", spec(publish=True, queue="-"), False)
+    await engine.schedules.set("s", spec(publish=True, queue="-"), False)
     seen = []
     for match in ({"a": "1"}, {"a": "2"}, "*", None):
         await engine.set_interest("x", match)
@@ -136,29 +136,29 @@ async def test_each_fire_goes_by_the_interests_of_its_moment(engine, backend, cl
 
 
 async def test_a_run_goes_by_interests_that_were_changed_beside_it(engine, backend):
-    await engine.set_schedule("s", spec(publish=True, queue="-"), False)
+    await engine.schedules.set("s", spec(publish=True, queue="-"), False)
     await engine.set_interest("x", "*")
     changed, run = await asyncio.gather(backend.submit(SetInterest("y", "*")), backend.submit(RunSchedule("s")))
     assert (changed.count, [receipt.queue for receipt in run.jobs]) == (1, ["x", "y"])
-    assert [receipt.queue for receipt in (await engine.run_schedule("s")).jobs] == ["x", "y"]
+    assert [receipt.queue for receipt in (await engine.schedules.run("s")).jobs] == ["x", "y"]
 
 
 async def test_run_now_puts_a_job_beside_the_fires(engine, clock):
-    await engine.set_schedule("s", spec(), False)
-    put = await engine.run_schedule("s")
+    await engine.schedules.set("s", spec(), False)
+    put = await engine.schedules.run("s")
     assert len(put.jobs) == 1
     assert (await engine.reading.schedule("s")).next_at == clock.now() + MINUTE
 
 
 async def test_a_schedule_can_be_changed_listed_and_removed(engine):
     for name in ("b", "a", "c"):
-        await engine.set_schedule(name, spec(), False)
-    changed = await engine.set_schedule("a", spec(interval_ms=2 * MINUTE), False)
+        await engine.schedules.set(name, spec(), False)
+    changed = await engine.schedules.set("a", spec(interval_ms=2 * MINUTE), False)
     assert changed.spec.interval_ms == 2 * MINUTE
     page = await engine.reading.schedules(2, "")
     assert ([schedule.name for schedule in page.schedules], page.after) == (["a", "b"], "b")
-    await engine.delete_schedule("a")
+    await engine.schedules.delete("a")
     with pytest.raises(ScheduleNotFound):
-        await engine.delete_schedule("a")
+        await engine.schedules.delete("a")
     with pytest.raises(InvalidRequest):
-        await engine.set_schedule("no spaces", spec(), False)
+        await engine.schedules.set("no spaces", spec(), False)

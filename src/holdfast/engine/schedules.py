@@ -1,0 +1,48 @@
+"""The verbs about schedules: set, pause, run, delete."""
+
+import asyncio
+
+from holdfast import limits
+from holdfast.engine import checks
+from holdfast.engine.submitter import Submitter
+from holdfast.job.schedule import Schedule, ScheduleSpec
+from holdfast.messages.answers import Enqueued, ScheduleAnswer
+from holdfast.messages.commands import DeleteSchedule, PauseSchedule, RunSchedule, SetSchedule
+from holdfast.messages.frame import Command
+from holdfast.routing import fields
+
+
+class Schedules:
+    """What can be done about schedules. `payload_bytes` bounds the payload of a schedule's job."""
+
+    def __init__(self, submitter: Submitter, payload_bytes: int) -> None:
+        self._submitter = submitter
+        self._payload_bytes = payload_bytes
+
+    async def set(self, name: str, spec: ScheduleSpec, paused: bool) -> Schedule:
+        """Make a schedule, or change what one enqueues and when."""
+        checks.schedule_name(name)
+        checks.text("cron", spec.cron, limits.CRON_CHARS)  # before they are on their way: the rest is for the store's side
+        checks.text("timezone", spec.timezone, limits.TIMEZONE_CHARS)
+        checks.number("interval_ms", spec.interval_ms, limits.INTERVAL_MS_MIN, limits.INTERVAL_MS_MAX)
+        checks.new_job(spec.job, self._payload_bytes)
+        if (
+            spec.publish and spec.job.content_type is None
+        ):  # its event must be one that can be matched, whatever the interests are
+            await asyncio.to_thread(fields.check, spec.job.payload, "payload")
+        return await self._schedule(SetSchedule(name, spec, paused))
+
+    async def pause(self, name: str, paused: bool) -> Schedule:
+        """Stop or resume a schedule."""
+        return await self._schedule(PauseSchedule(name, paused))
+
+    async def run(self, name: str) -> Enqueued:
+        """Enqueue a schedule's job now."""
+        return await self._submitter.ask(RunSchedule(name))
+
+    async def delete(self, name: str) -> None:
+        """Remove a schedule; its jobs stay."""
+        await self._submitter.ask(DeleteSchedule(name))
+
+    async def _schedule(self, command: Command[ScheduleAnswer]) -> Schedule:
+        return (await self._submitter.ask(command)).schedule
