@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.contract.doors.dqid.speaking import serving
+from tests.contract.doors.servers import serving
 from tests.contract.doors.web.conftest import Browser
 from tests.system.browser.conftest import offences
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.contract.doors.dqid.speaking import serving
+from tests.contract.doors.servers import serving
 from tests.contract.doors.web.conftest import Browser
 
 BULK = 1_000

@@ -20,7 +20,7 @@ _ADDED = {"instance", "job"}  # by Prometheus itself
 Series = dict[str, dict[str, set[str]]]
 
 
-def told(page: str) -> Series:
+def exported(page: str) -> Series:
     """By metric, each of its labels with all of its values."""
     found: Series = {}
     for name, labels in _SAMPLE.findall(page):
@@ -45,7 +45,7 @@ def board() -> list[tuple[str, str]]:
     ]
 
 
-def untold(expression: str, words: str, series: Series) -> Iterator[str]:
+def unknown_names(expression: str, words: str, series: Series) -> Iterator[str]:
     """What an expression and its words name that no series has: metrics, labels, values that are written out."""
     known = set(_ADDED)
     for name, matchers in _SELECTED.findall(expression):

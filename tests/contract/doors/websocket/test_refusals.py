@@ -8,7 +8,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from holdfast import limits
-from tests.contract.doors.channel.speaking import Bare, frame, handshake, speaking, token
+from tests.contract.doors.websocket.channel import RawSocket, frame, handshake, open_channel, token
 
 WRONG = [
     ("start", "queues", {"credits": 1}),
@@ -50,13 +50,13 @@ def test_a_wrong_message_is_refused_by_the_name_of_the_field(worker, op, field, 
 def test_a_message_that_is_not_json_is_refused_and_the_channel_goes_on(worker):
     for text in ("{", "", "nonsense", '{"op":"ping"} {}', "[" * 5_000):
         worker.line.send(text)
-        assert worker.hear("error")["code"] in ("malformed_json", "invalid_request")
+        assert worker.receive("error")["code"] in ("malformed_json", "invalid_request")
     worker.line.send("[1]")
-    assert worker.hear("error")["code"] == "invalid_request"
+    assert worker.receive("error")["code"] == "invalid_request"
     worker.line.send('{"op":"ping","ref":7}')
-    assert worker.hear("error")["field"] == "ref"
+    assert worker.receive("error")["field"] == "ref"
     worker.line.send(json.dumps({"op": "ping", "ref": "x" * 129}))
-    assert worker.hear("error")["field"] == "ref"
+    assert worker.receive("error")["field"] == "ref"
     worker.ask("ping", "pong")
 
 
@@ -87,7 +87,7 @@ def test_refusals_of_the_store_have_the_codes_of_http(api, worker, queue):
 
 def test_a_payload_that_is_too_large_is_refused_and_one_that_fits_is_taken(api, serve, queue):
     server, own = serve("--max-payload-bytes", "1000")
-    with speaking(server.url) as worker:
+    with open_channel(server.url) as worker:
         big = worker.refused(
             "enqueue", "payload_too_large", "jobs[0].payload", body={"jobs": [{"queue": queue, "payload": "x" * 999}]}
         )
@@ -98,7 +98,7 @@ def test_a_payload_that_is_too_large_is_refused_and_one_that_fits_is_taken(api, 
         job = worker.job()
         assert worker.batch(conclude=[{"token": token(job), "result": 1}])["conclude"][0]["state"] == "concluded"
         worker.line.send(" " * bytes_taken)
-        assert worker.hear("error")["code"] == "malformed_json"
+        assert worker.receive("error")["code"] == "malformed_json"
         worker.line.send(" " * (bytes_taken + 1))
         with pytest.raises(ConnectionClosed) as closed:
             worker.line.recv(20)
@@ -107,12 +107,12 @@ def test_a_payload_that_is_too_large_is_refused_and_one_that_fits_is_taken(api, 
 
 
 def test_fragments_are_put_together_and_count_together(server):
-    bare = Bare(server.url)
+    bare = RawSocket(server.url)
     for part, opcode, fin in ((b'{"op":', 1, False), (b"", 0, False), (b'"ping","ref":', 0, False), (b'"joined"}', 0, True)):
         bare.socket.sendall(frame(part, opcode, fin))
     assert b'"ref":"joined"' in bare.socket.recv(1_000)
     bare.socket.sendall(frame(b"x" * (3 << 20), 1, False) + frame(b"x" * (3 << 20), 0, False))
-    assert b"\x03\xf1" in bare.heard(), "1009: too big"
+    assert b"\x03\xf1" in bare.received(), "1009: too big"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_fragments_are_put_together_and_count_together(server):
     ids=["binary", "not UTF-8", "a continuation of nothing", "an unknown opcode", "not masked"],
 )
 def test_what_is_no_text_message_closes_the_channel_with_a_code(api, server, sent, code):
-    bare = Bare(server.url)
+    bare = RawSocket(server.url)
     bare.socket.sendall(sent)
     heard = bare.socket.recv(1_000)
     assert heard[0] == 0x88, heard
@@ -136,7 +136,7 @@ def test_what_is_no_text_message_closes_the_channel_with_a_code(api, server, sen
 
 
 def refusal(url, path="/v1/channel", **options):
-    with pytest.raises(InvalidStatus) as refused, speaking(url, path, **options):
+    with pytest.raises(InvalidStatus) as refused, open_channel(url, path, **options):
         pass
     response = refused.value.response
     problem = json.loads(response.body)
@@ -162,7 +162,7 @@ def test_a_web_page_elsewhere_can_open_no_channel(server, headers, field):
 
 
 def test_a_page_of_the_server_itself_may_open_one(server):
-    with speaking(server.url, additional_headers={"Origin": server.url, "Sec-Fetch-Site": "same-origin"}) as worker:
+    with open_channel(server.url, additional_headers={"Origin": server.url, "Sec-Fetch-Site": "same-origin"}) as worker:
         worker.ask("ping", "pong")
 
 
@@ -172,10 +172,10 @@ def test_a_foreign_host_name_is_refused(server):
 
 
 def answered(server, head):
-    bare = Bare.__new__(Bare)
+    bare = RawSocket.__new__(RawSocket)
     with socket.create_connection((server.host, server.port), 20) as bare.socket:
         bare.socket.sendall(head)
-        said = bare.heard()
+        said = bare.received()
     first, _, body = said.partition(b"\r\n\r\n")
     problem = json.loads(body)
     assert int(first.split()[1]) == problem["status"], said
@@ -285,7 +285,7 @@ def test_an_upgrade_behind_a_request_that_waits_is_closed_upon_after_its_answer(
 
 
 def test_the_request_id_comes_back(server):
-    with speaking(server.url, additional_headers={"X-Request-Id": "mine-7"}) as worker:
+    with open_channel(server.url, additional_headers={"X-Request-Id": "mine-7"}) as worker:
         assert worker.line.response.headers["X-Request-Id"] == "mine-7"
 
 

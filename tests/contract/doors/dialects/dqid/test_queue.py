@@ -8,7 +8,7 @@ from http.client import HTTPException
 import httpx
 import pytest
 
-from tests.contract.doors.dqid.speaking import out_of_order, side_by_side, taking
+from tests.contract.doors.servers import out_of_order, side_by_side, taking
 from tests.system.whole.servers import Call, Server, until
 
 

@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 PATIENCE_S = 20.0
 
 
-class Speaker:
+class ChannelClient:
     """Says messages and hears them; what is heard out of turn is kept for later."""
 
     def __init__(self, line: ClientConnection) -> None:
@@ -23,11 +23,11 @@ class Speaker:
         self._numbers = itertools.count(1)
         self._kept: list[dict[str, Any]] = []
 
-    def say(self, op: str, **fields: Any) -> None:
+    def send(self, op: str, **fields: Any) -> None:
         """One message."""
         self.line.send(json.dumps({"op": op, **fields}))
 
-    def hear(self, op: str, timeout: float = PATIENCE_S, **fields: Any) -> dict[str, Any]:
+    def receive(self, op: str, timeout: float = PATIENCE_S, **fields: Any) -> dict[str, Any]:
         """The next message of a kind, with these fields."""
         for n, message in enumerate(self._kept):
             if message["op"] == op and fields.items() <= message.items():
@@ -41,8 +41,8 @@ class Speaker:
     def ask(self, op: str, answer: str, **fields: Any) -> dict[str, Any]:
         """Say something with a reference, and hear what is answered to it."""
         ref = f"r{next(self._numbers)}"
-        self.say(op, ref=ref, **fields)
-        return self.hear(answer, ref=ref)
+        self.send(op, ref=ref, **fields)
+        return self.receive(answer, ref=ref)
 
     def start(self, *queues: str, credits: int = 1, **more: Any) -> dict[str, Any]:  # noqa: A002  (as on the wire)
         """Ask for jobs."""
@@ -52,7 +52,7 @@ class Speaker:
         """So many jobs, in however many messages they come."""
         found: list[dict[str, Any]] = []
         while len(found) < count:
-            found += self.hear("jobs")["jobs"]
+            found += self.receive("jobs")["jobs"]
         assert len(found) == count, found
         return found
 
@@ -90,13 +90,13 @@ def token(job: dict[str, Any]) -> str:
 
 
 @contextmanager
-def speaking(url: str, path: str = "/v1/channel", **options: Any) -> Iterator[Speaker]:
+def open_channel(url: str, path: str = "/v1/channel", **options: Any) -> Iterator[ChannelClient]:
     """Open a channel."""
     with connect(url.replace("http", "ws", 1) + path, proxy=None, compression=None, max_size=None, **options) as line:
-        yield Speaker(line)
+        yield ChannelClient(line)
 
 
-class Bare:
+class RawSocket:
     """A socket on which a channel was opened, and which nobody attends to. With `receive_bytes` it takes in little."""
 
     def __init__(self, url: str, receive_bytes: int | None = None) -> None:
@@ -112,11 +112,11 @@ class Bare:
             head += self.socket.recv(1)
         assert b" 101 " in head, head
 
-    def say(self, op: str, **fields: Any) -> None:
+    def send(self, op: str, **fields: Any) -> None:
         """One message."""
         self.socket.sendall(frame(json.dumps({"op": op, **fields}).encode()))
 
-    def hear(self, op: str) -> dict[str, Any]:
+    def receive(self, op: str) -> dict[str, Any]:
         """The next message of a kind; others are passed over."""
         while True:
             opcode, size = struct.unpack("!BB", self._bytes(2))
@@ -134,7 +134,7 @@ class Bare:
             data += part
         return data
 
-    def heard(self) -> bytes:
+    def received(self) -> bytes:
         """Everything that comes until the server hangs up."""
         parts = []
         try:

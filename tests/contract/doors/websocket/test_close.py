@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from holdfast.doors.websocket import connection, deliveries
 from holdfast.testing.local import LocalServer
-from tests.contract.doors.channel.speaking import Bare, Speaker, frame, speaking, token
 from tests.contract.doors.rest.conftest import LOOK_S, Api
+from tests.contract.doors.websocket.channel import ChannelClient, RawSocket, frame, open_channel, token
 
 PATIENCE_S = 20.0
 
@@ -34,8 +34,8 @@ def holding(api, url, queue, count=3):
     """An open socket that holds so many jobs."""
     for n in range(count):
         api.push(queue, n)
-    bare = Bare(url)
-    bare.say("start", queues=[queue], credits=count)
+    bare = RawSocket(url)
+    bare.send("start", queues=[queue], credits=count)
     deadline = time.monotonic() + PATIENCE_S
     while api.counts(queue) != {"leased": count}:
         assert time.monotonic() < deadline, api.counts(queue)
@@ -45,7 +45,7 @@ def holding(api, url, queue, count=3):
 
 def close_in_order(bare):
     bare.socket.sendall(frame(b"\x03\xe8", opcode=8))
-    assert b"\x88\x02\x03\xe8" in bare.heard()
+    assert b"\x88\x02\x03\xe8" in bare.received()
 
 
 def hang_up(bare):
@@ -83,12 +83,12 @@ def test_what_a_channel_held_goes_back_when_it_closes(api, server, queue, leave)
 def keeping(api, url, queue, **more):
     """An open socket of a worker that keeps its jobs, and one job that is known to have come."""
     api.push(queue, "came")
-    bare = Bare(url)
-    bare.say("start", queues=[queue], credits=2, on_break="keep", **more)
-    came = bare.hear("jobs")
-    bare.say("got", delivery=came["delivery"])
-    bare.say("ping")
-    bare.hear("pong")
+    bare = RawSocket(url)
+    bare.send("start", queues=[queue], credits=2, on_break="keep", **more)
+    came = bare.receive("jobs")
+    bare.send("got", delivery=came["delivery"])
+    bare.send("ping")
+    bare.receive("pong")
     return bare, came["jobs"][0]
 
 
@@ -96,7 +96,7 @@ def keeping(api, url, queue, **more):
 def test_what_is_known_to_have_come_stays_with_a_worker_that_keeps_it_when_the_connection_breaks(api, server, queue, leave):
     bare, came = keeping(api, server.url, queue)
     api.push(queue, "on its way")
-    bare.hear("jobs")
+    bare.receive("jobs")
     leave(bare)
     (again,) = unharmed(api, queue, 1)
     assert again["payload"] == "on its way"
@@ -121,17 +121,17 @@ def test_a_worker_that_keeps_its_jobs_and_closes_in_good_order_hands_them_back(a
 
 def test_a_worker_that_never_says_what_has_come_is_sent_no_more(monkeypatch):
     monkeypatch.setattr(deliveries, "CHANNEL_UNANSWERED", 2)
-    with LocalServer() as local, speaking(local.url) as worker:
+    with LocalServer() as local, open_channel(local.url) as worker:
         api = Api(local.url)
         worker.start("q", credits=10, on_break="keep")
         for n in range(3):
             api.push("q", n)
             if n < 2:
-                assert worker.hear("jobs")["delivery"] == n + 1
+                assert worker.receive("jobs")["delivery"] == n + 1
         worker.nothing_more()
         worker.refused("got", "invalid_request", "delivery", delivery=3)
-        worker.say("got", delivery=2)
-        assert worker.hear("jobs")["delivery"] == 3
+        worker.send("got", delivery=2)
+        assert worker.receive("jobs")["delivery"] == 3
 
 
 _WORKER = """
@@ -163,12 +163,12 @@ def test_a_conclude_that_was_sent_before_the_close_counts(api, server, queue):
     """Sent, and the connection is gone before the store has decided: the keeper stands still until then."""
     for n in range(2):
         api.push(queue, n)
-    with speaking(server.url) as worker:
+    with open_channel(server.url) as worker:
         worker.start(queue, credits=2)
         one, _two = worker.jobs(2)
         os.kill(server.keeper(), signal.SIGSTOP)
         try:
-            worker.say("batch", conclude=[{"token": token(one)}])
+            worker.send("batch", conclude=[{"token": token(one)}])
             worker.ask("ping", "pong")  # it has been read
             worker.line.close()
         finally:
@@ -179,13 +179,13 @@ def test_a_conclude_that_was_sent_before_the_close_counts(api, server, queue):
 
 
 def test_a_grant_that_is_under_way_when_the_channel_closes_is_handed_back(api, server, queue):
-    with speaking(server.url) as worker:
+    with open_channel(server.url) as worker:
         worker.start(queue)
         api.until("holdfast_waiters", 1)
         os.kill(server.keeper(), signal.SIGSTOP)
         try:
-            worker.say("enqueue", body={"jobs": [{"queue": queue}]})
-            worker.say("credits", credits=5)
+            worker.send("enqueue", body={"jobs": [{"queue": queue}]})
+            worker.send("credits", credits=5)
             worker.ask("ping", "pong")
             worker.line.close()
         finally:
@@ -198,11 +198,11 @@ def test_a_worker_that_does_not_even_answer_a_ping_is_taken_for_gone(monkeypatch
     with LocalServer() as local:
         api = Api(local.url)
         bare = holding(api, local.url, "q")
-        with speaking(local.url) as other:
+        with open_channel(local.url) as other:
             other.start("q", credits=3)
             jobs = other.jobs(3)
             assert [(job["attempt"], job["crashes"]) for job in jobs] == [(2, 0)] * 3
-            assert bare.heard().count(b"\x89\x00") >= 2, "it was pinged"
+            assert bare.received().count(b"\x89\x00") >= 2, "it was pinged"
             other.ask("ping", "pong")
 
 
@@ -214,14 +214,14 @@ def test_a_worker_that_stands_still_loses_one_job_and_is_sent_no_other_before_it
             time.sleep(LOOK_S)
 
     first = api.push(queue, 0)
-    bare = Bare(server.url)
-    bare.say("start", queues=[queue], credits=1, lease_ms=50)
+    bare = RawSocket(server.url)
+    bare.send("start", queues=[queue], credits=1, lease_ms=50)
     wait_until_sent(first, "it is sent a job")
     (back,) = api.lease(queue, wait_ms=20_000)
     assert (back["attempt"], back["crashes"]) == (2, 1)
     other = api.push(queue, 1)
     assert api.counts(queue) == {"leased": 1, "ready": 1}
-    bare.say("ping")
+    bare.send("ping")
     wait_until_sent(other, "it lives, and is sent jobs again")
     bare.socket.close()
 
@@ -233,8 +233,8 @@ def test_a_worker_that_reads_nothing_is_sent_no_more_than_its_window_and_then_ta
         for _ in range(8):
             body = {"jobs": [{"queue": "q", "payload": "x" * 100_000} for _ in range(100)]}
             assert api.post("/v1/jobs", body).status_code == 201
-        bare = Bare(local.url, receive_bytes=4_096)
-        bare.say("start", queues=["q"], credits=1_000)
+        bare = RawSocket(local.url, receive_bytes=4_096)
+        bare.send("start", queues=["q"], credits=1_000)
         held, deadline = 0.0, time.monotonic() + PATIENCE_S
         while (now := api.metric("holdfast_channel_jobs")) > 0 or not held:
             held = max(held, now)
@@ -248,8 +248,8 @@ def test_a_slow_reader_gets_everything_in_the_end(api, server, queue):
     for _ in range(3):
         body = {"jobs": [{"queue": queue, "payload": "x" * 100_000} for _ in range(100)]}
         assert api.post("/v1/jobs", body).status_code == 201
-    bare = Bare(server.url, receive_bytes=4_096)
-    bare.say("start", queues=[queue], credits=300)
+    bare = RawSocket(server.url, receive_bytes=4_096)
+    bare.send("start", queues=[queue], credits=300)
     deadline = time.monotonic() + PATIENCE_S
     while not api.metric("holdfast_channel_jobs"):
         assert time.monotonic() < deadline
@@ -266,7 +266,7 @@ def test_a_slow_reader_gets_everything_in_the_end(api, server, queue):
 
 def test_a_writer_that_floods_is_not_read_while_too_much_waits_and_everything_is_answered(api, server, queue):
     big = frame(json.dumps({"op": "batch", "ref": "f", "conclude": [{"token": "1.1.1.00", "result": "x" * 500_000}]}).encode())
-    bare = Bare(server.url)
+    bare = RawSocket(server.url)
     os.kill(server.keeper(), signal.SIGSTOP)
     sent = 0
     try:
@@ -303,14 +303,14 @@ def draining(serve, tmp_path, *flags):
 
 def test_a_server_that_stops_lets_its_channels_finish_what_they_hold(serve, tmp_path):
     server, _api = draining(serve, tmp_path)
-    with speaking(server.url) as worker, speaking(server.url) as idle:
+    with open_channel(server.url) as worker, open_channel(server.url) as idle:
         idle.start("other")
         worker.start("q", credits=2)
         held = worker.jobs(2)
         server.process.send_signal(signal.SIGTERM)
-        assert 10_000 < worker.hear("draining")["grace_ms"] <= 20_000
+        assert 10_000 < worker.receive("draining")["grace_ms"] <= 20_000
         assert closed(idle) == 1012
-        with pytest.raises((InvalidHandshake, OSError)), speaking(server.url):
+        with pytest.raises((InvalidHandshake, OSError)), open_channel(server.url):
             pass
         refused = worker.refused("enqueue", "draining", body={"jobs": [{"queue": "q"}]})
         assert refused["status"] == 503
@@ -323,7 +323,7 @@ def test_a_server_that_stops_lets_its_channels_finish_what_they_hold(serve, tmp_
     assert again.stop() == 0
 
 
-def closed(worker: Speaker) -> int:
+def closed(worker: ChannelClient) -> int:
     """The code with which the server closes."""
     try:
         while True:
@@ -334,12 +334,12 @@ def closed(worker: Speaker) -> int:
 
 def test_what_is_not_finished_in_the_grace_time_is_handed_back_and_what_is_kept_stays(serve, tmp_path):
     server, _api = draining(serve, tmp_path, "--drain-s", "1")
-    with speaking(server.url) as worker, speaking(server.url) as keeper:
+    with open_channel(server.url) as worker, open_channel(server.url) as keeper:
         worker.start("q", credits=2)
         worker.jobs(2)
         keeper.start("q", credits=1, on_break="keep")
         kept = keeper.job()
-        keeper.say("got", delivery=1)
+        keeper.send("got", delivery=1)
         server.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         assert closed(worker) == 1012
@@ -354,7 +354,7 @@ def test_what_is_not_finished_in_the_grace_time_is_handed_back_and_what_is_kept_
 def test_the_leases_of_a_server_that_is_killed_end_by_themselves_and_nobody_is_to_blame(serve, tmp_path):
     server, api = serve(store=f"sqlite:///{tmp_path}/jobs.db", clean=False)
     api.push("q", 1)
-    with speaking(server.url) as worker:
+    with open_channel(server.url) as worker:
         worker.start("q", lease_ms=1_000)
         job = worker.job()
         assert server.stop(signal.SIGKILL) == -signal.SIGKILL

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.system.whole.machine import need, tool_path
-from tests.system.whole.servers import Said
+from tests.system.whole.servers import Output
 
 
 class Syscall(NamedTuple):
@@ -33,7 +33,7 @@ class Tracer:
         command = [tool_path("strace"), "-f", "-y", "-s", "0", "-o", str(log), *options, "-p", str(pid)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         assert self._process.stderr is not None
-        Said(self._process.stderr).wait_for(" attached")
+        Output(self._process.stderr).wait_for(" attached")
 
     def stop(self) -> None:
         """Let go, if the process has not ended before."""

@@ -2,25 +2,27 @@
 
 import pytest
 
-from tests.contract.doors.web.watching import board, rules, told, untold
+from tests.contract.doors.web.alerts import board, exported, rules, unknown_names
 
 
 @pytest.fixture
 def series(browser, queue):
     browser.put(queue)
-    return told(browser.http.get("/metrics").text)
+    return exported(browser.http.get("/metrics").text)
 
 
 def test_a_server_tells_every_metric_label_and_state_that_the_dashboard_asks_for(series):
     asked = board()
     assert len(asked) > 20
-    assert not [wrong for expression, words in asked for wrong in untold(expression, words, series)]
+    assert not [wrong for expression, words in asked for wrong in unknown_names(expression, words, series)]
 
 
 def test_a_server_tells_every_metric_label_and_event_that_the_alert_rules_ask_for(series):
     found = rules("holdfast.rules.yml")
     assert len(found) > 12
-    assert not [(rule["alert"], wrong) for rule in found for wrong in untold(rule["expr"], str(rule["annotations"]), series)]
+    assert not [
+        (rule["alert"], wrong) for rule in found for wrong in unknown_names(rule["expr"], str(rule["annotations"]), series)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -35,4 +37,4 @@ def test_a_server_tells_every_metric_label_and_event_that_the_alert_rules_ask_fo
     ],
 )
 def test_what_is_misspelt_is_found(series, expression, words, wrong):
-    assert list(untold(expression, words, series)) == wrong
+    assert list(unknown_names(expression, words, series)) == wrong

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.contract.doors.channel.speaking import token
+from tests.contract.doors.websocket.channel import token
 
 
 @pytest.mark.parametrize("half", ["\\ud800", "\\udfff", "\\udc00\\ud800"])
@@ -15,7 +15,7 @@ def test_a_reason_is_cleaned_and_its_neighbours_are_ended(api, worker, queue, ha
     jobs = worker.jobs(3)
     lists = {"fail": [{"token": token(jobs[0]), "reason": "HALF", "retry": False}], "conclude": [{"token": token(jobs[1]), "result": "HALF"}, {"token": token(jobs[2])}]}  # fmt: skip
     worker.line.send(json.dumps({"op": "batch", "ref": "r", **lists}).replace("HALF", half))
-    results = worker.hear("results", ref="r")
+    results = worker.receive("results", ref="r")
     assert results["fail"][0]["state"] == "dead"
     assert (results["conclude"][0]["code"], results["conclude"][0]["field"]) == ("malformed_json", "result")
     assert results["conclude"][1]["state"] == "concluded"
@@ -33,5 +33,5 @@ def test_a_reason_is_cleaned_and_its_neighbours_are_ended(api, worker, queue, ha
 )
 def test_another_message_with_a_broken_text_is_refused(worker, message):
     worker.line.send(message)
-    assert worker.hear("error")["code"] == "malformed_json"
+    assert worker.receive("error")["code"] == "malformed_json"
     worker.ask("ping", "pong")

@@ -5,7 +5,7 @@ import signal
 
 from holdfast import Client, NewJob, Worker
 from tests.contract.client.proxy import Proxy, Relay, answer
-from tests.contract.client.worker.running import running
+from tests.contract.client.worker.workers import running
 from tests.system.whole.calls import metric
 from tests.system.whole.servers import Server, until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.contract.doors.dqid.speaking import empty, serving
+from tests.contract.doors.servers import empty, serving
 from tests.system.whole.servers import Server
 
 

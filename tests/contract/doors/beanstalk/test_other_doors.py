@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from holdfast.doors.beanstalk.names import queue_of
-from tests.contract.doors.beanstalk.talking import Client, serving, tube_port
+from tests.contract.doors.beanstalk.script import Client, serving, tube_port
 from tests.system.whole.servers import Server, until
 
 

@@ -77,10 +77,10 @@ def test_what_was_accepted_is_committed(serve, tell: Told):
     load.wait_for(pushes=100)
     tell(server)
     ended_well(server)
-    told = load.stop()
-    assert not any("outcome_unknown" in line for line in told.unknown), "an orderly end leaves no doubt"
+    acknowledged = load.stop()
+    assert not any("outcome_unknown" in line for line in acknowledged.unknown), "an orderly end leaves no doubt"
     with serve().client() as client:
-        everything_is_there(client, told)
+        everything_is_there(client, acknowledged)
 
 
 def test_readyz_says_draining_with_503(serve):

@@ -23,7 +23,7 @@ MATCHES = ("*", "*", "*", {"^a$": "^1$"}, {"^a$": "^[12]$"}, {"b": "^.*1"}, {"^a
 EVENTS = (b'{"a":"1"}', b'{"a":"2"}', b'{"b":"21"}', b'{"a":"3","b":"2"}', b"{}")
 
 
-class Teller:
+class CommandMaker:
     """Makes a command out of a number, of the jobs, leases and workers that there are at that moment."""
 
     def __init__(self, number, model, refs, worker_numbers):

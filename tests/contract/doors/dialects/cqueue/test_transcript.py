@@ -2,7 +2,7 @@
 
 import json
 
-from tests.contract.doors.dqid.speaking import curl
+from tests.contract.doors.servers import curl
 
 USUAL = "localhost:3000"
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from holdfast import Worker
-from tests.system.whole.servers import Said
+from tests.system.whole.servers import Output
 
 PROGRAM = Path(__file__).with_name("program.py")
 
@@ -54,7 +54,7 @@ class Program:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
         assert self.process.stdout is not None
-        self.said = Said(self.process.stdout)
+        self.said = Output(self.process.stdout)
         self.said.wait_for("taking from")
 
     def send(self, number: int) -> None:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.contract.doors.couchqueue.speaking import Caller
+from tests.contract.doors.dialects.couchqueue.caller import Caller
 from tests.system.whole.servers import until
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.contract.doors.dqid.speaking import ALL
+from tests.contract.doors.servers import ALL
 
 
 class Caller:

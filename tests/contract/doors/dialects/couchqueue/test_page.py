@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 PAGE = (ROOT / "docs" / "couchqueue.md").read_text(encoding="utf-8")
 BETWEEN = "--- the next command ---"
 

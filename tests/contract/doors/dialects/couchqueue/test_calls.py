@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.contract.doors.couchqueue.speaking import Caller
+from tests.contract.doors.dialects.couchqueue.caller import Caller
 from tests.system.whole.calls import each_front_alone
 from tests.system.whole.servers import until
 

@@ -16,8 +16,8 @@ from cluster.ports import free_port
 from holdfast import AsyncClient, Worker
 from holdfast.client.worker.connectivity import Reach
 from holdfast.client.worker.registration import Registration
-from tests.contract.client.worker import crashing
-from tests.contract.client.worker.running import running
+from tests.contract.client.worker import process_handlers
+from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import until
 
 
@@ -36,8 +36,8 @@ def script(folder, text):
 def test_a_process_that_was_killed_and_has_left_another_behind_is_a_crash(worker, put, witness, queue):
     witness.set_queue(queue, max_crashes=1)
     work = worker(concurrency=1)
-    work.handler("orphan", process=True)(crashing.orphan)
-    work.handler("pid", process=True)(crashing.pid)
+    work.handler("orphan", process=True)(process_handlers.orphan)
+    work.handler("pid", process=True)(process_handlers.pid)
     with running(work):
         job_id, beside = put("orphan"), put("pid")
         assert isinstance(witness.result(beside, 40), int)

@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from tests.contract.doors.dqid.speaking import out_of_order, side_by_side, taking
+from tests.contract.doors.servers import out_of_order, side_by_side, taking
 from tests.system.whole.servers import until
 
 

@@ -8,8 +8,8 @@ import websockets
 
 from holdfast import server as serving
 from holdfast.testing.local import LocalServer
-from tests.contract.doors.channel.speaking import speaking, token
 from tests.contract.doors.rest.conftest import Api
+from tests.contract.doors.websocket.channel import open_channel, token
 from tests.system.whole.servers import until
 
 CHANNELS = 50
@@ -82,7 +82,7 @@ async def _storm(url: str, api: Api) -> int:
 
 def test_with_two_fronts_a_request_to_cancel_reaches_the_channel_wherever_it_is(serve):
     server, api = serve("--fronts", "2")
-    with speaking(server.url) as one, speaking(server.url) as two, speaking(server.url) as three:
+    with open_channel(server.url) as one, open_channel(server.url) as two, open_channel(server.url) as three:
         for worker in (one, two, three):
             worker.start("q")
         ids = [api.push("q", n)["id"] for n in range(3)]
@@ -90,14 +90,14 @@ def test_with_two_fronts_a_request_to_cancel_reaches_the_channel_wherever_it_is(
         assert sorted(held) == ids
         for job, worker in held.items():
             assert Api(server.url).post(f"/v1/jobs/{job}/cancel", {}).status_code == 200
-            assert worker.hear("cancel")["job"] == job
+            assert worker.receive("cancel")["job"] == job
 
 
 def test_under_a_path_prefix_the_channel_is_where_it_is_said_to_be(serve):
     server, api = serve("--root-path", "/jobs")
     api.push("q", 1)
     for path in ("/jobs/v1/channel", "/v1/channel", "/jobs/v1/channel/"):
-        with speaking(server.url, path) as worker:
+        with open_channel(server.url, path) as worker:
             worker.start("q")
             assert worker.job()["payload"] == 1
 
@@ -105,14 +105,14 @@ def test_under_a_path_prefix_the_channel_is_where_it_is_said_to_be(serve):
 def test_without_the_fast_lane_it_works_as_well(serve):
     server, api = serve("--no-fast-lane")
     api.push("q", 1)
-    with speaking(server.url) as worker:
+    with open_channel(server.url) as worker:
         worker.start("q")
         assert worker.conclude(worker.job())[0]["state"] == "concluded"
 
 
 def test_a_channel_outlives_the_time_after_which_idle_connections_are_closed(monkeypatch):
     monkeypatch.setattr(serving, "_KEEP_ALIVE_S", 1)
-    with LocalServer() as local, speaking(local.url) as worker:
+    with LocalServer() as local, open_channel(local.url) as worker:
         worker.start("q")
         Api(local.url).lease("none", wait_ms=2_500)
         worker.ask("ping", "pong")

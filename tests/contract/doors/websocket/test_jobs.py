@@ -3,7 +3,7 @@
 import pytest
 
 from holdfast import limits
-from tests.contract.doors.channel.speaking import token
+from tests.contract.doors.websocket.channel import token
 
 
 def test_jobs_are_sent_as_they_come(api, worker, queue):
@@ -101,9 +101,9 @@ def test_what_is_asked_while_something_is_under_way_is_answered_too(api, worker,
     worker.start(queue, credits=50)
     jobs = worker.jobs(50)
     for n, job in enumerate(jobs):
-        worker.say("batch", ref=f"c{n}", conclude=[{"token": token(job)}])
+        worker.send("batch", ref=f"c{n}", conclude=[{"token": token(job)}])
     for n in reversed(range(50)):
-        assert worker.hear("results", ref=f"c{n}")["conclude"][0]["id"] == jobs[n]["id"]
+        assert worker.receive("results", ref=f"c{n}")["conclude"][0]["id"] == jobs[n]["id"]
     assert api.counts(queue) == {"concluded": 50}
 
 
@@ -164,22 +164,22 @@ def test_an_idempotency_key_is_the_same_request_on_the_channel_and_over_http(api
     assert "duplicate" not in first
     key = "again-" + queue
     worker.line.send(f'{{"op":"enqueue","ref":"x","idempotency_key":"{key}","body":{body}}}')
-    put = worker.hear("enqueued", ref="x")
+    put = worker.receive("enqueued", ref="x")
     again = api.post("/v1/jobs", content=body, headers={"Idempotency-Key": key, "Content-Type": "application/json"})
     assert (again.status_code, again.json()["duplicate"]) == (200, True)
     assert again.json()["jobs"] == put["jobs"]
     worker.line.send(f'{{"op":"enqueue","ref":"y","idempotency_key":"{key}","body":{body}}}')
-    assert worker.hear("enqueued", ref="y")["duplicate"] is True
+    assert worker.receive("enqueued", ref="y")["duplicate"] is True
     worker.refused("enqueue", "idempotency_mismatch", idempotency_key=key, body={"jobs": [{"queue": queue, "payload": 2}]})
 
 
 def test_an_enqueue_waits_for_room(api, worker, queue):
     api.set(queue, capacity_jobs=1)
     api.push(queue, 1)
-    worker.say("enqueue", ref="w", wait_ms=20_000, body={"jobs": [{"queue": queue, "payload": 2}]})
+    worker.send("enqueue", ref="w", wait_ms=20_000, body={"jobs": [{"queue": queue, "payload": 2}]})
     api.until("holdfast_waiters", 1)
     api.ended("conclude", api.take(queue))
-    assert worker.hear("enqueued", ref="w")["jobs"][0]["queue"] == queue
+    assert worker.receive("enqueued", ref="w")["jobs"][0]["queue"] == queue
 
 
 def test_an_event_is_published_to_those_who_want_it(api, worker, queue):
@@ -197,7 +197,7 @@ def test_a_request_to_cancel_is_told_at_once(api, worker, queue):
     worker.start(queue)
     job = worker.job()
     assert api.post(f"/v1/jobs/{job['id']}/cancel", {}).status_code == 200
-    assert worker.hear("cancel") == {"op": "cancel", "job": job["id"], "attempt": 1}
+    assert worker.receive("cancel") == {"op": "cancel", "job": job["id"], "attempt": 1}
     assert worker.batch(release=[{"token": token(job)}])["release"][0]["state"] == "cancelled"
 
 
@@ -206,7 +206,7 @@ def test_a_lease_whose_time_is_up_is_told_and_its_credit_comes_back(api, worker,
     api.push(queue, 2)
     worker.start(queue, lease_ms=50)
     job = worker.job()
-    assert worker.hear("lost") == {"op": "lost", "job": job["id"], "attempt": 1}
+    assert worker.receive("lost") == {"op": "lost", "job": job["id"], "attempt": 1}
     assert worker.job()["payload"] == 2
     assert worker.conclude(job)[0]["code"] == "lease_lost"
     assert api.job(job["id"])["crashes"] == 1
