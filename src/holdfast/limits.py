@@ -159,7 +159,7 @@ STREAMS = 500  # open event streams of one front process
 # The history behind the page's plots, in memory where the store is.
 HISTORY_QUEUES = 500  # queues with one of their own: about 23 kB each
 ENVIRONMENT_CHARS = 40
-TRAIL_NOTES = 1_000  # entries of the audit log that are kept: about 0.5 MB
+AUDIT_ENTRIES = 1_000  # entries of the audit log that are kept: about 0.5 MB
 HISTORY_SPANS = {"hour": (10_000, 360), "day": (300_000, 288)}  # the length of a step in milliseconds, and how many are kept
 
 # Jobs with which time can do nothing, set aside one by one.

@@ -63,7 +63,7 @@ def screens(numbers: dict[str, Any]) -> dict[str, str]:
         "interests": "/interests",
         "schedules": "/schedules",
         "enqueue": "/enqueue",
-        "trail": "/trail",
+        "audit": "/audit",
         "store": "/store",
         "preview: retry all dead": "/bulk?way=retry&all=1&queue=many&state=dead",
         "preview: delete all ready": "/bulk?way=delete&all=1&queue=many&state=ready",

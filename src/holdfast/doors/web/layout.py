@@ -38,7 +38,7 @@ NAVIGATION = (
     ("interests", "/interests", "Subscriptions"),
     ("schedules", "/schedules", "Schedules"),
     ("enqueue", "/enqueue", "Enqueue"),
-    ("trail", "/trail", "Audit log"),
+    ("audit", "/audit", "Audit log"),
 )
 _COOKIE_S = 400 * 86_400  # browsers keep none for longer
 

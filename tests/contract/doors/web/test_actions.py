@@ -261,8 +261,8 @@ async def test_every_action_goes_through_one_place_that_can_forbid_it():
     told = []
 
     class Reader:
-        async def take_note(self, note):
-            told.append(note.outcome)
+        async def record_audit(self, entry):
+            told.append(entry.outcome)
 
     class Engine:
         reading = Reader()

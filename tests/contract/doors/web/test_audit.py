@@ -3,16 +3,16 @@
 import re
 
 from holdfast.committer.audit import AuditLog
-from holdfast.limits import TRAIL_NOTES
+from holdfast.limits import AUDIT_ENTRIES
 from holdfast.messages.views import AuditEntry
 
 
-def note(number: int, run: str = "", done: int = 1) -> AuditEntry:
+def entry(number: int, run: str = "", done: int = 1) -> AuditEntry:
     return AuditEntry(0, "anna", "job.retry", f"{number}", "q", "done", done, 0, run)
 
 
 def rows(browser, query: str = "") -> list[str]:
-    html = browser.get(f"/trail{query}")
+    html = browser.get(f"/audit{query}")
     return [re.sub(r"<[^>]+>|\s+", " ", row) for row in re.findall(r"<tr data-row>.*?</tr>", html, re.DOTALL)]
 
 
@@ -43,7 +43,7 @@ def test_a_proxy_in_front_is_told_apart_from_the_one_behind_it(browser, queue):
     assert "127.0.0.1 for 203.0.113.9" in rows(browser, f"?q={queue}")[0]
 
 
-def test_many_jobs_are_one_note_with_their_count(browser, queue):
+def test_many_jobs_are_one_entry_with_their_count(browser, queue):
     ids = browser.die(queue, count=3)
     html = browser.get(f"/bulk?way=retry&all=1&queue={queue}&state=dead")
     browser.send("/bulk", status=200, **browser.hidden(html))
@@ -66,18 +66,18 @@ def test_every_action_is_a_line_in_the_log(serve, open_browser):
 def test_two_fronts_show_the_same_audit_log(two_fronts, open_browser):
     for number in range(6):
         one = open_browser(two_fronts.url)
-        one.put(f"trail-{number}")
-        one.done(f"/queues/trail-{number}/pause", paused="yes")
-        assert len(rows(one, "?q=trail-")) == number + 1
+        one.put(f"audit-{number}")
+        one.done(f"/queues/audit-{number}/pause", paused="yes")
+        assert len(rows(one, "?q=audit-")) == number + 1
         one.http.close()
 
 
-def test_the_trail_is_had_as_json_by_the_command_that_its_screen_shows(browser, queue):
+def test_the_audit_log_is_had_as_json_by_the_command_that_its_screen_shows(browser, queue):
     (job,) = browser.put(queue)
     browser.send(f"/jobs/{job}/retry", status=409)
     browser.done(f"/queues/{queue}/pause", paused="yes")
     url = re.search(
-        r'<code id="curl"[^>]*>curl &#39;?(http[^&<]+)', browser.get(f"/trail?q={queue}").replace("curl http", "curl &#39;http")
+        r'<code id="curl"[^>]*>curl &#39;?(http[^&<]+)', browser.get(f"/audit?q={queue}").replace("curl http", "curl &#39;http")
     )[1]
     answer = browser.http.get(url)
     assert answer.headers["cache-control"] == "no-store"
@@ -90,19 +90,27 @@ def test_the_trail_is_had_as_json_by_the_command_that_its_screen_shows(browser, 
     assert answer.json()["total"] >= 2
 
 
-def test_the_trail_keeps_the_latest_and_no_more():
-    trail = AuditLog(0)
-    for number in range(TRAIL_NOTES + 5):
-        trail.take(note(number), number)
-    found = trail.latest(TRAIL_NOTES, 9)
-    assert len(found.notes) == TRAIL_NOTES
-    assert found.notes[0].target == str(TRAIL_NOTES + 4)
-    assert found.total == TRAIL_NOTES + 5
+def test_the_earlier_addresses_lead_to_the_audit_log(browser, queue):
+    browser.done("/queues", name=queue)
+    moved = browser.http.get("/web/trail", params={"q": queue, "path": "x"})
+    assert (moved.status_code, moved.headers["location"]) == (308, f"/web/audit?q={queue}")
+    both = [browser.http.get(f"/web/{name}.json", params={"q": queue}).json()["notes"] for name in ("audit", "trail")]
+    assert both[0] == both[1] != []
+
+
+def test_the_audit_log_keeps_the_latest_and_no_more():
+    audit = AuditLog(0)
+    for number in range(AUDIT_ENTRIES + 5):
+        audit.record(entry(number), number)
+    found = audit.latest(AUDIT_ENTRIES, 9)
+    assert len(found.entries) == AUDIT_ENTRIES
+    assert found.entries[0].target == str(AUDIT_ENTRIES + 4)
+    assert found.total == AUDIT_ENTRIES + 5
 
 
 def test_the_parts_of_one_run_are_added_up_also_with_others_between():
-    trail = AuditLog(0)
-    trail.take(note(1, "run", 500), 1)
-    trail.take(note(2), 2)
-    trail.take(note(1, "run", 300), 3)
-    assert [one.done for one in trail.latest(10, 4).notes] == [1, 800]
+    audit = AuditLog(0)
+    audit.record(entry(1, "run", 500), 1)
+    audit.record(entry(2), 2)
+    audit.record(entry(1, "run", 300), 3)
+    assert [one.done for one in audit.latest(10, 4).entries] == [1, 800]
