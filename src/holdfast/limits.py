@@ -245,6 +245,7 @@ CHANNEL_PING_S = 15  # shorter than the 30 to 60 s after which proxies give up o
 CHANNEL_SILENCE_S = 30  # without a byte, not even the answer to a ping, a worker is taken for gone
 CHANNEL_CLOSE_S = 5  # for the other side to answer a close
 UNREADABLE_REMEMBERED = 1_000  # rows that can't be read, each told once: about 200 B each, and more say nothing new
+NAMES_LOOK_S = 60.0  # between looks at all names of queues, schedules and workers, where text was read that is none: some 50 ms for 100,000
 MISSING_LOOK_S = 60.0  # between looks for jobs of a queue whose own row is missing, where the tally has more than its line
 UNREADABLE_SHOWN = 20  # of these on the page and in an answer: as many as a check names of each kind
 INSTANT_MAX = 253_402_300_799_999  # ms since 1970: the last moment of the year 9999, which is the last that RFC 3339 can write
