@@ -90,6 +90,8 @@ LEASE_MS_MAX = 30 * 86_400_000
 LEASE_GRACE_MS = (
     6_000  # of leases that ended while nobody served: longer than the 5 s that our clients pause at most between two tries
 )
+HISTORY_AHEAD_MS = 86_400_000  # at a start, jobs that ended, and answers that were given, later than so long from now are dated now; less is over in a day
+CLOCK_SET_FROM = 1_767_225_600_000  # 2026-01-01: a machine that says less has not set its clock yet
 OUTAGE_MS = 3_000  # without a sign of a server: three of its ticks
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
 RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write

@@ -189,6 +189,14 @@ class PostgresTransaction(Loader):
             self._note_written()
         return leases, jobs
 
+    async def draw_in_history(self, now: int, after: int, limit: int) -> int:
+        """Draw in what is dated too far ahead."""
+        jobs = int(await self._value("draw_in_ended", now, after, limit))
+        answers = int(await self._value("draw_in_answers", now, after, limit))
+        if jobs or answers:
+            self._note_written()
+        return jobs + answers
+
     async def workers(self) -> Roster:
         """All registered workers, as this node last read them where nobody has changed any."""
         known = self._cache

@@ -119,6 +119,10 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         """Draw in what lies too far ahead."""
         return self._changed("draw_in_leased", (lease_until,)), self._changed("draw_in_scheduled", (ready_at,))
 
+    async def draw_in_history(self, now: int, after: int, limit: int) -> int:
+        """Draw in what is dated too far ahead."""
+        return sum([self._changed(statement, (now, after, limit)) for statement in ("draw_in_ended", "draw_in_answers")])
+
     def _changed(self, statement: str, bindings: tuple[int, ...]) -> int:
         start = self._db.total_changes()
         self._db.execute(SQL[statement], bindings)
