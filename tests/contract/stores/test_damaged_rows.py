@@ -302,14 +302,18 @@ async def everything_holds(desk: Desk) -> None:
 
 
 TURNS = range(max(len(NUMBERS), len(TEXTS) + 1, len(BYTES)))
+WARM = (0, 3, 9)  # while it is served: what is remembered differs, and not what decodes a column
 FEW = (3,)  # in a database, where each takes so much longer: what decodes a column is the same
 
 
 @pytest.mark.parametrize(
-    ("place", "turn"), [("sqlite", turn) for turn in TURNS] + [("postgres", turn) for turn in FEW], indirect=["place"]
+    ("place", "turn", "served"),
+    [("sqlite", turn, False) for turn in TURNS]
+    + [("sqlite", turn, True) for turn in WARM]
+    + [("postgres", turn, served) for turn in FEW for served in (False, True)],
+    indirect=["place"],
 )
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("served", [False, True], ids=["at rest", "served"])
 async def test_no_value_in_any_column_keeps_its_neighbours_from_being_served(place, table, turn, served, request):
     await furnished(place)
     tried = 0

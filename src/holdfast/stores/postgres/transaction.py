@@ -224,8 +224,12 @@ class PostgresTransaction(Loader):
         known = await self.workers()
         for worker_id in ids:
             known.remove(worker_id)
-        await self._db.execute(SQL["delete_workers"], list(ids))
+        gone = await self._value("delete_workers", list(ids))
         await self._bump_workers()
+        if gone != len(ids):
+            self._cache.workers_version = (
+                None  # the rows are not what is remembered: others are there, by which they can be removed
+            )
 
     async def _bump_workers(self) -> None:
         self._workers_version = self._cache.workers_version = await self._db.fetchval(SQL["bump_workers"])

@@ -118,7 +118,10 @@ class SqliteTransaction(Loader):
         known = await self.workers()
         for worker_id in ids:
             known.remove(worker_id)
-        self._many("delete_worker", [(worker_id,) for worker_id in ids])
+        before = self._db.total_changes()
+        self._many("delete_worker", [(worker_id,) for worker_id in ids], exact=False)
+        if self._db.total_changes() - before != len(ids):
+            self._cache.workers = None  # the rows are not what is remembered: others are there, by which they can be removed
 
     async def holding(self, ids: Sequence[str]) -> set[str]:
         """Which of these workers hold a lease."""
