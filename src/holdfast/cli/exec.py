@@ -25,6 +25,7 @@ from typing import IO, Any
 import msgspec
 
 from holdfast.cli import orphan_reaper
+from holdfast.cli.output import moment
 from holdfast.client.worker import DoNotRetry, Failed, GiveBack, HeldJob
 from holdfast.limits import PAYLOAD_BYTES, REASON_CHARS
 
@@ -251,7 +252,7 @@ def _fields(held: HeldJob) -> dict[str, str]:
         "CRASHES": job.crashes,
         "PRIORITY": job.priority,
         "TAGS": ",".join(job.tags),
-        "CREATED_AT": job.created_at.isoformat(),
+        "CREATED_AT": moment(job.created_at),
         "CONTENT_TYPE": job.content_type or "application/json",
         "UNIQUE_KEY": job.unique_key or "",
         "GROUP_KEY": job.group_key or "",

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import urllib.request
 
 import click
 import pytest
@@ -49,6 +50,16 @@ def test_a_list_shows_what_counts_against_the_bound_of_attempts(holdfast, queue,
         end(leased.lease.token)
     (_, row) = holdfast("job", "ls", "--queue", queue, "-o", "id,attempt,failed").stdout.splitlines()
     assert row.split() == [str(job.id), "3", "1/3"]
+
+
+def test_an_instant_is_said_as_the_api_says_it(holdfast, queue, witness, shared):
+    job = witness.enqueue(queue, delay_ms=3_600_000)
+    with urllib.request.urlopen(f"{shared.url}/v1/jobs/{job.id}") as answer:
+        said = json.load(answer)
+    shown = json.loads(holdfast("job", "get", job.id, "--json").stdout)
+    moments = ("created_at", "ready_at")
+    assert [shown[name] for name in moments] == [said[name] for name in moments]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", shown["created_at"])
 
 
 def test_a_refusal_names_its_code_and_the_field(holdfast, queue):
