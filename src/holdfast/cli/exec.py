@@ -135,7 +135,7 @@ class Executor:
             pipe.write(f"{line}\n".encode())
             pipe.flush()
         except OSError:
-            log.warning("the process that ends programs after a crash of this worker is gone")
+            log.warning("the process that stops programs after a crash of this worker died")
 
 
 class Program(asyncio.SubprocessProtocol):
@@ -230,7 +230,7 @@ class Program(asyncio.SubprocessProtocol):
             said = f"{self._out_bytes:,} bytes on standard output; a result has at most {PAYLOAD_BYTES:,}"
             if text_too:
                 raise Failed(self.reason(said))
-            log.info("no result is kept: %s", said)
+            log.info("the result is not stored: %s", said)
             return None
         try:
             self._out.decode()

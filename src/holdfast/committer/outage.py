@@ -77,7 +77,9 @@ class Outages:
         count = await tx.grant_grace(until, _BITE)
         if count:
             self.graced_until = until
-            log.warning("nobody served for a while; leases that would have ended live on", leases=count, for_ms=LEASE_GRACE_MS)
+            log.warning(
+                "no server ran for a while; leases that would have expired live on", leases=count, for_ms=LEASE_GRACE_MS
+            )
         return count
 
     async def _draw_in(self) -> None:

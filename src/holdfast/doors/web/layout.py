@@ -15,7 +15,7 @@ from litestar import Request, Response
 from litestar.datastructures import State as AppState
 from litestar.response import Redirect
 
-from holdfast import __version__
+from holdfast import __version__, units
 from holdfast.doors.web import assets, formats, forms
 from holdfast.doors.web.actions import Actions
 from holdfast.engine.engine import Engine
@@ -72,6 +72,7 @@ def templates() -> jinja2.Environment:
         "iso": formats.iso,
         "size": formats.size,
         "text": formats.text_of,
+        "units": units.duration,
         "segment": lambda text: _segment(str(text)),
     }
     return made
@@ -120,7 +121,7 @@ class View:
         self.root: str = state.root_path
         self.home = f"{self.root}/web"
         self.environment: str = state.environment
-        self.hands = Actions(self.engine, who=who(request))
+        self.actions = Actions(self.engine, who=who(request))
         self.asked = forms.asked(request)
         self.query = self.asked.flat()
         self._cookie = forms.cookie_of(request)
@@ -189,8 +190,8 @@ class View:
             "environment": self.environment,
             "tone": tone(self.environment),
             "form_token": forms.token(cookie) if cookie else "",
-            "may": self.hands.may,
-            "done": self.hands.said(self.query.get("done", ""), self.query.get("n", "")),
+            "may": self.actions.may,
+            "done": self.actions.said(self.query.get("done", ""), self.query.get("n", "")),
             "durability": self.engine.durability,
             "draining": self.engine.draining,
         }

@@ -55,7 +55,7 @@ class Program:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
         assert self.process.stdout is not None
         self.said = Output(self.process.stdout)
-        self.said.wait_for("taking from")
+        self.said.wait_for("taking jobs from")
 
     def send(self, number: int) -> None:
         self.process.send_signal(number)

@@ -53,7 +53,10 @@ def test_settings_are_kept_and_what_is_empty_follows_the_default(browser, queue)
     for wrong in (
         {"capacity_jobs": "many"},
         {"capacity_jobs": "none"},
-        {"lease_ms": "0"},
+        {"lease_ms": "0s"},
+        {"lease_ms": "60000"},
+        {"capacity_bytes": "4 G"},
+        {"retry_max_ms": "1 week"},
         {"retry_jitter": "7"},
         {"retry_factor": "x"},
     ):
@@ -170,7 +173,7 @@ def test_an_edit_changes_what_was_changed_and_nothing_else(browser, queue):
     assert (after["priority"], after["tags"], after["type"]) == (1, ["x", "y"], "t")
     assert "123456789012345678901234567890" in browser.text(f"/jobs/{job}/edit")
     browser.send(f"/jobs/{job}/edit", 400, **same | {"payload": "{"})
-    browser.send(f"/jobs/{job}/edit", **same | {"delay_ms": "60000"})
+    browser.send(f"/jobs/{job}/edit", **same | {"delay_ms": "1m"})
     assert browser.job(job)["state"] == "scheduled"
     browser.send(f"/jobs/{job}/cancel")
     browser.get(f"/jobs/{job}/edit", 404)
@@ -230,7 +233,7 @@ def test_a_schedule_is_made_changed_paused_run_and_removed(browser, queue):
     assert "every Monday at 04:30" in browser.done("/schedules", **given)
     kept = browser.http.get(f"/v1/schedules/{queue}").json()
     assert (kept["cron"], kept["missed"], kept["overlap"], kept["payload"]) == ("30 4 * * 1", "all", True, {"a": 1})
-    browser.send("/schedules", **given | {"cron": "", "interval_ms": "60000", "overlap": ""})
+    browser.send("/schedules", **given | {"cron": "", "interval_ms": "1m", "overlap": ""})
     browser.send(f"/schedules/{queue}/pause")
     assert browser.http.get(f"/v1/schedules/{queue}").json()["paused"]
     browser.send("/schedules", **given)

@@ -51,9 +51,9 @@ def test_it_names_everything_that_stops_it_and_how_to_mend_each_and_ends_with_1(
     said = server.err.text
     for text in (
         "names_empty:",
-        "Mend: Set synchronous_standby_names to 'ANY 1",
+        "Fix: Set synchronous_standby_names to 'ANY 1",
         "fsync_off:",
-        "Mend: ALTER SYSTEM SET fsync = on",
+        "Fix: ALTER SYSTEM SET fsync = on",
     ):
         assert text in said
     assert "--no-require-sound" in said
