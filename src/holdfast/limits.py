@@ -213,6 +213,7 @@ SCHEDULE_RETRY_MS = 1_000  # after a fire that could not be put, such as into a 
 SCHEDULE_RETRY_MAX_MS = 60_000  # up to this: the queue of a fire that was refused for hours may have room any time
 SCHEDULE_UNREADABLE_MS = 600_000  # between looks at one whose row can't be read
 SCHEDULE_ERROR_CHARS = 500  # of the reason why one can't fire
+READY_FLOORS = 16  # priorities in use at once in one queue, of which PostgreSQL keeps where their line begins
 SCHEDULE_JOBS = 1_000  # jobs that fires put in one transaction, and the last fire's: the rest follows in the next
 SCHEDULE_WORK_S = 0.03  # fires are worked out for so long in one transaction, then those that are left wait for the next
 

@@ -56,7 +56,7 @@ from holdfast.messages.views import (
     WorkerInfo,
     WorkerList,
 )
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
 from holdfast.stores.list_statements import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.rows import Row
 
@@ -103,7 +103,7 @@ def _job_anyhow(row: Row, queue: str) -> Job:
     """A job to be looked at, whose row may be one that can't be read."""
     try:
         return rows.job_of(row, queue)
-    except rows.UNREADABLE as error:
+    except formats.UNREADABLE as error:
         return rows.doubtful_job(row, queue, None, error)
 
 
@@ -153,7 +153,7 @@ class Reader:
         names = await self._names(found)
         try:
             return [rows.job_of(row, names[row[1]]) for row in found]
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             return [_job_anyhow(row, names.get(row[1], f"{row[1]}")) for row in found]
 
     async def _queues(self, query: ListQueues, _: int) -> QueuePage:

@@ -13,7 +13,7 @@ import apsw
 import pytest
 from msgspec.structs import replace
 
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
 from tests.system.whole.calls import conclude, lease, metric, push
 from tests.system.whole.servers import until
 
@@ -223,8 +223,9 @@ def test_a_zone_that_is_gone_stops_one_schedule_and_fills_no_log(serve, home):
 def _lose_zone(home: Path) -> None:
     """As on a machine with other zones: the stored schedule names one that is not there."""
     connection = apsw.Connection(str(home / "holdfast-data/jobs.db"))
-    name, state = connection.execute("SELECT name, state FROM schedule WHERE name = 'bad'").fetchone()
-    kept = rows.schedule_of(name, state)
+    kept = rows.schedule_of(
+        *connection.execute("SELECT name, state, try_at, paused FROM schedule WHERE name = 'bad'").fetchone()
+    )
     spoiled = replace(kept, spec=replace(kept.spec, timezone="Nowhere/Land"), try_at=0, next_at=0)
-    connection.execute("UPDATE schedule SET state = ?, try_at = 0 WHERE name = 'bad'", (rows.schedule_blob(spoiled),))
+    connection.execute("UPDATE schedule SET state = ?, try_at = 0 WHERE name = 'bad'", (formats.schedule_json(spoiled),))
     connection.close()

@@ -17,7 +17,7 @@ from holdfast.job.schedule import Missed, ScheduleSpec
 from holdfast.limits import MISSED_FIRES, SCHEDULE_JOBS, SCHEDULE_RETRY_MAX_MS
 from holdfast.messages.time_commands import FireSchedules
 from holdfast.routing.interests import Interests
-from holdfast.stores import rows
+from holdfast.stores import formats
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.store import SqliteStore
 
@@ -71,8 +71,9 @@ SPOILED = {
     "neither": {"cron": None},
 }
 ROWS = {
-    "not to be read": b"\xc1 is no msgpack",
-    "of another shape": rows._msgpack.encode(["bad", {"no": "spec"}]),
+    "not to be read": b"\xc1 is no JSON",
+    "of another shape": b'["bad", {"no": "spec"}]',
+    "of other names": b'{"no": "spec"}',
     "empty": b"",
 }
 
@@ -82,7 +83,7 @@ async def spoiled(how, engine, store, monkeypatch):
     await engine.schedules.set("bad", spec(interval_ms=None, cron="* * * * *", timezone="Europe/Vienna"), False)
     kept = await engine.reading.schedule("bad")
     if how in SPOILED:
-        spoil(store, "bad", rows.schedule_blob(replace(kept, spec=replace(kept.spec, **SPOILED[how]))))
+        spoil(store, "bad", formats.schedule_json(replace(kept, spec=replace(kept.spec, **SPOILED[how]))))
     elif how in ROWS:
         spoil(store, "bad", ROWS[how])
     elif how == "zone":

@@ -44,6 +44,7 @@ def bounds(defaults: QueuePolicy, payload_bytes: int) -> tuple[object, ...]:
         defaults.capacity_bytes,
         defaults.max_attempts,
         limits.SQL_HOLD_MS,
+        limits.READY_FLOORS,
     )
 
 

@@ -8,7 +8,7 @@ import apsw
 from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, Tally
 from holdfast.limits import GRANT_BYTES
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.ordered_jobs import read_in_order
@@ -52,7 +52,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
             else:
                 found = self._db.execute(SQL["leased_lean"], (json_text(fences),)).fetchall()
             return dict([leased_of(row, name_of(row[1])) for row in found])
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             jobs = self._jobs("leased_by_fence", (json_text(fences),))
             return {job.lease.fence: job for job in jobs if job.lease is not None}
 
@@ -85,7 +85,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         try:
             found = self._db.execute(SQL["next_ready_lean"], (queue.id, limit)).fetchall()
             line: OrderedJobs = [ready_of(row, name) for row in found]
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             return self._line_anyhow("next_ready", (queue.id, limit))
         read = len(line)
         if read < limit and self._cache.looks.due(queue, read) and self._recover("recover_ready", (queue.id, limit)):
@@ -228,14 +228,14 @@ class Loader(SingleWriterTransaction, ScheduleRows):
     def _jobs(self, statement: str, bindings: tuple[Any, ...]) -> list[Job]:
         try:
             return [rows.job_of(row, self._name(row[1])) for row in self._db.execute(SQL[statement], bindings).fetchall()]
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             return [self._job_of(row) for row in fetch_undecodable(self._db, SQL[statement], bindings)]
 
     def _line(self, statement: str, bindings: tuple[Any, ...], name: str | None) -> OrderedJobs:
         """Jobs with their content up to the bound in bytes, and those behind it without."""
         try:
             return read_in_order(self._db, statement, bindings, self._name if name is None else lambda _: name)
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             return self._line_anyhow(statement, bindings)
 
     def _line_anyhow(self, statement: str, bindings: tuple[Any, ...]) -> OrderedJobs:
@@ -253,7 +253,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         name = self._name(row[1])
         try:
             return rows.job_of(row, name)
-        except rows.UNREADABLE as error:
+        except formats.UNREADABLE as error:
             self._cache.doubtful.add(name)
             (keys,) = fetch_undecodable(self._db, SQL["kept_keys"], (row[1], row[0]))
             return rows.doubtful_job(row, name, keys, error)

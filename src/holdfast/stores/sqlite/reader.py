@@ -10,6 +10,7 @@ import apsw
 from holdfast.errors import Overloaded
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.frame import A, Query
+from holdfast.stores.formats import UNREADABLE
 from holdfast.stores.list_statements import Dialect
 from holdfast.stores.reader import Reader
 from holdfast.stores.rows import Row, json_text, size_of
@@ -21,7 +22,7 @@ T = TypeVar("T")
 DIALECT = Dialect(
     join="CROSS JOIN",
     no_bytes="x''",
-    has_tag="json_valid(j.extras) AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(j.extras) THEN j.extras END, '$[6]') WHERE value = :tag)",
+    has_tag="json_valid(j.extras) AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(j.extras) THEN j.extras END, '$.tags') WHERE value = :tag)",
     payload_has_text="instr(j.payload, CAST(:text AS BLOB))",
     reason_has_text="instr(e.reason, :text)",
 )

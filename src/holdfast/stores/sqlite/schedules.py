@@ -3,7 +3,7 @@
 import apsw
 
 from holdfast.job.schedule import Schedule
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.sql import SQL
 
@@ -29,7 +29,7 @@ class ScheduleRows:
 
     async def save_schedule(self, schedule: Schedule) -> None:
         """Write a schedule."""
-        row = (schedule.name, schedule.try_at, int(schedule.paused), rows.schedule_blob(schedule))
+        row = (schedule.name, schedule.try_at, int(schedule.paused), formats.schedule_json(schedule))
         self._db.execute(SQL["save_schedule"], row)
 
     async def schedules_after(self, name: str, limit: int) -> list[Schedule]:

@@ -11,7 +11,7 @@ from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Roster, Worker
 from holdfast.limits import ERRORS_KEPT, QUEUES
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.cache import FIRST_ANSWER, Cache, is_saved, saved_as
 from holdfast.stores.sqlite.loader import Loader
@@ -89,7 +89,7 @@ class SqliteTransaction(Loader):
         if match is None:
             self._db.execute(SQL["delete_interest"], (queue.id,))
         else:
-            self._db.execute(SQL["save_interest"], (queue.id, json_text(match)))
+            self._db.execute(SQL["save_interest"], (queue.id, formats.match_text(match)))
         changed = self._db.total_changes() > start
         if changed:
             self._db.execute(SQL["bump_interests"])
@@ -110,7 +110,8 @@ class SqliteTransaction(Loader):
         """Write a worker."""
         (await self.workers())[worker.id] = worker
         self._db.execute(
-            SQL["save_worker"], (worker.id, worker.name, json_text(worker.queues), worker.state.value, worker.registered_at)
+            SQL["save_worker"],
+            (worker.id, worker.name, formats.queues_text(worker.queues), worker.state.value, worker.registered_at),
         )
 
     async def delete_workers(self, ids: Sequence[str]) -> None:
@@ -146,7 +147,7 @@ class SqliteTransaction(Loader):
         self._many(
             "insert_kept_answer",
             [
-                (key.scope, key.key, answer.digest, rows.receipts_blob(answer.receipts), min(ids), max(ids), now)
+                (key.scope, key.key, answer.digest, formats.receipts_json(answer.receipts), min(ids), max(ids), now)
                 for key, answer in answers
                 if (ids := [receipt.id for receipt in answer.receipts] or [0])
             ],

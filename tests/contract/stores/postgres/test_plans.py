@@ -18,7 +18,7 @@ from holdfast.stores.postgres.store import PostgresStore
 
 ROWS = 20_000
 FILL = {
-    "queue": "INSERT INTO queue(name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, seen_at, lows)"
+    "queue": "INSERT INTO queue(name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, seen_at, ready_floors)"
     " SELECT 'q' || n, '{}', 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, NULL",
     "job": "INSERT INTO job SELECT n, n % 10 + 1, 1024, 25, 1, 1, 'type', NULL, NULL, '1'",
     "ready": "INSERT INTO ready SELECT n % 10 + 1, 1024, n, 1, 0, 0, 0",

@@ -79,8 +79,14 @@ async def _states(desk: Desk) -> None:
         await desk.put("mail", payload, type="send")
     await desk.put_all([NewJob("mail", bytes(range(256)), "bytes", "application/octet-stream", 3)])
     await desk.put_all([NewJob("mail", b"", "", "text/plain; charset=utf-8", max_attempts=2)])
-    first, second, dead, retried, leased, again = [one.job for one in await desk.lease("mail", limit=6, worker="worker " + TEXT)]
-    follow = [new("then", b'"then"', tags=("followed",)), new("then", b"2", delay_ms=HOUR), new("then", b"3", unique_key="then")]
+    first, second, dead, retried, leased, again = [
+        one.job for one in await desk.lease("mail", limit=6, worker="worker " + TEXT)
+    ]
+    follow = [
+        new("then", b'"then"', tags=("followed",)),
+        new("then", b"2", delay_ms=HOUR),
+        new("then", b"3", unique_key="then"),
+    ]
     await desk.do(ConcludeLease(first.ref(), b'{"ok": [1.50, "\xc3\xa9"]}', follow))
     await desk.do(ConcludeLease(second.ref()))
     await desk.do(FailLease(dead.ref(), "no: " + TEXT, retry=False))
@@ -140,7 +146,9 @@ async def _keys(desk: Desk) -> None:
 
 async def _beanstalk(desk: Desk) -> None:
     for _ in range(4):
-        await desk.put_all([new("tube", b"\x00\xff", content_type="application/octet-stream", hands=BeanstalkCounters(), lease_ms=60_000)])
+        await desk.put_all(
+            [new("tube", b"\x00\xff", content_type="application/octet-stream", hands=BeanstalkCounters(), lease_ms=60_000)]
+        )
     buried, kicked, released, _ = [one.job for one in await desk.lease("tube", limit=4)]
     await desk.do(BuryLease(buried.ref(), 7))
     await desk.do(BuryLease(kicked.ref(), 8))
@@ -166,10 +174,16 @@ async def _schedules(desk: Desk) -> None:
         lease_ms=9_000, retry=RetryPolicy(2), unique_key="s", unique_while=UniqueWhile.QUEUED, group_key="sg", group_limit=3, tags=("s",),
     )  # fmt: skip
     await desk.do(SetSchedule("plain", ScheduleSpec(new("mail", b'{"n":1}'), interval_ms=HOUR), False))
-    await desk.do(SetSchedule("whole", ScheduleSpec(everything, False, "*/5 8-17 * * mon", "Europe/Vienna", None, Missed.ALL, False), True))
+    await desk.do(
+        SetSchedule(
+            "whole", ScheduleSpec(everything, False, "*/5 8-17 * * mon", "Europe/Vienna", None, Missed.ALL, False), True
+        )
+    )
     event = ScheduleSpec(new("-", b'{"kind":"a"}'), True, interval_ms=60_000, missed=Missed.SKIP)
     await desk.do(SetSchedule("event", event, False))
-    await desk.do(SetSchedule("fired", ScheduleSpec(new("fired", b"0", unique_key="f"), interval_ms=1_000, missed=Missed.ALL), False))
+    await desk.do(
+        SetSchedule("fired", ScheduleSpec(new("fired", b"0", unique_key="f"), interval_ms=1_000, missed=Missed.ALL), False)
+    )
     desk.clock.advance(1_500)
     await desk.do(FireSchedules(10))
     desk.clock.advance(1_000)

@@ -21,12 +21,13 @@ from holdfast.stores.store import Store
 from tests.contract.stores.conformance.conftest import Desk, empty_database, postgres_server
 from tests.contract.stores.upgrade.furniture import SQL, as_json, furnish, told
 
+BEGUN = 1_600_000_000_000  # so that no moment in them is ever ahead of the clock of whoever reads them
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
 async def furnished(store: Store) -> bytes:
     """Fill it, close it, and give what it told."""
-    desk = Desk(store)
+    desk = Desk(store, BEGUN)
     await store.tend()
     await furnish(desk)
     if isinstance(store, PostgresStore):
