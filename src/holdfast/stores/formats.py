@@ -37,6 +37,7 @@ UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionErr
 
 ReadyFloors = dict[int, int]
 _ALIKE = 1_000  # different values of a column that are remembered
+_TOGETHER = 1_000  # receipts that one entry stands for
 _Number = Annotated[int, msgspec.Meta(ge=0, le=ID_MAX + 1)]  # one more than the last job's is where an empty line begins
 
 
@@ -66,7 +67,9 @@ class _Extras(_Kept):
 
 
 class _Receipt(_Kept):
-    """`ready_at` is left out where the job was ready when it was made."""
+    """As many receipts as `count` says, of jobs that were made together: alike in all but their numbers, which follow each other from `id` on.
+    `ready_at` is left out where the jobs were ready when they were made.
+    """
 
     id: int
     queue: str
@@ -75,6 +78,7 @@ class _Receipt(_Kept):
     created_at: int
     state: State = READY
     ready_at: int | None = None
+    count: Annotated[int, msgspec.Meta(ge=1, le=_TOGETHER)] = 1
 
 
 class _NewJob(_Kept):
@@ -174,36 +178,27 @@ def _kept_extras(extras: Extras) -> _Extras:
 
 def receipts_of(column: bytes) -> list[Receipt]:
     """Receipts out of their column."""
-    return [
-        Receipt(
-            kept.id,
-            kept.queue,
-            kept.state,
-            kept.priority,
-            kept.max_attempts,
-            kept.created_at,
-            kept.created_at if kept.ready_at is None else kept.ready_at,
-        )
-        for kept in _receipts_decoder.decode(column)
-    ]
+    receipts = []
+    for kept in _receipts_decoder.decode(column):
+        ready_at = kept.created_at if kept.ready_at is None else kept.ready_at
+        same = (kept.queue, kept.state, kept.priority, kept.max_attempts, kept.created_at, ready_at)
+        receipts += [Receipt(number, *same) for number in range(kept.id, kept.id + kept.count)]
+    return receipts
 
 
 def receipts_json(receipts: list[Receipt]) -> bytes:
     """The column for receipts."""
-    return _json.encode(
-        [
-            _Receipt(
-                one.id,
-                one.queue,
-                one.priority,
-                one.max_attempts,
-                one.created_at,
-                one.state,
-                None if one.ready_at == one.created_at else one.ready_at,
-            )
-            for one in receipts
-        ]
-    )
+    kept: list[_Receipt] = []
+    same, last = None, None
+    for one in receipts:
+        ready_at = None if one.ready_at == one.created_at else one.ready_at
+        its = (one.queue, one.priority, one.max_attempts, one.created_at, one.state, ready_at)
+        if last is not None and its == same and one.id == last.id + last.count and last.count < _TOGETHER:
+            last.count += 1
+        else:
+            same, last = its, _Receipt(one.id, *its)
+            kept.append(last)
+    return _json.encode(kept)
 
 
 # Queues

@@ -123,7 +123,18 @@ def extras(column: bytes) -> bytes:
 @_or_none
 def receipts(column: bytes) -> bytes:
     """`kept_answer.receipts` and `ended.followers`: MessagePack."""
-    return _json.encode([_named_receipt(one) for one in _receipts_decoder.decode(column)])
+    named: list[dict[str, Any]] = []
+    for one in map(_named_receipt, _receipts_decoder.decode(column)):
+        last = named[-1] if named else {}
+        count = last.get("count", 0)
+        if last and one == {**last, "id": last["id"] + count, "count": 1} and count < 1_000:
+            last["count"] = count + 1
+        else:
+            named.append(one)
+    for one in named:
+        if one["count"] == 1:
+            del one["count"]
+    return _json.encode(named)
 
 
 @_or_none
@@ -167,7 +178,7 @@ def _named_receipt(one: _Receipt) -> dict[str, Any]:
         named["state"] = one.state
     if one.ready_at != one.created_at:
         named["ready_at"] = one.ready_at
-    return named
+    return named | {"count": 1}  # of jobs alike, whose numbers follow each other
 
 
 def _without(kind: type[msgspec.Struct], **given: Any) -> dict[str, Any]:

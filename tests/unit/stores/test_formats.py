@@ -4,7 +4,9 @@ of a store that the version before wrote goes to tests/contract/stores/upgrade.
 
 import base64
 
+import msgspec
 import pytest
+from msgspec.structs import astuple
 
 from holdfast.job.job import NO_EXTRAS, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
@@ -57,6 +59,11 @@ RECEIPTS: dict[bytes, list[Receipt]] = {
         b'{"id":3,"queue":"q","priority":0,"max_attempts":1,"created_at":1800000000002,"state":"dead"}]'
     ): [Receipt(2, "q", State.SCHEDULED, 0, 1, NOW, NOW + 1), Receipt(3, "q", State.DEAD, 0, 1, NOW + 2, NOW + 2)],
 }
+BULK = [Receipt(number, "mail", State.READY, 5, 3, NOW, NOW) for number in range(10, 1_512)]
+RECEIPTS[
+    b'[{"id":10,"queue":"mail","priority":5,"max_attempts":3,"created_at":1800000000000,"count":1000},'
+    b'{"id":1010,"queue":"mail","priority":5,"max_attempts":3,"created_at":1800000000000,"count":502}]'
+] = BULK
 FLOORS = {"{}": {}, '{"5":7,"4294967295":9007199254740992}': {5: 7, (1 << 32) - 1: ID_MAX + 1}}
 MATCHES: dict[str, str | dict[str, str]] = {'"*"': "*", '{"kind":"^a$","grün":"b"}': {"kind": "^a$", "grün": "b"}}
 QUEUES: dict[str, tuple[str, ...]] = {"[]": (), '["mail","b.c"]': ("mail", "b.c")}
@@ -69,7 +76,7 @@ SCHEDULES: dict[bytes, Schedule] = {
         b'"missed":"all","overlap":false,"last_at":4,"last_jobs":[5,6],"last_error":"no","fired":7,"skipped":8,"owed_at":9,"refusals":10,'
         b'"aside":true}'
     ): Schedule(
-        "n", ScheduleSpec(NewJob("q", b"\x00\xff", "t", "text/plain", 1, 2, 3, 4, Extras(unique_key="u")), True, "* * * * *",
+        "m", ScheduleSpec(NewJob("q", b"\x00\xff", "t", "text/plain", 1, 2, 3, 4, Extras(unique_key="u")), True, "* * * * *",
                           "Europe/Vienna", None, Missed.ALL, False), True, 1, 2, 3, 4, (5, 6), "no", 7, 8, 9, 10, True,
     ),
 }  # fmt: skip
@@ -174,6 +181,9 @@ PLACED = {  # what stores had before, and what becomes of it
         ),
         bytes.fromhex("919735a46d61696ca97363686564756c6564cd040009cf000001a3185c5000cf000001a318933e80"): (
             b'[{"id":53,"queue":"mail","priority":1024,"max_attempts":9,"created_at":1800000000000,"state":"scheduled","ready_at":1800003600000}]'
+        ),
+        msgspec.msgpack.encode([astuple(one) for one in BULK[:3]]): (
+            b'[{"id":10,"queue":"mail","priority":5,"max_attempts":3,"created_at":1800000000000,"count":3}]'
         ),
         b"\xc1": None,
         b"": None,
