@@ -90,7 +90,9 @@ async def _go(connection: Any, known: int) -> None:
         jobs = await connection.fetchval(
             "SELECT greatest(0, reltuples)::bigint FROM pg_class WHERE oid = 'holdfast.job'::regclass"
         )
-        log.info("the database goes to a newer schema; a million jobs take about 40 s", schema=known, before=version, jobs=jobs)
+        log.info(
+            "the database goes to a newer schema; a million jobs take about a minute", schema=known, before=version, jobs=jobs
+        )
     begun = time.monotonic()
     for number, script in steps("pre").items():
         if version < number <= known:

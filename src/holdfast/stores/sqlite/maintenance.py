@@ -175,4 +175,9 @@ def open_store(path: Path) -> apsw.Connection:
     if version > newest:
         connection.close()
         raise UnfitPlace(f"{path} has schema {version}; this version of Holdfast knows up to {newest}.")
+    if version < newest:
+        connection.close()
+        raise UnfitPlace(
+            f"{path} has schema {version} and not {newest}: use the Holdfast that wrote it, or start this one on it once."
+        )
     return connection
