@@ -10,7 +10,6 @@ import apsw
 from holdfast.errors import Overloaded
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.frame import A, Query
-from holdfast.stores.formats import UNREADABLE
 from holdfast.stores.list_statements import Dialect
 from holdfast.stores.reader import Reader
 from holdfast.stores.rows import Row, json_text, size_of
