@@ -46,6 +46,7 @@ WALKS = {
     "draw_in_seen": "every queue, once at a start after an outage",
     "draw_in_ended": "the same",
     "tallies": "every queue, for the page's sum over all",
+    "count_ready_floors": "every queue and every ready job, once at the end of a move",
 }
 """Statements that may walk a whole table, and why."""
 
