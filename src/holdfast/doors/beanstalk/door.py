@@ -96,8 +96,8 @@ class Beanstalk:
             self._empty.set()
 
     def plays(self, connection: Connection, role: str) -> None:
-        """A connection has put or reserved: from now on it counts as a producer or a worker."""
-        if role not in connection.roles:
+        """A connection has put or reserved: from now on it counts as a producer or a worker, unless it has ended meanwhile."""
+        if role not in connection.roles and not connection.gone:
             connection.roles.add(role)
             self.numbers.roles[role] += 1
 
