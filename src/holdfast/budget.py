@@ -39,20 +39,26 @@ _LOOK_S = 0.25  # how often stalled bodies are looked for, while somebody waits 
 class Account:
     """What one connection has the process hold. `end` hangs up on it; the account is empty by then."""
 
-    __slots__ = ("_budget", "_end", "held", "mark", "moved_at", "waits")
+    __slots__ = ("_budget", "_end", "closed", "held", "mark", "moved_at", "waits")
 
     def __init__(self, budget: "Budget", end: Callable[[], None]) -> None:
         self._budget = budget
         self._end = end
+        self.closed = False
         self.held = 0
         self.mark = 0  # what it held when it was last seen to move
         self.moved_at = 0.0
         self.waits = False  # for us: it can't move
 
     def hold(self, size: int) -> None:
-        """So many bytes are held for it now, in all."""
-        if size != self.held:
+        """So many bytes are held for it now, in all; none any more once it is closed."""
+        if size != self.held and not self.closed:
             self._budget.changed(self, size)
+
+    def close(self) -> None:
+        """The connection is gone, though a turn that it waited for may still come."""
+        self.hold(0)
+        self.closed = True
 
     def end(self) -> None:
         """Hang up on it."""

@@ -188,3 +188,12 @@ async def test_large_pieces_are_read_of_a_few_connections_in_each_turn_and_of_ea
     assert turn == 4
     await asyncio.sleep(0)
     assert turns.came(256 * KIB, read_on.clear)
+
+
+def test_an_account_that_is_closed_holds_nothing_any_more():
+    budget = Budget(CAPACITY)
+    account = connection(budget, [])
+    account.hold(KIB)
+    account.close()
+    account.hold(2 * KIB)
+    assert (budget.held, account.held) == (0, 0)

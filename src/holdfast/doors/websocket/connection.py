@@ -157,7 +157,7 @@ class WebSocketConnection(asyncio.Protocol):
         """There is nobody any more."""
         self._server_state.connections.discard(self)
         self._unseen, self._partial = b"", None
-        self._account.hold(0)
+        self._account.close()
         if self._timer is not None:
             self._timer.cancel()
         if self._channel is not None:

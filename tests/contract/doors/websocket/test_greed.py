@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import socket
+import struct
 import time
 
 import httpx
@@ -156,4 +157,17 @@ def test_a_push_that_waits_for_room_is_forgotten_with_its_channel(api, shaken):
     sock.close()
     while held(api):
         assert time.monotonic() < deadline
+        time.sleep(LOOK_S)
+
+
+@pytest.mark.parametrize("size", [0, 1, 6, 500])
+def test_one_that_leaves_before_all_that_it_sent_is_looked_at_holds_nothing(api, shaken, size):
+    for _ in range(5):
+        sock = shaken()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.sendall(frame(b'{"op":"ping"}') * 2_000 + frame(b"x" * 1_000)[:size])
+        sock.close()
+    deadline = time.monotonic() + WITHIN_S
+    while 'holdfast_channels{front="0"} 0.0' not in api.get("/metrics").text or held(api):
+        assert time.monotonic() < deadline, held(api)
         time.sleep(LOOK_S)
