@@ -192,6 +192,20 @@ def test_a_request_that_was_answered_early_is_not_answered_twice(lane):
         assert b"HTTP/1.1 " not in caller.file.read()
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/web", "/v1/jobs", "/v1/nowhere", "/v1/queues/{}/jobs", "/v1/publish", "/push", "/web/queues"]
+)
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_body_that_breaks_off_is_answered_once(lane, queue, method, path):
+    """The refusal is the last word: what the route says afterwards is not written behind it, nor told of in the log."""
+    sent = b"%b %b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" % (
+        method,
+        path.format(queue).encode(),
+    )
+    assert statuses(said(lane, sent)) == [400]
+    assert "Traceback" not in lane[0].log()
+
+
 # Hosts
 
 
