@@ -159,9 +159,7 @@ class View:
             .get_template(template)
             .render(self._given(cookie) | {"title": title, "here": here, "curl": curl} | dict(values))
         )
-        response = Response(
-            body.encode("utf-8", "replace"), status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS
-        )
+        response = Response(body.encode("utf-8", "replace"), status_code=status, media_type="text/html", headers=HEADERS)
         if self._cookie is None:
             secure = self.request.headers.get("x-forwarded-proto", "").lower() == "https"
             response.set_cookie(
@@ -172,9 +170,7 @@ class View:
     def part(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response[bytes]:
         """A piece of a screen, to be put into one that is open."""
         body = templates().get_template(template).render(self._given(self._cookie or "") | dict(values))
-        return Response(
-            body.encode("utf-8", "replace"), status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS
-        )
+        return Response(body.encode("utf-8", "replace"), status_code=status, media_type="text/html", headers=HEADERS)
 
     def back(self, path: str, done: str = "", **query: Any) -> Redirect:
         """To another screen after something was done, which that screen then says."""
