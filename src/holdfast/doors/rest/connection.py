@@ -163,7 +163,8 @@ class Connection(ConnectionEnd):
         parts = [head(reply, STATUS[reply.status], request_id or self.middleware.request_id({}))]
         if reply.status == _UPGRADE_REQUIRED:
             parts.append(b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n")
-        parts += (b"connection: close\r\n\r\n", reply.body)
+        is_bodiless = not self._head_open and self.parser.get_method() == b"HEAD"
+        parts += (b"connection: close\r\n\r\n", b"" if is_bodiless else reply.body)
         self.transport.write(b"".join(parts))
         if is_silent:
             self.transport.close()  # nothing comes that would have to be read first

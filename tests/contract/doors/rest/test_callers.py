@@ -206,6 +206,24 @@ def test_a_body_that_breaks_off_is_answered_once(lane, queue, method, path):
     assert "Traceback" not in lane[0].log()
 
 
+@pytest.mark.parametrize(
+    ("status", "first", "line"),
+    [
+        (400, b"HEAD http://localhost:99999/healthz HTTP/1.1", b""),
+        (505, b"HEAD /healthz HTTP/2.0", b""),
+        (501, b"HEAD /healthz HTTP/1.1", b"Transfer-Encoding: gzip, chunked\r\n"),
+        (400, b"HEAD /healthz HTTP/1.1", b"Transfer-Encoding: chunked\r\nX: y\r\n\r\nzz\r\n"),
+    ],
+    ids=str,
+)
+def test_a_head_that_is_refused_is_refused_without_a_body(lane, status, first, line):
+    with Caller(lane[0]) as caller:
+        caller.say([b"%b\r\nHost: localhost\r\n%b\r\n" % (first, line)])
+        head, _, body = caller.file.read().partition(b"\r\n\r\n")
+    assert int(head.split()[1]) == status
+    assert body == b""
+
+
 # Hosts
 
 
