@@ -114,7 +114,7 @@ def screen(draw: Random, stock: Stock) -> Request:
     pairs = [(name, _value(name, draw)) for name in draw.sample(QUERY, draw.randrange(4))]
     made = Request("GET", _path(draw.choice(SCREENS), draw, stock) + ("?" + _encoded(pairs)[:6_000] if pairs else ""))
     if draw.random() < 0.4:
-        made.headers.append(f"Cookie: holdfast_form={stock.cookie}")
+        made.headers.append(f"Cookie: {stock.cookie}")
     if draw.random() < 0.2:
         made.headers.append("HX-Request: true")
     return made
@@ -131,7 +131,7 @@ def form(draw: Random, stock: Stock) -> Request:
     if draw.random() < 0.9:
         pairs.append(("form_token", stock.form_token if draw.random() < 0.95 else "0" * 64))
     made = Request("POST", _path(path, draw, stock))
-    made.headers = [f"Cookie: holdfast_form={stock.cookie}", "Content-Type: application/x-www-form-urlencoded"]
+    made.headers = [f"Cookie: {stock.cookie}", "Content-Type: application/x-www-form-urlencoded"]
     made.body = _encoded(pairs).encode()
     if draw.random() < 0.04 and path != "/bulk":
         made.body = draw.choice(

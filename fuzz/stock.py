@@ -36,7 +36,7 @@ class Stock:
         )
         wire.close()
         if cookie := re.search(rb"(?i)set-cookie: ([^;\r\n]+)", page):
-            self.cookie = cookie[1].decode()
+            self.cookie = cookie[1].decode()  # with its name
         if token := re.search(rb'name="form_token" value="([^"]+)"', page) or re.search(
             rb'value="([^"]+)" name="form_token"', page
         ):

@@ -19,6 +19,7 @@ REFUSALS = {
 }
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 _CODE = re.compile(rb'"code":\s?"(\w+)"')
+_HEAD = re.compile(rb"HTTP/1\.[01] \d{3} .*?\r\n\r\n", re.DOTALL)
 _SPLIT = re.compile(rb"(?i)\r\n(?:x-evil|set-cookie: a=b)")
 _MARKUP = re.compile(rb"<script>alert|<img src=x")
 
@@ -35,8 +36,8 @@ def wrong(case: Case, heard: Heard) -> str | None:
 def _http(case: Case, heard: Heard) -> str | None:
     if heard.data and not _STATUS.match(heard.data):
         return f"not HTTP: {heard.data[:60]!r}"
-    if found := _SPLIT.search(heard.data):
-        return f"a header of the caller's own in an answer: {found[0]!r}"
+    if any(_SPLIT.search(head) for head in _HEAD.findall(heard.data)):
+        return "a header of the caller's own in an answer"
     if b"text/html" in heard.data and _MARKUP.search(heard.data):
         return "markup of the caller's own on a page"
     for found in _STATUS.finditer(heard.data):
