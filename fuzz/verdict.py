@@ -21,6 +21,7 @@ _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 _CODE = re.compile(rb'"code":\s?"(\w+)"')
 _HEAD = re.compile(rb"HTTP/1\.[01] \d{3} .*?\r\n\r\n", re.DOTALL)
 _SPLIT = re.compile(rb"(?i)\r\n(?:x-evil|set-cookie: a=b)")
+_PAGE = re.compile(rb"(?i)\r\ncontent-type: text/html.*?(?=HTTP/1\.1 \d|\Z)", re.DOTALL)
 _MARKUP = re.compile(rb"<script>alert|<img src=x")
 
 
@@ -38,7 +39,7 @@ def _http(case: Case, heard: Heard) -> str | None:
         return f"not HTTP: {heard.data[:60]!r}"
     if any(_SPLIT.search(head) for head in _HEAD.findall(heard.data)):
         return "a header of the caller's own in an answer"
-    if b"text/html" in heard.data and _MARKUP.search(heard.data):
+    if any(_MARKUP.search(page) for page in _PAGE.findall(heard.data)):
         return "markup of the caller's own on a page"
     for found in _STATUS.finditer(heard.data):
         if said := _unexpected(int(found[1]), heard.data[found.end() : found.end() + 4_000]):

@@ -37,6 +37,7 @@ def message(**fields) -> bytes:
         ("http", problem(503, "overloaded"), ["GET"]),
         ("http", problem(507, "storage_full"), []),
         ("page", b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n&lt;script>alert", []),
+        ("page", b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n<p>HTTP/1.1 200 OK\r\n\r\n<script>alert", []),
         ("websocket", OPEN + message(op="error", status=503, code="overloaded") + b"\x88\x02\x03\xe8", []),
         ("beanstalkd", b"INSERTED 1\r\nRESERVED 1 3\r\na\r\n\r\nDELETED\r\n", ["put", "reserve-with-timeout", "delete"]),
     ],
