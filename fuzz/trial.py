@@ -197,7 +197,7 @@ class Trial:
         self._look_at_log()
 
     def _found(self, what: str, case: Case | None = None, suspects: list[Case] | None = None) -> None:
-        kind = re.sub(r"\d+", "0", what)[:120]
+        kind = re.sub(r"\d{4,}", "…", what)[:120]
         self.figures.kinds[kind] += 1
         if self.figures.kinds[kind] <= OF_A_KIND and len(self.figures.findings) < MOST_FOUND:
             self.figures.findings.append(Finding(what, case, suspects or []))

@@ -52,7 +52,8 @@ def _unexpected(status: int, behind: bytes) -> str | None:
         return None
     code = _CODE.search(behind)
     named = code[1].decode() if code else ""
-    return None if named in REFUSALS.get(status, ()) or (status == 503 and not behind.strip()) else f"answered {status} {named}"
+    bodiless = not code and status in (501, 503, 505)  # of a HEAD
+    return None if bodiless or named in REFUSALS.get(status, ()) else f"answered {status} {named}"
 
 
 def _all_answered(methods: list[str], data: bytes) -> str | None:
