@@ -36,6 +36,10 @@ from holdfast.limits import (
 _LOOK_S = 0.25  # how often stalled bodies are looked for, while somebody waits for their place
 
 
+def _nobody() -> None:
+    """There is nobody to hang up on any more."""
+
+
 class Account:
     """What one connection has the process hold. `end` hangs up on it; the account is empty by then."""
 
@@ -56,9 +60,10 @@ class Account:
             self._budget.changed(self, size)
 
     def close(self) -> None:
-        """The connection is gone, though a turn that it waited for may still come."""
+        """The connection is gone, though a turn that it waited for may still come. It is let go of, and not left to the collector of cycles."""
         self.hold(0)
         self.closed = True
+        self._end = _nobody
 
     def end(self) -> None:
         """Hang up on it."""
