@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from holdfast.auth.actor import ACTOR, Actor
 from holdfast.budget import Account, Budget
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.hot import Call, Handler, Hot, T
@@ -29,7 +30,7 @@ from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, LARGE_BODY_BYTES, R
 log = structlog.get_logger(__name__)
 
 _SAFE = frozenset(("GET", "HEAD"))
-_DEAR = ("/v1/jobs", "/v1/stats", "/v1/workers", "/v1/interests", "/v1/schedules", "/metrics", "/web")
+_DEAR = ("/v1/jobs", "/v1/audit", "/v1/stats", "/v1/workers", "/v1/interests", "/v1/schedules", "/metrics", "/web")
 
 # A GET here changes nothing, so a HEAD may be answered as one. Other doors have a GET that claims.
 _READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
@@ -173,6 +174,7 @@ class Middleware:
         """Let the framework answer; the template of the route that it took."""
         try:
             self._guard.admit(method, path, headers)
+            ACTOR.set(actor_of(scope))
             if method == "HEAD" and takes_head(path):
                 scope, answer.bodiless = {**scope, "method": "GET"}, True
             elif method == "OPTIONS":
@@ -257,6 +259,12 @@ def _unreadable(headers: dict[bytes, bytes], all_headers: Iterable[tuple[bytes, 
     if version != "1.0" and not headers.get(b"host"):
         return InvalidRequest("A request must have a Host header.", field="Host")
     return None
+
+
+def actor_of(scope: Scope) -> Actor:
+    """Who sends a request. Behind a proxy the address is the proxy's: what `X-Forwarded-For` says anybody can write."""
+    client = scope.get("client")
+    return Actor("", client[0] if client else "", "http")
 
 
 def takes_head(path: str) -> bool:
