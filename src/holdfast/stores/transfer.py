@@ -87,10 +87,11 @@ SELECT q.name, s.state, count(*), CAST(sum(j.size) AS bigint) FROM (
 
 
 SETTLE_AUDIT = """
-UPDATE audit_tally SET last = {}, removed = {},
-  kept = (SELECT count(*) FROM audit), bytes = (SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM audit)
+INSERT INTO audit_tally(only_row, last, removed, kept, bytes)
+SELECT {row}, {last}, {removed}, count(*), CAST(coalesce(sum(size), 0) AS bigint) FROM audit WHERE true
+ON CONFLICT (only_row) DO UPDATE SET last = excluded.last, removed = excluded.removed, kept = excluded.kept, bytes = excluded.bytes
 """
-"""Count the entries of the audit log that have come; its places are the last number and how many were removed."""
+"""Count the entries of the audit log that have come; its places are its key, the last number and how many were removed."""
 
 
 class Counters(msgspec.Struct, frozen=True):

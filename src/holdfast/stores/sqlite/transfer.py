@@ -70,7 +70,7 @@ class SqliteTarget(SqliteSource):
         """Take over the counters."""
         for name in ("job", "fence", "interests"):
             self._db.execute("UPDATE counter SET value = ? WHERE name = ?", (getattr(counters, name), name))
-        self._db.execute(SETTLE_AUDIT.format("?", "?"), (counters.audit, counters.audit_removed))
+        self._db.execute(SETTLE_AUDIT.format(row="1", last="?", removed="?"), (counters.audit, counters.audit_removed))
 
     async def problems(self) -> list[str]:
         """What is wrong with the file."""
