@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
-from litestar.params import HeaderParameter, Parameter
+from litestar.params import Parameter
 from litestar.response import Stream
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -27,8 +27,9 @@ def _words(what: str) -> Any:
     return Parameter(description=what, max_length=AUDIT_CHARS)
 
 
-@get("/v1/audit", tags=["system"], summary="The audit log: who did what by hand", media_type="application/json")
+@get("/v1/audit", tags=["system"], summary="The audit log: who did what by hand")
 async def audit_log(
+    request: Request[Any, Any, Any],
     state: AppState,
     who: Annotated[str, _words("Only by this name, or from this address.")] = "",
     action: Annotated[str, _words("Only this action, such as queue.purge, or all of one kind, such as queue.")] = "",
@@ -44,7 +45,6 @@ async def audit_log(
     after: Annotated[
         int | None, Parameter(description="Only after the entry with this id, the oldest first.", ge=0, le=ID_MAX)
     ] = None,
-    accept: Annotated[str, HeaderParameter(name="Accept", required=False)] = "",
 ) -> Response[Any] | Stream:
     """The newest first. A page may come back short, with a cursor, where a filter fits few entries.
 
@@ -56,7 +56,7 @@ async def audit_log(
     )
     if cursor is not None and after is not None:
         raise breach("cursor", "can't be given beside after")
-    if _NDJSON in accept:
+    if _NDJSON in request.headers.get("accept", ""):
         query = ListAudit(LIST_LIMIT, wanted, after=after)
         first = await engine.reading.audit(query)
         return Stream(_lines(engine, query, first.entries, first.cursor), media_type=_NDJSON)
