@@ -260,12 +260,9 @@ async def test_every_action_goes_through_one_place_that_can_forbid_it():
     asked = []
     told = []
 
-    class Reader:
-        async def take_note(self, note):
-            told.append(note.outcome)
-
     class Engine:
-        reading = Reader()
+        async def record(self, entry):
+            told.append(entry.outcome)
 
     hands = Actions(Engine(), lambda action, queue: asked.append((action, queue)) or False)  # type: ignore[arg-type,func-returns-value]
     for action in ACTIONS:
@@ -281,6 +278,7 @@ def test_nothing_in_the_page_calls_a_verb_of_the_engine_but_that_place():
         "change_job",
         "move_job",
         ".enqueue(",
+        "add_job(",
         "set_queue(",
         ".pause(",
         ".purge(",
