@@ -123,12 +123,12 @@ async def test_entries_of_the_audit_log_are_numbered_as_they_are_committed_which
 
     async def follow() -> None:
         while not managing.done():
-            page = await nodes[1].ask(ListAudit(1_000, after=seen[-1] if seen else 0))
+            page = await nodes[1].backend.submit(ListAudit(1_000, after=seen[-1] if seen else 0))
             seen.extend(entry.id for entry in page.entries)
 
     managing = asyncio.gather(*[manage(number) for number in range(6)])
     await asyncio.gather(managing, follow())
-    page = await nodes[0].ask(ListAudit(1_000))
+    page = await nodes[0].backend.submit(ListAudit(1_000))
     whole = sorted(entry.id for entry in page.entries)
     seen += [number for number in whole if number > seen[-1]]
     assert seen == whole == list(range(1, len(whole) + 1))
