@@ -90,6 +90,8 @@ LEASE_MS_MAX = 30 * 86_400_000
 LEASE_GRACE_MS = (
     6_000  # of leases that ended while nobody served: longer than the 5 s that our clients pause at most between two tries
 )
+HISTORY_AHEAD_MS = 86_400_000  # at a start, jobs that ended, and answers that were given, later than so long from now are dated now; less is over in a day
+CLOCK_SET_FROM = 1_767_225_600_000  # 2026-01-01: a machine that says less has not set its clock yet
 OUTAGE_MS = 3_000  # without a sign of a server: three of its ticks
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
 RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
@@ -258,6 +260,7 @@ CHANNEL_PING_S = 15  # shorter than the 30 to 60 s after which proxies give up o
 CHANNEL_SILENCE_S = 30  # without a byte, not even the answer to a ping, a worker is taken for gone
 CHANNEL_CLOSE_S = 5  # for the other side to answer a close
 UNREADABLE_REMEMBERED = 1_000  # rows that can't be read, each told once: about 200 B each, and more say nothing new
+NAMES_LOOK_S = 60.0  # between looks at all names of queues, schedules and workers, where text was read that is none: some 50 ms for 100,000
 MISSING_LOOK_S = 60.0  # between looks for jobs of a queue whose own row is missing, where the tally has more than its line
 UNREADABLE_SHOWN = 20  # of these on the page and in an answer: as many as a check names of each kind
 INSTANT_MAX = 253_402_300_799_999  # ms since 1970: the last moment of the year 9999, which is the last that RFC 3339 can write

@@ -77,7 +77,7 @@ class Ticker:
                 stumbles = 0
             except Exception as error:
                 if told.is_news(f"{type(error).__name__}: {error}"):
-                    log.exception("a tick raised; it goes on", tick=tick.name)
+                    log.exception("a tick raised an error; ticks continue", tick=tick.name)
                 await asyncio.sleep(min(tick.period_s * 2.0**stumbles, max(tick.period_s, _PAUSE_MAX_S)))
                 stumbles = min(stumbles + 1, _DOUBLINGS)
             else:

@@ -7,7 +7,7 @@ wherever it starts. With a filter that no index serves, a page looks at a bounde
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
 from holdfast.job.job import ENDED, READY, Content, Job, State
@@ -63,6 +63,7 @@ from holdfast.stores.rows import Row
 
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot
 _HOLDERS = 20
+K = TypeVar("K", str, tuple[int, str])
 _FIRST_STRETCH = 16  # rows: each may be 1 MB to look through
 
 
@@ -159,7 +160,9 @@ class Reader:
 
     async def _queues(self, query: ListQueues, _: int) -> QueuePage:
         found = [self._info(row) for row in await self._fetch("queues_after", query.after, query.limit + 1)]
-        return QueuePage(found[: query.limit], found[query.limit - 1].name if len(found) > query.limit else None)
+        return QueuePage(
+            found[: query.limit], _later(found[query.limit - 1].name, query.after) if len(found) > query.limit else None
+        )
 
     async def _ages(self, query: OldestReady, _: int) -> ReadyAges:
         return ReadyAges(await self._snapshot.oldest_ready(query.names))
@@ -211,7 +214,7 @@ class Reader:
             page, cut = await self._snapshot.within(PAGE_BYTES, "workers_after", *query.after, query.limit + 1)
             found = [rows.worker_of(row) for row in page[: query.limit]]
             if cut or len(page) > query.limit:
-                after = (found[-1].registered_at, found[-1].id)
+                after = _later((found[-1].registered_at, found[-1].id), query.after)
         jobs: dict[str, list[Job]] = {}
         for job in await self._jobs(await self._fetch("leased_by_worker", [worker.id for worker in found])):
             jobs.setdefault(job.lease.worker if job.lease else "", []).append(job)
@@ -228,7 +231,8 @@ class Reader:
             found, cut = await self._snapshot.within(PAGE_BYTES, "schedules_after", query.after, query.limit + 1)
         schedules = [rows.schedule_of(*row) for row in found]
         last = min(query.limit, len(schedules))
-        return SchedulePage(schedules[:last], schedules[last - 1].name if cut or len(schedules) > last else None)
+        more = cut or len(schedules) > last
+        return SchedulePage(schedules[:last], _later(schedules[last - 1].name, query.after) if more else None)
 
     async def _oldest_dead(self, query: OldestDead, now: int) -> JobPage:
         row = await self._row("queue_by_name", query.queue)
@@ -406,6 +410,11 @@ class Reader:
         """The key up to which a filter looks; () where what is left is less than that."""
         found = await self._snapshot.listed(bound_sql(section, one_queue, after), values)
         return tuple(found[0]) if found else ()
+
+
+def _later(key: K, after: K) -> K | None:
+    """Where to go on from. None where that is no further on: a name that is no text stands elsewhere than what is shown of it would."""
+    return key if key > after else None
 
 
 def _filtered(query: ListJobs) -> bool:

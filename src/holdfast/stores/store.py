@@ -287,6 +287,10 @@ class Transaction(Protocol):
         """
         ...
 
+    async def draw_in_history(self, now: int, after: int, limit: int) -> int:
+        """Date `now` what is dated later than `after`: up to so many jobs that ended, and as many answers that are kept; how many."""
+        ...
+
     async def due(self, now: int, limit: int) -> list[Job]:
         """Scheduled jobs whose time came at or before `now`, earliest first."""
         ...

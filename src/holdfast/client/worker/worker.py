@@ -143,7 +143,7 @@ class Worker:
                 except (SystemExit, KeyboardInterrupt) as error:
                     if self._session is None:
                         raise
-                    log.error("a task that a handler has started raised %s, which ends nothing here", type(error).__name__)
+                    log.error("a task started by a handler raised %s; the worker continues", type(error).__name__)
             working.result()
 
     async def work(self, *, signals: bool = False) -> None:
@@ -195,7 +195,7 @@ class Worker:
                 if self._register and not until_empty:
                     await registration.begin(client, session.stopped, reach)
                     holder.beat_with(lambda: registration.beat(keeper, lambda quiet: _tell(loop, self._sent_home, quiet)))
-                log.info("taking from %s, up to %d at once", ", ".join(self.queues), self._bounds.concurrency)
+                log.info("taking jobs from %s, up to %d at once", ", ".join(self.queues), self._bounds.concurrency)
                 await session.run()
         finally:
             self._session = None
@@ -235,7 +235,7 @@ class Worker:
         if self._signals > 1:
             log.warning("stopped at once by a second signal")
             os._exit(128 + number)
-        log.info("draining: no new jobs are taken")
+        log.info("draining: taking no new jobs")
         session.stop()
 
 

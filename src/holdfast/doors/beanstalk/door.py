@@ -60,7 +60,7 @@ class Beanstalk:
             await asyncio.wait_for(self._empty.wait(), max(0.0, patience_s))
         except TimeoutError:
             if self._connections:
-                log.warning("connections were cut; the jobs that they had reserved are handed back", cut=len(self._connections))
+                log.warning("connections were closed; the jobs that they had reserved are released", cut=len(self._connections))
             for connection in list(self._connections):
                 connection.close()
                 asyncio.get_running_loop().call_later(_LAST_WORDS_S, connection.abort)

@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
+from litestar.response import Redirect
 
 from holdfast.doors.web import forms
 from holdfast.doors.web.layout import View
@@ -16,8 +17,8 @@ _SHOWN = 200
 _NAMES = ("who", "action", "queue", "job", "outcome", "since", "until", "q")
 
 
-@get("/web/trail", include_in_schema=False)
-async def show_trail(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/audit", include_in_schema=False)
+async def show_audit_log(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
     """A page of entries that fit."""
     view = View(request, state)
     given = {name: view.query.get(name, "").strip() for name in _NAMES}
@@ -30,7 +31,7 @@ async def show_trail(request: Request[Any, Any, Any], state: AppState) -> Respon
         ("text" if name == "q" else name): _instant(value) if name in ("since", "until") else value
         for name, value in given.items()
     }
-    return view.page("trail.html", "Audit log", "trail", values, view.curl("GET", "/v1/audit", **asked))
+    return view.page("audit.html", "Audit log", "audit", values, view.curl("GET", "/v1/audit", **asked))
 
 
 def _filter(given: dict[str, str]) -> AuditFilter:
@@ -63,4 +64,11 @@ def _instant(value: str) -> str:
     return f"{value if value.count(':') > 1 else value + ':00'}Z" if value else ""
 
 
-ROUTES: list[Any] = [show_trail]
+@get("/web/trail", include_in_schema=False)
+async def show_trail(request: Request[Any, Any, Any], state: AppState) -> Redirect:
+    """The earlier address of the audit log, for bookmarks."""
+    view = View(request, state)
+    return Redirect(view.at("/audit", q=view.query.get("q", "")), status_code=308)
+
+
+ROUTES: list[Any] = [show_audit_log, show_trail]

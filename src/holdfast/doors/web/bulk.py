@@ -283,6 +283,8 @@ def _bulk(run: Run) -> Bulk:
     what = ", ".join(f"{name} {value}" for name, value in run.filter.words() if name != "text")
     what += (", " if what else "") + "with a text" if run.filter.text is not None else ""
     target = (f"all jobs with {what}" if what else "all jobs") if run.all else "selected jobs" + (f" ({what})" if what else "")
+    if run.target:
+        target += f" → {run.target}"
     return Bulk(f"{run.way.name} {run.asked_at} {target}", target, run.filter.queue or "")
 
 
@@ -345,7 +347,7 @@ async def _one(view: View, action: str, detail: JobDetail, bulk: Bulk, given: di
     """Why it was refused; nothing where it was done."""
     job = detail.job
     try:
-        await view.hands.act(action, str(job.id), job.queue, bulk=bulk, **given)
+        await view.actions.act(action, str(job.id), job.queue, bulk=bulk, **given)
     except (OutcomeUnknown, InternalError):
         raise
     except HoldfastError as error:

@@ -16,7 +16,7 @@ from litestar.datastructures import State as AppState
 from litestar.response import Redirect
 from msgspec.structs import replace
 
-from holdfast import __version__
+from holdfast import __version__, units
 from holdfast.auth.actor import ACTOR, Actor
 from holdfast.doors.web import assets, formats, forms
 from holdfast.doors.web.actions import Actions
@@ -40,7 +40,7 @@ NAVIGATION = (
     ("interests", "/interests", "Subscriptions"),
     ("schedules", "/schedules", "Schedules"),
     ("enqueue", "/enqueue", "Enqueue"),
-    ("trail", "/trail", "Audit log"),
+    ("audit", "/audit", "Audit log"),
 )
 _COOKIE_S = 400 * 86_400  # browsers keep none for longer
 
@@ -74,6 +74,7 @@ def templates() -> jinja2.Environment:
         "iso": formats.iso,
         "size": formats.size,
         "text": formats.text_of,
+        "units": units.duration,
         "segment": lambda text: _segment(str(text)),
     }
     return made
@@ -119,7 +120,7 @@ class View:
         self.root: str = state.root_path
         self.home = f"{self.root}/web"
         self.environment: str = state.environment
-        self.hands = Actions(self.engine, actor=actor_of(request))
+        self.actions = Actions(self.engine, actor=actor_of(request))
         self.asked = forms.asked(request)
         self.query = self.asked.flat()
         self._cookie = forms.cookie_of(request)
@@ -188,8 +189,8 @@ class View:
             "environment": self.environment,
             "tone": tone(self.environment),
             "form_token": forms.token(cookie) if cookie else "",
-            "may": self.hands.may,
-            "done": self.hands.said(self.query.get("done", ""), self.query.get("n", "")),
+            "may": self.actions.may,
+            "done": self.actions.said(self.query.get("done", ""), self.query.get("n", "")),
             "durability": self.engine.durability,
             "draining": self.engine.draining,
         }

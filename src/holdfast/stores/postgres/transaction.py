@@ -190,6 +190,14 @@ class PostgresTransaction(Loader):
             self._note_written()
         return leases, jobs
 
+    async def draw_in_history(self, now: int, after: int, limit: int) -> int:
+        """Draw in what is dated too far ahead."""
+        jobs = int(await self._value("draw_in_ended", now, after, limit))
+        answers = int(await self._value("draw_in_answers", now, after, limit))
+        if jobs or answers:
+            self._note_written()
+        return jobs + answers
+
     async def workers(self) -> Roster:
         """All registered workers, as this node last read them where nobody has changed any."""
         known = self._cache
@@ -217,8 +225,12 @@ class PostgresTransaction(Loader):
         known = await self.workers()
         for worker_id in ids:
             known.remove(worker_id)
-        await self._db.execute(SQL["delete_workers"], list(ids))
+        gone = await self._value("delete_workers", list(ids))
         await self._bump_workers()
+        if gone != len(ids):
+            self._cache.workers_version = (
+                None  # the rows are not what is remembered: others are there, by which they can be removed
+            )
 
     async def _bump_workers(self) -> None:
         self._workers_version = self._cache.workers_version = await self._db.fetchval(SQL["bump_workers"])

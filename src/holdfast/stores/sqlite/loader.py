@@ -119,6 +119,10 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         """Draw in what lies too far ahead."""
         return self._changed("draw_in_leased", (lease_until,)), self._changed("draw_in_scheduled", (ready_at,))
 
+    async def draw_in_history(self, now: int, after: int, limit: int) -> int:
+        """Draw in what is dated too far ahead."""
+        return sum([self._changed(statement, (now, after, limit)) for statement in ("draw_in_ended", "draw_in_answers")])
+
     def _changed(self, statement: str, bindings: tuple[int, ...]) -> int:
         start = self._db.total_changes()
         self._db.execute(SQL[statement], bindings)
@@ -152,7 +156,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
 
     async def error_of(self, job_id: int, attempt: int) -> JobError | None:
         """How this attempt went wrong."""
-        row = self._db.execute(SQL["error_of"], (job_id, attempt)).fetchone()
+        row = next(iter(fetch_undecodable(self._db, SQL["error_of"], (job_id, attempt))), None)
         return None if row is None else rows.error_of(row)
 
     async def followers(self, job_id: int) -> list[Receipt]:
@@ -206,17 +210,13 @@ class Loader(SingleWriterTransaction, ScheduleRows):
     def _name(self, queue_id: Any) -> str:
         name = self._cache.names.get(queue_id)
         if name is None:
-            try:
-                name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
-                statement, why = "recover_queue", "jobs are in it and it is not there"
-            except UnicodeDecodeError as error:
-                statement, why = "rename_queue", f"its name is no text: {error}"
-            if name is None:
-                self._db.execute(SQL[statement], (queue_id,))
-                name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
-                FOUND.note("queue", queue_id, f"{why}; it is {name} now")
-                self._cache.doubtful.add(name)
-            self._cache.names[queue_id] = name
+            found = self._cache.fetch_named(self._db, "queue_name_of", (queue_id,))
+            if not found:
+                self._db.execute(SQL["recover_queue"], (queue_id,))
+                found = self._cache.fetch_named(self._db, "queue_name_of", (queue_id,))
+                FOUND.note("queue", queue_id, f"jobs are in it and it is not there; it is {found[0][0]} now")
+                self._cache.doubtful.add(found[0][0])
+            name = self._cache.names[queue_id] = found[0][0]
         return name
 
     def _recover(self, statement: str, bindings: tuple[Any, ...]) -> bool:
@@ -255,5 +255,5 @@ class Loader(SingleWriterTransaction, ScheduleRows):
             return rows.job_of(row, name)
         except rows.UNREADABLE as error:
             self._cache.doubtful.add(name)
-            keys = self._db.execute(SQL["kept_keys"], (row[1], row[0])).fetchone()
+            (keys,) = fetch_undecodable(self._db, SQL["kept_keys"], (row[1], row[0]))
             return rows.doubtful_job(row, name, keys, error)

@@ -17,7 +17,6 @@ from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.cache import FIRST_ANSWER, Cache, is_saved, saved_as
 from holdfast.stores.sqlite.loader import Loader
 from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
-from holdfast.stores.sqlite.undecodable import fetch_undecodable
 from holdfast.stores.store import AuditTally, Change, KeptAnswer
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, PLACES, Writer
@@ -72,7 +71,7 @@ class SqliteTransaction(Loader):
 
     async def queue_names(self, after: str, limit: int) -> list[str]:
         """Names in order."""
-        return [name for (name,) in self._db.execute(SQL["queue_names"], (after, limit))]
+        return [name for (name,) in self._cache.fetch_named(self._db, "queue_names", (after, limit))]
 
     async def with_history(self, after: str, limit: int) -> tuple[list[str], str]:
         """A page of queues; what they hold is known here at no cost."""
@@ -100,12 +99,12 @@ class SqliteTransaction(Loader):
 
     async def interests(self) -> dict[str, str | dict[str, str]]:
         """Every queue's interest."""
-        return rows.interests_of(fetch_undecodable(self._db, SQL["interests"], ()))
+        return rows.interests_of(self._cache.fetch_named(self._db, "interests"))
 
     async def workers(self) -> Roster:
         """All registered workers."""
         if self._cache.workers is None:
-            self._cache.workers = Roster(map(rows.worker_of, fetch_undecodable(self._db, SQL["workers"], ())))
+            self._cache.workers = Roster(map(rows.worker_of, self._cache.fetch_named(self._db, "workers")))
         return self._cache.workers
 
     async def save_worker(self, worker: Worker) -> None:
@@ -120,7 +119,10 @@ class SqliteTransaction(Loader):
         known = await self.workers()
         for worker_id in ids:
             known.remove(worker_id)
-        self._many("delete_worker", [(worker_id,) for worker_id in ids])
+        before = self._db.total_changes()
+        self._many("delete_worker", [(worker_id,) for worker_id in ids], exact=False)
+        if self._db.total_changes() - before != len(ids):
+            self._cache.workers = None  # the rows are not what is remembered: others are there, by which they can be removed
 
     async def holding(self, ids: Sequence[str]) -> set[str]:
         """Which of these workers hold a lease."""

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
-from tests.contract.doors.beanstalk.talking import Client, missing, serving, tube_port
+from tests.contract.doors.beanstalk.script import Client, missing, serving, tube_port
 from tests.system.whole.servers import until
 
 PIECE = st.one_of(

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.processes import wait_until
 from cluster.replicated import replicated
-from tests.contract.doors.dqid.speaking import serving
+from tests.contract.doors.servers import serving
 from tests.contract.doors.web.conftest import Browser
 
 WITHIN_S = 20

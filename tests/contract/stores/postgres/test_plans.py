@@ -44,6 +44,7 @@ WALKS = {
     "queue_count": "asked for a new queue; they have a bound",
     "count_anew": "a queue in which something was damaged, once",
     "draw_in_seen": "every queue, once at a start after an outage",
+    "draw_in_ended": "the same",
     "tallies": "every queue, for the page's sum over all",
 }
 """Statements that may walk a whole table, and why."""
