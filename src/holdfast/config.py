@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from holdfast import limits
+from holdfast import limits, units
 from holdfast.job.queue import QueuePolicy
 from holdfast.logs import FORMATS, LEVELS
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?", re.ASCII)
-_DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d)", re.ASCII)
-_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 ENV_PREFIX = "HOLDFAST_"
 DEFAULT_STORE = "sqlite:///holdfast-data/jobs.db"
 FRONTS_MAX = 64
@@ -143,8 +141,7 @@ class Config:
 
     def audit_retention_ms(self) -> int:
         """How long entries of the audit log are kept; raises `ValueError` where that is no duration within its bounds."""
-        found = _DURATION.fullmatch(self.audit_retention)
-        ms = int(found[1]) * _UNITS_MS[found[2]] if found is not None else 0
+        ms = units.duration_ms(self.audit_retention)
         if not limits.AUDIT_RETENTION_MS_MIN <= ms <= limits.AUDIT_RETENTION_MS_MAX:
             raise ValueError(self.audit_retention)
         return ms

@@ -267,10 +267,10 @@ async def test_every_action_goes_through_one_place_that_can_forbid_it():
         async def record(self, entry):
             told.append(entry.outcome)
 
-    hands = Actions(Engine(), lambda action, queue: asked.append((action, queue)) or False)  # type: ignore[arg-type,func-returns-value]
+    actions = Actions(Engine(), lambda action, queue: asked.append((action, queue)) or False)  # type: ignore[arg-type,func-returns-value]
     for action in ACTIONS:
         with pytest.raises(Forbidden):
-            await hands.act(action, "1", "q")
+            await actions.act(action, "1", "q")
     assert asked == [(action, "q") for action in ACTIONS]
     assert told == ["forbidden"] * len(ACTIONS)
     assert {way.action for way in WAYS.values()} <= set(ACTIONS)
