@@ -227,7 +227,7 @@ class Budget:
 
 
 class Turns:
-    """What would take too long in one turn of the loop, done a bite at a time, in turn with everybody else's; and what comes in large pieces,
+    """What would take too long in one turn of the loop, done a chunk at a time, in turn with everybody else's; and what comes in large pieces,
     read from a few connections in each turn, while the others wait unread.
     """
 
@@ -257,9 +257,9 @@ class Turns:
         if self._counting:
             asyncio.get_running_loop().call_soon(self._begin_turn)
 
-    def later(self, bite: Callable[[], None]) -> None:
+    def later(self, chunk: Callable[[], None]) -> None:
         """Do this when it is its turn; what is left after it asks again."""
-        self._line.append(bite)
+        self._line.append(chunk)
         if not self._due:
             self._due = True
             asyncio.get_running_loop().call_soon(self._go_on)

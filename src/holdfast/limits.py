@@ -122,7 +122,7 @@ READ_AT_ONCE = (
     4  # connections that more is read of in one turn of the loop, where large pieces come of many; one read is up to 256 KiB
 )
 READ_AT_ONCE_BYTES = 1 << 20  # and from this on
-TURN_S = 0.002  # of one turn of the loop, for what is done in bites
+TURN_S = 0.002  # of one turn of the loop, for what is done in chunks
 REQUEST_BITE_BYTES = 16 << 10  # of what came at once on a connection, before the next one's turn
 REQUEST_BYTES = 4 << 10  # what a request costs that waits behind another, beside its body
 

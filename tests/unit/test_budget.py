@@ -159,16 +159,16 @@ async def test_a_turn_that_does_not_come_is_refused_and_gives_its_place_back(mon
 async def test_bites_are_taken_in_turn_and_never_for_long():
     turns, taken = Turns(), []
 
-    def bites(name, many):
-        def bite():
+    def chunks(name, many):
+        def chunk():
             taken.append(name)
             if taken.count(name) < many:
-                turns.later(bite)
+                turns.later(chunk)
 
-        return bite
+        return chunk
 
-    turns.later(bites("greedy", 5_000))
-    turns.later(bites("modest", 3))
+    turns.later(chunks("greedy", 5_000))
+    turns.later(chunks("modest", 3))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert taken[:6] == ["greedy", "modest"] * 3

@@ -67,7 +67,7 @@ class Executor:
         )
 
     def close(self) -> None:
-        """Let the warden go; no program is left by now."""
+        """End the orphan reaper; no program is left by now."""
         assert self._warden.stdin is not None
         self._warden.stdin.close()
         self._warden.wait()

@@ -427,7 +427,7 @@ class Store(Protocol):
         ...
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with what others shout."""
+        """Call `listener` with the notifications of others."""
         ...
 
     async def share_beats(self, beats: dict[str, int]) -> None:

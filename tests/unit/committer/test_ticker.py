@@ -1,4 +1,4 @@
-"""Periodic work: done when it is due and not before, in bounded bites to the end, and going on after it stumbled."""
+"""Periodic work: done when it is due and not before, in bounded chunks to the end, and going on after it stumbled."""
 
 import asyncio
 
@@ -34,26 +34,26 @@ async def run():
 
 
 class Work:
-    """Counts its bites; `more` says after which of them there is more to do."""
+    """Counts its chunks; `more` says after which of them there is more to do."""
 
     def __init__(self, *more, stumbles=0):
-        self.bites = 0
+        self.chunks = 0
         self._more = list(more)
         self._stumbles = stumbles
-        self._bitten = asyncio.Condition()
+        self._done = asyncio.Condition()
 
     async def __call__(self):
-        async with self._bitten:
-            self.bites += 1
-            self._bitten.notify_all()
+        async with self._done:
+            self.chunks += 1
+            self._done.notify_all()
         if self._stumbles:
             self._stumbles -= 1
             raise LookupError("a defect")
         return self._more.pop(0) if self._more else False
 
-    async def reaches(self, bites):
-        async with asyncio.timeout(SOON), self._bitten:
-            await self._bitten.wait_for(lambda: self.bites >= bites)
+    async def reaches(self, chunks):
+        async with asyncio.timeout(SOON), self._done:
+            await self._done.wait_for(lambda: self.chunks >= chunks)
 
 
 async def test_a_tick_comes_again_and_again(run):
@@ -83,7 +83,7 @@ async def test_one_tick_that_stumbles_does_not_stop_another(run):
     bad, good = Work(stumbles=10_000), Work()
     run(Tick("bad", 0.005, bad), Tick("good", 0.005, good))
     await bad.reaches(2)
-    await good.reaches(good.bites + 2)
+    await good.reaches(good.chunks + 2)
 
 
 async def test_a_tick_with_a_due_moment_waits_for_it_and_looks_again_every_period(run):
@@ -154,7 +154,7 @@ async def test_what_is_due_and_cannot_be_done_is_not_tried_at_full_speed(run):
     run(Tick("t", 1, work, due))
     await work.reaches(1)
     await asyncio.sleep(0.2)
-    assert work.bites < 20
+    assert work.chunks < 20
 
 
 # Over a store, on the machine's clock ---------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """What is done to many jobs: to those that were selected, or to all that match a filter.
 
-    list ─▶ preview (count, sample) ─▶ typed confirmation ─▶ bite ─▶ bite ─▶ … ─▶ done
+    list ─▶ preview (count, sample) ─▶ typed confirmation ─▶ chunk ─▶ chunk ─▶ … ─▶ done
                                                               ▲ the open page asks for each; it may stop between two, and go on later
 
-The page drives it, bite by bite, and carries where it stands. So no front keeps a task that another does not know of, a restart loses nothing,
+The page drives it, chunk by chunk, and carries where it stands. So no front keeps a task that another does not know of, a restart loses nothing,
 stopping is certain, and what was done is what is shown. Jobs that came after the preview are left alone, so it always ends.
 """
 

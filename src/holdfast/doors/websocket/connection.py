@@ -60,7 +60,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = 0  # bytes that were unread at the last ping
         self._unseen: bytes | memoryview = b""  # what has come and is not looked at yet
-        self._in_line = False  # for another bite of it
+        self._in_line = False  # for another chunk of it
         self._is_next = True  # to be read, see `Turns.came`
         self._budget = channels.engine.budget
         self._account = self._budget.account(self._give_up)

@@ -41,7 +41,7 @@ class SideConnection:
         self.database_bytes = 0
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with what other nodes shout, and with what this one does."""
+        """Call `listener` with the notifications of other nodes and of this one."""
         self._listeners.append(listener)
 
     async def notify(self, text: str) -> None:

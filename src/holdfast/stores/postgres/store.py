@@ -322,7 +322,7 @@ class PostgresStore:
         await self._aside.notify(text)
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with what nodes shout."""
+        """Call `listener` with the notifications of nodes."""
         self._aside.listen(listener)
 
     async def share_beats(self, beats: dict[str, int]) -> None:

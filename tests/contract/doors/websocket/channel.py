@@ -16,7 +16,7 @@ PATIENCE_S = 20.0
 
 
 class ChannelClient:
-    """Says messages and hears them; what is heard out of turn is kept for later."""
+    """Sends messages and receives them; a message that comes out of turn is kept for later."""
 
     def __init__(self, line: ClientConnection) -> None:
         self.line = line
@@ -39,7 +39,7 @@ class ChannelClient:
             self._kept.append(message)
 
     def ask(self, op: str, answer: str, **fields: Any) -> dict[str, Any]:
-        """Say something with a reference, and hear what is answered to it."""
+        """Send a message with a reference, and receive its answer."""
         ref = f"r{next(self._numbers)}"
         self.send(op, ref=ref, **fields)
         return self.receive(answer, ref=ref)

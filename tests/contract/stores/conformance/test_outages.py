@@ -52,17 +52,17 @@ async def test_more_leases_than_one_bite_are_granted_once_each_though_time_goes_
     desk.clock.advance(60_000)
     await away(desk)
     monkeypatch.setattr(outage, "_BITE", 3)
-    bites, real = [], desk.backend.committer._outages._grant
+    chunks, real = [], desk.backend.committer._outages._grant
 
     async def grant(*given):
         desk.clock.advance(1)
-        assert len(bites) < 10, "it has no end"
-        bites.append(await real(*given))
-        return bites[-1]
+        assert len(chunks) < 10, "it has no end"
+        chunks.append(await real(*given))
+        return chunks[-1]
 
     monkeypatch.setattr(desk.backend.committer._outages, "_grant", grant)
     assert (await desk.do(ExpireLeases(100))).count == 0
-    assert bites == [3, 3, 3, 1]
+    assert chunks == [3, 3, 3, 1]
     assert len({(await desk.job(one.job.id)).lease.until for one in held}) == 1, (
         "so that all of them are known for what they are"
     )

@@ -40,7 +40,7 @@ FILL = {
 WALKS = {
     "seen_held": "asked by doctor: there are few queues beside jobs",
     "worker_lines": "asked by who looks at the list of workers",
-    "orphans": "what registered workers have to themselves, and no more of it than a bite",
+    "orphans": "what registered workers have to themselves, and no more of it than a chunk",
     "passing_queues": "the same",
     "queue_count": "asked for a new queue; they have a bound",
     "count_anew": "a queue in which something was damaged, once",
