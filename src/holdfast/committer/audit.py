@@ -140,7 +140,11 @@ def add(batch: Batch, entry: AuditEntry) -> None:
     elif entry.refused and not entry.done and batch.refusals is not None and not batch.refusals.take():
         batch.passed_over += 1
     else:
-        batch.audit[entry.run or f" {len(batch.audit)}"] = _fitting(entry)
+        _put(batch, entry)
+
+
+def _put(batch: Batch, entry: AuditEntry) -> None:
+    batch.audit[entry.run or f" {len(batch.audit)}"] = _fitting(entry)
 
 
 def _fitting(entry: AuditEntry) -> AuditEntry:
@@ -177,7 +181,7 @@ async def trim(batch: Batch, command: TrimAudit) -> Counted:
     """Remove the oldest entries that are too old or too many, and write down how many refusals have no entry."""
     refusals = batch.refusals
     if refusals is not None and refusals.unrecorded:
-        add(batch, AuditEntry(UNRECORDED, outcome="too_many", done=0, refused=refusals.unrecorded, at=batch.now))
+        _put(batch, AuditEntry(UNRECORDED, outcome="too_many", done=0, refused=refusals.unrecorded, at=batch.now))
     tally = await batch.tx.audit_tally()
     kept, size, before = tally.kept, tally.bytes, batch.now - command.keep_ms
     oldest = await batch.tx.oldest_audit(1)

@@ -2,7 +2,7 @@
 
 import httpx
 
-from tests.contract.doors.beanstalk.talking import Client, tube_port
+from tests.contract.doors.beanstalk.script import Client, tube_port
 
 
 def entries(server, tube: str) -> list[tuple[str, str, str, int]]:
