@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from holdfast import limits
+from holdfast import limits, units
 from holdfast.job.queue import QueuePolicy
 from holdfast.logs import FORMATS, LEVELS
 
@@ -86,6 +86,7 @@ class Config:
         low=1,
         high=limits.WORKER_SILENCE_MS_MAX,
     )
+    audit_retention: str = _setting("90d", "How long entries of the audit log are kept, such as 12h or 90d.")
     max_payload_bytes: int = _setting(limits.PAYLOAD_BYTES, "Largest payload or result.", low=1, high=limits.PAYLOAD_BYTES_MAX)
     memory_budget: int = _setting(
         limits.MEMORY_BUDGET_BYTES,
@@ -137,6 +138,13 @@ class Config:
             max_crashes=self.max_crashes,
             retention_ms=self.retention_ms,
         )
+
+    def audit_retention_ms(self) -> int:
+        """How long entries of the audit log are kept; raises `ValueError` where that is no duration within its bounds."""
+        ms = units.duration_ms(self.audit_retention)
+        if not limits.AUDIT_RETENTION_MS_MIN <= ms <= limits.AUDIT_RETENTION_MS_MAX:
+            raise ValueError(self.audit_retention)
+        return ms
 
     def database(self) -> bool:
         """Whether jobs are kept in PostgreSQL."""
@@ -287,12 +295,7 @@ def _check(config: Config, told: dict[str, str]) -> None:
         )
     if config.database() and config.fronts > 1:
         raise ConfigError(f"{told['fronts']} must be 1 with PostgreSQL: start more nodes, each with an address of its own.")
-    try:
-        config.beanstalk_address()
-    except ValueError:
-        raise ConfigError(
-            f"{told['beanstalk']} must be HOST:PORT, such as 127.0.0.1:11300, not {config.beanstalk!r}."
-        ) from None
+    _check_written(config, told)
     if config.root_path and not (
         config.root_path.startswith("/") and config.root_path.isascii() and config.root_path.isprintable()
     ):
@@ -308,6 +311,18 @@ def _check(config: Config, told: dict[str, str]) -> None:
     for origin in config.allowed_origins:
         if "://" not in origin or origin.endswith("/"):
             raise ConfigError(f"{told['allowed_origins']} must be origins such as https://jobs.example, not {origin!r}.")
+
+
+def _check_written(config: Config, told: dict[str, str]) -> None:
+    """What is a text and stands for something else."""
+    for name, read, wanted in (
+        ("beanstalk", config.beanstalk_address, "HOST:PORT, such as 127.0.0.1:11300"),
+        ("audit_retention", config.audit_retention_ms, "from 1m to 3660d, such as 12h or 90d"),
+    ):
+        try:
+            read()
+        except ValueError:
+            raise ConfigError(f"{told[name]} must be {wanted}, not {str(getattr(config, name))[:80]!r}.") from None
 
 
 def _is_place(config: Config) -> bool:

@@ -161,8 +161,21 @@ STREAMS = 500  # open event streams of one front process
 # The history behind the page's plots, in memory where the store is.
 HISTORY_QUEUES = 500  # queues with one of their own: about 23 kB each
 ENVIRONMENT_CHARS = 40
-AUDIT_ENTRIES = 1_000  # entries of the audit log that are kept: about 0.5 MB
 HISTORY_SPANS = {"hour": (10_000, 360), "day": (300_000, 288)}  # the length of a step in milliseconds, and how many are kept
+
+# The audit log.
+AUDIT_RETENTION_MS_DEFAULT = 90 * 86_400_000
+AUDIT_RETENTION_MS_MIN = 60_000
+AUDIT_RETENTION_MS_MAX = 3_660 * 86_400_000
+AUDIT_ROWS = 1_000_000  # entries that are kept: about 250 MB; past this the oldest are removed
+AUDIT_BYTES = 512 << 20  # the same in bytes
+AUDIT_CHARS = 600  # of one text of an entry: the longest name of a queue that there may be
+AUDIT_NAME_CHARS = 200  # of who did it
+AUDIT_BITE = 1_000  # entries that are removed in one transaction
+AUDIT_SCANNED = 5_000  # entries that one read looks at: some 5 ms
+AUDIT_STRETCHES = 20  # such reads for one page; then it comes back short, with a cursor
+AUDIT_REFUSALS = 100  # refusals that may be kept at once; past the two bounds they are only counted
+AUDIT_REFUSALS_PER_S = 10  # and kept in the long run, by each process that has a store
 
 # Jobs with which time can do nothing, set aside one by one.
 ASIDE_JOBS = 1_000  # remembered: about 300 bytes each

@@ -340,6 +340,19 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
     for table, count in sorted(store.unreadable.items()):
         unreadable.add_metric([table], count)
     yield unreadable
+    entries = CounterMetricFamily(
+        "holdfast_audit_entries",
+        "Entries of the audit log since the start; unrecorded refusals were too many.",
+        labels=["outcome"],
+    )
+    for outcome in ("done", "refused", "unrecorded"):
+        entries.add_metric([outcome], store.audit.get(outcome, 0))
+    yield entries
+    yield CounterMetricFamily(
+        "holdfast_audit_removed",
+        "Entries of the audit log that were too old, or too many.",
+        value=store.audit.get("removed", 0),
+    )
     if store.replication is not None:
         yield from replication_families(store.replication)
     yield GaugeMetricFamily("holdfast_uptime_seconds", "Since the store was opened.", value=store.uptime_ms / 1000)

@@ -357,6 +357,7 @@ def _start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.P
         defaults=config.policy(),
         watermark_bytes=config.disk_watermark_bytes,
         worker_silence_ms=config.worker_silence_ms,
+        audit_ms=config.audit_retention_ms(),
         fds=[end.fileno() for end in sockets],
         log_level=config.log_level,
         log_format=config.log_format,

@@ -10,6 +10,7 @@ import pytest
 from holdfast.config import ENV_PREFIX, Config, ConfigError, load
 
 TEXTS = {
+    "audit_retention": ("12h", "1m", "3660d"),
     "beanstalk": ("127.0.0.1:11300", "[::1]:11301", "localhost:0"),
     "host": ("127.0.0.2", "127.0.0.3", "127.0.0.4"),
     "store": ("memory", "sqlite:///one.db", "sqlite:///two.db"),

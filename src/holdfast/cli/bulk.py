@@ -37,6 +37,10 @@ Act = Callable[[Client, int, dict[str, Any]], tuple[Any, str]]
 """Changes one job; gives what there is to show, and the same in words."""
 
 
+_UNTOLD = ("text", "last_error")
+"""Filters whose value is not for the audit log: it may be a part of a payload or of an error."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verb:
     """One verb: what it does to a job, and the states in which it can. `usual`: those that are meant where no `--state` is given."""
@@ -126,7 +130,10 @@ def _act_on_all(
     if not found:
         tell(f"holdfast: no matching job is {' or '.join(states)}")
     elif confirmed(f"{verb.name} {_count(found)} ({', '.join(states)})", yes, dry_run):
-        _act(verb, client, found, given, as_json)
+        words = [f"{name} {value}" for name, value in filters.items() if value is not None and name not in _UNTOLD]
+        words += [f"by {name}" for name in _UNTOLD if filters[name] is not None]
+        with client.as_one(f"jobs that are {' or '.join(states)}: {', '.join(words)}", filters["queue"] or ""):
+            _act(verb, client, found, given, as_json)
     elif dry_run:
         for job_id in found:
             show({"id": job_id}, as_json, str(job_id))

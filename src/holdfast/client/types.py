@@ -394,3 +394,30 @@ class Event(msgspec.Struct, kw_only=True):
     state: str | None = None
     at: datetime | None = None
     missed: int | None = None
+
+
+class AuditEntry(msgspec.Struct, kw_only=True):
+    """One entry of the audit log: who did what by hand. `outcome`: `done`, `going_on`, or the code of the refusal; `done` and `refused` count what
+    it was done to, and what was refused.
+    """
+
+    id: int
+    at: datetime
+    action: str
+    queue: str | None = None
+    target: str | None = None
+    note: str | None = None
+    outcome: str
+    done: int
+    refused: int
+    who: str | None = None
+    address: str | None = None
+    door: str | None = None
+    run: str | None = None
+
+
+class AuditPage(msgspec.Struct):
+    """A page of the audit log."""
+
+    entries: list[AuditEntry]
+    next_cursor: str | None = None

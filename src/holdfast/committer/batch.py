@@ -12,6 +12,7 @@ A command that is refused raises before it has changed anything, so it never har
 import os
 import random
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
@@ -19,9 +20,13 @@ from holdfast.errors import QueueNotFound
 from holdfast.job.job import DEAD, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueueSettings, Tally
 from holdfast.messages import events
+from holdfast.messages.audit import AuditEntry
 from holdfast.messages.events import Committed, JobEvent
 from holdfast.routing import interests as routing
 from holdfast.stores.store import Change, KeptAnswer, Transaction
+
+if TYPE_CHECKING:
+    from holdfast.committer.audit import Refusals
 
 _SECRET_BYTES = 16
 _SECRETS_AT_ONCE = 256  # one system call for so many leases
@@ -63,6 +68,11 @@ class Batch:
     kept: dict[tuple[str, str], KeptAnswer] = field(default_factory=dict)
     keeping: list[tuple[IdempotencyKey, KeptAnswer]] = field(default_factory=list)
     unique: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    audit: dict[str, AuditEntry] = field(default_factory=dict)  # by run, where one has several parts
+    audit_numbers: list[int] = field(default_factory=list)  # of these, once they are written
+    audit_removed: int = 0
+    refusals: "Refusals | None" = None  # that may still be kept; None: all
+    passed_over: int = 0  # refusals past that
 
     async def queue(self, name: str) -> Queue | None:
         """The queue of this name, if there is one."""
@@ -201,6 +211,8 @@ class Batch:
         queues = [self.queues[name] for name in self.touched if name in self.queues]
         if queues:
             await self.tx.save_queues(queues)
+        if self.audit:
+            self.audit_numbers = await self.tx.write_audit(list(self.audit.values()))
         ready = {}
         for name in self.arrived | self.freed:
             queue = self.queues.get(name)

@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 
 from holdfast.clock import Clock
-from holdfast.committer import enqueue, groups, lease
+from holdfast.committer import audit, enqueue, groups, lease
 from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.history import Recorder
@@ -36,6 +36,7 @@ from holdfast.committer.verbs import VERBS
 from holdfast.errors import HoldfastError, InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS
 from holdfast.messages.answers import Granted, GrantedJob
+from holdfast.messages.audit import Managed
 from holdfast.messages.backend import Courier, Sink
 from holdfast.messages.commands import (
     Enqueue,
@@ -83,6 +84,7 @@ class Committer:
         self.couriers: list[Courier] = []
         self._outages = Outages(store, clock)
         self.aside = SetAside()
+        self._refusals = audit.Refusals()
         self.schedules_changed = False
         self._told: dict[str, Told] = {}
         self.beats: dict[str, int] = {}
@@ -286,6 +288,7 @@ class Committer:
                 pauses=self.pauses,
                 aside=self.aside,
                 graced_until=outages.graced_until,
+                refusals=self._refusals,
             )
             results = await decide(batch, commands)
             news = await batch.finish()
@@ -293,6 +296,8 @@ class Committer:
         seconds = self._totals.commit_busy.end(began) if tx.wrote else 0.0
         if len(batch.counts) > _MANY_COUNTS:
             await asyncio.sleep(0)  # what is counted beside the store takes its time, too
+        if batch.audit or batch.passed_over or batch.audit_removed:
+            audit.committed(batch, self._refusals, self._totals.audit)
         self.schedules_changed |= batch.schedules_changed
         if batch.earliest is not None:
             self._due_at(batch.earliest)
@@ -319,8 +324,8 @@ async def decide(batch: Batch, commands: Sequence[Command[Answer]]) -> list[Answ
         await batch.flush()
     if ends:
         await each(await Conclude.load(batch, [command for _, command in ends]), ends, results)
-    if managing:
-        await each(batch, managing, results)
+    for pair in managing:
+        await manage(batch, pair, results)
     if new:
         await enqueue.prepare(batch, [command for _, command in new if type(command) is Enqueue])
         await each(batch, new, results)
@@ -330,6 +335,18 @@ async def decide(batch: Batch, commands: Sequence[Command[Answer]]) -> list[Answ
         await each(await lease.Leases.load(batch, [command for _, command in leases]), leases, results)
         await _add_progress(batch, results, [index for index, _ in leases])
     return results
+
+
+async def manage(batch: Batch, numbered: tuple[int, Command[Answer]], results: list[Answer]) -> None:
+    """Decide a managing verb, and take note of how that went."""
+    index, command = numbered
+    if not isinstance(command, Managed):
+        await each(batch, [numbered], results)
+        return
+    deed = command.deed()
+    queue = await audit.queue_of(batch, deed)
+    await each(batch, [numbered], results)
+    audit.note(batch, command, deed, queue, results[index])
 
 
 async def each(decider: object, numbered: Sequence[tuple[int, Command[Answer]]], results: list[Answer]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from holdfast.clock import Clock
 from holdfast.committer import stats
-from holdfast.committer.audit import AuditLog
 from holdfast.committer.committer import Committer
 from holdfast.committer.health import HealthWatch
 from holdfast.committer.history import Recorder
@@ -20,8 +19,9 @@ from holdfast.committer.routes import Routes
 from holdfast.committer.ticker import Tick, Ticker
 from holdfast.committer.totals import Totals
 from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailable
-from holdfast.limits import HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
+from holdfast.limits import AUDIT_BITE, AUDIT_RETENTION_MS_DEFAULT, HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
 from holdfast.messages.answers import Counted, Forgotten
+from holdfast.messages.audit import RecordAudit, TrimAudit, refusal_of
 from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
 from holdfast.messages.beanstalk_commands import EndPauses
 from holdfast.messages.commands import RunSchedule
@@ -36,6 +36,7 @@ from holdfast.stores.store import Store, StoreBroken
 _BITE = 1_000  # jobs that one tick changes in one transaction
 _SCHEDULES = 50  # schedules fired in one transaction
 _HOUSEKEEPING_S = 1.0
+_AUDIT_S = 10.0
 _ROUTING_S = 0.05  # between looks at what is due while a schedule's event is being routed; what is found is acted on at once
 _ROUTED_TRIES = 10  # interests that change faster than this are changed by a program gone wrong
 _PRODUCED_S = 0.05  # between looks at what applications enqueue by SQL, while they do
@@ -46,34 +47,39 @@ _SHARING_MS = 3_000  # more silence is allowed where beats come by way of the st
 class LocalBackend:
     """A store with its committer and ticker, run by this event loop."""
 
-    def __init__(self, store: Store, clock: Clock, silence_ms: int = WORKER_SILENCE_MS_DEFAULT) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        silence_ms: int = WORKER_SILENCE_MS_DEFAULT,
+        audit_ms: int = AUDIT_RETENTION_MS_DEFAULT,
+    ) -> None:
         self.durability = store.durability
         self.totals = Totals()
         self._store = store
         self._clock = clock
         self._silence_ms = silence_ms
+        self._audit_ms = audit_ms
         self._started = clock.now()
         self._listeners: list[Listener] = []
         self._sink = FutureSink()
         self._wake_at: int | None = None
         self._forgotten_to = ""
         self.recorder = Recorder(self._started)
-        self.audit_log = AuditLog(self._started)
         self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
         self._router = Router(self._all_interests)
         self._routes = self.committer.routes = Routes(self._router, self._nudge)
         self._reading: dict[asyncio.Future[Any], asyncio.Task[None]] = {}
         self._watch = HealthWatch(store, clock, self.totals, self.committer.aside)
         self.reports: dict[int, bytes] = {}
-        self._lookup = Lookup(
-            store, clock, self.committer, self.totals, self.recorder, self.audit_log, self.reports, self._look
-        )
+        self._lookup = Lookup(store, clock, self.committer, self.totals, self.recorder, self.reports, self._look)
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
         self._wanting_events = 0
         ticks = [
             Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
             Tick("history", _HOUSEKEEPING_S, self._forget),
+            Tick("audit", _AUDIT_S, self._trim_audit),
             Tick("workers", _HOUSEKEEPING_S, self._reap),
             Tick("health", _HOUSEKEEPING_S, self._tend),
             Tick("schedules", _HOUSEKEEPING_S, _skip_when_down(self._count_schedules)),
@@ -191,6 +197,8 @@ class LocalBackend:
             result = Refused(
                 Overloaded.code, "The subscriptions change too fast to route this event.", {"retry_after_ms": 1_000}
             )
+            if type(request) is RunSchedule:
+                await self._commit(RecordAudit(refusal_of(request, result.code)))
         sink.deliver(tag, result)
 
     def _commit(self, command: Command[A]) -> "asyncio.Future[A | Refused]":
@@ -265,6 +273,10 @@ class LocalBackend:
             return False
         self._forgotten_to = result.after
         return result.count >= _BITE
+
+    async def _trim_audit(self) -> bool:
+        result = await self.submit(TrimAudit(self._audit_ms, AUDIT_BITE))
+        return isinstance(result, Counted) and result.more
 
     async def _reap(self) -> bool:
         silence_ms = self._silence_ms

@@ -6,13 +6,12 @@ from msgspec.structs import replace
 
 from holdfast.clock import Clock
 from holdfast.committer import stats
-from holdfast.committer.audit import AuditLog
 from holdfast.committer.committer import Committer
 from holdfast.committer.history import Recorder
 from holdfast.committer.totals import Totals
 from holdfast.job import registry
 from holdfast.messages.frame import Answer, Query
-from holdfast.messages.queries import GetAudit, GetHealth, GetHistory, GetStats, GetTube, RecordAudit
+from holdfast.messages.queries import GetHealth, GetHistory, GetStats, GetTube
 from holdfast.messages.views import JobFacts, WorkerList
 from holdfast.stores.store import Store
 
@@ -27,7 +26,6 @@ class Lookup:
         committer: Committer,
         totals: Totals,
         recorder: Recorder,
-        audit_log: AuditLog,
         reports: dict[int, bytes],
         tend: Callable[[], Awaitable[object]],
     ) -> None:
@@ -36,7 +34,6 @@ class Lookup:
         self._committer = committer
         self._totals = totals
         self._recorder = recorder
-        self._audit_log = audit_log
         self._reports = reports
         self._tend = tend
         self._started = clock.now()
@@ -47,10 +44,6 @@ class Lookup:
         match query:
             case GetStats():
                 return await stats.gather(self._store, self._totals, query, now, self._reports)
-            case RecordAudit():
-                return self._audit_log.record(query.entry, now)
-            case GetAudit():
-                return self._audit_log.latest(query.limit, now)
             case GetHealth():
                 await self._tend()  # an answer means that it was looked at now
                 return stats.of_store(self._store, self._totals)

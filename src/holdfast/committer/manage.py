@@ -13,6 +13,7 @@ from holdfast.limits import ID_MAX, PURGE_BYTES, PURGE_CHUNK
 from holdfast.messages import events
 from holdfast.messages.answers import Changed, Counted, Enqueued
 from holdfast.messages.commands import (
+    AddJob,
     CancelJob,
     DeleteJob,
     DeleteQueue,
@@ -145,6 +146,11 @@ async def move(batch: Batch, command: MoveJob) -> Enqueued:
     receipts = await enqueue.put(batch, [new])
     batch.change(events.DELETED, queue, job, None)
     return Enqueued(receipts)
+
+
+async def add(batch: Batch, command: AddJob) -> Enqueued:
+    """Put one job."""
+    return Enqueued(await enqueue.put(batch, [command.job]))
 
 
 async def delete(batch: Batch, command: DeleteJob) -> Changed:

@@ -6,7 +6,7 @@ from typing import Any
 from holdfast.job.job import NewJob
 from holdfast.limits import QUEUES_PER_TICK
 from holdfast.messages.beanstalk_commands import PutJobs, ReserveJob
-from holdfast.messages.commands import ConcludeLease, Enqueue, LeaseJobs, MoveJob, RunSchedule
+from holdfast.messages.commands import AddJob, ConcludeLease, Enqueue, LeaseJobs, MoveJob, RunSchedule
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue
 from holdfast.stores.store import Prefetch
 
@@ -66,6 +66,11 @@ def move(found: Prefetch, command: MoveJob) -> None:
     found.jobs.append(command.id)
     found.queues.add(command.queue)
     found.new_jobs += 1
+
+
+def add(found: Prefetch, command: AddJob) -> None:
+    """One new job."""
+    new_jobs(found, [command.job])
 
 
 def name(found: Prefetch, command: Any) -> None:

@@ -145,6 +145,7 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         set_aside=FOUND.sentences(UNREADABLE_SHOWN) if FOUND.counts else [],
         held_queues=list(health.held_queues),
         jobs_why=totals.jobs_why,
+        audit=dict(totals.audit),
     )
 
 

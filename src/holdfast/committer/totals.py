@@ -60,6 +60,7 @@ class Totals:
         self.started = time.monotonic()
         self.clock_behind_ms = self.clock_steps = self.schedules_aside = self.jobs_aside = 0
         self.jobs_why: list[str] = []
+        self.audit = {"done": 0, "refused": 0, "unrecorded": 0, "removed": 0}  # entries of the audit log
 
     def committed(self, counts: dict[tuple[str, str], int], commands: int, seconds: float) -> None:
         """Add one commit: how often each (verb, queue) happened, how many commands it served, how long it took."""

@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.committer import beanstalk, enqueue, expiry, manage, prefetch, schedules, worker_registry
+from holdfast.committer import audit, beanstalk, enqueue, expiry, manage, prefetch, schedules, worker_registry
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.lease import Leases
 from holdfast.job.job import NewJob
 from holdfast.limits import PURGE_CHUNK
+from holdfast.messages.audit import RecordAudit, TrimAudit
 from holdfast.messages.beanstalk_commands import BuryLease, EndPauses, KickJob, KickJobs, PauseFor, PutJobs, ReserveJob
 from holdfast.messages.commands import (
+    AddJob,
     BeatWorker,
     CancelJob,
     ConcludeLease,
@@ -108,11 +110,13 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     EditJob: Verb(manage.edit, prefetch.job),
     MoveJob: Verb(manage.move, prefetch.move),
     SettleJob: Verb(manage.settle, prefetch.job),
+    AddJob: Verb(manage.add, prefetch.add),
     SetQueue: Verb(manage.set_queue, prefetch.name),
     PauseQueue: Verb(manage.pause, prefetch.name),
     PurgeQueue: Verb(manage.purge, prefetch.name, _limit),
     DeleteQueue: Verb(manage.delete_queue, prefetch.name, lambda _: (_COMMAND_BYTES, PURGE_CHUNK)),
     SetInterest: Verb(manage.set_interest, prefetch.queue, _interest),
+    RecordAudit: Verb(audit.record),
     # Workers and schedules
     RegisterWorker: Verb(worker_registry.register),
     BeatWorker: Verb(worker_registry.beat, unheard=True),
@@ -129,6 +133,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     BuryOrphans: Verb(expiry.bury_orphans, prefetch.orphans, _limit, unheard=True),
     FireSchedules: Verb(schedules.fire, prefetch.fire, _limit, unheard=True),
     ForgetHistory: Verb(expiry.forget, prefetch.forget, _limit, unheard=True),
+    TrimAudit: Verb(audit.trim, burden=_limit, unheard=True),
     EndPauses: Verb(beanstalk.end_pauses, unheard=True),
     # What beanstalkd's verbs ask for beyond these
     PutJobs: Verb(beanstalk.put, prefetch.put, _jobs),

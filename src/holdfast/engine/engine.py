@@ -9,6 +9,8 @@ Nothing is accepted that could pile up without end: what is on its way to the st
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from holdfast import limits
 from holdfast.budget import Budget
 from holdfast.engine import checks
@@ -18,6 +20,7 @@ from holdfast.engine.pipeline import Pipeline
 from holdfast.engine.publisher import Publisher, Unwaited
 from holdfast.engine.reader import Reader
 from holdfast.engine.schedules import Schedules
+from holdfast.engine.submitter import new_run
 from holdfast.engine.wait import Call
 from holdfast.engine.waiters import Patience, Waiters
 from holdfast.engine.workers import Workers
@@ -25,8 +28,10 @@ from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, breach
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.answers import Changed, Counted, Enqueued, Granted
+from holdfast.messages.audit import Managed
 from holdfast.messages.backend import Backend
 from holdfast.messages.commands import (
+    AddJob,
     CancelJob,
     ConcludeLease,
     DeleteJob,
@@ -49,7 +54,7 @@ from holdfast.messages.commands import (
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command
 from holdfast.messages.views import Durability, QueueInfo
-from holdfast.routing.interests import Match
+from holdfast.routing.interests import Match, Share
 
 LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease
 JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob | SettleJob
@@ -141,12 +146,17 @@ class Engine(Pipeline):
     async def set_interest(self, queue: str, match: Match | None) -> bool:
         """Say which events a queue wants; None: none any more. False when there was nothing to remove."""
         command = SetInterest(queue, match)
-        if match is None:
-            checks.name_of_queue("queue", queue)
-            answer = await self.ask(command)
-        else:
-            checks.queue_name("queue", queue)
-            answer = await self._publishing.set(queue, match, lambda: self.ask(command))
+        share = Share()
+        async with self.audited(command):
+            if match is None:
+                checks.name_of_queue("queue", queue)
+            else:
+                checks.queue_name("queue", queue)
+                share = await self._publishing.reserve(queue, match)
+        try:
+            answer = await self.manage(command)
+        finally:
+            self._publishing.let_go(share)
         return answer.count > 0
 
     # Consuming
@@ -227,6 +237,11 @@ class Engine(Pipeline):
 
     async def change_job(self, command: JobVerb) -> Changed:
         """Retry, cancel, promote, edit, settle or delete one job."""
+        async with self.audited(command):
+            weight = self._check_change(command)
+        return await self.manage(command, weight)
+
+    def _check_change(self, command: JobVerb) -> int:
         weight = 0
         if isinstance(command, EditJob):
             checks.number("priority", command.priority, 0, limits.PRIORITY_MAX)
@@ -244,49 +259,63 @@ class Engine(Pipeline):
                 raise breach("reason", "must not be empty")
             weight = len(command.result or b"")
             checks.payload("result", weight, self.payload_bytes)
-        return await self.ask(command, weight)
+        return weight
+
+    async def add_job(self, job: NewJob) -> Enqueued:
+        """Put one job by hand: it is in the audit log, where `enqueue` is for programs."""
+        command = AddJob(job)
+        async with self.audited(command):
+            checks.new_job(job, self.payload_bytes)
+            if self.draining:
+                raise Draining(retry_after_ms=1_000)
+        return await self.manage(command, len(job.payload))
 
     async def move_job(self, job_id: int, queue: str) -> Enqueued:
         """Put a job that is not leased anew into another queue, and remove it where it is, in one step."""
-        checks.queue_name("queue", queue)
-        if self.draining:
-            raise Draining(retry_after_ms=1_000)
-        return await self.ask(MoveJob(job_id, queue))
+        command = MoveJob(job_id, queue)
+        async with self.audited(command):
+            checks.queue_name("queue", queue)
+            if self.draining:
+                raise Draining(retry_after_ms=1_000)
+        return await self.manage(command)
 
     async def set_queue(self, name: str, settings: QueueSettings, whole: bool) -> QueueInfo:
         """Create a queue or change its settings; `whole` puts back to the default what is not named."""
-        checks.queue_name("queue", name)
-        checks.settings(settings)
-        return await self.ask(SetQueue(name, settings, whole))
+        command = SetQueue(name, settings, whole)
+        async with self.audited(command):
+            checks.queue_name("queue", name)
+            checks.settings(settings)
+        return await self.manage(command)
 
     async def pause(self, name: str, paused: bool) -> QueueInfo:
         """Stop or resume leasing from a queue."""
-        return await self.ask(PauseQueue(name, paused))
+        return await self.manage(PauseQueue(name, paused))
 
     async def purge(self, name: str, states: tuple[State, ...]) -> int:
         """Remove every job in these states that was there when the purge began; how many. In many small commits."""
-        states = tuple(dict.fromkeys(states))
-        if State.LEASED in states or not states:
-            raise breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
-        purged, up_to, more = 0, 0, True
+        command = PurgeQueue(name, tuple(dict.fromkeys(states)), 0, limits.PURGE_CHUNK, bulk=new_run())
+        async with self.audited(command):
+            if State.LEASED in states or not states:
+                raise breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
+        purged, more = 0, True
         while more:
-            answer = await self._go_on(PurgeQueue(name, states, up_to, limits.PURGE_CHUNK), purged)
-            up_to, more = answer.up_to, answer.more
+            answer = await self._go_on(command, purged)
+            command, more = replace(command, up_to=answer.up_to), answer.more
             purged += answer.count
         return purged
 
     async def delete_queue(self, name: str) -> None:
         """Remove a queue that holds no unfinished and no dead job, with its history. In many small commits."""
-        removed, more = 0, True
+        removed, more, command = 0, True, DeleteQueue(name, bulk=new_run())
         while more:
-            answer = await self._go_on(DeleteQueue(name), removed)
+            answer = await self._go_on(command, removed)
             removed += answer.count
             more = answer.more
 
-    async def _go_on(self, command: Command[Counted], done: int) -> Counted:
+    async def _go_on(self, command: Managed[Counted], done: int) -> Counted:
         """One of several steps: a refusal after the first means that a part is done."""
         try:
-            return await self.ask(command)
+            return await self.manage(command)
         except HoldfastError as error:
             if not done:
                 raise

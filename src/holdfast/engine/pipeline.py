@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from holdfast import limits
-from holdfast.engine.submitter import Submitter
+from holdfast.engine.submitter import Submitter, new_run
 from holdfast.errors import HoldfastError
 from holdfast.job.job import LeaseRef
 from holdfast.messages.answers import Granted
+from holdfast.messages.audit import Bulk
 from holdfast.messages.backend import Listener
 from holdfast.messages.beanstalk_commands import KickJob, KickJobs, PauseFor, ReserveJob
 from holdfast.messages.commands import ReleaseLease
@@ -54,20 +55,21 @@ class Pipeline(Submitter):
 
     async def kick(self, queue: str, limit: int) -> int:
         """Make up to `limit` jobs of a queue ready: of the dead ones if there is any, else of the scheduled ones. In small commits."""
-        return await self._kick(queue, True, limit) or await self._kick(queue, False, limit)
+        bulk = new_run()
+        return await self._kick(queue, True, limit, bulk) or await self._kick(queue, False, limit, bulk)
 
-    async def _kick(self, queue: str, buried: bool, limit: int) -> int:
+    async def _kick(self, queue: str, buried: bool, limit: int, bulk: Bulk) -> int:
         kicked, count, step = 0, 0, 0
         while kicked < limit and count == step:
             step = min(limits.TUBE_KICKED, limit - kicked)
-            count = (await self.ask(KickJobs(queue, buried, step))).count
+            count = (await self.manage(KickJobs(queue, buried, step, bulk=bulk))).count
             kicked += count
         return kicked
 
     async def kick_job(self, job_id: int) -> None:
         """Make one dead or scheduled job ready."""
-        await self.ask(KickJob(job_id))
+        await self.manage(KickJob(job_id))
 
     async def pause_for(self, queue: str, pause_ms: int) -> QueueInfo:
         """Stop leasing from a queue for so long; 0 resumes it."""
-        return await self.ask(PauseFor(queue, pause_ms))
+        return await self.manage(PauseFor(queue, pause_ms))

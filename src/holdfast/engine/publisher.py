@@ -17,7 +17,7 @@ from holdfast.engine.reader import Reader
 from holdfast.errors import HoldfastError, NoInterest, Overloaded, StaleInterests, breach
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.limits import FAN_OUT, IN_FLIGHT_COMMANDS
-from holdfast.messages.answers import Counted, Enqueued
+from holdfast.messages.answers import Enqueued
 from holdfast.messages.commands import Enqueue
 from holdfast.messages.events import Committed
 from holdfast.messages.views import InterestList
@@ -68,18 +68,18 @@ class Publisher:
                 self._router.forget(version)  # the news of the change has not come yet
         raise Overloaded("The subscriptions change too fast to route this event.", retry_after_ms=1_000)
 
-    async def set(self, queue: str, match: Match, write: Callable[[], Awaitable[Counted]]) -> Counted:
-        """Check an interest, and `write` it if there is room for it among those of all queues."""
+    async def reserve(self, queue: str, match: Match) -> Share:
+        """Check an interest, and keep room for it among those of all queues until `let_go`."""
         if isinstance(match, str):
-            check(match)
-            return await write()
+            return check(match)
         share = await self._router.in_thread(lambda: check(match))  # it compiles them
         await self._router.check_room(queue, share, lambda: self._coming)
         self._coming = self._coming.plus(share)  # nothing was waited for since it was checked
-        try:
-            return await write()
-        finally:
-            self._coming = self._coming.minus(share)
+        return share
+
+    def let_go(self, share: Share) -> None:
+        """The interest is written, or is not to be."""
+        self._coming = self._coming.minus(share)
 
 
 class Unwaited:

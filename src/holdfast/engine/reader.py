@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from msgspec.structs import replace
+
 from holdfast import limits
 from holdfast.engine import checks
 from holdfast.engine.hub import Hub, JobEnd
@@ -12,13 +14,13 @@ from holdfast.engine.submitter import or_raise
 from holdfast.errors import JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
 from holdfast.job.job import ENDED, State
 from holdfast.job.schedule import Schedule
+from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, ListAudit
 from holdfast.messages.backend import Backend
 from holdfast.messages.frame import A, Answer, Query
 from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
     ExplainJob,
-    GetAudit,
     GetHealth,
     GetHistory,
     GetInterests,
@@ -32,11 +34,8 @@ from holdfast.messages.queries import (
     ListWorkers,
     OldestDead,
     RecentFailures,
-    RecordAudit,
 )
 from holdfast.messages.views import (
-    AuditEntries,
-    AuditEntry,
     Failures,
     History,
     InterestList,
@@ -169,14 +168,20 @@ class Reader:
         found: Stats = await self._ask(GetStats(only=queue))
         return found.queues[0], found.now
 
-    async def record_audit(self, entry: AuditEntry) -> None:
-        """Add an entry to the audit log."""
-        await self._ask(RecordAudit(entry))
-
-    async def audit(self, limit: int) -> AuditEntries:
-        """The latest entries of the audit log."""
-        checks.number("limit", limit, 1, limits.AUDIT_ENTRIES)
-        return await self._ask(GetAudit(limit))
+    async def audit(self, query: ListAudit) -> AuditPage:
+        """A page of the audit log: one that is full, or as far as a bounded number of reads comes, with a cursor."""
+        checks.number("limit", query.limit, 1, limits.LIST_LIMIT)
+        _check_audit(query.filter)
+        found: list[AuditEntry] = []
+        for _ in range(limits.AUDIT_STRETCHES):
+            page = await self._ask(query)
+            found += page.entries
+            left = query.limit - len(page.entries)
+            if page.cursor is None or not left:
+                break
+            at = page.cursor
+            query = replace(query, limit=left, before=at) if query.after is None else replace(query, limit=left, after=at)
+        return replace(page, entries=found)
 
     async def workers(self) -> WorkerList:
         """All registered workers, with what each is working on."""
@@ -265,6 +270,14 @@ def _check_id(job_id: int) -> None:
     """A number that no job can have: the store need not be asked, and could not be told it."""
     if not 1 <= job_id <= limits.ID_MAX:
         raise JobNotFound(f"There is no job {job_id}.")
+
+
+def _check_audit(wanted: AuditFilter) -> None:
+    for field in ("who", "action", "queue", "target", "outcome", "text"):
+        checks.text(field, getattr(wanted, field), limits.AUDIT_CHARS)
+    checks.number("job", wanted.job, 1, limits.ID_MAX)
+    checks.number("since", wanted.since, 0, limits.ID_MAX)
+    checks.number("until", wanted.until, 0, limits.ID_MAX)
 
 
 def _check_filter(query: ListJobs | CountJobs) -> None:

@@ -7,8 +7,8 @@ from holdfast.engine import checks
 from holdfast.engine.submitter import Submitter
 from holdfast.job.schedule import Schedule, ScheduleSpec
 from holdfast.messages.answers import Enqueued, ScheduleAnswer
+from holdfast.messages.audit import Managed
 from holdfast.messages.commands import DeleteSchedule, PauseSchedule, RunSchedule, SetSchedule
-from holdfast.messages.frame import Command
 from holdfast.routing import fields
 
 
@@ -21,6 +21,27 @@ class Schedules:
 
     async def set(self, name: str, spec: ScheduleSpec, paused: bool) -> Schedule:
         """Make a schedule, or change what one enqueues and when."""
+        command = SetSchedule(name, spec, paused)
+        async with self._submitter.audited(command):
+            await self._check(name, spec)
+        return await self._schedule(command)
+
+    async def pause(self, name: str, paused: bool) -> Schedule:
+        """Stop or resume a schedule."""
+        return await self._schedule(PauseSchedule(name, paused))
+
+    async def run(self, name: str) -> Enqueued:
+        """Enqueue a schedule's job now."""
+        return await self._submitter.manage(RunSchedule(name))
+
+    async def delete(self, name: str) -> None:
+        """Remove a schedule; its jobs stay."""
+        await self._submitter.manage(DeleteSchedule(name))
+
+    async def _schedule(self, command: Managed[ScheduleAnswer]) -> Schedule:
+        return (await self._submitter.manage(command)).schedule
+
+    async def _check(self, name: str, spec: ScheduleSpec) -> None:
         checks.schedule_name(name)
         checks.text("cron", spec.cron, limits.CRON_CHARS)  # before they are on their way: the rest is for the store's side
         checks.text("timezone", spec.timezone, limits.TIMEZONE_CHARS)
@@ -30,19 +51,3 @@ class Schedules:
             spec.publish and spec.job.content_type is None
         ):  # its event must be one that can be matched, whatever the interests are
             await asyncio.to_thread(fields.check, spec.job.payload, "payload")
-        return await self._schedule(SetSchedule(name, spec, paused))
-
-    async def pause(self, name: str, paused: bool) -> Schedule:
-        """Stop or resume a schedule."""
-        return await self._schedule(PauseSchedule(name, paused))
-
-    async def run(self, name: str) -> Enqueued:
-        """Enqueue a schedule's job now."""
-        return await self._submitter.ask(RunSchedule(name))
-
-    async def delete(self, name: str) -> None:
-        """Remove a schedule; its jobs stay."""
-        await self._submitter.ask(DeleteSchedule(name))
-
-    async def _schedule(self, command: Command[ScheduleAnswer]) -> Schedule:
-        return (await self._submitter.ask(command)).schedule

@@ -5,14 +5,24 @@ and nothing piles up.
 """
 
 import asyncio
-from collections.abc import Sequence
+import secrets
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
+import structlog
+from msgspec.structs import replace
+
 from holdfast import limits
+from holdfast.auth.actor import ACTOR
 from holdfast.budget import Budget
 from holdfast.errors import BY_CODE, HoldfastError, InternalError, Overloaded
+from holdfast.messages.audit import AuditEntry, Bulk, Managed, RecordAudit, refusal_of
 from holdfast.messages.backend import Backend
-from holdfast.messages.frame import A, Command, Refused
+from holdfast.messages.frame import A, Answer, Command, Refused
+
+log = structlog.get_logger(__name__)
 
 
 class Submitter:
@@ -35,6 +45,28 @@ class Submitter:
         if type(result) is Refused:
             raise error_of(result)
         return result
+
+    async def manage(self, command: Managed[A], weight: int = 0) -> A:
+        """The same for a managing verb, in the name of whoever does it."""
+        return await self.ask(signed(command), weight)
+
+    @asynccontextmanager
+    async def audited(self, command: Managed[Answer]) -> AsyncIterator[None]:
+        """What is refused in here, before the command is submitted, is in the audit log as well."""
+        try:
+            yield
+        except HoldfastError as error:
+            await self.record(refusal_of(signed(command), error.code))
+            raise
+
+    async def record(self, entry: AuditEntry) -> None:
+        """Keep an entry in the audit log of what is no command. Where the store can't take it, its log says so."""
+        try:
+            await self.ask(RecordAudit(entry))
+        except HoldfastError as error:
+            log.warning(
+                "an entry of the audit log could not be kept", action=entry.action, outcome=entry.outcome, code=error.code
+            )
 
     async def _ask_many(self, commands: Sequence[Command[A]], weight: int) -> list[A | Refused]:
         """Submit all of these or, where they are too many, none; refusals are among the results."""
@@ -66,6 +98,30 @@ class Submitter:
         self.in_flight -= 1
         if weight:
             self.budget.give(weight)
+
+
+BULK: ContextVar[Bulk | None] = ContextVar("bulk", default=None)
+"""What all that is done in this context is a part of."""
+
+
+@contextmanager
+def part_of(bulk: Bulk | None) -> Iterator[None]:
+    """All that is done in here is a part of this."""
+    token = BULK.set(bulk)
+    try:
+        yield
+    finally:
+        BULK.reset(token)
+
+
+def new_run() -> Bulk:
+    """What takes several commands, and is told as one."""
+    return Bulk(secrets.token_hex(8))
+
+
+def signed(command: Managed[A]) -> Managed[A]:
+    """The command in the name of whoever does it in this context."""
+    return replace(command, actor=ACTOR.get(), bulk=command.bulk or BULK.get())
 
 
 def error_of(refused: Refused) -> HoldfastError:

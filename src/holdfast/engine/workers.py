@@ -27,11 +27,11 @@ class Workers:
 
     async def quiet(self, worker_id: str) -> Worker:
         """Give a worker nothing more."""
-        return await self._worker(QuietWorker(worker_id))
+        return (await self._submitter.manage(QuietWorker(worker_id))).worker
 
     async def remove(self, worker_id: str | None = None, queue: str | None = None) -> int:
         """Forget one worker, or all that take from a queue; how many. What they hold stays leased."""
-        return (await self._submitter.ask(RemoveWorkers(worker_id, queue))).count
+        return (await self._submitter.manage(RemoveWorkers(worker_id, queue))).count
 
     async def _worker(self, command: Command[WorkerAnswer]) -> Worker:
         return (await self._submitter.ask(command)).worker

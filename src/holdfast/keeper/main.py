@@ -58,6 +58,7 @@ class KeeperConfig(msgspec.Struct, frozen=True):
     defaults: QueuePolicy
     watermark_bytes: int
     worker_silence_ms: int
+    audit_ms: int
     fds: list[int]
     log_level: str
     log_format: str
@@ -248,7 +249,7 @@ async def keep(config: KeeperConfig) -> int:
         )
         sockets[0].sendall(frame(Answered(hello=Hello(problem=problem))))
         return 2
-    backend = LocalBackend(store, SystemClock(), config.worker_silence_ms)
+    backend = LocalBackend(store, SystemClock(), config.worker_silence_ms, config.audit_ms)
     running = backend.start()
     alone = asyncio.Event()
     fronts: list[FrontConnection] = []

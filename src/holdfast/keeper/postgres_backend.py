@@ -32,7 +32,7 @@ class PostgresBackend(LocalBackend):
             config.commit_timeout_ms,
             config.max_payload_bytes,
         )
-        super().__init__(store, store.clock, config.worker_silence_ms)
+        super().__init__(store, store.clock, config.worker_silence_ms, config.audit_retention_ms())
         self._database = store
         self._config = config
         self._on_lost = on_lost

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from holdfast.job.job import LeaseRef, NewJob
 from holdfast.messages.answers import Counted, Granted, Outcome, PutIds
+from holdfast.messages.audit import Deed, Managed
 from holdfast.messages.frame import Command, Phase
 from holdfast.messages.views import QueueInfo
 
@@ -27,18 +28,28 @@ class BuryLease(Command[Outcome], frozen=True, tag=71):
     priority: int
 
 
-class KickJobs(Command[Counted], frozen=True, tag=72):
+class KickJobs(Managed[Counted], frozen=True, tag=72):
     """Make up to `limit` jobs of a queue ready: the dead ones that died first, or the scheduled ones that are due first."""
+
+    counts: ClassVar[bool] = True
 
     queue: str
     buried: bool
     limit: int
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("queue.kick", self.queue, note="buried" if self.buried else "scheduled")
 
-class KickJob(Command[Counted], frozen=True, tag=73):
+
+class KickJob(Managed[Counted], frozen=True, tag=73):
     """Make one dead or scheduled job ready."""
 
     id: int
+
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("job.kick", job=self.id)
 
 
 class ReserveJob(Command[Granted], frozen=True, tag=74):
@@ -48,11 +59,19 @@ class ReserveJob(Command[Granted], frozen=True, tag=74):
     worker: str
 
 
-class PauseFor(Command[QueueInfo], frozen=True, tag=75):
+class PauseFor(Managed[QueueInfo], frozen=True, tag=75):
     """Stop leasing from a queue for so long (0: resume), creating it if it is new."""
 
     queue: str
     pause_ms: int
+
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed(
+            "queue.pause" if self.pause_ms else "queue.resume",
+            self.queue,
+            note=f"for {self.pause_ms} ms" if self.pause_ms else "",
+        )
 
 
 class EndPauses(Command[Counted], frozen=True, tag=76):

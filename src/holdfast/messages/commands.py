@@ -2,13 +2,18 @@
 
 from typing import ClassVar
 
+from msgspec import UNSET
+
 from holdfast.job.job import Content, IdempotencyKey, LeaseRef, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
 from holdfast.limits import GRANT_BYTES
 from holdfast.messages.answers import Changed, Counted, Enqueued, Extended, Granted, Outcome, ScheduleAnswer, WorkerAnswer
+from holdfast.messages.audit import Deed, Managed
 from holdfast.messages.frame import Command, Phase
 from holdfast.messages.views import QueueInfo
+
+_EDITABLE = ("content", "type", "priority", "delay_ms", "run_at", "max_attempts", "tags")
 
 # Commands: producing and consuming ------------------------------------------------------------------------------------------------
 
@@ -94,32 +99,48 @@ class ExtendLease(Command[Extended], frozen=True, tag=6):
 # Commands: managing ---------------------------------------------------------------------------------------------------------------
 
 
-class RetryJob(Command[Changed], frozen=True, tag=10):
+class RetryJob(Managed[Changed], frozen=True, tag=10):
     """Run a dead job again."""
 
     id: int
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("job.retry", job=self.id)
 
-class CancelJob(Command[Changed], frozen=True, tag=11):
+
+class CancelJob(Managed[Changed], frozen=True, tag=11):
     """End a waiting job; ask a running one to stop."""
 
     id: int
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("job.cancel", job=self.id)
 
-class PromoteJob(Command[Changed], frozen=True, tag=12):
+
+class PromoteJob(Managed[Changed], frozen=True, tag=12):
     """Run a scheduled job now."""
 
     id: int
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("job.promote", job=self.id)
 
-class DeleteJob(Command[Changed], frozen=True, tag=13):
+
+class DeleteJob(Managed[Changed], frozen=True, tag=13):
     """Remove a job and all that is known of it. `unless_history`: one that is concluded or cancelled is not found."""
 
     id: int
     unless_history: bool = False
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("job.delete", job=self.id)
 
-class EditJob(Command[Changed], frozen=True, tag=14):
+
+class EditJob(Managed[Changed], frozen=True, tag=14):
     """Change a waiting job; None keeps what is there."""
 
     id: int
@@ -131,15 +152,24 @@ class EditJob(Command[Changed], frozen=True, tag=14):
     max_attempts: int | None = None
     tags: tuple[str, ...] | None = None
 
+    def deed(self) -> Deed:
+        """What it does."""
+        named = [name for name in _EDITABLE if getattr(self, name) is not None]
+        return Deed("job.edit", note=", ".join("payload" if name == "content" else name for name in named), job=self.id)
 
-class MoveJob(Command[Enqueued], frozen=True, tag=60):
+
+class MoveJob(Managed[Enqueued], frozen=True, tag=60):
     """Put a job that is not leased anew into another queue, and remove it here, in one step."""
 
     id: int
     queue: str
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("job.move", note=f"to {self.queue}", job=self.id)
 
-class SettleJob(Command[Changed], frozen=True, tag=69):
+
+class SettleJob(Managed[Changed], frozen=True, tag=69):
     """End a job that waits or is dead by what is known of its work: concluded, perhaps with a result, or dead, for this reason."""
 
     id: int
@@ -147,42 +177,84 @@ class SettleJob(Command[Changed], frozen=True, tag=69):
     reason: str
     result: bytes | None = None
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("job.settle", note="as concluded" if self.done else "as dead", job=self.id)
 
-class SetQueue(Command[QueueInfo], frozen=True, tag=15):
+
+class AddJob(Managed[Enqueued], frozen=True, tag=84):
+    """Put one job by hand, where `Enqueue` is what programs do."""
+
+    job: NewJob
+
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("job.enqueue", self.job.queue)
+
+
+class SetQueue(Managed[QueueInfo], frozen=True, tag=15):
     """Create a queue or change its settings; `whole` puts back to the default what is not named."""
 
     name: str
     settings: QueueSettings
     whole: bool
 
+    def deed(self) -> Deed:
+        """What it does."""
+        given = {
+            name: value for name in QueueSettings.__struct_fields__ if (value := getattr(self.settings, name)) is not UNSET
+        }
+        words = [f"{name} {value}" if isinstance(value, int) else name for name, value in given.items()]
+        return Deed("queue.set", self.name, note=", ".join([*words, "all else default"] if self.whole else words))
 
-class PauseQueue(Command[QueueInfo], frozen=True, tag=16):
+
+class PauseQueue(Managed[QueueInfo], frozen=True, tag=16):
     """Stop or resume leasing from a queue; it takes new jobs all the same."""
 
     name: str
     paused: bool
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("queue.pause" if self.paused else "queue.resume", self.name)
 
-class PurgeQueue(Command[Counted], frozen=True, tag=17):
+
+class PurgeQueue(Managed[Counted], frozen=True, tag=17):
     """Remove up to `limit` jobs in these states whose id is at most `up_to` (0: all there are now)."""
+
+    counts: ClassVar[bool] = True
 
     name: str
     states: tuple[State, ...]
     up_to: int
     limit: int
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("queue.purge", self.name, note=", ".join(self.states))
 
-class DeleteQueue(Command[Counted], frozen=True, tag=18):
+
+class DeleteQueue(Managed[Counted], frozen=True, tag=18):
     """Remove a queue that holds no unfinished and no dead job, with its history."""
 
     name: str
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("queue.delete", self.name)
 
-class SetInterest(Command[Counted], frozen=True, tag=19):
+
+class SetInterest(Managed[Counted], frozen=True, tag=19):
     """Say which events a queue wants, creating it if it is new; None: it wants none any more."""
+
+    counts: ClassVar[bool] = True
 
     queue: str
     match: str | dict[str, str] | None
+
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("interest.remove" if self.match is None else "interest.set", self.queue)
 
 
 # Commands: workers ----------------------------------------------------------------------------------------------------------------
@@ -202,44 +274,73 @@ class BeatWorker(Command[WorkerAnswer], frozen=True, tag=31):
     id: str
 
 
-class QuietWorker(Command[WorkerAnswer], frozen=True, tag=32):
+class QuietWorker(Managed[WorkerAnswer], frozen=True, tag=32):
     """Give a worker nothing more."""
 
     id: str
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("worker.quiet", target=self.id)
 
-class RemoveWorkers(Command[Counted], frozen=True, tag=33):
+
+class RemoveWorkers(Managed[Counted], frozen=True, tag=33):
     """Forget one worker, or every worker that takes from a queue."""
+
+    counts: ClassVar[bool] = True
 
     id: str | None
     queue: str | None = None
+
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("worker.remove", self.queue or "", self.id or "")
 
 
 # Commands: schedules --------------------------------------------------------------------------------------------------------------
 
 
-class SetSchedule(Command[ScheduleAnswer], frozen=True, tag=50):
+class SetSchedule(Managed[ScheduleAnswer], frozen=True, tag=50):
     """Make a schedule, or change what one puts and when."""
 
     name: str
     spec: ScheduleSpec
     paused: bool
 
+    def deed(self) -> Deed:
+        """What it does."""
+        spec = self.spec
+        often = f"cron {spec.cron}" if spec.cron is not None else f"every {spec.interval_ms} ms"
+        note = f"{often}, paused" if self.paused else often
+        return Deed("schedule.set", "" if spec.publish else spec.job.queue, self.name, note)
 
-class PauseSchedule(Command[ScheduleAnswer], frozen=True, tag=51):
+
+class PauseSchedule(Managed[ScheduleAnswer], frozen=True, tag=51):
     """Stop or resume a schedule."""
 
     name: str
     paused: bool
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("schedule.pause" if self.paused else "schedule.resume", target=self.name)
 
-class RunSchedule(Command[Enqueued], frozen=True, tag=52):
+
+class RunSchedule(Managed[Enqueued], frozen=True, tag=52):
     """Put a schedule's job now."""
 
     name: str
 
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("schedule.run", target=self.name)
 
-class DeleteSchedule(Command[Counted], frozen=True, tag=53):
+
+class DeleteSchedule(Managed[Counted], frozen=True, tag=53):
     """Remove a schedule."""
 
     name: str
+
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("schedule.delete", target=self.name)

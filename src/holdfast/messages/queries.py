@@ -4,8 +4,6 @@ from holdfast.job.job import State
 from holdfast.limits import LIST_LIMIT, STATS_QUEUES
 from holdfast.messages.frame import Query
 from holdfast.messages.views import (
-    AuditEntries,
-    AuditEntry,
     Failures,
     History,
     InterestList,
@@ -151,15 +149,3 @@ class GetHistory(Query[History], frozen=True, tag=63):
     queue: str = ""
     span: str = "hour"
     names: list[str] | None = None
-
-
-class RecordAudit(Query[AuditEntries], frozen=True, tag=81):
-    """Add this entry. The answer has when the log began, and no entries."""
-
-    entry: AuditEntry
-
-
-class GetAudit(Query[AuditEntries], frozen=True, tag=82):
-    """The latest entries."""
-
-    limit: int

@@ -9,20 +9,6 @@ from holdfast.job.schedule import Schedule
 from holdfast.messages.frame import Answer, Frame
 
 
-class AuditEntry(Frame, frozen=True):
-    """An action of the page, for the audit log. Entries with the same `run` are parts of one bulk action: their counts are added up."""
-
-    at: int
-    who: str
-    action: str
-    target: str
-    queue: str
-    outcome: str
-    done: int = 1
-    refused: int = 0
-    run: str = ""
-
-
 class QueueInfo(Answer, frozen=True, tag=106):
     """A queue with the settings in force and what it holds."""
 
@@ -176,7 +162,7 @@ class HeldQueue(Frame, frozen=True):
 
 class StoreStats(Answer, frozen=True, tag=127):
     """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting. `unreadable` counts rows
-    that could not be read since the start, by table; `set_aside` has a sentence on each of the last ones, `jobs_why` on each of `jobs_aside`.
+    that could not be read since the start, by table; `audit` entries of the audit log, by what became of them; `set_aside` has a sentence on each of the last ones, `jobs_why` on each of `jobs_aside`.
 
     The `busy` ones: the longest that a commit, and a turn of the loop beside the store, used the processor in the last minute or two.
     """
@@ -203,6 +189,7 @@ class StoreStats(Answer, frozen=True, tag=127):
     set_aside: list[str] = []
     held_queues: list[HeldQueue] = []
     jobs_why: list[str] = []
+    audit: dict[str, int] = {}
 
 
 class JobCounts(Answer, frozen=True, tag=161):
@@ -279,12 +266,3 @@ class Stats(Answer, frozen=True, tag=125):
     totals: dict[str, int] = {}
     rates: dict[str, float] = {}
     oldest_left_out_ms: int | None = None
-
-
-class AuditEntries(Answer, frozen=True, tag=173):
-    """The actions of the page, the latest first, since `began_at`. `total` counts also the entries that were dropped since."""
-
-    began_at: int
-    now: int
-    total: int
-    entries: list[AuditEntry] = []

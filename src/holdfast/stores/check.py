@@ -73,6 +73,10 @@ MOMENTS: tuple[tuple[str, str], ...] = (
         "{0} answers to idempotency keys of {1} are from the future, the last from {2}; a restart dates them to its own moment",
         "SELECT count(*), scope, max(at) FROM kept_answer WHERE at > $1 GROUP BY scope ORDER BY scope LIMIT 20",
     ),
+    (
+        "{0} entries of the audit log ({1}) are from the future, the last from {2}: they are kept until then",
+        "SELECT count(*), door, max(at) FROM audit WHERE at > $1 GROUP BY door ORDER BY door LIMIT 20",
+    ),
 )
 """What a clock that was far ahead has written: in words, and how it is found, `$1` being `FAR_MS` from now."""
 

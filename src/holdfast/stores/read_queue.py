@@ -11,10 +11,11 @@ from collections import deque
 
 from holdfast.errors import Overloaded
 from holdfast.limits import CHEAP_PAGE, CHEAP_READS_WAITING, DEAR_READS_WAITING, READ_WAIT_S
+from holdfast.messages.audit import ListAudit
 from holdfast.messages.frame import Answer, Query
 from holdfast.messages.queries import CountJobs, CountUrgent, GetInterests, ListJobs, ListSchedules, ListWorkers, RecentFailures
 
-_DEAR = (CountUrgent, GetInterests, RecentFailures)
+_DEAR = (CountUrgent, GetInterests, ListAudit, RecentFailures)
 
 
 def is_dear(query: Query[Answer]) -> bool:

@@ -24,6 +24,7 @@ from holdfast.limits import (
     URGENT_BELOW,
     URGENT_COUNTED,
 )
+from holdfast.messages.audit import ListAudit
 from holdfast.messages.frame import A, Query
 from holdfast.messages.queries import (
     CountJobs,
@@ -56,7 +57,7 @@ from holdfast.messages.views import (
     WorkerInfo,
     WorkerList,
 )
-from holdfast.stores import formats, rows
+from holdfast.stores import audit_rows, formats, rows
 from holdfast.stores.list_statements import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.rows import Row
 
@@ -129,6 +130,7 @@ class Reader:
             CountUrgent: self._urgent,
             CountJobs: self._counts,
             RecentFailures: self._failures,
+            ListAudit: lambda query, now: audit_rows.page(self._fetch, query, now),
         }
 
     async def answer(self, query: Query[A], now: int) -> A:

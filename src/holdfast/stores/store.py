@@ -26,6 +26,7 @@ from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, St
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
+from holdfast.messages.audit import AuditEntry
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability, HeldQueue, Replication
 
@@ -117,6 +118,15 @@ class KeptAnswer(msgspec.Struct, array_like=True):
 
 UNTOLD = KeptAnswer(b"", [])
 """Of an answer that can't be read: no call is the one that it was given to, so none is answered as a repetition, and none is carried out again."""
+
+
+class AuditTally(msgspec.Struct, frozen=True):
+    """The last number given to an entry of the audit log, how many entries there are, their bytes, and how many were removed."""
+
+    last: int = 0
+    kept: int = 0
+    bytes: int = 0
+    removed: int = 0
 
 
 class Transaction(Protocol):
@@ -331,6 +341,22 @@ class Transaction(Protocol):
 
     async def forget_answers(self, before: int, limit: int) -> int:
         """Look at the next `limit` kept answers from before this, and drop those whose jobs are gone; how many. Begins anew at the end."""
+        ...
+
+    async def write_audit(self, entries: Sequence[AuditEntry]) -> list[int]:
+        """Add entries to the audit log, or to those of the same `run`; the numbers of each. The last that is written before the commit."""
+        ...
+
+    async def audit_tally(self) -> AuditTally:
+        """How many entries there are."""
+        ...
+
+    async def oldest_audit(self, limit: int) -> list[tuple[int, int, int]]:
+        """Number, time and size of the oldest entries."""
+        ...
+
+    async def forget_audit(self, up_to: int) -> int:
+        """Remove the entries up to this number; how many there were."""
         ...
 
     async def write(self, changes: Sequence[Change]) -> None:

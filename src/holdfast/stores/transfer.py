@@ -69,6 +69,12 @@ TABLES = (
     Table("interest", ("queue", "match")),
     Table("worker", ("id", "name", "queues", "state", "registered_at")),
     Table("schedule", ("name", "try_at", "paused", "state"), truths=("paused",)),
+    Table(
+        "audit",
+        (
+            "id", "at", "action", "queue", "target", "note", "outcome", "done", "refused", "who", "address", "door", "run", "size",
+        ),
+    ),
 )  # fmt: skip
 
 SUMS = """
@@ -80,12 +86,24 @@ SELECT q.name, s.state, count(*), CAST(sum(j.size) AS bigint) FROM (
 """Jobs and bytes of payload by queue and state; `held` and `ready_for` are ready jobs in a line of their own. Every store understands it."""
 
 
+SETTLE_AUDIT = """
+INSERT INTO audit_tally(only_row, last, removed, kept, bytes)
+SELECT {row}, {last}, {removed}, count(*), CAST(coalesce(sum(size), 0) AS bigint) FROM audit WHERE true
+ON CONFLICT (only_row) DO UPDATE SET last = excluded.last, removed = excluded.removed, kept = excluded.kept, bytes = excluded.bytes
+"""
+"""Count the entries of the audit log that have come; its places are its key, the last number and how many were removed."""
+
+
 class Counters(msgspec.Struct, frozen=True):
-    """The last numbers given to a job, to a lease, and to the interests as a whole. They never go back, also across a move."""
+    """The last numbers given to a job, to a lease, to the interests as a whole and to an entry of the audit log, and how many of these were
+    removed. They never go back, also across a move.
+    """
 
     job: int
     fence: int
     interests: int
+    audit: int = 0
+    audit_removed: int = 0
 
 
 class CantMove(Exception):

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from holdfast import AsyncClient, Client
@@ -42,6 +43,8 @@ class Blocking:
     def _waiting(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def wait(*args: Any, **options: Any) -> Any:
             got = call(*args, **options)
+            if isinstance(got, AbstractContextManager):
+                return got
             return self._loop.run(got if inspect.iscoroutine(got) else _listed(got))
 
         return wait

@@ -212,3 +212,24 @@ CALLS_BY_NAME = {
 def test_an_empty_name_is_refused_and_never_means_what_is_above_it(client, name):
     with pytest.raises(InvalidRequest, match="is empty"):
         getattr(client, name)("", *CALLS_BY_NAME[name])
+
+
+def test_the_audit_log_is_read_by_filters_page_after_page(client, queue):
+    job = client.enqueue(queue).id
+    begin = datetime.now(UTC) - timedelta(minutes=5)
+    client.pause(queue)
+    with client.as_one("two jobs", queue):
+        client.cancel(job)
+        client.cancel(client.enqueue(queue).id)
+    client.resume(queue)
+    found = list(client.audit(queue=queue, since=begin, page=1))
+    assert [(entry.action, entry.target, entry.done) for entry in found] == [
+        ("queue.resume", None, 1),
+        ("job.cancel", "two jobs", 2),
+        ("queue.pause", None, 1),
+    ]
+    assert [entry.action for entry in client.audit(queue=queue, after=found[1].id, page=1)] == ["queue.resume"]
+    assert [entry.action for entry in client.audit(queue=queue, action="job", outcome="done", who="127.0.0.1")] == [
+        "job.cancel"
+    ]
+    assert list(client.audit(queue=queue, until=begin)) == []

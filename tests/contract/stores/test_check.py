@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.messages.beanstalk_commands import PauseFor
-from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease
+from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease, PauseQueue
 from holdfast.stores import check
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.sqlite import maintenance
@@ -138,3 +138,15 @@ async def test_a_size_that_cant_be_is_named(place):
     assert problems[0] == "sizes can be: job 2 has -1 bytes"
     assert len(problems) == 2
     assert problems[1].startswith("tallies agree: ")
+
+
+async def test_an_audit_log_with_fewer_entries_than_were_written_is_named(place):
+    desk = place.open()
+    await desk.put()
+    await desk.do(PauseQueue("q", True))
+    await desk.do(PauseQueue("q", False))
+    await desk.close()
+    assert await place.check() == []
+    place.change("DELETE FROM audit WHERE id = ?", 1)
+    (problem,) = await place.check()
+    assert re.match(r"audit tally agrees: kept 2 bytes \d+ last 2 where there are 1 \d+ 2", problem)

@@ -20,7 +20,15 @@ from tests.system.docs.test_guides import GUIDES
 
 pytestmark = pytest.mark.long(30)
 
-RUN = ("README.md", "docs/protocol.md", "docs/dialects.md", "docs/configuration.md", "docs/operations.md", "docs/shell.md")
+RUN = (
+    "README.md",
+    "docs/protocol.md",
+    "docs/audit.md",
+    "docs/dialects.md",
+    "docs/configuration.md",
+    "docs/operations.md",
+    "docs/shell.md",
+)
 
 
 @pytest.mark.parametrize("page", RUN)

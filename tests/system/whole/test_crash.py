@@ -145,3 +145,16 @@ def test_when_the_front_dies_under_load_every_acknowledged_job_is_there(serve):
     is_tidy(server)
     with serve().client() as client:
         everything_is_there(client, acknowledged)
+
+
+def test_what_was_done_by_hand_is_in_the_audit_log_after_a_kill_right_behind_the_answer(serve, home):
+    server = serve()
+    with server.client() as client:
+        job = push(client, "q", 1)["id"]
+        assert client.post(f"/v1/jobs/{job}/cancel").status_code == 200
+        server.kill_all()
+    server.gone()
+    assert maintenance.check(home / "holdfast-data/jobs.db") == []
+    with serve().client() as client:
+        (entry,) = client.get("/v1/audit", params={"job": job}).json()["entries"]
+    assert (entry["action"], entry["outcome"], entry["queue"]) == ("job.cancel", "done", "q")

@@ -3,6 +3,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from holdfast.client.retry import Call, Lost, NotSent, path
@@ -10,13 +11,13 @@ from holdfast.client.schedules import Schedule, SchedulePage
 from holdfast.client.streams import EventReader, backoff, stream_refusal
 from holdfast.client.sync.caller import Caller
 from holdfast.client.sync.pause import pause
-from holdfast.client.types import Event, Published, RegisteredWorker, RegisteredWorkers
+from holdfast.client.types import AuditEntry, AuditPage, Event, Published, RegisteredWorker, RegisteredWorkers
 from holdfast.errors import ScheduleNotFound, Unavailable, WorkerNotFound
 
 
 class System(Caller):
     """Schedules: `schedules`, `schedule`, `set_schedule`, `delete_schedule`, `pause_schedule`, `resume_schedule`, `run_schedule`.
-    Workers: `workers`, `worker`, `register_worker`, `beat`, `quiet`, `remove_worker`. And `stats`, `ready`, `events`.
+    Workers: `workers`, `worker`, `register_worker`, `beat`, `quiet`, `remove_worker`. And `audit`, `stats`, `ready`, `events`.
     """
 
     def schedules(self, *, page: int = 200) -> Iterator[Schedule]:
@@ -85,6 +86,35 @@ class System(Caller):
     def remove_worker(self, worker_id: str) -> None:
         """Forget the worker."""
         self._delete(path("/v1/workers/{}", worker_id), WorkerNotFound)
+
+    def audit(
+        self,
+        *,
+        who: str | None = None,
+        action: str | None = None,
+        queue: str | None = None,
+        target: str | None = None,
+        job: int | None = None,
+        outcome: str | None = None,
+        text: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: int | None = None,
+        page: int = 200,
+    ) -> Iterator[AuditEntry]:
+        """Entries of the audit log that match all that is given, page after page: the newest first, or with `after` those after the entry with that
+        id, the oldest first. `action` is one, such as `queue.purge`, or a kind, such as `queue`; `outcome` one, or `refused`.
+        """
+        filters = {"who": who, "action": action, "queue": queue, "target": target, "job": job, "outcome": outcome, "text": text}
+        moments = {name: moment and moment.isoformat() for name, moment in (("since", since), ("until", until))}
+        cursor: str | None = None
+        while True:
+            begin = {"cursor": cursor} if after is None else {"after": cursor or after}
+            got = self._get(AuditPage, path("/v1/audit", **filters, **moments, **begin, limit=page))
+            yield from got.entries
+            cursor = got.next_cursor
+            if cursor is None:
+                return
 
     def stats(self) -> dict[str, Any]:
         """All numbers of the server, by queue and in all, as the protocol describes them."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from holdfast.auth.actor import ACTOR, Actor
 from holdfast.doors.beanstalk import verbs
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.held import Held
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol):
         self.coalesced = verbs.Coalesced()
         self.roles: set[str] = set()
         self.worker = "beanstalk"
+        self.actor = Actor(door="beanstalk")
         self.alone = False  # a command is under way that lets none pass
         self.gone = False
         self.leaving = False
@@ -96,7 +98,9 @@ class Connection(asyncio.Protocol):
                 socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
             )  # one whose machine has died holds its jobs no longer than needed
         peer = transport.get_extra_info("peername")
-        self.worker = f"beanstalk {peer[0]}:{peer[1]}" if peer else "beanstalk"
+        if peer:
+            self.worker = f"beanstalk {peer[0]}:{peer[1]}"
+            self.actor = Actor("", peer[0], "beanstalk")
         if not self.door.arrived(self):
             self.gone = True
             transport.abort()
@@ -291,6 +295,7 @@ class Connection(asyncio.Protocol):
         self.door.keep(asyncio.ensure_future(self._finish(doing(self, asked), self.open())))
 
     async def _finish(self, doing: Coroutine[Any, Any, bytes], slot: Slot) -> None:
+        ACTOR.set(self.actor)  # this is a task of its own
         try:
             reply = await doing
         except HoldfastError as error:

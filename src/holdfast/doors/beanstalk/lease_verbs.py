@@ -44,7 +44,8 @@ def _concluded(connection: "Connection", slot: "Slot", job_id: int, holding: Hol
 
 
 def _remove(connection: "Connection", slot: "Slot", job_id: int) -> None:
-    connection.engine.submit_nowait(DeleteJob(job_id, unless_history=True), 0, partial(_removed, connection, slot))
+    command = DeleteJob(job_id, unless_history=True, actor=connection.actor)
+    connection.engine.submit_nowait(command, 0, partial(_removed, connection, slot))
 
 
 def _removed(connection: "Connection", slot: "Slot", result: Changed | Refused) -> None:

@@ -390,3 +390,33 @@ class HealthOut(msgspec.Struct):
     status: str
     reasons: list[str] = []
     warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class AuditEntryOut(msgspec.Struct, kw_only=True, gc=False):
+    """One entry of the audit log. `outcome`: `done`, `going_on` (in several steps, of which the last is to come), or the code of the refusal; `done`
+    and `refused` count what it was done to, and what was refused. `run` is there for what was done in several steps.
+    """
+
+    id: Id
+    at: Instant
+    action: str
+    queue: str | None
+    target: str | None
+    note: str | None
+    outcome: str
+    done: int
+    refused: int
+    who: str | None
+    address: str | None
+    door: str | None
+    run: str | UnsetType = UNSET
+
+
+class AuditOut(msgspec.Struct):
+    """A page of the audit log. `kept` are all entries that there are, `removed` those that were too old or too many."""
+
+    entries: list[AuditEntryOut]
+    next_cursor: str | None
+    kept: int
+    kept_bytes: int
+    removed: int

@@ -15,7 +15,7 @@ from litestar.openapi.spec import Tag
 from litestar.params import HeaderParameter
 
 from holdfast import __version__
-from holdfast.doors.rest import bodies, docs, interests, openapi_stubs, replies, routes, schedules, system, workers
+from holdfast.doors.rest import audit, bodies, docs, interests, openapi_stubs, replies, routes, schedules, system, workers
 from holdfast.doors.rest.hot import Hot
 from holdfast.doors.rest.middleware import NO_METHOD, Metrics, Middleware, takes_head
 from holdfast.doors.websocket import routes as channel
@@ -150,6 +150,7 @@ def framework(state: AppState, payload_bytes: int, dialects: Sequence[Dialect] =
             *interests.ROUTES,
             *workers.ROUTES,
             *schedules.ROUTES,
+            *audit.ROUTES,
             *system.ROUTES,
             *openapi_stubs.TWINS,
             *docs.ROUTES,

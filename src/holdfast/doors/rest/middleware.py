@@ -12,24 +12,28 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 import structlog
 
+from holdfast.auth.actor import ACTOR, Actor
 from holdfast.budget import Account, Budget
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.hot import Call, Handler, Hot, T
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.websocket.door import Channels
+from holdfast.engine.submitter import BULK
 from holdfast.engine.waiters import Patience
-from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge, UnsupportedMediaType, breach
 from holdfast.http.disconnect import while_here
 from holdfast.http.origin import Guard
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, LARGE_BODY_BYTES, REQUEST_ID_CHARS
+from holdfast.messages.audit import Bulk
 
 log = structlog.get_logger(__name__)
 
 _SAFE = frozenset(("GET", "HEAD"))
-_DEAR = ("/v1/jobs", "/v1/stats", "/v1/workers", "/v1/interests", "/v1/schedules", "/metrics", "/web")
+_DEAR = ("/v1/jobs", "/v1/audit", "/v1/stats", "/v1/workers", "/v1/interests", "/v1/schedules", "/metrics", "/web")
 
 # A GET here changes nothing, so a HEAD may be answered as one. Other doors have a GET that claims.
 _READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics")
@@ -173,6 +177,9 @@ class Middleware:
         """Let the framework answer; the template of the route that it took."""
         try:
             self._guard.admit(method, path, headers)
+            ACTOR.set(actor_of(scope))
+            if (run := headers.get(b"holdfast-run")) is not None:
+                BULK.set(_bulk(run))
             if method == "HEAD" and takes_head(path):
                 scope, answer.bodiless = {**scope, "method": "GET"}, True
             elif method == "OPTIONS":
@@ -257,6 +264,25 @@ def _unreadable(headers: dict[bytes, bytes], all_headers: Iterable[tuple[bytes, 
     if version != "1.0" and not headers.get(b"host"):
         return InvalidRequest("A request must have a Host header.", field="Host")
     return None
+
+
+def actor_of(scope: Scope) -> Actor:
+    """Who sends a request. Behind a proxy the address is the proxy's: what `X-Forwarded-For` says anybody can write."""
+    client = scope.get("client")
+    return Actor("", client[0] if client else "", "http")
+
+
+def _bulk(run: bytes) -> Bulk:
+    """What a request is a part of, as its caller says: so all parts are one entry of the audit log."""
+    try:
+        given = dict(
+            parse_qsl(run.decode("ascii"), strict_parsing=True, errors="strict", max_num_fields=3, keep_blank_values=True)
+        )
+    except (ValueError, UnicodeDecodeError):
+        given = {}
+    if not given.keys() <= {"run", "target", "queue"} or not 1 <= len(given.get("run", "")) <= REQUEST_ID_CHARS:
+        raise breach("Holdfast-Run", f"must be run=TEXT of 1 to {REQUEST_ID_CHARS} characters, with target and queue at will")
+    return Bulk(given["run"], given.get("target", ""), given.get("queue", ""))
 
 
 def takes_head(path: str) -> bool:

@@ -8,22 +8,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
+from holdfast.auth.actor import NOBODY, Actor, acting_as
 from holdfast.engine.engine import Engine
-from holdfast.errors import Forbidden, HoldfastError
+from holdfast.engine.submitter import part_of
+from holdfast.errors import Forbidden
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.audit import AuditEntry, Bulk
 from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob
-from holdfast.messages.views import AuditEntry
 from holdfast.routing.interests import Match
 
-log = structlog.get_logger(__name__)
-
 Given = Mapping[str, Any]
-_TOLD = 200  # characters of a name in the audit log
-_MAKES = frozenset(("job.enqueue", "job.move"))  # these create a job with an id of its own
 Permit = Callable[[str, str], bool]
 """Whether the action of this name may be done to this target; the target is a queue, or "" where there is none."""
 
@@ -61,7 +57,7 @@ async def _set_interest(engine: Engine, name: str, given: Given) -> Any:
 
 async def _enqueue(engine: Engine, _: str, given: Given) -> Any:
     job: NewJob = given["job"]
-    return (await engine.enqueue([job])).jobs[0].id
+    return (await engine.add_job(job)).jobs[0].id
 
 
 def _job(command: Callable[[int], Any]) -> Callable[[Engine, str, Given], Awaitable[Any]]:
@@ -140,54 +136,26 @@ def everything(action: str, target: str) -> bool:  # noqa: ARG001  (the shape of
 
 
 class Actions:
-    """Does what a screen asks for, if it may be done, and leaves a line in the log and an entry in the audit log, also for a refusal."""
+    """Does what a screen asks for, if it may be done. Each leaves an entry in the audit log: the verb's own, or that it was forbidden."""
 
-    def __init__(self, engine: Engine, permit: Permit = everything, who: str = "") -> None:
+    def __init__(self, engine: Engine, permit: Permit = everything, actor: Actor = NOBODY) -> None:
         self._engine = engine
         self._permit = permit
-        self._who = who
+        self._actor = actor
 
     def may(self, action: str, queue: str = "") -> bool:
         """Whether this may be done to this queue, or what is in it."""
         return self._permit(action, queue)
 
-    async def act(self, action: str, name: str, queue: str = "", **given: Any) -> Any:
-        """Do it to what has this name; `queue` is the one that it is about."""
-        try:
-            done = await self.run_quietly(action, name, queue, **given)
-        except HoldfastError as error:
-            await self.tell(action, name, queue, error.code, done=0, refused=1)
-            raise
-        created = str(done) if action in _MAKES and isinstance(done, int) else ""
-        count = done if action == "queue.purge" and isinstance(done, int) else 1
-        await self.tell(action, " → ".join(filter(None, (name, created))), queue, "done", done=count)
-        return done
-
-    async def run_quietly(self, action: str, name: str, queue: str = "", **given: Any) -> Any:
-        """The same for one of many: whoever goes through them tells of them together."""
+    async def act(self, action: str, name: str, queue: str = "", *, bulk: Bulk | None = None, **given: Any) -> Any:
+        """Do it to what has this name; `queue` is the one that it is about, `bulk` what it is a part of."""
         if not self.may(action, queue):
+            await self._engine.record(
+                AuditEntry(action, queue, name, outcome=Forbidden.code, done=0, refused=1, actor=self._actor)
+            )
             raise Forbidden(f"You are not allowed to do this: {action}.", field="action")
-        return await ACTIONS[action].perform(self._engine, name, given)
-
-    async def tell(
-        self, action: str, target: str, queue: str, outcome: str, *, done: int, refused: int = 0, run: str = ""
-    ) -> None:
-        """Write to the log and to the audit log what was done. It stays done, also where the audit log can't be written."""
-        log.info(
-            "audit",
-            action=action,
-            target=target,
-            queue=queue,
-            outcome=outcome,
-            done=done,
-            refused=refused,
-            who=self._who,
-        )
-        entry = AuditEntry(0, self._who, action, target[:_TOLD], queue[:_TOLD], outcome, done, refused, run)
-        try:
-            await self._engine.reading.record_audit(entry)
-        except HoldfastError as error:
-            log.warning("the audit log could not be written", code=error.code)
+        with acting_as(self._actor), part_of(bulk):
+            return await ACTIONS[action].perform(self._engine, name, given)
 
     @staticmethod
     def said(action: str, count: str) -> str:

@@ -1,63 +1,67 @@
-"""The audit log: every action of the page with its time, target, counts, outcome and author. As a screen, and as JSON for export."""
+"""The audit log as a screen: who did what by hand, the latest first, by whatever filters."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 from litestar.response import Redirect
 
-from holdfast.doors.web import formats
+from holdfast.doors.web import forms
 from holdfast.doors.web.layout import View
-from holdfast.limits import AUDIT_ENTRIES
-from holdfast.messages.views import AuditEntries, AuditEntry
+from holdfast.errors import breach
+from holdfast.limits import ID_MAX
+from holdfast.messages.audit import AuditFilter, ListAudit
 
 _SHOWN = 200
-
-
-async def _picked(view: View) -> tuple[AuditEntries, str, list[AuditEntry]]:
-    """The audit log, the text that is looked for, and the entries that contain it."""
-    found = await view.engine.reading.audit(AUDIT_ENTRIES)
-    wanted = view.query.get("q", "").strip()
-    fit = [one for one in found.entries if wanted in f"{one.action} {one.target} {one.queue} {one.who} {one.outcome}"]
-    return found, wanted, fit
+_NAMES = ("who", "action", "queue", "job", "outcome", "since", "until", "q")
 
 
 @get("/web/audit", include_in_schema=False)
 async def show_audit_log(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
-    """The latest entries, filtered by text."""
+    """A page of entries that fit."""
     view = View(request, state)
-    found, wanted, fit = await _picked(view)
-    values = {
-        "entries": fit[:_SHOWN],
-        "found": len(fit),
-        "most": AUDIT_ENTRIES,
-        "began_at": found.began_at,
-        "now": found.now,
-        "wanted": wanted,
+    given = {name: view.query.get(name, "").strip() for name in _NAMES}
+    before = view.query.get("cursor", "")
+    found = await view.engine.reading.audit(
+        ListAudit(_SHOWN, _filter(given), forms.whole("cursor", before) if before else ID_MAX)
+    )
+    values = {"entries": found.entries, "page": found, "now": found.now, "wanted": given, "paged": bool(before)}
+    asked = {
+        ("text" if name == "q" else name): _instant(value) if name in ("since", "until") else value
+        for name, value in given.items()
     }
-    return view.page("audit.html", "Audit log", "audit", values, view.curl("GET", "/web/audit.json", q=wanted))
+    return view.page("audit.html", "Audit log", "audit", values, view.curl("GET", "/v1/audit", **asked))
 
 
-@get(["/web/audit.json", "/web/trail.json"], include_in_schema=False)
-async def audit_log_as_json(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
-    """Every matching entry, the latest first; `total` also counts those that were dropped since `began_at`."""
-    found, _, fit = await _picked(View(request, state))
-    entries = [
-        {
-            "at": formats.iso(entry.at),
-            "who": entry.who,
-            "action": entry.action,
-            "target": entry.target,
-            "queue": entry.queue or None,
-            "outcome": entry.outcome,
-            "done": entry.done,
-            "refused": entry.refused,
-        }
-        for entry in fit
-    ]
-    body = {"began_at": formats.iso(found.began_at), "total": found.total, "notes": entries}  # the key is older than the name
-    return Response(msgspec.json.encode(body), media_type="application/json")
+def _filter(given: dict[str, str]) -> AuditFilter:
+    job = forms.whole("job", given["job"]) if given["job"] else None
+    since, until = _moment("since", given["since"]), _moment("until", given["until"])
+    return AuditFilter(
+        given["who"],
+        given["action"],
+        given["queue"],
+        "",
+        job,
+        given["outcome"],
+        given["q"],
+        0 if since is None else since,
+        ID_MAX if until is None else until,
+    )
+
+
+def _moment(field: str, value: str) -> int | None:
+    """What a field of a form for a day and a time holds, in UTC."""
+    if not value:
+        return None
+    try:
+        return max(0, round(datetime.fromisoformat(value).replace(tzinfo=UTC).timestamp() * 1_000))
+    except (ValueError, OverflowError):
+        raise breach(field, "must be a day and a time") from None
+
+
+def _instant(value: str) -> str:
+    return f"{value if value.count(':') > 1 else value + ':00'}Z" if value else ""
 
 
 @get("/web/trail", include_in_schema=False)
@@ -67,4 +71,4 @@ async def show_trail(request: Request[Any, Any, Any], state: AppState) -> Redire
     return Redirect(view.at("/audit", q=view.query.get("q", "")), status_code=308)
 
 
-ROUTES: list[Any] = [show_audit_log, audit_log_as_json, show_trail]
+ROUTES: list[Any] = [show_audit_log, show_trail]

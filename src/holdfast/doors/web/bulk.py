@@ -26,6 +26,7 @@ from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUnknown, breach
 from holdfast.job.job import State
 from holdfast.limits import BULK_BITE, FAILURES_SCANNED, ID_MAX
+from holdfast.messages.audit import Bulk
 from holdfast.messages.views import JobDetail
 
 SAMPLE = 10
@@ -265,9 +266,7 @@ async def chunk(request: Request[Any, Any, Any], state: AppState) -> Response[by
     refusals: list[str] = []
     stopped = form.has("stop")
     if not stopped:
-        before = run
         run = await (_bite_filter(view, run, refusals) if run.all else _bite_ids(view, run, refusals))
-        await _tell(view, before, run)
     values = {
         "run": run,
         "stopped": stopped,
@@ -279,16 +278,14 @@ async def chunk(request: Request[Any, Any, Any], state: AppState) -> Response[by
     return view.page("bulk_run.html", f"{run.way.label.rstrip('…')} jobs", "jobs", values, _command(view, run))
 
 
-async def _tell(view: View, before: Run, after: Run) -> None:
-    """One note for a whole run, however many parts it has."""
-    done, refused = after.done - before.done, after.refused - before.refused
-    what = ", ".join(f"{name} {value}" for name, value in after.filter.words()) or ("all jobs" if before.all else "")
-    target = what if before.all else "selected jobs" + (f" ({what})" if what else "")
-    if after.target:
-        target += f" → {after.target}"
-    key = f"{after.way.name} {after.asked_at} {target}"
-    outcome = "done" if after.ended else "going on, or stopped"
-    await view.actions.tell(after.way.action, target, after.filter.queue or "", outcome, done=done, refused=refused, run=key)
+def _bulk(run: Run) -> Bulk:
+    """What each part of a run belongs to: one entry of the audit log, however many parts it has. What is searched for may be of a payload."""
+    what = ", ".join(f"{name} {value}" for name, value in run.filter.words() if name != "text")
+    what += (", " if what else "") + "with a text" if run.filter.text is not None else ""
+    target = (f"all jobs with {what}" if what else "all jobs") if run.all else "selected jobs" + (f" ({what})" if what else "")
+    if run.target:
+        target += f" → {run.target}"
+    return Bulk(f"{run.way.name} {run.asked_at} {target}", target, run.filter.queue or "")
 
 
 async def _bite_ids(view: View, run: Run, refusals: list[str]) -> Run:
@@ -322,9 +319,10 @@ async def _bite_filter(view: View, run: Run, refusals: list[str]) -> Run:
 async def _do(view: View, run: Run, details: list[JobDetail], refusals: list[str]) -> tuple[int, int]:
     """Do it to each of these; one that is refused harms no other."""
     given = {"to_queue": run.target} if run.way.name == "move" else {}
+    bulk = _bulk(run)
     count, wrong = 0, 0
     for some in _chunks([detail for detail in details if detail.job.queue != run.target]):
-        results = await asyncio.gather(*[_one(view, run.way.action, detail, given) for detail in some])
+        results = await asyncio.gather(*[_one(view, run.way.action, detail, bulk, given) for detail in some])
         refused = [error for error in results if error]
         refusals += refused
         count, wrong = count + len(results) - len(refused), wrong + len(refused)
@@ -345,11 +343,11 @@ def _chunks(details: list[JobDetail]) -> Iterator[list[JobDetail]]:
         yield chunk
 
 
-async def _one(view: View, action: str, detail: JobDetail, given: dict[str, str]) -> str:
+async def _one(view: View, action: str, detail: JobDetail, bulk: Bulk, given: dict[str, str]) -> str:
     """Why it was refused; nothing where it was done."""
     job = detail.job
     try:
-        await view.actions.run_quietly(action, str(job.id), job.queue, **given)
+        await view.actions.act(action, str(job.id), job.queue, bulk=bulk, **given)
     except (OutcomeUnknown, InternalError):
         raise
     except HoldfastError as error:

@@ -14,8 +14,10 @@ import jinja2
 from litestar import Request, Response
 from litestar.datastructures import State as AppState
 from litestar.response import Redirect
+from msgspec.structs import replace
 
 from holdfast import __version__, units
+from holdfast.auth.actor import ACTOR, Actor
 from holdfast.doors.web import assets, formats, forms
 from holdfast.doors.web.actions import Actions
 from holdfast.engine.engine import Engine
@@ -85,14 +87,11 @@ def compile_all() -> None:
         made.get_template(name)
 
 
-def who(request: Request[Any, Any, Any]) -> str:
-    """Who asks, as far as can be told without keys: the address, what a proxy in front says, and a mark of the browser."""
-    told = request.client.host if request.client is not None else "?"
-    before = request.headers.get("x-forwarded-for", "").strip()
-    if before:
-        told += f" for {before[:100]}"
+def actor_of(request: Request[Any, Any, Any]) -> Actor:
+    """Who asks, as far as can be told without keys: the address, and a mark of the browser."""
     cookie = forms.cookie_of(request)
-    return told if cookie is None else f"{told}, browser {hashlib.sha256(cookie.encode()).hexdigest()[:6]}"
+    name = "" if cookie is None else f"browser {hashlib.sha256(cookie.encode()).hexdigest()[:6]}"
+    return replace(ACTOR.get(), name=ACTOR.get().name or name, door="web")
 
 
 _TONES = (
@@ -121,7 +120,7 @@ class View:
         self.root: str = state.root_path
         self.home = f"{self.root}/web"
         self.environment: str = state.environment
-        self.actions = Actions(self.engine, who=who(request))
+        self.actions = Actions(self.engine, actor=actor_of(request))
         self.asked = forms.asked(request)
         self.query = self.asked.flat()
         self._cookie = forms.cookie_of(request)

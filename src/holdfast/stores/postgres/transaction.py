@@ -19,11 +19,12 @@ from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
 from holdfast.limits import ERRORS_KEPT, OUTAGE_MS, QUEUES, READY_FLOORS
-from holdfast.stores import formats, rows
+from holdfast.messages.audit import AuditEntry
+from holdfast.stores import audit_rows, formats, rows
 from holdfast.stores.postgres.loader import Loader
 from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
 from holdfast.stores.rows import Row
-from holdfast.stores.store import Change, KeptAnswer, TryAgain
+from holdfast.stores.store import AuditTally, Change, KeptAnswer, TryAgain
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, Writer
 
@@ -245,6 +246,47 @@ class PostgresTransaction(Loader):
             ids = [receipt.id for receipt in answer.receipts] or [0]
             receipts = formats.receipts_json(answer.receipts)
             self._rows["insert_kept_answer"].append((key.scope, key.key, answer.digest, receipts, min(ids), max(ids), now))
+
+    async def write_audit(self, entries: Sequence[AuditEntry]) -> list[int]:
+        """Add entries, or to those of the same run. The row of the tally is locked from here on, so all else is written before."""
+        await self._settle()
+        self._note_written()
+        numbers = [0] * len(entries)
+        if any(entry.run for entry in entries):
+            await self._db.fetchval(SQL["tally_audit"], 0, 0)  # two nodes may carry on the same run
+            for place, entry in enumerate(entries):
+                if entry.run and (number := await self._db.fetchval(SQL["audit_run"], entry.run)) is not None:
+                    numbers[place] = number
+                    await self._db.execute(SQL["go_on_audit"], entry.outcome, entry.done, entry.refused, entry.run)
+        sizes = [0 if number else audit_rows.size_of(entry) for entry, number in zip(entries, numbers, strict=True)]
+        count = numbers.count(0)
+        if count:
+            number = await self._db.fetchval(SQL["tally_audit"], count, sum(sizes)) - count
+            added: list[Row] = []
+            for place, size in enumerate(sizes):
+                if size:
+                    number += 1
+                    numbers[place] = number
+                    added.append(audit_rows.row_of(entries[place], number, size))
+            await self._db.execute(SQL["insert_audit"], *map(list, zip(*added, strict=True)))
+        return numbers
+
+    async def audit_tally(self) -> AuditTally:
+        """How many entries there are."""
+        found = await self._fetch("audit_tally")
+        return AuditTally(*found[0]) if found else AuditTally()
+
+    async def oldest_audit(self, limit: int) -> list[tuple[int, int, int]]:
+        """The oldest entries."""
+        return [(row[0], row[1], row[2]) for row in await self._fetch("oldest_audit", limit)]
+
+    async def forget_audit(self, up_to: int) -> int:
+        """Remove the oldest entries. Other nodes may be doing the same."""
+        await self._value("tally_audit", 0, 0)
+        sizes = [row[0] for row in await self._db.fetch(SQL["forget_audit"], up_to)]
+        await self._db.execute(SQL["untally_audit"], len(sizes), sum(sizes))
+        self._note_written()
+        return len(sizes)
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Take note of the rows to move."""

@@ -18,7 +18,7 @@ from holdfast.stores.postgres.replication import Replication
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import schedule_of
 from holdfast.stores.store import OutcomeLost
-from holdfast.stores.transfer import PAGE_BYTES, PAGE_ROWS, SUMS, TABLES, CantMove, Counters, Row, Table
+from holdfast.stores.transfer import PAGE_BYTES, PAGE_ROWS, SETTLE_AUDIT, SUMS, TABLES, CantMove, Counters, Row, Table
 
 _SETTINGS = ASIDE | {
     "application_name": "holdfast-move",
@@ -73,6 +73,7 @@ class PostgresSource:
             await self._db.fetchval("SELECT coalesce(pg_sequence_last_value('job_id'::regclass), 0)"),
             await self._db.fetchval("SELECT coalesce(pg_sequence_last_value('fence'::regclass), 0)"),
             await self._db.fetchval("SELECT value FROM counter WHERE name = 'interests'"),
+            *(await self._db.fetchrow("SELECT last, removed FROM audit_tally") or (0, 0)),
         )
 
 
@@ -113,6 +114,9 @@ class PostgresTarget(PostgresSource):
             await self._db.execute("SELECT setval(pg_get_serial_sequence('queue', 'id'), $1)", newest)
         await self._db.execute("UPDATE counter SET value = greatest(value, $1) WHERE name = 'interests'", counters.interests)
         await self._db.execute("UPDATE counter SET value = value + 1 WHERE name = 'workers'")
+        await self._db.execute(
+            SETTLE_AUDIT.format(row="true", last="$1::bigint", removed="$2::bigint"), counters.audit, counters.audit_removed
+        )
         await self._db.execute(_SEEN_AT)
         await self._db.execute(SQL["count_ready_floors"], READY_FLOORS)
         await self._db.execute("ANALYZE")

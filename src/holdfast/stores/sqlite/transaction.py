@@ -11,12 +11,13 @@ from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Roster, Worker
 from holdfast.limits import ERRORS_KEPT, QUEUES
-from holdfast.stores import formats, rows
+from holdfast.messages.audit import AuditEntry
+from holdfast.stores import audit_rows, formats, rows
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.cache import FIRST_ANSWER, Cache, is_saved, saved_as
 from holdfast.stores.sqlite.loader import Loader
 from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
-from holdfast.stores.store import Change, KeptAnswer
+from holdfast.stores.store import AuditTally, Change, KeptAnswer
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, PLACES, Writer
 
@@ -160,6 +161,47 @@ class SqliteTransaction(Loader):
         self._many("delete_answer", gone)
         self._cache.answers_after = found[-1][:3] if len(found) == limit else FIRST_ANSWER
         return len(gone)
+
+    async def write_audit(self, entries: Sequence[AuditEntry]) -> list[int]:
+        """Add entries, or to those of the same run."""
+        numbers, new = self._go_on_audit(entries)
+        sizes = [audit_rows.size_of(entry) for entry in new]
+        if new:
+            number = self._db.execute(SQL["tally_audit"], (len(new), sum(sizes))).get - len(new)
+            added: list[Row] = []
+            for place, given in enumerate(numbers):
+                if not given:
+                    number += 1
+                    numbers[place] = number
+                    added.append(audit_rows.row_of(entries[place], number, sizes[len(added)]))
+            self._many("insert_audit", added)
+        return numbers
+
+    def _go_on_audit(self, entries: Sequence[AuditEntry]) -> tuple[list[int], list[AuditEntry]]:
+        """Add to the entries of runs that have one. The number of each, 0 for those that are new, and these."""
+        numbers = []
+        for entry in entries:
+            number = self._db.execute(SQL["audit_run"], (entry.run,)).get if entry.run else None
+            if number is not None:
+                self._db.execute(SQL["go_on_audit"], (entry.outcome, entry.done, entry.refused, entry.run))
+            numbers.append(number or 0)
+        return numbers, [entry for entry, number in zip(entries, numbers, strict=True) if not number]
+
+    async def audit_tally(self) -> AuditTally:
+        """How many entries there are."""
+        row = self._db.execute(SQL["audit_tally"]).fetchone()
+        return AuditTally() if row is None else AuditTally(*row)
+
+    async def oldest_audit(self, limit: int) -> list[tuple[int, int, int]]:
+        """The oldest entries."""
+        return list(self._db.execute(SQL["oldest_audit"], (limit,)))
+
+    async def forget_audit(self, up_to: int) -> int:
+        """Remove the oldest entries."""
+        found: Sequence[Row] = self._db.execute(SQL["forget_audit"], (up_to,)).fetchall()
+        sizes = [row[0] for row in found]
+        self._db.execute(SQL["untally_audit"], (len(sizes), sum(sizes)))
+        return len(sizes)
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Move the rows."""

@@ -14,7 +14,7 @@ import apsw
 from holdfast.stores.sqlite.connect import open_writer
 from holdfast.stores.sqlite.files import FileLock, UnfitPlace, check_place, make_private, sync_folder
 from holdfast.stores.sqlite.maintenance import open_store, problems_of
-from holdfast.stores.transfer import PAGE_BYTES, PAGE_ROWS, SUMS, CantMove, Counters, Row, Table
+from holdfast.stores.transfer import PAGE_BYTES, PAGE_ROWS, SETTLE_AUDIT, SUMS, CantMove, Counters, Row, Table
 
 
 class SqliteSource:
@@ -47,7 +47,8 @@ class SqliteSource:
     async def counters(self) -> Counters:
         """The last numbers given."""
         found = dict(self._db.execute("SELECT name, value FROM counter"))
-        return Counters(found["job"], found["fence"], found["interests"])
+        audit = self._db.execute("SELECT last, removed FROM audit_tally").fetchone() or (0, 0)
+        return Counters(found["job"], found["fence"], found["interests"], *audit)
 
 
 class SqliteTarget(SqliteSource):
@@ -67,8 +68,9 @@ class SqliteTarget(SqliteSource):
 
     async def settle(self, counters: Counters) -> None:
         """Take over the counters."""
-        for name in Counters.__struct_fields__:
+        for name in ("job", "fence", "interests"):
             self._db.execute("UPDATE counter SET value = ? WHERE name = ?", (getattr(counters, name), name))
+        self._db.execute(SETTLE_AUDIT.format(row="1", last="?", removed="?"), (counters.audit, counters.audit_removed))
 
     async def problems(self) -> list[str]:
         """What is wrong with the file."""

@@ -5,10 +5,12 @@ import random
 
 import pytest
 
+from holdfast.auth.actor import Actor
 from holdfast.job.job import Extras, IdempotencyKey, NewJob
 from holdfast.job.queue import Tally
 from holdfast.messages.answers import Enqueued, Granted
-from holdfast.messages.commands import ConcludeLease, Enqueue, FailLease, LeaseJobs, ReleaseLease
+from holdfast.messages.audit import Bulk, ListAudit
+from holdfast.messages.commands import CancelJob, ConcludeLease, Enqueue, FailLease, LeaseJobs, PauseQueue, ReleaseLease
 from holdfast.messages.frame import Refused
 from holdfast.messages.queries import ListJobs, ListQueues
 from holdfast.messages.time_commands import ExpireLeases, ForgetHistory, PromoteDue
@@ -101,4 +103,39 @@ async def test_nodes_that_make_the_same_new_queues_in_opposite_orders_both_get_t
     assert {info.name: info.tally.ready for info in listed} == {"known": 2} | {
         f"new{n}-{letter}": 2 for n in range(ROUNDS) for letter in "abcdef"
     }
+    assert group.primary.value(DEADLOCKS) == before
+
+
+async def test_entries_of_the_audit_log_are_numbered_as_they_are_committed_whichever_node_writes_them(group, node):
+    """Whoever follows the log by number misses none: no entry shows up below one that was read already."""
+    nodes = [node(replicas=1), node(replicas=1)]
+    before = group.primary.value(DEADLOCKS)
+    await nodes[0].backend.submit(Enqueue([NewJob(name, b"1") for name in QUEUES]))
+    bulk = Bulk("all of it", "all jobs")
+
+    async def manage(number: int) -> None:
+        for n in range(15):
+            one = nodes[number % 2]
+            await one.backend.submit(PauseQueue(QUEUES[(number + n) % 4], n % 2 == 0, actor=Actor(f"node {number % 2}")))
+            await one.backend.submit(CancelJob(1_000_000 + n, bulk=bulk, actor=Actor("both")))
+
+    seen: list[int] = []
+
+    async def follow() -> None:
+        while not managing.done():
+            page = await nodes[1].backend.submit(ListAudit(1_000, after=seen[-1] if seen else 0))
+            seen.extend(entry.id for entry in page.entries)
+
+    managing = asyncio.gather(*[manage(number) for number in range(6)])
+    await asyncio.gather(managing, follow())
+    page = await nodes[0].backend.submit(ListAudit(1_000))
+    whole = sorted(entry.id for entry in page.entries)
+    seen += [number for number in whole if number > seen[-1]]
+    assert seen == whole == list(range(1, len(whole) + 1))
+    done = [entry for entry in page.entries if entry.action.startswith("queue.")]
+    assert len(done) == 6 * 15
+    assert {entry.actor.name for entry in done} == {"node 0", "node 1"}
+    (both,) = [entry for entry in page.entries if entry.actor.name == "both"]
+    assert both.refused == 6 * 15
+    assert page.kept == len(whole)
     assert group.primary.value(DEADLOCKS) == before

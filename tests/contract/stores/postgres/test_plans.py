@@ -33,6 +33,7 @@ FILL = {
     "progress": "INSERT INTO progress SELECT n, '1'",
     "unique_key": "INSERT INTO unique_key SELECT n % 10 + 1, 'key' || n, n",
     "kept_answer": "INSERT INTO kept_answer SELECT 'q1', 'key' || n, '1', '1', n, n, n",
+    "audit": "INSERT INTO audit SELECT n, n, 'queue.pause', 'q1', '', '', 'done', 1, 0, 'anna', '127.0.0.1', 'http', 'run' || n, 200",
 }
 """The tables that grow with the jobs, or with the queues, and a row for each `n`."""
 

@@ -1,5 +1,6 @@
 """No statement of the hot path, and no listing, walks a table where an index should serve."""
 
+import re
 from itertools import product
 
 import pytest
@@ -46,13 +47,13 @@ def connection():
     made.close()
 
 
-TABLES = frozenset(("job", "ready", "ready_for", "held", "leased", "scheduled", "ended", "kept_answer", *"sjlehkv"))
+TABLES = frozenset(("job", "ready", "ready_for", "held", "leased", "scheduled", "ended", "kept_answer", "audit", *"sjlehkv"))
 
 
 def scans(connection, statement: str) -> list[str]:
     """Steps of the plan that walk a whole table."""
     bare = "\n".join(line for line in statement.splitlines() if not line.startswith("--"))
-    numbered = [int(part[0]) for part in bare.split("?")[1:] if part[:1].isdigit()]
+    numbered = [int(number) for number in re.findall(r"\?(\d+)", bare)]
     rows = connection.execute("EXPLAIN QUERY PLAN " + bare, (None,) * (max(numbered) if numbered else bare.count("?")))
     return [text for *_, text in rows if text.startswith("SCAN ") and text.split()[1] in TABLES]
 

@@ -9,7 +9,9 @@ from litestar import HttpMethod, Request, Response, Router, route
 from litestar.datastructures import State as AppState
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from msgspec.structs import replace
 
+from holdfast.auth.actor import ACTOR, acting_as
 from holdfast.doors.dialects.couchqueue import parameters, replies
 from holdfast.doors.dialects.couchqueue.actions import ACTIONS
 from holdfast.doors.rest.app import Dialect
@@ -28,8 +30,7 @@ _BY_METHOD: dict[str, dict[str, str]] = {
 def _route(path: str, actions: dict[str, str]) -> HTTPRouteHandler:
     @route(path, http_method=[HttpMethod(method) for method in actions], status_code=200)
     async def act(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
-        given = await parameters.read(request)
-        return replies.answer(await ACTIONS[actions[request.method]](state.engine, given))
+        return await _answer(state, actions[request.method], await parameters.read(request))
 
     return act
 
@@ -41,7 +42,12 @@ async def by_name(request: Request[Any, Any, Any], state: AppState) -> Response[
     called: str = request.path_params.get("name") or given.need("action")
     if called not in ACTIONS:
         raise NotFound(f"Error: {called[:100]} is not an action")
-    return replies.answer(await ACTIONS[called](state.engine, given))
+    return await _answer(state, called, given)
+
+
+async def _answer(state: AppState, action: str, given: parameters.Parameters) -> Response[bytes]:
+    with acting_as(replace(ACTOR.get(), door="couchqueue")):
+        return replies.answer(await ACTIONS[action](state.engine, given))
 
 
 def _refused(_: Request[Any, Any, Any], error: HoldfastError) -> Response[bytes]:

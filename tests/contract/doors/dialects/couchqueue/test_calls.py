@@ -395,3 +395,20 @@ def test_several_fronts_share_workers_and_interests(serve):
         assert [task["data"]["n"] for task in tasks] == list(range(6))
         for caller, task in zip(callers, tasks, strict=True):
             assert caller.update(task, "success")["status"] == "success"
+
+
+def test_what_is_managed_by_this_dialect_is_in_the_audit_log_by_its_name(serve):
+    with serve().client() as client:
+        caller = Caller(client)
+        caller.interest("q")
+        caller.worker("q")
+        caller.create({})
+        assert client.delete("/worker", params={"queue": "q"}).status_code == 200
+        assert client.delete("/queue", params={"queue": "q", "purge": "true"}).status_code == 200
+        entries = client.get("/v1/audit").json()["entries"]
+    assert [(entry["action"], entry["queue"], entry["done"], entry["door"]) for entry in reversed(entries)] == [
+        ("interest.set", "q", 1, "couchqueue"),
+        ("worker.remove", "q", 1, "couchqueue"),
+        ("queue.purge", "q", 1, "couchqueue"),
+        ("queue.delete", "q", 1, "couchqueue"),
+    ]

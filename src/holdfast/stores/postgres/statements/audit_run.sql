@@ -1,0 +1,1 @@
+SELECT id FROM audit WHERE run = $1

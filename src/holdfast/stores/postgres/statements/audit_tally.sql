@@ -1,0 +1,1 @@
+SELECT last, kept, bytes, removed FROM audit_tally

@@ -1,0 +1,1 @@
+SELECT id, at, size FROM audit ORDER BY id LIMIT $1

@@ -1,0 +1,344 @@
+"""The audit log in a store: an entry for every managing verb, with its deed or not at all, bounded, and in the order of the commits."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from holdfast import limits
+from holdfast.auth.actor import Actor
+from holdfast.committer import audit
+from holdfast.errors import JobNotFound, QueueNotFound, WrongState
+from holdfast.job.job import LEASED, Content, NewJob, State
+from holdfast.job.queue import QueueSettings
+from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, Bulk, ListAudit, RecordAudit, TrimAudit
+from holdfast.messages.beanstalk_commands import KickJob, KickJobs, PauseFor
+from holdfast.messages.commands import (
+    AddJob,
+    CancelJob,
+    ConcludeLease,
+    DeleteJob,
+    DeleteQueue,
+    DeleteSchedule,
+    EditJob,
+    MoveJob,
+    PauseQueue,
+    PauseSchedule,
+    PromoteJob,
+    PurgeQueue,
+    QuietWorker,
+    RegisterWorker,
+    RemoveWorkers,
+    RetryJob,
+    RunSchedule,
+    SetInterest,
+    SetQueue,
+    SetSchedule,
+    SettleJob,
+)
+from holdfast.stores.postgres.transaction import PostgresTransaction
+from holdfast.stores.sqlite.transaction import SqliteTransaction
+from tests.contract.stores.conformance.conftest import Desk
+
+ANNA = Actor("anna", "192.0.2.7", "http")
+SECRET = "s3cret-7f1c"
+
+
+async def entries(desk: Desk, limit: int = 100, **filters: Any) -> list[AuditEntry]:
+    page: AuditPage = await desk.ask(ListAudit(limit, AuditFilter(**filters)))
+    return page.entries
+
+
+def told(entry: AuditEntry) -> tuple[str, str, str, str]:
+    return entry.action, entry.queue, entry.target, entry.outcome
+
+
+async def test_an_entry_says_who_did_what_to_which_job_when_and_from_where(desk):
+    await desk.put("mail")
+    desk.clock.advance(5)
+    await desk.do(CancelJob(1, actor=ANNA))
+    (entry,) = await entries(desk)
+    assert told(entry) == ("job.cancel", "mail", "1", "done")
+    assert (entry.actor, entry.at, entry.done, entry.refused) == (ANNA, desk.now, 1, 0)
+
+
+async def test_every_managing_verb_has_its_entry(desk):
+    spec = ScheduleSpec(job=NewJob("q", SECRET.encode(), content_type="text/plain"), interval_ms=60_000)
+    for _ in range(6):
+        await desk.put("q", SECRET.encode(), content_type="text/plain", delay_ms=60_000)
+    await desk.do(RegisterWorker("w-1", "w", ("q",)))
+    verbs = [
+        SetQueue("q", QueueSettings(capacity_jobs=99), whole=False),
+        PauseQueue("q", True),
+        PauseQueue("q", False),
+        PauseFor("q", 1_000),
+        PauseFor("q", 0),
+        PromoteJob(1),
+        EditJob(2, Content("", "text/plain", SECRET.encode()), priority=5),
+        CancelJob(2),
+        SettleJob(3, False, SECRET),
+        RetryJob(3),
+        MoveJob(4, "other"),
+        DeleteJob(5),
+        AddJob(NewJob("q", SECRET.encode(), content_type="text/plain")),
+        KickJob(6),
+        SettleJob(6, False, SECRET, None),
+        KickJobs("q", True, 10),
+        SetInterest("q", "*"),
+        SetInterest("q", None),
+        QuietWorker("w-1"),
+        RemoveWorkers("w-1"),
+        SetSchedule("s", spec, False),
+        PauseSchedule("s", True),
+        PauseSchedule("s", False),
+        RunSchedule("s"),
+        DeleteSchedule("s"),
+        PurgeQueue("q", (State.READY, State.SCHEDULED, State.DEAD, State.CANCELLED), 0, 100),
+        DeleteQueue("q"),
+    ]
+    for verb in verbs:
+        await desk.do(replace(verb, actor=ANNA))
+    found = (await entries(desk))[::-1]
+    assert [(entry.action, entry.queue, entry.target, entry.note) for entry in found] == [
+        ("queue.set", "q", "", "capacity_jobs 99"),
+        ("queue.pause", "q", "", ""),
+        ("queue.resume", "q", "", ""),
+        ("queue.pause", "q", "", "for 1000 ms"),
+        ("queue.resume", "q", "", ""),
+        ("job.promote", "q", "1", ""),
+        ("job.edit", "q", "2", "payload, priority"),
+        ("job.cancel", "q", "2", ""),
+        ("job.settle", "q", "3", "as dead"),
+        ("job.retry", "q", "3", ""),
+        ("job.move", "q", "4", "to other as job 7"),
+        ("job.delete", "q", "5", ""),
+        ("job.enqueue", "q", "", "as job 8"),
+        ("job.kick", "q", "6", ""),
+        ("job.settle", "q", "6", "as dead"),
+        ("queue.kick", "q", "", "buried"),
+        ("interest.set", "q", "", ""),
+        ("interest.remove", "q", "", ""),
+        ("worker.quiet", "", "w-1", ""),
+        ("worker.remove", "", "w-1", ""),
+        ("schedule.set", "q", "s", "every 60000 ms"),
+        ("schedule.pause", "", "s", ""),
+        ("schedule.resume", "", "s", ""),
+        ("schedule.run", "q", "s", "as job 9"),
+        ("schedule.delete", "", "s", ""),
+        ("queue.purge", "q", "", "ready, scheduled, dead, cancelled"),
+        ("queue.delete", "q", "", ""),
+    ]
+    assert {entry.outcome for entry in found} == {"done"}
+    assert {entry.actor for entry in found} == {ANNA}
+    assert [entry.id for entry in found] == list(range(found[0].id, found[0].id + len(found)))
+    assert SECRET not in str(found)
+
+
+async def test_what_programs_do_all_day_leaves_no_entry(desk):
+    await desk.put()
+    job = await desk.take()
+    await desk.do(ConcludeLease(job.ref()))
+    await desk.pass_time(1_000)
+    assert await entries(desk) == []
+
+
+async def test_a_refusal_is_an_entry_with_its_code_and_the_queue_of_its_job(desk):
+    await desk.put("mail")
+    with pytest.raises(WrongState):
+        await desk.do(RetryJob(1, actor=ANNA))
+    with pytest.raises(JobNotFound):
+        await desk.do(DeleteJob(77))
+    with pytest.raises(QueueNotFound):
+        await desk.do(PauseQueue("none", True))
+    assert [told(entry) for entry in await entries(desk, outcome="refused")] == [
+        ("queue.pause", "none", "", "queue_not_found"),
+        ("job.delete", "", "77", "job_not_found"),
+        ("job.retry", "mail", "1", "wrong_state"),
+    ]
+    assert {(entry.done, entry.refused) for entry in await entries(desk)} == {(0, 1)}
+
+
+async def test_verbs_of_one_transaction_each_have_their_entry_in_their_order(desk):
+    await desk.put()
+    await desk.together(PauseQueue("q", True), CancelJob(1), CancelJob(1), PauseQueue("q", False))
+    found = [(entry.action, entry.outcome) for entry in (await entries(desk))[::-1]]
+    assert found == [("queue.pause", "done"), ("job.cancel", "done"), ("job.cancel", "wrong_state"), ("queue.resume", "done")]
+
+
+async def test_a_flood_of_refusals_is_kept_in_part_and_counted_in_whole(desk, monkeypatch):
+    monkeypatch.setattr(audit, "AUDIT_REFUSALS_PER_S", 0)
+    flood = limits.AUDIT_REFUSALS + 50
+    await asyncio.gather(*[desk.backend.submit(DeleteJob(1_000 + number)) for number in range(flood)])
+    kept = len(await entries(desk, limit=1_000))
+    assert kept == limits.AUDIT_REFUSALS
+    assert desk.backend.totals.audit["unrecorded"] == flood - kept
+    await desk.do(TrimAudit(10**9, 10))
+    (counted,) = await entries(desk, action=audit.UNRECORDED)
+    assert counted.refused == flood - kept
+    await desk.do(TrimAudit(10**9, 10))
+    assert len(await entries(desk, action=audit.UNRECORDED)) == 1
+
+
+async def test_a_purge_in_several_steps_is_one_entry_with_its_count(desk):
+    await desk.put_all([NewJob("q", b"1")] * 5)
+    bulk = Bulk("one")
+    first = await desk.do(PurgeQueue("q", (State.READY,), 0, 3, bulk=bulk, actor=ANNA))
+    (begun,) = await entries(desk)
+    assert (begun.done, begun.outcome) == (3, "going_on")
+    await desk.do(PurgeQueue("q", (State.READY,), first.up_to, 3, bulk=bulk, actor=ANNA))
+    (ended,) = await entries(desk)
+    assert (ended.done, ended.outcome, ended.id, ended.at) == (5, "done", begun.id, begun.at)
+
+
+async def test_many_jobs_by_one_filter_are_one_entry_with_what_was_done_and_refused(desk):
+    await desk.put_all([NewJob("q", b"1")] * 4)
+    await desk.take()
+    assert (await desk.job(1)).state is LEASED
+    bulk = Bulk("run", "all jobs with queue q", "q")
+    await asyncio.gather(*[desk.backend.submit(DeleteJob(number, bulk=bulk, actor=ANNA)) for number in (1, 2, 3, 4)])
+    (entry,) = await entries(desk)
+    assert (entry.target, entry.queue, entry.done, entry.refused, entry.outcome) == ("all jobs with queue q", "q", 3, 1, "done")
+
+
+async def test_nobody_adds_to_the_entry_of_another_whatever_they_call_their_run(desk):
+    await desk.put_all([NewJob("q", b"1")] * 4)
+    bulk = Bulk("run", "selected jobs")
+    await desk.do(DeleteJob(1, bulk=bulk, actor=ANNA))
+    (first,) = await entries(desk)
+    await desk.do(DeleteJob(2, bulk=Bulk(first.run, "selected jobs"), actor=ANNA))
+    await desk.do(DeleteJob(3, bulk=bulk, actor=Actor("bert", "192.0.2.7", "http")))
+    await desk.do(CancelJob(4, bulk=bulk, actor=ANNA))
+    assert [(entry.action, entry.actor.name, entry.done) for entry in (await entries(desk))[::-1]] == [
+        ("job.delete", "anna", 1),
+        ("job.delete", "anna", 1),
+        ("job.delete", "bert", 1),
+        ("job.cancel", "anna", 1),
+    ]
+
+
+async def test_entries_are_found_by_who_what_where_how_and_when(desk):
+    await desk.put("mail")
+    await desk.put("sms")
+    await desk.do(CancelJob(1, actor=ANNA))
+    desk.clock.advance(1_000)
+    await desk.do(CancelJob(2, actor=Actor("bert", "192.0.2.8", "web")))
+    desk.clock.advance(1_000)
+    await desk.do(PauseQueue("mail", True, actor=ANNA))
+    now = desk.now
+
+    async def found(**filters: Any) -> list[str]:
+        return [f"{entry.action} {entry.queue}" for entry in await entries(desk, **filters)]
+
+    assert await found(who="anna") == ["queue.pause mail", "job.cancel mail"]
+    assert await found(who="192.0.2.8") == ["job.cancel sms"]
+    assert await found(action="job") == ["job.cancel sms", "job.cancel mail"]
+    assert await found(action="queue.pause") == ["queue.pause mail"]
+    assert await found(queue="sms") == ["job.cancel sms"]
+    assert await found(job=1) == ["job.cancel mail"]
+    assert await found(text="ail", action="job") == ["job.cancel mail"]
+    assert await found(since=now - 1_000) == ["queue.pause mail", "job.cancel sms"]
+    assert await found(until=now - 1_000) == ["job.cancel mail"]
+    assert await found(outcome="refused") == []
+    assert await found(outcome="done", who="anna", queue="mail", action="job.cancel") == ["job.cancel mail"]
+
+
+async def test_pages_go_back_and_ahead_through_all_of_it_once(desk, monkeypatch):
+    monkeypatch.setattr("holdfast.stores.audit_rows.AUDIT_SCANNED", 4)
+    await desk.put()
+    for number in range(11):
+        await desk.do(PauseQueue("q", number % 2 == 0))
+    back: list[int] = []
+    cursor: int | None = limits.ID_MAX
+    while cursor is not None:
+        page = await desk.ask(ListAudit(3, AuditFilter(action="queue.pause"), before=cursor))
+        back += [entry.id for entry in page.entries]
+        cursor = page.cursor
+    assert back == [11, 9, 7, 5, 3, 1]
+    ahead: list[int] = []
+    cursor = 0
+    while cursor is not None:
+        page = await desk.ask(ListAudit(3, after=cursor))
+        ahead += [entry.id for entry in page.entries]
+        cursor = page.cursor
+    assert ahead == list(range(1, 12))
+
+
+async def test_old_entries_are_removed_in_bites_and_counted(desk):
+    await desk.put()
+    for number in range(5):
+        await desk.do(PauseQueue("q", number % 2 == 0))
+    desk.clock.advance(10_000)
+    await desk.do(PauseQueue("q", False))
+    first = await desk.do(TrimAudit(5_000, 3))
+    assert (first.count, first.more) == (3, True)
+    second = await desk.do(TrimAudit(5_000, 3))
+    assert (second.count, second.more) == (2, False)
+    page = await desk.ask(ListAudit(10))
+    assert [entry.id for entry in page.entries] == [6]
+    assert (page.kept, page.removed) == (1, 5)
+    assert page.kept_bytes > 0
+    assert desk.backend.totals.audit["removed"] == 5
+
+
+@pytest.mark.parametrize("bound", ["AUDIT_ROWS", "AUDIT_BYTES"])
+async def test_too_many_entries_push_out_the_oldest(desk, monkeypatch, bound):
+    await desk.put()
+    for number in range(6):
+        await desk.do(PauseQueue("q", number % 2 == 0))
+    page = await desk.ask(ListAudit(10))
+    monkeypatch.setattr(audit, bound, 2 if bound == "AUDIT_ROWS" else page.kept_bytes // 3)
+    await desk.do(TrimAudit(10**9, 100))
+    page = await desk.ask(ListAudit(10))
+    assert [entry.id for entry in page.entries] == [6, 5]
+    assert page.removed == 4
+
+
+async def test_a_number_is_not_given_again_when_its_entry_is_gone(lasting_place, reopen):
+    desk = await reopen(lasting_place)
+    await desk.put()
+    await desk.do(PauseQueue("q", True))
+    desk.clock.advance(10_000)
+    await desk.do(TrimAudit(5_000, 100))
+    desk = await reopen(lasting_place, desk)
+    await desk.do(PauseQueue("q", False))
+    assert [entry.id for entry in await entries(desk)] == [2]
+    await desk.close()
+
+
+async def test_entries_outlast_a_restart(lasting_place, reopen):
+    desk = await reopen(lasting_place)
+    await desk.put()
+    await desk.do(CancelJob(1, actor=ANNA))
+    before = await entries(desk)
+    desk = await reopen(lasting_place, desk)
+    assert await entries(desk) == before
+    await desk.close()
+
+
+async def test_what_is_no_command_is_recorded_at_the_time_of_the_store(desk):
+    await desk.do(RecordAudit(AuditEntry("login", target="anna", outcome="unauthorized", done=0, refused=1, actor=ANNA, at=5)))
+    (entry,) = await entries(desk)
+    assert (entry.action, entry.at, entry.refused) == ("login", desk.now, 1)
+
+
+async def test_texts_that_no_store_could_keep_are_kept_as_far_as_they_can_be(desk):
+    actor = Actor("\0\ud800" + "n" * 1_000, "x" * 1_000, "http")
+    await desk.do(RecordAudit(AuditEntry("login", target="t\0" + "t" * 5_000, actor=actor)))
+    (entry,) = await entries(desk)
+    assert len(entry.target) == limits.AUDIT_CHARS
+    assert len(entry.actor.name) == limits.AUDIT_NAME_CHARS
+    assert "\0" not in entry.target + entry.actor.name
+
+
+async def test_a_deed_whose_entry_can_not_be_written_is_not_done(desk, monkeypatch):
+    await desk.put()
+
+    async def broken(*_: Any) -> list[int]:
+        raise RuntimeError("no entry")
+
+    monkeypatch.setattr(PostgresTransaction if desk.store.shared else SqliteTransaction, "write_audit", broken)
+    result = await desk.backend.submit(CancelJob(1))
+    assert result.code == "internal_error"
+    assert await desk.state(1) is State.READY
