@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from holdfast.connection_limit import Place
 from holdfast.doors.beanstalk import verbs
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.held import Held
@@ -80,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._slow_reader = False
         self._reading = self._is_next = True  # to be read, see `Turns.came`
         self._waiting: asyncio.Task[Any] | None = None
+        self.place: Place | None = None
         self._account = door.engine.budget.account(self._give_up)
         self._unread = 0  # bytes of replies, when that was last looked at
         self._unread_timer: asyncio.TimerHandle | None = None
@@ -97,7 +99,7 @@ class Connection(asyncio.Protocol):
             )  # one whose machine has died holds its jobs no longer than needed
         peer = transport.get_extra_info("peername")
         self.worker = f"beanstalk {peer[0]}:{peer[1]}" if peer else "beanstalk"
-        if not self.door.arrived(self):
+        if not self.door.arrived(self, peer[0] if peer else ""):
             self.gone = True
             transport.abort()
 
@@ -141,7 +143,7 @@ class Connection(asyncio.Protocol):
         self.half_closed = True
         self.stop_waiting()
         self.go_on()
-        return True
+        return self._transport is not None and self._transport.can_write_eof()  # over TLS nothing can be answered any more
 
     def connection_lost(self, _: Exception | None) -> None:
         """The client has left: what it holds goes back, and what it is granted from now on as well."""

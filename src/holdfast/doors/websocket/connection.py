@@ -16,6 +16,7 @@ from websockets.http11 import Request
 from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
+from holdfast.connection_limit import Place
 from holdfast.doors.websocket.channel import Channel
 from holdfast.doors.websocket.door import Channels
 from holdfast.errors import InvalidRequest
@@ -66,6 +67,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._account = self._budget.account(self._give_up)
         self._given_up = False
         self.unread = False
+        self.place: Place | None = None  # among all connections, given back with it
 
     def open(self, transport: asyncio.Transport, head: bytes, request_id: bytes) -> None:
         """Answer the handshake, whose head was read by the HTTP parser; raises `Refused`."""
@@ -156,6 +158,8 @@ class WebSocketConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio calls it so)
         """There is nobody any more."""
         self._server_state.connections.discard(self)
+        if self.place is not None:
+            self.place.leave()
         self._unseen, self._partial = b"", None
         self._account.hold(0)
         if self._timer is not None:
