@@ -299,7 +299,10 @@ class WebSocketConnection(asyncio.Protocol):
         if SEND_EOF in parts and not self._half_closed:
             # Closing at once would have the kernel throw away what was sent, where something has come that was not read.
             self._half_closed = True
-            transport.write_eof()
+            if transport.can_write_eof():
+                transport.write_eof()
+            else:
+                transport.close()  # over TLS this reads on by itself, until the worker has closed as well
             self._loop.call_later(CHANNEL_CLOSE_S, self._hang_up)
 
 
