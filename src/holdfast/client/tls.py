@@ -93,10 +93,10 @@ def distrust(error: BaseException | None) -> str | None:
     Nothing was asked of the server then, whenever it was noticed.
     """
     for _ in range(10):
-        if isinstance(error, ssl.SSLCertVerificationError):
+        if type(error) is ssl.SSLCertVerificationError:  # those of a library that pretend to be one know no more
             return _of_certificate(error)
-        if isinstance(error, ssl.SSLError):
-            return _ALERTS.get(error.reason or "")
+        if isinstance(error, ssl.SSLError) and (reason := getattr(error, "reason", None)):
+            return _ALERTS.get(reason)
         if error is None:
             break
         error = error.__cause__ or error.__context__
