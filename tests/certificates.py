@@ -3,7 +3,7 @@
 import datetime as dt
 import ssl
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import trustme
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
@@ -31,10 +31,10 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self._ca.cert_pem.write_to_path(self.file)
 
-    def issue(self, name: str, *identities: str, days: float = 365.0, into: Pair | None = None) -> Pair:
+    def issue(self, name: str, *identities: str, days: float = 365.0, into: Pair | None = None, **more: Any) -> Pair:
         """A certificate for these names and addresses that ends in so many days, as files `name`, or in the files of another."""
         ends = dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(days=days)
-        made = self._ca.issue_cert(*identities, not_before=ends - dt.timedelta(days=400), not_after=ends)
+        made = self._ca.issue_cert(*identities, not_before=ends - dt.timedelta(days=400), not_after=ends, **more)
         pair = into or Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         made.private_key_pem.write_to_path(pair.key)
         pair.cert.write_bytes(b"".join(part.bytes() for part in made.cert_chain_pems))
