@@ -103,6 +103,11 @@ class Certificate:
         return self._loaded.expires_at
 
     @property
+    def expires(self) -> str:
+        """The same as RFC 3339 writes it."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.expires_at))
+
+    @property
     def warning(self) -> str | None:
         """What `/readyz` says of its end, from two weeks before it on."""
         left_s = self.expires_at - time.time()
@@ -135,12 +140,12 @@ class Certificate:
         else:
             self.reloads["loaded"] += 1
             self._warned = False
-            log.info("the TLS certificate was reloaded", expires=_date(self.expires_at))
+            log.info("the TLS certificate was reloaded", expires=self.expires)
 
     def _warn_of_end(self) -> None:
         if self.warning is not None and not self._warned:
             self._warned = True
-            log.warning("the TLS certificate is near its end", certificate=self._files.cert, expires=_date(self.expires_at))
+            log.warning("the TLS certificate is near its end", certificate=self._files.cert, expires=self.expires)
 
 
 def _signature(files: CertificateFiles) -> tuple[Any, ...]:
@@ -229,10 +234,6 @@ def _prove(files: CertificateFiles, context: ssl.SSLContext) -> float:
 
 def _reason(error: Exception) -> str:
     return (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
-
-
-def _date(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 class TlsListener:

@@ -138,7 +138,6 @@ LIMITS = {
     "a head": limits.HEAD_BYTES,
     "a payload or a result": limits.PAYLOAD_BYTES,
     "a whole body": limits.BODY_BYTES_OVER_PAYLOAD,
-    "the time in which": limits.BODY_S,
     "a note of progress": limits.PROGRESS_BYTES,
     "nesting of JSON": limits.JSON_DEPTH,
     "a queue's name": limits.QUEUE_NAME_CHARS,
@@ -175,6 +174,12 @@ LIMITS = {
     "event streams": limits.STREAMS,
     "live channels": limits.CHANNELS,
     "free disk": limits.DISK_WATERMARK_BYTES,
+    "headers of one request": limits.HEADERS,
+    "the time in which a head has to arrive": limits.HEAD_S,
+    "connections of one front": limits.CONNECTIONS,
+    "a TLS handshake": limits.HANDSHAKE_S,
+    "TLS handshakes under way": limits.HANDSHAKES,
+    "the time in which a body has to arrive": limits.BODY_S,
 }
 
 

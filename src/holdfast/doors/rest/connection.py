@@ -56,7 +56,6 @@ class Connection(ConnectionEnd):
         self._trailer_bytes = 0
         self._offered = False  # the parser stops behind a head that offers another protocol
         self.place: Place | None = None
-        self._look_s = min(self.timeout_keep_alive, self.middleware.body_s)
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -372,7 +371,7 @@ class Connection(ConnectionEnd):
         """Nothing is under way: from now on the keep-alive time runs."""
         self._idle_since = self.loop.time()
         if self._idle_timer is None:
-            self._idle_timer = self.loop.call_later(self._look_s, self._close_if_idle)
+            self._idle_timer = self.loop.call_later(min(self.timeout_keep_alive, self.middleware.body_s), self._close_if_idle)
 
     def _close_if_idle(self) -> None:
         """One timer for a connection, moved on while it is used, instead of one for each request."""
@@ -388,7 +387,7 @@ class Connection(ConnectionEnd):
         busy = self._riding is not None or is_busy(self.cycle) or is_busy(self._running)
         left = self.timeout_keep_alive if busy else self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
-            self._idle_timer = self.loop.call_later(min(left, self._look_s), self._close_if_idle)
+            self._idle_timer = self.loop.call_later(min(left, self.middleware.body_s), self._close_if_idle)
         elif self.transport.get_write_buffer_size():
             self.transport.abort()  # else it would wait for its answer to be read
         elif self._head_open and not self.refusing:
