@@ -15,6 +15,7 @@ from holdfast.client import Unreachable
 from holdfast.client.tls import context_of
 from tests.certificates import Authority, Pair, encrypted
 from tests.contract.client.worker.running import running
+from tests.system.docs.pages import block, read
 
 TOKEN = "hf_planted_0123456789abcdef"
 
@@ -219,3 +220,18 @@ def test_a_token_is_shown_nowhere(clients, shared, caplog, run, tmp_path):
         said.append(result.output)
     said.append(caplog.text)
     assert TOKEN not in json.dumps(said)
+
+
+def test_the_page_shows_a_client_that_works(mutual, authority, identity):
+    program = block(read("docs/tls.md"), "python")
+    for shown, here in (
+        ("https://jobs.example.org:4653", mutual.url),
+        ("/etc/holdfast/ca.pem", authority.file),
+        ("/etc/holdfast/worker.pem", identity.cert),
+        ("/etc/holdfast/worker.key", identity.key),
+    ):
+        assert shown in program
+        program = program.replace(shown, str(here))
+    exec(program, {})
+    with mutual.client(verify=authority.trusting(identity)) as client:
+        assert client.get("/v1/queues/mail").json()["jobs"]["ready"] == 1

@@ -7,10 +7,12 @@ import socket
 import ssl
 
 import pytest
+import yaml
 from websockets.sync.client import connect
 
 from tests.certificates import serial_of
 from tests.contract.doors.tls.conftest import LOOPBACK, asked, secured, tubes_of
+from tests.system.docs.pages import read
 from tests.system.whole.servers import Server, until
 
 
@@ -148,3 +150,23 @@ def test_sighup_in_the_first_moment_ends_nothing(tmp_path, pair):
             pass
     finally:
         server.destroy()
+
+
+def test_the_alert_rules_ask_for_what_is_told(serve, pair):
+    authority, files = pair
+    server = serve(*files.flags)
+    (group,) = yaml.safe_load(read("deploy/prometheus/holdfast-tls.rules.yml"))["groups"]
+    with server.client(verify=authority.trusting()) as client:
+        text = client.get("/metrics").text
+    for rule in group["rules"]:
+        for name in re.findall(r"holdfast_\w+", rule["expr"]):
+            assert f"\n{name}{{" in text, name
+        for label, value in re.findall(r'(\w+)="(\w+)"', rule["expr"]):
+            assert f'{label}="{value}"' in text
+
+
+def test_the_page_tells_its_end(serve, pair):
+    authority, files = pair
+    server = serve(*authority.issue("server", *LOOPBACK, days=3, into=files).flags)
+    with server.client(verify=authority.trusting()) as client:
+        assert "from then on no client that verifies it connects" in client.get("/web").text
