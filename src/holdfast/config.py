@@ -116,7 +116,7 @@ class Config:
     )
     max_connections_per_address: int = _setting(
         0,
-        "Most of them of one address (of one /64 of IPv6); 0 is half of all. Behind a proxy all have the proxy's address.",
+        "Most of them of one address (of one /64 of IPv6); 0 is half of all, and of loopback all. Behind a proxy all have the proxy's address.",
         low=0,
         high=limits.CONNECTIONS_MAX,
     )

@@ -3,6 +3,8 @@
 from collections import Counter
 from ipaddress import IPv6Address
 
+_LOOPBACK = ("127.", "0" * 16)  # as `_network` writes them
+
 
 class Place:
     """One connection that is counted."""
@@ -21,11 +23,14 @@ class Place:
 
 
 class ConnectionLimit:
-    """Counts connections. `most` in all, `per_address` of one IPv4 address or one IPv6 network of 64 bits, which is what one host may have."""
+    """Counts connections. `most` in all, `per_address` of one IPv4 address or one IPv6 network of 64 bits, which is what one host may have;
+    `of_loopback` of one address of loopback, where proxies of this machine are.
+    """
 
-    def __init__(self, most: int, per_address: int) -> None:
+    def __init__(self, most: int, per_address: int, of_loopback: int) -> None:
         self.most = most
         self.per_address = per_address
+        self.of_loopback = of_loopback
         self.open = 0
         self.refused: dict[str, int] = Counter()  # by bound: "total", "address"
         self._of: dict[str, int] = {}
@@ -36,11 +41,12 @@ class ConnectionLimit:
         if self.open >= self.most:
             self.refused["total"] += 1
             return None
-        if network and self._of.get(network, 0) >= self.per_address:
+        count = self._of.get(network, 0)
+        if count >= (self.of_loopback if network.startswith(_LOOPBACK) else self.per_address) and network:
             self.refused["address"] += 1
             return None
         self.open += 1
-        self._of[network] = self._of.get(network, 0) + 1
+        self._of[network] = count + 1
         return Place(self, network)
 
     def left(self, network: str) -> None:
@@ -59,4 +65,4 @@ def _network(address: str) -> str:
     found = IPv6Address(address)
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
-    return found.exploded[:19]
+    return found.packed[:8].hex()

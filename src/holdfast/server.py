@@ -268,8 +268,10 @@ def application(
     if config.web:
         dialects.append(page.PAGE)
     home = "/web" if config.web else "/docs"
-    most = min(config.max_connections, max(1, file_limit() - FILES_KEPT_BACK))
-    connections = ConnectionLimit(most, config.max_connections_per_address or max(1, most // 2))
+    files = file_limit()
+    most = min(config.max_connections, max(files - FILES_KEPT_BACK, files // 2))
+    each = config.max_connections_per_address
+    connections = ConnectionLimit(most, each or max(1, most // 2), each or most)
     middleware = build(
         engine,
         metrics,

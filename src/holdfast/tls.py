@@ -256,7 +256,7 @@ class TlsListener:
         self._plainly = plainly
         self._failed = failed
         self._loop = asyncio.get_running_loop()
-        self._limit = ConnectionLimit(HANDSHAKES, HANDSHAKES_PER_ADDRESS)
+        self._limit = ConnectionLimit(HANDSHAKES, HANDSHAKES_PER_ADDRESS, HANDSHAKES_PER_ADDRESS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop.add_reader(listener, self._accept)
 
@@ -303,19 +303,23 @@ class TlsListener:
         task.add_done_callback(lambda _: place.leave())
 
     async def _shake_hands(self, sock: socket.socket) -> None:
+        is_in = False
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 if await self._speaks_tls(sock):
                     await self._connect(sock)
-                    return
-                await self._tell_plainly(sock)
+                    is_in = True
+                else:
+                    await self._tell_plainly(sock)
         except TimeoutError:
             self._failed["timeout"] += 1
         except ssl.SSLError as error:
             self._failed[_reason(error)] += 1
         except OSError:
             self._failed["hung up"] += 1
-        sock.close()
+        finally:
+            if not is_in:
+                sock.close()
 
     async def _connect(self, sock: socket.socket) -> None:
         """Shake hands, and give the connection to the door; raises `OSError`, after the other side was told why."""

@@ -40,7 +40,7 @@ class Beanstalk:
         self.of_all: Shared[str, bytes] = Shared(partial(of_all, self))
         self.draining = False
         self.closed_to_puts = False  # by SIGUSR1, and for good
-        self._limit = limit or ConnectionLimit(TUBE_CONNECTIONS, TUBE_CONNECTIONS)
+        self._limit = limit or ConnectionLimit(TUBE_CONNECTIONS, TUBE_CONNECTIONS, TUBE_CONNECTIONS)
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._pauses: dict[str, int] = {}

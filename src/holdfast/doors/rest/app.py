@@ -145,7 +145,7 @@ def build(
         root_path,
         Channels(engine),
         engine.budget,
-        connections or ConnectionLimit(CONNECTIONS, CONNECTIONS),
+        connections or ConnectionLimit(CONNECTIONS, CONNECTIONS, CONNECTIONS),
         body_s,
     )
 
