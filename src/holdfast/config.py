@@ -162,6 +162,17 @@ class Config:
         """The files of TLS; None without TLS."""
         return CertificateFiles(self.tls_cert, self.tls_key, self.tls_client_ca) if self.tls_cert else None
 
+    def what_is_missing(self) -> str | None:
+        """A setting that is of no use without another one, as a sentence."""
+        if self.replicas and not self.database():
+            return "replicas needs a store on PostgreSQL; a file has no standbys."
+        if bool(self.tls_cert) != bool(self.tls_key):
+            given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            return f"{given} needs {missing} beside it: the certificate and its key."
+        if self.tls_client_ca and not self.tls_cert:
+            return "tls_client_ca needs tls_cert and tls_key: client certificates are a part of TLS."
+        return None
+
     def client_auth(self) -> ClientAuth:
         """What is asked of clients over HTTP."""
         return ("optional" if self.tls_client_auth == "optional" else "required") if self.tls_client_ca else "none"
@@ -338,7 +349,6 @@ def _check(config: Config, told: dict[str, str]) -> None:
         raise ConfigError(
             f"{told['beanstalk']} must be HOST:PORT, such as 127.0.0.1:11300, not {config.beanstalk!r}."
         ) from None
-    _check_tls(config, told)
     if config.root_path and not (
         config.root_path.startswith("/") and config.root_path.isascii() and config.root_path.isprintable()
     ):
@@ -354,14 +364,6 @@ def _check(config: Config, told: dict[str, str]) -> None:
     for origin in config.allowed_origins:
         if "://" not in origin or origin.endswith("/"):
             raise ConfigError(f"{told['allowed_origins']} must be origins such as https://jobs.example, not {origin!r}.")
-
-
-def _check_tls(config: Config, told: dict[str, str]) -> None:
-    if bool(config.tls_cert) != bool(config.tls_key):
-        given, missing = ("tls_cert", "tls_key") if config.tls_cert else ("tls_key", "tls_cert")
-        raise ConfigError(f"{told[given]} needs {missing} beside it: the certificate and its key.")
-    if config.tls_client_ca and not config.tls_cert:
-        raise ConfigError(f"{told['tls_client_ca']} needs tls_cert and tls_key: client certificates are a part of TLS.")
 
 
 def _is_place(config: Config) -> bool:

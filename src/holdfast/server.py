@@ -330,8 +330,8 @@ def serve(config: Config) -> int:
     open_descriptors()
     forget_foreign_variables()
     check_stack()
-    if config.replicas and not config.database():
-        print("holdfast: replicas needs a store on PostgreSQL; a file has no standbys.", file=sys.stderr)
+    if (missing := config.what_is_missing()) is not None:
+        print(f"holdfast: {missing}", file=sys.stderr)
         return 2
     if (exposed := config.exposed()) and not config.insecure and not keys_in_force(config):
         print(_UNSAFE.format(" and ".join(exposed)), file=sys.stderr)

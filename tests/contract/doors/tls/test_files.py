@@ -81,11 +81,11 @@ def test_files_that_hold_something_else(refusal, pair, tmp_path):
 def test_settings_that_are_not_whole(refusal, pair):
     assert refusal("--tls-cert", str(pair.cert)) == (
         2,
-        "holdfast: --tls-cert needs tls_key beside it: the certificate and its key.",
+        "holdfast: tls_cert needs tls_key beside it: the certificate and its key.",
     )
     assert refusal("--tls-key", str(pair.key)) == (
         2,
-        "holdfast: --tls-key needs tls_cert beside it: the certificate and its key.",
+        "holdfast: tls_key needs tls_cert beside it: the certificate and its key.",
     )
     code, said = refusal("--tls-client-ca", str(pair.cert))
-    assert (code, said) == (2, "holdfast: --tls-client-ca needs tls_cert and tls_key: client certificates are a part of TLS.")
+    assert (code, said) == (2, "holdfast: tls_client_ca needs tls_cert and tls_key: client certificates are a part of TLS.")
