@@ -391,7 +391,8 @@ class Connection(ConnectionEnd):
         elif self.transport.get_write_buffer_size():
             self.transport.abort()  # else it would wait for its answer to be read
         elif self._head_open and not self.refusing:
-            self._turn_away(408, InvalidRequest(f"The head of the request did not arrive within {HEAD_S} s.", field="headers"))
+            late = InvalidRequest(f"The head of the request did not arrive within {HEAD_S} s.", field="headers")
+            self._turn_away(408, late, is_silent=True)
         elif not self.transport.is_closing():
             self.transport.close()
 
