@@ -239,6 +239,9 @@ def _reason(error: Exception) -> str:
 class TlsListener:
     """Takes connections from a listening socket and shakes hands, within a bound in time and in number; then they are the door's.
 
+    It accepts by itself, and not by `create_server`: so an address is known, and may be refused, before a handshake costs anything, plain HTTP is told
+    from TLS by its first byte, and a handshake that fails ends with its alert.
+
     `plainly` is what somebody is told who speaks without TLS. Handshakes that come to nothing are counted in `failed`, by reason.
     """
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.contract.client.worker.running import running
 
 from holdfast import AsyncClient, Client, Worker
 from holdfast.cli.entry import main
 from holdfast.client import Unreachable
 from holdfast.client.tls import context_of
 from tests.certificates import Authority, Pair, encrypted
-from tests.contract.client.worker.running import running
 from tests.system.docs.pages import block, read
 
 TOKEN = "hf_planted_0123456789abcdef"
