@@ -17,7 +17,7 @@ from holdfast import limits
 from holdfast.job.queue import QueuePolicy
 from holdfast.logs import FORMATS, LEVELS
 from holdfast.sockets import address_of, is_loopback
-from holdfast.tls import CertificateFiles, ClientAuth
+from holdfast.tls import Certificate, CertificateFiles, ClientAuth
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?", re.ASCII)
 ENV_PREFIX = "HOLDFAST_"
@@ -158,9 +158,17 @@ class Config:
     log_level: str = _setting("info", "How much to log.", choices=LEVELS)
     log_format: str = _setting("auto", "Format of log lines; auto is console on a terminal, else json.", choices=FORMATS)
 
-    def certificate_files(self) -> CertificateFiles | None:
-        """The files of TLS; None without TLS."""
-        return CertificateFiles(self.tls_cert, self.tls_key, self.tls_client_ca) if self.tls_cert else None
+    def certificate(self) -> Certificate | None:
+        """What the files of TLS hold; None without TLS. Raises `UnusableCertificate`."""
+        return Certificate(CertificateFiles(self.tls_cert, self.tls_key, self.tls_client_ca)) if self.tls_cert else None
+
+    def beanstalk_auth(self) -> ClientAuth | None:
+        """What is asked of clients of beanstalkd: a certificate wherever there is an authority, since the protocol has no other way to say who
+        asks. None without TLS there.
+        """
+        if not (self.tls_cert and self.beanstalk_tls):
+            return None
+        return "required" if self.tls_client_ca else "none"
 
     def what_is_missing(self) -> str | None:
         """A setting that is of no use without another one, as a sentence."""
@@ -177,11 +185,19 @@ class Config:
         """What is asked of clients over HTTP."""
         return ("optional" if self.tls_client_auth == "optional" else "required") if self.tls_client_ca else "none"
 
-    def exposed(self) -> list[str]:
-        """The settings by which it would listen beyond loopback, each with its address."""
+    def unsafe(self, has_keys: bool) -> str | None:
+        """Why it must not serve: an address beyond loopback, without access keys and without `insecure`. None where it may."""
+        if has_keys or self.insecure:
+            return None
         places = [("host", self.host)] + ([("beanstalk", address[0])] if (address := self.beanstalk_address()) else [])
         found = [(name, host, address_of(host)) for name, host in places]
-        return [f"{name} {host}" for name, host, address in found if address and not is_loopback(address)]
+        exposed = [f"{name} {host}" for name, host, address in found if address and not is_loopback(address)]
+        if not exposed:
+            return None
+        return (
+            f"{' and '.join(exposed)} would be in reach of other machines, and there is no access key: whoever reaches it could do everything. "
+            "Create a key (`holdfast key create`), or say that this is meant (`--insecure`)."
+        )
 
     def policy(self) -> QueuePolicy:
         """The settings of a queue that sets none."""

@@ -3,7 +3,19 @@
 from collections import Counter
 from ipaddress import IPv6Address
 
+from holdfast.limits import FILES_KEPT_BACK
+from holdfast.sockets import file_limit
+
 _LOOPBACK = ("127.", "0" * 16)  # as `_network` writes them
+
+
+def limit_of(most: int, per_address: int) -> "ConnectionLimit":
+    """As the settings say; never more than this process may have open, less what is kept back for other files. 0 per address is half of all,
+    and of loopback all.
+    """
+    files = file_limit()
+    most = min(most, max(files - FILES_KEPT_BACK, files // 2))
+    return ConnectionLimit(most, per_address or max(1, most // 2), per_address or most)
 
 
 class Place:

@@ -35,7 +35,7 @@ CONNECTIONS_MAX = 1_000_000
 FILES_KEPT_BACK = (
     1_024  # of the open files that the machine allows: for the store, for its own, and for those who are told that it is full
 )
-HEAD_S = 75  # seconds for a request's head to arrive; as long as a connection may rest
+HEAD_S = 75  # seconds for a request's head to arrive, and for a connection to rest: longer than the 60 s of proxies, so that the proxy closes first
 
 # TLS.
 HANDSHAKE_S = 10  # seconds for a handshake

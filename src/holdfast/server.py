@@ -15,12 +15,10 @@ import json
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,7 +28,7 @@ import uvloop
 
 from holdfast import __version__
 from holdfast.config import Config
-from holdfast.connection_limit import ConnectionLimit
+from holdfast.connection_limit import limit_of
 from holdfast.doors.beanstalk.door import Beanstalk
 from holdfast.doors.dialects.couchqueue import routes as couchqueue
 from holdfast.doors.dialects.cqueue import routes as cqueue
@@ -46,12 +44,12 @@ from holdfast.http.origin import Guard, allowed_hosts
 from holdfast.http.uvicorn_server import Uvicorn, check_stack
 from holdfast.keeper.link import KeeperLink
 from holdfast.keeper.main import KeeperConfig, calm_collector
-from holdfast.limits import FILES_KEPT_BACK, HEAD_S, SIGNALS_TOGETHER_S
+from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
 from holdfast.logs import ERR, OUT, configure, settle
 from holdfast.metrics import FrontMetrics
 from holdfast.process import STOP_SIGNALS, forget_foreign_variables, open_descriptors
-from holdfast.sockets import BACKLOG, file_limit, listen, place_of, raise_file_limit
-from holdfast.tls import Certificate, UnusableCertificate
+from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
+from holdfast.tls import Certificate, UnusableCertificate, contexts
 
 if TYPE_CHECKING:
     from holdfast.keeper.postgres_backend import PostgresBackend
@@ -59,14 +57,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _DIALECTS: dict[str, Dialect] = {"dqid": dqid.DIALECT, "cqueue": cqueue.DIALECT, "couchqueue": couchqueue.DIALECT}
-_KEEP_ALIVE_S = HEAD_S  # longer than the 60 s that proxies reuse a connection for, so that the proxy closes first
 _SOCKET_BUFFER = 4 << 20
 _REPORT_S = 1.0
 _KEEPER_EXIT_S = 60.0
-_UNSAFE = (
-    "holdfast: {} would be in reach of other machines, and there is no access key: whoever reaches it could do everything. "
-    "Create a key (`holdfast key create`), or say that this is meant (`--insecure`)."
-)
 _KEEPER_DIED = "The keeper died: what was on its way has an unknown outcome. The log above says why, if it could."
 
 
@@ -143,13 +136,13 @@ class Front:
         app, metrics = application(engine, config, self._number, certificate)
         metrics.loop_busy.start()
         self._channels = app.channels
-        context = partial(certificate.context, config.client_auth()) if certificate is not None else None
+        context = contexts(certificate, config.client_auth())
         self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link), context)
         metrics.handshakes_failed.append(("http", self._uvicorn.handshakes_failed))
         if self._tubes is not None:
             tubes = self._beanstalk = Beanstalk(engine, self._number, app.connections)
             metrics.tubes = tubes.numbers
-            await tubes.open(self._tubes, self._beanstalk_context())
+            await tubes.open(self._tubes, contexts(certificate, config.beanstalk_auth()))
             metrics.handshakes_failed.append(("beanstalkd", tubes.handshakes_failed))
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.close_to_puts, tubes)
         tasks = [asyncio.create_task(_report(link, metrics))] if config.fronts > 1 else []
@@ -198,12 +191,6 @@ class Front:
         task.add_done_callback(self._reloads.discard)
         for other in self._others:
             other.send_signal(signal.SIGHUP)
-
-    def _beanstalk_context(self) -> Callable[[], ssl.SSLContext] | None:
-        """With an authority of client certificates, they are required here: the protocol has no other way to say who asks."""
-        if self._certificate is None or not self._config.beanstalk_tls:
-            return None
-        return partial(self._certificate.context, "required" if self._config.tls_client_ca else "none")
 
     def drain(self) -> None:
         """Take nothing new, have the other fronts do the same, and end when the open requests are answered."""
@@ -268,22 +255,9 @@ def application(
     if config.web:
         dialects.append(page.PAGE)
     home = "/web" if config.web else "/docs"
-    files = file_limit()
-    most = min(config.max_connections, max(files - FILES_KEPT_BACK, files // 2))
-    each = config.max_connections_per_address
-    connections = ConnectionLimit(most, each or max(1, most // 2), each or most)
-    middleware = build(
-        engine,
-        metrics,
-        guard,
-        config.root_path,
-        dialects,
-        home,
-        config.environment,
-        connections,
-        config.body_timeout_s,
-        certificate,
-    )
+    connections = limit_of(config.max_connections, config.max_connections_per_address)
+    about = (config.root_path, dialects, home, config.environment)
+    middleware = build(engine, metrics, guard, *about, connections, config.body_timeout_s, certificate)
     metrics.channels = middleware.channels.numbers
     metrics.connections, metrics.certificate = connections, certificate
     return middleware, metrics
@@ -302,7 +276,7 @@ def uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=HEAD_S,
         timeout_graceful_shutdown=config.drain_s,
         backlog=BACKLOG,
         h11_max_incomplete_event_size=None,
@@ -320,24 +294,16 @@ def keys_in_force(_: Config) -> bool:
     return False
 
 
-def _certificate(config: Config) -> Certificate | None:
-    files = config.certificate_files()
-    return None if files is None else Certificate(files)
-
-
 def serve(config: Config) -> int:
     """Run the whole server; the exit code."""
     open_descriptors()
     forget_foreign_variables()
     check_stack()
-    if (missing := config.what_is_missing()) is not None:
-        print(f"holdfast: {missing}", file=sys.stderr)
-        return 2
-    if (exposed := config.exposed()) and not config.insecure and not keys_in_force(config):
-        print(_UNSAFE.format(" and ".join(exposed)), file=sys.stderr)
+    if (refusal := config.what_is_missing() or config.unsafe(keys_in_force(config))) is not None:
+        print(f"holdfast: {refusal}", file=sys.stderr)
         return 2
     try:
-        certificate = _certificate(config)
+        certificate = config.certificate()
     except UnusableCertificate as error:
         print(f"holdfast: {error}", file=sys.stderr)
         return 1
@@ -466,7 +432,7 @@ def front_main() -> None:
     configure(config.log_level, config.log_format)
     listener, link = socket.socket(fileno=given["listener"]), socket.socket(fileno=given["link"])
     tubes = socket.socket(fileno=given["tubes"]) if "tubes" in given else None
-    front = Front(config, given["number"], listener, link, lambda _: None, tubes, _certificate(config))
+    front = Front(config, given["number"], listener, link, lambda _: None, tubes, config.certificate())
 
     def server_gone(loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(sys.stdin.fileno())

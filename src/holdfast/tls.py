@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -234,6 +235,11 @@ def _prove(files: CertificateFiles, context: ssl.SSLContext) -> float:
 
 def _reason(error: Exception) -> str:
     return (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
+
+
+def contexts(certificate: Certificate | None, client_auth: ClientAuth | None) -> Callable[[], ssl.SSLContext] | None:
+    """What each handshake of a door is made with; None for a door without TLS."""
+    return None if certificate is None or client_auth is None else partial(certificate.context, client_auth)
 
 
 class TlsListener:

@@ -15,7 +15,7 @@ from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.doctor import Finding, judge
 from holdfast.stores.postgres.examine import examine
 from holdfast.stores.postgres.facts import Facts
-from holdfast.tls import Certificate, UnusableCertificate
+from holdfast.tls import UnusableCertificate
 
 _WIDTH = 118
 
@@ -48,17 +48,14 @@ def doctor(file: Path | None, as_json: bool, **flags: Any) -> None:
 
 def _of_certificate(config: Config) -> list[Finding]:
     """What is wrong with the TLS certificate of the settings."""
-    files = config.certificate_files()
-    if files is None:
-        return []
     try:
-        certificate = Certificate(files)
+        certificate = config.certificate()
     except UnusableCertificate as error:
         means = "No server starts with it; one that runs keeps the certificate that it has."
         return [Finding("tls_certificate_unusable", str(error), means, "Replace the file.")]
-    if certificate.warning is None:
+    if certificate is None or certificate.warning is None:
         return []
-    seen = f"The certificate in {files.cert} expires on {certificate.expires}."
+    seen = f"The certificate in {config.tls_cert} expires on {certificate.expires}."
     means = "From then on no client that verifies it connects."
     return [Finding("tls_certificate_expires", seen, means, "Renew it: the server reloads it by itself.", breaks=False)]
 
