@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from holdfast import limits, units
 from holdfast.job.queue import QueuePolicy
 from holdfast.logs import FORMATS, LEVELS
+from holdfast.sockets import address_of, is_loopback
+from holdfast.tls import Certificate, CertificateFiles, ClientAuth
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?", re.ASCII)
 ENV_PREFIX = "HOLDFAST_"
@@ -40,6 +42,19 @@ class Config:
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(4653, "TCP port to listen on; 0 takes a free one.", low=0, high=65_535)
+    insecure: bool = _setting(
+        False, "Serve on addresses other than loopback without access keys: whoever reaches the port may do everything."
+    )
+    tls_cert: str = _setting("", "PEM file with the TLS certificate and its chain; reloaded when it changes, and on SIGHUP.")
+    tls_key: str = _setting("", "PEM file with the key of the TLS certificate, not encrypted.")
+    tls_client_ca: str = _setting(
+        "", "PEM file with the authorities (CAs) of client certificates; with it, clients must have a certificate of theirs."
+    )
+    tls_client_auth: str = _setting(
+        "required",
+        "With tls_client_ca, over HTTP: whether a client certificate is required, or only verified where there is one.",
+        choices=("required", "optional"),
+    )
     store: str = _setting(
         DEFAULT_STORE, "Store of the jobs: sqlite:///PATH, postgresql://USER@HOST:PORT,…/DATABASE, or memory."
     )
@@ -94,6 +109,21 @@ class Config:
         low=limits.MEMORY_BUDGET_BYTES_MIN,
         high=limits.MEMORY_BUDGET_BYTES_MAX,
     )
+    max_connections: int = _setting(
+        limits.CONNECTIONS,
+        "Most connections of one front process, over HTTP and beanstalkd.",
+        low=1,
+        high=limits.CONNECTIONS_MAX,
+    )
+    max_connections_per_address: int = _setting(
+        0,
+        "Most of them of one address (of one /64 of IPv6); 0 is half of all, and of loopback all. Behind a proxy all have the proxy's address.",
+        low=0,
+        high=limits.CONNECTIONS_MAX,
+    )
+    body_timeout_s: int = _setting(
+        limits.BODY_S, "How long the body of a request may take to arrive, in seconds.", low=1, high=limits.BODY_S_MAX
+    )
     fronts: int = _setting(1, "Front processes that share one port and one keeper.", low=1, high=FRONTS_MAX)
     fast_lane: bool = _setting(True, "Answer the most frequent routes straight from the HTTP parser.")
     root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")
@@ -118,6 +148,7 @@ class Config:
         high=1 << 50,
     )
     beanstalk: str = _setting("", "Address and port for the beanstalkd protocol, such as 127.0.0.1:11300; empty is off.")
+    beanstalk_tls: bool = _setting(True, "With tls_cert: speak TLS for the beanstalkd protocol, too.")
     linger_s: int = _setting(
         0,
         "How long to stay reachable after SIGTERM, in seconds; new jobs are refused and /readyz answers 503.",
@@ -127,6 +158,47 @@ class Config:
     drain_s: int = _setting(30, "How long to wait for open requests after SIGTERM, in seconds.", low=0, high=3_600)
     log_level: str = _setting("info", "How much to log.", choices=LEVELS)
     log_format: str = _setting("auto", "Format of log lines; auto is console on a terminal, else json.", choices=FORMATS)
+
+    def certificate(self) -> Certificate | None:
+        """What the files of TLS hold; None without TLS. Raises `UnusableCertificate`."""
+        return Certificate(CertificateFiles(self.tls_cert, self.tls_key, self.tls_client_ca)) if self.tls_cert else None
+
+    def beanstalk_auth(self) -> ClientAuth | None:
+        """What is asked of clients of beanstalkd: a certificate wherever there is an authority, since the protocol has no other way to say who
+        asks. None without TLS there.
+        """
+        if not (self.tls_cert and self.beanstalk_tls):
+            return None
+        return "required" if self.tls_client_ca else "none"
+
+    def what_is_missing(self) -> str | None:
+        """A setting that is of no use without another one, as a sentence."""
+        if self.replicas and not self.database():
+            return "replicas needs a store on PostgreSQL; a file has no standbys."
+        if bool(self.tls_cert) != bool(self.tls_key):
+            given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            return f"{given} needs {missing} beside it: the certificate and its key."
+        if self.tls_client_ca and not self.tls_cert:
+            return "tls_client_ca needs tls_cert and tls_key: client certificates are a part of TLS."
+        return None
+
+    def client_auth(self) -> ClientAuth:
+        """What is asked of clients over HTTP."""
+        return ("optional" if self.tls_client_auth == "optional" else "required") if self.tls_client_ca else "none"
+
+    def unsafe(self, has_keys: bool) -> str | None:
+        """Why it must not serve: an address beyond loopback, without access keys and without `insecure`. None where it may."""
+        if has_keys or self.insecure:
+            return None
+        places = [("host", self.host)] + ([("beanstalk", address[0])] if (address := self.beanstalk_address()) else [])
+        found = [(name, host, address_of(host)) for name, host in places]
+        exposed = [f"{name} {host}" for name, host, address in found if address and not is_loopback(address)]
+        if not exposed:
+            return None
+        return (
+            f"{' and '.join(exposed)} would be in reach of other machines, and there is no access key: whoever reaches it could do everything. "
+            "Create a key (`holdfast key create`), or say that this is meant (`--insecure`)."
+        )
 
     def policy(self) -> QueuePolicy:
         """The settings of a queue that sets none."""

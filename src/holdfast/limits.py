@@ -29,8 +29,24 @@ CONTENT_TYPE_CHARS = 256
 
 WHOLE = re.compile(r"(?:0|[1-9][0-9]{0,17})\Z")  # ASCII, no sign, no zero in front, nothing around it: fits into 64 bits
 
+# Connections of one front process, over HTTP and the beanstalkd protocol together. The machine's bound on open files may be lower, and counts then.
+CONNECTIONS = 50_000  # default of the setting: as many as polls may be parked
+CONNECTIONS_MAX = 1_000_000
+FILES_KEPT_BACK = (
+    1_024  # of the open files that the machine allows: for the store, for its own, and for those who are told that it is full
+)
+HEAD_S = 75  # seconds for a request's head to arrive, and for a connection to rest: longer than the 60 s of proxies, so that the proxy closes first
+
+# TLS.
+HANDSHAKE_S = 10  # seconds for a handshake
+HANDSHAKES = 2_000  # under way at once: about 100 kB each
+HANDSHAKES_PER_ADDRESS = 500
+TLS_LOOK_S = 5.0  # between two looks whether the files of the certificate have changed
+TLS_EXPIRY_WARNING_S = 14 * 86_400  # before its end: authorities that renew by themselves do so a month before
+
 # Sizes, in bytes.
 HEAD_BYTES = 64 << 10  # request line and headers; h11 and nginx draw the line near there too
+HEADERS = 200  # of one request; Apache takes 100, and a proxy or two add theirs
 PAYLOAD_BYTES = 1 << 20  # default of the setting; as SQS since 2025
 PAYLOAD_BYTES_MAX = 64 << 20  # the most that the setting may be: one frame to the keeper holds it whole
 COUNTED_BODY_BYTES = (
@@ -96,7 +112,8 @@ OUTAGE_MS = 3_000  # without a sign of a server: three of its ticks
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
 RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 SQL_HOLD_MS = 5_000  # an application that idles for longer in a transaction in which it enqueued is ended: it holds the queue
-BODY_S = 300  # seconds for a large body to arrive
+BODY_S = 300  # default of the setting: seconds for a body to arrive that did not come with its head
+BODY_S_MAX = 3_600
 LINGER_S = 2  # after the last answer of a connection, for what was sent too much to come in: else the answer may be lost
 WAIT_MS_MAX = 55_000  # shorter than the 60 s after which most proxies give up
 RETENTION_MS_DEFAULT = 86_400_000

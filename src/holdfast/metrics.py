@@ -15,10 +15,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from holdfast import __version__
 from holdfast.budget import Budget
 from holdfast.busy import LoopWatch
+from holdfast.connection_limit import ConnectionLimit
 from holdfast.engine.engine import Engine
 from holdfast.limits import METRIC_QUEUES
 from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.messages.views import QueueStats, Replication, Stats, StoreStats
+from holdfast.tls import Certificate
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STATES = ("scheduled", "ready", "leased", "concluded", "dead", "cancelled")
@@ -89,6 +91,9 @@ class FrontMetrics:
         self._number = front
         self.tubes: TubeNumbers | None = None
         self.channels: ChannelNumbers | None = None
+        self.connections: ConnectionLimit | None = None
+        self.certificate: Certificate | None = None
+        self.handshakes_failed: list[tuple[str, dict[str, int]]] = []  # by door
         self._counted: dict[str, int] = {}
 
     def text(self) -> bytes:
@@ -109,6 +114,10 @@ class FrontMetrics:
             registry.register(_Once(_tube_families(self.tubes, self._front)))
         if self.channels is not None:
             registry.register(_Once(_channel_families(self.channels, self._front)))
+        if self.connections is not None:
+            registry.register(_Once(_connection_families(self.connections, self._front)))
+        if self.certificate is not None:
+            registry.register(_Once(_tls_families(self.certificate, self.handshakes_failed, self._front)))
         return generate_latest(self._registry) + generate_latest(registry)
 
     async def page(self) -> bytes:
@@ -214,6 +223,40 @@ def _channel_families(numbers: ChannelNumbers, front: str) -> Iterator[Metric]:
     for kind, count in numbers.messages.items():
         messages.add_metric([front, kind], count)
     yield from (channels, held, messages)
+
+
+def _connection_families(limit: ConnectionLimit, front: str) -> Iterator[Metric]:
+    connections = GaugeMetricFamily("holdfast_connections", "Open connections of clients.", labels=["front"])
+    connections.add_metric([front], limit.open)
+    most = GaugeMetricFamily("holdfast_connections_max", "How many there may be (max_connections).", labels=["front"])
+    most.add_metric([front], limit.most)
+    refused = CounterMetricFamily(
+        "holdfast_connections_refused",
+        "Connections refused, by the bound: in total, or of one address.",
+        labels=["front", "bound"],
+    )
+    for bound in ("total", "address"):
+        refused.add_metric([front, bound], limit.refused.get(bound, 0))
+    yield from (connections, most, refused)
+
+
+def _tls_families(certificate: Certificate, failed: list[tuple[str, dict[str, int]]], front: str) -> Iterator[Metric]:
+    expires = GaugeMetricFamily(
+        "holdfast_tls_certificate_expiration_timestamp_seconds", "When the TLS certificate expires.", labels=["front"]
+    )
+    expires.add_metric([front], certificate.expires_at)
+    reloads = CounterMetricFamily(
+        "holdfast_tls_reloads", "Reloads of the TLS certificate, by outcome.", labels=["front", "outcome"]
+    )
+    for outcome in ("loaded", "failed"):
+        reloads.add_metric([front, outcome], certificate.reloads.get(outcome, 0))
+    handshakes = CounterMetricFamily(
+        "holdfast_tls_handshakes_failed", "TLS handshakes that failed, by reason.", labels=["front", "door", "reason"]
+    )
+    for door, reasons in failed:
+        for reason, count in reasons.items():
+            handshakes.add_metric([front, door, reason], count)
+    yield from (expires, reloads, handshakes)
 
 
 def _tube_families(numbers: TubeNumbers, front: str) -> Iterator[Metric]:

@@ -28,6 +28,7 @@ import uvloop
 
 from holdfast import __version__
 from holdfast.config import Config
+from holdfast.connection_limit import limit_of
 from holdfast.doors.beanstalk.door import Beanstalk
 from holdfast.doors.dialects.couchqueue import routes as couchqueue
 from holdfast.doors.dialects.cqueue import routes as cqueue
@@ -43,11 +44,12 @@ from holdfast.http.origin import Guard, allowed_hosts
 from holdfast.http.uvicorn_server import Uvicorn, check_stack
 from holdfast.keeper.link import KeeperLink
 from holdfast.keeper.main import KeeperConfig, calm_collector
-from holdfast.limits import SIGNALS_TOGETHER_S
+from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
 from holdfast.logs import ERR, OUT, configure, settle
 from holdfast.metrics import FrontMetrics
 from holdfast.process import STOP_SIGNALS, forget_foreign_variables, open_descriptors
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
+from holdfast.tls import Certificate, UnusableCertificate, contexts
 
 if TYPE_CHECKING:
     from holdfast.keeper.postgres_backend import PostgresBackend
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _DIALECTS: dict[str, Dialect] = {"dqid": dqid.DIALECT, "cqueue": cqueue.DIALECT, "couchqueue": couchqueue.DIALECT}
-_KEEP_ALIVE_S = 75  # longer than the 60 s that proxies reuse a connection for, so that the proxy closes first
 _SOCKET_BUFFER = 4 << 20
 _REPORT_S = 1.0
 _KEEPER_EXIT_S = 60.0
@@ -73,8 +74,10 @@ class Front:
         link_socket: socket.socket | None,
         announce: Any,
         tubes: socket.socket | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self._config = config
+        self._certificate = certificate
         self._number = number
         self._listener = listener
         self._link_socket = link_socket
@@ -88,6 +91,7 @@ class Front:
         self._first_signal: float | None = None
         self._drained_by = 0.0
         self._others: list[subprocess.Popen[bytes]] = []
+        self._reloads: set[asyncio.Task[None]] = set()
         self.draining = False
         self.problem: str | None = None
 
@@ -128,23 +132,30 @@ class Front:
     async def _serve(self, link: "KeeperLink | PostgresBackend") -> int:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
-        app, metrics = application(engine, config, self._number)
+        certificate = self._certificate
+        app, metrics = application(engine, config, self._number, certificate)
         metrics.loop_busy.start()
         self._channels = app.channels
-        self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link))
+        context = contexts(certificate, config.client_auth())
+        self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link), context)
+        metrics.handshakes_failed.append(("http", self._uvicorn.handshakes_failed))
         if self._tubes is not None:
-            tubes = self._beanstalk = Beanstalk(engine, self._number)
+            tubes = self._beanstalk = Beanstalk(engine, self._number, app.connections)
             metrics.tubes = tubes.numbers
-            await tubes.open(self._tubes)
+            await tubes.open(self._tubes, contexts(certificate, config.beanstalk_auth()))
+            metrics.handshakes_failed.append(("beanstalkd", tubes.handshakes_failed))
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.close_to_puts, tubes)
-        reporting = asyncio.create_task(_report(link, metrics)) if config.fronts > 1 else None
+        tasks = [asyncio.create_task(_report(link, metrics))] if config.fronts > 1 else []
+        if certificate is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload, certificate)
+            tasks.append(asyncio.create_task(certificate.watch()))
         try:
             await self._uvicorn.serve(sockets=[self._listener])
             if self._beanstalk is not None:
                 await self._beanstalk.closed(0 if self.problem else self._drained_by - asyncio.get_running_loop().time())
         finally:
-            if reporting is not None:
-                reporting.cancel()
+            for task in (*tasks, *self._reloads):
+                task.cancel()
             metrics.loop_busy.stop()
             await link.close()
         return 0 if self.problem is None else 1
@@ -172,6 +183,14 @@ class Front:
         tubes.closed_to_puts = True
         for other in self._others:
             other.send_signal(signal.SIGUSR1)
+
+    def reload(self, certificate: Certificate) -> None:
+        """SIGHUP: load the TLS certificate anew."""
+        task = asyncio.create_task(certificate.reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+        for other in self._others:
+            other.send_signal(signal.SIGHUP)
 
     def drain(self) -> None:
         """Take nothing new, have the other fronts do the same, and end when the open requests are answered."""
@@ -222,7 +241,9 @@ async def _connect_backend(
     return link
 
 
-def application(engine: Engine, config: Config, number: int = 0) -> tuple[Middleware, FrontMetrics]:
+def application(
+    engine: Engine, config: Config, number: int = 0, certificate: Certificate | None = None
+) -> tuple[Middleware, FrontMetrics]:
     """All doors of one front over its engine."""
     metrics = FrontMetrics(engine, number)
     dialects = [_DIALECTS[name] for name in dict.fromkeys(config.dialects) if name != "none"]
@@ -234,8 +255,11 @@ def application(engine: Engine, config: Config, number: int = 0) -> tuple[Middle
     if config.web:
         dialects.append(page.PAGE)
     home = "/web" if config.web else "/docs"
-    middleware = build(engine, metrics, guard, config.root_path, dialects, home, config.environment)
+    connections = limit_of(config.max_connections, config.max_connections_per_address)
+    about = (config.root_path, dialects, home, config.environment)
+    middleware = build(engine, metrics, guard, *about, connections, config.body_timeout_s, certificate)
     metrics.channels = middleware.channels.numbers
+    metrics.connections, metrics.certificate = connections, certificate
     return middleware, metrics
 
 
@@ -252,7 +276,7 @@ def uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=HEAD_S,
         timeout_graceful_shutdown=config.drain_s,
         backlog=BACKLOG,
         h11_max_incomplete_event_size=None,
@@ -265,16 +289,28 @@ async def _report(link: "KeeperLink | PostgresBackend", metrics: FrontMetrics) -
         await asyncio.sleep(_REPORT_S)
 
 
+def keys_in_force(_: Config) -> bool:
+    """Whether there is an access key. There are none yet."""
+    return False
+
+
 def serve(config: Config) -> int:
     """Run the whole server; the exit code."""
     open_descriptors()
     forget_foreign_variables()
     check_stack()
-    if config.replicas and not config.database():
-        print("holdfast: replicas needs a store on PostgreSQL; a file has no standbys.", file=sys.stderr)
+    if (refusal := config.what_is_missing() or config.unsafe(keys_in_force(config))) is not None:
+        print(f"holdfast: {refusal}", file=sys.stderr)
         return 2
+    try:
+        certificate = config.certificate()
+    except UnusableCertificate as error:
+        print(f"holdfast: {error}", file=sys.stderr)
+        return 1
     configure(config.log_level, config.log_format)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # what is started from here inherits this
+    if certificate is not None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     raise_file_limit()
     try:
         listener = listen(where := (config.host, config.port))
@@ -294,7 +330,7 @@ def serve(config: Config) -> int:
         if number > 0:
             ours.close()
     link = pairs[0][0] if pairs else None
-    front = Front(config, 0, listener, link, lambda link: _announce(config, listener, link, tubes), tubes)
+    front = Front(config, 0, listener, link, lambda link: _announce(config, listener, link, tubes), tubes, certificate)
     code = uvloop.run(_supervise(front, others))
     return _wind_up(front, keeper, others, code)
 
@@ -380,11 +416,12 @@ def _announce(
 ) -> None:
     kept = f"are kept {config.kept(link.durability.level, link.durability.replicas)}"
     lines = [
-        f"Holdfast {__version__} on http://{place_of(listener)}{config.root_path} ({'page: /web, ' if config.web else ''}API: /docs, metrics: /metrics)",
+        f"Holdfast {__version__} on {'https' if config.tls_cert else 'http'}://{place_of(listener)}{config.root_path} ({'page: /web, ' if config.web else ''}API: /docs, metrics: /metrics)",
         f"Jobs {kept}" if link.away is None else f"Nothing is taken yet. {link.away} When that is mended, jobs {kept}",
     ]
     if tubes is not None:
-        lines.append(f"beanstalkd's protocol is spoken on {place_of(tubes)}")
+        secured = ", over TLS" if config.tls_cert and config.beanstalk_tls else ""
+        lines.append(f"beanstalkd's protocol is spoken on {place_of(tubes)}{secured}")
     OUT.write("".join(f"{line}\n" for line in lines))
 
 
@@ -396,7 +433,7 @@ def front_main() -> None:
     configure(config.log_level, config.log_format)
     listener, link = socket.socket(fileno=given["listener"]), socket.socket(fileno=given["link"])
     tubes = socket.socket(fileno=given["tubes"]) if "tubes" in given else None
-    front = Front(config, given["number"], listener, link, lambda _: None, tubes)
+    front = Front(config, given["number"], listener, link, lambda _: None, tubes, config.certificate())
 
     def server_gone(loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(sys.stdin.fileno())

@@ -3,6 +3,7 @@
 import contextlib
 import resource
 import socket
+from ipaddress import ip_address
 from typing import Any
 
 BACKLOG = 4_096
@@ -15,6 +16,11 @@ def raise_file_limit() -> None:
     if soft < hard:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def file_limit() -> int:
+    """How many files this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def listen(address: tuple[str, int]) -> socket.socket:
@@ -38,6 +44,17 @@ def address_of(host: str) -> str:
         return str(_resolved(host, 0)[1][0]).partition("%")[0]
     except (OSError, UnicodeError):
         return ""
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host name or an address is this machine's own, and in reach of nobody else."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name)
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    except ValueError:
+        return False
 
 
 def _resolved(host: str, port: int) -> tuple[int, tuple[Any, ...]]:

@@ -19,6 +19,9 @@ TEXTS = {
     "allowed_hosts": ("one.example", "two.example", "three.example,four.example"),
     "allowed_origins": ("https://one.example", "https://two.example", "https://three.example,http://four.example"),
     "dialects": ("none", "dqid", "cqueue,dqid"),
+    "tls_cert": ("one.pem", "two.pem", "three.pem"),
+    "tls_key": ("one.key", "two.key", "three.key"),
+    "tls_client_ca": ("one.pem", "two.pem", "three.pem"),
     "standbys": ("n2", "n3", "n2,n3"),
 }
 """Three good values of each setting that is a text or a list, none of which is its default."""
@@ -77,8 +80,8 @@ def good_values(name: str) -> tuple[Any, Any, Any]:
     """Three values that differ from one another, or the two that there are."""
     setting = SETTINGS[name]
     if "choices" in setting.metadata:
-        first, second, third, *_ = setting.metadata["choices"]
-        return first, second, third
+        *_, first, second = setting.metadata["choices"]
+        return second, first, second
     if setting.type is bool:
         return (not setting.default, setting.default, not setting.default)
     if setting.type is int:

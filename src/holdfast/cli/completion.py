@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from holdfast.cli.context import examples
 from holdfast.cli.output import one_line, say
-from holdfast.cli.profiles import address
+from holdfast.cli.profiles import Profile, address
 
 if TYPE_CHECKING:
     from holdfast.client import Client
@@ -45,8 +45,8 @@ def _asked(ask: "Callable[[Client], Iterable[tuple[str, str]]]") -> Completer:
         from holdfast.client import Client  # noqa: PLC0415  (only where a shell asks)
 
         try:
-            url, token = address(*(ctx.params.get(name) for name in ("url", "token", "profile")))
-            with Client(url, token=token, deadline_s=_WITHIN_S, attempt_s=_WITHIN_S) as client:
+            place = address(Profile(*(ctx.params.get(name) for name in Profile._fields)), ctx.params.get("profile"))
+            with Client(**place._asdict(), deadline_s=_WITHIN_S, attempt_s=_WITHIN_S) as client:
                 names = list(islice(ask(client), _NAMES))
         except Exception:  # noqa: BLE001  (a shell has no place for a message here)
             return []

@@ -21,8 +21,9 @@ import msgspec
 
 from holdfast import units
 from holdfast.cli.output import UNWRITTEN, Unwritten, harmless, json_text, lost, one_line, say, tell
-from holdfast.cli.profiles import address, complete_profiles
+from holdfast.cli.profiles import Profile, address, complete_profiles
 from holdfast.client import Client, NotConcluded, Unreachable
+from holdfast.client.tokens import Hidden
 from holdfast.errors import HoldfastError, NotFound, OutcomeUnknown
 
 REFUSED, UNREACHED, NOT_THERE, ENDED_OTHERWISE, INTERRUPTED = 1, 3, 4, 5, 130
@@ -71,20 +72,24 @@ class JobId(click.ParamType[int]):
 
 
 def addressed(command: Command) -> Command:
-    """Give a command a URL and a token: by `--url` and `--token`, by `--profile`, or by what the environment says."""
+    """Give a command a `place`: a server, by `--url`, `--token` and the files of TLS, by `--profile`, or by what the environment says."""
 
     @click.option("--url", help="Server URL.  [env: HOLDFAST_URL]")
     @click.option("--token", help="Access token.  [env: HOLDFAST_TOKEN]")
+    @click.option("--ca-file", help="PEM file with the CA of the server's certificate.  [env: HOLDFAST_CA_FILE]")
+    @click.option("--client-cert", help="PEM file with a client certificate.  [env: HOLDFAST_CLIENT_CERT]")
+    @click.option("--client-key", help="PEM file with its key, if not in the same file.  [env: HOLDFAST_CLIENT_KEY]")
     @click.option(
         "--profile", help="Profile with the URL and the token.  [env: HOLDFAST_PROFILE]", shell_complete=complete_profiles
     )
     @wraps(command)
-    def run(url: str | None, token: str | None, profile: str | None, **given: Any) -> None:
+    def run(profile: str | None, **given: Any) -> None:
+        named = Profile(*(given.pop(field) for field in Profile._fields))
         try:
-            url, token = address(url, token, profile)
+            place = address(named._replace(token=Hidden(named.token) if named.token else None), profile)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-        command(url=url, token=token, **given)
+        command(place=place, **given)
 
     return run
 
@@ -98,8 +103,8 @@ def talking(command: Command) -> Command:
     )
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document per line.")
     @wraps(command)
-    def run(url: str | None, token: str | None, deadline_ms: int, **given: Any) -> None:
-        with refusals(), Client(url, token=token, deadline_s=deadline_ms / 1_000) as client:
+    def run(place: Profile, deadline_ms: int, **given: Any) -> None:
+        with refusals(), Client(**place._asdict(), deadline_s=deadline_ms / 1_000) as client:
             command(client, **given)
 
     return run

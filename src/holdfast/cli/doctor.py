@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 
 import click
 
-from holdfast.config import ConfigError, load
+from holdfast.config import Config, ConfigError, load
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.doctor import Finding, judge
 from holdfast.stores.postgres.examine import examine
 from holdfast.stores.postgres.facts import Facts
+from holdfast.tls import UnusableCertificate
 
 _WIDTH = 118
 
@@ -40,9 +41,23 @@ def doctor(file: Path | None, as_json: bool, **flags: Any) -> None:
         facts = asyncio.run(examine(config.store))
     except StoreUnavailable as error:
         _refuse(str(error), 1)
-    findings = judge(facts, config.replicas, config.standbys)
+    findings = [*judge(facts, config.replicas, config.standbys), *_of_certificate(config)]
     click.echo((_as_json if as_json else _as_text)(facts, findings, config.replicas))
     sys.exit(1 if any(finding.breaks for finding in findings) else 0)
+
+
+def _of_certificate(config: Config) -> list[Finding]:
+    """What is wrong with the TLS certificate of the settings."""
+    try:
+        certificate = config.certificate()
+    except UnusableCertificate as error:
+        means = "No server starts with it; one that runs keeps the certificate that it has."
+        return [Finding("tls_certificate_unusable", str(error), means, "Replace the file.")]
+    if certificate is None or certificate.warning is None:
+        return []
+    seen = f"The certificate in {config.tls_cert} expires on {certificate.expires}."
+    means = "From then on no client that verifies it connects."
+    return [Finding("tls_certificate_expires", seen, means, "Renew it: the server reloads it by itself.", breaks=False)]
 
 
 def _refuse(message: str, code: int) -> NoReturn:

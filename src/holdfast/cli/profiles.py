@@ -1,12 +1,15 @@
-"""Named servers: a profile has the URL and the token of one, in a file of the user's own.
+"""Named servers: a profile has the URL and the token of one, and the files of its TLS, in a file of the user's own.
 
     # ~/.config/holdfast/profiles.toml
     [prod]
     url = "https://jobs.example.org"
     token = "…"
+    ca_file = "/etc/holdfast/ca.pem"            # these three for TLS
+    client_cert = "/etc/holdfast/worker.pem"
+    client_key = "/etc/holdfast/worker.key"
 
 What is nearer to the command wins: `--url` or `--profile`, else `HOLDFAST_URL`, else `HOLDFAST_PROFILE`. With a profile the token is its own or
-that of `--token`: what is in `HOLDFAST_TOKEN` is for another server.
+that of `--token`: what is in `HOLDFAST_TOKEN` is for another server. So it is with the files of TLS.
 """
 
 import os
@@ -19,15 +22,20 @@ import click
 from click.shell_completion import CompletionItem
 
 from holdfast.cli.output import tell
+from holdfast.client.tokens import Hidden
 
-_NAMES = ("url", "token")
+VARIABLES = ("HOLDFAST_URL", "HOLDFAST_TOKEN", "HOLDFAST_CA_FILE", "HOLDFAST_CLIENT_CERT", "HOLDFAST_CLIENT_KEY")
+"""In the order of a profile's fields."""
 
 
 class Profile(NamedTuple):
-    """Where a server is, and who asks."""
+    """Where a server is, who asks, and the PEM files of TLS. "" is "none, whatever the environment says"."""
 
-    url: str
+    url: str | None
     token: str | None = None
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
 
 
 def path() -> Path:
@@ -56,9 +64,10 @@ def profiles() -> dict[str, Profile]:
         if not isinstance(fields, dict) or "url" not in fields:
             raise ValueError(f"{file}: [{name}] must have a url")
         for field, value in fields.items():
-            if field not in _NAMES or not isinstance(value, str):
-                raise ValueError(f"{file}: {field} of [{name}] is not known; there are url and token, both texts")
-        found[name] = Profile(**fields)
+            if field not in Profile._fields or not isinstance(value, str):
+                known = ", ".join(Profile._fields)
+                raise ValueError(f"{file}: {field} of [{name}] is not known; there are {known}, all texts")
+        found[name] = Profile(**{field: Hidden(value) if field == "token" else value for field, value in fields.items()})
     return found
 
 
@@ -79,13 +88,13 @@ def complete_profiles(ctx: click.Context, param: click.Parameter, incomplete: st
         return []
 
 
-def address(url: str | None, token: str | None, profile: str | None) -> tuple[str | None, str | None]:
-    """URL and token, from what was given with the command and what the environment says; raises `ValueError`."""
-    if url and profile:
+def address(given: Profile, profile: str | None) -> Profile:
+    """Where a command goes, from what was given with it and what the environment says; raises `ValueError`."""
+    if given.url and profile:
         raise ValueError("--url and --profile both say where the server is; give one of them")
-    if not (url or profile) and "HOLDFAST_URL" not in os.environ:
+    if not (given.url or profile) and "HOLDFAST_URL" not in os.environ:
         profile = os.environ.get("HOLDFAST_PROFILE")
     if profile:
-        place = _chosen(profile)
-        return place.url, token or place.token or ""
-    return url or os.environ.get("HOLDFAST_URL"), token or os.environ.get("HOLDFAST_TOKEN")
+        named = _chosen(profile)
+        return Profile(named.url, *(mine or its or "" for mine, its in zip(given[1:], named[1:], strict=True)))
+    return Profile(*(mine or os.environ.get(variable) for mine, variable in zip(given, VARIABLES, strict=True)))

@@ -19,6 +19,7 @@ from holdfast.cli.context import Duration, addressed, examples, refusals, show
 from holdfast.cli.events import page
 from holdfast.cli.numbers import backlog, filled, queue_rate
 from holdfast.cli.output import tell
+from holdfast.cli.profiles import Profile
 from holdfast.client import Client
 from holdfast.client.types import RegisteredWorker
 from holdfast.errors import HoldfastError
@@ -100,12 +101,12 @@ class Prompt:
 @click.option("--sort", type=click.Choice(list(SORTS)), default="backlog", show_default=True, help="Order of the queues.")
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics once, as JSON.")
 @addressed
-def top(url: str | None, token: str | None, every_ms: int, sort: str, as_json: bool) -> None:
+def top(place: Profile, every_ms: int, sort: str, as_json: bool) -> None:
     """Watch queues and workers on a live screen: job counts, capacity used, oldest job and rates.
 
     Keys: q quits, p pauses, s sorts by the next column, j and k scroll.
     """
-    with refusals(), Client(url, token=token, deadline_s=_DEADLINE_S) as client:
+    with refusals(), Client(**place._asdict(), deadline_s=_DEADLINE_S) as client:
         missing = "" if as_json else _missing()
         if as_json or missing:
             said = client.stats()

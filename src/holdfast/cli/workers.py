@@ -16,6 +16,7 @@ import msgspec
 from holdfast.cli.completion import queue_names, worker_ids
 from holdfast.cli.context import Duration, addressed, confirmed, destroying, examples, refusals, show, talking
 from holdfast.cli.output import harmless, json_text, say
+from holdfast.cli.profiles import VARIABLES, Profile
 from holdfast.cli.tables import Columns, chosen, instant, table
 from holdfast.client import Client
 from holdfast.client.types import RegisteredWorker
@@ -141,7 +142,7 @@ class _Code(click.IntRange):
 @click.option("--verbose", "-v", is_flag=True, help="Log each run, as on a terminal.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- PROGRAM [ARGUMENT]...")
 @addressed
-def execute(command: tuple[str, ...], url: str | None, token: str | None, as_json: bool, **given: Any) -> None:
+def execute(command: tuple[str, ...], place: Profile, as_json: bool, **given: Any) -> None:
     """Run a program for each job: payload on standard input, job fields in HOLDFAST_JOB_… variables.
 
     Exit code 0 concludes the job; its result is standard output, if that is JSON. 75 releases the job for later, 65 makes it dead at once. Any
@@ -157,14 +158,14 @@ def execute(command: tuple[str, ...], url: str | None, token: str | None, as_jso
     lines.setFormatter(_Harmless("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     logging.basicConfig(level="INFO" if verbose else "WARNING", handlers=[lines])
     with refusals():
-        _work(command, url, token, as_json, given)
+        _work(command, place, as_json, given)
 
 
-def _work(command: tuple[str, ...], url: str | None, token: str | None, as_json: bool, given: dict[str, Any]) -> None:
+def _work(command: tuple[str, ...], place: Profile, as_json: bool, given: dict[str, Any]) -> None:
     from holdfast.cli.exec import Executor, How  # noqa: PLC0415  (asyncio, which the other commands need not)
     from holdfast.client.worker import Worker  # noqa: PLC0415
 
-    reached = {"HOLDFAST_URL": url, "HOLDFAST_TOKEN": token}  # so that programs that use the same server need not be told
+    reached = dict(zip(VARIABLES, place, strict=True))  # so that programs that use the same server need not be told
     timeout_ms = given["timeout_ms"]
     how = How(
         command=command,
@@ -179,8 +180,7 @@ def _work(command: tuple[str, ...], url: str | None, token: str | None, as_json:
     )
     worker = Worker(
         given["queues"],
-        url=url,
-        token=token,
+        **place._asdict(),
         concurrency=given["concurrency"],
         lease_ms=given["lease_ms"],
         grace_s=given["grace_ms"] / 1_000,

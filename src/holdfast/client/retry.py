@@ -24,6 +24,7 @@ import tenacity
 
 from holdfast.client.contents import NAMES, elements, members
 from holdfast.client.refusals import UnexpectedAnswer, Unreachable, problem, refusal
+from holdfast.client.tls import distrust
 from holdfast.client.types import Job
 from holdfast.errors import HoldfastError, InvalidRequest, OutcomeUnknown
 
@@ -196,6 +197,7 @@ class RetryState:
 
     def not_sent(self, url: str, cause: Exception) -> NoReturn:
         """The server could not be reached."""
+        self._distrust(url, cause)
         self._nodes.leave(url)
         why = f"{url} can't be reached: {plain(cause)}"
         final = self._unknown(why) if self.repeated else Unreachable(f"{why}. Tried for {self._deadline_s:g} s.", url=url)
@@ -203,8 +205,22 @@ class RetryState:
 
     def lost(self, url: str, cause: Exception | str) -> NoReturn:
         """No answer came, and nobody knows what was done."""
+        if isinstance(cause, Exception):
+            self._distrust(url, cause)
         self._nodes.leave(url)
         self._open(self._unknown(f"The answer of {url} was lost: {plain(cause) if isinstance(cause, Exception) else cause}"))
+
+    def _distrust(self, url: str, cause: Exception) -> None:
+        """Where no TLS connection came about, nothing was done; the same server will say the same again."""
+        why = distrust(cause)
+        if why is None:
+            return
+        self._nodes.leave(url)
+        said = f"{url} can't be asked: {why}"
+        error = self._unknown(said) if self.repeated else Unreachable(f"{said}.", url=url)
+        if len(self._nodes.urls) == 1:
+            raise error from cause
+        raise Retry(error, why=said) from cause
 
     def judge(self, url: str, answer: Answer) -> bytes:
         """The body of a good answer; raises what follows from any other."""

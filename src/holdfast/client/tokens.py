@@ -3,9 +3,18 @@
 import os
 
 
+class Hidden(str):
+    """A text that no representation shows: not that of a client, nor of a variable in a traceback that shows them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'(hidden)'"
+
+
 def bearer(token: str | None) -> dict[str, str]:
     """The header that carries the token; none without one. What is not given is read from `HOLDFAST_TOKEN`."""
-    given = token if token is not None else os.environ.get("HOLDFAST_TOKEN", "")
+    given = Hidden(token if token is not None else os.environ.get("HOLDFAST_TOKEN", ""))
     if not given.isascii() or not given.isprintable():
         raise ValueError("a token is printable ASCII")  # and never shown
-    return {"Authorization": f"Bearer {given}"} if given else {}
+    return {"Authorization": Hidden(f"Bearer {given}")} if given else {}

@@ -7,10 +7,10 @@ keys are checked here too, once there are any.
 
 import re
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 from holdfast.errors import Forbidden
-from holdfast.sockets import address_of
+from holdfast.sockets import address_of, is_loopback
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _OWN_SITE = frozenset((b"same-origin", b"none"))
@@ -48,7 +48,7 @@ class Guard:
 
     def _check_host(self, host: bytes) -> None:
         name = _name_of(host.decode("latin-1"))
-        allowed = self._hosts is None or not host or name in self._hosts or ("localhost" in self._hosts and _is_loopback(name))
+        allowed = self._hosts is None or not host or name in self._hosts or ("localhost" in self._hosts and is_loopback(name))
         if not allowed:
             shown = name or host.decode("latin-1")
             raise Forbidden(f"This server does not answer to the host name {shown[:200]!r}; see --allowed-hosts.", field="Host")
@@ -65,7 +65,7 @@ def allowed_hosts(bound_to: str, configured: tuple[str, ...]) -> frozenset[str] 
     if "*" in configured:
         return None
     names = {_name_of(name) or name.lower() for name in configured}
-    if _is_loopback(address_of(bound_to)):
+    if is_loopback(address_of(bound_to)):
         return frozenset(names | {"localhost", bound_to.lower()})
     return frozenset(names | {"localhost", bound_to.lower()}) if names else None
 
@@ -82,13 +82,3 @@ def _name_of(host: str) -> str:
     except ValueError:
         return ""
     return found["v6"]
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ip_address(name)
-        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-    except ValueError:
-        return False

@@ -121,7 +121,7 @@ def test_without_a_file_there_are_none(run, tmp_path):
         ("[prod", "can't be read"),
         ('[prod]\ntoken = "x"\n', "[prod] must have a url"),
         ('[prod]\nurl = "http://x"\ncolour = "red"\n', "colour of [prod] is not known"),
-        ("[prod]\nurl = 7\n", "url of [prod] is not known; there are url and token, both texts"),
+        ("[prod]\nurl = 7\n", "url of [prod] is not known; there are url, token, ca_file, client_cert, client_key, all texts"),
         ('[other]\nurl = "http://x"\n', "there is no profile 'prod' in"),
     ],
 )

@@ -129,7 +129,11 @@ def test_every_metric_that_the_server_has_is_in_the_protocol_and_no_other(runnin
         metric.name + ("_total" if metric.type == "counter" else "")
         for metric in replication_families(Replication(1, 1, 0, 0, 0, 0.0))  # of a server on PostgreSQL alone
     }
-    assert served == set(re.findall(r"`(holdfast_\w+)`", read("docs/protocol.md")))
+    over_tls = {
+        f"holdfast_tls_{name}"
+        for name in ("certificate_expiration_timestamp_seconds", "reloads_total", "handshakes_failed_total")
+    }
+    assert served | over_tls == set(re.findall(r"`(holdfast_\w+)`", read("docs/protocol.md")))
     used = set(re.findall(r"holdfast_\w+\b(?!-\d)", "".join(read(page) for page in ("docs/operations.md", "README.md"))))
     assert {re.sub(r"_bucket$", "", metric) for metric in used} <= served
 
@@ -138,7 +142,6 @@ LIMITS = {
     "a head": limits.HEAD_BYTES,
     "a payload or a result": limits.PAYLOAD_BYTES,
     "a whole body": limits.BODY_BYTES_OVER_PAYLOAD,
-    "the time in which": limits.BODY_S,
     "a note of progress": limits.PROGRESS_BYTES,
     "nesting of JSON": limits.JSON_DEPTH,
     "a queue's name": limits.QUEUE_NAME_CHARS,
@@ -175,6 +178,12 @@ LIMITS = {
     "event streams": limits.STREAMS,
     "live channels": limits.CHANNELS,
     "free disk": limits.DISK_WATERMARK_BYTES,
+    "headers of one request": limits.HEADERS,
+    "the time in which a head has to arrive": limits.HEAD_S,
+    "connections of one front": limits.CONNECTIONS,
+    "a TLS handshake": limits.HANDSHAKE_S,
+    "TLS handshakes under way": limits.HANDSHAKES,
+    "the time in which a body has to arrive": limits.BODY_S,
 }
 
 

@@ -125,7 +125,7 @@ class Server:
             self.watch(pid)
         if "--fronts" in self.options:  # the first lines come when front 0 is there
             fronts = int(self.options[self.options.index("--fronts") + 1])
-            with self.client() as client:
+            with self.client(verify=False) as client:
                 names = [str(number) for number in range(fronts)]
                 until(
                     lambda: all(f'holdfast_waiters{{front="{name}"}}' in client.get("/metrics").text for name in names),
@@ -223,7 +223,8 @@ class Server:
     @property
     def url(self) -> str:
         """Where it said that it is, without its path prefix."""
-        return "http://" + self.out.lines[0].split("http://")[1].split()[0].split("/")[0]
+        scheme, _, rest = self.out.lines[0].split(" on ")[1].partition("://")
+        return f"{scheme}://{rest.split()[0].split('/')[0]}"
 
     @property
     def port(self) -> int:

@@ -190,7 +190,7 @@ BAD_HOSTS = ["", "a b", "[::1]:80"]  # more of them in tests/unit/test_config.py
 
 @pytest.mark.parametrize("host", ANYWHERE + ON_LOOPBACK)
 def test_an_address_is_taken_as_people_write_it(serve, host):
-    server: Server = serve("--host", host)
+    server: Server = serve("--host", host, *(["--insecure"] if host in ANYWHERE else []))
     url = server.url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
     import httpx  # noqa: PLC0415
 

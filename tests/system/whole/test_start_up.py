@@ -104,7 +104,27 @@ def test_a_port_in_use_is_named_and_no_store_is_touched(serving, home):
 
 
 def test_an_address_of_another_machine_is_named(serving):
-    assert "can't listen on 192.0.2.1:" in refusal(serving("--host", "192.0.2.1"))
+    assert "can't listen on 192.0.2.1:" in refusal(serving("--host", "192.0.2.1", "--insecure"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--host", "0.0.0.0"], "host 0.0.0.0"),
+        (["--host", "::"], "host ::"),
+        (["--host", "192.0.2.1"], "host 192.0.2.1"),
+        (["--beanstalk", "0.0.0.0:0"], "beanstalk 0.0.0.0"),
+        (["--host", "::", "--beanstalk", "[::]:0"], "host :: and beanstalk ::"),
+    ],
+)
+def test_without_keys_it_serves_loopback_only_and_names_the_two_ways_out(serving, home, flags, named):
+    server = serving(*flags).launch()
+    assert server.ended() == 2
+    assert server.err.text == (
+        f"holdfast: {named} would be in reach of other machines, and there is no access key: whoever reaches it could do everything. "
+        "Create a key (`holdfast key create`), or say that this is meant (`--insecure`)."
+    )
+    assert list(home.iterdir()) == []
 
 
 def test_a_host_name_that_nobody_knows_is_named(serving):

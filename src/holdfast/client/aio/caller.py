@@ -13,6 +13,7 @@ import tenacity
 from holdfast.client.aio.transport import AsyncTransport
 from holdfast.client.contents import encode
 from holdfast.client.retry import Answer, Call, Lost, Nodes, NotSent, Retry, RetryState, StreamRefused, decode
+from holdfast.client.tls import Path, context_of
 from holdfast.client.tokens import bearer
 from holdfast.errors import HoldfastError
 
@@ -27,7 +28,11 @@ class AsyncCaller:
 
     `url`: one base URL, several separated by commas, or a list; else `HOLDFAST_URL`, else `http://127.0.0.1:4653`. `token` is sent as
     `Authorization: Bearer`; else `HOLDFAST_TOKEN`. `deadline_s` bounds one call over all its tries, `attempt_s` one try; what the server
-    was asked to wait is added to both. `context` is for TLS.
+    was asked to wait is added to both.
+
+    Over https://, the server's certificate is verified: with the authorities of this machine, or those in `ca_file` (else `HOLDFAST_CA_FILE`).
+    `client_cert` and `client_key` (else `HOLDFAST_CLIENT_CERT`, `HOLDFAST_CLIENT_KEY`) are shown to servers that ask for a certificate; the
+    key may stand in the file of the certificate. All are PEM files. A `context` takes the place of all three.
     """
 
     def __init__(
@@ -37,13 +42,16 @@ class AsyncCaller:
         token: str | None = None,
         deadline_s: float = 60.0,
         attempt_s: float = 20.0,
+        ca_file: Path | None = None,
+        client_cert: Path | None = None,
+        client_key: Path | None = None,
         context: ssl.SSLContext | None = None,
     ) -> None:
         self.nodes = Nodes(url)
         self.deadline_s = deadline_s
         self._attempt_s = attempt_s
         self._headers = bearer(token)
-        self._transport = AsyncTransport(context)
+        self._transport = AsyncTransport(context or context_of(ca_file, client_cert, client_key))
 
     async def __aenter__(self) -> Self:
         return self

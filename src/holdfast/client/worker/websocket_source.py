@@ -19,6 +19,7 @@ import msgspec
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.aio.consumer import Ended
 from holdfast.client.refusals import refusal
+from holdfast.client.tls import distrust
 from holdfast.client.types import Extend, Extended, Job, Outcome
 from holdfast.client.worker.connectivity import log
 from holdfast.client.worker.job_source import Entry, LongPollSource, size_of
@@ -162,7 +163,7 @@ class WebSocketSource:
             self._wait(url, f"refused with {error.status}", _PAUSE_S if error.status in _FOR_NOW else _LONG_PAUSE_S)
             return None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._wait(url, str(error) or "no answer", _PAUSE_S)
+            self._wait(url, distrust(error) or str(error) or "no answer", _PAUSE_S)
             return None
         line = WebSocketConnection(socket, url, self._told)
         try:

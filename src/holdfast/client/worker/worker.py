@@ -19,7 +19,8 @@ from typing import Any, TypeVar, overload
 
 from holdfast.client.aio.client import AsyncClient
 from holdfast.client.sync.client import Client
-from holdfast.client.tokens import bearer
+from holdfast.client.tls import Path, context_of
+from holdfast.client.tokens import Hidden, bearer
 from holdfast.client.worker.connectivity import Reach, log
 from holdfast.client.worker.held_job import HeldJob
 from holdfast.client.worker.job_source import JobSource, LongPollSource
@@ -43,7 +44,7 @@ class Worker:
     lease while the handler runs. `register`: appear in the server's list of workers, where an operator can stop it gracefully.
     `live`: get jobs over a live channel, and poll only if none can be opened. `poll_ms`: the length of a long poll. `order`: `"queue"`, take
     from the first queue that has a job, or `"priority"`, over all of them. `grace_s`: how long handlers may run on after SIGTERM.
-    `url`, `token`, `context`: see `AsyncClient`. Raises `ValueError` for a value out of bounds.
+    `url`, `token`, `ca_file`, `client_cert`, `client_key`, `context`: see `AsyncClient`. Raises `ValueError` for a value out of bounds.
     """
 
     def __init__(
@@ -60,6 +61,9 @@ class Worker:
         grace_s: float = 25.0,
         name: str | None = None,
         register: bool = False,
+        ca_file: Path | None = None,
+        client_cert: Path | None = None,
+        client_key: Path | None = None,
         context: ssl.SSLContext | None = None,
         live: bool = True,
     ) -> None:
@@ -77,8 +81,9 @@ class Worker:
         self._name = name
         self.tally: Counter[str] = Counter()
         self._url = url
-        self._token = token
+        self._token = Hidden(token) if token is not None else None
         self._context = context
+        self._files = (ca_file, client_cert, client_key)
         self._live = live
         self._bounds = Bounds(concurrency, prefetch, grace_s)
         self._lease_ms = lease_ms
@@ -173,8 +178,9 @@ class Worker:
         if not self._handlers:
             log.warning("this worker has no handler and releases all jobs; register one with @worker.handler()")
         loop = self._loop = asyncio.get_running_loop()
-        client = AsyncClient(url, token=self._token, context=self._context)
-        keeper = Client(url, token=self._token, context=self._context, deadline_s=_EXTEND_WITHIN_S, attempt_s=_EXTEND_WITHIN_S)
+        context = self._context or context_of(*self._files)
+        client = AsyncClient(url, token=self._token, context=context)
+        keeper = Client(url, token=self._token, context=context, deadline_s=_EXTEND_WITHIN_S, attempt_s=_EXTEND_WITHIN_S)
         client.nodes.watch = keeper.nodes.watch = reach = Reach()
         registration = Registration(self.queues, self.name)
         holder = LeaseExtender(
@@ -189,7 +195,7 @@ class Worker:
         channel: JobSource = polls
         if self._live and not until_empty:
             wanted = partial(self._wanted, registration)
-            channel = WebSocketSource(client, polls, wanted, holder.told, bearer(self._token), self._context)
+            channel = WebSocketSource(client, polls, wanted, holder.told, bearer(self._token), context)
         session = self._session = Session(channel, holder, reach, self._find, self._bounds, until_empty)
         session.endings.tally = self.tally
         before = self.tally.copy()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from holdfast.auth.actor import ACTOR, Actor
+from holdfast.connection_limit import Place
 from holdfast.doors.beanstalk import verbs
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.held import Held
@@ -82,6 +83,7 @@ class Connection(asyncio.Protocol):
         self._slow_reader = False
         self._reading = self._is_next = True  # to be read, see `Turns.came`
         self._waiting: asyncio.Task[Any] | None = None
+        self.place: Place | None = None
         self._account = door.engine.budget.account(self._give_up)
         self._unread = 0  # bytes of replies, when that was last looked at
         self._unread_timer: asyncio.TimerHandle | None = None
@@ -98,10 +100,11 @@ class Connection(asyncio.Protocol):
                 socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
             )  # one whose machine has died holds its jobs no longer than needed
         peer = transport.get_extra_info("peername")
+        address = peer[0] if peer else ""
         if peer:
             self.worker = f"beanstalk {peer[0]}:{peer[1]}"
-            self.actor = Actor("", peer[0], "beanstalk")
-        if not self.door.arrived(self):
+            self.actor = Actor("", address, "beanstalk")
+        if not self.door.arrived(self, address):
             self.gone = True
             transport.abort()
 
@@ -145,7 +148,7 @@ class Connection(asyncio.Protocol):
         self.half_closed = True
         self.stop_waiting()
         self.go_on()
-        return True
+        return self._transport is not None and self._transport.can_write_eof()  # over TLS nothing can be answered any more
 
     def connection_lost(self, _: Exception | None) -> None:
         """The client has left: what it holds goes back, and what it is granted from now on as well."""

@@ -7,18 +7,24 @@ nothing is hung up on. SIGUSR1 does only the second of these, and ends nobody. O
 import asyncio
 import secrets
 import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import structlog
 
+from holdfast.connection_limit import ConnectionLimit
 from holdfast.doors.beanstalk.connection import Connection
 from holdfast.doors.beanstalk.inspect import of_all
 from holdfast.doors.beanstalk.numbers import Numbers
 from holdfast.engine.engine import Engine
 from holdfast.engine.shared_read import Shared
 from holdfast.limits import TUBE_CONNECTIONS
+from holdfast.tls import TlsListener
 
+_PLAINLY = b"TLS_REQUIRED\r\n"  # no word of the protocol: what clients don't know, they show
 _LAST_WORDS_S = 1.0  # for a client to read what was written to it
 log = structlog.get_logger(__name__)
 
@@ -26,7 +32,7 @@ log = structlog.get_logger(__name__)
 class Beanstalk:
     """The beanstalkd protocol of one front process."""
 
-    def __init__(self, engine: Engine, front: int, connections: int = TUBE_CONNECTIONS) -> None:
+    def __init__(self, engine: Engine, front: int, limit: ConnectionLimit | None = None) -> None:
         self.engine = engine
         self.front = front
         self.numbers = Numbers()
@@ -34,16 +40,20 @@ class Beanstalk:
         self.of_all: Shared[str, bytes] = Shared(partial(of_all, self))
         self.draining = False
         self.closed_to_puts = False  # by SIGUSR1, and for good
-        self._most = connections
+        self._limit = limit or ConnectionLimit(TUBE_CONNECTIONS, TUBE_CONNECTIONS, TUBE_CONNECTIONS)
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._pauses: dict[str, int] = {}
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | TlsListener | None = None
+        self.handshakes_failed: dict[str, int] = Counter()
         self._empty = asyncio.Event()
         self._empty.set()
 
-    async def open(self, listener: socket.socket) -> None:
-        """Let clients in."""
+    async def open(self, listener: socket.socket, context: Callable[[], ssl.SSLContext] | None = None) -> None:
+        """Let clients in; with a `context`, over TLS."""
+        if context is not None:
+            self._server = TlsListener(listener, lambda: Connection(self), context, _PLAINLY, self.handshakes_failed)
+            return
         self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), sock=listener, backlog=4_096)
 
     def drain(self) -> None:
@@ -68,9 +78,11 @@ class Beanstalk:
 
     # For the connections
 
-    def arrived(self, connection: Connection) -> bool:
-        """Take a connection in, unless there are too many."""
-        if len(self._connections) >= self._most or self.draining:
+    def arrived(self, connection: Connection, address: str) -> bool:
+        """Take a connection in, unless there are too many, in all or of its address."""
+        if len(self._connections) < TUBE_CONNECTIONS and not self.draining:
+            connection.place = self._limit.enter(address)
+        if connection.place is None:
             self.numbers.turned_away += 1
             return False
         self._connections.add(connection)
@@ -85,6 +97,8 @@ class Beanstalk:
     def left(self, connection: Connection) -> None:
         """A connection has ended."""
         self._connections.discard(connection)
+        if connection.place is not None:
+            connection.place.leave()
         numbers = self.numbers
         numbers.connected -= 1
         numbers.left(numbers.using, connection.used)

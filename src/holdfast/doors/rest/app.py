@@ -15,6 +15,7 @@ from litestar.openapi.spec import Tag
 from litestar.params import HeaderParameter
 
 from holdfast import __version__
+from holdfast.connection_limit import ConnectionLimit
 from holdfast.doors.rest import audit, bodies, docs, interests, openapi_stubs, replies, routes, schedules, system, workers
 from holdfast.doors.rest.hot import Hot
 from holdfast.doors.rest.middleware import NO_METHOD, Metrics, Middleware, takes_head
@@ -32,7 +33,8 @@ from holdfast.errors import (
     breach,
 )
 from holdfast.http.origin import Guard
-from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, QUEUE_NAME_CHARS
+from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, CONNECTIONS, QUEUE_NAME_CHARS
+from holdfast.tls import Certificate
 
 log = structlog.get_logger(__name__)
 _TAGS = [
@@ -120,6 +122,9 @@ def build(
     dialects: Sequence[Dialect] = (),
     home: str = "/docs",
     environment: str = "",
+    connections: ConnectionLimit | None = None,
+    body_s: float = BODY_S,
+    certificate: Certificate | None = None,
 ) -> Middleware:
     """The whole door as one ASGI application, the dialects beside it; `home` is where people start, `environment` what the server is for."""
     values = {
@@ -128,6 +133,7 @@ def build(
         "root_path": root_path.rstrip("/"),
         "home": home,
         "environment": environment,
+        "certificate": certificate,
     }
     state = AppState(values)
     return Middleware(
@@ -139,6 +145,8 @@ def build(
         root_path,
         Channels(engine),
         engine.budget,
+        connections or ConnectionLimit(CONNECTIONS, CONNECTIONS, CONNECTIONS),
+        body_s,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import httptools
 
+from holdfast.connection_limit import Place
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.backpressure import READ_BEHIND
 from holdfast.doors.rest.connection_end import ConnectionEnd, is_begun, is_busy
@@ -24,9 +25,9 @@ from holdfast.doors.rest.response_head import STATUS, Heads, head
 from holdfast.doors.rest.upgrade import open_channel
 from holdfast.doors.websocket.connection import WebSocketConnection
 from holdfast.doors.websocket.door import PATH
-from holdfast.errors import HoldfastError, InvalidRequest
+from holdfast.errors import HoldfastError, InvalidRequest, Overloaded
 from holdfast.http.request_head import asks_first, flaw, in_origin_form, is_handshake, without_offer
-from holdfast.limits import BODY_S, HEAD_BYTES
+from holdfast.limits import HEAD_BYTES, HEAD_S, HEADERS
 
 _SMALL_BYTES = 1 << 18
 _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"proxy-connection", b"expect"))
@@ -54,6 +55,7 @@ class Connection(ConnectionEnd):
         self._bodiless = 0  # bytes of a body in chunks since the last that was one of the body's own
         self._trailer_bytes = 0
         self._offered = False  # the parser stops behind a head that offers another protocol
+        self.place: Place | None = None
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -66,6 +68,12 @@ class Connection(ConnectionEnd):
         """Give the caller as long for its first request as between two."""
         super().connection_made(transport)
         self._rest()
+        peer = transport.get_extra_info("peername")
+        self.place = self.middleware.connections.enter(peer[0] if peer else "")
+        if self.place is None:
+            self._turn_away(
+                None, Overloaded("There are too many connections, in all or of this address.", retry_after_ms=1_000)
+            )
 
     def take(self, data: bytes | memoryview) -> None:
         """Feed the parser, and refuse a head that does not end, or as many bytes in a body that are none of its own."""
@@ -185,6 +193,7 @@ class Connection(ConnectionEnd):
             wire = WebSocketConnection(
                 self.middleware.channels, self.server_state, float(self.config.timeout_graceful_shutdown or 0)
             )
+            wire.place = self.place
             route, status, error = open_channel(self.middleware, wire, self.transport, method, self.url, self.headers)
         if error is not None:
             status = self._turn_away(status, error, self.middleware.request_id(dict(self.headers)))
@@ -225,6 +234,8 @@ class Connection(ConnectionEnd):
         """The caller has left."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
+        if self.place is not None:
+            self.place.leave()
         super().connection_lost(exc)
 
     def on_headers_complete(self) -> None:
@@ -232,6 +243,8 @@ class Connection(ConnectionEnd):
         self._head_open = False
         if self._head_bytes + self._came > HEAD_BYTES and not self.refusing and self._is_too_long():
             self._refuse_head()
+        if len(self.headers) > HEADERS and not self.refusing:
+            self._turn_away(431, InvalidRequest(f"A request has at most {HEADERS} headers.", field="headers"))
         if self.refusing:
             return
         self._bodiless = -self._came
@@ -364,7 +377,7 @@ class Connection(ConnectionEnd):
         """Nothing is under way: from now on the keep-alive time runs."""
         self._idle_since = self.loop.time()
         if self._idle_timer is None:
-            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+            self._idle_timer = self.loop.call_later(min(self.timeout_keep_alive, self.middleware.body_s), self._close_if_idle)
 
     def _close_if_idle(self) -> None:
         """One timer for a connection, moved on while it is used, instead of one for each request."""
@@ -373,16 +386,19 @@ class Connection(ConnectionEnd):
             self._body_open
             and self._body_of is self.cycle
             and is_busy(self.cycle)
-            and self._body_since + BODY_S <= self.loop.time()
+            and self._body_since + self.middleware.body_s <= self.loop.time()
         ):
-            error = InvalidRequest(f"The body did not arrive within {BODY_S} s.", field="body")
+            error = InvalidRequest(f"The body did not arrive within {self.middleware.body_s} s.", field="body")
             self._turn_away(400, error, is_silent=True)
         busy = self._riding is not None or is_busy(self.cycle) or is_busy(self._running)
         left = self.timeout_keep_alive if busy else self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
-            self._idle_timer = self.loop.call_later(left, self._close_if_idle)
+            self._idle_timer = self.loop.call_later(min(left, self.middleware.body_s), self._close_if_idle)
         elif self.transport.get_write_buffer_size():
             self.transport.abort()  # else it would wait for its answer to be read
+        elif self._head_open and not self.refusing:
+            late = InvalidRequest(f"The head of the request did not arrive within {HEAD_S} s.", field="headers")
+            self._turn_away(408, late, is_silent=True)
         elif not self.transport.is_closing():
             self.transport.close()
 

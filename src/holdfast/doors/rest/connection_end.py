@@ -48,8 +48,8 @@ class ConnectionEnd(Backpressure):
 
     def _linger(self) -> None:
         """Close; but while the caller may still be sending, let it be read first that there is nothing more to come."""
-        if self.half_closed or self.transport.is_closing():
-            self.transport.close()
+        if self.half_closed or self.transport.is_closing() or not self.transport.can_write_eof():
+            self.transport.close()  # over TLS this reads on by itself, until the caller has closed as well
             return
         self.refusing = True
         self.flow.go_on()
@@ -62,7 +62,9 @@ class ConnectionEnd(Backpressure):
         come: a caller that has left looks the same.
         """
         self.refusing = self.half_closed = True
-        if not self._is_answering():
+        if (
+            not self._is_answering() or not self.transport.can_write_eof()
+        ):  # TLS has no half-closed connections that could be answered
             return False
         self._close_behind()
         if self._riding is not None:

@@ -18,6 +18,7 @@ import structlog
 
 from holdfast.auth.actor import ACTOR, Actor
 from holdfast.budget import Account, Budget
+from holdfast.connection_limit import ConnectionLimit
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.hot import Call, Handler, Hot, T
 from holdfast.doors.rest.replies import Reply
@@ -27,7 +28,7 @@ from holdfast.engine.waiters import Patience
 from holdfast.errors import HoldfastError, InternalError, InvalidRequest, PayloadTooLarge, UnsupportedMediaType, breach
 from holdfast.http.disconnect import while_here
 from holdfast.http.origin import Guard
-from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, BODY_S, LARGE_BODY_BYTES, REQUEST_ID_CHARS
+from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, LARGE_BODY_BYTES, REQUEST_ID_CHARS
 from holdfast.messages.audit import Bulk
 
 log = structlog.get_logger(__name__)
@@ -82,9 +83,13 @@ class Middleware:
         root_path: str,
         channels: Channels,
         budget: Budget,
+        connections: ConnectionLimit,
+        body_s: float,
     ) -> None:
         self._hot = hot
         self.budget = budget
+        self.connections = connections
+        self.body_s = body_s
         self._framework = framework
         self._guard = guard
         self._metrics = metrics
@@ -209,10 +214,10 @@ class Middleware:
                 raise ConnectionResetError("the caller left")
             return body
         try:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout(self.body_s):
                 return await self._rest(body, receive)
         except TimeoutError:
-            raise InvalidRequest(f"The body did not arrive within {BODY_S} s.", field="body") from None
+            raise InvalidRequest(f"The body did not arrive within {self.body_s} s.", field="body") from None
 
     async def _rest(self, first: bytes, receive: Receive) -> bytes:
         parts, size, more = [first], len(first), True

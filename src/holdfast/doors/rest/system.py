@@ -21,6 +21,7 @@ from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Heard, Subscription
 from holdfast.errors import HoldfastError
 from holdfast.messages.views import QueueStats, Stats, StoreStats
+from holdfast.tls import Certificate
 
 _SIGN_OF_LIFE_S = 15.0
 _HEALTH_S = 5.0
@@ -143,7 +144,7 @@ async def readyz(state: AppState) -> Response[HealthOut]:
     """503 with the reasons while the server drains, the store does not answer, or the disk is at its watermark.
 
     `warnings` stand beside them where something else is wrong: `clock_behind` (time stands still), `schedules_set_aside`, `jobs_set_aside`,
-    `queues_held` (by another program, in the database).
+    `queues_held` (by another program, in the database), `tls_certificate_expires` (within two weeks), `tls_certificate_expired`.
     """
     engine: Engine = state.engine
     reasons, warnings = [], []
@@ -157,6 +158,9 @@ async def readyz(state: AppState) -> Response[HealthOut]:
         reasons.append("store_unavailable")
     except HoldfastError as error:
         reasons.append(error.code)
+    certificate: Certificate | None = state.certificate
+    if certificate is not None and certificate.warning is not None:
+        warnings.append(certificate.warning)
     if engine.draining:  # looked at last: the store's answer may have taken its time
         reasons.insert(0, "draining")
     said = HealthOut("not ready" if reasons else "ready", reasons, warnings or UNSET)

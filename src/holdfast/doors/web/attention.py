@@ -54,6 +54,15 @@ def of_memory(level: str, environment: str, tone: str) -> list[Problem]:
     return [Problem("bad", "Jobs", text, "Start the server with a store on disk", "/store", harm=math.inf)]
 
 
+def of_certificate(warning: str | None, expires: str) -> list[Problem]:
+    """The TLS certificate near its end, or past it."""
+    if warning is None:
+        return []
+    expired = warning == "tls_certificate_expired"
+    text = f"{'expired' if expired else 'expires'} on {expires}: from then on no client that verifies it connects."
+    return [Problem("bad" if expired else "warn", "The TLS certificate", text, "Renew it: it is reloaded by itself", "/store")]
+
+
 def of_store(store: StoreStats) -> list[Problem]:
     """Problems of how jobs are stored."""
     return [*_of_keeping(store), *_of_rows(store), *_of_held(store)]

@@ -12,6 +12,7 @@ from holdfast.doors.web.attention import fullness, problems
 from holdfast.doors.web.layout import View, tone
 from holdfast.engine.engine import Engine
 from holdfast.messages.views import QueueStats, Stats
+from holdfast.tls import Certificate
 
 QUEUES_SHOWN = 100
 QUEUES_LOOKED_AT = 500
@@ -103,6 +104,9 @@ async def overview(request: Request[Any, Any, Any], state: AppState) -> Response
     depths = await view.engine.reading.depths([queue.info.name for queue in shown])
     tally, rates = stats.tally, stats.rates
     wrong = attention.of_memory(view.engine.durability.level, view.environment, tone(view.environment))
+    certificate: Certificate | None = state.certificate
+    if certificate is not None:
+        wrong += attention.of_certificate(certificate.warning, certificate.expires)
     wrong += problems(stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps))
     totals = {
         "unfinished": tally.unfinished,

@@ -16,6 +16,7 @@ from websockets.http11 import Request
 from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
+from holdfast.connection_limit import Place
 from holdfast.doors.websocket.channel import Channel
 from holdfast.doors.websocket.door import Channels
 from holdfast.errors import InvalidRequest
@@ -66,6 +67,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._account = self._budget.account(self._give_up)
         self._given_up = False
         self.unread = False
+        self.place: Place | None = None  # among all connections, given back with it
 
     def open(self, transport: asyncio.Transport, head: bytes, request_id: bytes) -> None:
         """Answer the handshake, whose head was read by the HTTP parser; raises `Refused`."""
@@ -156,6 +158,8 @@ class WebSocketConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio calls it so)
         """There is nobody any more. What refers to itself by way of this is taken apart: it would be kept until Python looks for cycles."""
         self._server_state.connections.discard(self)
+        if self.place is not None:
+            self.place.leave()
         self._unseen, self._partial = b"", None
         self._given_up = True
         self._account.close()
@@ -299,7 +303,10 @@ class WebSocketConnection(asyncio.Protocol):
         if SEND_EOF in parts and not self._half_closed:
             # Closing at once would have the kernel throw away what was sent, where something has come that was not read.
             self._half_closed = True
-            transport.write_eof()
+            if transport.can_write_eof():
+                transport.write_eof()
+            else:
+                transport.close()  # over TLS this reads on by itself, until the worker has closed as well
             self._loop.call_later(CHANNEL_CLOSE_S, self._hang_up)
 
 

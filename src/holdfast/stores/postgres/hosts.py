@@ -6,6 +6,7 @@ Here each has the same bound, its greeting included, and none waits for another.
 
 import asyncio
 import os
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -164,6 +165,10 @@ def _said(failure: BaseException) -> str:
 
 def described(error: BaseException) -> str:
     """One line about what went wrong, without the address or the password."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message.rstrip('.')}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
     if isinstance(error, OSError) and error.errno is not None:
         return f"{type(error).__name__}: {os.strerror(error.errno)}"  # what asyncio says has the address in it
     text = str(error).strip().splitlines()

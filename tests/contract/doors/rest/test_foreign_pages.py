@@ -145,6 +145,6 @@ def test_a_star_takes_any_host(serve):
 
 def test_bound_to_every_address_any_name_will_do_unless_some_are_given(serve):
     for flags, status in ((), 200), (("--allowed-hosts", "jobs.example"), 403):
-        _, api = serve("--host", "0.0.0.0", *flags)
+        _, api = serve("--host", "0.0.0.0", "--insecure", *flags)
         assert api.get("/v1/jobs", headers={"host": "anything.example"}).status_code == status
         assert httpx.get(f"{api.url}/healthz").status_code == 200

@@ -14,7 +14,6 @@ from uvicorn.server import ServerState
 from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
-from holdfast.doors.rest import connection
 from holdfast.engine.engine import Engine
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
@@ -41,6 +40,9 @@ class Transport(asyncio.Transport):
 
     def is_closing(self):
         return self.closed
+
+    def get_write_buffer_size(self):
+        return 0
 
     def pause_reading(self):
         self.reading = False
@@ -326,10 +328,11 @@ async def test_a_lease_with_a_request_id_stays_for_whom_asks_again(engine, backe
 
 
 @pytest.fixture
-def hurried(caller, monkeypatch):
+def hurried(caller):
     """A connection that is kept for 0.2 s while nothing is under way, and waits 0.4 s for a body."""
-    monkeypatch.setattr(connection, "BODY_S", 0.4)
-    return caller(keep_alive_s=0.2)
+    one = caller(keep_alive_s=0.2)
+    one.protocol.middleware.body_s = 0.4
+    return one
 
 
 async def test_a_connection_that_is_used_is_kept_and_then_closed(commits, hurried):
@@ -370,3 +373,12 @@ async def test_a_head_that_begins_behind_a_large_body_is_not_too_long(commits, c
     await turns()
     assert one.transport.written.count(b"HTTP/1.1 2") == 2
     one.leave()
+
+
+async def test_one_whose_head_does_not_arrive_in_time_is_told(caller):
+    one = caller(keep_alive_s=0.05)
+    one.send(b"GET /healthz HTTP/1.1\r\nHost: local")
+    while not one.transport.written:  # noqa: ASYNC110  (a timer of the connection writes it)
+        await asyncio.sleep(0.01)
+    assert one.transport.written.startswith(b"HTTP/1.1 408 ")
+    assert b'"field":"headers"' in one.transport.written

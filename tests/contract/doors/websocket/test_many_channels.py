@@ -111,7 +111,7 @@ def test_without_the_fast_lane_it_works_as_well(serve):
 
 
 def test_a_channel_outlives_the_time_after_which_idle_connections_are_closed(monkeypatch):
-    monkeypatch.setattr(serving, "_KEEP_ALIVE_S", 1)
+    monkeypatch.setattr(serving, "HEAD_S", 1)
     with LocalServer() as local, open_channel(local.url) as worker:
         worker.start("q")
         Api(local.url).lease("none", wait_ms=2_500)

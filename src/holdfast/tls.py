@@ -1,0 +1,374 @@
+"""TLS of the server: the certificate in force, and the handshakes of a door.
+
+A certificate is proved before it is taken: it shakes hands with itself in memory, which also tells when it ends. Its files are looked at every
+few seconds and on SIGHUP; what can't be used leaves the one before in force. Connections that are open keep what they began with.
+
+    files ──load──▶ contexts ◀─── each handshake takes the newest
+      └── changed, or SIGHUP ──▶ load again; where that fails, say so once and keep the old ones
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import structlog
+
+from holdfast.connection_limit import ConnectionLimit
+from holdfast.limits import HANDSHAKE_S, HANDSHAKES, HANDSHAKES_PER_ADDRESS, LINGER_S, TLS_EXPIRY_WARNING_S, TLS_LOOK_S
+
+ClientAuth = Literal["none", "optional", "required"]
+log = structlog.get_logger(__name__)
+
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all sound
+_HANDSHAKE_RECORD = b"\x16"
+_READ_BYTES = 64 << 10
+_PAUSE_S = 1.0  # after an accept that failed: no descriptors are left, or no memory
+_ACCEPTS_AT_ONCE = 64
+_EXPIRED, _NOT_YET_VALID = 10, 9  # X509_V_ERR_…
+_MODES = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+
+
+class UnusableCertificate(Exception):
+    """A file can't be used; the message names it and says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """Paths of PEM files: the certificate with its chain, its key, and the authority of client certificates ("" is none)."""
+
+    cert: str
+    key: str
+    client_ca: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    contexts: dict[ClientAuth, ssl.SSLContext]
+    expires_at: float  # seconds since 1970
+
+
+class _Handshake(ssl.SSLObject):
+    """Keeps the alert by which a handshake that fails says why: the event loop would throw it away."""
+
+    outgoing: ssl.MemoryBIO
+    alerts: list[bytes]
+
+    def do_handshake(self) -> None:
+        """As its parent."""
+        try:
+            super().do_handshake()
+        except ssl.SSLWantReadError:
+            raise
+        except ssl.SSLError:
+            self.alerts.append(self.outgoing.read())
+            raise
+
+
+class _Context(ssl.SSLContext):
+    sslobject_class = _Handshake
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **options: Any) -> ssl.SSLObject:
+        """As its parent."""
+        made: Any = super().wrap_bio(incoming, outgoing, *args, **options)
+        made.outgoing, made.alerts = outgoing, _alerts.get([])
+        return cast("ssl.SSLObject", made)
+
+
+_alerts: ContextVar[list[bytes]] = ContextVar("alerts")
+"""Where the handshake puts them that the event loop makes on behalf of this task."""
+
+
+class Certificate:
+    """The certificate in force. Raises `UnusableCertificate` where the files make none."""
+
+    def __init__(self, files: CertificateFiles) -> None:
+        self._files = files
+        self._seen = _signature(files)
+        self._loaded = _load(files)
+        self._warned = False
+        self.reloads: dict[str, int] = Counter()  # by outcome: "loaded", "failed"
+
+    @property
+    def expires_at(self) -> float:
+        """When it ends, in seconds since 1970."""
+        return self._loaded.expires_at
+
+    @property
+    def expires(self) -> str:
+        """The same as RFC 3339 writes it."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.expires_at))
+
+    @property
+    def warning(self) -> str | None:
+        """What `/readyz` says of its end, from two weeks before it on."""
+        left_s = self.expires_at - time.time()
+        if left_s > TLS_EXPIRY_WARNING_S:
+            return None
+        return "tls_certificate_expires" if left_s > 0 else "tls_certificate_expired"
+
+    def context(self, client_auth: ClientAuth) -> ssl.SSLContext:
+        """What a handshake that begins now is made with."""
+        return self._loaded.contexts[client_auth]
+
+    async def watch(self) -> None:
+        """Load the files again whenever they have changed, until cancelled."""
+        while True:
+            await asyncio.sleep(TLS_LOOK_S)
+            await self.reload(only_if_changed=True)
+            self._warn_of_end()
+
+    async def reload(self, *, only_if_changed: bool = False) -> None:
+        """Load the files again, in a thread: they may lie on a disk that takes its time. What can't be used changes nothing."""
+        seen = await asyncio.to_thread(_signature, self._files)
+        if only_if_changed and seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._loaded = await asyncio.to_thread(_load, self._files)
+        except UnusableCertificate as error:
+            self.reloads["failed"] += 1
+            log.error("the TLS certificate was not reloaded, and the old one stays in force", reason=str(error))  # noqa: TRY400
+        else:
+            self.reloads["loaded"] += 1
+            self._warned = False
+            log.info("the TLS certificate was reloaded", expires=self.expires)
+
+    def _warn_of_end(self) -> None:
+        if self.warning is not None and not self._warned:
+            self._warned = True
+            log.warning("the TLS certificate is near its end", certificate=self._files.cert, expires=self.expires)
+
+
+def _signature(files: CertificateFiles) -> tuple[Any, ...]:
+    """What differs once one of the files has been changed or replaced."""
+    seen = []
+    for path in (files.cert, files.key, files.client_ca):
+        with contextlib.suppress(OSError):
+            found = os.stat(path)  # noqa: PTH116  (of a path that may be "")
+            seen.append((path, found.st_mtime_ns, found.st_ino, found.st_size))
+    return tuple(seen)
+
+
+def _load(files: CertificateFiles) -> _Loaded:
+    _read(files.cert, b"-----BEGIN CERTIFICATE-----", "certificate")
+    _read(files.key, b"PRIVATE KEY-----", "private key")
+    if files.client_ca:
+        _read(files.client_ca, b"-----BEGIN CERTIFICATE-----", "certificate of an authority")
+    modes: tuple[ClientAuth, ...] = ("none", "optional", "required") if files.client_ca else ("none",)
+    contexts = {mode: _context(files, mode) for mode in modes}
+    return _Loaded(contexts, _prove(files, contexts["none"]))
+
+
+def _read(path: str, sign: bytes, what: str) -> None:
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise UnusableCertificate(f"{path} can't be read: {error.strerror}.") from None
+    if sign not in text:
+        raise UnusableCertificate(f"{path} holds no {what} in PEM.")
+
+
+def _context(files: CertificateFiles, client_auth: ClientAuth) -> ssl.SSLContext:
+    context = _Context(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_ciphers(_CIPHERS)
+    context.set_alpn_protocols(["http/1.1"])
+
+    def encrypted() -> str:
+        raise UnusableCertificate(
+            f"The key in {files.key} is encrypted, and nobody is there to ask for its passphrase: give one that is not."
+        )
+
+    try:
+        context.load_cert_chain(files.cert, files.key, encrypted)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            said = f"The key in {files.key} is not that of the certificate in {files.cert}."
+        else:
+            said = f"{files.cert} and {files.key} can't be used: {_reason(error)}."
+        raise UnusableCertificate(said) from None
+    except OSError as error:  # changed since it was read
+        raise UnusableCertificate(f"{files.cert} or {files.key} can't be read: {error.strerror}.") from None
+    if client_auth != "none":
+        try:
+            context.load_verify_locations(files.client_ca)
+        except (ssl.SSLError, OSError) as error:
+            raise UnusableCertificate(f"{files.client_ca} can't be used: {error.strerror}.") from None
+        context.verify_mode = _MODES[client_auth]
+    return context
+
+
+def _prove(files: CertificateFiles, context: ssl.SSLContext) -> float:
+    """Have it shake hands with a client that trusts it; when it ends."""
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ours.check_hostname = False
+    ours.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it need not be its own authority
+    try:
+        ours.load_verify_locations(files.cert)
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server = context.wrap_bio(to_server, to_client, server_side=True)
+        client = ours.wrap_bio(to_client, to_server)
+        for end in (client, server, client):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+        found: Any = client.getpeercert()
+    except ssl.SSLCertVerificationError as error:
+        when = {_EXPIRED: "has expired", _NOT_YET_VALID: "is not valid yet"}.get(error.verify_code)
+        raise UnusableCertificate(
+            f"The certificate in {files.cert} {when or 'is not valid: ' + error.verify_message}."
+        ) from None
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise UnusableCertificate(f"{files.cert} can't be used: {_reason(error)}.") from None
+    return ssl.cert_time_to_seconds(found["notAfter"])
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
+
+
+def contexts(certificate: Certificate | None, client_auth: ClientAuth | None) -> Callable[[], ssl.SSLContext] | None:
+    """What each handshake of a door is made with; None for a door without TLS."""
+    return None if certificate is None or client_auth is None else partial(certificate.context, client_auth)
+
+
+class TlsListener:
+    """Takes connections from a listening socket and shakes hands, within a bound in time and in number; then they are the door's.
+
+    It accepts by itself, and not by `create_server`: so an address is known, and may be refused, before a handshake costs anything, plain HTTP is told
+    from TLS by its first byte, and a handshake that fails ends with its alert.
+
+    `plainly` is what somebody is told who speaks without TLS. Handshakes that come to nothing are counted in `failed`, by reason.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        context: Callable[[], ssl.SSLContext],
+        plainly: bytes,
+        failed: dict[str, int],
+    ) -> None:
+        self._listener = listener
+        self._protocol = protocol
+        self._context = context
+        self._plainly = plainly
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._limit = ConnectionLimit(HANDSHAKES, HANDSHAKES_PER_ADDRESS, HANDSHAKES_PER_ADDRESS)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop.add_reader(listener, self._accept)
+
+    def close(self) -> None:
+        """Take nobody more in; handshakes that are under way come to nothing."""
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Return when the last handshake has ended."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS_AT_ONCE):
+            try:
+                sock, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                log.error("no connection can be taken in", reason=error.strerror)  # noqa: TRY400
+                self._loop.remove_reader(self._listener)
+                self._loop.call_later(_PAUSE_S, self._go_on)
+                return
+            self._begin(sock, address[0])
+
+    def _go_on(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _begin(self, sock: socket.socket, address: str) -> None:
+        place = self._limit.enter(address)
+        if place is None:
+            self._failed["too many"] += 1
+            sock.close()
+            return
+        sock.setblocking(False)
+        task = self._loop.create_task(self._shake_hands(sock))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: place.leave())
+
+    async def _shake_hands(self, sock: socket.socket) -> None:
+        is_in = False
+        try:
+            async with asyncio.timeout(HANDSHAKE_S):
+                if await self._speaks_tls(sock):
+                    await self._connect(sock)
+                    is_in = True
+                else:
+                    await self._tell_plainly(sock)
+        except TimeoutError:
+            self._failed["timeout"] += 1
+        except ssl.SSLError as error:
+            self._failed[_reason(error)] += 1
+        except OSError:
+            self._failed["hung up"] += 1
+        finally:
+            if not is_in:
+                sock.close()
+
+    async def _connect(self, sock: socket.socket) -> None:
+        """Shake hands, and give the connection to the door; raises `OSError`, after the other side was told why."""
+        alerts: list[bytes] = []
+        _alerts.set(alerts)
+        with sock.dup() as spare:  # the event loop closes the other one
+            try:
+                await self._loop.connect_accepted_socket(
+                    self._protocol,
+                    sock,
+                    ssl=self._context(),
+                    ssl_handshake_timeout=HANDSHAKE_S,
+                    ssl_shutdown_timeout=LINGER_S,
+                )
+            except ssl.SSLError:
+                await self._say(spare, b"".join(alerts))
+                raise
+
+    async def _speaks_tls(self, sock: socket.socket) -> bool:
+        """Whether the first byte begins a handshake; raises `OSError` where none comes."""
+        readable = asyncio.Event()
+        self._loop.add_reader(sock, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            self._loop.remove_reader(sock)
+        first = sock.recv(1, socket.MSG_PEEK)
+        if not first:
+            raise ConnectionResetError("it was closed before it began")
+        return first == _HANDSHAKE_RECORD
+
+    async def _tell_plainly(self, sock: socket.socket) -> None:
+        self._failed["not tls"] += 1
+        await self._say(sock, self._plainly)
+
+    async def _say(self, sock: socket.socket, last: bytes) -> None:
+        """Say the last words, and read until the other side has closed: what is unread would have the kernel take them back."""
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(LINGER_S):
+                await self._loop.sock_sendall(sock, last)
+                sock.shutdown(socket.SHUT_WR)
+                while await self._loop.sock_recv(sock, _READ_BYTES):
+                    pass
