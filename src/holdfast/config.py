@@ -125,7 +125,6 @@ class Config:
         limits.BODY_S, "How long the body of a request may take to arrive, in seconds.", low=1, high=limits.BODY_S_MAX
     )
     fronts: int = _setting(1, "Front processes that share one port and one keeper.", low=1, high=FRONTS_MAX)
-    fast_lane: bool = _setting(True, "Answer the most frequent routes straight from the HTTP parser.")
     root_path: str = _setting("", "Path prefix under which a proxy shows the server, such as /jobs.")
     dialects: tuple[str, ...] = _setting(
         DIALECTS, "Additional HTTP dialects besides /v1, comma-separated; none turns them off."

@@ -114,7 +114,7 @@ def configure(level: str, style: str) -> None:
 
 
 def _libraries(level: int, first: list[structlog.typing.Processor], last: list[structlog.typing.Processor]) -> None:
-    """What uvicorn, asyncio and others log is written as our own lines are, so that a reader of JSON can read all of it."""
+    """What asyncio and others log is written as our own lines are, so that a reader of JSON can read all of it."""
     lines = logging.StreamHandler(ERR)
     lines.setFormatter(
         structlog.stdlib.ProcessorFormatter(

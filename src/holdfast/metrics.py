@@ -69,10 +69,6 @@ class FrontMetrics:
         self._flight = Gauge(
             "holdfast_in_flight_commands", "Commands on their way to the store.", ("front",), registry=self._registry
         )
-        self.in_lane = 0
-        self._in_lane = Counter(
-            "holdfast_fast_lane_requests", "HTTP requests answered in the fast lane.", ("front",), registry=self._registry
-        )
         self._streams = Gauge("holdfast_event_streams", "Open event streams.", ("front",), registry=self._registry)
         self._unwaited = Counter(
             "holdfast_unwaited_events",
@@ -103,8 +99,6 @@ class FrontMetrics:
         self._flight.labels(self._front).set(self._engine.in_flight)
         self._streams.labels(self._front).set(engine.hub.streams + engine.change_signal.listeners)
         self._loop_busy.labels(self._front).set(self.loop_busy.longest.seconds)
-        self._in_lane.labels(self._front).inc(self.in_lane - self._counted.get("in lane", 0))
-        self._counted["in lane"] = self.in_lane
         for outcome, count in (("kept", engine.unwaited.kept), ("lost", engine.unwaited.lost)):
             self._unwaited.labels(self._front, outcome).inc(count - self._counted.get(outcome, 0))
             self._counted[outcome] = count

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
-import uvicorn
 import uvloop
 
 from holdfast import __version__
@@ -34,14 +33,14 @@ from holdfast.doors.dialects.couchqueue import routes as couchqueue
 from holdfast.doors.dialects.cqueue import routes as cqueue
 from holdfast.doors.dialects.dqid import routes as dqid
 from holdfast.doors.rest.app import Dialect, build
-from holdfast.doors.rest.connection import connection_for
-from holdfast.doors.rest.middleware import Middleware
+from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import routes as page
 from holdfast.doors.websocket.door import PATH as CHANNEL_PATH
 from holdfast.doors.websocket.door import Channels
 from holdfast.engine.engine import Engine
+from holdfast.http.app import App
 from holdfast.http.origin import Guard, allowed_hosts
-from holdfast.http.uvicorn_server import Uvicorn, check_stack
+from holdfast.http.server import HttpServer
 from holdfast.keeper.link import KeeperLink
 from holdfast.keeper.main import KeeperConfig, calm_collector
 from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
@@ -64,7 +63,7 @@ _KEEPER_DIED = "The keeper died: what was on its way has an unknown outcome. The
 
 
 class Front:
-    """One front process: link, engine, doors, and uvicorn under them."""
+    """One front process: link, engine, doors, and the server of HTTP under them."""
 
     def __init__(
         self,
@@ -84,7 +83,7 @@ class Front:
         self._announce = announce
         self._tubes = tubes
         self._beanstalk: Beanstalk | None = None
-        self._uvicorn: Uvicorn | None = None
+        self._http: HttpServer | None = None
         self._engine: Engine | None = None
         self._channels: Channels | None = None
         self._told = asyncio.Event()
@@ -133,14 +132,12 @@ class Front:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
         certificate = self._certificate
-        app, metrics = application(engine, config, self._number, certificate)
+        app, metrics, self._channels = application(engine, config, self._number, certificate)
         metrics.loop_busy.start()
-        self._channels = app.channels
-        context = contexts(certificate, config.client_auth())
-        self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link), context)
-        metrics.handshakes_failed.append(("http", self._uvicorn.handshakes_failed))
+        self._http = http_server(app, config, certificate)
+        metrics.handshakes_failed.append(("http", self._http.handshakes_failed))
         if self._tubes is not None:
-            tubes = self._beanstalk = Beanstalk(engine, self._number, app.connections)
+            tubes = self._beanstalk = Beanstalk(engine, self._number, app.limit)
             metrics.tubes = tubes.numbers
             await tubes.open(self._tubes, contexts(certificate, config.beanstalk_auth()))
             metrics.handshakes_failed.append(("beanstalkd", tubes.handshakes_failed))
@@ -150,7 +147,7 @@ class Front:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload, certificate)
             tasks.append(asyncio.create_task(certificate.watch()))
         try:
-            await self._uvicorn.serve(sockets=[self._listener])
+            await self._http.serve(self._listener, BACKLOG, lambda: self._serving(link))
             if self._beanstalk is not None:
                 await self._beanstalk.closed(0 if self.problem else self._drained_by - asyncio.get_running_loop().time())
         finally:
@@ -208,13 +205,13 @@ class Front:
             self._beanstalk.drain()
         if self._channels is not None:
             self._channels.drain(0 if self.problem else self._config.linger_s + self._config.drain_s)
-        if self._uvicorn is not None:
+        if self._http is not None:
             linger_s = self._config.linger_s if self.problem is None else 0
             asyncio.get_running_loop().call_later(linger_s, self._close_port)
 
     def _close_port(self) -> None:
-        assert self._uvicorn is not None, "it served until now"
-        self._uvicorn.should_exit = True
+        assert self._http is not None, "it served until now"
+        self._http.stop()
 
     def lead(self, others: list["subprocess.Popen[bytes]"]) -> None:
         """These are the other fronts, to be told when this one is told to stop."""
@@ -243,9 +240,11 @@ async def _connect_backend(
 
 def application(
     engine: Engine, config: Config, number: int = 0, certificate: Certificate | None = None
-) -> tuple[Middleware, FrontMetrics]:
+) -> tuple[App, FrontMetrics, Channels]:
     """All doors of one front over its engine."""
     metrics = FrontMetrics(engine, number)
+    channels = Channels(engine)
+    metrics.channels = channels.numbers
     dialects = [_DIALECTS[name] for name in dict.fromkeys(config.dialects) if name != "none"]
     guard = Guard(
         allowed_hosts(config.host, config.allowed_hosts),
@@ -254,33 +253,15 @@ def application(
     )
     if config.web:
         dialects.append(page.PAGE)
-    home = "/web" if config.web else "/docs"
-    connections = limit_of(config.max_connections, config.max_connections_per_address)
-    about = (config.root_path, dialects, home, config.environment)
-    middleware = build(engine, metrics, guard, *about, connections, config.body_timeout_s, certificate)
-    metrics.channels = middleware.channels.numbers
-    metrics.connections, metrics.certificate = connections, certificate
-    return middleware, metrics
+    limit = metrics.connections = limit_of(config.max_connections, config.max_connections_per_address)
+    metrics.certificate = certificate
+    state = AppState(engine, metrics, config.root_path, "/web" if config.web else "/docs", config.environment, certificate)
+    return build(state, guard, channels, dialects, limit, config.body_timeout_s), metrics, channels
 
 
-def uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
-    """What uvicorn is told: our protocol class, and nothing of its own."""
-    return uvicorn.Config(
-        app,
-        http=connection_for(app, config.fast_lane and not config.root_path),
-        loop="none",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=HEAD_S,
-        timeout_graceful_shutdown=config.drain_s,
-        backlog=BACKLOG,
-        h11_max_incomplete_event_size=None,
-    )
+def http_server(app: App, config: Config, certificate: Certificate | None = None) -> HttpServer:
+    """What serves HTTP; with a certificate, over TLS."""
+    return HttpServer(app, HEAD_S, config.drain_s, contexts(certificate, config.client_auth()))
 
 
 async def _report(link: "KeeperLink | PostgresBackend", metrics: FrontMetrics) -> None:
@@ -298,7 +279,6 @@ def serve(config: Config) -> int:
     """Run the whole server; the exit code."""
     open_descriptors()
     forget_foreign_variables()
-    check_stack()
     if (refusal := config.what_is_missing() or config.unsafe(keys_in_force(config))) is not None:
         print(f"holdfast: {refusal}", file=sys.stderr)
         return 2
@@ -368,6 +348,8 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: lis
     except subprocess.TimeoutExpired:
         front.problem = front.problem or "The keeper did not end."
         kept = 1
+    if kept:
+        front.problem = front.problem or _KEEPER_DIED  # it may have, in the moment in which the front ended
     if front.problem is not None:
         ERR.write(f"holdfast: {front.problem}\n")
     return code or (1 if kept else 0)

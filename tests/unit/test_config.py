@@ -120,15 +120,15 @@ def test_a_value_that_is_the_default_is_still_told_apart_from_none(name, source,
 
 def test_a_list_may_be_written_as_one_in_the_file(tmp_path):
     file = tmp_path / "holdfast.toml"
-    file.write_text('allowed_hosts = ["one.example", "two.example"]\nfast_lane = false\nport = 1')
+    file.write_text('allowed_hosts = ["one.example", "two.example"]\nweb = false\nport = 1')
     config = load({}, file).config
-    assert (config.allowed_hosts, config.fast_lane, config.port) == (("one.example", "two.example"), False, 1)
+    assert (config.allowed_hosts, config.web, config.port) == (("one.example", "two.example"), False, 1)
 
 
 @pytest.mark.parametrize("text", ["false", "no", "off", "0", "False", "OFF"])
 def test_off_can_be_said_in_the_environment_in_the_usual_ways(text, sources):
-    sources.set("environment", "fast_lane", text)
-    assert sources.load().config.fast_lane is False
+    sources.set("environment", "web", text)
+    assert sources.load().config.web is False
 
 
 def test_an_empty_list_is_a_value_too(sources):
@@ -162,7 +162,7 @@ def test_what_is_no_number_is_told_with_its_place(name, value, sources):
 
 @pytest.mark.parametrize(
     ("name", "line"),
-    [("port", "port = 1.5"), ("port", "port = true"), ("size", 'size = ["1"]'), ("fast_lane", "fast_lane = 2")],
+    [("port", "port = 1.5"), ("port", "port = true"), ("size", 'size = ["1"]'), ("web", "web = 2")],
 )
 def test_a_value_of_another_kind_in_the_file_is_told_with_its_place(name, line, tmp_path):
     file = tmp_path / "holdfast.toml"

@@ -13,7 +13,7 @@ from holdfast.logs import configure
 
 configure("info", sys.argv[1])
 structlog.get_logger("ours").info("a word of ours", front=0)
-logging.getLogger("uvicorn.error").warning("a word of %s", "uvicorn")
+logging.getLogger("asyncio").warning("a word of %s", "asyncio")
 try:
     raise ValueError("a defect")
 except ValueError:
@@ -33,7 +33,7 @@ def test_for_machines_every_line_is_json_the_lines_of_libraries_and_their_traceb
     lines = [json.loads(line) for line in written(style).splitlines()]
     assert [(line["event"], line["level"], line.get("logger")) for line in lines] == [
         ("a word of ours", "info", None),
-        ("a word of uvicorn", "warning", "uvicorn.error"),
+        ("a word of asyncio", "warning", "asyncio"),
         ("a word of asyncio", "error", "asyncio"),
     ]
     assert all(line["timestamp"].endswith("Z") for line in lines)
@@ -42,5 +42,5 @@ def test_for_machines_every_line_is_json_the_lines_of_libraries_and_their_traceb
 
 def test_for_people_it_is_plain_text_with_the_traceback_below():
     text = written("console")
-    assert "[warning  ] a word of uvicorn" in text
+    assert "[warning  ] a word of asyncio" in text
     assert text.rstrip().endswith("ValueError: a defect")

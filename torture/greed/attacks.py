@@ -113,7 +113,7 @@ async def unfinished_bodies(at: Ports) -> None:
 
 
 async def unfinished_small_bodies(at: Ports) -> None:
-    """Many bodies that are small enough for the fast lane, none of them whole."""
+    """Many bodies that are small, none of them whole."""
     async with connected(at.http) as (_, writer):
         await send_all(writer, request("POST", "/v1/queues/greedy-small/jobs", b"x" * 250_000, declared=250_001))
         await until_cut(writer)

@@ -8,7 +8,6 @@ import contextlib
 import socket
 import threading
 import time
-import warnings
 from collections import Counter
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
@@ -23,8 +22,8 @@ from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
 from holdfast.engine.engine import Engine
-from holdfast.http.uvicorn_server import Uvicorn
-from holdfast.server import application, uvicorn_config
+from holdfast.server import application, http_server
+from holdfast.sockets import BACKLOG
 from holdfast.stores.sqlite.store import SqliteStore
 
 T = TypeVar("T")
@@ -119,17 +118,13 @@ class LocalServer:
         self._backend = LocalBackend(SqliteStore(None, self._config.policy()), self._clock, self._config.worker_silence_ms)
         self._backend.start()
         self._engine = Engine(self._backend, self._config.max_payload_bytes, self._config.memory_budget)
-        with warnings.catch_warnings(
-            action="ignore", category=DeprecationWarning
-        ):  # the framework's, no business of a user's tests
-            app, _ = application(self._engine, self._config)
-        self._uvicorn = Uvicorn(uvicorn_config(app, self._config), self._ready.set)
+        self._http = http_server(application(self._engine, self._config)[0], self._config)
         try:
-            await self._uvicorn.serve(sockets=[self._listener])
+            await self._http.serve(self._listener, BACKLOG, self._ready.set)
         finally:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._backend.stop()
 
     def _end(self) -> None:
         self._engine.drain()
-        self._uvicorn.should_exit = True
+        self._http.stop()

@@ -8,12 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from litestar import Litestar
-from litestar.routes import HTTPRoute
 
 from holdfast import errors, limits
 from holdfast.config import DIALECTS, Config
-from holdfast.doors.rest.replies import STATUS
+from holdfast.http.problem import STATUS
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages import events
@@ -74,12 +72,8 @@ def test_every_route_that_the_server_describes_is_in_the_protocol_with_its_metho
 
 def test_every_route_of_every_dialect_is_on_their_page_and_no_other():
     dialects = {name: importlib.import_module(f"holdfast.doors.dialects.{name}.routes").DIALECT for name in DIALECTS}
-    handlers = [handler for dialect in dialects.values() for handler in dialect.routes]
-    routes = [route for route in Litestar(handlers, openapi_config=None).routes if isinstance(route, HTTPRoute)]
     served = {
-        f"{method} {re.sub(r':[a-z]+}', '}', route.path)}"
-        for route in routes
-        for method in set(route.methods) - {"OPTIONS", "HEAD"}
+        f"{route.method} {route.path}" for dialect in dialects.values() for route in dialect.routes if route.method != "HEAD"
     }
     assert served == set(
         re.findall(r"`((?:GET|PUT|POST|PATCH|DELETE) /[\w/{}]*)`", read("docs/dialects.md") + read("docs/couchqueue.md"))
@@ -315,7 +309,7 @@ def test_every_dependency_is_on_its_page_with_its_bound():
         r"^\w+ = \[\n(.*?)^\]", read("pyproject.toml").partition("[project.optional-dependencies]")[2], re.MULTILINE | re.DOTALL
     )
     wanted = dict(re.findall(r'^ +"([\w-]+)([^"]*)"', project[1] + extras[0], re.MULTILINE))
-    assert {"aiohttp", "litestar"} <= set(wanted)
+    assert {"aiohttp", "httptools"} <= set(wanted)
     assert {package: table.get(package) for package in wanted} == wanted
     dev = re.search(r"^dev = \[(.*?)^\]", read("pyproject.toml"), re.MULTILINE | re.DOTALL)
     assert dev

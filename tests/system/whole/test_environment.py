@@ -105,7 +105,8 @@ NAMES = (
     "apsw",
     "typing",
     "click",
-    "uvicorn",
+    "httptools",
+    "multipart",
     "re2",
 )
 

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
+from holdfast.http.disconnect import while_here
 
 from holdfast.errors import Overloaded
 from holdfast.http import disconnect
-from holdfast.http.disconnect import while_here
 
 
 def caller(leaves_after_s: float, half_closed: bool):

@@ -5,17 +5,17 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, get
-from litestar.datastructures import State as AppState
-from litestar.params import Parameter
-from litestar.response import Stream
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import AuditEntryOut, AuditOut
+from holdfast.doors.rest.state import AppState
 from holdfast.engine.engine import Engine
 from holdfast.errors import breach
+from holdfast.http.reply import Reply
+from holdfast.http.request import Request
+from holdfast.http.route import Route, get
 from holdfast.limits import AUDIT_CHARS, ID_MAX, LIST_LIMIT, LIST_LIMIT_DEFAULT
 from holdfast.messages.audit import AuditEntry, AuditFilter, ListAudit
 
@@ -24,46 +24,46 @@ _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def _words(what: str) -> Any:
-    return Parameter(description=what, max_length=AUDIT_CHARS)
+    return msgspec.Meta(description=what, max_length=AUDIT_CHARS)
 
 
-@get("/v1/audit", tags=["system"], summary="The audit log: who did what by hand")
+@get("/v1/audit", "admin", tags=["system"], summary="The audit log: who did what by hand", gives=AuditOut)
 async def audit_log(
-    request: Request[Any, Any, Any],
+    request: Request,
     state: AppState,
     who: Annotated[str, _words("Only by this name, or from this address.")] = "",
     action: Annotated[str, _words("Only this action, such as queue.purge, or all of one kind, such as queue.")] = "",
     queue: Annotated[str, _words("Only on this queue, or on jobs in it.")] = "",
     target: Annotated[str, _words("Only on this worker, schedule or other target.")] = "",
-    job: Annotated[int | None, Parameter(description="Only on this job.", ge=1, le=ID_MAX)] = None,
+    job: Annotated[int | None, msgspec.Meta(description="Only on this job.", ge=1, le=ID_MAX)] = None,
     outcome: Annotated[str, _words("Only with this outcome: done, a code of a refusal, or refused for all of them.")] = "",
     text: Annotated[str, _words("Only with this text.")] = "",
-    since: Annotated[str | None, Parameter(description="Only from this moment on (RFC 3339).", max_length=40)] = None,
-    until: Annotated[str | None, Parameter(description="Only before this moment (RFC 3339).", max_length=40)] = None,
-    limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=LIST_LIMIT)] = LIST_LIMIT_DEFAULT,
-    cursor: Annotated[int | None, Parameter(description="`next_cursor` of the page before.", ge=1, le=ID_MAX)] = None,
+    since: Annotated[str | None, msgspec.Meta(description="Only from this moment on (RFC 3339).", max_length=40)] = None,
+    until: Annotated[str | None, msgspec.Meta(description="Only before this moment (RFC 3339).", max_length=40)] = None,
+    limit: Annotated[int, msgspec.Meta(description="How many at most.", ge=1, le=LIST_LIMIT)] = LIST_LIMIT_DEFAULT,
+    cursor: Annotated[int | None, msgspec.Meta(description="`next_cursor` of the page before.", ge=1, le=ID_MAX)] = None,
     after: Annotated[
-        int | None, Parameter(description="Only after the entry with this id, the oldest first.", ge=0, le=ID_MAX)
+        int | None, msgspec.Meta(description="Only after the entry with this id, the oldest first.", ge=0, le=ID_MAX)
     ] = None,
-) -> Response[Any] | Stream:
+) -> Reply:
     """The newest first. A page may come back short, with a cursor, where a filter fits few entries.
 
     With `Accept: application/x-ndjson` all that match come as one line of JSON each, without `limit` and `cursor`.
     """
-    engine: Engine = state.engine
+    engine = state.engine
     wanted = AuditFilter(
         who, action, queue, target, job, outcome, text, _moment("since", since, 0), _moment("until", until, ID_MAX)
     )
     if cursor is not None and after is not None:
         raise breach("cursor", "can't be given beside after")
-    if _NDJSON in request.headers.get("accept", ""):
+    if _NDJSON in request.header("accept"):
         query = ListAudit(LIST_LIMIT, wanted, after=after)
         first = await engine.reading.audit(query)
-        return Stream(_lines(engine, query, first.entries, first.cursor), media_type=_NDJSON)
+        return Reply(200, content_type=_NDJSON.encode(), stream=_lines(engine, query, first.entries, first.cursor))
     page = await engine.reading.audit(ListAudit(limit, wanted, cursor or ID_MAX, after))
     following = None if page.cursor is None else str(page.cursor)
     shown = AuditOut([entry_out(entry) for entry in page.entries], following, page.kept, page.kept_bytes, page.removed)
-    return Response(shown)
+    return Reply(200, replies.encode(shown))
 
 
 def _moment(field: str, given: str | None, otherwise: int) -> int:
@@ -106,4 +106,4 @@ def entry_out(entry: AuditEntry) -> AuditEntryOut:
     )
 
 
-ROUTES: list[Any] = [audit_log]
+ROUTES: list[Route] = [audit_log]

@@ -14,6 +14,7 @@ from holdfast.doors.rest import bodies, replies, surrogates
 from holdfast.doors.rest.types import ConcludeIn, ExtendEntry, FailEntry, FailIn, LeaseBatchIn, ReleaseEntry
 from holdfast.engine.engine import LeaseVerb
 from holdfast.errors import HoldfastError, LeaseLost, MalformedJson, breach
+from holdfast.http.problem import problem
 from holdfast.job.job import LeaseRef
 from holdfast.limits import BATCH_FOLLOW_UPS, BATCH_VERBS
 from holdfast.messages.answers import Extended, Outcome
@@ -108,7 +109,7 @@ def shown(result: Answer, draining: bool) -> Any:
     if type(result) is Extended:
         return replies.extended_out(result, draining)
     if type(result) is Refused:
-        return replies.problem(result.code, result.detail, result.fields)
+        return problem(result.code, result.detail, result.fields)
     raise TypeError(f"{type(result).__name__} is no answer to a lease verb")
 
 

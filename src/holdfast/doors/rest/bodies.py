@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints
-from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -16,6 +15,7 @@ from holdfast.doors.rest.types import JobIn, JobOptions, PublishIn, QueuedJobIn,
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest, MalformedJson, UnsupportedMediaType, breach
 from holdfast.http import duplicate_keys, entry_counts
+from holdfast.http.query import whole
 from holdfast.job.job import NO_EXTRAS, Extras, IdempotencyKey, NewJob, UniqueWhile
 from holdfast.job.retry import RetryPolicy
 from holdfast.limits import COUNTED_BODY_BYTES, JSON_DEPTH, ONE_TURN_BODY_BYTES, REASON_CHARS, REQUEST_ID_CHARS
@@ -304,38 +304,12 @@ def is_json(content_type: str) -> bool:
     return kind in ("", "application/json") or kind.endswith("+json")
 
 
-def query_of(query_string: bytes) -> dict[str, str]:
-    """Query parameters, each at most once."""
-    if not query_string:
-        return {}
-    try:
-        pairs = parse_qsl(
-            query_string.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=100
-        )
-    except (ValueError, UnicodeDecodeError):
-        raise InvalidRequest("The query string can't be read.", field="query") from None
-    values: dict[str, str] = {}
-    for name, value in pairs:
-        if name in values:
-            raise InvalidRequest(f"The query parameter {name} is given twice.", field=name)
-        values[name] = value
-    return values
-
-
 def take_int(query: dict[str, str], name: str, default: int) -> int:
     """Take a whole number out of the query."""
     value = query.pop(name, None)
     if value is None:
         return default
     return whole(name, value)
-
-
-def whole(name: str, text: str) -> int:
-    """A parameter that is a whole number."""
-    number = checks.whole(text)
-    if number is None:
-        raise breach(name, "must be a whole number of at least 0")
-    return number
 
 
 def strict_numbers(values: dict[str, str], kind: type[msgspec.Struct]) -> dict[str, Any]:

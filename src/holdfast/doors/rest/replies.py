@@ -1,10 +1,8 @@
-"""From engine values to JSON: the one table from error code to status, problem documents, and how a job is shown."""
+"""From engine values to JSON: how a job is shown."""
 
 import base64
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -24,103 +22,17 @@ from holdfast.doors.rest.answers import (
     ReceiptOut,
     SettingsOut,
 )
-from holdfast.errors import BY_CODE, HoldfastError
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.limits import INSTANT_MAX
 from holdfast.messages.answers import Enqueued, Extended, GrantedJob, Outcome
 from holdfast.messages.views import Durability, JobDetail, QueueInfo
 
-STATUS = {
-    "error": 500,
-    "invalid_request": 400,
-    "malformed_json": 400,
-    "forbidden": 403,
-    "not_found": 404,
-    "job_not_found": 404,
-    "queue_not_found": 404,
-    "worker_not_found": 404,
-    "schedule_not_found": 404,
-    "method_not_allowed": 405,
-    "conflict": 409,
-    "lease_lost": 409,
-    "not_unique": 409,
-    "wrong_state": 409,
-    "payload_too_large": 413,
-    "unsupported_media_type": 415,
-    "no_interest": 422,
-    "stale_interests": 409,
-    "idempotency_mismatch": 422,
-    "queue_full": 429,
-    "internal_error": 500,
-    "unavailable": 503,
-    "draining": 503,
-    "store_unavailable": 503,
-    "not_replicated": 503,
-    "overloaded": 503,
-    "outcome_unknown": 503,
-    "storage_full": 507,
-}
-_RETRY_LATER = frozenset(
-    (
-        "queue_full",
-        "unavailable",
-        "draining",
-        "store_unavailable",
-        "not_replicated",
-        "overloaded",
-        "outcome_unknown",
-        "storage_full",
-    )
-)
 _STATE = {state: state.value for state in State}  # on Python 3.11 `.value` costs more than the whole look-up
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 
 NOT_KEPT = DurabilityOut("none")
-JSON = b"application/json"
-PROBLEM_JSON = b"application/problem+json"
-
-
-def problem(code: str, detail: str, fields: dict[str, Any], status: int | None = None) -> dict[str, Any]:
-    """An error as an RFC 9457 document; the status is the code's unless it is given."""
-    title = BY_CODE[code].title if code in BY_CODE else code.replace("_", " ").capitalize()
-    return {
-        "type": f"urn:holdfast:error:{code}",
-        "title": title,
-        "status": status or STATUS.get(code, 500),
-        "detail": detail,
-        "code": code,
-        **fields,
-    }
-
-
-@dataclass(slots=True)
-class Reply:
-    """An answer of this door; `middleware.py` adds the headers that every answer has. `extra` are those that only this one has."""
-
-    status: int
-    body: bytes
-    content_type: bytes = JSON
-    extra: tuple[tuple[bytes, bytes], ...] = ()
-
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """All of its own headers."""
-        return [(b"content-type", self.content_type), *self.extra]
-
-
-def refused(error: HoldfastError, status: int | None = None) -> Reply:
-    """An error as an answer; the status is the code's unless it is given. Where it came from is let go: those frames hold what was asked for,
-    perhaps with a body of megabytes, and often the error itself, so that it would all stay until cycles are looked for.
-    """
-    error.__traceback__ = error.__context__ = None
-    extra: tuple[tuple[bytes, bytes], ...] = ()
-    if error.code in _RETRY_LATER:
-        after = error.fields.get("retry_after_ms", 1_000)
-        extra = ((b"retry-after", b"%d" % max(1, -(-after // 1_000))),)
-    body = encode(problem(error.code, error.detail, error.fields, status))
-    return Reply(status or STATUS.get(error.code, 500), body, PROBLEM_JSON, extra)
 
 
 @lru_cache(maxsize=256)

@@ -2,69 +2,61 @@
 
 import base64
 import binascii
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from litestar import delete, get, patch, post, put
-from litestar.datastructures import State as AppState
-from litestar.params import FromQuery, JSONBody, Parameter, QueryParameter
-from msgspec import UNSET
+from msgspec import UNSET, Meta
 
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, WhyOut
+from holdfast.doors.rest.parameters import JobId, Limit, Queue, WaitMs
+from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, SettleIn
-from holdfast.engine.engine import Engine, JobVerb
+from holdfast.engine.engine import JobVerb
 from holdfast.errors import breach
+from holdfast.http.route import Route, delete, get, patch, post, put
 from holdfast.job.job import Content, State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.commands import CancelJob, DeleteJob, EditJob, PromoteJob, RetryJob, SettleJob
 from holdfast.messages.queries import ListJobs
 
-JobId = Annotated[int, Parameter(description="The job's number.", ge=1, le=limits.ID_MAX)]
-Queue = Annotated[str, Parameter(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,600}$")]
-Limit = Annotated[int, Parameter(description="How many at most.", ge=1, le=limits.LIST_LIMIT)]
-WaitMs = Annotated[int, Parameter(description="How long to wait, in milliseconds.", ge=0, le=limits.WAIT_MS_MAX)]
+QueueCursor = Annotated[str, Meta(description="`next_cursor` of the page before.", max_length=limits.QUEUE_NAME_WRITTEN_CHARS)]
 _cursors = msgspec.msgpack.Decoder(tuple[int, tuple[int | str, ...]])
 _pack = msgspec.msgpack.encode
-
-
-def _engine(state: AppState) -> Engine:
-    engine: Engine = state.engine
-    return engine
 
 
 # Jobs
 
 
-@get("/v1/jobs/{job_id:int}", tags=["jobs"], summary="One job, with payload, result and errors")
+@get("/v1/jobs/{job_id}", "read", tags=["jobs"], summary="One job, with payload, result and errors")
 async def get_job(state: AppState, job_id: JobId, wait_ms: WaitMs = 0) -> JobOut:
     """With `wait_ms` the answer comes once the job has ended, or when the time is up."""
-    return replies.detail_out(await _engine(state).reading.job(job_id, wait_ms))
+    return replies.detail_out(await state.engine.reading.job(job_id, wait_ms))
 
 
-@get("/v1/jobs", tags=["jobs"], summary="A page of jobs")
+@get("/v1/jobs", "read", tags=["jobs"], summary="A page of jobs")
 async def list_jobs(
     state: AppState,
-    queue: FromQuery[str | None] = None,
-    job_state: Annotated[
+    queue: Queue | None = None,
+    state_: Annotated[
         str | None,
-        QueryParameter(name="state", description="Only in this state.", schema_extra={"enum": [s.value for s in State]}),
+        Meta(description="Only in this state.", extra_json_schema={"enum": [one.value for one in State]}),
     ] = None,
-    type: Annotated[str | None, Parameter(description="Only of this type.", max_length=limits.TYPE_CHARS)] = None,
-    tag: Annotated[str | None, Parameter(description="Only with this tag.", max_length=limits.TAG_CHARS)] = None,
+    type: Annotated[str | None, Meta(description="Only of this type.", max_length=limits.TYPE_CHARS)] = None,
+    tag: Annotated[str | None, Meta(description="Only with this tag.", max_length=limits.TAG_CHARS)] = None,
     text: Annotated[
-        str | None, Parameter(description="Only with this text in the payload or an error.", max_length=limits.LIST_TEXT_CHARS)
+        str | None, Meta(description="Only with this text in the payload or an error.", max_length=limits.LIST_TEXT_CHARS)
     ] = None,
-    payload: Annotated[bool, Parameter(description="Whether to give payloads.")] = True,
+    payload: Annotated[bool, Meta(description="Whether to give payloads.")] = True,
     limit: Limit = limits.LIST_LIMIT_DEFAULT,
-    cursor: Annotated[str | None, Parameter(description="`next_cursor` of the page before.", max_length=1_000)] = None,
+    cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before.", max_length=1_000)] = None,
 ) -> JobsOut:
     """Leased jobs first, then ready ones in the order in which they will run, scheduled ones by their time, ended ones newest first."""
-    if job_state is not None and job_state not in set(State):
+    if state_ is not None and state_ not in set(State):
         raise breach("state", f"must be one of {', '.join(s.value for s in State)}")
-    page = await _engine(state).reading.jobs(
-        ListJobs(limit, queue, State(job_state) if job_state else None, type, tag, text, cursor_of(cursor))
+    page = await state.engine.reading.jobs(
+        ListJobs(limit, queue, State(state_) if state_ else None, type, tag, text, cursor_of(cursor))
     )
     jobs = []
     for detail in page.jobs:
@@ -93,10 +85,10 @@ def cursor_text(cursor: tuple[int, tuple[int | str, ...]] | None) -> str | None:
     return None if cursor is None else base64.urlsafe_b64encode(_pack(cursor)).decode()
 
 
-@get("/v1/jobs/{job_id:int}/why", tags=["jobs"], summary="Why a job is not running")
+@get("/v1/jobs/{job_id}/why", "read", tags=["jobs"], summary="Why a job is not running")
 async def why(state: AppState, job_id: JobId) -> WhyOut:
     """The reasons, the most telling first."""
-    facts, reasons = await _engine(state).reading.why(job_id)
+    facts, reasons = await state.engine.reading.why(job_id)
     return WhyOut(
         id=facts.job.id,
         queue=facts.job.queue,
@@ -107,33 +99,33 @@ async def why(state: AppState, job_id: JobId) -> WhyOut:
     )
 
 
-@post("/v1/jobs/{job_id:int}/retry", tags=["jobs"], status_code=200, summary="Run a dead job again")
+@post("/v1/jobs/{job_id}/retry", "manage", tags=["jobs"], status=200, summary="Run a dead job again")
 async def retry_job(state: AppState, job_id: JobId) -> JobOut:
     """It gets all of its tries anew."""
     return await _changed(state, RetryJob(job_id))
 
 
-@post("/v1/jobs/{job_id:int}/cancel", tags=["jobs"], status_code=200, summary="Cancel a job")
+@post("/v1/jobs/{job_id}/cancel", "manage", tags=["jobs"], status=200, summary="Cancel a job")
 async def cancel_job(state: AppState, job_id: JobId) -> JobOut:
     """A waiting job is cancelled at once; the holder of a leased one is asked to stop when it next extends its lease."""
     return await _changed(state, CancelJob(job_id))
 
 
-@post("/v1/jobs/{job_id:int}/promote", tags=["jobs"], status_code=200, summary="Run a scheduled job now")
+@post("/v1/jobs/{job_id}/promote", "manage", tags=["jobs"], status=200, summary="Run a scheduled job now")
 async def promote_job(state: AppState, job_id: JobId) -> JobOut:
     """It becomes ready."""
     return await _changed(state, PromoteJob(job_id))
 
 
-@post("/v1/jobs/{job_id:int}/move", tags=["jobs"], status_code=200, summary="Move a job to another queue")
-async def move_job(state: AppState, job_id: JobId, data: JSONBody[MoveIn]) -> EnqueuedOut:
+@post("/v1/jobs/{job_id}/move", "manage", tags=["jobs"], status=200, summary="Move a job to another queue")
+async def move_job(state: AppState, job_id: JobId, data: MoveIn) -> EnqueuedOut:
     """It is put anew there, with a new number and all of its tries, and removed here, in one step. Not while it is leased."""
-    engine = _engine(state)
+    engine = state.engine
     return replies.enqueued_out(await engine.move_job(job_id, data.queue), replies.durability_out(engine.durability))
 
 
-@post("/v1/jobs/{job_id:int}/settle", tags=["jobs"], status_code=200, summary="End a job by what is known of its work")
-async def settle_job(state: AppState, job_id: JobId, data: JSONBody[SettleIn]) -> JobOut:
+@post("/v1/jobs/{job_id}/settle", "manage", tags=["jobs"], status=200, summary="End a job by what is known of its work")
+async def settle_job(state: AppState, job_id: JobId, data: SettleIn) -> JobOut:
     """For one that waits or is dead, such as one in quarantine whose work turns out to be done. No attempt is made or counted."""
     if data.outcome not in ("concluded", "dead"):
         raise breach("outcome", 'must be "concluded" or "dead"')
@@ -141,8 +133,8 @@ async def settle_job(state: AppState, job_id: JobId, data: JSONBody[SettleIn]) -
     return await _changed(state, SettleJob(job_id, data.outcome == "concluded", data.reason, result))
 
 
-@patch("/v1/jobs/{job_id:int}", tags=["jobs"], summary="Change a waiting job")
-async def edit_job(state: AppState, job_id: JobId, data: JSONBody[JobEdit | None] = None) -> JobOut:
+@patch("/v1/jobs/{job_id}", "manage", tags=["jobs"], summary="Change a waiting job")
+async def edit_job(state: AppState, job_id: JobId, data: JobEdit | None = None) -> JobOut:
     """What is left out stays."""
     data = data or JobEdit()
     payload = bodies.raw("payload", data.payload)
@@ -153,81 +145,75 @@ async def edit_job(state: AppState, job_id: JobId, data: JSONBody[JobEdit | None
     )
 
 
-@delete("/v1/jobs/{job_id:int}", tags=["jobs"], summary="Remove a job")
+@delete("/v1/jobs/{job_id}", "manage", tags=["jobs"], summary="Remove a job")
 async def delete_job(state: AppState, job_id: JobId) -> None:
     """Not while it is leased: cancel it first."""
-    await _engine(state).change_job(DeleteJob(job_id))
+    await state.engine.change_job(DeleteJob(job_id))
 
 
 async def _changed(state: AppState, command: JobVerb) -> JobOut:
-    changed = await _engine(state).change_job(command)
+    changed = await state.engine.change_job(command)
     return replies.with_content(replies.job_out(changed.job, changed.now), changed.content)
 
 
 # Queues
 
 
-@get("/v1/queues", tags=["queues"], summary="A page of queues")
-async def list_queues(
-    state: AppState,
-    limit: Limit = 100,
-    cursor: Annotated[
-        str, Parameter(description="`next_cursor` of the page before.", max_length=limits.QUEUE_NAME_WRITTEN_CHARS)
-    ] = "",
-) -> QueuesOut:
+@get("/v1/queues", "read", tags=["queues"], summary="A page of queues")
+async def list_queues(state: AppState, limit: Limit = 100, cursor: QueueCursor = "") -> QueuesOut:
     """By name."""
-    page = await _engine(state).reading.queues(limit, cursor)
+    page = await state.engine.reading.queues(limit, cursor)
     return QueuesOut([replies.queue_out(info) for info in page.queues], page.after)
 
 
-@get("/v1/queues/{queue:str}", tags=["queues"], summary="One queue")
+@get("/v1/queues/{queue}", "read", tags=["queues"], summary="One queue")
 async def get_queue(state: AppState, queue: Queue) -> QueueOut:
     """What it holds and its settings."""
-    return replies.queue_out(await _engine(state).reading.queue(queue))
+    return replies.queue_out(await state.engine.reading.queue(queue))
 
 
-@put("/v1/queues/{queue:str}", tags=["queues"], summary="Create a queue or set all of its settings")
-async def put_queue(state: AppState, queue: Queue, data: JSONBody[QueueSettings | None] = None) -> QueueOut:
+@put("/v1/queues/{queue}", "manage", tags=["queues"], summary="Create a queue or set all of its settings")
+async def put_queue(state: AppState, queue: Queue, data: QueueSettings | None = None) -> QueueOut:
     """What is left out goes back to the server's default."""
-    return replies.queue_out(await _engine(state).set_queue(queue, data or QueueSettings(), whole=True))
+    return replies.queue_out(await state.engine.set_queue(queue, data or QueueSettings(), whole=True))
 
 
-@patch("/v1/queues/{queue:str}", tags=["queues"], summary="Change some settings of a queue")
-async def patch_queue(state: AppState, queue: Queue, data: JSONBody[QueueSettings | None] = None) -> QueueOut:
+@patch("/v1/queues/{queue}", "manage", tags=["queues"], summary="Change some settings of a queue")
+async def patch_queue(state: AppState, queue: Queue, data: QueueSettings | None = None) -> QueueOut:
     """What is left out stays."""
-    await _engine(state).reading.queue(queue)
-    return replies.queue_out(await _engine(state).set_queue(queue, data or QueueSettings(), whole=False))
+    await state.engine.reading.queue(queue)
+    return replies.queue_out(await state.engine.set_queue(queue, data or QueueSettings(), whole=False))
 
 
-@delete("/v1/queues/{queue:str}", tags=["queues"], summary="Remove an empty queue")
+@delete("/v1/queues/{queue}", "manage", tags=["queues"], summary="Remove an empty queue")
 async def delete_queue(state: AppState, queue: Queue) -> None:
     """Only without unfinished and dead jobs; its history goes with it."""
-    await _engine(state).delete_queue(queue)
+    await state.engine.delete_queue(queue)
 
 
-@post("/v1/queues/{queue:str}/pause", tags=["queues"], status_code=200, summary="Stop leasing from a queue")
+@post("/v1/queues/{queue}/pause", "manage", tags=["queues"], status=200, summary="Stop leasing from a queue")
 async def pause_queue(state: AppState, queue: Queue) -> QueueOut:
     """It takes new jobs all the same, and what is leased can be ended."""
-    return replies.queue_out(await _engine(state).pause(queue, True))
+    return replies.queue_out(await state.engine.pause(queue, True))
 
 
-@post("/v1/queues/{queue:str}/resume", tags=["queues"], status_code=200, summary="Lease from a queue again")
+@post("/v1/queues/{queue}/resume", "manage", tags=["queues"], status=200, summary="Lease from a queue again")
 async def resume_queue(state: AppState, queue: Queue) -> QueueOut:
     """Parked calls are woken."""
-    return replies.queue_out(await _engine(state).pause(queue, False))
+    return replies.queue_out(await state.engine.pause(queue, False))
 
 
-@post("/v1/queues/{queue:str}/purge", tags=["queues"], status_code=200, summary="Remove jobs of a queue")
-async def purge_queue(state: AppState, queue: Queue, data: JSONBody[PurgeIn | None] = None) -> PurgedOut:
+@post("/v1/queues/{queue}/purge", "manage", tags=["queues"], status=200, summary="Remove jobs of a queue")
+async def purge_queue(state: AppState, queue: Queue, data: PurgeIn | None = None) -> PurgedOut:
     """Those that were there when the purge began, in the states that are named; leased jobs never."""
     states = (data or PurgeIn()).states
     for name in states:
         if name not in set(State):
             raise breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
-    return PurgedOut(await _engine(state).purge(queue, tuple(State(name) for name in states)))
+    return PurgedOut(await state.engine.purge(queue, tuple(State(name) for name in states)))
 
 
-ROUTES: list[Any] = [
+ROUTES: list[Route] = [
     get_job,
     list_jobs,
     why,

@@ -1,78 +1,65 @@
 """Routes for recurring jobs."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import delete, get, post, put
-from litestar.datastructures import State as AppState
-from litestar.params import JSONBody, Parameter
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Meta, Raw
 
-from holdfast import limits
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import CopyOut, PublishedOut, ScheduleOut, SchedulesOut
+from holdfast.doors.rest.parameters import Cursor, Limit
+from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import ScheduleIn
-from holdfast.engine.engine import Engine
+from holdfast.http.route import Route, delete, get, post, put
 from holdfast.job.schedule import Schedule, ScheduleSpec
 
-Name = Annotated[str, Parameter(description="The schedule's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+Name = Annotated[str, Meta(description="The schedule's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
 
 
-@put("/v1/schedules/{name:str}", tags=["schedules"], summary="Create a schedule, or change it")
-async def put_schedule(state: AppState, name: Name, data: JSONBody[ScheduleIn]) -> ScheduleOut:
+@put("/v1/schedules/{name}", "manage", tags=["schedules"], summary="Create a schedule, or change it")
+async def put_schedule(state: AppState, name: Name, data: ScheduleIn) -> ScheduleOut:
     """Each fire puts exactly one job, whatever restarts. A fire into a full queue is tried again until there is room."""
-    engine: Engine = state.engine
     job = bodies.scheduled_job(data)
     spec = ScheduleSpec(job, data.publish, data.cron, data.timezone, data.interval_ms, data.missed, data.overlap)
-    return _shown(await engine.schedules.set(name, spec, data.paused))
+    return _shown(await state.engine.schedules.set(name, spec, data.paused))
 
 
-@get("/v1/schedules/{name:str}", tags=["schedules"], summary="One schedule")
+@get("/v1/schedules/{name}", "read", tags=["schedules"], summary="One schedule")
 async def get_schedule(state: AppState, name: Name) -> ScheduleOut:
     """With its next and its last fire."""
-    engine: Engine = state.engine
-    return _shown(await engine.reading.schedule(name))
+    return _shown(await state.engine.reading.schedule(name))
 
 
-@get("/v1/schedules", tags=["schedules"], summary="A page of schedules")
-async def list_schedules(
-    state: AppState,
-    limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=limits.LIST_LIMIT)] = 100,
-    cursor: Annotated[str, Parameter(description="`next_cursor` of the page before.", max_length=200)] = "",
-) -> SchedulesOut:
+@get("/v1/schedules", "read", tags=["schedules"], summary="A page of schedules")
+async def list_schedules(state: AppState, limit: Limit = 100, cursor: Cursor = "") -> SchedulesOut:
     """By name."""
-    engine: Engine = state.engine
-    page = await engine.reading.schedules(limit, cursor)
+    page = await state.engine.reading.schedules(limit, cursor)
     return SchedulesOut([_shown(schedule) for schedule in page.schedules], page.after)
 
 
-@delete("/v1/schedules/{name:str}", tags=["schedules"], summary="Remove a schedule")
+@delete("/v1/schedules/{name}", "manage", tags=["schedules"], summary="Remove a schedule")
 async def delete_schedule(state: AppState, name: Name) -> None:
     """Its jobs stay."""
-    engine: Engine = state.engine
-    await engine.schedules.delete(name)
+    await state.engine.schedules.delete(name)
 
 
-@post("/v1/schedules/{name:str}/pause", tags=["schedules"], status_code=200, summary="Stop a schedule")
+@post("/v1/schedules/{name}/pause", "manage", tags=["schedules"], status=200, summary="Stop a schedule")
 async def pause_schedule(state: AppState, name: Name) -> ScheduleOut:
     """It fires no more until it is resumed."""
-    engine: Engine = state.engine
-    return _shown(await engine.schedules.pause(name, True))
+    return _shown(await state.engine.schedules.pause(name, True))
 
 
-@post("/v1/schedules/{name:str}/resume", tags=["schedules"], status_code=200, summary="Let a schedule fire again")
+@post("/v1/schedules/{name}/resume", "manage", tags=["schedules"], status=200, summary="Let a schedule fire again")
 async def resume_schedule(state: AppState, name: Name) -> ScheduleOut:
     """What was missed in between is treated as `missed` says."""
-    engine: Engine = state.engine
-    return _shown(await engine.schedules.pause(name, False))
+    return _shown(await state.engine.schedules.pause(name, False))
 
 
-@post("/v1/schedules/{name:str}/run", tags=["schedules"], summary="Enqueue a schedule's job now")
+@post("/v1/schedules/{name}/run", "manage", tags=["schedules"], summary="Enqueue a schedule's job now")
 async def run_schedule(state: AppState, name: Name) -> PublishedOut:
     """Beside its fires."""
-    engine: Engine = state.engine
-    put_now = await engine.schedules.run(name)
+    put_now = await state.engine.schedules.run(name)
     jobs = [CopyOut(receipt.queue, receipt.id) for receipt in put_now.jobs]
-    return PublishedOut(jobs=jobs, durability=replies.durability_out(engine.durability))
+    return PublishedOut(jobs=jobs, durability=state.durability)
 
 
 def _shown(schedule: Schedule) -> ScheduleOut:
@@ -101,7 +88,7 @@ def _shown(schedule: Schedule) -> ScheduleOut:
     )
 
 
-ROUTES: list[Any] = [
+ROUTES: list[Route] = [
     put_schedule,
     get_schedule,
     list_schedules,

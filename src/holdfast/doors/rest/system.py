@@ -4,47 +4,44 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from litestar import MediaType, Response, get
-from litestar.datastructures import State as AppState
-from litestar.openapi import ResponseSpec
-from litestar.params import Parameter
-from litestar.response import Redirect, Stream
-from msgspec import UNSET
+from msgspec import UNSET, Meta
 from msgspec.structs import astuple
 
 from holdfast import __version__
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
-from holdfast.doors.rest.middleware import Metrics
+from holdfast.doors.rest.state import AppState
 from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Heard, Subscription
 from holdfast.errors import HoldfastError
+from holdfast.http.reply import Reply, redirect
+from holdfast.http.route import Route, get
 from holdfast.messages.views import QueueStats, Stats, StoreStats
-from holdfast.tls import Certificate
 
+EVENTS = b"text/event-stream; charset=utf-8"
 _SIGN_OF_LIFE_S = 15.0
 _HEALTH_S = 5.0
 
 
-@get("/v1/stats", tags=["system"], summary="All numbers, by queue and in all")
+@get("/v1/stats", "read", tags=["system"], summary="All numbers, by queue and in all", gives=StatsOut)
 async def stats(
     state: AppState,
     named: Annotated[
         str,
-        Parameter(description="Of the queues only those whose name has this.", pattern="^[A-Za-z0-9._:-]{0,600}$"),
+        Meta(description="Of the queues only those whose name has this.", pattern="^[A-Za-z0-9._:-]{0,600}$"),
     ] = "",
-) -> StatsOut:
+) -> Reply:
     """Counts are exact; totals count since the server started; rates are per second over about a minute.
 
     `queues` are at most 1,000: where there are more, those that want attention, and then those with the most jobs.
     """
-    engine: Engine = state.engine
-    found = await engine.reading.stats(named=named)
-    shown: tuple[Stats, StatsOut] | None = state.get("stats_shown")
+    found = await state.engine.reading.stats(named=named)
+    shown = state.cached.get("stats")
     if shown is None or shown[0] is not found:  # once for all who were answered by the same read
-        shown = state.stats_shown = (found, stats_out(found, engine))
-    return shown[1]
+        shown = state.cached["stats"] = (found, Reply(200, replies.encode(stats_out(found, state.engine))))
+    reply: Reply = shown[1]
+    return reply
 
 
 def stats_out(given: Stats, engine: Engine) -> StatsOut:
@@ -88,18 +85,23 @@ def _queue_stats(queue: QueueStats) -> QueueStatsOut:
     )
 
 
-@get("/v1/stream", tags=["system"], summary="What is committed, as server-sent events", media_type="text/event-stream")
+@get(
+    "/v1/stream",
+    "read",
+    tags=["system"],
+    summary="What is committed, as server-sent events",
+    gives=Any,
+    media_type="text/event-stream",
+)
 async def stream(
     state: AppState,
-    queue: Annotated[str | None, Parameter(description="Only of this queue.", pattern="^[A-Za-z0-9._:-]{1,600}$")] = None,
-) -> Stream:
+    queue: Annotated[str | None, Meta(description="Only of this queue.", pattern="^[A-Za-z0-9._:-]{1,600}$")] = None,
+) -> Reply:
     """One `job` event for each change of a job; a `gap` event says how many a slow reader has missed."""
-    engine: Engine = state.engine
     if queue is not None:
         checks.name_of_queue("queue", queue)
-    subscription = engine.hub.subscribe(queue)
-    headers = {"x-accel-buffering": "no"}
-    return Stream(_events(engine, subscription), media_type="text/event-stream", headers=headers)
+    subscription = state.engine.hub.subscribe(queue)
+    return Reply(200, content_type=EVENTS, extra=((b"x-accel-buffering", b"no"),), stream=_events(state.engine, subscription))
 
 
 async def _events(engine: Engine, subscription: Subscription) -> AsyncIterator[bytes]:
@@ -138,15 +140,16 @@ async def healthz() -> HealthOut:
     "/readyz",
     tags=["system"],
     summary="Whether new jobs are taken",
-    responses={503: ResponseSpec(HealthOut, description="Not now; the reasons say what is missing")},
+    gives=HealthOut,
+    others={503: (HealthOut, "Not now; the reasons say what is missing")},
 )
-async def readyz(state: AppState) -> Response[HealthOut]:
+async def readyz(state: AppState) -> Reply:
     """503 with the reasons while the server drains, the store does not answer, or the disk is at its watermark.
 
     `warnings` stand beside them where something else is wrong: `clock_behind` (time stands still), `schedules_set_aside`, `jobs_set_aside`,
     `queues_held` (by another program, in the database), `tls_certificate_expires` (within two weeks), `tls_certificate_expired`.
     """
-    engine: Engine = state.engine
+    engine = state.engine
     reasons, warnings = [], []
     try:
         async with asyncio.timeout(_HEALTH_S):
@@ -158,13 +161,13 @@ async def readyz(state: AppState) -> Response[HealthOut]:
         reasons.append("store_unavailable")
     except HoldfastError as error:
         reasons.append(error.code)
-    certificate: Certificate | None = state.certificate
+    certificate = state.certificate
     if certificate is not None and certificate.warning is not None:
         warnings.append(certificate.warning)
     if engine.draining:  # looked at last: the store's answer may have taken its time
         reasons.insert(0, "draining")
     said = HealthOut("not ready" if reasons else "ready", reasons, warnings or UNSET)
-    return Response(said, status_code=503 if reasons else 200)
+    return Reply(503 if reasons else 200, replies.encode(said))
 
 
 def _warnings(store: StoreStats) -> list[str]:
@@ -177,17 +180,16 @@ def _warnings(store: StoreStats) -> list[str]:
     return [name for name, count in seen if count]
 
 
-@get("/metrics", tags=["system"], summary="Metrics for Prometheus", media_type=MediaType.TEXT)
-async def metrics_page(state: AppState) -> Response[bytes]:
+@get("/metrics", "read", tags=["system"], summary="Metrics for Prometheus", gives=str, media_type="text/plain")
+async def metrics_page(state: AppState) -> Reply:
     """The text format, version 0.0.4."""
-    metrics: Metrics = state.metrics
-    return Response(await metrics.page(), media_type="text/plain; version=0.0.4")
+    return Reply(200, await state.metrics.page(), b"text/plain; version=0.0.4; charset=utf-8")
 
 
-@get("/", include_in_schema=False)
-async def home(state: AppState) -> Redirect:
+@get("/")
+async def home(state: AppState) -> Reply:
     """To the management page; without it, to the documentation of the API."""
-    return Redirect(f"{state.root_path}{state.home}")
+    return redirect(f"{state.root_path}{state.home}", 302)
 
 
-ROUTES: list[Any] = [stats, stream, healthz, readyz, metrics_page, home]
+ROUTES: list[Route] = [stats, stream, healthz, readyz, metrics_page, home]

@@ -1,57 +1,49 @@
 """Routes for registered workers: come, beat, go quiet, go; and what each is working on."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import delete, get, post
-from litestar.datastructures import State as AppState
-from litestar.params import JSONBody, Parameter
+from msgspec import Meta
 
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import WorkerOut, WorkersOut, WorkOut
+from holdfast.doors.rest.parameters import Cursor, Limit
+from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import WorkerIn
-from holdfast.engine.engine import Engine
 from holdfast.errors import breach
+from holdfast.http.route import Route, delete, get, post
 from holdfast.job import registry
 from holdfast.job.job import Job
 from holdfast.job.registry import Worker
 from holdfast.limits import ID_MAX, LIST_LIMIT
 from holdfast.messages.views import WorkerInfo
 
-WorkerId = Annotated[str, Parameter(description="The worker's id.", max_length=100)]
+WorkerId = Annotated[str, Meta(description="The worker's id.", max_length=100)]
 
 
-@post("/v1/workers", tags=["workers"], summary="Register a worker")
-async def register_worker(state: AppState, data: JSONBody[WorkerIn]) -> WorkerOut:
+@post("/v1/workers", "consume", tags=["workers"], summary="Register a worker")
+async def register_worker(state: AppState, data: WorkerIn) -> WorkerOut:
     """Then lease with this id as `worker`. Registering is optional: any name may lease."""
-    engine: Engine = state.engine
-    return _shown(await engine.workers.register(data.queues, data.name))
+    return _shown(await state.engine.workers.register(data.queues, data.name))
 
 
-@post("/v1/workers/{worker_id:str}/beat", tags=["workers"], status_code=200, summary="A worker is still there")
+@post("/v1/workers/{worker_id}/beat", "consume", tags=["workers"], status=200, summary="A worker is still there")
 async def beat_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
     """Leasing counts as a beat too. The answer says whether it is quiet, and whether this server drains."""
-    engine: Engine = state.engine
-    shown = _shown(await engine.workers.beat(worker_id))
-    shown.draining = engine.draining
+    shown = _shown(await state.engine.workers.beat(worker_id))
+    shown.draining = state.engine.draining
     return shown
 
 
-@post("/v1/workers/{worker_id:str}/quiet", tags=["workers"], status_code=200, summary="Give a worker nothing more")
+@post("/v1/workers/{worker_id}/quiet", "manage", tags=["workers"], status=200, summary="Give a worker nothing more")
 async def quiet_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
     """It finishes what it has; there is no way back but to register anew."""
-    engine: Engine = state.engine
-    return _shown(await engine.workers.quiet(worker_id))
+    return _shown(await state.engine.workers.quiet(worker_id))
 
 
-@get("/v1/workers", tags=["workers"], summary="A page of registered workers")
-async def list_workers(
-    state: AppState,
-    limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=LIST_LIMIT)] = LIST_LIMIT,
-    cursor: Annotated[str, Parameter(description="`next_cursor` of the page before.", max_length=200)] = "",
-) -> WorkersOut:
+@get("/v1/workers", "read", tags=["workers"], summary="A page of registered workers")
+async def list_workers(state: AppState, limit: Limit = LIST_LIMIT, cursor: Cursor = "") -> WorkersOut:
     """As they were registered, with what each is working on."""
-    engine: Engine = state.engine
-    found = await engine.reading.workers_after(limit, _after(cursor))
+    found = await state.engine.reading.workers_after(limit, _after(cursor))
     following = None if found.after is None else f"{found.after[0]}.{found.after[1]}"
     return WorkersOut([_with_work(info, found.now) for info in found.workers], following)
 
@@ -66,18 +58,16 @@ def _after(cursor: str) -> tuple[int, str]:
     return int(at), worker_id
 
 
-@get("/v1/workers/{worker_id:str}", tags=["workers"], summary="One registered worker")
+@get("/v1/workers/{worker_id}", "read", tags=["workers"], summary="One registered worker")
 async def get_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
     """With what it is working on."""
-    engine: Engine = state.engine
-    return _with_work(*await engine.reading.worker(worker_id))
+    return _with_work(*await state.engine.reading.worker(worker_id))
 
 
-@delete("/v1/workers/{worker_id:str}", tags=["workers"], summary="Forget a worker")
+@delete("/v1/workers/{worker_id}", "manage", tags=["workers"], summary="Forget a worker")
 async def delete_worker(state: AppState, worker_id: WorkerId) -> None:
     """What it holds stays leased until it is ended or expires."""
-    engine: Engine = state.engine
-    await engine.workers.remove(worker_id)
+    await state.engine.workers.remove(worker_id)
 
 
 def _shown(worker: Worker) -> WorkerOut:
@@ -103,4 +93,4 @@ def _work(job: Job, now: int) -> WorkOut:
     return WorkOut(job.id, job.queue, job.attempt, replies.instant(job.lease.leased_at), max(0, job.lease.until - now))
 
 
-ROUTES: list[Any] = [register_worker, beat_worker, quiet_worker, list_workers, get_worker, delete_worker]
+ROUTES: list[Route] = [register_worker, beat_worker, quiet_worker, list_workers, get_worker, delete_worker]

@@ -3,12 +3,10 @@
 import hashlib
 from functools import cache
 from importlib.resources import files
-from typing import Any
-
-from litestar import Response, get
-from litestar.params import FromPath
 
 from holdfast.errors import NotFound
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route, get
 
 _STATIC = files(__package__) / "static"
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
@@ -41,14 +39,14 @@ def _mark(name: str) -> str:
     return hashlib.sha256(_file(_FILES[name][0])).hexdigest()[:12]
 
 
-@get("/web/static/{name:str}", include_in_schema=False)
-async def asset(name: FromPath[str], v: str = "") -> Response[bytes]:
+@get("/web/static/{name}")
+async def asset(name: str, v: str = "") -> Reply:
     """One file. Browsers keep it for a year under an address that has its mark, and for ten minutes under any other."""
     if name not in _FILES:
         raise NotFound(f"There is nothing at /web/static/{name[:100]}.")
     path, kind = _FILES[name]
-    kept = "public, max-age=31536000, immutable" if v == _mark(name) else "public, max-age=600"
-    return Response(_file(path), media_type=kind, headers={"cache-control": kept})
+    kept = b"public, max-age=31536000, immutable" if v == _mark(name) else b"public, max-age=600"
+    return Reply(200, _file(path), kind.encode(), cache=kept)
 
 
-ROUTES: list[Any] = [asset]
+ROUTES: list[Route] = [asset]

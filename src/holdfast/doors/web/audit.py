@@ -1,15 +1,12 @@
 """The audit log as a screen: who did what by hand, the latest first, by whatever filters."""
 
 from datetime import UTC, datetime
-from typing import Any
-
-from litestar import Request, Response, get
-from litestar.datastructures import State as AppState
-from litestar.response import Redirect
 
 from holdfast.doors.web import forms
-from holdfast.doors.web.layout import View
+from holdfast.doors.web.layout import View, get
 from holdfast.errors import breach
+from holdfast.http.reply import Reply, redirect
+from holdfast.http.route import Route
 from holdfast.limits import ID_MAX
 from holdfast.messages.audit import AuditFilter, ListAudit
 
@@ -17,10 +14,9 @@ _SHOWN = 200
 _NAMES = ("who", "action", "queue", "job", "outcome", "since", "until", "q")
 
 
-@get("/web/audit", include_in_schema=False)
-async def show_audit_log(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/audit", "admin")
+async def show_audit_log(view: View) -> Reply:
     """A page of entries that fit."""
-    view = View(request, state)
     given = {name: view.query.get(name, "").strip() for name in _NAMES}
     before = view.query.get("cursor", "")
     found = await view.engine.reading.audit(
@@ -64,11 +60,10 @@ def _instant(value: str) -> str:
     return f"{value if value.count(':') > 1 else value + ':00'}Z" if value else ""
 
 
-@get("/web/trail", include_in_schema=False)
-async def show_trail(request: Request[Any, Any, Any], state: AppState) -> Redirect:
+@get("/web/trail", "admin")
+async def show_trail(view: View) -> Reply:
     """The earlier address of the audit log, for bookmarks."""
-    view = View(request, state)
-    return Redirect(view.at("/audit", q=view.query.get("q", "")), status_code=308)
+    return redirect(view.at("/audit", q=view.query.get("q", "")), 308)
 
 
-ROUTES: list[Any] = [show_audit_log, show_trail]
+ROUTES: list[Route] = [show_audit_log, show_trail]

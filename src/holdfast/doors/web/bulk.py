@@ -10,20 +10,18 @@ stopping is certain, and what was done is what is shown. Jobs that came after th
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
-
-from litestar import Request, Response, get, post
-from litestar.datastructures import State as AppState
 
 from holdfast.doors.rest.routes import cursor_of, cursor_text
 from holdfast.doors.web import forms
 from holdfast.doors.web.failure_groups import line_of
 from holdfast.doors.web.failures import group_of
 from holdfast.doors.web.filters import Filter
-from holdfast.doors.web.layout import View
+from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUnknown, breach
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 from holdfast.job.job import State
 from holdfast.limits import BULK_BITE, FAILURES_SCANNED, ID_MAX
 from holdfast.messages.audit import Bulk
@@ -173,10 +171,9 @@ def run_of(form: forms.Form) -> Run:
     )
 
 
-@get("/web/bulk", include_in_schema=False)
-async def preview(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/bulk", "read")
+async def preview(view: View) -> Reply:
     """How many it would be, and which come first. Nothing is done."""
-    view = View(request, state)
     run = run_of(view.asked)
     if run.group:
         group, asked_at = await group_of(view, run.group, run.filter.queue)
@@ -187,7 +184,7 @@ async def preview(request: Request[Any, Any, Any], state: AppState) -> Response[
     run, sample = await (_preview_filter(view, run) if run.all else _preview_ids(view, run))
     # The moment of the sample, which was read after the count: what comes later is left alone, and nothing that was counted is.
     if not run.group:
-        run = replace(run, asked_at=sample[-1].now if sample else (await cached_stats(state).stats()).now)
+        run = replace(run, asked_at=sample[-1].now if sample else (await cached_stats(view.state).stats()).now)
     values = {
         "run": run,
         "sample": sample,
@@ -254,10 +251,10 @@ async def _preview_filter(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
     return replace(run, total=total, at_least=at_least), sample
 
 
-@post("/web/bulk", include_in_schema=False, status_code=200)
-async def chunk(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@post("/web/bulk", "manage", status=200)
+async def chunk(view: View) -> Reply:
     """Do a bounded part of it, and say how far it has come."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     run = run_of(form)
     if run.way.name == "move" and not run.target:
         raise breach("target", "must name the queue to move to")
@@ -273,7 +270,7 @@ async def chunk(request: Request[Any, Any, Any], state: AppState) -> Response[by
         "refusals": refusals[:REFUSALS_SHOWN],
         "list": _list(view, run),
     }
-    if request.headers.get("hx-request") == "true":
+    if view.request.header("hx-request") == "true":
         return view.part("_bulk_run.html", values)
     return view.page("bulk_run.html", f"{run.way.label.rstrip('…')} jobs", "jobs", values, _command(view, run))
 
@@ -355,4 +352,4 @@ async def _one(view: View, action: str, detail: JobDetail, bulk: Bulk, given: di
     return ""
 
 
-ROUTES: list[Any] = [preview, chunk]
+ROUTES: list[Route] = [preview, chunk]

@@ -4,17 +4,16 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get, post
-from litestar.datastructures import State as AppState
-from litestar.response import Redirect
 
 from holdfast import limits
 from holdfast.doors.rest import bodies
 from holdfast.doors.web import formats, forms
 from holdfast.doors.web.jobs import EDITED_BYTES, anew, json_of, tags_of
-from holdfast.doors.web.layout import View
+from holdfast.doors.web.layout import View, get, post
 from holdfast.engine import checks
 from holdfast.errors import breach
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob
 from holdfast.messages.views import JobDetail
 
@@ -22,10 +21,9 @@ _SHOWN = 1_000  # characters of a payload, in the command line
 _TEXT = "text/plain; charset=utf-8"
 
 
-@get("/web/enqueue", include_in_schema=False)
-async def enqueue_form(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/enqueue", "read")
+async def enqueue_form(view: View) -> Reply:
     """The form; with `from`, filled in as that job is."""
-    view = View(request, state)
     queue = view.query.get("queue", "")
     source = view.query.get("from")
     filled: dict[str, Any] = {
@@ -67,10 +65,10 @@ def _as_form(detail: JobDetail) -> dict[str, Any]:
     }
 
 
-@post("/web/enqueue", include_in_schema=False)
-async def enqueue(request: Request[Any, Any, Any], state: AppState) -> Redirect:
+@post("/web/enqueue", "produce")
+async def enqueue(view: View) -> Reply:
     """Enqueue it."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     source = form.some("from")
     extras = NO_EXTRAS
     if source is not None:
@@ -117,4 +115,4 @@ def _moment(text: str | None) -> int | None:
     return bodies.millis(moment)
 
 
-ROUTES: list[Any] = [enqueue_form, enqueue]
+ROUTES: list[Route] = [enqueue_form, enqueue]

@@ -1,13 +1,10 @@
 """Failures, grouped by error, with the actions for each group."""
 
-from typing import Any
-
-from litestar import Request, Response, get
-from litestar.datastructures import State as AppState
-
 from holdfast.doors.web.failure_groups import Group, groups, line_of
-from holdfast.doors.web.layout import View
+from holdfast.doors.web.layout import View, get
 from holdfast.errors import NotFound
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 from holdfast.limits import FAILURES_SCANNED
 
 _SHOWN = 100
@@ -23,10 +20,9 @@ async def group_of(view: View, key: str, queue: str | None) -> tuple[Group, int]
     raise NotFound(f"No failures with this error among the newest {FAILURES_SCANNED}.")
 
 
-@get("/web/failures", include_in_schema=False)
-async def show_failures(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/failures", "read")
+async def show_failures(view: View) -> Reply:
     """The newest failures of all queues, or of one."""
-    view = View(request, state)
     queue = view.query.get("queue") or None
     if view.query.get("group"):
         return await _show_group(view, view.query["group"], queue)
@@ -45,7 +41,7 @@ async def show_failures(request: Request[Any, Any, Any], state: AppState) -> Res
     return view.page("failures.html", f"Failures of {queue}" if queue else "Failures", "failures", values, curl)
 
 
-async def _show_group(view: View, key: str, queue: str | None) -> Response[bytes]:
+async def _show_group(view: View, key: str, queue: str | None) -> Reply:
     group, now = await group_of(view, key, queue)
     values = {
         "group": group,
@@ -57,4 +53,4 @@ async def _show_group(view: View, key: str, queue: str | None) -> Response[bytes
     return view.page("failure_group.html", "Failures with the same error", "failures", values, curl)
 
 
-ROUTES: list[Any] = [show_failures]
+ROUTES: list[Route] = [show_failures]

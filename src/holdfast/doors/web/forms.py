@@ -11,14 +11,12 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
 from urllib.parse import parse_qsl
-
-from litestar import Request
 
 from holdfast import units
 from holdfast.engine import checks
 from holdfast.errors import Forbidden, InvalidRequest, breach
+from holdfast.http.request import Request
 from holdfast.http.urlencoded import pairs_of
 
 COOKIE = "holdfast_form"
@@ -34,10 +32,16 @@ def new_cookie() -> str:
     return secrets.token_hex(16)
 
 
-def cookie_of(request: Request[Any, Any, Any]) -> str | None:
+def cookie_of(request: Request) -> str | None:
     """The browser's cookie, if it is one of ours."""
-    value = request.cookies.get(COOKIE)
+    value = request.cookie(COOKIE)
     return value if value is not None and _COOKIE_VALUE.match(value) else None
+
+
+def set_cookie(value: str, seconds: int, path: str, *, secure: bool) -> bytes:
+    """The header that gives a browser its cookie."""
+    mark = "Secure; " if secure else ""
+    return f"{COOKIE}={value}; HttpOnly; Max-Age={seconds}; Path={path}; {mark}SameSite=strict".encode()
 
 
 def token(cookie: str) -> str:
@@ -118,22 +122,22 @@ def _measured(name: str, value: str, low: int, high: int, parse: Callable[[str],
     return found
 
 
-def asked(request: Request[Any, Any, Any]) -> Form:
+def asked(request: Request) -> Form:
     """The query of an address, read as a form is."""
     try:
-        text = request.scope["query_string"].decode("ascii")
+        text = request.query_string.decode("ascii")
         return Form(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_FIELDS))
     except (ValueError, UnicodeDecodeError):
         raise InvalidRequest("The address can't be read.", field="query") from None
 
 
-async def read(request: Request[Any, Any, Any]) -> Form:
+async def read(request: Request) -> Form:
     """The form of a request, once it is known to come from one of our pages."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = request.header("content-type").partition(";")[0].strip().lower()
     if kind != _FORM:
         raise InvalidRequest(f"A form is sent as {_FORM}.", field="Content-Type")
     try:
-        pairs = await pairs_of(await request.body(), max_fields=_FIELDS)
+        pairs = await pairs_of(request.body, max_fields=_FIELDS)
     except (ValueError, UnicodeDecodeError):
         raise InvalidRequest("The form can't be read.", field="body") from None
     form = Form(pairs)

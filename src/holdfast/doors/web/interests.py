@@ -3,25 +3,23 @@
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get, post
-from litestar.datastructures import State as AppState
-from litestar.response import Redirect
 
 from holdfast.doors.web import forms
 from holdfast.doors.web.jobs import json_of
-from holdfast.doors.web.layout import View
+from holdfast.doors.web.layout import View, get, post
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, breach
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 
 _SHOWN = 500
 _ROWS = 4
 _EXAMPLE = '{"action": "userCreated", "id": 7}'
 
 
-@get("/web/interests", include_in_schema=False)
-async def show_interests(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/interests", "read")
+async def show_interests(view: View) -> Reply:
     """All subscriptions, a form to edit one, and the tester."""
-    view = View(request, state)
     found = await view.engine.reading.interests()
     queue = view.query.get("queue", "")
     now = found.interests.get(queue)
@@ -38,25 +36,25 @@ async def show_interests(request: Request[Any, Any, Any], state: AppState) -> Re
     return view.page("interests.html", "Subscriptions", "interests", values, view.curl("GET", "/v1/interests"))
 
 
-@post("/web/interests/test", include_in_schema=False, status_code=200)
-async def test(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@post("/web/interests/test", "read", status=200)
+async def test(view: View) -> Reply:
     """Where an event would go."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     typed = form.text("data")
     values: dict[str, Any] = {"typed": typed, "error": "", "queues": []}
     try:
         values["queues"] = await view.engine.queues_for(json_of("data", typed))
     except HoldfastError as error:
         values["error"] = error.detail
-    if request.headers.get("hx-request") == "true":
+    if view.request.header("hx-request") == "true":
         return view.part("_tested.html", values)
     return view.page("tested.html", "Test an event", "interests", values, view.curl("POST", "/v1/publish/test", typed))
 
 
-@post("/web/interests", include_in_schema=False)
-async def change(request: Request[Any, Any, Any], state: AppState) -> Redirect:
+@post("/web/interests", "manage")
+async def change(view: View) -> Reply:
     """Set or remove one queue's subscription."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     queue = form.text("queue").strip()
     checks.name_of_queue("queue", queue)
     if form.has("remove"):
@@ -76,4 +74,4 @@ def _match(form: forms.Form) -> str | dict[str, str]:
     return msgspec.convert(pairs, dict[str, str])
 
 
-ROUTES: list[Any] = [show_interests, test, change]
+ROUTES: list[Route] = [show_interests, test, change]

@@ -3,27 +3,24 @@
 import asyncio
 from typing import Any
 
-from litestar import Request, Response, get
-from litestar.datastructures import State as AppState
-from litestar.response import Redirect
-
 from holdfast.doors.rest.routes import cursor_of, cursor_text
 from holdfast.doors.web import formats
 from holdfast.doors.web.bulk import WAYS
 from holdfast.doors.web.filters import LIMITS, PAYLOAD_UP_TO, Filter
 from holdfast.doors.web.forms import whole
-from holdfast.doors.web.layout import View
+from holdfast.doors.web.layout import View, get
 from holdfast.engine import checks
 from holdfast.errors import QueueNotFound
+from holdfast.http.reply import Reply, redirect
+from holdfast.http.route import Route
 from holdfast.job.job import State
 from holdfast.limits import ID_MAX, QUEUE_NAME_ONCE
 from holdfast.messages.views import JobCounts, JobDetail
 
 
-@get("/web/jobs", include_in_schema=False)
-async def list_jobs(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/jobs", "read")
+async def list_jobs(view: View) -> Reply:
     """A page of jobs."""
-    view = View(request, state)
     wanted = Filter.of(view.query)
     limit = min(max(1, whole("limit", view.query.get("limit") or "50")), LIMITS[-1])
     cursor = view.query.get("cursor") or None
@@ -88,20 +85,19 @@ def _row(detail: JobDetail) -> dict[str, Any]:
     }
 
 
-@get("/web/find", include_in_schema=False)
-async def find(request: Request[Any, Any, Any], state: AppState) -> Redirect:
+@get("/web/find", "read")
+async def find(view: View) -> Reply:
     """A number is a job, a name that there is is a queue, anything else is text."""
-    view = View(request, state)
     wanted = view.query.get("q", "").strip()
     if (number := checks.whole(wanted)) is not None and number <= ID_MAX:
-        return Redirect(view.at(f"/jobs/{number}"), status_code=303)
+        return redirect(view.at(f"/jobs/{number}"))
     if QUEUE_NAME_ONCE.match(wanted):
         try:
             await view.engine.reading.queue(wanted)
-            return Redirect(view.at(f"/queues/{wanted}"), status_code=303)
+            return redirect(view.at(f"/queues/{wanted}"))
         except QueueNotFound:
             pass  # then it is looked for as text
-    return Redirect(view.at("/jobs", text=wanted), status_code=303)
+    return redirect(view.at("/jobs", text=wanted))
 
 
-ROUTES: list[Any] = [list_jobs, find]
+ROUTES: list[Route] = [list_jobs, find]

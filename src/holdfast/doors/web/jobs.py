@@ -5,19 +5,17 @@ import re
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get, post
-from litestar.datastructures import State as AppState
-from litestar.params import FromPath
-from litestar.response import Redirect
 from msgspec.structs import replace
 
 from holdfast import limits
 from holdfast.doors.rest import bodies
-from holdfast.doors.rest.routes import JobId
+from holdfast.doors.rest.parameters import JobId
 from holdfast.doors.web import formats, forms, related_jobs, timeline
-from holdfast.doors.web.layout import View
+from holdfast.doors.web.layout import View, get, post
 from holdfast.engine import checks
 from holdfast.errors import NotFound, breach
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 from holdfast.job.job import NO_EXTRAS, WAITING, Content, Extras, Job, NewJob, State
 from holdfast.messages.views import JobDetail
 
@@ -28,10 +26,9 @@ _UNDONE = frozenset((State.DEAD, State.SCHEDULED, State.READY, State.LEASED))  #
 _CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+\Z")
 
 
-@get("/web/jobs/{job_id:int}", include_in_schema=False)
-async def show_job(request: Request[Any, Any, Any], state: AppState, job_id: JobId) -> Response[bytes]:
+@get("/web/jobs/{job_id}", "read")
+async def show_job(view: View, job_id: JobId) -> Reply:
     """The job's screen, without its payload."""
-    view = View(request, state)
     detail = await view.engine.reading.glance(job_id)
     job = detail.job
     (facts, reasons), chain = await asyncio.gather(
@@ -75,10 +72,9 @@ def _possible(job: Job) -> set[str]:
     }[job.state]
 
 
-@get("/web/jobs/{job_id:int}/{part:str}", include_in_schema=False)
-async def content(request: Request[Any, Any, Any], state: AppState, job_id: JobId, part: FromPath[str]) -> Response[bytes]:
+@get("/web/jobs/{job_id}/{part}", "read")
+async def content(view: View, job_id: JobId, part: str) -> Reply:
     """Payload or result: the beginning as text, or with `download` the whole as a file."""
-    view = View(request, state)
     if part == "edit":
         return await _edit_form(view, job_id)
     if part not in ("payload", "result"):
@@ -99,12 +95,12 @@ async def content(request: Request[Any, Any, Any], state: AppState, job_id: JobI
         "content_type": (None if is_json else detail.content.content_type) or "application/json",
     }
     curl = view.curl("GET", f"/v1/jobs/{job_id}")
-    if request.headers.get("hx-request") == "true":
+    if view.request.header("hx-request") == "true":
         return view.part("_content.html", values)
     return view.page("content.html", f"{part.capitalize()} of job {job_id}", "jobs", values, curl)
 
 
-def _download(detail: JobDetail, part: str) -> Response[bytes]:
+def _download(detail: JobDetail, part: str) -> Reply:
     """The bytes as they are kept, never shown by the browser itself."""
     data = detail.content.payload if part == "payload" else detail.result
     if data is None:
@@ -112,17 +108,17 @@ def _download(detail: JobDetail, part: str) -> Response[bytes]:
     is_json = part == "result" or detail.content.content_type is None
     kind = "application/json" if is_json else detail.content.content_type or ""
     name = f"job-{detail.job.id}-{part}.{'json' if is_json else 'bin'}"
-    headers = {
-        "content-disposition": f'attachment; filename="{name}"',
-        "content-security-policy": "default-src 'none'; sandbox",
-    }
-    return Response(data, media_type=kind if _CONTENT_TYPE.match(kind) else "application/octet-stream", headers=headers)
+    headers = (
+        (b"content-disposition", f'attachment; filename="{name}"'.encode()),
+        (b"content-security-policy", b"default-src 'none'; sandbox"),
+    )
+    return Reply(200, data, kind.encode() if _CONTENT_TYPE.match(kind) else b"application/octet-stream", headers)
 
 
-@post("/web/jobs/{job_id:int}/{verb:str}", include_in_schema=False)
-async def act(request: Request[Any, Any, Any], state: AppState, job_id: JobId, verb: FromPath[str]) -> Redirect:
+@post("/web/jobs/{job_id}/{verb}", "manage")
+async def act(view: View, job_id: JobId, verb: str) -> Reply:
     """Retry, cancel, promote, delete, move, edit or clone it."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     detail = await view.engine.reading.glance(job_id)
     queue = detail.job.queue
     if verb == "move":
@@ -179,7 +175,7 @@ def anew(extras: Extras, **changes: Any) -> Extras:
     return NO_EXTRAS if made == NO_EXTRAS else made
 
 
-async def _edit_form(view: View, job_id: int) -> Response[bytes]:
+async def _edit_form(view: View, job_id: int) -> Reply:
     detail = await view.engine.reading.glance(job_id, EDITED_BYTES)
     job = detail.job
     if job.state not in WAITING:
@@ -231,4 +227,4 @@ def json_of(field: str, text: str) -> bytes:
     return data or b"null"
 
 
-ROUTES: list[Any] = [show_job, content, act]
+ROUTES: list[Route] = [show_job, content, act]

@@ -6,32 +6,33 @@ No screen has inline script or style, and none loads anything from elsewhere: th
 import hashlib
 import shlex
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import jinja2
-from litestar import Request, Response
-from litestar.datastructures import State as AppState
-from litestar.response import Redirect
 from msgspec.structs import replace
 
 from holdfast import __version__, units
 from holdfast.auth.actor import ACTOR, Actor
+from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import assets, formats, forms
 from holdfast.doors.web.actions import Actions
-from holdfast.engine.engine import Engine
+from holdfast.http import route
+from holdfast.http.reply import Pairs, Reply, redirect
+from holdfast.http.request import Request
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-HEADERS = {
-    "content-security-policy": CSP,
-    "referrer-policy": "same-origin",  # "no-referrer" would take the origin off our own forms too, and the guard wants it
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
+HEADERS = (
+    (b"content-security-policy", CSP.encode()),
+    (b"referrer-policy", b"same-origin"),  # "no-referrer" would take the origin off our own forms too, and the guard wants it
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+HTML = b"text/html; charset=utf-8"
 NAVIGATION = (
     ("overview", "", "Overview"),
     ("jobs", "/jobs", "Jobs"),
@@ -87,7 +88,7 @@ def compile_all() -> None:
         made.get_template(name)
 
 
-def actor_of(request: Request[Any, Any, Any]) -> Actor:
+def actor_of(request: Request) -> Actor:
     """Who asks, as far as can be told without keys: the address, and a mark of the browser."""
     cookie = forms.cookie_of(request)
     name = "" if cookie is None else f"browser {hashlib.sha256(cookie.encode()).hexdigest()[:6]}"
@@ -114,12 +115,13 @@ def tone(environment: str) -> str:
 class View:
     """One request for a screen."""
 
-    def __init__(self, request: Request[Any, Any, Any], state: AppState) -> None:
+    def __init__(self, request: Request, state: AppState) -> None:
         self.request = request
-        self.engine: Engine = state.engine
-        self.root: str = state.root_path
+        self.state = state
+        self.engine = state.engine
+        self.root = state.root_path
         self.home = f"{self.root}/web"
-        self.environment: str = state.environment
+        self.environment = state.environment
         self.actions = Actions(self.engine, actor=actor_of(request))
         self.asked = forms.asked(request)
         self.query = self.asked.flat()
@@ -143,14 +145,11 @@ class View:
         return " ".join([*parts, shlex.quote(url)])
 
     def _outside(self) -> str:
-        headers = self.request.headers
-        scheme = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
-        host = headers.get("host") or "127.0.0.1:4653"
+        scheme = self.request.header("x-forwarded-proto").partition(",")[0].strip().lower()
+        host = self.request.header("host") or "127.0.0.1:4653"
         return f"{'https' if scheme == 'https' else 'http'}://{host}{self.root}"
 
-    def page(
-        self, template: str, title: str, here: str, values: Mapping[str, Any], curl: str = "", status: int = 200
-    ) -> Response[bytes]:
+    def page(self, template: str, title: str, here: str, values: Mapping[str, Any], curl: str = "", status: int = 200) -> Reply:
         """A whole screen."""
         cookie = self._cookie or forms.new_cookie()
         body = (
@@ -158,22 +157,20 @@ class View:
             .get_template(template)
             .render(self._given(cookie) | {"title": title, "here": here, "curl": curl} | dict(values))
         )
-        response = Response(body.encode("utf-8", "replace"), status_code=status, media_type="text/html", headers=HEADERS)
+        headers: Pairs = HEADERS
         if self._cookie is None:
-            secure = self.request.headers.get("x-forwarded-proto", "").lower() == "https"
-            response.set_cookie(
-                forms.COOKIE, cookie, max_age=_COOKIE_S, path=self.root or "/", secure=secure, httponly=True, samesite="strict"
-            )
-        return response
+            secure = self.request.header("x-forwarded-proto").lower() == "https"
+            headers += ((b"set-cookie", forms.set_cookie(cookie, _COOKIE_S, self.root or "/", secure=secure)),)
+        return Reply(status, body.encode("utf-8", "replace"), HTML, headers)
 
-    def part(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response[bytes]:
+    def part(self, template: str, values: Mapping[str, Any], status: int = 200) -> Reply:
         """A piece of a screen, to be put into one that is open."""
         body = templates().get_template(template).render(self._given(self._cookie or "") | dict(values))
-        return Response(body.encode("utf-8", "replace"), status_code=status, media_type="text/html", headers=HEADERS)
+        return Reply(status, body.encode("utf-8", "replace"), HTML, HEADERS)
 
-    def back(self, path: str, done: str = "", **query: Any) -> Redirect:
+    def back(self, path: str, done: str = "", **query: Any) -> Reply:
         """To another screen after something was done, which that screen then says."""
-        return Redirect(self.at(path, done=done, **query), status_code=303)
+        return redirect(self.at(path, done=done, **query))
 
     def _given(self, cookie: str) -> dict[str, Any]:
         return {
@@ -190,3 +187,7 @@ class View:
             "durability": self.engine.durability,
             "draining": self.engine.draining,
         }
+
+
+get, post = (partial(made, given={"view": View}) for made in (route.get, route.post))
+"""Routes whose handlers are given a `view`."""

@@ -2,28 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
-from litestar import Request, Response, get
-from litestar.datastructures import State as AppState
-from litestar.response import Stream
 
-from holdfast.doors.web.layout import View
+from holdfast.doors.rest.state import AppState
+from holdfast.doors.rest.system import EVENTS
+from holdfast.doors.web.layout import View, get
 from holdfast.engine import checks
 from holdfast.engine.change_signal import ChangeSignal
-from holdfast.engine.engine import Engine
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 
 _AT_MOST_EVERY_S = 1.0  # however much is committed, a page is drawn anew once a second
 _AT_LEAST_EVERY_S = 5.0  # ages and leases go on also when nothing is committed
 
 
-@get("/web/stream", include_in_schema=False, media_type="text/event-stream")
-async def stream(state: AppState) -> Stream:
+@get("/web/stream", "read")
+async def stream(state: AppState) -> Reply:
     """Server-sent events: `change` whenever it is worth looking again."""
-    engine: Engine = state.engine
-    engine.change_signal.join()
-    return Stream(_changes(engine.change_signal), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+    state.engine.change_signal.join()
+    return Reply(200, content_type=EVENTS, extra=((b"x-accel-buffering", b"no"),), stream=_changes(state.engine.change_signal))
 
 
 async def _changes(change_signal: ChangeSignal) -> AsyncIterator[bytes]:
@@ -38,10 +36,9 @@ async def _changes(change_signal: ChangeSignal) -> AsyncIterator[bytes]:
         change_signal.leave()
 
 
-@get("/web/history", include_in_schema=False)
-async def history(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/history", "read")
+async def history(view: View) -> Reply:
     """Columns for the plots: times in seconds, rates a second, depth, and milliseconds."""
-    view = View(request, state)
     queue = view.query.get("queue", "")
     if queue:
         checks.name_of_queue("queue", queue)
@@ -62,7 +59,7 @@ async def history(request: Request[Any, Any, Any], state: AppState) -> Response[
         "began": found.began_at / 1000,
         "now": found.now / 1000,
     }
-    return Response(msgspec.json.encode(columns), media_type="application/json")
+    return Reply(200, msgspec.json.encode(columns))
 
 
-ROUTES: list[Any] = [stream, history]
+ROUTES: list[Route] = [stream, history]

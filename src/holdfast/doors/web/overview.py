@@ -4,15 +4,14 @@ import asyncio
 import time
 from typing import Any
 
-from litestar import Request, Response, get
-from litestar.datastructures import State as AppState
-
+from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import attention, formats
 from holdfast.doors.web.attention import fullness, problems
-from holdfast.doors.web.layout import View, tone
+from holdfast.doors.web.layout import View, get, tone
 from holdfast.engine.engine import Engine
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 from holdfast.messages.views import QueueStats, Stats
-from holdfast.tls import Certificate
 
 QUEUES_SHOWN = 100
 QUEUES_LOOKED_AT = 500
@@ -60,9 +59,9 @@ class CachedStats:
 
 def cached_stats(state: AppState) -> CachedStats:
     """The one of this front."""
-    if "cached_stats" not in state:
-        state.cached_stats = CachedStats(state.engine)
-    found: CachedStats = state.cached_stats
+    found: CachedStats | None = state.cached.get("page")
+    if found is None:
+        found = state.cached["page"] = CachedStats(state.engine)
     return found
 
 
@@ -89,11 +88,10 @@ def line(queue: QueueStats) -> dict[str, Any]:
     }
 
 
-@get("/web", include_in_schema=False)
-async def overview(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web", "read")
+async def overview(view: View) -> Reply:
     """Every queue."""
-    view = View(request, state)
-    stats, history = await asyncio.gather(cached_stats(state).stats(), view.engine.reading.history())
+    stats, history = await asyncio.gather(cached_stats(view.state).stats(), view.engine.reading.history())
     wanted, sort = view.query.get("q", ""), view.query.get("sort", "name")
     cut = stats.all > len(stats.queues)
     some = await view.engine.reading.stats(QUEUES_LOOKED_AT, wanted) if wanted and cut else stats
@@ -104,7 +102,7 @@ async def overview(request: Request[Any, Any, Any], state: AppState) -> Response
     depths = await view.engine.reading.depths([queue.info.name for queue in shown])
     tally, rates = stats.tally, stats.rates
     wrong = attention.of_memory(view.engine.durability.level, view.environment, tone(view.environment))
-    certificate: Certificate | None = state.certificate
+    certificate = view.state.certificate
     if certificate is not None:
         wrong += attention.of_certificate(certificate.warning, certificate.expires)
     wrong += problems(stats.store, stats.queues, tally.dead, sum(step.died for step in history.steps))
@@ -141,4 +139,4 @@ def _page_number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
 
 
-ROUTES: list[Any] = [overview]
+ROUTES: list[Route] = [overview]

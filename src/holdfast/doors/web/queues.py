@@ -4,19 +4,17 @@ import asyncio
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get, post
-from litestar.datastructures import State as AppState
-from litestar.params import FromPath
-from litestar.response import Redirect
 from msgspec import UNSET, UnsetType
 
 from holdfast import limits, units
 from holdfast.doors.web import attention, forms
-from holdfast.doors.web.layout import View
+from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.overview import line
 from holdfast.doors.web.running_jobs import by_group, by_worker
 from holdfast.engine import checks
 from holdfast.errors import QueueNotFound, breach
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
@@ -40,10 +38,9 @@ _GROUPS = 50
 PURGEABLE = ("scheduled", "ready", "concluded", "dead", "cancelled")
 
 
-@get("/web/queues/{name:str}", include_in_schema=False)
-async def show_queue(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Response[bytes]:
+@get("/web/queues/{name}", "read")
+async def show_queue(view: View, name: str) -> Reply:
     """The queue's own screen."""
-    view = View(request, state)
     checks.name_of_queue("queue", name)
     (stats, now), workers, interests, history, leased = await asyncio.gather(
         view.engine.reading.stats_of(name),
@@ -81,20 +78,20 @@ async def show_queue(request: Request[Any, Any, Any], state: AppState, name: Fro
     return view.page("queue.html", f"Queue {name}", "overview", values, view.curl("GET", f"/v1/queues/{name}"))
 
 
-@post("/web/queues/{name:str}/pause", include_in_schema=False)
-async def pause(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Redirect:
+@post("/web/queues/{name}/pause", "manage")
+async def pause(view: View, name: str) -> Reply:
     """Stop leasing from it, or go on."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     paused = form.text("paused") == "yes"
     action = "queue.pause" if paused else "queue.resume"
     await view.actions.act(action, name, name, paused=paused)
     return view.back(f"/queues/{name}", action)
 
 
-@post("/web/queues/{name:str}/settings", include_in_schema=False)
-async def settings(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Redirect:
+@post("/web/queues/{name}/settings", "manage")
+async def settings(view: View, name: str) -> Reply:
     """Set what is filled in; what is empty follows the server's default."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     await view.actions.act("queue.set", name, name, settings=settings_of(form))
     return view.back(f"/queues/{name}", "queue.set")
 
@@ -137,10 +134,9 @@ def settings_of(form: forms.Form) -> QueueSettings:
     return QueueSettings(**chosen)
 
 
-@get("/web/queues/{name:str}/purge", include_in_schema=False)
-async def purge_form(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Response[bytes]:
+@get("/web/queues/{name}/purge", "read")
+async def purge_form(view: View, name: str) -> Reply:
     """What would be removed, before it is."""
-    view = View(request, state)
     info = await view.engine.reading.queue(name)
     states = _states(
         view.query.get("states", "").split(",") if view.query.get("states") else [key for key in PURGEABLE if key in view.query]
@@ -151,20 +147,20 @@ async def purge_form(request: Request[Any, Any, Any], state: AppState, name: Fro
     return view.page("purge.html", f"Purge {name}", "overview", values, view.curl("POST", f"/v1/queues/{name}/purge", body))
 
 
-@post("/web/queues/{name:str}/purge", include_in_schema=False)
-async def purge(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Response[bytes] | Redirect:
+@post("/web/queues/{name}/purge", "manage")
+async def purge(view: View, name: str) -> Reply:
     """Remove the jobs in these states that are there now, once it was typed what will happen."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     states = _states(form.text("states").split(","))
     forms.typed(form, purge_phrase(name, forms.whole("count", form.text("count"))))
     gone = await view.actions.act("queue.purge", name, name, states=tuple(State(one) for one in states))
     return view.back(f"/queues/{name}", "queue.purge", n=gone)
 
 
-@post("/web/queues/{name:str}/delete", include_in_schema=False)
-async def delete(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Redirect:
+@post("/web/queues/{name}/delete", "manage")
+async def delete(view: View, name: str) -> Reply:
     """Remove the queue, once its name was typed."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     forms.typed(form, f"delete {name}")
     await view.actions.act("queue.delete", name, name)
     return view.back("", "queue.delete")
@@ -186,10 +182,10 @@ def _count(info: QueueInfo, states: list[str]) -> int:
     return sum(getattr(info.tally, state) for state in states)
 
 
-@post("/web/queues", include_in_schema=False)
-async def make(request: Request[Any, Any, Any], state: AppState) -> Redirect:
+@post("/web/queues", "manage")
+async def make(view: View) -> Reply:
     """Make a queue with the defaults."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     name = form.text("name").strip()
     checks.queue_name("name", name)
     try:
@@ -199,4 +195,4 @@ async def make(request: Request[Any, Any, Any], state: AppState) -> Redirect:
     return view.back(f"/queues/{name}")
 
 
-ROUTES: list[Any] = [show_queue, pause, settings, purge_form, purge, delete, make]
+ROUTES: list[Route] = [show_queue, pause, settings, purge_form, purge, delete, make]

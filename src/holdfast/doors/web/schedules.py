@@ -2,22 +2,19 @@
 
 import contextlib
 import time
-from typing import Any
 
-from litestar import Request, Response, get, post
-from litestar.datastructures import State as AppState
-from litestar.params import FromPath
-from litestar.response import Redirect
 from msgspec.structs import replace
 
 from holdfast import limits
 from holdfast.doors.rest.bodies import NO_QUEUE
 from holdfast.doors.web import formats, forms
 from holdfast.doors.web.jobs import json_of, tags_of
-from holdfast.doors.web.layout import View
+from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
 from holdfast.errors import NotFound, ScheduleNotFound, breach
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 from holdfast.job.cron import CronUnreadable, NoMoreFires, ZoneUnknown
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob
 from holdfast.job.schedule import Missed, Schedule, ScheduleSpec, next_after
@@ -70,10 +67,9 @@ def _rows(schedules: list[Schedule]) -> list[tuple[Schedule, str, list[int]]]:
     return rows
 
 
-@get("/web/schedules", include_in_schema=False)
-async def show_schedules(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/schedules", "read")
+async def show_schedules(view: View) -> Reply:
     """All schedules, and a form for a new one or for a change."""
-    view = View(request, state)
     page = await view.engine.reading.schedules(_SHOWN, view.query.get("after", ""))
     chosen = None
     if view.query.get("name"):
@@ -85,15 +81,15 @@ async def show_schedules(request: Request[Any, Any, Any], state: AppState) -> Re
         "chosen": chosen,
         "payload": formats.text_of(chosen.spec.job.payload) if chosen is not None else "{}",
         "ways": [one.value for one in Missed],
-        "now": (await cached_stats(state).stats()).now,
+        "now": (await cached_stats(view.state).stats()).now,
     }
     return view.page("schedules.html", "Schedules", "schedules", values, view.curl("GET", "/v1/schedules"))
 
 
-@post("/web/schedules", include_in_schema=False)
-async def keep(request: Request[Any, Any, Any], state: AppState) -> Redirect:
+@post("/web/schedules", "manage")
+async def keep(view: View) -> Reply:
     """Make a schedule, or change it."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     name = form.text("name").strip()
     checks.schedule_name(name)
     try:
@@ -134,10 +130,10 @@ def _spec(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
     )
 
 
-@post("/web/schedules/{name:str}/{verb:str}", include_in_schema=False)
-async def act(request: Request[Any, Any, Any], state: AppState, name: FromPath[str], verb: FromPath[str]) -> Redirect:
+@post("/web/schedules/{name}/{verb}", "manage")
+async def act(view: View, name: str, verb: str) -> Reply:
     """Pause, resume, run now or remove."""
-    view, form = View(request, state), await forms.read(request)
+    form = await forms.read(view.request)
     if verb not in ("pause", "resume", "run", "delete"):
         raise NotFound(f"There is no action {verb[:40]} for schedules.")
     if verb == "delete":
@@ -147,4 +143,4 @@ async def act(request: Request[Any, Any, Any], state: AppState, name: FromPath[s
     return view.back("/schedules", f"schedule.{verb}")
 
 
-ROUTES: list[Any] = [show_schedules, keep, act]
+ROUTES: list[Route] = [show_schedules, keep, act]

@@ -1,23 +1,20 @@
 """The store: whether it accepts new jobs, its durability, commit times and disk space."""
 
 import math
-from typing import Any
-
-from litestar import Request, Response, get
-from litestar.datastructures import State as AppState
 
 from holdfast.doors.web import attention
-from holdfast.doors.web.layout import View, tone
+from holdfast.doors.web.layout import View, get, tone
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS, quantile
 from holdfast.messages.views import StoreStats
 
 _SHARES = (0.5, 0.95, 0.99)
 
 
-@get("/web/store", include_in_schema=False)
-async def show_store(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/store", "admin")
+async def show_store(view: View) -> Reply:
     """The store's own screen."""
-    view = View(request, state)
     store = await view.engine.reading.stats_of_store()
     values = {
         "problems": attention.of_memory(view.engine.durability.level, view.environment, tone(view.environment))
@@ -43,4 +40,4 @@ def _proof_ms(store: StoreStats) -> float | None:
     return 1_000 * kept.proof_seconds / kept.proofs if kept is not None and kept.proofs else None
 
 
-ROUTES: list[Any] = [show_store]
+ROUTES: list[Route] = [show_store]

@@ -1,14 +1,12 @@
 """What fields offer while somebody types: names of queues, and types and tags that were seen. Looked up when a field is first used."""
 
 import asyncio
-from typing import Any
 
-from litestar import Request, Response, get
-from litestar.datastructures import State as AppState
-
-from holdfast.doors.web.layout import View
+from holdfast.doors.web.layout import View, get
 from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 from holdfast.job.job import State
 from holdfast.messages.queries import ListJobs
 
@@ -16,15 +14,14 @@ _LOOKED_AT = 50  # jobs of each state
 _OFFERED = 200  # of each kind
 
 
-@get("/web/suggest", include_in_schema=False)
-async def suggest(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/suggest", "read")
+async def suggest(view: View) -> Reply:
     """Lists for the fields: the queues on the overview, and what a few jobs of each state have."""
-    view = View(request, state)
     queue = view.query.get("queue") or None
     if queue is not None:
         checks.name_of_queue("queue", queue)
     questions = [ListJobs(_LOOKED_AT, queue, one, payload_up_to=0) for one in State]
-    stats = await cached_stats(state).stats()
+    stats = await cached_stats(view.state).stats()
     pages = await asyncio.gather(*[view.engine.reading.jobs(one) for one in questions])
     details = [detail for page in pages for detail in page.jobs]
     lists = {
@@ -35,4 +32,4 @@ async def suggest(request: Request[Any, Any, Any], state: AppState) -> Response[
     return view.part("_suggested.html", {"lists": lists})
 
 
-ROUTES: list[Any] = [suggest]
+ROUTES: list[Route] = [suggest]

@@ -2,17 +2,13 @@
 
 import asyncio
 from collections import Counter
-from typing import Any
-
-from litestar import Request, Response, get, post
-from litestar.datastructures import State as AppState
-from litestar.params import FromPath
-from litestar.response import Redirect
 
 from holdfast.doors.web import forms
-from holdfast.doors.web.layout import View
+from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.running_jobs import by_worker
 from holdfast.errors import NotFound
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
 from holdfast.job import registry
 from holdfast.job.job import State
 from holdfast.messages.queries import ListJobs
@@ -22,10 +18,9 @@ _LEASES = 500
 _JOBS_OF_ONE = 10
 
 
-@get("/web/workers", include_in_schema=False)
-async def show_workers(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@get("/web/workers", "read")
+async def show_workers(view: View) -> Reply:
     """Registered workers, then the others that hold leases."""
-    view = View(request, state)
     found, leased = await asyncio.gather(
         view.engine.reading.workers(), view.engine.reading.jobs(ListJobs(_LEASES, state=State.LEASED, payload_up_to=0))
     )
@@ -52,15 +47,14 @@ async def show_workers(request: Request[Any, Any, Any], state: AppState) -> Resp
     return view.page("workers.html", "Workers", "workers", values, view.curl("GET", "/v1/workers"))
 
 
-@post("/web/workers/{worker_id:str}/{verb:str}", include_in_schema=False)
-async def act(request: Request[Any, Any, Any], state: AppState, worker_id: FromPath[str], verb: FromPath[str]) -> Redirect:
+@post("/web/workers/{worker_id}/{verb}", "manage")
+async def act(view: View, worker_id: str, verb: str) -> Reply:
     """Quiet or remove it."""
-    view = View(request, state)
-    await forms.read(request)
+    await forms.read(view.request)
     if verb not in ("quiet", "remove"):
         raise NotFound(f"There is no action {verb[:40]} for workers.")
     await view.actions.act(f"worker.{verb}", worker_id)
     return view.back("/workers", f"worker.{verb}")
 
 
-ROUTES: list[Any] = [show_workers, act]
+ROUTES: list[Route] = [show_workers, act]

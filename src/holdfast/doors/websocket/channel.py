@@ -27,6 +27,7 @@ from holdfast.doors.websocket.inline import drive
 from holdfast.doors.websocket.job_feeder import JobFeeder, Wanted
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InternalError, LeaseLost, breach
+from holdfast.http.problem import problem
 from holdfast.job.job import LeaseRef
 from holdfast.limits import (
     CHANNEL_CREDITS,
@@ -284,7 +285,7 @@ class Channel:
             self._channels.numbers.held -= 1
 
     def _refuse(self, ref: str | None, error: HoldfastError) -> None:
-        self._send({"op": "error", "ref": ref, **replies.problem(error.code, error.detail, error.fields)})
+        self._send({"op": "error", "ref": ref, **problem(error.code, error.detail, error.fields)})
 
     def _send(self, message: msgspec.Struct | dict[str, Any]) -> None:
         if not self._gone:

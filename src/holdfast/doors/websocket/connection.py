@@ -1,15 +1,11 @@
 """The WebSocket under one channel: bytes to messages and back, by the Sans-I/O half of `websockets`.
 
-uvicorn's own WebSocket classes are passed by: they take every message through an ASGI queue and a task, and close at once when the server shuts
-down. Of uvicorn this needs only that it calls `shutdown` on each of its `connections`, and waits for them.
-
 A worker that is silent for too long is gone: pings would have made it speak. One that does not read what it is sent is given no more, and one
 that sends more than can be answered is not read.
 """
 
 import asyncio
 
-from uvicorn.server import ServerState
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
@@ -20,6 +16,8 @@ from holdfast.connection_limit import Place
 from holdfast.doors.websocket.channel import Channel
 from holdfast.doors.websocket.door import Channels
 from holdfast.errors import InvalidRequest
+from holdfast.http.server import Connections
+from holdfast.http.upgrade import Refused
 from holdfast.limits import CHANNEL_CLOSE_S, CHANNEL_PING_S, CHANNEL_SILENCE_S, CHANNEL_UNREAD_BYTES
 
 _ONLY_TEXT = 1003
@@ -32,21 +30,12 @@ _MESSAGES_AT_ONCE = 50
 _SILENT_BEATS = CHANNEL_SILENCE_S // CHANNEL_PING_S
 
 
-class Refused(Exception):
-    """This is no handshake; `status` and `error` say why."""
-
-    def __init__(self, status: int, error: InvalidRequest) -> None:
-        super().__init__(error.detail)
-        self.status = status
-        self.error = error
-
-
 class WebSocketConnection(asyncio.Protocol):
     """One WebSocket."""
 
-    def __init__(self, channels: Channels, server_state: ServerState, grace_s: float) -> None:
+    def __init__(self, channels: Channels, connections: Connections, grace_s: float) -> None:
         self._channels = channels
-        self._server_state = server_state
+        self._connections = connections
         self._grace_s = grace_s
         self._conn = ServerProtocol(max_size=channels.message_bytes)
         self._loop = asyncio.get_running_loop()
@@ -74,18 +63,18 @@ class WebSocketConnection(asyncio.Protocol):
         self._conn.receive_data(head)
         requests = self._conn.events_received()
         if not requests or not isinstance(requests[0], Request):
-            raise Refused(400, InvalidRequest("This is no WebSocket handshake.", field="request"))
+            raise Refused(InvalidRequest("This is no WebSocket handshake.", field="request"), 400)
         response = self._conn.accept(requests[0])
         if response.status_code != 101:
             said = (response.body or b"").decode().partition("\n")[0].removeprefix("Failed to open a WebSocket connection: ")
-            raise Refused(response.status_code, InvalidRequest(f"This is no WebSocket handshake: {said}", field="Upgrade"))
+            raise Refused(InvalidRequest(f"This is no WebSocket handshake: {said}", field="Upgrade"), response.status_code)
         response.headers["X-Request-Id"] = request_id.decode("latin-1")
         response.headers["Cache-Control"] = "no-store"
         self._conn.send_response(response)
         self._transport = transport
         transport.set_write_buffer_limits(CHANNEL_UNREAD_BYTES)
         transport.set_protocol(self)
-        self._server_state.connections.add(self)  # type: ignore[arg-type]  # what it needs is `shutdown`
+        self._connections.add(self)
         self._channel = Channel(self._channels, self)
         self._flush()
         self._timer = self._loop.call_later(CHANNEL_PING_S, self._beat)
@@ -157,7 +146,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio calls it so)
         """There is nobody any more. What refers to itself by way of this is taken apart: it would be kept until Python looks for cycles."""
-        self._server_state.connections.discard(self)
+        self._connections.discard(self)
         if self.place is not None:
             self.place.leave()
         self._unseen, self._partial = b"", None
@@ -185,11 +174,15 @@ class WebSocketConnection(asyncio.Protocol):
         if self._channel is not None:
             self._channel.readable()
 
-    # Called by uvicorn
+    # Called by the server
 
     def shutdown(self) -> None:
         """The server shuts down."""
         self._channels.drain(self._grace_s)
+
+    def abort(self) -> None:
+        """The server ends."""
+        self._hang_up()
 
     # Called by the channel
 

@@ -1,21 +1,21 @@
 """What plain HTTP is answered at the channel's path. The OpenAPI document has no words for a WebSocket, so it is not in there."""
 
-from typing import Any
+from dataclasses import replace
 
-from litestar import Response, get
-
-from holdfast.doors.rest import replies
 from holdfast.doors.websocket.door import PATH
 from holdfast.errors import InvalidRequest
+from holdfast.http.problem import refused
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route, get
 
-UPGRADE = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+_UPGRADE = ((b"connection", b"upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13"))
 
 
-@get(PATH, include_in_schema=False)
-async def channel() -> Response[bytes]:
+@get(PATH, "consume")
+async def channel() -> Reply:
     """This is a WebSocket."""
-    reply = replies.refused(InvalidRequest(f"{PATH} is a WebSocket: it is opened by an upgrade.", field="Upgrade"), 426)
-    return Response(reply.body, status_code=426, media_type="application/problem+json", headers=UPGRADE)
+    error = InvalidRequest(f"{PATH} is a WebSocket: it is opened by an upgrade.", field="Upgrade")
+    return replace(refused(error, 426), extra=_UPGRADE)
 
 
-ROUTES: list[Any] = [channel]
+ROUTES: list[Route] = [channel]

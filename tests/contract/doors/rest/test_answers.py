@@ -8,8 +8,8 @@ import weakref
 import pytest
 
 from holdfast import limits
-from holdfast.doors.rest import replies
 from holdfast.errors import Overloaded
+from holdfast.http.problem import refused
 
 EVERY_KIND = [
     ("POST", "/v1/queues/answers/jobs"),
@@ -179,7 +179,7 @@ def test_a_refusal_lets_go_of_what_it_refused_at_once():
         try:
             await asking
         except Overloaded as error:
-            replies.refused(error)
+            refused(error)
         left.append(bodies[0]())
 
     gc.disable()

@@ -1,4 +1,4 @@
-"""What real clients and odd callers send, byte by byte, to both ways in: offers of another protocol, trailers, hosts, codings, and callers that
+"""What real clients and odd callers send, byte by byte: offers of another protocol, trailers, hosts, codings, and callers that
 close their half of the connection.
 """
 
@@ -20,10 +20,10 @@ H2C = (
 SIZES = pytest.mark.parametrize("size", [1, 7, 1 << 20])
 
 
-@pytest.fixture(scope="module", params=["--fast-lane", "--no-fast-lane"])
-def lane(request, serve):
-    """A server and its client, with the lane open or closed."""
-    return serve(request.param)
+@pytest.fixture(scope="module")
+def lane(serve):
+    """A server and its client."""
+    return serve()
 
 
 def said(lane, *pieces, half_closed=True, methods=()):

@@ -1,5 +1,4 @@
-"""What depends on the very moment: a caller that hangs up while its call waits, and how long a connection is kept. With the fast lane and
-without.
+"""What depends on the very moment: a caller that hangs up while its call waits, and how long a connection is kept.
 
 The server's own protocol class is driven by hand over a real engine, so that each moment is met exactly. Whenever a caller leaves: what was
 granted is handed back once, no try is spent, and nothing is left behind that still counts, waits or runs out.
@@ -9,7 +8,6 @@ import asyncio
 import json
 
 import pytest
-from uvicorn.server import ServerState
 
 from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
@@ -18,7 +16,7 @@ from holdfast.engine.engine import Engine
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import LeaseJobs, ReleaseLease
-from holdfast.server import application, uvicorn_config
+from holdfast.server import application, http_server
 from holdfast.stores.sqlite.store import SqliteStore
 
 LONG = 50_000
@@ -54,10 +52,10 @@ class Transport(asyncio.Transport):
 class Caller:
     """One connection to the server."""
 
-    def __init__(self, config, state, keep_alive_s):
+    def __init__(self, server, keep_alive_s):
         self.transport = Transport()
-        self.protocol = config.http_protocol_class(config, state, {})
-        self.protocol.timeout_keep_alive = keep_alive_s
+        self.protocol = server.connection()
+        self.protocol.keep_alive_s = keep_alive_s
         self.protocol.connection_made(self.transport)
 
     def send(self, *parts):
@@ -112,14 +110,12 @@ def engine(backend, commits):
     return Engine(backend)
 
 
-@pytest.fixture(params=[True, False], ids=["lane", "asgi"])
-def caller(request, engine):
-    settings = Config(fast_lane=request.param, web=False, dialects=("none",))
-    config = uvicorn_config(application(engine, settings)[0], settings)
-    config.load()
-    state = ServerState()
-    yield lambda keep_alive_s=75: Caller(config, state, keep_alive_s)
-    assert not state.tasks, "no task is left"
+@pytest.fixture
+async def caller(engine):
+    settings = Config(web=False, dialects=("none",))
+    server = http_server(application(engine, settings)[0], settings)
+    yield lambda keep_alive_s=75: Caller(server, keep_alive_s)
+    assert not server.connections.tasks, "no task is left"
 
 
 def head_and_body(path, body, *headers):
@@ -328,10 +324,10 @@ async def test_a_lease_with_a_request_id_stays_for_whom_asks_again(engine, backe
 
 
 @pytest.fixture
-def hurried(caller):
+async def hurried(caller):
     """A connection that is kept for 0.2 s while nothing is under way, and waits 0.4 s for a body."""
     one = caller(keep_alive_s=0.2)
-    one.protocol.middleware.body_s = 0.4
+    one.protocol.app.body_s = 0.4
     return one
 
 

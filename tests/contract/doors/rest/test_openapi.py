@@ -1,4 +1,7 @@
-"""The OpenAPI document: valid, whole, and true of the hot routes, which it describes by twins that never run."""
+"""The OpenAPI document: valid, whole, and true of the hot routes, whose handlers read what they are given themselves."""
+
+import json
+from pathlib import Path
 
 import jsonschema_rs
 import pytest
@@ -68,6 +71,11 @@ def test_the_document_is_openapi_3_1_and_can_be_loaded(api, document):
     assert len(list(schema.get_all_operations())) == sum(len(path) for path in document["paths"].values())
 
 
+def test_the_document_says_what_it_said_before(document):
+    """`openapi.json` changes with every change of the contract, so that none is made unseen."""
+    assert document == json.loads(Path(__file__).with_name("openapi.json").read_text())
+
+
 def test_every_route_of_the_contract_is_in_it_the_hot_ones_too(document):
     described = {(method, path) for path, item in document["paths"].items() for method in item}
     assert described >= V1
@@ -119,7 +127,7 @@ def test_every_reference_leads_somewhere(document):
     assert {reference.removeprefix("#/components/schemas/") for reference in found} <= set(schemas)
 
 
-# The hot routes answer as their twins describe
+# The hot routes answer as their rows describe
 
 
 def test_enqueue_answers_as_described(api, queue, holds):

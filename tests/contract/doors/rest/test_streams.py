@@ -1,7 +1,7 @@
 """Whatever comes in on a connection, the server does what RFC 9110 and 9112 read in its bytes: no more, no less, and in that order.
 
 Upgrades that nobody takes, trailers, pipelines, half-closed callers, messages that break off: as made-up streams and as the ones that real
-clients send. All with the fast lane and without.
+clients send.
 """
 
 import base64
@@ -26,10 +26,10 @@ LAST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 _queues = itertools.count(1)
 
 
-@pytest.fixture(scope="module", params=["--fast-lane", "--no-fast-lane"])
-def lane(request, serve):
-    """A server and its client, with the lane open or closed."""
-    return serve(request.param)
+@pytest.fixture(scope="module")
+def lane(serve):
+    """A server and its client."""
+    return serve()
 
 
 def status_of(asked):

@@ -1,7 +1,4 @@
-"""HTTP/1.1 byte by byte: pipelines, keep-alive, chunks, slow bodies, and requests that are no requests.
-
-Everything here is said to a server with the fast lane and to one without, because the lane answers from the parser itself.
-"""
+"""HTTP/1.1 byte by byte: pipelines, keep-alive, chunks, slow bodies, and requests that are no requests."""
 
 import json
 import re
@@ -12,10 +9,10 @@ import pytest
 HOST = b"Host: localhost\r\n"
 
 
-@pytest.fixture(scope="module", params=["--fast-lane", "--no-fast-lane"])
-def lane(request, serve):
-    """A server and its client, with the lane open or closed."""
-    return serve(request.param)
+@pytest.fixture(scope="module")
+def lane(serve):
+    """A server and its client."""
+    return serve()
 
 
 @pytest.fixture
@@ -209,7 +206,7 @@ def test_a_body_in_chunks_is_put_together(lane, wire, queue, size):
     assert payloads(lane[1], queue) == ["é" * 2_000, 2]
 
 
-def test_a_large_body_takes_the_other_way_and_arrives_whole(lane, wire, queue):
+def test_a_large_body_arrives_whole(lane, wire, queue):
     for size in (262_144 - 20, 262_144 + 20, 1_000_000):
         wire.send(push(queue, "x" * size))
         assert wire.answer()[0] == 201

@@ -5,7 +5,6 @@ import gc
 import weakref
 
 import pytest
-from uvicorn.server import ServerState
 
 from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
@@ -13,6 +12,7 @@ from holdfast.doors.websocket import connection
 from holdfast.doors.websocket.connection import WebSocketConnection
 from holdfast.doors.websocket.door import Channels
 from holdfast.engine.engine import Engine
+from holdfast.http.server import Connections
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.contract.doors.websocket.channel import frame, handshake
@@ -31,6 +31,9 @@ class Transport(asyncio.Transport):
 
     def get_write_buffer_size(self):
         return 0
+
+    def can_write_eof(self):
+        return True
 
     def set_write_buffer_limits(self, high=None, low=None):
         """Nothing is ever full."""
@@ -71,7 +74,7 @@ async def test_a_channel_that_is_gone_is_let_go_of(engine, monkeypatch, sent):
     monkeypatch.setattr(connection, "CHANNEL_CLOSE_S", 0.01)
     gc.disable()
     try:
-        wire, transport = WebSocketConnection(Channels(engine), ServerState(), 0), Transport()
+        wire, transport = WebSocketConnection(Channels(engine), Connections(), 0), Transport()
         wire.open(transport, handshake("localhost"), b"id")
         wire.data_received(sent)
         await asyncio.sleep(0.1)

@@ -102,14 +102,6 @@ def test_under_a_path_prefix_the_channel_is_where_it_is_said_to_be(serve):
             assert worker.job()["payload"] == 1
 
 
-def test_without_the_fast_lane_it_works_as_well(serve):
-    server, api = serve("--no-fast-lane")
-    api.push("q", 1)
-    with open_channel(server.url) as worker:
-        worker.start("q")
-        assert worker.conclude(worker.job())[0]["state"] == "concluded"
-
-
 def test_a_channel_outlives_the_time_after_which_idle_connections_are_closed(monkeypatch):
     monkeypatch.setattr(serving, "HEAD_S", 1)
     with LocalServer() as local, open_channel(local.url) as worker:

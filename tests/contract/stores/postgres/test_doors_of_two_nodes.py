@@ -10,11 +10,11 @@ from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
 from holdfast.doors.beanstalk.door import Beanstalk
 from holdfast.engine.engine import Engine
-from holdfast.http.uvicorn_server import Uvicorn
 from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import CancelJob
-from holdfast.server import application, uvicorn_config
+from holdfast.server import application, http_server
+from holdfast.sockets import BACKLOG
 from holdfast.stores.postgres.store import PostgresStore
 from tests.contract.doors.websocket.channel import PATIENCE_S, open_channel
 
@@ -69,14 +69,13 @@ async def tubes(nodes):
 async def url(nodes):
     """The second node by HTTP."""
     config = Config(web=False)
-    app, _ = application(nodes[1], config)
+    server = http_server(application(nodes[1], config)[0], config)
     listener = socket.create_server(("127.0.0.1", 0))
     started = asyncio.Event()
-    uvicorn = Uvicorn(uvicorn_config(app, config), started.set)
-    serving_it = asyncio.create_task(uvicorn.serve(sockets=[listener]))
+    serving_it = asyncio.create_task(server.serve(listener, BACKLOG, started.set))
     await started.wait()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    uvicorn.should_exit = True
+    server.stop()
     await serving_it
 
 

@@ -36,9 +36,10 @@ async def task_create(engine: Engine, given: Parameters) -> replies.CreatedOut:
     if given.flag("fastPost"):
         queues = await engine.publish_unwaited(event, wanted, to_all, skip_held=once)
         return replies.CreatedOut(queues, DurabilityOut("none", 0))
-    key = given.key.encode("latin-1") if given.key is not None else None
     named = encode(sorted(given.given.items()))
-    published = await engine.publish(event, bodies.idempotency("", key, b"couchqueue", named), wanted, to_all, skip_held=once)
+    published = await engine.publish(
+        event, bodies.idempotency("", given.key, b"couchqueue", named), wanted, to_all, skip_held=once
+    )
     return replies.CreatedOut(
         sorted({receipt.queue for receipt in published.jobs if receipt.id not in published.gone} | set(published.held)),
         kept_as(published, durability_out(engine.durability)),

@@ -8,17 +8,16 @@ all do, and become the same thing here, texts by name. A value of a JSON body be
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
-from litestar import Request
-from litestar.datastructures import UploadFile
 from msgspec import Raw
 
 from holdfast import limits
 from holdfast.doors.rest import bodies, surrogates
 from holdfast.errors import InvalidRequest, MalformedJson, UnsupportedMediaType, breach
 from holdfast.http import duplicate_keys, entry_counts
+from holdfast.http.multipart import content_type_of, parts_of
+from holdfast.http.request import Request
 from holdfast.http.urlencoded import pairs_of
 from holdfast.limits import COUNTED_BODY_BYTES
 from holdfast.routing.interests import EVERYTHING, Match
@@ -49,7 +48,7 @@ class Parameters:
     """What a caller gave, by name, and its idempotency key."""
 
     given: dict[str, str]
-    key: str | None = None
+    key: bytes | None = None
 
     def get(self, name: str) -> str | None:
         """A parameter, or None."""
@@ -136,21 +135,21 @@ class Parameters:
         return at
 
 
-async def read(request: Request[Any, Any, Any]) -> Parameters:
+async def read(request: Request) -> Parameters:
     """The parameters of a call; where both have one, the body's counts."""
-    given = dict(await _fields(request.scope["query_string"]))
-    kind, _ = request.content_type
+    given = dict(await _fields(request.query_string))
+    kind, _ = content_type_of(request)
     if kind == _MULTIPART:
         given.update(await _parts(request))
     else:
-        body = await request.body()
+        body = request.body
         if bodies.is_json(kind) or (kind == _FORM and body.lstrip().startswith(b"{")):  # curl calls every body a form
             given.update(_members(body))
         elif kind == _FORM:
             given.update(await _fields(body))
         elif body:
             raise UnsupportedMediaType(f"A body must be a form or JSON, not {kind[:100]}.")
-    return Parameters(given, request.headers.get("idempotency-key"))
+    return Parameters(given, request.headers.get(b"idempotency-key"))
 
 
 def _members(body: bytes) -> Iterable[tuple[str, str]]:
@@ -189,9 +188,8 @@ def _whole_text(name: str, value: str) -> str:
     return value.encode(errors="surrogateescape").decode(errors="replace" if name == _REASON else "strict")
 
 
-async def _parts(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
+async def _parts(request: Request) -> list[tuple[str, str]]:
     try:
-        pairs = (await request.form()).multi_items()
-        return [(name, (await part.read()).decode() if isinstance(part, UploadFile) else str(part)) for name, part in pairs]
+        return [(name, value.decode() if isinstance(value, bytes) else value) for name, value in await parts_of(request)]
     except (UnicodeDecodeError, LookupError):
         raise InvalidRequest("The form is not UTF-8.", field="body") from None

@@ -3,12 +3,14 @@
 from typing import Any
 
 import msgspec
-from litestar import Response
 from msgspec import UNSET, UnsetType
 
 from holdfast.doors.rest.answers import DurabilityOut
 from holdfast.doors.rest.replies import encode
 from holdfast.errors import HoldfastError, InternalError
+from holdfast.http.problem import retry_after
+from holdfast.http.reply import Reply
+from holdfast.http.request import Request
 
 NO_WORKER = "no worker with that workerId"
 NOT_WORKING = "this worker is not working on this task"
@@ -38,7 +40,6 @@ STATUS = {
     "outcome_unknown": 503,
     "storage_full": 507,
 }
-_RETRY_LATER = frozenset((429, 503, 507))
 _WORDS = {"worker_not_found": NO_WORKER, "lease_lost": NOT_WORKING}
 
 
@@ -66,17 +67,14 @@ class ErrorOut(msgspec.Struct):
     code: str
 
 
-def answer(shown: Any) -> Response[bytes]:
+def answer(shown: Any) -> Reply:
     """A value as an answer."""
-    return Response(encode(shown), media_type="application/json")
+    return Reply(200, encode(shown))
 
 
-def refused(error: HoldfastError) -> Response[bytes]:
+def refused(_: Request, __: Any, error: HoldfastError) -> Reply:
     """An error as an answer."""
     if error.code not in STATUS:
         error = InternalError()
     shown = ErrorOut(_WORDS.get(error.code, error.detail), error.code)
-    reply = Response(encode(shown), status_code=STATUS[error.code], media_type="application/json")
-    if reply.status_code in _RETRY_LATER:
-        reply.set_header("retry-after", str(max(1, -(-error.fields.get("retry_after_ms", 1_000) // 1_000))))
-    return reply
+    return Reply(STATUS[error.code], encode(shown), extra=retry_after(error, STATUS[error.code]))

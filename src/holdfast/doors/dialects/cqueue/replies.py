@@ -1,13 +1,16 @@
 """How this door shows a job, and how it says no: `{"error": "…", "code": "…"}`, by the one table from code to status."""
 
 import base64
+from typing import Any
 
 import msgspec
-from litestar import Response
 from msgspec import UNSET, Raw, UnsetType
 
 from holdfast.doors.rest.replies import encode
 from holdfast.errors import HoldfastError, InternalError
+from holdfast.http.problem import retry_after
+from holdfast.http.reply import Reply
+from holdfast.http.request import Request
 from holdfast.job.job import Content, Job, State
 from holdfast.messages.views import Durability
 
@@ -32,7 +35,6 @@ STATUS = {
     "outcome_unknown": 503,
     "storage_full": 507,
 }
-_RETRY_LATER = frozenset((429, 503, 507))
 
 SHOWN_STATUS = {
     State.SCHEDULED: "QUEUED",
@@ -89,23 +91,20 @@ def job_out(job: Job, content: Content, state: State) -> JobOut:
     return shown
 
 
-def answer(shown: msgspec.Struct) -> Response[bytes]:
+def answer(shown: msgspec.Struct) -> Reply:
     """A value as an answer."""
-    return Response(encode(shown), media_type="application/json")
+    return Reply(200, encode(shown))
 
 
-def kept(job_id: int, durability: Durability) -> Response[bytes]:
+def kept(job_id: int, durability: Durability) -> Reply:
     """The answer to an enqueue. Its body is `{"ID": 1}` and nothing else, so a header says how the job is kept."""
     reply = answer(IdOut(job_id))
-    reply.set_header("holdfast-durability", f"{durability.level}; replicas={durability.replicas}")
+    reply.extra = ((b"holdfast-durability", f"{durability.level}; replicas={durability.replicas}".encode()),)
     return reply
 
 
-def refused(error: HoldfastError) -> Response[bytes]:
+def refused(_: Request, __: Any, error: HoldfastError) -> Reply:
     """An error as an answer."""
     if error.code not in STATUS:
         error = InternalError()
-    reply = Response(encode(ErrorOut(error.detail, error.code)), status_code=STATUS[error.code], media_type="application/json")
-    if reply.status_code in _RETRY_LATER:
-        reply.set_header("retry-after", str(max(1, -(-error.fields.get("retry_after_ms", 1_000) // 1_000))))
-    return reply
+    return Reply(STATUS[error.code], encode(ErrorOut(error.detail, error.code)), extra=retry_after(error, STATUS[error.code]))

@@ -8,22 +8,20 @@ A job is concluded by its number here, not by a lease: the door looks up who hol
 hands in between is left alone. A consumer that gave its name with dequeue is the only one who may conclude.
 """
 
-from typing import Any
-
 import msgspec
-from litestar import HttpMethod, Request, Response, Router, post, route
-from litestar.datastructures import State as AppState
-from litestar.exceptions import HTTPException
-from litestar.params import FromPath
 from msgspec import UNSET, Raw, UnsetType
 
 from holdfast import limits
 from holdfast.doors.dialects.cqueue import replies
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.app import Dialect
+from holdfast.doors.rest.state import AppState
 from holdfast.engine import checks
 from holdfast.engine.engine import Engine
-from holdfast.errors import Forbidden, HoldfastError, InvalidRequest, JobNotFound, PayloadTooLarge, QueueNotFound, WrongState
+from holdfast.errors import Forbidden, JobNotFound, QueueNotFound, WrongState
+from holdfast.http.reply import NOTHING, Reply
+from holdfast.http.request import Request
+from holdfast.http.route import post, route
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob, State
 from holdfast.job.queue import Tally
 from holdfast.messages.commands import ConcludeLease
@@ -31,7 +29,6 @@ from holdfast.messages.views import Durability, JobDetail
 
 QUEUE = "jobs"
 _CONSUMER = "QUEUE_CONSUMER"
-_READING = [HttpMethod.GET, HttpMethod.HEAD]
 
 
 class JobIn(msgspec.Struct, rename="pascal"):
@@ -41,17 +38,15 @@ class JobIn(msgspec.Struct, rename="pascal"):
     payload: Raw | UnsetType = UNSET
 
 
-@route("/enqueue", http_method=[HttpMethod.PUT, HttpMethod.POST], status_code=200)
-async def enqueue(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+async def enqueue(request: Request, state: AppState) -> Reply:
     """Put a job. The body is JSON, whatever its type says: curl calls every body a form."""
-    engine: Engine = state.engine
-    body = await request.body()
-    key = request.headers.get("idempotency-key")
-    enqueued = await engine.enqueue(
+    body = request.body
+    key = request.headers.get(b"idempotency-key")
+    enqueued = await state.engine.enqueue(
         [_new_job(bodies.decode(body, JobIn))],
-        bodies.idempotency(QUEUE, key.encode("latin-1") if key is not None else None, b"cqueue", body),
+        bodies.idempotency(QUEUE, key, b"cqueue", body),
     )
-    return replies.kept(enqueued.jobs[0].id, Durability("none", 0) if enqueued.gone else engine.durability)
+    return replies.kept(enqueued.jobs[0].id, Durability("none", 0) if enqueued.gone else state.engine.durability)
 
 
 def _new_job(given: JobIn) -> NewJob:
@@ -60,47 +55,41 @@ def _new_job(given: JobIn) -> NewJob:
     return NewJob(QUEUE, b"null" if payload is None else payload, given.type, extras=extras)
 
 
-@post("/dequeue", status_code=200)
-async def dequeue(request: Request[Any, Any, Any], state: AppState) -> Response[Any]:
+@post("/jobs/dequeue", "consume", status=200)
+async def dequeue(request: Request, state: AppState) -> Reply:
     """Take the oldest job; 204 when there is none."""
-    engine: Engine = state.engine
-    granted = await engine.lease((QUEUE,), worker=_consumer(request))
+    granted = await state.engine.lease((QUEUE,), worker=_consumer(request))
     if not granted.jobs:
-        return Response(None, status_code=204)
+        return NOTHING
     taken = granted.jobs[0]
     return replies.answer(replies.job_out(taken.job, taken.content, taken.job.state))
 
 
-@post(["/conclude/{job_id:str}", "/{job_id:str}/conclude"], status_code=200)
-async def conclude(request: Request[Any, Any, Any], state: AppState, job_id: FromPath[str]) -> Response[bytes]:
+async def conclude(request: Request, state: AppState, job_id: str) -> Reply:
     """The work is done."""
-    engine: Engine = state.engine
-    detail = await _detail(engine, job_id)
+    detail = await _detail(state.engine, job_id)
     job = detail.job
     if job.lease is None:
         raise WrongState(f"Job {job.id} is {replies.SHOWN_STATUS[job.state]}, not IN_PROGRESS.")
     if job.lease.worker and job.lease.worker != _consumer(request):
         raise Forbidden(f"Job {job.id} was taken with another {_CONSUMER}.")
-    await engine.end(ConcludeLease(job.ref()))
+    await state.engine.end(ConcludeLease(job.ref()))
     return replies.answer(replies.job_out(job, detail.content, State.CONCLUDED))
 
 
-@route("/{job_id:str}", http_method=_READING)
-async def show(state: AppState, job_id: FromPath[str]) -> Response[bytes]:
+async def show(state: AppState, job_id: str) -> Reply:
     """One job."""
     detail = await _detail(state.engine, job_id)
     return replies.answer(replies.job_out(detail.job, detail.content, detail.job.state))
 
 
-@route("/stats", http_method=_READING)
-async def stats(state: AppState) -> Response[bytes]:
+async def stats(state: AppState) -> Reply:
     """The queue in numbers. Concluded jobs are counted for as long as they are kept."""
-    engine: Engine = state.engine
     try:
-        tally = (await engine.reading.queue(QUEUE)).tally
+        tally = (await state.engine.reading.queue(QUEUE)).tally
     except QueueNotFound:
         tally = Tally()  # made with the first job
-    uptime_ms = (await engine.reading.stats_of_store()).uptime_ms
+    uptime_ms = (await state.engine.reading.stats_of_store()).uptime_ms
     return replies.answer(replies.StatsOut(tally.scheduled + tally.ready, tally.leased, tally.concluded, uptime_ms))
 
 
@@ -114,31 +103,21 @@ async def _detail(engine: Engine, job_id: str) -> JobDetail:
     raise JobNotFound(f"There is no job {job_id[:100]}.")
 
 
-def _consumer(request: Request[Any, Any, Any]) -> str:
+def _consumer(request: Request) -> str:
     """Who the caller says it is. Some proxies drop header names with an underscore, so a hyphen will do too."""
-    name: str = request.headers.get("queue_consumer") or request.headers.get("queue-consumer") or ""
+    name: str = request.header("queue_consumer") or request.header("queue-consumer")
     checks.text(_CONSUMER, name, limits.WORKER_CHARS)
     return name
 
 
-def _refused(_: Request[Any, Any, Any], error: HoldfastError) -> Response[bytes]:
-    return replies.refused(error)
-
-
-def _http_refused(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """What the framework itself refuses while it reads the body."""
-    if error.status_code == 413:
-        return replies.refused(PayloadTooLarge("The body is too large."))
-    return replies.refused(InvalidRequest(error.detail or "The request is not valid."))
-
-
+_READING = ("GET", "HEAD")
 DIALECT = Dialect(
     [
-        Router(
-            "/jobs",
-            route_handlers=[enqueue, dequeue, conclude, show, stats],
-            exception_handlers={HoldfastError: _refused, HTTPException: _http_refused},
-            include_in_schema=False,
-        )
-    ]
+        *(route(method, "/jobs/enqueue", "produce", status=200)(enqueue) for method in ("PUT", "POST")),
+        dequeue,
+        *(post(path, "consume", status=200)(conclude) for path in ("/jobs/conclude/{job_id}", "/jobs/{job_id}/conclude")),
+        *(route(method, "/jobs/{job_id}", "read")(show) for method in _READING),
+        *(route(method, "/jobs/stats", "read")(stats) for method in _READING),
+    ],
+    replies.refused,
 )

@@ -4,14 +4,13 @@ A message is a text. It is kept as a JSON string, so that the queue's jobs read 
 exactly as it was sent is refused: bytes that are not UTF-8, and forms from which a part would be left out.
 """
 
-from typing import Any
-
 import msgspec
-from litestar import Request
-from litestar.datastructures import UploadFile
 
 from holdfast.doors.rest import bodies, replies
 from holdfast.errors import InvalidRequest, breach
+from holdfast.http.multipart import content_type_of, parts_of
+from holdfast.http.reply import JSON
+from holdfast.http.request import Request
 from holdfast.http.urlencoded import pairs_of
 from holdfast.job.job import Content
 
@@ -26,31 +25,31 @@ class MessageIn(msgspec.Struct):
     msg: str
 
 
-async def read(request: Request[Any, Any, Any]) -> str:
+async def read(request: Request) -> str:
     """The message of a push: `msg` of JSON or of a form, or the whole body where it has any other type."""
-    kind, parameters = request.content_type
+    kind, parameters = content_type_of(request)
     if bodies.is_json(kind):
-        return bodies.decode(await request.body(), MessageIn).msg
+        return bodies.decode(request.body, MessageIn).msg
     if (charset := parameters.get("charset", "utf-8").lower()) not in _UTF8:
         raise breach("Content-Type", f"must have the charset UTF-8, not {charset[:100]}")
     if kind == _FORM:
-        return _only(await _fields(await request.body()))
+        return _only(await _fields(request.body))
     if kind == _MULTIPART:
         return _only(await _parts(request))
-    return _text(await request.body())
+    return _text(request.body)
 
 
-def given(content: Content) -> tuple[bytes, str]:
+def given(content: Content) -> tuple[bytes, bytes]:
     """The message of a job as the body of an answer, and the body's type.
 
     What another door put into the queue is given as it is: JSON as JSON, a text as a JSON string, bytes as bytes.
     """
     if content.content_type is None:
-        return content.payload, "application/json"
+        return content.payload, JSON
     try:
-        return replies.encode(content.payload.decode()), "application/json"
+        return replies.encode(content.payload.decode()), JSON
     except UnicodeDecodeError:
-        return content.payload, "application/octet-stream"
+        return content.payload, b"application/octet-stream"
 
 
 async def _fields(body: bytes) -> list[tuple[str, str]]:
@@ -66,12 +65,11 @@ async def _fields(body: bytes) -> list[tuple[str, str]]:
         ) from None
 
 
-async def _parts(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
+async def _parts(request: Request) -> list[tuple[str, str]]:
     try:
-        pairs = (await request.form()).multi_items()
+        return [(name, _text(value) if isinstance(value, bytes) else value) for name, value in await parts_of(request)]
     except (UnicodeDecodeError, LookupError):
         raise InvalidRequest("The form is not UTF-8.", field="msg") from None
-    return [(name, _text(await part.read()) if isinstance(part, UploadFile) else part) for name, part in pairs]
 
 
 def _only(pairs: list[tuple[str, str]]) -> str:

@@ -10,19 +10,17 @@ A message that was given is concluded, and the answer leaves only after that is 
 A message is never lost by the server; it can be given to nobody only after the last look at the caller.
 """
 
-import asyncio
-from typing import Any
-
 import msgspec
-from litestar import HttpMethod, Request, Response, Router, get, post, route
-from litestar.datastructures import State as AppState
 
 from holdfast.doors.dialects.dqid import messages
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.answers import DurabilityOut
 from holdfast.doors.rest.app import Dialect
-from holdfast.engine.engine import Engine
+from holdfast.doors.rest.state import AppState
 from holdfast.errors import HoldfastError, LeaseLost, QueueNotFound, StoreUnavailable
+from holdfast.http.reply import NOTHING, Reply
+from holdfast.http.request import Request
+from holdfast.http.route import get, post, route
 from holdfast.job.job import NewJob
 from holdfast.messages.commands import ConcludeLease
 
@@ -44,28 +42,26 @@ class StatsOut(msgspec.Struct, rename="camel"):
     queue_size: int
 
 
-@post("/push", status_code=200)
-async def push(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+@post("/push", "produce", status=200)
+async def push(request: Request, state: AppState) -> Reply:
     """Put a message. 429 when the queue is full: nothing is put, and nothing is dropped for it."""
-    engine: Engine = state.engine
     payload = replies.encode(await messages.read(request))
-    key = request.headers.get("idempotency-key")
-    enqueued = await engine.enqueue(
+    key = request.headers.get(b"idempotency-key")
+    enqueued = await state.engine.enqueue(
         [NewJob(QUEUE, payload)],
-        bodies.idempotency(QUEUE, key.encode("latin-1") if key is not None else None, b"dqid", payload),
+        bodies.idempotency(QUEUE, key, b"dqid", payload),
     )
-    return _json(PushedOut(enqueued.jobs[0].id, replies.kept_as(enqueued, replies.durability_out(engine.durability))))
+    return _json(PushedOut(enqueued.jobs[0].id, replies.kept_as(enqueued, state.durability)))
 
 
-@get("/get")
-async def take(request: Request[Any, Any, Any], state: AppState) -> Response[bytes | None]:
+@get("/get", "consume", is_read=False)
+async def take(request: Request, state: AppState) -> Reply:
     """Take the oldest message; 204 when there is none."""
-    engine: Engine = state.engine
-    await request.body()  # what comes from the caller after it is that it left
+    engine = state.engine
     granted = await engine.lease((QUEUE,), worker=_WORKER, lease_ms=LEASE_MS)
-    if not granted.jobs or await _has_left(request):
+    if not granted.jobs or request.left:  # on a store that stands still, each of its tries would take a message with it
         engine.give_back(granted.returnable())
-        return Response(None, status_code=204)
+        return NOTHING
     taken = granted.jobs[0]
     try:
         await engine.end(ConcludeLease(taken.job.ref()))
@@ -75,36 +71,24 @@ async def take(request: Request[Any, Any, Any], state: AppState) -> Response[byt
         engine.give_back(granted.returnable())  # changes nothing where the conclusion was committed after all
         raise
     body, kind = messages.given(taken.content)
-    return Response(body, media_type=kind)
+    return Reply(200, body, kind)
 
 
-async def _has_left(request: Request[Any, Any, Any]) -> bool:
-    """Whether the caller hung up while it waited: on a store that stands still, each of its tries would take a message with it."""
-    leaving = asyncio.ensure_future(request.receive())
-    await asyncio.sleep(0)
-    try:
-        return leaving.done()
-    finally:
-        leaving.cancel()
-
-
-@route("/stats", http_method=[HttpMethod.GET, HttpMethod.HEAD])
-async def stats(state: AppState) -> Response[bytes]:
+async def stats(state: AppState) -> Reply:
     """How many messages the queue holds."""
-    engine: Engine = state.engine
     try:
-        held = (await engine.reading.queue(QUEUE)).tally.unfinished
+        held = (await state.engine.reading.queue(QUEUE)).tally.unfinished
     except QueueNotFound:
         held = 0  # made with the first message
     return _json(StatsOut(held))
 
 
-def _json(answer: msgspec.Struct) -> Response[bytes]:
-    return Response(replies.encode(answer), media_type="application/json")
+def _json(answer: msgspec.Struct) -> Reply:
+    return Reply(200, replies.encode(answer))
 
 
 # Refusals are those of /v1: DQID never said what its own look like.
 DIALECT = Dialect(
-    [Router("/", route_handlers=[push, take, stats], include_in_schema=False)],
+    [push, take, *(route(method, "/stats", "read")(stats) for method in ("GET", "HEAD"))],
     claiming=frozenset(("/get",)),
 )

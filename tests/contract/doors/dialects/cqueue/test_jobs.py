@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from holdfast.doors.dialects.cqueue.replies import STATUS
-from holdfast.doors.rest import replies as native
+from holdfast.http import problem as native
 
 
 def enqueued(client: httpx.Client, body: str, method: str = "PUT", **headers: str) -> int:

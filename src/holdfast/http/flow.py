@@ -5,82 +5,49 @@ answers that are not read. An ordinary request comes whole, is answered and read
 """
 
 import asyncio
-from typing import Any
+from collections import deque
+from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
 
-from holdfast.doors.rest.middleware import Middleware
 from holdfast.errors import HoldfastError, Overloaded
+from holdfast.http.app import App
+from holdfast.http.request import Request
 from holdfast.limits import LINGER_S, PROGRESS_BYTES_HELD, REQUEST_BITE_BYTES, REQUEST_BYTES, UNREAD_S
+
+if TYPE_CHECKING:
+    from holdfast.http.server import Connections
 
 READ_BEHIND = 16
 """Requests that may come behind one under way before nothing more is read; unread, a caller's leaving is not seen either."""
 _LAST_WORDS_S = 2 * LINGER_S  # for a caller to read why it is hung up on
 
-
-class Flow(FlowControl):
-    """uvicorn's, which would read on after every answer: it does not while what has come is more than enough."""
-
-    def __init__(self, transport: Any) -> None:
-        super().__init__(transport)
-        self.stopped = False
-        self._in_line = self._wanted = False
-
-    def pause_reading(self) -> None:
-        """Read nothing more for now."""
-        self._wanted = False
-        super().pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read on, unless the connection is stopped; when it is its turn."""
-        if not self.stopped:
-            self._wanted = True
-            if not self._in_line:
-                super().resume_reading()
-
-    def stand_in_line(self) -> None:
-        """Read nothing more until it is this connection's turn again."""
-        if not self._in_line:
-            self._in_line, self._wanted = True, not self.read_paused
-            super().pause_reading()
-
-    def read_on(self) -> None:
-        """It is its turn; or the connection is somebody else's now, who reads when they like, and its turn comes to nothing."""
-        if not self._in_line:
-            return
-        self._in_line = False
-        if self._wanted and not self._transport.is_closing():
-            super().resume_reading()
-
-    def stop(self) -> None:
-        """Read nothing more, whoever asks for it."""
-        self.stopped = True
-        self.pause_reading()
-
-    def go_on(self) -> None:
-        """Read again."""
-        if self.stopped:
-            self.stopped = False
-            self.resume_reading()
+# Why nothing is read of a connection
+TURN, UNSEEN, BEHIND, LARGE = 1, 2, 4, 8
 
 
-class Backpressure(HttpToolsProtocol):
-    """uvicorn's protocol, with an account."""
+class Flow(asyncio.Protocol):
+    """A connection that reads no more than it can answer, and charges what it holds."""
 
-    middleware: Middleware
-    flow: Flow
+    transport: asyncio.Transport
+    parser: httptools.HttpRequestParser | None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.account = self.middleware.budget.account(self._hang_up)
+    def __init__(self, app: App, connections: "Connections") -> None:
+        self.app = app
+        self.connections = connections
+        self.loop = asyncio.get_running_loop()
+        self.account = app.budget.account(self._hang_up)
+        self.current: Request | None = None  # being answered
+        self.pipeline: deque[Request] = deque()  # that wait for their turn
         self.refusing = False  # nothing more is read
         self.begun = 0  # requests
+        self._paused = 0  # for which of the reasons
         self._head_open = self._body_open = False
         self._unseen: bytes | memoryview = b""  # what has come and is not looked at yet
         self._in_line = False  # for another bite of it
         self._unread = 0  # bytes of answers, when that was last looked at
         self._unread_timer: asyncio.TimerHandle | None = None
+        self.until_read: asyncio.Future[None] | None = None  # while what was answered is not read: until it is
 
     # What a subclass knows
 
@@ -88,20 +55,39 @@ class Backpressure(HttpToolsProtocol):
         """Look at what has come."""
         raise NotImplementedError
 
+    def go_on(self) -> None:
+        """Answer the next request that waits, if it is its turn."""
+        raise NotImplementedError
+
     def held_of_request(self) -> int:
         """Bytes of the request that is not whole."""
         raise NotImplementedError
 
-    def refuse_rest(self, error: HoldfastError) -> None:
-        """Refuse the request that is not whole."""
+    def turn_away(self, status: int | None, error: HoldfastError) -> None:
+        """Refuse what is not whole, close, and read nothing more."""
         raise NotImplementedError
+
+    def is_answering(self) -> bool:
+        """Whether there is a request to answer that has come as a whole."""
+        return self.current is not None or bool(self.pipeline)
 
     # What comes
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody has come."""
-        super().connection_made(transport)
-        self.flow = Flow(transport)
+    def pause(self, why: int) -> None:
+        """Read nothing more, for this reason."""
+        if not self._paused:
+            self.transport.pause_reading()
+        self._paused |= why
+
+    def resume(self, why: int) -> None:
+        """Read on, if that was the only reason."""
+        if self._paused & why:
+            self._paused &= ~why
+            if not self._paused and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def _resume_turn(self) -> None:
+        self.resume(TURN)
 
     def data_received(self, data: bytes) -> None:
         """Look at what has come: at once where it is little, else a bite at a time and in turn with other connections. Bodies of many of them
@@ -110,8 +96,8 @@ class Backpressure(HttpToolsProtocol):
         if self.refusing:  # it is thrown away
             return
         if self._unseen or len(data) > REQUEST_BITE_BYTES:
-            if not self.middleware.budget.turns.came(len(data), self.flow.read_on):
-                self.flow.stand_in_line()
+            if not self.app.budget.turns.came(len(data), self._resume_turn):
+                self.pause(TURN)
             is_first = not self._unseen and not self._body_open
             self._unseen = bytes(self._unseen) + data if self._unseen else memoryview(data)
             if is_first:
@@ -125,19 +111,18 @@ class Backpressure(HttpToolsProtocol):
             self.charge()
 
     def _take_bites_later(self) -> None:
-        self.flow.stop()
+        self.pause(UNSEEN)
         if not self._in_line:
             self._in_line = True
-            self.middleware.budget.turns.later(self._take_bites)
+            self.app.budget.turns.later(self._take_bites)
 
     def _take_bites(self) -> None:
         """Go on with what has come, unless there is more than enough behind the request that is answered; in turn with other connections."""
         self._in_line = False
         begun = self.begun
         while self._unseen and not self.refusing and self.parser is not None:
-            if len(self.pipeline) > READ_BEHIND:
-                self.flow.stop()
-                break
+            if self._paused & (BEHIND | LARGE):
+                break  # whoever lets it be read again goes on
             if self.begun - begun > 1:
                 self._take_bites_later()
                 break
@@ -145,35 +130,34 @@ class Backpressure(HttpToolsProtocol):
         else:
             self._unseen = b""
             if self.parser is not None:
-                self.flow.go_on()
+                self.resume(UNSEEN)
         self.charge()
 
     def _take_bite(self) -> None:
         bite, self._unseen = self._unseen[:REQUEST_BITE_BYTES], self._unseen[REQUEST_BITE_BYTES:]
         self.take(bite)
 
+    def read_on(self, why: int) -> None:
+        """There is room again: go on with what has come, and read."""
+        if self._paused & why:
+            self.resume(why)
+            if self._unseen:
+                self._take_bites_later()
+
     def let_go(self) -> bytes:
         """What is not looked at yet, for somebody else to look at: the connection is theirs now."""
         unseen, self._unseen = bytes(self._unseen), b""
-        self.flow.go_on()
-        self.flow.read_on()
+        self.resume(TURN | UNSEEN | BEHIND | LARGE)
         self.account.close()
         return unseen
-
-    def answered(self) -> None:
-        """A request was answered, and there may be room for more behind it."""
-        if self.account.held:
-            self.charge()
-            if self._unseen and len(self.pipeline) <= READ_BEHIND // 2:
-                self._take_bites_later()
 
     # What is held
 
     def charge(self) -> None:
         """Have the budget know what is held for this connection now."""
         held = 0 if self.refusing else len(self._unseen) + self.held_of_request()
-        for cycle, _ in self.pipeline:
-            held += REQUEST_BYTES + len(cycle.body)
+        for request in self.pipeline:
+            held += REQUEST_BYTES + len(request.body)
         if self._unread_timer is not None:
             held += self.transport.get_write_buffer_size()
         self.account.hold(held)
@@ -186,11 +170,8 @@ class Backpressure(HttpToolsProtocol):
             self.refusing = True
             self.transport.abort()
         else:
-            self.refuse_rest(
-                Overloaded(
-                    "This server buffers too much for other clients to read the rest (backpressure).", retry_after_ms=1_000
-                )
-            )
+            detail = "This server buffers too much for other clients to read the rest (backpressure)."
+            self.turn_away(None, Overloaded(detail, retry_after_ms=1_000))
             self.loop.call_later(_LAST_WORDS_S, self._hang_up_for_good)
 
     def _hang_up_for_good(self) -> None:
@@ -201,7 +182,7 @@ class Backpressure(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         """What was answered is not read, or not yet."""
-        super().pause_writing()
+        self.until_read = self.loop.create_future()
         if self._unread_timer is None:
             self._unread = self.transport.get_write_buffer_size()
             self._unread_timer = self.loop.call_later(UNREAD_S, self._look_whether_read)
@@ -209,11 +190,18 @@ class Backpressure(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         """It was read."""
-        super().resume_writing()
+        self._forget_unread()
+        self.charge()
+        self.go_on()
+
+    def _forget_unread(self) -> None:
         if self._unread_timer is not None:
             self._unread_timer.cancel()
             self._unread_timer = None
-        self.charge()
+        if self.until_read is not None:
+            read, self.until_read = self.until_read, None
+            if not read.done():
+                read.set_result(None)
 
     def _look_whether_read(self) -> None:
         left = self.transport.get_write_buffer_size()
@@ -224,11 +212,8 @@ class Backpressure(HttpToolsProtocol):
         self._unread_timer = self.loop.call_later(UNREAD_S, self._look_whether_read)
         self.charge()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio calls it so)
         """Nothing is held for it any more."""
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-            self._unread_timer = None
+        self._forget_unread()
         self._unseen = b""
-        super().connection_lost(exc)
         self.account.close()

@@ -1,0 +1,26 @@
+"""What paths, queries and headers of native HTTP have, as types."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from holdfast import limits
+from holdfast.http.route import Parameter
+
+Queue = Annotated[str, Meta(description="The queue's name.", pattern="^[A-Za-z0-9._:-]{1,600}$")]
+JobId = Annotated[int, Meta(description="The job's number.", ge=1, le=limits.ID_MAX)]
+Limit = Annotated[int, Meta(description="How many at most.", ge=1, le=limits.LIST_LIMIT)]
+WaitMs = Annotated[int, Meta(description="How long to wait, in milliseconds.", ge=0, le=limits.WAIT_MS_MAX)]
+Cursor = Annotated[str, Meta(description="`next_cursor` of the page before.", max_length=200)]
+
+_Key = Annotated[
+    str, Meta(description="The same key and body again: the first answer again.", max_length=limits.REQUEST_ID_CHARS)
+]
+_WaitForRoomMs = Annotated[int, Meta(description="How long to wait for room in a full queue.", ge=0, le=limits.WAIT_MS_MAX)]
+_Token = Annotated[str, Meta(description="The lease's token.", max_length=100)]
+
+QUEUE = Parameter("queue", "path", Queue)
+TOKEN = Parameter("token", "path", _Token)
+WAIT_FOR_ROOM = Parameter("wait_ms", "query", _WaitForRoomMs, 0)
+KEY = Parameter("Idempotency-Key", "header", Annotated[_Key, Meta(pattern="^[ -~]+$", min_length=1)], None)
+KEY_OR_NONE = Parameter("Idempotency-Key", "header", _Key, None)

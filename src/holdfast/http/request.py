@@ -1,0 +1,87 @@
+"""One request: what it asks, who answers it, and whether its caller is still there."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from holdfast.http.query import query_of
+from holdfast.http.reply import Reply
+
+if TYPE_CHECKING:
+    from holdfast.http.route import Route
+
+T = TypeVar("T")
+
+
+class Patience(Protocol):
+    """How long somebody waits for something."""
+
+    def end(self) -> None:
+        """Wait no longer."""
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One request. `values` are what its path names, in their order; `left`: nothing more comes from its caller."""
+
+    method: str
+    path: str
+    query_string: bytes
+    headers: dict[bytes, bytes]
+    transport: asyncio.Transport
+    keep_alive: bool
+    version: str
+    body: bytes = b""
+    route: "Route | None" = None
+    values: tuple[str, ...] = ()
+    reply: Reply | None = None  # that is known before anybody is asked
+    is_answered: bool = False  # or its answer has begun
+    left: bool = False
+    patience: Patience | None = None
+    task: asyncio.Task[None] | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    def header(self, name: str, default: str = "") -> str:
+        """A header as text."""
+        value = self.headers.get(name.encode())
+        return default if value is None else value.decode("latin-1")
+
+    def cookie(self, name: str) -> str | None:
+        """A cookie; the last where it stands more than once."""
+        found = None
+        for pair in self.header("cookie").split(";"):
+            key, equals, value = pair.strip().partition("=")
+            if equals and key == name:
+                found = value
+        return found
+
+    def query(self) -> dict[str, str]:
+        """The query's parameters, each at most once."""
+        return query_of(self.query_string) if self.query_string else {}
+
+    def caller(self) -> str:
+        """The address that it came from."""
+        address = self.transport.get_extra_info("peername")
+        return str(address[0]) if isinstance(address, tuple) else ""
+
+    def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> Coroutine[Any, Any, T]:
+        """Do this, and end the patience when nothing more comes from the caller: it has left, or looks as if it had. What is under way by
+        then is done.
+        """
+        self.patience = patience
+        if self.left:
+            patience.end()
+        return work
+
+    def leave(self) -> None:
+        """Nothing more comes from the caller: nobody waits any longer."""
+        self.left = True
+        if self.patience is not None:
+            self.patience.end()
+
+    def give_up(self) -> None:
+        """Stop what only its caller would be told: a read, or a stream."""
+        if self.task is not None and self.route is not None and (self.route.is_read or self.is_answered):
+            self.task.cancel()
