@@ -128,6 +128,7 @@ class Front:
     async def _serve(self, link: "KeeperLink | PostgresBackend") -> int:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
+        await engine.key_watch.begin()
         app, metrics = application(engine, config, self._number)
         metrics.loop_busy.start()
         self._channels = app.channels
@@ -139,7 +140,8 @@ class Front:
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.close_to_puts, tubes)
         reporting = asyncio.create_task(_report(link, metrics)) if config.fronts > 1 else None
         try:
-            await self._uvicorn.serve(sockets=[self._listener])
+            async with engine.key_watch.running():
+                await self._uvicorn.serve(sockets=[self._listener])
             if self._beanstalk is not None:
                 await self._beanstalk.closed(0 if self.problem else self._drained_by - asyncio.get_running_loop().time())
         finally:

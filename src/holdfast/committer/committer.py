@@ -335,6 +335,8 @@ async def decide(batch: Batch, commands: Sequence[Command[Answer]]) -> list[Answ
 async def each(decider: object, numbered: Sequence[tuple[int, Command[Answer]]], results: list[Answer]) -> None:
     """Decide commands one after the other; a refused one gets its refusal as its result."""
     for index, command in numbered:
+        if isinstance(decider, Batch):
+            decider.scope = command.scope
         try:
             results[index] = await VERBS[type(command)].decide(decider, command)
         except HoldfastError as error:

@@ -31,7 +31,7 @@ from holdfast.messages.views import QueueInfo
 
 async def job_here(batch: Batch, job_id: int) -> tuple[Job, Queue]:
     """A job as this batch has left it and its queue, or `JobNotFound`."""
-    job = await batch.latest(job_id)
+    job = await batch.visible(job_id)
     if job is None:
         raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
     return job, await batch.own(job)

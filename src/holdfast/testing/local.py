@@ -124,8 +124,10 @@ class LocalServer:
         ):  # the framework's, no business of a user's tests
             app, _ = application(self._engine, self._config)
         self._uvicorn = Uvicorn(uvicorn_config(app, self._config), self._ready.set)
+        await self._engine.key_watch.begin()
         try:
-            await self._uvicorn.serve(sockets=[self._listener])
+            async with self._engine.key_watch.running():
+                await self._uvicorn.serve(sockets=[self._listener])
         finally:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._backend.stop()

@@ -15,8 +15,9 @@ from litestar.openapi.spec import Tag
 from litestar.params import HeaderParameter
 
 from holdfast import __version__
-from holdfast.doors.rest import bodies, docs, interests, openapi_stubs, replies, routes, schedules, system, workers
+from holdfast.doors.rest import bodies, docs, interests, keys, openapi_stubs, replies, routes, schedules, system, workers
 from holdfast.doors.rest.hot import Hot
+from holdfast.doors.rest.login import ByCookie, Login
 from holdfast.doors.rest.middleware import NO_METHOD, Metrics, Middleware, takes_head
 from holdfast.doors.websocket import routes as channel
 from holdfast.doors.websocket.door import Channels
@@ -43,6 +44,7 @@ _TAGS = [
     Tag("schedules", "Recurring jobs."),
     Tag("jobs", "List, inspect and manage jobs."),
     Tag("queues", "Queues and their settings."),
+    Tag("keys", "Access keys: who may do what, on which queues."),
     Tag("system", "The server itself."),
 ]
 
@@ -120,6 +122,7 @@ def build(
     dialects: Sequence[Dialect] = (),
     home: str = "/docs",
     environment: str = "",
+    by_cookie: ByCookie | None = None,
 ) -> Middleware:
     """The whole door as one ASGI application, the dialects beside it; `home` is where people start, `environment` what the server is for."""
     values = {
@@ -139,6 +142,7 @@ def build(
         root_path,
         Channels(engine),
         engine.budget,
+        Login(engine.keyring, by_cookie),
     )
 
 
@@ -150,6 +154,7 @@ def framework(state: AppState, payload_bytes: int, dialects: Sequence[Dialect] =
             *interests.ROUTES,
             *workers.ROUTES,
             *schedules.ROUTES,
+            *keys.ROUTES,
             *system.ROUTES,
             *openapi_stubs.TWINS,
             *docs.ROUTES,

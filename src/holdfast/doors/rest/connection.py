@@ -179,7 +179,9 @@ class Connection(ConnectionEnd):
             wire = WebSocketConnection(
                 self.middleware.channels, self.server_state, float(self.config.timeout_graceful_shutdown or 0)
             )
-            route, status, error = open_channel(self.middleware, wire, self.transport, method, self.url, self.headers)
+            route, status, error = open_channel(
+                self.middleware, wire, self.transport, method, self.url, self.headers, self.client[0] if self.client else ""
+            )
         if error is not None:
             status = self._turn_away(status, error, self.middleware.request_id(dict(self.headers)))
         else:
@@ -289,7 +291,14 @@ class Connection(ConnectionEnd):
         found = self.middleware.find("POST", text)
         if found is None:
             return None
-        return FastRequest(found, text, query.partition(b"#")[0] if query else query, headers, keep_alive)
+        return FastRequest(
+            found,
+            text,
+            query.partition(b"#")[0] if query else query,
+            headers,
+            keep_alive,
+            self.client[0] if self.client else "",
+        )
 
     def on_body(self, body: bytes) -> None:
         """Gather the body."""

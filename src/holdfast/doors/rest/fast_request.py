@@ -29,9 +29,12 @@ class FastRequest(Call):
         "started",
     )
 
-    def __init__(self, found: Route, path: str, query: bytes, headers: dict[bytes, bytes], keep_alive: bool) -> None:
+    def __init__(
+        self, found: Route, path: str, query: bytes, headers: dict[bytes, bytes], keep_alive: bool, address: str
+    ) -> None:
         self.route, self.handler, self.name = found
         self.path, self.query_string, self.headers, self.body = path, query, headers, b""
+        self.address = address
         self.keep_alive = keep_alive
         self.started = time.perf_counter()
         self.response_complete = False

@@ -30,10 +30,11 @@ _PATH_CHARS = 300  # of a queue's path: a longer one is taken apart each time
 class Call:
     """One request to a hot route, its body read. `name` is what the path names: a queue, or a lease by its token."""
 
-    __slots__ = ("body", "headers", "name", "path", "query_string")
+    __slots__ = ("address", "body", "headers", "name", "path", "query_string")
 
     def __init__(self, path: str, name: str, headers: dict[bytes, bytes], query_string: bytes, body: bytes = b"") -> None:
         self.path, self.name, self.headers, self.query_string, self.body = path, name, headers, query_string, body
+        self.address = ""
 
     def query(self) -> dict[str, str]:
         """The query's parameters, each at most once."""

@@ -69,7 +69,8 @@ async def list_interests(state: AppState) -> InterestsOut:
 async def try_event(state: AppState, data: JSONBody[EventIn]) -> ReachedOut:
     """Nothing is put."""
     engine: Engine = state.engine
-    return ReachedOut(await engine.queues_for(bodies.raw("data", data.data) or b"null"))
+    queues, others = await engine.reached_by(bodies.raw("data", data.data) or b"null")
+    return ReachedOut(queues, others or UNSET)
 
 
 @post("/v1/publish", tags=["routing"], summary="Publish an event", responses=_NOBODY)
@@ -87,8 +88,9 @@ async def publish(
         jobs=replies.copies_out(published),
         durability=replies.kept_as(published, replies.durability_out(engine.durability)),
         duplicate=True if published.duplicate else UNSET,
+        others=published.others or UNSET,
     )
-    return Response(shown, status_code=201 if published.jobs and not published.duplicate else 200)
+    return Response(shown, status_code=201 if (published.jobs or published.others) and not published.duplicate else 200)
 
 
 ROUTES: list[Any] = [put_interest, get_interest, delete_interest, list_interests, try_event, publish]

@@ -18,6 +18,7 @@ import structlog
 from holdfast.budget import Account, Budget
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.hot import Call, Handler, Hot, T
+from holdfast.doors.rest.login import Login
 from holdfast.doors.rest.replies import Reply
 from holdfast.doors.websocket.door import Channels
 from holdfast.engine.waiters import Patience
@@ -78,8 +79,11 @@ class Middleware:
         root_path: str,
         channels: Channels,
         budget: Budget,
+        login: Login,
     ) -> None:
         self._hot = hot
+        self._login = login
+        self._keyring = channels.engine.keyring
         self.budget = budget
         self._framework = framework
         self._guard = guard
@@ -110,6 +114,7 @@ class Middleware:
             elif found is not None:
                 route = found[0]
                 call = _AsgiCall(path, found[2], headers, scope["query_string"], large or receive)
+                call.address = _address(scope)
                 reply = await self._read_and_serve(found[1], method, call)
                 await answer.send(reply)
             else:
@@ -132,13 +137,19 @@ class Middleware:
             size = min(int(declared), self._body_bytes)
         return _InTurn(self.budget, size, scope.get(ACCOUNT), receive)
 
-    def admit_channel(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def _admit(self, method: str, path: str, headers: dict[bytes, bytes], address: str) -> None:
+        """Raise unless this request may come in, and note who calls."""
+        self._guard.admit(method, path, headers)
+        if self._keyring.in_force:
+            self._login.admit(method, path, headers, address)
+
+    def admit_channel(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]], address: str) -> None:
         """Raise unless this request may open a live channel. It passes the same guard as every request."""
         path = self._own_path({"path": path})
         found = dict(headers)
         if (refused := _unreadable(found, headers, "1.1")) is not None:
             raise refused
-        self._guard.admit(method, path, found)
+        self._admit(method, path, found, address)
         self.channels.admit(method, path)
 
     def observe_ride(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -149,7 +160,7 @@ class Middleware:
     async def serve(self, handler: Handler, method: str, call: Call) -> Reply:
         """Let a hot route answer; a refusal is an answer too. Raises `ConnectionError` when the caller has left."""
         try:
-            self._guard.admit(method, call.path, call.headers)
+            self._admit(method, call.path, call.headers, call.address)
             return await handler(call)
         except HoldfastError as error:
             return replies.refused(error)
@@ -161,7 +172,7 @@ class Middleware:
 
     async def _read_and_serve(self, handler: Handler, method: str, call: "_AsgiCall") -> Reply:
         try:
-            self._guard.admit(method, call.path, call.headers)
+            self._admit(method, call.path, call.headers, call.address)
             call.body = await self._body(call.headers, call.receive)
         except HoldfastError as error:
             return replies.refused(error)
@@ -172,7 +183,7 @@ class Middleware:
     ) -> str:
         """Let the framework answer; the template of the route that it took."""
         try:
-            self._guard.admit(method, path, headers)
+            self._admit(method, path, headers, _address(scope))
             if method == "HEAD" and takes_head(path):
                 scope, answer.bodiless = {**scope, "method": "GET"}, True
             elif method == "OPTIONS":
@@ -238,6 +249,11 @@ class Middleware:
         if path != "/" and (path[-1] == "/" or "//" in path):
             path = "/" + "/".join(part for part in path.split("/") if part)  # as the framework reads it
         return path
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _unreadable(headers: dict[bytes, bytes], all_headers: Iterable[tuple[bytes, bytes]], version: str) -> HoldfastError | None:

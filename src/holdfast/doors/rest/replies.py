@@ -24,23 +24,25 @@ from holdfast.doors.rest.answers import (
     ReceiptOut,
     SettingsOut,
 )
-from holdfast.errors import BY_CODE, HoldfastError
+from holdfast.errors import BY_CODE, HoldfastError, Unauthorized
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.limits import INSTANT_MAX
-from holdfast.messages.answers import Enqueued, Extended, GrantedJob, Outcome
+from holdfast.messages.answers import Changed, Enqueued, Extended, GrantedJob, Outcome
 from holdfast.messages.views import Durability, JobDetail, QueueInfo
 
 STATUS = {
     "error": 500,
     "invalid_request": 400,
     "malformed_json": 400,
+    "unauthenticated": 401,
     "forbidden": 403,
     "not_found": 404,
     "job_not_found": 404,
     "queue_not_found": 404,
     "worker_not_found": 404,
     "schedule_not_found": 404,
+    "key_not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
     "lease_lost": 409,
@@ -52,6 +54,7 @@ STATUS = {
     "stale_interests": 409,
     "idempotency_mismatch": 422,
     "queue_full": 429,
+    "rate_limited": 429,
     "internal_error": 500,
     "unavailable": 503,
     "draining": 503,
@@ -64,6 +67,7 @@ STATUS = {
 _RETRY_LATER = frozenset(
     (
         "queue_full",
+        "rate_limited",
         "unavailable",
         "draining",
         "store_unavailable",
@@ -119,6 +123,8 @@ def refused(error: HoldfastError, status: int | None = None) -> Reply:
     if error.code in _RETRY_LATER:
         after = error.fields.get("retry_after_ms", 1_000)
         extra = ((b"retry-after", b"%d" % max(1, -(-after // 1_000))),)
+    elif error.code == Unauthorized.code:
+        extra = ((b"www-authenticate", b'Bearer realm="holdfast", Basic realm="holdfast", charset="UTF-8"'),)
     body = encode(problem(error.code, error.detail, error.fields, status))
     return Reply(status or STATUS.get(error.code, 500), body, PROBLEM_JSON, extra)
 
@@ -270,6 +276,14 @@ def with_content(shown: JobOut, content: Content) -> JobOut:
     return shown
 
 
+def content_out(given: JobDetail | Changed) -> JobOut:
+    """A job with its payload, or with the word that it was left out."""
+    shown = with_content(job_out(given.job, given.now), given.content)
+    if given.payload_hidden:
+        shown.payload, shown.payload_hidden = UNSET, True
+    return shown
+
+
 def granted_out(granted: GrantedJob, now: int) -> JobOut:
     """A leased job for its holder."""
     job = granted.job
@@ -285,7 +299,7 @@ def granted_out(granted: GrantedJob, now: int) -> JobOut:
 
 def detail_out(detail: JobDetail) -> JobOut:
     """A job with everything that is kept of it."""
-    shown = with_content(job_out(detail.job, detail.now), detail.content)
+    shown = content_out(detail)
     if detail.progress is not None:
         shown.progress = Raw(detail.progress)
     if detail.result is not None:

@@ -68,7 +68,7 @@ async def list_jobs(
     )
     jobs = []
     for detail in page.jobs:
-        shown = replies.with_content(replies.job_out(detail.job, detail.now), detail.content)
+        shown = replies.content_out(detail)
         if not payload:
             shown.payload = shown.payload_base64 = UNSET
         jobs.append(shown)
@@ -161,7 +161,7 @@ async def delete_job(state: AppState, job_id: JobId) -> None:
 
 async def _changed(state: AppState, command: JobVerb) -> JobOut:
     changed = await _engine(state).change_job(command)
-    return replies.with_content(replies.job_out(changed.job, changed.now), changed.content)
+    return replies.content_out(changed)
 
 
 # Queues

@@ -16,7 +16,6 @@ from holdfast import __version__
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
 from holdfast.doors.rest.middleware import Metrics
-from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Heard, Subscription
 from holdfast.errors import HoldfastError
@@ -94,9 +93,7 @@ async def stream(
 ) -> Stream:
     """One `job` event for each change of a job; a `gap` event says how many a slow reader has missed."""
     engine: Engine = state.engine
-    if queue is not None:
-        checks.name_of_queue("queue", queue)
-    subscription = engine.hub.subscribe(queue)
+    subscription = engine.subscribe(queue)
     headers = {"x-accel-buffering": "no"}
     return Stream(_events(engine, subscription), media_type="text/event-stream", headers=headers)
 
@@ -111,7 +108,9 @@ async def _events(engine: Engine, subscription: Subscription) -> AsyncIterator[b
                 text += b'event: gap\ndata: {"missed": %d}\n\n' % subscription.missed
                 subscription.missed = 0
             yield text or b": still here\n\n"
-        yield b"event: end\ndata: {}\n\n"
+        yield b"event: end\ndata: %b\n\n" % (
+            replies.encode({"code": subscription.end_code}) if subscription.end_code else b"{}"
+        )
     finally:
         engine.hub.unsubscribe(subscription)
 

@@ -14,13 +14,19 @@ _UPGRADE_REQUIRED = 426
 
 
 def open_channel(
-    middleware: Middleware, wire: WebSocketConnection, transport: asyncio.Transport, method: bytes, url: bytes, headers: Headers
+    middleware: Middleware,
+    wire: WebSocketConnection,
+    transport: asyncio.Transport,
+    method: bytes,
+    url: bytes,
+    headers: Headers,
+    address: str,
 ) -> tuple[str, int | None, HoldfastError | None]:
     """Hand the connection over to a wire, unless the guard, a bound or the handshake stands against it: the route, and what to refuse."""
     found = dict(headers)
     try:
         target = urllib.parse.unquote(url.partition(b"?")[0].decode("latin-1"))
-        middleware.admit_channel(method.decode(), target, headers)
+        middleware.admit_channel(method.decode(), target, headers, address)
         if found.get(b"sec-websocket-version", b"13").strip() != b"13":
             other = InvalidRequest("A WebSocket is spoken here in version 13.", field="Sec-WebSocket-Version")
             return PATH, _UPGRADE_REQUIRED, other

@@ -45,7 +45,7 @@ async def test(request: Request[Any, Any, Any], state: AppState) -> Response[byt
     typed = form.text("data")
     values: dict[str, Any] = {"typed": typed, "error": "", "queues": []}
     try:
-        values["queues"] = await view.engine.queues_for(json_of("data", typed))
+        values["queues"], values["others"] = await view.engine.reached_by(json_of("data", typed))
     except HoldfastError as error:
         values["error"] = error.detail
     if request.headers.get("hx-request") == "true":

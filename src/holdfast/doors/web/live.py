@@ -9,8 +9,11 @@ from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 from litestar.response import Stream
 
+from holdfast.auth.caller import Caller
+from holdfast.auth.keys import Ability
 from holdfast.doors.web.layout import View
 from holdfast.engine import checks
+from holdfast.engine.access import caller_here
 from holdfast.engine.change_signal import ChangeSignal
 from holdfast.engine.engine import Engine
 
@@ -22,20 +25,28 @@ _AT_LEAST_EVERY_S = 5.0  # ages and leases go on also when nothing is committed
 async def stream(state: AppState) -> Stream:
     """Server-sent events: `change` whenever it is worth looking again."""
     engine: Engine = state.engine
+    caller = caller_here(engine.keyring)
+    if caller is not None:
+        caller.need(Ability.READ)
     engine.change_signal.join()
-    return Stream(_changes(engine.change_signal), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+    return Stream(_changes(engine.change_signal, caller), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
-async def _changes(change_signal: ChangeSignal) -> AsyncIterator[bytes]:
+async def _changes(change_signal: ChangeSignal, caller: Caller | None) -> AsyncIterator[bytes]:
+    listener = object()
     try:
+        if caller is not None:
+            caller.hold(listener, lambda _: change_signal.beat())
         yield b"retry: 3000\n\n"
         seen = await change_signal.wait(-1, 0)
-        while not change_signal.ended:
+        while not change_signal.ended and (caller is None or not caller.ended):
             seen = await change_signal.wait(seen, _AT_LEAST_EVERY_S)
             yield b"event: change\ndata: %d\n\n" % seen
             await asyncio.sleep(_AT_MOST_EVERY_S)
     finally:
         change_signal.leave()
+        if caller is not None:
+            caller.let_go(listener)
 
 
 @get("/web/history", include_in_schema=False)

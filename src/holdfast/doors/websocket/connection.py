@@ -77,6 +77,7 @@ class WebSocketConnection(asyncio.Protocol):
         if response.status_code != 101:
             said = (response.body or b"").decode().partition("\n")[0].removeprefix("Failed to open a WebSocket connection: ")
             raise Refused(response.status_code, InvalidRequest(f"This is no WebSocket handshake: {said}", field="Upgrade"))
+        self._channel = Channel(self._channels, self)
         response.headers["X-Request-Id"] = request_id.decode("latin-1")
         response.headers["Cache-Control"] = "no-store"
         self._conn.send_response(response)
@@ -84,7 +85,6 @@ class WebSocketConnection(asyncio.Protocol):
         transport.set_write_buffer_limits(CHANNEL_UNREAD_BYTES)
         transport.set_protocol(self)
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # what it needs is `shutdown`
-        self._channel = Channel(self._channels, self)
         self._flush()
         self._timer = self._loop.call_later(CHANNEL_PING_S, self._beat)
 

@@ -20,6 +20,7 @@ from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
 from holdfast.limits import ERRORS_KEPT, OUTAGE_MS, QUEUES
 from holdfast.stores import rows
+from holdfast.stores.postgres.access_keys import KeyRows
 from holdfast.stores.postgres.loader import Loader
 from holdfast.stores.postgres.ready_floor import ready_floors_blob
 from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
@@ -32,7 +33,7 @@ _COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # nobody waits fo
 _PRIORITIES = 16  # in use at once in one queue, of which account is kept
 
 
-class PostgresTransaction(Loader):
+class PostgresTransaction(Loader, KeyRows):
     """See `stores.store.Transaction`."""
 
     def __init__(self, *args: Any) -> None:

@@ -1,0 +1,1 @@
+"""Who may do what: access keys, what they let see, and who calls. Pure but for the memory of a front."""

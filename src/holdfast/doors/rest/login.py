@@ -1,0 +1,41 @@
+"""Who calls, over HTTP: the one check of every request where access keys are in force.
+
+A key comes as `Authorization: Bearer SECRET`, or as the password of `Basic` with any user name; on the page as the cookie of its login. Query
+strings are never looked at: they end up in logs. What it may do is the engine's to say (`engine/access.py`), but for what never asks the engine.
+"""
+
+from collections.abc import Callable
+
+from holdfast.auth.caller import CALLER, Caller
+from holdfast.auth.keyring import Keyring
+from holdfast.auth.keys import Ability
+
+Headers = dict[bytes, bytes]
+ByCookie = Callable[[str, str, Headers], Caller | None]
+"""Who a request to the page is from, by its method, path and headers; raises what refuses it. None: nobody, and the page may be seen all the same."""
+
+_OPEN = frozenset(("/healthz", "/readyz", "/"))
+_READ = ("/metrics", "/docs", "/openapi.json")
+_PAGE = "/web"
+
+
+class Login:
+    """Says who calls in the context of a request."""
+
+    def __init__(self, keyring: Keyring, by_cookie: ByCookie | None = None) -> None:
+        self._keyring = keyring
+        self._by_cookie = by_cookie
+
+    def admit(self, method: str, path: str, headers: Headers, address: str) -> None:
+        """Note who calls; raises `Unauthorized`, `Forbidden` or `RateLimited`. To be called where keys are in force."""
+        if path in _OPEN:
+            CALLER.set(None)
+            return
+        header = headers.get(b"authorization")
+        if header is None and self._by_cookie is not None and (path == _PAGE or path.startswith("/web/")):
+            CALLER.set(self._by_cookie(method, path, headers))
+            return
+        caller = self._keyring.caller_by_header(header, address)
+        if path.startswith(_READ):
+            caller.need(Ability.READ)
+        CALLER.set(caller)

@@ -1,0 +1,70 @@
+"""The verbs about access keys: create, rotate, revoke, list. A secret is made here, answered once, and only its hash goes on."""
+
+from msgspec.structs import replace
+
+from holdfast import limits
+from holdfast.auth import keys as rules
+from holdfast.auth.keys import Ability, Key
+from holdfast.engine import checks
+from holdfast.engine.reader import Reader
+from holdfast.engine.submitter import Submitter
+from holdfast.messages.key_commands import CreateKey, RevokeKey, RotateKey
+
+
+class Keys:
+    """What can be done about access keys."""
+
+    def __init__(self, submitter: Submitter, reading: Reader) -> None:
+        self._submitter = submitter
+        self._reading = reading
+
+    async def create(
+        self,
+        name: str,
+        abilities: tuple[Ability, ...],
+        queues: tuple[str, ...] = ("*",),
+        expires_ms: int | None = None,
+        sees_payloads: bool = True,
+        note: str = "",
+        requests_per_s: int | None = None,
+        parked: int | None = None,
+    ) -> tuple[Key, str]:
+        """Make a key: the key, and its secret, which can't be had again."""
+        secret = rules.new_secret()
+        command = CreateKey(
+            rules.new_id(),
+            name,
+            rules.hash_of(secret),
+            abilities,
+            queues,
+            expires_ms,
+            sees_payloads,
+            note,
+            requests_per_s,
+            parked,
+        )
+        rules.check(Key(command.id, name, abilities, queues, (), 0, None, None, sees_payloads, note, requests_per_s, parked))
+        rules.expiry(0, expires_ms)
+        return (await self._submitter.ask(command)).key, secret
+
+    async def rotate(self, key_id: str, old_ms: int = limits.KEY_OLD_MS) -> tuple[Key, str]:
+        """Give a key another secret; the one before lives on for `old_ms`."""
+        checks.number("old_ms", old_ms, 0, limits.KEY_EXPIRES_MS_MAX)
+        secret = rules.new_secret()
+        return (await self._submitter.ask(RotateKey(key_id, rules.hash_of(secret), old_ms))).key, secret
+
+    async def revoke(self, key_id: str) -> Key:
+        """Remove a key; the key as it was."""
+        return (await self._submitter.ask(RevokeKey(key_id))).key
+
+    async def all(self) -> list[Key]:
+        """All keys, by their names, without their hashes."""
+        return [replace(key, hashes=()) for key in await self._reading.keys()]
+
+    async def one(self, key_id: str) -> Key:
+        """A key by its id or its name."""
+        keys = await self.all()
+        found = next((key for key in keys if key.id == key_id), None) or next((key for key in keys if key.name == key_id), None)
+        if found is None:
+            raise rules.no_such_key(key_id)
+        return found
