@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -117,6 +117,13 @@ class Config:
         high=1 << 50,
     )
     beanstalk: str = _setting("", "Address and port for the beanstalkd protocol, such as 127.0.0.1:11300; empty is off.")
+    beanstalk_allow: tuple[str, ...] = _setting(
+        (),
+        "Addresses whose beanstalkd clients need not authenticate, each with the name of the access key that they act as, comma-separated, such as 10.0.0.0/8=workers.",
+    )
+    admin_key_file: str = _setting(
+        "", "A file with a secret, such as `holdfast key secret` prints: at the start it becomes that of the access key admin."
+    )
     linger_s: int = _setting(
         0,
         "How long to stay reachable after SIGTERM, in seconds; new jobs are refused and /readyz answers 503.",
@@ -293,6 +300,7 @@ def _check(config: Config, told: dict[str, str]) -> None:
         raise ConfigError(
             f"{told['beanstalk']} must be HOST:PORT, such as 127.0.0.1:11300, not {config.beanstalk!r}."
         ) from None
+    _check_allowed(config, told)
     if config.root_path and not (
         config.root_path.startswith("/") and config.root_path.isascii() and config.root_path.isprintable()
     ):
@@ -308,6 +316,19 @@ def _check(config: Config, told: dict[str, str]) -> None:
     for origin in config.allowed_origins:
         if "://" not in origin or origin.endswith("/"):
             raise ConfigError(f"{told['allowed_origins']} must be origins such as https://jobs.example, not {origin!r}.")
+
+
+def _check_allowed(config: Config, told: dict[str, str]) -> None:
+    for entry in config.beanstalk_allow:
+        network, _, name = entry.partition("=")
+        try:
+            ip_network(network)
+        except ValueError:
+            name = ""
+        if limits.KEY_NAME.match(name) is None:
+            raise ConfigError(
+                f"{told['beanstalk_allow']} must be ADDRESSES=KEY-NAME, such as 10.0.0.0/8=workers, not {entry[:80]!r}."
+            )
 
 
 def _is_place(config: Config) -> bool:

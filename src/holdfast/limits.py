@@ -217,6 +217,7 @@ KEY_PARKED_MAX = 100_000
 KEYS_VERIFIED = 20_000  # Authorization headers that need not be looked into again: about 250 bytes each
 LOGIN_TRIES = 20  # failed ones of one address in a minute; after these it is told so, and a right key is let in all the same
 LOGIN_ADDRESSES = 10_000  # of which this is counted
+SESSION_S = 12 * 3_600  # that a login of the page lasts
 KEY_USE_NOTED_S = 60.0  # between two writes of when keys were last used
 
 # Schedules.

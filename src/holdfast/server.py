@@ -19,6 +19,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,18 +29,22 @@ import uvicorn
 import uvloop
 
 from holdfast import __version__
+from holdfast.auth.keys import read_secret
 from holdfast.config import Config
 from holdfast.doors.beanstalk.door import Beanstalk
+from holdfast.doors.beanstalk.login import Allowed
 from holdfast.doors.dialects.couchqueue import routes as couchqueue
 from holdfast.doors.dialects.cqueue import routes as cqueue
 from holdfast.doors.dialects.dqid import routes as dqid
 from holdfast.doors.rest.app import Dialect, build
 from holdfast.doors.rest.connection import connection_for
 from holdfast.doors.rest.middleware import Middleware
+from holdfast.doors.web import login
 from holdfast.doors.web import routes as page
 from holdfast.doors.websocket.door import PATH as CHANNEL_PATH
 from holdfast.doors.websocket.door import Channels
 from holdfast.engine.engine import Engine
+from holdfast.errors import HoldfastError, InvalidRequest, Unavailable
 from holdfast.http.origin import Guard, allowed_hosts
 from holdfast.http.uvicorn_server import Uvicorn, check_stack
 from holdfast.keeper.link import KeeperLink
@@ -128,13 +134,18 @@ class Front:
     async def _serve(self, link: "KeeperLink | PostgresBackend") -> int:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
+        if config.admin_key_file and self._number == 0:
+            self.problem = await _keep_admin_key(engine, config.admin_key_file)
+            if self.problem is not None:
+                await link.close()
+                return 1
         await engine.key_watch.begin()
         app, metrics = application(engine, config, self._number)
         metrics.loop_busy.start()
         self._channels = app.channels
         self._uvicorn = Uvicorn(uvicorn_config(app, config), lambda: self._serving(link))
         if self._tubes is not None:
-            tubes = self._beanstalk = Beanstalk(engine, self._number)
+            tubes = self._beanstalk = Beanstalk(engine, self._number, allowed=Allowed(config.beanstalk_allow))
             metrics.tubes = tubes.numbers
             await tubes.open(self._tubes)
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.close_to_puts, tubes)
@@ -236,7 +247,8 @@ def application(engine: Engine, config: Config, number: int = 0) -> tuple[Middle
     if config.web:
         dialects.append(page.PAGE)
     home = "/web" if config.web else "/docs"
-    middleware = build(engine, metrics, guard, config.root_path, dialects, home, config.environment)
+    by_cookie = partial(login.by_cookie, engine.keyring) if config.web else None
+    middleware = build(engine, metrics, guard, config.root_path, dialects, home, config.environment, by_cookie)
     metrics.channels = middleware.channels.numbers
     return middleware, metrics
 
@@ -259,6 +271,28 @@ def uvicorn_config(app: Any, config: Config) -> uvicorn.Config:
         backlog=BACKLOG,
         h11_max_incomplete_event_size=None,
     )
+
+
+def _admin_secret(file: str) -> str:
+    """The secret in a file; raises `InvalidRequest` for one that is not usable."""
+    try:
+        return read_secret(Path(file).read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"It can't be read: {getattr(error, 'strerror', None) or 'it is no text'}.") from None
+
+
+async def _keep_admin_key(engine: Engine, file: str) -> str | None:
+    """Have the secret in a file be that of the key `admin`, before anybody is let in; why that can't be."""
+    while True:
+        try:
+            await engine.keys.ensure_admin(_admin_secret(file))
+        except Unavailable as error:  # such as a database that is not there yet
+            log.warning("the admin key can't be written yet; trying on", reason=error.detail)
+            await asyncio.sleep(_REPORT_S)
+        except HoldfastError as error:
+            return f"The admin key file {file} is not usable. {error.detail}"
+        else:
+            return None
 
 
 async def _report(link: "KeeperLink | PostgresBackend", metrics: FrontMetrics) -> None:

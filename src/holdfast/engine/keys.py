@@ -10,6 +10,9 @@ from holdfast.engine.reader import Reader
 from holdfast.engine.submitter import Submitter
 from holdfast.messages.key_commands import CreateKey, RevokeKey, RotateKey
 
+ADMIN_KEY = "admin"
+_ADMIN_NOTE = "its secret is in the file that admin_key_file names"
+
 
 class Keys:
     """What can be done about access keys."""
@@ -46,6 +49,13 @@ class Keys:
         rules.check(Key(command.id, name, abilities, queues, (), 0, None, None, sees_payloads, note, requests_per_s, parked))
         rules.expiry(0, expires_ms)
         return (await self._submitter.ask(command)).key, secret
+
+    async def ensure_admin(self, secret: str) -> None:
+        """Have this be the secret of the key `admin`, which may do everything: for the server itself, which asks before anybody is let in."""
+        command = CreateKey(
+            rules.new_id(), ADMIN_KEY, rules.hash_of(secret), (Ability.ADMIN,), ("*",), note=_ADMIN_NOTE, replace=True
+        )
+        await self._submitter.submit_unasked(command)
 
     async def rotate(self, key_id: str, old_ms: int = limits.KEY_OLD_MS) -> tuple[Key, str]:
         """Give a key another secret; the one before lives on for `old_ms`."""

@@ -175,11 +175,20 @@ class Reader:
     async def stats(self, most: int = limits.STATS_QUEUES, named: str = "") -> Stats:
         """The store, sums over all queues, and at most so many queues whose name has this: those first that want attention."""
         shared = self._of_named if named else self._of_all
-        return await shared.of(self._permitted(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS])))
+        found = await shared.of(self._permitted(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS])))
+        store = self._seen(found.store)
+        return found if store is found.store else replace(found, store=store)
 
     async def stats_of_busiest(self, most: int) -> Stats:
         """The same of the queues that hold or have done the most."""
         return await self._of_all.of(self._permitted(GetStats(most, busiest=True)))
+
+    def _seen(self, store: StoreStats) -> StoreStats:
+        """Without what names queues, for who may not see them all."""
+        caller = caller_here(self._keyring)
+        if caller is None or caller.scope is None:
+            return store
+        return replace(store, set_aside=[], held_queues=[one for one in store.held_queues if caller.sees(one.name)])
 
     async def _gather(self, query: GetStats) -> Stats:
         return await self._read(query)
@@ -247,6 +256,11 @@ class Reader:
     async def keys_unless(self, known: int) -> KeyList:
         """All access keys for the keyring itself, unless their version is still this one."""
         return await self._read(ListKeys(known))
+
+    async def store(self) -> StoreStats:
+        """How the store is doing, for who may look."""
+        found: StoreStats = await self._ask(GetHealth())
+        return self._seen(found)
 
     async def stats_of_store(self) -> StoreStats:
         """How the store is doing; asks it, so an answer means that it lives. Everybody may know."""

@@ -40,6 +40,13 @@ class Submitter:
             raise error_of(result)
         return result
 
+    async def submit_unasked(self, command: Command[A]) -> A:
+        """Have a command of the server's own decided: nobody calls, so nobody's key is asked for."""
+        result = await self._backend.submit(command)
+        if isinstance(result, Refused):
+            raise error_of(result)
+        return result
+
     async def _ask_many(self, commands: Sequence[Command[A]], weight: int) -> list[A | Refused]:
         """Submit all of these or, where they are too many, none; refusals are among the results."""
         if self.keyring.in_force:

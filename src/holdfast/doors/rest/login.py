@@ -11,8 +11,8 @@ from holdfast.auth.keyring import Keyring
 from holdfast.auth.keys import Ability
 
 Headers = dict[bytes, bytes]
-ByCookie = Callable[[str, str, Headers], Caller | None]
-"""Who a request to the page is from, by its method, path and headers; raises what refuses it. None: nobody, and the page may be seen all the same."""
+ByCookie = Callable[[Headers], Caller | None]
+"""Whose session of the page a request belongs to; None: nobody's, and the page shows the way in."""
 
 _OPEN = frozenset(("/healthz", "/readyz", "/"))
 _READ = ("/metrics", "/docs", "/openapi.json")
@@ -26,14 +26,14 @@ class Login:
         self._keyring = keyring
         self._by_cookie = by_cookie
 
-    def admit(self, method: str, path: str, headers: Headers, address: str) -> None:
+    def admit(self, path: str, headers: Headers, address: str) -> None:
         """Note who calls; raises `Unauthorized`, `Forbidden` or `RateLimited`. To be called where keys are in force."""
         if path in _OPEN:
             CALLER.set(None)
             return
         header = headers.get(b"authorization")
         if header is None and self._by_cookie is not None and (path == _PAGE or path.startswith("/web/")):
-            CALLER.set(self._by_cookie(method, path, headers))
+            CALLER.set(self._by_cookie(headers))
             return
         caller = self._keyring.caller_by_header(header, address)
         if path.startswith(_READ):

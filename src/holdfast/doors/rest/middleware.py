@@ -141,7 +141,7 @@ class Middleware:
         """Raise unless this request may come in, and note who calls."""
         self._guard.admit(method, path, headers)
         if self._keyring.in_force:
-            self._login.admit(method, path, headers, address)
+            self._login.admit(path, headers, address)
 
     def admit_channel(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]], address: str) -> None:
         """Raise unless this request may open a live channel. It passes the same guard as every request."""

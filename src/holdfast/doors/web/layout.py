@@ -16,8 +16,11 @@ from litestar.datastructures import State as AppState
 from litestar.response import Redirect
 
 from holdfast import __version__
+from holdfast.auth.caller import CALLER, Caller
+from holdfast.auth.keys import Ability
 from holdfast.doors.web import assets, formats, forms
-from holdfast.doors.web.actions import Actions
+from holdfast.doors.web.actions import Actions, permit_of
+from holdfast.engine.access import caller_here
 from holdfast.engine.engine import Engine
 
 CSP = (
@@ -39,7 +42,10 @@ NAVIGATION = (
     ("schedules", "/schedules", "Schedules"),
     ("enqueue", "/enqueue", "Enqueue"),
     ("trail", "/trail", "Audit log"),
+    ("keys", "/keys", "Access keys"),
 )
+_NEEDS = {"enqueue": Ability.PRODUCE, "trail": Ability.ADMIN, "keys": Ability.ADMIN}
+"""What a screen is for; who may not do that is not shown the way to it. All others need `read`."""
 _COOKIE_S = 400 * 86_400  # browsers keep none for longer
 
 
@@ -84,9 +90,10 @@ def compile_all() -> None:
         made.get_template(name)
 
 
-def who(request: Request[Any, Any, Any]) -> str:
-    """Who asks, as far as can be told without keys: the address, what a proxy in front says, and a mark of the browser."""
-    told = request.client.host if request.client is not None else "?"
+def who(request: Request[Any, Any, Any], caller: Caller | None = None) -> str:
+    """Who asks: the key, where keys are in force; the address, what a proxy in front says, and a mark of the browser."""
+    told = "" if caller is None else f"key {caller.key.name}, "
+    told += request.client.host if request.client is not None else "?"
     before = request.headers.get("x-forwarded-for", "").strip()
     if before:
         told += f" for {before[:100]}"
@@ -114,16 +121,26 @@ def tone(environment: str) -> str:
 class View:
     """One request for a screen."""
 
-    def __init__(self, request: Request[Any, Any, Any], state: AppState) -> None:
+    def __init__(self, request: Request[Any, Any, Any], state: AppState, *, needs_login: bool = True) -> None:
+        """Raises `Unauthorized` where access keys are in force and nobody is logged in, unless the screen is the way in."""
         self.request = request
         self.engine: Engine = state.engine
+        self.caller = CALLER.get() if self.engine.keyring.in_force else None
+        if needs_login and (caller := caller_here(self.engine.keyring)) is not None:
+            caller.need(Ability.READ)
         self.root: str = state.root_path
         self.home = f"{self.root}/web"
         self.environment: str = state.environment
-        self.hands = Actions(self.engine, who=who(request))
+        self.hands = Actions(self.engine, permit_of(self.engine, self.caller), who(request, self.caller))
         self.asked = forms.asked(request)
         self.query = self.asked.flat()
         self._cookie = forms.cookie_of(request)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the browser speaks TLS, to us or to a proxy in front."""
+        told = self.request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+        return "https" in (told, self.request.scope.get("scheme"))
 
     def at(self, path: str, **query: Any) -> str:
         """The address of a screen; what is empty is left out of its query."""
@@ -162,9 +179,14 @@ class View:
             body.encode("utf-8", "replace"), status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS
         )
         if self._cookie is None:
-            secure = self.request.headers.get("x-forwarded-proto", "").lower() == "https"
             response.set_cookie(
-                forms.COOKIE, cookie, max_age=_COOKIE_S, path=self.root or "/", secure=secure, httponly=True, samesite="strict"
+                forms.COOKIE,
+                cookie,
+                max_age=_COOKIE_S,
+                path=self.root or "/",
+                secure=self.is_secure,
+                httponly=True,
+                samesite="strict",
             )
         return response
 
@@ -179,12 +201,18 @@ class View:
         """To another screen after something was done, which that screen then says."""
         return Redirect(self.at(path, done=done, **query), status_code=303)
 
+    def _may_see(self, screen: str) -> bool:
+        if not self.engine.keyring.in_force:
+            return True
+        return self.caller is not None and {Ability.READ, _NEEDS.get(screen, Ability.READ)} <= self.caller.abilities
+
     def _given(self, cookie: str) -> dict[str, Any]:
         return {
             "root": self.root,
             "home": self.home,
             "at": self.at,
-            "navigation": NAVIGATION,
+            "navigation": [one for one in NAVIGATION if self._may_see(one[0])],
+            "logged_in": self.caller.key.name if self.caller is not None else "",
             "version": __version__,
             "environment": self.environment,
             "tone": tone(self.environment),

@@ -7,9 +7,12 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.datastructures import State as AppState
 
+from holdfast.auth.keys import Ability
+from holdfast.auth.scope import Scope
 from holdfast.doors.web import attention, formats
 from holdfast.doors.web.attention import fullness, problems
 from holdfast.doors.web.layout import View, tone
+from holdfast.engine.access import caller_here
 from holdfast.engine.engine import Engine
 from holdfast.messages.views import QueueStats, Stats
 
@@ -17,6 +20,7 @@ QUEUES_SHOWN = 100
 QUEUES_LOOKED_AT = 500
 PROBLEMS_SHOWN = 8
 _FRESH_S = 0.5
+_SCOPES = 100  # of which the numbers are held
 _RESTS = 4  # times as long as a look took, until the next: with very many queues the store has other things to do
 
 SORTS: dict[str, Any] = {
@@ -58,11 +62,18 @@ class CachedStats:
 
 
 def cached_stats(state: AppState) -> CachedStats:
-    """The one of this front."""
-    if "cached_stats" not in state:
-        state.cached_stats = CachedStats(state.engine)
-    found: CachedStats = state.cached_stats
-    return found
+    """The one of this front for all who see the same queues."""
+    engine: Engine = state.engine
+    caller = caller_here(engine.keyring)
+    if caller is not None:
+        caller.need(Ability.READ)
+    if "cached_stats" not in state or len(state.cached_stats) > _SCOPES:
+        state.cached_stats = {}
+    known: dict[Scope | None, CachedStats] = state.cached_stats
+    scope = None if caller is None else caller.scope
+    if scope not in known:
+        known[scope] = CachedStats(engine)
+    return known[scope]
 
 
 def went_wrong(queue: QueueStats) -> float:

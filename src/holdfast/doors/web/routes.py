@@ -19,7 +19,9 @@ from holdfast.doors.web import (
     interests,
     job_list,
     jobs,
+    keys,
     live,
+    login,
     overview,
     queues,
     schedules,
@@ -28,17 +30,19 @@ from holdfast.doors.web import (
     workers,
 )
 from holdfast.doors.web.layout import View, compile_all
-from holdfast.errors import BY_CODE, HoldfastError, InternalError, InvalidRequest, NotFound, PayloadTooLarge
+from holdfast.errors import BY_CODE, HoldfastError, InternalError, InvalidRequest, NotFound, PayloadTooLarge, Unauthorized
 
 log = structlog.get_logger(__name__)
 
 
 def _shown(request: Request[Any, Any, Any], error: HoldfastError) -> Response[bytes]:
+    if error.code == Unauthorized.code:
+        return login.to_login(request, request.app.state.root_path)
     status = replies.STATUS.get(error.code, 500)
     title = BY_CODE[error.code].title if error.code in BY_CODE else "This action failed"
     request.scope["query_string"] = b""  # it may be what was refused
     values = {"detail": error.detail, "code": error.code, "status": status}
-    view = View(request, AppState(request.app.state))
+    view = View(request, AppState(request.app.state), needs_login=False)
     if request.headers.get("hx-request") == "true":
         return view.part("_problem.html", values, status=status)
     return view.page("problem.html", title, "", values, status=status)
@@ -88,6 +92,8 @@ PAGE = Dialect(
                 *enqueue.ROUTES,
                 *suggestions.ROUTES,
                 *audit.ROUTES,
+                *keys.ROUTES,
+                *login.ROUTES,
                 *live.ROUTES,
                 *assets.ROUTES,
             ],

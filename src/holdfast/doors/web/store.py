@@ -18,7 +18,7 @@ _SHARES = (0.5, 0.95, 0.99)
 async def show_store(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
     """The store's own screen."""
     view = View(request, state)
-    store = await view.engine.reading.stats_of_store()
+    store = await view.engine.reading.store()
     values = {
         "problems": attention.of_memory(view.engine.durability.level, view.environment, tone(view.environment))
         + attention.of_store(store)

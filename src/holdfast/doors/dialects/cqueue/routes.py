@@ -22,6 +22,7 @@ from holdfast.doors.dialects.cqueue import replies
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.app import Dialect
 from holdfast.engine import checks
+from holdfast.engine.access import caller_here
 from holdfast.engine.engine import Engine
 from holdfast.errors import Forbidden, HoldfastError, InvalidRequest, JobNotFound, PayloadTooLarge, QueueNotFound, WrongState
 from holdfast.job.job import NO_EXTRAS, Extras, NewJob, State
@@ -64,7 +65,7 @@ def _new_job(given: JobIn) -> NewJob:
 async def dequeue(request: Request[Any, Any, Any], state: AppState) -> Response[Any]:
     """Take the oldest job; 204 when there is none."""
     engine: Engine = state.engine
-    granted = await engine.lease((QUEUE,), worker=_consumer(request))
+    granted = await engine.lease((QUEUE,), worker=_consumer(engine, request))
     if not granted.jobs:
         return Response(None, status_code=204)
     taken = granted.jobs[0]
@@ -79,7 +80,7 @@ async def conclude(request: Request[Any, Any, Any], state: AppState, job_id: Fro
     job = detail.job
     if job.lease is None:
         raise WrongState(f"Job {job.id} is {replies.SHOWN_STATUS[job.state]}, not IN_PROGRESS.")
-    if job.lease.worker and job.lease.worker != _consumer(request):
+    if job.lease.worker and job.lease.worker != _consumer(engine, request):
         raise Forbidden(f"Job {job.id} was taken with another {_CONSUMER}.")
     await engine.end(ConcludeLease(job.ref()))
     return replies.answer(replies.job_out(job, detail.content, State.CONCLUDED))
@@ -114,11 +115,14 @@ async def _detail(engine: Engine, job_id: str) -> JobDetail:
     raise JobNotFound(f"There is no job {job_id[:100]}.")
 
 
-def _consumer(request: Request[Any, Any, Any]) -> str:
-    """Who the caller says it is. Some proxies drop header names with an underscore, so a hyphen will do too."""
+def _consumer(engine: Engine, request: Request[Any, Any, Any]) -> str:
+    """Who the caller says it is, or else its access key, where keys are in force. Some proxies drop header names with an underscore, so a
+    hyphen will do too.
+    """
     name: str = request.headers.get("queue_consumer") or request.headers.get("queue-consumer") or ""
     checks.text(_CONSUMER, name, limits.WORKER_CHARS)
-    return name
+    caller = caller_here(engine.keyring)
+    return name if name or caller is None else f"key {caller.key.name}"
 
 
 def _refused(_: Request[Any, Any, Any], error: HoldfastError) -> Response[bytes]:

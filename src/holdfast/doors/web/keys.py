@@ -1,0 +1,74 @@
+"""Access keys: list, create, rotate, revoke. A secret is shown once, on the screen that answers its making."""
+
+import time
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.datastructures import State as AppState
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from holdfast import limits
+from holdfast.auth.keys import Ability, Key, abilities_of
+from holdfast.doors.web import forms
+from holdfast.doors.web.layout import View
+from holdfast.errors import NotFound, breach
+
+_SHOWN = 500
+_DAY_MS = 86_400_000
+
+
+@get("/web/keys", include_in_schema=False)
+async def show_keys(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+    """All keys, and a form for a new one."""
+    return await _screen(View(request, state))
+
+
+@post("/web/keys", include_in_schema=False)
+async def create(request: Request[Any, Any, Any], state: AppState) -> Response[bytes]:
+    """Make a key."""
+    view, form = View(request, state), await forms.read(request)
+    days = form.int("days")
+    key, secret = await view.hands.act(
+        "key.create",
+        form.text("name").strip(),
+        abilities=abilities_of(form.all("ability")),
+        queues=tuple(form.text("queues").replace(",", " ").split()) or ("*",),
+        expires_ms=None if days is None else days * _DAY_MS,
+        sees_payloads=not form.has("hide_payloads"),
+        note=form.text("note").strip(),
+    )
+    return await _screen(view, key, secret)
+
+
+@post("/web/keys/{name:str}/{verb:str}", include_in_schema=False)
+async def act(request: Request[Any, Any, Any], state: AppState, name: FromPath[str], verb: FromPath[str]) -> Response[Any]:
+    """Rotate or revoke one."""
+    view, form = View(request, state), await forms.read(request)
+    if verb == "rotate":
+        days = form.int("days")
+        if days is not None and days * _DAY_MS > limits.KEY_EXPIRES_MS_MAX:
+            raise breach("days", f"must be at most {limits.KEY_EXPIRES_MS_MAX // _DAY_MS}")
+        key, secret = await view.hands.act("key.rotate", name, old_ms=(1 if days is None else days) * _DAY_MS)
+        return await _screen(view, key, secret)
+    if verb == "revoke":
+        await view.hands.act("key.revoke", name)
+        return Redirect(view.at("/keys", done="key.revoke"), status_code=303)
+    raise NotFound(f"There is no action {verb[:40]} for access keys.")
+
+
+async def _screen(view: View, made: Key | None = None, secret: str = "") -> Response[bytes]:
+    keys = await view.engine.keys.all()
+    values = {
+        "keys": keys[:_SHOWN],
+        "found": len(keys),
+        "abilities": [ability.value for ability in Ability],
+        "made": made,
+        "secret": secret,
+        "in_force": view.engine.keyring.in_force,
+        "now": time.time_ns() // 1_000_000,
+    }
+    return view.page("keys.html", "Access keys", "keys", values, view.curl("GET", "/v1/keys"))
+
+
+ROUTES: list[Any] = [show_keys, create, act]
