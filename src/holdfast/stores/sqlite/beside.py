@@ -33,7 +33,8 @@ def transaction_beside(path: Path) -> Iterator[SqliteTransaction]:
         check_owner(connection)
         if connection.pragma("user_version") != migrations()[-1][0]:
             raise UnfitPlace(f"{path} is in use by a server of another version of Holdfast; use the one that it is of.")
-        connection.execute("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; BEGIN IMMEDIATE")
+        for statement in ("PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 0", "BEGIN IMMEDIATE"):
+            connection.execute(statement).fetchall()
         yield SqliteTransaction(connection, Cache(QueuePolicy()))
         connection.execute("COMMIT")
     finally:
