@@ -160,7 +160,7 @@ async def delete(batch: Batch, command: DeleteJob) -> Changed:
 
 async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
     """Create a queue, or change its settings."""
-    queue = await batch.queue_made(command.name)
+    queue = await (batch.queue_here if command.only_change else batch.queue_made)(command.name)
     named = {name: value for name in QueueSettings.__struct_fields__ if (value := getattr(command.settings, name)) is not UNSET}
     settings = command.settings if command.whole else replace(queue.settings, **named)
     queue.policy = batch.tx.policy(settings)

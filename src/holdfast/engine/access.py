@@ -95,7 +95,9 @@ RULES: dict[type[Request[Any]], Rule] = {
     commands.EditJob: _JOB,
     commands.SettleJob: _JOB,
     commands.MoveJob: Rule(Ability.MANAGE, _queue, scoped=True),
-    commands.SetQueue: Rule(Ability.MANAGE, _name),
+    commands.SetQueue: Rule(
+        Ability.MANAGE, _name
+    ),  # one that is only changed is denied and not missing: as if it could be made
     commands.PauseQueue: _MANAGE,
     commands.PurgeQueue: _MANAGE,
     commands.DeleteQueue: _MANAGE,

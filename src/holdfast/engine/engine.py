@@ -304,11 +304,11 @@ class Engine(Pipeline):
             raise Draining(retry_after_ms=1_000)
         return await self.ask(MoveJob(job_id, queue))
 
-    async def set_queue(self, name: str, settings: QueueSettings, whole: bool) -> QueueInfo:
-        """Create a queue or change its settings; `whole` puts back to the default what is not named."""
+    async def set_queue(self, name: str, settings: QueueSettings, whole: bool, only_change: bool = False) -> QueueInfo:
+        """Create a queue or change its settings; `whole` puts back to the default what is not named. `only_change`: create none."""
         checks.queue_name("queue", name)
         checks.settings(settings)
-        return await self.ask(SetQueue(name, settings, whole))
+        return await self.ask(SetQueue(name, settings, whole, only_change))
 
     async def pause(self, name: str, paused: bool) -> QueueInfo:
         """Stop or resume leasing from a queue."""

@@ -149,11 +149,12 @@ class SettleJob(Command[Changed], frozen=True, tag=69):
 
 
 class SetQueue(Command[QueueInfo], frozen=True, tag=15):
-    """Create a queue or change its settings; `whole` puts back to the default what is not named."""
+    """Create a queue or change its settings; `whole` puts back to the default what is not named. `only_change`: one that is not there is not found."""
 
     name: str
     settings: QueueSettings
     whole: bool
+    only_change: bool = False
 
 
 class PauseQueue(Command[QueueInfo], frozen=True, tag=16):

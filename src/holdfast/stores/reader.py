@@ -64,10 +64,10 @@ from holdfast.messages.views import (
 from holdfast.stores import rows
 from holdfast.stores.list_statements import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.rows import Row
+from holdfast.stores.visible import is_scoped, scope_values, seen_queues
 
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot
 _HOLDERS = 20
-_QUEUES_AT_ONCE = 1_000
 _FIRST_STRETCH = 16  # rows: each may be 1 MB to look through
 
 
@@ -167,21 +167,8 @@ class Reader:
             return [_job_anyhow(row, names.get(row[1], f"{row[1]}")) for row in found]
 
     async def _queues(self, query: ListQueues, _: int) -> QueuePage:
-        found = [self._info(row) for row in await self._seen_queues(query.scope, query.after, query.limit + 1)]
+        found = [self._info(row) for row in await seen_queues(self._fetch, query.scope, query.after, query.limit + 1)]
         return QueuePage(found[: query.limit], found[query.limit - 1].name if len(found) > query.limit else None)
-
-    async def _seen_queues(self, scope: Scope | None, after: str, limit: int) -> Sequence[Row]:
-        """The next queues by name of those that may be seen."""
-        if scope is None:
-            return await self._fetch("queues_after", after, limit)
-        found: list[Row] = []
-        while len(found) < limit:
-            page = await self._fetch("queues_after", after, _QUEUES_AT_ONCE)
-            found += [row for row in page if scope.sees(row[1])]
-            if len(page) < _QUEUES_AT_ONCE:
-                break
-            after = page[-1][1]
-        return found[:limit]
 
     async def _ages(self, query: OldestReady, _: int) -> ReadyAges:
         return ReadyAges(await self._snapshot.oldest_ready(query.names))
@@ -302,8 +289,8 @@ class Reader:
         counts, at_least = dict.fromkeys([state.value for state in State if state in wanted], 0), []
         scanned = LIST_SCANNED if query.state is not None else COUNT_SCANNED
         values: dict[str, Any] = {"queue": queue_id, "scanned": scanned, "searched": query.text_up_to}
-        values |= {"type": query.type, "tag": query.tag, "text": query.text} | _seen(query)
-        one, scoped = queue_id is not None, _is_scoped(query)
+        values |= {"type": query.type, "tag": query.tag, "text": query.text} | scope_values(query)
+        one, scoped = queue_id is not None, is_scoped(query)
         for section in SECTIONS:
             if section.state in wanted:
                 counted: list[int] = []
@@ -326,7 +313,7 @@ class Reader:
         if queue_id is not None or scope is None:
             found: Sequence[int] = await self._row("tallies", queue_id)
             return found
-        infos = [self._info(row) for row in await self._seen_queues(scope, "", QUEUES)]
+        infos = [self._info(row) for row in await seen_queues(self._fetch, scope, "", QUEUES)]
         return [sum([getattr(info.tally, state.value) for info in infos]) for state in State]
 
     async def _in_stretches(self, part: "Callable[[Key, int], Awaitable[Key | None]]", key: Key, most: int) -> Key | None:
@@ -417,10 +404,10 @@ class Reader:
         limit, one = query.limit - len(found) if left > 0 else 0, queue_id is not None
         filtered = _filtered(query)
         values: dict[str, Any] = {"queue": queue_id, "limit": limit + 1, "scanned": scanned}
-        values |= {"type": query.type, "tag": query.tag, "text": query.text} | _seen(query)
+        values |= {"type": query.type, "tag": query.tag, "text": query.text} | scope_values(query)
         values |= {"shown": query.payload_up_to, "searched": query.text_up_to} | named("k", key)
         bound = await self._bound(section, one, bool(key), values) if filtered else ()
-        paging = page_sql(self._snapshot.dialect, section, one, bool(key), bool(bound), filtered, _is_scoped(query))
+        paging = page_sql(self._snapshot.dialect, section, one, bool(key), bool(bound), filtered, is_scoped(query))
         page, cut = await self._snapshot.within(left, (paging, values | named("b", bound)))
         if cut:
             limit = min(limit, len(page))
@@ -442,15 +429,4 @@ class Reader:
 
 
 def _filtered(query: ListJobs) -> bool:
-    return query.type is not None or query.tag is not None or query.text is not None or _is_scoped(query)
-
-
-def _is_scoped(query: ListJobs | CountJobs) -> bool:
-    """Whether rows of queues have to be left out that can't be seen; one that is named was looked at before."""
-    return query.scope is not None and query.queue is None
-
-
-def _seen(query: ListJobs | CountJobs) -> dict[str, str]:
-    """The values for that."""
-    scope = query.scope
-    return {} if scope is None else {"names": rows.json_text(scope.names), "prefixes": rows.json_text(scope.prefixes)}
+    return query.type is not None or query.tag is not None or query.text is not None or is_scoped(query)

@@ -195,8 +195,7 @@ async def put_queue(state: AppState, queue: Queue, data: JSONBody[QueueSettings 
 @patch("/v1/queues/{queue:str}", tags=["queues"], summary="Change some settings of a queue")
 async def patch_queue(state: AppState, queue: Queue, data: JSONBody[QueueSettings | None] = None) -> QueueOut:
     """What is left out stays."""
-    await _engine(state).reading.queue(queue)
-    return replies.queue_out(await _engine(state).set_queue(queue, data or QueueSettings(), whole=False))
+    return replies.queue_out(await _engine(state).set_queue(queue, data or QueueSettings(), whole=False, only_change=True))
 
 
 @delete("/v1/queues/{queue:str}", tags=["queues"], summary="Remove an empty queue")
