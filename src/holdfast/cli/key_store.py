@@ -5,8 +5,12 @@ its nodes; they notice within a second.
 """
 
 import asyncio
+import logging
+import sys
 import time
 from datetime import UTC, datetime
+
+import structlog
 
 from holdfast.auth.keys import Key
 from holdfast.client.types import AccessKey
@@ -24,12 +28,22 @@ from holdfast.stores.store import Store, Transaction
 
 def ask(store: str, command: Command[A]) -> A:
     """Have a command decided on a store. Raises `HoldfastError`."""
+    _log_to_stderr()
     return asyncio.run(_decided(store, command))  # type: ignore[return-value]  # a command's own answer
 
 
 def listed(store: str) -> list[Key]:
     """All keys of a store."""
+    _log_to_stderr()
     return asyncio.run(_listed(store))
+
+
+def _log_to_stderr() -> None:
+    """What the store has to say is no part of the answer, which may be a secret that a script reads."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def shown(key: Key, secret: str | None = None) -> AccessKey:
