@@ -27,7 +27,6 @@ from holdfast.messages.beanstalk_commands import EndPauses
 from holdfast.messages.commands import RunSchedule
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command, Query, Refused, Request
-from holdfast.messages.key_commands import ListKeys
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.messages.views import InterestList
@@ -72,14 +71,12 @@ class LocalBackend:
         self._waited: list[Waited] = []
         self._nodes = Nodes(store, self._deliver, self._count_listener) if store.shared else None
         self._wanting_events = 0
-        self._keys_version = -1
         ticks = [
             Tick("due", _HOUSEKEEPING_S, self._pass_time, self._seconds_until_due),
             Tick("history", _HOUSEKEEPING_S, self._forget),
             Tick("workers", _HOUSEKEEPING_S, self._reap),
             Tick("health", _HOUSEKEEPING_S, self._tend),
             Tick("schedules", _HOUSEKEEPING_S, _skip_when_down(self._count_schedules)),
-            Tick("keys", _HOUSEKEEPING_S, _skip_when_down(self._look_at_keys)),
             Tick("record", _HOUSEKEEPING_S, _skip_when_down(self._record)),
         ]
         if self._nodes is not None:
@@ -311,14 +308,6 @@ class LocalBackend:
             depths = {info.name: info.tally.unfinished for info in page.queues}
             self.recorder.depths(depths, sum(depths.values()), now)
             self.recorder.roll(now)
-        return False
-
-    async def _look_at_keys(self) -> bool:
-        """Tell of access keys that were changed by others: another node, or `holdfast key` beside us."""
-        found = await self._store.read(ListKeys(self._keys_version), self._clock.now())
-        if found.keys is not None:
-            self._keys_version = found.version
-            self._deliver(Committed(keys=found.version))
         return False
 
     async def _tend(self) -> bool:

@@ -1,7 +1,7 @@
-"""Keeps a front's keyring as the store is: read at the start, again at news of a change, and again until it could be read.
+"""Keeps a front's keyring as the store is: read at the start, at news of a change, and looked at every second whatever is told.
 
-What is told of is read at once; other nodes, and `holdfast key` beside a server, are noticed by the store's side within a second
-(`LocalBackend._look_at_keys`). So a revoked key is refused everywhere within two.
+News brings what this store's own commits changed at once. That the version is asked for each second finds what nobody tells of (other nodes, and
+`holdfast key` beside a server), and what was lost on the way. So a revoked key is refused everywhere within two.
 """
 
 import asyncio
@@ -46,12 +46,11 @@ class KeyWatch:
         await self._load()
 
     async def run(self) -> None:
-        """Once a second, until cancelled: end what has expired, and try again where the keys could not be read."""
+        """Once a second, until cancelled: end what has expired, and look whether the keys have changed."""
         while True:
             await asyncio.sleep(_TICK_S)
             self._keyring.tick()
-            if not self._keyring.is_loaded:
-                self._renew()
+            self._renew()
             if time.monotonic() - self._noted_at >= KEY_USE_NOTED_S:
                 self.note_use()
 
