@@ -72,7 +72,7 @@ def test_an_admin_makes_a_key_whose_secret_is_shown_once_and_revokes_it(look, ho
     url, _, _, api = house
     page = logged_in(look, house, "admin")
     page.locator('nav [data-nav="keys"]').click()
-    page.get_by_label("Name").fill("made-here")
+    page.get_by_label("Name", exact=True).fill("made-here")
     page.get_by_label("read", exact=True).check()
     page.get_by_role("button", name="Create key").click()
     secret = page.locator("#secret").inner_text()
