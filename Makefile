@@ -22,7 +22,7 @@ CLUSTER := $(VENV)/.cluster
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast check format client bench torture torture-cluster lock dist clean \
+.PHONY: help run test test-fast check format client bench fuzz torture torture-cluster lock dist clean \
 	cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
 
 help: ## Show this list
@@ -54,6 +54,9 @@ client: $(DEV) ## Make the client without asyncio from the one with it
 
 bench: $(DEV) ## Measure: make bench ARGS='--help'
 	@$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(DEV) ## Send it what no client should: make fuzz ARGS='--help'
+	@$(BIN)/python -m fuzz $(ARGS)
 
 torture: $(DEV) ## Break it on purpose: make torture ARGS='--help'
 	@$(BIN)/python -m torture $(ARGS)

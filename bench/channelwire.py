@@ -9,8 +9,8 @@ import struct
 
 import msgspec
 
+from bench.connections import Meter, close_all, open_connections, play_all
 from bench.orders import Order, Outcome
-from bench.playing import Meter, close_all, open_connections, play_all
 from bench.scripts import Tally, clock
 from bench.wire import HEAD_END, Script
 

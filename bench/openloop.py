@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable
 
 from bench.scripts import Calls, Tally, clock, leased_jobs
-from bench.ticking import Ticker
+from bench.timer import Ticker
 from bench.wire import Connection, Script
 
 TICK_US = 200

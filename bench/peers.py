@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from bench.cases import tubes
+from bench.child import Started, accepts
 from bench.server import Commits
 from bench.stage import Stage
-from bench.started import Started, accepts
 from cluster.ports import free_port
 
 

@@ -21,10 +21,10 @@ from itertools import repeat
 
 from bench import events
 from bench.channelwire import CHANNELS, live_on_channels
+from bench.connections import Meter, close_all, cut_short, in_time, open_connections, play_all
 from bench.openloop import Pace, paced, working
 from bench.orders import Order, Outcome
 from bench.peerwire import PEERS
-from bench.playing import Meter, close_all, cut_short, in_time, open_connections, play_all
 from bench.pyworker import COROUTINES, THREADS, work_off
 from bench.scripts import (
     Calls,

@@ -7,8 +7,8 @@ counted whole: `client_cpu_ns` is of its process, with the threads that run hand
 import asyncio
 from typing import Any
 
+from bench.connections import Meter
 from bench.orders import Order, Outcome
-from bench.playing import Meter
 from bench.scripts import Calls, Tally
 from holdfast import AsyncClient, NewJob, Worker
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from bench.child import Started
 from bench.database import Database
 from bench.figures import Histogram, labelless
 from bench.processes import roles
-from bench.started import Started
 from cluster.ports import free_port
 
 QUEUE = "bench"

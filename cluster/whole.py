@@ -15,7 +15,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from cluster import around
+from cluster import services
 from cluster.child import Child
 from cluster.patroni import PostgresNode
 from cluster.place import NODES, Place
@@ -44,11 +44,11 @@ class Cluster:
         self.replicas = replicas
         self._say = say
         programs = find()
-        self.etcd = [around.etcd(n, place) for n in NODES]
+        self.etcd = [services.etcd(n, place) for n in NODES]
         self.nodes = [PostgresNode(n, place, programs) for n in NODES]
-        self.proxy = around.proxy(place)
-        self.with_holdfast = around.holdfast_knows_postgresql()
-        self.holdfast = [around.holdfast(n, place, replicas) for n in NODES] if self.with_holdfast else []
+        self.proxy = services.proxy(place)
+        self.with_holdfast = services.holdfast_knows_postgresql()
+        self.holdfast = [services.holdfast(n, place, replicas) for n in NODES] if self.with_holdfast else []
         self._taken: set[str] = set()  # taken away on purpose, and so not missed
 
     # ----------------------------------------------------------------------------------------------- start and end

@@ -36,23 +36,34 @@ from holdfast.limits import (
 _LOOK_S = 0.25  # how often stalled bodies are looked for, while somebody waits for their place
 
 
+def _nobody() -> None:
+    """There is nobody to hang up on any more."""
+
+
 class Account:
     """What one connection has the process hold. `end` hangs up on it; the account is empty by then."""
 
-    __slots__ = ("_budget", "_end", "held", "mark", "moved_at", "waits")
+    __slots__ = ("_budget", "_end", "closed", "held", "mark", "moved_at", "waits")
 
     def __init__(self, budget: "Budget", end: Callable[[], None]) -> None:
         self._budget = budget
         self._end = end
+        self.closed = False
         self.held = 0
         self.mark = 0  # what it held when it was last seen to move
         self.moved_at = 0.0
         self.waits = False  # for us: it can't move
 
     def hold(self, size: int) -> None:
-        """So many bytes are held for it now, in all."""
-        if size != self.held:
+        """So many bytes are held for it now, in all; none any more once it is closed."""
+        if size != self.held and not self.closed:
             self._budget.changed(self, size)
+
+    def close(self) -> None:
+        """The connection is gone, though a turn that it waited for may still come. It is let go of, and not left to the collector of cycles."""
+        self.hold(0)
+        self.closed = True
+        self._end = _nobody
 
     def end(self) -> None:
         """Hang up on it."""
@@ -227,7 +238,7 @@ class Budget:
 
 
 class Turns:
-    """What would take too long in one turn of the loop, done a bite at a time, in turn with everybody else's; and what comes in large pieces,
+    """What would take too long in one turn of the loop, done a chunk at a time, in turn with everybody else's; and what comes in large pieces,
     read from a few connections in each turn, while the others wait unread.
     """
 
@@ -257,9 +268,9 @@ class Turns:
         if self._counting:
             asyncio.get_running_loop().call_soon(self._begin_turn)
 
-    def later(self, bite: Callable[[], None]) -> None:
+    def later(self, chunk: Callable[[], None]) -> None:
         """Do this when it is its turn; what is left after it asks again."""
-        self._line.append(bite)
+        self._line.append(chunk)
         if not self._due:
             self._due = True
             asyncio.get_running_loop().call_soon(self._go_on)

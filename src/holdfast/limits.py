@@ -90,6 +90,8 @@ LEASE_MS_MAX = 30 * 86_400_000
 LEASE_GRACE_MS = (
     6_000  # of leases that ended while nobody served: longer than the 5 s that our clients pause at most between two tries
 )
+HISTORY_AHEAD_MS = 86_400_000  # at a start, jobs that ended, and answers that were given, later than so long from now are dated now; less is over in a day
+CLOCK_SET_FROM = 1_767_225_600_000  # 2026-01-01: a machine that says less has not set its clock yet
 OUTAGE_MS = 3_000  # without a sign of a server: three of its ticks
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
 RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
@@ -120,7 +122,7 @@ READ_AT_ONCE = (
     4  # connections that more is read of in one turn of the loop, where large pieces come of many; one read is up to 256 KiB
 )
 READ_AT_ONCE_BYTES = 1 << 20  # and from this on
-TURN_S = 0.002  # of one turn of the loop, for what is done in bites
+TURN_S = 0.002  # of one turn of the loop, for what is done in chunks
 REQUEST_BITE_BYTES = 16 << 10  # of what came at once on a connection, before the next one's turn
 REQUEST_BYTES = 4 << 10  # what a request costs that waits behind another, beside its body
 
@@ -159,7 +161,7 @@ STREAMS = 500  # open event streams of one front process
 # The history behind the page's plots, in memory where the store is.
 HISTORY_QUEUES = 500  # queues with one of their own: about 23 kB each
 ENVIRONMENT_CHARS = 40
-TRAIL_NOTES = 1_000  # entries of the audit log that are kept: about 0.5 MB
+AUDIT_ENTRIES = 1_000  # entries of the audit log that are kept: about 0.5 MB
 HISTORY_SPANS = {"hour": (10_000, 360), "day": (300_000, 288)}  # the length of a step in milliseconds, and how many are kept
 
 # Jobs with which time can do nothing, set aside one by one.
@@ -232,6 +234,7 @@ SCHEDULE_RETRY_MS = 1_000  # after a fire that could not be put, such as into a 
 SCHEDULE_RETRY_MAX_MS = 60_000  # up to this: the queue of a fire that was refused for hours may have room any time
 SCHEDULE_UNREADABLE_MS = 600_000  # between looks at one whose row can't be read
 SCHEDULE_ERROR_CHARS = 500  # of the reason why one can't fire
+READY_FLOORS = 16  # priorities in use at once in one queue, of which PostgreSQL keeps where their line begins
 SCHEDULE_JOBS = 1_000  # jobs that fires put in one transaction, and the last fire's: the rest follows in the next
 SCHEDULE_WORK_S = 0.03  # fires are worked out for so long in one transaction, then those that are left wait for the next
 
@@ -266,6 +269,7 @@ CHANNEL_PING_S = 15  # shorter than the 30 to 60 s after which proxies give up o
 CHANNEL_SILENCE_S = 30  # without a byte, not even the answer to a ping, a worker is taken for gone
 CHANNEL_CLOSE_S = 5  # for the other side to answer a close
 UNREADABLE_REMEMBERED = 1_000  # rows that can't be read, each told once: about 200 B each, and more say nothing new
+NAMES_LOOK_S = 60.0  # between looks at all names of queues, schedules and workers, where text was read that is none: some 50 ms for 100,000
 MISSING_LOOK_S = 60.0  # between looks for jobs of a queue whose own row is missing, where the tally has more than its line
 UNREADABLE_SHOWN = 20  # of these on the page and in an answer: as many as a check names of each kind
 INSTANT_MAX = 253_402_300_799_999  # ms since 1970: the last moment of the year 9999, which is the last that RFC 3339 can write

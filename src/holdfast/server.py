@@ -195,7 +195,7 @@ class Front:
         for other in self._others:
             other.stdin.close()  # type: ignore[union-attr]  # it is a pipe; a signal could be the second one that it gets
         if self._engine is not None:
-            log.info("draining: nothing new is taken", front=self._number)
+            log.info("draining: accepting nothing new", front=self._number)
             self._engine.drain()
         if self._beanstalk is not None:
             self._drained_by = asyncio.get_running_loop().time() + self._config.linger_s + self._config.drain_s

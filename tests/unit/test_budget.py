@@ -159,16 +159,16 @@ async def test_a_turn_that_does_not_come_is_refused_and_gives_its_place_back(mon
 async def test_bites_are_taken_in_turn_and_never_for_long():
     turns, taken = Turns(), []
 
-    def bites(name, many):
-        def bite():
+    def chunks(name, many):
+        def chunk():
             taken.append(name)
             if taken.count(name) < many:
-                turns.later(bite)
+                turns.later(chunk)
 
-        return bite
+        return chunk
 
-    turns.later(bites("greedy", 5_000))
-    turns.later(bites("modest", 3))
+    turns.later(chunks("greedy", 5_000))
+    turns.later(chunks("modest", 3))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert taken[:6] == ["greedy", "modest"] * 3
@@ -188,3 +188,12 @@ async def test_large_pieces_are_read_of_a_few_connections_in_each_turn_and_of_ea
     assert turn == 4
     await asyncio.sleep(0)
     assert turns.came(256 * KIB, read_on.clear)
+
+
+def test_an_account_that_is_closed_holds_nothing_any_more():
+    budget = Budget(CAPACITY)
+    account = connection(budget, [])
+    account.hold(KIB)
+    account.close()
+    account.hold(2 * KIB)
+    assert (budget.held, account.held) == (0, 0)

@@ -1,12 +1,12 @@
 """The checkers: pure functions from a history to the list of promises that it shows broken.
 
-    kept     C1 nothing acknowledged is lost, nothing unexpected appears · C7 every job is in a state, or was removed by a request
-    leases   C2 concluded once and only by the holder · C3 held by one at a time · C4 attempts grow · C8 leases return in time
-    bounds   C6 a bound is never exceeded, and refused only when it is reached
-    keys     C9 one job per idempotency key, one unfinished job per unique key · C10 bulk is all or nothing
-    copies   C12 nothing is answered as kept while fewer standbys than needed could have kept it
-    answers  C0 every answer is one that the contract knows
-    order    C11 no answer leaves before the sync that covers it (reads a system call trace, not a history)
+    durability  C1 nothing acknowledged is lost, nothing unexpected appears · C7 every job is in a state, or was removed by a request
+    leases      C2 concluded once and only by the holder · C3 held by one at a time · C4 attempts grow · C8 leases return in time
+    bounds      C6 a bound is never exceeded, and refused only when it is reached
+    keys        C9 one job per idempotency key, one unfinished job per unique key · C10 bulk is all or nothing
+    copies      C12 nothing is answered as kept while fewer standbys than needed could have kept it
+    answers     C0 every answer is one that the contract knows
+    order       C11 no answer leaves before the sync that covers it (reads a system call trace, not a history)
 
 Each is one pass over the digest of the history, plus a sort. A checker that has nothing to look at says nothing, so the report
 counts what there was to look at beside what was found.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torture.checkers import answers, bounds, copies, kept, keys, leases
+from torture.checkers import answers, bounds, copies, durability, keys, leases
 from torture.checkers.violation import Violation
 from torture.history import History
 
@@ -24,12 +24,12 @@ Checker = Callable[[History], list[Violation]]
 
 ALL: dict[str, Checker] = {
     "C0 answers": answers.every_answer_is_in_the_contract,
-    "C1 total queue": kept.nothing_acknowledged_is_lost,
+    "C1 total queue": durability.nothing_acknowledged_is_lost,
     "C2 concluded once": leases.a_job_is_concluded_once_and_by_its_holder,
     "C3 one holder": leases.a_job_has_one_holder_at_a_time,
     "C4 attempts grow": leases.attempts_grow,
     "C6 bounds": bounds.a_bound_holds_exactly,
-    "C7 in a state": kept.every_job_is_in_the_state_it_was_brought_to,
+    "C7 in a state": durability.every_job_is_in_the_state_it_was_brought_to,
     "C8 leases return": leases.what_expired_is_claimable_again,
     "C9 one per key": keys.one_job_per_key,
     "C10 all or nothing": keys.bulk_is_all_or_nothing,

@@ -309,12 +309,12 @@ class NamesReduced(Plain):
             await trial.do(trial.database.require, trial.replicas)
 
 
-async def must_refuse(trial: ClusterTrial) -> None:
+async def must_refuse(trial: ClusterTrial, within_s: float = REFUSED_WITHIN_S) -> None:
     """With too few standbys a node has to say so, with its code, and to be unready."""
     seen = len(trial.history.calls)
     try:
-        async with asyncio.timeout(REFUSED_WITHIN_S):
+        async with asyncio.timeout(within_s):
             while not any(call.code == "not_replicated" for call in trial.history.calls[seen:]):  # noqa: ASYNC110  (a history can't be waited for by code)
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        trial.breach("not refused", f"nobody was told not_replicated within {REFUSED_WITHIN_S:.0f} s")
+        trial.breach("not refused", f"nobody was told not_replicated within {within_s:.0f} s")

@@ -86,7 +86,7 @@ class FreezeHost(Plain):
         trial.able(1)
         await trial.do(trial.database.fail_over)
         if trial.replicas > 1:
-            await must_refuse(trial)  # they have found it: it is the one that says that standbys are missing
+            await must_refuse(trial, SERVED_WITHIN_S)  # by the new one, once it is found
         else:
             await served(trial)
             node = trial.rng.choice(trial.nodes)

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
+from holdfast import units
 from holdfast.cli.output import UNWRITTEN, Unwritten, harmless, json_text, lost, one_line, say, tell
 from holdfast.cli.profiles import address, complete_profiles
 from holdfast.client import Client, NotConcluded, Unreachable
@@ -27,20 +28,19 @@ from holdfast.errors import HoldfastError, NotFound, OutcomeUnknown
 REFUSED, UNREACHED, NOT_THERE, ENDED_OTHERWISE, INTERRUPTED = 1, 3, 4, 5, 130
 Command = Callable[..., Any]
 _LONGEST_MS = 36_500 * 86_400_000  # a hundred years: what is longer can't be counted with as a date
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class Duration(click.ParamType[int]):
-    """`500ms`, `10s`, `5m`, `2h` or `1d`, as milliseconds; a number alone is seconds."""
+    """`500ms`, `1.5s`, `10m`, `1h 30m` or `7d`, as milliseconds; a number alone is seconds."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Milliseconds."""
-        found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|s|m|h|d)?", str(value))
-        if found is None:
-            self.fail(f"{value!r} is not a duration such as 500ms, 10s, 5m, 2h or 1d", param, ctx)
-        ms = round(float(found[1]) * _UNITS_MS[found[2] or "s"])
+        try:
+            ms = units.duration_ms(str(value), bare_ms=1_000)
+        except ValueError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
         if ms > _LONGEST_MS:
             self.fail(f"{value!r} is more than 36500d", param, ctx)
         return ms

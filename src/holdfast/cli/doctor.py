@@ -65,7 +65,7 @@ def _as_text(facts: Facts, findings: list[Finding], replicas: int) -> str:
     lines = []
     for finding in findings:
         lines.append(f"{'BREAKS ' if finding.breaks else 'warning'}  {finding.code}")
-        for label, text in (("", finding.seen), ("", finding.means), ("Mend: ", finding.mend)):
+        for label, text in (("", finding.seen), ("", finding.means), ("Fix: ", finding.mend)):
             lines += textwrap.wrap(
                 label + text, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
             )

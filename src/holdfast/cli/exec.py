@@ -25,6 +25,7 @@ from typing import IO, Any
 import msgspec
 
 from holdfast.cli import orphan_reaper
+from holdfast.cli.output import moment
 from holdfast.client.worker import DoNotRetry, Failed, GiveBack, HeldJob
 from holdfast.limits import PAYLOAD_BYTES, REASON_CHARS
 
@@ -66,7 +67,7 @@ class Executor:
         )
 
     def close(self) -> None:
-        """Let the warden go; no program is left by now."""
+        """End the orphan reaper; no program is left by now."""
         assert self._warden.stdin is not None
         self._warden.stdin.close()
         self._warden.wait()
@@ -134,7 +135,7 @@ class Executor:
             pipe.write(f"{line}\n".encode())
             pipe.flush()
         except OSError:
-            log.warning("the process that ends programs after a crash of this worker is gone")
+            log.warning("the process that stops programs after a crash of this worker died")
 
 
 class Program(asyncio.SubprocessProtocol):
@@ -229,7 +230,7 @@ class Program(asyncio.SubprocessProtocol):
             said = f"{self._out_bytes:,} bytes on standard output; a result has at most {PAYLOAD_BYTES:,}"
             if text_too:
                 raise Failed(self.reason(said))
-            log.info("no result is kept: %s", said)
+            log.info("the result is not stored: %s", said)
             return None
         try:
             self._out.decode()
@@ -251,7 +252,7 @@ def _fields(held: HeldJob) -> dict[str, str]:
         "CRASHES": job.crashes,
         "PRIORITY": job.priority,
         "TAGS": ",".join(job.tags),
-        "CREATED_AT": job.created_at.isoformat(),
+        "CREATED_AT": moment(job.created_at),
         "CONTENT_TYPE": job.content_type or "application/json",
         "UNIQUE_KEY": job.unique_key or "",
         "GROUP_KEY": job.group_key or "",

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-from holdfast import __version__, server
+from holdfast import __version__
 from holdfast.cli.doctor import doctor
 from holdfast.cli.move import move
 from holdfast.config import Config, ConfigError, Loaded, load
@@ -71,6 +71,8 @@ def serve(file: Path | None, **flags: Any) -> None:
 
     Each setting is a flag, a variable HOLDFAST_NAME, or a key in the config file, in this order of precedence.
     """
+    from holdfast import server  # noqa: PLC0415  (most of a second, which the other commands do not need)
+
     code = server.serve(_load(file, flags).config)
     if sys.flags.inspect:  # PYTHONINSPECT of somebody else: Python would ask for commands now
         settle()

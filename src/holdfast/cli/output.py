@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import sys
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import click
@@ -49,10 +50,15 @@ def one_line(text: str) -> str:
 
 def json_text(thing: Any, indent: bool = False) -> str:
     """JSON in which nothing steers a terminal. What is in jobs stays as it came, also where it is none."""
-    encoded = msgspec.json.encode(thing)
+    encoded = msgspec.json.encode(_with_moments(thing))
     with contextlib.suppress(msgspec.DecodeError, RecursionError):  # it holds what is no JSON: as it is, then
         encoded = msgspec.json.format(encoded, indent=2 if indent else _ON_ONE_LINE)
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode(errors="backslashreplace"))
+
+
+def moment(at: datetime) -> str:
+    """An instant as the API says it: RFC 3339 in UTC, to the millisecond."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def say(text: str) -> None:
@@ -110,6 +116,20 @@ def mute(stream: TextIO, number: int) -> None:
         os.dup2(null, number)
         os.close(null)
         stream.flush()
+
+
+def _with_moments(thing: Any) -> Any:
+    """The same with its instants as texts: the encoder would write microseconds."""
+    match thing:
+        case datetime():
+            return moment(thing)
+        case msgspec.Struct():
+            return {field.encode_name: _with_moments(getattr(thing, field.name)) for field in msgspec.structs.fields(thing)}
+        case dict():
+            return {name: _with_moments(value) for name, value in thing.items()}
+        case list() | tuple():
+            return [_with_moments(value) for value in thing]
+    return thing
 
 
 def _shown(found: re.Match[str]) -> str:

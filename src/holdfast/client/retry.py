@@ -132,7 +132,7 @@ def _plain(value: Any) -> Any:
 
 
 class Watch(Protocol):
-    """Hears of every try, over all calls: whether a server could be asked."""
+    """Is told of every try, over all calls: whether a server answered."""
 
     def answered(self) -> None:
         """A server has answered, and may have refused."""

@@ -1,4 +1,4 @@
-"""Recurring jobs, as the client is given them."""
+"""Recurring jobs, as the client returns them."""
 
 from datetime import datetime
 from functools import cached_property
@@ -11,7 +11,7 @@ from holdfast.client.contents import NULL, read
 
 
 class Schedule(msgspec.Struct, kw_only=True, dict=True):
-    """A recurring job: what it puts, when it fires next, and what came of its fires."""
+    """A recurring job: what it enqueues, when it runs next, and its last runs."""
 
     name: str
     queue: str | None = None

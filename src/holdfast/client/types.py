@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Retry(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The delay before the next try: `base_ms × factor^(failures − 1)`, at most `max_ms`, moved by up to ± `jitter` of itself."""
+    """The delay before the next try: `base_ms × factor^(failures − 1)`, at most `max_ms`, changed at random by up to ± `jitter` of itself."""
 
     base_ms: int = 5_000
     factor: float = 2.0
@@ -43,7 +43,7 @@ class JobOptions(TypedDict, total=False):
 
 
 class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A job to be put: for `enqueue_many`, and for the follow-ups of a conclude."""
+    """A job to enqueue: for `enqueue_many`, and for the follow-ups of a conclude."""
 
     queue: str
     payload: Any = UNSET
@@ -62,14 +62,14 @@ class NewJob(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Durability(msgspec.Struct, frozen=True):
-    """How a job is kept: `memory`, `disk` or `replicated`, and on how many other machines."""
+    """How a job is stored: `memory`, `disk` or `replicated`, and on how many other machines."""
 
     level: str
     replicas: int = 0
 
 
 class Receipt(msgspec.Struct, kw_only=True):
-    """A job as it was put. `gone`: under the same idempotency key before, and deleted or forgotten since."""
+    """An enqueued job. `gone`: it was enqueued before under the same idempotency key, and is deleted or expired since."""
 
     id: int
     queue: str
@@ -83,14 +83,14 @@ class Receipt(msgspec.Struct, kw_only=True):
 
 
 class Enqueued(Receipt, kw_only=True):
-    """A job that is kept. `duplicate`: it was there already, under the same idempotency key."""
+    """A stored job. `duplicate`: it was enqueued before under the same idempotency key."""
 
     durability: Durability
     duplicate: bool = False
 
 
 class EnqueuedMany(msgspec.Struct, kw_only=True):
-    """One chunk of jobs that is kept, in the order in which they were given."""
+    """One stored chunk of jobs, in the given order."""
 
     jobs: list[Receipt]
     durability: Durability
@@ -114,7 +114,7 @@ class Published(msgspec.Struct, kw_only=True):
 
 
 class Lease(msgspec.Struct):
-    """The right to end this attempt. The token is a password."""
+    """The right to end this attempt. Keep the token secret."""
 
     token: str
     worker: str
@@ -122,7 +122,7 @@ class Lease(msgspec.Struct):
 
 
 class Attempt(msgspec.Struct):
-    """One attempt that went wrong: `kind` is `failed` or `crashed`."""
+    """One failed attempt: `kind` is `failed` or `crashed`."""
 
     attempt: int
     at: datetime
@@ -132,7 +132,7 @@ class Attempt(msgspec.Struct):
 
 
 class Job(msgspec.Struct, kw_only=True, dict=True):
-    """A job. What the server has nothing to say about is None. A payload that is not JSON is in `body`, with its `content_type`.
+    """A job. Fields without a value are None. A payload that is not JSON is in `body`, with its `content_type`.
 
     `payload`, `progress` and `result` are read when they are first asked for, and raise `UnreadableJson` where Python can't hold them;
     `payload_json` and the like are the bytes as they came.
@@ -179,17 +179,17 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
 
     @cached_property
     def progress(self) -> Any:
-        """What was noted last."""
+        """The progress that was reported last."""
         return read("progress", self.progress_json, f"job {self.id}")
 
     @cached_property
     def result(self) -> Any:
-        """What it was concluded with."""
+        """Its result."""
         return read("result", self.result_json, f"job {self.id}")
 
     @property
     def has_ended(self) -> bool:
-        """Whether it will not run again unless somebody asks."""
+        """Whether it is concluded, dead or cancelled: it runs again only if somebody retries it."""
         return self.state in ("concluded", "dead", "cancelled")
 
     def payload_as(self, kind: builtins.type[T]) -> T:
@@ -205,7 +205,7 @@ class JobPage(msgspec.Struct):
 
 
 class Leased(msgspec.Struct):
-    """Jobs that are now the caller's to work on."""
+    """Jobs that the caller has leased."""
 
     jobs: list[Job]
 
@@ -220,7 +220,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 
 class Extended(msgspec.Struct):
-    """The lease lives on; `cancel_requested` asks its holder to stop, `draining` says that this server shuts down."""
+    """The lease is prolonged; `cancel_requested` asks its holder to stop, `draining` says that this server is shutting down."""
 
     ms_left: int
     cancel_requested: bool = False
@@ -236,7 +236,7 @@ class Conclude(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An entry of a batch: the attempt went wrong. `crashed`: it counts as a crash, so that `max_crashes` of the queue bounds it."""
+    """An entry of a batch: the attempt failed. `crashed`: it counts as a crash, so that `max_crashes` of the queue bounds it."""
 
     token: str
     reason: str = ""
@@ -246,7 +246,7 @@ class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An entry of a batch: back to the queue, no attempt is spent."""
+    """An entry of a batch: give the job back without a counted attempt."""
 
     token: str
     delay_ms: int = 0
@@ -254,7 +254,7 @@ class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Extend(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An entry of a batch: keep the lease, perhaps with progress."""
+    """An entry of a batch: prolong the lease, perhaps with progress."""
 
     token: str
     lease_ms: int | UnsetType = UNSET
@@ -304,7 +304,7 @@ class QueueSettings(TypedDict, total=False):
 
 
 class Queue(msgspec.Struct, kw_only=True):
-    """A queue: what it holds, its settings in force, and the names of those that were `set` for it."""
+    """A queue: its job counts, its settings in force, and the names of those that were `set` for it."""
 
     name: str
     paused: bool
@@ -329,7 +329,7 @@ class Purged(msgspec.Struct):
 
 
 class Interest(msgspec.Struct):
-    """Which events a queue wants: "*" for all, or patterns of which one has to fit."""
+    """The subscription of a queue: "*" for all events, or patterns of which one has to match."""
 
     queue: str
     match: str | dict[str, str]
@@ -358,7 +358,7 @@ class Work(msgspec.Struct):
 
 
 class RegisteredWorker(msgspec.Struct, kw_only=True):
-    """A registered worker. `state` is `running` or `quiet`; `silent`: it has not been heard of for more than a minute, and may be gone."""
+    """A registered worker. `state` is `running` or `quiet`; `silent`: its last heartbeat is more than a minute ago."""
 
     id: str
     name: str
@@ -386,7 +386,7 @@ EVENTS = (
 
 
 class Event(msgspec.Struct, kw_only=True):
-    """One committed change of a job; `state` is None once it is gone. `gap` says that events were missed, `missed` how many, if known."""
+    """One committed change of a job; `state` is None once it is deleted. `gap` says that events were missed, `missed` how many, if known."""
 
     event: str
     id: int = 0

@@ -203,7 +203,7 @@ class Committer:
         if ticked and not self._told.setdefault(alone, Told()).is_news(f"{type(error).__name__}: {error}"):
             return
         if alone:
-            log.error("a command raised; nothing of it was kept", command=alone, exc_info=error)
+            log.error("a command raised an error; nothing of it was stored", command=alone, exc_info=error)
         else:
             log.error(
                 "a batch raised; nothing of it was kept, and its commands are tried one by one",
@@ -249,7 +249,7 @@ class Committer:
             given_back = self._store.spend_reserve()
             if not accepting and not given_back:
                 raise
-            log.warning("the disk is full: new jobs are refused, leases are ended where it goes", reserve_given_back=given_back)
+            log.warning("the disk is full: new jobs are refused, leases can still be ended", reserve_given_back=given_back)
         return await self._apply(commands, accepting=False)
 
     async def _apply(self, commands: list[Command[Answer]], accepting: bool) -> tuple[list[Answer], Committed]:
@@ -260,7 +260,7 @@ class Committer:
                 return await self._apply_once(commands, accepting, queues)
             except TryAgain as error:
                 queues |= error.queues
-                log.debug("another node was in the way; the batch is tried again", reason=str(error))
+                log.debug("a conflict with another node; the batch is tried again", reason=str(error))
                 await asyncio.sleep(tries * _PAUSE_S * random.random())  # noqa: S311  (it keeps two nodes out of step)
         raise StoreUnavailable("Other nodes are in the way; nothing was changed.", retry_after_ms=200)
 

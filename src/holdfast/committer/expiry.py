@@ -1,4 +1,4 @@
-"""What happens because time passes: leases end, scheduled jobs become ready, history is forgotten. In bounded bites."""
+"""What happens because time passes: leases end, scheduled jobs become ready, history is forgotten. In bounded chunks."""
 
 from collections.abc import Awaitable, Callable
 

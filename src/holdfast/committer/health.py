@@ -38,7 +38,7 @@ class HealthWatch:
         if abs(step) >= _TOLD_MS:
             totals.clock_steps += 1
             if step > 0:
-                log.warning("the machine's clock was set forward: what was due by then is due now", by_ms=step)
+                log.warning("the machine's clock was set forward: everything due until then is due now", by_ms=step)
             else:
                 log.warning("the machine's clock was set back", by_ms=-step)
         if totals.clock_behind_ms and not self._behind:
@@ -46,7 +46,7 @@ class HealthWatch:
                 "time stands still until the machine's clock has caught up: nothing expires and nothing fires", behind_ms=behind
             )
         elif self._behind and not totals.clock_behind_ms:
-            log.info("the machine's clock has caught up; time goes on")
+            log.info("the machine's clock has caught up; time continues")
         self._behind = totals.clock_behind_ms > 0
 
     async def count_schedules(self, changed: bool) -> None:

@@ -198,7 +198,7 @@ def _allowed(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> Le
 
 
 def _in_order(queues: list[list[QueueHead]], by_priority: bool) -> Iterator[QueueHead]:
-    """The shelf to take the next job from, again and again, as long as there is one.
+    """The queue head to take the next job from, again and again, as long as there is one.
 
     A queue has up to two: the worker's own line and everybody's. Within a queue, or over all of them, the lowest priority comes first, then
     the oldest job.

@@ -36,7 +36,7 @@ class Lookup:
         self._committer = committer
         self._totals = totals
         self._recorder = recorder
-        self._trail = audit_log
+        self._audit_log = audit_log
         self._reports = reports
         self._tend = tend
         self._started = clock.now()
@@ -48,9 +48,9 @@ class Lookup:
             case GetStats():
                 return await stats.gather(self._store, self._totals, query, now, self._reports)
             case RecordAudit():
-                return self._trail.take(query.note, now)
+                return self._audit_log.record(query.entry, now)
             case GetAudit():
-                return self._trail.latest(query.limit, now)
+                return self._audit_log.latest(query.limit, now)
             case GetHealth():
                 await self._tend()  # an answer means that it was looked at now
                 return stats.of_store(self._store, self._totals)

@@ -151,7 +151,7 @@ class Nodes:
         try:
             hint = _decoder.decode(text)
         except msgspec.DecodeError:
-            log.warning("a hint that can't be read; a node of another version?", size=len(text))
+            log.warning("a notification can't be read; a node of another version?", size=len(text))
             return
         if hint.node == self.name:
             return

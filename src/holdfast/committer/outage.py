@@ -4,7 +4,8 @@ Leases that ended meanwhile, or are about to, live on for `LEASE_GRACE_MS`: thei
 so first. One that nobody claims by then goes back as released: nobody is to blame, so it is no crash.
 
 At the start, what lies further ahead than it may is drawn in: a clock that was ahead for a while, and was put back, must not leave a lease
-that lasts for years, or a schedule that fires in years.
+that lasts for years, a schedule that fires in years, or a history that is kept for years. A clock that was not set yet looks the same, and
+the history would be forgotten as soon as it is set: where it says a moment at which this was not written, the history is left.
 
     a store of one process      away before its start, and whenever its clock leapt: the process or the machine slept, or the clock was set
     a store of many nodes       away when no node has left its mark in the database for `OUTAGE_MS`: each renews it once a second
@@ -17,7 +18,7 @@ import structlog
 
 from holdfast.clock import Clock
 from holdfast.job import schedule as rules
-from holdfast.limits import DELAY_MS_MAX, LEASE_GRACE_MS, LEASE_MS_MAX
+from holdfast.limits import CLOCK_SET_FROM, DELAY_MS_MAX, HISTORY_AHEAD_MS, LEASE_GRACE_MS, LEASE_MS_MAX
 from holdfast.stores.store import Prefetch, Store, Transaction
 
 log = structlog.get_logger(__name__)
@@ -76,7 +77,9 @@ class Outages:
         count = await tx.grant_grace(until, _BITE)
         if count:
             self.graced_until = until
-            log.warning("nobody served for a while; leases that would have ended live on", leases=count, for_ms=LEASE_GRACE_MS)
+            log.warning(
+                "no server ran for a while; leases that would have expired live on", leases=count, for_ms=LEASE_GRACE_MS
+            )
         return count
 
     async def _draw_in(self) -> None:
@@ -94,13 +97,26 @@ class Outages:
                 if changed:
                     await tx.commit()
             schedules += changed
-        if leases or delays or schedules:
+        history = await self._draw_in_history()
+        if leases or delays or schedules or history:
             log.warning(
                 "the clock was ahead before this start: what lay too far ahead was drawn in",
                 leases=leases,
                 jobs=delays,
                 schedules=schedules,
+                history=history,
             )
+
+    async def _draw_in_history(self) -> int:
+        """In bites, of which each begins where the one before has ended."""
+        count, changed = 0, _BITE
+        while changed >= _BITE and (now := self._clock.now()) >= CLOCK_SET_FROM:
+            async with self._transaction() as tx:
+                changed = await tx.draw_in_history(now, now + HISTORY_AHEAD_MS, _BITE)
+                if changed:
+                    await tx.commit()
+            count += changed
+        return count
 
 
 async def _draw_in_schedules(tx: Transaction, after: str, now: int) -> tuple[int, str | None]:

@@ -182,7 +182,7 @@ def _tell(batch: Batch, before: Schedule | None, after: Schedule) -> None:
             reason=after.last_error,
         )
     elif was is not None and after.last_error is None:
-        log.info("a schedule that could not fire goes on", schedule=after.name)
+        log.info("a schedule that could not run runs again", schedule=after.name)
 
 
 def _reason(error: Exception) -> str:

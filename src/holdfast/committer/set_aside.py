@@ -40,7 +40,9 @@ class SetAside:
         reason = f"{type(error).__name__}: {error}"
         case = self._cases.get(job_id)
         if case is None or case.reason != reason:
-            log.error("time can do nothing with a job; it is set aside", job=job_id, queue=queue, reason=reason)
+            log.error(
+                "a lease or delay of a job can't be processed; the job is set aside", job=job_id, queue=queue, reason=reason
+            )
         tries = 1 if case is None else case.tries + 1
         if case is not None or len(self._cases) < ASIDE_JOBS:
             pause = min(ASIDE_MS << min(tries - 1, 30), ASIDE_MAX_MS)

@@ -36,7 +36,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A piece of periodic work. `work` does a bounded bite and says whether there is more; `due` says in how many seconds."""
+    """A piece of periodic work. `work` does a bounded chunk and says whether there is more; `due` says in how many seconds."""
 
     name: str
     period_s: float
@@ -77,7 +77,7 @@ class Ticker:
                 stumbles = 0
             except Exception as error:
                 if told.is_news(f"{type(error).__name__}: {error}"):
-                    log.exception("a tick raised; it goes on", tick=tick.name)
+                    log.exception("a tick raised an error; ticks continue", tick=tick.name)
                 await asyncio.sleep(min(tick.period_s * 2.0**stumbles, max(tick.period_s, _PAUSE_MAX_S)))
                 stumbles = min(stumbles + 1, _DOUBLINGS)
             else:
@@ -85,11 +85,11 @@ class Ticker:
                     await asyncio.sleep(min(_IN_VAIN_S * 2.0 ** min(in_vain - 1, _DOUBLINGS), tick.period_s))
 
     async def _work(self, tick: Tick) -> bool:
-        """Do all that there is, bite by bite; whether there was anything."""
-        bites = 0
+        """Do all that there is, chunk by chunk; whether there was anything."""
+        chunks = 0
         while self._goes_on() and await tick.work():
-            bites += 1
-        return bites > 0
+            chunks += 1
+        return chunks > 0
 
     def _goes_on(self) -> bool:
         return not self._stopping

@@ -198,13 +198,13 @@ class Reader:
         found: Stats = await self._ask(GetStats(only=queue))
         return found.queues[0], found.now
 
-    async def take_note(self, note: AuditEntry) -> None:
+    async def record_audit(self, entry: AuditEntry) -> None:
         """Add an entry to the audit log."""
-        await self._read(RecordAudit(note))
+        await self._read(RecordAudit(entry))
 
-    async def notes(self, limit: int) -> AuditEntries:
+    async def audit(self, limit: int) -> AuditEntries:
         """The latest entries of the audit log."""
-        checks.number("limit", limit, 1, limits.TRAIL_NOTES)
+        checks.number("limit", limit, 1, limits.AUDIT_ENTRIES)
         return await self._ask(GetAudit(limit))
 
     async def workers(self) -> WorkerList:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from holdfast.errors import Overloaded
 from holdfast.limits import HALF_CLOSED_READ_S
 
 Send = Callable[..., Awaitable[None]]
@@ -11,7 +12,9 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 async def while_here(app: App, scope: Any, receive: Callable[[], Awaitable[Any]], send: Send) -> None:
-    """Let the framework answer, for as long as the caller is there. Raises `ConnectionResetError` when it has left."""
+    """Let the framework answer, for as long as the caller is there. Raises `ConnectionResetError` when it has left, and `Overloaded` when
+    it may have: it has closed its half, and is told, should it still listen.
+    """
     leaving: asyncio.Future[Any] = asyncio.ensure_future(_left(receive))
     given = False
 
@@ -26,12 +29,19 @@ async def while_here(app: App, scope: Any, receive: Callable[[], Awaitable[Any]]
     answering: asyncio.Future[Any] = asyncio.ensure_future(app(scope, received, send))
     try:
         await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done() and not leaving.result():  # it may have left: the same bytes say either
+        has_left = not answering.done() and leaving.result()
+        if not answering.done() and not has_left:  # it may have left: the same bytes say either
             await asyncio.wait({answering}, timeout=HALF_CLOSED_READ_S)
         if answering.done():
             await answering
-            return
-        raise ConnectionResetError("the caller left while it was answered")
+        elif has_left:
+            raise ConnectionResetError("the caller left while it was answered")
+        else:
+            raise Overloaded(
+                f"This read took more than {HALF_CLOSED_READ_S} s; a caller that has closed its half of the connection is not read"
+                " for any longer.",
+                retry_after_ms=1_000,
+            )
     finally:
         leaving.cancel()
         answering.cancel()

@@ -1,4 +1,4 @@
-"""Forms as they are sent by browsers and dialects (`name=value&…`), decoded a bite at a time: one of 17 MB may be nothing but escapes, which
+"""Forms as they are sent by browsers and dialects (`name=value&…`), decoded a chunk at a time: one of 17 MB may be nothing but escapes, which
 would take seconds in one go, and a hundred bytes for each.
 """
 

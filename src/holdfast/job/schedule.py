@@ -218,7 +218,7 @@ def _pause(schedule: Schedule) -> int:
 def fault(schedule: Schedule) -> str | None:
     """Why this is no schedule that was ever taken, though it has the form of one; None where it is one."""
     spec, job = schedule.spec, schedule.spec.job
-    moments = (schedule.created_at, schedule.next_at, schedule.try_at, schedule.last_at or 0, schedule.owed_at or 0)
+    moments = (schedule.created_at, schedule.next_at, schedule.last_at or 0, schedule.owed_at or 0)
     if not all(0 <= moment <= RUN_AT_MAX for moment in moments):
         return "a moment is beyond the calendar"
     bounds = (

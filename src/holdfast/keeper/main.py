@@ -151,7 +151,7 @@ class FrontConnection:
             try:
                 transport.write(frame(Answered([], [news])))
             except UNSENDABLE:
-                log.exception("news could not be sent to a front")
+                log.exception("events could not be sent to a front")
         if outgoing.hello is not None:
             transport.write(frame(Answered([], [], outgoing.hello)))
 
@@ -273,7 +273,7 @@ async def keep(config: KeeperConfig) -> int:
     if running.done():  # by itself it ends only when the store broke, or by a defect
         await _last_words(fronts)
         cause = backend.committer.broken or running.exception()
-        log.critical("the store failed; ending, because a retry could prove nothing", error=str(cause))
+        log.critical("the store failed; stopping, because a retry would prove nothing", error=str(cause))
         settle()
         os._exit(1)  # at once: closing the file would flush and checkpoint it, and a flush that succeeds now proves nothing
     await backend.stop()

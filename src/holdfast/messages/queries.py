@@ -154,9 +154,9 @@ class GetHistory(Query[History], frozen=True, tag=63):
 
 
 class RecordAudit(Query[AuditEntries], frozen=True, tag=81):
-    """Remember this. Answered with nothing but when the log began."""
+    """Add this entry. The answer has when the log began, and no entries."""
 
-    note: AuditEntry
+    entry: AuditEntry
 
 
 class GetAudit(Query[AuditEntries], frozen=True, tag=82):

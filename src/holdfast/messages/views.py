@@ -283,9 +283,9 @@ class Stats(Answer, frozen=True, tag=125):
 
 
 class AuditEntries(Answer, frozen=True, tag=173):
-    """What was done by hand, the latest first, since the trail began. `total` counts also what fell out of it."""
+    """The actions of the page, the latest first, since `began_at`. `total` counts also the entries that were dropped since."""
 
     began_at: int
     now: int
     total: int
-    notes: list[AuditEntry] = []
+    entries: list[AuditEntry] = []

@@ -8,17 +8,8 @@ from typing import Any
 import msgspec
 
 from holdfast.job.schedule import Schedule, next_after
-from holdfast.stores.rows import (
-    UNREADABLE,
-    Row,
-    extras_of,
-    json_strictly,
-    match_of,
-    payload_strictly,
-    queues_of_worker,
-    receipts_strictly,
-    settings_of,
-)
+from holdfast.stores.formats import UNREADABLE, extras_of, match_of, queues_of, receipts_of, settings_of
+from holdfast.stores.rows import Row, json_strictly, payload_strictly
 from holdfast.stores.unreadable import shown
 
 PAGE = 1_000  # rows that are looked at together
@@ -46,7 +37,7 @@ CONTENTS: tuple[tuple[str, Callable[[bytes], object], str], ...] = (
     ),
     (
         "followers can be read",
-        receipts_strictly,
+        receipts_of,
         "SELECT job, followers FROM ended WHERE job > $1 AND followers IS NOT NULL ORDER BY job LIMIT $2",
     ),
 )
@@ -72,14 +63,14 @@ MOMENTS: tuple[tuple[str, str], ...] = (
         "SELECT q.id, q.name, q.paused FROM queue q WHERE q.paused > $1 ORDER BY q.name LIMIT 20",
     ),
     (
-        "queue {1} has {0} jobs that ended in the future, the last at {2}: they are kept until then; purge them",
+        "queue {1} has {0} jobs that ended in the future, the last at {2}; a restart dates them to its own moment",
         (
             "SELECT count(*), q.name, max(e.ended_at) FROM ended e JOIN queue q ON q.id = e.queue WHERE e.ended_at > $1"
             " GROUP BY q.name ORDER BY q.name LIMIT 20"
         ),
     ),
     (
-        "{0} answers to idempotency keys of {1} are from the future, the last from {2}: they are kept until then",
+        "{0} answers to idempotency keys of {1} are from the future, the last from {2}; a restart dates them to its own moment",
         "SELECT count(*), scope, max(at) FROM kept_answer WHERE at > $1 GROUP BY scope ORDER BY scope LIMIT 20",
     ),
 )
@@ -140,8 +131,8 @@ def unreadable_others(
     kinds: tuple[tuple[str, Callable[[Any], object], Iterable[Row]], ...] = (
         ("settings can be read: queue", settings_of, queues),
         ("interests can be read: queue", match_of, interests),
-        ("workers can be read: worker", queues_of_worker, workers),
-        ("kept answers can be read: key", receipts_strictly, answers),
+        ("workers can be read: worker", queues_of, workers),
+        ("kept answers can be read: key", receipts_of, answers),
     )
     for kind, decode, found in kinds:
         try:

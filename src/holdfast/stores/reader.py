@@ -7,7 +7,7 @@ wherever it starts. With a filter that no index serves, a page looks at a bounde
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from holdfast.auth.scope import Scope, sees
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
@@ -61,13 +61,14 @@ from holdfast.messages.views import (
     WorkerInfo,
     WorkerList,
 )
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
 from holdfast.stores.list_statements import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.rows import Row
 from holdfast.stores.visible import is_scoped, scope_values, seen_queues
 
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot
 _HOLDERS = 20
+K = TypeVar("K", str, tuple[int, str])
 _FIRST_STRETCH = 16  # rows: each may be 1 MB to look through
 
 
@@ -108,7 +109,7 @@ def _job_anyhow(row: Row, queue: str) -> Job:
     """A job to be looked at, whose row may be one that can't be read."""
     try:
         return rows.job_of(row, queue)
-    except rows.UNREADABLE as error:
+    except formats.UNREADABLE as error:
         return rows.doubtful_job(row, queue, None, error)
 
 
@@ -163,12 +164,14 @@ class Reader:
         names = await self._names(found)
         try:
             return [rows.job_of(row, names[row[1]]) for row in found]
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             return [_job_anyhow(row, names.get(row[1], f"{row[1]}")) for row in found]
 
     async def _queues(self, query: ListQueues, _: int) -> QueuePage:
         found = [self._info(row) for row in await seen_queues(self._fetch, query.scope, query.after, query.limit + 1)]
-        return QueuePage(found[: query.limit], found[query.limit - 1].name if len(found) > query.limit else None)
+        return QueuePage(
+            found[: query.limit], _later(found[query.limit - 1].name, query.after) if len(found) > query.limit else None
+        )
 
     async def _ages(self, query: OldestReady, _: int) -> ReadyAges:
         return ReadyAges(await self._snapshot.oldest_ready(query.names))
@@ -221,7 +224,7 @@ class Reader:
             page, cut = await self._snapshot.within(PAGE_BYTES, "workers_after", *query.after, query.limit + 1)
             found = [rows.worker_of(row) for row in page[: query.limit]]
             if cut or len(page) > query.limit:
-                after = (found[-1].registered_at, found[-1].id)
+                after = _later((found[-1].registered_at, found[-1].id), query.after)
         jobs: dict[str, list[Job]] = {}
         for job in await self._jobs(await self._fetch("leased_by_worker", [worker.id for worker in found])):
             jobs.setdefault(job.lease.worker if job.lease else "", []).append(job)
@@ -239,8 +242,9 @@ class Reader:
             found, cut = await self._snapshot.within(PAGE_BYTES, "schedules_after", query.after, query.limit + 1)
         schedules = [rows.schedule_of(*row) for row in found]
         last = min(query.limit, len(schedules))
+        more = cut or len(schedules) > last
         seen = [schedule for schedule in schedules[:last] if is_seen(schedule, query.scope)]
-        return SchedulePage(seen, schedules[last - 1].name if cut or len(schedules) > last else None)
+        return SchedulePage(seen, _later(schedules[last - 1].name, query.after) if more else None)
 
     async def _oldest_dead(self, query: OldestDead, now: int) -> JobPage:
         row = await self._row("queue_by_name", query.queue)
@@ -426,6 +430,11 @@ class Reader:
         """The key up to which a filter looks; () where what is left is less than that."""
         found = await self._snapshot.listed(bound_sql(section, one_queue, after), values)
         return tuple(found[0]) if found else ()
+
+
+def _later(key: K, after: K) -> K | None:
+    """Where to go on from. None where that is no further on: a name that is no text stands elsewhere than what is shown of it would."""
+    return key if key > after else None
 
 
 def _filtered(query: ListJobs) -> bool:

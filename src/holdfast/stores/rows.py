@@ -1,31 +1,27 @@
 """Between rows and values, for every store that keeps jobs in tables of SQL.
 
-The views of a schema give a job in any state the same columns, in the order that `job_of` reads. What is small and never searched (extras,
-settings, a queue's interest) is JSON in one column; what only this program reads is MessagePack.
+The views of a schema give a job in any state the same columns, in the order that `job_of` reads. What a column of JSON holds is the business of
+`formats.py`; here is what becomes of a row in which one can't be read.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from holdfast.auth.keys import Key
-from holdfast.errors import InvalidRequest
 from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker, WorkerState
 from holdfast.job.schedule import Schedule, stand_in
 from holdfast.job.schedule import fault as schedule_fault
 from holdfast.limits import ID_MAX
-from holdfast.routing import interests as routing
+from holdfast.stores import formats
+from holdfast.stores.formats import UNREADABLE, ReadyFloors, extras_of
 from holdfast.stores.unreadable import FOUND, shown
 
 Row = Sequence[Any]
-UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError)
-"""What decoding a row raises that is not as this program writes them; a `ValueError` is text that is no UTF-8, too."""
-
 JOB_NAMES = (
     "id", "queue", "state", "priority", "attempt", "failures", "crashes", "max_attempts", "size", "created_at", "ready_at", "extras",
     "held", "fence", "secret", "worker", "leased_at", "until", "request", "cancel", "ended_at", "reason",
@@ -38,18 +34,10 @@ REMOVABLE = {
     State.SCHEDULED: ("scheduled", ("removable_scheduled",)),
 }
 """Statements that find jobs of a state to be removed; those of a state that is not here are of `REMOVABLE_ENDED`."""
-_ALIKE = 1_000  # different extras that are remembered
 _STATES = {state.value: state for state in State}
-_extras_decoder = msgspec.json.Decoder(Extras)
 _key_decoder = msgspec.json.Decoder(Key)
-_queues_decoder = msgspec.json.Decoder(list[str])
-_match_decoder = msgspec.json.Decoder(str | dict[str, str])
-_schedule_decoder = msgspec.msgpack.Decoder(Schedule)
-_settings_decoder = msgspec.json.Decoder(QueueSettings)
-_receipts_decoder = msgspec.msgpack.Decoder(list[Receipt])
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 _json = msgspec.json.Encoder()
-_msgpack = msgspec.msgpack.Encoder()
 
 
 def job_of(row: Row, queue: str) -> Job:
@@ -167,7 +155,7 @@ def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Jo
 def worker_of(row: Row) -> Worker:
     """A registered worker. One that can't be read has no queues and is given nothing, until it registers again or is removed."""
     try:
-        return Worker(row[0], row[1], tuple(_queues_decoder.decode(row[2])), WorkerState(row[3]), row[4])
+        return Worker(row[0], row[1], tuple(formats.queues_of(row[2])), WorkerState(row[3]), row[4])
     except UNREADABLE as error:
         FOUND.note("worker", row[0], f"{shown(row[2])}, {shown(row[3])}: {error}")
         return Worker(row[0], row[1], (), WorkerState.QUIET, row[4])
@@ -187,86 +175,36 @@ def key_row(key: Key) -> Row:
     return key.id, key.name, json_text(replace(key, used_at=None)), key.used_at
 
 
-def queues_of_worker(text: Any) -> list[str]:
-    """A worker's queues; raises one of `UNREADABLE`."""
-    return _queues_decoder.decode(text)
-
-
-def receipts_strictly(blob: bytes) -> list[Receipt]:
-    """Receipts out of a column; raises one of `UNREADABLE`."""
-    return _receipts_decoder.decode(blob)
-
-
 def interests_of(found: Iterable[Row]) -> dict[str, str | dict[str, str]]:
     """Every queue's interest, out of names and columns. One that can't be read matches nothing, until it is set again or removed."""
     interests: dict[str, str | dict[str, str]] = {}
     for name, text in found:
         try:
-            interests[name] = match_of(text)
+            interests[name] = formats.match_of(text)
         except UNREADABLE as error:
             FOUND.note("interest", name, f"{shown(text)}: {error}")
     return interests
 
 
-@lru_cache(maxsize=_ALIKE)
-def match_of(text: Any) -> str | dict[str, str]:
-    """A queue's interest; raises one of `UNREADABLE`, also where it has a pattern that is none."""
-    match: str | dict[str, str] = _match_decoder.decode(text)
+def schedule_of(name: str, state: Any, try_at: Any, paused: Any) -> Schedule:
+    """A schedule, or what stands in for one that can't be read: it must not stop the others."""
     try:
-        routing.check_kept(match)
-    except InvalidRequest as error:
-        raise ValueError(error.detail) from None
-    return match
-
-
-def schedule_of(name: str, blob: Any, try_at: Any = None, paused: Any = None) -> Schedule:
-    """A schedule, or what stands in for one that can't be read: it must not stop the others.
-
-    `try_at` and `paused` are the columns by which those are found whose time has come: so they count, and not what the blob says of them.
-    """
-    try:
-        schedule = _schedule_decoder.decode(blob)
+        schedule = formats.schedule_of(name, state, try_at, paused)
         why = schedule_fault(schedule)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
+    except UNREADABLE as error:
         why = str(error)
-    if why is not None:
-        return stand_in(name, why)
-    if try_at is not None and (schedule.try_at, schedule.paused, schedule.name) != (try_at, bool(paused), name):
-        return replace(schedule, name=name, try_at=try_at, paused=bool(paused))
-    return schedule
-
-
-def schedule_blob(schedule: Schedule) -> bytes:
-    """A schedule as a column."""
-    return _msgpack.encode(schedule)
-
-
-@lru_cache(maxsize=_ALIKE)
-def extras_of(text: str) -> Extras:
-    """Extras out of their column. Most jobs with any have the same, such as a lease of so long."""
-    return _extras_decoder.decode(text)
-
-
-@lru_cache(maxsize=_ALIKE)
-def extras_text(extras: Extras) -> str | None:
-    """The column for extras: nothing for most jobs."""
-    return None if extras is NO_EXTRAS or extras == NO_EXTRAS else _json.encode(extras).decode()
+    return schedule if why is None else stand_in(name, why)
 
 
 def json_text(value: object) -> str:
-    """Any value as a column of JSON."""
+    """Any value as JSON, such as a list that a statement takes as one parameter."""
     return _json.encode(value).decode()
-
-
-def receipts_blob(receipts: list[Receipt]) -> bytes:
-    """Receipts as a column."""
-    return _msgpack.encode(receipts)
 
 
 def receipts_of(blob: bytes, table: str, key: object) -> list[Receipt] | None:
     """Receipts out of a column; None where they can't be read."""
     try:
-        return _receipts_decoder.decode(blob)
+        return formats.receipts_of(blob)
     except UNREADABLE as error:
         FOUND.note(table, key, f"{shown(blob)}: {error}")
         return None
@@ -305,7 +243,7 @@ def queue_of(row: Row, defaults: QueuePolicy) -> Queue:
     """
     tally, until = Tally(*row[5:12]), row[3] if row[3] > 1 else 0
     try:
-        settings = settings_of(row[2])
+        settings = formats.settings_of(row[2])
     except UNREADABLE as error:
         FOUND.note("queue", row[1], f"{shown(row[2])}: {error}")
         settings = QueueSettings()
@@ -313,20 +251,18 @@ def queue_of(row: Row, defaults: QueuePolicy) -> Queue:
     return Queue(row[0], row[1], settings, defaults.with_settings(settings), bool(row[3]), row[4], tally, until)
 
 
-@lru_cache(maxsize=_ALIKE)
-def settings_of(text: str) -> QueueSettings:
-    """Settings out of their column; raises one of `UNREADABLE`. Most queues have none, and many have the same."""
-    settings = _settings_decoder.decode(text)
-    for name in settings.__struct_fields__:
-        value = getattr(settings, name)
-        if isinstance(value, int) and not 0 <= value <= ID_MAX:
-            raise ValueError(f"{name} is beyond its bounds")
-    return settings
+def ready_floors_of(column: Any, queue: str) -> ReadyFloors | None:
+    """Where each line of a queue begins; None where too many priorities are in use, or it can't be read: then all lines are looked through."""
+    try:
+        return None if column is None else formats.ready_floors_of(column)
+    except UNREADABLE as error:
+        FOUND.note("queue", queue, f"where its lines begin is {shown(column)}: {error}; they are looked through")
+        return None
 
 
 def settings_text(queue: Queue) -> Any:
     """The column for settings; what could not be read stays as it is."""
-    return json_text(queue.settings) if queue.unreadable is None else queue.unreadable[0]
+    return formats.settings_text(queue.settings) if queue.unreadable is None else queue.unreadable[0]
 
 
 def pause_of(queue: Queue) -> int:

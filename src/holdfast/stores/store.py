@@ -302,6 +302,10 @@ class Transaction(Protocol):
         """
         ...
 
+    async def draw_in_history(self, now: int, after: int, limit: int) -> int:
+        """Date `now` what is dated later than `after`: up to so many jobs that ended, and as many answers that are kept; how many."""
+        ...
+
     async def due(self, now: int, limit: int) -> list[Job]:
         """Scheduled jobs whose time came at or before `now`, earliest first."""
         ...
@@ -422,7 +426,7 @@ class Store(Protocol):
         ...
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with what others shout."""
+        """Call `listener` with the notifications of others."""
         ...
 
     async def share_beats(self, beats: dict[str, int]) -> None:

@@ -31,7 +31,7 @@ class Unreadable:
             self._found.pop(next(iter(self._found)))
         self._found[place] = why
         self.counts[table] = self.counts.get(table, 0) + 1
-        log.error("a row of the store can't be read; what it stands for is set aside", table=table, row=str(key), reason=why)
+        log.error("a row of the store can't be read; it is set aside", table=table, row=str(key), reason=why)
 
     def sentences(self, most: int) -> list[str]:
         """The last ones found, the newest first."""

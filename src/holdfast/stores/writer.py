@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from holdfast.job.job import LEASED, NO_EXTRAS, READY, SCHEDULED, Content, Job
 from holdfast.limits import ERRORS_KEPT
-from holdfast.stores import rows
+from holdfast.stores import formats
 from holdfast.stores.rows import Row
 from holdfast.stores.store import Change
 
@@ -56,7 +56,7 @@ class Writer:
 
     def _update(self, queue: int, before: Job, after: Job, change: Change) -> None:
         if _body_differs(before, after):
-            row = (after.priority, after.max_attempts, after.size, rows.extras_text(after.extras), after.id)
+            row = (after.priority, after.max_attempts, after.size, formats.extras_text(after.extras), after.id)
             self._add("update_job", row)
         if (content := change.content) is not None:
             self._add("update_content", (content.type, content.content_type, content.payload, after.id))
@@ -79,7 +79,7 @@ class Writer:
                 job.size,
                 job.created_at,
                 content.type,
-                None if job.extras is NO_EXTRAS else rows.extras_text(job.extras),
+                None if job.extras is NO_EXTRAS else formats.extras_text(job.extras),
                 content.content_type,
                 content.payload,
             ),
@@ -164,7 +164,7 @@ class Writer:
                 secret,
                 worker,
                 change.result,
-                rows.receipts_blob(change.then) if change.then else None,
+                formats.receipts_json(change.then) if change.then else None,
             )
         )
 

@@ -1,4 +1,4 @@
-"""For the tests of programs that use Holdfast: a real server in the test's own process, on a clock that the test moves.
+"""For the tests of programs that use Holdfast: a real server in the test's own process, on a clock that the test sets forward.
 
 `plugin.py` is found by pytest, and gives the fixture `holdfast`. `LocalServer` is the same for other test frameworks.
 """

@@ -1,4 +1,4 @@
-"""The server in a thread: real HTTP on a free loopback port, a store in memory, and a clock that stands still until it is moved.
+"""The server in a thread: real HTTP on a free loopback port, a store in memory, and a clock that stands still until the test sets it forward.
 
 The whole way is the real one, parser to SQLite, but for the keeper: the committer runs in the same event loop, in a thread of its own.
 """
@@ -33,7 +33,7 @@ _SETTLE_S = 60.0
 
 
 class LocalServer:
-    """A server with an empty store. `url` is where it answers, `client` a `Client` of it. Settings are those of `holdfast serve`.
+    """A server with an empty store. `url` is its base URL, `client` a `Client` for it. Settings are those of `holdfast serve`.
 
     Its clock begins at the present and stands still: what is due later comes when `advance` is called, and no sooner.
     """
@@ -57,7 +57,7 @@ class LocalServer:
         return self
 
     def stop(self) -> None:
-        """End, and forget everything."""
+        """Stop, and discard everything."""
         self.client.close()
         self._loop.call_soon_threadsafe(self._end)
         self._thread.join(_START_S)
@@ -70,11 +70,11 @@ class LocalServer:
 
     @property
     def now(self) -> datetime:
-        """What the server's clock shows."""
+        """The current time of the server's clock."""
         return datetime.fromtimestamp(self._clock.now() / 1_000, UTC)
 
     def advance(self, by: timedelta | float) -> None:
-        """Move the clock forward, by a `timedelta` or by seconds. When this returns, all that fell due has happened: scheduled jobs are ready,
+        """Set the clock forward, by a `timedelta` or by seconds. When this returns, everything due has happened: scheduled jobs are ready,
         leases have ended, schedules have fired.
         """
         seconds = by.total_seconds() if isinstance(by, timedelta) else by
@@ -82,7 +82,7 @@ class LocalServer:
         self._do(self._backend.pass_time())
 
     def drain(self, worker: Worker) -> Counter[str]:
-        """Have the worker run what is ready to its end, and what follows from it: how many were `concluded`, `failed`, `released`, ….
+        """Run the ready jobs with the worker, and the jobs that they enqueue; returns how many were `concluded`, `failed`, `released`, ….
 
         What is scheduled, such as another try of what failed, stays until the clock is moved. It runs in a thread with an event loop of its own;
         in a test that is itself a coroutine, `await worker.drain(holdfast.url)` runs the handlers in the test's loop.

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from holdfast.cli.main import main
 from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import lease, push
-from tests.system.whole.load import Load, Told, everything_is_there
+from tests.system.whole.load import Acknowledged, Load, everything_is_there
 
 
 def backup(source: Path, target: Path) -> Result:
@@ -30,14 +30,14 @@ def test_a_copy_taken_under_load_has_every_job_acknowledged_before_it_began(serv
     server = serve()
     load = Load(server)
     load.wait_for(pushes=200)
-    told = load.told
-    before = Told(dict(told.pushed), {}, set(told.concluded))
+    acknowledged = load.acknowledged
+    before = Acknowledged(dict(acknowledged.pushed), {}, set(acknowledged.concluded))
     copy = tmp_path / "copy" / "jobs.db"
     copy.parent.mkdir()
     said = backup(home / "holdfast-data/jobs.db", copy)
     assert (said.exit_code, said.stdout) == (0, "")
     assert f"copied to {copy}, fsynced and verified" in said.stderr
-    load.wait_for(pushes=len(told.pushed) + 50)
+    load.wait_for(pushes=len(acknowledged.pushed) + 50)
     assert load.stop().unknown == [], "the server goes on meanwhile"
     assert [entry.name for entry in copy.parent.iterdir() if not entry.name.startswith("jobs.db-")] == ["jobs.db"]
     assert copy.stat().st_mode & 0o777 == 0o600

@@ -74,7 +74,7 @@ def test_a_store_in_use_can_be_checked_and_the_server_does_not_mind(serve, home)
     for _ in range(3):
         said = check(home / "holdfast-data/jobs.db")
         assert said.exit_code == 0, said.output
-    load.wait_for(pushes=len(load.told.pushed) + 50)
+    load.wait_for(pushes=len(load.acknowledged.pushed) + 50)
     assert load.stop().unknown == []
 
 

@@ -200,7 +200,7 @@ def test_sigterm_gives_back_what_does_not_finish_and_no_try_is_spent(start, witn
 def test_a_worker_that_ends_at_once_leaves_no_program_behind(start, witness, queue, tmp_path, how):
     job = witness.enqueue(queue, lease_ms=2_000).id
     worker = start(
-        # It has its payload only once the worker has told its warden of it.
+        # It has its payload only once the worker has told its orphan reaper of it.
         "cat > payload; trap '' TERM; sleep 600 & echo $! > child; echo $$ > pid; wait; wait; sleep 600",
         "--kill-after",
         "300ms",

@@ -236,7 +236,7 @@ def test_a_database_that_was_damaged_is_found_out(file, empty, database):
         "unique keys agree": "DELETE FROM unique_key",
         "group places agree": "DELETE FROM group_place",
         "counters are ahead": "SELECT setval('fence', 1)",
-        "lines can be found": r"UPDATE queue SET lows = '\x80'",
+        "lines can be found": r"UPDATE queue SET ready_floors = '{}'",
     }
     assert CliRunner().invoke(main, ["check", "--store", empty]).exit_code == 0
     for check, damage in damages.items():

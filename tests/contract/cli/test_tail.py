@@ -4,7 +4,7 @@ import json
 import subprocess
 
 from tests.contract.cli.shell import HOLDFAST, environment
-from tests.system.whole.servers import Said
+from tests.system.whole.servers import Output
 
 
 class Tail:
@@ -17,7 +17,7 @@ class Tail:
             stderr=subprocess.PIPE,
             env=environment(url) | {"PYTHONUNBUFFERED": "1"},
         )
-        self.out, self.err = Said(self.process.stdout), Said(self.process.stderr)
+        self.out, self.err = Output(self.process.stdout), Output(self.process.stderr)
 
     def __enter__(self):
         return self

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from holdfast import Client
-from tests.contract.client.both import Clients
+from tests.contract.client.clients import Clients
 from tests.contract.client.proxy import Proxy
 from tests.system.whole.servers import Server
 

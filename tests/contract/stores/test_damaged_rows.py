@@ -1,4 +1,4 @@
-"""Every column of every table is damaged in turn, in a real store: what stands beside it is served as if nothing were, time passes, and what
+"""Every column of every table is damaged in turn, in a real store, while nobody serves it and while it is served: what stands beside it is served as if nothing were, time passes, and what
 was damaged can be removed by the ordinary verbs. Which values a column is given depends on what it holds; what must hold does not.
 """
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import apsw
 import pytest
 
 from holdfast.errors import HoldfastError, InternalError
@@ -54,21 +55,22 @@ pytestmark = pytest.mark.long(100)
 SICK, WELL = "sick", "well"
 DAY_MS = 86_400_000
 NUMBERS = (-1, (1 << 31) - 1, (1 << 53) + 5, (1 << 63) - 1, -(1 << 63))
-TEXTS = ("", "[", "{}", '"x"', "[5]", '["soon"]', '[null,null,"k', "no such state", "x" * 70_000)
-BYTES = (b"", b"\x00", b"\xc1", b"\xff" * 40, b"\x93\x01\x02", b"[")
+TEXTS = ("", "[", "{}", '"x"', "[5]", '{"lease_ms":"soon"}', '{"unique_key":"k', "no such state", "x" * 70_000)
+BYTES = (b"", b"\x00", b"\xc1", b"\xff" * 40, b'[{"id":1,"queue":"q"}]', b"[")
 FILTERS = ({"tag": "b"}, {"type": "t"}, {"text": "again"}, {"tag": "b", "type": "t", "text": "x"})
 NO_TEXT = b"\xff\xfe\x80"  # in a column of text, which SQLite takes
 ORDER = {
     "queue": "name = 'sick'",
     "kept_answer": "scope = 'sick'",
     "worker": "id = 'w-sick'",
+    "schedule": "name = 'sick'",
     "counter": "name IN ('job', 'fence', 'interests')",
     "job_error": "job IN (SELECT id FROM job WHERE queue = (SELECT id FROM queue WHERE name = 'sick'))",
     "progress": "job IN (SELECT id FROM job WHERE queue = (SELECT id FROM queue WHERE name = 'sick'))",
 }
 TABLES = (
     "queue", "job", "ready", "held", "group_place", "leased", "scheduled", "ended", "job_error", "progress", "unique_key", "kept_answer",
-    "interest", "worker", "ready_for", "counter",
+    "interest", "worker", "ready_for", "counter", "schedule",
 )  # fmt: skip
 NEVER_NULL = ("counter.name", "queue.id")
 
@@ -79,7 +81,9 @@ def which(table: str) -> str:
 
 
 class InFile:
-    """A store file, changed while nobody serves it."""
+    """A store file. While it is served it is changed through the store's own connection: another one in this process would take its locks
+    away.
+    """
 
     def __init__(self, folder):
         self._path = folder / "jobs.db"
@@ -93,15 +97,17 @@ class InFile:
                 for _, name, kind, *_ in other.execute(f"PRAGMA table_info({table})").fetchall():
                     yield table, name, {"INTEGER": "number", "TEXT": "text", "BLOB": "bytes"}[kind]
 
-    def damage(self, table: str, column: str, value: Any) -> bool:
+    def damage(self, table: str, column: str, value: Any, desk: Desk | None = None) -> bool:
         """Whether the schema took it."""
         cast = "CAST(? AS TEXT)" if value == NO_TEXT else "?"
+        statement = f"UPDATE OR IGNORE {table} SET {column} = {cast} WHERE {which(table)}"
         try:
+            if desk is not None:
+                desk.store._writer.execute(statement, (value,))
+                return desk.store._writer.changes() > 0
             with closing(sqlite3.connect(self._path)) as other, other:
-                return (
-                    other.execute(f"UPDATE OR IGNORE {table} SET {column} = {cast} WHERE {which(table)}", (value,)).rowcount > 0
-                )
-        except (sqlite3.IntegrityError, OverflowError):
+                return other.execute(statement, (value,)).rowcount > 0
+        except (sqlite3.IntegrityError, apsw.ConstraintError, OverflowError):
             return False
 
     def remove(self, table: str) -> None:
@@ -127,7 +133,7 @@ class InDatabase:
                     if kind in ("integer", "bigint", "text", "bytea"):
                         yield table, name, {"text": "text", "bytea": "bytes"}.get(kind, "number")
 
-    def damage(self, table: str, column: str, value: Any) -> bool:
+    def damage(self, table: str, column: str, value: Any, desk: Desk | None = None) -> bool:
         import psycopg  # noqa: PLC0415
 
         if value == NO_TEXT:
@@ -162,6 +168,7 @@ async def furnished(place) -> None:
     for name in (SICK, WELL):
         await desk.do(SetQueue(name, QueueSettings(max_attempts=3), whole=True))
         await desk.do(SetInterest(name, {"kind": f"^{name}$"}))
+        await desk.do(SetSchedule(name, ScheduleSpec(new(name), interval_ms=1_000), False))
     await desk.do(RegisterWorker("w-sick", "w", (SICK,)))
     for n in range(4):
         await desk.put(SICK, unique_key=f"u{n}", tags=("a",))
@@ -196,7 +203,14 @@ async def the_neighbour_is_served(desk: Desk) -> None:
     await desk.put_all([new(WELL)], IdempotencyKey(WELL, f"k{put.id}", b"d"))
     await desk.put(WELL, delay_ms=10)
     looks = [ListQueues(100), GetStats(), GetHealth(), GetInterests(), ListWorkers(), ListJobs(100), ListJobs(100, queue=WELL)]
-    looks += [CountJobs(), GetQueue(WELL), ListJobs(100, queue=WELL, tag="b"), RecentFailures(100), ExplainJob(put.id)]
+    looks += [
+        ListSchedules(100),
+        CountJobs(),
+        GetQueue(WELL),
+        ListJobs(100, queue=WELL, tag="b"),
+        RecentFailures(100),
+        ExplainJob(put.id),
+    ]
     looks += [ListJobs(100, queue=SICK), ListJobs(100, queue=SICK, state=State.DEAD)]
     for filters in FILTERS:
         looks += [ListJobs(100, **filters), CountJobs(**filters), ListJobs(100, queue=WELL, **filters)]
@@ -213,9 +227,13 @@ async def the_neighbour_is_served(desk: Desk) -> None:
 async def time_passes(desk: Desk) -> None:
     """Every tick, and twice: nothing is left that is due at once again and again."""
     desk.clock.advance(2_000)
+    await desk.store.tend()
+    fired = (await desk.ask(ListSchedules(1, name=WELL))).schedules[0].fired
     for _ in range(2):
-        for command in (ExpireLeases(100), PromoteDue(100), BuryOrphans(100), ReapWorkers(10 * DAY_MS), ForgetHistory(100)):
+        for command in (ExpireLeases(100), PromoteDue(100), FireSchedules(100), BuryOrphans(100), ReapWorkers(10 * DAY_MS)):
             await desk.do(command)
+        await desk.do(ForgetHistory(100))
+    assert (await desk.ask(ListSchedules(1, name=WELL))).schedules[0].fired > fired
     assert (await desk.do(ExpireLeases(100))).count == 0
     assert (await desk.do(PromoteDue(100))).count == 0
 
@@ -232,6 +250,7 @@ async def what_was_damaged_can_be_removed(desk: Desk) -> None:
     await allowed(desk.do(SetQueue(SICK, QueueSettings(), whole=True)))
     await allowed(desk.do(SetInterest(SICK, "*")))
     await allowed(desk.do(RemoveWorkers("w-sick")))
+    await what_is_listed_can_be_removed(desk)
     for job_id in {*range(1, 14), *(job.id for job in await desk.walk() if job.queue == SICK)}:
         try:
             job = (await desk.detail(job_id)).job
@@ -244,6 +263,17 @@ async def what_was_damaged_can_be_removed(desk: Desk) -> None:
     await allowed(desk.do(PurgeQueue(SICK, ("ready", "scheduled", "dead", "concluded", "cancelled"), 0, 1_000)))
     left = [job for job in await desk.walk() if job.queue == SICK and job.state is not State.LEASED]
     assert left == []
+
+
+async def what_is_listed_can_be_removed(desk: Desk) -> None:
+    """By the name that it is listed under."""
+    for schedule in (await desk.ask(ListSchedules(10))).schedules:
+        if schedule.name != WELL:
+            await desk.do(DeleteSchedule(schedule.name))
+    for info in (await desk.ask(ListWorkers())).workers:
+        await desk.do(RemoveWorkers(info.worker.id))
+    assert [schedule.name for schedule in (await desk.ask(ListSchedules(10))).schedules] == [WELL]
+    assert (await desk.ask(ListWorkers())).workers == []
 
 
 async def allowed(doing: Any) -> Any:
@@ -260,8 +290,7 @@ def values(kind: str) -> tuple[Any, ...]:
     return {"number": NUMBERS, "text": (*TEXTS, NO_TEXT), "bytes": BYTES}[kind]
 
 
-async def everything_holds(place) -> None:
-    desk = place.open()
+async def everything_holds(desk: Desk) -> None:
     try:
         await the_neighbour_is_served(desk)
         await time_passes(desk)
@@ -273,14 +302,19 @@ async def everything_holds(place) -> None:
 
 
 TURNS = range(max(len(NUMBERS), len(TEXTS) + 1, len(BYTES)))
+WARM = (0, 3, 9)  # while it is served: what is remembered differs, and not what decodes a column
 FEW = (3,)  # in a database, where each takes so much longer: what decodes a column is the same
 
 
 @pytest.mark.parametrize(
-    ("place", "turn"), [("sqlite", turn) for turn in TURNS] + [("postgres", turn) for turn in FEW], indirect=["place"]
+    ("place", "turn", "served"),
+    [("sqlite", turn, False) for turn in TURNS]
+    + [("sqlite", turn, True) for turn in WARM]
+    + [("postgres", turn, served) for turn in FEW for served in (False, True)],
+    indirect=["place"],
 )
 @pytest.mark.parametrize("table", TABLES)
-async def test_no_value_in_any_column_keeps_its_neighbours_from_being_served(place, table, turn, request):
+async def test_no_value_in_any_column_keeps_its_neighbours_from_being_served(place, table, turn, served, request):
     await furnished(place)
     tried = 0
     columns = [(column, kind) for of, column, kind in place.columns() if of == table]
@@ -292,10 +326,15 @@ async def test_no_value_in_any_column_keeps_its_neighbours_from_being_served(pla
             place = type(place)(place_folder(request, tried))
             await furnished(place)
         tried += 1
-        if not place.damage(table, column, several[turn]):
+        desk = place.open() if served else None
+        if desk is not None:
+            await the_neighbour_is_served(desk)  # what is remembered is remembered
+        if not place.damage(table, column, several[turn], desk):
+            if desk is not None:
+                await desk.close()
             continue
         try:
-            await everything_holds(place)
+            await everything_holds(desk or place.open())
         except BaseException as error:
             error.add_note(f"{table}.{column} = {several[turn]!r:.80}")
             raise
@@ -311,7 +350,7 @@ def place_folder(request, number):
 async def test_rows_that_are_missing_from_any_table_keep_nobody_from_being_served(place, table):
     await furnished(place)
     place.remove(table)
-    await everything_holds(place)
+    await everything_holds(place.open())
 
 
 async def test_a_queue_that_is_missing_under_its_jobs_is_there_again_and_gives_nothing_out(place):

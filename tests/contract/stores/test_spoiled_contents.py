@@ -1,5 +1,7 @@
 """What was kept as JSON and is none any more, and schedules that say what nobody ever asked for: each is set aside alone, shown, mended, removed."""
 
+import base64
+
 import msgspec
 import pytest
 
@@ -9,6 +11,7 @@ from holdfast.job.schedule import ScheduleSpec
 from holdfast.messages.commands import DeleteJob, DeleteSchedule, EditJob, PauseSchedule, SetSchedule
 from holdfast.messages.queries import ListJobs, ListSchedules
 from holdfast.messages.time_commands import FireSchedules
+from holdfast.stores import formats
 from tests.contract.stores.test_spoiled_extras import InDatabase, InFile
 
 NO_JSON = [
@@ -62,23 +65,25 @@ async def test_a_payload_that_is_no_json_any_more_spoils_no_listing_in_which_its
     await desk.close()
 
 
-SPOILED = {  # by where it stands in the schedule, its spec or its job
-    "a queue that can't be": ("job", 0, "no/such queue"),
-    "no queue": ("job", 0, ""),
-    "a payload": ("job", 1, b'{"a'),
-    "no text": ("job", 1, b'"\xff"'),
-    "a priority": ("job", 4, -1),
-    "a delay": ("job", 5, (1 << 64) - 1),
-    "a moment to run": ("job", 6, -(1 << 63)),
-    "attempts": ("job", 7, 1 << 63),
-    "no interval": ("spec", 4, 0),
-    "an interval backwards": ("spec", 4, -7),
-    "an interval of no time": ("spec", 4, 1),
-    "a beginning": ("schedule", 3, -(1 << 62)),
-    "a next fire": ("schedule", 4, 1 << 62),
-    "a last fire": ("schedule", 6, -1),
-    "fires": ("schedule", 9, -5),
-    "fires left out": ("schedule", 10, (1 << 64) - 1),
+SPOILED = {  # of a schedule, or of its job
+    "a queue that can't be": ("job", "queue", "no/such queue"),
+    "no queue": ("job", "queue", ""),
+    "a payload": ("job", "payload", base64.b64encode(b'{"a').decode()),
+    "no text": ("job", "payload", base64.b64encode(b'"\xff"').decode()),
+    "no base64": ("job", "payload", "*"),
+    "a priority": ("job", "priority", -1),
+    "a delay": ("job", "delay_ms", (1 << 64) - 1),
+    "a moment to run": ("job", "run_at", -(1 << 63)),
+    "attempts": ("job", "max_attempts", 1 << 63),
+    "no interval": ("schedule", "interval_ms", 0),
+    "an interval backwards": ("schedule", "interval_ms", -7),
+    "an interval of no time": ("schedule", "interval_ms", 1),
+    "a beginning": ("schedule", "created_at", -(1 << 62)),
+    "a next fire": ("schedule", "next_at", 1 << 62),
+    "a last fire": ("schedule", "last_at", -1),
+    "fires": ("schedule", "fired", -5),
+    "fires left out": ("schedule", "skipped", (1 << 64) - 1),
+    "a name that nobody gave it": ("schedule", "owner", "me"),
 }
 
 
@@ -92,9 +97,9 @@ async def test_a_schedule_that_says_what_nobody_asked_for_is_set_aside_alone_and
     now = desk.clock.now()
     await desk.close()
     for name, (part, at, value) in names.items():
-        whole = msgspec.msgpack.decode(msgspec.msgpack.encode(found[name]))
-        {"schedule": whole, "spec": whole[1], "job": whole[1][0]}[part][at] = value
-        place.change("UPDATE schedule SET state = ? WHERE name = ?", msgspec.msgpack.encode(whole), name)
+        whole = msgspec.json.decode(formats.schedule_json(found[name]))
+        (whole["job"] if part == "job" else whole)[at] = value
+        place.change("UPDATE schedule SET state = ? WHERE name = ?", msgspec.json.encode(whole), name)
     desk = place.open()
     desk.clock.advance(max(0, now - desk.clock.now()) + 3_000)
     await desk.do(FireSchedules(100))

@@ -17,7 +17,7 @@ from holdfast.stores.sqlite.store import SqliteStore
 from tests.contract.stores.conformance.conftest import Desk, empty_database, postgres_server
 from tests.system.docs.pages import blocks, read
 
-SPOILED = ['[null,null,"k', '{"lease_ms": 5}', '["soon"]', "", "[null, 5]"]
+SPOILED = ['{"unique_key":"k', "[5]", '{"lease_ms":"soon"}', "", '{"lease_ms":5,"retries":5}']
 
 
 class InFile:
@@ -98,10 +98,10 @@ async def test_a_job_whose_extras_are_spoiled_is_named_and_nothing_else(place, t
 
 
 BEYOND_A_DATABASE = [
-    '[null,null,null,"unfinished",null,1,["\\u0000"]]',
-    '[1e9999999,0,0,0,0,0,["b"]]',
-    '[,"\\ud800"]',
-    "[" * 9_000,
+    '{"tags":["\\u0000"]}',
+    '{"lease_ms":1e9999999,"tags":["b"]}',
+    '{"tags":,"\\ud800"}',
+    '{"tags":' * 9_000,
 ]
 
 
@@ -130,7 +130,7 @@ async def test_a_tag_is_found_whatever_it_and_what_stands_beside_it_are_made_of(
     pair = "\\ud83d\\uDE00"
     place.change(
         "UPDATE job SET extras = ?",
-        f'[5, -0.25, 1e3, true, false, [] , ["{escaped}", "{pair}\\u000a\\u0a00"], ["w"]]'.replace("[] ", "[]"),
+        f'{{"a": 5, "b": -0.25, "c": 1e3, "d": true, "e": [], "tags": ["{escaped}", "{pair}\\u000a\\u0a00"], "f": {{"w": null}}}}',
     )
     desk = place.open()
     for tag in ("Grün", "\U0001f600\n\u0a00"):

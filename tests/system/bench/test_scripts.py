@@ -12,7 +12,7 @@ from bench.events import SHAPES, changing, event, events, publishing, queue_of
 from bench.openloop import Pace, paced
 from bench.peerwire import beanstalk_life, redis_life
 from bench.scripts import Calls, Tally, concluding, dequeuing, draining, living, living_in_batches, pushing
-from bench.ticking import Ticker
+from bench.timer import Ticker
 from bench.wire import Connection, HttpReader
 from holdfast.routing.interests import Interests
 

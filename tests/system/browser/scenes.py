@@ -81,7 +81,7 @@ def screens(api: Any, numbers: dict[str, int], queue: str) -> dict[str, str]:
         "interests": f"/interests?queue={queue}",
         "schedules": "/schedules",
         "enqueue": f"/enqueue?from={dead}",
-        "trail": "/trail",
+        "audit": "/audit",
         "store": "/store",
         "bulk": "/bulk?way=delete&all=1&state=dead",
         "refusal": "/jobs/987654321",

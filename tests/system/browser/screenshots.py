@@ -12,7 +12,7 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from tests.contract.doors.dqid.speaking import serving
+from tests.contract.doors.servers import serving
 from tests.contract.doors.web.conftest import Browser
 from tests.system.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE
 from tests.system.browser.scenes import everyday

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.contract.doors.dqid.speaking import serving
+from tests.contract.doors.servers import serving
 from tests.contract.doors.web.conftest import Browser
 from tests.system.browser.conftest import offences
 
@@ -24,7 +24,7 @@ def test_an_operator_sees_what_is_wrong_and_is_led_to_where_it_is_mended(look, s
     problem = page.locator(".problems li", has_text="narrow")
     expect(problem).to_contain_text("is full (jobs) and refuses new jobs")
     problem.get_by_role("link").click()
-    page.get_by_label("Capacity in jobs").fill("50")
+    page.get_by_label("Capacity, jobs").fill("50")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Settings saved.")).to_be_visible()
     page.goto(f"{server.url}/web")
@@ -299,14 +299,36 @@ def test_after_a_refusal_what_was_typed_is_still_there(look, server):
 def test_settings_that_were_refused_are_still_in_their_fields(look, server, api):
     api.put("settled")
     page = look(f"{server.url}/web/queues/settled")
-    page.get_by_label("Capacity in jobs").fill("50")
-    page.get_by_label("Lease, ms").fill("0")
+    page.get_by_label("Capacity, jobs").fill("50")
+    page.locator("[name=lease_ms]").fill("0")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("alert")).to_contain_text("lease_ms must be from 1 to 2592000000")
+    expect(page.get_by_role("alert")).to_contain_text("lease_ms must be from 1ms to 30d")
     page.get_by_role("button", name="Go back").click()
-    expect(page.get_by_label("Capacity in jobs")).to_have_value("50")
-    expect(page.get_by_label("Lease, ms")).to_have_value("0")
+    expect(page.get_by_label("Capacity, jobs")).to_have_value("50")
+    expect(page.locator("[name=lease_ms]")).to_have_value("0")
     look.said[:] = [line for line in look.said if "400" not in line]
+
+
+def test_times_and_sizes_are_set_and_shown_in_units(look, server, api):
+    api.put("measured")
+    page = look(f"{server.url}/web/queues/measured")
+    expect(page.locator("[name=lease_ms]")).to_have_attribute("placeholder", "5m")
+    expect(page.locator("[name=capacity_bytes]")).to_have_attribute("placeholder", "4 GiB")
+    given = {"lease_ms": "90s", "retention_ms": "36 h", "capacity_bytes": "1.5GiB", "retry_max_ms": "1 h 30 min"}
+    for name, text in given.items():
+        page.locator(f"[name={name}]").fill(text)
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Settings saved.")).to_be_visible()
+    shown = {"lease_ms": "1m 30s", "retention_ms": "1d 12h", "capacity_bytes": "1.5 GiB", "retry_max_ms": "1h 30m"}
+    for name, text in shown.items():
+        expect(page.locator(f"[name={name}]")).to_have_value(text)
+    kept = api.http.get("/v1/queues/measured").json()["settings"]
+    assert (kept["lease_ms"], kept["retention_ms"], kept["capacity_bytes"]) == (90_000, 129_600_000, 3 << 29)
+    assert kept["retry"]["max_ms"] == 5_400_000
+    page.goto(f"{server.url}/web/enqueue?queue=measured")
+    page.get_by_label("Delay").fill("2h")
+    page.get_by_role("button", name="Enqueue").click()
+    expect(page.get_by_text(re.compile("in (2 h|1 h 59 min)")).first).to_be_visible()
 
 
 @pytest.mark.parametrize("path", ["/failures", "/jobs/{dead}"])

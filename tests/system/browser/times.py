@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.contract.doors.dqid.speaking import serving
+from tests.contract.doors.servers import serving
 from tests.contract.doors.web.conftest import Browser
 
 BULK = 1_000
@@ -63,7 +63,7 @@ def screens(numbers: dict[str, Any]) -> dict[str, str]:
         "interests": "/interests",
         "schedules": "/schedules",
         "enqueue": "/enqueue",
-        "trail": "/trail",
+        "audit": "/audit",
         "store": "/store",
         "preview: retry all dead": "/bulk?way=retry&all=1&queue=many&state=dead",
         "preview: delete all ready": "/bulk?way=delete&all=1&queue=many&state=ready",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster import around
+from cluster import services
 from cluster.patroni import AGREED
 from cluster.postgres import server
 
@@ -87,7 +87,7 @@ def test_compose_has_the_topology_of_the_tested_cluster():
 
 
 def test_haproxy_takes_the_file():
-    haproxy = shutil.which("haproxy", path=around.SEARCHED)
+    haproxy = shutil.which("haproxy", path=services.SEARCHED)
     if haproxy is None:
         pytest.skip("haproxy is not installed")
     done = subprocess.run(

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from cluster import place, trial
-from cluster.around import SEARCHED, holdfast_knows_postgresql
 from cluster.processes import wait_until
+from cluster.services import SEARCHED, holdfast_knows_postgresql
 
 ROOT = Path(__file__).resolve().parents[3]
 NOTICED_S = 25  # until each Patroni has noticed that etcd is away, and more than the leader's word holds

@@ -97,7 +97,7 @@ def test_the_table_of_errors_has_every_code_with_its_status():
 
 def test_codes_that_are_never_sent_are_named_as_such():
     text = read("docs/protocol.md")
-    sentence = text[text.index("are never sent") - 60 : text.index("routed anew")]
+    sentence = text[text.index("are never sent") - 60 : text.index("routed again")]
     assert set(re.findall(r"`(\w+)`", sentence)) >= NEVER_SENT
 
 

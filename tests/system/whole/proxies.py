@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cluster.ports import free_port
 from tests.system.whole.machine import need, tool_path
-from tests.system.whole.servers import Said, Trouble, until
+from tests.system.whole.servers import NotAsExpected, Output, until
 
 _NGINX = """
 {user}
@@ -116,12 +116,12 @@ def _running(folder: Path, text: str, command: list[str], **values: object) -> I
             stderr=subprocess.PIPE,
         )
         assert process.stderr is not None
-        said = Said(process.stderr)
+        said = Output(process.stderr)
         until(lambda port=port, process=process: _listens(port) or process.poll() is not None, "the proxy listens")
         if process.poll() is None:
             break
     else:
-        raise Trouble(f"{command[0]} did not start: {said.text}")
+        raise NotAsExpected(f"{command[0]} did not start: {said.text}")
     try:
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -25,11 +25,11 @@ WITHIN_S = 30.0
 LOOK_S = 0.01  # between two looks at what can only be asked about: who is waited for needs the processor, too
 
 
-class Trouble(AssertionError):
+class NotAsExpected(AssertionError):
     """The server did not do what every test relies on: start, say something, or end."""
 
 
-class Said:
+class Output:
     """The lines of one pipe, as they come."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
@@ -58,14 +58,14 @@ class Said:
         with self._news:
             self._news.wait_for(lambda: len(found()) >= count or self._ended, WITHIN_S)
         if len(found()) < count:
-            raise Trouble(f"{text!r} was not said {count} times, but:\n{self.text}")
+            raise NotAsExpected(f"{text!r} was not said {count} times, but:\n{self.text}")
         return found()[count - 1]
 
     def wait_for_end(self) -> None:
         """Return when nobody holds the other end any more."""
         self._reader.join(WITHIN_S)
         if self._reader.is_alive():
-            raise Trouble(f"somebody still holds the pipe after {WITHIN_S:.0f} s; it said:\n{self.text}")
+            raise NotAsExpected(f"somebody still holds the pipe after {WITHIN_S:.0f} s; it said:\n{self.text}")
 
     @property
     def text(self) -> str:
@@ -110,7 +110,7 @@ class Server:
             start_new_session=True,
         )
         assert self.process.stdout is not None
-        self.out, self.err = Said(self.process.stdout), Said(self.process.stderr or io.BytesIO())
+        self.out, self.err = Output(self.process.stdout), Output(self.process.stderr or io.BytesIO())
         self.watch(self.process.pid)
         return self
 
@@ -119,8 +119,8 @@ class Server:
         self.launch()
         try:
             self.out.wait_for("obs are kept")  # or: when something is mended, jobs are kept …
-        except Trouble as trouble:
-            raise Trouble(f"the server did not start: {trouble}\n{self.err.text}") from None
+        except NotAsExpected as trouble:
+            raise NotAsExpected(f"the server did not start: {trouble}\n{self.err.text}") from None
         for pid in self.pids():
             self.watch(pid)
         if "--fronts" in self.options:  # the first lines come when front 0 is there
@@ -138,7 +138,7 @@ class Server:
         try:
             return self.process.wait(WITHIN_S)
         except subprocess.TimeoutExpired:
-            raise Trouble(f"it still runs after {WITHIN_S:.0f} s; it said:\n{self.err.text}") from None
+            raise NotAsExpected(f"it still runs after {WITHIN_S:.0f} s; it said:\n{self.err.text}") from None
 
     def gone(self) -> None:
         """Return when no process of it is left, whoever its parent was; raise when one stays."""
@@ -148,10 +148,10 @@ class Server:
         for pid, pidfd in self._pidfds.items():
             readable, _, _ = select.select([pidfd], [], [], WITHIN_S)
             if not readable:
-                raise Trouble(f"process {pid} ({command_line(pid)}) outlived the server")
+                raise NotAsExpected(f"process {pid} ({command_line(pid)}) outlived the server")
         left = self.pids()
         if left:
-            raise Trouble(f"left running: {[(pid, command_line(pid)) for pid in left]}")
+            raise NotAsExpected(f"left running: {[(pid, command_line(pid)) for pid in left]}")
 
     def destroy(self) -> None:
         """Kill whatever is left of it; for the end of a test."""
@@ -182,17 +182,17 @@ class Server:
         """The process that owns the store."""
         found = self._called("holdfast.keeper.main")
         if not found:
-            raise Trouble(f"there is no keeper: {[(pid, command_line(pid)) for pid in self.pids()]}")
+            raise NotAsExpected(f"there is no keeper: {[(pid, command_line(pid)) for pid in self.pids()]}")
         return found[0]
 
     def wait_for_keeper(self) -> int:
         """The keeper of a server that is starting, as soon as there is one."""
         deadline = time.monotonic() + WITHIN_S
         while time.monotonic() < deadline and self.process.poll() is None:
-            with suppress(Trouble):
+            with suppress(NotAsExpected):
                 return self.keeper
             time.sleep(LOOK_S / 10)
-        raise Trouble(f"no keeper was started; the server said:\n{self.err.text}")
+        raise NotAsExpected(f"no keeper was started; the server said:\n{self.err.text}")
 
     @property
     def other_fronts(self) -> list[int]:
@@ -288,7 +288,7 @@ def until(true: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + WITHIN_S
     while not true():
         if time.monotonic() > deadline:
-            raise Trouble(f"not within {WITHIN_S:.0f} s: {what}")
+            raise NotAsExpected(f"not within {WITHIN_S:.0f} s: {what}")
         time.sleep(LOOK_S)
 
 

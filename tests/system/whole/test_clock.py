@@ -13,7 +13,7 @@ import apsw
 import pytest
 from msgspec.structs import replace
 
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
 from tests.system.whole.calls import conclude, lease, metric, push
 from tests.system.whole.servers import until
 
@@ -78,7 +78,7 @@ def test_a_clock_that_is_set_back_is_told_everywhere_and_time_goes_on_when_it_ha
         assert "set back" in client.get("/web", timeout=_PATIENT_S).text
         assert conclude(client, held).status_code == 200, "no lease ends meanwhile"
         clock(601)
-        server.err.wait_for("time goes on")
+        server.err.wait_for("time continues")
         assert warnings(client) == []
         assert metric(client.get("/metrics").text, "holdfast_clock_behind_seconds") == 0
     assert sum("time stands still" in line for line in server.err.lines) == 1, "told once"
@@ -124,7 +124,7 @@ def test_a_machine_that_begins_in_1970_catches_up_at_once_when_its_clock_is_set(
         held, used = lease(client, "q", max=2, lease_ms=600_000)
         assert conclude(client, used).status_code == 200
         clock(0)
-        server.err.wait_for("nobody served for a while")
+        server.err.wait_for("no server ran for a while")
         assert conclude(client, held).status_code == 200, "a step of the clock is no worker's fault"
         until(lambda: client.get("/v1/schedules/all").json()["fired"] >= 100, "what is made up for")
         slowest = 0.0
@@ -152,7 +152,7 @@ def test_a_server_that_stood_still_for_longer_than_a_lease_makes_no_crash(serve,
             server.send(signal.SIGCONT, *server.pids())
         else:
             clock(DAY_S)
-        server.err.wait_for("nobody served for a while")
+        server.err.wait_for("no server ran for a while")
         assert conclude(client, held, "extend", lease_ms=60_000).status_code == 200
         job = client.get(f"/v1/jobs/{held['id']}").json()
         assert (job["state"], job["crashes"]) == ("leased", 0)
@@ -223,8 +223,9 @@ def test_a_zone_that_is_gone_stops_one_schedule_and_fills_no_log(serve, home):
 def _lose_zone(home: Path) -> None:
     """As on a machine with other zones: the stored schedule names one that is not there."""
     connection = apsw.Connection(str(home / "holdfast-data/jobs.db"))
-    name, state = connection.execute("SELECT name, state FROM schedule WHERE name = 'bad'").fetchone()
-    kept = rows.schedule_of(name, state)
+    kept = rows.schedule_of(
+        *connection.execute("SELECT name, state, try_at, paused FROM schedule WHERE name = 'bad'").fetchone()
+    )
     spoiled = replace(kept, spec=replace(kept.spec, timezone="Nowhere/Land"), try_at=0, next_at=0)
-    connection.execute("UPDATE schedule SET state = ?, try_at = 0 WHERE name = 'bad'", (rows.schedule_blob(spoiled),))
+    connection.execute("UPDATE schedule SET state = ?, try_at = 0 WHERE name = 'bad'", (formats.schedule_json(spoiled),))
     connection.close()

@@ -40,13 +40,13 @@ def test_every_acknowledged_job_survives_kill_9_of_all_processes_under_load(serv
         load = Load(server)
         load.wait_for(pushes=300)
         server.kill_all()
-        told = load.stop()
+        acknowledged = load.stop()
         server.gone()
-        assert told.concluded, "the load concludes too"
+        assert acknowledged.concluded, "the load concludes too"
         assert maintenance.check(home / "holdfast-data/jobs.db") == []
         after = serve()
         with after.client() as client:
-            everything_is_there(client, told)
+            everything_is_there(client, acknowledged)
         after.kill_all()
         after.gone()
 
@@ -111,10 +111,10 @@ def test_when_the_keeper_dies_under_load_nobody_is_told_something_false(serve):
     load.wait_for(pushes=200)
     server.send(signal.SIGKILL, server.keeper)
     assert server.ended() == 1
-    told = load.stop()
+    acknowledged = load.stop()
     server.gone()
     with serve().client() as client:
-        everything_is_there(client, told)
+        everything_is_there(client, acknowledged)
 
 
 def test_when_the_front_dies_the_keeper_commits_what_it_has_and_ends_by_itself(serve):
@@ -140,8 +140,8 @@ def test_when_the_front_dies_under_load_every_acknowledged_job_is_there(serve):
     load = Load(server)
     load.wait_for(pushes=200)
     server.send(signal.SIGKILL, server.pid)
-    told = load.stop()
+    acknowledged = load.stop()
     server.gone()
     is_tidy(server)
     with serve().client() as client:
-        everything_is_there(client, told)
+        everything_is_there(client, acknowledged)

@@ -18,7 +18,7 @@ from tests.system.whole.calls import conclude, lease, metric, push
 from tests.system.whole.servers import Server, until
 
 DAMAGES = {
-    "job": "UPDATE job SET extras = '[null,null,\"k' WHERE id = 1",
+    "job": 'UPDATE job SET extras = \'{"unique_key":"k\' WHERE id = 1',
     "job's text": "UPDATE job SET type = CAST(x'ff' AS TEXT) WHERE id = 1",
     "job's numbers": "UPDATE job SET created_at = -9223372036854775808, max_attempts = -1 WHERE id = 1",
     "job that is missing": "DELETE FROM job WHERE id = 1",
@@ -29,7 +29,7 @@ DAMAGES = {
     "queue that is missing": "DELETE FROM queue WHERE name = 'sick'",
 }
 DAMAGES_IN_POSTGRES = {
-    "account of a queue's lines": "UPDATE queue SET lows = '\\xc1' WHERE name = 'sick'",
+    "account of a queue's lines": "UPDATE queue SET ready_floors = '[1]' WHERE name = 'sick'",
     "queue's last moment": "UPDATE queue SET seen_at = 9223372036854775807 WHERE name = 'sick'",
 }
 NOT_IN_POSTGRES = ("job's text",)  # it takes no text that is none

@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.whole.calls import lease, push
 from tests.system.whole.load import Load, everything_is_there
-from tests.system.whole.tracing import Syscall, Tracer
+from tests.system.whole.strace import Syscall, Tracer
 
 pytestmark = pytest.mark.long(20)
 
@@ -55,13 +55,13 @@ def test_when_a_flush_fails_its_callers_are_told_that_nobody_knows_and_the_rest_
     load.wait_for(pushes=50)
     tracer = Tracer(server.keeper, tmp_path / "trace", "-e", WRITING, "-e", f"inject=fdatasync:error=EIO:when={flush}")
     assert server.ended() == 1
-    told = load.stop()
+    acknowledged = load.stop()
     tracer.stop()
     server.gone()
-    assert any("outcome_unknown" in line for line in told.unknown), "whoever was in the batch is told so"
+    assert any("outcome_unknown" in line for line in acknowledged.unknown), "whoever was in the batch is told so"
     assert "the store failed" in server.err.text
     with serve().client() as client:
-        everything_is_there(client, told)
+        everything_is_there(client, acknowledged)
 
 
 @pytest.mark.parametrize(

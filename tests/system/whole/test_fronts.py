@@ -74,13 +74,13 @@ def test_when_one_front_dies_the_server_ends_with_1_and_every_acknowledged_job_i
     (other,) = server.other_fronts
     server.send(signal.SIGKILL, (server.pid, other)[which])
     code = server.ended()
-    told = load.stop()
+    acknowledged = load.stop()
     server.gone()
     if which == 1:
         assert code == 1
         assert f"holdfast: Front process {other} ended." in server.err.text
     with serve().client() as client:
-        everything_is_there(client, told)
+        everything_is_there(client, acknowledged)
 
 
 def test_when_the_keeper_dies_both_fronts_end(serve):

@@ -142,13 +142,13 @@ def test_a_load_that_runs_into_a_full_disk_loses_nothing(serve_on, disk):
     server.err.wait_for("the disk is full")
     with server.client() as client:
         is_refused(client.post("/v1/queues/q/jobs", json={"payload": "x" * 500_000}))
-    told = load.stop()
+    acknowledged = load.stop()
     server.kill_all()
     server.gone()
     ballast.unlink()
     assert maintenance.check(disk / "jobs.db") == []
     with serve_on(MIB).client() as client:
-        everything_is_there(client, told)
+        everything_is_there(client, acknowledged)
 
 
 def test_a_server_starts_on_a_disk_that_is_at_its_watermark_and_lets_workers_finish(serve_on, disk):

@@ -16,8 +16,8 @@ from holdfast.stores.sqlite import maintenance
 from tests.system.whole.calls import conclude, lease, park, push, uploads
 from tests.system.whole.machine import fill, small_disk
 from tests.system.whole.servers import Server, until
-from tests.system.whole.test_stopping import again_until_it_ends
-from tests.system.whole.tracing import Tracer
+from tests.system.whole.strace import Tracer
+from tests.system.whole.test_shutdown import again_until_it_ends
 
 pytestmark = pytest.mark.long(40)
 

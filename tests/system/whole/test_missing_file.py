@@ -137,10 +137,10 @@ def test_what_was_acknowledged_before_is_where_the_folder_was_moved_to(serve, se
     load.wait_for(pushes=100)
     (home / "holdfast-data").rename(home / "moved")
     ends_by_itself(server)
-    told = load.stop()
+    acknowledged = load.stop()
     assert maintenance.check(home / "moved/jobs.db") == []
     with serve("--store", f"sqlite:///{home}/moved/jobs.db").client() as client:
-        everything_is_there(client, told)
+        everything_is_there(client, acknowledged)
 
 
 def test_a_second_server_in_the_same_place_has_it_to_itself(serve, home):

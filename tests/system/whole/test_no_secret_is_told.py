@@ -69,7 +69,7 @@ def test_no_secret_is_in_a_log_an_answer_a_metric_or_a_file(tmp_path):
         answer = page.post("/web/login", data={"form_token": token, "key": key, "next": "/web"})
         told.append(str(answer.headers).encode() + answer.content)
         told.append(page.get("/web", follow_redirects=True).content)
-    for path in ("/metrics", "/v1/keys", "/v1/keys/ci", "/v1/stats", "/web/keys", "/web/trail", "/openapi.json"):
+    for path in ("/metrics", "/v1/keys", "/v1/keys/ci", "/v1/stats", "/web/keys", "/web/audit", "/openapi.json"):
         ask("GET", path, f"Bearer {planted}")
     environment = {**os.environ, "HOLDFAST_TOKEN": WRONG, "HOLDFAST_URL": node.url}
     for words in (["job", "ls"], ["key", "ls"], ["queue", "ls", "--json"]):

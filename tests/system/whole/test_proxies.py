@@ -14,7 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from holdfast import limits
-from tests.contract.doors.channel.speaking import speaking
+from tests.contract.doors.websocket.channel import open_channel
 from tests.system.whole.calls import conclude, lease, metric, push
 from tests.system.whole.machine import tool_path
 from tests.system.whole.proxies import haproxy, nginx
@@ -208,7 +208,7 @@ def test_a_host_name_that_the_server_was_not_told_of_is_refused_with_what_to_do(
 
 @pytest.mark.parametrize("prefix", ["", "/kept", "/stripped"])
 def test_a_live_channel_goes_through_and_what_it_held_comes_back_when_it_closes(client, url, queue, prefix):
-    with speaking(url, f"{prefix}/v1/channel") as worker:
+    with open_channel(url, f"{prefix}/v1/channel") as worker:
         worker.start(queue, credits=2)
         put = client.post(f"{prefix}/v1/queues/{queue}/jobs", json={"payload": 1}).json()
         job = worker.job()
@@ -221,7 +221,7 @@ def test_a_live_channel_goes_through_and_what_it_held_comes_back_when_it_closes(
 
 
 def test_a_refused_channel_is_refused_through_the_proxy_with_the_server_s_own_words(url):
-    with pytest.raises(InvalidStatus) as refused, speaking(url, additional_headers={"Origin": "https://evil.example"}):
+    with pytest.raises(InvalidStatus) as refused, open_channel(url, additional_headers={"Origin": "https://evil.example"}):
         pass
     assert refused.value.response.status_code == 403
     assert b'"code":"forbidden"' in refused.value.response.body

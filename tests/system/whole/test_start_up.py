@@ -10,8 +10,8 @@ import pytest
 
 from holdfast import __version__
 from tests.system.whole.calls import lease, push
-from tests.system.whole.far_disk import network_mount
 from tests.system.whole.machine import need, small_disk
+from tests.system.whole.network_disk import network_mount
 from tests.system.whole.servers import Server
 
 pytestmark = pytest.mark.long(25)

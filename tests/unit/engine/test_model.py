@@ -29,8 +29,8 @@ from holdfast.messages.queries import GetInterests, GetQueue, ListJobs, ListWork
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, PromoteDue, ReapWorkers
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.unit.engine.model import Model
+from tests.unit.engine.model_commands import NEVER, QUEUES, SETTINGS, STEP_MS, CommandMaker
 from tests.unit.engine.model_routing import Publish
-from tests.unit.engine.teller import NEVER, QUEUES, SETTINGS, STEP_MS, Teller
 
 pytestmark = pytest.mark.long(30)
 
@@ -129,7 +129,7 @@ class Story(RuleBasedStateMachine):
         self.tell(*(self.command(number) for number in numbers))
 
     def command(self, number):
-        return Teller(number, self.model, self.refs, self.worker_numbers).command()
+        return CommandMaker(number, self.model, self.refs, self.worker_numbers).command()
 
     @rule(ms=st.sampled_from([1, STEP_MS, STEP_MS, 5 * STEP_MS, LEASE_GRACE_MS]), tick=st.sampled_from([True, True, False]))
     def time_goes_on(self, ms, tick):

@@ -14,7 +14,7 @@ from holdfast.routing import interests, patterns
 from holdfast.routing.fields import fields_of
 from holdfast.routing.interests import Change, Interests
 from holdfast.routing.patterns import PatternSet
-from holdfast.stores.rows import UNREADABLE, match_of
+from holdfast.stores.formats import UNREADABLE, match_of
 
 
 def queues(match_by_queue: dict, data: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""Putting jobs. Every call sends an idempotency key that is made once, so a repeated try never makes a second job."""
+"""Enqueueing jobs. Every call sends one idempotency key over all its tries, so a repeated try never enqueues a second job."""
 
 import secrets
 from collections.abc import Iterable
@@ -24,10 +24,10 @@ class Producer(AsyncCaller):
         wait_ms: int | None = None,
         **options: Unpack[JobOptions],
     ) -> Enqueued:
-        """Put one job; once this returns, it is kept.
+        """Enqueue one job. When this returns, the job is stored as `durability` of the result says.
 
-        `payload` is anything that JSON can say (dataclasses, `msgspec.Struct`s and datetimes included), or bytes, which are kept as they are
-        with their `content_type`. `wait_ms`: how long to wait for room in a full queue, instead of raising `QueueFull` at once.
+        `payload` is anything that JSON can represent (also dataclasses, `msgspec.Struct`s and datetimes), or bytes, which are stored unchanged
+        with their `content_type`. `wait_ms`: how long to wait for capacity in a full queue, before it raises `QueueFull`.
         """
         if content_type is None and not isinstance(payload, bytes | bytearray | memoryview):
             where = path("/v1/queues/{}/jobs", queue, wait_ms=wait_ms)
@@ -40,9 +40,9 @@ class Producer(AsyncCaller):
     async def enqueue_many(
         self, jobs: Iterable[NewJob], *, idempotency_key: str | None = None, wait_ms: int | None = None
     ) -> list[Receipt]:
-        """Put jobs, over any queues, in chunks of up to 1,000: each chunk is put whole or not at all, **the sum of them is not**.
+        """Enqueue jobs to any queues in chunks of up to 1,000. Each chunk is enqueued as a whole or not at all, **but not all chunks together**.
 
-        When a chunk is refused, the error's field `enqueued` has the receipts of the chunks before it: they are kept.
+        If a chunk is refused, the error's field `enqueued` has the receipts of the chunks before it, which are stored.
         """
         key = idempotency_key or secrets.token_hex(16)
         receipts: list[Receipt] = []
@@ -66,6 +66,6 @@ class Producer(AsyncCaller):
         idempotency_key: str | None = None,
         **options: Unpack[JobOptions],
     ) -> Published:
-        """Put one copy of an event into each queue that wants it, all or none. `scope="all"`: one for each registered worker there."""
+        """Enqueue one copy of an event to each subscribed queue, all or none. `scope="all"`: one for each registered worker of these queues."""
         body = event_body(data, scope, require_interest, options)
         return await self._create(Published, "/v1/publish", body, idempotency_key)

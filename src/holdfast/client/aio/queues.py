@@ -1,4 +1,4 @@
-"""Queues, and which events they want."""
+"""Queues and their subscriptions (interests)."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Unpack
@@ -30,11 +30,11 @@ class Queues(AsyncCaller):
         return await self._get(Queue, path("/v1/queues/{}", name))
 
     async def set_queue(self, name: str, /, **settings: Unpack[QueueSettings]) -> Queue:
-        """Make a queue, or set all of its settings: what is left out goes back to the server's default."""
+        """Create a queue, or replace all of its settings: those left out follow the server's defaults."""
         return await self._send(Queue, "PUT", path("/v1/queues/{}", name), settings)
 
     async def change_queue(self, name: str, /, **settings: Unpack[QueueSettings]) -> Queue:
-        """Change some settings of a queue that is there."""
+        """Change some settings of an existing queue. Raises `QueueNotFound`."""
         return await self._send(Queue, "PATCH", path("/v1/queues/{}", name), settings)
 
     async def delete_queue(self, name: str) -> None:
@@ -42,7 +42,7 @@ class Queues(AsyncCaller):
         await self._delete(path("/v1/queues/{}", name), QueueNotFound)
 
     async def pause(self, queue: str) -> Queue:
-        """Lease nothing from it; it takes new jobs all the same."""
+        """Stop leasing from it. Jobs can still be enqueued."""
         return await self._post(Queue, path("/v1/queues/{}/pause", queue))
 
     async def resume(self, queue: str) -> Queue:
@@ -50,25 +50,25 @@ class Queues(AsyncCaller):
         return await self._post(Queue, path("/v1/queues/{}/resume", queue))
 
     async def purge(self, queue: str, states: Iterable[str] = ("scheduled", "ready")) -> int:
-        """Remove jobs in these states, any but leased; how many were removed. After a lost answer it goes on where it was, and counts anew."""
+        """Delete the jobs in these states (not leased ones); returns how many. After a lost answer it repeats the call, and counts only what was left."""
         return (await self._post(Purged, path("/v1/queues/{}/purge", queue), {"states": list(states)})).purged
 
     async def interests(self) -> list[Interest]:
-        """Which events each queue wants."""
+        """The subscriptions of all queues."""
         return (await self._get(Interests, "/v1/interests")).interests
 
     async def interest(self, queue: str) -> Interest:
-        """Which events one queue wants."""
+        """The subscription of one queue."""
         return await self._get(Interest, path("/v1/interests/{}", queue))
 
     async def set_interest(self, queue: str, match: str | dict[str, str] = "*") -> Interest:
-        """Say which events a queue wants: "*" for all, or pairs of regular expressions for field and value."""
+        """Subscribe a queue: "*" for all events, or pairs of regular expressions for field and value."""
         return await self._send(Interest, "PUT", path("/v1/interests/{}", queue), {"match": match})
 
     async def delete_interest(self, queue: str) -> None:
-        """The queue wants nothing more."""
+        """Remove the queue's subscription."""
         await self._delete(path("/v1/interests/{}", queue), QueueNotFound)
 
     async def who_wants(self, data: Any) -> list[str]:
-        """Where an event would go. Nothing is put."""
+        """The queues that would get this event. Nothing is enqueued."""
         return (await self._post(Reached, "/v1/interests/test", {"data": data})).queues

@@ -34,7 +34,7 @@ class System(AsyncCaller):
         return await self._get(Schedule, path("/v1/schedules/{}", name))
 
     async def set_schedule(self, name: str, /, **fields: Any) -> Schedule:
-        """Make or change a schedule: `cron` (with `timezone`) or `interval_ms`, `queue` or `publish`, `payload`, `missed`, `overlap`, `paused`,
+        """Create or replace a schedule: `cron` (with `timezone`) or `interval_ms`, `queue` or `publish`, `payload`, `missed`, `overlap`, `paused`,
         and the options of a job.
         """
         return await self._send(Schedule, "PUT", path("/v1/schedules/{}", name), fields)
@@ -44,11 +44,11 @@ class System(AsyncCaller):
         await self._delete(path("/v1/schedules/{}", name), ScheduleNotFound)
 
     async def pause_schedule(self, name: str) -> Schedule:
-        """It fires no more."""
+        """Stop running it."""
         return await self._post(Schedule, path("/v1/schedules/{}/pause", name))
 
     async def resume_schedule(self, name: str) -> Schedule:
-        """It fires again."""
+        """Run it again."""
         return await self._post(Schedule, path("/v1/schedules/{}/resume", name))
 
     async def run_schedule(self, name: str) -> Published:

@@ -56,22 +56,22 @@ class Consumer(Caller):
         return (self._post(Leased, "/v1/leases", wanted, wait_ms=wait_ms)).jobs
 
     def conclude(self, token: str, result: Any = UNSET, *, then: Iterable[NewJob] = ()) -> Outcome:
-        """The work is done. `then`: jobs that follow, put in the same transaction."""
+        """The work is done. `then`: follow-up jobs, enqueued in the same transaction."""
         return self._verb(Outcome, "conclude", token, Conclude(token=token, result=result, then=list(then)))
 
     def fail(
         self, token: str, reason: str = "", *, retry: bool = True, delay_ms: int | None = None, crashed: bool = False
     ) -> Outcome:
-        """The attempt went wrong. Without `retry` the job is dead at once; without `delay_ms` its retry policy says when to try again.
+        """The attempt failed. With `retry=False` the job is dead; without `delay_ms` its retry policy says when to try again.
 
-        `crashed`: what ran it was killed or broke down. It counts as a crash, and the job is ready again at once, unless `delay_ms` is given.
+        `crashed`: the process that ran it died. It counts as a crash, and the job is ready again at once, unless `delay_ms` is given.
         """
         delay = UNSET if delay_ms is None else delay_ms
         entry = Fail(token=token, reason=reason, retry=retry, delay_ms=delay, crashed=crashed)
         return self._verb(Outcome, "fail", token, entry)
 
     def release(self, token: str, *, delay_ms: int = 0, priority: int | None = None) -> Outcome:
-        """Hand the job back; no attempt is spent."""
+        """Give the job back without a counted attempt."""
         entry = Release(token=token, delay_ms=delay_ms, priority=UNSET if priority is None else priority)
         try:
             return self._verb(Outcome, "release", token, entry)
@@ -83,14 +83,14 @@ class Consumer(Caller):
             raise
 
     def extend(self, token: str, *, lease_ms: int | None = None, progress: Any = UNSET) -> Extended:
-        """Keep the lease, counted from now, and perhaps note progress."""
+        """Prolong the lease, counted from now, and perhaps report progress."""
         entry = Extend(token=token, lease_ms=UNSET if lease_ms is None else lease_ms, progress=progress)
         return self._verb(Extended, "extend", token, entry)
 
     def batch(self, entries: Sequence[Conclude | Fail | Release | Extend]) -> list[Ended]:
-        """Up to 1,000 verbs at once. One outcome for each, in their order: what the single verb would have given or, in its place, raised.
+        """Up to 1,000 verbs in one call. Returns one outcome for each, in order: what the single verb would return, or the error that it would raise.
 
-        An entry that breaks a bound refuses the whole before anything is done, which is raised.
+        If an entry breaks a bound, the call raises and nothing is done.
         """
         lists: dict[type, list[Any]] = {Conclude: [], Fail: [], Release: [], Extend: []}
         for entry in entries:

@@ -20,7 +20,7 @@ class Jobs(Caller):
     """`job`, `jobs`, `wait`, `result`, `why`, and `retry`, `cancel`, `promote`, `edit`, `move`, `settle`, `delete`."""
 
     def job(self, job_id: int) -> Job:
-        """One job with all that is kept of it: result, progress, errors."""
+        """One job with its result, progress and errors. Raises `JobNotFound`."""
         return self._get(Job, path("/v1/jobs/{}", job_id))
 
     def jobs(
@@ -34,7 +34,7 @@ class Jobs(Caller):
         payload: bool = True,
         page: int = 200,
     ) -> Iterator[Job]:
-        """The jobs that match all that is given, page after page. Jobs that change meanwhile may come twice or not at all."""
+        """The jobs that match all given filters, page after page. A job that changes meanwhile may come twice or not at all."""
         cursor: str | None = None
         while True:
             got = self.jobs_page(
@@ -62,7 +62,7 @@ class Jobs(Caller):
         return self._get(JobPage, path("/v1/jobs", **filters, payload=None if payload else False, limit=limit, cursor=cursor))
 
     def wait(self, job_id: int, timeout_s: float | None = None) -> Job:
-        """The job, once it is concluded, dead or cancelled; `TimeoutError` when it is not after `timeout_s`."""
+        """Wait until the job is concluded, dead or cancelled, and return it; raises `TimeoutError` after `timeout_s`."""
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             wait_ms = _POLL_MS if until is None else min(_POLL_MS, max(0, int((until - time.monotonic()) * 1_000)))
@@ -73,7 +73,7 @@ class Jobs(Caller):
                 raise TimeoutError(f"job {job_id} is still {job.state} after {timeout_s:g} s")
 
     def result(self, job_id: int, timeout_s: float | None = None) -> Any:
-        """What the job was concluded with, once it is; raises `NotConcluded` when it ends in another way."""
+        """Wait until the job is concluded, and return its result; raises `NotConcluded` if it ends otherwise, `TimeoutError` after `timeout_s`."""
         job = self.wait(job_id, timeout_s)
         if job.state != "concluded":
             raise NotConcluded(job)
@@ -84,7 +84,7 @@ class Jobs(Caller):
         return self._get(Why, path("/v1/jobs/{}/why", job_id))
 
     def retry(self, job_id: int) -> Job:
-        """Run a dead job again, with all of its tries."""
+        """Run a dead job again, with its attempts reset."""
         return self._manage(job_id, "retry")
 
     def cancel(self, job_id: int) -> Job:
@@ -100,16 +100,16 @@ class Jobs(Caller):
         return self._send(Job, "PATCH", path("/v1/jobs/{}", job_id), changes)
 
     def move(self, job_id: int, queue: str) -> Enqueued:
-        """Put a job that is not leased anew into another queue, and remove it here, in one step. It gets a new number and all of its tries.
+        """Move a job that is not leased to another queue, in one step. It gets a new id, and its attempts are reset.
 
-        This call can't be repeated safely: after a lost answer it raises `OutcomeUnknown`.
+        This call can't be repeated safely: if its answer is lost, it raises `OutcomeUnknown`.
         """
         return self._post(Enqueued, path("/v1/jobs/{}/move", job_id), {"queue": queue}, repeatable=False)
 
     def settle(self, job_id: int, reason: str, *, done: bool = True, result: Any = UNSET) -> Job:
-        """End a job that waits or is dead by what is known of its work: concluded, perhaps with a result, or, unless it is `done`, dead.
+        """Mark a waiting or dead job as concluded, perhaps with a result, or with `done=False` as dead.
 
-        `reason` says what is known, and from where. No attempt is made or counted.
+        `reason` says how the outcome is known. No attempt is made or counted.
         """
         said = {"outcome": "concluded" if done else "dead", "reason": reason}
         body = said if result is UNSET else said | {"result": result}

@@ -1,4 +1,4 @@
-"""A job in a worker's hands: what a handler is given."""
+"""The job that a handler gets."""
 
 import asyncio
 import builtins
@@ -26,8 +26,8 @@ def progress_json(progress: Any) -> bytes:
 class HeldJob:
     """A job that this worker holds under a lease. Everything here may be used from any thread.
 
-    `cancel_requested`: somebody asked to cancel the job. `lost`: the lease is not held any more, and whatever the handler does counts for
-    nothing. `stopping`: the worker was told to end, and gives its handlers some time to finish.
+    `cancel_requested`: somebody asked to cancel the job. `lost`: the lease is no longer held, so the outcome of the handler will be
+    refused. `stopping`: the worker is shutting down and gives its handlers `grace_s` to finish.
     """
 
     def __init__(self, job: Job, note: Callable[["HeldJob", Any], None] | None = None) -> None:
@@ -62,7 +62,7 @@ class HeldJob:
 
     @property
     def queue(self) -> str:
-        """Where it comes from."""
+        """The queue that it came from."""
         return self.job.queue
 
     @property

@@ -24,7 +24,7 @@ class Registration:
         self._id: str | None = None
 
     async def begin(self, client: AsyncClient, stopped: asyncio.Event, reach: Reach) -> None:
-        """Register; while no server answers, try on until one does or the worker is told to stop. Raises what is refused for good."""
+        """Register; while no server answers, retry until one does or the worker is stopped. Raises a permanent refusal."""
         stopping = asyncio.create_task(stopped.wait())
         try:
             while not stopped.is_set():
@@ -51,7 +51,7 @@ class Registration:
         return None
 
     def beat(self, client: Client, quiet: Callable[[bool], None]) -> None:
-        """Say that it is there, and hear whether it was sent home. One that the server has forgotten registers anew."""
+        """Send a heartbeat; the answer says whether to stop gracefully. A worker that the server has removed registers again."""
         assert self._id is not None, "only who is registered beats"
         try:
             quiet(client.beat(self._id).state == "quiet")

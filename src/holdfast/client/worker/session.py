@@ -169,7 +169,7 @@ class Session:
             if not held.lost:
                 attempt_over(held, verdict, error)
         except Exception as error:  # noqa: BLE001  (whatever it is, the job gets an outcome and its place is free again)
-            log.exception("job %d: what it came to can't be told", held.id)
+            log.exception("job %d: its outcome could not be reported", held.id)
             verdict = told(error, held.token)
         self._running.discard(held)
         held.task = None

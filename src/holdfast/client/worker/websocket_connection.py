@@ -37,7 +37,7 @@ class _Said(msgspec.Struct):
 
 
 class WebSocketConnection:
-    """One open channel. `told` hears of leases: a token, and `lost`, `cancel` or `unknown`."""
+    """One open channel. `told` is called for leases: a token, and `lost`, `cancel` or `unknown`."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, url: str, told: Told) -> None:
         self.url = url

@@ -1,7 +1,7 @@
 """`Worker`: which queues, which handlers, how much at once; and `run()`.
 
-SIGTERM or SIGINT: nothing more is taken, handlers get `grace_s` to finish, the rest is released, which spends no attempt. A second signal ends
-the process at once; the leases then end by themselves, which counts as a crash of each job.
+SIGTERM or SIGINT: the worker takes no more jobs, gives handlers `grace_s` to finish, and releases the rest, which counts no attempt. A second
+signal ends the process at once; the leases then expire, which counts as a crash of each job.
 """
 
 import asyncio
@@ -38,10 +38,12 @@ _EXTEND_WITHIN_S = 5.0  # for one batch of extensions, over all its tries; what 
 class Worker:
     """Takes jobs from queues and runs their handlers.
 
-    `concurrency`: how many run at once. `prefetch`: how many more may be leased and wait here, at most as many again; that hides the way
-    to the server, but keeps these jobs from other workers. `lease_ms`: how long a lease lives without news, by default as the queue
-    says; it is extended for as long as the handler runs. `register`: be listed among the server's workers, so that it can be sent home.
-    `live`: have jobs sent on a live channel, and by long polls only where none can be opened. `url`, `token`, `context`: see `AsyncClient`.
+    `concurrency`: how many handlers run at once. `prefetch`: how many more jobs to lease in advance, at most `concurrency`; this saves
+    round trips, but other workers can't get these jobs. `lease_ms`: the length of a lease, by default the queue's; the worker extends the
+    lease while the handler runs. `register`: appear in the server's list of workers, where an operator can stop it gracefully.
+    `live`: get jobs over a live channel, and poll only if none can be opened. `poll_ms`: the length of a long poll. `order`: `"queue"`, take
+    from the first queue that has a job, or `"priority"`, over all of them. `grace_s`: how long handlers may run on after SIGTERM.
+    `url`, `token`, `context`: see `AsyncClient`. Raises `ValueError` for a value out of bounds.
     """
 
     def __init__(
@@ -100,8 +102,9 @@ class Worker:
         """Make a function the handler of a type of job; without a type, of all that have no handler of their own.
 
         A coroutine function runs in the event loop, any other function in a thread, or with `process` in a process. What it returns is the
-        result of the job. `timeout_s` bounds one attempt. A job whose payload Python can't hold, such as `1e999`, fails before its handler
-        begins; with `raw` the handler is called all the same, and finds the bytes in `job.job.payload_json`.
+        result of the job. `timeout_s` bounds one attempt. A job whose payload Python can't represent, such as `1e999`, fails without calling
+        its handler; with `raw` the handler is called and reads the bytes in `job.job.payload_json`. Raises `ValueError` for a second handler
+        of a type.
         """
         if callable(type):  # `@worker.handler` without parentheses
             return self.handler()(type)
@@ -120,13 +123,13 @@ class Worker:
 
     @property
     def name(self) -> str:
-        """What it is called: by default its host and its process, which may be another one since it was made."""
+        """Its name: by default `HOST:PID`, of the current process."""
         return self._name or f"{socket.gethostname()}:{os.getpid()}"
 
     def run(self, *, until_empty: bool = False) -> None:
         """Work until SIGTERM or SIGINT; with `until_empty`, at most until nothing is ready and nothing runs.
 
-        In a thread that is not the main one no signal can be heard: there, `stop()` ends it.
+        Python handles signals only in the main thread; in another thread use `stop()`.
         """
         try:
             asyncio.get_running_loop()
@@ -143,7 +146,7 @@ class Worker:
                 except (SystemExit, KeyboardInterrupt) as error:
                     if self._session is None:
                         raise
-                    log.error("a task that a handler has started raised %s, which ends nothing here", type(error).__name__)
+                    log.error("a task started by a handler raised %s; the worker continues", type(error).__name__)
             working.result()
 
     async def work(self, *, signals: bool = False) -> None:
@@ -195,7 +198,7 @@ class Worker:
                 if self._register and not until_empty:
                     await registration.begin(client, session.stopped, reach)
                     holder.beat_with(lambda: registration.beat(keeper, lambda quiet: _tell(loop, self._sent_home, quiet)))
-                log.info("taking from %s, up to %d at once", ", ".join(self.queues), self._bounds.concurrency)
+                log.info("taking jobs from %s, up to %d at once", ", ".join(self.queues), self._bounds.concurrency)
                 await session.run()
         finally:
             self._session = None
@@ -235,7 +238,7 @@ class Worker:
         if self._signals > 1:
             log.warning("stopped at once by a second signal")
             os._exit(128 + number)
-        log.info("draining: no new jobs are taken")
+        log.info("draining: taking no new jobs")
         session.stop()
 
 

@@ -156,7 +156,7 @@ class Connection(asyncio.Protocol):
             return
         self.gone = True
         self._feed = Feed(0)
-        self._account.hold(0)
+        self._account.close()
         if self._unread_timer is not None:
             self._unread_timer.cancel()
         self.stop_waiting()

@@ -63,7 +63,7 @@ class Beanstalk:
             await asyncio.wait_for(self._empty.wait(), max(0.0, patience_s))
         except TimeoutError:
             if self._connections:
-                log.warning("connections were cut; the jobs that they had reserved are handed back", cut=len(self._connections))
+                log.warning("connections were closed; the jobs that they had reserved are released", cut=len(self._connections))
             for connection in list(self._connections):
                 connection.close()
                 asyncio.get_running_loop().call_later(_LAST_WORDS_S, connection.abort)
@@ -99,8 +99,8 @@ class Beanstalk:
             self._empty.set()
 
     def plays(self, connection: Connection, role: str) -> None:
-        """A connection has put or reserved: from now on it counts as a producer or a worker."""
-        if role not in connection.roles:
+        """A connection has put or reserved: from now on it counts as a producer or a worker, unless it has ended meanwhile."""
+        if role not in connection.roles and not connection.gone:
             connection.roles.add(role)
             self.numbers.roles[role] += 1
 

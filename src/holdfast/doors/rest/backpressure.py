@@ -157,7 +157,7 @@ class Backpressure(HttpToolsProtocol):
         unseen, self._unseen = bytes(self._unseen), b""
         self.flow.go_on()
         self.flow.read_on()
-        self.account.hold(0)
+        self.account.close()
         return unseen
 
     def answered(self) -> None:
@@ -231,4 +231,4 @@ class Backpressure(HttpToolsProtocol):
             self._unread_timer = None
         self._unseen = b""
         super().connection_lost(exc)
-        self.account.hold(0)
+        self.account.close()

@@ -123,14 +123,7 @@ class Connection(ConnectionEnd):
 
     def refuse_rest(self, error: HoldfastError) -> None:
         """Refuse the request that is not whole, and let go of what has come of it."""
-        cycle: Any = self.cycle
         self._turn_away(None, error)
-        if self._ride is not None:
-            self._ride.body, self._ride = b"", None
-        elif self._body_open and is_busy(cycle):
-            cycle.body = bytearray()
-            cycle.disconnected = True  # whoever waits for the rest need not
-            cycle.message_event.set()
 
     def _refuse_head(self) -> None:
         self._turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))
@@ -148,9 +141,21 @@ class Connection(ConnectionEnd):
         those are answered, and then the connection is closed.
         """
         self.refusing = True
-        reply = replies.refused(error, status)
+        status = self._refuse(replies.refused(error, status), request_id, is_silent=is_silent)
+        if self._ride is not None:
+            self._ride.body, self._ride = b"", None
+        elif self._body_open and is_busy(self.cycle) and not is_begun(self.cycle):
+            cycle: Any = self.cycle
+            cycle.body = bytearray()
+            cycle.disconnected = True  # whoever waits for the rest need not, and says nothing more
+            cycle.message_event.set()
+        return status
+
+    def _refuse(self, reply: Reply, request_id: bytes | None, *, is_silent: bool) -> int:
         if self._body_open and self._running is self.cycle and is_begun(self._running):
-            self._linger()  # it has its answer
+            self._running.keep_alive = False
+            if not is_busy(self._running):
+                self._linger()  # it has its answer
             return reply.status
         if self._is_answering():
             self._close_behind()
@@ -158,7 +163,8 @@ class Connection(ConnectionEnd):
         parts = [head(reply, STATUS[reply.status], request_id or self.middleware.request_id({}))]
         if reply.status == _UPGRADE_REQUIRED:
             parts.append(b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n")
-        parts += (b"connection: close\r\n\r\n", reply.body)
+        is_bodiless = not self._head_open and self.parser.get_method() == b"HEAD"
+        parts += (b"connection: close\r\n\r\n", b"" if is_bodiless else reply.body)
         self.transport.write(b"".join(parts))
         if is_silent:
             self.transport.close()  # nothing comes that would have to be read first

@@ -215,9 +215,9 @@ class Actions:
             refused=refused,
             who=self._who,
         )
-        note = AuditEntry(0, self._who, action, target[:_TOLD], queue[:_TOLD], outcome, done, refused, run)
+        entry = AuditEntry(0, self._who, action, target[:_TOLD], queue[:_TOLD], outcome, done, refused, run)
         try:
-            await self._engine.reading.take_note(note)
+            await self._engine.reading.record_audit(entry)
         except HoldfastError as error:
             log.warning("the audit log could not be written", code=error.code)
 

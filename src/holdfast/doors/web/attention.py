@@ -1,4 +1,4 @@
-"""What is wrong, and where to mend it: the first thing that an operator sees. Pure: numbers in, sentences out, the worst first."""
+"""Problems, each with a link to its fix: the first thing that an operator sees. Pure: numbers in, sentences out, the worst first."""
 
 import math
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ class Problem:
 
 
 def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_lately: int) -> list[Problem]:
-    """Everything that wants attention, what harms most first: the store, then by jobs and how long they wait."""
+    """All problems, the most harmful first: the store, then by jobs and how long they wait."""
     found = of_store(store) + of_time(store)
     for queue in queues:
         found += of_queue(queue)
@@ -47,7 +47,7 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
 
 
 def of_memory(level: str, environment: str, tone: str) -> list[Problem]:
-    """Jobs that are in memory only, in an environment whose name says that it is in earnest."""
+    """Jobs that are in memory only, in an environment whose name says that it is production."""
     if level != "memory" or tone != "red":
         return []
     text = f"are kept in memory only, in an environment named {environment}: all are lost when the server stops."
@@ -55,24 +55,24 @@ def of_memory(level: str, environment: str, tone: str) -> list[Problem]:
 
 
 def of_store(store: StoreStats) -> list[Problem]:
-    """What is wrong with how jobs are kept."""
+    """Problems of how jobs are stored."""
     return [*_of_keeping(store), *_of_rows(store), *_of_held(store)]
 
 
 def _of_held(store: StoreStats) -> list[Problem]:
-    """Queues whose rows other programs hold: each stands still alone, until that program's transaction has ended."""
+    """Queues whose rows other programs lock: each is blocked alone, until that program's transaction ends."""
     held = store.held_queues
     if not held:
         return []
     if len(held) == 1:
-        text = f"stands still, because its row in the database is held by {holder(held[0])}. All other queues go on."
+        text = f"is blocked, because its row in the database is locked by {holder(held[0])}. Other queues are not affected."
         return [Problem("bad", f"The queue {held[0].name}", text, how_to_end(held[0]), "/store")]
-    text = "stand still, because other programs hold their rows in the database. All others go on."
-    return [Problem("bad", f"{formats.number(len(held))} queues", text, "See who holds them, and end that", "/store")]
+    text = "are blocked, because other programs lock their rows in the database. Other queues are not affected."
+    return [Problem("bad", f"{formats.number(len(held))} queues", text, "Show the locks, and end them", "/store")]
 
 
 def holder(held: HeldQueue) -> str:
-    """Who holds a queue, in words."""
+    """Who locks a queue, in words."""
     if not held.pid:
         return held.program
     state = f", {held.state}" if held.state else ""
@@ -80,14 +80,14 @@ def holder(held: HeldQueue) -> str:
 
 
 def how_to_end(held: HeldQueue) -> str:
-    """What ends it."""
+    """What ends the lock."""
     if held.pid:
         return f"Commit there, or SELECT pg_terminate_backend({held.pid})"
-    return "Commit there; holdfast doctor may name it"
+    return "Commit there; holdfast doctor may name the process"
 
 
 def _of_rows(store: StoreStats) -> list[Problem]:
-    """Rows that can't be read: what they stand for is set aside, and waits for somebody to mend or remove it."""
+    """Rows that can't be read: set aside until somebody repairs or removes them."""
     count = sum(store.unreadable.values())
     if not count:
         return []
@@ -187,7 +187,7 @@ def of_queue(queue: QueueStats) -> list[Problem]:
 
 
 def _failing(queue: QueueStats, harm: float) -> list[Problem]:
-    """Whether too many of its attempts go wrong."""
+    """Whether too many of its attempts fail."""
     wrong = queue.rates.get("failed", 0.0) + queue.rates.get("expired", 0.0)
     done = queue.rates.get("concluded", 0.0)
     if wrong < FAILING_RATE or wrong / (wrong + done) < FAILING:

@@ -1,9 +1,9 @@
 """What is done to many jobs: to those that were selected, or to all that match a filter.
 
-    list ─▶ preview (count, sample) ─▶ typed confirmation ─▶ bite ─▶ bite ─▶ … ─▶ done
+    list ─▶ preview (count, sample) ─▶ typed confirmation ─▶ chunk ─▶ chunk ─▶ … ─▶ done
                                                               ▲ the open page asks for each; it may stop between two, and go on later
 
-The page drives it, bite by bite, and carries where it stands. So no front keeps a task that another does not know of, a restart loses nothing,
+The page drives it, chunk by chunk, and carries where it stands. So no front keeps a task that another does not know of, a restart loses nothing,
 stopping is certain, and what was done is what is shown. Jobs that came after the preview are left alone, so it always ends.
 """
 
@@ -288,7 +288,7 @@ async def _tell(view: View, before: Run, after: Run) -> None:
         target += f" → {after.target}"
     key = f"{after.way.name} {after.asked_at} {target}"
     outcome = "done" if after.ended else "going on, or stopped"
-    await view.hands.tell(after.way.action, target, after.filter.queue or "", outcome, done=done, refused=refused, run=key)
+    await view.actions.tell(after.way.action, target, after.filter.queue or "", outcome, done=done, refused=refused, run=key)
 
 
 async def _bite_ids(view: View, run: Run, refusals: list[str]) -> Run:
@@ -349,7 +349,7 @@ async def _one(view: View, action: str, detail: JobDetail, given: dict[str, str]
     """Why it was refused; nothing where it was done."""
     job = detail.job
     try:
-        await view.hands.run_quietly(action, str(job.id), job.queue, **given)
+        await view.actions.run_quietly(action, str(job.id), job.queue, **given)
     except (OutcomeUnknown, InternalError):
         raise
     except HoldfastError as error:

@@ -8,6 +8,7 @@ from litestar import Request, Response, get, post
 from litestar.datastructures import State as AppState
 from litestar.response import Redirect
 
+from holdfast import limits
 from holdfast.doors.rest import bodies
 from holdfast.doors.web import formats, forms
 from holdfast.doors.web.jobs import EDITED_BYTES, anew, json_of, tags_of
@@ -75,7 +76,7 @@ async def enqueue(request: Request[Any, Any, Any], state: AppState) -> Redirect:
     if source is not None:
         extras = (await view.engine.reading.glance(forms.whole("from", source))).job.extras
     new = new_job(form, extras)
-    put = await view.hands.act("job.enqueue", "", new.queue, job=new)
+    put = await view.actions.act("job.enqueue", "", new.queue, job=new)
     return view.back(f"/jobs/{put}", "job.enqueue")
 
 
@@ -93,7 +94,7 @@ def new_job(form: forms.Form, extras: Extras) -> NewJob:
         form.text("type").strip(),
         _TEXT if as_text else None,
         form.int("priority"),
-        form.int("delay_ms"),
+        form.duration("delay_ms", 0, limits.DELAY_MS_MAX),
         _moment(form.some("run_at")),
         form.int("max_attempts"),
         anew(

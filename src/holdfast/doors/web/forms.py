@@ -10,12 +10,13 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from litestar import Request
 
+from holdfast import units
 from holdfast.engine import checks
 from holdfast.errors import Forbidden, InvalidRequest, breach
 from holdfast.http.urlencoded import pairs_of
@@ -67,6 +68,11 @@ class Form:
         """Each field once, the last where it stands more than once."""
         return dict(self._pairs)
 
+    def duration(self, name: str, low: int, high: int) -> int | None:
+        """Milliseconds from a text such as `10m`; None where nothing is in it."""
+        value = self.some(name)
+        return None if value is None else milliseconds(name, value, low, high)
+
     def int(self, name: str) -> int | None:
         """A whole number, perhaps with its thousands apart; None where nothing is in it."""
         value = self.some(name)
@@ -89,6 +95,27 @@ def whole(name: str, value: str) -> int:
     if number is None:
         raise breach(name, "must be a whole number of at least 0")
     return number
+
+
+def milliseconds(name: str, value: str, low: int, high: int) -> int:
+    """A text such as `10m` as milliseconds within bounds."""
+    return _measured(name, value, low, high, units.duration_ms, units.duration)
+
+
+def size(name: str, value: str, low: int, high: int) -> int:
+    """A text such as `4 GiB` as bytes within bounds."""
+    plain = value.replace(",", "") if _THOUSANDS.match(value) else value
+    return _measured(name, plain, low, high, units.size_bytes, units.size)
+
+
+def _measured(name: str, value: str, low: int, high: int, parse: Callable[[str], int], shown: Callable[[int], str]) -> int:
+    try:
+        found = parse(value)
+    except ValueError as error:
+        raise breach(name, str(error)) from None
+    if not low <= found <= high:
+        raise breach(name, f"must be from {shown(low)} to {shown(high)}")
+    return found
 
 
 def asked(request: Request[Any, Any, Any]) -> Form:

@@ -61,9 +61,9 @@ async def change(request: Request[Any, Any, Any], state: AppState) -> Redirect:
     checks.name_of_queue("queue", queue)
     if form.has("remove"):
         forms.typed(form, f"remove {queue}")
-        await view.hands.act("interest.remove", queue, queue, match=None)
+        await view.actions.act("interest.remove", queue, queue, match=None)
         return view.back("/interests", "interest.remove")
-    await view.hands.act("interest.set", queue, queue, match=_match(form))
+    await view.actions.act("interest.set", queue, queue, match=_match(form))
     return view.back("/interests", "interest.set", queue=queue)
 
 

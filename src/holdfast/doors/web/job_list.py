@@ -48,7 +48,7 @@ async def list_jobs(request: Request[Any, Any, Any], state: AppState) -> Respons
         "ways": [
             way
             for way in WAYS.values()
-            if view.hands.may(way.action, wanted.queue or "") and (wanted.state is None or wanted.state in way.states)
+            if view.actions.may(way.action, wanted.queue or "") and (wanted.state is None or wanted.state in way.states)
         ],
     }
     curl = view.curl("GET", "/v1/jobs", **query, payload="false", cursor=cursor)

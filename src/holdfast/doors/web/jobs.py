@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 from msgspec.structs import replace
 
+from holdfast import limits
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.routes import JobId
 from holdfast.doors.web import formats, forms, related_jobs, timeline
@@ -127,25 +128,25 @@ async def act(request: Request[Any, Any, Any], state: AppState, job_id: JobId, v
     if verb == "move":
         target = form.text("target").strip()
         checks.queue_name("target", target)
-        put = await view.hands.act("job.move", str(job_id), queue, to_queue=target)
+        put = await view.actions.act("job.move", str(job_id), queue, to_queue=target)
         return view.back(f"/jobs/{put}", "job.move")
     if verb == "settle":
         outcome = form.text("outcome")
         if outcome not in ("concluded", "dead"):
             raise breach("outcome", 'must be "concluded" or "dead"')
-        await view.hands.act("job.settle", str(job_id), queue, outcome=outcome, reason=form.text("reason").strip())
+        await view.actions.act("job.settle", str(job_id), queue, outcome=outcome, reason=form.text("reason").strip())
         return view.back(f"/jobs/{job_id}", "job.settle")
     if verb == "clone":
         put = await _clone(view, job_id, queue)
         return view.back(f"/jobs/{put}", "job.enqueue")
     if verb == "edit":
-        await view.hands.act("job.edit", str(job_id), queue, **_edited(form, detail))
+        await view.actions.act("job.edit", str(job_id), queue, **_edited(form, detail))
         return view.back(f"/jobs/{job_id}", "job.edit")
     if verb not in _ACTIONS:
         raise NotFound(f"There is no action {verb[:40]} for jobs.")
     if verb == "delete":
         forms.typed(form, f"delete {job_id}")
-    await view.hands.act(_ACTIONS[verb], str(job_id), queue)
+    await view.actions.act(_ACTIONS[verb], str(job_id), queue)
     if verb == "delete":
         return view.back(f"/queues/{queue}", "job.delete")
     return view.back(f"/jobs/{job_id}", _ACTIONS[verb])
@@ -154,7 +155,7 @@ async def act(request: Request[Any, Any, Any], state: AppState, job_id: JobId, v
 async def _clone(view: View, job_id: int, queue: str) -> int:
     """Enqueue the same again, to run now; its payload does not pass through the browser."""
     detail = await view.engine.reading.job(job_id)
-    put: int = await view.hands.act("job.enqueue", "", queue, job=again(detail))
+    put: int = await view.actions.act("job.enqueue", "", queue, job=again(detail))
     return put
 
 
@@ -202,7 +203,7 @@ def _edited(form: forms.Form, detail: JobDetail) -> dict[str, Any]:
         value = form.int(name)
         if value is not None and value != was:
             given[name] = value
-    delay = form.int("delay_ms")
+    delay = form.duration("delay_ms", 0, limits.DELAY_MS_MAX)
     if delay is not None:
         given["delay_ms"] = delay
     if form.has("tags"):

@@ -29,7 +29,7 @@ async def create(request: Request[Any, Any, Any], state: AppState) -> Response[b
     """Make a key."""
     view, form = View(request, state), await forms.read(request)
     days = form.int("days")
-    key, secret = await view.hands.act(
+    key, secret = await view.actions.act(
         "key.create",
         form.text("name").strip(),
         abilities=abilities_of(form.all("ability")),
@@ -49,10 +49,10 @@ async def act(request: Request[Any, Any, Any], state: AppState, name: FromPath[s
         days = form.int("days")
         if days is not None and days * _DAY_MS > limits.KEY_EXPIRES_MS_MAX:
             raise breach("days", f"must be at most {limits.KEY_EXPIRES_MS_MAX // _DAY_MS}")
-        key, secret = await view.hands.act("key.rotate", name, old_ms=(1 if days is None else days) * _DAY_MS)
+        key, secret = await view.actions.act("key.rotate", name, old_ms=(1 if days is None else days) * _DAY_MS)
         return await _screen(view, key, secret)
     if verb == "revoke":
-        await view.hands.act("key.revoke", name)
+        await view.actions.act("key.revoke", name)
         return Redirect(view.at("/keys", done="key.revoke"), status_code=303)
     raise NotFound(f"There is no action {verb[:40]} for access keys.")
 

@@ -15,7 +15,7 @@ from litestar import Request, Response
 from litestar.datastructures import State as AppState
 from litestar.response import Redirect
 
-from holdfast import __version__
+from holdfast import __version__, units
 from holdfast.auth.caller import CALLER, Caller
 from holdfast.auth.keys import Ability
 from holdfast.doors.web import assets, formats, forms
@@ -41,10 +41,10 @@ NAVIGATION = (
     ("interests", "/interests", "Subscriptions"),
     ("schedules", "/schedules", "Schedules"),
     ("enqueue", "/enqueue", "Enqueue"),
-    ("trail", "/trail", "Audit log"),
+    ("audit", "/audit", "Audit log"),
     ("keys", "/keys", "Access keys"),
 )
-_NEEDS = {"enqueue": Ability.PRODUCE, "trail": Ability.ADMIN, "keys": Ability.ADMIN}
+_NEEDS = {"enqueue": Ability.PRODUCE, "audit": Ability.ADMIN, "keys": Ability.ADMIN}
 """What a screen is for; who may not do that is not shown the way to it. All others need `read`."""
 _COOKIE_S = 400 * 86_400  # browsers keep none for longer
 
@@ -78,6 +78,7 @@ def templates() -> jinja2.Environment:
         "iso": formats.iso,
         "size": formats.size,
         "text": formats.text_of,
+        "units": units.duration,
         "segment": lambda text: _segment(str(text)),
     }
     return made
@@ -131,7 +132,7 @@ class View:
         self.root: str = state.root_path
         self.home = f"{self.root}/web"
         self.environment: str = state.environment
-        self.hands = Actions(self.engine, permit_of(self.engine, self.caller), who(request, self.caller))
+        self.actions = Actions(self.engine, permit_of(self.engine, self.caller), who(request, self.caller))
         self.asked = forms.asked(request)
         self.query = self.asked.flat()
         self._cookie = forms.cookie_of(request)
@@ -175,9 +176,7 @@ class View:
             .get_template(template)
             .render(self._given(cookie) | {"title": title, "here": here, "curl": curl} | dict(values))
         )
-        response = Response(
-            body.encode("utf-8", "replace"), status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS
-        )
+        response = Response(body.encode("utf-8", "replace"), status_code=status, media_type="text/html", headers=HEADERS)
         if self._cookie is None:
             response.set_cookie(
                 forms.COOKIE,
@@ -193,9 +192,7 @@ class View:
     def part(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response[bytes]:
         """A piece of a screen, to be put into one that is open."""
         body = templates().get_template(template).render(self._given(self._cookie or "") | dict(values))
-        return Response(
-            body.encode("utf-8", "replace"), status_code=status, media_type="text/html; charset=utf-8", headers=HEADERS
-        )
+        return Response(body.encode("utf-8", "replace"), status_code=status, media_type="text/html", headers=HEADERS)
 
     def back(self, path: str, done: str = "", **query: Any) -> Redirect:
         """To another screen after something was done, which that screen then says."""
@@ -217,8 +214,8 @@ class View:
             "environment": self.environment,
             "tone": tone(self.environment),
             "form_token": forms.token(cookie) if cookie else "",
-            "may": self.hands.may,
-            "done": self.hands.said(self.query.get("done", ""), self.query.get("n", "")),
+            "may": self.actions.may,
+            "done": self.actions.said(self.query.get("done", ""), self.query.get("n", "")),
             "durability": self.engine.durability,
             "draining": self.engine.draining,
         }

@@ -8,8 +8,9 @@ from litestar import Request, Response, get, post
 from litestar.datastructures import State as AppState
 from litestar.params import FromPath
 from litestar.response import Redirect
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
+from holdfast import limits, units
 from holdfast.doors.web import attention, forms
 from holdfast.doors.web.layout import View
 from holdfast.doors.web.overview import line
@@ -22,17 +23,17 @@ from holdfast.job.retry import RetryPolicy
 from holdfast.messages.queries import ListJobs
 from holdfast.messages.views import QueueInfo
 
-NUMBERS = (
-    ("capacity_jobs", "Capacity in jobs", "Scheduled, ready and leased jobs count."),
-    ("capacity_bytes", "Capacity in bytes", "Of their payloads."),
+SETTINGS = (
+    ("capacity_jobs", "Capacity, jobs", "Scheduled, ready and leased jobs count."),
+    ("capacity_bytes", "Capacity, payloads", "Such as 512 MiB or 4 GiB."),
     ("max_running", "Max concurrency", "Leased at the same time; “none” is without a bound."),
-    ("lease_ms", "Lease, ms", "When neither worker nor job says."),
+    ("lease_ms", "Lease", "Such as 30s or 5m; used where neither worker nor job sets one."),
     ("max_attempts", "Max attempts", "Failures and crashes together, until a job is dead."),
-    ("max_crashes", "Max crashes", "Until a job is taken aside as dead."),
-    ("retention_ms", "History, ms", "How long concluded and cancelled jobs are kept; “none” is for ever."),
+    ("max_crashes", "Max crashes", "Crashes until a job is dead."),
+    ("retention_ms", "Retention", "How long concluded and cancelled jobs are kept, such as 24h; “none” is for ever."),
 )
 _WITHOUT_BOUND = frozenset(("max_running", "retention_ms"))
-_RETRY = (("base_ms", "First delay, ms"), ("factor", "Factor"), ("max_ms", "Longest delay, ms"), ("jitter", "Jitter, 0 to 1"))
+_RETRY = (("base_ms", "First delay"), ("factor", "Factor"), ("max_ms", "Longest delay"), ("jitter", "Jitter, 0 to 1"))
 _LEASES = 200  # that are looked at, for who runs what
 _HOLDERS = 20
 _GROUPS = 50
@@ -69,13 +70,12 @@ async def show_queue(request: Request[Any, Any, Any], state: AppState, name: Fro
         "now": now,
         "began_at": history.began_at,
         "recorded": bool(history.steps) or history.now - history.began_at < 2 * history.step_ms,
-        "numbers": [
-            (key, label, hint, getattr(stats.info.settings, key), getattr(stats.info.policy, key))
-            for key, label, hint in NUMBERS
+        "settings": [
+            (key, label, hint, _shown(key, getattr(stats.info.settings, key)), _shown(key, getattr(stats.info.policy, key)))
+            for key, label, hint in SETTINGS
         ],
         "retry_set": stats.info.settings.retry is not UNSET,
-        "retry": [(key, label, getattr(stats.info.policy.retry, key)) for key, label in _RETRY],
-        "unset": UNSET,
+        "retry": [(key, label, _shown(key, getattr(stats.info.policy.retry, key))) for key, label in _RETRY],
         "purgeable": PURGEABLE,
     }
     return view.page("queue.html", f"Queue {name}", "overview", values, view.curl("GET", f"/v1/queues/{name}"))
@@ -87,7 +87,7 @@ async def pause(request: Request[Any, Any, Any], state: AppState, name: FromPath
     view, form = View(request, state), await forms.read(request)
     paused = form.text("paused") == "yes"
     action = "queue.pause" if paused else "queue.resume"
-    await view.hands.act(action, name, name, paused=paused)
+    await view.actions.act(action, name, name, paused=paused)
     return view.back(f"/queues/{name}", action)
 
 
@@ -95,24 +95,43 @@ async def pause(request: Request[Any, Any, Any], state: AppState, name: FromPath
 async def settings(request: Request[Any, Any, Any], state: AppState, name: FromPath[str]) -> Redirect:
     """Set what is filled in; what is empty follows the server's default."""
     view, form = View(request, state), await forms.read(request)
-    await view.hands.act("queue.set", name, name, settings=settings_of(form))
+    await view.actions.act("queue.set", name, name, settings=settings_of(form))
     return view.back(f"/queues/{name}", "queue.set")
+
+
+def _shown(key: str, value: float | UnsetType | None) -> str:
+    """A setting as its field shows it, with its unit; nothing where it is not set."""
+    if value is UNSET:
+        return ""
+    if value is None:
+        return "none"
+    if key.endswith("_ms"):
+        return units.duration(int(value))
+    return units.size(int(value)) if key.endswith("_bytes") else f"{value}"
+
+
+def _read(key: str, given: str, name: str, bounds: tuple[int, int]) -> int:
+    """What a field has, whose unit the end of `key` says; `name` is that of the field."""
+    if key.endswith("_ms"):
+        return forms.milliseconds(name, given, *bounds)
+    return forms.size(name, given, *bounds) if key.endswith("_bytes") else forms.whole(name, given)
 
 
 def settings_of(form: forms.Form) -> QueueSettings:
     """The settings that a form has."""
     chosen: dict[str, Any] = {}
-    for key, _, _ in NUMBERS:
+    for key, _, _ in SETTINGS:
         given = form.some(key)
         if given is not None and given.lower() == "none" and key in _WITHOUT_BOUND:
             chosen[key] = None
         elif given is not None:
-            chosen[key] = forms.whole(key, given)
-    if any(form.some(f"retry_{key}") for key, _ in _RETRY):
+            chosen[key] = _read(key, given, key, checks.SETTINGS[key])
+    retry: dict[str, Any] = {key: value for key, _ in _RETRY if (value := form.some(f"retry_{key}"))}
+    if retry:
+        for key in retry.keys() & {"base_ms", "max_ms"}:
+            retry[key] = forms.milliseconds(f"retry_{key}", retry[key], 0, limits.DELAY_MS_MAX)
         try:
-            chosen["retry"] = msgspec.convert(
-                {key: value for key, _ in _RETRY if (value := form.some(f"retry_{key}"))}, RetryPolicy, strict=False
-            )
+            chosen["retry"] = msgspec.convert(retry, RetryPolicy, strict=False)
         except msgspec.ValidationError as error:
             raise breach("retry", f"is not a retry policy ({error})") from None
     return QueueSettings(**chosen)
@@ -138,7 +157,7 @@ async def purge(request: Request[Any, Any, Any], state: AppState, name: FromPath
     view, form = View(request, state), await forms.read(request)
     states = _states(form.text("states").split(","))
     forms.typed(form, purge_phrase(name, forms.whole("count", form.text("count"))))
-    gone = await view.hands.act("queue.purge", name, name, states=tuple(State(one) for one in states))
+    gone = await view.actions.act("queue.purge", name, name, states=tuple(State(one) for one in states))
     return view.back(f"/queues/{name}", "queue.purge", n=gone)
 
 
@@ -147,7 +166,7 @@ async def delete(request: Request[Any, Any, Any], state: AppState, name: FromPat
     """Remove the queue, once its name was typed."""
     view, form = View(request, state), await forms.read(request)
     forms.typed(form, f"delete {name}")
-    await view.hands.act("queue.delete", name, name)
+    await view.actions.act("queue.delete", name, name)
     return view.back("", "queue.delete")
 
 
@@ -176,7 +195,7 @@ async def make(request: Request[Any, Any, Any], state: AppState) -> Redirect:
     try:
         await view.engine.reading.queue(name)
     except QueueNotFound:
-        await view.hands.act("queue.set", name, name, settings=QueueSettings())
+        await view.actions.act("queue.set", name, name, settings=QueueSettings())
     return view.back(f"/queues/{name}")
 
 

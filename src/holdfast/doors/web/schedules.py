@@ -10,6 +10,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 from msgspec.structs import replace
 
+from holdfast import limits
 from holdfast.doors.rest.bodies import NO_QUEUE
 from holdfast.doors.web import formats, forms
 from holdfast.doors.web.jobs import json_of, tags_of
@@ -100,7 +101,9 @@ async def keep(request: Request[Any, Any, Any], state: AppState) -> Redirect:
     except ScheduleNotFound:
         before = None
     spec = _spec(form, before)
-    await view.hands.act("schedule.set", name, spec.job.queue, spec=spec, paused=before.paused if before is not None else False)
+    await view.actions.act(
+        "schedule.set", name, spec.job.queue, spec=spec, paused=before.paused if before is not None else False
+    )
     return view.back("/schedules", "schedule.set")
 
 
@@ -125,7 +128,7 @@ def _spec(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
         publish,
         form.some("cron"),
         form.some("timezone") or "UTC",
-        form.int("interval_ms"),
+        form.duration("interval_ms", limits.INTERVAL_MS_MIN, limits.INTERVAL_MS_MAX),
         Missed(missed),
         form.has("overlap"),
     )
@@ -140,7 +143,7 @@ async def act(request: Request[Any, Any, Any], state: AppState, name: FromPath[s
     if verb == "delete":
         forms.typed(form, f"delete {name}")
     queue = (await view.engine.reading.schedule(name)).spec.job.queue
-    await view.hands.act(f"schedule.{verb}", name, queue, paused=verb == "pause")
+    await view.actions.act(f"schedule.{verb}", name, queue, paused=verb == "pause")
     return view.back("/schedules", f"schedule.{verb}")
 
 

@@ -59,7 +59,7 @@ async def act(request: Request[Any, Any, Any], state: AppState, worker_id: FromP
     await forms.read(request)
     if verb not in ("quiet", "remove"):
         raise NotFound(f"There is no action {verb[:40]} for workers.")
-    await view.hands.act(f"worker.{verb}", worker_id)
+    await view.actions.act(f"worker.{verb}", worker_id)
     return view.back("/workers", f"worker.{verb}")
 
 

@@ -375,6 +375,7 @@ class Channel:
             self._caller.let_go(self)
         if self._feeder is not None:
             self._feeder.leave()
+            self._feeder = None  # each holds on to the other
         for task in list(self._parked):
             task.cancel()
         deliveries = None if goodbye else self._deliveries

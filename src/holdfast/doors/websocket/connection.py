@@ -60,7 +60,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = 0  # bytes that were unread at the last ping
         self._unseen: bytes | memoryview = b""  # what has come and is not looked at yet
-        self._in_line = False  # for another bite of it
+        self._in_line = False  # for another chunk of it
         self._is_next = True  # to be read, see `Turns.came`
         self._budget = channels.engine.budget
         self._account = self._budget.account(self._give_up)
@@ -154,14 +154,18 @@ class WebSocketConnection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio calls it so)
-        """There is nobody any more."""
+        """There is nobody any more. What refers to itself by way of this is taken apart: it would be kept until Python looks for cycles."""
         self._server_state.connections.discard(self)
         self._unseen, self._partial = b"", None
-        self._account.hold(0)
+        self._given_up = True
+        self._account.close()
         if self._timer is not None:
             self._timer.cancel()
         if self._channel is not None:
             self._channel.on_closed()
+            self._channel = None
+        self._conn.parser.close()  # a generator, which holds on to its protocol
+        self._conn.parser_exc = None  # so does the traceback of what it could not read
 
     def pause_writing(self) -> None:
         """What was sent is not read."""

@@ -147,7 +147,7 @@ class HeldQueues:
         held = [number for number in numbers if number not in free]
         names = dict(await connection.fetch(SQL["queue_names_of"], held)) if held else {}
         for number, name in names.items():
-            log.warning("a queue is held by other programs; it is set aside for a while", queue=name)
+            log.warning("other programs lock a queue; it is set aside for a while", queue=name)
             self.queues[number], self._until[number] = name, time.monotonic() + _NEW_S[0]
         self._looked_at = time.monotonic()
         self.suspect()

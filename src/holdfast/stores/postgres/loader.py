@@ -5,7 +5,7 @@ from typing import Any
 
 from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
 from holdfast.stores.postgres.cache import FIRST_ANSWER
 from holdfast.stores.postgres.locks import Locks
 from holdfast.stores.postgres.misplaced import misplaced
@@ -57,7 +57,7 @@ class Loader(Locks):
         names = await self._names(found)
         try:
             return [rows.job_of(row, names[row[1]]) for row in found]
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             return [await self._job_of(row) for row in found]
 
     async def _lines(self, statement: str, *values: Any) -> list[tuple[Any, Job, Content | None]]:
@@ -67,7 +67,7 @@ class Loader(Locks):
         contents = [None if row[at + 2] is None else rows.content_of(row[at:]) for row in found]
         try:
             jobs = [rows.job_of(row, names[row[1]]) for row in found]
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             jobs = [await self._job_of(row) for row in found]
         return list(zip(found, jobs, contents, strict=True))
 
@@ -76,7 +76,7 @@ class Loader(Locks):
         name = await self._name_anyhow(row[1])
         try:
             return rows.job_of(row, name)
-        except rows.UNREADABLE as error:
+        except formats.UNREADABLE as error:
             self._doubtful.add(name)
             keys = await self._db.fetchrow(SQL["kept_keys"], row[1], row[0])
             return rows.doubtful_job(row, name, keys, error)
@@ -162,12 +162,12 @@ class Loader(Locks):
         bounds: list[tuple[int, int, int, int]] = []
         for number, most in wanted.items():
             self._heads[number] = []
-            lows = self._lows.get(number)
-            if lows is None:
+            floors = self._floors.get(number)
+            if floors is None:
                 found = await self._lines("next_ready_of_all", number, most)
                 self._heads[number] = [(job, content) for _, job, content in found]
             else:
-                bounds += [(number, priority, low, most) for priority, low in lows.items()]
+                bounds += [(number, priority, floor, most) for priority, floor in floors.items()]
         if bounds:
             for row, job, content in await self._lines("next_ready", *map(list, zip(*bounds, strict=True))):
                 self._heads[row[1]].append((job, content))

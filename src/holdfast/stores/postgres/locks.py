@@ -15,10 +15,9 @@ import msgspec
 
 from holdfast.job.queue import Queue
 from holdfast.limits import ID_MAX, INSTANT_MAX
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
 from holdfast.stores.postgres.cache import Cache
 from holdfast.stores.postgres.held_queues import HASTY_MS, HeldQueues, Wanted
-from holdfast.stores.postgres.ready_floor import ReadyFloors, ready_floors_of
 from holdfast.stores.postgres.replication import Replication
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.store import Prefetch, TryAgain
@@ -46,8 +45,8 @@ class Locks:
         self._queues: dict[str, Queue] = {}
         self._absent: set[str] = set()
         self._doubtful: set[str] = set()
-        self._lows: dict[int, ReadyFloors | None] = {}
-        self._saved_lows: dict[int, bytes | None] = {}
+        self._floors: dict[int, formats.ReadyFloors | None] = {}
+        self._saved_floors: dict[int, str | None] = {}
         self._history: tuple[list[str], str] | None = None
         self._interests = 0
         self._workers_version = 0
@@ -101,8 +100,8 @@ class Locks:
             FOUND.note("queue", queue.name, f"{queue.tally}: its counts can't be; they are counted anew")
             self._doubtful.add(queue.name)
         self._cache.names[queue.id] = queue.name
-        self._saved_lows[queue.id] = row["lows"]
-        self._lows[queue.id] = ready_floors_of(row["lows"], queue.name)
+        floors = self._floors[queue.id] = rows.ready_floors_of(row["ready_floors"], queue.name)
+        self._saved_floors[queue.id] = row["ready_floors"] if floors is None else formats.ready_floors_text(floors)
         return queue
 
     async def _passing(self, expected: Prefetch) -> set[int]:

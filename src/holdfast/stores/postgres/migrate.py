@@ -5,17 +5,21 @@
 
 A node that knows steps up to N brings the schema there: every `pre` up to N, and every `post` up to N-1. So while a rolling
 restart brings in N, nodes of N-1 serve on; those of N-2 are refused, because `min_compatible` is then N-1. One transaction for each step,
-under an advisory lock, so that nodes that start together take turns. Where nothing is to be done no lock is taken: a node that connects
+under an advisory lock, so that nodes that start together take turns. A step after which nodes of the version before can't serve says so by setting
+`min_compatible` itself. Where nothing is to be done no lock is taken: a node that connects
 again after a failover waits for nobody, and not for a server that has stopped either.
 """
 
 import re
+import time
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any
 
 import structlog
 
 from holdfast.errors import StoreUnavailable
+from holdfast.stores.postgres import by_name
 
 log = structlog.get_logger(__name__)
 _FOLDER = files(__package__) / "migrations"
@@ -26,6 +30,8 @@ _TURN_S = 10.0  # longer than the connection's own bound on locks, of which the 
 STEP_S = 300.0  # a step may go through a large table. One that is given up goes on in the server, and is found done later
 _OURS = "SET lock_timeout = '5s'; SET idle_session_timeout = '10s'"  # a node that stops between two steps lets go of the lock
 _AS_BEFORE = "RESET lock_timeout; RESET idle_session_timeout"
+_CONVERSIONS: dict[int, Callable[[Any], Awaitable[None]]] = {4: by_name.convert}
+"""What a `pre` of this number has this program do after its script, in the same transaction."""
 _META = """
 CREATE SCHEMA IF NOT EXISTS holdfast;
 CREATE TABLE IF NOT EXISTS holdfast.schema_version(
@@ -80,14 +86,25 @@ async def _complete(connection: Any, known: int) -> bool:
 
 async def _go(connection: Any, known: int) -> None:
     version, oldest = await _at(connection) or (0, 0)
+    if 0 < version < known:
+        jobs = await connection.fetchval(
+            "SELECT greatest(0, reltuples)::bigint FROM pg_class WHERE oid = 'holdfast.job'::regclass"
+        )
+        log.info(
+            "the database goes to a newer schema; a million jobs take about a minute", schema=known, before=version, jobs=jobs
+        )
+    begun = time.monotonic()
     for number, script in steps("pre").items():
         if version < number <= known:
-            await _do(connection, script, f"version = {number}")
+            await _do(connection, script, f"version = {number}", _CONVERSIONS.get(number))
+    _, oldest = await _at(connection) or (0, 0)
     for number, script in steps("post").items():
         if oldest < number < known:
             await _do(connection, script, f"min_compatible = {number}")
     if max(oldest, known - 1) > oldest:
         await _do(connection, "", f"min_compatible = {known - 1}")
+    if 0 < version < known:
+        log.info("the database has the newer schema", schema=known, seconds=round(time.monotonic() - begun, 1))
 
 
 async def _at(connection: Any) -> tuple[int, int] | None:
@@ -97,9 +114,13 @@ async def _at(connection: Any) -> tuple[int, int] | None:
     return row["version"], row["min_compatible"]
 
 
-async def _do(connection: Any, script: str, change: str) -> None:
+async def _do(connection: Any, script: str, change: str, convert: Callable[[Any], Awaitable[None]] | None = None) -> None:
     log.info("a step of the database's schema", step=change)
-    await connection.execute(
-        f"BEGIN; SET LOCAL search_path = holdfast, pg_temp; {script}; UPDATE holdfast.schema_version SET {change}; COMMIT",
-        timeout=STEP_S,
-    )
+    begin = f"BEGIN; SET LOCAL search_path = holdfast, pg_temp; {script};"
+    end = f"UPDATE holdfast.schema_version SET {change}; COMMIT"
+    if convert is None:
+        await connection.execute(f"{begin} {end}", timeout=STEP_S)
+        return
+    await connection.execute(begin, timeout=STEP_S)
+    await convert(connection)
+    await connection.execute(end, timeout=STEP_S)

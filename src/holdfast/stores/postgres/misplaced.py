@@ -7,7 +7,7 @@ statement where they are no JSON.
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from holdfast.stores.rows import UNREADABLE, extras_of
+from holdfast.stores.formats import UNREADABLE, extras_of
 
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
 

@@ -44,6 +44,7 @@ def bounds(defaults: QueuePolicy, payload_bytes: int) -> tuple[object, ...]:
         defaults.capacity_bytes,
         defaults.max_attempts,
         limits.SQL_HOLD_MS,
+        limits.READY_FLOORS,
     )
 
 
@@ -52,7 +53,7 @@ async def tell_bounds(connection: Any, defaults: QueuePolicy, payload_bytes: int
     try:
         await connection.execute(SQL["save_bounds"], *bounds(defaults, payload_bytes), timeout=_TELL_S)
     except asyncpg.LockNotAvailableError:  # a node does not wait for it with all that it has to do
-        log.warning("the bounds for enqueueing by SQL are held by another transaction; those of before stay")
+        log.warning("the bounds for enqueueing by SQL are locked by another transaction; the earlier ones stay in force")
 
 
 class Producers:

@@ -9,9 +9,8 @@ import asyncpg
 
 from holdfast.stores.list_statements import Dialect
 from holdfast.stores.postgres.misplaced import misplaced
-from holdfast.stores.postgres.ready_floor import ready_floors_of
 from holdfast.stores.postgres.sql import SQL
-from holdfast.stores.rows import Row, size_of
+from holdfast.stores.rows import Row, ready_floors_of, size_of
 
 T = TypeVar("T")
 
@@ -23,13 +22,13 @@ _CHARACTER = (
 _STRING = f'"({_CHARACTER})*"'
 _PLAIN = rf"(null|true|false|-?(0|[1-9][0-9]{{0,30}})(\.[0-9]{{1,30}})?([eE][+-]?[0-9]{{1,2}})?|{_STRING})"
 _FLAT = rf"({_PLAIN}|\[({_PLAIN}(, *{_PLAIN})*)?\]|\{{({_STRING} *: *{_PLAIN}(, *{_STRING} *: *{_PLAIN})*)?\}})"
-_EXTRAS = rf"^\[{_FLAT}(, *{_FLAT})*\]$"
-"""Extras as they are written: an array of plain values, and of arrays and objects of those."""
+_EXTRAS = rf"^\{{({_STRING} *: *{_FLAT}(, *{_STRING} *: *{_FLAT})*)?\}}$"
+"""Extras as they are written: an object of plain values, and of arrays and objects of those."""
 
 DIALECT = Dialect(
     join="JOIN",
     no_bytes="''::bytea",
-    has_tag="coalesce(j.extras::jsonb->6 ? :tag, false)",
+    has_tag="coalesce(j.extras::jsonb -> 'tags' ? :tag, false)",
     is_seen=(
         "s.queue IN (SELECT q.id FROM jsonb_array_elements_text(:names::jsonb) n(value) JOIN queue q ON q.name = n.value UNION ALL"
         " SELECT q.id FROM jsonb_array_elements_text(:prefixes::jsonb) p(value) JOIN queue q"
@@ -38,7 +37,7 @@ DIALECT = Dialect(
     payload_has_text="position(convert_to(:text, 'UTF8') IN j.payload) > 0",
     reason_has_text="strpos(e.reason, :text) > 0",
 )
-_HAS_TAG_ANYHOW = f"coalesce(CASE WHEN j.extras ~ '{_EXTRAS}' THEN j.extras::jsonb->6 ? :tag END, false)"
+_HAS_TAG_ANYHOW = f"coalesce(CASE WHEN j.extras ~ '{_EXTRAS}' THEN j.extras::jsonb -> 'tags' ? :tag END, false)"
 _NO_JSON = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 """What a cast of extras raises that are none; it ends the whole statement."""
 _NAMED = re.compile(r"(?<!:):([a-z]\w*)")
@@ -121,13 +120,13 @@ class PostgresSnapshot:
         called: dict[int, str] = {}
         ages: dict[str, int | None] = {}
         bounds: list[tuple[int, int, int]] = []
-        for number, name, blob in await self.fetch("lows_of", list(names)):
+        for number, name, column in await self.fetch("ready_floors_of", list(names)):
             called[number] = name
-            lows = ready_floors_of(blob, name)
-            if lows is None:
+            floors = ready_floors_of(column, name)
+            if floors is None:
                 ((ages[name],),) = await self.fetch("oldest_ready_of_all", number)
             else:
-                bounds += [(number, priority, low) for priority, low in lows.items()]
+                bounds += [(number, priority, floor) for priority, floor in floors.items()]
         if bounds:
             for number, ready_at in await self.fetch("oldest_ready", *map(list, zip(*bounds, strict=True))):
                 ages[called[number]] = ready_at

@@ -41,7 +41,7 @@ class SideConnection:
         self.database_bytes = 0
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with what other nodes shout, and with what this one does."""
+        """Call `listener` with the notifications of other nodes and of this one."""
         self._listeners.append(listener)
 
     async def notify(self, text: str) -> None:
@@ -51,7 +51,7 @@ class SideConnection:
                 if self._db is not None:
                     await self._db.execute("SELECT pg_notify($1, $2)", CHANNEL, text)
         except (*GONE, asyncpg.PostgresError) as error:
-            log.debug("a hint to the other nodes was lost; they look by themselves", reason=described(error))
+            log.debug("a notification to the other nodes was lost; they will look by themselves", reason=described(error))
 
     async def look(self) -> None:
         """Connect where that is needed, and see how the standbys are; raises `StoreUnavailable`."""

@@ -31,5 +31,5 @@ async def refusal(url: str, replicas: int, standbys: tuple[str, ...], require_so
 def _told(stopping: Sequence[Finding], replicas: int) -> str:
     lines = [f"PostgreSQL would break the promise of replicas = {replicas}, so the server does not serve it:"]
     for finding in stopping:
-        lines += [f"  {finding.code}: {finding.seen} {finding.means}", f"    Mend: {finding.mend}"]
+        lines += [f"  {finding.code}: {finding.seen} {finding.means}", f"    Fix: {finding.mend}"]
     return "\n".join([*lines, "`holdfast doctor` looks again. --no-require-sound serves all the same."])

@@ -183,14 +183,14 @@ class PostgresStore:
             most = min(_BACKOFF_S[1], _BACKOFF_S[0] * 2 ** min(self._tries, 10))
             self._not_before = time.monotonic() + most * (0.5 + random.random() / 2)  # noqa: S311  (it spreads the nodes)
             if self._tries == 1:
-                log.warning("PostgreSQL can't be used; trying on", reason=described(error))
+                log.warning("PostgreSQL is not available; retrying", reason=described(error))
             self._problem = (
                 error if isinstance(error, StoreUnavailable) else StoreUnavailable(described(error), retry_after_ms=1_000)
             )
             return self._problem
         else:
             if self._tries:
-                log.info("PostgreSQL is there again", tries=self._tries)
+                log.info("PostgreSQL is available again", tries=self._tries)
             self._tries, self._problem = 0, None
             self._writer = connection
             return connection
@@ -322,7 +322,7 @@ class PostgresStore:
         await self._aside.notify(text)
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with what nodes shout."""
+        """Call `listener` with the notifications of nodes."""
         self._aside.listen(listener)
 
     async def share_beats(self, beats: dict[str, int]) -> None:
@@ -342,7 +342,7 @@ class PostgresStore:
             async with asyncio.timeout(self._batch_s), self._one_writes:
                 await self._give_back()
         except TimeoutError:
-            log.warning("a batch does not end; closing all the same")
+            log.warning("a batch does not end; closing anyway")
         await self._drop()
 
     async def _give_back(self) -> None:
@@ -355,7 +355,7 @@ class PostgresStore:
                     SQL["give_back"], *[number for block in blocks for number in (block.next - 1, block.last)]
                 )
         except (*GONE, asyncpg.PostgresError):
-            log.debug("some numbers were not given back")
+            log.debug("some reserved numbers were not returned")
 
 
 def _give_up(tx: PostgresTransaction, connection: Any) -> None:

@@ -18,11 +18,10 @@ from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
-from holdfast.limits import ERRORS_KEPT, OUTAGE_MS, QUEUES
-from holdfast.stores import rows
+from holdfast.limits import ERRORS_KEPT, OUTAGE_MS, QUEUES, READY_FLOORS
+from holdfast.stores import formats, rows
 from holdfast.stores.postgres.access_keys import KeyRows
 from holdfast.stores.postgres.loader import Loader
-from holdfast.stores.postgres.ready_floor import ready_floors_blob
 from holdfast.stores.postgres.sql import SQL, columns, in_steps, together
 from holdfast.stores.rows import Row
 from holdfast.stores.store import Change, KeptAnswer, TryAgain
@@ -30,7 +29,6 @@ from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, Writer
 
 _COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # nobody waits for it, and nothing depends on it
-_PRIORITIES = 16  # in use at once in one queue, of which account is kept
 
 
 class PostgresTransaction(Loader, KeyRows):
@@ -64,7 +62,7 @@ class PostgresTransaction(Loader, KeyRows):
                 self._room_for_queues = QUEUES - await self._value("queue_count")
             if self._room_for_queues <= 0:
                 raise InvalidRequest(f"There are {QUEUES} queues already; that is the most.", field="queue")
-            row = await self._db.fetchrow(SQL["insert_queue"], name, now, ready_floors_blob({}))
+            row = await self._db.fetchrow(SQL["insert_queue"], name, now, formats.ready_floors_text({}))
         except asyncpg.LockNotAvailableError:
             self._held.making(name)
             raise TryAgain(f"somebody else is making queue {name}, and has not committed it", [name]) from None
@@ -84,11 +82,11 @@ class PostgresTransaction(Loader, KeyRows):
                 queue.tally = Tally(*(await self._fetch("count_anew", queue.id))[0])
                 self._doubtful.discard(queue.name)
             if queue.tally.ready == 0:
-                self._lows[queue.id] = {}
-            lows = self._saved_lows[queue.id] = ready_floors_blob(self._lows[queue.id])
+                self._floors[queue.id] = {}
+            floors = self._saved_floors[queue.id] = formats.ready_floors_text(self._floors[queue.id])
             tally = msgspec.structs.astuple(queue.tally)
             settings = rows.settings_text(queue)
-            self._rows["update_queue"].append((queue.id, settings, rows.pause_of(queue), *tally, moment, lows))
+            self._rows["update_queue"].append((queue.id, settings, rows.pause_of(queue), *tally, moment, floors))
 
     async def delete_queue(self, queue: Queue) -> None:
         """Remove a queue whose jobs are gone."""
@@ -96,8 +94,8 @@ class PostgresTransaction(Loader, KeyRows):
         await self._db.execute(SQL["delete_queue"], queue.id)
         self._note_written()
         self._queues.pop(queue.name, None)
-        self._lows.pop(queue.id, None)
-        self._saved_lows.pop(queue.id, None)
+        self._floors.pop(queue.id, None)
+        self._saved_floors.pop(queue.id, None)
         self._absent.add(queue.name)
 
     async def queue_names(self, after: str, limit: int) -> list[str]:
@@ -122,7 +120,7 @@ class PostgresTransaction(Loader, KeyRows):
         if match is None:
             changed = await self._value("delete_interest", queue.id)
         else:
-            changed = await self._value("save_interest", queue.id, rows.json_text(match))
+            changed = await self._value("save_interest", queue.id, formats.match_text(match))
         if changed is None:
             return False
         self._interests = await self._db.fetchval(SQL["bump_interests"])
@@ -149,7 +147,7 @@ class PostgresTransaction(Loader, KeyRows):
     async def save_schedule(self, schedule: Schedule) -> None:
         """Write a schedule."""
         queue = None if schedule.spec.publish else schedule.spec.job.queue
-        row = (schedule.name, schedule.try_at, schedule.paused, queue, rows.schedule_blob(schedule))
+        row = (schedule.name, schedule.try_at, schedule.paused, queue, formats.schedule_json(schedule))
         await self._db.execute(SQL["save_schedule"], *row)
         self._note_written()
 
@@ -190,6 +188,14 @@ class PostgresTransaction(Loader, KeyRows):
             self._note_written()
         return leases, jobs
 
+    async def draw_in_history(self, now: int, after: int, limit: int) -> int:
+        """Draw in what is dated too far ahead."""
+        jobs = int(await self._value("draw_in_ended", now, after, limit))
+        answers = int(await self._value("draw_in_answers", now, after, limit))
+        if jobs or answers:
+            self._note_written()
+        return jobs + answers
+
     async def workers(self) -> Roster:
         """All registered workers, as this node last read them where nobody has changed any."""
         known = self._cache
@@ -206,7 +212,7 @@ class PostgresTransaction(Loader, KeyRows):
             SQL["save_worker"],
             worker.id,
             worker.name,
-            rows.json_text(worker.queues),
+            formats.queues_text(worker.queues),
             worker.state.value,
             worker.registered_at,
         )
@@ -217,8 +223,12 @@ class PostgresTransaction(Loader, KeyRows):
         known = await self.workers()
         for worker_id in ids:
             known.remove(worker_id)
-        await self._db.execute(SQL["delete_workers"], list(ids))
+        gone = await self._value("delete_workers", list(ids))
         await self._bump_workers()
+        if gone != len(ids):
+            self._cache.workers_version = (
+                None  # the rows are not what is remembered: others are there, by which they can be removed
+            )
 
     async def _bump_workers(self) -> None:
         self._workers_version = self._cache.workers_version = await self._db.fetchval(SQL["bump_workers"])
@@ -234,7 +244,7 @@ class PostgresTransaction(Loader, KeyRows):
         """Keep first answers; in order, so that two nodes with the same keys wait for each other and not in a circle."""
         for key, answer in sorted(answers, key=lambda pair: (pair[0].scope, pair[0].key)):
             ids = [receipt.id for receipt in answer.receipts] or [0]
-            receipts = rows.receipts_blob(answer.receipts)
+            receipts = formats.receipts_json(answer.receipts)
             self._rows["insert_kept_answer"].append((key.scope, key.key, answer.digest, receipts, min(ids), max(ids), now))
 
     async def write(self, changes: Sequence[Change]) -> None:
@@ -245,7 +255,7 @@ class PostgresTransaction(Loader, KeyRows):
         writing = Writer({name: await self._id(name) for name in names})
         for change in changes:
             writing.add(change)
-        self._keep_lows(writing.rows["delete_ready"], writing.rows["insert_ready"])
+        self._keep_floors(writing.rows["delete_ready"], writing.rows["insert_ready"])
         for name, many in writing.rows.items():
             if many:
                 self._rows[name] += many
@@ -253,26 +263,26 @@ class PostgresTransaction(Loader, KeyRows):
         self._changes_waiting = True
         self._forget_loaded()
 
-    def _keep_lows(self, left: Sequence[Row], entered: Sequence[Row]) -> None:
+    def _keep_floors(self, left: Sequence[Row], entered: Sequence[Row]) -> None:
         """Move the bounds below which a queue has no ready job: up where its head was taken, down for one that comes back."""
         gone = {(row[0], row[1], row[2]) for row in left}
         for number, head in self._heads.items() if gone else ():
-            lows = self._lows.get(number)
+            floors = self._floors.get(number)
             stopped: set[int] = set()
-            for job, _ in head if lows is not None else ():
+            for job, _ in head if floors is not None else ():
                 if (number, job.priority, job.id) not in gone:
                     stopped.add(job.priority)
-                elif job.priority not in stopped and lows is not None:
-                    lows[job.priority] = job.id + 1
+                elif job.priority not in stopped and floors is not None:
+                    floors[job.priority] = job.id + 1
         for row in entered:
             number, priority, job_id = row[0], row[1], row[2]
-            lows = self._lows.get(number)
-            if lows is None:
+            floors = self._floors.get(number)
+            if floors is None:
                 continue
-            if job_id < lows.get(priority, job_id + 1):
-                lows[priority] = job_id
-            if len(lows) > _PRIORITIES:
-                self._lows[number] = None
+            if job_id < floors.get(priority, job_id + 1):
+                floors[priority] = job_id
+            if len(floors) > READY_FLOORS:
+                self._floors[number] = None
 
     async def _settle(self) -> None:
         if not self._rows:
@@ -311,11 +321,11 @@ class PostgresTransaction(Loader, KeyRows):
 
     async def commit(self) -> None:
         """Return when it is flushed here, and proven to be flushed on as many standbys as are needed."""
-        for number, lows in self._lows.items():
-            blob = ready_floors_blob(lows)
-            if blob != self._saved_lows.get(number):
-                self._rows["update_lows"].append((number, blob))
-                self._saved_lows[number] = blob
+        for number, floors in self._floors.items():
+            text = formats.ready_floors_text(floors)
+            if text != self._saved_floors.get(number):
+                self._rows["update_ready_floors"].append((number, text))
+                self._saved_floors[number] = text
         await self._settle()
         if not self._wrote:
             if self._expected is not None and self._expected.unheard:

@@ -9,11 +9,11 @@ from typing import Any
 import asyncpg
 
 from holdfast.errors import NotReplicated, StoreUnavailable
+from holdfast.limits import READY_FLOORS
 from holdfast.stores.postgres.connect import ASIDE, GONE, connect
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.maintenance import problems_of
 from holdfast.stores.postgres.migrate import NEWEST, migrate
-from holdfast.stores.postgres.ready_floor import ready_floors_blob
 from holdfast.stores.postgres.replication import Replication
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import schedule_of
@@ -28,7 +28,6 @@ _SETTINGS = ASIDE | {
     "idle_in_transaction_session_timeout": "0",
     "jit": "off",
 }
-_PRIORITIES = 16
 _COMMIT_S = 600.0
 
 
@@ -101,7 +100,7 @@ class PostgresTarget(PostgresSource):
             rows = [(*row, row[4]) for row in rows]
         elif table.name == "schedule":
             columns.append("queue")
-            rows = [(*row, _queue_of(row[0], row[3])) for row in rows]
+            rows = [(*row, _queue_of(*row)) for row in rows]
         await self._db.copy_records_to_table(table.name, schema_name="holdfast", records=rows, columns=columns)
 
     async def settle(self, counters: Counters) -> None:
@@ -115,12 +114,7 @@ class PostgresTarget(PostgresSource):
         await self._db.execute("UPDATE counter SET value = greatest(value, $1) WHERE name = 'interests'", counters.interests)
         await self._db.execute("UPDATE counter SET value = value + 1 WHERE name = 'workers'")
         await self._db.execute(_SEEN_AT)
-        async for row in self._db.cursor(_LOWS, prefetch=PAGE_ROWS):
-            lows = dict(zip(row[1], row[2], strict=True))
-            await self._db.execute("UPDATE queue SET lows = $2 WHERE id = $1", row[0], ready_floors_blob(lows))
-        await self._db.execute(
-            "UPDATE queue q SET lows = $1 WHERE NOT EXISTS (SELECT FROM ready r WHERE r.queue = q.id)", ready_floors_blob({})
-        )
+        await self._db.execute(SQL["count_ready_floors"], READY_FLOORS)
         await self._db.execute("ANALYZE")
 
     async def problems(self) -> list[str]:
@@ -147,18 +141,14 @@ UPDATE queue q SET seen_at = greatest(q.seen_at, m.moment) FROM (
   ) latest GROUP BY queue
 ) m WHERE m.queue = q.id
 """
-_LOWS = f"""
-SELECT queue, array_agg(priority), array_agg(low) FROM (SELECT queue, priority, min(job) AS low FROM ready GROUP BY queue, priority) line
-GROUP BY queue HAVING count(*) <= {_PRIORITIES}
-"""
 _OTHERS = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
   AND application_name IN ('holdfast', 'holdfast-read', 'holdfast-aside', 'holdfast-move')
 """
 
 
-def _queue_of(name: str, state: bytes) -> str | None:
-    spec = schedule_of(name, state).spec
+def _queue_of(name: str, try_at: int, paused: bool, state: bytes) -> str | None:
+    spec = schedule_of(name, state, try_at, paused).spec
     return None if spec.publish else spec.job.queue
 
 

@@ -10,9 +10,10 @@ from holdfast.job.registry import Roster
 from holdfast.limits import ID_MAX
 from holdfast.stores import rows
 from holdfast.stores.sqlite.sql import SQL
+from holdfast.stores.sqlite.undecodable import fetch_undecodable, is_text
 from holdfast.stores.unreadable import FOUND, Looks, shown
 
-FIRST_ANSWER: tuple[Any, ...] = (-1, "", "")  # before every kept answer, by (at, scope, key)
+FIRST_ANSWER: tuple[Any, ...] = (-1, b"", b"")  # before every kept answer, by (at, scope, key)
 _AHEAD = 1_000  # numbers that a counter is ahead of the last one given, so that most commits need not write it; a kill leaves such a gap
 
 
@@ -70,16 +71,24 @@ class Cache:
                 "queue", number, "jobs are in it and it is not there; it is there again under the name recovered-NUMBER-…"
             )
 
-    @staticmethod
-    def recover_schedules(connection: apsw.Connection) -> None:
-        """Have every schedule under a name that can be read: one that can't would end every look at all of them."""
-        names: Any = connection.execute(SQL["schedule_names"]).fetchall()
-        for (name,) in names:
-            try:
-                name.decode()
-            except UnicodeDecodeError as error:
-                connection.execute(SQL["rename_schedule"], (name,))
-                FOUND.note("schedule", shown(name), f"its name is no text: {error}; it goes on under the name recovered-…")
+    def recover_names(self, connection: apsw.Connection) -> None:
+        """Have every queue, schedule and worker under a name that can be read: one that can't would end every look at all of them, and can't
+        be asked for. A queue that is remembered gets its own back.
+        """
+        names: Any = connection.execute(SQL["names"])
+        for table, number, name in [row for row in names if not is_text(row[2])]:
+            bindings = (name,) if number is None else (number, self.names.get(number))
+            now = connection.execute(SQL[f"rename_{table}"], bindings).get
+            FOUND.note(table, shown(name), f"its name is no text; it goes on under the name {now}")
+        self.workers = None
+
+    def fetch_named(self, connection: apsw.Connection, statement: str, bindings: tuple[Any, ...] = ()) -> list[rows.Row]:
+        """Rows with names, by which more is asked for: where one is no text, it gets another first."""
+        try:
+            return list(connection.execute(SQL[statement], bindings).fetchall())
+        except UnicodeDecodeError:
+            self.recover_names(connection)
+            return fetch_undecodable(connection, SQL[statement], bindings)
 
     def forget(self) -> None:
         """Nothing that is remembered can be trusted."""

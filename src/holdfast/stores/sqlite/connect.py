@@ -1,13 +1,17 @@
 """Opening the file: the version that is safe, the settings that make a commit durable (read back, not hoped for), and migrations."""
 
 import errno
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import apsw
+import structlog
 
+from holdfast.stores import positional
 from holdfast.stores.sqlite.files import UnfitPlace
 
 APPLICATION_ID = 0x486F6C64  # "Hold"
@@ -24,6 +28,13 @@ _APART_PAGES = (
     8_000  # 32 MB, by one very large payload: brought into the file in a turn of the loop of its own, after the answer
 )
 _FOLDER = files(__package__) / "migrations"
+_FUNCTIONS: dict[str, Any] = {
+    "extras_by_name": positional.extras,
+    "receipts_by_name": positional.receipts,
+    "schedule_by_name": positional.schedule,
+}
+"""What the steps of the schema have this program work out, by the names that they use."""
+log = structlog.get_logger(__name__)
 
 
 def check_version(number: int) -> None:
@@ -121,13 +132,34 @@ def check_owner(connection: apsw.Connection) -> None:
 
 
 def migrate(connection: apsw.Connection) -> None:
-    """Bring the file to the newest schema, each step in a transaction of its own."""
+    """Bring the file to the newest schema, each step in a transaction of its own: it is done whole, or anew with the next start."""
     version = connection.pragma("user_version")
-    for number, script in migrations():
-        if number > version:
-            connection.execute(
-                f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT"
-            )
+    due = [(number, script) for number, script in migrations() if number > version]
+    if version and due:
+        jobs = connection.execute("SELECT count(*) FROM job").get
+        log.info(
+            "the store goes to a newer schema; a million jobs take about 15 s of processor time, and the log grows as large as the store",
+            schema=due[-1][0],
+            before=version,
+            jobs=jobs,
+        )
+    begun = time.monotonic()
+    for number, script in due:
+        _do(connection, number, script)
+    if version and due:
+        log.info("the store has the newer schema", schema=due[-1][0], seconds=round(time.monotonic() - begun, 1))
+
+
+def _do(connection: apsw.Connection, number: int, script: str) -> None:
+    for name, function in _FUNCTIONS.items():
+        connection.create_scalar_function(name, function, 1, deterministic=True)
+    try:
+        connection.execute(
+            f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT"
+        )
+    finally:
+        for name in _FUNCTIONS:
+            connection.create_scalar_function(name, None, 1)
 
 
 def _plan_once(connection: apsw.Connection) -> None:

@@ -8,7 +8,7 @@ import apsw
 from holdfast.job.job import DEAD, Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, Tally
 from holdfast.limits import GRANT_BYTES
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.ordered_jobs import read_in_order
@@ -52,7 +52,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
             else:
                 found = self._db.execute(SQL["leased_lean"], (json_text(fences),)).fetchall()
             return dict([leased_of(row, name_of(row[1])) for row in found])
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             jobs = self._jobs("leased_by_fence", (json_text(fences),))
             return {job.lease.fence: job for job in jobs if job.lease is not None}
 
@@ -85,7 +85,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         try:
             found = self._db.execute(SQL["next_ready_lean"], (queue.id, limit)).fetchall()
             line: OrderedJobs = [ready_of(row, name) for row in found]
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             return self._line_anyhow("next_ready", (queue.id, limit))
         read = len(line)
         if read < limit and self._cache.looks.due(queue, read) and self._recover("recover_ready", (queue.id, limit)):
@@ -118,6 +118,10 @@ class Loader(SingleWriterTransaction, ScheduleRows):
     async def draw_in(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:  # noqa: ARG002
         """Draw in what lies too far ahead."""
         return self._changed("draw_in_leased", (lease_until,)), self._changed("draw_in_scheduled", (ready_at,))
+
+    async def draw_in_history(self, now: int, after: int, limit: int) -> int:
+        """Draw in what is dated too far ahead."""
+        return sum([self._changed(statement, (now, after, limit)) for statement in ("draw_in_ended", "draw_in_answers")])
 
     def _changed(self, statement: str, bindings: tuple[int, ...]) -> int:
         start = self._db.total_changes()
@@ -152,7 +156,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
 
     async def error_of(self, job_id: int, attempt: int) -> JobError | None:
         """How this attempt went wrong."""
-        row = self._db.execute(SQL["error_of"], (job_id, attempt)).fetchone()
+        row = next(iter(fetch_undecodable(self._db, SQL["error_of"], (job_id, attempt))), None)
         return None if row is None else rows.error_of(row)
 
     async def followers(self, job_id: int) -> list[Receipt]:
@@ -206,17 +210,13 @@ class Loader(SingleWriterTransaction, ScheduleRows):
     def _name(self, queue_id: Any) -> str:
         name = self._cache.names.get(queue_id)
         if name is None:
-            try:
-                name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
-                statement, why = "recover_queue", "jobs are in it and it is not there"
-            except UnicodeDecodeError as error:
-                statement, why = "rename_queue", f"its name is no text: {error}"
-            if name is None:
-                self._db.execute(SQL[statement], (queue_id,))
-                name = self._db.execute(SQL["queue_name_of"], (queue_id,)).get
-                FOUND.note("queue", queue_id, f"{why}; it is {name} now")
-                self._cache.doubtful.add(name)
-            self._cache.names[queue_id] = name
+            found = self._cache.fetch_named(self._db, "queue_name_of", (queue_id,))
+            if not found:
+                self._db.execute(SQL["recover_queue"], (queue_id,))
+                found = self._cache.fetch_named(self._db, "queue_name_of", (queue_id,))
+                FOUND.note("queue", queue_id, f"jobs are in it and it is not there; it is {found[0][0]} now")
+                self._cache.doubtful.add(found[0][0])
+            name = self._cache.names[queue_id] = found[0][0]
         return name
 
     def _recover(self, statement: str, bindings: tuple[Any, ...]) -> bool:
@@ -228,14 +228,14 @@ class Loader(SingleWriterTransaction, ScheduleRows):
     def _jobs(self, statement: str, bindings: tuple[Any, ...]) -> list[Job]:
         try:
             return [rows.job_of(row, self._name(row[1])) for row in self._db.execute(SQL[statement], bindings).fetchall()]
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             return [self._job_of(row) for row in fetch_undecodable(self._db, SQL[statement], bindings)]
 
     def _line(self, statement: str, bindings: tuple[Any, ...], name: str | None) -> OrderedJobs:
         """Jobs with their content up to the bound in bytes, and those behind it without."""
         try:
             return read_in_order(self._db, statement, bindings, self._name if name is None else lambda _: name)
-        except rows.UNREADABLE:
+        except formats.UNREADABLE:
             return self._line_anyhow(statement, bindings)
 
     def _line_anyhow(self, statement: str, bindings: tuple[Any, ...]) -> OrderedJobs:
@@ -253,7 +253,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         name = self._name(row[1])
         try:
             return rows.job_of(row, name)
-        except rows.UNREADABLE as error:
+        except formats.UNREADABLE as error:
             self._cache.doubtful.add(name)
-            keys = self._db.execute(SQL["kept_keys"], (row[1], row[0])).fetchone()
+            (keys,) = fetch_undecodable(self._db, SQL["kept_keys"], (row[1], row[0]))
             return rows.doubtful_job(row, name, keys, error)

@@ -27,7 +27,7 @@ from holdfast.stores.rows import schedule_of
 from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
 from holdfast.stores.sqlite.files import UnfitPlace, make_private, sync_folder
 from holdfast.stores.sqlite.sql import SQL
-from holdfast.stores.sqlite.undecodable import fetch_undecodable
+from holdfast.stores.sqlite.undecodable import fetch_undecodable, is_text
 from holdfast.stores.unreadable import shown
 
 _CHECKS = files(__package__) / "checks"
@@ -111,11 +111,7 @@ def _undecodable(connection: apsw.Connection) -> list[str]:
 
 
 def _is_text(*values: Any) -> bool:
-    try:
-        bytes(values[0]).decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return is_text(values[0])
 
 
 def _far(connection: apsw.Connection) -> list[str]:
@@ -179,4 +175,9 @@ def open_store(path: Path) -> apsw.Connection:
     if version > newest:
         connection.close()
         raise UnfitPlace(f"{path} has schema {version}; this version of Holdfast knows up to {newest}.")
+    if version < newest:
+        connection.close()
+        raise UnfitPlace(
+            f"{path} has schema {version} and not {newest}: use the Holdfast that wrote it, or start this one on it once."
+        )
     return connection

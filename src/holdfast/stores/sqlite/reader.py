@@ -12,7 +12,7 @@ from holdfast.job.queue import QueuePolicy
 from holdfast.messages.frame import A, Query
 from holdfast.stores.list_statements import Dialect
 from holdfast.stores.reader import Reader
-from holdfast.stores.rows import UNREADABLE, Row, json_text, size_of
+from holdfast.stores.rows import Row, json_text, size_of
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 DIALECT = Dialect(
     join="CROSS JOIN",
     no_bytes="x''",
-    has_tag="json_valid(j.extras) AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(j.extras) THEN j.extras END, '$[6]') WHERE value = :tag)",
+    has_tag="json_valid(j.extras) AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(j.extras) THEN j.extras END, '$.tags') WHERE value = :tag)",
     is_seen=(
         "s.queue IN (SELECT q.id FROM json_each(:names) n JOIN queue q ON q.name = n.value UNION ALL SELECT q.id FROM json_each(:prefixes) p"
         " JOIN queue q ON q.name >= p.value AND q.name < p.value || char(127))"
@@ -34,21 +34,22 @@ _STEPS = 4_000  # after how many of its steps SQLite asks whether to go on; read
 
 
 class SqliteReader:
-    """Answers queries on one connection, each on a snapshot of its own."""
+    """Answers queries on one connection, each on a snapshot of its own. `damaged` is called where text was read that is none."""
 
-    def __init__(self, connection: apsw.Connection, defaults: QueuePolicy) -> None:
+    def __init__(self, connection: apsw.Connection, defaults: QueuePolicy, damaged: Callable[[], None] = lambda: None) -> None:
         self._db = connection
         self._defaults = defaults
+        self._damaged = damaged
         self._deadline = 0.0
         self.stopped = False
 
     def answer(self, query: Query[A], now: int) -> A:
         """The answer as of now; raises a `HoldfastError` where there is none."""
-        return _at_once(self._answer(query, now, SqliteSnapshot(self._db)))
+        return _at_once(self._answer(query, now, SqliteSnapshot(self._db, self._damaged)))
 
     async def answer_in_stretches(self, query: Query[A], now: int) -> A:
         """The same on the connection that also writes: in short stretches, between which transactions go on."""
-        return await self._answer(query, now, _Stretches(self._db, self._begin, self._end))
+        return await self._answer(query, now, _Stretches(self._db, self._damaged, self._begin, self._end))
 
     async def _answer(self, query: Query[A], now: int, snapshot: "SqliteSnapshot") -> A:
         self._deadline = time.monotonic() + _READ_S
@@ -100,17 +101,18 @@ class SqliteSnapshot:
 
     dialect = DIALECT
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, damaged: Callable[[], None]) -> None:
         self._db = connection
+        self._damaged = damaged
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         """Ask one of the statements; it takes a list as JSON."""
         bindings = tuple(json_text(value) if isinstance(value, list) else value for value in values)
-        return fetch_undecodable(self._db, SQL[statement], bindings)
+        return self._fetch(SQL[statement], bindings)
 
     async def listed(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
         """Ask for a part of a listing."""
-        return fetch_undecodable(self._db, sql, values)
+        return self._fetch(sql, dict(values))
 
     async def within(
         self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any
@@ -119,8 +121,15 @@ class SqliteSnapshot:
         sql, given = (SQL[asked], values) if isinstance(asked, str) else (asked[0], dict(asked[1]))
         try:
             return up_to(most_bytes, self._db.execute(sql, given))
-        except UNREADABLE:
-            return up_to(most_bytes, fetch_undecodable(self._db, sql, given))
+        except UnicodeDecodeError:
+            return up_to(most_bytes, self._fetch(sql, given))
+
+    def _fetch(self, sql: str, given: tuple[Any, ...] | dict[str, Any]) -> list[Row]:
+        try:
+            return list(self._db.execute(sql, given).fetchall())
+        except UnicodeDecodeError:
+            self._damaged()
+            return fetch_undecodable(self._db, sql, given)
 
     async def pause(self) -> bool:
         """A read on a connection of its own holds nobody up."""
@@ -135,8 +144,10 @@ class SqliteSnapshot:
 class _Stretches(SqliteSnapshot):
     """Several snapshots, one after the other: what is committed between them may be seen."""
 
-    def __init__(self, connection: apsw.Connection, begin: Callable[[], None], end: Callable[[], None]) -> None:
-        super().__init__(connection)
+    def __init__(
+        self, connection: apsw.Connection, damaged: Callable[[], None], begin: Callable[[], None], end: Callable[[], None]
+    ) -> None:
+        super().__init__(connection, damaged)
         self._begin = begin
         self._end = end
 

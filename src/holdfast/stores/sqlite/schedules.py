@@ -3,7 +3,8 @@
 import apsw
 
 from holdfast.job.schedule import Schedule
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
+from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.sql import SQL
 
 
@@ -11,6 +12,7 @@ class ScheduleRows:
     """What a transaction can do with schedules."""
 
     _db: apsw.Connection
+    _cache: Cache
 
     async def schedule(self, name: str) -> Schedule | None:
         """One schedule."""
@@ -23,21 +25,16 @@ class ScheduleRows:
 
     async def schedules_due(self, now: int, limit: int) -> list[Schedule]:
         """Those to be looked at."""
-        return [
-            rows.schedule_of(str(row[0]), *row[1:]) for row in self._db.execute(SQL["schedules_due"], (now, limit)).fetchall()
-        ]
+        return [rows.schedule_of(*row) for row in self._cache.fetch_named(self._db, "schedules_due", (now, limit))]
 
     async def save_schedule(self, schedule: Schedule) -> None:
         """Write a schedule."""
-        row = (schedule.name, schedule.try_at, int(schedule.paused), rows.schedule_blob(schedule))
+        row = (schedule.name, schedule.try_at, int(schedule.paused), formats.schedule_json(schedule))
         self._db.execute(SQL["save_schedule"], row)
 
     async def schedules_after(self, name: str, limit: int) -> list[Schedule]:
         """By their names."""
-        return [
-            rows.schedule_of(str(row[0]), *row[1:])
-            for row in self._db.execute(SQL["schedules_after"], (name, limit)).fetchall()
-        ]
+        return [rows.schedule_of(*row) for row in self._cache.fetch_named(self._db, "schedules_after", (name, limit))]
 
     async def postpone_schedule(self, name: str, try_at: int) -> None:
         """Look at it later."""

@@ -15,7 +15,7 @@ class SingleWriter:
         return []
 
     async def notify(self, text: str) -> None:
-        """There is nobody to hear it."""
+        """No other process listens."""
 
     def listen(self, listener: Callable[[str], None]) -> None:
         """Nobody will say anything."""

@@ -9,12 +9,16 @@ outcome open (I/O, corruption) is `StoreBroken`, the rest is a defect.
 
 import asyncio
 import contextlib
+import math
+import threading
+import time
 from pathlib import Path
 
 import apsw
 
-from holdfast.errors import StorageFull, StoreUnavailable
+from holdfast.errors import HoldfastError, StorageFull, StoreUnavailable
 from holdfast.job.queue import QueuePolicy
+from holdfast.limits import NAMES_LOOK_S
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
 from holdfast.stores.read_queue import ReadQueue, is_dear
@@ -63,6 +67,8 @@ class SqliteStore(SingleWriter):
         self._failure: apsw.Error | None = None  # of a checkpoint that was not within a commit
         self.identity: FileIdentity | None = None
         self._turns = ReadQueue(1)
+        self._damaged = threading.Event()  # a read met text that is none
+        self._names_looked_at = -math.inf
         self.durability = Durability("memory")
         if path is not None:
             make_folder(path.parent)
@@ -74,7 +80,7 @@ class SqliteStore(SingleWriter):
             if self._lock is not None:
                 self._lock.release()
             raise
-        self._own_reader = SqliteReader(self._writer, defaults)
+        self._own_reader = SqliteReader(self._writer, defaults, self._damaged.set)
 
     def _open(self, path: Path | None, defaults: QueuePolicy, watermark_bytes: int) -> None:
         if path is not None:
@@ -87,12 +93,12 @@ class SqliteStore(SingleWriter):
         self._cache = Cache(defaults)
         self._cache.load_counters(self._writer)
         self._cache.recover_queues(self._writer)
-        self._cache.recover_schedules(self._writer)
+        self._cache.recover_names(self._writer)
         if path is not None:
             path.chmod(0o600)
             self._disk = Disk(path, watermark_bytes)  # now that the file is known to be ours: it takes the reserve beside it
             sync_folder(path.parent)
-            self._reads = Reads([SqliteReader(open_reader(path), defaults) for _ in range(_READERS)])
+            self._reads = Reads([SqliteReader(open_reader(path), defaults, self._damaged.set) for _ in range(_READERS)])
             self.identity = FileIdentity(path)
 
     def transaction(self, expected: Prefetch | None = None) -> "_Begun":  # noqa: ARG002
@@ -164,7 +170,7 @@ class SqliteStore(SingleWriter):
             return self._own_reader.answer(query, now)
         await self._turns.take(True)
         try:
-            return await SqliteReader(self._writer, self._cache.defaults).answer_in_stretches(query, now)
+            return await SqliteReader(self._writer, self._cache.defaults, self._damaged.set).answer_in_stretches(query, now)
         finally:
             self._turns.give(True)
 
@@ -194,11 +200,22 @@ class SqliteStore(SingleWriter):
         return False
 
     async def tend(self) -> None:
-        """Look at the disk, and whether the file is still there; raises `StoreBroken` where it is not."""
+        """Look at the disk, and whether the file is still there; raises `StoreBroken` where it is not. Names that were found damaged get others."""
         self._check_failure()
         if self.identity is not None:
             self.identity.look()
         self.health()
+        if self._damaged.is_set() and time.monotonic() - self._names_looked_at > NAMES_LOOK_S:
+            self._names_looked_at = time.monotonic()
+            self._damaged.clear()
+            with contextlib.suppress(HoldfastError):  # a disk that is full just now
+                await self._recover_names()
+
+    async def _recover_names(self) -> None:
+        async with self.transaction() as tx:
+            self._cache.recover_names(self._writer)
+            if tx.wrote:
+                await tx.commit()
 
     async def close(self) -> None:
         """Let go of the file: readers first, so that the writer's end tidies up the WAL."""

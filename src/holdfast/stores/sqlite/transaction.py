@@ -11,13 +11,12 @@ from holdfast.job.job import IdempotencyKey
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Roster, Worker
 from holdfast.limits import ERRORS_KEPT, QUEUES
-from holdfast.stores import rows
+from holdfast.stores import formats, rows
 from holdfast.stores.rows import Row, json_text
 from holdfast.stores.sqlite.access_keys import KeyRows
 from holdfast.stores.sqlite.cache import FIRST_ANSWER, Cache, is_saved, saved_as
 from holdfast.stores.sqlite.loader import Loader
 from holdfast.stores.sqlite.sql import MANY_AT_ONCE, ROWS_AT_ONCE, SQL
-from holdfast.stores.sqlite.undecodable import fetch_undecodable
 from holdfast.stores.store import Change, KeptAnswer
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, PLACES, Writer
@@ -72,7 +71,7 @@ class SqliteTransaction(Loader, KeyRows):
 
     async def queue_names(self, after: str, limit: int) -> list[str]:
         """Names in order."""
-        return [name for (name,) in self._db.execute(SQL["queue_names"], (after, limit))]
+        return [name for (name,) in self._cache.fetch_named(self._db, "queue_names", (after, limit))]
 
     async def with_history(self, after: str, limit: int) -> tuple[list[str], str]:
         """A page of queues; what they hold is known here at no cost."""
@@ -91,7 +90,7 @@ class SqliteTransaction(Loader, KeyRows):
         if match is None:
             self._db.execute(SQL["delete_interest"], (queue.id,))
         else:
-            self._db.execute(SQL["save_interest"], (queue.id, json_text(match)))
+            self._db.execute(SQL["save_interest"], (queue.id, formats.match_text(match)))
         changed = self._db.total_changes() > start
         if changed:
             self._db.execute(SQL["bump_interests"])
@@ -100,19 +99,20 @@ class SqliteTransaction(Loader, KeyRows):
 
     async def interests(self) -> dict[str, str | dict[str, str]]:
         """Every queue's interest."""
-        return rows.interests_of(fetch_undecodable(self._db, SQL["interests"], ()))
+        return rows.interests_of(self._cache.fetch_named(self._db, "interests"))
 
     async def workers(self) -> Roster:
         """All registered workers."""
         if self._cache.workers is None:
-            self._cache.workers = Roster(map(rows.worker_of, fetch_undecodable(self._db, SQL["workers"], ())))
+            self._cache.workers = Roster(map(rows.worker_of, self._cache.fetch_named(self._db, "workers")))
         return self._cache.workers
 
     async def save_worker(self, worker: Worker) -> None:
         """Write a worker."""
         (await self.workers())[worker.id] = worker
         self._db.execute(
-            SQL["save_worker"], (worker.id, worker.name, json_text(worker.queues), worker.state.value, worker.registered_at)
+            SQL["save_worker"],
+            (worker.id, worker.name, formats.queues_text(worker.queues), worker.state.value, worker.registered_at),
         )
 
     async def delete_workers(self, ids: Sequence[str]) -> None:
@@ -120,7 +120,10 @@ class SqliteTransaction(Loader, KeyRows):
         known = await self.workers()
         for worker_id in ids:
             known.remove(worker_id)
-        self._many("delete_worker", [(worker_id,) for worker_id in ids])
+        before = self._db.total_changes()
+        self._many("delete_worker", [(worker_id,) for worker_id in ids], exact=False)
+        if self._db.total_changes() - before != len(ids):
+            self._cache.workers = None  # the rows are not what is remembered: others are there, by which they can be removed
 
     async def holding(self, ids: Sequence[str]) -> set[str]:
         """Which of these workers hold a lease."""
@@ -145,7 +148,7 @@ class SqliteTransaction(Loader, KeyRows):
         self._many(
             "insert_kept_answer",
             [
-                (key.scope, key.key, answer.digest, rows.receipts_blob(answer.receipts), min(ids), max(ids), now)
+                (key.scope, key.key, answer.digest, formats.receipts_json(answer.receipts), min(ids), max(ids), now)
                 for key, answer in answers
                 if (ids := [receipt.id for receipt in answer.receipts] or [0])
             ],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from holdfast.stores.sqlite.connect import migrations, open_writer
+from holdfast.stores.sqlite.connect import open_writer
 from holdfast.stores.sqlite.files import FileLock, UnfitPlace, check_place, make_private, sync_folder
 from holdfast.stores.sqlite.maintenance import open_store, problems_of
 from holdfast.stores.transfer import PAGE_BYTES, PAGE_ROWS, SUMS, CantMove, Counters, Row, Table
@@ -94,11 +94,6 @@ def source(path: Path) -> Iterator[SqliteSource]:
     try:
         connection = open_store(path)
         try:
-            version, newest = connection.pragma("user_version"), migrations()[-1][0]
-            if version != newest:
-                raise CantMove(
-                    f"{path} has schema {version} and not {newest}: start this version of Holdfast on it once, and stop it."
-                )
             connection.execute("BEGIN")
             yield SqliteSource(connection)
         finally:

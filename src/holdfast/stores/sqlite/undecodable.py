@@ -32,6 +32,15 @@ def fetch_undecodable(
     ]
 
 
+def is_text(value: bytes) -> bool:
+    """Whether these bytes are UTF-8."""
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _decoded(row: Row, of_jobs: bool) -> Row:
     spoiled: str | None = None
     values: list[Any] = []

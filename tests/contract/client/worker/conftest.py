@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from holdfast import Client, Worker
-from tests.contract.client.worker.running import Program
+from tests.contract.client.worker.workers import Program
 from tests.system.whole.servers import Server
 
 

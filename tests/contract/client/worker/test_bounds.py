@@ -10,7 +10,7 @@ import pytest
 from holdfast import Client, NewJob, Worker
 from holdfast.errors import InvalidRequest
 from tests.contract.client.proxy import CUT, Proxy
-from tests.contract.client.worker.running import running
+from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import until
 
 

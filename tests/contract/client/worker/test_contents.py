@@ -11,8 +11,8 @@ from aiohttp import web
 
 from holdfast import Worker
 from tests.contract.client.test_contents import TAKEN, put
-from tests.contract.client.worker import crashing
-from tests.contract.client.worker.running import running
+from tests.contract.client.worker import process_handlers
+from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import until
 
 
@@ -74,7 +74,7 @@ def test_only_the_job_that_cannot_be_read_fails(worker, witness, shared, queue, 
 
 def test_a_handler_in_a_process_is_spared_too(worker, witness, shared, queue):
     work = worker()
-    work.handler(process=True)(crashing.pid)
+    work.handler(process=True)(process_handlers.pid)
     bad, good = put(shared, queue, "1e999"), put(shared, queue, "7")
     with running(work):
         assert isinstance(witness.result(good, 30), int)

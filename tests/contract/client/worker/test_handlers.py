@@ -7,7 +7,7 @@ import time
 import pytest
 
 from holdfast import DoNotRetry, GiveBack, NewJob, RetryIn, Worker
-from tests.contract.client.worker.running import running
+from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import until
 
 

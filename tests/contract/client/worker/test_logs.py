@@ -7,7 +7,7 @@ import pytest
 from holdfast import DoNotRetry, GiveBack, RetryIn
 from holdfast.client import Retry
 from holdfast.client.worker import Failed
-from tests.contract.client.worker.running import running
+from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import until
 
 

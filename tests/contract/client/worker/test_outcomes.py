@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from holdfast import DoNotRetry, GiveBack, NewJob, RetryIn
-from tests.contract.client.worker import crashing
-from tests.contract.client.worker.running import running
+from tests.contract.client.worker import process_handlers
+from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import until
 
 
@@ -70,7 +70,7 @@ def fails_to_encode():
 
 TABLE = {
     # Errors that can't be told, or say odd things
-    "a text that raises": thrown(crashing.Mute),
+    "a text that raises": thrown(process_handlers.Mute),
     "a text that ends the program": thrown(MuteExit),
     "a text that is none": thrown(NoText),
     "half a surrogate pair": thrown(ValueError("\udcff.txt \ud800")),
@@ -78,9 +78,9 @@ TABLE = {
     "half a surrogate pair, later": thrown(RetryIn(60_000, "\ud8ff")),
     "NUL": thrown(ValueError("a\0b")),
     "a long text": thrown(ValueError("\U0001f600" * 100_000)),
-    "a group": thrown(ExceptionGroup("many", [ValueError("\udcff"), crashing.Mute()])),
+    "a group": thrown(ExceptionGroup("many", [ValueError("\udcff"), process_handlers.Mute()])),
     "a group of the base": thrown(BaseExceptionGroup("many", [KeyboardInterrupt(), ValueError("x")])),
-    "unpicklable": thrown(crashing.Unpicklable(1, 2)),
+    "unpicklable": thrown(process_handlers.Unpicklable(1, 2)),
     # What is no `Exception`
     "SystemExit": thrown(SystemExit(3)),
     "sys.exit": lambda job: sys.exit("\udcff"),
@@ -179,7 +179,7 @@ def test_whatever_a_handler_ends_with_is_an_outcome_and_harms_no_other(worker, p
 
 def test_whatever_a_handler_in_a_process_ends_with_is_an_outcome_and_harms_no_other(worker, put, witness):
     work = worker(concurrency=2)
-    work.handler("bad", process=True)(crashing.end)
+    work.handler("bad", process=True)(process_handlers.end)
     work.handler("good")(lambda job: "good")
     hows = ["unpicklable", "mute", "surrogate", "group", "exit", "interrupt", "recursion", "delay nan", "never"]
     hows += ["object", "nan", "generator", "large"]
@@ -197,7 +197,7 @@ def test_what_the_text_of_an_error_holds_is_told_as_far_as_it_can_be(worker, put
 
     @work.handler()
     def broken(job):
-        raise {"surrogate": OSError("no such file: caf\udce9.txt"), "mute": crashing.Mute()}[job.payload]
+        raise {"surrogate": OSError("no such file: caf\udce9.txt"), "mute": process_handlers.Mute()}[job.payload]
 
     with running(work):
         surrogate = witness.wait(put(payload="surrogate", max_attempts=1), 20).errors[0].reason
@@ -273,11 +273,11 @@ def test_many_large_results_at_once_are_all_kept(worker, put, witness):
 @pytest.mark.parametrize(
     ("handler", "payload", "words"),
     [
-        (crashing.kill, "SIGKILL", "killed by SIGKILL"),
-        (crashing.kill, "SIGABRT", "killed by SIGABRT"),
-        (crashing.segfault, None, "killed by SIGSEGV"),
-        (crashing.leave, 3, "exit code 3"),
-        (crashing.leave, 0, "exit code 0"),
+        (process_handlers.kill, "SIGKILL", "killed by SIGKILL"),
+        (process_handlers.kill, "SIGABRT", "killed by SIGABRT"),
+        (process_handlers.segfault, None, "killed by SIGSEGV"),
+        (process_handlers.leave, 3, "exit code 3"),
+        (process_handlers.leave, 0, "exit code 0"),
     ],
 )
 def test_a_process_that_is_killed_counts_as_a_crash_and_ends_in_quarantine(
@@ -286,7 +286,7 @@ def test_a_process_that_is_killed_counts_as_a_crash_and_ends_in_quarantine(
     witness.set_queue(queue, max_crashes=2)
     work = worker(concurrency=2)
     work.handler("kill", process=True)(handler)
-    work.handler("good", process=True)(crashing.pid)
+    work.handler("good", process=True)(process_handlers.pid)
     with running(work):
         killer, good = put("kill", payload), [put("good") for _ in range(4)]
         job = witness.wait(killer, 40)
@@ -299,7 +299,7 @@ def test_a_process_that_is_killed_counts_as_a_crash_and_ends_in_quarantine(
 
 def test_a_process_that_was_killed_while_it_was_idle_is_no_crash_of_the_next_job(worker, put, witness):
     work = worker(concurrency=1)
-    work.handler("pid", process=True)(crashing.pid)
+    work.handler("pid", process=True)(process_handlers.pid)
     with running(work):
         first = witness.result(put("pid"), 40)
         os.kill(first, signal.SIGKILL)

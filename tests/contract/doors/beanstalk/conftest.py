@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.doors.beanstalk.talking import Client, debians, serving, tube_port
+from tests.contract.doors.beanstalk.script import Client, debians, serving, tube_port
 from tests.system.whole.servers import Server
 
 _NUMBERS = itertools.count(1)

@@ -1,6 +1,6 @@
 """What is said and what is answered, as beanstalkd 1.12 does it. Each script is run at Debian's beanstalkd and at Holdfast: both must agree with it.
 
-See `talking.py` for how it is written down. Only `INSERTED` differs: beanstalkd leaves an id out where a body was refused.
+See `script.py` for how it is written down. Only `INSERTED` differs: beanstalkd leaves an id out where a body was refused.
 """
 
 Step = tuple[str, str, str]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contract.doors.beanstalk.exchanges import LINES, SCRIPTS, STRICTER
-from tests.contract.doors.beanstalk.talking import Client, Talk, tube_port
+from tests.contract.doors.beanstalk.script import Client, Talk, tube_port
 
 NOT_ALWAYS = "a job whose time to run is up is ready again, and the timeout is counted"
 """beanstalkd's timer now and then misses a time to run that ends, and the job stays reserved until something else happens."""

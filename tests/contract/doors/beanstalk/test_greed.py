@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.contract.doors.beanstalk.talking import Client, serving, tube_port
+from tests.contract.doors.beanstalk.script import Client, serving, tube_port
 
 MIB = 1 << 20
 BUDGET = 34 * MIB

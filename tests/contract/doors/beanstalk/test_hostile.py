@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
-from tests.contract.doors.beanstalk.talking import Client, missing, serving, tube_port
+from tests.contract.doors.beanstalk.script import Client, missing, serving, tube_port
 from tests.system.whole.servers import until
 
 PIECE = st.one_of(
@@ -117,6 +118,19 @@ def test_one_that_waits_and_leaves_is_given_nothing(client, server, tube):
     job = client.put()
     assert client.reserve()[0] == job
     assert client.page(b"stats-job %d\r\n" % job)["reserves"] == "1"
+
+
+def test_one_that_leaves_while_it_reserves_counts_as_a_worker_no_longer(client, server, tube):
+    before = client.page(b"stats\r\n")
+    jobs = [client.put() for _ in range(40)]
+    for job in jobs:
+        other = Client(tube_port(server))
+        other.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        other.send(b"reserve-job %d\r\n" % job)
+        other.close()
+    until(lambda: client.page(b"stats\r\n")["current-connections"] == before["current-connections"], "all have left")
+    until(lambda: client.page(f"stats-tube {tube}\r\n".encode())["current-jobs-reserved"] == "0", "nothing is held")
+    assert client.page(b"stats\r\n")["current-workers"] == before["current-workers"]
 
 
 def commands(tube: str) -> str:

@@ -4,7 +4,7 @@ import re
 
 from holdfast import limits
 from holdfast.doors.beanstalk.numbers import VERBS
-from tests.contract.doors.beanstalk.talking import Client, tube_port
+from tests.contract.doors.beanstalk.script import Client, tube_port
 from tests.system.docs.pages import read
 
 PAGE = read("docs/beanstalkd.md")

@@ -192,6 +192,38 @@ def test_a_request_that_was_answered_early_is_not_answered_twice(lane):
         assert b"HTTP/1.1 " not in caller.file.read()
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/web", "/v1/jobs", "/v1/nowhere", "/v1/queues/{}/jobs", "/v1/publish", "/push", "/web/queues"]
+)
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_body_that_breaks_off_is_answered_once(lane, queue, method, path):
+    """The refusal is the last word: what the route says afterwards is not written behind it, nor told of in the log."""
+    sent = b"%b %b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" % (
+        method,
+        path.format(queue).encode(),
+    )
+    assert statuses(said(lane, sent)) == [400]
+    assert "Traceback" not in lane[0].log()
+
+
+@pytest.mark.parametrize(
+    ("status", "first", "line"),
+    [
+        (400, b"HEAD http://localhost:99999/healthz HTTP/1.1", b""),
+        (505, b"HEAD /healthz HTTP/2.0", b""),
+        (501, b"HEAD /healthz HTTP/1.1", b"Transfer-Encoding: gzip, chunked\r\n"),
+        (400, b"HEAD /healthz HTTP/1.1", b"Transfer-Encoding: chunked\r\nX: y\r\n\r\nzz\r\n"),
+    ],
+    ids=str,
+)
+def test_a_head_that_is_refused_is_refused_without_a_body(lane, status, first, line):
+    with Caller(lane[0]) as caller:
+        caller.say([b"%b\r\nHost: localhost\r\n%b\r\n" % (first, line)])
+        head, _, body = caller.file.read().partition(b"\r\n\r\n")
+    assert int(head.split()[1]) == status
+    assert body == b""
+
+
 # Hosts
 
 

@@ -291,6 +291,19 @@ async def test_what_comes_behind_a_call_that_waits_is_not_read_without_bound(eng
     await turns()
 
 
+@pytest.mark.parametrize(
+    "rest", [b"", b"GET /healthz HT", head_and_body(b"/v1/queues/q/jobs", b"{}")[:-1]], ids=["", "a head", "a body"]
+)
+async def test_one_that_leaves_before_all_that_it_sent_is_looked_at_holds_nothing(engine, commits, caller, rest):
+    commits()
+    one = caller()
+    one.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500 + rest)
+    one.transport.closed = True
+    one.protocol.connection_lost(ConnectionResetError())
+    await turns(200)
+    assert engine.budget.held == 0
+
+
 async def test_a_lease_with_a_request_id_stays_for_whom_asks_again(engine, backend, commits, caller):
     one, job = caller(), asyncio.create_task(put(engine))
     await turns(2)

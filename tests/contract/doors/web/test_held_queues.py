@@ -9,7 +9,7 @@ import pytest
 
 from cluster.processes import wait_until
 from cluster.replicated import replicated
-from tests.contract.doors.dqid.speaking import serving
+from tests.contract.doors.servers import serving
 from tests.contract.doors.web.conftest import Browser
 
 WITHIN_S = 20
@@ -38,7 +38,7 @@ def test_a_held_queue_is_on_the_page_in_a_metric_in_readyz_and_in_doctor_and_wha
             for path in ("", "/store"):
                 wait_until(lambda path=path: end in browser.text(path), WITHIN_S, "the page does not say so")
                 assert (
-                    f"The queue mail stands still, because its row in the database is held by a console (process {pid}"
+                    f"The queue mail is blocked, because its row in the database is locked by a console (process {pid}"
                     in browser.text(path)
                 )
             assert 'holdfast_set_aside{what="queue"} 1.0' in browser.http.get("/metrics").text
@@ -52,7 +52,7 @@ def test_a_held_queue_is_on_the_page_in_a_metric_in_readyz_and_in_doctor_and_wha
             assert "queue free" not in told
             with group.primary.connect("postgres", "holdfast") as other:
                 other.execute(end)
-            wait_until(lambda: "stands still" not in browser.text(""), WITHIN_S, "the page does not say that it is free")
+            wait_until(lambda: "is blocked" not in browser.text(""), WITHIN_S, "the page does not say that it is free")
             assert browser.http.post("/v1/queues/mail/jobs", json={"payload": 1}).status_code == 201
         assert "queue_held" not in doctor(group.url)
         browser.http.close()

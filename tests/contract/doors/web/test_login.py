@@ -11,7 +11,7 @@ from tests.contract.doors.web.conftest import Browser, Markup
 
 ROLES = {"viewer": ["read"], "operator": ["read", "produce", "manage"], "admin": ["admin"]}
 SCREENS = ["", "/queues/r.q", "/jobs", "/failures", "/workers", "/interests", "/schedules", "/store"]
-PRODUCING, RULING = ["/enqueue"], ["/trail", "/keys"]
+PRODUCING, RULING = ["/enqueue"], ["/audit", "/keys"]
 
 
 class House:
@@ -129,7 +129,7 @@ def test_a_role_sees_its_screens_and_no_others(house, role):
     navigation = Markup(browser.get("")).tags
     shown = {attributes["data-nav"] for tag, attributes in navigation if tag == "a" and "data-nav" in attributes}
     assert ("enqueue" in shown) is ("produce" in abilities or role == "admin")
-    assert ({"keys", "trail"} <= shown) is (role == "admin")
+    assert ({"keys", "audit"} <= shown) is (role == "admin")
 
 
 def test_a_viewer_is_offered_no_form_but_searches_and_the_way_out(house):
@@ -165,7 +165,7 @@ def test_an_operator_acts_and_is_named_in_the_audit_log(house):
     token = browser.token(browser.get("/queues/r.q"))
     assert browser.http.post("/web/queues/r.q/pause", data={"form_token": token, "paused": "yes"}).status_code == 303
     assert browser.http.post("/web/queues/r.q/pause", data={"form_token": token, "paused": "no"}).status_code == 303
-    assert "key operator" in house.login("admin").text("/trail")
+    assert "key operator" in house.login("admin").text("/audit")
 
 
 def test_queues_of_others_are_not_on_any_screen(house):

@@ -32,7 +32,7 @@ def test_fields_offer_queues_types_and_tags_that_there_are(browser, queue):
 def test_every_screen_says_which_environment_it_is(serve, open_browser):
     server = serve("--environment", "production <eu>")
     browser = open_browser(server.url)
-    for path in ("", "/jobs", "/trail", "/enqueue"):
+    for path in ("", "/jobs", "/audit", "/enqueue"):
         html = browser.get(path)
         assert '<span class="environment in-red">' in html
         assert "production &lt;eu&gt;" in html

@@ -25,7 +25,7 @@ SCREENS = (
     "/interests?queue={queue}",
     "/schedules",
     "/store",
-    "/trail",
+    "/audit",
     "/enqueue",
     "/enqueue?from={job}",
     "/bulk?way=cancel&all=1&queue={queue}",

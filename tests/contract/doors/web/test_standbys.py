@@ -4,9 +4,9 @@ import pytest
 
 from cluster.processes import wait_until
 from cluster.replicated import replicated
-from tests.contract.doors.dqid.speaking import serving
+from tests.contract.doors.servers import serving
+from tests.contract.doors.web.alerts import exported, rules, unknown_names
 from tests.contract.doors.web.conftest import Browser, Markup
-from tests.contract.doors.web.watching import rules, told, untold
 
 WITHIN_S = 20
 
@@ -28,11 +28,11 @@ def test_the_overview_shows_the_standbys_and_first_of_all_that_one_is_missing(gr
         store = browser.text("/store")
         assert "after it is on disk (fsync), here and on 1 standby" in store
         assert "Standbys in sync 1 of 1 needed" in store
-        series = told(browser.http.get("/metrics").text)
+        series = exported(browser.http.get("/metrics").text)
         found = rules("holdfast-standbys.rules.yml")
         assert found
         assert not [
-            (rule["alert"], wrong) for rule in found for wrong in untold(rule["expr"], str(rule["annotations"]), series)
+            (rule["alert"], wrong) for rule in found for wrong in unknown_names(rule["expr"], str(rule["annotations"]), series)
         ]
 
         group.standbys[0].kill()

@@ -36,9 +36,9 @@ EXTRAS = set(Extras.__struct_fields__)
 class Desk:
     """Hands in commands and asks questions; refusals are raised as the errors that they are."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, now: int = 1_800_000_000_000) -> None:
         self.store = store
-        self.clock = ManualClock()
+        self.clock = ManualClock(now)
         self.backend = LocalBackend(store, self.clock)
         self._running = asyncio.create_task(self.backend.committer.run())
 

@@ -4,12 +4,12 @@ import pytest
 
 from holdfast.committer import outage
 from holdfast.errors import LeaseLost
-from holdfast.job.job import NewJob
+from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.job.schedule import ScheduleSpec
-from holdfast.limits import DELAY_MS_MAX, LEASE_GRACE_MS, LEASE_MS_MAX
-from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease, SetSchedule
+from holdfast.limits import CLOCK_SET_FROM, DELAY_MS_MAX, HISTORY_AHEAD_MS, IDEMPOTENCY_MS, LEASE_GRACE_MS, LEASE_MS_MAX
+from holdfast.messages.commands import CancelJob, ConcludeLease, Enqueue, ExtendLease, FailLease, SetSchedule
 from holdfast.messages.queries import ListSchedules
-from holdfast.messages.time_commands import ExpireLeases
+from holdfast.messages.time_commands import ExpireLeases, ForgetHistory
 
 YEARS = 10 * 366 * 86_400_000
 
@@ -52,17 +52,17 @@ async def test_more_leases_than_one_bite_are_granted_once_each_though_time_goes_
     desk.clock.advance(60_000)
     await away(desk)
     monkeypatch.setattr(outage, "_BITE", 3)
-    bites, real = [], desk.backend.committer._outages._grant
+    chunks, real = [], desk.backend.committer._outages._grant
 
     async def grant(*given):
         desk.clock.advance(1)
-        assert len(bites) < 10, "it has no end"
-        bites.append(await real(*given))
-        return bites[-1]
+        assert len(chunks) < 10, "it has no end"
+        chunks.append(await real(*given))
+        return chunks[-1]
 
     monkeypatch.setattr(desk.backend.committer._outages, "_grant", grant)
     assert (await desk.do(ExpireLeases(100))).count == 0
-    assert bites == [3, 3, 3, 1]
+    assert chunks == [3, 3, 3, 1]
     assert len({(await desk.job(one.job.id)).lease.until for one in held}) == 1, (
         "so that all of them are known for what they are"
     )
@@ -127,3 +127,46 @@ async def test_a_delay_that_was_given_while_the_clock_was_ahead_is_cut_to_its_bo
     await away(desk)
     await desk.do(ExpireLeases(10))
     assert (await desk.job(held.job.id)).ready_at == desk.now + DELAY_MS_MAX
+
+
+async def ended_in_every_way(desk):
+    """Five jobs, of which one was put with a key."""
+    key = IdempotencyKey("q", "once", b"d")
+    await desk.put_all([NewJob("q", b"1")], key)
+    await desk.put_all([NewJob("q", b"%d" % n) for n in range(2, 6)])
+    one, two, three = await desk.lease(limit=3)
+    await desk.do(ConcludeLease(one.job.ref()))
+    await desk.do(ConcludeLease(two.job.ref()))
+    await desk.do(FailLease(three.job.ref(), "no", retry=False))
+    for job_id in (4, 5):
+        await desk.do(CancelJob(job_id))
+    return key
+
+
+async def test_after_a_clock_that_was_ahead_history_is_forgotten_in_its_time(desk, monkeypatch):
+    monkeypatch.setattr(outage, "_BITE", 1)
+    desk.clock.advance(YEARS)
+    key = await ended_in_every_way(desk)
+    desk.clock._now -= YEARS
+    await away(desk)
+    await desk.do(ExpireLeases(10))
+    assert [(await desk.job(job_id)).ended_at for job_id in range(1, 6)] == [desk.now] * 5
+    desk.clock.advance(IDEMPOTENCY_MS - 1)
+    assert (await desk.do(Enqueue([NewJob("q", b"1")], key))).duplicate, "the key counts for its whole time"
+    desk.clock.advance(YEARS // 2)
+    for _ in range(2):  # the jobs, and then the answer that told of one
+        await desk.do(ForgetHistory(100))
+    assert [job.id for job in await desk.walk()] == [3], "the dead one is kept until somebody decides"
+    assert not (await desk.do(Enqueue([NewJob("q", b"1")], key))).duplicate
+
+
+@pytest.mark.parametrize("behind", [True, False])
+async def test_history_that_is_ahead_by_less_than_a_day_or_of_a_clock_that_is_not_set_keeps_its_dates(desk, behind):
+    if not behind:
+        desk.clock.advance(HISTORY_AHEAD_MS)
+    await ended_in_every_way(desk)
+    ended_at = desk.now
+    desk.clock._now = CLOCK_SET_FROM - 1 if behind else ended_at - HISTORY_AHEAD_MS
+    await away(desk)
+    await desk.do(ExpireLeases(10))
+    assert [(await desk.job(job_id)).ended_at for job_id in range(1, 6)] == [ended_at] * 5

@@ -24,13 +24,13 @@ TIMES = {
     "lock_queues": (SQL["lock_queues"], "'{q}', '{}', '{}', '{}', false, '{}'"),
     "peek": (SQL["peek"], "'{q}'"),
     "queue_by_name": (SQL["queue_by_name"], "'q'"),
-    "lows_of": (SQL["lows_of"], "'{q}'"),
+    "ready_floors_of": (SQL["ready_floors_of"], "'{q}'"),
     "queue_ids": (SQL["queue_ids"], "'{q}'"),
     "lock_queue_by_name": (SQL["lock_queue_by_name"], "'q'"),
     "lock_queue_by_name_now": (SQL["lock_queue_by_name_now"], "'q'"),
     "unique_holders": (SQL["unique_holders"], "'{q,q}', '{a,b}'"),
     "update_queue": (together(("update_queue",)), "%(id)s, '{\"{}\"}', " + ", ".join(["'{0}'"] * 9) + ", '{NULL}'"),
-    "update_lows": (together(("update_lows",)), "%(id)s, '{NULL}'"),
+    "update_ready_floors": (together(("update_ready_floors",)), "%(id)s, '{NULL}'"),
 }
 """What batches, looks at what somebody waits for, and reads do with the row of a queue."""
 

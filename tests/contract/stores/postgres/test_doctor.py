@@ -335,7 +335,7 @@ def test_the_command_ends_with_1_and_says_what_breaks_what_it_means_and_how_to_m
         told = doctor("--store", group.url, "--replicas", "1")
         as_json = doctor("--store", group.url, "--replicas", "1", "--json")
     assert told.returncode == as_json.returncode == 1
-    for text in ("BREAKS   names_empty", "A commit waits for no standby", "Mend: Set synchronous_standby_names to 'ANY 1"):
+    for text in ("BREAKS   names_empty", "A commit waits for no standby", "Fix: Set synchronous_standby_names to 'ANY 1"):
         assert text in told.stdout
     answer = json.loads(as_json.stdout)
     assert answer["sound"] is False

@@ -16,7 +16,7 @@ from holdfast.job.queue import QueuePolicy
 from holdfast.messages.commands import CancelJob
 from holdfast.server import application, uvicorn_config
 from holdfast.stores.postgres.store import PostgresStore
-from tests.contract.doors.channel.speaking import PATIENCE_S, speaking
+from tests.contract.doors.websocket.channel import PATIENCE_S, open_channel
 
 WAIT_MS = 50_000
 LEASE_MS = 1_500
@@ -122,7 +122,7 @@ async def test_a_channel_at_a_deaf_node_is_sent_what_was_put_on_another(deaf, ur
     one, other = deaf
 
     def speak(loop):
-        with speaking(url) as worker:
+        with open_channel(url) as worker:
             worker.start("q")
             at(loop, parked(other))
             at(loop, one.enqueue([NewJob("q", b"1")]))
@@ -136,13 +136,13 @@ async def test_a_channel_is_told_what_another_node_did_to_the_leases_on_it(nodes
     one, _, _ = nodes
 
     def speak(loop):
-        with speaking(url) as worker:
+        with open_channel(url) as worker:
             at(loop, one.enqueue([NewJob("q", b"1"), NewJob("r", b"2")]))
             worker.start("q", "r", credits=2, lease_ms=LEASE_MS)
             first, second = worker.jobs(2)
             at(loop, one.change_job(CancelJob(first["id"])))
-            assert worker.hear("cancel")["job"] == first["id"]
+            assert worker.receive("cancel")["job"] == first["id"]
             worker.conclude(first)
-            assert worker.hear("lost")["job"] == second["id"]  # whichever node's tick found it
+            assert worker.receive("lost")["job"] == second["id"]  # whichever node's tick found it
 
     await asyncio.to_thread(speak, asyncio.get_running_loop())

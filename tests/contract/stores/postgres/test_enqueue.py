@@ -13,8 +13,7 @@ from holdfast.errors import HoldfastError
 from holdfast.job.job import Extras, NewJob, State, UniqueWhile
 from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.messages.commands import ConcludeLease, PurgeQueue, SetQueue
-from holdfast.stores import rows
-from holdfast.stores.postgres.ready_floor import ready_floors_of
+from holdfast.stores import formats
 from holdfast.stores.postgres.store import PostgresStore
 from tests.contract.stores.conformance.conftest import Desk, empty_database, postgres_server
 
@@ -150,7 +149,7 @@ def told_of(job: int, queue: str):
     """All rows of a job, without its number and its moments."""
     server = postgres_server()
     body = server.value(JOB, (job,), database="holdfast")
-    body["extras"] = rows._extras_decoder.decode(body["extras"]) if body["extras"] is not None else None
+    body["extras"] = formats.extras_of(body["extras"]) if body["extras"] is not None else None
     with server.connect(database="holdfast") as connection:
         places = connection.execute(PLACES, {"job": job}).fetchall()
     later = "SELECT ready_at - created_at FROM holdfast.scheduled s JOIN holdfast.job j ON j.id = s.job WHERE j.id = %s"
@@ -179,6 +178,10 @@ REFUSED = {
     "a long key": {"unique_key": "k" * 257},
     "an empty group": {"group_key": ""},
     "a long group": {"group_key": "k" * 257},
+    "a key while queued and no key": {"unique_while": "queued"},
+    "a group's limit and no group": {"group_limit": 2},
+    "no places and no group": {"group_limit": 0},
+    "a step in a path": {"queue": ".."},
     "a group without places": {"group_key": "g", "group_limit": 0},
     "a group with many places": {"group_key": "g", "group_limit": limits.GROUP_LIMIT_MAX + 1},
     "many tags": {"tags": ["t"] * 33},
@@ -343,9 +346,9 @@ async def test_a_priority_is_found_however_many_are_in_use(desk, shop):
     numbers = [1, 200, 300, 70_000, limits.PRIORITY_MAX, *range(2, 20)]
     for count, priority in enumerate(numbers, 1):
         enqueue(shop, priority=priority)
-        blob = postgres_server().value("SELECT lows FROM holdfast.queue", database="holdfast")
-        lows = ready_floors_of(blob, "q")
-        assert lows is None if count > 16 else list(lows) == numbers[:count]
+        column = postgres_server().value("SELECT ready_floors::text FROM holdfast.queue", database="holdfast")
+        floors = None if column is None else formats.ready_floors_of(column)
+        assert floors is None if count > limits.READY_FLOORS else floors.keys() == set(numbers[:count])
     assert [one.job.priority for one in await desk.lease(limit=100)] == sorted(numbers)
     enqueue(shop, priority=4)
     assert len(await desk.lease(limit=5)) == 1
@@ -366,7 +369,7 @@ async def test_the_same_idempotency_key_gives_the_same_job_and_with_another_requ
     assert refusal(shop, idempotency_key="order-7", priority=4)[:2] == ("idempotency_mismatch", "idempotency_key")
     assert enqueue(shop, queue="other", idempotency_key="order-7") != first
     kept = postgres_server().value("SELECT receipts FROM holdfast.kept_answer WHERE scope = 'q'", database="holdfast")
-    (receipt,) = rows.receipts_of(kept, "kept_answer", "order-7")
+    (receipt,) = formats.receipts_of(kept)
     assert (receipt.id, receipt.queue, receipt.state, receipt.priority, receipt.max_attempts) == (first, "q", "ready", 3, 25)
 
 

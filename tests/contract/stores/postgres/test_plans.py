@@ -18,7 +18,7 @@ from holdfast.stores.postgres.store import PostgresStore
 
 ROWS = 20_000
 FILL = {
-    "queue": "INSERT INTO queue(name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, seen_at, lows)"
+    "queue": "INSERT INTO queue(name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, seen_at, ready_floors)"
     " SELECT 'q' || n, '{}', 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, NULL",
     "job": "INSERT INTO job SELECT n, n % 10 + 1, 1024, 25, 1, 1, 'type', NULL, NULL, '1'",
     "ready": "INSERT INTO ready SELECT n % 10 + 1, 1024, n, 1, 0, 0, 0",
@@ -39,12 +39,14 @@ FILL = {
 WALKS = {
     "seen_held": "asked by doctor: there are few queues beside jobs",
     "worker_lines": "asked by who looks at the list of workers",
-    "orphans": "what registered workers have to themselves, and no more of it than a bite",
+    "orphans": "what registered workers have to themselves, and no more of it than a chunk",
     "passing_queues": "the same",
     "queue_count": "asked for a new queue; they have a bound",
     "count_anew": "a queue in which something was damaged, once",
     "draw_in_seen": "every queue, once at a start after an outage",
+    "draw_in_ended": "the same",
     "tallies": "every queue, for the page's sum over all",
+    "count_ready_floors": "every queue and every ready job, once at the end of a move",
 }
 """Statements that may walk a whole table, and why."""
 

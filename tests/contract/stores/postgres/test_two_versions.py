@@ -29,12 +29,20 @@ pytestmark = pytest.mark.long(25)
 
 TABLES = ("queue", "job", "ready", "leased", "scheduled", "ended", "kept_answer", "worker")
 NEXT = "\n".join([*(f"ALTER TABLE {table} ADD COLUMN colour text;" for table in TABLES), "CREATE TABLE for_the_older(n int);"])
+OLDEST = max(NEWEST - 1, 4)  # step 4 changed what rows hold: no version before it can serve after it
 STEPS = {
     f"{NEWEST + 1:03}_colour.pre.sql": NEXT,
     f"{NEWEST + 1:03}_colour.post.sql": "DROP TABLE for_the_older;",
     f"{NEWEST + 2:03}_more.pre.sql": "CREATE TABLE more(n int);",
 }
 """What a next version, and the one after it, would do to the schema."""
+
+BOUNDS_OF_BEFORE = """
+INSERT INTO enqueue_bounds(queue_name, queue_name_chars, queues, payload_bytes, json_depth, type_chars, content_type_chars, key_chars, request_id_chars,
+  tags, tag_chars, priority, priority_max, delay_ms_max, attempts_max, lease_ms_max, group_limit_max, capacity_jobs, capacity_bytes, max_attempts, hold_ms)
+VALUES ('[a-z]+$', 200, 1000, 1000, 64, 128, 256, 256, 200, 32, 128, 1024, 4294967295, 1000, 100, 1000, 100, 1000, 1000000, 25, 30000)
+ON CONFLICT DO NOTHING
+"""
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +125,10 @@ def schema(database):
 async def brought_forward(url, known):
     connection = await connect(url, WRITER)
     await migrate(connection, known)
-    await tell_bounds(connection, QueuePolicy(), 1_000)
+    if known < 4:  # a node of that time told one bound less
+        await connection.execute(BOUNDS_OF_BEFORE)
+    else:
+        await tell_bounds(connection, QueuePolicy(), 1_000)
     connection.terminate()
 
 
@@ -136,7 +147,7 @@ def test_an_application_goes_on_calling_enqueue_while_the_schema_goes_forward(da
 
 def test_a_version_and_the_next_serve_together_while_the_schema_goes_forward_under_load(serve, database, version, tmp_path):  # noqa: F811
     old = serve("--store", database.url(), at=tmp_path / "old")
-    assert schema(database) == f"({NEWEST},{NEWEST - 1})"
+    assert schema(database) == f"({NEWEST},{OLDEST})"
     works = [Work(old, "first")]
     works[0].goes_on()
     new = serve("--store", database.url(), at=tmp_path / "new", env=version(1))
@@ -168,6 +179,13 @@ def test_a_node_with_nothing_to_bring_forward_waits_for_nobody_who_does(database
     with database.connect(database="holdfast") as stuck:
         stuck.execute("SELECT pg_advisory_lock(%s)", (migrations._LOCK,))
         assert asyncio.run(of_this_version(database)) is None
+
+
+def test_a_version_that_wrote_by_place_is_refused_after_the_step_that_it_cant_read(database):
+    asyncio.run(brought_forward(database.url(), 3))
+    asyncio.run(brought_forward(database.url(), 4))
+    with pytest.raises(StoreUnavailable, match="serves nodes from schema 4 on; this Holdfast knows up to 3"):
+        asyncio.run(brought_forward(database.url(), 3))
 
 
 async def test_a_server_that_stops_once_it_has_taken_the_connection_is_given_up_in_time(database, monkeypatch):
@@ -238,7 +256,7 @@ async def test_who_gives_up_waiting_for_a_step_does_not_stop_it(database, slow_s
     async with asyncio.timeout(8):
         while store.health().reason:
             await store.tend()
-    assert schema(database) == f"({NEWEST},{NEWEST - 1})"
+    assert schema(database) == f"({NEWEST},{OLDEST})"
     await store.close()
 
 
@@ -253,7 +271,7 @@ async def test_a_step_that_is_given_up_is_found_done_later(database, slow_step, 
         while store.health().reason:
             await asyncio.sleep(0.05)
             await store.tend()
-    assert schema(database) == f"({NEWEST},{NEWEST - 1})"
+    assert schema(database) == f"({NEWEST},{OLDEST})"
     await store.close()
 
 

@@ -1,4 +1,4 @@
-"""Old idempotency keys are looked at in bounded bites, and keys whose jobs live never hide the ones behind them."""
+"""Old idempotency keys are looked at in bounded chunks, and keys whose jobs live never hide the ones behind them."""
 
 from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend

@@ -97,7 +97,7 @@ async def fill(backend, size: int) -> int:
 
 
 async def empty(backend) -> None:
-    """Purge in bites that are small enough for what space there is."""
+    """Purge in chunks that are small enough for what space there is."""
     limit = 100
     while (tally := (await backend.submit(GetQueue("q"))).tally).ready:
         result = await backend.submit(PurgeQueue("q", (State.READY,), 0, limit))

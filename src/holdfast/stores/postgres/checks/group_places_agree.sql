@@ -1,7 +1,7 @@
--- Places of groups that a job should have and has not, and places of jobs that should have none. The number is a place in job.Extras.
+-- Places of groups that a job should have and has not, and places of jobs that should have none.
 WITH due(queue, group_key, job) AS (
-  SELECT queue, extras::json ->> 4, id FROM job
-  WHERE extras::json ->> 4 IS NOT NULL
+  SELECT queue, extras::json ->> 'group_key', id FROM job
+  WHERE extras::json ->> 'group_key' IS NOT NULL
     AND id IN (SELECT job FROM leased UNION ALL SELECT job FROM ready UNION ALL SELECT job FROM ready_for)
 )
 SELECT 'job', job, 'should have a place in the group', group_key FROM (SELECT * FROM due EXCEPT SELECT queue, group_key, job FROM group_place) missing

@@ -1,4 +1,5 @@
--- Ready jobs of a queue that keeps account of where its lines begin, of which priority it keeps none: they would not be found. The account itself is
--- msgpack, so that only the plain case is seen here: an empty one beside ready jobs.
-SELECT 'queue', q.name, 'has ready jobs that it keeps no account of' FROM queue q
-WHERE q.lows = '\x80' AND EXISTS (SELECT FROM ready r WHERE r.queue = q.id) LIMIT 20
+-- Ready jobs that stand below where their queue says that their line begins, or in a line of which it says nothing: they would not be found.
+SELECT 'queue', q.name, 'has ready jobs of priority', l.priority, 'from job', l.job, 'that it keeps no account of'
+FROM (SELECT queue, priority, min(job) AS job FROM ready GROUP BY queue, priority) l JOIN queue q ON q.id = l.queue
+CROSS JOIN LATERAL (SELECT q.ready_floors -> l.priority::text AS begins) f
+WHERE q.ready_floors IS NOT NULL AND CASE WHEN jsonb_typeof(f.begins) = 'number' THEN l.job < f.begins::numeric ELSE true END LIMIT 20

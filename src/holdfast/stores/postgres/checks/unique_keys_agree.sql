@@ -1,9 +1,9 @@
--- Unique keys that a job should hold and does not, and keys that are held by a job that should not. The numbers are places in job.Extras.
+-- Unique keys that a job should hold and does not, and keys that are held by a job that should not.
 WITH waiting(job) AS (
   SELECT job FROM scheduled UNION ALL SELECT job FROM ready UNION ALL SELECT job FROM held UNION ALL SELECT job FROM ready_for
 ),
 keyed(queue, key, job, queued_only) AS (
-  SELECT queue, extras::json ->> 2, id, coalesce(extras::json ->> 3, '') = 'queued' FROM job WHERE extras::json ->> 2 IS NOT NULL
+  SELECT queue, extras::json ->> 'unique_key', id, coalesce(extras::json ->> 'unique_while', '') = 'queued' FROM job WHERE extras::json ->> 'unique_key' IS NOT NULL
 ),
 due(queue, key, job) AS (
   SELECT queue, key, job FROM keyed

@@ -9,7 +9,7 @@ SELECT v.* FROM job k CROSS JOIN ready_job v ON v.queue = k.queue AND v.priority
 UNION ALL
 SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at,
        s.ready_at, k.extras, 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM job k CROSS JOIN held s ON s.queue = k.queue AND s.group_key = CASE WHEN json_valid(k.extras) THEN json_extract(k.extras, '$[4]') END AND s.job = k.id
+FROM job k CROSS JOIN held s ON s.queue = k.queue AND s.group_key = CASE WHEN json_valid(k.extras) THEN json_extract(k.extras, '$.group_key') END AND s.job = k.id
 WHERE k.id = ?1 AND k.extras IS NOT NULL
 UNION ALL
 SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at,

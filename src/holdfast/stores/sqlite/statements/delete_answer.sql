@@ -1,1 +1,1 @@
-DELETE FROM kept_answer WHERE scope = ? AND key = ?
+DELETE FROM kept_answer WHERE scope = CAST(? AS TEXT) AND key = CAST(? AS TEXT)

@@ -1,0 +1,70 @@
+"""What one connection does: bytes in segments, pauses, and its end. It can be kept as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CORPUS = Path(__file__).parent / "corpus"
+SEND, PAUSE = "send", "pause"
+HALF, RESET, CLOSE = (
+    "half",
+    "reset",
+    "close",
+)  # how it ends: nothing more is sent; thrown away; closed by the other end, or else by ours
+
+
+@dataclass(slots=True)
+class Case:
+    """`answers` are the methods (HTTP) or commands (beanstalkd) that must each be answered; None where nobody can tell, as the framing is spoilt."""
+
+    door: str
+    name: str
+    steps: list[tuple[str, bytes | float]]
+    end: str = HALF
+    reads: bool = True  # else nothing that comes back is taken in
+    answers: list[str] | None = None
+    notes: list[str] = field(default_factory=list)  # what was spoilt
+
+    @property
+    def sent(self) -> bytes:
+        """All that it sends."""
+        return b"".join(value for _, value in self.steps if isinstance(value, bytes))
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is kept in a file: bytes as Latin-1."""
+        steps = [[what, value.decode("latin-1") if isinstance(value, bytes) else value] for what, value in self.steps]
+        return {
+            "door": self.door,
+            "name": self.name,
+            "notes": self.notes,
+            "reads": self.reads,
+            "end": self.end,
+            "answers": self.answers,
+            "steps": steps,
+        }
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Case:
+        """The reverse."""
+        steps = [(what, value.encode("latin-1") if isinstance(value, str) else value) for what, value in kept["steps"]]
+        return cls(kept["door"], kept["name"], steps, kept["end"], kept["reads"], kept["answers"], kept.get("notes", []))
+
+    def keep(self, folder: Path, name: str, about: str) -> Path:
+        """Write it down, with what was wrong."""
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{name}.json"
+        file.write_text(json.dumps({"about": about, **self.to_json()}, indent=1, ensure_ascii=True) + "\n")
+        return file
+
+
+def read(file: Path) -> Case:
+    """A case that was kept."""
+    return Case.from_json(json.loads(file.read_text()))
+
+
+def corpus() -> list[Path]:
+    """All that were kept."""
+    return sorted(CORPUS.glob("*.json"))

@@ -1,0 +1,291 @@
+"""What is on disk and is no plain column, for every store that keeps jobs in tables of SQL: JSON, by name, written and read here and nowhere else.
+
+The types of `job/` say what a value is in memory, and those of this file what it is on disk: a field of the one may move or be renamed and the other
+stays. What has its default is left out, so that ordinary jobs stay small. A name that is not known is a fault, as is a value of another kind: whoever
+reads says what becomes of it (`rows.py`).
+
+The version of all of it is that of the schema, which a store has once: `user_version` of a file, `schema_version` of a database. So a change of a format is a
+step of both schemas; `tests/unit/stores/test_formats.py` holds the bytes. What stores had before SQLite's step 7 and PostgreSQL's step 4 is read by those
+steps alone (`positional.py`).
+
+    column                        what it holds                            read by SQL
+    job.extras                    Extras; NULL for most jobs               tags, group and unique key: listings, checks, any_job
+    queue.settings                what was set of QueueSettings            capacity and attempts: `holdfast.enqueue`
+    queue.ready_floors            priority → number (PostgreSQL)           written by `holdfast.enqueue`
+    interest.match                "*" or an object of patterns             -
+    worker.queues                 names, in the worker's order             -
+    schedule.state                a schedule but for its other columns     -
+    kept_answer.receipts          list of receipts                         written by `holdfast.enqueue`
+    ended.followers               list of receipts                         -
+"""
+
+from functools import lru_cache
+from typing import Annotated, Any
+
+import msgspec
+
+from holdfast.errors import InvalidRequest
+from holdfast.job.job import NO_EXTRAS, READY, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
+from holdfast.job.queue import QueueSettings
+from holdfast.job.retry import RetryPolicy
+from holdfast.job.schedule import Missed, Schedule, ScheduleSpec
+from holdfast.limits import ID_MAX
+from holdfast.routing import interests
+
+UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError)
+"""What reading raises where it is not as this program writes it; a `ValueError` is text that is no UTF-8, too."""
+
+ReadyFloors = dict[int, int]
+_ALIKE = 1_000  # different values of a column that are remembered
+_TOGETHER = 1_000  # receipts that one entry stands for
+_Number = Annotated[int, msgspec.Meta(ge=0, le=ID_MAX + 1)]  # one more than the last job's is where an empty line begins
+
+
+class _Kept(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """By name, without what has its default."""
+
+
+class _Counters(_Kept):
+    delay_s: int = 0
+    timeouts: int = 0
+    releases: int = 0
+    buries: int = 0
+    kicks: int = 0
+
+
+class _Extras(_Kept):
+    lease_ms: int | None = None
+    retry: RetryPolicy | None = None
+    unique_key: str | None = None
+    unique_while: UniqueWhile = UniqueWhile.UNFINISHED
+    group_key: str | None = None
+    group_limit: int = 1
+    tags: tuple[str, ...] = ()
+    worker: str | None = None
+    beanstalk: _Counters | None = None
+    follows: int | None = None
+
+
+class _Receipt(_Kept):
+    """As many receipts as `count` says, of jobs that were made together: alike in all but their numbers, which follow each other from `id` on.
+    `ready_at` is left out where the jobs were ready when they were made.
+    """
+
+    id: int
+    queue: str
+    priority: int
+    max_attempts: int
+    created_at: int
+    state: State = READY
+    ready_at: int | None = None
+    count: Annotated[int, msgspec.Meta(ge=1, le=_TOGETHER)] = 1
+
+
+class _NewJob(_Kept):
+    """`payload` is in base64, as a schedule's JSON is one text."""
+
+    queue: str
+    payload: bytes
+    type: str = ""
+    content_type: str | None = None
+    priority: int | None = None
+    delay_ms: int | None = None
+    run_at: int | None = None
+    max_attempts: int | None = None
+    extras: _Extras | None = None
+
+
+class _Schedule(_Kept):
+    job: _NewJob
+    created_at: int
+    next_at: int
+    publish: bool = False
+    cron: str | None = None
+    timezone: str = "UTC"
+    interval_ms: int | None = None
+    missed: Missed = Missed.ONE
+    overlap: bool = True
+    last_at: int | None = None
+    last_jobs: tuple[int, ...] = ()
+    last_error: str | None = None
+    fired: int = 0
+    skipped: int = 0
+    owed_at: int | None = None
+    refusals: int = 0
+    aside: bool = False
+
+
+_json = msgspec.json.Encoder()
+_extras_decoder = msgspec.json.Decoder(_Extras)
+_settings_decoder = msgspec.json.Decoder(QueueSettings)
+_floors_decoder: msgspec.json.Decoder[ReadyFloors] = msgspec.json.Decoder(dict[_Number, _Number])
+_match_decoder = msgspec.json.Decoder(str | dict[str, str])
+_queues_decoder = msgspec.json.Decoder(list[str])
+_schedule_decoder = msgspec.json.Decoder(_Schedule)
+_receipts_decoder = msgspec.json.Decoder(list[_Receipt])
+
+
+# Jobs
+
+
+@lru_cache(maxsize=_ALIKE)
+def extras_of(text: str) -> Extras:
+    """Extras out of their column. Most jobs with any have the same, such as a lease of so long."""
+    return _extras_from(_extras_decoder.decode(text))
+
+
+@lru_cache(maxsize=_ALIKE)
+def extras_text(extras: Extras) -> str | None:
+    """The column for extras: nothing for most jobs."""
+    return None if extras is NO_EXTRAS or extras == NO_EXTRAS else _json.encode(_kept_extras(extras)).decode()
+
+
+def _extras_from(kept: _Extras) -> Extras:
+    counters = kept.beanstalk
+    return Extras(
+        kept.lease_ms,
+        kept.retry,
+        kept.unique_key,
+        kept.unique_while,
+        kept.group_key,
+        kept.group_limit,
+        kept.tags,
+        kept.worker,
+        None
+        if counters is None
+        else BeanstalkCounters(counters.delay_s, counters.timeouts, counters.releases, counters.buries, counters.kicks),
+        kept.follows,
+    )
+
+
+def _kept_extras(extras: Extras) -> _Extras:
+    counters = extras.hands
+    return _Extras(
+        extras.lease_ms,
+        extras.retry,
+        extras.unique_key,
+        extras.unique_while,
+        extras.group_key,
+        extras.group_limit,
+        extras.tags,
+        extras.worker,
+        None
+        if counters is None
+        else _Counters(counters.delay_s, counters.timeouts, counters.releases, counters.buries, counters.kicks),
+        extras.follows,
+    )
+
+
+def receipts_of(column: bytes) -> list[Receipt]:
+    """Receipts out of their column."""
+    receipts = []
+    for kept in _receipts_decoder.decode(column):
+        ready_at = kept.created_at if kept.ready_at is None else kept.ready_at
+        same = (kept.queue, kept.state, kept.priority, kept.max_attempts, kept.created_at, ready_at)
+        receipts += [Receipt(number, *same) for number in range(kept.id, kept.id + kept.count)]
+    return receipts
+
+
+def receipts_json(receipts: list[Receipt]) -> bytes:
+    """The column for receipts."""
+    kept: list[_Receipt] = []
+    same, last = None, None
+    for one in receipts:
+        ready_at = None if one.ready_at == one.created_at else one.ready_at
+        its = (one.queue, one.priority, one.max_attempts, one.created_at, one.state, ready_at)
+        if last is not None and its == same and one.id == last.id + last.count and last.count < _TOGETHER:
+            last.count += 1
+        else:
+            same, last = its, _Receipt(one.id, *its)
+            kept.append(last)
+    return _json.encode(kept)
+
+
+# Queues
+
+
+@lru_cache(maxsize=_ALIKE)
+def settings_of(text: str) -> QueueSettings:
+    """Settings out of their column. Most queues have none, and many have the same."""
+    settings = _settings_decoder.decode(text)
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, int) and not 0 <= value <= ID_MAX:
+            raise ValueError(f"{name} is beyond its bounds")
+    return settings
+
+
+@lru_cache(maxsize=_ALIKE)
+def settings_text(settings: QueueSettings) -> str:
+    """The column for settings."""
+    return _json.encode(settings).decode()
+
+
+def ready_floors_of(text: str) -> ReadyFloors:
+    """Out of their column: by priority, a number that no ready job of the queue is below."""
+    return _floors_decoder.decode(text)
+
+
+def ready_floors_text(floors: ReadyFloors | None) -> str | None:
+    """The column for them; None where they are not known."""
+    return None if floors is None else _json.encode(floors).decode()
+
+
+@lru_cache(maxsize=_ALIKE)
+def match_of(text: Any) -> str | dict[str, str]:
+    """A queue's interest; one that has a pattern that is none can't be read."""
+    match: str | dict[str, str] = _match_decoder.decode(text)
+    try:
+        interests.check_kept(match)
+    except InvalidRequest as error:
+        raise ValueError(error.detail) from None
+    return match
+
+
+def match_text(match: str | dict[str, str]) -> str:
+    """The column for an interest."""
+    return _json.encode(match).decode()
+
+
+# Workers and schedules
+
+
+def queues_of(text: Any) -> list[str]:
+    """A worker's queues."""
+    return _queues_decoder.decode(text)
+
+
+def queues_text(queues: tuple[str, ...]) -> str:
+    """The column for them."""
+    return _json.encode(queues).decode()
+
+
+def schedule_of(name: str, state: Any, try_at: int, paused: bool) -> Schedule:
+    """A schedule out of its columns."""
+    kept = _schedule_decoder.decode(state)
+    job = kept.job
+    new = NewJob(
+        job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
+        NO_EXTRAS if job.extras is None else _extras_from(job.extras),
+    )  # fmt: skip
+    spec = ScheduleSpec(new, kept.publish, kept.cron, kept.timezone, kept.interval_ms, kept.missed, kept.overlap)
+    return Schedule(
+        name, spec, bool(paused), kept.created_at, kept.next_at, try_at, kept.last_at, kept.last_jobs, kept.last_error, kept.fired,
+        kept.skipped, kept.owed_at, kept.refusals, kept.aside,
+    )  # fmt: skip
+
+
+def schedule_json(schedule: Schedule) -> bytes:
+    """The column for all of a schedule that has none of its own: not its name, `try_at` and `paused`."""
+    spec, job = schedule.spec, schedule.spec.job
+    new = _NewJob(
+        job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,
+        None if job.extras == NO_EXTRAS else _kept_extras(job.extras),
+    )  # fmt: skip
+    return _json.encode(
+        _Schedule(
+            new, schedule.created_at, schedule.next_at, spec.publish, spec.cron, spec.timezone, spec.interval_ms, spec.missed,
+            spec.overlap, schedule.last_at, schedule.last_jobs, schedule.last_error, schedule.fired, schedule.skipped, schedule.owed_at,
+            schedule.refusals, schedule.aside,
+        )
+    )  # fmt: skip

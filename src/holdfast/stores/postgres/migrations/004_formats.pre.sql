@@ -1,0 +1,221 @@
+-- What stood by place, in arrays of JSON and MessagePack, stands by name in objects of JSON: see stores/formats.py. The rows of job.extras,
+-- ended.followers, kept_answer.receipts and schedule.state are turned by `by_name.py`, in the transaction of this step. What can't be read stays as it is.
+--
+-- A node of the version before reads none of it, so this step is not for a rolling restart: from here on such a node is refused, and one that is
+-- connected can't begin a batch any more, because it asks for a column that is gone.
+
+SET LOCAL statement_timeout = 0;
+LOCK TABLE queue, job, schedule, kept_answer, ended IN ACCESS EXCLUSIVE MODE;
+
+ALTER TABLE queue DROP COLUMN lows;
+ALTER TABLE queue ADD COLUMN ready_floors jsonb;  -- priority → a number that no row of `ready` is below; NULL: not known
+ALTER TABLE enqueue_bounds ADD COLUMN ready_floors bigint NOT NULL DEFAULT 16;
+ALTER TABLE enqueue_bounds ALTER COLUMN ready_floors DROP DEFAULT;
+UPDATE queue q SET ready_floors = l.floors FROM (
+  SELECT n.id, coalesce(jsonb_object_agg(r.priority, r.job) FILTER (WHERE r.job IS NOT NULL), '{}') AS floors
+  FROM queue n LEFT JOIN (SELECT queue, priority, min(job) AS job FROM ready GROUP BY queue, priority) r ON r.queue = n.id
+  GROUP BY n.id HAVING count(*) <= 16
+) l WHERE l.id = q.id;
+
+DROP FUNCTION lows_with(bytea, bigint, bigint);
+DROP FUNCTION packed(bigint);
+DROP FUNCTION packed(text);
+
+-- `queue.ready_floors` with the line of this priority; NULL where that makes more than `most`. A new job's number is above all others: a priority that
+-- is there stays as it is.
+CREATE FUNCTION with_line(floors jsonb, priority bigint, job bigint, most bigint) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF floors IS NULL OR jsonb_typeof(floors) <> 'object' THEN RETURN NULL; END IF;
+  IF floors ? priority::text THEN RETURN floors; END IF;
+  IF (SELECT count(*) FROM jsonb_object_keys(floors)) >= most THEN RETURN NULL; END IF;
+  RETURN floors || jsonb_build_object(priority, job);
+END $$;
+
+-- Everything that a producer says of one job; the order is that of the engine's own checks.
+CREATE OR REPLACE FUNCTION check_job(
+  b enqueue_bounds, queue text, size bigint, type text, content_type text, priority bigint, max_attempts bigint, delay_ms bigint,
+  run_at timestamptz, lease_ms bigint, unique_key text, unique_while text, group_key text, group_limit bigint, tags text[], idempotency_key text
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  place bigint;
+  tag text;
+BEGIN
+  IF queue IN ('.', '..') THEN
+    PERFORM holdfast.breach('queue', format('must not be "%s", which is a step in every path and address', queue));
+  END IF;
+  IF queue IS NULL OR queue COLLATE "C" !~ ('^' || b.queue_name) THEN
+    PERFORM holdfast.breach('queue', format('must be 1 to %s of the characters A-Z a-z 0-9 . _ : -', b.queue_name_chars));
+  END IF;
+  IF size > b.payload_bytes THEN
+    PERFORM holdfast.refuse('payload_too_large', 'JQ002', 'payload',
+      format('payload has %s bytes; at most %s are taken.', size, b.payload_bytes), jsonb_build_object('limit_bytes', b.payload_bytes));
+  END IF;
+  PERFORM holdfast.check_text('type', type, b.type_chars);
+  PERFORM holdfast.check_text('content_type', content_type, b.content_type_chars);
+  IF content_type !~ '^[ -~]+$' THEN PERFORM holdfast.breach('content_type', 'must be printable ASCII characters'); END IF;
+  PERFORM holdfast.check_number('priority', priority, 0, b.priority_max);
+  PERFORM holdfast.check_number('max_attempts', max_attempts, 1, b.attempts_max);
+  IF delay_ms IS NOT NULL AND run_at IS NOT NULL THEN PERFORM holdfast.breach('run_at', 'can''t be given beside delay_ms'); END IF;
+  PERFORM holdfast.check_number('delay_ms', delay_ms, 0, b.delay_ms_max);
+  IF run_at > '9999-12-31T23:59:59.999Z' THEN PERFORM holdfast.breach('run_at', 'must be at most 9999-12-31T23:59:59.999Z'); END IF;
+  PERFORM holdfast.check_number('lease_ms', lease_ms, 1, b.lease_ms_max);
+  IF unique_key = '' THEN PERFORM holdfast.breach('unique_key', 'must not be empty'); END IF;
+  PERFORM holdfast.check_text('unique_key', unique_key, b.key_chars);
+  IF group_key = '' THEN PERFORM holdfast.breach('group_key', 'must not be empty'); END IF;
+  PERFORM holdfast.check_text('group_key', group_key, b.key_chars);
+  PERFORM holdfast.check_number('group_limit', group_limit, 1, b.group_limit_max);
+  IF unique_while NOT IN ('unfinished', 'queued') THEN PERFORM holdfast.breach('unique_while', 'must be unfinished or queued'); END IF;
+  IF unique_key IS NULL AND unique_while <> 'unfinished' THEN PERFORM holdfast.breach('unique_while', 'needs a unique_key'); END IF;
+  IF group_key IS NULL AND group_limit <> 1 THEN PERFORM holdfast.breach('group_limit', 'needs a group_key'); END IF;
+  IF cardinality(tags) > b.tags THEN PERFORM holdfast.breach('tags', format('must have at most %s entries', b.tags)); END IF;
+  FOR tag, place IN SELECT * FROM unnest(tags) WITH ORDINALITY LOOP
+    IF tag IS NULL THEN PERFORM holdfast.breach(format('tags[%s]', place - 1), 'must be a text'); END IF;
+    PERFORM holdfast.check_text(format('tags[%s]', place - 1), tag, b.tag_chars);
+  END LOOP;
+  IF char_length(idempotency_key) > b.request_id_chars OR idempotency_key !~ '^[ -~]+$' THEN
+    PERFORM holdfast.breach('idempotency_key', format('must be 1 to %s printable ASCII characters', b.request_id_chars));
+  END IF;
+END $$;
+
+-- The queue of this name, locked; made where there is none.
+CREATE OR REPLACE FUNCTION hold_queue(wanted text, most bigint) RETURNS queue LANGUAGE plpgsql AS $$
+DECLARE
+  mine holdfast.queue;
+  moment bigint := extract(epoch FROM clock_timestamp()) * 1000;
+BEGIN
+  LOOP
+    SELECT q.* INTO mine FROM holdfast.queue q WHERE q.name BETWEEN wanted AND wanted ORDER BY q.name DESC LIMIT 1 FOR UPDATE;
+    IF mine.id IS NOT NULL THEN RETURN mine; END IF;
+    IF (SELECT count(*) FROM holdfast.queue) >= most THEN
+      PERFORM holdfast.refuse('invalid_request', 'JQ001', 'queue', format('There are %s queues already; that is the most.', most));
+    END IF;
+    INSERT INTO holdfast.queue(name, settings, paused, created_at, scheduled, ready, leased, concluded, dead, cancelled, bytes, seen_at, ready_floors)
+    VALUES (wanted, '{}', 0, moment, 0, 0, 0, 0, 0, 0, 0, moment, '{}') ON CONFLICT (name) DO NOTHING;
+  END LOOP;
+END $$;
+
+CREATE OR REPLACE FUNCTION put_job(
+  p_queue text, p_payload bytea, p_content_type text, p_type text, p_priority bigint, p_delay_ms bigint, p_run_at timestamptz,
+  p_max_attempts bigint, p_lease_ms bigint, p_unique_key text, p_unique_while text, p_group_key text, p_group_limit bigint, p_tags text[],
+  p_idempotency_key text
+) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = holdfast, pg_temp
+  SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+  b enqueue_bounds;
+  q queue;
+  kept kept_answer;
+  size bigint := octet_length(p_payload);
+  at_most bigint;
+  bytes_at_most bigint;
+  attempts int;
+  moment bigint;
+  ready_from bigint;
+  holder bigint;
+  number bigint;
+  is_held boolean := false;
+  extras text;
+  said bytea;
+BEGIN
+  SELECT * INTO b FROM enqueue_bounds;
+  IF b.only_row IS NULL THEN PERFORM refuse('store_unavailable', 'JQ006', NULL, 'No Holdfast node has served this database yet.'); END IF;
+  p_type := coalesce(p_type, '');
+  p_priority := coalesce(p_priority, b.priority);
+  p_tags := coalesce(p_tags, '{}');
+  p_group_limit := coalesce(p_group_limit, 1);
+  p_unique_while := coalesce(p_unique_while, 'unfinished');
+  IF array_ndims(p_tags) > 1 THEN  -- it would be written as a list of lists, which no node could read
+    PERFORM breach('tags', 'must be a list of texts, and not of lists');
+  END IF;
+  PERFORM check_job(b, p_queue, size, p_type, p_content_type, p_priority, p_max_attempts, p_delay_ms, p_run_at, p_lease_ms,
+                    p_unique_key, p_unique_while, p_group_key, p_group_limit, p_tags, p_idempotency_key);
+
+  -- From the next lines on the queue is held: whoever idles with it in hand stops all others who use it.
+  IF current_setting('idle_in_transaction_session_timeout')::interval NOT BETWEEN '1 ms' AND b.hold_ms * interval '1 ms' THEN
+    PERFORM set_config('idle_in_transaction_session_timeout', b.hold_ms || 'ms', true);
+  END IF;
+  q := hold_queue(p_queue, b.queues);
+  moment := greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint, q.seen_at);
+  PERFORM nextval('enqueued');
+
+  IF p_idempotency_key IS NOT NULL THEN
+    said := sha256(convert_to(jsonb_build_array('sql', sha256(p_payload)::text, p_content_type, p_type, p_priority, p_delay_ms, p_run_at,
+      p_max_attempts, p_lease_ms, p_unique_key, p_unique_while, p_group_key, p_group_limit, p_tags)::text, 'UTF8'));
+    SELECT * INTO kept FROM kept_answer k WHERE k.scope = p_queue AND k.key = p_idempotency_key;
+    IF kept.key IS NOT NULL THEN
+      IF kept.digest <> said THEN
+        PERFORM refuse('idempotency_mismatch', 'JQ005', 'idempotency_key',
+          format('The idempotency key ''%s'' was used with another request.', p_idempotency_key));
+      END IF;
+      PERFORM pg_logical_emit_message(true, 'holdfast', '');  -- so that this commit waits for the standbys as the first one did
+      RETURN kept.first_job;
+    END IF;
+  END IF;
+
+  at_most := coalesce((q.settings::json ->> 'capacity_jobs')::bigint, b.capacity_jobs);
+  bytes_at_most := coalesce((q.settings::json ->> 'capacity_bytes')::bigint, b.capacity_bytes);
+  IF q.scheduled + q.ready + q.leased + 1 > at_most OR (size > 0 AND q.bytes + size > bytes_at_most) THEN
+    IF bytes_at_most > 0 AND size > bytes_at_most THEN  -- a capacity of 0 closes a queue, and may be raised
+      PERFORM refuse('payload_too_large', 'JQ002', 'payload',
+        format('A payload of %s bytes never fits into queue %s, whose capacity is %s bytes.', size, p_queue, bytes_at_most),
+        jsonb_build_object('queue', p_queue, 'limit_bytes', bytes_at_most));
+    END IF;
+    PERFORM refuse('queue_full', 'JQ003', 'queue',
+      format('The queue %s is full: %s of %s jobs, %s of %s bytes.', p_queue, q.scheduled + q.ready + q.leased, at_most, q.bytes, bytes_at_most),
+      jsonb_build_object('queue', p_queue, 'capacity_jobs', at_most, 'capacity_bytes', bytes_at_most,
+                         'jobs', q.scheduled + q.ready + q.leased, 'bytes', q.bytes));
+  END IF;
+  IF p_unique_key IS NOT NULL THEN
+    SELECT u.job INTO holder FROM unique_key u WHERE u.queue = q.id AND u.key = p_unique_key;
+    IF holder IS NOT NULL THEN
+      PERFORM refuse('not_unique', 'JQ004', 'unique_key', format('Job %s holds the unique key ''%s'' in queue %s.', holder, p_unique_key, p_queue),
+        jsonb_build_object('queue', p_queue, 'unique_key', p_unique_key, 'job_id', holder));
+    END IF;
+  END IF;
+
+  attempts := coalesce(p_max_attempts, (q.settings::json ->> 'max_attempts')::bigint, b.max_attempts);
+  ready_from := greatest(moment, CASE WHEN p_run_at IS NULL THEN moment + coalesce(p_delay_ms, 0)
+                                       ELSE round(extract(epoch FROM greatest(p_run_at, '1970-01-01Z')) * 1000)::bigint END);
+  extras := nullif(jsonb_strip_nulls(jsonb_build_object('lease_ms', p_lease_ms, 'unique_key', p_unique_key,
+    'unique_while', nullif(p_unique_while, 'unfinished'), 'group_key', p_group_key, 'group_limit', nullif(p_group_limit, 1),
+    'tags', nullif(p_tags, '{}'))), '{}')::text;
+  number := take('job_id', 1);
+  INSERT INTO job(id, queue, priority, max_attempts, size, created_at, type, extras, content_type, payload)
+  VALUES (number, q.id, p_priority, attempts, size, moment, p_type, extras, p_content_type, p_payload);
+  IF p_unique_key IS NOT NULL THEN INSERT INTO unique_key(queue, key, job) VALUES (q.id, p_unique_key, number); END IF;
+  IF ready_from > moment THEN
+    INSERT INTO scheduled(job, queue, ready_at, priority, attempt, failures, crashes) VALUES (number, q.id, ready_from, p_priority, 0, 0, 0);
+  ELSE
+    IF p_group_key IS NOT NULL THEN  -- whoever is held already did not find a place, and nobody overtakes
+      is_held := EXISTS (SELECT FROM held h WHERE h.queue = q.id AND h.group_key = p_group_key)
+        OR (SELECT count(*) FROM group_place g WHERE g.queue = q.id AND g.group_key = p_group_key) >= p_group_limit;
+    END IF;
+    IF is_held THEN
+      INSERT INTO held(queue, group_key, job, priority, ready_at, attempt, failures, crashes)
+      VALUES (q.id, p_group_key, number, p_priority, ready_from, 0, 0, 0);
+    ELSE
+      INSERT INTO ready(queue, priority, job, ready_at, attempt, failures, crashes) VALUES (q.id, p_priority, number, ready_from, 0, 0, 0);
+      IF p_group_key IS NOT NULL THEN INSERT INTO group_place(queue, group_key, job) VALUES (q.id, p_group_key, number); END IF;
+    END IF;
+  END IF;
+  UPDATE queue u SET
+    scheduled = u.scheduled + (ready_from > moment)::int,
+    ready = u.ready + (ready_from <= moment)::int,
+    bytes = u.bytes + size,
+    seen_at = moment,
+    ready_floors = CASE WHEN ready_from > moment OR is_held THEN u.ready_floors
+                        ELSE with_line(CASE WHEN u.ready = 0 THEN '{}' ELSE u.ready_floors END, p_priority, number, b.ready_floors) END
+  WHERE u.ctid = (SELECT n.ctid FROM queue n WHERE n.id BETWEEN q.id AND q.id ORDER BY n.id DESC LIMIT 1);
+  IF NOT FOUND THEN RAISE EXCEPTION 'The row of queue % is held and was not found again.', p_queue; END IF;
+  IF p_idempotency_key IS NOT NULL THEN
+    INSERT INTO kept_answer(scope, key, digest, receipts, first_job, last_job, at)
+    VALUES (p_queue, p_idempotency_key, said,
+            convert_to(jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('id', number, 'queue', p_queue, 'priority', p_priority,
+              'max_attempts', attempts, 'created_at', moment, 'state', CASE WHEN ready_from > moment THEN 'scheduled' END,
+              'ready_at', nullif(ready_from, moment))))::text, 'UTF8'),
+            number, number, moment);
+  END IF;
+  RETURN number;
+END $$;
+
+REVOKE ALL ON FUNCTION with_line(jsonb, bigint, bigint, bigint) FROM PUBLIC;
+UPDATE schema_version SET min_compatible = 4;

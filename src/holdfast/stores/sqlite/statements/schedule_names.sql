@@ -1,2 +1,0 @@
--- As bytes: one may be no text.
-SELECT CAST(name AS BLOB) FROM schedule

@@ -1,0 +1,310 @@
+"""What an operator does, from the form to what is kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from holdfast.doors.web import actions
+from holdfast.doors.web.actions import ACTIONS, Actions
+from holdfast.doors.web.bulk import WAYS
+from holdfast.errors import Forbidden
+
+BIG = '{"id": 123456789012345678901234567890, "price": 0.10000000000000000555, "f": 1E400}'
+
+
+def test_a_queue_is_paused_and_resumed(browser, queue):
+    browser.put(queue)
+    assert "Queue paused" in browser.done(f"/queues/{queue}/pause", paused="yes")
+    assert browser.lease(queue) == []
+    assert "Queue resumed" in browser.done(f"/queues/{queue}/pause", paused="no")
+    assert len(browser.lease(queue)) == 1
+
+
+def test_a_queue_is_made_with_the_defaults_and_one_that_is_there_stays_as_it_is(browser, queue):
+    assert browser.send("/queues", name=queue).headers["location"] == f"/web/queues/{queue}"
+    assert browser.http.get(f"/v1/queues/{queue}").json()["set"] == []
+    browser.http.put(f"/v1/queues/{queue}", json={"max_running": 3})
+    browser.send("/queues", name=queue)
+    assert browser.http.get(f"/v1/queues/{queue}").json()["set"] == ["max_running"]
+    browser.send("/queues", 400, name="no such name!")
+
+
+def test_settings_are_kept_and_what_is_empty_follows_the_default(browser, queue):
+    browser.put(queue)
+    browser.send(
+        f"/queues/{queue}/settings",
+        capacity_jobs="1,234",
+        max_running="2",
+        retention_ms="none",
+        retry_factor="1.5",
+        lease_ms="",
+    )
+    kept = browser.http.get(f"/v1/queues/{queue}").json()
+    assert sorted(kept["set"]) == ["capacity_jobs", "max_running", "retention_ms", "retry"]
+    assert (kept["settings"]["capacity_jobs"], kept["settings"]["retention_ms"], kept["settings"]["retry"]["factor"]) == (
+        1234,
+        None,
+        1.5,
+    )
+    assert 'value="1234"' in browser.get(f"/queues/{queue}")
+    browser.send(f"/queues/{queue}/settings", max_running="none")
+    assert browser.http.get(f"/v1/queues/{queue}").json()["set"] == ["max_running"]
+    for wrong in (
+        {"capacity_jobs": "many"},
+        {"capacity_jobs": "none"},
+        {"lease_ms": "0s"},
+        {"lease_ms": "60000"},
+        {"capacity_bytes": "4 G"},
+        {"retry_max_ms": "1 week"},
+        {"retry_jitter": "7"},
+        {"retry_factor": "x"},
+    ):
+        browser.send(f"/queues/{queue}/settings", 400, **wrong)
+    assert browser.http.get(f"/v1/queues/{queue}").json()["set"] == ["max_running"]
+
+
+def test_a_purge_shows_its_count_and_wants_it_typed(browser, queue):
+    browser.put(queue, count=3)
+    browser.put(queue, count=2, delay_ms=60_000)
+    assert "5 jobs will be deleted for good" in browser.text(f"/queues/{queue}/purge?ready=1&scheduled=1")
+    given = {"states": "ready", "count": "3"}
+    for typed in ("", "yes", f"remove 4 from {queue}"):
+        browser.send(f"/queues/{queue}/purge", 400, **given, typed=typed)
+    assert browser.counts(queue) == {"ready": 3, "scheduled": 2}
+    assert "Jobs purged: 3." in browser.done(f"/queues/{queue}/purge", **given, typed=f"remove 3 from {queue}")
+    assert browser.counts(queue) == {"scheduled": 2}
+
+
+def test_a_queue_is_deleted_when_its_name_is_typed_and_nothing_is_left(browser, queue):
+    browser.put(queue)
+    browser.send(f"/queues/{queue}/delete", 400, typed="delete")
+    browser.send(f"/queues/{queue}/delete", 409, typed=f"delete {queue}")
+    browser.send(f"/queues/{queue}/purge", states="ready", count="1", typed=f"remove 1 from {queue}")
+    assert "Queue deleted." in browser.done(f"/queues/{queue}/delete", typed=f"delete {queue}")
+    browser.get(f"/queues/{queue}", 404)
+
+
+def test_a_job_is_put_by_hand_with_its_numbers_as_typed(browser, queue):
+    where = browser.send(
+        "/enqueue",
+        queue=queue,
+        type="mail",
+        payload=BIG,
+        priority="7",
+        max_attempts="3",
+        tags="a, b,a",
+        unique_key="u",
+        delay_ms="",
+    ).headers["location"]
+    number = int(where.partition("?")[0].rpartition("/")[2])
+    job = browser.job(number)
+    assert (job["type"], job["priority"], job["max_attempts"], job["tags"], job["unique_key"]) == (
+        "mail",
+        7,
+        3,
+        ["a", "b"],
+        "u",
+    )
+    shown = browser.text(f"/jobs/{number}/payload")
+    for digits in ("123456789012345678901234567890", "0.10000000000000000555", "1E400"):
+        assert digits in shown
+    assert browser.http.get(f"/web/jobs/{number}/payload?download=yes").text == BIG
+    browser.send("/enqueue", 409, queue=queue, payload="1", unique_key="u")
+    browser.send("/enqueue", 400, queue=queue, payload="{broken")
+    browser.send("/enqueue", 400, queue="a b", payload="1")
+    browser.send("/enqueue", 400, queue=queue, payload="1", run_at="tomorrow")
+
+
+def test_a_job_can_be_plain_text_and_scheduled(browser, queue):
+    browser.send("/enqueue", queue=queue, payload="line\r\nline", kind="text", run_at="2090-01-02T03:04:05")
+    listed = browser.http.get("/v1/jobs", params={"queue": queue}).json()["jobs"][0]
+    assert (listed["state"], listed["ready_at"], listed["content_type"]) == (
+        "scheduled",
+        "2090-01-02T03:04:05.000Z",
+        "text/plain; charset=utf-8",
+    )
+    assert listed["payload_bytes"] == 9
+
+
+def test_a_dead_job_is_retried_a_scheduled_one_run_now_a_waiting_one_cancelled(browser, queue):
+    (dead,) = browser.die(queue)
+    assert "ready again" in browser.done(f"/jobs/{dead}/retry")
+    assert "Cancelled" in browser.done(f"/jobs/{dead}/cancel")
+    assert browser.job(dead)["state"] == "cancelled"
+    (later,) = browser.put(queue, delay_ms=60_000)
+    assert "ready now" in browser.done(f"/jobs/{later}/promote")
+    browser.send(f"/jobs/{later}/promote", 409)
+    browser.send(f"/jobs/{later}/explode", 404)
+
+
+def test_a_job_is_deleted_only_when_that_was_typed(browser, queue):
+    (job,) = browser.put(queue)
+    browser.send(f"/jobs/{job}/delete", 400, typed="delete")
+    assert browser.job(job)["state"] == "ready"
+    assert "Job deleted." in browser.done(f"/jobs/{job}/delete", typed=f"delete {job}")
+    browser.get(f"/jobs/{job}", 404)
+
+
+def test_a_job_is_moved_with_its_payload(browser, queue, other):
+    (job,) = browser.put(queue, {"n": 1}, priority=5)
+    where = browser.send(f"/jobs/{job}/move", target=other).headers["location"]
+    moved = browser.job(int(where.partition("?")[0].rpartition("/")[2]))
+    assert (moved["queue"], moved["payload"], moved["priority"]) == (other, {"n": 1}, 5)
+    browser.get(f"/jobs/{job}", 404)
+    browser.send(f"/jobs/{moved['id']}/move", 400, target="no such name!")
+
+
+def test_an_edit_changes_what_was_changed_and_nothing_else(browser, queue):
+    (job,) = browser.put(queue, {"n": 1}, type="t", tags=["x"], priority=9)
+    before = browser.job(job)
+    same = {
+        "type": "t",
+        "priority": "9",
+        "max_attempts": str(before["max_attempts"]),
+        "tags": "x",
+        "payload": '{"n":1}',
+        "payload_was": '{"n":1}',
+    }
+    browser.send(f"/jobs/{job}/edit", **same)
+    assert browser.job(job) == before
+    browser.send(f"/jobs/{job}/edit", **same | {"payload": BIG, "priority": "1", "tags": "x, y"})
+    after = browser.job(job)
+    assert (after["priority"], after["tags"], after["type"]) == (1, ["x", "y"], "t")
+    assert "123456789012345678901234567890" in browser.text(f"/jobs/{job}/edit")
+    browser.send(f"/jobs/{job}/edit", 400, **same | {"payload": "{"})
+    browser.send(f"/jobs/{job}/edit", **same | {"delay_ms": "1m"})
+    assert browser.job(job)["state"] == "scheduled"
+    browser.send(f"/jobs/{job}/cancel")
+    browser.get(f"/jobs/{job}/edit", 404)
+
+
+def test_a_clone_is_the_same_once_more(browser, queue):
+    payload = {"n": 12345678901234567890}
+    (job,) = browser.put(queue, payload, type="t", tags=["x"])
+    where = browser.send(f"/jobs/{job}/clone").headers["location"]
+    twin = browser.job(int(where.partition("?")[0].rpartition("/")[2]))
+    assert (twin["payload"], twin["type"], twin["tags"], twin["queue"]) == (payload, "t", ["x"], queue)
+    form = browser.get(f"/enqueue?from={job}")
+    assert 'value="t"' in form
+    assert "12345678901234567890" in form
+
+
+def test_a_clone_that_was_changed_keeps_what_its_form_does_not_show(browser, queue):
+    (job,) = browser.put(queue, {"n": 1}, lease_ms=7_000, group_key="g", group_limit=3)
+    shown = browser.get(f"/enqueue?from={job}")
+    assert 'name="group_limit" inputmode="numeric" value="3"' in shown
+    assert "&quot;payload&quot;: {&quot;n&quot;:1}" in shown.replace("&#34;", "&quot;"), "the command has the payload, too"
+    given = {"queue": queue, "payload": "2", "group_key": "g", "group_limit": "4", "unique_key": "u"}
+    where = browser.send("/enqueue", **given, **{"from": f"{job}"}).headers["location"]
+    twin = browser.job(int(where.partition("?")[0].rpartition("/")[2]))
+    assert (twin["payload"], twin["unique_key"], twin["group_limit"]) == (2, "u", 4)
+    assert all(held["lease"]["ms_left"] <= 7_000 for held in browser.lease(queue, 2))
+    browser.send("/enqueue", 400, **given | {"group_limit": "0"})
+
+
+def test_where_an_event_would_go_is_told_and_nothing_is_put(browser, queue, other):
+    browser.send("/interests", queue=queue, field=["action", ""], value=["user.*", ""])
+    browser.send("/interests", queue=other, everything="1")
+    answer = browser.send("/interests/test", 200, data='{"action": "userCreated"}')
+    assert f"/web/queues/{queue}" in answer.text
+    assert f"/web/queues/{other}" in answer.text
+    answer = browser.send("/interests/test", 200, data='{"action": "nothing"}')
+    assert f"/web/queues/{queue}" not in answer.text
+    assert "not valid JSON" in browser.send("/interests/test", 200, data="{").text
+    assert browser.counts(queue) == {}
+    browser.send("/interests", 400, queue=queue, field=["("], value=["x"])
+    browser.send("/interests", 400, queue=queue)
+    assert "nothing was changed" in browser.send("/interests", 400, queue=other, remove="1", typed="remove it").text
+    assert "Subscription removed" in browser.done("/interests", queue=other, remove="1", typed=f"remove {other}")
+    assert browser.http.get(f"/v1/interests/{other}").status_code == 404
+
+
+def test_a_schedule_is_made_changed_paused_run_and_removed(browser, queue):
+    given = {
+        "name": queue,
+        "queue": queue,
+        "cron": "30 4 * * 1",
+        "timezone": "Europe/Vienna",
+        "payload": '{"a": 1}',
+        "missed": "all",
+        "overlap": "1",
+    }
+    assert "every Monday at 04:30" in browser.done("/schedules", **given)
+    kept = browser.http.get(f"/v1/schedules/{queue}").json()
+    assert (kept["cron"], kept["missed"], kept["overlap"], kept["payload"]) == ("30 4 * * 1", "all", True, {"a": 1})
+    browser.send("/schedules", **given | {"cron": "", "interval_ms": "1m", "overlap": ""})
+    browser.send(f"/schedules/{queue}/pause")
+    assert browser.http.get(f"/v1/schedules/{queue}").json()["paused"]
+    browser.send("/schedules", **given)
+    assert browser.http.get(f"/v1/schedules/{queue}").json()["paused"], "a change leaves it paused"
+    browser.send(f"/schedules/{queue}/resume")
+    browser.send(f"/schedules/{queue}/run")
+    assert browser.counts(queue) == {"ready": 1}
+    browser.send("/schedules", 400, **given | {"cron": "nonsense"})
+    browser.send(f"/schedules/{queue}/delete", 400, typed="delete")
+    browser.send(f"/schedules/{queue}/delete", typed=f"delete {queue}")
+    assert browser.http.get(f"/v1/schedules/{queue}").status_code == 404
+
+
+def test_a_worker_is_quieted_and_forgotten(browser, queue):
+    worker = browser.http.post("/v1/workers", json={"queues": [queue], "name": f"anna-{queue}"}).json()["id"]
+    browser.put(queue)
+    browser.http.post(f"/v1/workers/{worker}/leases", json={})
+    browser.send(f"/workers/{worker}/quiet")
+    assert browser.http.get(f"/v1/workers/{worker}").json()["state"] == "quiet"
+    assert f"anna-{queue}" in browser.text("/workers")
+    browser.send(f"/workers/{worker}/remove")
+    assert browser.http.get(f"/v1/workers/{worker}").status_code == 404
+    browser.send(f"/workers/{worker}/quiet", 404)
+
+
+async def test_every_action_goes_through_one_place_that_can_forbid_it():
+    asked = []
+    told = []
+
+    class Reader:
+        async def record_audit(self, entry):
+            told.append(entry.outcome)
+
+    class Engine:
+        reading = Reader()
+
+    hands = Actions(Engine(), lambda action, queue: asked.append((action, queue)) or False)  # type: ignore[arg-type,func-returns-value]
+    for action in ACTIONS:
+        with pytest.raises(Forbidden):
+            await hands.act(action, "1", "q")
+    assert asked == [(action, "q") for action in ACTIONS]
+    assert told == ["forbidden"] * len(ACTIONS)
+    assert {way.action for way in WAYS.values()} <= set(ACTIONS)
+
+
+def test_nothing_in_the_page_calls_a_verb_of_the_engine_but_that_place():
+    verbs = (
+        "change_job",
+        "move_job",
+        ".enqueue(",
+        "set_queue(",
+        ".pause(",
+        ".purge(",
+        "delete_queue(",
+        "set_interest(",
+        "remove_workers",
+        "set_schedule(",
+    )
+    folder = Path(actions.__file__).parent
+    for module in folder.glob("*.py"):
+        if module.name != "actions.py":
+            found = [
+                verb
+                for verb in verbs
+                if f"engine{verb}" in module.read_text() or f"engine.{verb.strip('.')}" in module.read_text()
+            ]
+            assert not found, (module.name, found)
+
+
+def test_what_was_done_is_said_only_of_actions_that_there_are():
+    assert Actions.said("queue.purge", "12") == "Jobs purged: 12."
+    assert Actions.said("queue.purge", "<b>") == "Jobs purged: some."
+    assert Actions.said("<script>", "1") == ""
+    assert json.dumps(Actions.said("", "")) == '""'

@@ -1,0 +1,134 @@
+"""Stores that earlier versions wrote: what each of them told then is what it tells today, field for field, and a check finds nothing."""
+
+import gzip
+import json
+import re
+import sqlite3
+from contextlib import closing, suppress
+
+import pytest
+
+from holdfast.errors import StoreUnavailable
+from holdfast.job.queue import QueuePolicy
+from holdfast.stores.postgres import by_name, migrate
+from holdfast.stores.postgres import maintenance as database
+from holdfast.stores.postgres.store import PostgresStore
+from holdfast.stores.sqlite import connect, maintenance
+from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.stores.sqlite.store import SqliteStore
+from tests.contract.stores.conformance.conftest import Desk, postgres_server
+from tests.contract.stores.upgrade.furniture import as_json, told
+from tests.contract.stores.upgrade.make import FIXTURES
+
+VERSIONS = ["positional"]
+
+
+def fixture(name: str) -> bytes:
+    return gzip.decompress((FIXTURES / f"{name}.gz").read_bytes())
+
+
+class InFile:
+    """The store file as it was."""
+
+    def __init__(self, name, folder):
+        self._path = folder / "jobs.db"
+        self._path.write_bytes(fixture(f"{name}.db"))
+        self.said = json.loads(fixture(f"{name}.sqlite.json"))
+
+    def open(self):
+        return SqliteStore(self._path, QueuePolicy())
+
+    async def check(self):
+        return maintenance.check(self._path)
+
+    def damage(self, statement):
+        with closing(sqlite3.connect(self._path)) as other, other:
+            other.execute(statement)
+
+
+class InDatabase:
+    """What pg_dump wrote of the database, put into an empty one."""
+
+    def __init__(self, name, _):
+        server = postgres_server()
+        server.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
+        script = re.sub(r"^(\\|SET transaction_timeout).*$", "", fixture(f"{name}.sql").decode(), flags=re.MULTILINE)
+        with server.connect("holdfast", "holdfast") as loading:
+            loading.execute(script)
+        self._url = server.url()
+        self.said = json.loads(fixture(f"{name}.postgres.json"))
+
+    def open(self):
+        return PostgresStore(self._url, QueuePolicy())
+
+    async def check(self):
+        return await database.check(self._url)
+
+    def damage(self, statement):
+        with postgres_server().connect(database="holdfast") as other:
+            other.execute(f"SET search_path = holdfast; {statement}")
+
+
+@pytest.fixture(
+    params=[(place, name) for place in (InFile, InDatabase) for name in VERSIONS],
+    ids=lambda pair: f"{pair[0].__name__}-{pair[1]}",
+)
+def place(request, tmp_path):
+    kind, name = request.param
+    return kind(name, tmp_path)
+
+
+async def test_every_job_is_there_field_for_field_and_a_check_finds_nothing(place):
+    desk = Desk(place.open())
+    await desk.store.tend()
+    found = as_json(await told(desk))
+    await desk.count_again()
+    await desk.close()
+    for kind, before in place.said.items():
+        assert found[kind] == before, kind
+    assert found.keys() == place.said.keys()
+    assert await place.check() == []
+
+
+async def test_a_check_reads_no_store_that_was_not_brought_over_and_says_so(place):
+    with pytest.raises((UnfitPlace, StoreUnavailable), match=r"has schema \d and not \d+: use the Holdfast"):
+        await place.check()
+
+
+async def test_what_cant_be_read_stays_as_it_is_is_named_and_is_set_aside(place):
+    place.damage("UPDATE job SET extras = '[null,null,\"k' WHERE id = 41")
+    place.damage(
+        "UPDATE kept_answer SET receipts = '\\xc1' WHERE key = 'one'"
+        if isinstance(place, InDatabase)
+        else "UPDATE kept_answer SET receipts = x'c1' WHERE key = 'one'"
+    )
+    desk = Desk(place.open())
+    await desk.store.tend()
+    found = as_json(await told(desk))
+    await desk.close()
+    assert found["kept_answers"]["mail one"]["receipts"] == []
+    before = {detail["job"]["id"]: detail for detail in place.said["jobs"]}
+    assert [detail["job"]["id"] for detail in found["jobs"] if detail != before[detail["job"]["id"]]] == [41]
+    (sick,) = [detail["job"]["extras"] for detail in found["jobs"] if detail["job"]["id"] == 41]
+    assert sick["unreadable"].startswith("""'[null,null,"k'""")
+    assert {line.partition(":")[0] for line in await place.check()} >= {"extras can be read", "kept answers can be read"}
+
+
+async def test_a_step_that_is_cut_off_has_changed_nothing_and_is_done_anew_with_the_next_start(place, monkeypatch):
+    def cut_off(_):
+        raise StoreUnavailable("cut off")
+
+    async def cut_off_after_all_rows(connection):
+        await by_name.convert(connection)
+        cut_off(None)
+
+    with monkeypatch.context() as broken:
+        broken.setitem(connect._FUNCTIONS, "schedule_by_name", cut_off)  # the last that it calls
+        broken.setitem(migrate._CONVERSIONS, 4, cut_off_after_all_rows)
+        with suppress(StoreUnavailable):
+            store = place.open()
+            await store.tend()
+            await store.close()
+    with pytest.raises((UnfitPlace, StoreUnavailable), match=r"has schema [63] and not"):
+        await place.check()
+    await test_every_job_is_there_field_for_field_and_a_check_finds_nothing(place)

@@ -1,0 +1,30 @@
+"""A short run of `make fuzz` at every door, and every case that it once found. The seed is in the output; `python -m fuzz --seed …` repeats it."""
+
+import secrets
+
+import pytest
+
+from fuzz import report
+from fuzz.case import corpus, read
+from fuzz.shrink import replayed, served
+from fuzz.trial import DOORS, attack
+
+pytestmark = pytest.mark.long(100)
+SECONDS = 5.0
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_no_promise_is_broken_at(tmp_path, door):
+    seed = secrets.token_hex(4)
+    figures = await attack(tmp_path, seed, [door], SECONDS)
+    assert not figures.findings, f"seed {seed}: {[(one.what, one.case and one.case.to_json()) for one in figures.findings]}"
+    assert figures.cases[door] > 100, report.text(figures)
+    assert figures.honest_jobs > 10, report.text(figures)
+
+
+async def test_what_was_found_once_is_well(tmp_path):
+    async with served(tmp_path) as server:
+        wrong = {file.name: said for file in corpus() if (said := await replayed(read(file), server))}
+        left = await server.idle()
+    assert wrong == {}
+    assert left == {}, "something is still held for callers who are gone"

@@ -1,0 +1,154 @@
+"""Makes up the commands of a story: each out of one number, and such that it fits the moment at which it is told."""
+
+import random
+
+from msgspec.structs import replace
+
+from holdfast.job.job import Content, Extras, IdempotencyKey, LeaseRef, NewJob, State, UniqueWhile
+from holdfast.job.queue import QueueSettings
+from holdfast.messages import beanstalk_commands as t
+from holdfast.messages import commands as c
+from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, PromoteDue
+from tests.unit.engine.model_routing import Publish
+
+SETTINGS = {
+    "small": QueueSettings(capacity_jobs=6, capacity_bytes=40, max_crashes=2),
+    "large": QueueSettings(max_running=4, max_attempts=3, max_crashes=3),
+}
+QUEUES = tuple(SETTINGS)
+STEP_MS = 10
+NEVER = LeaseRef(1, 1, 1, bytes(16))
+ON_A_JOB = (c.RetryJob, c.CancelJob, c.PromoteJob, c.DeleteJob, c.EditJob, c.EditJob, c.SettleJob)
+MATCHES = ("*", "*", "*", {"^a$": "^1$"}, {"^a$": "^[12]$"}, {"b": "^.*1"}, {"^a$": "^2$", "^b$": "^2$"}, None)
+EVENTS = (b'{"a":"1"}', b'{"a":"2"}', b'{"b":"21"}', b'{"a":"3","b":"2"}', b"{}")
+
+
+class CommandMaker:
+    """Makes a command out of a number, of the jobs, leases and workers that there are at that moment."""
+
+    def __init__(self, number, model, refs, worker_numbers):
+        self.dice = random.Random(number)
+        self.model = model
+        self.refs = refs
+        self.worker_numbers = worker_numbers
+
+    def command(self):
+        kinds = [self.put] * 3 + [self.lease] * 3 + [self.end] * 4 + [self.manage] * 3 + [self.over_a_queue, self.tick]
+        kinds += [self.publish] * 2 + [self.interest] + [self.attend] * 2 + [self.by_tube] * 3
+        return self.dice.choice(kinds)()
+
+    def put(self):
+        return c.Enqueue([self.new() for _ in range(self.dice.randint(1, 3))], self.key())
+
+    def key(self):
+        key = IdempotencyKey("s", self.dice.choice("1234"), self.dice.choice((b"a", b"a", b"b")))
+        return self.dice.choice((None, None, key))
+
+    def publish(self):
+        event = replace(self.new(), queue="-", payload=self.dice.choice(EVENTS))
+        return Publish(event, self.key(), *(self.dice.random() < share for share in (0.3, 0.6, 0.3)))
+
+    def interest(self):
+        return c.SetInterest(self.dice.choice(QUEUES), self.dice.choice(MATCHES))
+
+    def attend(self):
+        known, chance = [*self.model.workers, "nobody"], self.dice.random()
+        if chance < 0.1:
+            return c.RemoveWorkers(None, self.dice.choice(QUEUES))
+        if chance < 0.6 and len(known) < 5:
+            return c.RegisterWorker(f"w{next(self.worker_numbers):06d}", "", self.dice.choice((QUEUES, QUEUES, QUEUES[:1])))
+        return self.dice.choice((c.BeatWorker, c.BeatWorker, c.QuietWorker, c.RemoveWorkers))(self.dice.choice(known))
+
+    def new(self):
+        pick = self.dice.choice
+        key, group = pick((None, None, None, "u", "v")), pick((None, "g", "h"))
+        extras = Extras(
+            unique_key=key,
+            unique_while=pick(tuple(UniqueWhile)) if key else UniqueWhile.UNFINISHED,
+            group_key=group,
+            group_limit=pick((1, 1, 2)) if group else 1,
+        )
+        return NewJob(
+            pick(QUEUES),
+            self.payload(),
+            priority=pick((None, 1, 2)),
+            delay_ms=self.delay(),
+            max_attempts=pick((None, 1, 2)),
+            extras=extras,
+        )
+
+    def payload(self):
+        return self.dice.choice((b"", b"1", b"1234567", b"x" * 15))
+
+    def delay(self):
+        return self.dice.choice((0, 0, STEP_MS, 3 * STEP_MS))
+
+    def lease(self):
+        queues = self.dice.choice((QUEUES, QUEUES[::-1], QUEUES[:1], QUEUES[1:], ("small", "large", "small")))
+        lease_ms = self.dice.choice((STEP_MS, 5 * STEP_MS, 50 * STEP_MS))
+        waited_for = [row.worker for row in self.model.jobs.values() if row.worker is not None and row.state == "ready"]
+        worker = self.dice.choice(["w", "w", *self.model.workers, *waited_for])
+        registered = worker != "w" and self.dice.random() < 0.3
+        queues = () if registered and self.dice.random() < 0.5 else queues
+        return c.LeaseJobs(
+            queues, self.dice.randint(1, 3), worker, lease_ms, by_priority=self.dice.random() < 0.5, registered=registered
+        )
+
+    def ref(self):
+        pick = self.dice.choice
+        current = [row.ref for row in self.model.jobs.values() if row.ref is not None]
+        ref = pick(current if current and self.dice.random() < 0.8 else self.refs)
+        if self.dice.random() < 0.05:
+            ref = pick((replace(ref, secret=bytes(16)), replace(ref, attempt=ref.attempt + 1)))
+        return ref
+
+    def by_tube(self):
+        """What only beanstalkd's verbs ask for."""
+        pick = self.dice.choice
+        return pick(
+            (
+                t.BuryLease(self.ref(), pick((1, 2))),
+                t.KickJob(self.job_id()[0]),
+                t.KickJobs(pick(QUEUES), pick((True, False)), self.dice.randint(1, 3)),
+                t.PutJobs([self.new() for _ in range(self.dice.randint(1, 3))]),
+            )
+        )
+
+    def end(self):
+        pick, ref = self.dice.choice, self.ref()
+        return pick(
+            (
+                c.ConcludeLease(ref),
+                c.FailLease(ref, "no", self.dice.random() < 0.6, self.delay()),
+                c.FailLease(ref, "no", True, 0),
+                c.FailLease(ref, "killed", pick((True, True, False)), pick((None, 0, STEP_MS)), crashed=True),
+                c.ReleaseLease(ref, self.delay(), pick((None, 1, 2))),
+                c.ExtendLease(ref, pick((STEP_MS, 5 * STEP_MS))),
+            )
+        )
+
+    def job_id(self):
+        """Jobs of each state are named equally often, and now and then one that is not there."""
+        states = sorted({row.state for row in self.model.jobs.values()})
+        state = self.dice.choice([*states, "none"])
+        there = [row.id for row in self.model.jobs.values() if row.state == state]
+        return self.dice.choice(there or [self.model.last_id + 1]), state
+
+    def manage(self):
+        job_id, state = self.job_id()
+        verb = c.RetryJob if state == "dead" and self.dice.random() < 0.5 else self.dice.choice(ON_A_JOB)
+        if verb is c.SettleJob:
+            return verb(job_id, self.dice.random() < 0.5, "seen")
+        if verb is not c.EditJob:
+            return verb(job_id)
+        content = self.dice.choice((None, Content("", None, self.payload())))
+        priority, delay = self.dice.choice((None, 1, 2)), self.dice.choice((None, self.delay()))
+        return c.EditJob(job_id, content, priority=priority, delay_ms=delay)
+
+    def over_a_queue(self):
+        states = self.dice.choice(((State.READY,), (State.SCHEDULED, State.CANCELLED), (State.DEAD,), (State.CONCLUDED,)))
+        name = self.dice.choice(QUEUES)
+        return self.dice.choice((c.PauseQueue(name, self.dice.random() < 0.3), c.PurgeQueue(name, states, 0, 1_000)))
+
+    def tick(self):
+        return self.dice.choice((ExpireLeases(1_000), PromoteDue(1_000), BuryOrphans(1_000)))
