@@ -3,8 +3,8 @@
 import httpx
 import pytest
 from playwright.sync_api import expect
-from tests.contract.doors.dqid.speaking import serving
 
+from tests.contract.doors.servers import serving
 from tests.system.browser.conftest import offences
 
 pytestmark = pytest.mark.long(60)
