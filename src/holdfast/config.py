@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -148,6 +148,13 @@ class Config:
     )
     beanstalk: str = _setting("", "Address and port for the beanstalkd protocol, such as 127.0.0.1:11300; empty is off.")
     beanstalk_tls: bool = _setting(True, "With tls_cert: speak TLS for the beanstalkd protocol, too.")
+    beanstalk_allow: tuple[str, ...] = _setting(
+        (),
+        "Addresses whose beanstalkd clients need not authenticate, each with the name of the access key that they act as, comma-separated, such as 10.0.0.0/8=workers.",
+    )
+    admin_key_file: str = _setting(
+        "", "A file with a secret, such as `holdfast key secret` prints: at the start it becomes that of the access key admin."
+    )
     linger_s: int = _setting(
         0,
         "How long to stay reachable after SIGTERM, in seconds; new jobs are refused and /readyz answers 503.",
@@ -367,6 +374,7 @@ def _check(config: Config, told: dict[str, str]) -> None:
     if config.database() and config.fronts > 1:
         raise ConfigError(f"{told['fronts']} must be 1 with PostgreSQL: start more nodes, each with an address of its own.")
     _check_written(config, told)
+    _check_allowed(config, told)
     if config.root_path and not (
         config.root_path.startswith("/") and config.root_path.isascii() and config.root_path.isprintable()
     ):
@@ -394,6 +402,19 @@ def _check_written(config: Config, told: dict[str, str]) -> None:
             read()
         except ValueError:
             raise ConfigError(f"{told[name]} must be {wanted}, not {str(getattr(config, name))[:80]!r}.") from None
+
+
+def _check_allowed(config: Config, told: dict[str, str]) -> None:
+    for entry in config.beanstalk_allow:
+        network, _, name = entry.partition("=")
+        try:
+            ip_network(network)
+        except ValueError:
+            name = ""
+        if limits.KEY_NAME.match(name) is None:
+            raise ConfigError(
+                f"{told['beanstalk_allow']} must be ADDRESSES=KEY-NAME, such as 10.0.0.0/8=workers, not {entry[:80]!r}."
+            )
 
 
 def _is_place(config: Config) -> bool:

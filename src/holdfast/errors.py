@@ -2,8 +2,10 @@
 
     HoldfastError
     ├── InvalidRequest ─ MalformedJson, PayloadTooLarge, UnsupportedMediaType
+    ├── Unauthorized
     ├── Forbidden
-    ├── NotFound ─ MethodNotAllowed, JobNotFound, QueueNotFound, WorkerNotFound, ScheduleNotFound
+    ├── RateLimited
+    ├── NotFound ─ MethodNotAllowed, JobNotFound, QueueNotFound, WorkerNotFound, ScheduleNotFound, KeyNotFound
     ├── Conflict ─ LeaseLost, NotUnique, WrongState, IdempotencyMismatch, NoInterest, StaleInterests
     ├── QueueFull
     ├── Unavailable ─ Draining, StoreUnavailable, NotReplicated, Overloaded, StorageFull
@@ -71,11 +73,25 @@ class UnsupportedMediaType(InvalidRequest):
     title = "This route reads application/json"
 
 
+class Unauthorized(HoldfastError):
+    """Access keys are in force, and the request has none, or one that is unknown, expired or revoked."""
+
+    code = "unauthenticated"
+    title = "An access key is needed"
+
+
 class Forbidden(HoldfastError):
-    """The caller may not do this, such as a web page of another site."""
+    """The caller may not do this: a key without the `ability` that is named, or a web page of another site."""
 
     code = "forbidden"
     title = "Not allowed"
+
+
+class RateLimited(HoldfastError):
+    """The key makes too many requests, or has too many open; nothing was done. Try again after `retry_after_ms`."""
+
+    code = "rate_limited"
+    title = "Too many requests"
 
 
 class NotFound(HoldfastError):
@@ -111,6 +127,13 @@ class ScheduleNotFound(NotFound):
 
     code = "schedule_not_found"
     title = "No such schedule"
+
+
+class KeyNotFound(NotFound):
+    """No access key has this id or name."""
+
+    code = "key_not_found"
+    title = "No such access key"
 
 
 class WorkerNotFound(NotFound):

@@ -231,6 +231,27 @@ COMPILE_AT_ONCE = 5_000  # instructions compiled on the event loop: some 5 ms; m
 MATCHES_WAITING = 200  # events of one front that wait for that thread
 MATCH_WAIT_S = 5.0  # that one of them waits at most
 
+# Access keys.
+KEYS = 10_000  # of one store: each front has all of them in memory, about 1 kB each
+KEY_NAME_CHARS = 128
+KEY_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,128}\Z")
+KEY_NOTE_CHARS = 500
+KEY_PATTERNS = 100  # patterns of queues of one key: a name is compared with each
+KEY_SECRET_CHARS_MIN = 32  # of a secret that somebody else made: what can be guessed must not be taken
+KEY_SECRET_CHARS = 200
+KEY_HEADER_BYTES = 1_000  # of an Authorization header that is looked into
+KEY_EXPIRES_MS_MAX = 3_660 * 86_400_000
+KEY_OLD_MS = 86_400_000  # that the secret before lives on after a rotation, unless another time is given
+KEY_REQUESTS_PER_S = 20_000  # of one key in one front process, unless the key has a bound of its own: more than a front answers
+KEY_REQUESTS_PER_S_MAX = 1_000_000
+KEY_PARKED = 20_000  # long polls, streams, channels and beanstalkd connections of one key in one front process, likewise
+KEY_PARKED_MAX = 100_000
+KEYS_VERIFIED = 20_000  # Authorization headers that need not be looked into again: about 250 bytes each
+LOGIN_TRIES = 20  # failed ones of one address in a minute; after these it is told so, and a right key is let in all the same
+LOGIN_ADDRESSES = 10_000  # of which this is counted
+SESSION_S = 12 * 3_600  # that a login of the page lasts
+KEY_USE_NOTED_S = 60.0  # between two writes of when keys were last used
+
 # Schedules.
 SCHEDULES = 10_000
 SCHEDULE_NAME_CHARS = 128

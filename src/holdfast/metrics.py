@@ -76,6 +76,13 @@ class FrontMetrics:
             ("front", "outcome"),
             registry=self._registry,
         )
+        self._keys = Gauge("holdfast_access_keys", "Access keys that are known here.", ("front",), registry=self._registry)
+        self._failed_logins = Counter(
+            "holdfast_failed_logins",
+            "Requests with a wrong access key, by why: unknown, expired, or too often from one address.",
+            ("front", "reason"),
+            registry=self._registry,
+        )
         self.loop_busy = LoopWatch()
         self._loop_busy = Gauge(
             "holdfast_loop_busy_seconds_max",
@@ -102,6 +109,11 @@ class FrontMetrics:
         for outcome, count in (("kept", engine.unwaited.kept), ("lost", engine.unwaited.lost)):
             self._unwaited.labels(self._front, outcome).inc(count - self._counted.get(outcome, 0))
             self._counted[outcome] = count
+        self._keys.labels(self._front).set(len(engine.keyring))
+        for reason, count in engine.keyring.failures.items():
+            counted = f"login {reason}"
+            self._failed_logins.labels(self._front, reason).inc(count - self._counted.get(counted, 0))
+            self._counted[counted] = count
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Once(_budget_families(engine.budget, self._front)))
         if self.tubes is not None:

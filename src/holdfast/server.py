@@ -19,6 +19,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,18 +28,22 @@ import structlog
 import uvloop
 
 from holdfast import __version__
+from holdfast.auth.keys import read_secret
 from holdfast.config import Config
 from holdfast.connection_limit import limit_of
 from holdfast.doors.beanstalk.door import Beanstalk
+from holdfast.doors.beanstalk.login import Allowed
 from holdfast.doors.dialects.couchqueue import routes as couchqueue
 from holdfast.doors.dialects.cqueue import routes as cqueue
 from holdfast.doors.dialects.dqid import routes as dqid
 from holdfast.doors.rest.app import Dialect, build
 from holdfast.doors.rest.state import AppState
+from holdfast.doors.web import login
 from holdfast.doors.web import routes as page
 from holdfast.doors.websocket.door import PATH as CHANNEL_PATH
 from holdfast.doors.websocket.door import Channels
 from holdfast.engine.engine import Engine
+from holdfast.errors import HoldfastError, InvalidRequest, Unavailable
 from holdfast.http.app import App
 from holdfast.http.origin import Guard, allowed_hosts
 from holdfast.http.server import HttpServer
@@ -131,13 +137,19 @@ class Front:
     async def _serve(self, link: "KeeperLink | PostgresBackend") -> int:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
+        if config.admin_key_file and self._number == 0:
+            self.problem = await _keep_admin_key(engine, config.admin_key_file)
+            if self.problem is not None:
+                await link.close()
+                return 1
+        await engine.key_watch.begin()
         certificate = self._certificate
         app, metrics, self._channels = application(engine, config, self._number, certificate)
         metrics.loop_busy.start()
         self._http = http_server(app, config, certificate)
         metrics.handshakes_failed.append(("http", self._http.handshakes_failed))
         if self._tubes is not None:
-            tubes = self._beanstalk = Beanstalk(engine, self._number, app.limit)
+            tubes = self._beanstalk = Beanstalk(engine, self._number, app.limit, Allowed(config.beanstalk_allow))
             metrics.tubes = tubes.numbers
             await tubes.open(self._tubes, contexts(certificate, config.beanstalk_auth()))
             metrics.handshakes_failed.append(("beanstalkd", tubes.handshakes_failed))
@@ -147,7 +159,8 @@ class Front:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload, certificate)
             tasks.append(asyncio.create_task(certificate.watch()))
         try:
-            await self._http.serve(self._listener, BACKLOG, lambda: self._serving(link))
+            async with engine.key_watch.running():
+                await self._http.serve(self._listener, BACKLOG, lambda: self._serving(link))
             if self._beanstalk is not None:
                 await self._beanstalk.closed(0 if self.problem else self._drained_by - asyncio.get_running_loop().time())
         finally:
@@ -255,13 +268,36 @@ def application(
         dialects.append(page.PAGE)
     limit = metrics.connections = limit_of(config.max_connections, config.max_connections_per_address)
     metrics.certificate = certificate
+    by_cookie = partial(login.by_cookie, engine.keyring) if config.web else None
     state = AppState(engine, metrics, config.root_path, "/web" if config.web else "/docs", config.environment, certificate)
-    return build(state, guard, channels, dialects, limit, config.body_timeout_s), metrics, channels
+    return build(state, guard, channels, dialects, limit, config.body_timeout_s, by_cookie), metrics, channels
 
 
 def http_server(app: App, config: Config, certificate: Certificate | None = None) -> HttpServer:
     """What serves HTTP; with a certificate, over TLS."""
     return HttpServer(app, HEAD_S, config.drain_s, contexts(certificate, config.client_auth()))
+
+
+def _admin_secret(file: str) -> str:
+    """The secret in a file; raises `InvalidRequest` for one that is not usable."""
+    try:
+        return read_secret(Path(file).read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"It can't be read: {getattr(error, 'strerror', None) or 'it is no text'}.") from None
+
+
+async def _keep_admin_key(engine: Engine, file: str) -> str | None:
+    """Have the secret in a file be that of the key `admin`, before anybody is let in; why that can't be."""
+    while True:
+        try:
+            await engine.keys.ensure_admin(_admin_secret(file))
+        except Unavailable as error:  # such as a database that is not there yet
+            log.warning("the admin key can't be written yet; trying on", reason=error.detail)
+            await asyncio.sleep(_REPORT_S)
+        except HoldfastError as error:
+            return f"The admin key file {file} is not usable. {error.detail}"
+        else:
+            return None
 
 
 async def _report(link: "KeeperLink | PostgresBackend", metrics: FrontMetrics) -> None:

@@ -41,6 +41,7 @@ TALKING = {
         "holdfast.cli.interests", "commands", "Manage subscriptions (interests): which published events a queue gets."
     ),
     "job": Place("holdfast.cli.jobs", "commands", "Enqueue, list, inspect and manage jobs."),
+    "key": Place("holdfast.cli.keys", "commands", "Manage access keys: who may do what, on which queues."),
     "profile": Place("holdfast.cli.profile", "commands", "List the named servers of --profile."),
     "publish": Place("holdfast.cli.interests", "publish", "Publish an event to all subscribed queues."),
     "queue": Place("holdfast.cli.queues", "commands", "List, inspect, pause, configure and purge queues."),

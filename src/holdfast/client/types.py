@@ -421,3 +421,30 @@ class AuditPage(msgspec.Struct):
 
     entries: list[AuditEntry]
     next_cursor: str | None = None
+
+
+class AccessKey(msgspec.Struct, kw_only=True):
+    """An access key. `secret` is there only in the answer that made it, and is not shown by `repr`."""
+
+    id: str
+    name: str
+    abilities: list[str]
+    queues: list[str]
+    sees_payloads: bool = True
+    note: str = ""
+    created_at: datetime
+    expires_at: datetime | None = None
+    used_at: datetime | None = None
+    old_until: datetime | None = None
+    requests_per_s: int | None = None
+    parked: int | None = None
+    secret: str | None = None
+
+    def __repr__(self) -> str:
+        return f"AccessKey({self.id!r}, {self.name!r}, can={','.join(self.abilities)}, queues={','.join(self.queues)})"
+
+
+class AccessKeys(msgspec.Struct):
+    """All access keys."""
+
+    keys: list[AccessKey]

@@ -14,6 +14,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from holdfast.auth.scope import Scope, sees
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
 from holdfast.errors import QueueNotFound
@@ -45,6 +46,8 @@ class Batch:
     puts: int = 0  # jobs that schedules put
     schedules_changed: bool = False  # one began to go wrong or to go well, was made or removed
     interests: routing.Change | None = None
+    keys: int | None = None  # the version of the access keys, where some changed
+    scope: Scope | None = None  # of the command that is being decided: what lies outside it does not exist
     routes: Routes | None = None
     beats: dict[str, int] = field(default_factory=dict)
     pauses: dict[str, int] = field(default_factory=dict)
@@ -98,7 +101,7 @@ class Batch:
 
     async def queue_here(self, name: str) -> Queue:
         """The queue of this name, or `QueueNotFound`."""
-        known = await self.queue(name)
+        known = await self.queue(name) if sees(self.scope, name) else None
         if known is None:
             raise QueueNotFound(f"There is no queue {name}.", queue=name)
         return known
@@ -121,6 +124,11 @@ class Batch:
         """A job as this batch has left it."""
         change = self.changes.get(job_id) or self.written.get(job_id)
         return await self.tx.job(job_id) if change is None else change.after
+
+    async def visible(self, job_id: int) -> Job | None:
+        """A job as this batch has left it, where whose command is being decided may see it."""
+        job = await self.latest(job_id)
+        return job if job is not None and sees(self.scope, job.queue) else None
 
     async def own(self, job: Job) -> Queue:
         """The queue that a loaded job is in."""
@@ -218,7 +226,7 @@ class Batch:
             queue = self.queues.get(name)
             if queue is not None and (count := queue.may_lease()) > 0:
                 ready[name] = count
-        return Committed(ready, sorted(self.freed), self.job_events, self.interests, self.stop, self.lost)
+        return Committed(ready, sorted(self.freed), self.job_events, self.interests, self.stop, self.lost, self.keys)
 
     @staticmethod
     def chance() -> float:

@@ -352,6 +352,8 @@ async def manage(batch: Batch, numbered: tuple[int, Command[Answer]], results: l
 async def each(decider: object, numbered: Sequence[tuple[int, Command[Answer]]], results: list[Answer]) -> None:
     """Decide commands one after the other; a refused one gets its refusal as its result."""
     for index, command in numbered:
+        if isinstance(decider, Batch):
+            decider.scope = command.scope
         try:
             results[index] = await VERBS[type(command)].decide(decider, command)
         except HoldfastError as error:

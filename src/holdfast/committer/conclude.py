@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from holdfast.auth.scope import sees
 from holdfast.committer import enqueue
 from holdfast.committer.batch import Batch
 from holdfast.errors import LeaseLost
@@ -33,7 +34,7 @@ class Conclude:
     async def conclude(self, command: ConcludeLease) -> Outcome:
         """The work is done."""
         batch, ref = self.batch, command.ref
-        job = self.held.get(ref.fence)
+        job = self._held(command)
         if job is None:
             return await self._concluded_before(ref)
         after = lifecycle.conclude(job, ref, batch.now)
@@ -45,7 +46,7 @@ class Conclude:
 
     async def fail(self, command: FailLease) -> Outcome:
         """The attempt went wrong."""
-        job, ref = self.held.get(command.ref.fence), command.ref
+        job, ref = self._held(command), command.ref
         if job is None:
             return await self._failed_before(ref)
         queue = await self.batch.own(job)
@@ -66,7 +67,7 @@ class Conclude:
 
     async def release(self, command: ReleaseLease) -> Outcome:
         """The holder hands the job back."""
-        job = self._current(command.ref)
+        job = self._current(command)
         after = lifecycle.release(job, command.ref, self.batch.now, command.delay_ms, command.priority)
         if command.counted and after.lease is None and after.ended_at is None:
             after = lifecycle.count_release(after, command.delay_ms)
@@ -75,14 +76,14 @@ class Conclude:
 
     async def bury(self, command: BuryLease) -> Outcome:
         """The holder sets the job aside."""
-        job = self._current(command.ref)
+        job = self._current(command)
         after = lifecycle.bury(job, command.ref, self.batch.now, command.priority)
         await self._settle(events.BURIED, job, after)
         return Outcome(after.id, after.state, after.ready_at)
 
     async def extend(self, command: ExtendLease) -> Extended:
         """The lease lives on."""
-        job = self._current(command.ref)
+        job = self._current(command)
         assert job.lease is not None, "a held job has a lease"
         lease_ms = command.lease_ms or job.extras.lease_ms or (await self.batch.own(job)).policy.lease_ms
         after = lifecycle.extend(job, command.ref, self.batch.now, self.batch.now + lease_ms)
@@ -90,10 +91,16 @@ class Conclude:
         self.held[command.ref.fence] = after
         return Extended(lease_ms, job.lease.cancel_requested)
 
-    def _current(self, ref: LeaseRef) -> Job:
-        job = self.held.get(ref.fence)
+    def _held(self, command: LeaseVerb) -> Job | None:
+        """The leased job that this is about, where its caller may see it."""
+        self.batch.scope = command.scope
+        job = self.held.get(command.ref.fence)
+        return job if job is not None and sees(command.scope, job.queue) else None
+
+    def _current(self, command: LeaseVerb) -> Job:
+        job = self._held(command)
         if job is None:
-            raise lost(ref)
+            raise lost(command.ref)
         return job
 
     async def _settle(self, verb: str, job: Job, after: Job, error: JobError | None = None) -> None:
@@ -104,7 +111,7 @@ class Conclude:
 
     async def _concluded_before(self, ref: LeaseRef) -> Outcome:
         """The same conclude again, because its answer was lost: the same answer again."""
-        job = await self.batch.latest(ref.job)
+        job = await self.batch.visible(ref.job)
         by = job.ended_by if job is not None else None
         if job is None or by is None or job.attempt != ref.attempt or (by.fence, by.secret) != (ref.fence, ref.secret):
             raise lost(ref)
@@ -118,7 +125,7 @@ class Conclude:
         error = pending.error if pending is not None else None
         if error is None or error.attempt != ref.attempt:  # what this batch did may be about a later attempt
             error = await self.batch.tx.error_of(ref.job, ref.attempt)
-        job = await self.batch.latest(ref.job)
+        job = await self.batch.visible(ref.job)
         if job is None or error is None or error.attempt != ref.attempt or not ref.secret or error.secret != ref.secret:
             raise lost(ref)
         return Outcome(job.id, job.state, job.ready_at)

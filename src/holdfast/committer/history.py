@@ -185,7 +185,8 @@ class Recorder:
         if query.names is not None:
             depths = {name: self._picture(name, query.span, first, current) for name in query.names if name in self._queues}
             return History(self.began_at, now, step_ms, depths=depths)
-        ring = self._queues.get(query.queue, {}).get(query.span)
+        seen = query.queue != ALL or query.scope is None  # of all queues together only who may see them all
+        ring = self._queues.get(query.queue, {}).get(query.span) if seen else None
         found = [] if ring is None else [_shown(number * step_ms, ring.row(number)) for number in range(first, current)]
         return History(self.began_at, now, step_ms, [step for step in found if step is not None])
 

@@ -32,7 +32,7 @@ from holdfast.messages.views import QueueInfo
 
 async def job_here(batch: Batch, job_id: int) -> tuple[Job, Queue]:
     """A job as this batch has left it and its queue, or `JobNotFound`."""
-    job = await batch.latest(job_id)
+    job = await batch.visible(job_id)
     if job is None:
         raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
     return job, await batch.own(job)
@@ -166,7 +166,7 @@ async def delete(batch: Batch, command: DeleteJob) -> Changed:
 
 async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
     """Create a queue, or change its settings."""
-    queue = await batch.queue_made(command.name)
+    queue = await (batch.queue_here if command.only_change else batch.queue_made)(command.name)
     named = {name: value for name in QueueSettings.__struct_fields__ if (value := getattr(command.settings, name)) is not UNSET}
     settings = command.settings if command.whole else replace(queue.settings, **named)
     queue.policy = batch.tx.policy(settings)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from holdfast.committer import enqueue
 from holdfast.committer.batch import Batch
-from holdfast.errors import HoldfastError, InvalidRequest, ScheduleNotFound, StaleInterests
+from holdfast.errors import Conflict, HoldfastError, InvalidRequest, ScheduleNotFound, StaleInterests
 from holdfast.job import schedule as rules
 from holdfast.job.job import UNFINISHED, NewJob, Receipt
 from holdfast.job.schedule import Schedule
@@ -30,7 +30,7 @@ class _Unroutable(Exception):
 
 async def _schedule(batch: Batch, name: str) -> Schedule:
     found = await batch.tx.schedule(name)
-    if found is None:
+    if found is None or not rules.is_seen(found, batch.scope):
         raise ScheduleNotFound(f"There is no schedule {name}.", schedule=name)
     return found
 
@@ -52,6 +52,8 @@ async def put(batch: Batch, command: SetSchedule) -> ScheduleAnswer:
     """Make a schedule, or change what one puts and when; its history stays."""
     rules.check(command.spec, batch.now)
     before = await batch.tx.schedule(command.name)
+    if before is not None and not rules.is_seen(before, command.scope):
+        raise Conflict(f"The name {command.name} is taken.", schedule=command.name)
     if before is None and await batch.tx.schedule_count() >= SCHEDULES:
         raise InvalidRequest(f"There are {SCHEDULES} schedules already; that is the limit.", field="name")
     if before is not None and before.unreadable:

@@ -35,11 +35,15 @@ async def gather(store: Store, totals: Totals, query: GetStats, now: int, report
     waiting: list[str] = []
     count = found = 0
     tally = Tally()
+    done: dict[str, int] = {}
+    rates: dict[str, float] = {}
     after: str | None = ""
     while after is not None:
-        page = await store.read(ListQueues(_PAGE, after), now)
+        page = await store.read(ListQueues(_PAGE, after, scope=query.scope), now)
         count += len(page.queues)
         _add(tally, [info.tally for info in page.queues])
+        if query.scope is not None:
+            _add_done(done, rates, [totals.of(info.name) for info in page.queues])
         fit = [(order(info, totals), info) for info in page.queues if query.named in info.name]
         found += len(fit)
         best += fit
@@ -60,7 +64,7 @@ async def gather(store: Store, totals: Totals, query: GetStats, now: int, report
         count,
         found,
         tally,
-        *totals.of_all(),
+        *(totals.of_all() if query.scope is None else (done, rates)),
         None if oldest is None else now - oldest,
     )
 
@@ -68,6 +72,14 @@ async def gather(store: Store, totals: Totals, query: GetStats, now: int, report
 def _add(sums: Tally, tallies: list[Tally]) -> None:
     for name in Tally.__struct_fields__:
         setattr(sums, name, getattr(sums, name) + sum([getattr(tally, name) for tally in tallies]))
+
+
+def _add_done(done: dict[str, int], rates: dict[str, float], of_queues: list[tuple[dict[str, int], dict[str, float]]]) -> None:
+    for totals, speeds in of_queues:
+        for verb, count in totals.items():
+            done[verb] = done.get(verb, 0) + count
+        for verb, rate in speeds.items():
+            rates[verb] = rates.get(verb, 0.0) + rate
 
 
 async def _oldest(store: Store, names: list[str], now: int) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.committer import audit, beanstalk, enqueue, expiry, manage, prefetch, schedules, worker_registry
+from holdfast.committer import access_keys, audit, beanstalk, enqueue, expiry, manage, prefetch, schedules, worker_registry
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.lease import Leases
 from holdfast.job.job import NewJob
@@ -45,6 +45,7 @@ from holdfast.messages.commands import (
     SettleJob,
 )
 from holdfast.messages.frame import Answer, Command
+from holdfast.messages.key_commands import CreateKey, NoteKeyUse, RevokeKey, RotateKey
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.stores.store import Prefetch
 
@@ -127,6 +128,11 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     PauseSchedule: Verb(schedules.pause),
     RunSchedule: Verb(schedules.run, prefetch.run),
     DeleteSchedule: Verb(schedules.delete),
+    # Access keys
+    CreateKey: Verb(access_keys.create),
+    RotateKey: Verb(access_keys.rotate),
+    RevokeKey: Verb(access_keys.revoke),
+    NoteKeyUse: Verb(access_keys.note_use),
     # What happens because time passes
     ExpireLeases: Verb(expiry.expire, prefetch.expire, _limit, unheard=True),
     PromoteDue: Verb(expiry.promote_due, prefetch.due, _limit, unheard=True),

@@ -14,7 +14,7 @@ from holdfast.messages.time_commands import ReapWorkers
 
 async def _worker(batch: Batch, worker_id: str) -> Worker:
     worker = (await batch.tx.workers()).get(worker_id)
-    if worker is None:
+    if worker is None or not registry.is_seen(worker, batch.scope):
         raise WorkerNotFound(f"There is no worker {worker_id}.", worker_id=worker_id)
     return worker
 
@@ -81,6 +81,8 @@ async def _forget(batch: Batch, gone: list[Worker]) -> Counted:
 def admitted(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> LeaseJobs | None:
     """A dequeue as its worker may make it: from its own queues when it names none, and None for a quiet worker. It counts as a beat."""
     worker = workers.get(command.worker)
+    if worker is not None and not registry.is_seen(worker, command.scope):
+        worker = None
     if worker is None:
         if command.registered:
             raise WorkerNotFound(f"There is no worker {command.worker}.", worker_id=command.worker)

@@ -12,19 +12,23 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from holdfast import limits
+from holdfast.auth.keys import Ability
 from holdfast.budget import Budget
 from holdfast.engine import checks
+from holdfast.engine.access import caller_here
 from holdfast.engine.change_signal import ChangeSignal
-from holdfast.engine.hub import Hub
+from holdfast.engine.hub import Hub, Subscription
+from holdfast.engine.key_watch import KeyWatch
+from holdfast.engine.keys import Keys
 from holdfast.engine.pipeline import Pipeline
 from holdfast.engine.publisher import Publisher, Unwaited
-from holdfast.engine.reader import Reader
+from holdfast.engine.reader import Reader, hidden_content
 from holdfast.engine.schedules import Schedules
 from holdfast.engine.submitter import new_run
 from holdfast.engine.wait import Call
 from holdfast.engine.waiters import Patience, Waiters
 from holdfast.engine.workers import Workers
-from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, breach
+from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueNotFound, breach
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.answers import Changed, Counted, Enqueued, Granted
@@ -75,7 +79,9 @@ class Engine(Pipeline):
         self.room = Waiters()
         self.hub = Hub(backend.want_job_events)
         self.change_signal = ChangeSignal()
-        self.reading = Reader(backend, self.hub)
+        self.reading = Reader(backend, self.hub, self.keyring)
+        self.keys = Keys(self, self.reading)
+        self.key_watch = KeyWatch(self.keyring, self.reading, backend)
         self._publishing = Publisher(self.reading, self._put_copies)
         self.unwaited = Unwaited()
         self.draining = False
@@ -122,26 +128,48 @@ class Engine(Pipeline):
 
         `to_workers`: a copy for every running worker registered on such a queue, which only that worker gets.
         `skip_held`: a queue where a job holds the event's unique key gets none, and does not refuse the others theirs.
+
+        Copies in queues that the caller may not see are counted in the answer and not named.
         """
+        caller = caller_here(self.keyring)
+        if caller is not None:
+            caller.need(Ability.PUBLISH)
         checks.new_job(event, self.payload_bytes)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
-        return await self._publishing.publish(event, key, require_interest, to_workers, skip_held)
+        published = await self._publishing.publish(event, key, require_interest, to_workers, skip_held)
+        if caller is None or caller.scope is None:
+            return published
+        seen = [receipt for receipt in published.jobs if caller.sees(receipt.queue)]
+        held = [queue for queue in published.held if caller.sees(queue)]
+        return replace(published, jobs=seen, held=held, others=len(published.jobs) - len(seen))
 
     async def publish_unwaited(
         self, event: NewJob, require_interest: bool = False, to_workers: bool = False, skip_held: bool = False
     ) -> list[str]:
         """Publish without waiting for the commit: the queues that want the event now. A crash, or a refusal by the store, loses it."""
-        wanting = await self.queues_for(event.payload)
+        caller = caller_here(self.keyring)
+        if caller is not None:
+            caller.need(Ability.PUBLISH)
+        wanting = await self._publishing.queues_for(event.payload)
         await self.unwaited.begin(self.publish(event, None, require_interest, to_workers, skip_held))
-        return wanting
+        return [queue for queue in wanting if caller is None or caller.sees(queue)]
 
     async def _put_copies(self, command: Enqueue) -> Enqueued:
         return await self.ask(command, sum([len(copy.payload) for copy in command.jobs]))
 
     async def queues_for(self, data: bytes) -> list[str]:
-        """The queues that would get this event."""
-        return await self._publishing.queues_for(data)
+        """The queues that would get this event, of those that the caller may see."""
+        return (await self.reached_by(data))[0]
+
+    async def reached_by(self, data: bytes) -> tuple[list[str], int]:
+        """The same, and how many more there are that the caller may not see."""
+        caller = caller_here(self.keyring)
+        if caller is not None and Ability.PUBLISH not in caller.abilities:
+            caller.need(Ability.READ)
+        found = await self._publishing.queues_for(data)
+        seen = [queue for queue in found if caller is None or caller.sees(queue)]
+        return seen, len(found) - len(seen)
 
     async def set_interest(self, queue: str, match: Match | None) -> bool:
         """Say which events a queue wants; None: none any more. False when there was nothing to remove."""
@@ -181,6 +209,10 @@ class Engine(Pipeline):
         checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
+        if request is not None and (caller := caller_here(self.keyring)) is not None:
+            request = (
+                f"{caller.key.id}/{request}"  # what another key asked for under the same id is not to be had with this one
+            )
         command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority, registered)
         if not wait_ms:
             return await self.ask(command)
@@ -233,13 +265,30 @@ class Engine(Pipeline):
             checks.number(at + "priority", command.priority, 0, limits.PRIORITY_MAX)
         return 0
 
+    # Listening
+
+    def subscribe(self, queue: str | None) -> Subscription:
+        """Begin to listen to what happens to jobs, of one queue or of all that the caller may see; `hub.unsubscribe` ends it."""
+        if queue is not None:
+            checks.name_of_queue("queue", queue)
+        caller = caller_here(self.keyring)
+        if caller is not None:
+            caller.need(Ability.READ)
+            if queue is not None and not caller.sees(queue):
+                raise QueueNotFound(f"There is no queue {queue}.", queue=queue)
+        return self.hub.subscribe(queue, caller)
+
     # Managing
 
     async def change_job(self, command: JobVerb) -> Changed:
         """Retry, cancel, promote, edit, settle or delete one job."""
         async with self.audited(command):
             weight = self._check_change(command)
-        return await self.manage(command, weight)
+        changed = await self.manage(command, weight)
+        caller = caller_here(self.keyring)
+        if caller is not None and not caller.key.sees_payloads:
+            return replace(changed, content=hidden_content(changed.content), payload_hidden=True)
+        return changed
 
     def _check_change(self, command: JobVerb) -> int:
         weight = 0
@@ -279,9 +328,9 @@ class Engine(Pipeline):
                 raise Draining(retry_after_ms=1_000)
         return await self.manage(command)
 
-    async def set_queue(self, name: str, settings: QueueSettings, whole: bool) -> QueueInfo:
-        """Create a queue or change its settings; `whole` puts back to the default what is not named."""
-        command = SetQueue(name, settings, whole)
+    async def set_queue(self, name: str, settings: QueueSettings, whole: bool, only_change: bool = False) -> QueueInfo:
+        """Create a queue or change its settings; `whole` puts back to the default what is not named. `only_change`: create none."""
+        command = SetQueue(name, settings, whole, only_change)
         async with self.audited(command):
             checks.queue_name("queue", name)
             checks.settings(settings)
@@ -335,6 +384,8 @@ class Engine(Pipeline):
 
     def _news(self, news: Committed) -> None:
         self.change_signal.beat()
+        if news.keys is not None:
+            self.key_watch.take(news)
         for name, count in news.ready.items():
             self.arrivals.notify(name, count)
         for name in news.freed:

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from holdfast.errors import Overloaded
+from holdfast.auth.caller import Caller
+from holdfast.errors import HoldfastError, Overloaded
 from holdfast.job.job import ENDED
 from holdfast.limits import STREAM_BACKLOG, STREAMS
 from holdfast.messages.events import Committed, JobEvent
@@ -39,8 +40,10 @@ class JobEnd:
 class Subscription:
     """One reader's backlog of events."""
 
-    def __init__(self, queue: str | None) -> None:
+    def __init__(self, queue: str | None, caller: Caller | None = None) -> None:
         self.queue = queue
+        self.caller = caller
+        self.end_code = ""  # why it ended, where the server does not
         self.missed = 0
         self._heard: deque[Heard] = deque()
         self._count = 0
@@ -48,7 +51,11 @@ class Subscription:
         self.ended = False
 
     def offer(self, heard: Heard) -> None:
-        """Add events, as far as the backlog has room."""
+        """Add events, as far as the backlog has room: those of queues that the reader may see."""
+        if self.caller is not None and self.caller.scope is not None and self.queue is None:
+            heard = Heard([event for event in heard.events if self.caller.sees(event.queue)])
+            if not heard.events:
+                return
         room = STREAM_BACKLOG - self._count
         count = len(heard.events)
         if count > room:
@@ -88,6 +95,13 @@ class Subscription:
         heard = self._heard.popleft()
         self._count -= len(heard.events)
         return heard
+
+    def lose_access(self, error: HoldfastError) -> None:
+        """The key that let listen has ended."""
+        self.end_code = error.code
+        self._heard.clear()
+        self._count = 0
+        self.end()
 
     def end(self) -> None:
         """No more will come."""
@@ -131,17 +145,21 @@ class Hub:
             if not future.done():
                 future.set_result(ending)
 
-    def subscribe(self, queue: str | None) -> Subscription:
-        """Begin to listen; `unsubscribe` ends it."""
+    def subscribe(self, queue: str | None, caller: Caller | None = None) -> Subscription:
+        """Begin to listen; `unsubscribe` ends it. `caller`: whose key it is that lets listen, where keys are in force."""
         if self.streams >= STREAMS:
             raise Overloaded(f"There are {STREAMS} event streams already.", retry_after_ms=5_000)
-        subscription = Subscription(queue)
+        subscription = Subscription(queue, caller)
+        if caller is not None:
+            caller.hold(subscription, subscription.lose_access)
         self.streams += 1
         self._listen(lambda: self._subscriptions.setdefault(queue, set()).add(subscription))
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Stop listening."""
+        if subscription.caller is not None:
+            subscription.caller.let_go(subscription)
 
         def remove() -> None:
             readers = self._subscriptions.get(subscription.queue, set())

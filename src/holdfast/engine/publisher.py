@@ -44,7 +44,7 @@ class Publisher:
             self._router.take(news.interests)
 
     async def _read(self) -> InterestList:
-        return await self._reading.interests()
+        return await self._reading.all_interests()
 
     async def queues_for(self, data: bytes) -> list[str]:
         """The queues that would get this event."""

@@ -2,21 +2,26 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from holdfast import limits
+from holdfast.auth.caller import CALLER
+from holdfast.auth.keyring import Keyring
+from holdfast.auth.keys import Key
 from holdfast.engine import checks
+from holdfast.engine.access import caller_here, permit
 from holdfast.engine.hub import Hub, JobEnd
 from holdfast.engine.shared_read import Shared
 from holdfast.engine.submitter import or_raise
-from holdfast.errors import JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
-from holdfast.job.job import ENDED, State
+from holdfast.errors import Forbidden, JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
+from holdfast.job.job import ENDED, Content, State
 from holdfast.job.schedule import Schedule
 from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, ListAudit
 from holdfast.messages.backend import Backend
 from holdfast.messages.frame import A, Answer, Query
+from holdfast.messages.key_commands import KeyList, ListKeys
 from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
@@ -55,17 +60,19 @@ from holdfast.messages.views import (
     WorkerList,
 )
 
+Q = TypeVar("Q", bound=Query[Any])
 _LOOK_AGAIN_S = 5.0  # at a job that is waited for: it may have ended on another node, whose word was lost
 
 
 class Reader:
     """Answers from what is committed."""
 
-    def __init__(self, backend: Backend, hub: Hub) -> None:
+    def __init__(self, backend: Backend, hub: Hub, keyring: Keyring) -> None:
         self._backend = backend
+        self._keyring = keyring
         self._hub = hub
         self._on_the_way = 0
-        self._looks: dict[int, asyncio.Future[Any]] = {}
+        self._looks: dict[GetJob, asyncio.Future[Any]] = {}
         self._of_all: Shared[GetStats, Stats] = Shared(self._gather)
         self._of_named: Shared[GetStats, Stats] = Shared(self._gather)  # in a line of their own: each name is another read
 
@@ -73,65 +80,76 @@ class Reader:
         """One job with only the first bytes of its payload and its result."""
         _check_id(job_id)
         checks.number("cut", cut, 0, limits.PAYLOAD_BYTES_MAX)
-        return await self._ask(GetJob(job_id, cut))
+        return self._shown(await self._ask(GetJob(job_id, cut)))
 
     async def job(self, job_id: int, wait_ms: int = 0) -> JobDetail:
         """One job; with `wait_ms`, once it has ended or the time is up."""
         _check_id(job_id)
         checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
         if not wait_ms:
-            return await self._ask(GetJob(job_id))
+            return self._shown(await self._ask(GetJob(job_id)))
+        caller = caller_here(self._keyring)
         watch = self._hub.watch(job_id)  # before looking, so that no end is missed
+        if caller is not None:
+            caller.hold(watch, lambda _: None if watch.done() else watch.set_result(None))
         try:
             detail = await self._look(job_id)
             deadline = asyncio.get_running_loop().time() + wait_ms / 1000
             while detail.job.state not in ENDED and (left := deadline - asyncio.get_running_loop().time()) > 0:
                 ended, _ = await asyncio.wait({watch}, timeout=min(left, _LOOK_AGAIN_S))
                 if ended:
-                    return await self._at_its_end(job_id, watch.result())
+                    return self._shown(await self._at_its_end(job_id, watch.result()))
                 detail = await self._look(job_id)
-            return detail
+            return self._shown(detail)
         finally:
             self._hub.unwatch(job_id, watch)
+            if caller is not None:
+                caller.let_go(watch)
 
     async def _at_its_end(self, job_id: int, ending: JobEnd | None) -> JobDetail:
         """The job as it ended: all who waited for that are told by one read."""
-        if ending is None:  # the server drains
+        asked = self._permitted(GetJob(job_id))
+        if ending is None or asked.scope is not None:  # the server drains, or the caller's key has ended
             return await self._look(job_id)
         if ending.read is None:
-            ending.read = _read_for_many(self._ask(GetJob(job_id)))
+            ending.read = _read_for_many(self._read(asked))
         return await asyncio.shield(ending.read)
 
     async def _look(self, job_id: int) -> JobDetail:
         """The job now. Who asks for the same one in the same turn of the loop is answered by the same read; it begins after that turn, so that
         it misses nothing of what was committed before any of them asked.
         """
-        look = self._looks.get(job_id)
+        asked = self._permitted(GetJob(job_id))
+        look = self._looks.get(asked)
         if look is None:
-            look = self._looks[job_id] = _read_for_many(self._look_soon(job_id))
+            look = self._looks[asked] = _read_for_many(self._look_soon(asked))
         return await asyncio.shield(look)
 
-    async def _look_soon(self, job_id: int) -> Answer:
+    async def _look_soon(self, asked: GetJob) -> Answer:
         await asyncio.sleep(0)
-        del self._looks[job_id]
-        return await self._ask(GetJob(job_id))
+        del self._looks[asked]
+        return await self._read(asked)
 
     async def jobs(self, query: ListJobs) -> JobPage:
         """A page of jobs."""
         checks.number("limit", query.limit, 1, limits.LIST_LIMIT)
-        _check_filter(query)
-        return await self._ask(query)
+        self._check_filter(query)
+        page = await self._ask(query)
+        return replace(page, jobs=[hidden(detail) for detail in page.jobs]) if self._hides_payloads() else page
 
     async def counts(self, query: CountJobs) -> JobCounts:
         """How many jobs match a filter, by state, counted up to a bound."""
-        _check_filter(query)
+        self._check_filter(query)
         return await self._ask(query)
 
     async def failures(self, queue: str | None = None) -> Failures:
         """The newest jobs that went wrong, each with its latest error."""
         if queue is not None:
             checks.name_of_queue("queue", queue)
-        return await self._ask(RecentFailures(limits.FAILURES_SCANNED, queue))
+        found = await self._ask(RecentFailures(limits.FAILURES_SCANNED, queue))
+        if self._hides_payloads():
+            return replace(found, jobs=[replace(one, reason="") for one in found.jobs])
+        return found
 
     async def history(self, queue: str = "", span: str = "hour") -> History:
         """What a queue, or all of them together, did in the last hour or day."""
@@ -154,14 +172,23 @@ class Reader:
     async def stats(self, most: int = limits.STATS_QUEUES, named: str = "") -> Stats:
         """The store, sums over all queues, and at most so many queues whose name has this: those first that want attention."""
         shared = self._of_named if named else self._of_all
-        return await shared.of(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS]))
+        found = await shared.of(self._permitted(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS])))
+        store = self._seen(found.store)
+        return found if store is found.store else replace(found, store=store)
 
     async def stats_of_busiest(self, most: int) -> Stats:
         """The same of the queues that hold or have done the most."""
-        return await self._of_all.of(GetStats(most, busiest=True))
+        return await self._of_all.of(self._permitted(GetStats(most, busiest=True)))
+
+    def _seen(self, store: StoreStats) -> StoreStats:
+        """Without what names queues, for who may not see them all."""
+        caller = caller_here(self._keyring)
+        if caller is None or caller.scope is None:
+            return store
+        return replace(store, set_aside=[], held_queues=[one for one in store.held_queues if caller.sees(one.name)])
 
     async def _gather(self, query: GetStats) -> Stats:
-        return await self._ask(query)
+        return await self._read(query)
 
     async def stats_of(self, queue: str) -> tuple[QueueStats, int]:
         """The numbers of one queue, and the store's time."""
@@ -221,9 +248,26 @@ class Reader:
         """Every queue's interest."""
         return await self._ask(GetInterests())
 
+    async def all_interests(self) -> InterestList:
+        """The same to route by, whoever publishes."""
+        return await self._read(GetInterests())
+
+    async def keys(self) -> list[Key]:
+        """All access keys."""
+        return (await self._ask(ListKeys())).keys or []
+
+    async def keys_unless(self, known: int) -> KeyList:
+        """All access keys for the keyring itself, unless their version is still this one."""
+        return await self._read(ListKeys(known))
+
+    async def store(self) -> StoreStats:
+        """How the store is doing, for who may look."""
+        found: StoreStats = await self._ask(GetHealth())
+        return self._seen(found)
+
     async def stats_of_store(self) -> StoreStats:
-        """How the store is doing; asks it, so an answer means that it lives."""
-        return await self._ask(GetHealth())
+        """How the store is doing; asks it, so an answer means that it lives. Everybody may know."""
+        return await self._read(GetHealth())
 
     async def oldest_dead(self, queue: str) -> JobPage:
         """The dead job of a queue that died first, if there is one."""
@@ -243,7 +287,35 @@ class Reader:
         facts: JobFacts = await self._ask(ExplainJob(job_id))
         return facts, reasons(facts)
 
+    def _shown(self, detail: JobDetail) -> JobDetail:
+        caller = caller_here(self._keyring)
+        if caller is None:
+            return detail
+        if detail.then and caller.scope is not None:
+            detail = replace(detail, then=[receipt for receipt in detail.then if caller.sees(receipt.queue)])
+        return detail if caller.key.sees_payloads else hidden(detail)
+
+    def _hides_payloads(self) -> bool:
+        caller = caller_here(self._keyring)
+        return caller is not None and not caller.key.sees_payloads
+
+    def _check_filter(self, query: ListJobs | CountJobs) -> None:
+        checks.text("text", query.text, limits.REASON_CHARS)
+        checks.text("type", query.type, limits.TYPE_CHARS)
+        checks.text("tag", query.tag, limits.TAG_CHARS)
+        if query.queue is not None:
+            checks.name_of_queue("queue", query.queue)
+        if query.text is not None and self._hides_payloads():
+            raise Forbidden("This key sees no payloads, and can't search in them.", field="text")
+
+    def _permitted(self, query: Q) -> Q:
+        return permit(query, CALLER.get()) if self._keyring.in_force else query
+
     async def _ask(self, query: Query[A]) -> A:
+        """Ask as the caller may."""
+        return await self._read(self._permitted(query))
+
+    async def _read(self, query: Query[A]) -> A:
         if self._on_the_way >= limits.IN_FLIGHT_QUERIES:
             raise Overloaded(retry_after_ms=1_000)
         future = self._backend.submit(query)
@@ -286,6 +358,18 @@ def _check_filter(query: ListJobs | CountJobs) -> None:
     checks.text("tag", query.tag, limits.TAG_CHARS)
     if query.queue is not None:
         checks.name_of_queue("queue", query.queue)
+
+
+def hidden_content(content: Content) -> Content:
+    """What is left of a content for somebody who must not see payloads: a null, which every door can show."""
+    return Content(content.type, None, b"null")
+
+
+def hidden(detail: JobDetail) -> JobDetail:
+    """A job for somebody who must not see payloads: without its payload, its result, what it noted, and what its errors say."""
+    content = hidden_content(detail.content)
+    errors = [replace(error, reason="") for error in detail.errors]
+    return replace(detail, content=content, progress=None, result=None, errors=errors, payload_hidden=True)
 
 
 def reasons(facts: JobFacts) -> list[tuple[str, str]]:

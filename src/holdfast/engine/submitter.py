@@ -16,7 +16,10 @@ from msgspec.structs import replace
 
 from holdfast import limits
 from holdfast.auth.actor import ACTOR
+from holdfast.auth.caller import CALLER, Caller
+from holdfast.auth.keyring import Keyring
 from holdfast.budget import Budget
+from holdfast.engine.access import permit
 from holdfast.errors import BY_CODE, HoldfastError, InternalError, Overloaded
 from holdfast.messages.audit import AuditEntry, Bulk, Managed, RecordAudit, refusal_of
 from holdfast.messages.backend import Backend
@@ -31,6 +34,7 @@ class Submitter:
     def __init__(self, backend: Backend, budget: Budget) -> None:
         self._backend = backend
         self.budget = budget
+        self.keyring = Keyring()
         self.in_flight = 0
 
     async def ask(self, command: Command[A], weight: int = 0) -> A:
@@ -48,7 +52,11 @@ class Submitter:
 
     async def manage(self, command: Managed[A], weight: int = 0) -> A:
         """The same for a managing verb, in the name of whoever does it."""
-        return await self.ask(signed(command), weight)
+        command = signed(command)
+        if self.keyring.in_force:
+            async with self.audited(command):
+                permit(command, CALLER.get())
+        return await self.ask(command, weight)
 
     @asynccontextmanager
     async def audited(self, command: Managed[Answer]) -> AsyncIterator[None]:
@@ -62,14 +70,43 @@ class Submitter:
     async def record(self, entry: AuditEntry) -> None:
         """Keep an entry in the audit log of what is no command. Where the store can't take it, its log says so."""
         try:
-            await self.ask(RecordAudit(entry))
+            await self.ask_as_server(RecordAudit(entry))
         except HoldfastError as error:
             log.warning(
                 "an entry of the audit log could not be kept", action=entry.action, outcome=entry.outcome, code=error.code
             )
 
+    async def ask_as_server(self, command: Command[A]) -> A:
+        """Have a command of the server's own decided: nobody calls, so nobody's key is asked for."""
+        future = self._send(command, 0)
+        try:
+            return or_raise(await future)
+        finally:
+            self.in_flight -= 1
+
     async def _ask_many(self, commands: Sequence[Command[A]], weight: int) -> list[A | Refused]:
         """Submit all of these or, where they are too many, none; refusals are among the results."""
+        if self.keyring.in_force:
+            return await self._ask_permitted(commands, weight)
+        return await self._ask_all(commands, weight)
+
+    async def _ask_permitted(self, commands: Sequence[Command[A]], weight: int) -> list[A | Refused]:
+        """The same of those that the caller may ask for; raises where there is none. A refused one harms no other."""
+        caller = CALLER.get()
+        results: list[A | Refused | None] = []
+        permitted: list[Command[A]] = []
+        for command in commands:
+            try:
+                permitted.append(permit(command, caller))
+                results.append(None)
+            except HoldfastError as error:
+                results.append(Refused(error.code, error.detail, error.fields))
+        if commands and not permitted:
+            permit(commands[0], caller)
+        answers = iter(await self._ask_all(permitted, weight))
+        return [next(answers) if result is None else result for result in results]
+
+    async def _ask_all(self, commands: Sequence[Command[A]], weight: int) -> list[A | Refused]:
         self._admit(len(commands), weight)
         self.in_flight += len(commands)
         try:
@@ -78,8 +115,16 @@ class Submitter:
             self.in_flight -= len(commands)
             self.budget.give(weight)
 
-    def submit(self, command: Command[A], weight: int) -> "asyncio.Future[A | Refused]":
-        """Send a command that holds so many bytes. It counts until `release_quota` is called, which is due with its answer."""
+    def submit(self, command: Command[A], weight: int, caller: Caller | None = None) -> "asyncio.Future[A | Refused]":
+        """Send a command that holds so many bytes. It counts until `release_quota` is called, which is due with its answer.
+
+        `caller`: who asks, where this is not called in the context of the request.
+        """
+        if self.keyring.in_force:
+            command = permit(command, caller or CALLER.get())
+        return self._send(command, weight)
+
+    def _send(self, command: Command[A], weight: int) -> "asyncio.Future[A | Refused]":
         if self.in_flight >= limits.IN_FLIGHT_COMMANDS:
             raise Overloaded(retry_after_ms=1_000)
         if weight:

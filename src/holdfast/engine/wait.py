@@ -14,6 +14,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Generic
 
+from holdfast.engine.access import caller_here
 from holdfast.engine.pipeline import Pipeline
 from holdfast.engine.submitter import error_of
 from holdfast.engine.waiters import Patience, Waiter, Waiters
@@ -25,7 +26,19 @@ from holdfast.messages.frame import A, Answer, Command, Refused
 class Wait(ABC, Generic[A]):
     """One who looks and parks. It looks once at a time."""
 
-    __slots__ = ("_mark", "_names", "_patience", "_pipeline", "_request", "_waiter", "_waiters", "_weight", "_woken", "left")
+    __slots__ = (
+        "_caller",
+        "_mark",
+        "_names",
+        "_patience",
+        "_pipeline",
+        "_request",
+        "_waiter",
+        "_waiters",
+        "_weight",
+        "_woken",
+        "left",
+    )
 
     def __init__(self, pipeline: Pipeline, waiters: Waiters, names: tuple[str, ...], weight: int = 0) -> None:
         """Wait for news of these queues; `weight` is what it holds, in bytes, while it is parked and while it looks."""
@@ -37,6 +50,7 @@ class Wait(ABC, Generic[A]):
         self._patience: Patience | None = None
         self._waiter: Waiter | None = None
         self._woken: str | None = None
+        self._caller = caller_here(pipeline.keyring)  # news wakes us in the context of somebody else
         self.left = False
 
     @abstractmethod
@@ -59,7 +73,7 @@ class Wait(ABC, Generic[A]):
             return
         self._mark = self._waiters.mark(self._names)
         try:
-            future = self._pipeline.submit(command, self._weight)
+            future = self._pipeline.submit(command, self._weight, self._caller)
         except HoldfastError as error:
             self._looked(Refused(error.code, error.detail, error.fields))
         else:
@@ -142,17 +156,29 @@ class Call(Wait[A]):
         self._answer: asyncio.Future[A | Refused] = loop.create_future()
         self._request = request
         self._patience = patience
-        self.look()
+        caller = self._caller
+        if caller is not None:
+            caller.hold(self, self._end_access)
         try:
+            self.look()
             result = await self._answer
         except asyncio.CancelledError:
             self.leave()
             if not self._answer.cancelled():  # it left in the moment of the answer
                 self.undeliverable(self._answer.result())
             raise
+        finally:
+            if caller is not None:
+                caller.let_go(self)
         if isinstance(result, Refused):
             raise error_of(result)
         return result
+
+    def _end_access(self, error: HoldfastError) -> None:
+        """The key of who waits has ended."""
+        if not self._answer.done():
+            self.leave()
+            self._answer.set_result(Refused(error.code, error.detail, error.fields))
 
     def wanted(self) -> Command[A] | None:
         """The same each time, as long as somebody waits."""

@@ -5,6 +5,7 @@
 Nothing below has to know about any of it. What is wrong with a head is known before its body has come.
 """
 
+import asyncio
 import itertools
 import os
 import urllib.parse
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from holdfast.auth.caller import CALLER, Caller
 from holdfast.budget import Budget
 from holdfast.connection_limit import ConnectionLimit
 from holdfast.errors import (
@@ -44,6 +46,8 @@ _ONCE = (
     (b"sec-fetch-site", "Sec-Fetch-Site"),
 )
 Headers = Iterable[tuple[bytes, bytes]]
+Login = Callable[[str, dict[bytes, bytes], asyncio.Transport], Caller | None]
+"""Says who sends a request, by its path, its headers and its connection; raises where that is nobody who may."""
 
 
 class Metrics(Protocol):
@@ -60,7 +64,7 @@ class Metrics(Protocol):
 
 class App:
     """All routes with what stands before them. `state` is what handlers are given of the program around them; `enter` is called
-    before a handler that runs in a task, in its context.
+    before a handler that runs in a task, in its context; `login` says who calls.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class App:
         payload_bytes: int,
         body_s: float,
         root_path: str,
+        login: Login,
         enter: Callable[[Request], None],
         read_body: ReadBody,
         upgrade: Upgrade,
@@ -88,6 +93,7 @@ class App:
         self._state = state
         self._guard = guard
         self._root_path = root_path.rstrip("/")
+        self._login = login
         self._enter = enter
         self._read_body = read_body
         self._prefix = os.urandom(6).hex().encode()
@@ -122,6 +128,7 @@ class App:
             return
         try:
             self._guard.admit(request.method, request.path, request.headers)
+            request.caller = self._login(request.path, request.headers, request.transport)
         except HoldfastError as error:
             request.reply = refused(error)
             return
@@ -143,18 +150,22 @@ class App:
         """The refusal of a body that is larger than any."""
         return self.refuse(request, PayloadTooLarge(detail, limit_bytes=self.body_bytes))
 
-    def admit_upgrade(self, method: str, target: str, headers: list[tuple[bytes, bytes]]) -> str:
-        """Raise unless a request for another protocol may come in: it passes the same guard as every request. Its path."""
+    def admit_upgrade(self, method: str, target: str, headers: list[tuple[bytes, bytes]], transport: asyncio.Transport) -> str:
+        """Raise unless a request for another protocol may come in: it passes the same guard as every request. Its path; who calls is said in the
+        context.
+        """
         path, found = as_routes_have_it(self.own_path(target)), dict(headers)
         if (flawed := unreadable(found, headers, "1.1")) is not None:
             raise flawed
         self._guard.admit(method, path, found)
+        CALLER.set(self._login(path, found, transport))
         return path
 
     async def serve(self, request: Request) -> Reply:
         """Answer a request; a refusal is an answer too."""
         route = request.route
         assert route is not None, "one without a route was answered when its head had come"
+        CALLER.set(request.caller)  # here and not with the head: behind it others may have come, of other callers
         try:
             if route.is_hot:
                 return await route.handler(request, self._state)  # type: ignore[no-any-return]

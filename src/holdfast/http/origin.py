@@ -1,8 +1,7 @@
-"""Who may come in: the one place that every request passes before anything else looks at it.
+"""Which web pages may come in: every request passes here before anything else looks at it.
 
-Today it keeps web pages of other sites out: an open server on loopback is in reach of any page in the user's browser. Browsers mark such
-requests (`Sec-Fetch-Site`, `Origin`), and a page that has its own name resolve to this machine gives itself away by its `Host`. Access
-keys are checked here too, once there are any.
+It keeps web pages of other sites out: an open server on loopback is in reach of any page in the user's browser. Browsers mark such
+requests (`Sec-Fetch-Site`, `Origin`), and a page that has its own name resolve to this machine gives itself away by its `Host`.
 """
 
 import re

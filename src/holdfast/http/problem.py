@@ -11,12 +11,14 @@ STATUS = {
     "error": 500,
     "invalid_request": 400,
     "malformed_json": 400,
+    "unauthenticated": 401,
     "forbidden": 403,
     "not_found": 404,
     "job_not_found": 404,
     "queue_not_found": 404,
     "worker_not_found": 404,
     "schedule_not_found": 404,
+    "key_not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
     "lease_lost": 409,
@@ -28,6 +30,7 @@ STATUS = {
     "stale_interests": 409,
     "idempotency_mismatch": 422,
     "queue_full": 429,
+    "rate_limited": 429,
     "internal_error": 500,
     "unavailable": 503,
     "draining": 503,
@@ -38,6 +41,8 @@ STATUS = {
     "storage_full": 507,
 }
 _LATER = frozenset((429, 503, 507))
+_UNAUTHORIZED = 401
+_HOW = ((b"www-authenticate", b'Bearer realm="holdfast", Basic realm="holdfast", charset="UTF-8"'),)
 PROBLEM_JSON = b"application/problem+json"
 _encode = msgspec.json.Encoder().encode
 
@@ -55,8 +60,10 @@ def problem(code: str, detail: str, fields: dict[str, Any], status: int | None =
     }
 
 
-def retry_after(error: HoldfastError, status: int) -> Pairs:
-    """The header that says when to come again, for those who may."""
+def advice(error: HoldfastError, status: int) -> Pairs:
+    """The header that says when to come again, for those who may, or how to say who calls."""
+    if status == _UNAUTHORIZED:
+        return _HOW
     if status not in _LATER:
         return ()
     return ((b"retry-after", b"%d" % max(1, -(-error.fields.get("retry_after_ms", 1_000) // 1_000))),)
@@ -68,6 +75,4 @@ def refused(error: HoldfastError, status: int | None = None) -> Reply:
     """
     error.__traceback__ = error.__context__ = None
     found = status or STATUS.get(error.code, 500)
-    return Reply(
-        found, _encode(problem(error.code, error.detail, error.fields, status)), PROBLEM_JSON, retry_after(error, found)
-    )
+    return Reply(found, _encode(problem(error.code, error.detail, error.fields, status)), PROBLEM_JSON, advice(error, found))

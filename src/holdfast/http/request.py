@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from holdfast.auth.caller import Caller
 from holdfast.http.query import query_of
 from holdfast.http.reply import Reply
 
@@ -22,6 +23,12 @@ class Patience(Protocol):
         """Wait no longer."""
 
 
+def address_of(transport: asyncio.Transport) -> str:
+    """The address at the other end of a connection; "" where it has none."""
+    address = transport.get_extra_info("peername")
+    return str(address[0]) if isinstance(address, tuple) else ""
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """One request. `values` are what its path names, in their order; `left`: nothing more comes from its caller."""
@@ -36,6 +43,7 @@ class Request:
     body: bytes = b""
     route: "Route | None" = None
     values: tuple[str, ...] = ()
+    caller: Caller | None = None  # where access keys are in force
     reply: Reply | None = None  # that is known before anybody is asked
     is_answered: bool = False  # or its answer has begun
     left: bool = False
@@ -61,10 +69,9 @@ class Request:
         """The query's parameters, each at most once."""
         return query_of(self.query_string) if self.query_string else {}
 
-    def caller(self) -> str:
+    def address(self) -> str:
         """The address that it came from."""
-        address = self.transport.get_extra_info("peername")
-        return str(address[0]) if isinstance(address, tuple) else ""
+        return address_of(self.transport)
 
     def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> Coroutine[Any, Any, T]:
         """Do this, and end the patience when nothing more comes from the caller: it has left, or looks as if it had. What is under way by

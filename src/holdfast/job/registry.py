@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from holdfast.auth.scope import Scope
 from holdfast.limits import WORKER_SILENT_MS
 
 
@@ -31,6 +32,11 @@ class Worker(msgspec.Struct, frozen=True, array_like=True):
     queues: tuple[str, ...]
     state: WorkerState
     registered_at: int
+
+
+def is_seen(worker: Worker, scope: Scope | None) -> bool:
+    """Whether a worker is there for somebody who sees so much: all that it takes from must be seen."""
+    return scope is None or all(map(scope.sees, worker.queues))
 
 
 class Roster(dict[str, Worker]):

@@ -12,6 +12,7 @@ import enum
 import msgspec
 from msgspec.structs import replace
 
+from holdfast.auth.scope import Scope
 from holdfast.errors import InvalidRequest
 from holdfast.job import cron
 from holdfast.job.cron import CronUnreadable, NoMoreFires, ZoneUnknown
@@ -84,6 +85,11 @@ class Schedule(msgspec.Struct, frozen=True, array_like=True):
     refusals: int = 0
     aside: bool = False
     unreadable: bool = False
+
+
+def is_seen(schedule: Schedule, scope: Scope | None) -> bool:
+    """Whether a schedule is there for somebody who sees so much. One that publishes may reach any queue."""
+    return scope is None or (not schedule.spec.publish and scope.sees(schedule.spec.job.queue))
 
 
 def check(spec: ScheduleSpec, now: int) -> None:

@@ -64,6 +64,9 @@ class KeeperConfig(msgspec.Struct, frozen=True):
     log_format: str
 
 
+_NO_NEWS = Committed()
+
+
 class FrontConnection:
     """One front: its requests go to the committer, its answers and the news of a commit go back in one frame. Large answers go beside it in
     pieces. What brings much, pages and leases, is begun while the front keeps up with reading.
@@ -106,8 +109,8 @@ class FrontConnection:
     def tell(self, news: Committed) -> None:
         """Send news with the next frame, behind the answers of the same commit."""
         if not self._wants_events and news.jobs:
-            news = Committed(news.ready, news.freed, interests=news.interests, stop=news.stop, lost=news.lost)
-        if news.ready or news.freed or news.jobs or news.interests is not None or news.stop or news.lost:
+            news = Committed(news.ready, news.freed, [], news.interests, news.stop, news.lost, news.keys)
+        if news != _NO_NEWS:
             self._outgoing.news.append(news)
             if not self._flushing:
                 self._soon()

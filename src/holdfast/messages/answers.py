@@ -8,13 +8,14 @@ from holdfast.messages.frame import Answer, Frame
 
 class Enqueued(Answer, frozen=True, tag=101):
     """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key. `held`: queues where one was left out.
-    `gone`: those jobs of a duplicate that are kept no more.
+    `gone`: those jobs of a duplicate that are kept no more. `others`: how many more there are, in queues that who asks may not see.
     """
 
     jobs: list[Receipt]
     duplicate: bool = False
     held: list[str] = []
     gone: list[int] = []  # those jobs of a duplicate that were deleted or forgotten since
+    others: int = 0
 
 
 class GrantedJob(Frame, frozen=True):
@@ -57,11 +58,12 @@ class Extended(Answer, frozen=True, tag=104):
 
 
 class Changed(Answer, frozen=True, tag=105):
-    """The job after a managing verb, at `now`."""
+    """The job after a managing verb, at `now`. `payload_hidden`: its content was left out, because who asks must not see it."""
 
     job: Job
     content: Content
     now: int
+    payload_hidden: bool = False
 
 
 class Counted(Answer, frozen=True, tag=107):

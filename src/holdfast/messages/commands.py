@@ -193,11 +193,12 @@ class AddJob(Managed[Enqueued], frozen=True, tag=84):
 
 
 class SetQueue(Managed[QueueInfo], frozen=True, tag=15):
-    """Create a queue or change its settings; `whole` puts back to the default what is not named."""
+    """Create a queue or change its settings; `whole` puts back to the default what is not named. `only_change`: one that is not there is not found."""
 
     name: str
     settings: QueueSettings
     whole: bool
+    only_change: bool = False
 
     def deed(self) -> Deed:
         """What it does."""

@@ -48,7 +48,7 @@ class JobEvent(msgspec.Struct, frozen=True, array_like=True):
 class Committed(msgspec.Struct, frozen=True, array_like=True):
     """One batch is kept. `ready`: queues that now have this many jobs to lease; `freed`: queues in which room was made;
     `interests`: what became of them, when they changed; `stop` and `lost`: leases, by fence, whose holder is asked to stop, and that ended
-    because their time was up.
+    because their time was up; `keys`: the version of the access keys, when they changed.
     """
 
     ready: dict[str, int] = {}
@@ -57,3 +57,4 @@ class Committed(msgspec.Struct, frozen=True, array_like=True):
     interests: routing.Change | None = None
     stop: list[int] = []
     lost: list[int] = []
+    keys: int | None = None

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Generic, TypeVar, final
 
 import msgspec
 
+from holdfast.auth.scope import Scope
+
 
 class Frame(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"):
     """A value that crosses."""
@@ -21,8 +23,10 @@ class Answer(Frame, frozen=True):
 A = TypeVar("A", bound=Answer, covariant=True)  # noqa: PLC0105  (one letter is read more often than its variance)
 
 
-class Request(Frame, Generic[A], frozen=True):
-    """A command or a query that is answered with an `A`, or refused."""
+class Request(Frame, Generic[A], frozen=True, kw_only=True):
+    """A command or a query that is answered with an `A`, or refused. What lies outside its `scope` does not exist for who asks; None: all does."""
+
+    scope: Scope | None = None
 
 
 class Phase(enum.IntEnum):

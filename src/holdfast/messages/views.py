@@ -45,7 +45,7 @@ class Durability(msgspec.Struct, frozen=True):
 
 class JobDetail(Answer, frozen=True, tag=121):
     """A job with everything that is kept of it; `now` is the store's time, `result_bytes` the size of the whole result, `then` the jobs that
-    its conclude put.
+    its conclude put. `payload_hidden`: what it holds was left out, because who asks must not see it.
     """
 
     job: Job
@@ -56,6 +56,7 @@ class JobDetail(Answer, frozen=True, tag=121):
     errors: list[JobError] = []
     result_bytes: int = 0
     then: list[Receipt] = []
+    payload_hidden: bool = False
 
 
 class JobPage(Answer, frozen=True, tag=122):

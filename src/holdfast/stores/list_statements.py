@@ -21,6 +21,8 @@ class Dialect:
     """A join that is carried out in the order in which it is written, where the planner has to be told."""
     no_bytes: str
     has_tag: str
+    is_seen: str
+    """Whether the row's queue is among those named by :names, or begins as one of :prefixes (both JSON)."""
     """Whether the tags in `j.extras` (JSON) contain :tag."""
     payload_has_text: str
     reason_has_text: str
@@ -103,7 +105,7 @@ def named(letter: str, key: Key) -> dict[str, int | str]:
     return {f"{letter}{n}{'t' if isinstance(part, str) else ''}": part for n, part in enumerate(key)}
 
 
-def _filters(dialect: Dialect) -> tuple[str, ...]:
+def _filters(dialect: Dialect, scoped: bool) -> tuple[str, ...]:
     text = (
         f"((CASE WHEN :searched IS NULL OR j.size <= :searched THEN {dialect.payload_has_text} ELSE false END)"
         f" OR EXISTS (SELECT 1 FROM job_error e WHERE e.job = j.id AND {dialect.reason_has_text}))"
@@ -112,6 +114,7 @@ def _filters(dialect: Dialect) -> tuple[str, ...]:
         "(:type IS NULL OR j.type = :type)",
         f"(:tag IS NULL OR (j.extras IS NOT NULL AND {dialect.has_tag}))",
         f"(:text IS NULL OR {text})",
+        *((dialect.is_seen,) if scoped else ()),
     )
 
 
@@ -129,12 +132,14 @@ def bound_sql(section: Section, one_queue: bool, after: bool) -> str:
 
 
 @cache
-def page_sql(dialect: Dialect, section: Section, one_queue: bool, after: bool, up_to: bool, filtered: bool) -> str:
+def page_sql(
+    dialect: Dialect, section: Section, one_queue: bool, after: bool, up_to: bool, filtered: bool, scoped: bool
+) -> str:
     """Read a page: the job's columns, its content, and its key at the end."""
     columns = ", ".join(section.key_of(one_queue))
     where = _where(section, one_queue, after, up_to)
     if filtered:
-        where = " AND ".join((where, *_filters(dialect)))
+        where = " AND ".join((where, *_filters(dialect, scoped)))
     same = _SAME.get(section.table, "")
     payload = f"CASE WHEN :shown IS NULL OR j.size <= :shown THEN j.payload ELSE {dialect.no_bytes} END"
     return (
@@ -145,7 +150,7 @@ def page_sql(dialect: Dialect, section: Section, one_queue: bool, after: bool, u
 
 
 @cache
-def count_sql(dialect: Dialect, section: Section, one_queue: bool, after: bool, up_to: bool) -> str:
+def count_sql(dialect: Dialect, section: Section, one_queue: bool, after: bool, up_to: bool, scoped: bool) -> str:
     """Count the rows that match, among those up to the bound."""
-    where = " AND ".join((_where(section, one_queue, after, up_to), *_filters(dialect)))
+    where = " AND ".join((_where(section, one_queue, after, up_to), *_filters(dialect, scoped)))
     return f"SELECT count(*) FROM {section.table} s {dialect.join} job j ON j.id = s.job WHERE {where}"

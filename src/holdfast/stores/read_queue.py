@@ -18,13 +18,17 @@ from holdfast.messages.queries import CountJobs, CountUrgent, GetInterests, List
 _DEAR = (CountUrgent, GetInterests, ListAudit, RecentFailures)
 
 
+def _is_filtered(query: ListJobs | CountJobs) -> bool:
+    return query.type is not None or query.tag is not None or query.text is not None or query.scope is not None
+
+
 def is_dear(query: Query[Answer]) -> bool:
     """Whether answering may take more than some milliseconds."""
     match query:
         case ListJobs():
-            return query.limit > CHEAP_PAGE or query.type is not None or query.tag is not None or query.text is not None
+            return query.limit > CHEAP_PAGE or _is_filtered(query)
         case CountJobs():
-            return query.type is not None or query.tag is not None or query.text is not None
+            return _is_filtered(query)
         case ListSchedules():
             return query.name is None
         case ListWorkers():

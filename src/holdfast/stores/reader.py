@@ -9,9 +9,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from holdfast.auth.scope import Scope, sees
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
+from holdfast.job import registry
 from holdfast.job.job import ENDED, READY, Content, Job, State
 from holdfast.job.queue import QueuePolicy
+from holdfast.job.schedule import is_seen
 from holdfast.limits import (
     COUNT_SCANNED,
     FAILURE_CHARS,
@@ -19,6 +22,7 @@ from holdfast.limits import (
     LIST_SCANNED,
     PAGE_BYTES,
     POSITION_COUNTED,
+    QUEUES,
     READ_STRETCH_S,
     TAKERS_COUNTED,
     URGENT_BELOW,
@@ -26,6 +30,7 @@ from holdfast.limits import (
 )
 from holdfast.messages.audit import ListAudit
 from holdfast.messages.frame import A, Query
+from holdfast.messages.key_commands import KeyList, ListKeys
 from holdfast.messages.queries import (
     CountJobs,
     CountUrgent,
@@ -60,6 +65,7 @@ from holdfast.messages.views import (
 from holdfast.stores import audit_rows, formats, rows
 from holdfast.stores.list_statements import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.rows import Row
+from holdfast.stores.visible import is_scoped, scope_values, seen_queues
 
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot
 _HOLDERS = 20
@@ -131,6 +137,7 @@ class Reader:
             CountJobs: self._counts,
             RecentFailures: self._failures,
             ListAudit: lambda query, now: audit_rows.page(self._fetch, query, now),
+            ListKeys: self._keys,
         }
 
     async def answer(self, query: Query[A], now: int) -> A:
@@ -140,6 +147,10 @@ class Reader:
             raise TypeError(f"{type(query).__name__} is not read from the store")
         found: A = await answer(query, now)
         return found
+
+    async def _keys(self, query: ListKeys, _: int) -> KeyList:
+        version = (await self._fetch("keys_version"))[0][0]
+        return KeyList(version, None if version == query.known else list(map(rows.key_of, await self._fetch("keys"))))
 
     async def _row(self, statement: str, *values: Any) -> Any:
         found = await self._fetch(statement, *values)
@@ -159,7 +170,7 @@ class Reader:
             return [_job_anyhow(row, names.get(row[1], f"{row[1]}")) for row in found]
 
     async def _queues(self, query: ListQueues, _: int) -> QueuePage:
-        found = [self._info(row) for row in await self._fetch("queues_after", query.after, query.limit + 1)]
+        found = [self._info(row) for row in await seen_queues(self._fetch, query.scope, query.after, query.limit + 1)]
         return QueuePage(
             found[: query.limit], _later(found[query.limit - 1].name, query.after) if len(found) > query.limit else None
         )
@@ -167,16 +178,16 @@ class Reader:
     async def _ages(self, query: OldestReady, _: int) -> ReadyAges:
         return ReadyAges(await self._snapshot.oldest_ready(query.names))
 
-    async def _job(self, job_id: int) -> Job:
+    async def _job(self, job_id: int, scope: Scope | None) -> Job:
         found = await self._jobs(await self._fetch("any_job", job_id) or await self._fetch("misplaced_job", job_id))
-        if not found:
+        if not found or not sees(scope, found[0].queue):
             raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
         return found[0]
 
     async def _detail(self, query: GetJob, now: int) -> JobDetail:
         job_id, whole = query.id, query.cut is None
         key = (job_id,) if whole else (job_id, query.cut)
-        job = await self._job(job_id)
+        job = await self._job(job_id, query.scope)
         content = rows.content_of(await self._row("content" if whole else "content_cut", *key) or _NOTHING)
         noted = await self._row("progress_of", [job_id])
         progress = None if noted is None else rows.json_or_none(noted[1], "progress", job_id)
@@ -202,9 +213,10 @@ class Reader:
             queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, queue.tally, queue.paused_until
         )
 
-    async def _interests(self, _: GetInterests, __: int) -> InterestList:
+    async def _interests(self, query: GetInterests, _: int) -> InterestList:
         version = (await self._fetch("interests_version"))[0][0]
-        return InterestList(version, rows.interests_of(await self._fetch("interests")))
+        interests = rows.interests_of(await self._fetch("interests"))
+        return InterestList(version, {queue: match for queue, match in interests.items() if sees(query.scope, queue)})
 
     async def _workers(self, query: ListWorkers, now: int) -> WorkerList:
         after = None
@@ -219,6 +231,7 @@ class Reader:
         for job in await self._jobs(await self._fetch("leased_by_worker", [worker.id for worker in found])):
             jobs.setdefault(job.lease.worker if job.lease else "", []).append(job)
         lines = {row[0]: row[1] for row in await self._fetch("worker_lines")}
+        found = [worker for worker in found if registry.is_seen(worker, query.scope)]
         return WorkerList(
             [WorkerInfo(one, one.registered_at, jobs.get(one.id, []), lines.get(one.id, 0)) for one in found], now, after
         )
@@ -232,7 +245,8 @@ class Reader:
         schedules = [rows.schedule_of(*row) for row in found]
         last = min(query.limit, len(schedules))
         more = cut or len(schedules) > last
-        return SchedulePage(schedules[:last], _later(schedules[last - 1].name, query.after) if more else None)
+        seen = [schedule for schedule in schedules[:last] if is_seen(schedule, query.scope)]
+        return SchedulePage(seen, _later(schedules[last - 1].name, query.after) if more else None)
 
     async def _oldest_dead(self, query: OldestDead, now: int) -> JobPage:
         row = await self._row("queue_by_name", query.queue)
@@ -251,7 +265,7 @@ class Reader:
         return QueueCounts(counts)
 
     async def _facts(self, query: ExplainJob, now: int) -> JobFacts:
-        job = await self._job(query.id)
+        job = await self._job(query.id, query.scope)
         queue = await self._queue(job.queue)
         number = (await self._row("queue_by_name", job.queue))[0]
         ahead, holders = 0, []
@@ -276,13 +290,13 @@ class Reader:
         queue_id = await self._queue_id(query.queue)
         wanted = set(State) if query.state is None else {query.state}
         if query.type is None and query.tag is None and query.text is None:
-            tallies = await self._row("tallies", queue_id)
+            tallies = await self._tallies(queue_id, query.scope)
             return JobCounts({state.value: count for state, count in zip(State, tallies, strict=True) if state in wanted})
         counts, at_least = dict.fromkeys([state.value for state in State if state in wanted], 0), []
         scanned = LIST_SCANNED if query.state is not None else COUNT_SCANNED
         values: dict[str, Any] = {"queue": queue_id, "scanned": scanned, "searched": query.text_up_to}
-        values |= {"type": query.type, "tag": query.tag, "text": query.text}
-        one = queue_id is not None
+        values |= {"type": query.type, "tag": query.tag, "text": query.text} | scope_values(query)
+        one, scoped = queue_id is not None, is_scoped(query)
         for section in SECTIONS:
             if section.state in wanted:
                 counted: list[int] = []
@@ -290,7 +304,7 @@ class Reader:
                 async def count(key: Key, rows: int, section: Section = section, counted: list[int] = counted) -> Key | None:
                     some = values | {"scanned": rows} | named("k", key)
                     bound = await self._bound(section, one, bool(key), some)
-                    counting = count_sql(self._snapshot.dialect, section, one, bool(key), bool(bound))
+                    counting = count_sql(self._snapshot.dialect, section, one, bool(key), bool(bound), scoped)
                     ((number,),) = await self._snapshot.listed(counting, some | named("b", bound))
                     counted.append(number)
                     return bound or None
@@ -299,6 +313,14 @@ class Reader:
                     at_least.append(section.state.value)
                 counts[section.state.value] += sum(counted)
         return JobCounts(counts, sorted(set(at_least)))
+
+    async def _tallies(self, queue_id: int | None, scope: Scope | None) -> Sequence[int]:
+        """How many jobs there are by state, in one queue or in all that may be seen."""
+        if queue_id is not None or scope is None:
+            found: Sequence[int] = await self._row("tallies", queue_id)
+            return found
+        infos = [self._info(row) for row in await seen_queues(self._fetch, scope, "", QUEUES)]
+        return [sum([getattr(info.tally, state.value) for info in infos]) for state in State]
 
     async def _in_stretches(self, part: "Callable[[Key, int], Awaitable[Key | None]]", key: Key, most: int) -> Key | None:
         """Look at up to `most` rows from `key` on, by calls of `part` with the key and a number of rows; where to go on from, if there is more.
@@ -330,7 +352,7 @@ class Reader:
         looked_at = (await self._fetch("error_rows", query.limit))[0][0]
         names = await self._names([*dead, *failed])
         for row in (*dead, *failed):
-            if row[0] not in found:
+            if row[0] not in found and sees(query.scope, names.get(row[1], f"{row[1]}")):
                 found[row[0]] = FailedJob(row[0], names.get(row[1], f"{row[1]}"), *row[2:])
         return Failures(list(found.values()), len(dead) < query.limit and looked_at < query.limit, now)
 
@@ -388,10 +410,10 @@ class Reader:
         limit, one = query.limit - len(found) if left > 0 else 0, queue_id is not None
         filtered = _filtered(query)
         values: dict[str, Any] = {"queue": queue_id, "limit": limit + 1, "scanned": scanned}
-        values |= {"type": query.type, "tag": query.tag, "text": query.text}
+        values |= {"type": query.type, "tag": query.tag, "text": query.text} | scope_values(query)
         values |= {"shown": query.payload_up_to, "searched": query.text_up_to} | named("k", key)
         bound = await self._bound(section, one, bool(key), values) if filtered else ()
-        paging = page_sql(self._snapshot.dialect, section, one, bool(key), bool(bound), filtered)
+        paging = page_sql(self._snapshot.dialect, section, one, bool(key), bool(bound), filtered, is_scoped(query))
         page, cut = await self._snapshot.within(left, (paging, values | named("b", bound)))
         if cut:
             limit = min(limit, len(page))
@@ -418,4 +440,4 @@ def _later(key: K, after: K) -> K | None:
 
 
 def _filtered(query: ListJobs) -> bool:
-    return query.type is not None or query.tag is not None or query.text is not None
+    return query.type is not None or query.tag is not None or query.text is not None or is_scoped(query)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from holdfast.auth.keys import Key
 from holdfast.job.job import LEASED, NO_EXTRAS, READY, Content, Extras, Job, JobError, Lease, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings, Tally
 from holdfast.job.registry import Worker, WorkerState
@@ -34,6 +35,7 @@ REMOVABLE = {
 }
 """Statements that find jobs of a state to be removed; those of a state that is not here are of `REMOVABLE_ENDED`."""
 _STATES = {state.value: state for state in State}
+_key_decoder = msgspec.json.Decoder(Key)
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 _json = msgspec.json.Encoder()
 
@@ -157,6 +159,20 @@ def worker_of(row: Row) -> Worker:
     except UNREADABLE as error:
         FOUND.note("worker", row[0], f"{shown(row[2])}, {shown(row[3])}: {error}")
         return Worker(row[0], row[1], (), WorkerState.QUIET, row[4])
+
+
+def key_of(row: Row) -> Key:
+    """An access key out of its id, its name, its value and when it was used. One that can't be read is there and lets nobody in."""
+    try:
+        return replace(_key_decoder.decode(row[2]), id=row[0], name=row[1], used_at=row[3])
+    except UNREADABLE as error:
+        FOUND.note("access_key", row[0], f"{type(error).__name__}; revoke it and make another")
+        return Key(row[0], row[1], (), (), (), 0, used_at=row[3])
+
+
+def key_row(key: Key) -> Row:
+    """The row of an access key."""
+    return key.id, key.name, json_text(replace(key, used_at=None)), key.used_at
 
 
 def interests_of(found: Iterable[Row]) -> dict[str, str | dict[str, str]]:

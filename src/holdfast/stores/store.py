@@ -15,12 +15,13 @@ Failures have these kinds, because callers must be told the truth:
   * anything else is a defect: nothing was changed, the transaction is gone.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
 
+from holdfast.auth.keys import Key
 from holdfast.errors import StoreUnavailable
 from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, State
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
@@ -203,6 +204,30 @@ class Transaction(Protocol):
 
     async def delete_schedule(self, name: str) -> None:
         """Remove a schedule."""
+        ...
+
+    async def key(self, name: str) -> Key | None:
+        """One access key by its id or its name."""
+        ...
+
+    async def key_count(self) -> int:
+        """How many access keys there are."""
+        ...
+
+    async def bump_keys(self) -> int:
+        """Let the version that all keys have together grow; the new one. To be done before one is looked at to be changed."""
+        ...
+
+    async def save_key(self, key: Key) -> None:
+        """Write an access key, new or changed."""
+        ...
+
+    async def delete_key(self, key_id: str) -> None:
+        """Remove an access key."""
+        ...
+
+    async def note_key_use(self, used: Mapping[str, int]) -> None:
+        """Write when access keys were last used, by their ids; the version does not grow."""
         ...
 
     async def workers(self) -> Roster:

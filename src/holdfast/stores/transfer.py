@@ -68,6 +68,7 @@ TABLES = (
     Table("kept_answer", ("scope", "key", "digest", "receipts", "first_job", "last_job", "at"), key=2),
     Table("interest", ("queue", "match")),
     Table("worker", ("id", "name", "queues", "state", "registered_at")),
+    Table("access_key", ("id", "name", "value", "used_at")),
     Table("schedule", ("name", "try_at", "paused", "state"), truths=("paused",)),
     Table(
         "audit",

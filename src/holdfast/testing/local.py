@@ -119,8 +119,10 @@ class LocalServer:
         self._backend.start()
         self._engine = Engine(self._backend, self._config.max_payload_bytes, self._config.memory_budget)
         self._http = http_server(application(self._engine, self._config)[0], self._config)
+        await self._engine.key_watch.begin()
         try:
-            await self._http.serve(self._listener, BACKLOG, self._ready.set)
+            async with self._engine.key_watch.running():
+                await self._http.serve(self._listener, BACKLOG, self._ready.set)
         finally:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._backend.stop()

@@ -137,7 +137,7 @@ async def test_a_change_is_followed_and_not_read_anew(engine, new):
 async def test_many_events_at_once_read_the_interests_once(engine, new):
     await engine.set_interest("a", "*")
     reads = []
-    read, engine.reading.interests = engine.reading.interests, lambda: reads.append(1) or read()
+    read, engine.reading.all_interests = engine.reading.all_interests, lambda: reads.append(1) or read()
     await asyncio.gather(*(engine.publish(new("-", b"{}")) for _ in range(20)))
     assert len(reads) == 1
     assert (await engine.reading.queue("a")).tally.ready == 20

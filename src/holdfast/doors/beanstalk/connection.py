@@ -18,13 +18,17 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from holdfast.auth.actor import ACTOR, Actor
+from holdfast.auth.caller import CALLER, Caller
+from holdfast.auth.keys import Ability
 from holdfast.connection_limit import Place
 from holdfast.doors.beanstalk import verbs
-from holdfast.doors.beanstalk.grammar import Asked
+from holdfast.doors.beanstalk.grammar import AUTH, Asked
 from holdfast.doors.beanstalk.held import Held
+from holdfast.doors.beanstalk.login import known_otherwise
 from holdfast.doors.beanstalk.names import DEFAULT
 from holdfast.doors.beanstalk.parser import Feed
-from holdfast.doors.beanstalk.replies import INTERNAL_ERROR, OUT_OF_MEMORY, of_error
+from holdfast.doors.beanstalk.replies import FORBIDDEN, INTERNAL_ERROR, OUT_OF_MEMORY, UNAUTHENTICATED, of_error
+from holdfast.engine.access import caller_here
 from holdfast.errors import HoldfastError
 from holdfast.limits import (
     PROGRESS_BYTES_HELD,
@@ -68,6 +72,8 @@ class Connection(asyncio.Protocol):
         self.roles: set[str] = set()
         self.worker = "beanstalk"
         self.actor = Actor(door="beanstalk")
+        self.address = ""
+        self.caller: Caller | None = None  # where access keys are in force
         self.alone = False  # a command is under way that lets none pass
         self.gone = False
         self.leaving = False
@@ -100,11 +106,11 @@ class Connection(asyncio.Protocol):
                 socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
             )  # one whose machine has died holds its jobs no longer than needed
         peer = transport.get_extra_info("peername")
-        address = peer[0] if peer else ""
+        self.address = peer[0] if peer else ""
         if peer:
             self.worker = f"beanstalk {peer[0]}:{peer[1]}"
-            self.actor = Actor("", address, "beanstalk")
-        if not self.door.arrived(self, address):
+            self.actor = Actor("", self.address, "beanstalk")
+        if not self.door.arrived(self, self.address):
             self.gone = True
             transport.abort()
 
@@ -160,6 +166,8 @@ class Connection(asyncio.Protocol):
         if self._unread_timer is not None:
             self._unread_timer.cancel()
         self.stop_waiting()
+        if self.caller is not None:
+            self.caller.let_go(self)
         self.engine.give_back(self.held.refs())
         self.held.clear()
         self.door.left(self)
@@ -181,6 +189,7 @@ class Connection(asyncio.Protocol):
             self._unread_timer = None
         self._charge()
         doing, self._when_read = self._when_read, None
+        self._is_known()
         if doing is not None:
             doing()
         self.go_on()
@@ -206,7 +215,7 @@ class Connection(asyncio.Protocol):
 
     def go_on(self) -> None:
         """Act on what has come, as far as it may go; write what is answered; mind the bounds."""
-        if self._busy or self.gone:
+        if self._busy or self.gone or not self._is_known():
             return
         self._busy = True
         try:
@@ -215,6 +224,9 @@ class Connection(asyncio.Protocol):
                 if not self._may_pass(asked):
                     break
                 self._next = None
+                if self.caller is not None and (word := self._counted()) is not None:
+                    self.say(word)
+                    continue
                 verbs.ACTIONS[asked[0]](self, asked)
             verbs.send_gathered(self)
         finally:
@@ -222,6 +234,54 @@ class Connection(asyncio.Protocol):
         self.write()
         self._mind_reading()
         self._close_if_over()
+
+    def _is_known(self) -> bool:
+        """Say who calls in this context, where access keys are in force. One who has not said so, and is not about to, is hung up on."""
+        if not self.engine.keyring.in_force:
+            return True
+        if self.caller is None and self._transport is not None:
+            certificate = self._transport.get_extra_info("peercert")
+            if (known := known_otherwise(self.engine.keyring, self.door.allowed, self.address, certificate)) is not None:
+                self.become(known)
+        CALLER.set(self.caller)
+        if self.caller is None and not self.leaving and len(self._feed) and not self._feed.may_begin(AUTH):
+            self._hang_up(UNAUTHENTICATED)
+            return False
+        return not self.gone
+
+    def become(self, caller: Caller) -> None:
+        """Be this key's from now on; raises `RateLimited` where that has too many connections open."""
+        if caller is not self.caller:
+            caller.hold(self, lambda _: self._hang_up(UNAUTHENTICATED))
+            if self.caller is not None:
+                self.caller.let_go(self)
+            self.caller = caller
+            self.actor = Actor(caller.key.name, self.address, "beanstalk")
+            CALLER.set(caller)
+
+    def refusal(self, ability: Ability, queue: str) -> bytes | None:
+        """What a command that needs this is answered with, unless the key lets do it."""
+        if not self.engine.keyring.in_force:
+            return None
+        try:
+            caller = caller_here(self.engine.keyring)
+            assert caller is not None, "keys are in force"
+            caller.need(ability)
+        except HoldfastError as error:
+            return of_error(error.code)
+        return None if caller.sees(queue) else FORBIDDEN
+
+    def sees(self, queue: str) -> bool:
+        """Whether this client may see a queue."""
+        return self.caller is None or self.caller.sees(queue)
+
+    def _hang_up(self, word: bytes) -> None:
+        """Say a last word and close."""
+        self.leaving = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(word)
+            self._transport.close()
+            self.loop.call_later(_LAST_WORDS_S, self._transport.abort)
 
     def _may_act(self) -> bool:
         return not (
@@ -246,6 +306,15 @@ class Connection(asyncio.Protocol):
             return False
         self._phase = max(phase, self._phase)
         return True
+
+    def _counted(self) -> bytes | None:
+        """Count a command of the key; what it is answered with where there are too many in this second."""
+        assert self.caller is not None, "it is known"
+        try:
+            self.caller.count()
+        except HoldfastError as error:
+            return of_error(error.code)
+        return None
 
     # Replies in theirs
 

@@ -15,9 +15,11 @@ from typing import Any
 
 import structlog
 
+from holdfast.auth.caller import Caller
 from holdfast.connection_limit import ConnectionLimit
 from holdfast.doors.beanstalk.connection import Connection
 from holdfast.doors.beanstalk.inspect import of_all
+from holdfast.doors.beanstalk.login import Allowed
 from holdfast.doors.beanstalk.numbers import Numbers
 from holdfast.engine.engine import Engine
 from holdfast.engine.shared_read import Shared
@@ -32,12 +34,15 @@ log = structlog.get_logger(__name__)
 class Beanstalk:
     """The beanstalkd protocol of one front process."""
 
-    def __init__(self, engine: Engine, front: int, limit: ConnectionLimit | None = None) -> None:
+    def __init__(
+        self, engine: Engine, front: int, limit: ConnectionLimit | None = None, allowed: Allowed | None = None
+    ) -> None:
         self.engine = engine
+        self.allowed = allowed or Allowed()
         self.front = front
         self.numbers = Numbers()
         self.id = secrets.token_hex(8)
-        self.of_all: Shared[str, bytes] = Shared(partial(of_all, self))
+        self.of_all: Shared[tuple[str, Caller | None], bytes] = Shared(partial(of_all, self))
         self.draining = False
         self.closed_to_puts = False  # by SIGUSR1, and for good
         self._limit = limit or ConnectionLimit(TUBE_CONNECTIONS, TUBE_CONNECTIONS, TUBE_CONNECTIONS)

@@ -19,6 +19,7 @@ from typing import Any
 from holdfast.doors.beanstalk.names import is_tube
 from holdfast.limits import TUBE_ID_MAX, TUBE_NUMBER_MAX
 
+AUTH = b"auth "  # the one verb that is not beanstalkd's; known where access keys are in force
 BAD_FORMAT = b"BAD_FORMAT\r\n"
 UNKNOWN_COMMAND = b"UNKNOWN_COMMAND\r\n"
 Asked = tuple[Any, ...]
@@ -142,6 +143,10 @@ def _kick(rest: bytes) -> Asked:
     return ("kick", int(found[1]) & TUBE_NUMBER_MAX)
 
 
+def _auth(rest: bytes) -> Asked:
+    return ("auth", rest) if rest else _BAD
+
+
 _BEGINNINGS: tuple[tuple[bytes, Callable[[bytes], Asked]], ...] = (
     (b"put ", _put),
     (b"peek ", _by_id("peek")),
@@ -168,5 +173,6 @@ _BEGINNINGS: tuple[tuple[bytes, Callable[[bytes], Asked]], ...] = (
     (b"list-tubes", _bare("list-tubes")),
     (b"quit", lambda _: ("quit",)),
     (b"pause-tube", _pause),
+    (AUTH, _auth),
 )
 _VERBS = frozenset(prefix.strip() for prefix, _ in _BEGINNINGS)

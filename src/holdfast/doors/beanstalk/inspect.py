@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from holdfast.auth.caller import Caller
 from holdfast.doors.beanstalk import numbers, pages, replies
 from holdfast.doors.beanstalk.coalesce import Action
 from holdfast.doors.beanstalk.grammar import Asked
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 async def peek(connection: "Connection", asked: Asked) -> bytes:
     """A job by its id, whoever has it."""
     detail = await _job(connection, asked[1])
-    return replies.NOT_FOUND if detail is None else replies.found(detail.job.id, detail.content.payload)
+    return replies.NOT_FOUND if detail is None else _found(detail)
 
 
 async def peek_ready(connection: "Connection", _: Asked) -> bytes:
@@ -53,7 +54,13 @@ async def _first(connection: "Connection", state: State) -> bytes:
 def _of_page(page: JobPage) -> bytes:
     if not page.jobs:
         return replies.NOT_FOUND
-    return replies.found(page.jobs[0].job.id, page.jobs[0].content.payload)
+    return _found(page.jobs[0])
+
+
+def _found(detail: JobDetail) -> bytes:
+    if detail.payload_hidden:
+        return replies.FORBIDDEN
+    return replies.found(detail.job.id, detail.content.payload)
 
 
 async def _job(connection: "Connection", job_id: int) -> JobDetail | None:
@@ -104,7 +111,7 @@ async def pause_tube(connection: "Connection", asked: Asked) -> bytes:
 
 async def _is_there(connection: "Connection", tube: str) -> bool:
     """Whether a tube exists: `default` does, one in use, and one that holds a job."""
-    if tube == DEFAULT or tube in connection.door.numbers.tubes():
+    if _is_used(connection, tube):
         return True
     try:
         info = await connection.engine.reading.queue(queue_of(tube))
@@ -113,24 +120,35 @@ async def _is_there(connection: "Connection", tube: str) -> bool:
     return pages.holds(info)
 
 
+def _is_used(connection: "Connection", tube: str) -> bool:
+    """Whether a tube is there though it may hold nothing, for a client that may see it."""
+    return (tube == DEFAULT or tube in connection.door.numbers.tubes()) and connection.sees(queue_of(tube))
+
+
 async def list_tubes(connection: "Connection", _: Asked) -> bytes:
     """Every tube."""
-    return await connection.door.of_all.of("list-tubes")
+    return await connection.door.of_all.of(("list-tubes", connection.caller))
 
 
 async def stats(connection: "Connection", _: Asked) -> bytes:
     """What is known of the server."""
-    return await connection.door.of_all.of("stats")
+    return await connection.door.of_all.of(("stats", connection.caller))
 
 
-async def of_all(door: "Beanstalk", verb: str) -> bytes:
-    """The answer to a command that looks at every tube; the same for all who ask while nobody has begun to look."""
-    return replies.ok(listed(await tubes_there(door))) if verb == "list-tubes" else await _of_server(door)
+async def of_all(door: "Beanstalk", asked: tuple[str, Caller | None]) -> bytes:
+    """The answer to a command that looks at every tube; the same for all of one key who ask while nobody has begun to look."""
+    verb, caller = asked
+    return replies.ok(listed(await tubes_there(door, caller))) if verb == "list-tubes" else await _of_server(door, caller)
 
 
-async def tubes_there(door: "Beanstalk") -> list[str]:
+def _used(door: "Beanstalk", caller: Caller | None) -> set[str]:
+    tubes = door.numbers.tubes()
+    return tubes if caller is None or caller.scope is None else {tube for tube in tubes if caller.sees(queue_of(tube))}
+
+
+async def tubes_there(door: "Beanstalk", caller: Caller | None = None) -> list[str]:
     """The names of all tubes, `default` first."""
-    used = door.numbers.tubes() - {DEFAULT}
+    used = _used(door, caller) - {DEFAULT}
     names: list[str] = []
     async for page in _pages(door):
         names += [tube for info in page if (tube := pages.tube(info)) is not None and tube not in used and tube != DEFAULT]
@@ -139,10 +157,10 @@ async def tubes_there(door: "Beanstalk") -> list[str]:
     return [DEFAULT, *names]
 
 
-async def _of_server(door: "Beanstalk") -> bytes:
+async def _of_server(door: "Beanstalk", caller: Caller | None) -> bytes:
     engine = door.engine
     found = await engine.reading.stats(0)
-    tubes = door.numbers.tubes() | {DEFAULT}
+    tubes = _used(door, caller) | {DEFAULT}
     count, urgent = len(tubes), 0
     async for page in _pages(door):
         count += len({pages.tube(info) for info in page} - tubes - {None})
@@ -177,7 +195,7 @@ async def stats_tube(connection: "Connection", asked: Asked) -> bytes:
         facts = await connection.engine.reading.tube(queue_of(tube))
     except QueueNotFound:
         facts = None
-    known = tube == DEFAULT or tube in door.numbers.tubes()
+    known = _is_used(connection, tube)
     if not known and (facts is None or not pages.holds(facts.info)):
         return replies.NOT_FOUND
     return replies.ok(pages.of_tube(tube, facts, door.numbers, door.pause_of(tube)))

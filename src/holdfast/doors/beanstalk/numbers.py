@@ -10,7 +10,7 @@ from collections import Counter
 VERBS = (
     "put", "peek", "peek-ready", "peek-delayed", "peek-buried", "reserve", "reserve-with-timeout", "reserve-job", "delete", "release",
     "use", "watch", "ignore", "bury", "kick", "kick-job", "touch", "stats", "stats-job", "stats-tube", "list-tubes", "list-tube-used",
-    "list-tubes-watched", "pause-tube", "quit",
+    "list-tubes-watched", "pause-tube", "quit", "auth",
 )  # fmt: skip
 ROLES = ("producer", "worker", "waiting")
 _SAMPLE = re.compile(r"^holdfast_beanstalk_(\w+?)(?:_total)?\{([^}]*)\} (\S+)$", re.MULTILINE)

@@ -52,6 +52,10 @@ class Feed:
         """Whether nothing of a command is here."""
         return not len(self) and self._put is None and not self._skip and not self._endless
 
+    def may_begin(self, word: bytes) -> bool:
+        """Whether what has come may be a line that begins with this."""
+        return word.startswith(bytes(self._bytes[self._at : self._at + len(word)]))
+
     def next(self) -> Asked | None:
         """The next command, when all of it is here. A put ends with its body."""
         if self._skip:

@@ -3,6 +3,7 @@
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+from holdfast.auth.keys import Ability
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.names import queue_of
 from holdfast.doors.beanstalk.replies import DRAINING, not_put
@@ -37,6 +38,9 @@ def put(connection: "Connection", asked: Asked) -> None:
         connection.say(DRAINING)
         return
     queue = queue_of(connection.used)
+    if (refused := connection.refusal(Ability.PRODUCE, queue)) is not None:
+        connection.say(refused)
+        return
     coalesced = connection.coalesced
     delay_ms = delay * 1000 or None
     coalesced.jobs.append(NewJob(queue, body, "", CONTENT_TYPE, pri, delay_ms, extras=extras_of(ttr, delay)))

@@ -2,6 +2,7 @@
 
 from holdfast.errors import (
     Draining,
+    Forbidden,
     InternalError,
     JobNotFound,
     LeaseLost,
@@ -11,8 +12,10 @@ from holdfast.errors import (
     Overloaded,
     QueueFull,
     QueueNotFound,
+    RateLimited,
     StorageFull,
     StoreUnavailable,
+    Unauthorized,
     WrongState,
 )
 from holdfast.messages.answers import GrantedJob
@@ -30,6 +33,10 @@ TOUCHED = b"TOUCHED\r\n"
 KICKED = b"KICKED\r\n"
 PAUSED = b"PAUSED\r\n"
 NOT_IGNORED = b"NOT_IGNORED\r\n"
+AUTHENTICATED = b"AUTHENTICATED\r\n"
+UNAUTHENTICATED = b"UNAUTHENTICATED\r\n"
+FORBIDDEN = b"FORBIDDEN\r\n"
+RATE_LIMITED = b"RATE_LIMITED\r\n"
 
 _WORDS = {
     JobNotFound.code: NOT_FOUND,
@@ -43,8 +50,13 @@ _WORDS = {
     StoreUnavailable.code: OUT_OF_MEMORY,
     Draining.code: OUT_OF_MEMORY,
     NotReplicated.code: OUT_OF_MEMORY,
+    Unauthorized.code: UNAUTHENTICATED,
+    Forbidden.code: FORBIDDEN,
+    RateLimited.code: RATE_LIMITED,
 }
 _NOT_PUT = {
+    Unauthorized.code: UNAUTHENTICATED,
+    Forbidden.code: FORBIDDEN,
     OutcomeUnknown.code: INTERNAL_ERROR,
     InternalError.code: INTERNAL_ERROR,
     Draining.code: DRAINING,

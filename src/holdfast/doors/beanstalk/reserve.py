@@ -71,7 +71,11 @@ class Reserve:
         self._slot = slot
         self._timeout = timeout
         self._missing = slot.commands
-        self._queues = tuple(queue_of(tube) for tube in connection.watched)
+        queues = tuple(queue_of(tube) for tube in connection.watched)
+        seen = tuple(
+            queue for queue in queues if connection.sees(queue)
+        )  # every client watches `default`, which it may not see
+        self._queues = seen or queues
 
     def look(self) -> None:
         """Ask the store for as many jobs at once."""

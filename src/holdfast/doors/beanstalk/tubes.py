@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from holdfast.doors.beanstalk import replies
-from holdfast.doors.beanstalk.grammar import Asked
+from holdfast.doors.beanstalk.grammar import UNKNOWN_COMMAND, Asked
+from holdfast.errors import HoldfastError
 from holdfast.limits import QUEUES_PER_LEASE
 
 if TYPE_CHECKING:
@@ -70,6 +71,21 @@ def list_watched(connection: "Connection", _: Asked) -> None:
 def listed(names: list[str]) -> str:
     """Names as a list, bare, as in beanstalkd 1.12 and 1.13: clients read the lines, and few of them YAML."""
     return "---\n" + "".join(f"- {name}\n" for name in names)
+
+
+def auth(connection: "Connection", asked: Asked) -> None:
+    """Say who calls."""
+    if not connection.engine.keyring.in_force:
+        connection.say(UNKNOWN_COMMAND)
+        return
+    connection.door.numbers.commands["auth"] += 1
+    try:
+        connection.become(connection.engine.keyring.caller_by_secret(asked[1], connection.address))
+    except HoldfastError as error:
+        connection.say(replies.of_error(error.code))
+        connection.leaving = True
+    else:
+        connection.say(replies.AUTHENTICATED)
 
 
 def foreign(connection: "Connection", _: Asked) -> None:

@@ -13,13 +13,14 @@ SAID, ENDS, MANAGES, PUTS, LEASES, ALONE = range(6)
 """When a command is decided within a commit; SAID needs none, ALONE waits for all before it and holds up all behind it."""
 
 _PHASES = {
-    "say": SAID, "put-refused": SAID, "use": SAID, "watch": SAID, "ignore": SAID, "list-tube-used": SAID, "list-tubes-watched": SAID,
+    "auth": SAID, "say": SAID, "put-refused": SAID, "use": SAID, "watch": SAID, "ignore": SAID, "list-tube-used": SAID, "list-tubes-watched": SAID,
     "release": ENDS, "bury": ENDS, "touch": ENDS,
     "put": PUTS,
     "reserve": LEASES, "reserve-with-timeout": LEASES,
 }  # fmt: skip
 
 ACTIONS: dict[str, Action] = {
+    "auth": tubes.auth,
     "say": lambda connection, asked: connection.say(asked[1]),
     "put": put.put,
     "put-refused": put.put_refused,

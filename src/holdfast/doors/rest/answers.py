@@ -118,11 +118,12 @@ class CopyOut(msgspec.Struct):
 
 
 class PublishedOut(msgspec.Struct, kw_only=True):
-    """Where an event went: nowhere, if the list is empty."""
+    """Where an event went: nowhere, if the list is empty. `others`: how many more copies there are, in queues that the access key may not see."""
 
     jobs: list[CopyOut]
     durability: DurabilityOut
     duplicate: bool | UnsetType = UNSET
+    others: int | UnsetType = UNSET
 
 
 class InterestOut(msgspec.Struct):
@@ -139,9 +140,10 @@ class InterestsOut(msgspec.Struct):
 
 
 class ReachedOut(msgspec.Struct):
-    """The queues that would get an event."""
+    """The queues that would get an event. `others`: how many more there are that the access key may not see."""
 
     queues: list[QueueName]
+    others: int | UnsetType = UNSET
 
 
 class LeaseOut(msgspec.Struct, gc=False):
@@ -163,7 +165,10 @@ class ErrorOut(msgspec.Struct):
 
 
 class JobOut(msgspec.Struct, kw_only=True, gc=False):
-    """A job. A payload that is not JSON is in `payload_base64`, with its `content_type`; `lease` only in the answer to its holder."""
+    """A job. A payload that is not JSON is in `payload_base64`, with its `content_type`; `lease` only in the answer to its holder.
+
+    `payload_hidden`: payload, result, progress and the words of errors were left out, because the access key sees no payloads.
+    """
 
     id: Id
     queue: QueueName
@@ -179,6 +184,7 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     payload: Json | UnsetType = UNSET
     payload_base64: str | UnsetType = UNSET
     content_type: str | UnsetType = UNSET
+    payload_hidden: bool | UnsetType = UNSET
     payload_bytes: int | UnsetType = UNSET
     leased_at: Instant | UnsetType = UNSET
     ended_at: Instant | UnsetType = UNSET
@@ -420,3 +426,31 @@ class AuditOut(msgspec.Struct):
     kept: int
     kept_bytes: int
     removed: int
+
+
+class KeyOut(msgspec.Struct, kw_only=True):
+    """An access key. `secret` only in the answer that made it; `old_until`: when the secret before the last one ends."""
+
+    id: str
+    name: str
+    abilities: tuple[str, ...]
+    queues: tuple[str, ...]
+    sees_payloads: bool
+    note: str
+    created_at: Instant
+    expires_at: Instant | None
+    used_at: Instant | None
+    old_until: Instant | UnsetType = UNSET
+    requests_per_s: int | UnsetType = UNSET
+    parked: int | UnsetType = UNSET
+    secret: str | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        """Without its secret."""
+        return f"KeyOut({self.id!r}, {self.name!r})"
+
+
+class KeysOut(msgspec.Struct):
+    """All access keys."""
+
+    keys: list[KeyOut]

@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl
 
 from holdfast.auth.actor import ACTOR, Actor
 from holdfast.connection_limit import ConnectionLimit
-from holdfast.doors.rest import audit, bodies, docs, hot, interests, routes, schedules, system, workers
+from holdfast.doors.rest import audit, bodies, docs, hot, interests, keys, routes, schedules, system, workers
+from holdfast.doors.rest.login import ByCookie, Login
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.websocket import routes as channel
 from holdfast.doors.websocket.door import Channels
@@ -29,6 +30,7 @@ ROUTES: list[Route] = [
     *workers.ROUTES,
     *schedules.ROUTES,
     *audit.ROUTES,
+    *keys.ROUTES,
     *system.ROUTES,
     *docs.ROUTES,
     *channel.ROUTES,
@@ -59,6 +61,7 @@ def build(
     dialects: Sequence[Dialect] = (),
     limit: ConnectionLimit | None = None,
     body_s: float = BODY_S,
+    by_cookie: ByCookie | None = None,
 ) -> App:
     """All doors of one front."""
     state.routes = [*ROUTES, *chain.from_iterable(dialect.rows() for dialect in dialects)]
@@ -72,6 +75,7 @@ def build(
         state.engine.payload_bytes,
         body_s,
         state.root_path,
+        Login(state.engine.keyring, by_cookie),
         _enter,
         bodies.read_in_turns,
         ChannelUpgrade(channels),
@@ -82,7 +86,8 @@ def _enter(request: Request) -> None:
     """Say who sends a request, for the audit log, and what it is a part of. Behind a proxy the address is the proxy's: what `X-Forwarded-For` says
     anybody can write.
     """
-    ACTOR.set(Actor("", request.caller(), "http"))
+    name = "" if request.caller is None else request.caller.key.name
+    ACTOR.set(Actor(name, request.address(), "http"))
     if (run := request.headers.get(b"holdfast-run")) is not None:
         BULK.set(_bulk(run))
 

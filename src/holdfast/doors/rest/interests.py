@@ -48,7 +48,8 @@ async def list_interests(state: AppState) -> InterestsOut:
 @post("/v1/interests/test", "read", tags=["routing"], status=200, summary="Test which queues would get an event")
 async def try_event(state: AppState, data: EventIn) -> ReachedOut:
     """Nothing is put."""
-    return ReachedOut(await state.engine.queues_for(bodies.raw("data", data.data) or b"null"))
+    queues, others = await state.engine.reached_by(bodies.raw("data", data.data) or b"null")
+    return ReachedOut(queues, others or UNSET)
 
 
 @post(
@@ -71,8 +72,10 @@ async def publish(request: Request, state: AppState, data: PublishIn) -> Reply:
         jobs=replies.copies_out(published),
         durability=replies.kept_as(published, state.durability),
         duplicate=True if published.duplicate else UNSET,
+        others=published.others or UNSET,
     )
-    return Reply(201 if published.jobs and not published.duplicate else 200, replies.encode(shown))
+    is_new = (published.jobs or published.others) and not published.duplicate
+    return Reply(201 if is_new else 200, replies.encode(shown))
 
 
 ROUTES: list[Route] = [put_interest, get_interest, delete_interest, list_interests, try_event, publish]

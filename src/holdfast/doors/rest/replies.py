@@ -25,7 +25,7 @@ from holdfast.doors.rest.answers import (
 from holdfast.job.job import NO_EXTRAS, READY, SCHEDULED, WAITING, Content, Extras, Job, Receipt, State
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
 from holdfast.limits import INSTANT_MAX
-from holdfast.messages.answers import Enqueued, Extended, GrantedJob, Outcome
+from holdfast.messages.answers import Changed, Enqueued, Extended, GrantedJob, Outcome
 from holdfast.messages.views import Durability, JobDetail, QueueInfo
 
 _STATE = {state: state.value for state in State}  # on Python 3.11 `.value` costs more than the whole look-up
@@ -182,6 +182,14 @@ def with_content(shown: JobOut, content: Content) -> JobOut:
     return shown
 
 
+def content_out(given: JobDetail | Changed) -> JobOut:
+    """A job with its payload, or with the word that it was left out."""
+    shown = with_content(job_out(given.job, given.now), given.content)
+    if given.payload_hidden:
+        shown.payload, shown.payload_hidden = UNSET, True
+    return shown
+
+
 def granted_out(granted: GrantedJob, now: int) -> JobOut:
     """A leased job for its holder."""
     job = granted.job
@@ -197,7 +205,7 @@ def granted_out(granted: GrantedJob, now: int) -> JobOut:
 
 def detail_out(detail: JobDetail) -> JobOut:
     """A job with everything that is kept of it."""
-    shown = with_content(job_out(detail.job, detail.now), detail.content)
+    shown = content_out(detail)
     if detail.progress is not None:
         shown.progress = Raw(detail.progress)
     if detail.result is not None:

@@ -60,7 +60,7 @@ async def list_jobs(
     )
     jobs = []
     for detail in page.jobs:
-        shown = replies.with_content(replies.job_out(detail.job, detail.now), detail.content)
+        shown = replies.content_out(detail)
         if not payload:
             shown.payload = shown.payload_base64 = UNSET
         jobs.append(shown)
@@ -152,8 +152,7 @@ async def delete_job(state: AppState, job_id: JobId) -> None:
 
 
 async def _changed(state: AppState, command: JobVerb) -> JobOut:
-    changed = await state.engine.change_job(command)
-    return replies.with_content(replies.job_out(changed.job, changed.now), changed.content)
+    return replies.content_out(await state.engine.change_job(command))
 
 
 # Queues
@@ -181,8 +180,7 @@ async def put_queue(state: AppState, queue: Queue, data: QueueSettings | None = 
 @patch("/v1/queues/{queue}", "manage", tags=["queues"], summary="Change some settings of a queue")
 async def patch_queue(state: AppState, queue: Queue, data: QueueSettings | None = None) -> QueueOut:
     """What is left out stays."""
-    await state.engine.reading.queue(queue)
-    return replies.queue_out(await state.engine.set_queue(queue, data or QueueSettings(), whole=False))
+    return replies.queue_out(await state.engine.set_queue(queue, data or QueueSettings(), whole=False, only_change=True))
 
 
 @delete("/v1/queues/{queue}", "manage", tags=["queues"], summary="Remove an empty queue")

@@ -11,7 +11,6 @@ from holdfast import __version__
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import HealthOut, QueueStatsOut, ReplicationOut, StatsOut, StoreOut
 from holdfast.doors.rest.state import AppState
-from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.engine.hub import Heard, Subscription
 from holdfast.errors import HoldfastError
@@ -98,9 +97,7 @@ async def stream(
     queue: Annotated[str | None, Meta(description="Only of this queue.", pattern="^[A-Za-z0-9._:-]{1,600}$")] = None,
 ) -> Reply:
     """One `job` event for each change of a job; a `gap` event says how many a slow reader has missed."""
-    if queue is not None:
-        checks.name_of_queue("queue", queue)
-    subscription = state.engine.hub.subscribe(queue)
+    subscription = state.engine.subscribe(queue)
     return Reply(200, content_type=EVENTS, extra=((b"x-accel-buffering", b"no"),), stream=_events(state.engine, subscription))
 
 
@@ -114,7 +111,9 @@ async def _events(engine: Engine, subscription: Subscription) -> AsyncIterator[b
                 text += b'event: gap\ndata: {"missed": %d}\n\n' % subscription.missed
                 subscription.missed = 0
             yield text or b": still here\n\n"
-        yield b"event: end\ndata: {}\n\n"
+        yield b"event: end\ndata: %b\n\n" % (
+            replies.encode({"code": subscription.end_code}) if subscription.end_code else b"{}"
+        )
     finally:
         engine.hub.unsubscribe(subscription)
 

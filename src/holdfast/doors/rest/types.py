@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from holdfast import limits
+from holdfast.auth.keys import Ability
 from holdfast.job.job import UniqueWhile
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed
@@ -261,3 +262,41 @@ class PurgeIn(msgspec.Struct, forbid_unknown_fields=True):
         ],
         _bounds("The states.", minItems=1, maxItems=5),
     ] = ("scheduled", "ready")
+
+
+class KeyIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A new access key."""
+
+    name: Annotated[str, _bounds("Unlike that of any other key.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+    abilities: Annotated[
+        tuple[Annotated[str, _bounds("An ability.", enum=list(Ability))], ...],
+        _bounds("What it may do; `admin` includes all.", minItems=1, maxItems=len(Ability)),
+    ]
+    queues: Annotated[
+        tuple[str, ...],
+        _bounds("The queues it sees: names, beginnings such as `emails.*`, or `*`.", minItems=1, maxItems=limits.KEY_PATTERNS),
+    ] = ("*",)
+    expires_ms: Annotated[int, _bounds("How long it lives.", minimum=1_000, maximum=limits.KEY_EXPIRES_MS_MAX)] | None = None
+    sees_payloads: Annotated[bool, _bounds("Whether it is shown payloads, results and what errors say.")] = True
+    note: Annotated[str, _bounds("For people to read.", maxLength=limits.KEY_NOTE_CHARS)] = ""
+    requests_per_s: (
+        Annotated[
+            int, _bounds("Max requests a second of each front process.", minimum=1, maximum=limits.KEY_REQUESTS_PER_S_MAX)
+        ]
+        | None
+    ) = None
+    parked: (
+        Annotated[
+            int,
+            _bounds("Max long polls, streams and connections of each front process.", minimum=1, maximum=limits.KEY_PARKED_MAX),
+        ]
+        | None
+    ) = None
+
+
+class RotateIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Another secret for a key."""
+
+    old_ms: Annotated[int, _bounds("How long the secret before lives on.", minimum=0, maximum=limits.KEY_EXPIRES_MS_MAX)] = (
+        limits.KEY_OLD_MS
+    )

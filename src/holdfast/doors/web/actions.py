@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.auth.actor import NOBODY, Actor, acting_as
+from holdfast.auth.caller import Caller
+from holdfast.auth.keys import Ability
 from holdfast.engine.engine import Engine
 from holdfast.engine.submitter import part_of
 from holdfast.errors import Forbidden
@@ -88,6 +90,18 @@ async def _set_schedule(engine: Engine, name: str, given: Given) -> Any:
     return await engine.schedules.set(name, spec, bool(given["paused"]))
 
 
+async def _create_key(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.keys.create(name, **given)
+
+
+async def _rotate_key(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.keys.rotate(name, int(given["old_ms"]))
+
+
+async def _revoke_key(engine: Engine, name: str, _: Given) -> Any:
+    return await engine.keys.revoke(name)
+
+
 async def _settle(engine: Engine, name: str, given: Given) -> Any:
     return await engine.change_job(SettleJob(int(name), given["outcome"] == "concluded", str(given["reason"])))
 
@@ -126,13 +140,31 @@ ACTIONS: dict[str, Action] = {
     "schedule.pause": Action(_pause_schedule, "Schedule paused."),
     "schedule.resume": Action(_pause_schedule, "Schedule resumed."),
     "schedule.run": Action(_run_schedule, "Job of the schedule enqueued now; the next scheduled run is unchanged."),
+    "key.create": Action(_create_key, "Access key created."),
+    "key.rotate": Action(_rotate_key, "Access key rotated."),
+    "key.revoke": Action(_revoke_key, "Access key revoked: it is refused everywhere from now on."),
     "schedule.delete": Action(_delete_schedule, "Schedule deleted; its jobs stay."),
 }
+
+
+_NEEDS = {"job.enqueue": Ability.PRODUCE, "worker.remove": Ability.CONSUME} | dict.fromkeys(
+    ("key.create", "key.rotate", "key.revoke"), Ability.ADMIN
+)
+"""What an action needs that does not need `manage`."""
 
 
 def everything(action: str, target: str) -> bool:  # noqa: ARG001  (the shape of a rule)
     """The rule as long as there are no keys: whoever reaches the server may do all."""
     return True
+
+
+def permit_of(engine: Engine, caller: Caller | None) -> Permit:
+    """The rule for a caller: what the engine would let it do."""
+    if not engine.keyring.in_force:
+        return everything
+    if caller is None:
+        return lambda action, target: False  # noqa: ARG005
+    return lambda action, queue: _NEEDS.get(action, Ability.MANAGE) in caller.abilities and (not queue or caller.sees(queue))
 
 
 class Actions:

@@ -38,10 +38,10 @@ def cookie_of(request: Request) -> str | None:
     return value if value is not None and _COOKIE_VALUE.match(value) else None
 
 
-def set_cookie(value: str, seconds: int, path: str, *, secure: bool) -> bytes:
-    """The header that gives a browser its cookie."""
+def set_cookie(name: str, value: str, seconds: int, path: str, *, secure: bool) -> bytes:
+    """The header that gives a browser a cookie."""
     mark = "Secure; " if secure else ""
-    return f"{COOKIE}={value}; HttpOnly; Max-Age={seconds}; Path={path}; {mark}SameSite=strict".encode()
+    return f"{name}={value}; HttpOnly; Max-Age={seconds}; Path={path}; {mark}SameSite=strict".encode()
 
 
 def token(cookie: str) -> str:

@@ -43,7 +43,7 @@ async def test(view: View) -> Reply:
     typed = form.text("data")
     values: dict[str, Any] = {"typed": typed, "error": "", "queues": []}
     try:
-        values["queues"] = await view.engine.queues_for(json_of("data", typed))
+        values["queues"], values["others"] = await view.engine.reached_by(json_of("data", typed))
     except HoldfastError as error:
         values["error"] = error.detail
     if view.request.header("hx-request") == "true":

@@ -15,9 +15,11 @@ from msgspec.structs import replace
 
 from holdfast import __version__, units
 from holdfast.auth.actor import ACTOR, Actor
+from holdfast.auth.keys import Ability
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import assets, formats, forms
-from holdfast.doors.web.actions import Actions
+from holdfast.doors.web.actions import Actions, permit_of
+from holdfast.engine.access import caller_here
 from holdfast.http import route
 from holdfast.http.reply import Pairs, Reply, redirect
 from holdfast.http.request import Request
@@ -42,7 +44,10 @@ NAVIGATION = (
     ("schedules", "/schedules", "Schedules"),
     ("enqueue", "/enqueue", "Enqueue"),
     ("audit", "/audit", "Audit log"),
+    ("keys", "/keys", "Access keys"),
 )
+_NEEDS = {"enqueue": Ability.PRODUCE, "audit": Ability.ADMIN, "keys": Ability.ADMIN}
+"""What a screen is for; who may not do that is not shown the way to it. All others need `read`."""
 _COOKIE_S = 400 * 86_400  # browsers keep none for longer
 
 
@@ -89,7 +94,7 @@ def compile_all() -> None:
 
 
 def actor_of(request: Request) -> Actor:
-    """Who asks, as far as can be told without keys: the address, and a mark of the browser."""
+    """Who asks: the key where keys are in force, else a mark of the browser; and from which address."""
     cookie = forms.cookie_of(request)
     name = "" if cookie is None else f"browser {hashlib.sha256(cookie.encode()).hexdigest()[:6]}"
     return replace(ACTOR.get(), name=ACTOR.get().name or name, door="web")
@@ -115,17 +120,27 @@ def tone(environment: str) -> str:
 class View:
     """One request for a screen."""
 
-    def __init__(self, request: Request, state: AppState) -> None:
+    def __init__(self, request: Request, state: AppState, *, needs_login: bool = True) -> None:
+        """Raises `Unauthorized` where access keys are in force and nobody is logged in, unless the screen is the way in."""
         self.request = request
         self.state = state
         self.engine = state.engine
+        self.caller = request.caller if self.engine.keyring.in_force else None
+        if needs_login and (caller := caller_here(self.engine.keyring)) is not None:
+            caller.need(Ability.READ)
         self.root = state.root_path
         self.home = f"{self.root}/web"
         self.environment = state.environment
-        self.actions = Actions(self.engine, actor=actor_of(request))
+        self.actions = Actions(self.engine, permit_of(self.engine, self.caller), actor_of(request))
         self.asked = forms.asked(request)
         self.query = self.asked.flat()
         self._cookie = forms.cookie_of(request)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the browser speaks TLS, to us or to a proxy in front."""
+        told = self.request.header("x-forwarded-proto").partition(",")[0].strip().lower()
+        return told == "https" or self.request.transport.get_extra_info("ssl_object") is not None
 
     def at(self, path: str, **query: Any) -> str:
         """The address of a screen; what is empty is left out of its query."""
@@ -159,8 +174,8 @@ class View:
         )
         headers: Pairs = HEADERS
         if self._cookie is None:
-            secure = self.request.header("x-forwarded-proto").lower() == "https"
-            headers += ((b"set-cookie", forms.set_cookie(cookie, _COOKIE_S, self.root or "/", secure=secure)),)
+            given = forms.set_cookie(forms.COOKIE, cookie, _COOKIE_S, self.root or "/", secure=self.is_secure)
+            headers += ((b"set-cookie", given),)
         return Reply(status, body.encode("utf-8", "replace"), HTML, headers)
 
     def part(self, template: str, values: Mapping[str, Any], status: int = 200) -> Reply:
@@ -172,12 +187,18 @@ class View:
         """To another screen after something was done, which that screen then says."""
         return redirect(self.at(path, done=done, **query))
 
+    def _may_see(self, screen: str) -> bool:
+        if not self.engine.keyring.in_force:
+            return True
+        return self.caller is not None and {Ability.READ, _NEEDS.get(screen, Ability.READ)} <= self.caller.abilities
+
     def _given(self, cookie: str) -> dict[str, Any]:
         return {
             "root": self.root,
             "home": self.home,
             "at": self.at,
-            "navigation": NAVIGATION,
+            "navigation": [one for one in NAVIGATION if self._may_see(one[0])],
+            "logged_in": self.caller.key.name if self.caller is not None else "",
             "version": __version__,
             "environment": self.environment,
             "tone": tone(self.environment),

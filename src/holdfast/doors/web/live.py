@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from holdfast.auth.caller import Caller
+from holdfast.auth.keys import Ability
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.system import EVENTS
 from holdfast.doors.web.layout import View, get
 from holdfast.engine import checks
+from holdfast.engine.access import caller_here
 from holdfast.engine.change_signal import ChangeSignal
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
@@ -20,20 +23,30 @@ _AT_LEAST_EVERY_S = 5.0  # ages and leases go on also when nothing is committed
 @get("/web/stream", "read")
 async def stream(state: AppState) -> Reply:
     """Server-sent events: `change` whenever it is worth looking again."""
+    caller = caller_here(state.engine.keyring)
+    if caller is not None:
+        caller.need(Ability.READ)
     state.engine.change_signal.join()
-    return Reply(200, content_type=EVENTS, extra=((b"x-accel-buffering", b"no"),), stream=_changes(state.engine.change_signal))
+    return Reply(
+        200, content_type=EVENTS, extra=((b"x-accel-buffering", b"no"),), stream=_changes(state.engine.change_signal, caller)
+    )
 
 
-async def _changes(change_signal: ChangeSignal) -> AsyncIterator[bytes]:
+async def _changes(change_signal: ChangeSignal, caller: Caller | None) -> AsyncIterator[bytes]:
+    listener = object()
     try:
+        if caller is not None:
+            caller.hold(listener, lambda _: change_signal.beat())
         yield b"retry: 3000\n\n"
         seen = await change_signal.wait(-1, 0)
-        while not change_signal.ended:
+        while not change_signal.ended and (caller is None or not caller.ended):
             seen = await change_signal.wait(seen, _AT_LEAST_EVERY_S)
             yield b"event: change\ndata: %d\n\n" % seen
             await asyncio.sleep(_AT_MOST_EVERY_S)
     finally:
         change_signal.leave()
+        if caller is not None:
+            caller.let_go(listener)
 
 
 @get("/web/history", "read")

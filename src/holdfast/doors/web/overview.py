@@ -4,10 +4,13 @@ import asyncio
 import time
 from typing import Any
 
+from holdfast.auth.keys import Ability
+from holdfast.auth.scope import Scope
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.web import attention, formats
 from holdfast.doors.web.attention import fullness, problems
 from holdfast.doors.web.layout import View, get, tone
+from holdfast.engine.access import caller_here
 from holdfast.engine.engine import Engine
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
@@ -17,6 +20,7 @@ QUEUES_SHOWN = 100
 QUEUES_LOOKED_AT = 500
 PROBLEMS_SHOWN = 8
 _FRESH_S = 0.5
+_SCOPES = 100  # of which the numbers are held
 _RESTS = 4  # times as long as a look took, until the next: with very many queues the store has other things to do
 
 SORTS: dict[str, Any] = {
@@ -58,11 +62,17 @@ class CachedStats:
 
 
 def cached_stats(state: AppState) -> CachedStats:
-    """The one of this front."""
-    found: CachedStats | None = state.cached.get("page")
-    if found is None:
-        found = state.cached["page"] = CachedStats(state.engine)
-    return found
+    """The one of this front for all who see the same queues."""
+    caller = caller_here(state.engine.keyring)
+    if caller is not None:
+        caller.need(Ability.READ)
+    known: dict[Scope | None, CachedStats] = state.cached.setdefault("page", {})
+    scope = None if caller is None else caller.scope
+    if scope not in known:
+        if len(known) >= _SCOPES:
+            known.clear()
+        known[scope] = CachedStats(state.engine)
+    return known[scope]
 
 
 def went_wrong(queue: QueueStats) -> float:

@@ -13,7 +13,9 @@ from holdfast.doors.web import (
     interests,
     job_list,
     jobs,
+    keys,
     live,
+    login,
     overview,
     queues,
     schedules,
@@ -22,7 +24,7 @@ from holdfast.doors.web import (
     workers,
 )
 from holdfast.doors.web.layout import View, compile_all
-from holdfast.errors import BY_CODE, HoldfastError
+from holdfast.errors import BY_CODE, HoldfastError, Unauthorized
 from holdfast.http.problem import STATUS
 from holdfast.http.reply import Reply
 from holdfast.http.request import Request
@@ -30,11 +32,13 @@ from holdfast.http.request import Request
 
 def _shown(request: Request, state: AppState, error: HoldfastError) -> Reply:
     """A refusal for people."""
+    if error.code == Unauthorized.code:
+        return login.to_login(request, state.root_path)
     status = STATUS.get(error.code, 500)
     title = BY_CODE[error.code].title if error.code in BY_CODE else "This action failed"
     request.query_string = b""  # it may be what was refused
     values = {"detail": error.detail, "code": error.code, "status": status}
-    view = View(request, state)
+    view = View(request, state, needs_login=False)
     if request.header("hx-request") == "true":
         return view.part("_problem.html", values, status=status)
     return view.page("problem.html", title, "", values, status=status)
@@ -60,6 +64,8 @@ PAGE = Dialect(
         *enqueue.ROUTES,
         *suggestions.ROUTES,
         *audit.ROUTES,
+        *keys.ROUTES,
+        *login.ROUTES,
         *live.ROUTES,
         *assets.ROUTES,
     ],

@@ -15,7 +15,7 @@ _SHARES = (0.5, 0.95, 0.99)
 @get("/web/store", "admin")
 async def show_store(view: View) -> Reply:
     """The store's own screen."""
-    store = await view.engine.reading.stats_of_store()
+    store = await view.engine.reading.store()
     values = {
         "problems": attention.of_memory(view.engine.durability.level, view.environment, tone(view.environment))
         + attention.of_store(store)

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
+from holdfast.auth.caller import CALLER
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.batch import LeaseBatch
 from holdfast.doors.rest.types import BulkIn, PublishIn
@@ -26,6 +27,7 @@ from holdfast.doors.websocket.door import Channels
 from holdfast.doors.websocket.inline import drive
 from holdfast.doors.websocket.job_feeder import JobFeeder, Wanted
 from holdfast.engine import checks
+from holdfast.engine.access import caller_here, permit
 from holdfast.errors import HoldfastError, InternalError, LeaseLost, breach
 from holdfast.http.problem import problem
 from holdfast.job.job import LeaseRef
@@ -36,11 +38,13 @@ from holdfast.limits import (
     REQUEST_ID_CHARS,
 )
 from holdfast.messages.answers import Enqueued, Extended, Granted
+from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.frame import Answer, Refused
 
 log = structlog.get_logger(__name__)
 _DONE = 1012  # "service restart"
 _DEFECT = 1011
+KEY_ENDED = 4401  # of the numbers that are free for applications: as HTTP's 401
 
 
 class Peer(Protocol):
@@ -69,6 +73,7 @@ class Channel:
     """One worker's channel."""
 
     __slots__ = (
+        "_caller",
         "_channels",
         "_credits",
         "_deliveries",
@@ -98,6 +103,9 @@ class Channel:
         self._draining = False
         self._gone = False
         self.unresponsive = False
+        self._caller = caller_here(self._engine.keyring)
+        if self._caller is not None:
+            self._caller.hold(self, self._lose_access)
         channels.add(self)
 
     # What comes in
@@ -105,6 +113,9 @@ class Channel:
     def take(self, data: bytes) -> None:
         """One message."""
         try:
+            if self._caller is not None:
+                CALLER.set(self._caller)
+                self._caller.count()
             asked, mark = messages.read(data)
             self._channels.numbers.messages[asked.__struct_config__.tag] += 1
             if asked.ref is not None and len(asked.ref) > REQUEST_ID_CHARS:
@@ -127,6 +138,8 @@ class Channel:
         if asked.on_break not in ("release", "keep"):
             raise breach("on_break", 'must be "release" or "keep"')
         checks.leases(asked.queues, 1, asked.lease_ms, asked.worker, None)
+        if self._caller is not None:
+            permit(LeaseJobs(asked.queues, 1, asked.worker), self._caller)
         self._set_credits(asked.credits)
         wanted = Wanted(asked.queues, asked.worker, asked.lease_ms, asked.order == "priority")
         self._feeder = JobFeeder(self._engine, self, wanted)
@@ -235,7 +248,8 @@ class Channel:
         else:
             jobs, durability = replies.copies_out(published), replies.kept_as(published, self._channels.durability)
             duplicate = True if published.duplicate else UNSET
-            self._send(messages.Published(ref=ref, jobs=jobs, durability=durability, duplicate=duplicate))
+            others = published.others or UNSET
+            self._send(messages.Published(ref=ref, jobs=jobs, durability=durability, duplicate=duplicate, others=others))
         self._answered(size)
 
     # What goes out
@@ -344,11 +358,22 @@ class Channel:
             self._peer.close(code, reason)
             self.on_closed()
 
+    def refuse(self, refused: Refused) -> None:
+        """The access key does not let take these jobs any more."""
+        self._send({"op": "error", "ref": None, **problem(refused.code, refused.detail, refused.fields)})
+        self.close(KEY_ENDED, refused.code)
+
+    def _lose_access(self, error: HoldfastError) -> None:
+        """The key that opened it has ended."""
+        self.close(KEY_ENDED, error.code)
+
     def on_closed(self, goodbye: bool = False) -> None:
         """The connection is gone, or as good as gone, perhaps because the worker said goodbye: hand back what it held, unless it keeps that."""
         if self._gone:
             return
         self._gone = True
+        if self._caller is not None:
+            self._caller.let_go(self)
         if self._feeder is not None:
             self._feeder.leave()
             self._feeder = None  # each holds on to the other

@@ -68,6 +68,7 @@ class WebSocketConnection(asyncio.Protocol):
         if response.status_code != 101:
             said = (response.body or b"").decode().partition("\n")[0].removeprefix("Failed to open a WebSocket connection: ")
             raise Refused(InvalidRequest(f"This is no WebSocket handshake: {said}", field="Upgrade"), response.status_code)
+        self._channel = Channel(self._channels, self)
         response.headers["X-Request-Id"] = request_id.decode("latin-1")
         response.headers["Cache-Control"] = "no-store"
         self._conn.send_response(response)
@@ -75,7 +76,6 @@ class WebSocketConnection(asyncio.Protocol):
         transport.set_write_buffer_limits(CHANNEL_UNREAD_BYTES)
         transport.set_protocol(self)
         self._connections.add(self)
-        self._channel = Channel(self._channels, self)
         self._flush()
         self._timer = self._loop.call_later(CHANNEL_PING_S, self._beat)
 

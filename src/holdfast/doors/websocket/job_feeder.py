@@ -12,6 +12,7 @@ from typing import Protocol
 
 from holdfast.engine.engine import Engine
 from holdfast.engine.wait import Wait
+from holdfast.errors import Forbidden, Unauthorized
 from holdfast.limits import CHANNEL_GRANT_BYTES, LEASE_JOBS, WAIT_MS_MAX
 from holdfast.messages.answers import Granted
 from holdfast.messages.commands import LeaseJobs
@@ -33,6 +34,10 @@ class Receiver(Protocol):
 
     def drain(self) -> None:
         """Nothing more will come: the server shuts down."""
+        ...
+
+    def refuse(self, refused: Refused) -> None:
+        """Nothing more will come: the access key does not let take these jobs any more."""
         ...
 
 
@@ -80,6 +85,10 @@ class JobFeeder(Wait[Granted]):
     def take(self, result: Granted | Refused) -> float | None:
         """Give what there is room for, and wait where there was less than that."""
         if isinstance(result, Refused):
+            if result.code in (Forbidden.code, Unauthorized.code):
+                self._receiver.refuse(result)
+                self._busy = False
+                return None
             self._loop.call_later(_PAUSE_MS / 1000, self.look)
             return None
         jobs, room = result.jobs, max(0, self._receiver.room())

@@ -117,6 +117,7 @@ class Published(msgspec.Struct, tag_field="op", tag="published", kw_only=True):
     jobs: list[CopyOut]
     durability: DurabilityOut
     duplicate: bool | UnsetType = UNSET
+    others: int | UnsetType = UNSET
 
 
 class Credited(msgspec.Struct, tag_field="op", tag="credits", kw_only=True):

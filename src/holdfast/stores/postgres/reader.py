@@ -29,6 +29,11 @@ DIALECT = Dialect(
     join="JOIN",
     no_bytes="''::bytea",
     has_tag="coalesce(j.extras::jsonb -> 'tags' ? :tag, false)",
+    is_seen=(
+        "s.queue IN (SELECT q.id FROM jsonb_array_elements_text(:names::jsonb) n(value) JOIN queue q ON q.name = n.value UNION ALL"
+        " SELECT q.id FROM jsonb_array_elements_text(:prefixes::jsonb) p(value) JOIN queue q"
+        """ ON q.name >= p.value COLLATE "C" AND q.name < (p.value || chr(127)) COLLATE "C")"""
+    ),
     payload_has_text="position(convert_to(:text, 'UTF8') IN j.payload) > 0",
     reason_has_text="strpos(e.reason, :text) > 0",
 )
@@ -37,7 +42,7 @@ _NO_JSON = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 """What a cast of extras raises that are none; it ends the whole statement."""
 _NAMED = re.compile(r"(?<!:):([a-z]\w*)")
 _ROWS_AT_ONCE = 16  # of a page: each may be as large as a payload
-_TEXTS = frozenset(("type", "tag", "text"))
+_TEXTS = frozenset(("type", "tag", "text", "names", "prefixes"))
 
 
 class PostgresSnapshot:

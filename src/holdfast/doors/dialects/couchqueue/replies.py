@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from holdfast.doors.rest.answers import DurabilityOut
 from holdfast.doors.rest.replies import encode
 from holdfast.errors import HoldfastError, InternalError
-from holdfast.http.problem import retry_after
+from holdfast.http.problem import advice
 from holdfast.http.reply import Reply
 from holdfast.http.request import Request
 
@@ -77,4 +77,4 @@ def refused(_: Request, __: Any, error: HoldfastError) -> Reply:
     if error.code not in STATUS:
         error = InternalError()
     shown = ErrorOut(_WORDS.get(error.code, error.detail), error.code)
-    return Reply(STATUS[error.code], encode(shown), extra=retry_after(error, STATUS[error.code]))
+    return Reply(STATUS[error.code], encode(shown), extra=advice(error, STATUS[error.code]))

@@ -8,7 +8,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from holdfast.doors.rest.replies import encode
 from holdfast.errors import HoldfastError, InternalError
-from holdfast.http.problem import retry_after
+from holdfast.http.problem import advice
 from holdfast.http.reply import Reply
 from holdfast.http.request import Request
 from holdfast.job.job import Content, Job, State
@@ -107,4 +107,4 @@ def refused(_: Request, __: Any, error: HoldfastError) -> Reply:
     """An error as an answer."""
     if error.code not in STATUS:
         error = InternalError()
-    return Reply(STATUS[error.code], encode(ErrorOut(error.detail, error.code)), extra=retry_after(error, STATUS[error.code]))
+    return Reply(STATUS[error.code], encode(ErrorOut(error.detail, error.code)), extra=advice(error, STATUS[error.code]))

@@ -17,6 +17,7 @@ from holdfast.doors.rest import bodies
 from holdfast.doors.rest.app import Dialect
 from holdfast.doors.rest.state import AppState
 from holdfast.engine import checks
+from holdfast.engine.access import caller_here
 from holdfast.engine.engine import Engine
 from holdfast.errors import Forbidden, JobNotFound, QueueNotFound, WrongState
 from holdfast.http.reply import NOTHING, Reply
@@ -58,7 +59,7 @@ def _new_job(given: JobIn) -> NewJob:
 @post("/jobs/dequeue", "consume", status=200)
 async def dequeue(request: Request, state: AppState) -> Reply:
     """Take the oldest job; 204 when there is none."""
-    granted = await state.engine.lease((QUEUE,), worker=_consumer(request))
+    granted = await state.engine.lease((QUEUE,), worker=_consumer(state.engine, request))
     if not granted.jobs:
         return NOTHING
     taken = granted.jobs[0]
@@ -71,7 +72,7 @@ async def conclude(request: Request, state: AppState, job_id: str) -> Reply:
     job = detail.job
     if job.lease is None:
         raise WrongState(f"Job {job.id} is {replies.SHOWN_STATUS[job.state]}, not IN_PROGRESS.")
-    if job.lease.worker and job.lease.worker != _consumer(request):
+    if job.lease.worker and job.lease.worker != _consumer(state.engine, request):
         raise Forbidden(f"Job {job.id} was taken with another {_CONSUMER}.")
     await state.engine.end(ConcludeLease(job.ref()))
     return replies.answer(replies.job_out(job, detail.content, State.CONCLUDED))
@@ -103,11 +104,14 @@ async def _detail(engine: Engine, job_id: str) -> JobDetail:
     raise JobNotFound(f"There is no job {job_id[:100]}.")
 
 
-def _consumer(request: Request) -> str:
-    """Who the caller says it is. Some proxies drop header names with an underscore, so a hyphen will do too."""
+def _consumer(engine: Engine, request: Request) -> str:
+    """Who the caller says it is, or else its access key, where keys are in force. Some proxies drop header names with an underscore, so a
+    hyphen will do too.
+    """
     name: str = request.header("queue_consumer") or request.header("queue-consumer")
     checks.text(_CONSUMER, name, limits.WORKER_CHARS)
-    return name
+    caller = caller_here(engine.keyring)
+    return name if name or caller is None else f"key {caller.key.name}"
 
 
 _READING = ("GET", "HEAD")

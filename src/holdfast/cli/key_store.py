@@ -1,0 +1,123 @@
+"""Access keys in a store itself, without the API: who may read the store may make its keys.
+
+A file that no server uses is opened as a server would. One that a server uses is written beside it (`stores/sqlite/beside.py`), and a database beside
+its nodes; they notice within a second.
+"""
+
+import asyncio
+import logging
+import sys
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from holdfast.auth.keys import Key
+from holdfast.client.types import AccessKey
+from holdfast.committer.batch import Batch
+from holdfast.committer.committer import decide
+from holdfast.config import Config
+from holdfast.errors import BY_CODE, InternalError, InvalidRequest
+from holdfast.messages.frame import A, Answer, Command, Refused
+from holdfast.messages.key_commands import ListKeys
+from holdfast.stores.sqlite.beside import keys_beside, transaction_beside
+from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.stores.sqlite.store import SqliteStore
+from holdfast.stores.store import Store, Transaction
+
+
+def ask(store: str, command: Command[A]) -> A:
+    """Have a command decided on a store. Raises `HoldfastError`."""
+    _log_to_stderr()
+    return asyncio.run(_decided(store, command))  # type: ignore[return-value]  # a command's own answer
+
+
+def listed(store: str) -> list[Key]:
+    """All keys of a store."""
+    _log_to_stderr()
+    return asyncio.run(_listed(store))
+
+
+def _log_to_stderr() -> None:
+    """What the store has to say is no part of the answer, which may be a secret that a script reads."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def shown(key: Key, secret: str | None = None) -> AccessKey:
+    """A key as the client shows it."""
+    return AccessKey(
+        id=key.id,
+        name=key.name,
+        abilities=[ability.value for ability in key.abilities],
+        queues=list(key.queues),
+        sees_payloads=key.sees_payloads,
+        note=key.note,
+        created_at=_moment(key.created_at),
+        expires_at=None if key.expires_at is None else _moment(key.expires_at),
+        used_at=None if key.used_at is None else _moment(key.used_at),
+        old_until=None if key.old_until is None else _moment(key.old_until),
+        requests_per_s=key.requests_per_s,
+        parked=key.parked,
+        secret=secret,
+    )
+
+
+async def _decided(place: str, command: Command[Answer]) -> Answer:
+    config = Config(store=place)
+    path = config.store_path()
+    if not config.database() and path is not None:
+        try:
+            store: Store = SqliteStore(path, config.policy())
+        except UnfitPlace:
+            if not path.exists():
+                raise
+            with transaction_beside(path) as tx:
+                return await _answer(tx, command, _now())
+    else:
+        store = _database(config)
+    try:
+        async with store.transaction() as tx:
+            answer = await _answer(tx, command, _now())
+            await tx.commit()
+            return answer
+    finally:
+        await store.close()
+
+
+async def _answer(tx: Transaction, command: Command[Answer], now: int) -> Answer:
+    (answer,) = await decide(Batch(tx, now), [command])
+    if isinstance(answer, Refused):
+        raise BY_CODE.get(answer.code, InternalError)(answer.detail, **answer.fields)  # which undoes it
+    return answer
+
+
+async def _listed(place: str) -> list[Key]:
+    config = Config(store=place)
+    path = config.store_path()
+    if config.database() or path is None:
+        store: Store = _database(config)
+        try:
+            return (await store.read(ListKeys(), _now())).keys or []
+        finally:
+            await store.close()
+    return keys_beside(path)
+
+
+def _database(config: Config) -> Store:
+    """A store in PostgreSQL; raises `InvalidRequest` for one that is none."""
+    if not config.database():
+        raise InvalidRequest("A store in memory has no keys but those of its server.", field="store")
+    from holdfast.stores.postgres.store import PostgresStore  # noqa: PLC0415  (its driver takes its time)
+
+    return PostgresStore(config.store, config.policy())
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1_000, UTC)

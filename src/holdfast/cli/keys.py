@@ -1,0 +1,220 @@
+"""`holdfast key …`: access keys, by the API, or in the store itself on its own machine."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from holdfast.auth import keys as rules
+from holdfast.cli.context import Duration, addressed, confirmed, destroying, examples, refusals, show, whole
+from holdfast.cli.output import say, tell
+from holdfast.cli.profiles import Profile
+from holdfast.cli.tables import Columns, chosen, instant, table
+from holdfast.client import Client
+from holdfast.client.types import AccessKey
+
+if TYPE_CHECKING:
+    from holdfast.messages.frame import Answer, Command
+
+_DEADLINE_S = 60.0
+_COLUMNS = {
+    "NAME": lambda key: key.name,
+    "CAN": lambda key: ",".join(key.abilities),
+    "QUEUES": lambda key: ",".join(key.queues),
+    "EXPIRES": lambda key: instant(key.expires_at) if key.expires_at else "never",
+    "USED": lambda key: instant(key.used_at) if key.used_at else "-",
+}
+
+
+class Keys:
+    """Where keys are changed: by the API of a server, or in a store."""
+
+    def __init__(self, store: str | None, place: Profile) -> None:
+        self.store = store
+        self._place = place
+
+    def client(self) -> Client:
+        """The server's."""
+        return Client(**self._place._asdict(), deadline_s=_DEADLINE_S)
+
+    def all(self) -> list[AccessKey]:
+        """All keys."""
+        if self.store is None:
+            with self.client() as client:
+                return client.keys()
+        from holdfast.cli import key_store  # noqa: PLC0415  (it needs the server)
+
+        return [key_store.shown(key) for key in key_store.listed(self.store)]
+
+    def one(self, name: str) -> AccessKey:
+        """One key by its id or its name."""
+        keys = self.all()
+        found = next((key for key in keys if key.id == name), None) or next((key for key in keys if key.name == name), None)
+        if found is None:
+            raise rules.no_such_key(name)
+        return found
+
+    def in_store(self, command: "Command[Answer]", secret: str | None = None) -> AccessKey:
+        """Have this decided on the store."""
+        from holdfast.cli import key_store  # noqa: PLC0415
+        from holdfast.messages.key_commands import KeyAnswer  # noqa: PLC0415
+
+        assert self.store is not None, "asked for where there is one"
+        answer = key_store.ask(self.store, command)
+        assert isinstance(answer, KeyAnswer), "what these are answered with"
+        return key_store.shown(answer.key, secret)
+
+
+def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the place of the keys, as its first argument, and `--json`."""
+
+    @addressed
+    @click.option("--store", help="Change the store itself: sqlite:///PATH or postgresql://USER@HOST/DATABASE.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document per line.")
+    @wraps(command)
+    def run(place: Profile, store: str | None, **given: Any) -> None:
+        if store and any(click.get_current_context().params[name] for name in ("url", "token", "profile")):
+            raise click.UsageError(
+                "--store is the store itself, and --url, --token and --profile are a server; give one of them"
+            )
+        is_local = store is None and not (place.url or place.token)
+        with refusals():
+            command(Keys(_store_here() if is_local else store, place), **given)
+
+    return run
+
+
+def _store_here() -> str | None:
+    """The store of this machine, where nothing says which server is meant: what `holdfast serve` would use here, if it is there."""
+    if named := os.environ.get("HOLDFAST_STORE"):
+        return named
+    try:
+        from holdfast.config import Config  # noqa: PLC0415  (the server may not be installed)
+    except ImportError:
+        return None
+    path = Config().store_path()
+    return Config().store if path is not None and path.exists() else None
+
+
+@click.group("key")
+def commands() -> None:
+    """Manage access keys: who may do what, on which queues.
+
+    With --token (or HOLDFAST_TOKEN), --url or --profile they are changed by a server's API, which needs a key that may admin. With --store, or on the
+    machine of a store where none of these is given, in the store itself, with a server running or without.
+    """
+
+
+@commands.command(
+    epilog=examples(
+        "holdfast key create --name root --can admin",
+        "holdfast key create --name ci --can produce,consume --queues 'emails.*' --expires 90d",
+        "holdfast key create --name board --can read --hide-payloads",
+    )
+)
+@click.option("--name", required=True, help="Unlike that of any other key.")
+@click.option("--can", required=True, help="What it may do, comma-separated: produce, publish, consume, read, manage, admin.")
+@click.option(
+    "--queues",
+    default="*",
+    show_default=True,
+    help="Queues it sees, comma-separated: names, beginnings such as 'emails.*', or *.",
+)
+@click.option(
+    "--expires", "expires_ms", type=Duration(), help="How long it lives, such as 90d.  [default: until it is revoked]"
+)
+@click.option("--hide-payloads", is_flag=True, help="Show it no payloads, results or words of errors.")
+@click.option("--note", default="", help="For people to read.")
+@click.option("--requests-per-s", type=click.IntRange(1), help="Max requests a second, per front process.")
+@click.option("--parked", type=click.IntRange(1), help="Max long polls, streams and connections, per front process.")
+@_placed
+def create(keys: Keys, name: str, can: str, queues: str, as_json: bool, hide_payloads: bool, **given: Any) -> None:
+    """Create an access key. Its secret goes to standard output, once; it is kept nowhere."""
+    abilities = rules.abilities_of(_split(can), "can")
+    given |= {"sees_payloads": not hide_payloads}
+    if keys.store is None:
+        with keys.client() as client:
+            made = client.create_key(name, [ability.value for ability in abilities], _split(queues), **given)
+    else:
+        from holdfast.messages.key_commands import CreateKey  # noqa: PLC0415
+
+        secret = rules.new_secret()
+        command = CreateKey(rules.new_id(), name, rules.hash_of(secret), abilities, tuple(_split(queues)), **given)
+        made = keys.in_store(command, secret)
+    _say_secret(made, as_json, f"The access key {made.name} can {', '.join(made.abilities)} on {', '.join(made.queues)}.")
+
+
+@commands.command("ls", epilog=examples("holdfast key ls", "holdfast key ls -o wide"))
+@chosen(AccessKey, _COLUMNS, wide=("ID", "NOTE", "CREATED_AT", "SEES_PAYLOADS"))
+@_placed
+def listed(keys: Keys, as_json: bool, columns: Columns) -> None:
+    """List access keys, without their secrets."""
+    table(keys.all(), as_json, columns)
+
+
+@commands.command("show", epilog=examples("holdfast key show ci"))
+@click.argument("name")
+@_placed
+def shown(keys: Keys, name: str, as_json: bool) -> None:
+    """Show one access key, by its name or its id, without its secret."""
+    whole(keys.one(name), as_json)
+
+
+@commands.command(epilog=examples("holdfast key rotate ci --old 1h"))
+@click.argument("name")
+@click.option("--old", "old_ms", type=Duration(), default="1d", help="How long the secret before works.  [default: 1d]")
+@_placed
+def rotate(keys: Keys, name: str, old_ms: int, as_json: bool) -> None:
+    """Give an access key another secret, which goes to standard output. The one before works for a while."""
+    if keys.store is None:
+        with keys.client() as client:
+            made = client.rotate_key(name, old_ms=old_ms)
+    else:
+        from holdfast.messages.key_commands import RotateKey  # noqa: PLC0415
+
+        secret = rules.new_secret()
+        made = keys.in_store(RotateKey(name, rules.hash_of(secret), old_ms), secret)
+    until = f"until {instant(made.old_until)}" if made.old_until else "no longer"
+    _say_secret(made, as_json, f"The access key {made.name} has another secret. The one before works {until}.")
+
+
+@commands.command(epilog=examples("holdfast key revoke ci --yes"))
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@destroying
+@_placed
+def revoke(keys: Keys, names: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Revoke access keys: they are refused everywhere within 2 s, and what they have open is closed."""
+    for name in names:
+        key = keys.one(name)
+        if not confirmed(f"revoke the access key {key.name}, which can {', '.join(key.abilities)}", yes, dry_run):
+            continue
+        if keys.store is None:
+            with keys.client() as client:
+                client.revoke_key(key.id)
+        else:
+            from holdfast.messages.key_commands import RevokeKey  # noqa: PLC0415
+
+            keys.in_store(RevokeKey(key.id))
+        show({"key": key.name, "revoked": True}, as_json, f"{key.name} is revoked")
+
+
+@commands.command(epilog=examples("holdfast key secret > /run/secrets/holdfast-admin"))
+def secret() -> None:
+    """Print a new secret, for the file that HOLDFAST_ADMIN_KEY_FILE names. Nothing is changed."""
+    say(rules.new_secret())
+
+
+def _say_secret(key: AccessKey, as_json: bool, words: str) -> None:
+    if as_json:
+        whole(key, as_json)
+        return
+    tell(f"{words} This is its secret; it is shown once:")
+    say(key.secret or "")
+    sys.stdout.flush()
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

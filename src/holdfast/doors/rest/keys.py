@@ -1,0 +1,77 @@
+"""Routes for access keys. A secret is in the answer that makes it, and in no other."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta
+
+from holdfast import limits
+from holdfast.auth.keys import Key, abilities_of
+from holdfast.doors.rest import replies
+from holdfast.doors.rest.answers import KeyOut, KeysOut
+from holdfast.doors.rest.state import AppState
+from holdfast.doors.rest.types import KeyIn, RotateIn
+from holdfast.http.route import Route, delete, get, post
+
+KeyId = Annotated[str, Meta(description="The key's id or its name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+
+
+@post("/v1/keys", "admin", tags=["keys"], summary="Create an access key")
+async def create_key(state: AppState, data: KeyIn) -> KeyOut:
+    """Its secret is in this answer only. With the first key, keys are in force: from then on each request needs one."""
+    key, secret = await state.engine.keys.create(
+        data.name,
+        abilities_of(data.abilities),
+        data.queues,
+        data.expires_ms,
+        data.sees_payloads,
+        data.note,
+        data.requests_per_s,
+        data.parked,
+    )
+    return shown(key, secret)
+
+
+@get("/v1/keys", "admin", tags=["keys"], summary="All access keys")
+async def list_keys(state: AppState) -> KeysOut:
+    """By name, without their secrets."""
+    return KeysOut([shown(key) for key in await state.engine.keys.all()])
+
+
+@get("/v1/keys/{key}", "admin", tags=["keys"], summary="One access key")
+async def get_key(state: AppState, key: KeyId) -> KeyOut:
+    """Without its secret."""
+    return shown(await state.engine.keys.one(key))
+
+
+@post("/v1/keys/{key}/rotate", "admin", tags=["keys"], status_code=200, summary="Give an access key another secret")
+async def rotate_key(state: AppState, key: KeyId, data: RotateIn | None = None) -> KeyOut:
+    """The secret before lives on for `old_ms`, a day unless another time is given."""
+    return shown(*await state.engine.keys.rotate(key, limits.KEY_OLD_MS if data is None else data.old_ms))
+
+
+@delete("/v1/keys/{key}", "admin", tags=["keys"], summary="Revoke an access key")
+async def revoke_key(state: AppState, key: KeyId) -> None:
+    """It is refused everywhere within 2 s; long polls, streams and channels that it has open are closed."""
+    await state.engine.keys.revoke(key)
+
+
+def shown(key: Key, secret: str | None = None) -> KeyOut:
+    """A key for the wire."""
+    return KeyOut(
+        id=key.id,
+        name=key.name,
+        abilities=tuple(ability.value for ability in key.abilities),
+        queues=key.queues,
+        sees_payloads=key.sees_payloads,
+        note=key.note,
+        created_at=replies.instant(key.created_at),
+        expires_at=None if key.expires_at is None else replies.instant(key.expires_at),
+        used_at=None if key.used_at is None else replies.instant(key.used_at),
+        old_until=UNSET if key.old_until is None else replies.instant(key.old_until),
+        requests_per_s=UNSET if key.requests_per_s is None else key.requests_per_s,
+        parked=UNSET if key.parked is None else key.parked,
+        secret=UNSET if secret is None else secret,
+    )
+
+
+ROUTES: list[Route] = [create_key, list_keys, get_key, rotate_key, revoke_key]

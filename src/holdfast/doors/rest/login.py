@@ -1,0 +1,41 @@
+"""Who calls, over HTTP: the one check of every request where access keys are in force.
+
+A key comes as `Authorization: Bearer SECRET`, or as the password of `Basic` with any user name; on the page as the cookie of its login. Query
+strings are never looked at: they end up in logs. What it may do is the engine's to say (`engine/access.py`), but for what never asks the engine.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from holdfast.auth.caller import Caller
+from holdfast.auth.keyring import Keyring
+from holdfast.auth.keys import Ability
+from holdfast.http.request import address_of
+
+Headers = dict[bytes, bytes]
+ByCookie = Callable[[Headers], Caller | None]
+"""Whose session of the page a request belongs to; None: nobody's, and the page shows the way in."""
+
+_OPEN = frozenset(("/healthz", "/readyz", "/"))
+_READ = ("/metrics", "/docs", "/openapi.json")
+_PAGE = "/web"
+
+
+class Login:
+    """Says who sends a request."""
+
+    def __init__(self, keyring: Keyring, by_cookie: ByCookie | None = None) -> None:
+        self._keyring = keyring
+        self._by_cookie = by_cookie
+
+    def __call__(self, path: str, headers: Headers, transport: asyncio.Transport) -> Caller | None:
+        """Who calls; None where no keys are in force, or where nobody has to say. Raises `Unauthorized`, `Forbidden` or `RateLimited`."""
+        if not self._keyring.in_force or path in _OPEN:
+            return None
+        header = headers.get(b"authorization")
+        if header is None and self._by_cookie is not None and (path == _PAGE or path.startswith("/web/")):
+            return self._by_cookie(headers)
+        caller = self._keyring.caller_by_header(header, address_of(transport))
+        if path.startswith(_READ):
+            caller.need(Ability.READ)
+        return caller

@@ -1,0 +1,70 @@
+"""Access keys: list, create, rotate, revoke. A secret is shown once, on the screen that answers its making."""
+
+import time
+
+from holdfast import limits
+from holdfast.auth.keys import Ability, Key, abilities_of
+from holdfast.doors.web import forms
+from holdfast.doors.web.layout import View, get, post
+from holdfast.errors import NotFound, breach
+from holdfast.http.reply import Reply
+from holdfast.http.route import Route
+
+_SHOWN = 500
+_DAY_MS = 86_400_000
+
+
+@get("/web/keys", "admin")
+async def show_keys(view: View) -> Reply:
+    """All keys, and a form for a new one."""
+    return await _screen(view)
+
+
+@post("/web/keys", "admin")
+async def create(view: View) -> Reply:
+    """Make a key."""
+    form = await forms.read(view.request)
+    days = form.int("days")
+    key, secret = await view.actions.act(
+        "key.create",
+        form.text("name").strip(),
+        abilities=abilities_of(form.all("ability")),
+        queues=tuple(form.text("queues").replace(",", " ").split()) or ("*",),
+        expires_ms=None if days is None else days * _DAY_MS,
+        sees_payloads=not form.has("hide_payloads"),
+        note=form.text("note").strip(),
+    )
+    return await _screen(view, key, secret)
+
+
+@post("/web/keys/{name}/{verb}", "admin")
+async def act(view: View, name: str, verb: str) -> Reply:
+    """Rotate or revoke one."""
+    form = await forms.read(view.request)
+    if verb == "rotate":
+        days = form.int("days")
+        if days is not None and days * _DAY_MS > limits.KEY_EXPIRES_MS_MAX:
+            raise breach("days", f"must be at most {limits.KEY_EXPIRES_MS_MAX // _DAY_MS}")
+        key, secret = await view.actions.act("key.rotate", name, old_ms=(1 if days is None else days) * _DAY_MS)
+        return await _screen(view, key, secret)
+    if verb == "revoke":
+        await view.actions.act("key.revoke", name)
+        return view.back("/keys", done="key.revoke")
+    raise NotFound(f"There is no action {verb[:40]} for access keys.")
+
+
+async def _screen(view: View, made: Key | None = None, secret: str = "") -> Reply:
+    keys = await view.engine.keys.all()
+    values = {
+        "keys": keys[:_SHOWN],
+        "found": len(keys),
+        "abilities": [ability.value for ability in Ability],
+        "made": made,
+        "secret": secret,
+        "in_force": view.engine.keyring.in_force,
+        "now": time.time_ns() // 1_000_000,
+    }
+    return view.page("keys.html", "Access keys", "keys", values, view.curl("GET", "/v1/keys"))
+
+
+ROUTES: list[Route] = [show_keys, create, act]

@@ -1,0 +1,191 @@
+"""Authorization: what each request needs, in one table, and the check that every request of every door passes.
+
+    door ─ who calls (`auth/caller.py`) ─▶ verb ─▶ submit · ask ─▶ `permit` ─▶ backend
+                                                                     │
+                           `Forbidden` with the ability ◀────────────┤  the ability is missing, or a queue that it names is not the key's
+                           not found ◀───────────────────────────────┤  it is about a queue that the key may not see
+                           a scope on the request ◀──────────────────┘  only the store knows the queue: a job by its id, a worker, a listing
+
+A request without a row is refused, so that nothing new is open by accident.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from holdfast.auth.caller import CALLER, Caller, unauthorized
+from holdfast.auth.keyring import Keyring
+from holdfast.auth.keys import Ability
+from holdfast.auth.scope import ALL
+from holdfast.errors import Forbidden, QueueNotFound
+from holdfast.messages import audit, commands, key_commands, queries
+from holdfast.messages import beanstalk_commands as tubes
+from holdfast.messages.frame import Answer, Request
+
+R = TypeVar("R", bound=Request[Answer])
+Queues = Callable[[Any], Iterable[str]]
+_NOBODY = "Access keys are in force here, and nobody has said who calls."
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a request needs. `queues`: those that it names. `exists`: one of these that the key may not see is not there, where else it is forbidden;
+    to be asked about it must be there already. `scoped`: it is about more than it names, and the store has to leave out what can't be seen.
+    """
+
+    ability: Ability
+    queues: Queues | None = None
+    exists: bool = False
+    scoped: bool = False
+    also: Callable[[Any], Iterable[tuple[Ability, str]]] | None = None
+
+
+def _name(request: Any) -> tuple[str, ...]:
+    return (request.name,)
+
+
+def _queue(request: Any) -> tuple[str, ...]:
+    return () if request.queue is None else (request.queue,)
+
+
+def _names(request: Any) -> list[str]:
+    names: list[str] = request.names
+    return names
+
+
+def _of_jobs(request: Any) -> set[str]:
+    return {job.queue for job in request.jobs}
+
+
+def _follow_ups(request: commands.ConcludeLease) -> Iterable[tuple[Ability, str]]:
+    return [(Ability.PRODUCE, job.queue) for job in request.then]
+
+
+def _history(request: queries.GetHistory) -> list[str]:
+    return list(request.names or ()) or ([request.queue] if request.queue else [])
+
+
+def _schedule(request: commands.SetSchedule) -> tuple[str, ...]:
+    return (ALL if request.spec.publish else request.spec.job.queue,)  # what it publishes may reach any
+
+
+_JOB = Rule(Ability.MANAGE, scoped=True)
+_LEASE = Rule(Ability.CONSUME, scoped=True)
+_MANAGE = Rule(Ability.MANAGE, _name, exists=True)
+_READ = Rule(Ability.READ, scoped=True)
+_ADMIN = Rule(Ability.ADMIN)
+
+RULES: dict[type[Request[Any]], Rule] = {
+    commands.Enqueue: Rule(Ability.PRODUCE, _of_jobs),
+    commands.LeaseJobs: Rule(Ability.CONSUME, lambda request: request.queues, scoped=True),
+    commands.ConcludeLease: Rule(Ability.CONSUME, scoped=True, also=_follow_ups),
+    commands.FailLease: _LEASE,
+    commands.ReleaseLease: _LEASE,
+    commands.ExtendLease: _LEASE,
+    tubes.PutJobs: Rule(Ability.PRODUCE, _of_jobs),
+    tubes.BuryLease: _LEASE,
+    tubes.ReserveJob: _LEASE,
+    # Managing
+    commands.RetryJob: _JOB,
+    commands.CancelJob: _JOB,
+    commands.PromoteJob: _JOB,
+    commands.DeleteJob: _JOB,
+    commands.EditJob: _JOB,
+    commands.SettleJob: _JOB,
+    commands.MoveJob: Rule(Ability.MANAGE, _queue, scoped=True),
+    commands.AddJob: Rule(Ability.PRODUCE, lambda request: (request.job.queue,)),
+    commands.SetQueue: Rule(
+        Ability.MANAGE, _name
+    ),  # one that is only changed is denied and not missing: as if it could be made
+    commands.PauseQueue: _MANAGE,
+    commands.PurgeQueue: _MANAGE,
+    commands.DeleteQueue: _MANAGE,
+    commands.SetInterest: Rule(Ability.MANAGE, _queue),
+    tubes.KickJob: _JOB,
+    tubes.KickJobs: Rule(Ability.MANAGE, _queue, exists=True),
+    tubes.PauseFor: Rule(Ability.MANAGE, _queue),
+    # Workers and schedules
+    commands.RegisterWorker: Rule(Ability.CONSUME, lambda request: request.queues),
+    commands.BeatWorker: _LEASE,
+    commands.QuietWorker: _JOB,
+    commands.RemoveWorkers: Rule(Ability.CONSUME, _queue, exists=True, scoped=True),
+    commands.SetSchedule: Rule(Ability.MANAGE, _schedule, scoped=True),
+    commands.PauseSchedule: _JOB,
+    commands.RunSchedule: _JOB,
+    commands.DeleteSchedule: _JOB,
+    # Reading
+    queries.GetJob: _READ,
+    queries.ListJobs: Rule(Ability.READ, _queue, exists=True, scoped=True),
+    queries.GetQueue: Rule(Ability.READ, _name, exists=True),
+    queries.ListQueues: _READ,
+    queries.ExplainJob: _READ,
+    queries.GetStats: Rule(
+        Ability.READ, lambda request: () if request.only is None else (request.only,), exists=True, scoped=True
+    ),
+    queries.GetInterests: _READ,
+    queries.ListWorkers: _READ,
+    queries.ListSchedules: _READ,
+    queries.OldestReady: Rule(Ability.READ, _names, exists=True),
+    queries.OldestDead: Rule(Ability.READ, _queue, exists=True),
+    queries.CountUrgent: Rule(Ability.READ, _names, exists=True),
+    queries.GetTube: Rule(Ability.READ, _name, exists=True),
+    queries.GetHealth: Rule(Ability.READ),
+    queries.CountJobs: Rule(Ability.READ, _queue, exists=True, scoped=True),
+    queries.RecentFailures: Rule(Ability.READ, _queue, exists=True, scoped=True),
+    queries.GetHistory: Rule(Ability.READ, _history, exists=True, scoped=True),
+    audit.ListAudit: _ADMIN,
+    # Access keys
+    key_commands.CreateKey: _ADMIN,
+    key_commands.RotateKey: _ADMIN,
+    key_commands.RevokeKey: _ADMIN,
+    key_commands.ListKeys: _ADMIN,
+}
+"""One row for each request that a door can make. What happens because time passes has none: nobody asks for it."""
+
+_PUBLISH = Rule(Ability.PUBLISH)
+
+
+def caller_here(keyring: Keyring) -> Caller | None:
+    """Who calls in this context; None where no keys are in force. Raises `Unauthorized` where nobody has said."""
+    if not keyring.in_force:
+        return None
+    caller = CALLER.get()
+    if caller is None:
+        raise unauthorized(_NOBODY)
+    return caller
+
+
+def permit(request: R, caller: Caller | None) -> R:
+    """The request as this caller may make it, where keys are in force."""
+    if caller is None:
+        raise unauthorized(_NOBODY)
+    rule = RULES.get(type(request))
+    if rule is None:
+        raise Forbidden("Nobody may ask for this.")
+    if isinstance(request, commands.Enqueue) and request.interests is not None:
+        rule = _PUBLISH  # the interest of a queue is the permission to put a copy into it
+    caller.need(rule.ability)
+    scope = caller.scope
+    if rule.also is not None:
+        for ability, queue in rule.also(request):
+            caller.need(ability)
+            _check(caller, ability, queue)
+    if scope is None:
+        return request
+    for queue in rule.queues(request) if rule.queues is not None else ():
+        if not scope.sees(queue):
+            if rule.exists:
+                raise QueueNotFound(f"There is no queue {queue}.", queue=queue)
+            _check(caller, rule.ability, queue)
+    return replace(request, scope=scope) if rule.scoped else request
+
+
+def _check(caller: Caller, ability: Ability, queue: str) -> None:
+    if not caller.sees(queue):
+        raise Forbidden(
+            f"The key {caller.key.name} lacks the ability {ability.value} on the queue {queue}.",
+            ability=ability.value,
+            queue=queue,
+        )

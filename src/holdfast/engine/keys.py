@@ -1,0 +1,89 @@
+"""The verbs about access keys: create, rotate, revoke, list. A secret is made here, answered once, and only its hash goes on."""
+
+from msgspec.structs import replace
+
+from holdfast import limits
+from holdfast.auth import keys as rules
+from holdfast.auth.actor import Actor
+from holdfast.auth.keys import Ability, Key
+from holdfast.engine import checks
+from holdfast.engine.reader import Reader
+from holdfast.engine.submitter import Submitter
+from holdfast.messages.key_commands import CreateKey, RevokeKey, RotateKey
+
+ADMIN_KEY = "admin"
+_SERVER = Actor(door="server")
+_ADMIN_NOTE = "its secret is in the file that admin_key_file names"
+
+
+class Keys:
+    """What can be done about access keys."""
+
+    def __init__(self, submitter: Submitter, reading: Reader) -> None:
+        self._submitter = submitter
+        self._reading = reading
+
+    async def create(
+        self,
+        name: str,
+        abilities: tuple[Ability, ...],
+        queues: tuple[str, ...] = ("*",),
+        expires_ms: int | None = None,
+        sees_payloads: bool = True,
+        note: str = "",
+        requests_per_s: int | None = None,
+        parked: int | None = None,
+    ) -> tuple[Key, str]:
+        """Make a key: the key, and its secret, which can't be had again."""
+        secret = rules.new_secret()
+        command = CreateKey(
+            rules.new_id(),
+            name,
+            rules.hash_of(secret),
+            abilities,
+            queues,
+            expires_ms,
+            sees_payloads,
+            note,
+            requests_per_s,
+            parked,
+        )
+        rules.check(Key(command.id, name, abilities, queues, (), 0, None, None, sees_payloads, note, requests_per_s, parked))
+        rules.expiry(0, expires_ms)
+        return (await self._submitter.manage(command)).key, secret
+
+    async def ensure_admin(self, secret: str) -> None:
+        """Have this be the secret of the key `admin`, which may do everything: for the server itself, which asks before anybody is let in."""
+        command = CreateKey(
+            rules.new_id(),
+            ADMIN_KEY,
+            rules.hash_of(secret),
+            (Ability.ADMIN,),
+            ("*",),
+            note=_ADMIN_NOTE,
+            replace=True,
+            actor=_SERVER,
+        )
+        await self._submitter.ask_as_server(command)
+
+    async def rotate(self, key_id: str, old_ms: int = limits.KEY_OLD_MS) -> tuple[Key, str]:
+        """Give a key another secret; the one before lives on for `old_ms`."""
+        checks.number("old_ms", old_ms, 0, limits.KEY_EXPIRES_MS_MAX)
+        secret = rules.new_secret()
+        return (await self._submitter.manage(RotateKey(key_id, rules.hash_of(secret), old_ms))).key, secret
+
+    async def revoke(self, key_id: str) -> Key:
+        """Remove a key; the key as it was."""
+        return (await self._submitter.manage(RevokeKey(key_id))).key
+
+    async def all(self) -> list[Key]:
+        """All keys, by their names, without their hashes."""
+        return [replace(key, hashes=()) for key in await self._reading.keys()]
+
+    async def one(self, key_id: str) -> Key:
+        """A key by its id or its name."""
+        keys = await self.all()
+        found = next((key for key in keys if key.id == key_id), None) or next((key for key in keys if key.name == key_id), None)
+        if found is None:
+            raise rules.no_such_key(key_id)
+        return found

@@ -1,0 +1,77 @@
+"""What is asked about access keys. A secret never crosses: only its hash does."""
+
+from holdfast.auth.keys import Ability, Key
+from holdfast.limits import KEY_OLD_MS
+from holdfast.messages.answers import Counted
+from holdfast.messages.audit import Deed, Managed
+from holdfast.messages.frame import Answer, Command, Query
+
+_NOTE_CHARS = 200
+
+
+class KeyAnswer(Answer, frozen=True, tag=180):
+    """A key as it stands."""
+
+    key: Key
+
+
+class KeyList(Answer, frozen=True, tag=181):
+    """All keys, by their names, and the version that they have together. None where it is the version that was known."""
+
+    version: int
+    keys: list[Key] | None
+
+
+class CreateKey(Managed[KeyAnswer], frozen=True, tag=90):
+    """Make a key. `expires_ms`: how long it lives (None: until it is revoked). `replace`: one of this name becomes this one."""
+
+    id: str
+    name: str
+    hash: bytes
+    abilities: tuple[Ability, ...]
+    queues: tuple[str, ...]
+    expires_ms: int | None = None
+    sees_payloads: bool = True
+    note: str = ""
+    requests_per_s: int | None = None
+    parked: int | None = None
+    replace: bool = False
+
+    def deed(self) -> Deed:
+        """What it does."""
+        words = f"can {', '.join(self.abilities)} on {', '.join(self.queues)}"
+        return Deed("key.create", target=self.name, note=words[:_NOTE_CHARS])
+
+
+class RotateKey(Managed[KeyAnswer], frozen=True, tag=91):
+    """Give a key, by its id or its name, another secret; the one before lives on for so long."""
+
+    id: str
+    hash: bytes
+    old_ms: int = KEY_OLD_MS
+
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("key.rotate", target=self.id)
+
+
+class RevokeKey(Managed[KeyAnswer], frozen=True, tag=92):
+    """Remove a key, by its id or its name."""
+
+    id: str
+
+    def deed(self) -> Deed:
+        """What it does."""
+        return Deed("key.revoke", target=self.id)
+
+
+class NoteKeyUse(Command[Counted], frozen=True, tag=93):
+    """When each of these keys was last used; costs a write, so it is asked for seldom."""
+
+    used: dict[str, int]
+
+
+class ListKeys(Query[KeyList], frozen=True, tag=94):
+    """All keys, unless their version is still this one."""
+
+    known: int = -1

@@ -1,0 +1,1 @@
+SELECT coalesce((SELECT value FROM counter WHERE name = 'keys'), 0)

@@ -1,0 +1,251 @@
+"""Every route of the OpenAPI document × every ability × a queue that the key may see, and one that it may not.
+
+`ROUTES` says of each operation what it needs and what a key for other queues is told. An operation that is not in it fails the first test, so that
+no route comes to be that nobody has thought about.
+
+    gone      404: what it names does not exist for the key        denied   403: it would make something in a queue of others
+    filtered  2xx, and nothing of other queues is in it             all      it is about no queue
+"""
+
+import itertools
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from holdfast.auth.keys import Ability
+from holdfast.testing.local import LocalServer
+
+MINE, FOREIGN = "r.q", "x.q"
+_numbers = itertools.count(1)
+
+
+class Needs(NamedTuple):
+    """One operation: any of these abilities, what a key for other queues meets, and how it is called."""
+
+    abilities: tuple[str, ...]
+    elsewhere: str
+    ready: str = ""  # what is to be there before it is called
+    body: Any = None
+
+
+ROUTES = {
+    "get_job": Needs(("read",), "gone", "job"),
+    "delete_job": Needs(("manage",), "gone", "job"),
+    "edit_job": Needs(("manage",), "gone", "job", {"priority": 5}),
+    "list_jobs": Needs(("read",), "filtered", "job"),
+    "bulk": Needs(("produce",), "denied", "", {"jobs": [{"queue": MINE, "payload": 1}]}),
+    "why": Needs(("read",), "gone", "job"),
+    "retry_job": Needs(("manage",), "gone", "dead"),
+    "cancel_job": Needs(("manage",), "gone", "job"),
+    "promote_job": Needs(("manage",), "gone", "scheduled"),
+    "move_job": Needs(("manage",), "denied", "job", {"queue": "r.moved"}),
+    "settle_job": Needs(("manage",), "gone", "job", {"outcome": "dead", "reason": "so"}),
+    "list_queues": Needs(("read",), "filtered", "job"),
+    "get_queue": Needs(("read",), "gone", "job"),
+    "put_queue": Needs(("manage",), "denied", "job", {}),
+    "delete_queue": Needs(("manage",), "gone", "empty"),
+    "patch_queue": Needs(("manage",), "denied", "job", {}),
+    "pause_queue": Needs(("manage",), "gone", "job"),
+    "resume_queue": Needs(("manage",), "gone", "job"),
+    "purge_queue": Needs(("manage",), "gone", "job"),
+    "get_interest": Needs(("read",), "gone", "interest"),
+    "put_interest": Needs(("manage",), "denied", "", {"match": "*"}),
+    "delete_interest": Needs(("manage",), "denied", "interest"),
+    "list_interests": Needs(("read",), "filtered", "interest"),
+    "try_event": Needs(("read", "publish"), "filtered", "interest", {"data": {}}),
+    "publish": Needs(("publish",), "filtered", "interest", {"data": {}}),
+    "list_workers": Needs(("read",), "filtered", "worker"),
+    "register_worker": Needs(("consume",), "denied", "", {"queues": [MINE]}),
+    "beat_worker": Needs(("consume",), "gone", "worker"),
+    "quiet_worker": Needs(("manage",), "gone", "worker"),
+    "get_worker": Needs(("read",), "gone", "worker"),
+    "delete_worker": Needs(("consume",), "gone", "worker"),
+    "get_schedule": Needs(("read",), "gone", "schedule"),
+    "put_schedule": Needs(("manage",), "denied", "", {"queue": MINE, "payload": 1, "interval_ms": 60_000}),
+    "delete_schedule": Needs(("manage",), "gone", "schedule"),
+    "list_schedules": Needs(("read",), "filtered", "schedule"),
+    "pause_schedule": Needs(("manage",), "gone", "schedule"),
+    "resume_schedule": Needs(("manage",), "gone", "schedule"),
+    "run_schedule": Needs(("manage",), "gone", "schedule"),
+    "list_keys": Needs(("admin",), "all"),
+    "create_key": Needs(("admin",), "all", "", {"name": "made", "abilities": ["read"]}),
+    "get_key": Needs(("admin",), "all", "key"),
+    "revoke_key": Needs(("admin",), "all", "key"),
+    "rotate_key": Needs(("admin",), "all", "key"),
+    "stats": Needs(("read",), "filtered", "job"),
+    "stream": Needs(("read",), "filtered"),
+    "metrics_page": Needs(("read",), "filtered", "job"),
+    "enqueue": Needs(("produce",), "denied", "", {"payload": 1}),
+    "lease": Needs(("consume",), "denied", "job", {"queues": [MINE]}),
+    "conclude": Needs(("consume",), "lost", "lease"),
+    "fail": Needs(("consume",), "lost", "lease"),
+    "release": Needs(("consume",), "lost", "lease"),
+    "extend": Needs(("consume",), "lost", "lease"),
+    "batch": Needs(("consume",), "lost in batch", "lease", {"conclude": [{"token": "TOKEN"}]}),
+}
+OPEN = {"healthz", "readyz"}
+ABILITIES = [ability.value for ability in Ability]
+
+
+class House:
+    """A server with keys in force: one for each ability, on the queues `r.*` and on `y.*`."""
+
+    def __init__(self, server: LocalServer) -> None:
+        self.url = server.url
+        self.http = httpx.Client(base_url=server.url, timeout=20)
+        self.operations = {
+            operation["operationId"]: (method.upper(), path)
+            for path, methods in self.http.get("/openapi.json").json()["paths"].items()
+            for method, operation in methods.items()
+        }
+        self._root = ""
+        self._root = self.secret("root", ["admin"], ["*"])
+        while self.http.get("/v1/queues").status_code != 401:  # this front has heard of its first key
+            pass
+        self.mine = {ability: self.secret(f"mine-{ability}", [ability], ["r.*"]) for ability in ABILITIES}
+        self.elsewhere = {ability: self.secret(f"elsewhere-{ability}", [ability], ["y.*"]) for ability in ABILITIES}
+        for secret in (*self.mine.values(), *self.elsewhere.values()):
+            while self.call("GET", "/v1/channel", secret).status_code == 401:
+                pass
+
+    def secret(self, name: str, abilities: list[str], queues: list[str]) -> str:
+        made = self.call("POST", "/v1/keys", self._root, {"name": name, "abilities": abilities, "queues": queues})
+        assert made.status_code == 201, made.text
+        return made.json()["secret"]
+
+    def call(self, method: str, path: str, secret: str, body: Any = None) -> httpx.Response:
+        headers = {"authorization": f"Bearer {secret}"} if secret else {}
+        with self.http.stream(method, path, json=body, headers=headers) as answer:
+            if path == "/v1/stream" and answer.status_code == 200:
+                answer._content = next(answer.iter_bytes())
+            else:
+                answer.read()
+        return answer
+
+    def root(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self.call(method, path, self._root, body)
+        assert answer.is_success, f"{method} {path}: {answer.text}"
+        return answer.json() if answer.content else None
+
+    def prepared(self, needs: Needs) -> dict[str, str]:
+        """What the operation is about, made anew: what its path names."""
+        number = next(_numbers)
+        names = {"queue": MINE, "name": f"s{number}", "key": f"k{number}", "worker_id": "w-none", "token": "", "job_id": "0"}
+        match needs.ready:
+            case "job":
+                names["job_id"] = self.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": "needle"})["id"]
+            case "scheduled":
+                names["job_id"] = self.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": 1, "delay_ms": 90_000})["id"]
+            case "dead" | "lease":
+                names["queue"] = f"r.q{number}"
+                names["job_id"] = self.root("POST", f"/v1/queues/r.q{number}/jobs", {"payload": 1})["id"]
+                names["token"] = self.root("POST", "/v1/leases", {"queues": [f"r.q{number}"]})["jobs"][0]["lease"]["token"]
+                if needs.ready == "dead":
+                    self.root("POST", f"/v1/leases/{names['token']}/fail", {"reason": "x", "retry": False})
+            case "empty":
+                names["queue"] = f"r.q{number}"
+                self.root("PUT", f"/v1/queues/r.q{number}", {})
+            case "interest":
+                self.root("PUT", f"/v1/interests/{MINE}", {"match": "*"})
+            case "worker":
+                names["worker_id"] = self.root("POST", "/v1/workers", {"queues": [MINE]})["id"]
+            case "schedule":
+                self.root("PUT", f"/v1/schedules/s{number}", {"queue": MINE, "payload": 1, "interval_ms": 60_000})
+            case "key":
+                self.secret(f"k{number}", ["read"], ["*"])
+        return names
+
+    def ask(self, operation: str, secret: str) -> httpx.Response:
+        needs = ROUTES[operation]
+        names = self.prepared(needs)
+        method, path = self.operations[operation]
+        body = needs.body
+        if operation == "batch":
+            body = {"conclude": [{"token": names["token"]}]}
+        elif operation == "create_key":
+            body = {**body, "name": f"made{next(_numbers)}"}
+        return self.call(method, path.format(**names), secret, body)
+
+
+@pytest.fixture(scope="module")
+def house():
+    with LocalServer() as server:
+        yield House(server)
+
+
+def test_every_operation_has_been_thought_about(house):
+    assert set(house.operations) == set(ROUTES) | OPEN
+
+
+@pytest.mark.parametrize("operation", sorted(ROUTES))
+@pytest.mark.parametrize("ability", ABILITIES)
+def test_an_ability_lets_do_what_needs_it_and_nothing_else(house, operation, ability):
+    needs = ROUTES[operation]
+    answer = house.ask(operation, house.mine[ability])
+    if ability in (*needs.abilities, "admin"):
+        assert answer.is_success, answer.text
+    else:
+        assert answer.status_code == 403, answer.text
+        assert answer.json()["code"] == "forbidden"
+        assert answer.json()["ability"] in needs.abilities
+
+
+@pytest.mark.parametrize("operation", sorted(ROUTES))
+@pytest.mark.parametrize("whole", [False, True], ids=["the ability", "admin"])
+def test_what_a_key_may_not_see_does_not_exist(house, operation, whole):
+    needs = ROUTES[operation]
+    answer = house.ask(operation, house.elsewhere["admin" if whole else needs.abilities[0]])
+    match needs.elsewhere:
+        case "gone":
+            assert answer.status_code == 404, answer.text
+        case "denied":
+            assert answer.status_code == 403, answer.text
+            assert answer.json()["ability"] == needs.abilities[0]
+        case "lost":
+            assert (answer.status_code, answer.json()["code"]) == (409, "lease_lost"), answer.text
+        case "lost in batch":
+            assert [one["code"] for one in answer.json()["conclude"]] == ["lease_lost"]
+        case "filtered":
+            assert answer.is_success, answer.text
+            assert "r.q" not in answer.text
+            assert "needle" not in answer.text
+        case "all":
+            assert answer.is_success, answer.text
+
+
+@pytest.mark.parametrize("operation", sorted(ROUTES))
+def test_nobody_gets_in_without_a_key(house, operation):
+    for secret in ("", "hf_wrong"):
+        answer = house.ask(operation, secret)
+        assert answer.status_code in ((401,) if not secret else (401, 429)), answer.text
+        if answer.status_code == 401:
+            assert answer.headers["www-authenticate"].startswith('Bearer realm="holdfast"')
+            assert answer.json()["code"] == "unauthenticated"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_who_looks_whether_the_server_lives_needs_no_key(house, path):
+    assert house.call("GET", path, "").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/docs", "/openapi.json"])
+def test_what_tells_of_the_server_needs_read(house, path):
+    assert house.call("GET", path, "").status_code == 401
+    assert house.call("GET", path, house.mine["produce"]).json()["ability"] == "read"
+    assert house.call("GET", path, house.mine["read"]).status_code == 200
+
+
+def test_a_foreign_job_is_as_one_that_is_not_there(house):
+    """Word for word, but for its number."""
+    job = house.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": 1})["id"]
+    foreign = house.call("GET", f"/v1/jobs/{job}", house.elsewhere["read"]).json()
+    missing = house.call("GET", "/v1/jobs/987654", house.elsewhere["read"]).json()
+    assert {name: str(value).replace(str(job), "N") for name, value in foreign.items()} == {
+        name: str(value).replace("987654", "N") for name, value in missing.items()
+    }
+
+
+def test_a_secret_in_the_query_is_none(house):
+    for name in ("token", "key", "access_token", "api_key"):
+        assert house.call("GET", f"/v1/queues?{name}={house.mine['read']}", "").status_code == 401

@@ -1,0 +1,149 @@
+"""Every message of the live channel × every ability, on a queue that the key may see and on another; and a handshake without a key."""
+
+import contextlib
+import itertools
+import json
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from holdfast.auth.keys import Ability
+from holdfast.doors.websocket.channel import _VERBS
+from holdfast.testing.local import LocalServer
+from tests.contract.doors.websocket.channel import PATIENCE_S, ChannelClient, open_channel, token
+
+_numbers = itertools.count(1)
+MESSAGES = {
+    "start": "consume",
+    "batch": "consume",
+    "enqueue": "produce",
+    "publish": "publish",
+    "credits": None,
+    "got": None,
+    "ping": None,
+}
+
+
+class House:
+    def __init__(self, server: LocalServer) -> None:
+        self.url = server.url
+        self.api = httpx.Client(base_url=server.url, timeout=PATIENCE_S)
+        root = self.secret(["admin"], ["*"])
+        self.api.headers["authorization"] = f"Bearer {root}"
+        while self.api.get("/v1/keys").status_code != 200 or httpx.get(f"{server.url}/v1/keys").status_code != 401:
+            pass
+
+    def secret(self, abilities, queues, **more) -> str:
+        made = self.api.post("/v1/keys", json={"name": f"k{next(_numbers)}", "abilities": abilities, "queues": queues, **more})
+        assert made.status_code == 201, made.text
+        return made.json()["secret"]
+
+    @contextlib.contextmanager
+    def channel(self, abilities, queues=("r.*",), **more):
+        secret = self.secret(abilities, list(queues), **more)
+        while httpx.get(f"{self.url}/v1/keys", headers={"authorization": f"Bearer {secret}"}).status_code == 401:
+            pass
+        with open_channel(self.url, additional_headers={"authorization": f"Bearer {secret}"}) as line:
+            yield line
+
+    def lease(self, queue: str) -> str:
+        self.api.post(f"/v1/queues/{queue}/jobs", json={"payload": 1})
+        return token(self.api.post("/v1/leases", json={"queues": [queue]}).json()["jobs"][0])
+
+
+@pytest.fixture(scope="module")
+def house():
+    with LocalServer() as server:
+        yield House(server)
+
+
+def said(house: House, line: ChannelClient, op: str, queue: str) -> dict:
+    """Say it, and what is answered to it."""
+    fields: dict = {
+        "start": {"queues": [queue], "credits": 1},
+        "batch": {"conclude": [{"token": house.lease(queue)}]} if op == "batch" else {},
+        "enqueue": {"body": {"jobs": [{"queue": queue, "payload": 1}]}},
+        "publish": {"body": {"data": {}}},
+        "credits": {"credits": 1},
+        "got": {"delivery": 1},
+        "ping": {},
+    }[op]
+    line.send(op, ref="x", **fields)
+    while True:
+        message = json.loads(line.line.recv(PATIENCE_S))
+        if message.get("ref") == "x":
+            return message
+
+
+def test_every_message_has_been_thought_about():
+    assert {kind.__struct_config__.tag for kind in _VERBS} == set(MESSAGES)
+
+
+@pytest.mark.parametrize("ability", [ability.value for ability in Ability])
+@pytest.mark.parametrize("op", sorted(MESSAGES))
+def test_a_message_needs_its_ability(house, op, ability):
+    needs = MESSAGES[op]
+    with house.channel([ability]) as line:
+        answer = said(house, line, op, f"r.{next(_numbers)}")
+    if needs is None:
+        assert answer.get("code") != "forbidden"
+    elif ability in (needs, "admin"):
+        assert answer["op"] != "error", answer
+    else:
+        assert (answer["op"], answer["code"], answer["ability"]) == ("error", "forbidden", needs)
+
+
+@pytest.mark.parametrize("op", sorted(op for op, needs in MESSAGES.items() if needs))
+def test_a_queue_of_others_is_out_of_reach(house, op):
+    queue = f"x.{next(_numbers)}"
+    if op == "publish":
+        house.api.put(f"/v1/interests/{queue}", json={"match": "*"})
+    with house.channel(["admin"]) as line:
+        answer = said(house, line, op, queue)
+    if op == "publish":
+        assert (answer["jobs"], answer["others"]) == ([], 1)
+        house.api.delete(f"/v1/interests/{queue}")
+    elif op == "batch":
+        assert [one["code"] for one in answer["conclude"]] == ["lease_lost"]
+    else:
+        assert (answer["code"], answer["queue"]) == ("forbidden", queue)
+
+
+@pytest.mark.parametrize("header", [{}, {"authorization": "Bearer hf_wrong"}])
+def test_a_handshake_without_a_key_is_refused(house, header):
+    with pytest.raises(InvalidStatus) as refused, open_channel(house.url, additional_headers=header):
+        pass
+    assert refused.value.response.status_code in (401, 429)
+
+
+def test_channels_of_a_key_are_bounded(house):
+    secret = house.secret(["consume"], ["*"], parked=1)
+    headers = {"authorization": f"Bearer {secret}"}
+    while httpx.get(f"{house.url}/v1/keys", headers=headers).status_code == 401:
+        pass
+    with open_channel(house.url, additional_headers=headers):
+        with pytest.raises(InvalidStatus) as refused, open_channel(house.url, additional_headers=headers):
+            pass
+        assert refused.value.response.status_code == 429
+    closed = False
+    while not closed:  # the first is gone once the server has heard of it
+        with contextlib.suppress(InvalidStatus), open_channel(house.url, additional_headers=headers):
+            closed = True
+
+
+def test_a_channel_closes_when_its_key_is_revoked_and_hands_its_jobs_back(house):
+    made = house.api.post("/v1/keys", json={"name": "brief", "abilities": ["consume"]}).json()
+    headers = {"authorization": f"Bearer {made['secret']}"}
+    while httpx.get(f"{house.url}/v1/keys", headers=headers).status_code == 401:
+        pass
+    house.api.post("/v1/queues/r.held/jobs", json={"payload": 1})
+    with open_channel(house.url, additional_headers=headers) as line:
+        line.start("r.held")
+        line.job()
+        house.api.delete("/v1/keys/brief")
+        with pytest.raises(ConnectionClosed) as closed:
+            line.line.recv(PATIENCE_S)
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "unauthenticated")
+    while house.api.get("/v1/queues/r.held").json()["jobs"]["ready"] != 1:
+        pass

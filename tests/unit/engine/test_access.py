@@ -1,0 +1,302 @@
+"""Authorization in the engine: every request has a rule, and what a key may not see is not there."""
+
+import asyncio
+
+import pytest
+
+from holdfast.auth import keys as rules
+from holdfast.auth.caller import CALLER, Caller
+from holdfast.auth.keys import Ability, Key
+from holdfast.auth.scope import Scope
+from holdfast.engine.access import RULES, permit
+from holdfast.errors import Forbidden, JobNotFound, LeaseLost, QueueNotFound, Unauthorized, WorkerNotFound
+from holdfast.keeper import frames
+from holdfast.messages.commands import ConcludeLease, Enqueue, PauseQueue, RetryJob
+from holdfast.messages.frame import Command, Phase, Request, kinds_of
+from holdfast.messages.key_commands import NoteKeyUse
+from holdfast.messages.queries import GetJob, GetQueue, ListJobs
+from holdfast.messages.time_commands import ReapWorkers
+
+_ = frames  # it imports all that travels
+_OF_TIME = {kind for kind in kinds_of(Request) if issubclass(kind, Command) and kind.phase is Phase.TIME}
+_OF_NOBODY = _OF_TIME | {ReapWorkers, NoteKeyUse}
+
+
+def caller(*abilities, queues=("r.*",), **fields):
+    return Caller(Key("key-1", "k", tuple(abilities), queues, (b"h",), 0, **fields))
+
+
+@pytest.fixture
+async def opened(engine, new):
+    """An engine with keys in force; `as_` says who calls."""
+    key, _ = await engine.keys.create("root", (Ability.ADMIN,))
+    engine.keyring.take(1, [Key(key.id, "root", (Ability.ADMIN,), ("*",), (b"h",), 0)])
+    CALLER.set(None)
+    return engine
+
+
+def as_(*abilities, **options):
+    who = caller(*abilities, **options)
+    CALLER.set(who)
+    return who
+
+
+def test_every_request_has_a_rule_or_is_asked_by_nobody():
+    asked = set(kinds_of(Request))
+    assert asked - set(RULES) == _OF_NOBODY
+    assert set(RULES) <= asked
+
+
+@pytest.mark.parametrize("kind", sorted(RULES, key=lambda kind: kind.__name__))
+def test_a_request_about_more_than_it_names_is_scoped(kind):
+    """What has an id of a job, a worker or a lease, or a list without a queue, must be left to the store to judge."""
+    by_id = {"id", "ref", "worker"} & set(kind.__struct_fields__) and kind.__name__ not in (
+        "CreateKey",
+        "RotateKey",
+        "RevokeKey",
+    )
+    if by_id and kind.__name__ != "RegisterWorker":
+        assert RULES[kind].scoped, kind.__name__
+
+
+def test_nobody_may_ask_for_anything():
+    with pytest.raises(Unauthorized):
+        permit(GetJob(1), None)
+
+
+def test_without_the_ability_it_is_forbidden_and_named(new):
+    with pytest.raises(Forbidden) as refused:
+        permit(Enqueue([new("r.a")]), caller(Ability.READ))
+    assert refused.value.ability == "produce"
+
+
+def test_a_queue_of_another_key_is_forbidden_where_it_would_be_made_and_else_not_there(new):
+    with pytest.raises(Forbidden) as refused:
+        permit(Enqueue([new("r.a"), new("s.a")]), caller(Ability.PRODUCE))
+    assert (refused.value.ability, refused.value.queue) == ("produce", "s.a")
+    with pytest.raises(QueueNotFound):
+        permit(GetQueue("s.a"), caller(Ability.READ))
+    with pytest.raises(QueueNotFound):
+        permit(PauseQueue("s.a", True), caller(Ability.MANAGE))
+    with pytest.raises(QueueNotFound):
+        permit(ListJobs(10, queue="s.a"), caller(Ability.READ))
+
+
+def test_what_only_the_store_knows_is_scoped():
+    assert permit(GetJob(3), caller(Ability.READ)).scope == Scope((), ("r.",))
+    assert permit(RetryJob(3), caller(Ability.MANAGE)).scope == Scope((), ("r.",))
+    assert permit(GetJob(3), caller(Ability.READ, queues=("*",))).scope is None
+
+
+def test_follow_ups_need_produce_on_their_queues(new):
+    ref = type("Ref", (), {})()
+    with pytest.raises(Forbidden) as refused:
+        permit(ConcludeLease(ref, None, [new("r.a")]), caller(Ability.CONSUME))
+    assert refused.value.ability == "produce"
+    with pytest.raises(Forbidden):
+        permit(ConcludeLease(ref, None, [new("s.a")]), caller(Ability.CONSUME, Ability.PRODUCE))
+    permit(ConcludeLease(ref, None, [new("r.a")]), caller(Ability.CONSUME, Ability.PRODUCE))
+
+
+async def test_a_door_that_does_not_say_who_calls_is_refused(opened, new):
+    with pytest.raises(Unauthorized):
+        await opened.enqueue([new("r.a")])
+    with pytest.raises(Unauthorized):
+        await opened.reading.job(1)
+    assert (await opened.reading.stats_of_store()).accepting, "but for whether the server is ready"
+
+
+async def test_a_job_of_another_key_can_be_neither_seen_nor_changed(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    job = (await opened.enqueue([new("s.a")])).jobs[0].id
+    as_(Ability.ADMIN)
+    with pytest.raises(JobNotFound):
+        await opened.reading.job(job)
+    with pytest.raises(JobNotFound):
+        await opened.reading.why(job)
+    with pytest.raises(JobNotFound):
+        await opened.move_job(job, "r.a")
+    assert (await opened.reading.jobs(ListJobs(10))).jobs == []
+    assert (await opened.reading.stats()).queues == []
+    assert (await opened.reading.stats()).tally.ready == 0
+    as_(Ability.ADMIN, queues=("*",))
+    assert (await opened.reading.stats()).tally.ready == 1
+    assert (await opened.reading.job(job)).job.queue == "s.a"
+
+
+async def test_a_lease_of_another_key_is_not_held(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.enqueue([new("s.a")])
+    ref = (await opened.lease(("s.a",))).jobs[0].job.ref()
+    as_(Ability.CONSUME)
+    with pytest.raises(LeaseLost):
+        await opened.end(ConcludeLease(ref))
+    as_(Ability.CONSUME, queues=("s.a",))
+    assert (await opened.end(ConcludeLease(ref))).state == "concluded"
+
+
+async def test_a_concluded_lease_is_not_told_to_another_key_either(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.enqueue([new("s.a")])
+    ref = (await opened.lease(("s.a",))).jobs[0].job.ref()
+    await opened.end(ConcludeLease(ref))
+    as_(Ability.CONSUME)
+    with pytest.raises(LeaseLost):
+        await opened.end(ConcludeLease(ref))
+
+
+async def test_one_forbidden_follow_up_does_not_harm_its_neighbours(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.enqueue([new("r.a"), new("r.a")])
+    refs = [one.job.ref() for one in (await opened.lease(("r.a",), limit=2)).jobs]
+    as_(Ability.CONSUME, Ability.PRODUCE)
+    results = await opened.end_many([ConcludeLease(refs[0], None, [new("s.a")]), ConcludeLease(refs[1])])
+    assert [getattr(one, "code", getattr(one, "state", None)) for one in results] == ["forbidden", "concluded"]
+
+
+async def test_a_worker_of_another_key_is_not_there(opened):
+    as_(Ability.ADMIN, queues=("*",))
+    worker = await opened.workers.register(("s.a",), "w")
+    both = await opened.workers.register(("r.a", "s.a"), "both")
+    as_(Ability.ADMIN)
+    for one in (worker, both):
+        with pytest.raises(WorkerNotFound):
+            await opened.workers.beat(one.id)
+        with pytest.raises(WorkerNotFound):
+            await opened.workers.remove(one.id)
+        with pytest.raises(WorkerNotFound):
+            await opened.lease((), worker=one.id, registered=True)
+    assert (await opened.reading.workers()).workers == []
+
+
+async def test_the_request_of_another_key_is_not_answered_with_its_jobs(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.enqueue([new("r.a")])
+    assert len((await opened.lease(("r.a",), request="same")).jobs) == 1
+    assert len((await opened.lease(("r.a",), request="same")).jobs) == 1, "the same key gets the same again"
+    other = Caller(Key("key-2", "other", (Ability.CONSUME,), ("r.*",), (b"x",), 0))
+    CALLER.set(other)
+    assert (await opened.lease(("r.a",), request="same")).jobs == []
+
+
+async def test_a_long_poll_is_refused_when_its_key_ends(opened, turns):
+    who = as_(Ability.CONSUME)
+    waiting = asyncio.create_task(opened.lease(("r.a",), wait_ms=20_000))
+    await turns()
+    assert opened.arrivals.parked == 1
+    who.end("This access key was revoked.")
+    with pytest.raises(Unauthorized):
+        await asyncio.wait_for(waiting, 5)
+    assert opened.arrivals.parked == 0
+
+
+async def test_news_for_a_poll_whose_key_lost_an_ability_gives_it_nothing(opened, new, turns):
+    who = as_(Ability.CONSUME)
+    waiting = asyncio.create_task(opened.lease(("r.a",), wait_ms=20_000))
+    await turns()
+    who.become(Key("key-1", "k", (Ability.READ,), ("r.*",), (b"h",), 0))
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.enqueue([new("r.a")])
+    with pytest.raises(Forbidden):
+        await asyncio.wait_for(waiting, 5)
+    assert len((await opened.lease(("r.a",))).jobs) == 1, "and the job is there for others"
+
+
+async def test_a_parked_call_is_woken_as_the_one_who_parked_it(opened, new, turns):
+    """News wakes it in the context of who brought the news."""
+    as_(Ability.CONSUME)
+    waiting = asyncio.create_task(opened.lease(("r.a",), wait_ms=20_000))
+    await turns()
+    as_(Ability.PRODUCE)
+    await opened.enqueue([new("r.a")])
+    assert len((await asyncio.wait_for(waiting, 5)).jobs) == 1
+
+
+async def test_a_call_that_waits_for_a_job_ends_with_its_key(opened, new, turns):
+    as_(Ability.ADMIN, queues=("*",))
+    job = (await opened.enqueue([new("r.a")])).jobs[0].id
+    who = as_(Ability.READ)
+    waiting = asyncio.create_task(opened.reading.job(job, 20_000))
+    await turns()
+    who.end("This access key was revoked.")
+    with pytest.raises(Unauthorized):
+        await asyncio.wait_for(waiting, 5)
+    assert opened.hub.watchers == 0
+
+
+async def test_who_waits_for_the_same_job_is_answered_by_what_he_may_see(opened, new, turns):
+    as_(Ability.ADMIN, queues=("*",))
+    job = (await opened.enqueue([new("r.a", b'"secret"')])).jobs[0].id
+    seeing = asyncio.create_task(opened.reading.job(job, 20_000))
+    await turns()
+    as_(Ability.READ, sees_payloads=False)
+    hiding = asyncio.create_task(opened.reading.job(job, 20_000))
+    as_(Ability.READ, queues=("other",))
+    blind = asyncio.create_task(opened.reading.job(job, 20_000))
+    await turns()
+    as_(Ability.ADMIN, queues=("*",))
+    ref = (await opened.lease(("r.a",))).jobs[0].job.ref()
+    await opened.end(ConcludeLease(ref, b'"result"'))
+    assert (await asyncio.wait_for(seeing, 5)).result == b'"result"'
+    hidden = await asyncio.wait_for(hiding, 5)
+    assert hidden.payload_hidden
+    assert hidden.result is None
+    assert hidden.content.payload == b"null"
+    with pytest.raises(JobNotFound):
+        await asyncio.wait_for(blind, 5)
+
+
+async def test_a_stream_tells_of_what_its_key_may_see(opened, new, turns):
+    who = as_(Ability.READ)
+    subscription = opened.subscribe(None)
+    with pytest.raises(QueueNotFound):
+        opened.subscribe("s.a")
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.enqueue([new("s.a")])
+    await opened.enqueue([new("r.a")])
+    assert [event.queue for event in await subscription.next(5)] == ["r.a"]
+    who.end("revoked")
+    assert subscription.ended
+    assert subscription.end_code == "unauthenticated"
+
+
+async def test_publishing_reaches_every_queue_and_names_those_that_are_seen(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    for queue in ("r.a", "s.a", "s.b"):
+        await opened.set_interest(queue, "*")
+    as_(Ability.PRODUCE)
+    with pytest.raises(Forbidden) as refused:
+        await opened.publish(new("", b"{}"))
+    assert refused.value.ability == "publish"
+    as_(Ability.PUBLISH)
+    published = await opened.publish(new("x", b"{}"))
+    assert ([receipt.queue for receipt in published.jobs], published.others) == (["r.a"], 2)
+    assert await opened.reached_by(b"{}") == (["r.a"], 2)
+    as_(Ability.ADMIN, queues=("*",))
+    assert (await opened.reading.stats()).tally.ready == 3
+
+
+async def test_a_key_without_sight_of_payloads_finds_none_by_their_text(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.enqueue([new("r.a", b'"needle"')])
+    as_(Ability.READ, sees_payloads=False)
+    (detail,) = (await opened.reading.jobs(ListJobs(10))).jobs
+    assert detail.payload_hidden
+    assert b"needle" not in detail.content.payload
+    with pytest.raises(Forbidden):
+        await opened.reading.jobs(ListJobs(10, text="needle"))
+
+
+async def test_a_key_is_made_once_rotated_and_revoked(opened):
+    as_(Ability.ADMIN, queues=("*",))
+    key, secret = await opened.keys.create("ci", (Ability.READ,), ("a",), expires_ms=60_000, note="hi")
+    assert rules.is_secret(secret)
+    assert key.hashes == (rules.hash_of(secret),)
+    found = await opened.keys.one("ci")
+    assert (found.id, found.note, found.queues, found.hashes) == (key.id, "hi", ("a",), ())
+    rotated, other = await opened.keys.rotate("ci", 1_000)
+    assert rotated.hashes == (rules.hash_of(other), rules.hash_of(secret))
+    again, third = await opened.keys.rotate(key.id, 0)
+    assert again.hashes == (rules.hash_of(third),)
+    await opened.keys.revoke("ci")
+    assert [one.name for one in await opened.keys.all()] == ["root"]
