@@ -54,6 +54,7 @@ from holdfast.logs import ERR, OUT, configure, settle
 from holdfast.metrics import FrontMetrics
 from holdfast.process import STOP_SIGNALS, forget_foreign_variables, open_descriptors
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
+from holdfast.stores.sqlite.beside import keys_beside
 from holdfast.tls import Certificate, UnusableCertificate, contexts
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ class Front:
     async def _serve(self, link: "KeeperLink | PostgresBackend") -> int:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
+        if config.unsafe(has_keys=False) is not None:
+            engine.keyring.require()  # whatever becomes of the keys that there were when it was started
         if config.admin_key_file and self._number == 0:
             self.problem = await _keep_admin_key(engine, config.admin_key_file)
             if self.problem is not None:
@@ -306,16 +309,21 @@ async def _report(link: "KeeperLink | PostgresBackend", metrics: FrontMetrics) -
         await asyncio.sleep(_REPORT_S)
 
 
-def keys_in_force(_: Config) -> bool:
-    """Whether there is an access key. There are none yet."""
-    return False
+def has_keys(config: Config) -> bool:
+    """Whether there is an access key, or will be one at the start. Where that can't be told yet there may be: nobody is let in before it is known."""
+    if config.admin_key_file:
+        return True
+    path = config.store_path()
+    if path is not None:
+        return path.exists() and bool(keys_beside(path))
+    return bool(config.database())
 
 
 def serve(config: Config) -> int:
     """Run the whole server; the exit code."""
     open_descriptors()
     forget_foreign_variables()
-    if (refusal := config.what_is_missing() or config.unsafe(keys_in_force(config))) is not None:
+    if (refusal := config.what_is_missing() or config.unsafe(has_keys(config))) is not None:
         print(f"holdfast: {refusal}", file=sys.stderr)
         return 2
     try:

@@ -49,6 +49,10 @@ class Keyring:
         """Nothing is known yet of the keys in the store: let nobody in before it is."""
         self.in_force, self.is_loaded = True, False
 
+    def require(self) -> None:
+        """Have keys in force also where there are none: nobody is let in before there is one."""
+        self._had_any = self.in_force = True
+
     def take(self, version: int, keys: Sequence[Key]) -> None:
         """All keys there are now. What has one open that is gone is told at once."""
         self.version, self.is_loaded = version, True

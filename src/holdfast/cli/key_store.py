@@ -5,19 +5,24 @@ its nodes; they notice within a second.
 """
 
 import asyncio
+import getpass
 import logging
+import os
 import sys
 import time
 from datetime import UTC, datetime
 
 import structlog
+from msgspec.structs import replace
 
+from holdfast.auth.actor import Actor
 from holdfast.auth.keys import Key
 from holdfast.client.types import AccessKey
 from holdfast.committer.batch import Batch
 from holdfast.committer.committer import decide
 from holdfast.config import Config
 from holdfast.errors import BY_CODE, InternalError, InvalidRequest
+from holdfast.messages.audit import Managed
 from holdfast.messages.frame import A, Answer, Command, Refused
 from holdfast.messages.key_commands import ListKeys
 from holdfast.stores.sqlite.beside import keys_beside, transaction_beside
@@ -29,6 +34,8 @@ from holdfast.stores.store import Store, Transaction
 def ask(store: str, command: Command[A]) -> A:
     """Have a command decided on a store. Raises `HoldfastError`."""
     _log_to_stderr()
+    if isinstance(command, Managed):
+        command = replace(command, actor=Actor(_user(), "", "shell"))
     return asyncio.run(_decided(store, command))  # type: ignore[return-value]  # a command's own answer
 
 
@@ -36,6 +43,14 @@ def listed(store: str) -> list[Key]:
     """All keys of a store."""
     _log_to_stderr()
     return asyncio.run(_listed(store))
+
+
+def _user() -> str:
+    """Who is at the shell."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # an id without a name
+        return f"uid {os.getuid()}"
 
 
 def _log_to_stderr() -> None:
