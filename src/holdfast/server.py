@@ -20,7 +20,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,7 +27,6 @@ import structlog
 import uvloop
 
 from holdfast import __version__
-from holdfast.auth.keys import read_secret
 from holdfast.config import Config
 from holdfast.connection_limit import limit_of
 from holdfast.doors.beanstalk.door import Beanstalk
@@ -43,7 +41,7 @@ from holdfast.doors.web import routes as page
 from holdfast.doors.websocket.door import PATH as CHANNEL_PATH
 from holdfast.doors.websocket.door import Channels
 from holdfast.engine.engine import Engine
-from holdfast.errors import HoldfastError, InvalidRequest, Unavailable
+from holdfast.first_key import has_keys, keep_admin_key
 from holdfast.http.app import App
 from holdfast.http.origin import Guard, allowed_hosts
 from holdfast.http.server import HttpServer
@@ -54,7 +52,6 @@ from holdfast.logs import ERR, OUT, configure, settle
 from holdfast.metrics import FrontMetrics
 from holdfast.process import STOP_SIGNALS, forget_foreign_variables, open_descriptors
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
-from holdfast.stores.sqlite.beside import keys_beside
 from holdfast.tls import Certificate, UnusableCertificate, contexts
 
 if TYPE_CHECKING:
@@ -141,7 +138,7 @@ class Front:
         if config.unsafe(has_keys=False) is not None:
             engine.keyring.require()  # whatever becomes of the keys that there were when it was started
         if config.admin_key_file and self._number == 0:
-            self.problem = await _keep_admin_key(engine, config.admin_key_file)
+            self.problem = await keep_admin_key(engine, config.admin_key_file)
             if self.problem is not None:
                 await link.close()
                 return 1
@@ -281,42 +278,10 @@ def http_server(app: App, config: Config, certificate: Certificate | None = None
     return HttpServer(app, HEAD_S, config.drain_s, contexts(certificate, config.client_auth()))
 
 
-def _admin_secret(file: str) -> str:
-    """The secret in a file; raises `InvalidRequest` for one that is not usable."""
-    try:
-        return read_secret(Path(file).read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"It can't be read: {getattr(error, 'strerror', None) or 'it is no text'}.") from None
-
-
-async def _keep_admin_key(engine: Engine, file: str) -> str | None:
-    """Have the secret in a file be that of the key `admin`, before anybody is let in; why that can't be."""
-    while True:
-        try:
-            await engine.keys.ensure_admin(_admin_secret(file))
-        except Unavailable as error:  # such as a database that is not there yet
-            log.warning("the admin key can't be written yet; trying on", reason=error.detail)
-            await asyncio.sleep(_REPORT_S)
-        except HoldfastError as error:
-            return f"The admin key file {file} is not usable. {error.detail}"
-        else:
-            return None
-
-
 async def _report(link: "KeeperLink | PostgresBackend", metrics: FrontMetrics) -> None:
     while True:
         link.report(metrics.text())
         await asyncio.sleep(_REPORT_S)
-
-
-def has_keys(config: Config) -> bool:
-    """Whether there is an access key, or will be one at the start. Where that can't be told yet there may be: nobody is let in before it is known."""
-    if config.admin_key_file:
-        return True
-    path = config.store_path()
-    if path is not None:
-        return path.exists() and bool(keys_beside(path))
-    return bool(config.database())
 
 
 def serve(config: Config) -> int:

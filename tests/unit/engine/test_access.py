@@ -11,6 +11,7 @@ from holdfast.auth.scope import Scope
 from holdfast.engine.access import RULES, permit
 from holdfast.errors import Forbidden, JobNotFound, LeaseLost, QueueNotFound, Unauthorized, WorkerNotFound
 from holdfast.keeper import frames
+from holdfast.messages.audit import RecordAudit
 from holdfast.messages.commands import ConcludeLease, Enqueue, PauseQueue, RetryJob
 from holdfast.messages.frame import Command, Phase, Request, kinds_of
 from holdfast.messages.key_commands import NoteKeyUse
@@ -19,7 +20,7 @@ from holdfast.messages.time_commands import ReapWorkers
 
 _ = frames  # it imports all that travels
 _OF_TIME = {kind for kind in kinds_of(Request) if issubclass(kind, Command) and kind.phase is Phase.TIME}
-_OF_NOBODY = _OF_TIME | {ReapWorkers, NoteKeyUse}
+_OF_NOBODY = _OF_TIME | {ReapWorkers, NoteKeyUse, RecordAudit}
 
 
 def caller(*abilities, queues=("r.*",), **fields):

@@ -43,7 +43,7 @@ async def get_key(state: AppState, key: KeyId) -> KeyOut:
     return shown(await state.engine.keys.one(key))
 
 
-@post("/v1/keys/{key}/rotate", "admin", tags=["keys"], status_code=200, summary="Give an access key another secret")
+@post("/v1/keys/{key}/rotate", "admin", status=200, tags=["keys"], summary="Give an access key another secret")
 async def rotate_key(state: AppState, key: KeyId, data: RotateIn | None = None) -> KeyOut:
     """The secret before lives on for `old_ms`, a day unless another time is given."""
     return shown(*await state.engine.keys.rotate(key, limits.KEY_OLD_MS if data is None else data.old_ms))

@@ -68,6 +68,7 @@ ROUTES = {
     "pause_schedule": Needs(("manage",), "gone", "schedule"),
     "resume_schedule": Needs(("manage",), "gone", "schedule"),
     "run_schedule": Needs(("manage",), "gone", "schedule"),
+    "audit_log": Needs(("admin",), "all"),
     "list_keys": Needs(("admin",), "all"),
     "create_key": Needs(("admin",), "all", "", {"name": "made", "abilities": ["read"]}),
     "get_key": Needs(("admin",), "all", "key"),

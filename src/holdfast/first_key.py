@@ -1,0 +1,47 @@
+"""The first access key, at the start of a server: whether there is one, and the one whose secret is in a file."""
+
+import asyncio
+from pathlib import Path
+
+import structlog
+
+from holdfast.auth.keys import read_secret
+from holdfast.config import Config
+from holdfast.engine.engine import Engine
+from holdfast.errors import HoldfastError, InvalidRequest, Unavailable
+from holdfast.stores.sqlite.beside import keys_beside
+
+log = structlog.get_logger(__name__)
+_AGAIN_S = 1.0
+
+
+def has_keys(config: Config) -> bool:
+    """Whether there is an access key, or will be one at the start. Where that can't be told yet there may be: nobody is let in before it is known."""
+    if config.admin_key_file:
+        return True
+    path = config.store_path()
+    if path is not None:
+        return path.exists() and bool(keys_beside(path))
+    return bool(config.database())
+
+
+def _admin_secret(file: str) -> str:
+    """The secret in a file; raises `InvalidRequest` for one that is not usable."""
+    try:
+        return read_secret(Path(file).read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"It can't be read: {getattr(error, 'strerror', None) or 'it is no text'}.") from None
+
+
+async def keep_admin_key(engine: Engine, file: str) -> str | None:
+    """Have the secret in a file be that of the key `admin`, before anybody is let in; why that can't be."""
+    while True:
+        try:
+            await engine.keys.ensure_admin(_admin_secret(file))
+        except Unavailable as error:  # such as a database that is not there yet
+            log.warning("the admin key can't be written yet; trying on", reason=error.detail)
+            await asyncio.sleep(_AGAIN_S)
+        except HoldfastError as error:
+            return f"The admin key file {file} is not usable. {error.detail}"
+        else:
+            return None
