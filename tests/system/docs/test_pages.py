@@ -21,7 +21,7 @@ from tests.system.docs.conftest import Running
 from tests.system.docs.pages import PAGES, ROOT, anchors, blocks, links, read, rows, spans
 
 SOURCE = ROOT / "src" / "holdfast"
-NEVER_SENT = {"error", "conflict", "unavailable", "stale_interests"}
+NEVER_SENT = {"error", "unavailable", "stale_interests"}
 
 
 def name(page: Path) -> str:

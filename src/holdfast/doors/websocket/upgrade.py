@@ -36,5 +36,8 @@ class ChannelUpgrade:
             raise Refused(other, _UPGRADE_REQUIRED)
         wire = WebSocketConnection(self.channels, connection.connections, connection.drain_s)
         wire.place = connection.place
-        wire.open(connection.transport, handshake(method, headers), app.request_id(found))
+        try:
+            wire.open(connection.transport, handshake(method, headers), app.request_id(found))
+        except HoldfastError as error:  # the access key has too many open
+            raise Refused(error) from None
         return wire
