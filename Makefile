@@ -14,7 +14,12 @@ PYTEST_ARGS ?=
 # At a time: more than there are cores, because many tests wait for something.
 PYTEST_WORKERS ?= $(shell expr $$(nproc) + 2)
 LOCK_ARGS ?=
+# The Python Packaging Advisory Database, and ids in it that were looked at and do not matter here.
+ADVISORIES ?= .advisories
+ADVISORIES_FROM ?= https://github.com/pypa/advisory-database
+ACCEPTED ?=
 
+SBOM := build/holdfast-queue.cdx.json
 MADE := $(VENV)/.made
 SERVE := $(VENV)/.serve
 DEV := $(VENV)/.dev
@@ -22,7 +27,7 @@ CLUSTER := $(VENV)/.cluster
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast check format client bench fuzz torture torture-cluster lock dist clean \
+.PHONY: help run test test-fast check advisories sbom format client bench fuzz torture torture-cluster lock dist clean \
 	cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
 
 help: ## Show this list
@@ -39,11 +44,24 @@ test-fast: $(DEV) ## Run the tests that need no server, in about a minute: befor
 	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder tests/unit tests/contract/stores/conformance \
 		-k 'not postgres' $(PYTEST_ARGS)
 
-check: $(DEV) ## Lint, formatting, types and the import contract
+check: $(DEV) $(SBOM) ## Lint, formatting, types, the import contract, known weaknesses of locked packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python requirements/audit.py --advisories $(ADVISORIES) $(ACCEPTED:%=--accept %) requirements/*.txt
+
+advisories: ## Get the advisories that `make check` audits the locked packages by, or newer ones
+	@if [ -d $(ADVISORIES) ]; then git -C $(ADVISORIES) fetch --quiet --depth 1 origin && git -C $(ADVISORIES) reset --quiet --hard FETCH_HEAD; \
+		else git clone --quiet --depth 1 $(ADVISORIES_FROM) $(ADVISORIES); fi
+
+# What a server has under it, as CycloneDX. The version, which hatchling finds, is written into the copy that the tool reads.
+sbom: $(SBOM) ## Write the bill of materials (SBOM) of a server: build/holdfast-queue.cdx.json
+$(SBOM): requirements/serve.txt pyproject.toml src/holdfast/__init__.py $(DEV)
+	@mkdir -p $(@D)
+	@sed "s/^dynamic = .*/version = \"$$($(BIN)/hatchling version)\"/" pyproject.toml > $(@D)/pyproject.toml
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject $(@D)/pyproject.toml --mc-type application --spec-version 1.6 \
+		--output-reproducible --no-validate --output-file $@ requirements/serve.txt
 
 format: $(DEV) ## Format the code and repair what the linter can
 	$(BIN)/ruff check --fix-only .

@@ -70,7 +70,7 @@ def test_whoever_looks_at_what_runs_in_kubernetes_is_sent_to_its_namespace():
     looks = [
         line
         for line in (DEPLOY / "README.md").read_text().splitlines()
-        if line.startswith("$ kubectl") and "--kustomize" not in line
+        if line.startswith("$ kubectl") and "--kustomize" not in line and "namespace.yaml" not in line
     ]
     assert looks
     assert all(f"--namespace {namespace['metadata']['name']}" in line for line in looks)
@@ -113,6 +113,33 @@ def test_kubernetes_waits_for_as_many_standbys_as_holdfast_proves():
     assert set(found["Kustomization"]["resources"]) | {"kustomization.yaml"} == {
         path.name for path in (DEPLOY / "kubernetes").glob("*.yaml")
     }
+
+
+def test_every_container_of_holdfast_is_read_only_has_no_rights_and_a_first_key():
+    image = (DEPLOY / "Dockerfile").read_text()
+    assert "\nUSER 10001\n" in image
+    for text in (image, *(path.read_text() for path in FILES)):
+        assert "--insecure" not in text
+    node = documents(DEPLOY / "compose/compose.yaml")[0]["services"]["h1"]
+    assert (node["read_only"], node["cap_drop"]) == (True, ["ALL"])
+    assert node["security_opt"] == ["no-new-privileges:true"]
+    (secret,) = node["secrets"]
+    assert node["environment"]["HOLDFAST_ADMIN_KEY_FILE"] == f"/run/secrets/{secret}"
+    assert "\n/deploy/compose/admin.key\n" in (DEPLOY.parent / ".gitignore").read_text()
+    pod = kinds("kubernetes")["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    (file,) = [entry["value"] for entry in container["env"] if entry["name"] == "HOLDFAST_ADMIN_KEY_FILE"]
+    (mount,) = [mount for mount in container["volumeMounts"] if file == f"{mount['mountPath']}/key"]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
+    made = f"create secret generic {volume['secret']['secretName']} --from-literal=key="
+    assert made in (DEPLOY / "README.md").read_text()
 
 
 def test_the_script_of_the_first_primary_makes_the_role_and_the_database(tmp_path):

@@ -65,7 +65,7 @@ def run(scripts: list[str], folder: Path, url: str, **more: str) -> list[str]:
             start_new_session=True,
         )
         try:
-            code = shell.wait(100)
+            code = shell.wait(200)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGKILL)

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from holdfast.cli.entry import SERVER, TALKING, main
+from holdfast.cli.entry import main
 from tests.system.docs.conftest import Running
 from tests.system.docs.pages import PAGES, ROOT, prose
 
 _NOT_YET = r"not (?:there )?yet\b|\bplanned\b|not in this version|\blacks\b|in a later version|will come"
 DENIAL = re.compile(
-    _NOT_YET + r"|\bmissing:|there (?:is|are) no access|no access keys|is published: missing",
+    _NOT_YET + r"|\bmissing:|is published: missing",
     re.IGNORECASE,
 )
 NO_DENIAL = re.compile(r"Not yet sure|by key: done / not yet|the role lacks|a standby that lacks")
@@ -37,10 +37,6 @@ def _routes(running: Running) -> set[str]:
         return set(json.load(answer)["paths"])
 
 
-def _has_keys(running: Running) -> bool:
-    return "key" in {*TALKING, *SERVER} or any(re.search(r"/keys?\b", path) for path in _routes(running))
-
-
 def _has_another_client(running: Running) -> bool:
     return any((ROOT / name).exists() for name in ("package.json", "clients", "go.mod", "client-js"))
 
@@ -51,7 +47,6 @@ def _publishes_images(running: Running) -> bool:
 
 # What a sentence with a denial says, and whether the program has it all the same.
 THINGS = {
-    "access keys": _has_keys,
     "client libraries for other languages": _has_another_client,
     "no image is published": _publishes_images,
 }
@@ -112,7 +107,7 @@ class There:
 
 
 def test_what_a_page_says_is_not_there_is_known_here():
-    assert _denials(), "the pages say of keys that there are none"
+    assert _denials(), "the pages say that there are no other client libraries"
     unknown = [(page, sentence) for page, sentence in _denials() if not any(thing in sentence for thing in THINGS)]
     assert not unknown
 

@@ -1,7 +1,7 @@
 """Every block of the guides is run: what a guide starts, what it has its reader type and write, and what it says comes of it.
 
 A `console` block is the command that starts the server of the guide. The ports that a guide names are those of this run.
-The configurations of the guide about proxies are run by `test_proxies.py`.
+The configurations of the guide about proxies are run by `test_proxies.py`. The guide for a network starts its server itself, in the background.
 """
 
 import re
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.long(40)
 
 GUIDES = sorted(page.relative_to(ROOT).as_posix() for page in ROOT.glob("docs/guides/*.md") if page.name != "README.md")
 PROXIED = "docs/guides/behind-a-proxy.md"
+NETWORK = "docs/guides/on-a-network.md"
 _START = re.compile(r"\$ (?:make run|holdfast serve((?: --?[\w-]+(?: [^-\s]\S*)?)*))")
 _TUBES = "11300"
 
@@ -32,7 +33,7 @@ def started_with(page: list[Block]) -> list[str]:
     return (found[1] or "").split()
 
 
-@pytest.mark.parametrize("guide", [guide for guide in GUIDES if guide != PROXIED])
+@pytest.mark.parametrize("guide", [guide for guide in GUIDES if guide not in (PROXIED, NETWORK)])
 def test_a_guide_can_be_followed_and_prints_what_it_shows(guide: str, serve: Callable[..., Running]):
     need("curl", "jq", "nc")
     port = str(free_port())
@@ -41,13 +42,26 @@ def test_a_guide_can_be_followed_and_prints_what_it_shows(guide: str, serve: Cal
     assert not compared(guide, page, running)
 
 
+def test_the_guide_for_a_network_lets_in_who_has_a_key_and_prints_what_it_shows(tmp_path: Path):
+    need("curl", "jq", "openssl")
+    port = str(free_port())
+    page = blocks(read(NETWORK).replace("jobs.example:4653", f"127.0.0.1:{port}"))
+    assert not compared_in(tmp_path, NETWORK, page, "", HOLDFAST_PORT=port)
+    assert "hf_" not in (tmp_path / "server.log").read_text()
+
+
 def compared(guide: str, page: list[Block], running: Running, **environment: str) -> str:
     """What is wrong with the examples of a guide; nothing when all is well."""
+    return compared_in(running.folder, guide, page, running.url, **environment)
+
+
+def compared_in(folder: Path, guide: str, page: list[Block], url: str, **environment: str) -> str:
+    """The same, in this folder."""
     for name, text in files(page).items():
-        (running.folder / name).write_text(text + "\n")
+        (folder / name).write_text(text + "\n")
     examples = steps(page)
     assert examples
-    printed = run([script.text for script, _ in examples], running.folder, running.url, **environment)
+    printed = run([script.text for script, _ in examples], folder, url, **environment)
     wrong = [
         f"{guide}:{script.line}: {line}"
         for (script, shown), text in zip(examples, printed, strict=True)

@@ -241,6 +241,13 @@ def test_every_file_that_a_page_about_the_code_names_is_there():
     assert not gone
 
 
+def test_every_test_that_the_page_about_security_names_is_there():
+    there = [path.as_posix() for path in ROOT.glob("tests/**/*.py")]
+    named = {span for span in spans(read("docs/security.md")) if re.search(r"(?:^|/)(?:test_\w+|corpus)\.py$", span)}
+    assert len(named) > 30
+    assert not {span for span in named if not any(path.endswith(f"/{span}") for path in there)}
+
+
 def test_every_step_of_the_trace_is_there_and_none_of_it_is_private():
     """A page names what other files may use, so that whoever renames the inside of a file need not look for it in pages."""
     steps = [row for row in rows(read("docs/ARCHITECTURE.md")) if len(row) == 3 and re.fullmatch(r"`[\w/]+\.py`", row[0])]

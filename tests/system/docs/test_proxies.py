@@ -10,7 +10,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ from websockets.sync.client import connect
 
 from tests.system.docs.conftest import Running
 from tests.system.docs.examples import environment
-from tests.system.docs.pages import block, blocks, read
-from tests.system.docs.proxies import GUIDE, Proxy, haproxy, nginx, program
+from tests.system.docs.pages import blocks, read
+from tests.system.docs.proxies import GUIDE, Proxy, haproxy, nginx
 from tests.system.docs.test_guides import compared, started_with
 
 pytestmark = pytest.mark.long(25)
@@ -136,20 +135,3 @@ def test_a_python_worker_gets_through_with_a_token_and_an_authority_of_ones_own(
             check=False,
         )
     assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
-
-
-def test_systemd_understands_the_unit_of_the_page(tmp_path: Path):
-    unit = block(read("docs/operations.md"), "ini")
-    command = "/opt/holdfast/.venv/bin/holdfast"
-    assert unit.count(command) == 1
-    path = tmp_path / "holdfast.service"
-    installed = Path(sys.executable).with_name("holdfast")
-    path.write_text(unit.replace(command, str(installed)).replace("User=holdfast", "User=root") + "\n")
-    verdict = subprocess.run(
-        [program("systemd-analyze"), "verify", "--man=no", str(path)], capture_output=True, text=True, timeout=60, check=False
-    )
-    about = [line for line in (verdict.stdout + verdict.stderr).splitlines() if "holdfast" in line]
-    assert not about
-    start = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
-    config = subprocess.run([installed, "config", *start.split()[2:]], capture_output=True, text=True, timeout=60, check=True)
-    assert 'store = "sqlite:////var/lib/holdfast/jobs.db"' in config.stdout
