@@ -182,9 +182,10 @@ async def trim(batch: Batch, command: TrimAudit) -> Counted:
     refusals = batch.refusals
     if refusals is not None and refusals.unrecorded:
         _put(batch, AuditEntry(UNRECORDED, outcome="too_many", done=0, refused=refusals.unrecorded, at=batch.now))
-    tally = await batch.tx.audit_tally()
+    tally, oldest = await batch.tx.audit_tally(), await batch.tx.oldest_audit(1)
+    if oldest and not tally.can_be(oldest[0][0]):
+        tally = await batch.tx.count_audit()
     kept, size, before = tally.kept, tally.bytes, batch.now - command.keep_ms
-    oldest = await batch.tx.oldest_audit(1)
     if not oldest or (kept <= AUDIT_ROWS and size <= AUDIT_BYTES and oldest[0][1] >= before):
         return Counted(0)
     last = 0
