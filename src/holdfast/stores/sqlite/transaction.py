@@ -194,7 +194,7 @@ class SqliteTransaction(Loader):
 
     async def count_audit(self) -> AuditTally:
         """Count the entries anew."""
-        (row,) = self._db.execute(SQL["count_audit"]).fetchall()
+        row: Row = self._db.execute(SQL["count_audit"]).fetchall()[0]
         return AuditTally(*row)
 
     async def oldest_audit(self, limit: int) -> list[tuple[int, int, int]]:
