@@ -199,16 +199,35 @@ def receipts_of(column: bytes) -> list[Receipt]:
 def receipts_json(receipts: list[Receipt]) -> bytes:
     """The column for receipts."""
     kept: list[_Receipt] = []
-    same, last = None, None
+    first: Receipt | None = None
+    following = 0  # the number that goes on with those from `first` on
     for one in receipts:
-        ready_at = None if one.ready_at == one.created_at else one.ready_at
-        its = (one.queue, one.priority, one.max_attempts, one.created_at, one.state, ready_at)
-        if last is not None and its == same and one.id == last.id + last.count and last.count < _TOGETHER:
-            last.count += 1
-        else:
-            same, last = its, _Receipt(one.id, *its)
-            kept.append(last)
+        if (
+            first is not None
+            and one.id == following
+            and one.created_at == first.created_at
+            and one.ready_at == first.ready_at
+            and one.priority == first.priority
+            and one.state is first.state
+            and one.queue == first.queue
+            and one.max_attempts == first.max_attempts
+            and following - first.id < _TOGETHER
+        ):
+            following += 1
+            continue
+        if first is not None:
+            kept.append(_kept_receipt(first, following))
+        first, following = one, one.id + 1
+    if first is not None:
+        kept.append(_kept_receipt(first, following))
     return _json.encode(kept)
+
+
+def _kept_receipt(first: Receipt, following: int) -> _Receipt:
+    ready_at = None if first.ready_at == first.created_at else first.ready_at
+    return _Receipt(
+        first.id, first.queue, first.priority, first.max_attempts, first.created_at, first.state, ready_at, following - first.id
+    )
 
 
 # Queues
