@@ -186,6 +186,7 @@ AUDIT_RETENTION_MS_MIN = 60_000
 AUDIT_RETENTION_MS_MAX = 3_660 * 86_400_000
 AUDIT_ROWS = 1_000_000  # entries that are kept: about 250 MB; past this the oldest are removed
 AUDIT_BYTES = 512 << 20  # the same in bytes
+AUDIT_ROW_BYTES = 65_536  # more than one entry can take; also in `count_audit.sql`
 AUDIT_CHARS = 600  # of one text of an entry: the longest name of a queue that there may be
 AUDIT_NAME_CHARS = 200  # of who did it
 AUDIT_BITE = 1_000  # entries that are removed in one transaction

@@ -107,16 +107,23 @@ def note(batch: Batch, command: Managed[Answer], deed: Deed, queue: str, result:
     target = deed.target if deed.job is None else str(deed.job)
     run = ""
     if bulk is not None:
-        run = _key(bulk.run, deed.action, actor, batch.now)
-        if bulk.target:
-            target, queue, words = bulk.target, bulk.queue, deed.note
+        if deed.job is not None and bulk.target:
+            target, queue, words = bulk.target, queue or bulk.queue, deed.note
+        run = _key(bulk.run, deed, queue, actor, batch.now)
     add(batch, AuditEntry(deed.action, queue, target, words, outcome, done, refused, actor, run, batch.now))
 
 
-def _key(run: str, action: str, actor: Actor, now: int) -> str:
-    """What tells a run apart: nobody adds to the entry of another, of another action or of another day, whatever they call their own."""
-    told = "\0".join((run, action, actor.name, actor.address, actor.door, str(now // _DAY_MS)))
+def _key(run: str, deed: Deed, queue: str, actor: Actor, now: int) -> str:
+    """What tells a run apart. Whatever callers call their own, nobody adds to the entry of another, of another day, or of what is something else than
+    the same with other jobs of the same queue: else an entry would hide what it does not tell.
+    """
+    same = (deed.action, queue, deed.note, "" if _of_jobs(deed.action) else deed.target)
+    told = "\0".join((run, *same, actor.name, actor.address, actor.door, str(now // _DAY_MS)))
     return hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _of_jobs(action: str) -> bool:
+    return action.startswith("job.")
 
 
 def _outcome(command: Managed[Answer], result: Answer) -> tuple[int, int, str]:
@@ -169,10 +176,11 @@ def _cut(text: str, chars: int = AUDIT_CHARS) -> str:
 async def record(batch: Batch, command: RecordAudit) -> Counted:
     """Keep an entry of what is no command."""
     entry = replace(command.entry, at=batch.now)
-    if entry.run:
-        entry = replace(entry, run=_key(entry.run, entry.action, entry.actor, batch.now))
-    if not entry.queue and entry.action.startswith("job.") and entry.target.isascii() and entry.target.isdigit():
+    if not entry.queue and _of_jobs(entry.action) and entry.target.isascii() and entry.target.isdigit():
         entry = replace(entry, queue=await queue_of(batch, Deed(entry.action, job=int(entry.target))))
+    if entry.run:
+        deed = Deed(entry.action, entry.queue, entry.target, entry.note)
+        entry = replace(entry, run=_key(entry.run, deed, entry.queue, entry.actor, batch.now))
     add(batch, entry)
     return Counted(1)
 
@@ -182,9 +190,10 @@ async def trim(batch: Batch, command: TrimAudit) -> Counted:
     refusals = batch.refusals
     if refusals is not None and refusals.unrecorded:
         _put(batch, AuditEntry(UNRECORDED, outcome="too_many", done=0, refused=refusals.unrecorded, at=batch.now))
-    tally = await batch.tx.audit_tally()
+    tally, oldest = await batch.tx.audit_tally(), await batch.tx.oldest_audit(1)
+    if oldest and not tally.can_be(oldest[0][0]):
+        tally = await batch.tx.count_audit()
     kept, size, before = tally.kept, tally.bytes, batch.now - command.keep_ms
-    oldest = await batch.tx.oldest_audit(1)
     if not oldest or (kept <= AUDIT_ROWS and size <= AUDIT_BYTES and oldest[0][1] >= before):
         return Counted(0)
     last = 0

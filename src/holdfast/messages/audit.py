@@ -29,8 +29,8 @@ class Deed(msgspec.Struct, frozen=True):
 
 
 class Bulk(Frame, frozen=True):
-    """A command is a part of something larger, which has one entry: `run` tells it apart. `target` says to what all of it is done ("": as the
-    command says).
+    """A command is a part of something larger, which has one entry for each queue: `run` tells it apart. `target` says which jobs all of it is done
+    to ("": as the command says), and `queue` in which queue they would be that are not there.
     """
 
     run: str
@@ -71,8 +71,9 @@ class AuditEntry(Frame, frozen=True):
 def refusal_of(command: Managed[Answer], code: str) -> AuditEntry:
     """The entry of a command that was refused before it was decided."""
     deed, bulk = command.deed(), command.bulk or Bulk("")
-    target = bulk.target or (deed.target if deed.job is None else str(deed.job))
-    queue = bulk.queue if bulk.target else deed.queue
+    target, queue = deed.target, deed.queue
+    if deed.job is not None:
+        target, queue = bulk.target or str(deed.job), queue or (bulk.queue if bulk.target else "")
     return AuditEntry(deed.action, queue, target, deed.note, code, 0, 1, command.actor, bulk.run)
 
 

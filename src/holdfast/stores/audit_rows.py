@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from holdfast.auth.actor import Actor
-from holdfast.limits import AUDIT_SCANNED, ID_MAX
+from holdfast.limits import AUDIT_ROW_BYTES, AUDIT_SCANNED, ID_MAX
 from holdfast.messages.audit import AuditEntry, AuditPage, ListAudit
 
 Row = Sequence[Any]
@@ -30,6 +30,11 @@ def size_of(entry: AuditEntry) -> int:
         entry.run,
     )
     return _ROW_BYTES + sum([len(text.encode()) for text in texts])
+
+
+def counted(size: int) -> int:
+    """What is counted for a row that says this of its size: it may not be as it was written."""
+    return size if 0 <= size <= AUDIT_ROW_BYTES else AUDIT_ROW_BYTES
 
 
 def row_of(entry: AuditEntry, number: int, size: int) -> Row:

@@ -23,13 +23,14 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET
 
 from holdfast.errors import InvalidRequest
 from holdfast.job.job import NO_EXTRAS, READY, BeanstalkCounters, Extras, NewJob, Receipt, State, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed, Schedule, ScheduleSpec
-from holdfast.limits import ID_MAX
+from holdfast.limits import DELAY_MS_MAX, GROUP_LIMIT_MAX, ID_MAX, LEASE_MS_MAX, RETRY_FACTOR_MAX
 from holdfast.routing import interests
 
 UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError)
@@ -46,24 +47,24 @@ class _Kept(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=F
 
 
 class _Counters(_Kept):
-    delay_s: int = 0
-    timeouts: int = 0
-    releases: int = 0
-    buries: int = 0
-    kicks: int = 0
+    delay_s: _Number = 0
+    timeouts: _Number = 0
+    releases: _Number = 0
+    buries: _Number = 0
+    kicks: _Number = 0
 
 
 class _Extras(_Kept):
-    lease_ms: int | None = None
+    lease_ms: Annotated[int, msgspec.Meta(ge=1, le=LEASE_MS_MAX)] | None = None
     retry: RetryPolicy | None = None
     unique_key: str | None = None
     unique_while: UniqueWhile = UniqueWhile.UNFINISHED
     group_key: str | None = None
-    group_limit: int = 1
+    group_limit: Annotated[int, msgspec.Meta(ge=1, le=GROUP_LIMIT_MAX)] = 1
     tags: tuple[str, ...] = ()
     worker: str | None = None
     beanstalk: _Counters | None = None
-    follows: int | None = None
+    follows: _Number | None = None
 
 
 class _Receipt(_Kept):
@@ -71,13 +72,13 @@ class _Receipt(_Kept):
     `ready_at` is left out where the jobs were ready when they were made.
     """
 
-    id: int
+    id: _Number
     queue: str
-    priority: int
-    max_attempts: int
-    created_at: int
+    priority: _Number
+    max_attempts: _Number
+    created_at: _Number
     state: State = READY
-    ready_at: int | None = None
+    ready_at: _Number | None = None
     count: Annotated[int, msgspec.Meta(ge=1, le=_TOGETHER)] = 1
 
 
@@ -106,7 +107,7 @@ class _Schedule(_Kept):
     missed: Missed = Missed.ONE
     overlap: bool = True
     last_at: int | None = None
-    last_jobs: tuple[int, ...] = ()
+    last_jobs: tuple[_Number, ...] = ()
     last_error: str | None = None
     fired: int = 0
     skipped: int = 0
@@ -142,6 +143,8 @@ def extras_text(extras: Extras) -> str | None:
 
 def _extras_from(kept: _Extras) -> Extras:
     counters = kept.beanstalk
+    if kept.retry is not None:
+        _check_retry(kept.retry)
     return Extras(
         kept.lease_ms,
         kept.retry,
@@ -156,6 +159,13 @@ def _extras_from(kept: _Extras) -> Extras:
         else BeanstalkCounters(counters.delay_s, counters.timeouts, counters.releases, counters.buries, counters.kicks),
         kept.follows,
     )
+
+
+def _check_retry(policy: RetryPolicy) -> None:
+    """Raise where it has a number from which no moment could be reckoned."""
+    sound = 0 <= policy.base_ms <= DELAY_MS_MAX and 0 <= policy.max_ms <= DELAY_MS_MAX
+    if not (sound and 1 <= policy.factor <= RETRY_FACTOR_MAX and 0 <= policy.jitter <= 1):
+        raise ValueError("retry is beyond its bounds")
 
 
 def _kept_extras(extras: Extras) -> _Extras:
@@ -189,16 +199,35 @@ def receipts_of(column: bytes) -> list[Receipt]:
 def receipts_json(receipts: list[Receipt]) -> bytes:
     """The column for receipts."""
     kept: list[_Receipt] = []
-    same, last = None, None
+    first: Receipt | None = None
+    following = 0  # the number that goes on with those from `first` on
     for one in receipts:
-        ready_at = None if one.ready_at == one.created_at else one.ready_at
-        its = (one.queue, one.priority, one.max_attempts, one.created_at, one.state, ready_at)
-        if last is not None and its == same and one.id == last.id + last.count and last.count < _TOGETHER:
-            last.count += 1
-        else:
-            same, last = its, _Receipt(one.id, *its)
-            kept.append(last)
+        if (
+            first is not None
+            and one.id == following
+            and one.created_at == first.created_at
+            and one.ready_at == first.ready_at
+            and one.priority == first.priority
+            and one.state is first.state
+            and one.queue == first.queue
+            and one.max_attempts == first.max_attempts
+            and following - first.id < _TOGETHER
+        ):
+            following += 1
+            continue
+        if first is not None:
+            kept.append(_kept_receipt(first, following))
+        first, following = one, one.id + 1
+    if first is not None:
+        kept.append(_kept_receipt(first, following))
     return _json.encode(kept)
+
+
+def _kept_receipt(first: Receipt, following: int) -> _Receipt:
+    ready_at = None if first.ready_at == first.created_at else first.ready_at
+    return _Receipt(
+        first.id, first.queue, first.priority, first.max_attempts, first.created_at, first.state, ready_at, following - first.id
+    )
 
 
 # Queues
@@ -212,6 +241,10 @@ def settings_of(text: str) -> QueueSettings:
         value = getattr(settings, name)
         if isinstance(value, int) and not 0 <= value <= ID_MAX:
             raise ValueError(f"{name} is beyond its bounds")
+    if settings.lease_ms is not UNSET and settings.lease_ms > LEASE_MS_MAX:
+        raise ValueError("lease_ms is beyond its bounds")
+    if settings.retry is not UNSET:
+        _check_retry(settings.retry)
     return settings
 
 

@@ -27,6 +27,7 @@ from holdfast.job.job import Content, IdempotencyKey, Job, JobError, Receipt, St
 from holdfast.job.queue import Queue, QueuePolicy, QueueSettings
 from holdfast.job.registry import Roster, Worker
 from holdfast.job.schedule import Schedule
+from holdfast.limits import AUDIT_ROW_BYTES
 from holdfast.messages.audit import AuditEntry
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability, HeldQueue, Replication
@@ -128,6 +129,10 @@ class AuditTally(msgspec.Struct, frozen=True):
     kept: int = 0
     bytes: int = 0
     removed: int = 0
+
+    def can_be(self, oldest: int) -> bool:
+        """Whether there may be as many entries, of as many bytes, where the oldest has this number."""
+        return 0 < self.kept <= self.last - oldest + 1 and 0 <= self.bytes <= self.kept * AUDIT_ROW_BYTES
 
 
 class Transaction(Protocol):
@@ -374,6 +379,10 @@ class Transaction(Protocol):
 
     async def audit_tally(self) -> AuditTally:
         """How many entries there are."""
+        ...
+
+    async def count_audit(self) -> AuditTally:
+        """Count the entries anew, where the tally can't be true."""
         ...
 
     async def oldest_audit(self, limit: int) -> list[tuple[int, int, int]]:

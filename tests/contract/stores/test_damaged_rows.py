@@ -14,6 +14,7 @@ from holdfast.errors import HoldfastError, InternalError
 from holdfast.job.job import IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.audit import ListAudit, TrimAudit
 from holdfast.messages.commands import (
     ConcludeLease,
     DeleteJob,
@@ -64,13 +65,15 @@ ORDER = {
     "kept_answer": "scope = 'sick'",
     "worker": "id = 'w-sick'",
     "schedule": "name = 'sick'",
+    "audit": "queue = 'sick'",
+    "audit_tally": "only_row = 1",
     "counter": "name IN ('job', 'fence', 'interests')",
     "job_error": "job IN (SELECT id FROM job WHERE queue = (SELECT id FROM queue WHERE name = 'sick'))",
     "progress": "job IN (SELECT id FROM job WHERE queue = (SELECT id FROM queue WHERE name = 'sick'))",
 }
 TABLES = (
     "queue", "job", "ready", "held", "group_place", "leased", "scheduled", "ended", "job_error", "progress", "unique_key", "kept_answer",
-    "interest", "worker", "ready_for", "counter", "schedule",
+    "interest", "worker", "ready_for", "counter", "schedule", "audit", "audit_tally",
 )  # fmt: skip
 NEVER_NULL = ("counter.name", "queue.id")
 
@@ -216,7 +219,7 @@ async def the_neighbour_is_served(desk: Desk) -> None:
         looks += [ListJobs(100, **filters), CountJobs(**filters), ListJobs(100, queue=WELL, **filters)]
         looks += [ListJobs(100, queue=SICK, **filters), CountJobs(SICK, **filters)]
     looks += [RecentFailures(100, WELL), OldestDead(WELL), CountUrgent([WELL, SICK]), OldestReady([WELL, SICK])]
-    looks += [RecentFailures(100, SICK), OldestDead(SICK)]
+    looks += [RecentFailures(100, SICK), OldestDead(SICK), ListAudit(100), ListAudit(100, after=0)]
     for look in looks:
         if getattr(look, "queue", None) == SICK:
             await allowed(desk.ask(look))
@@ -233,6 +236,7 @@ async def time_passes(desk: Desk) -> None:
         for command in (ExpireLeases(100), PromoteDue(100), FireSchedules(100), BuryOrphans(100), ReapWorkers(10 * DAY_MS)):
             await desk.do(command)
         await desk.do(ForgetHistory(100))
+        await desk.do(TrimAudit(DAY_MS, 100))
     assert (await desk.ask(ListSchedules(1, name=WELL))).schedules[0].fired > fired
     assert (await desk.do(ExpireLeases(100))).count == 0
     assert (await desk.do(PromoteDue(100))).count == 0
@@ -350,6 +354,28 @@ def place_folder(request, number):
 async def test_rows_that_are_missing_from_any_table_keep_nobody_from_being_served(place, table):
     await furnished(place)
     place.remove(table)
+    await everything_holds(place.open())
+
+
+BEYOND = (
+    ("job", "extras", f'{{"lease_ms":{10**30}}}'),
+    ("job", "extras", '{"retry":{"factor":1e308}}'),
+    ("queue", "settings", f'{{"retry":{{"max_ms":{10**400}}}}}'),
+    ("kept_answer", "receipts", f'[{{"id":{10**30},"queue":"sick","priority":1,"max_attempts":1,"created_at":1}}]'.encode()),
+    (
+        "schedule",
+        "state",
+        b'{"job":{"queue":"sick","payload":"MQ=="},"created_at":1,"next_at":1,"interval_ms":1000,"overlap":false,"last_jobs":[1%030d]}'
+        % 0,
+    ),
+)
+"""Columns of JSON that are well formed, with a number that no store could take."""
+
+
+@pytest.mark.parametrize(("table", "column", "value"), BEYOND)
+async def test_a_number_beyond_all_bounds_keeps_nobody_from_being_served(place, table, column, value):
+    await furnished(place)
+    assert place.damage(table, column, value)
     await everything_holds(place.open())
 
 

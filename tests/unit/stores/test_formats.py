@@ -3,6 +3,7 @@ of a store that the version before wrote goes to tests/contract/stores/upgrade.
 """
 
 import base64
+import json
 
 import msgspec
 import pytest
@@ -204,3 +205,42 @@ PLACED = {  # what stores had before, and what becomes of it
 )
 def test_what_stood_by_place_is_turned_and_what_cant_be_read_is_left(turn, before, after):
     assert turn(before) == after
+
+
+RETRIES = [
+    '"base_ms":-1', '"base_ms":316224000001', '"max_ms":-1', f'"max_ms":{10**400}', '"factor":0.5', '"factor":1e308', '"jitter":-1', '"jitter":1.5',
+]  # fmt: skip
+BEYOND = [
+    *[f'{{"lease_ms":{value}}}' for value in (-1, 0, 2_592_000_001, 1 << 63, 10**400)],
+    *[f'{{"group_key":"g","group_limit":{value}}}' for value in (-1, 0, 10_001, 1 << 63)],
+    *[f'{{"follows":{value}}}' for value in (-1, 1 << 63)],
+    *[f'{{"beanstalk":{{"{name}":-1}}}}' for name in ("delay_s", "timeouts", "releases", "buries", "kicks")],
+    *[f'{{"retry":{{{value}}}}}' for value in RETRIES],
+]
+
+
+@pytest.mark.parametrize("text", BEYOND)
+def test_a_number_of_a_job_from_which_no_moment_can_be_reckoned_can_not_be_read(text):
+    with pytest.raises(formats.UNREADABLE):
+        formats.extras_of(text)
+    state = f'{{"job":{{"queue":"q","payload":"MQ==","extras":{text}}},"created_at":1,"next_at":1,"interval_ms":60000}}'
+    with pytest.raises(formats.UNREADABLE):
+        formats.schedule_of("s", state.encode(), 1, False)
+
+
+@pytest.mark.parametrize("text", [f'{{"retry":{{{value}}}}}' for value in RETRIES] + ['{"lease_ms":2592000001}'])
+def test_nor_one_of_a_queue(text):
+    with pytest.raises(formats.UNREADABLE):
+        formats.settings_of(text)
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 63, 10**400])
+def test_nor_one_of_a_receipt_or_of_the_last_jobs_of_a_schedule(value):
+    named = {"id": 1, "queue": "q", "priority": 1, "max_attempts": 1, "created_at": 1, "ready_at": 1}
+    for name in ("id", "priority", "max_attempts", "created_at", "ready_at"):
+        one = ",".join(f'"{key}":{value if key == name else json.dumps(known)}' for key, known in named.items())
+        with pytest.raises(formats.UNREADABLE):
+            formats.receipts_of(f"[{{{one}}}]".encode())
+    state = f'{{"job":{{"queue":"q","payload":"MQ=="}},"created_at":1,"next_at":1,"interval_ms":60000,"last_jobs":[{value}]}}'
+    with pytest.raises(formats.UNREADABLE):
+        formats.schedule_of("s", state.encode(), 1, False)

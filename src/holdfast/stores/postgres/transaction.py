@@ -277,17 +277,23 @@ class PostgresTransaction(Loader, KeyRows):
         found = await self._fetch("audit_tally")
         return AuditTally(*found[0]) if found else AuditTally()
 
+    async def count_audit(self) -> AuditTally:
+        """Count the entries anew. The row of the tally is locked first, so that no other node adds one meanwhile."""
+        await self._value("tally_audit", 0, 0)
+        self._note_written()
+        return AuditTally(*await self._db.fetchrow(SQL["count_audit"]))
+
     async def oldest_audit(self, limit: int) -> list[tuple[int, int, int]]:
         """The oldest entries."""
-        return [(row[0], row[1], row[2]) for row in await self._fetch("oldest_audit", limit)]
+        return [(row[0], row[1], audit_rows.counted(row[2])) for row in await self._fetch("oldest_audit", limit)]
 
     async def forget_audit(self, up_to: int) -> int:
         """Remove the oldest entries. Other nodes may be doing the same."""
         await self._value("tally_audit", 0, 0)
-        sizes = [row[0] for row in await self._db.fetch(SQL["forget_audit"], up_to)]
-        await self._db.execute(SQL["untally_audit"], len(sizes), sum(sizes))
+        found = await self._db.fetch(SQL["forget_audit"], up_to)
+        await self._db.execute(SQL["untally_audit"], len(found), sum([audit_rows.counted(row[0]) for row in found]))
         self._note_written()
-        return len(sizes)
+        return len(found)
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Take note of the rows to move."""

@@ -193,16 +193,20 @@ class SqliteTransaction(Loader, KeyRows):
         row = self._db.execute(SQL["audit_tally"]).fetchone()
         return AuditTally() if row is None else AuditTally(*row)
 
+    async def count_audit(self) -> AuditTally:
+        """Count the entries anew."""
+        row: Row = self._db.execute(SQL["count_audit"]).fetchall()[0]
+        return AuditTally(*row)
+
     async def oldest_audit(self, limit: int) -> list[tuple[int, int, int]]:
         """The oldest entries."""
-        return list(self._db.execute(SQL["oldest_audit"], (limit,)))
+        return [(row[0], row[1], audit_rows.counted(row[2])) for row in self._db.execute(SQL["oldest_audit"], (limit,))]
 
     async def forget_audit(self, up_to: int) -> int:
         """Remove the oldest entries."""
         found: Sequence[Row] = self._db.execute(SQL["forget_audit"], (up_to,)).fetchall()
-        sizes = [row[0] for row in found]
-        self._db.execute(SQL["untally_audit"], (len(sizes), sum(sizes)))
-        return len(sizes)
+        self._db.execute(SQL["untally_audit"], (len(found), sum([audit_rows.counted(row[0]) for row in found])))
+        return len(found)
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Move the rows."""

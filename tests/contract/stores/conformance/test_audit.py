@@ -218,6 +218,33 @@ async def test_nobody_adds_to_the_entry_of_another_whatever_they_call_their_run(
     ]
 
 
+async def test_a_run_hides_nothing_behind_what_its_caller_says(desk):
+    for queue in ("scratch", "payroll"):
+        await desk.put_all([NewJob(queue, b"1")] * 2)
+        await desk.do(SetSchedule(queue, ScheduleSpec(NewJob(queue, b"1"), interval_ms=60_000), False))
+    before = len(await entries(desk))
+    lie = Bulk("run", "nothing of note", "scratch")
+    for number in (1, 2, 3, 4):
+        await desk.do(DeleteJob(number, bulk=lie))
+    for name in ("scratch", "payroll"):
+        await desk.do(PurgeQueue(name, ("ready",), 0, 10, bulk=lie))
+        await desk.do(DeleteSchedule(name, bulk=lie))
+        await desk.do(SetQueue(name, QueueSettings(), whole=True, bulk=lie))
+    await desk.do(SetQueue("payroll", QueueSettings(max_attempts=1), whole=True, bulk=lie))
+    new = (await entries(desk))[: -before or None]
+    assert [(entry.action, entry.queue, entry.target, entry.done) for entry in new[::-1]] == [
+        ("job.delete", "scratch", "nothing of note", 2),
+        ("job.delete", "payroll", "nothing of note", 2),
+        ("queue.purge", "scratch", "", 0),
+        ("schedule.delete", "", "scratch", 1),
+        ("queue.set", "scratch", "", 1),
+        ("queue.purge", "payroll", "", 0),
+        ("schedule.delete", "", "payroll", 1),
+        ("queue.set", "payroll", "", 1),
+        ("queue.set", "payroll", "", 1),
+    ]
+
+
 async def test_entries_are_found_by_who_what_where_how_and_when(desk):
     await desk.put("mail")
     await desk.put("sms")

@@ -1,5 +1,9 @@
--- Count entries that are to be added; the last of their numbers. A tally that is missing goes on from the entries that are there.
+-- Count entries that are to be added; the last of their numbers. A tally that is missing or behind goes on from the entries that are there. What is no count
+-- stands for more than there can be, so that all are counted by the next trim (`count_audit`).
 INSERT INTO audit_tally AS t(only_row, last, kept, bytes, removed)
-VALUES (true, coalesce((SELECT max(id) FROM audit), 0) + $1::bigint, $1::bigint, $2::bigint, 0)
-ON CONFLICT (only_row) DO UPDATE SET last = t.last + $1::bigint, kept = t.kept + $1::bigint, bytes = t.bytes + $2::bigint
+VALUES (true, coalesce((SELECT max(id) FROM audit WHERE id < 9007199254740991), 0) + $1::bigint, 9007199254740991, 9007199254740991, 0)
+ON CONFLICT (only_row) DO UPDATE SET
+  last = greatest(CASE WHEN t.last BETWEEN 0 AND 9007199254740991 THEN t.last END, (SELECT max(id) FROM audit WHERE id < 9007199254740991), 0) + $1::bigint,
+  kept = CASE WHEN t.kept BETWEEN 0 AND 9007199254740991 THEN t.kept + $1::bigint ELSE 9007199254740991 END,
+  bytes = CASE WHEN t.bytes BETWEEN 0 AND 9007199254740991 THEN t.bytes + $2::bigint ELSE 9007199254740991 END
 RETURNING last

@@ -1,5 +1,9 @@
--- Count entries that are to be added; the last of their numbers. A tally that is missing goes on from the entries that are there.
+-- Count entries that are to be added; the last of their numbers. A tally that is missing or behind goes on from the entries that are there. What is no count
+-- stands for more than there can be, so that all are counted by the next trim (`count_audit`).
 INSERT INTO audit_tally(only_row, last, kept, bytes, removed)
-VALUES (1, coalesce((SELECT max(id) FROM audit), 0) + ?1, ?1, ?2, 0)
-ON CONFLICT (only_row) DO UPDATE SET last = last + ?1, kept = kept + ?1, bytes = bytes + ?2
+VALUES (1, coalesce((SELECT max(id) FROM audit WHERE id < 9007199254740991), 0) + ?1, 9007199254740991, 9007199254740991, 0)
+ON CONFLICT (only_row) DO UPDATE SET
+  last = max(CASE WHEN last BETWEEN 0 AND 9007199254740991 THEN last ELSE 0 END, coalesce((SELECT max(id) FROM audit WHERE id < 9007199254740991), 0)) + ?1,
+  kept = CASE WHEN kept BETWEEN 0 AND 9007199254740991 THEN kept + ?1 ELSE 9007199254740991 END,
+  bytes = CASE WHEN bytes BETWEEN 0 AND 9007199254740991 THEN bytes + ?2 ELSE 9007199254740991 END
 RETURNING last
