@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.contract.client.worker.running import running
+from tests.contract.client.worker.workers import running
 
 from holdfast import AsyncClient, Client, Worker
 from holdfast.cli.entry import main

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.contract.doors.beanstalk.talking import missing
+from tests.contract.doors.beanstalk.script import missing
 
 from cluster.postgres import PostgresServer
 from cluster.processes import give
