@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import trustme
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
+from cryptography.x509 import CertificateBuilder, ExtendedKeyUsage, load_pem_x509_certificates
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 
 class Pair(NamedTuple):
@@ -38,6 +41,17 @@ class Authority:
         pair = into or Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         made.private_key_pem.write_to_path(pair.key)
         pair.cert.write_bytes(b"".join(part.bytes() for part in made.cert_chain_pems))
+        return pair
+
+    def only_for_servers(self, pair: Pair) -> Pair:
+        """The same certificate without the use `client auth`."""
+        found = load_pem_x509_certificates(pair.cert.read_bytes())[0]
+        made = CertificateBuilder(found.issuer, found.subject, found.public_key(), found.serial_number)
+        made = made.not_valid_before(found.not_valid_before_utc).not_valid_after(found.not_valid_after_utc)
+        made = made.add_extension(ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=True)
+        key: Any = load_pem_private_key(self._ca.private_key_pem.bytes(), None)
+        signed = made.sign(key, SHA256())
+        pair.cert.write_bytes(signed.public_bytes(Encoding.PEM))
         return pair
 
     def trusting(self, identity: Pair | None = None) -> ssl.SSLContext:

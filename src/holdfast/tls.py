@@ -95,6 +95,9 @@ class Certificate:
         self._files = files
         self._seen = _signature(files)
         self._loaded = _load(files)
+        self._failed: tuple[Any, ...] | None = None  # what was seen and told, where the newest files can't be used
+        self._loading = asyncio.Lock()  # one load after another: what is in force is always what was read last
+        self._asked = False  # a load that has not begun does for all who ask meanwhile
         self._warned = False
         self.reloads: dict[str, int] = Counter()  # by outcome: "loaded", "failed"
 
@@ -121,24 +124,38 @@ class Certificate:
         return self._loaded.contexts[client_auth]
 
     async def watch(self) -> None:
-        """Load the files again whenever they have changed, until cancelled."""
+        """Load the files again whenever they have changed, until cancelled. Those that can't be used are tried at every look: they may be readable,
+        or valid, by then.
+        """
         while True:
             await asyncio.sleep(TLS_LOOK_S)
-            await self.reload(only_if_changed=True)
+            async with self._loading:
+                seen = await asyncio.to_thread(_signature, self._files)
+                if seen != self._seen or self._failed is not None:
+                    await self._load_again(seen, is_asked=False)
             self._warn_of_end()
 
-    async def reload(self, *, only_if_changed: bool = False) -> None:
+    async def reload(self) -> None:
         """Load the files again, in a thread: they may lie on a disk that takes its time. What can't be used changes nothing."""
-        seen = await asyncio.to_thread(_signature, self._files)
-        if only_if_changed and seen == self._seen:
+        if self._asked:
             return
+        self._asked = True
+        async with self._loading:
+            self._asked = False
+            await self._load_again(await asyncio.to_thread(_signature, self._files), is_asked=True)
+
+    async def _load_again(self, seen: tuple[Any, ...], *, is_asked: bool) -> None:
         self._seen = seen
         try:
             self._loaded = await asyncio.to_thread(_load, self._files)
         except UnusableCertificate as error:
-            self.reloads["failed"] += 1
-            log.error("the TLS certificate was not reloaded, and the old one stays in force", reason=str(error))  # noqa: TRY400
+            failed = (seen, str(error))
+            if is_asked or failed != self._failed:
+                self.reloads["failed"] += 1
+                log.error("the TLS certificate was not reloaded, and the old one stays in force", reason=str(error))  # noqa: TRY400
+            self._failed = failed
         else:
+            self._failed = None
             self.reloads["loaded"] += 1
             self._warned = False
             log.info("the TLS certificate was reloaded", expires=self.expires)
@@ -155,7 +172,7 @@ def _signature(files: CertificateFiles) -> tuple[Any, ...]:
     for path in (files.cert, files.key, files.client_ca):
         with contextlib.suppress(OSError):
             found = os.stat(path)  # noqa: PTH116  (of a path that may be "")
-            seen.append((path, found.st_mtime_ns, found.st_ino, found.st_size))
+            seen.append((path, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size))
     return tuple(seen)
 
 

@@ -12,6 +12,8 @@ When the deadline has passed while one of the tries had an unknown outcome, `Out
 
 import os
 import random
+import ssl
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ import tenacity
 
 from holdfast.client.contents import NAMES, elements, members
 from holdfast.client.refusals import UnexpectedAnswer, Unreachable, problem, refusal
-from holdfast.client.tls import distrust
+from holdfast.client.tls import causes, distrust
 from holdfast.client.types import Job
 from holdfast.errors import HoldfastError, InvalidRequest, OutcomeUnknown
 
@@ -182,6 +184,7 @@ class RetryState:
         self.timeout_s = attempt_s + call.wait_ms / 1_000
         self.repeated = False
         self._nodes = nodes
+        self._around = sys.exception()  # a caller may ask a second server because a first one failed
         self._deadline_s = deadline_s + call.wait_ms / 1_000
         self._until = time.monotonic() + self._deadline_s
 
@@ -197,22 +200,22 @@ class RetryState:
 
     def not_sent(self, url: str, cause: Exception) -> NoReturn:
         """The server could not be reached."""
-        self._distrust(url, cause)
+        self._distrust(url, distrust(cause, self._around), cause)
         self._nodes.leave(url)
-        why = f"{url} can't be reached: {plain(cause)}"
+        why = f"{url} can't be reached: {plain(cause, self._around)}"
         final = self._unknown(why) if self.repeated else Unreachable(f"{why}. Tried for {self._deadline_s:g} s.", url=url)
         raise Retry(final, why=why) from cause
 
     def lost(self, url: str, cause: Exception | str) -> NoReturn:
         """No answer came, and nobody knows what was done."""
         if isinstance(cause, Exception):
-            self._distrust(url, cause)
+            self._distrust(url, distrust(cause, self._around, connected=True), cause)
+            cause = plain(cause, self._around)
         self._nodes.leave(url)
-        self._open(self._unknown(f"The answer of {url} was lost: {plain(cause) if isinstance(cause, Exception) else cause}"))
+        self._open(self._unknown(f"The answer of {url} was lost: {cause}"))
 
-    def _distrust(self, url: str, cause: Exception) -> None:
+    def _distrust(self, url: str, why: str | None, cause: Exception) -> None:
         """Where no TLS connection came about, nothing was done; the same server will say the same again."""
-        why = distrust(cause)
         if why is None:
             return
         self._nodes.leave(url)
@@ -279,15 +282,17 @@ class RetryState:
         return error
 
 
-def plain(error: Exception) -> str:
-    """What went wrong with a connection, in the words of the system and not of a library."""
-    found: BaseException | None = error
-    for _ in range(10):
+def plain(error: Exception, around: BaseException | None = None) -> str:
+    """What went wrong with a connection, in the words of the system and not of a library. `around` as in `causes`."""
+    every = list(causes(error, around))
+    of_tls = [getattr(found, "reason", None) for found in every if isinstance(found, ssl.SSLError)]
+    if of_tls:  # their errno is none of the system's
+        return f"TLS failed ({next(filter(None, of_tls), 'no reason is known').replace('_', ' ').lower()})"
+    for found in every:
         if isinstance(found, OSError) and found.errno is not None:
             return os.strerror(found.errno) if found.errno > 0 else found.strerror or str(found)
         if isinstance(found, TimeoutError):
             return "no answer in time"
-        found = found and (found.__cause__ or found.__context__)
     return str(error)
 
 

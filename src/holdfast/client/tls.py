@@ -6,6 +6,7 @@ The certificates of servers are always verified, with the authorities of this ma
 
 import os
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 Path = str | os.PathLike[str]
@@ -13,12 +14,18 @@ _VARIABLES = {"ca_file": "HOLDFAST_CA_FILE", "client_cert": "HOLDFAST_CLIENT_CER
 _MISMATCHES = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _EXPIRED, _NOT_YET_VALID = 10, 9
 _UNKNOWN = (2, 18, 19, 20, 21)  # nobody who is trusted has signed it
-_ALERTS = {
+_OF_THE_CLIENT = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it requires a client certificate (client_cert, HOLDFAST_CLIENT_CERT)",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it refused the TLS handshake; it may require a client certificate (client_cert, HOLDFAST_CLIENT_CERT)",
     "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the authority (CA) of the client certificate",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the client certificate has expired",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "the client certificate was revoked",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "the client certificate is not one for clients (extended key usage)",
     "SSLV3_ALERT_BAD_CERTIFICATE": "it does not accept the client certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not accept the client certificate",
+}
+"""With TLS 1.3 these come when a request may be on its way already; it was not read."""
+_OF_THE_HANDSHAKE = _OF_THE_CLIENT | {
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it refused the TLS handshake; it may require a client certificate (client_cert, HOLDFAST_CLIENT_CERT)",
     "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks no version of TLS that is spoken here",
     "WRONG_VERSION_NUMBER": "it does not speak TLS there: its URL may begin with http://",
 }
@@ -87,20 +94,29 @@ def _identify(context: ssl.SSLContext, cert: str, key: str | None) -> None:
         raise ValueError(f"{cert} holds no certificate in PEM, or {key or cert} no private key") from None
 
 
-def distrust(error: BaseException | None) -> str | None:
-    """Why no TLS connection came about, as a sentence that goes on from "the server"; None where it failed for another reason.
+def distrust(error: BaseException, around: BaseException | None = None, *, connected: bool = False) -> str | None:
+    """Why no TLS connection came about, as a sentence that goes on from "the server"; None where it failed for another reason. `around` as in `causes`.
 
-    Nothing was asked of the server then, whenever it was noticed.
+    Nothing was asked of the server then, whenever it was noticed. Once `connected`, only what is said of the client's certificate can mean that: what
+    else goes wrong with TLS may have broken off an answer.
     """
-    for _ in range(10):
-        if type(error) is ssl.SSLCertVerificationError:  # those of a library that pretend to be one know no more
-            return _of_certificate(error)
-        if isinstance(error, ssl.SSLError) and (reason := getattr(error, "reason", None)):
-            return _ALERTS.get(reason)
-        if error is None:
-            break
-        error = error.__cause__ or error.__context__
+    alerts = _OF_THE_CLIENT if connected else _OF_THE_HANDSHAKE
+    for found in causes(error, around):
+        if type(found) is ssl.SSLCertVerificationError:  # those of a library that pretend to be one know no more
+            return _of_certificate(found)
+        if isinstance(found, ssl.SSLError) and (reason := getattr(found, "reason", None)):
+            return alerts.get(reason)
     return None
+
+
+def causes(error: BaseException, around: BaseException | None = None) -> Iterator[BaseException]:
+    """An exception and what led to it; but nothing of `around`, which the caller was handling when it began: that is of another call."""
+    found: BaseException | None = error
+    for _ in range(10):
+        if found is None or found is around:
+            return
+        yield found
+        found = found.__cause__ or found.__context__
 
 
 def _of_certificate(error: ssl.SSLCertVerificationError) -> str:

@@ -1,20 +1,27 @@
 """The client, the worker and the command line over TLS: who is trusted, who one is, and what is said where that fails."""
 
+import asyncio
+import contextlib
 import json
 import logging
 import pickle
+import socket
+import ssl
+import threading
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.contract.client.worker.running import running
 
 from holdfast import AsyncClient, Client, Worker
 from holdfast.cli.entry import main
 from holdfast.client import Unreachable
 from holdfast.client.tls import context_of
+from holdfast.errors import OutcomeUnknown
 from tests.certificates import Authority, Pair, encrypted
+from tests.contract.client.worker.workers import running
 from tests.system.docs.pages import block, read
 
 TOKEN = "hf_planted_0123456789abcdef"
@@ -220,6 +227,92 @@ def test_a_token_is_shown_nowhere(clients, shared, caplog, run, tmp_path):
         said.append(result.output)
     said.append(caplog.text)
     assert TOKEN not in json.dumps(said)
+
+
+@contextlib.contextmanager
+def answering(answer: Callable[[socket.socket, ssl.SSLContext], None], pair: Pair) -> Iterator[str]:
+    """The URL of a server that answers every connection in a way of its own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):  # the listener is closed
+            while True:
+                caller, _ = listener.accept()
+                with caller, contextlib.suppress(OSError):
+                    answer(caller, context)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def breaking(rest: bytes) -> Callable[[socket.socket, ssl.SSLContext], None]:
+    """Reads a request over TLS, and answers with these bytes outside of it."""
+
+    def answer(caller: socket.socket, context: ssl.SSLContext) -> None:
+        with caller.dup() as plain, context.wrap_socket(caller, server_side=True) as secured:
+            while b"\r\n\r\n" not in secured.recv(65_536):
+                pass
+            plain.sendall(rest)
+            plain.shutdown(socket.SHUT_WR)
+            while plain.recv(65_536):
+                pass
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "TLS failed (wrong version number)"),
+        (b"\x17\x03\x03\x00\x40" + b"x" * 64, "TLS failed (decryption failed or bad record mac)"),
+        (b"\x17\x03\x03\x40\x00" + b"x" * 64, "was lost: "),
+        (b"", "was lost: "),
+    ],
+    ids=["no record", "a wrong record", "half a record", "nothing"],
+)
+def test_tls_that_breaks_behind_a_request_leaves_the_outcome_unknown(clients, authority, pair, rest, said):
+    with answering(breaking(rest), pair) as url, pytest.raises(OutcomeUnknown) as caught:
+        clients(url, ca_file=authority.file, deadline_s=0.3).enqueue("q", 1)
+    assert said in str(caught.value)
+    assert "Operation not permitted" not in str(caught.value)
+
+
+def test_a_handshake_that_breaks_off_is_no_unknown_outcome(clients, authority, pair):
+    with answering(lambda caller, _: caller.recv(1) and None, pair) as url, pytest.raises(Unreachable):
+        clients(url, ca_file=authority.file, deadline_s=0.3).enqueue("q", 1)
+
+
+def test_what_is_said_of_a_second_server_is_not_why_the_first_one_failed(secure, authority, pair):
+    """Its answer was lost; that the first one was not trusted says nothing about it."""
+
+    async def fail_over(second: str) -> None:
+        async with AsyncClient(secure.url) as first, AsyncClient(second, ca_file=authority.file, deadline_s=0.3) as other:
+            try:
+                await first.enqueue("q", 1)
+            except Unreachable:
+                await other.enqueue("q", 1)
+
+    def fail_over_blocking(second: str) -> None:
+        with Client(secure.url) as first, Client(second, ca_file=authority.file, deadline_s=0.3) as other:
+            try:
+                first.enqueue("q", 1)
+            except Unreachable:
+                other.enqueue("q", 1)
+
+    with answering(breaking(b""), pair) as url:
+        with pytest.raises(OutcomeUnknown):
+            asyncio.run(fail_over(url))
+        with pytest.raises(OutcomeUnknown):
+            fail_over_blocking(url)
+
+
+def test_a_certificate_for_servers_is_not_one_for_clients_and_that_is_said(clients, mutual, authority):
+    identity = authority.only_for_servers(authority.issue("other", "other@example.org"))
+    said = refused(clients, mutual.url, ca_file=authority.file, client_cert=identity.cert, client_key=identity.key)
+    assert said == f"{mutual.url} can't be asked: the client certificate is not one for clients (extended key usage)."
 
 
 def test_the_page_shows_a_client_that_works(mutual, authority, identity):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import urllib3
+from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from holdfast.client.retry import Answer, Call, Lost, NotSent, StreamRefused
@@ -14,6 +15,19 @@ _CONNECT_S = 5.0
 _KEPT_OPEN = 64  # connections to one server; more are made when more threads call at once, and closed after use
 _LOST = (HTTPError, TimeoutError, OSError)
 _PART = 65_536
+
+
+class _Connection(HTTPSConnection):
+    def connect(self) -> None:
+        """As its parent; where it fails nothing was sent, which urllib3 does not tell from a failure later on."""
+        try:
+            super().connect()
+        except OSError as error:
+            raise NewConnectionError(self, str(error)) from error
+
+
+class _Pool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Connection
 
 
 class Transport:
@@ -84,4 +98,6 @@ class Transport:
 
     def _open(self) -> urllib3.PoolManager:
         more: dict[str, Any] = {} if self._context is None else {"ssl_context": self._context}
-        return urllib3.PoolManager(maxsize=_KEPT_OPEN, retries=False, **more)
+        pools = urllib3.PoolManager(maxsize=_KEPT_OPEN, retries=False, **more)
+        pools.pool_classes_by_scheme = pools.pool_classes_by_scheme | {"https": _Pool}
+        return pools

@@ -4,6 +4,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,8 +39,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers that end with the test, and have raised nothing."""
     started: list[Server] = []
 
-    def start(*options: str) -> Server:
-        started.append(Server(tmp_path / f"home{len(started)}", "--store", "memory", *options))
+    def start(*options: str, **more: Any) -> Server:
+        started.append(Server(tmp_path / f"home{len(started)}", "--store", "memory", *options, **more))
         return started[-1].start()
 
     yield start

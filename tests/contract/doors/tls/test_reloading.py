@@ -1,6 +1,8 @@
 """A new certificate, while everybody goes on."""
 
+import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -10,10 +12,13 @@ import pytest
 import yaml
 from websockets.sync.client import connect
 
+from holdfast.tls import Certificate, CertificateFiles
 from tests.certificates import serial_of
 from tests.contract.doors.tls.conftest import LOOPBACK, asked, secured, tubes_of
 from tests.system.docs.pages import read
 from tests.system.whole.servers import Server, until
+
+WITHOUT_RIGHTS_TO_ALL_FILES = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.getuid() == 0 else ()
 
 
 @pytest.fixture
@@ -99,6 +104,36 @@ def test_a_broken_one_leaves_the_old_one_in_force_and_is_told_once(serve, pair, 
         until(lambda: reloads(client, "loaded") == 1, "it is seen without a signal")
         assert serial_of(server.port, authority) != old
         assert server.err.text.count("was not reloaded") == 1
+
+
+def test_one_that_can_be_read_or_is_valid_only_later_is_taken_then(serve, pair):
+    """Neither changes what is in the files: who renews writes them first, and lets the server read them afterwards."""
+    authority, files = pair
+    server = serve(*files.flags, wrapper=WITHOUT_RIGHTS_TO_ALL_FILES)
+    old = serial_of(server.port, authority)
+    with server.client(verify=authority.trusting()) as client:
+        files.key.chmod(0)
+        server.err.wait_for(f"{files.key} can't be read: Permission denied.")
+        authority.issue("server", *LOOPBACK, days=399.9999, into=files)
+        assert files.key.stat().st_mode & 0o777 == 0
+        files.key.chmod(0o600)
+        until(lambda: serial_of(server.port, authority) != old, "it is taken once it may be read")
+
+        old = serial_of(server.port, authority)
+        authority.issue("server", *LOOPBACK, days=400 + 9 / 86_400, into=files)  # it begins 400 days before its end
+        server.err.wait_for("is not valid yet")
+        assert serial_of(server.port, authority) == old
+        until(lambda: serial_of(server.port, authority) != old, "it is taken once it is valid")
+        assert reloads(client, "failed") == server.err.text.count("was not reloaded") <= 3  # each state is told once
+
+
+async def test_a_storm_of_signals_is_a_load_or_two(pair):
+    _, files = pair
+    certificate = Certificate(CertificateFiles(str(files.cert), str(files.key)))
+    await asyncio.gather(*(certificate.reload() for _ in range(200)))
+    assert 1 <= certificate.reloads["loaded"] <= 2
+    await certificate.reload()
+    assert 2 <= certificate.reloads["loaded"] <= 3
 
 
 def test_every_front_loads_it(serve, pair):
