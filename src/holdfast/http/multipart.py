@@ -10,6 +10,8 @@ from holdfast.http.request import Request
 
 _AT_ONCE = 64 << 10
 _PARTS = 1_000
+_CHARSETS = frozenset(("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1"))
+"""Others that Python knows may take seconds for some kilobytes (`punycode`), or raise what no decoder of UTF-8 does."""
 _PARAMETER = re.compile(r';\s*([\w!#$%&\'*+\-.^_`|~]+)=(?:([\w!#$%&\'*+\-.^_`|~]+)|"([^"]*)")', re.ASCII)
 
 
@@ -21,7 +23,9 @@ def content_type_of(request: Request) -> tuple[str, dict[str, str]]:
 
 
 async def parts_of(request: Request) -> list[tuple[str, str | bytes]]:
-    """The parts by name: texts, and files as bytes. Raises `UnicodeDecodeError` or `LookupError` where a text is not in its charset."""
+    """The parts by name: texts, and files as bytes. Raises `UnicodeDecodeError` where a text is not in its charset, and `LookupError` where that
+    charset is not read here.
+    """
     boundary = content_type_of(request)[1].get("boundary", "")
     if not boundary:
         raise InvalidRequest("multipart boundary missing in Content-Type at body.", field="body")
@@ -39,10 +43,16 @@ async def parts_of(request: Request) -> list[tuple[str, str | bytes]]:
                     elif piece:
                         data += piece
                     elif part is not None:
-                        found.append((part.name, bytes(data) if part.filename else data.decode(part.charset or "utf-8")))
+                        found.append((part.name, bytes(data) if part.filename else _text(data, part.charset or "utf-8")))
                 if start:
                     await asyncio.sleep(0)
             parser.close()
     except (multipart.ParserError, multipart.ParserLimitReached):
         raise InvalidRequest("Invalid multipart/form-data", field="body") from None
     return found
+
+
+def _text(data: bytearray, charset: str) -> str:
+    if charset.lower() not in _CHARSETS:
+        raise LookupError(charset[:100])
+    return data.decode(charset)

@@ -122,6 +122,14 @@ REFUSED = {
         "multipart/form-data; boundary=b",
         b'--b\r\nContent-Disposition: form-data; name="msg"\r\n\r\n\xe4\r\n--b--\r\n',
     ),
+    **{
+        f"parts in {charset}": (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="msg"\r\nContent-Type: text/plain; charset=%b\r\n\r\n%b\r\n--b--\r\n'
+            % (charset.encode(), b"a" * 100_000 + b"-" + b"b" * 100_000),  # which takes punycode a minute
+        )
+        for charset in ("punycode", "idna", "undefined", "rot13", "utf-16")
+    },
     "a file that is not UTF-8": (
         "multipart/form-data; boundary=b",
         b'--b\r\nContent-Disposition: form-data; name="msg"; filename="m"\r\n\r\n\xe4\r\n--b--\r\n',
