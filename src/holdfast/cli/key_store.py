@@ -103,9 +103,11 @@ async def _decided(place: str, command: Command[Answer]) -> Answer:
 
 
 async def _answer(tx: Transaction, command: Command[Answer], now: int) -> Answer:
-    (answer,) = await decide(Batch(tx, now), [command])
+    batch = Batch(tx, now)
+    (answer,) = await decide(batch, [command])
     if isinstance(answer, Refused):
         raise BY_CODE.get(answer.code, InternalError)(answer.detail, **answer.fields)  # which undoes it
+    await batch.finish()  # writes its entry of the audit log
     return answer
 
 

@@ -109,6 +109,20 @@ def test_beside_a_server_a_key_is_changed_in_its_file(store, tmp_path):
     assert "is sound" in said
 
 
+def test_what_is_done_in_a_store_itself_is_in_the_audit_log(store):
+    run("key", "create", "--name", "root", "--can", "admin", "--store", store)
+    with Server(store) as server:
+        secret, _ = run("key", "rotate", "root", HOLDFAST_STORE=store)
+        server.until(secret, 200)
+        told, _ = run("audit", "--action", "key", "--json", HOLDFAST_URL=server.url, HOLDFAST_TOKEN=secret)
+        entries = [json.loads(line) for line in told.splitlines()]
+        assert [(entry["action"], entry["door"], entry["outcome"]) for entry in entries] == [
+            ("key.rotate", "shell", "done"),
+            ("key.create", "shell", "done"),
+        ]
+        assert all(entry["who"] for entry in entries)
+
+
 def test_by_the_api_a_key_that_may_admin_is_needed(store):
     root, _ = run("key", "create", "--name", "root", "--can", "admin", "--store", store)
     with Server(store) as server:
