@@ -31,7 +31,7 @@ VENDORED = {  # kept as their makers published them
     ROOT / "tests/system/browser/axe",
 }
 
-FILE_LINES = 470
+FILE_LINES = 480
 FUNCTION_LINES = 60
 # "path" or "path::Class.function" → (its own limit in lines, why it may be so long)
 LONGER: dict[str, tuple[int, str]] = {}
