@@ -39,6 +39,7 @@ UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionErr
 ReadyFloors = dict[int, int]
 _ALIKE = 1_000  # different values of a column that are remembered
 _TOGETHER = 1_000  # receipts that one entry stands for
+_LEASE_MS_MAX = 4_294_967_295_000  # of a client of beanstalkd, whose time to run is any number of seconds of 32 bits
 _Number = Annotated[int, msgspec.Meta(ge=0, le=ID_MAX + 1)]  # one more than the last job's is where an empty line begins
 
 
@@ -55,7 +56,7 @@ class _Counters(_Kept):
 
 
 class _Extras(_Kept):
-    lease_ms: Annotated[int, msgspec.Meta(ge=1, le=LEASE_MS_MAX)] | None = None
+    lease_ms: Annotated[int, msgspec.Meta(ge=1, le=_LEASE_MS_MAX)] | None = None
     retry: RetryPolicy | None = None
     unique_key: str | None = None
     unique_while: UniqueWhile = UniqueWhile.UNFINISHED

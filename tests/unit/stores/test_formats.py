@@ -25,6 +25,7 @@ NOW = 1_800_000_000_000
 EXTRAS: dict[str | None, Extras] = {
     None: NO_EXTRAS,
     '{"lease_ms":5000}': Extras(lease_ms=5_000),
+    '{"lease_ms":4294967295000}': Extras(lease_ms=4_294_967_295_000),
     '{"retry":{"base_ms":5000,"factor":2.0,"max_ms":3600000,"jitter":0.1}}': Extras(retry=RetryPolicy()),
     '{"unique_key":"k"}': Extras(unique_key="k"),
     '{"unique_key":"k","unique_while":"queued"}': Extras(unique_key="k", unique_while=UniqueWhile.QUEUED),
@@ -211,7 +212,7 @@ RETRIES = [
     '"base_ms":-1', '"base_ms":316224000001', '"max_ms":-1', f'"max_ms":{10**400}', '"factor":0.5', '"factor":1e308', '"jitter":-1', '"jitter":1.5',
 ]  # fmt: skip
 BEYOND = [
-    *[f'{{"lease_ms":{value}}}' for value in (-1, 0, 2_592_000_001, 1 << 63, 10**400)],
+    *[f'{{"lease_ms":{value}}}' for value in (-1, 0, 4_294_967_295_001, 1 << 63, 10**400)],
     *[f'{{"group_key":"g","group_limit":{value}}}' for value in (-1, 0, 10_001, 1 << 63)],
     *[f'{{"follows":{value}}}' for value in (-1, 1 << 63)],
     *[f'{{"beanstalk":{{"{name}":-1}}}}' for name in ("delay_s", "timeouts", "releases", "buries", "kicks")],
