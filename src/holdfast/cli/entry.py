@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
 _WATCHING = "holdfast.cli.events"
 TALKING = {
-    "audit": Place("holdfast.cli.audit", "audit", "List who did what by hand: the audit log."),
+    "audit": Place("holdfast.cli.audit", "audit", "List who did what by hand, the newest first."),
     "completion": Place("holdfast.cli.completion", "completion", "Print a shell completion script."),
     "events": Place(_WATCHING, "events", "Stream events of jobs as they are committed."),
     "interest": Place(

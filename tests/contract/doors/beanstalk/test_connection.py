@@ -24,6 +24,9 @@ class Written(asyncio.Transport):
     def write(self, data):
         self.data += data
 
+    def can_write_eof(self):
+        return True
+
     def close(self):
         self.closed.set()
 
