@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from holdfast import limits, units
 from holdfast.job.queue import QueuePolicy
 from holdfast.logs import FORMATS, LEVELS
-from holdfast.sockets import address_of, is_loopback
+from holdfast.sockets import addresses_of, is_loopback
 from holdfast.tls import Certificate, CertificateFiles, ClientAuth
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?", re.ASCII)
@@ -197,8 +197,7 @@ class Config:
         if has_keys or self.insecure:
             return None
         places = [("host", self.host)] + ([("beanstalk", address[0])] if (address := self.beanstalk_address()) else [])
-        found = [(name, host, address_of(host)) for name, host in places]
-        exposed = [f"{name} {host}" for name, host, address in found if address and not is_loopback(address)]
+        exposed = [f"{name} {host}" for name, host in places if not all(map(is_loopback, addresses_of(host)))]
         if not exposed:
             return None
         return (
@@ -373,6 +372,8 @@ def _check(config: Config, told: dict[str, str]) -> None:
         )
     if config.database() and config.fronts > 1:
         raise ConfigError(f"{told['fronts']} must be 1 with PostgreSQL: start more nodes, each with an address of its own.")
+    if not config.tls_client_ca and told["tls_client_auth"] != "tls_client_auth":  # it was given
+        raise ConfigError(f"{told['tls_client_auth']} needs tls_client_ca: without it no client is asked for a certificate.")
     _check_written(config, told)
     _check_allowed(config, told)
     if config.root_path and not (

@@ -419,8 +419,7 @@ def _announce(
 def front_main() -> None:
     """Run one more front process, as the server started it; it ends when the server's end of its standard input closes."""
     given = json.loads(sys.argv[1])
-    values = given["config"]
-    config = msgspec.convert(values, Config)
+    config = msgspec.convert(given["config"], Config)
     configure(config.log_level, config.log_format)
     listener, link = socket.socket(fileno=given["listener"]), socket.socket(fileno=given["link"])
     tubes = socket.socket(fileno=given["tubes"]) if "tubes" in given else None

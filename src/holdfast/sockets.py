@@ -25,7 +25,7 @@ def file_limit() -> int:
 
 def listen(address: tuple[str, int]) -> socket.socket:
     """A listening socket at this host and port; raises `OSError`."""
-    family, place = _resolved(*address)
+    family, place = _resolved(*address)[0]
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     # What has come and is not read yet is held by the kernel, which would let it grow to many megabytes for each connection; where that is too
@@ -40,10 +40,15 @@ def listen(address: tuple[str, int]) -> socket.socket:
 
 def address_of(host: str) -> str:
     """The address that is listened on for a host, however it is written (`127.1`, a name of this machine); "" where there is none."""
+    return next(iter(addresses_of(host)), "")
+
+
+def addresses_of(host: str) -> list[str]:
+    """All addresses of a host: which of them comes first, and is listened on, may differ from one time to the next. None where it is not known."""
     try:
-        return str(_resolved(host, 0)[1][0]).partition("%")[0]
+        return [str(place[0]).partition("%")[0] for _, place in _resolved(host, 0)]
     except (OSError, UnicodeError):
-        return ""
+        return []
 
 
 def is_loopback(name: str) -> bool:
@@ -57,10 +62,9 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def _resolved(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
+def _resolved(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    info = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
-    return info[0], info[4]
+    return [(info[0], info[4]) for info in socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)]
 
 
 def place_of(listener: socket.socket) -> str:

@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all sound
 _HANDSHAKE_RECORD = b"\x16"
 _READ_BYTES = 64 << 10
+_PIECE_BYTES = 64 << 10
 _PAUSE_S = 1.0  # after an accept that failed: no descriptors are left, or no memory
 _ACCEPTS_AT_ONCE = 64
 _EXPIRED, _NOT_YET_VALID = 10, 9  # X509_V_ERR_…
@@ -259,6 +260,45 @@ def contexts(certificate: Certificate | None, client_auth: ClientAuth | None) ->
     return None if certificate is None or client_auth is None else partial(certificate.context, client_auth)
 
 
+class _Transport:
+    """A transport over TLS that takes what is written in pieces. The event loop would encrypt all of it at once, and know it no longer as unread: a bound
+    on what is held for a connection has to see it.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """As of any transport."""
+        if len(data) <= _PIECE_BYTES:
+            self._transport.write(data)
+            return
+        view = memoryview(data)
+        for start in range(0, len(view), _PIECE_BYTES):
+            self._transport.write(view[start : start + _PIECE_BYTES])
+
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        """As of any transport."""
+        for part in parts:
+            self.write(part)
+
+
+class _Begin(asyncio.Protocol):
+    """Makes way for the protocol of a door once there is a connection, and gives it the transport in pieces."""
+
+    def __init__(self, protocol: Callable[[], asyncio.Protocol]) -> None:
+        self._protocol = protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake is over."""
+        made, over = self._protocol(), cast("asyncio.Transport", transport)
+        over.set_protocol(made)
+        made.connection_made(cast("asyncio.Transport", _Transport(over)))
+
+
 class TlsListener:
     """Takes connections from a listening socket and shakes hands, within a bound in time and in number; then they are the door's.
 
@@ -354,7 +394,7 @@ class TlsListener:
         with sock.dup() as spare:  # the event loop closes the other one
             try:
                 await self._loop.connect_accepted_socket(
-                    self._protocol,
+                    lambda: _Begin(self._protocol),
                     sock,
                     ssl=self._context(),
                     ssl_handshake_timeout=HANDSHAKE_S,

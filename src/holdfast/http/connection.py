@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 _UPGRADE_REQUIRED = 426
 _TOO_LATE = f"This read took more than {HALF_CLOSED_READ_S} s; a caller that has closed its half of the connection is not read for any longer."
 _SWITCHED = 101
+_READ_LOOK_S = 0.1  # between two looks whether the last answer has been read over TLS
 
 
 class Connection(RequestReader):
@@ -249,12 +250,24 @@ class Connection(RequestReader):
         the kernel take back what was answered.
         """
         self.refusing = True
-        if self.half_closed or self.transport.is_closing() or not self.transport.can_write_eof():
-            self.transport.close()  # over TLS this reads on by itself, until the caller has closed as well
+        if self.half_closed or self.transport.is_closing():
+            self.transport.close()
+            return
+        if not self.transport.can_write_eof():
+            self._close_when_read()
             return
         self.resume(TURN | UNSEEN | BEHIND | LARGE)
         self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _close_when_read(self) -> None:
+        """Close over TLS, which reads on by itself until the caller has closed as well; but it has `LINGER_S` for that, and takes back what the caller has
+        not read by then. Who reads nothing at all is cut off as with any answer (`UNREAD_S`).
+        """
+        if self.transport.get_write_buffer_size() and not self.transport.is_closing():
+            self.loop.call_later(_READ_LOOK_S, self._close_when_read)
+        else:
+            self.transport.close()
 
     def shutdown(self) -> None:
         """The server drains: close, once what is under way is answered."""

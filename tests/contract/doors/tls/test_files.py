@@ -89,3 +89,10 @@ def test_settings_that_are_not_whole(refusal, pair):
     )
     code, said = refusal("--tls-client-ca", str(pair.cert))
     assert (code, said) == (2, "holdfast: tls_client_ca needs tls_cert and tls_key: client certificates are a part of TLS.")
+
+
+def test_a_demand_for_client_certificates_without_an_authority_is_no_demand_and_refused(refusal, pair):
+    for given in ("required", "optional"):
+        code, said = refusal(*pair.flags, "--tls-client-auth", given)
+        assert code == 2
+        assert "--tls-client-auth needs tls_client_ca: without it no client is asked for a certificate." in said
