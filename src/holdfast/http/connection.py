@@ -57,7 +57,8 @@ class Connection(RequestReader):
         self.connections.add(self)
         self._rest()
         peer = transport.get_extra_info("peername")
-        self.place = self.app.limit.enter(peer[0] if peer else "")
+        self.caller = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.place = self.app.limit.enter(self.caller)
         if self.place is None:
             too_many = Overloaded("There are too many connections, in all or of this address.", retry_after_ms=1_000)
             self.turn_away(None, too_many)

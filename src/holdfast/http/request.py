@@ -24,13 +24,15 @@ class Patience(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request. `values` are what its path names, in their order; `left`: nothing more comes from its caller."""
+    """One request. `values` are what its path names, in their order; `caller` is the address that it came from; `left`: nothing more comes
+    from there.
+    """
 
     method: str
     path: str
     query_string: bytes
     headers: dict[bytes, bytes]
-    transport: asyncio.Transport
+    caller: str
     keep_alive: bool
     version: str
     body: bytes = b""
@@ -60,11 +62,6 @@ class Request:
     def query(self) -> dict[str, str]:
         """The query's parameters, each at most once."""
         return query_of(self.query_string) if self.query_string else {}
-
-    def caller(self) -> str:
-        """The address that it came from."""
-        address = self.transport.get_extra_info("peername")
-        return str(address[0]) if isinstance(address, tuple) else ""
 
     def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> Coroutine[Any, Any, T]:
         """Do this, and end the patience when nothing more comes from the caller: it has left, or looks as if it had. What is under way by

@@ -44,6 +44,7 @@ class RequestReader(Flow):
         self._bodiless = 0  # bytes of a body in chunks since the last that was one of the body's own
         self._trailer_bytes = 0
         self._offered = False  # the parser stops behind a head that offers another protocol
+        self.caller = ""  # the address, which nobody can be asked for once the caller has left
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
 
@@ -191,7 +192,7 @@ class RequestReader(Flow):
             path.decode("ascii"),
             query,
             headers,
-            self.transport,
+            self.caller,
             keep_alive and version != "1.0",
             version,
         )

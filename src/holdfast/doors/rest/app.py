@@ -82,7 +82,7 @@ def _enter(request: Request) -> None:
     """Say who sends a request, for the audit log, and what it is a part of. Behind a proxy the address is the proxy's: what `X-Forwarded-For` says
     anybody can write.
     """
-    ACTOR.set(Actor("", request.caller(), "http"))
+    ACTOR.set(Actor("", request.caller, "http"))
     if (run := request.headers.get(b"holdfast-run")) is not None:
         BULK.set(_bulk(run))
 
