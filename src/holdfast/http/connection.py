@@ -250,6 +250,7 @@ class Connection(RequestReader):
         the kernel take back what was answered.
         """
         self.refusing = True
+        self.pipeline.clear()  # what came behind the last request is none
         if self.half_closed or self.transport.is_closing() or not self.transport.can_write_eof():
             self.transport.close()  # over TLS this reads on by itself, until the caller has closed as well
             return
