@@ -335,10 +335,9 @@ class Connection(RequestReader):
         upgrade = self.app.upgrade
         route = upgrade.path
         try:
-            if self.is_answering():
-                raise Refused(
-                    InvalidRequest("A WebSocket can't be opened behind a request that is not answered yet.", field="Upgrade")
-                )
+            if self.is_answering() or self.until_read is not None:
+                behind_another = "A WebSocket can't be opened behind a request whose answer is not given and read yet."
+                raise Refused(InvalidRequest(behind_another, field="Upgrade"))
             protocol = upgrade.open(self.app, self, method, self.url, self.headers)
         except Refused as said:
             route = upgrade.path if said.is_known else "unknown"

@@ -302,11 +302,11 @@ class RequestReader(Flow):
         method = self.parser.get_method()
         if self.url[:1] != b"/":
             self.url, self.headers = in_origin_form(self.url, method, self.headers)
-            if self.url != b"*":
-                httptools.parse_url(self.url)
         flawed = flaw(self.parser.get_http_version(), method, self.headers)
         if flawed is not None:
             self.turn_away(*flawed)
+        elif self.url[:1] != b"/" and self.url != b"*":
+            httptools.parse_url(self.url)
         return flawed is not None
 
     def _is_too_long(self) -> bool:
