@@ -5,7 +5,6 @@
 Nothing below has to know about any of it. What is wrong with a head is known before its body has come.
 """
 
-import asyncio
 import itertools
 import os
 import urllib.parse
@@ -46,8 +45,8 @@ _ONCE = (
     (b"sec-fetch-site", "Sec-Fetch-Site"),
 )
 Headers = Iterable[tuple[bytes, bytes]]
-Login = Callable[[str, dict[bytes, bytes], asyncio.Transport], Caller | None]
-"""Says who sends a request, by its path, its headers and its connection; raises where that is nobody who may."""
+Login = Callable[[str, dict[bytes, bytes], str], Caller | None]
+"""Says who sends a request, by its path, its headers and its address; raises where that is nobody who may."""
 
 
 class Metrics(Protocol):
@@ -128,7 +127,7 @@ class App:
             return
         try:
             self._guard.admit(request.method, request.path, request.headers)
-            request.caller = self._login(request.path, request.headers, request.transport)
+            request.caller = self._login(request.path, request.headers, request.address)
         except HoldfastError as error:
             request.reply = refused(error)
             return
@@ -150,7 +149,7 @@ class App:
         """The refusal of a body that is larger than any."""
         return self.refuse(request, PayloadTooLarge(detail, limit_bytes=self.body_bytes))
 
-    def admit_upgrade(self, method: str, target: str, headers: list[tuple[bytes, bytes]], transport: asyncio.Transport) -> str:
+    def admit_upgrade(self, method: str, target: str, headers: list[tuple[bytes, bytes]], address: str) -> str:
         """Raise unless a request for another protocol may come in: it passes the same guard as every request. Its path; who calls is said in the
         context.
         """
@@ -158,7 +157,7 @@ class App:
         if (flawed := unreadable(found, headers, "1.1")) is not None:
             raise flawed
         self._guard.admit(method, path, found)
-        CALLER.set(self._login(path, found, transport))
+        CALLER.set(self._login(path, found, address))
         return path
 
     async def serve(self, request: Request) -> Reply:

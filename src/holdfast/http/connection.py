@@ -58,7 +58,8 @@ class Connection(RequestReader):
         self.connections.add(self)
         self._rest()
         peer = transport.get_extra_info("peername")
-        self.place = self.app.limit.enter(peer[0] if peer else "")
+        self.address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.place = self.app.limit.enter(self.address)
         if self.place is None:
             too_many = Overloaded("There are too many connections, in all or of this address.", retry_after_ms=1_000)
             self.turn_away(None, too_many)
@@ -250,6 +251,7 @@ class Connection(RequestReader):
         the kernel take back what was answered.
         """
         self.refusing = True
+        self.pipeline.clear()  # what came behind the last request is none
         if self.half_closed or self.transport.is_closing():
             self.transport.close()
             return
@@ -346,10 +348,9 @@ class Connection(RequestReader):
         upgrade = self.app.upgrade
         route = upgrade.path
         try:
-            if self.is_answering():
-                raise Refused(
-                    InvalidRequest("A WebSocket can't be opened behind a request that is not answered yet.", field="Upgrade")
-                )
+            if self.is_answering() or self.until_read is not None:
+                behind_another = "A WebSocket can't be opened behind a request whose answer is not given and read yet."
+                raise Refused(InvalidRequest(behind_another, field="Upgrade"))
             protocol = upgrade.open(self.app, self, method, self.url, self.headers)
         except Refused as said:
             route = upgrade.path if said.is_known else "unknown"

@@ -23,27 +23,23 @@ class Patience(Protocol):
         """Wait no longer."""
 
 
-def address_of(transport: asyncio.Transport) -> str:
-    """The address at the other end of a connection; "" where it has none."""
-    address = transport.get_extra_info("peername")
-    return str(address[0]) if isinstance(address, tuple) else ""
-
-
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request. `values` are what its path names, in their order; `left`: nothing more comes from its caller."""
+    """One request. `values` are what its path names, in their order; `address` is where it came from; `caller` is who sent it, where access keys are in force; `left`: nothing more
+    comes from there.
+    """
 
     method: str
     path: str
     query_string: bytes
     headers: dict[bytes, bytes]
-    transport: asyncio.Transport
+    address: str
     keep_alive: bool
     version: str
     body: bytes = b""
     route: "Route | None" = None
     values: tuple[str, ...] = ()
-    caller: Caller | None = None  # where access keys are in force
+    caller: Caller | None = None
     reply: Reply | None = None  # that is known before anybody is asked
     is_answered: bool = False  # or its answer has begun
     left: bool = False
@@ -68,10 +64,6 @@ class Request:
     def query(self) -> dict[str, str]:
         """The query's parameters, each at most once."""
         return query_of(self.query_string) if self.query_string else {}
-
-    def address(self) -> str:
-        """The address that it came from."""
-        return address_of(self.transport)
 
     def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> Coroutine[Any, Any, T]:
         """Do this, and end the patience when nothing more comes from the caller: it has left, or looks as if it had. What is under way by

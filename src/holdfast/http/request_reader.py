@@ -8,6 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import httptools
+import structlog
 
 from holdfast.errors import HoldfastError, InvalidRequest
 from holdfast.http.app import App, unreadable
@@ -19,6 +20,8 @@ from holdfast.limits import HEAD_BYTES, HEADERS, LARGE_BODY_BYTES
 
 if TYPE_CHECKING:
     from holdfast.http.server import Connections
+
+log = structlog.get_logger(__name__)
 
 SMALL_BYTES = 64 << 10  # of a body, or of an answer: larger ones are seen to
 _METHODS = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
@@ -44,6 +47,7 @@ class RequestReader(Flow):
         self._bodiless = 0  # bytes of a body in chunks since the last that was one of the body's own
         self._trailer_bytes = 0
         self._offered = False  # the parser stops behind a head that offers another protocol
+        self.address = ""  # the address, which nobody can be asked for once the caller has left
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
 
@@ -73,8 +77,8 @@ class RequestReader(Flow):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as stopped:
             self._feed_behind(data, stopped)
-        except httptools.HttpParserError:
-            self._refuse_unread()
+        except httptools.HttpParserError as error:
+            self._refuse_unread(error)
         if self._early is not None and not self.refusing:
             self._answer_early()
         if not self.refusing and (self._head_open or self._body_open):
@@ -114,8 +118,8 @@ class RequestReader(Flow):
                     stopped = again
                 else:
                     return
-        except httptools.HttpParserError:
-            self._refuse_unread()
+        except httptools.HttpParserError as error:
+            self._refuse_unread(error)
 
     def held_of_request(self) -> int:
         """Bytes of the request that is not whole."""
@@ -191,7 +195,7 @@ class RequestReader(Flow):
             path.decode("ascii"),
             query,
             headers,
-            self.transport,
+            self.address,
             keep_alive and version != "1.0",
             version,
         )
@@ -301,11 +305,11 @@ class RequestReader(Flow):
         method = self.parser.get_method()
         if self.url[:1] != b"/":
             self.url, self.headers = in_origin_form(self.url, method, self.headers)
-            if self.url != b"*":
-                httptools.parse_url(self.url)
         flawed = flaw(self.parser.get_http_version(), method, self.headers)
         if flawed is not None:
             self.turn_away(*flawed)
+        elif self.url[:1] != b"/" and self.url != b"*":
+            httptools.parse_url(self.url)
         return flawed is not None
 
     def _is_too_long(self) -> bool:
@@ -315,8 +319,14 @@ class RequestReader(Flow):
     def _refuse_head(self) -> None:
         self.turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))
 
-    def _refuse_unread(self) -> None:
-        """What the parser can't read is refused like any other bad request."""
-        if not self.refusing:
-            error = InvalidRequest("This is no HTTP/1.1 request: Invalid HTTP request received.", field="request")
-            self.turn_away(400, error)
+    def _refuse_unread(self, error: httptools.HttpParserError) -> None:
+        """What the parser can't read is refused like any other bad request. What one of its callbacks raised, and is no such thing, is a defect of
+        ours, and nobody knows how far the request got.
+        """
+        cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
+        if cause is not None and not isinstance(cause, httptools.HttpParserError | UnicodeDecodeError):
+            log.error("a request broke off", exc_info=cause)
+            self.transport.abort()
+        elif not self.refusing:
+            unread = InvalidRequest("This is no HTTP/1.1 request: Invalid HTTP request received.", field="request")
+            self.turn_away(400, unread)

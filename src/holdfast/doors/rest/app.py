@@ -87,7 +87,7 @@ def _enter(request: Request) -> None:
     anybody can write.
     """
     name = "" if request.caller is None else request.caller.key.name
-    ACTOR.set(Actor(name, request.address(), "http"))
+    ACTOR.set(Actor(name, request.address, "http"))
     if (run := request.headers.get(b"holdfast-run")) is not None:
         BULK.set(_bulk(run))
 

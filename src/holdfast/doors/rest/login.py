@@ -4,13 +4,11 @@ A key comes as `Authorization: Bearer SECRET`, or as the password of `Basic` wit
 strings are never looked at: they end up in logs. What it may do is the engine's to say (`engine/access.py`), but for what never asks the engine.
 """
 
-import asyncio
 from collections.abc import Callable
 
 from holdfast.auth.caller import Caller
 from holdfast.auth.keyring import Keyring
 from holdfast.auth.keys import Ability
-from holdfast.http.request import address_of
 
 Headers = dict[bytes, bytes]
 ByCookie = Callable[[Headers], Caller | None]
@@ -28,14 +26,14 @@ class Login:
         self._keyring = keyring
         self._by_cookie = by_cookie
 
-    def __call__(self, path: str, headers: Headers, transport: asyncio.Transport) -> Caller | None:
+    def __call__(self, path: str, headers: Headers, address: str) -> Caller | None:
         """Who calls; None where no keys are in force, or where nobody has to say. Raises `Unauthorized`, `Forbidden` or `RateLimited`."""
         if not self._keyring.in_force or path in _OPEN:
             return None
         header = headers.get(b"authorization")
         if header is None and self._by_cookie is not None and (path == _PAGE or path.startswith("/web/")):
             return self._by_cookie(headers)
-        caller = self._keyring.caller_by_header(header, address_of(transport))
+        caller = self._keyring.caller_by_header(header, address)
         if path.startswith(_READ):
             caller.need(Ability.READ)
         return caller

@@ -140,7 +140,7 @@ class View:
     def is_secure(self) -> bool:
         """Whether the browser speaks TLS, to us or to a proxy in front."""
         told = self.request.header("x-forwarded-proto").partition(",")[0].strip().lower()
-        return told == "https" or self.request.transport.get_extra_info("ssl_object") is not None
+        return told == "https" or self.state.certificate is not None
 
     def at(self, path: str, **query: Any) -> str:
         """The address of a screen; what is empty is left out of its query."""

@@ -53,7 +53,7 @@ async def login(request: Request, state: AppState) -> Reply:
     view, form = View(request, state, needs_login=False), await forms.read(request)
     engine, target, name = state.engine, _next(form.text("next")), ""
     try:
-        caller = engine.keyring.caller_by_secret(form.text("key").strip().encode() or None, request.address())
+        caller = engine.keyring.caller_by_secret(form.text("key").strip().encode() or None, request.address)
         name = caller.key.name
         if Ability.READ not in caller.abilities:
             raise Forbidden(f"The key {name} lacks the ability read.", ability=Ability.READ.value)

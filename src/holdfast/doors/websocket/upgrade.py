@@ -24,9 +24,7 @@ class ChannelUpgrade:
     ) -> WebSocketConnection:
         """Hand the connection over, unless the guard, a bound or the handshake stands against it."""
         try:
-            path = app.admit_upgrade(
-                method.decode(), target.partition(b"?")[0].decode("latin-1"), headers, connection.transport
-            )
+            path = app.admit_upgrade(method.decode(), target.partition(b"?")[0].decode("latin-1"), headers, connection.address)
             self.channels.admit(method.decode(), path)
         except HoldfastError as error:
             raise Refused(error, is_known=not isinstance(error, NotFound)) from None

@@ -5,11 +5,12 @@ close their half of the connection.
 import base64
 import json
 import shutil
+import socket
 import subprocess
 
 import pytest
 
-from holdfast.limits import HEAD_BYTES
+from holdfast.limits import HEAD_BYTES, PAYLOAD_BYTES_MAX
 from tests.contract.doors.rest.streams import SMUGGLED, Caller
 
 H2C = (
@@ -413,4 +414,26 @@ def test_an_answer_is_not_taken_back_by_what_comes_behind_the_last_request(lane,
     for _ in range(20):
         assert statuses(said(lane, last + much, half_closed=False)) == [201]
         assert statuses(said(lane, last, much[:100], much, half_closed=False)) == [201]
+    assert lane[1].get("/v1/queues/smuggled").status_code == 404
+
+
+def test_a_channel_is_not_opened_behind_an_answer_that_is_not_read(serve, queue):
+    server, api = serve("--max-payload-bytes", str(PAYLOAD_BYTES_MAX))
+    job = api.push(queue, "x" * (40 << 20))  # more than what the kernel holds of a connection
+    read = b"GET /v1/jobs/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % job["id"]
+    handshake = (
+        b"GET /v1/channel HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with Caller(server) as caller:
+        caller.say([read])
+        assert caller.socket.recv(1, socket.MSG_PEEK)  # the answer has begun, and stands in the way of all that follows
+        caller.say([handshake])
+        assert statuses(caller.answers(())) == [200, 400]
+
+
+def test_nothing_is_connected_to(lane):
+    ((status, _, body),) = said(lane, b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n" + SMUGGLED)
+    assert status == 400
+    assert "no proxy" in json.loads(body)["detail"]
     assert lane[1].get("/v1/queues/smuggled").status_code == 404

@@ -6,6 +6,7 @@ from holdfast.errors import QueueFull
 from holdfast.job.job import Content, IdempotencyKey, State
 from holdfast.job.queue import QueueSettings, Tally
 from holdfast.messages.commands import CancelJob, ConcludeLease, DeleteJob, Enqueue, FailLease, ReleaseLease, RetryJob, SetQueue
+from holdfast.messages.queries import GetJob
 
 KEY = IdempotencyKey("q", "k", b"d")
 
@@ -35,7 +36,9 @@ async def test_a_job_is_kept_as_it_was_given(desk):
 
 @pytest.mark.parametrize("payload", [b"", b"1", "ünïcode".encode(), b"x" * 60_000, bytes(range(256))])
 async def test_a_payload_is_kept_byte_for_byte(desk, payload):
-    await desk.put(payload=payload)
+    receipt = await desk.put(payload=payload)
+    for cut in (0, 7, 70_000):
+        assert (await desk.ask(GetJob(receipt.id, cut))).content.payload == payload[:cut]
     (granted,) = await desk.lease()
     assert granted.content.payload == payload
     assert (await desk.tally()).bytes == len(payload)
