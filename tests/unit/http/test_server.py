@@ -44,7 +44,7 @@ async def serving(*routes):
     """The address of a server of these routes, and the server."""
     app = App(
         Router(routes), None, Guard(None, frozenset()), NoMetrics(), Budget(), ConnectionLimit(9, 9, 9), 1_000, 9, "",
-        lambda request: None, read_in_turns, NoChannel(),
+        lambda path, headers, address: None, lambda request: None, read_in_turns, NoChannel(),
     )  # fmt: skip
     server = HttpServer(app, 9, 9)
     listening = await asyncio.get_running_loop().create_server(server.connection, "127.0.0.1", 0)
@@ -88,7 +88,7 @@ def test_the_address_of_a_caller_is_known_when_it_is_gone():
         async def looks(request):
             begun.set()
             await lost.wait()
-            found.set_result(request.caller)
+            found.set_result(request.address)
 
         async with serving(post("/here")(looks)) as (address, server):
             _, writer = await asyncio.open_connection(*address)
