@@ -262,23 +262,31 @@ def contexts(certificate: Certificate | None, client_auth: ClientAuth | None) ->
 
 class _Transport:
     """A transport over TLS that takes what is written in pieces. The event loop would encrypt all of it at once, and know it no longer as unread: a bound
-    on what is held for a connection has to see it.
+    on what is held for a connection has to see it. Whoever writes is told to pause only once all of it is written.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        self._limits: tuple[int | None, int | None] = (None, None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """As of any transport."""
+        self._limits = (high, low)
+        self._transport.set_write_buffer_limits(high, low)
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """As of any transport."""
-        if len(data) <= _PIECE_BYTES:
+        view = memoryview(data)
+        if len(view) <= _PIECE_BYTES:
             self._transport.write(data)
             return
-        view = memoryview(data)
+        self._transport.set_write_buffer_limits(self._transport.get_write_buffer_size() + 2 * len(view), 0)
         for start in range(0, len(view), _PIECE_BYTES):
             self._transport.write(view[start : start + _PIECE_BYTES])
+        self._transport.set_write_buffer_limits(*self._limits)
 
     def writelines(self, parts: Iterable[bytes]) -> None:
         """As of any transport."""
