@@ -66,7 +66,7 @@ ORDER = {
     "worker": "id = 'w-sick'",
     "schedule": "name = 'sick'",
     "audit": "queue = 'sick'",
-    "audit_tally": "only_row = 1",
+    "audit_tally": "only_row",
     "counter": "name IN ('job', 'fence', 'interests')",
     "job_error": "job IN (SELECT id FROM job WHERE queue = (SELECT id FROM queue WHERE name = 'sick'))",
     "progress": "job IN (SELECT id FROM job WHERE queue = (SELECT id FROM queue WHERE name = 'sick'))",
