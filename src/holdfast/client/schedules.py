@@ -33,6 +33,7 @@ class Schedule(msgspec.Struct, kw_only=True, dict=True):
     skipped: int = 0
     try_at: datetime | None = None
     set_aside: bool = False
+    payload_hidden: bool = False
 
     @cached_property
     def payload(self) -> Any:

@@ -26,7 +26,7 @@ from holdfast.messages.frame import Answer, Request
 
 R = TypeVar("R", bound=Request[Answer])
 Queues = Callable[[Any], Iterable[str]]
-_NOBODY = "Access keys are in force here, and nobody has said who calls."
+NOBODY = "Access keys are in force here, and nobody has said who calls."
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +153,14 @@ def caller_here(keyring: Keyring) -> Caller | None:
         return None
     caller = CALLER.get()
     if caller is None:
-        raise unauthorized(_NOBODY)
+        raise unauthorized(NOBODY)
     return caller
 
 
 def permit(request: R, caller: Caller | None) -> R:
     """The request as this caller may make it, where keys are in force."""
     if caller is None:
-        raise unauthorized(_NOBODY)
+        raise unauthorized(NOBODY)
     rule = RULES.get(type(request))
     if rule is None:
         raise Forbidden("Nobody may ask for this.")

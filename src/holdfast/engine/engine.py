@@ -81,7 +81,7 @@ class Engine(Pipeline):
         self.change_signal = ChangeSignal()
         self.reading = Reader(backend, self.hub, self.keyring)
         self.keys = Keys(self, self.reading)
-        self.key_watch = KeyWatch(self.keyring, self.reading, backend)
+        self.key_watch = KeyWatch(self.keyring, self.reading, backend, self.hub)
         self._publishing = Publisher(self.reading, self._put_copies)
         self.unwaited = Unwaited()
         self.draining = False
@@ -109,12 +109,19 @@ class Engine(Pipeline):
         if self.draining:
             raise Draining(retry_after_ms=1_000)
         weight = len(jobs[0].payload) if len(jobs) == 1 else sum([len(job.payload) for job in jobs])
-        command = Enqueue(jobs, key)
+        command = Enqueue(jobs, self._own(key))
         if not wait_ms:
             return await self.ask(command, weight)
         names = tuple(dict.fromkeys(job.queue for job in jobs))
         call: Call[Enqueued] = Call(self, self.room, names, weight)
         return await call.answer(command, wait_ms, None, patience)
+
+    def _own(self, key: IdempotencyKey | None) -> IdempotencyKey | None:
+        """An idempotency key of calls over several queues, as it is kept: one of a caller who sees only some of them is apart from all others."""
+        if key is None or key.scope:
+            return key
+        caller = caller_here(self.keyring)
+        return key if caller is None or caller.scope is None else replace(key, scope=f"/{caller.key.id}")
 
     async def publish(
         self,
@@ -137,7 +144,15 @@ class Engine(Pipeline):
         checks.new_job(event, self.payload_bytes)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
-        published = await self._publishing.publish(event, key, require_interest, to_workers, skip_held)
+        try:
+            published = await self._publishing.publish(event, self._own(key), require_interest, to_workers, skip_held)
+        except HoldfastError as error:
+            if caller is None or caller.sees(error.fields.get("queue", "")) or "queue" not in error.fields:
+                raise
+            again = {name: error.fields[name] for name in ("retry_after_ms",) if name in error.fields}
+            raise type(error)(
+                "A queue that this key may not see does not take its copy; nothing was enqueued.", **again
+            ) from None
         if caller is None or caller.scope is None:
             return published
         seen = [receipt for receipt in published.jobs if caller.sees(receipt.queue)]

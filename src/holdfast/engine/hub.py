@@ -156,6 +156,13 @@ class Hub:
         self._listen(lambda: self._subscriptions.setdefault(queue, set()).add(subscription))
         return subscription
 
+    def end_strangers(self, error: HoldfastError) -> None:
+        """End the streams that began before there was an access key."""
+        for readers in self._subscriptions.values():
+            for subscription in readers:
+                if subscription.caller is None:
+                    subscription.lose_access(error)
+
     def unsubscribe(self, subscription: Subscription) -> None:
         """Stop listening."""
         if subscription.caller is not None:

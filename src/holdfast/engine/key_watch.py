@@ -11,7 +11,10 @@ from collections.abc import AsyncIterator
 
 import structlog
 
+from holdfast.auth.caller import unauthorized
 from holdfast.auth.keyring import Keyring
+from holdfast.engine.access import NOBODY
+from holdfast.engine.hub import Hub
 from holdfast.engine.reader import Reader
 from holdfast.errors import HoldfastError
 from holdfast.limits import KEY_USE_NOTED_S
@@ -26,8 +29,9 @@ _TICK_S = 1.0
 class KeyWatch:
     """Renews a keyring."""
 
-    def __init__(self, keyring: Keyring, reading: Reader, backend: Backend) -> None:
+    def __init__(self, keyring: Keyring, reading: Reader, backend: Backend, hub: Hub) -> None:
         self._keyring = keyring
+        self._hub = hub
         self._reading = reading
         self._backend = backend
         self._loading: asyncio.Task[None] | None = None
@@ -80,7 +84,10 @@ class KeyWatch:
                 return
             self._told = False
             if found.keys is not None:
+                was_open = not self._keyring.in_force
                 self._keyring.take(found.version, found.keys)
+                if was_open and self._keyring.in_force:
+                    self._hub.end_strangers(unauthorized(NOBODY))
             self._keyring.is_loaded = True
 
     @contextlib.asynccontextmanager

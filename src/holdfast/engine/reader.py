@@ -90,9 +90,9 @@ class Reader:
             return self._shown(await self._ask(GetJob(job_id)))
         caller = caller_here(self._keyring)
         watch = self._hub.watch(job_id)  # before looking, so that no end is missed
-        if caller is not None:
-            caller.hold(watch, lambda _: None if watch.done() else watch.set_result(None))
         try:
+            if caller is not None:
+                caller.hold(watch, lambda _: None if watch.done() else watch.set_result(None))
             detail = await self._look(job_id)
             deadline = asyncio.get_running_loop().time() + wait_ms / 1000
             while detail.job.state not in ENDED and (left := deadline - asyncio.get_running_loop().time()) > 0:
@@ -134,8 +134,7 @@ class Reader:
         """A page of jobs."""
         checks.number("limit", query.limit, 1, limits.LIST_LIMIT)
         self._check_filter(query)
-        page = await self._ask(query)
-        return replace(page, jobs=[hidden(detail) for detail in page.jobs]) if self._hides_payloads() else page
+        return self._shown_page(await self._ask(query))
 
     async def counts(self, query: CountJobs) -> JobCounts:
         """How many jobs match a filter, by state, counted up to a bound."""
@@ -235,14 +234,17 @@ class Reader:
     async def schedules(self, limit: int, after: str) -> SchedulePage:
         """A page of schedules by name."""
         checks.number("limit", limit, 1, limits.LIST_LIMIT)
-        return await self._ask(ListSchedules(limit, after))
+        page = await self._ask(ListSchedules(limit, after))
+        if self._hides_payloads():
+            return replace(page, schedules=[hidden_schedule(schedule) for schedule in page.schedules])
+        return page
 
     async def schedule(self, name: str) -> Schedule:
         """One schedule."""
         found: SchedulePage = await self._ask(ListSchedules(1, name=name))
         if not found.schedules:
             raise ScheduleNotFound(f"There is no schedule {name[:100]}.", schedule=name[:100])
-        return found.schedules[0]
+        return hidden_schedule(found.schedules[0]) if self._hides_payloads() else found.schedules[0]
 
     async def interests(self) -> InterestList:
         """Every queue's interest."""
@@ -258,7 +260,8 @@ class Reader:
 
     async def keys_unless(self, known: int) -> KeyList:
         """All access keys for the keyring itself, unless their version is still this one."""
-        return await self._read(ListKeys(known))
+        # However many reads are under way: a flood of them must not keep a revoked key in force.
+        return or_raise(await self._backend.submit(ListKeys(known)))
 
     async def store(self) -> StoreStats:
         """How the store is doing, for who may look."""
@@ -271,7 +274,7 @@ class Reader:
 
     async def oldest_dead(self, queue: str) -> JobPage:
         """The dead job of a queue that died first, if there is one."""
-        return await self._ask(OldestDead(queue))
+        return self._shown_page(await self._ask(OldestDead(queue)))
 
     async def urgent(self, names: list[str]) -> QueueCounts:
         """How many ready jobs of these queues are urgent."""
@@ -294,6 +297,9 @@ class Reader:
         if detail.then and caller.scope is not None:
             detail = replace(detail, then=[receipt for receipt in detail.then if caller.sees(receipt.queue)])
         return detail if caller.key.sees_payloads else hidden(detail)
+
+    def _shown_page(self, page: JobPage) -> JobPage:
+        return replace(page, jobs=[hidden(detail) for detail in page.jobs]) if self._hides_payloads() else page
 
     def _hides_payloads(self) -> bool:
         caller = caller_here(self._keyring)
@@ -370,6 +376,12 @@ def hidden(detail: JobDetail) -> JobDetail:
     content = hidden_content(detail.content)
     errors = [replace(error, reason="") for error in detail.errors]
     return replace(detail, content=content, progress=None, result=None, errors=errors, payload_hidden=True)
+
+
+def hidden_schedule(schedule: Schedule) -> Schedule:
+    """A schedule for somebody who must not see payloads."""
+    job = replace(schedule.spec.job, payload=b"null", content_type=None)
+    return replace(schedule, spec=replace(schedule.spec, job=job), payload_hidden=True)
 
 
 def reasons(facts: JobFacts) -> list[tuple[str, str]]:

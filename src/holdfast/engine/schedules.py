@@ -4,6 +4,8 @@ import asyncio
 
 from holdfast import limits
 from holdfast.engine import checks
+from holdfast.engine.access import caller_here
+from holdfast.engine.reader import hidden_schedule
 from holdfast.engine.submitter import Submitter
 from holdfast.job.schedule import Schedule, ScheduleSpec
 from holdfast.messages.answers import Enqueued, ScheduleAnswer
@@ -39,7 +41,9 @@ class Schedules:
         await self._submitter.manage(DeleteSchedule(name))
 
     async def _schedule(self, command: Managed[ScheduleAnswer]) -> Schedule:
-        return (await self._submitter.manage(command)).schedule
+        schedule = (await self._submitter.manage(command)).schedule
+        caller = caller_here(self._submitter.keyring)
+        return schedule if caller is None or caller.key.sees_payloads else hidden_schedule(schedule)
 
     async def _check(self, name: str, spec: ScheduleSpec) -> None:
         checks.schedule_name(name)

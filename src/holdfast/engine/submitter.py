@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from holdfast import limits
 from holdfast.auth.actor import ACTOR
-from holdfast.auth.caller import CALLER, Caller
+from holdfast.auth.caller import CALLER
 from holdfast.auth.keyring import Keyring
 from holdfast.budget import Budget
 from holdfast.engine.access import permit
@@ -115,13 +115,10 @@ class Submitter:
             self.in_flight -= len(commands)
             self.budget.give(weight)
 
-    def submit(self, command: Command[A], weight: int, caller: Caller | None = None) -> "asyncio.Future[A | Refused]":
-        """Send a command that holds so many bytes. It counts until `release_quota` is called, which is due with its answer.
-
-        `caller`: who asks, where this is not called in the context of the request.
-        """
+    def submit(self, command: Command[A], weight: int) -> "asyncio.Future[A | Refused]":
+        """Send a command that holds so many bytes. It counts until `release_quota` is called, which is due with its answer."""
         if self.keyring.in_force:
-            command = permit(command, caller or CALLER.get())
+            command = permit(command, CALLER.get())
         return self._send(command, weight)
 
     def _send(self, command: Command[A], weight: int) -> "asyncio.Future[A | Refused]":

@@ -14,6 +14,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Generic
 
+from holdfast.auth.caller import CALLER
 from holdfast.engine.access import caller_here
 from holdfast.engine.pipeline import Pipeline
 from holdfast.engine.submitter import error_of
@@ -72,8 +73,10 @@ class Wait(ABC, Generic[A]):
             self._pass_on()
             return
         self._mark = self._waiters.mark(self._names)
+        if self._pipeline.keyring.in_force:
+            CALLER.set(self._caller)  # where it parked before there was a key, that is nobody
         try:
-            future = self._pipeline.submit(command, self._weight, self._caller)
+            future = self._pipeline.submit(command, self._weight)
         except HoldfastError as error:
             self._looked(Refused(error.code, error.detail, error.fields))
         else:

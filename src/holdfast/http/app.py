@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 _AS_THEY_ARE = (b"identity", b"")  # the codings that change nothing
 _ONCE = (
+    (b"authorization", "Authorization"),
     (b"idempotency-key", "Idempotency-Key"),
     (b"host", "Host"),
     (b"origin", "Origin"),

@@ -68,6 +68,7 @@ class Schedule(msgspec.Struct, frozen=True, array_like=True):
     still being made up for. `last_error` says why the latest try came to nothing, and `refusals` how many did in a row; `aside`: that it
     can't fire as it is, until it is mended. `fired` and `skipped` count fires. Times are in milliseconds.
     `unreadable`: this stands in for a row that can't be read. It is shown, set anew or removed, and never written.
+    `payload_hidden`: it is shown to somebody who must not see payloads.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Schedule(msgspec.Struct, frozen=True, array_like=True):
     refusals: int = 0
     aside: bool = False
     unreadable: bool = False
+    payload_hidden: bool = False
 
 
 def is_seen(schedule: Schedule, scope: Scope | None) -> bool:

@@ -69,7 +69,9 @@ from holdfast.stores.visible import is_scoped, scope_values, seen_queues
 
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot
 _HOLDERS = 20
-K = TypeVar("K", str, tuple[int, str])
+T = TypeVar("T")
+K = TypeVar("K", str, tuple[int, str], tuple[str])
+P = TypeVar("P", tuple[int, str], tuple[str])
 _FIRST_STRETCH = 16  # rows: each may be 1 MB to look through
 
 
@@ -222,31 +224,65 @@ class Reader:
         after = None
         if query.id is not None:
             found = [worker for worker in map(rows.worker_of, await self._fetch("workers")) if worker.id == query.id]
+            found = [worker for worker in found if registry.is_seen(worker, query.scope)]
         else:
-            page, cut = await self._snapshot.within(PAGE_BYTES, "workers_after", *query.after, query.limit + 1)
-            found = [rows.worker_of(row) for row in page[: query.limit]]
-            if cut or len(page) > query.limit:
-                after = _later((found[-1].registered_at, found[-1].id), query.after)
+            found, after = await self._seen_page(
+                "workers_after",
+                query.after,
+                query.limit,
+                rows.worker_of,
+                lambda worker: registry.is_seen(worker, query.scope),
+                lambda worker: (worker.registered_at, worker.id),
+            )
         jobs: dict[str, list[Job]] = {}
         for job in await self._jobs(await self._fetch("leased_by_worker", [worker.id for worker in found])):
-            jobs.setdefault(job.lease.worker if job.lease else "", []).append(job)
+            if sees(
+                query.scope, job.queue
+            ):  # any lease may bear the name of a worker, also one in a queue that it does not take from
+                jobs.setdefault(job.lease.worker if job.lease else "", []).append(job)
         lines = {row[0]: row[1] for row in await self._fetch("worker_lines")}
-        found = [worker for worker in found if registry.is_seen(worker, query.scope)]
         return WorkerList(
             [WorkerInfo(one, one.registered_at, jobs.get(one.id, []), lines.get(one.id, 0)) for one in found], now, after
         )
 
     async def _schedules(self, query: ListSchedules, _: int) -> SchedulePage:
-        cut = False
         if query.name is not None:
-            found = await self._fetch("schedule", query.name)
-        else:
-            found, cut = await self._snapshot.within(PAGE_BYTES, "schedules_after", query.after, query.limit + 1)
-        schedules = [rows.schedule_of(*row) for row in found]
-        last = min(query.limit, len(schedules))
-        more = cut or len(schedules) > last
-        seen = [schedule for schedule in schedules[:last] if is_seen(schedule, query.scope)]
-        return SchedulePage(seen, _later(schedules[last - 1].name, query.after) if more else None)
+            named = [rows.schedule_of(*row) for row in await self._fetch("schedule", query.name)]
+            return SchedulePage([schedule for schedule in named if is_seen(schedule, query.scope)])
+        seen, after = await self._seen_page(
+            "schedules_after",
+            (query.after,),
+            query.limit,
+            lambda row: rows.schedule_of(*row),
+            lambda schedule: is_seen(schedule, query.scope),
+            lambda schedule: (schedule.name,),
+        )
+        return SchedulePage(seen, None if after is None else after[0])
+
+    async def _seen_page(
+        self,
+        statement: str,
+        after: P,
+        limit: int,
+        read: Callable[[Row], T],
+        is_seen: Callable[[T], bool],
+        place: Callable[[T], P],
+    ) -> tuple[list[T], P | None]:
+        """A page of what may be seen, and the place of its last to go on from: no cursor names what can't be seen."""
+        seen: list[T] = []
+        while True:
+            page, cut = await self._snapshot.within(PAGE_BYTES, statement, *after, limit + 1)
+            found = [read(row) for row in page[:limit]]
+            seen += [one for one in found if is_seen(one)]
+            following = _later(place(found[-1]), after) if cut or len(page) > limit else None
+            if following is None and len(seen) <= limit:
+                return seen, None
+            if seen and (following is None or cut or len(seen) >= limit):
+                seen = seen[:limit]
+                return seen, place(seen[-1])
+            assert following is not None, "or it had come to its end"
+            after = following
+            await self._snapshot.pause()
 
     async def _oldest_dead(self, query: OldestDead, now: int) -> JobPage:
         row = await self._row("queue_by_name", query.queue)

@@ -9,10 +9,24 @@ from holdfast.auth.caller import CALLER, Caller
 from holdfast.auth.keys import Ability, Key
 from holdfast.auth.scope import Scope
 from holdfast.engine.access import RULES, permit
-from holdfast.errors import Forbidden, JobNotFound, LeaseLost, QueueNotFound, Unauthorized, WorkerNotFound
+from holdfast.errors import (
+    Forbidden,
+    JobNotFound,
+    LeaseLost,
+    Overloaded,
+    QueueFull,
+    QueueNotFound,
+    RateLimited,
+    Unauthorized,
+    WorkerNotFound,
+)
+from holdfast.job.job import IdempotencyKey
+from holdfast.job.queue import QueueSettings
+from holdfast.job.schedule import ScheduleSpec
 from holdfast.keeper import frames
+from holdfast.limits import IN_FLIGHT_QUERIES
 from holdfast.messages.audit import RecordAudit
-from holdfast.messages.commands import ConcludeLease, Enqueue, PauseQueue, RetryJob
+from holdfast.messages.commands import ConcludeLease, Enqueue, PauseQueue, RetryJob, SettleJob
 from holdfast.messages.frame import Command, Phase, Request, kinds_of
 from holdfast.messages.key_commands import NoteKeyUse
 from holdfast.messages.queries import GetJob, GetQueue, ListJobs
@@ -301,3 +315,127 @@ async def test_a_key_is_made_once_rotated_and_revoked(opened):
     assert again.hashes == (rules.hash_of(third),)
     await opened.keys.revoke("ci")
     assert [one.name for one in await opened.keys.all()] == ["root"]
+
+
+async def test_a_long_poll_from_before_the_first_key_is_not_served_as_who_wakes_it(engine, new, turns):
+    """News wakes it in the context of who brought the news, and that is not who it is."""
+    waiting = asyncio.create_task(engine.lease(("r.a",), wait_ms=20_000))
+    await turns()
+    key, _ = await engine.keys.create("root", (Ability.ADMIN,))
+    engine.keyring.take(1, [key])
+    as_(Ability.ADMIN, queues=("*",))
+    waiter = next(iter(engine.arrivals._all))
+    waiter.wake("r.a")
+    with pytest.raises(Unauthorized):
+        await asyncio.wait_for(waiting, 5)
+
+
+async def test_a_stream_from_before_the_first_key_ends(engine, turns):
+    await engine.key_watch.begin()
+    subscription = engine.subscribe(None)
+    await engine.keys.create("root", (Ability.ADMIN,))
+    while not engine.keyring.in_force:
+        engine.key_watch._renew()
+        await turns()
+    assert (subscription.ended, subscription.end_code) == (True, "unauthenticated")
+
+
+async def test_a_call_past_the_bound_of_its_key_leaves_nothing_behind(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    job = (await opened.enqueue([new("r.a")])).jobs[0].id
+    who = as_(Ability.READ, parked=1)
+    who.hold("another", lambda _: None)
+    with pytest.raises(RateLimited):
+        await opened.reading.job(job, 1_000)
+    assert opened.hub.watchers == 0
+
+
+async def test_keys_are_read_whatever_else_is_being_read(opened):
+    """Else whoever has a revoked key could keep it in force by asking for much."""
+    opened.reading._on_the_way = IN_FLIGHT_QUERIES
+    as_(Ability.ADMIN, queues=("*",))
+    with pytest.raises(Overloaded):
+        await opened.reading.queues(10, "")
+    assert (await opened.reading.keys_unless(-1)).keys
+
+
+async def test_jobs_in_queues_of_others_are_not_shown_under_the_name_of_ones_own_worker(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.enqueue([new("s.a"), new("r.a")])
+    worker = await opened.workers.register(("r.a",), "w")
+    await opened.lease(("s.a",), worker=worker.id)
+    await opened.lease(("r.a",), worker=worker.id)
+    assert {job.queue for job in (await opened.reading.workers()).workers[0].jobs} == {"s.a", "r.a"}
+    as_(Ability.READ)
+    (info,) = (await opened.reading.workers()).workers
+    assert [job.queue for job in info.jobs] == ["r.a"]
+    assert [job.queue for job in (await opened.reading.worker(worker.id))[0].jobs] == ["r.a"]
+
+
+async def test_no_cursor_names_what_is_not_seen(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    for name, queue in (("a", "r.a"), ("b", "s.a"), ("c", "s.a"), ("d", "r.a"), ("e", "s.a")):
+        await opened.schedules.set(name, ScheduleSpec(new(queue), interval_ms=60_000), False)
+        await opened.workers.register((queue,), name)
+    as_(Ability.READ)
+    for limit in (1, 2, 3):
+        names, after = [], ""
+        while after is not None:
+            page = await opened.reading.schedules(limit, after)
+            assert len(page.schedules) <= limit
+            names += [one.name for one in page.schedules]
+            after = page.after
+            assert after in (None, "a", "d")
+        assert names == ["a", "d"]
+        workers, place = [], (-1, "")
+        while place is not None:
+            page = await opened.reading.workers_after(limit, place)
+            assert len(page.workers) <= limit
+            workers += [one.worker.name for one in page.workers]
+            place = page.after
+            assert place is None or place[1] == page.workers[-1].worker.id
+        assert sorted(workers) == ["a", "d"]
+
+
+async def test_a_key_without_sight_of_payloads_sees_none_of_schedules_and_of_the_dead(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.schedules.set("s", ScheduleSpec(new("r.a", b'"needle"'), interval_ms=60_000), False)
+    job = (await opened.enqueue([new("r.a", b'"needle"')])).jobs[0].id
+    await opened.change_job(SettleJob(job, False, "so"))
+    assert b"needle" in (await opened.reading.oldest_dead("r.a")).jobs[0].content.payload
+    assert not (await opened.reading.schedule("s")).payload_hidden
+    as_(Ability.READ, Ability.MANAGE, sees_payloads=False)
+    found = [
+        await opened.reading.schedule("s"),
+        *(await opened.reading.schedules(10, "")).schedules,
+        await opened.schedules.pause("s", True),
+    ]
+    assert [(one.spec.job.payload, one.payload_hidden) for one in found] == [(b"null", True)] * 3
+    (dead,) = (await opened.reading.oldest_dead("r.a")).jobs
+    assert (dead.content.payload, dead.payload_hidden) == (b"null", True)
+
+
+async def test_a_refused_copy_does_not_name_the_queue_of_others(opened, new):
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.set_interest("s.secret", "*")
+    await opened.set_queue("s.secret", QueueSettings(capacity_jobs=0), whole=True)
+    with pytest.raises(QueueFull) as refused:
+        await opened.publish(new("x", b"{}"))
+    assert refused.value.queue == "s.secret"
+    as_(Ability.PUBLISH)
+    with pytest.raises(QueueFull) as refused:
+        await opened.publish(new("x", b"{}"))
+    assert "secret" not in f"{refused.value.detail} {refused.value.fields}"
+    assert refused.value.retry_after_ms
+
+
+async def test_idempotency_keys_over_several_queues_are_apart_for_keys_that_see_some(opened, new):
+    as_(Ability.PRODUCE, queues=("s.*",))
+    await opened.enqueue([new("s.a")], IdempotencyKey("", "order-1", b"theirs"))
+    CALLER.set(Caller(Key("key-2", "other", (Ability.PRODUCE,), ("r.*",), (b"x",), 0)))
+    mine = await opened.enqueue([new("r.a")], IdempotencyKey("", "order-1", b"mine"))
+    assert not mine.duplicate
+    again = await opened.enqueue([new("r.a")], IdempotencyKey("", "order-1", b"mine"))
+    assert (again.duplicate, again.jobs[0].id) == (True, mine.jobs[0].id)
+    as_(Ability.ADMIN, queues=("*",))
+    assert not (await opened.enqueue([new("r.a")], IdempotencyKey("", "order-1", b"of all"))).duplicate

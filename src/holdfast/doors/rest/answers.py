@@ -100,6 +100,7 @@ class ScheduleOut(msgspec.Struct, kw_only=True):
     skipped: int
     try_at: Instant | msgspec.UnsetType = msgspec.UNSET
     set_aside: bool | msgspec.UnsetType = msgspec.UNSET
+    payload_hidden: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class SchedulesOut(msgspec.Struct):

@@ -88,8 +88,8 @@ def _enter(request: Request) -> None:
     """
     name = "" if request.caller is None else request.caller.key.name
     ACTOR.set(Actor(name, request.address, "http"))
-    if (run := request.headers.get(b"holdfast-run")) is not None:
-        BULK.set(_bulk(run))
+    run = request.headers.get(b"holdfast-run")
+    BULK.set(None if run is None else _bulk(run))  # behind another request the context is what that one has left
 
 
 def _bulk(run: bytes) -> Bulk:

@@ -85,6 +85,7 @@ def _shown(schedule: Schedule) -> ScheduleOut:
         skipped=schedule.skipped,
         try_at=replies.instant(schedule.try_at) if schedule.last_error is not None and not schedule.unreadable else UNSET,
         set_aside=schedule.aside or UNSET,
+        payload_hidden=schedule.payload_hidden or UNSET,
     )
 
 

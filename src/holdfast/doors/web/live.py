@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from holdfast.auth.caller import Caller
+from holdfast.auth.keyring import Keyring
 from holdfast.auth.keys import Ability
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.system import EVENTS
@@ -28,18 +29,21 @@ async def stream(state: AppState) -> Reply:
         caller.need(Ability.READ)
     state.engine.change_signal.join()
     return Reply(
-        200, content_type=EVENTS, extra=((b"x-accel-buffering", b"no"),), stream=_changes(state.engine.change_signal, caller)
+        200,
+        content_type=EVENTS,
+        extra=((b"x-accel-buffering", b"no"),),
+        stream=_changes(state.engine.change_signal, caller, state.engine.keyring),
     )
 
 
-async def _changes(change_signal: ChangeSignal, caller: Caller | None) -> AsyncIterator[bytes]:
+async def _changes(change_signal: ChangeSignal, caller: Caller | None, keyring: Keyring) -> AsyncIterator[bytes]:
     listener = object()
     try:
         if caller is not None:
             caller.hold(listener, lambda _: change_signal.beat())
         yield b"retry: 3000\n\n"
         seen = await change_signal.wait(-1, 0)
-        while not change_signal.ended and (caller is None or not caller.ended):
+        while not change_signal.ended and (not keyring.in_force if caller is None else not caller.ended):
             seen = await change_signal.wait(seen, _AT_LEAST_EVERY_S)
             yield b"event: change\ndata: %d\n\n" % seen
             await asyncio.sleep(_AT_MOST_EVERY_S)

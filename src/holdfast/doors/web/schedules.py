@@ -12,7 +12,7 @@ from holdfast.doors.web.jobs import json_of, tags_of
 from holdfast.doors.web.layout import View, get, post
 from holdfast.doors.web.overview import cached_stats
 from holdfast.engine import checks
-from holdfast.errors import NotFound, ScheduleNotFound, breach
+from holdfast.errors import Forbidden, NotFound, ScheduleNotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job.cron import CronUnreadable, NoMoreFires, ZoneUnknown
@@ -96,6 +96,8 @@ async def keep(view: View) -> Reply:
         before = await view.engine.reading.schedule(name)
     except ScheduleNotFound:
         before = None
+    if before is not None and before.payload_hidden:
+        raise Forbidden("This key sees no payloads: what the form says would take the place of one that it does not show.")
     spec = _spec(form, before)
     await view.actions.act(
         "schedule.set", name, spec.job.queue, spec=spec, paused=before.paused if before is not None else False

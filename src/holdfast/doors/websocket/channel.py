@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
-from holdfast.auth.caller import CALLER
+from holdfast.auth.caller import CALLER, unauthorized
 from holdfast.doors.rest import bodies, replies
 from holdfast.doors.rest.batch import LeaseBatch
 from holdfast.doors.rest.types import BulkIn, PublishIn
@@ -27,7 +27,7 @@ from holdfast.doors.websocket.door import Channels
 from holdfast.doors.websocket.inline import drive
 from holdfast.doors.websocket.job_feeder import JobFeeder, Wanted
 from holdfast.engine import checks
-from holdfast.engine.access import caller_here, permit
+from holdfast.engine.access import NOBODY, caller_here, permit
 from holdfast.errors import HoldfastError, InternalError, LeaseLost, breach
 from holdfast.http.problem import problem
 from holdfast.job.job import LeaseRef
@@ -113,8 +113,11 @@ class Channel:
     def take(self, data: bytes) -> None:
         """One message."""
         try:
-            if self._caller is not None:
-                CALLER.set(self._caller)
+            if self._engine.keyring.in_force:
+                CALLER.set(self._caller)  # the context is that of all connections here, and may name the caller of another
+                if self._caller is None:  # it was opened before there was a key
+                    self._lose_access(unauthorized(NOBODY))
+                    return
                 self._caller.count()
             asked, mark = messages.read(data)
             self._channels.numbers.messages[asked.__struct_config__.tag] += 1

@@ -147,3 +147,15 @@ def test_a_channel_closes_when_its_key_is_revoked_and_hands_its_jobs_back(house)
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "unauthenticated")
     while house.api.get("/v1/queues/r.held").json()["jobs"]["ready"] != 1:
         pass
+
+
+def test_a_channel_from_before_the_first_key_is_closed_and_is_not_taken_for_another_caller():
+    with LocalServer() as server, open_channel(server.url) as line:
+        line.start("r.none")
+        other = House(server)
+        assert other.api.get("/v1/queues").status_code == 200  # the latest caller of this listener is root
+        line.send("enqueue", ref="x", body={"jobs": [{"queue": "r.before", "payload": 1}]})
+        with pytest.raises(ConnectionClosed) as closed:
+            line.line.recv(PATIENCE_S)
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "unauthenticated")
+        assert other.api.get("/v1/queues/r.before").status_code == 404
