@@ -1,6 +1,6 @@
 """A short run of `make fuzz` at every door, and every case that it once found. The seed is in the output; `python -m fuzz --seed …` repeats it."""
 
-import secrets
+import os
 
 import pytest
 
@@ -11,13 +11,13 @@ from fuzz.trial import DOORS, attack
 
 pytestmark = pytest.mark.long(100)
 SECONDS = 5.0
+SEED = os.environ.get("FUZZ_SEED", "smoke")  # the same each time: what is new is looked for by `make fuzz`
 
 
 @pytest.mark.parametrize("door", DOORS)
 async def test_no_promise_is_broken_at(tmp_path, door):
-    seed = secrets.token_hex(4)
-    figures = await attack(tmp_path, seed, [door], SECONDS)
-    assert not figures.findings, f"seed {seed}: {[(one.what, one.case and one.case.to_json()) for one in figures.findings]}"
+    figures = await attack(tmp_path, SEED, [door], SECONDS)
+    assert not figures.findings, f"seed {SEED}: {[(one.what, one.case and one.case.to_json()) for one in figures.findings]}"
     assert figures.cases[door] > 100, report.text(figures)
     assert figures.honest_jobs > 10, report.text(figures)
 
