@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import apsw
 import structlog
 
 from holdfast.auth.keys import read_secret
@@ -10,6 +11,7 @@ from holdfast.config import Config
 from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError, InvalidRequest, Unavailable
 from holdfast.stores.sqlite.beside import keys_beside
+from holdfast.stores.sqlite.files import UnfitPlace
 
 log = structlog.get_logger(__name__)
 _AGAIN_S = 1.0
@@ -21,7 +23,10 @@ def has_keys(config: Config) -> bool:
         return True
     path = config.store_path()
     if path is not None:
-        return path.exists() and bool(keys_beside(path))
+        try:
+            return path.exists() and bool(keys_beside(path))
+        except (apsw.Error, OSError, UnfitPlace):
+            return True  # what is wrong with the file is told when it is opened
     return bool(config.database())
 
 

@@ -284,11 +284,15 @@ async def _report(link: "KeeperLink | PostgresBackend", metrics: FrontMetrics) -
         await asyncio.sleep(_REPORT_S)
 
 
+def _unsafe(config: Config) -> str | None:
+    return None if config.unsafe(has_keys=False) is None else config.unsafe(has_keys(config))
+
+
 def serve(config: Config) -> int:
     """Run the whole server; the exit code."""
     open_descriptors()
     forget_foreign_variables()
-    if (refusal := config.what_is_missing() or config.unsafe(has_keys(config))) is not None:
+    if (refusal := config.what_is_missing() or _unsafe(config)) is not None:
         print(f"holdfast: {refusal}", file=sys.stderr)
         return 2
     try:
