@@ -1,6 +1,6 @@
 """Routes: one row says all of a route, and a decorator makes it of the function that answers it.
 
-    @get("/v1/queues/{queue}", "read", tags=["queues"], summary="One queue")
+    @get("/v1/queues/{queue}", tags=["queues"], summary="One queue")
     async def get_queue(state: State, queue: Queue) -> QueueOut: …
 
 What the path names comes by its name; `request`, `state` and `data` (the body, read as the type that is written there) by theirs; all other
@@ -23,8 +23,6 @@ from holdfast.http.reply import NOTHING, Reply
 from holdfast.http.request import Request
 from holdfast.limits import QUEUE_NAME_CHARS
 
-Ability = Literal["produce", "publish", "consume", "read", "manage", "admin"]
-"""What somebody must be able to do to use a route."""
 Handler = Callable[..., Awaitable[Any]]
 Refuse = Callable[[Request, Any, HoldfastError], Reply]
 """How a door says no: to a request, with the state of its handlers."""
@@ -72,7 +70,6 @@ class Route:
     method: str
     path: str
     handler: Handler
-    ability: Ability | None = None
     status: int = 200
     takes: Any = None
     needs_body: bool = True
@@ -192,18 +189,18 @@ def without_none(kind: Any) -> Any:
     return kinds[0] if type(None) in get_args(kind) else kind
 
 
-def route(method: str, path: str, ability: Ability | None = None, **row: Any) -> Decorator:
+def route(method: str, path: str, **row: Any) -> Decorator:
     """A route of any method."""
     row.setdefault("status", _STATUS.get(method, 200))
     for name in ("tags", "more"):
         row[name] = tuple(row.get(name, ()))
     row.setdefault("is_strict", path.startswith("/v1/"))
-    return lambda handler: Route(method, path, handler, ability, **row)
+    return lambda handler: Route(method, path, handler, **row)
 
 
-def get(path: str, ability: Ability | None = None, **row: Any) -> Decorator:
+def get(path: str, **row: Any) -> Decorator:
     """A route that reads."""
-    return route("GET", path, ability, **{"is_read": True, **row})
+    return route("GET", path, **{"is_read": True, **row})
 
 
 post, put, patch, delete = (partial(route, method) for method in ("POST", "PUT", "PATCH", "DELETE"))

@@ -24,8 +24,8 @@ from holdfast.messages.answers import Enqueued
 from holdfast.messages.commands import ExtendLease, FailLease, ReleaseLease
 from holdfast.messages.frame import Answer
 
-_put = partial(post, ability="produce", tags=["producing"], is_hot=True)
-_end = partial(post, ability="consume", tags=["consuming"], status=200, is_hot=True)
+_put = partial(post, tags=["producing"], is_hot=True)
+_end = partial(post, tags=["consuming"], status=200, is_hot=True)
 _of_lease = partial(_end, needs_body=False, more=[TOKEN])
 _AGAIN = "The same idempotency key and body as before: the first answer again"
 

@@ -15,14 +15,14 @@ from holdfast.http.route import Route, delete, get, post, put
 _NOBODY = "No queue subscribes to the event, or the same idempotency key and body as before"
 
 
-@put("/v1/interests/{queue}", "manage", tags=["routing"], summary="Set which events a queue subscribes to")
+@put("/v1/interests/{queue}", tags=["routing"], summary="Set which events a queue subscribes to")
 async def put_interest(state: AppState, queue: Queue, data: InterestIn) -> InterestOut:
     """The queue is created if it is new. It counts from this answer on."""
     await state.engine.set_interest(queue, data.match)
     return InterestOut(queue, data.match)
 
 
-@get("/v1/interests/{queue}", "read", tags=["routing"], summary="Which events a queue subscribes to")
+@get("/v1/interests/{queue}", tags=["routing"], summary="Which events a queue subscribes to")
 async def get_interest(state: AppState, queue: Queue) -> InterestOut:
     """404 when it has no interest (subscription)."""
     interests = (await state.engine.reading.interests()).interests
@@ -31,21 +31,21 @@ async def get_interest(state: AppState, queue: Queue) -> InterestOut:
     return InterestOut(queue, interests[queue])
 
 
-@delete("/v1/interests/{queue}", "manage", tags=["routing"], summary="Remove the subscription of a queue")
+@delete("/v1/interests/{queue}", tags=["routing"], summary="Remove the subscription of a queue")
 async def delete_interest(state: AppState, queue: Queue) -> None:
     """What it holds stays."""
     if not await state.engine.set_interest(queue, None):
         raise QueueNotFound(f"The queue {queue} has no interest (subscription).", queue=queue)
 
 
-@get("/v1/interests", "read", tags=["routing"], summary="All interests (subscriptions)")
+@get("/v1/interests", tags=["routing"], summary="All interests (subscriptions)")
 async def list_interests(state: AppState) -> InterestsOut:
     """By queue."""
     interests = (await state.engine.reading.interests()).interests
     return InterestsOut([InterestOut(queue, match) for queue, match in interests.items()])
 
 
-@post("/v1/interests/test", "read", tags=["routing"], status=200, summary="Test which queues would get an event")
+@post("/v1/interests/test", tags=["routing"], status=200, summary="Test which queues would get an event")
 async def try_event(state: AppState, data: EventIn) -> ReachedOut:
     """Nothing is put."""
     queues, others = await state.engine.reached_by(bodies.raw("data", data.data) or b"null")
@@ -54,7 +54,6 @@ async def try_event(state: AppState, data: EventIn) -> ReachedOut:
 
 @post(
     "/v1/publish",
-    "publish",
     tags=["routing"],
     summary="Publish an event",
     gives=PublishedOut,

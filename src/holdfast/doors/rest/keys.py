@@ -15,7 +15,7 @@ from holdfast.http.route import Route, delete, get, post
 KeyId = Annotated[str, Meta(description="The key's id or its name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
 
 
-@post("/v1/keys", "admin", tags=["keys"], summary="Create an access key")
+@post("/v1/keys", tags=["keys"], summary="Create an access key")
 async def create_key(state: AppState, data: KeyIn) -> KeyOut:
     """Its secret is in this answer only. With the first key, keys are in force: from then on each request needs one."""
     key, secret = await state.engine.keys.create(
@@ -31,25 +31,25 @@ async def create_key(state: AppState, data: KeyIn) -> KeyOut:
     return shown(key, secret)
 
 
-@get("/v1/keys", "admin", tags=["keys"], summary="All access keys")
+@get("/v1/keys", tags=["keys"], summary="All access keys")
 async def list_keys(state: AppState) -> KeysOut:
     """By name, without their secrets."""
     return KeysOut([shown(key) for key in await state.engine.keys.all()])
 
 
-@get("/v1/keys/{key}", "admin", tags=["keys"], summary="One access key")
+@get("/v1/keys/{key}", tags=["keys"], summary="One access key")
 async def get_key(state: AppState, key: KeyId) -> KeyOut:
     """Without its secret."""
     return shown(await state.engine.keys.one(key))
 
 
-@post("/v1/keys/{key}/rotate", "admin", status=200, tags=["keys"], summary="Give an access key another secret")
+@post("/v1/keys/{key}/rotate", status=200, tags=["keys"], summary="Give an access key another secret")
 async def rotate_key(state: AppState, key: KeyId, data: RotateIn | None = None) -> KeyOut:
     """The secret before lives on for `old_ms`, a day unless another time is given."""
     return shown(*await state.engine.keys.rotate(key, limits.KEY_OLD_MS if data is None else data.old_ms))
 
 
-@delete("/v1/keys/{key}", "admin", tags=["keys"], summary="Revoke an access key")
+@delete("/v1/keys/{key}", tags=["keys"], summary="Revoke an access key")
 async def revoke_key(state: AppState, key: KeyId) -> None:
     """It is refused everywhere within 2 s; long polls, streams and channels that it has open are closed."""
     await state.engine.keys.revoke(key)

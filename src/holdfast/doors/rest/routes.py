@@ -29,13 +29,13 @@ _pack = msgspec.msgpack.encode
 # Jobs
 
 
-@get("/v1/jobs/{job_id}", "read", tags=["jobs"], summary="One job, with payload, result and errors")
+@get("/v1/jobs/{job_id}", tags=["jobs"], summary="One job, with payload, result and errors")
 async def get_job(state: AppState, job_id: JobId, wait_ms: WaitMs = 0) -> JobOut:
     """With `wait_ms` the answer comes once the job has ended, or when the time is up."""
     return replies.detail_out(await state.engine.reading.job(job_id, wait_ms))
 
 
-@get("/v1/jobs", "read", tags=["jobs"], summary="A page of jobs")
+@get("/v1/jobs", tags=["jobs"], summary="A page of jobs")
 async def list_jobs(
     state: AppState,
     queue: Queue | None = None,
@@ -85,7 +85,7 @@ def cursor_text(cursor: tuple[int, tuple[int | str, ...]] | None) -> str | None:
     return None if cursor is None else base64.urlsafe_b64encode(_pack(cursor)).decode()
 
 
-@get("/v1/jobs/{job_id}/why", "read", tags=["jobs"], summary="Why a job is not running")
+@get("/v1/jobs/{job_id}/why", tags=["jobs"], summary="Why a job is not running")
 async def why(state: AppState, job_id: JobId) -> WhyOut:
     """The reasons, the most telling first."""
     facts, reasons = await state.engine.reading.why(job_id)
@@ -99,32 +99,32 @@ async def why(state: AppState, job_id: JobId) -> WhyOut:
     )
 
 
-@post("/v1/jobs/{job_id}/retry", "manage", tags=["jobs"], status=200, summary="Run a dead job again")
+@post("/v1/jobs/{job_id}/retry", tags=["jobs"], status=200, summary="Run a dead job again")
 async def retry_job(state: AppState, job_id: JobId) -> JobOut:
     """It gets all of its tries anew."""
     return await _changed(state, RetryJob(job_id))
 
 
-@post("/v1/jobs/{job_id}/cancel", "manage", tags=["jobs"], status=200, summary="Cancel a job")
+@post("/v1/jobs/{job_id}/cancel", tags=["jobs"], status=200, summary="Cancel a job")
 async def cancel_job(state: AppState, job_id: JobId) -> JobOut:
     """A waiting job is cancelled at once; the holder of a leased one is asked to stop when it next extends its lease."""
     return await _changed(state, CancelJob(job_id))
 
 
-@post("/v1/jobs/{job_id}/promote", "manage", tags=["jobs"], status=200, summary="Run a scheduled job now")
+@post("/v1/jobs/{job_id}/promote", tags=["jobs"], status=200, summary="Run a scheduled job now")
 async def promote_job(state: AppState, job_id: JobId) -> JobOut:
     """It becomes ready."""
     return await _changed(state, PromoteJob(job_id))
 
 
-@post("/v1/jobs/{job_id}/move", "manage", tags=["jobs"], status=200, summary="Move a job to another queue")
+@post("/v1/jobs/{job_id}/move", tags=["jobs"], status=200, summary="Move a job to another queue")
 async def move_job(state: AppState, job_id: JobId, data: MoveIn) -> EnqueuedOut:
     """It is put anew there, with a new number and all of its tries, and removed here, in one step. Not while it is leased."""
     engine = state.engine
     return replies.enqueued_out(await engine.move_job(job_id, data.queue), replies.durability_out(engine.durability))
 
 
-@post("/v1/jobs/{job_id}/settle", "manage", tags=["jobs"], status=200, summary="End a job by what is known of its work")
+@post("/v1/jobs/{job_id}/settle", tags=["jobs"], status=200, summary="End a job by what is known of its work")
 async def settle_job(state: AppState, job_id: JobId, data: SettleIn) -> JobOut:
     """For one that waits or is dead, such as one in quarantine whose work turns out to be done. No attempt is made or counted."""
     if data.outcome not in ("concluded", "dead"):
@@ -133,7 +133,7 @@ async def settle_job(state: AppState, job_id: JobId, data: SettleIn) -> JobOut:
     return await _changed(state, SettleJob(job_id, data.outcome == "concluded", data.reason, result))
 
 
-@patch("/v1/jobs/{job_id}", "manage", tags=["jobs"], summary="Change a waiting job")
+@patch("/v1/jobs/{job_id}", tags=["jobs"], summary="Change a waiting job")
 async def edit_job(state: AppState, job_id: JobId, data: JobEdit | None = None) -> JobOut:
     """What is left out stays."""
     data = data or JobEdit()
@@ -145,7 +145,7 @@ async def edit_job(state: AppState, job_id: JobId, data: JobEdit | None = None) 
     )
 
 
-@delete("/v1/jobs/{job_id}", "manage", tags=["jobs"], summary="Remove a job")
+@delete("/v1/jobs/{job_id}", tags=["jobs"], summary="Remove a job")
 async def delete_job(state: AppState, job_id: JobId) -> None:
     """Not while it is leased: cancel it first."""
     await state.engine.change_job(DeleteJob(job_id))
@@ -158,50 +158,50 @@ async def _changed(state: AppState, command: JobVerb) -> JobOut:
 # Queues
 
 
-@get("/v1/queues", "read", tags=["queues"], summary="A page of queues")
+@get("/v1/queues", tags=["queues"], summary="A page of queues")
 async def list_queues(state: AppState, limit: Limit = 100, cursor: QueueCursor = "") -> QueuesOut:
     """By name."""
     page = await state.engine.reading.queues(limit, cursor)
     return QueuesOut([replies.queue_out(info) for info in page.queues], page.after)
 
 
-@get("/v1/queues/{queue}", "read", tags=["queues"], summary="One queue")
+@get("/v1/queues/{queue}", tags=["queues"], summary="One queue")
 async def get_queue(state: AppState, queue: Queue) -> QueueOut:
     """What it holds and its settings."""
     return replies.queue_out(await state.engine.reading.queue(queue))
 
 
-@put("/v1/queues/{queue}", "manage", tags=["queues"], summary="Create a queue or set all of its settings")
+@put("/v1/queues/{queue}", tags=["queues"], summary="Create a queue or set all of its settings")
 async def put_queue(state: AppState, queue: Queue, data: QueueSettings | None = None) -> QueueOut:
     """What is left out goes back to the server's default."""
     return replies.queue_out(await state.engine.set_queue(queue, data or QueueSettings(), whole=True))
 
 
-@patch("/v1/queues/{queue}", "manage", tags=["queues"], summary="Change some settings of a queue")
+@patch("/v1/queues/{queue}", tags=["queues"], summary="Change some settings of a queue")
 async def patch_queue(state: AppState, queue: Queue, data: QueueSettings | None = None) -> QueueOut:
     """What is left out stays."""
     return replies.queue_out(await state.engine.set_queue(queue, data or QueueSettings(), whole=False, only_change=True))
 
 
-@delete("/v1/queues/{queue}", "manage", tags=["queues"], summary="Remove an empty queue")
+@delete("/v1/queues/{queue}", tags=["queues"], summary="Remove an empty queue")
 async def delete_queue(state: AppState, queue: Queue) -> None:
     """Only without unfinished and dead jobs; its history goes with it."""
     await state.engine.delete_queue(queue)
 
 
-@post("/v1/queues/{queue}/pause", "manage", tags=["queues"], status=200, summary="Stop leasing from a queue")
+@post("/v1/queues/{queue}/pause", tags=["queues"], status=200, summary="Stop leasing from a queue")
 async def pause_queue(state: AppState, queue: Queue) -> QueueOut:
     """It takes new jobs all the same, and what is leased can be ended."""
     return replies.queue_out(await state.engine.pause(queue, True))
 
 
-@post("/v1/queues/{queue}/resume", "manage", tags=["queues"], status=200, summary="Lease from a queue again")
+@post("/v1/queues/{queue}/resume", tags=["queues"], status=200, summary="Lease from a queue again")
 async def resume_queue(state: AppState, queue: Queue) -> QueueOut:
     """Parked calls are woken."""
     return replies.queue_out(await state.engine.pause(queue, False))
 
 
-@post("/v1/queues/{queue}/purge", "manage", tags=["queues"], status=200, summary="Remove jobs of a queue")
+@post("/v1/queues/{queue}/purge", tags=["queues"], status=200, summary="Remove jobs of a queue")
 async def purge_queue(state: AppState, queue: Queue, data: PurgeIn | None = None) -> PurgedOut:
     """Those that were there when the purge began, in the states that are named; leased jobs never."""
     states = (data or PurgeIn()).states

@@ -15,7 +15,7 @@ from holdfast.job.schedule import Schedule, ScheduleSpec
 Name = Annotated[str, Meta(description="The schedule's name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
 
 
-@put("/v1/schedules/{name}", "manage", tags=["schedules"], summary="Create a schedule, or change it")
+@put("/v1/schedules/{name}", tags=["schedules"], summary="Create a schedule, or change it")
 async def put_schedule(state: AppState, name: Name, data: ScheduleIn) -> ScheduleOut:
     """Each fire puts exactly one job, whatever restarts. A fire into a full queue is tried again until there is room."""
     job = bodies.scheduled_job(data)
@@ -23,38 +23,38 @@ async def put_schedule(state: AppState, name: Name, data: ScheduleIn) -> Schedul
     return _shown(await state.engine.schedules.set(name, spec, data.paused))
 
 
-@get("/v1/schedules/{name}", "read", tags=["schedules"], summary="One schedule")
+@get("/v1/schedules/{name}", tags=["schedules"], summary="One schedule")
 async def get_schedule(state: AppState, name: Name) -> ScheduleOut:
     """With its next and its last fire."""
     return _shown(await state.engine.reading.schedule(name))
 
 
-@get("/v1/schedules", "read", tags=["schedules"], summary="A page of schedules")
+@get("/v1/schedules", tags=["schedules"], summary="A page of schedules")
 async def list_schedules(state: AppState, limit: Limit = 100, cursor: Cursor = "") -> SchedulesOut:
     """By name."""
     page = await state.engine.reading.schedules(limit, cursor)
     return SchedulesOut([_shown(schedule) for schedule in page.schedules], page.after)
 
 
-@delete("/v1/schedules/{name}", "manage", tags=["schedules"], summary="Remove a schedule")
+@delete("/v1/schedules/{name}", tags=["schedules"], summary="Remove a schedule")
 async def delete_schedule(state: AppState, name: Name) -> None:
     """Its jobs stay."""
     await state.engine.schedules.delete(name)
 
 
-@post("/v1/schedules/{name}/pause", "manage", tags=["schedules"], status=200, summary="Stop a schedule")
+@post("/v1/schedules/{name}/pause", tags=["schedules"], status=200, summary="Stop a schedule")
 async def pause_schedule(state: AppState, name: Name) -> ScheduleOut:
     """It fires no more until it is resumed."""
     return _shown(await state.engine.schedules.pause(name, True))
 
 
-@post("/v1/schedules/{name}/resume", "manage", tags=["schedules"], status=200, summary="Let a schedule fire again")
+@post("/v1/schedules/{name}/resume", tags=["schedules"], status=200, summary="Let a schedule fire again")
 async def resume_schedule(state: AppState, name: Name) -> ScheduleOut:
     """What was missed in between is treated as `missed` says."""
     return _shown(await state.engine.schedules.pause(name, False))
 
 
-@post("/v1/schedules/{name}/run", "manage", tags=["schedules"], summary="Enqueue a schedule's job now")
+@post("/v1/schedules/{name}/run", tags=["schedules"], summary="Enqueue a schedule's job now")
 async def run_schedule(state: AppState, name: Name) -> PublishedOut:
     """Beside its fires."""
     put_now = await state.engine.schedules.run(name)

@@ -23,7 +23,7 @@ _SIGN_OF_LIFE_S = 15.0
 _HEALTH_S = 5.0
 
 
-@get("/v1/stats", "read", tags=["system"], summary="All numbers, by queue and in all", gives=StatsOut)
+@get("/v1/stats", tags=["system"], summary="All numbers, by queue and in all", gives=StatsOut)
 async def stats(
     state: AppState,
     named: Annotated[
@@ -86,7 +86,6 @@ def _queue_stats(queue: QueueStats) -> QueueStatsOut:
 
 @get(
     "/v1/stream",
-    "read",
     tags=["system"],
     summary="What is committed, as server-sent events",
     gives=Any,
@@ -179,7 +178,7 @@ def _warnings(store: StoreStats) -> list[str]:
     return [name for name, count in seen if count]
 
 
-@get("/metrics", "read", tags=["system"], summary="Metrics for Prometheus", gives=str, media_type="text/plain")
+@get("/metrics", tags=["system"], summary="Metrics for Prometheus", gives=str, media_type="text/plain")
 async def metrics_page(state: AppState) -> Reply:
     """The text format, version 0.0.4."""
     return Reply(200, await state.metrics.page(), b"text/plain; version=0.0.4; charset=utf-8")

@@ -20,13 +20,13 @@ from holdfast.messages.views import WorkerInfo
 WorkerId = Annotated[str, Meta(description="The worker's id.", max_length=100)]
 
 
-@post("/v1/workers", "consume", tags=["workers"], summary="Register a worker")
+@post("/v1/workers", tags=["workers"], summary="Register a worker")
 async def register_worker(state: AppState, data: WorkerIn) -> WorkerOut:
     """Then lease with this id as `worker`. Registering is optional: any name may lease."""
     return _shown(await state.engine.workers.register(data.queues, data.name))
 
 
-@post("/v1/workers/{worker_id}/beat", "consume", tags=["workers"], status=200, summary="A worker is still there")
+@post("/v1/workers/{worker_id}/beat", tags=["workers"], status=200, summary="A worker is still there")
 async def beat_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
     """Leasing counts as a beat too. The answer says whether it is quiet, and whether this server drains."""
     shown = _shown(await state.engine.workers.beat(worker_id))
@@ -34,13 +34,13 @@ async def beat_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
     return shown
 
 
-@post("/v1/workers/{worker_id}/quiet", "manage", tags=["workers"], status=200, summary="Give a worker nothing more")
+@post("/v1/workers/{worker_id}/quiet", tags=["workers"], status=200, summary="Give a worker nothing more")
 async def quiet_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
     """It finishes what it has; there is no way back but to register anew."""
     return _shown(await state.engine.workers.quiet(worker_id))
 
 
-@get("/v1/workers", "read", tags=["workers"], summary="A page of registered workers")
+@get("/v1/workers", tags=["workers"], summary="A page of registered workers")
 async def list_workers(state: AppState, limit: Limit = LIST_LIMIT, cursor: Cursor = "") -> WorkersOut:
     """As they were registered, with what each is working on."""
     found = await state.engine.reading.workers_after(limit, _after(cursor))
@@ -58,13 +58,13 @@ def _after(cursor: str) -> tuple[int, str]:
     return int(at), worker_id
 
 
-@get("/v1/workers/{worker_id}", "read", tags=["workers"], summary="One registered worker")
+@get("/v1/workers/{worker_id}", tags=["workers"], summary="One registered worker")
 async def get_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
     """With what it is working on."""
     return _with_work(*await state.engine.reading.worker(worker_id))
 
 
-@delete("/v1/workers/{worker_id}", "manage", tags=["workers"], summary="Forget a worker")
+@delete("/v1/workers/{worker_id}", tags=["workers"], summary="Forget a worker")
 async def delete_worker(state: AppState, worker_id: WorkerId) -> None:
     """What it holds stays leased until it is ended or expires."""
     await state.engine.workers.remove(worker_id)

@@ -171,7 +171,7 @@ def run_of(form: forms.Form) -> Run:
     )
 
 
-@get("/web/bulk", "read")
+@get("/web/bulk")
 async def preview(view: View) -> Reply:
     """How many it would be, and which come first. Nothing is done."""
     run = run_of(view.asked)
@@ -251,7 +251,7 @@ async def _preview_filter(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
     return replace(run, total=total, at_least=at_least), sample
 
 
-@post("/web/bulk", "manage", status=200)
+@post("/web/bulk", status=200)
 async def chunk(view: View) -> Reply:
     """Do a bounded part of it, and say how far it has come."""
     form = await forms.read(view.request)

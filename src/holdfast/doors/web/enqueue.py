@@ -21,7 +21,7 @@ _SHOWN = 1_000  # characters of a payload, in the command line
 _TEXT = "text/plain; charset=utf-8"
 
 
-@get("/web/enqueue", "read")
+@get("/web/enqueue")
 async def enqueue_form(view: View) -> Reply:
     """The form; with `from`, filled in as that job is."""
     queue = view.query.get("queue", "")
@@ -65,7 +65,7 @@ def _as_form(detail: JobDetail) -> dict[str, Any]:
     }
 
 
-@post("/web/enqueue", "produce")
+@post("/web/enqueue")
 async def enqueue(view: View) -> Reply:
     """Enqueue it."""
     form = await forms.read(view.request)

@@ -20,7 +20,7 @@ async def group_of(view: View, key: str, queue: str | None) -> tuple[Group, int]
     raise NotFound(f"No failures with this error among the newest {FAILURES_SCANNED}.")
 
 
-@get("/web/failures", "read")
+@get("/web/failures")
 async def show_failures(view: View) -> Reply:
     """The newest failures of all queues, or of one."""
     queue = view.query.get("queue") or None

@@ -17,7 +17,7 @@ _ROWS = 4
 _EXAMPLE = '{"action": "userCreated", "id": 7}'
 
 
-@get("/web/interests", "read")
+@get("/web/interests")
 async def show_interests(view: View) -> Reply:
     """All subscriptions, a form to edit one, and the tester."""
     found = await view.engine.reading.interests()
@@ -36,7 +36,7 @@ async def show_interests(view: View) -> Reply:
     return view.page("interests.html", "Subscriptions", "interests", values, view.curl("GET", "/v1/interests"))
 
 
-@post("/web/interests/test", "read", status=200)
+@post("/web/interests/test", status=200)
 async def test(view: View) -> Reply:
     """Where an event would go."""
     form = await forms.read(view.request)
@@ -51,7 +51,7 @@ async def test(view: View) -> Reply:
     return view.page("tested.html", "Test an event", "interests", values, view.curl("POST", "/v1/publish/test", typed))
 
 
-@post("/web/interests", "manage")
+@post("/web/interests")
 async def change(view: View) -> Reply:
     """Set or remove one queue's subscription."""
     form = await forms.read(view.request)

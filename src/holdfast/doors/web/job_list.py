@@ -18,7 +18,7 @@ from holdfast.limits import ID_MAX, QUEUE_NAME_ONCE
 from holdfast.messages.views import JobCounts, JobDetail
 
 
-@get("/web/jobs", "read")
+@get("/web/jobs")
 async def list_jobs(view: View) -> Reply:
     """A page of jobs."""
     wanted = Filter.of(view.query)
@@ -85,7 +85,7 @@ def _row(detail: JobDetail) -> dict[str, Any]:
     }
 
 
-@get("/web/find", "read")
+@get("/web/find")
 async def find(view: View) -> Reply:
     """A number is a job, a name that there is is a queue, anything else is text."""
     wanted = view.query.get("q", "").strip()

@@ -26,7 +26,7 @@ _UNDONE = frozenset((State.DEAD, State.SCHEDULED, State.READY, State.LEASED))  #
 _CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+\Z")
 
 
-@get("/web/jobs/{job_id}", "read")
+@get("/web/jobs/{job_id}")
 async def show_job(view: View, job_id: JobId) -> Reply:
     """The job's screen, without its payload."""
     detail = await view.engine.reading.glance(job_id)
@@ -72,7 +72,7 @@ def _possible(job: Job) -> set[str]:
     }[job.state]
 
 
-@get("/web/jobs/{job_id}/{part}", "read")
+@get("/web/jobs/{job_id}/{part}")
 async def content(view: View, job_id: JobId, part: str) -> Reply:
     """Payload or result: the beginning as text, or with `download` the whole as a file."""
     if part == "edit":
@@ -115,7 +115,7 @@ def _download(detail: JobDetail, part: str) -> Reply:
     return Reply(200, data, kind.encode() if _CONTENT_TYPE.match(kind) else b"application/octet-stream", headers)
 
 
-@post("/web/jobs/{job_id}/{verb}", "manage")
+@post("/web/jobs/{job_id}/{verb}")
 async def act(view: View, job_id: JobId, verb: str) -> Reply:
     """Retry, cancel, promote, delete, move, edit or clone it."""
     form = await forms.read(view.request)

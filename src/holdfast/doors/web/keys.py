@@ -14,13 +14,13 @@ _SHOWN = 500
 _DAY_MS = 86_400_000
 
 
-@get("/web/keys", "admin")
+@get("/web/keys")
 async def show_keys(view: View) -> Reply:
     """All keys, and a form for a new one."""
     return await _screen(view)
 
 
-@post("/web/keys", "admin")
+@post("/web/keys")
 async def create(view: View) -> Reply:
     """Make a key."""
     form = await forms.read(view.request)
@@ -37,7 +37,7 @@ async def create(view: View) -> Reply:
     return await _screen(view, key, secret)
 
 
-@post("/web/keys/{name}/{verb}", "admin")
+@post("/web/keys/{name}/{verb}")
 async def act(view: View, name: str, verb: str) -> Reply:
     """Rotate or revoke one."""
     form = await forms.read(view.request)

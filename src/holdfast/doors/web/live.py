@@ -21,7 +21,7 @@ _AT_MOST_EVERY_S = 1.0  # however much is committed, a page is drawn anew once a
 _AT_LEAST_EVERY_S = 5.0  # ages and leases go on also when nothing is committed
 
 
-@get("/web/stream", "read")
+@get("/web/stream")
 async def stream(state: AppState) -> Reply:
     """Server-sent events: `change` whenever it is worth looking again."""
     caller = caller_here(state.engine.keyring)
@@ -53,7 +53,7 @@ async def _changes(change_signal: ChangeSignal, caller: Caller | None, keyring: 
             caller.let_go(listener)
 
 
-@get("/web/history", "read")
+@get("/web/history")
 async def history(view: View) -> Reply:
     """Columns for the plots: times in seconds, rates a second, depth, and milliseconds."""
     queue = view.query.get("queue", "")

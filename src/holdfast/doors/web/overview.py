@@ -98,7 +98,7 @@ def line(queue: QueueStats) -> dict[str, Any]:
     }
 
 
-@get("/web", "read")
+@get("/web")
 async def overview(view: View) -> Reply:
     """Every queue."""
     stats, history = await asyncio.gather(cached_stats(view.state).stats(), view.engine.reading.history())

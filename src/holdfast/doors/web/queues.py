@@ -38,7 +38,7 @@ _GROUPS = 50
 PURGEABLE = ("scheduled", "ready", "concluded", "dead", "cancelled")
 
 
-@get("/web/queues/{name}", "read")
+@get("/web/queues/{name}")
 async def show_queue(view: View, name: str) -> Reply:
     """The queue's own screen."""
     checks.name_of_queue("queue", name)
@@ -78,7 +78,7 @@ async def show_queue(view: View, name: str) -> Reply:
     return view.page("queue.html", f"Queue {name}", "overview", values, view.curl("GET", f"/v1/queues/{name}"))
 
 
-@post("/web/queues/{name}/pause", "manage")
+@post("/web/queues/{name}/pause")
 async def pause(view: View, name: str) -> Reply:
     """Stop leasing from it, or go on."""
     form = await forms.read(view.request)
@@ -88,7 +88,7 @@ async def pause(view: View, name: str) -> Reply:
     return view.back(f"/queues/{name}", action)
 
 
-@post("/web/queues/{name}/settings", "manage")
+@post("/web/queues/{name}/settings")
 async def settings(view: View, name: str) -> Reply:
     """Set what is filled in; what is empty follows the server's default."""
     form = await forms.read(view.request)
@@ -134,7 +134,7 @@ def settings_of(form: forms.Form) -> QueueSettings:
     return QueueSettings(**chosen)
 
 
-@get("/web/queues/{name}/purge", "read")
+@get("/web/queues/{name}/purge")
 async def purge_form(view: View, name: str) -> Reply:
     """What would be removed, before it is."""
     info = await view.engine.reading.queue(name)
@@ -147,7 +147,7 @@ async def purge_form(view: View, name: str) -> Reply:
     return view.page("purge.html", f"Purge {name}", "overview", values, view.curl("POST", f"/v1/queues/{name}/purge", body))
 
 
-@post("/web/queues/{name}/purge", "manage")
+@post("/web/queues/{name}/purge")
 async def purge(view: View, name: str) -> Reply:
     """Remove the jobs in these states that are there now, once it was typed what will happen."""
     form = await forms.read(view.request)
@@ -157,7 +157,7 @@ async def purge(view: View, name: str) -> Reply:
     return view.back(f"/queues/{name}", "queue.purge", n=gone)
 
 
-@post("/web/queues/{name}/delete", "manage")
+@post("/web/queues/{name}/delete")
 async def delete(view: View, name: str) -> Reply:
     """Remove the queue, once its name was typed."""
     form = await forms.read(view.request)
@@ -182,7 +182,7 @@ def _count(info: QueueInfo, states: list[str]) -> int:
     return sum(getattr(info.tally, state) for state in states)
 
 
-@post("/web/queues", "manage")
+@post("/web/queues")
 async def make(view: View) -> Reply:
     """Make a queue with the defaults."""
     form = await forms.read(view.request)

@@ -67,7 +67,7 @@ def _rows(schedules: list[Schedule]) -> list[tuple[Schedule, str, list[int]]]:
     return rows
 
 
-@get("/web/schedules", "read")
+@get("/web/schedules")
 async def show_schedules(view: View) -> Reply:
     """All schedules, and a form for a new one or for a change."""
     page = await view.engine.reading.schedules(_SHOWN, view.query.get("after", ""))
@@ -86,7 +86,7 @@ async def show_schedules(view: View) -> Reply:
     return view.page("schedules.html", "Schedules", "schedules", values, view.curl("GET", "/v1/schedules"))
 
 
-@post("/web/schedules", "manage")
+@post("/web/schedules")
 async def keep(view: View) -> Reply:
     """Make a schedule, or change it."""
     form = await forms.read(view.request)
@@ -132,7 +132,7 @@ def _spec(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
     )
 
 
-@post("/web/schedules/{name}/{verb}", "manage")
+@post("/web/schedules/{name}/{verb}")
 async def act(view: View, name: str, verb: str) -> Reply:
     """Pause, resume, run now or remove."""
     form = await forms.read(view.request)

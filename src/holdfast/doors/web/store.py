@@ -12,7 +12,7 @@ from holdfast.messages.views import StoreStats
 _SHARES = (0.5, 0.95, 0.99)
 
 
-@get("/web/store", "admin")
+@get("/web/store")
 async def show_store(view: View) -> Reply:
     """The store's own screen."""
     store = await view.engine.reading.store()

@@ -14,7 +14,7 @@ _LOOKED_AT = 50  # jobs of each state
 _OFFERED = 200  # of each kind
 
 
-@get("/web/suggest", "read")
+@get("/web/suggest")
 async def suggest(view: View) -> Reply:
     """Lists for the fields: the queues on the overview, and what a few jobs of each state have."""
     queue = view.query.get("queue") or None

@@ -18,7 +18,7 @@ _LEASES = 500
 _JOBS_OF_ONE = 10
 
 
-@get("/web/workers", "read")
+@get("/web/workers")
 async def show_workers(view: View) -> Reply:
     """Registered workers, then the others that hold leases."""
     found, leased = await asyncio.gather(
@@ -47,7 +47,7 @@ async def show_workers(view: View) -> Reply:
     return view.page("workers.html", "Workers", "workers", values, view.curl("GET", "/v1/workers"))
 
 
-@post("/web/workers/{worker_id}/{verb}", "manage")
+@post("/web/workers/{worker_id}/{verb}")
 async def act(view: View, worker_id: str, verb: str) -> Reply:
     """Quiet or remove it."""
     await forms.read(view.request)

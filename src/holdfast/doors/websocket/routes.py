@@ -11,7 +11,7 @@ from holdfast.http.route import Route, get
 _UPGRADE = ((b"connection", b"upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13"))
 
 
-@get(PATH, "consume")
+@get(PATH)
 async def channel() -> Reply:
     """This is a WebSocket."""
     error = InvalidRequest(f"{PATH} is a WebSocket: it is opened by an upgrade.", field="Upgrade")

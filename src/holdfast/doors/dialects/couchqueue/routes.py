@@ -13,20 +13,20 @@ from holdfast.doors.rest.state import AppState
 from holdfast.errors import NotFound
 from holdfast.http.reply import Reply
 from holdfast.http.request import Request
-from holdfast.http.route import Ability, Route, route
+from holdfast.http.route import Route, route
 
 _EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_BY_METHOD: dict[str, dict[str, tuple[str, Ability]]] = {
-    "/task": {"PUT": ("taskCreate", "publish"), "GET": ("taskGet", "consume"), "POST": ("taskUpdate", "consume")},
-    "/worker": {"PUT": ("workerRegister", "consume"), "DELETE": ("workerDelete", "manage")},
-    "/interest": {"PUT": ("interestCreate", "manage"), "DELETE": ("interestDelete", "manage")},
-    "/queue": {"DELETE": ("queueDelete", "manage")},
-    "/status": {"GET": ("status", "read"), "HEAD": ("status", "read")},
+_BY_METHOD: dict[str, dict[str, str]] = {
+    "/task": {"PUT": "taskCreate", "GET": "taskGet", "POST": "taskUpdate"},
+    "/worker": {"PUT": "workerRegister", "DELETE": "workerDelete"},
+    "/interest": {"PUT": "interestCreate", "DELETE": "interestDelete"},
+    "/queue": {"DELETE": "queueDelete"},
+    "/status": {"GET": "status", "HEAD": "status"},
 }
 
 
-def _route(method: str, path: str, action: str, ability: Ability) -> Route:
-    @route(method, path, ability)
+def _route(method: str, path: str, action: str) -> Route:
+    @route(method, path)
     async def act(request: Request, state: AppState) -> Reply:
         return await _answer(state, action, await parameters.read(request))
 
@@ -49,8 +49,8 @@ async def _answer(state: AppState, action: str, given: parameters.Parameters) ->
 
 DIALECT = Dialect(
     [
-        *(_route(method, path, *act) for path, actions in _BY_METHOD.items() for method, act in actions.items()),
-        *(route(method, path, "manage")(by_name) for path in ("/api", "/api/{name}") for method in _EVERY),
+        *(_route(method, path, action) for path, actions in _BY_METHOD.items() for method, action in actions.items()),
+        *(route(method, path)(by_name) for path in ("/api", "/api/{name}") for method in _EVERY),
     ],
     replies.refused,
     claiming=frozenset(("/task", "/api", *(f"/api/{name}" for name in ACTIONS))),

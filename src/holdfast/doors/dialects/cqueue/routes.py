@@ -56,7 +56,7 @@ def _new_job(given: JobIn) -> NewJob:
     return NewJob(QUEUE, b"null" if payload is None else payload, given.type, extras=extras)
 
 
-@post("/jobs/dequeue", "consume", status=200)
+@post("/jobs/dequeue", status=200)
 async def dequeue(request: Request, state: AppState) -> Reply:
     """Take the oldest job; 204 when there is none."""
     granted = await state.engine.lease((QUEUE,), worker=_consumer(state.engine, request))
@@ -117,11 +117,11 @@ def _consumer(engine: Engine, request: Request) -> str:
 _READING = ("GET", "HEAD")
 DIALECT = Dialect(
     [
-        *(route(method, "/jobs/enqueue", "produce", status=200)(enqueue) for method in ("PUT", "POST")),
+        *(route(method, "/jobs/enqueue", status=200)(enqueue) for method in ("PUT", "POST")),
         dequeue,
-        *(post(path, "consume", status=200)(conclude) for path in ("/jobs/conclude/{job_id}", "/jobs/{job_id}/conclude")),
-        *(route(method, "/jobs/{job_id}", "read")(show) for method in _READING),
-        *(route(method, "/jobs/stats", "read")(stats) for method in _READING),
+        *(post(path, status=200)(conclude) for path in ("/jobs/conclude/{job_id}", "/jobs/{job_id}/conclude")),
+        *(route(method, "/jobs/{job_id}")(show) for method in _READING),
+        *(route(method, "/jobs/stats")(stats) for method in _READING),
     ],
     replies.refused,
 )

@@ -42,7 +42,7 @@ class StatsOut(msgspec.Struct, rename="camel"):
     queue_size: int
 
 
-@post("/push", "produce", status=200)
+@post("/push", status=200)
 async def push(request: Request, state: AppState) -> Reply:
     """Put a message. 429 when the queue is full: nothing is put, and nothing is dropped for it."""
     payload = replies.encode(await messages.read(request))
@@ -54,7 +54,7 @@ async def push(request: Request, state: AppState) -> Reply:
     return _json(PushedOut(enqueued.jobs[0].id, replies.kept_as(enqueued, state.durability)))
 
 
-@get("/get", "consume", is_read=False)
+@get("/get", is_read=False)
 async def take(request: Request, state: AppState) -> Reply:
     """Take the oldest message; 204 when there is none."""
     engine = state.engine
@@ -89,6 +89,6 @@ def _json(answer: msgspec.Struct) -> Reply:
 
 # Refusals are those of /v1: DQID never said what its own look like.
 DIALECT = Dialect(
-    [push, take, *(route(method, "/stats", "read")(stats) for method in ("GET", "HEAD"))],
+    [push, take, *(route(method, "/stats")(stats) for method in ("GET", "HEAD"))],
     claiming=frozenset(("/get",)),
 )
