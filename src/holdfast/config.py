@@ -240,8 +240,8 @@ class Config:
         return f"in {path}, which is on a memory file system"
 
     def store_path(self) -> Path | None:
-        """The SQLite file, where it really is: lock, reserve and log stand beside it, not beside a link to it. None for jobs in memory."""
-        if self.store == "memory":
+        """The SQLite file, where it really is: lock, reserve and log stand beside it, not beside a link to it. None for jobs in memory or in PostgreSQL."""
+        if self.store == "memory" or self.database():
             return None
         return Path(os.path.realpath(self.store.removeprefix("sqlite:///")))
 

@@ -292,6 +292,7 @@ def serve(config: Config) -> int:
     """Run the whole server; the exit code."""
     open_descriptors()
     forget_foreign_variables()
+    configure(config.log_level, config.log_format)
     if (refusal := config.what_is_missing() or _unsafe(config)) is not None:
         print(f"holdfast: {refusal}", file=sys.stderr)
         return 2
@@ -300,7 +301,6 @@ def serve(config: Config) -> int:
     except UnusableCertificate as error:
         print(f"holdfast: {error}", file=sys.stderr)
         return 1
-    configure(config.log_level, config.log_format)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # what is started from here inherits this
     if certificate is not None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

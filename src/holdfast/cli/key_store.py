@@ -83,7 +83,7 @@ def shown(key: Key, secret: str | None = None) -> AccessKey:
 async def _decided(place: str, command: Command[Answer]) -> Answer:
     config = Config(store=place)
     path = config.store_path()
-    if not config.database() and path is not None:
+    if path is not None:
         try:
             store: Store = SqliteStore(path, config.policy())
         except UnfitPlace:
@@ -114,7 +114,7 @@ async def _answer(tx: Transaction, command: Command[Answer], now: int) -> Answer
 async def _listed(place: str) -> list[Key]:
     config = Config(store=place)
     path = config.store_path()
-    if config.database() or path is None:
+    if path is None:
         store: Store = _database(config)
         try:
             return (await store.read(ListKeys(), _now())).keys or []

@@ -158,6 +158,27 @@ def test_a_server_starts_before_its_database_and_serves_when_it_is_there(serving
     assert server.ended() == 0
 
 
+def test_beyond_loopback_a_node_asks_the_database_for_keys_and_lets_nobody_in_before_it_can(serving, database, tmp_path):
+    database.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
+    flags = ("--host", "0.0.0.0", "--store", database.url())
+    without = serving(*flags, at=tmp_path / "without").launch()
+    assert without.ended() == 2
+    assert "there is no access key" in without.err.text
+    database.stop()
+    try:
+        early = serving(*flags, at=tmp_path / "early").start()
+        with early.client() as client:
+            assert client.get("/healthz").status_code == 200
+            assert client.post("/v1/queues/q/jobs", json={"payload": 1}).status_code == 503
+    finally:
+        database.start()
+    with early.client() as client:
+        until(lambda: client.get("/readyz").status_code == 200, "it is ready")
+        until(lambda: client.post("/v1/queues/q/jobs", json={"payload": 1}).status_code == 401, "it has asked for keys")
+    early.send(signal.SIGTERM)
+    assert early.ended() == 0
+
+
 def test_a_worker_that_beats_on_one_node_is_not_taken_for_silent_by_the_other(nodes):
     one, other = nodes("--worker-silence-ms", "1000")
     status, worker = Call(one, "POST", "/v1/workers", {"queues": ["q"]}).answer()

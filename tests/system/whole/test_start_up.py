@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from holdfast import __version__
 from tests.system.whole.calls import lease, push
 from tests.system.whole.machine import need, small_disk
 from tests.system.whole.network_disk import network_mount
-from tests.system.whole.servers import Server
+from tests.system.whole.servers import Server, until
 
 pytestmark = pytest.mark.long(25)
 
@@ -125,6 +127,30 @@ def test_without_keys_it_serves_loopback_only_and_names_the_two_ways_out(serving
         "Create a key (`holdfast key create`), or say that this is meant (`--insecure`)."
     )
     assert list(home.iterdir()) == []
+
+
+def key(command: str, store: str, *options: str) -> str:
+    """What `holdfast key` prints."""
+    asked = [sys.executable, "-m", "holdfast", "key", command, *options, "--store", store]
+    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+
+
+def test_with_a_key_it_serves_other_addresses_and_needs_one_to_the_end(serving, home):
+    """Also when its last key is revoked: that opens nothing."""
+    store = f"sqlite:///{home / 'jobs.db'}"
+    secret = key("create", store, "--name", "root", "--can", "admin")
+    server = serving("--host", "0.0.0.0", "--store", store).start()
+    with server.client() as client:
+        as_root = {"authorization": f"Bearer {secret}"}
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/v1/queues").status_code == 401
+        assert client.get("/v1/queues", headers=as_root).status_code == 200
+        key("revoke", store, "root", "--yes")
+        until(lambda: client.get("/v1/queues", headers=as_root).status_code == 401, "the key is revoked")
+        assert client.get("/v1/queues").status_code == 401
+    server.send(signal.SIGTERM)
+    assert server.ended() == 0
+    assert serving("--host", "0.0.0.0", "--store", store).launch().ended() == 2
 
 
 def test_a_host_name_that_nobody_knows_is_named(serving):
