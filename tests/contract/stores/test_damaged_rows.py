@@ -2,7 +2,9 @@
 was damaged can be removed by the ordinary verbs. Which values a column is given depends on what it holds; what must hold does not.
 """
 
+import asyncio
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -93,6 +95,7 @@ class InFile:
     """
 
     def __init__(self, folder):
+        self.folder = folder
         self._path = folder / "jobs.db"
 
     def open(self):
@@ -176,8 +179,23 @@ def place(request, folder):
     return PLACES[request.param](folder)
 
 
-async def furnished(place) -> None:
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory) -> Path:
+    """Where a store file is that was furnished once, to be copied."""
+    folder = tmp_path_factory.mktemp("furnished")
+    asyncio.run(furnish(InFile(folder)))
+    return folder
+
+
+async def furnished(place, templates: Path) -> None:
     """Two queues; the one that will be damaged has a row in every table."""
+    if isinstance(place, InFile):
+        shutil.copytree(templates, place.folder, dirs_exist_ok=True)
+    else:
+        await furnish(place)
+
+
+async def furnish(place) -> None:
     desk = place.open()
     for name in (SICK, WELL):
         await desk.do(SetQueue(name, QueueSettings(max_attempts=3), whole=True))
@@ -338,8 +356,8 @@ def _cases() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("table", "place", "turn", "served"), list(_cases()), indirect=["place"])
-async def test_no_value_in_any_column_keeps_its_neighbours_from_being_served(place, table, turn, served, request):
-    await furnished(place)
+async def test_no_value_in_any_column_keeps_its_neighbours_from_being_served(place, table, turn, served, request, templates):
+    await furnished(place, templates)
     tried = 0
     columns = [(column, kind) for of, column, kind in place.columns() if of == table]
     for column, kind in columns:
@@ -348,7 +366,7 @@ async def test_no_value_in_any_column_keeps_its_neighbours_from_being_served(pla
             continue
         if tried:
             place = type(place)(place_folder(request, tried))
-            await furnished(place)
+            await furnished(place, templates)
         tried += 1
         desk = place.open() if served else None
         if desk is not None:
@@ -371,8 +389,8 @@ def place_folder(request, number):
 
 
 @pytest.mark.parametrize("table", [table for table in TABLES if table != "queue"])
-async def test_rows_that_are_missing_from_any_table_keep_nobody_from_being_served(place, table):
-    await furnished(place)
+async def test_rows_that_are_missing_from_any_table_keep_nobody_from_being_served(place, table, templates):
+    await furnished(place, templates)
     place.remove(table)
     await everything_holds(place.open())
 
@@ -393,14 +411,14 @@ BEYOND = (
 
 
 @pytest.mark.parametrize(("table", "column", "value"), BEYOND)
-async def test_a_number_beyond_all_bounds_keeps_nobody_from_being_served(place, table, column, value):
-    await furnished(place)
+async def test_a_number_beyond_all_bounds_keeps_nobody_from_being_served(place, table, column, value, templates):
+    await furnished(place, templates)
     assert place.damage(table, column, value)
     await everything_holds(place.open())
 
 
-async def test_a_queue_that_is_missing_under_its_jobs_is_there_again_and_gives_nothing_out(place):
-    await furnished(place)
+async def test_a_queue_that_is_missing_under_its_jobs_is_there_again_and_gives_nothing_out(place, templates):
+    await furnished(place, templates)
     place.remove("queue")
     desk = place.open()
     await the_neighbour_is_served(desk)
