@@ -81,7 +81,7 @@ def send_what_is_taken(sock, data):
 LARGE = 16 * MIB
 UNFINISHED = {
     "a head": head("GET", "/healthz", "X: " + "x" * 60_000)[:-4],
-    "a body in the fast lane": head("POST", "/v1/queues/q/jobs", "Content-Length: 250001") + b"x" * 250_000,
+    "a body that is small": head("POST", "/v1/queues/q/jobs", "Content-Length: 250001") + b"x" * 250_000,
     "a bulk": head("POST", "/v1/jobs", f"Content-Length: {LARGE}") + b"x" * (LARGE - 1),
     "a bulk in chunks": head("POST", "/v1/jobs", "Transfer-Encoding: chunked") + b"100000\r\n" + b"x" * MIB + b"\r\n",
     "a form": head("POST", "/web/queues", f"Content-Length: {LARGE}", "Content-Type: application/x-www-form-urlencoded")
