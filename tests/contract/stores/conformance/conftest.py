@@ -181,10 +181,11 @@ def postgres_server() -> PostgresServer:
 EMPTY = """
 DO $$ DECLARE one text; BEGIN
   IF to_regclass('holdfast.job') IS NULL THEN RETURN; END IF;
-  FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'holdfast' AND tablename NOT IN ('counter', 'schema_version') LOOP
+  FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'holdfast' AND tablename NOT IN ('counter', 'audit_tally', 'schema_version') LOOP
     EXECUTE 'DELETE FROM holdfast.' || one;
   END LOOP;
   UPDATE holdfast.counter SET value = 0;
+  UPDATE holdfast.audit_tally SET last = 0, kept = 0, bytes = 0, removed = 0;
   ALTER SEQUENCE holdfast.job_id RESTART;
   ALTER SEQUENCE holdfast.fence RESTART;
 END $$
