@@ -21,9 +21,9 @@ class Dialect:
     """A join that is carried out in the order in which it is written, where the planner has to be told."""
     no_bytes: str
     has_tag: str
+    """Whether the tags in `j.extras` (JSON) contain :tag."""
     is_seen: str
     """Whether the row's queue is among those named by :names, or begins as one of :prefixes (both JSON)."""
-    """Whether the tags in `j.extras` (JSON) contain :tag."""
     payload_has_text: str
     reason_has_text: str
 
@@ -114,7 +114,7 @@ def _filters(dialect: Dialect, scoped: bool) -> tuple[str, ...]:
         "(:type IS NULL OR j.type = :type)",
         f"(:tag IS NULL OR (j.extras IS NOT NULL AND {dialect.has_tag}))",
         f"(:text IS NULL OR {text})",
-        *((dialect.is_seen,) if scoped else ()),
+        *((f"({dialect.is_seen}) IS TRUE",) if scoped else ()),  # a filter, and no way to the rows: an index of queues has another order
     )
 
 
