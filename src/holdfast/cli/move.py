@@ -102,7 +102,7 @@ async def _dry(origin: str, goal: str, replicas: int) -> Report:
             tables.append(transfer.Compared(table.name, count))
         sums = sorted((await source.sums()).items())
         queues = [{"queue": queue, "state": state, "jobs_from": n, "bytes_from": size} for (queue, state), (n, size) in sums]
-        return Report(tables, queues, await source.counters(), transfer.Counters(0, 0, 0), [])
+        return Report(tables, queues, await source.counters(), transfer.Counters(0, 0, 0, 0), [])
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -175,9 +176,12 @@ def _invalid(error: msgspec.ValidationError) -> HoldfastError:
 
 
 def _kinds(kind: Any) -> tuple[Any, ...]:
+    """The types that it may have, without what `Annotated` says of them, at any depth."""
     if get_origin(kind) is Annotated:
         return _kinds(get_args(kind)[0])
-    return get_args(kind) or (kind,)
+    if isinstance(kind, UnionType) or get_origin(kind) is Union:
+        return tuple(one for choice in get_args(kind) for one in _kinds(choice))
+    return (kind,)
 
 
 def without_none(kind: Any) -> Any:

@@ -96,13 +96,14 @@ ON CONFLICT (only_row) DO UPDATE SET last = excluded.last, removed = excluded.re
 
 
 class Counters(msgspec.Struct, frozen=True):
-    """The last numbers given to a job, to a lease, to the interests as a whole and to an entry of the audit log, and how many of these were
-    removed. They never go back, also across a move.
+    """The last numbers given to a job, to a lease, to the interests and to the access keys as a whole and to an entry of the audit log, and how many of
+    these were removed. They never go back, also across a move.
     """
 
     job: int
     fence: int
     interests: int
+    keys: int
     audit: int = 0
     audit_removed: int = 0
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from cluster.postgres import server as postgres
 from holdfast.cli.main import main
+from tests.contract.cli.test_access_keys import run as command
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.servers import Server
 
@@ -43,7 +44,7 @@ def is_refused(said: Result, *words: str, code: int = 1) -> None:
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory):
-    """The file of a stopped server with a bit of everything, and the job that a worker of it still holds."""
+    """The file of a stopped server with a bit of everything; the job that a worker of it still holds, the answer to a keyed call, and an access key."""
     server = Server(tmp_path_factory.mktemp("lived")).start()
     with server.client() as client:
         for n in range(600):
@@ -74,7 +75,9 @@ def lived(tmp_path_factory):
     server.send(15)
     assert server.ended() == 0
     server.destroy()
-    return server.home / "holdfast-data/jobs.db", held, first
+    path = server.home / "holdfast-data/jobs.db"
+    secret, _ = command("key", "create", "--store", f"sqlite:///{path}", "--name", "root", "--can", "admin")
+    return path, held, first, {"authorization": f"Bearer {secret}"}
 
 
 @pytest.fixture
@@ -86,11 +89,13 @@ def file(lived, tmp_path):
 
 
 def test_a_lease_of_before_the_move_is_concluded_after_it_and_numbers_go_on(file, lived, empty, serve, tmp_path):
-    _, held, first = lived
+    _, held, first, as_root = lived
     said = run("--from", f"sqlite:///{file}", "--to", empty)
     assert said.exit_code == 0, said.output
     server = serve("--store", empty, at=tmp_path / "moved")
     with server.client() as client:
+        assert client.get("/v1/queues").status_code == 401  # its access keys have come along
+    with server.client(headers=as_root) as client:
         assert client.get(f"/v1/jobs/{held['id']}").json()["state"] == "leased"
         assert client.get(f"/v1/jobs/{held['id']}").json()["progress"] == {"half": True}
         again = client.post("/v1/queues/q/jobs", json={"payload": "kept"}, headers={"Idempotency-Key": "once"})
@@ -204,7 +209,7 @@ def test_a_row_that_would_be_lost_is_named_and_nothing_is_moved(file, empty, dat
     assert run("--from", f"sqlite:///{file}", "--to", empty).exit_code == 0  # the schema is there from now on
     with psycopg.connect(empty, autocommit=True) as broken:
         tables = "job, queue, ready, held, leased, scheduled, ended, job_error, progress, unique_key, group_place, kept_answer"
-        broken.execute(f"SET search_path = holdfast; TRUNCATE {tables}, interest, worker, schedule, audit")
+        broken.execute(f"SET search_path = holdfast; TRUNCATE {tables}, interest, worker, schedule, audit, access_key")
         broken.execute(
             "CREATE FUNCTION holdfast.lose() RETURNS trigger LANGUAGE plpgsql AS "
             "$$ BEGIN IF new.id = 7 THEN RETURN NULL; END IF; new.type := CASE WHEN new.id = 9 THEN 'x' ELSE new.type END; RETURN new; END $$;"

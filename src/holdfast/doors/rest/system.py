@@ -142,7 +142,7 @@ async def healthz() -> HealthOut:
     others={503: (HealthOut, "Not now; the reasons say what is missing")},
 )
 async def readyz(state: AppState) -> Reply:
-    """503 with the reasons while the server drains, the store does not answer, or the disk is at its watermark.
+    """503 with the reasons while the server drains, the store does not answer (also: it has not read its access keys), or the disk is at its watermark.
 
     `warnings` stand beside them where something else is wrong: `clock_behind` (time stands still), `schedules_set_aside`, `jobs_set_aside`,
     `queues_held` (by another program, in the database), `tls_certificate_expires` (within two weeks), `tls_certificate_expired`.
@@ -154,6 +154,8 @@ async def readyz(state: AppState) -> Reply:
             answer = await engine.reading.stats_of_store()
         if not answer.accepting:
             reasons.append(answer.reason or "storage_full")
+        elif not engine.keyring.is_loaded:
+            reasons.append("store_unavailable")
         warnings = _warnings(answer)
     except TimeoutError:
         reasons.append("store_unavailable")

@@ -73,6 +73,7 @@ class PostgresSource:
             await self._db.fetchval("SELECT coalesce(pg_sequence_last_value('job_id'::regclass), 0)"),
             await self._db.fetchval("SELECT coalesce(pg_sequence_last_value('fence'::regclass), 0)"),
             await self._db.fetchval("SELECT value FROM counter WHERE name = 'interests'"),
+            await self._db.fetchval(SQL["keys_version"]),
             *(await self._db.fetchrow("SELECT last, removed FROM audit_tally") or (0, 0)),
         )
 
@@ -114,6 +115,7 @@ class PostgresTarget(PostgresSource):
             await self._db.execute("SELECT setval(pg_get_serial_sequence('queue', 'id'), $1)", newest)
         await self._db.execute("UPDATE counter SET value = greatest(value, $1) WHERE name = 'interests'", counters.interests)
         await self._db.execute("UPDATE counter SET value = value + 1 WHERE name = 'workers'")
+        await self._db.execute("UPDATE counter SET value = value + $1 WHERE name = 'keys'", counters.keys)  # a node that waits here looks at them
         await self._db.execute(
             SETTLE_AUDIT.format(row="true", last="$1::bigint", removed="$2::bigint"), counters.audit, counters.audit_removed
         )

@@ -48,7 +48,7 @@ class SqliteSource:
         """The last numbers given."""
         found = dict(self._db.execute("SELECT name, value FROM counter"))
         audit = self._db.execute("SELECT last, removed FROM audit_tally").fetchone() or (0, 0)
-        return Counters(found["job"], found["fence"], found["interests"], *audit)
+        return Counters(found["job"], found["fence"], found["interests"], found["keys"], *audit)
 
 
 class SqliteTarget(SqliteSource):
@@ -68,7 +68,7 @@ class SqliteTarget(SqliteSource):
 
     async def settle(self, counters: Counters) -> None:
         """Take over the counters."""
-        for name in ("job", "fence", "interests"):
+        for name in ("job", "fence", "interests", "keys"):
             self._db.execute("UPDATE counter SET value = ? WHERE name = ?", (getattr(counters, name), name))
         self._db.execute(SETTLE_AUDIT.format(row="1", last="?", removed="?"), (counters.audit, counters.audit_removed))
 
