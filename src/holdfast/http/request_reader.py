@@ -236,6 +236,8 @@ class RequestReader(Flow):
         if self._body_bytes > SMALL_BYTES or self._parts or self._asks_first:
             request.body = b"".join((request.body, *self._parts))
             self.let_go_of_body()
+            if self.account.held:
+                self.charge()  # whoever answers it counts the body anew
         self.refusing = not request.keep_alive  # it was the last: what comes behind it is no request
         self.take_in(request)
 
