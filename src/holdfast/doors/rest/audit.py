@@ -27,6 +27,10 @@ def _words(what: str) -> Any:
     return msgspec.Meta(description=what, max_length=AUDIT_CHARS)
 
 
+def _moments(what: str) -> Any:
+    return msgspec.Meta(description=what, max_length=40, extra_json_schema={"format": "date-time"})
+
+
 @get("/v1/audit", tags=["system"], summary="The audit log: who did what by hand", gives=AuditOut)
 async def audit_log(
     request: Request,
@@ -38,8 +42,8 @@ async def audit_log(
     job: Annotated[int | None, msgspec.Meta(description="Only on this job.", ge=1, le=ID_MAX)] = None,
     outcome: Annotated[str, _words("Only with this outcome: done, a code of a refusal, or refused for all of them.")] = "",
     text: Annotated[str, _words("Only with this text.")] = "",
-    since: Annotated[str | None, msgspec.Meta(description="Only from this moment on (RFC 3339).", max_length=40)] = None,
-    until: Annotated[str | None, msgspec.Meta(description="Only before this moment (RFC 3339).", max_length=40)] = None,
+    since: Annotated[str | None, _moments("Only from this moment on (RFC 3339).")] = None,
+    until: Annotated[str | None, _moments("Only before this moment (RFC 3339).")] = None,
     limit: Annotated[int, msgspec.Meta(description="How many at most.", ge=1, le=LIST_LIMIT)] = LIST_LIMIT_DEFAULT,
     cursor: Annotated[int | None, msgspec.Meta(description="`next_cursor` of the page before.", ge=1, le=ID_MAX)] = None,
     after: Annotated[
@@ -70,7 +74,7 @@ def _moment(field: str, given: str | None, otherwise: int) -> int:
     if given is None:
         return otherwise
     try:
-        return bodies.millis(msgspec.convert(given, _Moment)) or 0
+        return max(0, bodies.millis(msgspec.convert(given, _Moment)) or 0)  # there is nothing from before 1970
     except (msgspec.ValidationError, OverflowError, ValueError):
         raise breach(field, "must be a moment such as 2026-01-31T12:00:00Z") from None
 

@@ -19,6 +19,7 @@ NO_TASKS = "no tasks found"
 STATUS = {
     "invalid_request": 400,
     "malformed_json": 400,
+    "unauthenticated": 401,
     "forbidden": 403,
     "not_found": 404,
     "job_not_found": 404,
@@ -32,6 +33,7 @@ STATUS = {
     "idempotency_mismatch": 422,
     "no_interest": 422,
     "queue_full": 429,
+    "rate_limited": 429,
     "internal_error": 500,
     "draining": 503,
     "overloaded": 503,

@@ -20,6 +20,7 @@ NULL_GIVEN = "null-payload"
 STATUS = {
     "invalid_request": 400,
     "malformed_json": 400,
+    "unauthenticated": 401,
     "forbidden": 403,
     "job_not_found": 404,
     "lease_lost": 409,
@@ -27,6 +28,7 @@ STATUS = {
     "payload_too_large": 413,
     "idempotency_mismatch": 422,
     "queue_full": 429,
+    "rate_limited": 429,
     "internal_error": 500,
     "draining": 503,
     "overloaded": 503,
