@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torture.trial import Trial
 
 SECONDS = 2.0  # of greed for each round
-SMOKE_PATIENCE_MS = 1_000  # a smoke runs beside whatever else a machine does; the figure itself is for a run that has it alone
+SMOKE_PATIENCE_MS = 5_000  # a smoke runs beside whatever else a machine does: nobody is forgotten; the figure itself is for a run that has it alone
 
 
 class Greedy(Anywhere):

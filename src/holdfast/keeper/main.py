@@ -39,6 +39,7 @@ from holdfast.stores.sqlite.store import SqliteStore
 
 log = structlog.get_logger(__name__)
 _SWITCH_S = 0.0005  # a reading thread hands the interpreter back to the committer after half a millisecond, not five
+_OLD = 100  # looks at the middle-aged ones before it looks at all: with 10,000 queues that takes 70 ms, in which nobody is answered
 _YOUNG = 20_000  # objects made before it looks at the young ones: 5 % less CPU for a job's life than with Python's 700
 _LAST_WORDS_S = 2.0  # a front that does not read by then will learn it from the closed socket
 
@@ -299,7 +300,7 @@ def calm_collector() -> None:
 
     What a request makes is freed by counting references; there are no cycles in it to be found.
     """
-    gc.set_threshold(_YOUNG)
+    gc.set_threshold(_YOUNG, 10, _OLD)
     gc.freeze()
 
 

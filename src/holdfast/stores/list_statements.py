@@ -114,7 +114,9 @@ def _filters(dialect: Dialect, scoped: bool) -> tuple[str, ...]:
         "(:type IS NULL OR j.type = :type)",
         f"(:tag IS NULL OR (j.extras IS NOT NULL AND {dialect.has_tag}))",
         f"(:text IS NULL OR {text})",
-        *((f"({dialect.is_seen}) IS TRUE",) if scoped else ()),  # a filter, and no way to the rows: an index of queues has another order
+        *(
+            (f"({dialect.is_seen}) IS TRUE",) if scoped else ()
+        ),  # a filter, and no way to the rows: an index of queues has another order
     )
 
 

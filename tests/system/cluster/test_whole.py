@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 NOTICED_S = 25  # until each Patroni has noticed that etcd is away, and more than the leader's word holds
 WRITES_AGAIN_S = 60  # 20 s without the leader's word, and a busy machine
 
-pytestmark = [pytest.mark.long(60), pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long(200), pytest.mark.cluster, pytest.mark.timeout(240)]
 
 
 @pytest.fixture

@@ -115,7 +115,9 @@ class PostgresTarget(PostgresSource):
             await self._db.execute("SELECT setval(pg_get_serial_sequence('queue', 'id'), $1)", newest)
         await self._db.execute("UPDATE counter SET value = greatest(value, $1) WHERE name = 'interests'", counters.interests)
         await self._db.execute("UPDATE counter SET value = value + 1 WHERE name = 'workers'")
-        await self._db.execute("UPDATE counter SET value = value + $1 WHERE name = 'keys'", counters.keys)  # a node that waits here looks at them
+        await self._db.execute(
+            "UPDATE counter SET value = value + $1 WHERE name = 'keys'", counters.keys
+        )  # a node that waits here looks at them
         await self._db.execute(
             SETTLE_AUDIT.format(row="true", last="$1::bigint", removed="$2::bigint"), counters.audit, counters.audit_removed
         )

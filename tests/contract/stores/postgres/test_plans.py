@@ -128,7 +128,8 @@ def test_a_page_of_a_listing_is_read_in_the_order_of_an_index(connection, sectio
     statements = [page_sql(DIALECT, section, *ways) for ways in product((True, False), repeat=5)]
     statements += [bound_sql(section, *ways) for ways in product((True, False), repeat=2)]
     statements += [
-        count_sql(DIALECT, section, one_queue, after, True, scoped) for one_queue, after, scoped in product((True, False), repeat=3)
+        count_sql(DIALECT, section, one_queue, after, True, scoped)
+        for one_queue, after, scoped in product((True, False), repeat=3)
     ]
     found = {statement: walks(plan(connection, numbered_parameters(statement)[0])) for statement in statements}
     assert {statement: steps for statement, steps in found.items() if steps} == {}
