@@ -170,7 +170,7 @@ def _check_retry(policy: RetryPolicy) -> None:
 
 
 def _kept_extras(extras: Extras) -> _Extras:
-    counters = extras.hands
+    counters = extras.beanstalk
     return _Extras(
         extras.lease_ms,
         extras.retry,

@@ -1,6 +1,6 @@
-"""A store in which every table has rows of every kind, and all that it tells of them.
+"""A store in which every table has rows of every kind, and what reading them returns.
 
-`furnish` makes it, `told` reads it through the engine's own queries, and `as_json` writes that by the names of the fields. The fixtures of this folder
+`fill` makes it, `contents` reads it through the engine's own queries, and `as_json` writes that by the names of the fields. The fixtures of this folder
 were made by `make.py` with the code of an earlier commit; the tests read them with today's.
 """
 
@@ -35,7 +35,7 @@ from holdfast.messages.commands import (
 )
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules, ListWorkers
 from holdfast.messages.time_commands import FireSchedules
-from tests.contract.stores.conformance.conftest import Desk, new
+from tests.contract.stores.conformance.conftest import StoreClient, new
 
 TEXT = 'grün "x" \\ \U0001f600\t\u2028'
 KEYS = [
@@ -49,69 +49,69 @@ SQL = "SELECT holdfast.enqueue('mail', '[1 ]', unique_key => 'sql', tags => '{a,
 HOUR = 3_600_000
 
 
-async def furnish(desk: Desk) -> None:
+async def fill(client: StoreClient) -> None:
     """Fill an empty store. Nothing in it falls due by itself while it is filled."""
-    await _queues(desk)
-    await _states(desk)
-    await _extras(desk)
-    await _keys(desk)
-    await _beanstalk(desk)
-    await _registry(desk)
-    await _schedules(desk)
+    await _queues(client)
+    await _states(client)
+    await _extras(client)
+    await _keys(client)
+    await _beanstalk(client)
+    await _registry(client)
+    await _schedules(client)
 
 
-async def _queues(desk: Desk) -> None:
+async def _queues(client: StoreClient) -> None:
     retry = RetryPolicy(base_ms=7, factor=1.25, max_ms=9_000_000, jitter=0.0)
     settings = QueueSettings(100, 1 << 20, 60_000, 3, 2, None, None, retry)
-    await desk.do(SetQueue("set", settings, whole=True))
-    await desk.do(SetQueue("bounded", QueueSettings(max_running=5, retention_ms=HOUR), whole=True))
-    await desk.do(SetQueue("empty", QueueSettings(), whole=True))
-    await desk.do(SetQueue("paused", QueueSettings(), whole=True))
-    await desk.do(PauseQueue("paused", True))
-    await desk.do(PauseFor("paused.for", 365 * 24 * HOUR))
-    await desk.do(SetInterest("mail", "*"))
-    await desk.do(SetInterest("set", {"kind": "^a$", TEXT: "b.*"}))
+    await client.do(SetQueue("set", settings, whole=True))
+    await client.do(SetQueue("bounded", QueueSettings(max_running=5, retention_ms=HOUR), whole=True))
+    await client.do(SetQueue("empty", QueueSettings(), whole=True))
+    await client.do(SetQueue("paused", QueueSettings(), whole=True))
+    await client.do(PauseQueue("paused", True))
+    await client.do(PauseFor("paused.for", 365 * 24 * HOUR))
+    await client.do(SetInterest("mail", "*"))
+    await client.do(SetInterest("set", {"kind": "^a$", TEXT: "b.*"}))
 
 
-async def _states(desk: Desk) -> None:
+async def _states(client: StoreClient) -> None:
     """Each state, with results, progress, errors, and jobs that follow."""
     for payload in (b"1", b'{"a": [1, "\xc3\xa9"]}', b"null", b'"' + b"x" * 5_000 + b'"', b"[]", b"6", b"7"):
-        await desk.put("mail", payload, type="send")
-    await desk.put_all([NewJob("mail", bytes(range(256)), "bytes", "application/octet-stream", 3)])
-    await desk.put_all([NewJob("mail", b"", "", "text/plain; charset=utf-8", max_attempts=2)])
+        await client.put("mail", payload, type="send")
+    await client.put_all([NewJob("mail", bytes(range(256)), "bytes", "application/octet-stream", 3)])
+    await client.put_all([NewJob("mail", b"", "", "text/plain; charset=utf-8", max_attempts=2)])
     first, second, dead, retried, leased, again = [
-        one.job for one in await desk.lease("mail", limit=6, worker="worker " + TEXT)
+        one.job for one in await client.lease("mail", limit=6, worker="worker " + TEXT)
     ]
     follow = [
         new("then", b'"then"', tags=("followed",)),
         new("then", b"2", delay_ms=HOUR),
         new("then", b"3", unique_key="then"),
     ]
-    await desk.do(ConcludeLease(first.ref(), b'{"ok": [1.50, "\xc3\xa9"]}', follow))
-    await desk.do(ConcludeLease(second.ref()))
-    await desk.do(FailLease(dead.ref(), "no: " + TEXT, retry=False))
-    await desk.do(FailLease(retried.ref(), "later", delay_ms=HOUR))
-    await desk.do(ExtendLease(leased.ref(), 30 * 24 * HOUR, b'{"half": true}'))
-    await desk.do(CancelJob(leased.id))
-    await desk.do(ReleaseLease(again.ref(), priority=9))
+    await client.do(ConcludeLease(first.ref(), b'{"ok": [1.50, "\xc3\xa9"]}', follow))
+    await client.do(ConcludeLease(second.ref()))
+    await client.do(FailLease(dead.ref(), "no: " + TEXT, retry=False))
+    await client.do(FailLease(retried.ref(), "later", delay_ms=HOUR))
+    await client.do(ExtendLease(leased.ref(), 30 * 24 * HOUR, b'{"half": true}'))
+    await client.do(CancelJob(leased.id))
+    await client.do(ReleaseLease(again.ref(), priority=9))
     for attempt in range(3):
-        job = await desk.take("mail", request=f"request {attempt}")
-        await desk.do(FailLease(job.ref(), f"attempt {attempt}", delay_ms=0, crashed=attempt == 1))
-    await desk.take("mail", request="kept")
-    cancelled = await desk.put("mail", b'"cancelled"')
-    await desk.do(CancelJob(cancelled.id))
-    deleted = await desk.put("mail", b'"deleted"')
-    await desk.do(DeleteJob(deleted.id))
-    edited = await desk.put("mail", b"1", delay_ms=HOUR, tags=("a",))
-    await desk.do(EditJob(edited.id, type="edited", priority=1, max_attempts=7, tags=("b", "c")))
-    await desk.put("purged")
+        job = await client.take("mail", request=f"request {attempt}")
+        await client.do(FailLease(job.ref(), f"attempt {attempt}", delay_ms=0, crashed=attempt == 1))
+    await client.take("mail", request="kept")
+    cancelled = await client.put("mail", b'"cancelled"')
+    await client.do(CancelJob(cancelled.id))
+    deleted = await client.put("mail", b'"deleted"')
+    await client.do(DeleteJob(deleted.id))
+    edited = await client.put("mail", b"1", delay_ms=HOUR, tags=("a",))
+    await client.do(EditJob(edited.id, type="edited", priority=1, max_attempts=7, tags=("b", "c")))
+    await client.put("purged")
     for priority in range(18):
-        await desk.put("priorities", priority=priority * 1_000)
-    await desk.do(PurgeQueue("purged", (State.READY,), 0, 10))
-    await desk.put("mail", b'"far"', run_at=253_402_300_799_999, priority=(1 << 32) - 1)
+        await client.put("priorities", priority=priority * 1_000)
+    await client.do(PurgeQueue("purged", (State.READY,), 0, 10))
+    await client.put("mail", b'"far"', run_at=253_402_300_799_999, priority=(1 << 32) - 1)
 
 
-async def _extras(desk: Desk) -> None:
+async def _extras(client: StoreClient) -> None:
     """Each of them alone, and all together; ready, scheduled, held, leased and ended."""
     alone: list[dict[str, Any]] = [
         {"lease_ms": 5_000},
@@ -122,104 +122,106 @@ async def _extras(desk: Desk) -> None:
         {"group_key": "g"},
         {"group_key": "g2 " + TEXT, "group_limit": 12},
         {"tags": ("a", TEXT, "")},
-        {"hands": BeanstalkCounters()},
-        {"hands": BeanstalkCounters(1, 2, 3, 4, 5), "lease_ms": 1},
+        {"beanstalk": BeanstalkCounters()},
+        {"beanstalk": BeanstalkCounters(1, 2, 3, 4, 5), "lease_ms": 1},
     ]
     for options in alone:
-        await desk.put("extras", **options)
+        await client.put("extras", **options)
     everything = {name: value for options in alone for name, value in options.items()}
-    await desk.put("extras", **everything | {"unique_key": "all", "group_key": "all"})
-    await desk.put("extras", delay_ms=HOUR, **everything | {"unique_key": "later", "group_key": "later"})
+    await client.put("extras", **everything | {"unique_key": "all", "group_key": "all"})
+    await client.put("extras", delay_ms=HOUR, **everything | {"unique_key": "later", "group_key": "later"})
     for _ in range(4):
-        await desk.put("groups", group_key="g", group_limit=2, tags=("t",))
-    await desk.take("groups")
-    ended = await desk.put("ended", unique_key="gone", group_key="gone", tags=("was",))
-    (job,) = [one.job for one in await desk.lease("ended")]
+        await client.put("groups", group_key="g", group_limit=2, tags=("t",))
+    await client.take("groups")
+    ended = await client.put("ended", unique_key="gone", group_key="gone", tags=("was",))
+    (job,) = [one.job for one in await client.lease("ended")]
     assert job.id == ended.id
-    await desk.do(ConcludeLease(job.ref(), b"1"))
+    await client.do(ConcludeLease(job.ref(), b"1"))
 
 
-async def _keys(desk: Desk) -> None:
-    await desk.put_all([new("mail", b"1", delay_ms=HOUR, max_attempts=9)], KEYS[0])
-    await desk.put_all([new("mail"), new("set", priority=0), new("mail", run_at=4_000_000_000_000)], KEYS[1])
+async def _keys(client: StoreClient) -> None:
+    await client.put_all([new("mail", b"1", delay_ms=HOUR, max_attempts=9)], KEYS[0])
+    await client.put_all([new("mail"), new("set", priority=0), new("mail", run_at=4_000_000_000_000)], KEYS[1])
 
 
-async def _beanstalk(desk: Desk) -> None:
+async def _beanstalk(client: StoreClient) -> None:
     for _ in range(4):
-        await desk.put_all(
-            [new("tube", b"\x00\xff", content_type="application/octet-stream", hands=BeanstalkCounters(), lease_ms=60_000)]
+        await client.put_all(
+            [new("tube", b"\x00\xff", content_type="application/octet-stream", beanstalk=BeanstalkCounters(), lease_ms=60_000)]
         )
-    buried, kicked, released, _ = [one.job for one in await desk.lease("tube", limit=4)]
-    await desk.do(BuryLease(buried.ref(), 7))
-    await desk.do(BuryLease(kicked.ref(), 8))
-    await desk.do(KickJob(kicked.id))
-    await desk.do(ReleaseLease(released.ref(), HOUR, 5, counted=True))
+    buried, kicked, released, _ = [one.job for one in await client.lease("tube", limit=4)]
+    await client.do(BuryLease(buried.ref(), 7))
+    await client.do(BuryLease(kicked.ref(), 8))
+    await client.do(KickJob(kicked.id))
+    await client.do(ReleaseLease(released.ref(), HOUR, 5, counted=True))
 
 
-async def _registry(desk: Desk) -> None:
-    await desk.do(RegisterWorker("w-1", "one " + TEXT, ("mail", "groups")))
-    await desk.do(RegisterWorker("w-2", "two", ("only",)))
-    await desk.do(RegisterWorker("w-3", "", ()))
-    await desk.do(QuietWorker("w-3"))
+async def _registry(client: StoreClient) -> None:
+    await client.do(RegisterWorker("w-1", "one " + TEXT, ("mail", "groups")))
+    await client.do(RegisterWorker("w-2", "two", ("only",)))
+    await client.do(RegisterWorker("w-3", "", ()))
+    await client.do(QuietWorker("w-3"))
     for payload in (b"1", b"2"):
-        await desk.put("only", payload, worker="w-2")
-    await desk.put("only", b"3", worker="w-1", delay_ms=HOUR)
-    granted = await desk.lease("only", worker="w-2", registered=True)
+        await client.put("only", payload, worker="w-2")
+    await client.put("only", b"3", worker="w-1", delay_ms=HOUR)
+    granted = await client.lease("only", worker="w-2", registered=True)
     assert len(granted) == 1
 
 
-async def _schedules(desk: Desk) -> None:
+async def _schedules(client: StoreClient) -> None:
     everything = new(
         "set", bytes(range(256)), type="t " + TEXT, content_type="application/octet-stream", priority=1, delay_ms=5, max_attempts=4,
         lease_ms=9_000, retry=RetryPolicy(2), unique_key="s", unique_while=UniqueWhile.QUEUED, group_key="sg", group_limit=3, tags=("s",),
     )  # fmt: skip
-    await desk.do(SetSchedule("plain", ScheduleSpec(new("mail", b'{"n":1}'), interval_ms=HOUR), False))
-    await desk.do(
+    await client.do(SetSchedule("plain", ScheduleSpec(new("mail", b'{"n":1}'), interval_ms=HOUR), False))
+    await client.do(
         SetSchedule(
             "whole", ScheduleSpec(everything, False, "*/5 8-17 * * mon", "Europe/Vienna", None, Missed.ALL, False), True
         )
     )
     event = ScheduleSpec(new("-", b'{"kind":"a"}'), True, interval_ms=60_000, missed=Missed.SKIP)
-    await desk.do(SetSchedule("event", event, False))
-    await desk.do(
+    await client.do(SetSchedule("event", event, False))
+    await client.do(
         SetSchedule("fired", ScheduleSpec(new("fired", b"0", unique_key="f"), interval_ms=1_000, missed=Missed.ALL), False)
     )
-    desk.clock.advance(1_500)
-    await desk.do(FireSchedules(10))
-    desk.clock.advance(1_000)
-    await desk.do(FireSchedules(10))  # the key is held by the job of before
-    await desk.do(PauseSchedule("fired", True))
+    client.clock.advance(1_500)
+    await client.do(FireSchedules(10))
+    client.clock.advance(1_000)
+    await client.do(FireSchedules(10))  # the key is held by the job of before
+    await client.do(PauseSchedule("fired", True))
 
 
-async def told(desk: Desk) -> dict[str, Any]:
+async def contents(client: StoreClient) -> dict[str, Any]:
     """All of it; nothing that follows from the moment at which it is read."""
-    async with desk.store.transaction() as tx:
+    async with client.store.transaction() as tx:
         newest = await tx.newest_job()
         kept = {f"{scope} {key}": answer for (scope, key), answer in (await tx.kept_answers(KEYS)).items()}
     jobs = []
     for job_id in range(1, newest + 1):
         try:
-            jobs.append(msgspec.structs.replace(await desk.detail(job_id), now=0))
+            jobs.append(msgspec.structs.replace(await client.detail(job_id), now=0))
         except HoldfastError:
             continue
     return {
         "newest_job": newest,
         "jobs": jobs,
-        "queues": [msgspec.structs.replace(info) for info in (await desk.ask(ListQueues(1_000))).queues],
-        "interests": await desk.ask(GetInterests()),
-        "workers": [(info.worker, info.waiting) for info in (await desk.ask(ListWorkers())).workers],
-        "schedules": (await desk.ask(ListSchedules(1_000))).schedules,
+        "queues": [msgspec.structs.replace(info) for info in (await client.ask(ListQueues(1_000))).queues],
+        "interests": await client.ask(GetInterests()),
+        "workers": [(info.worker, info.waiting) for info in (await client.ask(ListWorkers())).workers],
+        "schedules": (await client.ask(ListSchedules(1_000))).schedules,
         "kept_answers": kept,
     }
 
 
 _NEWER = frozenset(("payload_hidden",))  # fields that those who wrote the fixtures did not have
+_OLDER_NAMES = {"beanstalk": "hands"}  # what they called fields that have been renamed since
 
 
 def as_json(value: Any) -> Any:
     """By the names of the fields; bytes in base64."""
     if isinstance(value, msgspec.Struct):
-        return {name: as_json(getattr(value, name)) for name in value.__struct_fields__ if name not in _NEWER}
+        fields = [name for name in value.__struct_fields__ if name not in _NEWER]
+        return {_OLDER_NAMES.get(name, name): as_json(getattr(value, name)) for name in fields}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, bytes | bytearray | memoryview):
