@@ -224,7 +224,7 @@ class Connection(RequestReader):
         if len(self.pipeline) <= READ_BEHIND // 2 and not self.refusing:
             self.read_on(BEHIND)
         if not self.is_answering():
-            self.tell_to_go_on()
+            self.send_continue()
             self._rest()
         if self.account.held:
             self.charge()

@@ -13,7 +13,7 @@ import httptools
 from holdfast.errors import HoldfastError, Overloaded
 from holdfast.http.app import App
 from holdfast.http.request import Request
-from holdfast.limits import LINGER_S, PROGRESS_BYTES_HELD, REQUEST_BITE_BYTES, REQUEST_BYTES, UNREAD_S
+from holdfast.limits import LINGER_S, PROGRESS_BYTES_HELD, REQUEST_BYTES, REQUEST_CHUNK_BYTES, UNREAD_S
 
 if TYPE_CHECKING:
     from holdfast.http.server import Connections
@@ -44,7 +44,7 @@ class Flow(asyncio.Protocol):
         self._paused = 0  # for which of the reasons
         self._head_open = self._body_open = False
         self._unseen: bytes | memoryview = b""  # what has come and is not looked at yet
-        self._in_line = False  # for another bite of it
+        self._in_line = False  # for another chunk of it
         self._unread = 0  # bytes of answers, when that was last looked at
         self._unread_timer: asyncio.TimerHandle | None = None
         self.until_read: asyncio.Future[None] | None = None  # while what was answered is not read: until it is
@@ -90,33 +90,33 @@ class Flow(asyncio.Protocol):
         self.resume(TURN)
 
     def data_received(self, data: bytes) -> None:
-        """Look at what has come: at once where it is little, else a bite at a time and in turn with other connections. Bodies of many of them
+        """Look at what has come: at once where it is little, else a chunk at a time and in turn with other connections. Bodies of many of them
         may have come at once, and each may take some 10 ms to read.
         """
         if self.refusing:  # it is thrown away
             return
-        if self._unseen or len(data) > REQUEST_BITE_BYTES:
+        if self._unseen or len(data) > REQUEST_CHUNK_BYTES:
             if not self.app.budget.turns.came(len(data), self._resume_turn):
                 self.pause(TURN)
             is_first = not self._unseen and not self._body_open
             self._unseen = bytes(self._unseen) + data if self._unseen else memoryview(data)
             if is_first:
-                self._take_bite()  # who may have to be refused before its turn is known by the head
+                self._take_chunk()  # who may have to be refused before its turn is known by the head
             if self._unseen:
-                self._take_bites_later()
+                self._take_chunks_later()
             self.charge()
             return
         self.take(data)
         if self.account.held or self._head_open or self._body_open or self.pipeline:
             self.charge()
 
-    def _take_bites_later(self) -> None:
+    def _take_chunks_later(self) -> None:
         self.pause(UNSEEN)
         if not self._in_line:
             self._in_line = True
-            self.app.budget.turns.later(self._take_bites)
+            self.app.budget.turns.later(self._take_chunks)
 
-    def _take_bites(self) -> None:
+    def _take_chunks(self) -> None:
         """Go on with what has come, unless there is more than enough behind the request that is answered; in turn with other connections."""
         self._in_line = False
         begun = self.begun
@@ -124,25 +124,25 @@ class Flow(asyncio.Protocol):
             if self._paused & (BEHIND | LARGE):
                 break  # whoever lets it be read again goes on
             if self.begun - begun > 1:
-                self._take_bites_later()
+                self._take_chunks_later()
                 break
-            self._take_bite()
+            self._take_chunk()
         else:
             self._unseen = b""
             if self.parser is not None:
                 self.resume(UNSEEN)
         self.charge()
 
-    def _take_bite(self) -> None:
-        bite, self._unseen = self._unseen[:REQUEST_BITE_BYTES], self._unseen[REQUEST_BITE_BYTES:]
-        self.take(bite)
+    def _take_chunk(self) -> None:
+        chunk, self._unseen = self._unseen[:REQUEST_CHUNK_BYTES], self._unseen[REQUEST_CHUNK_BYTES:]
+        self.take(chunk)
 
     def read_on(self, why: int) -> None:
         """There is room again: go on with what has come, and read."""
         if self._paused & why:
             self.resume(why)
             if self._unseen:
-                self._take_bites_later()
+                self._take_chunks_later()
 
     def let_go(self) -> bytes:
         """What is not looked at yet, for somebody else to look at: the connection is theirs now."""

@@ -207,7 +207,7 @@ class RequestReader(Flow):
         self._inbound = request
         if b"expect" in headers and version != "1.0" and asks_first(self.headers):
             self._asks_first = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-            self.tell_to_go_on()
+            self.send_continue()
 
     def on_body(self, body: bytes) -> None:
         """Gather the body."""
@@ -243,7 +243,7 @@ class RequestReader(Flow):
 
     # Bodies
 
-    def tell_to_go_on(self) -> None:
+    def send_continue(self) -> None:
         """Have the body sent, where its sender asked first and it is its turn."""
         if self._asks_first and not self.is_answering() and not self.transport.is_closing():
             self._asks_first = False

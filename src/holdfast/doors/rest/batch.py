@@ -79,7 +79,7 @@ class LeaseBatch:
 
 def read_apart(body: bytes, kind: type[Any], error: MalformedJson) -> LeaseBatch:
     """A batch that could not be read, for this reason: each entry for itself, where the reason is a broken text."""
-    found = surrogates.mended(body)
+    found = surrogates.repaired(body)
     if found is None:
         raise error
     return LeaseBatch(surrogates.again(found[0], kind, error), found[1])

@@ -24,7 +24,7 @@ _PAIR_CHARS = 12  # such as \ud83d\ude00
 _encode = msgspec.json.Encoder().encode
 
 
-def mended(body: bytes) -> tuple[bytes, str] | None:
+def repaired(body: bytes) -> tuple[bytes, str] | None:
     """The body with a mark wherever a text is broken, and the mark; None where nothing is, or where it is too large to be looked through."""
     if len(body) > MENDED_BYTES:
         return None
@@ -61,7 +61,7 @@ def is_broken(value: Any, mark: str) -> bool:
 
 
 def again(body: bytes, kind: Any, error: MalformedJson) -> Any:
-    """A mended body as a value; what is wrong with it still is told as it was at first."""
+    """A repaired body as a value; what is wrong with it still is told as it was at first."""
     try:
         return bodies.decode(body, kind)
     except HoldfastError:
@@ -70,7 +70,7 @@ def again(body: bytes, kind: Any, error: MalformedJson) -> Any:
 
 def fail_in(body: bytes, error: MalformedJson) -> FailIn:
     """A failure whose body could not be read, for this reason: read with its own reason cleaned."""
-    found = mended(body)
+    found = repaired(body)
     if found is None:
         raise error
     given: FailIn = again(found[0], FailIn, error)

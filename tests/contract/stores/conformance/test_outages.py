@@ -51,7 +51,7 @@ async def test_more_leases_than_one_bite_are_granted_once_each_though_time_goes_
     held = await client.lease(limit=10, lease_ms=1_500)
     client.clock.advance(60_000)
     await away(client)
-    monkeypatch.setattr(outage, "_BITE", 3)
+    monkeypatch.setattr(outage, "_CHUNK", 3)
     chunks, real = [], client.backend.committer._outages._grant
 
     async def grant(*given):
@@ -144,7 +144,7 @@ async def ended_in_every_way(client):
 
 
 async def test_after_a_clock_that_was_ahead_history_is_forgotten_in_its_time(client, monkeypatch):
-    monkeypatch.setattr(outage, "_BITE", 1)
+    monkeypatch.setattr(outage, "_CHUNK", 1)
     client.clock.advance(YEARS)
     key = await ended_in_every_way(client)
     client.clock._now -= YEARS
