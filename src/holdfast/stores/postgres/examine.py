@@ -1,11 +1,11 @@
 """Reading what `doctor` judges: one plain connection, as an application of the same role would get it, and a few queries.
 
-It asks for no settings of its own, so that what roles and databases override is seen as it is. How a pooler is told: PostgreSQL
-greets a connection with the number of the process that serves it; whoever stands between and hands out connections greets with a
-number of its own.
+It sets no settings of its own, so that overrides of roles and databases are seen. How a pooler is detected: PostgreSQL greets a
+connection with the id of the process that serves it; a pooler that hands out connections greets with a number of its own.
 
-Of the other servers that the URL names only the settings are read, because their word counts for a commit. One that refuses is passed over:
-what is missing is seen on the primary. One that says nothing at all is told of: it is there, and may come back at any time.
+Of the other servers in the URL only the settings are read, because a commit may depend on them. A server that refuses the
+connection is skipped: a missing standby is seen on the primary. A server that does not answer at all is reported: it exists,
+and may come back at any time.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from holdfast.stores.postgres.sql import SQL
 EXAMINE_S = 15.0  # two rounds of connecting, where one host is silent and the others take no writes
 HELD_S = 1  # longer than a batch, which takes its turn
 _OTHER_S = 2.0
-_LOOKS = 3  # a pooler may hand out another connection with each statement
+_LOOKS = 3  # a pooler may use another connection for each statement
 
 
 async def examine(url: str) -> Facts:
-    """What there is to know about the server that takes writes, or, where none does, about any; raises `StoreUnavailable`."""
+    """The facts of the server that accepts writes or, if none does, of any; raises `StoreUnavailable`."""
     try:
         async with asyncio.timeout(EXAMINE_S):
             connection = await _connected(url)
@@ -79,7 +79,7 @@ async def _facts(connection: Any) -> Facts:
 
 
 async def _held(connection: Any) -> tuple[Held, ...]:
-    """Queues that somebody holds; none where there is no store yet, or the role may not look into it."""
+    """Queues that a transaction holds; none if there is no store yet, or the role may not read it."""
     if not await connection.fetchval(
         "SELECT coalesce(has_schema_privilege(to_regnamespace('holdfast'), 'USAGE') AND"
         " has_table_privilege(to_regclass('holdfast.queue'), 'SELECT'), false)"
@@ -94,7 +94,7 @@ async def _settings(connection: Any) -> dict[str, Setting]:
 
 
 async def _others(url: str) -> tuple[tuple[Other, ...], tuple[str, ...]]:
-    """The standbys among the servers that a URL of several names, and the addresses from which nothing comes."""
+    """The standbys among the servers in the URL, and the addresses that do not answer."""
     each = hosts(url)
     if len(each) == 1:
         return (), ()
