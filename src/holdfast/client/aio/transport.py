@@ -1,4 +1,4 @@
-"""HTTP for `AsyncClient`, by aiohttp. `sync/transport.py` is the same for `Client`; they are the only files that know an HTTP library."""
+"""HTTP for `AsyncClient`, by aiohttp. `sync/transport.py` is the same for `Client`; no other files use an HTTP library."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ _of_parents: list[Sessions] = []
 
 
 class AsyncTransport:
-    """Connections that are kept open. They belong to one process and one event loop; each that calls has its own."""
+    """Persistent connections. They belong to one process and one event loop; each that calls has its own."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
@@ -52,7 +52,7 @@ class AsyncTransport:
         return Answer(response.status, body, said.get("X-Request-Id", ""), said.get("Retry-After", ""))
 
     async def lines(self, url: str, call: Call, headers: dict[str, str], silence_s: float) -> AsyncIterator[bytes]:
-        """The lines of an answer as they come; raises `Lost` where it breaks off, or is silent for too long."""
+        """The lines of an answer as they arrive; raises `Lost` if it breaks off, or is silent for too long."""
         session = await self._mine()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=silence_s)
         target = URL(url + call.path, encoded=True)
