@@ -1,4 +1,4 @@
-"""Output of commands: safe for terminals, and never lost silently.
+r"""Output of commands: safe for terminals, and never lost silently.
 
 Payloads, types, tags, reasons and names come from others. None of their characters may control a terminal (ESC, C1, a change of
 direction): they are printed as `\x1b`, and in JSON as `\u001b`, which is equivalent. In a table they can't begin a line either.

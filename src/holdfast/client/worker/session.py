@@ -158,7 +158,7 @@ class Session:
             about(logging.DEBUG, held, "begins")
 
     async def _work_on(self, held: HeldJob) -> None:
-        """Run one job to its end. If cancelled from outside, the job is released, which cancels it if it has a cancel request."""
+        """Run one job to its end. If cancelled from outside, the job is released, and cancelled if that was requested."""
         verdict: Verdict
         try:
             if held.cut_off:
