@@ -69,7 +69,7 @@ class Lines:
                 untold, self._untold = self._untold, 0
                 self._changed.notify_all()
             if untold:
-                structlog.get_logger(__name__).warning("lines were dropped, because nobody read them", lines=untold)
+                structlog.get_logger(__name__).warning("lines were dropped, because they were not read", lines=untold)
 
     def _write(self, line: bytes) -> None:
         with contextlib.suppress(OSError):

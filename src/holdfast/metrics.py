@@ -372,14 +372,14 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
     yield GaugeMetricFamily("holdfast_store_accepting", "0 while nothing new is taken.", value=float(store.accepting))
     yield GaugeMetricFamily(
         "holdfast_clock_behind_seconds",
-        "How far the clock was set back: so long time stands still.",
+        "How far the clock was set back; time stands still until it has caught up.",
         value=store.clock_behind_ms / 1000,
     )
     yield CounterMetricFamily(
         "holdfast_clock_steps", "How often the clock was set by a second or more.", value=store.clock_steps
     )
     aside = GaugeMetricFamily(
-        "holdfast_set_aside", "What can't be done though it is time, while all else goes on.", labels=["what"]
+        "holdfast_set_aside", "Due jobs and schedules that fail and are set aside; others are not affected.", labels=["what"]
     )
     aside.add_metric(["schedule"], store.schedules_aside)
     aside.add_metric(["job"], store.jobs_aside)

@@ -205,7 +205,7 @@ def _context(files: CertificateFiles, client_auth: ClientAuth) -> ssl.SSLContext
 
     def encrypted() -> str:
         raise UnusableCertificate(
-            f"The key in {files.key} is encrypted, and nobody is there to ask for its passphrase: give one that is not."
+            f"The key in {files.key} is encrypted, and a server can't ask for its passphrase: use one that is not encrypted."
         )
 
     try:

@@ -210,7 +210,7 @@ class Committer:
             log.error("a command raised an error; nothing of it was stored", command=alone, exc_info=error)
         else:
             log.error(
-                "a batch raised; nothing of it was kept, and its commands are tried one by one",
+                "a batch raised; nothing of it was stored, and its commands are retried one by one",
                 commands=len(commands),
                 exc_info=error,
             )

@@ -67,7 +67,7 @@ class Outages:
                 granted = await self._grant(tx, until)
                 await tx.commit()
         if away and self.seen < 0:
-            await self._draw_in()
+            await self._clamp()
         self._looked, self.seen = looked, leaps
 
     def _transaction(self) -> AbstractAsyncContextManager[Transaction]:
@@ -79,48 +79,48 @@ class Outages:
         if count:
             self.graced_until = until
             log.warning(
-                "no server ran for a while; leases that would have expired live on", leases=count, for_ms=LEASE_GRACE_MS
+                "no server ran for a while; leases that would have expired are extended", leases=count, for_ms=LEASE_GRACE_MS
             )
         return count
 
-    async def _draw_in(self) -> None:
-        """Draw in what lies further ahead than it may."""
+    async def _clamp(self) -> None:
+        """Correct times that are further ahead than possible."""
         async with self._transaction() as tx:
             now = self._clock.now()
-            leases, delays = await tx.draw_in(now, now + LEASE_MS_MAX, now + DELAY_MS_MAX)
+            leases, delays = await tx.clamp_times(now, now + LEASE_MS_MAX, now + DELAY_MS_MAX)
             if leases or delays or self._store.shared:
                 await tx.commit()
         after: str | None = ""
         schedules = 0
         while after is not None:
             async with self._transaction() as tx:
-                changed, after = await _draw_in_schedules(tx, after, self._clock.now())
+                changed, after = await _clamp_schedules(tx, after, self._clock.now())
                 if changed:
                     await tx.commit()
             schedules += changed
-        history = await self._draw_in_history()
+        history = await self._clamp_history()
         if leases or delays or schedules or history:
             log.warning(
-                "the clock was ahead before this start: what lay too far ahead was drawn in",
+                "the clock was ahead before this start: times too far ahead were corrected",
                 leases=leases,
                 jobs=delays,
                 schedules=schedules,
                 history=history,
             )
 
-    async def _draw_in_history(self) -> int:
-        """In chunks, of which each begins where the one before has ended."""
+    async def _clamp_history(self) -> int:
+        """In chunks."""
         count, changed = 0, _CHUNK
         while changed >= _CHUNK and (now := self._clock.now()) >= CLOCK_SET_FROM:
             async with self._transaction() as tx:
-                changed = await tx.draw_in_history(now, now + HISTORY_AHEAD_MS, _CHUNK)
+                changed = await tx.clamp_history(now, now + HISTORY_AHEAD_MS, _CHUNK)
                 if changed:
                     await tx.commit()
             count += changed
         return count
 
 
-async def _draw_in_schedules(tx: Transaction, after: str, now: int) -> tuple[int, str | None]:
+async def _clamp_schedules(tx: Transaction, after: str, now: int) -> tuple[int, str | None]:
     found = await tx.schedules_after(after, _SCHEDULES)
     changed = 0
     for schedule in found:

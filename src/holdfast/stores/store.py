@@ -314,14 +314,14 @@ class Transaction(Protocol):
         """Let leases that end before `until` end then, the next to end first; how many."""
         ...
 
-    async def draw_in(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:
+    async def clamp_times(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:
         """Let no lease last longer than this, and no job that was tried before wait longer; how many of each.
 
         Drop caches of times that may be later than `now`.
         """
         ...
 
-    async def draw_in_history(self, now: int, after: int, limit: int) -> int:
+    async def clamp_history(self, now: int, after: int, limit: int) -> int:
         """Set times later than `after` to `now`: of up to that many ended jobs, and as many kept answers; returns how many."""
         ...
 

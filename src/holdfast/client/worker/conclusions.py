@@ -131,7 +131,7 @@ class Conclusions:
             self._over(held, "cancelled" if outcome.state == "cancelled" else _WORDS[type(verdict)])
         elif isinstance(outcome, LeaseLost):
             if not held.lost:
-                about(logging.WARNING, held, "its lease was lost; what it came to counts for nothing")
+                about(logging.WARNING, held, "its lease was lost; its outcome is dropped")
             self._over(held, "lost")
         elif held.lost:
             self._over(held, "lost")
@@ -140,7 +140,7 @@ class Conclusions:
             self._later.add(again)
             again.add_done_callback(self._later.discard)
         elif isinstance(verdict, Conclude):
-            about(logging.ERROR, held, "what it came to is refused: %s", outcome)
+            about(logging.ERROR, held, "its outcome was refused: %s", outcome)
             self.put(
                 held, Fail(token=held.token, reason=cut(f"The work was done, but the job could not be concluded: {outcome}"))
             )

@@ -45,7 +45,7 @@ def told(error: BaseException, token: str) -> Fail | Release:
     try:
         return _told(error, token)
     except BaseException as worse:  # noqa: BLE001  (an exception of somebody else's class may do anything)
-        reason = f"{type(error).__name__}, which can't be told: {type(worse).__name__}"
+        reason = f"{type(error).__name__}, whose text can't be read: {type(worse).__name__}"
         return Fail(token=token, reason=cut(reason))
 
 
@@ -77,7 +77,7 @@ def words(error: BaseException) -> str:
     try:
         return str(error)
     except BaseException:  # noqa: BLE001  (an exception of somebody else's class may do anything)
-        return f"{type(error).__name__} (its text can't be had)"
+        return f"{type(error).__name__} (its text can't be read)"
 
 
 def story(error: BaseException) -> str:

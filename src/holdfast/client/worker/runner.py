@@ -120,7 +120,7 @@ def _concluded(held: HeldJob, result: Any) -> Conclude:
     """The outcome of a handler that has returned, encoded as JSON already, so that an invalid result can't spoil its batch."""
     if inspect.iscoroutine(result):
         result.close()
-        raise TypeError("the handler gave a coroutine that nobody awaits; make it `async def`, or await it")
+        raise TypeError("the handler returned a coroutine that was not awaited; make it `async def`, or await it")
     encoded = UNSET if result is None else msgspec.Raw(encode(result))
     then: list[Any] = [msgspec.Raw(encode(job)) for job in held.follow_ups]
     return Conclude(token=held.token, result=encoded, then=then)

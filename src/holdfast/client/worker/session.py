@@ -78,9 +78,9 @@ class Session:
         if held not in self._held:
             return
         if held.lost:
-            about(logging.WARNING, held, "its lease was lost; what it comes to will be dropped")
+            about(logging.WARNING, held, "its lease was lost; its outcome will be dropped")
         elif held.cancel_requested:
-            about(logging.INFO, held, "somebody asked to cancel it")
+            about(logging.INFO, held, "its cancellation was requested")
         if not held.in_thread:  # a thread can't be stopped from outside: it sees `should_stop`
             held.cut()
 
@@ -174,7 +174,7 @@ class Session:
         self._running.discard(held)
         held.task = None
         if held.lost:
-            about(logging.INFO, held, "dropped, somebody else has it by now")
+            about(logging.INFO, held, "dropped, another worker has it by now")
             self.endings.tally["lost"] += 1
             self._ended(held)
         else:

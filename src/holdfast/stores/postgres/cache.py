@@ -159,4 +159,4 @@ async def recover_queues(connection: Any) -> None:
         counted = await connection.fetchrow(SQL["count_anew"], number)
         await connection.execute(SQL["update_tally"], *counted, number)
         await connection.execute("COMMIT")
-        FOUND.note("queue", number, "jobs are in it and it is not there; it is there again under the name recovered-NUMBER-…")
+        FOUND.note("queue", number, "it has jobs and its row was missing; it is recreated under the name recovered-NUMBER-…")

@@ -216,7 +216,7 @@ def _names(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator[Fi
             "names_too_few",
             f"synchronous_standby_names is {text!r}: a commit waits for {wait.number}, and K is {replicas}.",
             "A job can be seen, and lost again, before K standbys have it.",
-            f"Start the standbys that are missing: Patroni lets commits wait for fewer while one is away. If it stays so: {mend}"
+            f"Start the standbys that are missing: Patroni lets commits wait for fewer while one is away. If that lasts: {mend}"
             if away
             else mend,
             passes=away,
@@ -310,7 +310,7 @@ def _warnings(facts: Facts, snapshot_s: int) -> Iterator[Finding]:
         yield Finding(
             "queue_held",
             f"The queue {queue.name} is held{since}: {queue.who if queue.pid is not None else 'a prepared transaction'}.",
-            "What needs this queue is refused (503 store_unavailable) until that transaction has ended; all others go on.",
+            "Commands that need this queue are refused (503 store_unavailable) until that transaction has ended; other queues are not affected.",
             f"Commit or roll back there, or SELECT pg_terminate_backend({queue.pid})."
             if queue.pid is not None
             else "COMMIT PREPARED or ROLLBACK PREPARED what pg_prepared_xacts lists.",

@@ -97,7 +97,7 @@ class Locks:
         queue = rows.queue_of(row[:_QUEUE_COLUMNS], self._cache.defaults)
         self._queues[queue.name] = queue
         if not all(0 <= count <= ID_MAX for count in msgspec.structs.astuple(queue.tally)):
-            FOUND.note("queue", queue.name, f"{queue.tally}: its counts can't be; they are counted anew")
+            FOUND.note("queue", queue.name, f"{queue.tally}: its counts are impossible; they are recounted")
             self._doubtful.add(queue.name)
         self._cache.names[queue.id] = queue.name
         floors = self._floors[queue.id] = rows.ready_floors_of(row["ready_floors"], queue.name)

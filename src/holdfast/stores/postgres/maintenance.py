@@ -65,7 +65,7 @@ async def problems_of(connection: Any) -> list[str]:
     for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
         name, statement = entry.name.removesuffix(".sql").replace("_", " "), entry.read_text()
         if undecoded and "extras" in statement:
-            problems.append(f"{name}: can't be told before all extras can be read")
+            problems.append(f"{name}: can't be checked before all extras can be read")
         else:
             problems += [f"{name}: {' '.join(map(str, row))}" for row in await connection.fetch(statement)]
     return problems

@@ -18,7 +18,7 @@ _MENDS = {
     "names_anybody": _QUORUM,
     "names_not_enough": _QUORUM,
     "standby_async": "Take the tag nosync out of its patroni.yml and patronictl reload, or leave it as a copy: with the tag nofailover too.",
-    "standby_name_shared": "Give each a `name` of its own in its patroni.yml, and start it anew.",
+    "standby_name_shared": "Give each a `name` of its own in its patroni.yml, and restart it.",
     "standbys_not_in_sync": "Start Patroni on the machines that are missing, or patronictl reinit there. See patronictl list.",
     "standby_missing": "Start Patroni there, or patronictl reinit. See patronictl list.",
     "data_checksums_off": "patronictl pause, stop PostgreSQL on every node, pg_checksums --enable on each, start them, patronictl resume.",
@@ -51,7 +51,7 @@ class Found(Protocol):
 def mend_on_patroni(finding: Found, replicas: int) -> str:
     """The fix under Patroni; findings that Patroni does not affect stay as they are."""
     if finding.code == "names_too_few":
-        waits = "Start the standbys that are missing: Patroni lets commits wait for fewer while one is away. If it stays so: "
+        waits = "Start the standbys that are missing: Patroni lets commits wait for fewer while one is away. If that lasts: "
         return (waits if finding.passes else "") + _QUORUM.format(replicas=replicas)
     mend = _MENDS.get(finding.code.removeprefix("standby_") if finding.code.startswith(_ON_STANDBYS) else finding.code)
     return finding.mend if mend is None else mend.format(replicas=replicas)

@@ -53,7 +53,7 @@ class SideConnection:
                 if self._db is not None:
                     await self._db.execute("SELECT pg_notify($1, $2)", CHANNEL, text)
         except (*GONE, asyncpg.PostgresError) as error:
-            log.debug("a notification to the other nodes was lost; they will look by themselves", reason=described(error))
+            log.debug("a notification to the other nodes was lost; they will poll", reason=described(error))
 
     async def look(self) -> None:
         """Connect if needed, and read the state of the standbys; raises `StoreUnavailable`."""

@@ -68,9 +68,9 @@ class PostgresTransaction(Loader, KeyRows):
             row = await self._db.fetchrow(SQL["insert_queue"], name, now, formats.ready_floors_text({}))
         except asyncpg.LockNotAvailableError:
             self._held.making(name)
-            raise TryAgain(f"somebody else is making queue {name}, and has not committed it", [name]) from None
+            raise TryAgain(f"another transaction is creating queue {name}", [name]) from None
         if row is None:
-            raise TryAgain(f"another node has just made queue {name}", [name])
+            raise TryAgain(f"another node has just created queue {name}", [name])
         self._room_for_queues -= 1
         self._held.made(name)
         self._note_written()
@@ -182,19 +182,19 @@ class PostgresTransaction(Loader, KeyRows):
             self._note_written()
         return count
 
-    async def draw_in(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:
+    async def clamp_times(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:
         """Draw in what lies too far ahead."""
-        queues = int(await self._value("draw_in_seen", now))
-        leases = int(await self._value("draw_in_leased", lease_until))
-        jobs = int(await self._value("draw_in_scheduled", ready_at))
+        queues = int(await self._value("clamp_seen", now))
+        leases = int(await self._value("clamp_leased", lease_until))
+        jobs = int(await self._value("clamp_scheduled", ready_at))
         if queues or leases or jobs:
             self._note_written()
         return leases, jobs
 
-    async def draw_in_history(self, now: int, after: int, limit: int) -> int:
+    async def clamp_history(self, now: int, after: int, limit: int) -> int:
         """Correct times too far in the future."""
-        jobs = int(await self._value("draw_in_ended", now, after, limit))
-        answers = int(await self._value("draw_in_answers", now, after, limit))
+        jobs = int(await self._value("clamp_ended", now, after, limit))
+        answers = int(await self._value("clamp_answers", now, after, limit))
         if jobs or answers:
             self._note_written()
         return jobs + answers

@@ -68,7 +68,7 @@ class Cache:
             counted: Any = connection.execute(SQL["count_anew"], (number,)).fetchone()
             connection.execute(SQL["update_tally"], (*counted, number))
             FOUND.note(
-                "queue", number, "jobs are in it and it is not there; it is there again under the name recovered-NUMBER-…"
+                "queue", number, "it has jobs and its row was missing; it is recreated under the name recovered-NUMBER-…"
             )
 
     def recover_names(self, connection: apsw.Connection) -> None:
@@ -79,7 +79,7 @@ class Cache:
         for table, number, name in [row for row in names if not is_text(row[2])]:
             bindings = (name,) if number is None else (number, self.names.get(number))
             now = connection.execute(SQL[f"rename_{table}"], bindings).get
-            FOUND.note(table, shown(name), f"its name is no text; it goes on under the name {now}")
+            FOUND.note(table, shown(name), f"its name is not valid text; it is renamed to {now}")
         self.workers = None
 
     def fetch_named(self, connection: apsw.Connection, statement: str, bindings: tuple[Any, ...] = ()) -> list[rows.Row]:
@@ -114,7 +114,7 @@ class Cache:
         self.names[queue.id] = queue.name
         self.saved[queue.name] = saved_as(queue)
         if not all(0 <= count <= ID_MAX for count in msgspec.structs.astuple(queue.tally)):
-            FOUND.note("queue", queue.name, f"{queue.tally}: its counts can't be; they are counted anew")
+            FOUND.note("queue", queue.name, f"{queue.tally}: its counts are impossible; they are recounted")
             self.doubtful.add(queue.name)
         return queue
 

@@ -117,13 +117,13 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         """Extend leases after an outage."""
         return self._changed("grant_grace", (until, limit))
 
-    async def draw_in(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:  # noqa: ARG002
+    async def clamp_times(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:  # noqa: ARG002
         """Draw in what lies too far ahead."""
-        return self._changed("draw_in_leased", (lease_until,)), self._changed("draw_in_scheduled", (ready_at,))
+        return self._changed("clamp_leased", (lease_until,)), self._changed("clamp_scheduled", (ready_at,))
 
-    async def draw_in_history(self, now: int, after: int, limit: int) -> int:
+    async def clamp_history(self, now: int, after: int, limit: int) -> int:
         """Correct times too far in the future."""
-        return sum([self._changed(statement, (now, after, limit)) for statement in ("draw_in_ended", "draw_in_answers")])
+        return sum([self._changed(statement, (now, after, limit)) for statement in ("clamp_ended", "clamp_answers")])
 
     def _changed(self, statement: str, bindings: tuple[int, ...]) -> int:
         start = self._db.total_changes()

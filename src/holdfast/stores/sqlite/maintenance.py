@@ -64,7 +64,7 @@ def problems_of(connection: apsw.Connection) -> list[str]:
     for entry in sorted(_CHECKS.iterdir(), key=lambda entry: entry.name):
         name, statement = entry.name.removesuffix(".sql").replace("_", " "), entry.read_text()
         if undecoded and "extras" in statement:
-            problems.append(f"{name}: can't be told before all extras can be read")
+            problems.append(f"{name}: can't be checked before all extras can be read")
         else:
             found = fetch_undecodable(connection, statement, (), of_jobs=False)
             problems += [f"{name}: {' '.join(map(str, row))}" for row in found]

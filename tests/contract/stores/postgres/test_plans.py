@@ -45,8 +45,8 @@ WALKS = {
     "queue_count": "asked for a new queue; they have a bound",
     "count_audit": "a tally that can't be true, once",
     "count_anew": "a queue in which something was damaged, once",
-    "draw_in_seen": "every queue, once at a start after an outage",
-    "draw_in_ended": "the same",
+    "clamp_seen": "every queue, once at a start after an outage",
+    "clamp_ended": "the same",
     "tallies": "every queue, for the page's sum over all",
     "count_ready_floors": "every queue and every ready job, once at the end of a move",
 }
