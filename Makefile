@@ -28,7 +28,7 @@ CLUSTER := $(VENV)/.cluster
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test test-fast check advisories sbom format client bench fuzz torture torture-cluster lock dist clean \
-	cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
+	openapi cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
 
 help: ## Show this list
 	@echo "Usage: make TARGET [ARGS='…'] [PYTHON=python3.13]"
@@ -66,6 +66,9 @@ $(SBOM): requirements/serve.txt pyproject.toml src/holdfast/__init__.py $(DEV)
 format: $(DEV) ## Format the code and repair what the linter can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+openapi: $(DEV) ## Write the OpenAPI document that a test compares with
+	@$(BIN)/python -m tests.contract.doors.rest.write_openapi
 
 client: $(DEV) ## Make the client without asyncio from the one with it
 	@$(BIN)/python -m tests.contract.client.generate

@@ -27,6 +27,9 @@ def document(
             continue
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, refused, seen)
     _, schemas = msgspec.json.schema_components(sorted(seen, key=lambda kind: kind.__name__), ref_template=REF)
+    for schema in schemas.values():
+        if "description" in schema:
+            schema["description"] = " ".join(schema["description"].split())  # a docstring of several lines
     return {
         "openapi": "3.1.0",
         "info": dict(about),
