@@ -1,3 +1,3 @@
--- Leases that have ended, in the queues that we hold. $2: none from before this is left, so that dead rows in front of it are not walked over.
+-- Expired leases, in the queues that we hold. $2: none from before this is left, so dead rows in front of it are skipped.
 SELECT v.* FROM (SELECT fence FROM leased WHERE until <= $1 AND until >= $2 AND queue = ANY($3::int[]) ORDER BY until LIMIT $4) l
 JOIN leased_job v ON v.fence = l.fence ORDER BY v.until, v.fence

@@ -1,5 +1,5 @@
 -- The errors of the newest jobs that have any, a job's latest first; those of one queue alone where $3 names it.
--- A job that has not ended is 'unfinished' here: which of its states it is in does not matter to who counts failures.
+-- A job that has not ended is 'unfinished' here: its exact state does not matter for counting failures.
 SELECT e.job, j.queue, j.type, coalesce(s.state, 'unfinished'), e.at, e.attempt, e.kind, e.worker, substr(e.reason, 1, $2)
 FROM (SELECT * FROM job_error ORDER BY job DESC, attempt DESC LIMIT $1) e
 JOIN job j ON j.id = e.job LEFT JOIN ended s ON s.job = e.job

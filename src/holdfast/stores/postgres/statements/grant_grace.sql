@@ -1,4 +1,4 @@
--- What another batch is ending at this moment is left to it.
+-- Leases that another batch is ending now are left to it.
 WITH marked AS (
   INSERT INTO beat(worker, at) VALUES ('graced', $1::bigint) ON CONFLICT (worker) DO UPDATE SET at = excluded.at
 ), granted AS (

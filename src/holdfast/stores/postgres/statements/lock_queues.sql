@@ -1,9 +1,9 @@
--- The beginning of a batch: lock every queue that it names, in the order of their numbers, and read the clock once they are held.
--- $1 names, $2 numbers, $3 fences and $4 jobs whose queues are meant, $5 whether standbys are asked about,
--- $6 numbers of queues that are left out, because others hold them
+-- The beginning of a batch: lock every queue that it names, in the order of their ids, and read the clock once they are locked.
+-- Queues by $1 name, $2 id, $3 fence of a lease and $4 id of a job; $5 whether to read the standbys;
+-- $6 ids of queues that are left out, because others hold them
 --
--- A queue's row is written by every batch, and while somebody holds an old snapshot none of its dead versions can be cleaned away. The newest stands
--- last in each index, so that it is looked for from there: asked for as `=`, it would come after all of the dead ones.
+-- Every batch writes a queue's row, and while an old snapshot exists none of its dead versions can be vacuumed. The newest is last in
+-- each index, so the index is scanned from there: with `=` the newest would come after all of the dead ones.
 WITH wanted AS MATERIALIZED (
   SELECT n.id FROM unnest($1::text[]) g(name)
   CROSS JOIN LATERAL (SELECT q.id FROM queue q WHERE q.name BETWEEN g.name AND g.name ORDER BY q.name DESC LIMIT 1) n

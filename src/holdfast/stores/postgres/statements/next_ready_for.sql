@@ -1,4 +1,4 @@
--- The heads of the lines that workers have to themselves: $1 worker, $2 queue, $3 how many.
+-- The first ready jobs for one worker only: $1 worker, $2 queue, $3 how many.
 SELECT j.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
        s.ready_at, j.extras, false, NULL::bigint, NULL::bytea, NULL::text, NULL::bigint, NULL::bigint, NULL::text, NULL::boolean, NULL::bigint, NULL::text,
        j.type, j.content_type,

@@ -1,4 +1,4 @@
--- The same for a queue with more priorities in use than are kept account of.
+-- The same for a queue with more priorities in use than are recorded.
 SELECT j.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
        s.ready_at, j.extras, false, NULL::bigint, NULL::bytea, NULL::text, NULL::bigint, NULL::bigint, NULL::text, NULL::boolean, NULL::bigint, NULL::text,
        j.type, j.content_type,

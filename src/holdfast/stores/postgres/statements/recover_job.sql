@@ -1,4 +1,4 @@
--- A row for a job that has only the one that tells its state, so that it can be seen, decided about and removed.
+-- Create a row for a job that only has the row of its state, so that it can be listed, decided about and removed.
 INSERT INTO job(id, queue, priority, max_attempts, size, created_at, type, extras, content_type, payload)
 SELECT s.job, s.queue, s.priority, 1, 0, 0, '', '"its own row was missing"', NULL, convert_to('null', 'UTF8') FROM (
   SELECT job, queue, priority FROM ended WHERE job = $1 UNION ALL SELECT job, queue, priority FROM leased WHERE job = $1

@@ -1,4 +1,4 @@
--- The same for the ready jobs of one queue, in whatever line, for a purge.
+-- The same for the ready jobs of one queue, also those for one worker, for a purge.
 INSERT INTO job(id, queue, priority, max_attempts, size, created_at, type, extras, content_type, payload)
 SELECT s.job, $1::int, min(s.priority), 1, 0, 0, '', '"its own row was missing"', NULL, convert_to('null', 'UTF8') FROM (
   SELECT job, priority FROM ready WHERE queue = $1::int UNION ALL SELECT job, priority FROM held WHERE queue = $1::int

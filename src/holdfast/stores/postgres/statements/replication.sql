@@ -1,4 +1,4 @@
--- What an operator wants to know about the standbys. Bytes behind: of the one that is furthest behind among those that count.
+-- The state of the standbys for operators. Bytes behind: of the slowest synchronous standby.
 SELECT current_setting('synchronous_standby_names') AS names,
        (SELECT array_agg(application_name) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state <> 'async' AND replay_lsn IS NOT NULL) AS voters,
        (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming') AS streaming,

@@ -1,3 +1,3 @@
--- Beats that this node has heard; the later one counts.
+-- Heartbeats that this node has received; the later one is kept.
 INSERT INTO beat(worker, at) SELECT * FROM unnest($1::text[], $2::bigint[]) v(worker, at) ORDER BY v.worker
 ON CONFLICT (worker) DO UPDATE SET at = greatest(beat.at, excluded.at)

@@ -1,4 +1,4 @@
--- The bounds in force, for `holdfast.enqueue`; written only where they are other than before, and without a wait for standbys.
+-- The current bounds, for `holdfast.enqueue`; written only if they have changed, without a wait for standbys.
 INSERT INTO enqueue_bounds AS b(queue_name, queue_name_chars, queues, payload_bytes, json_depth, type_chars, content_type_chars, key_chars,
   request_id_chars, tags, tag_chars, priority, priority_max, delay_ms_max, attempts_max, lease_ms_max, group_limit_max,
   capacity_jobs, capacity_bytes, max_attempts, hold_ms, ready_floors)

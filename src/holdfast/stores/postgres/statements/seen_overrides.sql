@@ -1,4 +1,4 @@
--- What roles and databases change for themselves, of those that could meet in our database: role and database, NULL for all of them.
+-- Settings overridden for roles and databases, of those that could apply in our database: role and database, NULL for all of them.
 SELECT r.rolname AS role, d.datname AS database, split_part(c.entry, '=', 1) AS name,
        substr(c.entry, strpos(c.entry, '=') + 1) AS value
   FROM pg_db_role_setting s

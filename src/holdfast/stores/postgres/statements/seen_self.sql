@@ -1,4 +1,4 @@
--- Who we are, where, and whether this server could show us its standbys.
+-- Our role, the database, and whether we may see this server's standbys.
 SELECT current_user AS role, current_database() AS database, pg_is_in_recovery() AS in_recovery, pg_backend_pid() AS pid,
        current_setting('server_encoding') AS encoding,
        -- A superuser has every role but is a member of none.

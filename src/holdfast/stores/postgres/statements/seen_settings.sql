@@ -1,2 +1,2 @@
--- Settings in force for a connection of ours that asks for nothing, each with where its value comes from.
+-- The effective settings of a connection of ours that sets none, each with its source.
 SELECT name, setting, source FROM pg_settings WHERE name = ANY($1::text[])

@@ -1,4 +1,4 @@
--- Who keeps dead rows from being removed, the oldest first, with an age in transactions and, where it is known, in seconds.
+-- What keeps dead rows from being removed, the oldest first, with an age in transactions and, if known, in seconds.
 SELECT who, age, seconds
   FROM (SELECT format('session %s of %s (%s)', pid, coalesce(usename, '?'), coalesce(nullif(application_name, ''), backend_type)) AS who,
                greatest(age(backend_xmin), age(backend_xid)) AS age, extract(epoch FROM now() - xact_start)::bigint AS seconds

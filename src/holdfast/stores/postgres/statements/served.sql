@@ -1,5 +1,5 @@
--- A node serves: its mark, the mark before, and the end of the latest grace. By the clock of the database, whatever the batches' own clock says.
--- The table is not logged, so a failover empties it: then nobody served for a while either.
+-- A node is running: writes its mark, and returns the previous mark and the end of the last grace. By the database's clock, not the
+-- batches'. The table is unlogged, so a failover empties it: no node was running for a while then either.
 WITH moment AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now), before AS MATERIALIZED (
   SELECT worker, at FROM beat WHERE worker IN ('served', 'graced')
 ), marked AS (

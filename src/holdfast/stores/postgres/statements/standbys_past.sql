@@ -1,3 +1,3 @@
--- On how many of these standbys everything up to $1 is flushed. Who only collects WAL replays nothing, and nobody can promote it: pg_receivewal, and a base backup
--- that is being taken, which may bear the standby's name.
+-- On how many of these standbys everything up to $1 is flushed. A WAL collector replays nothing and can't be promoted: pg_receivewal,
+-- or a base backup in progress, which may have the standby's name.
 SELECT count(DISTINCT application_name) FROM pg_stat_replication WHERE state = 'streaming' AND application_name = ANY($2::text[]) AND replay_lsn IS NOT NULL AND flush_lsn >= $1

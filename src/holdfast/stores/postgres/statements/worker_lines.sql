@@ -1,2 +1,2 @@
--- How many jobs wait in each worker's own line.
+-- How many ready jobs are for each worker only.
 SELECT worker, count(*) FROM ready_for GROUP BY worker

@@ -1,4 +1,4 @@
--- One look into each queue's history at its end, by the index.
+-- One index lookup at the end of each queue's history.
 UPDATE ended SET ended_at = ?1 WHERE job IN (
   SELECT e.job FROM queue q
   CROSS JOIN (SELECT 'concluded' AS state UNION ALL SELECT 'dead' UNION ALL SELECT 'cancelled') s

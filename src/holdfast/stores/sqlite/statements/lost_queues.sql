@@ -1,4 +1,4 @@
--- Numbers of queues that rows of jobs have and that are not there. Each step looks for the next number: a few µs for each queue, however many jobs.
+-- Ids of queues that rows of jobs have but that do not exist. Each step seeks the next id: a few µs per queue, however many jobs.
 WITH RECURSIVE
 waiting(n) AS (SELECT min(queue) FROM ready UNION ALL SELECT (SELECT min(queue) FROM ready WHERE queue > n) FROM waiting WHERE n IS NOT NULL),
 later(n) AS (SELECT min(queue) FROM scheduled UNION ALL SELECT (SELECT min(queue) FROM scheduled WHERE queue > n) FROM later WHERE n IS NOT NULL),

@@ -1,4 +1,4 @@
--- The head of one queue's line with what its workers are given, in the columns that every job has.
+-- The first ready jobs of one queue with their contents, in the columns that every job has.
 SELECT j.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
        s.ready_at, j.extras, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        j.type, j.content_type, j.payload

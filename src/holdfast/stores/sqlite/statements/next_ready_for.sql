@@ -1,4 +1,4 @@
--- The head of one worker's own line in one queue.
+-- The first ready jobs for one worker only in one queue.
 SELECT j.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
        s.ready_at, j.extras, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        j.type, j.content_type, j.payload

@@ -1,4 +1,4 @@
--- Ready jobs of workers that are not registered any more.
+-- Ready jobs for workers that are no longer registered.
 SELECT j.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
        s.ready_at, j.extras, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM ready_for s CROSS JOIN job j ON j.id = s.job

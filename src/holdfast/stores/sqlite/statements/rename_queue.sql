@@ -1,2 +1,2 @@
--- A name that is no text can't be asked for. The one that is known, if it is.
+-- An undecodable name can't be queried. Restores the cached one, if there is one.
 UPDATE queue SET name = coalesce(?2, 'recovered-' || id || '-' || lower(hex(randomblob(4)))) WHERE id = ?1 RETURNING name

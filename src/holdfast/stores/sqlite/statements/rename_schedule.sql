@@ -1,2 +1,2 @@
--- A name that is no text can't be asked for.
+-- An undecodable name can't be queried.
 UPDATE schedule SET name = 'recovered-' || lower(hex(randomblob(4))) WHERE name = CAST(? AS TEXT) RETURNING name

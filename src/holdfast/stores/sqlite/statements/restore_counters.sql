@@ -1,2 +1,2 @@
--- Counters that are missing or no numbers that can be counted on from.
+-- Counters that are missing or invalid.
 INSERT INTO counter(name, value) VALUES ('job', 0), ('fence', 0), ('interests', 0) ON CONFLICT (name) DO NOTHING

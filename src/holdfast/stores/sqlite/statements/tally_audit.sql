@@ -1,5 +1,5 @@
--- Count entries that are to be added; the last of their numbers. A tally that is missing or behind goes on from the entries that are there. What is no count
--- stands for more than there can be, so that all are counted by the next trim (`count_audit`).
+-- Count entries that are to be added; the last of their numbers. A missing tally, or one that is behind, continues from the existing
+-- entries. An invalid count is replaced by an impossible one, so that the next trim recounts (`count_audit`).
 INSERT INTO audit_tally(only_row, last, kept, bytes, removed)
 VALUES (1, coalesce((SELECT max(id) FROM audit WHERE id < 9007199254740991), 0) + ?1, 9007199254740991, 9007199254740991, 0)
 ON CONFLICT (only_row) DO UPDATE SET
