@@ -42,6 +42,7 @@ ALWAYS = {
     "search_path": "holdfast,pg_temp",
     "timezone": "UTC",
     "standard_conforming_strings": "on",
+    "array_nulls": "on",  # numbers are passed as one text
     "default_transaction_isolation": "read committed",
     "client_min_messages": "warning",  # a warning while committing must be heard
     "client_connection_check_interval": "0",  # a socket that closes must not end a wait for a standby
