@@ -533,8 +533,7 @@ async def test_what_an_application_makes_for_itself_is_never_run_as_the_owner(de
     shop.execute("CREATE OPERATOR own.+ (leftarg = bigint, rightarg = integer, function = own.add)")
     try:
         shop.execute("SET search_path = own, pg_temp, pg_catalog")
-        for kind in CALLS:
-            payload, more = CALLS[kind]
+        for kind, (payload, more) in CALLS.items():
             names = "".join(f", {name} => %({name})s" for name in more)
             shop.execute(f"SELECT holdfast.enqueue('q', %(payload)s::pg_catalog.{kind}{names})", {"payload": payload} | more)
         with server.connect("holdfast", "holdfast") as owner:
