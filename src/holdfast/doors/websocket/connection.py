@@ -166,7 +166,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._channel = None
         self._transport = None
         self._conn.parser.close()  # a generator, which holds on to its protocol
-        self._conn.parser_exc = None  # so does the traceback of what it could not read
+        self._conn.parser_exc = self._conn.handshake_exc = None  # so does the traceback of what it could not read
 
     def pause_writing(self) -> None:
         """What was sent is not read."""
