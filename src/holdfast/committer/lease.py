@@ -95,7 +95,7 @@ class Leases:
             return Granted([], now, quiet=True)
         command = allowed
         if self._away and command.queues and all(name in self._away for name in command.queues):
-            raise self._away[command.queues[0]]
+            raise self._away[command.queues[0]].with_traceback(None)
         granted: list[GrantedJob] = []
         cut, limit, most = False, command.limit, self._given_bytes + command.most_bytes
         for queue_head in _in_order(self._lines(command), command.by_priority):

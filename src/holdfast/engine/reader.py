@@ -113,7 +113,10 @@ class Reader:
             return await self._look(job_id)
         if ending.read is None:
             ending.read = _read_for_many(self._read(asked))
-        return await asyncio.shield(ending.read)
+        try:
+            return await asyncio.shield(ending.read)
+        finally:
+            del ending  # as in `_look`
 
     async def _look(self, job_id: int) -> JobDetail:
         """The job now. Who asks for the same one in the same turn of the loop is answered by the same read; it begins after that turn, so that
@@ -123,7 +126,10 @@ class Reader:
         look = self._looks.get(asked)
         if look is None:
             look = self._looks[asked] = _read_for_many(self._look_soon(asked))
-        return await asyncio.shield(look)
+        try:
+            return await asyncio.shield(look)
+        finally:
+            del look  # a refusal refers to this frame by its traceback, and the future to the refusal
 
     async def _look_soon(self, asked: GetJob) -> Answer:
         await asyncio.sleep(0)

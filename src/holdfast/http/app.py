@@ -156,7 +156,10 @@ class App:
         """
         path, found = as_routes_have_it(self.own_path(target)), dict(headers)
         if (flawed := unreadable(found, headers, "1.1")) is not None:
-            raise flawed
+            try:
+                raise flawed
+            finally:
+                del flawed  # else this frame and the error, which refers to it by its traceback, are a cycle
         self._guard.admit(method, path, found)
         CALLER.set(self._login(path, found, address))
         return path

@@ -151,6 +151,8 @@ class Connection(RequestReader):
         except Exception:
             log.exception("an answer broke off", method=request.method, path=request.path[:200])
             self._break_off()
+        finally:
+            request.task = None  # each holds on to the other
 
     def _break_off(self) -> None:
         self.current = None

@@ -76,7 +76,7 @@ class RequestReader(Flow):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as stopped:
-            self._feed_behind(data, stopped)
+            self._feed_behind(data, stopped.args[0])
         except httptools.HttpParserError as error:
             self._refuse_unread(error)
         if self._early is not None and not self.refusing:
@@ -96,13 +96,13 @@ class RequestReader(Flow):
             if self._bodiless > HEAD_BYTES:
                 self._refuse_head()
 
-    def _feed_behind(self, data: bytes | memoryview, stopped: httptools.HttpParserUpgrade) -> None:
+    def _feed_behind(self, data: bytes | memoryview, taken: int) -> None:
         """Feed the parser again. Behind a head that offers another protocol it stops, and takes the body for that protocol's first bytes: where
         we do not take it up, a new one is given the head without the offer, and goes on with the body. (The old one would add up both lengths.)
         """
         try:
             while self.parser is not None:
-                data = memoryview(data)[stopped.args[0] :]
+                data = memoryview(data)[taken:]
                 if self.refusing:
                     return
                 method, version = self.parser.get_method(), self.parser.get_http_version()
@@ -115,7 +115,7 @@ class RequestReader(Flow):
                 try:
                     self.parser.feed_data(data)
                 except httptools.HttpParserUpgrade as again:
-                    stopped = again
+                    taken = again.args[0]
                 else:
                     return
         except httptools.HttpParserError as error:

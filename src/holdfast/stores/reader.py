@@ -7,7 +7,7 @@ wherever it starts. With a filter that no index serves, a page looks at a bounde
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from holdfast.auth.scope import Scope, sees
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
@@ -28,7 +28,7 @@ from holdfast.limits import (
     URGENT_BELOW,
     URGENT_COUNTED,
 )
-from holdfast.messages.audit import ListAudit
+from holdfast.messages.audit import AuditPage, ListAudit
 from holdfast.messages.frame import A, Query
 from holdfast.messages.key_commands import KeyList, ListKeys
 from holdfast.messages.queries import (
@@ -124,31 +124,20 @@ class Reader:
         self._fetch = snapshot.fetch
         self._defaults = defaults
         self._known_names = names
-        self._answers: dict[type, Callable[[Any, int], Awaitable[Any]]] = {
-            GetJob: self._detail,
-            ListJobs: self._page,
-            GetQueue: lambda query, _: self._queue(query.name),
-            ListQueues: self._queues,
-            ExplainJob: self._facts,
-            GetInterests: self._interests,
-            ListWorkers: self._workers,
-            ListSchedules: self._schedules,
-            OldestReady: self._ages,
-            OldestDead: self._oldest_dead,
-            CountUrgent: self._urgent,
-            CountJobs: self._counts,
-            RecentFailures: self._failures,
-            ListAudit: lambda query, now: audit_rows.page(self._fetch, query, now),
-            ListKeys: self._keys,
-        }
 
     async def answer(self, query: Query[A], now: int) -> A:
         """The answer as of now; raises a `HoldfastError` where there is none."""
         answer = self._answers.get(type(query))
         if answer is None:
             raise TypeError(f"{type(query).__name__} is not read from the store")
-        found: A = await answer(query, now)
+        found: A = await answer(self, query, now)
         return found
+
+    async def _one_queue(self, query: GetQueue, _: int) -> QueueInfo:
+        return await self._queue(query.name)
+
+    async def _audit(self, query: ListAudit, now: int) -> AuditPage:
+        return await audit_rows.page(self._fetch, query, now)
 
     async def _keys(self, query: ListKeys, _: int) -> KeyList:
         version = (await self._fetch("keys_version"))[0][0]
@@ -468,6 +457,25 @@ class Reader:
         """The key up to which a filter looks; () where what is left is less than that."""
         found = await self._snapshot.listed(bound_sql(section, one_queue, after), values)
         return tuple(found[0]) if found else ()
+
+    # Of the class: bound methods in each reader would be a cycle, which is kept until Python looks for it.
+    _answers: ClassVar[dict[type, Callable[["Reader", Any, int], Awaitable[Any]]]] = {
+        GetJob: _detail,
+        ListJobs: _page,
+        GetQueue: _one_queue,
+        ListQueues: _queues,
+        ExplainJob: _facts,
+        GetInterests: _interests,
+        ListWorkers: _workers,
+        ListSchedules: _schedules,
+        OldestReady: _ages,
+        OldestDead: _oldest_dead,
+        CountUrgent: _urgent,
+        CountJobs: _counts,
+        RecentFailures: _failures,
+        ListAudit: _audit,
+        ListKeys: _keys,
+    }
 
 
 def _later(key: K, after: K) -> K | None:
