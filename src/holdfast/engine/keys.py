@@ -49,7 +49,9 @@ class Keys:
             parked,
         )
         async with self._submitter.audited(command):
-            rules.check(Key(command.id, name, abilities, queues, (), 0, None, None, sees_payloads, note, requests_per_s, parked))
+            rules.check(
+                Key(command.id, name, abilities, queues, (), 0, None, None, sees_payloads, note, requests_per_s, parked)
+            )
             rules.expiry(0, expires_ms)
         return (await self._submitter.manage(command)).key, secret
 

@@ -234,6 +234,15 @@ async def test_an_address_on_the_list_needs_no_secret(house, call):
     assert await other.rest() == b"UNAUTHENTICATED\r\n"
 
 
+async def test_one_connection_too_many_of_a_key_that_needs_no_secret_is_told_so(house, call):
+    house.become(parked=1)
+    first = await call("127.0.0.7")
+    assert (await first.ask(b"put 0 0 60 1\r\nx")).startswith(b"INSERTED")
+    second = await call("127.0.0.7")
+    second.writer.write(b"put 0 0 60 1\r\nx\r\n")
+    assert await second.rest() == b"RATE_LIMITED\r\n"
+
+
 async def test_a_connection_from_before_the_first_key_is_asked_for_one(house, call):
     client = await call()
     assert (await client.ask(b"put 0 0 60 1\r\nx")).startswith(b"INSERTED")
@@ -277,3 +286,4 @@ def test_the_name_in_a_certificate_is_its_common_name():
     assert common_name({"subject": ((("organizationName", "x"),), (("commonName", "workers"),))}) == "workers"
     assert common_name(None) is None
     assert common_name({}) is None
+    assert common_name({"subject": ((("commonName", "workers"),), (("commonName", "root"),))}) is None
