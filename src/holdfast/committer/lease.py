@@ -89,7 +89,9 @@ class Leases:
             if self._given_bytes and self._given_bytes + size > BATCH_BYTES:
                 return LATER
             self._given_bytes += size
-            return Granted([GrantedJob(_shown(job, command), content or await self._content(job)) for job, content in again], now)
+            return Granted(
+                [GrantedJob(_shown(job, command), content or await self._content(job)) for job, content in again], now
+            )
         allowed = worker_registry.admitted(self._batch, command, self._workers)
         if allowed is None:
             return Granted([], now, quiet=True)

@@ -199,7 +199,11 @@ class Reader:
         job_id, whole = query.id, query.cut is None
         key = (job_id,) if whole else (job_id, query.cut)
         job = await self._job(job_id, query.scope)
-        if query.scope is not None and job.extras.follows is not None and not await self._is_seen(job.extras.follows, query.scope):
+        if (
+            query.scope is not None
+            and job.extras.follows is not None
+            and not await self._is_seen(job.extras.follows, query.scope)
+        ):
             job = without_parent(job)
         content = rows.content_of(await self._row("content" if whole else "content_cut", *key) or _NOTHING)
         noted = await self._row("progress_of", [job_id])

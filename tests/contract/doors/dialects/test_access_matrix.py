@@ -6,7 +6,6 @@ of rules. A route or an action that is not in `ROUTES` fails the first test.
 
 import itertools
 import re
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import httpx
@@ -160,7 +159,10 @@ class Dialects(House):
         """What is there before a call, by the names that stand for it."""
         queue = f"r.q{next(_numbers)}"
         names = {"QUEUE": queue, "WORKER": "w-0123456789abcdef", "JOB": "987654321"}
-        put: Callable[[str], Any] = lambda name: self.root("POST", f"/v1/queues/{name}/jobs", {"payload": {"x": PLANTED}})
+
+        def put(name: str) -> Any:
+            return self.root("POST", f"/v1/queues/{name}/jobs", {"payload": {"x": PLANTED}})
+
         match ready:
             case "message":
                 self.root("POST", "/v1/queues/dqid/jobs", {"payload": PLANTED})

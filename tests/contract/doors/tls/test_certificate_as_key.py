@@ -49,7 +49,7 @@ def http(server, authority, identity):
 
 
 @pytest.fixture
-def said(server, http, authority):  # noqa: ARG001  (its keys are in force)
+def said(server, http, authority):
     """What the door of beanstalkd answers to a command of a client with these common names."""
 
     def ask(*names: str, command: bytes = PUT) -> bytes:
@@ -84,7 +84,7 @@ def test_of_two_names_nobody_can_say_which_counts(said):
     assert said("workers", "root") == said("root", "workers") == b"UNAUTHENTICATED\r\n"
 
 
-def test_a_certificate_of_another_authority_is_refused_before_its_name_is_read(server, http, authority, stranger):  # noqa: ARG001
+def test_a_certificate_of_another_authority_is_refused_before_its_name_is_read(server, http, authority, stranger):
     context = authority.trusting(stranger.named("foreign", "workers"))
     with pytest.raises(ssl.SSLError, match=r"(?i)alert unknown ca"):
         asked(tubes_of(server), context, PUT)
@@ -105,7 +105,7 @@ def test_with_its_key_revoked_a_connection_ends_and_no_other_begins(server, http
     assert said("leaver") == b"UNAUTHENTICATED\r\n"
 
 
-def test_over_http_a_certificate_is_no_key(server, http, authority):  # noqa: ARG001
+def test_over_http_a_certificate_is_no_key(server, http, authority):
     """A browser would show it by itself, for whatever page: over HTTP a key has to be sent."""
     context = authority.trusting(authority.named("http", "root"))
     with httpx.Client(base_url=f"https://localhost:{server.port}", verify=context, timeout=20, trust_env=False) as client:
