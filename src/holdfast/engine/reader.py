@@ -186,11 +186,20 @@ class Reader:
         return await self._of_all.of(self._permitted(GetStats(most, busiest=True)))
 
     def _seen(self, store: StoreStats) -> StoreStats:
-        """Without what names queues, for who may not see them all."""
+        """Without what names or counts queues and what is in them, for who may not see them all."""
         caller = caller_here(self._keyring)
         if caller is None or caller.scope is None:
             return store
-        return replace(store, set_aside=[], held_queues=[one for one in store.held_queues if caller.sees(one.name)])
+        return replace(
+            store,
+            schedules_aside=0,
+            jobs_aside=0,
+            unreadable={},
+            set_aside=[],
+            held_queues=[one for one in store.held_queues if caller.sees(one.name)],
+            jobs_why=[],
+            audit={},
+        )
 
     async def _gather(self, query: GetStats) -> Stats:
         return await self._read(query)

@@ -11,7 +11,7 @@ import httptools
 import structlog
 
 from holdfast.errors import HoldfastError, InvalidRequest
-from holdfast.http.app import App, unreadable
+from holdfast.http.app import App, together, unreadable
 from holdfast.http.flow import BEHIND, LARGE, Flow
 from holdfast.http.reply import Reply
 from holdfast.http.request import Request
@@ -178,7 +178,7 @@ class RequestReader(Flow):
                 return
             self._trailer_bytes = 0  # only a body in chunks has any
             method, version = parser.get_method().decode(), parser.get_http_version()
-            headers = dict(self.headers)
+            headers = together(self.headers)
             flawed = unreadable(headers, self.headers, version)
         elif not keep_alive or b"connection" in headers:
             version = parser.get_http_version()

@@ -12,13 +12,15 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from holdfast.auth.scope import Scope, sees
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
 from holdfast.job import registry
-from holdfast.job.job import ENDED, READY, Content, Job, State
+from holdfast.job.job import ENDED, READY, Content, Job, State, without_parent
 from holdfast.job.queue import QueuePolicy
+from holdfast.job.registry import Worker
 from holdfast.job.schedule import is_seen
 from holdfast.limits import (
     COUNT_SCANNED,
     FAILURE_CHARS,
     ID_MAX,
+    LIST_LIMIT,
     LIST_SCANNED,
     PAGE_BYTES,
     POSITION_COUNTED,
@@ -175,10 +177,23 @@ class Reader:
             raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
         return found[0]
 
+    async def _is_seen(self, job_id: int, scope: Scope) -> bool:
+        try:
+            await self._job(job_id, scope)
+        except JobNotFound:
+            return False
+        return True
+
     async def _detail(self, query: GetJob, now: int) -> JobDetail:
         job_id, whole = query.id, query.cut is None
         key = (job_id,) if whole else (job_id, query.cut)
         job = await self._job(job_id, query.scope)
+        if (
+            query.scope is not None
+            and job.extras.follows is not None
+            and not await self._is_seen(job.extras.follows, query.scope)
+        ):
+            job = without_parent(job)
         content = rows.content_of(await self._row("content" if whole else "content_cut", *key) or _NOTHING)
         noted = await self._row("progress_of", [job_id])
         progress = None if noted is None else rows.json_or_none(noted[1], "progress", job_id)
@@ -215,14 +230,7 @@ class Reader:
             found = [worker for worker in map(rows.worker_of, await self._fetch("workers")) if worker.id == query.id]
             found = [worker for worker in found if registry.is_seen(worker, query.scope)]
         else:
-            found, after = await self._seen_page(
-                "workers_after",
-                query.after,
-                query.limit,
-                rows.worker_of,
-                lambda worker: registry.is_seen(worker, query.scope),
-                lambda worker: (worker.registered_at, worker.id),
-            )
+            found, after = await self._workers_after(query.after, query.limit, query.scope)
         jobs: dict[str, list[Job]] = {}
         for job in await self._jobs(await self._fetch("leased_by_worker", [worker.id for worker in found])):
             if sees(
@@ -232,6 +240,18 @@ class Reader:
         lines = {row[0]: row[1] for row in await self._fetch("worker_lines")}
         return WorkerList(
             [WorkerInfo(one, one.registered_at, jobs.get(one.id, []), lines.get(one.id, 0)) for one in found], now, after
+        )
+
+    async def _workers_after(
+        self, after: tuple[int, str], limit: int, scope: Scope | None
+    ) -> tuple[list[Worker], tuple[int, str] | None]:
+        return await self._seen_page(
+            "workers_after",
+            after,
+            limit,
+            rows.worker_of,
+            lambda worker: registry.is_seen(worker, scope),
+            lambda worker: (worker.registered_at, worker.id),
         )
 
     async def _schedules(self, query: ListSchedules, _: int) -> SchedulePage:
@@ -299,8 +319,19 @@ class Reader:
         if job.extras.group_key is not None and job.state not in ENDED:
             holders = [row[0] for row in await self._fetch("group_holders", number, job.extras.group_key, _HOLDERS)]
         on_queue, workers = await self._row("workers_on", job.queue)
+        if query.scope is not None and not on_queue:
+            workers = await self._count_workers(query.scope)
         takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
         return JobFacts(job, queue, now, ahead, holders, on_queue, workers, [(row[0], row[1]) for row in takers])
+
+    async def _count_workers(self, scope: Scope) -> int:
+        """How many registered workers may be seen."""
+        count = 0
+        after: tuple[int, str] | None = (-1, "")
+        while after is not None:
+            found, after = await self._workers_after(after, LIST_LIMIT, scope)
+            count += len(found)
+        return count
 
     async def _queue_id(self, name: str | None) -> int | None:
         if name is None:
@@ -444,6 +475,8 @@ class Reader:
             limit = min(limit, len(page))
         width = len(section.key_of(one))
         jobs = await self._jobs(page[:limit])
+        if query.scope is not None:
+            jobs = list(map(without_parent, jobs))
         for row, job in zip(page[:limit], jobs, strict=True):
             content = rows.content_of(row[rows.JOB_COLUMNS : rows.JOB_COLUMNS + 3])
             if query.payload_up_to is None:

@@ -14,7 +14,8 @@ Headers = dict[bytes, bytes]
 ByCookie = Callable[[Headers], Caller | None]
 """Whose session of the page a request belongs to; None: nobody's, and the page shows the way in."""
 
-_OPEN = frozenset(("/healthz", "/readyz", "/"))
+OPEN = frozenset(("/healthz", "/readyz", "/"))
+"""What nobody needs a key for."""
 _READ = ("/metrics", "/docs", "/openapi.json")
 _PAGE = "/web"
 
@@ -28,7 +29,7 @@ class Login:
 
     def __call__(self, path: str, headers: Headers, address: str) -> Caller | None:
         """Who calls; None where no keys are in force, or where nobody has to say. Raises `Unauthorized`, `Forbidden` or `RateLimited`."""
-        if not self._keyring.in_force or path in _OPEN:
+        if not self._keyring.in_force or path in OPEN:
             return None
         header = headers.get(b"authorization")
         if header is None and self._by_cookie is not None and (path == _PAGE or path.startswith("/web/")):
