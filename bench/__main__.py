@@ -31,7 +31,7 @@ from bench.goals import judge
 from bench.machine import describe
 from bench.onetable import BASELINE, slices
 from bench.orders import Outcome
-from bench.peers import PEERS, Peer, PeerServer, lives
+from bench.peers import PEERS, Peer, PeerServer, measure_peer
 from bench.report import markdown
 from bench.server import Commits, Holdfast
 from bench.sizes import DEFAULT, FULL, SMOKE, Sizes
@@ -127,7 +127,7 @@ def run_all(bench: Bench, cases: list[str], peers: list[Peer]) -> None:
         for name in cases:
             bench.play(name, run, bench.start_holdfast, CASES[name])
         for peer in peers:
-            bench.play(peer.name, run, partial(PeerServer, peer), partial(lives, peer))
+            bench.play(peer.name, run, partial(PeerServer, peer), partial(measure_peer, peer))
 
 
 def run_on_postgresql(bench: Bench, cases: list[str], groups: list[tuple[int, int]]) -> None:

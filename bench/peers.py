@@ -75,7 +75,7 @@ class PeerServer:
         return self._started.stop()
 
 
-def lives(peer: Peer, stage: Stage) -> None:
+def measure_peer(peer: Peer, stage: Stage) -> None:
     """A peer's lives, single and in batches."""
     sizes = stage.sizes
     if peer.phase == "beanstalk":

@@ -1,4 +1,4 @@
-"""`python -m cluster up|kill|replace|status|load|count`: a whole cluster to try, break and mend on this machine."""
+"""`python -m cluster up|kill|replace|status|load|count`: a whole cluster on this machine, to try out failures."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from cluster.whole import Cluster
 
 FOLDER = Path("holdfast-cluster")
 FIRST_PORT = 4660
-WATCH_S = 120  # how long `kill` and `replace` look on
+WATCH_S = 120  # how long `kill` and `replace` wait for the result
 
 
 def refuse(message: object) -> NoReturn:
-    """Say it and end with 1."""
+    """Print the message and exit with 1."""
     click.echo(f"cluster: {message}", err=True)
     sys.exit(1)
 
 
 def running(folder: Path) -> Place:
-    """The cluster of this folder, or the end of the command."""
+    """The cluster of this folder; exits if there is none."""
     found = place.read(folder)
     if found is None:
         refuse(f"There is no cluster in {folder}. Start one: make cluster")
@@ -54,7 +54,7 @@ def main(context: click.Context, folder: Path) -> None:
 )
 @click.pass_obj
 def up(folder: Path, port: int, replicas: int) -> None:
-    """Start all of it, and stay until Ctrl-C. What was kept before is there again."""
+    """Start all of it and run until Ctrl-C. Data of an earlier run is kept."""
     end_on_signals()
     began = monotonic()
     cluster = None
@@ -70,7 +70,7 @@ def up(folder: Path, port: int, replicas: int) -> None:
                     cluster.tend()
             finally:
                 say("Ending …")
-                for number in (signal.SIGINT, signal.SIGTERM):  # a second one may not leave anything behind
+                for number in (signal.SIGINT, signal.SIGTERM):  # a second signal must not leave processes behind
                     signal.signal(number, signal.SIG_IGN)
                 cluster.close()
     except KeyboardInterrupt:
@@ -80,24 +80,24 @@ def up(folder: Path, port: int, replicas: int) -> None:
 
 
 def end_on_signals() -> None:
-    """SIGTERM is Ctrl-C, and Ctrl-C counts also where a shell has started us in the background and told us to ignore it."""
+    """SIGTERM acts like Ctrl-C, and Ctrl-C also works where a shell started us in the background with SIGINT ignored."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
 
 
 def say(line: str) -> None:
-    """Print it at once."""
+    """Print and flush."""
     click.echo(line)
     sys.stdout.flush()
 
 
 def places(cluster: Cluster) -> str:
-    """Where everything is."""
+    """The addresses of all parts."""
     where = cluster.place
     lines = [f"Holdfast      {where.proxy_url}   (HAProxy: any node)"]
     lines += [f"  node h{n}     http://{where.address(f'h{n}')}" for n in NODES]
     if not cluster.with_holdfast:
-        lines = ["Holdfast      this version has no store on PostgreSQL yet: its nodes are not started"]
+        lines = ["Holdfast      this version has no PostgreSQL store: its nodes are not started"]
     lines += [
         f"PostgreSQL    n{n} at {where.address(f'n{n}')}, its Patroni http://{where.address(f'patroni{n}')}" for n in NODES
     ]
@@ -106,14 +106,14 @@ def places(cluster: Cluster) -> str:
 
 
 def answer(cluster: Cluster, asked: dict[str, Any]) -> dict[str, Any]:
-    """What the other commands ask for."""
+    """Answer a request of another command."""
     match asked.get("do"):
         case "kill":
             name = cluster.kill(asked.get("name"))
             say(f"{name} is killed.")
         case "replace":
             name = cluster.replace(asked.get("name"))
-            say(f"{name} starts anew, with nothing.")
+            say(f"{name} is replaced: it starts empty.")
         case "status":
             return cluster.status()
         case _:
@@ -122,7 +122,7 @@ def answer(cluster: Cluster, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def asked(folder: Path, **question: Any) -> dict[str, Any]:
-    """Ask the running cluster, or end the command."""
+    """Ask the running cluster; exits if there is none."""
     try:
         return control.ask(running(folder), **question)
     except RuntimeError as error:
@@ -133,7 +133,7 @@ def asked(folder: Path, **question: Any) -> dict[str, Any]:
 @click.argument("name", required=False)
 @click.pass_obj
 def kill(folder: Path, name: str | None) -> None:
-    """Kill -9 of a node (n1 … n3, h1 … h3); without a name, of the PostgreSQL primary. Then look on."""
+    """Kill -9 of a node (n1 … n3, h1 … h3); without a name, of the PostgreSQL primary. Then wait for the failover."""
     began = monotonic()
     killed = asked(folder, do="kill", name=name)["name"]
     click.echo(f"{killed} is killed: every process of it, with -9.")
@@ -144,31 +144,31 @@ def kill(folder: Path, name: str | None) -> None:
     left = sum(node["runs"] for node in status["postgresql"].values()) - 1
     if left < status["replicas"]:
         click.echo(
-            f"Nothing is accepted: {left} standbys are left, and K is {status['replicas']}. Mend it: make cluster-replace"
+            f"No writes are accepted: {left} standbys are left, and K is {status['replicas']}. Fix it: make cluster-replace"
         )
     elif status["holdfast"]:
         wait_for(folder, lambda seen: any(one["ready"] for one in seen["holdfast"].values()), "a Holdfast node that is ready")
-        click.echo(f"Holdfast takes jobs again, {monotonic() - began:.1f} s after.")
+        click.echo(f"Holdfast accepts jobs again, {monotonic() - began:.1f} s after.")
 
 
 @main.command()
 @click.argument("name", required=False)
 @click.pass_obj
 def replace(folder: Path, name: str | None) -> None:
-    """Put a fresh, empty node in a lost one's place (without a name, the first that is lost). Then look on."""
+    """Replace a lost node (without a name, the first one) by an empty one. Then wait until it has caught up."""
     began = monotonic()
     started = asked(folder, do="replace", name=name)["name"]
-    click.echo(f"{started} starts anew, with nothing.")
+    click.echo(f"{started} is replaced: it starts empty.")
     if started.startswith("h"):
         wait_for(folder, lambda seen: seen["holdfast"][started]["ready"], f"{started} is ready")
-        click.echo(f"It takes jobs, {monotonic() - began:.1f} s after.")
+        click.echo(f"It accepts jobs, {monotonic() - began:.1f} s after.")
         return
-    wait_for(folder, lambda seen: seen["postgresql"][started]["counts"], f"{started} counts for a commit")
-    click.echo(f"It has everything and counts for commits, {monotonic() - began:.1f} s after.")
+    wait_for(folder, lambda seen: seen["postgresql"][started]["synchronous"], f"{started} is a synchronous standby")
+    click.echo(f"It has all data and is a synchronous standby, {monotonic() - began:.1f} s after.")
 
 
 def primary(status: dict[str, Any]) -> str | None:
-    """The node that takes writes and lives."""
+    """The running node that accepts writes."""
     for name, node in status["postgresql"].items():
         if node["role"] == "leader" and node["state"] == "running" and node["runs"]:
             return str(name)
@@ -176,7 +176,7 @@ def primary(status: dict[str, Any]) -> str | None:
 
 
 def wait_for(folder: Path, true: Any, what: str) -> dict[str, Any]:
-    """Look at the cluster until it is so."""
+    """Poll the cluster's status until `true` holds for it."""
     seen: dict[str, Any] = {}
 
     def looked() -> bool:
@@ -194,7 +194,7 @@ def wait_for(folder: Path, true: Any, what: str) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_obj
 def status(folder: Path, as_json: bool) -> None:
-    """Which node is what, and how it is."""
+    """Show the role and state of each node."""
     seen = asked(folder, do="status")
     if as_json:
         click.echo(json.dumps(seen, indent=2))
@@ -216,7 +216,7 @@ def status(folder: Path, as_json: bool) -> None:
 @click.option("--callers", default=4, show_default=True, help="How many push at a time.")
 @click.pass_obj
 def load(folder: Path, seconds: float | None, callers: int) -> None:
-    """Push jobs, each repeated with its key until it is answered, and write down every answer."""
+    """Push jobs, each retried with its idempotency key until it is answered, and record every answer."""
     end_on_signals()
     where = running(folder)
     pushing = trial.Pushing(where.proxy_url, folder / trial.ACKNOWLEDGED, callers)
@@ -234,7 +234,7 @@ def load(folder: Path, seconds: float | None, callers: int) -> None:
 @main.command()
 @click.pass_obj
 def count(folder: Path) -> None:
-    """Look for every job that `load` was told is kept; ends with 1 if one is missing or is there twice."""
+    """Look for every job that was acknowledged to `load`; exits with 1 if one is missing or there twice."""
     where = running(folder)
     try:
         found = trial.count(where.proxy_url, folder / trial.ACKNOWLEDGED)

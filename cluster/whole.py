@@ -3,7 +3,7 @@
     client ─▶ HAProxy ─▶ h1 h2 h3 ─▶ n1 (primary) ─▶ n2, n3
                                       Patroni ◀──▶ etcd1 etcd2 etcd3
 
-`Cluster` is the only one that starts and ends anything. It lives in the main thread of `python -m cluster up`.
+Only `Cluster` starts and stops processes. It runs in the main thread of `python -m cluster up`.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from cluster.programs import find
 from holdfast.stores.postgres.doctor import waiting
 
 START_S = 90  # of everything, on a slow machine
-END_S = 15  # for each to end in good order
+END_S = 15  # for each to stop in good order
 LOOK_S = 0.2
-STANDBY = ("quorum_standby", "sync_standby")  # one that is merely a "replica" would never be promoted
-COUNTING: LiteralString = """
+STANDBY = ("quorum_standby", "sync_standby")  # Patroni never promotes one that is only a "replica"
+SYNCHRONOUS: LiteralString = """
 SELECT string_agg(application_name, ' ') FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')
-AND replay_lsn IS NOT NULL -- a base backup that is being taken bears the standby's name, and replays nothing
+AND replay_lsn IS NOT NULL -- a base backup in progress has the standby's name, but replays nothing
 """
 
 Say = Callable[[str], None]
 
 
 class Cluster:
-    """Start it, break it, mend it, end it. `replicas` is K: how many standbys have a job before it is answered."""
+    """Start, kill, replace and stop nodes. `replicas` is K: how many standbys have a job before it is answered."""
 
     def __init__(self, place: Place, replicas: int = 1, say: Say = print) -> None:
-        """Refuses where a program is missing; nothing is started yet."""
+        """Raises if a program is missing; starts nothing."""
         self.place = place
         self.replicas = replicas
         self._say = say
@@ -49,7 +49,7 @@ class Cluster:
         self.proxy = services.proxy(place)
         self.with_holdfast = services.holdfast_knows_postgresql()
         self.holdfast = [services.holdfast(n, place, replicas) for n in NODES] if self.with_holdfast else []
-        self._taken: set[str] = set()  # taken away on purpose, and so not missed
+        self._taken: set[str] = set()  # killed on purpose, so their end is expected
 
     # ----------------------------------------------------------------------------------------------- start and end
 
@@ -73,9 +73,9 @@ class Cluster:
             self._wait(lambda: _answers(f"{self.place.proxy_url}/readyz"), "HAProxy")
 
     def close(self) -> None:
-        """End all of it, in good order where it obeys: the callers first, then standbys, the primary, and etcd.
+        """Stop all of it, in good order if possible: the callers first, then standbys, the primary, and etcd.
 
-        A primary that ends together with its standbys would ask them in vain who is going to take over.
+        A primary that stops together with its standbys would wait for one of them to take over.
         """
         primary = self.primary
         standbys = [node for node in self.nodes if node.name != primary]
@@ -87,7 +87,7 @@ class Cluster:
                 one.wait(END_S)
 
     def _wait(self, true: Callable[[], object], what: str) -> None:
-        """Wait until it is so; an end that nobody asked for is told at once."""
+        """Wait until `true()` holds; raises at once if a process has ended by itself."""
 
         def looked() -> bool:
             for one in self.missed():
@@ -97,11 +97,11 @@ class Cluster:
         wait_until(looked, START_S, what, poll_s=LOOK_S)
 
     def missed(self) -> list[Child | PostgresNode]:
-        """What has come to an end that nobody asked for."""
+        """The processes that have ended by themselves."""
         return [one for one in self.parts() if one.ended and one.name not in self._taken]
 
     def tend(self) -> None:
-        """Start a Holdfast node again that has ended by itself, as systemd would; tell of everything else once."""
+        """Restart a Holdfast node that has ended by itself, as systemd would; report any other process once."""
         for one in self.missed():
             if one in self.holdfast:
                 self._say(f"{one.name} has ended by itself, and is started again")
@@ -111,19 +111,19 @@ class Cluster:
                 self._taken.add(one.name)
 
     def parts(self) -> list[Child | PostgresNode]:
-        """Everything that runs, or should."""
+        """All processes, running or not."""
         parts: list[Child | PostgresNode] = [*self.etcd, *self.nodes, self.proxy, *self.holdfast]
         return parts
 
     def machines(self) -> list[Child | PostgresNode]:
-        """What can be taken away and replaced."""
+        """The nodes that can be killed and replaced."""
         machines: list[Child | PostgresNode] = [*self.nodes, *self.holdfast]
         return machines
 
     # ------------------------------------------------------------------------------------------- what the nodes say
 
     def members(self) -> list[dict[str, Any]]:
-        """The PostgreSQL nodes as Patroni sees them, from whoever answers; without etcd, as each Patroni sees its own."""
+        """The PostgreSQL nodes as the first Patroni that answers reports them; without etcd, as each Patroni reports its own."""
         for node in self.nodes:
             if node.alive and (members := node.cluster()):
                 return members
@@ -131,27 +131,27 @@ class Cluster:
 
     @property
     def primary(self) -> str | None:
-        """The name of the PostgreSQL node that takes writes."""
+        """The name of the PostgreSQL node that accepts writes."""
         leaders = [member for member in self.members() if member["role"] == "leader" and member["state"] == "running"]
         return str(leaders[0]["name"]) if leaders else None
 
     def ready(self, name: str) -> bool:
-        """Whether a Holdfast node takes new jobs."""
+        """Whether a Holdfast node accepts new jobs."""
         return _answers(f"http://{self.place.address(name)}/readyz")
 
     def _all_stream(self) -> bool:
-        """Whether there is a primary, and both others count for a commit and may take over."""
+        """Whether there is a primary, and both others are synchronous standbys that may be promoted."""
         standbys = {one["name"] for one in self.members() if one["role"] in STANDBY and one["state"] == "streaming"}
-        return self.primary is not None and len(standbys & self.counting()) == len(NODES) - 1
+        return self.primary is not None and len(standbys & self.synchronous_standbys()) == len(NODES) - 1
 
-    def counting(self) -> set[str]:
-        """The standbys that count for a commit, as the primary says; Patroni tells of a lost node what it said last, for up to `ttl`."""
-        return set(self._ask(COUNTING).split())
+    def synchronous_standbys(self) -> set[str]:
+        """The synchronous standbys, as the primary reports them; Patroni repeats the last report of a lost node for up to `ttl`."""
+        return set(self._ask(SYNCHRONOUS).split())
 
     def status(self) -> dict[str, Any]:
-        """Everything by name: PostgreSQL with role, state, lag in bytes and whether it counts for a commit; the others with whether they answer."""
+        """Everything by name: PostgreSQL with role, state, lag in bytes and whether it is a synchronous standby; the others with whether they answer."""
         seen = {str(member["name"]): member for member in self.members()}
-        counting = self.counting()
+        synchronous = self.synchronous_standbys()
         return {
             "replicas": self.replicas,
             "postgresql": {
@@ -160,7 +160,7 @@ class Cluster:
                     "role": seen.get(node.name, {}).get("role", "-"),
                     "state": seen.get(node.name, {}).get("state", "no answer" if node.alive else "gone"),
                     "lag": seen.get(node.name, {}).get("lag", 0),
-                    "counts": node.name in counting,
+                    "synchronous": node.name in synchronous,
                 }
                 for node in self.nodes
             },
@@ -172,10 +172,10 @@ class Cluster:
             "haproxy": {"runs": self.proxy.alive},
         }
 
-    # ------------------------------------------------------------------------------------------------ break and mend
+    # ------------------------------------------------------------------------------------------------ kill and replace
 
     def kill(self, name: str | None = None) -> str:
-        """`kill -9` of a node, n1 … n3 or h1 … h3; without a name, of the PostgreSQL primary. Gives its name."""
+        """`kill -9` of a node, n1 … n3 or h1 … h3; without a name, of the PostgreSQL primary. Returns its name."""
         name = name or self.primary
         if name is None:
             raise LookupError("There is no primary just now.")
@@ -187,7 +187,7 @@ class Cluster:
         return name
 
     def replace(self, name: str | None = None) -> str:
-        """Start a fresh node, with nothing but its name, in a lost one's place. Gives its name; it is not waited for."""
+        """Start an empty node in place of a lost one. Returns its name without waiting for it."""
         lost = [one.name for one in self.machines() if one.ended]
         name = name or (lost[0] if lost else None)
         if name is None:
@@ -209,14 +209,14 @@ class Cluster:
         raise LookupError(f"There is no node {name}; there are {known}.")
 
     def _agree_on_replicas(self) -> None:
-        """Let commits wait for as many standbys as Holdfast proves; a cluster of an earlier start may have had another K."""
+        """Make commits wait for as many standbys as Holdfast requires; the cluster may have been started with another K before."""
         leader = next(node for node in self.nodes if node.name == self.primary)
         needed = max(self.replicas, 1)
         leader.agree({"synchronous_node_count": needed})
         self._wait(lambda: waiting(self._ask("SHOW synchronous_standby_names")).number == needed, "synchronous_standby_names")
 
     def _ask(self, query: LiteralString) -> str:
-        """Ask the primary; empty where there is none just now."""
+        """Query the primary; empty if there is none now."""
         try:
             with self._superuser() as connection:
                 row = connection.execute(query).fetchone()
@@ -225,13 +225,13 @@ class Cluster:
         return str(row[0] or "") if row else ""
 
     def _superuser(self) -> psycopg.Connection[Any]:
-        """A connection to the primary that may do everything."""
+        """A superuser's connection to the primary."""
         address = self.place.address(self.primary or self.nodes[0].name)
         url = f"postgresql://postgres:{self.place.passwords['postgres']}@{address}/postgres"
         return psycopg.connect(url, autocommit=True, connect_timeout=5)
 
     def _make_role(self) -> None:
-        """Holdfast's role and database, as little as it needs, unless they are there."""
+        """Create Holdfast's role and database, with the least privileges it needs, unless they exist."""
         place = self.place
         with self._superuser() as connection:
             if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'holdfast'").fetchone() is None:
@@ -242,7 +242,7 @@ class Cluster:
 
 
 def _answers(url: str) -> bool:
-    """Whether this is answered with 200."""
+    """Whether the URL answers 200."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)

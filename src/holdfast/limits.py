@@ -88,7 +88,7 @@ CAPACITY_BYTES_DEFAULT = 4 << 30
 CAPACITY_BYTES_MAX = 1 << 50
 TAKERS_COUNTED = 1_000  # workers of one queue that `why` looks at, to say how many are silent
 QUEUES_PER_TICK = 200  # queues whose history is looked at in one go: about 2 ms
-BULK_BITE = 500  # jobs that the page changes in one request, when it changes many
+BULK_CHUNK = 500  # jobs that the page changes in one request, when it changes many
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the enqueues beside it
 PURGE_BYTES = 32 << 20  # the same in bytes: each page of a payload is given back
 
@@ -140,7 +140,7 @@ READ_AT_ONCE = (
 )
 READ_AT_ONCE_BYTES = 1 << 20  # and from this on
 TURN_S = 0.002  # of one turn of the loop, for what is done in chunks
-REQUEST_BITE_BYTES = 16 << 10  # of what came at once on a connection, before the next one's turn
+REQUEST_CHUNK_BYTES = 16 << 10  # of what came at once on a connection, before the next one's turn
 REQUEST_BYTES = 4 << 10  # what a request costs that waits behind another, beside its body
 
 # What one answer brings, in bytes: a page or a grant that would be larger ends before, with at least one job in it.
@@ -189,7 +189,7 @@ AUDIT_BYTES = 512 << 20  # the same in bytes
 AUDIT_ROW_BYTES = 65_536  # more than one entry can take; also in `count_audit.sql`
 AUDIT_CHARS = 600  # of one text of an entry: the longest name of a queue that there may be
 AUDIT_NAME_CHARS = 200  # of who did it
-AUDIT_BITE = 1_000  # entries that are removed in one transaction
+AUDIT_CHUNK = 1_000  # entries that are removed in one transaction
 AUDIT_SCANNED = 5_000  # entries that one read looks at: some 5 ms
 AUDIT_STRETCHES = 20  # such reads for one page; then it comes back short, with a cursor
 AUDIT_REFUSALS = 100  # refusals that may be kept at once; past the two bounds they are only counted

@@ -1,12 +1,12 @@
-"""One transaction's worth of commands: what is known, what has been decided, and in which order things happen.
+"""The commands of one transaction: what has been read, what has been decided, and in which order.
 
     time passes → leases end → managing verbs → new jobs → groups settle → write → leases are given → write
 
-The order is legal because commands that wait together are concurrent: nobody has been told the outcome of one while sending another. It
-is also the kindest: what ends makes room for what comes, and what comes can be leased at once. Every later decision about a job sees the earlier ones through
-`latest`, so two commands for one job are decided one after the other.
+The order is legal because commands that wait together are concurrent: no caller has the answer to one while sending another. It
+also refuses least: jobs that end make room for new ones, and new ones can be leased at once. Every later decision about a job
+sees the earlier ones through `latest`, so two commands for one job are decided one after the other.
 
-A command that is refused raises before it has changed anything, so it never harms its neighbours.
+A command that is refused raises before it has changed anything, so it does not affect the others.
 """
 
 import os
@@ -30,36 +30,34 @@ if TYPE_CHECKING:
     from holdfast.committer.audit import Refusals
 
 _SECRET_BYTES = 16
-_SECRETS_AT_ONCE = 256  # one system call for so many leases
+_SECRETS_AT_ONCE = 256  # one system call per so many leases
 _secrets: list[bytes] = []
 
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction knows and has decided so far. `now` is the one moment at which all of it happens."""
+    """What one transaction has read and decided. `now` is the time of everything in it."""
 
     tx: Transaction
     now: int
     accepting: bool = True
     listened: bool = False
     earliest: int | None = None
-    puts: int = 0  # jobs that schedules put
+    puts: int = 0  # jobs enqueued by schedules
     schedules_changed: bool = False  # one began to go wrong or to go well, was made or removed
     interests: routing.Change | None = None
     keys: int | None = None  # the version of the access keys, where some changed
-    scope: Scope | None = None  # of the command that is being decided: what lies outside it does not exist
+    scope: Scope | None = None  # of the command being decided: jobs and queues outside it are hidden
     routes: Routes | None = None
     beats: dict[str, int] = field(default_factory=dict)
     pauses: dict[str, int] = field(default_factory=dict)
     aside: SetAside = field(default_factory=SetAside)
-    graced_until: int = 0  # leases that end in this very moment were let live on after an outage
+    graced_until: int = 0  # leases that expire just now were extended after an outage
     queues: dict[str, Queue] = field(default_factory=dict)
     changes: dict[int, Change] = field(default_factory=dict)
     written: dict[int, Change] = field(default_factory=dict)
     grouped: bool = False
-    left_group: set[int] = field(
-        default_factory=set
-    )  # since the last flush; who left has no claim to its place when it comes back
+    left_group: set[int] = field(default_factory=set)  # since the last flush; a job that left loses its slot
     touched: set[str] = field(default_factory=set)
     arrived: set[str] = field(default_factory=set)
     freed: set[str] = field(default_factory=set)
@@ -74,11 +72,11 @@ class Batch:
     audit: dict[str, AuditEntry] = field(default_factory=dict)  # by run, where one has several parts
     audit_numbers: list[int] = field(default_factory=list)  # of these, once they are written
     audit_removed: int = 0
-    refusals: "Refusals | None" = None  # that may still be kept; None: all
+    refusals: "Refusals | None" = None  # that may still be stored; None: no bound
     passed_over: int = 0  # refusals past that
 
     async def queue(self, name: str) -> Queue | None:
-        """The queue of this name, if there is one."""
+        """The queue with this name, or None."""
         known = self.queues.get(name)
         if known is None:
             known = await self.tx.queue(name)
@@ -89,7 +87,7 @@ class Batch:
         return known
 
     def note_pause(self, queue: Queue) -> None:
-        """A queue that is paused for a time: resume it if the time is up, and else have it looked at when it is."""
+        """A queue that is paused for a time: resume it if the time is up, else check it again then."""
         if queue.paused_until <= self.now:
             if queue.paused_until:
                 queue.paused, queue.paused_until = False, 0
@@ -111,13 +109,13 @@ class Batch:
         return await self.queue(name) or await self.queue_begun(name)
 
     async def queue_begun(self, name: str) -> Queue:
-        """A queue that is not there, as `queue` said: created now."""
+        """A queue that `queue` did not find: create it."""
         made = self.queues[name] = await self.tx.create_queue(name, self.now)
         self.touched.add(name)
         return made
 
     def queue_imagined(self, name: str) -> Queue:
-        """A queue that is not there, as it would be when it was made: refusing a job must not make one."""
+        """A queue that does not exist, with the defaults it would get: a refused job must not create one."""
         return Queue(0, name, QueueSettings(), self.tx.policy(QueueSettings()), False, self.now, Tally())
 
     async def latest(self, job_id: int) -> Job | None:
@@ -126,7 +124,7 @@ class Batch:
         return await self.tx.job(job_id) if change is None else change.after
 
     async def visible(self, job_id: int) -> Job | None:
-        """A job as this batch has left it, where whose command is being decided may see it."""
+        """A job as this batch has left it, if the caller of the current command may see it."""
         job = await self.latest(job_id)
         return job if job is not None and sees(self.scope, job.queue) else None
 
@@ -146,7 +144,7 @@ class Batch:
         progress: bytes | None = None,
         then: list[Receipt] | None = None,
     ) -> None:
-        """Take note of a decision: the row to write, the tally, the event, and whom it may wake."""
+        """Record a decision: the row to write, the tally, the event, and which callers it may wake."""
         some = after or before
         assert some is not None, "a change is about a job"
         state = after.state if after is not None else None
@@ -204,7 +202,7 @@ class Batch:
         return changed
 
     async def flush(self) -> None:
-        """Write what has been decided, so that what is read next from the store is true."""
+        """Write what has been decided, so that later reads from the store see it."""
         if self.changes:
             await self.tx.write(list(self.changes.values()))
             self.written.update(self.changes)
@@ -235,7 +233,7 @@ class Batch:
 
     @staticmethod
     def secrets(count: int) -> list[bytes]:
-        """Secrets of 128 bits from the operating system, each given once."""
+        """Secrets of 128 bits from the operating system, each used once."""
         while len(_secrets) < count:
             block = os.urandom(_SECRET_BYTES * max(count, _SECRETS_AT_ONCE))
             _secrets.extend(block[i : i + _SECRET_BYTES] for i in range(0, len(block), _SECRET_BYTES))

@@ -1,4 +1,4 @@
-"""How the committer decides what `beanstalk_commands.py` asks for. The rules about jobs are the lifecycle's, as everywhere."""
+"""Deciders of the commands in `beanstalk_commands.py`. The rules about jobs are in `job/lifecycle.py`, as for all verbs."""
 
 from contextlib import suppress
 
@@ -16,7 +16,7 @@ from holdfast.stores.store import QueueHeld
 
 
 async def put(batch: Batch, command: PutJobs) -> PutIds:
-    """Put all at once where that goes, and else one after the other."""
+    """Enqueue all at once if possible, else one by one."""
     try:
         return PutIds([receipt.id for receipt in await enqueue.put(batch, command.jobs)])
     except HoldfastError as error:
@@ -33,11 +33,11 @@ async def put(batch: Batch, command: PutJobs) -> PutIds:
 
 
 async def kick_many(batch: Batch, command: KickJobs) -> Counted:
-    """Make jobs ready until there is no more, or no more room."""
+    """Make jobs ready until there are no more, or no more room."""
     queue = await batch.queue(command.queue)
     if queue is None:
         return Counted(0)
-    await groups.settle(batch)  # what is written can't be settled afterwards
+    await groups.settle(batch)  # a job that is already written can't be settled afterwards
     await batch.flush()
     state: State = DEAD if command.buried else SCHEDULED
     count = 0
@@ -101,10 +101,10 @@ async def pause(batch: Batch, command: PauseFor) -> QueueInfo:
 
 
 async def end_pauses(batch: Batch, _: EndPauses) -> Counted:
-    """Resume the queues whose time has come: to look at one is to do it."""
+    """Resume the queues whose pause has ended: reading a queue resumes it."""
     ended = [name for name, until in batch.pauses.items() if until <= batch.now]
     for name in ended:
-        with suppress(QueueHeld):  # it is looked at again when it is free
+        with suppress(QueueHeld):  # locked by another node: retried when it is free
             await batch.queue(name)
             batch.pauses.pop(name, None)
     return Counted(len(ended))

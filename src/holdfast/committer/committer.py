@@ -1,18 +1,18 @@
 """Group commit: the heart.
 
-A command waits in a list. The committer swaps the list for an empty one, applies what it took in one transaction, commits once, and
-resolves all that waited. While it commits, the next batch gathers: there is no timer, and the batch grows by itself with the load.
+A command waits in a list. The committer swaps the list for an empty one, applies the commands in one transaction, commits once,
+and resolves all of them. While it commits, the next batch gathers: there is no timer, and batches grow with the load.
 
     submit ─▶ waiting ─▶ [ begin · decide · write · commit ] ─▶ answers, then news
                  ▲                     │
                  └── gathers meanwhile ┘
 
 Invariants
-  * Nothing is answered before the commit that keeps it.
-  * Nothing outside can cancel a commit under way: the loop is a task of its own, and a caller that leaves only leaves its answer unread.
+  * Nothing is answered before the commit that stores it.
+  * No caller can cancel a commit in progress: the loop is a task of its own, and if a caller leaves, its answer is dropped.
   * One refused command never fails its neighbours. Should a defect raise in the middle of a batch, nothing of it was committed, and each
-    command gets a transaction of its own, so that only the one that raises is told of an internal error.
-  * When the store breaks, everyone in the batch is told `outcome_unknown` and the committer stops for good.
+    command gets a transaction of its own, so that only the one that raises is answered with an internal error.
+  * When the store breaks, every command in the batch is answered with `outcome_unknown` and the committer stops for good.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from holdfast.committer.history import Recorder
 from holdfast.committer.outage import Outages
 from holdfast.committer.routes import Routes
 from holdfast.committer.set_aside import SetAside
-from holdfast.committer.ticker import Told
+from holdfast.committer.ticker import LogLimit
 from holdfast.committer.totals import Totals
 from holdfast.committer.verbs import VERBS
 from holdfast.errors import HoldfastError, InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
@@ -47,9 +47,9 @@ from holdfast.messages.time_commands import ReapWorkers
 from holdfast.stores.store import OutcomeLost, Prefetch, RowHeld, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
-_TRIES = 8  # of a batch that other nodes get in the way of
+_TRIES = 8  # of a batch that conflicts with other nodes
 _PAUSE_S = 0.02
-_MANY_COUNTS = 2_000  # verbs × queues of one transaction, whose counting takes some milliseconds
+_MANY_COUNTS = 2_000  # verbs × queues of one transaction: counting them takes some milliseconds
 _LATER_MS: dict[type, int] = {StorageFull: 10_000, RowHeld: 1_000}
 
 Waiting = tuple[Command[Answer], Sink, object]
@@ -86,7 +86,7 @@ class Committer:
         self.aside = SetAside()
         self._refusals = audit.Refusals()
         self.schedules_changed = False
-        self._told: dict[str, Told] = {}
+        self._log_limits: dict[str, LogLimit] = {}
         self.beats: dict[str, int] = {}
         self.pauses: dict[str, int] = {}
         self.routes: Routes | None = None
@@ -97,7 +97,7 @@ class Committer:
         if self.broken is not None:
             self._turn_away([(command, sink, tag)])
             return
-        if not self._waiting:  # whoever comes after the first one needs to wake nobody
+        if not self._waiting:  # only the first one has to wake the committer
             self._wake_up()
             self._idle.clear()
         self._waiting.append((command, sink, tag))
@@ -131,7 +131,7 @@ class Committer:
             await self._asleep
 
     async def settled(self) -> None:
-        """Wait until nothing waits and no commit is under way."""
+        """Wait until nothing waits and no commit is in progress."""
         await self._idle.wait()
 
     def _take(self) -> list[Waiting]:
@@ -172,7 +172,7 @@ class Committer:
             unknown = Refused(OutcomeUnknown.code, "The store failed while committing.")
             results, news = [unknown] * len(taken), None
         except Exception as error:  # noqa: BLE001  (told, and answered)
-            self._tell_of(error, commands)
+            self._log_defect(error, commands)
             if len(taken) > 1:
                 await self._one_by_one(taken)
                 return
@@ -183,7 +183,7 @@ class Committer:
         self._answer(taken, results, news)
 
     def _answer(self, taken: list[Waiting], results: list[Answer], news: Committed | None) -> None:
-        """Give everybody the answer, and then the news to all."""
+        """Deliver all answers, and then the news."""
         for courier in self.couriers:
             courier.hold()
         later: list[Waiting] = []
@@ -198,11 +198,13 @@ class Committer:
         for courier in self.couriers:
             courier.send()
 
-    def _tell_of(self, error: Exception, commands: Sequence[Command[Answer]]) -> None:
-        """Log a defect. What only ticks ask for comes again each second, and is told when it begins or changes; what somebody asked for, always."""
+    def _log_defect(self, error: Exception, commands: Sequence[Command[Answer]]) -> None:
+        """Log a defect. Commands of ticks repeat each second, so theirs is logged when it begins or changes; those of callers
+        are always logged.
+        """
         alone = type(commands[0]).__name__ if len(commands) == 1 else ""
         ticked = any(command.phase is Phase.TIME or type(command) is ReapWorkers for command in commands)
-        if ticked and not self._told.setdefault(alone, Told()).is_news(f"{type(error).__name__}: {error}"):
+        if ticked and not self._log_limits.setdefault(alone, LogLimit()).should_log(f"{type(error).__name__}: {error}"):
             return
         if alone:
             log.error("a command raised an error; nothing of it was stored", command=alone, exc_info=error)
@@ -221,8 +223,8 @@ class Committer:
             await self._commit([one])
 
     async def _apart(self, taken: list[Waiting], error: StorageFull | RowHeld) -> bool:
-        """In two batches. On a full disk what ends leases, as it may find the room that the others don't; where a row is held, halves, until the
-        command that needs it stands alone. False where there is nothing to part.
+        """Split the batch in two. On a full disk: commands that end leases first, as the reserve may suffice for them; for a
+        held row: halves, until the command that needs the row is alone. Returns False if it can't be split.
         """
         if isinstance(error, StorageFull):
             first = [one for one in taken if one[0].phase is Phase.END]
@@ -241,7 +243,9 @@ class Committer:
             sink.deliver(tag, Refused(StoreUnavailable.code, "The store has failed; the server is ending."))
 
     async def _attempt(self, commands: list[Command[Answer]]) -> tuple[list[Answer], Committed | None]:
-        """Apply and commit; on a full disk once more without new jobs, on the reserve. Raises `StorageFull` where that does not go either."""
+        """Apply and commit; on a full disk once more without new jobs, using the reserve. Raises `StorageFull` if that fails
+        too.
+        """
         accepting = self._store.accepting()
         try:
             return await self._apply(commands, accepting)
@@ -255,7 +259,7 @@ class Committer:
         return await self._apply(commands, accepting=False)
 
     async def _apply(self, commands: list[Command[Answer]], accepting: bool) -> tuple[list[Answer], Committed]:
-        """Apply and commit, again where other nodes were in the way."""
+        """Apply and commit; retried after conflicts with other nodes."""
         queues: frozenset[str] = frozenset()
         for tries in range(_TRIES):
             try:
@@ -276,7 +280,7 @@ class Committer:
         begin = store.transaction(_prefetch(commands, clock.now(), queues)) if store.shared else store.transaction()
         async with begin as tx:
             now = clock.now()
-            if outages.seen != clock.leaps:  # in this very moment: leases are let live on first
+            if outages.seen != clock.leaps:  # just now: leases are extended first
                 raise TryAgain("the clock leapt")
             batch = Batch(
                 tx,
@@ -295,7 +299,7 @@ class Committer:
             await tx.commit()
         seconds = self._totals.commit_busy.end(began) if tx.wrote else 0.0
         if len(batch.counts) > _MANY_COUNTS:
-            await asyncio.sleep(0)  # what is counted beside the store takes its time, too
+            await asyncio.sleep(0)  # counting outside the store takes time, too
         if batch.audit or batch.passed_over or batch.audit_removed:
             audit.committed(batch, self._refusals, self._totals.audit)
         self.schedules_changed |= batch.schedules_changed

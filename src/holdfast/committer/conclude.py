@@ -66,7 +66,7 @@ class Conclude:
         return Outcome(after.id, after.state, after.ready_at)
 
     async def release(self, command: ReleaseLease) -> Outcome:
-        """The holder hands the job back."""
+        """The holder releases the job."""
         job = self._current(command)
         after = lifecycle.release(job, command.ref, self.batch.now, command.delay_ms, command.priority)
         if command.counted and after.lease is None and after.ended_at is None:
@@ -75,14 +75,14 @@ class Conclude:
         return Outcome(after.id, after.state, after.ready_at)
 
     async def bury(self, command: BuryLease) -> Outcome:
-        """The holder sets the job aside."""
+        """The holder buries the job."""
         job = self._current(command)
         after = lifecycle.bury(job, command.ref, self.batch.now, command.priority)
         await self._settle(events.BURIED, job, after)
         return Outcome(after.id, after.state, after.ready_at)
 
     async def extend(self, command: ExtendLease) -> Extended:
-        """The lease lives on."""
+        """The holder extends the lease."""
         job = self._current(command)
         assert job.lease is not None, "a held job has a lease"
         lease_ms = command.lease_ms or job.extras.lease_ms or (await self.batch.own(job)).policy.lease_ms
@@ -120,7 +120,9 @@ class Conclude:
         return Outcome(job.id, job.state, job.ready_at, then or [])
 
     async def _failed_before(self, ref: LeaseRef) -> Outcome:
-        """The same failure again: it is known by its secret, which a lease that ended by itself has not left, and the answer is where the job stands now."""
+        """The same failure repeated: recognized by the lease's secret, which an expired lease does not leave; the answer is the
+        job's current state.
+        """
         pending = self.batch.changes.get(ref.job)
         error = pending.error if pending is not None else None
         if error is None or error.attempt != ref.attempt:  # what this batch did may be about a later attempt
@@ -132,14 +134,14 @@ class Conclude:
 
 
 def lost(ref: LeaseRef) -> LeaseLost:
-    """The refusal for a lease that is not there."""
+    """The refusal for a lease that does not exist."""
     return LeaseLost(
         f"The lease on job {ref.job}, attempt {ref.attempt}, is not held any more.", job_id=ref.job, attempt=ref.attempt
     )
 
 
 async def returning(batch: Batch, before: Job, after: Job) -> Job:
-    """A job that comes back takes its unique key again if it let go of it while it ran; a newcomer who holds it keeps it."""
+    """A job that is ready again takes back a unique key that it released while it ran, unless another job has it by now."""
     if after.extras.unique_key is None or after.extras.unique_while is not UniqueWhile.QUEUED:
         return after
     if after.state not in (READY, SCHEDULED) or before.holds_unique_key:

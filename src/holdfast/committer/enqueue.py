@@ -58,7 +58,7 @@ async def enqueue(batch: Batch, command: Enqueue) -> Enqueued:
 
 
 async def _free(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
-    """Those of the jobs whose unique key nobody holds, or that have none."""
+    """The jobs without a unique key, or whose unique key is free."""
     return [
         job
         for job in jobs
@@ -67,7 +67,7 @@ async def _free(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
 
 
 async def _for_workers(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
-    """A copy of each job for every running worker on its queue; a unique key holds for each worker apart."""
+    """A copy of each job for every running worker on its queue; unique keys apply per worker."""
     workers = await batch.tx.workers()
     copies: list[NewJob] = []
     size = 0
@@ -130,7 +130,7 @@ def _put_one(batch: Batch, queue: Queue, new: NewJob, job_id: int) -> Receipt:
 
 
 def receipt(job: Job) -> Receipt:
-    """What a producer is told of its job."""
+    """The producer's receipt for its job."""
     return Receipt(job.id, job.queue, job.state, job.priority, job.max_attempts, job.created_at, job.ready_at)
 
 
@@ -156,7 +156,7 @@ def _check_room(batch: Batch, jobs: list[NewJob], ending: Job | None) -> None:
 
 
 def _check_could_fit(queue: Queue, jobs: list[NewJob]) -> None:
-    """A payload that is larger than its whole queue is not told to come again. A capacity of 0 closes a queue, and may be raised."""
+    """A payload larger than its whole queue gets no `Retry-After`. A capacity of 0 closes a queue, and may be raised."""
     bound = queue.policy.capacity_bytes
     for new in jobs:
         if new.queue == queue.name and len(new.payload) > bound > 0:
@@ -187,7 +187,7 @@ async def _check_unique(batch: Batch, keyed: list[tuple[str, str]], ending: Job 
 
 
 async def holder_of(batch: Batch, pair: tuple[str, str]) -> int | None:
-    """Which job holds a (queue, unique key) pair, as this batch has left things."""
+    """The job that has a (queue, unique key) pair, as this batch has left it."""
     if pair in batch.unique:
         holder = batch.unique[pair]
     else:

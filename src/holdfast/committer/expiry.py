@@ -17,13 +17,13 @@ _EXPIRED = "the lease expired: its worker crashed or lost contact"
 
 
 async def expire(batch: Batch, command: ExpireLeases) -> Counted:
-    """Take back the jobs whose lease has ended."""
+    """Make the jobs ready whose lease has expired, or dead."""
     jobs = await batch.tx.expired(batch.now, command.limit + len(batch.aside))
     return await _each(batch, jobs, command.limit, _expire)
 
 
 def set_aside(batch: Batch, queue: Queue, job: Job) -> None:
-    """Make a job dead whose row can't be read, with the reason where errors of attempts are looked for: its neighbours go on."""
+    """Make a job with an unreadable row dead, with the reason among its errors, so that it does not block other jobs."""
     after = lifecycle.set_aside(job, batch.now)
     reason = f"This job was set aside, because its row in the store can't be read: {job.extras.unreadable}"
     batch.change(events.SET_ASIDE, queue, job, after, error=JobError(after.attempt, batch.now, "", "failed", reason))
@@ -32,22 +32,22 @@ def set_aside(batch: Batch, queue: Queue, job: Job) -> None:
 
 
 async def promote_due(batch: Batch, command: PromoteDue) -> Counted:
-    """Make the scheduled jobs ready whose time has come."""
+    """Make the scheduled jobs ready that are due."""
     jobs = await batch.tx.due(batch.now, command.limit + len(batch.aside))
     return await _each(batch, jobs, command.limit, _promote)
 
 
 async def bury_orphans(batch: Batch, command: BuryOrphans) -> Counted:
-    """Make dead what only a worker could take who is gone: it waits for somebody to decide, and is never silently lost."""
+    """Make the jobs dead that only a removed worker could lease: an operator decides about them, and they are never lost
+    silently.
+    """
     jobs = await batch.tx.orphans(command.limit + len(batch.aside))
     return await _each(batch, jobs, command.limit, _bury)
 
 
 async def _expire(batch: Batch, job: Job, queue: Queue) -> None:
     lease = job.lease
-    if (
-        lease is not None and lease.until == batch.graced_until
-    ):  # nobody served when it ended, or shortly before: nobody is to blame
+    if lease is not None and lease.until == batch.graced_until:  # no server ran when it expired, or shortly before: not a crash
         after, verb, error = lifecycle.lapse(job, batch.now), events.RELEASED, None
     else:
         after, verb = lifecycle.expire(job, batch.now, queue.policy.max_crashes), events.EXPIRED
@@ -67,9 +67,10 @@ async def _bury(batch: Batch, job: Job, queue: Queue) -> None:
 
 
 async def _each(batch: Batch, jobs: list[Job], limit: int, do: Callable[[Batch, Job, Queue], Awaitable[None]]) -> Counted:
-    """Do this to every job that is not set aside. One with which it can't be done is set aside, and stops nobody.
+    """Apply this to every job that is not set aside. A job for which it fails is set aside, so that it does not block the
+    others.
 
-    What raises has changed nothing yet: a rule decides first, and `batch.change` comes last.
+    A failure has changed nothing yet: a rule decides first, and `batch.change` comes last.
     """
     done = 0
     for job in jobs:
@@ -116,7 +117,7 @@ async def forget(batch: Batch, command: ForgetHistory) -> Forgotten:
 
 
 def within(jobs: list[Job], most_bytes: int) -> list[Job]:
-    """The first of these jobs, at least one, whose payloads are no more than that together."""
+    """The longest prefix of these jobs, at least one, whose payloads do not exceed that size together."""
     size = 0
     for count, job in enumerate(jobs):
         size += job.size

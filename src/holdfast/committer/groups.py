@@ -1,8 +1,8 @@
 """Groups: at most `group_limit` jobs of one group key run at once, in the order of their ids.
 
-A group has places. A job that is leased, or that is ready and the next to be leased, takes one; other ready jobs of the group are
-*held*: they stay in state `ready` but out of the line, so that a long group never slows the queue's other jobs. Each batch settles the
-groups that it touched once, after all other decisions: free places go to the oldest jobs first, newcomers included.
+A group has slots. A leased job takes one, and so does a ready job that is next to be leased; the group's other ready jobs are
+*held*: in state `ready` but not in the queue's order, so that a long group never slows down other jobs. Each batch settles the
+groups that it touched once, after all other decisions: free slots go to the oldest jobs first, new ones included.
 """
 
 from holdfast.committer.batch import Batch
@@ -11,7 +11,7 @@ from holdfast.job.job import READY, Job
 from holdfast.messages import events
 from holdfast.stores.store import Change
 
-_CHUNK = 64  # held jobs looked at in one go; most batches free fewer places
+_CHUNK = 64  # held jobs read in one go; most batches free fewer slots
 
 
 async def settle(batch: Batch) -> None:
@@ -62,7 +62,7 @@ async def _line(
 
 
 def _free(line: list[Job], places: int) -> int:
-    """How many jobs from the head fit in; the first that does not ends the line, so that nobody overtakes."""
+    """How many jobs from the head fit in; it stops at the first that does not, so that no job overtakes another."""
     for index, job in enumerate(line):
         if places + index >= job.extras.group_limit:
             return index

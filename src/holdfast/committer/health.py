@@ -1,4 +1,6 @@
-"""What an operator should know though the server serves: a clock that stands still or was set, and what was set aside. Looked at by a tick."""
+"""Conditions that an operator should know of while the server runs: a clock that stands still or was set, and what is set
+aside. A tick checks them.
+"""
 
 import time
 
@@ -13,12 +15,12 @@ from holdfast.stores.store import Store
 
 log = structlog.get_logger(__name__)
 _TOLD_MS = 1_000  # less is the ordinary correction of a clock
-_COUNT_S = 10.0  # between counts of the schedules that are set aside, where nothing is known to have changed
+_COUNT_S = 10.0  # between counts of the schedules that are set aside, if no change is known
 _PAGE = 1_000
 
 
 class HealthWatch:
-    """Keeps `Totals` informed, and tells the log when something begins and when it is over."""
+    """Updates `Totals`, and logs when a condition begins and ends."""
 
     def __init__(self, store: Store, clock: Clock, totals: Totals, aside: SetAside) -> None:
         self._store = store
@@ -29,7 +31,7 @@ class HealthWatch:
         self._counted_at = 0.0
 
     def look_at_clock(self) -> None:
-        """See whether the clock was set since the last look, and whether time stands still."""
+        """Check whether the clock was set since the last check, and whether it stands still."""
         step, behind = self._clock.step_ms(), self._clock.behind_ms()
         totals = self._totals
         totals.clock_behind_ms = behind if behind >= _TOLD_MS else 0
@@ -50,7 +52,7 @@ class HealthWatch:
         self._behind = totals.clock_behind_ms > 0
 
     async def count_schedules(self, changed: bool) -> None:
-        """Count the schedules that are set aside: from time to time, and at once where that may have changed."""
+        """Count the schedules that are set aside: from time to time, and at once after a possible change."""
         if not changed and time.monotonic() - self._counted_at < _COUNT_S:
             return
         count, after = 0, ""

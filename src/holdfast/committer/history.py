@@ -1,14 +1,13 @@
-"""A small history of every queue: what came, what was done, what went wrong, how long jobs waited and attempts ran.
+"""A small history of every queue: jobs enqueued, done and failed, and how long jobs waited and attempts ran.
 
-Kept where the store is, in memory, so that the management page can draw the last hour and the last day without a Prometheus. It begins
-anew with the server, and says when it began. Its size is bounded: `HISTORY_QUEUES` queues, two rings each.
+Held in memory on the store's side, so that the management page can draw the last hour and day without Prometheus. It starts
+empty with the server, and reports when that was. Bounded: `HISTORY_QUEUES` queues, two rings each.
 
     commit ─▶ committed() ─▶ the open step of each queue
     every second ─▶ roll() ─▶ a step that is over becomes one row of 40 bytes in its ring, and is added to the longer step that it is a part
                               of, and to that of all queues; the oldest row falls out
 
-Times are put into fixed buckets; a quantile is read from them by drawing a straight line within its bucket, so it is off by at most one
-bucket's width.
+Times go into fixed buckets; a quantile is interpolated within its bucket, so its error is at most one bucket's width.
 """
 
 import math
@@ -32,12 +31,12 @@ ALL = ""
 _VERBS = {events.ENQUEUED: 0, events.CONCLUDED: 1, events.FAILED: 2, events.EXPIRED: 2, events.DIED: 3}
 _COLUMNS = 9  # of a finished step: four counts, depth, four quantiles
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
-_TIMED = 200  # changes of one commit whose times are looked at
+_TIMED = 200  # changes of one commit whose times are sampled
 _POINTS = 30  # of the small picture of each queue
 
 
 class _Open:
-    """The step that is going on."""
+    """The current step."""
 
     __slots__ = ("counts", "runs", "waits")
 
@@ -53,7 +52,7 @@ class _Open:
         self.waits[bisect_left(BOUNDS_MS, ms)] += weight
 
     def ran(self, ms: int, weight: int) -> None:
-        """An attempt came to its end after so long."""
+        """An attempt ended after so long."""
         if self.runs is None:
             self.runs = [0] * (len(BOUNDS_MS) + 1)
         self.runs[bisect_left(BOUNDS_MS, ms)] += weight
@@ -108,7 +107,7 @@ class Recorder:
         """Count one commit: how often each (verb, queue) happened, how long jobs waited that it leased, and how long attempts ran that
         ended of their own.
 
-        Of a large commit every n-th change is looked at, and counts for n: it must cost the commit next to nothing.
+        Of a large commit every n-th change is sampled and counts n times, so that the cost for the commit stays small.
         """
         for (verb, queue), count in counts.items():
             column = _VERBS.get(verb)
@@ -168,7 +167,7 @@ class Recorder:
                 rings[span].open.add(rings[_SHORTEST].open)
 
     def forget(self, queue: str) -> None:
-        """Drop what is known of a queue that was deleted, but for its part in what all queues did."""
+        """Drop the history of a deleted queue, except its part in the sums over all queues."""
         rings = self._queues.pop(queue, None)
         if rings is not None:
             self._rings(ALL)[_SHORTEST].open.add(rings[_SHORTEST].open)
@@ -202,7 +201,7 @@ class Recorder:
         return found
 
     def _step(self, queue: str, now: int) -> _Open:
-        """The step that is going on in a queue; that of all queues where it has none of its own."""
+        """A queue's current step, or that of all queues if it has none."""
         rings = self._queues.get(queue)
         if rings is None:
             known = len(self._queues) - (ALL in self._queues)
@@ -221,7 +220,9 @@ class Recorder:
         return rings
 
     def _make_room(self, now: int) -> bool:
-        """Forget the queue that has been idle longest, if it has been for an hour. Asked by every queue of a commit that has none: no search."""
+        """Drop the queue that has been idle longest, if for at least an hour. Called for every queue of a commit without a
+        history, so it does not search.
+        """
         if now < self._full_until:
             return False
         idle = next((name for name in self._busy_at if name != ALL), None)
@@ -240,7 +241,7 @@ _SHORTEST, *_LONGER = sorted(HISTORY_SPANS, key=lambda span: HISTORY_SPANS[span]
 
 
 def _was_worked_on(before: Job, after: Job) -> bool:
-    """Whether the attempt came to an end of its own: not by its lease's, and not handed back."""
+    """Whether the attempt was ended by its worker: neither expired nor released."""
     return after.state is State.CONCLUDED or after.failures > before.failures
 
 

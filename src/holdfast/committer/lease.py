@@ -51,7 +51,7 @@ class Leases:
         self._batch = batch
         self._workers = workers
         self._own = own
-        self._shelves = queue_heads
+        self._queue_heads = queue_heads
         self._earlier = earlier
         self._secrets: list[bytes] = []
         self._given_bytes = 0
@@ -79,9 +79,9 @@ class Leases:
         return cls(batch, workers, queue_heads, earlier, own, away)
 
     async def lease(self, command: LeaseJobs) -> Granted | Refused:
-        """Give what there is to one call; the same `request` again gets the same jobs while their leases live.
+        """Grant one call its jobs; the same `request` again gets the same jobs while their leases last.
 
-        What all calls of a batch are given is bounded in bytes: `LATER` is the answer to one that would have to be given nothing for that.
+        All grants of a batch together are bounded in bytes: `LATER` is the answer to a call for which nothing would be left.
         """
         now = self._batch.now
         if command.request is not None and (again := self._living(command.request)):
@@ -119,20 +119,22 @@ class Leases:
         return Granted(granted, now, cut=cut)
 
     async def _content(self, job: Job) -> Content:
-        """What a job's worker is given, where it was too much to be read with the others."""
+        """The content for a job's worker, if it was too large to be read with the others."""
         content = await self._batch.tx.content(job.id)
         assert content is not None, "a job that is there has its content"
         return content
 
     def _lines(self, command: LeaseJobs) -> list[list[QueueHead]]:
-        """What a call may take from: of each of its queues the worker's own line, where it has one, and everybody's."""
+        """The queue heads for a call: for each of its queues the jobs for this worker only, if there are any, and the jobs for
+        all.
+        """
         if not self._own:
-            return [[queue_head] for name in command.queues if (queue_head := self._shelves.get(name)) is not None]
-        both = [(self._own.get((command.worker, name)), self._shelves.get(name)) for name in command.queues]
+            return [[queue_head] for name in command.queues if (queue_head := self._queue_heads.get(name)) is not None]
+        both = [(self._own.get((command.worker, name)), self._queue_heads.get(name)) for name in command.queues]
         return [[queue_head for queue_head in pair if queue_head is not None] for pair in both]
 
     def _living(self, request: str) -> OrderedJobs:
-        now = self._batch.now  # a lease that has run out may still be there: the tick comes later
+        now = self._batch.now  # an expired lease may still be stored: the tick comes later
         return [pair for pair in self._earlier.get(request, ()) if pair[0].lease is not None and pair[0].lease.until > now]
 
     def _lease(self, queue: Queue, job: Job, command: LeaseJobs) -> Job:
@@ -149,7 +151,7 @@ class Leases:
 
 
 async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[OrderedJobs]], limit: int) -> OrderedJobs:
-    """The head of a line; jobs whose rows can't be read are set aside, and others move up."""
+    """The first jobs in a queue's order; jobs with unreadable rows are set aside, and others take their places."""
     while True:
         head = await read(limit)
         aside = [job for job, _ in head if job.extras is not NO_EXTRAS and job.extras.unreadable is not None]
@@ -165,7 +167,7 @@ async def _readable(batch: Batch, queue: Queue, read: Callable[[int], Awaitable[
 
 
 async def _queue(batch: Batch, name: str, away: dict[str, QueueHeld]) -> Queue | None:
-    """A queue to lease from; one that somebody holds is left out, so that the others are leased from."""
+    """A queue to lease from; a held one is left out, so that the others can be leased from."""
     try:
         return batch.queues.get(name) or await batch.queue(name)
     except QueueHeld as error:
@@ -196,14 +198,14 @@ def _allowed(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> Le
     try:
         return worker_registry.admitted(batch, command, workers)
     except WorkerNotFound:
-        return None  # refused with its reason when its turn comes
+        return None  # refused with its reason when it is decided
 
 
 def _in_order(queues: list[list[QueueHead]], by_priority: bool) -> Iterator[QueueHead]:
-    """The queue head to take the next job from, again and again, as long as there is one.
+    """The queue head to take the next job from, repeatedly, as long as there is one.
 
-    A queue has up to two: the worker's own line and everybody's. Within a queue, or over all of them, the lowest priority comes first, then
-    the oldest job.
+    A queue has up to two: jobs for this worker only, and jobs for all. Within a queue, or over all queues, the lowest priority
+    comes first, then the oldest job.
     """
     for queue_heads in [[queue_head for several in queues for queue_head in several]] if by_priority else queues:
         if len(queue_heads) == 1:

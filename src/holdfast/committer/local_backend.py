@@ -1,7 +1,7 @@
 """The engine's far side, here in this process: store, committer and ticker together.
 
-The engine talks to a `Backend`. This one is used wherever the store is: in the keeper's process, in tests, and in a server whose store is
-a database elsewhere. `keeper/link.py` is the other one: the same calls over a socket.
+The engine talks to a `Backend`. This one is used where the store is in the same process: in the keeper, in tests, and in a
+server with PostgreSQL. The other one, `keeper/link.py`, offers the same calls over a socket.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from holdfast.committer.routes import Routes
 from holdfast.committer.ticker import Tick, Ticker
 from holdfast.committer.totals import Totals
 from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailable
-from holdfast.limits import AUDIT_BITE, AUDIT_RETENTION_MS_DEFAULT, HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
+from holdfast.limits import AUDIT_CHUNK, AUDIT_RETENTION_MS_DEFAULT, HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
 from holdfast.messages.answers import Counted, Forgotten
 from holdfast.messages.audit import RecordAudit, TrimAudit, refusal_of
 from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
@@ -33,15 +33,17 @@ from holdfast.messages.views import InterestList
 from holdfast.routing.router import Router
 from holdfast.stores.store import Store, StoreBroken
 
-_BITE = 1_000  # jobs that one tick changes in one transaction
+_CHUNK = 1_000  # jobs that one tick changes in one transaction
 _SCHEDULES = 50  # schedules fired in one transaction
 _HOUSEKEEPING_S = 1.0
 _AUDIT_S = 10.0
-_ROUTING_S = 0.05  # between looks at what is due while a schedule's event is being routed; what is found is acted on at once
-_ROUTED_TRIES = 10  # interests that change faster than this are changed by a program gone wrong
-_PRODUCED_S = 0.05  # between looks at what applications enqueue by SQL, while they do
-_PRODUCED_QUEUES = 500  # waited for, that are looked at so often
-_SHARING_MS = 3_000  # more silence is allowed where beats come by way of the store: each node shares its own every second
+_ROUTING_S = 0.05  # between checks for due schedules while an event is being routed; a finished route is used at once
+_ROUTED_TRIES = 10  # only a program with a defect changes interests faster than this
+_PRODUCED_S = 0.05  # between polls for jobs that applications enqueue by SQL, while they do
+_PRODUCED_QUEUES = 500  # queues with waiting callers that are polled this often
+_SHARING_MS = (
+    3_000  # longer silence is allowed where heartbeats are shared through the store, which each node does every second
+)
 
 
 class LocalBackend:
@@ -102,7 +104,7 @@ class LocalBackend:
         return self._runner
 
     async def stop(self) -> None:
-        """Commit what waits, then let go of the store."""
+        """Commit what waits, then close the store."""
         self.totals.loop_busy.stop()
         await self._ticker.stop()
         if self.committer.broken is None:
@@ -144,7 +146,7 @@ class LocalBackend:
         return self._loop
 
     def request(self, request: Request[Answer], sink: Sink, tag: object) -> "asyncio.Task[None] | None":
-        """Ask, with the answer going to `sink`. The task of a query: to be cancelled when nobody waits for the answer."""
+        """Submit, with the answer going to `sink`. Returns the task of a query, to be cancelled if its caller leaves."""
         if type(request) is RunSchedule or type(request) is FireSchedules:
             self._in_task(self._routed(request, self._commit(request), sink, tag))
         elif isinstance(request, Command):
@@ -163,7 +165,7 @@ class LocalBackend:
         return task
 
     async def pass_time(self) -> None:
-        """Do all that is due by now, without waiting for a tick: for a clock that was moved by hand."""
+        """Do all that is due by now, without waiting for a tick: for a manual clock that was advanced."""
         while await self._pass_time() or self._routes.finding:
             await self._routes.settled()
 
@@ -186,7 +188,9 @@ class LocalBackend:
     async def _routed(
         self, request: RunSchedule | FireSchedules, committed: "asyncio.Future[Any]", sink: Sink, tag: object
     ) -> None:
-        """What schedules put; where one publishes and is not routed yet, its event is routed outside the commit, and it is tried again."""
+        """Fire due schedules; if one publishes and its event is not routed yet, the event is routed outside the commit and the
+        fire is retried.
+        """
         result = await committed
         for _ in range(_ROUTED_TRIES):
             if not self._routes.missed:
@@ -247,7 +251,7 @@ class LocalBackend:
         return max(left, _ROUTING_S) if self._routes.finding else left
 
     async def _pass_time(self) -> bool:
-        commands: tuple[Command[Answer], ...] = (ExpireLeases(_BITE), PromoteDue(_BITE), FireSchedules(_SCHEDULES))
+        commands: tuple[Command[Answer], ...] = (ExpireLeases(_CHUNK), PromoteDue(_CHUNK), FireSchedules(_SCHEDULES))
         if self.committer.pauses:
             commands = (*commands, EndPauses())
         results = await asyncio.gather(*[self._commit(command) for command in commands])
@@ -258,7 +262,9 @@ class LocalBackend:
         return any(_count(result) > 0 for result in results)
 
     async def _fire_singly(self) -> None:
-        """A fire raised in the midst of a transaction, which was undone: one schedule to a transaction, and that one is set aside."""
+        """A fire raised within a transaction, which was rolled back: fire each schedule in a transaction of its own, and set
+        that one aside.
+        """
         now = self._clock.now()
         page = await self._store.read(ListSchedules(SCHEDULES), now)
         due = sorted((one.try_at, one.name) for one in page.schedules if not one.paused and one.try_at <= now)
@@ -268,14 +274,14 @@ class LocalBackend:
                 await self.submit(FireSchedules(1, name, aside="A defect in Holdfast; the log has the details."))
 
     async def _forget(self) -> bool:
-        result = await self.submit(ForgetHistory(_BITE, self._forgotten_to))
+        result = await self.submit(ForgetHistory(_CHUNK, self._forgotten_to))
         if not isinstance(result, Forgotten):
             return False
         self._forgotten_to = result.after
-        return result.count >= _BITE
+        return result.count >= _CHUNK
 
     async def _trim_audit(self) -> bool:
-        result = await self.submit(TrimAudit(self._audit_ms, AUDIT_BITE))
+        result = await self.submit(TrimAudit(self._audit_ms, AUDIT_CHUNK))
         return isinstance(result, Counted) and result.more
 
     async def _reap(self) -> bool:
@@ -284,20 +290,20 @@ class LocalBackend:
             try:
                 await self._store.share_beats(self.committer.beats)
             except Unavailable:
-                return False  # nobody is silent for whom we may only be deaf
+                return False  # heartbeats at other nodes may be missing, so no worker counts as silent
             silence_ms += _SHARING_MS
-        _, buried = await asyncio.gather(self.submit(ReapWorkers(silence_ms)), self.submit(BuryOrphans(_BITE)))
-        return _count(buried) >= _BITE
+        _, buried = await asyncio.gather(self.submit(ReapWorkers(silence_ms)), self.submit(BuryOrphans(_CHUNK)))
+        return _count(buried) >= _CHUNK
 
     async def _look_around(self) -> bool:
-        """The truth behind the hints of other nodes: look at the queues that somebody waits for."""
+        """The reliable poll behind the hints of other nodes: read the queues that callers wait for."""
         assert self._nodes is not None, "it is only done where there are others"
         self._nodes.look_who_wants(self._wanting_events > 0)
         await self._look_at(self._waited_for())
         return False
 
     async def _poll_external_producers(self) -> bool:
-        """The same, often, while jobs come of which no node tells."""
+        """The same at a short interval, while jobs arrive that no node announces."""
         names = self._waited_for()
         if names and await self._store.produced_beside():
             await self._look_at(names[:_PRODUCED_QUEUES])
@@ -332,13 +338,13 @@ class LocalBackend:
         return False
 
     async def _count_schedules(self) -> bool:
-        """Apart from the look at the store, which it would hold up while the store is not there."""
+        """A tick apart from `_tend`, so that it does not delay that while the store is down."""
         changed, self.committer.schedules_changed = self.committer.schedules_changed, False
         await self._watch.count_schedules(changed)
         return False
 
     async def _look(self) -> None:
-        """All that health is told by."""
+        """Everything that the health report needs."""
         await self._tend()
         await _skip_when_down(self._count_schedules)()
 
@@ -348,7 +354,7 @@ _TASKS: set["asyncio.Task[None]"] = set()
 
 
 def _skip_when_down(work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
-    """The same work, left out while the store is not there: that it is not is told elsewhere."""
+    """The same work, skipped while the store is down, which is reported elsewhere."""
 
     async def tried() -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Questions beside the commands: each goes to whoever knows the answer, the store or what is counted beside it."""
+"""Queries that need more than the store: each is answered from the store, from the counters in memory, or from both."""
 
 from collections.abc import Awaitable, Callable
 
@@ -45,7 +45,7 @@ class Lookup:
             case GetStats():
                 return await stats.gather(self._store, self._totals, query, now, self._reports)
             case GetHealth():
-                await self._tend()  # an answer means that it was looked at now
+                await self._tend()  # an answer shows that the store was read now
                 return stats.of_store(self._store, self._totals)
             case GetHistory():
                 return self._recorder.answer(query, now)
@@ -60,7 +60,7 @@ class Lookup:
         return self._with_silent(read) if isinstance(read, JobFacts) else read
 
     def _with_beats(self, read: WorkerList) -> WorkerList:
-        """Workers with when they were last heard of: a restart counts as a beat of everyone."""
+        """Workers with their last heartbeats: a restart counts as a heartbeat of every worker."""
         beats = self._committer.beats
         workers = [
             replace(info, beat_at=beats.get(info.worker.id, max(self._started, info.worker.registered_at)))
@@ -69,7 +69,7 @@ class Lookup:
         return WorkerList(workers, read.now, read.after)
 
     def _with_silent(self, read: JobFacts) -> JobFacts:
-        """The facts of a job, with how many of its queue's workers have not been heard of for a while."""
+        """The facts of a job, with the number of its queue's workers whose heartbeat is late."""
         beats = self._committer.beats
         silent = sum(
             registry.is_silent(beats.get(worker, max(self._started, registered_at)), read.now)

@@ -51,9 +51,9 @@ async def _changed(batch: Batch, job: Job) -> Changed:
 
 
 async def taken_back(batch: Batch, queue: Queue, job: Job, after: Job) -> Job:
-    """A dead job that is to wait again: like a new one it needs room and its unique key."""
+    """A dead job that becomes ready: like a new one, it needs room and its unique key."""
     if after.extras.worker is not None and after.extras.worker not in await batch.tx.workers():
-        after = lifecycle.adopt(after)  # its only worker is gone: whoever retries it wants it run
+        after = lifecycle.adopt(after)  # its only worker has been removed: retrying it lets any worker take it
     if not queue.has_room(1, job.size):
         raise QueueFull(
             f"The queue {queue.name} is full: there is no room for job {job.id}.", queue=queue.name, retry_after_ms=1_000
@@ -96,7 +96,7 @@ async def promote(batch: Batch, command: PromoteJob) -> Changed:
 
 
 async def settle(batch: Batch, command: SettleJob) -> Changed:
-    """End a job that waits or is dead, by what somebody knows of its work."""
+    """End a job that is not leased, by the decision of an operator."""
     job, queue = await job_here(batch, command.id)
     after = lifecycle.settle(job, batch.now, command.done, command.reason)
     batch.change(events.SETTLED, queue, job, after, result=command.result)
@@ -124,7 +124,7 @@ async def _edited(batch: Batch, command: EditJob) -> Content | None:
 
 
 async def move(batch: Batch, command: MoveJob) -> Enqueued:
-    """Put a job anew into another queue, with all of its tries, and remove it here."""
+    """Enqueue a job again in another queue, with all of its attempts, and remove it here."""
     job, queue = await job_here(batch, command.id)
     if job.state is State.LEASED:
         raise WrongState(
@@ -154,7 +154,7 @@ async def add(batch: Batch, command: AddJob) -> Enqueued:
 
 
 async def delete(batch: Batch, command: DeleteJob) -> Changed:
-    """Remove a job that is not leased, and all that is known of it."""
+    """Remove a job that is not leased, and everything stored about it."""
     job, queue = await job_here(batch, command.id)
     lifecycle.may_be_deleted(job)
     if command.unless_history and job.state in HISTORY:
@@ -179,7 +179,7 @@ async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
 
 
 def readable(queue: Queue) -> None:
-    """Somebody has decided about a queue whose settings could not be read: from now on they are what it has, and its pause is its own again."""
+    """An operator has set a queue with unreadable settings: its current settings apply, and its stored pause is restored."""
     if queue.unreadable is not None:
         pause = queue.unreadable[1]
         queue.unreadable = None
@@ -199,7 +199,7 @@ async def pause(batch: Batch, command: PauseQueue) -> QueueInfo:
 async def purge(batch: Batch, command: PurgeQueue) -> Counted:
     """Remove a bounded number of the jobs that were there when the purge began."""
     queue = await batch.queue_here(command.name)
-    await groups.settle(batch)  # what is written can't be settled afterwards
+    await groups.settle(batch)  # a job that is already written can't be settled afterwards
     await batch.flush()
     up_to = command.up_to or await batch.tx.newest_job()
     found = await batch.tx.removable(queue, command.states, up_to, command.limit)
@@ -247,7 +247,7 @@ async def set_interest(batch: Batch, command: SetInterest) -> Counted:
 
 
 def info(queue: Queue) -> QueueInfo:
-    """What is told of a queue."""
+    """The public description of a queue."""
     return QueueInfo(
         queue.name, queue.settings, queue.policy, queue.paused, queue.created_at, replace(queue.tally), queue.paused_until
     )

@@ -1,9 +1,9 @@
 """Hints between the nodes that share a store: what was committed on one wakes those who wait on the others.
 
-Hints are not part of any promise. They leave at once after the commit, a few close together and 50 a second of each node, and may be lost; whoever waits is looked
-after by a slow look at the store as well (`LocalBackend._look_around`), whichever door he came by: all of them wait in the engine's `Waiters`. What
-travels is small: how many jobs queues have to lease, which have room, that interests have changed, which leases are to stop or have run out, and, while
-anybody on another node listens, what happened to single jobs.
+Hints carry no guarantee. They are sent right after the commit, a few in a burst and then 50 a second per node, and may be lost;
+a slow poll of the store (`LocalBackend._look_around`) covers every waiting caller, whatever its door, because all of them wait
+in the engine's `Waiters`. Hints are small: how many jobs of a queue can be leased, which queues have room, that interests have
+changed, which leases are to stop or have expired, and, while another node has a subscriber, job events.
 """
 
 import asyncio
@@ -20,17 +20,15 @@ from holdfast.stores.store import Store
 
 log = structlog.get_logger(__name__)
 _RATE = 50  # hints a second in the long run: each costs a commit on the database, and a turn of every node
-_BURST = (
-    10  # that may leave close together after a quiet spell, so that a job that comes with a few others wakes somebody at once
-)
-_APART_S = 0.002  # between two, though there is room for more: what commits meanwhile goes along
+_BURST = 10  # that may be sent in a burst after a quiet period, so that a job that comes with a few others is announced at once
+_APART_S = 0.002  # between two, even below the rate: commits in between share a hint
 _BYTES = 7_500  # of one hint: PostgreSQL takes less than 8,000
-_EVENTS = 2_000  # job events in one hint's time; what is more is not told
-_WANTED_S = 5.0  # a node that wants job events says so every second
+_EVENTS = 2_000  # job events per hint; further ones are dropped
+_WANTED_S = 5.0  # a node that wants job events announces it every second
 
 
 class Hint(msgspec.Struct, array_like=True, omit_defaults=True):
-    """What one node tells the others; fields are only ever added at the end. `interests`: their new version."""
+    """What one node sends the others; new fields are only appended. `interests`: their new version."""
 
     node: str
     ready: dict[str, int] = {}
@@ -42,7 +40,7 @@ class Hint(msgspec.Struct, array_like=True, omit_defaults=True):
     lost: list[int] = []
 
     def __bool__(self) -> bool:
-        """Whether it says anything of a commit."""
+        """Whether it reports anything of a commit."""
         return bool(self.ready or self.freed or self.jobs or self.stop or self.lost) or self.interests is not None
 
 
@@ -88,11 +86,11 @@ class Nodes:
         store.listen(self._heard)
 
     def start(self) -> None:
-        """Begin to tell."""
+        """Start sending."""
         self._sending = asyncio.create_task(self._send(), name="hints")
 
     async def stop(self) -> None:
-        """Say what is left, and end."""
+        """Send what is queued, and stop."""
         if self._sending is not None:
             self._stopping = True
             self._sending.cancel()
@@ -100,7 +98,7 @@ class Nodes:
             await self._flush()
 
     def tell(self, news: Committed) -> None:
-        """Gather what the others should know of a commit."""
+        """Collect what the other nodes should know of a commit."""
         gathered = self._gathered
         gathered.ready.update(news.ready)
         gathered.freed += news.freed
@@ -119,7 +117,7 @@ class Nodes:
         self._some.set()
 
     def look_who_wants(self, wanted: bool) -> None:
-        """Say it again while it is so, and forget others who have not said so for a while. Every second."""
+        """Repeat the announcement while it applies, and drop nodes that have stopped announcing. Every second."""
         if wanted:
             self.ask_for_events()
         self._look_who_wants()

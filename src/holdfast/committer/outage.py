@@ -1,11 +1,12 @@
-"""What follows from time in which nobody served: at the start, and after this process (or the database behind it) stood still.
+"""Handling of time in which no server ran: at the start, and after this process (or the database behind it) was suspended.
 
-Leases that ended meanwhile, or are about to, live on for `LEASE_GRACE_MS`: their holders could neither extend nor conclude them, and may do
-so first. One that nobody claims by then goes back as released: nobody is to blame, so it is no crash.
+Leases that expired meanwhile, or are about to, are extended by `LEASE_GRACE_MS`, because their holders could neither extend nor
+conclude them. A job whose lease expires after that is released: this is not a crash.
 
-At the start, what lies further ahead than it may is drawn in: a clock that was ahead for a while, and was put back, must not leave a lease
-that lasts for years, a schedule that fires in years, or a history that is kept for years. A clock that was not set yet looks the same, and
-the history would be forgotten as soon as it is set: where it says a moment at which this was not written, the history is left.
+At the start, times too far in the future are corrected: a clock that was wrong for a while must not leave a lease that lasts
+for years, a schedule that fires in years, or a history that is kept for years. A clock that is not set yet looks the same, and
+correcting the history by it would drop the history once it is set: so history is left alone if the clock shows a time before
+this program was written (`CLOCK_SET_FROM`).
 
     a store of one process      away before its start, and whenever its clock leapt: the process or the machine slept, or the clock was set
     a store of many nodes       away when no node has left its mark in the database for `OUTAGE_MS`: each renews it once a second
@@ -23,12 +24,12 @@ from holdfast.stores.store import Prefetch, Store, Transaction
 
 log = structlog.get_logger(__name__)
 _LOOK_S = 1.0
-_BITE = 5_000  # rows that are changed in one transaction
+_CHUNK = 5_000  # rows that are changed in one transaction
 _SCHEDULES = 500
 
 
 class Outages:
-    """Looks whether somebody served all the time, before each batch that may depend on it."""
+    """Detects, before each batch that may depend on it, whether servers ran all the time."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -38,16 +39,16 @@ class Outages:
         self.graced_until = 0
 
     def due(self) -> bool:
-        """Whether it is to be looked now."""
-        self._clock.now()  # a leap is seen by whoever asks first
-        if self.seen != self._clock.leaps:  # much time has passed since then that this process knows nothing of
+        """Whether to check now."""
+        self._clock.now()  # the first call to the clock detects a leap
+        if self.seen != self._clock.leaps:  # much time has passed without this process noticing
             return True
         return self._store.shared and time.monotonic() - self._looked > _LOOK_S
 
     async def look(self) -> None:
-        """Look, and let the leases live on that ended while nobody served. A transaction that changes nothing is not committed."""
+        """Check, and extend the leases that expired while no server ran. A transaction without changes is not committed."""
         looked, leaps = time.monotonic(), self._clock.leaps
-        granted, until = _BITE, 0
+        granted, until = _CHUNK, 0
         async with self._transaction() as tx:
             served = await tx.served()
             if served is None:
@@ -57,11 +58,11 @@ class Outages:
             if away:
                 until = (
                     self._clock.now() + LEASE_GRACE_MS
-                )  # the same for all of them: a later one would have those again that were given theirs
+                )  # the same for all chunks: with a later one, the next chunk would find the leases extended before
                 granted = await self._grant(tx, until)
             if served is not None or granted:
                 await tx.commit()
-        while away and granted == _BITE:
+        while away and granted == _CHUNK:
             async with self._transaction() as tx:
                 granted = await self._grant(tx, until)
                 await tx.commit()
@@ -74,7 +75,7 @@ class Outages:
         return store.transaction(Prefetch(self._clock.now(), unheard=True)) if store.shared else store.transaction()
 
     async def _grant(self, tx: Transaction, until: int) -> int:
-        count = await tx.grant_grace(until, _BITE)
+        count = await tx.grant_grace(until, _CHUNK)
         if count:
             self.graced_until = until
             log.warning(
@@ -108,11 +109,11 @@ class Outages:
             )
 
     async def _draw_in_history(self) -> int:
-        """In bites, of which each begins where the one before has ended."""
-        count, changed = 0, _BITE
-        while changed >= _BITE and (now := self._clock.now()) >= CLOCK_SET_FROM:
+        """In chunks, of which each begins where the one before has ended."""
+        count, changed = 0, _CHUNK
+        while changed >= _CHUNK and (now := self._clock.now()) >= CLOCK_SET_FROM:
             async with self._transaction() as tx:
-                changed = await tx.draw_in_history(now, now + HISTORY_AHEAD_MS, _BITE)
+                changed = await tx.draw_in_history(now, now + HISTORY_AHEAD_MS, _CHUNK)
                 if changed:
                     await tx.commit()
             count += changed

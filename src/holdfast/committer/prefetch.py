@@ -1,4 +1,4 @@
-"""What a command names, noted before its batch begins, for a store that several nodes share: see `stores.store.Prefetch`."""
+"""What a command will read, noted before its batch begins, for a store shared by several nodes: see `stores.store.Prefetch`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -41,11 +41,11 @@ def lease(found: Prefetch, command: LeaseJobs) -> None:
 def fence(found: Prefetch, command: Any) -> None:
     """A lease by its fence, and its job."""
     found.fences.append(command.ref.fence)
-    found.jobs.append(command.ref.job)  # its lease may have ended before, and then the job says which queue is meant
+    found.jobs.append(command.ref.job)  # its lease may have expired; then the job tells its queue
 
 
 def conclude(found: Prefetch, command: ConcludeLease) -> None:
-    """A lease, and the jobs that follow."""
+    """A lease, and the follow-up jobs."""
     fence(found, command)
     new_jobs(found, command.then)
 
@@ -62,7 +62,7 @@ def reserve(found: Prefetch, command: ReserveJob) -> None:
 
 
 def move(found: Prefetch, command: MoveJob) -> None:
-    """A job by its id, and the queue that it goes to."""
+    """A job by its id, and its target queue."""
     found.jobs.append(command.id)
     found.queues.add(command.queue)
     found.new_jobs += 1
@@ -74,7 +74,7 @@ def add(found: Prefetch, command: AddJob) -> None:
 
 
 def name(found: Prefetch, command: Any) -> None:
-    """The queue that is named."""
+    """The queue with this name."""
     found.queues.add(command.name)
 
 
@@ -89,12 +89,12 @@ def expire(found: Prefetch, command: ExpireLeases) -> None:
 
 
 def due(found: Prefetch, command: PromoteDue) -> None:
-    """Jobs whose time has come."""
+    """Jobs that are due."""
     found.due += command.limit
 
 
 def orphans(found: Prefetch, command: BuryOrphans) -> None:
-    """Jobs of workers that are gone."""
+    """Jobs for removed workers."""
     found.orphans += command.limit
 
 
@@ -105,16 +105,16 @@ def fire(found: Prefetch, command: FireSchedules) -> None:
 
 
 def forget(found: Prefetch, command: ForgetHistory) -> None:
-    """Queues with history to forget."""
+    """Queues with history to drop."""
     found.forget = (command.after, QUEUES_PER_TICK)
 
 
 def run(found: Prefetch, _: RunSchedule) -> None:
-    """One job of a schedule, wherever it goes."""
+    """One job of a schedule, whatever its queue."""
     found.new_jobs += 1
     found.open_ended = True
 
 
 def put(found: Prefetch, command: PutJobs) -> None:
-    """New jobs, each for itself."""
+    """New jobs of several commands."""
     new_jobs(found, command.jobs)

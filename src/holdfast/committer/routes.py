@@ -1,9 +1,9 @@
-"""Where the events of schedules go: found outside a commit, and only looked up within it.
+"""Routes of the events that schedules publish: matched outside a commit, and only looked up within it.
 
     a schedule is due ─▶ commit: is its route known, by the interests of now? ── yes ─▶ jobs
                               └── no ─▶ it stays due, and is missed here ─▶ routed by a task ─▶ the ticker is nudged
 
-So nothing of a stranger's size is matched while a commit is under way: neither patterns nor an event.
+So a commit never waits for matching patterns or events whose size others choose.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from holdfast.routing.router import Router
 
 log = structlog.get_logger(__name__)
 
-_KNOWN = 1_000  # schedules whose route is remembered
+_KNOWN = 1_000  # schedules whose route is cached
 _KNOWN_QUEUES = 200_000  # in all of these routes: about 2 MB, as the names are shared
 
 Found = tuple[int, bytes, list[str] | HoldfastError]
 
 
 class Routes:
-    """The routes of the schedules that publish, as far as they were asked for."""
+    """A cache of the routes of publishing schedules, filled on demand."""
 
     def __init__(self, router: Router, found: Callable[[], None]) -> None:
         self._router = router
@@ -36,12 +36,12 @@ class Routes:
 
     @property
     def finding(self) -> bool:
-        """Whether routes are being looked for."""
+        """Whether routes are being matched."""
         return self._task is not None
 
     @property
     def missed(self) -> bool:
-        """Whether one was asked for that is not known, and is not being looked for yet."""
+        """Whether a missing route was requested and is not being matched yet."""
         return bool(self._missed)
 
     def of(self, schedule: Schedule, version: int) -> list[str]:
@@ -58,7 +58,7 @@ class Routes:
         return known[2]
 
     def find(self) -> None:
-        """Begin to look for what was missed; `found` is called when it is there."""
+        """Start matching the missing routes; `found` is called when they are ready."""
         if self._missed and self._task is None:
             self._task = asyncio.create_task(self._find(), name="routes")
             self._task.add_done_callback(self._ended)

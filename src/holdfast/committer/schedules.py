@@ -59,7 +59,7 @@ async def put(batch: Batch, command: SetSchedule) -> ScheduleAnswer:
     if before is None and await batch.tx.schedule_count() >= SCHEDULES:
         raise InvalidRequest(f"There are {SCHEDULES} schedules already; that is the limit.", field="name")
     if before is not None and before.unreadable:
-        before = None  # what can't be read is made anew
+        before = None  # an unreadable one is replaced
     created = min(before.created_at, batch.now) if before is not None else batch.now
     next_at = rules.next_after(command.spec, batch.now, created)
     if before is None:
@@ -74,11 +74,11 @@ async def put(batch: Batch, command: SetSchedule) -> ScheduleAnswer:
 
 
 async def pause(batch: Batch, command: PauseSchedule) -> ScheduleAnswer:
-    """Stop or resume; what was missed in between is treated as the schedule says."""
+    """Stop or resume; fires missed in between are handled as the schedule says."""
     before = await _readable(batch, command.name)
     try_at = (
         before.try_at if command.paused or not before.aside else batch.now
-    )  # who resumes one that was set aside wants to see
+    )  # whoever resumes one that was set aside wants the result now
     after = replace(before, paused=command.paused, try_at=try_at)
     await _save(batch, after)
     return ScheduleAnswer(after)
@@ -93,7 +93,7 @@ async def delete(batch: Batch, command: DeleteSchedule) -> Counted:
 
 
 async def run(batch: Batch, command: RunSchedule) -> Enqueued:
-    """Put its job now, beside its fires."""
+    """Enqueue its job now, beside its regular fires."""
     schedule = await _readable(batch, command.name)
     try:
         jobs = await _jobs(batch, schedule)
@@ -109,10 +109,10 @@ async def run(batch: Batch, command: RunSchedule) -> Enqueued:
 
 
 async def fire(batch: Batch, command: FireSchedules) -> Counted:
-    """Put the jobs of the fires whose time has come: a bounded number, and what is left in the next transaction.
+    """Enqueue the jobs of due fires: a bounded number, and the rest in the next transaction.
 
-    One that can't be worked out is set aside with its reason and stops nobody. One whose event is not routed yet stays due: it is routed
-    outside this commit. Gives how many went on.
+    A fire that can't be computed sets its schedule aside with the reason and does not block others. A schedule whose event is
+    not routed yet stays due: it is routed outside this commit. Returns how many were processed.
     """
     due = await _due(batch, command)
     began, before, seen = time.perf_counter(), batch.puts, 0
@@ -139,7 +139,7 @@ async def _due(batch: Batch, command: FireSchedules) -> list[Schedule]:
 
 
 async def _after_fires(batch: Batch, schedule: Schedule) -> Schedule:
-    """The schedule after what was due of it, or set aside."""
+    """The schedule after its due fires, or set aside."""
     try:
         moments, skipped, upcoming = rules.fires(schedule, batch.now)
     except Exception as error:  # noqa: BLE001  (whatever it is, it is of this schedule, and the others go on)
@@ -174,7 +174,7 @@ async def _postpone(batch: Batch, schedule: Schedule) -> None:
 
 
 def _tell(batch: Batch, before: Schedule | None, after: Schedule) -> None:
-    """One line when a schedule begins to go wrong, or goes wrong otherwise than before, and one when it goes on: none for each try."""
+    """Log one line when a schedule begins to fail or fails in another way, and one when it works again: none for each retry."""
     was = None if before is None else before.last_error
     batch.schedules_changed |= after.last_error != was
     if after.last_error is not None and after.last_error != was:
@@ -206,7 +206,7 @@ async def _running(batch: Batch, schedule: Schedule) -> bool:
 
 
 async def _jobs(batch: Batch, schedule: Schedule) -> list[NewJob]:
-    """What one fire puts. Raises `_Unroutable` where it can't be worked out which queues want it."""
+    """The jobs of one fire. Raises `_Unroutable` if the event's queues can't be determined."""
     job = schedule.spec.job
     if not schedule.spec.publish:
         return [replace(job)]

@@ -1,7 +1,8 @@
-"""Jobs with which time can do nothing: set aside one by one, with the reason, so that their neighbours go on. In memory, beside the committer.
+"""Jobs that expiry or promotion fails for: set aside one by one, with the reason, so that they do not block others. Held in
+memory.
 
-A job that can't be expired or made ready is a defect, or a row that something else has written. It is tried again after pauses that grow; a
-line of log comes when it begins or its reason changes, not with each try.
+A job that can't be expired or made ready is a defect, or a row that another program has written. It is retried with growing
+pauses; a line is logged when it begins or its reason changes, not for each retry.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ class _Case:
 
 
 class SetAside:
-    """Who is set aside, until when."""
+    """The jobs that are set aside, with the time of the next retry."""
 
     def __init__(self) -> None:
         self._cases: dict[int, _Case] = {}
@@ -49,7 +50,7 @@ class SetAside:
             self._cases[job_id] = _Case(reason, now + pause, tries)
 
     def sentences(self, most: int) -> list[str]:
-        """Who is set aside and why, up to so many."""
+        """The jobs that are set aside and why, up to a number."""
         return [f"job {job_id}: {case.reason}" for job_id, case in islice(self._cases.items(), most)]
 
     def done(self, job_id: int) -> None:

@@ -18,12 +18,12 @@ from holdfast.stores.store import Store, StoreBroken
 from holdfast.stores.unreadable import FOUND
 
 log = structlog.get_logger(__name__)
-_PAGE = 500  # queues that are looked at in one go: some milliseconds
+_PAGE = 500  # queues processed in one go: some milliseconds
 _NEARLY_FULL = 0.8  # of a bound
 
 
 async def gather(store: Store, totals: Totals, query: GetStats, now: int, reports: dict[int, bytes]) -> Stats:
-    """Counts, ages, totals and rates of the queues that were asked for, sums over all of them, and how the store is doing.
+    """Counts, ages, totals and rates of the requested queues, sums over all of them, and the store's health.
 
     All queues are walked a page at a time, and others go on between two pages.
     """
@@ -108,7 +108,9 @@ async def _with_ages(store: Store, totals: Totals, infos: list[QueueInfo], now: 
 
 
 def _urgency(info: QueueInfo, totals: Totals) -> tuple[int, int, str]:
-    """Where a queue stands among many: full, paused, failing and dead ones first, then those where nobody works, then those with the most jobs."""
+    """Sort key for attention: full, paused, failing and dead queues first, then those without workers, then those with the most
+    jobs.
+    """
     tally, policy = info.tally, info.policy
     full = max(tally.unfinished / max(1, policy.capacity_jobs), tally.bytes / max(1, policy.capacity_bytes))
     left_alone = tally.ready > 0 and tally.leased == 0
@@ -120,12 +122,12 @@ def _urgency(info: QueueInfo, totals: Totals) -> tuple[int, int, str]:
 
 
 def _busyness(info: QueueInfo, totals: Totals) -> tuple[int, str]:
-    """The same by what a queue holds and has done: it changes little from one look to the next."""
+    """Sort key by what a queue holds and has done, which changes little between two reads."""
     return -info.tally.unfinished - totals.done(info.name), info.name
 
 
 async def of_tube(store: Store, totals: Totals, name: str, now: int) -> TubeFacts:
-    """What there is to tell of one queue to a client of beanstalkd."""
+    """The statistics of one queue for the beanstalkd door."""
     info = await store.read(GetQueue(name), now)
     urgent = await store.read(CountUrgent([name]), now)
     return TubeFacts(info, totals.of(name)[0], urgent.counts.get(name, 0), now)

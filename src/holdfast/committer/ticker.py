@@ -1,7 +1,7 @@
-"""Periodic work: every piece is a named tick that hands commands to the committer like anybody else.
+"""Periodic work: each piece is a named tick that submits commands to the committer like any caller.
 
-A tick is safe on every node, so there is no leader. One with `due` sleeps until the moment that it names, and is nudged when an earlier
-one comes up; the others run every `period_s`.
+A tick is safe on every node, so there is no leader. One with `due` sleeps until the time that it returns, and is woken if an
+earlier one is set; the others run every `period_s`.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ _IN_VAIN_S = 0.001
 _REMIND_S = 3_600.0
 
 
-class Told:
-    """Keeps a fault that comes again and again to a line when it begins or changes, and one an hour."""
+class LogLimit:
+    """Limits logging of a repeated fault: a line when it begins or changes, and one an hour."""
 
     def __init__(self) -> None:
         self._what: str | None = None
         self._at = 0.0
 
-    def is_news(self, what: str) -> bool:
-        """Whether this is to be told now; then it is taken for told."""
+    def should_log(self, what: str) -> bool:
+        """Whether to log this now; if so, it counts as logged."""
         now = time.monotonic()
         if what == self._what and now - self._at < _REMIND_S:
             return False
@@ -36,7 +36,9 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A piece of periodic work. `work` does a bounded chunk and says whether there is more; `due` says in how many seconds."""
+    """A piece of periodic work. `work` does a chunk and returns whether there is more; `due` returns the seconds until the next
+    run.
+    """
 
     name: str
     period_s: float
@@ -58,34 +60,34 @@ class Ticker:
         self._tasks = [asyncio.create_task(self._run(tick), name=f"tick:{tick.name}") for tick in self._ticks]
 
     def nudge(self) -> None:
-        """Something is due sooner than was thought."""
+        """Something is due earlier than planned."""
         self._nudged.set()
 
     async def stop(self) -> None:
-        """End all ticks: also one whose work takes the cancellation for something else, as a driver may that is just connecting."""
+        """Stop all ticks, including one that swallows a cancellation, as a database driver may while it connects."""
         self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, tick: Tick) -> None:
-        stumbles, told, in_vain = 0, Told(), 0
+        stumbles, log_limit, in_vain = 0, LogLimit(), 0
         while self._goes_on():
             try:
                 await self._wait(tick)
                 in_vain = 0 if await self._work(tick) else in_vain + 1
                 stumbles = 0
             except Exception as error:
-                if told.is_news(f"{type(error).__name__}: {error}"):
+                if log_limit.should_log(f"{type(error).__name__}: {error}"):
                     log.exception("a tick raised an error; ticks continue", tick=tick.name)
                 await asyncio.sleep(min(tick.period_s * 2.0**stumbles, max(tick.period_s, _PAUSE_MAX_S)))
                 stumbles = min(stumbles + 1, _DOUBLINGS)
             else:
-                if in_vain and tick.due is not None:  # what it says to be due may be what it can't do: no circles at full speed
+                if in_vain and tick.due is not None:  # what is due may be something that it can't do: do not spin
                     await asyncio.sleep(min(_IN_VAIN_S * 2.0 ** min(in_vain - 1, _DOUBLINGS), tick.period_s))
 
     async def _work(self, tick: Tick) -> bool:
-        """Do all that there is, chunk by chunk; whether there was anything."""
+        """Run until there is no more work, chunk by chunk; returns whether there was any."""
         chunks = 0
         while self._goes_on() and await tick.work():
             chunks += 1

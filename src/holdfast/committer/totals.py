@@ -1,4 +1,4 @@
-"""How much has been done: totals since the start, rates over about a minute, and how large and slow the commits were.
+"""Totals since the start, rates over about a minute, and the sizes and times of commits.
 
 Kept where the store is, in memory: a restart begins at zero, as counters in Prometheus may.
 """
@@ -109,7 +109,7 @@ class Totals:
         return dict(self._counts_of_all), {verb: rate.per_second(now) for verb, rate in self._rates_of_all.items()}
 
     def forget(self, queue: str) -> None:
-        """Drop what is known of a queue that was deleted."""
+        """Drop the totals of a deleted queue."""
         now = time.monotonic()
         for verb in COUNTED:
             self._counts_of_all[verb] -= self._counts.pop((verb, queue), 0)

@@ -1,7 +1,7 @@
-"""One row for each verb: how it is decided, what is noted of it before its batch, and what it brings into a transaction.
+"""One row for each verb: its decider, what to prefetch for it, and its weight in a batch.
 
-A new verb is a class in `messages/`, typed by its answer; a decider; and its row here. What decides the ends of leases is the batch's
-`Conclude`, what gives leases its `Leases`, and all else the `Batch` itself.
+A new verb is a class in `messages/`, typed by its answer; a decider; and its row here. Deciders that end leases get the batch's
+`Conclude`, those that grant leases its `Leases`, and all others the `Batch` itself.
 """
 
 from collections.abc import Awaitable, Callable
@@ -49,7 +49,7 @@ from holdfast.messages.key_commands import CreateKey, NoteKeyUse, RevokeKey, Rot
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.stores.store import Prefetch
 
-_COMMAND_BYTES = _JOB_BYTES = 256  # beside what it carries
+_COMMAND_BYTES = _JOB_BYTES = 256  # without payloads
 
 Burden = tuple[int, int]
 """About how many bytes a command brings into a transaction, and how many jobs it may change."""
@@ -88,7 +88,7 @@ def _interest(command: SetInterest) -> Burden:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`unheard`: nobody waits for its answer."""
+    """`unheard`: no caller waits for its answer."""
 
     decide: Callable[[Any, Any], Awaitable[Answer]]
     note: Callable[[Prefetch, Any], None] | None = None

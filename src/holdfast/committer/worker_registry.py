@@ -1,4 +1,4 @@
-"""Registered workers: they come, beat, go quiet and go. Beats are remembered beside the committer and cost no write."""
+"""Registered workers: register, heartbeat, quiet, remove. Heartbeats are held in memory and cost no write."""
 
 from msgspec.structs import replace
 
@@ -36,7 +36,7 @@ async def register(batch: Batch, command: RegisterWorker) -> WorkerAnswer:
 
 
 async def beat(batch: Batch, command: BeatWorker) -> WorkerAnswer:
-    """Note that a worker is there."""
+    """Record a worker's heartbeat."""
     worker = await _worker(batch, command.id)
     batch.beats[worker.id] = batch.now
     return WorkerAnswer(worker)
@@ -52,7 +52,7 @@ async def quiet(batch: Batch, command: QuietWorker) -> WorkerAnswer:
 
 
 async def remove(batch: Batch, command: RemoveWorkers) -> Counted:
-    """Forget one worker, or all that take from a queue. What they hold stays leased until it is ended or expires."""
+    """Remove one worker, or all workers of a queue. Their jobs stay leased until the lease ends or expires."""
     if command.id is not None:
         gone = [await _worker(batch, command.id)]
     else:
@@ -62,7 +62,7 @@ async def remove(batch: Batch, command: RemoveWorkers) -> Counted:
 
 
 async def reap(batch: Batch, command: ReapWorkers) -> Counted:
-    """Forget the workers that hold nothing and have been silent for too long."""
+    """Remove workers without leases that have been silent for too long."""
     for worker_id in await batch.tx.workers():
         batch.beats.setdefault(worker_id, batch.now)  # after a restart everyone has the full time again
     silent = registry.silent(await batch.tx.workers(), batch.beats, batch.now, command.silence_ms)

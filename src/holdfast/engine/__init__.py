@@ -1,1 +1,1 @@
-"""The front: the verbs, the bounds of what comes in, waiting, publishing and streams."""
+"""The front: verbs, bounds on input, waiting, publishing and streams."""

@@ -1,4 +1,6 @@
-"""That something was committed, told to those who only want to look again: open pages. However much is committed, it is one word."""
+"""A signal that something was committed, for readers that only need to look again, such as open pages. Many commits are one
+signal.
+"""
 
 import asyncio
 
@@ -7,7 +9,7 @@ from holdfast.limits import STREAMS
 
 
 class ChangeSignal:
-    """Counts commits with news, and wakes who waits for the next."""
+    """Counts commits with news, and wakes those who wait for the next."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -33,7 +35,7 @@ class ChangeSignal:
         self.listeners -= 1
 
     async def wait(self, seen: int, seconds: float) -> int:
-        """Return when there is news since `seen`, when the time is up or when the server drains; gives what has been seen by then."""
+        """Return when there is news since `seen`, when the time is up or when the server drains; returns the new `seen`."""
         if seen == self._number and not self.ended:
             if self._changed is None:
                 self._changed = asyncio.Event()
@@ -41,10 +43,10 @@ class ChangeSignal:
                 async with asyncio.timeout(seconds):
                     await self._changed.wait()
             except TimeoutError:
-                pass  # nothing came: ages and leases have gone on all the same
+                pass  # without a commit too: ages and leases change with time
         return self._number
 
     def end(self) -> None:
-        """No more will come: send everyone home."""
+        """Wake everyone; there will be no more news."""
         self.ended = True
         self.beat()

@@ -1,4 +1,4 @@
-"""The bounds of `limits.py`, applied: every door's input passes here once, and a breach names its field and its bound."""
+"""The bounds of `limits.py`, applied: every door's input is checked here once, and an error names the field and its bound."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from holdfast.job.job import NO_EXTRAS, Extras, NewJob, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 
-_KNOWN_NAMES = 1_000  # of queues, that need not be looked at again
+_KNOWN_NAMES = 1_000  # numbers of queues that need not be checked again
 _known_names: set[str] = set()
 
 
 def whole(text: str) -> int | None:
-    """A text as a whole number of at least 0, in the one way to write it; None where it is none."""
+    """Parse a whole number of at least 0 in its canonical form; None if the text is not one."""
     return int(text) if limits.WHOLE.match(text) is not None else None
 
 
@@ -36,7 +36,7 @@ def text(field: str, value: str | None, chars: int) -> None:
 
 
 def queue_name(field: str, name: str) -> None:
-    """A name that a queue may be given."""
+    """A name for a new queue."""
     if limits.QUEUE_NAME.match(name) is None:
         raise _no_name(field, name, limits.QUEUE_NAME_CHARS)
     if len(_known_names) < _KNOWN_NAMES:
@@ -44,13 +44,15 @@ def queue_name(field: str, name: str) -> None:
 
 
 def name_of_queue(field: str, name: str) -> None:
-    """A name that a queue may have: one that was made in earlier times may be called "." and is to be emptied and removed."""
+    """The name of an existing queue: an older version may have created one called ".", which must be possible to empty and
+    remove.
+    """
     if limits.QUEUE_NAME_ONCE.match(name) is None:
         raise _no_name(field, name, limits.QUEUE_NAME_CHARS)
 
 
 def schedule_name(name: str) -> None:
-    """A name that a schedule may be given: as a queue's, and shorter."""
+    """A name for a schedule: as a queue's, but shorter."""
     if limits.SCHEDULE_NAME.match(name) is None:
         raise _no_name("name", name, limits.SCHEDULE_NAME_CHARS)
 
@@ -74,7 +76,7 @@ def payload(field: str, size: int, bound: int) -> None:
 
 
 def new_job(new: NewJob, payload_bytes: int, at: str = "") -> None:
-    """Everything that a producer says of one job; `at` is where it stands in a larger request, such as "jobs[3]."."""
+    """All fields that a producer sets on one job; `at` is its path in a larger request, such as "jobs[3]."."""
     if new.queue not in _known_names:
         queue_name(at + "queue", new.queue)
     if len(new.payload) > payload_bytes:
@@ -94,7 +96,7 @@ def new_job(new: NewJob, payload_bytes: int, at: str = "") -> None:
 
 
 def new_jobs(jobs: list[NewJob], payload_bytes: int, at: str) -> None:
-    """Many jobs; the place of one is worked out only for a refusal. `at` is "" for a single one."""
+    """Many jobs; the path of one is built only for an error. `at` is "" for a single one."""
     if len(jobs) > limits.BULK_JOBS:
         raise breach(at or "jobs", f"must have at most {limits.BULK_JOBS} entries")
     for index, job in enumerate(jobs):
@@ -105,7 +107,7 @@ def new_jobs(jobs: list[NewJob], payload_bytes: int, at: str) -> None:
 
 
 def when(at: str, delay_ms: int | None, run_at: int | None) -> None:
-    """A delay or a moment, not both."""
+    """A delay or a time, not both."""
     if delay_ms is None and run_at is None:
         return
     if delay_ms is not None and run_at is not None:
@@ -177,7 +179,7 @@ def settings(given: QueueSettings) -> None:
 def leases(
     queues: tuple[str, ...], limit: int, lease_ms: int | None, worker: str, request: str | None, registered: bool = False
 ) -> None:
-    """What a dequeue asks for; a registered worker need not name queues."""
+    """The parameters of a dequeue; a registered worker need not name queues."""
     if not (0 if registered else 1) <= len(queues) <= limits.QUEUES_PER_LEASE:
         raise breach("queues", f"must name 1 to {limits.QUEUES_PER_LEASE} queues")
     for name in queues:

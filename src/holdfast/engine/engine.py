@@ -4,7 +4,7 @@
       ◀── answer ── after the commit ◀──┘
     committed news ─▶ waiters (long polls), hub (streams)
 
-Nothing is accepted that could pile up without end: what is on its way to the store is bounded in commands and in bytes.
+Everything in progress is bounded in commands and in bytes.
 """
 
 from collections.abc import Callable
@@ -65,13 +65,13 @@ JobVerb = RetryJob | CancelJob | PromoteJob | DeleteJob | EditJob | SettleJob
 
 
 class Engine(Pipeline):
-    """What Holdfast can do."""
+    """All verbs of Holdfast."""
 
     def __init__(
         self, backend: Backend, payload_bytes: int = limits.PAYLOAD_BYTES, memory_budget: int = limits.MEMORY_BUDGET_BYTES
     ) -> None:
         largest = payload_bytes + limits.BODY_BYTES_OVER_PAYLOAD
-        super().__init__(backend, Budget(max(memory_budget, 2 * largest)))  # else there would be no turn for the largest body
+        super().__init__(backend, Budget(max(memory_budget, 2 * largest)))  # else the largest body would never get its turn
         self.payload_bytes = payload_bytes
         self.workers = Workers(self)
         self.schedules = Schedules(self, payload_bytes)
@@ -89,7 +89,7 @@ class Engine(Pipeline):
 
     @property
     def durability(self) -> Durability:
-        """How an answered job is kept."""
+        """How an answered job is stored."""
         return self._backend.durability
 
     # Producing
@@ -102,7 +102,9 @@ class Engine(Pipeline):
         at: str = "",
         patience: Patience | None = None,
     ) -> Enqueued:
-        """Put all of these jobs or none; with `wait_ms`, wait for room in a full queue. `at` names the jobs in errors: "" or "jobs"."""
+        """Enqueue all of these jobs or none; with `wait_ms`, wait for room in a full queue. `at` names the jobs in errors: ""
+        or "jobs".
+        """
         checks.new_jobs(jobs, self.payload_bytes, at)
         if wait_ms:
             checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
@@ -117,7 +119,9 @@ class Engine(Pipeline):
         return await call.answer(command, wait_ms, None, patience)
 
     def _own(self, key: IdempotencyKey | None) -> IdempotencyKey | None:
-        """An idempotency key of calls over several queues, as it is kept: one of a caller who sees only some of them is apart from all others."""
+        """The stored form of an idempotency key for calls over several queues: a caller that may see only some queues has keys
+        of its own.
+        """
         if key is None or key.scope:
             return key
         caller = caller_here(self.keyring)
@@ -131,10 +135,10 @@ class Engine(Pipeline):
         to_workers: bool = False,
         skip_held: bool = False,
     ) -> Enqueued:
-        """A copy of `event` to each queue that is interested in its payload, all or none. Its own queue is not looked at.
+        """Enqueue a copy of `event` in each queue whose interest matches its payload, all or none. Its own queue is ignored.
 
-        `to_workers`: a copy for every running worker registered on such a queue, which only that worker gets.
-        `skip_held`: a queue where a job holds the event's unique key gets none, and does not refuse the others theirs.
+        `to_workers`: a copy for every running worker registered on such a queue; only that worker can lease it. `skip_held`: a
+        queue where a job has the event's unique key is skipped instead of causing a refusal.
 
         Copies in queues that the caller may not see are counted in the answer and not named.
         """
@@ -162,7 +166,9 @@ class Engine(Pipeline):
     async def publish_unwaited(
         self, event: NewJob, require_interest: bool = False, to_workers: bool = False, skip_held: bool = False
     ) -> list[str]:
-        """Publish without waiting for the commit: the queues that want the event now. A crash, or a refusal by the store, loses it."""
+        """Publish to the queues that match now, without waiting for the commit. A crash or a refusal by the store loses the
+        event.
+        """
         caller = caller_here(self.keyring)
         if caller is not None:
             caller.need(Ability.PUBLISH)
@@ -178,7 +184,7 @@ class Engine(Pipeline):
         return (await self.reached_by(data))[0]
 
     async def reached_by(self, data: bytes) -> tuple[list[str], int]:
-        """The same, and how many more there are that the caller may not see."""
+        """The same, and the number of further queues that the caller may not see."""
         caller = caller_here(self.keyring)
         if caller is not None and Ability.PUBLISH not in caller.abilities:
             caller.need(Ability.READ)
@@ -187,7 +193,7 @@ class Engine(Pipeline):
         return seen, len(found) - len(seen)
 
     async def set_interest(self, queue: str, match: Match | None) -> bool:
-        """Say which events a queue wants; None: none any more. False when there was nothing to remove."""
+        """Set which events a queue wants; None removes the interest. Returns False if there was nothing to remove."""
         command = SetInterest(queue, match)
         share = Share()
         async with self.audited(command):
@@ -216,18 +222,16 @@ class Engine(Pipeline):
         registered: bool = False,
         patience: Patience | None = None,
     ) -> Granted:
-        """Up to `limit` jobs, waiting up to `wait_ms` for the first. A caller that leaves while it waits is given nothing.
+        """Lease up to `limit` jobs, waiting up to `wait_ms` for the first. A caller that disconnects while it waits gets none.
 
-        `registered`: the worker must be registered; without `queues` it is given from its own, and does not wait.
+        `registered`: the worker must be registered; without `queues` its registered queues are used, without waiting.
         """
         checks.leases(queues, limit, lease_ms, worker, request, registered)
         checks.number("wait_ms", wait_ms, 0, limits.WAIT_MS_MAX)
         if self.draining:
             raise Draining(retry_after_ms=1_000)
         if request is not None and (caller := caller_here(self.keyring)) is not None:
-            request = (
-                f"{caller.key.id}/{request}"  # what another key asked for under the same id is not to be had with this one
-            )
+            request = f"{caller.key.id}/{request}"  # another key's answer for the same request id is not available to this one
         command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority, registered)
         if not wait_ms:
             return await self.ask(command)
@@ -240,9 +244,10 @@ class Engine(Pipeline):
         return await self.ask(command, weight)
 
     async def end_many(self, commands: list[LeaseVerb], place: Callable[[int], str] = "[{}].".format) -> list[Answer]:
-        """Many lease verbs at once: one result each, in order; a refused one is `Refused` and harms no other.
+        """Many lease verbs at once: one result each, in order; a refused one is `Refused` and does not affect the others.
 
-        `place` says where in the request the n-th stands, for errors such as "fail[3].". A breach of a bound refuses the whole.
+        `place` gives the n-th item's path in the request for errors, such as "fail[3].". A breach of a bound refuses the whole
+        request.
         """
         if len(commands) > limits.BATCH_VERBS:
             raise breach("batch", f"must have at most {limits.BATCH_VERBS} entries")
@@ -283,7 +288,7 @@ class Engine(Pipeline):
     # Listening
 
     def subscribe(self, queue: str | None) -> Subscription:
-        """Begin to listen to what happens to jobs, of one queue or of all that the caller may see; `hub.unsubscribe` ends it."""
+        """Subscribe to job events of one queue or of all that the caller may see; `hub.unsubscribe` ends it."""
         if queue is not None:
             checks.name_of_queue("queue", queue)
         caller = caller_here(self.keyring)
@@ -326,7 +331,7 @@ class Engine(Pipeline):
         return weight
 
     async def add_job(self, job: NewJob) -> Enqueued:
-        """Put one job by hand: it is in the audit log, where `enqueue` is for programs."""
+        """Enqueue one job by hand: recorded in the audit log, unlike `enqueue`, which is for programs."""
         command = AddJob(job)
         async with self.audited(command):
             checks.new_job(job, self.payload_bytes)
@@ -335,7 +340,7 @@ class Engine(Pipeline):
         return await self.manage(command, len(job.payload))
 
     async def move_job(self, job_id: int, queue: str) -> Enqueued:
-        """Put a job that is not leased anew into another queue, and remove it where it is, in one step."""
+        """Enqueue a job that is not leased again in another queue and remove the old one, in one transaction."""
         command = MoveJob(job_id, queue)
         async with self.audited(command):
             checks.queue_name("queue", queue)
@@ -344,7 +349,7 @@ class Engine(Pipeline):
         return await self.manage(command)
 
     async def set_queue(self, name: str, settings: QueueSettings, whole: bool, only_change: bool = False) -> QueueInfo:
-        """Create a queue or change its settings; `whole` puts back to the default what is not named. `only_change`: create none."""
+        """Create a queue or change its settings; `whole` resets those not named. `only_change`: never create one."""
         command = SetQueue(name, settings, whole, only_change)
         async with self.audited(command):
             checks.queue_name("queue", name)
@@ -356,7 +361,7 @@ class Engine(Pipeline):
         return await self.manage(PauseQueue(name, paused))
 
     async def purge(self, name: str, states: tuple[State, ...]) -> int:
-        """Remove every job in these states that was there when the purge began; how many. In many small commits."""
+        """Remove every job in these states that existed when the purge began; returns how many. Runs in many small commits."""
         command = PurgeQueue(name, tuple(dict.fromkeys(states)), 0, limits.PURGE_CHUNK, bulk=new_run())
         async with self.audited(command):
             if State.LEASED in states or not states:
@@ -369,7 +374,7 @@ class Engine(Pipeline):
         return purged
 
     async def delete_queue(self, name: str) -> None:
-        """Remove a queue that holds no unfinished and no dead job, with its history. In many small commits."""
+        """Remove a queue without unfinished and dead jobs, and its history. Runs in many small commits."""
         removed, more, command = 0, True, DeleteQueue(name, bulk=new_run())
         while more:
             answer = await self._go_on(command, removed)
@@ -377,7 +382,7 @@ class Engine(Pipeline):
             more = answer.more
 
     async def _go_on(self, command: Managed[Counted], done: int) -> Counted:
-        """One of several steps: a refusal after the first means that a part is done."""
+        """One of several steps: a refusal after the first means that the work is done in part."""
         try:
             return await self.manage(command)
         except HoldfastError as error:
@@ -387,10 +392,10 @@ class Engine(Pipeline):
                 f"{done} jobs were deleted, then: {error.detail} Repeat the purge.", retry_after_ms=1_000
             ) from error
 
-    # The server's life
+    # Lifecycle of the server
 
     def drain(self) -> None:
-        """Take nothing new, and send home all who wait. Leases can still be ended."""
+        """Accept nothing new, and end all waits. Leases can still be ended."""
         self.draining = True
         self.arrivals.drain()
         self.room.drain()

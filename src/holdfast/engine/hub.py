@@ -1,7 +1,7 @@
-"""Who listens to single jobs: event streams, and calls that wait for one job to end.
+"""Subscribers to job events: event streams, and calls that wait for one job to end.
 
-The backing sends job events only while somebody listens. A listener that is too slow loses events, is told how many, and never slows the
-server down.
+The backend sends job events only while there is a subscriber. A subscriber that is too slow loses events, gets their number,
+and never slows down the server.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from holdfast.job.job import ENDED
 from holdfast.limits import STREAM_BACKLOG, STREAMS
 from holdfast.messages.events import Committed, JobEvent
 
-_FEW = 250  # events that are made one text of
+_FEW = 250  # events encoded as one text
 
 
 class Heard:
-    """Some events of one commit, the same for all who listen to them: what is made of them once, `text`, serves every reader."""
+    """Events of one commit, shared by all subscribers: `text` is encoded once and serves every reader."""
 
     __slots__ = ("events", "text")
 
@@ -29,7 +29,7 @@ class Heard:
 
 
 class JobEnd:
-    """The end of a job that somebody waited for; what the first of them reads then serves them all."""
+    """The end of a job that callers wait for; the read by the first of them serves them all."""
 
     __slots__ = ("read",)
 
@@ -43,7 +43,7 @@ class Subscription:
     def __init__(self, queue: str | None, caller: Caller | None = None) -> None:
         self.queue = queue
         self.caller = caller
-        self.end_code = ""  # why it ended, where the server does not
+        self.end_code = ""  # why it ended, unless the server ended
         self.missed = 0
         self._heard: deque[Heard] = deque()
         self._count = 0
@@ -51,7 +51,7 @@ class Subscription:
         self.ended = False
 
     def offer(self, heard: Heard) -> None:
-        """Add events, as far as the backlog has room: those of queues that the reader may see."""
+        """Add events that the reader may see, as far as the backlog has room."""
         if self.caller is not None and self.caller.scope is not None and self.queue is None:
             heard = Heard([event for event in heard.events if self.caller.sees(event.queue)])
             if not heard.events:
@@ -68,7 +68,7 @@ class Subscription:
         self._some.set()
 
     async def next(self, seconds: float) -> list[JobEvent]:
-        """All events that have come, waiting for the first up to `seconds`; empty when none came or the server drains."""
+        """All queued events, waiting for the first up to `seconds`; empty if none came or the server drains."""
         first = await self.heard(seconds)
         found = [] if first is None else list(first.events)
         while self._heard:
@@ -76,9 +76,9 @@ class Subscription:
         return found
 
     async def heard(self, seconds: float) -> Heard | None:
-        """The next few events, waiting for them up to `seconds`; None when none came or the server drains.
+        """The next few events, waiting for them up to `seconds`; None if none came or the server drains.
 
-        A reader that has many before it lets the others have their turn after each few.
+        A reader with a long backlog yields to the others after every few events.
         """
         if self._heard:
             await asyncio.sleep(0)
@@ -88,7 +88,7 @@ class Subscription:
                 async with asyncio.timeout(seconds):
                     await self._some.wait()
             except TimeoutError:
-                pass  # nothing came: the caller sends a sign of life
+                pass  # none came: the caller sends a keepalive
         return self._pop() if self._heard else None
 
     def _pop(self) -> Heard:
@@ -97,20 +97,20 @@ class Subscription:
         return heard
 
     def lose_access(self, error: HoldfastError) -> None:
-        """The key that let listen has ended."""
+        """The subscriber's key was revoked or has expired."""
         self.end_code = error.code
         self._heard.clear()
         self._count = 0
         self.end()
 
     def end(self) -> None:
-        """No more will come."""
+        """There will be no more events."""
         self.ended = True
         self._some.set()
 
 
 class Hub:
-    """Hands job events to those who listen."""
+    """Delivers job events to subscribers."""
 
     def __init__(self, want: Callable[[bool], None]) -> None:
         self._want = want
@@ -120,7 +120,7 @@ class Hub:
         self._endings: dict[int, set[asyncio.Future[JobEnd | None]]] = {}
 
     def take(self, news: Committed) -> None:
-        """Hand on the events of one commit: what this takes grows with the events and with the readers, and not with their product."""
+        """Deliver the events of one commit. The cost is proportional to events plus readers, not to their product."""
         if self._subscriptions:
             self._tell_streams(news.jobs)
         if self._endings:
@@ -146,7 +146,7 @@ class Hub:
                 future.set_result(ending)
 
     def subscribe(self, queue: str | None, caller: Caller | None = None) -> Subscription:
-        """Begin to listen; `unsubscribe` ends it. `caller`: whose key it is that lets listen, where keys are in force."""
+        """Subscribe; `unsubscribe` ends it. `caller`: the key that permits it, if keys are in force."""
         if self.streams >= STREAMS:
             raise Overloaded(f"There are {STREAMS} event streams already.", retry_after_ms=5_000)
         subscription = Subscription(queue, caller)
@@ -164,7 +164,7 @@ class Hub:
                     subscription.lose_access(error)
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Stop listening."""
+        """Unsubscribe."""
         if subscription.caller is not None:
             subscription.caller.let_go(subscription)
 
@@ -179,7 +179,7 @@ class Hub:
         self._stop(remove)
 
     def watch(self, job_id: int) -> "asyncio.Future[JobEnd | None]":
-        """A future that is done when the job has ended; `unwatch` lets go of it."""
+        """A future that is done when the job has ended; `unwatch` releases it."""
         future: asyncio.Future[JobEnd | None] = asyncio.get_running_loop().create_future()
         self._listen(lambda: self._endings.setdefault(job_id, set()).add(future))
         return future
@@ -197,7 +197,7 @@ class Hub:
         self._stop(remove)
 
     def drain(self) -> None:
-        """Send everyone home."""
+        """End all streams and waits."""
         for readers in self._subscriptions.values():
             for subscription in readers:
                 subscription.end()

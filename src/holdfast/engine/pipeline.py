@@ -1,7 +1,8 @@
-"""The verbs of a door that keeps connections: submitted without waiting, many at once, each answered to a callback after its commit.
+"""The verbs for doors with persistent connections: submitted without waiting, many at once; a callback gets each answer after
+its commit.
 
-A task for each command would cost more than the command. The order in which commands are submitted is the order in which they are decided, as
-far as `batch.py` keeps it; a door that lets commands overlap relies on that.
+A task for each command would cost more than the command. Commands are decided in the order of submission, as far as `batch.py`
+keeps it; a door that pipelines commands relies on that.
 """
 
 import asyncio
@@ -22,10 +23,10 @@ from holdfast.messages.views import QueueInfo
 
 
 class Pipeline(Submitter):
-    """What doors that keep connections ask of the engine beyond the verbs that all doors have."""
+    """What doors with persistent connections need of the engine beyond the common verbs."""
 
     def submit_nowait(self, command: Command[A], weight: int, then: Callable[[A | Refused], None]) -> None:
-        """Submit a command whose values are within bounds; `then` gets its answer, also where that is a refusal."""
+        """Submit a command whose values are within bounds; `then` gets its answer or its refusal."""
         try:
             permitted = self._permitted(command)
         except HoldfastError as error:
@@ -62,23 +63,25 @@ class Pipeline(Submitter):
         then(future.result())
 
     def listen(self, listener: Listener) -> None:
-        """Call `listener` with what is committed. Answers of the same commit are in their futures by then; their callbacks come next."""
+        """Call `listener` with what is committed. The futures of the same commit are resolved by then; their callbacks run
+        afterwards.
+        """
         self._backend.listen(listener)
 
     def give_back(self, leases: Iterable[LeaseRef]) -> None:
-        """Release leases whose holder has gone, or could not be told of them, without waiting; the attempts are not spent.
+        """Release leases whose holder has disconnected or did not get the answer, without waiting; the attempts do not count.
 
-        Of an answer these are its `returnable()` ones.
+        For an answer, pass its `returnable()` leases.
         """
         for ref in leases:
             self._backend.submit(ReleaseLease(ref))
 
     async def reserve_job(self, job_id: int, worker: str) -> Granted:
-        """Lease one job by its id. A caller that leaves meanwhile hands back what it is answered."""
+        """Lease one job by its id. If the caller has left when the answer comes, the job is released."""
         return await self.ask(ReserveJob(job_id, worker))
 
     async def kick(self, queue: str, limit: int) -> int:
-        """Make up to `limit` jobs of a queue ready: of the dead ones if there is any, else of the scheduled ones. In small commits."""
+        """Make up to `limit` jobs of a queue ready: dead ones if there are any, else scheduled ones. In small commits."""
         bulk = new_run()
         return await self._kick(queue, True, limit, bulk) or await self._kick(queue, False, limit, bulk)
 

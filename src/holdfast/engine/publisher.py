@@ -1,9 +1,9 @@
 """Publishing: one event, a copy to every queue that wants it, in one transaction or not at all.
 
-Events are matched here, before the committer, with the interests as they are known here: read once, then kept up to date by the news of
-each change (`routing/router.py`). The command carries their version, and the committer refuses it if they have changed since; then the event is routed again, by
-what they are by then. So an interest counts from the moment that its registration is answered, on every front and every node, and matching
-never holds up a commit.
+Events are matched here, before the committer, with a copy of the interests: read once, then updated by the news of each change
+(`routing/router.py`). The command carries their version. If they have changed since, the committer refuses the command and the
+event is routed again. So an interest takes effect when its registration is answered, on every front and every node, and
+matching never delays a commit.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from holdfast.routing.interests import Match, Share, check
 from holdfast.routing.router import Router
 
 log = structlog.get_logger(__name__)
-_TRIES = 10  # interests that change faster than this are changed by a program gone wrong
+_TRIES = 10  # only a program with a defect changes interests faster than this
 
 
 class Publisher:
-    """Routes events by the interests of the moment."""
+    """Routes events by the current interests."""
 
     def __init__(self, reading: Reader, enqueue: Callable[[Enqueue], Awaitable[Enqueued]]) -> None:
         self._reading = reading
@@ -39,7 +39,7 @@ class Publisher:
         self._coming = Share()
 
     def take(self, news: Committed) -> None:
-        """Follow what has changed."""
+        """Apply a change of interests."""
         if news.interests is not None:
             self._router.take(news.interests)
 
@@ -53,7 +53,7 @@ class Publisher:
     async def publish(
         self, event: NewJob, key: IdempotencyKey | None, require_interest: bool, to_workers: bool, skip_held: bool
     ) -> Enqueued:
-        """A copy of `event` to each queue that wants its payload, or to each worker on it; its own queue is not looked at."""
+        """A copy of `event` to each queue that wants its payload, or to each worker on it; its own queue is ignored."""
         for _ in range(_TRIES):
             version, names = await self._router.route(event.payload if event.content_type is None else None)
             if require_interest and not names:
@@ -65,25 +65,25 @@ class Publisher:
                 copies = [replace(event, queue=name) for name in names]
                 return await self._enqueue(Enqueue(copies, key, version, to_workers, skip_held))
             except StaleInterests:
-                self._router.forget(version)  # the news of the change has not come yet
+                self._router.forget(version)  # the news of the change has not arrived yet
         raise Overloaded("The subscriptions change too fast to route this event.", retry_after_ms=1_000)
 
     async def reserve(self, queue: str, match: Match) -> Share:
-        """Check an interest, and keep room for it among those of all queues until `let_go`."""
+        """Check an interest, and reserve its share of the bound on all queues' interests until `let_go`."""
         if isinstance(match, str):
             return check(match)
         share = await self._router.in_thread(lambda: check(match))  # it compiles them
         await self._router.check_room(queue, share, lambda: self._coming)
-        self._coming = self._coming.plus(share)  # nothing was waited for since it was checked
+        self._coming = self._coming.plus(share)  # no await since the check
         return share
 
     def let_go(self, share: Share) -> None:
-        """The interest is written, or is not to be."""
+        """Release the reservation: the interest has been written or refused."""
         self._coming = self._coming.minus(share)
 
 
 class Unwaited:
-    """Events that nobody waits for: bounded in number, and counted by whether they were kept."""
+    """Events published without waiting: bounded in number, and counted by outcome."""
 
     def __init__(self) -> None:
         self.kept = 0
@@ -91,7 +91,7 @@ class Unwaited:
         self._tasks: set[asyncio.Task[Enqueued]] = set()
 
     async def begin(self, publishing: Coroutine[Any, Any, Enqueued]) -> None:
-        """Let it run. What refuses it at once is raised; what refuses it later is counted and logged."""
+        """Start publishing. An immediate refusal is raised; a later one is counted and logged."""
         if len(self._tasks) >= IN_FLIGHT_COMMANDS:
             publishing.close()
             raise Overloaded(retry_after_ms=1_000)

@@ -1,4 +1,4 @@
-"""The read side: single jobs, listings, statistics, and why a job is not running. Holds no write."""
+"""The read side: single jobs, listings, statistics, and why a job is not running. Never writes."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -61,11 +61,11 @@ from holdfast.messages.views import (
 )
 
 Q = TypeVar("Q", bound=Query[Any])
-_LOOK_AGAIN_S = 5.0  # at a job that is waited for: it may have ended on another node, whose word was lost
+_LOOK_AGAIN_S = 5.0  # polls a job that is waited for: it may have ended on another node whose notification was lost
 
 
 class Reader:
-    """Answers from what is committed."""
+    """Answers from committed data."""
 
     def __init__(self, backend: Backend, hub: Hub, keyring: Keyring) -> None:
         self._backend = backend
@@ -74,7 +74,7 @@ class Reader:
         self._on_the_way = 0
         self._looks: dict[GetJob, asyncio.Future[Any]] = {}
         self._of_all: Shared[GetStats, Stats] = Shared(self._gather)
-        self._of_named: Shared[GetStats, Stats] = Shared(self._gather)  # in a line of their own: each name is another read
+        self._of_named: Shared[GetStats, Stats] = Shared(self._gather)  # limited separately: each name is another read
 
     async def glance(self, job_id: int, cut: int = 0) -> JobDetail:
         """One job with only the first bytes of its payload and its result."""
@@ -89,7 +89,7 @@ class Reader:
         if not wait_ms:
             return self._shown(await self._ask(GetJob(job_id)))
         caller = caller_here(self._keyring)
-        watch = self._hub.watch(job_id)  # before looking, so that no end is missed
+        watch = self._hub.watch(job_id)  # before the read, so that no end is missed
         try:
             if caller is not None:
                 caller.hold(watch, lambda _: None if watch.done() else watch.set_result(None))
@@ -107,7 +107,7 @@ class Reader:
                 caller.let_go(watch)
 
     async def _at_its_end(self, job_id: int, ending: JobEnd | None) -> JobDetail:
-        """The job as it ended: all who waited for that are told by one read."""
+        """The job as it ended: one read serves all callers that waited for it."""
         asked = self._permitted(GetJob(job_id))
         if ending is None or asked.scope is not None:  # the server drains, or the caller's key has ended
             return await self._look(job_id)
@@ -119,8 +119,8 @@ class Reader:
             del ending  # as in `_look`
 
     async def _look(self, job_id: int) -> JobDetail:
-        """The job now. Who asks for the same one in the same turn of the loop is answered by the same read; it begins after that turn, so that
-        it misses nothing of what was committed before any of them asked.
+        """The job now. Callers that request the same one in the same turn of the event loop share one read. It begins after
+        that turn, so it misses nothing committed before their requests.
         """
         asked = self._permitted(GetJob(job_id))
         look = self._looks.get(asked)
@@ -148,7 +148,7 @@ class Reader:
         return await self._ask(query)
 
     async def failures(self, queue: str | None = None) -> Failures:
-        """The newest jobs that went wrong, each with its latest error."""
+        """The jobs that failed most recently, each with its latest error."""
         if queue is not None:
             checks.name_of_queue("queue", queue)
         found = await self._ask(RecentFailures(limits.FAILURES_SCANNED, queue))
@@ -161,7 +161,7 @@ class Reader:
         return await self._ask(GetHistory(queue, span))
 
     async def depths(self, names: list[str]) -> dict[str, list[int | None]]:
-        """How full each of these queues was in the last hour, at a few moments."""
+        """How full each of these queues was in the last hour, sampled."""
         found: History = await self._ask(GetHistory(names=names))
         return found.depths
 
@@ -175,14 +175,16 @@ class Reader:
         return await self._ask(ListQueues(limit, after))
 
     async def stats(self, most: int = limits.STATS_QUEUES, named: str = "") -> Stats:
-        """The store, sums over all queues, and at most so many queues whose name has this: those first that want attention."""
+        """The store, sums over all queues, and a bounded number of queues whose name contains this: those that need attention
+        first.
+        """
         shared = self._of_named if named else self._of_all
         found = await shared.of(self._permitted(GetStats(most, named[: limits.QUEUE_NAME_WRITTEN_CHARS])))
         store = self._seen(found.store)
         return found if store is found.store else replace(found, store=store)
 
     async def stats_of_busiest(self, most: int) -> Stats:
-        """The same of the queues that hold or have done the most."""
+        """The same for the queues that hold or have done the most."""
         return await self._of_all.of(self._permitted(GetStats(most, busiest=True)))
 
     def _seen(self, store: StoreStats) -> StoreStats:
@@ -210,7 +212,7 @@ class Reader:
         return found.queues[0], found.now
 
     async def audit(self, query: ListAudit) -> AuditPage:
-        """A page of the audit log: one that is full, or as far as a bounded number of reads comes, with a cursor."""
+        """A page of the audit log: a full page, or what a bounded number of reads finds, with a cursor."""
         checks.number("limit", query.limit, 1, limits.LIST_LIMIT)
         _check_audit(query.filter)
         found: list[AuditEntry] = []
@@ -225,7 +227,7 @@ class Reader:
         return replace(page, entries=found)
 
     async def workers(self) -> WorkerList:
-        """All registered workers, with what each is working on."""
+        """All registered workers, each with its current jobs."""
         found: list[WorkerInfo] = []
         after: tuple[int, str] | None = (-1, "")
         while after is not None:
@@ -235,7 +237,7 @@ class Reader:
         return WorkerList(found, page.now)
 
     async def workers_after(self, limit: int, after: tuple[int, str]) -> WorkerList:
-        """A page of them, as they were registered."""
+        """A page of workers, in the order of registration."""
         checks.number("limit", limit, 1, limits.LIST_LIMIT)
         return await self._ask(ListWorkers(limit=limit, after=after))
 
@@ -266,7 +268,7 @@ class Reader:
         return await self._ask(GetInterests())
 
     async def all_interests(self) -> InterestList:
-        """The same to route by, whoever publishes."""
+        """The same for routing, whoever publishes."""
         return await self._read(GetInterests())
 
     async def keys(self) -> list[Key]:
@@ -275,20 +277,20 @@ class Reader:
 
     async def keys_unless(self, known: int) -> KeyList:
         """All access keys for the keyring itself, unless their version is still this one."""
-        # However many reads are under way: a flood of them must not keep a revoked key in force.
+        # Not counted among the reads in progress: a flood of reads must not keep a revoked key in force.
         return or_raise(await self._backend.submit(ListKeys(known)))
 
     async def store(self) -> StoreStats:
-        """How the store is doing, for who may look."""
+        """The health of the store, for a caller that may see it."""
         found: StoreStats = await self._ask(GetHealth())
         return self._seen(found)
 
     async def stats_of_store(self) -> StoreStats:
-        """How the store is doing; asks it, so an answer means that it lives. Everybody may know."""
+        """The health of the store; asks the store, so an answer means that it is up. Needs no key."""
         return await self._read(GetHealth())
 
     async def oldest_dead(self, queue: str) -> JobPage:
-        """The dead job of a queue that died first, if there is one."""
+        """The oldest dead job of a queue, if there is one."""
         return self._shown_page(await self._ask(OldestDead(queue)))
 
     async def urgent(self, names: list[str]) -> QueueCounts:
@@ -300,7 +302,7 @@ class Reader:
         return await self._ask(GetTube(name))
 
     async def why(self, job_id: int) -> tuple[JobFacts, list[tuple[str, str]]]:
-        """Why a job is not running: the facts, and the reasons as (code, sentence), the most telling first."""
+        """Why a job is not running: the facts, and the reasons as (code, sentence), the most important first."""
         _check_id(job_id)
         facts: JobFacts = await self._ask(ExplainJob(job_id))
         return facts, reasons(facts)
@@ -333,7 +335,7 @@ class Reader:
         return permit(query, CALLER.get()) if self._keyring.in_force else query
 
     async def _ask(self, query: Query[A]) -> A:
-        """Ask as the caller may."""
+        """Query with the caller's rights."""
         return await self._read(self._permitted(query))
 
     async def _read(self, query: Query[A]) -> A:
@@ -343,7 +345,7 @@ class Reader:
         self._on_the_way += 1
         future.add_done_callback(self._answered)
         try:
-            return or_raise(await asyncio.shield(future))  # it counts until it is answered, also when nobody waits any more
+            return or_raise(await asyncio.shield(future))  # it counts until it is answered, even if the caller has left
         except asyncio.CancelledError:
             self._backend.leave(future)
             raise
@@ -353,14 +355,14 @@ class Reader:
 
 
 def _read_for_many(read: Coroutine[Any, Any, Answer]) -> "asyncio.Future[Any]":
-    """A read that goes on whoever of those that wait for it leaves."""
+    """A read that continues if one of its waiting callers leaves."""
     reading = asyncio.ensure_future(read)
-    reading.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # they may all have left
+    reading.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # all of them may have left
     return reading
 
 
 def _check_id(job_id: int) -> None:
-    """A number that no job can have: the store need not be asked, and could not be told it."""
+    """A number that no job can have and that the store's column can't hold."""
     if not 1 <= job_id <= limits.ID_MAX:
         raise JobNotFound(f"There is no job {job_id}.")
 
@@ -382,25 +384,25 @@ def _check_filter(query: ListJobs | CountJobs) -> None:
 
 
 def hidden_content(content: Content) -> Content:
-    """What is left of a content for somebody who must not see payloads: a null, which every door can show."""
+    """A placeholder for content that the caller may not see: a null, which every door can show."""
     return Content(content.type, None, b"null")
 
 
 def hidden(detail: JobDetail) -> JobDetail:
-    """A job for somebody who must not see payloads: without its payload, its result, what it noted, and what its errors say."""
+    """A job for a caller without payload access: without payload, result, progress, and the text of errors."""
     content = hidden_content(detail.content)
     errors = [replace(error, reason="") for error in detail.errors]
     return replace(detail, content=content, progress=None, result=None, errors=errors, payload_hidden=True)
 
 
 def hidden_schedule(schedule: Schedule) -> Schedule:
-    """A schedule for somebody who must not see payloads."""
+    """A schedule for a caller without payload access."""
     job = replace(schedule.spec.job, payload=b"null", content_type=None)
     return replace(schedule, spec=replace(schedule.spec, job=job), payload_hidden=True)
 
 
 def reasons(facts: JobFacts) -> list[tuple[str, str]]:
-    """Why the job is not running, as (code, sentence); for a job that runs or has ended, that."""
+    """Why the job is not running, as (code, sentence); for a job that runs or has ended, its state."""
     job, queue, now = facts.job, facts.queue, facts.now
     if job.state is State.LEASED and job.lease is not None:
         holder = job.lease.worker or "an unnamed worker"

@@ -15,14 +15,14 @@ from holdfast.routing import fields
 
 
 class Schedules:
-    """What can be done about schedules. `payload_bytes` bounds the payload of a schedule's job."""
+    """Verbs on schedules. `payload_bytes` bounds the payload of a schedule's job."""
 
     def __init__(self, submitter: Submitter, payload_bytes: int) -> None:
         self._submitter = submitter
         self._payload_bytes = payload_bytes
 
     async def set(self, name: str, spec: ScheduleSpec, paused: bool) -> Schedule:
-        """Make a schedule, or change what one enqueues and when."""
+        """Create a schedule, or change what it enqueues and when."""
         command = SetSchedule(name, spec, paused)
         async with self._submitter.audited(command):
             await self._check(name, spec)
@@ -47,11 +47,9 @@ class Schedules:
 
     async def _check(self, name: str, spec: ScheduleSpec) -> None:
         checks.schedule_name(name)
-        checks.text("cron", spec.cron, limits.CRON_CHARS)  # before they are on their way: the rest is for the store's side
+        checks.text("cron", spec.cron, limits.CRON_CHARS)  # before submitting: the other checks are made by the committer
         checks.text("timezone", spec.timezone, limits.TIMEZONE_CHARS)
         checks.number("interval_ms", spec.interval_ms, limits.INTERVAL_MS_MIN, limits.INTERVAL_MS_MAX)
         checks.new_job(spec.job, self._payload_bytes)
-        if (
-            spec.publish and spec.job.content_type is None
-        ):  # its event must be one that can be matched, whatever the interests are
+        if spec.publish and spec.job.content_type is None:  # the event must be valid, whatever the interests are
             await asyncio.to_thread(fields.check, spec.job.payload, "payload")

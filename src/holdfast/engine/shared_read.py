@@ -1,4 +1,4 @@
-"""A long read that many ask for: done once for all of them, and one at a time, however many ask."""
+"""An expensive read that many callers request: it runs once for all of them, and never twice at a time."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 class Shared(Generic[K, T]):
-    """Reads by what is asked for. Whoever asks is answered by a read that began after that, so that it misses nothing of what was committed
-    before. Raises `Overloaded` where its turn does not come.
+    """Reads by key. A caller gets a read that began after its request, so it misses nothing committed before. Raises
+    `Overloaded` if its turn does not come.
     """
 
     def __init__(self, read: Callable[[K], Coroutine[Any, Any, T]]) -> None:
@@ -22,7 +22,7 @@ class Shared(Generic[K, T]):
         self._waiting: dict[K, asyncio.Future[T]] = {}
 
     async def of(self, asked: K) -> T:
-        """The answer; the read goes on whoever of those that wait for it leaves."""
+        """The answer. The read continues if one of its waiting callers leaves."""
         answer = self._waiting.get(asked)
         if answer is None:
             if len(self._waiting) >= DEAR_READS_WAITING:
@@ -43,7 +43,7 @@ class Shared(Generic[K, T]):
                 f"Other reads took longer than {READ_WAIT_S:.0f} s; this one was not begun.", retry_after_ms=1_000
             ) from None
         finally:
-            del self._waiting[asked]  # who asks from now on waits for the next
+            del self._waiting[asked]  # later callers wait for the next read
         try:
             return await self._read(asked)
         finally:

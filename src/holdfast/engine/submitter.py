@@ -1,7 +1,7 @@
-"""Between the verbs and the committer: submit, wait for the commit, and raise what was refused.
+"""Between the verbs and the committer: submit, wait for the commit, and raise a refusal as an error.
 
-What is on its way to the store is bounded in commands, and in bytes by the process's budget: past that a caller is told `overloaded` at once,
-and nothing piles up.
+What is in progress is bounded in commands, and in bytes by the process's budget. Past a bound the caller gets `overloaded` at
+once.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class Submitter:
-    """The engine's way to its backing."""
+    """Submits the engine's commands to the backend."""
 
     def __init__(self, backend: Backend, budget: Budget) -> None:
         self._backend = backend
@@ -38,7 +38,7 @@ class Submitter:
         self.in_flight = 0
 
     async def ask(self, command: Command[A], weight: int = 0) -> A:
-        """Submit a command, wait for its commit, and raise what was refused."""
+        """Submit a command, wait for its commit, and raise a refusal as an error."""
         future = self.submit(command, weight)
         try:
             result = await future
@@ -51,7 +51,7 @@ class Submitter:
         return result
 
     async def manage(self, command: Managed[A], weight: int = 0) -> A:
-        """The same for a managing verb, in the name of whoever does it."""
+        """The same for a managing verb, with the actor of this context."""
         command = signed(command)
         async with self.audited(command):
             pass
@@ -69,14 +69,14 @@ class Submitter:
             raise
 
     async def record(self, entry: AuditEntry) -> None:
-        """Keep an entry in the audit log of what is no command. Where the store can't take it, its log says so."""
+        """Write an audit log entry for what is not a command. If the store can't take it, the entry goes to the log."""
         try:
             await self.ask_as_server(RecordAudit(entry))
         except HoldfastError as error:
             not_kept(entry, error.code)
 
     async def ask_as_server(self, command: Command[A]) -> A:
-        """Have a command of the server's own decided: nobody calls, so nobody's key is asked for."""
+        """Submit a command of the server itself: there is no caller, so no key is checked."""
         future = self._send(command, 0)
         try:
             return or_raise(await future)
@@ -84,13 +84,13 @@ class Submitter:
             self.in_flight -= 1
 
     async def _ask_many(self, commands: Sequence[Command[A]], weight: int) -> list[A | Refused]:
-        """Submit all of these or, where they are too many, none; refusals are among the results."""
+        """Submit all of these, or none if there are too many; refusals are among the results."""
         if self.keyring.in_force:
             return await self._ask_permitted(commands, weight)
         return await self._ask_all(commands, weight)
 
     async def _ask_permitted(self, commands: Sequence[Command[A]], weight: int) -> list[A | Refused]:
-        """The same of those that the caller may ask for; raises where there is none. A refused one harms no other."""
+        """The same for those that the caller is allowed; raises if there is none. A refused one does not affect the others."""
         caller = CALLER.get()
         results: list[A | Refused | None] = []
         permitted: list[Command[A]] = []
@@ -136,7 +136,7 @@ class Submitter:
             self.budget.take(weight)
 
     def release_quota(self, weight: int) -> None:
-        """A command of so many bytes is answered."""
+        """A command of so many bytes has been answered."""
         self.in_flight -= 1
         if weight:
             self.budget.give(weight)
@@ -148,7 +148,7 @@ BULK: ContextVar[Bulk | None] = ContextVar("bulk", default=None)
 
 @contextmanager
 def part_of(bulk: Bulk | None) -> Iterator[None]:
-    """All that is done in here is a part of this."""
+    """Everything within belongs to this run."""
     token = BULK.set(bulk)
     try:
         yield
@@ -157,12 +157,12 @@ def part_of(bulk: Bulk | None) -> Iterator[None]:
 
 
 def new_run() -> Bulk:
-    """What takes several commands, and is told as one."""
+    """Several commands that are reported as one."""
     return Bulk(secrets.token_hex(8))
 
 
 def signed(command: Managed[A]) -> Managed[A]:
-    """The command in the name of whoever does it in this context."""
+    """The command with the actor of this context."""
     return replace(command, actor=ACTOR.get(), bulk=command.bulk or BULK.get())
 
 
@@ -172,13 +172,13 @@ def not_kept(entry: AuditEntry, code: str) -> None:
 
 
 def error_of(refused: Refused) -> HoldfastError:
-    """The error that a refusal stands for."""
+    """The error for a refusal."""
     fields: dict[str, Any] = refused.fields
     return BY_CODE.get(refused.code, InternalError)(refused.detail, **fields)
 
 
 def or_raise(result: A | Refused) -> A:
-    """The answer, unless it is a refusal."""
+    """The answer; raises if it is a refusal."""
     if isinstance(result, Refused):
         raise error_of(result)
     return result

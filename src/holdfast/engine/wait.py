@@ -1,13 +1,15 @@
-"""Waiting: look, park where there is nothing, look again when there is news. Every door that waits for jobs, or for room in a full queue, does it here.
+"""Waiting: look, park if there is nothing, look again when there is news. All doors wait here, for jobs or for room in a full
+queue.
 
     look ──something──▶ take
      ▲ └──nothing──▶ park ──the time is up, or the server drains──▶ time_up
      └─────news───────┘
 
-News is meant for one who can use it. Whoever was woken by it and leaves, is refused, is quiet, or is served from elsewhere passes it on; so no
-ready job stays while somebody waits who may have it. Nothing is left to a caller that has gone: what its look is granted is given back.
+News must reach a caller that can use it. A caller that was woken but leaves, is refused, is quiet or got a job elsewhere passes
+the news on, so no job stays ready while a caller waits that may have it. If the caller has disconnected, the jobs that its look
+got are released.
 
-No look needs a task or a coroutine of its own: answers and news come as callbacks.
+No look needs a task or a coroutine of its own: answers and news arrive as callbacks.
 """
 
 import asyncio
@@ -25,7 +27,7 @@ from holdfast.messages.frame import A, Answer, Command, Refused
 
 
 class Wait(ABC, Generic[A]):
-    """One who looks and parks. It looks once at a time."""
+    """One waiting caller. It has one look in progress at a time."""
 
     __slots__ = (
         "_caller",
@@ -42,7 +44,7 @@ class Wait(ABC, Generic[A]):
     )
 
     def __init__(self, pipeline: Pipeline, waiters: Waiters, names: tuple[str, ...], weight: int = 0) -> None:
-        """Wait for news of these queues; `weight` is what it holds, in bytes, while it is parked and while it looks."""
+        """Wait for news of these queues; `weight` is the memory that it holds, in bytes, while it waits."""
         self._pipeline = pipeline
         self._waiters = waiters
         self._names = names
@@ -51,30 +53,30 @@ class Wait(ABC, Generic[A]):
         self._patience: Patience | None = None
         self._waiter: Waiter | None = None
         self._woken: str | None = None
-        self._caller = caller_here(pipeline.keyring)  # news wakes us in the context of somebody else
+        self._caller = caller_here(pipeline.keyring)  # news wakes us in another caller's context
         self.left = False
 
     @abstractmethod
     def wanted(self) -> Command[A] | None:
-        """What to ask for now; None: nothing."""
+        """The command to look with now; None: nothing to look for."""
 
     @abstractmethod
     def take(self, result: A | Refused) -> float | None:
-        """Take what the look found, perhaps nothing; how many seconds to wait for news, None: not at all."""
+        """Take what the look found, perhaps nothing; returns how many seconds to wait for news, None: not at all."""
 
     @abstractmethod
     def time_up(self) -> None:
-        """There was no news in that time, or there is no use in waiting any longer."""
+        """There was no news in that time, or waiting longer has no use."""
 
     def look(self) -> None:
-        """Ask the store."""
+        """Submit the look."""
         command = self.wanted()
         if command is None:
             self._pass_on()
             return
         self._mark = self._waiters.mark(self._names)
         if self._pipeline.keyring.in_force:
-            CALLER.set(self._caller)  # where it parked before there was a key, that is nobody
+            CALLER.set(self._caller)  # None if it parked before there was a key
         try:
             future = self._pipeline.submit(command, self._weight)
         except HoldfastError as error:
@@ -83,7 +85,7 @@ class Wait(ABC, Generic[A]):
             future.add_done_callback(self._came)
 
     def leave(self) -> None:
-        """Nobody is there any more who could be given anything."""
+        """The caller has left."""
         self.left = True
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
@@ -92,7 +94,7 @@ class Wait(ABC, Generic[A]):
         self._pass_on()
 
     def undeliverable(self, result: Answer) -> None:
-        """Nobody can be told this answer."""
+        """The answer can't be delivered."""
         if isinstance(result, Granted):
             self._pipeline.give_back(result.returnable())
 
@@ -112,7 +114,7 @@ class Wait(ABC, Generic[A]):
             self._park(seconds, isinstance(result, Granted) and result.quiet)
 
     def _park(self, seconds: float, quiet: bool) -> None:
-        names, mark = ((), 0) if quiet else (self._names, self._mark)  # no news is meant for a worker that is given nothing
+        names, mark = ((), 0) if quiet else (self._names, self._mark)  # a quiet worker gets no jobs, so news is not for it
         try:
             if self._weight:
                 self._pipeline.budget.park(self._weight)
@@ -145,14 +147,14 @@ class Wait(ABC, Generic[A]):
 
 
 class Call(Wait[A]):
-    """A wait that somebody awaits: until there is something, it is refused for another reason, or its time is up."""
+    """A wait for a coroutine: until something is found, it is refused for another reason, or its time is up."""
 
     __slots__ = ("_answer", "_command", "_deadline", "_nothing")
 
     async def answer(
         self, command: Command[A], wait_ms: int, request: str | None = None, patience: Patience | None = None
     ) -> A:
-        """Look and wait; at the end of the time, what the last look found. A caller that leaves is given nothing."""
+        """Look and wait; when the time is up, returns what the last look found. A caller that leaves gets nothing."""
         loop = asyncio.get_running_loop()
         self._command = command
         self._deadline = loop.time() + wait_ms / 1000
@@ -167,7 +169,7 @@ class Call(Wait[A]):
             result = await self._answer
         except asyncio.CancelledError:
             self.leave()
-            if not self._answer.cancelled():  # it left in the moment of the answer
+            if not self._answer.cancelled():  # it left just as the answer came
                 self.undeliverable(self._answer.result())
             raise
         finally:
@@ -178,17 +180,17 @@ class Call(Wait[A]):
         return result
 
     def _end_access(self, error: HoldfastError) -> None:
-        """The key of who waits has ended."""
+        """The key of the waiting caller was revoked or has expired."""
         if not self._answer.done():
             self.leave()
             self._answer.set_result(Refused(error.code, error.detail, error.fields))
 
     def wanted(self) -> Command[A] | None:
-        """The same each time, as long as somebody waits."""
+        """The same command each time, while the caller waits."""
         return None if self._answer.done() else self._command
 
     def take(self, result: A | Refused) -> float | None:
-        """Answer it, or wait."""
+        """Return the answer, or wait."""
         if self._answer.done():
             self.undeliverable(result)
             return None
@@ -199,13 +201,13 @@ class Call(Wait[A]):
         return None
 
     def time_up(self) -> None:
-        """Answer that there was nothing."""
+        """Return that there was nothing."""
         if not self._answer.done():
             self._answer.set_result(self._nothing)
 
 
 def _uses(result: Answer, woken: str) -> bool:
-    """Whether the news of this queue is used up by one whose look found this. Others may find room where one did: a commit frees it for many."""
+    """Whether the look that found this has used up the news of its queue. A commit may have made room for many callers."""
     if isinstance(result, Granted):
         return not result.quiet and (not result.jobs or any(granted.job.queue == woken for granted in result.jobs))
     return _is_full(result)

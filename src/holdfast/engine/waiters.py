@@ -1,14 +1,14 @@
-"""Long polls: who waits for which queues, woken by what was committed.
+"""Long polls: which callers wait for which queues, and waking them after a commit.
 
-A caller looks, finds nothing, and parks; news of a queue wakes as many as it can serve, the longest waiting first. Between the look and
-the parking the news may already have come. So a caller takes a mark before it looks, and parking on a queue with newer news returns at
-once: nothing is missed, and no poll runs in circles.
+A caller looks, finds nothing, and parks; news of a queue wakes as many callers as it can serve, the longest waiting first. News
+may arrive between the look and the parking, so a caller takes a mark before it looks, and parking on a queue with newer news
+returns at once: no news is missed and no caller polls in a loop.
 
     mark ─▶ look ──nothing──▶ enter(mark) ──news──▶ look again
                                   └── deadline, or the server drains ──▶ give up
 
-Who looks, and who passes on what it can't use, is in `wait.py`. The same object serves those who wait for jobs (`ready`) and those who wait for
-room in a full queue (`freed`).
+`wait.py` does the looking and passes on unused news. The same class serves callers that wait for jobs (`ready`) and callers
+that wait for room in a full queue (`freed`).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from holdfast.limits import NEWS_QUEUES, PARKED_POLLS
 
 
 class Waiter:
-    """One parked caller. It is told once, in a later turn of the loop: the queue of the news, or None when it is to wait no longer."""
+    """One parked caller. It is woken once, in a later turn of the loop, with the name of a queue with news, or None."""
 
     __slots__ = ("_then", "_waiters", "call", "names", "over", "request", "timer", "woken_for")
 
@@ -32,12 +32,12 @@ class Waiter:
         self.names = names
         self.request = request
         self.woken_for: str | None = None
-        self.over = False  # it is told something, or has left
-        self.call: asyncio.Handle | None = None  # which tells it
+        self.over = False  # woken, or has left
+        self.call: asyncio.Handle | None = None  # scheduled call that wakes it
         self.timer: asyncio.TimerHandle | None = None
 
     def wake(self, name: str | None) -> bool:
-        """Tell it; False when it was told something already, or has left."""
+        """Wake it; False if it was already woken or has left."""
         if self.over:
             return False
         self.over = True
@@ -52,12 +52,12 @@ class Waiter:
             then(self.woken_for)
 
     def forget(self) -> None:
-        """Hold on to nobody: the collector of cycles, which is slow, finds nothing here."""
+        """Drop the references, so that the cycle collector, which is slow, finds nothing here."""
         self._then = self.call = None
 
 
 class Patience:
-    """How long somebody is waited for: until it is over, at the latest when the time is up. What is under way by then comes to its end."""
+    """The longest time to wait: ended early when the wait is over. A look in progress at the deadline is completed."""
 
     __slots__ = ("over", "waiter")
 
@@ -66,31 +66,31 @@ class Patience:
         self.waiter: Waiter | None = None
 
     def end(self) -> None:
-        """Wait no longer: as if the time were up."""
+        """Stop waiting, as if the time were up."""
         self.over = True
         if self.waiter is not None:
             self.waiter.wake(None)
 
 
 class Waiters:
-    """Everyone who waits for news of some queues."""
+    """All callers that wait for news of some queues."""
 
     def __init__(self) -> None:
         self._lines: dict[str, OrderedDict[Waiter, None]] = {}
-        self._all: dict[Waiter, None] = {}  # but those who were just told
-        self._news: dict[str, int] = {}  # by queue, as far as it is remembered
+        self._all: dict[Waiter, None] = {}  # except those just woken
+        self._news: dict[str, int] = {}  # by queue, unless it was forgotten
         self._count = 0  # of all news
-        self._forgotten = 0  # the count when the queues were last forgotten: what one counts that is not remembered
+        self._forgotten = 0  # the total when the queues were last forgotten, used for queues that are not in the table
         self._by_request: dict[str, Waiter] = {}
         self._draining = False
 
     @property
     def parked(self) -> int:
-        """How many wait."""
+        """How many callers wait."""
         return len(self._all)
 
     def mark(self, names: tuple[str, ...]) -> int:
-        """How much news there has been of these queues; to be taken before looking."""
+        """The mark: a count of the news of these queues. Take it before looking."""
         forgotten = self._forgotten
         if len(names) == 1:  # nearly always
             return self._news.get(names[0], forgotten)
@@ -105,10 +105,10 @@ class Waiters:
         request: str | None = None,
         patience: Patience | None = None,
     ) -> Waiter | None:
-        """Wait for news of one of the queues; `then` gets the name of the one that woke us, or None when the time or the patience is over.
+        """Wait for news of one of the queues; `then` gets the name of the queue that has news, or None when the time is up.
 
-        None is the answer, and `then` was called, where there is nothing to wait for. A newer call with the same `request` takes the place of
-        this one: its caller has gone, and must not be given jobs. Without `names` nothing but the time is waited for.
+        Returns None after calling `then` if there is nothing to wait for. A newer call with the same `request` replaces this
+        one: its caller has gone, and must not get jobs. Without `names` only the time is waited for.
         """
         if self.mark(names) != mark:
             then(names[0])
@@ -132,7 +132,7 @@ class Waiters:
         return waiter
 
     def leave(self, waiter: Waiter) -> None:
-        """Wait no longer, and tell nothing: the news that it was woken for was meant for one who can use it."""
+        """Stop waiting without a call: the news it was woken by is for a caller that can use it."""
         waiter.over = True
         if waiter.call is not None:
             waiter.call.cancel()
@@ -153,23 +153,25 @@ class Waiters:
             count -= waiter.wake(name)  # one whose time is up takes nobody's turn
 
     def _forget(self) -> None:
-        """Remember none. Each counts at least as much as it did, so that no news is missed; a mark from before may have its caller look in vain."""
+        """Forget all queues. Each then counts at least as much as before, so no news is missed; an older mark may cause one
+        useless look.
+        """
         self._news.clear()
         self._forgotten = self._count
 
     def names(self) -> list[str]:
-        """The queues that somebody waits for."""
+        """The queues that callers wait for."""
         return list(self._lines)
 
     def drain(self) -> None:
-        """Send everyone home, and let nobody park again."""
+        """Wake everyone with None, and park nobody from now on."""
         self._draining = True
         for waiter in list(self._all):
             self._unlist(waiter)
             waiter.wake(None)
 
     def remove(self, waiter: Waiter) -> None:
-        """It is told, or has left."""
+        """It was woken or has left."""
         self._unlist(waiter)
         if waiter.timer is not None:
             waiter.timer.cancel()

@@ -1,1 +1,1 @@
-"""How HTTP is spoken, with no API in it: heads, bodies that must not be taken as they are, callers that leave, origins."""
+"""The HTTP protocol, without any API: request heads, bodies that are refused, disconnects, origins."""

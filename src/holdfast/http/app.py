@@ -1,8 +1,8 @@
-"""What every request has in common, whichever route takes it.
+"""What all requests have in common, whatever their route.
 
     head ─▶ request id ─▶ path prefix ─▶ guard ─▶ route ─▶ body ─▶ handler ─▶ answer ─▶ metrics
 
-Nothing below has to know about any of it. What is wrong with a head is known before its body has come.
+Handlers need not know of any of it. An invalid head is detected before its body has arrived.
 """
 
 import itertools
@@ -68,8 +68,8 @@ class Metrics(Protocol):
 
 
 class App:
-    """All routes with what stands before them. `state` is what handlers are given of the program around them; `enter` is called
-    before a handler that runs in a task, in its context; `login` says who calls.
+    """All routes and the common steps before them. `state` is passed to handlers; `enter` is called before a handler that runs
+    in a task, in its context; `login` identifies the caller.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class App:
         return b"%b-%x" % (self._prefix, next(self._numbers))
 
     def own_path(self, target: str) -> str:
-        """The path of a target: decoded, without the prefix that a proxy may or may not have taken off."""
+        """The path of a target: decoded, without the prefix that a proxy may or may not have removed."""
         path = urllib.parse.unquote(target) if "%" in target else target
         root = self._root_path
         if root and (path == root or path.startswith(root + "/")):
@@ -120,7 +120,7 @@ class App:
         return path
 
     def open(self, request: Request, flawed: HoldfastError | None) -> None:
-        """See to the head of a request: its route, and its answer where that is known before the body has come."""
+        """Process the head of a request: its route, and its answer if that is known before the body has arrived."""
         given = path = request.path
         if self._root_path or path[-1:] == "/" or "%" in path or "//" in path:
             given = self.own_path(path)
@@ -147,17 +147,17 @@ class App:
             )
 
     def refuse(self, request: Request, error: HoldfastError) -> Reply:
-        """An error as the door of the request's route says it."""
+        """An error in the format of the route's door."""
         assert request.route is not None, "one without a route was answered when its head had come"
         return request.route.refuse(request, self._state, error)
 
     def too_large(self, request: Request, detail: str) -> Reply:
-        """The refusal of a body that is larger than any."""
+        """The refusal of a body larger than any route allows."""
         return self.refuse(request, PayloadTooLarge(detail, limit_bytes=self.body_bytes))
 
     def admit_upgrade(self, method: str, target: str, headers: list[tuple[bytes, bytes]], address: str) -> str:
-        """Raise unless a request for another protocol may come in: it passes the same guard as every request. Its path; who calls is said in the
-        context.
+        """Raise unless an upgrade is allowed: it passes the same checks as every request. Returns its path; the caller is set
+        in the context.
         """
         path, found = as_routes_have_it(self.own_path(target)), together(headers)
         if (flawed := unreadable(found, headers, "1.1")) is not None:
@@ -173,7 +173,7 @@ class App:
         """Answer a request; a refusal is an answer too."""
         route = request.route
         assert route is not None, "one without a route was answered when its head had come"
-        CALLER.set(request.caller)  # here and not with the head: behind it others may have come, of other callers
+        CALLER.set(request.caller)  # here and not with the head: requests of other callers may have followed
         try:
             if route.is_hot:
                 return await route.handler(request, self._state)  # type: ignore[no-any-return]

@@ -2,8 +2,8 @@
 
     bytes ─▶ head ─▶ body ─▶ its turn ─▶ answer ─▶ the next
 
-A hot route is answered from the parser's callbacks, as far as its handler gets, and goes on when the future that it waits for is done: a task
-without the task. What comes behind a request under way waits for its turn.
+A hot route's handler runs within the parser's callbacks up to its first await, and continues when the future that it awaits is
+done, without the cost of a task. Requests behind the current one wait for their turn.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ log = structlog.get_logger(__name__)
 _UPGRADE_REQUIRED = 426
 _TOO_LATE = f"This read took more than {HALF_CLOSED_READ_S} s; a caller that has closed its half of the connection is not read for any longer."
 _SWITCHED = 101
-_READ_LOOK_S = 0.1  # between two looks whether the last answer has been read over TLS
+_READ_LOOK_S = 0.1  # between two checks whether the last answer has been read over TLS
 
 
 class Connection(RequestReader):
-    """One connection. `keep_alive_s`: how long it is kept while nothing is under way; `drain_s`: how long its end may take."""
+    """One connection. `keep_alive_s`: how long it is kept while idle; `drain_s`: how long closing may take."""
 
     def __init__(self, app: App, connections: "Connections", heads: Heads, keep_alive_s: float, drain_s: float) -> None:
         super().__init__(app, connections)
@@ -53,7 +53,7 @@ class Connection(RequestReader):
     # Called by the transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody has come, and has as long for the first request as between two."""
+        """A new connection: it has as long for the first request as between two."""
         self.transport = transport
         self.connections.add(self)
         self._rest()
@@ -65,7 +65,7 @@ class Connection(RequestReader):
             self.turn_away(None, too_many)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The caller has left: nothing of what waits is done, and nobody waits for what is under way."""
+        """The caller has disconnected: waiting requests are dropped, and nothing waits for those in progress."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
         if self.place is not None:
@@ -81,8 +81,8 @@ class Connection(RequestReader):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:
-        """Nothing more comes from the caller, which may still listen: what came as a whole is answered. Nobody waits any longer for what may
-        come: a caller that has left looks the same.
+        """The caller has shut down its sending side, but may still read: complete requests are answered. Requests that wait
+        (long polls) end at once, because a full disconnect looks the same.
         """
         self.refusing = self.half_closed = True
         if (
@@ -123,7 +123,7 @@ class Connection(RequestReader):
             self.connections.run(request.task)
 
     def _step(self, answering: Coroutine[Any, Any, Reply], request: Request, _: Any) -> None:
-        """Run the handler as far as it goes, and come back when what it waits for is done: a task without the task."""
+        """Run the handler up to its first await, and resume when the awaited future is done, without a task."""
         try:
             waited = answering.send(None)
         except StopIteration as stop:
@@ -173,7 +173,7 @@ class Connection(RequestReader):
         self._next(request, reply.status)
 
     async def _send(self, request: Request, reply: Reply) -> None:
-        """Write an answer whose end is not known yet."""
+        """Write an answer of unknown length."""
         stream: Any = reply.stream
         request.is_answered = True
         chunked = request.version == "1.1"
@@ -216,7 +216,7 @@ class Connection(RequestReader):
                 self.read_on(BEHIND)
 
     def go_on(self) -> None:
-        """Answer what waits, in its order, as far as that goes."""
+        """Answer the waiting requests in order, as far as possible."""
         if self._is_going_on:
             return
         self._is_going_on = True
@@ -226,7 +226,7 @@ class Connection(RequestReader):
         if len(self.pipeline) <= READ_BEHIND // 2 and not self.refusing:
             self.read_on(BEHIND)
         if not self.is_answering():
-            self.tell_to_go_on()
+            self.send_continue()
             self._rest()
         if self.account.held:
             self.charge()
@@ -234,7 +234,7 @@ class Connection(RequestReader):
     # The end
 
     def _hurry(self, request: Request) -> None:
-        """Nothing more comes from the caller: do not wait for anything, and read for it only a little longer."""
+        """The caller sends nothing more: end its waits, and cancel its read a little later."""
         request.leave()
         if request.is_answered:
             request.give_up()
@@ -242,18 +242,18 @@ class Connection(RequestReader):
             self.loop.call_later(HALF_CLOSED_READ_S, request.give_up)
 
     def _close_behind(self) -> None:
-        """Answer what has come as a whole, and then close."""
+        """Answer the complete requests, and then close."""
         self.let_go_of_body()
         last = self.pipeline[-1] if self.pipeline else self.current
         if last is not None:
             last.keep_alive = False
 
     def _linger(self) -> None:
-        """Close; but while the caller may still be sending, let it be read first that there is nothing more to come: closing at once would have
-        the kernel take back what was answered.
+        """Close. If the caller may still be sending, shut down the sending side first and let it read the end: closing at once
+        would make the kernel discard the answer.
         """
         self.refusing = True
-        self.pipeline.clear()  # what came behind the last request is none
+        self.pipeline.clear()  # input behind the last request is ignored
         if self.half_closed or self.transport.is_closing():
             self.transport.close()
             return
@@ -265,8 +265,8 @@ class Connection(RequestReader):
         self.loop.call_later(LINGER_S, self.transport.close)
 
     def _close_when_read(self) -> None:
-        """Close over TLS, which reads on by itself until the caller has closed as well; but it has `LINGER_S` for that, and takes back what the caller has
-        not read by then. Who reads nothing at all is cut off as with any answer (`UNREAD_S`).
+        """Close over TLS, which keeps reading until the caller has closed as well, for at most `LINGER_S`; then answers that
+        the caller has not read are discarded. A caller that reads nothing at all is cut off as with any answer (`UNREAD_S`).
         """
         if self.transport.get_write_buffer_size() and not self.transport.is_closing():
             self.loop.call_later(_READ_LOOK_S, self._close_when_read)
@@ -274,7 +274,7 @@ class Connection(RequestReader):
             self.transport.close()
 
     def shutdown(self) -> None:
-        """The server drains: close, once what is under way is answered."""
+        """The server drains: close once requests in progress are answered."""
         last = self._inbound or (self.pipeline[-1] if self.pipeline else self.current)
         if last is not None:
             last.keep_alive = False
@@ -286,7 +286,7 @@ class Connection(RequestReader):
         self.transport.abort()
 
     def _rest(self) -> None:
-        """Nothing is under way: from now on the keep-alive time runs."""
+        """The connection is idle: the keep-alive time begins."""
         self._idle_since = self.loop.time()
         if self._idle_timer is None:
             self._idle_timer = self.loop.call_later(min(self.keep_alive_s, self.app.body_s), self._close_if_idle)
@@ -320,8 +320,8 @@ class Connection(RequestReader):
     def turn_away(
         self, status: int | None, error: HoldfastError, request_id: bytes | None = None, *, is_silent: bool = False
     ) -> None:
-        """Refuse, close, and read nothing more. Behind requests that are not answered yet it would be taken for the answer to one of them:
-        those are answered, and then the connection is closed.
+        """Refuse, close, and read no more. Behind unanswered requests the refusal would be taken for the answer to one of them:
+        those are answered first, and then the connection is closed.
         """
         self.refusing = True
         was_answered = self._body_open and self._inbound is None and self._early is None
@@ -338,14 +338,14 @@ class Connection(RequestReader):
             is_head = self.parser is not None and not self._head_open and self.parser.get_method() == b"HEAD"
             self.transport.write(b"%bconnection: close\r\n\r\n%b" % (lines, b"" if is_head else reply.body))
             if is_silent:
-                self.transport.close()  # nothing comes that would have to be read first
+                self.transport.close()  # there is no input to read first
             else:
                 self._linger()
 
     # Another protocol
 
     def hand_over(self, method: bytes, behind: bytes) -> None:
-        """Hand the connection over, with what came behind the handshake."""
+        """Hand over the connection, with the bytes behind the handshake."""
         started = time.perf_counter()
         upgrade = self.app.upgrade
         route = upgrade.path
@@ -363,7 +363,7 @@ class Connection(RequestReader):
             if self._idle_timer is not None:
                 self._idle_timer.cancel()
             self.connections.discard(self)
-            self.parser = None  # it holds on to us, and the other protocol lives long
+            self.parser = None  # it refers to this object, and the other protocol may last long
             if behind := behind + self.let_go():
                 protocol.data_received(behind)
         self.app.observe(method.decode(), route, status, time.perf_counter() - started)

@@ -1,7 +1,8 @@
-"""How many entries a large body has, found out before it is decoded: 17 MB hold a million jobs, which take seconds and hundreds of MB to make.
+"""Counts the entries of a large body before it is decoded: 17 MB can hold a million jobs, which take seconds and hundreds of MB
+to decode.
 
-The bounds are those of the schema, and the engine enforces them; this is so that nothing is made of what it would refuse. The body is read by
-a sketch of its type, in which only the lists are left:
+The bounds are those of the schema, and the engine enforces them; this avoids decoding what it would refuse. The body is read
+with a reduced type, in which only the lists are left:
 
     entries that are objects     counted as they come; one too many ends the reading
     entries that are texts       left as they stand, and their quotes counted: at most two for each, and one at least
@@ -27,7 +28,7 @@ class _TooMany(Exception):  # it is no error of the decoder's: it ends the readi
 
 
 class _Counter:
-    """Counts the entries of one list, or of all lists of one name where they stand in entries themselves."""
+    """Counts the entries of one list, or of all lists of one name if they are nested in entries."""
 
     __slots__ = ("field", "left", "most")
 
@@ -42,8 +43,8 @@ class _Counter:
 
 
 class _Sketch:
-    """A type, or several of which any may come, with nothing but its lists: `texts` are those of texts, by field and most entries; `inner`
-    those of objects.
+    """A type, or a union of types, reduced to its lists: `texts` are lists of texts, by field and most entries; `inner` lists
+    of objects.
     """
 
     __slots__ = ("counters", "decoder", "inner", "kind", "texts")
@@ -92,7 +93,7 @@ class _Sketch:
 
 
 def _list_of(hint: Any) -> tuple[Any, int]:
-    """What the entries of a list are, and how many there may be; None for what is no list. Patterns are a list of pairs."""
+    """The type of a list's entries, and how many are allowed; None if it is not a list. Patterns are a list of pairs."""
     most = 0
     if get_origin(hint) is Annotated:
         hint, *notes = get_args(hint)

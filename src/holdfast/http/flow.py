@@ -1,7 +1,7 @@
-"""What one HTTP connection has this process hold, and how much of what it sends is looked at in one go.
+"""Flow control of one HTTP connection: the memory that it may hold, and how much input is processed in one go.
 
-Bytes are charged as they come and for as long as they are here: of a head or a body that is not whole, of requests that wait behind another, of
-answers that are not read. An ordinary request comes whole, is answered and read, and is never charged.
+Bytes are charged when they arrive and for as long as they are held: an incomplete head or body, requests that wait behind
+another, answers that are not read. An ordinary request arrives whole, is answered and read, and is never charged.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import httptools
 from holdfast.errors import HoldfastError, Overloaded
 from holdfast.http.app import App
 from holdfast.http.request import Request
-from holdfast.limits import LINGER_S, PROGRESS_BYTES_HELD, REQUEST_BITE_BYTES, REQUEST_BYTES, UNREAD_S
+from holdfast.limits import LINGER_S, PROGRESS_BYTES_HELD, REQUEST_BYTES, REQUEST_CHUNK_BYTES, UNREAD_S
 
 if TYPE_CHECKING:
     from holdfast.http.server import Connections
@@ -43,16 +43,16 @@ class Flow(asyncio.Protocol):
         self.begun = 0  # requests
         self._paused = 0  # for which of the reasons
         self._head_open = self._body_open = False
-        self._unseen: bytes | memoryview = b""  # what has come and is not looked at yet
-        self._in_line = False  # for another bite of it
-        self._unread = 0  # bytes of answers, when that was last looked at
+        self._unseen: bytes | memoryview = b""  # received and not processed yet
+        self._in_line = False  # for another chunk of it
+        self._unread = 0  # bytes of answers at the last check
         self._unread_timer: asyncio.TimerHandle | None = None
         self.until_read: asyncio.Future[None] | None = None  # while what was answered is not read: until it is
 
-    # What a subclass knows
+    # Implemented by subclasses
 
     def take(self, data: bytes | memoryview) -> None:
-        """Look at what has come."""
+        """Process received bytes."""
         raise NotImplementedError
 
     def go_on(self) -> None:
@@ -60,18 +60,18 @@ class Flow(asyncio.Protocol):
         raise NotImplementedError
 
     def held_of_request(self) -> int:
-        """Bytes of the request that is not whole."""
+        """Bytes of the incomplete request."""
         raise NotImplementedError
 
     def turn_away(self, status: int | None, error: HoldfastError) -> None:
-        """Refuse what is not whole, close, and read nothing more."""
+        """Refuse the incomplete request, close, and read no more."""
         raise NotImplementedError
 
     def is_answering(self) -> bool:
-        """Whether there is a request to answer that has come as a whole."""
+        """Whether a complete request waits for its answer."""
         return self.current is not None or bool(self.pipeline)
 
-    # What comes
+    # Input
 
     def pause(self, why: int) -> None:
         """Read nothing more, for this reason."""
@@ -90,62 +90,64 @@ class Flow(asyncio.Protocol):
         self.resume(TURN)
 
     def data_received(self, data: bytes) -> None:
-        """Look at what has come: at once where it is little, else a bite at a time and in turn with other connections. Bodies of many of them
-        may have come at once, and each may take some 10 ms to read.
+        """Process what has been received: at once if it is little, else in chunks and in turn with other connections. Bodies of
+        many connections may arrive at once, and each may take some 10 ms to read.
         """
         if self.refusing:  # it is thrown away
             return
-        if self._unseen or len(data) > REQUEST_BITE_BYTES:
+        if self._unseen or len(data) > REQUEST_CHUNK_BYTES:
             if not self.app.budget.turns.came(len(data), self._resume_turn):
                 self.pause(TURN)
             is_first = not self._unseen and not self._body_open
             self._unseen = bytes(self._unseen) + data if self._unseen else memoryview(data)
             if is_first:
-                self._take_bite()  # who may have to be refused before its turn is known by the head
+                self._take_chunk()  # the head tells who may have to be refused before its turn
             if self._unseen:
-                self._take_bites_later()
+                self._take_chunks_later()
             self.charge()
             return
         self.take(data)
         if self.account.held or self._head_open or self._body_open or self.pipeline:
             self.charge()
 
-    def _take_bites_later(self) -> None:
+    def _take_chunks_later(self) -> None:
         self.pause(UNSEEN)
         if not self._in_line:
             self._in_line = True
-            self.app.budget.turns.later(self._take_bites)
+            self.app.budget.turns.later(self._take_chunks)
 
-    def _take_bites(self) -> None:
-        """Go on with what has come, unless there is more than enough behind the request that is answered; in turn with other connections."""
+    def _take_chunks(self) -> None:
+        """Continue with what has been received, unless more than enough waits behind the request being answered; in turn with
+        other connections.
+        """
         self._in_line = False
         begun = self.begun
         while self._unseen and not self.refusing and self.parser is not None:
             if self._paused & (BEHIND | LARGE):
-                break  # whoever lets it be read again goes on
+                break  # the code that resumes reading continues here
             if self.begun - begun > 1:
-                self._take_bites_later()
+                self._take_chunks_later()
                 break
-            self._take_bite()
+            self._take_chunk()
         else:
             self._unseen = b""
             if self.parser is not None:
                 self.resume(UNSEEN)
         self.charge()
 
-    def _take_bite(self) -> None:
-        bite, self._unseen = self._unseen[:REQUEST_BITE_BYTES], self._unseen[REQUEST_BITE_BYTES:]
-        self.take(bite)
+    def _take_chunk(self) -> None:
+        chunk, self._unseen = self._unseen[:REQUEST_CHUNK_BYTES], self._unseen[REQUEST_CHUNK_BYTES:]
+        self.take(chunk)
 
     def read_on(self, why: int) -> None:
-        """There is room again: go on with what has come, and read."""
+        """There is room again: continue with what has been received, and read."""
         if self._paused & why:
             self.resume(why)
             if self._unseen:
-                self._take_bites_later()
+                self._take_chunks_later()
 
     def let_go(self) -> bytes:
-        """What is not looked at yet, for somebody else to look at: the connection is theirs now."""
+        """The bytes not processed yet, for the protocol that takes over the connection."""
         unseen, self._unseen = bytes(self._unseen), b""
         self.resume(TURN | UNSEEN | BEHIND | LARGE)
         self.account.close()
@@ -154,7 +156,7 @@ class Flow(asyncio.Protocol):
     # What is held
 
     def charge(self) -> None:
-        """Have the budget know what is held for this connection now."""
+        """Report to the budget what is held for this connection now."""
         held = 0 if self.refusing else len(self._unseen) + self.held_of_request()
         for request in self.pipeline:
             held += REQUEST_BYTES + len(request.body)
@@ -163,7 +165,7 @@ class Flow(asyncio.Protocol):
         self.account.hold(held)
 
     def _hang_up(self) -> None:
-        """There is no room for what is held for this connection, and it has not moved for the longest."""
+        """There is no room for what is held for this connection, and it has been stalled for longest."""
         self._unseen = b""
         is_open = self._body_open or self.held_of_request()  # a request, of which there may be no byte but the head yet
         if self.refusing or self._unread_timer is not None or not is_open or self.transport.is_closing():

@@ -1,4 +1,4 @@
-"""Forms of parts (`multipart/form-data`), a bite at a time: one may have megabytes."""
+"""Forms of parts (`multipart/form-data`), a chunk at a time: one may have megabytes."""
 
 import asyncio
 import re

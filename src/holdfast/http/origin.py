@@ -1,7 +1,7 @@
-"""Which web pages may come in: every request passes here before anything else looks at it.
+"""Which web pages may send requests: every request is checked here before anything else.
 
-It keeps web pages of other sites out: an open server on loopback is in reach of any page in the user's browser. Browsers mark such
-requests (`Sec-Fetch-Site`, `Origin`), and a page that has its own name resolve to this machine gives itself away by its `Host`.
+It blocks web pages of other sites, because any page in the user's browser can reach an open server on loopback. Browsers mark
+such requests (`Sec-Fetch-Site`, `Origin`), and a page whose own name resolves to this machine is recognized by its `Host`.
 """
 
 import re
@@ -13,8 +13,8 @@ from holdfast.sockets import address_of, is_loopback
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _OWN_SITE = frozenset((b"same-origin", b"none"))
-_KNOWN_HOSTS = 1_000  # that need not be looked at again
-_HOST_BYTES = 300  # a name of 253, its port, and some to spare: a longer one is looked at each time
+_KNOWN_HOSTS = 1_000  # that are cached as checked
+_HOST_BYTES = 300  # a name of 253, its port, and some to spare: a longer one is checked each time
 _OPEN_PATHS = frozenset(("/healthz", "/readyz"))
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[^\[\]:@/?#\\\s,]+?)\.?)(?::[0-9]{0,5})?")
 
@@ -60,7 +60,7 @@ class Guard:
 
 
 def allowed_hosts(bound_to: str, configured: tuple[str, ...]) -> frozenset[str] | None:
-    """The host names to answer to: loopback's own while bound to loopback, besides what is configured; "*" is any."""
+    """The host names to answer to: the names of loopback while bound to loopback, and those configured; "*" is any."""
     if "*" in configured:
         return None
     names = {_name_of(name) or name.lower() for name in configured}

@@ -61,7 +61,7 @@ def problem(code: str, detail: str, fields: dict[str, Any], status: int | None =
 
 
 def advice(error: HoldfastError, status: int) -> Pairs:
-    """The header that says when to come again, for those who may, or how to say who calls."""
+    """The header that says when to retry, for those who may, or how to authenticate."""
     if status == _UNAUTHORIZED:
         return _HOW
     if status not in _LATER:
@@ -70,8 +70,9 @@ def advice(error: HoldfastError, status: int) -> Pairs:
 
 
 def refused(error: HoldfastError, status: int | None = None) -> Reply:
-    """An error as an answer; the status is the code's unless it is given. Where it came from is let go: those frames hold what was asked for,
-    perhaps with a body of megabytes, and often the error itself, so that it would all stay until cycles are looked for.
+    """An error as an answer; the status is the code's unless it is given. Its traceback is dropped: the frames refer to the
+    request, perhaps with a body of megabytes, and often to the error itself, so that all of it would stay until the next
+    collection of cycles.
     """
     error.__traceback__ = error.__context__ = None
     found = status or STATUS.get(error.code, 500)

@@ -25,7 +25,7 @@ def query_of(query_string: bytes) -> dict[str, str]:
 
 
 def whole(name: str, text: str) -> int:
-    """A parameter that is a whole number."""
+    """An integer parameter."""
     if WHOLE.match(text) is None:
         raise breach(name, "must be a whole number of at least 0")
     return int(text)

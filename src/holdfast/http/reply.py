@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from urllib.parse import quote
 
-_SAFE = "/#%[]=:;$&()+,!?*@'~"  # of an address: what has a meaning in it, or is escaped already
+_SAFE = "/#%[]=:;$&()+,!?*@'~"  # of a URL: reserved, or escaped already
 Pairs = tuple[tuple[bytes, bytes], ...]
 
 JSON = b"application/json"
@@ -21,8 +21,8 @@ _WITHOUT_BODY = frozenset((204, 304))
 
 @dataclass(slots=True)
 class Reply:
-    """What a request is answered. `extra` are headers that only this answer has, `cache` says who may keep it; `stream` is a body without a known
-    end, in place of `body`.
+    """The answer to a request. `extra` are headers of this answer only, `cache` is its Cache-Control; `stream` is a body of
+    unknown length, in place of `body`.
     """
 
     status: int

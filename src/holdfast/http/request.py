@@ -1,4 +1,4 @@
-"""One request: what it asks, who answers it, and whether its caller is still there."""
+"""One request: its content, its route, and whether its caller is still connected."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Patience(Protocol):
-    """How long somebody waits for something."""
+    """How long a caller waits for something."""
 
     def end(self) -> None:
         """Wait no longer."""
@@ -25,8 +25,8 @@ class Patience(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request. `values` are what its path names, in their order; `address` is where it came from; `caller` is who sent it, where access keys are in force; `left`: nothing more
-    comes from there.
+    """One request. `values` are its path parameters, in order; `address` is the peer's; `caller` is the authenticated caller,
+    if access keys are in force; `left`: the peer has disconnected.
     """
 
     method: str
@@ -40,7 +40,7 @@ class Request:
     route: "Route | None" = None
     values: tuple[str, ...] = ()
     caller: Caller | None = None
-    reply: Reply | None = None  # that is known before anybody is asked
+    reply: Reply | None = None  # that is known before the handler runs
     is_answered: bool = False  # or its answer has begun
     left: bool = False
     patience: Patience | None = None
@@ -53,7 +53,7 @@ class Request:
         return default if value is None else value.decode("latin-1")
 
     def cookie(self, name: str) -> str | None:
-        """A cookie; the last where it stands more than once."""
+        """A cookie; the last one if there are several."""
         found = None
         for pair in self.header("cookie").split(";"):
             key, equals, value = pair.strip().partition("=")
@@ -66,8 +66,8 @@ class Request:
         return query_of(self.query_string) if self.query_string else {}
 
     def let_wait(self, work: Coroutine[Any, Any, T], patience: Patience) -> Coroutine[Any, Any, T]:
-        """Do this, and end the patience when nothing more comes from the caller: it has left, or looks as if it had. What is under way by
-        then is done.
+        """Run this, and end the patience when the peer disconnects or shuts down its sending side. What is in progress by then
+        is completed.
         """
         self.patience = patience
         if self.left:
@@ -75,12 +75,12 @@ class Request:
         return work
 
     def leave(self) -> None:
-        """Nothing more comes from the caller: nobody waits any longer."""
+        """The peer has disconnected: stop waiting."""
         self.left = True
         if self.patience is not None:
             self.patience.end()
 
     def give_up(self) -> None:
-        """Stop what only its caller would be told: a read, or a stream."""
+        """Cancel work that only the caller needs: a read, or a stream."""
         if self.task is not None and self.route is not None and (self.route.is_read or self.is_answered):
             self.task.cancel()

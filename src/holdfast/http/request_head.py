@@ -23,7 +23,7 @@ def without_offer(method: bytes, target: bytes, version: str, headers: Headers) 
 
 
 def is_handshake(method: bytes, path: bytes, headers: Headers, channel: str) -> bool:
-    """Whether an offer is a WebSocket that somebody means to open: one without a body, to the channel or with a key.
+    """Whether an upgrade is for a WebSocket: without a body, to the channel's path or with a key.
 
     Every other offer is passed over, so that a request is never less than it would be without one.
     """
@@ -37,7 +37,7 @@ def is_handshake(method: bytes, path: bytes, headers: Headers, channel: str) -> 
 
 
 def handshake(method: bytes, headers: Headers) -> bytes:
-    """The head of a WebSocket's handshake, of what belongs to one, with the WebSocket as the only thing that is offered."""
+    """The head of a WebSocket handshake, reduced to the headers of one, with WebSocket as the only protocol."""
     kept = [pair for pair in headers if pair[0] == b"host" or pair[0].startswith(b"sec-websocket-")]
     lines = [
         b"%b / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n" % method,
@@ -47,7 +47,7 @@ def handshake(method: bytes, headers: Headers) -> bytes:
 
 
 def flaw(version: str, method: bytes, headers: Headers) -> tuple[int, InvalidRequest] | None:
-    """Why a request can't be read in one way only, or not by this server, and the status of its refusal: nothing behind it is read."""
+    """Why a request is ambiguous or can't be read by this server, and the status of its refusal: nothing behind it is read."""
     if method == b"CONNECT":
         return 400, InvalidRequest("This is no proxy: nothing is connected to.", field="request")
     if version not in ("1.0", "1.1"):
@@ -58,7 +58,7 @@ def flaw(version: str, method: bytes, headers: Headers) -> tuple[int, InvalidReq
     if codings and codings != [b"chunked"]:
         shown = b", ".join(codings).decode("latin-1")
         ours = [coding.strip() for coding in shown.split(",")]
-        unknown = ours[-1] == "chunked" and ours.count("chunked") == 1  # else nobody can say where the body ends
+        unknown = ours[-1] == "chunked" and ours.count("chunked") == 1  # else the end of the body is ambiguous
         return 501 if unknown else 400, InvalidRequest(
             f"A body may come in chunks, and not in {shown[:100]}.", field="Transfer-Encoding"
         )
@@ -66,7 +66,7 @@ def flaw(version: str, method: bytes, headers: Headers) -> tuple[int, InvalidReq
 
 
 def asks_first(headers: Headers) -> bool:
-    """Whether the caller waits to be told before it sends the body."""
+    """Whether the caller waits for 100 Continue before it sends the body."""
     return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
 
 

@@ -1,7 +1,7 @@
-"""Requests out of the bytes of a connection: heads, bodies, and what is none of either.
+"""Reads requests from the bytes of a connection: heads, bodies, and malformed input.
 
-A request is looked at when its head has come. What is wrong with it is answered then, and its body thrown away as it comes; all others are handed
-on when they are whole.
+A request is checked when its head is complete. An invalid one is answered then, and its body discarded as it arrives; all
+others are passed on when they are complete.
 """
 
 import asyncio
@@ -29,25 +29,25 @@ _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade", b"content-encoding", b"e
 
 
 class RequestReader(Flow):
-    """A connection, as far as requests come in by it."""
+    """The reading half of a connection."""
 
     def __init__(self, app: App, connections: "Connections") -> None:
         super().__init__(app, connections)
         self._begin_anew()
-        self._inbound: Request | None = None  # whose body comes
+        self._inbound: Request | None = None  # whose body is arriving
         self._early: Request | None = None  # whose answer is known, if what came with its head can be read
         self._parts: list[bytes] = []  # of that body, behind the first
-        self._asks_first = False  # whoever sends the body waits to be told to
+        self._asks_first = False  # whoever sends the body waits for 100 Continue
         self._turn: asyncio.Future[None] | None = None  # of a large body, until it is whole
-        self._head_bytes = 0  # since the head began, with what came beside its beginning
-        self._began_with = 0  # of those, what came at once with its beginning: perhaps not all of it is the head's
+        self._head_bytes = 0  # since the head began, including the bytes received before it
+        self._began_with = 0  # of those, received in one piece with its beginning: perhaps not all of it is the head's
         self._came = 0
-        self._body_since: float | None = None  # that a body is waited for which did not come with its head
-        self._body_bytes = 0  # of the request that came last
+        self._body_since: float | None = None  # that a body is waited for that did not come with its head
+        self._body_bytes = 0  # of the last request
         self._bodiless = 0  # bytes of a body in chunks since the last that was one of the body's own
         self._trailer_bytes = 0
         self._offered = False  # the parser stops behind a head that offers another protocol
-        self.address = ""  # the address, which nobody can be asked for once the caller has left
+        self.address = ""  # the peer's address, which the socket does not know after a disconnect
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
 
@@ -56,20 +56,20 @@ class RequestReader(Flow):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_keep_alive=True, lenient_data_after_close=True)
 
-    # What a subclass knows
+    # Implemented by subclasses
 
     def take_in(self, request: Request) -> None:
-        """A request is whole, or its answer is known without that."""
+        """A request is complete, or its answer is known already."""
         raise NotImplementedError
 
     def hand_over(self, method: bytes, behind: bytes) -> None:
-        """Hand the connection over to another protocol, with what came behind the handshake."""
+        """Hand over the connection to another protocol, with the bytes behind the handshake."""
         raise NotImplementedError
 
-    # What comes
+    # Input
 
     def take(self, data: bytes | memoryview) -> None:
-        """Feed the parser, and refuse a head that does not end, or as many bytes in a body that are none of its own."""
+        """Feed the parser; refuse a head that does not end, or too many bytes in a body that are not its content."""
         if self.parser is None:
             return
         self._came = len(data)
@@ -122,7 +122,7 @@ class RequestReader(Flow):
             self._refuse_unread(error)
 
     def held_of_request(self) -> int:
-        """Bytes of the request that is not whole."""
+        """Bytes of the incomplete request."""
         if self._head_open:
             return self._head_bytes + self._came
         return self._body_bytes if self._inbound is not None else 0
@@ -144,7 +144,9 @@ class RequestReader(Flow):
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One more header. What comes behind a body in chunks looks like one, and is dropped: the guard has seen the head by then."""
+        """One more header. A trailer behind a chunked body looks like one, and is dropped: the checks have seen the head by
+        then.
+        """
         if self._head_open:
             self.headers.append((name.lower(), value.rstrip()))
             return
@@ -153,7 +155,7 @@ class RequestReader(Flow):
             self._refuse_head()
 
     def on_headers_complete(self) -> None:
-        """The head of a request has come."""
+        """The head of a request is complete."""
         self._head_open = False
         if self._head_bytes + self._came > HEAD_BYTES and not self.refusing and self._is_too_long():
             self._refuse_head()
@@ -207,7 +209,7 @@ class RequestReader(Flow):
         self._inbound = request
         if b"expect" in headers and version != "1.0" and asks_first(self.headers):
             self._asks_first = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-            self.tell_to_go_on()
+            self.send_continue()
 
     def on_body(self, body: bytes) -> None:
         """Gather the body."""
@@ -237,20 +239,20 @@ class RequestReader(Flow):
             request.body = b"".join((request.body, *self._parts))
             self.let_go_of_body()
             if self.account.held:
-                self.charge()  # whoever answers it counts the body anew
-        self.refusing = not request.keep_alive  # it was the last: what comes behind it is no request
+                self.charge()  # the handler counts the body again
+        self.refusing = not request.keep_alive  # it was the last: bytes behind it are not a request
         self.take_in(request)
 
     # Bodies
 
-    def tell_to_go_on(self) -> None:
-        """Have the body sent, where its sender asked first and it is its turn."""
+    def send_continue(self) -> None:
+        """Send 100 Continue, if the sender waits for it and it is its turn."""
         if self._asks_first and not self.is_answering() and not self.transport.is_closing():
             self._asks_first = False
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _see_to_large_body(self, request: Request) -> None:
-        """Of a body that is not small, no more is read before it is its turn."""
+        """Stop reading a body that is not small until it is its turn."""
         if self._body_bytes > self.app.body_bytes:
             detail = f"The body has more than {self.app.body_bytes} bytes."
             self._refuse_body(request, self.app.too_large(request, detail))
@@ -276,13 +278,13 @@ class RequestReader(Flow):
             self.read_on(LARGE)
 
     def _refuse_body(self, request: Request, reply: Reply) -> None:
-        """Answer a request whose body still comes; the rest of it is thrown away."""
+        """Answer a request whose body is still arriving; the rest of it is discarded."""
         request.reply, request.body = reply, b""
         self.let_go_of_body()
         self.take_in(request)
 
     def _answer_early(self) -> None:
-        """Answer a request that needs no body: what comes of one is thrown away."""
+        """Answer a request that needs no body: one that arrives is discarded."""
         request, self._early = self._early, None
         if request is not None:
             self.refusing = not request.keep_alive
@@ -302,7 +304,7 @@ class RequestReader(Flow):
     # What is refused
 
     def _refuse_flawed(self) -> bool:
-        """See to what is not ordinary in a head; whether it was refused."""
+        """Handle unusual headers; returns whether the request was refused."""
         assert self.parser is not None, "it has just read a head"
         method = self.parser.get_method()
         if self.url[:1] != b"/":
@@ -315,15 +317,15 @@ class RequestReader(Flow):
         return flawed is not None
 
     def _is_too_long(self) -> bool:
-        """Whether the head itself is, and not only what came with it."""
+        """Whether the head itself is too long, and not only the bytes received with it."""
         return len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers]) > HEAD_BYTES
 
     def _refuse_head(self) -> None:
         self.turn_away(431, InvalidRequest(f"The head of a request has at most {HEAD_BYTES} bytes.", field="headers"))
 
     def _refuse_unread(self, error: httptools.HttpParserError) -> None:
-        """What the parser can't read is refused like any other bad request. What one of its callbacks raised, and is no such thing, is a defect of
-        ours, and nobody knows how far the request got.
+        """Input that the parser can't read is refused like any bad request. Any other exception of a callback is a defect of
+        ours, and it is unknown how far the request got.
         """
         cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
         if cause is not None and not isinstance(cause, httptools.HttpParserError | UnicodeDecodeError):

@@ -1,10 +1,10 @@
-"""Routes: one row says all of a route, and a decorator makes it of the function that answers it.
+"""Routes: one row describes a route completely, and a decorator makes it from the handler function.
 
     @get("/v1/queues/{queue}", tags=["queues"], summary="One queue")
     async def get_queue(state: State, queue: Queue) -> QueueOut: …
 
-What the path names comes by its name; `request`, `state` and `data` (the body, read as the type that is written there) by theirs; all other
-parameters are the query's. The OpenAPI document (`openapi.py`) is made of the same rows.
+Path parameters are passed by name; so are `request`, `state` and `data` (the body, decoded to the annotated type); all other
+parameters are from the query. The OpenAPI document (`openapi.py`) is generated from the same rows.
 """
 
 import inspect
@@ -46,7 +46,7 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Parameter(NamedTuple):
-    """Something that a request gives beside its body. Without a default (`...`) it must be there."""
+    """A parameter of a request besides its body. Without a default (`...`) it is required."""
 
     name: str
     place: Literal["path", "query", "header"]
@@ -61,11 +61,12 @@ def refuse_as_problem(_: Request, __: Any, error: HoldfastError) -> Reply:
 
 @dataclass(slots=True, eq=False)
 class Route:
-    """One row: a method of a path, who answers it, and what it takes and gives.
+    """One row: a method of a path, its handler, its input and its answers.
 
-    `is_hot`: its handler reads the request itself and waits for futures only, so that it is run without a task. `more` are parameters that a
-    handler reads itself; `given` are arguments that its door makes of a request and the state. `others` are answers with another status: their types, and what they mean. `is_read`: it is given up when its caller
-    leaves. `is_strict`: a parameter that it does not know is refused. One without `tags` does not stand in the OpenAPI document.
+    `is_hot`: the handler reads the request itself and awaits futures only, so that it runs without a task. `more` are
+    parameters that a handler reads itself; `given` are arguments that its door derives from the request and the state. `others`
+    are answers with another status: their types and meanings. `is_read`: it is cancelled when its caller disconnects.
+    `is_strict`: an unknown parameter is refused. A route without `tags` is not in the OpenAPI document.
     """
 
     method: str
@@ -112,7 +113,7 @@ class Route:
             self._read = msgspec.defstruct("Parameters", rows, kw_only=True)
 
     async def answer(self, request: Request, state: Any, read_body: ReadBody) -> Reply:
-        """Read what the request gives, have the handler answer, and make a reply of that."""
+        """Read the parameters, call the handler, and turn its result into a reply."""
         given = self._given(request)
         wants = self._wants
         if "data" in wants:
@@ -157,10 +158,10 @@ class Route:
 
 
 def _parameter(name: str, kind: Any, default: Any, names: tuple[str, ...]) -> Parameter:
-    """A parameter by its place in a signature; one that would have a name of ours stands there with a `_`."""
+    """A parameter of a signature; one that would shadow a name of ours has a trailing `_`."""
     place: Literal["path", "query"] = "path" if name in names else "query"
     if default is None:
-        kind = without_none(kind) | None  # a bound is of what is there
+        kind = without_none(kind) | None  # a bound applies to the value if there is one
     return Parameter(name.rstrip("_"), place, kind, ... if default is inspect.Parameter.empty else default)
 
 
@@ -176,7 +177,7 @@ def _invalid(error: msgspec.ValidationError) -> HoldfastError:
 
 
 def _kinds(kind: Any) -> tuple[Any, ...]:
-    """The types that it may have, without what `Annotated` says of them, at any depth."""
+    """The possible types, without `Annotated`, at any depth."""
     if get_origin(kind) is Annotated:
         return _kinds(get_args(kind)[0])
     if isinstance(kind, UnionType) or get_origin(kind) is Union:
@@ -185,7 +186,7 @@ def _kinds(kind: Any) -> tuple[Any, ...]:
 
 
 def without_none(kind: Any) -> Any:
-    """The type of what is there, where it may be left out."""
+    """The type of the value, where None is possible."""
     if get_origin(kind) is Annotated:
         inner, *marks = get_args(kind)
         return Annotated[(without_none(inner), *marks)]

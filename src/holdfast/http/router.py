@@ -6,8 +6,8 @@ from typing import Any
 
 from holdfast.http.route import Route
 
-_KNOWN_PATHS = 1_000  # that need not be taken apart again
-_PATH_CHARS = 300  # of a path that is kept: a longer one is taken apart each time
+_KNOWN_PATHS = 1_000  # whose path is cached
+_PATH_CHARS = 300  # of a cached path: a longer one is matched each time
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)\Z", re.ASCII)
 Found = tuple[Route, tuple[str, ...]]
 
@@ -24,7 +24,7 @@ class _Node:
 
 
 class Router:
-    """All routes. A step that is written out goes before one that names something."""
+    """All routes. A literal path segment takes precedence over a parameter."""
 
     def __init__(self, routes: Iterable[Route], heads: Sequence[str] = ()) -> None:
         """`heads` are the beginnings of paths where a HEAD is answered as a GET would be: there a GET changes nothing."""
@@ -63,7 +63,7 @@ class Router:
         return found
 
     def methods(self, path: str) -> list[str]:
-        """The methods that a path has; empty where there is nothing."""
+        """The methods of a path; empty if there is no route."""
         node, values = self._end(path)
         if node is None:
             return []
@@ -93,5 +93,5 @@ class Router:
 
 
 def _are_whole(route: Route, values: tuple[str, ...]) -> bool:
-    """Whether what is to be a number is written as one: another job would be meant by 1_0, +1 or 007."""
+    """Whether an integer is written canonically: 1_0, +1 or 007 would name another job."""
     return all(_NUMBER.match(value) is not None for name, value in zip(route.names, values, strict=True) if name in route.whole)

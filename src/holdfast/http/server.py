@@ -1,4 +1,4 @@
-"""The listening sockets, and the end of what came in by them."""
+"""The listening sockets, and closing their connections."""
 
 import asyncio
 import socket
@@ -23,7 +23,7 @@ class Open(Protocol):
     """A connection, as the server sees it."""
 
     def shutdown(self) -> None:
-        """Close, once what is under way is answered."""
+        """Close once requests in progress are answered."""
 
     def abort(self) -> None:
         """Close now."""
@@ -38,11 +38,11 @@ class Connections:
         self._over: asyncio.Future[None] | None = None
 
     def add(self, connection: Open) -> None:
-        """One came."""
+        """A new connection."""
         self._open.add(connection)
 
     def discard(self, connection: Open) -> None:
-        """It is closed, or somebody else's."""
+        """It is closed, or handed over."""
         self._open.discard(connection)
         self._look()
 
@@ -60,7 +60,7 @@ class Connections:
             self._over.set_result(None)
 
     async def end(self, within_s: float) -> None:
-        """Have every connection closed once what is under way on it is answered; after so many seconds as it is."""
+        """Close every connection once its requests in progress are answered; after so many seconds in any case."""
         self._over = asyncio.get_running_loop().create_future()
         for connection in list(self._open):
             connection.shutdown()
@@ -75,8 +75,8 @@ class Connections:
 
 
 class HttpServer:
-    """One front's HTTP. `keep_alive_s`: how long a connection is kept on which nothing is under way; `drain_s`: how long the end may take;
-    `context` is asked at each handshake, for TLS.
+    """The HTTP server of one front. `keep_alive_s`: how long an idle connection is kept; `drain_s`: how long closing may take;
+    `context` is used for each TLS handshake.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class HttpServer:
         self._told = asyncio.Event()
 
     def connection(self) -> Connection:
-        """What speaks HTTP on a new connection."""
+        """The protocol of a new connection."""
         return Connection(self._app, self.connections, self._heads, self._keep_alive_s, self._drain_s)
 
     async def serve(self, listener: socket.socket, backlog: int, on_started: Callable[[], None]) -> None:
-        """Serve until told to stop, and end in order."""
+        """Serve until asked to stop, and close in order."""
         server: Any
         if self._context is None:
             loop = asyncio.get_running_loop()

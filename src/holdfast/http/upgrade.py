@@ -1,4 +1,4 @@
-"""The hand-over of a connection to another protocol."""
+"""Handing a connection over to another protocol."""
 
 import asyncio
 from typing import TYPE_CHECKING, Protocol
@@ -23,7 +23,7 @@ class Upgrade(Protocol):
 
 
 class Refused(Exception):
-    """There is no hand-over: `error` says why, `status` is the error's own where it is None, `is_known` whether there is anything at that path."""
+    """The upgrade is refused: `error` says why, `status` is the error's own if None, `is_known` whether the path exists."""
 
     def __init__(self, error: HoldfastError, status: int | None = None, *, is_known: bool = True) -> None:
         super().__init__(error.detail)

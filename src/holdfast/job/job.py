@@ -73,7 +73,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     group_limit: int = 1
     tags: tuple[str, ...] = ()
     worker: str | None = None
-    hands: BeanstalkCounters | None = None
+    beanstalk: BeanstalkCounters | None = None
     follows: int | None = None
     unreadable: str | None = None
 

@@ -122,9 +122,9 @@ def release(job: Job, ref: LeaseRef, now: int, delay_ms: int, priority: int | No
 
 def count_release(job: Job, delay_ms: int) -> Job:
     """A released job whose release is counted, for those who are told how often it was."""
-    hands = job.extras.hands or BeanstalkCounters()
-    hands = replace(hands, releases=hands.releases + 1, delay_s=delay_ms // 1000)
-    return replace(job, extras=replace(job.extras, hands=hands))
+    counters = job.extras.beanstalk or BeanstalkCounters()
+    counters = replace(counters, releases=counters.releases + 1, delay_s=delay_ms // 1000)
+    return replace(job, extras=replace(job.extras, beanstalk=counters))
 
 
 def bury(job: Job, ref: LeaseRef, now: int, priority: int) -> Job:
@@ -132,8 +132,8 @@ def bury(job: Job, ref: LeaseRef, now: int, priority: int) -> Job:
     held = _held(job, ref, now)
     if held.cancel_requested:
         return _ended(job, State.CANCELLED, CANCELLED, now)
-    hands = job.extras.hands or BeanstalkCounters()
-    extras = replace(job.extras, hands=replace(hands, buries=hands.buries + 1))
+    counters = job.extras.beanstalk or BeanstalkCounters()
+    extras = replace(job.extras, beanstalk=replace(counters, buries=counters.buries + 1))
     return _ended(replace(job, priority=priority, extras=extras), DEAD, BURIED, now)
 
 
@@ -193,8 +193,8 @@ def make_ready(job: Job, now: int) -> Job:
         raise _wrong(job, "be taken", "ready, scheduled or dead")
     if not job.crashes:
         return retry(job, now)
-    hands = job.extras.hands or BeanstalkCounters()
-    extras = replace(job.extras, hands=replace(hands, timeouts=hands.timeouts + job.crashes))
+    counters = job.extras.beanstalk or BeanstalkCounters()
+    extras = replace(job.extras, beanstalk=replace(counters, timeouts=counters.timeouts + job.crashes))
     return retry(replace(job, extras=extras), now)
 
 
@@ -203,8 +203,8 @@ def kick(job: Job, now: int) -> Job:
     if job.state not in (DEAD, SCHEDULED):
         raise _wrong(job, "be kicked", "dead or scheduled")
     kicked = make_ready(job, now)
-    hands = kicked.extras.hands or BeanstalkCounters()
-    return replace(kicked, extras=replace(kicked.extras, hands=replace(hands, kicks=hands.kicks + 1)))
+    counters = kicked.extras.beanstalk or BeanstalkCounters()
+    return replace(kicked, extras=replace(kicked.extras, beanstalk=replace(counters, kicks=counters.kicks + 1)))
 
 
 def cancel(job: Job, now: int) -> Job:

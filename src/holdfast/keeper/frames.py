@@ -1,7 +1,7 @@
 """What travels between a front and the keeper: a length of four bytes, then msgpack of the command, answer and event types themselves.
 
-A large frame may come in pieces, with other frames between them: the two highest bits of a length say that what follows is a piece, and the
-last one.
+A large frame may come in pieces, with other frames between them: the two highest bits of a length mark a piece, and the last
+one.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ _encoder = msgspec.msgpack.Encoder()
 if TYPE_CHECKING:
     AnyRequest = Request[Answer]
     AnyAnswer = Answer
-else:  # every type that travels by itself, told apart by its tag
+else:  # every type sent by itself, distinguished by its tag
     AnyRequest = Union[kinds_of(Request)]  # noqa: UP007
     AnyAnswer = Union[kinds_of(Answer)]  # noqa: UP007
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
-    """The keeper's first word: how jobs are kept, or why it can't serve."""
+    """The keeper's greeting: how jobs are stored, or why it can't serve."""
 
     level: str = ""
     replicas: int = 0
@@ -41,7 +41,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Asked(msgspec.Struct, array_like=True):
-    """From a front: requests by number; whether it wants job events; its metrics, for the other fronts; queries that nobody waits for any more."""
+    """From a front: numbered requests; whether it wants job events; its metrics, for the other fronts; cancelled queries."""
 
     requests: list[tuple[int, AnyRequest]] = []
     job_events: bool | None = None
@@ -69,7 +69,7 @@ def frame(message: Asked | Answered) -> bytes | bytearray:
 
 
 def frame_of_piece(size: int, *, is_last: bool) -> bytes:
-    """What stands before a piece of so many bytes of a whole frame."""
+    """The header of a piece of so many bytes of a frame."""
     return (_PIECE | (_LAST if is_last else 0) | size).to_bytes(_LENGTH_BYTES, "big")
 
 
@@ -100,7 +100,7 @@ WEIGHTS: dict[type, Callable[[Any], int]] = {
 
 
 class Frames(asyncio.Protocol):
-    """Cuts the stream into frames and hands each on, decoded."""
+    """Splits the stream into frames and passes each on, decoded."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Frames(asyncio.Protocol):
         self._lost = lost
         self._unread = unread
         self._buffer = bytearray()
-        self._whole = bytearray()  # of a frame that comes in pieces
+        self._whole = bytearray()  # of a frame in pieces
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -124,7 +124,7 @@ class Frames(asyncio.Protocol):
             transport.set_write_buffer_limits(PIECE_BYTES // 2)  # type: ignore[attr-defined]
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """The other end is gone."""
+        """The other end has disconnected."""
         self._lost()
 
     def pause_writing(self) -> None:
@@ -142,7 +142,7 @@ class Frames(asyncio.Protocol):
         return False
 
     def data_received(self, data: bytes) -> None:
-        """Take every whole frame out of what has come so far."""
+        """Extract every complete frame received so far."""
         buffer = self._buffer
         buffer += data
         start = 0

@@ -1,7 +1,8 @@
 """The engine's end of the keeper's socket: requests out, answers and news in, on the event loop itself.
 
-Requests made in one turn of the loop leave in one frame. When the keeper dies, commands that were on their way are answered
-`outcome_unknown` (they may or may not have been committed), queries `store_unavailable`, and `on_lost` is called: the server must end.
+Requests made in one turn of the loop are sent in one frame. When the keeper dies, commands in progress are answered with
+`outcome_unknown` (they may or may not have been committed), queries with `store_unavailable`, and `on_lost` is called: the
+server must end.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ class KeeperLink:
         self._number = 0
         self._asked: dict[asyncio.Future[Any], int] = {}  # queries
         self._outgoing = Asked([], left=[])
-        self._weight = 0  # of what is in it
+        self._weight = 0  # bytes in it
         self._flushing = False
         self._listeners: list[Listener] = []
         self._frames = Frames(msgspec.msgpack.Decoder(Answered), self._take, self._lost)
@@ -47,7 +48,7 @@ class KeeperLink:
         self._closing = False
 
     async def connect(self, sock: socket.socket) -> None:
-        """Take the socket over and wait for the keeper's first word; `problem` says if it can't serve."""
+        """Take over the socket and wait for the keeper's greeting; `problem` says if it can't serve."""
         loop = self._loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         await loop.create_unix_connection(lambda: self._frames, sock=sock)
@@ -64,13 +65,13 @@ class KeeperLink:
         return future
 
     def leave(self, asked: "asyncio.Future[Any]") -> None:
-        """Tell the keeper that nobody waits for this any more."""
+        """Tell the keeper that the caller has left."""
         if (number := self._asked.get(asked)) is not None:
             self._outgoing.left.append(number)
             self._soon()
 
     def submit_all(self, requests: Sequence[Request[A]], weight: int) -> "asyncio.Future[list[A | Refused]]":
-        """Ask many at once, of so many bytes together; the future is resolved when the last of them is committed."""
+        """Submit many at once, of so many bytes together; the future is resolved when the last of them is committed."""
         future: asyncio.Future[list[A | Refused]] = self._running_loop().create_future()
         gathered = Gathered(future, len(requests))
         if not requests:
@@ -110,7 +111,7 @@ class KeeperLink:
             self._soon()
 
     def listen(self, listener: Listener, waited: Waited | None = None) -> None:  # noqa: ARG002
-        """Call `listener` with what is committed; all news comes, so that nobody need be looked after."""
+        """Call `listener` with what is committed. All news arrives, so no polling is needed."""
         self._listeners.append(listener)
 
     def want_job_events(self, wanted: bool) -> None:
@@ -124,7 +125,7 @@ class KeeperLink:
         self._soon()
 
     async def close(self) -> None:
-        """Hang up; the keeper commits what it has and ends when the last front has."""
+        """Disconnect; the keeper commits what it has and ends when the last front has disconnected."""
         self._closing = True
         if self._frames.transport is not None:
             self._flush()
@@ -189,5 +190,5 @@ class KeeperLink:
         pending, self._pending = self._pending, {}
         for sink, tag, kind in pending.values():
             sink.deliver(tag, _UNAVAILABLE if issubclass(kind, Query) else _UNKNOWN)
-        if not self._closing and self.problem is None:  # whoever connects is told of a problem, and of nothing that comes of it
+        if not self._closing and self.problem is None:  # the connecting code gets the problem, not its consequences
             self._on_lost()

@@ -4,8 +4,9 @@
     front ──┼── frames ─▶ keeper ───┤                               │
     front ──┘ ◀── answers, news ────┴───────── after the commit ────┘
 
-It ends when the last front has hung up, however that came about: what it was given is committed first. Signals that are sent to the whole
-group are left to the server. When the store breaks, those in the batch are told `outcome_unknown`, and the keeper exits with 1.
+It ends when the last front has disconnected, for whatever reason, after committing what it received. Signals to the whole
+process group are left to the server. When the store breaks, the commands in the batch are answered with `outcome_unknown`, and
+the keeper exits with 1.
 """
 
 import asyncio
@@ -39,9 +40,9 @@ from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
 
 log = structlog.get_logger(__name__)
-_SWITCH_S = 0.0005  # a reading thread hands the interpreter back to the committer after half a millisecond, not five
-_OLD = 100  # looks at the middle-aged ones before it looks at all: with 10,000 queues that takes 70 ms, in which nobody is answered
-_YOUNG = 20_000  # objects made before it looks at the young ones: 5 % less CPU for a job's life than with Python's 700
+_SWITCH_S = 0.0005  # a reading thread releases the GIL to the committer after half a millisecond, not five
+_OLD = 100  # collections of the middle generation before one of all objects: with 10,000 queues that takes 70 ms, in which nothing is answered
+_YOUNG = 20_000  # objects allocated before a collection of the young ones: 5 % less CPU per job than with Python's 700
 _LAST_WORDS_S = 2.0  # a front that does not read by then will learn it from the closed socket
 
 
@@ -54,7 +55,7 @@ _UNSENT = Refused(
 
 
 class KeeperConfig(msgspec.Struct, frozen=True):
-    """What the server tells the keeper it starts. `path` None keeps jobs in memory; `fds` are the fronts' sockets."""
+    """The server's settings for its keeper. `path` None: keep jobs in memory; `fds` are the fronts' sockets."""
 
     path: str | None
     defaults: QueuePolicy
@@ -70,8 +71,9 @@ _NO_NEWS = Committed()
 
 
 class FrontConnection:
-    """One front: its requests go to the committer, its answers and the news of a commit go back in one frame. Large answers go beside it in
-    pieces. What brings much, pages and leases, is begun while the front keeps up with reading.
+    """One front: its requests go to the committer, its answers and the news of a commit go back in one frame. Large answers are
+    sent beside it in pieces. Requests with large answers, pages and leases, are started only while the front keeps up with
+    reading.
     """
 
     def __init__(self, number: int, backend: LocalBackend, hung_up: Callable[["FrontConnection"], None]) -> None:
@@ -79,7 +81,7 @@ class FrontConnection:
         self._backend = backend
         self._hung_up = hung_up
         self._outgoing = Answered([], [])
-        self._weight = 0  # of what is in it
+        self._weight = 0  # bytes in it
         self._unread = 0  # how far the front is behind with reading, see `_begins`
         self._held_back: list[tuple[int, Request[Answer]]] = []
         self._reading: dict[int, asyncio.Task[None]] = {}
@@ -122,19 +124,19 @@ class FrontConnection:
         self._flushing = True
 
     def send(self) -> None:
-        """Send what has gathered, if anything has."""
+        """Send what has been collected, if anything."""
         self._flushing = False
         outgoing = self._outgoing
         if outgoing.results or outgoing.news or outgoing.hello is not None:
             self.flush()
 
     def greet(self, hello: Hello) -> None:
-        """Send the first word."""
+        """Send the greeting."""
         self._outgoing.hello = hello
         self.flush()
 
     def flush(self) -> None:
-        """Send what has gathered."""
+        """Send what has been collected."""
         outgoing, self._outgoing, self._weight = self._outgoing, Answered([], []), 0
         transport = self.frames.transport
         if transport is None or transport.is_closing():
@@ -159,7 +161,7 @@ class FrontConnection:
             transport.write(frame(Answered([], [], outgoing.hello)))
 
     def flush_all(self) -> None:
-        """Send what has gathered, and all that is large."""
+        """Send what has been collected, and all large answers."""
         self.flush()
         self._large.write_all()
 
@@ -299,9 +301,9 @@ async def _last_words(fronts: list[FrontConnection]) -> None:
 
 
 def calm_collector() -> None:
-    """Let Python's garbage collector look less often, and never at what was made by importing: that lives as long as the process.
+    """Let Python's garbage collector run less often, and never over objects made by imports: those last as long as the process.
 
-    What a request makes is freed by counting references; there are no cycles in it to be found.
+    A request's objects are freed by reference counting; they have no cycles.
     """
     gc.set_threshold(_YOUNG, 10, _OLD)
     gc.freeze()

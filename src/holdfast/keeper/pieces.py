@@ -1,10 +1,10 @@
-"""Large answers on their way to a front: one after the other, each in pieces, between which small answers pass.
+"""Large answers on their way to a front: one after the other, each in pieces, with small answers in between.
 
     small answers ──────────────────────┐
                                         ├─▶ socket      a piece is written when the one before has left:
     large ones ─▶ a line ─▶ pieces ─────┘               so little stands before whoever comes next
 
-An answer becomes bytes when it is its turn, so that there is one at a time of those.
+An answer is encoded when it is its turn, so that the bytes of only one exist at a time.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class Pieces:
         self._encoded = encoded
         self._sent = sent
         self._line: dict[int, tuple[Answer, int]] = {}
-        self._rest = _NOTHING  # of the one that is under way
+        self._rest = _NOTHING  # of the one being sent
         self._size = 0
         self._due = False
         self.held = 0  # bytes of those that have not left
@@ -40,7 +40,7 @@ class Pieces:
         self.go_on()
 
     def leave(self, number: int) -> None:
-        """Nobody waits for this one any more; what is under way goes on."""
+        """The caller of this one has left; an answer being sent is completed."""
         if number in self._line:
             _, size = self._line[number]
             self._line[number] = (_LEFT, 0)
@@ -48,7 +48,7 @@ class Pieces:
             self._sent()
 
     def go_on(self) -> None:
-        """Write some pieces soon, unless that is due anyhow."""
+        """Schedule writing some pieces, unless that is scheduled already."""
         if not self._due and not self.is_held_up and (self._rest or self._line):
             self._due = True
             asyncio.get_running_loop().call_soon(self._write_some)

@@ -1,7 +1,7 @@
 """Without a keeper: the store is a database elsewhere, and the committer runs in the server's own process.
 
-To the front it looks as `KeeperLink` does. The server starts whether the database is there or not: until it is, nothing is taken and
-readiness says so, and it goes on trying.
+The front uses it as it does `KeeperLink`. The server starts whether the database is up or not: until it is, nothing is
+accepted, readiness says so, and it keeps trying.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ class PostgresBackend(LocalBackend):
         self.problem: str | None = None
 
     async def connect(self) -> None:
-        """Begin; a first look at the database, so that a server whose database is there is ready from its first moment.
+        """Start, with a first check of the database, so that the server is ready at once if the database is up.
 
-        `problem` says why it must not serve. A database that comes later is looked at then.
+        `problem` says why it must not be used. A database that comes up later is checked then.
         """
         try:
             async with asyncio.timeout(_FIRST_LOOK_S):
@@ -62,19 +62,19 @@ class PostgresBackend(LocalBackend):
 
     @property
     def away(self) -> str | None:
-        """Why nothing can be taken yet, or just now."""
+        """Why nothing is accepted yet, or at the moment."""
         state = self._database.health().replication
         if self._database.problem is None and state is not None and state.in_sync < state.needed:
             return f"{state.in_sync} standbys are in sync, and {state.needed} are needed."
         return self._database.problem
 
     async def _examine(self) -> str | None:
-        """As soon as the database can be asked: why it must not be served, or None."""
+        """Waits until the database can be checked: returns why it must not be used, or None."""
         config = self._config
         while True:
             try:
                 return await refusal(config.store, config.replicas, config.standbys, config.require_sound)
-            except StoreUnavailable:  # told by the store, and told again until it is there
+            except StoreUnavailable:  # reported by the store, repeatedly until it is up
                 await asyncio.sleep(_LOOK_AGAIN_S)
 
     def _examined(self, examining: "asyncio.Task[str | None]") -> None:
@@ -82,10 +82,10 @@ class PostgresBackend(LocalBackend):
             self._on_lost(problem)
 
     def report(self, text: bytes) -> None:
-        """There is one front to a node; nobody else tells of it."""
+        """A node has one front; there are no others to merge."""
 
     async def close(self) -> None:
-        """Commit what waits, and let go of the database."""
+        """Commit what waits, and disconnect from the database."""
         self._closing = True
         if self._examining is not None:
             self._examining.cancel()

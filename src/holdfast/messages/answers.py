@@ -7,8 +7,9 @@ from holdfast.messages.frame import Answer, Frame
 
 
 class Enqueued(Answer, frozen=True, tag=101):
-    """All of the jobs are kept. `duplicate`: they were already, under the same idempotency key. `held`: queues where one was left out.
-    `gone`: those jobs of a duplicate that are kept no more. `others`: how many more there are, in queues that who asks may not see.
+    """All of the jobs are stored. `duplicate`: they were before, under the same idempotency key. `held`: queues that were
+    skipped because of a unique key. `gone`: jobs of a duplicate that no longer exist. `others`: how many more there are, in
+    queues that the caller may not see.
     """
 
     jobs: list[Receipt]
@@ -27,7 +28,9 @@ class GrantedJob(Frame, frozen=True):
 
 
 class Granted(Answer, frozen=True, tag=102):
-    """The leases given, none when nothing was ready; `now` is the store's time. `quiet`: its worker is given nothing more. `cut`: more would be too many bytes."""
+    """The leases granted, none if nothing was ready; `now` is the store's time. `quiet`: the worker gets no more jobs. `cut`:
+    more would be too many bytes.
+    """
 
     jobs: list[GrantedJob]
     now: int
@@ -35,8 +38,8 @@ class Granted(Answer, frozen=True, tag=102):
     cut: bool = False
 
     def returnable(self) -> list[LeaseRef]:
-        """The leases to give back when nobody can be told of them. Those of a call with a `request_id` stay: the same request may have been told
-        them already, or be about to ask for them.
+        """The leases to release if the answer can't be delivered. Those of a call with a `request_id` stay: a repeated request
+        may have got them already, or be about to.
         """
         return [one.job.ref() for one in self.jobs if one.job.lease is None or one.job.lease.request is None]
 
@@ -51,14 +54,14 @@ class Outcome(Answer, frozen=True, tag=103):
 
 
 class Extended(Answer, frozen=True, tag=104):
-    """The lease lives for `ms_left` more; `cancel_requested` asks its holder to stop."""
+    """The lease lasts `ms_left` more; `cancel_requested` asks its holder to stop."""
 
     ms_left: int
     cancel_requested: bool
 
 
 class Changed(Answer, frozen=True, tag=105):
-    """The job after a managing verb, at `now`. `payload_hidden`: its content was left out, because who asks must not see it."""
+    """The job after a managing verb, at `now`. `payload_hidden`: its content was left out, because the caller may not see it."""
 
     job: Job
     content: Content
@@ -88,13 +91,15 @@ class WorkerAnswer(Answer, frozen=True, tag=110):
 
 
 class ScheduleAnswer(Answer, frozen=True, tag=111):
-    """A schedule as it stands."""
+    """A schedule."""
 
     schedule: Schedule
 
 
 class PutIds(Answer, frozen=True, tag=170):
-    """The ids of the jobs put, in order; 0 for one that was refused, and then `refused` says why (the last one, where several were)."""
+    """The ids of the enqueued jobs, in order; 0 for a refused one, and then `refused` is the reason (the last one, if there are
+    several).
+    """
 
     ids: list[int]
     refused: str = ""

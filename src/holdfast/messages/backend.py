@@ -1,4 +1,5 @@
-"""What the front talks to: commands in, answers and news out. It does not know whether the committer is near or far.
+"""The front's interface to the store's side: commands in, answers and news out. It does not show whether the committer is in
+the same process.
 
 `committer/local_backend.py` is the near one, `keeper/link.py` the one over a socket.
 """
@@ -13,7 +14,7 @@ from holdfast.messages.views import Durability
 
 
 class Sink(Protocol):
-    """Where answers go: `tag` is whatever the caller told its command apart by."""
+    """Where answers go: `tag` is what the caller passed with its command."""
 
     def deliver(self, tag: object, result: Answer) -> None:
         """Take one answer; called after the commit."""
@@ -38,7 +39,7 @@ class Courier(Protocol):
 
 
 class Backend(Protocol):
-    """Where commands are committed and queries answered; the engine does not know whether it is near or far."""
+    """Where commands are committed and queries answered, in this process or another."""
 
     durability: Durability
 
@@ -47,15 +48,15 @@ class Backend(Protocol):
         ...
 
     def leave(self, asked: "asyncio.Future[Any]") -> None:
-        """Nobody waits for the answer to this query any more; it need not be read, and is answered as soon as that is so."""
+        """The caller of this query has left; it need not be read, and is answered as soon as that is so."""
         ...
 
     def submit_all(self, requests: Sequence[Request[A]], weight: int) -> "asyncio.Future[list[A | Refused]]":
-        """Ask many at once, of so many bytes together: one result each, in order, when the last of them is there."""
+        """Submit many at once, of so many bytes together: one result each, in order, when the last of them is done."""
         ...
 
     def listen(self, listener: Listener, waited: Waited | None = None) -> None:
-        """Call `listener` with what is committed, from now on. `waited` tells which queues it waits for news of."""
+        """Call `listener` with what is committed, from now on. `waited` returns the queues for which news is needed."""
         ...
 
     def want_job_events(self, wanted: bool) -> None:
@@ -64,7 +65,7 @@ class Backend(Protocol):
 
 
 class FutureSink:
-    """Delivers an answer into the future that is its tag; a caller that left is passed over."""
+    """Resolves the future that is its tag; skips one whose caller has left."""
 
     def deliver(self, tag: object, result: Answer) -> None:
         """Resolve the future."""

@@ -12,7 +12,7 @@ from holdfast.messages.views import QueueInfo
 
 
 class PutJobs(Command[PutIds], frozen=True, tag=70):
-    """Put these jobs one after the other: one that is refused harms no other. Where `Enqueue` is all or none, this is each for itself."""
+    """Enqueue these jobs one by one: a refused one does not affect the others. `Enqueue` is all or none."""
 
     phase: ClassVar[Phase] = Phase.ENQUEUE
 
@@ -20,7 +20,7 @@ class PutJobs(Command[PutIds], frozen=True, tag=70):
 
 
 class BuryLease(Command[Outcome], frozen=True, tag=71):
-    """The holder sets the job aside for somebody to look at: dead at once, with this priority for when it is kicked."""
+    """The holder buries the job: dead at once, with this priority for when it is kicked."""
 
     phase: ClassVar[Phase] = Phase.END
 

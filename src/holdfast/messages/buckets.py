@@ -1,4 +1,4 @@
-"""The buckets of the histograms that are counted beside the store and read in the fronts, and quantiles of them."""
+"""The buckets of the histograms that are counted on the store's side and read in the fronts, and their quantiles."""
 
 import math
 from collections.abc import Sequence

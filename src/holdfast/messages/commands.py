@@ -21,8 +21,8 @@ _EDITABLE = ("content", "type", "priority", "delay_ms", "run_at", "max_attempts"
 class Enqueue(Command[Enqueued], frozen=True, tag=1):
     """Put all of these jobs, or none of them. `interests` is the version of the interests by which they were routed, if they were.
 
-    `to_workers`: each job is put once for every running worker that is registered on its queue, and only that worker gets it.
-    `skip_held`: a job whose unique key is held is left out, where it would otherwise refuse them all.
+    `to_workers`: each job is enqueued once for every running worker registered on its queue, and only that worker can lease it.
+    `skip_held`: a job whose unique key is taken is left out, instead of a refusal of all.
     """
 
     phase: ClassVar[Phase] = Phase.ENQUEUE
@@ -35,8 +35,8 @@ class Enqueue(Command[Enqueued], frozen=True, tag=1):
 
 
 class LeaseJobs(Command[Granted], frozen=True, tag=2):
-    """Give up to `limit` ready jobs to `worker`: queue after queue, or by priority over all of them; of up to `most_bytes`, but at least one.
-    `registered`: the worker must be registered, and without `queues` it is given from its own.
+    """Lease up to `limit` ready jobs to `worker`: queue after queue, or by priority over all of them; up to `most_bytes`, but
+    at least one. `registered`: the worker must be registered, and without `queues` its registered queues are used.
     """
 
     phase: ClassVar[Phase] = Phase.LEASE
@@ -52,7 +52,7 @@ class LeaseJobs(Command[Granted], frozen=True, tag=2):
 
 
 class ConcludeLease(Command[Outcome], frozen=True, tag=3):
-    """The work is done; `then` are the jobs that follow, put in the same transaction."""
+    """The work is done; `then` are follow-up jobs, enqueued in the same transaction."""
 
     phase: ClassVar[Phase] = Phase.END
 
@@ -62,8 +62,8 @@ class ConcludeLease(Command[Outcome], frozen=True, tag=3):
 
 
 class FailLease(Command[Outcome], frozen=True, tag=4):
-    """The attempt went wrong. `delay_ms` of None means: as the retry policy says. `crashed`: its holder has seen it crash, and a crash is
-    ready again at once, unless a delay is asked for.
+    """The attempt failed. `delay_ms` None: as the retry policy says. `crashed`: the holder saw the attempt crash; the job is
+    ready again at once, unless a delay is given.
     """
 
     phase: ClassVar[Phase] = Phase.END
@@ -76,7 +76,7 @@ class FailLease(Command[Outcome], frozen=True, tag=4):
 
 
 class ReleaseLease(Command[Outcome], frozen=True, tag=5):
-    """Hand the job back; the attempt is not spent. `counted`: the job keeps how often this was done."""
+    """Release the job; the attempt does not count. `counted`: the job counts its releases."""
 
     phase: ClassVar[Phase] = Phase.END
 
@@ -87,7 +87,7 @@ class ReleaseLease(Command[Outcome], frozen=True, tag=5):
 
 
 class ExtendLease(Command[Extended], frozen=True, tag=6):
-    """Keep the lease for `lease_ms` from now (None: as the job or its queue says), and perhaps note progress (JSON)."""
+    """Extend the lease to `lease_ms` from now (None: the job's or its queue's), with optional progress (JSON)."""
 
     phase: ClassVar[Phase] = Phase.END
 
@@ -130,7 +130,7 @@ class PromoteJob(Managed[Changed], frozen=True, tag=12):
 
 
 class DeleteJob(Managed[Changed], frozen=True, tag=13):
-    """Remove a job and all that is known of it. `unless_history`: one that is concluded or cancelled is not found."""
+    """Remove a job and everything stored about it. `unless_history`: a concluded or cancelled one is not found."""
 
     id: int
     unless_history: bool = False
@@ -141,7 +141,7 @@ class DeleteJob(Managed[Changed], frozen=True, tag=13):
 
 
 class EditJob(Managed[Changed], frozen=True, tag=14):
-    """Change a waiting job; None keeps what is there."""
+    """Change a waiting job; None leaves a field as it is."""
 
     id: int
     content: Content | None = None
@@ -159,7 +159,7 @@ class EditJob(Managed[Changed], frozen=True, tag=14):
 
 
 class MoveJob(Managed[Enqueued], frozen=True, tag=60):
-    """Put a job that is not leased anew into another queue, and remove it here, in one step."""
+    """Enqueue a job that is not leased again in another queue, and remove it here, in one transaction."""
 
     id: int
     queue: str
@@ -170,7 +170,7 @@ class MoveJob(Managed[Enqueued], frozen=True, tag=60):
 
 
 class SettleJob(Managed[Changed], frozen=True, tag=69):
-    """End a job that waits or is dead by what is known of its work: concluded, perhaps with a result, or dead, for this reason."""
+    """End a job that is not leased, by an operator's decision: concluded, perhaps with a result, or dead, for this reason."""
 
     id: int
     done: bool
@@ -183,7 +183,7 @@ class SettleJob(Managed[Changed], frozen=True, tag=69):
 
 
 class AddJob(Managed[Enqueued], frozen=True, tag=84):
-    """Put one job by hand, where `Enqueue` is what programs do."""
+    """Enqueue one job by hand; programs use `Enqueue`."""
 
     job: NewJob
 
@@ -193,7 +193,7 @@ class AddJob(Managed[Enqueued], frozen=True, tag=84):
 
 
 class SetQueue(Managed[QueueInfo], frozen=True, tag=15):
-    """Create a queue or change its settings; `whole` puts back to the default what is not named. `only_change`: one that is not there is not found."""
+    """Create a queue or change its settings; `whole` resets settings that are not named. `only_change`: never create one."""
 
     name: str
     settings: QueueSettings
@@ -210,7 +210,7 @@ class SetQueue(Managed[QueueInfo], frozen=True, tag=15):
 
 
 class PauseQueue(Managed[QueueInfo], frozen=True, tag=16):
-    """Stop or resume leasing from a queue; it takes new jobs all the same."""
+    """Stop or resume leasing from a queue; it still accepts new jobs."""
 
     name: str
     paused: bool
@@ -221,7 +221,7 @@ class PauseQueue(Managed[QueueInfo], frozen=True, tag=16):
 
 
 class PurgeQueue(Managed[Counted], frozen=True, tag=17):
-    """Remove up to `limit` jobs in these states whose id is at most `up_to` (0: all there are now)."""
+    """Remove up to `limit` jobs in these states whose id is at most `up_to` (0: all that exist now)."""
 
     counts: ClassVar[bool] = True
 
@@ -236,7 +236,7 @@ class PurgeQueue(Managed[Counted], frozen=True, tag=17):
 
 
 class DeleteQueue(Managed[Counted], frozen=True, tag=18):
-    """Remove a queue that holds no unfinished and no dead job, with its history."""
+    """Remove a queue without unfinished and dead jobs, and its history."""
 
     name: str
 
@@ -262,7 +262,7 @@ class SetInterest(Managed[Counted], frozen=True, tag=19):
 
 
 class RegisterWorker(Command[WorkerAnswer], frozen=True, tag=30):
-    """A worker says that it is there, and what it takes from."""
+    """Register a worker, with its queues."""
 
     id: str
     name: str
@@ -270,7 +270,7 @@ class RegisterWorker(Command[WorkerAnswer], frozen=True, tag=30):
 
 
 class BeatWorker(Command[WorkerAnswer], frozen=True, tag=31):
-    """A worker says that it is still there; costs no write."""
+    """A worker's heartbeat; costs no write."""
 
     id: str
 
@@ -302,7 +302,7 @@ class RemoveWorkers(Managed[Counted], frozen=True, tag=33):
 
 
 class SetSchedule(Managed[ScheduleAnswer], frozen=True, tag=50):
-    """Make a schedule, or change what one puts and when."""
+    """Create a schedule, or change what it enqueues and when."""
 
     name: str
     spec: ScheduleSpec

@@ -1,7 +1,7 @@
-"""What was committed: the only news that leaves a transaction, and only after it is kept.
+"""What was committed: the only news that leaves a transaction, and only after it is stored.
 
-Each batch gives one `Committed`. Its first two fields wake those who wait; its job events are filled only while somebody listens (an event
-stream, a call that waits for a job to end), because most of the time nobody does.
+Each batch gives one `Committed`. Its first two fields wake waiting callers; its job events are filled only while there is a
+subscriber (an event stream, a call that waits for a job to end), which is rare.
 """
 
 import msgspec
@@ -46,9 +46,9 @@ class JobEvent(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Committed(msgspec.Struct, frozen=True, array_like=True):
-    """One batch is kept. `ready`: queues that now have this many jobs to lease; `freed`: queues in which room was made;
-    `interests`: what became of them, when they changed; `stop` and `lost`: leases, by fence, whose holder is asked to stop, and that ended
-    because their time was up; `keys`: the version of the access keys, when they changed.
+    """One batch is stored. `ready`: queues that now have this many jobs to lease; `freed`: queues with new room; `interests`:
+    how they changed, if they did; `stop` and `lost`: leases, by fence, whose holder is asked to stop, and that have expired;
+    `keys`: the version of the access keys, if they changed.
     """
 
     ready: dict[str, int] = {}

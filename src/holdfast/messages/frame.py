@@ -1,7 +1,7 @@
-"""What is asked and answered between a front and the side of the store, as frozen values; each question is typed by its answer.
+"""Requests and answers between a front and the store's side, as frozen values; each request is typed by its answer.
 
-These types are the frames on the keeper's socket, word for word. `array_like` keeps a frame small: field order is the wire format, and both
-ends are always the same version, because the server starts its own keeper. Times and durations are in milliseconds.
+These types are the frames on the keeper's socket. `array_like` keeps a frame small: field order is the wire format, and both
+ends always have the same version, because the server starts its own keeper. Times and durations are in milliseconds.
 """
 
 import enum
@@ -24,13 +24,15 @@ A = TypeVar("A", bound=Answer, covariant=True)  # noqa: PLC0105  (one letter is 
 
 
 class Request(Frame, Generic[A], frozen=True, kw_only=True):
-    """A command or a query that is answered with an `A`, or refused. What lies outside its `scope` does not exist for who asks; None: all does."""
+    """A command or a query that is answered with an `A`, or refused. What is outside its `scope` does not exist for the caller;
+    None: no bounds.
+    """
 
     scope: Scope | None = None
 
 
 class Phase(enum.IntEnum):
-    """When a command is decided within its commit: all of one phase before those of the next, each in the order in which they came."""
+    """When a command is decided within its batch: all of one phase before those of the next, each in the order of arrival."""
 
     TIME = 0  # what happens because time passes
     END = 1  # the ends of leases, and their extensions
@@ -46,12 +48,12 @@ class Command(Request[A], Generic[A], frozen=True):
 
 
 class Query(Request[A], Generic[A], frozen=True):
-    """It only reads: it never waits for a commit and never holds one up."""
+    """It only reads: it never waits for a commit and never delays one."""
 
 
 @final
 class Refused(Answer, frozen=True, tag=108):
-    """An error of `errors.py` on its way over the socket; nothing was changed (or, for `outcome_unknown`, nobody knows)."""
+    """An error of `errors.py` on its way over the socket; nothing was changed (with `outcome_unknown`: that is not known)."""
 
     code: str
     detail: str
@@ -64,7 +66,7 @@ def phase_of(command: Command[Any]) -> Phase:
 
 
 def kinds_of(base: type[Frame]) -> tuple[type[Frame], ...]:
-    """Every type below this one that travels by itself, which is those with a tag of their own."""
+    """Every type below this one that is sent by itself: those with a tag of their own."""
     found = []
     for kind in base.__subclasses__():
         if isinstance(kind.__struct_config__.tag, int):

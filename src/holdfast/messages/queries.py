@@ -1,4 +1,4 @@
-"""What can be read from a store, or is counted beside it. Times are in milliseconds."""
+"""Queries to a store or to the counters in memory. Times are in milliseconds."""
 
 from holdfast.job.job import State
 from holdfast.limits import LIST_LIMIT, STATS_QUEUES
@@ -24,16 +24,16 @@ from holdfast.messages.views import (
 
 
 class GetJob(Query[JobDetail], frozen=True, tag=40):
-    """One job, whole; with `cut`, only so many of the first bytes of its payload and its result."""
+    """One job, complete; with `cut`, only that many bytes of its payload and its result."""
 
     id: int
     cut: int | None = None
 
 
 class ListJobs(Query[JobPage], frozen=True, tag=41):
-    """A page of jobs that match all of what is given. See `stores/reader.py` for the order.
+    """A page of jobs that match all filters. See `stores/reader.py` for the order.
 
-    `payload_up_to`: a payload of more bytes than this is left out (empty); `text_up_to`: it is not searched. None: whatever its size.
+    `payload_up_to`: a larger payload is left out (empty); `text_up_to`: a larger one is not searched. None: no bound.
     """
 
     limit: int
@@ -67,8 +67,8 @@ class ExplainJob(Query[JobFacts], frozen=True, tag=44):
 
 
 class GetStats(Query[Stats], frozen=True, tag=45):
-    """Counts and rates of queues and of the store: of at most so many queues whose name has `named`. Where there are more, those that want
-    attention; with `busiest`, those that hold or have done the most. With `only`, of that queue.
+    """Counts and rates of the store and of a bounded number of queues whose name contains `named`. If there are more, those
+    that need attention first; with `busiest`, those that hold or have done the most. With `only`, of that queue.
     """
 
     most: int = STATS_QUEUES
@@ -82,7 +82,9 @@ class GetInterests(Query[InterestList], frozen=True, tag=48):
 
 
 class ListWorkers(Query[WorkerList], frozen=True, tag=49):
-    """Registered workers as they came, after this one (when it was registered, and its id); or the one called `id`. With what each works on."""
+    """Registered workers in the order of registration, after this one (its time of registration, and its id); or the one called
+    `id`. With their current jobs.
+    """
 
     id: str | None = None
     limit: int = LIST_LIMIT
@@ -104,13 +106,13 @@ class OldestReady(Query[ReadyAges], frozen=True, tag=46):
 
 
 class OldestDead(Query[JobPage], frozen=True, tag=77):
-    """The dead job of a queue that died first: a page of one, or of none (also where there is no such queue)."""
+    """The oldest dead job of a queue: a page of one or none (also if there is no such queue)."""
 
     queue: str
 
 
 class CountUrgent(Query[QueueCounts], frozen=True, tag=78):
-    """How many ready jobs of each of these queues come before `URGENT_BELOW` by priority, counted up to `URGENT_COUNTED`."""
+    """How many ready jobs of each of these queues are before `URGENT_BELOW` by priority, counted up to `URGENT_COUNTED`."""
 
     names: list[str]
 
@@ -126,7 +128,7 @@ class GetHealth(Query[StoreStats], frozen=True, tag=47):
 
 
 class CountJobs(Query[JobCounts], frozen=True, tag=61):
-    """How many jobs there are in each state that match all of what is given, counted up to a bound for each state."""
+    """How many jobs in each state match all filters, counted up to a bound for each state."""
 
     queue: str | None = None
     state: State | None = None

@@ -1,4 +1,4 @@
-"""Commands that nobody asks for: what happens because time passes. The ticker hands them in like any other."""
+"""Commands without a caller: changes because time passes. The ticker submits them like any other."""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from holdfast.messages.frame import Command, Phase
 
 
 class ExpireLeases(Command[Counted], frozen=True, tag=20):
-    """Take back the jobs whose lease has ended."""
+    """Make the jobs ready, or dead, whose lease has expired."""
 
     phase: ClassVar[Phase] = Phase.TIME
 
@@ -15,7 +15,7 @@ class ExpireLeases(Command[Counted], frozen=True, tag=20):
 
 
 class PromoteDue(Command[Counted], frozen=True, tag=21):
-    """Make the scheduled jobs ready whose time has come."""
+    """Make the scheduled jobs ready that are due."""
 
     phase: ClassVar[Phase] = Phase.TIME
 
@@ -23,7 +23,7 @@ class PromoteDue(Command[Counted], frozen=True, tag=21):
 
 
 class FireSchedules(Command[Counted], frozen=True, tag=25):
-    """Put the jobs of the schedules whose time has come. `only`: of this one; `aside`: do not fire it, set it aside for this reason."""
+    """Enqueue the jobs of due schedules. `only`: of this one; `aside`: do not fire it, set it aside for this reason."""
 
     phase: ClassVar[Phase] = Phase.TIME
 
@@ -33,7 +33,7 @@ class FireSchedules(Command[Counted], frozen=True, tag=25):
 
 
 class BuryOrphans(Command[Counted], frozen=True, tag=24):
-    """Make dead what only a worker could take who is gone."""
+    """Make the jobs dead that only a removed worker could lease."""
 
     phase: ClassVar[Phase] = Phase.TIME
 
@@ -41,7 +41,7 @@ class BuryOrphans(Command[Counted], frozen=True, tag=24):
 
 
 class ReapWorkers(Command[Counted], frozen=True, tag=23):
-    """Forget the workers that hold nothing and have been silent for longer than this."""
+    """Remove workers without leases that have been silent for longer than this."""
 
     silence_ms: int
 

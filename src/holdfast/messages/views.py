@@ -1,4 +1,4 @@
-"""What queries are answered with: what is read from a store, or is counted beside it. Times are in milliseconds."""
+"""Answers to queries: read from a store, or from the counters in memory. Times are in milliseconds."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ from holdfast.messages.frame import Answer, Frame
 
 
 class QueueInfo(Answer, frozen=True, tag=106):
-    """A queue with the settings in force and what it holds."""
+    """A queue with its effective settings and its contents."""
 
     name: str
     settings: QueueSettings
@@ -37,15 +37,15 @@ class TubeFacts(Answer, frozen=True, tag=172):
 
 
 class Durability(msgspec.Struct, frozen=True):
-    """How an answered job is kept: `memory`, `disk` (fsynced) or `replicated` on so many other machines."""
+    """How an answered job is stored: `memory`, `disk` (fsynced) or `replicated` on so many other machines."""
 
     level: str
     replicas: int = 0
 
 
 class JobDetail(Answer, frozen=True, tag=121):
-    """A job with everything that is kept of it; `now` is the store's time, `result_bytes` the size of the whole result, `then` the jobs that
-    its conclude put. `payload_hidden`: what it holds was left out, because who asks must not see it.
+    """A job with everything stored about it; `now` is the store's time, `result_bytes` the size of the whole result, `then` its
+    follow-up jobs. `payload_hidden`: its content was left out, because the caller may not see it.
     """
 
     job: Job
@@ -76,7 +76,8 @@ class QueuePage(Answer, frozen=True, tag=123):
 class JobFacts(Answer, frozen=True, tag=124):
     """What `why` reasons from. `ahead` counts up to a limit; `group_holders` are the jobs in the group's places.
 
-    `takers`: running workers of the queue with the moments of their registration, up to a limit; the engine says how many are `silent`.
+    `takers`: running workers of the queue with their times of registration, up to a limit; the engine adds how many are
+    `silent`.
     """
 
     job: Job
@@ -98,7 +99,7 @@ class InterestList(Answer, frozen=True, tag=128):
 
 
 class WorkerInfo(Frame, frozen=True):
-    """A registered worker, when it was last heard of (filled in by the engine), the jobs that it has leased, and how many are ready for it alone."""
+    """A registered worker, its last heartbeat (added by the engine), its leased jobs, and how many are ready for it alone."""
 
     worker: Worker
     beat_at: int
@@ -122,7 +123,7 @@ class SchedulePage(Answer, frozen=True, tag=130):
 
 
 class ReadyAges(Answer, frozen=True, tag=126):
-    """By queue, the earliest moment at which one of its ready jobs became ready."""
+    """By queue, since when its oldest ready job has been ready."""
 
     ready_at: dict[str, int]
 
@@ -137,8 +138,9 @@ class QueueStats(Frame, frozen=True):
 
 
 class Replication(Frame, frozen=True):
-    """How well the other machines keep up. `needed` of them must have flushed before an answer; `in_sync` do so now; `lag_bytes` is how far the
-    slowest of these is behind. `unknown` counts batches with an unknown outcome, `proofs` and `proof_seconds` the waits for the proof.
+    """The state of the standbys. `needed` of them must have flushed before an answer; `in_sync` do so now; `lag_bytes` is how
+    far the slowest of these is behind. `unknown` counts batches with an unknown outcome, `proofs` and `proof_seconds` the waits
+    for the proof.
     """
 
     needed: int
@@ -150,8 +152,8 @@ class Replication(Frame, frozen=True):
 
 
 class HeldQueue(Frame, frozen=True):
-    """A queue that is set aside, because another program holds its row: which one, with the number of its process, what it does just now, and for
-    how long it has held it. 0 for `pid` where several hold it, or where it is not known who.
+    """A queue that is set aside, because another program holds its row: that program, its process id, its current state, and
+    for how long it has held it. `pid` is 0 if several hold it, or it is not known.
     """
 
     name: str
@@ -165,7 +167,8 @@ class StoreStats(Answer, frozen=True, tag=127):
     """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting. `unreadable` counts rows
     that could not be read since the start, by table; `audit` entries of the audit log, by what became of them; `set_aside` has a sentence on each of the last ones, `jobs_why` on each of `jobs_aside`.
 
-    The `busy` ones: the longest that a commit, and a turn of the loop beside the store, used the processor in the last minute or two.
+    The `busy` ones: the longest that a commit, and a turn of the store's event loop, used the processor in the last minute or
+    two.
     """
 
     commits: int
@@ -201,7 +204,7 @@ class JobCounts(Answer, frozen=True, tag=161):
 
 
 class FailedJob(Frame, frozen=True):
-    """A job that went wrong, with its latest error. `state` is where it stands now; `reason` is cut."""
+    """A failed job with its latest error. `state` is its current one; `reason` is cut."""
 
     id: int
     queue: str
@@ -215,7 +218,7 @@ class FailedJob(Frame, frozen=True):
 
 
 class Failures(Answer, frozen=True, tag=162):
-    """Jobs that went wrong, each once; `whole` is false when there may be more than were looked at."""
+    """Failed jobs, each once; `whole` is false if there may be more than were scanned."""
 
     jobs: list[FailedJob]
     whole: bool
@@ -223,8 +226,8 @@ class Failures(Answer, frozen=True, tag=162):
 
 
 class Step(Frame, frozen=True):
-    """One step of a queue's history: jobs in, out, failed attempts, jobs that died; unfinished jobs at its end (None: not known);
-    the time that jobs waited and attempts ran, in milliseconds (None: there were none).
+    """One step of a queue's history: jobs in, out, failed attempts, jobs that died; unfinished jobs at its end (None: not
+    known); the time that jobs waited and attempts ran, in milliseconds (None: there were none).
     """
 
     at: int
@@ -250,11 +253,11 @@ class History(Answer, frozen=True, tag=163):
 
 
 class Stats(Answer, frozen=True, tag=125):
-    """Everything that is counted; `reports` are the metrics of the other front processes, in Prometheus' text form.
+    """All counters; `reports` are the metrics of the other front processes, in Prometheus' text form.
 
-    `queues` are in the order of their names, or, where there are more than were asked for, in the order in which those were chosen.
-    `all` is how many there are, `found` how many of them have the name; `tally`, `totals` and `rates` are the sums over all of them.
-    `oldest_left_out_ms`: the age of the oldest head of a line that is not in `queues`, where the busiest were asked for.
+    `queues` are in the order of their names or, if there are more than requested, in the order in which they were chosen. `all`
+    is how many there are, `found` how many match by name; `tally`, `totals` and `rates` are the sums over all of them.
+    `oldest_left_out_ms`: the age of the oldest ready job outside `queues`, if the busiest were requested.
     """
 
     queues: list[QueueStats]

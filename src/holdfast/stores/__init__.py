@@ -1,1 +1,1 @@
-"""Keeping rows. A store knows no rules: it writes what was decided and reads what is asked."""
+"""Persistence. A store has no rules: it writes what was decided and reads what is queried."""

@@ -1,4 +1,4 @@
-"""What a check has to decode to see, and SQL can't tell: the same for every store that keeps jobs in tables of SQL."""
+"""Checks that need decoding and can't be done in SQL: the same for every SQL store."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from holdfast.stores.formats import UNREADABLE, extras_of, match_of, queues_of, 
 from holdfast.stores.rows import Row, json_strictly, payload_strictly
 from holdfast.stores.unreadable import shown
 
-PAGE = 1_000  # rows that are looked at together
+PAGE = 1_000  # rows that are read together
 TOLD = 20  # as many as every other check names
 _SHOWN = 60
 OTHERS = (
@@ -45,7 +45,7 @@ CONTENTS: tuple[tuple[str, Callable[[bytes], object], str], ...] = (
 that every store understands. Each page is a read of its own, so that nothing is held back meanwhile, however much there is.
 """
 CONTENTS_PAGE = 16  # rows: each may be as large as a payload
-FAR_MS = 366 * 86_400_000  # what is ahead by less is over within a year
+FAR_MS = 366 * 86_400_000  # a time that is ahead by less is past within a year
 MOMENTS: tuple[tuple[str, str], ...] = (
     (
         "job {0} of queue {1} was put while the clock was ahead, and becomes ready at {2}; promote it if that is too late",
@@ -97,7 +97,7 @@ def moment_of(sentence: str, row: Row) -> str:
 
 
 def unreadable(page: Iterable[Row]) -> list[str]:
-    """Which of these jobs, by number and queue, have extras that can't be decoded. Such a job is set aside when its turn comes."""
+    """Jobs, by id and queue, whose extras can't be decoded. Such a job is set aside when it would be leased."""
     problems = []
     for job_id, queue, extras in page:
         try:
@@ -108,7 +108,7 @@ def unreadable(page: Iterable[Row]) -> list[str]:
 
 
 def idle(page: Iterable[Schedule], now: int) -> list[str]:
-    """Which of these schedules can't fire on this machine, or were set aside by the server, each with its reason. The others go on."""
+    """Schedules that can't fire on this machine, or were set aside by the server, with their reasons. Others fire."""
     problems = []
     for schedule in page:
         reason = schedule.last_error if schedule.aside else None
@@ -130,7 +130,9 @@ def _shown(extras: bytes) -> str:
 def unreadable_others(
     queues: Iterable[Row], interests: Iterable[Row], workers: Iterable[Row], answers: Iterable[Row]
 ) -> list[str]:
-    """Which settings of queues (by name), interests (by queue), workers (by id) and kept answers (by scope and key) can't be decoded."""
+    """Settings of queues (by name), interests (by queue), workers (by id) and kept answers (by scope and key) that can't be
+    decoded.
+    """
     problems: list[str] = []
     kinds: tuple[tuple[str, Callable[[Any], object], Iterable[Row]], ...] = (
         ("settings can be read: queue", settings_of, queues),

@@ -1,12 +1,12 @@
-"""What is on disk and is no plain column, for every store that keeps jobs in tables of SQL: JSON, by name, written and read here and nowhere else.
+"""The formats on disk beyond plain columns, for every SQL store: JSON, by name, written and read here and nowhere else.
 
-The types of `job/` say what a value is in memory, and those of this file what it is on disk: a field of the one may move or be renamed and the other
-stays. What has its default is left out, so that ordinary jobs stay small. A name that is not known is a fault, as is a value of another kind: whoever
-reads says what becomes of it (`rows.py`).
+The types of `job/` define a value in memory, and those of this file define it on disk: a field of one may move or be renamed
+while the other stays. Defaults are left out, so that ordinary jobs stay small. An unknown name is an error, as is a value of
+another type: the caller decides what to do then (`rows.py`).
 
-The version of all of it is that of the schema, which a store has once: `user_version` of a file, `schema_version` of a database. So a change of a format is a
-step of both schemas; `tests/unit/stores/test_formats.py` holds the bytes. What stores had before SQLite's step 7 and PostgreSQL's step 4 is read by those
-steps alone (`positional.py`).
+All formats share the version of the schema: `user_version` of a file, `schema_version` of a database. So a change of a format
+is a step of both schemas; `tests/unit/stores/test_formats.py` holds the bytes. The formats before SQLite's step 7 and
+PostgreSQL's step 4 are read by those steps only (`positional.py`).
 
     column                        what it holds                            read by SQL
     job.extras                    Extras; NULL for most jobs               tags, group and unique key: listings, checks, any_job
@@ -38,13 +38,13 @@ UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionErr
 
 ReadyFloors = dict[int, int]
 _ALIKE = 1_000  # different values of a column that are remembered
-_TOGETHER = 1_000  # receipts that one entry stands for
-_LEASE_MS_MAX = 4_294_967_295_000  # of a client of beanstalkd, whose time to run is any number of seconds of 32 bits
+_TOGETHER = 1_000  # receipts that one entry describes
+_LEASE_MS_MAX = 4_294_967_295_000  # of a beanstalkd client, whose time to run is a number of seconds of 32 bits
 _Number = Annotated[int, msgspec.Meta(ge=0, le=ID_MAX + 1)]  # one more than the last job's is where an empty line begins
 
 
 class _Kept(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """By name, without what has its default."""
+    """By name, without defaults."""
 
 
 class _Counters(_Kept):
@@ -69,8 +69,8 @@ class _Extras(_Kept):
 
 
 class _Receipt(_Kept):
-    """As many receipts as `count` says, of jobs that were made together: alike in all but their numbers, which follow each other from `id` on.
-    `ready_at` is left out where the jobs were ready when they were made.
+    """`count` receipts of jobs that were enqueued together: alike but for their ids, which are consecutive from `id` on.
+    `ready_at` is left out if the jobs were ready when they were enqueued.
     """
 
     id: _Number
@@ -132,7 +132,7 @@ _receipts_decoder = msgspec.json.Decoder(list[_Receipt])
 
 @lru_cache(maxsize=_ALIKE)
 def extras_of(text: str) -> Extras:
-    """Extras out of their column. Most jobs with any have the same, such as a lease of so long."""
+    """Extras from their column. Most jobs with extras have the same ones, such as a lease time, so they are cached."""
     return _extras_from(_extras_decoder.decode(text))
 
 
@@ -163,14 +163,14 @@ def _extras_from(kept: _Extras) -> Extras:
 
 
 def _check_retry(policy: RetryPolicy) -> None:
-    """Raise where it has a number from which no moment could be reckoned."""
+    """Raise if it has a number from which no time could be computed."""
     sound = 0 <= policy.base_ms <= DELAY_MS_MAX and 0 <= policy.max_ms <= DELAY_MS_MAX
     if not (sound and 1 <= policy.factor <= RETRY_FACTOR_MAX and 0 <= policy.jitter <= 1):
         raise ValueError("retry is beyond its bounds")
 
 
 def _kept_extras(extras: Extras) -> _Extras:
-    counters = extras.hands
+    counters = extras.beanstalk
     return _Extras(
         extras.lease_ms,
         extras.retry,
@@ -201,7 +201,7 @@ def receipts_json(receipts: list[Receipt]) -> bytes:
     """The column for receipts."""
     kept: list[_Receipt] = []
     first: Receipt | None = None
-    following = 0  # the number that goes on with those from `first` on
+    following = 0  # the number of receipts with consecutive ids from `first` on
     for one in receipts:
         if (
             first is not None
@@ -261,13 +261,13 @@ def ready_floors_of(text: str) -> ReadyFloors:
 
 
 def ready_floors_text(floors: ReadyFloors | None) -> str | None:
-    """The column for them; None where they are not known."""
+    """The column for them; None if they are not known."""
     return None if floors is None else _json.encode(floors).decode()
 
 
 @lru_cache(maxsize=_ALIKE)
 def match_of(text: Any) -> str | dict[str, str]:
-    """A queue's interest; one that has a pattern that is none can't be read."""
+    """A queue's interest; one with an invalid pattern is unreadable."""
     match: str | dict[str, str] = _match_decoder.decode(text)
     try:
         interests.check_kept(match)
@@ -310,7 +310,7 @@ def schedule_of(name: str, state: Any, try_at: int, paused: bool) -> Schedule:
 
 
 def schedule_json(schedule: Schedule) -> bytes:
-    """The column for all of a schedule that has none of its own: not its name, `try_at` and `paused`."""
+    """The column for the fields of a schedule without a column of their own: not its name, `try_at` and `paused`."""
     spec, job = schedule.spec, schedule.spec.job
     new = _NewJob(
         job.queue, job.payload, job.type, job.content_type, job.priority, job.delay_ms, job.run_at, job.max_attempts,

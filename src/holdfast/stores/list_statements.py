@@ -1,7 +1,7 @@
 """The statements behind a listing: one shape, filled in for each state, its order and the filters in use, in the words of one database.
 
-The only place where SQL is put together, because four optional filters over seven orders would be a hundred files. Only the fixed names below are put together; values
-are always bound, by names that begin with a colon.
+The only place that composes SQL, because four optional filters over seven orders would be a hundred files. It composes only the
+fixed names below; values are always bound, as parameters that begin with a colon.
 """
 
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ def _filters(dialect: Dialect, scoped: bool) -> tuple[str, ...]:
         f"(:text IS NULL OR {text})",
         *(
             (f"({dialect.is_seen}) IS TRUE",) if scoped else ()
-        ),  # a filter, and no way to the rows: an index of queues has another order
+        ),  # a filter, not an access path: an index of queues has another order
     )
 
 

@@ -1,7 +1,7 @@
-"""What stores kept by place before SQLite's schema 7 and PostgreSQL's schema 4, turned into what those steps write: JSON by name.
+"""The positional formats before SQLite's schema 7 and PostgreSQL's schema 4, converted to what those steps write: JSON by name.
 
-Read by these two steps and by nothing else. It follows no later change of `formats.py` or of `job/`: a later step goes on from what this one wrote.
-What can't be read is left as it is, for whoever comes upon it to set aside: each function says None then.
+Used by these two steps only. It does not follow later changes of `formats.py` or `job/`: later steps start from what this one
+wrote. What can't be read stays as it is, to be set aside when it is read later: each function returns None for it.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import msgspec
 
 
 class _Placed(msgspec.Struct, array_like=True, gc=False):
-    """A value as it was kept: its fields in their order."""
+    """A stored value: its fields in order."""
 
 
 class _Retry(msgspec.Struct, forbid_unknown_fields=True):
@@ -139,7 +139,7 @@ def receipts(column: bytes) -> bytes:
 
 @_or_none
 def schedule(column: bytes) -> bytes:
-    """`schedule.state`: MessagePack. Its name, `paused` and `try_at` stand in columns of their own, and are left out."""
+    """`schedule.state`: MessagePack. The name, `paused` and `try_at` have columns of their own, and are left out."""
     one = _schedule_decoder.decode(column)
     spec, job = one.spec, one.spec.job
     new = _without(
@@ -178,11 +178,11 @@ def _named_receipt(one: _Receipt) -> dict[str, Any]:
         named["state"] = one.state
     if one.ready_at != one.created_at:
         named["ready_at"] = one.ready_at
-    return named | {"count": 1}  # of jobs alike, whose numbers follow each other
+    return named | {"count": 1}  # of jobs alike with consecutive ids
 
 
 def _without(kind: type[msgspec.Struct], **given: Any) -> dict[str, Any]:
-    """What is given and is not the field's default."""
+    """The fields that differ from their defaults."""
     return {name: value for name, value in given.items() if name not in _DEFAULTS[kind] or value != _DEFAULTS[kind][name]}
 
 

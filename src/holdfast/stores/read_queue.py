@@ -1,9 +1,9 @@
-"""Who reads next: cheap reads before dear ones, and nobody waits for longer than a bound.
+"""The order of reads: cheap reads before expensive ones, with a bounded wait for all.
 
     cheap ─┐                  ┌─▶ one place        cheap reads alone: a job, a queue, a short page without a filter
     dear  ─┴─▶ two lines ─────┴─▶ the others       cheap ones first, else dear ones: what looks at many rows
 
-A read that nobody waits for any more (its task is cancelled) leaves its line.
+A read whose caller has left (its task is cancelled) leaves the queue.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class ReadQueue:
         return sum([not turn.done() for line in self._lines.values() for turn in line])
 
     async def take(self, dear: bool) -> None:
-        """Return when it is this read's turn, to be ended by `give`; raise `Overloaded` where that does not come."""
+        """Return when it is this read's turn, to be ended by `give`; raises `Overloaded` if that does not come."""
         if self._may_begin(dear):
             self._begin(dear)
             return

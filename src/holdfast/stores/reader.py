@@ -1,8 +1,9 @@
-"""The read side of a store that keeps jobs in tables of SQL: short reads, each on one snapshot. Nothing is decided by them.
+"""The read side of an SQL store: short reads, each on one snapshot. No decision depends on them.
 
-A listing walks the states one after the other, each in its natural order: leased by fence, ready in the order in which they will run,
-scheduled by when they become ready, ended newest first. The cursor names the state and the key of the last row, so a page costs the same
-wherever it starts. With a filter that no index serves, a page looks at a bounded number of rows and may come back short, with a cursor.
+A listing walks the states one after the other, each in its natural order: leased by fence, ready in the order in which they
+will run, scheduled by due time, ended newest first. The cursor has the state and the key of the last row, so a page costs the
+same wherever it starts. With a filter that no index serves, a page scans a bounded number of rows and may be short, with a
+cursor.
 """
 
 import time
@@ -69,7 +70,7 @@ from holdfast.stores.list_statements import SECTIONS, Dialect, Key, Section, bou
 from holdfast.stores.rows import Row
 from holdfast.stores.visible import is_scoped, scope_values, seen_queues
 
-_NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that is there within the snapshot
+_NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that exists in the snapshot
 _HOLDERS = 20
 T = TypeVar("T")
 K = TypeVar("K", str, tuple[int, str], tuple[str])
@@ -90,19 +91,17 @@ class Snapshot(Protocol):
         ...
 
     async def listed(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
-        """The rows of a statement that was put together for a listing."""
+        """The rows of a composed listing statement."""
         ...
 
     async def within(
         self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any
     ) -> tuple[Sequence[Row], bool]:
-        """The rows of a statement or of a part of a listing up to so many bytes, but at least one; and whether there were more."""
+        """The rows of a statement or of a section of a listing up to a size, but at least one; and whether there were more."""
         ...
 
     async def pause(self) -> bool:
-        """Called between the stretches of a read that looks at many rows: let others go on. False where a read holds nobody up: then there
-        need be no stretches.
-        """
+        """Called between the stretches of a long read, to yield to others. Returns False if the read blocks no others."""
         ...
 
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
@@ -111,7 +110,7 @@ class Snapshot(Protocol):
 
 
 def _job_anyhow(row: Row, queue: str) -> Job:
-    """A job to be looked at, whose row may be one that can't be read."""
+    """A job for display, whose row may be unreadable."""
     try:
         return rows.job_of(row, queue)
     except formats.UNREADABLE as error:
@@ -119,7 +118,7 @@ def _job_anyhow(row: Row, queue: str) -> Job:
 
 
 class Reader:
-    """Answers queries on one snapshot; `names` are those of queues by their number, as far as they are known."""
+    """Answers queries on one snapshot; `names` are the names of queues by id, as far as known."""
 
     def __init__(self, snapshot: Snapshot, defaults: QueuePolicy, names: dict[int, str]) -> None:
         self._snapshot = snapshot
@@ -128,7 +127,7 @@ class Reader:
         self._known_names = names
 
     async def answer(self, query: Query[A], now: int) -> A:
-        """The answer as of now; raises a `HoldfastError` where there is none."""
+        """The answer as of now; raises a `HoldfastError` if there is none."""
         answer = self._answers.get(type(query))
         if answer is None:
             raise TypeError(f"{type(query).__name__} is not read from the store")
@@ -235,7 +234,7 @@ class Reader:
         for job in await self._jobs(await self._fetch("leased_by_worker", [worker.id for worker in found])):
             if sees(
                 query.scope, job.queue
-            ):  # any lease may bear the name of a worker, also one in a queue that it does not take from
+            ):  # any lease may have this worker's name, also one in a queue that it is not registered for
                 jobs.setdefault(job.lease.worker if job.lease else "", []).append(job)
         lines = {row[0]: row[1] for row in await self._fetch("worker_lines")}
         return WorkerList(
@@ -371,7 +370,7 @@ class Reader:
         return JobCounts(counts, sorted(set(at_least)))
 
     async def _tallies(self, queue_id: int | None, scope: Scope | None) -> Sequence[int]:
-        """How many jobs there are by state, in one queue or in all that may be seen."""
+        """How many jobs there are by state, in one queue or in all visible ones."""
         if queue_id is not None or scope is None:
             found: Sequence[int] = await self._row("tallies", queue_id)
             return found
@@ -379,9 +378,10 @@ class Reader:
         return [sum([getattr(info.tally, state.value) for info in infos]) for state in State]
 
     async def _in_stretches(self, part: "Callable[[Key, int], Awaitable[Key | None]]", key: Key, most: int) -> Key | None:
-        """Look at up to `most` rows from `key` on, by calls of `part` with the key and a number of rows; where to go on from, if there is more.
+        """Scan up to `most` rows from `key` on, by calls of `part` with the key and a number of rows; returns the key to
+        continue from, if there is more.
 
-        All in one go, unless the store has others wait meanwhile: then in stretches that are short whatever the rows are like.
+        In one go, unless that would block others: then in stretches that are short whatever the rows are like.
         """
         if not await self._snapshot.pause():
             return await part(key, most)
@@ -461,7 +461,7 @@ class Reader:
         now: int,
         scanned: int,
     ) -> Key | None:
-        """The same, of so many rows."""
+        """The same, for a number of rows."""
         left = PAGE_BYTES - sum([len(detail.content.payload) for detail in found])
         limit, one = query.limit - len(found) if left > 0 else 0, queue_id is not None
         filtered = _filtered(query)
@@ -487,7 +487,7 @@ class Reader:
         return bound or None
 
     async def _bound(self, section: Section, one_queue: bool, after: bool, values: Mapping[str, Any]) -> Key:
-        """The key up to which a filter looks; () where what is left is less than that."""
+        """The key up to which a filter scans; () if fewer rows are left."""
         found = await self._snapshot.listed(bound_sql(section, one_queue, after), values)
         return tuple(found[0]) if found else ()
 
@@ -512,7 +512,7 @@ class Reader:
 
 
 def _later(key: K, after: K) -> K | None:
-    """Where to go on from. None where that is no further on: a name that is no text stands elsewhere than what is shown of it would."""
+    """The key to continue from. None if that makes no progress: an undecodable name sorts elsewhere than its shown form."""
     return key if key > after else None
 
 

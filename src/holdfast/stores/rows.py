@@ -1,7 +1,7 @@
-"""Between rows and values, for every store that keeps jobs in tables of SQL.
+"""Conversion between rows and values, for every SQL store.
 
-The views of a schema give a job in any state the same columns, in the order that `job_of` reads. What a column of JSON holds is the business of
-`formats.py`; here is what becomes of a row in which one can't be read.
+The views of a schema give a job in any state the same columns, in the order that `job_of` reads. The content of JSON columns is
+defined in `formats.py`; this module decides what happens to a row with an unreadable one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -116,7 +116,7 @@ def content_of(row: Row) -> Content:
 
 
 def shown_content(content: Content, job_id: int) -> Content:
-    """A content to be looked at: what says that it is JSON and is none would spoil the answer that it stands in, and is shown as bytes."""
+    """A content for display: invalid JSON would spoil the answer that contains it, and is shown as bytes."""
     fault = content.fault()
     if fault is not None:
         FOUND.note("payload", job_id, f"{shown(content.payload)}: {fault}")
@@ -130,8 +130,8 @@ def error_of(row: Row) -> JobError:
 
 
 def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Job:
-    """A job whose row can't be read, as far as it can be: its numbers as they are, so that its row is found again, and the unique key, the
-    group and the worker (`keys`) that other tables tell of it. Its extras say why.
+    """A job whose row can't be read, as far as it can be: its ids, so that its row can be found, and the unique key, group and
+    worker (`keys`) that other tables have for it. Its extras give the reason.
     """
     raw = list(row[:JOB_COLUMNS])
     why = f"{shown(raw[EXTRAS_PLACE]) if raw[EXTRAS_PLACE] is not None else 'its row'}: {error}"
@@ -153,7 +153,7 @@ def doubtful_job(row: Row, queue: str, keys: Row | None, error: Exception) -> Jo
 
 
 def worker_of(row: Row) -> Worker:
-    """A registered worker. One that can't be read has no queues and is given nothing, until it registers again or is removed."""
+    """A registered worker. An unreadable one has no queues and gets no jobs, until it registers again or is removed."""
     try:
         return Worker(row[0], row[1], tuple(formats.queues_of(row[2])), WorkerState(row[3]), row[4])
     except UNREADABLE as error:
@@ -162,7 +162,9 @@ def worker_of(row: Row) -> Worker:
 
 
 def key_of(row: Row) -> Key:
-    """An access key out of its id, its name, its value and when it was used. One that can't be read is there and lets nobody in."""
+    """An access key from its id, its name, its value and the time of its last use. An unreadable one is listed and grants no
+    access.
+    """
     try:
         return replace(_key_decoder.decode(row[2]), id=row[0], name=row[1], used_at=row[3])
     except UNREADABLE as error:
@@ -187,7 +189,7 @@ def interests_of(found: Iterable[Row]) -> dict[str, str | dict[str, str]]:
 
 
 def schedule_of(name: str, state: Any, try_at: Any, paused: Any) -> Schedule:
-    """A schedule, or what stands in for one that can't be read: it must not stop the others."""
+    """A schedule, or a placeholder for an unreadable one, which must not block the others."""
     try:
         schedule = formats.schedule_of(name, state, try_at, paused)
         why = schedule_fault(schedule)
@@ -217,16 +219,16 @@ def json_strictly(value: bytes) -> None:
 
 
 def payload_strictly(payload: bytes) -> None:
-    """Raises a `ValueError` where what is kept as JSON is none."""
+    """Raises `ValueError` if stored JSON is invalid."""
     fault = Content("", None, payload).fault()
     if fault is not None:
         raise ValueError(fault)
 
 
 def json_or_none(value: bytes | None, table: str, key: object) -> bytes | None:
-    """A column of JSON that is given on as it is; None where it is none, because it would spoil the answer that it stands in.
+    """A column of JSON that is returned as it is; None if it is invalid, because it would spoil the answer that contains it.
 
-    It is looked at as it was when it was taken: JSON that Python can't hold, such as `1e999` or a number of 5,000 digits, is JSON.
+    It is validated as on input: JSON that Python can't represent, such as `1e999` or a number of 5,000 digits, is valid.
     """
     try:
         if value is not None:
@@ -238,8 +240,8 @@ def json_or_none(value: bytes | None, table: str, key: object) -> bytes | None:
 
 
 def queue_of(row: Row, defaults: QueuePolicy) -> Queue:
-    """A queue with its tally. One whose settings can't be read takes jobs as the defaults say, and gives none out: it is paused until
-    its settings are set again.
+    """A queue with its tally. One with unreadable settings accepts jobs by the defaults and grants no leases: it is paused
+    until its settings are set again.
     """
     tally, until = Tally(*row[5:12]), row[3] if row[3] > 1 else 0
     try:
@@ -252,7 +254,9 @@ def queue_of(row: Row, defaults: QueuePolicy) -> Queue:
 
 
 def ready_floors_of(column: Any, queue: str) -> ReadyFloors | None:
-    """Where each line of a queue begins; None where too many priorities are in use, or it can't be read: then all lines are looked through."""
+    """Where each priority of a queue begins; None if too many priorities are in use, or it can't be read: then the whole order
+    is scanned.
+    """
     try:
         return None if column is None else formats.ready_floors_of(column)
     except UNREADABLE as error:
@@ -266,5 +270,5 @@ def settings_text(queue: Queue) -> Any:
 
 
 def pause_of(queue: Queue) -> int:
-    """The column for a pause: 0 for none, 1 for one without end, and else the moment at which it ends."""
+    """The column for a pause: 0 for none, 1 for one without end, else the time at which it ends."""
     return queue.unreadable[1] if queue.unreadable is not None else queue.paused_until or int(queue.paused)

@@ -1,17 +1,17 @@
-"""What a store must do. One conformance suite (tests/contract/stores/conformance) holds every store to this page.
+"""The store protocol. One conformance suite (tests/contract/stores/conformance) tests every store against it.
 
-The committer opens one transaction per batch, loads what its commands name, lets `job/lifecycle.py` decide, and writes the changes.
-A store never decides: a `Change` says what a job was and what it is now, and the store moves the rows. Everything that hangs on a job's
-state (its unique key, its group's places) follows from the two values in the change.
+The committer opens one transaction per batch, loads what its commands name, lets `job/lifecycle.py` decide, and writes the
+changes. A store never decides: a `Change` has a job as it was and as it is now, and the store moves the rows. Everything that
+depends on a job's state (its unique key, its group's slots) follows from the two values in the change.
 
-Failures have these kinds, because callers must be told the truth:
+Failures are of these kinds, so that callers get true answers:
   * `StoreUnavailable` when a transaction can't begin: nothing was changed, and it may work later.
   * `StorageFull` before the commit: nothing was changed, the transaction is gone.
-  * `StoreBroken` at any time, commit included: nobody knows. The process must stop; a retry could prove nothing.
-  * `OutcomeLost` from the commit: nobody knows, but the store goes on, and a repetition with the same key finds out.
+  * `StoreBroken` at any time, commit included: the outcome is unknown. The process must stop; a retry could prove nothing.
+  * `OutcomeLost` from the commit: the outcome is unknown, but the store continues, and a retry with the same key finds out.
   * `TryAgain` before the commit, from a store that others write to as well: nothing was changed, and the same batch may go through now.
-  * `RowHeld` before the commit: nothing was changed; one of the commands needs what somebody else does not let go of.
-  * `NotReplicated` when a transaction begins: nothing was changed; too few other machines keep up.
+  * `RowHeld` before the commit: nothing was changed; one of the commands needs a row that another transaction holds.
+  * `NotReplicated` when a transaction begins: nothing was changed; too few standbys are in sync.
   * anything else is a defect: nothing was changed, the transaction is gone.
 """
 
@@ -37,15 +37,15 @@ OrderedJobs = list[tuple[Job, Content | None]]
 
 
 class StoreBroken(Exception):
-    """The store failed in a way after which what is kept is not known."""
+    """The store failed, and what is stored is not known."""
 
 
 class OutcomeLost(Exception):
-    """The commit was sent, and whether it is kept as promised is not known. The store itself goes on."""
+    """The commit was sent, and whether it is stored as promised is not known. The store itself continues."""
 
 
 class TryAgain(Exception):
-    """Others were in the way; nothing was changed. `queues` are to be locked from the beginning next time."""
+    """A conflict with others; nothing was changed. `queues` are to be locked from the beginning next time."""
 
     def __init__(self, reason: str, queues: Iterable[str] = ()) -> None:
         super().__init__(reason)
@@ -53,14 +53,16 @@ class TryAgain(Exception):
 
 
 class RowHeld(Exception):
-    """Somebody else holds something that one of these commands needs and that is no queue; nothing was changed. In smaller batches the others get on."""
+    """Another transaction holds a row that is not a queue and that one of these commands needs; nothing was changed. Smaller
+    batches let the other commands through.
+    """
 
     code = StoreUnavailable.code
     detail = "Something that this needs is held by a transaction that has not ended; nothing was changed."
 
 
 class QueueHeld(StoreUnavailable):
-    """Somebody who is no node holds this one queue for long. Raised by `Transaction.queue`; only the command that needs the queue is refused."""
+    """A transaction of another program holds this queue for long; only the commands that need the queue are refused."""
 
     def __init__(self, queue: str) -> None:
         super().__init__(
@@ -71,11 +73,12 @@ class QueueHeld(StoreUnavailable):
 
 
 class Prefetch(msgspec.Struct):
-    """What a batch is going to ask for, told when it begins. Only a store that is shared by several nodes has a use for it: it locks all queues
-    in one order, and loads what belongs together in one go. What is left out costs time, or a `TryAgain`; it is never wrong.
+    """What a batch will read, announced when it begins. Only a store shared by several nodes uses it: it locks all queues in
+    one order, and reads what belongs together in one query. What is left out costs time, or a `TryAgain`; it is never wrong.
 
-    `lines`: how many jobs are wanted by (worker, queue); `expire`, `due`, `orphans`, `fire`: how many at most; `forget`: a page of queues.
-    `open_ended`: more jobs may come up than are named. `unheard`: nobody is told of the outcome, so that a batch that wrote nothing need not be proven.
+    `lines`: how many jobs are wanted by (worker, queue); `expire`, `due`, `orphans`, `fire`: how many at most; `forget`: a page
+    of queues. `open_ended`: more jobs may come up than are named. `unheard`: no caller gets the outcome, so that a batch that
+    wrote nothing need not be proven.
     """
 
     now: int
@@ -123,7 +126,7 @@ UNTOLD = KeptAnswer(b"", [])
 
 
 class AuditTally(msgspec.Struct, frozen=True):
-    """The last number given to an entry of the audit log, how many entries there are, their bytes, and how many were removed."""
+    """The last id of an audit log entry, how many entries there are, their bytes, and how many were removed."""
 
     last: int = 0
     kept: int = 0
@@ -131,7 +134,7 @@ class AuditTally(msgspec.Struct, frozen=True):
     removed: int = 0
 
     def can_be(self, oldest: int) -> bool:
-        """Whether there may be as many entries, of as many bytes, where the oldest has this number."""
+        """Whether these counts are possible if the oldest entry has this id."""
         return 0 < self.kept <= self.last - oldest + 1 and 0 <= self.bytes <= self.kept * AUDIT_ROW_BYTES
 
 
@@ -140,7 +143,7 @@ class Transaction(Protocol):
 
     @property
     def wrote(self) -> bool:
-        """Whether anything was changed, as is known after `commit`: a commit of nothing flushes nothing."""
+        """Whether anything was changed, known after `commit`: a commit without changes flushes nothing."""
         ...
 
     async def queue(self, name: str) -> Queue | None:
@@ -160,7 +163,7 @@ class Transaction(Protocol):
         ...
 
     async def delete_queue(self, queue: Queue) -> None:
-        """Remove a queue whose jobs are gone."""
+        """Delete a queue without jobs."""
         ...
 
     async def queue_names(self, after: str, limit: int) -> list[str]:
@@ -192,7 +195,7 @@ class Transaction(Protocol):
         ...
 
     async def schedules_due(self, now: int, limit: int) -> list[Schedule]:
-        """Schedules that are to be looked at by now and are not paused, longest due first."""
+        """Schedules that are due and not paused, longest due first."""
         ...
 
     async def save_schedule(self, schedule: Schedule) -> None:
@@ -220,7 +223,7 @@ class Transaction(Protocol):
         ...
 
     async def bump_keys(self) -> int:
-        """Let the version that all keys have together grow; the new one. To be done before one is looked at to be changed."""
+        """Increase the version of the key set; returns the new one. To be called before a key is read for a change."""
         ...
 
     async def save_key(self, key: Key) -> None:
@@ -244,23 +247,23 @@ class Transaction(Protocol):
         ...
 
     async def delete_workers(self, ids: Sequence[str]) -> None:
-        """Remove workers; what they hold stays leased."""
+        """Remove workers; their jobs stay leased."""
         ...
 
     async def holding(self, ids: Sequence[str]) -> set[str]:
-        """Which of these workers hold a lease."""
+        """The workers among these that have a lease."""
         ...
 
     async def reserve_job_ids(self, count: int) -> None:
-        """See to it that so many ids can be taken, where that was not to be expected from the commands."""
+        """Reserve that many job ids, if the commands did not announce them."""
         ...
 
     def take_job_ids(self, count: int) -> int:
-        """The first of `count` job ids in a row that were never given before."""
+        """The first of `count` consecutive new job ids."""
         ...
 
     def take_fences(self, count: int) -> int:
-        """The first of `count` fences in a row that were never given before."""
+        """The first of `count` consecutive new fences."""
         ...
 
     async def leased(self, fences: Sequence[int]) -> dict[int, Job]:
@@ -268,15 +271,15 @@ class Transaction(Protocol):
         ...
 
     async def leased_by_request(self, requests: Sequence[str]) -> dict[str, OrderedJobs]:
-        """The leases that still live of these dequeue calls."""
+        """The current leases of these dequeue calls."""
         ...
 
     async def job(self, job_id: int) -> Job | None:
-        """One job in whatever state."""
+        """One job in any state."""
         ...
 
     async def content(self, job_id: int) -> Content | None:
-        """What the job's worker is given."""
+        """The content for the job's worker."""
         ...
 
     async def ready(self, queue: Queue, limit: int) -> OrderedJobs:
@@ -296,13 +299,14 @@ class Transaction(Protocol):
         ...
 
     async def expired(self, now: int, limit: int) -> list[Job]:
-        """Leased jobs whose lease ended at or before `now`, longest first."""
+        """Leased jobs whose lease expired at or before `now`, longest first."""
         ...
 
     async def served(self) -> tuple[bool, int] | None:
-        """Leave a mark that somebody serves. Whether nobody had for `OUTAGE_MS`, and until when leases were last let live on for that.
+        """Record that a server is running. Returns whether none had been for `OUTAGE_MS`, and until when leases were last
+        extended for that.
 
-        None where a single process serves, which knows by itself.
+        None if a single process runs, which detects outages itself.
         """
         ...
 
@@ -313,16 +317,16 @@ class Transaction(Protocol):
     async def draw_in(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:
         """Let no lease last longer than this, and no job that was tried before wait longer; how many of each.
 
-        What else has seen a later moment than `now` for sure forgets it.
+        Drop caches of times that may be later than `now`.
         """
         ...
 
     async def draw_in_history(self, now: int, after: int, limit: int) -> int:
-        """Date `now` what is dated later than `after`: up to so many jobs that ended, and as many answers that are kept; how many."""
+        """Set times later than `after` to `now`: of up to that many ended jobs, and as many kept answers; returns how many."""
         ...
 
     async def due(self, now: int, limit: int) -> list[Job]:
-        """Scheduled jobs whose time came at or before `now`, earliest first."""
+        """Scheduled jobs that were due at or before `now`, earliest first."""
         ...
 
     async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
@@ -330,11 +334,11 @@ class Transaction(Protocol):
         ...
 
     async def unique_holders(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        """Which jobs hold these (queue, unique key) pairs."""
+        """The jobs that have these (queue, unique key) pairs."""
         ...
 
     async def group_places(self, queue: str, group: str) -> int:
-        """How many places of a group are taken."""
+        """How many slots of a group are taken."""
         ...
 
     async def held(self, queue: str, group: str, limit: int) -> list[Job]:
@@ -346,11 +350,11 @@ class Transaction(Protocol):
         ...
 
     async def followers(self, job_id: int) -> list[Receipt]:
-        """The jobs that were put when this one was concluded."""
+        """The jobs enqueued when this one was concluded."""
         ...
 
     async def kept_answers(self, keys: Sequence[IdempotencyKey]) -> dict[tuple[str, str], KeptAnswer]:
-        """The answers kept under these keys, by (scope, key)."""
+        """The kept answers of these keys, by (scope, key)."""
         ...
 
     async def keep_answers(self, answers: Sequence[tuple[IdempotencyKey, KeptAnswer]], now: int) -> None:
@@ -362,7 +366,7 @@ class Transaction(Protocol):
         ...
 
     async def newest_job(self) -> int:
-        """The highest job id ever given."""
+        """The highest job id ever used."""
         ...
 
     async def forgettable(self, queue: Queue, ended_before: int, limit: int) -> list[Job]:
@@ -370,11 +374,13 @@ class Transaction(Protocol):
         ...
 
     async def forget_answers(self, before: int, limit: int) -> int:
-        """Look at the next `limit` kept answers from before this, and drop those whose jobs are gone; how many. Begins anew at the end."""
+        """Scan the next `limit` kept answers from before this time, and delete those whose jobs are gone; returns how many.
+        Starts over at the end.
+        """
         ...
 
     async def write_audit(self, entries: Sequence[AuditEntry]) -> list[int]:
-        """Add entries to the audit log, or to those of the same `run`; the numbers of each. The last that is written before the commit."""
+        """Add entries to the audit log, or to those of the same `run`; returns their ids. The last write before the commit."""
         ...
 
     async def audit_tally(self) -> AuditTally:
@@ -382,7 +388,7 @@ class Transaction(Protocol):
         ...
 
     async def count_audit(self) -> AuditTally:
-        """Count the entries anew, where the tally can't be true."""
+        """Recount the entries, if the tally can't be right."""
         ...
 
     async def oldest_audit(self, limit: int) -> list[tuple[int, int, int]]:
@@ -394,16 +400,16 @@ class Transaction(Protocol):
         ...
 
     async def write(self, changes: Sequence[Change]) -> None:
-        """Make it so. Raises where a row is not as `before` says."""
+        """Write these changes. Raises if a row is not as `before` says."""
         ...
 
     async def commit(self) -> None:
-        """Return only when all of it is kept as the store's durability says."""
+        """Return only when all of it is stored with the store's durability."""
         ...
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Sizes in bytes. `accepting` is false where nothing new is taken, and `reason` is then the code of why."""
+    """Sizes in bytes. If `accepting` is false no new jobs are accepted, and `reason` is the error code."""
 
     file_bytes: int
     wal_bytes: int
@@ -415,7 +421,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """A place where jobs are kept. `shared`: other processes write to it too, and are told by `notify`."""
+    """A store of jobs. `shared`: other processes write to it too, and are informed by `notify`."""
 
     durability: Durability
     shared: bool
@@ -425,23 +431,23 @@ class Store(Protocol):
         ...
 
     async def next_due(self) -> int | None:
-        """The earliest moment at which a lease ends or a scheduled job is due."""
+        """The earliest time at which a lease expires or a scheduled job is due."""
         ...
 
     async def read(self, query: Query[A], now: int) -> A:
-        """Answer a query from what is committed. `GetStats` is answered by `committer/stats.py` with `queue_page` and `health`."""
+        """Answer a query from committed data. `GetStats` is answered by `committer/stats.py` with `queue_page` and `health`."""
         ...
 
     def accepting(self) -> bool:
-        """Whether there is disk for new jobs."""
+        """Whether there is disk space for new jobs."""
         ...
 
     def spend_reserve(self) -> bool:
-        """The disk is full: give back the space kept for ending leases. False when it was given back before."""
+        """The disk is full: delete the reserve, so that leases can be ended. False if it was deleted before."""
         ...
 
     def health(self) -> Health:
-        """Sizes and free space; looks at the disk anew and takes the reserve back when there is room."""
+        """Sizes and free space; measures the disk and restores the reserve if there is room."""
         ...
 
     async def look_at(self, names: Sequence[str]) -> list[Queue]:
@@ -449,15 +455,15 @@ class Store(Protocol):
         ...
 
     async def produced_beside(self) -> bool:
-        """Whether jobs come that no node has put, so that nobody tells of them; of use only where the store is shared."""
+        """Whether jobs arrive that no node has enqueued and so no node announces; used only if the store is shared."""
         ...
 
     async def tend(self) -> None:
-        """Periodic care, every second: look at the disk, or at the connections and the standbys."""
+        """Periodic checks, every second: of the disk, or of the connections and the standbys."""
         ...
 
     async def notify(self, text: str) -> None:
-        """Tell the other processes; of use only where the store is shared. What is lost on the way is lost."""
+        """Notify the other processes; used only if the store is shared. Notifications may be lost."""
         ...
 
     def listen(self, listener: Callable[[str], None]) -> None:
@@ -465,7 +471,7 @@ class Store(Protocol):
         ...
 
     async def share_beats(self, beats: dict[str, int]) -> None:
-        """Take over when the other processes last heard of each worker, and let them know what this one heard."""
+        """Exchange with the other processes when each worker was last heard of."""
         ...
 
     async def close(self) -> None:

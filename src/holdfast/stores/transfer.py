@@ -1,9 +1,9 @@
-"""All that a store holds as one stream of rows, so that it can be moved from any store into any other.
+"""The whole content of a store as one stream of rows, to move it between any two stores.
 
-Both stores keep the same narrow tables; what differs (how a truth value is kept, what a store only remembers to be quick) stays inside each of them. So
-the neutral form is a row of a table with the columns named here, in the order of the key. A store offers it as a `Source`, takes it as a
-`Target`, and neither knows the other. A target can be read like a source before it is final: `reconcile` reads both from the beginning
-and compares row by row, so what it finds does not depend on how the rows were copied.
+Both stores have the same narrow tables; differences (how booleans are stored, what is only a cache) stay inside each store. So
+the neutral form is a row of a table with the columns named here, in the order of the key. A store offers it as a `Source` and
+accepts it as a `Target`, and neither knows the other. A target can be read like a source before it is final: `reconcile` reads
+both from the beginning and compares row by row, so its result does not depend on how the rows were copied.
 """
 
 import hashlib
@@ -22,7 +22,9 @@ _LINE = ("ready_at", "attempt", "failures", "crashes")
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A table in its neutral form. The first `key` columns are its key; `truths` are kept as 0 and 1; `heavy` may be megabytes."""
+    """A table in its neutral form. The first `key` columns are its key; `truths` are stored as 0 and 1; `heavy` may be
+    megabytes.
+    """
 
     name: str
     columns: tuple[str, ...]
@@ -96,8 +98,8 @@ ON CONFLICT (only_row) DO UPDATE SET last = excluded.last, removed = excluded.re
 
 
 class Counters(msgspec.Struct, frozen=True):
-    """The last numbers given to a job, to a lease, to the interests and to the access keys as a whole and to an entry of the audit log, and how many of
-    these were removed. They never go back, also across a move.
+    """The last ids of jobs, leases and audit log entries, the versions of the interests and the access keys, and how many
+    entries were removed. They never go back, not even in a move.
     """
 
     job: int
@@ -113,7 +115,7 @@ class CantMove(Exception):
 
 
 class Source(Protocol):
-    """A store that nobody else uses meanwhile, seen at one moment."""
+    """A store in exclusive use, read at one snapshot."""
 
     def pages(self, table: Table) -> AsyncIterator[list[Row]]:
         """All rows in the order of their key, some at a time."""
@@ -124,12 +126,12 @@ class Source(Protocol):
         ...
 
     async def counters(self) -> Counters:
-        """The last numbers given."""
+        """The last ids used."""
         ...
 
 
 class Target(Source, Protocol):
-    """An empty store. What it is given is there only after `commit`, all of it or nothing."""
+    """An empty store. What it gets is stored by `commit`, all of it or nothing."""
 
     async def take(self, table: Table, rows: list[Row]) -> None:
         """Add rows."""
@@ -140,7 +142,7 @@ class Target(Source, Protocol):
         ...
 
     async def problems(self) -> list[str]:
-        """What is wrong with the store in itself, as `holdfast check` says it."""
+        """Inconsistencies within the store, as `holdfast check` reports them."""
         ...
 
     async def commit(self) -> None:
@@ -159,7 +161,7 @@ class Compared(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """What was found on both sides. `differences` is empty if and only if they hold the same."""
+    """The result of the comparison. `differences` is empty if and only if both hold the same."""
 
     tables: list[Compared]
     queues: list[dict[str, Any]]
@@ -169,7 +171,7 @@ class Report(msgspec.Struct):
 
 
 async def copy(source: Source, target: Target, tell: Callable[[str, int], None]) -> None:
-    """Everything from one into the other; `tell` is told of the rows of each table so far."""
+    """Copy everything from one into the other; `tell` is called with the number of rows of each table so far."""
     for table in TABLES:
         count = 0
         async for rows in source.pages(table):
@@ -232,7 +234,7 @@ class _Side:
 
     @property
     def digest(self) -> str:
-        """The checksum of what has passed."""
+        """The checksum of the rows so far."""
         return self._hash.hexdigest()
 
 

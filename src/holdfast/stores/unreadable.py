@@ -1,7 +1,7 @@
-"""Rows that are not as this program writes them: what was found since the start, told once each.
+"""Rows that this program can't read: those found since the start, each logged once.
 
-One such row never stops its neighbours. What it stands for is set aside with its reason (a job is made dead, a queue gives nothing out, an
-interest matches nothing), and the ordinary verbs mend or remove it.
+Such a row never blocks others. What it describes is set aside with its reason (a job becomes dead, a queue grants no leases, an
+interest matches nothing), and the ordinary verbs repair or remove it.
 """
 
 import time
@@ -23,7 +23,7 @@ class Unreadable:
         self.counts: dict[str, int] = {}
 
     def note(self, table: str, key: object, why: str) -> None:
-        """Take note of a row, and tell of it where it is a new one."""
+        """Record a row, and log it if it is new."""
         place = (table, str(key))
         if self._found.get(place) == why:
             return
@@ -43,17 +43,18 @@ FOUND = Unreadable()
 
 
 class Looks:
-    """When it is looked in a queue's line for rows of jobs whose own row is missing: they are in no line that is read.
+    """When to look in a queue for jobs whose own row is missing: no listing of ready jobs finds them.
 
-    Once, and then again where the line is shorter than the tally says, at most every `MISSING_LOOK_S`: jobs that wait for their group or for
-    one worker are in the tally, too. The line is short, so that a look costs little more than reading it.
+    Once, and then again if there are fewer ready jobs than the tally says, at most every `MISSING_LOOK_S`: jobs that wait for
+    their group or for one worker are in the tally, too. There are few ready jobs then, so that looking costs little more than
+    reading them.
     """
 
     def __init__(self) -> None:
         self._next: dict[int, float] = {}
 
     def due(self, queue: Queue, found: int) -> bool:
-        """Whether to look in this queue, of which so many ready jobs were read and there are no more."""
+        """Whether to look in this queue, in which all ready jobs, that many, were read."""
         after = self._next.get(queue.id)
         if after is not None and (queue.tally.ready <= found or time.monotonic() < after):
             return False

@@ -1,4 +1,4 @@
-"""What lies within the scope of a read, for every store that keeps jobs in tables of SQL."""
+"""The rows within the scope of a read, for every SQL store."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -27,7 +27,7 @@ async def seen_queues(
 
 
 def is_scoped(query: ListJobs | CountJobs) -> bool:
-    """Whether rows of queues have to be left out that can't be seen; one that is named was looked at before."""
+    """Whether rows of queues outside the scope have to be filtered out; a queue named in the query was checked before."""
     return query.scope is not None and query.queue is None
 
 

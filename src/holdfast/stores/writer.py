@@ -1,5 +1,5 @@
-"""From changes to rows, for every store that keeps jobs in tables of SQL: which statements run for a batch of decided changes, in which order, with
-which values.
+"""From changes to rows, for every SQL store: which statements run for a batch of decided changes, in which order, with which
+values.
 """
 
 from collections import defaultdict
@@ -28,7 +28,7 @@ MAY_BE_MISSING = frozenset(("delete_unique", "delete_group_place"))
 
 
 class Writer:
-    """Turns changes into rows by statement. Deletes come before inserts, so that a key can change hands in one batch."""
+    """Collects rows of changes by statement. Deletes run before inserts, so that a key can move to another job in one batch."""
 
     def __init__(self, queue_ids: dict[str, int]) -> None:
         self._queue_ids = queue_ids
@@ -232,7 +232,7 @@ PLACES = {name: place for place, name in enumerate(ORDER)}
 
 
 def _body_differs(before: Job, after: Job) -> bool:
-    """Whether anything changed that stands in the job's own row."""
+    """Whether any column of the job's own row changed."""
     return (
         before.priority != after.priority
         or before.max_attempts != after.max_attempts

@@ -43,9 +43,9 @@ def is_refused(said: Result, *words: str, code: int = 1) -> None:
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory):
+def filled_store(tmp_path_factory):
     """The file of a stopped server with a bit of everything; the job that a worker of it still holds, the answer to a keyed call, and an access key."""
-    server = Server(tmp_path_factory.mktemp("lived")).start()
+    server = Server(tmp_path_factory.mktemp("filled")).start()
     with server.client() as client:
         for n in range(600):
             push(client, "many", {"n": n, "ü": "x" * 50}, priority=n % 30)
@@ -81,15 +81,15 @@ def lived(tmp_path_factory):
 
 
 @pytest.fixture
-def file(lived, tmp_path):
+def file(filled_store, tmp_path):
     """A copy of it of one's own."""
     copy = tmp_path / "jobs.db"
-    shutil.copy(lived[0], copy)
+    shutil.copy(filled_store[0], copy)
     return copy
 
 
-def test_a_lease_of_before_the_move_is_concluded_after_it_and_numbers_go_on(file, lived, empty, serve, tmp_path):
-    _, held, first, as_root = lived
+def test_a_lease_of_before_the_move_is_concluded_after_it_and_numbers_go_on(file, filled_store, empty, serve, tmp_path):
+    _, held, first, as_root = filled_store
     said = run("--from", f"sqlite:///{file}", "--to", empty)
     assert said.exit_code == 0, said.output
     server = serve("--store", empty, at=tmp_path / "moved")

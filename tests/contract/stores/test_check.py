@@ -26,15 +26,15 @@ def place(request, tmp_path):
 
 async def filled(place):
     """1 has ended with a result and a follower, which is 5; 2 is leased and has progress; 3 failed and waits; 4 is a payload that is no JSON."""
-    desk = place.open()
+    client = place.open()
     for _ in range(3):
-        await desk.put()
-    ended, leased, failed = [granted.job for granted in await desk.lease(limit=3)]
-    await desk.put_all([NewJob("q", b"\xff[", content_type="text/plain")])
-    await desk.do(ConcludeLease(ended.ref(), b'{"ok":1}', [new("other")]))
-    await desk.do(ExtendLease(leased.ref(), 60_000, b"[1]"))
-    await desk.do(FailLease(failed.ref(), "no", True, 3_600_000))
-    await desk.close()
+        await client.put()
+    ended, leased, failed = [granted.job for granted in await client.lease(limit=3)]
+    await client.put_all([NewJob("q", b"\xff[", content_type="text/plain")])
+    await client.do(ConcludeLease(ended.ref(), b'{"ok":1}', [new("other")]))
+    await client.do(ExtendLease(leased.ref(), 60_000, b"[1]"))
+    await client.do(FailLease(failed.ref(), "no", True, 3_600_000))
+    await client.close()
     assert await place.check() == []
 
 
@@ -63,10 +63,10 @@ async def test_contents_that_are_none_are_named_and_stop_no_backup(place, table,
 
 async def test_contents_are_read_a_few_at_a_time_and_as_many_are_named_as_of_any_other_kind(place, monkeypatch):
     await filled(place)
-    desk = place.open()
+    client = place.open()
     for _ in range(8):
-        await desk.put()
-    await desk.close()
+        await client.put()
+    await client.close()
     sizes, real = [], check.spoiled
     for module in (maintenance, database):
         monkeypatch.setattr(module, "CONTENTS_PAGE", 2)
@@ -103,16 +103,16 @@ async def test_rows_that_name_what_is_not_there_are_named(place, what):
 
 
 async def test_what_a_clock_that_was_far_ahead_has_left_is_named_with_what_mends_it(place, monkeypatch):
-    desk = place.open()
-    desk.clock.advance(YEARS)
+    client = place.open()
+    client.clock.advance(YEARS)
     for _ in range(3):
-        await desk.put()
-    concluded, _ = [granted.job for granted in await desk.lease(limit=2, lease_ms=60_000)]
-    await desk.do(ConcludeLease(concluded.ref()))
-    await desk.put(delay_ms=1_000)
-    await desk.put_all([new("q")], IdempotencyKey("q", "once", b"d"))
-    await desk.do(PauseFor("q", 60_000))
-    await desk.close()
+        await client.put()
+    concluded, _ = [granted.job for granted in await client.lease(limit=2, lease_ms=60_000)]
+    await client.do(ConcludeLease(concluded.ref()))
+    await client.put(delay_ms=1_000)
+    await client.put_all([new("q")], IdempotencyKey("q", "once", b"d"))
+    await client.do(PauseFor("q", 60_000))
+    await client.close()
     found = await place.check()
     assert [line.split(", and becomes")[0].split(" until ")[0].split(", the last")[0] for line in found] == [
         "moments can be: job 4 of queue q was put while the clock was ahead",
@@ -126,9 +126,9 @@ async def test_what_a_clock_that_was_far_ahead_has_left_is_named_with_what_mends
 
 
 async def test_a_moment_that_somebody_asked_for_is_no_fault(place):
-    desk = place.open()
-    await desk.put(run_at=desk.now + YEARS)
-    await desk.close()
+    client = place.open()
+    await client.put(run_at=client.now + YEARS)
+    await client.close()
     assert await place.check() == []
 
 
@@ -142,11 +142,11 @@ async def test_a_size_that_cant_be_is_named(place):
 
 
 async def test_an_audit_log_with_fewer_entries_than_were_written_is_named(place):
-    desk = place.open()
-    await desk.put()
-    await desk.do(PauseQueue("q", True))
-    await desk.do(PauseQueue("q", False))
-    await desk.close()
+    client = place.open()
+    await client.put()
+    await client.do(PauseQueue("q", True))
+    await client.do(PauseQueue("q", False))
+    await client.close()
     assert await place.check() == []
     place.change("DELETE FROM audit WHERE id = ?", 1)
     (problem,) = await place.check()

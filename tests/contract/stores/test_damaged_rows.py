@@ -54,7 +54,7 @@ from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSched
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.store import SqliteStore
-from tests.contract.stores.conformance.conftest import Desk, empty_database, new, postgres_server
+from tests.contract.stores.conformance.conftest import StoreClient, empty_database, new, postgres_server
 
 pytestmark = pytest.mark.long(100)
 
@@ -99,7 +99,7 @@ class InFile:
         self._path = folder / "jobs.db"
 
     def open(self):
-        return Desk(SqliteStore(self._path, QueuePolicy()))
+        return StoreClient(SqliteStore(self._path, QueuePolicy()))
 
     def columns(self) -> Iterator[tuple[str, str, str]]:
         with closing(sqlite3.connect(self._path)) as other:
@@ -107,14 +107,14 @@ class InFile:
                 for _, name, kind, *_ in other.execute(f"PRAGMA table_info({table})").fetchall():
                     yield table, name, {"INTEGER": "number", "TEXT": "text", "BLOB": "bytes"}[kind]
 
-    def damage(self, table: str, column: str, value: Any, desk: Desk | None = None) -> bool:
+    def damage(self, table: str, column: str, value: Any, client: StoreClient | None = None) -> bool:
         """Whether the schema took it."""
         cast = "CAST(? AS TEXT)" if value == NO_TEXT else "?"
         statement = f"UPDATE OR IGNORE {table} SET {column} = {cast} WHERE {which(table)}"
         try:
-            if desk is not None:
-                desk.store._writer.execute(statement, (value,))
-                return desk.store._writer.changes() > 0
+            if client is not None:
+                client.store._writer.execute(statement, (value,))
+                return client.store._writer.changes() > 0
             with closing(sqlite3.connect(self._path)) as other, other:
                 return other.execute(statement, (value,)).rowcount > 0
         except (sqlite3.IntegrityError, apsw.ConstraintError, OverflowError):
@@ -130,7 +130,7 @@ class InDatabase:
         self._url = empty_database()
 
     def open(self):
-        return Desk(PostgresStore(self._url, QueuePolicy()))
+        return StoreClient(PostgresStore(self._url, QueuePolicy()))
 
     def columns(self) -> Iterator[tuple[str, str, str]]:
         with self._connected() as other:
@@ -143,7 +143,7 @@ class InDatabase:
                     if kind in ("integer", "bigint", "text", "bytea"):
                         yield table, name, {"text": "text", "bytea": "bytes"}.get(kind, "number")
 
-    def damage(self, table: str, column: str, value: Any, desk: Desk | None = None) -> bool:
+    def damage(self, table: str, column: str, value: Any, client: StoreClient | None = None) -> bool:
         import psycopg  # noqa: PLC0415
 
         if value == NO_TEXT:
@@ -181,59 +181,59 @@ def place(request, folder):
 
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory) -> Path:
-    """Where a store file is that was furnished once, to be copied."""
-    folder = tmp_path_factory.mktemp("furnished")
-    asyncio.run(furnish(InFile(folder)))
+    """The folder of a store file that is filled once and then copied."""
+    folder = tmp_path_factory.mktemp("filled")
+    asyncio.run(fill(InFile(folder)))
     return folder
 
 
-async def furnished(place, templates: Path) -> None:
+async def filled_store(place, templates: Path) -> None:
     """Two queues; the one that will be damaged has a row in every table."""
     if isinstance(place, InFile):
         shutil.copytree(templates, place.folder, dirs_exist_ok=True)
     else:
-        await furnish(place)
+        await fill(place)
 
 
-async def furnish(place) -> None:
-    desk = place.open()
+async def fill(place) -> None:
+    client = place.open()
     for name in (SICK, WELL):
-        await desk.do(SetQueue(name, QueueSettings(max_attempts=3), whole=True))
-        await desk.do(SetInterest(name, {"kind": f"^{name}$"}))
-        await desk.do(SetSchedule(name, ScheduleSpec(new(name), interval_ms=1_000), False))
-    await desk.do(RegisterWorker("w-sick", "w", (SICK,)))
+        await client.do(SetQueue(name, QueueSettings(max_attempts=3), whole=True))
+        await client.do(SetInterest(name, {"kind": f"^{name}$"}))
+        await client.do(SetSchedule(name, ScheduleSpec(new(name), interval_ms=1_000), False))
+    await client.do(RegisterWorker("w-sick", "w", (SICK,)))
     for n in range(4):
-        await desk.put(SICK, unique_key=f"u{n}", tags=("a",))
-    concluded, dead, leased = [granted.job for granted in await desk.lease(SICK, limit=3)]
-    await desk.do(ConcludeLease(concluded.ref(), b'{"ok":1}', [new(SICK)]))
-    await desk.do(FailLease(dead.ref(), "no", retry=False))
-    await desk.do(ExtendLease(leased.ref(), 1_000, b'{"half":true}'))
+        await client.put(SICK, unique_key=f"u{n}", tags=("a",))
+    concluded, dead, leased = [granted.job for granted in await client.lease(SICK, limit=3)]
+    await client.do(ConcludeLease(concluded.ref(), b'{"ok":1}', [new(SICK)]))
+    await client.do(FailLease(dead.ref(), "no", retry=False))
+    await client.do(ExtendLease(leased.ref(), 1_000, b'{"half":true}'))
     for _ in range(3):
-        await desk.put(SICK, group_key="g")
-    await desk.put(SICK, worker="w-sick")
-    await desk.put(SICK, delay_ms=1_500)
-    await desk.put_all([new(SICK)], IdempotencyKey(SICK, "once", b"digest"))
-    await desk.put(WELL, unique_key="mine")
-    await desk.close()
+        await client.put(SICK, group_key="g")
+    await client.put(SICK, worker="w-sick")
+    await client.put(SICK, delay_ms=1_500)
+    await client.put_all([new(SICK)], IdempotencyKey(SICK, "once", b"digest"))
+    await client.put(WELL, unique_key="mine")
+    await client.close()
 
 
-async def the_neighbour_is_served(desk: Desk) -> None:
+async def the_neighbour_is_served(client: StoreClient) -> None:
     """Every verb on the queue beside it, and every look at all of them."""
-    put = await desk.put(WELL, tags=("b",))
-    jobs = [granted.job for granted in await desk.lease(WELL, limit=100)]
+    put = await client.put(WELL, tags=("b",))
+    jobs = [granted.job for granted in await client.lease(WELL, limit=100)]
     assert {job.queue for job in jobs} == {WELL}
     assert put.id in {job.id for job in jobs}
     for job in jobs:
         if job.id != put.id:
-            assert (await desk.do(ConcludeLease(job.ref(), b"1"))).state is State.CONCLUDED
+            assert (await client.do(ConcludeLease(job.ref(), b"1"))).state is State.CONCLUDED
     (mine,) = [job for job in jobs if job.id == put.id]
-    await desk.do(FailLease(mine.ref(), "again", retry=False))
-    await desk.do(RetryJob(mine.id))
-    (again,) = await desk.lease(WELL)
-    await desk.do(ExtendLease(again.job.ref(), 5_000))
-    await desk.do(ConcludeLease(again.job.ref()))
-    await desk.put_all([new(WELL)], IdempotencyKey(WELL, f"k{put.id}", b"d"))
-    await desk.put(WELL, delay_ms=10)
+    await client.do(FailLease(mine.ref(), "again", retry=False))
+    await client.do(RetryJob(mine.id))
+    (again,) = await client.lease(WELL)
+    await client.do(ExtendLease(again.job.ref(), 5_000))
+    await client.do(ConcludeLease(again.job.ref()))
+    await client.put_all([new(WELL)], IdempotencyKey(WELL, f"k{put.id}", b"d"))
+    await client.put(WELL, delay_ms=10)
     looks = [ListQueues(100), GetStats(), GetHealth(), GetInterests(), ListWorkers(), ListJobs(100), ListJobs(100, queue=WELL)]
     looks += [
         ListSchedules(100),
@@ -251,62 +251,62 @@ async def the_neighbour_is_served(desk: Desk) -> None:
     looks += [RecentFailures(100, SICK), OldestDead(SICK), ListAudit(100), ListAudit(100, after=0)]
     for look in looks:
         if getattr(look, "queue", None) == SICK:
-            await allowed(desk.ask(look))
+            await allowed(client.ask(look))
         else:
-            await desk.ask(look)
+            await client.ask(look)
 
 
-async def time_passes(desk: Desk) -> None:
+async def time_passes(client: StoreClient) -> None:
     """Every tick, and twice: nothing is left that is due at once again and again."""
-    desk.clock.advance(2_000)
-    await desk.store.tend()
-    fired = (await desk.ask(ListSchedules(1, name=WELL))).schedules[0].fired
+    client.clock.advance(2_000)
+    await client.store.tend()
+    fired = (await client.ask(ListSchedules(1, name=WELL))).schedules[0].fired
     for _ in range(2):
         for command in (ExpireLeases(100), PromoteDue(100), FireSchedules(100), BuryOrphans(100), ReapWorkers(10 * DAY_MS)):
-            await desk.do(command)
-        await desk.do(ForgetHistory(100))
-        await desk.do(TrimAudit(DAY_MS, 100))
-    assert (await desk.ask(ListSchedules(1, name=WELL))).schedules[0].fired > fired
-    assert (await desk.do(ExpireLeases(100))).count == 0
-    assert (await desk.do(PromoteDue(100))).count == 0
+            await client.do(command)
+        await client.do(ForgetHistory(100))
+        await client.do(TrimAudit(DAY_MS, 100))
+    assert (await client.ask(ListSchedules(1, name=WELL))).schedules[0].fired > fired
+    assert (await client.do(ExpireLeases(100))).count == 0
+    assert (await client.do(PromoteDue(100))).count == 0
 
 
-async def what_was_damaged_can_be_removed(desk: Desk) -> None:
+async def what_was_damaged_can_be_removed(client: StoreClient) -> None:
     """By the verbs that everybody uses; a refusal says no and is no defect."""
     for _ in range(20):
-        granted = await allowed(desk.lease(SICK, limit=100))
+        granted = await allowed(client.lease(SICK, limit=100))
         if not granted:
             break
         for one in granted:
-            await allowed(desk.do(ConcludeLease(one.job.ref())))
-    await allowed(desk.put_all([new(SICK)], IdempotencyKey(SICK, "once", b"digest")))
-    await allowed(desk.do(SetQueue(SICK, QueueSettings(), whole=True)))
-    await allowed(desk.do(SetInterest(SICK, "*")))
-    await allowed(desk.do(RemoveWorkers("w-sick")))
-    await what_is_listed_can_be_removed(desk)
-    for job_id in {*range(1, 14), *(job.id for job in await desk.walk() if job.queue == SICK)}:
+            await allowed(client.do(ConcludeLease(one.job.ref())))
+    await allowed(client.put_all([new(SICK)], IdempotencyKey(SICK, "once", b"digest")))
+    await allowed(client.do(SetQueue(SICK, QueueSettings(), whole=True)))
+    await allowed(client.do(SetInterest(SICK, "*")))
+    await allowed(client.do(RemoveWorkers("w-sick")))
+    await what_is_listed_can_be_removed(client)
+    for job_id in {*range(1, 14), *(job.id for job in await client.walk() if job.queue == SICK)}:
         try:
-            job = (await desk.detail(job_id)).job
+            job = (await client.detail(job_id)).job
         except InternalError:
             raise
         except HoldfastError:
             continue
         if job.queue == SICK and job.state is not State.LEASED:
-            await allowed(desk.do(DeleteJob(job_id)))
-    await allowed(desk.do(PurgeQueue(SICK, ("ready", "scheduled", "dead", "concluded", "cancelled"), 0, 1_000)))
-    left = [job for job in await desk.walk() if job.queue == SICK and job.state is not State.LEASED]
+            await allowed(client.do(DeleteJob(job_id)))
+    await allowed(client.do(PurgeQueue(SICK, ("ready", "scheduled", "dead", "concluded", "cancelled"), 0, 1_000)))
+    left = [job for job in await client.walk() if job.queue == SICK and job.state is not State.LEASED]
     assert left == []
 
 
-async def what_is_listed_can_be_removed(desk: Desk) -> None:
+async def what_is_listed_can_be_removed(client: StoreClient) -> None:
     """By the name that it is listed under."""
-    for schedule in (await desk.ask(ListSchedules(10))).schedules:
+    for schedule in (await client.ask(ListSchedules(10))).schedules:
         if schedule.name != WELL:
-            await desk.do(DeleteSchedule(schedule.name))
-    for info in (await desk.ask(ListWorkers())).workers:
-        await desk.do(RemoveWorkers(info.worker.id))
-    assert [schedule.name for schedule in (await desk.ask(ListSchedules(10))).schedules] == [WELL]
-    assert (await desk.ask(ListWorkers())).workers == []
+            await client.do(DeleteSchedule(schedule.name))
+    for info in (await client.ask(ListWorkers())).workers:
+        await client.do(RemoveWorkers(info.worker.id))
+    assert [schedule.name for schedule in (await client.ask(ListSchedules(10))).schedules] == [WELL]
+    assert (await client.ask(ListWorkers())).workers == []
 
 
 async def allowed(doing: Any) -> Any:
@@ -323,15 +323,15 @@ def values(kind: str) -> tuple[Any, ...]:
     return {"number": NUMBERS, "text": (*TEXTS, NO_TEXT), "bytes": BYTES}[kind]
 
 
-async def everything_holds(desk: Desk) -> None:
+async def everything_holds(client: StoreClient) -> None:
     try:
-        await the_neighbour_is_served(desk)
-        await time_passes(desk)
-        await the_neighbour_is_served(desk)
-        await what_was_damaged_can_be_removed(desk)
-        await the_neighbour_is_served(desk)
+        await the_neighbour_is_served(client)
+        await time_passes(client)
+        await the_neighbour_is_served(client)
+        await what_was_damaged_can_be_removed(client)
+        await the_neighbour_is_served(client)
     finally:
-        await desk.close()
+        await client.close()
 
 
 TURNS = range(max(len(NUMBERS), len(TEXTS) + 1, len(BYTES)))
@@ -356,7 +356,7 @@ def _cases() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("table", "place", "turn", "served"), list(_cases()), indirect=["place"])
 async def test_no_value_in_any_column_keeps_its_neighbours_from_being_served(place, table, turn, served, request, templates):
-    await furnished(place, templates)
+    await filled_store(place, templates)
     tried = 0
     columns = [(column, kind) for of, column, kind in place.columns() if of == table]
     for column, kind in columns:
@@ -365,17 +365,17 @@ async def test_no_value_in_any_column_keeps_its_neighbours_from_being_served(pla
             continue
         if tried:
             place = type(place)(place_folder(request, tried))
-            await furnished(place, templates)
+            await filled_store(place, templates)
         tried += 1
-        desk = place.open() if served else None
-        if desk is not None:
-            await the_neighbour_is_served(desk)  # what is remembered is remembered
-        if not place.damage(table, column, several[turn], desk):
-            if desk is not None:
-                await desk.close()
+        client = place.open() if served else None
+        if client is not None:
+            await the_neighbour_is_served(client)  # what is remembered is remembered
+        if not place.damage(table, column, several[turn], client):
+            if client is not None:
+                await client.close()
             continue
         try:
-            await everything_holds(desk or place.open())
+            await everything_holds(client or place.open())
         except BaseException as error:
             error.add_note(f"{table}.{column} = {several[turn]!r:.80}")
             raise
@@ -389,7 +389,7 @@ def place_folder(request, number):
 
 @pytest.mark.parametrize("table", [table for table in TABLES if table != "queue"])
 async def test_rows_that_are_missing_from_any_table_keep_nobody_from_being_served(place, table, templates):
-    await furnished(place, templates)
+    await filled_store(place, templates)
     place.remove(table)
     await everything_holds(place.open())
 
@@ -411,35 +411,35 @@ BEYOND = (
 
 @pytest.mark.parametrize(("table", "column", "value"), BEYOND)
 async def test_a_number_beyond_all_bounds_keeps_nobody_from_being_served(place, table, column, value, templates):
-    await furnished(place, templates)
+    await filled_store(place, templates)
     assert place.damage(table, column, value)
     await everything_holds(place.open())
 
 
 async def test_a_queue_that_is_missing_under_its_jobs_is_there_again_and_gives_nothing_out(place, templates):
-    await furnished(place, templates)
+    await filled_store(place, templates)
     place.remove("queue")
-    desk = place.open()
-    await the_neighbour_is_served(desk)
-    await time_passes(desk)
-    await the_neighbour_is_served(desk)
-    await desk.close()
+    client = place.open()
+    await the_neighbour_is_served(client)
+    await time_passes(client)
+    await the_neighbour_is_served(client)
+    await client.close()
 
 
 async def test_a_schedule_whose_name_is_no_text_goes_on_under_another_and_holds_up_nobody(tmp_path):
     place = InFile(tmp_path)
-    desk = place.open()
+    client = place.open()
     spec = ScheduleSpec(NewJob("q", b"1"), interval_ms=3_600_000)
-    await desk.do(SetSchedule("good", spec, False))
-    await desk.do(SetSchedule("sick", spec, False))
-    await desk.close()
+    await client.do(SetSchedule("good", spec, False))
+    await client.do(SetSchedule("sick", spec, False))
+    await client.close()
     with closing(sqlite3.connect(tmp_path / "jobs.db")) as other, other:
         other.execute("UPDATE schedule SET name = CAST(x'ff' AS TEXT) WHERE name = 'sick'")
-    desk = place.open()
-    await desk.put()
-    await desk.do(FireSchedules(10))
-    names = [schedule.name for schedule in (await desk.ask(ListSchedules(10))).schedules]
+    client = place.open()
+    await client.put()
+    await client.do(FireSchedules(10))
+    names = [schedule.name for schedule in (await client.ask(ListSchedules(10))).schedules]
     assert [name.partition("-")[0] for name in names] == ["good", "recovered"]
-    await desk.do(DeleteSchedule(names[1]))
-    await desk.close()
+    await client.do(DeleteSchedule(names[1]))
+    await client.close()
     assert maintenance.check(tmp_path / "jobs.db") == []

@@ -46,23 +46,23 @@ def no_json(content) -> bool:
 
 
 async def test_a_payload_that_is_no_json_any_more_spoils_no_listing_in_which_its_neighbours_are(place):
-    desk = place.open()
-    sick = [(await desk.put("q", payload=b'{"n":1}')).id for _ in NO_JSON]
-    await desk.put("q", payload=b"\xff", content_type="text/plain")
+    client = place.open()
+    sick = [(await client.put("q", payload=b'{"n":1}')).id for _ in NO_JSON]
+    await client.put("q", payload=b"\xff", content_type="text/plain")
     for _ in range(3):
-        await desk.put("q", payload=b'{"\xc3\xa9":[1.5e3,null]}')
-    await desk.close()
+        await client.put("q", payload=b'{"\xc3\xa9":[1.5e3,null]}')
+    await client.close()
     for job_id, payload in zip(sick, NO_JSON, strict=True):
         place.change("UPDATE job SET payload = ? WHERE id = ?", payload, job_id)
-    desk = place.open()
-    page = await desk.ask(ListJobs(100))
+    client = place.open()
+    page = await client.ask(ListJobs(100))
     assert len(page.jobs) == len(sick) + 4
     assert not any(no_json(detail.content) for detail in page.jobs)
-    await desk.do(EditJob(sick[0], Content("", None, b"2")))
-    assert (await desk.detail(sick[0])).content.payload == b"2"
-    await desk.do(DeleteJob(sick[1]))
-    await desk.count_again()
-    await desk.close()
+    await client.do(EditJob(sick[0], Content("", None, b"2")))
+    assert (await client.detail(sick[0])).content.payload == b"2"
+    await client.do(DeleteJob(sick[1]))
+    await client.count_again()
+    await client.close()
 
 
 SPOILED = {  # of a schedule, or of its job
@@ -88,56 +88,56 @@ SPOILED = {  # of a schedule, or of its job
 
 
 async def test_a_schedule_that_says_what_nobody_asked_for_is_set_aside_alone_and_mended_or_removed(place):
-    desk = place.open()
+    client = place.open()
     spec = ScheduleSpec(NewJob("q", b"1"), interval_ms=1_000)
     names = {f"s{n}": spoiled for n, spoiled in enumerate(SPOILED.values())}
     for name in (*names, "well"):
-        await desk.do(SetSchedule(name, spec, False))
-    found = {one.name: one for one in (await desk.ask(ListSchedules(100))).schedules}
-    now = desk.clock.now()
-    await desk.close()
+        await client.do(SetSchedule(name, spec, False))
+    found = {one.name: one for one in (await client.ask(ListSchedules(100))).schedules}
+    now = client.clock.now()
+    await client.close()
     for name, (part, at, value) in names.items():
         whole = msgspec.json.decode(formats.schedule_json(found[name]))
         (whole["job"] if part == "job" else whole)[at] = value
         place.change("UPDATE schedule SET state = ? WHERE name = ?", msgspec.json.encode(whole), name)
-    desk = place.open()
-    desk.clock.advance(max(0, now - desk.clock.now()) + 3_000)
-    await desk.do(FireSchedules(100))
-    listed = {one.name: one for one in (await desk.ask(ListSchedules(100))).schedules}
+    client = place.open()
+    client.clock.advance(max(0, now - client.clock.now()) + 3_000)
+    await client.do(FireSchedules(100))
+    listed = {one.name: one for one in (await client.ask(ListSchedules(100))).schedules}
     assert {name for name, one in listed.items() if one.aside} == set(names)
     assert listed["well"].fired == 3
-    assert (await desk.tally()).ready == 3
-    assert (await desk.do(FireSchedules(100))).count == 0, "none is tried again at once"
+    assert (await client.tally()).ready == 3
+    assert (await client.do(FireSchedules(100))).count == 0, "none is tried again at once"
     for name in names:
         with pytest.raises(HoldfastError) as refused:
-            await desk.do(PauseSchedule(name, True))
+            await client.do(PauseSchedule(name, True))
         assert not isinstance(refused.value, InternalError)
     first, *others = names
-    await desk.do(SetSchedule(first, spec, False))
+    await client.do(SetSchedule(first, spec, False))
     for name in others:
-        await desk.do(DeleteSchedule(name))
-    assert {one.name: one.aside for one in (await desk.ask(ListSchedules(100))).schedules} == {first: False, "well": False}
-    await desk.close()
+        await client.do(DeleteSchedule(name))
+    assert {one.name: one.aside for one in (await client.ask(ListSchedules(100))).schedules} == {first: False, "well": False}
+    await client.close()
 
 
 async def test_the_columns_by_which_a_schedule_is_found_are_what_is_shown_and_drawn_in(place):
-    desk = place.open()
+    client = place.open()
     spec = ScheduleSpec(NewJob("q", b"1"), interval_ms=1_000)
     for name in ("paused", "late", "well"):
-        await desk.do(SetSchedule(name, spec, False))
-    now = desk.clock.now()
-    await desk.close()
+        await client.do(SetSchedule(name, spec, False))
+    now = client.clock.now()
+    await client.close()
     place.change("UPDATE schedule SET paused = ? WHERE name = 'paused'", True)
     place.change("UPDATE schedule SET try_at = ? WHERE name = 'late'", 1 << 60)
     if isinstance(place, InDatabase):
         place.change("DELETE FROM beat")  # nobody has served for a while
-    desk = place.open()
-    desk.clock.advance(max(0, now - desk.clock.now()) + 1_500)
+    client = place.open()
+    client.clock.advance(max(0, now - client.clock.now()) + 1_500)
     for _ in range(2):  # the first of a start may have looked at what is due before it was drawn in
-        await desk.do(FireSchedules(100))
-    shown = {one.name: (one.paused, one.fired) for one in (await desk.ask(ListSchedules(100))).schedules}
+        await client.do(FireSchedules(100))
+    shown = {one.name: (one.paused, one.fired) for one in (await client.ask(ListSchedules(100))).schedules}
     assert shown == {"paused": (True, 0), "late": (False, 1), "well": (False, 1)}
-    await desk.do(PauseSchedule("paused", False))
-    await desk.do(FireSchedules(100))
-    assert not any(one.paused or not one.fired for one in (await desk.ask(ListSchedules(100))).schedules)
-    await desk.close()
+    await client.do(PauseSchedule("paused", False))
+    await client.do(FireSchedules(100))
+    assert not any(one.paused or not one.fired for one in (await client.ask(ListSchedules(100))).schedules)
+    await client.close()

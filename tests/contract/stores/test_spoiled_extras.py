@@ -14,7 +14,7 @@ from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.store import SqliteStore
-from tests.contract.stores.conformance.conftest import Desk, empty_database, postgres_server
+from tests.contract.stores.conformance.conftest import StoreClient, empty_database, postgres_server
 from tests.system.docs.pages import blocks, read
 
 SPOILED = ['{"unique_key":"k', "[5]", '{"lease_ms":"soon"}', "", '{"lease_ms":5,"retries":5}']
@@ -29,7 +29,7 @@ class InFile:
         self._path = folder / "jobs.db"
 
     def open(self):
-        return Desk(SqliteStore(self._path, QueuePolicy()))
+        return StoreClient(SqliteStore(self._path, QueuePolicy()))
 
     def change(self, statement, *values):
         with sqlite3.connect(self._path) as other:
@@ -47,7 +47,7 @@ class InDatabase:
         self._url = empty_database()
 
     def open(self):
-        return Desk(PostgresStore(self._url, QueuePolicy()))
+        return StoreClient(PostgresStore(self._url, QueuePolicy()))
 
     def change(self, statement, *values):
         with postgres_server().connect(database="holdfast") as other:
@@ -73,14 +73,14 @@ def mending(place, number):
 
 async def filled(place):
     """1 leased, 2 waits, 3 is held behind it, 4 to 6 are plain but for tags; everything is sound."""
-    desk = place.open()
-    await desk.put(unique_key="a", group_key="g", tags=("x",))
-    await desk.take()
-    await desk.put(unique_key="b", group_key="h", tags=("x",))
-    await desk.put(unique_key="c", group_key="h", tags=("x",))
+    client = place.open()
+    await client.put(unique_key="a", group_key="g", tags=("x",))
+    await client.take()
+    await client.put(unique_key="b", group_key="h", tags=("x",))
+    await client.put(unique_key="c", group_key="h", tags=("x",))
     for n in range(3):
-        await desk.put("other", tags=(f"{n}",))
-    await desk.close()
+        await client.put("other", tags=(f"{n}",))
+    await client.close()
     assert await place.check() == []
 
 
@@ -109,33 +109,33 @@ BEYOND_A_DATABASE = [
 async def test_a_job_whose_extras_are_spoiled_keeps_no_filter_from_finding_the_others(place, text):
     await filled(place)
     place.change("UPDATE job SET extras = ? WHERE id IN (1, 5)", text)
-    desk = place.open()
+    client = place.open()
     for queue, name in ((None, "0"), ("other", "0"), (None, "2"), ("other", "2"), (None, "x")):
-        page = await desk.ask(ListJobs(100, queue=queue, tag=name))
+        page = await client.ask(ListJobs(100, queue=queue, tag=name))
         assert [one.job.id for one in page.jobs] == ([2, 3] if name == "x" else [int(name) + 4])
-        assert sum((await desk.ask(CountJobs(queue, tag=name))).counts.values()) == len(page.jobs)
-    await desk.close()
+        assert sum((await client.ask(CountJobs(queue, tag=name))).counts.values()) == len(page.jobs)
+    await client.close()
 
 
 async def test_a_tag_is_found_whatever_it_and_what_stands_beside_it_are_made_of(place):
     tags = ('say "hi"', "back\\slash", "a/b", "grün", "\U0001f600", "tab\there", "bell\x07", "del\x7f", "[", ",", "null", " ")
-    desk = place.open()
-    put = await desk.put(
-        tags=tags, retry=RetryPolicy(), hands=BeanstalkCounters(5, 1), lease_ms=5_000, group_key='g"', unique_key="k,["
+    client = place.open()
+    put = await client.put(
+        tags=tags, retry=RetryPolicy(), beanstalk=BeanstalkCounters(5, 1), lease_ms=5_000, group_key='g"', unique_key="k,["
     )
     for tag in tags:
-        assert [one.job.id for one in (await desk.ask(ListJobs(100, tag=tag))).jobs] == [put.id], tag
-    await desk.close()
+        assert [one.job.id for one in (await client.ask(ListJobs(100, tag=tag))).jobs] == [put.id], tag
+    await client.close()
     escaped = "".join(f"\\u{ord(letter):04x}" for letter in "Grün")
     pair = "\\ud83d\\uDE00"
     place.change(
         "UPDATE job SET extras = ?",
         f'{{"a": 5, "b": -0.25, "c": 1e3, "d": true, "e": [], "tags": ["{escaped}", "{pair}\\u000a\\u0a00"], "f": {{"w": null}}}}',
     )
-    desk = place.open()
+    client = place.open()
     for tag in ("Grün", "\U0001f600\n\u0a00"):
-        assert [one.job.id for one in (await desk.ask(ListJobs(100, tag=tag))).jobs] == [put.id], tag
-    await desk.close()
+        assert [one.job.id for one in (await client.ask(ListJobs(100, tag=tag))).jobs] == [put.id], tag
+    await client.close()
 
 
 async def test_bytes_that_are_no_text_are_named_too(tmp_path):
@@ -160,14 +160,14 @@ async def test_they_are_looked_for_page_by_page_and_as_many_are_named_as_of_any_
 async def test_what_the_page_says_mends_a_job_in_whatever_place(place, number):
     await filled(place)
     place.change("UPDATE job SET extras = '[' WHERE id = ?", number)
-    desk = place.open()
-    assert (await desk.job(number)).extras.unreadable
-    await desk.close()
+    client = place.open()
+    assert (await client.job(number)).extras.unreadable
+    await client.close()
     place.change(mending(place, number))
     assert await place.check() == []
-    desk = place.open()
-    extras = (await desk.job(number)).extras
+    client = place.open()
+    extras = (await client.job(number)).extras
     assert (extras.unique_key, extras.group_key) == (" abc"[number], " ghh"[number])
-    assert [granted.job.id for granted in await desk.lease(limit=5)] == [2]
-    await desk.count_again()
-    await desk.close()
+    assert [granted.job.id for granted in await client.lease(limit=5)] == [2]
+    await client.count_again()
+    await client.close()

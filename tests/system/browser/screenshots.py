@@ -75,7 +75,7 @@ def main() -> None:
     ):
         api = Browser(server.url)
         everyday(api)
-        (lived,) = api.put(
+        (shown,) = api.put(
             "orders", {"file": "orders-2026-11.csv", "rows": 18_204}, type="import", tags=["monthly"], max_attempts=5
         )
         threads = [threading.Thread(target=one, args=(server.url, over)) for one in (work, live_through)]
@@ -91,7 +91,7 @@ def main() -> None:
                 phone = browser.new_context(viewport=PHONE, color_scheme="light").new_page()
                 shoot(light, "overview", home)
                 shoot(dark, "queue", f"{home}/queues/mail")
-                shoot(light, "job", f"{home}/jobs/{lived}")
+                shoot(light, "job", f"{home}/jobs/{shown}")
                 shoot(light, "failures", f"{home}/failures")
                 shoot(dark, "jobs", f"{home}/jobs?queue=imports")
                 shoot(phone, "phone", home)

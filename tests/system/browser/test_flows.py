@@ -215,11 +215,11 @@ def test_a_job_is_looked_at_edited_cloned_and_cancelled(look, server, api):
 
 
 def test_the_life_of_a_job_shows_every_attempt(look, server, api):
-    (job,) = api.put("lived", max_attempts=5)
+    (job,) = api.put("timeline", max_attempts=5)
     for worker, reason in (("anna", "first error"), ("berta", "second error")):
-        (held,) = api.lease("lived", worker=worker)
+        (held,) = api.lease("timeline", worker=worker)
         api.end("fail", held, reason=reason, delay_ms=0)
-    (held,) = api.lease("lived", worker="clara")
+    (held,) = api.lease("timeline", worker="clara")
     api.end("conclude", held, result={"ok": True})
     page = look(f"{server.url}/web/jobs/{job}")
     rows = [row.inner_text().split("\t") for row in page.locator("table.attempts tbody tr").all()]

@@ -164,7 +164,7 @@ def test_the_status_tells_of_postgresql_also_while_only_etcd_is_away(folder):
             assert [node["role"] for node in seen].count("leader") == 1, seen
             assert {node["role"] for node in seen} <= {"leader", "replica", "quorum_standby"}
             assert {node["state"] for node in seen} <= {"running", "streaming"}, seen
-            assert [node["counts"] for node in seen].count(True) == 2
+            assert [node["synchronous"] for node in seen].count(True) == 2
     finally:
         for member in members:
             member.resume()

@@ -1,7 +1,7 @@
 import pytest
 
 
-def lives(story, *jobs: int) -> None:
+def run_jobs(story, *jobs: int) -> None:
     """Each job is claimed and concluded, one after the other."""
     for job in jobs:
         story.claim(job, f"v{job}")
@@ -14,7 +14,7 @@ def test_a_queue_filled_to_its_bound_breaks_nothing(story):
     story.submit("v1", ids=(1,))
     story.submit("v2", ids=(2,))
     story.refused("v3")
-    lives(story, 1, 2)
+    run_jobs(story, 1, 2)
     assert story.found() == set()
 
 
@@ -22,7 +22,7 @@ def test_a_queue_that_takes_more_than_its_bound(story):
     story.bound(2)
     for job in (1, 2, 3):
         story.submit(f"v{job}", ids=(job,))
-    lives(story, 1, 2, 3)
+    run_jobs(story, 1, 2, 3)
     assert story.found() == {("C6", "bound exceeded")}
 
 
@@ -62,7 +62,7 @@ def test_a_refusal_while_there_is_room(story):
     story.bound(2)
     story.submit("v1", ids=(1,))
     story.refused("v2")
-    lives(story, 1)
+    run_jobs(story, 1)
     assert story.found() == {("C6", "refused with room")}
 
 
@@ -71,7 +71,7 @@ def test_a_refusal_is_right_while_an_unknown_job_may_fill_the_queue(story):
     story.submit("v1", ids=(1,))
     story.unknown("v2")
     story.refused("v3")
-    lives(story, 1)
+    run_jobs(story, 1)
     assert story.found() == set()
 
 
@@ -79,7 +79,7 @@ def test_a_key_repeated_after_a_lost_answer_stands_for_one_job(story):
     story.unknown("v1", key="k")
     story.submit("v1", ids=(1,), key="k")
     story.submit("v1", ids=(1,), key="k")
-    lives(story, 1)
+    run_jobs(story, 1)
     assert story.found() == set()
 
 
@@ -97,7 +97,7 @@ def test_a_key_that_made_two_jobs(story):
 def test_a_key_that_is_answered_with_another_job(story):
     story.submit("v1", ids=(1,), key="k")
     story.submit("v2", ids=(2,), key="k")
-    lives(story, 1, 2)
+    run_jobs(story, 1, 2)
     assert story.found() == {("C9", "duplicate")}
 
 
@@ -115,19 +115,19 @@ def test_one_unfinished_job_per_unique_key(story, second, found):
 
 def test_a_bulk_of_unknown_outcome_came_to_be_as_a_whole(story):
     story.unknown("v1", "v2")
-    lives(story, 1, 2)
+    run_jobs(story, 1, 2)
     assert story.found() == set()
 
 
 def test_a_bulk_of_which_a_part_came_to_be(story):
     story.unknown("v1", "v2")
-    lives(story, 1)
+    run_jobs(story, 1)
     assert story.found() == {("C10", "torn bulk")}
 
 
 def test_a_bulk_that_is_answered_with_fewer_jobs(story):
     story.submit("v1", "v2", ids=(1,))
-    lives(story, 1, 2)
+    run_jobs(story, 1, 2)
     assert story.found() == {("C10", "torn bulk")}
 
 

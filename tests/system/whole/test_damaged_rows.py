@@ -38,7 +38,7 @@ NOT_COUNTED = ("counter", "queue's last moment")  # a start mends it
 TOLD_BY_CHECK = ("job", "queue's settings", "interest", "worker", "job that is missing")
 
 
-def furnish(client: httpx.Client) -> None:
+def fill(client: httpx.Client) -> None:
     """A queue to be damaged with one job, and one beside it."""
     for name in ("sick", "well"):
         client.put(f"/v1/interests/{name}", json={"match": {"kind": f"^{name}$"}}).raise_for_status()
@@ -160,7 +160,7 @@ CASES += [
 def test_one_damaged_row_stops_nothing_else_and_can_be_removed(serve, place, what):
     served = serve(*place.options)
     with served.client() as client:
-        furnish(client)
+        fill(client)
     if not place.beside:
         end(served)
     place.change((DAMAGES | DAMAGES_IN_POSTGRES)[what])

@@ -33,8 +33,8 @@ EXTRAS: dict[str | None, Extras] = {
     '{"group_key":"g","group_limit":2}': Extras(group_key="g", group_limit=2),
     '{"tags":["a","grün \\"x\\" \\\\ \\t"]}': Extras(tags=("a", 'grün "x" \\ \t')),
     '{"worker":"w-1"}': Extras(worker="w-1"),
-    '{"beanstalk":{}}': Extras(hands=BeanstalkCounters()),
-    '{"beanstalk":{"delay_s":1,"timeouts":2,"releases":3,"buries":4,"kicks":5}}': Extras(hands=BeanstalkCounters(1, 2, 3, 4, 5)),
+    '{"beanstalk":{}}': Extras(beanstalk=BeanstalkCounters()),
+    '{"beanstalk":{"delay_s":1,"timeouts":2,"releases":3,"buries":4,"kicks":5}}': Extras(beanstalk=BeanstalkCounters(1, 2, 3, 4, 5)),
     '{"follows":7}': Extras(follows=7),
     (
         '{"lease_ms":1,"retry":{"base_ms":1,"factor":1.5,"max_ms":2,"jitter":0.0},"unique_key":"u","unique_while":"queued","group_key":"g",'

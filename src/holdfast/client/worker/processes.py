@@ -87,7 +87,7 @@ class Processes:
         """An idle one that still lives: one that was killed while it had nothing to do is no crash of the next job."""
         while self._idle:
             process = self._idle.pop()
-            if process.lives:
+            if process.alive:
                 return process
             process.kill()
         return _Process()
@@ -115,7 +115,7 @@ class _Process:
         return self._process.pid is not None
 
     @property
-    def lives(self) -> bool:
+    def alive(self) -> bool:
         """Whether it can be given a job."""
         return self._process.is_alive()
 

@@ -32,7 +32,7 @@ from holdfast.engine.access import caller_here
 from holdfast.errors import HoldfastError
 from holdfast.limits import (
     PROGRESS_BYTES_HELD,
-    REQUEST_BITE_BYTES,
+    REQUEST_CHUNK_BYTES,
     TUBE_READ_AHEAD_BYTES,
     TUBE_UNANSWERED,
     TUBE_UNANSWERED_BYTES,
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        if len(data) > REQUEST_BITE_BYTES and not self.engine.budget.turns.came(len(data), self._read_on):
+        if len(data) > REQUEST_CHUNK_BYTES and not self.engine.budget.turns.came(len(data), self._read_on):
             self._is_next = False
         self._feed.add(data)
         self.go_on()

@@ -44,8 +44,8 @@ def tube(info: QueueInfo) -> str | None:
 def of_job(detail: JobDetail, lease_ms: int) -> str:
     """stats-job."""
     job, now = detail.job, detail.now
-    hands = job.extras.hands or BeanstalkCounters()
-    delay = hands.delay_s
+    counters = job.extras.beanstalk or BeanstalkCounters()
+    delay = counters.delay_s
     left = 0
     if job.lease is not None:
         left = job.lease.until - now - 1  # a moment of its time has always passed, if it is a part of a millisecond
@@ -63,10 +63,10 @@ def of_job(detail: JobDetail, lease_ms: int) -> str:
         "time-left": max(0, left) // 1000,
         "file": 0,
         "reserves": job.attempt,
-        "timeouts": hands.timeouts + job.crashes,
-        "releases": hands.releases,
-        "buries": hands.buries,
-        "kicks": hands.kicks,
+        "timeouts": counters.timeouts + job.crashes,
+        "releases": counters.releases,
+        "buries": counters.buries,
+        "kicks": counters.kicks,
     }
     return page(values)
 

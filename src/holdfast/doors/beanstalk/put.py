@@ -26,7 +26,7 @@ def extras_of(ttr: int, delay: int) -> Extras:
 
     Both go up to 2^32 - 1 there, some 136 years, and so here: the bounds of the other doors do not count.
     """
-    return Extras(lease_ms=max(ttr, 1) * 1000, hands=BeanstalkCounters(delay_s=delay) if delay else None)
+    return Extras(lease_ms=max(ttr, 1) * 1000, beanstalk=BeanstalkCounters(delay_s=delay) if delay else None)
 
 
 def put(connection: "Connection", asked: Asked) -> None:

@@ -24,7 +24,7 @@ _PAIR_CHARS = 12  # such as \ud83d\ude00
 _encode = msgspec.json.Encoder().encode
 
 
-def mended(body: bytes) -> tuple[bytes, str] | None:
+def repaired(body: bytes) -> tuple[bytes, str] | None:
     """The body with a mark wherever a text is broken, and the mark; None where nothing is, or where it is too large to be looked through."""
     if len(body) > MENDED_BYTES:
         return None

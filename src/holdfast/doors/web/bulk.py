@@ -23,7 +23,7 @@ from holdfast.errors import HoldfastError, InternalError, JobNotFound, OutcomeUn
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 from holdfast.job.job import State
-from holdfast.limits import BULK_BITE, FAILURES_SCANNED, ID_MAX
+from holdfast.limits import BULK_CHUNK, FAILURES_SCANNED, ID_MAX
 from holdfast.messages.audit import Bulk
 from holdfast.messages.views import JobDetail
 
@@ -263,7 +263,7 @@ async def chunk(view: View) -> Reply:
     refusals: list[str] = []
     stopped = form.has("stop")
     if not stopped:
-        run = await (_bite_filter(view, run, refusals) if run.all else _bite_ids(view, run, refusals))
+        run = await (_run_on_filter(view, run, refusals) if run.all else _run_on_ids(view, run, refusals))
     values = {
         "run": run,
         "stopped": stopped,
@@ -285,8 +285,8 @@ def _bulk(run: Run) -> Bulk:
     return Bulk(f"{run.way.name} {run.asked_at} {target}", target, run.filter.queue or "")
 
 
-async def _bite_ids(view: View, run: Run, refusals: list[str]) -> Run:
-    now, later = run.ids[:BULK_BITE], run.ids[BULK_BITE:]
+async def _run_on_ids(view: View, run: Run, refusals: list[str]) -> Run:
+    now, later = run.ids[:BULK_CHUNK], run.ids[BULK_CHUNK:]
     found = [detail for detail in await _look(view, now) if detail is not None and not _has_ended_anew(detail, run)]
     done, refused = await _do(view, run, found, refusals)
     return replace(run, ids=later, done=run.done + done, refused=run.refused + refused + len(now) - len(found), ended=not later)
@@ -297,11 +297,11 @@ def _has_ended_anew(detail: JobDetail, run: Run) -> bool:
     return detail.job.ended_at is not None and detail.job.ended_at > run.asked_at
 
 
-async def _bite_filter(view: View, run: Run, refusals: list[str]) -> Run:
+async def _run_on_filter(view: View, run: Run, refusals: list[str]) -> Run:
     """The next jobs of the state that is being walked; past its end, the next state that has any."""
     while run.state < len(run.states):
         page = await view.engine.reading.jobs(
-            run.filter.listing(BULK_BITE, cursor_of(run.cursor or None), run.states[run.state])
+            run.filter.listing(BULK_CHUNK, cursor_of(run.cursor or None), run.states[run.state])
         )
         meant = [detail for detail in page.jobs if detail.job.created_at <= run.asked_at]
         done, refused = await _do(view, run, meant, refusals)

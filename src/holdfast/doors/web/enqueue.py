@@ -8,7 +8,7 @@ import msgspec
 from holdfast import limits
 from holdfast.doors.rest import bodies
 from holdfast.doors.web import formats, forms
-from holdfast.doors.web.jobs import EDITED_BYTES, anew, json_of, tags_of
+from holdfast.doors.web.jobs import EDITED_BYTES, copied_extras, json_of, tags_of
 from holdfast.doors.web.layout import View, get, post
 from holdfast.engine import checks
 from holdfast.errors import breach
@@ -95,7 +95,7 @@ def new_job(form: forms.Form, extras: Extras) -> NewJob:
         form.duration("delay_ms", 0, limits.DELAY_MS_MAX),
         _moment(form.some("run_at")),
         form.int("max_attempts"),
-        anew(
+        copied_extras(
             extras,
             unique_key=form.some("unique_key"),
             group_key=form.some("group_key"),

@@ -156,7 +156,7 @@ async def _clone(view: View, job_id: int, queue: str) -> int:
 
 
 def again(detail: JobDetail) -> NewJob:
-    """The same job anew, to run at once; any worker may take it."""
+    """The same job copied_extras, to run at once; any worker may take it."""
     job, content = detail.job, detail.content
     return NewJob(
         job.queue,
@@ -165,13 +165,13 @@ def again(detail: JobDetail) -> NewJob:
         content.content_type,
         job.priority,
         max_attempts=job.max_attempts,
-        extras=anew(job.extras),
+        extras=copied_extras(job.extras),
     )
 
 
-def anew(extras: Extras, **changes: Any) -> Extras:
+def copied_extras(extras: Extras, **changes: Any) -> Extras:
     """The same for another job, but for what belongs to the one that had it."""
-    made = replace(extras, worker=None, follows=None, hands=None, **changes)
+    made = replace(extras, worker=None, follows=None, beanstalk=None, **changes)
     return NO_EXTRAS if made == NO_EXTRAS else made
 
 

@@ -24,8 +24,8 @@ _ONLY_TEXT = 1003
 _NOT_UTF8 = 1007
 _TRY_AGAIN_LATER = 1013
 _LAST_WORDS_S = 1.0  # for a worker to read why it is hung up on
-_BITE = 1 << 10  # bytes that are looked at at once: a hundred of the smallest messages
-_LARGE_BITE = 8 << 10  # the same in the middle of a large message
+_CHUNK = 1 << 10  # bytes that are looked at at once: a hundred of the smallest messages
+_LARGE_CHUNK = 8 << 10  # the same in the middle of a large message
 _MESSAGES_AT_ONCE = 50
 _SILENT_BEATS = CHANNEL_SILENCE_S // CHANNEL_PING_S
 
@@ -87,20 +87,20 @@ class WebSocketConnection(asyncio.Protocol):
         self._beats = 0
         if self._channel is not None and self._channel.unresponsive:
             self._channel.heard()
-        if self._unseen or len(data) > _BITE:
+        if self._unseen or len(data) > _CHUNK:
             self._unseen = bytes(self._unseen) + data if self._unseen else memoryview(data)
             self._is_next = self._budget.turns.came(len(data), self._read_on) and self._is_next
-            self._take_bites()
+            self._take_chunks()
         else:
             self._look_at(data)
             self._charge()
 
-    def _take_bites(self) -> None:
+    def _take_chunks(self) -> None:
         """Go on with what has come, as long as its answers are read and not too many; a few messages, then in turn with other connections."""
         self._in_line = False
         seen = 0
         while self._unseen and seen < _MESSAGES_AT_ONCE and not (self._stuck or self.unread or self._given_up):
-            size = _LARGE_BITE if len(self._conn.reader.buffer) >= _LARGE_BITE else _BITE
+            size = _LARGE_CHUNK if len(self._conn.reader.buffer) >= _LARGE_CHUNK else _CHUNK
             chunk, self._unseen = self._unseen[:size], self._unseen[size:]
             seen += self._look_at(bytes(chunk))
         if not self._unseen:
@@ -285,7 +285,7 @@ class WebSocketConnection(asyncio.Protocol):
         going = not (self._stuck or self.unread)
         if going and self._unseen and not self._in_line:
             self._in_line = True
-            self._budget.turns.later(self._take_bites)
+            self._budget.turns.later(self._take_chunks)
         reading = going and not self._unseen and self._is_next
         if reading is not self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = reading

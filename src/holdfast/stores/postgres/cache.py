@@ -1,7 +1,7 @@
-"""What a node remembers between transactions. Nothing of it is trusted without being held against the database.
+"""What a node caches between transactions. All of it is verified against the database before use.
 
-Numbers for jobs and leases are taken from sequences in blocks. What is left of a block is used on as long as nobody else has taken numbers
-since: so numbers grow in the order in which batches hold their queues, whichever node they run on, and have gaps only where nodes take turns.
+Ids of jobs and leases are taken from sequences in blocks. The rest of a block stays in use as long as no other node has taken
+ids since: so ids grow in the order in which batches hold their queues, on all nodes, and have gaps only where nodes alternate.
 """
 
 import time
@@ -18,7 +18,7 @@ FIRST_ANSWER: tuple[int, str, str] = (-1, "", "")  # before every kept answer, b
 
 
 class DatabaseClock:
-    """The database's clock, as it was read last, and what has passed since. It never goes back, whichever server answers.
+    """The database's clock: its last reading plus the time since. It never goes back, whichever server answers.
 
     A batch reads the clock after it has locked its queues, and no earlier than anything that ever happened in them.
     """
@@ -32,7 +32,7 @@ class DatabaseClock:
         self._step = 0
 
     def read(self, moment: int) -> None:
-        """The database says that it is this late."""
+        """The database reports this time."""
         if self._reading is not None:
             self._step += moment - self._present()
         self._reading, self._read_at = moment, time.monotonic()
@@ -58,7 +58,7 @@ class DatabaseClock:
 
 
 class Block:
-    """Numbers of one sequence that were taken and not yet used: from `next` up to `last`."""
+    """Ids of one sequence that were taken and not yet used: from `next` up to `last`."""
 
     def __init__(self) -> None:
         self.next = 1
@@ -72,13 +72,15 @@ class Block:
         return self.last - self.next + 1
 
     def look(self, newest: int | None) -> None:
-        """`newest` is the last number that anybody took: where that was not us, ours have become too old to be used."""
+        """`newest` is the last id that any node took: if it is not ours, the rest of our block is too old to be used."""
         self.alone = newest == (self.last or None)
         if not self.alone:
             self.drop()
 
     def fill(self, first: int, count: int) -> None:
-        """Numbers from `first` on; what was left goes on where it does, and is passed over where others came between."""
+        """Add ids from `first` on; the rest of the block is used first if they follow it, and dropped if other ids came
+        between.
+        """
         if self.left <= 0 or first != self.last + 1:
             self.next = self._marked = first
         self.last = first + count - 1
@@ -88,11 +90,11 @@ class Block:
         self.next = self._marked = self.last + 1
 
     def mark(self) -> None:
-        """A transaction begins; what it takes is put back if it comes to nothing."""
+        """A transaction begins; if it is rolled back, its ids are returned to the block."""
         self._marked = self.next
 
     def put_back(self) -> None:
-        """Nobody has heard of the numbers taken since the mark."""
+        """The ids taken since the mark were not published."""
         self.next = self._marked
 
     def take(self, count: int) -> int:
@@ -122,9 +124,9 @@ class Cache:
         self._swept_at = -_WHOLE_SWEEP_S
 
     def floor(self) -> int:
-        """Below this moment no lease and no scheduled job is left, as far as we know; now and then 0, to look at all.
+        """No lease and no scheduled job is due before this time, as far as known; now and then 0, to scan everything.
 
-        Without it every look walks over the dead rows of all that has ended, for as long as some old snapshot keeps them.
+        Without it every scan walks over the dead rows of all ended jobs, for as long as an old snapshot keeps them.
         """
         if time.monotonic() - self._swept_at > _WHOLE_SWEEP_S:
             self._swept_at = time.monotonic()
@@ -140,7 +142,7 @@ class Cache:
         self._due_floor = max(self._due_floor, now - _SLACK_MS)
 
     def forget(self) -> None:
-        """The connection is lost: numbers that were taken may have been used."""
+        """The connection is lost: the ids that were taken may have been used."""
         self.jobs.drop()
         self.fences.drop()
         self.workers_version = None
@@ -148,8 +150,8 @@ class Cache:
 
 
 async def recover_queues(connection: Any) -> None:
-    """Have every queue in which there are jobs: what is in none can't be seen, and not removed. Each in a transaction, so that no other node
-    sees it before its tally is right.
+    """Create missing rows of queues that have jobs: a job without a queue can't be listed or removed. Each in a transaction, so
+    that other nodes see it with the right tally only.
     """
     for (number,) in await connection.fetch(SQL["lost_queues"]):
         await connection.execute("BEGIN")

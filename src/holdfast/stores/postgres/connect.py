@@ -1,11 +1,12 @@
-"""Connections to PostgreSQL: what each kind of them insists on, whatever the role's or the database's defaults say.
+"""Connections to PostgreSQL: the settings that each kind of them sets itself, whatever the role's or the database's defaults
+are.
 
     writer   one: the batches. Nothing can cancel what it does: a cancelled wait for a standby is reported as success.
     readers  a few: queries, read-only, given up after a while
     aside    one: hints between nodes, beats, the look at the standbys; its commits wait for nothing, and nothing depends on them
 
-The planner is told how to find rows: by whole keys, in loops. Left to its statistics it walks a small index once for each item of a batch,
-because the tables are empty one moment and full the next.
+The planner is forced to find rows by whole keys, in loops. With its statistics it scans a small index once for each item of a
+batch, because the tables are empty one moment and full the next.
 """
 
 import asyncio
@@ -21,8 +22,8 @@ from holdfast.stores.postgres.hosts import reach
 
 log = structlog.get_logger(__name__)
 
-STATEMENT_S = 15.0  # all of a batch's statements; the commit has a bound of its own
-LOCK_MS = 1_000  # `held.py` goes on from there
+STATEMENT_S = 15.0  # all of a batch's statements; the commit has its own timeout
+LOCK_MS = 1_000  # then `held_queues.py` takes over
 READ_MS = 5_000
 READERS = 4
 _OLDEST = 15  # versions are tested from here on
@@ -86,7 +87,7 @@ ASIDE = ALWAYS | {
 GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what it says of a connection that broke while nobody looked
+    asyncpg.InternalClientError,  # the error for a connection that broke while it was idle
     asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
@@ -106,8 +107,9 @@ IN_THE_WAY = (
 
 
 class UncancellableConnection(asyncpg.Connection):  # type: ignore[misc, type-arg, unused-ignore]
-    """A connection that never sends a CancelRequest. Where asyncpg would (a timeout, a cancelled task) it closes the socket instead: the server then
-    goes on waiting for its standbys, and nobody is told that it is done. It remembers whether the server has warned.
+    """A connection that never sends a CancelRequest. Where asyncpg would (a timeout, a cancelled task) it closes the socket
+    instead: the server keeps waiting for its standbys, and the commit is not reported as done. It records whether the server
+    has sent a warning.
     """
 
     __slots__ = ("warnings",)
@@ -132,9 +134,9 @@ class UncancellableConnection(asyncpg.Connection):  # type: ignore[misc, type-ar
 
 
 def _keep_alive(wire: Any) -> None:
-    """A peer that has vanished without a word is noticed while nobody asks it anything, such as by a reader that is idle.
+    """Detect a vanished peer while the connection is idle, as a reader's is.
 
-    One that is stopped and whose kernel goes on is not: that is what the bounds on every call are for.
+    A stopped server on a running kernel is not detected; the timeouts on every call cover that.
     """
     if wire is None or wire.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -168,7 +170,7 @@ async def _look_at(connection: Any) -> None:
 
 
 async def close(connection: Any) -> None:
-    """Say goodbye where that is quick, and otherwise just close the socket. Never cancels."""
+    """Terminate the connection if that is quick, else just close the socket. Never cancels."""
     if connection is None or connection.is_closed():
         return
     with contextlib.suppress(Exception):

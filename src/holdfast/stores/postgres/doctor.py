@@ -1,9 +1,9 @@
-"""What in a PostgreSQL server would break the promise, what each of these means, and how to mend it.
+"""The settings of a PostgreSQL server that would break the promise, what each of them means, and how to fix it.
 
-Pure judgement over what `examine.py` read, so that `holdfast doctor` and the check at the start of a server say the same.
-A finding *breaks* the promise, or it is a warning: the promise holds, and something else will go wrong. One that *passes* may
-heal by itself (a standby that is being replaced): a server may start with it, and takes nothing until it is over. What breaks and
-does not pass *stops* a server with `--replicas` (`start_check.py`).
+A pure evaluation of what `examine.py` has read, so that `holdfast doctor` and the check at the start of a server agree. A
+finding *breaks* the promise, or it is a warning: the promise holds, but something else will fail. A finding that *passes* may
+resolve itself (a standby that is being replaced): a server may start with it, and accepts nothing until it is resolved. A
+finding that breaks and does not pass *stops* a server with `--replicas` (`start_check.py`).
 
 That a standby has flushed does not rest on this check: each commit is proven (`replication.py`). What flushing is worth does (fsync).
 """
@@ -17,12 +17,12 @@ from holdfast.stores.postgres.managed import mend_on_patroni
 
 VERSION_OLDEST = 15  # the oldest that is tested
 SNAPSHOT_S = 300  # an honest transaction is over by then
-SNAPSHOT_AGE = 1_000_000  # transactions; where no time is known
+SNAPSHOT_AGE = 1_000_000  # in transactions, if no time is known
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: a stable code, what was seen, what it means, and how to mend it."""
+    """One problem: a stable code, what was found, what it means, and how to fix it."""
 
     code: str
     seen: str
@@ -33,7 +33,7 @@ class Finding:
 
     @property
     def stops(self) -> bool:
-        """Whether a server that promises standbys must not start: somebody has to mend it."""
+        """Whether it stops a server that promises standbys: an operator has to fix it."""
         return self.breaks and not self.passes
 
 
@@ -60,7 +60,7 @@ def waiting(names: str) -> Waiting:
 
 
 def judge(facts: Facts, replicas: int, counted: tuple[str, ...] = (), snapshot_s: int = SNAPSHOT_S) -> list[Finding]:
-    """Everything that is wrong with it for K = `replicas`; what breaks the promise first.
+    """All problems for K = `replicas`; those that break the promise first.
 
     `counted` are the standbys that alone count for a proof; without any, those of `synchronous_standby_names`.
     """
@@ -122,7 +122,7 @@ def _disk(facts: Facts) -> Iterator[Finding]:
 
 
 def _disks_of_others(facts: Facts) -> Iterator[Finding]:
-    """The proof is a standby's word that it has flushed; and it is the one that takes over."""
+    """The proof is a standby's report that it has flushed, and that standby may be promoted."""
     for other in facts.others:
         for name, value, means in _risks(other.settings):
             seen = f"{name} is {value} on the standby at {other.address}."
@@ -219,7 +219,7 @@ def _names(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator[Fi
             "Whatever streams ends a wait, a backup that is being taken too. Holdfast counts only standbys that are named: here, or by --standbys.",
             mend,
             breaks=not counted,
-            passes=not facts.standbys,  # what Patroni's strict mode sets while there is none to name
+            passes=not facts.standbys,  # what Patroni's strict mode sets while there is no standby to name
         )
     elif wait.number < replicas:
         away = sum(standby.state == "streaming" for standby in facts.standbys) < replicas

@@ -4,8 +4,9 @@ It asks for no settings of its own but the path, so that what roles and database
 greets a connection with the number of the process that serves it; whoever stands between and hands out connections greets with a
 number of its own.
 
-Of the other servers that the URL names only the settings are read, because their word counts for a commit. One that refuses is passed over:
-what is missing is seen on the primary. One that says nothing at all is told of: it is there, and may come back at any time.
+Of the other servers in the URL only the settings are read, because a commit may depend on them. A server that refuses the
+connection is skipped: a missing standby is seen on the primary. A server that does not answer at all is reported: it exists,
+and may come back at any time.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from holdfast.stores.postgres.sql import SQL
 EXAMINE_S = 15.0  # two rounds of connecting, where one host is silent and the others take no writes
 HELD_S = 1  # longer than a batch, which takes its turn
 _OTHER_S = 2.0
-_LOOKS = 3  # a pooler may hand out another connection with each statement
+_LOOKS = 3  # a pooler may use another connection for each statement
 
 
 async def examine(url: str) -> Facts:
@@ -77,7 +78,7 @@ async def _facts(connection: Any) -> Facts:
 
 
 async def _held(connection: Any) -> tuple[Held, ...]:
-    """Queues that somebody holds; none where there is no store yet, or the role may not look into it."""
+    """Queues that a transaction holds; none if there is no store yet, or the role may not read it."""
     if not await connection.fetchval(
         "SELECT coalesce(has_schema_privilege(to_regnamespace('holdfast'), 'USAGE') AND"
         " has_table_privilege(to_regclass('holdfast.queue'), 'SELECT'), false)"
@@ -92,7 +93,7 @@ async def _settings(connection: Any) -> dict[str, Setting]:
 
 
 async def _others(url: str) -> tuple[tuple[Other, ...], tuple[str, ...]]:
-    """The standbys among the servers that a URL of several names, and the addresses from which nothing comes."""
+    """The standbys among the servers in the URL, and the addresses that do not answer."""
     each = hosts(url)
     if len(each) == 1:
         return (), ()

@@ -25,7 +25,7 @@ OVERRIDES = ("default_transaction_read_only", "synchronous_commit")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value, and where it comes from, as `pg_settings` names it."""
+    """A value and its source, as `pg_settings` names it."""
 
     value: str
     source: str
@@ -33,7 +33,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A setting that a role or a database changes for itself; None stands for all roles, or all databases."""
+    """A setting overridden for a role or a database; None stands for all roles, or all databases."""
 
     role: str | None
     database: str | None
@@ -84,7 +84,7 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Who keeps dead rows: since how many transactions, and, where it is known, since how many seconds."""
+    """What keeps dead rows from being removed: for how many transactions and, if known, for how many seconds."""
 
     who: str
     age: int | None
@@ -93,7 +93,9 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A queue whose row a transaction holds: who that is, the number of its process (None: a prepared transaction), and since how many seconds."""
+    """A queue whose row a transaction holds: the holder, its process id (None: a prepared transaction), and for how many
+    seconds.
+    """
 
     name: str
     who: str
@@ -103,7 +105,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that is judged."""
+    """All facts that are evaluated."""
 
     version: int
     role: str
@@ -123,5 +125,5 @@ class Facts:
     held: tuple[Held, ...] = ()
 
     def setting(self, name: str) -> str:
-        """A setting's value; empty where it is not known."""
+        """A setting's value; empty if it is not known."""
         return self.settings[name].value if name in self.settings else ""

@@ -1,12 +1,14 @@
-"""Queues that somebody else holds for long, set aside so that they alone stand still.
+"""Queues whose row another transaction holds for long, set aside so that only they stand still.
 
-A queue's row is the lock of everything in it. Nodes hold it for as long as a batch takes, and are waited for. An application that enqueues by SQL
-and does other work before it commits, a console that was left open, or a node that was stopped in the middle holds it for seconds or for ever.
+A queue's row is the lock of everything in it. Other nodes hold it for the length of a batch, and are waited for. An application
+that enqueues by SQL and does other work before it commits, an open console, or a node that was stopped within a transaction
+holds it for seconds or indefinitely.
 
     a batch waits `WAIT_MS` in vain ─▶ the holders are looked for ─▶ their queues are set aside, and the batch begins anew without them
     every later batch looks whether they are free again, at most every `LOOK_S`, and then they count as before
 
-What names a queue that is set aside is refused, by itself. For a while after that locks are waited for less long: whoever did it once does it again.
+A command that needs a queue set aside is refused alone. For a while after that, lock timeouts are shorter, because the same
+program may do it again.
 """
 
 import time
@@ -23,19 +25,19 @@ from holdfast.stores.store import QueueHeld
 log = structlog.get_logger(__name__)
 
 WAIT_MS = 1_000  # for a lock: longer than batches of other nodes hold it
-HASTY_MS = 250  # the same, while somebody is known to hold queues for long
-OLD_MS = 800  # a transaction that holds a queue and is older than this is no batch that takes its turn
+HASTY_MS = 250  # the same, while a queue was recently held for long
+OLD_MS = 800  # a transaction that holds a queue and is older than this is not a batch of another node
 LOOK_S = 0.1
 SUSPECT_S = 60.0
-_NEW_S = (1.0, 4.0)  # so long a queue that somebody is just making is left alone, growing
-_PATIENCE = 2  # waits in vain in a row, in which nobody is found who holds anything for long
+_NEW_S = (1.0, 4.0)  # how long a queue that another transaction is creating is left alone, growing
+_PATIENCE = 2  # timeouts in a row without finding a transaction that has held anything for long
 
 Wanted = tuple[Sequence[str], Sequence[int], Sequence[int], Sequence[int]]
 """Names, numbers, fences and jobs by which a batch names queues."""
 
 
 class HeldQueues:
-    """The queues that are set aside by this node, by number; and names of queues that others are making."""
+    """The queues that this node has set aside, by id; and names of queues that other transactions are creating."""
 
     def __init__(self) -> None:
         self.queues: dict[int, str] = {}
@@ -52,7 +54,7 @@ class HeldQueues:
         return time.monotonic() < self._suspect_until
 
     def suspect(self) -> None:
-        """Somebody holds something for long: don't wait for locks as if everybody took turns."""
+        """A queue is held for long: use short lock timeouts for a while."""
         self._suspect_until = time.monotonic() + SUSPECT_S
 
     @property
@@ -64,7 +66,7 @@ class HeldQueues:
         return {*self.queues.values(), *(name for name, (until, _) in self._making.items() if now < until)}
 
     def seen(self) -> tuple[HeldQueue, ...]:
-        """Those that are set aside, and who holds them, as far as it is known."""
+        """The queues that are set aside, and their holders as far as known."""
         unknown = "other programs"
         found = [self._holders.get(number) or HeldQueue(name, unknown) for number, name in self.queues.items()]
         now, known = time.monotonic(), set(self.queues.values())
@@ -72,7 +74,7 @@ class HeldQueues:
         return (*found, *(HeldQueue(name, "another program, which is just making it") for name in making))
 
     def check(self, name: str) -> None:
-        """Raises `QueueHeld` where the queue is set aside."""
+        """Raises `QueueHeld` if the queue is set aside."""
         if (self.queues or self._making) and name in self.names:
             raise QueueHeld(name)
 
@@ -86,7 +88,7 @@ class HeldQueues:
         self.suspect()
 
     def made(self, name: str) -> None:
-        """It is there."""
+        """The queue exists now."""
         self._making.pop(name, None)
 
     def forget(self) -> None:
@@ -111,7 +113,9 @@ class HeldQueues:
             log.info("a queue is free again", queue=self.queues.pop(number))
 
     async def find(self, connection: Any, wanted: Wanted) -> bool:
-        """After a wait in vain, and outside any transaction: set aside what others hold. Whether the batch may be tried again."""
+        """After a lock timeout, outside any transaction: set aside the queues that others hold. Returns whether to retry the
+        batch.
+        """
         numbers = [row[0] for row in await connection.fetch(SQL["wanted_queues"], *map(list, wanted))]
         found = await connection.fetch(SQL["held_queues"], numbers, OLD_MS)
         for row in found:
@@ -136,7 +140,7 @@ class HeldQueues:
         return await self._set_aside_locked(connection, numbers)
 
     async def _set_aside_locked(self, connection: Any, numbers: list[int]) -> bool:
-        """Held, and not by one transaction: by several that share the lock, such as FOR SHARE. Then only trying tells."""
+        """Held by several transactions that share the lock, such as FOR SHARE. Then only trying the lock can tell."""
         try:
             await connection.execute("BEGIN")
             free = {row[0] for row in await connection.fetch(SQL["free_queues"], numbers)}

@@ -1,4 +1,4 @@
-"""Connecting to one of the hosts that a URL names: all are tried at once, and the first that does what is wanted is taken.
+"""Connecting to one of the hosts in a URL: all are tried at once, and the first suitable one is used.
 
 One after the other, as the driver does it, a host that takes the connection and never answers (a stalled machine, SIGSTOP) hides all behind it.
 Here each has the same bound, its greeting included, and none waits for another. The password, TLS and all other options are the driver's to read.
@@ -17,7 +17,7 @@ from asyncpg.connect_utils import SessionAttribute
 
 from holdfast.errors import StoreUnavailable
 
-CONNECT_S = 5.0  # of each host, until it has answered whatever it is greeted with
+CONNECT_S = 5.0  # per host, until it has answered the greeting
 
 FAILED = (
     asyncpg.PostgresError,
@@ -46,7 +46,7 @@ class Host(NamedTuple):
 
 
 class Unreached(StoreUnavailable):
-    """None of the hosts can be used; `failures` has what came of each, in the order of the URL."""
+    """No host can be used; `failures` has the result for each, in the order of the URL."""
 
     def __init__(self, failures: Sequence[BaseException]) -> None:
         said = [_said(failure) for failure in failures]
@@ -76,7 +76,7 @@ def hosts(url: str) -> list[Host]:
     try:
         return [_host(text, default) for text, default in zip(each, defaults, strict=True)]
     except ValueError:
-        return [Host(None, None)]  # what is wrong with it is the driver's to say
+        return [Host(None, None)]  # the driver reports what is wrong with it
 
 
 def _host(text: str, port: str) -> Host:
@@ -94,7 +94,9 @@ def _host(text: str, port: str) -> Host:
 async def reach(
     url: str, wanted: SessionAttribute = SessionAttribute.read_write, greet: Greet | None = None, **options: Any
 ) -> Any:
-    """A connection to the first host that does what is wanted and answers `greet`; raises `Unreached`, or what `greet` says of a server."""
+    """A connection to the first suitable host that answers `greet`; raises `Unreached`, or the error that `greet` raises about
+    a server.
+    """
     found = hosts(url)
     tries = [asyncio.create_task(_try(url, host, wanted, greet, options), name="reach") for host in found]
     chosen: asyncio.Task[Any] | None = None
@@ -132,7 +134,7 @@ async def _try(url: str, host: Host, wanted: SessionAttribute, greet: Greet | No
 
 
 def _worked(task: "asyncio.Task[Any]") -> bool:
-    """Whether it got a connection. A defect is nobody's host that is away: it is raised."""
+    """Whether it connected. A defect is not an unreachable host: it is raised."""
     failure = task.exception()
     if failure is not None and not isinstance(failure, FAILED):
         raise failure
@@ -140,14 +142,14 @@ def _worked(task: "asyncio.Task[Any]") -> bool:
 
 
 def _let_go(task: "asyncio.Task[Any]") -> None:
-    """A host that came second, or just as we gave up."""
+    """Close a connection that came second, or after we gave up."""
     with suppress(asyncio.CancelledError):
         if task.exception() is None:
             task.result().terminate()
 
 
 def _rank(failure: BaseException) -> int:
-    """What somebody has to mend comes first; what passes by itself, last."""
+    """Failures that an operator has to fix come first, temporary ones last."""
     if isinstance(failure, asyncpg.TargetServerAttributeNotMatched):
         return 1
     if isinstance(failure, OSError | TimeoutError | asyncpg.CannotConnectNowError):
@@ -170,6 +172,6 @@ def described(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
     if isinstance(error, OSError) and error.errno is not None:
-        return f"{type(error).__name__}: {os.strerror(error.errno)}"  # what asyncio says has the address in it
+        return f"{type(error).__name__}: {os.strerror(error.errno)}"  # asyncio's message includes the address
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0].rstrip('.')}" if text else type(error).__name__

@@ -24,7 +24,7 @@ class Loader(Locks):
         self._holders: dict[tuple[str, str], int] | None = None
 
     async def _settle(self) -> None:
-        """Write what is decided; the other half does it."""
+        """Write what has been decided; the transaction implements it."""
         raise NotImplementedError
 
     def _forget_loaded(self) -> None:
@@ -72,7 +72,7 @@ class Loader(Locks):
         return list(zip(found, jobs, contents, strict=True))
 
     async def _job_of(self, row: Any) -> Job:
-        """A job whose row may be one that can't be read."""
+        """A job whose row may be unreadable."""
         name = await self._name_anyhow(row[1])
         try:
             return rows.job_of(row, name)
@@ -82,7 +82,7 @@ class Loader(Locks):
             return rows.doubtful_job(row, name, keys, error)
 
     async def _name_anyhow(self, queue_id: int) -> str:
-        """The name of a queue, made anew where only rows of its jobs are left."""
+        """The name of a queue, recreated if only rows of its jobs are left."""
         names = self._cache.names
         if queue_id not in names:
             await self._db.execute(SQL["recover_queue"], queue_id)
@@ -95,7 +95,7 @@ class Loader(Locks):
         return names[queue_id]
 
     async def _recover(self, statement: str, *values: Any) -> bool:
-        """Make up rows of jobs that are missing, to be set aside when they are read; whether there were any."""
+        """Create rows for jobs whose own row is missing, to be set aside when they are read; returns whether there were any."""
         found = await self._fetch(statement, *values)
         if found:
             self._note_written()
@@ -107,7 +107,7 @@ class Loader(Locks):
         return queue.id
 
     async def _held_queues(self, *values: Any) -> list[int]:
-        """The queues in which time may do something: those that are locked, or, where nobody said what to expect, all that need it."""
+        """The queues with time-based work: those that are locked or, if the batch named none, all that need it."""
         if self._expected is None:
             found = [row[0] for row in await self._fetch("passing_queues", *values, list(self._held.queues))]
             for row in await self._fetch("queue_names_of", found):
@@ -128,7 +128,7 @@ class Loader(Locks):
         return found
 
     async def job(self, job_id: int) -> Job | None:
-        """One job in whatever state."""
+        """One job in any state."""
         found = await self._jobs("any_job", job_id)
         if not found:
             found = await self._read(await misplaced(self._fetch, job_id))
@@ -137,7 +137,7 @@ class Loader(Locks):
         return next(iter(found), None)
 
     async def content(self, job_id: int) -> Content | None:
-        """What the worker is given."""
+        """The content for the worker."""
         found = await self._fetch("content", job_id)
         return rows.content_of(found[0]) if found else None
 
@@ -173,7 +173,7 @@ class Loader(Locks):
                 self._heads[row[1]].append((job, content))
 
     async def ready_for(self, worker: str, queue: Queue, limit: int) -> OrderedJobs:
-        """The next jobs of one worker's own line; those of all lines that the batch asks for are read at once."""
+        """The next jobs for one worker only; those of all workers in the batch are read together."""
         await self._settle()
         key = (worker, queue.id)
         if self._own_heads is None or key not in self._own_heads:
@@ -200,7 +200,7 @@ class Loader(Locks):
         return {job: value for job, value in noted.items() if value is not None}
 
     async def expired(self, now: int, limit: int) -> list[Job]:
-        """Leased jobs whose lease has ended, in queues that are held."""
+        """Leased jobs whose lease has expired, in locked queues."""
         floor = self._cache.floor()
         queues = await self._held_queues(now, floor, limit, 0, 0)
         if queues:
@@ -211,7 +211,7 @@ class Loader(Locks):
         return found
 
     async def due(self, now: int, limit: int) -> list[Job]:
-        """Scheduled jobs whose time has come, in queues that are held."""
+        """Scheduled jobs that are due, in locked queues."""
         floor = self._cache.floor()
         queues = await self._held_queues(now, floor, 0, limit, 0)
         if queues:
@@ -222,11 +222,11 @@ class Loader(Locks):
         return found
 
     async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
-        """Who has waited longest to be looked at."""
+        """The jobs that have waited longest for a check."""
         return await self._jobs("oldest_dead" if state is DEAD else "soonest_scheduled", queue.id, limit)
 
     async def unique_holders(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        """Who holds these keys; all that the batch is going to ask for are read at once."""
+        """The jobs that have these keys; the keys of the whole batch are read together."""
         await self._settle()
         if self._holders is None or not all(key in self._asked for key in keys):
             self._asked = {*keys, *(self._expected.unique if self._expected is not None else ())}
@@ -237,7 +237,7 @@ class Loader(Locks):
     _asked: set[tuple[str, str]] = set()  # noqa: RUF012  (replaced, never changed)
 
     async def group_places(self, queue: str, group: str) -> int:
-        """How many places are taken."""
+        """How many of the group's slots are taken."""
         return int(await self._value("group_places", await self._id(queue), group))
 
     async def held(self, queue: str, group: str, limit: int) -> list[Job]:
@@ -250,7 +250,7 @@ class Loader(Locks):
         return rows.error_of(found[0]) if found else None
 
     async def followers(self, job_id: int) -> list[Receipt]:
-        """The jobs put by its conclude."""
+        """The jobs enqueued when it was concluded."""
         blob = await self._value("followers", job_id)
         return [] if blob is None else rows.receipts_of(blob, "followers", job_id) or []
 
@@ -264,7 +264,7 @@ class Loader(Locks):
         return kept
 
     async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
-        """Jobs that a purge takes next; those whose own row is missing are looked for where no others are left."""
+        """The next jobs for a purge; jobs whose own row is missing are looked for when no others are left."""
         found: list[Job] = []
         for state in states:
             kind, names = rows.REMOVABLE.get(State(state), rows.REMOVABLE_ENDED)
@@ -291,7 +291,7 @@ class Loader(Locks):
         return await self._jobs("forgettable", queue.id, ended_before, limit)
 
     async def forget_answers(self, before: int, limit: int) -> int:
-        """Drop old answers whose jobs are gone."""
+        """Delete old kept answers whose jobs are gone."""
         found = await self._fetch("old_answers", before, *self._cache.answers_after, limit)
         gone = [(row[1], row[2]) for row in found if not row[3]]
         if gone:
@@ -301,5 +301,5 @@ class Loader(Locks):
         return len(gone)
 
     def _note_written(self) -> None:
-        """Something was written; the other half keeps account of it."""
+        """Something was written; the transaction keeps track of it."""
         raise NotImplementedError

@@ -1,10 +1,10 @@
-"""The beginning of a batch: what it will need is locked in one order, so that nodes wait for each other and never in a circle.
+"""The beginning of a batch: all locks are taken in one order, so that nodes never deadlock.
 
-A queue's row is the lock of everything in it: whoever changes a job, its place in a line, its unique key or its group holds the row of its
-queue until the commit. So a batch locks the queues that it names, and those of the jobs and leases that it names, all at once and by number.
-A queue that turns out to be needed later is waited for only where its number is the highest; else it is taken if it is free, and if it is not,
-the batch begins anew and locks it with the others. Queues that somebody else holds for long (`held.py`) are left out: what needs one of them
-is refused by itself.
+A queue's row is the lock of everything in it: a transaction that changes a job, its order, its unique key or its group holds
+the row of its queue until the commit. So a batch locks the queues that it names, and those of the jobs and leases that it
+names, all at once in the order of their ids. A queue that turns out to be needed later is waited for only if its id is the
+highest; otherwise it is locked if it is free, and if not, the batch restarts and locks it with the others. Queues that another
+transaction holds for long (`held_queues.py`) are left out: a command that needs one is refused alone.
 """
 
 from collections.abc import Iterable
@@ -26,12 +26,12 @@ from holdfast.stores.unreadable import FOUND
 BEGIN = "BEGIN; SET LOCAL synchronous_commit = 'on'"
 _HASTY = f"{BEGIN}; SET LOCAL lock_timeout = '{HASTY_MS}ms'"
 _QUEUE_COLUMNS = 12
-_UNASKED = 64  # numbers kept at hand where nobody said how many are needed
+_UNASKED = 64  # ids reserved if the batch does not say how many it needs
 _AHEAD = 256
 
 
 class Locks:
-    """One transaction's connection, the queues that it holds, and the numbers that it may give."""
+    """One transaction's connection, the queues that it has locked, and the ids that it may use."""
 
     def __init__(
         self, connection: Any, known: Cache, replication: Replication, expected: Prefetch | None, held: HeldQueues
@@ -58,7 +58,7 @@ class Locks:
         await self._db.execute(_HASTY if self._held.hasty else BEGIN)
         self._cache.jobs.mark()
         self._cache.fences.mark()
-        if self._replication.doubtful:  # then commits may hang that hold our queues: refuse before waiting for them
+        if self._replication.doubtful:  # then earlier commits may still hold our queues: refuse before waiting for them
             self._replication.admit(*await self._db.fetchrow(SQL["standbys_now"]))
         expected = self._expected
         if expected is None:
@@ -122,7 +122,7 @@ class Locks:
         return numbers
 
     async def _old(self, now: int, after: str, limit: int) -> list[int]:
-        """Queues of a page in which there is history to forget; what they are is noted for `with_history`."""
+        """Queues of a page with history to drop; they are noted for `with_history`."""
         every = [rows.queue_of(row, self._cache.defaults) for row in await self._db.fetch(SQL["queues_after"], after, limit)]
         page = [queue for queue in every if queue.id not in self._held.queues]
         before = {
@@ -139,7 +139,7 @@ class Locks:
         return found
 
     async def _number(self, jobs: int, fences: int) -> None:
-        """Reserve numbers: exactly what is needed where nodes take turns, and some more where this one is alone."""
+        """Reserve ids: exactly as many as needed if several nodes write, and some more if this one is alone."""
         blocks = (self._cache.jobs, self._cache.fences)
         wanted = [max(0, need - block.left) for need, block in zip((jobs, fences), blocks, strict=True)]
         if not any(wanted):
@@ -155,11 +155,11 @@ class Locks:
             await self._number(jobs, fences)  # others took numbers between the look and the taking
 
     async def reserve_job_ids(self, count: int) -> None:
-        """See to it that so many ids can be taken."""
+        """Reserve that many ids."""
         await self._number(count, 0)
 
     def _may_lease(self) -> int:
-        """No more than this can be leased, whatever is asked for: every job of our queues."""
+        """An upper bound of the jobs that can be leased: every job of our queues."""
         jobs = sum([queue.tally.unfinished + queue.tally.dead for queue in self._queues.values()])
         return jobs + (self._expected.new_jobs if self._expected is not None else 0)
 
@@ -172,12 +172,12 @@ class Locks:
         return self._cache.fences.take(count)
 
     def put_back_numbers(self) -> None:
-        """The transaction was undone before it could be committed: nobody was told of its numbers."""
+        """The transaction was rolled back before its commit: its ids were not published."""
         for block in (self._cache.jobs, self._cache.fences):
             block.put_back()
 
     async def queue(self, name: str) -> Queue | None:
-        """The queue with its exact tally, locked; raises `QueueHeld` where it is set aside."""
+        """The queue with its exact tally, locked; raises `QueueHeld` if it is set aside."""
         held = self._queues.get(name)
         if held is not None or name in self._absent:
             return held
@@ -201,7 +201,7 @@ class Locks:
 
 
 def _seen(row: Any) -> int:
-    """The latest moment at which anything happened in a queue. One that no clock ever shows must not become the time of all other queues."""
+    """The latest time recorded in a queue. An impossible one must not become the time of all other queues."""
     seen: int = row["seen_at"]
     if seen <= INSTANT_MAX:
         return seen

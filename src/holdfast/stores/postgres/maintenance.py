@@ -1,4 +1,4 @@
-"""Looking after a database: whether everything in it agrees. One read-only snapshot, beside running nodes."""
+"""Maintenance of a database: check that all its data is consistent. Reads one snapshot, beside running nodes."""
 
 import time
 from importlib.resources import files
@@ -87,7 +87,7 @@ async def _far(connection: Any) -> list[str]:
 
 
 async def _spoiled(connection: Any) -> list[str]:
-    """What is kept for jobs as it came."""
+    """The stored contents and results of jobs."""
     problems: list[str] = []
     for kind, decode, statement in CONTENTS:
         found: list[str] = []

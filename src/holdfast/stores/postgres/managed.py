@@ -1,4 +1,4 @@
-"""What mends a finding where Patroni looks after the server: it owns the settings, and undoes what is set past it."""
+"""How to fix a finding where Patroni manages the server: it owns the settings, and reverts direct changes."""
 
 from typing import Protocol
 
@@ -39,17 +39,17 @@ class Found(Protocol):
 
     @property
     def mend(self) -> str:
-        """How it is mended where nobody looks after the server."""
+        """The fix where the server is not managed."""
         ...
 
     @property
     def passes(self) -> bool:
-        """Whether it may heal by itself."""
+        """Whether it may resolve itself."""
         ...
 
 
 def mend_on_patroni(finding: Found, replicas: int) -> str:
-    """How to mend it there; what Patroni has no part in stays as it is."""
+    """The fix under Patroni; findings that Patroni does not affect stay as they are."""
     if finding.code == "names_too_few":
         waits = "Start the standbys that are missing: Patroni lets commits wait for fewer while one is away. If it stays so: "
         return (waits if finding.passes else "") + _QUORUM.format(replicas=replicas)

@@ -4,10 +4,10 @@
     NNN_name.post.sql   takes away what only version N-1 needed; may be missing
 
 A node that knows steps up to N brings the schema there: every `pre` up to N, and every `post` up to N-1. So while a rolling
-restart brings in N, nodes of N-1 serve on; those of N-2 are refused, because `min_compatible` is then N-1. One transaction for each step,
-under an advisory lock, so that nodes that start together take turns. A step after which nodes of the version before can't serve says so by setting
-`min_compatible` itself. Where nothing is to be done no lock is taken: a node that connects
-again after a failover waits for nobody, and not for a server that has stopped either.
+restart brings in N, nodes of N-1 keep running; those of N-2 are refused, because `min_compatible` is then N-1. Each step is one
+transaction, under an advisory lock, so that nodes that start together take turns. A step after which nodes of the version
+before can't run sets `min_compatible` itself. If there is nothing to do no lock is taken, so a node that reconnects after a
+failover does not wait for other nodes or for a stopped server.
 """
 
 import re
@@ -25,10 +25,10 @@ log = structlog.get_logger(__name__)
 _FOLDER = files(__package__) / "migrations"
 _STEP = re.compile(r"(\d{3})_\w+\.(pre|post)\.sql\Z")
 _LOCK = 0x486F6C64  # "Hold"
-ASK_S = 5.0  # a server that has stopped after it took the connection says nothing, and says nothing of that
-_TURN_S = 10.0  # longer than the connection's own bound on locks, of which the server tells
-STEP_S = 300.0  # a step may go through a large table. One that is given up goes on in the server, and is found done later
-_OURS = "SET lock_timeout = '5s'; SET idle_session_timeout = '10s'"  # a node that stops between two steps lets go of the lock
+ASK_S = 5.0  # a server that stops after it accepted the connection neither answers nor closes it
+_TURN_S = 10.0  # longer than the connection's own lock timeout, which the server reports
+STEP_S = 300.0  # a step may scan a large table. One that times out here continues in the server, and is found done later
+_OURS = "SET lock_timeout = '5s'; SET idle_session_timeout = '10s'"  # a node that stops between two steps releases the lock
 _AS_BEFORE = "RESET lock_timeout; RESET idle_session_timeout"
 _CONVERSIONS: dict[int, Callable[[Any], Awaitable[None]]] = {4: by_name.convert}
 """What a `pre` of this number has this program do after its script, in the same transaction."""
@@ -57,7 +57,7 @@ NEWEST = max(steps("pre"))
 
 
 async def migrate(connection: Any, known: int = NEWEST) -> None:
-    """Bring the schema to what this version of Holdfast knows; raises `StoreUnavailable` where a newer one has left it behind."""
+    """Bring the schema to the version that this Holdfast knows; raises `StoreUnavailable` if the schema is too new for it."""
     if await _complete(connection, known):
         return
     await connection.execute(_OURS, timeout=ASK_S)
@@ -68,7 +68,7 @@ async def migrate(connection: Any, known: int = NEWEST) -> None:
         if not await _complete(connection, known):
             await _go(connection, known)
     finally:
-        if not connection.is_closed():  # else it has let go of it, or will when its step is done
+        if not connection.is_closed():  # else it has released it, or will when its step is done
             undo = "ROLLBACK; " if connection.is_in_transaction() else ""
             await connection.execute(f"{undo}SELECT pg_advisory_unlock_all(); {_AS_BEFORE}", timeout=ASK_S)
 

@@ -1,7 +1,7 @@
-"""A job that is not found in its state by its number alone.
+"""Looking for a job that is not found in its state by its id.
 
-One that waits for its group stands under the group's key, which is in its extras. These are decoded here: a cast in SQL would fail the whole
-statement where they are no JSON.
+A job that is held by its group is stored under the group's key, which is in its extras. These are decoded here: a cast in SQL
+would fail the whole statement if they are not JSON.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +13,7 @@ Fetch = Callable[..., Awaitable[Sequence[Any]]]
 
 
 async def misplaced(fetch: Fetch, job_id: int) -> Sequence[Any]:
-    """Its row as a held job; else wherever it is ready, found by looking at all that is."""
+    """Its row among the held jobs; else among the ready ones, found by a scan."""
     kept = await fetch("extras_of", job_id)
     if not kept:
         return []

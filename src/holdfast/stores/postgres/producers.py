@@ -1,8 +1,10 @@
-"""What a node does for applications that enqueue by SQL: it tells the function the bounds in force, and notices that jobs come that way.
+"""Support for applications that enqueue by SQL: a node writes the current bounds for the SQL function, and polls for jobs
+enqueued that way.
 
-Such a job is announced by nobody: a NOTIFY in the application's transaction would hold a lock over the whole server until its commit, and that
-waits for standbys. So nodes look instead. A sequence counts the calls, also those not yet committed: a node in which somebody waits asks for it
-often, because that costs next to nothing, and while it has moved lately it looks as often at the queues that somebody waits for.
+No notification announces such a job: a NOTIFY in the application's transaction would hold a server-wide lock until its commit,
+which waits for standbys. So nodes poll. A sequence counts the calls, uncommitted ones included: a node with waiting callers
+reads it often, because that costs next to nothing, and while it has moved recently the node polls the queues of its waiting
+callers as often.
 """
 
 import time
@@ -49,7 +51,7 @@ def bounds(defaults: QueuePolicy, payload_bytes: int) -> tuple[object, ...]:
 
 
 async def tell_bounds(connection: Any, defaults: QueuePolicy, payload_bytes: int) -> None:
-    """Write the bounds that `holdfast.enqueue` keeps to."""
+    """Write the bounds that `holdfast.enqueue` enforces."""
     try:
         await connection.execute(SQL["save_bounds"], *bounds(defaults, payload_bytes), timeout=_TELL_S)
     except asyncpg.LockNotAvailableError:  # a node does not wait for it with all that it has to do
@@ -64,7 +66,7 @@ class Producers:
         self._moved_at = float("-inf")
 
     def seen(self, calls: int | None) -> None:
-        """So often the function has been called by now; None: never."""
+        """How often the function has been called; None: never."""
         if calls != self._calls:
             self._calls, self._moved_at = calls, time.monotonic()
 

@@ -89,7 +89,7 @@ class PostgresSnapshot:
         return await self._anyhow(sql, named, ask)
 
     async def _anyhow(self, sql: str, values: Mapping[str, Any], ask: Callable[[str], Awaitable[T]]) -> T:
-        """What is asked for; where a tag is looked for and some row's extras are no JSON, in a way that passes it over, which takes longer."""
+        """The rows of a search; by tag, if some row's extras are not JSON, with a slower statement that skips those rows."""
         if values.get("tag") is None or DIALECT.has_tag not in sql:
             return await ask(sql)
         if not self._spoiled:
@@ -112,11 +112,11 @@ class PostgresSnapshot:
         return found, False
 
     async def pause(self) -> bool:
-        """A read here holds nobody up."""
+        """A read here does not block others."""
         return False
 
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
-        """Looked for from where each line begins, as for a lease: an old snapshot keeps all dead rows in front of it."""
+        """Searched from where each queue's order begins, as for a lease: an old snapshot keeps all dead rows in front of it."""
         called: dict[int, str] = {}
         ages: dict[str, int | None] = {}
         bounds: list[tuple[int, int, int]] = []
@@ -135,7 +135,7 @@ class PostgresSnapshot:
 
 @cache
 def numbered_parameters(sql: str) -> tuple[str, tuple[str, ...]]:
-    """The statement with `$1::bigint` and so on in the place of `:limit`, and the names of the parameters in their order."""
+    """The statement with `$1::bigint` and so on in place of `:limit`, and the names of the parameters in order."""
     names = tuple(dict.fromkeys(_NAMED.findall(sql)))
 
     def numbered(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Kept, and known to be: a commit is answered only after K standbys are proven to have flushed it.
+"""Proof of replication: a commit is answered only after K standbys are proven to have flushed it.
 
     BEGIN; SET LOCAL synchronous_commit = 'on'          a role's or a database's own setting does not count
     …                                                   enough standbys in sync before anything is done, or it is refused: `NotReplicated`
@@ -6,9 +6,10 @@
     a warning meanwhile?                                the wait was cancelled, or the server is going down: outcome unknown
     flush position here, and on the standbys            at least K that count have passed it, or the outcome is unknown
 
-PostgreSQL reports a cancelled wait for its standbys as success, and when `synchronous_standby_names` is emptied it releases all who wait,
-without a word. So its word is not taken: the standbys' positions are. A position covers everything before it, so a later proof also
-covers every earlier commit of the server; that is why a batch that only repeats an earlier answer writes something too.
+PostgreSQL reports a cancelled wait for its standbys as success, and when `synchronous_standby_names` is emptied it silently
+releases all waiting commits. So Holdfast does not rely on the reply but on the standbys' positions. A position covers
+everything before it, so a later proof also covers every earlier commit on the server; that is why a batch that only repeats an
+earlier answer writes something too.
 """
 
 import asyncio
@@ -44,11 +45,11 @@ class Replication:
 
     @property
     def doubtful(self) -> bool:
-        """Whether, when they were last looked at, too few standbys were in sync."""
+        """Whether too few standbys were in sync at the last check."""
         return self.in_sync is not None and self.in_sync < self.needed
 
     def voters(self, standbys: list[str] | None, names: str | None) -> list[str]:
-        """The standbys that count, of those that stream and are waited for. `*` names nobody: any copier could be among them."""
+        """The synchronous standbys that stream. `*` names none: any program that copies the log could match."""
         present = set(standbys or ())
         if self._named:
             present &= self._named
@@ -57,7 +58,7 @@ class Replication:
         return sorted(present)
 
     def admit(self, standbys: list[str] | None, names: str | None) -> list[str]:
-        """Before a batch: the standbys that are going to prove it; raises `NotReplicated` where there are too few."""
+        """Before a batch: the standbys that will prove it; raises `NotReplicated` if there are too few."""
         if not self.needed:
             return []
         voters = self.voters(standbys, names)
@@ -79,7 +80,7 @@ class Replication:
             finished, _ = await asyncio.wait({task}, timeout=self._timeout_s)
             done = bool(finished)
         finally:
-            if not done:  # too long, or we are told to stop: leave without a word to the server, which goes on waiting
+            if not done:  # too long, or we have to stop: leave without a CancelRequest, so that the server keeps waiting
                 connection.terminate()
                 task.add_done_callback(_seen)
         if not done:
@@ -125,4 +126,4 @@ class Replication:
 
 def _seen(task: "asyncio.Task[None]") -> None:
     if not task.cancelled():
-        task.exception()  # whatever it is: nobody waits for it any more
+        task.exception()  # whatever the outcome: no caller waits for it any more

@@ -1,9 +1,11 @@
-"""The connection beside the batches: hints between nodes, beats of workers, the look at the standbys. Nothing depends on what it does.
+"""The connection beside the batches: hints between nodes, heartbeats of workers, checks of the standbys. Nothing depends on its
+results.
 
-Its commits wait for nothing (`synchronous_commit = off`). So a NOTIFY, which takes a lock over the whole server until its commit, holds it for
-microseconds, and never stands in a transaction with jobs in it.
+Its commits wait for nothing (`synchronous_commit = off`), so a NOTIFY, which holds a server-wide lock until its commit, holds
+it for microseconds, and is never in a transaction with jobs.
 
-Each call has a time within which it ends, the wait for its turn included: a server that has stopped answers nothing, and says nothing of that.
+Each call has a timeout, which includes the wait for its turn: a stopped server does not answer and does not close the
+connection.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ log = structlog.get_logger(__name__)
 CHANNEL = "holdfast"
 _HINT_S = 2.0
 _LOOK_S = 3.0
-_FORGET_S = 60.0  # between two looks for beats of workers that are not registered any more
+_FORGET_S = 60.0  # between two removals of the heartbeats of workers that are no longer registered
 
 
 class SideConnection:
@@ -45,7 +47,7 @@ class SideConnection:
         self._listeners.append(listener)
 
     async def notify(self, text: str) -> None:
-        """Tell all nodes; what can't be said now is not said."""
+        """Notify all nodes; dropped if it can't be sent now."""
         try:
             async with asyncio.timeout(_HINT_S), self._lock:
                 if self._db is not None:
@@ -54,7 +56,7 @@ class SideConnection:
             log.debug("a notification to the other nodes was lost; they will look by themselves", reason=described(error))
 
     async def look(self) -> None:
-        """Connect where that is needed, and see how the standbys are; raises `StoreUnavailable`."""
+        """Connect if needed, and read the state of the standbys; raises `StoreUnavailable`."""
         try:
             async with asyncio.timeout(_LOOK_S), self._lock:
                 if self._db is None or self._db.is_closed():
@@ -90,11 +92,11 @@ class SideConnection:
                 self._forget_at = time.monotonic() + _FORGET_S
                 await self._db.execute(SQL["forget_beats"])
             shared = dict(await self._db.fetch(SQL["beats"]))
-            for worker in self._said.keys() - shared.keys():  # forgotten, by whichever node
+            for worker in self._said.keys() - shared.keys():  # removed, by any node
                 beats.pop(worker, None)
             for worker, at in shared.items():
                 beats[worker] = max(at, beats.get(worker, 0))
-            self._said = shared  # and not what was heard meanwhile: that is news next time
+            self._said = shared  # without what was recorded meanwhile: that is sent next time
 
     async def drop(self) -> None:
         """Let go of the connection."""

@@ -1,8 +1,8 @@
 """The statements, one file each under `statements/`, loaded by name: what runs is what can be read.
 
-A batch writes many kinds of rows. `together` puts several writing statements into one, each as a part of a `WITH`, so that they cost one
-round trip; each part counts the rows that it touched. Columns of numbers and of texts travel in it as PostgreSQL writes arrays: the driver
-needs six times as long for a list, because it looks at each entry for a list within the list.
+A batch writes many kinds of rows. `together` combines several writing statements into one, each as a part of a `WITH`, so that
+they take one round trip; each part counts the rows that it touched. Columns of numbers and texts are sent in PostgreSQL's array
+syntax: the driver takes six times as long for a list, because it checks each entry for nested lists.
 """
 
 import re
@@ -62,7 +62,7 @@ def _ways(name: str) -> tuple[Callable[[Sequence[Any]], str | list[Any]], ...]:
 def columns(name: str, rows: Sequence[Row]) -> list[str | list[Any]]:
     """Rows as the parameters of their statement within `together`, column by column.
 
-    `unnest` fills up the shorter arrays with NULL, so a column that holds nothing else need not be sent.
+    `unnest` pads shorter arrays with NULL, so a column with NULLs only need not be sent.
     """
     return [
         way(() if column[0] is None and column.count(None) == len(column) else column)
@@ -71,7 +71,7 @@ def columns(name: str, rows: Sequence[Row]) -> list[str | list[Any]]:
 
 
 def numbers(values: Sequence[int | None]) -> str:
-    """Numbers, or yes and no, as an array: what JSON says, but for the brackets."""
+    """Numbers or booleans in array syntax: JSON with other brackets."""
     return f"{{{_json.encode(values)[1:-1].decode()}}}"
 
 
@@ -95,7 +95,7 @@ def _quoted(value: str | None) -> str:
 def together(names: tuple[str, ...]) -> str:
     """One statement out of several: their parameters one after the other, and one column for each with the number of rows touched.
 
-    An insert has none, as it puts all its rows or fails: they are not counted, which would cost their copying.
+    An insert has none: it writes all its rows or fails, and counting them would cost a copy.
     """
     parts, counts, taken = [], [], 0
     for name in names:

@@ -1,6 +1,7 @@
-"""The look at the database when a server starts: it tells what `holdfast doctor` would tell, and refuses what somebody has to mend.
+"""The check of the database at the start of a server: it reports what `holdfast doctor` reports, and refuses to start if an
+operator has to fix it.
 
-Only a server that promises standbys is stopped: one with `--replicas 0` promises what the primary's disk is worth, and says so.
+It only stops a server that promises standbys: one with `--replicas 0` promises as much as the primary's disk, and says so.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 async def refusal(url: str, replicas: int, standbys: tuple[str, ...], require_sound: bool) -> str | None:
-    """Why no server must serve this database, or None where one may. Raises `StoreUnavailable` while no primary can be asked."""
+    """Why no server must use this database, or None if one may. Raises `StoreUnavailable` while no primary can be reached."""
     facts = await examine(url)
     if facts.in_recovery:
         raise StoreUnavailable("No server that the URL names takes writes.", retry_after_ms=1_000)

@@ -1,8 +1,8 @@
 """The PostgreSQL store: any number of nodes over one database. The database is the truth; a node remembers nothing that it could not lose.
 
-A batch has one connection to itself. What goes wrong before its COMMIT is sent is a definite no: `StoreUnavailable`, `NotReplicated`, or `TryAgain`
-where another node was first. From then on only the proof counts (`replication.py`): without it the outcome is unknown, every connection is
-dropped, and the next batch begins on a new one, on whichever server then takes writes.
+A batch has a connection to itself. A failure before its COMMIT is sent is a definite no: `StoreUnavailable`, `NotReplicated`,
+or `TryAgain` if another node was first. From then on only the proof counts (`replication.py`): without it the outcome is
+unknown, every connection is dropped, and the next batch begins on a new one, on whichever server then accepts writes.
 """
 
 import asyncio
@@ -40,8 +40,10 @@ from holdfast.stores.store import Health, OutcomeLost, Prefetch, RowHeld, TryAga
 log = structlog.get_logger(__name__)
 _READ_S = 6.0  # longer than the server's own bound on one statement
 FULL_S = 5.0  # between two tries to take new jobs onto a full disk
-SILENT_S = 5.0  # a batch that has waited for so long, while looks find nobody, waits for a server that has stopped
-_CONNECTED_S = 10.0  # for a connection is waited so long; the try itself goes on, as a step of the schema may take minutes
+SILENT_S = 5.0  # a batch that has waited for so long, while checks find no holder, waits for a stopped server
+_CONNECTED_S = (
+    10.0  # how long a caller waits for a connection; the attempt itself continues, as a step of the schema may take minutes
+)
 _BACKOFF_S = (0.05, 2.0)
 
 
@@ -112,7 +114,7 @@ class PostgresStore:
         await self._undo(tx, connection)
         if isinstance(error, IN_THE_WAY):
             return TryAgain(described(error))
-        if isinstance(error, asyncpg.LockNotAvailableError):  # such as a commit that was given up and waits on for its standbys
+        if isinstance(error, asyncpg.LockNotAvailableError):  # such as an abandoned commit that still waits for its standbys
             return await self._waited_in_vain(tx, connection)
         if isinstance(error, asyncpg.DiskFullError):
             self._full_until = time.monotonic() + FULL_S
@@ -123,7 +125,7 @@ class PostgresStore:
         return error
 
     async def _waited_in_vain(self, tx: PostgresTransaction, connection: Any) -> BaseException:
-        """A lock was not to be had: who holds what, so that the batch can be tried again without it."""
+        """A lock timed out: find its holder, so that the batch can be retried without that queue."""
         if tx.wanted is None:
             self._held.suspect()
             return RowHeld(RowHeld.detail)
@@ -150,9 +152,10 @@ class PostgresStore:
             await self._drop()
 
     async def _connected(self) -> Any:
-        """The writing connection. One try at a time, and after a failure none for a while: callers are told at once meanwhile.
+        """The writing connection. One attempt at a time, and after a failure none for a while, in which callers are refused at
+        once.
 
-        A try goes on though nobody waits for it any more. Whoever gives up waiting, or is cancelled, does not stop a step of the schema.
+        An attempt continues when its caller gives up or is cancelled, so that a step of the schema is not interrupted.
         """
         if self._writer is not None and not self._writer.is_closed():
             return self._writer
@@ -170,7 +173,7 @@ class PostgresStore:
         return connection
 
     async def _try(self) -> Any:
-        """Connect. The connection, or why there is none."""
+        """Connect. Returns the connection, or the reason why there is none."""
         connection: Any = None
         try:
             connection = await connect(self._url, WRITER, unwavering=True)
@@ -212,7 +215,7 @@ class PostgresStore:
         await self._aside.drop()
 
     async def next_due(self) -> int | None:
-        """The earliest moment at which a lease ends, a scheduled job is due or a schedule fires."""
+        """The earliest time at which a lease expires, a scheduled job is due or a schedule fires."""
         bounds = self._cache.floor(), list(self._held.queues)
         return await self._reading(lambda connection: connection.fetchval(SQL["earliest"], *bounds))  # type: ignore[no-any-return]
 
@@ -267,7 +270,9 @@ class PostgresStore:
             self._idle_readers.append(connection)
 
     def accepting(self) -> bool:
-        """A full disk is the database's to tell: for a while after it did nothing new is tried, so that what ends is not undone with it."""
+        """The database reports a full disk: for a while after that no new jobs are tried, so that they do not undo the ends of
+        leases in their batch.
+        """
         return time.monotonic() >= self._full_until
 
     def spend_reserve(self) -> bool:
@@ -304,7 +309,7 @@ class PostgresStore:
         return self._producers.at_work
 
     async def tend(self) -> None:
-        """Connect where that is needed, and look at the standbys. What it finds is told by `health`."""
+        """Connect if needed, and check the standbys. `health` reports the result."""
         try:
             await self._connected()
             await self._aside.look()
@@ -326,16 +331,16 @@ class PostgresStore:
         self._aside.listen(listener)
 
     async def share_beats(self, beats: dict[str, int]) -> None:
-        """Exchange beats with the other nodes; raises where that can't be done, and then nobody must be taken for silent."""
+        """Exchange heartbeats with the other nodes; raises if that fails, and then no worker must be considered silent."""
         try:
             await self._aside.share_beats(beats)
         except (*GONE, asyncpg.PostgresError) as error:
             raise StoreUnavailable(f"Beats can't be shared: {described(error)}.", retry_after_ms=1_000) from error
 
     async def close(self) -> None:
-        """Let go of everything; numbers that were taken and not used are given back."""
+        """Close all connections; ids that were taken and not used are returned."""
         if self._trying is not None:
-            self._trying.cancel()  # it closes its connection, and asks for nothing more
+            self._trying.cancel()  # it closes its connection and issues no more queries
             await asyncio.wait({self._trying})
             self._trying = None
         try:
@@ -359,6 +364,6 @@ class PostgresStore:
 
 
 def _give_up(tx: PostgresTransaction, connection: Any) -> None:
-    """A server that has stopped answering holds a batch up for so long; what was not sent for commit is certainly not done."""
+    """How long a stopped server can delay a batch; a batch that was not sent for commit is certainly not stored."""
     if not tx.sent:
         connection.terminate()

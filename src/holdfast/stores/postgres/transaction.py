@@ -29,7 +29,7 @@ from holdfast.stores.store import AuditTally, Change, KeptAnswer, TryAgain
 from holdfast.stores.unreadable import FOUND
 from holdfast.stores.writer import ANYHOW, LOOSE, MAY_BE_MISSING, Writer
 
-_COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # nobody waits for it, and nothing depends on it
+_COMMIT_MARK = "SET LOCAL synchronous_commit = 'off'; COMMIT"  # no caller waits for it, and nothing depends on it
 
 
 class PostgresTransaction(Loader, KeyRows):
@@ -56,7 +56,9 @@ class PostgresTransaction(Loader, KeyRows):
         return self._cache.defaults.with_settings(settings)
 
     async def create_queue(self, name: str, now: int) -> Queue:
-        """A new queue with the default settings. Whoever makes queues does so alone: else two who make the same ones stand in a circle."""
+        """Create a queue with the default settings. Queues are created under one lock: two transactions that create the same
+        ones could deadlock.
+        """
         try:
             if self._room_for_queues is None:
                 await self._db.execute(SQL["lock_new_queues"])
@@ -90,7 +92,7 @@ class PostgresTransaction(Loader, KeyRows):
             self._rows["update_queue"].append((queue.id, settings, rows.pause_of(queue), *tally, moment, floors))
 
     async def delete_queue(self, queue: Queue) -> None:
-        """Remove a queue whose jobs are gone."""
+        """Delete a queue without jobs."""
         await self._settle()
         await self._db.execute(SQL["delete_queue"], queue.id)
         self._note_written()
@@ -104,7 +106,7 @@ class PostgresTransaction(Loader, KeyRows):
         return [row[0] for row in await self._fetch("queue_names", after, limit)]
 
     async def with_history(self, after: str, limit: int) -> tuple[list[str], str]:
-        """Queues with something to forget; they were looked for when the batch began, and are locked."""
+        """Queues with history to drop; they were determined when the batch began, and are locked."""
         if self._history is None:
             await self._old(self._cache.clock.now(), after, limit)
         assert self._history is not None, "it was just looked for"
@@ -138,11 +140,11 @@ class PostgresTransaction(Loader, KeyRows):
         return rows.schedule_of(*found[0]) if found else None
 
     async def schedule_count(self) -> int:
-        """How many there are."""
+        """How many schedules there are."""
         return int(await self._value("schedule_count"))
 
     async def schedules_due(self, now: int, limit: int) -> list[Schedule]:
-        """Those to be looked at that no other node is looking at."""
+        """The due schedules that no other node is processing."""
         return [rows.schedule_of(*row) for row in await self._fetch("schedules_due", now, limit)]
 
     async def save_schedule(self, schedule: Schedule) -> None:
@@ -167,13 +169,13 @@ class PostgresTransaction(Loader, KeyRows):
         self._note_written()
 
     async def served(self) -> tuple[bool, int] | None:
-        """Leave this node's mark. The table of marks is not logged: it is no part of what is proven."""
+        """Write this node's mark. The table of marks is unlogged, and not part of what is proven."""
         row = await self._db.fetchrow(SQL["served"])
         self._marked = True
         return row["away_ms"] is None or row["away_ms"] > OUTAGE_MS, row["graced"] or 0
 
     async def grant_grace(self, until: int, limit: int) -> int:
-        """Let leases live on."""
+        """Extend leases after an outage."""
         self._marked = True
         count = int(await self._value("grant_grace", until, limit))
         if count:
@@ -190,7 +192,7 @@ class PostgresTransaction(Loader, KeyRows):
         return leases, jobs
 
     async def draw_in_history(self, now: int, after: int, limit: int) -> int:
-        """Draw in what is dated too far ahead."""
+        """Correct times too far in the future."""
         jobs = int(await self._value("draw_in_ended", now, after, limit))
         answers = int(await self._value("draw_in_answers", now, after, limit))
         if jobs or answers:
@@ -198,7 +200,7 @@ class PostgresTransaction(Loader, KeyRows):
         return jobs + answers
 
     async def workers(self) -> Roster:
-        """All registered workers, as this node last read them where nobody has changed any."""
+        """All registered workers, as this node last read them unless another has changed them."""
         known = self._cache
         if known.workers_version != self._workers_version:
             found = await self._fetch("workers")
@@ -227,16 +229,14 @@ class PostgresTransaction(Loader, KeyRows):
         gone = await self._value("delete_workers", list(ids))
         await self._bump_workers()
         if gone != len(ids):
-            self._cache.workers_version = (
-                None  # the rows are not what is remembered: others are there, by which they can be removed
-            )
+            self._cache.workers_version = None  # the table differs from the cache: other rows exist, which this removes
 
     async def _bump_workers(self) -> None:
         self._workers_version = self._cache.workers_version = await self._db.fetchval(SQL["bump_workers"])
         self._note_written()
 
     async def holding(self, ids: Sequence[str]) -> set[str]:
-        """Which of these workers hold a lease."""
+        """The workers among these that have a lease."""
         return {row[0] for row in await self._fetch("holding_workers", list(ids))}
 
     # Writing
@@ -278,7 +278,7 @@ class PostgresTransaction(Loader, KeyRows):
         return AuditTally(*found[0]) if found else AuditTally()
 
     async def count_audit(self) -> AuditTally:
-        """Count the entries anew. The row of the tally is locked first, so that no other node adds one meanwhile."""
+        """Recount the entries. The row of the tally is locked first, so that no other node adds one meanwhile."""
         await self._value("tally_audit", 0, 0)
         self._note_written()
         return AuditTally(*await self._db.fetchrow(SQL["count_audit"]))
@@ -312,7 +312,7 @@ class PostgresTransaction(Loader, KeyRows):
         self._forget_loaded()
 
     def _keep_floors(self, left: Sequence[Row], entered: Sequence[Row]) -> None:
-        """Move the bounds below which a queue has no ready job: up where its head was taken, down for one that comes back."""
+        """Move the bounds below which a queue has no ready job: up after its head was taken, down for a job that comes back."""
         gone = {(row[0], row[1], row[2]) for row in left}
         for number, head in self._heads.items() if gone else ():
             floors = self._floors.get(number)
@@ -355,7 +355,9 @@ class PostgresTransaction(Loader, KeyRows):
         self._note_written()
 
     async def _anyhow(self, statement: str, many: Sequence[Row]) -> int:
-        """Run it by the numbers of queue and job alone, over rows of which some are not where their job says; how many there were."""
+        """Run it by the ids of queue and job alone, over rows that may not be in their job's state; returns how many there
+        were.
+        """
         queue, job = ANYHOW[statement]
         found = 0
         for row in many:
@@ -368,7 +370,7 @@ class PostgresTransaction(Loader, KeyRows):
         self._wrote = True
 
     async def commit(self) -> None:
-        """Return when it is flushed here, and proven to be flushed on as many standbys as are needed."""
+        """Return when it is flushed here, and proven to be flushed on the required number of standbys."""
         for number, floors in self._floors.items():
             text = formats.ready_floors_text(floors)
             if text != self._saved_floors.get(number):

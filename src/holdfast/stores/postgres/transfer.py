@@ -1,5 +1,6 @@
-"""A database as the source or the target of a move; see `stores/transfer.py`. Everything happens in one transaction that holds the table of
-queues, so no node and no application changes anything meanwhile; nodes that are connected, even if they are idle, are a reason to refuse.
+"""A database as the source or the target of a move; see `stores/transfer.py`. Everything happens in one transaction that locks
+the table of queues, so no node and no application changes anything meanwhile; connected nodes, even idle ones, are a reason to
+refuse.
 """
 
 from collections.abc import AsyncIterator
@@ -68,7 +69,7 @@ class PostgresSource:
         return {(row[0], row[1]): (row[2], row[3]) for row in await self._db.fetch(SUMS)}
 
     async def counters(self) -> Counters:
-        """The last numbers given."""
+        """The last ids used."""
         return Counters(
             await self._db.fetchval("SELECT coalesce(pg_sequence_last_value('job_id'::regclass), 0)"),
             await self._db.fetchval("SELECT coalesce(pg_sequence_last_value('fence'::regclass), 0)"),
@@ -87,7 +88,7 @@ class PostgresTarget(PostgresSource):
         self._voters: list[str] = []
 
     async def admit(self) -> None:
-        """Raises `NotReplicated` where there are too few standbys to prove the commit."""
+        """Raises `NotReplicated` if there are too few standbys to prove the commit."""
         row = await self._db.fetchrow(SQL["replication"])
         self._voters = self._replication.admit(row["voters"], row["names"])
 
@@ -106,7 +107,7 @@ class PostgresTarget(PostgresSource):
         await self._db.copy_records_to_table(table.name, schema_name="holdfast", records=rows, columns=columns)
 
     async def settle(self, counters: Counters) -> None:
-        """Take over the counters; work out where each queue's lines begin, and the latest moment at which anything happened in it."""
+        """Set the counters; compute where each queue's order begins, and the latest time recorded in it."""
         for sequence, value in (("job_id", counters.job), ("fence", counters.fence)):
             if value:
                 await self._db.execute(_AT_LEAST, sequence, value)
@@ -117,7 +118,7 @@ class PostgresTarget(PostgresSource):
         await self._db.execute("UPDATE counter SET value = value + 1 WHERE name = 'workers'")
         await self._db.execute(
             "UPDATE counter SET value = value + $1 WHERE name = 'keys'", counters.keys
-        )  # a node that waits here looks at them
+        )  # a node that waits here reads them
         await self._db.execute(
             SETTLE_AUDIT.format(row="true", last="$1::bigint", removed="$2::bigint"), counters.audit, counters.audit_removed
         )
@@ -162,7 +163,7 @@ def _queue_of(name: str, try_at: int, paused: bool, state: bytes) -> str | None:
 
 @asynccontextmanager
 async def source(url: str) -> AsyncIterator[PostgresSource]:
-    """Have the database to oneself and read one moment of it; raises `CantMove`."""
+    """Lock the database exclusively and read one snapshot of it; raises `CantMove`."""
     connection = await _connected(url)
     try:
         await _check_schema(connection)

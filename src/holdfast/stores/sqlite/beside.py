@@ -1,7 +1,7 @@
-"""A transaction on a store file that a server has open: for what is decided by rows alone, such as access keys.
+"""A transaction on a store file that a server has open: for data that is not cached by the server, such as access keys.
 
-The server holds its queues and numbers in memory, and those are not touched here. SQLite's own lock keeps the two apart; the server waits for it
-when it begins its next transaction. Its log is left for it to bring into the file.
+The server caches its queues and ids, and those are not touched here. SQLite's lock separates the two; the server waits for it
+when it begins its next transaction. The WAL is left for the server to checkpoint.
 """
 
 import contextlib
@@ -25,7 +25,9 @@ _SINCE = 8  # the version of the schema that has access keys
 
 @contextlib.contextmanager
 def transaction_beside(path: Path) -> Iterator[SqliteTransaction]:
-    """A transaction that is committed at the end, and undone where something raises. Raises `UnfitPlace` for a file of another version."""
+    """A transaction that is committed at the end, and rolled back on an exception. Raises `UnfitPlace` for a file of another
+    version.
+    """
     check_version(apsw.SQLITE_VERSION_NUMBER)
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
@@ -38,7 +40,7 @@ def transaction_beside(path: Path) -> Iterator[SqliteTransaction]:
         yield SqliteTransaction(connection, Cache(QueuePolicy()))
         connection.execute("COMMIT")
     finally:
-        connection.close()  # which undoes what is not committed
+        connection.close()  # which rolls back what is not committed
 
 
 def keys_beside(path: Path) -> list[Key]:

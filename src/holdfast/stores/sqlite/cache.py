@@ -14,7 +14,7 @@ from holdfast.stores.sqlite.undecodable import fetch_undecodable, is_text
 from holdfast.stores.unreadable import FOUND, Looks, shown
 
 FIRST_ANSWER: tuple[Any, ...] = (-1, b"", b"")  # before every kept answer, by (at, scope, key)
-_AHEAD = 1_000  # numbers that a counter is ahead of the last one given, so that most commits need not write it; a kill leaves such a gap
+_AHEAD = 1_000  # how far the stored counter is ahead, so that most commits need not write it; a kill leaves such a gap
 
 
 class Cache:
@@ -35,7 +35,7 @@ class Cache:
         self._kept_job = self._kept_fence = -1
 
     def load_counters(self, connection: apsw.Connection) -> None:
-        """Read what no number was given above. At the start they go on from there; later, what was given remains given."""
+        """Read the last ids used. At the start they continue from there; later, ids that were used stay used."""
         values = dict(connection.execute(SQL["counters"]))
         highest: Any = connection.execute(SQL["highest_numbers"]).fetchone()
         self._kept_job, self._kept_fence = (
@@ -46,12 +46,12 @@ class Cache:
             self.last_job, self.last_fence = max(self._kept_job, highest[0]), max(self._kept_fence, highest[1])
 
     def keep_counters(self, connection: apsw.Connection) -> None:
-        """Have all numbers that were given covered by what is on disk, before anybody is told of them."""
+        """Store counters that cover all ids used, before they are published."""
         if self.last_job > self._kept_job or self.last_fence > self._kept_fence:
             self._save_counters(connection, _AHEAD)
 
     def settle_counters(self, connection: apsw.Connection) -> None:
-        """No more numbers are given: the next start goes on without a gap."""
+        """No more ids are used: store them exactly, so that the next start continues without a gap."""
         if self.last_job != self._kept_job or self.last_fence != self._kept_fence:
             self._save_counters(connection, 0)
 
@@ -62,7 +62,7 @@ class Cache:
         connection.execute(SQL["save_counters"], (self._kept_job, self._kept_fence))
 
     def recover_queues(self, connection: apsw.Connection) -> None:
-        """Have every queue in which there are jobs: what is in none can't be seen, and not removed."""
+        """Create missing rows of queues that have jobs: a job without a queue can't be listed or removed."""
         for (number,) in connection.execute(SQL["lost_queues"]).fetchall():
             connection.execute(SQL["recover_queue"], (number,))
             counted: Any = connection.execute(SQL["count_anew"], (number,)).fetchone()
@@ -72,8 +72,8 @@ class Cache:
             )
 
     def recover_names(self, connection: apsw.Connection) -> None:
-        """Have every queue, schedule and worker under a name that can be read: one that can't would end every look at all of them, and can't
-        be asked for. A queue that is remembered gets its own back.
+        """Give queues, schedules and workers with undecodable names new ones: such a name would fail every listing and can't be
+        queried. A cached queue gets its own name back.
         """
         names: Any = connection.execute(SQL["names"])
         for table, number, name in [row for row in names if not is_text(row[2])]:
@@ -83,7 +83,7 @@ class Cache:
         self.workers = None
 
     def fetch_named(self, connection: apsw.Connection, statement: str, bindings: tuple[Any, ...] = ()) -> list[rows.Row]:
-        """Rows with names, by which more is asked for: where one is no text, it gets another first."""
+        """Rows whose names are used in further queries: undecodable names are replaced first."""
         try:
             return list(connection.execute(SQL[statement], bindings).fetchall())
         except UnicodeDecodeError:
@@ -91,7 +91,7 @@ class Cache:
             return fetch_undecodable(connection, SQL[statement], bindings)
 
     def forget(self) -> None:
-        """Nothing that is remembered can be trusted."""
+        """The cache can't be trusted any more."""
         self.queues.clear()
         self.queue_count = None
         self.names.clear()
@@ -101,7 +101,7 @@ class Cache:
         self.workers = None
 
     def drop(self, queue: Queue) -> None:
-        """This queue is gone; what others count in this transaction stays."""
+        """This queue is deleted; what other queues count in this transaction stays."""
         self.queues.pop(queue.name, None)
         if self.queue_count is not None:
             self.queue_count -= 1
@@ -125,7 +125,7 @@ def saved_as(queue: Queue) -> tuple[QueueSettings | None, int]:
 
 
 def is_saved(queue: Queue, saved: tuple[QueueSettings | None, int] | None) -> bool:
-    """Whether this is what is on disk. Settings are the same object as a rule, which is seen at once."""
+    """Whether this equals what is stored. Settings are usually the same object, which is a quick check."""
     if saved is not None and queue.settings is saved[0] and queue.unreadable is None:
         return rows.pause_of(queue) == saved[1]
     return saved == saved_as(queue)

@@ -1,4 +1,6 @@
-"""Opening the file: the version that is safe, the settings that make a commit durable (read back, not hoped for), and migrations."""
+"""Opening the file: the required SQLite version, the settings that make a commit durable (read back, not assumed), and
+migrations.
+"""
 
 import errno
 import time
@@ -19,14 +21,10 @@ _WAL_RESET_FIXED = (3_051_003, 3_053_000)  # 3.52 was withdrawn; backports to ol
 _WAL_RESET_BACKPORTS = {3_050: 3_050_007, 3_044: 3_044_006}
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _CACHE_KIB = 32 << 10
-_STATEMENTS = (
-    512  # apsw's most: its cache goes round with each row, so that a batch of 256 rows pushed out what it would need again
-)
+_STATEMENTS = 512  # apsw's most: its cache is cyclic, so a batch of 256 rows would evict what it needs next
 _BUSY_MS = 5_000
 _CHECKPOINT_PAGES = 1_000  # 4 MB of WAL: 6 ms at worst
-_APART_PAGES = (
-    8_000  # 32 MB, by one very large payload: brought into the file in a turn of the loop of its own, after the answer
-)
+_APART_PAGES = 8_000  # 32 MB, by one very large payload: checkpointed in a turn of the loop of its own, after the answer
 _FOLDER = files(__package__) / "migrations"
 _FUNCTIONS: dict[str, Any] = {
     "extras_by_name": positional.extras,
@@ -85,8 +83,8 @@ def _prepare(connection: apsw.Connection, memory: bool, apart: Callable[[], None
 
 
 def _checkpoint(apart: Callable[[], None] | None, connection: apsw.Connection, name: str, pages: int) -> int:
-    """Bring the WAL into the file, inline and on the writing connection alone. SQLite's own automatic checkpoint would pass over an
-    I/O error; this one fails the COMMIT. A full disk is no error: the WAL keeps what it has, and the next commit tries again.
+    """Checkpoint the WAL, inline and on the writing connection alone. SQLite's automatic checkpoint would ignore an I/O error;
+    this one fails the COMMIT. A full disk is not an error: the WAL keeps its content, and the next commit tries again.
     """
     if pages >= _APART_PAGES and apart is not None:
         apart()
@@ -96,7 +94,7 @@ def _checkpoint(apart: Callable[[], None] | None, connection: apsw.Connection, n
 
 
 def checkpoint(connection: apsw.Connection, name: str = "main") -> None:
-    """Bring the WAL into the file now; raises for an error that is no full disk."""
+    """Checkpoint the WAL now; raises on an error other than a full disk."""
     try:
         connection.wal_checkpoint(name)
     except (apsw.FullError, apsw.BusyError):
@@ -107,7 +105,7 @@ def checkpoint(connection: apsw.Connection, name: str = "main") -> None:
 
 
 def no_room(connection: apsw.Connection) -> bool:
-    """Whether an I/O error was a quota or a bound on the size of files: it is as if the disk were full, but SQLite tells only ENOSPC apart."""
+    """Whether an I/O error was a quota or a file size limit: like a full disk, but SQLite reports only ENOSPC as such."""
     return connection.system_errno in _NO_ROOM
 
 
@@ -143,7 +141,9 @@ def check_owner(connection: apsw.Connection) -> None:
 
 
 def migrate(connection: apsw.Connection) -> None:
-    """Bring the file to the newest schema, each step in a transaction of its own: it is done whole, or anew with the next start."""
+    """Bring the file to the newest schema, each step in a transaction of its own: done completely, or retried at the next
+    start.
+    """
     version = connection.pragma("user_version")
     due = [(number, script) for number, script in migrations() if number > version]
     if version and due:
@@ -174,8 +174,9 @@ def _do(connection: apsw.Connection, number: int, script: str) -> None:
 
 
 def _plan_once(connection: apsw.Connection) -> None:
-    """Keep a statement's plan whatever values are bound to it. SQLite built with STAT4, as apsw's is, otherwise compiles a statement anew for
-    every value that is compared with an indexed column: 20 µs each (https://sqlite.org/queryplanner-ng.html#qpstab).
+    """Keep a statement's plan whatever values are bound to it. SQLite built with STAT4, as apsw's is, otherwise recompiles a
+    statement for every value that is compared with an indexed column: 20 µs each
+    (https://sqlite.org/queryplanner-ng.html#qpstab).
     """
     if connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1) != 1:
         raise UnfitPlace("SQLite does not keep its query plans stable.")

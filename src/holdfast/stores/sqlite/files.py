@@ -1,7 +1,7 @@
-"""What a store file needs of the machine: a lock of its own, a disk that is not a network, free space, and a reserve.
+"""What a store file needs of the machine: an exclusive lock, a local disk, free space, and a reserve.
 
-The reserve is a file of zeros beside the store. When the disk is full it is given back, so that the few pages that end a lease can
-still be written; it is taken again once there is room.
+The reserve is a file of zeros beside the store. When the disk is full it is deleted, so that the few pages that end a lease can
+still be written; it is created again once there is room.
 """
 
 import fcntl
@@ -62,11 +62,11 @@ _TO_OPEN_BYTES = 1 << 20
 
 
 class UnfitPlace(Exception):
-    """The store can't live there; the message says why and what to do."""
+    """The store can't be there; the message says why and what to do."""
 
 
 def file_system(path: Path, mounts: str | None = None) -> str:
-    """The type of the file system that holds `path`, as /proc/self/mountinfo names it ("" where that is not there)."""
+    """The type of the file system of `path`, from /proc/self/mountinfo ("" if that does not exist)."""
     if mounts is None:
         try:
             mounts = Path("/proc/self/mountinfo").read_text()
@@ -87,7 +87,7 @@ def file_system(path: Path, mounts: str | None = None) -> str:
 
 
 def check_place(folder: Path, mounts: str | None = None) -> None:
-    """Raise `UnfitPlace` on a network file system: its locks and shared memory don't keep what SQLite needs."""
+    """Raise `UnfitPlace` on a network file system: its locks and shared memory do not meet SQLite's needs."""
     kind = file_system(folder, mounts)
     if kind in NETWORK_FILE_SYSTEMS:
         raise UnfitPlace(
@@ -103,12 +103,13 @@ def make_private(path: Path) -> None:
 class FileLock:
     """One server to a file: two advisory locks, held by the process that writes.
 
-    The one on PATH.lock holds the name and says who has it; the one on the file itself holds it under whatever other name it has, such as a
-    hard link. The second is kept open until the store is closed: closing any descriptor of a file drops the locks that SQLite has on it.
+    The lock on PATH.lock protects the name and says who holds it; the lock on the file itself protects it under other names,
+    such as a hard link. The second descriptor stays open until the store is closed: closing any descriptor of a file drops the
+    locks that SQLite has on it.
     """
 
     def __init__(self, path: Path, *, new: bool = False) -> None:
-        """`new`: only the name is taken, because the file is not to be there yet."""
+        """`new`: lock only the name, because the file does not exist yet."""
         self._fds = [os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
         try:
             if not self._take():
@@ -139,7 +140,7 @@ class FileLock:
 
 
 class Disk:
-    """Free space around the store, and the reserve. With a watermark of 0 neither is kept."""
+    """Free space around the store, and the reserve. With a watermark of 0 there is neither."""
 
     def __init__(self, path: Path, watermark_bytes: int) -> None:
         self._folder = path.parent
@@ -152,7 +153,7 @@ class Disk:
         self._see(0)
 
     def look(self, reusable_bytes: int = 0) -> None:
-        """See how much is free, and tell of a change; take the reserve when it is not there and there is room for it.
+        """Measure the free space, and log a change; create the reserve if it is missing and there is room for it.
 
         `reusable_bytes` are empty pages within the store file: room for new jobs, though the disk does not count it as free.
         """
@@ -170,7 +171,7 @@ class Disk:
         self.free_bytes = self._free()
         if self._reserve_bytes and not self._reserve.exists() and self.free_bytes > self._watermark + self._reserve_bytes:
             self._take_reserve()
-        kept_back = 0 if self._reserve.exists() else self._reserve_bytes  # what was given back is for ending leases
+        kept_back = 0 if self._reserve.exists() else self._reserve_bytes  # the deleted reserve is for ending leases
         self.accepting = self.free_bytes + reusable_bytes - kept_back >= self._watermark
 
     def spend_reserve(self) -> bool:
@@ -220,7 +221,7 @@ def _unlink(reserve: Path) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder with all that is missing above it, each name flushed into the folder that it stands in."""
+    """Create a folder and its missing parents, each name flushed into its parent folder."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in reversed(missing):

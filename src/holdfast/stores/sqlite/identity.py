@@ -1,8 +1,8 @@
 """Whether the files that are written to are still the ones at the store's path.
 
-An open file goes on living when its name is removed or given to another: what is committed then is gone with the process, though the flush
-succeeded. So the names are looked up again after every commit, before anybody is told of it, and with every tick; after a commit only where the
-kernel has not been watching them meanwhile, or has seen something.
+An open file continues to exist when its name is removed or reused: commits then succeed, and are lost with the process. So the
+names are looked up again after every commit, before it is answered, and with every tick; after a commit only if the kernel has
+not been watching them, or has reported a change.
 """
 
 import errno
@@ -21,7 +21,7 @@ class FileIdentity:
 
     def __init__(self, path: Path) -> None:
         self._lock = f"{path.absolute()}.lock"
-        store, real = str(path.absolute()), os.path.realpath(path)  # SQLite keeps the log beside what a link leads to
+        store, real = str(path.absolute()), os.path.realpath(path)  # SQLite keeps the WAL beside the target of a link
         self._notices = Notices(os.path.dirname(store), file_system(path.parent) if store == real else "")  # noqa: PTH120
         self._committed = [(name, _identity(name)) for name in (store, f"{real}-wal")]
         self._files = [
@@ -60,7 +60,7 @@ class FileIdentity:
     def _look_whether_writable(self) -> None:
         """A file system that has found itself damaged takes no writes any more. Its flags don't always say so; an open for writing does.
 
-        It is the lock file that is opened: closing the store's own would drop the locks that SQLite has on it.
+        This opens the lock file: closing the store's own descriptor would drop the locks that SQLite has on it.
         """
         try:
             os.close(os.open(self._lock, os.O_WRONLY | os.O_CLOEXEC))

@@ -1,4 +1,6 @@
-"""What a batch reads: queues, jobs in their states, keys, groups, answers. Rows that can't be read are set aside here, and others not held up."""
+"""The reads of a batch: queues, jobs by state, keys, groups, answers. Rows that can't be read are set aside here, without
+blocking others.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -65,7 +67,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return found
 
     async def job(self, job_id: int) -> Job | None:
-        """One job in whatever state."""
+        """One job in any state."""
         if found := self._jobs("any_job", (job_id,)):
             return found[0]
         if found := self._jobs("misplaced_job", (job_id,)):
@@ -73,7 +75,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return self._jobs("any_job", (job_id,))[0] if self._recover("recover_job", (job_id,)) else None
 
     async def content(self, job_id: int) -> Content | None:
-        """What the worker is given."""
+        """The content for the worker."""
         row = next(iter(fetch_undecodable(self._db, SQL["content"], (job_id,))), None)
         return None if row is None else rows.content_of(row)
 
@@ -107,12 +109,12 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return {job: value for job, value in noted.items() if value is not None}
 
     async def expired(self, now: int, limit: int) -> list[Job]:
-        """Leased jobs whose lease has ended."""
+        """Leased jobs whose lease has expired."""
         self._recover("recover_leased", (now, limit))
         return self._jobs("expired", (now, limit))
 
     async def grant_grace(self, until: int, limit: int) -> int:
-        """Let leases live on."""
+        """Extend leases after an outage."""
         return self._changed("grant_grace", (until, limit))
 
     async def draw_in(self, now: int, lease_until: int, ready_at: int) -> tuple[int, int]:  # noqa: ARG002
@@ -120,7 +122,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return self._changed("draw_in_leased", (lease_until,)), self._changed("draw_in_scheduled", (ready_at,))
 
     async def draw_in_history(self, now: int, after: int, limit: int) -> int:
-        """Draw in what is dated too far ahead."""
+        """Correct times too far in the future."""
         return sum([self._changed(statement, (now, after, limit)) for statement in ("draw_in_ended", "draw_in_answers")])
 
     def _changed(self, statement: str, bindings: tuple[int, ...]) -> int:
@@ -129,16 +131,16 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return self._db.total_changes() - start
 
     async def due(self, now: int, limit: int) -> list[Job]:
-        """Scheduled jobs whose time has come."""
+        """Scheduled jobs that are due."""
         self._recover("recover_scheduled", (now, limit))
         return self._jobs("due", (now, limit))
 
     async def next_to_kick(self, queue: Queue, state: State, limit: int) -> list[Job]:
-        """Who has waited longest to be looked at."""
+        """The jobs that have waited longest for a check."""
         return self._jobs("oldest_dead" if state is DEAD else "soonest_scheduled", (queue.id, limit))
 
     async def unique_holders(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        """Who holds these keys."""
+        """The jobs that have these keys."""
         holders = {}
         for name, key in keys:
             queue = await self.queue(name)
@@ -147,7 +149,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return holders
 
     async def group_places(self, queue: str, group: str) -> int:
-        """How many places are taken."""
+        """How many of the group's slots are taken."""
         return int(self._db.execute(SQL["group_places"], (await self._id(queue), group)).get)
 
     async def held(self, queue: str, group: str, limit: int) -> list[Job]:
@@ -160,7 +162,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return None if row is None else rows.error_of(row)
 
     async def followers(self, job_id: int) -> list[Receipt]:
-        """The jobs put by its conclude."""
+        """The jobs enqueued when it was concluded."""
         row = self._db.execute(SQL["followers"], (job_id,)).fetchone()
         return [] if row is None or row[0] is None else rows.receipts_of(row[0], "followers", job_id) or []
 
@@ -175,7 +177,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return kept
 
     async def removable(self, queue: Queue, states: Sequence[str], up_to: int, limit: int) -> list[Job]:
-        """Jobs that a purge takes next; those whose own row is missing are looked for where no others are left."""
+        """The next jobs for a purge; jobs whose own row is missing are looked for when no others are left."""
         found: list[Job] = []
         for state in states:
             kind, names = rows.REMOVABLE.get(State(state), rows.REMOVABLE_ENDED)
@@ -194,7 +196,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return found
 
     async def newest_job(self) -> int:
-        """The highest id ever given, or one that a job has though it was never given."""
+        """The highest id ever used, including ids of jobs beyond the counter."""
         highest: int | None = self._db.execute("SELECT max(id) FROM job").get
         return max(self._cache.last_job, highest or 0)
 
@@ -220,7 +222,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return name
 
     def _recover(self, statement: str, bindings: tuple[Any, ...]) -> bool:
-        """Make up rows of jobs that are missing, to be set aside when they are read; whether there were any."""
+        """Create rows for jobs whose own row is missing, to be set aside when they are read; returns whether there were any."""
         start = self._db.total_changes()
         self._db.execute(SQL[statement], bindings)
         return self._db.total_changes() > start
@@ -249,7 +251,7 @@ class Loader(SingleWriterTransaction, ScheduleRows):
         return found
 
     def _job_of(self, row: Row) -> Job:
-        """A job whose row may be one that can't be read."""
+        """A job whose row may be unreadable."""
         name = self._name(row[1])
         try:
             return rows.job_of(row, name)

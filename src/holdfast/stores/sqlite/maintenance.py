@@ -35,7 +35,7 @@ _DECODED = {("job", "extras"), ("queue", "settings"), ("interest", "match"), ("w
 
 
 def check(path: Path) -> list[str]:
-    """What is wrong with a store file, as sentences; empty when it is sound. Reads one snapshot, beside a running server."""
+    """The problems of a store file, as sentences; empty if there are none. Reads one snapshot, beside a running server."""
     return _problems(
         path,
         lambda connection: (
@@ -85,14 +85,14 @@ def _idle(connection: apsw.Connection) -> list[str]:
     after: Any = ""
     while len(problems) < TOLD and (page := fetch_undecodable(connection, SQL["schedules_after"], (after, PAGE))):
         problems += idle([schedule_of(str(name), *rest) for name, *rest in page], time.time_ns() // 1_000_000)
-        if len(page) < PAGE or page[-1][0] == after:  # a name that is no text stands behind what is shown of it
+        if len(page) < PAGE or page[-1][0] == after:  # a name that is not text is stored elsewhere than its shown form would be
             break
         after = page[-1][0]
     return problems[:TOLD]
 
 
 def _undecodable(connection: apsw.Connection) -> list[str]:
-    """Text that is no UTF-8, in whatever column, but for those that are decoded for what they hold."""
+    """Invalid UTF-8 in any text column, except those that are decoded for other checks."""
     connection.create_scalar_function("is_text", _is_text, 1, deterministic=True)
     problems: list[str] = []
     for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").fetchall():
@@ -122,7 +122,7 @@ def _far(connection: apsw.Connection) -> list[str]:
 
 
 def _spoiled(connection: apsw.Connection) -> list[str]:
-    """What is kept for jobs as it came: after the snapshot, so that the log can be reset while much is read."""
+    """The stored contents and results of jobs: read after the snapshot, so that the WAL can be reset during a long read."""
     connection.execute("ROLLBACK")
     problems: list[str] = []
     for kind, decode, statement in CONTENTS:
@@ -136,7 +136,7 @@ def _spoiled(connection: apsw.Connection) -> list[str]:
 
 
 def backup(source: Path, target: Path) -> None:
-    """Copy `source` to a new file `target`: one consistent moment, verified, fsynced, and only then under its name."""
+    """Copy `source` to a new file `target`: one consistent snapshot, verified, fsynced, and only then renamed into place."""
     if target.exists():
         raise FileExistsError(f"{target} exists already; a backup never overwrites.")
     part = target.with_name(target.name + ".part")

@@ -1,8 +1,8 @@
-"""The kernel's own notices (inotify) of names that change on the way to the store's files.
+"""Notifications of the kernel (inotify) about changes of names in the path of the store's files.
 
-A notice is there before the call that changed the name returns. So where there is none, the names lead to the same files as before, and to ask
-for that costs an eighth of looking two names up. What the kernel does not see is left to the look of every second: a file system that is
-mounted over the folder. The files are still there then, under it.
+The kernel queues a notification before the call that changed the name returns. So without one the names lead to the same files
+as before, and this check costs an eighth of looking two names up. The check of every second covers what the kernel does not
+report: a file system that is mounted over the folder. The files still exist then, below it.
 
     a notice about the folder        look both names up, and go on
     any other: a folder above moved  look both names up after every commit from now on
@@ -52,7 +52,7 @@ class Notices:
             folder = os.path.dirname(folder)  # noqa: PTH120
 
     def take(self) -> None:
-        """Take those that wait, so that others can be told from them."""
+        """Read the queued notifications, so that later ones can be told apart."""
         if self._fd < 0:
             return
         try:

@@ -1,4 +1,4 @@
-"""Jobs in their order with what their workers are given, read row by row so that no more bytes come into memory than one answer may bring."""
+"""Jobs in their order with their contents, read row by row so that no more bytes are loaded than one answer may have."""
 
 from collections.abc import Callable
 from typing import Any

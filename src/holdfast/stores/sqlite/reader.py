@@ -29,12 +29,12 @@ DIALECT = Dialect(
     payload_has_text="instr(j.payload, CAST(:text AS BLOB))",
     reason_has_text="instr(e.reason, :text)",
 )
-_READ_S = 5.0  # a read that takes longer is given up: it would keep the WAL from being reset
-_STEPS = 4_000  # after how many of its steps SQLite asks whether to go on; reading a payload of 1 MB, some 1 ms, is a few steps
+_READ_S = 5.0  # a longer read is interrupted: it would keep the WAL from being reset
+_STEPS = 4_000  # SQLite's steps between checks whether to continue; reading a payload of 1 MB, some 1 ms, is a few steps
 
 
 class SqliteReader:
-    """Answers queries on one connection, each on a snapshot of its own. `damaged` is called where text was read that is none."""
+    """Answers queries on one connection, each on a snapshot of its own. `damaged` is called after invalid UTF-8 was read."""
 
     def __init__(self, connection: apsw.Connection, defaults: QueuePolicy, damaged: Callable[[], None] = lambda: None) -> None:
         self._db = connection
@@ -44,7 +44,7 @@ class SqliteReader:
         self.stopped = False
 
     def answer(self, query: Query[A], now: int) -> A:
-        """The answer as of now; raises a `HoldfastError` where there is none."""
+        """The answer as of now; raises a `HoldfastError` if there is none."""
         return _at_once(self._answer(query, now, SqliteSnapshot(self._db, self._damaged)))
 
     async def answer_in_stretches(self, query: Query[A], now: int) -> A:
@@ -85,7 +85,7 @@ class SqliteReader:
 
 
 def up_to(most_bytes: int, rows: Iterable[Row]) -> tuple[Sequence[Row], bool]:
-    """The first rows, as many as weigh so much, but at least one; and whether there were more."""
+    """The first rows, up to a size but at least one; and whether there were more."""
     found: list[Row] = []
     size = 0
     for row in rows:
@@ -132,7 +132,7 @@ class SqliteSnapshot:
             return fetch_undecodable(self._db, sql, given)
 
     async def pause(self) -> bool:
-        """A read on a connection of its own holds nobody up."""
+        """A read on a connection of its own does not block others."""
         return False
 
     async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:

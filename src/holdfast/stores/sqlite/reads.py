@@ -1,5 +1,5 @@
-"""Reads on connections of their own, in threads. One that nobody waits for any more (its task is cancelled) is stopped; its connection is
-free again only when its thread is done with it.
+"""Reads on connections of their own, in threads. A read whose caller has left (its task is cancelled) is interrupted; its
+connection is free again when its thread is done with it.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class Reads:
         self._turns = ReadQueue(len(readers))
 
     async def answer(self, query: Query[A], now: int) -> A:
-        """The answer, when it is this read's turn; `Overloaded` where that does not come."""
+        """Run the read when it is its turn; raises `Overloaded` if that does not come."""
         dear = is_dear(query)
         await self._turns.take(dear)
         reader = self._idle.pop()
@@ -48,7 +48,7 @@ class Reads:
 
     def _left(self, reader: SqliteReader, dear: bool, done: "asyncio.Future[Any]") -> None:
         if not done.cancelled():
-            done.exception()  # nobody waits for it
+            done.exception()  # no caller waits for it
         self._free(reader, dear)
 
     def _free(self, reader: SqliteReader, dear: bool) -> None:

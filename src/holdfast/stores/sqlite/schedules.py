@@ -1,4 +1,4 @@
-"""The schedules of a transaction: a part of it, in a file of its own."""
+"""The schedules of a transaction, in a file of their own."""
 
 import apsw
 
@@ -24,7 +24,7 @@ class ScheduleRows:
         return int(self._db.execute(SQL["schedule_count"]).get)
 
     async def schedules_due(self, now: int, limit: int) -> list[Schedule]:
-        """Those to be looked at."""
+        """The due ones."""
         return [rows.schedule_of(*row) for row in self._cache.fetch_named(self._db, "schedules_due", (now, limit))]
 
     async def save_schedule(self, schedule: Schedule) -> None:

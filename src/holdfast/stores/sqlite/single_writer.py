@@ -1,4 +1,4 @@
-"""What a store that several nodes share has to do, and one with a single writing process has not: nobody else is there."""
+"""Parts of the store protocol that only a shared store needs: with a single writing process they do nothing."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,7 +11,7 @@ class SingleWriter:
     shared = False
 
     async def look_at(self, names: Sequence[str]) -> list[Queue]:  # noqa: ARG002
-        """Of no use here: whatever happens is told."""
+        """Not needed here: all changes are announced."""
         return []
 
     async def notify(self, text: str) -> None:
@@ -21,14 +21,14 @@ class SingleWriter:
         """Nobody will say anything."""
 
     async def share_beats(self, beats: dict[str, int]) -> None:
-        """All beats come here."""
+        """All heartbeats arrive here."""
 
 
 class SingleWriterTransaction:
-    """A transaction whose numbers come from memory."""
+    """A transaction whose ids come from memory."""
 
     async def served(self) -> tuple[bool, int] | None:
-        """The one process that serves knows by itself when it did not."""
+        """The single process detects outages itself."""
         return None
 
     async def reserve_job_ids(self, count: int) -> None:

@@ -1,7 +1,7 @@
 """The statements, one file each under `statements/`, loaded by name: what runs is what can be read.
 
-Inserts of many rows also stand here with their row of placeholders repeated: one step of SQLite's machine for 32 rows instead of 32 saves a fifth of
-what the rows of a job's life cost.
+Inserts of many rows also exist with their row of placeholders repeated: one step of SQLite's virtual machine for 32 rows
+instead of 32 saves a fifth of the cost of a job's rows.
 """
 
 from importlib.resources import files
@@ -19,7 +19,7 @@ def _many_at_once(statement: str) -> str:
 
 
 def _bare(statement: str) -> str:
-    """The same jobs from a place on, without what their workers are given."""
+    """The same jobs from an offset on, without their contents."""
     return f"{statement.rstrip().replace('j.type, j.content_type, j.payload', 'NULL')} OFFSET ?"
 
 

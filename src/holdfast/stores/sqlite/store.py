@@ -1,4 +1,4 @@
-"""The SQLite store: one writing connection, group-committed by the committer beside it.
+"""The SQLite store: one writing connection, with group commit by the committer in the same process.
 
 Queues and their tallies are held in memory as they were last committed, and thrown away when a transaction is undone: the rows are the
 truth. Ids and fences grow for ever, also across restarts: no transaction is committed before the counters on disk are at or ahead of them.
@@ -67,7 +67,7 @@ class SqliteStore(SingleWriter):
         self._failure: apsw.Error | None = None  # of a checkpoint that was not within a commit
         self.identity: FileIdentity | None = None
         self._turns = ReadQueue(1)
-        self._damaged = threading.Event()  # a read met text that is none
+        self._damaged = threading.Event()  # a read found invalid UTF-8
         self._names_looked_at = -math.inf
         self.durability = Durability("memory")
         if path is not None:
@@ -96,13 +96,13 @@ class SqliteStore(SingleWriter):
         self._cache.recover_names(self._writer)
         if path is not None:
             path.chmod(0o600)
-            self._disk = Disk(path, watermark_bytes)  # now that the file is known to be ours: it takes the reserve beside it
+            self._disk = Disk(path, watermark_bytes)  # the file is known to be ours now: creates the reserve beside it
             sync_folder(path.parent)
             self._reads = Reads([SqliteReader(open_reader(path), defaults, self._damaged.set) for _ in range(_READERS)])
             self.identity = FileIdentity(path)
 
     def transaction(self, expected: Prefetch | None = None) -> "_Begun":  # noqa: ARG002
-        """Begin; leaving without `commit` undoes everything. One process alone writes, so there is nothing to expect."""
+        """Begin; leaving without `commit` rolls everything back. Only one process writes, so `Prefetch` is not used."""
         return _Begun(self, SqliteTransaction(self._writer, self._cache))
 
     def begin(self) -> None:
@@ -134,14 +134,14 @@ class SqliteStore(SingleWriter):
             raise StoreBroken(f"the transaction could not be undone: {error}") from error
 
     def _checkpoint_soon(self) -> None:
-        """The log holds more than is brought into the file within a commit."""
+        """The WAL holds more than is checkpointed within a commit."""
         asyncio.get_running_loop().call_soon(self._checkpoint)
 
     def _checkpoint(self) -> None:
         try:
             if not self._closed:
                 checkpoint(self._writer)
-        except apsw.Error as error:  # told by the next transaction, or by the next tick
+        except apsw.Error as error:  # reported by the next transaction or tick
             self._failure = error
 
     def _check_failure(self) -> None:
@@ -149,14 +149,14 @@ class SqliteStore(SingleWriter):
             raise self.sort(self._failure) from self._failure
 
     async def next_due(self) -> int | None:
-        """The earliest moment at which a lease ends or a scheduled job is due."""
+        """The earliest time at which a lease expires or a scheduled job is due."""
         moments = [
             self._writer.execute(SQL[name]).get for name in ("earliest_until", "earliest_scheduled", "earliest_schedule")
         ]
         return min((moment for moment in moments if moment is not None), default=None)
 
     async def read(self, query: Query[A], now: int) -> A:
-        """Answer a query on a read of its own, beside the writer; in memory, between its transactions."""
+        """Answer a query on a read connection, beside the writer; in memory, between its transactions."""
         if self._reads is None:
             return await self._read_between(query, now)
         try:
@@ -165,7 +165,7 @@ class SqliteStore(SingleWriter):
             raise StoreBroken(str(error)) from error
 
     async def _read_between(self, query: Query[A], now: int) -> A:
-        """In memory there is one connection: dear reads one at a time, in short stretches."""
+        """In memory there is one connection: expensive reads run one at a time, in short stretches."""
         if not is_dear(query):
             return self._own_reader.answer(query, now)
         await self._turns.take(True)
@@ -175,15 +175,15 @@ class SqliteStore(SingleWriter):
             self._turns.give(True)
 
     def accepting(self) -> bool:
-        """Whether there is disk for new jobs."""
+        """Whether there is disk space for new jobs."""
         return self._disk is None or self._disk.accepting
 
     def spend_reserve(self) -> bool:
-        """Give back the space kept for ending leases."""
+        """Delete the reserve, so that leases can be ended."""
         return self._disk is not None and self._disk.spend_reserve()
 
     def health(self) -> Health:
-        """Sizes and free space, looked at now."""
+        """Sizes and free space, measured now."""
         if self._path is None or self._disk is None:
             pages, size = self._writer.pragma("page_count"), self._writer.pragma("page_size")
             return Health(pages * size, 0, 0, True)
@@ -208,7 +208,7 @@ class SqliteStore(SingleWriter):
         if self._damaged.is_set() and time.monotonic() - self._names_looked_at > NAMES_LOOK_S:
             self._names_looked_at = time.monotonic()
             self._damaged.clear()
-            with contextlib.suppress(HoldfastError):  # a disk that is full just now
+            with contextlib.suppress(HoldfastError):  # a disk that is full at the moment
                 await self._recover_names()
 
     async def _recover_names(self) -> None:
@@ -249,9 +249,9 @@ class _Begun:
             if not self._tx.committed:
                 store.undo()
             if store.identity is not None:
-                store.identity.confirm()  # nobody is told of a commit into a file that is not the store's any more
+                store.identity.confirm()  # a commit into a file that is no longer the store's is not answered
             return
-        sorted_as = store.sort(error)  # before anything else changes what the system said last
+        sorted_as = store.sort(error)  # before another call overwrites the last system error
         store.undo()
         if sorted_as is not error:
             raise sorted_as from error

@@ -66,7 +66,7 @@ class SqliteTransaction(Loader, KeyRows):
         self._many("update_tally", [(*msgspec.structs.astuple(queue.tally), queue.id) for queue in queues])
 
     async def delete_queue(self, queue: Queue) -> None:
-        """Remove a queue whose jobs are gone."""
+        """Delete a queue without jobs."""
         self._db.execute(SQL["delete_queue"], (queue.id,))
         self._cache.drop(queue)
 
@@ -75,7 +75,7 @@ class SqliteTransaction(Loader, KeyRows):
         return [name for (name,) in self._cache.fetch_named(self._db, "queue_names", (after, limit))]
 
     async def with_history(self, after: str, limit: int) -> tuple[list[str], str]:
-        """A page of queues; what they hold is known here at no cost."""
+        """A page of queues; their tallies are cached."""
         names = await self.queue_names(after, limit)
         return names, names[-1] if len(names) == limit else ""
 
@@ -124,10 +124,10 @@ class SqliteTransaction(Loader, KeyRows):
         before = self._db.total_changes()
         self._many("delete_worker", [(worker_id,) for worker_id in ids], exact=False)
         if self._db.total_changes() - before != len(ids):
-            self._cache.workers = None  # the rows are not what is remembered: others are there, by which they can be removed
+            self._cache.workers = None  # the table differs from the cache: other rows exist, which this removes
 
     async def holding(self, ids: Sequence[str]) -> set[str]:
-        """Which of these workers hold a lease."""
+        """The workers among these that have a lease."""
         return {str(name) for (name,) in self._db.execute(SQL["holding_workers"], (json_text(ids),))}
 
     def take_job_ids(self, count: int) -> int:
@@ -156,7 +156,7 @@ class SqliteTransaction(Loader, KeyRows):
         )
 
     async def forget_answers(self, before: int, limit: int) -> int:
-        """Drop old answers whose jobs are gone."""
+        """Delete old kept answers whose jobs are gone."""
         found = self._db.execute(SQL["old_answers"], (before, *self._cache.answers_after, limit)).fetchall()
         gone = [(scope, key) for _, scope, key, lives in found if not lives]
         self._many("delete_answer", gone)
@@ -194,7 +194,7 @@ class SqliteTransaction(Loader, KeyRows):
         return AuditTally() if row is None else AuditTally(*row)
 
     async def count_audit(self) -> AuditTally:
-        """Count the entries anew."""
+        """Recount the entries."""
         row: Row = self._db.execute(SQL["count_audit"]).fetchall()[0]
         return AuditTally(*row)
 
@@ -230,7 +230,7 @@ class SqliteTransaction(Loader, KeyRows):
         return {name: known[name].id if name in known else await self._id(name) for name in names}
 
     def _many(self, statement: str, many: Sequence[Row], exact: bool = True) -> None:
-        """Run one statement over rows; each must touch exactly one row, or what was decided is not what is there."""
+        """Run one statement over rows; each must touch exactly one row, or the stored state is not what was decided on."""
         if not many:
             return
         start = self._db.total_changes()
@@ -251,7 +251,9 @@ class SqliteTransaction(Loader, KeyRows):
             raise RuntimeError(f"{statement} touched {touched} rows where {len(many)} were decided")
 
     def _anyhow(self, statement: str, many: Sequence[Row]) -> int:
-        """Run it by the numbers of queue and job alone, over rows of which some are not where their job says; how many there were."""
+        """Run it by the ids of queue and job alone, over rows that may not be in their job's state; returns how many there
+        were.
+        """
         start = self._db.total_changes()
         queue, job = ANYHOW[statement]
         self._db.executemany(SQL[f"{statement}_anyhow"], [(row[queue], row[job]) for row in many])

@@ -1,6 +1,6 @@
 """A store file as the source or the target of a move; see `stores/transfer.py`. The file is locked against servers meanwhile.
 
-A target is written beside its place and gets its name only when it is whole, verified and flushed, as a backup does.
+A target is written to a temporary file and renamed when it is complete, verified and flushed, as a backup is.
 """
 
 import errno
@@ -45,14 +45,14 @@ class SqliteSource:
         return {(row[0], row[1]): (row[2], row[3]) for row in self._db.execute(SUMS)}
 
     async def counters(self) -> Counters:
-        """The last numbers given."""
+        """The last ids used."""
         found = dict(self._db.execute("SELECT name, value FROM counter"))
         audit = self._db.execute("SELECT last, removed FROM audit_tally").fetchone() or (0, 0)
         return Counters(found["job"], found["fence"], found["interests"], found["keys"], *audit)
 
 
 class SqliteTarget(SqliteSource):
-    """A file that is not there yet."""
+    """A file that does not exist yet."""
 
     def __init__(self, connection: apsw.Connection, part: Path, target: Path) -> None:
         super().__init__(connection)
@@ -77,7 +77,7 @@ class SqliteTarget(SqliteSource):
         return problems_of(self._db)
 
     async def commit(self) -> None:
-        """Flush it, and give it its name."""
+        """Flush it and rename it into place."""
         self._db.execute("COMMIT")
         self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._db.close()

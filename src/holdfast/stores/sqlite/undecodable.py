@@ -1,4 +1,4 @@
-"""Rows with text that is no UTF-8: they are read as bytes, so that one of them does not keep the others from being read."""
+"""Rows with invalid UTF-8: read as bytes, so that one of them does not keep the others from being read."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,8 +12,8 @@ from holdfast.stores.rows import EXTRAS_PLACE, JOB_COLUMNS, Row
 def fetch_undecodable(
     connection: apsw.Connection, sql: str, bindings: Sequence[Any] | Mapping[str, Any], *, of_jobs: bool = True
 ) -> list[Row]:
-    """The rows of a statement. Text that is none gets replacement characters, and where the row is a job's (`of_jobs`: a long one is), extras that can't be read: what
-    its worker would be given is not what was put.
+    """The rows of a statement. Invalid text gets replacement characters, and if the row is a job's (`of_jobs`: long rows are),
+    its extras become unreadable too: what its worker would get is not what was enqueued.
     """
     try:
         return list(connection.execute(sql, dict(bindings) if isinstance(bindings, Mapping) else tuple(bindings)).fetchall())

@@ -1,4 +1,4 @@
-"""Large forms are read as the standard library reads them, a bite at a time."""
+"""Large forms are read as the standard library reads them, a chunk at a time."""
 
 import asyncio
 import itertools

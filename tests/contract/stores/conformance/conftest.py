@@ -1,7 +1,7 @@
-"""Every store there is, behind one desk. A further store is a further place in `PLACES` and passes the tests of this folder unchanged.
+"""Every store, behind one `StoreClient`. Another store is another place in `PLACES` and passes the tests of this folder unchanged.
 
-The desk hands commands to the real committer, each in a transaction of its own or several together in one, on a clock that moves when
-it is told to: no tick runs beside it. When a test is over, every queue is counted again from its listing and held against its tally.
+The client submits commands to the real committer, one or several in a transaction, on a manual clock and without ticks. After each test
+every queue is counted again from its listing and compared with its tally.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ from holdfast.stores.store import Store
 EXTRAS = set(Extras.__struct_fields__)
 
 
-class Desk:
-    """Hands in commands and asks questions; refusals are raised as the errors that they are."""
+class StoreClient:
+    """Submits commands and queries to a store without a server; a refusal is raised as its error."""
 
     def __init__(self, store: Store, now: int = 1_800_000_000_000) -> None:
         self.store = store
@@ -227,8 +227,8 @@ async def store(place):
 
 
 @pytest.fixture
-async def desk(place):
-    opened = Desk(place.open(QueuePolicy()))
+async def client(place):
+    opened = StoreClient(place.open(QueuePolicy()))
     yield opened
     await opened.count_again()
     await opened.close()
@@ -236,13 +236,13 @@ async def desk(place):
 
 @pytest.fixture
 def reopen():
-    """Close a desk and open another at the same place, at the same moment."""
+    """Close a client and open another at the same place, at the same moment."""
 
-    async def again(place: Any, before: Desk | None = None, defaults: QueuePolicy | None = None) -> Desk:
+    async def again(place: Any, before: StoreClient | None = None, defaults: QueuePolicy | None = None) -> StoreClient:
         if before is not None:
             await before.count_again()
             await before.close()
-        after = Desk(place.open(defaults or QueuePolicy()))
+        after = StoreClient(place.open(defaults or QueuePolicy()))
         if before is not None:
             after.clock.advance(before.now - after.now)
         return after
@@ -251,14 +251,14 @@ def reopen():
 
 
 @pytest.fixture
-async def one_of_each(desk):
+async def one_of_each(client):
     """One job in each state: by state, its id."""
-    await desk.put_all([new(payload=b"12345") for _ in range(5)])
-    concluded, dead, leased = [one.job for one in await desk.lease(limit=3)]
-    await desk.do(ConcludeLease(concluded.ref()))
-    await desk.do(FailLease(dead.ref(), "no", retry=False))
-    await desk.do(CancelJob(4))
-    scheduled = await desk.put(payload=b"12345", delay_ms=9_000)
+    await client.put_all([new(payload=b"12345") for _ in range(5)])
+    concluded, dead, leased = [one.job for one in await client.lease(limit=3)]
+    await client.do(ConcludeLease(concluded.ref()))
+    await client.do(FailLease(dead.ref(), "no", retry=False))
+    await client.do(CancelJob(4))
+    scheduled = await client.put(payload=b"12345", delay_ms=9_000)
     return {
         State.CONCLUDED: concluded.id,
         State.DEAD: dead.id,

@@ -50,129 +50,129 @@ def create(name="ci", **fields):
     return CreateKey(f"key-{name}", name, rules.hash_of(name), **given)
 
 
-async def test_a_key_is_kept_as_it_was_made(desk):
-    made = await desk.do(create(expires_ms=60_000, note='“ü” \\ "', sees_payloads=True, requests_per_s=5, parked=7))
-    found = (await desk.ask(ListKeys())).keys
+async def test_a_key_is_kept_as_it_was_made(client):
+    made = await client.do(create(expires_ms=60_000, note='“ü” \\ "', sees_payloads=True, requests_per_s=5, parked=7))
+    found = (await client.ask(ListKeys())).keys
     assert found == [made.key]
-    assert (found[0].created_at, found[0].expires_at) == (desk.now, desk.now + 60_000)
+    assert (found[0].created_at, found[0].expires_at) == (client.now, client.now + 60_000)
     assert found[0].hashes == (rules.hash_of("ci"),)
 
 
-async def test_each_change_is_a_new_version(desk):
-    versions = [(await desk.ask(ListKeys())).version]
-    await desk.do(create())
-    versions.append((await desk.ask(ListKeys())).version)
-    await desk.do(RotateKey("ci", rules.hash_of("2"), 5_000))
-    versions.append((await desk.ask(ListKeys())).version)
-    await desk.do(NoteKeyUse({"key-ci": 12_345, "key-gone": 1}))
-    assert (await desk.ask(ListKeys())).version == versions[-1], "when it was used is no change"
-    await desk.do(RevokeKey("key-ci"))
-    versions.append((await desk.ask(ListKeys())).version)
+async def test_each_change_is_a_new_version(client):
+    versions = [(await client.ask(ListKeys())).version]
+    await client.do(create())
+    versions.append((await client.ask(ListKeys())).version)
+    await client.do(RotateKey("ci", rules.hash_of("2"), 5_000))
+    versions.append((await client.ask(ListKeys())).version)
+    await client.do(NoteKeyUse({"key-ci": 12_345, "key-gone": 1}))
+    assert (await client.ask(ListKeys())).version == versions[-1], "when it was used is no change"
+    await client.do(RevokeKey("key-ci"))
+    versions.append((await client.ask(ListKeys())).version)
     assert versions == sorted(set(versions))
-    assert (await desk.ask(ListKeys(versions[-1]))).keys is None
-    assert (await desk.ask(ListKeys(versions[-2]))).keys == []
+    assert (await client.ask(ListKeys(versions[-1]))).keys is None
+    assert (await client.ask(ListKeys(versions[-2]))).keys == []
 
 
-async def test_two_secrets_live_after_a_rotation_and_never_three(desk):
-    await desk.do(create())
-    second = await desk.do(RotateKey("key-ci", rules.hash_of("2"), 5_000))
+async def test_two_secrets_live_after_a_rotation_and_never_three(client):
+    await client.do(create())
+    second = await client.do(RotateKey("key-ci", rules.hash_of("2"), 5_000))
     assert second.key.hashes == (rules.hash_of("2"), rules.hash_of("ci"))
-    assert second.key.old_until == desk.now + 5_000
-    third = await desk.do(RotateKey("ci", rules.hash_of("3"), 5_000))
+    assert second.key.old_until == client.now + 5_000
+    third = await client.do(RotateKey("ci", rules.hash_of("3"), 5_000))
     assert third.key.hashes == (rules.hash_of("3"), rules.hash_of("2"))
-    last = await desk.do(RotateKey("ci", rules.hash_of("4"), 0))
+    last = await client.do(RotateKey("ci", rules.hash_of("4"), 0))
     assert (last.key.hashes, last.key.old_until) == ((rules.hash_of("4"),), None)
-    assert (await desk.ask(ListKeys())).keys == [last.key]
+    assert (await client.ask(ListKeys())).keys == [last.key]
 
 
-async def test_the_last_use_never_goes_back(desk):
-    await desk.do(create())
-    await desk.do(NoteKeyUse({"key-ci": 500}))
-    await desk.do(NoteKeyUse({"key-ci": 400}))
-    assert (await desk.ask(ListKeys())).keys[0].used_at == 500
-    await desk.do(RotateKey("ci", rules.hash_of("2")))
-    assert (await desk.ask(ListKeys())).keys[0].used_at == 500
+async def test_the_last_use_never_goes_back(client):
+    await client.do(create())
+    await client.do(NoteKeyUse({"key-ci": 500}))
+    await client.do(NoteKeyUse({"key-ci": 400}))
+    assert (await client.ask(ListKeys())).keys[0].used_at == 500
+    await client.do(RotateKey("ci", rules.hash_of("2")))
+    assert (await client.ask(ListKeys())).keys[0].used_at == 500
 
 
-async def test_a_name_is_given_once_and_is_free_again(desk):
-    await desk.do(create())
+async def test_a_name_is_given_once_and_is_free_again(client):
+    await client.do(create())
     with pytest.raises(Conflict):
-        await desk.do(create())
-    await desk.do(RevokeKey("ci"))
+        await client.do(create())
+    await client.do(RevokeKey("ci"))
     for command in (RevokeKey("ci"), RotateKey("ci", b"x")):
         with pytest.raises(KeyNotFound):
-            await desk.do(command)
-    await desk.do(create())
+            await client.do(command)
+    await client.do(create())
 
 
-async def test_the_key_of_a_file_is_made_once_and_follows_the_file(desk):
-    first = await desk.do(create("admin", replace=True))
-    version = (await desk.ask(ListKeys())).version
-    assert (await desk.do(create("admin", replace=True))).key == first.key
-    assert (await desk.ask(ListKeys())).version == version, "the same again is no change"
+async def test_the_key_of_a_file_is_made_once_and_follows_the_file(client):
+    first = await client.do(create("admin", replace=True))
+    version = (await client.ask(ListKeys())).version
+    assert (await client.do(create("admin", replace=True))).key == first.key
+    assert (await client.ask(ListKeys())).version == version, "the same again is no change"
     other = CreateKey("key-new", "admin", rules.hash_of("other"), (Ability.ADMIN,), ("*",), replace=True)
-    changed = (await desk.do(other)).key
+    changed = (await client.do(other)).key
     assert (changed.id, changed.hashes, changed.abilities) == (first.key.id, (rules.hash_of("other"),), (Ability.ADMIN,))
-    assert (await desk.ask(ListKeys())).keys == [changed]
+    assert (await client.ask(ListKeys())).keys == [changed]
 
 
-async def test_what_a_key_must_not_be_is_refused(desk):
+async def test_what_a_key_must_not_be_is_refused(client):
     for wrong in (create("a b"), create(abilities=()), create(queues=()), create(expires_ms=0)):
         with pytest.raises(InvalidRequest):
-            await desk.do(wrong)
-    assert (await desk.ask(ListKeys())).keys == []
+            await client.do(wrong)
+    assert (await client.ask(ListKeys())).keys == []
 
 
 # Scopes
 
 
 @pytest.fixture
-async def house(desk):
+async def house(client):
     """A job, a worker, a schedule and an interest each in a queue that is seen, in one that is seen by name, and in others that begin alike."""
     ids = {}
     for queue in ("r.a", "exact", "exact2", "r", "x.a"):
-        ids[queue] = (await desk.put(queue=queue)).id
-        await desk.do(SetInterest(queue, "*"))
-        await desk.do(RegisterWorker(f"w-{queue}", "", (queue,)))
-        await desk.do(SetSchedule(f"s-{queue}", ScheduleSpec(NewJob(queue, b"1"), interval_ms=60_000), False))
-    await desk.do(RegisterWorker("w-both", "", ("r.a", "x.a")))
-    await desk.do(SetSchedule("s-publish", ScheduleSpec(NewJob("r.a", b"{}"), publish=True, interval_ms=60_000), False))
+        ids[queue] = (await client.put(queue=queue)).id
+        await client.do(SetInterest(queue, "*"))
+        await client.do(RegisterWorker(f"w-{queue}", "", (queue,)))
+        await client.do(SetSchedule(f"s-{queue}", ScheduleSpec(NewJob(queue, b"1"), interval_ms=60_000), False))
+    await client.do(RegisterWorker("w-both", "", ("r.a", "x.a")))
+    await client.do(SetSchedule("s-publish", ScheduleSpec(NewJob("r.a", b"{}"), publish=True, interval_ms=60_000), False))
     return ids
 
 
-async def test_listings_have_only_what_is_seen(desk, house):
+async def test_listings_have_only_what_is_seen(client, house):
     async def listed(**options):
-        return sorted(detail.job.queue for detail in (await desk.ask(ListJobs(100, scope=MINE, **options))).jobs)
+        return sorted(detail.job.queue for detail in (await client.ask(ListJobs(100, scope=MINE, **options))).jobs)
 
     assert await listed() == ["exact", "r.a"]
     assert await listed(state=State.READY, text="1") == ["exact", "r.a"]
-    assert [info.name for info in (await desk.ask(ListQueues(100, scope=MINE))).queues] == ["exact", "r.a"]
-    first = await desk.ask(ListQueues(1, scope=MINE))
+    assert [info.name for info in (await client.ask(ListQueues(100, scope=MINE))).queues] == ["exact", "r.a"]
+    first = await client.ask(ListQueues(1, scope=MINE))
     assert ([info.name for info in first.queues], first.after) == (["exact"], "exact")
-    assert [info.name for info in (await desk.ask(ListQueues(1, first.after, scope=MINE))).queues] == ["r.a"]
-    assert sorted((await desk.ask(GetInterests(scope=MINE))).interests) == ["exact", "r.a"]
-    assert sorted(info.worker.id for info in (await desk.ask(ListWorkers(scope=MINE))).workers) == ["w-exact", "w-r.a"]
-    assert [one.name for one in (await desk.ask(ListSchedules(100, scope=MINE))).schedules] == ["s-exact", "s-r.a"]
-    assert (await desk.ask(ListSchedules(1, name="s-x.a", scope=MINE))).schedules == []
+    assert [info.name for info in (await client.ask(ListQueues(1, first.after, scope=MINE))).queues] == ["r.a"]
+    assert sorted((await client.ask(GetInterests(scope=MINE))).interests) == ["exact", "r.a"]
+    assert sorted(info.worker.id for info in (await client.ask(ListWorkers(scope=MINE))).workers) == ["w-exact", "w-r.a"]
+    assert [one.name for one in (await client.ask(ListSchedules(100, scope=MINE))).schedules] == ["s-exact", "s-r.a"]
+    assert (await client.ask(ListSchedules(1, name="s-x.a", scope=MINE))).schedules == []
 
 
-async def test_counts_and_statistics_are_of_what_is_seen(desk, house):
-    assert (await desk.ask(CountJobs(scope=MINE))).counts["ready"] == 2
-    assert (await desk.ask(CountJobs(text="1", scope=MINE))).counts["ready"] == 2
-    stats = await desk.ask(GetStats(scope=MINE))
+async def test_counts_and_statistics_are_of_what_is_seen(client, house):
+    assert (await client.ask(CountJobs(scope=MINE))).counts["ready"] == 2
+    assert (await client.ask(CountJobs(text="1", scope=MINE))).counts["ready"] == 2
+    stats = await client.ask(GetStats(scope=MINE))
     assert sorted(queue.info.name for queue in stats.queues) == ["exact", "r.a"]
     assert (stats.tally.ready, stats.all, stats.totals["enqueued"]) == (2, 2, 2)
 
 
-async def test_a_page_of_what_is_seen_goes_on_behind_what_is_not(desk):
+async def test_a_page_of_what_is_seen_goes_on_behind_what_is_not(client):
     seen = []
     for number in range(30):
-        job = await desk.put(queue="r.a" if number % 3 == 0 else "x.a")
+        job = await client.put(queue="r.a" if number % 3 == 0 else "x.a")
         if number % 3 == 0:
             seen.append(job.id)
     found, cursor = [], None
     while True:
-        page = await desk.ask(ListJobs(4, cursor=cursor, scope=MINE))
+        page = await client.ask(ListJobs(4, cursor=cursor, scope=MINE))
         found += [detail.job.id for detail in page.jobs]
         cursor = page.cursor
         if cursor is None:
@@ -180,18 +180,18 @@ async def test_a_page_of_what_is_seen_goes_on_behind_what_is_not(desk):
     assert found == seen
 
 
-async def test_a_job_outside_is_not_there(desk, house):
+async def test_a_job_outside_is_not_there(client, house):
     for question in (GetJob(house["x.a"], scope=MINE), ExplainJob(house["x.a"], scope=MINE)):
         with pytest.raises(JobNotFound):
-            await desk.ask(question)
+            await client.ask(question)
     with pytest.raises(JobNotFound):
-        await desk.do(CancelJob(house["x.a"], scope=MINE))
-    assert (await desk.ask(GetJob(house["x.a"]))).job.state is State.READY
-    assert (await desk.do(CancelJob(house["r.a"], scope=MINE))).job.state is State.CANCELLED
+        await client.do(CancelJob(house["x.a"], scope=MINE))
+    assert (await client.ask(GetJob(house["x.a"]))).job.state is State.READY
+    assert (await client.do(CancelJob(house["r.a"], scope=MINE))).job.state is State.CANCELLED
 
 
-async def test_the_scope_of_one_command_is_not_that_of_its_neighbours(desk, house):
-    results = await desk.together(
+async def test_the_scope_of_one_command_is_not_that_of_its_neighbours(client, house):
+    results = await client.together(
         CancelJob(house["x.a"], scope=MINE),
         CancelJob(house["exact2"]),
         CancelJob(house["r"], scope=MINE),
@@ -200,31 +200,31 @@ async def test_the_scope_of_one_command_is_not_that_of_its_neighbours(desk, hous
     assert [getattr(one, "code", "done") for one in results] == ["job_not_found", "done", "job_not_found", "done"]
 
 
-async def test_a_lease_outside_is_not_held(desk, house):
-    granted = await desk.do(LeaseJobs(("x.a",), 1, ""))
+async def test_a_lease_outside_is_not_held(client, house):
+    granted = await client.do(LeaseJobs(("x.a",), 1, ""))
     ref = granted.jobs[0].job.ref()
     with pytest.raises(LeaseLost):
-        await desk.do(ConcludeLease(ref, scope=MINE))
-    await desk.do(ConcludeLease(ref))
+        await client.do(ConcludeLease(ref, scope=MINE))
+    await client.do(ConcludeLease(ref))
     with pytest.raises(LeaseLost):
-        await desk.do(ConcludeLease(ref, scope=MINE))
+        await client.do(ConcludeLease(ref, scope=MINE))
 
 
-async def test_workers_and_schedules_outside_are_not_there(desk, house):
+async def test_workers_and_schedules_outside_are_not_there(client, house):
     for worker in ("w-x.a", "w-both"):
         with pytest.raises(WorkerNotFound):
-            await desk.do(BeatWorker(worker, scope=MINE))
+            await client.do(BeatWorker(worker, scope=MINE))
         with pytest.raises(WorkerNotFound):
-            await desk.do(LeaseJobs((), 1, worker, registered=True, scope=MINE))
-    await desk.do(BeatWorker("w-r.a", scope=MINE))
+            await client.do(LeaseJobs((), 1, worker, registered=True, scope=MINE))
+    await client.do(BeatWorker("w-r.a", scope=MINE))
     for schedule in ("s-x.a", "s-publish"):
         with pytest.raises(ScheduleNotFound):
-            await desk.do(RunSchedule(schedule, scope=MINE))
+            await client.do(RunSchedule(schedule, scope=MINE))
     with pytest.raises(Conflict):
-        await desk.do(SetSchedule("s-x.a", ScheduleSpec(NewJob("r.a", b"1"), interval_ms=60_000), False, scope=MINE))
+        await client.do(SetSchedule("s-x.a", ScheduleSpec(NewJob("r.a", b"1"), interval_ms=60_000), False, scope=MINE))
 
 
-async def test_failures_are_of_what_is_seen(desk, house):
+async def test_failures_are_of_what_is_seen(client, house):
     for queue in ("r.a", "x.a"):
         job = await desk.take(queue)
         await desk.do(FailLease(job.ref(), "x", False))

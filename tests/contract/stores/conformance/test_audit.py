@@ -40,14 +40,14 @@ from holdfast.messages.commands import (
 )
 from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.sqlite.transaction import SqliteTransaction
-from tests.contract.stores.conformance.conftest import Desk
+from tests.contract.stores.conformance.conftest import StoreClient
 
 ANNA = Actor("anna", "192.0.2.7", "http")
 SECRET = "s3cret-7f1c"
 
 
-async def entries(desk: Desk, limit: int = 100, **filters: Any) -> list[AuditEntry]:
-    page: AuditPage = await desk.ask(ListAudit(limit, AuditFilter(**filters)))
+async def entries(client: StoreClient, limit: int = 100, **filters: Any) -> list[AuditEntry]:
+    page: AuditPage = await client.ask(ListAudit(limit, AuditFilter(**filters)))
     return page.entries
 
 
@@ -55,20 +55,20 @@ def told(entry: AuditEntry) -> tuple[str, str, str, str]:
     return entry.action, entry.queue, entry.target, entry.outcome
 
 
-async def test_an_entry_says_who_did_what_to_which_job_when_and_from_where(desk):
-    await desk.put("mail")
-    desk.clock.advance(5)
-    await desk.do(CancelJob(1, actor=ANNA))
-    (entry,) = await entries(desk)
+async def test_an_entry_says_who_did_what_to_which_job_when_and_from_where(client):
+    await client.put("mail")
+    client.clock.advance(5)
+    await client.do(CancelJob(1, actor=ANNA))
+    (entry,) = await entries(client)
     assert told(entry) == ("job.cancel", "mail", "1", "done")
-    assert (entry.actor, entry.at, entry.done, entry.refused) == (ANNA, desk.now, 1, 0)
+    assert (entry.actor, entry.at, entry.done, entry.refused) == (ANNA, client.now, 1, 0)
 
 
-async def test_every_managing_verb_has_its_entry(desk):
+async def test_every_managing_verb_has_its_entry(client):
     spec = ScheduleSpec(job=NewJob("q", SECRET.encode(), content_type="text/plain"), interval_ms=60_000)
     for _ in range(6):
-        await desk.put("q", SECRET.encode(), content_type="text/plain", delay_ms=60_000)
-    await desk.do(RegisterWorker("w-1", "w", ("q",)))
+        await client.put("q", SECRET.encode(), content_type="text/plain", delay_ms=60_000)
+    await client.do(RegisterWorker("w-1", "w", ("q",)))
     verbs = [
         SetQueue("q", QueueSettings(capacity_jobs=99), whole=False),
         PauseQueue("q", True),
@@ -99,8 +99,8 @@ async def test_every_managing_verb_has_its_entry(desk):
         DeleteQueue("q"),
     ]
     for verb in verbs:
-        await desk.do(replace(verb, actor=ANNA))
-    found = (await entries(desk))[::-1]
+        await client.do(replace(verb, actor=ANNA))
+    found = (await entries(client))[::-1]
     assert [(entry.action, entry.queue, entry.target, entry.note) for entry in found] == [
         ("queue.set", "q", "", "capacity_jobs 99"),
         ("queue.pause", "q", "", ""),
@@ -136,81 +136,81 @@ async def test_every_managing_verb_has_its_entry(desk):
     assert SECRET not in str(found)
 
 
-async def test_what_programs_do_all_day_leaves_no_entry(desk):
-    await desk.put()
-    job = await desk.take()
-    await desk.do(ConcludeLease(job.ref()))
-    await desk.pass_time(1_000)
-    assert await entries(desk) == []
+async def test_what_programs_do_all_day_leaves_no_entry(client):
+    await client.put()
+    job = await client.take()
+    await client.do(ConcludeLease(job.ref()))
+    await client.pass_time(1_000)
+    assert await entries(client) == []
 
 
-async def test_a_refusal_is_an_entry_with_its_code_and_the_queue_of_its_job(desk):
-    await desk.put("mail")
+async def test_a_refusal_is_an_entry_with_its_code_and_the_queue_of_its_job(client):
+    await client.put("mail")
     with pytest.raises(WrongState):
-        await desk.do(RetryJob(1, actor=ANNA))
+        await client.do(RetryJob(1, actor=ANNA))
     with pytest.raises(JobNotFound):
-        await desk.do(DeleteJob(77))
+        await client.do(DeleteJob(77))
     with pytest.raises(QueueNotFound):
-        await desk.do(PauseQueue("none", True))
-    assert [told(entry) for entry in await entries(desk, outcome="refused")] == [
+        await client.do(PauseQueue("none", True))
+    assert [told(entry) for entry in await entries(client, outcome="refused")] == [
         ("queue.pause", "none", "", "queue_not_found"),
         ("job.delete", "", "77", "job_not_found"),
         ("job.retry", "mail", "1", "wrong_state"),
     ]
-    assert {(entry.done, entry.refused) for entry in await entries(desk)} == {(0, 1)}
+    assert {(entry.done, entry.refused) for entry in await entries(client)} == {(0, 1)}
 
 
-async def test_verbs_of_one_transaction_each_have_their_entry_in_their_order(desk):
-    await desk.put()
-    await desk.together(PauseQueue("q", True), CancelJob(1), CancelJob(1), PauseQueue("q", False))
-    found = [(entry.action, entry.outcome) for entry in (await entries(desk))[::-1]]
+async def test_verbs_of_one_transaction_each_have_their_entry_in_their_order(client):
+    await client.put()
+    await client.together(PauseQueue("q", True), CancelJob(1), CancelJob(1), PauseQueue("q", False))
+    found = [(entry.action, entry.outcome) for entry in (await entries(client))[::-1]]
     assert found == [("queue.pause", "done"), ("job.cancel", "done"), ("job.cancel", "wrong_state"), ("queue.resume", "done")]
 
 
-async def test_a_flood_of_refusals_is_kept_in_part_and_counted_in_whole(desk, monkeypatch):
+async def test_a_flood_of_refusals_is_kept_in_part_and_counted_in_whole(client, monkeypatch):
     monkeypatch.setattr(audit, "AUDIT_REFUSALS_PER_S", 0)
     flood = limits.AUDIT_REFUSALS + 50
-    await asyncio.gather(*[desk.backend.submit(DeleteJob(1_000 + number)) for number in range(flood)])
-    kept = len(await entries(desk, limit=1_000))
+    await asyncio.gather(*[client.backend.submit(DeleteJob(1_000 + number)) for number in range(flood)])
+    kept = len(await entries(client, limit=1_000))
     assert kept == limits.AUDIT_REFUSALS
-    assert desk.backend.totals.audit["unrecorded"] == flood - kept
-    await desk.do(TrimAudit(10**9, 10))
-    (counted,) = await entries(desk, action=audit.UNRECORDED)
+    assert client.backend.totals.audit["unrecorded"] == flood - kept
+    await client.do(TrimAudit(10**9, 10))
+    (counted,) = await entries(client, action=audit.UNRECORDED)
     assert counted.refused == flood - kept
-    await desk.do(TrimAudit(10**9, 10))
-    assert len(await entries(desk, action=audit.UNRECORDED)) == 1
+    await client.do(TrimAudit(10**9, 10))
+    assert len(await entries(client, action=audit.UNRECORDED)) == 1
 
 
-async def test_a_purge_in_several_steps_is_one_entry_with_its_count(desk):
-    await desk.put_all([NewJob("q", b"1")] * 5)
+async def test_a_purge_in_several_steps_is_one_entry_with_its_count(client):
+    await client.put_all([NewJob("q", b"1")] * 5)
     bulk = Bulk("one")
-    first = await desk.do(PurgeQueue("q", (State.READY,), 0, 3, bulk=bulk, actor=ANNA))
-    (begun,) = await entries(desk)
+    first = await client.do(PurgeQueue("q", (State.READY,), 0, 3, bulk=bulk, actor=ANNA))
+    (begun,) = await entries(client)
     assert (begun.done, begun.outcome) == (3, "going_on")
-    await desk.do(PurgeQueue("q", (State.READY,), first.up_to, 3, bulk=bulk, actor=ANNA))
-    (ended,) = await entries(desk)
+    await client.do(PurgeQueue("q", (State.READY,), first.up_to, 3, bulk=bulk, actor=ANNA))
+    (ended,) = await entries(client)
     assert (ended.done, ended.outcome, ended.id, ended.at) == (5, "done", begun.id, begun.at)
 
 
-async def test_many_jobs_by_one_filter_are_one_entry_with_what_was_done_and_refused(desk):
-    await desk.put_all([NewJob("q", b"1")] * 4)
-    await desk.take()
-    assert (await desk.job(1)).state is LEASED
+async def test_many_jobs_by_one_filter_are_one_entry_with_what_was_done_and_refused(client):
+    await client.put_all([NewJob("q", b"1")] * 4)
+    await client.take()
+    assert (await client.job(1)).state is LEASED
     bulk = Bulk("run", "all jobs with queue q", "q")
-    await asyncio.gather(*[desk.backend.submit(DeleteJob(number, bulk=bulk, actor=ANNA)) for number in (1, 2, 3, 4)])
-    (entry,) = await entries(desk)
+    await asyncio.gather(*[client.backend.submit(DeleteJob(number, bulk=bulk, actor=ANNA)) for number in (1, 2, 3, 4)])
+    (entry,) = await entries(client)
     assert (entry.target, entry.queue, entry.done, entry.refused, entry.outcome) == ("all jobs with queue q", "q", 3, 1, "done")
 
 
-async def test_nobody_adds_to_the_entry_of_another_whatever_they_call_their_run(desk):
-    await desk.put_all([NewJob("q", b"1")] * 4)
+async def test_nobody_adds_to_the_entry_of_another_whatever_they_call_their_run(client):
+    await client.put_all([NewJob("q", b"1")] * 4)
     bulk = Bulk("run", "selected jobs")
-    await desk.do(DeleteJob(1, bulk=bulk, actor=ANNA))
-    (first,) = await entries(desk)
-    await desk.do(DeleteJob(2, bulk=Bulk(first.run, "selected jobs"), actor=ANNA))
-    await desk.do(DeleteJob(3, bulk=bulk, actor=Actor("bert", "192.0.2.7", "http")))
-    await desk.do(CancelJob(4, bulk=bulk, actor=ANNA))
-    assert [(entry.action, entry.actor.name, entry.done) for entry in (await entries(desk))[::-1]] == [
+    await client.do(DeleteJob(1, bulk=bulk, actor=ANNA))
+    (first,) = await entries(client)
+    await client.do(DeleteJob(2, bulk=Bulk(first.run, "selected jobs"), actor=ANNA))
+    await client.do(DeleteJob(3, bulk=bulk, actor=Actor("bert", "192.0.2.7", "http")))
+    await client.do(CancelJob(4, bulk=bulk, actor=ANNA))
+    assert [(entry.action, entry.actor.name, entry.done) for entry in (await entries(client))[::-1]] == [
         ("job.delete", "anna", 1),
         ("job.delete", "anna", 1),
         ("job.delete", "bert", 1),
@@ -218,20 +218,20 @@ async def test_nobody_adds_to_the_entry_of_another_whatever_they_call_their_run(
     ]
 
 
-async def test_a_run_hides_nothing_behind_what_its_caller_says(desk):
+async def test_a_run_hides_nothing_behind_what_its_caller_says(client):
     for queue in ("scratch", "payroll"):
-        await desk.put_all([NewJob(queue, b"1")] * 2)
-        await desk.do(SetSchedule(queue, ScheduleSpec(NewJob(queue, b"1"), interval_ms=60_000), False))
-    before = len(await entries(desk))
+        await client.put_all([NewJob(queue, b"1")] * 2)
+        await client.do(SetSchedule(queue, ScheduleSpec(NewJob(queue, b"1"), interval_ms=60_000), False))
+    before = len(await entries(client))
     lie = Bulk("run", "nothing of note", "scratch")
     for number in (1, 2, 3, 4):
-        await desk.do(DeleteJob(number, bulk=lie))
+        await client.do(DeleteJob(number, bulk=lie))
     for name in ("scratch", "payroll"):
-        await desk.do(PurgeQueue(name, ("ready",), 0, 10, bulk=lie))
-        await desk.do(DeleteSchedule(name, bulk=lie))
-        await desk.do(SetQueue(name, QueueSettings(), whole=True, bulk=lie))
-    await desk.do(SetQueue("payroll", QueueSettings(max_attempts=1), whole=True, bulk=lie))
-    new = (await entries(desk))[: -before or None]
+        await client.do(PurgeQueue(name, ("ready",), 0, 10, bulk=lie))
+        await client.do(DeleteSchedule(name, bulk=lie))
+        await client.do(SetQueue(name, QueueSettings(), whole=True, bulk=lie))
+    await client.do(SetQueue("payroll", QueueSettings(max_attempts=1), whole=True, bulk=lie))
+    new = (await entries(client))[: -before or None]
     assert [(entry.action, entry.queue, entry.target, entry.done) for entry in new[::-1]] == [
         ("job.delete", "scratch", "nothing of note", 2),
         ("job.delete", "payroll", "nothing of note", 2),
@@ -245,18 +245,18 @@ async def test_a_run_hides_nothing_behind_what_its_caller_says(desk):
     ]
 
 
-async def test_entries_are_found_by_who_what_where_how_and_when(desk):
-    await desk.put("mail")
-    await desk.put("sms")
-    await desk.do(CancelJob(1, actor=ANNA))
-    desk.clock.advance(1_000)
-    await desk.do(CancelJob(2, actor=Actor("bert", "192.0.2.8", "web")))
-    desk.clock.advance(1_000)
-    await desk.do(PauseQueue("mail", True, actor=ANNA))
-    now = desk.now
+async def test_entries_are_found_by_who_what_where_how_and_when(client):
+    await client.put("mail")
+    await client.put("sms")
+    await client.do(CancelJob(1, actor=ANNA))
+    client.clock.advance(1_000)
+    await client.do(CancelJob(2, actor=Actor("bert", "192.0.2.8", "web")))
+    client.clock.advance(1_000)
+    await client.do(PauseQueue("mail", True, actor=ANNA))
+    now = client.now
 
     async def found(**filters: Any) -> list[str]:
-        return [f"{entry.action} {entry.queue}" for entry in await entries(desk, **filters)]
+        return [f"{entry.action} {entry.queue}" for entry in await entries(client, **filters)]
 
     assert await found(who="anna") == ["queue.pause mail", "job.cancel mail"]
     assert await found(who="192.0.2.8") == ["job.cancel sms"]
@@ -271,101 +271,103 @@ async def test_entries_are_found_by_who_what_where_how_and_when(desk):
     assert await found(outcome="done", who="anna", queue="mail", action="job.cancel") == ["job.cancel mail"]
 
 
-async def test_pages_go_back_and_ahead_through_all_of_it_once(desk, monkeypatch):
+async def test_pages_go_back_and_ahead_through_all_of_it_once(client, monkeypatch):
     monkeypatch.setattr("holdfast.stores.audit_rows.AUDIT_SCANNED", 4)
-    await desk.put()
+    await client.put()
     for number in range(11):
-        await desk.do(PauseQueue("q", number % 2 == 0))
+        await client.do(PauseQueue("q", number % 2 == 0))
     back: list[int] = []
     cursor: int | None = limits.ID_MAX
     while cursor is not None:
-        page = await desk.ask(ListAudit(3, AuditFilter(action="queue.pause"), before=cursor))
+        page = await client.ask(ListAudit(3, AuditFilter(action="queue.pause"), before=cursor))
         back += [entry.id for entry in page.entries]
         cursor = page.cursor
     assert back == [11, 9, 7, 5, 3, 1]
     ahead: list[int] = []
     cursor = 0
     while cursor is not None:
-        page = await desk.ask(ListAudit(3, after=cursor))
+        page = await client.ask(ListAudit(3, after=cursor))
         ahead += [entry.id for entry in page.entries]
         cursor = page.cursor
     assert ahead == list(range(1, 12))
 
 
-async def test_old_entries_are_removed_in_bites_and_counted(desk):
-    await desk.put()
+async def test_old_entries_are_removed_in_bites_and_counted(client):
+    await client.put()
     for number in range(5):
-        await desk.do(PauseQueue("q", number % 2 == 0))
-    desk.clock.advance(10_000)
-    await desk.do(PauseQueue("q", False))
-    first = await desk.do(TrimAudit(5_000, 3))
+        await client.do(PauseQueue("q", number % 2 == 0))
+    client.clock.advance(10_000)
+    await client.do(PauseQueue("q", False))
+    first = await client.do(TrimAudit(5_000, 3))
     assert (first.count, first.more) == (3, True)
-    second = await desk.do(TrimAudit(5_000, 3))
+    second = await client.do(TrimAudit(5_000, 3))
     assert (second.count, second.more) == (2, False)
-    page = await desk.ask(ListAudit(10))
+    page = await client.ask(ListAudit(10))
     assert [entry.id for entry in page.entries] == [6]
     assert (page.kept, page.removed) == (1, 5)
     assert page.kept_bytes > 0
-    assert desk.backend.totals.audit["removed"] == 5
+    assert client.backend.totals.audit["removed"] == 5
 
 
 @pytest.mark.parametrize("bound", ["AUDIT_ROWS", "AUDIT_BYTES"])
-async def test_too_many_entries_push_out_the_oldest(desk, monkeypatch, bound):
-    await desk.put()
+async def test_too_many_entries_push_out_the_oldest(client, monkeypatch, bound):
+    await client.put()
     for number in range(6):
-        await desk.do(PauseQueue("q", number % 2 == 0))
-    page = await desk.ask(ListAudit(10))
+        await client.do(PauseQueue("q", number % 2 == 0))
+    page = await client.ask(ListAudit(10))
     monkeypatch.setattr(audit, bound, 2 if bound == "AUDIT_ROWS" else page.kept_bytes // 3)
-    await desk.do(TrimAudit(10**9, 100))
-    page = await desk.ask(ListAudit(10))
+    await client.do(TrimAudit(10**9, 100))
+    page = await client.ask(ListAudit(10))
     assert [entry.id for entry in page.entries] == [6, 5]
     assert page.removed == 4
 
 
 async def test_a_number_is_not_given_again_when_its_entry_is_gone(lasting_place, reopen):
-    desk = await reopen(lasting_place)
-    await desk.put()
-    await desk.do(PauseQueue("q", True))
-    desk.clock.advance(10_000)
-    await desk.do(TrimAudit(5_000, 100))
-    desk = await reopen(lasting_place, desk)
-    await desk.do(PauseQueue("q", False))
-    assert [entry.id for entry in await entries(desk)] == [2]
-    await desk.close()
+    client = await reopen(lasting_place)
+    await client.put()
+    await client.do(PauseQueue("q", True))
+    client.clock.advance(10_000)
+    await client.do(TrimAudit(5_000, 100))
+    client = await reopen(lasting_place, client)
+    await client.do(PauseQueue("q", False))
+    assert [entry.id for entry in await entries(client)] == [2]
+    await client.close()
 
 
 async def test_entries_outlast_a_restart(lasting_place, reopen):
-    desk = await reopen(lasting_place)
-    await desk.put()
-    await desk.do(CancelJob(1, actor=ANNA))
-    before = await entries(desk)
-    desk = await reopen(lasting_place, desk)
-    assert await entries(desk) == before
-    await desk.close()
+    client = await reopen(lasting_place)
+    await client.put()
+    await client.do(CancelJob(1, actor=ANNA))
+    before = await entries(client)
+    client = await reopen(lasting_place, client)
+    assert await entries(client) == before
+    await client.close()
 
 
-async def test_what_is_no_command_is_recorded_at_the_time_of_the_store(desk):
-    await desk.do(RecordAudit(AuditEntry("login", target="anna", outcome="unauthorized", done=0, refused=1, actor=ANNA, at=5)))
-    (entry,) = await entries(desk)
-    assert (entry.action, entry.at, entry.refused) == ("login", desk.now, 1)
+async def test_what_is_no_command_is_recorded_at_the_time_of_the_store(client):
+    await client.do(
+        RecordAudit(AuditEntry("login", target="anna", outcome="unauthorized", done=0, refused=1, actor=ANNA, at=5))
+    )
+    (entry,) = await entries(client)
+    assert (entry.action, entry.at, entry.refused) == ("login", client.now, 1)
 
 
-async def test_texts_that_no_store_could_keep_are_kept_as_far_as_they_can_be(desk):
+async def test_texts_that_no_store_could_keep_are_kept_as_far_as_they_can_be(client):
     actor = Actor("\0\ud800" + "n" * 1_000, "x" * 1_000, "http")
-    await desk.do(RecordAudit(AuditEntry("login", target="t\0" + "t" * 5_000, actor=actor)))
-    (entry,) = await entries(desk)
+    await client.do(RecordAudit(AuditEntry("login", target="t\0" + "t" * 5_000, actor=actor)))
+    (entry,) = await entries(client)
     assert len(entry.target) == limits.AUDIT_CHARS
     assert len(entry.actor.name) == limits.AUDIT_NAME_CHARS
     assert "\0" not in entry.target + entry.actor.name
 
 
-async def test_a_deed_whose_entry_can_not_be_written_is_not_done(desk, monkeypatch):
-    await desk.put()
+async def test_a_deed_whose_entry_can_not_be_written_is_not_done(client, monkeypatch):
+    await client.put()
 
     async def broken(*_: Any) -> list[int]:
         raise RuntimeError("no entry")
 
-    monkeypatch.setattr(PostgresTransaction if desk.store.shared else SqliteTransaction, "write_audit", broken)
-    result = await desk.backend.submit(CancelJob(1))
+    monkeypatch.setattr(PostgresTransaction if client.store.shared else SqliteTransaction, "write_audit", broken)
+    result = await client.backend.submit(CancelJob(1))
     assert result.code == "internal_error"
-    assert await desk.state(1) is State.READY
+    assert await client.state(1) is State.READY

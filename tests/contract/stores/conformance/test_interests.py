@@ -8,47 +8,47 @@ from holdfast.messages.commands import DeleteQueue, Enqueue, SetInterest, SetQue
 from holdfast.messages.queries import GetInterests
 
 
-async def test_an_interest_is_kept_changed_and_removed_and_the_version_grows_with_each(desk):
-    seen = [await desk.ask(GetInterests())]
+async def test_an_interest_is_kept_changed_and_removed_and_the_version_grows_with_each(client):
+    seen = [await client.ask(GetInterests())]
     for match in ("*", {"kind": "^mail$", "é": "ü"}, None):
-        assert (await desk.do(SetInterest("q", match))).count == 1
-        seen.append(await desk.ask(GetInterests()))
+        assert (await client.do(SetInterest("q", match))).count == 1
+        seen.append(await client.ask(GetInterests()))
     assert [interests.interests for interests in seen] == [{}, {"q": "*"}, {"q": {"kind": "^mail$", "é": "ü"}}, {}]
     versions = [interests.version for interests in seen]
     assert versions == sorted(set(versions))
 
 
-async def test_removing_an_interest_that_is_not_there_changes_nothing(desk):
-    await desk.do(SetQueue("q", QueueSettings(), whole=True))
-    before = await desk.ask(GetInterests())
-    assert (await desk.do(SetInterest("q", None))).count == 0
-    assert await desk.ask(GetInterests()) == before
+async def test_removing_an_interest_that_is_not_there_changes_nothing(client):
+    await client.do(SetQueue("q", QueueSettings(), whole=True))
+    before = await client.ask(GetInterests())
+    assert (await client.do(SetInterest("q", None))).count == 0
+    assert await client.ask(GetInterests()) == before
     with pytest.raises(QueueNotFound):
-        await desk.do(SetInterest("none", None))
+        await client.do(SetInterest("none", None))
 
 
-async def test_an_interest_makes_its_queue_and_goes_with_it(desk):
-    await desk.do(SetInterest("a", "*"))
-    await desk.do(SetInterest("b", "*"))
-    before = await desk.ask(GetInterests())
-    await desk.do(DeleteQueue("a"))
-    after = await desk.ask(GetInterests())
+async def test_an_interest_makes_its_queue_and_goes_with_it(client):
+    await client.do(SetInterest("a", "*"))
+    await client.do(SetInterest("b", "*"))
+    before = await client.ask(GetInterests())
+    await client.do(DeleteQueue("a"))
+    after = await client.ask(GetInterests())
     assert (before.interests, after.interests) == ({"a": "*", "b": "*"}, {"b": "*"})
     assert after.version > before.version
-    await desk.put("a")
-    assert (await desk.ask(GetInterests())).interests == {"b": "*"}
+    await client.put("a")
+    assert (await client.ask(GetInterests())).interests == {"b": "*"}
 
 
-async def test_jobs_routed_by_interests_that_have_changed_are_not_put(desk, new):
-    await desk.do(SetInterest("q", "*"))
-    version = (await desk.ask(GetInterests())).version
-    await desk.do(Enqueue([new()], interests=version))
-    await desk.do(SetInterest("q", {"a": "b"}))
+async def test_jobs_routed_by_interests_that_have_changed_are_not_put(client, new):
+    await client.do(SetInterest("q", "*"))
+    version = (await client.ask(GetInterests())).version
+    await client.do(Enqueue([new()], interests=version))
+    await client.do(SetInterest("q", {"a": "b"}))
     with pytest.raises(StaleInterests):
-        await desk.do(Enqueue([new()], interests=version))
-    changed, stale = await desk.together(SetInterest("r", "*"), Enqueue([new()], interests=version + 1))
+        await client.do(Enqueue([new()], interests=version))
+    changed, stale = await client.together(SetInterest("r", "*"), Enqueue([new()], interests=version + 1))
     assert (changed.count, stale.code) == (1, "stale_interests")
-    assert len(await desk.walk()) == 1
+    assert len(await client.walk()) == 1
 
 
 async def test_a_change_that_was_undone_is_neither_kept_nor_counted(store):
@@ -63,12 +63,12 @@ async def test_a_change_that_was_undone_is_neither_kept_nor_counted(store):
 
 
 async def test_interests_and_their_version_outlive_the_process(lasting_place, reopen):
-    desk = await reopen(lasting_place)
-    await desk.do(SetInterest("q", {"kind": "mail"}))
-    before = await desk.ask(GetInterests())
-    desk = await reopen(lasting_place, desk)
-    assert await desk.ask(GetInterests()) == before
-    await desk.close()
+    client = await reopen(lasting_place)
+    await client.do(SetInterest("q", {"kind": "mail"}))
+    before = await client.ask(GetInterests())
+    client = await reopen(lasting_place, client)
+    assert await client.ask(GetInterests()) == before
+    await client.close()
 
 
 async def test_interests_are_those_that_this_transaction_has_left(store):

@@ -20,7 +20,7 @@ ORDER = [State.LEASED, State.READY, State.SCHEDULED, State.DEAD, State.CANCELLED
 
 
 @pytest.fixture
-async def some_hundred(desk, new):
+async def some_hundred(client, new):
     """Jobs in every state over three queues; by id, what is known of each one by itself."""
     dice = random.Random(5)
     jobs = [
@@ -36,10 +36,10 @@ async def some_hundred(desk, new):
         )
         for _ in range(400)
     ]
-    await desk.put_all(jobs)
+    await client.put_all(jobs)
     for _ in range(30):
-        granted = await desk.lease(*dice.sample(QUEUES, 3), limit=8)
-        desk.clock.advance(dice.choice((0, 0, 1)))
+        granted = await client.lease(*dice.sample(QUEUES, 3), limit=8)
+        client.clock.advance(dice.choice((0, 0, 1)))
         ends = []
         for one in granted:
             match dice.randint(0, 9):
@@ -50,11 +50,11 @@ async def some_hundred(desk, new):
                 case 7:
                     ends.append(FailLease(one.job.ref(), f"once more {one.job.id % 7}", delay_ms=3_000))
         if ends:
-            await desk.together(*ends)
+            await client.together(*ends)
     for job_id in dice.sample(range(1, 401), 100):
-        if await desk.state(job_id) in (State.READY, State.SCHEDULED):
-            await desk.do(CancelJob(job_id))
-    details = {job_id: await desk.detail(job_id) for job_id in range(1, 401)}
+        if await client.state(job_id) in (State.READY, State.SCHEDULED):
+            await client.do(CancelJob(job_id))
+    details = {job_id: await client.detail(job_id) for job_id in range(1, 401)}
     states = Counter(detail.job.state for detail in details.values())
     assert set(states) == set(State), "some state has no job to be listed"
     assert any(detail.job.held for detail in details.values())
@@ -99,69 +99,69 @@ def matches(detail, state=None, type=None, tag=None, text=None) -> bool:
     )
 
 
-async def test_every_filter_lists_each_job_that_matches_once_and_in_order_however_the_pages_are_cut(desk, some_hundred):
+async def test_every_filter_lists_each_job_that_matches_once_and_in_order_however_the_pages_are_cut(client, some_hundred):
     for filters in FILTERS:
         matching = [detail.job for detail in some_hundred.values() if matches(detail, **filters)]
         for queue in QUEUES:
             expected = sorted((job for job in matching if job.queue == queue), key=natural)
             for limit in (7, 50, 1_000):
-                assert await desk.walk(limit, queue=queue, **filters) == expected, (queue, limit, filters)
+                assert await client.walk(limit, queue=queue, **filters) == expected, (queue, limit, filters)
         for limit in (13, 1_000):
-            found = await desk.walk(limit, **filters)
+            found = await client.walk(limit, **filters)
             assert Counter(job.id for job in found) == Counter(job.id for job in matching), (limit, filters)
             assert [job.state for job in found] == sorted((job.state for job in matching), key=ORDER.index)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
-async def test_pages_that_end_exactly_where_a_state_ends_lose_nothing(desk, new, limit):
-    await desk.put_all([new() for _ in range(2 * limit)])
-    await desk.put_all([new(delay_ms=50) for _ in range(limit)])
-    granted = await desk.lease(limit=limit)
-    await desk.together(*(ConcludeLease(one.job.ref()) for one in granted))
-    assert sorted(job.id for job in await desk.walk(limit)) == list(range(1, 3 * limit + 1))
-    assert sorted(job.id for job in await desk.walk(limit, queue="q")) == list(range(1, 3 * limit + 1))
+async def test_pages_that_end_exactly_where_a_state_ends_lose_nothing(client, new, limit):
+    await client.put_all([new() for _ in range(2 * limit)])
+    await client.put_all([new(delay_ms=50) for _ in range(limit)])
+    granted = await client.lease(limit=limit)
+    await client.together(*(ConcludeLease(one.job.ref()) for one in granted))
+    assert sorted(job.id for job in await client.walk(limit)) == list(range(1, 3 * limit + 1))
+    assert sorted(job.id for job in await client.walk(limit, queue="q")) == list(range(1, 3 * limit + 1))
 
 
-async def test_a_listed_job_is_shown_with_its_content(desk):
-    await desk.put(payload=b"\x00", content_type="image/png", type="t")
-    page = await desk.ask(ListJobs(10))
+async def test_a_listed_job_is_shown_with_its_content(client):
+    await client.put(payload=b"\x00", content_type="image/png", type="t")
+    page = await client.ask(ListJobs(10))
     (detail,) = page.jobs
-    assert (detail.content, detail.job, detail.now) == ((await desk.detail(1)).content, await desk.job(1), desk.now)
+    assert (detail.content, detail.job, detail.now) == ((await client.detail(1)).content, await client.job(1), client.now)
     assert page.cursor is None
 
 
-async def test_a_job_that_stays_where_it_is_is_listed_once_although_others_move_meanwhile(desk, new):
-    await desk.put_all([new(priority=n % 3) for n in range(90)])
-    stays = {job.id for job in await desk.walk(state=State.READY)}
+async def test_a_job_that_stays_where_it_is_is_listed_once_although_others_move_meanwhile(client, new):
+    await client.put_all([new(priority=n % 3) for n in range(90)])
+    stays = {job.id for job in await client.walk(state=State.READY)}
     seen, cursor = Counter(), None
     while True:
-        page = await desk.ask(ListJobs(10, queue="q", state=State.READY, cursor=cursor))
+        page = await client.ask(ListJobs(10, queue="q", state=State.READY, cursor=cursor))
         seen.update(detail.job.id for detail in page.jobs)
         cursor = page.cursor
         if cursor is None:
             break
-        moved = await desk.do(LeaseJobs(("q",), 3, "w"))
+        moved = await client.do(LeaseJobs(("q",), 3, "w"))
         stays -= {one.job.id for one in moved.jobs}
-        await desk.put(priority=1)
+        await client.put(priority=1)
     assert all(seen[job_id] == 1 for job_id in stays)
     assert max(seen.values()) == 1
     assert len(stays) > 50
 
 
-async def test_an_empty_store_lists_nothing(desk):
-    page = await desk.ask(ListJobs(10))
+async def test_an_empty_store_lists_nothing(client):
+    page = await client.ask(ListJobs(10))
     assert (page.jobs, page.cursor) == ([], None)
 
 
-async def test_a_queue_that_is_not_there_can_not_be_listed(desk):
+async def test_a_queue_that_is_not_there_can_not_be_listed(client):
     with pytest.raises(QueueNotFound):
-        await desk.ask(ListJobs(10, queue="none"))
+        await client.ask(ListJobs(10, queue="none"))
 
 
-async def test_a_cursor_of_another_listing_is_refused_as_a_cursor(desk, new):
-    await desk.put_all([new() for _ in range(5)])
-    over_all = (await desk.ask(ListJobs(2))).cursor
-    in_one = (await desk.ask(ListJobs(2, queue="q"))).cursor
+async def test_a_cursor_of_another_listing_is_refused_as_a_cursor(client, new):
+    await client.put_all([new() for _ in range(5)])
+    over_all = (await client.ask(ListJobs(2))).cursor
+    in_one = (await client.ask(ListJobs(2, queue="q"))).cursor
     for query in (
         ListJobs(2, queue="q", cursor=over_all),
         ListJobs(2, cursor=in_one),
@@ -172,22 +172,22 @@ async def test_a_cursor_of_another_listing_is_refused_as_a_cursor(desk, new):
         ListJobs(2, cursor=(0, (-(2**70),))),
     ):
         with pytest.raises(InvalidRequest) as refusal:
-            await desk.ask(query)
+            await client.ask(query)
         assert refusal.value.fields == {"field": "cursor"}
 
 
 @pytest.mark.parametrize("text", ["%", "_", "'", '"', "\\", "]", "é", "NULL"])
-async def test_a_text_filter_looks_for_the_text_itself_and_not_for_a_pattern(desk, text):
-    await desk.put(payload=b"nothing of it here")
-    await desk.put(payload=f"a {text} b".encode())
-    assert [job.id for job in await desk.walk(text=text)] == [2]
-    await desk.put(type=text)
-    await desk.put(tags=(text,))
-    assert [job.id for job in await desk.walk(type=text)] == [3]
-    assert [job.id for job in await desk.walk(tag=text)] == [4]
+async def test_a_text_filter_looks_for_the_text_itself_and_not_for_a_pattern(client, text):
+    await client.put(payload=b"nothing of it here")
+    await client.put(payload=f"a {text} b".encode())
+    assert [job.id for job in await client.walk(text=text)] == [2]
+    await client.put(type=text)
+    await client.put(tags=(text,))
+    assert [job.id for job in await client.walk(type=text)] == [3]
+    assert [job.id for job in await client.walk(tag=text)] == [4]
 
 
 @pytest.mark.parametrize("tag", ["re", "ed", "red ", "RED", ""])
-async def test_a_tag_filter_matches_whole_tags_only(desk, tag):
-    await desk.put(tags=("red", "dark red"))
-    assert await desk.walk(tag=tag) == []
+async def test_a_tag_filter_matches_whole_tags_only(client, tag):
+    await client.put(tags=("red", "dark red"))
+    assert await client.walk(tag=tag) == []

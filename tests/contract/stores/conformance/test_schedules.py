@@ -120,11 +120,11 @@ async def test_schedules_are_listed_by_name_and_page_by_page(store, save):
 
 
 async def test_schedules_outlive_the_process(lasting_place, reopen):
-    desk = await reopen(lasting_place)
-    async with desk.store.transaction() as tx:
+    client = await reopen(lasting_place)
+    async with client.store.transaction() as tx:
         await tx.save_schedule(schedule("s", spec=CRON))
         await tx.commit()
-    await desk.close()
+    await client.close()
     after = await reopen(lasting_place)
     async with after.store.transaction() as tx:
         assert await tx.schedule("s") == schedule("s", spec=CRON)

@@ -175,13 +175,13 @@ async def test_reads_tell_what_waits_for_a_worker_and_what_it_holds(store, commi
 
 
 async def test_workers_and_their_lines_outlive_the_process(lasting_place, reopen):
-    desk = await reopen(lasting_place)
-    async with desk.store.transaction() as tx:
+    client = await reopen(lasting_place)
+    async with client.store.transaction() as tx:
         await tx.save_worker(ONE)
         await tx.create_queue("a", NOW)
         await tx.write([Change(None, own(1), CONTENT)])
         await tx.commit()
-    await desk.close()
+    await client.close()
     after = await reopen(lasting_place)
     async with after.store.transaction() as tx:
         assert await tx.workers() == {"one": ONE}

@@ -14,7 +14,7 @@ from holdfast.stores.postgres.reader import PostgresSnapshot
 from holdfast.stores.postgres.sql import SQL, together
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.reader import Reader
-from tests.contract.stores.conformance.conftest import Desk, empty_database
+from tests.contract.stores.conformance.conftest import StoreClient, empty_database
 
 VERSIONS = 3_000
 PAGES = 30  # that a statement may look at; the dead versions fill hundreds
@@ -51,29 +51,29 @@ class Counting:
 
 
 @pytest.fixture
-async def desk():
-    opened = Desk(PostgresStore(empty_database(), QueuePolicy()))
+async def client():
+    opened = StoreClient(PostgresStore(empty_database(), QueuePolicy()))
     await opened.put_all([NewJob("q", b"1")])
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-def old_snapshot(desk):
+def old_snapshot(client):
     """Somebody who sees the queue as it was before it was written so often."""
-    with psycopg.connect(desk.store._url) as holder:
+    with psycopg.connect(client.store._url) as holder:
         holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         holder.execute("SELECT count(*) FROM holdfast.queue")
-        with psycopg.connect(desk.store._url, autocommit=True) as writer:
+        with psycopg.connect(client.store._url, autocommit=True) as writer:
             writer.execute(WRITES_OF_A_QUEUE)
         yield holder
         holder.rollback()
 
 
 @pytest.mark.parametrize("name", TIMES)
-async def test_the_row_of_a_queue_is_found_without_walking_over_its_dead_versions(desk, old_snapshot, name):
+async def test_the_row_of_a_queue_is_found_without_walking_over_its_dead_versions(client, old_snapshot, name):
     statement, values = TIMES[name]
-    with psycopg.connect(desk.store._url) as connection:
+    with psycopg.connect(client.store._url) as connection:
         for setting, value in WRITER.items():
             connection.execute("SELECT set_config(%s, %s, false)", [setting, value])
         (number,) = connection.execute("SELECT id FROM queue WHERE name = 'q'").fetchone()
@@ -86,8 +86,8 @@ async def test_the_row_of_a_queue_is_found_without_walking_over_its_dead_version
     assert step["Shared Hit Blocks"] + step["Shared Read Blocks"] < PAGES
 
 
-async def test_enqueue_by_sql_finds_it_so_too_whatever_the_session_of_the_application_plans(desk, old_snapshot):
-    with psycopg.connect(desk.store._url, options="-c enable_sort=on -c plan_cache_mode=force_custom_plan") as connection:
+async def test_enqueue_by_sql_finds_it_so_too_whatever_the_session_of_the_application_plans(client, old_snapshot):
+    with psycopg.connect(client.store._url, options="-c enable_sort=on -c plan_cache_mode=force_custom_plan") as connection:
         for _ in range(2):
             ((plan,),) = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {ENQUEUE}").fetchall()
         connection.rollback()
@@ -96,28 +96,28 @@ async def test_enqueue_by_sql_finds_it_so_too_whatever_the_session_of_the_applic
 
 
 @pytest.mark.parametrize("priorities", [[1024], range(1, 16)], ids=["one", "sixteen"])
-async def test_the_oldest_ready_job_is_found_without_walking_over_those_that_were_taken(desk, old_snapshot, priorities):
+async def test_the_oldest_ready_job_is_found_without_walking_over_those_that_were_taken(client, old_snapshot, priorities):
     last = max(priorities)
     for _ in range(4):
-        await desk.put_all([NewJob("q", b"1", priority=last) for _ in range(VERSIONS // 4)])
-    desk.clock.advance(5)
-    await desk.put_all([NewJob("q", b"1", priority=priority) for priority in priorities])
+        await client.put_all([NewJob("q", b"1", priority=last) for _ in range(VERSIONS // 4)])
+    client.clock.advance(5)
+    await client.put_all([NewJob("q", b"1", priority=priority) for priority in priorities])
     taken = 0
     while taken < VERSIONS:
-        taken += len(await desk.lease(limit=VERSIONS // 4))
-    connection = await connect(desk.store._url, READER)
+        taken += len(await client.lease(limit=VERSIONS // 4))
+    connection = await connect(client.store._url, READER)
     try:
         counting = Counting(connection)
         ages = await Reader(PostgresSnapshot(counting), QueuePolicy(), {}).answer(OldestReady(["q", "none"]), 0)
     finally:
         connection.terminate()
-    (first,) = await desk.lease()
+    (first,) = await client.lease()
     assert ages.ready_at == {"q": first.job.ready_at}
     assert counting.pages < PAGES + 3 * len(priorities)
 
 
-async def test_a_batch_reads_and_writes_the_newest_version(desk, old_snapshot):
-    await desk.put_all([NewJob("q", b"2")])
-    granted = await desk.do(LeaseJobs(("q",), 10, "w"))
+async def test_a_batch_reads_and_writes_the_newest_version(client, old_snapshot):
+    await client.put_all([NewJob("q", b"2")])
+    granted = await client.do(LeaseJobs(("q",), 10, "w"))
     assert [job.content.payload for job in granted.jobs] == [b"1", b"2"]
-    await desk.count_again()
+    await client.count_again()

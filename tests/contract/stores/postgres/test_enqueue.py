@@ -15,7 +15,7 @@ from holdfast.job.queue import QueuePolicy, QueueSettings
 from holdfast.messages.commands import ConcludeLease, PurgeQueue, SetQueue
 from holdfast.stores import formats
 from holdfast.stores.postgres.store import PostgresStore
-from tests.contract.stores.conformance.conftest import Desk, empty_database, postgres_server
+from tests.contract.stores.conformance.conftest import StoreClient, empty_database, postgres_server
 
 JOB = "SELECT row_to_json(j)::jsonb - 'id' - 'created_at' FROM holdfast.job j WHERE id = %s"
 PLACES = """
@@ -30,8 +30,8 @@ TALLY = "SELECT scheduled, ready, leased, bytes FROM holdfast.queue WHERE name =
 
 
 @pytest.fixture
-async def desk():
-    opened = Desk(PostgresStore(empty_database(), QueuePolicy(capacity_jobs=50), payload_bytes=1_000))
+async def client():
+    opened = StoreClient(PostgresStore(empty_database(), QueuePolicy(capacity_jobs=50), payload_bytes=1_000))
     await opened.store.tend()  # so the schema is there, and the bounds
     yield opened
     await opened.count_again()
@@ -95,12 +95,12 @@ def as_new(queue="q", payload='{"n": 1}', **options) -> NewJob:
     return NewJob(queue, raw, extras=Extras(**extras), **{"content_type": content} | options)
 
 
-async def through_the_engine(desk, **options):
+async def through_the_engine(client, **options):
     """The number of the job, or code, field and sentence of the refusal."""
     new = as_new(**options)
     try:
         checks.new_job(new, 1_000)
-        (receipt,) = await desk.put_all([new])
+        (receipt,) = await client.put_all([new])
     except HoldfastError as error:
         return error.code, error.fields.get("field", error.fields.get("queue")), error.detail
     return receipt.id
@@ -134,11 +134,11 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("options", TAKEN.values(), ids=TAKEN)
-async def test_a_job_that_is_taken_has_the_same_rows_as_one_by_way_of_the_engine(desk, shop, options):
-    ours = await through_the_engine(desk, **options)
+async def test_a_job_that_is_taken_has_the_same_rows_as_one_by_way_of_the_engine(client, shop, options):
+    ours = await through_the_engine(client, **options)
     own = {"queue": options.get("queue", "q")}
     found = [await asyncio.to_thread(told_of, ours, own["queue"])]
-    await desk.do(PurgeQueue(own["queue"], (State.SCHEDULED, State.READY), limits.ID_MAX, 100))
+    await client.do(PurgeQueue(own["queue"], (State.SCHEDULED, State.READY), limits.ID_MAX, 100))
     theirs = enqueue(shop, **options)
     assert theirs > ours
     found.append(await asyncio.to_thread(told_of, theirs, own["queue"]))
@@ -191,8 +191,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("options", REFUSED.values(), ids=REFUSED)
-async def test_a_breach_is_refused_with_the_field_and_the_sentence_of_the_engine(desk, shop, options):
-    ours = await through_the_engine(desk, **options)
+async def test_a_breach_is_refused_with_the_field_and_the_sentence_of_the_engine(client, shop, options):
+    ours = await through_the_engine(client, **options)
     assert isinstance(ours, tuple)
     assert refusal(shop, **options) == ours
     assert postgres_server().value("SELECT count(*) FROM holdfast.queue", database="holdfast") == 0
@@ -223,18 +223,18 @@ async def test_a_breach_is_refused_with_the_field_and_the_sentence_of_the_engine
         "unique key, scheduled",
     ],
 )
-async def test_a_full_queue_and_a_key_in_use_are_refused_as_by_the_engine(desk, shop, settings, before, options):
-    await desk.do(SetQueue("q", QueueSettings(**settings), whole=True))
+async def test_a_full_queue_and_a_key_in_use_are_refused_as_by_the_engine(client, shop, settings, before, options):
+    await client.do(SetQueue("q", QueueSettings(**settings), whole=True))
     if before is not None:
         enqueue(shop, **before)
-    code, _, sentence = await through_the_engine(desk, **options)
+    code, _, sentence = await through_the_engine(client, **options)
     assert refusal(shop, **options)[::2] == (code, sentence)
 
 
-async def test_a_payload_that_never_fits_is_refused_with_its_bound_as_by_the_engine(desk, shop):
-    await desk.do(SetQueue("q", QueueSettings(capacity_bytes=5), whole=True))
+async def test_a_payload_that_never_fits_is_refused_with_its_bound_as_by_the_engine(client, shop):
+    await client.do(SetQueue("q", QueueSettings(capacity_bytes=5), whole=True))
     with pytest.raises(HoldfastError) as ours:
-        await desk.put_all([as_new(payload="12345 ")])
+        await client.put_all([as_new(payload="12345 ")])
     with pytest.raises(psycopg.Error) as theirs:
         enqueue(shop, payload="12345 ")
     assert theirs.value.sqlstate == "JQ002"
@@ -242,22 +242,22 @@ async def test_a_payload_that_never_fits_is_refused_with_its_bound_as_by_the_eng
     assert ours.value.fields == {"field": "payload", "queue": "q", "limit_bytes": 5}
 
 
-async def test_a_queue_that_sets_no_capacity_has_that_of_the_nodes(desk, shop):
+async def test_a_queue_that_sets_no_capacity_has_that_of_the_nodes(client, shop):
     for _ in range(50):
         enqueue(shop)
     assert refusal(shop)[0] == "queue_full"
-    assert (await desk.tally()).ready == 50
+    assert (await client.tally()).ready == 50
 
 
-async def test_what_fits_exactly_is_taken_and_an_empty_payload_fits_into_a_queue_without_bytes(desk, shop):
-    await desk.do(SetQueue("q", QueueSettings(capacity_bytes=5), whole=True))
+async def test_what_fits_exactly_is_taken_and_an_empty_payload_fits_into_a_queue_without_bytes(client, shop):
+    await client.do(SetQueue("q", QueueSettings(capacity_bytes=5), whole=True))
     enqueue(shop, payload="12345")
     enqueue(shop, payload=b"")
     assert refusal(shop, payload="1")[0] == "queue_full"
 
 
-async def test_the_bound_is_exact_while_many_applications_and_a_node_enqueue_at_once(desk, connect):
-    await desk.do(SetQueue("q", QueueSettings(capacity_jobs=37), whole=True))
+async def test_the_bound_is_exact_while_many_applications_and_a_node_enqueue_at_once(client, connect):
+    await client.do(SetQueue("q", QueueSettings(capacity_jobs=37), whole=True))
     connections = [connect() for _ in range(4)]
     taken: list[int] = []
 
@@ -275,15 +275,15 @@ async def test_the_bound_is_exact_while_many_applications_and_a_node_enqueue_at_
     threads = [threading.Thread(target=push, args=(connection,)) for connection in connections]
     for thread in threads:
         thread.start()
-    ours = [await through_the_engine(desk) for _ in range(12)]
+    ours = [await through_the_engine(client) for _ in range(12)]
     for thread in threads:
         await asyncio.to_thread(thread.join)
     taken += [one for one in ours if isinstance(one, int)]
     assert len(taken) == len(set(taken)) == 37
-    assert (await desk.tally()).ready == 37
+    assert (await client.tally()).ready == 37
 
 
-async def test_of_two_who_want_one_unique_key_at_once_the_second_waits_and_is_refused(desk, connect):
+async def test_of_two_who_want_one_unique_key_at_once_the_second_waits_and_is_refused(client, connect):
     one, other = connect(), connect()
     first = enqueue(one, unique_key="k")
     second = asyncio.create_task(asyncio.to_thread(refusal, other, unique_key="k"))
@@ -293,55 +293,55 @@ async def test_of_two_who_want_one_unique_key_at_once_the_second_waits_and_is_re
     assert (await second)[2] == f"Job {first} holds the unique key 'k' in queue q."
 
 
-async def test_a_job_is_gone_with_the_transaction_that_put_it(desk, connect):
+async def test_a_job_is_gone_with_the_transaction_that_put_it(client, connect):
     application = connect()
     application.execute("INSERT INTO orders VALUES (1)")
     enqueue(application, queue="new", unique_key="k", group_key="g", idempotency_key="i")
     application.rollback()
     with pytest.raises(HoldfastError):
-        await desk.tally("new")
+        await client.tally("new")
     enqueue(application, queue="new", unique_key="k", group_key="g", idempotency_key="i")
     application.commit()
-    assert (await desk.tally("new")).ready == 1
+    assert (await client.tally("new")).ready == 1
 
 
-async def test_a_job_is_leased_and_concluded_like_any_other_and_only_after_the_commit(desk, connect):
+async def test_a_job_is_leased_and_concluded_like_any_other_and_only_after_the_commit(client, connect):
     application = connect()
-    await desk.do(SetQueue("q", QueueSettings(), whole=True))
+    await client.do(SetQueue("q", QueueSettings(), whole=True))
     number = enqueue(application, payload='{"order": 7}', type="mail", priority=3)
-    leasing = asyncio.create_task(desk.lease())
+    leasing = asyncio.create_task(client.lease())
     await asyncio.sleep(0.1)
     assert not leasing.done()  # the queue is the application's until it commits
     application.commit()
-    granted = await leasing or await desk.lease()
+    granted = await leasing or await client.lease()
     assert [(one.job.id, one.content.payload, one.content.type) for one in granted] == [(number, b'{"order": 7}', "mail")]
-    await desk.do(ConcludeLease(granted[0].job.ref()))
-    assert await desk.state(number) is State.CONCLUDED
+    await client.do(ConcludeLease(granted[0].job.ref()))
+    assert await client.state(number) is State.CONCLUDED
 
 
-async def test_a_node_knows_of_the_very_first_call_at_its_next_look_also_before_the_commit(desk, connect):
+async def test_a_node_knows_of_the_very_first_call_at_its_next_look_also_before_the_commit(client, connect):
     postgres_server().sql("ALTER SEQUENCE holdfast.enqueued RESTART", database="holdfast")  # as if nobody ever had
-    assert not await desk.store.produced_beside()
+    assert not await client.store.produced_beside()
     with connect() as application:
         enqueue(application)
-        assert await desk.store.produced_beside()
+        assert await client.store.produced_beside()
         application.rollback()
 
 
-async def test_jobs_of_both_ways_are_leased_by_priority_and_number(desk, shop):
+async def test_jobs_of_both_ways_are_leased_by_priority_and_number(client, shop):
     for priority in (5, 1, 9):
-        await desk.put(priority=priority)
+        await client.put(priority=priority)
         enqueue(shop, priority=priority)
-    await desk.lease(limit=1)
+    await client.lease(limit=1)
     for priority in range(20, 45):  # more than a queue keeps account of
         enqueue(shop, priority=priority)
-    granted = await desk.lease(limit=100)
+    granted = await client.lease(limit=100)
     order = [(one.job.priority, one.job.id) for one in granted]
     assert order == sorted(order)
     assert len(order) == 30
 
 
-async def test_a_priority_is_found_however_many_are_in_use(desk, shop):
+async def test_a_priority_is_found_however_many_are_in_use(client, shop):
     """The queue keeps account of where each priority begins; past a number of them it keeps none."""
     numbers = [1, 200, 300, 70_000, limits.PRIORITY_MAX, *range(2, 20)]
     for count, priority in enumerate(numbers, 1):
@@ -349,21 +349,21 @@ async def test_a_priority_is_found_however_many_are_in_use(desk, shop):
         column = postgres_server().value("SELECT ready_floors::text FROM holdfast.queue", database="holdfast")
         floors = None if column is None else formats.ready_floors_of(column)
         assert floors is None if count > limits.READY_FLOORS else floors.keys() == set(numbers[:count])
-    assert [one.job.priority for one in await desk.lease(limit=100)] == sorted(numbers)
+    assert [one.job.priority for one in await client.lease(limit=100)] == sorted(numbers)
     enqueue(shop, priority=4)
-    assert len(await desk.lease(limit=5)) == 1
+    assert len(await client.lease(limit=5)) == 1
 
 
-async def test_a_group_of_both_ways_keeps_its_limit_and_its_order(desk, shop):
-    jobs = [enqueue(shop, group_key="g"), await desk.put(group_key="g"), enqueue(shop, group_key="g")]
+async def test_a_group_of_both_ways_keeps_its_limit_and_its_order(client, shop):
+    jobs = [enqueue(shop, group_key="g"), await client.put(group_key="g"), enqueue(shop, group_key="g")]
     numbers = [jobs[0], jobs[1].id, jobs[2]]
     for number in numbers:
-        (granted,) = await desk.lease(limit=10)
+        (granted,) = await client.lease(limit=10)
         assert granted.job.id == number
-        await desk.do(ConcludeLease(granted.job.ref()))
+        await client.do(ConcludeLease(granted.job.ref()))
 
 
-async def test_the_same_idempotency_key_gives_the_same_job_and_with_another_request_it_is_refused(desk, shop):
+async def test_the_same_idempotency_key_gives_the_same_job_and_with_another_request_it_is_refused(client, shop):
     first = enqueue(shop, idempotency_key="order-7", priority=3)
     assert enqueue(shop, idempotency_key="order-7", priority=3) == first
     assert refusal(shop, idempotency_key="order-7", priority=4)[:2] == ("idempotency_mismatch", "idempotency_key")
@@ -374,14 +374,14 @@ async def test_the_same_idempotency_key_gives_the_same_job_and_with_another_requ
 
 
 @pytest.mark.parametrize("bad", ["{", "", "nothing"])
-async def test_a_text_that_is_not_json_is_refused(desk, shop, bad):
+async def test_a_text_that_is_not_json_is_refused(client, shop, bad):
     with pytest.raises(psycopg.errors.InvalidTextRepresentation, match="json"):
         enqueue(shop, payload=bad)
 
 
-async def test_json_is_kept_byte_for_byte_as_text_and_nested_no_deeper_than_the_bound(desk, shop):
+async def test_json_is_kept_byte_for_byte_as_text_and_nested_no_deeper_than_the_bound(client, shop):
     text = '{ "a" : [1,  2.50] }'
-    (granted,) = await desk.lease() if enqueue(shop, payload=text) else []
+    (granted,) = await client.lease() if enqueue(shop, payload=text) else []
     assert granted.content.payload == text.encode()
     enqueue(shop, payload="[" * 64 + "]" * 64)
     enqueue(shop, payload='["' + "[" * 100 + '\\""]')
@@ -389,7 +389,7 @@ async def test_json_is_kept_byte_for_byte_as_text_and_nested_no_deeper_than_the_
     assert said == ("invalid_request", "payload", "payload must not be nested deeper than 64 levels.")
 
 
-async def test_what_only_sql_can_say_is_refused_with_its_field(desk, shop):
+async def test_what_only_sql_can_say_is_refused_with_its_field(client, shop):
     assert refusal(shop, unique_key="k", unique_while="always")[1] == "unique_while"
     assert refusal(shop, payload=b"{}", content_type="application/json")[1] == "content_type"
     assert refusal(shop, payload=b"{}", content_type="text/x\ny: z")[1] == "content_type"
@@ -400,21 +400,21 @@ async def test_what_only_sql_can_say_is_refused_with_its_field(desk, shop):
     assert refusal(shop, group_limit=2)[1] == "group_limit"
 
 
-async def test_tags_that_no_node_could_read_are_refused_and_those_of_any_lower_bound_are_tags(desk, shop):
+async def test_tags_that_no_node_could_read_are_refused_and_those_of_any_lower_bound_are_tags(client, shop):
     for nested in ("{{a},{b}}", "{{a,b}}"):
         assert refusal(shop, tags=nested) == ("invalid_request", "tags", "tags must be a list of texts, and not of lists.")
     enqueue(shop, tags="[0:1]={a,b}")
-    assert [one.job.extras.tags for one in await desk.lease(limit=5)] == [("a", "b")]
+    assert [one.job.extras.tags for one in await client.lease(limit=5)] == [("a", "b")]
 
 
-async def test_a_moment_in_the_past_is_now_and_one_to_come_is_kept_to_the_millisecond(desk, shop):
-    assert await desk.state(enqueue(shop, run_at="-infinity")) is State.READY
+async def test_a_moment_in_the_past_is_now_and_one_to_come_is_kept_to_the_millisecond(client, shop):
+    assert await client.state(enqueue(shop, run_at="-infinity")) is State.READY
     number = enqueue(shop, run_at="2099-01-01T00:00:00.123Z")
-    job = await desk.job(number)
+    job = await client.job(number)
     assert (job.state, job.ready_at) == (State.SCHEDULED, 4_070_908_800_123)
 
 
-async def test_who_may_enqueue_may_do_nothing_else(desk, shop):
+async def test_who_may_enqueue_may_do_nothing_else(client, shop):
     for query in (
         "SELECT * FROM holdfast.job",
         "SELECT holdfast.take('holdfast.job_id', 1)",
@@ -426,7 +426,7 @@ async def test_who_may_enqueue_may_do_nothing_else(desk, shop):
             shop.execute(query)
     shop.execute("CREATE TEMP TABLE job(id int); CREATE TEMP TABLE queue(name text)")
     shop.execute("SET search_path = pg_temp, public")
-    assert await desk.state(enqueue(shop)) is State.READY  # tables of the caller's are not looked at
+    assert await client.state(enqueue(shop)) is State.READY  # tables of the caller's are not looked at
 
 
 SETTINGS = {
@@ -571,18 +571,18 @@ async def test_nobody_may_enqueue_who_was_not_let_in(desk):
         enqueue(stranger)
 
 
-async def test_an_application_that_falls_asleep_with_a_queue_in_its_hands_is_ended(desk, connect):
+async def test_an_application_that_falls_asleep_with_a_queue_in_its_hands_is_ended(client, connect):
     postgres_server().sql("UPDATE holdfast.enqueue_bounds SET hold_ms = 300", database="holdfast")
     asleep = connect()
     enqueue(asleep)
-    receipt = await desk.put()  # it waits until then
+    receipt = await client.put()  # it waits until then
     assert receipt.id
     with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
         asleep.execute("SELECT 1")
-    assert (await desk.tally()).ready == 1
+    assert (await client.tally()).ready == 1
 
 
-async def test_a_bound_of_the_application_itself_that_is_tighter_stays(desk, connect):
+async def test_a_bound_of_the_application_itself_that_is_tighter_stays(client, connect):
     careful = connect(options="-c idle_in_transaction_session_timeout=700")
     enqueue(careful)
     assert careful.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("700ms",)
@@ -593,20 +593,20 @@ async def test_a_bound_of_the_application_itself_that_is_tighter_stays(desk, con
     assert careless.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("1h",)
 
 
-async def test_with_an_old_snapshot_the_transaction_is_refused_and_not_the_bound_broken(desk, connect):
+async def test_with_an_old_snapshot_the_transaction_is_refused_and_not_the_bound_broken(client, connect):
     old = connect(options="-c default_transaction_isolation=repeatable\\ read")
     old.execute("SELECT 1 FROM orders")
-    await desk.put(unique_key="k")
+    await client.put(unique_key="k")
     try:
         enqueue(old, unique_key="k")
     except psycopg.Error as error:
         assert error.sqlstate in ("40001", "JQ004")  # noqa: PT017
     else:
         old.commit()
-    assert (await desk.tally()).ready == 1
+    assert (await client.tally()).ready == 1
 
 
-async def test_a_call_that_is_cancelled_at_any_moment_holds_up_nobody(desk, connect):
+async def test_a_call_that_is_cancelled_at_any_moment_holds_up_nobody(client, connect):
     """Numbers are given under a lock that belongs to the session: it would stay with a session that goes on, and no job could be put any more."""
     careful = connect(autocommit=True, options="-c statement_timeout=300")
     for sequence in ("job_id", "enqueued"):
@@ -615,7 +615,7 @@ async def test_a_call_that_is_cancelled_at_any_moment_holds_up_nobody(desk, conn
             with pytest.raises(psycopg.errors.QueryCanceled):
                 enqueue(careful)
         async with asyncio.timeout(5):
-            assert (await desk.put()).id
+            assert (await client.put()).id
     assert enqueue(careful)
     locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = 'holdfast')"
     assert postgres_server().value(locks) == 0

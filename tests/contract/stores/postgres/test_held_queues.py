@@ -182,7 +182,7 @@ async def test_a_worker_of_several_queues_is_given_the_jobs_of_the_others(group,
 
 
 async def test_time_passes_in_the_others_however_much_waits_in_it(group, node, monkeypatch):
-    monkeypatch.setattr("holdfast.committer.local_backend._BITE", 3)
+    monkeypatch.setattr("holdfast.committer.local_backend._CHUNK", 3)
     one = node(0)
     await one.backend.submit(Enqueue([NewJob("stuck", b"1", delay_ms=1) for _ in range(8)]))
     await one.backend.submit(Enqueue([NewJob("free", b"1", delay_ms=20) for _ in range(8)]))

@@ -10,7 +10,7 @@ from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite.store import SqliteStore
-from tests.contract.stores.conformance.conftest import Desk
+from tests.contract.stores.conformance.conftest import StoreClient
 
 JOBS = 20
 COPY_S = 4.0  # it takes about one
@@ -21,9 +21,9 @@ def moving(group, tmp_path):
     """Begins to move a file with some jobs into the group's database."""
 
     async def fill() -> None:
-        desk = Desk(SqliteStore(tmp_path / "jobs.db", QueuePolicy()))
-        await desk.put_all([NewJob("q", b"1")] * JOBS)
-        await desk.close()
+        client = StoreClient(SqliteStore(tmp_path / "jobs.db", QueuePolicy()))
+        await client.put_all([NewJob("q", b"1")] * JOBS)
+        await client.close()
 
     asyncio.run(fill())
     started = []

@@ -76,7 +76,7 @@ class Work:
     """A caller at one node, from its making until it is ended: each job is put, taken and concluded, and nothing may fail."""
 
     def __init__(self, node, queue):
-        self.lives = 0
+        self.jobs_done = 0
         self.failure = None
         self._node, self._queue = node, queue
         self._over = threading.Event()
@@ -87,17 +87,17 @@ class Work:
         try:
             with self._node.client() as client:
                 while not self._over.is_set():
-                    push(client, self._queue, self.lives)
+                    push(client, self._queue, self.jobs_done)
                     (job,) = lease(client, self._queue)
                     assert conclude(client, job).status_code == 200
-                    self.lives += 1
+                    self.jobs_done += 1
         except Exception as failure:  # noqa: BLE001  (it is told by the thread that waits)
             self.failure = failure
 
     def goes_on(self):
-        """Wait for some more lives."""
-        goal = self.lives + 10
-        until(lambda: self.lives >= goal or self.failure is not None, f"{self._queue} goes on")
+        """Wait for ten more jobs."""
+        goal = self.jobs_done + 10
+        until(lambda: self.jobs_done >= goal or self.failure is not None, f"{self._queue} goes on")
         assert self.failure is None, self.failure
 
     def end(self):

@@ -23,8 +23,8 @@ async def opened(path):
     await backend.stop()
 
 
-async def lived(backend, count):
-    """The numbers of as many jobs and of their leases; nothing is left of them."""
+async def run_and_delete(backend, count):
+    """Enqueue, lease, conclude and delete `count` jobs; returns their ids and fences."""
     await backend.submit(Enqueue([NewJob("q", b"1")] * count))
     granted = [one.job for one in (await backend.submit(LeaseJobs(("q",), count, "w"))).jobs]
     await asyncio.gather(*[backend.submit(ConcludeLease(job.ref())) for job in granted])
@@ -38,10 +38,10 @@ def counters(store):
 
 async def test_a_store_that_was_closed_goes_on_with_the_next_number(tmp_path):
     async with opened(tmp_path / "jobs.db") as (_, backend):
-        assert await lived(backend, 3) == ([1, 2, 3], [1, 2, 3])
+        assert await run_and_delete(backend, 3) == ([1, 2, 3], [1, 2, 3])
     async with opened(tmp_path / "jobs.db") as (store, backend):
         assert counters(store) == {"job": 3, "fence": 3}
-        assert await lived(backend, 2) == ([4, 5], [4, 5])
+        assert await run_and_delete(backend, 2) == ([4, 5], [4, 5])
 
 
 @pytest.mark.parametrize("count", [1, 999, 1_000, 1_001, 2_500])
@@ -49,23 +49,23 @@ async def test_what_a_killed_process_leaves_has_no_number_twice_though_nothing_i
     async with opened(tmp_path / "jobs.db") as (store, backend):
         jobs, fences = [], []
         for first in range(0, count, 500):
-            more = await lived(backend, min(500, count - first))
+            more = await run_and_delete(backend, min(500, count - first))
             jobs, fences = jobs + more[0], fences + more[1]
         assert counters(store)["job"] >= jobs[-1]
         assert counters(store)["fence"] >= fences[-1]
         for name in ("jobs.db", "jobs.db-wal"):  # as a kill would leave them
             shutil.copy(tmp_path / name, tmp_path / f"left-{name}")
     async with opened(tmp_path / "left-jobs.db") as (_, backend):
-        (job,), (fence,) = await lived(backend, 1)
+        (job,), (fence,) = await run_and_delete(backend, 1)
     assert max(jobs) < job <= max(jobs) + 1_001
     assert max(fences) < fence <= max(fences) + 1_001
 
 
 async def test_most_commits_do_not_write_the_counters(tmp_path):
     async with opened(tmp_path / "jobs.db") as (store, backend):
-        await lived(backend, 1)
+        await run_and_delete(backend, 1)
         before = counters(store)
-        await lived(backend, 100)
+        await run_and_delete(backend, 100)
         assert counters(store) == before
 
 
@@ -77,5 +77,5 @@ async def test_an_undone_transaction_takes_no_number_back_and_its_counters_are_w
             store._cache.keep_counters(store._writer)
             assert counters(store)["job"] >= 5_000
         assert counters(store) == {"job": 0, "fence": 0}
-        assert await lived(backend, 1) == ([5_001], [1])
+        assert await run_and_delete(backend, 1) == ([5_001], [1])
         assert counters(store)["job"] >= 5_001

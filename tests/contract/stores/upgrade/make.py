@@ -18,23 +18,23 @@ from holdfast.job.queue import QueuePolicy
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.stores.store import Store
-from tests.contract.stores.conformance.conftest import Desk, empty_database, postgres_server
-from tests.contract.stores.upgrade.furniture import SQL, as_json, furnish, told
+from tests.contract.stores.conformance.conftest import StoreClient, empty_database, postgres_server
+from tests.contract.stores.upgrade.filled_store import SQL, as_json, contents, fill
 
 BEGUN = 1_600_000_000_000  # so that no moment in them is ever ahead of the clock of whoever reads them
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
-async def furnished(store: Store) -> bytes:
-    """Fill it, close it, and give what it told."""
-    desk = Desk(store, BEGUN)
+async def fill_and_read(store: Store) -> bytes:
+    """Fill a store, read its contents and close it."""
+    client = StoreClient(store, BEGUN)
     await store.tend()
-    await furnish(desk)
+    await fill(client)
     if isinstance(store, PostgresStore):
         postgres_server().sql(SQL, user="holdfast", database="holdfast")
-    said = await told(desk)
-    await desk.close()
-    return json.dumps(as_json(said), indent=1).encode()
+    found = await contents(client)
+    await client.close()
+    return json.dumps(as_json(found), indent=1).encode()
 
 
 def keep(name: str, content: bytes) -> None:
@@ -45,10 +45,10 @@ def main(name: str) -> None:
     FIXTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "jobs.db"
-        keep(f"{name}.sqlite.json", asyncio.run(furnished(SqliteStore(path, QueuePolicy()))))
+        keep(f"{name}.sqlite.json", asyncio.run(fill_and_read(SqliteStore(path, QueuePolicy()))))
         keep(f"{name}.db", path.read_bytes())
     url = empty_database()
-    keep(f"{name}.postgres.json", asyncio.run(furnished(PostgresStore(url, QueuePolicy()))))
+    keep(f"{name}.postgres.json", asyncio.run(fill_and_read(PostgresStore(url, QueuePolicy()))))
     dump = [find()["pg_dump"], "--inserts", "--no-owner", "-n", "holdfast", postgres_server().url()]
     keep(f"{name}.sql", subprocess.run(dump, check=True, capture_output=True, timeout=60).stdout)
 

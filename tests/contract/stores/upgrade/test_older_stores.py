@@ -16,8 +16,8 @@ from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite import connect, maintenance
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
-from tests.contract.stores.conformance.conftest import Desk, postgres_server
-from tests.contract.stores.upgrade.furniture import as_json, told
+from tests.contract.stores.conformance.conftest import StoreClient, postgres_server
+from tests.contract.stores.upgrade.filled_store import as_json, contents
 from tests.contract.stores.upgrade.make import FIXTURES
 
 VERSIONS = ["positional"]
@@ -79,11 +79,11 @@ def place(request, tmp_path):
 
 
 async def test_every_job_is_there_field_for_field_and_a_check_finds_nothing(place):
-    desk = Desk(place.open())
-    await desk.store.tend()
-    found = as_json(await told(desk))
-    await desk.count_again()
-    await desk.close()
+    client = StoreClient(place.open())
+    await client.store.tend()
+    found = as_json(await contents(client))
+    await client.count_again()
+    await client.close()
     for kind, before in place.said.items():
         assert found[kind] == before, kind
     assert found.keys() == place.said.keys()
@@ -102,10 +102,10 @@ async def test_what_cant_be_read_stays_as_it_is_is_named_and_is_set_aside(place)
         if isinstance(place, InDatabase)
         else "UPDATE kept_answer SET receipts = x'c1' WHERE key = 'one'"
     )
-    desk = Desk(place.open())
-    await desk.store.tend()
-    found = as_json(await told(desk))
-    await desk.close()
+    client = StoreClient(place.open())
+    await client.store.tend()
+    found = as_json(await contents(client))
+    await client.close()
     assert found["kept_answers"]["mail one"]["receipts"] == []
     before = {detail["job"]["id"]: detail for detail in place.said["jobs"]}
     assert [detail["job"]["id"] for detail in found["jobs"] if detail != before[detail["job"]["id"]]] == [41]

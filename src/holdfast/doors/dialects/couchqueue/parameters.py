@@ -158,7 +158,7 @@ def _members(body: bytes) -> Iterable[tuple[str, str]]:
     try:
         members, mark = bodies.decode(body, dict[str, Raw]), ""
     except MalformedJson:
-        found = surrogates.mended(body)
+        found = surrogates.repaired(body)
         if found is None:
             raise
         members, mark = bodies.decode(found[0], dict[str, Raw]), found[1]
