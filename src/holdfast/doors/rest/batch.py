@@ -79,7 +79,7 @@ class LeaseBatch:
 
 def read_apart(body: bytes, kind: type[Any]) -> LeaseBatch | None:
     """A batch that could not be read: each entry for itself, where the reason is a broken text; else None."""
-    found = surrogates.mended(body)
+    found = surrogates.repaired(body)
     asked = None if found is None else surrogates.again(found[0], kind)
     return None if found is None or asked is None else LeaseBatch(asked, found[1])
 

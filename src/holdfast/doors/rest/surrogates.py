@@ -70,7 +70,7 @@ def again(body: bytes, kind: Any) -> Any:
 
 def fail_in(body: bytes) -> FailIn | None:
     """A failure whose body could not be read: read with its own reason cleaned; None where that is not what is wrong."""
-    found = mended(body)
+    found = repaired(body)
     given: FailIn | None = None if found is None else again(found[0], FailIn)
     if found is None or given is None:
         return None

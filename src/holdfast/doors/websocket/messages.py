@@ -159,7 +159,7 @@ def read(data: bytes) -> tuple[Any, str]:
     try:
         return bodies.decode(data, Asked), ""  # type: ignore[arg-type]  # a union of types
     except MalformedJson:
-        found = surrogates.mended(data)
+        found = surrogates.repaired(data)
         if found is None:
             raise
         asked: Any = surrogates.again(found[0], Asked)

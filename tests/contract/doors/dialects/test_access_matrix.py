@@ -155,7 +155,7 @@ class Dialects(House):
             self._keys[kept] = secret
         return self._keys[kept]
 
-    def made(self, ready: str) -> dict[str, str]:
+    def made(self, ready: str) -> dict[str, str]:  # noqa: C901  (one case after the other)
         """What is there before a call, by the names that stand for it."""
         queue = f"r.q{next(_numbers)}"
         names = {"QUEUE": queue, "WORKER": "w-0123456789abcdef", "JOB": "987654321"}

@@ -482,9 +482,9 @@ def in_session(connection, key, kind) -> int:
     return connection.execute(query, {"payload": payload, "key": f"{key} {kind}"} | options).fetchone()[0]
 
 
-async def test_the_same_call_is_the_same_job_whatever_the_session_has_set(desk, connect):
+async def test_the_same_call_is_the_same_job_whatever_the_session_has_set(client, connect):
     server = postgres_server()
-    await desk.do(SetQueue("q", QueueSettings(capacity_jobs=1_000), whole=True))
+    await client.do(SetQueue("q", QueueSettings(capacity_jobs=1_000), whole=True))
     usual = connect(autocommit=True)
     first = {kind: in_session(usual, "usual", kind) for kind in CALLS}
     with server.connect(database="holdfast") as looking:
@@ -504,7 +504,7 @@ async def test_the_same_call_is_the_same_job_whatever_the_session_has_set(desk, 
             other.close()
 
 
-async def test_what_an_application_makes_for_itself_is_never_run_as_the_owner(desk, shop):
+async def test_what_an_application_makes_for_itself_is_never_run_as_the_owner(client, shop):
     """Types, functions and operators of its own, with the names of those that `enqueue` uses, and in front of them."""
     server = postgres_server()
     server.sql("CREATE SCHEMA IF NOT EXISTS own AUTHORIZATION shop", database="holdfast")
@@ -544,7 +544,7 @@ async def test_what_an_application_makes_for_itself_is_never_run_as_the_owner(de
         server.sql("DROP SCHEMA own CASCADE", database="holdfast")
 
 
-async def test_every_function_that_others_may_call_has_a_path_and_settings_of_its_own(desk, shop):
+async def test_every_function_that_others_may_call_has_a_path_and_settings_of_its_own(client, shop):
     found = dict(
         postgres_server().sql(
             "SELECT oid::regprocedure::text, coalesce(proconfig, '{}') FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace"
@@ -563,7 +563,7 @@ async def test_every_function_that_others_may_call_has_a_path_and_settings_of_it
             }, name
 
 
-async def test_nobody_may_enqueue_who_was_not_let_in(desk):
+async def test_nobody_may_enqueue_who_was_not_let_in(client):
     server = postgres_server()
     if not server.sql("SELECT 1 FROM pg_roles WHERE rolname = 'stranger'"):
         server.sql("CREATE ROLE stranger LOGIN")

@@ -18,8 +18,8 @@ from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.connect import migrations
 from holdfast.stores.sqlite.store import SqliteStore
-from tests.contract.stores.conformance.conftest import Desk, postgres_server
-from tests.contract.stores.upgrade.furniture import as_json, told
+from tests.contract.stores.conformance.conftest import StoreClient, postgres_server
+from tests.contract.stores.upgrade.filled_store import as_json, contents
 from tests.contract.stores.upgrade.test_older_stores import InDatabase, fixture
 
 OLD = 6  # the schema of the file
@@ -84,10 +84,10 @@ class Database(InDatabase):
         return postgres_server().value("SELECT version FROM holdfast.schema_version", database="holdfast")
 
     async def is_whole(self):
-        desk = Desk(self.open())
-        await desk.store.tend()
-        found = as_json(await told(desk))
-        await desk.close()
+        client = StoreClient(self.open())
+        await client.store.tend()
+        found = as_json(await contents(client))
+        await client.close()
         assert {kind: found[kind] for kind in self.said} == self.said
         assert await database.check(self.url) == []
 

@@ -10,8 +10,8 @@ from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite import maintenance
 from holdfast.stores.sqlite.store import SqliteStore
 from tests.contract.cli.test_access_keys import run as command
-from tests.contract.stores.conformance.conftest import Desk, postgres_server
-from tests.contract.stores.upgrade.furniture import as_json, told
+from tests.contract.stores.conformance.conftest import StoreClient, postgres_server
+from tests.contract.stores.upgrade.filled_store import as_json, contents
 from tests.contract.stores.upgrade.test_interrupted_steps import rows_of
 from tests.contract.stores.upgrade.test_older_stores import InDatabase, InFile
 
@@ -28,10 +28,10 @@ def told_by(opened):
 
     async def tell():
         store = opened()
-        desk = Desk(store)
+        client = StoreClient(store)
         await store.tend()
-        found = as_json(await told(desk))
-        await desk.close()
+        found = as_json(await contents(client))
+        await client.close()
         return found
 
     return asyncio.run(tell())
