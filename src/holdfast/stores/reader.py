@@ -8,7 +8,7 @@ cursor.
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from holdfast.auth.scope import Scope, sees
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
@@ -66,8 +66,9 @@ from holdfast.messages.views import (
     WorkerList,
 )
 from holdfast.stores import audit_rows, formats, rows
-from holdfast.stores.list_statements import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
+from holdfast.stores.list_statements import SECTIONS, Key, Section, bound_sql, count_sql, named, page_sql
 from holdfast.stores.rows import Row
+from holdfast.stores.snapshot import Snapshot
 from holdfast.stores.visible import is_scoped, scope_values, seen_queues
 
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that exists in the snapshot
@@ -76,45 +77,6 @@ T = TypeVar("T")
 K = TypeVar("K", str, tuple[int, str], tuple[str])
 P = TypeVar("P", tuple[int, str], tuple[str])
 _FIRST_STRETCH = 16  # rows: each may be 1 MB to look through
-
-
-class Snapshot(Protocol):
-    """One snapshot of a store on a connection that can't write, for as long as it takes to answer."""
-
-    @property
-    def dialect(self) -> Dialect:
-        """The database's own words."""
-        ...
-
-    async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
-        """The rows of one of the store's statements, by its name. A list of values is for a statement that takes several at once."""
-        ...
-
-    async def listed(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
-        """The rows of a composed listing statement."""
-        ...
-
-    async def within(
-        self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any
-    ) -> tuple[Sequence[Row], bool]:
-        """The rows of a statement or of a section of a listing up to a size, but at least one; and whether there were more."""
-        ...
-
-    async def pause(self) -> bool:
-        """Called between the stretches of a long read, to yield to others. Returns False if the read blocks no others."""
-        ...
-
-    async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
-        """By queue, when the first of its ready jobs became ready: the earliest of the first ones of its priorities."""
-        ...
-
-
-def _job_anyhow(row: Row, queue: str) -> Job:
-    """A job for display, whose row may be unreadable."""
-    try:
-        return rows.job_of(row, queue)
-    except formats.UNREADABLE as error:
-        return rows.doubtful_job(row, queue, None, error)
 
 
 class Reader:
@@ -159,7 +121,7 @@ class Reader:
         try:
             return [rows.job_of(row, names[row[1]]) for row in found]
         except formats.UNREADABLE:
-            return [_job_anyhow(row, names.get(row[1], f"{row[1]}")) for row in found]
+            return [rows.job_to_show(row, names.get(row[1], f"{row[1]}")) for row in found]
 
     async def _queues(self, query: ListQueues, _: int) -> QueuePage:
         found = [self._info(row) for row in await seen_queues(self._fetch, query.scope, query.after, query.limit + 1)]
