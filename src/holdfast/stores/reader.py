@@ -1,9 +1,8 @@
 """The read side of an SQL store: short reads, each on one snapshot. No decision depends on them.
 
-A listing walks the states one after the other, each in its natural order: leased by fence, ready in the order in which they
-will run, scheduled by due time, ended newest first. The cursor has the state and the key of the last row, so a page costs the
-same wherever it starts. With a filter that no index serves, a page scans a bounded number of rows and may be short, with a
-cursor.
+A listing walks the states one after the other, each in its natural order: leased by fence, ready in the order in which they will run, scheduled
+by due time, ended newest first. The cursor has the state and the key of the last row, so a page costs the same wherever it starts. With a filter
+that no index serves, a page scans a bounded number of rows and may be short, with a cursor.
 """
 
 import time
@@ -138,7 +137,7 @@ class Reader:
             raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
         return found[0]
 
-    async def _is_seen(self, job_id: int, scope: Scope) -> bool:
+    async def _is_seen(self, job_id: int, scope: Scope | None) -> bool:
         try:
             await self._job(job_id, scope)
         except JobNotFound:
@@ -149,11 +148,8 @@ class Reader:
         job_id, whole = query.id, query.cut is None
         key = (job_id,) if whole else (job_id, query.cut)
         job = await self._job(job_id, query.scope)
-        if (
-            query.scope is not None
-            and job.extras.follows is not None
-            and not await self._is_seen(job.extras.follows, query.scope)
-        ):
+        parent = None if query.scope is None else job.extras.follows
+        if parent is not None and not await self._is_seen(parent, query.scope):
             job = without_parent(job)
         content = rows.content_of(await self._row("content" if whole else "content_cut", *key) or _NOTHING)
         noted = await self._row("progress_of", [job_id])
