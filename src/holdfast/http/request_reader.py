@@ -46,6 +46,7 @@ class RequestReader(Flow):
         self._body_bytes = 0  # of the last request
         self._bodiless = 0  # bytes of a body in chunks since the last that was one of the body's own
         self._trailer_bytes = 0
+        self._has_method = False  # of the request that came last: its method was read
         self._offered = False  # the parser stops behind a head that offers another protocol
         self.address = ""  # the peer's address, which the socket does not know after a disconnect
         self.url = b""
@@ -132,6 +133,7 @@ class RequestReader(Flow):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._head_open = True
+        self._has_method = False
         self.begun += 1
         self._head_bytes = self._body_bytes = 0
         self._began_with = self._came
@@ -142,6 +144,7 @@ class RequestReader(Flow):
     def on_url(self, url: bytes) -> None:
         """More of the target."""
         self.url += url
+        self._has_method = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One more header. A trailer behind a chunked body looks like one, and is dropped: the checks have seen the head by
@@ -332,5 +335,6 @@ class RequestReader(Flow):
             log.error("a request broke off", exc_info=cause)
             self.transport.abort()
         elif not self.refusing:
+            self._has_method |= isinstance(error, httptools.HttpParserInvalidURLError)  # what stands before it was read
             unread = InvalidRequest("This is no HTTP/1.1 request: Invalid HTTP request received.", field="request")
             self.turn_away(400, unread)
