@@ -7,20 +7,18 @@ that no index serves, a page scans a bounded number of rows and may be short, wi
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from holdfast.auth.scope import Scope, sees
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
 from holdfast.job import registry
 from holdfast.job.job import ENDED, READY, Content, Job, State, without_parent
 from holdfast.job.queue import QueuePolicy
-from holdfast.job.registry import Worker
 from holdfast.job.schedule import is_seen
 from holdfast.limits import (
     COUNT_SCANNED,
     FAILURE_CHARS,
     ID_MAX,
-    LIST_LIMIT,
     LIST_SCANNED,
     PAGE_BYTES,
     POSITION_COUNTED,
@@ -66,15 +64,19 @@ from holdfast.messages.views import (
 )
 from holdfast.stores import audit_rows, formats, rows
 from holdfast.stores.list_statements import SECTIONS, Key, Section, bound_sql, count_sql, named, page_sql
-from holdfast.stores.rows import Row
 from holdfast.stores.snapshot import Snapshot
-from holdfast.stores.visible import is_scoped, scope_values, seen_queues
+from holdfast.stores.visible import (
+    count_seen_workers,
+    is_scoped,
+    later,
+    scope_values,
+    seen_page,
+    seen_queues,
+    seen_workers,
+)
 
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that exists in the snapshot
 _HOLDERS = 20
-T = TypeVar("T")
-K = TypeVar("K", str, tuple[int, str], tuple[str])
-P = TypeVar("P", tuple[int, str], tuple[str])
 _FIRST_STRETCH = 16  # rows: each may be 1 MB to look through
 
 
@@ -125,7 +127,7 @@ class Reader:
     async def _queues(self, query: ListQueues, _: int) -> QueuePage:
         found = [self._info(row) for row in await seen_queues(self._fetch, query.scope, query.after, query.limit + 1)]
         return QueuePage(
-            found[: query.limit], _later(found[query.limit - 1].name, query.after) if len(found) > query.limit else None
+            found[: query.limit], later(found[query.limit - 1].name, query.after) if len(found) > query.limit else None
         )
 
     async def _ages(self, query: OldestReady, _: int) -> ReadyAges:
@@ -187,7 +189,7 @@ class Reader:
             found = [worker for worker in map(rows.worker_of, await self._fetch("workers")) if worker.id == query.id]
             found = [worker for worker in found if registry.is_seen(worker, query.scope)]
         else:
-            found, after = await self._workers_after(query.after, query.limit, query.scope)
+            found, after = await seen_workers(self._snapshot, query.scope, query.after, query.limit)
         jobs: dict[str, list[Job]] = {}
         for job in await self._jobs(await self._fetch("leased_by_worker", [worker.id for worker in found])):
             if sees(
@@ -199,23 +201,12 @@ class Reader:
             [WorkerInfo(one, one.registered_at, jobs.get(one.id, []), lines.get(one.id, 0)) for one in found], now, after
         )
 
-    async def _workers_after(
-        self, after: tuple[int, str], limit: int, scope: Scope | None
-    ) -> tuple[list[Worker], tuple[int, str] | None]:
-        return await self._seen_page(
-            "workers_after",
-            after,
-            limit,
-            rows.worker_of,
-            lambda worker: registry.is_seen(worker, scope),
-            lambda worker: (worker.registered_at, worker.id),
-        )
-
     async def _schedules(self, query: ListSchedules, _: int) -> SchedulePage:
         if query.name is not None:
             named = [rows.schedule_of(*row) for row in await self._fetch("schedule", query.name)]
             return SchedulePage([schedule for schedule in named if is_seen(schedule, query.scope)])
-        seen, after = await self._seen_page(
+        seen, after = await seen_page(
+            self._snapshot,
             "schedules_after",
             (query.after,),
             query.limit,
@@ -224,31 +215,6 @@ class Reader:
             lambda schedule: (schedule.name,),
         )
         return SchedulePage(seen, None if after is None else after[0])
-
-    async def _seen_page(
-        self,
-        statement: str,
-        after: P,
-        limit: int,
-        read: Callable[[Row], T],
-        is_seen: Callable[[T], bool],
-        place: Callable[[T], P],
-    ) -> tuple[list[T], P | None]:
-        """A page of what may be seen, and the place of its last to go on from: no cursor names what can't be seen."""
-        seen: list[T] = []
-        while True:
-            page, cut = await self._snapshot.within(PAGE_BYTES, statement, *after, limit + 1)
-            found = [read(row) for row in page[:limit]]
-            seen += [one for one in found if is_seen(one)]
-            following = _later(place(found[-1]), after) if cut or len(page) > limit else None
-            if following is None and len(seen) <= limit:
-                return seen, None
-            if seen and (following is None or cut or len(seen) >= limit):
-                seen = seen[:limit]
-                return seen, place(seen[-1])
-            assert following is not None, "or it had come to its end"
-            after = following
-            await self._snapshot.pause()
 
     async def _oldest_dead(self, query: OldestDead, now: int) -> JobPage:
         row = await self._row("queue_by_name", query.queue)
@@ -277,18 +243,9 @@ class Reader:
             holders = [row[0] for row in await self._fetch("group_holders", number, job.extras.group_key, _HOLDERS)]
         on_queue, workers = await self._row("workers_on", job.queue)
         if query.scope is not None and not on_queue:
-            workers = await self._count_workers(query.scope)
+            workers = await count_seen_workers(self._snapshot, query.scope)
         takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
         return JobFacts(job, queue, now, ahead, holders, on_queue, workers, [(row[0], row[1]) for row in takers])
-
-    async def _count_workers(self, scope: Scope) -> int:
-        """How many registered workers may be seen."""
-        count = 0
-        after: tuple[int, str] | None = (-1, "")
-        while after is not None:
-            found, after = await self._workers_after(after, LIST_LIMIT, scope)
-            count += len(found)
-        return count
 
     async def _queue_id(self, name: str | None) -> int | None:
         if name is None:
@@ -467,11 +424,6 @@ class Reader:
         ListAudit: _audit,
         ListKeys: _keys,
     }
-
-
-def _later(key: K, after: K) -> K | None:
-    """The key to continue from. None if that makes no progress: an undecodable name sorts elsewhere than its shown form."""
-    return key if key > after else None
 
 
 def _filtered(query: ListJobs) -> bool:

@@ -155,7 +155,7 @@ class Dialects(House):
             self._keys[kept] = secret
         return self._keys[kept]
 
-    def made(self, ready: str) -> dict[str, str]:  # noqa: C901  (one case after the other)
+    def made(self, ready: str) -> dict[str, str]:
         """What is there before a call, by the names that stand for it."""
         queue = f"r.q{next(_numbers)}"
         names = {"QUEUE": queue, "WORKER": "w-0123456789abcdef", "JOB": "987654321"}
@@ -179,15 +179,22 @@ class Dialects(House):
             case "task":
                 names["JOB"] = str(put(queue)["id"])
             case "worker" | "held":
-                names["WORKER"] = self.root("POST", "/v1/workers", {"queues": [queue]})["id"]
                 names["JOB"] = str(put(queue)["id"])
-                if ready == "held":
-                    self.root("POST", "/v1/leases", {"worker": names["WORKER"], "queues": [queue]})
+                names["WORKER"] = self._worker(queue, holds=ready == "held")
             case "failed":
                 names["JOB"] = str(put(queue)["id"])
-                (job,) = self.root("POST", "/v1/leases", {"queues": [queue]})["jobs"]
-                self.root("POST", f"/v1/leases/{job['lease']['token']}/fail", {"reason": PLANTED, "retry": False})
+                self._fail(queue)
         return names
+
+    def _worker(self, queue: str, *, holds: bool) -> str:
+        worker: str = self.root("POST", "/v1/workers", {"queues": [queue]})["id"]
+        if holds:
+            self.root("POST", "/v1/leases", {"worker": worker, "queues": [queue]})
+        return worker
+
+    def _fail(self, queue: str) -> None:
+        (job,) = self.root("POST", "/v1/leases", {"queues": [queue]})["jobs"]
+        self.root("POST", f"/v1/leases/{job['lease']['token']}/fail", {"reason": PLANTED, "retry": False})
 
     def ask(self, place: tuple[str, str, str], asks: Asks, secret: str, names: dict[str, str]) -> httpx.Response:
         door, method, path = place
