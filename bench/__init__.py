@@ -1,8 +1,7 @@
-"""The benchmark of Holdfast: one command that measures the server over HTTP, and its peers beside it in the same run.
+"""The benchmark of Holdfast: one command that measures the server over HTTP, and its peers in the same run.
 
-`python -m bench` starts the server, plays every case against it from a load generator in a process of its own, does the same
-to each peer that is installed, and writes what it saw to `bench/results/`. No figure in a report comes from anywhere but the
-run that wrote it.
+`python -m bench` starts the server, plays every case against it from a load generator in a process of its own, does the same to
+each peer that is installed, and writes the results to `bench/results/`. Every figure in a report is from the run that wrote it.
 
     __main__    the command                                         sizes      how much of everything a run does
     cases       what is measured at Holdfast, phase by phase        peers      the same at beanstalkd and Redis

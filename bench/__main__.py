@@ -46,7 +46,7 @@ DATABASE_ONLY = ("waiting", "churn", "transactional", ONE_TABLE)
 
 
 class Bench:
-    """One run of the command: what it measured and what went wrong."""
+    """One run of the command: its measurements and its failures."""
 
     def __init__(self, sizes: Sizes, store: str, fronts: int, disk: Path) -> None:
         self.sizes, self.store, self.fronts, self.disk = sizes, store, fronts, disk
@@ -59,7 +59,7 @@ class Bench:
         self.durability = "not asked"
 
     def play(self, name: str, run: int, start: Callable[[Path], Subject], case: Callable[[Stage], None]) -> None:
-        """Play one case on a server of its own, and keep its rows."""
+        """Play one case on a server of its own, and record its rows."""
         directory = Path(tempfile.mkdtemp(prefix="holdfast-bench-", dir=self.disk))
         try:
             subject = start(directory)
@@ -162,13 +162,13 @@ def choose(only: tuple[str, ...], sizes: Sizes) -> tuple[list[str], list[Peer], 
 
 
 def choose_on_postgresql(only: tuple[str, ...], sizes: Sizes) -> tuple[list[str], list[Peer], list[str]]:
-    """The cases that there are on PostgreSQL."""
+    """The cases on PostgreSQL."""
     wanted = [ALIASES.get(name, name) for name in only] or [*DATABASE_CASES, ONE_TABLE]
     return [name for name in (*DATABASE_CASES, ONE_TABLE) if name in wanted and (name != "waiting" or sizes.backlog)], [], []
 
 
 def describe_run(bench: Bench, peers: list[Peer], skipped: list[str], load_before: float, seconds: float) -> Report:
-    """Everything that is to be told of a run."""
+    """The whole report of a run."""
     named = {peer.name: peer.durability for peer in peers}
     versions = {"PostgreSQL version": bench.database.version} if bench.database is not None else {}
     return Report(

@@ -15,13 +15,13 @@ POLL_MS = 55_000  # the longest wait that the contract allows
 LARGE_PAYLOAD = 4_096
 TUBES_PREFIX = "beanstalkd door: "
 FILLED_AT_LEAST = 20_000.0  # jobs a second
-FILL_JOBS = 1_000  # the most that one bulk push may hold
+FILL_JOBS = 1_000  # the most that one bulk push may have
 FILL_CALLERS = 2
 BACKLOG_TAKEN = 50_000  # so few that the backlog is still about as large afterwards
 
 
 def idle(stage: Stage) -> None:
-    """What a server holds and uses that has nothing to do."""
+    """The memory and CPU of an idle server."""
     stage.measure("idle", "park", callers=0, seconds=stage.sizes.seconds)
 
 
@@ -66,8 +66,9 @@ def batch(stage: Stage) -> None:
 def pickup(stage: Stage) -> None:
     """From the intended push to a parked worker's answer.
 
-    Half of the top rate of whole lives, which is what a server with workers can sustain, is what the goals speak of. Half of the top rate of
-    pushes alone comes second: each job then costs three requests at half the speed of one, so it shows an overloaded server. Both tops are measured here.
+    The goals are about half of the top rate of whole lives, which is what a server with workers can sustain. Half of the top
+    rate of pushes alone is measured second: each job then costs three requests at half the speed of one, so it shows an
+    overloaded server. Both tops are measured here.
     """
     sizes = stage.sizes
     if sizes.pickup_rate:
@@ -136,12 +137,12 @@ def publish(stage: Stage) -> None:
 
 
 def beanstalk(stage: Stage) -> None:
-    """The beanstalkd door: lives as beanstalkd's clients live them, and puts that come together."""
+    """The beanstalkd door: lives as beanstalkd's clients run them, and puts that arrive together."""
     tubes(stage, TUBES_PREFIX, stage.subject.tubes)
 
 
 def tubes(stage: Stage, prefix: str, port: int) -> None:
-    """The same at whoever speaks the protocol of beanstalkd on this port."""
+    """The same with any server of the beanstalkd protocol on this port."""
     sizes = stage.sizes
     stage.play("beanstalk", callers=sizes.few, seconds=sizes.warm_s, port=port)
     name = f"{prefix}life, {sizes.few} callers"
@@ -162,7 +163,7 @@ def python_worker(stage: Stage) -> None:
 
 
 def channel(stage: Stage) -> None:
-    """Lives on live channels: each job put, sent to a channel, and concluded by a message of its own or with others."""
+    """Lives on live channels: each job enqueued, sent to a channel, and concluded by a message of its own or with others."""
     sizes = stage.sizes
     about = {"callers": sizes.few, "batch": sizes.pipelined}
     for phase, how in (("channel", "single concludes"), ("channel batches", "concluded in batches")):

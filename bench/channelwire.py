@@ -1,7 +1,7 @@
-"""Lives on live channels: a WebSocket client that costs a few microseconds per message, and what a worker says on it.
+"""Lives on live channels: a WebSocket client that costs a few microseconds per message, and a worker's messages.
 
-Every channel keeps its window full: for each job that it concluded it puts another one. In the end it takes its credits away, so that what
-is still ready is left for whoever drains the queue.
+Every channel keeps its window full: for each concluded job it enqueues another. In the end it withdraws its credits, so that
+the remaining ready jobs are left for the drain.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class _Lease(msgspec.Struct, frozen=True):
 
 
 class _Job(msgspec.Struct):
-    lease: _Lease = _Lease("")  # what was put has none
+    lease: _Lease = _Lease("")  # an enqueued job has none
 
 
 class _Entry(msgspec.Struct):
@@ -37,7 +37,7 @@ class _Entry(msgspec.Struct):
 
 
 class Said(msgspec.Struct):
-    """What a server's message says, as far as it matters here."""
+    """The relevant content of a server's message."""
 
     op: str
     ref: str | None = None
@@ -116,7 +116,9 @@ def _conclude(tokens: list[bytes], ref: int) -> bytes:
 
 
 def channel_life(tally: Tally, credit: int, calls: tuple[str, int], together: bool) -> Script:
-    """Lives on one channel, until it is sent None. `together`: the jobs of one message are concluded in one batch, and as many put in one."""
+    """Lives on one channel, until it is sent None. `together`: the jobs of one message are concluded in one batch, and as many
+    enqueued in one.
+    """
     queue, payload_bytes = calls
     job = b'{"queue":"%b","payload":{"n":"0","fill":"%b"}}' % (queue.encode(), b"x" * payload_bytes)
     puts = [frame(b'{"op":"enqueue","body":{"jobs":[%b]}}' % b",".join([job] * count)) for count in range(credit + 1)]
@@ -153,7 +155,7 @@ def channel_life(tally: Tally, credit: int, calls: tuple[str, int], together: bo
 
 
 def _last(tally: Tally, begun: dict[str, tuple[float, int]]) -> Script:
-    """No more jobs come: wait for what is under way."""
+    """No more jobs follow: wait for those in progress."""
     while begun:
         answer = yield b""
         said = heard(answer[1])
@@ -165,7 +167,7 @@ def _last(tally: Tally, begun: dict[str, tuple[float, int]]) -> Script:
 
 
 async def live_on_channels(order: Order) -> Outcome:
-    """Lives on `callers` channels with `batch` credits each, for so many seconds."""
+    """Lives on `callers` channels with `batch` credits each, for this many seconds."""
     tally = Tally()
     about = (order.queue, order.payload_bytes)
     scripts = [channel_life(tally, order.batch, about, CHANNELS[order.phase]) for _ in range(order.callers)]

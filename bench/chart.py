@@ -1,4 +1,4 @@
-"""The rates of a run as one picture: a bar per case, with marks where the floor and the goal stand. Plain SVG, written by hand."""
+"""The rates of a run as one picture: a bar per case, with marks for the floor and the goal. Plain SVG, written by hand."""
 
 from html import escape
 
@@ -34,7 +34,7 @@ def svg(report: Report, verdicts: list[Verdict]) -> str:
 
 
 def _is_top_rate(line: Line) -> bool:
-    """Whether a line shows how fast a server can go; the others ran at a rate that was asked for, are about memory, or about events."""
+    """Whether a line shows a maximum rate; the others ran at a fixed rate, or are about memory or events."""
     rated = bool(line.operations) and line.asked_rate is None
     return rated and not line.name.startswith("preload") and not is_about_events(line.name)
 

@@ -1,4 +1,4 @@
-"""A server process that the harness started: on a free loopback port, with its output kept, ended by its own process id."""
+"""A server process that the harness started: on a free loopback port, with its output saved, ended by its own process id."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ TAIL = 2_000  # characters of a server's output shown when it fails
 
 
 def accepts(port: int) -> bool:
-    """Whether somebody accepts connections on a loopback port."""
+    """Whether a loopback port accepts connections."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
@@ -25,7 +25,7 @@ def accepts(port: int) -> bool:
 
 
 class StartFailed(Exception):
-    """The server did not come up; the message ends with what it said."""
+    """The server did not start; the message ends with its output."""
 
 
 class Started:
@@ -55,7 +55,7 @@ class Started:
         return self._said.read_text(errors="replace")[-TAIL:]
 
     def kill(self) -> None:
-        """`kill -9` of all its processes at once; returns when they are gone."""
+        """`kill -9` of all its processes at once; returns when they have ended."""
         family = tree(self.pid)
         for pid in family:
             os.kill(pid, signal.SIGKILL)

@@ -53,7 +53,7 @@ async def play_all(
 
 
 def cut_short(tally: Tally, why: str) -> None:
-    """Count a script that did not come to its own end."""
+    """Count a script that did not finish."""
     if why:
         tally.failures[why.partition(":")[0]] += 1
         tally.first_failure = tally.first_failure or why

@@ -23,7 +23,7 @@ SETTINGS = {
     "autovacuum_naptime": "5s",
     "wal_compression": "off",
 }
-# Copies of one job that is waiting already: what makes a job is the store's business, how many there are is ours.
+# Copies of a waiting job: the store enqueues the first, and this multiplies it.
 COPIED = """
 WITH one AS (SELECT j.*, r.ready_at FROM holdfast.job j JOIN holdfast.ready r ON r.job = j.id
              WHERE j.queue = (SELECT id FROM holdfast.queue WHERE name = %(queue)s) LIMIT 1),
@@ -66,17 +66,17 @@ class Database:
         return self._group.primary.programs.version
 
     def empty(self) -> None:
-        """Forget everything of the case before, and write out what it left to be written."""
+        """Discard the data of the previous case, and write out what it left in caches."""
         primary = self._group.primary
         primary.sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast", timeout_s=60)
         primary.sql("CHECKPOINT", timeout_s=60)
 
     def fill(self, queue: str, count: int) -> None:
-        """Make so many copies of a job that waits in the queue, faster than a client could push them."""
+        """Make that many copies of a waiting job, faster than a client could push them."""
         with self.session() as connection:
             connection.execute("SET synchronous_commit = off")
             connection.execute(COPIED, {"queue": queue, "count": count})
-            connection.execute("VACUUM (ANALYZE) holdfast.job, holdfast.ready")  # as jobs that came one by one would have been
+            connection.execute("VACUUM (ANALYZE) holdfast.job, holdfast.ready")  # as jobs enqueued one by one would have been
             connection.execute("CHECKPOINT")
 
     def session(self) -> psycopg.Connection[Any]:
@@ -85,7 +85,7 @@ class Database:
 
     @contextmanager
     def old_snapshot(self, table: str = "holdfast.queue") -> Iterator[None]:
-        """Somebody's transaction that sees the database as it is now, and so keeps every dead row from being cleaned away."""
+        """A transaction with an old snapshot, which keeps every dead row from being vacuumed."""
         with self.session() as connection:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
             connection.execute(f"SELECT count(*) FROM {table}".encode())
@@ -93,7 +93,7 @@ class Database:
             connection.execute("COMMIT")
 
     def roles(self) -> dict[int, str]:
-        """Every process of the servers by what it belongs to."""
+        """Every process of the servers by its server."""
         found = {}
         for server in self._group.servers:
             if server.running:

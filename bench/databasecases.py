@@ -1,4 +1,4 @@
-"""What is measured only on PostgreSQL: a great many jobs waiting, dead rows that nobody can clean away, jobs that applications put by SQL."""
+"""Cases for PostgreSQL only: a great many waiting jobs, dead rows that can't be vacuumed, jobs enqueued by SQL."""
 
 import time
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from bench.transactional import pickups
 
 WAITING_TAKEN = 10_000
 WAITING_RATE = 200.0
-BEHIND = 20_000  # jobs that wait while others are put and worked off
+BEHIND = 20_000  # jobs that wait while others are enqueued and run
 SLICES = 5
-JOBS_TO_A_PICKUP = 50  # a pick-up takes as long as so many jobs that are worked off
+JOBS_TO_A_PICKUP = 50  # a pick-up takes as long as running that many jobs
 PICKED_UP = "pick-up of what an application enqueued in its transaction"
 DATABASE_CALLERS = 16  # of lives in batches: a commit waits for other machines, so it takes more callers to fill the time
 CHURN_CALLERS = 4
@@ -36,7 +36,9 @@ def waiting(stage: Stage) -> None:
 
 
 def churn(stage: Stage) -> None:
-    """Jobs come and go by the hundred thousand while an old snapshot keeps every dead row; after each slice, how long a dequeue takes."""
+    """Jobs are enqueued and run by the hundred thousand while an old snapshot keeps every dead row; after each slice, the time
+    of a dequeue.
+    """
     sizes = stage.sizes
     _fill(stage, BEHIND)
     stage.play("batch life", callers=CHURN_CALLERS, batch=sizes.batch, seconds=sizes.warm_s)
@@ -50,7 +52,7 @@ def churn(stage: Stage) -> None:
 
 
 def transactional(stage: Stage) -> None:
-    """Jobs that an application puts in its own transaction, picked up one by one by a worker who waits."""
+    """Jobs that an application enqueues in its own transaction, picked up one by one by a waiting worker."""
     sizes = stage.sizes
     disk, roles, before = fdatasync_latency(stage.directory), stage.subject.roles(), stage.subject.commits()
     began = time.perf_counter()

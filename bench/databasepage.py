@@ -1,4 +1,4 @@
-"""A run on PostgreSQL as a page of Markdown: one table for each way of keeping jobs, then dead rows, then the goals."""
+"""A run on PostgreSQL as a page of Markdown: one table for each durability, then dead rows, then the goals."""
 
 from bench.databasecases import SLICES, after_churn, churned
 from bench.figures import Spread

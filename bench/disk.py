@@ -1,7 +1,7 @@
-"""How fast the disk is at this moment.
+"""The current speed of the disk.
 
-A durable queue can be no faster than its disk syncs, and a shared disk changes by ten times between spells; so the sync time
-is taken right before each case, in the directory where the store will be, and stands beside every figure.
+A durable queue can be no faster than its disk syncs, and a shared disk varies by a factor of ten over time; so the sync time is
+measured right before each case, in the directory of the store, and shown with every figure.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Publishing to many interests: what is registered, what is published, and by whose turns.
+"""Publishing to many interests: what is registered, what is published, and by which callers.
 
 Queue number n always wants the same events, however its interest is worded, and every event is wanted by exactly one of the queues. So what
 differs between two measurements is the number of interests, or how their patterns are written, and nothing else.
@@ -29,7 +29,7 @@ published = msgspec.json.Decoder(_Published).decode
 
 
 def publish_name(count: int, shape: str) -> str:
-    """How the measurement of publishing to so many interests is called."""
+    """The name of the measurement of publishing to so many interests."""
     return f"publish, {count:,} interests, {shape}"
 
 
@@ -49,7 +49,7 @@ def queue_of(n: int) -> str:
 
 
 def register(queue: int, shape: str, wanted: int | None = None) -> bytes:
-    """The request that says what a queue wants; `wanted`: what queue number so-and-so would want instead of its own."""
+    """The request that sets a queue's interest; `wanted`: the interest of queue number n, in place of its own."""
     match = SHAPES[shape](queue if wanted is None else wanted)
     return http_request("PUT", f"/v1/interests/{queue_of(queue)}", msgspec.json.encode({"match": match}))
 

@@ -1,6 +1,6 @@
 """The arithmetic of a benchmark: percentiles, medians with their spread, and the server's own histograms.
 
-Every sample is kept, so a percentile here is a sample that really occurred (nearest rank), never an interpolation.
+Every sample is kept, so a percentile here is a real sample (nearest rank), never an interpolation.
 """
 
 import math
@@ -55,7 +55,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Histogram(msgspec.Struct, frozen=True):
-    """A Prometheus histogram: cumulative counts by upper bound, and the sum and number of what it observed."""
+    """A Prometheus histogram: cumulative counts by upper bound, and the sum and number of observations."""
 
     buckets: dict[float, float]
     total: float

@@ -1,4 +1,4 @@
-"""The harness's end of the load generator: starts its process, gives orders, takes outcomes."""
+"""The harness's end of the load generator: starts its process, sends orders, receives outcomes."""
 
 import select
 import subprocess
@@ -11,7 +11,7 @@ import msgspec
 from bench.orders import Order, Outcome
 
 ROOT = Path(__file__).parent.parent
-LONGEST_S = 1_800.0  # for one order; a generator that says nothing for so long hangs
+LONGEST_S = 1_800.0  # for one order; a generator that is silent for longer hangs
 
 
 class Broken(Exception):

@@ -1,7 +1,7 @@
-"""What is promised of the HTTP door, on SQLite and on PostgreSQL, and how a run stands to it.
+"""The performance goals of the HTTP door, on SQLite and on PostgreSQL, and how a run compares.
 
-A floor is what must hold, a goal is what is aimed at. A goal is judged only on a run that measured what it speaks of: one front
-on its store, real sizes, and as many jobs waiting as it names.
+A floor must hold, a goal is aimed at. A goal is judged only on a run that measured it: one front on its store, real sizes, and
+as many jobs waiting as it names.
 """
 
 import re
@@ -14,12 +14,12 @@ from bench.summary import Line, Report
 
 GOAL_BACKLOG = 5_000_000
 GOAL_PARKED = 10_000
-GENERATOR_LIMIT = 0.9  # the share of one core above which the load generator is taken to be what limits a case
-BUSY_NEIGHBOURS = 0.2  # the share of one core that, used by anybody else, is worth a word
+GENERATOR_LIMIT = 0.9  # the share of one core above which the load generator counts as the bottleneck of a case
+BUSY_NEIGHBOURS = 0.2  # the share of one core used by other processes that is worth a note
 
 
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
-    """One promise. `case` is matched against the whole name of a measured line; `at_least` says which way is better."""
+    """One goal. `case` is matched against the whole name of a measured line; `at_least` says which direction is better."""
 
     what: str
     case: str
@@ -38,9 +38,9 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run stands to one goal.
+    """A run compared with one goal.
 
-    `measured` is None where the run did not measure it; `note` says why a figure does not count, or what it suffers from.
+    `measured` is None if the run did not measure it; `note` says why a figure does not count, or what affects it.
     """
 
     goal: Goal

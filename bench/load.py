@@ -1,7 +1,7 @@
 """The load generator's process: takes orders on stdin, plays them against a server, answers on stdout.
 
-It is a process of its own so that its CPU can be told from the server's, and it lives as long as the server does, because the
-tokens of one phase are the work of the next.
+It is a process of its own so that its CPU can be distinguished from the server's, and it runs as long as the server does,
+because the tokens of one phase are the work of the next.
 """
 
 import gc

@@ -48,7 +48,7 @@ def describe(directory: Path, load_before: float) -> Machine:
 
 
 def _after(file: str, label: str) -> str:
-    """What stands after a label in one of the kernel's tables."""
+    """The value of a label in one of the kernel's tables."""
     for line in Path(file).read_text().splitlines():
         name, _, value = line.partition(":")
         if name.strip() == label:

@@ -1,6 +1,6 @@
 """What the usual design does under the same strain: one table for all states, a partial index for those that wait, SKIP LOCKED.
 
-No server stands before it and nothing but the statements is timed, so that its figures are better than those of any queue that is built on it.
+There is no server and only the statements are timed, so its figures are better than those of any queue that is built on it.
 """
 
 from __future__ import annotations

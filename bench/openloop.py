@@ -1,8 +1,8 @@
 """Load at a fixed rate, with latency counted from when a request was meant to be sent.
 
-A closed loop asks less often while the server is slow, and so hides the slow spells. Here the schedule is drawn up beforehand:
-operation n is due n/rate seconds after the start, and a request that could not leave in time, because the generator or every
-connection was busy, has that wait counted in its latency.
+A closed loop sends less often while the server is slow, and so hides slow periods. Here the schedule is fixed in advance:
+operation n is due n/rate seconds after the start, and if a request could not be sent in time, because the generator or every
+connection was busy, its latency includes that wait.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Pace:
         return self._start + n / self.rate
 
     def take(self) -> int | None:
-        """The next operation that is due, or None when none is due yet or all are taken."""
+        """The next due operation, or None if none is due yet or all are taken."""
         n = self.taken
         if n >= self.total or (late := clock() - self.intended(n)) < 0:
             return None
@@ -58,7 +58,7 @@ class Pace:
 
 
 def paced(pace: Pace, request_of: Callable[[int], bytes], answered: Callable[[int, tuple[int, bytes]], None]) -> Script:
-    """One caller of a pace: sends what is due, and waits when nothing is."""
+    """One caller of a pace: sends what is due, and waits if nothing is."""
     while pace.taken < pace.total:
         n = pace.take()
         if n is None:
@@ -68,7 +68,7 @@ def paced(pace: Pace, request_of: Callable[[int], bytes], answered: Callable[[in
 
 
 def working(tally: Tally, pace: Pace, calls: Calls, wait_ms: int, all_done: asyncio.Event) -> Script:
-    """A parked worker: long-poll for a job, note when it came, conclude it, poll again.
+    """A parked worker: long-poll for a job, record when it came, conclude it, poll again.
 
     The time noted runs from the intended push of that job (its number is in the payload) to the worker's answer.
     """

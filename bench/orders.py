@@ -1,4 +1,4 @@
-"""What the harness orders from the load generator, and what comes back: one line of JSON each."""
+"""The harness's orders to the load generator, and the outcomes: one line of JSON each."""
 
 import msgspec
 
@@ -28,10 +28,11 @@ class Order(msgspec.Struct, kw_only=True):
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What came of an order.
+    """The outcome of an order.
 
-    `operations` and `concluded` count jobs. `latency` is of whole turns of a script, `lateness` how late the generator itself was
-    with requests that had a time. `cpu_ns` is what each watched process used meanwhile, `machine_busy_ns` what everybody did.
+    `operations` and `concluded` count jobs. `latency` is of whole turns of a script, `lateness` how late the generator itself
+    was with scheduled requests. `cpu_ns` is what each watched process used meanwhile, `machine_busy_ns` what all processes
+    used.
     """
 
     operations: int

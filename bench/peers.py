@@ -1,7 +1,7 @@
-"""The peers measured in the same run, each with its durability named, because a queue that keeps nothing is easily fast.
+"""The peers measured in the same run, each with its durability named, because a queue that stores nothing is easily fast.
 
-A peer that is not installed is skipped by name. The lives are those of `peerwire`: at the same number of callers as Holdfast's
-single requests with nothing pipelined, and in batches of the same size, pipelined.
+A peer that is not installed is skipped and named. The lives are those of `peerwire`: at the same number of callers as
+Holdfast's single requests without pipelining, and in batches of the same size, pipelined.
 """
 
 import shlex

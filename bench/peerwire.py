@@ -1,8 +1,8 @@
-"""The protocols of the peers, as cheap as the HTTP client: what beanstalkd and Redis are asked, and how their replies are cut.
+"""The protocols of the peers, as cheap as the HTTP client: the requests to beanstalkd and Redis, and parsing their replies.
 
-Both answer with lines, some followed by a body. A reader gathers `batch` replies into one answer, because a batch is that
-many commands sent in one write; with a batch of one nothing is pipelined. A life is put, reserve, delete at beanstalkd, and
-LPUSH, LMOVE, LREM at Redis, the usual reliable-queue cycle there (without fencing, retries or counts).
+Both answer with lines, some followed by a body. A reader gathers `batch` replies into one answer, because a batch is that many
+commands sent in one write; with a batch of one nothing is pipelined. A life is put, reserve, delete at beanstalkd, and LPUSH,
+LMOVE, LREM at Redis, the usual reliable-queue cycle there (without fencing, retries or counts).
 """
 
 from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ def redis_body(line: bytes) -> int | None:
 
 
 class ReplyReader:
-    """Cuts replies, as (line, body), out of a stream and gives them out `batch` at a time."""
+    """Parses replies, as (line, body), from a stream and returns them `batch` at a time."""
 
     def __init__(self, body_of: Callable[[bytes], int | None], batch: int) -> None:
         self._body_of, self._batch = body_of, batch

@@ -48,7 +48,7 @@ QUIET_WITHIN_S = 20.0  # well below the polls' own wait
 
 
 class Held:
-    """What one phase leaves for the next: the tokens of leases taken, and the polls parked."""
+    """The result of one phase for the next: tokens of leases, and parked polls."""
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
@@ -199,7 +199,7 @@ async def _quiet(watched: Sequence[int]) -> None:
 
 
 async def _wake(order: Order, calls: Calls, held: Held) -> Outcome:
-    """Push `count` jobs, see as many parked polls answered with one each, and hang up on the rest."""
+    """Push `count` jobs, wait until as many parked polls are answered with one each, and disconnect the rest."""
     tally = Tally()
     held.to_wake = order.count
     outcome = await _play(order, tally, [pushing(tally, repeat(None, order.count), calls.pushes)])

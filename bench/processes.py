@@ -1,4 +1,4 @@
-"""What the kernel knows about processes: the CPU time they used and the memory they hold.
+"""The kernel's data about processes: CPU time and memory.
 
 CPU time is read from every thread's schedstat, in nanoseconds: the ticks of /proc/PID/stat are 10 ms, which is coarse for a
 phase of a second or two. Kernels without it fall back to the ticks.
@@ -14,14 +14,14 @@ TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What one process holds, in bytes. PSS counts a page shared by n processes as 1/n."""
+    """The memory of one process, in bytes. PSS counts a page shared by n processes as 1/n."""
 
     rss: int
     pss: int
 
 
 def cpu_ns(pid: int) -> int:
-    """CPU time used so far by all threads of a process; 0 once it is gone."""
+    """CPU time used so far by all threads of a process; 0 once it has ended."""
     try:
         return sum(int(task.read_text().split()[0]) for task in (PROC / str(pid)).glob("task/*/schedstat")) or _ticks_ns(pid)
     except (FileNotFoundError, ProcessLookupError):
@@ -40,7 +40,7 @@ def machine_busy_ns() -> int:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the command name, which may itself hold spaces and brackets."""
+    """The fields of /proc/PID/stat after the command name, which may itself have spaces and brackets."""
     return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
@@ -60,7 +60,7 @@ def tree(root: int) -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """The command line of a process, its arguments joined by spaces; empty once it is gone."""
+    """The command line of a process, its arguments joined by spaces; empty once it has ended."""
     try:
         return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except (FileNotFoundError, ProcessLookupError):
@@ -68,7 +68,7 @@ def command_line(pid: int) -> str:
 
 
 def roles(root: int, keeper_mark: str = "holdfast.keeper") -> dict[int, str]:
-    """Every process of a server by what it does: the one that was started is the front, the keeper tells itself by its name."""
+    """Every process of a server by its role: the started one is the front, the keeper has its name."""
     names = {}
     for pid in tree(root):
         if keeper_mark in command_line(pid):
@@ -79,7 +79,7 @@ def roles(root: int, keeper_mark: str = "holdfast.keeper") -> dict[int, str]:
 
 
 def memory(pid: int) -> Memory:
-    """What a process holds now."""
+    """The current memory of a process."""
     sizes = {}
     for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines()[1:]:
         name, size, *_ = line.split()

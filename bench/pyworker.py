@@ -1,7 +1,7 @@
-"""The Python worker: how fast it takes, runs and concludes jobs whose handlers do nothing, and what CPU that costs on its side.
+"""The Python worker: how fast it takes, runs and concludes jobs whose handlers do nothing, and its CPU cost.
 
-It runs as a user runs it: on Python's own event loop, `concurrency` and `prefetch` as many as there are callers. Its way to the server is
-counted whole: `client_cpu_ns` is of its process, with the threads that run handlers and keep leases.
+It runs as a user runs it: on Python's own event loop, `concurrency` and `prefetch` equal to the number of callers. Its client
+side is included: `client_cpu_ns` is of its process, with the threads that run handlers and extend leases.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ THREADS = "python worker, threads"
 
 
 async def work_off(order: Order, _calls: Calls, _held: Any) -> Outcome:
-    """Put `count` jobs, then have a worker work them off; only that is measured."""
+    """Enqueue `count` jobs, then have a worker run them; only that is measured."""
     url = f"http://127.0.0.1:{order.port}"
     fill = "x" * order.payload_bytes
     async with AsyncClient(url) as client:

@@ -54,7 +54,7 @@ def table(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """A figure with as many digits as it deserves."""
+    """A figure with an appropriate number of digits."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
@@ -104,7 +104,7 @@ def _opening(report: Report) -> str:
 
 
 def goals_table(verdicts: list[Verdict]) -> str:
-    """How the run stands to every goal."""
+    """The run compared with every goal."""
 
     def bound(verdict: Verdict, value: float | None) -> str:
         return UNKNOWN if value is None else f"{'≥' if verdict.goal.at_least else '≤'} {value:,g}"
@@ -179,7 +179,7 @@ def _reading() -> str:
 
 
 def _growth(report: Report) -> str:
-    """How the cost of a publish grows with the interests there are, for each way of wording them."""
+    """How the cost of a publish grows with the number of interests, for each kind of pattern."""
     lines = {line.name: line for line in report.lines if line.subject == "holdfast"}
     head = ["patterns", "interests", "publishes/s", "p50 ms", "p99 ms", "front µs", "keeper µs", "all µs", "× the first row's"]
     head += ["after a change: p50 ms", "after a change: p99 ms", "front PSS MB"]

@@ -1,8 +1,8 @@
 """What one caller does, request by request.
 
-A script is a generator: it yields the bytes of a request and is sent the answer, (status, body). `turns` says how often it
-goes round; callers share it, so a phase is "until two seconds are over" or "these ten thousand tokens" over all its
-connections together. Whatever is not the expected answer is a failure, counted by step and status.
+A script is a generator: it yields the bytes of a request and is sent the answer, (status, body). `turns` limits its
+repetitions; callers share it, so a phase is "until two seconds are over" or "these ten thousand tokens" over all its
+connections together. Any unexpected answer is a failure, counted by step and status.
 """
 
 import random
@@ -19,7 +19,7 @@ import msgspec
 from bench.wire import Script, http_request
 
 LEASE_MS = 300_000
-PAYLOADS = 64  # different payloads in turn, so that nothing on the way profits from seeing one twice
+PAYLOADS = 64  # different payloads in turn, so that nothing profits from repetition
 clock = time.perf_counter
 
 
@@ -41,7 +41,7 @@ class _Leased(msgspec.Struct):
 
 
 class _Ended(msgspec.Struct):
-    """One entry of a batch's answer: a refused one says its code."""
+    """One entry of a batch's answer: a refused one gives its code."""
 
     code: str | None = None
     error: Any = None
@@ -110,7 +110,7 @@ class Calls:
 
 
 def until_over(seconds: float) -> Iterator[None]:
-    """Turns until `seconds` have passed since the first one was asked for."""
+    """Turns until `seconds` have passed since the first one was taken."""
     end = clock() + seconds
     while clock() < end:
         yield
@@ -153,7 +153,7 @@ def concluding(tally: Tally, tokens: Iterable[str], calls: Calls) -> Script:
 
 
 def living(tally: Tally, turns: Iterable[None], calls: Calls) -> Script:
-    """A job's whole life: push one, lease one (whichever is first in line), conclude that."""
+    """A job's life: push one, lease one (whichever is first), conclude that."""
     lease = calls.lease()
     for _ in turns:
         began = clock()
@@ -198,7 +198,7 @@ def draining(tally: Tally, calls: Calls, jobs: int) -> Script:
 
 
 def _conclude_leased(tally: Tally, lease: bytes, calls: Calls, empty_is_fine: bool = False) -> Generator[bytes, Any, int]:
-    """Lease what `lease` asks for and conclude all of it in one request; returns how many jobs were concluded."""
+    """Lease with `lease` and conclude all jobs in one request; returns how many jobs were concluded."""
     answer = yield lease
     jobs = leased_jobs(answer[1]).jobs if answer[0] == 200 else None
     if not jobs:

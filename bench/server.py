@@ -1,4 +1,4 @@
-"""Holdfast as the thing measured: started on a fresh store, asked for its settings, counts and metrics, and stopped."""
+"""Holdfast as the measured server: started on a fresh store, queried for its settings, counts and metrics, and stopped."""
 
 import http.client
 import sys
@@ -15,7 +15,7 @@ from bench.processes import roles
 from cluster.ports import free_port
 
 QUEUE = "bench"
-TUBE = "default"  # where a client of beanstalkd puts that has not said otherwise
+TUBE = "default"  # the default tube of a beanstalkd client
 PROBE_QUEUE = "bench-probe"
 CAPACITY = {"capacity_jobs": 100_000_000, "capacity_bytes": 1 << 40}  # no case is to meet a full queue
 BATCH_SIZE = "holdfast_commit_batch_size"
@@ -24,7 +24,7 @@ PROOFS = "holdfast_replication_proof_seconds"
 
 
 class Refused(Exception):
-    """The server answered the harness with something else than it asked for."""
+    """An unexpected answer of the server to the harness."""
 
 
 class Commits(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ class Holdfast:
         return msgspec.json.decode(said) if said else None
 
     def durability(self) -> str:
-        """How the server says it keeps a job, in its own words, from the answer to a push."""
+        """How the server stores a job, in its own words, from the answer to a push."""
         stated = self.ask("POST", f"/v1/queues/{PROBE_QUEUE}/jobs", {"payload": "probe"}).get("durability", {})
         return f"{stated.get('level', 'not stated')}, replicas {stated.get('replicas', 'not stated')}"
 

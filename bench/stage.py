@@ -1,4 +1,4 @@
-"""One running server with its load generator, and what is read around every phase.
+"""One running server with its load generator, and the values read around every phase.
 
 Before a phase: the disk's sync time and the server's commit histograms. Around it: clock and CPU (read by the generator). After
 it: memory and the histograms again. A case is done when the server's own count of concluded jobs equals what its callers saw.
@@ -23,7 +23,7 @@ class Subject(Protocol):
 
     name: str
     port: int
-    tubes: int  # the port that speaks the protocol of beanstalkd
+    tubes: int  # the port of the beanstalkd protocol
 
     def roles(self) -> dict[int, str]: ...
     def commits(self) -> Commits: ...
@@ -106,7 +106,7 @@ class Stage:
         self._generator, self.directory = generator, directory
 
     def play(self, phase: str, **wanted: int | float | str) -> Outcome:
-        """A phase that is not reported, such as a warm-up; what fails in it counts all the same."""
+        """A phase that is not reported, such as a warm-up; its failures count nevertheless."""
         order = Order(phase=phase, port=self.subject.port, seed=self.sizes.seed, watch=list(self.subject.roles()))
         for name, value in ({"payload_bytes": self.sizes.payload_bytes} | wanted).items():
             setattr(order, name, value)
@@ -118,7 +118,7 @@ class Stage:
         return outcome
 
     def measure(self, name: str, phase: str, **wanted: int | float | str) -> Row:
-        """A phase that is reported, with everything that was read around it."""
+        """A phase that is reported, with the values read around it."""
         disk = fdatasync_latency(self.directory)
         before = self.subject.commits()
         roles = self.subject.roles()

@@ -1,8 +1,8 @@
 """A keep-alive HTTP/1.1 client connection that costs a few microseconds per request.
 
-A load generator that costs as much as the server measures itself, so this is hand-written: requests are bytes made
-beforehand, a response is cut out of the stream by its Content-Length, and what a caller does is a Python generator that yields
-requests and is sent answers, without a task or a future per request.
+A load generator that costs as much as the server measures itself, so this is hand-written: requests are prepared bytes, a
+response is cut out of the stream by its Content-Length, and a caller is a Python generator that yields requests and is sent
+answers, without a task or a future per request.
 
     script --yields request--> Connection --writes--> server
     script <--sent an answer-- Connection <--reads-- Reader <-- server
@@ -40,7 +40,7 @@ def http_request(method: str, path: str, body: bytes = b"", host: str = "127.0.0
 
 
 def body_length(head: bytes, status: int) -> int:
-    """How many bytes follow a response's head (which comes without its closing empty line)."""
+    """How many bytes follow a response's head (without its closing empty line)."""
     if status in BODILESS:
         return 0
     lowered = head.lower()
@@ -80,7 +80,7 @@ class HttpReader:
 class Connection(asyncio.Protocol):
     """One connection playing one script at a time.
 
-    A script that yields None has nothing to send just now: it waits until somebody calls `resume`.
+    A script that yields None has nothing to send now: it waits for a call of `resume`.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -94,13 +94,13 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
 
     def play(self, script: Script, ended: Callable[[str], None], idle: "list[Connection] | None" = None) -> None:
-        """Start `script`; `ended` is told "" when it has run out, or why it was cut short."""
+        """Start `script`; `ended` is called with "" when it has finished, or with the reason why it was cut short."""
         self._script, self._ended = script, ended
         self._idle = idle if idle is not None else []
         self._send(None)
 
     def resume(self) -> None:
-        """Let a script that yielded None look again."""
+        """Resume a script that yielded None."""
         self._send(None)
 
     def data_received(self, data: bytes) -> None:
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
 
     def _send(self, answer: Any) -> None:
         if self._script is None:
-            return  # an answer that came after the phase was over
+            return  # an answer after the phase was over
         try:
             request = self._script.send(answer)
         except StopIteration:

@@ -32,7 +32,7 @@ class Child:
 
     @property
     def ended(self) -> bool:
-        """Whether it was started and has come to an end."""
+        """Whether it was started and has ended."""
         return self._process is not None and self._process.poll() is not None
 
     @property
@@ -82,7 +82,7 @@ class Child:
 
 
 def _ending_with_us(command: list[str]) -> list[str]:
-    """The command with the kernel's promise to end it; a change of user forgets that, so there it comes with the change."""
+    """The command with the kernel's parent-death signal; changing the user clears that, so there it is set afterwards."""
     if command[0] == "setpriv":
         return ["setpriv", "--pdeathsig=TERM", *command[1:]]
     return ["setpriv", "--pdeathsig=TERM", *command]

@@ -1,7 +1,7 @@
 """How `cluster kill`, `replace` and `status` reach the cluster that runs in the foreground elsewhere.
 
-One line of JSON each way over a Unix socket in the cluster's folder. Both ends go into the folder first, because a
-socket's path may not be long and a folder's may.
+One line of JSON each way over a Unix socket in the cluster's folder. Both ends change into the folder first, because a socket's
+path has to be short.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def listening(place: Place) -> Iterator[socket.socket]:
 
 
 def answer_one(listener: socket.socket, within_s: float, answer: Answer) -> None:
-    """Answer one question if one comes within this time; an error is an answer, too."""
+    """Answer one request if one arrives within this time; an error is an answer, too."""
     listener.settimeout(within_s)
     try:
         connection, _ = listener.accept()
@@ -58,7 +58,7 @@ def answer_one(listener: socket.socket, within_s: float, answer: Answer) -> None
                 said = {"error": str(error.args[0] if error.args else error)}
             connection.sendall(json.dumps(said).encode() + b"\n")
         except (OSError, ValueError):
-            return  # whoever asked has left, or spoke nonsense
+            return  # the peer has left, or sent an invalid request
 
 
 def ask(place: Place, **question: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """One PostgreSQL node under Patroni: its settings, its start, its loss.
 
-The settings are those that the promise needs, and the reason for each stands beside it. They are the ones to copy into
-a real cluster; `ttl` and `loop_wait` are shorter here, so that a failover can be watched.
+The settings are those that the promise needs, each with its reason. They are the ones to copy into a real cluster; `ttl` and
+`loop_wait` are shorter here, so that a failover can be watched.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ SCOPE = "holdfast"
 
 # For the whole cluster; kept in etcd, changed with `patronictl edit-config`.
 AGREED: dict[str, Any] = {
-    "ttl": 20,  # the least that Patroni takes: so long the others wait before they take over
+    "ttl": 20,  # Patroni's minimum: how long the others wait before a failover
     "loop_wait": 5,
     "retry_timeout": 5,
-    # A commit waits until one standby has flushed it, whichever is first; and only one that has it all is promoted.
+    # A commit waits until one standby has flushed it, whichever is first; and only one that has everything is promoted.
     "synchronous_mode": "quorum",
     # Without a standby nothing is committed. Off, the primary would go on alone, and say yes.
     "synchronous_mode_strict": True,
-    "synchronous_node_count": 1,  # K of Holdfast's --replicas; `make cluster` sets it anew at each start
+    "synchronous_node_count": 1,  # K of Holdfast's --replicas; `make cluster` sets it at each start
     "maximum_lag_on_syncnode": -1,
     "check_timeline": True,
-    # When etcd is gone but all nodes see each other, the primary stays.
+    # If etcd is down but all nodes see each other, the primary stays.
     "failsafe_mode": True,
     "postgresql": {
         "use_pg_rewind": True,
@@ -46,7 +46,7 @@ AGREED: dict[str, Any] = {
             "wal_log_hints": "on",
             # A standby that stays away may not fill the primary's disk.
             "max_slot_wal_keep_size": "4GB",
-            # Nobody's old snapshot keeps dead rows: standbys tell nothing, and idle transactions are ended.
+            # No old snapshot keeps dead rows: standbys send no feedback, and idle transactions are terminated.
             "hot_standby_feedback": "off",
             "idle_in_transaction_session_timeout": "60s",
             "wal_receiver_status_interval": "1s",
@@ -61,7 +61,7 @@ AGREED: dict[str, Any] = {
 
 
 class PostgresNode:
-    """PostgreSQL with the Patroni that looks after it: one machine of a real cluster."""
+    """PostgreSQL with the Patroni that manages it: one machine of a real cluster."""
 
     def __init__(self, number: int, place: Place, programs: Programs) -> None:
         """Nothing is written or started yet."""
@@ -87,11 +87,11 @@ class PostgresNode:
 
     @property
     def ended(self) -> bool:
-        """Whether its Patroni was started and has come to an end."""
+        """Whether its Patroni was started and has ended."""
         return self._patroni.ended
 
     def start(self) -> None:
-        """Start Patroni, and it PostgreSQL: empty, it becomes the first primary or a copy of the one there is."""
+        """Start Patroni, which starts PostgreSQL: if empty, as the first primary or as a copy of the primary."""
         self.folder.mkdir(parents=True, exist_ok=True)
         give(self.folder)
         file = self.folder / "patroni.yml"
@@ -101,7 +101,7 @@ class PostgresNode:
         self._patroni.start()
 
     def kill(self) -> None:
-        """`kill -9` of Patroni and of every process of PostgreSQL: the machine is gone."""
+        """`kill -9` of Patroni and of every process of PostgreSQL: the loss of the machine."""
         self._patroni.kill()  # first, so that it does not start PostgreSQL again
         if pid := self._postgres():
             kill_tree(pid)
@@ -122,16 +122,16 @@ class PostgresNode:
             kill_tree(pid)
 
     def seen(self) -> dict[str, Any] | None:
-        """What its Patroni says of itself, or None where it does not answer."""
+        """Its Patroni's report on itself, or None if it does not answer."""
         return _get(f"http://{self._rest}/patroni")
 
     def cluster(self) -> list[dict[str, Any]] | None:
-        """What its Patroni says of all: `name`, `role`, `state`, `lag`."""
+        """Its Patroni's report on all members: `name`, `role`, `state`, `lag`."""
         answer = _get(f"http://{self._rest}/cluster")
         return answer.get("members") if answer else None
 
     def own(self) -> dict[str, Any] | None:
-        """What its Patroni says of itself, in the words of `cluster`: it needs no etcd for that."""
+        """Its Patroni's report on itself, in the form of `cluster`: this works without etcd."""
         seen = self.seen()
         if seen is None or "role" not in seen:
             return None
@@ -140,7 +140,7 @@ class PostgresNode:
         return {"name": self.name, "role": "leader" if leads else seen["role"], "state": state, "lag": "unknown"}
 
     def agree(self, settings: dict[str, Any]) -> None:
-        """Change what is agreed on by all, as `patronictl edit-config` does."""
+        """Change the cluster-wide configuration, as `patronictl edit-config` does."""
         request = urllib.request.Request(
             f"http://{self._rest}/config", json.dumps(settings).encode(), {"Content-Type": "application/json"}, method="PATCH"
         )
@@ -151,7 +151,7 @@ class PostgresNode:
         return self._patroni.last_words()
 
     def _postgres(self) -> int | None:
-        """The first process of PostgreSQL, if it lives. It is not our child: Patroni lets go of it."""
+        """The first process of PostgreSQL, if it runs. It is not our child: Patroni daemonizes it."""
         try:
             pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
             program = Path(f"/proc/{pid}/cwd").resolve()
@@ -188,7 +188,7 @@ class PostgresNode:
                 "parameters": {"unix_socket_directories": "", "cluster_name": self.name, "lc_messages": "C"},
                 "basebackup": [{"checkpoint": "fast"}],
             },
-            # A machine of its own has a watchdog, and says `mode: required` here (docs/cluster.md).
+            # A real machine has a watchdog, and sets `mode: required` here (docs/cluster.md).
             "watchdog": {"mode": "off"},
         }
 
@@ -200,7 +200,7 @@ def _get(url: str) -> dict[str, Any] | None:
             return found
     except urllib.error.HTTPError as error:
         try:
-            return dict(json.load(error)) if error.code == 503 else None  # it tells of itself all the same
+            return dict(json.load(error)) if error.code == 503 else None  # it reports on itself all the same
         except ValueError:
             return None
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""What a cluster on this machine keeps in its folder between two starts: its ports and its passwords.
+"""What a cluster on this machine stores in its folder between two starts: its ports and its passwords.
 
-The folder is the cluster: start it again and every job is there. Delete it while nothing runs, and it never was.
+All data is in the folder: start it again and every job is there. Delete it while nothing runs to remove the cluster.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Place:
 
     @property
     def file(self) -> Path:
-        """Where all this is kept."""
+        """The file with all this."""
         return self.folder / "cluster.json"
 
     @property
@@ -54,23 +54,23 @@ class Place:
 
     @property
     def proxy_url(self) -> str:
-        """Holdfast, whichever node answers."""
+        """The URL of Holdfast, any node."""
         return f"http://{self.address('proxy')}"
 
     @property
     def store(self) -> str:
-        """What each Holdfast node is given as its store."""
+        """The store's URL of a Holdfast node."""
         hosts = ",".join(self.address(f"n{n}") for n in NODES)
         return f"postgresql://holdfast:{self.passwords['holdfast']}@{hosts}/holdfast?target_session_attrs=read-write"
 
     def save(self) -> None:
-        """Write it down for the next start; passwords are in it, so nobody else may read it."""
+        """Save it for the next start; it has passwords, so other users must not read it."""
         with os.fdopen(os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump({**asdict(self), "folder": str(self.folder)}, file, indent=2)
 
 
 def read(folder: Path) -> Place | None:
-    """The cluster that has been started in this folder before."""
+    """The cluster that was started in this folder before."""
     file = folder / "cluster.json"
     if not file.exists():
         return None

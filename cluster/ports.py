@@ -1,8 +1,8 @@
 """Ports for programs that must be told where to listen.
 
-What the system gives to connections that go out, and to whoever asks for any port, is never among them (Linux: 32768 and above, in
-`/proc/sys/net/ipv4/ip_local_port_range`); and each process has a stretch of its own. So a port stays free between the look and the start,
-and over a restart.
+Ports that the system assigns to outgoing connections or on request are never among them (Linux: 32768 and above, in
+`/proc/sys/net/ipv4/ip_local_port_range`); and each process has a range of its own. So a port stays free between the check and
+the start, and over a restart.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FIRST_PORTS = range(10_000, 32_700, STRETCH)
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that no other process is given while this one lives."""
+    """A port without a listener, which no other process gets while this one runs."""
     _, ports = _own()
     for _ in range(STRETCH):
         port = next(ports)
@@ -37,10 +37,10 @@ def free_ports(number: int) -> list[int]:
 
 @cache
 def _own() -> tuple[socket.socket, Iterator[int]]:
-    """What claims this process's stretch, and its ports in turn, so that one that was given up rests before it is given again."""
+    """Claims this process's range, and its ports in turn, so that a released one is not reused at once."""
     claim = socket.socket(socket.AF_UNIX)
     for first in random.sample(_FIRST_PORTS, len(_FIRST_PORTS)):
         with suppress(OSError):
-            claim.bind(f"\0holdfast-ports-{first}")  # a name without a file, gone with the process
+            claim.bind(f"\0holdfast-ports-{first}")  # a name without a file, released with the process
             return claim, itertools.cycle(range(first, first + STRETCH))
     raise RuntimeError("other processes have every stretch of ports")

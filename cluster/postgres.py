@@ -99,14 +99,14 @@ class PostgresServer:
     # ------------------------------------------------------------------------------------------------- its folder
 
     def create(self) -> None:
-        """Make an empty database of its own."""
+        """Make an empty database cluster."""
         self._own_nothing()
         run(["cp", "-a", "--reflink=auto", str(_template(self.programs)), str(self.data)])
         with (self.data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in self.settings.items())
 
     def clone(self, source: PostgresServer) -> None:
-        """Become a standby: a fresh copy of a running server, by pg_basebackup. What was there before is removed."""
+        """Become a standby: a fresh copy of a running server, by pg_basebackup. Earlier data is removed."""
         self._own_nothing()
         origin = f"host=127.0.0.1 port={source.port} user=replicator application_name={self.name}"
         copy = [self.programs["pg_basebackup"], f"--dbname={origin}", f"--pgdata={self.data}"]
@@ -117,7 +117,7 @@ class PostgresServer:
         self._write(primary_conninfo=_conninfo(source, self.name))
 
     def rewind(self, source: PostgresServer) -> None:
-        """Become a standby of a server that went on without this one, keeping what both have, by pg_rewind."""
+        """Become a standby of a server on another timeline, keeping the common data, by pg_rewind."""
         assert not self.running
         origin = f"host=127.0.0.1 port={source.port} user=postgres dbname=postgres"
         command = [self.programs["pg_rewind"], f"--target-pgdata={self.data}", f"--source-server={origin}", "--no-sync"]
@@ -136,7 +136,7 @@ class PostgresServer:
         shutil.rmtree(self.data, ignore_errors=True)
 
     def _write(self, **settings: str) -> None:
-        """Set something in a folder that no server runs on; what stands last counts."""
+        """Set something in a folder that no server runs on; the last line for a setting applies."""
         with (self.data / "postgresql.auto.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
@@ -144,7 +144,7 @@ class PostgresServer:
 
     @property
     def running(self) -> bool:
-        """Whether its process lives, also while it is paused."""
+        """Whether its process runs, also while it is suspended."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -211,7 +211,7 @@ class PostgresServer:
         signal_tree(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """End it whatever state it is in: for the end of a trial, when nobody wants its data any more."""
+        """Kill it in any state: for the end of a trial, when its data is not needed any more."""
         if self.running:
             self.resume()
             self.stop("immediate")
@@ -223,7 +223,7 @@ class PostgresServer:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def connect(self, user: str = "postgres", database: str = "postgres", **options: Any) -> psycopg.Connection[Any]:
-        """A connection that commits each statement by itself; as the superuser, unless said otherwise."""
+        """A connection with autocommit; as the superuser by default."""
         return psycopg.connect(self.url(user, database), autocommit=True, **{"connect_timeout": 5, **options})
 
     def sql(
@@ -235,7 +235,7 @@ class PostgresServer:
         database: str = "postgres",
         timeout_s: int = 10,
     ) -> list[tuple[Any, ...]]:
-        """Run one statement and give its rows. A wait for standbys is given up by the server after `timeout_s`, too."""
+        """Run one statement and return its rows. The server cancels a wait for standbys after `timeout_s`, too."""
         with self.connect(user, database, connect_timeout=timeout_s) as connection:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []

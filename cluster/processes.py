@@ -1,8 +1,8 @@
 """What starting and ending servers on one machine needs: another user where one is root, whole process trees.
 
-PostgreSQL refuses to run as root. Where we are root, it is started as a user without rights. That user may be unable to
-reach the programs or the data (a checkout below /root, a temporary folder of pytest's); then it is also given the one
-capability that overrides the permissions of files, and nothing else of root's.
+PostgreSQL refuses to run as root, so as root it is started as an unprivileged user. If that user can't reach the programs or
+the data (a checkout below /root, a temporary folder of pytest's), it also gets the one capability that overrides the
+permissions of files, and no other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from time import monotonic, sleep
 
 import psutil
 
-POLL_S = 0.01  # between two looks at something that can't be waited for
+POLL_S = 0.01  # between two polls of something that can't be waited for
 
 
 @cache
@@ -34,7 +34,7 @@ def owner() -> pwd.struct_passwd | None:
 
 
 def unprivileged(*reached: Path | str) -> list[str]:
-    """What to put before a command so that it does not run as root, and can still reach these paths."""
+    """The command prefix to run without root, with access to these paths."""
     user = owner()
     if user is None:
         return []
@@ -45,18 +45,18 @@ def unprivileged(*reached: Path | str) -> list[str]:
 
 
 def _open_to_all(path: Path) -> bool:
-    """Whether anybody may go down to this path; links are followed."""
+    """Whether any user may reach this path; links are followed."""
     return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents if folder.exists())
 
 
 def give(path: Path) -> None:
-    """Make a file or folder belong to whom PostgreSQL runs as."""
+    """Make a file or folder belong to PostgreSQL's user."""
     if user := owner():
         os.chown(path, user.pw_uid, user.pw_gid)
 
 
 def run(command: list[str], timeout_s: float = 60) -> str:
-    """Run a command to its end and give its output; what it said comes with the error where it fails."""
+    """Run a command to its end and return its output; if it fails the error has the output."""
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -91,7 +91,7 @@ def signal_tree(pid: int, number: int) -> None:
 
 
 def kill_tree(pid: int) -> None:
-    """`kill -9` of a process and all below it, at once as far as that is possible: nobody is left to tidy up."""
+    """`kill -9` of a process and its descendants, as nearly at once as possible."""
     try:
         psutil.Process(pid).suspend()  # so that it starts no more while we count
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""A primary with streaming standbys, kept together by the caller's own hand: no Patroni, nothing that reacts by itself.
+"""A primary with streaming standbys, controlled by the caller alone: no Patroni, nothing that reacts by itself.
 
     with replicated(folder, standbys=2, needed=1) as group:     # ANY 1 (n2, n3)
         group.url                                               # all hosts, whoever is the primary
@@ -6,7 +6,7 @@
         group.promote(group.standbys[0])                        # the others follow it
         group.recreate(group.lost[0])                           # a fresh, empty server in its place
 
-What breaks it decides when it heals; so a test says exactly which state it is in.
+The caller decides when it is repaired, so a test knows exactly which state it is in.
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ class Replicated:
         wait_until(lambda: wanted <= self.streaming(), STREAMING_S, f"{', '.join(sorted(wanted))} do not stream")
 
     def wait_replayed(self) -> None:
-        """Wait until every standby that runs shows all that is committed by now (a commit waits for less: the flush)."""
+        """Wait until every running standby has replayed all commits up to now (a commit waits for less: the flush)."""
         position = self.primary.value("SELECT pg_current_wal_lsn()")
         seen = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
         wait_until(lambda: all(one.value(seen, (position,)) for one in self.standbys), STREAMING_S, "not all is replayed")
 
     def promote(self, standby: PostgresServer) -> None:
-        """Make this standby the primary; all others that run follow it, and it needs as many standbys as before.
+        """Promote this standby; all others that run follow it, and it needs as many standbys as before.
 
-        The caller has taken the old primary away. To keep every acknowledged commit, choose `most_advanced()`.
+        The caller has stopped the old primary. To keep every acknowledged commit, choose `most_advanced()`.
         """
         self.primary = standby
         self.require(self.needed)  # before it takes writes, so that it never takes one without them

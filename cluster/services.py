@@ -1,4 +1,4 @@
-"""What stands around PostgreSQL: etcd, in which Patroni's nodes agree; Holdfast's nodes; HAProxy before them all."""
+"""The services around PostgreSQL: etcd for Patroni's nodes; Holdfast's nodes; HAProxy before all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def program(name: str, how: str) -> str:
-    """A program of the system, or one that pip has put beside our Python."""
+    """A program of the system, or one installed by pip beside our Python."""
     found = shutil.which(name, path=f"{Path(sys.executable).parent}:{SEARCHED}")
     if found is None:
         raise Missing(f"{name} is not here. {how}")
@@ -58,7 +58,7 @@ def holdfast(number: int, place: Place, replicas: int) -> Child:
 
 
 def proxy(place: Place) -> Child:
-    """HAProxy: Holdfast's nodes on one port, and the PostgreSQL primary on another for whoever wants to look."""
+    """HAProxy: Holdfast's nodes on one port, and the PostgreSQL primary on another for inspection."""
     command = program("haproxy", "apt install haproxy")
     file = place.folder / "haproxy.cfg"
     file.write_text(PROXY.format(**_places(place)))

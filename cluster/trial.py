@@ -1,7 +1,7 @@
-"""Jobs to lose: push them at a cluster that is being broken, write down what it said is kept, and look for all of it.
+"""Jobs as evidence: push them while the cluster is being broken, record the acknowledged ones, and look for all of them.
 
-A caller as Holdfast asks for: each job has its `Idempotency-Key`, and is sent again until there is an answer. The job's
-payload is that key, so a job that is there twice is seen.
+A caller as Holdfast recommends: each job has its `Idempotency-Key`, and is retried until there is an answer. The job's payload
+is that key, so a duplicate is detected.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Pushing:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End; a job on its way is waited for, or given up unanswered."""
+        """End; a job in progress is waited for, or abandoned unanswered."""
         self._stop.set()
         for thread in self._threads:
             thread.join(CALL_S + 1)
@@ -74,7 +74,7 @@ class Pushing:
                     return
 
     def _sent(self, connection: http.client.HTTPConnection, key: str) -> bool:
-        """One try: whether it was answered that the job is kept."""
+        """One try: whether the job was acknowledged."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         try:
             connection.request("POST", f"/v1/queues/{QUEUE}/jobs", json.dumps({"payload": key}), headers)

@@ -1,8 +1,8 @@
 """Torture: real servers, real faults, recorded histories, and checkers that read nothing else.
 
-An answer of Holdfast means that the job is kept. This package tries to make that false. It starts the server as a user would,
-loads it with clients that write down every call, kills it, stops it, starves its disk, cuts its answers and takes its power away;
-then it heals the server, drains every queue, and lets pure functions look through the history for a promise that was broken.
+An answer of Holdfast means that the job is stored. This package tries to make that false. It starts the server as a user would,
+loads it with clients that record every call, kills it, suspends it, fills its disk, cuts its answers and its power; then it
+heals the server, drains every queue, and lets pure functions search the history for a broken promise.
 
     history ── wire ── client ── hands ── load    what was asked and answered, and by whom
     server ── faults/                         the process under test, and what is done to it

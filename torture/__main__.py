@@ -58,7 +58,7 @@ def main(
 
 
 async def run(wanted: list[faults.Fault], seed: str, plan: campaign.Plan, together: int) -> int:
-    """Run the faults, and tell of each as it ends."""
+    """Run the faults, and print each result."""
 
     async def told(fault: faults.Fault) -> Outcome:
         outcome = await campaign.run_fault(fault, seed, plan)

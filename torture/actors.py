@@ -1,6 +1,6 @@
-"""The clients of a load: producers, workers, sluggards, users of tubes and an observer, each drawing its next step from a seed of its own.
+"""The clients of a load: producers, workers, slow workers, beanstalkd clients and an observer, each with a seed of its own.
 
-A client that finds no server waits for the harness to say that it is up again; it never polls, and so the history stays small.
+A client that finds no server waits for the harness to signal that it is up again; it never polls, so the history stays small.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Actor:
         return f"{self.name}/{kind}-{self._made}"
 
     def job(self, queue: str, kind: str = "job", **more: Any) -> Json:
-        """A job with a value of its own."""
+        """A job with a unique value."""
         return {"queue": queue, "payload": {"v": self.fresh(kind)}, **more}
 
     async def insist(self, attempt: Callable[[], Awaitable[Call]], tries: int | None = None) -> Call:
@@ -83,7 +83,7 @@ class Actor:
 
 
 class Producer(Actor):
-    """Submits in every way the contract knows, and now and then takes a job back."""
+    """Submits in every way of the API, and now and then removes a job."""
 
     def __init__(self, name: str, load: Load) -> None:
         super().__init__(name, load)
@@ -126,7 +126,7 @@ class Producer(Actor):
         await self._keyed([self.job(self.rng.choice(queues)) for _ in range(self.rng.randint(2, 8))])
 
     async def push_the_narrow_queue(self) -> None:
-        """More than it can hold."""
+        """More than its capacity."""
         await self.client.submit([self.job("narrow") for _ in range(self.rng.choice([1, 1, 1, 3]))])
 
     async def a_unique_one(self) -> None:
@@ -169,7 +169,7 @@ class Producer(Actor):
 
 
 class Worker(Actor):
-    """Claims, and ends what it claimed in every way the contract knows."""
+    """Claims, and ends the leases in every way of the API."""
 
     async def run_jobs(self) -> None:
         """Claim, then end each job by itself or all in one batch."""
@@ -183,7 +183,7 @@ class Worker(Actor):
         call = await (self.insist(claim) if request else claim())
         jobs = call.answer.get("jobs", []) if call.done else []
         if request and jobs and self.rng.random() < 0.1:
-            await claim()  # the same request while the leases live: the same jobs again
+            await claim()  # the same request while the leases last: the same jobs again
         if len(jobs) > 1 and self.rng.random() < 0.4:
             await self.client.use_many([self._draw(job) for job in jobs])
         else:
@@ -203,7 +203,7 @@ class Worker(Actor):
     async def _end(self, job: Json) -> None:
         chance = self.rng.random()
         if chance < 0.03:
-            return  # walks away: the lease has to run out by itself
+            return  # abandons it: the lease has to expire
         verb, _, options = self._draw(job)
         if verb == "conclude" and chance < 0.1:
             options = {"then": [{"queue": "wide", "payload": {"v": self.fresh("then")}}]}
@@ -213,7 +213,7 @@ class Worker(Actor):
 
 
 class SlowWorker(Actor):
-    """Holds a lease for longer than it lasts and then goes on as if nothing had happened."""
+    """Holds a lease for longer than it lasts and then continues as if nothing had happened."""
 
     def steps(self) -> list[tuple[int, Step]]:
         """Mostly too late, sometimes just in time: both sides of the edge."""
@@ -232,10 +232,10 @@ class SlowWorker(Actor):
             await self.client.use(verb, job, **options)
 
     async def overtake(self) -> None:
-        """Take a job, lose it, take it again, and come with the first token while the second one is good.
+        """Take a job, lose it, take it again, and use the first token while the second one is valid.
 
-        A server that goes by the job's number gives itself away here. Among ordinary workers that is rare, the more so the faster the server is:
-        what ran out is taken and concluded before the late token comes.
+        A server that goes by the job's id is detected here. Among ordinary workers that is rare, the more so the faster the
+        server is: an expired job is taken and concluded before the late token arrives.
         """
         lease_ms = self.rng.randint(*BRIEF_MS)
         await self.client.submit([self.job("passed", "passed")])
@@ -248,7 +248,7 @@ class SlowWorker(Actor):
 
 
 class TubeUser(Actor):
-    """Producer and worker in beanstalkd's protocol, on the same queues as the others: each runs what the other has put."""
+    """Producer and worker in beanstalkd's protocol, on the same queues as the others: each runs jobs of the others."""
 
     client: TubeClient
 
@@ -261,13 +261,13 @@ class TubeUser(Actor):
         return [(4, self.put), (5, self.work)]
 
     async def put(self) -> None:
-        """One job, now and then for later, now and then into a tube that is full."""
+        """One job, now and then delayed, now and then into a tube that is full."""
         tube = self.rng.choice(["wide", "wide", "wide", "narrow"])
         job = {"queue": tube, "payload": {"v": self.fresh("job")}}
         await self.client.put(tube, job, delay_s=int(self.rng.random() < 0.05))
 
     async def work(self) -> None:
-        """Reserve a job and end it in every way that the protocol knows, hanging up among them."""
+        """Reserve a job and end it in every way of the protocol, including a disconnect."""
         claimed = await self.client.reserve(wait_s=int(self.rng.random() < 0.1))
         for held in claimed.answer.get("jobs", []) if claimed.done else []:
             call = await self._end(held, until=claimed.begun + TTR_MS / 1000)
@@ -295,7 +295,7 @@ class TubeUser(Actor):
 
 
 class Observer(Actor):
-    """Asks the narrow queue again and again how much it holds."""
+    """Polls the size of the bounded queue."""
 
     def steps(self) -> list[tuple[int, Step]]:
         """An observer does one thing."""

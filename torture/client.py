@@ -1,6 +1,6 @@
-"""One client of the server: every verb that it can say, written into the history with what is known of its outcome.
+"""A client of the server: every verb, recorded in the history with what is known of its outcome.
 
-The client never repeats anything by itself: whoever calls it decides, because a repeat is a call of its own in the history.
+The client never retries by itself: its caller does, because a retry is a call of its own in the history.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `status` is None where nothing did."""
+    """The answer. `status` is None if there was none."""
 
     outcome: str
     status: int | None
@@ -49,8 +49,8 @@ class Client:
         self.name = name
         self.history = history
         self.wire = Wire(port, timeout_s, others)
-        self.unreachable = False  # nobody listened when it last tried
-        self.turned_away = False  # a server was there, and could not do anything just now
+        self.unreachable = False  # nothing listened at the last try
+        self.turned_away = False  # a server was running, but could not do anything
 
     # ---------------------------------------------------------------------------------------------- producing
 
@@ -74,7 +74,7 @@ class Client:
     # ---------------------------------------------------------------------------------------------- consuming
 
     async def claim(self, queues: list[str], most: int, lease_ms: int, wait_ms: int = 0, request_id: str | None = None) -> Call:
-        """Take up to `most` jobs under a lease; the call's answer holds `jobs` with id, value, token, attempt, ms_left."""
+        """Lease up to `most` jobs; the call's answer has `jobs` with id, value, token, attempt, ms_left."""
         asked = {"queues": queues, "max": most, "lease_ms": lease_ms, "request_id": request_id}
         call = self.history.invoke(self.name, "claim", asked)
         body = {"queues": queues, "max": most, "lease_ms": lease_ms, "wait_ms": wait_ms, "worker": self.name}
@@ -85,7 +85,7 @@ class Client:
         return call
 
     async def use(self, verb: str, leased: Json, then: list[Json] | None = None, **options: Any) -> Call:
-        """conclude, fail, release or extend one lease, as `claim` told it. `then` are follow-up jobs of a conclude."""
+        """conclude, fail, release or extend one lease, as `claim` returned it. `then` are follow-up jobs of a conclude."""
         call = self._invoke_use(verb, leased)
         followers = self._invoke_then(then)
         body = dict(options) if not then else {**options, "then": then}
@@ -122,20 +122,20 @@ class Client:
         return call
 
     async def set_queue(self, queue: str, settings: Json) -> Call:
-        """Set what a queue may hold and how it treats its jobs."""
+        """Set a queue's capacity and policies."""
         call = self.history.invoke(self.name, "set_queue", {"queue": queue, "settings": settings})
         self._close(call, await self.ask("PUT", f"/v1/queues/{quote(queue)}", settings), {})
         return call
 
     async def count(self, queue: str) -> Call:
-        """How many jobs the queue says it holds, by state."""
+        """How many jobs the queue reports, by state."""
         call = self.history.invoke(self.name, "count", {"queue": queue})
         answer = await self.ask("GET", f"/v1/queues/{quote(queue)}")
         self._close(call, answer, {"counts": _counts(answer.body)})
         return call
 
     async def page(self, limit: int, cursor: str | None = None, **filters: str) -> Answer:
-        """One page of the listing. Not in the history: the last listing goes there as a whole."""
+        """One page of the listing. Not in the history: the last listing is recorded as a whole."""
         query = {"limit": str(limit), **filters}
         if cursor:
             query["cursor"] = cursor
@@ -179,7 +179,7 @@ class Client:
 
 
 async def ready(port: int) -> bool:
-    """Whether the server at `port` says that it is ready."""
+    """Whether the server at `port` is ready."""
     wire = Wire(port, 2.0)
     try:
         return (await wire.request("GET", "/readyz")).status == 200
@@ -190,7 +190,7 @@ async def ready(port: int) -> bool:
 
 
 def payload_of(job: Json) -> Any:
-    """The payload of a job; one that was put at a door without content types is read as the JSON that all clients here put."""
+    """The payload of a job; one from a door without content types is read as the JSON that all clients here send."""
     if "payload_base64" not in job:
         return job.get("payload")
     try:
@@ -207,7 +207,7 @@ def value_of(payload: Any) -> str:
 
 
 def asked_job(job: Json) -> Json:
-    """What the history keeps of a job that is submitted."""
+    """What the history records of a submitted job."""
     kept: Json = {name: job[name] for name in ("queue", "unique_key", "delay_ms", "max_attempts") if name in job}
     return {"value": value_of(job["payload"]), **kept}
 
@@ -234,7 +234,7 @@ def _counts(body: Json) -> Json:
 
 
 def _batch_answer(whole: Answer, results: list[Json], i: int) -> Answer:
-    """The answer to the i-th part: the whole's own if it was refused or lost, else what stands in its place."""
+    """The answer to the i-th part: the whole's own if it was refused or lost, else that part of it."""
     if whole.outcome != OK:
         return whole
     if i >= len(results):

@@ -1,7 +1,7 @@
-"""A history sorted once by value, by job and by lease, so that every checker is one pass over what it needs.
+"""A history indexed once by value, by job and by lease, so that every checker is one pass over what it needs.
 
-A *value* is the unique text that the harness puts into a payload: it names the job before the server has given it a number, and
-still names it when the answer was lost. Nothing here judges; it only says what is certain and what is possible:
+A *value* is the unique text that the harness puts into a payload: it identifies the job before the server has given it an id,
+and also when the answer was lost. Nothing here judges; it only says what is certain and what is possible:
 
     submit ──────────── acknowledged ─ ─ ─ claim ───────── answered ─ ─ ─ conclude ───────── acknowledged
     possibly there from here    surely there from here     surely held    until here         surely ended from here
@@ -31,26 +31,26 @@ REMOVALS = ("cancel", "delete")
 
 
 def may_end_the_job(call: Call) -> bool:
-    """Whether the job may be finished or gone after this call: it is, unless the call failed or says that the job goes on."""
+    """Whether the job may have ended or been removed by this call: it has, unless the call failed or says that the job
+    continues.
+    """
     if call.verb in ("conclude", "delete"):
         return call.maybe_done
     return call.maybe_done and call.verb != "release" and call.answer.get("state") not in UNFINISHED
 
 
 def surely_ended_the_job(call: Call) -> bool:
-    """Whether the job is finished or gone after this call: acknowledged, and so by its nature or by the state it tells."""
+    """Whether the job has ended or been removed by this call: acknowledged, by its verb or by the state in the answer."""
     return call.done and (call.verb in ("conclude", "delete") or call.answer.get("state") in ENDED)
 
 
-AWAY_S = (
-    2.0  # without an answer to anybody, under load: nobody served (3 s since the last mark, which is renewed once a second)
-)
-GRACE_S = 7.0  # what the server gives to leases that ended meanwhile, and the second in which it notices
+AWAY_S = 2.0  # without any answer, under load: no server ran (3 s since the last mark, which is renewed once a second)
+GRACE_S = 7.0  # the extension of leases that expired meanwhile, and the second in which the server notices
 
 
 @dataclass(slots=True)
 class Lease:
-    """One token: the claims that told it (more than one if a claim was repeated), and what was done with it."""
+    """One token: the claims that returned it (more than one if a claim was repeated), and its uses."""
 
     token: str
     job: int
@@ -71,9 +71,9 @@ class Lease:
 
     @property
     def surely_alive_until(self) -> float:
-        """The server granted at the earliest when it was asked, so the lease lasts at least that much longer.
+        """The server granted it after the request at the earliest, so the lease lasts at least that much longer.
 
-        The last extension decides, because it may also shorten; one of unknown outcome ends what is sure.
+        The last extension decides, because it may also shorten; after one of unknown outcome nothing is sure.
         """
         unknown = [call.begun for call in self.extends if call.outcome == "info"]
         extended = [call for call in self.extends if call.done]
@@ -112,7 +112,9 @@ def _copied_again(history: History) -> Iterator[float]:
 
 
 def _returns(calls: list[Call]) -> Iterator[float]:
-    """When a change was answered again, after a while in which calls were made and none went well. Reads go on beside a primary that is cut off."""
+    """When a change was first answered again, after a period in which every call failed. Reads continue beside a primary that
+    is cut off.
+    """
     failed = sorted(call.ended for call in calls if not call.done)
     done = sorted(
         call.ended for call in calls if call.done and call.verb != "count" and (call.verb != "claim" or call.answer["jobs"])
@@ -123,19 +125,19 @@ def _returns(calls: list[Call]) -> Iterator[float]:
 
 
 class Digest:
-    """What the history says of each value, job and lease. `back_at`: when the server was there again after it had been away."""
+    """What the history says of each value, job and lease. `back_at`: when the server was back after an outage."""
 
     def __init__(self, history: History) -> None:
         self.submits: dict[str, list[Call]] = defaultdict(list)  # by value
-        self.submitted: dict[str, dict[str, Any]] = {}  # value -> its job as it was asked for
+        self.submitted: dict[str, dict[str, Any]] = {}  # value -> its job as it was sent
         self.acknowledged: dict[str, int | None] = {}  # value -> id (None where the answer names none)
         self.jobs_of: dict[str, set[int]] = defaultdict(set)  # value -> every id it was ever seen under
         self.leases: dict[str, Lease] = {}  # by token
         self.leases_of: dict[int, list[Lease]] = defaultdict(list)  # by job, in the order of their answers
         self.removals: dict[int, list[Call]] = defaultdict(list)  # by job: cancel, delete
-        self.revived: set[int] = set()  # jobs that somebody asked to retry: dead was not the end of them
+        self.revived: set[int] = set()  # jobs with a retry request: dead was not their end
         self.listed: dict[int, dict[str, Any]] = {}  # id -> the job in the last listing
-        self.delivered: set[str] = set()  # values that a worker was given
+        self.delivered: set[str] = set()  # values that a worker got
         for call in history.calls:
             self._take(call)
         self.back_at = [event.at for event in history.named("ready")] + list(_returns(history.calls))
@@ -151,7 +153,7 @@ class Digest:
 
     @cached_property
     def seen(self) -> set[str]:
-        """Values that were given to a worker or that stood in the last listing."""
+        """Values that a worker got or that were in the last listing."""
         return self.delivered | {job["value"] for job in self.listed.values()}
 
     def ids(self) -> Iterator[tuple[int, str]]:
@@ -166,7 +168,7 @@ class Digest:
             yield from lease.endings
 
     def surely_over_from(self, lease: Lease) -> float:
-        """As the lease says; but one that ended while the server was away, or soon after it was back, is let live on for a while."""
+        """As the lease says; but one that expired during an outage, or soon after it, is extended for a while."""
         over = lease.surely_over_from
         for moment in self.back_at:
             if lease.asked_at < moment and over < moment + GRACE_S:

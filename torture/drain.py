@@ -1,8 +1,8 @@
-"""After the storm: take every job out of a healed server, and write down what is left.
+"""The final drain: take every job out of a healed server, and record what is left.
 
-A checker for losses means something only after a complete drain: a job that is merely late would look lost, and a job that nobody
-can ever claim again would look kept. So the drain ends when the listing shows nothing waiting or leased, or gives up after a bound
-and leaves the rest in the listing, where the liveness checker finds it.
+A checker for losses means something only after a complete drain: a job that is merely late would look lost, and a job that can
+never be claimed again would look stored. So the drain ends when the listing shows nothing waiting or leased, or gives up after
+a bound and leaves the rest in the listing, where the liveness checker finds it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ async def empty(client: Client, deadline: float) -> None:
 
 
 async def promote_far(client: Client) -> None:
-    """Make the jobs ready that were put off for longer than the run lasts."""
+    """Make the jobs ready that were delayed for longer than the run lasts."""
     for job in await listing(client, state="scheduled"):
         if FAR in value_of(job.get("payload")):
             await client.manage("promote", job["id"])
@@ -60,7 +60,7 @@ async def promote_far(client: Client) -> None:
 
 async def unfinished(client: Client) -> list[Json]:
     """What is still scheduled, ready or leased."""
-    states = ("leased", "scheduled", "ready")  # the way that jobs go by themselves: one that goes on meanwhile is met again
+    states = ("leased", "scheduled", "ready")  # the direction in which jobs move: one that moves meanwhile is met again
     return [job for state in states for job in await listing(client, state=state)]
 
 

@@ -1,4 +1,4 @@
-"""What was asked and what came back: the only evidence that a checker may read.
+"""The recorded requests and answers: the only evidence that a checker may read.
 
 Invariants
 - A call is written down as `invoke` before its first byte leaves, and closed by one line of
@@ -30,7 +30,7 @@ OK, FAIL, INFO = "ok", "fail", "info"
 
 @dataclass(slots=True)
 class Call:
-    """One call of one client. `asked` and `answer` hold only what a checker needs; times in seconds."""
+    """One call of one client. `asked` and `answer` have only what a checker needs; times in seconds."""
 
     n: int
     client: str

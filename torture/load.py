@@ -19,7 +19,7 @@ class Crew:
     producers: int = 5
     workers: int = 4
     sluggards: int = 2
-    tube_users: int = 2  # where the server speaks beanstalkd's protocol
+    tube_users: int = 2  # for the server's beanstalkd door
     timeout_s: float = 5.0
     tries: int = 6
     pause_s: float = 0.02
@@ -36,12 +36,12 @@ class Load:
     crew: Crew = field(default_factory=Crew)
     others: tuple[int, ...] = ()
     number: int = 0  # of the loads of one trial: no two of their clients share a name, nor a value
-    tube_port: int = 0  # where the server speaks beanstalkd's protocol; 0 where it does not
+    tube_port: int = 0  # of the server's beanstalkd door; 0 if there is none
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _stopping: bool = False
 
     def start(self) -> None:
-        """Set everybody to work."""
+        """Start all actors."""
         kinds: dict[type[Actor], int] = {
             Producer: self.crew.producers,
             Worker: self.crew.workers,
@@ -55,7 +55,7 @@ class Load:
                 self._tasks.append(asyncio.create_task(hand.run(), name=hand.name))
 
     async def stop(self) -> None:
-        """Let everybody finish the step under way; what hangs longer is left with an unknown outcome."""
+        """Let all actors finish the current step; one that hangs longer has an unknown outcome."""
         self._stopping = True
         self.up.set()
         _, late = await asyncio.wait(self._tasks, timeout=self.crew.timeout_s + 1)
@@ -68,5 +68,5 @@ class Load:
 
     @property
     def stopping(self) -> bool:
-        """Whether the crew was told to stop."""
+        """Whether the actors were told to stop."""
         return self._stopping

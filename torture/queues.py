@@ -15,7 +15,7 @@ from typing import Any
 NARROW_CAPACITY = 20
 WIDE_CAPACITY = 1500  # keeps the final drain short; nothing that is tested depends on it
 RETRY = {"base_ms": 20, "factor": 2, "max_ms": 200, "jitter": 0}
-PATIENT = {"retry": RETRY, "max_attempts": 1000, "max_crashes": 1000}  # so that nothing dies unless it was told to
+PATIENT = {"retry": RETRY, "max_attempts": 1000, "max_crashes": 1000}  # so that no job dies unless that is requested
 QUEUES: dict[str, dict[str, Any]] = {
     "wide": {**PATIENT, "capacity_jobs": WIDE_CAPACITY},
     "narrow": {**PATIENT, "capacity_jobs": NARROW_CAPACITY},
@@ -25,7 +25,7 @@ QUEUES: dict[str, dict[str, Any]] = {
     "held": PATIENT,
 }
 WORKED = ["wide", "narrow", "single", "brief"]
-FAR = "/far-"  # stands in the value of a job put off for FAR_MS, which no run lives to see: it is promoted by hand
+FAR = "/far-"  # marks the value of a job delayed by FAR_MS, which is longer than any run: it is promoted by hand
 FAR_MS = 3_600_000
 LEASE_MS = (500, 1500)  # of ordinary workers
 BRIEF_MS = (120, 300)  # of sluggards

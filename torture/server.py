@@ -3,7 +3,7 @@
 Invariants
 - All processes of one start share one session, so that they can be found and killed as a whole, whoever their parent is.
 - Nothing is started while a process of the last start is alive: two of them on one file would prove nothing.
-- What the server prints is kept in one log file over all starts, beside the history.
+- The server's output is in one log file over all starts, beside the history.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torture.client import ready
 
 READY_WITHIN_S = 30.0
 GONE_WITHIN_S = 15.0
-LOOK_AGAIN_S = 0.02  # how often /proc and /readyz are looked at: neither of them can be waited for
+LOOK_AGAIN_S = 0.02  # how often /proc and /readyz are polled: neither of them can be waited for
 
 
 class ServerTrouble(Exception):
@@ -73,7 +73,7 @@ class Server:
         return self._process is not None and self._process.returncode is None
 
     def pids(self) -> list[int]:
-        """Every live process of this start, whoever its parent is by now."""
+        """Every live process of this start, whatever its parent is by now."""
         return session_members(self._process.pid) if self._process else []
 
     @property
@@ -97,7 +97,7 @@ class Server:
                 os.kill(pid, number)
 
     async def ended(self, within_s: float = GONE_WITHIN_S) -> int:
-        """Wait until the started process has ended, and give its exit code."""
+        """Wait until the started process has ended, and return its exit code."""
         assert self._process, "started before"
         try:
             return await asyncio.wait_for(self._process.wait(), within_s)
@@ -122,7 +122,7 @@ class Server:
         await self._process.wait()
 
     async def kill_all(self) -> None:
-        """Kill every process at once and wait until they are gone."""
+        """Kill every process at once and wait until they have ended."""
         while self.pids():
             self.kill()
             await asyncio.sleep(LOOK_AGAIN_S)
@@ -148,7 +148,7 @@ def session_members(session: int) -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """The command of a process, empty once it is gone."""
+    """The command of a process, empty once it has ended."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return ""

@@ -42,7 +42,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Trial:
-    """What a fault has at hand. `work` holds history and logs; `home` the store, perhaps on a file system of its own."""
+    """What a fault can use. `work` has history and logs; `home` the store, perhaps on a file system of its own."""
 
     fault: str
     seed: str
@@ -59,7 +59,7 @@ class Trial:
     tube_port: int = field(init=False)
     up: asyncio.Event = field(init=False)
     loads: int = 0
-    client_port: int = 0  # where the load connects: the server itself unless a fault stands between
+    client_port: int = 0  # where the load connects: the server itself unless a fault is in between
 
     def __post_init__(self) -> None:
         self.history = History(self.work / "history.jsonl")
@@ -72,7 +72,7 @@ class Trial:
     # ------------------------------------------------------------------------------- what faults are made of
 
     async def progress(self, least: int | None = None) -> None:
-        """Wait until some more calls were acknowledged; how many is drawn from the plan unless given."""
+        """Wait until some more calls were acknowledged; how many is random unless given."""
         more = least or self.rng.randint(*self.plan.calls)
         try:
             await asyncio.wait_for(self.history.acknowledged(more), PROGRESS_WITHIN_S)
@@ -95,7 +95,7 @@ class Trial:
         self.history.event(kind, **details)
 
     async def lost(self) -> None:
-        """The server is going down: keep the load away, and wait until nothing of it is left."""
+        """The server is going down: stop the load, and wait until all its processes have ended."""
         self.up.clear()
         await self.server.kill_all()
 
@@ -118,17 +118,17 @@ class Trial:
             await load.stop()
 
     async def settle(self) -> None:
-        """Make the queues, before anybody uses them."""
+        """Create the queues, before they are used."""
         client = Client("operator", self.history, self.server.port)
         for queue, settings in QUEUES.items():
-            # HTTP's workers say how long a lease is to be; users of tubes get what the queue says, unless the job was put by one of them.
+            # Workers over HTTP name the length of a lease; beanstalkd clients get the queue's, unless one of them put the job.
             call = await client.set_queue(queue, {**settings, "lease_ms": TTR_MS})
             if not call.done:
                 raise ServerTrouble(f"setting up {queue} was answered {call.status} {call.code} {call.answer}")
         client.close()
 
     async def heal(self) -> None:
-        """A whole server again, without any fault, drained to the last job and then told to stop."""
+        """A healthy server again, without any fault, drained to the last job and then stopped."""
         await self.lost()
         await self.start()
         self.history.event("healed")
@@ -151,16 +151,16 @@ async def run(trial: Trial, torment: Callable[[Trial], Awaitable[None]]) -> None
         await trial.settle()
         await torment(trial)
         await trial.heal()
-        trial.violations += await asyncio.to_thread(check, trial.history)  # other trials go on meanwhile
+        trial.violations += await asyncio.to_thread(check, trial.history)  # other trials run meanwhile
     except (ServerTrouble, DrainFailed) as trouble:
-        trial.breach("trouble", str(trouble))  # an undrained server says nothing about what it kept
+        trial.breach("trouble", str(trouble))  # an undrained server says nothing about what it stores
     finally:
         trial.counts.update(_seen(trial.history))
         await trial.close()
 
 
 def _seen(history: History) -> Counter[str]:
-    """What the run consisted of: a checker that had nothing to look at proves nothing."""
+    """What the run consisted of: a checker without input proves nothing."""
     counts: Counter[str] = Counter()
     digest = history.digest
     for call in history.calls:

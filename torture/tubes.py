@@ -1,11 +1,12 @@
-"""One client of the door that speaks beanstalkd's protocol, whose verbs stand in the history under the names that the checkers know.
+"""A client of the beanstalkd door, whose verbs are in the history under the names that the checkers know.
 
     put → submit      reserve-with-timeout → claim      delete → conclude      release      bury → fail      touch → extend      kick-job → retry
 
-What the protocol does not say, two more commands tell before a claim counts: `stats-job` which attempt this is, and a `touch` after it that
-the job is still ours, so that the attempt was.
+Two more commands return what the protocol's reply does not say before a claim counts: `stats-job` the attempt, and a `touch`
+after it that the job is still reserved by us, so that the attempt was.
 
-What a connection has reserved goes back when it breaks. So a verb is never repeated on another connection: there the job is anybody's.
+When a connection breaks, its reserved jobs are released. So a verb is never repeated on another connection, which does not hold
+the job.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Said:
         return self.words[0] in _DONE
 
     def judged(self) -> Answer:
-        """Done, certainly not done, or unknown. INTERNAL_ERROR is this protocol's only word for an unknown outcome."""
+        """Done, certainly not done, or unknown. INTERNAL_ERROR is this protocol's only reply for an unknown outcome."""
         word = self.words[0]
         if self.done:
             return Answer(OK, 200, None, {})
@@ -51,14 +52,14 @@ class Said:
 
 
 class TubeClient:
-    """A producer and worker with one connection. It does one call at a time, and holds one job at most."""
+    """A producer and worker with one connection. It does one call at a time, and reserves one job at most."""
 
     def __init__(self, name: str, history: History, port: int, timeout_s: float, tubes: tuple[str, ...]) -> None:
         self.name = name
         self.history = history
         self.wire = Wire(port, timeout_s)
-        self.unreachable = False  # nobody listened when it last tried
-        self.turned_away = False  # a server was there, and could not do anything just now
+        self.unreachable = False  # nothing listened at the last try
+        self.turned_away = False  # a server was running, but could not do anything
         self._tubes = tubes
         self._answer = Answer(OK, None, None, {})
 
@@ -72,14 +73,14 @@ class TubeClient:
         return call
 
     async def reserve(self, wait_s: int) -> Call:
-        """Take a job; the call's answer holds `jobs`, as a claim over HTTP does."""
+        """Reserve a job; the call's answer has `jobs`, as a claim over HTTP does."""
         asked = {"queues": list(self._tubes), "max": 1, "lease_ms": TTR_MS, "request_id": None}
         call = self.history.invoke(self.name, "claim", asked)
         said = await self._ask(f"reserve-with-timeout {wait_s}")
         job = await self._known(said) if said and said.words[0] == "RESERVED" else None
         self._close(call, {"jobs": [job] if job else []})
         if self._answer.outcome != OK:
-            self.close()  # it may hold a job that nobody knows of
+            self.close()  # it may have reserved a job that we do not know of
         return call
 
     async def _known(self, reserved: Said) -> Json | None:
@@ -98,7 +99,7 @@ class TubeClient:
         return {**named, "token": f"tube.{job}.{attempt}", "ms_left": int(told["ttr"]) * 1000}
 
     async def delete(self, held: Json, until: float) -> Call:
-        """Conclude it. Where it may have been anybody's again, at `until`, nobody knows whether it was concluded or removed."""
+        """Conclude it. If its lease may have expired at `until`, it is unknown whether it was concluded or removed."""
         call = self._invoke("conclude", held)
         said = await self._ask(f"delete {held['id']}")
         if said is None or (said.done and time.monotonic() >= until):
@@ -123,21 +124,21 @@ class TubeClient:
         return call
 
     async def bury(self, held: Json) -> Call:
-        """Set it aside."""
+        """Bury it."""
         call = self._invoke("fail", held)
         await self._ask(f"bury {held['id']} 1024")
         self._close(call, {"state": "dead"})
         return call
 
     async def kick(self, job: int) -> Call:
-        """Bring back one that was set aside."""
+        """Kick a buried one."""
         call = self.history.invoke(self.name, "retry", {"job": job})
         await self._ask(f"kick-job {job}")
         self._close(call, {"state": "ready"})
         return call
 
     def hang_up(self, held: Json) -> None:
-        """Close the connection over a reserved job: it goes back, nobody says when."""
+        """Close the connection while a job is reserved: it is released at an unknown time."""
         self._invoke("release", held)  # it stays open in the history: unknown
         self.close()
 
@@ -146,7 +147,7 @@ class TubeClient:
         self.wire.close()
 
     async def _ask(self, line: str, body: bytes | None = None) -> Said | None:
-        """One exchange; `_answer` is what to write down of it. None where nothing came back."""
+        """One exchange; `_answer` is what to record of it. None if no reply came."""
         self.unreachable = self.turned_away = False
         try:
             if not self.wire.open:
@@ -165,7 +166,7 @@ class TubeClient:
         self._answer = said.judged()
         self.turned_away = self._answer.status in (503, 507)
         if self._answer.status == 500:
-            self.close()  # what this connection says can't be told apart any more
+            self.close()  # replies on this connection can't be assigned to commands any more
         return said
 
     def _invoke(self, verb: str, held: Json) -> Call:

@@ -1,7 +1,7 @@
 """One connection, by default of HTTP/1.1, whose owner knows exactly whether a request can have reached the server.
 
-A general client retries, pools and reconnects by itself, and so hides the one thing that a history is about. This one sends each
-request once. It raises `NeverSent` only if no connection could be made; every other failure is `Broken`: the outcome is unknown.
+A general client retries, pools and reconnects by itself, and so hides what a history has to record. This one sends each request
+once. It raises `NeverSent` only if no connection could be made; every other failure is `Broken`: the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class NeverSent(Exception):
 
 
 class Broken(Exception):
-    """The request left, at least in part, and no whole answer came back."""
+    """The request was sent, at least in part, and no complete answer came back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Reply:
 class Wire:
     """A keep-alive connection to one address, opened on demand; `timeout_s` bounds a whole exchange.
 
-    Where there are `others`, equal to the first, the next request after a failure goes to the next of them.
+    If there are `others`, equivalent to the first, the next request after a failure goes to the next of them.
     """
 
     def __init__(self, port: int, timeout_s: float, others: tuple[int, ...] = ()) -> None:
@@ -53,7 +53,7 @@ class Wire:
         return await self.exchange("\r\n".join(lines).encode() + b"\r\n\r\n" + body, self._reply)
 
     async def exchange(self, sent: bytes, reply: Callable[[asyncio.StreamReader], Awaitable[T]]) -> T:
-        """Send this, and read what comes back as `reply` does it; an `OSError`, `EOFError` or `ValueError` of that is `Broken`."""
+        """Send this, and read the answer with `reply`; an `OSError`, `EOFError` or `ValueError` of that is `Broken`."""
         reader, writer = await self._open()
         try:
             writer.write(sent)

@@ -1,6 +1,6 @@
 """Holdfast: a work queue server that never lets go of a job.
 
-The client and the worker are here by name, and are imported when they are first asked for: a server needs neither.
+The client and the worker are exported here, and imported on first use: a server needs neither.
 """
 
 TYPE_CHECKING = (

@@ -1,18 +1,18 @@
-"""One budget of bytes for what a process holds on behalf of others, and one of time for what they have it do.
+"""One budget of bytes that a process holds for its callers, and one of time for their work.
 
-Whatever a stranger can make grow is charged here when it comes and released when it is let go: bodies on their way in, requests that wait
-behind others, messages that are not whole, jobs on their way to the store, jobs that wait for room, answers that are not read.
+Everything that callers can make grow is charged here on arrival and released afterwards: bodies being received, requests that
+wait behind others, incomplete messages, jobs on their way to the store, jobs that wait for room, answers that are not read.
 
     comes in ──▶ account.hold(n) ──┐
     submitted ─▶ budget.take(n) ───┼──▶ held ≤ capacity
     not read ──▶ account.hold(n) ──┘        │ past it
                                             ▼
-              1. whoever holds bytes and has moved none for the longest is hung up on, the large ones first
+              1. the connection that holds bytes and has been stalled for longest is closed, large ones first
               2. what can't be met then is refused as `overloaded`
 
-An account is a connection's: its bytes are there because the other side has not moved, by sending the rest or by reading. So there is always
-somebody to hang up on, and those who move are the last. Before it comes to that, large bodies wait for their turn (`large_body`), unread, so
-that the network holds them back.
+An account is a connection's: its bytes are held because the peer has not sent the rest or read its answers. So there is always
+a connection to close, and active ones are the last. Before it comes to that, large bodies wait for their turn (`large_body`),
+unread, so that the network holds them back.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ from holdfast.limits import (
     TURN_S,
 )
 
-_LOOK_S = 0.25  # how often stalled bodies are looked for, while somebody waits for their place
+_LOOK_S = 0.25  # how often stalled bodies are looked for, while another waits for its turn
 
 
 def _nobody() -> None:
-    """There is nobody to hang up on any more."""
+    """There is no connection left to close."""
 
 
 class Account:
-    """What one connection has the process hold. `end` hangs up on it; the account is empty by then."""
+    """The bytes that one connection makes the process hold. `end` closes it; the account is empty by then."""
 
     __slots__ = ("_budget", "_end", "closed", "held", "mark", "moved_at", "waits")
 
@@ -50,7 +50,7 @@ class Account:
         self._end = end
         self.closed = False
         self.held = 0
-        self.mark = 0  # what it held when it was last seen to move
+        self.mark = 0  # what it held when it last made progress
         self.moved_at = 0.0
         self.waits = False  # for us: it can't move
 
@@ -60,7 +60,9 @@ class Account:
             self._budget.changed(self, size)
 
     def close(self) -> None:
-        """The connection is gone, though a turn that it waited for may still come. It is let go of, and not left to the collector of cycles."""
+        """The connection is closed, but a turn that it waited for may still come. It is released here, not left to the cycle
+        collector.
+        """
         self.hold(0)
         self.closed = True
         self._end = _nobody
@@ -71,7 +73,7 @@ class Account:
 
 
 class Budget:
-    """The bytes of one process. Half of them is for large bodies that are being read, so that what has come can always go on."""
+    """The bytes of one process. Half of them is for large bodies being read, so that what has arrived can always proceed."""
 
     def __init__(self, capacity: int = MEMORY_BUDGET_BYTES) -> None:
         self.capacity = capacity
@@ -81,16 +83,16 @@ class Budget:
         self.refused = 0
         self.hung_up = 0
         self.turns = Turns()
-        self._large: OrderedDict[Account, None] = OrderedDict()  # who has not moved for the longest comes first
+        self._large: OrderedDict[Account, None] = OrderedDict()  # the longest stalled comes first
         self._small: OrderedDict[Account, None] = OrderedDict()
-        self._reading = 0  # bytes that large bodies may come to whose turn it is
+        self._reading = 0  # bytes of the large bodies whose turn it is
         self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._looking: asyncio.TimerHandle | None = None
 
-    # What is on its way to the store, or waits for it
+    # In progress to the store, or waiting for it
 
     def take(self, size: int) -> None:
-        """Hold so many more bytes, or raise `Overloaded`. One thing alone is always taken, however large."""
+        """Charge that many bytes, or raise `Overloaded`. One item alone is always accepted, however large."""
         self.held += size
         if self.held > self.capacity:
             self._make_room()
@@ -104,7 +106,7 @@ class Budget:
             self.peak = self.held
 
     def give(self, size: int) -> None:
-        """So many bytes were let go."""
+        """That many bytes were released."""
         self.held -= size
 
     def park(self, size: int) -> None:
@@ -123,7 +125,7 @@ class Budget:
         self.parked -= size
         self.give(size)
 
-    # What connections hold
+    # Held for connections
 
     def account(self, end: Callable[[], None]) -> Account:
         """An account for a connection; it costs nothing while it holds nothing."""
@@ -173,7 +175,7 @@ class Budget:
 
     @asynccontextmanager
     async def large_body(self, size: int, account: Account | None) -> AsyncIterator[None]:
-        """Read a body that may come to so many bytes: when it is its turn, or never (`Overloaded`)."""
+        """Read a body of up to that many bytes when it is its turn; raises `Overloaded` if that does not come."""
         size = min(size, self.capacity // 2)
         if self._line or self._reading + size > self.capacity // 2:
             await self._stand_in_line(size, account)
@@ -226,7 +228,7 @@ class Budget:
             self._looking = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
 
     def _look(self) -> None:
-        """Somebody waits for a turn: who stands still in theirs loses it."""
+        """Others wait for a turn: a stalled body loses its own."""
         self._looking = None
         if not self._line:
             return
@@ -238,8 +240,8 @@ class Budget:
 
 
 class Turns:
-    """What would take too long in one turn of the loop, done a chunk at a time, in turn with everybody else's; and what comes in large pieces,
-    read from a few connections in each turn, while the others wait unread.
+    """Work that would take too long in one turn of the loop, done in chunks, in turn with that of others; and large input, read
+    from a few connections in each turn, while the others wait unread.
     """
 
     def __init__(self) -> None:
@@ -250,7 +252,9 @@ class Turns:
         self._counting = False
 
     def came(self, size: int, read_on: Callable[[], None]) -> bool:
-        """A large piece came of a connection. False: that is enough for this turn; nothing more is to be read of it until `read_on` is called."""
+        """A large piece was received on a connection. False: that is enough for this turn; it must not be read until `read_on`
+        is called.
+        """
         if not self._counting:
             self._counting = True
             asyncio.get_running_loop().call_soon(self._begin_turn)
@@ -269,7 +273,7 @@ class Turns:
             asyncio.get_running_loop().call_soon(self._begin_turn)
 
     def later(self, chunk: Callable[[], None]) -> None:
-        """Do this when it is its turn; what is left after it asks again."""
+        """Call this when it is its turn; a callback with work left calls this again."""
         self._line.append(chunk)
         if not self._due:
             self._due = True

@@ -1,10 +1,11 @@
 """How long an event loop, or a commit, was busy at a stretch: the longest of the last one to two minutes, in processor time.
 
-A front answers nobody, and the keeper commits nothing, while one turn of its loop lasts. What a loop does in one turn can't be seen from within it;
-so a timer looks how late it is, and how much processor time its thread has used since the last look. The smaller of the two is the turn's,
-give or take the period: a late timer alone may be the machine's fault, and used time alone may be many short turns. To be woken only for that
-costs as much as a request, so a loop that has little to do is looked at less often. A commit is measured in the same way: asking for the
-processor time is a system call, so it is asked for every few milliseconds, and after a commit that may be the longest.
+A front answers nothing, and the keeper commits nothing, during one turn of its loop. The loop itself can't measure its turns;
+so a timer measures how late it is, and how much processor time its thread has used since the last time. The smaller of the two
+is the turn's length, give or take the period: a late timer alone may be the machine's fault, and used time alone may be many
+short turns. Waking up only for that costs as much as a request, so a loop with little to do is measured less often. A commit is
+measured in the same way: reading the processor time is a system call, so it is read every few milliseconds, and after a commit
+that may be the longest.
 """
 
 import asyncio
@@ -54,7 +55,7 @@ class CommitWatch:
         self._sampled = self._used = 0.0
 
     def begin(self) -> float:
-        """A commit begins: the moment, by `time.perf_counter`."""
+        """A commit begins; returns the time, by `time.perf_counter`."""
         now = time.perf_counter()
         if now - self._sampled > _SAMPLED_S:
             self._sampled, self._used = now, time.thread_time()

@@ -1,4 +1,4 @@
-"""Where the time comes from. Rules never read a clock: they are given `now`, in milliseconds since 1970 (UTC).
+"""The source of the time. Rules never read a clock: they get `now`, in milliseconds since 1970 (UTC).
 
 The clock of the process that owns the store decides; requests carry durations, so a caller's clock never counts.
 """
@@ -6,11 +6,11 @@ The clock of the process that owns the store decides; requests carry durations, 
 import time
 from typing import Protocol
 
-LEAP_MS = 3_000  # between two looks at a clock that is looked at every second: nobody looked, or the clock was set
+LEAP_MS = 3_000  # between two reads of a clock that is read every second: the process was suspended, or the clock was set
 
 
 class Clock(Protocol):
-    """Anything that tells the time. `leaps` counts how often much time had passed since it was last asked, though it is asked all the time."""
+    """A source of time. `leaps` counts how often much time had passed since the last read, although it is read all the time."""
 
     leaps: int
 
@@ -19,11 +19,11 @@ class Clock(Protocol):
         ...
 
     def behind_ms(self) -> int:
-        """How far what it is read from has been set back behind its latest answer: so long it stands still."""
+        """How far its source has been set back behind its latest answer: it stands still until then."""
         ...
 
     def step_ms(self) -> int:
-        """By how much what it is read from was set since this was last asked, forward or (below 0) back."""
+        """By how much its source was set since the last call, forward or (below 0) back."""
         ...
 
 
@@ -55,7 +55,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves when it is told to; for tests of things that take days. It never leaps: somebody is there all the time."""
+    """A clock that is moved by its caller; for tests of things that take days. It never leaps: it is never suspended."""
 
     leaps = 0
 

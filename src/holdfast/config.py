@@ -1,7 +1,8 @@
 """Every setting of the server: one frozen value, made from flags, environment and a TOML file, in that order of precedence.
 
-A setting is one field here: its flag (`--max-payload-bytes`), its variable (`HOLDFAST_MAX_PAYLOAD_BYTES`), its key in the file and its line
-in `holdfast config` all follow from it. "Not set" is kept apart from the default, so that each source can be told.
+A setting is one field here: its flag (`--max-payload-bytes`), its variable (`HOLDFAST_MAX_PAYLOAD_BYTES`), its key in the file
+and its line in `holdfast config` all follow from it. "Not set" is distinct from the default, so that the source of each value
+is known.
 """
 
 import os
@@ -38,7 +39,7 @@ def _setting(default: Any, help_text: str, **meta: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The settings in force. Sizes in bytes, times in milliseconds or as the name says."""
+    """The effective settings. Sizes in bytes, times in milliseconds or as the name says."""
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(4653, "TCP port to listen on; 0 takes a free one.", low=0, high=65_535)
@@ -166,19 +167,19 @@ class Config:
     log_format: str = _setting("auto", "Format of log lines; auto is console on a terminal, else json.", choices=FORMATS)
 
     def certificate(self) -> Certificate | None:
-        """What the files of TLS hold; None without TLS. Raises `UnusableCertificate`."""
+        """The content of the TLS files; None without TLS. Raises `UnusableCertificate`."""
         return Certificate(CertificateFiles(self.tls_cert, self.tls_key, self.tls_client_ca)) if self.tls_cert else None
 
     def beanstalk_auth(self) -> ClientAuth | None:
-        """What is asked of clients of beanstalkd: a certificate wherever there is an authority, since the protocol has no other way to say who
-        asks. None without TLS there.
+        """What is required of beanstalkd clients: a certificate if there is an authority, since the protocol has no other
+        authentication. None without TLS there.
         """
         if not (self.tls_cert and self.beanstalk_tls):
             return None
         return "required" if self.tls_client_ca else "none"
 
     def what_is_missing(self) -> str | None:
-        """A setting that is of no use without another one, as a sentence."""
+        """A setting that has no effect without another one, as a sentence."""
         if self.replicas and not self.database():
             return "replicas needs a store on PostgreSQL; a file has no standbys."
         if bool(self.tls_cert) != bool(self.tls_key):
@@ -189,7 +190,7 @@ class Config:
         return None
 
     def client_auth(self) -> ClientAuth:
-        """What is asked of clients over HTTP."""
+        """What is required of clients over HTTP."""
         return ("optional" if self.tls_client_auth == "optional" else "required") if self.tls_client_ca else "none"
 
     def unsafe(self, has_keys: bool) -> str | None:
@@ -217,18 +218,18 @@ class Config:
         )
 
     def audit_retention_ms(self) -> int:
-        """How long entries of the audit log are kept; raises `ValueError` where that is no duration within its bounds."""
+        """How long entries of the audit log are kept; raises `ValueError` if that is not a duration within its bounds."""
         ms = units.duration_ms(self.audit_retention)
         if not limits.AUDIT_RETENTION_MS_MIN <= ms <= limits.AUDIT_RETENTION_MS_MAX:
             raise ValueError(self.audit_retention)
         return ms
 
     def database(self) -> bool:
-        """Whether jobs are kept in PostgreSQL."""
+        """Whether jobs are stored in PostgreSQL."""
         return self.store.startswith(("postgresql://", "postgres://"))
 
     def kept(self, level: str, replicas: int) -> str:
-        """Where jobs are kept and what an answer means, in words."""
+        """Where jobs are stored and what an answer means, in words."""
         if level == "replicated":
             return f"in PostgreSQL: an answer means that it and {replicas} of its standbys have flushed them"
         if level == "disk":
@@ -240,7 +241,9 @@ class Config:
         return f"in {path}, which is on a memory file system"
 
     def store_path(self) -> Path | None:
-        """The SQLite file, where it really is: lock, reserve and log stand beside it, not beside a link to it. None for jobs in memory or in PostgreSQL."""
+        """The SQLite file with links resolved: lock, reserve and WAL are beside the file, not beside a link to it. None for
+        jobs in memory or in PostgreSQL.
+        """
         if self.store == "memory" or self.database():
             return None
         return Path(os.path.realpath(self.store.removeprefix("sqlite:///")))
@@ -257,14 +260,14 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A config, and where each value came from."""
+    """A config, and the source of each value."""
 
     config: Config
     origins: dict[str, Origin]
 
 
 def load(flags: dict[str, Any], file: Path | None) -> Loaded:
-    """Put the sources together. `flags` holds only what was given; `file` must exist when it is given."""
+    """Merge the sources. `flags` has only what was given; `file` must exist if it is given."""
     from_file = _read(file) if file is not None else {}
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
@@ -394,7 +397,7 @@ def _check(config: Config, told: dict[str, str]) -> None:
 
 
 def _check_written(config: Config, told: dict[str, str]) -> None:
-    """What is a text and stands for something else."""
+    """A value that is a text and stands for another type."""
     for name, read, wanted in (
         ("beanstalk", config.beanstalk_address, "HOST:PORT, such as 127.0.0.1:11300"),
         ("audit_retention", config.audit_retention_ms, "from 1m to 3660d, such as 12h or 90d"),

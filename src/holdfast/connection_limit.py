@@ -10,8 +10,8 @@ _LOOPBACK = ("127.", "0" * 16)  # as `_network` writes them
 
 
 def limit_of(most: int, per_address: int) -> "ConnectionLimit":
-    """As the settings say; never more than this process may have open, less what is kept back for other files. 0 per address is half of all,
-    and of loopback all.
+    """The configured limit, but at most the process's open files, less those reserved for other files. 0 per address is half of
+    all, and for loopback all.
     """
     files = file_limit()
     most = min(most, max(files - FILES_KEPT_BACK, files // 2))
@@ -19,7 +19,7 @@ def limit_of(most: int, per_address: int) -> "ConnectionLimit":
 
 
 class Place:
-    """One connection that is counted."""
+    """One counted connection."""
 
     __slots__ = ("_limit", "_network")
 
@@ -48,7 +48,7 @@ class ConnectionLimit:
         self._of: dict[str, int] = {}
 
     def enter(self, address: str) -> Place | None:
-        """Count one of this address ("" where it has none, such as a UNIX socket); None where that is one too many."""
+        """Count a connection of this address ("" if it has none, such as a UNIX socket); None if that is one too many."""
         network = _network(address)
         if self.open >= self.most:
             self.refused["total"] += 1

@@ -1,4 +1,4 @@
-"""Every way in which Holdfast can say no.
+"""All errors of Holdfast.
 
     HoldfastError
     ├── InvalidRequest ─ MalformedJson, PayloadTooLarge, UnsupportedMediaType
@@ -12,8 +12,9 @@
     ├── OutcomeUnknown
     └── InternalError
 
-Each leaf has a stable `code`: it is what clients switch on and what crosses the keeper's socket. A door owns one table from code
-to reply; nobody else turns an error into words on the wire. All of them but `OutcomeUnknown` and `InternalError` mean that nothing was changed.
+Each leaf has a stable `code`: clients switch on it, and it is sent over the keeper's socket. Each door has one table from code
+to reply; nothing else turns an error into a reply. All of them but `OutcomeUnknown` and `InternalError` mean that nothing was
+changed.
 """
 
 from typing import Any, ClassVar
@@ -46,7 +47,7 @@ class HoldfastError(Exception):
 
 
 class InvalidRequest(HoldfastError):
-    """The request breaks a rule; `field` names where and `detail` says the bound."""
+    """The request breaks a rule; `field` is its path and `detail` has the bound."""
 
     code = "invalid_request"
     title = "The request is not valid"
@@ -81,7 +82,7 @@ class Unauthorized(HoldfastError):
 
 
 class Forbidden(HoldfastError):
-    """The caller may not do this: a key without the `ability` that is named, or a web page of another site."""
+    """The caller may not do this: its key lacks the `ability`, or it is a web page of another site."""
 
     code = "forbidden"
     title = "Not allowed"
@@ -102,7 +103,7 @@ class NotFound(HoldfastError):
 
 
 class MethodNotAllowed(NotFound):
-    """The path is there, but not for this method."""
+    """The path exists, but not for this method."""
 
     code = "method_not_allowed"
     title = "Method not allowed"
@@ -144,7 +145,7 @@ class WorkerNotFound(NotFound):
 
 
 class Conflict(HoldfastError):
-    """The request is well formed, but not as things stand."""
+    """The request is valid, but conflicts with the current state."""
 
     code = "conflict"
     title = "Conflict"
@@ -158,7 +159,7 @@ class LeaseLost(Conflict):
 
 
 class NotUnique(Conflict):
-    """An unfinished job holds this unique key; `job_id` names it."""
+    """An unfinished job has this unique key; `job_id` names it."""
 
     code = "not_unique"
     title = "An unfinished job has this unique key"
@@ -186,7 +187,7 @@ class NoInterest(Conflict):
 
 
 class StaleInterests(Conflict):
-    """The event was routed by interests that have changed since; the engine routes it anew and no caller sees this."""
+    """The event was routed by interests that have changed since; the engine routes it again and no caller sees this error."""
 
     code = "stale_interests"
     title = "The subscriptions have changed"
@@ -221,14 +222,14 @@ class StoreUnavailable(Unavailable):
 
 
 class NotReplicated(Unavailable):
-    """Too few standbys keep up: nothing is accepted, because it could not be kept as promised."""
+    """Too few standbys are in sync: nothing is accepted, because it could not be stored as promised."""
 
     code = "not_replicated"
     title = "Too few standbys are in sync"
 
 
 class Overloaded(Unavailable):
-    """Backpressure: more requests wait for the store than the server holds."""
+    """Backpressure: more requests wait for the store than the server accepts."""
 
     code = "overloaded"
     title = "Too many requests are waiting for the store"
@@ -242,14 +243,14 @@ class StorageFull(Unavailable):
 
 
 class OutcomeUnknown(HoldfastError):
-    """The connection to the store broke while committing: the change may or may not be kept."""
+    """The connection to the store broke while committing: the change may or may not be stored."""
 
     code = "outcome_unknown"
     title = "It is not known whether this was committed"
 
 
 class InternalError(HoldfastError):
-    """A defect in Holdfast. The committer gives it only where nothing was changed; in an answer it leaves the outcome open."""
+    """A defect in Holdfast. The committer raises it only if nothing was changed; in an answer the outcome is open."""
 
     code = "internal_error"
     title = "Internal error"

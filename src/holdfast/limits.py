@@ -1,14 +1,14 @@
 """Every bound in Holdfast, with its unit and its reason. Checked once, in the engine.
 
-A bound that an operator may move is the default of a setting in `config.py`; the constant here is then the value that it starts
-from or the most that it may be set to.
+A bound that an operator may change is the default of a setting in `config.py`; the constant here is then that default, or the
+setting's own maximum.
 """
 
 import re
 
-# Names. The pattern keeps a queue name usable in a URL, a metric label and a file name without escaping: so "." and ".." are none either, which
-# everything that reads a URL takes for steps. A sign that a tube of beanstalkd has and a queue can't have is written as `:2F` and counts as one
-# character, so that every tube of 200 bytes has its queue.
+# Names. The pattern keeps a queue name usable in a URL, a metric label and a file name without escaping: so "." and ".." are
+# excluded, which URL parsers take for path steps. A character that a beanstalkd tube may have and a queue may not is written as
+# `:2F` and counts as one character, so that every tube of 200 bytes has its queue.
 QUEUE_NAME_CHARS = 200  # as beanstalkd's tubes
 QUEUE_NAME_WRITTEN_CHARS = 3 * QUEUE_NAME_CHARS  # were every character such a sign
 QUEUE_NAME = re.compile(
@@ -29,74 +29,73 @@ CONTENT_TYPE_CHARS = 256
 
 WHOLE = re.compile(r"(?:0|[1-9][0-9]{0,17})\Z")  # ASCII, no sign, no zero in front, nothing around it: fits into 64 bits
 
-# Connections of one front process, over HTTP and the beanstalkd protocol together. The machine's bound on open files may be lower, and counts then.
+# Connections of one front process, over HTTP and the beanstalkd protocol together. The machine's bound on open files may be
+# lower, and applies then.
 CONNECTIONS = 50_000  # default of the setting: as many as polls may be parked
 CONNECTIONS_MAX = 1_000_000
-FILES_KEPT_BACK = (
-    1_024  # of the open files that the machine allows: for the store, for its own, and for those who are told that it is full
-)
+FILES_KEPT_BACK = 1_024  # of the process's open files: for the store, the server itself, and callers refused because it is full
 HEAD_S = 75  # seconds for a request's head to arrive, and for a connection to rest: longer than the 60 s of proxies, so that the proxy closes first
 
 # TLS.
 HANDSHAKE_S = 10  # seconds for a handshake
-HANDSHAKES = 2_000  # under way at once: about 100 kB each
+HANDSHAKES = 2_000  # in progress at once: about 100 kB each
 HANDSHAKES_PER_ADDRESS = 500
-TLS_LOOK_S = 5.0  # between two looks whether the files of the certificate have changed
+TLS_LOOK_S = 5.0  # between two checks whether the files of the certificate have changed
 TLS_EXPIRY_WARNING_S = 14 * 86_400  # before its end: authorities that renew by themselves do so a month before
 
 # Sizes, in bytes.
-HEAD_BYTES = 64 << 10  # request line and headers; h11 and nginx draw the line near there too
+HEAD_BYTES = 64 << 10  # request line and headers; h11 and nginx have similar bounds
 HEADERS = 200  # of one request; Apache takes 100, and a proxy or two add theirs
 PAYLOAD_BYTES = 1 << 20  # default of the setting; as SQS since 2025
-PAYLOAD_BYTES_MAX = 64 << 20  # the most that the setting may be: one frame to the keeper holds it whole
+PAYLOAD_BYTES_MAX = 64 << 20  # the maximum of the setting: one frame to the keeper holds a whole payload
 COUNTED_BODY_BYTES = (
     256 << 10
-)  # the entries of a larger body are counted before it is decoded: a smaller one takes some 10 ms, whatever is in it
+)  # the entries of a larger body are counted before it is decoded: a smaller one takes some 10 ms, whatever its content
 ONE_TURN_BODY_BYTES = 4 << 20  # a larger body is read in several turns of the loop, each some 100 ms at most for the largest
 BODY_BYTES_OVER_PAYLOAD = 16 << 20  # a bulk body may be this much larger than one payload
 PROGRESS_BYTES = 64 << 10
 REASON_CHARS = 8_192  # a longer failure reason is cut, not refused: a worker must be able to say that it failed
-SETTLED_CHARS = 1_000  # what somebody says who ends a job by what is known of it
+SETTLED_CHARS = 1_000  # reason given by an operator who ends a job
 JSON_DEPTH = 64  # deeper documents break the parsers of other languages
 
 # Numbers.
-ID_MAX = (1 << 53) - 1  # what JavaScript holds exactly
+ID_MAX = (1 << 53) - 1  # the largest integer that JavaScript represents exactly
 PRIORITY_MAX = (1 << 32) - 1
 PRIORITY_DEFAULT = 1_024  # as beanstalkd's clients
 ATTEMPTS_MAX = 65_535
 ATTEMPTS_DEFAULT = 25  # as Sidekiq and River
-CRASHES_DEFAULT = 5  # expired leases before a job is put in quarantine
+CRASHES_DEFAULT = 5  # expired leases before a job is dead
 GROUP_LIMIT_MAX = 10_000
 BULK_JOBS = 1_000
 LEASE_JOBS = 1_000
 BATCH_VERBS = 1_000
-BATCH_FOLLOW_UPS = 5_000  # jobs of all `then` of one batch: about what one transaction takes in less than 100 ms
+BATCH_FOLLOW_UPS = 5_000  # jobs of all `then` of one batch: about what one transaction stores in less than 100 ms
 QUEUES_PER_LEASE = 256
 QUEUES = 100_000  # queues on one store: each costs about 1 kB of memory in the keeper
 ERRORS_KEPT = 20  # of one job
 LIST_LIMIT_DEFAULT = 50
 LIST_LIMIT = 1_000
-LIST_TEXT_CHARS = 1_000  # what a listing looks for in payloads and errors
-LIST_SCANNED = 20_000  # rows that one listing looks at before it answers with what it has and a cursor
-COUNT_SCANNED = 5_000  # rows of each state that a count with a filter looks at before it says "at least"
-FAILURES_SCANNED = 2_000  # dead jobs, and failed attempts, that a list of failures is made from
+LIST_TEXT_CHARS = 1_000  # searched in payloads and errors by a listing
+LIST_SCANNED = 20_000  # rows that one listing scans before it answers with what it has and a cursor
+COUNT_SCANNED = 5_000  # rows of each state that a count with a filter scans before it says "at least"
+FAILURES_SCANNED = 2_000  # dead jobs, and failed attempts, scanned for a list of failures
 FAILURE_CHARS = 500  # of each error in that list
 POSITION_COUNTED = 10_000  # "n-th in line" is counted up to here
 CAPACITY_JOBS_DEFAULT = 1_000_000
 CAPACITY_JOBS_MAX = 10**12
 CAPACITY_BYTES_DEFAULT = 4 << 30
 CAPACITY_BYTES_MAX = 1 << 50
-TAKERS_COUNTED = 1_000  # workers of one queue that `why` looks at, to say how many are silent
-QUEUES_PER_TICK = 200  # queues whose history is looked at in one go: about 2 ms
+TAKERS_COUNTED = 1_000  # workers of one queue that `why` reads, to count the silent ones
+QUEUES_PER_TICK = 200  # queues whose history is processed in one go: about 2 ms
 BULK_CHUNK = 500  # jobs that the page changes in one request, when it changes many
-PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never stalls the enqueues beside it
-PURGE_BYTES = 32 << 20  # the same in bytes: each page of a payload is given back
+PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never delays enqueues
+PURGE_BYTES = 32 << 20  # the same in bytes: each page of a payload is freed
 
 WORKERS = 100_000  # registered at once: each costs about 500 bytes of memory in the keeper, and 60 and its length for each name of a queue
 WORKERS_BYTES = 64 << 20  # of all of them together: one with 256 long names costs a hundred times one with a short one
 
 # Times, in milliseconds.
-WORKER_SILENCE_MS_DEFAULT = 300_000  # a registered worker that holds nothing and is silent for longer is removed
+WORKER_SILENCE_MS_DEFAULT = 300_000  # a registered worker without leases that is silent for longer is removed
 WORKER_SILENT_MS = (
     60_000  # a registered worker is called silent: workers of ours beat every 15 s, and a poll, which is a beat, takes up to 55
 )
@@ -104,17 +103,21 @@ WORKER_SILENCE_MS_MAX = 30 * 86_400_000
 LEASE_MS_DEFAULT = 300_000  # five minutes, as the seeds have it
 LEASE_MS_MAX = 30 * 86_400_000
 LEASE_GRACE_MS = (
-    6_000  # of leases that ended while nobody served: longer than the 5 s that our clients pause at most between two tries
+    6_000  # for leases that expired while no server ran: longer than the 5 s that our clients pause at most between two tries
 )
-HISTORY_AHEAD_MS = 86_400_000  # at a start, jobs that ended, and answers that were given, later than so long from now are dated now; less is over in a day
-CLOCK_SET_FROM = 1_767_225_600_000  # 2026-01-01: a machine that says less has not set its clock yet
+HISTORY_AHEAD_MS = (
+    86_400_000  # at a start, ended jobs and kept answers dated further ahead are dated now; a smaller error is over in a day
+)
+CLOCK_SET_FROM = 1_767_225_600_000  # 2026-01-01: a clock that shows less is not set yet
 OUTAGE_MS = 3_000  # without a sign of a server: three of its ticks
 DELAY_MS_MAX = 3_660 * 86_400_000  # ten years
 RUN_AT_MAX = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
-SQL_HOLD_MS = 5_000  # an application that idles for longer in a transaction in which it enqueued is ended: it holds the queue
+SQL_HOLD_MS = (
+    5_000  # an application that is idle for longer in a transaction in which it enqueued is disconnected: it holds the queue
+)
 BODY_S = 300  # default of the setting: seconds for a body to arrive that did not come with its head
 BODY_S_MAX = 3_600
-LINGER_S = 2  # after the last answer of a connection, for what was sent too much to come in: else the answer may be lost
+LINGER_S = 2  # after the last answer of a connection, to receive surplus input: else the answer may be lost
 WAIT_MS_MAX = 55_000  # shorter than the 60 s after which most proxies give up
 RETENTION_MS_DEFAULT = 86_400_000
 RETENTION_MS_MAX = 3_660 * 86_400_000
@@ -125,23 +128,23 @@ RETRY_FACTOR_DEFAULT = 2.0
 RETRY_FACTOR_MAX = 100.0
 RETRY_JITTER_DEFAULT = 0.1
 
-# What a front process holds for others, in bytes (`budget.py`). Python holds what is on its way about four times for a moment: as it came, as a
-# value, as a frame, and again in the keeper.
+# What a front process holds for its callers, in bytes (`budget.py`). Python briefly holds a request about four times: as
+# received, as a value, as a frame, and again in the keeper.
 MEMORY_BUDGET_BYTES = 48 << 20  # default of the setting
 MEMORY_BUDGET_BYTES_MIN = 8 << 20
 MEMORY_BUDGET_BYTES_MAX = 64 << 30
 LARGE_BODY_BYTES = 256 << 10  # a larger body waits for its turn, so that a few of them leave room for the many small ones
 LARGE_BODY_TURN_S = 10  # for a turn to come; then the body is refused
-PROGRESS_BYTES_HELD = 64 << 10  # less than this, sent or read, is no progress: a drop now and then keeps nobody's place
-STALLED_S = 2.0  # without 64 KiB of progress: then a large body loses its turn, if somebody waits for one
+PROGRESS_BYTES_HELD = 64 << 10  # less than this, sent or read, is no progress: a drop now and then does not keep a turn
+STALLED_S = 2.0  # without 64 KiB of progress: then a large body loses its turn, if another waits for one
 UNREAD_S = 30  # without 64 KiB of progress: then an answer is not read, and its connection is cut
 READ_AT_ONCE = (
-    4  # connections that more is read of in one turn of the loop, where large pieces come of many; one read is up to 256 KiB
+    4  # connections that are read further in one turn of the loop, if many send large pieces; one read is up to 256 KiB
 )
 READ_AT_ONCE_BYTES = 1 << 20  # and from this on
-TURN_S = 0.002  # of one turn of the loop, for what is done in chunks
-REQUEST_CHUNK_BYTES = 16 << 10  # of what came at once on a connection, before the next one's turn
-REQUEST_BYTES = 4 << 10  # what a request costs that waits behind another, beside its body
+TURN_S = 0.002  # of one turn of the loop, for work done in chunks
+REQUEST_CHUNK_BYTES = 16 << 10  # of the input received at once on a connection, before the next one's turn
+REQUEST_BYTES = 4 << 10  # the cost of a request that waits behind another, besides its body
 
 # What one answer brings, in bytes: a page or a grant that would be larger ends before, with at least one job in it.
 PAGE_BYTES = 16 << 20
@@ -150,29 +153,29 @@ FAN_OUT_BYTES = 32 << 20  # all copies of one event together: one transaction, a
 FRAME_BYTES = (
     4 << 20
 )  # a frame between a front and the keeper that has grown to this leaves at once; one command or answer may be larger
-LARGE_ANSWER_BYTES = 128 << 10  # an answer of the keeper's that is larger leaves in pieces, and small ones pass it
-PIECE_BYTES = 128 << 10  # about what a socket between two processes holds
+LARGE_ANSWER_BYTES = 128 << 10  # a larger answer of the keeper is sent in pieces, with small ones in between
+PIECE_BYTES = 128 << 10  # about what a socket between two processes buffers
 PIECES_AT_ONCE = 8  # in one turn of the keeper's loop
 KEEPER_UNSENT_BYTES = 4 << 20  # of answers that a front has not read: past this nothing is begun for it that may bring as much
 KEEPER_UNSENT_BYTES_MAX = 64 << 20  # and past this nothing that may bring a job
 
-# What may wait for the store. Past this a caller is told `overloaded` at once.
+# What may wait for the store. Past this a caller gets `overloaded` at once.
 IN_FLIGHT_COMMANDS = 20_000
 CHEAP_READS_WAITING = 20_000  # reads of a job, a queue and the like, some 0.1 ms each, that wait for a connection to the store
-DEAR_READS_WAITING = 200  # reads that look at many rows
+DEAR_READS_WAITING = 200  # reads that scan many rows
 CHEAP_PAGE = 100  # jobs of a page without a filter that is still cheap
 HALF_CLOSED_READ_S = (
-    0.5  # for the read of a caller that says nothing more: it may still listen, or have left, and the same bytes say either
+    0.5  # for the read of a half-closed connection: its caller may still listen, or have left; both look the same
 )
 READ_WAIT_S = 5.0  # for a read's turn to come
 READ_STRETCH_S = 0.01  # that a dear read lasts with the store `memory` before commits may go on; then it is resumed
 IN_FLIGHT_QUERIES = 2_000  # of one front process; the store itself reads a few at a time
-BATCH_COMMANDS = 2_000  # commands in one transaction: keeps a commit near 10 ms when a backlog is worked off
+BATCH_COMMANDS = 2_000  # commands in one transaction: keeps a commit near 10 ms when a backlog is processed
 BATCH_BYTES = 16 << 20  # written in some 50 ms
 BATCH_JOBS = 5_000  # jobs that one transaction changes at most, so that it takes less than 100 ms; one command may be more
 NEWS_QUEUES = 10_000  # of which it is remembered when there was news last, so that no poll misses any: about 150 bytes each
 PARKED_POLLS = 50_000  # long polls of one front process: about 3 kB each
-STREAM_BACKLOG = 10_000  # events kept for one slow reader of the event stream before it is told of a gap
+STREAM_BACKLOG = 10_000  # events queued for one slow reader of the event stream before it gets a gap
 STREAMS = 500  # open event streams of one front process
 
 # The history behind the page's plots, in memory where the store is.
@@ -184,18 +187,18 @@ HISTORY_SPANS = {"hour": (10_000, 360), "day": (300_000, 288)}  # the length of 
 AUDIT_RETENTION_MS_DEFAULT = 90 * 86_400_000
 AUDIT_RETENTION_MS_MIN = 60_000
 AUDIT_RETENTION_MS_MAX = 3_660 * 86_400_000
-AUDIT_ROWS = 1_000_000  # entries that are kept: about 250 MB; past this the oldest are removed
+AUDIT_ROWS = 1_000_000  # entries kept: about 250 MB; past this the oldest are removed
 AUDIT_BYTES = 512 << 20  # the same in bytes
 AUDIT_ROW_BYTES = 65_536  # more than one entry can take; also in `count_audit.sql`
 AUDIT_CHARS = 600  # of one text of an entry: the longest name of a queue that there may be
 AUDIT_NAME_CHARS = 200  # of who did it
 AUDIT_CHUNK = 1_000  # entries that are removed in one transaction
-AUDIT_SCANNED = 5_000  # entries that one read looks at: some 5 ms
-AUDIT_STRETCHES = 20  # such reads for one page; then it comes back short, with a cursor
-AUDIT_REFUSALS = 100  # refusals that may be kept at once; past the two bounds they are only counted
-AUDIT_REFUSALS_PER_S = 10  # and kept in the long run, by each process that has a store
+AUDIT_SCANNED = 5_000  # entries that one read scans: some 5 ms
+AUDIT_STRETCHES = 20  # such reads for one page; then it is returned short, with a cursor
+AUDIT_REFUSALS = 100  # refusals that may be recorded at once; past the two bounds they are only counted
+AUDIT_REFUSALS_PER_S = 10  # and recorded in the long run, by each process that has a store
 
-# Jobs with which time can do nothing, set aside one by one.
+# Jobs that expiry or promotion fails for, set aside one by one.
 ASIDE_JOBS = 1_000  # remembered: about 300 bytes each
 ASIDE_MS = 1_000  # before the next try; twice as long after each further one
 ASIDE_MAX_MS = 600_000
@@ -206,7 +209,7 @@ METRIC_QUEUES = 500  # queues with labels of their own; the rest is summed under
 
 # Disk, in bytes.
 DISK_WATERMARK_BYTES = 256 << 20  # with less than this free, new jobs are refused
-DISK_RESERVE_BYTES = 32 << 20  # given back when the disk is full, so that leases can still be ended
+DISK_RESERVE_BYTES = 32 << 20  # deleted when the disk is full, so that leases can still be ended
 
 # Interests.
 PATTERN_CHARS = 512
@@ -217,14 +220,14 @@ KEPT_PATTERN_MEMORY_BYTES = (
     16 << 20
 )  # of one RE2 automaton for a pattern that an earlier version took, up to 700,000 instructions
 SINGLE_PATTERN_MEMORY_BYTES = 1 << 20  # of one RE2 automaton for one pattern
-SINGLE_PATTERNS = 64  # patterns that are kept compiled each by itself
+SINGLE_PATTERNS = 64  # patterns that are cached, each compiled by itself
 FAN_OUT = 10_000  # queues that one event may reach in one transaction
 INTEREST_PAIRS = 64  # pairs of patterns for one queue
 INTERESTS_PAIRS = 50_000  # pairs of patterns of all queues together
 INTERESTS_BYTES = 16 << 20  # their text: every front and the keeper may hold it
 INTERESTS_PROGRAM = 1_000_000  # instructions of their distinct patterns: at most about 0.3 GB of automata in one process
 PUBLISHED_FIELDS = 2_000  # fields of one event that are matched
-FIELD_STEPS = 20_000  # names that are put together to find them, each 64 characters of a name one more: at most some 20 ms
+FIELD_STEPS = 20_000  # names built to match them, each 64 characters of a name one more: at most some 20 ms
 MATCH_STEPS = 300_000_000  # characters × instructions of one event: milliseconds as a rule, at worst about 7 s of one thread
 MATCH_STEPS_AT_ONCE = 5_000_000  # the same on the event loop: at worst some 70 ms; what takes more is done by a thread
 MATCH_BYTES_AT_ONCE = 64 << 10  # a larger event is matched by a thread
@@ -261,13 +264,13 @@ TIMEZONE_CHARS = 60  # the longest name of a zone has 32
 INTERVAL_MS_MIN = 1_000  # shorter is a loop, not a schedule
 INTERVAL_MS_MAX = 3_660 * 86_400_000
 MISSED_FIRES = 100  # missed fires of one schedule that are made up for
-SCHEDULE_RETRY_MS = 1_000  # after a fire that could not be put, such as into a full queue; twice as long after each further try
+SCHEDULE_RETRY_MS = 1_000  # after a refused fire, such as for a full queue; twice as long after each further try
 SCHEDULE_RETRY_MAX_MS = 60_000  # up to this: the queue of a fire that was refused for hours may have room any time
-SCHEDULE_UNREADABLE_MS = 600_000  # between looks at one whose row can't be read
+SCHEDULE_UNREADABLE_MS = 600_000  # between reads of an unreadable one
 SCHEDULE_ERROR_CHARS = 500  # of the reason why one can't fire
-READY_FLOORS = 16  # priorities in use at once in one queue, of which PostgreSQL keeps where their line begins
-SCHEDULE_JOBS = 1_000  # jobs that fires put in one transaction, and the last fire's: the rest follows in the next
-SCHEDULE_WORK_S = 0.03  # fires are worked out for so long in one transaction, then those that are left wait for the next
+READY_FLOORS = 16  # priorities in use at once in one queue, for each of which PostgreSQL stores where it begins
+SCHEDULE_JOBS = 1_000  # jobs that fires enqueue in one transaction, and the last fire's: the rest follows in the next
+SCHEDULE_WORK_S = 0.03  # fires are computed for so long in one transaction; the rest waits for the next
 
 # The beanstalkd protocol. The first two are beanstalkd's own.
 TUBE_LINE_BYTES = 224  # one command with its line end
@@ -277,11 +280,11 @@ TUBE_ID_MAX = (1 << 64) - 1
 URGENT_BELOW = 1_024  # priorities that beanstalkd calls urgent
 URGENT_COUNTED = 1_000_000  # urgent jobs of one tube are counted up to here: a count walks an index
 TUBE_CONNECTIONS = 20_000  # of one front process: about 3 kB each
-TUBE_RESERVED = 10_000  # jobs that one connection holds: all of them are handed back at once when it closes
-TUBE_UNANSWERED = 2_000  # commands of one connection on their way to the store; its later ones are read when these are answered
+TUBE_RESERVED = 10_000  # jobs leased by one connection: all of them are released at once when it closes
+TUBE_UNANSWERED = 2_000  # commands of one connection in progress; later ones are read when these are answered
 TUBE_UNANSWERED_BYTES = 4 << 20  # bodies among them: past this nothing more is read
 TUBE_READ_AHEAD_BYTES = 256 << 10  # bytes of a connection that may wait unread behind a command that takes its time
-TUBE_RESERVE_BYTES = 1 << 20  # what reserves that came together bring in one go; a body alone may be larger
+TUBE_RESERVE_BYTES = 1 << 20  # what reserves that arrive together return in one go; a body alone may be larger
 TUBE_KICKED = 1_000  # jobs kicked in one transaction
 
 # The live channel.
@@ -290,22 +293,22 @@ CHANNEL_CREDITS = 1_000  # unfinished jobs of one channel: all of them are hande
 CHANNEL_BYTES_OVER_PAYLOAD = (
     4 << 20
 )  # a message may be this much larger than one payload: less than a body, because there are so many channels
-CHANNEL_UNANSWERED = 1_000  # messages of one channel on their way to the store; past this it is not read
+CHANNEL_UNANSWERED = 1_000  # messages of one channel in progress; past this it is not read
 CHANNEL_UNANSWERED_BYTES = 8 << 20  # the same in bytes
-CHANNEL_GRANT_BYTES = (
-    1 << 20
-)  # what one grant brings; a payload alone may be larger. Then the worker reads before it is given more
-CHANNEL_UNREAD_BYTES = 1 << 20  # sent and not read by the worker: past this it is given no more jobs, and not read
-CHANNEL_PING_S = 15  # shorter than the 30 to 60 s after which proxies give up on a silent connection
-CHANNEL_SILENCE_S = 30  # without a byte, not even the answer to a ping, a worker is taken for gone
+CHANNEL_GRANT_BYTES = 1 << 20  # of one grant; a payload alone may be larger. The worker must read it before it gets more
+CHANNEL_UNREAD_BYTES = 1 << 20  # sent and not read by the worker: past this it gets no more jobs, and is not read
+CHANNEL_PING_S = 15  # shorter than the 30 to 60 s after which proxies close a silent connection
+CHANNEL_SILENCE_S = 30  # without a byte, not even the answer to a ping, a worker counts as gone
 CHANNEL_CLOSE_S = 5  # for the other side to answer a close
-UNREADABLE_REMEMBERED = 1_000  # rows that can't be read, each told once: about 200 B each, and more say nothing new
-NAMES_LOOK_S = 60.0  # between looks at all names of queues, schedules and workers, where text was read that is none: some 50 ms for 100,000
-MISSING_LOOK_S = 60.0  # between looks for jobs of a queue whose own row is missing, where the tally has more than its line
+UNREADABLE_REMEMBERED = 1_000  # unreadable rows, each logged once: about 200 B each, and more add no information
+NAMES_LOOK_S = 60.0  # between checks of all names, after undecodable text was read: some 50 ms for 100,000
+MISSING_LOOK_S = (
+    60.0  # between searches for jobs of a queue whose own row is missing, if the tally has more than the queue's order
+)
 UNREADABLE_SHOWN = 20  # of these on the page and in an answer: as many as a check names of each kind
-INSTANT_MAX = 253_402_300_799_999  # ms since 1970: the last moment of the year 9999, which is the last that RFC 3339 can write
+INSTANT_MAX = 253_402_300_799_999  # ms since 1970: the end of the year 9999, the last that RFC 3339 can write
 LOG_WAITING_BYTES = (
     1 << 20
-)  # of lines that nobody reads, in each process: some thousand lines; then they are dropped and counted
+)  # of log lines that are not read, in each process: some thousand lines; then they are dropped and counted
 LOG_LAST_S = 1.0  # that a process which ends waits for a reader of its last lines
-SIGNALS_TOGETHER_S = 0.25  # signals to stop that come within this are one: less than anybody takes to press Ctrl-C again
+SIGNALS_TOGETHER_S = 0.25  # signals to stop within this time are one: less than a person needs to press Ctrl-C again

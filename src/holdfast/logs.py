@@ -20,9 +20,9 @@ FORMATS = ("auto", "console", "json")
 
 
 class Lines:
-    """Lines for a descriptor, one write for each, because several processes share it. They are written by a thread of its own: whoever reads
-    them may stand still, have gone, or be a full disk, and a server must neither wait for that nor end by it. What finds no room is dropped
-    and counted, and the count is said once somebody reads again.
+    """Writes lines to a descriptor, one write for each, because several processes share it. A thread writes them: the reader
+    may be stopped or gone, or the disk full, and a server must neither wait for that nor end because of it. Lines without room
+    are dropped and counted, and the count is written once the reader continues.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -50,10 +50,10 @@ class Lines:
                 self._writer.start()
 
     def flush(self) -> None:
-        """For those who take this for a file; nobody may wait here."""
+        """For users of the file interface; does not wait."""
 
     def settle(self, within_s: float) -> None:
-        """Before the process ends: wait until all is written, or for so long."""
+        """Before the process ends: wait until all is written, up to a timeout."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting, within_s)
 
@@ -81,7 +81,7 @@ ERR = Lines(2)
 
 
 def settle(within_s: float = LOG_LAST_S) -> None:
-    """Wait for the last lines, but not for a reader that stands still."""
+    """Wait for the last lines, but not for a stopped reader."""
     for lines in (OUT, ERR):
         lines.settle(within_s)
 

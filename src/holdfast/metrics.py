@@ -1,7 +1,7 @@
-"""What Prometheus reads at /metrics: what this front answered, and what the store holds and has done.
+"""The Prometheus metrics at /metrics: what this front answered, and the contents and counters of the store.
 
-Labels are bounded: routes are templates, and past a number of queues the rest is summed under `queue="_other"`. With several fronts each
-leaves its own numbers with the keeper once a second, so that whichever front is asked answers for all.
+Labels are bounded: routes are templates, and past a number of queues the rest is summed under `queue="_other"`. With several
+fronts each sends its numbers to the keeper once a second, so that any front answers for all.
 """
 
 from bisect import bisect_left
@@ -47,7 +47,7 @@ class TubeNumbers(Protocol):
 
 
 class ChannelNumbers(Protocol):
-    """What the live channel's door counts."""
+    """The counters of the live channel's door."""
 
     messages: dict[str, int]
     open: int
@@ -132,7 +132,9 @@ class FrontMetrics:
 
 
 class _Answered:
-    """Requests counted in plain dicts, and given to Prometheus when it asks: a tenth of the price of counting in its own objects, which each request pays."""
+    """Requests counted in plain dicts, converted when Prometheus scrapes: a tenth of the cost of its own counters, which each
+    request pays.
+    """
 
     def __init__(self, front: str) -> None:
         self._front = front
@@ -150,7 +152,7 @@ class _Answered:
         buckets[-1] += seconds
 
     def collect(self) -> Iterator[Metric]:
-        """Both families, as they stand."""
+        """Both families with their current values."""
         requests = CounterMetricFamily(
             "holdfast_http_requests", "HTTP requests answered.", labels=["front", "method", "route", "status"]
         )
@@ -297,8 +299,8 @@ def _families(stats: Stats) -> Iterator[Metric]:
 
 
 def _queue_text(stats: Stats) -> bytes:
-    """The families with `queue`, written out here: by Prometheus' own objects so many samples would take several times as long."""
-    shown = [queue for queue in stats.queues if queue.info.name != OTHER][:METRIC_QUEUES]  # no label stands twice
+    """The families with `queue`, formatted here: Prometheus' own objects would take several times as long."""
+    shown = [queue for queue in stats.queues if queue.info.name != OTHER][:METRIC_QUEUES]  # no label appears twice
     samples = [_of_queue(queue) for queue in shown]
     if stats.all > len(shown):
         samples.append(_of_rest(stats, shown))
@@ -408,7 +410,7 @@ def _store_families(store: StoreStats) -> Iterator[Metric]:
 
 
 def replication_families(replication: Replication) -> Iterator[Metric]:
-    """What there is to tell of the standbys, with PostgreSQL."""
+    """The metrics of the standbys, with PostgreSQL."""
     yield GaugeMetricFamily("holdfast_replicas_needed", "Standbys that must have flushed.", value=replication.needed)
     yield GaugeMetricFamily("holdfast_replicas_in_sync", "Standbys that are in sync.", value=replication.in_sync)
     yield GaugeMetricFamily(

@@ -1,4 +1,4 @@
-"""What a process of the server sets right about itself before it imports anything else, whoever started it and however.
+"""What a process of the server sets up before it imports anything else, however it was started.
 
 descriptors 0, 1 and 2   are open: else the store or a socket becomes "standard error", and is written into
 signals                  wait until somebody knows what to do with them: none is lost, also as process 1 of a container
@@ -20,7 +20,7 @@ _FOREIGN_FAMILIES = ("UVICORN_", "LITESTAR_", "PROMETHEUS_", "UVLOOP_", "STRUCTL
 
 
 def begin() -> None:
-    """All of it, for a server that is about to be started."""
+    """All of it, for a server that is about to start."""
     open_descriptors()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     forget_foreign_variables()
@@ -57,7 +57,7 @@ def forget_foreign_variables() -> None:
 
 
 def leave_working_directory() -> None:
-    """Take out what `python -m` put first: a `queue.py` that lies there is not ours to run."""
+    """Remove the path that `python -m` put first: a `queue.py` there must not be imported."""
     if not sys.flags.safe_path and sys.path and sys.path[0] in ("", _here()):
         del sys.path[0]
 

@@ -1,12 +1,14 @@
-"""The composition root: the only file that knows everybody. It starts the keeper and the fronts, and ends them in the right order.
+"""The composition root: the only file that knows all parts. It starts the keeper and the fronts, and stops them in the right
+order.
 
     holdfast serve ──┬── keeper        (owns the store; one socket to each front)
                      ├── front 0       (this process)
                      └── front 1 …     (--fronts N: the same listening socket)
 
-With PostgreSQL there is no keeper and one front: the committer runs in it. A database that must not be served ends the server with 1.
-SIGTERM or SIGINT: nothing new is taken, parked polls are answered (the port stays open for `linger_s`, /readyz saying 503), open requests finish, the fronts hang up, the keeper commits what it has and ends;
-then exit 0. A second signal ends at once. When the keeper dies, or another front does, the server ends with 1 and says so.
+With PostgreSQL there is no keeper and one front: the committer runs in it. A database that must not be used ends the server
+with 1. SIGTERM or SIGINT: nothing new is accepted, parked polls are answered (the port stays open for `linger_s`, /readyz
+saying 503), open requests finish, the fronts disconnect, the keeper commits what it has and ends; then exit 0. A second signal
+ends at once. When the keeper or another front dies, the server ends with 1 and says so.
 """
 
 import asyncio
@@ -100,7 +102,7 @@ class Front:
         self.problem: str | None = None
 
     async def run(self) -> int:
-        """Serve until told to stop; the exit code."""
+        """Serve until asked to stop; returns the exit code."""
         calm_collector()
         for number in STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
@@ -114,7 +116,7 @@ class Front:
         return await self._serve(link)
 
     async def _connected(self) -> "KeeperLink | PostgresBackend | None":
-        """The far side, as soon as it is there; None where we are told to stop before."""
+        """The backend, as soon as it is ready; None if we are asked to stop before."""
         connecting = asyncio.create_task(_connect_backend(self._config, self._link_socket, self.end))
         told = asyncio.create_task(self._told.wait())
         await asyncio.wait({connecting, told}, return_when=asyncio.FIRST_COMPLETED)
@@ -137,7 +139,7 @@ class Front:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
         if config.unsafe(has_keys=False) is not None:
-            engine.keyring.require()  # whatever becomes of the keys that there were when it was started
+            engine.keyring.require()  # whatever happened to the keys that existed when it was started
         if config.admin_key_file and self._number == 0:
             self.problem = await keep_admin_key(engine, config.admin_key_file)
             if self.problem is not None:
@@ -178,7 +180,9 @@ class Front:
             page.warm()
 
     def stop(self) -> None:
-        """A signal came: drain; at a second one, end at once. Those that come together are one: init systems and shells send several."""
+        """A signal arrived: drain; at a second one, end at once. Signals that arrive together count as one: init systems and
+        shells send several.
+        """
         now = asyncio.get_running_loop().time()
         if self._first_signal is None:
             self._first_signal = now
@@ -191,13 +195,13 @@ class Front:
         self.drain()
 
     def close_to_puts(self, tubes: Beanstalk) -> None:
-        """SIGUSR1, as operators of beanstalkd send it: its clients put nothing more, and all else goes on."""
+        """SIGUSR1, as operators of beanstalkd use it: its clients can't put any more, and everything else continues."""
         tubes.closed_to_puts = True
         for other in self._others:
             other.send_signal(signal.SIGUSR1)
 
     def reload(self, certificate: Certificate) -> None:
-        """SIGHUP: load the TLS certificate anew."""
+        """SIGHUP: reload the TLS certificate."""
         task = asyncio.create_task(certificate.reload())
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
@@ -229,11 +233,11 @@ class Front:
         self._http.stop()
 
     def lead(self, others: list["subprocess.Popen[bytes]"]) -> None:
-        """These are the other fronts, to be told when this one is told to stop."""
+        """Set the other fronts, which are signalled when this one is asked to stop."""
         self._others = others
 
     def end(self, problem: str) -> None:
-        """Something that the server needs is gone: end, with this as the reason."""
+        """A part that the server needs has ended: end, with this as the reason."""
         self.problem = self.problem or problem
         self.drain()
 
@@ -303,7 +307,7 @@ def serve(config: Config) -> int:
     except UnusableCertificate as error:
         print(f"holdfast: {error}", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # what is started from here inherits this
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # inherited by processes started from here
     if certificate is not None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     raise_file_limit()
@@ -331,14 +335,14 @@ def serve(config: Config) -> int:
 
 
 async def _supervise(front: Front, others: list["subprocess.Popen[bytes]"]) -> int:
-    """Run front 0 until all have ended; when another front ends by itself, end."""
+    """Run front 0 until all have ended; if another front ends by itself, end."""
     front.lead(others)
     watching = [asyncio.create_task(_watch(front, other)) for other in others]
     try:
         return await front.run()
     finally:
         front.drain()
-        await asyncio.gather(*watching)  # a second signal is heard as long as this lasts
+        await asyncio.gather(*watching)  # a second signal is handled during all of this
 
 
 async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:
@@ -364,7 +368,7 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: lis
         front.problem = front.problem or "The keeper did not end."
         kept = 1
     if kept:
-        front.problem = front.problem or _KEEPER_DIED  # it may have, in the moment in which the front ended
+        front.problem = front.problem or _KEEPER_DIED  # it may have ended, just as the front did
     if front.problem is not None:
         ERR.write(f"holdfast: {front.problem}\n")
     return code or (1 if kept else 0)
@@ -372,9 +376,10 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: lis
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """A signal that comes while processes are started waits until that is done, and none is lost.
+    """Block signals while processes are started, and deliver them afterwards; none is lost.
 
-    What is started inherits this, and lets signals in again once it knows what to do with them: a Ctrl-C goes to all, and is ours to act on.
+    Started processes inherit this, and unblock signals once they have handlers: a Ctrl-C goes to all of them, and is ours to
+    handle.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:

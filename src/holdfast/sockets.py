@@ -7,11 +7,11 @@ from ipaddress import ip_address
 from typing import Any
 
 BACKLOG = 4_096
-UNREAD_BYTES = 256 << 10  # that have come of one connection, in the kernel (which counts them twice): 10 MB/s at 25 ms
+UNREAD_BYTES = 256 << 10  # received on one connection, in the kernel (which counts them twice): 10 MB/s at 25 ms
 
 
 def raise_file_limit() -> None:
-    """Every connection is an open file: take as many as the machine allows."""
+    """Every connection is an open file: raise the limit as far as the machine allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         with contextlib.suppress(ValueError, OSError):
@@ -28,8 +28,8 @@ def listen(address: tuple[str, int]) -> socket.socket:
     family, place = _resolved(*address)[0]
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # What has come and is not read yet is held by the kernel, which would let it grow to many megabytes for each connection; where that is too
-    # much in all, it throws away what comes, of everybody. Connections have this from the one that listens.
+    # The kernel holds what is received and not read yet, up to many megabytes for each connection; if that is too much in all,
+    # it drops input of every connection. Connections inherit this from the listening socket.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BYTES)
     listener.bind(place)
     listener.listen(BACKLOG)
@@ -39,12 +39,12 @@ def listen(address: tuple[str, int]) -> socket.socket:
 
 
 def address_of(host: str) -> str:
-    """The address that is listened on for a host, however it is written (`127.1`, a name of this machine); "" where there is none."""
+    """The address to listen on for a host, however it is written (`127.1`, a name of this machine); "" if there is none."""
     return next(iter(addresses_of(host)), "")
 
 
 def addresses_of(host: str) -> list[str]:
-    """All addresses of a host: which of them comes first, and is listened on, may differ from one time to the next. None where it is not known."""
+    """All addresses of a host: the first, to listen on, may differ from one time to the next. None if it is unknown."""
     try:
         return [str(place[0]).partition("%")[0] for _, place in _resolved(host, 0)]
     except (OSError, UnicodeError):
@@ -52,7 +52,7 @@ def addresses_of(host: str) -> list[str]:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name or an address is this machine's own, and in reach of nobody else."""
+    """Whether a host name or an address is loopback only."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
@@ -68,6 +68,6 @@ def _resolved(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
 
 
 def place_of(listener: socket.socket) -> str:
-    """Host and port that a socket listens on, as they stand in a URL."""
+    """Host and port that a socket listens on, as in a URL."""
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

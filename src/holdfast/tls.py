@@ -1,7 +1,7 @@
 """TLS of the server: the certificate in force, and the handshakes of a door.
 
-A certificate is proved before it is taken: it shakes hands with itself in memory, which also tells when it ends. Its files are looked at every
-few seconds and on SIGHUP; what can't be used leaves the one before in force. Connections that are open keep what they began with.
+A certificate is verified before use by a handshake with itself in memory, which also yields its expiry. Its files are checked
+every few seconds and on SIGHUP; if they can't be used the previous ones stay in force. Open connections keep theirs.
 
     files ──load──▶ contexts ◀─── each handshake takes the newest
       └── changed, or SIGHUP ──▶ load again; where that fails, say so once and keep the old ones
@@ -59,7 +59,7 @@ class _Loaded:
 
 
 class _Handshake(ssl.SSLObject):
-    """Keeps the alert by which a handshake that fails says why: the event loop would throw it away."""
+    """Keeps the alert of a failed handshake, which the event loop would discard."""
 
     outgoing: ssl.MemoryBIO
     alerts: list[bytes]
@@ -96,9 +96,9 @@ class Certificate:
         self._files = files
         self._seen = _signature(files)
         self._loaded = _load(files)
-        self._failed: tuple[Any, ...] | None = None  # what was seen and told, where the newest files can't be used
+        self._failed: tuple[Any, ...] | None = None  # what was seen and logged, if the newest files can't be used
         self._loading = asyncio.Lock()  # one load after another: what is in force is always what was read last
-        self._asked = False  # a load that has not begun does for all who ask meanwhile
+        self._asked = False  # a load that has not begun serves all requests made meanwhile
         self._warned = False
         self.reloads: dict[str, int] = Counter()  # by outcome: "loaded", "failed"
 
@@ -114,7 +114,7 @@ class Certificate:
 
     @property
     def warning(self) -> str | None:
-        """What `/readyz` says of its end, from two weeks before it on."""
+        """What `/readyz` reports of its expiry, from two weeks before it on."""
         left_s = self.expires_at - time.time()
         if left_s > TLS_EXPIRY_WARNING_S:
             return None
@@ -168,7 +168,7 @@ class Certificate:
 
 
 def _signature(files: CertificateFiles) -> tuple[Any, ...]:
-    """What differs once one of the files has been changed or replaced."""
+    """Differs if one of the files has been changed or replaced."""
     seen = []
     for path in (files.cert, files.key, files.client_ca):
         with contextlib.suppress(OSError):
@@ -228,7 +228,7 @@ def _context(files: CertificateFiles, client_auth: ClientAuth) -> ssl.SSLContext
 
 
 def _prove(files: CertificateFiles, context: ssl.SSLContext) -> float:
-    """Have it shake hands with a client that trusts it; when it ends."""
+    """Make a handshake with a client that trusts it; returns its expiry."""
     ours = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ours.check_hostname = False
     ours.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it need not be its own authority
@@ -261,8 +261,8 @@ def contexts(certificate: Certificate | None, client_auth: ClientAuth | None) ->
 
 
 class _Transport:
-    """A transport over TLS that takes what is written in pieces. The event loop would encrypt all of it at once, and know it no longer as unread: a bound
-    on what is held for a connection has to see it. Whoever writes is told to pause only once all of it is written.
+    """A TLS transport that accepts writes in pieces. The event loop would encrypt all of it at once, and no longer count it as
+    unread: the bound on what is held for a connection has to see it. The writer is paused only once all of it is written.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -295,7 +295,7 @@ class _Transport:
 
 
 class _Begin(asyncio.Protocol):
-    """Makes way for the protocol of a door once there is a connection, and gives it the transport in pieces."""
+    """Installs the protocol of a door once the handshake is done, with the transport in pieces."""
 
     def __init__(self, protocol: Callable[[], asyncio.Protocol]) -> None:
         self._protocol = protocol
@@ -308,12 +308,13 @@ class _Begin(asyncio.Protocol):
 
 
 class TlsListener:
-    """Takes connections from a listening socket and shakes hands, within a bound in time and in number; then they are the door's.
+    """Accepts connections from a listening socket and makes handshakes, bounded in time and in number; then passes them to the
+    door.
 
-    It accepts by itself, and not by `create_server`: so an address is known, and may be refused, before a handshake costs anything, plain HTTP is told
-    from TLS by its first byte, and a handshake that fails ends with its alert.
+    It accepts directly, not by `create_server`: so an address is known, and may be refused, before a handshake costs anything,
+    plain HTTP is distinguished from TLS by its first byte, and a failed handshake ends with its alert.
 
-    `plainly` is what somebody is told who speaks without TLS. Handshakes that come to nothing are counted in `failed`, by reason.
+    `plainly` is the answer to a peer without TLS. Failed handshakes are counted in `failed`, by reason.
     """
 
     def __init__(
@@ -335,7 +336,7 @@ class TlsListener:
         self._loop.add_reader(listener, self._accept)
 
     def close(self) -> None:
-        """Take nobody more in; handshakes that are under way come to nothing."""
+        """Accept no more; handshakes in progress are abandoned."""
         self._loop.remove_reader(self._listener)
         self._listener.close()
         for task in self._tasks:
@@ -396,7 +397,7 @@ class TlsListener:
                 sock.close()
 
     async def _connect(self, sock: socket.socket) -> None:
-        """Shake hands, and give the connection to the door; raises `OSError`, after the other side was told why."""
+        """Make the handshake, and pass the connection to the door; raises `OSError`, after the peer got the alert."""
         alerts: list[bytes] = []
         _alerts.set(alerts)
         with sock.dup() as spare:  # the event loop closes the other one
@@ -413,7 +414,7 @@ class TlsListener:
                 raise
 
     async def _speaks_tls(self, sock: socket.socket) -> bool:
-        """Whether the first byte begins a handshake; raises `OSError` where none comes."""
+        """Whether the first byte begins a handshake; raises `OSError` if none arrives."""
         readable = asyncio.Event()
         self._loop.add_reader(sock, readable.set)
         try:
@@ -430,7 +431,7 @@ class TlsListener:
         await self._say(sock, self._plainly)
 
     async def _say(self, sock: socket.socket, last: bytes) -> None:
-        """Say the last words, and read until the other side has closed: what is unread would have the kernel take them back."""
+        """Send the last bytes, and read until the peer has closed: with unread input the kernel would discard them."""
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(LINGER_S):
                 await self._loop.sock_sendall(sock, last)

@@ -1,6 +1,7 @@
 """Durations and sizes as people write them: `10m`, `1h 30m`, `1.5s`, `4 GiB`.
 
-The API has milliseconds and bytes. Forms and command lines read and show these texts; `duration_ms(duration(ms)) == ms`, and so for sizes.
+The API has milliseconds and bytes. Forms and command lines read and show these texts; `duration_ms(duration(ms)) == ms`, and
+likewise for sizes.
 """
 
 import re
@@ -17,7 +18,7 @@ _LONGEST = 100  # characters
 
 
 def duration_ms(text: str, bare_ms: int = 0) -> int:
-    """Milliseconds; a number alone counts `bare_ms` each, or is refused. A `ValueError` says what is wrong, as the rest of a sentence."""
+    """Milliseconds; a number alone counts `bare_ms` each, or is refused. The `ValueError` message completes a sentence."""
     text = text.strip()
     if re.fullmatch(_NUMBER, text) and (bare_ms or not Decimal(text)):
         return _whole(Decimal(text) * bare_ms, "milliseconds")
@@ -32,7 +33,7 @@ def duration_ms(text: str, bare_ms: int = 0) -> int:
 
 
 def duration(ms: int) -> str:
-    """The exact text of so many milliseconds."""
+    """The exact text of a duration in milliseconds."""
     if ms < 1_000:
         return f"{ms}ms" if ms else "0s"
     parts, left = [], ms
@@ -46,7 +47,7 @@ def duration(ms: int) -> str:
 
 
 def size_bytes(text: str) -> int:
-    """Bytes; a number alone is bytes. A `ValueError` says what is wrong, as the rest of a sentence."""
+    """Bytes; a number alone is bytes. The `ValueError` message completes a sentence."""
     found = _SIZE.fullmatch(text.strip()[:_LONGEST])
     if found is None or found[2].lower() not in _BYTES_BY_TEXT:
         raise ValueError(
@@ -56,7 +57,7 @@ def size_bytes(text: str) -> int:
 
 
 def size(count: int) -> str:
-    """The exact text of so many bytes, in the unit in which its number is shortest."""
+    """The exact text of a size in bytes, in the unit with the shortest number."""
     exact = [f"{_decimal(count, unit)} {name}" for name, unit in _BYTES.items() if count >= unit and count * 1_000 % unit == 0]
     return min([*exact, f"{count} B"], key=lambda text: len(text.split()[0]))
 

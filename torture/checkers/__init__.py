@@ -8,8 +8,8 @@
     answers     C0 every answer is one that the contract knows
     order       C11 no answer leaves before the sync that covers it (reads a system call trace, not a history)
 
-Each is one pass over the digest of the history, plus a sort. A checker that has nothing to look at says nothing, so the report
-counts what there was to look at beside what was found.
+Each is one pass over the digest of the history, plus a sort. A checker without input reports nothing, so the report counts what
+was checked beside what was found.
 """
 
 from __future__ import annotations

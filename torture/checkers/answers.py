@@ -5,7 +5,8 @@ from __future__ import annotations
 from torture.checkers.violation import Violation
 from torture.history import Call, History
 
-# What a correct client of this harness can be told, by the code's status. `never_sent` and `broken` are the client's own words.
+# The possible answers to a correct client of this harness, by the code's status. `never_sent` and `broken` are the client's own
+# codes.
 REFUSALS = {
     404: {"job_not_found", "queue_not_found"},
     409: {"lease_lost", "not_unique", "wrong_state"},

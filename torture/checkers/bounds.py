@@ -1,8 +1,7 @@
-"""C6: a queue never holds more than its capacity, says so when it is full, and only then.
+"""C6: a queue never has more jobs than its capacity, refuses when it is full, and only then.
 
-For each moment there are two counts that can be known from outside: jobs that were surely there (acknowledged, and nobody had begun to
-end them) and jobs that may have been there. The first must never pass the capacity; a single job may be refused only while the
-second could have reached it.
+At each time two counts are known from outside: jobs that surely existed (acknowledged, and no end requested) and jobs that may
+have existed. The first must never exceed the capacity; a single job may be refused only while the second could have reached it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ Step = tuple[float, int]
 
 
 def a_bound_holds_exactly(history: History) -> list[Violation]:
-    """C6, for every queue that was given a capacity."""
+    """C6, for every queue with a capacity."""
     found: list[Violation] = []
     for queue, capacity in capacities(history).items():
         found += _counted_over(history, queue, capacity)
@@ -103,7 +102,7 @@ def _gone_by(digest: Digest, value: str) -> float:
 
 
 def _level(steps: list[Step]) -> tuple[list[float], list[int]]:
-    """The moments at which the count changes, and the count from then on; leaving comes before entering."""
+    """The times at which the count changes, and the count from then on; removals come before additions."""
     steps = sorted(steps)
     return [at for at, _ in steps], list(accumulate(change for _, change in steps))
 

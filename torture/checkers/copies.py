@@ -1,9 +1,9 @@
-"""C12: no answer says that something is kept while too few standbys could have kept it.
+"""C12: no answer says that something is stored while too few standbys could have stored it.
 
-The harness knows from outside, without asking any server, when a standby can't write: it has stopped its processes, killed them or cut them off. Such a
-spell is an event `copies` with how many standbys are `able` and how many are `needed`. What was asked after its beginning and answered as done
-before its end cannot have been on so many: whoever answered did not wait for them. That goes for a repeated answer too, because it
-tells of something that may be on the primary alone.
+The harness knows without asking a server when a standby can't write: it has stopped, killed or disconnected it. Such a period
+is an event `copies` with how many standbys are `able` and how many are `needed`. A request sent after its beginning and
+answered as done before its end cannot be on that many: the server did not wait for them. The same holds for a repeated answer,
+because its job may be on the primary alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""C1 and C7: what was acknowledged is there until a request removes it, and nothing else is there.
+"""C1 and C7: what was acknowledged exists until a request removes it, and nothing else exists.
 
-C1 goes by value and by what workers were given, as Jepsen's total-queue checker does; C7 goes by number and by state. A server that
-loses a job and one that loses a conclusion are different servers, and the report should say which of them it met.
+C1 checks by value and by delivery, as Jepsen's total-queue checker does; C7 checks by id and by state. A server that loses a
+job and one that loses a conclusion have different defects, and the report should tell them apart.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torture.history import History
 
 
 def nothing_acknowledged_is_lost(history: History) -> list[Violation]:
-    """C1: acknowledged values are delivered or accounted for; nothing appears that was never asked for or was refused."""
+    """C1: acknowledged values are delivered or accounted for; nothing appears that was never sent or was refused."""
     digest = history.digest
     return [*_lost(digest), *_unexpected(digest)]
 
 
 def every_job_is_in_the_state_it_was_brought_to(history: History) -> list[Violation]:
-    """C7: every known job is listed, or gone because someone asked for that; an acknowledged removal stays."""
+    """C7: every known job is listed, or was removed by a request; an acknowledged removal stays."""
     digest = history.digest
     return [*_missing(digest), *_undone_removals(digest), *_removed_in_spite_of_refusal(digest), *_unfinished(digest)]
 

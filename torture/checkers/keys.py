@@ -1,4 +1,4 @@
-"""C9 and C10: a key stands for one job, and a bulk is one thing."""
+"""C9 and C10: a key stands for one job, and a bulk is atomic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def one_job_per_key(history: History) -> list[Violation]:
 
 
 def bulk_is_all_or_nothing(history: History) -> list[Violation]:
-    """C10: of the jobs of one call, all came to be or none did."""
+    """C10: of the jobs of one call, all were enqueued or none."""
     digest = history.digest
     found = []
     for call in history.calls:
@@ -36,7 +36,7 @@ def bulk_is_all_or_nothing(history: History) -> list[Violation]:
 
 
 def _removed(digest: Digest, value: str) -> bool:
-    """Removed before anyone saw it: only a job whose number was told can be removed, so it did come to be."""
+    """Removed before any read: only a job with a known id can be removed, so it did exist."""
     return any(call.maybe_done for job in digest.jobs_of[value] for call in digest.removals[job])
 
 

@@ -1,4 +1,4 @@
-"""C2, C3, C4 and C8: a lease is held by one worker, only its holder ends it, and it comes back when it runs out."""
+"""C2, C3, C4 and C8: a lease is held by one worker, only its holder ends it, and it expires on time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RETURN_WITHIN_S = 5.0  # an expired lease has to be claimable this long after it
 
 
 def a_job_is_concluded_once_and_by_its_holder(history: History) -> list[Violation]:
-    """C2: one token concludes, it is the latest one and alive, and what it concluded stays so."""
+    """C2: one token concludes, it is the latest and valid, and the conclusion stays."""
     digest = history.digest
     found = [*_concluded_unclaimed(digest)]
     for job, leases in digest.leases_of.items():
@@ -30,7 +30,7 @@ def a_job_has_one_holder_at_a_time(history: History) -> list[Violation]:
     found = []
     for job, leases in history.digest.leases_of.items():
         last = None
-        for lease in leases:  # in the order in which they were told
+        for lease in leases:  # in the order in which they were answered
             if last and lease.told_at < last.surely_held_until:
                 over = last.surely_held_until - lease.told_at
                 text = f"job {job}: attempt {lease.attempt} was given {over:.3f} s before attempt {last.attempt} was over"
@@ -41,7 +41,7 @@ def a_job_has_one_holder_at_a_time(history: History) -> list[Violation]:
 
 
 def attempts_grow(history: History) -> list[Violation]:
-    """C4: a lease given later has a higher attempt, across every restart; no two leases share one."""
+    """C4: a later lease has a higher attempt, across every restart; no two leases share one."""
     found = []
     for job, leases in history.digest.leases_of.items():
         by_attempt = sorted(leases, key=lambda lease: lease.attempt)
@@ -57,7 +57,7 @@ def attempts_grow(history: History) -> list[Violation]:
 
 
 def what_expired_is_claimable_again(history: History) -> list[Violation]:
-    """C8: whoever was left holding a lease lost it in time, once the server was healed."""
+    """C8: leases that were left alone have expired in time, once the server was healed."""
     healed = max((event.at for event in history.named("healed")), default=None)
     if healed is None:
         return []
@@ -85,14 +85,14 @@ def _concluded_twice(job: int, leases: list[Lease]) -> Iterator[Violation]:
 
 
 def _stale(digest: Digest, lease: Lease, leases: list[Lease]) -> Iterator[Violation]:
-    """An ending accepted after a newer lease was known, or after the lease had surely run out."""
+    """An ending accepted after a newer lease was known, or after the lease had surely expired."""
     accepted = [call for call in lease.endings if call.done]
     if not accepted:
         return
     first = min(accepted, key=lambda call: call.begun)
     unknown_before = any(call.outcome == "info" and call.begun < first.begun for call in lease.endings)
     newer = [other for other in leases if other.attempt > lease.attempt and other.told_at < first.begun]
-    if newer and not (first.verb == "fail" and unknown_before):  # a failure may be told again while the job runs again
+    if newer and not (first.verb == "fail" and unknown_before):  # a failure may be repeated while the job runs again
         text = f"{first.verb} of job {lease.job} by attempt {lease.attempt} was accepted after attempt {newer[0].attempt} began"
         yield Violation.of("C2", "stale token", text, first, newer[0].claims[0][0])
     late = first.begun - digest.surely_over_from(lease)
@@ -102,7 +102,7 @@ def _stale(digest: Digest, lease: Lease, leases: list[Lease]) -> Iterator[Violat
 
 
 def _refused_holder(digest: Digest, lease: Lease) -> Iterator[Violation]:
-    """`lease_lost` told to a worker while it surely held the lease."""
+    """`lease_lost` answered to a worker that surely held the lease."""
     if digest.removals[lease.job]:
         return
     for call in lease.endings:

@@ -3,7 +3,7 @@
 Two views of one rule, because each sees what the other can't:
 
     alone     one client, one call at a time: a whole sync of the write-ahead log must lie between asking and being answered.
-              Exact, and it covers every process on the way; but a server may be right when it is asked one thing at a time only.
+              Exact, and it covers every process in between; but a server need not be right under concurrent requests.
     together  under load, seen at the keeper: nothing is written to a socket while the log holds writes that were not synced.
 """
 
@@ -49,7 +49,7 @@ def a_sync_lies_before_each_answer(
 
 
 def nothing_is_sent_over_unsynced_writes(trace: list[SystemCall]) -> list[Violation]:
-    """`trace` holds the keeper's writes, syncs and sends, under load."""
+    """`trace` has the keeper's writes, syncs and sends, under load."""
     found = []
     dirty_since: float | None = None
     for call in sorted(trace, key=lambda call: call.begun):

@@ -1,4 +1,4 @@
-"""The PostgreSQL side of a trial: what is done to its servers, and how it is made whole again. Nothing here reacts by itself.
+"""The PostgreSQL side of a trial: faults of its servers, and their repair. Nothing here reacts by itself.
 
 All methods wait; they run in threads, so that the load and the links go on.
 """
@@ -31,11 +31,11 @@ class Database(Replicated):
         super().__init__(folder, standbys=2, needed=needed, settings=SETTINGS)
 
     def empty_names(self) -> None:
-        """Tell the primary to wait for nobody any more."""
+        """Configure the primary to wait for no standby any more."""
         self.primary.configure(synchronous_standby_names="")
 
     def heir(self) -> PostgresServer:
-        """Of the standbys the one that is the K-th in having received most: with K copies of all that was answered, it has all of it."""
+        """The standby with the K-th highest received position: with K copies of everything answered, it has all of it."""
 
         def received(one: PostgresServer) -> int:
             return int(one.value("SELECT coalesce(pg_last_wal_receive_lsn(), '0/0') - '0/0'::pg_lsn"))
@@ -43,7 +43,9 @@ class Database(Replicated):
         return sorted(self.standbys, key=received, reverse=True)[self.needed - 1]
 
     def fail_over(self) -> PostgresServer:
-        """The primary is gone or out of reach: promote the heir. The others follow, or wait to be made anew. Gives the old primary."""
+        """The primary is lost or unreachable: promote the heir. The others follow, or wait to be recreated. Returns the old
+        primary.
+        """
         old = self.primary
         heir = self.heir()
         others = [one for one in self.standbys if one is not heir]
@@ -52,7 +54,7 @@ class Database(Replicated):
         heir.promote()
         for other in others:
             if self.needed > 1:
-                other.remove()  # it may have what nobody was told of, and so can't follow
+                other.remove()  # it may have unacknowledged commits, and so can't follow
             else:
                 other.follow(heir)
         return old
@@ -80,7 +82,7 @@ class Database(Replicated):
 
 
 class Storm:
-    """Somebody cancels, or ends, every backend that waits for a standby, again and again, from a thread of its own."""
+    """Cancel or terminate every backend that waits for a standby, repeatedly, from a thread of its own."""
 
     def __init__(self, primary: PostgresServer, function: str) -> None:
         """`function` is pg_cancel_backend or pg_terminate_backend."""

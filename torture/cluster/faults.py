@@ -12,14 +12,14 @@ from torture.cluster.database import Storm
 from torture.cluster.node import COMMIT_TIMEOUT_MS
 from torture.cluster.trial import ClusterTrial
 
-FROZEN_S = COMMIT_TIMEOUT_MS / 1000 + 0.7  # some commits are given up meanwhile
+FROZEN_S = COMMIT_TIMEOUT_MS / 1000 + 0.7  # some commits are abandoned meanwhile
 REFUSED_WITHIN_S = 12.0
 STORM_S = 1.0
-GATHER_S = 0.5  # commits come to wait
+GATHER_S = 0.5  # commits start waiting
 
 
 class ClusterFault(Protocol):
-    """One way to hurt a cluster; `linked` where the nodes' paths to PostgreSQL have to be cut."""
+    """One way to break a cluster; `linked` if the nodes' paths to PostgreSQL have to be cut."""
 
     name: str
     about: str
@@ -78,7 +78,7 @@ class KillPrimary(Plain):
 
 
 class PausePrimary(Plain):
-    """The primary stops, another takes over, and then it goes on as if nothing had happened."""
+    """The primary is suspended, another is promoted, and then the old one continues as if nothing had happened."""
 
     name = "pause-primary"
     about = "SIGSTOP of the primary, failover, SIGCONT while the nodes may still be connected to it; then it is made anew"
@@ -94,14 +94,14 @@ class PausePrimary(Plain):
             trial.able(1)
             await trial.do(trial.database.fail_over)
             await trial.do(old.resume)
-            await asyncio.sleep(1.0)  # time to lie, if anybody would
+            await asyncio.sleep(1.0)  # time to answer wrongly, if a node would
             await trial.do(old.remove)
             trial.able(2)
             await trial.do(trial.database.whole)
 
 
 class StallPrimary(Plain):
-    """The primary stops for longer than a commit is waited for, and goes on; nobody takes over."""
+    """The primary is suspended for longer than a commit is waited for, and continues; no failover."""
 
     name = "stall-primary"
     about = f"SIGSTOP of the primary for {FROZEN_S:.1f} s, then SIGCONT, without a failover: commits are given up, and it goes on by itself"
@@ -158,7 +158,7 @@ class PauseStandby(Plain):
 
 
 class FreezeStandbys(Plain):
-    """All standbys stop: every commit waits, and some are given up."""
+    """All standbys are suspended: every commit waits, and some are abandoned."""
 
     name = "freeze-standbys"
     about = f"SIGSTOP of both standbys for {FROZEN_S:.1f} s, longer than a commit is waited for"
@@ -261,20 +261,22 @@ class Stormy(Plain):
                 await trial.progress()
                 trial.injured("storm")
                 async with frozen(trial):
-                    await asyncio.sleep(STORM_S)  # commits gather, and are told that they are done
+                    await asyncio.sleep(STORM_S)  # commits gather, and are reported as done
         trial.counts["waits ended by the storm"] += storm.hits
         if not storm.hits:
             trial.breach("no storm", "no commit was found waiting")
 
 
 class NamesEmptied(Plain):
-    """What Patroni does without its strict mode: the last standby is away, the primary is told to go on alone, and then it is lost."""
+    """What Patroni does without its strict mode: the last standby is away, the primary is configured to continue alone, and
+    then it is lost.
+    """
 
     name = "names-emptied"
     about = "synchronous_standby_names emptied: while all is well, and while the standbys are cut off, after which the primary and its disk are lost"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """All commits that wait are released without a word, and what they wrote is on no standby and never will be."""
+        """All waiting commits are silently released, and what they wrote is on no standby and never will be."""
         for _ in range(trial.plan.rounds):
             await trial.feed_through_links()
             await trial.progress()

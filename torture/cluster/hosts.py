@@ -1,7 +1,7 @@
 """A host of PostgreSQL stops and stays stopped, at each place that it can have in the nodes' URL: it may hide none of the others.
 
-Its kernel goes on: it takes connections, and nothing answers. A node that starts meanwhile has to find the primary, and so do all of them after
-a failover that the frozen host takes no part in.
+Its kernel keeps running: it accepts connections, and nothing answers. A node that starts meanwhile has to find the primary, and
+so do all of them after a failover in which the frozen host takes no part.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from cluster.postgres import PostgresServer
 from torture.cluster.faults import Plain, must_refuse
 from torture.cluster.trial import ClusterTrial
 
-SERVED_WITHIN_S = (
-    20.0  # from the moment that there is a primary: 10 s for a commit under way, 5 for the hosts, and some for the machine
-)
+SERVED_WITHIN_S = 20.0  # after there is a primary: 10 s for a commit in progress, 5 for the hosts, and some for the machine
 SOME = 20  # calls that are answered
 
 
 class FreezeHost(Plain):
-    """The host at one place of the URL, whatever it is just then."""
+    """The host at one position of the URL, whatever its role is."""
 
     def __init__(self, place: int) -> None:
         self.place = place
@@ -39,7 +37,9 @@ class FreezeHost(Plain):
                 await self._make_primary(trial, host)
 
     async def _standby(self, trial: ClusterTrial, host: PostgresServer) -> None:
-        """A node starts beside it; then the primary is lost, and the other standby takes over, with a fresh one in the lost one's place."""
+        """A node starts meanwhile; then the primary is lost, the other standby is promoted, and a fresh one replaces the lost
+        one.
+        """
         trial.injured("frozen", which="standby")
         await trial.do(host.pause)
         trial.able(1)
@@ -70,7 +70,7 @@ class FreezeHost(Plain):
         await trial.do(database.join, lost)
 
     async def _make_primary(self, trial: ClusterTrial, host: PostgresServer) -> None:
-        """So that the next round freezes a primary: the other way to stand at this place."""
+        """So that the next round freezes a primary: the other role at this position."""
         await trial.progress()
         database = trial.database
         if trial.replicas > 1 or database.heir() is not host:

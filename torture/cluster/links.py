@@ -1,4 +1,4 @@
-"""A TCP path that can be cut: bytes wait on both sides and nobody is told, as in a network that has fallen apart. It can also lose answers."""
+"""A TCP path that can be cut: bytes wait on both sides, as in a network partition. It can also drop answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Link:
-    """Listens on a port of its own and hands on to `target`, a port of loopback."""
+    """Listens on a port of its own and forwards to `target`, a port of loopback."""
 
     def __init__(self, target: int, rng: Random) -> None:
         self.target = target
@@ -34,11 +34,11 @@ class Link:
         self._whole.clear()
 
     def mend(self) -> None:
-        """What waited goes on its way."""
+        """Forward what waited."""
         self._whole.set()
 
     def sever(self) -> None:
-        """Close what passes through it; what it holds is lost."""
+        """Close its connections; what it holds is lost."""
         for pump in self._pumps:
             pump.cancel()
 
@@ -80,9 +80,9 @@ class Link:
                     raise _Over
                 sink.write(data)
                 await sink.drain()
-        await self._whole.wait()  # that the other side is gone is not known either while it is cut
+        await self._whole.wait()  # a disconnect of the other side is not seen either while it is cut
         raise _Over
 
 
 class _Over(Exception):
-    """One direction has ended, and so the other does."""
+    """One direction has ended, so the other ends too."""

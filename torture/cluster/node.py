@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torture.server import Server
 
-COMMIT_TIMEOUT_MS = 1_500  # then an outcome is called unknown; short, so that there are many
+COMMIT_TIMEOUT_MS = 1_500  # then an outcome counts as unknown; short, so that there are many
 
 
 @dataclass(slots=True)

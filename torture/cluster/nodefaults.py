@@ -10,13 +10,13 @@ from torture.cluster.trial import ClusterTrial
 from torture.faults.proxy import Proxy
 from torture.server import ServerTrouble
 
-PAUSED_S = 1.2  # leases run out meanwhile
-CUT_S = 2.5  # commits are given up meanwhile
+PAUSED_S = 1.2  # leases expire meanwhile
+CUT_S = 2.5  # commits are abandoned meanwhile
 SWALLOWED = 0.004  # of the messages of a server to a node: a batch takes about ten
 
 
 class KillNode(Plain):
-    """A node dies; its workers' leases live on, and the other node goes on."""
+    """A node dies; its workers' leases last, and the other node continues."""
 
     name = "kill-node"
     about = "kill -9 of a node, and its restart, while the other serves"
@@ -28,12 +28,12 @@ class KillNode(Plain):
             node = trial.nodes[number % len(trial.nodes)]
             trial.injured("killed", which="node")
             await node.kill_all()
-            await trial.progress(20)  # nobody has to wait for it
+            await trial.progress(20)  # no one has to wait for it
             await trial.start_node(node)
 
 
 class PauseNode(Plain):
-    """A node stops in the middle of whatever it does and goes on later."""
+    """A node is suspended wherever it is, and continues later."""
 
     name = "pause-node"
     about = f"SIGSTOP and SIGCONT of a node for {PAUSED_S:.1f} s, longer than leases"
@@ -72,7 +72,7 @@ class Deploy(Plain):
 
 
 class IsolateNode:
-    """A node can't reach PostgreSQL: it has to say so, and to come back by itself."""
+    """A node can't reach PostgreSQL: it has to report that, and to recover by itself."""
 
     name = "isolate-node"
     about = f"all paths between one node and PostgreSQL are cut for {CUT_S:.1f} s"
@@ -93,13 +93,13 @@ class IsolateNode:
 
 
 class LostAnswers(Plain):
-    """What a client asked for is done and the client never learns it."""
+    """A request is done and the client never gets the answer."""
 
     name = "lost-answers"
     about = "proxies before both nodes that swallow 15% of the answers"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """The load goes through proxies for a while: a second crew beside the first."""
+        """The load goes through proxies for a while: a second group of clients beside the first."""
 
         def lost() -> None:
             trial.counts["injections"] += 1

@@ -1,7 +1,7 @@
-"""Failover as it is in earnest: three PostgreSQL nodes under Patroni with etcd, three Holdfast nodes and HAProxy, and nobody who helps.
+"""Real failover: three PostgreSQL nodes under Patroni with etcd, three Holdfast nodes and HAProxy, without any help.
 
-Rounds: the machine of the primary is lost (`kill -9` of Patroni and PostgreSQL), Patroni promotes a standby by itself, a fresh and empty node takes
-the lost one's place. At the end every job is looked for on a cluster that has none of the disks of the primaries before.
+Rounds: the primary's machine is lost (`kill -9` of Patroni and PostgreSQL), Patroni promotes a standby by itself, an empty node
+replaces the lost one. At the end every job is looked for on a cluster that has none of the former primaries' disks.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ async def run(seed: str, rounds: int, replicas: int = 1) -> ClusterOutcome:
         shutil.rmtree(work, ignore_errors=True)
         return outcome
     try:
-        cluster.start()  # in this thread: what it starts ends with the thread that started it
+        cluster.start()  # in this thread: its child processes end with the thread that started them
         await _trial(cluster, history, seed, rounds, outcome)
         outcome.violations += check(history)
     except (ServerTrouble, DrainFailed, TimeoutError, RuntimeError) as trouble:

@@ -20,7 +20,7 @@ FEW = {"too few copies"}
 
 @dataclass(slots=True)
 class ClusterOutcome:
-    """What became of one fault with one K. `outages`: seconds from the loss of a primary to the next answer that a job is kept."""
+    """The result of one fault with one K. `outages`: seconds from the loss of a primary to the next acknowledgement."""
 
     fault: str
     replicas: int
@@ -70,7 +70,7 @@ def _resolved(tries: list[Call]) -> str:
 
 
 def outages(history: History) -> list[float]:
-    """For each loss of a primary, how long until a job was kept that was asked for after it was gone."""
+    """For each loss of a primary, how long until a job sent after it was acknowledged."""
     done = sorted((call.begun, call.ended) for call in history.calls if call.verb == "submit" and call.done)
     found = []
     for event in history.named("primary lost"):

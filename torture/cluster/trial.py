@@ -1,4 +1,4 @@
-"""One trial on many machines: as in `torture/trial.py`, with servers that stand in for each other.
+"""One trial on many machines: as in `torture/trial.py`, with interchangeable servers.
 
 start ─▶ settle ─▶ load on ─▶ torment ─▶ the primary and its disk are lost ─▶ load off ─▶ heal ─▶ repeat what is unknown ─▶ drain ─▶ check
 """
@@ -37,7 +37,7 @@ ASK_AGAIN = 40
 
 @dataclass(slots=True)
 class ClusterTrial:
-    """What a fault has at hand. With `linked`, every path between a node and a server of PostgreSQL can be cut."""
+    """What a fault can use. With `linked`, every path between a node and a server of PostgreSQL can be cut."""
 
     fault: str
     seed: str
@@ -68,7 +68,7 @@ class ClusterTrial:
     # ------------------------------------------------------------------------------- what faults are made of
 
     async def progress(self, least: int | None = None) -> None:
-        """Wait until some more calls were acknowledged; how many is drawn from the plan unless given."""
+        """Wait until some more calls were acknowledged; how many is random unless given."""
         more = least or self.rng.randint(*self.plan.calls)
         try:
             await asyncio.wait_for(self.history.acknowledged(more), PROGRESS_WITHIN_S)
@@ -89,21 +89,21 @@ class ClusterTrial:
         self.violations.append(Violation("P", kind, text))
 
     async def do(self, call: Callable[..., Any], *values: object) -> Any:
-        """Something that waits, beside the load."""
+        """Run a blocking call, beside the load."""
         return await asyncio.to_thread(call, *values)
 
     async def fail_over(self) -> None:
-        """Promote the heir of a primary that is gone, and make the group whole again with fresh servers in the lost ones' places."""
+        """Promote the heir of a lost primary, and replace the lost servers by fresh ones."""
         self.able(1)  # of the two others one is the primary now
         old = await self.do(self.database.fail_over)
         if old.running:
             await self.do(old.kill)
         await self.do(old.remove)
-        self.able(2)  # soon, and it is not known when
+        self.able(2)  # soon, at an unknown time
         await self.do(self.database.whole)
 
     def drop_what_links_hold(self) -> None:
-        """What the links to the standbys hold back never arrives; from now on they pass again."""
+        """What the links to the standbys hold back is lost; from now on they forward again."""
         for link in self.feeds.values():
             link.sever()
             link.mend()
@@ -162,7 +162,7 @@ class ClusterTrial:
 
     @asynccontextmanager
     async def second_load(self, ports: tuple[int, ...]) -> AsyncIterator[Load]:
-        """A crew that goes by these ports."""
+        """A group of clients that uses these ports."""
         self.loads += 1
         load = Load(self.seed, ports[0], self.history, self.up, self.crew, ports[1:], self.loads)
         load.start()
@@ -172,7 +172,7 @@ class ClusterTrial:
             await load.stop()
 
     async def settle(self) -> None:
-        """Make the queues, before anybody uses them."""
+        """Create the queues, before they are used."""
         client = Client("operator", self.history, self.nodes[0].port)
         for queue, settings in QUEUES.items():
             call = await client.set_queue(queue, settings)
@@ -181,7 +181,7 @@ class ClusterTrial:
         client.close()
 
     async def heal(self) -> None:
-        """Everything runs and reaches everything; every node finds that by itself."""
+        """Everything runs and is connected; every node notices that by itself."""
         for link in (*self.feeds.values(), *(link for paths in self.paths for link in paths.values())):
             link.swallow = 0.0
             link.mend()
@@ -221,7 +221,7 @@ class ClusterTrial:
         client.close()
 
     async def end(self) -> None:
-        """At rest every node ends when told, and says that all was well."""
+        """When idle every node ends when asked, and reports success."""
         for node in self.nodes:
             node.signal(signal.SIGTERM, node.front)
             code = await node.ended()
@@ -239,7 +239,7 @@ class ClusterTrial:
 
 
 def _asked_again(job: dict[str, Any]) -> dict[str, Any]:
-    """The job as it was sent, out of what the history keeps of it."""
+    """The job as it was sent, from the history."""
     return {
         "queue": job["queue"],
         "payload": {"v": job["value"]},

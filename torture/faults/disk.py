@@ -32,7 +32,7 @@ def unavailable() -> str | None:
 
 
 def run(*command: str) -> None:
-    """Run a command of the system, and show what it said if it fails."""
+    """Run a system command; shows its output if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
@@ -68,7 +68,7 @@ class Disk:
                 time.sleep(LOOK_AGAIN_S)
 
     def cut_power(self) -> None:
-        """From here on nothing more reaches the image; what was not synced is gone with the next mount."""
+        """From here on nothing more reaches the image; what was not synced is lost with the next mount."""
         directory = os.open(self.at, os.O_RDONLY)
         try:
             fcntl.ioctl(directory, EXT4_IOC_SHUTDOWN, struct.pack("I", NOLOGFLUSH))
@@ -78,7 +78,7 @@ class Disk:
 
 @asynccontextmanager
 async def mounted(work: Path, size_bytes: int) -> AsyncIterator[Disk]:
-    """A disk below `work`, gone at the end of the block."""
+    """A disk below `work`, removed at the end of the block."""
     disk = Disk(work / "disk.img", work / "disk", size_bytes)
     disk.mount()
     try:

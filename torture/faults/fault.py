@@ -1,4 +1,4 @@
-"""What a fault is: a name, a reason why this machine can't do it (or none), a place for the store, and what it does to a trial."""
+"""A fault: a name, the reason why this machine can't do it (if any), a place for the store, and its effect on a trial."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Fault(Protocol):
-    """One way to hurt a server."""
+    """One way to break a server."""
 
     name: str
     about: str
@@ -22,7 +22,7 @@ class Fault(Protocol):
         ...
 
     def place(self, work: Path) -> AbstractAsyncContextManager[Path]:
-        """An async context that gives the directory for the store."""
+        """An async context that provides the directory for the store."""
         ...
 
     async def torment(self, trial: Trial) -> None:

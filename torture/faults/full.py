@@ -1,4 +1,4 @@
-"""A disk that runs full: pushes are refused, nothing is lost, and whoever holds a lease can still end it."""
+"""A disk that becomes full: pushes are refused, nothing is lost, and holders of leases can still end them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SIZE_BYTES = 512 << 20
 LEFT_BYTES = 96 << 10  # what the ballast leaves free: some pages, so that the disk runs full in the middle of the work
-CHANGES_WITHIN_S = 20.0  # for pushes to be refused once the disk is full, and to be taken again once it is not
+CHANGES_WITHIN_S = 20.0  # for pushes to be refused once the disk is full, and to be accepted again once it is not
 HELD = 12  # leases taken before the disk is full, and ended after
 
 
@@ -64,7 +64,7 @@ class DiskFull:
 
 
 def fill(ballast: Path) -> int:
-    """Fill the file system of `ballast`, and give the bytes that are left."""
+    """Fill the file system of `ballast`; returns the bytes that are left."""
     with ballast.open("wb") as file:
         free = os.statvfs(ballast).f_bavail * os.statvfs(ballast).f_frsize
         os.posix_fallocate(file.fileno(), 0, max(1, free - LEFT_BYTES))
@@ -74,7 +74,7 @@ def fill(ballast: Path) -> int:
 
 
 async def take(client: Client, n: int) -> list[Json]:
-    """Leases that nobody else touches, long enough to live through the round."""
+    """Leases that no other client touches, long enough to last through the round."""
     jobs = [{"queue": "held", "payload": {"v": f"held/{n}-{i}"}} for i in range(HELD)]
     await client.submit(jobs)
     call = await client.claim(["held"], HELD, lease_ms=60_000)
@@ -84,7 +84,7 @@ async def take(client: Client, n: int) -> list[Json]:
 
 
 async def until_push(client: Client, n: int, taken: bool) -> None:
-    """Push until pushes are refused for want of room on the disk, or until they are taken again."""
+    """Push until pushes are refused because the disk is full, or until they are accepted again."""
     deadline = time.monotonic() + CHANGES_WITHIN_S
     tries = 0
     while time.monotonic() < deadline:
@@ -112,6 +112,6 @@ async def end_all(trial: Trial, client: Client, leased: list[Json]) -> None:
 
 
 def must_have_worked(trial: Trial, call: Call) -> None:
-    """Whoever holds a lease must be able to end it."""
+    """Holders of leases must be able to end them."""
     if not call.done:
         trial.breach("lease stuck on a full disk", f"{call.verb} was answered {call.status} {call.code}")

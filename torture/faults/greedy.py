@@ -1,4 +1,6 @@
-"""Callers that take as much as they are given: large and unfinished bodies, answers that nobody reads, floods. No process may grow with them."""
+"""Callers that take as much as they get: large and unfinished bodies, answers that are not read, floods. No process may grow
+because of them.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,17 @@ if TYPE_CHECKING:
     from torture.trial import Trial
 
 SECONDS = 2.0  # of greed for each round
-SMOKE_PATIENCE_MS = 5_000  # a smoke runs beside whatever else a machine does: nobody is forgotten; the figure itself is for a run that has it alone
+SMOKE_PATIENCE_MS = 5_000  # a smoke test shares the machine: it only checks that honest callers are served
 
 
 class Greedy(Anywhere):
-    """All kinds of greed at once, beside honest callers."""
+    """All kinds of attacks at once, beside honest callers."""
 
     name = "greedy"
     about = f"{len(attacks.ALL)} kinds of greedy callers at once: all processes below {MEMORY_BYTES >> 20} MiB, 99 of 100 honest calls within {PATIENCE_MS} ms"
 
     async def torment(self, trial: Trial) -> None:
-        """Let them all at it, for as long as the plan has rounds; then the usual load must find a server that is whole."""
+        """Run them all for the rounds of the plan; then the usual load must find a healthy server."""
         at = attacks.Ports(trial.server.port, trial.tube_port)
         await attacks.prepare(at)
         trial.injured("greed", kinds=len(attacks.ALL))

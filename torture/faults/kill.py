@@ -1,4 +1,4 @@
-"""Crashes and restarts at random moments: everything at once, either process alone, and the polite way."""
+"""Crashes and restarts at random times: everything at once, either process alone, and a graceful stop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Calm(Anywhere):
 
 
 class KillServer(Anywhere):
-    """The machine's view of a crash: all processes die in the same moment."""
+    """A crash of the machine: all processes die at the same moment."""
 
     name = "kill-server"
     about = "SIGKILL to the front and the keeper at once"
@@ -63,7 +63,7 @@ class KillKeeper(Anywhere):
 
 
 class KillFront(Anywhere):
-    """The listening process dies: the keeper must not live on with the store in its hands."""
+    """The listening process dies: the keeper must not continue without it."""
 
     name = "kill-front"
     about = "SIGKILL to the front; the keeper has to end by itself"

@@ -85,7 +85,7 @@ async def every_verb(client: Client, n: int) -> list[Call]:
 
 
 async def apart(call: Awaitable[Call]) -> Call:
-    """Make a call, and let a late sync of it pass, so that it can't be taken for the next one's."""
+    """Make a call, and wait until a late sync of it has passed, so that it can't be taken for the next one's."""
     made = await call
     await asyncio.sleep(3 * SLOW_SYNC_US / 1e6)
     return made

@@ -12,7 +12,7 @@ from torture.queues import BRIEF_MS
 if TYPE_CHECKING:
     from torture.trial import Trial
 
-PAUSE_S = 2.5 * BRIEF_MS[1] / 1000  # every lease of a slow worker runs out meanwhile, and some of the workers' do
+PAUSE_S = 2.5 * BRIEF_MS[1] / 1000  # every lease of a slow worker expires meanwhile, and some of the workers' do
 
 
 class Pause(Anywhere):

@@ -1,10 +1,10 @@
-"""Power loss: all that was not synced is gone.
+"""Power loss: everything that was not synced is lost.
 
-A killed process loses nothing that it wrote, because the kernel still has it: SIGKILL alone can't tell a server that syncs from one that
-does not. Here the file system itself is cut off, and then mounted again from what had reached its disk.
+A killed process loses nothing that it wrote, because the kernel still has it: SIGKILL alone can't distinguish a server that
+syncs from one that does not. Here the file system itself is shut down, and then mounted again from what had reached its disk.
 
-The processes are stopped a moment before, as they would be by the same cut: the kernel may report success for a sync that was under way
-when the journal was aborted, and a machine without power could not have answered on the strength of it.
+The processes are stopped just before, as a power loss would: the kernel may report success for a sync in progress when the
+journal was aborted, and a machine without power could not have answered because of it.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class PowerLoss:
 
 
 class DiskDies(PowerLoss):
-    """Every read, write and sync fails from one moment on, and the machine goes on running.
+    """Every read, write and sync fails from one moment on, while the machine keeps running.
 
-    The load is taken away for that moment: a sync under way in it may be reported as done by the kernel although it was not.
+    The load is paused for that moment: the kernel may report a sync in progress as done although it was not.
     """
 
     name = "disk-dies"

@@ -1,7 +1,7 @@
 """A network that loses answers: the request arrives and is done, the client never learns it.
 
-The proxy hands every request on and then, for a drawn share of them, closes the client's connection at the first byte of the answer.
-Clients of this harness have one request under way at a time, so the first bytes that come back are the answer to it.
+The proxy passes every request on and then, for a random share of them, closes the client's connection at the first byte of the
+answer. Clients of this harness have one request in progress at a time, so the first bytes that come back are its answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Proxy:
-    """Stands on a port of its own before the server's; `lost` is told of each answer that it swallows."""
+    """Listens on a port of its own before the server's; `lost` is called for each dropped answer."""
 
     def __init__(self, server_port: int, rng: Random, lost: Callable[[], None]) -> None:
         self.server_port = server_port

@@ -51,7 +51,7 @@ class Traced(Anywhere):
             await trial.progress()
 
     async def inject(self, trial: Trial, number: int) -> None:
-        """One start of the server with the fault at its `number`-th call, up to what has to follow."""
+        """One start of the server with the fault at its `number`-th call, up to the required reaction."""
         trace = trial.work / f"trace-{number}"
         started = await trial.start(*tracer.inject(self.calls, self.what, number, trace))
         hit = not started or await self.wait_for_hit(trial, trace)
@@ -83,7 +83,7 @@ class KillAtSync(Traced):
     what = "signal=KILL"
 
     async def afterwards(self, trial: Trial, _: Path) -> None:
-        """The front must notice that its keeper is gone."""
+        """The front must notice that its keeper has died."""
         await must_stop(trial, f"its keeper died ({self.name})")
 
 
@@ -107,7 +107,7 @@ class ErrorAtSync(Traced):
         """No retry can prove anything: stop."""
         failed = failed_call(trace)
         if failed and failed.name == "fdatasync" and Path(failed.path) == trial.home:
-            # When it makes a log file, SQLite syncs the directory and passes over the result: the server can't know of it.
+            # When it creates a WAL file, SQLite syncs the directory and ignores the result: the server can't know of it.
             trial.counts["failed directory syncs that SQLite passes over"] += 1
             return
         await must_stop(trial, f"EIO from {failed.name} on {Path(failed.path).name}" if failed else "EIO")
@@ -146,7 +146,7 @@ async def must_stop(trial: Trial, why: str) -> None:
 
 
 def injected(trace: Path) -> bool:
-    """Whether strace says that it has put in the error, or sent the signal."""
+    """Whether strace reports that it has injected the error, or sent the signal."""
     seen = trace.read_bytes() if trace.exists() else b""
     return b"(INJECTED)" in seen or b"+++ killed by SIGKILL" in seen
 

@@ -1,7 +1,7 @@
 """strace: the means to die or fail at exactly the N-th system call of a kind, and to see in which order calls were made.
 
-`--seccomp-bpf` lets every other system call run at full speed, but strace 6.1 sends no signal with it, so the faults that kill do
-without. strace counts for each thread by itself; the calls that are traced here are made by one thread of the keeper.
+`--seccomp-bpf` lets every other system call run at full speed, but strace 6.1 sends no signal with it, so the faults that kill
+do without. strace counts for each thread separately; the traced calls are made by one thread of the keeper.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def unavailable() -> str | None:
 
 
 def inject(calls: str, what: str, when: int, trace: Path) -> list[str]:
-    """The command to put before the server's, so that its `when`-th call of `calls` meets `what`."""
+    """The command prefix for a server whose `when`-th call of `calls` gets the fault `what`."""
     watched = ["-e", f"trace={calls}", "-e", f"inject={calls}:{what}:when={when}"]
     fast = [] if what.startswith("signal=") else ["--seccomp-bpf"]
     return ["strace", "-f", *fast, "-q", "-y", "-ttt", "-T", "-s", "0", "-o", str(trace), *watched]

@@ -1,4 +1,5 @@
-"""What greedy callers do. Each goes on until it is cancelled, begins again when it is hung up on, and uses nothing but public ports.
+"""What greedy callers do. Each repeats until it is cancelled, reconnects when it is disconnected, and uses nothing but public
+ports.
 
 The server may refuse them, let them wait or hang up: it may neither grow with them nor leave honest callers waiting.
 """
@@ -33,7 +34,7 @@ class Ports:
 
 
 async def prepare(at: Ports) -> None:
-    """What some of the attacks stand on: a queue of large jobs, a full queue, and an event that many queues want."""
+    """Prerequisites of some attacks: a queue of large jobs, a full queue, and an event that many queues want."""
     endless = b'{"max_attempts":1000,"max_crashes":1000,"retry":{"base_ms":0}}'  # leases that run out would make them dead before the end
     await _each(at, [("PUT", "/v1/queues/greedy-large", endless)])
     large = ("POST", "/v1/queues/greedy-large/jobs", b'{"payload":%b,"lease_ms":600000}' % LARGE)
@@ -48,7 +49,7 @@ async def clear(at: Ports) -> None:
     left = json.loads((await ask(at.http, "GET", "/v1/queues?limit=1000"))[1])["queues"]
     names = [queue["name"] for queue in left if queue["name"].startswith(("greedy-", "honest-"))]
     deadline = time.monotonic() + CLEARED_WITHIN_S
-    while names and time.monotonic() < deadline:  # leases of those who are gone have to run out first
+    while names and time.monotonic() < deadline:  # leases of disconnected callers have to expire first
         await _each(at, [("DELETE", f"/v1/interests/{name}", b"") for name in names if "wide" in name])
         await _each(at, [("POST", f"/v1/queues/{name}/purge", ALL_STATES) for name in names])
         told = await _each(at, [("DELETE", f"/v1/queues/{name}", b"") for name in names])
@@ -90,7 +91,7 @@ async def listings(at: Ports) -> None:
 
 
 async def unread_listings(at: Ports) -> None:
-    """The same, asked for again and again and never read."""
+    """The same, requested repeatedly and never read."""
     async with connected(at.http) as (_, writer):
         writer.write(request("GET", f"/v1/jobs?queue=greedy-large&limit={JOBS}") * 8)
         await until_cut(writer)
@@ -106,7 +107,7 @@ async def fan_out(at: Ports) -> None:
 
 
 async def unfinished_bodies(at: Ports) -> None:
-    """A body of the largest size whose last byte never comes."""
+    """A body of the largest size whose last byte is never sent."""
     async with connected(at.http) as (_, writer):
         await send_all(writer, request("POST", "/v1/jobs", b"x" * (BODY - MIB), declared=BODY - 1))
         await until_cut(writer)
@@ -120,7 +121,7 @@ async def unfinished_small_bodies(at: Ports) -> None:
 
 
 async def dripping_bodies(at: Ports) -> None:
-    """A large body that comes in drops."""
+    """A large body that is sent in drops."""
     async with connected(at.http) as (_, writer):
         await send_all(writer, request("POST", "/v1/jobs", b"x" * (BODY // 2), declared=BODY - 1))
         while not writer.transport.is_closing():
@@ -172,7 +173,7 @@ async def unfinished_messages(at: Ports) -> None:
 
 
 async def tiny_messages(at: Ports) -> None:
-    """WebSocket messages of a few bytes, as many as are taken."""
+    """WebSocket messages of a few bytes, as many as are accepted."""
     async with connected(at.http) as pair:
         reader, writer = pair
         await upgrade(pair)
@@ -187,7 +188,7 @@ async def tiny_messages(at: Ports) -> None:
 
 
 async def deaf_channels(at: Ports) -> None:
-    """A channel with a thousand credits that does not read what it is given."""
+    """A channel with a thousand credits that does not read."""
     async with connected(at.http) as pair:
         await upgrade(pair)
         start = {"op": "start", "queues": ["greedy-large"], "credits": 1_000, "worker": "deaf"}
@@ -258,7 +259,7 @@ COUNTS = {attack.__name__: count for attack, count in ALL.items()}
 
 
 async def again_and_again(attack: Attack, at: Ports) -> None:
-    """One greedy caller. What it is told is not for it to judge; a refusal makes it pause as long as a client would."""
+    """One greedy caller. It does not check answers; after a refusal it pauses as long as a client would."""
     while True:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError):
             await attack(at)

@@ -1,7 +1,7 @@
 """The greedy callers in a process of their own: `python -m torture.greed.crowd HTTP_PORT TUBES_PORT NAME=COUNT …`, until it is ended.
 
-They stand for callers elsewhere: what the server does for them counts, and not what it costs to be them. So the server and the honest callers
-go before them on this machine.
+They stand for callers on other machines: the server's work for them counts, not their own. So the server and the honest callers
+have priority over them on this machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ async def run(at: Ports, counts: dict[str, int]) -> None:
 
 
 def stand_back() -> None:
-    """Give way to everybody else on this machine."""
+    """Lower the priority on this machine."""
     os.nice(NICE)
     with suppress(OSError):  # where Linux schedules by sessions, it is the session that has to be nice: this process leads one
         Path("/proc/self/autogroup").write_text(str(NICE))

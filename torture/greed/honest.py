@@ -1,4 +1,6 @@
-"""Honest callers beside the greedy ones, in a process of their own: `python -m torture.greed.honest PORT SECONDS`. Prints what they saw."""
+"""Honest callers beside the greedy ones, in a process of their own: `python -m torture.greed.honest PORT SECONDS`. Prints their
+measurements.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,14 @@ PAUSE_S = 0.02
 
 
 class Seen(msgspec.Struct):
-    """How long each call took, by verb, and how many came to nothing."""
+    """How long each call took, by verb, and how many failed."""
 
     waits_s: dict[str, list[float]] = {}
     refused: int = 0
 
 
 async def call(port: int, queue: str, seen: Seen) -> None:
-    """Push, take and conclude small jobs of its own, and look at the queue, again and again."""
+    """Push, take and conclude small jobs of its own, and read the queue, repeatedly."""
     payload = b'{"payload":"' + b"h" * 900 + b'"}'
     taking = request("POST", "/v1/leases", b'{"queues":["%b"],"lease_ms":5000}' % queue.encode())
     while True:
@@ -45,14 +47,14 @@ async def _timed(pair: Pair, seen: Seen, verb: str, sent: bytes) -> tuple[int, b
     pair[1].write(sent)
     try:
         status, body = await answer(pair[0])
-    finally:  # also a call that is waited for at the end
+    finally:  # including a call in progress at the end
         seen.waits_s.setdefault(verb, []).append(time.perf_counter() - began)
     seen.refused += status >= 400
     return status, body
 
 
 async def run(port: int, seconds: float) -> Seen:
-    """All of them, for so long. A call that is still waited for at the end counts with what it has waited."""
+    """Run all of them for this time. A call in progress at the end counts with its time so far."""
     seen = Seen({})
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

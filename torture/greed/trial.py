@@ -1,4 +1,4 @@
-"""Greedy callers against one server: how much memory its processes take, and how long honest callers wait beside them."""
+"""Greedy callers against one server: how much memory its processes use, and how long honest callers wait beside them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PARTS = 3  # processes that the greedy ones are divided into: one alone is slowe
 
 @dataclass(slots=True)
 class Found:
-    """What a run of greed came to."""
+    """The result of a run."""
 
     peak_bytes: int
     refused: int
@@ -48,7 +48,7 @@ class Found:
 
 
 def quantile_ms(waits_s: Sequence[float], percent: int) -> float:
-    """What so many of a hundred took at most; without any call, for ever."""
+    """The percentile; without any call, infinity."""
     ordered = sorted(waits_s) or [float("inf")]
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000
 
@@ -65,7 +65,7 @@ def memory_of(pids: Iterable[int]) -> int:
 
 
 async def attack(at: Ports, pids: Callable[[], Iterable[int]], counts: dict[str, int], seconds: float) -> Found:
-    """Let these at the server for so long."""
+    """Run these against the server for this time."""
     crowds = [await _started("crowd", at.http, at.tubes, *part, leads_session=True) for part in _parts(counts) if part]
     callers = await _started("honest", at.http, seconds)
     watching = asyncio.ensure_future(_peak(pids, callers))

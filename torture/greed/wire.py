@@ -14,7 +14,7 @@ Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @asynccontextmanager
 async def connected(port: int) -> AsyncIterator[Pair]:
-    """A connection that is cut at the end, whatever is on its way."""
+    """A connection that is cut at the end, whatever is in transit."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=READ_BYTES)
     try:
         yield reader, writer
@@ -23,7 +23,7 @@ async def connected(port: int) -> AsyncIterator[Pair]:
 
 
 def request(method: str, path: str, body: bytes = b"", declared: int | None = None, kind: str = "application/json") -> bytes:
-    """One request; `declared` is the length that it claims, where that is not the body's."""
+    """One request; `declared` is the length in its header, if that is not the body's."""
     length = len(body) if declared is None else declared
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
     return head.encode() + body
@@ -48,7 +48,7 @@ async def ask(port: int, method: str, path: str, body: bytes = b"", kind: str = 
 
 
 def frame(payload: bytes, opcode: int = 1, fin: bool = True, declared: int | None = None) -> bytes:
-    """A masked WebSocket frame; `declared` is the length that it claims, where that is not the payload's."""
+    """A masked WebSocket frame; `declared` is the length in its header, if that is not the payload's."""
     size = len(payload) if declared is None else declared
     head = bytes([(0x80 if fin else 0) | opcode])
     if size < 126:
@@ -74,7 +74,7 @@ async def upgrade(pair: Pair) -> None:
 
 
 async def send_all(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Send as much as is taken; a connection that is hung up on is what greed may earn."""
+    """Send as much as is accepted; being disconnected is a correct reaction."""
     with suppress(OSError):
         writer.write(data)
         await writer.drain()

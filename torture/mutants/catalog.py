@@ -1,7 +1,7 @@
 """The mutants: what each breaks, in which module, and which checkers have to notice.
 
-Each is as small as the mistake that it stands for; several are mistakes that well-known queues are documented to make.
-`change` gets the freshly imported module of the server and patches it in place.
+Each is as small as the defect that it stands for; several are defects that well-known queues are documented to have. `change`
+gets the freshly imported module of the server and patches it in place.
 """
 
 # ruff: noqa: SLF001 (a mutation is made inside)
@@ -98,7 +98,7 @@ def delete_is_not_done(module: ModuleType) -> None:
 
 @mutant("committer.conclude", "C2")
 def no_token_check(module: ModuleType) -> None:
-    """Conclude goes by the job's number, whoever holds the lease now: as in five of six queues on PostgreSQL."""
+    """Conclude goes by the job's id, whoever holds the lease now: as in five of six queues on PostgreSQL."""
     honest = module.Conclude.conclude
 
     async def conclude(self: Server, command: Server) -> Server:
@@ -127,7 +127,7 @@ def conclude_is_not_done(module: ModuleType) -> None:
 
 @mutant("committer.expiry", "C3", "C2")
 def leases_end_early(module: ModuleType) -> None:
-    """Leases are taken back 300 ms before they end, as by a server whose clock runs ahead of what it told."""
+    """Leases expire 300 ms early, as by a server whose clock runs ahead."""
     early_ms = 300
 
     async def expire(batch: Server, command: Server) -> Server:
@@ -142,7 +142,7 @@ def leases_end_early(module: ModuleType) -> None:
 
 @mutant("committer.expiry", "C8")
 def leases_end_late(module: ModuleType) -> None:
-    """Leases are taken back long after they ended, as by a sweeper that seldom runs."""
+    """Leases expire late, as by a sweeper that seldom runs."""
     honest = module.expire
 
     async def expire(batch: Server, command: Server) -> Server:
@@ -195,7 +195,7 @@ def no_bound(module: ModuleType) -> None:
 
 @mutant("job.queue", "C6")
 def full_too_soon(module: ModuleType) -> None:
-    """Some room is never given: a counter that leaked."""
+    """Some room is never used: a counter that leaked."""
     honest = module.Queue.has_room
     module.Queue.has_room = lambda self, jobs, size: honest(self, jobs + 5, size)
 
@@ -205,7 +205,7 @@ def full_too_soon(module: ModuleType) -> None:
 
 @mutant("committer.batch", "C9", faults=("lost-answers",))
 def keys_are_forgotten(module: ModuleType) -> None:
-    """Idempotency keys are not kept."""
+    """Idempotency keys are not stored."""
     honest = module.Batch.finish
 
     async def finish(self: Server) -> Server:
@@ -217,13 +217,13 @@ def keys_are_forgotten(module: ModuleType) -> None:
 
 @mutant("job.job", "C9")
 def unique_keys_are_ignored(module: ModuleType) -> None:
-    """No job ever holds its unique key."""
+    """Unique keys are not enforced."""
     module.Job.holds_unique_key = property(lambda _: False)
 
 
 @mutant("committer.enqueue", "C10", "C9")
 def bulk_is_torn(module: ModuleType) -> None:
-    """A bulk that does not fit is cut, and refused all the same."""
+    """A bulk that does not fit is cut, and refused nevertheless."""
     honest = module.put
 
     async def put(batch: Server, jobs: list[Any], *more: Any) -> Server:

@@ -13,7 +13,7 @@ from torture.report import Outcome
 from torture.trial import Plan
 
 PLAN = Plan(rounds=4, calls=(250, 400))
-TRIES = 3  # some mistakes show only by coincidence: two workers at one job in the wrong moment
+TRIES = 3  # some defects show only by coincidence: two workers at one job at the wrong moment
 HOOK = Path(__file__).parent / "hook"
 ROOT = Path(__file__).parents[2]
 

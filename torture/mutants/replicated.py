@@ -25,7 +25,7 @@ def answer_before_the_proof(module: ModuleType) -> None:
 
 @mutant("stores.postgres.replication", "C12", "C1", "C7", faults=("cancel-storm",), into=ALL)
 def warnings_are_ignored(module: ModuleType) -> None:
-    """What PostgreSQL calls a success is taken for one: a cancelled wait is one, with a warning beside it."""
+    """Trusts PostgreSQL's success: a cancelled wait is one, with a warning."""
 
     async def committed(_self: Server, connection: Server, _voters: list[str]) -> None:
         try:
@@ -38,7 +38,7 @@ def warnings_are_ignored(module: ModuleType) -> None:
 
 @mutant("stores.postgres.replication", "C12", "C1", "C7", faults=("names-emptied",), into=ALL)
 def settings_are_trusted(module: ModuleType) -> None:
-    """COMMIT is waited for and warnings are heard, and nobody asks the standbys: whoever empties the names releases all, without a word."""
+    """Waits for COMMIT and checks warnings, but not the standbys: emptying the names silently releases all waits."""
 
     async def prove(_self: Server, _connection: Server, _voters: list[str]) -> None:
         return
@@ -48,7 +48,7 @@ def settings_are_trusted(module: ModuleType) -> None:
 
 @mutant("stores.postgres.replication", "C12", "C1", "C7", faults=("freeze-standbys",), into=ALL)
 def a_timeout_on_commit(module: ModuleType) -> None:
-    """A commit is given up after a while by a CancelRequest, as drivers do it, and what comes back is `COMMIT`."""
+    """A commit is abandoned after a while with a CancelRequest, as drivers do, and the reply is `COMMIT`."""
     short_s = 0.3
 
     async def committed(_self: Server, connection: Server, _voters: list[str]) -> None:
@@ -100,7 +100,7 @@ def an_older_position_is_proven(module: ModuleType) -> None:
 
 @mutant("stores.postgres.store", "C1", "C7", faults=("freeze-standbys", "lost-commits"), into=ALL)
 def unknown_is_told_as_failed(module: ModuleType) -> None:
-    """A commit whose end nobody saw is told as certainly not done, and the job comes out all the same."""
+    """A commit with an unknown end is answered as certainly not done, and the job appears nevertheless."""
     honest = module.PostgresStore._undone
 
     async def undone(self: Server, *args: Server) -> BaseException:

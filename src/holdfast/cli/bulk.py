@@ -1,7 +1,7 @@
-"""`holdfast job retry|cancel|promote|move|settle|delete`: what is done to jobs by their ids, or to all that filters find.
+"""`holdfast job retry|cancel|promote|move|settle|delete`: actions on jobs by their ids, or on all that match filters.
 
-Filters are looked up first, then one job is changed after the other: what has changed meanwhile so that the verb does not fit it any more is
-passed over and counted. A filter is the server's own, but for `--older` and `--error`, for which each job that it finds is looked at.
+Filters are evaluated first, then one job is changed after the other: a job whose state no longer fits the verb is skipped and
+counted. A filter is the server's own, except `--older` and `--error`, for which each job found is read.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ _UNTOLD = ("text", "last_error")
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb: what it does to a job, and the states in which it can. `usual`: those that are meant where no `--state` is given."""
+    """One verb: what it does to a job, and the states in which it can. `usual`: the states if no `--state` is given."""
 
     name: str
     words: str
@@ -180,7 +180,7 @@ def _found(
     older_ms: int | None,
     limit: int | None,
 ) -> Iterator[int]:
-    """The ids of all that fit, as they stand now."""
+    """The ids of all matches, in their current state."""
     before = None if older_ms is None else datetime.now(UTC) - timedelta(milliseconds=older_ms)
     left = limit
     for state in states:

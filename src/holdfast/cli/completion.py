@@ -1,6 +1,6 @@
 """`holdfast completion SHELL`, and the names of queues, schedules and workers that a shell completes.
 
-Names are asked from the server that the command would talk to. Where that does not answer at once there are none: nobody waits for a server
+Names are fetched from the server that the command would use. If it does not answer at once there are none: nobody should wait
 while typing, and no message is printed into the line.
 """
 

@@ -28,7 +28,7 @@ from holdfast.errors import HoldfastError, NotFound, OutcomeUnknown
 
 REFUSED, UNREACHED, NOT_THERE, ENDED_OTHERWISE, INTERRUPTED = 1, 3, 4, 5, 130
 Command = Callable[..., Any]
-_LONGEST_MS = 36_500 * 86_400_000  # a hundred years: what is longer can't be counted with as a date
+_LONGEST_MS = 36_500 * 86_400_000  # a hundred years: dates can't be computed with more
 
 
 class Duration(click.ParamType[int]):
@@ -48,7 +48,7 @@ class Duration(click.ParamType[int]):
 
 
 class Words(click.ParamType[str]):
-    """A text by which things are found. An empty one, such as that of a variable that is not set, would find all of them."""
+    """A text to search for. An empty one, such as that of an unset variable, would match everything."""
 
     name = "text"
 
@@ -72,7 +72,7 @@ class JobId(click.ParamType[int]):
 
 
 def addressed(command: Command) -> Command:
-    """Give a command a `place`: a server, by `--url`, `--token` and the files of TLS, by `--profile`, or by what the environment says."""
+    """Give a command a `place`: a server, by `--url`, `--token` and the files of TLS, by `--profile`, or by the environment."""
 
     @click.option("--url", help="Server URL.  [env: HOLDFAST_URL]")
     @click.option("--token", help="Access token.  [env: HOLDFAST_TOKEN]")
@@ -95,7 +95,9 @@ def addressed(command: Command) -> Command:
 
 
 def talking(command: Command) -> Command:
-    """Give a command a client of the server that is addressed, `--deadline` and `--json`, and turn refusals into messages and exit codes."""
+    """Give a command a client of the addressed server, `--deadline` and `--json`, and turn refusals into messages and exit
+    codes.
+    """
 
     @addressed
     @click.option(
@@ -112,7 +114,7 @@ def talking(command: Command) -> Command:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn what is raised within, and an output that was lost, into a message and an exit code."""
+    """Turn exceptions raised within, and lost output, into a message and an exit code."""
     try:
         yield
     except HoldfastError as error:
@@ -155,11 +157,11 @@ def examples(*lines: str) -> str:
 
 
 def given_json(text: str | bytes, place: str) -> msgspec.Raw:
-    """JSON that the user gave, as it is; says where it is not."""
+    """JSON given by the user, unchanged; the error says where it is invalid."""
     body = text.encode() if isinstance(text, str) else text
     try:
         body.decode()
-        msgspec.json.decode(body, type=msgspec.Raw)  # a number that Python can't hold is JSON all the same
+        msgspec.json.decode(body, type=msgspec.Raw)  # a number that Python can't represent is valid JSON
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise click.UsageError(f"{place} is not JSON: {error}. A text is put in quotes: '\"text\"'.") from None
     return msgspec.Raw(body.strip())
@@ -193,7 +195,7 @@ def destroying(command: Command) -> Command:
 
 
 def confirmed(what: str, yes: bool, dry_run: bool) -> bool:
-    """Whether to destroy it: only told with `--dry-run`; asked on a terminal; elsewhere `--yes` has to be given."""
+    """Whether to destroy it: only printed with `--dry-run`; asked on a terminal; elsewhere `--yes` is required."""
     if dry_run:
         tell(f"would {what}")
         return False

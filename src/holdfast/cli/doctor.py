@@ -1,4 +1,4 @@
-"""`holdfast doctor`: is this PostgreSQL fit to keep what it promises? Says what is wrong, what that means, and how to mend it."""
+"""`holdfast doctor`: can this PostgreSQL keep the durability promise? Prints findings, their meaning, and how to fix them."""
 
 import asyncio
 import json

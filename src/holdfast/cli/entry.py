@@ -1,7 +1,7 @@
 """Where `holdfast …` begins: finds the command, and imports only what that one needs.
 
-The server is an extra. Without it, its commands say how to install it; those that talk to a server work all the same. Names and summaries
-stand here once more, so that `holdfast --help`, and completing a name, import none of the commands.
+The server is an extra. Without it, its commands say how to install it; those that talk to a server work without. Names and
+summaries are repeated here, so that `holdfast --help`, and completing a name, import none of the commands.
 """
 
 import sys
@@ -12,7 +12,7 @@ if sys.argv[1:2] == ["serve"]:
     process.begin()
 elif sys.argv[1:2] in (["backup"], ["check"], ["config"], ["doctor"], ["move"]):
     process.open_descriptors()
-# The others say when nobody can read what they print, also where that is closed: see `open_streams`.
+# The others report output that can't be written, even if it is closed: see `open_streams`.
 
 import importlib
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from holdfast.cli.output import UNWRITTEN, Unwritten, mute, open_streams, tell
 
 
 class Place(NamedTuple):
-    """Where a command is, and what it is for."""
+    """A command's module and its summary."""
 
     module: str
     name: str
@@ -80,7 +80,7 @@ class Commands(click.Group):
         return sorted({*TALKING, *SERVER})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """One command; None when there is none of that name."""
+        """One command; None if there is none of that name."""
         if cmd_name in TALKING:
             place = TALKING[cmd_name]
             found: click.Command = getattr(importlib.import_module(place.module), place.name)
@@ -93,7 +93,7 @@ class Commands(click.Group):
         )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Two lists: what talks to a server, and what is one."""
+        """Two lists: commands that talk to a server, and those of the server."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, place.summary) for name, place in sorted(TALKING.items())])
         with formatter.section("Server commands (pip install 'PATH[server]', where PATH is a checkout or a wheel)"):
@@ -107,12 +107,12 @@ class Commands(click.Group):
 
 
 def _server_commands() -> click.Group | str:
-    """The commands of the server; the name of the package that is missing, where it is not installed."""
+    """The commands of the server; or the name of the missing package, if it is not installed."""
     try:
         from holdfast.cli.main import main as server  # noqa: PLC0415  (it may be missing)
     except ModuleNotFoundError as error:
         if (error.name or "holdfast").partition(".")[0] == "holdfast":
-            raise  # a defect, no package that is missing
+            raise  # a defect, not a missing package
         return str(error.name)
     return server
 

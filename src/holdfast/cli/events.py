@@ -1,4 +1,4 @@
-"""`holdfast events` and `holdfast stats`: what happens, and how things stand, in lines that other programs can read."""
+"""`holdfast events` and `holdfast stats`: changes and current numbers, in lines that other programs can read."""
 
 import time
 from itertools import islice

@@ -5,8 +5,8 @@
                                        65 (EX_DATAERR): never, dead at once
     standard error ─▶ the reason       anything else, a signal and running out of time: failed
 
-A program has a process group of its own, and ends with it: whoever ends it, ends what it has started. What it says is read for as long as it
-runs and kept within bounds: of standard output the beginning, of standard error the end.
+A program has a process group of its own, and ends with it: its children are killed with it. Its output is read while it runs,
+within bounds: the beginning of standard output, the end of standard error.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ from holdfast.limits import PAYLOAD_BYTES, REASON_CHARS
 log = logging.getLogger("holdfast.worker")
 _TAIL_BYTES = 4 * REASON_CHARS  # a character has at most four bytes
 _WORDS_BYTES = 200  # of the reason, for the exit code
-_SILENCE_S = 1.0  # for the last words of a program that has ended, where another process still holds its pipes
-_LAST_PATIENCE_S = 1.5  # when the worker ends: it gives what was cut off two seconds
+_SILENCE_S = 1.0  # for the last output of a program that has ended, if another process still holds its pipes
+_LAST_PATIENCE_S = 1.5  # when the worker ends: it gives cancelled handlers two seconds
 _OUT, _ERR = 1, 2
 
 
@@ -53,7 +53,7 @@ class How:
 
 
 class Executor:
-    """Runs a program for each job. `told` is called with each job, what its program came to, its exit code, and how long it took."""
+    """Runs a program for each job. `told` is called with each job, the outcome, its exit code, and how long it took."""
 
     def __init__(self, how: How, told: Callable[[HeldJob, str, int | None, float], None]) -> None:
         self._how = how
@@ -114,7 +114,7 @@ class Executor:
         except asyncio.CancelledError:
             await program.end(min(how.patience_s, _LAST_PATIENCE_S) if held.stopping else how.patience_s)
             raise
-        program.signal(signal.SIGKILL)  # what it has left running
+        program.signal(signal.SIGKILL)  # its remaining children
         await program.last_words(_SILENCE_S)
         return self._outcome(program)
 
@@ -139,7 +139,7 @@ class Executor:
 
 
 class Program(asyncio.SubprocessProtocol):
-    """One run of a program: what it says, and how it ends."""
+    """One run of a program: its output, and its end."""
 
     def __init__(self, echo: bool, started: Callable[[int], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -161,7 +161,7 @@ class Program(asyncio.SubprocessProtocol):
         self._started(self.pid)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """It says something."""
+        """It has written something."""
         if fd == _OUT:
             self._out_bytes += len(data)
             self._out += data[: max(0, PAYLOAD_BYTES - len(self._out))]
@@ -174,12 +174,12 @@ class Program(asyncio.SubprocessProtocol):
             sys.stderr.buffer.flush()
 
     def process_exited(self) -> None:
-        """It has ended; what it started may still run."""
+        """It has ended; its children may still run."""
         if not self.exited.done():
             self.exited.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio's own signature)
-        """It has ended, and nobody holds its pipes any more."""
+        """It has ended, and no process holds its pipes any more."""
         if not self._silent.done():
             self._silent.set_result(None)
 
@@ -201,7 +201,7 @@ class Program(asyncio.SubprocessProtocol):
             os.killpg(self.pid, number)
 
     async def end(self, patience_s: float) -> None:
-        """SIGTERM; SIGKILL once nobody holds its pipes, or after so long, or when this is cancelled."""
+        """SIGTERM; SIGKILL once no process holds its pipes, or after this time, or when this is cancelled."""
         self.signal(signal.SIGTERM)
         try:
             await self.last_words(patience_s)
@@ -211,7 +211,7 @@ class Program(asyncio.SubprocessProtocol):
         await self.last_words(_SILENCE_S)
 
     async def last_words(self, within_s: float) -> None:
-        """Wait until nobody can say anything more."""
+        """Wait until no process can write any more."""
         await asyncio.wait([self._silent], timeout=within_s)
 
     def close(self) -> None:
@@ -220,12 +220,12 @@ class Program(asyncio.SubprocessProtocol):
         self._transport.close()
 
     def reason(self, how: str) -> str:
-        """The end of what it wrote to standard error, and how it ended."""
+        """The end of its standard error, and how it ended."""
         tail = self._err[-_TAIL_BYTES:].decode(errors="replace").replace("\0", "�").strip()
         return f"{tail[-(REASON_CHARS - _WORDS_BYTES) :]}\n({how})" if tail else how
 
     def result(self, text_too: bool) -> Any:
-        """What it wrote to standard output: as JSON; else as a text, where that is wanted."""
+        """Its standard output: as JSON; else as a text, if that is wanted."""
         if self._out_bytes > PAYLOAD_BYTES:
             said = f"{self._out_bytes:,} bytes on standard output; a result has at most {PAYLOAD_BYTES:,}"
             if text_too:
@@ -234,7 +234,7 @@ class Program(asyncio.SubprocessProtocol):
             return None
         try:
             self._out.decode()
-            msgspec.json.decode(self._out, type=msgspec.Raw)  # a number that Python can't hold is JSON all the same
+            msgspec.json.decode(self._out, type=msgspec.Raw)  # a number that Python can't represent is valid JSON
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._out.decode(errors="replace") if text_too else None
         return msgspec.Raw(bytes(self._out).strip())

@@ -98,9 +98,10 @@ def push(client: Client, queue: str, payload: str | None, as_json: bool, **given
 
 
 def _push_lines(client: Client, queue: str, options: JobOptions, key: str | None, as_json: bool) -> None:
-    """Chunk by chunk, each printed once it is kept: whoever is interrupted is told how far it came, and how to go on.
+    """Chunk by chunk, each printed once it is stored: after an interruption a message says how far it came, and how to
+    continue.
 
-    The key is made here where none was given, so that the same input with it puts what is missing, and nothing twice.
+    The key is made here if none was given, so that the same input with it enqueues the rest, and nothing twice.
     """
     key = key or secrets.token_hex(8)
     kept = lines = 0
@@ -122,7 +123,7 @@ def _push_lines(client: Client, queue: str, options: JobOptions, key: str | None
 
 
 def _broken_off(error: BaseException, kept: int, lines: int, key: str) -> None:
-    """Say what is in, and how to go on."""
+    """Print what is stored, and how to continue."""
     unknown = "at least " if isinstance(error, OutcomeUnknown) else ""
     upto = f", all of lines 1 to {lines:,} among them" if lines else ""
     tell(
@@ -158,7 +159,7 @@ def get(client: Client, job_id: int, as_json: bool) -> None:
 
 
 def _whole(job: Job, as_json: bool) -> None:
-    """A job without what it has not; payload, progress and result are as they came."""
+    """A job without empty fields; payload, progress and result are as received."""
     fields = {name: getattr(job, name) for name in job.__struct_fields__}
     names = dict(zip(job.__struct_fields__, job.__struct_encode_fields__, strict=True))
     whole({names[name]: value for name, value in fields.items() if value not in (None, [], NULL)}, as_json)

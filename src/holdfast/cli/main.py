@@ -74,7 +74,7 @@ def serve(file: Path | None, **flags: Any) -> None:
     from holdfast import server  # noqa: PLC0415  (most of a second, which the other commands do not need)
 
     code = server.serve(_load(file, flags).config)
-    if sys.flags.inspect:  # PYTHONINSPECT of somebody else: Python would ask for commands now
+    if sys.flags.inspect:  # another program's PYTHONINSPECT: Python would prompt for commands now
         settle()
         os._exit(code)
     sys.exit(code)
@@ -95,7 +95,7 @@ def config(file: Path | None, as_json: bool, **flags: Any) -> None:
 
 
 class StoreFile(click.Path):
-    """A file of SQLite's; who names a database is told what to use for it."""
+    """A file of SQLite's; for a database the error says what to use."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, if it is one."""

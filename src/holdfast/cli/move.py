@@ -1,7 +1,8 @@
-"""`holdfast move`: all that one store holds into another, empty one, with a report that proves it. Both are out of use meanwhile.
+"""`holdfast move`: everything from one store into another, empty one, with a report as proof. Neither may be in use.
 
-All or nothing: the target is filled in one transaction (a file: under another name), compared row by row with the source, and made final
-only if nothing differs. The source is only read. Which stores there are is known here and nowhere else (`stores/transfer.py` has the form).
+All or nothing: the target is filled in one transaction (a file: under another name), compared row by row with the source, and
+made final only if nothing differs. The source is only read. Only this module knows which stores there are (`stores/transfer.py`
+has the interface).
 """
 
 import asyncio
@@ -53,7 +54,7 @@ def move(origin: str, goal: str, replicas: int, dry_run: bool, as_json: bool) ->
         _refuse(str(error), 1)
     said = {"from": _shown(origin), "to": _shown(goal), "moved": not dry_run and not report.differences, "dry_run": dry_run}
     if dry_run:
-        said["can_be_moved"] = True  # what stands against it ends the command
+        said["can_be_moved"] = True  # a reason to refuse ends the command
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(said | msgspec.to_builtins(report)), indent=2))
     else:
@@ -72,7 +73,7 @@ def move(origin: str, goal: str, replicas: int, dry_run: bool, as_json: bool) ->
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the server's log lines: what is said here is the report."""
+    """Without the server's log lines: this command's output is the report."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     try:
@@ -92,7 +93,7 @@ async def _move(origin: str, goal: str, replicas: int) -> Report:
 
 
 async def _dry(origin: str, goal: str, replicas: int) -> Report:
-    """What is there, as a report whose other side is empty."""
+    """The source's contents, as a report whose other side is empty."""
     if goal.startswith(_DATABASE):
         await postgres.check_free(goal, replicas)
     else:

@@ -1,9 +1,10 @@
-"""Ends the programs of a worker that is gone, however it went: `kill -9`, a second signal, a crash.
+"""Kills the programs of a worker that has died: `kill -9`, a second signal, a crash.
 
-A process of its own, because nothing else outlives a `kill -9`; one for the whole worker, started as `python -I -S orphan_reaper.py SECONDS`, so it
-imports nothing of Holdfast. Its standard input is a pipe from the worker: `+GROUP` when a program has begun, `-GROUP` when it is over. When
-the pipe closes, the worker is gone: what is left gets SIGTERM and, so many seconds later, SIGKILL. A lease lives for longer than that, so the
-next attempt does not begin while the one before still runs.
+A process of its own, because nothing else survives a `kill -9`; one for the whole worker, started as `python -I -S
+orphan_reaper.py SECONDS`, so it imports nothing of Holdfast. Its standard input is a pipe from the worker: `+GROUP` when a
+program has begun, `-GROUP` when it has ended. When the pipe closes, the worker is gone: remaining programs get SIGTERM and, so
+many seconds later, SIGKILL. A lease lasts longer than that, so the next attempt does not begin while the previous one still
+runs.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import time
 
 
 def main() -> None:
-    """Listen until the worker is gone, and end what it has left."""
+    """Read until the worker is gone, and kill what it has left."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # they are meant for the worker
     groups: set[int] = set()
@@ -30,7 +31,7 @@ def main() -> None:
 
 
 def _tell(groups: set[int], number: int) -> None:
-    """Send it to each group, and forget those that are gone."""
+    """Send it to each group, and drop those that are gone."""
     for group in list(groups):
         try:
             os.killpg(group, number)

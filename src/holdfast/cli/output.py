@@ -1,10 +1,11 @@
-r"""What commands print: made harmless for terminals, and never lost without a word.
+r"""Output of commands: safe for terminals, and never lost silently.
 
-Payloads, types, tags, reasons and names were written by others. In what is printed no character of theirs steers a terminal (ESC, C1, a
-change of direction): it is shown as `\x1b`, and in JSON as `\u001b`, which says the same. In a table it can't begin a line either.
+Payloads, types, tags, reasons and names come from others. None of their characters may control a terminal (ESC, C1, a change of
+direction): they are printed as `\x1b`, and in JSON as `\u001b`, which is equivalent. In a table they can't begin a line either.
 
-A standard output that can't be written (a full disk, a pipe that nobody reads, closed) is no refusal by the server. A command that changes
-something goes on, and says at its end that it was done; one that only looks ends. Both have an exit code of their own.
+A standard output that can't be written (a full disk, a pipe that is not read, closed) is not a refusal by the server. A command
+that changes something continues, and says at its end that it was done; one that only reads ends. Both have an exit code of
+their own.
 """
 
 import contextlib
@@ -49,15 +50,15 @@ def one_line(text: str) -> str:
 
 
 def json_text(thing: Any, indent: bool = False) -> str:
-    """JSON in which nothing steers a terminal. What is in jobs stays as it came, also where it is none."""
+    """JSON without terminal control characters. The contents of jobs stay as received, even if invalid."""
     encoded = msgspec.json.encode(_with_moments(thing))
-    with contextlib.suppress(msgspec.DecodeError, RecursionError):  # it holds what is no JSON: as it is, then
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):  # it contains invalid JSON: as it is, then
         encoded = msgspec.json.format(encoded, indent=2 if indent else _ON_ONE_LINE)
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded.decode(errors="backslashreplace"))
 
 
 def moment(at: datetime) -> str:
-    """An instant as the API says it: RFC 3339 in UTC, to the millisecond."""
+    """An instant as the API writes it: RFC 3339 in UTC, to the millisecond."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -76,7 +77,7 @@ def say(text: str) -> None:
 
 
 def tell(text: str, newline: bool = True) -> None:
-    """A message to standard error; one that nobody can be told is dropped."""
+    """A message to standard error; dropped if it can't be written."""
     try:
         click.echo(harmless(text), err=True, nl=newline)
     except (OSError, ValueError):
@@ -92,12 +93,12 @@ def lost() -> str:
 
 
 def open_streams() -> None:
-    """Have all three streams, whatever the caller has closed: else the next connection would be standard output."""
+    """Open all three streams, even if the caller has closed some: else the next connection would be standard output."""
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, mode)  # the lowest number that is free; a write to it fails, as it does to what is closed
+            os.open(os.devnull, mode)  # the lowest free number; a write to it fails, as to a closed one
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115  (for as long as the program runs)
     if sys.stdout is None:
@@ -110,7 +111,7 @@ def open_streams() -> None:
 
 
 def mute(stream: TextIO, number: int) -> None:
-    """What is still held back is dropped, so that the end of the program does not fail on it once more."""
+    """Drop buffered output, so that the end of the program does not fail on it again."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, number)

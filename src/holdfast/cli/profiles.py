@@ -8,8 +8,8 @@
     client_cert = "/etc/holdfast/worker.pem"
     client_key = "/etc/holdfast/worker.key"
 
-What is nearer to the command wins: `--url` or `--profile`, else `HOLDFAST_URL`, else `HOLDFAST_PROFILE`. With a profile the token is its own or
-that of `--token`: what is in `HOLDFAST_TOKEN` is for another server. So it is with the files of TLS.
+The more specific source wins: `--url` or `--profile`, else `HOLDFAST_URL`, else `HOLDFAST_PROFILE`. With a profile the token is
+its own or that of `--token`: `HOLDFAST_TOKEN` is for another server. The same holds for the TLS files.
 """
 
 import os
@@ -29,7 +29,7 @@ VARIABLES = ("HOLDFAST_URL", "HOLDFAST_TOKEN", "HOLDFAST_CA_FILE", "HOLDFAST_CLI
 
 
 class Profile(NamedTuple):
-    """Where a server is, who asks, and the PEM files of TLS. "" is "none, whatever the environment says"."""
+    """A server's URL, the token, and the PEM files of TLS. "" is "none, whatever the environment says"."""
 
     url: str | None
     token: str | None = None
@@ -51,7 +51,7 @@ def path() -> Path:
 
 
 def profiles() -> dict[str, Profile]:
-    """All of them; none without a file. Raises `ValueError` where the file says something else."""
+    """All profiles; none without a file. Raises `ValueError` if the file is invalid."""
     file = path()
     try:
         said = tomllib.loads(file.read_text())
@@ -89,7 +89,7 @@ def complete_profiles(ctx: click.Context, param: click.Parameter, incomplete: st
 
 
 def address(given: Profile, profile: str | None) -> Profile:
-    """Where a command goes, from what was given with it and what the environment says; raises `ValueError`."""
+    """The server for a command, from its options and the environment; raises `ValueError`."""
     if given.url and profile:
         raise ValueError("--url and --profile both say where the server is; give one of them")
     if not (given.url or profile) and "HOLDFAST_URL" not in os.environ:

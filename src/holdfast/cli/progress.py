@@ -1,6 +1,6 @@
-"""A progress bar for lines that are read and put: only where somebody sees it, and on standard error, so that a pipe stays clean.
+"""A progress bar for lines that are read and enqueued: only on a terminal, and on standard error, so that a pipe stays clean.
 
-Of a file it knows how long it is, and shows how much of it is kept and how long the rest will take; of a pipe it shows a count.
+For a file it knows the length, and shows how much of it is stored and how long the rest will take; for a pipe it shows a count.
 """
 
 import os
@@ -19,7 +19,7 @@ _BAR_CHARS = 30
 
 
 class Progress:
-    """Iterate over it for the lines; say `kept` when those that were read are kept."""
+    """Iterate over it for the lines; call `kept` when those that were read are stored."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
@@ -49,7 +49,7 @@ class Progress:
             yield line
 
     def kept(self, jobs: int) -> None:
-        """So many more jobs are kept."""
+        """So many more jobs are stored."""
         self._jobs += jobs
         if self._bar is not None:
             self._bar.update(self._read - self._shown, self._jobs)
@@ -63,7 +63,7 @@ class Progress:
 
 
 def _bytes_left(source: BinaryIO) -> int | None:
-    """How much there is to read; None where nobody knows."""
+    """How much there is to read; None if not known."""
     try:
         known = os.fstat(source.fileno())
         return known.st_size - source.tell() if stat.S_ISREG(known.st_mode) else None

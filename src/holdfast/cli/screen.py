@@ -1,6 +1,6 @@
 """The page of `holdfast top` on a terminal: drawn by rich on the other screen, and keys as they are pressed.
 
-The terminal is given back as it was, however the page ends.
+The terminal is restored, however the page ends.
 """
 
 import os
@@ -54,7 +54,7 @@ class Screen:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def key(self, within_s: float) -> str:
-        """A key that is pressed; none."""
+        """The pressed key, if any."""
         ready, _, _ = select.select([sys.stdin], [], [], within_s)
         if not ready:
             return ""
@@ -62,7 +62,7 @@ class Screen:
         return {"\x1b[A": "k", "\x1b[B": "j", "": "q"}.get(pressed, pressed[:1] if pressed[:2] != "\x1b[" else "?")
 
     def resized(self) -> bool:
-        """Whether the terminal has another size than when this was asked last."""
+        """Whether the terminal's size has changed since the last call."""
         before, self._size = self._size, self._console.size
         return before != self._size
 

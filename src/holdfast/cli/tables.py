@@ -19,7 +19,7 @@ Command = Callable[..., Any]
 
 
 def table(things: Iterable[Any], as_json: bool, columns: Columns) -> None:
-    """Many things: each whole as JSON, as they come; or a table."""
+    """Several things: each complete as JSON, in order; or a table."""
     if as_json:
         for thing in things:
             say(json_text(thing))
@@ -38,8 +38,8 @@ def lined_up(things: Iterable[Any], columns: Columns) -> list[str]:
 def chosen(
     kind: type[msgspec.Struct], usual: Columns, *, wide: Iterable[str], more: Columns | None = None
 ) -> Callable[[Command], Command]:
-    """Give a command `--columns`, which becomes its argument `columns`. `wide`: names that come after the usual ones; `more`: columns that are
-    no fields of the thing.
+    """Give a command `--columns`, which becomes its argument `columns`. `wide`: names that come after the usual ones; `more`:
+    columns that are no fields of the thing.
     """
     fields = {field.removesuffix("_json").upper(): partial(_field, field) for field in kind.__struct_fields__}
     every = fields | dict(more or {}) | dict(usual)
@@ -69,5 +69,5 @@ def _field(name: str, thing: Any) -> str:
 
 
 def instant(at: datetime) -> str:
-    """An instant as tables show it, in UTC, which the Z says, and to the second."""
+    """An instant in a table: in UTC, marked by the Z, and to the second."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"

@@ -3,7 +3,7 @@
     the stream of events is open ──▶ the jobs are looked at ──▶ each event of one of them is a line
                                      again after a gap
 
-In this order nothing is missed: what happens while the jobs are looked at comes as an event afterwards.
+In this order nothing is missed: changes during the reads come as events afterwards.
 """
 
 import click
@@ -34,7 +34,7 @@ def tail(client: Client, job_ids: tuple[int, ...], queue: str | None, as_json: b
 
 
 class _Tail:
-    """What is followed. `_progress`: of each job that is left, what it has noted last. Of a queue, jobs that are put meanwhile are followed too."""
+    """What is followed. `_progress`: the latest progress of each unfinished job. For a queue, new jobs are followed too."""
 
     def __init__(self, client: Client, job_ids: tuple[int, ...], queue: str | None, as_json: bool) -> None:
         self._client = client
@@ -57,7 +57,7 @@ class _Tail:
         return self._otherwise
 
     def _look(self) -> None:
-        """How all of them stand now."""
+        """The current state of all of them."""
         if self._queue is not None:
             if self._unfinished() > _JOBS:
                 raise click.UsageError(f"{self._queue} has more than {_JOBS:,} unfinished jobs; see `holdfast events`")
@@ -73,9 +73,9 @@ class _Tail:
         return counts.scheduled + counts.ready + counts.leased
 
     def _heed(self, event: Event) -> None:
-        """A step of one job. By now it may have gone further: then the events of that are on their way."""
+        """A step of one job. It may have changed again by now: then those events follow."""
         if event.id in self._over:
-            return  # it was looked at after this event
+            return  # it was read after this event
         try:
             job = self._client.job(event.id)
         except JobNotFound:

@@ -1,9 +1,9 @@
-"""`holdfast top`: the live page, for as long as somebody looks at it.
+"""`holdfast top`: the live page, until it is closed.
 
     a thread that asks ──▶ the newest numbers ──▶ the page, drawn anew on each key and all news
 
-A thread asks, so that keys work while a server does not answer. The page is drawn by rich, on the terminal's other screen; where standard
-output is no terminal, or rich is not installed, one plain page is printed, and a message says so.
+A thread fetches, so that keys work while a server does not answer. The page is drawn by rich, on the terminal's alternate
+screen; if standard output is not a terminal, or rich is not installed, one plain page is printed, and a message says so.
 """
 
 import sys
@@ -71,14 +71,14 @@ class View:
             self.first = max(0, self.first + (1 if key == "j" else -1))
 
     def queues(self, news: News) -> list[Queue]:
-        """The queues in the order that is wanted."""
+        """The queues in the chosen order."""
         every = sorted(news.stats["queues"] if news.stats else [], key=lambda queue: (SORTS[self.sort](queue), queue["name"]))
         self.first = min(self.first, max(0, len(every) - 1))
         return every[self.first :]
 
 
 class Prompt:
-    """A thread that asks for the numbers."""
+    """A thread that fetches the numbers."""
 
     def __init__(self, client: Client, every_s: float) -> None:
         self.news = News()
@@ -114,7 +114,7 @@ def top(place: Profile, every_ms: int, sort: str, as_json: bool) -> None:
                 tell(f"holdfast: {missing}: this is one plain page; see also `holdfast stats --watch`")
             show(said, as_json, "\n".join(page(said)))
             return
-        client.stats()  # a refusal is told on the usual screen
+        client.stats()  # a refusal is printed on the main screen
         _live(Prompt(client, max(0.1, every_ms / 1_000)), View(sort), client.nodes.current)
 
 

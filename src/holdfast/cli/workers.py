@@ -72,7 +72,7 @@ def delete(client: Client, worker_ids: tuple[str, ...], yes: bool, dry_run: bool
 
 
 class _Code(click.IntRange):
-    """An exit code that says something else than done or failed."""
+    """An exit code that means something other than done or failed."""
 
     def __init__(self) -> None:
         super().__init__(1, 255)
@@ -165,7 +165,7 @@ def _work(command: tuple[str, ...], place: Profile, as_json: bool, given: dict[s
     from holdfast.cli.exec import Executor, How  # noqa: PLC0415  (asyncio, which the other commands need not)
     from holdfast.client.worker import Worker  # noqa: PLC0415
 
-    reached = dict(zip(VARIABLES, place, strict=True))  # so that programs that use the same server need not be told
+    reached = dict(zip(VARIABLES, place, strict=True))  # so that programs that use the same server need no options
     timeout_ms = given["timeout_ms"]
     how = How(
         command=command,
@@ -205,7 +205,7 @@ class _Harmless(logging.Formatter):
 
 
 class _Teller:
-    """Says what each run came to: as a line of JSON, and in the log."""
+    """Reports the outcome of each run: as a line of JSON, and in the log."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json

@@ -1,11 +1,11 @@
-"""The client: `AsyncClient` for asyncio, `Client` without, and the types and errors that they give.
+"""The client: `AsyncClient` for asyncio, `Client` without, and their types and errors.
 
     types.py     what is given and taken                  aio/    the source of the methods, and asyncio's transport
     retry.py     which outcome is tried again, and where  sync/   generated from aio/, and its own transport
     refusals.py  problem documents as exceptions          worker/ the runtime of workers, on top of AsyncClient
     contents.py  JSON that others wrote, read when it is asked for
 
-It imports nothing of the server but `errors.py` and `limits.py`. Each client is imported when it is first asked for: a command line that
+It imports nothing of the server but `errors.py` and `limits.py`. Each client is imported on first use: a command line that
 needs no asyncio starts sooner without it.
 """
 

@@ -1,8 +1,8 @@
 """JSON that others wrote: payloads, progress and results.
 
-An answer is read in two steps. First the envelope, that is what the server says of jobs; what is in them stays the bytes that came. Then each
-content by itself, when somebody asks for it. So one that Python can't hold (`1e999`, a number of 5,000 digits) harms nobody who does not
-ask for it: neither the jobs beside it in the same answer, nor its own job's id, token and errors.
+An answer is decoded in two steps. First the envelope, the server's data about jobs; their contents stay bytes. Then each
+content by itself, on first access. So one that Python can't represent (`1e999`, a number of 5,000 digits) affects only its own
+access: neither the other jobs of the same answer, nor its own job's id, token and errors.
 
 And JSON that we write: what JSON can't say is refused, never changed in silence.
 """
@@ -23,7 +23,7 @@ _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 
 
 class UnreadableJson(HoldfastError, ValueError):
-    """JSON that Python can't hold, or that is none. `raw` is what came, `field` what it is."""
+    """JSON that Python can't represent, or that is invalid. `raw` is what was received, `field` what it is."""
 
     code = "unreadable_json"
     title = "The JSON can't be read"
@@ -57,12 +57,12 @@ def _check_finite(value: Any) -> None:
 
 
 def _opaque(value: Any) -> Any:
-    """What is JSON already, or encoded by rules of its own, holds no float of ours."""
+    """JSON already, or encoded by rules of its own: contains no float of ours."""
     return None if isinstance(value, Raw) else str(type(value))
 
 
 def members(text: bytes) -> dict[str, bytes]:
-    """The members of an object, each as the bytes that came, whatever is within them. Raises `ValueError` where it is no object."""
+    """The members of an object, each as the received bytes. Raises `ValueError` if it is not an object."""
     found: dict[str, bytes] = {}
     for part in _parts(text, b"{", b"}"):
         name, colon, value = part.partition(b":")
@@ -73,12 +73,12 @@ def members(text: bytes) -> dict[str, bytes]:
 
 
 def elements(text: bytes) -> list[bytes]:
-    """The elements of an array, each as the bytes that came. Raises `ValueError` where it is none."""
+    """The elements of an array, each as the received bytes. Raises `ValueError` if it is not an array."""
     return list(_parts(text, b"[", b"]"))
 
 
 def _parts(text: bytes, opening: bytes, closing: bytes) -> Iterator[bytes]:
-    """What stands between the commas of the outermost level; one look at each byte, at any depth."""
+    """The parts between the commas of the outermost level; reads each byte once, at any depth."""
     text = text.strip()
     if not (text.startswith(opening) and text.endswith(closing)):
         raise ValueError(f"not between {opening.decode()} and {closing.decode()}")

@@ -17,14 +17,14 @@ _ERROR_CHARS = 500  # of a job's last error, in a message
 
 
 class Unreachable(HoldfastError):
-    """No server could be asked within the deadline. Nothing was done."""
+    """No server was reached within the deadline. Nothing was done."""
 
     code = "unreachable"
     title = "No server can be reached"
 
 
 class UnexpectedAnswer(HoldfastError):
-    """Something answered that does not speak as Holdfast does; `status` is its HTTP status."""
+    """Something other than a Holdfast server answered; `status` is its HTTP status."""
 
     code = "unexpected_answer"
     title = "The answer is not Holdfast's"
@@ -52,7 +52,7 @@ def problem(body: bytes) -> dict[str, Any] | None:
 
 
 def refusal(said: dict[str, Any], request_id: str = "") -> HoldfastError:
-    """A problem document as an exception. A code that this client does not know yet is a plain `HoldfastError` with that `code`."""
+    """A problem document as an exception. An unknown code is a plain `HoldfastError` with that `code`."""
     known = ("type", "title", "status", "detail", "code")
     fields = {name: value for name, value in said.items() if name not in known}
     kind = BY_CODE.get(said["code"])

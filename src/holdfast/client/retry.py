@@ -58,7 +58,9 @@ def decode(kind: type[T], body: bytes) -> T:
 
 
 def loosely(kind: type[T], body: bytes) -> T:
-    """An answer in which something is no JSON, with what is in jobs left out of it and put back unread. Raises `ValueError`."""
+    """An answer with invalid JSON in it, decoded without the contents of jobs, which are put back as bytes. Raises
+    `ValueError`.
+    """
     fields = members(body)
     contents = {
         name: fields.pop(name) for name in NAMES if f"{name}_json" in getattr(kind, "__struct_fields__", ()) and name in fields
@@ -77,7 +79,7 @@ def loosely(kind: type[T], body: bytes) -> T:
 
 @dataclass(slots=True)
 class Answer:
-    """What came back: a status, the headers that count, and the body."""
+    """The answer: a status, the relevant headers, and the body."""
 
     status: int
     body: bytes
@@ -123,7 +125,7 @@ def path(template: str, *parts: str | int, **query: Any) -> str:
 def _segment(part: str) -> str:
     """A part of a path. Everything that reads URLs takes `.` and `..` for steps, escaped or not; the server reads them escaped twice.
 
-    An empty one would name what is above it: not a queue, but all of them.
+    An empty one would name its parent: not a queue, but all of them.
     """
     if not part:
         raise InvalidRequest("A name or a number that is to say what is meant is empty.")
@@ -135,14 +137,14 @@ def _plain(value: Any) -> Any:
 
 
 class Watch(Protocol):
-    """Is told of every try, over all calls: whether a server answered."""
+    """Called after every try, over all calls: whether a server answered."""
 
     def answered(self) -> None:
         """A server has answered, and may have refused."""
         ...
 
     def failed(self, error: HoldfastError, why: str) -> None:
-        """No answer, or one that asks to come back; another try follows if there is time for it."""
+        """No answer, or one that asks to retry; another try follows if there is time for it."""
         ...
 
 
@@ -162,13 +164,13 @@ class Nodes:
         self.watch: Watch | None = None
 
     def leave(self, url: str) -> None:
-        """Go on to the next one, unless that has happened meanwhile."""
+        """Switch to the next one, unless that has happened meanwhile."""
         if url == self.current:
             self.current = self.urls[(self.urls.index(url) + 1) % len(self.urls)]
 
 
 class Retry(Exception):
-    """This try failed and another one may be made, after `pause_s` at least; `final` is what to raise when there is no time for it."""
+    """This try failed and may be retried, after `pause_s` at least; `final` is raised if there is no time for it."""
 
     def __init__(self, final: HoldfastError, pause_s: float = 0.0, why: str = "") -> None:
         super().__init__(why or str(final))
@@ -195,7 +197,7 @@ class RetryState:
         return max(asked, full * random.uniform(0.5, 1.0))  # noqa: S311  (spreads callers; nobody must not guess it)
 
     def stop(self, state: tenacity.RetryCallState) -> bool:
-        """Whether the next try would come too late."""
+        """Whether the next try would be too late."""
         return time.monotonic() + state.upcoming_sleep > self._until
 
     def not_sent(self, url: str, cause: Exception) -> NoReturn:
@@ -207,7 +209,7 @@ class RetryState:
         raise Retry(final, why=why) from cause
 
     def lost(self, url: str, cause: Exception | str) -> NoReturn:
-        """No answer came, and nobody knows what was done."""
+        """No answer came, so the outcome is unknown."""
         if isinstance(cause, Exception):
             self._distrust(url, distrust(cause, self._around, connected=True), cause)
             cause = plain(cause, self._around)
@@ -215,7 +217,7 @@ class RetryState:
         self._open(self._unknown(f"The answer of {url} was lost: {cause}"))
 
     def _distrust(self, url: str, why: str | None, cause: Exception) -> None:
-        """Where no TLS connection came about, nothing was done; the same server will say the same again."""
+        """Without a TLS connection nothing was done; the same server will fail in the same way."""
         if why is None:
             return
         self._nodes.leave(url)
@@ -247,7 +249,7 @@ class RetryState:
         raise error
 
     def failed(self, state: tenacity.RetryCallState) -> None:
-        """A try came to nothing."""
+        """A try has failed."""
         if self._nodes.watch is not None and (again := _again(state)):
             self._nodes.watch.failed(again.final, str(again))
 

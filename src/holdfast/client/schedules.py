@@ -37,7 +37,7 @@ class Schedule(msgspec.Struct, kw_only=True, dict=True):
 
     @cached_property
     def payload(self) -> Any:
-        """What its jobs are given; raises `UnreadableJson` where Python can't hold it."""
+        """The payload of its jobs; raises `UnreadableJson` if Python can't represent it."""
         return read("payload", self.payload_json, f"the schedule {self.name}")
 
 

@@ -9,7 +9,7 @@ from holdfast.errors import HoldfastError
 
 
 class EventReader:
-    """Puts lines together to events; comments and what this client does not know are passed over."""
+    """Assembles lines into events; skips comments and fields that this client does not know."""
 
     def __init__(self) -> None:
         self._event = ""
@@ -27,10 +27,10 @@ class EventReader:
 
 
 def backoff(failures: int) -> float:
-    """How long to wait before a stream is opened anew."""
+    """How long to wait before a stream is reopened."""
     return min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** min(failures, 10))
 
 
 def stream_refusal(error: Exception) -> HoldfastError:
-    """Why there is no stream: what the server said, or that nobody could be asked."""
+    """Why there is no stream: the server's refusal, or that no server was reached."""
     return error if isinstance(error, HoldfastError) else Unreachable(f"no stream of events can be opened: {error}")

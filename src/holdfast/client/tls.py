@@ -1,7 +1,7 @@
-"""TLS of the client: which servers are trusted, and the certificate that says who asks.
+"""TLS of the client: which servers are trusted, and the client's certificate.
 
-The certificates of servers are always verified, with the authorities of this machine or those of one file. Who means otherwise makes an
-`ssl.SSLContext` of their own and gives it as `context`.
+The certificates of servers are always verified, with the authorities of this machine or those of one file. For anything else,
+pass an `ssl.SSLContext` of your own as `context`.
 """
 
 import os
@@ -13,7 +13,7 @@ Path = str | os.PathLike[str]
 _VARIABLES = {"ca_file": "HOLDFAST_CA_FILE", "client_cert": "HOLDFAST_CLIENT_CERT", "client_key": "HOLDFAST_CLIENT_KEY"}
 _MISMATCHES = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _EXPIRED, _NOT_YET_VALID = 10, 9
-_UNKNOWN = (2, 18, 19, 20, 21)  # nobody who is trusted has signed it
+_UNKNOWN = (2, 18, 19, 20, 21)  # not signed by a trusted authority
 _OF_THE_CLIENT = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it requires a client certificate (client_cert, HOLDFAST_CLIENT_CERT)",
     "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the authority (CA) of the client certificate",
@@ -43,8 +43,9 @@ class Context(ssl.SSLContext):
 def context_of(
     ca_file: Path | None = None, client_cert: Path | None = None, client_key: Path | None = None
 ) -> ssl.SSLContext | None:
-    """What these PEM files say, or those that `HOLDFAST_CA_FILE`, `HOLDFAST_CLIENT_CERT` and `HOLDFAST_CLIENT_KEY` name; None without any,
-    where the machine's own authorities count. The key may stand in the file of its certificate. Raises `ValueError`, naming the file.
+    """The contents of these PEM files, or of those that `HOLDFAST_CA_FILE`, `HOLDFAST_CLIENT_CERT` and `HOLDFAST_CLIENT_KEY`
+    name; None without any, when the machine's own authorities apply. The key may be in the file of its certificate. Raises
+    `ValueError`, naming the file.
     """
     given = [ca_file, client_cert, client_key]
     files = [
@@ -95,14 +96,15 @@ def _identify(context: ssl.SSLContext, cert: str, key: str | None) -> None:
 
 
 def distrust(error: BaseException, around: BaseException | None = None, *, connected: bool = False) -> str | None:
-    """Why no TLS connection came about, as a sentence that goes on from "the server"; None where it failed for another reason. `around` as in `causes`.
+    """Why a TLS connection failed, as a sentence that continues "the server"; None if it failed for another reason. `around` as
+    in `causes`.
 
-    Nothing was asked of the server then, whenever it was noticed. Once `connected`, only what is said of the client's certificate can mean that: what
-    else goes wrong with TLS may have broken off an answer.
+    The server has received no request then, whenever the failure was noticed. Once `connected`, only an alert about the
+    client's certificate can mean that: other TLS failures may have broken off an answer.
     """
     alerts = _OF_THE_CLIENT if connected else _OF_THE_HANDSHAKE
     for found in causes(error, around):
-        if type(found) is ssl.SSLCertVerificationError:  # those of a library that pretend to be one know no more
+        if type(found) is ssl.SSLCertVerificationError:  # those of a library that imitate one have no details
             return _of_certificate(found)
         if isinstance(found, ssl.SSLError) and (reason := getattr(found, "reason", None)):
             return alerts.get(reason)
@@ -110,7 +112,7 @@ def distrust(error: BaseException, around: BaseException | None = None, *, conne
 
 
 def causes(error: BaseException, around: BaseException | None = None) -> Iterator[BaseException]:
-    """An exception and what led to it; but nothing of `around`, which the caller was handling when it began: that is of another call."""
+    """An exception and its causes; but not `around`, which the caller was handling when it began: that is of another call."""
     found: BaseException | None = error
     for _ in range(10):
         if found is None or found is around:

@@ -1,4 +1,4 @@
-"""Who the client says it is."""
+"""The client's authentication."""
 
 import os
 
@@ -13,7 +13,7 @@ class Hidden(str):
 
 
 def bearer(token: str | None) -> dict[str, str]:
-    """The header that carries the token; none without one. What is not given is read from `HOLDFAST_TOKEN`."""
+    """The header with the token; none without one. By default the token is read from `HOLDFAST_TOKEN`."""
     given = Hidden(token if token is not None else os.environ.get("HOLDFAST_TOKEN", ""))
     if not given.isascii() or not given.isprintable():
         raise ValueError("a token is printable ASCII")  # and never shown

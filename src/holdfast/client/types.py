@@ -1,6 +1,6 @@
-"""What the client gives and takes, as types: instants are `datetime`s in UTC, durations are milliseconds, JSON is Python's own values.
+"""The client's types: instants are `datetime`s in UTC, durations are milliseconds, JSON is Python's own values.
 
-A newer server may say more than these know: fields that are not here are passed over.
+A newer server may send more: unknown fields are ignored.
 """
 
 import builtins
@@ -26,7 +26,7 @@ class Retry(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class JobOptions(TypedDict, total=False):
-    """How a job is to be run; what is left out follows the queue. Not both of `delay_ms` and `run_at`."""
+    """How a job is to be run; options that are left out follow the queue. Not both of `delay_ms` and `run_at`."""
 
     type: str
     priority: int
@@ -69,7 +69,7 @@ class Durability(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, kw_only=True):
-    """An enqueued job. `gone`: it was enqueued before under the same idempotency key, and is deleted or expired since."""
+    """An enqueued job. `gone`: it was enqueued before under the same idempotency key, and has been removed since."""
 
     id: int
     queue: str
@@ -134,8 +134,8 @@ class Attempt(msgspec.Struct):
 class Job(msgspec.Struct, kw_only=True, dict=True):
     """A job. Fields without a value are None. A payload that is not JSON is in `body`, with its `content_type`.
 
-    `payload`, `progress` and `result` are read when they are first asked for, and raise `UnreadableJson` where Python can't hold them;
-    `payload_json` and the like are the bytes as they came.
+    `payload`, `progress` and `result` are decoded on first access, and raise `UnreadableJson` if Python can't represent them;
+    `payload_json` and the like are the received bytes.
     """
 
     id: int
@@ -174,7 +174,7 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
 
     @cached_property
     def payload(self) -> Any:
-        """The payload, where that is JSON."""
+        """The payload, if that is JSON."""
         return read("payload", self.payload_json, f"job {self.id}")
 
     @cached_property
@@ -189,7 +189,7 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is concluded, dead or cancelled: it runs again only if somebody retries it."""
+        """Whether it is concluded, dead or cancelled: it runs again only after a `retry`."""
         return self.state in ("concluded", "dead", "cancelled")
 
     def payload_as(self, kind: builtins.type[T]) -> T:
@@ -211,7 +211,7 @@ class Leased(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """How an attempt ended; `ready_at` is there when the job will run again."""
+    """How an attempt ended; `ready_at` is set if the job will run again."""
 
     id: int
     state: str
@@ -220,7 +220,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 
 class Extended(msgspec.Struct):
-    """The lease is prolonged; `cancel_requested` asks its holder to stop, `draining` says that this server is shutting down."""
+    """The lease is extended; `cancel_requested` asks its holder to stop, `draining` says that this server is shutting down."""
 
     ms_left: int
     cancel_requested: bool = False
@@ -246,7 +246,7 @@ class Fail(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Release(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An entry of a batch: give the job back without a counted attempt."""
+    """An entry of a batch: release the job without a counted attempt."""
 
     token: str
     delay_ms: int = 0
@@ -348,7 +348,7 @@ class Reached(msgspec.Struct):
 
 
 class Work(msgspec.Struct):
-    """A job that a worker holds."""
+    """A leased job."""
 
     id: int
     queue: str
@@ -397,8 +397,8 @@ class Event(msgspec.Struct, kw_only=True):
 
 
 class AuditEntry(msgspec.Struct, kw_only=True):
-    """One entry of the audit log: who did what by hand. `outcome`: `done`, `going_on`, or the code of the refusal; `done` and `refused` count what
-    it was done to, and what was refused.
+    """One entry of the audit log: who did what by hand. `outcome`: `done`, `going_on`, or the code of the refusal; `done` and
+    `refused` count the items.
     """
 
     id: int
@@ -424,7 +424,7 @@ class AuditPage(msgspec.Struct):
 
 
 class AccessKey(msgspec.Struct, kw_only=True):
-    """An access key. `secret` is there only in the answer that made it, and is not shown by `repr`."""
+    """An access key. `secret` is only in the answer that created it, and is not shown by `repr`."""
 
     id: str
     name: str

@@ -1,12 +1,14 @@
-"""When a cron expression fires in a time zone: the next fire after a moment, and how many there are between two. Pure; cronsim reads the expressions.
+"""When a cron expression fires in a time zone: the next fire after a time, and the number of fires between two. Pure; cronsim
+parses the expressions.
 
-The clocks of a zone run evenly between its *changes* (put forward, put back, another offset by law). In between, local time is UTC and an
-offset, so there an expression is matched against plain local time; what happens at a change is decided here, and nowhere else:
+The clocks of a zone run evenly between its *changes* (put forward, put back, another offset by law). In between, local time is
+UTC plus an offset, so an expression is matched against plain local time; what happens at a change is decided here, and nowhere
+else:
 
     minute or hour begins with `*`    it runs on: it fires at every minute that passes whose local time matches. An hour that is
                                       repeated has its fires twice, one that is left out has none.
     both are fixed, as `30 2 * * *`   it has appointments: each local time fires once. What is repeated fires the first time only;
-                                      what is left out fires in the moment at which the clock is put forward, once.
+                                      what is left out fires at the instant at which the clock is put forward, once.
 
 Moments inside this module are whole seconds since 1970, of UTC or of local time; `next_after` and `count` take milliseconds.
 """
@@ -22,9 +24,9 @@ from cronsim import CronSim, CronSimError
 _DAY = 86_400
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (local time of whichever zone)
 _FIRST_DAY = _EPOCH.toordinal()
-_ZONES = 1_000  # zones, and expressions, that are kept read
-_YEARS = 80  # of each zone, whose changes are kept: about 200 bytes each
-_STEP = 3 * _DAY  # changes of a zone are looked for in such steps: since 1970 no two of any zone were closer than six days
+_ZONES = 1_000  # zones, and expressions, that are cached
+_YEARS = 80  # zones whose changes are cached: about 200 bytes each
+_STEP = 3 * _DAY  # changes of a zone are searched in such steps: since 1970 no two of any zone were closer than six days
 _EVERY_DAY = (1 << 366) - 1
 
 
@@ -37,7 +39,7 @@ class ZoneUnknown(Exception):
 
 
 class NoMoreFires(Exception):
-    """Nothing comes any more: no day matches, or none before the calendar ends with the year 9999."""
+    """There is no next fire: no day matches, or none before the calendar ends with the year 9999."""
 
 
 def check_zone(name: str) -> None:
@@ -55,7 +57,9 @@ def next_after(expression: str, zone: str, moment: int) -> int:
 
 
 def count(expression: str, zone: str, begin: int, end: int) -> int:
-    """How many fires there are from `begin` up to `end`, both included, in milliseconds. It costs days of arithmetic, not fires."""
+    """How many fires there are from `begin` up to `end`, inclusive, in milliseconds. The cost grows with the days, not with the
+    fires.
+    """
     cron, place = _read(expression), _zone(zone)
     first, last = -(-begin // 1_000), end // 1_000 + 1
     try:
@@ -86,7 +90,7 @@ class _Cron:
         return found.days * _DAY + found.seconds
 
     def between(self, begin: int, end: int) -> int:
-        """How many matches there are from one local time up to another, which is left out."""
+        """How many matches there are from one local time up to another, exclusive."""
         if end <= begin:
             return 0
         (first, into), (last, upto) = divmod(begin, _DAY), divmod(end, _DAY)
@@ -225,7 +229,7 @@ def _begin(cron: _Cron, zone: _Zone, begin: int, offset: int) -> int:
 
 
 def _left_out(cron: _Cron, zone: _Zone, begin: int, offset: int) -> bool:
-    """Whether the clock is put forward in this very second, over an appointment."""
+    """Whether the clock is put forward in this very second, past a fire."""
     before = zone.offset(begin - 1)
     return before < offset and cron.between(begin + before, begin + offset) > 0
 

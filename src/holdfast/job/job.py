@@ -1,7 +1,7 @@
 """What a job is: the part that changes (`Job`), the part that does not (`Content`), and the right to end one attempt (`Lease`).
 
-They are frozen values that hold no cycle (`gc=False`). `lifecycle.py` alone makes a new `Job` out of an old one; stores keep what it decides, and the keeper's socket
-carries the same types, so that there is one description of a job in the whole program.
+They are frozen values without cycles (`gc=False`). Only `lifecycle.py` makes a new `Job` from an old one; stores write what it
+decides, and the keeper's socket carries the same types, so that the whole program has one description of a job.
 """
 
 import enum
@@ -12,7 +12,7 @@ import msgspec
 from holdfast import limits
 from holdfast.job.retry import RetryPolicy
 
-_TOKEN_CHARS = 100  # of a lease: looked at first, as anybody may send anything
+_TOKEN_CHARS = 100  # of a lease: checked first, as callers may send anything
 _ID_MAX = limits.ID_MAX
 _read_token = re.compile(r"([1-9][0-9]*)\.([1-9][0-9]*)\.([1-9][0-9]*)\.([0-9a-f]*)\Z").match  # `int` also takes 1_0, +1 and ٣
 
@@ -20,7 +20,7 @@ _json = msgspec.json.Decoder(msgspec.Raw)
 
 
 class State(enum.StrEnum):
-    """Where a job stands. `scheduled` is simply ready later."""
+    """The state of a job. `scheduled` is ready later."""
 
     SCHEDULED = "scheduled"
     READY = "ready"
@@ -36,7 +36,7 @@ SCHEDULED, READY, LEASED, CONCLUDED, DEAD, CANCELLED = State
 WAITING = (SCHEDULED, READY)
 UNFINISHED = (SCHEDULED, READY, LEASED)  # what counts against a queue's capacity
 ENDED = (CONCLUDED, DEAD, CANCELLED)
-HISTORY = (CONCLUDED, CANCELLED)  # kept for the queue's retention; dead jobs stay until someone decides
+HISTORY = (CONCLUDED, CANCELLED)  # kept for the queue's retention; dead jobs stay until an operator decides
 
 
 class UniqueWhile(enum.StrEnum):
@@ -47,8 +47,8 @@ class UniqueWhile(enum.StrEnum):
 
 
 class BeanstalkCounters(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What beanstalkd tells of a job beyond its state: how often it was handed back, buried and kicked, the delay it was last given in
-    seconds, and the timeouts from before its last kick. Counted where beanstalkd's verbs are used.
+    """Counters that beanstalkd reports for a job: releases, buries and kicks, its last delay in seconds, and the timeouts
+    before its last kick. Counted when beanstalkd's verbs are used.
     """
 
     delay_s: int = 0
@@ -61,8 +61,9 @@ class BeanstalkCounters(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """What most jobs do without. Kept in one column, so that they cost the others nothing.
 
-    `worker` is the one registered worker who may take the job: it is that worker's copy of an event for all. `follows` is the job whose
-    conclude put it. `unreadable` is never kept: it says why the job's row could not be read, until the job is set aside or mended.
+    `worker` is the only registered worker that may lease the job: its copy of an event for all workers. `follows` is the job
+    whose conclude enqueued it. `unreadable` is never stored: the reason why the job's row could not be read, until the job is
+    set aside or repaired.
     """
 
     lease_ms: int | None = None
@@ -82,18 +83,18 @@ NO_EXTRAS = Extras()
 
 
 class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a worker is given to work on. `content_type` is None for JSON; the payload is kept byte for byte."""
+    """What a worker gets to work on. `content_type` is None for JSON; the payload is stored byte for byte."""
 
     type: str
     content_type: str | None
     payload: bytes
 
     def fault(self) -> str | None:
-        """Why what is kept as JSON is none; None where it is, or is something else. It would spoil every answer that it stands in."""
+        """Why stored JSON is invalid; None if it is valid, or not JSON. It would spoil every answer that contains it."""
         if self.content_type is not None:
             return None
         try:
-            _json.decode(self.payload)  # passes over it: strings are not looked into
+            _json.decode(self.payload)  # skips strings: their content is not checked
             if not self.payload.isascii():
                 self.payload.decode()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -102,7 +103,7 @@ class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
-    """What a producer asks for. None means: the queue's or the server's default. Times are in milliseconds."""
+    """What a producer asks for. None: the queue's or the server's default. Times are in milliseconds."""
 
     queue: str
     payload: bytes
@@ -116,7 +117,7 @@ class NewJob(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True, array_like=True):
-    """A caller's key within `scope` (a queue's name, or "" for calls over several), and the hash of what came with it."""
+    """A caller's key within `scope` (a queue's name, or "" for calls over several), and the hash of its request."""
 
     scope: str
     key: str
@@ -148,7 +149,7 @@ class LeaseRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The right to end one attempt of one job, until a moment of the store's clock.
+    """The right to end one attempt of one job, until a time of the store's clock.
 
     `fence` grows with every lease ever granted, across restarts. `request` is the caller's `request_id`: the same
     request again finds the same leases.
@@ -167,11 +168,11 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A job as it stands.
 
     Invariants:
-      * `lease` is there if and only if the state is `leased`.
+      * `lease` is set if and only if the state is `leased`.
       * `attempt` counts leases granted; it grows with each and never shrinks.
       * `failures` and `crashes` count attempts that were spent: a released one is in neither.
       * `held` is true only of a ready job that waits for its group.
-      * `ended_by` is the lease whose holder concluded the job, so that a repeated conclude is known again.
+      * `ended_by` is the lease whose holder concluded the job, so that a repeated conclude is recognized.
     """
 
     id: int
@@ -194,7 +195,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ended_by: Lease | None = None
 
     def ref(self) -> LeaseRef:
-        """The lease that holds the job, as its holder shows it."""
+        """The lease of the job, as its holder presents it."""
         assert self.lease is not None, "only a leased job has a lease"
         return LeaseRef(self.id, self.attempt, self.lease.fence, self.lease.secret)
 
@@ -207,7 +208,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def holds_unique_key(self) -> bool:
-        """Whether the job occupies its unique key as it stands."""
+        """Whether the job occupies its unique key in its current state."""
         if self.extras.unique_key is None:
             return False
         return self.state in (UNFINISHED if self.extras.unique_while is UniqueWhile.UNFINISHED else WAITING)
@@ -229,7 +230,7 @@ def without_parent(job: Job) -> Job:
 
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A job as it was when it was put."""
+    """A job as it was when it was enqueued."""
 
     id: int
     queue: str
@@ -241,7 +242,9 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class JobError(msgspec.Struct, frozen=True, array_like=True):
-    """One attempt that went wrong: `kind` is `failed` (the worker said so) or `crashed` (the lease expired). It began at `leased_at`."""
+    """One failed attempt: `kind` is `failed` (the worker reported it) or `crashed` (the lease expired). It began at
+    `leased_at`.
+    """
 
     attempt: int
     at: int

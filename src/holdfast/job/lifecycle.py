@@ -1,7 +1,7 @@
 """How a job may change.
 
-This module alone says which change is allowed. It does no I/O, reads no clock, rolls no dice and knows no store: it takes a job and
-gives the job that comes after, or refuses.
+Only this module decides which changes are allowed. It does no I/O, reads no clock, uses no randomness and knows no store: it
+takes a job and returns its successor, or refuses.
 
                             ┌── extend ──┐
       enqueue        lease  ▼            │   conclude
@@ -18,7 +18,7 @@ gives the job that comes after, or refuses.
 Invariants
   * Only the holder of the current lease ends an attempt; everyone else gets `LeaseLost` and changes nothing.
   * `attempt` grows with each lease and never shrinks. A failure or a crash spends an attempt; a release does not.
-  * A job whose cancellation was asked for while it was leased does not run again.
+  * A job with a cancel request does not run again.
 """
 
 from msgspec.structs import replace
@@ -52,7 +52,7 @@ _COUNT_MAX = (1 << 31) - 1
 
 
 def enqueue(new: NewJob, job_id: int, priority: int, max_attempts: int, now: int) -> Job:
-    """A job that comes to be; scheduled when it is to run later than `now`."""
+    """A new job; scheduled if it is to run later than `now`."""
     ready_at = now + new.delay_ms if new.delay_ms else now
     if new.run_at is not None:
         ready_at = max(now, new.run_at)
@@ -121,14 +121,14 @@ def release(job: Job, ref: LeaseRef, now: int, delay_ms: int, priority: int | No
 
 
 def count_release(job: Job, delay_ms: int) -> Job:
-    """A released job whose release is counted, for those who are told how often it was."""
+    """A released job with its releases counted, for doors that report them."""
     counters = job.extras.beanstalk or BeanstalkCounters()
     counters = replace(counters, releases=counters.releases + 1, delay_s=delay_ms // 1000)
     return replace(job, extras=replace(job.extras, beanstalk=counters))
 
 
 def bury(job: Job, ref: LeaseRef, now: int, priority: int) -> Job:
-    """Its holder sets the job aside, for somebody to look at and decide. No attempt is spent: none failed."""
+    """The holder buries the job, for an operator to decide. The attempt does not count: it did not fail."""
     held = _held(job, ref, now)
     if held.cancel_requested:
         return _ended(job, State.CANCELLED, CANCELLED, now)
@@ -152,7 +152,7 @@ def expire(job: Job, now: int, max_crashes: int) -> Job:
 
 
 def lapse(job: Job, now: int) -> Job:
-    """Nobody ended the attempt in time, and nobody could have: the server was away when the lease ended. Handed back, unspent."""
+    """The lease expired while no server ran, so its holder could not end it. Released; the attempt does not count."""
     if job.lease is None or job.lease.until > now:
         raise _wrong(job, "lapse", "leased past its end")
     if job.lease.cancel_requested:
@@ -161,7 +161,7 @@ def lapse(job: Job, now: int) -> Job:
 
 
 def due(job: Job, now: int) -> Job:
-    """The time of a scheduled job has come."""
+    """A scheduled job is due."""
     if job.state is not SCHEDULED or job.ready_at > now:
         raise _wrong(job, "become ready", "scheduled and due")
     return replace(job, state=READY)
@@ -184,7 +184,7 @@ def retry(job: Job, now: int) -> Job:
 
 
 def make_ready(job: Job, now: int) -> Job:
-    """A job that waits or is dead, as it is when somebody takes it by its id."""
+    """A job that is not leased, made ready because a caller leases it by its id."""
     if job.state is READY and not job.held:
         return job
     if job.state is SCHEDULED:
@@ -217,7 +217,7 @@ def cancel(job: Job, now: int) -> Job:
 
 
 def settle(job: Job, now: int, done: bool, reason: str) -> Job:
-    """Somebody has seen how it stands with the work of a job that waits or is dead: done, or never to be. No attempt is made or counted."""
+    """An operator decides about a job that is not leased: done, or never to be. No attempt is made or counted."""
     if job.state not in (SCHEDULED, READY, DEAD):
         raise _wrong(job, "be settled", "scheduled, ready or dead")
     return _ended(job, CONCLUDED if done else DEAD, f"{SETTLED}: {reason}", now)
@@ -232,7 +232,7 @@ def edit(
     size: int | None,
     tags: tuple[str, ...] | None,
 ) -> Job:
-    """Change a waiting job; None keeps what is there."""
+    """Change a waiting job; None leaves a field as it is."""
     if job.state not in (SCHEDULED, READY):
         raise _wrong(job, "be edited", "scheduled or ready")
     extras: Extras = _decided(job.extras) if tags is None else replace(job.extras, tags=tags, unreadable=None)
@@ -247,14 +247,14 @@ def edit(
 
 
 def orphan(job: Job, now: int) -> Job:
-    """The one worker who could take the job is gone: dead, for somebody to see and decide."""
+    """The only worker that could lease the job was removed: dead, for an operator to decide."""
     if job.state is not READY or job.extras.worker is None:
         raise _wrong(job, "be orphaned", "ready, for one worker")
     return _ended(job, DEAD, WORKER_GONE, now)
 
 
 def set_aside(job: Job, now: int) -> Job:
-    """The job's row can't be read: dead, for somebody to see and decide, with what can be told of it. Nobody is given what it may not be."""
+    """The job's row is unreadable: dead, for an operator to decide, with what could be read. Never leased like this."""
     bounded = replace(
         job,
         priority=min(max(job.priority, 0), PRIORITY_MAX),
@@ -313,7 +313,7 @@ def _ended(job: Job, state: State, reason: str, now: int) -> Job:
 
 
 def _decided(extras: Extras) -> Extras:
-    """Somebody has decided about the job: what is left of what could not be read is what it has from now on."""
+    """An operator has decided about the job: its readable fields are its fields from now on."""
     return extras if extras.unreadable is None else replace(extras, unreadable=None)
 
 

@@ -1,6 +1,7 @@
-"""What a queue is: its settings, what it holds, and whether it takes and gives.
+"""What a queue is: its settings, its contents, and whether it accepts and grants jobs.
 
-Settings that a queue does not set follow the server's defaults, also when those change later: "unset" is kept apart from any value.
+Settings that a queue does not set follow the server's defaults, also when those change later: "unset" is distinct from any
+value.
 """
 
 import msgspec
@@ -37,13 +38,13 @@ class QueuePolicy(msgspec.Struct, frozen=True):
     retry: RetryPolicy = RetryPolicy()
 
     def with_settings(self, settings: QueueSettings) -> "QueuePolicy":
-        """This policy with what `settings` sets put over it."""
+        """This policy, overridden by `settings`."""
         chosen = {name: value for name in settings.__struct_fields__ if (value := getattr(settings, name)) is not UNSET}
         return msgspec.structs.replace(self, **chosen) if chosen else self
 
 
 class Tally(msgspec.Struct, array_like=True):
-    """How many jobs of a queue are in each state, and how many bytes of payload its unfinished ones hold. Exact."""
+    """How many jobs of a queue are in each state, and the bytes of its unfinished payloads. Exact."""
 
     scheduled: int = 0
     ready: int = 0
@@ -60,7 +61,7 @@ class Tally(msgspec.Struct, array_like=True):
 
     def move(self, before: State | None, after: State | None, size: int) -> None:
         """Count one job from one state into another; None is "not there"."""
-        if before is READY and after is LEASED:  # these three are the way that most jobs go
+        if before is READY and after is LEASED:  # the transitions of most jobs
             self.ready -= 1
             self.leased += 1
         elif before is LEASED and after is CONCLUDED:
@@ -96,10 +97,10 @@ class Tally(msgspec.Struct, array_like=True):
 
 
 class Queue(msgspec.Struct):
-    """A queue as the committer holds it while it works on a batch. `tally` changes with each decision.
+    """A queue while the committer works on a batch. `tally` changes with each decision.
 
-    `paused_until` is the moment at which a pause ends by itself; 0 while it is not paused, or until somebody resumes it.
-    `unreadable` has its settings and its pause as they are kept, where its settings can't be read: it is paused then, until they are set again.
+    `paused_until` is the time at which a pause ends by itself; 0 if it is not paused, or has no end. `unreadable` has the
+    stored settings and pause, if the settings can't be read: the queue is paused then, until they are set again.
     """
 
     id: int
@@ -127,7 +128,7 @@ class Queue(msgspec.Struct):
         return max(0, min(self.tally.ready, self.policy.max_running - self.tally.leased))
 
     def may_lease_at(self, now: int) -> int:
-        """The same at a later moment: a pause may have ended by then."""
+        """The same at a later time: a pause may have ended by then."""
         if self.paused and 0 < self.paused_until <= now:
             return msgspec.structs.replace(self, paused=False).may_lease()
         return self.may_lease()

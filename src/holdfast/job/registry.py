@@ -1,11 +1,12 @@
-"""Registered workers: what they take from, whether they still want more, and when they count as gone.
+"""Registered workers: their queues, whether they want more jobs, and when they count as gone.
 
     register ─▶ running ── quiet ──▶ quiet ──┐
                    │                         ├── deleted, or silent for too long while it holds nothing ──▶ gone
                    └─────────────────────────┘
 
-Never backwards: a quiet worker does not run again, and a gone one has to register anew. Registering is optional: whoever just asks
-for jobs under a free name gets them. A beat writes no row; it is remembered where the store is, and a restart counts as a beat of everyone.
+Never backwards: a quiet worker does not run again, and a removed one has to register anew. Registering is optional: a worker
+can lease jobs under any free name. A heartbeat writes no row; it is held in memory on the store's side, and a restart counts as
+a heartbeat of every worker.
 """
 
 import enum
@@ -18,7 +19,7 @@ from holdfast.limits import WORKER_SILENT_MS
 
 
 class WorkerState(enum.StrEnum):
-    """Whether a worker is given jobs."""
+    """Whether a worker gets jobs."""
 
     RUNNING = "running"
     QUIET = "quiet"
@@ -35,7 +36,7 @@ class Worker(msgspec.Struct, frozen=True, array_like=True):
 
 
 def is_seen(worker: Worker, scope: Scope | None) -> bool:
-    """Whether a worker is there for somebody who sees so much: all that it takes from must be seen."""
+    """Whether a caller with this scope sees a worker: it must see all of its queues."""
     return scope is None or all(map(scope.sees, worker.queues))
 
 
@@ -54,7 +55,7 @@ class Roster(dict[str, Worker]):
         self.bytes += weight(worker)
 
     def remove(self, worker_id: str) -> None:
-        """Take one out, if it is there."""
+        """Remove one, if it exists."""
         self._forget(worker_id)
         super().pop(worker_id, None)
 
@@ -69,20 +70,20 @@ def weight(worker: Worker) -> int:
 
 
 def quieten(worker: Worker) -> Worker:
-    """It finishes what it has and is given nothing more; a quiet worker stays as it is."""
+    """It finishes its jobs and gets no more; a quiet worker stays as it is."""
     return worker if worker.state is WorkerState.QUIET else msgspec.structs.replace(worker, state=WorkerState.QUIET)
 
 
 def takes_from(worker: Worker, queue: str) -> bool:
-    """Whether the worker is given jobs of this queue."""
+    """Whether the worker gets jobs of this queue."""
     return worker.state is WorkerState.RUNNING and queue in worker.queues
 
 
 def is_silent(beat_at: int, now: int) -> bool:
-    """Whether a worker that was last heard of then had better not be counted on."""
+    """Whether a worker with this last heartbeat is probably gone."""
     return now - beat_at > WORKER_SILENT_MS
 
 
 def silent(workers: Mapping[str, Worker], beats: Mapping[str, int], now: int, silence_ms: int) -> list[Worker]:
-    """Workers that have not been heard of for longer than `silence_ms`; one that was never heard of is not among them."""
+    """Workers without a heartbeat for longer than `silence_ms`; one that never sent one is not among them."""
     return [worker for worker in workers.values() if now - beats.get(worker.id, now) > silence_ms]

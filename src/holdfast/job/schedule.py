@@ -1,7 +1,8 @@
-"""Recurring jobs: when a schedule fires next, and what becomes of the fires that were missed. Pure; `cron.py` knows expressions and zones.
+"""Recurring jobs: when a schedule fires next, and how missed fires are handled. Pure; `cron.py` knows expressions and time
+zones.
 
-A schedule fires by a cron expression in a time zone, or every `interval_ms` from its creation. A fire that is late by more than `GRACE_MS`
-(the server was down, the schedule was paused) was missed:
+A schedule fires by a cron expression in a time zone, or every `interval_ms` from its creation. A fire that is late by more than
+`GRACE_MS` (the server was down, the schedule was paused) was missed:
 
     skip   missed fires are left out              one   however many were missed, one job is put
     all    every missed fire puts its job, the newest `MISSED_FIRES` of them
@@ -46,7 +47,7 @@ class Missed(enum.StrEnum):
 
 
 class ScheduleSpec(msgspec.Struct, frozen=True, array_like=True):
-    """What a schedule puts, and when. `publish`: `job` is an event for the interested queues, its own queue is not looked at.
+    """What a schedule enqueues, and when. `publish`: `job` is an event for the interested queues, its own queue is ignored.
 
     `overlap` false: a fire is left out while a job of the fire before is not finished.
     """
@@ -61,14 +62,14 @@ class ScheduleSpec(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, array_like=True):
-    """A schedule as it stands. `next_at` is the fire that comes next, `try_at` when it is looked at again: sooner or later than that, where
-    something is owed or went wrong.
+    """A schedule. `next_at` is its next fire, `try_at` when it is processed next: earlier or later than that if a fire is owed
+    or failed.
 
-    `owed_at` is the earliest fire that is due and has not put its job yet, and None where all have: it was refused, or what was missed is
-    still being made up for. `last_error` says why the latest try came to nothing, and `refusals` how many did in a row; `aside`: that it
-    can't fire as it is, until it is mended. `fired` and `skipped` count fires. Times are in milliseconds.
-    `unreadable`: this stands in for a row that can't be read. It is shown, set anew or removed, and never written.
-    `payload_hidden`: it is shown to somebody who must not see payloads.
+    `owed_at` is the earliest due fire that has not enqueued its job yet (it was refused, or missed fires are still being caught
+    up), and None if there is none. `last_error` is the error of the latest try, and `refusals` the number of refusals in a row;
+    `aside`: why it can't fire until it is changed. `fired` and `skipped` count fires. Times are in milliseconds. `unreadable`:
+    a placeholder for an unreadable row. It is shown, can be set again or removed, and is never written. `payload_hidden`: the
+    caller may not see payloads.
     """
 
     name: str
@@ -90,7 +91,7 @@ class Schedule(msgspec.Struct, frozen=True, array_like=True):
 
 
 def is_seen(schedule: Schedule, scope: Scope | None) -> bool:
-    """Whether a schedule is there for somebody who sees so much. One that publishes may reach any queue."""
+    """Whether a caller with this scope sees a schedule. One that publishes may reach any queue."""
     return scope is None or (not schedule.spec.publish and scope.sees(schedule.spec.job.queue))
 
 
@@ -115,7 +116,7 @@ def check(spec: ScheduleSpec, now: int) -> None:
 
 
 def next_after(spec: ScheduleSpec, moment: int, created_at: int) -> int:
-    """The first fire after `moment`: always later than it. Raises one of `cron.py`'s errors where there is none."""
+    """The first fire after `moment`, exclusive. Raises one of `cron.py`'s errors if there is none."""
     if spec.interval_ms is None:
         return cron.next_after(spec.cron or "", spec.timezone, moment)
     upcoming = created_at + ((moment - created_at) // spec.interval_ms + 1) * spec.interval_ms
@@ -125,7 +126,7 @@ def next_after(spec: ScheduleSpec, moment: int, created_at: int) -> int:
 
 
 def fires(schedule: Schedule, now: int) -> tuple[list[int], int, int]:
-    """The fires that are to put jobs now (oldest first), how many before these are left out, and the next fire after `now`.
+    """The fires whose jobs are enqueued now (oldest first), how many earlier ones are skipped, and the next fire after `now`.
 
     What it costs does not grow with the number of fires that were missed.
     """
@@ -154,7 +155,7 @@ def _count_after(spec: ScheduleSpec, start: int, now: int) -> int:
 
 
 def _newest(spec: ScheduleSpec, start: int, now: int, most: int) -> list[int]:
-    """The newest `most` fires of those from `start` up to now, of which there are at least so many. Oldest first."""
+    """The newest `most` fires from `start` up to now, of which there are at least that many. Oldest first."""
     if spec.interval_ms is not None:
         last = start + (now - start) // spec.interval_ms * spec.interval_ms
         return [last - before * spec.interval_ms for before in reversed(range(most))]
@@ -167,7 +168,7 @@ def _newest(spec: ScheduleSpec, start: int, now: int, most: int) -> list[int]:
 
 
 def _behind(spec: ScheduleSpec, start: int, now: int, most: int) -> int:
-    """A moment after `start` that at least `most` fires up to now follow, and few more: found by counting, and not by walking."""
+    """A time after `start` followed by at least `most` fires up to now, and few more: found by counting, not by enumerating."""
     low, high, width = start, now, 1_000
     while (moment := now - width) > start:
         if _count_after(spec, moment, now) >= most:
@@ -181,22 +182,22 @@ def _behind(spec: ScheduleSpec, start: int, now: int, most: int) -> int:
 
 
 def fired(schedule: Schedule, moment: int, jobs: tuple[int, ...]) -> Schedule:
-    """The fire of this moment has put these jobs."""
+    """The fire of this time has enqueued these jobs."""
     return replace(schedule, last_at=moment, last_jobs=jobs, last_error=None, refusals=0, aside=False, fired=schedule.fired + 1)
 
 
 def settled(schedule: Schedule, upcoming: int) -> Schedule:
-    """Nothing is owed any more."""
+    """No fire is owed any more."""
     return replace(schedule, next_at=upcoming, try_at=upcoming, owed_at=None, last_error=None, refusals=0, aside=False)
 
 
 def to_be_continued(schedule: Schedule, owed: int, upcoming: int, now: int) -> Schedule:
-    """The fires from `owed` on come in the next transaction."""
+    """The fires from `owed` on follow in the next transaction."""
     return replace(schedule, next_at=upcoming, try_at=now, owed_at=owed)
 
 
 def refused(schedule: Schedule, why: str, now: int, owed: int, upcoming: int) -> Schedule:
-    """The fire of the moment `owed` could not be put: it stays due, and is tried again after a pause that grows."""
+    """The fire of the time `owed` was refused: it stays due, and is retried after a growing pause."""
     return replace(
         schedule,
         next_at=upcoming,
@@ -218,7 +219,7 @@ def _pause(schedule: Schedule) -> int:
 
 
 def fault(schedule: Schedule) -> str | None:
-    """Why this is no schedule that was ever taken, though it has the form of one; None where it is one."""
+    """Why a decoded schedule is not one that was ever accepted; None if it is valid."""
     spec, job = schedule.spec, schedule.spec.job
     moments = (schedule.created_at, schedule.next_at, schedule.last_at or 0, schedule.owed_at or 0)
     if not all(0 <= moment <= RUN_AT_MAX for moment in moments):
@@ -251,7 +252,9 @@ def stand_in(name: str, why: str) -> Schedule:
 
 
 def within_bounds(schedule: Schedule, now: int) -> Schedule:
-    """The schedule as it may stand at `now`, after the clock had been ahead: no fire is further away than the next, no try than its pause."""
+    """The schedule after the clock had been ahead, with times possible at `now`: no fire further away than the next, no try
+    than its pause.
+    """
     created = min(schedule.created_at, now)
     upcoming = next_after(schedule.spec, now, created)
     owed = schedule.owed_at if schedule.owed_at is not None and schedule.owed_at <= now else None

@@ -61,7 +61,7 @@ class Extended(Answer, frozen=True, tag=104):
 
 
 class Changed(Answer, frozen=True, tag=105):
-    """The job after a managing verb, at `now`. `payload_hidden`: its content was left out, because the caller may not see it."""
+    """The job after a managing verb, at `now`. `payload_hidden`: its content was left out: the caller may not see it."""
 
     job: Job
     content: Content

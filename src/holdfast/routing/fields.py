@@ -1,8 +1,8 @@
 """The fields of an event: every value that is not a container, under each of the names by which patterns may find it.
 
-Nested fields are named by their dotted path (`user.email`); an array's elements stand under the array's own path and under their number
-(`tags`, `tags.0`). So a value inside n arrays has up to 2^n names. What names there are is kept for each container once, and not found anew on
-every way that leads to it; and making them takes steps, of which an event has a bounded number, whatever comes of them.
+Nested fields are named by their dotted path (`user.email`); an array's elements have the array's own path and their number
+(`tags`, `tags.0`). So a value inside n arrays has up to 2^n names. The names of each container are built once, not on every
+path to it; and building them takes steps, of which an event has a bounded number.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def check(data: bytes, field: str = "data") -> None:
 
 
 def values_of(data: bytes, steps: Steps | None = None, field: str = "data") -> Iterator[tuple[Names, str]]:
-    """Every value of a JSON object that is no container: all its names, and its text. Nothing for other documents."""
+    """Every value of a JSON object that is not a container: all its names, and its text. Nothing for other documents."""
     steps = steps or steps_to_walk(field)
     text = data.strip()
     if text[:1] != b"{":

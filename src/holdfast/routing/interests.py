@@ -1,8 +1,9 @@
 """Interests: which queues get a copy of an event.
 
-A queue's interest is `*`, or pairs of two regular expressions: one for a field's name, one for its value, both found anywhere unless
-they are anchored. One pair that fits is enough. Nested fields are named by their dotted path (`user.email`); an array's elements stand
-under the array's own path and under their number (`tags`, `tags.0`), see `fields.py`. Strings match as they are, numbers, booleans and null by their JSON text.
+A queue's interest is `*`, or pairs of two regular expressions: one for a field's name, one for its value, both searched unless
+they are anchored. One matching pair is enough. Nested fields are named by their dotted path (`user.email`); an array's elements
+have the array's own path and their number (`tags`, `tags.0`), see `fields.py`. Strings match as they are, numbers, booleans and
+null by their JSON text.
 
     event ─▶ fields ─▶ { names that match } × { values that match } ─▶ queues, each once, by name
 """
@@ -29,9 +30,9 @@ from holdfast.routing.patterns import PatternSet, Steps
 EVERYTHING = "*"
 Match = str | dict[str, str]
 _ByValue = dict[int, set[str]]
-_CHANGES = 1_000  # followed before all is read anew, where there are fewer interests than that
-_A_QUEUE = 5  # steps that it takes to put one more queue to those that were found
-_A_PATTERN = 10  # steps that it takes to put one more pattern to those that a field leads to
+_CHANGES = 1_000  # changes applied before a full read, if there are fewer interests than that
+_A_QUEUE = 5  # steps for adding one more queue to the result
+_A_PATTERN = 10  # steps for adding one more pattern to those of a field
 _KNOWN_PAIRS = 200_000  # remembered for names of fields: about 20 MB
 
 
@@ -73,8 +74,8 @@ def check(match: Match) -> Share:
 
 
 def check_kept(match: Match) -> None:
-    """Raise `InvalidRequest` unless an interest out of a store can be matched. What an earlier version took goes on, also where it is larger
-    than what is taken now: an event that nobody gets any more would be lost.
+    """Raise `InvalidRequest` unless a stored interest can be matched. One that an earlier version accepted stays valid, even if
+    it is larger than what is accepted now: otherwise its events would be lost.
     """
     if isinstance(match, str) or not match:
         check(match)
@@ -90,7 +91,7 @@ def text_bytes(match: Match) -> int:
 
 
 def costs_to_compile(match: Match | None) -> int:
-    """The most instructions that compiling an interest's patterns may take, told from how they are written."""
+    """An upper bound of the instructions that an interest's patterns compile to, from their text."""
     return (
         0
         if match is None or isinstance(match, str)
@@ -112,10 +113,11 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Interests:
-    """All interests of a moment, ready to be matched. `version` tells one moment from another.
+    """All interests at one version, ready to be matched. `version` identifies it.
 
-    One thread may follow changes while others match: what they find is then of neither moment, which `version` tells them. Following is done at the cost of the pattern sets that they touch. What a pattern that nobody has any more leaves behind goes when all
-    is read anew. Which pairs a field's name leads to is remembered, because events repeat their names.
+    One thread may apply changes while others match: their result is then of neither version, which they detect by `version`. A
+    change costs only the pattern sets that it touches. Unused patterns stay until a full read. The pairs for a field's name are
+    cached, because events repeat their names.
     """
 
     def __init__(self, version: int, interests: Mapping[str, Match]) -> None:
@@ -154,7 +156,7 @@ class Interests:
         return sorted(found)
 
     def compile(self) -> None:
-        """Make ready what has been added, so that the next match need not. In a thread: at worst it takes seconds."""
+        """Compile what has been added, so that the next match need not. In a thread: at worst it takes seconds."""
         self._fields.compile()
         self._values.compile()
 
@@ -164,7 +166,7 @@ class Interests:
         return self._fields.to_compile + self._values.to_compile
 
     def check_room(self, queue: str, share: Share, coming: Share) -> None:
-        """Raise `InvalidRequest` unless there is room for an interest of this size. `coming` are those of others that are on their way."""
+        """Raise `InvalidRequest` unless an interest of this size fits. `coming` are those of others in progress."""
         before = self._matches.get(queue, EVERYTHING)
         had = Share(_pairs(before), text_bytes(before))
         there = Share(self.pairs, self.text_bytes, self._fields.size + self._values.size)
@@ -178,7 +180,7 @@ class Interests:
             raise InvalidRequest(f"{where} {INTERESTS_PROGRAM:,} instructions in their patterns' programs.", field="match")
 
     def follow(self, change: Change) -> bool:
-        """Take over a change; False when all has to be read anew: another change is missing in between, or there were many."""
+        """Apply a change; False if a full read is needed: a change in between is missing, or there were many."""
         self._changes_left -= len(change.matches)
         if change.before != self.version or self._changes_left < 0:
             return False
@@ -186,7 +188,7 @@ class Interests:
             self._remove(queue)
             if match is not None:
                 self._add(queue, match)
-        self._known = {}  # not cleared: what another thread finds out meanwhile it puts into the old one
+        self._known = {}  # not cleared: other threads may still be filling the old one
         self._known_pairs = 0
         self.version = change.after
         self.followed = True
@@ -214,7 +216,7 @@ class Interests:
                 self._wanted[self._fields.add(field)][self._values.add(value)].discard(queue)
 
     def _by_value(self, field: str, steps: Steps) -> "_ByValue":
-        """What the pairs whose field this is want: queues by the number of the value's pattern."""
+        """The queues that want this field, by the number of the value's pattern."""
         remembered = self._known
         known = remembered.get(field)
         if known is not None:

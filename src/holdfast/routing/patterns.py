@@ -1,12 +1,13 @@
 r"""User patterns, matched by RE2 in time linear to the text, many at once.
 
-A `PatternSet` puts distinct patterns into RE2 sets, so that a text is read once for a thousand of them. RE2 gives up on a set when its
-automaton outgrows its memory, and its binding then says "nothing matched". That must never lose a job: every set holds a sentinel that
-matches any text, and where the sentinel is missing the patterns of that set are tried one by one.
+A `PatternSet` puts distinct patterns into RE2 sets, so that a text is read once for a thousand of them. RE2 gives up on a set
+when its automaton outgrows its memory, and its binding then says "nothing matched". That must never lose a job: every set has a
+sentinel that matches any text, and if the sentinel is missing the patterns of that set are tried one by one.
 
-Linear means: at worst a dozen nanoseconds for each character times each instruction of the programs that RE2 makes of the patterns. So that
-product is what is counted (`Steps`), with one more for the end of a text, which may be empty, and a hundred for each pattern that is found; and the size of a program is bounded as well as its number of characters: `\pL{100}` is 120,000 instructions.
-RE2 lets the interpreter go on while it reads a text, but not while it compiles: a set is so small that compiling it takes some 10 ms.
+Linear means: at worst a dozen nanoseconds for each character times each instruction of the compiled patterns. So that product
+is counted (`Steps`), plus one for the end of a text, which may be empty, and a hundred for each pattern found; and the size of
+a program is bounded as well as its number of characters: `\pL{100}` is 120,000 instructions. RE2 releases the GIL while it
+reads a text, but not while it compiles: sets are so small that compiling one takes some 10 ms.
 """
 
 import re
@@ -32,7 +33,7 @@ _SET_PROGRAM = (
     30_000  # instructions in one set, unless one pattern alone has more: compiled in some 10 ms, and its automaton has room
 )
 _A_FIND = 100  # steps that a pattern costs which is found: about a microsecond, with what its queues cost
-_LONG_TEXT = 1_024  # a longer text is matched one by one against the patterns that matter, where that is less work
+_LONG_TEXT = 1_024  # a longer text is matched one by one against the relevant patterns, if that is less work
 _FEW = 64
 _SIZES = 4_096  # of patterns that are remembered
 _WIDE = re.compile(r"\{|\\[pP]|\[\^|\(\?|[^\x00-\x7f]")  # what may become much longer than it is written
@@ -49,7 +50,7 @@ class Steps:
         self._what = what
 
     def take(self, count: int) -> None:
-        """Take so many steps, or raise `InvalidRequest` before they are done."""
+        """Count that many steps, or raise `InvalidRequest` before they are done."""
         self.taken += count
         if self.taken > self.most:
             raise InvalidRequest(f"{self._field} {self._what}; {self.most:,} steps is the most.", field=self._field)
@@ -63,7 +64,7 @@ def _options(memory: int) -> re2.Options:
 
 
 def check(field: str, pattern: str) -> int:
-    """The size of its program; raise `InvalidRequest` with RE2's own reason where it can't take the pattern, or where that is too large."""
+    """The size of its program; raise `InvalidRequest` with RE2's reason if it is invalid, or if its program is too large."""
     if len(pattern) > PATTERN_CHARS:
         raise InvalidRequest(f"{field} must have at most {PATTERN_CHARS} characters.", field=field)
     try:
@@ -87,7 +88,7 @@ def check(field: str, pattern: str) -> int:
 
 
 def check_kept(pattern: str) -> None:
-    """Raise `InvalidRequest` where RE2 can't take a pattern at all. One that an earlier version took may be larger than is taken now."""
+    """Raise `InvalidRequest` if RE2 rejects a pattern. One accepted by an earlier version may be larger than the bound now."""
     try:
         program_size(pattern)
     except re2.error as error:
@@ -100,12 +101,14 @@ def program_size(pattern: str, memory: int = KEPT_PATTERN_MEMORY_BYTES) -> int:
     try:
         size: int = re2.compile(pattern, options=_options(memory))._regexp.ProgramSize()  # noqa: SLF001  (the binding shows it nowhere else)
     finally:
-        re2.purge()  # its cache would keep 128 of them, with all that their automata have grown to
+        re2.purge()  # its cache would hold 128 of them, with their automata fully grown
     return size
 
 
 def costs_to_compile(pattern: str) -> int:
-    """The most instructions that a pattern may have, told from how it is written: without repetitions and wide classes it is short."""
+    """An upper bound of the instructions that a pattern compiles to, from its text: it is small without repetitions and wide
+    classes.
+    """
     return PATTERN_PROGRAM if _WIDE.search(pattern) else 8 + len(pattern) * _A_CHARACTER
 
 
@@ -113,16 +116,17 @@ def costs_to_compile(pattern: str) -> int:
 def _single(pattern: str) -> "re2._Regexp[str]":
     try:
         return re2.compile(pattern, options=_options(SINGLE_PATTERN_MEMORY_BYTES))
-    except re2.error:  # of an older store: it was taken when larger ones were
+    except re2.error:  # from an older store, which accepted larger ones
         return re2.compile(pattern, options=_options(KEPT_PATTERN_MEMORY_BYTES))
     finally:
         re2.purge()
 
 
 class PatternSet:
-    """Distinct patterns, numbered in the order in which they were added. One more costs the compiling of its own set, when next needed.
+    """Distinct patterns, numbered in the order in which they were added. Adding one costs compiling its set when it is needed
+    next.
 
-    May be matched in one thread while another adds: what is added meanwhile may or may not be found.
+    One thread may match while another adds: what is added meanwhile may or may not be found.
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
@@ -135,14 +139,14 @@ class PatternSet:
             self.add(pattern)
 
     def add(self, pattern: str) -> int:
-        """The number of this pattern, which is new or was there before."""
+        """The number of this pattern, new or existing."""
         known = self._numbers.get(pattern)
         if known is not None:
             return known
         number = len(self._patterns)
         try:
             size = program_size(pattern)
-        except re2.error as error:  # taken by an older version: its neighbours go on
+        except re2.error as error:  # accepted by an older version: the others stay usable
             log.warning("a stored pattern can't be used, and matches nothing", pattern=pattern, reason=str(error.args[0]))
             size = 0
         self._patterns.append(pattern)
@@ -156,7 +160,7 @@ class PatternSet:
         return number
 
     def compile(self) -> None:
-        """Make ready what has been added, so that the next match need not."""
+        """Compile what has been added, so that the next match need not."""
         for chunk in list(self._chunks):
             chunk.compiled()
 
@@ -236,7 +240,7 @@ class _Chunk:
         return {number for number, pattern in patterns if _single(pattern).search(text) is not None}
 
     def compiled(self) -> "tuple[re2._Set | None, list[tuple[int, str]]]":
-        """The set, or None where RE2 does not take it, with what is in it. Put in place whole: another thread may be matching."""
+        """The set (None if RE2 does not compile it) and its patterns. Assigned as a whole: another thread may be matching."""
         ready = self._compiled
         if ready is not None:
             return ready
@@ -246,7 +250,7 @@ class _Chunk:
         try:
             for _, pattern in patterns:
                 together.Add(pattern)
-            together.Add("")  # the sentinel: its number is how many patterns there are
+            together.Add("")  # the sentinel: its number is the number of patterns
             together.Compile()
         except re2.error:
             together = None  # too large even to begin with

@@ -1,11 +1,12 @@
-"""Routes events by the interests of the moment, without holding up the event loop.
+"""Routes events by the current interests, without blocking the event loop.
 
     change ─▶ pending ─┐                          ┌─ little to match ─▶ here, on the loop
     first event ─▶ read, compile (a thread) ──▶ route
                                                   └─ more ─▶ a thread that does nothing else, in line, with a deadline while waiting
 
-What is little is known only by trying: an event is matched on the loop with a small budget of steps, and where that is used up it goes to the
-thread with the large one. RE2 lets the loop go on while it matches. Patterns are compiled by a thread, too, a small set at a time.
+Only trying tells what is little work: an event is matched on the loop with a small budget of steps, and if that is used up it
+goes to the thread with the large one. RE2 releases the GIL while it matches. Patterns are also compiled by a thread, a small
+set at a time.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from holdfast.routing.interests import Change, Interests, Match, Share, costs_to
 
 T = TypeVar("T")
 _FEW = 64
-_CHANGES = 1_000  # that wait to be followed; past it the interests are read anew when they are wanted next
+_CHANGES = 1_000  # that wait to be applied; beyond it the interests are read again when they are needed next
 
 
 class Known(Protocol):
@@ -37,7 +38,7 @@ class Known(Protocol):
 
 
 class Router:
-    """The interests as they are known here: read once by `read`, then kept up to date by the news of each change."""
+    """A copy of the interests: read once by `read`, then updated by the news of each change."""
 
     def __init__(self, read: Callable[[], Awaitable[Known]]) -> None:
         self._read = read
@@ -56,14 +57,14 @@ class Router:
                 self.forget()
 
     def forget(self, version: int | None = None) -> None:
-        """Read all anew when it is wanted next; with `version`, only if that is what is known."""
+        """Read everything again when it is needed next; with `version`, only if that is the current one."""
         known = self._pending[-1].after if self._pending else None if self._interests is None else self._interests.version
         if version is None or known == version:
             self._interests = None
             self._pending.clear()
 
     async def route(self, data: bytes | None) -> tuple[int, list[str]]:
-        """The version of the interests, and the queues that want this event by them. None: nobody is asked for."""
+        """The version of the interests, and the queues that want this event. None: there are no interests."""
         interests = await self._current()
         if data is None:
             return interests.version, []
@@ -86,14 +87,14 @@ class Router:
         return (await self._current()).version
 
     async def check_room(self, queue: str, share: Share, coming: Callable[[], Share]) -> None:
-        """Raise `InvalidRequest` unless there is room for one more interest, beside what others have on their way by then."""
+        """Raise `InvalidRequest` unless there is room for one more interest, beside those of others in progress."""
         interests = await self._current()
         try:
             interests.check_room(queue, share, coming())
         except InvalidRequest:
             if not interests.followed:
                 raise
-            self.forget()  # patterns that nobody has any more may count among them
+            self.forget()  # unused patterns may count among them
             (await self._current()).check_room(queue, share, coming())
 
     async def in_thread(self, work: Callable[[], T]) -> T:
@@ -125,7 +126,7 @@ class Router:
                 while (interests := self._interests) is None or self._pending:
                     await self._catch_up(interests)
             except BaseException:
-                self.forget()  # a change may have been followed in part, or by nobody
+                self.forget()  # a change may have been applied in part, or not at all
                 raise
             return interests
 

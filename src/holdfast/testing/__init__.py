@@ -1,6 +1,6 @@
 """For the tests of programs that use Holdfast: a real server in the test's own process, on a clock that the test sets forward.
 
-`plugin.py` is found by pytest, and gives the fixture `holdfast`. `LocalServer` is the same for other test frameworks.
+`plugin.py` is found by pytest, and provides the fixture `holdfast`. `LocalServer` is the same for other test frameworks.
 """
 
 import warnings

@@ -1,6 +1,8 @@
-"""The server in a thread: real HTTP on a free loopback port, a store in memory, and a clock that stands still until the test sets it forward.
+"""The server in a thread: real HTTP on a free loopback port, a store in memory, and a clock that stands still until the test
+advances it.
 
-The whole way is the real one, parser to SQLite, but for the keeper: the committer runs in the same event loop, in a thread of its own.
+The code path is the real one, parser to SQLite, except for the keeper: the committer runs in the same event loop, in a thread
+of its own.
 """
 
 import asyncio
@@ -34,7 +36,7 @@ _SETTLE_S = 60.0
 class LocalServer:
     """A server with an empty store. `url` is its base URL, `client` a `Client` for it. Settings are those of `holdfast serve`.
 
-    Its clock begins at the present and stands still: what is due later comes when `advance` is called, and no sooner.
+    Its clock begins at the present and stands still: jobs become due when `advance` is called, and no sooner.
     """
 
     def __init__(self, **settings: Any) -> None:

@@ -1,4 +1,6 @@
-"""The pytest plugin: the fixture `holdfast`. Loaded in every run of pytest where Holdfast is installed, so it imports nothing until it is asked."""
+"""The pytest plugin: the fixture `holdfast`. Loaded in every run of pytest where Holdfast is installed, so it imports nothing
+until it is used.
+"""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
-"""Python imports this at the start of every process that has this directory on its path: the way into the keeper of a mutant.
+"""Python imports this at the start of every process with this directory on its path: the way into the keeper of a mutant.
 
-It waits for the module that the mutant wants to change, changes it once it has been imported, and adds a line to the file of marks.
+It waits for the module that the mutant changes, patches it once it has been imported, and adds a line to the file of marks.
 """
 
 # ruff: noqa: INP001 (Python finds it by its name in a directory on the path)

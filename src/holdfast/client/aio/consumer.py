@@ -19,7 +19,7 @@ Ended = Outcome | Extended | HoldfastError
 
 
 class Batched(msgspec.Struct):
-    """The answer to a batch, before its entries are told apart."""
+    """The answer to a batch, before its entries are decoded."""
 
     conclude: list[dict[str, Any]]
     fail: list[dict[str, Any]]
@@ -41,7 +41,9 @@ class Consumer(AsyncCaller):
         order: str = "queue",
         request_id: str | None = None,
     ) -> list[Job]:
-        """Take up to `max` jobs, waiting up to `wait_ms` for the first; each has its `lease`. An empty list when none came in time."""
+        """Take up to `max` jobs, waiting up to `wait_ms` for the first; each has its `lease`. An empty list if none came in
+        time.
+        """
         wanted: dict[str, Any] = {
             "queues": [queues] if isinstance(queues, str) else list(queues),
             "max": max,

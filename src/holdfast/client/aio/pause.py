@@ -4,5 +4,5 @@ import asyncio
 
 
 async def pause(seconds: float) -> None:
-    """Do nothing for so long."""
+    """Sleep."""
     await asyncio.sleep(seconds)

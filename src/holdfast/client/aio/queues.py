@@ -26,7 +26,7 @@ class Queues(AsyncCaller):
                 return
 
     async def queue(self, name: str) -> Queue:
-        """One queue: what it holds, and its settings."""
+        """One queue: its contents, and its settings."""
         return await self._get(Queue, path("/v1/queues/{}", name))
 
     async def set_queue(self, name: str, /, **settings: Unpack[QueueSettings]) -> Queue:

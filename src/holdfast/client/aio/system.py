@@ -57,7 +57,7 @@ class System(AsyncCaller):
         return await self._post(Published, path("/v1/schedules/{}/run", name), repeatable=False)
 
     async def workers(self) -> list[RegisteredWorker]:
-        """All registered workers, each with what it holds; page after page."""
+        """All registered workers, each with its leased jobs; page after page."""
         found: list[RegisteredWorker] = []
         cursor: str | None = None
         while True:
@@ -72,15 +72,17 @@ class System(AsyncCaller):
         return await self._get(RegisteredWorker, path("/v1/workers/{}", worker_id))
 
     async def register_worker(self, queues: Sequence[str], name: str = "") -> RegisteredWorker:
-        """Make a worker known; its `id` is the `worker` of its lease calls. After a lost answer a second one may stay until it is reaped."""
+        """Register a worker; its `id` is the `worker` of its lease calls. After a lost answer a second one may stay until it is
+        removed as silent.
+        """
         return await self._post(RegisteredWorker, "/v1/workers", {"queues": list(queues), "name": name})
 
     async def beat(self, worker_id: str) -> RegisteredWorker:
-        """The worker is still there; `state` says whether it was sent home, `draining` whether this server shuts down."""
+        """Send a worker's heartbeat; `state` says whether it is quiet, `draining` whether this server shuts down."""
         return await self._post(RegisteredWorker, path("/v1/workers/{}/beat", worker_id))
 
     async def quiet(self, worker_id: str) -> RegisteredWorker:
-        """Give the worker nothing more; it finishes what it has."""
+        """Give the worker no more jobs; it finishes its current ones."""
         return await self._post(RegisteredWorker, path("/v1/workers/{}/quiet", worker_id))
 
     async def remove_worker(self, worker_id: str) -> None:
@@ -102,8 +104,9 @@ class System(AsyncCaller):
         after: int | None = None,
         page: int = 200,
     ) -> AsyncIterator[AuditEntry]:
-        """Entries of the audit log that match all that is given, page after page: the newest first, or with `after` those after the entry with that
-        id, the oldest first. `action` is one, such as `queue.purge`, or a kind, such as `queue`; `outcome` one, or `refused`.
+        """Entries of the audit log that match all filters, page after page: the newest first, or with `after` those after the
+        entry with that id, the oldest first. `action` is one, such as `queue.purge`, or a kind, such as `queue`; `outcome` one,
+        or `refused`.
         """
         filters = {"who": who, "action": action, "queue": queue, "target": target, "job": job, "outcome": outcome, "text": text}
         moments = {name: moment and moment.isoformat() for name, moment in (("since", since), ("until", until))}
@@ -122,7 +125,7 @@ class System(AsyncCaller):
         return await self._get(dict[str, Any], "/v1/stats")
 
     async def ready(self) -> bool:
-        """Whether a server can be reached that takes jobs; it is asked once."""
+        """Whether a server can be reached that accepts jobs; asked once, without retries."""
         try:
             await self._answered(Call("GET", "/readyz"), deadline_s=0.001)
         except Exception:  # noqa: BLE001  (whatever it is, it is not ready)
@@ -130,9 +133,9 @@ class System(AsyncCaller):
         return True
 
     async def events(self, queue: str | None = None, *, follow: bool = True, begin: bool = False) -> AsyncIterator[Event]:
-        """What is committed from now on. With `follow`, a stream that breaks off is opened anew; then comes an `Event` called `gap`, and all that
-        is committed after it. Without, this ends. With `begin`, the first is called `begin`: all that is committed after it will come. Raises
-        where no stream can be opened at first.
+        """Changes committed from now on. With `follow`, a broken stream is reopened; then an `Event` called `gap` follows, and
+        all later changes. Without, this ends. With `begin`, the first event is called `begin`: all changes committed after it
+        will follow. Raises if no stream can be opened at first.
         """
         call = Call("GET", path("/v1/stream", queue=queue), headers={"Accept": "text/event-stream"})
         until = time.monotonic() + (self.deadline_s if follow else 0)

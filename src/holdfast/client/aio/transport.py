@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
 
 
 class AsyncTransport:
-    """Connections that are kept open. They belong to one process and one event loop; each that calls has its own."""
+    """Persistent connections. They belong to one process and one event loop; each that calls has its own."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context

@@ -1,5 +1,5 @@
 # Generated from client/aio/caller.py by `make client`. Change that one.
-"""One call over all its tries: the part that every method of the client goes through."""
+"""One call over all its tries: used by every method of the client."""
 
 import secrets
 import ssl
@@ -20,7 +20,7 @@ from holdfast.errors import HoldfastError
 
 T = TypeVar("T")
 _JSON = "application/json"
-_SILENCE_S = 45.0  # a stream says something at least every 15 seconds
+_SILENCE_S = 45.0  # a stream sends something at least every 15 seconds
 _RETRY = tenacity.retry_if_exception_type(Retry)
 
 
@@ -66,7 +66,9 @@ class Caller:
 
     @contextmanager
     def as_one(self, target: str, queue: str = "") -> Iterator[None]:
-        """All that this client does to jobs in here is one entry of the audit log, with a count. `target` says what it is done to, such as a filter."""
+        """All that this client does to jobs within is one entry of the audit log, with a count. `target` describes the jobs,
+        such as a filter.
+        """
         before = self._headers
         run = urlencode({"run": secrets.token_hex(8), "target": target, "queue": queue}, errors="replace")
         self._headers = before | {"Holdfast-Run": run}
@@ -92,7 +94,7 @@ class Caller:
         return self._call(kind, Call("POST", path, body, headers, wait_ms=wait_ms))
 
     def _delete(self, path: str, gone: type[HoldfastError]) -> None:
-        """Remove; that it is gone already is no error when an earlier try may have removed it."""
+        """Remove; not found is no error if an earlier try may have removed it."""
         try:
             self._answered(Call("DELETE", path))
         except gone as error:

@@ -116,11 +116,11 @@ class Jobs(Caller):
         return self._manage(job_id, "settle", body)
 
     def delete(self, job_id: int) -> None:
-        """Remove a job and all that is known of it; not while it is leased."""
+        """Remove a job and everything stored about it; not while it is leased."""
         self._delete(path("/v1/jobs/{}", job_id), JobNotFound)
 
     def _manage(self, job_id: int, verb: str, body: Any = None) -> Job:
-        """A verb that is refused the second time: then, when the answer to the first time was lost, the job as it is by now."""
+        """A verb that a retry finds refused: if the answer to the first try was lost, return the job as it is now."""
         try:
             return self._post(Job, path("/v1/jobs/{}/" + verb, job_id), body)
         except WrongState as error:

@@ -1,7 +1,7 @@
-"""Ends leases: what handlers came to, gathered into batches without a timer.
+"""Ends leases: outcomes of handlers, gathered into batches without a timer.
 
-While one batch is on its way the next one gathers, so it grows by itself with the load; alone, an outcome leaves at once. A job is held,
-and its lease kept, until the server has answered.
+While one batch is being sent the next one gathers, so batches grow with the load; a single outcome is sent at once. A job
+counts as held, and its lease is extended, until the server has answered.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Conclusion:
 
 
 class Conclusions:
-    """Gathers and sends. `ended` is called with each job that is no longer held; `tally` counts what became of them."""
+    """Gathers and sends. `ended` is called with each job that is no longer held; `tally` counts the results."""
 
     def __init__(self, channel: JobSource, holder: LeaseExtender, reach: Reach, ended: Callable[[HeldJob], None]) -> None:
         self.tally: Counter[str] = Counter()
@@ -62,7 +62,7 @@ class Conclusions:
             self._sender = asyncio.create_task(self._send(), name="holdfast-endings")
 
     async def settled(self) -> None:
-        """Return when nothing waits and nothing is on its way."""
+        """Return when nothing waits and nothing is being sent."""
         while self._sender is not None or self._later:
             await asyncio.wait([*([self._sender] if self._sender else []), *self._later])
 
@@ -74,7 +74,7 @@ class Conclusions:
             self._sender = None
 
     def _next(self) -> list[Conclusion]:
-        """What goes together: so many that one body, and one message of a channel, can carry them."""
+        """As many outcomes as one body, and one message of a channel, can carry."""
         size = count = 0
         for ending in self._waiting[:BATCH_VERBS]:
             size += size_of(ending.verdict)
@@ -109,7 +109,7 @@ class Conclusions:
             await self._send_batch([ending])
 
     async def _send_progress(self, batch: list[Conclusion]) -> None:
-        """What was noted has to arrive before the end, or nobody sees it; the next attempt is given it."""
+        """Progress has to be sent before the end, or it is lost; the next attempt gets it."""
         noted = [(ending.held.token, self._holder.unsent(ending.held)) for ending in batch]
         notes = [Extend(token=token, progress=progress) for token, progress in noted if progress is not UNSET]
         while notes:

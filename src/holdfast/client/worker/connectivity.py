@@ -5,7 +5,7 @@
     WARNING   an attempt failed, with its traceback; a lease was lost; no server answers
     ERROR     a job is dead; what a job came to is refused by the server
 
-A line about a job has `job_id`, `queue`, `job_type` and `attempt` as attributes of its record, for logs that are kept as JSON.
+A line about a job has `job_id`, `queue`, `job_type` and `attempt` as attributes of its record, for logs in JSON.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def about(level: int, held: HeldJob, words: str, *values: object, error: BaseExc
 
 
 def attempt_over(held: HeldJob, verdict: Conclude | Fail | Release, error: BaseException | None = None) -> None:
-    """What an attempt came to, before the server knows."""
+    """The outcome of an attempt, before it is sent to the server."""
     if isinstance(verdict, Conclude):
         about(logging.DEBUG, held, "done")
     elif isinstance(verdict, Release):
@@ -48,9 +48,10 @@ def attempt_over(held: HeldJob, verdict: Conclude | Fail | Release, error: BaseE
 
 
 class Reach:
-    """Whether a server answers: one line when none does any more, one when one does again, whatever is tried meanwhile.
+    """Whether a server answers: logs one line when none does any more, one when one does again, over all calls.
 
-    May be told from any thread. One call that fails and is answered at its second try is no news: proxies and nodes come and go.
+    May be called from any thread. One call that fails and succeeds at its second try is not logged: proxies and nodes come and
+    go.
     """
 
     def __init__(self) -> None:
@@ -67,7 +68,7 @@ class Reach:
             log.info("a server answers again, after %.1f s", time.monotonic() - self._since)
 
     def failed(self, error: HoldfastError, why: str) -> None:
-        """A try has come to nothing."""
+        """A try has failed."""
         if error.code in _BUSY:
             return
         with self._lock:

@@ -24,9 +24,9 @@ def progress_json(progress: Any) -> bytes:
 
 
 class HeldJob:
-    """A job that this worker holds under a lease. Everything here may be used from any thread.
+    """A job that this worker holds under a lease. All methods may be used from any thread.
 
-    `cancel_requested`: somebody asked to cancel the job. `lost`: the lease is no longer held, so the outcome of the handler will be
+    `cancel_requested`: the job has a cancel request. `lost`: the lease is no longer held, so the outcome of the handler will be
     refused. `stopping`: the worker is shutting down and gives its handlers `grace_s` to finish.
     """
 
@@ -62,7 +62,7 @@ class HeldJob:
 
     @property
     def queue(self) -> str:
-        """The queue that it came from."""
+        """The job's queue."""
         return self.job.queue
 
     @property
@@ -72,7 +72,7 @@ class HeldJob:
 
     @property
     def payload(self) -> Any:
-        """Its payload, where that is JSON; else see `body`."""
+        """Its payload, if that is JSON; else see `body`."""
         return self.job.payload
 
     @property
@@ -95,7 +95,9 @@ class HeldJob:
         return self.job.payload_as(kind)
 
     def note(self, progress: Any) -> None:
-        """Note progress: any JSON of up to 64 KiB. It is sent at once, replaces what was noted before, and is given to the next attempt."""
+        """Report progress: any JSON of up to 64 KiB. It is sent at once, replaces earlier progress, and is passed to the next
+        attempt.
+        """
         if self._note is not None:
             self._note(self, progress)
 
@@ -109,6 +111,8 @@ class HeldJob:
         return self.cancel_requested or self.lost or self.must_end
 
     def check(self) -> None:
-        """Raise when the handler had better stop. For handlers in threads, which nobody can stop from outside: call it now and then."""
+        """Raise if the handler should stop. For handlers in threads, which can't be cancelled from outside: call it now and
+        then.
+        """
         if self.should_stop:
             raise GiveBack

@@ -1,6 +1,6 @@
-"""How jobs come to a worker and how its leases end: one small interface, and long polls as its simplest form.
+"""How a worker gets jobs and ends leases: one small interface, and long polls as its simplest form.
 
-The live channel (live.py) is another; the session knows no more than this.
+The live channel (websocket_source.py) is another; the session knows only this interface.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ Entry = Conclude | Fail | Release | Extend
 
 
 def size_of(entry: Entry) -> int:
-    """About how many bytes an entry has on its way; what handlers came to is JSON by now."""
+    """About how many bytes an entry takes in a request; outcomes are JSON by now."""
     if isinstance(entry, Fail):
         return len(entry.reason)
     parts: list[Any] = [entry.result, *entry.then] if isinstance(entry, Conclude) else [getattr(entry, "progress", None)]
@@ -38,7 +38,7 @@ class JobSource(Protocol):
         ...
 
     async def stop(self) -> list[Job]:
-        """Take nothing more. What was granted meanwhile, to be handed back."""
+        """Take no more jobs. Returns those granted meanwhile, to be released."""
         ...
 
     async def close(self) -> None:
@@ -47,7 +47,7 @@ class JobSource(Protocol):
 
 
 class LongPollSource:
-    """Long polls over HTTP, one at a time. A poll keeps its request id until it is answered, so no grant gets lost on its way."""
+    """Long polls over HTTP, one at a time. A poll keeps its request id until it is answered, so no grant is lost in transit."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class LongPollSource:
         return await self._client.batch(entries)
 
     async def stop(self) -> list[Job]:
-        """A poll that was cut off may have been granted jobs: asking again with its request id ends it, and gives them."""
+        """A poll that was cut off may have been granted jobs: repeating it with its request id ends it, and returns them."""
         jobs: list[Job] = []
         if self._open is not None:
             with contextlib.suppress(HoldfastError):  # then their leases end by themselves

@@ -1,7 +1,7 @@
-"""Keeps leases alive, from a thread with a connection of its own: a blocked event loop, or a handler that computes, costs no lease.
+"""Extends leases, from a thread with a connection of its own: a blocked event loop, or a handler that computes, loses no lease.
 
-What is due, and what was noted, goes out in one batch; while that is on its way, the next one gathers. A lease is extended every third
-of its life. The answers say what became of it: kept, lost, or somebody asked to cancel the job.
+Due extensions and progress go out in one batch; while that is being sent, the next one gathers. A lease is extended after a
+third of its time. The answers say whether it is extended, lost, or has a cancel request.
 """
 
 import logging
@@ -96,7 +96,9 @@ class LeaseExtender:
             return UNSET if progress is _NOTHING else progress
 
     def told(self, token: str, what: str) -> None:
-        """News of a lease that came another way: it is `lost`, its job is to be cancelled, or it is `unknown` and the server is to be asked."""
+        """News of a lease from the channel: it is `lost`, its job is to be cancelled, or it is `unknown` and the server is to
+        be asked.
+        """
         with self._changed:
             keeping = self._kept.get(token)
             if keeping is not None and what == "unknown":
@@ -111,7 +113,7 @@ class LeaseExtender:
             self._news(keeping.held)
 
     def beat_with(self, beat: Callable[[], None]) -> None:
-        """Say now and then that the worker is there."""
+        """Send the worker's heartbeat from time to time."""
         with self._changed:
             self._beat, self._beat_due = beat, time.monotonic() + _BEAT_S
             self._changed.notify()

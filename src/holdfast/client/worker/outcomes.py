@@ -1,4 +1,4 @@
-"""What a handler may raise to say how its attempt ended, and how an exception is told to the server."""
+"""Exceptions by which a handler says how its attempt ended, and how other exceptions are reported to the server."""
 
 import math
 import traceback
@@ -14,16 +14,16 @@ _OURS = "holdfast.client.worker"
 _CUT = "… the beginning is cut\n"
 
 
-class DoNotRetry(Exception):  # it says what is to be done
+class DoNotRetry(Exception):  # the name says what to do
     """Another try is pointless: the job is dead at once, with this as its reason."""
 
 
 class Failed(Exception):
-    """The attempt failed, for this reason: it is told as it is, without a traceback."""
+    """The attempt failed, for this reason: reported as it is, without a traceback."""
 
 
 class RetryIn(Exception):
-    """The attempt failed, and the next try is to come after `delay_ms`, whatever the retry policy says."""
+    """The attempt failed, and is retried after `delay_ms`, whatever the retry policy says."""
 
     def __init__(self, delay_ms: int, reason: str = "") -> None:
         super().__init__(reason)
@@ -31,7 +31,7 @@ class RetryIn(Exception):
 
 
 class GiveBack(Exception):
-    """Not now, not here: the job goes back to its queue, after `delay_ms`, and no attempt is spent."""
+    """Not now, not here: the job returns to its queue, after `delay_ms`, and no attempt is counted."""
 
     def __init__(self, delay_ms: int = 0) -> None:
         super().__init__(f"given back for {delay_ms} ms")
@@ -39,7 +39,9 @@ class GiveBack(Exception):
 
 
 def told(error: BaseException, token: str) -> Fail | Release:
-    """An exception of a handler, as the verb that ends the lease. Never raises, and gives what the server takes, whatever the exception is."""
+    """An exception of a handler, as the verb that ends the lease. Never raises, and returns what the server accepts, whatever
+    the exception is.
+    """
     try:
         return _told(error, token)
     except BaseException as worse:  # noqa: BLE001  (an exception of somebody else's class may do anything)
@@ -62,7 +64,7 @@ def _told(error: BaseException, token: str) -> Fail | Release:
 
 
 def _delay(given: Any) -> int | UnsetType:
-    """A delay as the server takes it: whole milliseconds within their bounds; UNSET for what is no number."""
+    """A delay as the server accepts it: whole milliseconds within their bounds; UNSET if it is not a number."""
     try:
         number = float(given)
     except (TypeError, ValueError, OverflowError):
@@ -71,7 +73,7 @@ def _delay(given: Any) -> int | UnsetType:
 
 
 def words(error: BaseException) -> str:
-    """What an exception says of itself; its type where it can't say it."""
+    """The exception's text; its type if it can't be converted."""
     try:
         return str(error)
     except BaseException:  # noqa: BLE001  (an exception of somebody else's class may do anything)
@@ -92,9 +94,9 @@ def trace(error: BaseException) -> TracebackType | None:
 
 
 def cut(reason: str) -> str:
-    r"""The reason within its bound, as UTF-8 can say it. Of a traceback that is too long, the end says more than the beginning.
+    r"""The reason within its bound, as valid UTF-8. Of a traceback that is too long, the end is kept.
 
-    Half a surrogate pair is in the text wherever the name of a file is no UTF-8; it becomes `\\udcff`, the way Python writes it.
+    A lone surrogate is in the text wherever a file name is not UTF-8; it becomes `\udcff`, as Python writes it.
     """
     if not reason.isascii():
         reason = reason.encode(errors="backslashreplace").decode()

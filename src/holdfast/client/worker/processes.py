@@ -1,4 +1,4 @@
-"""Processes for handlers that compute: one process for each that runs at once, kept for the next job.
+"""Processes for handlers that compute: one for each job that runs at once, kept for the next job.
 
 A process can be ended: on a timeout, when the lease is lost, when the job is cancelled. One that dies takes only its own job with it, and
 before the handler has begun not even that: the job had no part in it.
@@ -24,9 +24,7 @@ from holdfast.client.worker.outcomes import GiveBack, cut, story, told
 from holdfast.client.worker.threads import Threads
 
 _LATER_MS = 5_000  # for a job whose process can't be started
-_LOOK_S = (
-    1.0  # how often it is looked whether a process still lives: what it has started may hold its pipe open when it is gone
-)
+_LOOK_S = 1.0  # how often to check whether a process is alive: its children may hold its pipe open when it is gone
 _SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
 
 
@@ -84,7 +82,7 @@ class Processes:
                 self._idle.append(process)
 
     def _take(self) -> "_Process":
-        """An idle one that still lives: one that was killed while it had nothing to do is no crash of the next job."""
+        """An idle process that is alive: one that was killed while idle is no crash of the next job."""
         while self._idle:
             process = self._idle.pop()
             if process.alive:
@@ -100,7 +98,7 @@ class Processes:
 
 
 class _Process:
-    """One process. `in_doubt`: it has been given a job, and has not said what that came to."""
+    """One process. `in_doubt`: it has been given a job, and has not returned an outcome."""
 
     def __init__(self) -> None:
         self.killed = False
@@ -116,7 +114,7 @@ class _Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be given a job."""
+        """Whether it can run a job."""
         return self._process.is_alive()
 
     def run(self, function: Callable[[HeldJob], Any], held: HeldJob) -> Any:
@@ -153,7 +151,7 @@ class _Process:
             raise
 
     def _heard(self, held: HeldJob) -> Any:
-        """What the handler came to, and on the way there what it notes."""
+        """The handler's outcome, and the progress before it."""
         while True:
             kind, said = self._next()
             self._begun = True
@@ -169,7 +167,7 @@ class _Process:
                 return _RELEASE.decode(said) if kind == "release" else _FAIL.decode(said)
 
     def _next(self) -> Any:
-        """What it says next; raises `EOFError` where it is gone."""
+        """Its next message; raises `EOFError` if it is gone."""
         while not self._ours.poll(_LOOK_S):
             if not self._process.is_alive() and not self._ours.poll():
                 raise EOFError

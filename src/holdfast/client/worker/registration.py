@@ -32,7 +32,7 @@ class Registration:
                 try:
                     await asyncio.wait({trying, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    trying.cancel()  # no harm where it is done
+                    trying.cancel()  # harmless if it was removed already
                     await asyncio.gather(trying, return_exceptions=True)
                 if not trying.cancelled() and (worker := trying.result()) is not None:
                     self._id = self.worker = worker.id
@@ -59,7 +59,7 @@ class Registration:
             self._id = self.worker = client.register_worker(self._queues, self._name).id
 
     def end(self, client: Client) -> None:
-        """Leave the list, and close the connections of the thread that kept the leases."""
+        """Unregister, and close the connections of the lease extender's thread."""
         if self._id is not None:
             with contextlib.suppress(HoldfastError):  # then it is removed after its silence
                 client.remove_worker(self._id)

@@ -1,4 +1,4 @@
-"""Calls the handler of a job and says how its attempt ended."""
+"""Calls the handler of a job and returns the outcome of the attempt."""
 
 import asyncio
 import inspect
@@ -18,13 +18,15 @@ from holdfast.client.worker.outcomes import cut, told, words
 from holdfast.client.worker.processes import ProcessDied, Processes, Said
 from holdfast.client.worker.threads import Threads
 
-_UNHANDLED_S = 1.0  # before a job without a handler may come again; twice as long each time that it was given back
+_UNHANDLED_S = 1.0  # before a job without a handler is ready again; twice as long each time that it was released
 _UNHANDLED_MAX_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A function, and how it is to be run. `timeout_s` bounds one attempt; `raw`: it is given payloads that Python can't read, too."""
+    """A function, and how it is to be run. `timeout_s` bounds one attempt; `raw`: it also gets payloads that Python can't
+    represent.
+    """
 
     function: Callable[[HeldJob], Any]
     process: bool = False
@@ -89,7 +91,7 @@ class Runner:
             return told(error, held.token), error
 
     def _unhandled(self, held: HeldJob) -> Release:
-        """Back to the queue, for a worker that has a handler: during a rolling deploy there are some of both. Later each time."""
+        """Release it, for a worker that has a handler: during a rolling deploy there are some of both. With a growing delay."""
         if held.type not in self._unknown:
             self._unknown.add(held.type)
             log.warning(
@@ -115,7 +117,7 @@ class Runner:
 
 
 def _concluded(held: HeldJob, result: Any) -> Conclude:
-    """The outcome of a handler that has returned, already as JSON, so that nothing in it can harm the batch that it leaves with."""
+    """The outcome of a handler that has returned, encoded as JSON already, so that an invalid result can't spoil its batch."""
     if inspect.iscoroutine(result):
         result.close()
         raise TypeError("the handler gave a coroutine that nobody awaits; make it `async def`, or await it")

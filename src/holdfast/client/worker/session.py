@@ -3,8 +3,8 @@
     take ──▶ waiting ──▶ running ──▶ endings ──▶ answered: room for another
                (at most `prefetch`)   (at most `concurrency`)
 
-Winding down: nothing more is taken; what has not begun is released; what runs may finish within the grace time, and is then cut off and
-released. A release spends no attempt.
+Winding down: no more jobs are taken; those that have not begun are released; those that run may finish within the grace time,
+and are then cancelled and released. A release counts no attempt.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Bounds:
 
 
 class Session:
-    """Runs until it is told to stop; with `until_empty`, until nothing is ready and nothing is held."""
+    """Runs until it is stopped; with `until_empty`, until nothing is ready and nothing is held."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Session:
             held.cut()
 
     async def run(self) -> None:
-        """Work. Raises what makes going on pointless, such as a token that is not allowed to lease."""
+        """Work. Raises errors that can't pass, such as a token that is not allowed to lease."""
         self._main = asyncio.current_task()
         try:
             await self._take()
@@ -105,7 +105,7 @@ class Session:
                 try:
                     await asyncio.wait({poll, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    poll.cancel()  # no harm where it is done; else `JobSource.stop` asks what came of it
+                    poll.cancel()  # harmless if it was answered; else `JobSource.stop` asks again
                     await asyncio.gather(poll, return_exceptions=True)
                 if poll.cancelled():
                     return
@@ -113,7 +113,7 @@ class Session:
                 if self._until_empty and not poll.result():
                     if idle:
                         return
-                    if self._held:  # what they come to may put more; else they did so while we asked, and we ask once more
+                    if self._held:  # their outcomes may enqueue more; others did so during the poll, and it is repeated
                         await self._change()
         finally:
             stopped.cancel()
@@ -158,7 +158,7 @@ class Session:
             about(logging.DEBUG, held, "begins")
 
     async def _work_on(self, held: HeldJob) -> None:
-        """Run one job to its end. Cut off from outside, it is given back: that cancels it, where somebody asked for that."""
+        """Run one job to its end. If cancelled from outside, the job is released, and cancelled if that was requested."""
         verdict: Verdict
         try:
             if held.cut_off:

@@ -1,4 +1,6 @@
-"""Threads for handlers that are plain functions. They are daemons: a handler that never returns can't keep the process from ending."""
+"""Threads for handlers that are plain functions. They are daemons: a handler that never returns can't keep the process from
+ending.
+"""
 
 import asyncio
 import contextvars
@@ -13,7 +15,9 @@ Work = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop
 
 
 class Threads:
-    """As many threads as were ever busy at once. `stuck` counts those whose caller has given up on them; they get nothing new until they return."""
+    """As many threads as were ever busy at once. `stuck` counts those whose caller has given up on them; they get no new work
+    until they return.
+    """
 
     def __init__(self, freed: Callable[[], None]) -> None:
         self.stuck = 0
@@ -65,7 +69,7 @@ def _serve(box: "queue.SimpleQueue[Work | None]") -> None:
         try:
             loop.call_soon_threadsafe(_resolve, over, outcome)
         except RuntimeError:
-            return  # the loop is closed: nobody waits any more
+            return  # the loop is closed: no caller waits any more
 
 
 def _resolve(over: "asyncio.Future[Any]", outcome: tuple[Any, BaseException | None]) -> None:

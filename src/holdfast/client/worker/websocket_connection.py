@@ -1,4 +1,4 @@
-"""One open live channel, as a worker has it: jobs that come, questions with their answers, news of leases."""
+"""A worker's open live channel: incoming jobs, requests with their answers, news of leases."""
 
 import asyncio
 import itertools
@@ -37,7 +37,7 @@ class _Said(msgspec.Struct):
 
 
 class WebSocketConnection:
-    """One open channel. `told` is called for leases: a token, and `lost`, `cancel` or `unknown`."""
+    """One open channel. `told` is called with news of a lease: its token, and `lost`, `cancel` or `unknown`."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, url: str, told: Told) -> None:
         self.url = url
@@ -46,7 +46,7 @@ class WebSocketConnection:
         self.changed = asyncio.Event()
         self.open = True
         self.draining = False
-        self.deaf = False  # nobody reads it any more, while the server may still send
+        self.deaf = False  # not read any more, though the server may still send
         self.opened_at = time.monotonic()
         self.why = ""  # it broke, where it was not simply hung up
         self._socket = socket
@@ -60,18 +60,18 @@ class WebSocketConnection:
         self._reading = asyncio.create_task(self._read(), name="holdfast-channel")
 
     async def start(self, wanted: dict[str, Any], within_s: float) -> None:
-        """Say what is wanted; raises where that is refused."""
+        """Send the start message; raises if it is refused."""
         self._credits = wanted["credits"]
         await self.ask("start", within_s, on_break="keep", **wanted)
 
     async def grant(self, number: int) -> None:
-        """Have at most so many jobs here."""
+        """Set the number of credits."""
         if number != self._credits:
             self._credits = number
             await self.ask("credits", credits=number)
 
     async def ask(self, op: str, within_s: float = ANSWER_S, **fields: Any) -> _Said:
-        """Say something and wait for the answer; raises a refusal, and `OutcomeUnknown` where none comes."""
+        """Send a request and wait for the answer; raises a refusal, and `OutcomeUnknown` if none comes."""
         ref = str(next(self._numbers))
         answer: asyncio.Future[_Said] = asyncio.get_running_loop().create_future()
         self._asked[ref] = answer
@@ -153,7 +153,7 @@ class WebSocketConnection:
                 self._confirmed = self._came
                 await self._socket.send_str(encode({"op": "got", "delivery": self._came}).decode())
         except (ConnectionError, aiohttp.ClientError) as error:
-            log.debug("the channel to %s broke: %s", self.url, error)  # which is heard where it is read
+            log.debug("the channel to %s broke: %s", self.url, error)  # which the reader notices
         finally:
             self._confirming = None
 

@@ -1,9 +1,9 @@
-"""Jobs by a live channel, and by long polls wherever that can't be had: an old server, a proxy that lets no WebSocket through, a server that
-shuts down.
+"""Jobs over a live channel, and over long polls if none can be opened: an old server, a proxy without WebSocket support, a
+server that shuts down.
 
-What has come on a channel stays with the worker when the connection breaks (`on_break: keep`), as if it had come by a long poll: so a job that
-kills its worker counts as crashed, and a proxy that hangs up costs nothing. The leases are then extended over HTTP at once, which says what became
-of each. Outcomes that were on their way are sent again over HTTP, where concluding twice is as concluding once.
+Jobs received on a channel stay with the worker when the connection breaks (`on_break: keep`), like those of a long poll: so a
+job that kills its worker counts as crashed, and a proxy that disconnects costs nothing. The leases are then extended over HTTP
+at once, which tells the state of each. Outcomes in transit are sent again over HTTP, where a repeated conclude is harmless.
 """
 
 import asyncio
@@ -28,16 +28,16 @@ from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown
 from holdfast.limits import CHANNEL_BYTES_OVER_PAYLOAD
 
 _OPEN_S = 5.0
-_WHILE_S = 30.0  # a `take` without jobs lasts so long
+_WHILE_S = 30.0  # how long a `take` without jobs waits
 _SILENCE_S = 20.0  # then the server is pinged
 _PAUSE_S = 30.0  # before the next try to open one
-_LONG_PAUSE_S = 300.0  # the same where nothing here seems to know of channels
-_AT_ONCE_S = 10.0  # a channel that breaks sooner than this is not opened anew at once
-_FOR_NOW = frozenset({401, 403, 429, 500, 502, 503, 504})  # other refusals of the handshake are no matter of a moment
+_LONG_PAUSE_S = 300.0  # the same if no server here seems to support channels
+_AT_ONCE_S = 10.0  # a channel that breaks sooner than this is not reopened at once
+_FOR_NOW = frozenset({401, 403, 429, 500, 502, 503, 504})  # other refusals of the handshake will not pass soon
 
 
 class WebSocketSource:
-    """A `JobSource` over a live channel, with long polls behind it."""
+    """A `JobSource` over a live channel, with long polls as the fallback."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class WebSocketSource:
         self._broke = 0
 
     async def take(self, most: int) -> list[Job]:
-        """What comes on the channel; without one, a long poll."""
+        """Jobs from the channel; without one, from a long poll."""
         if self._line is not None and not self._line.open and self._line.arrived:
             return await self._left_over(self._line, most)
         line = await self._opened(most)
@@ -78,17 +78,19 @@ class WebSocketSource:
         return _first(line, most) if line.open else []
 
     async def _left_over(self, line: WebSocketConnection, most: int) -> list[Job]:
-        """What had come on a channel that broke, as far as it is still ours."""
+        """The jobs received on a channel that broke, as far as their leases are still ours."""
         jobs = list(line.arrived)[:most]
         outcomes = await self._polls.end([Extend(token=job.lease.token) for job in jobs if job.lease is not None])
         _first(line, most)
         return [job for job, outcome in zip(jobs, outcomes, strict=True) if isinstance(outcome, Extended)]
 
     async def end(self, entries: Sequence[Entry]) -> list[Ended]:
-        """One batch on the channel; over HTTP where there is none, where its answer was lost, and where it is larger than a message may be."""
+        """One batch on the channel; over HTTP if there is none, if its answer was lost, or if it is larger than a message may
+        be.
+        """
         line = self._line
         if line is not None and line.deaf:
-            await line.close()  # or the server would send on it, unheard, what is given back here
+            await line.close()  # or the server would send on it, unread, the jobs released here
         if line is None or not line.open or sum(map(size_of, entries)) > CHANNEL_BYTES_OVER_PAYLOAD:
             return await self._polls.end(entries)
         lists: dict[str, list[Entry]] = {}
@@ -106,11 +108,11 @@ class WebSocketSource:
         return outcomes
 
     async def stop(self) -> list[Job]:
-        """Take nothing more. What has come and was not taken yet."""
+        """Take no more jobs. Returns those received and not taken yet."""
         late = await self._polls.stop()
         line = self._line
         if line is not None:
-            with contextlib.suppress(HoldfastError):  # then it has broken, and nothing more comes
+            with contextlib.suppress(HoldfastError):  # then it has broken, and nothing more arrives
                 if line.open:
                     await line.grant(0)
             late += line.arrived
@@ -135,13 +137,13 @@ class WebSocketSource:
         return self._line
 
     def _broken(self, line: WebSocketConnection) -> None:
-        """One that breaks at once, and again, is waited for, longer each time; jobs come by long polls meanwhile."""
+        """After repeated early breaks the next opening is delayed, longer each time; long polls fetch jobs meanwhile."""
         if line.draining or (not line.why and time.monotonic() - line.opened_at >= _AT_ONCE_S):
             self._broke = 0
             return
         self._broke += 1
         if self._broke == 1 and not line.why:
-            return  # one connection that is hung up is no news
+            return  # one broken connection is not logged
         pause_s = min(_LONG_PAUSE_S, 2.0 ** min(self._broke - 1, 10))
         self._not_before = time.monotonic() + pause_s
         said = "the live channel to %s broke (%s), polling for %g s"

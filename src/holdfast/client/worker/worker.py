@@ -33,7 +33,7 @@ from holdfast.limits import QUEUE_NAME, QUEUE_NAME_CHARS, QUEUES_PER_LEASE
 
 F = TypeVar("F", bound=Callable[[HeldJob], Any])
 _POLL_MS = 50_000
-_EXTEND_WITHIN_S = 5.0  # for one batch of extensions, over all its tries; what is due meanwhile goes with the next
+_EXTEND_WITHIN_S = 5.0  # for one batch of extensions, over all its tries; extensions due meanwhile go into the next
 
 
 class Worker:
@@ -159,7 +159,9 @@ class Worker:
         await self._work(signals, self._url, until_empty=False)
 
     async def drain(self, url: str | Sequence[str] | None = None) -> Counter[str]:
-        """Run what is ready to its end, with what follows from it, and return; how many were concluded, failed, released, …. For tests."""
+        """Run ready jobs and their follow-up jobs to the end, and return; how many were concluded, failed, released, …. For
+        tests.
+        """
         before = self.tally.copy()
         await self._work(False, url or self._url, until_empty=True)
         return self.tally - before

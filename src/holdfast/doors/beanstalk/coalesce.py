@@ -1,4 +1,4 @@
-"""Commands of one kind that came together, on their way to become one."""
+"""Coalescing: commands of one kind that arrived together become one."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ Action = Callable[["Connection", Asked], None]
 
 
 class Coalesced:
-    """Either jobs to put, or a number of equal reserves."""
+    """Either jobs to enqueue, or a number of equal reserves."""
 
     __slots__ = ("jobs", "reserves", "timeout", "weight")
 

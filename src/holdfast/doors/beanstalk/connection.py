@@ -1,9 +1,10 @@
-"""One connection: commands in, replies out in their order, and each reply only after the commit that it speaks of.
+"""One connection: commands in, replies out in order, and each reply only after its commit.
 
-What may be on its way to the store at once follows from the order in which a commit decides (`committer/batch.py`): leases end, then managing verbs,
-then new jobs, then leases are given. So a command may be sent after another before that one is answered where it comes no earlier in this order:
-puts beside puts, a delete before a put before a reserve; they see each other as if they had been sent one by one. Everything else waits its turn.
-Puts that come together are one command to the store, and so are equal reserves. A reserve that may wait lets nothing pass it.
+Which commands may be in progress together follows from the order in which a batch decides (`committer/batch.py`): leases end,
+then managing verbs, then new jobs, then leases are granted. So a command may be sent before the previous one is answered if it
+comes no earlier in this order: puts with puts, a delete before a put before a reserve; the result is as if they had been sent
+one by one. Everything else waits its turn. Puts that arrive together are one command, and so are equal reserves. Nothing passes
+a reserve that may wait.
 
     bytes ─▶ Feed ─▶ verb ─▶ engine ─▶ commit ─▶ slot ─┐   replies leave from the first slot on:
                        └─────── said at once ─▶ slot ──┴─▶ a slot that is not filled holds up those behind it
@@ -47,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 
 class Slot:
-    """Where the replies to one command, or to several that went together, will stand."""
+    """The place of the replies to one command, or to several that are sent as one."""
 
     __slots__ = ("commands", "done", "parts", "weight")
 
@@ -74,7 +75,7 @@ class Connection(asyncio.Protocol):
         self.actor = Actor(door="beanstalk")
         self.address = ""
         self.caller: Caller | None = None  # where access keys are in force
-        self.alone = False  # a command is under way that lets none pass
+        self.alone = False  # a command in progress that nothing may pass
         self.gone = False
         self.leaving = False
         self.half_closed = False
@@ -91,20 +92,20 @@ class Connection(asyncio.Protocol):
         self._waiting: asyncio.Task[Any] | None = None
         self.place: Place | None = None
         self._account = door.engine.budget.account(self._give_up)
-        self._unread = 0  # bytes of replies, when that was last looked at
+        self._unread = 0  # bytes of replies at the last check
         self._unread_timer: asyncio.TimerHandle | None = None
         self._when_read: Callable[[], None] | None = None
 
     # The transport's side
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has come; one too many is sent away."""
+        """A client has connected; one too many is refused."""
         self._transport = transport
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(
                 socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
-            )  # one whose machine has died holds its jobs no longer than needed
+            )  # one whose machine has died should not hold its jobs for long
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if peer else ""
         if peer:
@@ -115,7 +116,7 @@ class Connection(asyncio.Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Bytes were received."""
         if len(data) > REQUEST_CHUNK_BYTES and not self.engine.budget.turns.came(len(data), self._read_on):
             self._is_next = False
         self._feed.add(data)
@@ -123,7 +124,9 @@ class Connection(asyncio.Protocol):
         self._charge()
 
     def _charge(self) -> None:
-        """Have the budget know what is held for this client: commands that are not whole or wait, and replies that are not read."""
+        """Report to the budget what is held for this client: commands that are incomplete or wait, and replies that are not
+        read.
+        """
         held = len(self._feed)
         if self._slow_reader and self._transport is not None:
             held += self._transport.get_write_buffer_size()
@@ -131,7 +134,7 @@ class Connection(asyncio.Protocol):
             self._account.hold(held)
 
     def _give_up(self) -> None:
-        """There is no room for what is held for this client, and it has not moved for the longest."""
+        """There is no room for what is held for this client, and it has been stalled for longest."""
         if self._transport is not None and not self._slow_reader:
             self._transport.write(OUT_OF_MEMORY)
             self._transport.close()
@@ -150,14 +153,14 @@ class Connection(asyncio.Protocol):
         self._charge()
 
     def eof_received(self) -> bool:
-        """The client sends nothing more; what it has sent is still answered, and a reserve that waits is over."""
+        """The client has shut down its sending side; what it has sent is still answered, and a waiting reserve ends."""
         self.half_closed = True
         self.stop_waiting()
         self.go_on()
         return self._transport is not None and self._transport.can_write_eof()  # over TLS nothing can be answered any more
 
     def connection_lost(self, _: Exception | None) -> None:
-        """The client has left: what it holds goes back, and what it is granted from now on as well."""
+        """The client has disconnected: its jobs are released, and so is what it is granted from now on."""
         if self.gone:
             return
         self.gone = True
@@ -202,7 +205,7 @@ class Connection(asyncio.Protocol):
             doing()
 
     def close(self) -> None:
-        """Send what is written, and hang up."""
+        """Send what is written, and disconnect."""
         if self._transport is not None:
             self._transport.close()
 
@@ -214,7 +217,7 @@ class Connection(asyncio.Protocol):
     # Commands in their order
 
     def go_on(self) -> None:
-        """Act on what has come, as far as it may go; write what is answered; mind the bounds."""
+        """Process received commands, as far as possible; write answered replies; enforce the bounds."""
         if self._busy or self.gone or not self._is_known():
             return
         self._busy = True
@@ -236,7 +239,9 @@ class Connection(asyncio.Protocol):
         self._close_if_over()
 
     def _is_known(self) -> bool:
-        """Say who calls in this context, where access keys are in force. One who has not said so, and is not about to, is hung up on."""
+        """Set the caller in this context, if access keys are in force. One that has not logged in, and is not about to, is
+        disconnected.
+        """
         if not self.engine.keyring.in_force:
             return True
         if self.caller is None and self._transport is not None:
@@ -281,7 +286,7 @@ class Connection(asyncio.Protocol):
         return self.caller is None or self.caller.sees(queue)
 
     def _hang_up(self, word: bytes) -> None:
-        """Say a last word and close."""
+        """Send a last reply and close."""
         self.leaving = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(word)
@@ -313,7 +318,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _counted(self) -> bytes | None:
-        """Count a command of the key; what it is answered with where there are too many in this second."""
+        """Count a command of the key; returns the reply if there were too many in this second."""
         assert self.caller is not None, "it is known"
         try:
             self.caller.count()
@@ -350,7 +355,7 @@ class Connection(asyncio.Protocol):
             self.go_on()
 
     def write(self) -> None:
-        """Let out what is answered, from the first on."""
+        """Write the answered replies, from the first on."""
         out: list[bytes] = []
         slots = self._slots
         while slots:
@@ -419,7 +424,7 @@ class Connection(asyncio.Protocol):
         self._mind_reading()
 
     def _close_if_over(self) -> None:
-        """Hang up on a client that has sent all and is answered, and while the server drains on one that is in the middle of nothing."""
+        """Disconnect a client that has sent all and is answered, and while the server drains an idle one."""
         if self.leaving and not self._unanswered:
             self.close()
         if self._unanswered or self._next is not None or not self._may_act():

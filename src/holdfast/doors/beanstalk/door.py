@@ -1,7 +1,8 @@
 """The door as a whole: its listening socket, its connections, and how they end when the server does.
 
-While the server drains nobody is let in, a put is answered DRAINING, a reserve that waits is over, and a connection that is in the middle of
-nothing is hung up on. SIGUSR1 does only the second of these, and ends nobody. One that has reserved jobs may end them; it is cut when the time is up, and what it still holds is handed back.
+While the server drains new connections are refused, a put is answered with DRAINING, waiting reserves end, and idle connections
+are closed. SIGUSR1 does only the second of these, and closes no connection. A connection with reserved jobs may end them; it is
+closed when the time is up, and its jobs are released.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from holdfast.engine.shared_read import Shared
 from holdfast.limits import TUBE_CONNECTIONS
 from holdfast.tls import TlsListener
 
-_PLAINLY = b"TLS_REQUIRED\r\n"  # no word of the protocol: what clients don't know, they show
+_PLAINLY = b"TLS_REQUIRED\r\n"  # not in the protocol: clients show replies that they do not know
 _LAST_WORDS_S = 1.0  # for a client to read what was written to it
 log = structlog.get_logger(__name__)
 
@@ -62,7 +63,7 @@ class Beanstalk:
         self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), sock=listener, backlog=4_096)
 
     def drain(self) -> None:
-        """Let nobody in, and send home who does nothing; the engine is draining already."""
+        """Accept no connections, and close idle ones; the engine is draining already."""
         self.draining = True
         if self._server is not None:
             self._server.close()
@@ -84,7 +85,7 @@ class Beanstalk:
     # For the connections
 
     def arrived(self, connection: Connection, address: str) -> bool:
-        """Take a connection in, unless there are too many, in all or of its address."""
+        """Accept a connection, unless there are too many, in all or of its address."""
         if len(self._connections) < TUBE_CONNECTIONS and not self.draining:
             connection.place = self._limit.enter(address)
         if connection.place is None:
@@ -115,7 +116,7 @@ class Beanstalk:
             self._empty.set()
 
     def plays(self, connection: Connection, role: str) -> None:
-        """A connection has put or reserved: from now on it counts as a producer or a worker, unless it has ended meanwhile."""
+        """A connection has put or reserved: from now on it counts as a producer or a worker, unless it has closed."""
         if role not in connection.roles and not connection.gone:
             connection.roles.add(role)
             self.numbers.roles[role] += 1
@@ -131,14 +132,14 @@ class Beanstalk:
                 numbers.left(numbers.waiting, tube)
 
     def paused(self, tube: str, seconds: int) -> None:
-        """A tube was paused for so long, or resumed."""
+        """A tube was paused for this time, or resumed."""
         self.numbers.pauses[tube] += 1
         self._pauses.pop(tube, None)
         if seconds:
             self._pauses[tube] = seconds
 
     def pause_of(self, tube: str) -> int:
-        """For how long a tube was last paused by way of this front; 0 where that is not known."""
+        """For how long a tube was last paused through this front; 0 if that is not known."""
         return self._pauses.get(tube, 0)
 
     def keep(self, task: "asyncio.Future[Any]") -> None:

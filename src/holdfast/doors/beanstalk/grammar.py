@@ -3,13 +3,13 @@ r"""One command line as a tuple: its verb, then its values. What beanstalkd 1.12
     (b"release 7 10 60")  ─▶  ("release", 7, 10, 60)
     (b"release 7 x 60")   ─▶  ("say", b"BAD_FORMAT\r\n")
 
-beanstalkd knows a verb by how the line begins, in a fixed order: `statsx` is `stats` with garbage behind it (BAD_FORMAT), while `foo` is no command.
-A line of another protocol is neither: what follows may be commands that a web page has put into the body of a request, or into a ticket of TLS, in
-the name of whoever looks at the page. `is_foreign` knows such a line by its beginning, `is_foreign_end` by its end, and `is_foreign_start` knows by
-its first byte what is no text at all.
+beanstalkd recognizes a verb by the beginning of the line, in a fixed order: `statsx` is `stats` with trailing garbage
+(BAD_FORMAT), while `foo` is no command. A line of another protocol is neither: what follows may be commands that a web page has
+put into the body of a request, or into a TLS ticket, in the name of its visitor. `is_foreign` recognizes such a line by its
+beginning, `is_foreign_end` by its end, and `is_foreign_start` recognizes by its first byte what is not text at all.
 
-Numbers are read by two different rules there, and so here: ids and u32 strictly, `kick` as C's strtoul. `reserve-with-timeout` takes any number
-there, 0 for what is none; here a time that is none is BAD_FORMAT.
+Numbers are parsed by two different rules there, and so here: ids and u32 strictly, `kick` as C's strtoul.
+`reserve-with-timeout` accepts anything there, as 0 if it is not a number; here an invalid time is BAD_FORMAT.
 """
 
 import re
@@ -19,7 +19,7 @@ from typing import Any
 from holdfast.doors.beanstalk.names import is_tube
 from holdfast.limits import TUBE_ID_MAX, TUBE_NUMBER_MAX
 
-AUTH = b"auth "  # the one verb that is not beanstalkd's; known where access keys are in force
+AUTH = b"auth "  # the one verb that is not beanstalkd's; known if access keys are in force
 BAD_FORMAT = b"BAD_FORMAT\r\n"
 UNKNOWN_COMMAND = b"UNKNOWN_COMMAND\r\n"
 Asked = tuple[Any, ...]
@@ -57,7 +57,7 @@ def parse(line: bytes) -> Asked:
 
 
 def is_foreign(line: bytes) -> bool:
-    """Whether a line, or the beginning of one that is too long, is of HTTP, of mail or of another protocol of words and headers."""
+    """Whether a line, or the beginning of one that is too long, is of HTTP, SMTP or another protocol of words and headers."""
     if _HEADER.match(line) or _OTHERS_TARGET.match(line):
         return True
     found = _SHOUTED.match(line)
@@ -70,12 +70,12 @@ def is_foreign_end(line: bytes) -> bool:
 
 
 def is_foreign_start(byte: int) -> bool:
-    """Whether a connection that begins with this byte speaks no text: TLS begins with 0x16, STUN with 0 or 1."""
+    """Whether a connection that begins with this byte is not text: TLS begins with 0x16, STUN with 0 or 1."""
     return byte not in _TEXT
 
 
 def _put(rest: bytes) -> Asked:
-    """The values, and whether something stands behind them: beanstalkd looks at the size first."""
+    """The values, and whether anything follows them: beanstalkd checks the size first."""
     found = _PUT.match(rest)
     if found is None:
         return _BAD
@@ -128,7 +128,9 @@ def _pause(rest: bytes) -> Asked:
 
 
 def _timeout(rest: bytes) -> Asked:
-    """A whole number of seconds. beanstalkd waits 0 s for what is no number, and for ever below 0: a typing error there turns into a loop here."""
+    """A whole number of seconds. beanstalkd waits 0 s for anything else, and for ever below 0: a typing error there turns into
+    a loop here.
+    """
     found = _ID.match(rest)
     if found is None or (seconds := int(found[1])) > _LONG_MAX:
         return _BAD

@@ -1,7 +1,7 @@
 """The jobs that one connection has reserved, and when it should hurry.
 
-A reservation is a lease, and the lease belongs to the connection: its token never leaves the server. When the connection closes, what it holds is
-handed back. The deadlines here only decide what is said (DEADLINE_SOON); whether a lease still lives, the store decides.
+A reservation is a lease of the connection: its token never leaves the server. When the connection closes, its jobs are
+released. The deadlines here only decide about DEADLINE_SOON; whether a lease is still valid, the store decides.
 """
 
 from collections.abc import Callable, Iterator
@@ -58,7 +58,7 @@ class Held:
         return holding is not None and holding.until > self._clock() + MARGIN_S
 
     def soonest(self) -> float | None:
-        """When the time of the first of the jobs is up. Those whose time is up already are dropped: they are held no more."""
+        """The first deadline of the jobs. Expired ones are dropped: they are no longer held."""
         now = self._clock()
         over = [job_id for job_id, holding in self._jobs.items() if holding.until <= now]
         for job_id in over:
@@ -71,7 +71,7 @@ class Held:
         return until is not None and until <= self._clock() + MARGIN_S
 
     def refs(self) -> Iterator[LeaseRef]:
-        """Every lease that is held."""
+        """All leases."""
         return (holding.ref for holding in self._jobs.values())
 
     def clear(self) -> None:

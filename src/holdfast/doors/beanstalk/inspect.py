@@ -29,12 +29,12 @@ async def peek(connection: "Connection", asked: Asked) -> bytes:
 
 
 async def peek_ready(connection: "Connection", _: Asked) -> bytes:
-    """The job of the used tube that is next in line."""
+    """The next ready job of the used tube."""
     return await _first(connection, State.READY)
 
 
 async def peek_delayed(connection: "Connection", _: Asked) -> bytes:
-    """The job of the used tube that is due first."""
+    """The delayed job of the used tube that is due first."""
     return await _first(connection, State.SCHEDULED)
 
 
@@ -64,7 +64,7 @@ def _found(detail: JobDetail) -> bytes:
 
 
 async def _job(connection: "Connection", job_id: int) -> JobDetail | None:
-    """A job that is not history: what is concluded or cancelled is gone, to a client of beanstalkd."""
+    """A job that has not ended: to a client of beanstalkd, concluded and cancelled ones do not exist."""
     if not 0 < job_id <= ID_MAX:
         return None
     detail = await connection.engine.reading.job(job_id)
@@ -100,7 +100,7 @@ async def kick_job(connection: "Connection", asked: Asked) -> bytes:
 
 
 async def pause_tube(connection: "Connection", asked: Asked) -> bytes:
-    """Nobody reserves from a tube for so many seconds."""
+    """Pause a tube for this many seconds."""
     _, tube, seconds = asked
     await connection.engine.pause_for(queue_of(tube), seconds * 1000, if_it_holds=not _is_used(connection, tube))
     connection.door.paused(tube, seconds)
@@ -108,7 +108,7 @@ async def pause_tube(connection: "Connection", asked: Asked) -> bytes:
 
 
 def _is_used(connection: "Connection", tube: str) -> bool:
-    """Whether a tube is there though it may hold nothing, for a client that may see it."""
+    """Whether a tube exists, even if empty, for a client that may see it."""
     return (tube == DEFAULT or tube in connection.door.numbers.tubes()) and connection.sees(queue_of(tube))
 
 
@@ -118,12 +118,12 @@ async def list_tubes(connection: "Connection", _: Asked) -> bytes:
 
 
 async def stats(connection: "Connection", _: Asked) -> bytes:
-    """What is known of the server."""
+    """The server's statistics."""
     return await connection.door.of_all.of(("stats", connection.caller))
 
 
 async def of_all(door: "Beanstalk", asked: tuple[str, Caller | None]) -> bytes:
-    """The answer to a command that looks at every tube; the same for all of one key who ask while nobody has begun to look."""
+    """The answer to a command that lists all tubes; shared by the clients of one key that ask before the read has begun."""
     verb, caller = asked
     return replies.ok(listed(await tubes_there(door, caller))) if verb == "list-tubes" else await _of_server(door, caller)
 
@@ -140,7 +140,7 @@ async def tubes_there(door: "Beanstalk", caller: Caller | None = None) -> list[s
     async for page in _pages(door):
         names += [tube for info in page if (tube := pages.tube(info)) is not None and tube not in used and tube != DEFAULT]
     names += used
-    names.sort()  # most of them are in order: they come by the names of their queues
+    names.sort()  # most of them are in order: they are read by the names of their queues
     return [DEFAULT, *names]
 
 
@@ -167,7 +167,7 @@ async def _pages(door: "Beanstalk") -> AsyncIterator[list[QueueInfo]]:
 
 
 async def stats_job(connection: "Connection", asked: Asked) -> bytes:
-    """What is known of a job."""
+    """A job's statistics."""
     detail = await _job(connection, asked[1])
     if detail is None:
         return replies.NOT_FOUND
@@ -176,7 +176,7 @@ async def stats_job(connection: "Connection", asked: Asked) -> bytes:
 
 
 async def stats_tube(connection: "Connection", asked: Asked) -> bytes:
-    """What is known of a tube."""
+    """A tube's statistics."""
     tube, door = asked[1], connection.door
     try:
         facts = await connection.engine.reading.tube(queue_of(tube))

@@ -1,7 +1,8 @@
-"""delete, release, bury and touch: each one command to the store that nobody waits for.
+"""delete, release, bury and touch: each one command, submitted without waiting.
 
-A delete of a job that this connection has reserved concludes it; of any other job it removes it, unless another has it. The rest are for the holder
-alone. Where the lease has ended meanwhile the job is anybody's again, so a delete of it tries once more as anybody.
+A delete of a job that this connection has reserved concludes it; any other job it removes, unless another connection has it.
+The rest are for the holder only. If the lease has expired meanwhile the job is no longer this connection's, so its delete is
+retried as that of any other job.
 """
 
 from functools import partial
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def delete(connection: "Connection", asked: Asked) -> None:
-    """The work is done, or nobody is to do it."""
+    """The work is done, or not needed."""
     _, job_id = asked
     connection.door.numbers.commands["delete"] += 1
     if job_id > ID_MAX:
@@ -66,7 +67,7 @@ def release(connection: "Connection", asked: Asked) -> None:
 
 
 def bury(connection: "Connection", asked: Asked) -> None:
-    """Set a job aside."""
+    """Bury a job."""
     _, job_id, pri = asked
     connection.door.numbers.commands["bury"] += 1
     holding = connection.held.pop(job_id)

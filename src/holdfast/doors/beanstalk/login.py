@@ -1,7 +1,8 @@
 """Who a client of beanstalkd is, where access keys are in force.
 
-By its TLS certificate, whose common name is the name of a key; by its address (`--beanstalk-allow 10.0.0.0/8=workers`); or by a line `auth SECRET`
-before its first command. Until then it is told UNAUTHENTICATED and hung up on, before a body of a put is read.
+By its TLS certificate, whose common name is the name of a key; by its address (`--beanstalk-allow 10.0.0.0/8=workers`); or by a
+line `auth SECRET` before its first command. Any other command is answered with UNAUTHENTICATED and the connection closed,
+before the body of a put is read.
 """
 
 import ipaddress
@@ -15,7 +16,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Allowed:
-    """Which addresses need no secret, and whose key they are taken to have."""
+    """Addresses that need no secret, and the key that each is assigned."""
 
     def __init__(self, entries: Sequence[str] = ()) -> None:
         """Entries such as `10.0.0.0/8=workers`; raises `ValueError`."""

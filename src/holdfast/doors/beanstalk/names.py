@@ -1,8 +1,9 @@
 """Tubes and queues: the same things under names of two alphabets.
 
-A tube's name may hold `+ / ; $ ( )`, which a queue's may not; a queue's may hold `:`, which a tube's may not. So each such character is written
-as `:` and its code in two hexadecimal digits: the tube `mail/in` is the queue `mail:2Fin`. The way back is exact, and a queue whose name is not such
-a writing (`a:b`) has no tube. A queue can't be called `.` or `..`: the dots of such a tube are written so too.
+A tube's name may have `+ / ; $ ( )`, which a queue's may not; a queue's may have `:`, which a tube's may not. So each such
+character is written as `:` and its code in two hexadecimal digits: the tube `mail/in` is the queue `mail:2Fin`. The mapping is
+exact, and a queue whose name is not such an encoding (`a:b`) has no tube. A queue can't be called `.` or `..`: the dots of such
+a tube are encoded too.
 """
 
 import re

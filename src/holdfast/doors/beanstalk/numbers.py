@@ -1,7 +1,7 @@
-"""What the door counts: for `stats`, for Prometheus, and to know which tubes there are.
+"""The door's counters: for `stats`, for Prometheus, and to know which tubes exist.
 
-A tube exists while a connection uses or watches it, or while it holds a job. With several front processes each counts its own connections; sums
-over all of them come from what each leaves with the keeper once a second (`metrics.py`).
+A tube exists while a connection uses or watches it, or while it has a job. With several front processes each counts its own
+connections; sums over all of them are from the numbers that each sends to the keeper once a second (`metrics.py`).
 """
 
 import re

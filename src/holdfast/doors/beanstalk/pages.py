@@ -1,4 +1,4 @@
-"""The pages of numbers, in YAML: every field of beanstalkd 1.12, in its order. docs/beanstalkd.md says what each means here."""
+"""The statistics pages, in YAML: every field of beanstalkd 1.12, in its order. docs/beanstalkd.md says what each means here."""
 
 import os
 import platform
@@ -32,7 +32,7 @@ def page(values: Mapping[str, object]) -> str:
 
 
 def holds(info: QueueInfo) -> bool:
-    """Whether a queue holds a job, as beanstalkd sees it: history is none."""
+    """Whether a queue has a job in the sense of beanstalkd: ended ones do not count."""
     return info.tally.unfinished + info.tally.dead > 0
 
 
@@ -48,10 +48,10 @@ def of_job(detail: JobDetail, lease_ms: int) -> str:
     delay = counters.delay_s
     left = 0
     if job.lease is not None:
-        left = job.lease.until - now - 1  # a moment of its time has always passed, if it is a part of a millisecond
+        left = job.lease.until - now - 1  # a fraction of a millisecond has always passed
     elif job.state is SCHEDULED:
         left = job.ready_at - now - 1
-        delay = delay or (job.ready_at - job.created_at) // 1000  # put by another door, which does not keep it
+        delay = delay or (job.ready_at - job.created_at) // 1000  # enqueued by another door, which does not store it
     values: dict[str, object] = {
         "id": job.id,
         "tube": in_yaml(tube_of(job.queue) or job.queue),
@@ -72,7 +72,7 @@ def of_job(detail: JobDetail, lease_ms: int) -> str:
 
 
 def of_tube(name: str, facts: TubeFacts | None, numbers: Numbers, told_s: int) -> str:
-    """stats-tube; without facts it is a tube that is used or watched, and no job was ever put into it."""
+    """stats-tube; without facts it is a tube that is used or watched, and never had a job."""
     tally = facts.info.tally if facts is not None else Tally()
     totals = facts.totals if facts is not None else {}
     pause, left = 0, 0
@@ -113,7 +113,7 @@ def of_server(door: "Beanstalk", found: Stats, total: Numbers, urgent: int, tube
         "current-waiting": total.roles["waiting"],
         "total-connections": total.connections,
         "pid": os.getpid(),
-        "version": '"1.12"',  # what is spoken, in the form that clients read; `holdfast_info` has the server's own
+        "version": '"1.12"',  # the protocol's version, in the form that clients parse; `holdfast_info` has the server's own
         "rusage-utime": f"{used.ru_utime:.6f}",
         "rusage-stime": f"{used.ru_stime:.6f}",
         "uptime": found.store.uptime_ms // 1000,

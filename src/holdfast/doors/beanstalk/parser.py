@@ -1,9 +1,10 @@
 """Bytes in, commands out: the incremental parser of one connection.
 
-A command is cut only when somebody is ready to act on it; until then its bytes wait, and the connection stops reading when they are many. Three
-things can be under way: a line, a body (with its line end), or bytes that are thrown away before a reply is due.
+A command is parsed only when it can be processed; until then its bytes wait, and the connection stops reading when there are
+many. Three things can be in progress: a line, a body (with its line end), or bytes that are discarded before a reply.
 
-A caller who speaks another protocol is known before the end of its first line, however long that is: nothing behind it is ever cut as a command.
+A peer with another protocol is detected before the end of its first line, however long that is: nothing behind it is ever
+parsed as a command.
 """
 
 from holdfast.doors.beanstalk.grammar import BAD_FORMAT, FOREIGN, Asked, is_foreign, is_foreign_end, is_foreign_start, parse
@@ -14,7 +15,7 @@ _EXPECTED_CRLF: Asked = ("put-refused", b"EXPECTED_CRLF\r\n")
 _JOB_TOO_BIG: Asked = ("put-refused", b"JOB_TOO_BIG\r\n")
 _GARBAGE: Asked = ("put-refused", BAD_FORMAT)
 _BAD: Asked = ("say", BAD_FORMAT)
-_TAIL_BYTES = 16  # kept of a line that is thrown away: half of its end, and what says that it was a request
+_TAIL_BYTES = 16  # kept of a discarded line: half of its end, and what shows that it was a request
 
 
 class Feed:
@@ -26,13 +27,13 @@ class Feed:
         self.body_bytes = body_bytes
         self._bytes: bytes | bytearray = b""
         self._at = 0
-        self._put: Asked | None = None  # its body is due
+        self._put: Asked | None = None  # its body follows
         self._skip = 0  # bytes to throw away before JOB_TOO_BIG
         self._endless = False  # in a line that is too long
-        self._begun = False  # the first byte of all has been looked at
+        self._begun = False  # the first byte has been checked
 
     def add(self, data: bytes) -> None:
-        """More bytes have come."""
+        """Bytes were received."""
         if self._at >= len(self._bytes):
             self._bytes, self._at = data, 0
             return
@@ -53,11 +54,11 @@ class Feed:
         return not len(self) and self._put is None and not self._skip and not self._endless
 
     def may_begin(self, word: bytes) -> bool:
-        """Whether what has come may be a line that begins with this."""
+        """Whether the received bytes may be a line that begins with this."""
         return word.startswith(bytes(self._bytes[self._at : self._at + len(word)]))
 
     def next(self) -> Asked | None:
-        """The next command, when all of it is here. A put ends with its body."""
+        """The next command, once it is complete. A put ends with its body."""
         if self._skip:
             return self._skipped()
         if self._endless:
@@ -113,7 +114,7 @@ class Feed:
         return None if self._skip else _JOB_TOO_BIG
 
     def _ended(self) -> Asked | None:
-        """Throw away the rest of a line that is too long, but for its last bytes."""
+        """Discard the rest of a line that is too long, but for its last bytes."""
         end = self._bytes.find(_LINE_END, self._at)
         if end < 0:
             self._at = max(self._at, len(self._bytes) - _TAIL_BYTES)

@@ -1,4 +1,4 @@
-"""put: the jobs that come together are one command to the store, and each is answered for itself."""
+"""put: jobs that arrive together are one command, and each gets its own reply."""
 
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from holdfast.doors.beanstalk.connection import Connection, Slot
 
 CONTENT_TYPE = "application/octet-stream"
-_WEIGHT = 256  # bytes that a job costs on its way beside its body
+_WEIGHT = 256  # the cost of a job in progress besides its body
 
 
 @lru_cache(maxsize=4_096)
 def extras_of(ttr: int, delay: int) -> Extras:
-    """Time to run and delay, in seconds, as a job keeps them; beanstalkd makes a time to run of 0 one second.
+    """Time to run and delay, in seconds, as a job stores them; beanstalkd makes a time to run of 0 one second.
 
-    Both go up to 2^32 - 1 there, some 136 years, and so here: the bounds of the other doors do not count.
+    Both go up to 2^32 - 1 there, some 136 years, and so here: the bounds of the other doors do not apply.
     """
     return Extras(lease_ms=max(ttr, 1) * 1000, beanstalk=BeanstalkCounters(delay_s=delay) if delay else None)
 
@@ -50,7 +50,7 @@ def put(connection: "Connection", asked: Asked) -> None:
 
 
 def put_refused(connection: "Connection", asked: Asked) -> None:
-    """A put that comes to nothing, its body read and thrown away where it had one."""
+    """A put that is refused; its body, if it has one, was read and discarded."""
     connection.door.numbers.commands["put"] += 1
     connection.say(asked[1])
 

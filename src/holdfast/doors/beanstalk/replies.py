@@ -65,12 +65,12 @@ _NOT_PUT = {
 
 
 def of_error(code: str) -> bytes:
-    """The word for a refusal. INTERNAL_ERROR is for what nobody knows the outcome of, and for a defect; OUT_OF_MEMORY says to try again later."""
+    """The reply for a refusal. INTERNAL_ERROR is for an unknown outcome or a defect; OUT_OF_MEMORY says to retry later."""
     return _WORDS.get(code, INTERNAL_ERROR)
 
 
 def not_put(code: str) -> bytes:
-    """The word for a job that was not put. Only here may DRAINING be said."""
+    """The reply for a job that was not put. Only here may DRAINING be sent."""
     return _NOT_PUT.get(code, OUT_OF_MEMORY)
 
 
@@ -81,7 +81,7 @@ def reserved(granted: GrantedJob) -> bytes:
 
 
 def found(job_id: int, body: bytes) -> bytes:
-    """A job for somebody who looks."""
+    """A job for peek."""
     return b"FOUND %d %d\r\n%b\r\n" % (job_id, len(body), body)
 
 

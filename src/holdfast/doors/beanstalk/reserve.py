@@ -1,7 +1,7 @@
-"""reserve: look at once; where there is nothing and the caller may wait, a task waits for it as a long poll does.
+"""reserve: look at once; if there is nothing and the caller may wait, a task waits for it as a long poll does.
 
-Equal reserves that come together are one command to the store. One that may wait lets nothing behind it pass. DEADLINE_SOON is said to a connection
-that holds a job in its last second, where there is none to give it; also in the middle of waiting.
+Equal reserves that arrive together are one command. Nothing passes a reserve that may wait. DEADLINE_SOON is the answer to a
+connection with a job in its last second, if there is none to give it; also during a wait.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ class Reserve:
         self._queues = seen or queues
 
     def look(self) -> None:
-        """Ask the store for as many jobs at once."""
+        """Lease that many jobs at once."""
         command = LeaseJobs(
             self._queues,
             self._missing,
@@ -100,7 +100,7 @@ class Reserve:
         self._give(result)
         if self._missing and result.cut:
             connection.write()
-            connection.when_read(self.look)  # the rest comes in pieces
+            connection.when_read(self.look)  # the rest follows in pieces
             return
         if self._missing and self._timeout != 0:
             connection.write()
@@ -139,8 +139,8 @@ class Reserve:
         self._missing -= commands
 
     def _waited(self, tubes: tuple[str, ...]) -> None:
-        """The task has ended, also one that was cancelled before its first step. When the connection has gone, the engine hands back what was
-        about to be given.
+        """The task has ended, also one that was cancelled before its first step. If the connection has closed, the engine
+        releases what it would have got.
         """
         connection = self._connection
         connection.door.waits(tubes, False)
@@ -149,7 +149,7 @@ class Reserve:
         connection.answer(self._slot)
 
     async def _wait_for_one(self) -> bytes:
-        """Wait until there is a job (which is given, and nothing left to say), or until there is something else to say."""
+        """Wait until there is a job (which is delivered, and nothing left to answer), or another answer."""
         connection, clock = self._connection, self._connection.loop.time
         deadline = clock() + self._timeout if self._timeout > 0 else None
         while True:

@@ -1,4 +1,4 @@
-"""use, watch, ignore and what they come to: the connection's own, answered at once."""
+"""use, watch, ignore and their like: the connection's own state, answered at once."""
 
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ def watch(connection: "Connection", asked: Asked) -> None:
 
 
 def ignore(connection: "Connection", asked: Asked) -> None:
-    """Reserve from this tube no more; the last one takes the place of the one that goes, as in beanstalkd."""
+    """Reserve from this tube no more; the last one takes the place of the removed one, as in beanstalkd."""
     _, tube = asked
     numbers, watched = connection.door.numbers, connection.watched
     numbers.commands["ignore"] += 1
@@ -57,7 +57,7 @@ def ignore(connection: "Connection", asked: Asked) -> None:
 
 
 def list_used(connection: "Connection", _: Asked) -> None:
-    """The tube that is put into."""
+    """The tube for puts."""
     connection.door.numbers.commands["list-tube-used"] += 1
     connection.say(b"USING %b\r\n" % connection.used.encode())
 
@@ -89,7 +89,7 @@ def auth(connection: "Connection", asked: Asked) -> None:
 
 
 def foreign(connection: "Connection", _: Asked) -> None:
-    """Another protocol is spoken here: hang up before what it carries is taken for commands."""
+    """The peer uses another protocol: disconnect before its content is taken for commands."""
     log.warning(
         "hung up on a caller who speaks another protocol than beanstalkd's, such as HTTP or TLS", caller=connection.worker
     )

@@ -1,4 +1,4 @@
-"""Which verb does what, and which may be on its way together with which: the table that `connection.py` works by."""
+"""Which function runs a verb, and which verbs may be in progress together: the table that `connection.py` uses."""
 
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,9 @@ ACTIONS: dict[str, Action] = {
 
 
 def phase_of(connection: "Connection", asked: Asked) -> int:
-    """When a command is decided. A delete ends a lease or removes a job; near the end of a lease nobody can say which, and it goes alone."""
+    """When a command is decided. A delete ends a lease or removes a job; near the end of a lease that is not known, and it goes
+    alone.
+    """
     if asked[0] == "delete":
         held = connection.held.get(asked[1])
         if held is None:
@@ -52,7 +54,7 @@ def phase_of(connection: "Connection", asked: Asked) -> int:
 
 
 def joins(connection: "Connection", asked: Asked) -> bool:
-    """Whether a command goes together with those that were gathered."""
+    """Whether a command can be sent together with those collected."""
     coalesced = connection.coalesced
     if asked[0] == "put":
         return bool(coalesced.jobs)

@@ -1,1 +1,1 @@
-"""The vocabularies of the systems that came before, over the verbs of the engine."""
+"""The APIs of older systems, over the verbs of the engine."""

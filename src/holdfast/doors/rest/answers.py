@@ -1,4 +1,4 @@
-"""What native HTTP gives, as types: answers are encoded from them, and the OpenAPI document describes them."""
+"""The answers of the HTTP API, as types: answers are encoded from them, and the OpenAPI document is generated from them."""
 
 from typing import Annotated, Any
 
@@ -11,14 +11,16 @@ from holdfast.job.retry import RetryPolicy
 
 
 class DurabilityOut(msgspec.Struct, frozen=True):
-    """How the job is kept: in `memory`, on `disk` (fsynced), or `replicated` on so many other machines; `none`: it is gone."""
+    """How the job is stored: in `memory`, on `disk` (fsynced), or `replicated` on so many other machines; `none`: it no longer
+    exists.
+    """
 
     level: str
     replicas: int = 0
 
 
 class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
-    """A job that is kept. `gone`: it was, under the same idempotency key, and was deleted or forgotten since."""
+    """A stored job. `gone`: it was enqueued before, under the same idempotency key, and has been removed since."""
 
     id: Id
     queue: QueueName
@@ -32,7 +34,7 @@ class ReceiptOut(msgspec.Struct, kw_only=True, gc=False):
 
 
 class EnqueuedOut(ReceiptOut, kw_only=True, gc=False):
-    """The answer to one enqueue. `duplicate`: it was kept before, under the same idempotency key."""
+    """The answer to one enqueue. `duplicate`: it was stored before, under the same idempotency key."""
 
     durability: DurabilityOut
     duplicate: bool | UnsetType = UNSET
@@ -57,7 +59,7 @@ class WorkOut(msgspec.Struct):
 
 
 class WorkerOut(msgspec.Struct, kw_only=True):
-    """A registered worker; `draining` in the answer to a beat asks it to finish and go elsewhere."""
+    """A registered worker; `draining` in the answer to a heartbeat asks it to finish and use another node."""
 
     id: str
     name: str
@@ -78,7 +80,7 @@ class WorkersOut(msgspec.Struct):
 
 
 class ScheduleOut(msgspec.Struct, kw_only=True):
-    """A schedule: what it puts, when it fires next, and what came of its fires."""
+    """A schedule: what it enqueues, its next fire, and the result of its last fires."""
 
     name: str
     queue: QueueName | None
@@ -119,7 +121,9 @@ class CopyOut(msgspec.Struct):
 
 
 class PublishedOut(msgspec.Struct, kw_only=True):
-    """Where an event went: nowhere, if the list is empty. `others`: how many more copies there are, in queues that the access key may not see."""
+    """The queues that got an event: none, if the list is empty. `others`: how many more copies there are, in queues that the
+    access key may not see.
+    """
 
     jobs: list[CopyOut]
     durability: DurabilityOut
@@ -156,7 +160,7 @@ class LeaseOut(msgspec.Struct, gc=False):
 
 
 class ErrorOut(msgspec.Struct):
-    """One attempt that went wrong: `failed` by the worker's word, `crashed` when the lease ended."""
+    """One failed attempt: `failed` as the worker reported, `crashed` when the lease expired."""
 
     attempt: int
     at: Instant
@@ -214,7 +218,7 @@ class LeasedOut(msgspec.Struct):
 
 
 class OutcomeOut(msgspec.Struct, kw_only=True, gc=False):
-    """How an attempt ended; `ready_at` is there when it will be tried again."""
+    """How an attempt ended; `ready_at` is set if it will be retried."""
 
     id: Id
     state: str
@@ -223,7 +227,7 @@ class OutcomeOut(msgspec.Struct, kw_only=True, gc=False):
 
 
 class ExtendedOut(msgspec.Struct, gc=False):
-    """The lease lives on; `cancel_requested` and `draining` ask its holder to stop."""
+    """The lease is extended; `cancel_requested` and `draining` ask its holder to stop."""
 
     ms_left: int
     cancel_requested: bool
@@ -311,7 +315,7 @@ class SettingsOut(msgspec.Struct):
 
 
 class QueueOut(msgspec.Struct, kw_only=True):
-    """A queue: what it holds, its settings in force, and which of them were `set` for it."""
+    """A queue: its contents, its effective settings, and which of them were `set` for it."""
 
     name: QueueName
     paused: bool
@@ -350,7 +354,7 @@ class QueueStatsOut(msgspec.Struct, kw_only=True):
 
 
 class ReplicationOut(msgspec.Struct):
-    """How well the standbys keep up: `needed` before an answer, `in_sync` now, and how far the slowest of these is behind.
+    """The state of the standbys: `needed` before an answer, `in_sync` now, and how far the slowest of these is behind.
 
     `unknown` counts batches with an unknown outcome; `proofs` and `proof_seconds` the waits for the standbys after a commit.
     """
@@ -364,7 +368,7 @@ class ReplicationOut(msgspec.Struct):
 
 
 class StoreOut(msgspec.Struct):
-    """How the store is doing. `reason` says why nothing is accepted, where that is so; `replication` is there with PostgreSQL."""
+    """The health of the store. `reason` says why nothing is accepted, if so; `replication` is set with PostgreSQL."""
 
     durability: DurabilityOut
     commits: int
@@ -392,7 +396,7 @@ class StatsOut(msgspec.Struct):
 
 
 class HealthOut(msgspec.Struct):
-    """The server's state; `reasons` say what is missing, `warnings` what is wrong though new jobs are taken."""
+    """The server's state; `reasons` say why it is not ready, `warnings` are problems while it accepts jobs."""
 
     status: str
     reasons: list[str] = []
@@ -400,8 +404,8 @@ class HealthOut(msgspec.Struct):
 
 
 class AuditEntryOut(msgspec.Struct, kw_only=True, gc=False):
-    """One entry of the audit log. `outcome`: `done`, `going_on` (in several steps, of which the last is to come), or the code of the refusal; `done`
-    and `refused` count what it was done to, and what was refused. `run` is there for what was done in several steps.
+    """One entry of the audit log. `outcome`: `done`, `going_on` (one of several steps, not the last), or the code of the
+    refusal; `done` and `refused` count the items. `run` is set for actions of several steps.
     """
 
     id: Id
@@ -420,7 +424,7 @@ class AuditEntryOut(msgspec.Struct, kw_only=True, gc=False):
 
 
 class AuditOut(msgspec.Struct):
-    """A page of the audit log. `kept` are all entries that there are, `removed` those that were too old or too many."""
+    """A page of the audit log. `kept` is the number of entries, `removed` of those removed by age or number."""
 
     entries: list[AuditEntryOut]
     next_cursor: str | None

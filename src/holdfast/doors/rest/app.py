@@ -1,4 +1,4 @@
-"""The doors of HTTP put together: their routes, and what stands before all of them."""
+"""All HTTP doors put together: their routes, and the common steps before them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ _READ_ONLY = ("/v1/", "/web", "/docs", "/openapi.json", "/healthz", "/readyz", "
 
 @dataclass(frozen=True)
 class Dialect:
-    """Another door's vocabulary over the same engine: its routes, how it says no, and which of its GETs take something."""
+    """Another door over the same engine: its routes, its error format, and which of its GETs take jobs."""
 
     routes: Sequence[Route]
     refuse: Refuse = refuse_as_problem
@@ -83,8 +83,8 @@ def build(
 
 
 def _enter(request: Request) -> None:
-    """Say who sends a request, for the audit log, and what it is a part of. Behind a proxy the address is the proxy's: what `X-Forwarded-For` says
-    anybody can write.
+    """Set the actor and the run of a request, for the audit log. Behind a proxy the address is the proxy's: anybody can write
+    an `X-Forwarded-For`.
     """
     name = "" if request.caller is None else request.caller.key.name
     ACTOR.set(Actor(name, request.address, "http"))
@@ -93,7 +93,7 @@ def _enter(request: Request) -> None:
 
 
 def _bulk(run: bytes) -> Bulk:
-    """What a request is a part of, as its caller says: so all parts are one entry of the audit log."""
+    """The run that a caller names for a request: all requests of one run are one entry of the audit log."""
     try:
         pairs = parse_qsl(run.decode("ascii"), strict_parsing=True, errors="strict", max_num_fields=3, keep_blank_values=True)
     except (ValueError, UnicodeDecodeError):

@@ -1,7 +1,7 @@
-"""A batch of lease verbs, read and shown: the same for the HTTP route and for the live channel.
+"""A batch of lease verbs, decoded and encoded: the same for the HTTP route and for the live channel.
 
-An entry that breaks a bound refuses the whole; a token that can't be a lease's fails alone, without bothering the store, and so does an entry with a
-broken text. A reason with one is cleaned.
+An entry beyond a bound refuses the whole; a token that can't be a lease's fails alone, without reaching the store, and so does
+an entry with an invalid text. An invalid reason is repaired.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,12 +26,12 @@ _NEVER_A_LEASE = Refused(LeaseLost.code, "This is not a lease token.")
 
 
 class LeaseBatch:
-    """The verbs of one batch, and where each stands in it."""
+    """The verbs of one batch, and the path of each in it."""
 
     __slots__ = ("_lists", "_places", "verbs")
 
     def __init__(self, given: LeaseBatchIn, mark: str = "") -> None:
-        """`mark` is the character that stands where a text is broken."""
+        """`mark` is the character that marks invalid text."""
         lists: dict[str, Sequence[Any]] = {
             "conclude": given.conclude,
             "fail": given.fail,
@@ -66,7 +66,7 @@ class LeaseBatch:
                 places.append((name, index))
 
     def place(self, number: int) -> str:
-        """Where the n-th verb stands, for errors."""
+        """The path of the n-th verb, for errors."""
         name, index = self._places[number]
         return f"{name}[{index}]."
 

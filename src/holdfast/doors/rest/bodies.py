@@ -58,7 +58,7 @@ def decode(body: bytes, kind: type[T]) -> T:
 
 
 async def decode_in_turns(body: bytes, kind: type[T]) -> T:
-    """The same of a body that is so large that others are to have their turn between the steps, and before whatever follows."""
+    """The same for a body so large that others get their turns between the steps, and before whatever follows."""
     entry_counts.check(body, kind)
     await asyncio.sleep(0)
     try:
@@ -89,7 +89,7 @@ def _refusal(error: Exception, kind: Any) -> HoldfastError:
 
 
 def read(content_type: bytes | None, body: bytes, kind: Any) -> Any:
-    """A body as a value, where only JSON will do; a missing type counts as JSON, and so does a missing body."""
+    """A body as a value, if only JSON is accepted; a missing type counts as JSON, and so does a missing body."""
     _check_type(content_type, body)
     return decode(body, kind)
 
@@ -108,8 +108,8 @@ def _check_type(content_type: bytes | None, body: bytes) -> None:
 
 
 def invalid(error: msgspec.ValidationError, kind: Any = None) -> InvalidRequest:
-    """Msgspec's sentence as ours, with the field taken out of it. That null may stand for "not given" is of no help in it; the name
-    that is nearest to an unknown one is.
+    """Msgspec's message in our words, with the field taken out of it. It leaves out that null may stand for "not given", and
+    adds the closest name for an unknown one.
     """
     text = str(error).replace(" | null`", "`")
     found = _AT.search(text)
@@ -125,7 +125,7 @@ def invalid(error: msgspec.ValidationError, kind: Any = None) -> InvalidRequest:
 
 
 def check_json(field: str, value: bytes) -> None:
-    """A JSON document that every reader can take: not nested deeper than the bound. Its syntax has been checked before."""
+    """A JSON document that every reader can parse: not nested deeper than the bound. Its syntax has been checked before."""
     if len(value) <= _FLAT_BYTES or (b"[" not in value and b"{" not in value):  # to look is twenty times faster than to count
         return
     if value.count(b"[") + value.count(b"{") > JSON_DEPTH:
@@ -180,7 +180,7 @@ def _levels_of_large(value: Any, at: str = "") -> Iterator[None]:
 
 
 def _outside_strings(text: bytes) -> bytes:
-    """Brackets and quotes without what stands between two quotes, a slice at a time: a million short strings would be a million parts."""
+    """Brackets and quotes without the content of strings, in slices: a million short strings would be a million parts."""
     parts: list[bytes] = []
     inside = 0
     for begin in range(0, len(text), _SLICE):
@@ -195,13 +195,13 @@ def raw(field: str, value: Raw | UnsetType) -> bytes | None:
     if value is UNSET:
         return None
     data = bytes(value)
-    if _FLAT_BYTES < len(data) <= ONE_TURN_BODY_BYTES:  # a larger one was looked through when the body was decoded
+    if _FLAT_BYTES < len(data) <= ONE_TURN_BODY_BYTES:  # a larger one was scanned when the body was decoded
         check_json(field, data)
     return data
 
 
 def millis(moment: datetime | None) -> int | None:
-    """A moment as milliseconds since 1970."""
+    """A time as milliseconds since 1970."""
     return None if moment is None else round(moment.timestamp() * 1000)
 
 
@@ -210,7 +210,7 @@ def new_job(queue: str, given: JobIn, at: str = "") -> NewJob:
     if given.payload is UNSET:
         return _new(queue, b"null", None, given)
     payload = bytes(given.payload)
-    if _FLAT_BYTES < len(payload) <= ONE_TURN_BODY_BYTES:  # a larger one was looked at when the body was decoded
+    if _FLAT_BYTES < len(payload) <= ONE_TURN_BODY_BYTES:  # a larger one was checked when the body was decoded
         check_json(at + "payload", payload)
     return _new(queue, payload, None, given)
 
@@ -226,12 +226,12 @@ def new_jobs(given: list[QueuedJobIn], at: str) -> list[NewJob]:
 
 
 def event_job(given: PublishIn) -> NewJob:
-    """An event as the job whose copies go to the queues."""
+    """An event as the job whose copies are enqueued."""
     return _new(NO_QUEUE, raw("data", given.data) or b"null", None, given)
 
 
 def scheduled_job(given: ScheduleIn) -> NewJob:
-    """What a schedule puts at each fire."""
+    """What a schedule enqueues at each fire."""
     if given.publish == (given.queue is not None):
         raise breach("queue", "must be given, or publish must be true")
     if given.delay_ms is not None or given.run_at is not None:
@@ -240,7 +240,7 @@ def scheduled_job(given: ScheduleIn) -> NewJob:
 
 
 def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -> NewJob:
-    """A job out of a body that is not JSON, with its options in the query."""
+    """A job from a body that is not JSON, with its options in the query."""
     for name in query:
         if name not in JobOptions.__struct_fields__:
             near = duplicate_keys.nearest(JobOptions, "", name)
@@ -262,7 +262,7 @@ def raw_job(queue: str, body: bytes, content_type: str, query: dict[str, str]) -
 
 
 def _tags(text: str) -> list[str]:
-    """Tags of a query: separated by commas, or an array of JSON, in which a tag may have commas of its own."""
+    """Tags of a query: separated by commas, or a JSON array, in which a tag may contain commas."""
     if not text.startswith("["):
         return [tag for tag in text.split(",") if tag]
     try:
@@ -319,13 +319,13 @@ def strict_numbers(values: dict[str, str], kind: type[msgspec.Struct]) -> dict[s
 
 @cache
 def _numeric(kind: type[msgspec.Struct], name: str) -> tuple[Any, ...]:
-    """The types that a field may have, `None` aside."""
+    """The possible types of a field, except `None`."""
     hint = get_type_hints(kind)[name]
     return get_args(hint) or (hint,)
 
 
 def idempotency(scope: str, key: bytes | None, *parts: bytes) -> IdempotencyKey | None:
-    """The caller's key with a hash of everything that makes the request what it is."""
+    """The caller's key with a hash of everything that identifies the request."""
     if key is None:
         return None
     text = key.decode("latin-1")

@@ -1,5 +1,5 @@
-"""The hot routes: enqueue, dequeue, the lease verbs and their batches. Their handlers read what they are given themselves, and are run without a
-task: they wait for futures only.
+"""The hot routes: enqueue, dequeue, the lease verbs and their batches. Their handlers decode the request themselves and run
+without a task: they await futures only.
 """
 
 import asyncio
@@ -39,7 +39,9 @@ _AGAIN = "The same idempotency key and body as before: the first answer again"
     others={200: (EnqueuedOut, _AGAIN)},
 )
 async def enqueue(request: Request, state: AppState) -> Reply:
-    """The answer means that the job is kept, and says how. A body of any other type than JSON is the payload itself; options are then query parameters."""
+    """The answer means that the job is stored, and says how. A body of any other type than JSON is the payload itself; options
+    are then query parameters.
+    """
     queue, query = request.values[0], request.query()
     wait_ms = bodies.take_int(query, "wait_ms", 0) if query else 0
     named = request.headers.get(b"content-type", b"")
@@ -88,7 +90,7 @@ async def bulk(request: Request, state: AppState) -> Reply:
         raise breach("jobs", "must have at least 1 entry")
     key = bodies.idempotency("", request.headers.get(b"idempotency-key"), b"bulk", request.body)
     jobs = bodies.new_jobs(given.jobs, "jobs")
-    del given  # it holds on to the body
+    del given  # it refers to the body
     if is_large:
         await asyncio.sleep(0)
     enqueued = await _enqueued(request, state, jobs, key, wait_ms, at="jobs")
@@ -99,7 +101,9 @@ async def bulk(request: Request, state: AppState) -> Reply:
 def _enqueued(
     request: Request, state: AppState, jobs: list[NewJob], key: IdempotencyKey | None, wait_ms: int, at: str = ""
 ) -> Coroutine[Any, Any, Enqueued]:
-    """Put jobs. One that waits for room is forgotten when its caller has left: whatever it waits with would be held for nobody."""
+    """Enqueue jobs. A call that waits for room is dropped when its caller disconnects, so that its jobs are not held for
+    nobody.
+    """
     request.body = b""  # the jobs have what they need of it
     if not wait_ms:
         return state.engine.enqueue(jobs, key, 0, at)
@@ -109,7 +113,7 @@ def _enqueued(
 
 @_end("/v1/leases", summary="Lease jobs to work on", takes=LeasesIn, gives=LeasedOut)
 async def lease(request: Request, state: AppState) -> Reply:
-    """An empty list when none came in time."""
+    """An empty list if none came in time."""
     _nothing_left(request.query())
     given = _read(request, LeasesIn)
     if given.order not in ("queue", "priority"):
@@ -170,7 +174,7 @@ async def release(request: Request, state: AppState) -> Reply:
 
 @_of_lease("/v1/leases/{token}/extend", summary="Keep a lease for longer", takes=ExtendIn, gives=ExtendedOut)
 async def extend(request: Request, state: AppState) -> Reply:
-    """Also tells of a cancellation and of a server that drains."""
+    """The answer also reports a cancel request and a draining server."""
     given = _read(request, ExtendIn)
     return _ended(
         state, await state.engine.end(ExtendLease(_ref(request), given.lease_ms, bodies.raw("progress", given.progress)))

@@ -33,7 +33,7 @@ async def get_interest(state: AppState, queue: Queue) -> InterestOut:
 
 @delete("/v1/interests/{queue}", tags=["routing"], summary="Remove the subscription of a queue")
 async def delete_interest(state: AppState, queue: Queue) -> None:
-    """What it holds stays."""
+    """Its jobs stay."""
     if not await state.engine.set_interest(queue, None):
         raise QueueNotFound(f"The queue {queue} has no interest (subscription).", queue=queue)
 
@@ -47,7 +47,7 @@ async def list_interests(state: AppState) -> InterestsOut:
 
 @post("/v1/interests/test", tags=["routing"], status=200, summary="Test which queues would get an event")
 async def try_event(state: AppState, data: EventIn) -> ReachedOut:
-    """Nothing is put."""
+    """Nothing is enqueued."""
     queues, others = await state.engine.reached_by(bodies.raw("data", data.data) or b"null")
     return ReachedOut(queues, others or UNSET)
 
@@ -61,7 +61,7 @@ async def try_event(state: AppState, data: EventIn) -> ReachedOut:
     others={200: (PublishedOut, _NOBODY)},
 )
 async def publish(request: Request, state: AppState, data: PublishIn) -> Reply:
-    """A copy to every queue whose interest fits, all or none: one full queue refuses the whole."""
+    """A copy to every queue whose interest matches, all or none: one full queue refuses the whole."""
     if data.scope not in ("any", "all"):
         raise breach("scope", 'must be "any" or "all"')
     given = bodies.event_job(data)

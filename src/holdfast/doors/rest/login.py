@@ -1,7 +1,8 @@
 """Who calls, over HTTP: the one check of every request where access keys are in force.
 
-A key comes as `Authorization: Bearer SECRET`, or as the password of `Basic` with any user name; on the page as the cookie of its login. Query
-strings are never looked at: they end up in logs. What it may do is the engine's to say (`engine/access.py`), but for what never asks the engine.
+A key is sent as `Authorization: Bearer SECRET`, or as the password of `Basic` with any user name; on the page as its session
+cookie. Query strings are never read: they end up in logs. The engine decides what a key may do (`engine/access.py`), except for
+routes that do not use the engine.
 """
 
 from collections.abc import Callable

@@ -44,17 +44,17 @@ def _second(second: int) -> str:
 def instant(ms: int) -> str:
     """Milliseconds since 1970 as RFC 3339 in UTC. Jobs of one commit share theirs."""
     if not 0 <= ms <= INSTANT_MAX:
-        ms = min(max(ms, 0), INSTANT_MAX)  # no request can have set it: a row that is not as it was written
+        ms = min(max(ms, 0), INSTANT_MAX)  # no request can have set it: a damaged row
     return f"{_second(ms // 1000)}{ms % 1000:03d}Z"
 
 
 def durability_out(durability: Durability) -> DurabilityOut:
-    """How jobs are kept."""
+    """How jobs are stored."""
     return DurabilityOut(durability.level, durability.replicas)
 
 
 def kept_as(enqueued: Enqueued, durability: DurabilityOut) -> DurabilityOut:
-    """How these jobs are kept; not at all where every one of them is gone since the same request was answered first."""
+    """How these jobs are stored; none if all of them have been removed since the request was first answered."""
     return NOT_KEPT if enqueued.gone and len(enqueued.gone) == len(enqueued.jobs) else durability
 
 
@@ -121,7 +121,7 @@ def outcome_out(outcome: Outcome) -> OutcomeOut:
 
 
 def extended_out(extended: Extended, draining: bool) -> ExtendedOut:
-    """How long the lease lives."""
+    """How long the lease lasts."""
     return ExtendedOut(extended.ms_left, extended.cancel_requested, draining)
 
 
@@ -172,7 +172,7 @@ def _with_extras(shown: JobOut, extras: Extras) -> None:
 
 
 def with_content(shown: JobOut, content: Content) -> JobOut:
-    """Add type and payload: JSON as it came, anything else as base64."""
+    """Add type and payload: JSON as received, anything else as base64."""
     shown.type = content.type
     if content.content_type is None:
         shown.payload = Raw(content.payload)
@@ -183,7 +183,7 @@ def with_content(shown: JobOut, content: Content) -> JobOut:
 
 
 def content_out(given: JobDetail | Changed) -> JobOut:
-    """A job with its payload, or with the word that it was left out."""
+    """A job with its payload, or with a note that it was left out."""
     shown = with_content(job_out(given.job, given.now), given.content)
     if given.payload_hidden:
         shown.payload, shown.payload_hidden = UNSET, True
@@ -204,7 +204,7 @@ def granted_out(granted: GrantedJob, now: int) -> JobOut:
 
 
 def detail_out(detail: JobDetail) -> JobOut:
-    """A job with everything that is kept of it."""
+    """A job with everything stored about it."""
     shown = content_out(detail)
     if detail.progress is not None:
         shown.progress = Raw(detail.progress)

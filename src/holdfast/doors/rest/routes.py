@@ -68,7 +68,7 @@ async def list_jobs(
 
 
 def cursor_of(text: str | None) -> tuple[int, tuple[int | str, ...]] | None:
-    """Where a listing goes on, from the text that stands for it."""
+    """Decode the cursor of a listing."""
     if text is None:
         return None
     try:
@@ -81,7 +81,7 @@ def cursor_of(text: str | None) -> tuple[int, tuple[int | str, ...]] | None:
 
 
 def cursor_text(cursor: tuple[int, tuple[int | str, ...]] | None) -> str | None:
-    """The text that stands for where a listing goes on."""
+    """Encode the cursor of a listing."""
     return None if cursor is None else base64.urlsafe_b64encode(_pack(cursor)).decode()
 
 
@@ -101,7 +101,7 @@ async def why(state: AppState, job_id: JobId) -> WhyOut:
 
 @post("/v1/jobs/{job_id}/retry", tags=["jobs"], status=200, summary="Run a dead job again")
 async def retry_job(state: AppState, job_id: JobId) -> JobOut:
-    """It gets all of its tries anew."""
+    """It gets all of its attempts again."""
     return await _changed(state, RetryJob(job_id))
 
 
@@ -119,14 +119,16 @@ async def promote_job(state: AppState, job_id: JobId) -> JobOut:
 
 @post("/v1/jobs/{job_id}/move", tags=["jobs"], status=200, summary="Move a job to another queue")
 async def move_job(state: AppState, job_id: JobId, data: MoveIn) -> EnqueuedOut:
-    """It is put anew there, with a new number and all of its tries, and removed here, in one step. Not while it is leased."""
+    """It is enqueued again there, with a new id and all of its attempts, and removed here, in one transaction. Not while it is
+    leased.
+    """
     engine = state.engine
     return replies.enqueued_out(await engine.move_job(job_id, data.queue), replies.durability_out(engine.durability))
 
 
 @post("/v1/jobs/{job_id}/settle", tags=["jobs"], status=200, summary="End a job by what is known of its work")
 async def settle_job(state: AppState, job_id: JobId, data: SettleIn) -> JobOut:
-    """For one that waits or is dead, such as one in quarantine whose work turns out to be done. No attempt is made or counted."""
+    """For one that waits or is dead, such as a dead job whose work turns out to be done. No attempt is made or counted."""
     if data.outcome not in ("concluded", "dead"):
         raise breach("outcome", 'must be "concluded" or "dead"')
     result = bodies.raw("result", data.result)
@@ -167,13 +169,13 @@ async def list_queues(state: AppState, limit: Limit = 100, cursor: QueueCursor =
 
 @get("/v1/queues/{queue}", tags=["queues"], summary="One queue")
 async def get_queue(state: AppState, queue: Queue) -> QueueOut:
-    """What it holds and its settings."""
+    """Its contents and its settings."""
     return replies.queue_out(await state.engine.reading.queue(queue))
 
 
 @put("/v1/queues/{queue}", tags=["queues"], summary="Create a queue or set all of its settings")
 async def put_queue(state: AppState, queue: Queue, data: QueueSettings | None = None) -> QueueOut:
-    """What is left out goes back to the server's default."""
+    """Settings that are left out get the server's defaults."""
     return replies.queue_out(await state.engine.set_queue(queue, data or QueueSettings(), whole=True))
 
 
@@ -191,7 +193,7 @@ async def delete_queue(state: AppState, queue: Queue) -> None:
 
 @post("/v1/queues/{queue}/pause", tags=["queues"], status=200, summary="Stop leasing from a queue")
 async def pause_queue(state: AppState, queue: Queue) -> QueueOut:
-    """It takes new jobs all the same, and what is leased can be ended."""
+    """It still accepts new jobs, and leases can be ended."""
     return replies.queue_out(await state.engine.pause(queue, True))
 
 

@@ -17,7 +17,7 @@ Name = Annotated[str, Meta(description="The schedule's name.", pattern="^[A-Za-z
 
 @put("/v1/schedules/{name}", tags=["schedules"], summary="Create a schedule, or change it")
 async def put_schedule(state: AppState, name: Name, data: ScheduleIn) -> ScheduleOut:
-    """Each fire puts exactly one job, whatever restarts. A fire into a full queue is tried again until there is room."""
+    """Each fire enqueues exactly one job, whatever restarts. A fire into a full queue is retried until there is room."""
     job = bodies.scheduled_job(data)
     spec = ScheduleSpec(job, data.publish, data.cron, data.timezone, data.interval_ms, data.missed, data.overlap)
     return _shown(await state.engine.schedules.set(name, spec, data.paused))
@@ -50,7 +50,7 @@ async def pause_schedule(state: AppState, name: Name) -> ScheduleOut:
 
 @post("/v1/schedules/{name}/resume", tags=["schedules"], status=200, summary="Let a schedule fire again")
 async def resume_schedule(state: AppState, name: Name) -> ScheduleOut:
-    """What was missed in between is treated as `missed` says."""
+    """Fires missed in between are handled as `missed` says."""
     return _shown(await state.engine.schedules.pause(name, False))
 
 

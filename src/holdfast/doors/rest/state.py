@@ -1,4 +1,4 @@
-"""What the handlers of one front are given of the program around them."""
+"""The state of a front that its handlers use."""
 
 from typing import Any
 
@@ -10,7 +10,9 @@ from holdfast.tls import Certificate
 
 
 class AppState:
-    """One front's engine and metrics; `home` is where people start, `environment` what the server is for. `cached` is what is made once."""
+    """One front's engine and metrics; `home` is the start page's path, `environment` the name shown on the page. `cached` are
+    objects made once.
+    """
 
     __slots__ = (
         "cached",

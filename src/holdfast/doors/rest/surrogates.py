@@ -1,7 +1,8 @@
-"""Bodies in which a text is broken: half of a surrogate pair stands alone (Python writes a file name that is no UTF-8 so), or bytes are no UTF-8.
+"""Bodies with invalid text: a lone surrogate (as Python writes a file name that is not UTF-8), or bytes that are not UTF-8.
 
-A failure's reason is cleaned and never refused, because a worker must be able to say that it failed. So such a body is read once more, with a mark
-where a text is broken: a character that nothing else in the body is. A reason has U+FFFD in place of the mark; what has it elsewhere is refused alone.
+A failure's reason is repaired and never refused, because a worker must be able to report a failure. So such a body is decoded
+once more, with a mark in place of invalid text: a character that does not occur elsewhere in the body. A reason gets U+FFFD in
+place of the mark; a mark anywhere else is refused for that item alone.
 """
 
 import re
@@ -14,9 +15,9 @@ from holdfast.doors.rest import bodies
 from holdfast.doors.rest.types import FailIn
 from holdfast.errors import HoldfastError
 
-MENDED_BYTES = 4 << 20  # of a body: to look through more would hold up the others
+MENDED_BYTES = 4 << 20  # of a body: scanning more would delay others
 BROKEN = "it has half of a surrogate pair (\\ud800 to \\udfff), or bytes that are not UTF-8"
-_NONE = range(0xFDD0, 0xFDF0)  # what Unicode keeps free for such uses
+_NONE = range(0xFDD0, 0xFDF0)  # noncharacters, which Unicode reserves for internal use
 _HALVES = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
@@ -25,7 +26,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def repaired(body: bytes) -> tuple[bytes, str] | None:
-    """The body with a mark wherever a text is broken, and the mark; None where nothing is, or where it is too large to be looked through."""
+    """The body with a mark in place of invalid text, and the mark; None if there is none, or it is too large to be scanned."""
     if len(body) > MENDED_BYTES:
         return None
     text = body.decode(errors="replace")
@@ -53,7 +54,7 @@ def cleaned(text: str, mark: str) -> str:
 
 
 def is_broken(value: Any, mark: str) -> bool:
-    """Whether any text in this value, or in JSON that it holds, is."""
+    """Whether any text in this value, or in JSON within it, has the mark."""
     if value is UNSET:
         return False
     data = _encode(value)

@@ -33,7 +33,7 @@ async def stats(
 ) -> Reply:
     """Counts are exact; totals count since the server started; rates are per second over about a minute.
 
-    `queues` are at most 1,000: where there are more, those that want attention, and then those with the most jobs.
+    `queues` are at most 1,000: if there are more, those that need attention first, then those with the most jobs.
     """
     found = await state.engine.reading.stats(named=named)
     shown = state.cached.get("stats")
@@ -95,7 +95,7 @@ async def stream(
     state: AppState,
     queue: Annotated[str | None, Meta(description="Only of this queue.", pattern="^[A-Za-z0-9._:-]{1,600}$")] = None,
 ) -> Reply:
-    """One `job` event for each change of a job; a `gap` event says how many a slow reader has missed."""
+    """One `job` event for each change of a job; a `gap` event has the number of events that a slow reader has missed."""
     subscription = state.engine.subscribe(queue)
     return Reply(200, content_type=EVENTS, extra=((b"x-accel-buffering", b"no"),), stream=_events(state.engine, subscription))
 
@@ -144,8 +144,9 @@ async def healthz() -> HealthOut:
 async def readyz(state: AppState) -> Reply:
     """503 with the reasons while the server drains, the store does not answer (also: it has not read its access keys), or the disk is at its watermark.
 
-    `warnings` stand beside them where something else is wrong: `clock_behind` (time stands still), `schedules_set_aside`, `jobs_set_aside`,
-    `queues_held` (by another program, in the database), `tls_certificate_expires` (within two weeks), `tls_certificate_expired`.
+    `warnings` are about other conditions: `clock_behind` (time stands still), `schedules_set_aside`, `jobs_set_aside`,
+    `queues_held` (by another program, in the database), `tls_certificate_expires` (within two weeks),
+    `tls_certificate_expired`.
     """
     engine = state.engine
     reasons, warnings = [], []
@@ -164,7 +165,7 @@ async def readyz(state: AppState) -> Reply:
     certificate = state.certificate
     if certificate is not None and certificate.warning is not None:
         warnings.append(certificate.warning)
-    if engine.draining:  # looked at last: the store's answer may have taken its time
+    if engine.draining:  # checked last: the store's answer may have taken a while
         reasons.insert(0, "draining")
     said = HealthOut("not ready" if reasons else "ready", reasons, warnings or UNSET)
     return Reply(503 if reasons else 200, replies.encode(said))

@@ -1,6 +1,6 @@
 """What native HTTP takes, as types: they decode the bodies, and the OpenAPI document is made from them.
 
-Bounds stand in the schema for readers; they are enforced once, in the engine, for every door alike.
+Bounds are in the schema for readers; they are enforced once, in the engine, for every door.
 """
 
 from datetime import datetime
@@ -42,7 +42,7 @@ Token = Annotated[str, _bounds("The lease's token.", maxLength=100)]
 
 
 class JobOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False, omit_defaults=True):
-    """How a job is to be run; what is left out follows the queue."""
+    """How a job is to be run; options that are left out follow the queue."""
 
     type: Annotated[str, _bounds("What handler runs it.", maxLength=limits.TYPE_CHARS)] = ""
     priority: Priority | None = None
@@ -79,13 +79,13 @@ class QueuedJobIn(JobIn, kw_only=True, forbid_unknown_fields=True, gc=False, omi
 
 
 class BulkIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Jobs that are put together: all of them, or none."""
+    """Jobs enqueued together: all of them, or none."""
 
     jobs: Annotated[list[QueuedJobIn], _bounds("Up to 1,000 jobs.", minItems=1, maxItems=limits.BULK_JOBS)]
 
 
 class PublishIn(JobOptions, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An event: a copy of `data` goes to every queue whose interest fits, with these options, all or none."""
+    """An event: a copy of `data` goes to every queue whose interest matches, with these options, all or none."""
 
     data: Json
     scope: Annotated[
@@ -140,7 +140,9 @@ class EventIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a worker asks for. `order` "queue": the queues one after the other; "priority": the lowest priority over all of them."""
+    """What a worker asks for. `order` "queue": the queues one after the other; "priority": the lowest priority over all of
+    them.
+    """
 
     queues: Annotated[
         tuple[QueueName, ...], _bounds("Where to look, in this order.", minItems=1, maxItems=limits.QUEUES_PER_LEASE)
@@ -165,7 +167,7 @@ class LeasesIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
 
 
 class ConcludeIn(msgspec.Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
-    """The work is done; `then` are jobs put in the same transaction."""
+    """The work is done; `then` are follow-up jobs, enqueued in the same transaction."""
 
     result: Json | UnsetType = UNSET
     then: Annotated[list[QueuedJobIn], _bounds("Follow-up jobs.", maxItems=limits.BULK_JOBS)] = []
@@ -188,7 +190,7 @@ class ReleaseIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class ExtendIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Longer, counted from now; without `lease_ms` as long as the job or its queue says."""
+    """Counted from now; without `lease_ms` as long as the job or its queue says."""
 
     lease_ms: LeaseMs | None = None
     progress: Json | UnsetType = UNSET
@@ -228,7 +230,7 @@ class LeaseBatchIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
-    """What to change of a waiting job; what is left out stays."""
+    """Changes of a waiting job; fields that are left out stay."""
 
     payload: Json | UnsetType = UNSET
     type: Annotated[str, _bounds("What handler runs it.", maxLength=limits.TYPE_CHARS)] | None = None
@@ -240,7 +242,7 @@ class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SettleIn(msgspec.Struct, forbid_unknown_fields=True):
-    """How a job is ended by what is known of its work."""
+    """How an operator ends a job."""
 
     outcome: Annotated[str, _bounds("What it is from now on.", enum=["concluded", "dead"])]
     reason: Annotated[str, _bounds("What is known, and from where.", minLength=1, maxLength=limits.SETTLED_CHARS)]

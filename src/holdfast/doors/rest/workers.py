@@ -1,4 +1,4 @@
-"""Routes for registered workers: come, beat, go quiet, go; and what each is working on."""
+"""Routes for registered workers: register, heartbeat, quiet, remove; and the jobs of each."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ async def register_worker(state: AppState, data: WorkerIn) -> WorkerOut:
 
 @post("/v1/workers/{worker_id}/beat", tags=["workers"], status=200, summary="A worker is still there")
 async def beat_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
-    """Leasing counts as a beat too. The answer says whether it is quiet, and whether this server drains."""
+    """Leasing counts as a heartbeat too. The answer says whether the worker is quiet, and whether this server drains."""
     shown = _shown(await state.engine.workers.beat(worker_id))
     shown.draining = state.engine.draining
     return shown
@@ -36,7 +36,7 @@ async def beat_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
 
 @post("/v1/workers/{worker_id}/quiet", tags=["workers"], status=200, summary="Give a worker nothing more")
 async def quiet_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
-    """It finishes what it has; there is no way back but to register anew."""
+    """It finishes its jobs; only registering anew makes it running again."""
     return _shown(await state.engine.workers.quiet(worker_id))
 
 
@@ -60,13 +60,13 @@ def _after(cursor: str) -> tuple[int, str]:
 
 @get("/v1/workers/{worker_id}", tags=["workers"], summary="One registered worker")
 async def get_worker(state: AppState, worker_id: WorkerId) -> WorkerOut:
-    """With what it is working on."""
+    """With its current jobs."""
     return _with_work(*await state.engine.reading.worker(worker_id))
 
 
 @delete("/v1/workers/{worker_id}", tags=["workers"], summary="Forget a worker")
 async def delete_worker(state: AppState, worker_id: WorkerId) -> None:
-    """What it holds stays leased until it is ended or expires."""
+    """Its jobs stay leased until the leases end or expire."""
     await state.engine.workers.remove(worker_id)
 
 

@@ -1,1 +1,1 @@
-"""The management page: what an operator looks at and acts with, in a browser."""
+"""The management page: what an operator sees and does in a browser."""

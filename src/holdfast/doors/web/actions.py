@@ -1,7 +1,7 @@
 """Everything that the page can do, in one place: each action by its name, on a target, through `Actions.act`.
 
-Whoever limits what a person may do (keys, roles) gives `Actions` another `permit`: it is asked before every action, and by the screens, so that
-a button that would be refused is not there.
+To limit what a person may do (keys, roles), give `Actions` another `permit`: it is called before every action, and by the
+screens, so that a button that would be refused is hidden.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,7 +28,7 @@ Permit = Callable[[str, str], bool]
 
 @dataclass(frozen=True)
 class Action:
-    """How something is done, and how it is told afterwards."""
+    """How an action is run, and the message afterwards."""
 
     perform: Callable[[Engine, str, Given], Awaitable[Any]]
     said: str
@@ -154,7 +154,7 @@ _NEEDS = {"job.enqueue": Ability.PRODUCE, "worker.remove": Ability.CONSUME} | di
 
 
 def everything(action: str, target: str) -> bool:  # noqa: ARG001  (the shape of a rule)
-    """The rule as long as there are no keys: whoever reaches the server may do all."""
+    """The rule without keys: every caller may do everything."""
     return True
 
 
@@ -168,7 +168,9 @@ def permit_of(engine: Engine, caller: Caller | None) -> Permit:
 
 
 class Actions:
-    """Does what a screen asks for, if it may be done. Each leaves an entry in the audit log: the verb's own, or that it was forbidden."""
+    """Runs a screen's actions, if they are permitted. Each leaves an entry in the audit log: the verb's own, or that it was
+    forbidden.
+    """
 
     def __init__(self, engine: Engine, permit: Permit = everything, actor: Actor = NOBODY) -> None:
         self._engine = engine
@@ -176,11 +178,11 @@ class Actions:
         self._actor = actor
 
     def may(self, action: str, queue: str = "") -> bool:
-        """Whether this may be done to this queue, or what is in it."""
+        """Whether the action is permitted on this queue, or its jobs."""
         return self._permit(action, queue)
 
     async def act(self, action: str, name: str, queue: str = "", *, bulk: Bulk | None = None, **given: Any) -> Any:
-        """Do it to what has this name; `queue` is the one that it is about, `bulk` what it is a part of."""
+        """Run it on the target with this name; `queue` is the one concerned, `bulk` the run that it belongs to."""
         if not self.may(action, queue):
             await self._engine.record(
                 AuditEntry(action, queue, name, outcome=Forbidden.code, done=0, refused=1, actor=self._actor)
@@ -191,7 +193,7 @@ class Actions:
 
     @staticmethod
     def said(action: str, count: str) -> str:
-        """The sentence after it was done. Both come from an address, so neither is more than a name and a number."""
+        """The message afterwards. Both parts come from a URL, so neither is more than a name and a number."""
         if action not in ACTIONS:
             return ""
         return ACTIONS[action].said.format(n=count if count.isascii() and count.isdigit() and len(count) < 19 else "some")

@@ -1,4 +1,4 @@
-"""The files that screens load: style, scripts and the libraries that came along. Only those that are named here."""
+"""The files that screens load: style, scripts and vendored libraries. Only those named here."""
 
 import hashlib
 from functools import cache
@@ -41,7 +41,7 @@ def _mark(name: str) -> str:
 
 @get("/web/static/{name}")
 async def asset(name: str, v: str = "") -> Reply:
-    """One file. Browsers keep it for a year under an address that has its mark, and for ten minutes under any other."""
+    """One file. Browsers cache it for a year under a URL with its hash, and for ten minutes under any other."""
     if name not in _FILES:
         raise NotFound(f"There is nothing at /web/static/{name[:100]}.")
     path, kind = _FILES[name]

@@ -8,14 +8,14 @@ from holdfast.doors.web import formats
 from holdfast.messages.views import HeldQueue, QueueStats, StoreStats
 
 NEARLY_FULL = 80.0  # per cent of a bound
-NOBODY_MS = 30_000  # a ready job that waits for longer while nothing is leased has nobody who takes it
+NOBODY_MS = 30_000  # a ready job that waits longer while nothing is leased has no worker
 FAILING = 0.2  # share of attempts that go wrong
 FAILING_RATE = 0.05  # per second: one odd failure is no trend
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing to look at. `level` is bad or warn; `path` and `query` lead to where it can be mended."""
+    """One problem to look at. `level` is bad or warn; `path` and `query` lead to where it can be fixed."""
 
     level: str
     subject: str
@@ -47,7 +47,7 @@ def problems(store: StoreStats, queues: Iterable[QueueStats], dead: int, died_la
 
 
 def of_memory(level: str, environment: str, tone: str) -> list[Problem]:
-    """Jobs that are in memory only, in an environment whose name says that it is production."""
+    """Jobs that are only in memory, in an environment with a name that means production."""
     if level != "memory" or tone != "red":
         return []
     text = f"are kept in memory only, in an environment named {environment}: all are lost when the server stops."
@@ -96,7 +96,7 @@ def how_to_end(held: HeldQueue) -> str:
 
 
 def _of_rows(store: StoreStats) -> list[Problem]:
-    """Rows that can't be read: set aside until somebody repairs or removes them."""
+    """Unreadable rows: set aside until somebody repairs or removes them."""
     count = sum(store.unreadable.values())
     if not count:
         return []
@@ -208,6 +208,6 @@ def _failing(queue: QueueStats, harm: float) -> list[Problem]:
 
 
 def fullness(queue: QueueStats) -> float:
-    """How full a queue is in per cent of the bound that is nearer, jobs or bytes."""
+    """How full a queue is in per cent of the nearer bound, jobs or bytes."""
     tally, policy = queue.info.tally, queue.info.policy
     return max(formats.percent(tally.unfinished, policy.capacity_jobs), formats.percent(tally.bytes, policy.capacity_bytes))

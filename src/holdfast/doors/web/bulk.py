@@ -3,8 +3,9 @@
     list ─▶ preview (count, sample) ─▶ typed confirmation ─▶ chunk ─▶ chunk ─▶ … ─▶ done
                                                               ▲ the open page asks for each; it may stop between two, and go on later
 
-The page drives it, chunk by chunk, and carries where it stands. So no front keeps a task that another does not know of, a restart loses nothing,
-stopping is certain, and what was done is what is shown. Jobs that came after the preview are left alone, so it always ends.
+The page drives it, chunk by chunk, and carries its position. So no front has a task that another does not know of, a restart
+loses nothing, stopping is certain, and what was done is what is shown. Jobs that came after the preview are left alone, so it
+always ends.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from holdfast.messages.audit import Bulk
 from holdfast.messages.views import JobDetail
 
 SAMPLE = 10
-LOOKS = 200  # jobs that are asked for together
+LOOKS = 200  # jobs that are read together
 CHUNK_BYTES = 8 << 20
 REFUSALS_SHOWN = 5
 
@@ -83,7 +84,7 @@ WAYS = {
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run stands: what it does to which jobs, and how far it has come. All of it travels with the page.
+    """The state of a run: its action, its jobs, and its position. All of it is in the page.
 
     It is about `ids`, selected or the members of a `group` of failures, or about `all` that match the filter: never about all because no id
     is left.
@@ -117,7 +118,7 @@ class Run:
         return f"{self.way.name} {'all' if self.at_least else self.total}"
 
     def fields(self) -> dict[str, str]:
-        """As it stands in a form or an address."""
+        """As in a form or a URL."""
         given = self.filter.query() | {
             "way": self.way.name,
             "all": "1" if self.all else "",
@@ -173,7 +174,7 @@ def run_of(form: forms.Form) -> Run:
 
 @get("/web/bulk")
 async def preview(view: View) -> Reply:
-    """How many it would be, and which come first. Nothing is done."""
+    """How many jobs would be affected, and the first of them. Nothing is done."""
     run = run_of(view.asked)
     if run.group:
         group, asked_at = await group_of(view, run.group, run.filter.queue)
@@ -182,7 +183,7 @@ async def preview(view: View) -> Reply:
     elif not run.all and not run.ids:
         raise breach("ids", "is empty: select some jobs first, or all that match")
     run, sample = await (_preview_filter(view, run) if run.all else _preview_ids(view, run))
-    # The moment of the sample, which was read after the count: what comes later is left alone, and nothing that was counted is.
+    # The time of the sample, which was read after the count: later jobs are left alone, and none that was counted is.
     if not run.group:
         run = replace(run, asked_at=sample[-1].now if sample else (await cached_stats(view.state).stats()).now)
     values = {
@@ -196,7 +197,7 @@ async def preview(view: View) -> Reply:
 
 
 def _list(view: View, run: Run) -> str:
-    """Where it came from."""
+    """The screen that it was started from."""
     return view.at("/failures" if run.group else "/jobs", **run.filter.query())
 
 
@@ -253,7 +254,7 @@ async def _preview_filter(view: View, run: Run) -> tuple[Run, list[JobDetail]]:
 
 @post("/web/bulk", status=200)
 async def chunk(view: View) -> Reply:
-    """Do a bounded part of it, and say how far it has come."""
+    """Run a bounded part of it, and report the progress."""
     form = await forms.read(view.request)
     run = run_of(form)
     if run.way.name == "move" and not run.target:
@@ -298,7 +299,7 @@ def _has_ended_anew(detail: JobDetail, run: Run) -> bool:
 
 
 async def _run_on_filter(view: View, run: Run, refusals: list[str]) -> Run:
-    """The next jobs of the state that is being walked; past its end, the next state that has any."""
+    """The next jobs of the current state; at its end, of the next state that has any."""
     while run.state < len(run.states):
         page = await view.engine.reading.jobs(
             run.filter.listing(BULK_CHUNK, cursor_of(run.cursor or None), run.states[run.state])
@@ -314,7 +315,7 @@ async def _run_on_filter(view: View, run: Run, refusals: list[str]) -> Run:
 
 
 async def _do(view: View, run: Run, details: list[JobDetail], refusals: list[str]) -> tuple[int, int]:
-    """Do it to each of these; one that is refused harms no other."""
+    """Run it on each of these; a refused one does not affect the others."""
     given = {"to_queue": run.target} if run.way.name == "move" else {}
     bulk = _bulk(run)
     count, wrong = 0, 0
@@ -327,7 +328,7 @@ async def _do(view: View, run: Run, details: list[JobDetail], refusals: list[str
 
 
 def _chunks(details: list[JobDetail]) -> Iterator[list[JobDetail]]:
-    """As many at a time as the answers, which hold the payloads, weigh little."""
+    """In chunks whose answers, with the payloads, have a bounded size."""
     chunk: list[JobDetail] = []
     weight = 0
     for detail in details:

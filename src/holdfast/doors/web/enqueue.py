@@ -79,7 +79,7 @@ async def enqueue(view: View) -> Reply:
 
 
 def new_job(form: forms.Form, extras: Extras) -> NewJob:
-    """The job that the form describes; what it does not show is as in these `extras`."""
+    """The job that the form describes; fields that it does not show are taken from `extras`."""
     queue = form.text("queue").strip()
     checks.queue_name("queue", queue)
     as_text = form.text("kind") == "text"

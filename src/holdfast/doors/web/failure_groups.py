@@ -1,7 +1,7 @@
 """Failures that are alike, together: the same queue, type and error but for what differs from job to job (numbers, ids, quoted values).
 
-Pure. A group has an exact key, made of all that its jobs have in common: what is done to a group is done to its members, not to
-whatever else has a part of its text.
+Pure. A group has an exact key, made of what all its jobs have in common: an action on a group affects its members only, not
+other jobs that contain part of its text.
 """
 
 import hashlib

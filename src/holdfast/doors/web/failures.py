@@ -12,7 +12,7 @@ _MEMBERS_SHOWN = 200
 
 
 async def group_of(view: View, key: str, queue: str | None) -> tuple[Group, int]:
-    """The group of failures that has this key, and the moment of the look; `NotFound` where none has (any more)."""
+    """The group of failures with this key, and the time of the read; `NotFound` if there is none (any more)."""
     failures = await view.engine.reading.failures(queue)
     for group in groups(failures.jobs):
         if group.key == key:

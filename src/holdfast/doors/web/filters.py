@@ -1,4 +1,4 @@
-"""Which jobs are meant: a filter as it stands in an address, the same for the list, for its counts and for what is done to all that match."""
+"""Which jobs are selected: a filter as in a URL, the same for the list, its counts and bulk actions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Filter:
         return cls(queue, State(state) if state else None, given.get("type") or None, given.get("tag") or None, text)
 
     def query(self) -> dict[str, str]:
-        """As it stands in an address."""
+        """As in a URL."""
         state = self.state.value if self.state is not None else None
         given = {"queue": self.queue, "state": state, "type": self.type, "tag": self.tag, "text": self.text}
         return {name: value for name, value in given.items() if value}
@@ -55,11 +55,11 @@ class Filter:
 
     @property
     def searches(self) -> bool:
-        """Whether rows have to be looked at one by one."""
+        """Whether rows have to be checked one by one."""
         return self.type is not None or self.tag is not None or self.text is not None
 
     def words(self) -> list[tuple[str, str]]:
-        """What it says, for people."""
+        """A description for people."""
         return list(self.query().items())
 
 

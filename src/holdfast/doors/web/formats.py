@@ -1,4 +1,4 @@
-"""How values are shown to people: counts, ages, sizes, moments, payloads. Everything here gives plain text; the templates escape it."""
+"""How counts, ages, sizes, times and payloads are shown to people. All results are plain text; the templates escape them."""
 
 import contextlib
 from datetime import UTC, datetime
@@ -72,7 +72,7 @@ def _datetime(ms: int) -> datetime:
 
 
 def moment(ms: int | None) -> str:
-    """A moment in UTC, to the second, for people."""
+    """A time in UTC, to the second, for people."""
     return NOTHING if ms is None else _datetime(ms).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
@@ -82,7 +82,7 @@ def clock(ms: int) -> str:
 
 
 def iso(ms: int | None) -> str:
-    """A moment as RFC 3339."""
+    """A time as RFC 3339."""
     return "" if ms is None else _datetime(ms).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 
 
@@ -111,12 +111,12 @@ def drains_in(backlog: int, came: float, done: float) -> str:
 
 
 def text_of(data: bytes) -> str:
-    """Bytes as text, whatever they are; what can't be shown is marked."""
+    """Bytes as text, whatever they are; unprintable ones are escaped."""
     return data.decode("utf-8", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def pretty(data: bytes, is_json: bool, whole: bool) -> str:
-    """A payload for reading: whole JSON is indented (the digits of its numbers stay as they are), anything else is shown as it came."""
+    """A payload for reading: complete JSON is indented (numbers keep their digits), anything else is shown as it is."""
     if is_json and whole:
         with contextlib.suppress(
             msgspec.DecodeError, RecursionError
@@ -126,7 +126,7 @@ def pretty(data: bytes, is_json: bool, whole: bool) -> str:
 
 
 def share(progress: bytes) -> float | None:
-    """How far a job has come, from 0 to 100, if what its worker noted says so: a number of per cent, alone or as `percent`; or `done` of `total`."""
+    """A job's progress from 0 to 100, if its worker reported one: a percentage, alone or as `percent`; or `done` of `total`."""
     try:
         noted = msgspec.json.decode(progress)
         if isinstance(noted, dict):

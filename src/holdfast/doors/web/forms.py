@@ -1,9 +1,9 @@
-"""Forms: read within bounds, and taken only from our own pages.
+"""Forms: read within bounds, and accepted only from our own pages.
 
-A form carries a token that is made from a random cookie (`SameSite=Strict`, not readable by scripts). A page of another site can neither
-send the cookie nor read the token, so it can't make a form that is taken. The token follows from the cookie alone: every front and every
-node takes it, also after a restart, and nobody has to keep or share a secret. This stands behind the guard, which refuses requests of
-foreign origins already.
+A form has a CSRF token derived from a random cookie (`SameSite=Strict`, not readable by scripts). A page of another site can
+neither send the cookie nor read the token, so its forms are refused. The token follows from the cookie alone: every front and
+every node accepts it, also after a restart, without a shared secret. This is in addition to the check of origins, which refuses
+such requests already.
 """
 
 import hashlib
@@ -39,24 +39,24 @@ def cookie_of(request: Request) -> str | None:
 
 
 def set_cookie(name: str, value: str, seconds: int, path: str, *, secure: bool) -> bytes:
-    """The header that gives a browser a cookie."""
+    """The header that sets a browser's cookie."""
     mark = "Secure; " if secure else ""
     return f"{name}={value}; HttpOnly; Max-Age={seconds}; Path={path}; {mark}SameSite=strict".encode()
 
 
 def token(cookie: str) -> str:
-    """What a form shows beside the cookie."""
+    """The token in a form for this cookie."""
     return hmac.new(cookie.encode(), b"holdfast form 1", hashlib.sha256).hexdigest()
 
 
 class Form:
-    """The fields of a form that was sent. A field that is empty counts as left out."""
+    """The fields of a submitted form. An empty field counts as left out."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self._pairs = pairs
 
     def text(self, name: str, default: str = "") -> str:
-        """One field; the last where it stands more than once."""
+        """One field; the last one if there are several."""
         found = [value for key, value in self._pairs if key == name]
         return found[-1] if found else default
 
@@ -69,7 +69,7 @@ class Form:
         return [value for key, value in self._pairs if key == name]
 
     def flat(self) -> dict[str, str]:
-        """Each field once, the last where it stands more than once."""
+        """Each field once, the last one if there are several."""
         return dict(self._pairs)
 
     def duration(self, name: str, low: int, high: int) -> int | None:
@@ -88,7 +88,7 @@ class Form:
 
 
 def typed(form: Form, phrase: str) -> None:
-    """Go on only where somebody typed what is about to happen."""
+    """Continue only if the user typed the confirmation."""
     if " ".join(form.text("typed").split()) != phrase:
         raise breach("typed", f"must be “{phrase}”; nothing was changed")
 
@@ -132,7 +132,7 @@ def asked(request: Request) -> Form:
 
 
 async def read(request: Request) -> Form:
-    """The form of a request, once it is known to come from one of our pages."""
+    """The form of a request, verified to come from one of our pages."""
     kind = request.header("content-type").partition(";")[0].strip().lower()
     if kind != _FORM:
         raise InvalidRequest(f"A form is sent as {_FORM}.", field="Content-Type")

@@ -87,7 +87,7 @@ def _row(detail: JobDetail) -> dict[str, Any]:
 
 @get("/web/find")
 async def find(view: View) -> Reply:
-    """A number is a job, a name that there is is a queue, anything else is text."""
+    """A number is a job, the name of a queue is that queue, anything else is text."""
     wanted = view.query.get("q", "").strip()
     if (number := checks.whole(wanted)) is not None and number <= ID_MAX:
         return redirect(view.at(f"/jobs/{number}"))
@@ -96,7 +96,7 @@ async def find(view: View) -> Reply:
             await view.engine.reading.queue(wanted)
             return redirect(view.at(f"/queues/{wanted}"))
         except QueueNotFound:
-            pass  # then it is looked for as text
+            pass  # then it is searched as text
     return redirect(view.at("/jobs", text=wanted))
 
 

@@ -22,7 +22,7 @@ from holdfast.messages.views import JobDetail
 SHOWN_BYTES = 64 << 10  # of a payload or a result, on the screen
 EDITED_BYTES = 256 << 10  # larger payloads are changed through the API
 _ACTIONS = {"retry": "job.retry", "cancel": "job.cancel", "promote": "job.promote", "delete": "job.delete"}
-_UNDONE = frozenset((State.DEAD, State.SCHEDULED, State.READY, State.LEASED))  # of these the last error tells what to mend
+_UNDONE = frozenset((State.DEAD, State.SCHEDULED, State.READY, State.LEASED))  # for these the last error says what to fix
 _CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+\Z")
 
 
@@ -101,7 +101,7 @@ async def content(view: View, job_id: JobId, part: str) -> Reply:
 
 
 def _download(detail: JobDetail, part: str) -> Reply:
-    """The bytes as they are kept, never shown by the browser itself."""
+    """The stored bytes, never rendered by the browser."""
     data = detail.content.payload if part == "payload" else detail.result
     if data is None:
         raise NotFound(f"Job {detail.job.id} has no result.")

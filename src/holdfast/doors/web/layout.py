@@ -48,7 +48,7 @@ NAVIGATION = (
 )
 _NEEDS = {"enqueue": Ability.PRODUCE, "audit": Ability.ADMIN, "keys": Ability.ADMIN}
 """What a screen is for; who may not do that is not shown the way to it. All others need `read`."""
-_COOKIE_S = 400 * 86_400  # browsers keep none for longer
+_COOKIE_S = 400 * 86_400  # the longest that browsers keep a cookie
 
 
 def _segment(text: str) -> str:
@@ -58,7 +58,7 @@ def _segment(text: str) -> str:
 
 @cache
 def templates() -> jinja2.Environment:
-    """The templates, compiled once; what is put in is escaped, and what is missing is an error."""
+    """The templates, compiled once; values are escaped, and a missing one is an error."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("holdfast.doors.web"),
         autoescape=True,
@@ -94,7 +94,7 @@ def compile_all() -> None:
 
 
 def actor_of(request: Request) -> Actor:
-    """Who asks: the key where keys are in force, else a mark of the browser; and from which address."""
+    """The actor: the key if keys are in force, else a mark of the browser; and the address."""
     cookie = forms.cookie_of(request)
     name = "" if cookie is None else f"browser {hashlib.sha256(cookie.encode()).hexdigest()[:6]}"
     return replace(ACTOR.get(), name=ACTOR.get().name or name, door="web")
@@ -121,7 +121,7 @@ class View:
     """One request for a screen."""
 
     def __init__(self, request: Request, state: AppState, *, needs_login: bool = True) -> None:
-        """Raises `Unauthorized` where access keys are in force and nobody is logged in, unless the screen is the way in."""
+        """Raises `Unauthorized` if access keys are in force and nobody is logged in, except on the login screen."""
         self.request = request
         self.state = state
         self.engine = state.engine
@@ -138,18 +138,18 @@ class View:
 
     @property
     def is_secure(self) -> bool:
-        """Whether the browser speaks TLS, to us or to a proxy in front."""
+        """Whether the browser uses TLS, to us or to a proxy."""
         told = self.request.header("x-forwarded-proto").partition(",")[0].strip().lower()
         return told == "https" or self.state.certificate is not None
 
     def at(self, path: str, **query: Any) -> str:
-        """The address of a screen; what is empty is left out of its query."""
+        """The URL of a screen; empty values are left out of its query."""
         given = {name: value for name, value in query.items() if value not in (None, "")}
         path = "/".join(_segment(part) if part in (".", "..") else part for part in path.split("/"))
         return f"{self.home}{path}" + (f"?{urlencode(given)}" if given else "")
 
     def curl(self, method: str, path: str, body: str | None = None, **query: Any) -> str:
-        """The command that asks the API for the same."""
+        """The curl command for the same API call."""
         given = {name: value for name, value in query.items() if value not in (None, "")}
         url = self._outside() + path + (f"?{urlencode(given)}" if given else "")
         parts = ["curl"]
@@ -179,12 +179,12 @@ class View:
         return Reply(status, body.encode("utf-8", "replace"), HTML, headers)
 
     def part(self, template: str, values: Mapping[str, Any], status: int = 200) -> Reply:
-        """A piece of a screen, to be put into one that is open."""
+        """A fragment of a screen, to be inserted into an open one."""
         body = templates().get_template(template).render(self._given(self._cookie or "") | dict(values))
         return Reply(status, body.encode("utf-8", "replace"), HTML, HEADERS)
 
     def back(self, path: str, done: str = "", **query: Any) -> Reply:
-        """To another screen after something was done, which that screen then says."""
+        """Redirect to another screen after an action, whose message that screen shows."""
         return redirect(self.at(path, done=done, **query))
 
     def _may_see(self, screen: str) -> bool:

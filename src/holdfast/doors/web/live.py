@@ -17,7 +17,7 @@ from holdfast.engine.change_signal import ChangeSignal
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
 
-_AT_MOST_EVERY_S = 1.0  # however much is committed, a page is drawn anew once a second
+_AT_MOST_EVERY_S = 1.0  # however much is committed, a page is redrawn once a second
 _AT_LEAST_EVERY_S = 5.0  # ages and leases go on also when nothing is committed
 
 

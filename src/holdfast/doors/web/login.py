@@ -1,7 +1,7 @@
-"""Who is logged in: the form, the session's cookie, and the way out.
+"""Login: the form, the session's cookie, and logout.
 
-A key is typed once; from then on a cookie stands for it (`auth/session.py`), which scripts can't read and other sites can't send. What the
-person may do follows from the key's abilities: a viewer has `read`, an operator `produce` and `manage` as well, an admin `admin`.
+A key is typed once; then a cookie represents it (`auth/session.py`), which scripts can't read and other sites can't send.
+Rights follow from the key's abilities: a viewer has `read`, an operator `produce` and `manage` as well, an admin `admin`.
 """
 
 from collections.abc import Mapping
@@ -81,13 +81,13 @@ async def logout(request: Request, state: AppState) -> Reply:
 
 
 def _entry(action: str, name: str, code: str = "") -> AuditEntry:
-    """What the audit log keeps of a login. `name` is that of the key, where it is known."""
+    """The audit log entry of a login. `name` is that of the key, if it is known."""
     actor = replace(ACTOR.get(), name=name, door="web")
     return AuditEntry(action, target=name, outcome=code or "done", done=0 if code else 1, refused=1 if code else 0, actor=actor)
 
 
 def to_login(request: Request, root: str) -> Reply:
-    """The answer to somebody who is not logged in, or no longer: to the form, and back from there."""
+    """The answer to a browser without a valid session: to the form, and back from there."""
     is_part = request.header("hx-request") == "true"
     path = request.path if request.method == "GET" and not is_part else ""
     query = f"?{request.query_string.decode('latin-1')}" if request.query_string and path else ""

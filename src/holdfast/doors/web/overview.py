@@ -36,7 +36,9 @@ SORTS: dict[str, Any] = {
 
 
 class CachedStats:
-    """The statistics as they were a moment ago: however many pages look, the store is asked once in half a second, and less often where it takes long."""
+    """Cached statistics: however many pages are open, the store is queried at most every half second, and less often if that is
+    slow.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -54,7 +56,7 @@ class CachedStats:
         try:
             stats = await self._engine.reading.stats(QUEUES_LOOKED_AT)
         except BaseException:
-            self._reading = None  # a refusal is for those who asked by then
+            self._reading = None  # a refusal is only for the requests made by then
             raise
         ended = time.monotonic()
         self._fresh_until = ended + max(_FRESH_S, _RESTS * (ended - started))

@@ -1,4 +1,4 @@
-"""One queue: what it holds and why it stands, its plots, its settings, and what can be done to it as a whole."""
+"""One queue: its contents and why it stands still, its plots, its settings, and actions on it as a whole."""
 
 import asyncio
 from typing import Any
@@ -32,7 +32,7 @@ SETTINGS = (
 )
 _WITHOUT_BOUND = frozenset(("max_running", "retention_ms"))
 _RETRY = (("base_ms", "First delay"), ("factor", "Factor"), ("max_ms", "Longest delay"), ("jitter", "Jitter, 0 to 1"))
-_LEASES = 200  # that are looked at, for who runs what
+_LEASES = 200  # that are read, for who runs what
 _HOLDERS = 20
 _GROUPS = 50
 PURGEABLE = ("scheduled", "ready", "concluded", "dead", "cancelled")
@@ -90,7 +90,7 @@ async def pause(view: View, name: str) -> Reply:
 
 @post("/web/queues/{name}/settings")
 async def settings(view: View, name: str) -> Reply:
-    """Set what is filled in; what is empty follows the server's default."""
+    """Set the fields with a value; empty ones follow the server's defaults."""
     form = await forms.read(view.request)
     await view.actions.act("queue.set", name, name, settings=settings_of(form))
     return view.back(f"/queues/{name}", "queue.set")
@@ -108,7 +108,7 @@ def _shown(key: str, value: float | UnsetType | None) -> str:
 
 
 def _read(key: str, given: str, name: str, bounds: tuple[int, int]) -> int:
-    """What a field has, whose unit the end of `key` says; `name` is that of the field."""
+    """The value of a field, whose unit the end of `key` says; `name` is that of the field."""
     if key.endswith("_ms"):
         return forms.milliseconds(name, given, *bounds)
     return forms.size(name, given, *bounds) if key.endswith("_bytes") else forms.whole(name, given)

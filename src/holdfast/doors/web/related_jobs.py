@@ -1,7 +1,7 @@
-"""The jobs around one in its chain: those that led to it, and those that its conclude put, with what followed them in turn.
+"""The jobs related to one: those that led to it, and its follow-up jobs, with theirs.
 
-Every job names the one whose conclude put it, and those that its own put; so the chain is walked from the job itself, up and down, and no
-further than is shown.
+Every job has the id of the job whose conclude enqueued it, and those of its follow-ups; so the chain is walked from the job
+itself, up and down, as far as is shown.
 
     1 ─▶ 2 ─▶ [3] ─┬▶ 4 ─▶ 6
                    └▶ 5
@@ -22,7 +22,7 @@ DEEP = 6  # steps on
 
 @dataclass(frozen=True)
 class Relative:
-    """A job of the chain. `state` is None where the job is no longer kept; `depth` is how many steps it is from the shown one."""
+    """A job of the chain. `state` is None if the job no longer exists; `depth` is how many steps it is from the shown one."""
 
     id: int
     queue: str
@@ -33,7 +33,9 @@ class Relative:
 
 @dataclass(frozen=True)
 class Family:
-    """`before` from the first that is known, `after` each right behind the one that it followed; `cut` is how many of these are left out at least."""
+    """`before` from the first known one, `after` each right behind the one that it follows; `cut` is a lower bound of how many
+    of these are left out.
+    """
 
     before: list[Relative]
     after: list[Relative]
@@ -58,7 +60,7 @@ async def _led_to(reading: Reader, detail: JobDetail) -> list[Relative]:
 
 
 async def _followed(reading: Reader, detail: JobDetail) -> tuple[list[Relative], int]:
-    """Step by step, so that the nearest are shown where there are too many; then in the order of a tree."""
+    """Step by step, so that the nearest are shown if there are too many; then in tree order."""
     children: dict[int, list[Relative]] = {}
     step, depth, left, cut = [(detail.job.id, receipt) for receipt in detail.then], 1, ON, 0
     while step and depth <= DEEP:

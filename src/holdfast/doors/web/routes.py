@@ -45,7 +45,7 @@ def _shown(request: Request, state: AppState, error: HoldfastError) -> Reply:
 
 
 def warm() -> None:
-    """Get ready while nobody looks yet: the first to see a screen does not wait for its template to be compiled."""
+    """Compile the templates in advance, so that the first visitor does not wait for that."""
     Thread(target=compile_all, name="templates", daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""Who holds what: the jobs that run, by the worker that has them and by the group whose places they take. Pure."""
+"""Running jobs by their worker and by their group. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

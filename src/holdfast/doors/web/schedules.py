@@ -1,4 +1,4 @@
-"""Recurring jobs: when each comes next, how the last went, pause, run now, make and remove."""
+"""Recurring jobs: next fires, the last result, pause, run now, create and remove."""
 
 import contextlib
 import time
@@ -47,7 +47,7 @@ def worded(spec: ScheduleSpec) -> str:
 
 
 def upcoming(schedule: Schedule) -> list[int]:
-    """The next few fires: none of one that can't fire, and fewer where no more come."""
+    """The next few fires: none of one that can't fire, and fewer if no more follow."""
     if schedule.aside:
         return []
     found = [schedule.next_at]
@@ -58,7 +58,7 @@ def upcoming(schedule: Schedule) -> list[int]:
 
 
 def _rows(schedules: list[Schedule]) -> list[tuple[Schedule, str, list[int]]]:
-    """What the table shows. The fires after the next are left out once working them out has taken its time."""
+    """The rows of the table. Fires after the next are left out once computing them has taken too long."""
     began, rows = time.perf_counter(), []
     for schedule in schedules:
         late = time.perf_counter() - began > _AHEAD_S
@@ -106,7 +106,7 @@ async def keep(view: View) -> Reply:
 
 
 def _spec(form: forms.Form, before: Schedule | None) -> ScheduleSpec:
-    """What the form says; what it does not show stays as it was."""
+    """The values of the form; fields that it does not show stay as they were."""
     job = before.spec.job if before is not None else NewJob(NO_QUEUE, b"null")
     publish = form.has("publish")
     queue = NO_QUEUE if publish else form.text("queue").strip()

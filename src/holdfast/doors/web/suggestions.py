@@ -1,4 +1,4 @@
-"""What fields offer while somebody types: names of queues, and types and tags that were seen. Looked up when a field is first used."""
+"""Suggestions for form fields: names of queues, and recent types and tags. Read when a field is first used."""
 
 import asyncio
 

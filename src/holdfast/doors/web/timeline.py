@@ -14,7 +14,7 @@ _LEAST = 6.0  # a short attempt is still to be seen
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt: its number, when it began and ended (None: not known, or it still runs), who, and how it went."""
+    """One attempt: its number, when it began and ended (None: not known, or still running), its worker, and its result."""
 
     number: int
     began: int | None
@@ -40,7 +40,7 @@ class Span:
 
 
 def attempts(detail: JobDetail) -> list[Attempt]:
-    """Every attempt that is known, oldest first. One that was handed back leaves no trace but its number."""
+    """Every known attempt, oldest first. A released one leaves only its number."""
     job = detail.job
     known = {error.attempt: _failed(error) for error in detail.errors}
     if job.state is State.LEASED and job.lease is not None:

@@ -20,7 +20,7 @@ _JOBS_OF_ONE = 10
 
 @get("/web/workers")
 async def show_workers(view: View) -> Reply:
-    """Registered workers, then the others that hold leases."""
+    """Registered workers, then the others that have leases."""
     found, leased = await asyncio.gather(
         view.engine.reading.workers(), view.engine.reading.jobs(ListJobs(_LEASES, state=State.LEASED, payload_up_to=0))
     )

@@ -1,1 +1,1 @@
-"""The live channel: a WebSocket on which a worker is sent jobs as they come, and ends them in batches."""
+"""The live channel: a WebSocket on which a worker receives jobs as they become ready, and ends them in batches."""

@@ -1,11 +1,12 @@
-"""One channel: what a worker asks for on it, what it holds, and what becomes of that when it closes.
+"""One channel: a worker's messages, its leases, and what happens to them when it closes.
 
-Messages are acted on in the order in which they come, and none waits for the one before it: many share a commit, and answers may come out of
-order, each with the `ref` of its message. What a channel holds belongs to it: closed, all of it is handed back and no attempt is spent. A
-conclude that is under way is decided before that, because the store takes lease verbs in the order in which they were sent.
+Messages are processed in the order of arrival, and none waits for the one before it: many share a commit, and answers may come
+out of order, each with the `ref` of its message. Leases belong to the channel: when it closes, all of them are released and the
+attempts do not count. A conclude in progress is decided before that, because the store processes lease verbs in the order in
+which they were sent.
 
-With `on_break: keep` only the worker's own close hands back. When the connection breaks, its leases live on, as those of long polls do: it may
-extend and end them elsewhere, and where it is dead they end by themselves, which counts.
+With `on_break: keep` only the worker's own close releases. When the connection breaks, its leases continue, as those of long
+polls do: the worker may extend and end them elsewhere, and if it is dead they expire, which counts.
 """
 
 import asyncio
@@ -65,7 +66,7 @@ class Peer(Protocol):
         ...
 
     def probe(self) -> None:
-        """Have the worker give a sign of life."""
+        """Make the worker send a sign of life."""
         ...
 
 
@@ -96,7 +97,7 @@ class Channel:
         self._held: dict[int, LeaseRef] = {}  # by fence
         self._credits = 0
         self._feeder: JobFeeder | None = None
-        self._deliveries: Deliveries | None = None  # of a worker that keeps what it has
+        self._deliveries: Deliveries | None = None  # of a worker that keeps its jobs
         self._parked: set[asyncio.Task[None]] = set()
         self._unanswered = 0
         self._unanswered_bytes = 0
@@ -108,7 +109,7 @@ class Channel:
             self._caller.hold(self, self._lose_access)
         channels.add(self)
 
-    # What comes in
+    # Input
 
     def take(self, data: bytes) -> None:
         """One message."""
@@ -209,7 +210,7 @@ class Channel:
             self._drive(asked.ref, size, enqueueing, partial(self._enqueued, asked.ref))
 
     async def _waited(self, ref: str | None, enqueueing: Coroutine[Any, Any, Enqueued]) -> None:
-        """Jobs that may wait for room: until the channel closes, for then they would be held for nobody."""
+        """Jobs that may wait for room: until the channel closes, so that they are not held for nobody."""
         try:
             self._enqueued(ref, await enqueueing)
         except HoldfastError as error:
@@ -255,7 +256,7 @@ class Channel:
             self._send(messages.Published(ref=ref, jobs=jobs, durability=durability, duplicate=duplicate, others=others))
         self._answered(size)
 
-    # What goes out
+    # Output
 
     def room(self) -> int:
         """How many more jobs may be sent just now."""
@@ -277,12 +278,14 @@ class Channel:
         self._send(messages.Jobs(jobs=shown, delivery=number))
 
     def cancel(self, fence: int) -> None:
-        """Somebody asked to cancel the job of this lease."""
+        """A cancel request for the job of this lease."""
         ref = self._held[fence]
         self._send(messages.Cancel(job=ref.job, attempt=ref.attempt))
 
     def on_lease_lost(self, fence: int) -> None:
-        """The time of this lease was up. The worker may stand still: it gets no more jobs, to lose them too, before it gave a sign of life."""
+        """This lease has expired. The worker may be suspended: it gets no more jobs, which it would lose too, until it gives a
+        sign of life.
+        """
         ref = self._held[fence]
         self._let_go(fence)
         self._send(messages.Lost(job=ref.job, attempt=ref.attempt))
@@ -291,7 +294,7 @@ class Channel:
         self._close_if_done()
 
     def heard(self) -> None:
-        """It lives."""
+        """The worker has given a sign of life."""
         self.unresponsive = False
         if self._feeder is not None:
             self._feeder.nudge()
@@ -308,7 +311,7 @@ class Channel:
         if not self._gone:
             self._peer.send(replies.encode(message))
 
-    # How much is under way
+    # Work in progress
 
     def _drive(self, ref: str | None, size: int, answering: Coroutine[Any, Any, Any], then: Callable[[Any], None]) -> None:
         self._begin(size)
@@ -371,7 +374,7 @@ class Channel:
         self.close(KEY_ENDED, error.code)
 
     def on_closed(self, goodbye: bool = False) -> None:
-        """The connection is gone, or as good as gone, perhaps because the worker said goodbye: hand back what it held, unless it keeps that."""
+        """The connection is closed, or nearly so, perhaps by the worker's goodbye: release its jobs, unless it keeps them."""
         if self._gone:
             return
         self._gone = True
@@ -379,7 +382,7 @@ class Channel:
             self._caller.let_go(self)
         if self._feeder is not None:
             self._feeder.leave()
-            self._feeder = None  # each holds on to the other
+            self._feeder = None  # each refers to the other
         for task in list(self._parked):
             task.cancel()
         deliveries = None if goodbye else self._deliveries

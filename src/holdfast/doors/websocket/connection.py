@@ -1,6 +1,6 @@
 """The WebSocket under one channel: bytes to messages and back, by the Sans-I/O half of `websockets`.
 
-A worker that is silent for too long is gone: pings would have made it speak. One that does not read what it is sent is given no more, and one
+A worker that is silent for too long is gone: it would have answered a ping. One that does not read gets no more jobs, and one
 that sends more than can be answered is not read.
 """
 
@@ -24,7 +24,7 @@ _ONLY_TEXT = 1003
 _NOT_UTF8 = 1007
 _TRY_AGAIN_LATER = 1013
 _LAST_WORDS_S = 1.0  # for a worker to read why it is hung up on
-_CHUNK = 1 << 10  # bytes that are looked at at once: a hundred of the smallest messages
+_CHUNK = 1 << 10  # bytes that are parsed in one go: a hundred of the smallest messages
 _LARGE_CHUNK = 8 << 10  # the same in the middle of a large message
 _MESSAGES_AT_ONCE = 50
 _SILENT_BEATS = CHANNEL_SILENCE_S // CHANNEL_PING_S
@@ -50,14 +50,14 @@ class WebSocketConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
         self._backlog = 0  # bytes that were unread at the last ping
-        self._unseen: bytes | memoryview = b""  # what has come and is not looked at yet
+        self._unseen: bytes | memoryview = b""  # received and not parsed yet
         self._in_line = False  # for another chunk of it
         self._is_next = True  # to be read, see `Turns.came`
         self._budget = channels.engine.budget
         self._account = self._budget.account(self._give_up)
         self._given_up = False
         self.unread = False
-        self.place: Place | None = None  # among all connections, given back with it
+        self.place: Place | None = None  # among all connections, returned with it
 
     def open(self, transport: asyncio.Transport, head: bytes, request_id: bytes) -> None:
         """Answer the handshake, whose head was read by the HTTP parser; raises `Refused`."""
@@ -83,7 +83,7 @@ class WebSocketConnection(asyncio.Protocol):
     # Called by the transport
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Bytes were received."""
         self._beats = 0
         if self._channel is not None and self._channel.unresponsive:
             self._channel.heard()
@@ -96,7 +96,9 @@ class WebSocketConnection(asyncio.Protocol):
             self._charge()
 
     def _take_chunks(self) -> None:
-        """Go on with what has come, as long as its answers are read and not too many; a few messages, then in turn with other connections."""
+        """Continue with received bytes, as long as the answers are read and not too many; a few messages, then in turn with
+        other connections.
+        """
         self._in_line = False
         seen = 0
         while self._unseen and seen < _MESSAGES_AT_ONCE and not (self._stuck or self.unread or self._given_up):
@@ -104,7 +106,7 @@ class WebSocketConnection(asyncio.Protocol):
             chunk, self._unseen = self._unseen[:size], self._unseen[size:]
             seen += self._look_at(bytes(chunk))
         if not self._unseen:
-            self._unseen = b""  # a view holds on to all that came
+            self._unseen = b""  # a view refers to all that was received
         self._mind_reading()
         self._charge()
 
@@ -123,14 +125,14 @@ class WebSocketConnection(asyncio.Protocol):
         return len(events)
 
     def _charge(self) -> None:
-        """Have the budget know what is held here: messages that are not whole, and answers that are not read."""
+        """Report to the budget what is held here: incomplete messages, and answers that are not read."""
         held = len(self._unseen) + len(self._conn.reader.buffer) + len(self._partial or b"")
         if self.unread and self._transport is not None:
             held += self._transport.get_write_buffer_size()
         self._account.hold(0 if self._given_up else held)
 
     def _give_up(self) -> None:
-        """There is no room for what is held here, and the worker has not moved for the longest."""
+        """There is no room for what is held here, and the worker has been stalled for longest."""
         self._given_up = True
         self._unseen, self._partial = b"", None
         self._conn.reader.buffer.clear()
@@ -141,7 +143,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._hang_up_in(_LAST_WORDS_S)
 
     def eof_received(self) -> None:
-        """The worker has gone without a word: nobody would read what waits to be sent."""
+        """The worker has gone silently: nothing would read what waits to be sent."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -195,11 +197,11 @@ class WebSocketConnection(asyncio.Protocol):
     # Called by the channel
 
     def send(self, message: bytes) -> None:
-        """Send one text; what is sent in one turn of the loop leaves in one piece."""
+        """Send one text; texts of one turn of the loop are sent in one piece."""
         try:
             self._conn.send_text(message)
         except InvalidState:
-            return  # closing: nobody would read it
+            return  # closing: nothing would read it
         self._soon()
 
     def pause_reading(self, stuck: bool) -> None:
@@ -218,7 +220,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._mind_reading()
 
     def probe(self) -> None:
-        """Ping, so that something comes from a worker that lives."""
+        """Ping, so that a live worker sends something."""
         if self._conn.state is State.OPEN:
             self._conn.send_ping(b"")
             self._soon()
@@ -267,7 +269,9 @@ class WebSocketConnection(asyncio.Protocol):
             self._channel.close(code, reason)
 
     def _beat(self) -> None:
-        """Ping; hang up on one that has been silent for too long. One that is not read can't be heard: it lives as long as it reads."""
+        """Ping; disconnect a worker that has been silent for too long. One that is not being read can't be heard: it counts as
+        alive as long as it reads.
+        """
         self._timer = self._loop.call_later(CHANNEL_PING_S, self._beat)
         backlog = self._transport.get_write_buffer_size() if self._transport is not None else 0
         if self._stuck or backlog < self._backlog:
@@ -312,7 +316,7 @@ class WebSocketConnection(asyncio.Protocol):
         if (rest := b"".join(parts)) and not self._half_closed:
             transport.write(rest)
         if SEND_EOF in parts and not self._half_closed:
-            # Closing at once would have the kernel throw away what was sent, where something has come that was not read.
+            # Closing at once would make the kernel discard what was sent, if there is unread input.
             self._half_closed = True
             if transport.can_write_eof():
                 transport.write_eof()

@@ -1,7 +1,8 @@
-"""Which of the jobs that were sent are known to have come. For a worker that keeps its jobs when the connection breaks.
+"""Which of the sent jobs are acknowledged. For a worker that keeps its jobs when the connection breaks.
 
-Each message with jobs has a number; the worker says up to which one it has them. What was on its way when the connection broke is nobody's: it
-goes back at once, or it would wait for the end of its lease, and count as a crash of a job that never ran.
+Each message with jobs has a number; the worker acknowledges deliveries up to a number. Jobs not acknowledged when the
+connection broke are released at once: otherwise they would wait for the end of their leases, and count as crashes of jobs that
+never ran.
 """
 
 from collections.abc import Iterator
@@ -27,16 +28,16 @@ class Deliveries:
 
     @property
     def too_many(self) -> bool:
-        """Whether to send no more before something is heard of them."""
+        """Whether to send no more before an acknowledgement."""
         return len(self._open) >= CHANNEL_UNANSWERED
 
     def got(self, number: int) -> None:
-        """All have come up to this one."""
+        """All deliveries up to this one have arrived."""
         checks.number("delivery", number, 1, self._last)
         for known in [known for known in self._open if known <= number]:
             del self._open[known]
 
     def on_their_way(self) -> Iterator[int]:
-        """The fences of jobs that may not have come."""
+        """The fences of jobs that may not have arrived."""
         for fences in self._open.values():
             yield from fences

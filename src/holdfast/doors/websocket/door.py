@@ -1,4 +1,4 @@
-"""All channels of one front: how many there may be, who holds which lease, and how they end when the server does."""
+"""All channels of one front: how many there may be, who holds which lease, and how they close when the server does."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from holdfast.doors.websocket.channel import Channel
 
 PATH = "/v1/channel"
-_GOING = 1012  # "service restart": come back, perhaps to another node
+_GOING = 1012  # "service restart": reconnect, perhaps to another node
 
 
 class Numbers:
@@ -63,14 +63,14 @@ class Channels:
         self.numbers.open -= 1
 
     def keep(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Run to the end, whatever becomes of the channel."""
+        """Run to the end, even if the channel closes."""
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def drain(self, grace_s: float) -> None:
-        """Give out nothing more. Channels may finish what they hold, for so long."""
+        """Grant no more jobs. Channels may finish their jobs within this time."""
         loop = asyncio.get_running_loop()
         if self.closes_at is None:
             self.closes_at = loop.time() + grace_s
@@ -79,7 +79,7 @@ class Channels:
             channel.drain()
 
     def grace_ms(self) -> int:
-        """How long what is held may still take."""
+        """How long unfinished jobs may still take."""
         left_s = 0.0 if self.closes_at is None else self.closes_at - asyncio.get_running_loop().time()
         return max(0, round(left_s * 1_000))
 
@@ -89,7 +89,7 @@ class Channels:
 
     def _news(self, news: Committed) -> None:
         if news.stop or news.lost:
-            # Leases granted by an earlier commit may have their answers in callbacks that come only now: after those.
+            # Leases granted by an earlier commit may have their answers in callbacks that run only now: after those.
             asyncio.get_running_loop().call_soon(self._tell, news.stop, news.lost)
 
     def _tell(self, stop: list[int], lost: list[int]) -> None:

@@ -1,6 +1,6 @@
 """Coroutines run without a task: as far as they go, and on when what they wait for is done. Half the price, for thousands of messages a second.
 
-It fits coroutines that await futures and nothing that asks for the current task.
+For coroutines that await futures and do not use the current task.
 """
 
 from collections.abc import Callable, Coroutine

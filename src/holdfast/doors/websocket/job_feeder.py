@@ -1,7 +1,7 @@
 """Jobs for one channel, as long as it has credits; it waits as a long poll does (`engine/wait.py`).
 
-One command asks for as many jobs as there are credits free. While it is on its way, more credits may come free: they are for the next one.
-A channel without free credits asks for nothing, and one that waits costs nothing but the memory of its parking.
+One command leases as many jobs as there are free credits. While it is in progress, more credits may become free: they are for
+the next one. A channel without free credits submits nothing, and a waiting one only costs the memory of its parking.
 
     nudge ─▶ look ──as many as asked for──▶ look again
                └──fewer──▶ park ──news──▶ look again
@@ -33,11 +33,11 @@ class Receiver(Protocol):
         ...
 
     def drain(self) -> None:
-        """Nothing more will come: the server shuts down."""
+        """No more jobs will follow: the server shuts down."""
         ...
 
     def refuse(self, refused: Refused) -> None:
-        """Nothing more will come: the access key does not let take these jobs any more."""
+        """No more jobs will follow: the access key no longer permits it."""
         ...
 
 
@@ -59,7 +59,7 @@ class JobFeeder(Wait[Granted]):
         self._receiver = receiver
         self._wanted = wanted
         self._loop = asyncio.get_running_loop()
-        self._busy = False  # a look is due, or under way, or parked
+        self._busy = False  # a look is due, in progress, or parked
         self._asked = 0
 
     def nudge(self) -> None:
@@ -83,7 +83,7 @@ class JobFeeder(Wait[Granted]):
         )
 
     def take(self, result: Granted | Refused) -> float | None:
-        """Give what there is room for, and wait where there was less than that."""
+        """Lease what there is room for, and wait if there was less than that."""
         if isinstance(result, Refused):
             if result.code in (Forbidden.code, Unauthorized.code):
                 self._receiver.refuse(result)
@@ -97,7 +97,7 @@ class JobFeeder(Wait[Granted]):
         if room and jobs:
             self._receiver.give(Granted(jobs[:room], result.now))
         if len(jobs) < self._asked and room > len(jobs) and not result.cut:
-            return WAIT_MS_MAX / 1000  # short enough that a registered worker is not taken for silent
+            return WAIT_MS_MAX / 1000  # short enough that a registered worker does not count as silent
         self._busy = False
         if room > len(jobs):
             self.nudge()

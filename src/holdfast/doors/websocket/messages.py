@@ -1,7 +1,7 @@
-"""What travels on a channel, as types: JSON texts, told apart by `op`. Docs: docs/channel.md.
+"""The messages of a channel, as types: JSON texts, distinguished by `op`. Docs: docs/channel.md.
 
-Where there is a call of HTTP for the same, the fields are the same. `body` stays the bytes that came, because idempotency keys are about bytes:
-the same key and body over HTTP is the same request.
+If there is an HTTP call for the same, the fields are the same. `body` stays the received bytes, because idempotency keys are
+about bytes: the same key and body over HTTP is the same request.
 """
 
 from typing import Annotated, Any
@@ -29,14 +29,14 @@ class Start(msgspec.Struct, tag_field="op", tag="start", forbid_unknown_fields=T
 
 
 class Got(msgspec.Struct, tag_field="op", tag="got", forbid_unknown_fields=True, kw_only=True):
-    """The jobs have come, up to this delivery."""
+    """The jobs have arrived, up to this delivery."""
 
     delivery: int
     ref: str | None = None
 
 
 class Credits(msgspec.Struct, tag_field="op", tag="credits", forbid_unknown_fields=True, kw_only=True):
-    """From now on so many; 0 stops the jobs."""
+    """The number of credits from now on; 0 stops the jobs."""
 
     credits: int
     ref: str | None = None
@@ -76,7 +76,7 @@ OPS = tuple(kind.__struct_config__.tag for kind in (Start, Credits, Got, Batch, 
 
 
 class Started(msgspec.Struct, tag_field="op", tag="started", kw_only=True):
-    """Jobs will come. `message_bytes`: the largest message that is taken."""
+    """Jobs will follow. `message_bytes`: the largest accepted message."""
 
     ref: str | None
     credits: int
@@ -102,7 +102,7 @@ class Results(msgspec.Struct, tag_field="op", tag="results", kw_only=True):
 
 
 class Enqueued(msgspec.Struct, tag_field="op", tag="enqueued", kw_only=True):
-    """The jobs are kept."""
+    """The jobs are stored."""
 
     ref: str | None
     jobs: list[ReceiptOut]
@@ -111,7 +111,7 @@ class Enqueued(msgspec.Struct, tag_field="op", tag="enqueued", kw_only=True):
 
 
 class Published(msgspec.Struct, tag_field="op", tag="published", kw_only=True):
-    """The copies are kept."""
+    """The copies are stored."""
 
     ref: str | None
     jobs: list[CopyOut]
@@ -135,13 +135,13 @@ class Pong(msgspec.Struct, tag_field="op", tag="pong", kw_only=True):
 
 
 class Draining(msgspec.Struct, tag_field="op", tag="draining", kw_only=True):
-    """The server shuts down: no more jobs come. When nothing is unfinished, or after `grace_ms`, it closes."""
+    """The server shuts down: no more jobs follow. When no lease is left, or after `grace_ms`, it closes."""
 
     grace_ms: int
 
 
 class Cancel(msgspec.Struct, tag_field="op", tag="cancel", kw_only=True):
-    """Somebody asked to cancel this job: stop, and fail or release it."""
+    """This job has a cancel request: stop, and fail or release it."""
 
     job: int
     attempt: int
@@ -155,7 +155,7 @@ class Lost(msgspec.Struct, tag_field="op", tag="lost", kw_only=True):
 
 
 def read(data: bytes) -> tuple[Any, str]:
-    """A message, and the mark of broken texts in it: only a batch is taken with those, because reasons are never refused."""
+    """A message, and the mark of invalid text in it: only a batch is accepted with those, because reasons are never refused."""
     try:
         return bodies.decode(data, Asked), ""  # type: ignore[arg-type]  # a union of types
     except MalformedJson:
@@ -173,7 +173,7 @@ class _Reference(msgspec.Struct):
 
 
 def reference(data: bytes) -> str | None:
-    """The `ref` of a message that can't be taken, if it can be read at all."""
+    """The `ref` of an invalid message, if it can be read at all."""
     try:
         return msgspec.json.decode(data, type=_Reference).ref
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

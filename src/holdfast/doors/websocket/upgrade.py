@@ -22,7 +22,7 @@ class ChannelUpgrade:
     def open(
         self, app: App, connection: Connection, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]
     ) -> WebSocketConnection:
-        """Hand the connection over, unless the guard, a bound or the handshake stands against it."""
+        """Hand the connection over, unless the origin check, a bound or the handshake refuses it."""
         try:
             path = app.admit_upgrade(method.decode(), target.partition(b"?")[0].decode("latin-1"), headers, connection.address)
             self.channels.admit(method.decode(), path)

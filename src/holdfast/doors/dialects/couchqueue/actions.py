@@ -1,9 +1,9 @@
-"""The nine actions by the names that CouchQueue gives them: each reads its parameters, calls the engine and answers.
+"""The nine actions by CouchQueue's names: each decodes its parameters, calls the engine and answers.
 
     taskCreate ─▶ interests ─▶ queues, or each worker's own line ── taskGet ─▶ processing ── taskUpdate ─▶ success │ failed │ again
 
-A task is ended by its number and its worker here, not by a lease: the door looks up who holds it and ends that lease and no other, so a
-task that changed hands in between is left alone.
+A task is ended by its id and its worker here, not by a lease: the door looks up the current lease and ends only that one, so a
+task that was leased again in between is left alone.
 """
 
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ _REMOVABLE = (State.SCHEDULED, State.READY, State.DEAD)
 
 
 async def task_create(engine: Engine, given: Parameters) -> replies.CreatedOut:
-    """Publish a task to every queue that is interested in its data; one that nobody wants is discarded."""
+    """Publish a task to every interested queue; without one it is discarded."""
     event, to_all, wanted = tasks.event(given), tasks.for_all(given), given.flag("requireInterest")
     once = given.flag("singularlyEnqueue")
     if given.flag("fastPost"):
@@ -77,7 +77,7 @@ async def task_update(engine: Engine, given: Parameters) -> replies.UpdatedOut:
 
 
 async def _held(engine: Engine, worker: str, task_id: str) -> JobDetail:
-    """The task that the worker works on. A worker that was deleted meanwhile may still end what it holds."""
+    """The worker's current task. A worker that was removed meanwhile may still end its task."""
     number = checks.whole(task_id) or 0
     if 0 < number <= limits.ID_MAX:
         try:
@@ -107,7 +107,7 @@ async def worker_delete(engine: Engine, given: Parameters) -> dict[str, Any]:
 
 
 async def interest_create(engine: Engine, given: Parameters) -> dict[str, Any]:
-    """Say what a queue wants, in place of what it wanted before. A queue that is not there is created."""
+    """Set a queue's interest, replacing the previous one. A missing queue is created."""
     queue, interests = given.need("queue"), given.interests()
     try:
         await engine.set_interest(queue, interests)
@@ -125,7 +125,7 @@ async def interest_delete(engine: Engine, given: Parameters) -> dict[str, Any]:
 
 
 async def queue_delete(engine: Engine, given: Parameters) -> dict[str, Any]:
-    """Remove a queue with its interests. One that still holds tasks is refused, unless `purge` says to throw them away."""
+    """Remove a queue with its interests. One that still has tasks is refused, unless `purge` says to discard them."""
     queue, purge = given.need("queue"), given.flag("purge")
     async with engine.audited(DeleteQueue(queue)):
         held = (await engine.reading.queue(queue)).tally

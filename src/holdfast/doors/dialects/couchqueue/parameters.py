@@ -1,8 +1,8 @@
-"""The parameters of a call, wherever they came from.
+"""The parameters of a call, from the query or the body.
 
-CouchQueue's clients send forms, and its text shows none of the ways that it forbids: so the query, a form of either kind and a JSON body
-all do, and become the same thing here, texts by name. A value of a JSON body becomes its JSON text, and a string what it says: that way
-`data` may be an object or a string that holds one, and is kept byte for byte. What is empty or null counts as not given.
+CouchQueue's clients send forms, and its documentation names no other way: so the query, a form of either kind and a JSON body
+are all accepted, and become texts by name. A value of a JSON body becomes its JSON text, and a string its content: so `data`
+may be an object or a string that contains one, and is stored byte for byte. Empty and null count as not given.
 """
 
 import re
@@ -37,7 +37,7 @@ _patterns = msgspec.json.Decoder(dict[str, str])
 
 
 class _Hash(msgspec.Struct):
-    """Any object; what is in it is read over."""
+    """Any object; its members are not decoded."""
 
 
 _hash = msgspec.json.Decoder(_Hash)
@@ -76,11 +76,11 @@ class Parameters:
         return value
 
     def names(self, name: str) -> bool:
-        """Whether a parameter is there, if only by its name."""
+        """Whether a parameter is given, even without a value."""
         return name in self.given
 
     def asks_for(self, name: str) -> bool:
-        """Whether something is asked for: by its name alone, or with any value that does not say no."""
+        """Whether a flag is set: by its name alone, or with any value that does not mean no."""
         return self.names(name) and (self.given[name] == "" or self.given[name].strip().lower() not in _NO)
 
     def data(self) -> bytes:
@@ -122,7 +122,9 @@ class Parameters:
         return names
 
     def run_at(self) -> int | None:
-        """When the task may run, in milliseconds; None is now. Seconds are expected; what only makes sense as milliseconds is taken so."""
+        """When the task may run, in milliseconds; None is now. Seconds are expected; a value that is only plausible as
+        milliseconds is taken as such.
+        """
         text = self.given.get("runAt", "").strip().lower()
         if text in ("", "null", "now"):
             return None
@@ -184,7 +186,7 @@ async def _fields(body: bytes) -> list[tuple[str, str]]:
 
 
 def _whole_text(name: str, value: str) -> str:
-    """A text that is UTF-8. A reason is cleaned instead of refused: a worker must be able to say that it failed."""
+    """A text that is UTF-8. A reason is repaired instead of refused: a worker must be able to report a failure."""
     return value.encode(errors="surrogateescape").decode(errors="replace" if name == _REASON else "strict")
 
 

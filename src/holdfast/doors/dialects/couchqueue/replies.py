@@ -1,4 +1,4 @@
-"""What this door answers, and how it says no: a sentence in `error`, in CouchQueue's own words where it has some."""
+"""The answers of this door, and its errors: a sentence in `error`, in CouchQueue's own words where it has some."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""The state of the system, in the parts that a caller asks for; without a word, in all that need none.
+"""The state of the system, in the parts that a caller asks for; by default in all that need no name.
 
-Lists of tasks are bounded. What they leave out is told in `truncated`, and `/v1/jobs` has pages.
+Lists of tasks are bounded. `truncated` says what was left out, and `/v1/jobs` has pages.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ LISTED = 200  # tasks in one list: each failed one is read with its reason
 
 
 async def status(engine: Engine, given: Parameters) -> dict[str, Any]:
-    """The parts that were asked for, each under its parameter's name."""
+    """The requested parts, each under its parameter's name."""
     asked = [name for name in _PARTS if (given.names(name) if name in _NAMED else given.asks_for(name))]
     asked = asked or [name for name in _PARTS if name not in _NAMED]
     shown: dict[str, Any] = {name: await _PARTS[name](engine, given) for name in asked}
@@ -51,7 +51,7 @@ def _length(info: QueueInfo) -> int:
 
 
 async def _worker_queue(engine: Engine, given: Parameters) -> dict[str, int]:
-    """By worker, or for the one that is named, how many tasks wait for it alone."""
+    """By worker, or for the named one, how many tasks wait for it alone."""
     waiting = {info.worker.id: info.waiting for info in (await engine.reading.workers()).workers}
     named = given.get("workerQueue")
     if named is None or not named.startswith("w-"):
@@ -95,7 +95,7 @@ async def _failed(engine: Engine, _: Parameters) -> list[tasks.TaskOut]:
 
 
 async def _in_progress(engine: Engine, _: Parameters) -> list[tasks.TaskOut]:
-    """Tasks that somebody works on, those first that were taken first."""
+    """Tasks being worked on, the longest leased first."""
     page = await engine.reading.jobs(ListJobs(LISTED + 1, state=State.LEASED))
     return [tasks.task_out(detail.job, detail.content) for detail in page.jobs]
 
@@ -105,7 +105,7 @@ async def _task(engine: Engine, given: Parameters) -> tasks.TaskOut:
     text = given.need("task")
     number = checks.whole(text) or 0
     try:
-        detail = await engine.reading.job(number if number <= limits.ID_MAX else 0)  # 0 is nobody's
+        detail = await engine.reading.job(number if number <= limits.ID_MAX else 0)  # 0 is no one's
     except JobNotFound:
         raise JobNotFound(f"no task with the taskId {text[:100]}") from None
     return tasks.task_out(detail.job, detail.content, detail.errors)

@@ -1,10 +1,11 @@
-"""A task and the job that keeps it.
+"""A task and the job that stores it.
 
     data ─▶ payload     publisher ─▶ tag      scope ─▶ tag, and the one worker of the copy
     singularlyEnqueue ─▶ unique_key           singularlyRun ─▶ group_key, one at a time
 
-The payload is the data itself, so interests match on it and every other door shows it. Both keys are a hash of the data: two tasks are the
-same when their data are, whatever the order of the members. A job that came through another door is a task too, without a publisher.
+The payload is the data itself, so interests match on it and every other door shows it. Both keys are a hash of the data: two
+tasks are the same when their data are, whatever the order of the members. A job that came through another door is a task too,
+without a publisher.
 """
 
 import base64
@@ -36,7 +37,7 @@ _NO_QUEUE = "-"  # of an event: its copies get theirs from the interests
 
 
 class TaskOut(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A task. Moments are in milliseconds since 1970; `failReason` is there once an attempt has failed."""
+    """A task. Times are in milliseconds since 1970; `failReason` is set once an attempt has failed."""
 
     task_id: int
     data: Raw
@@ -75,7 +76,7 @@ def for_all(given: Parameters) -> bool:
 
 
 def again(job: Job, content: Content) -> NewJob:
-    """The same task anew, to run at once. A time to run from beanstalkd may be longer than a lease may be asked for here."""
+    """The same task again, to run at once. A time to run from beanstalkd may be longer than a lease may be here."""
     extras = job.extras
     if extras.lease_ms is not None and extras.lease_ms > limits.LEASE_MS_MAX:
         extras = replace(extras, lease_ms=limits.LEASE_MS_MAX)

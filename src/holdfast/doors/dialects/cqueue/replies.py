@@ -1,4 +1,4 @@
-"""How this door shows a job, and how it says no: `{"error": "…", "code": "…"}`, by the one table from code to status."""
+"""How this door shows a job, and an error: `{"error": "…", "code": "…"}`, by the one table from code to status."""
 
 import base64
 from typing import Any
@@ -50,13 +50,13 @@ SHOWN_STATUS = {
 
 
 class IdOut(msgspec.Struct):
-    """The job is kept, under this number."""
+    """The job is stored, under this id."""
 
     id: int = msgspec.field(name="ID")
 
 
 class JobOut(msgspec.Struct, rename="pascal"):
-    """A job. The payload is there only where one was given; bytes that another door took are base64, with their type."""
+    """A job. The payload is left out if there is none; bytes that another door accepted are base64, with their type."""
 
     id: int = msgspec.field(name="ID")
     type: str
@@ -67,7 +67,7 @@ class JobOut(msgspec.Struct, rename="pascal"):
 
 
 class StatsOut(msgspec.Struct, rename="pascal"):
-    """How many jobs the queue holds, and for how long the server has run, in milliseconds."""
+    """How many jobs the queue has, and for how long the server has run, in milliseconds."""
 
     queued: int
     in_progress: int
@@ -83,7 +83,7 @@ class ErrorOut(msgspec.Struct):
 
 
 def job_out(job: Job, content: Content, state: State) -> JobOut:
-    """A job as it stands, or as it was left in `state`."""
+    """A job in its current state, or in `state`."""
     shown = JobOut(job.id, content.type, SHOWN_STATUS[state])
     if content.content_type is not None:
         shown.payload_base64 = base64.b64encode(content.payload).decode()
@@ -99,7 +99,7 @@ def answer(shown: msgspec.Struct) -> Reply:
 
 
 def kept(job_id: int, durability: Durability) -> Reply:
-    """The answer to an enqueue. Its body is `{"ID": 1}` and nothing else, so a header says how the job is kept."""
+    """The answer to an enqueue. Its body is `{"ID": 1}` and nothing else, so a header says how the job is stored."""
     reply = answer(IdOut(job_id))
     reply.extra = ((b"holdfast-durability", f"{durability.level}; replicas={durability.replicas}".encode()),)
     return reply

@@ -4,8 +4,8 @@
                   ▲                       │
                   └── its lease has ended ┘
 
-A job is concluded by its number here, not by a lease: the door looks up who holds it and ends that lease and no other, so a job that changed
-hands in between is left alone. A consumer that gave its name with dequeue is the only one who may conclude.
+A job is concluded by its id here, not by a lease: the door looks up the current lease and ends only that one, so a job that was
+leased again in between is left alone. Only a consumer that gave its name with dequeue may conclude.
 """
 
 import msgspec
@@ -33,14 +33,14 @@ _CONSUMER = "QUEUE_CONSUMER"
 
 
 class JobIn(msgspec.Struct, rename="pascal"):
-    """A job to enqueue. Other members have no effect, as in the queues that this door speaks for: `ID` and `Status` are the server's."""
+    """A job to enqueue. Other members have no effect, as in the original: `ID` and `Status` are the server's."""
 
     type: str
     payload: Raw | UnsetType = UNSET
 
 
 async def enqueue(request: Request, state: AppState) -> Reply:
-    """Put a job. The body is JSON, whatever its type says: curl calls every body a form."""
+    """Enqueue a job. The body is JSON, whatever its type says: curl calls every body a form."""
     body = request.body
     key = request.headers.get(b"idempotency-key")
     enqueued = await state.engine.enqueue(
@@ -58,7 +58,7 @@ def _new_job(given: JobIn) -> NewJob:
 
 @post("/jobs/dequeue", status=200)
 async def dequeue(request: Request, state: AppState) -> Reply:
-    """Take the oldest job; 204 when there is none."""
+    """Take the oldest job; 204 if there is none."""
     granted = await state.engine.lease((QUEUE,), worker=_consumer(state.engine, request))
     if not granted.jobs:
         return NOTHING
@@ -85,7 +85,7 @@ async def show(state: AppState, job_id: str) -> Reply:
 
 
 async def stats(state: AppState) -> Reply:
-    """The queue in numbers. Concluded jobs are counted for as long as they are kept."""
+    """The numbers of the queue. Concluded jobs are counted for as long as they are kept."""
     try:
         tally = (await state.engine.reading.queue(QUEUE)).tally
     except QueueNotFound:
@@ -105,8 +105,8 @@ async def _detail(engine: Engine, job_id: str) -> JobDetail:
 
 
 def _consumer(engine: Engine, request: Request) -> str:
-    """Who the caller says it is, or else its access key, where keys are in force. Some proxies drop header names with an underscore, so a
-    hyphen will do too.
+    """The caller's name as given, or else its access key, if keys are in force. Some proxies drop header names with an
+    underscore, so a hyphen is accepted too.
     """
     name, also = request.header("queue_consumer"), request.header("queue-consumer")
     if name and also and name != also:

@@ -1,7 +1,7 @@
-"""A message in the forms in which it may be sent, and in the one in which it is given.
+"""A message in the formats in which it may be sent, and in the one in which it is returned.
 
-A message is a text. It is kept as a JSON string, so that the queue's jobs read well through every other door. Whatever can't be given back
-exactly as it was sent is refused: bytes that are not UTF-8, and forms from which a part would be left out.
+A message is a text. It is stored as a JSON string, so that other doors show the queue's jobs well. What can't be returned
+exactly as it was sent is refused: bytes that are not UTF-8, and formats that would lose a part.
 """
 
 import msgspec
@@ -42,7 +42,7 @@ async def read(request: Request) -> str:
 def given(content: Content) -> tuple[bytes, bytes]:
     """The message of a job as the body of an answer, and the body's type.
 
-    What another door put into the queue is given as it is: JSON as JSON, a text as a JSON string, bytes as bytes.
+    A job that another door enqueued is returned as it is: JSON as JSON, a text as a JSON string, bytes as bytes.
     """
     if content.content_type is None:
         return content.payload, JSON
@@ -53,7 +53,7 @@ def given(content: Content) -> tuple[bytes, bytes]:
 
 
 async def _fields(body: bytes) -> list[tuple[str, str]]:
-    """The fields of a form. A bare `&` in a message would cut it in two, so what is not a whole field is refused."""
+    """The fields of a form. A bare `&` in a message would split it, so an incomplete field is refused."""
     try:
         _text(body)
         return await pairs_of(body, max_fields=100, strict_parsing=bool(body))

@@ -1,13 +1,13 @@
 """DQID's three routes over the queue `dqid`: first in, first out, never dropped.
 
-A message that was given is concluded, and the answer leaves only after that is committed. Its protocol has no word for "I have it", so:
+A returned message is concluded, and the answer is sent only after that commit. The protocol has no acknowledgement, so:
 
     lease ──▶ has the caller left? ──▶ conclude ──▶ answer
       │              │ yes                │            └─ lost on its way: concluded, and kept as history for the queue's retention
       │              └─ released          └─ the process dies before the commit: the lease ends, and the message is given again
       └─ the process dies: the same
 
-A message is never lost by the server; it can be given to nobody only after the last look at the caller.
+The server never loses a message before that; it is lost if the caller disconnects after the last check.
 """
 
 import msgspec
@@ -25,26 +25,26 @@ from holdfast.job.job import NewJob
 from holdfast.messages.commands import ConcludeLease
 
 QUEUE = "dqid"
-LEASE_MS = 60_000  # how soon a message comes back after a crash; far longer than any commit takes
-_WORKER = "GET /get"  # who holds the lease, for those who look at the job meanwhile
+LEASE_MS = 60_000  # how soon a message is ready again after a crash; far longer than any commit takes
+_WORKER = "GET /get"  # the lease's worker, as other doors show it meanwhile
 
 
 class PushedOut(msgspec.Struct):
-    """The message is kept, under this number and in this way."""
+    """The message is stored, under this id and in this way."""
 
     id: int
     durability: DurabilityOut
 
 
 class StatsOut(msgspec.Struct, rename="camel"):
-    """How many messages count against the queue's capacity: waiting, or being given this moment."""
+    """How many messages count against the queue's capacity: waiting, or just being returned."""
 
     queue_size: int
 
 
 @post("/push", status=200)
 async def push(request: Request, state: AppState) -> Reply:
-    """Put a message. 429 when the queue is full: nothing is put, and nothing is dropped for it."""
+    """Enqueue a message. 429 if the queue is full: nothing is enqueued, and nothing is dropped for it."""
     payload = replies.encode(await messages.read(request))
     key = request.headers.get(b"idempotency-key")
     enqueued = await state.engine.enqueue(
@@ -56,10 +56,10 @@ async def push(request: Request, state: AppState) -> Reply:
 
 @get("/get", is_read=False)
 async def take(request: Request, state: AppState) -> Reply:
-    """Take the oldest message; 204 when there is none."""
+    """Take the oldest message; 204 if there is none."""
     engine = state.engine
     granted = await engine.lease((QUEUE,), worker=_WORKER, lease_ms=LEASE_MS)
-    if not granted.jobs or request.left:  # on a store that stands still, each of its tries would take a message with it
+    if not granted.jobs or request.left:  # while the store does not answer, each of its retries would take a message
         engine.give_back(granted.returnable())
         return NOTHING
     taken = granted.jobs[0]
@@ -75,7 +75,7 @@ async def take(request: Request, state: AppState) -> Reply:
 
 
 async def stats(state: AppState) -> Reply:
-    """How many messages the queue holds."""
+    """How many messages the queue has."""
     try:
         held = (await state.engine.reading.queue(QUEUE)).tally.unfinished
     except QueueNotFound:
@@ -87,7 +87,7 @@ def _json(answer: msgspec.Struct) -> Reply:
     return Reply(200, replies.encode(answer))
 
 
-# Refusals are those of /v1: DQID never said what its own look like.
+# Errors are those of /v1: DQID does not define any.
 DIALECT = Dialect(
     [push, take, *(route(method, "/stats")(stats) for method in ("GET", "HEAD"))],
     claiming=frozenset(("/get",)),
