@@ -125,7 +125,8 @@ def channel_life(tally: Tally, credit: int, calls: tuple[str, int], together: bo
     start = frame(b'{"op":"start","queues":["%b"],"credits":%d,"lease_ms":300000}' % (queue.encode(), credit))
     begun: dict[str, tuple[float, int]] = {}
     over, number = False, 0
-    yield HANDSHAKE
+    if (yield HANDSHAKE) is None:
+        return  # the time is over before it has begun
     answer = yield start + puts[credit]
     while True:
         said, out = (heard(answer[1]), b"") if answer is not None else (_OVER, STOP)

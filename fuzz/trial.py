@@ -33,7 +33,8 @@ WARM_CASES = 200  # for each door, before memory is measured: what is loaded onc
 RENEW_S = 5.0
 LOOK_S = 0.5
 SHARE = 1.10  # of the memory before that there may be afterwards
-SLACK_BYTES = 8 << 20  # of a small server a tenth is little: pages of its store that are cached
+REST_S = 20.0  # before it is measured, both times: a server that is quiet gives back what it has freed, within some seconds
+GIVEN_BACK_S = 30.0  # for that to come about, where there was no rest before
 MOST_FOUND = 20
 OF_A_KIND = 2
 _NAMED = re.compile(rb"(?:jobs?/|delete |release |bury |touch |kick-job |reserve-job |conclude/|Id\W+|job\W+)(\d+)")
@@ -70,8 +71,8 @@ class Figures:
 class Trial:
     """A run with one server, which is given and is started here."""
 
-    def __init__(self, server: Attacked, seed: str, doors: list[str]) -> None:
-        self.server, self.seed, self.doors = server, seed, doors
+    def __init__(self, server: Attacked, seed: str, doors: list[str], rest_s: float = REST_S) -> None:
+        self.server, self.seed, self.doors, self.rest_s = server, seed, doors, rest_s
         self.figures = Figures()
         self.ledger = honest.Ledger()
         self.meddled: set[int] = set()
@@ -100,6 +101,7 @@ class Trial:
         await asyncio.gather(*[self._some(door, range(-WARM_CASES, 0)) for door in DOORS])
         await self.server.idle()
         await self.server.clear()
+        await asyncio.sleep(self.rest_s)
         self.figures.before_bytes = self.figures.peak_bytes = self.server.memory_bytes()
         self._descriptors = self.server.descriptors()
 
@@ -177,8 +179,9 @@ class Trial:
         for said in [*self.ledger.wrong, *await honest.missing(self.server.port, self.ledger, self.meddled)]:
             self._found(said)
         await self.server.clear()
-        allowed = max(figures.before_bytes * SHARE, figures.before_bytes + SLACK_BYTES)
-        deadline = time.monotonic() + 30
+        await asyncio.sleep(self.rest_s)
+        allowed = figures.before_bytes * SHARE
+        deadline = time.monotonic() + GIVEN_BACK_S
         while (after := self.server.memory_bytes()) > allowed and time.monotonic() < deadline:  # noqa: ASYNC110  (as above)
             await asyncio.sleep(1.0)
         figures.after_bytes = after
@@ -203,6 +206,8 @@ class Trial:
             self.figures.findings.append(Finding(what, case, suspects or []))
 
 
-async def attack(home: Path, seed: str, doors: list[str], seconds: float, store: str = "", fronts: int = 1) -> Figures:
+async def attack(
+    home: Path, seed: str, doors: list[str], seconds: float, store: str = "", fronts: int = 1, rest_s: float = REST_S
+) -> Figures:
     """A run in a folder of its own."""
-    return await Trial(Attacked(made(home), home / "server.log", store=store, fronts=fronts), seed, doors).run(seconds)
+    return await Trial(Attacked(made(home), home / "server.log", store=store, fronts=fronts), seed, doors, rest_s).run(seconds)

@@ -8,8 +8,15 @@ from typing import Any, NamedTuple
 import trustme
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
-from cryptography.x509 import CertificateBuilder, ExtendedKeyUsage, load_pem_x509_certificates
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509 import (
+    CertificateBuilder,
+    ExtendedKeyUsage,
+    Name,
+    NameAttribute,
+    ObjectIdentifier,
+    load_pem_x509_certificates,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 class Pair(NamedTuple):
@@ -45,10 +52,18 @@ class Authority:
 
     def only_for_servers(self, pair: Pair) -> Pair:
         """The same certificate without the use `client auth`."""
+        return self._remade(pair, None, ExtendedKeyUsageOID.SERVER_AUTH)
+
+    def named(self, name: str, *common_names: str) -> Pair:
+        """A client's certificate with these common names and nothing else, as files `name`."""
+        subject = Name([NameAttribute(NameOID.COMMON_NAME, one) for one in common_names])
+        return self._remade(self.issue(name, "nobody@example.org"), subject, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    def _remade(self, pair: Pair, subject: Name | None, use: ObjectIdentifier) -> Pair:
         found = load_pem_x509_certificates(pair.cert.read_bytes())[0]
-        made = CertificateBuilder(found.issuer, found.subject, found.public_key(), found.serial_number)
+        made = CertificateBuilder(found.issuer, subject or found.subject, found.public_key(), found.serial_number)
         made = made.not_valid_before(found.not_valid_before_utc).not_valid_after(found.not_valid_after_utc)
-        made = made.add_extension(ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=True)
+        made = made.add_extension(ExtendedKeyUsage([use]), critical=True)
         key: Any = load_pem_private_key(self._ca.private_key_pem.bytes(), None)
         signed = made.sign(key, SHA256())
         pair.cert.write_bytes(signed.public_bytes(Encoding.PEM))

@@ -35,7 +35,7 @@ def __getattr__(name: str) -> "Any":
     try:
         return getattr(importlib.import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        if error.name in ("aiohttp", "urllib3", "tenacity", "yarl"):
+        if error.name in ("aiohttp", "httptools", "tenacity"):
             raise ImportError(
                 f"holdfast.{name} needs {error.name}, which comes with an installation of holdfast", name=name
             ) from error

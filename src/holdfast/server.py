@@ -29,6 +29,7 @@ import structlog
 import uvloop
 
 from holdfast import __version__
+from holdfast.allocator import give_back_when_quiet
 from holdfast.config import Config
 from holdfast.connection_limit import limit_of
 from holdfast.doors.beanstalk.door import Beanstalk
@@ -156,7 +157,8 @@ class Front:
             await tubes.open(self._tubes, contexts(certificate, config.beanstalk_auth()))
             metrics.handshakes_failed.append(("beanstalkd", tubes.handshakes_failed))
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.close_to_puts, tubes)
-        tasks = [asyncio.create_task(_report(link, metrics))] if config.fronts > 1 else []
+        chores = [give_back_when_quiet(), *([_report(link, metrics)] if config.fronts > 1 else [])]
+        tasks = [asyncio.create_task(chore) for chore in chores]
         if certificate is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload, certificate)
             tasks.append(asyncio.create_task(certificate.watch()))

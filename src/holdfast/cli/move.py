@@ -41,7 +41,8 @@ def move(origin: str, goal: str, replicas: int, dry_run: bool, as_json: bool) ->
     """Move a store into another, empty store, such as from a file into PostgreSQL.
 
     No server may use either. All or nothing: the target is compared with the source row by row before it is made final; the source is
-    not changed. Leases live on: their workers end them at the new place. Ends with 1 if anything differs.
+    not changed, and has to be sound (`holdfast check`). Leases live on: their workers end them at the new place. Ends with 1 if
+    anything differs.
     """
     for option, place in (("--from", origin), ("--to", goal)):
         if not place.startswith(_DATABASE) and not (place.startswith(_FILE) and len(place) > len(_FILE)):
@@ -83,6 +84,7 @@ def _quiet() -> Iterator[None]:
 
 async def _move(origin: str, goal: str, replicas: int) -> Report:
     async with _source(origin) as source, _target(goal, replicas) as target:
+        await transfer.demand_sound(source)
         await transfer.copy(source, target, _Progress("copying"))
         report = await transfer.reconcile(source, target, _Progress("comparing"))
         if not report.differences:
@@ -97,6 +99,7 @@ async def _dry(origin: str, goal: str, replicas: int) -> Report:
     else:
         sqlite.check_free(Path(goal.removeprefix(_FILE)))
     async with _source(origin) as source:
+        await transfer.demand_sound(source)
         tables = []
         for table in transfer.TABLES:
             count = sum([len(rows) async for rows in source.pages(table)])

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from holdfast.committer import enqueue, groups, manage
 from holdfast.committer.batch import Batch
-from holdfast.errors import Conflict, HoldfastError, QueueFull, WrongState
+from holdfast.errors import Conflict, HoldfastError, QueueFull, QueueNotFound, WrongState
 from holdfast.job import lifecycle
 from holdfast.job.job import DEAD, READY, SCHEDULED, Job, Lease, State
 from holdfast.job.queue import Queue
@@ -86,7 +86,11 @@ async def reserve(batch: Batch, command: ReserveJob) -> Granted:
 
 
 async def pause(batch: Batch, command: PauseFor) -> QueueInfo:
-    """Stop leasing from a queue until a time, or resume it."""
+    """Stop leasing from a queue until a moment, or resume it."""
+    if command.if_it_holds:
+        found = await batch.queue(command.queue)
+        if found is None or not found.tally.unfinished + found.tally.dead:
+            raise QueueNotFound(f"There is no queue {command.queue} that holds a job.", queue=command.queue)
     queue = await batch.queue_made(command.queue)
     queue.paused = command.pause_ms > 0
     queue.paused_until = batch.now + command.pause_ms if queue.paused else 0

@@ -8,7 +8,7 @@ from holdfast.committer import expiry, groups, worker_registry
 from holdfast.committer.batch import Batch
 from holdfast.errors import WorkerNotFound
 from holdfast.job import lifecycle
-from holdfast.job.job import NO_EXTRAS, Content, Job, Lease
+from holdfast.job.job import NO_EXTRAS, Content, Job, Lease, without_parent
 from holdfast.job.queue import Queue
 from holdfast.job.registry import Worker
 from holdfast.limits import BATCH_BYTES
@@ -89,13 +89,15 @@ class Leases:
             if self._given_bytes and self._given_bytes + size > BATCH_BYTES:
                 return LATER
             self._given_bytes += size
-            return Granted([GrantedJob(job, content or await self._content(job)) for job, content in again], now)
+            return Granted(
+                [GrantedJob(_shown(job, command), content or await self._content(job)) for job, content in again], now
+            )
         allowed = worker_registry.admitted(self._batch, command, self._workers)
         if allowed is None:
             return Granted([], now, quiet=True)
         command = allowed
         if self._away and command.queues and all(name in self._away for name in command.queues):
-            raise self._away[command.queues[0]]
+            raise self._away[command.queues[0]].with_traceback(None)
         granted: list[GrantedJob] = []
         cut, limit, most = False, command.limit, self._given_bytes + command.most_bytes
         for queue_head in _in_order(self._lines(command), command.by_priority):
@@ -109,7 +111,7 @@ class Leases:
             self._given_bytes = given
             queue_head.line.popleft()
             leased = self._lease(queue_head.queue, job, command)
-            granted.append(GrantedJob(leased, content or await self._content(job)))
+            granted.append(GrantedJob(_shown(leased, command), content or await self._content(job)))
             if len(granted) >= limit:
                 break
         if command.request is not None and granted:
@@ -221,3 +223,7 @@ async def with_progress(batch: Batch, results: Sequence[Granted]) -> dict[int, b
     """What earlier attempts of the granted jobs noted, for those that had one."""
     again = [granted.job.id for result in results for granted in result.jobs if granted.job.attempt > 1]
     return await batch.tx.progress(again) if again else {}
+
+
+def _shown(job: Job, command: LeaseJobs) -> Job:
+    return job if command.scope is None else without_parent(job)

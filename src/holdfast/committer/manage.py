@@ -7,7 +7,7 @@ from holdfast.committer import enqueue, expiry, groups
 from holdfast.committer.batch import Batch
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, WrongState
 from holdfast.job import lifecycle
-from holdfast.job.job import HISTORY, Content, Job, NewJob, State
+from holdfast.job.job import HISTORY, Content, Job, NewJob, State, without_parent
 from holdfast.job.queue import Queue, QueueSettings
 from holdfast.limits import ID_MAX, PURGE_BYTES, PURGE_CHUNK
 from holdfast.messages import events
@@ -47,7 +47,7 @@ async def content_of(batch: Batch, job_id: int) -> Content:
 
 
 async def _changed(batch: Batch, job: Job) -> Changed:
-    return Changed(job, await content_of(batch, job.id), batch.now)
+    return Changed(job if batch.scope is None else without_parent(job), await content_of(batch, job.id), batch.now)
 
 
 async def taken_back(batch: Batch, queue: Queue, job: Job, after: Job) -> Job:

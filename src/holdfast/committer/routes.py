@@ -54,7 +54,7 @@ class Routes:
             self._missed[schedule.name] = job.payload
             raise StaleInterests(f"The event of the schedule {schedule.name} is not routed yet.")
         if isinstance(known[2], HoldfastError):
-            raise known[2]
+            raise known[2].with_traceback(None)  # else it gets longer each time
         return known[2]
 
     def find(self) -> None:

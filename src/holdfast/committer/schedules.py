@@ -49,7 +49,9 @@ async def _save(batch: Batch, schedule: Schedule) -> None:
 
 
 async def put(batch: Batch, command: SetSchedule) -> ScheduleAnswer:
-    """Create a schedule, or change what it enqueues and when; its history stays."""
+    """Make a schedule, or change what one puts and when; its history stays, but for the jobs of another queue, which not everybody may see who sees this
+    one.
+    """
     rules.check(command.spec, batch.now)
     before = await batch.tx.schedule(command.name)
     if before is not None and not rules.is_seen(before, command.scope):
@@ -63,7 +65,9 @@ async def put(batch: Batch, command: SetSchedule) -> ScheduleAnswer:
     if before is None:
         after = Schedule(command.name, command.spec, command.paused, batch.now, next_at, next_at)
     else:
-        after = rules.settled(replace(before, spec=command.spec, paused=command.paused, created_at=created), next_at)
+        stays = (before.spec.publish, before.spec.job.queue) == (command.spec.publish, command.spec.job.queue)
+        changed = replace(before, spec=command.spec, paused=command.paused, created_at=created)
+        after = rules.settled(changed if stays else replace(changed, last_jobs=()), next_at)
     await _save(batch, after)
     batch.schedules_changed = True
     return ScheduleAnswer(after)

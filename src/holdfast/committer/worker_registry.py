@@ -56,7 +56,8 @@ async def remove(batch: Batch, command: RemoveWorkers) -> Counted:
     if command.id is not None:
         gone = [await _worker(batch, command.id)]
     else:
-        gone = [worker for worker in (await batch.tx.workers()).values() if command.queue in worker.queues]
+        found = [worker for worker in (await batch.tx.workers()).values() if command.queue in worker.queues]
+        gone = [worker for worker in found if registry.is_seen(worker, batch.scope)]
     return await _forget(batch, gone)
 
 

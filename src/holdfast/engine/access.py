@@ -105,7 +105,7 @@ RULES: dict[type[Request[Any]], Rule] = {
     commands.SetInterest: Rule(Ability.MANAGE, _queue),
     tubes.KickJob: _JOB,
     tubes.KickJobs: Rule(Ability.MANAGE, _queue, exists=True),
-    tubes.PauseFor: Rule(Ability.MANAGE, _queue),
+    tubes.PauseFor: Rule(Ability.MANAGE, _queue, exists=True),
     # Workers and schedules
     commands.RegisterWorker: Rule(Ability.CONSUME, lambda request: request.queues),
     commands.BeatWorker: _LEASE,

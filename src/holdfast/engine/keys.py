@@ -48,8 +48,11 @@ class Keys:
             requests_per_s,
             parked,
         )
-        rules.check(Key(command.id, name, abilities, queues, (), 0, None, None, sees_payloads, note, requests_per_s, parked))
-        rules.expiry(0, expires_ms)
+        async with self._submitter.audited(command):
+            rules.check(
+                Key(command.id, name, abilities, queues, (), 0, None, None, sees_payloads, note, requests_per_s, parked)
+            )
+            rules.expiry(0, expires_ms)
         return (await self._submitter.manage(command)).key, secret
 
     async def ensure_admin(self, secret: str) -> None:
@@ -68,9 +71,11 @@ class Keys:
 
     async def rotate(self, key_id: str, old_ms: int = limits.KEY_OLD_MS) -> tuple[Key, str]:
         """Give a key another secret; the one before lives on for `old_ms`."""
-        checks.number("old_ms", old_ms, 0, limits.KEY_EXPIRES_MS_MAX)
         secret = rules.new_secret()
-        return (await self._submitter.manage(RotateKey(key_id, rules.hash_of(secret), old_ms))).key, secret
+        command = RotateKey(key_id, rules.hash_of(secret), old_ms)
+        async with self._submitter.audited(command):
+            checks.number("old_ms", old_ms, 0, limits.KEY_EXPIRES_MS_MAX)
+        return (await self._submitter.manage(command)).key, secret
 
     async def revoke(self, key_id: str) -> Key:
         """Remove a key; the key as it was."""

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from holdfast import limits
-from holdfast.engine.submitter import Submitter, new_run
+from holdfast.engine.submitter import Submitter, new_run, not_kept
 from holdfast.errors import HoldfastError
 from holdfast.job.job import LeaseRef
 from holdfast.messages.answers import Granted
-from holdfast.messages.audit import Bulk
+from holdfast.messages.audit import Bulk, Managed, RecordAudit, refusal_of
 from holdfast.messages.backend import Listener
 from holdfast.messages.beanstalk_commands import KickJob, KickJobs, PauseFor, ReserveJob
 from holdfast.messages.commands import ReleaseLease
-from holdfast.messages.frame import A, Command, Refused
+from holdfast.messages.frame import A, Answer, Command, Refused
 from holdfast.messages.views import QueueInfo
 
 
@@ -28,11 +28,35 @@ class Pipeline(Submitter):
     def submit_nowait(self, command: Command[A], weight: int, then: Callable[[A | Refused], None]) -> None:
         """Submit a command whose values are within bounds; `then` gets its answer or its refusal."""
         try:
-            future = self.submit(command, weight)
+            permitted = self._permitted(command)
+        except HoldfastError as error:
+            self._refuse(command, Refused(error.code, error.detail, error.fields), then)
+            return
+        try:
+            future = self._send(permitted, weight)
         except HoldfastError as error:
             then(Refused(error.code, error.detail, error.fields))
             return
         future.add_done_callback(partial(self._posted, weight, then))
+
+    def _refuse(self, command: Command[A], refused: Refused, then: Callable[[A | Refused], None]) -> None:
+        """Say no to a command, a managing one once the audit log has its entry."""
+        if not isinstance(command, Managed):
+            then(refused)
+            return
+
+        def told(result: Answer) -> None:
+            if isinstance(result, Refused):
+                not_kept(entry, result.code)
+            then(refused)
+
+        entry = refusal_of(command, refused.code)
+        try:
+            future = self._send(RecordAudit(entry), 0)
+        except HoldfastError as error:
+            told(Refused(error.code, error.detail, error.fields))
+        else:
+            future.add_done_callback(partial(self._posted, 0, told))
 
     def _posted(self, weight: int, then: Callable[[A | Refused], None], future: "asyncio.Future[A | Refused]") -> None:
         self.release_quota(weight)
@@ -73,6 +97,6 @@ class Pipeline(Submitter):
         """Make one dead or scheduled job ready."""
         await self.manage(KickJob(job_id))
 
-    async def pause_for(self, queue: str, pause_ms: int) -> QueueInfo:
-        """Stop leasing from a queue for this time; 0 resumes it."""
-        return await self.manage(PauseFor(queue, pause_ms))
+    async def pause_for(self, queue: str, pause_ms: int, if_it_holds: bool) -> QueueInfo:
+        """Stop leasing from a queue for so long; 0 resumes it. `if_it_holds`: one without jobs is not there."""
+        return await self.manage(PauseFor(queue, pause_ms, if_it_holds))

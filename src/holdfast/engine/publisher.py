@@ -98,10 +98,13 @@ class Unwaited:
         task = asyncio.create_task(publishing)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await asyncio.sleep(0)  # up to the store: the checks are done
-        if task.done():
-            task.result()
-        task.add_done_callback(self._count)
+        await asyncio.sleep(0)  # as far as the store: the checks before it have been made
+        try:
+            if task.done():
+                task.result()
+            task.add_done_callback(self._count)
+        finally:
+            del task  # a refusal refers to this frame by its traceback, and the task to the refusal
 
     def _count(self, task: "asyncio.Task[Enqueued]") -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()

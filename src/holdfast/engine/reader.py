@@ -113,7 +113,10 @@ class Reader:
             return await self._look(job_id)
         if ending.read is None:
             ending.read = _read_for_many(self._read(asked))
-        return await asyncio.shield(ending.read)
+        try:
+            return await asyncio.shield(ending.read)
+        finally:
+            del ending  # as in `_look`
 
     async def _look(self, job_id: int) -> JobDetail:
         """The job now. Callers that request the same one in the same turn of the event loop share one read. It begins after
@@ -123,7 +126,10 @@ class Reader:
         look = self._looks.get(asked)
         if look is None:
             look = self._looks[asked] = _read_for_many(self._look_soon(asked))
-        return await asyncio.shield(look)
+        try:
+            return await asyncio.shield(look)
+        finally:
+            del look  # a refusal refers to this frame by its traceback, and the future to the refusal
 
     async def _look_soon(self, asked: GetJob) -> Answer:
         await asyncio.sleep(0)
@@ -182,11 +188,20 @@ class Reader:
         return await self._of_all.of(self._permitted(GetStats(most, busiest=True)))
 
     def _seen(self, store: StoreStats) -> StoreStats:
-        """Without the fields that name queues, for a caller that may not see them all."""
+        """Without what names or counts queues and what is in them, for who may not see them all."""
         caller = caller_here(self._keyring)
         if caller is None or caller.scope is None:
             return store
-        return replace(store, set_aside=[], held_queues=[one for one in store.held_queues if caller.sees(one.name)])
+        return replace(
+            store,
+            schedules_aside=0,
+            jobs_aside=0,
+            unreadable={},
+            set_aside=[],
+            held_queues=[one for one in store.held_queues if caller.sees(one.name)],
+            jobs_why=[],
+            audit={},
+        )
 
     async def _gather(self, query: GetStats) -> Stats:
         return await self._read(query)

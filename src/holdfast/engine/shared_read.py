@@ -28,8 +28,11 @@ class Shared(Generic[K, T]):
             if len(self._waiting) >= DEAR_READS_WAITING:
                 raise Overloaded("Too many reads are waiting for the store.", retry_after_ms=1_000)
             answer = self._waiting[asked] = asyncio.ensure_future(self._in_turn(asked))
-            answer.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # all of them may have left
-        return await asyncio.shield(answer)
+            answer.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # they may all have left
+        try:
+            return await asyncio.shield(answer)
+        finally:
+            del answer  # a refusal refers to this frame by its traceback, and the future to the refusal
 
     async def _in_turn(self, asked: K) -> T:
         try:

@@ -53,15 +53,16 @@ class Submitter:
     async def manage(self, command: Managed[A], weight: int = 0) -> A:
         """The same for a managing verb, with the actor of this context."""
         command = signed(command)
-        if self.keyring.in_force:
-            async with self.audited(command):
-                permit(command, CALLER.get())
+        async with self.audited(command):
+            pass
         return await self.ask(command, weight)
 
     @asynccontextmanager
     async def audited(self, command: Managed[Answer]) -> AsyncIterator[None]:
-        """What is refused within, before the command is submitted, is in the audit log as well."""
+        """Whoever may not do this is refused, and what is refused in here, before the command is submitted, is in the audit log as well."""
         try:
+            if self.keyring.in_force:
+                permit(command, CALLER.get())
             yield
         except HoldfastError as error:
             await self.record(refusal_of(signed(command), error.code))
@@ -72,9 +73,7 @@ class Submitter:
         try:
             await self.ask_as_server(RecordAudit(entry))
         except HoldfastError as error:
-            log.warning(
-                "an entry of the audit log could not be kept", action=entry.action, outcome=entry.outcome, code=error.code
-            )
+            not_kept(entry, error.code)
 
     async def ask_as_server(self, command: Command[A]) -> A:
         """Submit a command of the server itself: there is no caller, so no key is checked."""
@@ -116,10 +115,11 @@ class Submitter:
             self.budget.give(weight)
 
     def submit(self, command: Command[A], weight: int) -> "asyncio.Future[A | Refused]":
-        """Send a command of so many bytes. It counts until `release_quota` is called with its answer."""
-        if self.keyring.in_force:
-            command = permit(command, CALLER.get())
-        return self._send(command, weight)
+        """Send a command that holds so many bytes. It counts until `release_quota` is called, which is due with its answer."""
+        return self._send(self._permitted(command), weight)
+
+    def _permitted(self, command: Command[A]) -> Command[A]:
+        return permit(command, CALLER.get()) if self.keyring.in_force else command
 
     def _send(self, command: Command[A], weight: int) -> "asyncio.Future[A | Refused]":
         if self.in_flight >= limits.IN_FLIGHT_COMMANDS:
@@ -164,6 +164,11 @@ def new_run() -> Bulk:
 def signed(command: Managed[A]) -> Managed[A]:
     """The command with the actor of this context."""
     return replace(command, actor=ACTOR.get(), bulk=command.bulk or BULK.get())
+
+
+def not_kept(entry: AuditEntry, code: str) -> None:
+    """Have the log say that an entry of the audit log is missing."""
+    log.warning("an entry of the audit log could not be kept", action=entry.action, outcome=entry.outcome, code=code)
 
 
 def error_of(refused: Refused) -> HoldfastError:

@@ -44,7 +44,12 @@ _ONCE = (
     (b"host", "Host"),
     (b"origin", "Origin"),
     (b"sec-fetch-site", "Sec-Fetch-Site"),
+    (b"content-type", "Content-Type"),
+    (b"holdfast-run", "Holdfast-Run"),
+    (b"queue_consumer", "QUEUE_CONSUMER"),
+    (b"queue-consumer", "QUEUE-CONSUMER"),
 )
+"""Headers with one value: nobody can say which of two counts."""
 Headers = Iterable[tuple[bytes, bytes]]
 Login = Callable[[str, dict[bytes, bytes], str], Caller | None]
 """Says who sends a request, by its path, its headers and its address; raises where that is nobody who may."""
@@ -154,9 +159,12 @@ class App:
         """Raise unless an upgrade is allowed: it passes the same checks as every request. Returns its path; the caller is set
         in the context.
         """
-        path, found = as_routes_have_it(self.own_path(target)), dict(headers)
+        path, found = as_routes_have_it(self.own_path(target)), together(headers)
         if (flawed := unreadable(found, headers, "1.1")) is not None:
-            raise flawed
+            try:
+                raise flawed
+            finally:
+                del flawed  # else this frame and the error, which refers to it by its traceback, are a cycle
         self._guard.admit(method, path, found)
         CALLER.set(self._login(path, found, address))
         return path
@@ -194,9 +202,20 @@ def as_routes_have_it(path: str) -> str:
     return path
 
 
+def together(headers: Headers) -> dict[bytes, bytes]:
+    """Headers by name; the lines of one that may stand in several are one list (RFC 9110 5.3)."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        before = found.get(name)
+        found[name] = value if before is None else (b"; " if name == b"cookie" else b", ").join((before, value))
+    return found
+
+
 def unreadable(headers: dict[bytes, bytes], all_headers: Headers, version: str) -> HoldfastError | None:
-    """What is wrong with a request whatever its route: invalid bytes, or two keys, or no or several hosts."""
-    coding = headers.get(b"content-encoding", b"identity").lower()
+    """What is wrong with a request before anybody looks at where it goes: bytes that would not be what they say, or two keys, or hosts, or no
+    host, for one request.
+    """
+    coding = b"identity"
     for name, value in all_headers:
         if name == b"content-encoding" and coding in _AS_THEY_ARE:
             coding = value.lower()

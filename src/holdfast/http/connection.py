@@ -151,6 +151,8 @@ class Connection(RequestReader):
         except Exception:
             log.exception("an answer broke off", method=request.method, path=request.path[:200])
             self._break_off()
+        finally:
+            request.task = None  # each holds on to the other
 
     def _break_off(self) -> None:
         self.current = None
@@ -333,7 +335,7 @@ class Connection(RequestReader):
             if reply.status == _UPGRADE_REQUIRED:
                 reply.extra += ((b"connection", b"upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13"))
             lines = self._heads.of(reply, request_id or self.app.request_id({}))
-            is_head = self.parser is not None and not self._head_open and self.parser.get_method() == b"HEAD"
+            is_head = self.parser is not None and self._has_method and self.parser.get_method() == b"HEAD"
             self.transport.write(b"%bconnection: close\r\n\r\n%b" % (lines, b"" if is_head else reply.body))
             if is_silent:
                 self.transport.close()  # there is no input to read first

@@ -1,6 +1,6 @@
 """The OpenAPI document, made of the rows of the routes; msgspec, which reads and writes by the types, also writes their schemas."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -10,22 +10,46 @@ from holdfast.http.route import Parameter, Route, without_none
 
 REF = "#/components/schemas/{name}"
 _PROBLEM = "application/problem+json"
+_RESPONSE = "#/components/responses/{name}"
 
 
 def document(
-    about: Mapping[str, Any], routes: Iterable[Route], tags: Mapping[str, str], server: str, problem: type
+    about: Mapping[str, Any],
+    routes: Iterable[Route],
+    tags: Mapping[str, str],
+    server: str,
+    problem: type,
+    security: Mapping[str, Any],
+    open_paths: Collection[str],
 ) -> dict[str, Any]:
-    """The document of these routes; each may answer with a `problem`."""
+    """The document of these routes; each may answer with a `problem`. All but those of `open_paths` need one of the schemes of `security`."""
     seen: set[Any] = {problem}
-    refused = {
-        "description": "A problem, RFC 9457; `code` says which",
-        "content": {_PROBLEM: {"schema": {"$ref": REF.format(name=problem.__name__)}}},
+    content = {_PROBLEM: {"schema": {"$ref": REF.format(name=problem.__name__)}}}
+    refused = {"description": "A problem, RFC 9457; `code` says which", "content": content}
+    challenge = {"description": "How to say who calls", "schema": {"type": "string"}}
+    denials = {
+        "Unauthenticated": {
+            "description": "Nobody is known by this access key, or there is none",
+            "headers": {"WWW-Authenticate": challenge},
+            "content": content,
+        },
+        "Forbidden": {"description": "The access key lacks the ability that `ability` names", "content": content},
+    }
+    closed = {
+        "security": [{name: []} for name in security],
+        "responses": dict(zip(("401", "403"), [{"$ref": _RESPONSE.format(name=name)} for name in denials], strict=True)),
     }
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         if not route.tags:
             continue
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, refused, seen)
+        shown = paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, seen)
+        if route.path in open_paths:
+            shown["security"] = []
+        else:
+            shown["security"] = closed["security"]
+            shown["responses"] |= closed["responses"]
+        shown["responses"]["default"] = refused
     _, schemas = msgspec.json.schema_components(sorted(seen, key=lambda kind: kind.__name__), ref_template=REF)
     for schema in schemas.values():
         if "description" in schema:
@@ -36,11 +60,11 @@ def document(
         "servers": [{"url": server}],
         "tags": [{"name": name, "description": text} for name, text in tags.items()],
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "responses": denials, "securitySchemes": dict(security)},
     }
 
 
-def _operation(route: Route, refused: Mapping[str, Any], seen: set[Any]) -> dict[str, Any]:
+def _operation(route: Route, seen: set[Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "tags": list(route.tags),
         "summary": route.summary,
@@ -53,7 +77,7 @@ def _operation(route: Route, refused: Mapping[str, Any], seen: set[Any]) -> dict
     responses = {str(route.status): _response(HTTPStatus(route.status).description, route.gives, route.media_type, seen)}
     for status, (kind, description) in route.others.items():
         responses[str(status)] = _response(description, kind, route.media_type, seen)
-    shown["responses"] = {**responses, "default": refused}
+    shown["responses"] = responses
     return shown
 
 

@@ -11,7 +11,7 @@ import httptools
 import structlog
 
 from holdfast.errors import HoldfastError, InvalidRequest
-from holdfast.http.app import App, unreadable
+from holdfast.http.app import App, together, unreadable
 from holdfast.http.flow import BEHIND, LARGE, Flow
 from holdfast.http.reply import Reply
 from holdfast.http.request import Request
@@ -46,6 +46,7 @@ class RequestReader(Flow):
         self._body_bytes = 0  # of the last request
         self._bodiless = 0  # bytes of a body in chunks since the last that was one of the body's own
         self._trailer_bytes = 0
+        self._has_method = False  # of the request that came last: its method was read
         self._offered = False  # the parser stops behind a head that offers another protocol
         self.address = ""  # the peer's address, which the socket does not know after a disconnect
         self.url = b""
@@ -76,7 +77,7 @@ class RequestReader(Flow):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as stopped:
-            self._feed_behind(data, stopped)
+            self._feed_behind(data, stopped.args[0])
         except httptools.HttpParserError as error:
             self._refuse_unread(error)
         if self._early is not None and not self.refusing:
@@ -96,14 +97,13 @@ class RequestReader(Flow):
             if self._bodiless > HEAD_BYTES:
                 self._refuse_head()
 
-    def _feed_behind(self, data: bytes | memoryview, stopped: httptools.HttpParserUpgrade) -> None:
-        """Feed the parser again. It stops behind a head with an upgrade, and takes the body for the new protocol's first bytes:
-        if we refuse the upgrade, a new parser gets the head without it, and continues with the body. (The old one would add up
-        both lengths.)
+    def _feed_behind(self, data: bytes | memoryview, taken: int) -> None:
+        """Feed the parser again. Behind a head that offers another protocol it stops, and takes the body for that protocol's first bytes: where
+        we do not take it up, a new one is given the head without the offer, and goes on with the body. (The old one would add up both lengths.)
         """
         try:
             while self.parser is not None:
-                data = memoryview(data)[stopped.args[0] :]
+                data = memoryview(data)[taken:]
                 if self.refusing:
                     return
                 method, version = self.parser.get_method(), self.parser.get_http_version()
@@ -116,7 +116,7 @@ class RequestReader(Flow):
                 try:
                     self.parser.feed_data(data)
                 except httptools.HttpParserUpgrade as again:
-                    stopped = again
+                    taken = again.args[0]
                 else:
                     return
         except httptools.HttpParserError as error:
@@ -133,6 +133,7 @@ class RequestReader(Flow):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._head_open = True
+        self._has_method = False
         self.begun += 1
         self._head_bytes = self._body_bytes = 0
         self._began_with = self._came
@@ -143,6 +144,7 @@ class RequestReader(Flow):
     def on_url(self, url: bytes) -> None:
         """More of the target."""
         self.url += url
+        self._has_method = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One more header. A trailer behind a chunked body looks like one, and is dropped: the checks have seen the head by
@@ -181,7 +183,7 @@ class RequestReader(Flow):
                 return
             self._trailer_bytes = 0  # only a body in chunks has any
             method, version = parser.get_method().decode(), parser.get_http_version()
-            headers = dict(self.headers)
+            headers = together(self.headers)
             flawed = unreadable(headers, self.headers, version)
         elif not keep_alive or b"connection" in headers:
             version = parser.get_http_version()
@@ -333,5 +335,6 @@ class RequestReader(Flow):
             log.error("a request broke off", exc_info=cause)
             self.transport.abort()
         elif not self.refusing:
+            self._has_method |= isinstance(error, httptools.HttpParserInvalidURLError)  # what stands before it was read
             unread = InvalidRequest("This is no HTTP/1.1 request: Invalid HTTP request received.", field="request")
             self.turn_away(400, unread)

@@ -221,6 +221,14 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.state is LEASED or (self.state is READY and not self.held)
 
 
+def without_parent(job: Job) -> Job:
+    """The job without the id of the one that it follows, for somebody who may not see in which queue that is."""
+    if job.extras.follows is None:
+        return job
+    extras = msgspec.structs.replace(job.extras, follows=None)
+    return msgspec.structs.replace(job, extras=NO_EXTRAS if extras == NO_EXTRAS else extras)
+
+
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A job as it was when it was enqueued."""
 

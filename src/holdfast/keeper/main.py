@@ -22,6 +22,7 @@ import msgspec
 import structlog
 import uvloop
 
+from holdfast.allocator import give_back_when_quiet
 from holdfast.clock import SystemClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.errors import OutcomeUnknown
@@ -272,8 +273,10 @@ async def keep(config: KeeperConfig) -> int:
         backend.listen(front.tell)
         backend.committer.couriers.append(front)
         front.greet(Hello(store.durability.level, store.durability.replicas))
+    giving_back = asyncio.create_task(give_back_when_quiet())
     waiting = asyncio.create_task(alone.wait())
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
+    giving_back.cancel()
     if running.done():  # by itself it ends only when the store broke, or by a defect
         await _last_words(fronts)
         cause = backend.committer.broken or running.exception()

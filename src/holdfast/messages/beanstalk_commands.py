@@ -60,10 +60,11 @@ class ReserveJob(Command[Granted], frozen=True, tag=74):
 
 
 class PauseFor(Managed[QueueInfo], frozen=True, tag=75):
-    """Stop leasing from a queue for this time (0: resume), creating it if it is new."""
+    """Stop leasing from a queue for so long (0: resume), creating it if it is new; or, with `if_it_holds`, not where it holds no job."""
 
     queue: str
     pause_ms: int
+    if_it_holds: bool = False
 
     def deed(self) -> Deed:
         """What it does."""

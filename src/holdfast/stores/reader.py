@@ -1,19 +1,18 @@
 """The read side of an SQL store: short reads, each on one snapshot. No decision depends on them.
 
-A listing walks the states one after the other, each in its natural order: leased by fence, ready in the order in which they
-will run, scheduled by due time, ended newest first. The cursor has the state and the key of the last row, so a page costs the
-same wherever it starts. With a filter that no index serves, a page scans a bounded number of rows and may be short, with a
-cursor.
+A listing walks the states one after the other, each in its natural order: leased by fence, ready in the order in which they will run, scheduled
+by due time, ended newest first. The cursor has the state and the key of the last row, so a page costs the same wherever it starts. With a filter
+that no index serves, a page scans a bounded number of rows and may be short, with a cursor.
 """
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar
 
 from holdfast.auth.scope import Scope, sees
 from holdfast.errors import InvalidRequest, JobNotFound, QueueNotFound
 from holdfast.job import registry
-from holdfast.job.job import ENDED, READY, Content, Job, State
+from holdfast.job.job import ENDED, READY, Content, Job, State, without_parent
 from holdfast.job.queue import QueuePolicy
 from holdfast.job.schedule import is_seen
 from holdfast.limits import (
@@ -29,7 +28,7 @@ from holdfast.limits import (
     URGENT_BELOW,
     URGENT_COUNTED,
 )
-from holdfast.messages.audit import ListAudit
+from holdfast.messages.audit import AuditPage, ListAudit
 from holdfast.messages.frame import A, Query
 from holdfast.messages.key_commands import KeyList, ListKeys
 from holdfast.messages.queries import (
@@ -64,55 +63,21 @@ from holdfast.messages.views import (
     WorkerList,
 )
 from holdfast.stores import audit_rows, formats, rows
-from holdfast.stores.list_statements import SECTIONS, Dialect, Key, Section, bound_sql, count_sql, named, page_sql
-from holdfast.stores.rows import Row
-from holdfast.stores.visible import is_scoped, scope_values, seen_queues
+from holdfast.stores.list_statements import SECTIONS, Key, Section, bound_sql, count_sql, named, page_sql
+from holdfast.stores.snapshot import Snapshot
+from holdfast.stores.visible import (
+    count_seen_workers,
+    is_scoped,
+    later,
+    scope_values,
+    seen_page,
+    seen_queues,
+    seen_workers,
+)
 
 _NOTHING: tuple[Any, ...] = ("", None, b"")  # of a row that exists in the snapshot
 _HOLDERS = 20
-T = TypeVar("T")
-K = TypeVar("K", str, tuple[int, str], tuple[str])
-P = TypeVar("P", tuple[int, str], tuple[str])
 _FIRST_STRETCH = 16  # rows: each may be 1 MB to look through
-
-
-class Snapshot(Protocol):
-    """One snapshot of a store on a connection that can't write, for as long as it takes to answer."""
-
-    @property
-    def dialect(self) -> Dialect:
-        """The database's own words."""
-        ...
-
-    async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
-        """The rows of one of the store's statements, by its name. A list of values is for a statement that takes several at once."""
-        ...
-
-    async def listed(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
-        """The rows of a composed listing statement."""
-        ...
-
-    async def within(
-        self, most_bytes: int, asked: str | tuple[str, Mapping[str, Any]], *values: Any
-    ) -> tuple[Sequence[Row], bool]:
-        """The rows of a statement or of a section of a listing up to a size, but at least one; and whether there were more."""
-        ...
-
-    async def pause(self) -> bool:
-        """Called between the stretches of a long read, to yield to others. Returns False if the read blocks no others."""
-        ...
-
-    async def oldest_ready(self, names: Sequence[str]) -> dict[str, int]:
-        """By queue, when the first of its ready jobs became ready: the earliest of the first ones of its priorities."""
-        ...
-
-
-def _job_anyhow(row: Row, queue: str) -> Job:
-    """A job for display, whose row may be unreadable."""
-    try:
-        return rows.job_of(row, queue)
-    except formats.UNREADABLE as error:
-        return rows.doubtful_job(row, queue, None, error)
 
 
 class Reader:
@@ -123,31 +88,20 @@ class Reader:
         self._fetch = snapshot.fetch
         self._defaults = defaults
         self._known_names = names
-        self._answers: dict[type, Callable[[Any, int], Awaitable[Any]]] = {
-            GetJob: self._detail,
-            ListJobs: self._page,
-            GetQueue: lambda query, _: self._queue(query.name),
-            ListQueues: self._queues,
-            ExplainJob: self._facts,
-            GetInterests: self._interests,
-            ListWorkers: self._workers,
-            ListSchedules: self._schedules,
-            OldestReady: self._ages,
-            OldestDead: self._oldest_dead,
-            CountUrgent: self._urgent,
-            CountJobs: self._counts,
-            RecentFailures: self._failures,
-            ListAudit: lambda query, now: audit_rows.page(self._fetch, query, now),
-            ListKeys: self._keys,
-        }
 
     async def answer(self, query: Query[A], now: int) -> A:
         """The answer as of now; raises a `HoldfastError` if there is none."""
         answer = self._answers.get(type(query))
         if answer is None:
             raise TypeError(f"{type(query).__name__} is not read from the store")
-        found: A = await answer(query, now)
+        found: A = await answer(self, query, now)
         return found
+
+    async def _one_queue(self, query: GetQueue, _: int) -> QueueInfo:
+        return await self._queue(query.name)
+
+    async def _audit(self, query: ListAudit, now: int) -> AuditPage:
+        return await audit_rows.page(self._fetch, query, now)
 
     async def _keys(self, query: ListKeys, _: int) -> KeyList:
         version = (await self._fetch("keys_version"))[0][0]
@@ -168,12 +122,12 @@ class Reader:
         try:
             return [rows.job_of(row, names[row[1]]) for row in found]
         except formats.UNREADABLE:
-            return [_job_anyhow(row, names.get(row[1], f"{row[1]}")) for row in found]
+            return [rows.job_to_show(row, names.get(row[1], f"{row[1]}")) for row in found]
 
     async def _queues(self, query: ListQueues, _: int) -> QueuePage:
         found = [self._info(row) for row in await seen_queues(self._fetch, query.scope, query.after, query.limit + 1)]
         return QueuePage(
-            found[: query.limit], _later(found[query.limit - 1].name, query.after) if len(found) > query.limit else None
+            found[: query.limit], later(found[query.limit - 1].name, query.after) if len(found) > query.limit else None
         )
 
     async def _ages(self, query: OldestReady, _: int) -> ReadyAges:
@@ -185,10 +139,20 @@ class Reader:
             raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
         return found[0]
 
+    async def _is_seen(self, job_id: int, scope: Scope | None) -> bool:
+        try:
+            await self._job(job_id, scope)
+        except JobNotFound:
+            return False
+        return True
+
     async def _detail(self, query: GetJob, now: int) -> JobDetail:
         job_id, whole = query.id, query.cut is None
         key = (job_id,) if whole else (job_id, query.cut)
         job = await self._job(job_id, query.scope)
+        parent = None if query.scope is None else job.extras.follows
+        if parent is not None and not await self._is_seen(parent, query.scope):
+            job = without_parent(job)
         content = rows.content_of(await self._row("content" if whole else "content_cut", *key) or _NOTHING)
         noted = await self._row("progress_of", [job_id])
         progress = None if noted is None else rows.json_or_none(noted[1], "progress", job_id)
@@ -225,14 +189,7 @@ class Reader:
             found = [worker for worker in map(rows.worker_of, await self._fetch("workers")) if worker.id == query.id]
             found = [worker for worker in found if registry.is_seen(worker, query.scope)]
         else:
-            found, after = await self._seen_page(
-                "workers_after",
-                query.after,
-                query.limit,
-                rows.worker_of,
-                lambda worker: registry.is_seen(worker, query.scope),
-                lambda worker: (worker.registered_at, worker.id),
-            )
+            found, after = await seen_workers(self._snapshot, query.scope, query.after, query.limit)
         jobs: dict[str, list[Job]] = {}
         for job in await self._jobs(await self._fetch("leased_by_worker", [worker.id for worker in found])):
             if sees(
@@ -248,7 +205,8 @@ class Reader:
         if query.name is not None:
             named = [rows.schedule_of(*row) for row in await self._fetch("schedule", query.name)]
             return SchedulePage([schedule for schedule in named if is_seen(schedule, query.scope)])
-        seen, after = await self._seen_page(
+        seen, after = await seen_page(
+            self._snapshot,
             "schedules_after",
             (query.after,),
             query.limit,
@@ -257,31 +215,6 @@ class Reader:
             lambda schedule: (schedule.name,),
         )
         return SchedulePage(seen, None if after is None else after[0])
-
-    async def _seen_page(
-        self,
-        statement: str,
-        after: P,
-        limit: int,
-        read: Callable[[Row], T],
-        is_seen: Callable[[T], bool],
-        place: Callable[[T], P],
-    ) -> tuple[list[T], P | None]:
-        """A page of what may be seen, and the place of its last to go on from: no cursor names what can't be seen."""
-        seen: list[T] = []
-        while True:
-            page, cut = await self._snapshot.within(PAGE_BYTES, statement, *after, limit + 1)
-            found = [read(row) for row in page[:limit]]
-            seen += [one for one in found if is_seen(one)]
-            following = _later(place(found[-1]), after) if cut or len(page) > limit else None
-            if following is None and len(seen) <= limit:
-                return seen, None
-            if seen and (following is None or cut or len(seen) >= limit):
-                seen = seen[:limit]
-                return seen, place(seen[-1])
-            assert following is not None, "or it had come to its end"
-            after = following
-            await self._snapshot.pause()
 
     async def _oldest_dead(self, query: OldestDead, now: int) -> JobPage:
         row = await self._row("queue_by_name", query.queue)
@@ -309,6 +242,8 @@ class Reader:
         if job.extras.group_key is not None and job.state not in ENDED:
             holders = [row[0] for row in await self._fetch("group_holders", number, job.extras.group_key, _HOLDERS)]
         on_queue, workers = await self._row("workers_on", job.queue)
+        if query.scope is not None and not on_queue:
+            workers = await count_seen_workers(self._snapshot, query.scope)
         takers = await self._fetch("workers_of", job.queue, TAKERS_COUNTED) if on_queue else []
         return JobFacts(job, queue, now, ahead, holders, on_queue, workers, [(row[0], row[1]) for row in takers])
 
@@ -455,6 +390,8 @@ class Reader:
             limit = min(limit, len(page))
         width = len(section.key_of(one))
         jobs = await self._jobs(page[:limit])
+        if query.scope is not None:
+            jobs = list(map(without_parent, jobs))
         for row, job in zip(page[:limit], jobs, strict=True):
             content = rows.content_of(row[rows.JOB_COLUMNS : rows.JOB_COLUMNS + 3])
             if query.payload_up_to is None:
@@ -469,10 +406,24 @@ class Reader:
         found = await self._snapshot.listed(bound_sql(section, one_queue, after), values)
         return tuple(found[0]) if found else ()
 
-
-def _later(key: K, after: K) -> K | None:
-    """The key to continue from. None if that makes no progress: an undecodable name sorts elsewhere than its shown form."""
-    return key if key > after else None
+    # Of the class: bound methods in each reader would be a cycle, which is kept until Python looks for it.
+    _answers: ClassVar[dict[type, Callable[["Reader", Any, int], Awaitable[Any]]]] = {
+        GetJob: _detail,
+        ListJobs: _page,
+        GetQueue: _one_queue,
+        ListQueues: _queues,
+        ExplainJob: _facts,
+        GetInterests: _interests,
+        ListWorkers: _workers,
+        ListSchedules: _schedules,
+        OldestReady: _ages,
+        OldestDead: _oldest_dead,
+        CountUrgent: _urgent,
+        CountJobs: _counts,
+        RecentFailures: _failures,
+        ListAudit: _audit,
+        ListKeys: _keys,
+    }
 
 
 def _filtered(query: ListJobs) -> bool:

@@ -253,6 +253,14 @@ def queue_of(row: Row, defaults: QueuePolicy) -> Queue:
     return Queue(row[0], row[1], settings, defaults.with_settings(settings), bool(row[3]), row[4], tally, until)
 
 
+def job_to_show(row: Row, queue: str) -> Job:
+    """A job for display, whose row may be unreadable."""
+    try:
+        return job_of(row, queue)
+    except UNREADABLE as error:
+        return doubtful_job(row, queue, None, error)
+
+
 def ready_floors_of(column: Any, queue: str) -> ReadyFloors | None:
     """Where each priority of a queue begins; None if too many priorities are in use, or it can't be read: then the whole order
     is scanned.

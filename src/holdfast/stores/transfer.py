@@ -129,6 +129,10 @@ class Source(Protocol):
         """The last ids used."""
         ...
 
+    async def problems(self) -> list[str]:
+        """Inconsistencies within the store, as `holdfast check` reports them."""
+        ...
+
 
 class Target(Source, Protocol):
     """An empty store. What it gets is stored by `commit`, all of it or nothing."""
@@ -139,10 +143,6 @@ class Target(Source, Protocol):
 
     async def settle(self, counters: Counters) -> None:
         """All rows are there: take over the counters, and work out what only this store remembers."""
-        ...
-
-    async def problems(self) -> list[str]:
-        """Inconsistencies within the store, as `holdfast check` reports them."""
         ...
 
     async def commit(self) -> None:
@@ -168,6 +168,16 @@ class Report(msgspec.Struct):
     counters_from: Counters
     counters_to: Counters
     differences: list[str]
+
+
+async def demand_sound(source: Source) -> None:
+    """Raises `CantMove` where the target would not be sound: that is found out before anything is copied."""
+    problems = await source.problems()
+    if problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise CantMove(
+            f"The source is not sound: {problems[0].rstrip('.')}{more}. `holdfast check` names all of it, and nothing was moved."
+        )
 
 
 async def copy(source: Source, target: Target, tell: Callable[[str, int], None]) -> None:

@@ -187,6 +187,20 @@ def test_what_stops_a_move_stops_a_dry_run(file, empty, database, tmp_path, dry)
         database.sql("ALTER DATABASE holdfast OWNER TO holdfast")
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_source_that_is_not_sound_is_refused_before_anything_is_copied(file, empty, database, tmp_path, dry):
+    with sqlite3.connect(file) as spoiling:
+        (job,) = spoiling.execute("SELECT min(id) FROM job WHERE extras IS NOT NULL").fetchone()
+        spoiling.execute("UPDATE job SET extras = '[null,1' WHERE id = ?", [job])
+    spoiling.close()
+    words = ("The source is not sound", f"job {job} of queue q has", "and 2 more", "`holdfast check`")
+    is_refused(run("--from", f"sqlite:///{file}", "--to", empty, *dry), *words)
+    is_refused(run("--from", f"sqlite:///{file}", "--to", f"sqlite:///{tmp_path}/new.db", *dry), *words)
+    assert not (tmp_path / "new.db").exists()
+    if database.value("SELECT to_regclass('holdfast.job') IS NOT NULL", database="holdfast"):
+        assert database.value("SELECT count(*) FROM holdfast.job", database="holdfast") == 0
+
+
 def test_a_target_that_holds_anything_is_refused_and_stays_as_it_is(file, empty, tmp_path):
     assert run("--from", f"sqlite:///{file}", "--to", empty).exit_code == 0
     for dry in ([], ["--dry-run"]):

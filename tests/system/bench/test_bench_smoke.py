@@ -10,7 +10,7 @@ import pytest
 
 from bench.events import SHAPES, first_name, publish_name
 
-pytestmark = pytest.mark.long(150)
+pytestmark = [pytest.mark.long(150), pytest.mark.timeout(520)]
 
 ROOT = Path(__file__).parents[3]
 RATED = [
@@ -40,7 +40,7 @@ def run(tmp_path_factory):
     """What the command wrote and said."""
     out = tmp_path_factory.mktemp("bench")
     command = [sys.executable, "-m", "bench", "--smoke", "--out", str(out)]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=500)
     assert said.returncode == 0, said.stdout + said.stderr
     return out, json.loads((out / "latest.json").read_bytes())
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from holdfast.auth import keys as rules
 from holdfast.auth.caller import CALLER, Caller
@@ -31,6 +32,7 @@ from holdfast.messages.frame import Command, Phase, Request, kinds_of
 from holdfast.messages.key_commands import NoteKeyUse
 from holdfast.messages.queries import GetJob, GetQueue, ListJobs
 from holdfast.messages.time_commands import ReapWorkers
+from holdfast.messages.views import HeldQueue
 
 _ = frames  # it imports all that travels
 _OF_TIME = {kind for kind in kinds_of(Request) if issubclass(kind, Command) and kind.phase is Phase.TIME}
@@ -348,6 +350,23 @@ async def test_a_call_past_the_bound_of_its_key_leaves_nothing_behind(opened, ne
     with pytest.raises(RateLimited):
         await opened.reading.job(job, 1_000)
     assert opened.hub.watchers == 0
+
+
+async def test_what_is_wrong_in_the_store_is_told_in_whole_only_to_who_sees_all_of_it(opened, monkeypatch):
+    as_(Ability.READ, queues=("*",))
+    found = await opened.reading.store()
+    told = replace(
+        found, schedules_aside=1, jobs_aside=2, jobs_why=["job 7 of s.a: why"], set_aside=["a row"], unreadable={"job": 1},
+        audit={"done": 3}, held_queues=[HeldQueue("s.a", "psql"), HeldQueue("r.a", "psql")],
+    )  # fmt: skip
+
+    async def read(_):
+        return told
+
+    monkeypatch.setattr(opened.reading, "_read", read)
+    assert await opened.reading.store() == told
+    as_(Ability.READ)
+    assert await opened.reading.store() == replace(found, held_queues=[HeldQueue("r.a", "psql")], audit={})
 
 
 async def test_keys_are_read_whatever_else_is_being_read(opened):

@@ -113,10 +113,21 @@ class AsyncCaller:
         trial = RetryState(call, self.nodes, deadline_s or self.deadline_s, self._attempt_s)
         headers = self._headers | call.headers
         try:
+            return await self._once(trial, headers)
+        except Retry as again:
+            return await self._again(trial, headers, again)
+
+    async def _again(self, trial: RetryState, headers: dict[str, str], first: Retry) -> bytes:
+        """Try on, after a first try that came to nothing: most calls need no more than one, and no machinery for more."""
+        failed: Retry | None = first
+        try:
             async for attempt in tenacity.AsyncRetrying(
                 retry=_RETRY, wait=trial.wait, stop=trial.stop, after=trial.failed, reraise=True
             ):
                 with attempt:
+                    if failed is not None:
+                        error, failed = failed, None
+                        raise error
                     return await self._once(trial, headers)
         except Retry as again:
             raise again.final from again.__cause__

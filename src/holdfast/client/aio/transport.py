@@ -1,25 +1,97 @@
-"""HTTP for `AsyncClient`, by aiohttp. `sync/transport.py` is the same for `Client`; no other files use an HTTP library."""
+"""HTTP for `AsyncClient`. `sync/transport.py` is the same for `Client`; they are the only files of the clients that connect."""
 
 import asyncio
 import os
 import ssl
+import time
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
-from yarl import URL
+from holdfast.client.http1 import CONNECT_S, KEEP_ALIVE_S, Origin, Response, origin_of, request_bytes
+from holdfast.client.retry import Answer, Call, Lost, NotSent
 
-from holdfast.client.retry import Answer, Call, Lost, NotSent, StreamRefused
-
-_CONNECT_S = 5.0
-_KEEP_ALIVE_S = 60.0  # shorter than the server's 75, so that it is rarely the server that closes first
-_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-_LOST = (aiohttp.ClientError, TimeoutError, OSError)
-
-
-Sessions = dict[asyncio.AbstractEventLoop, aiohttp.ClientSession]
-_of_parents: list[Sessions] = []
+_KEPT_OPEN = 1_000  # idle connections to one server; more are made when more calls are under way, and closed after use
+_AT_ONCE = 65_536
+Idle = dict[Origin, "deque[Connection]"]
+Pools = dict[asyncio.AbstractEventLoop, Idle]
+_of_parents: list[Pools] = []
 """What a fork has brought here, kept for ever and never touched: the sockets are the parent's, and so is what its event loop waits with."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection; it answers one request at a time."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._response: Response | None = None
+        self._answered: asyncio.Future[Response] | None = None
+        self.idle_since = 0.0
+        self.is_gone = False
+
+    def ask(self, data: bytes) -> "asyncio.Future[Response]":
+        """Send a request; the future has the answer when it is whole, or `Lost`."""
+        self._response = Response()
+        self._answered = asyncio.get_running_loop().create_future()
+        self.transport.write(data)
+        return self._answered
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        self.transport = transport  # type: ignore[assignment]  # one of TCP is both read and written
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        response, answered = self._response, self._answered
+        if response is None or answered is None:
+            self.close()  # nothing was asked
+            return
+        try:
+            response.feed(data)
+        except Lost as error:
+            self._lose(error)
+        else:
+            if response.is_whole:
+                self._done(response)
+
+    def eof_received(self) -> None:
+        """The server sends nothing more."""
+        if self._response is not None:
+            try:
+                self._response.end()
+            except Lost as error:
+                self._lose(error)
+            else:
+                self._done(self._response)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is closed."""
+        self.is_gone = True
+        if self._response is not None:
+            if exc is None:
+                self.eof_received()
+            else:
+                lost = Lost(str(exc) or type(exc).__name__)
+                lost.__cause__ = exc
+                self._lose(lost)
+
+    def close(self) -> None:
+        """Close it at once."""
+        self.is_gone = True
+        self._response = None
+        self.transport.abort()
+
+    def _done(self, response: Response) -> None:
+        answered, self._response, self._answered = self._answered, None, None
+        if answered is not None and not answered.done():
+            answered.set_result(response)
+
+    def _lose(self, error: Lost) -> None:
+        answered, self._answered = self._answered, None
+        self.close()
+        if answered is not None and not answered.done():
+            answered.set_exception(error)
 
 
 class AsyncTransport:
@@ -27,7 +99,7 @@ class AsyncTransport:
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
-        self._sessions: Sessions = {}
+        self._pools: Pools = {}
         self._process = os.getpid()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -36,67 +108,114 @@ class AsyncTransport:
 
     async def request(self, url: str, call: Call, headers: dict[str, str], timeout_s: float) -> Answer:
         """One try; raises `NotSent` or `Lost`."""
-        session = await self._mine()
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_S, timeout_s))
-        target = URL(url + call.path, encoded=True)
+        until = time.monotonic() + timeout_s
+        origin = origin_of(url)
+        data = request_bytes(origin, call, headers)
+        idle = self._mine()
+        connection = _kept(idle, origin) or await self._connect(origin, timeout_s)
         try:
-            async with session.request(
-                call.method, target, data=call.body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
-                body = await response.read()
-        except _NOT_SENT as error:
-            raise NotSent(str(error)) from error
-        except _LOST as error:
-            raise Lost(str(error) or type(error).__name__) from error
-        said = response.headers
-        return Answer(response.status, body, said.get("X-Request-Id", ""), said.get("Retry-After", ""))
+            async with asyncio.timeout(until - time.monotonic()):
+                response = await connection.ask(data)
+        except TimeoutError as error:
+            connection.close()
+            raise Lost("no answer in time") from error
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        _keep(idle, origin, connection, response)
+        return response.answer()
 
     async def lines(self, url: str, call: Call, headers: dict[str, str], silence_s: float) -> AsyncIterator[bytes]:
-        """The lines of an answer as they arrive; raises `Lost` if it breaks off, or is silent for too long."""
-        session = await self._mine()
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=silence_s)
-        target = URL(url + call.path, encoded=True)
+        """The lines of an answer as they come; raises `Lost` where it breaks off, or is silent for too long."""
+        origin = origin_of(url)
+        data = request_bytes(origin, call, headers)
         try:
-            async with session.request(
-                call.method, target, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
-                if response.status != 200:
-                    raise StreamRefused(
-                        Answer(response.status, await response.read(), response.headers.get("X-Request-Id", ""))
-                    )
-                async for line in response.content:
+            async with asyncio.timeout(CONNECT_S):
+                reader, writer = await asyncio.open_connection(origin.host, origin.port, **self._tls(origin))
+        except (OSError, UnicodeError, TimeoutError) as error:
+            raise NotSent(str(error) or type(error).__name__) from error
+        response = Response()
+        try:
+            writer.write(data)
+            while not response.is_whole:
+                async with asyncio.timeout(silence_s):
+                    came = await reader.read(_AT_ONCE)
+                if came:
+                    response.feed(came)
+                else:
+                    response.end()
+                for line in response.take_lines():
                     yield line
-        except _NOT_SENT as error:
-            raise NotSent(str(error)) from error
-        except _LOST as error:
+        except (OSError, TimeoutError) as error:
             raise Lost(str(error) or type(error).__name__) from error
+        finally:
+            writer.transport.abort()
 
     async def aclose(self) -> None:
         """Close the connections."""
         if self._process != os.getpid():
             return
-        sessions, self._sessions = self._sessions, {}
+        pools, self._pools = self._pools, {}
         here = asyncio.get_running_loop()
-        for loop, session in sessions.items():
+        for loop, idle in pools.items():
             if loop is not here and loop.is_running():
-                asyncio.run_coroutine_threadsafe(session.close(), loop)
-            else:
-                await session.close()
+                loop.call_soon_threadsafe(_close, idle)
+            elif not loop.is_closed():
+                _close(idle)
+        await asyncio.sleep(0)  # so that they are closed when this returns
 
-    async def _mine(self) -> aiohttp.ClientSession:
-        """The connections of this process and this event loop."""
+    def _mine(self) -> Idle:
+        """The idle connections of this process and this event loop."""
         if self._process != os.getpid():
-            _of_parents.append(self._sessions)
-            self._sessions, self._process = {}, os.getpid()
+            _of_parents.append(self._pools)
+            self._pools, self._process = {}, os.getpid()
         loop = asyncio.get_running_loop()
-        session = self._sessions.get(loop)
-        if session is not None and not session.closed:
-            return session
-        session = self._sessions[loop] = self._open()
-        for other in [each for each in self._sessions if each.is_closed()]:
-            await self._sessions.pop(other).close()
-        return session
+        idle = self._pools.get(loop)
+        if idle is None:
+            idle = self._pools[loop] = {}
+            for other in [each for each in self._pools if each.is_closed()]:
+                del self._pools[other]
+        return idle
 
-    def _open(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ssl=self._context or True)
-        return aiohttp.ClientSession(connector=connector, auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar())
+    async def _connect(self, origin: Origin, timeout_s: float) -> Connection:
+        try:
+            async with asyncio.timeout(min(CONNECT_S, timeout_s)):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    Connection, origin.host, origin.port, **self._tls(origin)
+                )
+        except (OSError, UnicodeError, TimeoutError) as error:
+            raise NotSent(str(error) or type(error).__name__) from error
+        return connection
+
+    def _tls(self, origin: Origin) -> dict[str, Any]:
+        if not origin.is_tls:
+            return {}
+        self._context = self._context or ssl.create_default_context()
+        return {"ssl": self._context, "server_hostname": origin.host}
+
+
+def _kept(idle: Idle, origin: Origin) -> Connection | None:
+    """A connection that was used before and is still good."""
+    connections = idle.get(origin)
+    while connections:
+        connection = connections.pop()
+        if not connection.is_gone and time.monotonic() - connection.idle_since < KEEP_ALIVE_S:
+            return connection
+        connection.close()
+    return None
+
+
+def _keep(idle: Idle, origin: Origin, connection: Connection, response: Response) -> None:
+    connections = idle.setdefault(origin, deque())
+    if response.keeps and len(connections) < _KEPT_OPEN:
+        connection.idle_since = time.monotonic()
+        connections.append(connection)
+    else:
+        connection.close()
+
+
+def _close(idle: Idle) -> None:
+    for connections in idle.values():
+        for connection in connections:
+            connection.close()
+    idle.clear()

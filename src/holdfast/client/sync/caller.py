@@ -108,8 +108,19 @@ class Caller:
         trial = RetryState(call, self.nodes, deadline_s or self.deadline_s, self._attempt_s)
         headers = self._headers | call.headers
         try:
+            return self._once(trial, headers)
+        except Retry as again:
+            return self._again(trial, headers, again)
+
+    def _again(self, trial: RetryState, headers: dict[str, str], first: Retry) -> bytes:
+        """Try on, after a first try that came to nothing: most calls need no more than one, and no machinery for more."""
+        failed: Retry | None = first
+        try:
             for attempt in tenacity.Retrying(retry=_RETRY, wait=trial.wait, stop=trial.stop, after=trial.failed, reraise=True):
                 with attempt:
+                    if failed is not None:
+                        error, failed = failed, None
+                        raise error
                     return self._once(trial, headers)
         except Retry as again:
             raise again.final from again.__cause__

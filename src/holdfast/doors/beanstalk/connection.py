@@ -246,8 +246,13 @@ class Connection(asyncio.Protocol):
             return True
         if self.caller is None and self._transport is not None:
             certificate = self._transport.get_extra_info("peercert")
-            if (known := known_otherwise(self.engine.keyring, self.door.allowed, self.address, certificate)) is not None:
-                self.become(known)
+            known = known_otherwise(self.engine.keyring, self.door.allowed, self.address, certificate)
+            try:
+                if known is not None:
+                    self.become(known)
+            except HoldfastError as error:  # it has as many connections as it may have
+                self._hang_up(of_error(error.code))
+                return False
         CALLER.set(self.caller)
         if self.caller is None and not self.leaving and len(self._feed) and not self._feed.may_begin(AUTH):
             self._hang_up(UNAUTHENTICATED)

@@ -102,22 +102,9 @@ async def kick_job(connection: "Connection", asked: Asked) -> bytes:
 async def pause_tube(connection: "Connection", asked: Asked) -> bytes:
     """Pause a tube for this many seconds."""
     _, tube, seconds = asked
-    if not await _is_there(connection, tube):
-        return replies.NOT_FOUND
-    await connection.engine.pause_for(queue_of(tube), seconds * 1000)
+    await connection.engine.pause_for(queue_of(tube), seconds * 1000, if_it_holds=not _is_used(connection, tube))
     connection.door.paused(tube, seconds)
     return replies.PAUSED
-
-
-async def _is_there(connection: "Connection", tube: str) -> bool:
-    """Whether a tube exists: `default` does, one in use, and one that has a job."""
-    if _is_used(connection, tube):
-        return True
-    try:
-        info = await connection.engine.reading.queue(queue_of(tube))
-    except QueueNotFound:
-        return False
-    return pages.holds(info)
 
 
 def _is_used(connection: "Connection", tube: str) -> bool:

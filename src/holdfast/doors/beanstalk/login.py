@@ -48,9 +48,7 @@ def known_otherwise(keyring: Keyring, allowed: Allowed, address: str, certificat
 
 
 def common_name(certificate: dict[str, Any] | None) -> str | None:
-    """The common name of a certificate as Python's `ssl` returns it."""
-    for part in (certificate or {}).get("subject", ()):
-        for field, value in part:
-            if field == "commonName":
-                return str(value)
-    return None
+    """The common name of a certificate as Python's `ssl` tells it; None where it has none, or several, of which nobody can say which one counts."""
+    subject = (certificate or {}).get("subject", ())
+    names = [str(value) for part in subject for field, value in part if field == "commonName"]
+    return names[0] if len(names) == 1 else None

@@ -95,11 +95,16 @@ def _enter(request: Request) -> None:
 def _bulk(run: bytes) -> Bulk:
     """The run that a caller names for a request: all requests of one run are one entry of the audit log."""
     try:
-        given = dict(
-            parse_qsl(run.decode("ascii"), strict_parsing=True, errors="strict", max_num_fields=3, keep_blank_values=True)
-        )
+        pairs = parse_qsl(run.decode("ascii"), strict_parsing=True, errors="strict", max_num_fields=3, keep_blank_values=True)
     except (ValueError, UnicodeDecodeError):
-        given = {}
-    if not given.keys() <= {"run", "target", "queue"} or not 1 <= len(given.get("run", "")) <= REQUEST_ID_CHARS:
-        raise breach("Holdfast-Run", f"must be run=TEXT of 1 to {REQUEST_ID_CHARS} characters, with target and queue at will")
+        pairs = []
+    given = dict(pairs)
+    if (
+        len(given) < len(pairs)
+        or not given.keys() <= {"run", "target", "queue"}
+        or not 1 <= len(given.get("run", "")) <= REQUEST_ID_CHARS
+    ):
+        raise breach(
+            "Holdfast-Run", f"must be run=TEXT of 1 to {REQUEST_ID_CHARS} characters, with target and queue at will, each once"
+        )
     return Bulk(given["run"], given.get("target", ""), given.get("queue", ""))

@@ -77,12 +77,11 @@ class LeaseBatch:
         return {name: [shown(result, draining) for result in many] for name, many in self._lists.items()}
 
 
-def read_apart(body: bytes, kind: type[Any], error: MalformedJson) -> LeaseBatch:
-    """A batch that could not be read, for this reason: each entry for itself, where the reason is a broken text."""
+def read_apart(body: bytes, kind: type[Any]) -> LeaseBatch | None:
+    """A batch that could not be read: each entry for itself, where the reason is a broken text; else None."""
     found = surrogates.repaired(body)
-    if found is None:
-        raise error
-    return LeaseBatch(surrogates.again(found[0], kind, error), found[1])
+    asked = None if found is None else surrogates.again(found[0], kind)
+    return None if found is None or asked is None else LeaseBatch(asked, found[1])
 
 
 def _broken(entry: Any, mark: str) -> Refused | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from holdfast import __version__
 from holdfast.doors.rest.answers import Problem
+from holdfast.doors.rest.login import OPEN
 from holdfast.doors.rest.state import AppState
 from holdfast.engine import checks
 from holdfast.errors import NotFound
@@ -44,6 +45,15 @@ _TAGS = {
     "queues": "Queues and their settings.",
     "system": "The server itself.",
 }
+_SECURITY = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "hf_…",
+        "description": "An access key. As long as the store has none, nobody is asked for one.",
+    },
+    "basic": {"type": "http", "scheme": "basic", "description": "The access key as the password; any user name will do."},
+}
 _RAW_BODY = {
     "schema": {"type": "string", "format": "binary"},
     "x-description": "Any type but JSON: the body is the payload, kept as it is; options are query parameters.",
@@ -57,7 +67,7 @@ def _file(name: str) -> bytes:
 
 def document(routes: Iterable[Route], root_path: str) -> dict[str, Any]:
     """The OpenAPI 3.1 document of every route; each may answer with a problem."""
-    made = openapi.document(_ABOUT, routes, _TAGS, root_path or "/", Problem)
+    made = openapi.document(_ABOUT, routes, _TAGS, root_path or "/", Problem, _SECURITY, OPEN)
     schemas = made["components"]["schemas"]
     _add_bounds(schemas["QueueSettings"], checks.SETTINGS)
     _add_bounds(schemas["RetryPolicy"], checks.RETRY)

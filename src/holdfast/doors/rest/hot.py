@@ -153,8 +153,10 @@ async def fail(request: Request, state: AppState) -> Reply:
     """Tried again with backoff, or dead when no attempt is left."""
     try:
         given = _read(request, FailIn)
-    except MalformedJson as error:
-        given = surrogates.fail_in(request.body, error)
+    except MalformedJson:
+        given = surrogates.fail_in(request.body)
+        if given is None:
+            raise
     return _ended(
         state,
         await state.engine.end(
@@ -189,11 +191,14 @@ async def batch(request: Request, state: AppState) -> Reply:
     _nothing_left(request.query())
     try:
         is_large = len(request.body) > ONE_TURN_BODY_BYTES
-        given = LeaseBatch(await _read_in_turns(request, LeaseBatchIn) if is_large else _read(request, LeaseBatchIn))
-    except MalformedJson as error:
-        given = read_apart(request.body, LeaseBatchIn, error)
-    results = await state.engine.end_many(given.verbs, given.place)
-    return Reply(200, replies.encode(given.shown(results, state.engine.draining)))
+        asked = LeaseBatch(await _read_in_turns(request, LeaseBatchIn) if is_large else _read(request, LeaseBatchIn))
+    except MalformedJson:
+        apart = read_apart(request.body, LeaseBatchIn)
+        if apart is None:
+            raise
+        asked = apart
+    results = await state.engine.end_many(asked.verbs, asked.place)
+    return Reply(200, replies.encode(asked.shown(results, state.engine.draining)))
 
 
 def _ref(request: Request) -> LeaseRef:

@@ -15,7 +15,8 @@ Headers = dict[bytes, bytes]
 ByCookie = Callable[[Headers], Caller | None]
 """Whose session of the page a request belongs to; None: nobody's, and the page shows the way in."""
 
-_OPEN = frozenset(("/healthz", "/readyz", "/"))
+OPEN = frozenset(("/healthz", "/readyz", "/"))
+"""What nobody needs a key for."""
 _READ = ("/metrics", "/docs", "/openapi.json")
 _PAGE = "/web"
 
@@ -28,10 +29,8 @@ class Login:
         self._by_cookie = by_cookie
 
     def __call__(self, path: str, headers: Headers, address: str) -> Caller | None:
-        """The caller; None if no keys are in force, or the route needs none. Raises `Unauthorized`, `Forbidden` or
-        `RateLimited`.
-        """
-        if not self._keyring.in_force or path in _OPEN:
+        """Who calls; None where no keys are in force, or where nobody has to say. Raises `Unauthorized`, `Forbidden` or `RateLimited`."""
+        if not self._keyring.in_force or path in OPEN:
             return None
         header = headers.get(b"authorization")
         if header is None and self._by_cookie is not None and (path == _PAGE or path.startswith("/web/")):

@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from holdfast.doors.rest import bodies
 from holdfast.doors.rest.types import FailIn
-from holdfast.errors import HoldfastError, MalformedJson
+from holdfast.errors import HoldfastError
 
 MENDED_BYTES = 4 << 20  # of a body: scanning more would delay others
 BROKEN = "it has half of a surrogate pair (\\ud800 to \\udfff), or bytes that are not UTF-8"
@@ -61,19 +61,19 @@ def is_broken(value: Any, mark: str) -> bool:
     return mark.encode() in data or rb"\u%x" % ord(mark) in data
 
 
-def again(body: bytes, kind: Any, error: MalformedJson) -> Any:
-    """A repaired body as a value; other problems with it are reported as they were at first."""
+def again(body: bytes, kind: Any) -> Any:
+    """A mended body as a value; None where something else is wrong with it: that is told as it was at first."""
     try:
         return bodies.decode(body, kind)
     except HoldfastError:
-        raise error from None
+        return None
 
 
-def fail_in(body: bytes, error: MalformedJson) -> FailIn:
-    """A failure whose body could not be decoded, for this reason: decoded with its own reason repaired."""
+def fail_in(body: bytes) -> FailIn | None:
+    """A failure whose body could not be read: read with its own reason cleaned; None where that is not what is wrong."""
     found = repaired(body)
-    if found is None:
-        raise error
-    given: FailIn = again(found[0], FailIn, error)
+    given: FailIn | None = None if found is None else again(found[0], FailIn)
+    if found is None or given is None:
+        return None
     given.reason = cleaned(given.reason, found[1])
     return given

@@ -48,6 +48,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._stuck = False
         self._beats = 0  # pings without a byte since
         self._timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
         self._backlog = 0  # bytes that were unread at the last ping
         self._unseen: bytes | memoryview = b""  # received and not parsed yet
         self._in_line = False  # for another chunk of it
@@ -139,7 +140,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._hang_up()
         else:
             self._fail(_TRY_AGAIN_LATER, "overloaded: this server buffers too much for other clients to read the rest")
-            self._loop.call_later(_LAST_WORDS_S, self._hang_up)
+            self._hang_up_in(_LAST_WORDS_S)
 
     def eof_received(self) -> None:
         """The worker has gone silently: nothing would read what waits to be sent."""
@@ -147,20 +148,27 @@ class WebSocketConnection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio calls it so)
-        """The connection has ended. Reference cycles are broken here: they would stay until Python collects cycles."""
+        """There is nobody any more."""
         self._connections.discard(self)
         if self.place is not None:
             self.place.leave()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Hold nothing any more. What refers to itself by way of this is taken apart: it would be kept until Python looks for cycles."""
         self._unseen, self._partial = b"", None
         self._given_up = True
         self._account.close()
         if self._timer is not None:
             self._timer.cancel()
+        if self._end_timer is not None:
+            self._end_timer.cancel()
         if self._channel is not None:
             self._channel.on_closed()
             self._channel = None
-        self._conn.parser.close()  # a generator, which refers to its protocol
-        self._conn.parser_exc = None  # so does the traceback of a parse error
+        self._transport = None
+        self._conn.parser.close()  # a generator, which holds on to its protocol
+        self._conn.parser_exc = self._conn.handshake_exc = None  # so does the traceback of what it could not read
 
     def pause_writing(self) -> None:
         """What was sent is not read."""
@@ -207,7 +215,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._conn.state is State.OPEN:
             self._conn.send_close(code, reason)
             self._flush()
-            self._loop.call_later(CHANNEL_CLOSE_S, self._hang_up)
+            self._hang_up_in(CHANNEL_CLOSE_S)
             self._stuck = False  # its answer must be read
             self._mind_reading()
 
@@ -216,6 +224,16 @@ class WebSocketConnection(asyncio.Protocol):
         if self._conn.state is State.OPEN:
             self._conn.send_ping(b"")
             self._soon()
+
+    def _hang_up_in(self, seconds: float) -> None:
+        """Hang up then, or when that was to be before."""
+        if self._transport is None:
+            return
+        if self._end_timer is not None:
+            if self._end_timer.when() <= self._loop.time() + seconds:
+                return
+            self._end_timer.cancel()
+        self._end_timer = self._loop.call_later(seconds, self._hang_up)
 
     def _hang_up(self) -> None:
         if self._transport is not None:
@@ -303,8 +321,8 @@ class WebSocketConnection(asyncio.Protocol):
             if transport.can_write_eof():
                 transport.write_eof()
             else:
-                transport.close()  # over TLS this keeps reading until the worker has closed as well
-            self._loop.call_later(CHANNEL_CLOSE_S, self._hang_up)
+                transport.close()  # over TLS this reads on by itself, until the worker has closed as well
+            self._hang_up_in(CHANNEL_CLOSE_S)
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -158,11 +158,11 @@ def read(data: bytes) -> tuple[Any, str]:
     """A message, and the mark of invalid text in it: only a batch is accepted with those, because reasons are never refused."""
     try:
         return bodies.decode(data, Asked), ""  # type: ignore[arg-type]  # a union of types
-    except MalformedJson as error:
+    except MalformedJson:
         found = surrogates.repaired(data)
         if found is None:
             raise
-        asked: Any = surrogates.again(found[0], Asked, error)
+        asked: Any = surrogates.again(found[0], Asked)
         if not isinstance(asked, Batch) or surrogates.is_broken(asked.ref, found[1]):
             raise
         return asked, found[1]

@@ -36,6 +36,10 @@ class ChannelUpgrade:
         wire.place = connection.place
         try:
             wire.open(connection.transport, handshake(method, headers), app.request_id(found))
+        except Refused:
+            wire.let_go()
+            raise
         except HoldfastError as error:  # the access key has too many open
+            wire.let_go()
             raise Refused(error) from None
         return wire

@@ -6,6 +6,7 @@ from holdfast.stores import positional
 
 _ROWS = 2_000  # written together
 _BYTES = 4 << 20
+_ANSWER_S = 300.0  # of one statement: a server that has stopped is given up, and the step is begun anew
 _COLUMNS = (
     (
         "SELECT id, convert_to(extras, 'UTF8') FROM job WHERE extras IS NOT NULL",
@@ -43,7 +44,7 @@ async def convert(connection: Any) -> None:
     for read, write, by_name, at_once in _COLUMNS:
         turned: list[tuple[Any, ...]] = []
         size = 0
-        async for row in connection.cursor(read, prefetch=at_once):
+        async for row in connection.cursor(read, prefetch=at_once, timeout=_ANSWER_S):
             *key, column = row
             named = by_name(column)
             if named is None:
@@ -51,7 +52,7 @@ async def convert(connection: Any) -> None:
             turned.append((*key, named))
             size += len(named)
             if len(turned) >= _ROWS or size >= _BYTES:
-                await connection.execute(write, *map(list, zip(*turned, strict=True)))
+                await connection.execute(write, *map(list, zip(*turned, strict=True)), timeout=_ANSWER_S)
                 turned, size = [], 0
         if turned:
-            await connection.execute(write, *map(list, zip(*turned, strict=True)))
+            await connection.execute(write, *map(list, zip(*turned, strict=True)), timeout=_ANSWER_S)

@@ -39,12 +39,16 @@ _PLANS = {
     "random_page_cost": "1.1",  # as if it were dear, a whole index is walked in the order of the table rather than a part of another
     "jit": "off",
 }
-_ALWAYS = {
+ALWAYS = {
     "search_path": "holdfast,pg_temp",
     "timezone": "UTC",
-    "client_min_messages": "warning",  # warnings while committing must be received
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",  # numbers are passed as one text
+    "default_transaction_isolation": "read committed",
+    "client_min_messages": "warning",  # a warning while committing must be heard
     "client_connection_check_interval": "0",  # a socket that closes must not end a wait for a standby
     "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "10000",  # a node that stops in the middle must not hold queues, or old rows, for longer
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -57,25 +61,23 @@ _KEPT_ALIVE = {
 }
 """The same from our side, which the server's settings do not reach."""
 WRITER = (
-    _ALWAYS
+    ALWAYS
     | _PLANS
     | {
         "application_name": "holdfast",
         "statement_timeout": "0",
         "lock_timeout": str(LOCK_MS),
-        "idle_in_transaction_session_timeout": "10000",  # a node stopped within a transaction must not hold queues longer
-        "default_transaction_isolation": "read committed",
     }
 )
 READER = (
-    _ALWAYS
+    ALWAYS
     | _PLANS
     | {
         "application_name": "holdfast-read",
         "statement_timeout": str(READ_MS),
     }
 )
-ASIDE = _ALWAYS | {
+ASIDE = ALWAYS | {
     "application_name": "holdfast-aside",
     "synchronous_commit": "off",
     "statement_timeout": "5000",

@@ -96,6 +96,17 @@ def _server(facts: Facts) -> Iterator[Finding]:
             "Name every node of the cluster in the URL: postgresql://…@a,b,c/…. While a new primary is chosen, wait.",
             passes=True,
         )
+    elif facts.setting("default_transaction_read_only") == "on":
+        whose = [one.whose for one in facts.overrides if one.read_only and one.role in (None, facts.role)]
+        reset = [f"ALTER {one} RESET default_transaction_read_only" for one in whose]
+        yield Finding(
+            "read_only",
+            f"default_transaction_read_only is on for {' and '.join(whose) or 'the whole server'}.",
+            "Holdfast writes nothing past it, so nothing can be accepted.",
+            f"{'; '.join(reset) or 'ALTER SYSTEM RESET default_transaction_read_only, and SELECT pg_reload_conf()'}. "
+            "A service that sets it when its disk is full wants room first.",
+            passes=True,
+        )
     if facts.pooled:
         yield Finding(
             "pooler_between",

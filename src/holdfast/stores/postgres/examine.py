@@ -1,7 +1,8 @@
 """Reading what `doctor` judges: one plain connection, as an application of the same role would get it, and a few queries.
 
-It sets no settings of its own, so that overrides of roles and databases are seen. How a pooler is detected: PostgreSQL greets a
-connection with the id of the process that serves it; a pooler that hands out connections greets with a number of its own.
+It asks for no settings of its own but the path, so that what roles and databases override is seen as it is. How a pooler is told: PostgreSQL
+greets a connection with the number of the process that serves it; whoever stands between and hands out connections greets with a
+number of its own.
 
 Of the other servers in the URL only the settings are read, because a commit may depend on them. A server that refuses the
 connection is skipped: a missing standby is seen on the primary. A server that does not answer at all is reported: it exists,
@@ -17,7 +18,7 @@ from asyncpg.connect_utils import SessionAttribute
 
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.connect import GONE
-from holdfast.stores.postgres.facts import SETTINGS, Facts, Held, Other, Override, Setting, Snapshot, Standby
+from holdfast.stores.postgres.facts import OVERRIDES, SETTINGS, Facts, Held, Other, Override, Setting, Snapshot, Standby
 from holdfast.stores.postgres.hosts import FAILED, Host, Unreached, described, hosts, reach
 from holdfast.stores.postgres.sql import SQL
 
@@ -28,7 +29,7 @@ _LOOKS = 3  # a pooler may use another connection for each statement
 
 
 async def examine(url: str) -> Facts:
-    """The facts of the server that accepts writes or, if none does, of any; raises `StoreUnavailable`."""
+    """What there is to know about the primary, or, where none is, about any server; raises `StoreUnavailable`."""
     try:
         async with asyncio.timeout(EXAMINE_S):
             connection = await _connected(url)
@@ -48,7 +49,7 @@ async def examine(url: str) -> Facts:
 async def _connected(url: str) -> Any:
     """Without prepared statements, which not every pooler carries."""
     try:
-        return await reach(url, SessionAttribute.read_write, statement_cache_size=0)
+        return await reach(url, SessionAttribute.primary, statement_cache_size=0)
     except Unreached as error:
         if not error.standby:
             raise
@@ -56,21 +57,19 @@ async def _connected(url: str) -> Any:
 
 
 async def _facts(connection: Any) -> Facts:
-    pids = {connection.get_server_pid()}
-    for _ in range(_LOOKS):
-        seen = await connection.fetchrow(SQL["seen_self"])
-        pids.add(seen["pid"])
+    pooled = await _is_pooled(connection)
+    seen = await connection.fetchrow(SQL["seen_self"])
     return Facts(
         version=_version(connection),
         role=seen["role"],
         database=seen["database"],
         encoding=seen["encoding"],
         in_recovery=seen["in_recovery"],
-        pooled=len(pids) > 1 or await _is_pgpool(connection),
+        pooled=pooled,
         sees_standbys=seen["sees_standbys"],
         patroni=seen["patroni"],
         settings=await _settings(connection),
-        overrides=tuple(Override(**row) for row in await connection.fetch(SQL["seen_overrides"], ["synchronous_commit"])),
+        overrides=tuple(Override(**row) for row in await connection.fetch(SQL["seen_overrides"], list(OVERRIDES))),
         standbys=tuple(Standby(**row) for row in await connection.fetch(SQL["seen_standbys"])),
         slots=await connection.fetchval(SQL["seen_slots"]),
         held=await _held(connection),
@@ -114,6 +113,7 @@ async def _other(url: str, host: Host) -> Other | TimeoutError | None:
                 statement_cache_size=0,
             )
             try:
+                await _is_pooled(connection)
                 seen = await connection.fetchrow(SQL["seen_self"])
                 return Other(host.address, await _settings(connection)) if seen["in_recovery"] else None
             finally:
@@ -127,6 +127,19 @@ async def _other(url: str, host: Host) -> Other | TimeoutError | None:
 def _version(connection: Any) -> int:
     version: int = connection.get_server_version().major
     return version
+
+
+async def _is_pooled(connection: Any) -> bool:
+    """Whether somebody stands between. Where nobody does, only what belongs to the server is found by its name from here on, whoever else may
+    make functions in the schemas that the role's own path names. A pooler would hand that path on to others.
+    """
+    pids = {connection.get_server_pid()}
+    for _ in range(_LOOKS):
+        pids.add(await connection.fetchval("SELECT pg_catalog.pg_backend_pid()"))
+    if len(pids) > 1 or await _is_pgpool(connection):
+        return True
+    await connection.execute("SET search_path = pg_catalog, pg_temp")
+    return False
 
 
 async def _is_pgpool(connection: Any) -> bool:

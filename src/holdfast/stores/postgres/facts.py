@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 WEAK = ("off", "local", "remote_write")  # of synchronous_commit: none of them waits until a standby has flushed
-_OFF = ("false", "no", "0")  # other spellings; what a role or a database sets is stored as written
+_OFF = ("false", "no", "0")
+_ON = ("on", "true", "yes", "1")  # other ways to write it; what a role or a database sets is kept as it was written
 SETTINGS = (
     "autovacuum",
     "data_checksums",
     "data_sync_retry",
+    "default_transaction_read_only",
     "fsync",
     "full_page_writes",
     "max_slot_wal_keep_size",
@@ -17,6 +19,8 @@ SETTINGS = (
     "wal_level",
 )
 """The settings that are read."""
+OVERRIDES = ("default_transaction_read_only", "synchronous_commit")
+"""Those of which it is read who changes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,12 @@ class Override:
     @property
     def weak(self) -> bool:
         """Whether commits under it don't wait until a standby has flushed."""
-        return self.value.lower() in (*WEAK, *_OFF)
+        return self.name == "synchronous_commit" and self.value.lower() in (*WEAK, *_OFF)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether transactions under it write nothing, unless they ask to."""
+        return self.name == "default_transaction_read_only" and self.value.lower() in _ON
 
     @property
     def whose(self) -> str:

@@ -21,17 +21,17 @@ from holdfast.stores.check import (
     unreadable,
     unreadable_others,
 )
-from holdfast.stores.postgres.connect import GONE, READER, connect
+from holdfast.stores.postgres.connect import ALWAYS, GONE, connect
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.migrate import NEWEST
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.rows import schedule_of
 
 _CHECKS = files(__package__) / "checks"
-_PLANNED_FREELY = ("search_path", "timezone", "client_min_messages")
-_SETTINGS = {name: READER[name] for name in _PLANNED_FREELY} | {
+_SETTINGS = ALWAYS | {  # and planned freely
     "application_name": "holdfast-check",
     "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
     "jit": "off",
 }
 

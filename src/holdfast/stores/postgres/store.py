@@ -161,7 +161,7 @@ class PostgresStore:
             return self._writer
         if self._trying is None:
             if time.monotonic() < self._not_before and self._problem is not None:
-                raise self._problem
+                raise self._problem.with_traceback(None)  # else it gets longer with each call
             self._trying = asyncio.create_task(self._try(), name="connect")
         trying = self._trying
         await asyncio.wait({trying}, timeout=_CONNECTED_S)

@@ -78,6 +78,10 @@ class PostgresSource:
             *(await self._db.fetchrow("SELECT last, removed FROM audit_tally") or (0, 0)),
         )
 
+    async def problems(self) -> list[str]:
+        """What is wrong with it."""
+        return await problems_of(self._db)
+
 
 class PostgresTarget(PostgresSource):
     """A database with the schema and without jobs."""
@@ -125,10 +129,6 @@ class PostgresTarget(PostgresSource):
         await self._db.execute(_SEEN_AT)
         await self._db.execute(SQL["count_ready_floors"], READY_FLOORS)
         await self._db.execute("ANALYZE")
-
-    async def problems(self) -> list[str]:
-        """What is wrong with it."""
-        return await problems_of(self._db)
 
     async def commit(self) -> None:
         """Commit, and prove it where standbys are to have it."""

@@ -56,9 +56,21 @@ def open_writer(target: str, apart: Callable[[], None] | None = None) -> apsw.Co
     """
     check_version(apsw.SQLITE_VERSION_NUMBER)
     connection = apsw.Connection(target, statementcachesize=_STATEMENTS)
+    try:
+        _prepare(connection, target == ":memory:", apart)
+    except (apsw.FullError, apsw.IOError) as error:
+        if isinstance(error, apsw.IOError) and not no_room(connection):
+            raise
+        raise UnfitPlace(
+            f"The disk is full: {target} can't be opened. A store of an earlier version needs about as much room again while it is brought to the "
+            "newer schema. Nothing is lost: make room and start again."
+        ) from error
+    return connection
+
+
+def _prepare(connection: apsw.Connection, memory: bool, apart: Callable[[], None] | None) -> None:
     connection.set_busy_timeout(_BUSY_MS)
     check_owner(connection)  # first: the pragmas below change the file
-    memory = target == ":memory:"
     _demand(connection, "journal_mode", "memory" if memory else "wal", "MEMORY" if memory else "WAL")
     _demand(connection, "synchronous", 2, "FULL")
     connection.set_wal_hook(partial(_checkpoint, apart))
@@ -67,8 +79,7 @@ def open_writer(target: str, apart: Callable[[], None] | None = None) -> apsw.Co
     _demand(connection, "trusted_schema", 0, "OFF")
     _plan_once(connection)
     migrate(connection)
-    connection.execute("BEGIN IMMEDIATE; UPDATE counter SET value = value; COMMIT")  # the WAL file exists from now on
-    return connection
+    connection.execute("BEGIN IMMEDIATE; UPDATE counter SET value = value; COMMIT")  # the log file is there from now on
 
 
 def _checkpoint(apart: Callable[[], None] | None, connection: apsw.Connection, name: str, pages: int) -> int:

@@ -35,7 +35,10 @@ class Reads:
             answered.add_done_callback(lambda done: self._left(reader, dear, done))
             raise
         self._free(reader, dear)
-        return answered.result()
+        try:
+            return answered.result()
+        finally:
+            del answered  # a refusal refers to this frame by its traceback, and the future to the refusal
 
     def close(self) -> None:
         """Let go of the connections."""

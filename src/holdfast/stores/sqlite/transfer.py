@@ -50,6 +50,10 @@ class SqliteSource:
         audit = self._db.execute("SELECT last, removed FROM audit_tally").fetchone() or (0, 0)
         return Counters(found["job"], found["fence"], found["interests"], found["keys"], *audit)
 
+    async def problems(self) -> list[str]:
+        """What is wrong with the file."""
+        return problems_of(self._db)
+
 
 class SqliteTarget(SqliteSource):
     """A file that does not exist yet."""
@@ -71,10 +75,6 @@ class SqliteTarget(SqliteSource):
         for name in ("job", "fence", "interests", "keys"):
             self._db.execute("UPDATE counter SET value = ? WHERE name = ?", (getattr(counters, name), name))
         self._db.execute(SETTLE_AUDIT.format(row="1", last="?", removed="?"), (counters.audit, counters.audit_removed))
-
-    async def problems(self) -> list[str]:
-        """What is wrong with the file."""
-        return problems_of(self._db)
 
     async def commit(self) -> None:
         """Flush it and rename it into place."""

@@ -16,6 +16,7 @@ from holdfast.doors.beanstalk.numbers import VERBS
 from holdfast.engine.engine import Engine
 from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
+from holdfast.messages.audit import ListAudit
 from holdfast.messages.commands import Enqueue, FailLease, LeaseJobs
 from holdfast.messages.queries import GetQueue
 from holdfast.stores.sqlite.store import SqliteStore
@@ -52,6 +53,7 @@ COMMANDS = {
     "quit": (None, b"quit"),
     "auth": (None, b"auth SECRET"),
 }
+AUDITED = {"delete": "job.delete", "kick": "queue.kick", "kick-job": "job.kick", "pause-tube": "queue.resume"}
 STATE = {"peek-delayed": "scheduled", "peek-buried": "dead", "kick": "dead", "kick-job": "dead"}
 
 
@@ -149,8 +151,7 @@ async def done(house, client, verb, tube):
 @pytest.mark.parametrize("verb", sorted(COMMANDS))
 async def test_a_command_needs_its_ability(house, call, verb, ability):
     needs = COMMANDS[verb][0]
-    abilities = (ability, Ability.READ) if verb == "pause-tube" else (ability,)  # it looks whether the tube is there
-    house.become(abilities=abilities, queues=("mine.*",))
+    house.become(abilities=(ability,), queues=("mine.*",))
     client = await call(authenticated=True)
     answer = await done(house, client, verb, "mine.a")
     if needs is None:
@@ -159,6 +160,20 @@ async def test_a_command_needs_its_ability(house, call, verb, ability):
         assert not answer.startswith((b"FORBIDDEN", b"NOT_FOUND", b"INTERNAL")), answer
     else:
         assert answer == b"FORBIDDEN"
+
+
+@pytest.mark.parametrize("queue", ["mine.a", "theirs.a"])
+@pytest.mark.parametrize("verb", sorted(verb for verb, (needs, _) in COMMANDS.items() if needs == "manage"))
+async def test_a_refused_managing_verb_is_in_the_audit_log_by_the_time_it_is_refused(house, call, verb, queue):
+    """Whether the key lacks the ability or can't see the tube, as over HTTP."""
+    lacks = queue == "mine.a"
+    house.become(abilities=(Ability.READ if lacks else Ability.MANAGE,), queues=("mine.*",))
+    client = await call(authenticated=True)
+    assert (await done(house, client, verb, queue)) == (b"FORBIDDEN" if lacks else b"NOT_FOUND")
+    (entry,) = (await house.backend.submit(ListAudit(10))).entries
+    assert (entry.actor.name, entry.actor.address, entry.actor.door) == ("k", "127.0.0.1", "beanstalk")
+    assert (entry.action, entry.done, entry.refused) == (AUDITED[verb], 0, 1)
+    assert (entry.outcome == "forbidden") is lacks
 
 
 @pytest.mark.parametrize("verb", sorted(verb for verb, (needs, _) in COMMANDS.items() if needs))
@@ -219,6 +234,15 @@ async def test_an_address_on_the_list_needs_no_secret(house, call):
     assert await other.rest() == b"UNAUTHENTICATED\r\n"
 
 
+async def test_one_connection_too_many_of_a_key_that_needs_no_secret_is_told_so(house, call):
+    house.become(parked=1)
+    first = await call("127.0.0.7")
+    assert (await first.ask(b"put 0 0 60 1\r\nx")).startswith(b"INSERTED")
+    second = await call("127.0.0.7")
+    second.writer.write(b"put 0 0 60 1\r\nx\r\n")
+    assert await second.rest() == b"RATE_LIMITED\r\n"
+
+
 async def test_a_connection_from_before_the_first_key_is_asked_for_one(house, call):
     client = await call()
     assert (await client.ask(b"put 0 0 60 1\r\nx")).startswith(b"INSERTED")
@@ -262,3 +286,4 @@ def test_the_name_in_a_certificate_is_its_common_name():
     assert common_name({"subject": ((("organizationName", "x"),), (("commonName", "workers"),))}) == "workers"
     assert common_name(None) is None
     assert common_name({}) is None
+    assert common_name({"subject": ((("commonName", "workers"),), (("commonName", "root"),))}) is None

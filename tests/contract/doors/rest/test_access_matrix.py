@@ -86,6 +86,10 @@ ROUTES = {
     "batch": Needs(("consume",), "lost in batch", "lease", {"conclude": [{"token": "TOKEN"}]}),
 }
 OPEN = {"healthz", "readyz"}
+AUDITED = {operation for operation, needs in ROUTES.items() if {"manage", "admin"} & set(needs.abilities)} - {
+    "audit_log", "list_keys", "get_key",
+} | {"delete_worker"}  # fmt: skip
+"""The managing verbs."""
 ABILITIES = [ability.value for ability in Ability]
 
 
@@ -213,6 +217,21 @@ def test_what_a_key_may_not_see_does_not_exist(house, operation, whole):
             assert "needle" not in answer.text
         case "all":
             assert answer.is_success, answer.text
+
+
+@pytest.mark.parametrize("operation", sorted(AUDITED))
+def test_a_refused_managing_verb_is_in_the_audit_log(house, operation):
+    """Both where the ability is missing and where the key can't see what it is about."""
+    needs = ROUTES[operation]
+    tries = {"mine-produce": house.mine["produce"]}
+    if needs.elsewhere != "all":
+        tries[f"elsewhere-{needs.abilities[0]}"] = house.elsewhere[needs.abilities[0]]
+    for who, secret in tries.items():
+        newest = house.root("GET", "/v1/audit?limit=1")["entries"][0]["id"]
+        assert house.ask(operation, secret).status_code in (403, 404)
+        (entry,) = house.root("GET", f"/v1/audit?who={who}&after={newest}")["entries"]
+        assert (entry["door"], entry["refused"]) == ("http", 1)
+        assert entry["outcome"] in ("forbidden", "job_not_found", "queue_not_found", "worker_not_found", "schedule_not_found")
 
 
 @pytest.mark.parametrize("operation", sorted(ROUTES))

@@ -70,8 +70,15 @@ def there(serve):
 
 @pytest.fixture(scope="module")
 def described(there):
-    """What the server says of itself."""
-    return schemathesis.openapi.from_url(f"{there[0].url}/openapi.json")
+    """What the server says of itself, but for the access keys: it has none, and so asks for none."""
+    document = there[0].get("/openapi.json").json()
+    del document["components"]["securitySchemes"]
+    for item in document["paths"].values():
+        for operation in item.values():
+            del operation["security"]
+    made = schemathesis.openapi.from_dict(document)
+    made.config.update(base_url=there[0].url)
+    return made
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])

@@ -56,6 +56,8 @@ def holds(document):
     def check(method, path, answer):
         responses = document["paths"][path][method]["responses"]
         described = responses.get(str(answer.status_code), responses["default"])
+        if "$ref" in described:
+            described = document["components"]["responses"][described["$ref"].rpartition("/")[2]]
         schema = described["content"][answer.headers["content-type"].partition(";")[0]]["schema"]
         jsonschema_rs.validate({**schema, "components": document["components"]}, answer.json())
         return answer.json()
@@ -108,8 +110,26 @@ def test_every_route_may_answer_with_a_problem(document):
             assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
+def test_every_route_but_the_open_ones_says_that_it_needs_a_key(document):
+    schemes = document["components"]["securitySchemes"]
+    assert {name: (scheme["type"], scheme["scheme"]) for name, scheme in schemes.items()} == {
+        "bearer": ("http", "bearer"),
+        "basic": ("http", "basic"),
+    }
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            answers = operation["responses"]
+            if path in ("/healthz", "/readyz"):
+                assert operation["security"] == []
+                assert not {"401", "403"} & set(answers)
+            else:
+                assert operation["security"] == [{"bearer": []}, {"basic": []}]
+                assert answers["401"] == {"$ref": "#/components/responses/Unauthenticated"}
+                assert answers["403"] == {"$ref": "#/components/responses/Forbidden"}
+
+
 def test_every_reference_leads_somewhere(document):
-    schemas = document["components"]["schemas"]
+    components = document["components"]
     found = set()
 
     def walk(node):
@@ -124,7 +144,8 @@ def test_every_reference_leads_somewhere(document):
 
     walk(document)
     assert found
-    assert {reference.removeprefix("#/components/schemas/") for reference in found} <= set(schemas)
+    there = {f"#/components/{kind}/{name}" for kind, named in components.items() for name in named}
+    assert found <= there
 
 
 # The hot routes answer as their rows describe

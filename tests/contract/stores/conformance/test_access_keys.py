@@ -23,6 +23,7 @@ from holdfast.messages.commands import (
     FailLease,
     LeaseJobs,
     RegisterWorker,
+    RemoveWorkers,
     RunSchedule,
     SetInterest,
     SetSchedule,
@@ -228,3 +229,46 @@ async def test_failures_are_of_what_is_seen(client, house):
         job = await client.take(queue)
         await client.do(FailLease(job.ref(), "x", False))
     assert [one.queue for one in (await client.ask(RecentFailures(10, scope=MINE))).jobs] == ["r.a"]
+
+
+async def test_a_job_does_not_name_the_one_that_it_follows_where_that_is_outside(client, new):
+    """Also where it is granted or changed, and in a list: there nobody looks where the other is."""
+    followers = {}
+    for queue in ("r.a", "x.a"):
+        await client.put(queue)
+        parent = await client.take(queue)
+        followers[queue] = (await client.do(ConcludeLease(parent.ref(), None, [new("r.b")]))).then[0].id
+    for queue, job_id in followers.items():
+        whole = (await client.ask(GetJob(job_id))).job.extras.follows
+        assert whole is not None
+        assert (await client.ask(GetJob(job_id, scope=MINE))).job.extras.follows == (whole if queue == "r.a" else None)
+    assert [one.job.extras.follows for one in (await client.ask(ListJobs(10, queue="r.b", scope=MINE))).jobs] == [None, None]
+    assert None not in [one.job.extras.follows for one in (await client.ask(ListJobs(10, queue="r.b"))).jobs]
+    granted = (await client.do(LeaseJobs(("r.b",), 2, "", request="again", scope=MINE))).jobs
+    granted += (await client.do(LeaseJobs(("r.b",), 2, "", request="again", scope=MINE))).jobs
+    assert [one.job.extras.follows for one in granted] == [None] * 4
+    assert (await client.do(CancelJob(followers["x.a"], scope=MINE))).job.extras.follows is None
+    assert (await client.ask(GetJob(followers["x.a"]))).job.extras.follows is not None, "it is not forgotten"
+
+
+async def test_why_counts_no_worker_that_is_outside(client, house):
+    job = await client.put("r.b")
+    facts = await client.ask(ExplainJob(job.id, scope=MINE))
+    assert (facts.workers_on_queue, facts.workers) == (0, 2)
+    assert (await client.ask(ExplainJob(job.id))).workers > 2
+
+
+async def test_workers_outside_are_not_removed_by_a_queue_that_they_share(client, house):
+    assert (await client.do(RemoveWorkers(None, "r.a", scope=MINE))).count == 1
+    assert {"w-both", "w-x.a"} <= {info.worker.id for info in (await client.ask(ListWorkers())).workers}
+
+
+async def test_a_schedule_for_another_queue_does_not_name_the_jobs_of_the_one_before(client, house):
+    outside, inside = (ScheduleSpec(NewJob(queue, b"1"), interval_ms=60_000) for queue in ("x.a", "r.a"))
+    await client.do(SetSchedule("moved", outside, False))
+    (job,) = (await client.do(RunSchedule("moved"))).jobs
+    again = (await client.do(SetSchedule("moved", outside, True))).schedule
+    assert again.last_jobs == (job.id,)
+    await client.do(SetSchedule("moved", inside, False))
+    (seen,) = (await client.ask(ListSchedules(1, name="moved", scope=MINE))).schedules
+    assert (seen.last_jobs, seen.fired) == ((), 1)

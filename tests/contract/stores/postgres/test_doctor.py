@@ -211,6 +211,44 @@ def test_however_it_is_written_that_a_role_does_not_wait(group, written):
         group.primary.sql("ALTER ROLE holdfast RESET synchronous_commit")
 
 
+@pytest.mark.parametrize("whose", ["ROLE holdfast", "DATABASE holdfast", "SYSTEM"])
+def test_a_database_that_is_made_read_only_is_no_standby_and_what_set_it_is_named(group, whose):
+    group.primary.sql(f"ALTER {whose} SET default_transaction_read_only = yes")
+    group.primary.sql("SELECT pg_reload_conf()")
+    try:
+        wait_until(lambda: findings(group.url) != [], 10, "it is not told")
+        (finding,) = findings(group.url)
+        assert (finding.code, finding.breaks, finding.stops) == ("read_only", True, False)
+        assert ("the whole server" if whose == "SYSTEM" else whose) in finding.seen
+        assert f"ALTER {whose} RESET default_transaction_read_only" in finding.mend
+    finally:
+        with group.primary.connect(options="-c default_transaction_read_only=off") as mending:
+            mending.execute(f"ALTER {whose} RESET default_transaction_read_only")
+            mending.execute("SELECT pg_reload_conf()")
+    wait_until(lambda: findings(group.url) == [], 10, "it is still told")
+
+
+def test_nothing_that_others_made_in_the_path_of_the_role_is_run_while_it_looks(group):
+    """A function whose arguments fit better than those of the server's own."""
+    primary = group.primary
+    primary.sql("CREATE SCHEMA own", database="holdfast")
+    try:
+        primary.sql("CREATE TABLE own.run(n int)", database="holdfast")
+        body = "LANGUAGE plpgsql AS $$ BEGIN INSERT INTO own.run VALUES (1); RETURN '?'; END $$"
+        for arguments in ("text, integer, name, text", "text, text", "text, name"):
+            primary.sql(f"CREATE FUNCTION own.format({arguments}) RETURNS text {body}", database="holdfast")
+        primary.sql("GRANT ALL ON SCHEMA own TO PUBLIC; GRANT ALL ON own.run TO PUBLIC", database="holdfast")
+        primary.sql("ALTER ROLE holdfast SET search_path = own, public")
+        with primary.connect() as holder:
+            holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            holder.execute("SELECT 1")
+            assert warned(group.url, snapshot_s=0) == {"snapshot_old"}
+        assert primary.sql("SELECT * FROM own.run", database="holdfast") == []
+    finally:
+        primary.sql("ALTER ROLE holdfast RESET search_path")
+        primary.sql("DROP SCHEMA own CASCADE", database="holdfast")
+
+
 def test_another_role_that_does_not_wait_is_a_warning(group):
     group.primary.sql("ALTER ROLE replicator SET synchronous_commit = local")
     try:

@@ -429,6 +429,140 @@ async def test_who_may_enqueue_may_do_nothing_else(client, shop):
     assert await client.state(enqueue(shop)) is State.READY  # tables of the caller's are not looked at
 
 
+SETTINGS = {
+    "TimeZone": "America/St_Johns",
+    "DateStyle": "SQL, DMY",
+    "IntervalStyle": "sql_standard",
+    "bytea_output": "escape",
+    "extra_float_digits": "-15",
+    "standard_conforming_strings": "off",
+    "backslash_quote": "off",
+    "array_nulls": "off",
+    "transform_null_equals": "on",
+    "quote_all_identifiers": "on",
+    "client_encoding": "LATIN1",
+    "xmloption": "document",
+    "lc_numeric": "C.utf8",
+    "default_transaction_isolation": "serializable",
+    "row_security": "off",
+    "enable_indexscan": "off",
+    "debug_parallel_query": "on",
+    "idle_in_transaction_session_timeout": "1h",
+    "plpgsql.extra_errors": "all",
+    "search_path": "own, pg_temp, pg_catalog",
+    "role": "shop",
+}
+"""What a session may set for itself, each to something else than it is by default."""
+
+CALLS = {
+    "text": ('{"a": [1, 1.5e300, "x\\\\\\"[[\\\\ü"]}', {}),
+    "jsonb": ('{"b": 1.10, "a\\\\": [1e5]}', {}),
+    "bytea": (b"\x00\xff'\\abc", {"content_type": "text/plain"}),
+}
+OPTIONS = {
+    "type": "t\\'",
+    "run_at": "2090-01-01T00:00:00.5Z",
+    "group_key": "g\\'",
+    "group_limit": 3,
+    "tags": ["a", "ü\\", "NULL", '"'],
+}
+ROWS = """
+SELECT encode(j.payload, 'hex'), j.extras, j.content_type, j.type, j.priority, j.max_attempts, s.ready_at, k.digest,
+  convert_from(k.receipts, 'UTF8')::jsonb #- '{0,id}' #- '{0,created_at}'
+FROM holdfast.job j JOIN holdfast.scheduled s ON s.job = j.id JOIN holdfast.kept_answer k ON k.first_job = j.id WHERE j.id = %s
+"""
+
+
+def in_session(connection, key, kind) -> int:
+    """The same call, whatever the session has set."""
+    payload, more = CALLS[kind]
+    options = OPTIONS | more
+    names = "".join(f", {name} => %({name})s" for name in options)
+    query = f"SELECT holdfast.enqueue('q', %(payload)s::{kind}{names}, idempotency_key => %(key)s)"
+    return connection.execute(query, {"payload": payload, "key": f"{key} {kind}"} | options).fetchone()[0]
+
+
+async def test_the_same_call_is_the_same_job_whatever_the_session_has_set(client, connect):
+    server = postgres_server()
+    await client.do(SetQueue("q", QueueSettings(capacity_jobs=1_000), whole=True))
+    usual = connect(autocommit=True)
+    first = {kind: in_session(usual, "usual", kind) for kind in CALLS}
+    with server.connect(database="holdfast") as looking:
+        rows = {kind: looking.execute(ROWS, [first[kind]]).fetchone() for kind in CALLS}
+        for name, value in SETTINGS.items():
+            other = connect(autocommit=True)
+            other.execute("SELECT set_config(%s, %s, false)", [name, value])
+            for kind in CALLS:
+                assert in_session(other, "usual", kind) == first[kind], name
+                own = in_session(other, name, kind)
+                assert own not in first.values()
+                assert looking.execute(ROWS, [own]).fetchone() == rows[kind], name
+                assert in_session(usual, name, kind) == own, name
+            said = refusal(other, payload='{"\\\\":' * 65 + "1" + "}" * 65)
+            assert said == ("invalid_request", "payload", "payload must not be nested deeper than 64 levels."), name
+            assert other.execute("SELECT current_setting(%s)", [name]).fetchone() == (value,)
+            other.close()
+
+
+async def test_what_an_application_makes_for_itself_is_never_run_as_the_owner(client, shop):
+    """Types, functions and operators of its own, with the names of those that `enqueue` uses, and in front of them."""
+    server = postgres_server()
+    server.sql("CREATE SCHEMA IF NOT EXISTS own AUTHORIZATION shop", database="holdfast")
+    shop.execute("CREATE TABLE own.run_as(name text)")
+    shop.execute("GRANT ALL ON SCHEMA own TO public; GRANT ALL ON own.run_as TO public")
+    body = "LANGUAGE plpgsql AS $$ BEGIN INSERT INTO own.run_as VALUES (current_user); RETURN {}; END $$"
+    shop.execute(f"CREATE FUNCTION own.check_value(text) RETURNS boolean {body.format('true')}")
+    for name in (
+        "oid",
+        "regclass",
+        "regproc",
+        "regprocedure",
+        "regrole",
+        "text",
+        "jsonb",
+        "json",
+        "bytea",
+        "name",
+        "int8",
+        "interval",
+    ):
+        shop.execute(f"CREATE DOMAIN pg_temp.{name} AS pg_catalog.{name} CHECK (own.check_value(VALUE::pg_catalog.text))")
+    shop.execute(f"CREATE FUNCTION own.format(text, regrole) RETURNS text {body.format(repr('SELECT 1'))}")
+    shop.execute(f"CREATE FUNCTION own.convert_to(text, text) RETURNS bytea {body.format('NULL')}")
+    shop.execute(f"CREATE FUNCTION own.add(bigint, integer) RETURNS bigint {body.format('1')}")
+    shop.execute("CREATE OPERATOR own.+ (leftarg = bigint, rightarg = integer, function = own.add)")
+    try:
+        shop.execute("SET search_path = own, pg_temp, pg_catalog")
+        for kind, (payload, more) in CALLS.items():
+            names = "".join(f", {name} => %({name})s" for name in more)
+            shop.execute(f"SELECT holdfast.enqueue('q', %(payload)s::pg_catalog.{kind}{names})", {"payload": payload} | more)
+        with server.connect("holdfast", "holdfast") as owner:
+            owner.execute("SET search_path = own, pg_catalog")
+            owner.execute("SELECT holdfast.let_enqueue('shop')")
+        assert server.sql("SELECT name FROM own.run_as WHERE name <> 'shop'", database="holdfast") == []
+    finally:
+        server.sql("DROP SCHEMA own CASCADE", database="holdfast")
+
+
+async def test_every_function_that_others_may_call_has_a_path_and_settings_of_its_own(client, shop):
+    found = dict(
+        postgres_server().sql(
+            "SELECT oid::regprocedure::text, coalesce(proconfig, '{}') FROM pg_proc WHERE pronamespace = 'holdfast'::regnamespace"
+            " AND (prosecdef OR proconfig IS NOT NULL OR has_function_privilege('shop', oid, 'EXECUTE'))",
+            database="holdfast",
+        )
+    )
+    assert len(found) == 7, sorted(found)
+    for name, settings in found.items():
+        assert "search_path=holdfast, pg_temp" in settings, name
+        if name.startswith("holdfast.enqueue("):
+            assert {one.partition("=")[0].lower() for one in settings} >= {
+                "standard_conforming_strings",
+                "bytea_output",
+                "timezone",
+            }, name
+
+
 async def test_nobody_may_enqueue_who_was_not_let_in(client):
     server = postgres_server()
     if not server.sql("SELECT 1 FROM pg_roles WHERE rolname = 'stranger'"):

@@ -10,13 +10,15 @@ import pytest
 
 from holdfast.errors import StoreUnavailable
 from holdfast.job.queue import QueuePolicy
+from holdfast.messages.commands import ConcludeLease, FailLease
 from holdfast.stores.postgres import by_name, migrate
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.postgres.store import PostgresStore
 from holdfast.stores.sqlite import connect, maintenance
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
-from tests.contract.stores.conformance.conftest import StoreClient, postgres_server
+from tests.contract.stores.conformance.conftest import StoreClient, new, postgres_server
+from tests.contract.stores.postgres.test_enqueue import SETTINGS
 from tests.contract.stores.upgrade.filled_store import as_json, contents
 from tests.contract.stores.upgrade.make import FIXTURES
 
@@ -88,6 +90,27 @@ async def test_every_job_is_there_field_for_field_and_a_check_finds_nothing(plac
         assert found[kind] == before, kind
     assert found.keys() == place.said.keys()
     assert await place.check() == []
+
+
+async def test_what_a_database_has_set_for_its_sessions_changes_nothing(tmp_path):
+    place, server = InDatabase("positional", tmp_path), postgres_server()
+    more = {"default_transaction_deferrable": "on", "idle_in_transaction_session_timeout": "5ms", "statement_timeout": "10s"}
+    with server.connect() as setting:
+        for name, value in (SETTINGS | more).items():
+            if name != "role":
+                setting.execute(f"ALTER DATABASE holdfast SET {name} = {value if name == 'search_path' else repr(value)}")
+    try:
+        await test_every_job_is_there_field_for_field_and_a_check_finds_nothing(place)
+        client = StoreClient(place.open())
+        await client.store.tend()
+        await client.put_all([new("new", unique_key=f"k{n}", tags=("a", "b")) for n in range(3)])
+        done, failed, _ = [one.job for one in await client.lease("new", limit=3)]
+        await client.together(ConcludeLease(done.ref(), b"1", [new("then")]), FailLease(failed.ref(), "no", delay_ms=5))
+        await client.count_again()
+        await client.close()
+        assert await place.check() == []
+    finally:
+        server.sql("ALTER DATABASE holdfast RESET ALL")
 
 
 async def test_a_check_reads_no_store_that_was_not_brought_over_and_says_so(place):

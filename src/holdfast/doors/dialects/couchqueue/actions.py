@@ -22,7 +22,7 @@ from holdfast.engine import checks
 from holdfast.engine.engine import Engine
 from holdfast.errors import InvalidRequest, JobNotFound, LeaseLost, WrongState
 from holdfast.job.job import State
-from holdfast.messages.commands import ConcludeLease, FailLease
+from holdfast.messages.commands import ConcludeLease, DeleteQueue, FailLease
 from holdfast.messages.views import JobDetail
 
 Action = Callable[[Engine, Parameters], Awaitable[Any]]
@@ -127,13 +127,14 @@ async def interest_delete(engine: Engine, given: Parameters) -> dict[str, Any]:
 async def queue_delete(engine: Engine, given: Parameters) -> dict[str, Any]:
     """Remove a queue with its interests. One that still has tasks is refused, unless `purge` says to discard them."""
     queue, purge = given.need("queue"), given.flag("purge")
-    held = (await engine.reading.queue(queue)).tally
-    waiting = held.scheduled + held.ready
-    if held.leased or (not purge and (waiting or held.dead)):
-        raise WrongState(
-            f"the queue {queue} holds {waiting} waiting, {held.leased} processing and {held.dead} failed tasks; "
-            + ("those that are processing must end first" if held.leased else "purge=true throws them away")
-        )
+    async with engine.audited(DeleteQueue(queue)):
+        held = (await engine.reading.queue(queue)).tally
+        waiting = held.scheduled + held.ready
+        if held.leased or (not purge and (waiting or held.dead)):
+            raise WrongState(
+                f"the queue {queue} holds {waiting} waiting, {held.leased} processing and {held.dead} failed tasks; "
+                + ("those that are processing must end first" if held.leased else "purge=true throws them away")
+            )
     purged = await engine.purge(queue, _REMOVABLE) if purge else 0
     await engine.delete_queue(queue)
     return {"queue": queue, "purged": purged}

@@ -19,7 +19,7 @@ from holdfast.doors.rest.state import AppState
 from holdfast.engine import checks
 from holdfast.engine.access import caller_here
 from holdfast.engine.engine import Engine
-from holdfast.errors import Forbidden, JobNotFound, QueueNotFound, WrongState
+from holdfast.errors import Forbidden, JobNotFound, QueueNotFound, WrongState, breach
 from holdfast.http.reply import NOTHING, Reply
 from holdfast.http.request import Request
 from holdfast.http.route import post, route
@@ -108,7 +108,10 @@ def _consumer(engine: Engine, request: Request) -> str:
     """The caller's name as given, or else its access key, if keys are in force. Some proxies drop header names with an
     underscore, so a hyphen is accepted too.
     """
-    name: str = request.header("queue_consumer") or request.header("queue-consumer")
+    name, also = request.header("queue_consumer"), request.header("queue-consumer")
+    if name and also and name != also:
+        raise breach(_CONSUMER, "must be the same in both spellings, where both are sent")
+    name = name or also
     checks.text(_CONSUMER, name, limits.WORKER_CHARS)
     caller = caller_here(engine.keyring)
     return name if name or caller is None else f"key {caller.key.name}"

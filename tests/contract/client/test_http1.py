@@ -1,0 +1,190 @@
+"""HTTP as the clients speak it, against servers that answer in every way that HTTP allows, and in some that it does not."""
+
+import base64
+import contextlib
+import itertools
+import socket
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.client.http1 import HEAD_BYTES, Response, origin_of, request_bytes
+from holdfast.client.refusals import Unreachable
+from holdfast.client.retry import Call, Lost
+from holdfast.errors import OutcomeUnknown
+
+BODY = b'{"queues":[],"next_cursor":null}'
+HEAD = b"HTTP/1.1 200 OK\r\nX-Request-Id: r\r\n"
+SIZED = HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (BODY[:5], len(BODY) - 5, BODY[5:])
+CONTINUED = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nContent-Length: 9\r\n\r\n"
+WHOLE = {
+    "sized": SIZED,
+    "chunked": CHUNKED,
+    "after others": CONTINUED.replace(b"Content-Length: 9\r\n", b"") + SIZED,
+    "of 1.0": SIZED.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "the last one": SIZED.replace(b"X-Request-Id", b"Connection: close\r\nX-Request-Id"),
+    "until it closes": HEAD + b"\r\n" + BODY,
+}
+BROKEN = {
+    "nothing": b"",
+    "half a head": HEAD,
+    "half a body": SIZED[:-1],
+    "half a chunk": CHUNKED[:-9],
+    "no end of the chunks": CHUNKED[:-5],
+    "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "two lengths": SIZED.replace(b"X-Request-Id: r", b"Content-Length: 1"),
+    "a head without end": HEAD + b"X: %b\r\n" % (b"x" * 1_000) * (HEAD_BYTES // 1_000 + 1),
+}
+
+
+def read(pieces: list[bytes]) -> Response:
+    response = Response()
+    for piece in pieces:
+        response.feed(piece)
+    if not response.is_whole:
+        response.end()
+    return response
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@given(cuts=st.lists(st.integers(0, 400)))
+def test_an_answer_is_the_same_however_it_comes_in_pieces(name, cuts):
+    text, places = WHOLE[name], [0, *sorted(cuts), len(WHOLE[name])]
+    response = read([piece for a, b in itertools.pairwise(places) if (piece := text[a:b])])
+    answer = response.answer()
+    assert (answer.status, answer.body, answer.request_id) == (200, BODY, "r")
+    assert response.keeps == (name in ("sized", "chunked", "after others"))
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_answer_that_is_none_is_lost(name):
+    with pytest.raises(Lost):
+        read([BROKEN[name]] if BROKEN[name] else [])
+
+
+@given(rest=st.text(min_size=1, max_size=5))
+def test_no_header_carries_another(rest):
+    value = "a\r\nX-Evil: 1" + rest
+    with pytest.raises(ValueError, match="X-Key"):
+        request_bytes(origin_of("http://h"), Call("GET", "/"), {"X-Key": value})
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "line"),
+    [
+        ("http://h", b"h", b"GET /x HTTP/1.1"),
+        ("http://h:80/under/it", b"h", b"GET /under/it/x HTTP/1.1"),
+        ("http://h:81", b"h:81", b"GET /x HTTP/1.1"),
+        ("http://[::1]:4653", b"[::1]:4653", b"GET /x HTTP/1.1"),
+        ("https://h:443", b"h", b"GET /x HTTP/1.1"),
+        ("http://grün.example", b"xn--grn-ioa.example", b"GET /x HTTP/1.1"),
+    ],
+)
+def test_a_request_names_the_host_and_what_is_before_the_path(url, host, line):
+    lines = request_bytes(origin_of(url), Call("GET", "/x"), {}).split(b"\r\n")
+    assert lines[0] == line
+    assert lines[1] == b"Host: " + host
+
+
+def test_a_user_in_the_url_is_sent_and_a_token_goes_before_it():
+    origin = origin_of("http://ann:p%40ss@h")
+    basic = b"Authorization: Basic " + base64.b64encode(b"ann:p@ss")
+    assert basic in request_bytes(origin, Call("GET", "/"), {})
+    with_token = request_bytes(origin, Call("GET", "/"), {"Authorization": "Bearer t"})
+    assert with_token.count(b"Authorization") == 1
+    assert b"Bearer t" in with_token
+    assert "p@ss" not in repr(origin) + repr(with_token)
+
+
+class Scripted:
+    """A server that gives each connection the answers it is told, in turn, and closes after them where it says so."""
+
+    def __init__(self, *connections: list[bytes], closes: bool = True, reads: bool = True) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.asked: list[bytes] = []
+        self._made: list[socket.socket] = []
+        self._closes, self._reads = closes, reads
+        threading.Thread(target=self._serve, args=(connections,), daemon=True).start()
+
+    def _serve(self, connections: tuple[list[bytes], ...]) -> None:
+        with contextlib.suppress(OSError):  # the test is over, or the client has gone
+            for answers in connections:
+                connection, _ = self.listener.accept()
+                self._made.append(connection)
+                self._answer(connection, answers)
+
+    def _answer(self, connection: socket.socket, answers: list[bytes]) -> None:
+        for answer in answers:
+            if self._reads:
+                self.asked.append(connection.recv(65_536))
+            connection.sendall(answer)
+        if self._closes:
+            connection.close()
+
+    def close(self) -> None:
+        self.listener.close()
+        for connection in self._made:
+            connection.close()
+
+
+@pytest.fixture
+def scripted():
+    made: list[Scripted] = []
+
+    def script(*connections: list[bytes], **more: bool) -> Scripted:
+        made.append(Scripted(*connections, **more))
+        return made[-1]
+
+    yield script
+    for one in made:
+        one.close()
+
+
+def test_one_connection_serves_one_call_after_the_other(clients, scripted):
+    server = scripted([SIZED, CHUNKED, SIZED], closes=False)
+    client = clients(server.url, deadline_s=5)
+    for _ in range(3):
+        assert list(client.queues()) == []
+    assert len(server.asked) == 3
+
+
+def test_a_connection_that_was_closed_while_nobody_used_it_costs_no_try(clients, scripted):
+    server = scripted([SIZED], [SIZED])
+    client = clients(server.url, deadline_s=5, attempt_s=5)
+    assert list(client.queues()) == []
+    assert list(client.queues()) == []
+    assert len(server.asked) == 2
+
+
+def test_what_comes_behind_an_answer_is_no_answer_to_the_next_call(clients, scripted):
+    server = scripted([SIZED + SIZED.replace(BODY, BODY.replace(b"null", b"5   "))], [SIZED], closes=False)
+    client = clients(server.url, deadline_s=5)
+    assert list(client.queues()) == []
+    assert list(client.queues()) == []
+
+
+def test_a_server_that_refuses_a_large_body_before_it_has_come_is_heard(clients, scripted):
+    problem = b'{"type":"urn:holdfast:error:payload_too_large","title":"t","status":413,"detail":"too large","code":"payload_too_large"}'
+    refusal = b"HTTP/1.1 413 No\r\nContent-Type: application/problem+json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+    server = scripted([refusal % (len(problem), problem)], closes=False)
+    with pytest.raises(Exception, match="too large") as caught:
+        clients(server.url, deadline_s=5).enqueue("q", "x" * 1_000_000)
+    assert caught.value.code == "payload_too_large"
+
+
+@pytest.mark.parametrize("name", [name for name in BROKEN if name != "nothing"])
+def test_a_call_whose_answer_is_broken_may_have_been_done(clients, scripted, name):
+    server = scripted(*[[BROKEN[name]]] * 50)
+    client = clients(server.url, deadline_s=0.5, attempt_s=0.2)
+    with pytest.raises(OutcomeUnknown):
+        client.enqueue("q", 1)
+
+
+def test_nobody_is_waited_for_longer_than_a_try_may_take(clients, scripted):
+    server = scripted(*[[]] * 50, closes=False, reads=False)
+    with pytest.raises(Unreachable, match="no answer in time"):
+        list(clients(server.url, deadline_s=0.3, attempt_s=0.1).queues())
