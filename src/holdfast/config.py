@@ -194,7 +194,7 @@ class Config:
         return ("optional" if self.tls_client_auth == "optional" else "required") if self.tls_client_ca else "none"
 
     def unsafe(self, has_keys: bool) -> str | None:
-        """Why it must not serve: an address beyond loopback, without access keys and without `insecure`. None where it may."""
+        """Why it must not start: an address beyond loopback, without access keys and without `insecure`. None if it may."""
         if has_keys or self.insecure:
             return None
         places = [("host", self.host)] + ([("beanstalk", address[0])] if (address := self.beanstalk_address()) else [])
@@ -291,7 +291,9 @@ def load(flags: dict[str, Any], file: Path | None) -> Loaded:
 
 
 def _bare(host: str) -> str:
-    """An address or a name to listen on, without the brackets that an IPv6 address has in a URL; raises `ValueError` where it is neither."""
+    """An address or a name to listen on, without the brackets that an IPv6 address has in a URL; raises `ValueError` if it is
+    neither.
+    """
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
     if ":" in bare:
         IPv6Address(bare)

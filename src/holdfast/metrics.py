@@ -326,7 +326,7 @@ def _of_queue(queue: QueueStats) -> _Samples:
 
 
 def _of_rest(stats: Stats, shown: list[QueueStats]) -> _Samples:
-    """The queues that have no label of their own together, where that makes sense."""
+    """The sum of the queues that have no label of their own, if a sum makes sense."""
     tallies = [queue.info.tally for queue in shown]
     own = {queue.info.name for queue in shown}
     ages = [queue.oldest_ready_ms or 0 for queue in stats.queues if queue.info.name not in own]

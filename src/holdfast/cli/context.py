@@ -1,4 +1,4 @@
-"""What the commands that talk to a server share: where it is, how things are shown, and what an exit code means.
+"""What the commands that talk to a server share: its address, the output, and the exit codes.
 
 Data goes to standard output, messages to standard error. With `--json`, one JSON document for each line.
 

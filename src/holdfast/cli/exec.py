@@ -39,7 +39,7 @@ _OUT, _ERR = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How programs are run. `result`: whether standard output is the result: True, False, or None where it is JSON."""
+    """How programs are run. `result`: whether standard output is the result: True, False, or None if it is JSON."""
 
     command: Sequence[str]
     environment: dict[str, str]

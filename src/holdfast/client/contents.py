@@ -39,7 +39,7 @@ def read(field: str, raw: Raw, owner: str) -> Any:
 
 
 def encode(value: Any) -> bytes:
-    """A value as JSON; raises where it is none, such as NaN, which would become null."""
+    """A value as JSON; raises if it can't be, such as NaN, which would become null."""
     encoded = msgspec.json.encode(value)
     if b"null" in encoded:
         _check_finite(value)

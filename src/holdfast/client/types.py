@@ -193,7 +193,7 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
         return self.state in ("concluded", "dead", "cancelled")
 
     def payload_as(self, kind: builtins.type[T]) -> T:
-        """The payload as a dataclass, a `msgspec.Struct` or another type; raises `msgspec.ValidationError` where it does not fit."""
+        """The payload as a dataclass, a `msgspec.Struct` or another type; raises `msgspec.ValidationError` if it fails."""
         return msgspec.json.decode(self.payload_json, type=kind)
 
 

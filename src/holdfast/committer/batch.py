@@ -69,7 +69,7 @@ class Batch:
     kept: dict[tuple[str, str], KeptAnswer] = field(default_factory=dict)
     keeping: list[tuple[IdempotencyKey, KeptAnswer]] = field(default_factory=list)
     unique: dict[tuple[str, str], int | None] = field(default_factory=dict)
-    audit: dict[str, AuditEntry] = field(default_factory=dict)  # by run, where one has several parts
+    audit: dict[str, AuditEntry] = field(default_factory=dict)  # by run, if it has several parts
     audit_numbers: list[int] = field(default_factory=list)  # of these, once they are written
     audit_removed: int = 0
     refusals: "Refusals | None" = None  # that may still be stored; None: no bound

@@ -88,7 +88,7 @@ async def _for_workers(batch: Batch, jobs: list[NewJob]) -> list[NewJob]:
 
 
 async def put(batch: Batch, jobs: list[NewJob], ending: Job | None = None) -> list[Receipt]:
-    """Put these jobs; raises before anything is changed where one of them can't be.
+    """Enqueue these jobs; raises before anything is changed if one of them is refused.
 
     `ending` is the job that they follow: it ends in the same step, so its room and its unique key are theirs.
     """

@@ -45,7 +45,7 @@ class Routes:
         return bool(self._missed)
 
     def of(self, schedule: Schedule, version: int) -> list[str]:
-        """The queues that want its event by the interests of this version; `StaleInterests` where that has to be found out first."""
+        """The queues that want its event by the interests of this version; raises `StaleInterests` if it is not matched yet."""
         job = schedule.spec.job
         if job.content_type is not None:
             return []  # only JSON has fields, as with any other event

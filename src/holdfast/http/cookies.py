@@ -2,7 +2,7 @@
 
 
 def cookie_in(header: bytes | None, name: str) -> str | None:
-    """The value of one cookie in a `Cookie` header; None where it is not there, or there more than once."""
+    """The value of one cookie in a `Cookie` header; None if it is missing, or there more than once."""
     if header is None:
         return None
     found = [

@@ -1,6 +1,6 @@
-"""Keys that stand twice in an object of a JSON body: such a body is refused, because nobody can know which of the two was meant.
+"""Duplicate keys in an object of a JSON body: such a body is refused, because it is ambiguous.
 
-The decoder takes the last one in silence, and to look at every key costs as much as to decode. So it is done only where it may matter:
+The decoder silently takes the last one, and checking every key costs as much as decoding. So it is done only if it may matter:
 
     {"payload": …}                            too little stands beside the payload for a second key
     {"type": "mail", "payload": …}            what stands beside it was seen before: a producer says it in the same words each time
@@ -38,7 +38,7 @@ _NOT_SEEN = object()
 
 
 class _Key(str):
-    """A key of an object, looked at when it is read."""
+    """A key of an object, checked when it is decoded."""
 
     __slots__ = ()
 
@@ -61,7 +61,7 @@ class _Pairs(threading.local):
         return _Key(text)
 
     def of(self, body: bytes, at: str) -> dict[_Key, Raw]:
-        """The keys of an object and their values; raises `InvalidRequest` where one stands twice."""
+        """The keys of an object and their values; raises `InvalidRequest` if one is duplicated."""
         self._seen.clear()
         try:
             return self._decoder.decode(body)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 READ_BEHIND = 16
 """Requests that may come behind one under way before nothing more is read; unread, a caller's leaving is not seen either."""
-_LAST_WORDS_S = 2 * LINGER_S  # for a caller to read why it is hung up on
+_LAST_WORDS_S = 2 * LINGER_S  # for a caller to read why it is disconnected
 
 # Why nothing is read of a connection
 TURN, UNSEEN, BEHIND, LARGE = 1, 2, 4, 8

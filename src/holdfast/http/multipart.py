@@ -23,8 +23,8 @@ def content_type_of(request: Request) -> tuple[str, dict[str, str]]:
 
 
 async def parts_of(request: Request) -> list[tuple[str, str | bytes]]:
-    """The parts by name: texts, and files as bytes. Raises `UnicodeDecodeError` where a text is not in its charset, and `LookupError` where that
-    charset is not read here.
+    """The parts by name: texts, and files as bytes. Raises `UnicodeDecodeError` if a text is not in its charset, and
+    `LookupError` if that charset is not supported.
     """
     boundary = content_type_of(request)[1].get("boundary", "")
     if not boundary:

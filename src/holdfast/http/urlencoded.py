@@ -12,7 +12,7 @@ _ESCAPE = 3
 async def pairs_of(
     body: bytes, *, max_fields: int, strict_parsing: bool = False, errors: str = "strict"
 ) -> list[tuple[str, str]]:
-    """The fields of a form, empty ones too, as `parse_qsl` reads them; raises `ValueError` where it would."""
+    """The fields of a form, empty ones too, as `parse_qsl` reads them; raises `ValueError` as it does."""
     text = body.decode()
     if len(body) <= _AT_ONCE:
         return parse_qsl(text, keep_blank_values=True, strict_parsing=strict_parsing, errors=errors, max_num_fields=max_fields)

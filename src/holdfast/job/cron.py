@@ -157,7 +157,7 @@ class _Zone:
         return None
 
     def change_before(self, second: int) -> int | None:
-        """The latest change at or before this second, where there was one in this year or the one before."""
+        """The latest change at or before this second, if there was one in this year or the one before."""
         for year in (_year_of(second), _year_of(second) - 1):
             changes = self.changes(year)
             at = bisect_right(changes, second)

@@ -138,7 +138,7 @@ class LeaseRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @classmethod
     def parse(cls, token: str) -> "LeaseRef | None":
-        """Read a token; None where it can't be one."""
+        """Read a token; None if it can't be one."""
         if len(token) > _TOKEN_CHARS or (found := _read_token(token)) is None:
             return None
         first, second, third, secret = found.groups()

@@ -83,7 +83,7 @@ class Gathered:
         self._missing = count
 
     def deliver(self, tag: object, result: Answer) -> None:
-        """Take the answer for one place; with the last one all are there."""
+        """Accept the answer for one place; with the last one all are done."""
         self._results[tag] = result  # type: ignore[call-overload]  # this sink's tags are places
         self._missing -= 1
         if not self._missing and not self._future.done():

@@ -105,7 +105,7 @@ def steps_to_match(most: int = MATCH_STEPS, field: str = "data") -> Steps:
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True):
-    """What one commit made of the interests: from version `before` to `after`, each queue's new match, None where it has none any more."""
+    """A commit's change of the interests: from version `before` to `after`, each queue's new match, None if it was removed."""
 
     before: int
     after: int

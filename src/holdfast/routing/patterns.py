@@ -97,7 +97,7 @@ def check_kept(pattern: str) -> None:
 
 @lru_cache(_SIZES)
 def program_size(pattern: str, memory: int = KEPT_PATTERN_MEMORY_BYTES) -> int:
-    """How many instructions RE2 makes of a pattern; `re2.error` where it can't take it within this memory."""
+    """How many instructions RE2 compiles a pattern to; raises `re2.error` if that exceeds this memory."""
     try:
         size: int = re2.compile(pattern, options=_options(memory))._regexp.ProgramSize()  # noqa: SLF001  (the binding shows it nowhere else)
     finally:

@@ -1,6 +1,7 @@
 """Entries of the audit log as rows and back, for every store that keeps them in tables of SQL, and how they are paged through.
 
-A page looks at a bounded number of entries, in stretches by their numbers, and may come back short, with a cursor: no filter makes a read long.
+A page scans a bounded number of entries, in stretches by their ids, and may be short, with a cursor: no filter makes a read
+long.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

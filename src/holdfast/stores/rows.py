@@ -41,7 +41,7 @@ _json = msgspec.json.Encoder()
 
 
 def job_of(row: Row, queue: str) -> Job:
-    """A job out of the first columns of a row; raises one of `UNREADABLE` where it is not as this program writes them."""
+    """A job from the first columns of a row; raises one of `UNREADABLE` if it is damaged."""
     (
         job_id, _, state, priority, attempt, failures, crashes, max_attempts, size, created_at, ready_at, extras,
         held, fence, secret, worker, leased_at, until, request, cancel, ended_at, reason,
@@ -213,7 +213,7 @@ def receipts_of(blob: bytes, table: str, key: object) -> list[Receipt] | None:
 
 
 def json_strictly(value: bytes) -> None:
-    """Raises one of `UNREADABLE` where it is no JSON."""
+    """Raises one of `UNREADABLE` if it is not JSON."""
     str(value, "utf-8")
     _raw_decoder.decode(value)
 

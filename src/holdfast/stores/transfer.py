@@ -142,7 +142,7 @@ class Target(Source, Protocol):
         ...
 
     async def settle(self, counters: Counters) -> None:
-        """All rows are there: take over the counters, and work out what only this store remembers."""
+        """All rows are written: set the counters, and compute what only this store caches."""
         ...
 
     async def commit(self) -> None:

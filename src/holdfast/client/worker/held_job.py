@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def progress_json(progress: Any) -> bytes:
-    """Progress as it is sent; raises where it is not JSON, or too much of it."""
+    """Progress as it is sent; raises if it is not JSON, or too large."""
     encoded = encode(progress)
     if len(encoded) > PROGRESS_BYTES:
         raise ValueError(f"progress of {len(encoded):,} bytes; at most {PROGRESS_BYTES:,} can be noted")

@@ -77,7 +77,7 @@ class LeaseExtender:
             self._kept.pop(held.token, None)
 
     def note(self, held: HeldJob, progress: Any) -> None:
-        """Send progress with the next batch; raises where it is not JSON, or too much of it."""
+        """Send progress with the next batch; raises if it is not JSON, or too large."""
         encoded = progress_json(progress)
         with self._changed:
             keeping = self._kept.get(held.token)

@@ -193,7 +193,7 @@ def _end(code: int | None) -> str:
 
 
 def _serve(pipe: Connection) -> None:
-    """The life of a process: one job after the other, until the worker hangs up. Signals are for the worker to act on."""
+    """A process's main loop: one job after the other, until the worker closes the pipe. The worker handles signals."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:

@@ -47,7 +47,7 @@ class Handler:
 
 
 class Runner:
-    """Runs handlers, each where it belongs."""
+    """Runs each handler in the loop, a thread or a process."""
 
     def __init__(self, freed: Callable[[], None]) -> None:
         self.threads = Threads(freed)

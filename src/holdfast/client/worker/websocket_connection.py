@@ -48,7 +48,7 @@ class WebSocketConnection:
         self.draining = False
         self.deaf = False  # not read any more, though the server may still send
         self.opened_at = time.monotonic()
-        self.why = ""  # it broke, where it was not simply hung up
+        self.why = ""  # it broke, if it was not closed normally
         self._socket = socket
         self._told = told
         self._credits = 0

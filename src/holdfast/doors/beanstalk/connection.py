@@ -43,7 +43,7 @@ from holdfast.limits import (
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.door import Beanstalk
 
-_LAST_WORDS_S = 1.0  # for a client to read why it is hung up on
+_LAST_WORDS_S = 1.0  # for a client to read why it is disconnected
 log = structlog.get_logger(__name__)
 
 

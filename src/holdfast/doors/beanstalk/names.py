@@ -33,13 +33,13 @@ def queue_of(tube: str) -> str:
 
 @lru_cache(maxsize=10_000)
 def tube_of(queue: str) -> str | None:
-    """The tube that a queue is; None where it has none."""
+    """The tube of a queue; None if it has none."""
     tube = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), queue)
     return tube if is_tube(tube) and queue_of(tube) == queue else None
 
 
 def in_yaml(text: str) -> str:
-    """A text as a value in YAML: bare where that can't be read as anything else, which is how beanstalkd writes all of them."""
+    """A text as a value in YAML: bare if it can't be read as anything else, as beanstalkd writes all of them."""
     if _PLAIN.match(text) and text.lower() not in _WORDS:
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -191,7 +191,7 @@ def _outside_strings(text: bytes) -> bytes:
 
 
 def raw(field: str, value: Raw | UnsetType) -> bytes | None:
-    """A JSON field as bytes; None where it is not there."""
+    """A JSON field as bytes; None if it is missing."""
     if value is UNSET:
         return None
     data = bytes(value)

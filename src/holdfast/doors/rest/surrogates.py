@@ -49,7 +49,7 @@ def repaired(body: bytes) -> tuple[bytes, str] | None:
 
 
 def cleaned(text: str, mark: str) -> str:
-    """A text with the usual sign where it was broken."""
+    """A text with the replacement character in place of the mark."""
     return text.replace(mark, "\ufffd")
 
 

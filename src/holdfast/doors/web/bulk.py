@@ -342,7 +342,7 @@ def _chunks(details: list[JobDetail]) -> Iterator[list[JobDetail]]:
 
 
 async def _one(view: View, action: str, detail: JobDetail, bulk: Bulk, given: dict[str, str]) -> str:
-    """Why it was refused; nothing where it was done."""
+    """Why it was refused; nothing if it was done."""
     job = detail.job
     try:
         await view.actions.act(action, str(job.id), job.queue, bulk=bulk, **given)

@@ -10,7 +10,7 @@ from holdfast.errors import breach
 from holdfast.job.job import State
 from holdfast.messages.queries import CountJobs, ListJobs
 
-TEXT_UP_TO = 64 << 10  # bytes: larger payloads are not searched, so that a look through many jobs stays short
+TEXT_UP_TO = 64 << 10  # bytes: larger payloads are not searched, so that a scan of many jobs is short
 PAYLOAD_UP_TO = 4 << 10  # bytes: larger payloads have no excerpt in the list
 
 

@@ -142,6 +142,6 @@ def _counts(value: object) -> TypeGuard[float]:
 
 
 def excerpt(content: Content, chars: int = 120) -> str:
-    """The beginning of a payload on one line; nothing where it was not read."""
+    """The beginning of a payload on one line; nothing if it was not read."""
     shown = text_of(content.payload[: chars * 4]).replace("\n", " ")
     return shown if len(shown) <= chars else shown[:chars] + "…"

@@ -151,5 +151,5 @@ async def read(request: Request) -> Form:
 
 
 def without_empty(values: Mapping[str, str | None]) -> dict[str, str]:
-    """The values that are there."""
+    """The values that are not empty."""
     return {name: value for name, value in values.items() if value}

@@ -112,7 +112,7 @@ _TONES = (
 
 
 def tone(environment: str) -> str:
-    """The colour that an environment is shown in: red where it is in earnest, amber before that, green for development, else violet."""
+    """The colour of an environment: red for production, amber for staging, green for development, else violet."""
     name = environment.lower()
     return next((colour for start, colour in (*_TONES, ("local", "green")) if name.startswith(start)), "violet")
 

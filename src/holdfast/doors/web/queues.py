@@ -97,7 +97,7 @@ async def settings(view: View, name: str) -> Reply:
 
 
 def _shown(key: str, value: float | UnsetType | None) -> str:
-    """A setting as its field shows it, with its unit; nothing where it is not set."""
+    """A setting as its field shows it, with its unit; nothing if it is not set."""
     if value is UNSET:
         return ""
     if value is None:
@@ -149,7 +149,7 @@ async def purge_form(view: View, name: str) -> Reply:
 
 @post("/web/queues/{name}/purge")
 async def purge(view: View, name: str) -> Reply:
-    """Remove the jobs in these states that are there now, once it was typed what will happen."""
+    """Remove the jobs in these states that exist now, once the confirmation was typed."""
     form = await forms.read(view.request)
     states = _states(form.text("states").split(","))
     forms.typed(form, purge_phrase(name, forms.whole("count", form.text("count"))))

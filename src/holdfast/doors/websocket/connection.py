@@ -23,7 +23,7 @@ from holdfast.limits import CHANNEL_CLOSE_S, CHANNEL_PING_S, CHANNEL_SILENCE_S, 
 _ONLY_TEXT = 1003
 _NOT_UTF8 = 1007
 _TRY_AGAIN_LATER = 1013
-_LAST_WORDS_S = 1.0  # for a worker to read why it is hung up on
+_LAST_WORDS_S = 1.0  # for a worker to read why it is disconnected
 _CHUNK = 1 << 10  # bytes that are parsed in one go: a hundred of the smallest messages
 _LARGE_CHUNK = 8 << 10  # the same in the middle of a large message
 _MESSAGES_AT_ONCE = 50

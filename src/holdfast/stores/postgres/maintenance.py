@@ -37,7 +37,7 @@ _SETTINGS = ALWAYS | {  # and planned freely
 
 
 async def check(url: str) -> list[str]:
-    """What is wrong with the database's jobs, as sentences; empty when all agrees. Raises `StoreUnavailable` where it can't be read."""
+    """The problems of the database's jobs, as sentences; empty if there are none. Raises `StoreUnavailable`."""
     connection = await connect(url, _SETTINGS)
     try:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

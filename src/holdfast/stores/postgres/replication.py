@@ -73,7 +73,7 @@ class Replication:
         return voters
 
     async def commit(self, connection: UncancellableConnection, voters: list[str]) -> None:
-        """Commit and prove it. Raises `OutcomeLost` where that can't be done in time; the connection is then closed."""
+        """Commit and prove it. Raises `OutcomeLost` if that takes too long; the connection is then closed."""
         task = asyncio.create_task(self._committed(connection, voters))
         done = False
         try:

@@ -81,7 +81,7 @@ class SideConnection:
             raise StoreUnavailable(f"PostgreSQL can't be asked: {described(error)}.", retry_after_ms=1_000) from error
 
     async def share_beats(self, beats: dict[str, int]) -> None:
-        """Write the beats that are news, and take over those of other nodes; the later one counts. Raises where that can't be done."""
+        """Write new heartbeats, and read those of other nodes; the later one is kept. Raises if that fails."""
         async with asyncio.timeout(_LOOK_S), self._lock:
             if self._db is None:
                 raise StoreUnavailable("PostgreSQL can't be reached.", retry_after_ms=1_000)

@@ -51,7 +51,7 @@ class PostgresSource:
             yield [tuple(row) for row in found]
 
     async def _by_size(self, table: Table, columns: str, heavy: str) -> AsyncIterator[list[Row]]:
-        """The same where one row may be megabytes: first see how many rows make a page."""
+        """The same for rows that may be megabytes: first determine how many rows make a page."""
         key = table.columns[0]
         end = await self._db.prepare(
             f"SELECT max(k) FROM (SELECT k, row_number() OVER w AS n, sum(size) OVER w AS bytes FROM "
@@ -196,7 +196,7 @@ async def check_free(url: str, replicas: int) -> None:
 
 @asynccontextmanager
 async def target(url: str, replicas: int) -> AsyncIterator[PostgresTarget]:
-    """A database to be filled in one transaction; raises `CantMove`. It is undone unless it is committed."""
+    """A database to be filled in one transaction; raises `CantMove`. It is rolled back unless it is committed."""
     connection = await _connected(url)
     try:
         await migrate(connection)

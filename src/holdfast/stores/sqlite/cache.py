@@ -18,7 +18,7 @@ _AHEAD = 1_000  # how far the stored counter is ahead, so that most commits need
 
 
 class Cache:
-    """What the writer remembers between transactions, as it is on disk. Thrown away whenever a transaction is undone."""
+    """What the writer caches between transactions, as stored on disk. Cleared whenever a transaction is rolled back."""
 
     def __init__(self, defaults: QueuePolicy) -> None:
         self.defaults = defaults

@@ -162,7 +162,7 @@ def backup(source: Path, target: Path) -> None:
 
 
 def open_store(path: Path) -> apsw.Connection:
-    """A store file to be read; raises `UnfitPlace` where it is none."""
+    """A store file to be read; raises `UnfitPlace` if it is not one."""
     try:
         connection = open_reader(path)
         owner, version = connection.pragma("application_id"), connection.pragma("user_version")

@@ -1,10 +1,11 @@
 """The SQLite store: one writing connection, with group commit by the committer in the same process.
 
-Queues and their tallies are held in memory as they were last committed, and thrown away when a transaction is undone: the rows are the
-truth. Ids and fences grow for ever, also across restarts: no transaction is committed before the counters on disk are at or ahead of them.
+Queues and their tallies are cached as last committed, and dropped when a transaction is rolled back: the rows are the truth.
+Ids and fences grow for ever, also across restarts: no transaction is committed before the counters on disk are at or ahead of
+them.
 
-Errors sort into the three kinds of `stores/store.py`: FULL is `StorageFull` (SQLite has undone the transaction), anything that leaves the
-outcome open (I/O, corruption) is `StoreBroken`, the rest is a defect.
+Errors sort into the three kinds of `stores/store.py`: FULL is `StorageFull` (SQLite has rolled back the transaction), anything
+that leaves the outcome open (I/O, corruption) is `StoreBroken`, the rest is a defect.
 """
 
 import asyncio

@@ -9,4 +9,4 @@ from holdfast.doors.rest.docs import document
 FILE = Path(__file__).with_name("openapi.json")
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(document(ROUTES, ""), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    FILE.write_text(json.dumps(document(ROUTES, ""), indent=1, sort_keys=True) + "\n")

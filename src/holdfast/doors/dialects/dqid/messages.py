@@ -26,7 +26,7 @@ class MessageIn(msgspec.Struct):
 
 
 async def read(request: Request) -> str:
-    """The message of a push: `msg` of JSON or of a form, or the whole body where it has any other type."""
+    """The message of a push: `msg` of JSON or of a form, or the whole body if it has any other type."""
     kind, parameters = content_type_of(request)
     if bodies.is_json(kind):
         return bodies.decode(request.body, MessageIn).msg
