@@ -446,7 +446,6 @@ SETTINGS = {
     "default_transaction_isolation": "serializable",
     "row_security": "off",
     "enable_indexscan": "off",
-    "debug_parallel_query": "on",
     "idle_in_transaction_session_timeout": "1h",
     "plpgsql.extra_errors": "all",
     "search_path": "own, pg_temp, pg_catalog",

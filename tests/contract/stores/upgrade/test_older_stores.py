@@ -95,11 +95,10 @@ async def test_every_job_is_there_field_for_field_and_a_check_finds_nothing(plac
 async def test_what_a_database_has_set_for_its_sessions_changes_nothing(tmp_path):
     place, server = InDatabase("positional", tmp_path), postgres_server()
     more = {"default_transaction_deferrable": "on", "idle_in_transaction_session_timeout": "5ms", "statement_timeout": "10s"}
-    with server.connect() as setting:
+    try:
         for name, value in (SETTINGS | more).items():
             if name != "role":
-                setting.execute(f"ALTER DATABASE holdfast SET {name} = {value if name == 'search_path' else repr(value)}")
-    try:
+                server.sql(f"ALTER DATABASE holdfast SET {name} = {value if name == 'search_path' else repr(value)}")
         await test_every_job_is_there_field_for_field_and_a_check_finds_nothing(place)
         client = StoreClient(place.open())
         await client.store.tend()
