@@ -388,7 +388,8 @@ async def test_what_is_wrong_in_the_store_is_told_in_whole_only_to_who_sees_all_
     monkeypatch.setattr(opened.reading, "_read", read)
     assert await opened.reading.store() == told
     as_(Ability.READ)
-    assert await opened.reading.store() == replace(found, held_queues=[HeldQueue("r.a", "psql")], audit={})
+    nothing = {"schedules_aside": 0, "jobs_aside": 0, "jobs_why": [], "set_aside": [], "unreadable": {}, "audit": {}}
+    assert await opened.reading.store() == replace(found, held_queues=[HeldQueue("r.a", "psql")], **nothing)
 
 
 async def test_keys_are_read_whatever_else_is_being_read(opened):
