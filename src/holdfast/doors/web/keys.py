@@ -18,7 +18,7 @@ _DAY_MS = 86_400_000
 
 @get("/web/keys")
 async def show_keys(view: View) -> Reply:
-    """All keys, and a form for a new one."""
+    """All keys, and a form for a new one, or with the one of this name."""
     return await _screen(view)
 
 
@@ -78,7 +78,9 @@ def _changes(form: forms.Form) -> KeyChanges:
 
 async def _screen(view: View, made: Key | None = None, secret: str = "") -> Reply:
     keys = await view.engine.keys.all()
+    name = view.query.get("name", "")
     values = {
+        "edited": next((key for key in keys if key.name == name), None),
         "keys": keys[:_SHOWN],
         "found": len(keys),
         "abilities": [ability.value for ability in Ability],

@@ -231,7 +231,8 @@ def test_the_page_takes_a_key_in_the_header_as_well(house):
 def test_an_admin_edits_a_key_in_the_form_that_shows_it(house):
     house.secret("edited", ["read", "manage"], ["r.*", "exact"], sees_payloads=False, note='a "note"')
     browser = house.login("admin")
-    page = browser.http.get("/web/keys").text
+    assert 'href="/web/keys?name=edited#form-title"' in browser.http.get("/web/keys").text
+    page = browser.http.get("/web/keys?name=edited").text
     form = re.search(r'action="/web/keys/edited/edit".*?</form>', page, re.DOTALL)[0]
     assert 'value="r.*, exact"' in form
     assert "a &#34;note&#34;" in form
