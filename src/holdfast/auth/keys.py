@@ -15,8 +15,11 @@ import hashlib
 import secrets
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from holdfast import limits
 from holdfast.auth.scope import ALL
@@ -62,6 +65,30 @@ class Key(msgspec.Struct, frozen=True, omit_defaults=True):
     def __repr__(self) -> str:
         """Without its hashes."""
         return f"Key({self.id!r}, {self.name!r}, can={','.join(self.abilities)}, queues={','.join(self.queues)})"
+
+
+class KeyChanges(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What becomes of a key that is edited; what is absent stays. `expires_ms` counts from now; None: it lives until it is revoked."""
+
+    abilities: tuple[Ability, ...] | UnsetType = UNSET
+    queues: tuple[str, ...] | UnsetType = UNSET
+    expires_ms: int | UnsetType | None = UNSET
+    sees_payloads: bool | UnsetType = UNSET
+    note: str | UnsetType = UNSET
+    requests_per_s: int | UnsetType | None = UNSET
+    parked: int | UnsetType | None = UNSET
+
+    def given(self) -> dict[str, Any]:
+        """Those that are there, by name."""
+        return {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
+
+
+def edited(key: Key, changes: KeyChanges, now: int) -> Key:
+    """The key as it is from now on; raises `InvalidRequest` with the field and the bound that it breaks."""
+    given = changes.given()
+    if "expires_ms" in given:
+        given["expires_at"] = expiry(now, given.pop("expires_ms"))
+    return check(replace(key, **given))
 
 
 def new_secret() -> str:

@@ -163,6 +163,58 @@ def shown(keys: Keys, name: str, as_json: bool) -> None:
     whole(keys.one(name), as_json)
 
 
+@commands.command(
+    epilog=examples("holdfast key edit ci --queues 'emails.*,news' --expires 90d", "holdfast key edit ci --never-expires")
+)
+@click.argument("name")
+@click.option("--can", help="What it may do from now on, comma-separated.")
+@click.option("--queues", help="Queues it sees from now on, comma-separated: names, beginnings such as 'emails.*', or *.")
+@click.option("--expires", "expires_ms", type=Duration(), help="How long it lives from now on, such as 90d.")
+@click.option("--never-expires", "never", is_flag=True, help="It lives until it is revoked.")
+@click.option("--hide-payloads/--show-payloads", "hide_payloads", default=None, help="Whether it is shown payloads.")
+@click.option("--note", help="For people to read.")
+@click.option("--requests-per-s", type=click.IntRange(0), help="Max requests a second, per front process; 0: as usual.")
+@click.option(
+    "--parked", type=click.IntRange(0), help="Max long polls, streams and connections, per front process; 0: as usual."
+)
+@_placed
+def edit(keys: Keys, name: str, as_json: bool, **given: Any) -> None:
+    """Change an access key. What is not named stays, and so does its secret; it takes effect everywhere within 2 s."""
+    changes = _changes(**given)
+    if not changes:
+        raise click.UsageError("Say what is to change: --can, --queues, --expires, --note, …")
+    if keys.store is None:
+        with keys.client() as client:
+            made = client.edit_key(name, **changes)
+    else:
+        from holdfast.messages.key_commands import EditKey  # noqa: PLC0415
+
+        made = keys.in_store(EditKey(name, rules.KeyChanges(**changes)))
+    show(made, as_json, f"The access key {made.name} can {', '.join(made.abilities)} on {', '.join(made.queues)}.")
+
+
+def _changes(
+    can: str | None,
+    queues: str | None,
+    expires_ms: int | None,
+    never: bool,
+    hide_payloads: bool | None,
+    note: str | None,
+    requests_per_s: int | None,
+    parked: int | None,
+) -> dict[str, Any]:
+    """What is to change, of what was given."""
+    found: dict[str, Any] = {"requests_per_s": requests_per_s, "parked": parked, "note": note}
+    found["abilities"] = None if can is None else rules.abilities_of(_split(can), "can")
+    found["queues"] = None if queues is None else tuple(_split(queues))
+    found["sees_payloads"] = None if hide_payloads is None else not hide_payloads
+    found = {field: value for field, value in found.items() if value is not None}
+    found |= {field: None for field in ("requests_per_s", "parked") if found.get(field) == 0}
+    if never and expires_ms is not None:
+        raise click.UsageError("Give --expires or --never-expires, and not both.")
+    return found if expires_ms is None and not never else {**found, "expires_ms": expires_ms}
+
+
 @commands.command(epilog=examples("holdfast key rotate ci --old 1h"))
 @click.argument("name")
 @click.option("--old", "old_ms", type=Duration(), default="1d", help="How long the secret before works.  [default: 1d]")

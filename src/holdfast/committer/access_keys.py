@@ -1,4 +1,4 @@
-"""Access keys: made, rotated, revoked. The version that all keys have together grows first: where several nodes decide, its row is the lock on them."""
+"""Access keys: made, edited, rotated, revoked. The version that all keys have together grows first: where several nodes decide, its row is the lock on them."""
 
 from msgspec.structs import replace
 
@@ -8,7 +8,7 @@ from holdfast.committer.batch import Batch
 from holdfast.errors import Conflict, InvalidRequest
 from holdfast.limits import KEYS
 from holdfast.messages.answers import Counted
-from holdfast.messages.key_commands import CreateKey, KeyAnswer, NoteKeyUse, RevokeKey, RotateKey
+from holdfast.messages.key_commands import CreateKey, EditKey, KeyAnswer, NoteKeyUse, RevokeKey, RotateKey
 
 
 async def _key(batch: Batch, name: str) -> Key:
@@ -47,6 +47,15 @@ async def create(batch: Batch, command: CreateKey) -> KeyAnswer:
         raise InvalidRequest(f"There are {KEYS} access keys already; that is the limit.", field="name")
     await _save(batch, key)
     return KeyAnswer(key)
+
+
+async def edit(batch: Batch, command: EditKey) -> KeyAnswer:
+    """Have it be as it is said now; where nothing changes, nobody has to hear of it."""
+    before = await _key(batch, command.id)
+    after = rules.edited(before, command.changes, batch.now)
+    if after != before:
+        await _save(batch, after)
+    return KeyAnswer(after)
 
 
 async def rotate(batch: Batch, command: RotateKey) -> KeyAnswer:

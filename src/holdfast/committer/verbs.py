@@ -45,7 +45,7 @@ from holdfast.messages.commands import (
     SettleJob,
 )
 from holdfast.messages.frame import Answer, Command
-from holdfast.messages.key_commands import CreateKey, NoteKeyUse, RevokeKey, RotateKey
+from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.stores.store import Prefetch
 
@@ -130,6 +130,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     DeleteSchedule: Verb(schedules.delete),
     # Access keys
     CreateKey: Verb(access_keys.create),
+    EditKey: Verb(access_keys.edit),
     RotateKey: Verb(access_keys.rotate),
     RevokeKey: Verb(access_keys.revoke),
     NoteKeyUse: Verb(access_keys.note_use),

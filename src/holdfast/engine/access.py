@@ -138,6 +138,7 @@ RULES: dict[type[Request[Any]], Rule] = {
     audit.ListAudit: _ADMIN,
     # Access keys
     key_commands.CreateKey: _ADMIN,
+    key_commands.EditKey: _ADMIN,
     key_commands.RotateKey: _ADMIN,
     key_commands.RevokeKey: _ADMIN,
     key_commands.ListKeys: _ADMIN,

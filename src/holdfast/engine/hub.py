@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from holdfast.auth.caller import Caller
-from holdfast.errors import HoldfastError, Overloaded
+from holdfast.auth.keys import Ability
+from holdfast.errors import Forbidden, HoldfastError, Overloaded
 from holdfast.job.job import ENDED
 from holdfast.limits import STREAM_BACKLOG, STREAMS
 from holdfast.messages.events import Committed, JobEvent
@@ -51,7 +52,12 @@ class Subscription:
         self.ended = False
 
     def offer(self, heard: Heard) -> None:
-        """Add events that the reader may see, as far as the backlog has room."""
+        """Add events, as far as the backlog has room: those of queues that the reader may see. A reader whose key may not read any more, or not of this
+        queue, is sent away.
+        """
+        if self.caller is not None and not self._may_read(self.caller):
+            self.lose_access(Forbidden())
+            return
         if self.caller is not None and self.caller.scope is not None and self.queue is None:
             heard = Heard([event for event in heard.events if self.caller.sees(event.queue)])
             if not heard.events:
@@ -66,6 +72,9 @@ class Subscription:
         self._heard.append(heard)
         self._count += count
         self._some.set()
+
+    def _may_read(self, caller: Caller) -> bool:
+        return Ability.READ in caller.abilities and (self.queue is None or caller.sees(self.queue))
 
     async def next(self, seconds: float) -> list[JobEvent]:
         """All queued events, waiting for the first up to `seconds`; empty if none came or the server drains."""

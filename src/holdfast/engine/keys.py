@@ -1,15 +1,15 @@
-"""The verbs about access keys: create, rotate, revoke, list. A secret is made here, answered once, and only its hash goes on."""
+"""The verbs about access keys: create, edit, rotate, revoke, list. A secret is made here, answered once, and only its hash goes on."""
 
 from msgspec.structs import replace
 
 from holdfast import limits
 from holdfast.auth import keys as rules
 from holdfast.auth.actor import Actor
-from holdfast.auth.keys import Ability, Key
+from holdfast.auth.keys import Ability, Key, KeyChanges
 from holdfast.engine import checks
 from holdfast.engine.reader import Reader
 from holdfast.engine.submitter import Submitter
-from holdfast.messages.key_commands import CreateKey, RevokeKey, RotateKey
+from holdfast.messages.key_commands import CreateKey, EditKey, RevokeKey, RotateKey
 
 ADMIN_KEY = "admin"
 _SERVER = Actor(door="server")
@@ -68,6 +68,10 @@ class Keys:
             actor=_SERVER,
         )
         await self._submitter.ask_as_server(command)
+
+    async def edit(self, key_id: str, changes: KeyChanges) -> Key:
+        """Change what a key may do; its secret stays."""
+        return (await self._submitter.manage(EditKey(key_id, changes))).key
 
     async def rotate(self, key_id: str, old_ms: int = limits.KEY_OLD_MS) -> tuple[Key, str]:
         """Give a key another secret; the one before lives on for `old_ms`."""

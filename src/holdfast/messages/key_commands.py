@@ -1,6 +1,8 @@
 """What is asked about access keys. A secret never crosses: only its hash does."""
 
-from holdfast.auth.keys import Ability, Key
+from msgspec import UNSET
+
+from holdfast.auth.keys import Ability, Key, KeyChanges
 from holdfast.limits import KEY_OLD_MS
 from holdfast.messages.answers import Counted
 from holdfast.messages.audit import Deed, Managed
@@ -41,6 +43,19 @@ class CreateKey(Managed[KeyAnswer], frozen=True, tag=90):
         """What it does."""
         words = f"can {', '.join(self.abilities)} on {', '.join(self.queues)}"
         return Deed("key.create", target=self.name, note=words[:_NOTE_CHARS])
+
+
+class EditKey(Managed[KeyAnswer], frozen=True, tag=95):
+    """Change what a key, by its id or its name, may do; its secret stays."""
+
+    id: str
+    changes: KeyChanges
+
+    def deed(self) -> Deed:
+        """What it does; a note of the key's is for people, and not told."""
+        given = self.changes.given() | ({} if self.changes.note is UNSET else {"note": "…"})
+        words = [f"{name} {', '.join(value) if isinstance(value, tuple) else value}" for name, value in given.items()]
+        return Deed("key.edit", target=self.id, note="; ".join(words)[:_NOTE_CHARS])
 
 
 class RotateKey(Managed[KeyAnswer], frozen=True, tag=91):

@@ -95,6 +95,31 @@ def test_a_key_is_listed_shown_rotated_and_revoked_without_a_server(store):
     assert "[key_not_found]" in said
 
 
+def test_a_key_is_edited_in_its_store_and_by_a_server(store):
+    run("key", "create", "--name", "ci", "--can", "read", "--store", store)
+    run("key", "edit", "ci", "--queues", "emails.*, exact", "--note", "x", "--hide-payloads", "--parked", "5", "--store", store)
+    root, _ = run("key", "create", "--name", "root", "--can", "admin", "--store", store)
+
+    def key():
+        return json.loads(run("key", "show", "ci", "--json", "--store", store)[0])
+
+    found = key()
+    assert (found["queues"], found["note"], found["sees_payloads"], found["parked"]) == (["emails.*", "exact"], "x", False, 5)
+    _, said = run("key", "edit", "ci", "--store", store, code=2)
+    assert "Say what is to change" in said
+    run("key", "edit", "ci", "--expires", "1d", "--never-expires", "--store", store, code=2)
+    with Server(store) as server:
+        at = ("--url", server.url, "--token", root)
+        _, said = run("key", "edit", "ci", "--can", "fly", *at, code=1)
+        assert "can must be of produce" in said
+        run("key", "edit", "ci", "--can", "consume,read", "--show-payloads", "--expires", "90d", "--parked", "0", *at)
+        edited = json.loads(run("key", "show", "ci", "--json", *at)[0])
+        assert (edited["abilities"], edited["sees_payloads"], edited["parked"]) == (["consume", "read"], True, None)
+        assert edited["expires_at"]
+        run("key", "edit", "ci", "--never-expires", *at)
+        assert json.loads(run("key", "show", "ci", "--json", *at)[0])["expires_at"] is None
+
+
 def test_beside_a_server_a_key_is_changed_in_its_file(store, tmp_path):
     with Server(store) as server:
         secret, _ = run("key", "create", "--name", "root", "--can", "admin", HOLDFAST_STORE=store)

@@ -68,7 +68,7 @@ def test_a_role_logs_in_sees_what_it_may_do_and_logs_out(look, house, role):
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
 
 
-def test_an_admin_makes_a_key_whose_secret_is_shown_once_and_revokes_it(look, house):
+def test_an_admin_makes_a_key_whose_secret_is_shown_once_edits_it_and_revokes_it(look, house):
     url, _, _, api = house
     page = logged_in(look, house, "admin")
     page.locator('nav [data-nav="keys"]').click()
@@ -82,6 +82,13 @@ def test_an_admin_makes_a_key_whose_secret_is_shown_once_and_revokes_it(look, ho
     page.goto(f"{url}/web/keys")
     expect(page.locator("#secret")).to_have_count(0)
     row = page.locator("tr", has_text="made-here")
+    row.get_by_role("link", name="Edit").click()
+    page.get_by_label("manage", exact=True).check()
+    page.get_by_label("Queues").fill("mail.*")
+    assert not offences(page)
+    page.get_by_role("button", name="Save key").click()
+    expect(row).to_contain_text("read, manage")
+    expect(row).to_contain_text("mail.*")
     row.get_by_text("Revoke…").click()
     row.get_by_role("button", name="Revoke key").click()
     expect(page.locator("tr", has_text="made-here")).to_have_count(0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import errors, limits
+from holdfast import errors
 from holdfast.config import DIALECTS, Config
 from holdfast.http.problem import STATUS
 from holdfast.job.job import State
@@ -130,66 +130,6 @@ def test_every_metric_that_the_server_has_is_in_the_protocol_and_no_other(runnin
     assert served | over_tls == set(re.findall(r"`(holdfast_\w+)`", read("docs/protocol.md")))
     used = set(re.findall(r"holdfast_\w+\b(?!-\d)", "".join(read(page) for page in ("docs/operations.md", "README.md"))))
     assert {re.sub(r"_bucket$", "", metric) for metric in used} <= served
-
-
-LIMITS = {
-    "a head": limits.HEAD_BYTES,
-    "a payload or a result": limits.PAYLOAD_BYTES,
-    "a whole body": limits.BODY_BYTES_OVER_PAYLOAD,
-    "a note of progress": limits.PROGRESS_BYTES,
-    "nesting of JSON": limits.JSON_DEPTH,
-    "a queue's name": limits.QUEUE_NAME_CHARS,
-    "a type": limits.TYPE_CHARS,
-    "a unique or group key": limits.KEY_CHARS,
-    "a worker's name": limits.WORKER_CHARS,
-    "a content type": limits.CONTENT_TYPE_CHARS,
-    "`Idempotency-Key`": limits.REQUEST_ID_CHARS,
-    "tags of a job": limits.TAGS,
-    "a tag": limits.TAG_CHARS,
-    "a failure's reason": limits.REASON_CHARS,
-    "failed attempts kept": limits.ERRORS_KEPT,
-    "a group's limit": limits.GROUP_LIMIT_MAX,
-    "jobs in one `POST /v1/jobs`": limits.BULK_JOBS,
-    "jobs in one lease call": limits.LEASE_JOBS,
-    "queues in one lease call": limits.QUEUES_PER_LEASE,
-    "entries in one batch": limits.BATCH_VERBS,
-    "pairs of patterns": limits.INTEREST_PAIRS,
-    "a pattern": limits.PATTERN_CHARS,
-    "fields of an event": limits.PUBLISHED_FIELDS,
-    "queues that one event": limits.FAN_OUT,
-    "a long poll": limits.WAIT_MS_MAX,
-    "a lease": limits.LEASE_MS_MAX,
-    "a delay": limits.DELAY_MS_MAX,
-    "jobs on one page": limits.LIST_LIMIT,
-    "the text that a listing looks for": limits.LIST_TEXT_CHARS,
-    "queues": limits.QUEUES,
-    "registered workers": limits.WORKERS,
-    "schedules": limits.SCHEDULES,
-    "a cron expression": limits.CRON_CHARS,
-    "commands on their way": limits.IN_FLIGHT_COMMANDS,
-    "questions on their way": limits.IN_FLIGHT_QUERIES,
-    "calls that wait": limits.PARKED_POLLS,
-    "event streams": limits.STREAMS,
-    "live channels": limits.CHANNELS,
-    "free disk": limits.DISK_WATERMARK_BYTES,
-    "headers of one request": limits.HEADERS,
-    "the time in which a head has to arrive": limits.HEAD_S,
-    "connections of one front": limits.CONNECTIONS,
-    "a TLS handshake": limits.HANDSHAKE_S,
-    "TLS handshakes under way": limits.HANDSHAKES,
-    "the time in which a body has to arrive": limits.BODY_S,
-}
-
-
-def test_the_table_of_limits_says_what_is_enforced():
-    table = {row[0]: row[1] for row in rows(read("docs/protocol.md").partition("## Limits")[2]) if len(row) == 3}
-    wrong = []
-    for words, bound in LIMITS.items():
-        beginning = (f"{words} ", f"{words},", f"{words}:")
-        value = table.get(words) or next((value for label, value in table.items() if label.startswith(beginning)), "")
-        if not re.match(rf"{bound:,}(?!\d|,\d)", value):
-            wrong.append(f"{words}: {bound:,}, the page says {value!r}")
-    assert not wrong
 
 
 # ------------------------------------------------------------------------------------------------------------ settings

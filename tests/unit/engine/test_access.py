@@ -69,6 +69,7 @@ def test_a_request_about_more_than_it_names_is_scoped(kind):
     """What has an id of a job, a worker or a lease, or a list without a queue, must be left to the store to judge."""
     by_id = {"id", "ref", "worker"} & set(kind.__struct_fields__) and kind.__name__ not in (
         "CreateKey",
+        "EditKey",
         "RotateKey",
         "RevokeKey",
     )
@@ -277,6 +278,27 @@ async def test_a_stream_tells_of_what_its_key_may_see(opened, new, turns):
     assert subscription.end_code == "unauthenticated"
 
 
+@pytest.mark.parametrize("queue", [None, "r.a"])
+async def test_a_stream_ends_when_its_key_may_no_longer_read_it(opened, new, queue):
+    who = as_(Ability.READ)
+    subscription = opened.subscribe(queue)
+    who.become(Key("key-1", "k", (Ability.READ,) if queue else (Ability.PRODUCE,), ("s.*",), (b"h",), 0))
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.enqueue([new("r.a")])
+    assert await subscription.next(5) == []
+    assert (subscription.ended, subscription.end_code) == (True, "forbidden")
+
+
+async def test_a_stream_of_all_follows_what_its_key_may_see(opened, new):
+    who = as_(Ability.READ)
+    subscription = opened.subscribe(None)
+    who.become(Key("key-1", "k", (Ability.READ,), ("s.*",), (b"h",), 0))
+    as_(Ability.ADMIN, queues=("*",))
+    await opened.enqueue([new("r.a")])
+    await opened.enqueue([new("s.a")])
+    assert [event.queue for event in await subscription.next(5)] == ["s.a"]
+
+
 async def test_publishing_reaches_every_queue_and_names_those_that_are_seen(opened, new):
     as_(Ability.ADMIN, queues=("*",))
     for queue in ("r.a", "s.a", "s.b"):
@@ -366,7 +388,8 @@ async def test_what_is_wrong_in_the_store_is_told_in_whole_only_to_who_sees_all_
     monkeypatch.setattr(opened.reading, "_read", read)
     assert await opened.reading.store() == told
     as_(Ability.READ)
-    assert await opened.reading.store() == replace(found, held_queues=[HeldQueue("r.a", "psql")], audit={})
+    nothing = {"schedules_aside": 0, "jobs_aside": 0, "jobs_why": [], "set_aside": [], "unreadable": {}, "audit": {}}
+    assert await opened.reading.store() == replace(found, held_queues=[HeldQueue("r.a", "psql")], **nothing)
 
 
 async def test_keys_are_read_whatever_else_is_being_read(opened):

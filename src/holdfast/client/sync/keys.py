@@ -3,6 +3,8 @@
 
 from collections.abc import Sequence
 
+from msgspec import UNSET, UnsetType
+
 from holdfast.client.retry import path
 from holdfast.client.sync.caller import Caller
 from holdfast.client.types import AccessKey, AccessKeys
@@ -10,7 +12,7 @@ from holdfast.errors import KeyNotFound
 
 
 class Keys(Caller):
-    """`keys`, `key`, `create_key`, `rotate_key`, `revoke_key`; all of them need the ability `admin`."""
+    """`keys`, `key`, `create_key`, `edit_key`, `rotate_key`, `revoke_key`; all of them need the ability `admin`."""
 
     def keys(self) -> list[AccessKey]:
         """All keys by name, without their secrets."""
@@ -44,6 +46,33 @@ class Keys(Caller):
             "parked": parked,
         }
         return self._post(AccessKey, "/v1/keys", fields, repeatable=False)
+
+    def edit_key(
+        self,
+        name: str,
+        *,
+        abilities: Sequence[str] | UnsetType = UNSET,
+        queues: Sequence[str] | UnsetType = UNSET,
+        expires_ms: int | UnsetType | None = UNSET,
+        sees_payloads: bool | UnsetType = UNSET,
+        note: str | UnsetType = UNSET,
+        requests_per_s: int | UnsetType | None = UNSET,
+        parked: int | UnsetType | None = UNSET,
+    ) -> AccessKey:
+        """Change a key, by its id or its name; what is left out stays, and so does its secret. `expires_ms` counts from now; None: it lives until it is
+        revoked.
+        """
+        fields = {
+            "abilities": abilities if isinstance(abilities, UnsetType) else list(abilities),
+            "queues": queues if isinstance(queues, UnsetType) else list(queues),
+            "expires_ms": expires_ms,
+            "sees_payloads": sees_payloads,
+            "note": note,
+            "requests_per_s": requests_per_s,
+            "parked": parked,
+        }
+        changes = {field: value for field, value in fields.items() if value is not UNSET}
+        return self._send(AccessKey, "PATCH", path("/v1/keys/{}", name), changes)
 
     def rotate_key(self, name: str, *, old_ms: int | None = None) -> AccessKey:
         """Give a key another secret, which is in this answer only; the one before lives on for `old_ms` (a day, unless it is given)."""

@@ -5,12 +5,12 @@ from typing import Annotated
 from msgspec import UNSET, Meta
 
 from holdfast import limits
-from holdfast.auth.keys import Key, abilities_of
+from holdfast.auth.keys import Key, KeyChanges, abilities_of
 from holdfast.doors.rest import replies
 from holdfast.doors.rest.answers import KeyOut, KeysOut
 from holdfast.doors.rest.state import AppState
-from holdfast.doors.rest.types import KeyIn, RotateIn
-from holdfast.http.route import Route, delete, get, post
+from holdfast.doors.rest.types import KeyEditIn, KeyIn, RotateIn
+from holdfast.http.route import Route, delete, get, patch, post
 
 KeyId = Annotated[str, Meta(description="The key's id or its name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
 
@@ -41,6 +41,15 @@ async def list_keys(state: AppState) -> KeysOut:
 async def get_key(state: AppState, key: KeyId) -> KeyOut:
     """Without its secret."""
     return shown(await state.engine.keys.one(key))
+
+
+@patch("/v1/keys/{key}", tags=["keys"], summary="Change an access key")
+async def edit_key(state: AppState, key: KeyId, data: KeyEditIn) -> KeyOut:
+    """What is left out stays, and so does its secret. It takes effect everywhere within 2 s, also on what the key has open."""
+    given = {name: value for name in data.__struct_fields__ if (value := getattr(data, name)) is not UNSET}
+    if "abilities" in given:
+        given["abilities"] = abilities_of(given["abilities"])
+    return shown(await state.engine.keys.edit(key, KeyChanges(**given)))
 
 
 @post("/v1/keys/{key}/rotate", status=200, tags=["keys"], summary="Give an access key another secret")
@@ -74,4 +83,4 @@ def shown(key: Key, secret: str | None = None) -> KeyOut:
     )
 
 
-ROUTES: list[Route] = [create_key, list_keys, get_key, rotate_key, revoke_key]
+ROUTES: list[Route] = [create_key, list_keys, get_key, edit_key, rotate_key, revoke_key]

@@ -266,34 +266,48 @@ class PurgeIn(msgspec.Struct, forbid_unknown_fields=True):
     ] = ("scheduled", "ready")
 
 
+_Abilities = Annotated[
+    tuple[Annotated[str, _bounds("An ability.", enum=list(Ability))], ...],
+    _bounds("What it may do; `admin` includes all.", minItems=1, maxItems=len(Ability)),
+]
+_Patterns = Annotated[
+    tuple[str, ...],
+    _bounds("The queues it sees: names, beginnings such as `emails.*`, or `*`.", minItems=1, maxItems=limits.KEY_PATTERNS),
+]
+_Expires = Annotated[int, _bounds("How long it lives.", minimum=1_000, maximum=limits.KEY_EXPIRES_MS_MAX)]
+_SeesPayloads = Annotated[bool, _bounds("Whether it is shown payloads, results and what errors say.")]
+_Note = Annotated[str, _bounds("For people to read.", maxLength=limits.KEY_NOTE_CHARS)]
+_RequestsPerS = Annotated[
+    int, _bounds("Max requests a second of each front process.", minimum=1, maximum=limits.KEY_REQUESTS_PER_S_MAX)
+]
+_Parked = Annotated[
+    int, _bounds("Max long polls, streams and connections of each front process.", minimum=1, maximum=limits.KEY_PARKED_MAX)
+]
+
+
 class KeyIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A new access key."""
 
     name: Annotated[str, _bounds("Unlike that of any other key.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
-    abilities: Annotated[
-        tuple[Annotated[str, _bounds("An ability.", enum=list(Ability))], ...],
-        _bounds("What it may do; `admin` includes all.", minItems=1, maxItems=len(Ability)),
-    ]
-    queues: Annotated[
-        tuple[str, ...],
-        _bounds("The queues it sees: names, beginnings such as `emails.*`, or `*`.", minItems=1, maxItems=limits.KEY_PATTERNS),
-    ] = ("*",)
-    expires_ms: Annotated[int, _bounds("How long it lives.", minimum=1_000, maximum=limits.KEY_EXPIRES_MS_MAX)] | None = None
-    sees_payloads: Annotated[bool, _bounds("Whether it is shown payloads, results and what errors say.")] = True
-    note: Annotated[str, _bounds("For people to read.", maxLength=limits.KEY_NOTE_CHARS)] = ""
-    requests_per_s: (
-        Annotated[
-            int, _bounds("Max requests a second of each front process.", minimum=1, maximum=limits.KEY_REQUESTS_PER_S_MAX)
-        ]
-        | None
-    ) = None
-    parked: (
-        Annotated[
-            int,
-            _bounds("Max long polls, streams and connections of each front process.", minimum=1, maximum=limits.KEY_PARKED_MAX),
-        ]
-        | None
-    ) = None
+    abilities: _Abilities
+    queues: _Patterns = ("*",)
+    expires_ms: _Expires | None = None
+    sees_payloads: _SeesPayloads = True
+    note: _Note = ""
+    requests_per_s: _RequestsPerS | None = None
+    parked: _Parked | None = None
+
+
+class KeyEditIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What becomes of an access key; what is left out stays. `expires_ms` counts from now, null: until it is revoked; null for the others: as usual."""
+
+    abilities: _Abilities | UnsetType = UNSET
+    queues: _Patterns | UnsetType = UNSET
+    expires_ms: _Expires | UnsetType | None = UNSET
+    sees_payloads: _SeesPayloads | UnsetType = UNSET
+    note: _Note | UnsetType = UNSET
+    requests_per_s: _RequestsPerS | UnsetType | None = UNSET
+    parked: _Parked | UnsetType | None = UNSET
 
 
 class RotateIn(msgspec.Struct, forbid_unknown_fields=True):

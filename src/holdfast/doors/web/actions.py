@@ -94,6 +94,10 @@ async def _create_key(engine: Engine, name: str, given: Given) -> Any:
     return await engine.keys.create(name, **given)
 
 
+async def _edit_key(engine: Engine, name: str, given: Given) -> Any:
+    return await engine.keys.edit(name, given["changes"])
+
+
 async def _rotate_key(engine: Engine, name: str, given: Given) -> Any:
     return await engine.keys.rotate(name, int(given["old_ms"]))
 
@@ -141,6 +145,7 @@ ACTIONS: dict[str, Action] = {
     "schedule.resume": Action(_pause_schedule, "Schedule resumed."),
     "schedule.run": Action(_run_schedule, "Job of the schedule enqueued now; the next scheduled run is unchanged."),
     "key.create": Action(_create_key, "Access key created."),
+    "key.edit": Action(_edit_key, "Access key saved. It takes effect everywhere within 2 seconds."),
     "key.rotate": Action(_rotate_key, "Access key rotated."),
     "key.revoke": Action(_revoke_key, "Access key revoked: it is refused everywhere from now on."),
     "schedule.delete": Action(_delete_schedule, "Schedule deleted; its jobs stay."),
@@ -148,7 +153,7 @@ ACTIONS: dict[str, Action] = {
 
 
 _NEEDS = {"job.enqueue": Ability.PRODUCE, "worker.remove": Ability.CONSUME} | dict.fromkeys(
-    ("key.create", "key.rotate", "key.revoke"), Ability.ADMIN
+    ("key.create", "key.edit", "key.rotate", "key.revoke"), Ability.ADMIN
 )
 """What an action needs that does not need `manage`."""
 

@@ -1,9 +1,11 @@
-"""Access keys: list, create, rotate, revoke. A secret is shown once, on the screen that answers its making."""
+"""Access keys: list, create, edit, rotate, revoke. A secret is shown once, on the screen that answers its making."""
 
 import time
 
+from msgspec import UNSET
+
 from holdfast import limits
-from holdfast.auth.keys import Ability, Key, abilities_of
+from holdfast.auth.keys import Ability, Key, KeyChanges, abilities_of
 from holdfast.doors.web import forms
 from holdfast.doors.web.layout import View, get, post
 from holdfast.errors import NotFound, breach
@@ -16,7 +18,7 @@ _DAY_MS = 86_400_000
 
 @get("/web/keys")
 async def show_keys(view: View) -> Reply:
-    """All keys, and a form for a new one."""
+    """All keys, and a form for a new one, or with the one of this name."""
     return await _screen(view)
 
 
@@ -29,7 +31,7 @@ async def create(view: View) -> Reply:
         "key.create",
         form.text("name").strip(),
         abilities=abilities_of(form.all("ability")),
-        queues=tuple(form.text("queues").replace(",", " ").split()) or ("*",),
+        queues=_queues(form) or ("*",),
         expires_ms=None if days is None else days * _DAY_MS,
         sees_payloads=not form.has("hide_payloads"),
         note=form.text("note").strip(),
@@ -39,8 +41,11 @@ async def create(view: View) -> Reply:
 
 @post("/web/keys/{name}/{verb}")
 async def act(view: View, name: str, verb: str) -> Reply:
-    """Rotate or revoke one."""
+    """Edit, rotate or revoke one."""
     form = await forms.read(view.request)
+    if verb == "edit":
+        await view.actions.act("key.edit", name, changes=_changes(form))
+        return view.back("/keys", done="key.edit")
     if verb == "rotate":
         days = form.int("days")
         if days is not None and days * _DAY_MS > limits.KEY_EXPIRES_MS_MAX:
@@ -53,9 +58,29 @@ async def act(view: View, name: str, verb: str) -> Reply:
     raise NotFound(f"There is no action {verb[:40]} for access keys.")
 
 
+def _queues(form: forms.Form) -> tuple[str, ...]:
+    return tuple(form.text("queues").replace(",", " ").split())
+
+
+def _changes(form: forms.Form) -> KeyChanges:
+    """All that the form shows; when the key expires only where something is said of that."""
+    days, never = form.int("days"), form.has("never")
+    if never and days is not None:
+        raise breach("days", "must be empty for a key that never expires")
+    return KeyChanges(
+        abilities_of(form.all("ability")),
+        _queues(form),
+        UNSET if days is None and not never else None if days is None else days * _DAY_MS,
+        not form.has("hide_payloads"),
+        form.text("note").strip(),
+    )
+
+
 async def _screen(view: View, made: Key | None = None, secret: str = "") -> Reply:
     keys = await view.engine.keys.all()
+    name = view.query.get("name", "")
     values = {
+        "edited": next((key for key in keys if key.name == name), None),
         "keys": keys[:_SHOWN],
         "found": len(keys),
         "abilities": [ability.value for ability in Ability],

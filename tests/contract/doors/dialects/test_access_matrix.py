@@ -32,7 +32,7 @@ from holdfast.messages.commands import (
 )
 from holdfast.messages.queries import GetInterests, GetJob, GetQueue, ListJobs, ListQueues, ListWorkers
 from holdfast.testing.local import LocalServer
-from tests.contract.doors.rest.test_access_matrix import House
+from tests.contract.doors.rest.test_access_matrix import House, every_refusal_recorded
 
 PLANTED = "planted-4711"
 DIALECTS = {"dqid": dqid.DIALECT, "cqueue": cqueue.DIALECT, "couchqueue": couchqueue.DIALECT}
@@ -214,7 +214,7 @@ class Dialects(House):
 
 @pytest.fixture(scope="module")
 def house():
-    with LocalServer(dialects=tuple(DIALECTS)) as server:
+    with every_refusal_recorded(), LocalServer(dialects=tuple(DIALECTS)) as server:
         made = Dialects(server)
         yield made
         made.http.close()

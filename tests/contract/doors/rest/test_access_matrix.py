@@ -7,7 +7,10 @@ no route comes to be that nobody has thought about.
     filtered  2xx, and nothing of other queues is in it             all      it is about no queue
 """
 
+import contextlib
 import itertools
+import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import httpx
@@ -72,6 +75,7 @@ ROUTES = {
     "list_keys": Needs(("admin",), "all"),
     "create_key": Needs(("admin",), "all", "", {"name": "made", "abilities": ["read"]}),
     "get_key": Needs(("admin",), "all", "key"),
+    "edit_key": Needs(("admin",), "all", "key", {"note": "other"}),
     "revoke_key": Needs(("admin",), "all", "key"),
     "rotate_key": Needs(("admin",), "all", "key"),
     "stats": Needs(("read",), "filtered", "job"),
@@ -173,9 +177,17 @@ class House:
         return self.call(method, path.format(**names), secret, body)
 
 
+@contextlib.contextmanager
+def every_refusal_recorded() -> Iterator[None]:
+    """The audit log keeps them all: here more are refused than it keeps of a flood."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("holdfast.committer.audit.AUDIT_REFUSALS", 1_000_000)
+        yield
+
+
 @pytest.fixture(scope="module")
 def house():
-    with LocalServer() as server:
+    with every_refusal_recorded(), LocalServer() as server:
         yield House(server)
 
 
@@ -264,6 +276,45 @@ def test_a_foreign_job_is_as_one_that_is_not_there(house):
     assert {name: str(value).replace(str(job), "N") for name, value in foreign.items()} == {
         name: str(value).replace("987654", "N") for name, value in missing.items()
     }
+
+
+def test_an_edited_key_is_what_it_is_from_now_on(house):
+    """With the same secret, within 2 s; what is left out stays."""
+    secret = house.secret("edited", ["read"], ["y.*"])
+    job = house.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": "needle"})["id"]
+
+    def until(status: int, method: str = "GET", path: str = f"/v1/jobs/{job}") -> httpx.Response:
+        ends = time.monotonic() + 2
+        while (answer := house.call(method, path, secret)).status_code != status:
+            assert time.monotonic() < ends, answer.text
+        return answer
+
+    until(404)
+    shown = house.root("PATCH", "/v1/keys/edited", {"queues": ["r.*"], "note": "wider"})
+    assert (shown["abilities"], shown["queues"], shown["note"], "secret" in shown) == (["read"], ["r.*"], "wider", False)
+    assert until(200).json()["payload"] == "needle"
+    house.root("PATCH", "/v1/keys/edited", {"sees_payloads": False})
+    while not until(200).json().get("payload_hidden"):
+        pass
+    house.root("PATCH", f"/v1/keys/{shown['id']}", {"abilities": ["manage"], "sees_payloads": True, "expires_ms": 3_600_000})
+    until(403)
+    until(200, "POST", f"/v1/jobs/{job}/cancel")
+    told = house.root("GET", "/v1/audit?action=key.edit&limit=1")["entries"][0]
+    assert (told["target"], told["note"]) == (shown["id"], "abilities manage; expires_ms 3600000; sees_payloads True")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": "other"}, "name"),
+        ({"abilities": ["fly"]}, "abilities"),
+        ({"queues": None}, "queues"),
+        ({"parked": 0}, "parked"),
+    ],
+)
+def test_an_edit_that_can_not_be_is_refused_by_its_field(house, body, field):
+    answer = house.call("PATCH", "/v1/keys/mine-read", house._root, body)
+    assert (answer.status_code, answer.json()["field"]) == (400, field), answer.text
 
 
 def test_a_secret_in_the_query_is_none(house):

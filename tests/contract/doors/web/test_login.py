@@ -228,6 +228,37 @@ def test_the_page_takes_a_key_in_the_header_as_well(house):
     assert answer.status_code == 200
 
 
+def test_an_admin_edits_a_key_in_the_form_that_shows_it(house):
+    house.secret("edited", ["read", "manage"], ["r.*", "exact"], sees_payloads=False, note='a "note"')
+    browser = house.login("admin")
+    assert 'href="/web/keys?name=edited#form-title"' in browser.http.get("/web/keys").text
+    page = browser.http.get("/web/keys?name=edited").text
+    form = re.search(r'action="/web/keys/edited/edit".*?</form>', page, re.DOTALL)[0]
+    assert 'value="r.*, exact"' in form
+    assert "a &#34;note&#34;" in form
+    assert set(re.findall(r'value="(\w+)" checked', form)) == {"read", "manage", "1"}
+    given = {"form_token": browser.token(page), "queues": "r.*", "note": "other", "ability": ["read", "consume"], "days": "2"}
+    answer = browser.http.post("/web/keys/edited/edit", data=given)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/web/keys?done=key.edit")
+    assert "Access key saved" in browser.http.get(answer.headers["location"]).text
+    shown = house.api.get("/v1/keys/edited").json()
+    assert (shown["abilities"], shown["queues"], shown["note"], shown["sees_payloads"]) == (
+        ["read", "consume"],
+        ["r.*"],
+        "other",
+        True,
+    )
+    assert shown["expires_at"] is not None
+    browser.http.post("/web/keys/edited/edit", data={**given, "days": ""})
+    assert house.api.get("/v1/keys/edited").json()["expires_at"] == shown["expires_at"]
+    browser.http.post("/web/keys/edited/edit", data={**given, "days": "", "never": "1"})
+    assert house.api.get("/v1/keys/edited").json()["expires_at"] is None
+    assert browser.http.post("/web/keys/edited/edit", data={**given, "never": "1"}).status_code == 400
+    viewer = house.login("operator")
+    given["form_token"] = viewer.token(viewer.http.get("/web/queues/r.q").text)
+    assert viewer.http.post("/web/keys/edited/edit", data=given).status_code == 403
+
+
 def test_what_a_session_may_do_on_the_page_it_may_not_by_the_api(house):
     """The cookie is of the page alone: a form of another site could not send it, and the API takes no cookie at all."""
     browser = house.login("admin")

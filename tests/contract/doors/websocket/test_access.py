@@ -117,6 +117,23 @@ def test_a_handshake_without_a_key_is_refused(house, header):
     assert refused.value.response.status_code in (401, 429)
 
 
+def test_a_channel_follows_its_key_as_it_is_edited(house):
+    queue = f"r.{next(_numbers)}"
+    made = house.api.post("/v1/keys", json={"name": "channel", "abilities": ["consume"], "queues": ["r.*"]}).json()
+    headers = {"authorization": f"Bearer {made['secret']}"}
+    while httpx.get(f"{house.url}/v1/keys", headers=headers).status_code == 401:
+        pass
+    with open_channel(house.url, additional_headers=headers) as line:
+        assert said(house, line, "enqueue", queue)["ability"] == "produce"
+        house.api.patch("/v1/keys/channel", json={"abilities": ["consume", "produce"]}).raise_for_status()
+        while (answer := said(house, line, "enqueue", queue))["op"] == "error":
+            assert answer["code"] == "forbidden"
+        assert said(house, line, "start", queue)["op"] != "error"
+        house.api.patch("/v1/keys/channel", json={"queues": ["s.*"]}).raise_for_status()
+        while said(house, line, "enqueue", queue).get("code") != "forbidden":
+            pass
+
+
 def test_channels_of_a_key_are_bounded(house):
     secret = house.secret(["consume"], ["*"], parked=1)
     headers = {"authorization": f"Bearer {secret}"}

@@ -1,9 +1,10 @@
 """Access keys on every store, and reads and changes that leave out what lies outside a scope."""
 
 import pytest
+from msgspec.structs import replace
 
 from holdfast.auth import keys as rules
-from holdfast.auth.keys import Ability
+from holdfast.auth.keys import Ability, KeyChanges
 from holdfast.auth.scope import Scope
 from holdfast.errors import (
     Conflict,
@@ -16,6 +17,7 @@ from holdfast.errors import (
 )
 from holdfast.job.job import NewJob, State
 from holdfast.job.schedule import ScheduleSpec
+from holdfast.messages.audit import ListAudit
 from holdfast.messages.commands import (
     BeatWorker,
     CancelJob,
@@ -28,7 +30,7 @@ from holdfast.messages.commands import (
     SetInterest,
     SetSchedule,
 )
-from holdfast.messages.key_commands import CreateKey, ListKeys, NoteKeyUse, RevokeKey, RotateKey
+from holdfast.messages.key_commands import CreateKey, EditKey, ListKeys, NoteKeyUse, RevokeKey, RotateKey
 from holdfast.messages.queries import (
     CountJobs,
     ExplainJob,
@@ -83,6 +85,54 @@ async def test_two_secrets_live_after_a_rotation_and_never_three(client):
     last = await client.do(RotateKey("ci", rules.hash_of("4"), 0))
     assert (last.key.hashes, last.key.old_until) == ((rules.hash_of("4"),), None)
     assert (await client.ask(ListKeys())).keys == [last.key]
+
+
+async def test_a_key_is_edited_in_what_is_named_and_in_nothing_else(client):
+    made = (await client.do(create(expires_ms=60_000, requests_per_s=5, parked=7, note="old"))).key
+    await client.do(NoteKeyUse({"key-ci": 500}))
+    client.clock.advance(1_000)
+    for changes, after in (
+        ({"note": "new"}, {"note": "new"}),
+        ({"queues": ("*",), "abilities": (Ability.READ,)}, {"queues": ("*",), "abilities": (Ability.READ,)}),
+        ({"sees_payloads": False}, {"sees_payloads": False}),
+        ({"expires_ms": 5_000, "parked": 9}, {"expires_at": client.now + 5_000, "parked": 9}),
+        ({"expires_ms": None, "requests_per_s": None}, {"expires_at": None, "requests_per_s": None}),
+    ):
+        version = (await client.ask(ListKeys())).version
+        made = replace(made, used_at=500, **after)
+        assert (await client.do(EditKey("ci", KeyChanges(**changes)))).key == made
+        found = await client.ask(ListKeys())
+        assert (found.keys, found.version > version) == ([made], True)
+    version = found.version
+    assert (await client.do(EditKey("key-ci", KeyChanges(note="new")))).key == made
+    assert (await client.ask(ListKeys())).version == version, "nothing was changed"
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("abilities", {"abilities": ()}),
+        ("queues", {"queues": ("a*b",)}),
+        ("expires_ms", {"expires_ms": 999}),
+        ("sees_payloads", {"sees_payloads": False}),  # it may consume
+        ("note", {"note": "x" * 501}),
+        ("requests_per_s", {"requests_per_s": 0}),
+        ("parked", {"parked": 0}),
+    ],
+)
+async def test_an_edit_past_a_bound_is_refused_by_its_field_and_told_in_the_audit_log(client, field, changes):
+    made = (await client.do(create())).key
+    with pytest.raises(InvalidRequest) as refused:
+        await client.do(EditKey("ci", KeyChanges(**changes)))
+    assert refused.value.fields["field"] == field
+    with pytest.raises(KeyNotFound):
+        await client.do(EditKey("none", KeyChanges(**changes)))
+    assert (await client.ask(ListKeys())).keys == [made]
+    newest = (await client.ask(ListAudit(2))).entries
+    assert [(entry.action, entry.target, entry.outcome) for entry in newest] == [
+        ("key.edit", "none", "key_not_found"),
+        ("key.edit", "ci", "invalid_request"),
+    ]
 
 
 async def test_the_last_use_never_goes_back(client):

@@ -1,0 +1,200 @@
+"""The tables of limits against `limits.py`: every bound that a caller can meet stands in one, with its value, and no row says what is not so.
+
+A bound that comes to be is put into a table and named here by its row, or into `INSIDE` where no caller meets it.
+"""
+
+import re
+
+import pytest
+
+from holdfast import limits
+from tests.system.docs.pages import read, rows
+
+LIMITS = {
+    "a head": "HEAD_BYTES",
+    "headers of one request": "HEADERS",
+    "the time in which a head has to arrive": "HEAD_S",
+    "connections of one front": "CONNECTIONS FILES_KEPT_BACK CONNECTIONS_MAX",
+    "connections of one address": "",
+    "a TLS handshake": "HANDSHAKE_S",
+    "TLS handshakes under way": "HANDSHAKES HANDSHAKES_PER_ADDRESS",
+    "a payload or a result": "PAYLOAD_BYTES PAYLOAD_BYTES_MAX",
+    "a whole body": "BODY_BYTES_OVER_PAYLOAD",
+    "a body larger than": "LARGE_BODY_BYTES LARGE_BODY_TURN_S",
+    "the time in which a body has to arrive": "BODY_S BODY_S_MAX",
+    "a note of progress": "PROGRESS_BYTES",
+    "nesting of JSON": "JSON_DEPTH",
+    "a queue's name": "QUEUE_NAME_CHARS",
+    "the id of a job": "ID_MAX",
+    "a priority": "PRIORITY_MAX",
+    "max attempts": "ATTEMPTS_MAX",
+    "the capacity of a queue": "CAPACITY_JOBS_MAX CAPACITY_BYTES_MAX",
+    "the retention of a queue": "RETENTION_MS_MAX",
+    "the factor of a backoff": "RETRY_FACTOR_MAX",
+    "a schedule's name": "SCHEDULE_NAME_CHARS",
+    "a type": "TYPE_CHARS",
+    "a unique or group key": "KEY_CHARS",
+    "a worker's name": "WORKER_CHARS",
+    "a content type": "CONTENT_TYPE_CHARS",
+    "`Idempotency-Key`": "REQUEST_ID_CHARS",
+    "the time that an idempotency key is kept": "IDEMPOTENCY_MS",
+    "tags of a job": "TAGS",
+    "a tag": "TAG_CHARS",
+    "a failure's reason": "REASON_CHARS",
+    "what is said of a job that is settled": "SETTLED_CHARS",
+    "failed attempts kept": "ERRORS_KEPT",
+    "a group's limit": "GROUP_LIMIT_MAX",
+    "jobs in one `POST /v1/jobs`": "BULK_JOBS",
+    "jobs in one lease call": "LEASE_JOBS",
+    "queues in one lease call": "QUEUES_PER_LEASE",
+    "entries in one batch": "BATCH_VERBS",
+    "jobs in all `then` of one batch": "BATCH_FOLLOW_UPS",
+    "pairs of patterns": "INTEREST_PAIRS",
+    "a pattern": "PATTERN_CHARS PATTERN_PROGRAM",
+    "all patterns of one queue": "INTEREST_PROGRAM",
+    "all patterns of all queues": "INTERESTS_PAIRS INTERESTS_BYTES INTERESTS_PROGRAM",
+    "fields of an event": "PUBLISHED_FIELDS FIELD_STEPS",
+    "matching one event": "MATCH_STEPS",
+    "queues that one event": "FAN_OUT",
+    "a long poll": "WAIT_MS_MAX",
+    "a lease": "LEASE_MS_MAX",
+    "a delay": "DELAY_MS_MAX",
+    "`run_at`": "RUN_AT_MAX",
+    "jobs on one page": "LIST_LIMIT",
+    "the text that a listing looks for": "LIST_TEXT_CHARS",
+    "rows that one page": "LIST_SCANNED",
+    "rows of each state": "COUNT_SCANNED",
+    "failures on the page": "FAILURES_SCANNED FAILURE_CHARS",
+    "jobs ahead that `why` counts": "POSITION_COUNTED TAKERS_COUNTED",
+    "entries of the audit log": "AUDIT_ROWS AUDIT_BYTES",
+    "refusals that are kept in it": "AUDIT_REFUSALS AUDIT_REFUSALS_PER_S",
+    "who did it": "AUDIT_NAME_CHARS",
+    "one text of an entry": "AUDIT_CHARS",
+    "queues": "QUEUES",
+    "queues in one answer": "STATS_QUEUES METRIC_QUEUES",
+    "registered workers": "WORKERS WORKERS_BYTES",
+    "the time after which a silent worker": "WORKER_SILENCE_MS_DEFAULT WORKER_SILENCE_MS_MAX",
+    "[access keys](keys.md)": "KEYS",
+    "the name of a key": "KEY_NAME_CHARS KEY_NOTE_CHARS",
+    "patterns of queues of a key": "KEY_PATTERNS",
+    "the life of a key": "KEY_EXPIRES_MS_MAX",
+    "requests of a key in a second": "KEY_REQUESTS_PER_S KEY_REQUESTS_PER_S_MAX",
+    "long polls": "KEY_PARKED KEY_PARKED_MAX",
+    "wrong keys of one address": "LOGIN_TRIES",
+    "an `Authorization` header": "KEY_HEADER_BYTES",
+    "a secret that somebody else made": "KEY_SECRET_CHARS_MIN KEY_SECRET_CHARS",
+    "a login of the page": "SESSION_S",
+    "schedules": "SCHEDULES",
+    "a cron expression": "CRON_CHARS",
+    "the name of a time zone": "TIMEZONE_CHARS",
+    "an interval": "INTERVAL_MS_MIN INTERVAL_MS_MAX",
+    "missed runs of a schedule": "MISSED_FIRES",
+    "the reason why a schedule can't run": "SCHEDULE_ERROR_CHARS",
+    "commands on their way": "IN_FLIGHT_COMMANDS",
+    "bytes that a front": "MEMORY_BUDGET_BYTES",
+    "of these": "",
+    "payloads of one page": "PAGE_BYTES GRANT_BYTES",
+    "all copies of one event together": "FAN_OUT_BYTES",
+    "an answer that is not read": "UNREAD_S PROGRESS_BYTES_HELD",
+    "questions on their way": "IN_FLIGHT_QUERIES",
+    "questions that look at many rows": "DEAR_READS_WAITING READ_WAIT_S",
+    "events that take long to match": "MATCHES_WAITING MATCH_WAIT_S",
+    "reads of single jobs and queues": "CHEAP_READS_WAITING READ_WAIT_S",
+    "calls that wait": "PARKED_POLLS",
+    "event streams": "STREAMS",
+    "events kept for a slow reader": "STREAM_BACKLOG",
+    "live channels": "CHANNELS",
+    "free disk": "DISK_WATERMARK_BYTES",
+    "the name of an environment": "ENVIRONMENT_CHARS",
+    "an application that idles": "SQL_HOLD_MS",
+}
+CHANNEL = {
+    "channels": "CHANNELS",
+    "credits": "CHANNEL_CREDITS",
+    "entries in one batch": "BATCH_VERBS BULK_JOBS",
+    "a message": "CHANNEL_BYTES_OVER_PAYLOAD",
+    "messages with jobs": "CHANNEL_UNANSWERED",
+    "messages of one channel that are not answered": "CHANNEL_UNANSWERED CHANNEL_UNANSWERED_BYTES",
+    "bytes that were sent": "CHANNEL_UNREAD_BYTES",
+    "payloads that it is given": "CHANNEL_GRANT_BYTES",
+    "a worker without a sign of life": "CHANNEL_SILENCE_S CHANNEL_PING_S",
+    "what a front": "",
+}
+TABLES = {"protocol.md": ("## Limits", LIMITS), "channel.md": ("## Bounds", CHANNEL)}
+TUBES = {
+    "watched tubes of a connection": "QUEUES_PER_LEASE",
+    "reserved jobs of a connection": "TUBE_RESERVED",
+    "connections": "TUBE_CONNECTIONS",
+}
+"""Of the table of differences, which has other rows as well."""
+BEANSTALKD = "TUBE_LINE_BYTES TUBE_NAME_BYTES TUBE_NUMBER_MAX TUBE_ID_MAX URGENT_BELOW"
+"""Beanstalkd's own bounds, which its protocol tells."""
+DEFAULTS = """
+    PRIORITY_DEFAULT ATTEMPTS_DEFAULT CRASHES_DEFAULT LIST_LIMIT_DEFAULT CAPACITY_JOBS_DEFAULT CAPACITY_BYTES_DEFAULT LEASE_MS_DEFAULT
+    RETENTION_MS_DEFAULT RETRY_BASE_MS_DEFAULT RETRY_MAX_MS_DEFAULT RETRY_FACTOR_DEFAULT RETRY_JITTER_DEFAULT AUDIT_RETENTION_MS_DEFAULT KEY_OLD_MS
+    MEMORY_BUDGET_BYTES_MIN MEMORY_BUDGET_BYTES_MAX AUDIT_RETENTION_MS_MIN AUDIT_RETENTION_MS_MAX
+"""
+"""No bounds of a call: what is taken where nothing is said, and how far a setting goes; the page of settings has those."""
+INSIDE = """
+    QUEUE_NAME_WRITTEN_CHARS TLS_LOOK_S TLS_EXPIRY_WARNING_S COUNTED_BODY_BYTES ONE_TURN_BODY_BYTES QUEUES_PER_TICK BULK_BITE PURGE_CHUNK PURGE_BYTES
+    WORKER_SILENT_MS LEASE_GRACE_MS HISTORY_AHEAD_MS CLOCK_SET_FROM OUTAGE_MS LINGER_S STALLED_S READ_AT_ONCE READ_AT_ONCE_BYTES TURN_S
+    REQUEST_BITE_BYTES REQUEST_BYTES FRAME_BYTES LARGE_ANSWER_BYTES PIECE_BYTES PIECES_AT_ONCE KEEPER_UNSENT_BYTES KEEPER_UNSENT_BYTES_MAX CHEAP_PAGE
+    HALF_CLOSED_READ_S READ_STRETCH_S BATCH_COMMANDS BATCH_BYTES BATCH_JOBS NEWS_QUEUES HISTORY_QUEUES AUDIT_ROW_BYTES AUDIT_BITE AUDIT_SCANNED
+    AUDIT_STRETCHES ASIDE_JOBS ASIDE_MS ASIDE_MAX_MS DISK_RESERVE_BYTES PATTERN_MEMORY_BYTES KEPT_PATTERN_MEMORY_BYTES SINGLE_PATTERN_MEMORY_BYTES
+    SINGLE_PATTERNS MATCH_STEPS_AT_ONCE MATCH_BYTES_AT_ONCE COMPILE_AT_ONCE KEYS_VERIFIED LOGIN_ADDRESSES KEY_USE_NOTED_S SCHEDULE_RETRY_MS
+    SCHEDULE_RETRY_MAX_MS SCHEDULE_UNREADABLE_MS READY_FLOORS SCHEDULE_JOBS SCHEDULE_WORK_S URGENT_COUNTED TUBE_UNANSWERED TUBE_UNANSWERED_BYTES
+    TUBE_READ_AHEAD_BYTES TUBE_RESERVE_BYTES TUBE_KICKED CHANNEL_CLOSE_S UNREADABLE_REMEMBERED NAMES_LOOK_S
+    MISSING_LOOK_S UNREADABLE_SHOWN INSTANT_MAX LOG_WAITING_BYTES LOG_LAST_S SIGNALS_TOGETHER_S
+"""
+"""How the work is cut, paced and remembered: no call is refused, cut or ended by these."""
+
+
+def table(page: str, heading: str) -> dict[str, str]:
+    """The rows under a heading: what they say behind their first cell."""
+    text = read(f"docs/{page}").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    found = [row for row in rows(text) if not set(row[0]) <= set("-: ") and row[0] != "limit"]
+    return {row[0]: " | ".join(row) for row in found}
+
+
+def row_of(found: dict[str, str], words: str) -> str:
+    """The one row that these words begin, as whole words."""
+    hits = [label for label in found if re.match(re.escape(words) + r"(?![\w'])", label)]
+    (label,) = [label for label in hits if label == words] or hits
+    return label
+
+
+def is_said(name: str, row: str) -> bool:
+    """Whether a row has this value: the year of a moment, else the number."""
+    value = getattr(limits, name)
+    shown = "9999" if name == "RUN_AT_MAX" else f"{value:,.0f}"
+    return re.search(rf"(?<![\d,.]){shown}(?![\d.]|,\d)", row) is not None
+
+
+@pytest.mark.parametrize("page", TABLES)
+def test_every_row_of_a_table_says_what_is_enforced_and_no_row_is_unknown(page):
+    heading, known = TABLES[page]
+    found = table(page, heading)
+    seen = {words: row_of(found, words) for words in known}
+    assert set(seen.values()) == set(found)
+    wrong = [
+        f"{name}: {getattr(limits, name):,}, the page says: {found[seen[words]]}"
+        for words, names in known.items()
+        for name in names.split()
+        if not is_said(name, found[seen[words]])
+    ]
+    assert not wrong
+
+
+def test_the_differences_to_beanstalkd_say_what_is_enforced():
+    found = table("beanstalkd.md", "## Differences")
+    for words, name in TUBES.items():
+        assert is_said(name, found[words]), (name, found[words])
+
+
+def test_every_bound_stands_in_a_table_or_is_met_by_nobody():
+    all_of_them = {name for name, value in vars(limits).items() if name.isupper() and isinstance(value, int | float)}
+    in_tables = " ".join((*LIMITS.values(), *CHANNEL.values(), *TUBES.values(), BEANSTALKD)).split()
+    elsewhere = f"{DEFAULTS} {INSIDE}".split()
+    assert not set(in_tables) & set(elsewhere)
+    assert len(elsewhere) == len(set(elsewhere))
+    assert {*in_tables, *elsewhere} == all_of_them
