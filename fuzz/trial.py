@@ -60,6 +60,7 @@ class Figures:
     before_bytes: int = 0
     peak_bytes: int = 0
     after_bytes: int = 0
+    of_each: list[tuple[str, int, int]] = field(default_factory=list)  # process, bytes before, bytes afterwards
     honest_calls: int = 0
     honest_jobs: int = 0
     honest_p99_ms: float = 0.0
@@ -107,7 +108,8 @@ class Trial:
         await self.server.idle()
         await self.server.clear()
         await asyncio.sleep(self.rest_s)
-        self.figures.before_bytes = self.figures.peak_bytes = self.server.memory_bytes()
+        self._before = self.server.memory()
+        self.figures.before_bytes = self.figures.peak_bytes = sum(self._before.values())
         self._descriptors = self.server.descriptors()
 
     async def _attack(self, seconds: float) -> None:
@@ -190,6 +192,9 @@ class Trial:
         while (after := self.server.memory_bytes()) > allowed and time.monotonic() < deadline:  # noqa: ASYNC110  (as above)
             await asyncio.sleep(1.0)
         figures.after_bytes = after
+        keeper = 0 if self.server.store.startswith("postgresql") else self.server.keeper
+        for pid, size in self.server.memory().items():
+            figures.of_each.append(("keeper" if pid == keeper else "front", self._before.get(pid, 0), size))
         if after > allowed:
             self._found(f"memory: {figures.before_bytes >> 20} MiB before, {after >> 20} MiB afterwards")
         if (more := self.server.descriptors()) > self._descriptors + 8:
