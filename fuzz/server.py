@@ -58,13 +58,17 @@ class Attacked(Server):
         fronts = ["--fronts", str(self.fronts)] if self.fronts > 1 else []
         return [*command, "--beanstalk", f"127.0.0.1:{self.tubes}", "--root-path", PREFIX, *fronts]
 
-    def memory_bytes(self) -> int:
-        """Of all processes together, without the files that they map: those are shared with whatever else runs here."""
-        total = 0
+    def memory(self) -> dict[int, int]:
+        """Bytes of each process, without the files that it maps: those are shared with whatever else runs here."""
+        found = {}
         for pid in self.pids():
             with suppress(OSError):
-                total += int(re.search(r"Anonymous:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text())[1]) << 10  # type: ignore[index]
-        return total
+                found[pid] = int(re.search(r"Anonymous:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text())[1]) << 10  # type: ignore[index]
+        return found
+
+    def memory_bytes(self) -> int:
+        """Of all processes together."""
+        return sum(self.memory().values())
 
     def descriptors(self) -> int:
         """Open files of all processes."""

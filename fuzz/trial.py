@@ -29,7 +29,7 @@ DOORS: dict[str, Grammar] = {
     "beanstalkd": beanstalkd.case,
 }
 CALLERS = 6  # at a time, for each door
-WARM_CASES = 200  # for each door, before memory is measured: what is loaded once is loaded
+WARM_CASES = 1_000  # for each door and front, before memory is measured: what is loaded once is loaded, and what is kept to a bound is there
 RENEW_S = 5.0
 LOOK_S = 0.5
 SHARE = 1.10  # of the memory before that there may be afterwards
@@ -60,6 +60,7 @@ class Figures:
     before_bytes: int = 0
     peak_bytes: int = 0
     after_bytes: int = 0
+    of_each: list[tuple[str, int, int]] = field(default_factory=list)  # process, bytes before, bytes afterwards
     honest_calls: int = 0
     honest_jobs: int = 0
     honest_p99_ms: float = 0.0
@@ -71,8 +72,11 @@ class Figures:
 class Trial:
     """A run with one server, which is given and is started here."""
 
-    def __init__(self, server: Attacked, seed: str, doors: list[str], rest_s: float = REST_S) -> None:
-        self.server, self.seed, self.doors, self.rest_s = server, seed, doors, rest_s
+    def __init__(
+        self, server: Attacked, seed: str, doors: list[str], warm_cases: int = WARM_CASES, rest_s: float = REST_S
+    ) -> None:
+        self.server, self.seed, self.doors = server, seed, doors
+        self.warm_cases, self.rest_s = warm_cases, rest_s
         self.figures = Figures()
         self.ledger = honest.Ledger()
         self.meddled: set[int] = set()
@@ -98,11 +102,14 @@ class Trial:
 
     async def _warm(self) -> None:
         """Every door, so that what is loaded at its first use is there before."""
-        await asyncio.gather(*[self._some(door, range(-WARM_CASES, 0)) for door in DOORS])
+        cases = self.warm_cases * self.server.fronts
+        parts = [range(-cases + part, 0, CALLERS) for part in range(CALLERS)]
+        await asyncio.gather(*[self._some(door, part) for door in DOORS for part in parts])
         await self.server.idle()
         await self.server.clear()
         await asyncio.sleep(self.rest_s)
-        self.figures.before_bytes = self.figures.peak_bytes = self.server.memory_bytes()
+        self._before = self.server.memory()
+        self.figures.before_bytes = self.figures.peak_bytes = sum(self._before.values())
         self._descriptors = self.server.descriptors()
 
     async def _attack(self, seconds: float) -> None:
@@ -185,6 +192,9 @@ class Trial:
         while (after := self.server.memory_bytes()) > allowed and time.monotonic() < deadline:  # noqa: ASYNC110  (as above)
             await asyncio.sleep(1.0)
         figures.after_bytes = after
+        keeper = 0 if self.server.store.startswith("postgresql") else self.server.keeper
+        for pid, size in self.server.memory().items():
+            figures.of_each.append(("keeper" if pid == keeper else "front", self._before.get(pid, 0), size))
         if after > allowed:
             self._found(f"memory: {figures.before_bytes >> 20} MiB before, {after >> 20} MiB afterwards")
         if (more := self.server.descriptors()) > self._descriptors + 8:
@@ -207,7 +217,15 @@ class Trial:
 
 
 async def attack(
-    home: Path, seed: str, doors: list[str], seconds: float, store: str = "", fronts: int = 1, rest_s: float = REST_S
+    home: Path,
+    seed: str,
+    doors: list[str],
+    seconds: float,
+    store: str = "",
+    fronts: int = 1,
+    warm_cases: int = WARM_CASES,
+    rest_s: float = REST_S,
 ) -> Figures:
     """A run in a folder of its own."""
-    return await Trial(Attacked(made(home), home / "server.log", store=store, fronts=fronts), seed, doors, rest_s).run(seconds)
+    server = Attacked(made(home), home / "server.log", store=store, fronts=fronts)
+    return await Trial(server, seed, doors, warm_cases, rest_s).run(seconds)

@@ -29,7 +29,7 @@ import structlog
 import uvloop
 
 from holdfast import __version__
-from holdfast.allocator import give_back_when_quiet
+from holdfast.allocator import give_back_when_quiet, use_one_heap
 from holdfast.config import Config
 from holdfast.connection_limit import limit_of
 from holdfast.doors.beanstalk.door import Beanstalk
@@ -104,6 +104,7 @@ class Front:
     async def run(self) -> int:
         """Serve until asked to stop; returns the exit code."""
         calm_collector()
+        use_one_heap()
         for number in STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

@@ -84,3 +84,4 @@ class Request:
         """Cancel work that only the caller needs: a read, or a stream."""
         if self.task is not None and self.route is not None and (self.route.is_read or self.is_answered):
             self.task.cancel()
+            self.task = None  # if it has not begun, nobody else would have it let go

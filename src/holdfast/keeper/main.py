@@ -22,7 +22,7 @@ import msgspec
 import structlog
 import uvloop
 
-from holdfast.allocator import give_back_when_quiet
+from holdfast.allocator import give_back_when_quiet, use_one_heap
 from holdfast.clock import SystemClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.errors import OutcomeUnknown
@@ -273,7 +273,7 @@ async def keep(config: KeeperConfig) -> int:
         backend.listen(front.tell)
         backend.committer.couriers.append(front)
         front.greet(Hello(store.durability.level, store.durability.replicas))
-    giving_back = asyncio.create_task(give_back_when_quiet())
+    giving_back = asyncio.create_task(give_back_when_quiet(store.let_go_of_cache))
     waiting = asyncio.create_task(alone.wait())
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
     giving_back.cancel()
@@ -318,6 +318,7 @@ def main() -> None:
     configure(config.log_level, config.log_format)
     sys.setswitchinterval(_SWITCH_S)
     calm_collector()
+    use_one_heap()
     sys.exit(uvloop.run(keep(config)))
 
 

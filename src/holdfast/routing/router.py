@@ -119,6 +119,7 @@ class Router:
         finally:
             matching.cancel()  # a caller that left is not matched for
             self.waiting -= 1
+            del matching, matched  # a refusal refers to this frame by its traceback, and they to the refusal
 
     async def _current(self) -> Interests:
         async with self._one_reads:

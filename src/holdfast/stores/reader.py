@@ -91,14 +91,9 @@ class Reader:
 
     async def answer(self, query: Query[A], now: int) -> A:
         """The answer as of now; raises a `HoldfastError` if there is none."""
-        answer = self._answers.get(type(query))
-        if answer is None:
+        if (answer := self._answers.get(type(query))) is None:
             raise TypeError(f"{type(query).__name__} is not read from the store")
-        found: A = await answer(self, query, now)
-        return found
-
-    async def _one_queue(self, query: GetQueue, _: int) -> QueueInfo:
-        return await self._queue(query.name)
+        return await answer(self, query, now)  # type: ignore[no-any-return]
 
     async def _audit(self, query: ListAudit, now: int) -> AuditPage:
         return await audit_rows.page(self._fetch, query, now)
@@ -166,10 +161,10 @@ class Reader:
             content = rows.shown_content(content, job_id)
         return JobDetail(job, content, now, progress, result, errors, size or 0, followers)
 
-    async def _queue(self, name: str) -> QueueInfo:
-        row = await self._row("queue_by_name", name)
+    async def _queue(self, query: GetQueue, _: int) -> QueueInfo:
+        row = await self._row("queue_by_name", query.name)
         if row is None:
-            raise QueueNotFound(f"There is no queue {name}.", queue=name)
+            raise QueueNotFound(f"There is no queue {query.name}.", queue=query.name)
         return self._info(row)
 
     def _info(self, row: Sequence[Any]) -> QueueInfo:
@@ -234,7 +229,7 @@ class Reader:
 
     async def _facts(self, query: ExplainJob, now: int) -> JobFacts:
         job = await self._job(query.id, query.scope)
-        queue = await self._queue(job.queue)
+        queue = await self._queue(GetQueue(job.queue), now)
         number = (await self._row("queue_by_name", job.queue))[0]
         ahead, holders = 0, []
         if job.state is READY and not job.held:
@@ -406,11 +401,10 @@ class Reader:
         found = await self._snapshot.listed(bound_sql(section, one_queue, after), values)
         return tuple(found[0]) if found else ()
 
-    # Of the class: bound methods in each reader would be a cycle, which is kept until Python looks for it.
-    _answers: ClassVar[dict[type, Callable[["Reader", Any, int], Awaitable[Any]]]] = {
+    _answers: ClassVar[dict[type, Callable[["Reader", Any, int], Awaitable[Any]]]] = {  # bound methods would be a cycle
         GetJob: _detail,
         ListJobs: _page,
-        GetQueue: _one_queue,
+        GetQueue: _queue,
         ListQueues: _queues,
         ExplainJob: _facts,
         GetInterests: _interests,

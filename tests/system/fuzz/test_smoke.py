@@ -16,7 +16,7 @@ SEED = os.environ.get("FUZZ_SEED", "smoke")  # the same each time: what is new i
 
 @pytest.mark.parametrize("door", DOORS)
 async def test_no_promise_is_broken_at(tmp_path, door):
-    figures = await attack(tmp_path, SEED, [door], SECONDS)
+    figures = await attack(tmp_path, SEED, [door], SECONDS, warm_cases=200, rest_s=0.0)
     assert not figures.findings, f"seed {SEED}: {[(one.what, one.case and one.case.to_json()) for one in figures.findings]}"
     assert figures.cases[door] > 100, report.text(figures)
     assert figures.honest_jobs > 10, report.text(figures)

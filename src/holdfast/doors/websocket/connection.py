@@ -5,6 +5,7 @@ that sends more than can be answered is not read.
 """
 
 import asyncio
+from traceback import clear_frames
 
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
@@ -63,9 +64,11 @@ class WebSocketConnection(asyncio.Protocol):
         """Answer the handshake, whose head was read by the HTTP parser; raises `Refused`."""
         self._conn.receive_data(head)
         requests = self._conn.events_received()
-        if not requests or not isinstance(requests[0], Request):
+        request = requests.pop() if requests else None
+        if not isinstance(request, Request):
             raise Refused(InvalidRequest("This is no WebSocket handshake.", field="request"), 400)
-        response = self._conn.accept(requests[0])
+        response = self._conn.accept(request)
+        del request  # it has the error that it was refused for, and that refers to this frame by its traceback
         if response.status_code != 101:
             said = (response.body or b"").decode().partition("\n")[0].removeprefix("Failed to open a WebSocket connection: ")
             raise Refused(InvalidRequest(f"This is no WebSocket handshake: {said}", field="Upgrade"), response.status_code)
@@ -168,7 +171,10 @@ class WebSocketConnection(asyncio.Protocol):
             self._channel = None
         self._transport = None
         self._conn.parser.close()  # a generator, which holds on to its protocol
-        self._conn.parser_exc = self._conn.handshake_exc = None  # so does the traceback of what it could not read
+        for error in (self._conn.parser_exc, self._conn.handshake_exc):  # so do the frames of what it could not read
+            if error is not None:
+                clear_frames(error.__traceback__)
+        self._conn.parser_exc = self._conn.handshake_exc = None
 
     def pause_writing(self) -> None:
         """What was sent is not read."""

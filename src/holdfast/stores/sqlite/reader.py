@@ -79,6 +79,10 @@ class SqliteReader:
     def _too_long() -> Overloaded:
         return Overloaded(f"This read took longer than {_READ_S:.0f} s; narrow the filter.", retry_after_ms=1_000)
 
+    def let_go_of_cache(self) -> None:
+        """Free the pages that are kept in memory."""
+        self._db.release_memory()
+
     def close(self) -> None:
         """Let go of the connection."""
         self._db.close()

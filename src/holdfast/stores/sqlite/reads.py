@@ -40,6 +40,11 @@ class Reads:
         finally:
             del answered  # a refusal refers to this frame by its traceback, and the future to the refusal
 
+    def let_go_of_cache(self) -> None:
+        """Free the pages that those who do not read just now keep in memory."""
+        for reader in self._idle:
+            reader.let_go_of_cache()
+
     def close(self) -> None:
         """Let go of the connections."""
         self._pool.shutdown()

@@ -218,6 +218,12 @@ class SqliteStore(SingleWriter):
             if tx.wrote:
                 await tx.commit()
 
+    def let_go_of_cache(self) -> None:
+        """Free the pages that are kept in memory and are not in use: the system has them too."""
+        self._writer.release_memory()
+        if self._reads is not None:
+            self._reads.let_go_of_cache()
+
     async def close(self) -> None:
         """Let go of the file: readers first, so that the writer's end tidies up the WAL."""
         self._closed = True

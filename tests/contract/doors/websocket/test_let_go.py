@@ -8,7 +8,6 @@ import pytest
 
 from holdfast.clock import ManualClock
 from holdfast.committer.local_backend import LocalBackend
-from holdfast.doors.websocket import connection
 from holdfast.doors.websocket.connection import WebSocketConnection
 from holdfast.doors.websocket.door import Channels
 from holdfast.engine.engine import Engine
@@ -70,8 +69,7 @@ async def engine():
     ],
     ids=["nothing", "a message", "a start", "half a frame", "not masked", "binary", "not UTF-8", "a close"],
 )
-async def test_a_channel_that_is_gone_is_let_go_of(engine, monkeypatch, sent):
-    monkeypatch.setattr(connection, "CHANNEL_CLOSE_S", 0.01)
+async def test_a_channel_that_is_gone_is_let_go_of(engine, sent):
     gc.disable()
     try:
         wire, transport = WebSocketConnection(Channels(engine), Connections(), 0), Transport()
