@@ -19,8 +19,9 @@ PostgreSQL's step 4 are read by those steps only (`positional.py`).
     ended.followers               list of receipts                         -
 """
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -37,7 +38,10 @@ UNREADABLE = (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionErr
 """What reading raises where it is not as this program writes it; a `ValueError` is text that is no UTF-8, too."""
 
 ReadyFloors = dict[int, int]
+T = TypeVar("T")
 _ALIKE = 1_000  # different values of a column that are remembered
+_SHORT = 1_000  # characters of one that is cached, so that all together have a bound in bytes: an interest may have 130,000
+_FEW_TAGS = 8  # the same for extras that are written: they are short but for their tags
 _TOGETHER = 1_000  # receipts that one entry describes
 _LEASE_MS_MAX = 4_294_967_295_000  # of a beanstalkd client, whose time to run is a number of seconds of 32 bits
 _Number = Annotated[int, msgspec.Meta(ge=0, le=ID_MAX + 1)]  # one more than the last job's is where an empty line begins
@@ -130,16 +134,28 @@ _receipts_decoder = msgspec.json.Decoder(list[_Receipt])
 # Jobs
 
 
-@lru_cache(maxsize=_ALIKE)
+def _remembered(read: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Read a column, and remember what was read of texts that are short."""
+    known = lru_cache(maxsize=_ALIKE)(read)
+    return lambda text: known(text) if len(text) <= _SHORT else read(text)
+
+
+@_remembered
 def extras_of(text: str) -> Extras:
     """Extras from their column. Most jobs with extras have the same ones, such as a lease time, so they are cached."""
     return _extras_from(_extras_decoder.decode(text))
 
 
-@lru_cache(maxsize=_ALIKE)
 def extras_text(extras: Extras) -> str | None:
     """The column for extras: nothing for most jobs."""
+    return _known_extras_text(extras) if len(extras.tags) <= _FEW_TAGS else _written_extras(extras)
+
+
+def _written_extras(extras: Extras) -> str | None:
     return None if extras is NO_EXTRAS or extras == NO_EXTRAS else _json.encode(_kept_extras(extras)).decode()
+
+
+_known_extras_text = lru_cache(maxsize=_ALIKE)(_written_extras)
 
 
 def _extras_from(kept: _Extras) -> Extras:
@@ -234,7 +250,7 @@ def _kept_receipt(first: Receipt, following: int) -> _Receipt:
 # Queues
 
 
-@lru_cache(maxsize=_ALIKE)
+@_remembered
 def settings_of(text: str) -> QueueSettings:
     """Settings out of their column. Most queues have none, and many have the same."""
     settings = _settings_decoder.decode(text)
@@ -265,7 +281,7 @@ def ready_floors_text(floors: ReadyFloors | None) -> str | None:
     return None if floors is None else _json.encode(floors).decode()
 
 
-@lru_cache(maxsize=_ALIKE)
+@_remembered
 def match_of(text: Any) -> str | dict[str, str]:
     """A queue's interest; one with an invalid pattern is unreadable."""
     match: str | dict[str, str] = _match_decoder.decode(text)

@@ -4,6 +4,7 @@ of a store that the version before wrote goes to tests/contract/stores/upgrade.
 
 import base64
 import json
+import tracemalloc
 
 import msgspec
 import pytest
@@ -245,3 +246,15 @@ def test_nor_one_of_a_receipt_or_of_the_last_jobs_of_a_schedule(value):
     state = f'{{"job":{{"queue":"q","payload":"MQ=="}},"created_at":1,"next_at":1,"interval_ms":60000,"last_jobs":[{value}]}}'
     with pytest.raises(formats.UNREADABLE):
         formats.schedule_of("s", state.encode(), 1, False)
+
+
+def test_what_is_remembered_of_a_column_has_a_bound_in_bytes():
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            formats.match_of(msgspec.json.encode({f"{number}-{pair}": "x" * 500 for pair in range(64)}).decode())
+            formats.extras_of(formats.extras_text(Extras(tags=tuple(f"{number}-{tag}" + "x" * 100 for tag in range(32)))))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 4 << 20, "all of them would be 20 MB"

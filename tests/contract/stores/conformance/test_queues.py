@@ -140,3 +140,10 @@ async def test_other_queues_of_the_same_transaction_are_counted_rightly_although
     await client.put()
     assert await client.tally() == Tally(ready=2, concluded=1, bytes=2)
     assert await client.tally("gone") == Tally(ready=1, bytes=1)
+
+
+@pytest.mark.parametrize("command", [PauseQueue("q\0", True), PurgeQueue("q\0", (State.READY,), 0, 10), DeleteQueue("q\0")])
+async def test_a_name_that_no_queue_can_have_is_not_there_and_harms_no_neighbour(client, new, command):
+    _, refusal = await client.together(Enqueue([new()]), command)
+    assert refusal.code == QueueNotFound.code
+    assert await client.tally() == Tally(ready=1, bytes=1)
