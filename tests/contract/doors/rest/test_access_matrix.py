@@ -175,7 +175,9 @@ class House:
 
 @pytest.fixture(scope="module")
 def house():
-    with LocalServer() as server:
+    with pytest.MonkeyPatch.context() as patch, LocalServer() as server:
+        patch.setattr("holdfast.committer.audit.AUDIT_REFUSALS", 10_000)  # each of the many refusals here has its entry
+        patch.setattr("holdfast.committer.audit.AUDIT_REFUSALS_PER_S", 10_000)
         yield House(server)
 
 
