@@ -12,6 +12,7 @@ import pytest
 
 from cluster.ports import free_port
 from holdfast.stores.sqlite import maintenance
+from tests.every_case import EVERY_CASE
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.servers import Server
 
@@ -37,8 +38,8 @@ def test_signals_that_come_together_are_one(serve, fronts, numbers):
 @pytest.mark.parametrize(("fronts", "number"), [("1", signal.SIGTERM), ("1", signal.SIGINT), ("2", signal.SIGTERM)])
 @pytest.mark.parametrize("part", range(3))
 def test_a_signal_at_any_moment_of_the_start_ends_it(serving, tmp_path, part, fronts, number):
-    for step in range(part, 12, 3):
-        after_s = 0.08 * step + random.uniform(0, 0.08)
+    for step in range(part, 24 if EVERY_CASE else 6, 3):
+        after_s = random.uniform(step, step + 1) * (0.04 if EVERY_CASE else 0.16)
         server = serving("--fronts", fronts, at=tmp_path / f"home{step}").launch()
         deadline = time.monotonic() + after_s
         while time.monotonic() < deadline and not server.out.lines:  # the moment itself is what is tested
