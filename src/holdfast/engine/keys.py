@@ -15,6 +15,8 @@ ADMIN_KEY = "admin"
 _SERVER = Actor(door="server")
 _ADMIN_NOTE = "its secret is in the file that admin_key_file names"
 
+_ANY_KEY = Key("", "any", (Ability.READ,), ("*",), (), 0)
+
 
 class Keys:
     """What can be done about access keys."""
@@ -71,7 +73,10 @@ class Keys:
 
     async def edit(self, key_id: str, changes: KeyChanges) -> Key:
         """Change what a key may do; its secret stays."""
-        return (await self._submitter.manage(EditKey(key_id, changes))).key
+        command = EditKey(key_id, changes)
+        async with self._submitter.audited(command):
+            rules.edited(_ANY_KEY, changes, 0)  # what no key can be is refused whether this one exists or not
+        return (await self._submitter.manage(command)).key
 
     async def rotate(self, key_id: str, old_ms: int = limits.KEY_OLD_MS) -> tuple[Key, str]:
         """Give a key another secret; the one before lives on for `old_ms`."""

@@ -141,7 +141,7 @@ def test_neither_the_first_page_nor_a_command_imports_the_server(args, shared):
     imported = set(re.findall(r"\| +([\w.]+)$", said, re.MULTILINE))
     assert "holdfast.cli.entry" in imported
     heavy = {
-        "httptools",
+        "uvloop",
         "multipart",
         "apsw",
         "asyncpg",

@@ -18,7 +18,7 @@ _MENDS = {
     "names_anybody": _QUORUM,
     "names_not_enough": _QUORUM,
     "standby_async": "Take the tag nosync out of its patroni.yml and patronictl reload, or leave it as a copy: with the tag nofailover too.",
-    "standby_name_shared": "Give each a `name` of its own in its patroni.yml, and restart it.",
+    "standby_name_shared": "Give each a `name` of its own in its patroni.yml; Patroni reads it when it starts.",
     "standbys_not_in_sync": "Start Patroni on the machines that are missing, or patronictl reinit there. See patronictl list.",
     "standby_missing": "Start Patroni there, or patronictl reinit. See patronictl list.",
     "data_checksums_off": "patronictl pause, stop PostgreSQL on every node, pg_checksums --enable on each, start them, patronictl resume.",
