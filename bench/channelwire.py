@@ -124,9 +124,11 @@ def channel_life(tally: Tally, credit: int, calls: tuple[str, int], together: bo
     puts = [frame(b'{"op":"enqueue","body":{"jobs":[%b]}}' % b",".join([job] * count)) for count in range(credit + 1)]
     start = frame(b'{"op":"start","queues":["%b"],"credits":%d,"lease_ms":300000}' % (queue.encode(), credit))
     begun: dict[str, tuple[float, int]] = {}
-    over, number = False, 0
-    if (yield HANDSHAKE) is None:
-        return  # the time is over before it has begun
+    over, late, number = False, False, 0
+    opened = yield HANDSHAKE
+    while opened is None:  # the time is over before it is open: it does everything once all the same
+        late = True
+        opened = yield b""
     answer = yield start + puts[credit]
     while True:
         said, out = (heard(answer[1]), b"") if answer is not None else (_OVER, STOP)
@@ -143,7 +145,8 @@ def channel_life(tally: Tally, credit: int, calls: tuple[str, int], together: bo
             tally.concluded += done
             if done < count:
                 tally.failed("conclude", ("entry", answer[1]))
-            out = b"" if over else puts[count]
+            out = STOP if late else b"" if over else puts[count]
+            over, late = over or late, False
         elif said.op == "error":
             tally.failed("channel", ("error", answer[1]))
         elif said.op == "over":

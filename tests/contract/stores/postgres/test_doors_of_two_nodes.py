@@ -142,6 +142,7 @@ async def test_a_channel_is_told_what_another_node_did_to_the_leases_on_it(nodes
             at(loop, one.change_job(CancelJob(first["id"])))
             assert worker.receive("cancel")["job"] == first["id"]
             worker.conclude(first)
-            assert worker.receive("lost")["job"] == second["id"]  # whichever node's tick found it
+            while worker.receive("lost")["job"] != second["id"]:
+                pass  # a slow machine has lost the first one, too, before it was concluded
 
     await asyncio.to_thread(speak, asyncio.get_running_loop())
