@@ -1,47 +1,17 @@
 """HTTP/1.1 as the clients speak it, without I/O: a request as bytes, and the reader of its answer (by httptools, the parser of Node.js)."""
 
-import base64
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import httptools
 
+from holdfast.client.origin import Origin
 from holdfast.client.retry import Answer, Call, Lost, StreamRefused
 
 CONNECT_S = 5.0
 KEEP_ALIVE_S = 60.0  # shorter than the server's 75, so that it is rarely the server that closes first
 HEAD_BYTES = 1 << 20  # of an answer: a server that sends more is none
-LINE_BYTES = 64 << 20  # a line of a stream: an event is far smaller
+LINE_BYTES = 1 << 20  # of a stream of events, which carry no payloads
 _LENGTHS = (b"content-length", b"transfer-encoding")
-_PORTS = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A base URL: where to connect, and what its requests begin with."""
-
-    host: str
-    port: int
-    is_tls: bool
-    prefix: str
-    fixed: str = field(repr=False)
-    """The headers of each request."""
-
-
-@lru_cache(maxsize=256)
-def origin_of(url: str) -> Origin:
-    """Read a base URL. A user and password in it are sent as `Authorization: Basic`."""
-    parts = urlsplit(url)
-    port = parts.port or _PORTS[parts.scheme]
-    host = parts.hostname or ""
-    shown = f"[{host}]" if ":" in host else host.encode("idna").decode()
-    fixed = f"Host: {shown}\r\n" if port == _PORTS[parts.scheme] else f"Host: {shown}:{port}\r\n"
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        fixed += f"Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
-    return Origin(host, port, parts.scheme == "https", parts.path, fixed + "Accept-Encoding: identity\r\n")
 
 
 class RequestBytes(bytes):
@@ -53,12 +23,9 @@ class RequestBytes(bytes):
 
 def request_bytes(origin: Origin, call: Call, headers: dict[str, str]) -> RequestBytes:
     """A request as it is sent. Raises `ValueError` for a header that would break it."""
-    fixed = origin.fixed
-    if "Authorization" in headers and "Authorization: Basic" in fixed:
-        fixed = "".join(line for line in fixed.splitlines(keepends=True) if not line.startswith("Authorization"))
-    lines = [f"{call.method} {origin.prefix}{call.path} HTTP/1.1\r\n{fixed}"]
+    lines = [f"{call.method} {origin.prefix}{call.path} HTTP/1.1\r\nHost: {origin.authority}\r\nAccept-Encoding: identity\r\n"]
     for name, value in headers.items():
-        if not value.isprintable():
+        if not value.isprintable() or max(value, default="") > "\xff":
             raise ValueError(f"The value of the header {name} has characters that no header can have.")
         lines.append(f"{name}: {value}\r\n")
     body = call.body
@@ -120,7 +87,7 @@ class Response:
         if not self.is_whole:
             if not self.has_head or self._length_is_known:
                 raise Lost("the server closed the connection")
-            self.is_whole, self.keeps = True, False
+            self.is_whole, self._parser = True, None
 
     def take(self) -> bytes:
         """What has come of the body since this was last asked."""

@@ -19,12 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NoReturn, Protocol, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 import tenacity
 
 from holdfast.client.contents import NAMES, elements, members
+from holdfast.client.origin import origin_of
 from holdfast.client.refusals import UnexpectedAnswer, Unreachable, problem, refusal
 from holdfast.client.tls import causes, distrust
 from holdfast.client.types import Job
@@ -156,8 +157,7 @@ class Nodes:
         urls = listed.split(",") if isinstance(listed, str) else list(listed)
         self.urls = [url.strip().rstrip("/") for url in urls if url.strip()]
         for url in self.urls:
-            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-                raise ValueError(f"{url!r} is not the URL of a server: it must begin with http:// or https://, and name a host")
+            origin_of(url)  # one that can't be asked is refused here, and not by each call
         if not self.urls:
             raise ValueError("no URL of a server is given")
         self.current = self.urls[0]

@@ -8,11 +8,13 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
-from holdfast.client.http1 import CONNECT_S, KEEP_ALIVE_S, Origin, Response, origin_of, request_bytes
+from holdfast.client.http1 import CONNECT_S, KEEP_ALIVE_S, Response, request_bytes
+from holdfast.client.origin import Origin, origin_of
 from holdfast.client.retry import Answer, Call, Lost, NotSent
 
 _KEPT_OPEN = 1_000  # idle connections to one server; more are made when more calls are under way, and closed after use
 _AT_ONCE = 65_536
+_NEXT_ADDRESS_S = 0.25  # RFC 8305: after which the next address of a host is tried beside one that does not answer
 Idle = dict[Origin, "deque[Connection]"]
 Pools = dict[asyncio.AbstractEventLoop, Idle]
 _of_parents: list[Pools] = []
@@ -113,8 +115,12 @@ class AsyncTransport:
         data = request_bytes(origin, call, headers)
         idle = self._mine()
         connection = _kept(idle, origin) or await self._connect(origin, timeout_s)
+        left = until - time.monotonic()
+        if left <= 0:
+            connection.close()
+            raise NotSent("no connection in time")
         try:
-            async with asyncio.timeout(until - time.monotonic()):
+            async with asyncio.timeout(left):
                 response = await connection.ask(data)
         except TimeoutError as error:
             connection.close()
@@ -131,7 +137,7 @@ class AsyncTransport:
         data = request_bytes(origin, call, headers)
         try:
             async with asyncio.timeout(CONNECT_S):
-                reader, writer = await asyncio.open_connection(origin.host, origin.port, **self._tls(origin))
+                reader, writer = await asyncio.open_connection(origin.host, origin.port, **self._how(origin))
         except (OSError, UnicodeError, TimeoutError) as error:
             raise NotSent(str(error) or type(error).__name__) from error
         response = Response()
@@ -181,17 +187,18 @@ class AsyncTransport:
         try:
             async with asyncio.timeout(min(CONNECT_S, timeout_s)):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    Connection, origin.host, origin.port, **self._tls(origin)
+                    Connection, origin.host, origin.port, **self._how(origin)
                 )
         except (OSError, UnicodeError, TimeoutError) as error:
             raise NotSent(str(error) or type(error).__name__) from error
         return connection
 
-    def _tls(self, origin: Origin) -> dict[str, Any]:
-        if not origin.is_tls:
-            return {}
-        self._context = self._context or ssl.create_default_context()
-        return {"ssl": self._context, "server_hostname": origin.host}
+    def _how(self, origin: Origin) -> dict[str, Any]:
+        how: dict[str, Any] = {"happy_eyeballs_delay": _NEXT_ADDRESS_S}
+        if origin.is_tls:
+            self._context = self._context or ssl.create_default_context()
+            how |= {"ssl": self._context, "server_hostname": origin.host}
+        return how
 
 
 def _kept(idle: Idle, origin: Origin) -> Connection | None:

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from holdfast.client.http1 import CONNECT_S, KEEP_ALIVE_S, Origin, Response, origin_of, request_bytes
+from holdfast.client.http1 import CONNECT_S, KEEP_ALIVE_S, Response, request_bytes
+from holdfast.client.origin import Origin, origin_of
 from holdfast.client.retry import Answer, Call, Lost, NotSent
 
 _KEPT_OPEN = 64  # idle connections to one server; more are made when more threads call at once, and closed after use
@@ -37,6 +38,9 @@ class Transport:
         process = self._process
         connection = self._kept(origin) or self._connect(origin, timeout_s)
         response = Response()
+        if time.monotonic() >= until:
+            connection.close()
+            raise NotSent("no connection in time")
         try:
             _send(connection, data, until)
             while not response.is_whole:
