@@ -148,6 +148,8 @@ def check_patterns(patterns: Sequence[str]) -> None:
     """Patterns of queues: a name, a name's beginning and `*`, or `*`."""
     if not 1 <= len(patterns) <= limits.KEY_PATTERNS:
         raise breach("queues", f"must have 1 to {limits.KEY_PATTERNS} entries")
+    if len(set(patterns)) < len(patterns):
+        raise breach("queues", "must have each at most once")
     for pattern in patterns:
         name = pattern[:-1] if pattern.endswith(ALL) else pattern
         if pattern != ALL and limits.QUEUE_NAME_ONCE.match(name) is None:

@@ -41,7 +41,7 @@ async def create(batch: Batch, command: CreateKey) -> KeyAnswer:
         raise Conflict(f"There is an access key {command.name} already.", key=before.id)
     if before is not None:
         key = replace(key, id=before.id, created_at=before.created_at, used_at=before.used_at)
-        if replace(key, expires_at=None) == replace(before, expires_at=None) and command.expires_ms is None:
+        if key == before:
             return KeyAnswer(before)
     elif await batch.tx.key_count() >= KEYS:
         raise InvalidRequest(f"There are {KEYS} access keys already; that is the limit.", field="name")

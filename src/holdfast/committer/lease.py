@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
+from holdfast.auth.scope import Scope, sees
 from holdfast.committer import expiry, groups, worker_registry
 from holdfast.committer.batch import Batch
 from holdfast.errors import WorkerNotFound
@@ -84,7 +85,7 @@ class Leases:
         All grants of a batch together are bounded in bytes: `LATER` is the answer to a call for which nothing would be left.
         """
         now = self._batch.now
-        if command.request is not None and (again := self._living(command.request)):
+        if command.request is not None and (again := self._living(command.request, command.scope)):
             size = sum(job.size for job, _ in again)
             if self._given_bytes and self._given_bytes + size > BATCH_BYTES:
                 return LATER
@@ -133,9 +134,14 @@ class Leases:
         both = [(self._own.get((command.worker, name)), self._queue_heads.get(name)) for name in command.queues]
         return [[queue_head for queue_head in pair if queue_head is not None] for pair in both]
 
-    def _living(self, request: str) -> OrderedJobs:
+    def _living(self, request: str, scope: Scope | None) -> OrderedJobs:
+        """What the request got before, as far as its leases last and its key may still see the queue, which may have changed since."""
         now = self._batch.now  # an expired lease may still be stored: the tick comes later
-        return [pair for pair in self._earlier.get(request, ()) if pair[0].lease is not None and pair[0].lease.until > now]
+        return [
+            pair
+            for pair in self._earlier.get(request, ())
+            if pair[0].lease is not None and pair[0].lease.until > now and sees(scope, pair[0].queue)
+        ]
 
     def _lease(self, queue: Queue, job: Job, command: LeaseJobs) -> Job:
         batch = self._batch

@@ -45,7 +45,7 @@ async def get_key(state: AppState, key: KeyId) -> KeyOut:
 
 @patch("/v1/keys/{key}", tags=["keys"], summary="Change an access key")
 async def edit_key(state: AppState, key: KeyId, data: KeyEditIn) -> KeyOut:
-    """What is left out stays, and so does its secret. It takes effect everywhere within 2 s, also on what the key has open."""
+    """What is left out stays, and so does its secret. It takes effect everywhere within 2 s; on what the key has open, with the next command, job or event."""
     given = {name: value for name in data.__struct_fields__ if (value := getattr(data, name)) is not UNSET}
     if "abilities" in given:
         given["abilities"] = abilities_of(given["abilities"])

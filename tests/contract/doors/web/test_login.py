@@ -1,6 +1,7 @@
 """Logging in to the page, and what viewers, operators and admins are offered: every screen and every form, by role."""
 
 import re
+import time
 
 import httpx
 import pytest
@@ -257,6 +258,20 @@ def test_an_admin_edits_a_key_in_the_form_that_shows_it(house):
     viewer = house.login("operator")
     given["form_token"] = viewer.token(viewer.http.get("/web/queues/r.q").text)
     assert viewer.http.post("/web/keys/edited/edit", data=given).status_code == 403
+
+
+def test_the_stream_of_a_page_ends_when_its_key_may_not_read_any_more(house):
+    as_key = {"authorization": f"Bearer {house.secret('watching', ['read'])}"}
+    with httpx.Client(base_url=house.url, timeout=30, headers=as_key) as http:
+        while http.get("/web").status_code == 303:  # this front has not heard of the key yet
+            pass
+        with http.stream("GET", "/web/stream") as answer:
+            lines = answer.iter_lines()
+            assert "event: change" in lines
+            assert house.api.patch("/v1/keys/watching", json={"abilities": ["produce"]}).status_code == 200
+            until_s = time.monotonic() + 20
+            for _ in lines:  # ends: the server closes it
+                assert time.monotonic() < until_s, "it goes on"
 
 
 def test_what_a_session_may_do_on_the_page_it_may_not_by_the_api(house):

@@ -166,8 +166,41 @@ async def test_the_key_of_a_file_is_made_once_and_follows_the_file(client):
     assert (await client.ask(ListKeys())).keys == [changed]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"expires_ms": 1_000},
+        {"abilities": (Ability.READ,)},
+        {"queues": ("one",)},
+        {"requests_per_s": 1},
+        {"note": "mine"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+async def test_the_key_of_a_file_is_whole_again_after_whatever_edit(client, changes):
+    """Else who edits it locks out everybody."""
+    first = (await client.do(create("admin", replace=True))).key
+    assert (await client.do(EditKey("admin", KeyChanges(**changes)))).key != first
+    client.clock.advance(2_000)
+    assert (await client.do(create("admin", replace=True))).key == replace(first, used_at=None)
+    assert (await client.ask(ListKeys())).keys == [first]
+
+
+async def test_a_request_that_is_repeated_gets_nothing_of_a_queue_that_was_taken_from_its_key(client, new):
+    await client.put_all([new("r.a"), new("x.a")])
+    whole = LeaseJobs(("r.a", "x.a"), 2, "w", request="again")
+    first = (await client.do(whole)).jobs
+    assert [one.job.queue for one in (await client.do(whole)).jobs] == [one.job.queue for one in first] == ["r.a", "x.a"]
+    again, fresh = await client.together(
+        LeaseJobs(("r.a",), 2, "w", request="again", scope=MINE),
+        LeaseJobs(("r.a",), 2, "w", request="again", scope=Scope(("r.none",), ())),
+    )
+    assert [one.job.queue for one in again.jobs] == ["r.a"]
+    assert fresh.jobs == []
+
+
 async def test_what_a_key_must_not_be_is_refused(client):
-    for wrong in (create("a b"), create(abilities=()), create(queues=()), create(expires_ms=0)):
+    for wrong in (create("a b"), create(abilities=()), create(queues=()), create(queues=("a", "a")), create(expires_ms=0)):
         with pytest.raises(InvalidRequest):
             await client.do(wrong)
     assert (await client.ask(ListKeys())).keys == []
