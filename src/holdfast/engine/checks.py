@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from holdfast import limits
 from holdfast.errors import HoldfastError, InvalidRequest, PayloadTooLarge, breach
-from holdfast.job.job import NO_EXTRAS, Extras, NewJob, UniqueWhile
+from holdfast.job.job import NO_EXTRAS, PURGEABLE, Extras, NewJob, UniqueWhile
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 
@@ -176,15 +176,17 @@ def settings(given: QueueSettings) -> None:
         retry(given.retry, "retry")
 
 
+def purgeable(states: tuple[str, ...]) -> None:
+    """The states of jobs that are to be removed."""
+    if not 1 <= len(states) <= len(PURGEABLE) or not set(states) <= set(PURGEABLE):
+        raise breach("states", f"must name 1 to {len(PURGEABLE)} of {', '.join(PURGEABLE)}")
+
+
 def leases(
     queues: tuple[str, ...], limit: int, lease_ms: int | None, worker: str, request: str | None, registered: bool = False
 ) -> None:
     """The parameters of a dequeue; a registered worker need not name queues."""
-    if not (0 if registered else 1) <= len(queues) <= limits.QUEUES_PER_LEASE:
-        raise breach("queues", f"must name 1 to {limits.QUEUES_PER_LEASE} queues")
-    for name in queues:
-        if limits.QUEUE_NAME_ONCE.match(name) is None:
-            name_of_queue(f"queues[{queues.index(name)}]", name)
+    _queues(queues, 0 if registered else 1)
     number("max", limit, 1, limits.LEASE_JOBS)
     if lease_ms is not None:
         number("lease_ms", lease_ms, 1, limits.LEASE_MS_MAX)
@@ -192,3 +194,18 @@ def leases(
         text("worker", worker, limits.WORKER_CHARS)
     if request is not None:
         printable("request_id", request, limits.REQUEST_ID_CHARS)
+
+
+def worker(queues: tuple[str, ...], name: str) -> None:
+    """A worker that registers."""
+    _queues(queues, 1)
+    if name:
+        text("name", name, limits.WORKER_CHARS)
+
+
+def _queues(names: tuple[str, ...], least: int) -> None:
+    if not least <= len(names) <= limits.QUEUES_PER_LEASE:
+        raise breach("queues", f"must name {least} to {limits.QUEUES_PER_LEASE} queues")
+    for name in names:
+        if limits.QUEUE_NAME_ONCE.match(name) is None:
+            name_of_queue(f"queues[{names.index(name)}]", name)

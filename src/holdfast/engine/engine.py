@@ -29,7 +29,7 @@ from holdfast.engine.wait import Call
 from holdfast.engine.waiters import Patience, Waiters
 from holdfast.engine.workers import Workers
 from holdfast.errors import Draining, HoldfastError, OutcomeUnknown, QueueNotFound, breach
-from holdfast.job.job import IdempotencyKey, NewJob, State
+from holdfast.job.job import PURGEABLE, IdempotencyKey, NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.answers import Changed, Counted, Enqueued, Granted
 from holdfast.messages.audit import Managed
@@ -80,8 +80,8 @@ class Engine(Pipeline):
         self.hub = Hub(backend.want_job_events)
         self.change_signal = ChangeSignal()
         self.reading = Reader(backend, self.hub, self.keyring)
-        self.keys = Keys(self, self.reading)
         self.key_watch = KeyWatch(self.keyring, self.reading, backend, self.hub)
+        self.keys = Keys(self, self.reading, self.key_watch.renewed)
         self._publishing = Publisher(self.reading, self._put_copies)
         self.unwaited = Unwaited()
         self.draining = False
@@ -360,12 +360,12 @@ class Engine(Pipeline):
         """Stop or resume leasing from a queue."""
         return await self.manage(PauseQueue(name, paused))
 
-    async def purge(self, name: str, states: tuple[State, ...]) -> int:
+    async def purge(self, name: str, states: tuple[str, ...]) -> int:
         """Remove every job in these states that existed when the purge began; returns how many. Runs in many small commits."""
-        command = PurgeQueue(name, tuple(dict.fromkeys(states)), 0, limits.PURGE_CHUNK, bulk=new_run())
+        chosen = tuple(State(state) for state in dict.fromkeys(states) if state in PURGEABLE)
+        command = PurgeQueue(name, chosen, 0, limits.PURGE_CHUNK, bulk=new_run())
         async with self.audited(command):
-            if State.LEASED in states or not states:
-                raise breach("states", "must name one or more of scheduled, ready, concluded, dead, cancelled")
+            checks.purgeable(states)
         purged, more = 0, True
         while more:
             answer = await self._go_on(command, purged)

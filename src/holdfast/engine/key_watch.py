@@ -64,6 +64,12 @@ class KeyWatch:
         if used := self._keyring.take_used():
             self._backend.submit(NoteKeyUse(used))
 
+    async def renewed(self) -> None:
+        """Have the keys as they are in the store now, for who has just changed one; if it can't be read, they come later."""
+        self._renew()
+        if self._loading is not None:
+            await asyncio.wait({self._loading}, timeout=_TICK_S)
+
     def _renew(self) -> None:
         if self._loading is not None and not self._loading.done():
             self._again = True

@@ -1,5 +1,7 @@
 """The verbs about access keys: create, edit, rotate, revoke, list. A secret is made here, answered once, and only its hash goes on."""
 
+from collections.abc import Awaitable, Callable
+
 from msgspec.structs import replace
 
 from holdfast import limits
@@ -9,7 +11,8 @@ from holdfast.auth.keys import Ability, Key, KeyChanges
 from holdfast.engine import checks
 from holdfast.engine.reader import Reader
 from holdfast.engine.submitter import Submitter
-from holdfast.messages.key_commands import CreateKey, EditKey, RevokeKey, RotateKey
+from holdfast.messages.audit import Managed
+from holdfast.messages.key_commands import CreateKey, EditKey, KeyAnswer, RevokeKey, RotateKey
 
 ADMIN_KEY = "admin"
 _SERVER = Actor(door="server")
@@ -19,11 +22,12 @@ _ANY_KEY = Key("", "any", (Ability.READ,), ("*",), (), 0)
 
 
 class Keys:
-    """What can be done about access keys."""
+    """What can be done about access keys. An answer means that the change is in force in this process: `renewed` waits for that."""
 
-    def __init__(self, submitter: Submitter, reading: Reader) -> None:
+    def __init__(self, submitter: Submitter, reading: Reader, renewed: Callable[[], Awaitable[None]]) -> None:
         self._submitter = submitter
         self._reading = reading
+        self._renewed = renewed
 
     async def create(
         self,
@@ -55,7 +59,7 @@ class Keys:
                 Key(command.id, name, abilities, queues, (), 0, None, None, sees_payloads, note, requests_per_s, parked)
             )
             rules.expiry(0, expires_ms)
-        return (await self._submitter.manage(command)).key, secret
+        return await self._changed(command), secret
 
     async def ensure_admin(self, secret: str) -> None:
         """Have this be the secret of the key `admin`, which may do everything: for the server itself, which asks before anybody is let in."""
@@ -76,7 +80,7 @@ class Keys:
         command = EditKey(key_id, changes)
         async with self._submitter.audited(command):
             rules.edited(_ANY_KEY, changes, 0)  # what no key can be is refused whether this one exists or not
-        return (await self._submitter.manage(command)).key
+        return await self._changed(command)
 
     async def rotate(self, key_id: str, old_ms: int = limits.KEY_OLD_MS) -> tuple[Key, str]:
         """Give a key another secret; the one before lives on for `old_ms`."""
@@ -84,11 +88,16 @@ class Keys:
         command = RotateKey(key_id, rules.hash_of(secret), old_ms)
         async with self._submitter.audited(command):
             checks.number("old_ms", old_ms, 0, limits.KEY_EXPIRES_MS_MAX)
-        return (await self._submitter.manage(command)).key, secret
+        return await self._changed(command), secret
 
     async def revoke(self, key_id: str) -> Key:
         """Remove a key; the key as it was."""
-        return (await self._submitter.manage(RevokeKey(key_id))).key
+        return await self._changed(RevokeKey(key_id))
+
+    async def _changed(self, command: Managed[KeyAnswer]) -> Key:
+        key = (await self._submitter.manage(command)).key
+        await self._renewed()
+        return key
 
     async def all(self) -> list[Key]:
         """All keys, by their names, without their hashes."""

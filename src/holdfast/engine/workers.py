@@ -18,7 +18,7 @@ class Workers:
 
     async def register(self, queues: tuple[str, ...], name: str) -> Worker:
         """Register a worker under a new id."""
-        checks.leases(queues, 1, None, name, None)
+        checks.worker(queues, name)
         return await self._worker(RegisterWorker(f"w-{secrets.token_hex(8)}", name, queues))
 
     async def beat(self, worker_id: str) -> Worker:

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import uvloop
+
 from holdfast import AsyncClient, Client
 
 
 class Loop:
     """An event loop in a thread."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+    def __init__(self, new: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self._loop = new()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
@@ -54,11 +56,14 @@ async def _listed(several: Any) -> list[Any]:
     return [one async for one in several]
 
 
+LOOPS = {"async": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
 class Clients:
     """Makes clients of one kind, and closes them."""
 
     def __init__(self, kind: str) -> None:
-        self._loop = Loop() if kind == "async" else None
+        self._loop = Loop(LOOPS[kind]) if kind in LOOPS else None
         self._made: list[Any] = []
 
     def __call__(self, url: Any = None, **options: Any) -> Any:

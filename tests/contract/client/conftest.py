@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from holdfast import Client
-from tests.contract.client.clients import Clients
+from tests.contract.client.clients import LOOPS, Clients
 from tests.contract.client.proxy import Proxy
 from tests.system.whole.servers import Server
 
@@ -38,9 +38,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         server.destroy()
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["sync", *LOOPS])
 def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
-    """Makes clients: `Client`s, and in a second run of the test `AsyncClient`s."""
+    """Makes clients: `Client`s, and in further runs of the test `AsyncClient`s on each kind of event loop."""
     made = Clients(request.param)
     yield made
     made.close()

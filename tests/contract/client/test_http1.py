@@ -14,6 +14,7 @@ from holdfast.client.origin import origin_of
 from holdfast.client.refusals import Unreachable
 from holdfast.client.retry import Call, Lost
 from holdfast.errors import OutcomeUnknown
+from tests.contract.client.clients import LOOPS
 
 BODY = b'{"queues":[],"next_cursor":null}'
 HEAD = b"HTTP/1.1 200 OK\r\nX-Request-Id: r\r\n"
@@ -232,3 +233,25 @@ def test_nobody_is_waited_for_longer_than_a_try_may_take(clients, scripted):
     server = scripted(*[[]] * 50, closes=False, reads=False)
     with pytest.raises(Unreachable, match="no answer in time"):
         list(clients(server.url, deadline_s=0.3, attempt_s=0.1).queues())
+
+
+@pytest.fixture
+def silent():
+    """The address of a listener that takes nobody any more: who connects hears nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as waiting:
+        for _ in range(2):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+@pytest.mark.parametrize("clients", list(LOOPS), indirect=True)
+def test_the_next_address_of_a_host_is_tried_soon(clients, scripted, silent, monkeypatch):
+    server = scripted([SIZED])
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (silent, server.listener.getsockname())]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    client = clients("http://two-addresses.example", deadline_s=10, attempt_s=10)
+    client.nodes.watch = tries = Tries()
+    assert list(client.queues()) == []
+    assert tries.failed_ones == []

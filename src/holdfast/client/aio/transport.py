@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import socket
 import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
+
+from aiohappyeyeballs import start_connection
 
 from holdfast.client.http1 import CONNECT_S, KEEP_ALIVE_S, Response, request_bytes
 from holdfast.client.origin import Origin, origin_of
@@ -15,6 +18,7 @@ from holdfast.client.retry import Answer, Call, Lost, NotSent
 _KEPT_OPEN = 1_000  # idle connections to one server; more are made when more calls are under way, and closed after use
 _AT_ONCE = 65_536
 _NEXT_ADDRESS_S = 0.25  # RFC 8305: after which the next address of a host is tried beside one that does not answer
+_NO_CONNECTION = (OSError, RuntimeError, UnicodeError, TimeoutError)  # uvloop has RuntimeErrors in some places of OSErrors
 Idle = dict[Origin, "deque[Connection]"]
 Pools = dict[asyncio.AbstractEventLoop, Idle]
 _of_parents: list[Pools] = []
@@ -137,8 +141,8 @@ class AsyncTransport:
         data = request_bytes(origin, call, headers)
         try:
             async with asyncio.timeout(CONNECT_S):
-                reader, writer = await asyncio.open_connection(origin.host, origin.port, **self._how(origin))
-        except (OSError, UnicodeError, TimeoutError) as error:
+                reader, writer = await asyncio.open_connection(sock=await _connected(origin), **self._tls(origin))
+        except _NO_CONNECTION as error:
             raise NotSent(str(error) or type(error).__name__) from error
         response = Response()
         try:
@@ -187,18 +191,26 @@ class AsyncTransport:
         try:
             async with asyncio.timeout(min(CONNECT_S, timeout_s)):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    Connection, origin.host, origin.port, **self._how(origin)
+                    Connection, sock=await _connected(origin), **self._tls(origin)
                 )
-        except (OSError, UnicodeError, TimeoutError) as error:
+        except _NO_CONNECTION as error:
             raise NotSent(str(error) or type(error).__name__) from error
         return connection
 
-    def _how(self, origin: Origin) -> dict[str, Any]:
-        how: dict[str, Any] = {"happy_eyeballs_delay": _NEXT_ADDRESS_S}
-        if origin.is_tls:
-            self._context = self._context or ssl.create_default_context()
-            how |= {"ssl": self._context, "server_hostname": origin.host}
-        return how
+    def _tls(self, origin: Origin) -> dict[str, Any]:
+        if not origin.is_tls:
+            return {}
+        self._context = self._context or ssl.create_default_context()
+        return {"ssl": self._context, "server_hostname": origin.host}
+
+
+async def _connected(origin: Origin) -> socket.socket:
+    """A connection to the first address of a host that takes it, on any event loop."""
+    try:
+        found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:  # not an address but a name, which takes time
+        found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    return await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS_S)
 
 
 def _kept(idle: Idle, origin: Origin) -> Connection | None:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from holdfast import limits
 from holdfast.auth.keys import Ability
-from holdfast.job.job import UniqueWhile
+from holdfast.job.job import PURGEABLE, UniqueWhile
 from holdfast.job.retry import RetryPolicy
 from holdfast.job.schedule import Missed
 
@@ -259,10 +259,8 @@ class PurgeIn(msgspec.Struct, forbid_unknown_fields=True):
     """Which jobs to remove: by default those that wait."""
 
     states: Annotated[
-        tuple[
-            Annotated[str, _bounds("Any state but leased.", enum=["scheduled", "ready", "concluded", "dead", "cancelled"])], ...
-        ],
-        _bounds("The states.", minItems=1, maxItems=5),
+        tuple[Annotated[str, _bounds("Any state but leased.", enum=list(PURGEABLE))], ...],
+        _bounds("The states.", minItems=1, maxItems=len(PURGEABLE)),
     ] = ("scheduled", "ready")
 
 

@@ -15,7 +15,7 @@ from holdfast.engine import checks
 from holdfast.errors import QueueNotFound, breach
 from holdfast.http.reply import Reply
 from holdfast.http.route import Route
-from holdfast.job.job import State
+from holdfast.job.job import PURGEABLE, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.retry import RetryPolicy
 from holdfast.messages.queries import ListJobs
@@ -35,7 +35,6 @@ _RETRY = (("base_ms", "First delay"), ("factor", "Factor"), ("max_ms", "Longest 
 _LEASES = 200  # that are read, for who runs what
 _HOLDERS = 20
 _GROUPS = 50
-PURGEABLE = ("scheduled", "ready", "concluded", "dead", "cancelled")
 
 
 @get("/web/queues/{name}")
@@ -172,7 +171,7 @@ def purge_phrase(name: str, count: int) -> str:
 
 
 def _states(names: list[str]) -> list[str]:
-    chosen = [name for name in PURGEABLE if name in names]
+    chosen: list[str] = [name for name in PURGEABLE if name in names]
     if not chosen:
         raise breach("states", f"must name one or more of {', '.join(PURGEABLE)}")
     return chosen

@@ -40,6 +40,7 @@ LOOSE = [
     "\t1",
     "1\n",
 ]
+TELLS_A_BOUND = re.compile(r"\d|must not be empty|at least one|at most once")
 LOOSE_IN_PATH = ["1_0", "+1", "٣", "１", "1e1", "1.0", " 1", "1 ", "01", "007", "0x1", "\0", "1\n", "\t1", "-1", "-0", "0"]
 
 
@@ -191,6 +192,41 @@ def test_every_number_in_a_body_is_held_to_the_bounds_that_the_document_tells(ap
                 judge(response, 400, named(way), (method, path, way, bound))
                 detail = response.json()["detail"]
                 assert re.search(r"\d", detail) or "has no place in a schedule" in detail, response.text
+
+
+def test_every_list_and_text_in_a_body_is_held_to_the_bounds_that_the_document_tells(api, document, names):
+    count, wrong = 0, []
+    for method, path, route in routes(document):
+        schema = body_of(route)
+        for way, inner in fields(document, schema) if schema is not None else ():
+            for value in beyond(document, inner):
+                count += 1
+                body = filled(document, schema, way, json.dumps(value))
+                response = api.request(
+                    method, at(path, names), content=body.encode(), headers={"content-type": "application/json"}
+                )
+                problem = response.json() if response.status_code in (400, 413) else {}
+                names_it = problem.get("field") in (named(way), "batch") and TELLS_A_BOUND.search(problem["detail"])
+                if not names_it and not is_elsewhere(path, way):
+                    wrong.append((method, path, named(way), response.status_code, response.text[:300]))
+    assert not wrong, "\n".join(map(str, wrong))
+    assert count > 60, "the document lists the bounds"
+
+
+def is_elsewhere(path: str, way: tuple[Any, ...]) -> bool:
+    """What is answered for otherwise: each lease of a batch in its own outcome, and a schedule without a time before all else."""
+    return (path == "/v1/leases/batch" and way[-1] == "token") or (path, way) == ("/v1/schedules/{name}", ("queue",))
+
+
+def beyond(document: dict[str, Any], schema: dict[str, Any]) -> Iterator[Any]:
+    """Lists and texts that are one too long, or one too short."""
+    for choice in choices(document, schema):
+        for bound, past in (("minItems", -1), ("maxItems", 1)):
+            if choice.get("type") == "array" and choice.get(bound):
+                yield [least(document, choice["items"])] * (choice[bound] + past)
+        for bound, past in (("minLength", -1), ("maxLength", 1)):
+            if choice.get("type") == "string" and choice.get(bound):
+                yield "a" * (choice[bound] + past)
 
 
 def test_every_number_in_a_query_is_digits_and_nothing_else(api, document, names):
