@@ -24,6 +24,7 @@ import structlog
 
 from holdfast.clock import Clock
 from holdfast.committer import audit, enqueue, groups, lease
+from holdfast.committer.awaiting import Awaiting, AwaitingCallers, narrowed
 from holdfast.committer.batch import Batch
 from holdfast.committer.conclude import Conclude
 from holdfast.committer.history import Recorder
@@ -38,9 +39,7 @@ from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS
 from holdfast.messages.answers import Granted, GrantedJob
 from holdfast.messages.audit import Managed
 from holdfast.messages.backend import Courier, Sink
-from holdfast.messages.commands import (
-    Enqueue,
-)
+from holdfast.messages.commands import Enqueue, LeaseJobs
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import Answer, Command, Phase, Refused
 from holdfast.messages.time_commands import ReapWorkers
@@ -56,6 +55,11 @@ Waiting = tuple[Command[Answer], Sink, object]
 
 
 _UNDECIDED = Refused(InternalError.code, "A defect in Holdfast: this was not decided.")
+_ENDING = Refused(StoreUnavailable.code, "The store has failed; the server is ending.")
+
+
+def _nobody(_: Batch) -> list[LeaseJobs]:
+    return []
 
 
 class Committer:
@@ -77,6 +81,9 @@ class Committer:
         self._totals = totals
         self._recorder = recorder
         self._waiting: list[Waiting] = []
+        self._awaiting = AwaitingCallers()
+        self._picked: list[Awaiting] = []  # of these, for the batch in progress
+        self._grants = True
         self._asleep: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -102,6 +109,21 @@ class Committer:
             self._idle.clear()
         self._waiting.append((command, sink, tag))
 
+    def await_jobs(self, command: LeaseJobs, sink: Sink, tag: object) -> None:
+        """Let a caller that found nothing wait for the commit that brings it something."""
+        if self.broken is not None:
+            sink.deliver(tag, _ENDING)
+        else:
+            self._awaiting.add(command, sink, tag)
+
+    def leave(self, sink: Sink, tag: object) -> None:
+        """This caller waits for jobs no more, and is answered."""
+        self._awaiting.leave(sink, tag, self._clock.now())
+
+    def forget(self, sink: Sink) -> None:
+        """The connection of these callers is gone."""
+        self._awaiting.forget(sink)
+
     def give_up(self, error: StoreBroken) -> None:
         """The store was found to be broken between two batches: take nothing more, and end `run`."""
         if self.broken is None:
@@ -125,6 +147,7 @@ class Committer:
             if self.broken is not None:
                 waiting, self._waiting = self._waiting, []
                 self._turn_away(waiting)
+                self._awaiting.refuse(_ENDING)
                 raise self.broken
             self._idle.set()
             self._asleep = loop.create_future()
@@ -151,17 +174,19 @@ class Committer:
         self._waiting = waiting[count:]
         return waiting if count == len(waiting) else waiting[:count]
 
-    async def _commit(self, taken: list[Waiting]) -> None:
+    async def _commit(self, taken: list[Waiting], grants: bool = True) -> None:
+        """Commit these, and with `grants` also what callers that wait for jobs are granted in the same transaction."""
         commands = [command for command, _, _ in taken]
+        self._grants = grants
         try:
             results, news = await self._attempt(commands)
         except OutcomeLost as error:
             unknown = Refused(
                 OutcomeUnknown.code, f"It is not known whether this was committed: {error}.", {"retry_after_ms": 1_000}
             )
-            results, news = [unknown] * len(taken), None
+            results, news = [unknown] * (len(taken) + len(self._picked)), None
         except (StorageFull, RowHeld) as error:
-            if await self._apart(taken, error):
+            if await self._without_grants(taken) or await self._apart(taken, error):
                 return
             results, news = [Refused(error.code, error.detail, {"retry_after_ms": _LATER_MS[type(error)]})] * len(taken), None
         except StoreBroken as error:
@@ -170,9 +195,11 @@ class Committer:
             )
             self.broken = error
             unknown = Refused(OutcomeUnknown.code, "The store failed while committing.")
-            results, news = [unknown] * len(taken), None
+            results, news = [unknown] * (len(taken) + len(self._picked)), None
         except Exception as error:  # noqa: BLE001  (told, and answered)
             self._log_defect(error, commands)
+            if await self._without_grants(taken):
+                return
             if len(taken) > 1:
                 await self._one_by_one(taken)
                 return
@@ -187,6 +214,10 @@ class Committer:
         for courier in self.couriers:
             courier.hold()
         later: list[Waiting] = []
+        picked, self._picked = self._picked, []
+        if picked:
+            self._awaiting.answer(picked, results[len(taken) :], self._clock.now())
+            del results[len(taken) :]
         for waiting, result in zip(taken, results, strict=True):
             if result is lease.LATER:
                 later.append(waiting)
@@ -215,12 +246,20 @@ class Committer:
                 exc_info=error,
             )
 
+    async def _without_grants(self, taken: list[Waiting]) -> bool:
+        """Commit again without what waiting callers would be granted, which may be why it failed. False if there was nothing of that."""
+        if not self._picked:
+            return False
+        self._let_go()
+        await self._commit(taken, grants=False)
+        return True
+
     async def _one_by_one(self, taken: list[Waiting]) -> None:
         for index, one in enumerate(taken):
             if self.broken is not None:
                 self._turn_away(taken[index:])
                 break
-            await self._commit([one])
+            await self._commit([one], grants=False)
 
     async def _apart(self, taken: list[Waiting], error: StorageFull | RowHeld) -> bool:
         """Split the batch in two. On a full disk: commands that end leases first, as the reserve may suffice for them; for a
@@ -233,14 +272,14 @@ class Committer:
             first, rest = taken[: len(taken) // 2], taken[len(taken) // 2 :]
         if not first or not rest:
             return False
-        await self._commit(first)
-        await self._commit(rest)
+        await self._commit(first, grants=False)
+        await self._commit(rest, grants=False)
         return True
 
     @staticmethod
     def _turn_away(waiting: Sequence[Waiting]) -> None:
         for _, sink, tag in waiting:
-            sink.deliver(tag, Refused(StoreUnavailable.code, "The store has failed; the server is ending."))
+            sink.deliver(tag, _ENDING)
 
     async def _attempt(self, commands: list[Command[Answer]]) -> tuple[list[Answer], Committed | None]:
         """Apply and commit; on a full disk once more without new jobs, using the reserve. Raises `StorageFull` if that fails
@@ -250,6 +289,7 @@ class Committer:
         try:
             return await self._apply(commands, accepting)
         except (StoreUnavailable, NotReplicated) as error:
+            self._let_go()
             return [Refused(error.code, error.detail, error.fields)] * len(commands), None
         except StorageFull:
             given_back = self._store.spend_reserve()
@@ -262,6 +302,7 @@ class Committer:
         """Apply and commit; retried after conflicts with other nodes."""
         queues: frozenset[str] = frozenset()
         for tries in range(_TRIES):
+            self._let_go()
             try:
                 return await self._apply_once(commands, accepting, queues)
             except TryAgain as error:
@@ -269,6 +310,19 @@ class Committer:
                 log.debug("a conflict with another node; the batch is tried again", reason=str(error))
                 await asyncio.sleep(tries * _PAUSE_S * random.random())  # noqa: S311  (it keeps two nodes out of step)
         raise StoreUnavailable("Other nodes are in the way; nothing was changed.", retry_after_ms=200)
+
+    def _pick(self, batch: Batch) -> list[LeaseJobs]:
+        """The leases of those who wait for what this batch has made ready."""
+        if not self._grants or not self._awaiting:
+            return []
+        self._picked = self._awaiting.pick(batch)
+        return [narrowed(caller, batch) for caller in self._picked]
+
+    def _let_go(self) -> None:
+        """Nothing was committed: whoever would have been granted something waits on."""
+        if self._picked:
+            picked, self._picked = self._picked, []
+            self._awaiting.let_go(picked, self._clock.now())
 
     async def _apply_once(
         self, commands: list[Command[Answer]], accepting: bool, queues: frozenset[str]
@@ -294,7 +348,7 @@ class Committer:
                 graced_until=outages.graced_until,
                 refusals=self._refusals,
             )
-            results = await decide(batch, commands)
+            results = await decide(batch, commands, self._pick)
             news = await batch.finish()
             await tx.commit()
         seconds = self._totals.commit_busy.end(began) if tx.wrote else 0.0
@@ -315,8 +369,10 @@ class Committer:
         return results, news
 
 
-async def decide(batch: Batch, commands: Sequence[Command[Answer]]) -> list[Answer]:
-    """Decide every command of a batch, in the order that `batch.py` explains."""
+async def decide(
+    batch: Batch, commands: Sequence[Command[Answer]], pick: Callable[[Batch], list[LeaseJobs]] = _nobody
+) -> list[Answer]:
+    """Decide every command of a batch, in the order that `batch.py` explains, and behind them the leases that `pick` adds."""
     results: list[Answer] = [_UNDECIDED] * len(commands)
     phases: list[list[tuple[int, Any]]] = [[] for _ in Phase]
     for pair in enumerate(commands):
@@ -334,6 +390,9 @@ async def decide(batch: Batch, commands: Sequence[Command[Answer]]) -> list[Answ
         await enqueue.prepare(batch, [command for _, command in new if type(command) is Enqueue])
         await each(batch, new, results)
     await groups.settle(batch)
+    if picked := pick(batch):  # they have waited longer
+        leases[:0] = enumerate(picked, len(results))
+        results += [_UNDECIDED] * len(picked)
     if leases:
         await batch.flush()
         await each(await lease.Leases.load(batch, [command for _, command in leases]), leases, results)

@@ -20,11 +20,11 @@ from holdfast.committer.ticker import Tick, Ticker
 from holdfast.committer.totals import Totals
 from holdfast.errors import InternalError, Overloaded, StaleInterests, Unavailable
 from holdfast.limits import AUDIT_CHUNK, AUDIT_RETENTION_MS_DEFAULT, HISTORY_QUEUES, SCHEDULES, WORKER_SILENCE_MS_DEFAULT
-from holdfast.messages.answers import Counted, Forgotten
+from holdfast.messages.answers import Counted, Forgotten, Granted
 from holdfast.messages.audit import RecordAudit, TrimAudit, refusal_of
 from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
 from holdfast.messages.beanstalk_commands import EndPauses
-from holdfast.messages.commands import RunSchedule
+from holdfast.messages.commands import AwaitJobs, LeaseJobs, RunSchedule
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command, Query, Refused, Request
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
@@ -125,10 +125,18 @@ class LocalBackend:
             future.add_done_callback(self._reading.pop)
         return future
 
+    def await_jobs(self, command: LeaseJobs) -> "asyncio.Future[Granted | Refused]":
+        """Grant it something as soon as something comes; see `Backend`."""
+        future: asyncio.Future[Granted | Refused] = self._running_loop().create_future()
+        self.committer.await_jobs(command, self._sink, future)
+        return future
+
     def leave(self, asked: "asyncio.Future[Any]") -> None:
-        """Read it no more; see `Backend`."""
+        """Read it, or wait, no more; see `Backend`."""
         if (reading := self._reading.get(asked)) is not None:
             reading.cancel()
+        else:
+            self.committer.leave(self._sink, asked)
 
     def submit_all(self, requests: Sequence[Request[A]], weight: int) -> "asyncio.Future[list[A | Refused]]":  # noqa: ARG002
         """Ask many; see `Backend`."""
@@ -155,6 +163,8 @@ class LocalBackend:
             reading = self._in_task(self._read(request, sink, tag))
             reading.add_done_callback(lambda read: sink.deliver(tag, _LEFT) if read.cancelled() else None)
             return reading
+        elif type(request) is AwaitJobs:
+            self.committer.await_jobs(request.lease, sink, tag)
         return None
 
     @staticmethod

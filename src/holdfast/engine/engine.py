@@ -80,7 +80,7 @@ class Engine(Pipeline):
         self.hub = Hub(backend.want_job_events)
         self.change_signal = ChangeSignal()
         self.reading = Reader(backend, self.hub, self.keyring)
-        self.key_watch = KeyWatch(self.keyring, self.reading, backend, self.hub)
+        self.key_watch = KeyWatch(self.keyring, self.reading, backend, self.hub, self.arrivals)
         self.keys = Keys(self, self.reading, self.key_watch.renewed)
         self._publishing = Publisher(self.reading, self._put_copies)
         self.unwaited = Unwaited()

@@ -16,6 +16,7 @@ from holdfast.auth.keyring import Keyring
 from holdfast.engine.access import NOBODY
 from holdfast.engine.hub import Hub
 from holdfast.engine.reader import Reader
+from holdfast.engine.waiters import Waiters
 from holdfast.errors import HoldfastError
 from holdfast.limits import KEY_USE_NOTED_S
 from holdfast.messages.backend import Backend
@@ -29,9 +30,10 @@ _TICK_S = 1.0
 class KeyWatch:
     """Renews a keyring."""
 
-    def __init__(self, keyring: Keyring, reading: Reader, backend: Backend, hub: Hub) -> None:
+    def __init__(self, keyring: Keyring, reading: Reader, backend: Backend, hub: Hub, arrivals: Waiters) -> None:
         self._keyring = keyring
         self._hub = hub
+        self._arrivals = arrivals
         self._reading = reading
         self._backend = backend
         self._loading: asyncio.Task[None] | None = None
@@ -94,6 +96,7 @@ class KeyWatch:
                 self._keyring.take(found.version, found.keys)
                 if was_open and self._keyring.in_force:
                     self._hub.end_strangers(unauthorized(NOBODY))
+                self._arrivals.look_again()  # who waits for jobs waits with what its key could do
             self._keyring.is_loaded = True
 
     @contextlib.asynccontextmanager

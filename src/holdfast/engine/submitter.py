@@ -21,8 +21,10 @@ from holdfast.auth.keyring import Keyring
 from holdfast.budget import Budget
 from holdfast.engine.access import permit
 from holdfast.errors import BY_CODE, HoldfastError, InternalError, Overloaded
+from holdfast.messages.answers import Granted
 from holdfast.messages.audit import AuditEntry, Bulk, Managed, RecordAudit, refusal_of
 from holdfast.messages.backend import Backend
+from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.frame import A, Answer, Command, Refused
 
 log = structlog.get_logger(__name__)
@@ -117,6 +119,14 @@ class Submitter:
     def submit(self, command: Command[A], weight: int) -> "asyncio.Future[A | Refused]":
         """Send a command that holds so many bytes. It counts until `release_quota` is called, which is due with its answer."""
         return self._send(self._permitted(command), weight)
+
+    def await_jobs(self, command: LeaseJobs) -> "asyncio.Future[Granted | Refused]":
+        """Have these leased in the commit that makes some ready. It counts for nothing here: whoever waits is counted where it is parked."""
+        return self._backend.await_jobs(permit(command, CALLER.get()) if self.keyring.in_force else command)
+
+    def await_no_more(self, awaited: "asyncio.Future[Granted | Refused]") -> None:
+        """End that: it is answered with what it was just granted, or with nothing."""
+        self._backend.leave(awaited)
 
     def _permitted(self, command: Command[A]) -> Command[A]:
         return permit(command, CALLER.get()) if self.keyring.in_force else command

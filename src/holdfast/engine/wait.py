@@ -1,9 +1,13 @@
 """Waiting: look, park if there is nothing, look again when there is news. All doors wait here, for jobs or for room in a full
 queue.
 
-    look ──something──▶ take
+    look ──something──▶ take ◀──a commit brought it some─┐
      ▲ └──nothing──▶ park ──the time is up, or the server drains──▶ time_up
      └─────news───────┘
+
+Who is parked for jobs awaits them where the store is as well (`committer/awaiting.py`): the commit that makes a job ready leases it, too. News
+is for those whom that passes over: other queues, other nodes, more jobs than were waited for. Whoever is woken by news first ends
+its awaiting, since a commit in progress may just grant it something.
 
 News must reach a caller that can use it. A caller that was woken but leaves, is refused, is quiet or got a job elsewhere passes
 the news on, so no job stays ready while a caller waits that may have it. If the caller has disconnected, the jobs that its look
@@ -14,15 +18,18 @@ No look needs a task or a coroutine of its own: answers and news arrive as callb
 
 import asyncio
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import Generic
 
 from holdfast.auth.caller import CALLER
+from holdfast.auth.keys import Ability
 from holdfast.engine.access import caller_here
 from holdfast.engine.pipeline import Pipeline
 from holdfast.engine.submitter import error_of
 from holdfast.engine.waiters import Patience, Waiter, Waiters
 from holdfast.errors import HoldfastError, QueueFull
 from holdfast.messages.answers import Granted
+from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.frame import A, Answer, Command, Refused
 
 
@@ -30,6 +37,7 @@ class Wait(ABC, Generic[A]):
     """One waiting caller. It has one look in progress at a time."""
 
     __slots__ = (
+        "_awaited",
         "_caller",
         "_mark",
         "_names",
@@ -53,6 +61,7 @@ class Wait(ABC, Generic[A]):
         self._patience: Patience | None = None
         self._waiter: Waiter | None = None
         self._woken: str | None = None
+        self._awaited: asyncio.Future[Granted | Refused] | None = None
         self._caller = caller_here(pipeline.keyring)  # news wakes us in another caller's context
         self.left = False
 
@@ -87,6 +96,8 @@ class Wait(ABC, Generic[A]):
     def leave(self) -> None:
         """The caller has left."""
         self.left = True
+        if self._awaited is not None:
+            self._pipeline.await_no_more(self._awaited)
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             self._unpark()
@@ -125,15 +136,58 @@ class Wait(ABC, Generic[A]):
                 raise
         except HoldfastError as error:
             self.take(Refused(error.code, error.detail, error.fields))
+        else:
+            if self._waiter is not None and names:
+                self._await_jobs()
+
+    def _await_jobs(self) -> None:
+        command = self.wanted()
+        if isinstance(command, LeaseJobs):
+            with suppress(HoldfastError):  # it will be refused when it looks again
+                self._awaited = self._pipeline.await_jobs(command)
+                self._awaited.add_done_callback(self._brought)
+
+    def _brought(self, future: "asyncio.Future[Granted | Refused]") -> None:
+        """A commit has brought something, or it was the end of awaiting."""
+        self._awaited = None
+        result = future.result()
+        if isinstance(result, Granted) and not result.jobs and not result.quiet:
+            if self._waiter is None and not self.left:
+                self._go_on()
+            return
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            self._waiters.leave(waiter)
+        self._pass_on()  # what was brought is not what it was woken for
+        if self._request is not None:
+            self._waiters.look_again(self._request)  # who has taken the caller's place is to get the same
+        if isinstance(result, Granted) and result.jobs and not self.left and not self._may_have(result):
+            self.undeliverable(result)
+            self.look()  # which is refused with the reason
+            return
+        self._looked(result)  # type: ignore[arg-type]  # only a wait for `Granted` awaits jobs
+
+    def _may_have(self, granted: Granted) -> bool:
+        """Whether the caller's key still allows what was leased by what it allowed when the caller was parked."""
+        caller = self._caller
+        if caller is None:
+            return not self._pipeline.keyring.in_force
+        return Ability.CONSUME in caller.abilities and all(caller.sees(one.job.queue) for one in granted.jobs)
 
     def _told(self, woken: str | None) -> None:
         self._waiter = None
         if self._weight:
             self._unpark()
-        if woken is None:
+        self._woken = woken
+        if self._awaited is not None:
+            self._pipeline.await_no_more(self._awaited)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._woken is None:
             self.time_up()
         else:
-            self._woken = woken
             self.look()
 
     def _unpark(self) -> None:

@@ -152,6 +152,14 @@ class Waiters:
             self._unlist(waiter)
             count -= waiter.wake(name)  # one whose time is up takes nobody's turn
 
+    def look_again(self, request: str | None = None) -> None:
+        """Wake whoever waits with this request, or everybody, as if there were news."""
+        waiters = list(self._all) if request is None else [self._by_request.get(request)]
+        for waiter in waiters:
+            if waiter is not None and waiter.names:
+                self._unlist(waiter)
+                waiter.wake(waiter.names[0])
+
     def _forget(self) -> None:
         """Forget all queues. Each then counts at least as much as before, so no news is missed; an older mark may cause one
         useless look.

@@ -16,7 +16,9 @@ import structlog
 from holdfast.errors import InternalError, OutcomeUnknown, StoreUnavailable
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
 from holdfast.limits import FRAME_BYTES
+from holdfast.messages.answers import Granted
 from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
+from holdfast.messages.commands import AwaitJobs, LeaseJobs
 from holdfast.messages.frame import A, Answer, Query, Refused, Request
 from holdfast.messages.views import Durability
 
@@ -37,7 +39,7 @@ class KeeperLink:
         self._sink = FutureSink()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._number = 0
-        self._asked: dict[asyncio.Future[Any], int] = {}  # queries
+        self._asked: dict[asyncio.Future[Any], int] = {}  # queries, and those who await jobs
         self._outgoing = Asked([], left=[])
         self._weight = 0  # bytes in it
         self._flushing = False
@@ -62,6 +64,14 @@ class KeeperLink:
         if isinstance(request, Query):
             self._asked[future] = self._number
             future.add_done_callback(self._asked.pop)
+        return future
+
+    def await_jobs(self, command: LeaseJobs) -> "asyncio.Future[Granted | Refused]":
+        """Ask for what will come; the future is resolved after the commit that brings it."""
+        future: asyncio.Future[Granted | Refused] = self._running_loop().create_future()
+        self._request(AwaitJobs(command), self._sink, future)
+        self._asked[future] = self._number
+        future.add_done_callback(self._asked.pop)
         return future
 
     def leave(self, asked: "asyncio.Future[Any]") -> None:

@@ -91,6 +91,11 @@ class FrontConnection:
         self.frames = Frames(msgspec.msgpack.Decoder(Asked), self._take, self._lost, self._hold_up)
         self._large = Pieces(self._frame_of, self._mind)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the front has much to read before what it would be given now."""
+        return self._unread > 0
+
     def deliver(self, tag: object, result: Answer) -> None:
         """Send one answer with the next frame."""
         if self._reading:
@@ -215,6 +220,8 @@ class FrontConnection:
                 self._begin(*held)
             if (left := self._reading.get(number)) is not None:
                 left.cancel()  # which answers it
+            else:
+                self._backend.committer.leave(self, number)
 
     def _take_some(self, requests: list[tuple[int, Request[Answer]]]) -> None:
         """Begin what brings little, while the front is behind with reading."""
@@ -242,6 +249,7 @@ class FrontConnection:
             self._backend.want_job_events(False)
         for reading in self._reading.values():
             reading.cancel()
+        self._backend.committer.forget(self)
         self._hung_up(self)
 
 

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from holdfast.messages.answers import Granted
+from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Refused, Request
 from holdfast.messages.views import Durability
@@ -15,6 +17,11 @@ from holdfast.messages.views import Durability
 
 class Sink(Protocol):
     """Where answers go: `tag` is what the caller passed with its command."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has much to read yet, so that what can wait should not be given to it."""
+        ...
 
     def deliver(self, tag: object, result: Answer) -> None:
         """Take one answer; called after the commit."""
@@ -47,8 +54,12 @@ class Backend(Protocol):
         """Ask; the future is resolved after the commit, and cancelling it changes nothing."""
         ...
 
+    def await_jobs(self, command: LeaseJobs) -> "asyncio.Future[Granted | Refused]":
+        """Have jobs leased in the commit that makes them ready; see `AwaitJobs`."""
+        ...
+
     def leave(self, asked: "asyncio.Future[Any]") -> None:
-        """The caller of this query has left; it need not be read, and is answered as soon as that is so."""
+        """The caller of this query has left; it need not be read, and is answered as soon as that is so. The same for who awaits jobs."""
         ...
 
     def submit_all(self, requests: Sequence[Request[A]], weight: int) -> "asyncio.Future[list[A | Refused]]":
@@ -67,6 +78,8 @@ class Backend(Protocol):
 class FutureSink:
     """Resolves the future that is its tag; skips one whose caller has left."""
 
+    is_behind = False
+
     def deliver(self, tag: object, result: Answer) -> None:
         """Resolve the future."""
         assert isinstance(tag, asyncio.Future), "this sink's tags are futures"
@@ -76,6 +89,8 @@ class FutureSink:
 
 class Gathered:
     """Delivers the answers to many requests together: the tag of each is its place."""
+
+    is_behind = False
 
     def __init__(self, future: "asyncio.Future[list[Any]]", count: int) -> None:
         self._future = future

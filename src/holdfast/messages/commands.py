@@ -10,7 +10,7 @@ from holdfast.job.schedule import ScheduleSpec
 from holdfast.limits import GRANT_BYTES
 from holdfast.messages.answers import Changed, Counted, Enqueued, Extended, Granted, Outcome, ScheduleAnswer, WorkerAnswer
 from holdfast.messages.audit import Deed, Managed
-from holdfast.messages.frame import Command, Phase
+from holdfast.messages.frame import Command, Phase, Request
 from holdfast.messages.views import QueueInfo
 
 _EDITABLE = ("content", "type", "priority", "delay_ms", "run_at", "max_attempts", "tags")
@@ -49,6 +49,15 @@ class LeaseJobs(Command[Granted], frozen=True, tag=2):
     by_priority: bool = False
     registered: bool = False
     most_bytes: int = GRANT_BYTES
+
+
+class AwaitJobs(Request[Granted], frozen=True, tag=7):
+    """Have these jobs leased in the very commit that makes some ready, and be answered then; or with nothing, once its caller has left.
+
+    Whatever else may bring jobs (other nodes, an end of a pause) is for the caller to look for.
+    """
+
+    lease: LeaseJobs
 
 
 class ConcludeLease(Command[Outcome], frozen=True, tag=3):

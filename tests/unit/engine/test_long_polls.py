@@ -46,6 +46,12 @@ async def pushes(engine, turns, new):
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.fixture
+def passed_over(backend, monkeypatch):
+    """Commits grant nothing to those who wait, as those of other nodes never do: they have to look after the news."""
+    monkeypatch.setattr(backend.committer._awaiting, "pick", lambda _: [])
+
+
 def taken(granted):
     return [one.job.id for one in granted.jobs]
 
@@ -73,13 +79,13 @@ async def test_a_poll_is_answered_as_soon_as_a_job_comes(engine, polls, new):
     assert taken(await soon(poll)) == [1]
 
 
-async def test_one_that_leaves_after_it_was_woken_leaves_the_news_to_the_next(engine, backend, polls, new, turns):
+async def test_one_that_leaves_after_it_was_woken_leaves_the_news_to_the_next(engine, backend, polls, new, turns, passed_over):
     first, second = await polls("a", "b"), await polls("b")
     backend.submit(Enqueue([new("b")]))
     while engine.arrivals.parked == 2:
         await turns(1)
     backend.submit(Enqueue([new("a")]))
-    await turns(1)
+    await turns(3)
     assert engine.in_flight == 1, "the first looks again, and will find the job of a"
     first.cancel()
     assert taken(await soon(second)) == [1]
@@ -182,6 +188,37 @@ async def test_a_poll_asks_the_store_once_and_again_only_for_news(engine, backen
     await engine.enqueue([new("other")])
     await turns()
     assert backend.totals.batches == batches + 1
+
+
+async def test_a_poll_is_granted_its_job_in_the_commit_that_brings_it(engine, backend, polls, new, turns):
+    poll = await polls()
+    batches = backend.totals.batches
+    await engine.enqueue([new()])
+    assert taken(await soon(poll)) == [1]
+    await turns()
+    assert backend.totals.batches == batches + 1
+
+
+async def test_a_commit_that_grants_to_some_wakes_no_other(engine, backend, polls, new, turns):
+    first, second = await polls(), await polls("q", "other")
+    batches = backend.totals.batches
+    await engine.enqueue([new()])
+    assert taken(await soon(first)) == [1]
+    await turns()
+    assert backend.totals.batches == batches + 1
+    assert not second.done()
+
+
+async def test_a_put_is_kept_though_what_it_would_grant_at_once_raises(engine, backend, polls, new, monkeypatch):
+    poll = await polls()
+
+    def raises(*_):
+        raise RuntimeError("a defect")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("holdfast.committer.committer.narrowed", raises)
+        (kept,) = (await engine.enqueue([new()])).jobs
+    assert taken(await soon(poll)) == [kept.id]
 
 
 async def test_a_job_that_comes_while_a_poll_looks_is_not_missed(engine, backend, new):

@@ -39,6 +39,7 @@ DEEDS = st.one_of(
     st.tuples(st.just("pause"), st.sampled_from(QUEUES), st.booleans()),
     st.tuples(st.just("quiet")),
     st.tuples(st.just("busy"), st.booleans()),
+    st.tuples(st.just("pass_over"), st.booleans()),
 )
 STEPS = st.one_of(DEEDS, st.tuples(st.just("with_the_news"), DEEDS))
 
@@ -98,6 +99,7 @@ class Scene:
         self.engine = Engine(self.backend)
         self.polls, self.channels, self.takers = [], [], []
         self.busy = False
+        self.pick = self.backend.committer._awaiting.pick
         self.at_news = []
         self.backend.listen(self.news)  # behind the engine: whoever it wakes has not looked yet
 
@@ -169,6 +171,10 @@ class Scene:
             self.busy = busy
             self.engine.in_flight += limits.IN_FLIGHT_COMMANDS if busy else -limits.IN_FLIGHT_COMMANDS
 
+    def pass_over(self, passed_over):
+        """Whether commits grant nothing to those who wait, so that they have to look after the news; other nodes' commits never do."""
+        self.backend.committer._awaiting.pick = (lambda _: []) if passed_over else self.pick
+
     async def settle(self):
         """Until nothing is under way; whoever asks again and again in vain never gets there."""
         for _ in range(100):
@@ -207,6 +213,7 @@ class Scene:
             channel.close()
         await self.settle()
         assert (self.engine.arrivals.parked, self.engine.in_flight) == (0, 0)
+        assert not self.backend.committer._awaiting
         await self.check()
         await self.backend.stop()
 

@@ -200,9 +200,14 @@ async def test_one_that_leaves_about_when_the_commit_answers(engine, backend, co
     await is_there_again(engine, backend, count_release=int(there))
 
 
-@pytest.mark.parametrize("later", [0, 1, 2])
-async def test_one_that_leaves_about_when_it_is_woken_leaves_the_job_to_the_next(engine, backend, commits, caller, later):
+@pytest.mark.parametrize("by_news", [False, True], ids=["granted", "woken"])
+@pytest.mark.parametrize("later", range(12))
+async def test_one_that_leaves_about_when_a_job_comes_leaves_it_to_the_next(
+    engine, backend, commits, caller, later, by_news, monkeypatch
+):
     commits()
+    if by_news:
+        monkeypatch.setattr(backend.committer._awaiting, "pick", lambda _: [])
     leaver, stayer = caller(), caller()
     leaver.send(poll())
     await turns()
@@ -210,18 +215,19 @@ async def test_one_that_leaves_about_when_it_is_woken_leaves_the_job_to_the_next
     await turns()
     assert engine.arrivals.parked == 2
     putting = asyncio.create_task(put(engine))
-    while engine.arrivals.parked == 2:
-        await turns(1)
     await turns(later)
     was_told = b"\r\n" in leaver.transport.written
     leaver.leave()
     await putting
     await turns()
-    assert not was_told
-    answer = json.loads(stayer.transport.written.partition(b"\r\n\r\n")[2])
-    assert [(job["failures"], job["crashes"]) for job in answer["jobs"]] == [(0, 0)]
-    assert backend.released <= 1
-    assert (engine.in_flight, engine.arrivals.parked) == (0, 0)
+    if was_told:
+        assert (backend.released, engine.arrivals.parked) == (0, 1), "it holds the lease until that runs out"
+    else:
+        answer = json.loads(stayer.transport.written.partition(b"\r\n\r\n")[2])
+        assert [(job["failures"], job["crashes"]) for job in answer["jobs"]] == [(0, 0)]
+        assert backend.released <= 1
+        assert engine.arrivals.parked == 0
+    assert engine.in_flight == 0
     stayer.leave()
     await turns()
 

@@ -1,0 +1,119 @@
+"""Callers that wait for jobs where the store is: what makes a job ready leases it to one of them, in the same commit.
+
+Each has looked and found nothing. It stays until it is granted something, is refused, or leaves. Whoever is passed over here is woken by the
+news of the commit and looks again, as before: this only makes the usual case one commit instead of two.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from holdfast.committer.batch import Batch
+from holdfast.messages.answers import Granted
+from holdfast.messages.backend import Sink
+from holdfast.messages.commands import LeaseJobs
+from holdfast.messages.frame import Answer, Refused
+
+_PICKED = 200  # callers that one commit grants something to; the others are woken by its news
+
+
+class Awaiting:
+    """One caller."""
+
+    __slots__ = ("command", "has_left", "is_picked", "sink", "tag")
+
+    def __init__(self, command: LeaseJobs, sink: Sink, tag: object) -> None:
+        self.command, self.sink, self.tag = command, sink, tag
+        self.is_picked = False  # a commit in progress may grant it something
+        self.has_left = False  # while it was picked
+
+
+class AwaitingCallers:
+    """All of them, by the queues that they wait for, the longest waiting first."""
+
+    def __init__(self) -> None:
+        self._all: dict[tuple[Sink, object], Awaiting] = {}
+        self._lines: dict[str, OrderedDict[Awaiting, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, command: LeaseJobs, sink: Sink, tag: object) -> None:
+        """One more."""
+        caller = self._all[sink, tag] = Awaiting(command, sink, tag)
+        for name in command.queues:
+            self._lines.setdefault(name, OrderedDict())[caller] = None
+
+    def leave(self, sink: Sink, tag: object, now: int) -> None:
+        """It waits no more: it is answered with nothing, or with what a commit in progress grants it."""
+        caller = self._all.get((sink, tag))
+        if caller is None:
+            return  # it has its answer
+        caller.has_left = True
+        if not caller.is_picked:
+            self._answer(caller, Granted([], now))
+
+    def forget(self, sink: Sink) -> None:
+        """Its connection is gone, so nobody can be answered."""
+        for caller in [caller for caller in self._all.values() if caller.sink is sink]:
+            self._remove(caller)
+
+    def pick(self, batch: Batch) -> list[Awaiting]:
+        """Those who may get what has become ready in a batch."""
+        picked: dict[Awaiting, None] = {}
+        for name in batch.arrived | batch.freed:
+            line = self._lines.get(name)
+            queue = batch.queues.get(name)
+            left = queue.may_lease() if line and queue is not None else 0
+            for caller in line or ():
+                if left <= 0 or len(picked) >= _PICKED:
+                    break
+                if caller in picked or not caller.sink.is_behind:
+                    left -= caller.command.limit
+                    picked[caller] = None
+        for caller in picked:
+            caller.is_picked = True
+        return list(picked)
+
+    def let_go(self, picked: Sequence[Awaiting], now: int) -> None:
+        """Nothing came of it: they wait on, and who has left is answered."""
+        for caller in picked:
+            caller.is_picked = False
+            if caller.has_left:
+                self._answer(caller, Granted([], now))
+
+    def answer(self, picked: Sequence[Awaiting], results: Sequence[Answer], now: int) -> None:
+        """Deliver what a commit has granted or refused; who got nothing waits on."""
+        for caller, result in zip(picked, results, strict=True):
+            if isinstance(result, Granted) and not result.jobs and not result.quiet:
+                self.let_go([caller], now)
+            else:
+                self._answer(caller, result)
+
+    def refuse(self, refused: Refused) -> None:
+        """Turn all away."""
+        for caller in list(self._all.values()):
+            self._answer(caller, refused)
+
+    def _answer(self, caller: Awaiting, result: Answer) -> None:
+        self._remove(caller)
+        caller.sink.deliver(caller.tag, result)
+
+    def _remove(self, caller: Awaiting) -> None:
+        self._all.pop((caller.sink, caller.tag), None)
+        for name in caller.command.queues:
+            line = self._lines.get(name)
+            if line is not None:
+                line.pop(caller, None)
+                if not line:
+                    del self._lines[name]
+
+
+def narrowed(caller: Awaiting, batch: Batch) -> LeaseJobs:
+    """What it takes from: only the queues that this batch has brought something to, so that no other is read or locked for it."""
+    command = caller.command
+    if len(command.queues) == 1:
+        return command
+    came = batch.arrived | batch.freed
+    return replace(command, queues=tuple(name for name in command.queues if name in came))
