@@ -374,7 +374,7 @@ async def decide(
 ) -> list[Answer]:
     """Decide every command of a batch, in the order that `batch.py` explains, and behind them the leases that `pick` adds."""
     results: list[Answer] = [_UNDECIDED] * len(commands)
-    phases: list[list[tuple[int, Any]]] = [[] for _ in Phase]
+    phases: tuple[list[tuple[int, Any]], ...] = ([], [], [], [], [])  # one for each `Phase`
     for pair in enumerate(commands):
         phases[pair[1].phase].append(pair)
     passing_by, ends, managing, new, leases = phases

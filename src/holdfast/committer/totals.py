@@ -12,6 +12,7 @@ from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.messages.events import COUNTED, EXPIRED, FAILED
 
 _MEMORY_S = 60.0  # rates forget with this time constant
+_AT_ONCE_S = 0.25  # what happens within this counts as if it had happened at once: half a percent less is forgotten, and few commits pay for it
 
 
 class Rate:
@@ -25,8 +26,10 @@ class Rate:
 
     def add(self, count: int, at: float) -> None:
         """Count events that happened at this monotonic time."""
-        self._level = self._decayed(at) + count / _MEMORY_S
-        self._at = at
+        if at - self._at > _AT_ONCE_S:
+            self._level = self._decayed(at)
+            self._at = at
+        self._level += count / _MEMORY_S
 
     def per_second(self, at: float) -> float:
         """The rate as seen at this monotonic time."""

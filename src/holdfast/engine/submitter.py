@@ -41,7 +41,7 @@ class Submitter:
 
     async def ask(self, command: Command[A], weight: int = 0) -> A:
         """Submit a command, wait for its commit, and raise a refusal as an error."""
-        future = self.submit(command, weight)
+        future = self._send(permit(command, CALLER.get()) if self.keyring.in_force else command, weight)
         try:
             result = await future
         finally:

@@ -9,10 +9,10 @@ import itertools
 import os
 import urllib.parse
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from holdfast.auth.caller import CALLER, Caller
 from holdfast.budget import Budget

@@ -3,24 +3,23 @@
 import http
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from email.utils import formatdate
 from urllib.parse import quote
+
+import msgspec
 
 _SAFE = "/#%[]=:;$&()+,!?*@'~"  # of a URL: reserved, or escaped already
 Pairs = tuple[tuple[bytes, bytes], ...]
 
 JSON = b"application/json"
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
-_HEAD = (
-    b"%bcontent-type: %b\r\ncontent-length: %d\r\ncache-control: %b\r\nx-request-id: %b\r\nx-content-type-options: nosniff\r\n"
-)
-_HEAD_ALONE = b"%bcache-control: %b\r\nx-request-id: %b\r\nx-content-type-options: nosniff\r\n"
+_HEAD = b"%bdate: %b\r\ncache-control: %b\r\nx-content-type-options: nosniff\r\n"
+_BODY = b"%bcontent-type: %b\r\ncontent-length: "
 _WITHOUT_BODY = frozenset((204, 304))
+_KINDS = 200  # of answers whose first lines are kept for the second
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct):
     """The answer to a request. `extra` are headers of this answer only, `cache` is its Cache-Control; `stream` is a body of
     unknown length, in place of `body`.
     """
@@ -42,13 +41,13 @@ def redirect(where: str, status: int = 303) -> Reply:
 
 
 class Heads:
-    """Status lines with the headers that change once a second: the date."""
+    """The first lines of answers: the status, and headers that change once a second at most."""
 
     __slots__ = ("_lines", "_second")
 
     def __init__(self) -> None:
         self._second = 0
-        self._lines: dict[int, bytes] = {}
+        self._lines: dict[tuple[int, bytes, bytes], bytes] = {}
 
     def of(self, reply: Reply, request_id: bytes) -> bytes:
         """All lines of an answer's head but the one that ends it."""
@@ -56,16 +55,25 @@ class Heads:
         if second != self._second:
             self._second = second
             self._lines.clear()
-        first = self._lines.get(reply.status)
-        if first is None:
-            date = formatdate(second, usegmt=True).encode()
-            first = self._lines[reply.status] = b"%bdate: %b\r\n" % (_STATUS[reply.status], date)
         if reply.stream is None and reply.status not in _WITHOUT_BODY:
-            lines = _HEAD % (first, reply.content_type, len(reply.body), reply.cache, request_id)
+            first = self._first(reply, reply.content_type)
+            lines = b"%b%d\r\nx-request-id: %b\r\n" % (first, len(reply.body), request_id)
         else:
-            lines = _HEAD_ALONE % (first, reply.cache, request_id)
+            lines = b"%bx-request-id: %b\r\n" % (self._first(reply, b""), request_id)
             if reply.stream is not None:
                 lines += b"content-type: %b\r\n" % reply.content_type
         for pair in reply.extra:
             lines += b"%b: %b\r\n" % pair
         return lines
+
+    def _first(self, reply: Reply, content_type: bytes) -> bytes:
+        kind = (reply.status, content_type, reply.cache)
+        first = self._lines.get(kind)
+        if first is None:
+            date = formatdate(self._second, usegmt=True).encode()
+            first = _HEAD % (_STATUS[reply.status], date, reply.cache)
+            if content_type:
+                first = _BODY % (first, content_type)
+            if len(self._lines) < _KINDS:
+                self._lines[kind] = first
+        return first

@@ -1,10 +1,10 @@
 """One request: its content, its route, and whether its caller is still connected."""
 
 import asyncio
-import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import msgspec
 
 from holdfast.auth.caller import Caller
 from holdfast.http.query import query_of
@@ -23,8 +23,7 @@ class Patience(Protocol):
         """Wait no longer."""
 
 
-@dataclass(slots=True, eq=False)
-class Request:
+class Request(msgspec.Struct, eq=False):  # which is made in a quarter of the time of a dataclass
     """One request. `values` are its path parameters, in order; `address` is the peer's; `caller` is the authenticated caller,
     if access keys are in force; `left`: the peer has disconnected.
     """
@@ -36,6 +35,7 @@ class Request:
     address: str
     keep_alive: bool
     version: str
+    started: float  # by `time.perf_counter`
     body: bytes = b""
     route: "Route | None" = None
     values: tuple[str, ...] = ()
@@ -45,7 +45,6 @@ class Request:
     left: bool = False
     patience: Patience | None = None
     task: asyncio.Task[None] | None = None
-    started: float = field(default_factory=time.perf_counter)
 
     def header(self, name: str, default: str = "") -> str:
         """A header as text."""

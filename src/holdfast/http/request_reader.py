@@ -5,6 +5,7 @@ others are passed on when they are complete.
 """
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import httptools
@@ -203,6 +204,7 @@ class RequestReader(Flow):
             self.address,
             keep_alive and version != "1.0",
             version,
+            time.perf_counter(),
         )
         self._body_open, self._body_since = True, None
         self.app.open(request, flawed)
