@@ -84,14 +84,14 @@ def _surely_there(digest: Digest, job: int, value: str) -> tuple[float, float]:
     acknowledged = [call.ended for call in digest.submits[value] if call.done]
     given = [lease.told_at for lease in digest.leases_of[job]]
     ending = [call.begun for call in (*digest.endings(job), *digest.removals[job]) if may_end_the_job(call)]
-    # A lease that ran out may have ended the job for good: too many crashes, or a cancellation that waited for it.
+    # A lease that expired may have ended the job for good: too many crashes, or a cancellation that waited for it.
     mortal = "max_attempts" in digest.submitted[value] or digest.removals[job]
     ending += [lease.asked_at for lease in digest.leases_of[job]] if mortal else []
     return min([*acknowledged, *given], default=inf), min(ending, default=inf)
 
 
 def _gone_by(digest: Digest, value: str) -> float:
-    """When the job had surely left: an acknowledged end. For ever there, if no end was acknowledged."""
+    """When the job had surely left: an acknowledged end; infinity if no end was acknowledged."""
     left = [
         call.ended
         for job in digest.jobs_of[value]
