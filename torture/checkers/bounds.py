@@ -75,7 +75,7 @@ def _refused_with_room(history: History, queue: str, capacity: int) -> list[Viol
         if call.code == "queue_full" and len(jobs) == 1 and jobs[0]["queue"] == queue:
             most = _most_between(moments, held, call.begun, call.ended)
             if most < capacity:
-                text = f"{queue} refused as full while it held {most} of {capacity} at the most"
+                text = f"{queue} refused as full while it held {most} of {capacity} at most"
                 found.append(Violation.of("C6", "refused with room", text, call))
     return found
 

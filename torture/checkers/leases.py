@@ -132,5 +132,5 @@ def _concluded_unclaimed(digest: Digest) -> Iterator[Violation]:
         if job["state"] == "concluded":
             asked = [call for call in digest.endings(job["id"]) if call.verb == "conclude" and call.maybe_done]
             if not asked:
-                text = f"job {job['id']} ({job['value']}) is concluded and nobody's conclude was accepted"
+                text = f"job {job['id']} ({job['value']}) is concluded, but no conclude was accepted"
                 yield Violation("C2", "concluded by nobody", text)
