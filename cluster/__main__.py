@@ -44,17 +44,17 @@ def main(context: click.Context, folder: Path) -> None:
 
 
 @main.command()
-@click.option("--port", default=FIRST_PORT, show_default=True, help="First of the ports, for a new cluster; 0 takes free ones.")
+@click.option("--port", default=FIRST_PORT, show_default=True, help="The first port, for a new cluster; 0 uses free ones.")
 @click.option(
     "--replicas",
     type=click.IntRange(0, len(NODES) - 1),
     default=1,
     show_default=True,
-    help="K: on how many standbys a job is flushed before it is answered.",
+    help="K: the number of standbys that have flushed a job before it is answered.",
 )
 @click.pass_obj
 def up(folder: Path, port: int, replicas: int) -> None:
-    """Start all of it and run until Ctrl-C. Data of an earlier run is kept."""
+    """Start the cluster and run it until Ctrl-C. Data of an earlier run is kept."""
     end_on_signals()
     began = monotonic()
     cluster = None
@@ -122,7 +122,7 @@ def answer(cluster: Cluster, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def asked(folder: Path, **question: Any) -> dict[str, Any]:
-    """Ask the running cluster; exits if there is none."""
+    """Send a request to the running cluster; exits if there is none."""
     try:
         return control.ask(running(folder), **question)
     except RuntimeError as error:
@@ -133,7 +133,7 @@ def asked(folder: Path, **question: Any) -> dict[str, Any]:
 @click.argument("name", required=False)
 @click.pass_obj
 def kill(folder: Path, name: str | None) -> None:
-    """Kill -9 of a node (n1 … n3, h1 … h3); without a name, of the PostgreSQL primary. Then wait for the failover."""
+    """Kill a node (n1 … n3, h1 … h3) with -9; without a name, the PostgreSQL primary. Then wait for the failover."""
     began = monotonic()
     killed = asked(folder, do="kill", name=name)["name"]
     click.echo(f"{killed} is killed: every process of it, with -9.")
@@ -155,7 +155,7 @@ def kill(folder: Path, name: str | None) -> None:
 @click.argument("name", required=False)
 @click.pass_obj
 def replace(folder: Path, name: str | None) -> None:
-    """Replace a lost node (without a name, the first one) by an empty one. Then wait until it has caught up."""
+    """Replace a lost node (without a name, the first one) with an empty one. Then wait until it has caught up."""
     began = monotonic()
     started = asked(folder, do="replace", name=name)["name"]
     click.echo(f"{started} is replaced: it starts empty.")
@@ -213,7 +213,7 @@ def status(folder: Path, as_json: bool) -> None:
 
 @main.command()
 @click.option("--seconds", type=float, help="How long, instead of until Ctrl-C.")
-@click.option("--callers", default=4, show_default=True, help="How many push at a time.")
+@click.option("--callers", default=4, show_default=True, help="The number of concurrent callers.")
 @click.pass_obj
 def load(folder: Path, seconds: float | None, callers: int) -> None:
     """Push jobs, each retried with its idempotency key until it is answered, and record every answer."""
@@ -234,7 +234,7 @@ def load(folder: Path, seconds: float | None, callers: int) -> None:
 @main.command()
 @click.pass_obj
 def count(folder: Path) -> None:
-    """Look for every job that was acknowledged to `load`; exits with 1 if one is missing or there twice."""
+    """Look for every job that was acknowledged to `load`; exits with 1 if one is missing or exists twice."""
     where = running(folder)
     try:
         found = trial.count(where.proxy_url, folder / trial.ACKNOWLEDGED)

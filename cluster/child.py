@@ -1,4 +1,4 @@
-"""A program that a cluster starts: its log, its end, and that it never outlives who started it."""
+"""A program that a cluster starts: its log, its end, and that it never outlives the process that started it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cluster.processes import kill_tree
 
 
 class Child:
-    """A program in a session of its own, so that Ctrl-C reaches the cluster and not each of its parts by itself.
+    """A program in a session of its own, so that Ctrl-C reaches only the cluster, and not each of its parts too.
 
     The kernel sends it SIGTERM when the thread that started it ends: start it from the main thread.
     """
@@ -41,7 +41,7 @@ class Child:
         return self._process.pid if self._process and self.alive else None
 
     def start(self) -> None:
-        """Start it; it is not waited for."""
+        """Start it, without waiting."""
         assert not self.alive, f"{self.name} is running"
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
@@ -60,7 +60,7 @@ class Child:
             self._process.send_signal(signal.SIGTERM)
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for its end; when that takes too long, `kill -9`."""
+        """Wait for its end; if that takes too long, `kill -9`."""
         if self._process is None:
             return
         try:
@@ -82,7 +82,7 @@ class Child:
 
 
 def _ending_with_us(command: list[str]) -> list[str]:
-    """The command with the kernel's parent-death signal; changing the user clears that, so there it is set afterwards."""
+    """The command with the kernel's parent-death signal; a change of user clears it, so then it is set after that."""
     if command[0] == "setpriv":
         return ["setpriv", "--pdeathsig=TERM", *command[1:]]
     return ["setpriv", "--pdeathsig=TERM", *command]

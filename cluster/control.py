@@ -1,7 +1,7 @@
-"""How `cluster kill`, `replace` and `status` reach the cluster that runs in the foreground elsewhere.
+"""The connection of `cluster kill`, `replace` and `status` to the cluster, which runs in the foreground of another terminal.
 
-One line of JSON each way over a Unix socket in the cluster's folder. Both ends change into the folder first, because a socket's
-path has to be short.
+One line of JSON each way over a Unix socket in the cluster's folder. Both sides change to that folder first, because the path
+of a socket must be short.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One PostgreSQL node under Patroni: its settings, its start, its loss.
 
-The settings are those that the promise needs, each with its reason. They are the ones to copy into a real cluster; `ttl` and
-`loop_wait` are shorter here, so that a failover can be watched.
+The settings are those that Holdfast's promise needs, each with its reason. Copy them for a real cluster; only `ttl` and
+`loop_wait` are shorter here, so that a failover is fast.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AGREED: dict[str, Any] = {
     "retry_timeout": 5,
     # A commit waits until one standby has flushed it, whichever is first; and only one that has everything is promoted.
     "synchronous_mode": "quorum",
-    # Without a standby nothing is committed. Off, the primary would go on alone, and say yes.
+    # Without a standby nothing is committed. If this is off, the primary goes on alone and reports success.
     "synchronous_mode_strict": True,
     "synchronous_node_count": 1,  # K of Holdfast's --replicas; `make cluster` sets it at each start
     "maximum_lag_on_syncnode": -1,
@@ -44,9 +44,9 @@ AGREED: dict[str, Any] = {
             "full_page_writes": "on",
             "wal_level": "replica",
             "wal_log_hints": "on",
-            # A standby that stays away may not fill the primary's disk.
+            # A standby that stays away must not fill the primary's disk.
             "max_slot_wal_keep_size": "4GB",
-            # No old snapshot keeps dead rows: standbys send no feedback, and idle transactions are terminated.
+            # No old snapshot may keep dead rows: standbys send no feedback, and idle transactions are terminated.
             "hot_standby_feedback": "off",
             "idle_in_transaction_session_timeout": "60s",
             "wal_receiver_status_interval": "1s",
@@ -64,7 +64,7 @@ class PostgresNode:
     """PostgreSQL with the Patroni that manages it: one machine of a real cluster."""
 
     def __init__(self, number: int, place: Place, programs: Programs) -> None:
-        """Nothing is written or started yet."""
+        """Writes and starts nothing."""
         self.name = f"n{number}"
         self.place = place
         self.folder = place.folder / self.name
@@ -76,7 +76,7 @@ class PostgresNode:
             self.name,
             [*unprivileged(sys.executable, programs.folder, self.folder), *command],
             place.folder / "logs" / f"{self.name}.log",
-            # Whom it runs as may have no home, and need not be able to write bytecode.
+            # The user that it runs as may have no home folder, and need not write bytecode.
             {"HOME": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"},
         )
 
@@ -91,7 +91,7 @@ class PostgresNode:
         return self._patroni.ended
 
     def start(self) -> None:
-        """Start Patroni, which starts PostgreSQL: if empty, as the first primary or as a copy of the primary."""
+        """Start Patroni, which starts PostgreSQL: an empty node as the first primary, or as a copy of the primary."""
         self.folder.mkdir(parents=True, exist_ok=True)
         give(self.folder)
         file = self.folder / "patroni.yml"
@@ -107,12 +107,12 @@ class PostgresNode:
             kill_tree(pid)
 
     def forget(self) -> None:
-        """Remove all that it had."""
+        """Remove all its data."""
         assert not self.alive, f"{self.name} is running"
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def ask_to_end(self) -> None:
-        """SIGTERM: Patroni stops PostgreSQL in good order."""
+        """SIGTERM: Patroni shuts PostgreSQL down cleanly."""
         self._patroni.ask_to_end()
 
     def wait(self, timeout_s: float) -> None:
@@ -188,7 +188,7 @@ class PostgresNode:
                 "parameters": {"unix_socket_directories": "", "cluster_name": self.name, "lc_messages": "C"},
                 "basebackup": [{"checkpoint": "fast"}],
             },
-            # A real machine has a watchdog, and sets `mode: required` here (docs/cluster.md).
+            # On a real machine with a watchdog, set `mode: required` here (docs/cluster.md).
             "watchdog": {"mode": "off"},
         }
 
@@ -200,7 +200,7 @@ def _get(url: str) -> dict[str, Any] | None:
             return found
     except urllib.error.HTTPError as error:
         try:
-            return dict(json.load(error)) if error.code == 503 else None  # it reports on itself all the same
+            return dict(json.load(error)) if error.code == 503 else None  # it reports on itself even then
         except ValueError:
             return None
     except (OSError, ValueError):

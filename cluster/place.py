@@ -1,6 +1,6 @@
-"""What a cluster on this machine stores in its folder between two starts: its ports and its passwords.
+"""The ports and passwords of a cluster on this machine, stored in its folder for the next start.
 
-All data is in the folder: start it again and every job is there. Delete it while nothing runs to remove the cluster.
+All data is in the folder: after a restart every job is there. To remove the cluster, delete the folder while nothing runs.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from cluster.ports import free_ports
 NODES = (1, 2, 3)
 ROLES = ("postgres", "replicator", "holdfast")
 
-# Where each program listens, counted from the first port.
+# The port of each program, counted from the first port.
 OFFSETS = {"proxy": 0, "primary": 10}
 OFFSETS |= {f"h{n}": n for n in NODES}  # Holdfast
 OFFSETS |= {f"n{n}": 10 + n for n in NODES}  # PostgreSQL
 OFFSETS |= {f"patroni{n}": 20 + n for n in NODES}
 OFFSETS |= {f"etcd{n}": 30 + n for n in NODES}
-OFFSETS |= {f"peer{n}": 40 + n for n in NODES}  # etcd, among themselves
+OFFSETS |= {f"peer{n}": 40 + n for n in NODES}  # etcd, between its members
 
 
 class PortTaken(RuntimeError):
-    """Another program listens where the cluster would."""
+    """Another program listens on a port of the cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Place:
 
     @property
     def file(self) -> Path:
-        """The file with all this."""
+        """The file with ports and passwords."""
         return self.folder / "cluster.json"
 
     @property
@@ -54,7 +54,7 @@ class Place:
 
     @property
     def proxy_url(self) -> str:
-        """The URL of Holdfast, any node."""
+        """The URL of Holdfast, for any node."""
         return f"http://{self.address('proxy')}"
 
     @property
@@ -79,7 +79,7 @@ def read(folder: Path) -> Place | None:
 
 
 def take(folder: Path, first_port: int) -> Place:
-    """The folder's cluster, or a new one that listens from this port on; 0 takes free ports."""
+    """The cluster in the folder, or a new one with ports from this one on; 0 uses free ports."""
     folder.mkdir(parents=True, exist_ok=True)
     place = read(folder)
     if place is None:

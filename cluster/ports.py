@@ -19,15 +19,15 @@ _FIRST_PORTS = range(10_000, 32_700, STRETCH)
 
 
 def free_port() -> int:
-    """A port without a listener, which no other process gets while this one runs."""
+    """A port without a listener, which no other process gets from here while this one runs."""
     _, ports = _own()
     for _ in range(STRETCH):
         port = next(ports)
         with socket.socket() as trial, suppress(OSError):
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that has ended there takes nothing away
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed connection does not make the port unusable
             trial.bind(("", port))
             return port
-    raise RuntimeError(f"somebody listens on every port from {port // STRETCH * STRETCH} on")
+    raise RuntimeError(f"other programs listen on every port from {port // STRETCH * STRETCH} on")
 
 
 def free_ports(number: int) -> list[int]:
@@ -37,10 +37,10 @@ def free_ports(number: int) -> list[int]:
 
 @cache
 def _own() -> tuple[socket.socket, Iterator[int]]:
-    """Claims this process's range, and its ports in turn, so that a released one is not reused at once."""
+    """Claim a range for this process; returns its ports in turn, so that a released one is not reused at once."""
     claim = socket.socket(socket.AF_UNIX)
     for first in random.sample(_FIRST_PORTS, len(_FIRST_PORTS)):
         with suppress(OSError):
             claim.bind(f"\0holdfast-ports-{first}")  # a name without a file, released with the process
             return claim, itertools.cycle(range(first, first + STRETCH))
-    raise RuntimeError("other processes have every stretch of ports")
+    raise RuntimeError("other processes have claimed every range of ports")

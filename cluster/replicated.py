@@ -1,12 +1,12 @@
 """A primary with streaming standbys, controlled by the caller alone: no Patroni, nothing that reacts by itself.
 
     with replicated(folder, standbys=2, needed=1) as group:     # ANY 1 (n2, n3)
-        group.url                                               # all hosts, whoever is the primary
+        group.url                                               # all hosts, whichever is the primary
         group.primary.kill()
         group.promote(group.standbys[0])                        # the others follow it
         group.recreate(group.lost[0])                           # a fresh, empty server in its place
 
-The caller decides when it is repaired, so a test knows exactly which state it is in.
+The caller decides about every repair, so a test knows its exact state.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ class Replicated:
     """Servers n1 … nN, of which one is the primary. `needed` is K: how many standbys must flush before a commit answers."""
 
     def __init__(self, folder: Path, *, standbys: int = 2, needed: int = 1, **options: Any) -> None:
-        """Options as of `PostgresServer`, for all of them."""
+        """Options are those of `PostgresServer`, for all of them."""
         self.servers = [PostgresServer(folder / f"n{n}", name=f"n{n}", **options) for n in range(1, standbys + 2)]
         self.primary = self.servers[0]
         self.needed = needed
 
     @property
     def standbys(self) -> list[PostgresServer]:
-        """All that run, but the primary."""
+        """All running servers except the primary."""
         return [one for one in self.servers if one is not self.primary and one.running]
 
     @property
     def lost(self) -> list[PostgresServer]:
-        """All that don't run."""
+        """All servers that do not run."""
         return [one for one in self.servers if not one.running]
 
     @property
     def url(self) -> str:
-        """Every host in one URL, as Holdfast takes it."""
+        """All hosts in one URL, for Holdfast's `--store`."""
         hosts = ",".join(f"127.0.0.1:{one.port}" for one in self.servers)
         return f"postgresql://holdfast@{hosts}/holdfast?target_session_attrs=read-write"
 
     def start(self) -> None:
-        """Make all of them and wait until every standby streams; only then are standbys needed for a commit."""
+        """Create and start all of them, and wait until every standby streams; only then commits wait for standbys."""
         self.primary.create()
         self.primary.start()
         standbys = self.servers[1:]
@@ -59,16 +59,16 @@ class Replicated:
                 list(pool.map(self.join, standbys))
         self.wait_streaming()
         self.require(self.needed)
-        if self.needed:  # the primary takes the names in when it gets to it
+        if self.needed:  # the primary applies the names some time after the reload
             wait_until(lambda: self.primary.value(COUNTED) == len(standbys), STREAMING_S, "the standbys are not waited for")
 
     def join(self, standby: PostgresServer) -> None:
-        """Make it a fresh copy of the primary, and start it; that it streams is not waited for."""
+        """Make it a fresh copy of the primary, and start it, without waiting until it streams."""
         standby.clone(self.primary)
         standby.start()
 
     def require(self, needed: int) -> None:
-        """Set `synchronous_standby_names` on the primary to ANY `needed` of all others; 0 empties it."""
+        """Set `synchronous_standby_names` on the primary to ANY `needed` of the others; 0 empties it."""
         self.needed = needed
         names = ", ".join(one.name for one in self.servers if one is not self.primary)
         self.primary.configure(synchronous_standby_names=f"ANY {needed} ({names})" if needed else "")
@@ -90,36 +90,36 @@ class Replicated:
         wait_until(lambda: all(one.value(seen, (position,)) for one in self.standbys), STREAMING_S, "not all is replayed")
 
     def promote(self, standby: PostgresServer) -> None:
-        """Promote this standby; all others that run follow it, and it needs as many standbys as before.
+        """Promote this standby; all other running servers follow it, and it waits for as many standbys as before.
 
         The caller has stopped the old primary. To keep every acknowledged commit, choose `most_advanced()`.
         """
         self.primary = standby
-        self.require(self.needed)  # before it takes writes, so that it never takes one without them
+        self.require(self.needed)  # before it accepts writes, so that it never commits one without them
         standby.promote()
         for other in self.standbys:
             other.follow(standby)
 
     def most_advanced(self) -> PostgresServer:
-        """The standby that has flushed the most: with ANY K, none of the others may be promoted without loss."""
+        """The standby that has flushed the most: with ANY K, promoting another one may lose commits."""
         position = "SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn"
         return max(self.standbys, key=lambda one: one.value(position))
 
     def recreate(self, server: PostgresServer) -> None:
-        """Put a fresh server, with nothing but its name, in a lost one's place, and wait until it streams."""
+        """Replace a lost server with an empty one of the same name, and wait until it streams."""
         server.close()
         self.join(server)
         self.wait_streaming(server.name)
 
     def close(self) -> None:
-        """End all of them."""
+        """Kill all of them."""
         for one in self.servers:
             one.close()
 
 
 @contextmanager
 def replicated(folder: Path, **options: Any) -> Iterator[Replicated]:
-    """A primary with streaming standbys for the length of a `with`. Options as of `Replicated`."""
+    """A primary with streaming standbys, for the length of a `with`. Options are those of `Replicated`."""
     group = Replicated(folder, **options)
     try:
         group.start()

@@ -1,4 +1,4 @@
-"""The services around PostgreSQL: etcd for Patroni's nodes; Holdfast's nodes; HAProxy before all of them."""
+"""The services around PostgreSQL: etcd for Patroni, Holdfast's nodes, and HAProxy in front of all of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def etcd(number: int, place: Place) -> Child:
         "initial-advertise-peer-urls": peers,
         "initial-cluster": ",".join(f"etcd{n}=http://{place.address(f'peer{n}')}" for n in NODES),
         "initial-cluster-token": str(place.folder),
-        # Calm enough for a machine that does everything else as well: the defaults are 100 and 1000 ms.
+        # Slow enough for a machine that also runs everything else: the defaults are 100 and 1000 ms.
         "heartbeat-interval": "250",
         "election-timeout": "2500",
         "log-level": "warn",
@@ -51,7 +51,7 @@ def holdfast_knows_postgresql() -> bool:
 
 
 def holdfast(number: int, place: Place, replicas: int) -> Child:
-    """One Holdfast node: stateless, equal to the others. The store's password is not shown in the list of processes."""
+    """One Holdfast node: stateless, equal to the others. The password of the store is not visible in the list of processes."""
     name = f"h{number}"
     command = [sys.executable, "-m", "holdfast", "serve", "--port", str(place.ports[name]), "--replicas", str(replicas)]
     return Child(name, command, _log(place, name), {"HOLDFAST_STORE": place.store})
@@ -95,7 +95,7 @@ defaults
     default-server inter 500ms fall 2 rise 1
     option redispatch
     retries 3
-    retry-on conn-failure    # nothing was sent yet; whatever was sent is for the caller to repeat, with its key
+    retry-on conn-failure    # nothing was sent yet; a request that was sent is repeated by the caller, with its key
 
 frontend jobs
     bind {proxy}
@@ -107,7 +107,7 @@ backend ready
     option httpchk GET /readyz
     {holdfast}
 
-# While no node takes new jobs (the primary is being replaced), the nodes themselves say so, and workers get through.
+# While no node accepts new jobs (the primary is being replaced), the nodes themselves refuse them, and workers are served.
 backend any
     option httpchk GET /healthz
     {holdfast}

@@ -1,6 +1,6 @@
-"""Jobs as evidence: push them while the cluster is being broken, record the acknowledged ones, and look for all of them.
+"""Enqueue jobs while the cluster is being broken, record the acknowledged ones, and look for all of them afterwards.
 
-A caller as Holdfast recommends: each job has its `Idempotency-Key`, and is retried until there is an answer. The job's payload
+The callers do what Holdfast recommends: each job has an `Idempotency-Key`, and is retried until there is an answer. The payload
 is that key, so a duplicate is detected.
 """
 
@@ -27,10 +27,10 @@ KEPT = (200, 201)
 
 
 class Pushing:
-    """Callers that push in threads, for the length of a `with`. `path` gets a line for each acknowledged job: id and key."""
+    """Callers that enqueue in threads, for the length of a `with`. `path` gets a line for each acknowledged job: id and key."""
 
     def __init__(self, url: str, path: Path, callers: int) -> None:
-        """`url` is where the proxy is."""
+        """`url` is that of the proxy."""
         self._address = urlsplit(url).netloc
         self._path = path
         self._run = secrets.token_hex(4)  # so that the keys of two runs differ
@@ -50,13 +50,13 @@ class Pushing:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End; a job in progress is waited for, or abandoned unanswered."""
+        """End; waits for jobs in progress, or abandons them without an answer."""
         self._stop.set()
         for thread in self._threads:
             thread.join(CALL_S + 1)
 
     def line(self) -> str:
-        """What happened since the last line."""
+        """The progress since the last line."""
         new, self._told = self.acknowledged - self._told, self.acknowledged
         silent = monotonic() - self._last
         pause = f", nothing for {silent:.0f} s: {self.refused}" if silent > 1 else ""
@@ -97,7 +97,7 @@ class Pushing:
 
 
 def _code(body: bytes) -> str:
-    """The code of a refusal; the proxy's own have none."""
+    """The code of a refusal; those of the proxy have none."""
     try:
         return str(json.loads(body)["code"])
     except (ValueError, KeyError, TypeError):
@@ -106,7 +106,7 @@ def _code(body: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What was found: of the acknowledged jobs, and in the queue as a whole."""
+    """The counts: of the acknowledged jobs, and of the whole queue."""
 
     acknowledged: int
     found: int
@@ -115,7 +115,7 @@ class Count:
 
     @property
     def missing(self) -> int:
-        """Acknowledged, and not there."""
+        """Acknowledged jobs that do not exist."""
         return self.acknowledged - self.found
 
 

@@ -23,8 +23,8 @@ from cluster.processes import wait_until
 from cluster.programs import find
 from holdfast.stores.postgres.doctor import waiting
 
-START_S = 90  # of everything, on a slow machine
-END_S = 15  # for each to stop in good order
+START_S = 90  # for everything, on a slow machine
+END_S = 15  # for each to stop cleanly
 LOOK_S = 0.2
 STANDBY = ("quorum_standby", "sync_standby")  # Patroni never promotes one that is only a "replica"
 SYNCHRONOUS: LiteralString = """
@@ -73,7 +73,7 @@ class Cluster:
             self._wait(lambda: _answers(f"{self.place.proxy_url}/readyz"), "HAProxy")
 
     def close(self) -> None:
-        """Stop all of it, in good order if possible: the callers first, then standbys, the primary, and etcd.
+        """Stop all of it, cleanly if possible: the callers first, then standbys, the primary, and etcd.
 
         A primary that stops together with its standbys would wait for one of them to take over.
         """
@@ -123,7 +123,7 @@ class Cluster:
     # ------------------------------------------------------------------------------------------- what the nodes say
 
     def members(self) -> list[dict[str, Any]]:
-        """The PostgreSQL nodes as the first Patroni that answers reports them; without etcd, as each Patroni reports its own."""
+        """The PostgreSQL nodes by the report of the first Patroni that answers; without etcd, by each Patroni's own report."""
         for node in self.nodes:
             if node.alive and (members := node.cluster()):
                 return members
@@ -149,7 +149,9 @@ class Cluster:
         return set(self._ask(SYNCHRONOUS).split())
 
     def status(self) -> dict[str, Any]:
-        """Everything by name: PostgreSQL with role, state, lag in bytes and whether it is a synchronous standby; the others with whether they answer."""
+        """All parts by name: PostgreSQL with role, state, lag in bytes and whether it is a synchronous standby; others with
+        whether they answer.
+        """
         seen = {str(member["name"]): member for member in self.members()}
         synchronous = self.synchronous_standbys()
         return {
@@ -209,7 +211,9 @@ class Cluster:
         raise LookupError(f"There is no node {name}; there are {known}.")
 
     def _agree_on_replicas(self) -> None:
-        """Make commits wait for as many standbys as Holdfast requires; the cluster may have been started with another K before."""
+        """Make commits wait for as many standbys as Holdfast requires, as the cluster may have been started with another K
+        before.
+        """
         leader = next(node for node in self.nodes if node.name == self.primary)
         needed = max(self.replicas, 1)
         leader.agree({"synchronous_node_count": needed})

@@ -1,4 +1,4 @@
-"""`python -m fuzz`: attack a server for a while, print the figures and what was found, end with 1 if that was anything."""
+"""`python -m fuzz`: attacks a server for some time and prints figures and findings. Exits with 1 if there are findings."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from fuzz.case import Case, read
 from fuzz.trial import DOORS, Figures, attack
 
 
-@click.command(help="Send a Holdfast server what no client should, and look for what it does wrong.")
-@click.option("--minutes", default=2.0, show_default=True, help="How long.")
+@click.command(help="Send a Holdfast server malformed and hostile requests, and check what it does.")
+@click.option("--minutes", default=2.0, show_default=True, help="How long to run.")
 @click.option(
     "--door", "doors", multiple=True, type=click.Choice(list(DOORS)), help="Only this door; may be given more than once."
 )
-@click.option("--seed", help="Repeat a run's cases. Timing stays the machine's own.")
-@click.option("--store", default="", metavar="URL", help="Another store than a file, such as memory or postgresql://…")
+@click.option("--seed", help="Repeat the cases of a run; the timing differs.")
+@click.option("--store", default="", metavar="URL", help="A store other than a file, such as memory or postgresql://…")
 @click.option("--fronts", default=1, show_default=True, help="Front processes of the server.")
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),
     default=Path("fuzz-found"),
     show_default=True,
-    help="Where cases go that were found.",
+    help="The folder for cases with findings.",
 )
 @click.option(
     "--replay",
     type=click.Path(exists=True, path_type=Path),
     multiple=True,
-    help="Only play this case; 'corpus' are all of them.",
+    help="Only play this case; may be given more than once.",
 )
 def main(
     minutes: float, doors: tuple[str, ...], seed: str | None, store: str, fronts: int, keep: Path, replay: tuple[Path, ...]
@@ -57,30 +57,30 @@ def main(
 
 
 async def tell(figures: Figures, home: Path, keep: Path, seed: str) -> None:
-    """Each finding, as small as it gets, and where it is kept."""
+    """Minimize each finding, write it to a file, and print it."""
     for number, finding in enumerate(figures.findings):
         print(f"\n{number}: {finding.what}")
         found = await shrink.shrunk(finding, home) if finding.case or finding.suspects else None
         case: Case | None = found[0] if found else finding.case
         if case is None:
-            print("   (no one case does it alone)")
+            print("   (no single case reproduces it)")
             continue
-        file = case.keep(keep, f"{seed}-{number}", found[1] if found else f"not again: {finding.what}")
+        file = case.keep(keep, f"{seed}-{number}", found[1] if found else f"not reproduced: {finding.what}")
         print(
-            f"   {file}: {case.name}{'' if found else ' (not a second time)'}\n   {[value for _, value in case.steps][:6]!r:.600}",
+            f"   {file}: {case.name}{'' if found else ' (not reproduced)'}\n   {[value for _, value in case.steps][:6]!r:.600}",
             flush=True,
         )
 
 
 async def play_again(cases: list[Case]) -> int:
-    """Whether any of these is still wrong."""
+    """1 if any of these is still wrong, else 0."""
     bad = 0
     with tempfile.TemporaryDirectory(prefix="holdfast-fuzz-") as folder:
         async with shrink.served(Path(folder)) as server:
             for case in cases:
                 said = await shrink.replayed(case, server)
                 bad += said is not None
-                print(f"{case.name}: {said or 'well'}")
+                print(f"{case.name}: {said or 'ok'}")
     return 1 if bad else 0
 
 

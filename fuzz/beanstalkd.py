@@ -1,4 +1,4 @@
-"""The grammar of the beanstalkd door: commands of every kind with good and odd arguments, bodies that fit and that do not."""
+"""The grammar of the beanstalkd door: all commands, with good and odd arguments, and bodies of the right and the wrong length."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def case(number: int, draw: Random, stock: Stock) -> Case:
         parts.append(command)
     data = b"".join(parts)
     if draw.random() < 0.2:
-        data = mutation.spoilt(data, draw, draw.choice(parts))
+        data = mutation.corrupted(data, draw, draw.choice(parts))
         certain = False
         notes.append("bytes")
     if draw.random() < 0.1:

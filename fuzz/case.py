@@ -1,4 +1,4 @@
-"""What one connection does: bytes in segments, pauses, and its end. It can be kept as JSON."""
+"""What one connection does: bytes in segments, pauses, and how it ends. It can be stored as JSON."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ HALF, RESET, CLOSE = (
     "half",
     "reset",
     "close",
-)  # how it ends: nothing more is sent; thrown away; closed by the other end, or else by ours
+)  # how it ends: half-closed (nothing more is sent); reset; closed by the server, or else by us
 
 
 @dataclass(slots=True)
 class Case:
-    """`answers` are the methods (HTTP) or commands (beanstalkd) that must each be answered; None where nobody can tell, as the framing is spoilt."""
+    """`answers` are the methods (HTTP) or commands (beanstalkd) that must each be answered; None if the framing is corrupted,
+    so that their number is unknown.
+    """
 
     door: str
     name: str
     steps: list[tuple[str, bytes | float]]
     end: str = HALF
-    reads: bool = True  # else nothing that comes back is taken in
+    reads: bool = True  # False: it never reads the answers
     answers: list[str] | None = None
-    notes: list[str] = field(default_factory=list)  # what was spoilt
+    notes: list[str] = field(default_factory=list)  # what was corrupted
 
     @property
     def sent(self) -> bytes:
@@ -34,7 +36,7 @@ class Case:
         return b"".join(value for _, value in self.steps if isinstance(value, bytes))
 
     def to_json(self) -> dict[str, Any]:
-        """As it is kept in a file: bytes as Latin-1."""
+        """For a file: bytes as Latin-1."""
         steps = [[what, value.decode("latin-1") if isinstance(value, bytes) else value] for what, value in self.steps]
         return {
             "door": self.door,
@@ -48,12 +50,12 @@ class Case:
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Case:
-        """The reverse."""
+        """The reverse of `to_json`."""
         steps = [(what, value.encode("latin-1") if isinstance(value, str) else value) for what, value in kept["steps"]]
         return cls(kept["door"], kept["name"], steps, kept["end"], kept["reads"], kept["answers"], kept.get("notes", []))
 
     def keep(self, folder: Path, name: str, about: str) -> Path:
-        """Write it down, with what was wrong."""
+        """Write it to a file, with what was wrong."""
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{name}.json"
         file.write_text(json.dumps({"about": about, **self.to_json()}, indent=1, ensure_ascii=True) + "\n")
@@ -61,10 +63,10 @@ class Case:
 
 
 def read(file: Path) -> Case:
-    """A case that was kept."""
+    """Read a case from a file."""
     return Case.from_json(json.loads(file.read_text()))
 
 
 def corpus() -> list[Path]:
-    """All that were kept."""
+    """The files of all stored cases."""
     return sorted(CORPUS.glob("*.json"))

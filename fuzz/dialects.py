@@ -8,7 +8,7 @@ from urllib.parse import quote_plus
 
 from fuzz import values
 from fuzz.case import Case
-from fuzz.http import assembled, spoil_body
+from fuzz.http import assembled, corrupt_body
 from fuzz.request import Request
 from fuzz.stock import Stock
 
@@ -36,7 +36,7 @@ FIELDS = ["action", "queue", "queueName", "queues", "priority", "worker", "worke
 
 
 def case(number: int, draw: Random, stock: Stock) -> Case:
-    """One connection that speaks them."""
+    """One connection with requests in the dialects."""
     return assembled("dialects", [_request(draw, stock) for _ in range(draw.choice([1, 1, 2, 4]))], number, draw)
 
 
@@ -73,6 +73,6 @@ def _request(draw: Random, stock: Stock) -> Request:
             made.body = text.encode()
             made.headers.append("Content-Type: application/x-www-form-urlencoded")
     elif method not in ("GET", "HEAD"):
-        spoil_body(made, fields, draw)
+        corrupt_body(made, fields, draw)
         made.headers.append("Content-Type: application/json")
     return made

@@ -1,4 +1,6 @@
-"""Callers that do no wrong, beside those that do: each answer is written down, and at the end every job that was acknowledged must be there once."""
+"""Honest callers: clients that do nothing wrong, beside the attack: they record each answer, and at the end every acknowledged
+job must exist exactly once.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ TUBE = "honest-tube"
 
 @dataclass(slots=True)
 class Ledger:
-    """What was acknowledged, by number: the payload, and whether the job was concluded (of a tube: deleted)."""
+    """The acknowledged jobs, by id: the payload, and whether the job was concluded (in a tube: deleted)."""
 
     jobs: dict[int, tuple[str, str, bool]] = field(default_factory=dict)  # queue, payload, concluded
     doubtful: set[str] = field(default_factory=set)  # payloads of calls without an answer
@@ -26,13 +28,13 @@ class Ledger:
     wrong: list[str] = field(default_factory=list)
 
     def p99_ms(self) -> float:
-        """What 99 of 100 calls took at most."""
+        """The 99th percentile of the calls' times."""
         ordered = sorted(self.waits_s) or [0.0]
         return ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000
 
 
 async def over_http(port: int, queue: str, ledger: Ledger, ends: asyncio.Event) -> None:
-    """Push a job, and take and conclude one now and then."""
+    """Enqueue jobs, and lease and conclude one now and then."""
     wire, number = Wire(port, PATIENCE_S), 0
     while not ends.is_set():
         number += 1
@@ -76,7 +78,7 @@ async def _asked(
 
 
 async def over_tubes(port: int, ledger: Ledger, ends: asyncio.Event) -> None:
-    """Put a job, and reserve and delete one now and then."""
+    """Put jobs, and reserve and delete one now and then."""
     wire, number = Wire(port, PATIENCE_S), 0
     await wire.exchange(f"use {TUBE}\r\nwatch {TUBE}\r\nignore default\r\n".encode(), lambda reader: _lines(reader, 3))
     while not ends.is_set():
@@ -109,7 +111,7 @@ async def _lines(reader: asyncio.StreamReader, count: int) -> list[bytes]:
 
 
 async def missing(port: int, ledger: Ledger, meddled: set[int]) -> list[str]:
-    """What is not as it was acknowledged. A job that a case has named may have been ended by it."""
+    """Differences from what was acknowledged. Jobs that a case has named are left out: the case may have ended them."""
     found = {queue: await _listed(port, queue) for queue in (*QUEUES, TUBE)}
     there = {job["id"]: job for jobs in found.values() for job in jobs}
     wrong = []
@@ -118,18 +120,18 @@ async def missing(port: int, ledger: Ledger, meddled: set[int]) -> list[str]:
         if number in meddled:
             continue
         if job is None:
-            wrong.append(f"job {number} of {queue} was acknowledged and is not there")
+            wrong.append(f"job {number} of {queue} was acknowledged and does not exist")
         elif concluded and job["state"] != "concluded":
             wrong.append(f"job {number} of {queue} was concluded and is {job['state']}")
         elif job["queue"] != queue or (queue != TUBE and job["payload"] != payload):
-            wrong.append(f"job {number} of {queue} is not what was put: {str(job)[:200]}")
+            wrong.append(f"job {number} of {queue} differs from what was enqueued: {str(job)[:200]}")
     for queue, jobs in found.items():
         payloads = [str(job.get("payload", job.get("payload_base64"))) for job in jobs]
         if len(set(payloads)) != len(payloads):
-            wrong.append(f"a job of {queue} is there twice")
+            wrong.append(f"a job of {queue} exists twice")
         unknown = [job["id"] for job in jobs if job["id"] not in ledger.jobs and str(job.get("payload")) not in ledger.doubtful]
         if queue != TUBE and unknown:
-            wrong.append(f"jobs of {queue} that nobody put: {unknown[:5]}")
+            wrong.append(f"jobs of {queue} that no client enqueued: {unknown[:5]}")
     return wrong
 
 

@@ -1,4 +1,6 @@
-"""The grammar of the HTTP doors: pipelines of requests that could be, taken from the served OpenAPI document, with something spoilt in most of them."""
+"""The grammar of the HTTP doors: pipelines of valid requests, made from the served OpenAPI document; most of them are then
+corrupted.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +36,15 @@ def case(number: int, draw: Random, stock: Stock) -> Case:
     """One connection to the native API."""
     requests = [native(draw, stock) for _ in range(draw.choice([1, 1, 1, 2, 3, 6]))]
     endless = next((place for place, request in enumerate(requests) if not request.certain), len(requests))
-    return assembled("http", requests[: endless + 1], number, draw)  # what comes behind an event stream waits for its end
+    return assembled("http", requests[: endless + 1], number, draw)  # requests after an event stream would wait for its end
 
 
 def native(draw: Random, stock: Stock) -> Request:
-    """A request for one of the operations that the document has."""
+    """A request for one operation of the document."""
     if draw.random() < 0.08:
         return Request("GET", draw.choice(PLAIN))
     if draw.random() < 0.01:
-        return Request("GET", draw.choice(["/v1/stream", "/web/stream"]), certain=False)  # nothing behind it is answered
+        return Request("GET", draw.choice(["/v1/stream", "/web/stream"]), certain=False)  # no request after it is answered
     operations = [
         (method, path, found)
         for path, methods in stock.described["paths"].items()
@@ -54,7 +56,7 @@ def native(draw: Random, stock: Stock) -> Request:
     content = operation.get("requestBody", {}).get("content", {})
     if "application/json" in content:
         body = Sampler(stock.described).draw(content["application/json"]["schema"], draw, stock)
-        spoil_body(made, body, draw)
+        corrupt_body(made, body, draw)
         made.headers.append("Content-Type: application/json")
     if draw.random() < 0.1:
         made.headers.append(f"Idempotency-Key: {draw.choice('abc')}")
@@ -80,8 +82,8 @@ def _query(operation: dict, draw: Random) -> str:
     return "?" + "&".join(pairs) if pairs else ""
 
 
-def spoil_body(made: Request, body: object, draw: Random) -> None:
-    """The body as JSON: as it was drawn, or with a field that is odd, left out, unknown, misspelt, or there twice; or as bytes that are none."""
+def corrupt_body(made: Request, body: object, draw: Random) -> None:
+    """Set the body: JSON as drawn; or with an odd, missing, unknown, misspelt or duplicate field; or bytes that are not JSON."""
     kind = draw.randrange(16) - 6
     if kind >= 4 and isinstance(body, dict) and body:
         holder = _somewhere(body, draw)
@@ -100,7 +102,7 @@ def spoil_body(made: Request, body: object, draw: Random) -> None:
             made.note("a key twice")
             return
         elif kind == 8:
-            made.body = mutation.spoilt(values.document(body), draw)
+            made.body = mutation.corrupted(values.document(body), draw)
             made.note("JSON")
             return
         made.note(f"field {name[:30]!r}")
@@ -121,17 +123,17 @@ def _somewhere(body: dict, draw: Random) -> dict:
 
 
 def assembled(door: str, requests: list[Request], number: int, draw: Random) -> Case:
-    """One connection that sends these, most often with something spoilt: in a request, in the bytes, in their order, or at the end."""
-    gentle = draw.random() < 0.4  # so that much is accepted, too
+    """One connection that sends these; most are corrupted: in a request, in the bytes, in their order, or at the end."""
+    gentle = draw.random() < 0.4  # so that many requests are accepted, too
     for request in requests:
         while draw.random() < (0.1 if gentle else 0.45):
-            request.spoil(draw)
+            request.corrupt(draw)
     written = [request.written(draw) for request in requests]
     certain = all(request.certain and request.method != "CONNECT" for request in requests)
     notes = [note for request in requests for note in request.notes]
     data = b"".join(written)
     if not gentle and draw.random() < 0.4:
-        data = mutation.spoilt(data, draw, draw.choice(written))
+        data = mutation.corrupted(data, draw, draw.choice(written))
         certain = False
         notes.append("bytes")
     end = draw.choice([HALF] * 6 + [RESET] * 2 + [CLOSE])

@@ -1,4 +1,4 @@
-"""Bytes, spoilt: flipped, left out, repeated, spliced; and cut into segments."""
+"""Corrupted bytes: flipped, left out, repeated, spliced; and cut into segments."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ INTERESTING = [
 LONG = [b"x" * 300, b"x" * 5_000, b"\0" * 300, b"0" * 1_000]
 
 
-def spoilt(data: bytes, draw: Random, other: bytes = b"") -> bytes:
-    """The same with one thing wrong; a splice takes the rest from `other`."""
+def corrupted(data: bytes, draw: Random, other: bytes = b"") -> bytes:
+    """The data with one corruption; a splice takes the rest from `other`."""
     at, behind = sorted((draw.randint(0, len(data)), draw.randint(0, len(data))))
     behind = min(behind, at + 200)
     match draw.randrange(9):

@@ -1,4 +1,4 @@
-"""The grammar of the page: its screens, and its forms with a cookie and a token that are good, somebody else's, or none."""
+"""The grammar of the page: its screens, and its forms with a valid, foreign or missing cookie and token."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ GOOD = {"queue": values.QUEUES, "name": values.QUEUES, "cron": values.CRONS, "ti
 
 
 def case(number: int, draw: Random, stock: Stock) -> Case:
-    """One connection of a browser, or of what says that it is one."""
+    """One connection of a browser, or of a client that claims to be one."""
     make = [screen if draw.random() < 0.5 else form for _ in range(draw.choice([1, 1, 2, 4]))]
     return assembled("page", [one(draw, stock) for one in make], number, draw)
 
@@ -110,7 +110,7 @@ def _encoded(pairs: list[tuple[str, str]]) -> str:
 
 
 def screen(draw: Random, stock: Stock) -> Request:
-    """A screen, with some of what its filters take."""
+    """A screen, with some of its filters."""
     pairs = [(name, _value(name, draw)) for name in draw.sample(QUERY, draw.randrange(4))]
     made = Request("GET", _path(draw.choice(SCREENS), draw, stock) + ("?" + _encoded(pairs)[:6_000] if pairs else ""))
     if draw.random() < 0.4:
@@ -121,7 +121,7 @@ def screen(draw: Random, stock: Stock) -> Request:
 
 
 def form(draw: Random, stock: Stock) -> Request:
-    """A form that was filled in, as it is sent; every case is about the queues of the grammar, so that no honest caller's job is meant."""
+    """A form as a browser sends it. Every case uses the queues of the grammar, so that none changes jobs of the honest callers."""
     path = draw.choice(list(FORMS))
     pairs = [(name, _value(name, draw)) for name in FORMS[path] if draw.random() < 0.6]
     if path == "/bulk":

@@ -1,4 +1,4 @@
-"""Plays a case against a port, and keeps what comes back."""
+"""Plays a case against a port, and records the answer."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from dataclasses import dataclass
 
 from fuzz.case import HALF, PAUSE, RESET, Case
 
-BOUND_S = (
-    20.0  # to be answered or hung up on, of one that says nothing more: far more than it takes, as the machine may be busy
-)
-TAKEN_S = 5.0  # to take what is sent, of one that does not read
-LINGER_S = 0.05  # that one stays who closes by itself
-DEAF_S = 0.2  # that one stays who does not read
+BOUND_S = 20.0  # until a connection that sends nothing more is answered or closed: far more than that takes on a busy machine
+TAKEN_S = 5.0  # until the server has read a segment
+LINGER_S = 0.05  # until a connection closes that does not wait for its answers
+DEAF_S = 0.2  # until a connection closes that does not read
 KEPT_BYTES = 32 << 20
 
 
 @dataclass(slots=True)
 class Heard:
-    """What came back. `over` is whether the server has hung up within the bound; None where the case did not wait for that."""
+    """The answer. `over`: whether the server closed the connection within the bound; None if the case did not wait for that."""
 
     data: bytes = b""
     over: bool | None = None
-    cut: bool = False  # by a reset
+    cut: bool = False  # by a reset of the server
     refused: str = ""  # no connection could be made
     seconds: float = 0.0
 

@@ -8,7 +8,7 @@ _MIB = 1 << 20
 
 
 def text(figures: Figures) -> str:
-    """All of them, one a line."""
+    """All figures, one per line."""
     cases = ", ".join(f"{door} {count:,}" for door, count in sorted(figures.cases.items()))
     statuses = ", ".join(f"{status} {count:,}" for status, count in sorted(figures.statuses.items()))
     of_each = ", ".join(f"{name} {before / _MIB:.1f} to {after / _MIB:.1f}" for name, before, after in figures.of_each)

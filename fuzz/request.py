@@ -1,4 +1,4 @@
-"""One request of HTTP in parts, what can be wrong with each part, and how it is written."""
+"""An HTTP request in parts, the corruptions of each part, and its bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PREFIX = "/under"  # of `--root-path`
 HOST = "Host: localhost"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "PURGE", "QUERY"]
 ODD_METHODS = ["get", "CONNECT", "PRI", "X", "G\0T", "POST ", "BREW", "M" * 300, "ＧＥＴ"]
-# Each is read in one way only: what stands in a message is not changed by them.
+# Headers that do not affect how a message is read.
 HEADERS = [
     "X-Forwarded-Prefix: /evil", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "X-Forwarded-For: 1.2.3.4, <script>", 'Forwarded: host=evil.example;for="[::1]"',
     "X-Original-URL: /v1/queues/fuzz/purge", "X-Rewrite-URL: /web", "X-HTTP-Method-Override: DELETE", "X-Method-Override: DELETE", "X-Script-Name: /x", "Script-Name: //evil.example",
@@ -24,7 +24,7 @@ HEADERS = [
     "Proxy: http://evil.example", "TE: trailers, deflate", "Trailer: Host", "Last-Event-ID: -1", "Last-Event-ID: 99999999999999999999", "Max-Forwards: 0", "Via: 1.1 x", "Date: now", "Expect: ",
     "traceparent: 00-\0", "Priority: u=0, i", "Content-MD5: x", "X: " + "y" * 9_000, "_: _", "X_Forwarded_For: 1", ": empty", "\xff: x",
 ]  # fmt: skip
-# With these nobody can tell where a message ends, or who it is for.
+# Headers that make it ambiguous where a message ends, or for which host it is.
 DOUBTFUL = [
     "Host: localhost", "Host: evil.example", "Host:", "Host: [::1].evil.example", "Host: localhost:evil", "Host: localhost.", "host : localhost", "Content-Length: 0", "Content-Length: 5, 5",
     "Content-Length: +5", "Content-Length: 0x5", "Content-Length: ٣", "Content-Length: -1", "Content-Length: 99999999999999999999", "Content-Length: 4294967296", "Content-Length: 1e1",
@@ -62,19 +62,19 @@ CHUNK_SIZES = [
 
 @dataclass(slots=True)
 class Request:
-    """`certain` is whether there is one way to read it, so that it must be answered, and what comes behind it too."""
+    """`certain`: there is only one way to read it, so that it and the request after it must be answered."""
 
     method: str
     target: str
     body: bytes = b""
     headers: list[str] = field(default_factory=list)
     version: str = "HTTP/1.1"
-    chunks: int = 0  # else it has a length
+    chunks: int = 0  # 0: it has a Content-Length
     certain: bool = True
     notes: list[str] = field(default_factory=list)
 
-    def spoil(self, draw: Random) -> None:
-        """Make one thing of it odd or wrong."""
+    def corrupt(self, draw: Random) -> None:
+        """Make one part odd or wrong."""
         kind = draw.randrange(12)
         if kind < 3:
             self.headers.append(draw.choice(HEADERS))
@@ -109,7 +109,7 @@ class Request:
             self.note("in chunks")
 
     def note(self, what: str, certain: bool = True) -> None:
-        """Remember what was spoilt."""
+        """Record what was corrupted."""
         self.notes.append(what)
         self.certain &= certain
 
@@ -152,7 +152,7 @@ class Request:
 
 
 def odd_target(target: str, draw: Random) -> tuple[str, bool]:
-    """Another way to write it, a trick, or what is none; and whether it is a target at all."""
+    """The target written in another way, a hostile one, or an invalid one; and whether it is valid."""
     path, _, query = target.partition("?")
     place = draw.randrange(len(path)) if path else 0
     certain = [

@@ -1,4 +1,4 @@
-"""Values that fit a schema of the served OpenAPI document, so that the grammar of HTTP follows the routes that there are."""
+"""Values that match a schema of the served OpenAPI document, so that the grammar of HTTP has all routes of the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class Sampler:
         self._parts = described.get("components", {}).get("schemas", {})
 
     def draw(self, schema: Json, draw: Random, stock: Stock, named: str = "", depth: int = 0) -> Any:
-        """One value. The name of a field says more than its type: a queue is one that is there, a pattern may be a bomb."""
+        """One value. The name of a field matters as well as its type: a queue is one that exists, a pattern may be slow to
+        match.
+        """
         schema = self._resolved(schema, draw)
         known = _by_name(named, draw, stock)
         if known is not None and schema.get("type") != "object":

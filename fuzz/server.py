@@ -1,4 +1,4 @@
-"""The server under attack: its processes, what they hold, and what they said."""
+"""The server under attack: its processes, their memory, metrics and log."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fuzz.request import PREFIX
 from torture.server import Server
 from torture.wire import Broken, NeverSent, Wire
 
-SETTLE_S = 60.0  # for what was under way to come to its end, bodies and leases included
-# What has to be back to zero when nobody is connected any more.
+SETTLE_S = 60.0  # until all that is in progress has ended, bodies and leases included
+# Metrics that must be zero when no client is connected.
 IDLE = ("holdfast_waiters", "holdfast_in_flight_commands", "holdfast_event_streams", "holdfast_memory_held_bytes", "holdfast_memory_parked_bytes",
         "holdfast_beanstalk_connected", "holdfast_channels", "holdfast_channel_jobs")  # fmt: skip
 _BAD_LINE = re.compile(
@@ -26,13 +26,13 @@ _BAD_LINE = re.compile(
 
 
 def made(home: Path) -> Path:
-    """A folder that is there."""
+    """Create a folder; returns it."""
     home.mkdir(parents=True, exist_ok=True)
     return home
 
 
 def _defect(line: str) -> str:
-    """The event and the exception, without what differs from one time to the next."""
+    """The event and the exception, without parts that differ each time."""
     try:
         told = json.loads(line)
         raised = str(told.get("exception", "")).strip().rpartition("\n")[2]
@@ -43,14 +43,14 @@ def _defect(line: str) -> str:
 
 @dataclass(slots=True)
 class Attacked(Server):
-    """A server that speaks every protocol, under a prefix. `store` is its URL; empty is a file in its home."""
+    """A server with all doors, under a path prefix. `store` is a URL; "" means a file in `home`."""
 
     store: str = ""
     fronts: int = 1
     tubes: int = 0
 
     def command(self) -> list[str]:
-        """What a user would type."""
+        """The command line."""
         self.tubes = self.tubes or free_port()
         command = Server.command(self)
         if self.store:
@@ -59,7 +59,7 @@ class Attacked(Server):
         return [*command, "--beanstalk", f"127.0.0.1:{self.tubes}", "--root-path", PREFIX, *fronts]
 
     def memory(self) -> dict[int, int]:
-        """Bytes of each process, without the files that it maps: those are shared with whatever else runs here."""
+        """Bytes of each process, without mapped files, which it shares with other processes."""
         found = {}
         for pid in self.pids():
             with suppress(OSError):
@@ -67,7 +67,7 @@ class Attacked(Server):
         return found
 
     def memory_bytes(self) -> int:
-        """Of all processes together."""
+        """The sum over all processes."""
         return sum(self.memory().values())
 
     def descriptors(self) -> int:
@@ -75,12 +75,12 @@ class Attacked(Server):
         return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.pids())
 
     def bad_lines(self, behind: int = 0) -> list[str]:
-        """What of its log, past so many bytes, tells of a defect: a line each."""
+        """The lines of the log that report a defect, from an offset in bytes on."""
         text = self.log.read_bytes()[behind:].decode(errors="replace")
         return [_defect(line) for line in text.splitlines() if _BAD_LINE.search(line)]
 
     async def busy(self) -> dict[str, float]:
-        """Metrics that should be zero and are not; the call itself is one command of nobody's."""
+        """The metrics of `IDLE` that are not zero, except for the command of this call itself."""
         wire = Wire(self.port, 30.0)
         page = (await wire.request("GET", "/metrics")).body.decode()
         wire.close()
@@ -92,15 +92,15 @@ class Attacked(Server):
         return {name: value for name, value in held.items() if value}
 
     async def idle(self) -> dict[str, float]:
-        """Wait until nothing is under way; what still is in the end."""
+        """Wait until nothing is in progress; returns what still is after the bound."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SETTLE_S
-        while (left := await self.busy()) and loop.time() < deadline:  # noqa: ASYNC110  (it can only be asked about)
+        while (left := await self.busy()) and loop.time() < deadline:  # noqa: ASYNC110  (it can only be polled)
             await asyncio.sleep(0.25)
         return left
 
     async def clear(self) -> None:
-        """Take away what the cases have put, so that what is left is what the server keeps for itself."""
+        """Delete what the cases have created, so that only the server's own memory is measured."""
         wire = Wire(self.port, 60.0)
         for kind, many in (("schedules", "schedules"), ("interests", "interests"), ("workers", "workers")):
             for one in json.loads((await wire.request("GET", f"/v1/{kind}")).body)[many]:
@@ -115,7 +115,7 @@ class Attacked(Server):
         wire.close()
 
     async def answers(self) -> bool:
-        """Whether it is alive."""
+        """Whether it answers."""
         wire = Wire(self.port, 15.0)
         try:
             return (await wire.request("GET", "/healthz")).status == 200

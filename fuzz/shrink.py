@@ -1,4 +1,6 @@
-"""What was found is made smaller for as long as it is still wrong, against a server of its own; and of many suspects the one is found."""
+"""Minimizes a finding: the case is cut as long as the defect remains, on a server of its own. Of many suspects it finds the one
+that is wrong.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ SHRINK_S = 60.0  # for one finding
 
 @asynccontextmanager
 async def served(home: Path) -> AsyncIterator[Attacked]:
-    """A server that keeps its jobs in memory."""
+    """A server with its store in memory."""
     server = Attacked(made(home), home / "server.log", store="memory")
     await server.start()
     try:
@@ -30,13 +32,13 @@ async def served(home: Path) -> AsyncIterator[Attacked]:
 
 
 async def replayed(case: Case, server: Attacked) -> str | None:
-    """What is wrong when this is played once more: with the answer, the log or the processes."""
+    """What is wrong when the case is played again: with the answer, the log or the processes."""
     if not server.running:
         await server.start()
     behind, processes = server.log.stat().st_size, len(server.pids())
     heard = await play(case, server.tubes if case.door == "beanstalkd" else server.port)
     said = wrong(case, heard)
-    await server.answers()  # whatever it wrote by then is written
+    await server.answers()  # by then its log lines are written
     if len(server.pids()) != processes:
         await server.kill_all()
         return "a process has ended"
@@ -45,10 +47,10 @@ async def replayed(case: Case, server: Attacked) -> str | None:
 
 
 async def shrunk(finding: Finding, home: Path) -> tuple[Case, str] | None:
-    """The smallest case that is wrong alone, and how; None where none of them is."""
+    """The smallest case that is wrong alone, and how; None if no case is."""
     async with served(home) as server:
         for case in [finding.case] if finding.case else reversed(finding.suspects):
-            if said := await replayed(case, server):  # where one of many is looked for, any that is wrong will do
+            if said := await replayed(case, server):  # of several suspects, the first that is wrong
                 return await _smaller(case, said, server)
     return None
 
@@ -70,9 +72,9 @@ async def _smaller(case: Case, said: str, server: Attacked) -> tuple[Case, str]:
 
 
 def _candidates(case: Case, size: int) -> Iterator[Case]:
-    """The same without a part of so many bytes; first of all in one piece."""
+    """The case without parts of so many bytes; first the whole case in one segment."""
     data = case.sent
     if len(case.steps) > 1:
         yield replace(case, steps=[("send", data)])
-    elif case.answers is None:  # else what is left out would take an answer with it
+    elif case.answers is None:  # else leaving a part out would change the number of answers
         yield from (replace(case, steps=[("send", data[:at] + data[at + size :])]) for at in range(0, len(data), size))

@@ -1,4 +1,6 @@
-"""Real things to name in a case: jobs, tokens of leases, workers, and the cookie and token of a form. They are renewed while a run goes on."""
+"""Real objects to name in a case: jobs, tokens of leases, workers, and the cookie and token of a form. They are renewed during
+a run.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,13 @@ from typing import Any
 from fuzz import values
 from torture.wire import Wire
 
-QUEUE = "fuzz-stock"  # only here: no case names it
+QUEUE = "fuzz-stock"  # no case names this queue
 NO_TOKEN = "1.1.1.00000000000000000000000000000000"
 
 
 @dataclass(slots=True)
 class Stock:
-    """What there is."""
+    """The objects that exist now."""
 
     port: int
     described: dict[str, Any] = field(default_factory=dict)  # the OpenAPI document
@@ -28,10 +30,10 @@ class Stock:
     form_token: str = ""
 
     async def open(self) -> None:
-        """Read the document, and what a form needs."""
+        """Read the OpenAPI document, and the cookie and token of a form."""
         wire = Wire(self.port, 30.0)
         self.described = json.loads((await wire.request("GET", "/openapi.json")).body)
-        self.described["paths"].pop("/v1/keys")  # with the first key, nobody else would be let in
+        self.described["paths"].pop("/v1/keys")  # with the first key, all requests would need one
         page = await wire.exchange(
             b"GET /web/schedules HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", lambda reader: reader.read()
         )
@@ -45,7 +47,7 @@ class Stock:
         await self.renew()
 
     async def renew(self) -> None:
-        """Other jobs, half of them leased."""
+        """Create new jobs, and lease half of them."""
         wire = Wire(self.port, 30.0)
         jobs = {"jobs": [{"queue": QUEUE, "payload": number} for number in range(24)]}
         pushed = await wire.request("POST", "/v1/jobs", json.dumps(jobs).encode())
@@ -60,15 +62,15 @@ class Stock:
             self.workers = [json.loads(worker.body)["id"]]
 
     def job(self, draw: Random) -> int:
-        """The number of a job."""
+        """The id of a job."""
         return draw.choice(self.jobs or [1 << 50])
 
     def number(self, draw: Random) -> str:
-        """The same as text, odd now and then."""
+        """The id as text, sometimes odd."""
         return draw.choice(values.NUMBERS[7:]) if draw.random() < 0.1 else str(self.job(draw))
 
     def token(self, draw: Random) -> str:
-        """The token of a lease, spoilt now and then."""
+        """The token of a lease, sometimes corrupted."""
         token = draw.choice(self.tokens or [NO_TOKEN])
         kind = draw.randrange(12)
         if kind == 0:

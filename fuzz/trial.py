@@ -1,4 +1,4 @@
-"""One run: a server, honest callers, and cases at the doors that were chosen, until the time is up. Then what was left behind is looked for."""
+"""One run: a server, honest callers, and cases at the chosen doors, until the time is up. Then it checks what was left behind."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ DOORS: dict[str, Grammar] = {
     "websocket": websocket.case,
     "beanstalkd": beanstalkd.case,
 }
-CALLERS = 6  # at a time, for each door
-WARM_CASES = 1_000  # for each door and front, before memory is measured: what is loaded once is loaded, and what is kept to a bound is there
+CALLERS = 6  # concurrent connections for each door
+WARM_CASES = (
+    1_000  # for each door and front, before memory is measured: by then lazy imports are done and bounded caches are full
+)
 RENEW_S = 5.0
 LOOK_S = 0.5
-SHARE = 1.10  # of the memory before that there may be afterwards
-REST_S = 20.0  # before it is measured, both times: a server that is quiet gives back what it has freed, within some seconds
-GIVEN_BACK_S = 30.0  # for that to come about, where there was no rest before
+SHARE = 1.10  # the bound of memory afterwards, relative to memory before
+REST_S = 20.0  # before each measurement: an idle server returns freed memory to the system within some seconds
+GIVEN_BACK_S = 30.0  # until memory is returned, if there was no rest before
 MOST_FOUND = 20
 OF_A_KIND = 2
 _NAMED = re.compile(rb"(?:jobs?/|delete |release |bury |touch |kick-job |reserve-job |conclude/|Id\W+|job\W+)(\d+)")
@@ -42,7 +44,7 @@ _NAMED = re.compile(rb"(?:jobs?/|delete |release |bury |touch |kick-job |reserve
 
 @dataclass(slots=True)
 class Finding:
-    """What was wrong, and the case; None where it can't be said which."""
+    """What was wrong, and the case; None if it is not known which."""
 
     what: str
     case: Case | None = None
@@ -51,7 +53,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Figures:
-    """What a run came to."""
+    """The results of a run."""
 
     seconds: float = 0.0
     cases: Counter[str] = field(default_factory=Counter)
@@ -60,17 +62,17 @@ class Figures:
     before_bytes: int = 0
     peak_bytes: int = 0
     after_bytes: int = 0
-    of_each: list[tuple[str, int, int]] = field(default_factory=list)  # process, bytes before, bytes afterwards
+    of_each: list[tuple[str, int, int]] = field(default_factory=list)  # process, bytes before, bytes after
     honest_calls: int = 0
     honest_jobs: int = 0
     honest_p99_ms: float = 0.0
     refused: int = 0
     findings: list[Finding] = field(default_factory=list)
-    kinds: Counter[str] = field(default_factory=Counter)  # of findings, all of them
+    kinds: Counter[str] = field(default_factory=Counter)  # of all findings
 
 
 class Trial:
-    """A run with one server, which is given and is started here."""
+    """A run with one server, which it starts."""
 
     def __init__(
         self, server: Attacked, seed: str, doors: list[str], warm_cases: int = WARM_CASES, rest_s: float = REST_S
@@ -83,10 +85,10 @@ class Trial:
         self._recent: deque[Case] = deque(maxlen=64)
         self._stock = Stock(0)
         self._ends = asyncio.Event()
-        self._looked = 0  # bytes of the log
+        self._looked = 0  # bytes of the log that were read
 
     async def run(self, seconds: float) -> Figures:
-        """From the start of the server to its end."""
+        """Run it, from the start of the server to its end."""
         if not await self.server.start():
             self._found(f"the server did not start: {self.server.last_words()}")
             return self.figures
@@ -101,7 +103,7 @@ class Trial:
         return self.figures
 
     async def _warm(self) -> None:
-        """Every door, so that what is loaded at its first use is there before."""
+        """Use every door, so that lazy imports are done before memory is measured."""
         cases = self.warm_cases * self.server.fronts
         parts = [range(-cases + part, 0, CALLERS) for part in range(CALLERS)]
         await asyncio.gather(*[self._some(door, part) for door in DOORS for part in parts])
@@ -126,7 +128,7 @@ class Trial:
         self.figures.seconds = time.monotonic() - began
 
     async def _some(self, door: str, numbers: object) -> None:
-        """Cases of one door, one after the other."""
+        """Play cases of one door, one after the other."""
         port = self.server.tubes if door == "beanstalkd" else self.server.port
         for number in numbers:  # type: ignore[attr-defined]
             if self._ends.is_set() or len(self.figures.findings) >= MOST_FOUND:
@@ -152,7 +154,7 @@ class Trial:
             self.meddled.update(int(number) for number in _NAMED.findall(text) if len(number) < 19)
 
     async def _watch(self) -> None:
-        """Memory, processes and the log, while it goes on."""
+        """Watch memory, processes and the log during the run."""
         renewed = time.monotonic()
         processes = len(self.server.pids())
         while not self._ends.is_set():
@@ -175,14 +177,14 @@ class Trial:
             self._found(f"the log: {line}", suspects=list(self._recent))
 
     async def _look_back(self) -> None:
-        """Nothing is under way, nothing is held, and nothing is lost."""
+        """Check that nothing is in progress, nothing is held, and nothing is lost."""
         figures = self.figures
         figures.honest_calls, figures.honest_jobs = len(self.ledger.waits_s), len(self.ledger.jobs)
         figures.honest_p99_ms, figures.refused = self.ledger.p99_ms(), self.ledger.refused
         if not self.server.running:
             return
         if left := await self.server.idle():
-            self._found(f"still held when nobody is there any more: {left}")
+            self._found(f"still held after all clients have left: {left}")
         for said in [*self.ledger.wrong, *await honest.missing(self.server.port, self.ledger, self.meddled)]:
             self._found(said)
         await self.server.clear()
@@ -226,6 +228,6 @@ async def attack(
     warm_cases: int = WARM_CASES,
     rest_s: float = REST_S,
 ) -> Figures:
-    """A run in a folder of its own."""
+    """Run an attack in a folder of its own."""
     server = Attacked(made(home), home / "server.log", store=store, fronts=fronts)
     return await Trial(server, seed, doors, warm_cases, rest_s).run(seconds)

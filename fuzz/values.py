@@ -1,4 +1,4 @@
-"""What stands in a field: good values, odd ones, and those that ask for much work or that readers take differently."""
+"""Values of fields: good ones, odd ones, and those that cause much work or that parsers read differently."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ TEXTS = [
     "1" * 400,
     "=cmd|' /C calc'!A0",
 ]
-# As they would stand in a JSON document or in an address.
+# As they are written in JSON or in a URL.
 NUMBERS = [
     "0", "-0", "1", "-1", "2", "7", "1000", "1001", "55000", "55001", "65535", "65536", "4294967295", "4294967296", "9007199254740991",
     "9007199254740992", "9223372036854775807", "9223372036854775808", "18446744073709551615", "18446744073709551616", "1e1", "1E400", "-1e400",
@@ -113,13 +113,13 @@ INSTANTS = [
 
 
 class Raw(str):
-    """Text that stands in a document as it is, whether it is JSON or not."""
+    """Text that is written into a document unchanged, even if it is not JSON."""
 
     __slots__ = ()
 
 
 def document(value: Any) -> bytes:
-    """JSON, with what is raw in it as it stands, and halves of surrogate pairs as escapes, or here and there as bytes that are no UTF-8."""
+    """JSON, with `Raw` values unchanged, and lone surrogates as escapes, or sometimes as bytes that are not UTF-8."""
     return _written(value).encode("utf-8", "surrogatepass")
 
 
@@ -134,7 +134,7 @@ def _written(value: Any) -> str:
 
 
 def payload(draw: Random) -> Any:
-    """Any JSON, small as a rule."""
+    """Any JSON, usually small."""
     kind = draw.randrange(12)
     if kind < 5:
         return draw.choice([None, True, 0, 7, 1.5, "x", [], {}, {"a": [1, {"b": None}]}])
@@ -146,7 +146,7 @@ def payload(draw: Random) -> Any:
 
 
 def odd(draw: Random) -> Raw | str:
-    """What hardly any field takes."""
+    """A value that almost no field accepts."""
     kind = draw.randrange(10)
     if kind < 4:
         return Raw(draw.choice(NUMBERS) or "0")
@@ -156,5 +156,5 @@ def odd(draw: Random) -> Raw | str:
 
 
 def name(draw: Random) -> str:
-    """A queue's name, good as a rule."""
+    """A name of a queue, usually a valid one."""
     return draw.choice(ODD_NAMES) if draw.random() < 0.06 else draw.choice(QUEUES)

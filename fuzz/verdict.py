@@ -1,4 +1,4 @@
-"""What is wrong with what came back: pure functions, one for each protocol. They know only what `docs/` promise."""
+"""What is wrong with an answer: pure functions, one for each protocol. They use only what `docs/` promise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fuzz.case import Case
 from fuzz.play import Heard
 
-# Refusals of limits, which `docs/protocol.md` names with each 5xx; 501 and 505 say what is not spoken.
+# Refusals that `docs/protocol.md` lists for each 5xx: limits, and with 501 and 505 what is not supported.
 REFUSALS = {
     503: {"overloaded", "draining"},
     507: {"storage_full"},
@@ -26,11 +26,11 @@ _MARKUP = re.compile(rb"<script>alert|<img src=x")
 
 
 def wrong(case: Case, heard: Heard) -> str | None:
-    """What is wrong in a sentence, or None."""
+    """What is wrong, in a sentence, or None."""
     if heard.refused:
         return f"no connection: {heard.refused}"
     if heard.over is False:
-        return "neither answered nor hung up on within the bound"
+        return "neither answered nor closed within the bound"
     return _BY_DOOR[case.door](case, heard)
 
 
@@ -38,9 +38,9 @@ def _http(case: Case, heard: Heard) -> str | None:
     if heard.data and not _STATUS.match(heard.data):
         return f"not HTTP: {heard.data[:60]!r}"
     if any(_SPLIT.search(head) for head in _HEAD.findall(heard.data)):
-        return "a header of the caller's own in an answer"
+        return "a header from the request in the answer"
     if any(_MARKUP.search(page) for page in _PAGE.findall(heard.data)):
-        return "markup of the caller's own on a page"
+        return "markup from the request on a page"
     for found in _STATUS.finditer(heard.data):
         if said := _unexpected(int(found[1]), heard.data[found.end() : found.end() + 4_000]):
             return said
@@ -57,21 +57,21 @@ def _unexpected(status: int, behind: bytes) -> str | None:
 
 
 def _all_answered(methods: list[str], data: bytes) -> str | None:
-    """Each request has one whole answer, in its order, until one says that it closes."""
+    """Each request has one complete answer, in order, up to an answer that closes the connection."""
     for place, method in enumerate(methods):
         head, found, rest = data.partition(b"\r\n\r\n")
         if not found:
             return f"{place} answers to {len(methods)} requests: {data[:80]!r}"
         status = _STATUS.match(head)
         if status is None:
-            return f"behind {place} answers: {data[:60]!r}"
+            return f"after {place} answers: {data[:60]!r}"
         fields = head.lower()
         if method == "HEAD" or int(status[1]) in (204, 304):
             data = rest
         elif b"\r\ntransfer-encoding: chunked" in fields:
             body, data, whole = _unchunked(rest)
             if not whole:
-                return "an answer in chunks that does not end"
+                return "a chunked answer that does not end"
         else:
             length = re.search(rb"\r\ncontent-length: (\d+)", fields)
             size = int(length[1]) if length else 0
@@ -81,7 +81,7 @@ def _all_answered(methods: list[str], data: bytes) -> str | None:
             if b"json" in fields.partition(b"\r\ncontent-type:")[2].partition(b"\r\n")[0] and (said := _no_json(body)):
                 return said
         if b"\r\nconnection: close" in fields and place < len(methods) - 1:
-            return None if not data else f"something comes behind an answer that closes: {data[:60]!r}"
+            return None if not data else f"bytes after an answer that closes the connection: {data[:60]!r}"
     return f"more answers than {len(methods)} requests: {data[:60]!r}" if data else None
 
 
@@ -89,9 +89,9 @@ def _no_json(body: bytes) -> str | None:
     try:
         json.loads(body.decode())
     except RecursionError:
-        return "an answer deeper than its reader"
+        return "an answer nested too deeply to be parsed"
     except ValueError as error:
-        return f"an answer that is no JSON: {error!s:.60} {body[:60]!r}"
+        return f"an answer that is not JSON: {error!s:.60} {body[:60]!r}"
     return None
 
 
@@ -118,7 +118,7 @@ def _websocket(case: Case, heard: Heard) -> str | None:
         if len(rest) < 2:
             return None if heard.over is not True or heard.cut else "half a frame"
         if rest[1] & 0x80:
-            return "a masked frame of the server's"
+            return "a masked frame from the server"
         size, at = rest[1] & 0x7F, 2
         if size > 125:
             width = 2 if size == 126 else 8
@@ -143,7 +143,7 @@ def _said(first: int, opcode: int, data: bytes) -> str | None:
     try:
         message = json.loads(data.decode())
     except ValueError as error:
-        return f"a message that is no JSON: {error!s:.60}"
+        return f"a message that is not JSON: {error!s:.60}"
     status, code = message.get("status", 0), message.get("code")
     return f"answered {status} {code}" if status >= 500 and code not in REFUSALS.get(status, ()) else None
 
@@ -161,7 +161,7 @@ def _beanstalkd(case: Case, heard: Heard) -> str | None:
         if body := _WITH_BODY.match(data, at):
             end = body.end() + int(body[1]) + 2
             if end <= len(data) and data[end - 2 : end] != b"\r\n":
-                return f"a body of another length than told: {data[at : at + 60]!r}"
+                return f"a body of another length than declared: {data[at : at + 60]!r}"
         elif word := _WORDS.match(data, at):
             end = word.end()
         else:

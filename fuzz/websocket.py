@@ -1,4 +1,4 @@
-"""The grammar of the live channel: a handshake, and messages of every kind in frames, with something spoilt in most of them."""
+"""The grammar of the live channel: a handshake, and all messages, in frames; most of them are corrupted."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def case(number: int, draw: Random, stock: Stock) -> Case:
         handshake = HANDSHAKE.replace(b"\r\n", b"\r\n" + draw.choice(EXTRA) + b"\r\n", 1)
         notes.append("handshake")
     if draw.random() < 0.03:
-        handshake = mutation.spoilt(handshake, draw)
+        handshake = mutation.corrupted(handshake, draw)
         notes.append("handshake")
     frames = [one for _ in range(draw.choice([1, 2, 4, 8])) for one in _frames(draw, stock, notes)]
     if draw.random() < 0.1:
         draw.shuffle(frames)
     data = b"".join(frames)
     if draw.random() < 0.15:
-        data = mutation.spoilt(data, draw, handshake)
+        data = mutation.corrupted(data, draw, handshake)
         notes.append("bytes")
     if draw.random() < 0.5:
         data += frame(struct.pack("!H", draw.choice([1000, 1001])), SHUT)
@@ -93,7 +93,7 @@ def _frames(draw: Random, stock: Stock, notes: list[str]) -> list[bytes]:
         notes.append(f"{message.get('op')!s:.10}.{name}")
     text = values.document(message)
     if draw.random() < 0.08:
-        text = mutation.spoilt(text, draw)
+        text = mutation.corrupted(text, draw)
         notes.append("text")
     kind = draw.randrange(14)
     if kind < 8:
@@ -149,7 +149,7 @@ def frame(
     width: int = 0,
     declared: int | None = None,
 ) -> bytes:
-    """A frame as a client sends it; `width` is in how many bytes its length is written, `declared` the length that it claims."""
+    """A frame from a client; `width`: the number of bytes of its length field, `declared`: the length in it."""
     size = len(data) if declared is None else declared
     width = max(width, 0 if size < 126 else 2 if size < 1 << 16 else 8)
     first = bytes([(0x80 if fin else 0) | flags | opcode])

@@ -1,4 +1,4 @@
-"""`python -m torture`: run the faults, print what was found, end with 1 if that was anything."""
+"""`python -m torture`: run the faults and print the findings. Exits with 1 if there are any."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from torture.report import Outcome
 
 @click.command(help="Break a Holdfast server on purpose and look for a broken promise.")
 @click.option("--smoke", is_flag=True, help="All faults at a tiny size, in less than a minute.")
-@click.option("--minutes", type=float, help="About how long to go on, instead of the usual three minutes.")
+@click.option("--minutes", type=float, help="About how long to run; three minutes by default.")
 @click.option("--crashes", type=int, help="Injections per fault.")
 @click.option("--fault", "names", multiple=True, metavar="NAME", help="Only this fault; may be given more than once.")
-@click.option("--seed", help="Repeat a run's draws. Timing stays the machine's own.")
+@click.option("--seed", help="Repeat the random choices of a run; the timing differs.")
 @click.option(
-    "--together", default=campaign.TOGETHER, show_default=True, help="Trials at a time, each with a server of its own."
+    "--together", default=campaign.TOGETHER, show_default=True, help="Concurrent trials, each with a server of its own."
 )
 @click.option("--list", "listed", is_flag=True, help="List the faults and what this machine can do.")
-@click.option("--mutants", is_flag=True, help="Break the server itself instead, and show that the checkers notice.")
-@click.option("--check", type=click.Path(exists=True, path_type=Path), help="Run the checkers again on a kept history.")
+@click.option("--mutants", is_flag=True, help="Run servers with defects instead, to show that the checkers find them.")
+@click.option("--check", type=click.Path(exists=True, path_type=Path), help="Run the checkers again on a history file.")
 def main(
     smoke: bool,
     minutes: float | None,
@@ -75,7 +75,7 @@ async def run(wanted: list[faults.Fault], seed: str, plan: campaign.Plan, togeth
 
 
 def show_faults() -> int:
-    """The faults, and why some can't be run here."""
+    """List the faults, and why some can't run here."""
     for fault in faults.ALL.values():
         reason = fault.unavailable()
         print(f"{fault.name:16} {fault.about}" + (f"  [not here: {reason}]" if reason else ""))
@@ -83,7 +83,7 @@ def show_faults() -> int:
 
 
 def check_again(file: Path) -> int:
-    """The verdict on a history file."""
+    """Run the checkers on a history file."""
     found = checkers.check(history.read(file))
     for violation in found:
         print(violation)

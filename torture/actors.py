@@ -23,7 +23,7 @@ TUBES = ("wide", "narrow", "brief")
 
 
 class Actor:
-    """One client of the crew: draws a step, takes it, draws the next."""
+    """One client of the crew: repeatedly chooses a random step and does it."""
 
     def __init__(self, name: str, load: Load) -> None:
         self.name = name
@@ -33,7 +33,7 @@ class Actor:
         self.client = self.connected()
 
     def connected(self) -> Any:
-        """What it talks with: here HTTP, to any of the servers."""
+        """Its connection: here HTTP, to any of the servers."""
         ports = (self.load.port, *self.load.others)
         first = self.rng.randrange(len(ports))
         others = ports[first + 1 :] + ports[:first]
@@ -53,7 +53,7 @@ class Actor:
                 if self.client.unreachable or self.client.turned_away:
                     await asyncio.sleep(
                         self.load.crew.pause_s
-                    )  # it went down and the harness has not noticed yet, or it said so itself
+                    )  # it ended and the harness has not noticed yet, or it answered that it is unavailable
         finally:
             self.client.close()
 
@@ -67,7 +67,7 @@ class Actor:
         return {"queue": queue, "payload": {"v": self.fresh(kind)}, **more}
 
     async def insist(self, attempt: Callable[[], Awaitable[Call]], tries: int | None = None) -> Call:
-        """Repeat a call whose outcome is unknown, as a careful client would; a later 503 says nothing about the first try."""
+        """Repeat a call with an unknown outcome, as a careful client would; a later 503 says nothing about the first try."""
         call = await attempt()
         unknown = call.outcome == "info"
         left = self.load.crew.tries if tries is None else tries
@@ -83,7 +83,7 @@ class Actor:
 
 
 class Producer(Actor):
-    """Submits in every way of the API, and now and then removes a job."""
+    """Enqueues in every way of the API, and sometimes removes a job."""
 
     def __init__(self, name: str, load: Load) -> None:
         super().__init__(name, load)
@@ -91,7 +91,7 @@ class Producer(Actor):
         self.keyed: list[tuple[str, list[Json]]] = []
 
     def steps(self) -> list[tuple[int, Step]]:
-        """Mostly plain submissions; the rest is where servers go wrong."""
+        """Mostly plain enqueues; the others are those that servers often get wrong."""
         return [
             (30, self.one),
             (15, self.one_with_a_key),
@@ -121,7 +121,7 @@ class Producer(Actor):
         self._remember(call)
 
     async def many_with_a_key(self) -> None:
-        """A bulk under one key, with jobs for the narrow queue in it, so that it is often refused as a whole."""
+        """A bulk with one key and with jobs for the narrow queue, so that it is often refused as a whole."""
         queues = self.rng.choice([["wide"], ["wide", "narrow"]])
         await self._keyed([self.job(self.rng.choice(queues)) for _ in range(self.rng.randint(2, 8))])
 
@@ -130,30 +130,30 @@ class Producer(Actor):
         await self.client.submit([self.job("narrow") for _ in range(self.rng.choice([1, 1, 1, 3]))])
 
     async def a_unique_one(self) -> None:
-        """One of few keys, so that most are refused."""
+        """A job with one of few unique keys, so that most are refused."""
         await self.client.submit([self.job("single", unique_key=f"u{self.rng.randrange(8)}")])
 
     async def a_delayed_one(self) -> None:
-        """Ready later; rarely so much later that it has to survive the whole run."""
+        """A job that is ready later; sometimes only after the end of the run."""
         far = self.rng.random() < 0.1
         more = {"max_attempts": 2} if self.rng.random() < 0.3 else {}
         more |= {"delay_ms": FAR_MS if far else self.rng.randint(5, 400)}
         self._remember(await self.client.submit([self.job("wide", "far" if far else "soon", **more)]))
 
     async def an_old_key_again(self) -> None:
-        """The first answer again, whatever happened to the server in between."""
+        """Repeat a request with its key: it must get the first answer, whatever happened to the server since."""
         if self.keyed:
             key, jobs = self.rng.choice(self.keyed)
             await self.client.submit(jobs, key)
 
     async def an_old_key_for_something_else(self) -> None:
-        """Has to be refused, and the new job must not exist."""
+        """Another request with a used key: it must be refused, and its job must not exist."""
         if self.keyed:
             key, jobs = self.rng.choice(self.keyed)
             await self.client.submit([self.job(job["queue"]) for job in jobs], key)
 
     async def take_one_back(self) -> None:
-        """Cancel or delete one of the last jobs, unless someone has it."""
+        """Cancel or delete one of the last jobs, unless it is leased."""
         if self.mine:
             await self.client.manage(self.rng.choice(["cancel", "delete"]), self.mine.pop())
 
@@ -169,10 +169,10 @@ class Producer(Actor):
 
 
 class Worker(Actor):
-    """Claims, and ends the leases in every way of the API."""
+    """Leases jobs, and ends the leases in every way of the API."""
 
     async def run_jobs(self) -> None:
-        """Claim, then end each job by itself or all in one batch."""
+        """Lease jobs, then end each by itself or all in one batch."""
         queues = self.rng.sample(WORKED, self.rng.randint(1, len(WORKED)))
         request = self.fresh("request") if self.rng.random() < 0.6 else None
         most, lease_ms, wait_ms = self.rng.randint(1, 12), self.rng.randint(*LEASE_MS), self.rng.choice([0, 0, 150])
@@ -191,7 +191,7 @@ class Worker(Actor):
                 await self._end(job)
 
     def steps(self) -> list[tuple[int, Step]]:
-        """A worker does one thing."""
+        """A worker has only one step."""
         return [(1, self.run_jobs)]
 
     def _draw(self, job: Json) -> tuple[str, Json, Json]:
@@ -220,7 +220,7 @@ class SlowWorker(Actor):
         return [(1, self.dawdle), (1, self.overtake)]
 
     async def dawdle(self) -> None:
-        """Claim for a short time, work for about as long or longer, then use the token."""
+        """Lease for a short time, work for about as long or longer, then use the token."""
         lease_ms = self.rng.randint(*BRIEF_MS)
         call = await self.client.claim(["brief"], self.rng.randint(1, 3), lease_ms, wait_ms=100)
         if not call.done or not call.answer["jobs"]:
@@ -248,20 +248,20 @@ class SlowWorker(Actor):
 
 
 class TubeUser(Actor):
-    """Producer and worker in beanstalkd's protocol, on the same queues as the others: each runs jobs of the others."""
+    """Producer and worker in beanstalkd's protocol, on the same queues as the HTTP clients."""
 
     client: TubeClient
 
     def connected(self) -> TubeClient:
-        """A connection to the other door."""
+        """A connection to the beanstalkd door."""
         return TubeClient(self.name, self.load.history, self.load.tube_port, self.load.crew.timeout_s, TUBES)
 
     def steps(self) -> list[tuple[int, Step]]:
-        """Puts about as much as it works off."""
+        """It puts about as many jobs as it ends."""
         return [(4, self.put), (5, self.work)]
 
     async def put(self) -> None:
-        """One job, now and then delayed, now and then into a tube that is full."""
+        """One job, sometimes delayed, sometimes into a full tube."""
         tube = self.rng.choice(["wide", "wide", "wide", "narrow"])
         job = {"queue": tube, "payload": {"v": self.fresh("job")}}
         await self.client.put(tube, job, delay_s=int(self.rng.random() < 0.05))
@@ -272,7 +272,7 @@ class TubeUser(Actor):
         for held in claimed.answer.get("jobs", []) if claimed.done else []:
             call = await self._end(held, until=claimed.begun + TTR_MS / 1000)
             if call and not call.done and call.code != "lease_lost" and self.client.wire.open:
-                self.client.hang_up(held)  # it was not ended, and is held by this connection
+                self.client.hang_up(held)  # the job was not ended, and this connection still has it reserved
 
     async def _end(self, held: Json, until: float) -> Call | None:
         verb = self.rng.choices(["delete", "release", "bury", "touch", "hang up"], [70, 8, 8, 7, 7])[0]
@@ -298,10 +298,10 @@ class Observer(Actor):
     """Polls the size of the bounded queue."""
 
     def steps(self) -> list[tuple[int, Step]]:
-        """An observer does one thing."""
+        """An observer has only one step."""
         return [(1, self.look)]
 
     async def look(self) -> None:
-        """One look, then a pause, so that looking is not the load."""
+        """One poll, then a pause, so that polling is not the load."""
         await self.client.count("narrow")
         await asyncio.sleep(0.05)

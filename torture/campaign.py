@@ -25,11 +25,11 @@ USUAL = Plan(rounds=12, calls=(20, 1500))
 USUAL_MINUTES = 3.0  # about what USUAL takes for all faults
 
 
-TOGETHER = 3  # trials at a time: they mostly wait, for a start, for a lease to run out, for the disk
+TOGETHER = 3  # concurrent trials: they mostly wait, for a start, for a lease to expire, for the disk
 
 
 def scaled(plan: Plan, minutes: float | None) -> Plan:
-    """The same with as many more injections as fit into `minutes`; None leaves it as it is."""
+    """The plan with as many injections as fit into `minutes`; unchanged if that is None."""
     return replace(plan, rounds=max(1, round(plan.rounds * minutes / USUAL_MINUTES))) if minutes else plan
 
 
@@ -56,7 +56,7 @@ async def run_fault(fault: Fault, seed: str, plan: Plan, env: dict[str, str] | N
 
 
 async def at_a_time(many: int, work: Iterable[Awaitable[T]]) -> list[T]:
-    """Do all of it, `many` pieces at a time; the results in the order of the pieces."""
+    """Run all of it, `many` at a time; the results in the order of `work`."""
     places = asyncio.Semaphore(many)
 
     async def one(piece: Awaitable[T]) -> T:
@@ -67,7 +67,7 @@ async def at_a_time(many: int, work: Iterable[Awaitable[T]]) -> list[T]:
 
 
 def chosen(names: tuple[str, ...]) -> list[Fault]:
-    """The faults of these names, or all of them."""
+    """The faults with these names, or all of them."""
     unknown = set(names) - set(faults.ALL)
     if unknown:
         raise ValueError(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(faults.ALL)}")

@@ -1,4 +1,4 @@
-"""A client of the server: every verb, recorded in the history with what is known of its outcome.
+"""A client of the server: every verb is recorded in the history, with what is known of its outcome.
 
 The client never retries by itself: its caller does, because a retry is a call of its own in the history.
 """
@@ -33,7 +33,7 @@ class Answer:
 
 
 def judge(status: int, body: Json) -> Answer:
-    """Done, certainly not done, or unknown: as the contract defines it for each status."""
+    """Done, certainly not done, or unknown, by the contract for each status."""
     code = body.get("code")
     if 200 <= status < 300:
         return Answer(OK, status, None, body)
@@ -147,7 +147,7 @@ class Client:
     # ---------------------------------------------------------------------------------------------- the wire
 
     async def ask(self, method: str, path: str, body: Json | None = None, headers: Json | None = None) -> Answer:
-        """One exchange, judged; never an exception for what the server or the network did."""
+        """One exchange, with its outcome; never raises for what the server or the network did."""
         content = msgspec.json.encode(body) if body is not None else b""
         self.unreachable = self.turned_away = False
         try:
@@ -190,7 +190,7 @@ async def ready(port: int) -> bool:
 
 
 def payload_of(job: Json) -> Any:
-    """The payload of a job; one from a door without content types is read as the JSON that all clients here send."""
+    """The payload of a job; without a content type it is read as JSON, which all clients here send."""
     if "payload_base64" not in job:
         return job.get("payload")
     try:
@@ -200,7 +200,7 @@ def payload_of(job: Json) -> Any:
 
 
 def value_of(payload: Any) -> str:
-    """The unique value of a job; a payload that the harness never sent is shown whole, and so found unexpected."""
+    """The unique value of a job; for a payload that the harness never sent, the whole payload, so that a checker reports it."""
     if isinstance(payload, dict) and isinstance(payload.get("v"), str):
         return payload["v"]
     return f"foreign:{payload!r}"[:200]
@@ -234,7 +234,7 @@ def _counts(body: Json) -> Json:
 
 
 def _batch_answer(whole: Answer, results: list[Json], i: int) -> Answer:
-    """The answer to the i-th part: the whole's own if it was refused or lost, else that part of it."""
+    """The answer to the i-th entry: that of the whole batch if it was refused or lost."""
     if whole.outcome != OK:
         return whole
     if i >= len(results):

@@ -1,13 +1,13 @@
 """A history indexed once by value, by job and by lease, so that every checker is one pass over what it needs.
 
 A *value* is the unique text that the harness puts into a payload: it identifies the job before the server has given it an id,
-and also when the answer was lost. Nothing here judges; it only says what is certain and what is possible:
+and also when the answer was lost. The digest does not judge; it only says what is certain and what is possible:
 
     submit ──────────── acknowledged ─ ─ ─ claim ───────── answered ─ ─ ─ conclude ───────── acknowledged
     possibly there from here    surely there from here     surely held    until here         surely ended from here
 
-Invariant: a bound called `surely` is never wrong, whatever the network did, because it is taken from the side of the call that
-makes the claim weaker.
+Invariant: a time called `surely` is never wrong, whatever the network did, because of the call's start and end it uses the one
+that makes the statement weaker.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Lease:
 
 
 def _copied_again(history: History) -> Iterator[float]:
-    """When enough standbys could write again, after a spell in which no node could leave its mark in the database."""
+    """When enough standbys could write again, after a period in which no node could write its mark to the database."""
     short_since: float | None = None
     for event in history.named("copies"):
         if event.details["able"] < event.details["needed"]:

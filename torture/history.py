@@ -1,11 +1,11 @@
 """The recorded requests and answers: the only evidence that a checker may read.
 
 Invariants
-- A call is written down as `invoke` before its first byte leaves, and closed by one line of
+- A call is recorded as `invoke` before its first byte is sent, and closed by one line of
     ok    certainly done      (2xx)
     fail  certainly not done  (refused with a definite code, or never sent)
     info  unknown             (connection broke, time ran out, 503 outcome_unknown).
-  A call that was never closed is unknown.
+  A call that was never closed has an unknown outcome.
 - Times are seconds of one monotonic clock in one process, so `a.ended < b.begun` means that a really came first.
 - A history file is enough to run every checker again: `python -m torture --check FILE`.
 """
@@ -62,7 +62,7 @@ class Event:
 
 
 class History:
-    """Calls and events in the order in which they began; written through to a file if one is given."""
+    """Calls and events in the order in which they began; also written to a file if one is given."""
 
     def __init__(self, file: Path | None = None) -> None:
         self.calls: list[Call] = []
@@ -101,7 +101,7 @@ class History:
 
     @cached_property
     def digest(self) -> Digest:
-        """The history sorted by value, job and lease. Computed once, so ask for it only when the run is over."""
+        """The history by value, job and lease. Computed once, so use it only after the run."""
         return Digest(self)
 
     def save(self) -> None:

@@ -11,14 +11,14 @@ from torture.history import History
 
 @dataclass(slots=True)
 class Crew:
-    """How many clients of each kind; `timeout_s` is how long one waits for an answer before it calls it lost.
+    """How many clients of each kind; `timeout_s` is how long one waits for an answer.
 
     A call whose outcome is unknown is repeated up to `tries` times, `pause_s` apart.
     """
 
     producers: int = 5
     workers: int = 4
-    sluggards: int = 2
+    slow_workers: int = 2
     tube_users: int = 2  # for the server's beanstalkd door
     timeout_s: float = 5.0
     tries: int = 6
@@ -35,7 +35,7 @@ class Load:
     up: asyncio.Event
     crew: Crew = field(default_factory=Crew)
     others: tuple[int, ...] = ()
-    number: int = 0  # of the loads of one trial: no two of their clients share a name, nor a value
+    number: int = 0  # among the loads of one trial, so that names of clients and values are unique
     tube_port: int = 0  # of the server's beanstalkd door; 0 if there is none
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _stopping: bool = False
@@ -45,7 +45,7 @@ class Load:
         kinds: dict[type[Actor], int] = {
             Producer: self.crew.producers,
             Worker: self.crew.workers,
-            SlowWorker: self.crew.sluggards,
+            SlowWorker: self.crew.slow_workers,
             TubeUser: self.crew.tube_users if self.tube_port else 0,
             Observer: 1,
         }

@@ -1,11 +1,11 @@
-"""The queues of a trial. Each serves one purpose, so that a failure points somewhere.
+"""The queues of a trial. Each serves one purpose, so that a failure has few possible causes.
 
 wide     ordinary work: single, keyed, bulk, delayed, cancelled, deleted
-narrow   room for a few jobs, always pushed to its limit
+narrow   room for a few jobs, always filled to its limit
 single   unique keys: one unfinished job per key
-brief    short leases that sluggards let run out before they try to conclude
-passed   the same, taken by sluggards alone: a late token meets a later one that is good
-held     left alone by the load, for faults that need leases of their own
+brief    short leases, which slow workers let expire before they try to conclude
+passed   the same, leased by slow workers only: a late token is used while a later one is valid
+held     not used by the load, for faults that need leases of their own
 """
 
 from __future__ import annotations
@@ -28,4 +28,4 @@ WORKED = ["wide", "narrow", "single", "brief"]
 FAR = "/far-"  # marks the value of a job delayed by FAR_MS, which is longer than any run: it is promoted by hand
 FAR_MS = 3_600_000
 LEASE_MS = (500, 1500)  # of ordinary workers
-BRIEF_MS = (120, 300)  # of sluggards
+BRIEF_MS = (120, 300)  # of slow workers

@@ -1,4 +1,6 @@
-"""The report: per fault what was done, what there was to see, and what was found. Zeroes are printed, because they are the point."""
+"""The report: per fault the injections, the number of observations, and the violations. Zeroes are printed, too: they are the
+result.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from torture.checkers import Violation
 
 SHOWN = 8  # violations of one fault that are printed in full
 
-# Heading -> the kinds of violation that it counts. What fits nowhere is counted as `other`.
+# Heading -> the kinds of violation that it counts. All others are counted as `other`.
 FOUND = {
     "lost": {"lost", "conclusion lost", "removal undone"},
     "twice": {"concluded twice", "stale token", "expired token", "concluded by nobody"},
@@ -36,7 +38,7 @@ DONE = {
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one fault."""
+    """The result of one fault."""
 
     fault: str
     seconds: float = 0.0
@@ -71,7 +73,7 @@ def numbers(outcome: Outcome) -> list[int]:
 
 
 def details(outcome: Outcome) -> str:
-    """What the table has no room for: refusals by code, what else was counted, and the violations themselves."""
+    """The details that are not in the table: refusals by code, other counts, and the violations themselves."""
     shown = set(DONE.values()) | {"refused"}
     rest = ", ".join(f"{name} {many}" for name, many in sorted(outcome.counts.items()) if name not in shown and many)
     lines = [f"  {rest}"] if rest else []

@@ -1,8 +1,8 @@
 """The server under test: its processes, how they start, and every way in which they can end.
 
 Invariants
-- All processes of one start share one session, so that they can be found and killed as a whole, whoever their parent is.
-- Nothing is started while a process of the last start is alive: two of them on one file would prove nothing.
+- All processes of one start share one session, so that they can be found and killed together, even if their parent has ended.
+- Nothing is started while a process of the last start is alive: a test with two servers on one file would prove nothing.
 - The server's output is in one log file over all starts, beside the history.
 """
 
@@ -27,7 +27,7 @@ LOOK_AGAIN_S = 0.02  # how often /proc and /readyz are polled: neither of them c
 
 
 class ServerTrouble(Exception):
-    """The server did what no fault excuses: it did not start, or it did not stop."""
+    """The server did what is wrong under any fault: it did not start, or it did not stop."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Server:
     _starts: int = 0
 
     def command(self) -> list[str]:
-        """What a user would type."""
+        """The command line."""
         store = f"sqlite:///{self.home}/jobs.db"
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--store", store]
         return [sys.executable, "-m", "holdfast", "serve", *where, "--log-level", "warning"]
@@ -73,7 +73,7 @@ class Server:
         return self._process is not None and self._process.returncode is None
 
     def pids(self) -> list[int]:
-        """Every live process of this start, whatever its parent is by now."""
+        """Every live process of this start, even if its parent has ended."""
         return session_members(self._process.pid) if self._process else []
 
     @property
@@ -132,7 +132,7 @@ class Server:
         for pid in self.pids():
             if wanted(command_line(pid)):
                 return pid
-        raise ServerTrouble("a process of the server is not there")
+        raise ServerTrouble("a process of the server does not exist")
 
 
 def session_members(session: int) -> list[int]:

@@ -1,10 +1,10 @@
-"""One trial: an empty store, a load, one kind of fault again and again, then healing, draining and judgement.
+"""One trial: an empty store, a load, one kind of fault repeatedly, then healing, draining and checking.
 
     settle ─▶ load on ─▶ fault.torment(trial) ─▶ load off ─▶ heal ─▶ drain ─▶ stop ─▶ check
                               ▲      │
-                              └──────┘  `rounds` times: wait for progress, injure, see that it ended as it must, restart
+                              └──────┘  `rounds` times: wait for progress, inject, check the reaction, restart
 
-A fault waits for progress (so many acknowledged calls), never for time, unless time itself is the fault.
+A fault waits for progress (a number of acknowledged calls), never for a time, unless the time is the fault.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Trial:
         self.rng = Random(f"{self.seed}/{self.fault}")
         self.up = asyncio.Event()
 
-    # ------------------------------------------------------------------------------- what faults are made of
+    # -------------------------------------------------------------------------------------- for use by faults
 
     async def progress(self, least: int | None = None) -> None:
         """Wait until some more calls were acknowledged; how many is random unless given."""
@@ -80,7 +80,7 @@ class Trial:
             raise ServerTrouble(f"fewer than {more} calls acknowledged in {PROGRESS_WITHIN_S:.0f} s") from None
 
     async def start(self, *wrapper: str) -> bool:
-        """Start the server, and let the load at it. Under a `wrapper` it may end before it is ready: then False."""
+        """Start the server, and let the load use it. With a `wrapper` it may end before it is ready: returns False then."""
         started = await self.server.start(wrapper)
         self.history.event("ready" if started else "ended early")
         if not started and not wrapper:
@@ -90,7 +90,7 @@ class Trial:
         return started
 
     def injured(self, kind: str, **details: object) -> None:
-        """Note one injection; from now on the load waits for the next start."""
+        """Record one injection; from now on the load waits for the next start."""
         self.counts["injections"] += 1
         self.history.event(kind, **details)
 
@@ -100,10 +100,10 @@ class Trial:
         await self.server.kill_all()
 
     def breach(self, kind: str, text: str) -> None:
-        """The server broke a rule that shows in its processes, not in the history."""
+        """Record a broken rule that is visible in the server's processes, not in the history."""
         self.violations.append(Violation("P", kind, text))
 
-    # ----------------------------------------------------------------------------------------- from end to end
+    # ------------------------------------------------------------------------------------ the parts of a trial
 
     @asynccontextmanager
     async def load(self) -> AsyncIterator[Load]:
@@ -121,14 +121,14 @@ class Trial:
         """Create the queues, before they are used."""
         client = Client("operator", self.history, self.server.port)
         for queue, settings in QUEUES.items():
-            # Workers over HTTP name the length of a lease; beanstalkd clients get the queue's, unless one of them put the job.
+            # Workers over HTTP give the length of a lease; beanstalkd clients get the queue's, unless one of them put the job.
             call = await client.set_queue(queue, {**settings, "lease_ms": TTR_MS})
             if not call.done:
                 raise ServerTrouble(f"setting up {queue} was answered {call.status} {call.code} {call.answer}")
         client.close()
 
     async def heal(self) -> None:
-        """A healthy server again, without any fault, drained to the last job and then stopped."""
+        """Start the server again without a fault, drain it completely, and stop it."""
         await self.lost()
         await self.start()
         self.history.event("healed")
@@ -139,7 +139,7 @@ class Trial:
             self.breach("unclean exit", f"SIGTERM at rest ended with exit code {code}")
 
     async def close(self) -> None:
-        """Leave nothing behind but the files."""
+        """End all processes; the files stay."""
         await self.server.kill_all()
         self.history.save()
 
@@ -153,7 +153,7 @@ async def run(trial: Trial, torment: Callable[[Trial], Awaitable[None]]) -> None
         await trial.heal()
         trial.violations += await asyncio.to_thread(check, trial.history)  # other trials run meanwhile
     except (ServerTrouble, DrainFailed) as trouble:
-        trial.breach("trouble", str(trouble))  # an undrained server says nothing about what it stores
+        trial.breach("trouble", str(trouble))  # without a drain the checkers can't tell what is stored
     finally:
         trial.counts.update(_seen(trial.history))
         await trial.close()

@@ -1,12 +1,12 @@
-"""A client of the beanstalkd door, whose verbs are in the history under the names that the checkers know.
+"""A client of the beanstalkd door; the history has its verbs under the names that the checkers use.
 
     put → submit      reserve-with-timeout → claim      delete → conclude      release      bury → fail      touch → extend      kick-job → retry
 
-Two more commands return what the protocol's reply does not say before a claim counts: `stats-job` the attempt, and a `touch`
-after it that the job is still reserved by us, so that the attempt was.
+A claim needs two more commands for what the reply does not say: `stats-job` returns the attempt, and a `touch` after it proves
+that we still have the job reserved, so that the attempt is ours.
 
-When a connection breaks, its reserved jobs are released. So a verb is never repeated on another connection, which does not hold
-the job.
+When a connection breaks, its reserved jobs are released. So a verb is never repeated on another connection, which does not have
+the job reserved.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _WITH_BODY = {"RESERVED", "OK"}
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A reply: its words, and the body of those that have one."""
+    """A reply: its words, and its body if it has one."""
 
     words: tuple[str, ...]
     body: bytes = b""
@@ -110,14 +110,14 @@ class TubeClient:
         return call
 
     async def touch(self, held: Json) -> Call:
-        """Its whole time again."""
+        """Extend the lease to its full time."""
         call = self._invoke("extend", held)
         await self._ask(f"touch {held['id']}")
         self._close(call, {"ms_left": held["ms_left"]})
         return call
 
     async def release(self, held: Json) -> Call:
-        """Hand it back."""
+        """Release it."""
         call = self._invoke("release", held)
         await self._ask(f"release {held['id']} 1024 0")
         self._close(call, {"state": "ready"})
@@ -139,7 +139,7 @@ class TubeClient:
 
     def hang_up(self, held: Json) -> None:
         """Close the connection while a job is reserved: it is released at an unknown time."""
-        self._invoke("release", held)  # it stays open in the history: unknown
+        self._invoke("release", held)  # never closed in the history: its outcome is unknown
         self.close()
 
     def close(self) -> None:

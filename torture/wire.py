@@ -1,6 +1,6 @@
-"""One connection, by default of HTTP/1.1, whose owner knows exactly whether a request can have reached the server.
+"""One connection, by default of HTTP/1.1, that reports exactly whether a request can have reached the server.
 
-A general client retries, pools and reconnects by itself, and so hides what a history has to record. This one sends each request
+A general client retries, pools and reconnects by itself, and so hides what a history must record. This one sends each request
 once. It raises `NeverSent` only if no connection could be made; every other failure is `Broken`: the outcome is unknown.
 """
 
@@ -68,7 +68,7 @@ class Wire:
             raise
 
     def turn(self) -> None:
-        """Leave this address for the next one."""
+        """Switch to the next address."""
         self.close()
         if self._others:
             self.port, self._others = self._others[0], (*self._others[1:], self.port)

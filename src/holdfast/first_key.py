@@ -1,4 +1,4 @@
-"""The first access key, at the start of a server: whether there is one, and the one whose secret is in a file."""
+"""Access keys at the start of a server: whether any exist, and the key `admin` with its secret from a file."""
 
 import asyncio
 import time
@@ -17,11 +17,13 @@ from holdfast.stores.sqlite.files import UnfitPlace
 
 log = structlog.get_logger(__name__)
 _AGAIN_S = 1.0
-_LOOK_S = 5.0  # at a database, at the start
+_LOOK_S = 5.0  # for the keys in a database, at the start
 
 
 def has_keys(config: Config) -> bool:
-    """Whether there is an access key, or will be one at the start. Where that can't be told yet there may be: nobody is let in before it is known."""
+    """Whether there is an access key, or will be one at the start. True if that is not known yet: requests are refused until it
+    is.
+    """
     if config.admin_key_file:
         return True
     if config.database():
@@ -30,37 +32,37 @@ def has_keys(config: Config) -> bool:
     try:
         return path is not None and path.exists() and bool(keys_beside(path))
     except (apsw.Error, OSError, UnfitPlace):
-        return True  # what is wrong with the file is told when it is opened
+        return True  # the server reports what is wrong when it opens the file
 
 
 async def _has_keys_in_database(config: Config) -> bool:
-    from holdfast.stores.postgres.store import PostgresStore  # noqa: PLC0415  (its driver takes its time)
+    from holdfast.stores.postgres.store import PostgresStore  # noqa: PLC0415  (its driver is slow to import)
 
     store = PostgresStore(config.store, config.policy())
     try:
         async with asyncio.timeout(_LOOK_S):
             return bool((await store.read(ListKeys(), time.time_ns() // 1_000_000)).keys)
     except (TimeoutError, HoldfastError):
-        return True  # it starts before its database, and lets nobody in before that can be asked
+        return True  # the server may start before its database; it refuses requests until the database answers
     finally:
         await store.close()
 
 
 def _admin_secret(file: str) -> str:
-    """The secret in a file; raises `InvalidRequest` for one that is not usable."""
+    """The secret in a file; raises `InvalidRequest` if it is not usable."""
     try:
         return read_secret(Path(file).read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"It can't be read: {getattr(error, 'strerror', None) or 'it is no text'}.") from None
+        raise InvalidRequest(f"It can't be read: {getattr(error, 'strerror', None) or 'it is not text'}.") from None
 
 
 async def keep_admin_key(engine: Engine, file: str) -> str | None:
-    """Have the secret in a file be that of the key `admin`, before anybody is let in; why that can't be."""
+    """Give the key `admin` the secret in a file, before requests are accepted. Returns why that is not possible, or None."""
     while True:
         try:
             await engine.keys.ensure_admin(_admin_secret(file))
-        except Unavailable as error:  # such as a database that is not there yet
-            log.warning("the admin key can't be written yet; trying on", reason=error.detail)
+        except Unavailable as error:  # such as a database that has not started yet
+            log.warning("the admin key can't be written yet; trying again", reason=error.detail)
             await asyncio.sleep(_AGAIN_S)
         except HoldfastError as error:
             return f"The admin key file {file} is not usable. {error.detail}"

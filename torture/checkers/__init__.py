@@ -1,11 +1,11 @@
-"""The checkers: pure functions from a history to the list of promises that it shows broken.
+"""The checkers: pure functions from a history to the list of broken promises in it.
 
     durability  C1 nothing acknowledged is lost, nothing unexpected appears · C7 every job is in a state, or was removed by a request
     leases      C2 concluded once and only by the holder · C3 held by one at a time · C4 attempts grow · C8 leases return in time
     bounds      C6 a bound is never exceeded, and refused only when it is reached
     keys        C9 one job per idempotency key, one unfinished job per unique key · C10 bulk is all or nothing
-    copies      C12 nothing is answered as kept while fewer standbys than needed could have kept it
-    answers     C0 every answer is one that the contract knows
+    copies      C12 nothing is acknowledged while fewer standbys than needed could have stored it
+    answers     C0 every answer is one of the contract
     order       C11 no answer leaves before the sync that covers it (reads a system call trace, not a history)
 
 Each is one pass over the digest of the history, plus a sort. A checker without input reports nothing, so the report counts what

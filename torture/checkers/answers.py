@@ -18,7 +18,7 @@ REFUSALS = {
 
 
 def every_answer_is_in_the_contract(history: History) -> list[Violation]:
-    """No 500, no code without a meaning, no refusal that this call can't have earned."""
+    """No 500, no unknown code, no refusal that is impossible for this call."""
     return [
         Violation.of("C0", "strange answer", f"{call.verb} was answered {call.status} {call.code}: {call.answer}", call)
         for call in history.calls

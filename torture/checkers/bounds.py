@@ -75,7 +75,7 @@ def _refused_with_room(history: History, queue: str, capacity: int) -> list[Viol
         if call.code == "queue_full" and len(jobs) == 1 and jobs[0]["queue"] == queue:
             most = _most_between(moments, held, call.begun, call.ended)
             if most < capacity:
-                text = f"{queue} refused as full while it held {most} of {capacity} at the most"
+                text = f"{queue} refused as full while it held {most} of {capacity} at most"
                 found.append(Violation.of("C6", "refused with room", text, call))
     return found
 
@@ -84,14 +84,14 @@ def _surely_there(digest: Digest, job: int, value: str) -> tuple[float, float]:
     acknowledged = [call.ended for call in digest.submits[value] if call.done]
     given = [lease.told_at for lease in digest.leases_of[job]]
     ending = [call.begun for call in (*digest.endings(job), *digest.removals[job]) if may_end_the_job(call)]
-    # A lease that ran out may have ended the job for good: too many crashes, or a cancellation that waited for it.
+    # A lease that expired may have ended the job for good: too many crashes, or a cancellation that waited for it.
     mortal = "max_attempts" in digest.submitted[value] or digest.removals[job]
     ending += [lease.asked_at for lease in digest.leases_of[job]] if mortal else []
     return min([*acknowledged, *given], default=inf), min(ending, default=inf)
 
 
 def _gone_by(digest: Digest, value: str) -> float:
-    """When the job had surely left: an acknowledged end. For ever there, if no end was acknowledged."""
+    """When the job had surely left: an acknowledged end; infinity if no end was acknowledged."""
     left = [
         call.ended
         for job in digest.jobs_of[value]

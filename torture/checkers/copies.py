@@ -18,7 +18,7 @@ TELLING = {"submit", "conclude", "fail", "release", "extend", "cancel", "promote
 
 
 def what_is_answered_is_on_enough_standbys(history: History) -> list[Violation]:
-    """C12, for every spell with too few standbys."""
+    """C12, for every period with too few standbys."""
     spells = list(too_few(history))
     found = []
     for call in history.calls:

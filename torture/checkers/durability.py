@@ -65,7 +65,7 @@ def _undone_removals(digest: Digest) -> Iterator[Violation]:
 
 
 def _removed_in_spite_of_refusal(digest: Digest) -> Iterator[Violation]:
-    """Told that nothing was done, and it was."""
+    """Jobs whose cancellation was refused and yet done."""
     for job, calls in digest.removals.items():
         cancels = [call for call in calls if call.verb == "cancel"]
         state = digest.listed.get(job, {}).get("state")

@@ -9,7 +9,9 @@ from torture.checkers.violation import Violation
 from torture.digest import Digest, Lease
 from torture.history import Call, History
 
-RETURN_WITHIN_S = 5.0  # an expired lease has to be claimable this long after it ran out or, if later, after the healing
+RETURN_WITHIN_S = (
+    5.0  # the job of an expired lease must be claimable this long after it expired or, if later, after the server was healed
+)
 
 
 def a_job_is_concluded_once_and_by_its_holder(history: History) -> list[Violation]:
@@ -57,7 +59,7 @@ def attempts_grow(history: History) -> list[Violation]:
 
 
 def what_expired_is_claimable_again(history: History) -> list[Violation]:
-    """C8: leases that were left alone have expired in time, once the server was healed."""
+    """C8: abandoned leases expire in time, once the server was healed."""
     healed = max((event.at for event in history.named("healed")), default=None)
     if healed is None:
         return []
@@ -114,7 +116,7 @@ def _refused_holder(digest: Digest, lease: Lease) -> Iterator[Violation]:
 
 
 def _run_again(digest: Digest, job: int, leases: list[Lease]) -> Iterator[Violation]:
-    """A conclusion that was acknowledged and did not last."""
+    """An acknowledged conclusion that was undone."""
     for call in (call for lease in leases for call in _concludes(lease)):
         for later in leases:
             if later.asked_at > call.ended:
@@ -130,5 +132,5 @@ def _concluded_unclaimed(digest: Digest) -> Iterator[Violation]:
         if job["state"] == "concluded":
             asked = [call for call in digest.endings(job["id"]) if call.verb == "conclude" and call.maybe_done]
             if not asked:
-                text = f"job {job['id']} ({job['value']}) is concluded and nobody's conclude was accepted"
+                text = f"job {job['id']} ({job['value']}) is concluded, but no conclude was accepted"
                 yield Violation("C2", "concluded by nobody", text)

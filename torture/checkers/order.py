@@ -2,9 +2,9 @@
 
 Two views of one rule, because each sees what the other can't:
 
-    alone     one client, one call at a time: a whole sync of the write-ahead log must lie between asking and being answered.
-              Exact, and it covers every process in between; but a server need not be right under concurrent requests.
-    together  under load, seen at the keeper: nothing is written to a socket while the log holds writes that were not synced.
+    alone     one client, one call at a time: a whole sync of the write-ahead log must lie between the request and the answer.
+              Exact, and it covers every process in between; but it says nothing about concurrent requests.
+    together  under load, traced at the keeper: nothing is written to a socket while the log has writes that were not synced.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def is_log_write(call: SystemCall) -> bool:
 
 
 def is_send(call: SystemCall) -> bool:
-    """Bytes on their way to the other process."""
+    """A write to the other process."""
     return call.name in SENDS and (call.path.startswith(("socket:", "UNIX", "TCP", "pipe:"))) and call.result > 0
 
 

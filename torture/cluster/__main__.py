@@ -1,4 +1,6 @@
-"""`python -m torture.cluster`: run the faults on clusters of three PostgreSQL servers and two nodes, print what was found, end with 1 if that was anything."""
+"""`python -m torture.cluster`: run the faults on clusters of three PostgreSQL servers and two nodes, and print the findings.
+Exits with 1 if there are any.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,14 @@ BOTH = (1, 2)
 @click.option("--rounds", type=click.IntRange(1), help="Injections per fault.  [default: 5]")
 @click.option("--fault", "names", multiple=True, metavar="NAME", help="Only this fault; repeatable.")
 @click.option("--replicas", type=click.IntRange(1, 2), multiple=True, help="Only this K.  [default: both]")
-@click.option("--seed", help="Repeat a run's draws. Timing stays the machine's own.")
+@click.option("--seed", help="Repeat the random choices of a run; the timing differs.")
 @click.option("--patroni", "with_patroni", is_flag=True, help="Only failover by Patroni, with etcd and HAProxy.")
-@click.option("--mutants", is_flag=True, help="Break the nodes themselves instead, and show that the checkers notice.")
+@click.option("--mutants", is_flag=True, help="Run nodes with defects instead, to show that the checkers find them.")
 @click.option("--list", "listed", is_flag=True, help="List the faults.")
 @click.option(
-    "--results", type=click.Path(path_type=Path), help="Add what was found to this file, a line for each fault and K."
+    "--results", type=click.Path(path_type=Path), help="Append the results to this file, a line for each fault and K."
 )
-@click.option("--show", type=click.Path(path_type=Path, exists=True), help="Only print the table of such a file.")
+@click.option("--show", type=click.Path(path_type=Path, exists=True), help="Only print the table of a file of results.")
 def main(
     smoke: bool,
     rounds: int | None,
@@ -70,7 +72,7 @@ def main(
 async def _faults(
     wanted: list[campaign.ClusterFault], replicas: tuple[int, ...], seed: str, plan: campaign.Plan, results: Path | None
 ) -> list[ClusterOutcome]:
-    """One after the other: each of them is five servers at work."""
+    """Run them one after the other: each uses five servers."""
     outcomes = []
     for fault in wanted:
         for needed in replicas:

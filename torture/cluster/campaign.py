@@ -89,7 +89,7 @@ async def run_fault(
 
 
 def chosen(names: tuple[str, ...]) -> list[ClusterFault]:
-    """The faults of these names, or all of them."""
+    """The faults with these names, or all of them."""
     unknown = set(names) - set(ALL)
     if unknown:
         raise ValueError(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")

@@ -1,6 +1,6 @@
 """The PostgreSQL side of a trial: faults of its servers, and their repair. Nothing here reacts by itself.
 
-All methods wait; they run in threads, so that the load and the links go on.
+All methods block; they run in threads, so that the load and the links continue.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cluster.postgres import PostgresServer
 from cluster.processes import wait_until
 from cluster.replicated import Replicated
 
-# Death is noticed in seconds and not in a minute, so that a trial need not last that long.
+# A lost server is noticed in seconds and not in a minute, so that a trial is short.
 SETTINGS = {"wal_sender_timeout": "3s", "wal_receiver_timeout": "3s", "shared_buffers": "32MB"}
 WAITERS = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'holdfast'"
 STORM_EVERY_S = 0.003
@@ -50,7 +50,7 @@ class Database(Replicated):
         heir = self.heir()
         others = [one for one in self.standbys if one is not heir]
         self.primary = heir
-        self.require(self.needed)  # before it takes writes, so that it never takes one without standbys
+        self.require(self.needed)  # before it accepts writes, so that it never commits one without standbys
         heir.promote()
         for other in others:
             if self.needed > 1:
@@ -60,7 +60,7 @@ class Database(Replicated):
         return old
 
     def whole(self) -> None:
-        """Every server runs, every standby streams and is waited for."""
+        """Wait until every server runs, and every standby streams and is synchronous."""
         for server in self.servers:
             if server.running:
                 server.resume()

@@ -1,4 +1,4 @@
-"""What is done to PostgreSQL: machines lost, stopped and cut off, commits cancelled, settings changed under load."""
+"""Faults of PostgreSQL: machines lost, stopped and cut off, commits cancelled, settings changed under load."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class ClusterFault(Protocol):
     linked: bool
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """Hurt it `trial.plan.rounds` times; the load is on."""
+        """Inject the fault `trial.plan.rounds` times, under load."""
         ...
 
 
 class Plain:
-    """Most faults cut no path of a node."""
+    """A fault that cuts no path of a node."""
 
     linked = False
 
 
 @asynccontextmanager
 async def frozen(trial: ClusterTrial, many: int = 2) -> AsyncIterator[None]:
-    """So many standbys are stopped: what reaches them waits in their sockets, and nothing of it is written."""
+    """Within this context so many standbys are stopped: data for them waits in their sockets, and none is written."""
     standbys = trial.database.standbys[:many]
     for one in standbys:
         await trial.do(one.pause)
@@ -52,10 +52,10 @@ async def frozen(trial: ClusterTrial, many: int = 2) -> AsyncIterator[None]:
 
 
 class Calm(Plain):
-    """No fault but the loss of the primary with which every trial ends."""
+    """No fault except the loss of the primary at the end of every trial."""
 
     name = "calm"
-    about = "no fault but the failover at the end"
+    about = "no fault except the failover at the end"
 
     async def torment(self, trial: ClusterTrial) -> None:
         """Only load."""
@@ -64,13 +64,13 @@ class Calm(Plain):
 
 
 class KillPrimary(Plain):
-    """The machine of the primary burns down."""
+    """The machine of the primary is lost."""
 
     name = "kill-primary"
-    about = "kill -9 of the primary, its disk thrown away; the standby that the promise rests on is promoted"
+    about = "kill -9 of the primary, its disk deleted; the standby that must have all acknowledged jobs is promoted"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """Again and again, each time another one."""
+        """Repeatedly, each time another server."""
         for _ in range(trial.plan.rounds):
             await trial.progress()
             trial.injured("killed", which="primary")
@@ -81,7 +81,7 @@ class PausePrimary(Plain):
     """The primary is suspended, another is promoted, and then the old one continues as if nothing had happened."""
 
     name = "pause-primary"
-    about = "SIGSTOP of the primary, failover, SIGCONT while the nodes may still be connected to it; then it is made anew"
+    about = "SIGSTOP of the primary, failover, SIGCONT while the nodes may still be connected to it; then it is recreated"
 
     async def torment(self, trial: ClusterTrial) -> None:
         """Two primaries for a while, of which one can prove nothing."""
@@ -94,20 +94,20 @@ class PausePrimary(Plain):
             trial.able(1)
             await trial.do(trial.database.fail_over)
             await trial.do(old.resume)
-            await asyncio.sleep(1.0)  # time to answer wrongly, if a node would
+            await asyncio.sleep(1.0)  # time in which a node with a defect would answer wrongly
             await trial.do(old.remove)
             trial.able(2)
             await trial.do(trial.database.whole)
 
 
 class StallPrimary(Plain):
-    """The primary is suspended for longer than a commit is waited for, and continues; no failover."""
+    """The primary is suspended for longer than the commit timeout, and continues; no failover."""
 
     name = "stall-primary"
-    about = f"SIGSTOP of the primary for {FROZEN_S:.1f} s, then SIGCONT, without a failover: commits are given up, and it goes on by itself"
+    about = f"SIGSTOP of the primary for {FROZEN_S:.1f} s, then SIGCONT, without a failover: commits time out, and it recovers by itself"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """Again and again."""
+        """Repeatedly."""
         for _ in range(trial.plan.rounds):
             await trial.progress()
             trial.injured("stalled", which="primary")
@@ -126,7 +126,7 @@ class KillStandby(Plain):
     about = "kill -9 of one standby, and its restart; with K=2 nothing may be accepted meanwhile"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """Again and again."""
+        """Repeatedly."""
         for _ in range(trial.plan.rounds):
             await trial.progress()
             standby = trial.rng.choice(trial.database.standbys)
@@ -134,7 +134,7 @@ class KillStandby(Plain):
             await trial.do(standby.kill)
             trial.able(1)
             if trial.replicas == 1:
-                await trial.progress()  # it goes on
+                await trial.progress()  # the cluster still accepts jobs
             else:
                 await must_refuse(trial)
             trial.able(2)
@@ -143,13 +143,13 @@ class KillStandby(Plain):
 
 
 class PauseStandby(Plain):
-    """A standby stops for longer than a commit is waited for."""
+    """A standby stops for longer than the commit timeout."""
 
     name = "pause-standby"
-    about = f"SIGSTOP of one standby for {FROZEN_S:.1f} s: goes on with K=1, unknown or refused with K=2"
+    about = f"SIGSTOP of one standby for {FROZEN_S:.1f} s: accepted with K=1, unknown or refused with K=2"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """Again and again."""
+        """Repeatedly."""
         for _ in range(trial.plan.rounds):
             await trial.progress()
             trial.injured("paused", which="standby")
@@ -161,10 +161,10 @@ class FreezeStandbys(Plain):
     """All standbys are suspended: every commit waits, and some are abandoned."""
 
     name = "freeze-standbys"
-    about = f"SIGSTOP of both standbys for {FROZEN_S:.1f} s, longer than a commit is waited for"
+    about = f"SIGSTOP of both standbys for {FROZEN_S:.1f} s, longer than the commit timeout"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """Again and again."""
+        """Repeatedly."""
         for _ in range(trial.plan.rounds):
             await trial.progress()
             trial.injured("paused", which="standbys")
@@ -173,13 +173,13 @@ class FreezeStandbys(Plain):
 
 
 class NoStandbys(Plain):
-    """All standbys are gone with K in force."""
+    """All standbys are lost."""
 
     name = "no-standbys"
-    about = "kill -9 of both standbys: refused with not_replicated, and well again by itself when they are back"
+    about = "kill -9 of both standbys: refused with not_replicated, and accepted again when they are back"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """Again and again."""
+        """Repeatedly."""
         for _ in range(trial.plan.rounds):
             await trial.progress()
             lost = trial.database.standbys
@@ -195,13 +195,13 @@ class NoStandbys(Plain):
 
 
 class IsolatePrimary(Plain):
-    """The network between the primary and its standbys is cut; the nodes see all of them."""
+    """The network between the primary and its standbys is cut; the nodes reach all of them."""
 
     name = "isolate-primary"
-    about = "the paths between primary and standbys are cut: refused, and well again by itself when they are mended"
+    about = "the paths between primary and standbys are cut: refused, and accepted again when they are restored"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """Again and again."""
+        """Repeatedly."""
         await trial.feed_through_links()
         for _ in range(trial.plan.rounds):
             await trial.progress()
@@ -224,7 +224,7 @@ class SplitBrain:
     linked = True
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """Again and again."""
+        """Repeatedly."""
         for _ in range(trial.plan.rounds):
             await trial.feed_through_links()
             await trial.progress()
@@ -238,7 +238,7 @@ class SplitBrain:
             trial.history.event("primary lost", since=since)
             trial.able(1)
             await trial.do(trial.database.fail_over)
-            await asyncio.sleep(FROZEN_S)  # both sides go on by themselves
+            await asyncio.sleep(FROZEN_S)  # both sides continue separately
             await trial.do(old.remove)
             for link in cut:
                 link.mend()
@@ -247,7 +247,7 @@ class SplitBrain:
 
 
 class Stormy(Plain):
-    """Somebody ends the waits of all commits, again and again."""
+    """An operator cancels the waits of all commits, repeatedly."""
 
     def __init__(self, name: str, function: str) -> None:
         self.name = name
@@ -255,13 +255,13 @@ class Stormy(Plain):
         self.about = f"{function} in a loop on every commit that waits, also while no standby can write"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """A storm over the whole time, with calm and frozen spells."""
+        """Cancel during the whole trial, while the standbys are alternately running and stopped."""
         with Storm(trial.database.primary, self.function) as storm:
             for _ in range(trial.plan.rounds):
                 await trial.progress()
                 trial.injured("storm")
                 async with frozen(trial):
-                    await asyncio.sleep(STORM_S)  # commits gather, and are reported as done
+                    await asyncio.sleep(STORM_S)  # commits wait, and PostgreSQL reports them as done
         trial.counts["waits ended by the storm"] += storm.hits
         if not storm.hits:
             trial.breach("no storm", "no commit was found waiting")
@@ -273,10 +273,10 @@ class NamesEmptied(Plain):
     """
 
     name = "names-emptied"
-    about = "synchronous_standby_names emptied: while all is well, and while the standbys are cut off, after which the primary and its disk are lost"
+    about = "synchronous_standby_names emptied: while all servers run, and while the standbys are cut off; then the primary and its disk are lost"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """All waiting commits are silently released, and what they wrote is on no standby and never will be."""
+        """All waiting commits are silently released, and their rows are on no standby and never will be."""
         for _ in range(trial.plan.rounds):
             await trial.feed_through_links()
             await trial.progress()
@@ -290,18 +290,20 @@ class NamesEmptied(Plain):
             trial.able(0)
             await asyncio.sleep(GATHER_S)
             await trial.do(trial.database.empty_names)
-            await asyncio.sleep(GATHER_S)  # time for answers to those who waited
+            await asyncio.sleep(GATHER_S)  # time for wrong answers to the waiting calls
             await trial.lose_primary(trial.drop_what_links_hold)
 
 
 class NamesReduced(Plain):
-    """What Patroni does with its strict mode when a standby is away: `synchronous_node_count` shrinks to those that are left, and commits return."""
+    """What Patroni does in strict mode when a standby is away: `synchronous_node_count` is lowered to those that are left, and
+    commits return.
+    """
 
     name = "names-reduced"
-    about = "standbys are stopped, so that K-1 can write, and then commits are told to wait for no more than those: nothing may be answered"
+    about = "standbys are stopped, so that K-1 can write, and then PostgreSQL is configured to wait for only those: nothing may be answered"
 
     async def torment(self, trial: ClusterTrial) -> None:
-        """Again and again."""
+        """Repeatedly."""
         for _ in range(trial.plan.rounds):
             await trial.progress()
             trial.injured("reduced")
@@ -312,11 +314,11 @@ class NamesReduced(Plain):
 
 
 async def must_refuse(trial: ClusterTrial, within_s: float = REFUSED_WITHIN_S) -> None:
-    """With too few standbys a node has to say so, with its code, and to be unready."""
+    """With too few standbys a node must refuse with `not_replicated`, and must not be ready."""
     seen = len(trial.history.calls)
     try:
         async with asyncio.timeout(within_s):
             while not any(call.code == "not_replicated" for call in trial.history.calls[seen:]):  # noqa: ASYNC110  (a history can't be waited for by code)
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        trial.breach("not refused", f"nobody was told not_replicated within {within_s:.0f} s")
+        trial.breach("not refused", f"no call was refused with not_replicated within {within_s:.0f} s")

@@ -1,4 +1,4 @@
-"""A host of PostgreSQL stops and stays stopped, at each place that it can have in the nodes' URL: it may hide none of the others.
+"""A host of PostgreSQL stops for good, at each position in the URL of the nodes: they must still find the others.
 
 Its kernel keeps running: it accepts connections, and nothing answers. A node that starts meanwhile has to find the primary, and
 so do all of them after a failover in which the frozen host takes no part.
@@ -14,7 +14,7 @@ from torture.cluster.faults import Plain, must_refuse
 from torture.cluster.trial import ClusterTrial
 
 SERVED_WITHIN_S = 20.0  # after there is a primary: 10 s for a commit in progress, 5 for the hosts, and some for the machine
-SOME = 20  # calls that are answered
+SOME = 20  # calls that must be answered
 
 
 class FreezeHost(Plain):
@@ -23,7 +23,7 @@ class FreezeHost(Plain):
     def __init__(self, place: int) -> None:
         self.place = place
         self.name = f"freeze-host-{place + 1}"
-        self.about = f"SIGSTOP of the host at place {place + 1} of the URL, for good: nodes that start find the primary, and so do all after a failover beside it"
+        self.about = f"SIGSTOP of the host at position {place + 1} of the URL, for good: nodes that start must find the primary, and all nodes after a failover"
 
     async def torment(self, trial: ClusterTrial) -> None:
         """It is the primary in one round and a standby in another."""
@@ -70,7 +70,7 @@ class FreezeHost(Plain):
         await trial.do(database.join, lost)
 
     async def _make_primary(self, trial: ClusterTrial, host: PostgresServer) -> None:
-        """So that the next round freezes a primary: the other role at this position."""
+        """Make the host at this position the primary, so that the next round stops it in the other role."""
         await trial.progress()
         database = trial.database
         if trial.replicas > 1 or database.heir() is not host:
@@ -78,7 +78,7 @@ class FreezeHost(Plain):
         await trial.lose_primary()
 
     async def _primary(self, trial: ClusterTrial, host: PostgresServer) -> None:
-        """Another takes over while it stays frozen, and its connections stay open."""
+        """Another is promoted while it stays stopped, and its connections stay open."""
         trial.injured("frozen", which="primary")
         since = monotonic()
         await trial.do(host.pause)
@@ -86,7 +86,7 @@ class FreezeHost(Plain):
         trial.able(1)
         await trial.do(trial.database.fail_over)
         if trial.replicas > 1:
-            await must_refuse(trial, SERVED_WITHIN_S)  # by the new one, once it is found
+            await must_refuse(trial, SERVED_WITHIN_S)  # by the new primary, once it is found
         else:
             await served(trial)
             node = trial.rng.choice(trial.nodes)
@@ -100,7 +100,7 @@ class FreezeHost(Plain):
 
 
 async def served(trial: ClusterTrial) -> None:
-    """There is a primary: it has to be found within the bound."""
+    """The nodes must find the primary within the bound."""
     try:
         await asyncio.wait_for(trial.history.acknowledged(SOME), SERVED_WITHIN_S)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""Let the mutants of a replicated node loose, and count those that a checker caught."""
+"""Run the mutants of a replicated node, and count those that a checker caught."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Catch:
-    """What became of one mutant."""
+    """The result of one mutant."""
 
     mutant: Mutant
     applied: bool
@@ -27,17 +27,17 @@ class Catch:
 
     @property
     def by(self) -> frozenset[str]:
-        """The checkers that fired and that were meant to."""
+        """The expected checkers that found a violation."""
         return self.mutant.caught_by & {violation.checker for violation in self.outcome.violations}
 
     @property
     def killed(self) -> bool:
-        """Caught by a checker that it was meant for; a mutant that was never applied can't be."""
+        """Whether an expected checker caught it, and it was applied."""
         return self.applied and bool(self.by)
 
 
 async def chase(mutant: Mutant, seed: str) -> Catch:
-    """Run one mutant until it is killed, a few times at the most."""
+    """Run one mutant until it is killed, a few times at most."""
     for n in range(TRIES):
         with tempfile.TemporaryDirectory(prefix="torture-marks-") as directory:
             marks = Path(directory) / "marks"
@@ -51,7 +51,7 @@ async def chase(mutant: Mutant, seed: str) -> Catch:
 
 
 async def run(seed: str) -> int:
-    """All of them, one after the other; 0 if every one was killed."""
+    """Run all of them, one after the other; 0 if every one was killed."""
     catches = []
     for mutant in ALL.values():
         catches.append(await chase(mutant, seed))
@@ -62,7 +62,7 @@ async def run(seed: str) -> int:
 
 
 def describe(catch: Catch) -> str:
-    """One line, with the first thing that gave the mutant away."""
+    """One line, with the first violation."""
     name = f"{catch.mutant.name:26} {catch.outcome.fault:16}"
     if not catch.applied:
         return f"{name} NOT APPLIED: no process of a node imported {catch.mutant.module}"

@@ -1,4 +1,4 @@
-"""A TCP path that can be cut: bytes wait on both sides, as in a network partition. It can also drop answers."""
+"""A TCP proxy whose path can be cut: bytes wait on both sides, as in a network partition. It can also drop answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Link:
     def __init__(self, target: int, rng: Random) -> None:
         self.target = target
         self.port = 0
-        self.swallow = 0.0  # the share of the far side's messages that are lost, and the connection with them
+        self.swallow = 0.0  # the share of the target's messages that are lost, each with its connection
         self.lost = 0
         self._rng = rng
         self._whole = asyncio.Event()
@@ -53,7 +53,7 @@ class Link:
         assert task
         self._pumps.add(task)
         task.add_done_callback(self._pumps.discard)
-        with suppress(asyncio.CancelledError):  # severed; a stream's task may not end cancelled
+        with suppress(asyncio.CancelledError):  # closed by `sever`; the task of a stream must not end cancelled
             await self._join(reader, writer)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,7 +80,7 @@ class Link:
                     raise _Over
                 sink.write(data)
                 await sink.drain()
-        await self._whole.wait()  # a disconnect of the other side is not seen either while it is cut
+        await self._whole.wait()  # while it is cut, this side does not notice a disconnect either
         raise _Over
 
 

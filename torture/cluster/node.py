@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torture.server import Server
 
-COMMIT_TIMEOUT_MS = 1_500  # then an outcome counts as unknown; short, so that there are many
+COMMIT_TIMEOUT_MS = 1_500  # after this an outcome is unknown; short, so that this happens often
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Node(Server):
     replicas: int = 1
 
     def command(self) -> list[str]:
-        """What a user would type."""
+        """The command line."""
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--store", self.store]
         kept = ["--replicas", str(self.replicas), "--commit-timeout-ms", str(COMMIT_TIMEOUT_MS)]
         return [sys.executable, "-m", "holdfast", "serve", *where, *kept, "--log-level", "warning"]

@@ -1,4 +1,4 @@
-"""What is done to Holdfast's nodes, and to the network on both sides of them."""
+"""Faults of Holdfast's nodes, and of the network on both sides of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torture.faults.proxy import Proxy
 from torture.server import ServerTrouble
 
 PAUSED_S = 1.2  # leases expire meanwhile
-CUT_S = 2.5  # commits are abandoned meanwhile
+CUT_S = 2.5  # commits time out meanwhile
 SWALLOWED = 0.004  # of the messages of a server to a node: a batch takes about ten
 
 
@@ -28,12 +28,12 @@ class KillNode(Plain):
             node = trial.nodes[number % len(trial.nodes)]
             trial.injured("killed", which="node")
             await node.kill_all()
-            await trial.progress(20)  # no one has to wait for it
+            await trial.progress(20)  # clients go on with the other node
             await trial.start_node(node)
 
 
 class PauseNode(Plain):
-    """A node is suspended wherever it is, and continues later."""
+    """A node is suspended at a random moment, and continues later."""
 
     name = "pause-node"
     about = f"SIGSTOP and SIGCONT of a node for {PAUSED_S:.1f} s, longer than leases"
@@ -96,7 +96,7 @@ class LostAnswers(Plain):
     """A request is done and the client never gets the answer."""
 
     name = "lost-answers"
-    about = "proxies before both nodes that swallow 15% of the answers"
+    about = "proxies before both nodes that drop 15% of the answers"
 
     async def torment(self, trial: ClusterTrial) -> None:
         """The load goes through proxies for a while: a second group of clients beside the first."""

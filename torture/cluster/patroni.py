@@ -1,7 +1,7 @@
 """Real failover: three PostgreSQL nodes under Patroni with etcd, three Holdfast nodes and HAProxy, without any help.
 
 Rounds: the primary's machine is lost (`kill -9` of Patroni and PostgreSQL), Patroni promotes a standby by itself, an empty node
-replaces the lost one. At the end every job is looked for on a cluster that has none of the former primaries' disks.
+replaces the lost one. At the end every job must be found on a cluster without the disks of the former primaries.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torture.server import ServerTrouble
 
 WITHIN_S = 90.0
 LOOK_AGAIN_S = 0.2
-CALLS = 400  # acknowledged between two losses
+CALLS = 400  # that are acknowledged between two losses
 CREW = Crew(timeout_s=12.0, tries=400, pause_s=0.1)
 
 

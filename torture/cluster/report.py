@@ -1,4 +1,4 @@
-"""What a trial on a cluster found, as one row of the table in `docs/reliability.md`."""
+"""The result of a trial on a cluster, as one row of the table in `docs/reliability.md`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ClusterOutcome:
 
 
 def seen(history: History) -> Counter[str]:
-    """What the run consisted of, and what became of what was unknown."""
+    """What the run consisted of, and how unknown outcomes were resolved."""
     counts: Counter[str] = Counter()
     digest = history.digest
     keyed: dict[str, list[Call]] = defaultdict(list)
@@ -122,7 +122,7 @@ def add(file: Path, outcome: ClusterOutcome) -> None:
 
 
 def read(file: Path) -> list[ClusterOutcome]:
-    """A file of results: what was done again counts instead of what was, in the order of faults."""
+    """Read a file of results, in the order of faults; a later result of the same fault and K replaces the earlier one."""
     found = [msgspec.json.decode(line, type=ClusterOutcome) for line in file.read_bytes().splitlines()]
     last = {(outcome.fault, outcome.replicas): outcome for outcome in found}
     for outcome in last.values():
@@ -131,7 +131,7 @@ def read(file: Path) -> list[ClusterOutcome]:
 
 
 def details(outcome: ClusterOutcome) -> str:
-    """What the table has no room for."""
+    """The details that are not in the table."""
     rest = ", ".join(f"{name} {many}" for name, many in sorted(outcome.counts.items()) if many)
     lines = [f"  {rest}"]
     lines += [f"  VIOLATION {violation}" for violation in outcome.violations[:SHOWN]]

@@ -51,7 +51,7 @@ class ClusterTrial:
     violations: list[Violation] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     loads: int = 0
-    paths: list[dict[str, Link]] = field(default_factory=list)  # by node: its links, by the name of the server
+    paths: list[dict[str, Link]] = field(default_factory=list)  # by node: its links by the name of the server
     feeds: dict[str, Link] = field(default_factory=dict)  # by the name of the standby: its link to the primary
     history: History = field(init=False)
     database: Database = field(init=False)
@@ -65,7 +65,7 @@ class ClusterTrial:
         self.up.set()
         self.database = Database(self.work / "postgres", self.replicas)
 
-    # ------------------------------------------------------------------------------- what faults are made of
+    # -------------------------------------------------------------------------------------- for use by faults
 
     async def progress(self, least: int | None = None) -> None:
         """Wait until some more calls were acknowledged; how many is random unless given."""
@@ -81,15 +81,15 @@ class ClusterTrial:
         self.history.event(kind, **details)
 
     def able(self, standbys: int) -> None:
-        """Note how many standbys can write from now on. Before they can again, and after they can't any more."""
+        """Record how many standbys can write from now on: before that number grows, and after it has shrunk."""
         self.history.event("copies", able=standbys, needed=self.replicas)
 
     def breach(self, kind: str, text: str) -> None:
-        """Something broke a rule that does not show in the calls."""
+        """Record a broken rule that is not visible in the calls."""
         self.violations.append(Violation("P", kind, text))
 
     async def do(self, call: Callable[..., Any], *values: object) -> Any:
-        """Run a blocking call, beside the load."""
+        """Run a blocking call in a thread, while the load continues."""
         return await asyncio.to_thread(call, *values)
 
     async def fail_over(self) -> None:
@@ -103,23 +103,23 @@ class ClusterTrial:
         await self.do(self.database.whole)
 
     def drop_what_links_hold(self) -> None:
-        """What the links to the standbys hold back is lost; from now on they forward again."""
+        """Drop the bytes that wait in the links to the standbys; from now on these forward again."""
         for link in self.feeds.values():
             link.sever()
             link.mend()
 
     async def lose_primary(self, then: Callable[[], None] = lambda: None) -> None:
-        """`kill -9` of the primary; its disk is thrown away, too. What else is lost with it, `then` sees to."""
+        """`kill -9` of the primary, and its disk is deleted. `then` is called after that, for what else is lost with it."""
         since = monotonic()
         await self.do(self.database.primary.remove)
         then()
         self.history.event("primary lost", since=since)
         await self.fail_over()
 
-    # ----------------------------------------------------------------------------------------- from end to end
+    # ------------------------------------------------------------------------------------ the parts of a trial
 
     async def start(self) -> None:
-        """PostgreSQL first, then all nodes at once."""
+        """Start PostgreSQL, then all nodes at once."""
         self.work.chmod(0o755)
         await self.do(self.database.start)
         for number in range(NODES):
@@ -181,7 +181,7 @@ class ClusterTrial:
         client.close()
 
     async def heal(self) -> None:
-        """Everything runs and is connected; every node notices that by itself."""
+        """Start and connect everything again; every node must notice that by itself."""
         for link in (*self.feeds.values(), *(link for paths in self.paths for link in paths.values())):
             link.swallow = 0.0
             link.mend()
@@ -195,16 +195,16 @@ class ClusterTrial:
         self.history.event("healed")
 
     async def ready(self, node: Node) -> None:
-        """Wait until the node takes new jobs."""
+        """Wait until the node accepts new jobs."""
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 while not await ready(node.port):  # noqa: ASYNC110  (it is another process)
                     await asyncio.sleep(LOOK_AGAIN_S)
         except TimeoutError:
-            raise ServerTrouble(f"a node is not ready {READY_WITHIN_S:.0f} s after everything was mended") from None
+            raise ServerTrouble(f"a node is not ready {READY_WITHIN_S:.0f} s after everything was repaired") from None
 
     async def repeat_unknown(self) -> None:
-        """Repeat every call with a key whose outcome is still unknown: that is how a caller finds out."""
+        """Repeat every call with a key whose outcome is still unknown, as a client would to resolve it."""
         calls: dict[str, list[Call]] = defaultdict(list)
         for call in self.history.calls:
             if call.verb == "submit" and call.asked["key"]:
@@ -221,7 +221,7 @@ class ClusterTrial:
         client.close()
 
     async def end(self) -> None:
-        """When idle every node ends when asked, and reports success."""
+        """Stop every node: without load each must exit with 0."""
         for node in self.nodes:
             node.signal(signal.SIGTERM, node.front)
             code = await node.ended()
@@ -229,7 +229,7 @@ class ClusterTrial:
                 self.breach("unclean exit", f"SIGTERM at rest ended with exit code {code}")
 
     async def close(self) -> None:
-        """Leave nothing behind but the files."""
+        """End all processes; the files stay."""
         for node in self.nodes:
             await node.kill_all()
         for link in (*self.feeds.values(), *(link for paths in self.paths for link in paths.values())):

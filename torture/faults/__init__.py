@@ -1,4 +1,4 @@
-"""The faults, each in a module with its kin. `ALL` is the order in which they run."""
+"""The faults, related ones in one module. `ALL` is the order in which they run."""
 
 from __future__ import annotations
 

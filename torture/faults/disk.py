@@ -1,4 +1,4 @@
-"""A file system of one's own, in a file: it can lose its power, and it can run full."""
+"""A file system in a file, for faults: it can lose power, and it can become full."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Disk:
         self.at = at
         self.mounted = False
         with image.open("wb") as file:
-            file.truncate(size_bytes)  # sparse: it costs what is written into it
+            file.truncate(size_bytes)  # sparse: it takes only what is written
         run("mkfs.ext4", "-q", "-m", "0", str(image))
         at.mkdir()
 
@@ -56,7 +56,7 @@ class Disk:
         self.mounted = True
 
     def unmount(self) -> None:
-        """Unmount it. Nothing may have a file open on it; of a process that was killed, the last thread may still be letting go of them."""
+        """Unmount it. No file on it may be open; the last thread of a killed process may still be closing some."""
         deadline = time.monotonic() + LET_GO_WITHIN_S
         while self.mounted:
             try:
@@ -68,7 +68,7 @@ class Disk:
                 time.sleep(LOOK_AGAIN_S)
 
     def cut_power(self) -> None:
-        """From here on nothing more reaches the image; what was not synced is lost with the next mount."""
+        """From now on no write reaches the image; what was not synced is lost at the next mount."""
         directory = os.open(self.at, os.O_RDONLY)
         try:
             fcntl.ioctl(directory, EXT4_IOC_SHUTDOWN, struct.pack("I", NOLOGFLUSH))

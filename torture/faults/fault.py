@@ -26,7 +26,7 @@ class Fault(Protocol):
         ...
 
     async def torment(self, trial: Trial) -> None:
-        """Hurt the running server `trial.plan.rounds` times under load."""
+        """Inject the fault into the running server `trial.plan.rounds` times, under load."""
         ...
 
 

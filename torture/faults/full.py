@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from torture.trial import Trial
 
 SIZE_BYTES = 512 << 20
-LEFT_BYTES = 96 << 10  # what the ballast leaves free: some pages, so that the disk runs full in the middle of the work
+LEFT_BYTES = 96 << 10  # what the ballast leaves free: some pages, so that the disk becomes full during a write
 CHANGES_WITHIN_S = 20.0  # for pushes to be refused once the disk is full, and to be accepted again once it is not
 HELD = 12  # leases taken before the disk is full, and ended after
 
 
 class DiskFull:
-    """Fill the rest of a small disk with ballast under load, and take it away again."""
+    """Fill the rest of a small disk with ballast under load, and remove it again."""
 
     name = "disk-full"
-    about = "a small ext4 filled to the brim: pushes refused with 507 or 429, leases still ended, then room again"
+    about = "a small ext4 filled completely: pushes refused with 507 or 429, leases still ended, then room again"
 
     def __init__(self) -> None:
         self.ballast = Path()
@@ -101,7 +101,7 @@ async def until_push(client: Client, n: int, taken: bool) -> None:
 
 
 async def end_all(trial: Trial, client: Client, leased: list[Json]) -> None:
-    """Conclude, fail, extend and release while nothing fits on the disk."""
+    """Conclude, fail, extend and release while the disk is full."""
     for i, job in enumerate(leased):
         verb = ("conclude", "fail", "extend", "release")[i % 4]
         call = await client.use(verb, job, **({"reason": "full"} if verb == "fail" else {}))

@@ -1,4 +1,4 @@
-"""Callers that take as much as they get: large and unfinished bodies, answers that are not read, floods. No process may grow
+"""Callers that use as much as they can: large and unfinished bodies, answers that are not read, floods. No process may grow
 because of them.
 """
 
@@ -18,7 +18,7 @@ SMOKE_PATIENCE_MS = 5_000  # a smoke test shares the machine: it only checks tha
 
 
 class Greedy(Anywhere):
-    """All kinds of attacks at once, beside honest callers."""
+    """All kinds of attacks at once, while honest callers are served."""
 
     name = "greedy"
     about = f"{len(attacks.ALL)} kinds of greedy callers at once: all processes below {MEMORY_BYTES >> 20} MiB, 99 of 100 honest calls within {PATIENCE_MS} ms"

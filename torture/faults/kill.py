@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Calm(Anywhere):
-    """No fault at all: what fails here is not about faults."""
+    """No fault at all: a violation here is not caused by a fault."""
 
     name = "calm"
     about = "no fault, all kinds of calls"
@@ -85,10 +85,10 @@ class Deploy(Anywhere):
     """A restart as operators do it."""
 
     name = "deploy"
-    about = "SIGTERM under load; exit code 0, nothing unknown to those who were answered"
+    about = "SIGTERM under load; exit code 0, and every answered call keeps its outcome"
 
     async def torment(self, trial: Trial) -> None:
-        """Stop politely, restart, again."""
+        """Stop with SIGTERM, restart, repeat."""
         async with trial.load():
             for _ in range(trial.plan.rounds):
                 await trial.progress()

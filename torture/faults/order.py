@@ -1,4 +1,4 @@
-"""Not a fault but a look inside: in which order does the keeper write, sync and answer?"""
+"""Not a fault but a trace: in which order does the keeper write, sync and answer?"""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class AckOrder(Anywhere):
         trial.violations += order.nothing_is_sent_over_unsynced_writes(calls)
 
     def count(self, trial: Trial, what: str, many: int) -> None:
-        """A trace with nothing in it would prove nothing."""
+        """Count, so that the report shows it: an empty trace would prove nothing."""
         trial.counts[what] += many
         if not many:
             trial.breach("nothing traced", f"{what}: none")
@@ -85,7 +85,7 @@ async def every_verb(client: Client, n: int) -> list[Call]:
 
 
 async def apart(call: Awaitable[Call]) -> Call:
-    """Make a call, and wait until a late sync of it has passed, so that it can't be taken for the next one's."""
+    """Make a call, and wait long enough for a late sync, so that it is not counted for the next call."""
     made = await call
     await asyncio.sleep(3 * SLOW_SYNC_US / 1e6)
     return made

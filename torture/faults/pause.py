@@ -1,4 +1,6 @@
-"""Processes that stop for longer than a lease and then go on as if no time had passed: garbage collection, a suspended machine."""
+"""Processes that stop for longer than a lease and then continue as if no time had passed: garbage collection, a suspended
+machine.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ class Pause(Anywhere):
         self.about = f"SIGSTOP and SIGCONT of the {which} for {PAUSE_S:.2f} s, longer than the leases"
 
     async def torment(self, trial: Trial) -> None:
-        """Stop, let leases run out, go on."""
-        trial.crew.timeout_s = PAUSE_S * 0.8  # so that some clients give up on a call that is then done
+        """Stop it until leases expire, then continue it."""
+        trial.crew.timeout_s = PAUSE_S * 0.8  # so that some clients stop waiting for a call that is then done
         async with trial.load():
             for _ in range(trial.plan.rounds):
                 await trial.progress()

@@ -47,7 +47,7 @@ class PowerLoss:
             yield home
 
     async def torment(self, trial: Trial) -> None:
-        """Again and again."""
+        """Repeatedly."""
         assert self.disk, "placed before"
         async with trial.load():
             for _ in range(trial.plan.rounds):
@@ -72,7 +72,7 @@ class DiskDies(PowerLoss):
     about = "the file system fails everything from one moment on; the server has to stop, exit code not 0"
 
     async def torment(self, trial: Trial) -> None:
-        """Again and again."""
+        """Repeatedly."""
         assert self.disk, "placed before"
         for _ in range(trial.plan.rounds):
             async with trial.load():

@@ -65,10 +65,10 @@ class Proxy:
 
 
 class LostAnswers(Anywhere):
-    """Requests that are done and never answered."""
+    """Requests that are done, but their answers are lost."""
 
     name = "lost-answers"
-    about = f"a proxy that swallows {SHARE:.0%} of the answers after the request was handed on"
+    about = f"a proxy that forwards all requests and drops {SHARE:.0%} of the answers"
 
     async def torment(self, trial: Trial) -> None:
         """Load through the proxy."""

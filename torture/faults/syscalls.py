@@ -1,10 +1,10 @@
-"""Death and disk errors at the N-th system call of the store, for one N after the other.
+"""Kills and disk errors at the N-th system call of the store, for one N after the other.
 
-kill-at-sync    the process dies as it asks for the N-th sync: what was written may or may not be kept, what was answered must be
-kill-at-write   the same at the N-th write: nothing of it reached even the kernel
+kill-at-sync    the process dies when it calls the N-th sync: what was written may be lost, what was answered must not
+kill-at-write   the same at the N-th write: nothing of it has reached even the kernel
 eio-at-sync     the N-th sync fails: nothing that it covered may be acknowledged, and the server must stop, because after a failed
                 sync a later one that succeeds proves nothing
-enospc-at-write the N-th write finds no room: refused or unknown, never acknowledged; the server may go on
+enospc-at-write the N-th write fails because the disk is full: refused or unknown, never acknowledged; the server may continue
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Traced(Anywhere):
         return tracer.unavailable()
 
     async def torment(self, trial: Trial) -> None:
-        """Every point if the plan has rounds enough, else a sample of them."""
+        """Test every point if the plan has enough rounds, else a sample."""
         numbers = trial.rng.sample(range(1, self.points + 1), min(trial.plan.rounds, self.points))
         trial.up.clear()
         async with trial.load():
@@ -71,7 +71,7 @@ class Traced(Anywhere):
         return False
 
     async def afterwards(self, trial: Trial, trace: Path) -> None:
-        """What the server must do once it was hit."""
+        """What the server must do after the injection."""
         raise NotImplementedError
 
 
@@ -104,11 +104,11 @@ class ErrorAtSync(Traced):
     what = "error=EIO"
 
     async def afterwards(self, trial: Trial, trace: Path) -> None:
-        """No retry can prove anything: stop."""
+        """The server must stop, because no retry can prove anything."""
         failed = failed_call(trace)
         if failed and failed.name == "fdatasync" and Path(failed.path) == trial.home:
             # When it creates a WAL file, SQLite syncs the directory and ignores the result: the server can't know of it.
-            trial.counts["failed directory syncs that SQLite passes over"] += 1
+            trial.counts["failed directory syncs that SQLite ignores"] += 1
             return
         await must_stop(trial, f"EIO from {failed.name} on {Path(failed.path).name}" if failed else "EIO")
 
@@ -117,20 +117,20 @@ class NoSpaceAtWrite(Traced):
     """The disk is full for one write."""
 
     name = "enospc-at-write"
-    about = "ENOSPC from the N-th pwrite64; the server may go on or stop, and must not lie"
+    about = "ENOSPC from the N-th pwrite64; the server may continue or stop, but must not acknowledge what it did not write"
     calls = tracer.WRITES
     what = "error=ENOSPC"
     points = WRITE_POINTS
 
     async def afterwards(self, trial: Trial, _: Path) -> None:
-        """Going on and stopping are both right; what must not be is found by the checkers."""
+        """Both continuing and stopping are correct; the checkers find wrong answers."""
         progress = asyncio.ensure_future(trial.history.acknowledged(50))
         end = asyncio.ensure_future(trial.server.ended(60))
         done, pending = await asyncio.wait({progress, end}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
         for waiting in pending:
             waiting.cancel()
         if not done:
-            raise ServerTrouble("neither goes on nor ends after one write found no room")
+            raise ServerTrouble("neither continues nor ends after one write failed on a full disk")
         trial.counts["went on" if progress in done else "stopped"] += 1
 
 

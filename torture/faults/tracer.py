@@ -1,7 +1,7 @@
-"""strace: the means to die or fail at exactly the N-th system call of a kind, and to see in which order calls were made.
+"""strace: kills a process or fails a call at exactly the N-th system call of a kind, and records the order of calls.
 
 `--seccomp-bpf` lets every other system call run at full speed, but strace 6.1 sends no signal with it, so the faults that kill
-do without. strace counts for each thread separately; the traced calls are made by one thread of the keeper.
+do not use it. strace counts for each thread separately; the traced calls are made by one thread of the keeper.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RESULT = re.compile(r"= (?P<result>-?\d+).*?(?:<(?P<took>[\d.]+)>)?$")
 
 @cache
 def unavailable() -> str | None:
-    """Why strace can't be used here; None if it can. Tried on a real process: containers often forbid tracing."""
+    """Why strace can't be used here; None if it can. It is tried on a real process, because containers often forbid tracing."""
     strace = shutil.which("strace")
     if not strace:
         return "strace is not installed"
@@ -52,7 +52,7 @@ class SystemCall:
 
 
 def read(trace: Path) -> list[SystemCall]:
-    """The calls of a trace that were seen to end, in the order in which they ended."""
+    """The completed calls of a trace, in the order in which they ended."""
     calls: list[SystemCall] = []
     unfinished: dict[str, re.Match[str]] = {}
     with trace.open(errors="replace") as lines:

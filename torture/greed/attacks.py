@@ -1,7 +1,8 @@
 """What greedy callers do. Each repeats until it is cancelled, reconnects when it is disconnected, and uses nothing but public
 ports.
 
-The server may refuse them, let them wait or hang up: it may neither grow with them nor leave honest callers waiting.
+The server may refuse them, let them wait or disconnect them, but its memory must not grow, and honest callers must not wait
+long.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Ports:
 
 async def prepare(at: Ports) -> None:
     """Prerequisites of some attacks: a queue of large jobs, a full queue, and an event that many queues want."""
-    endless = b'{"max_attempts":1000,"max_crashes":1000,"retry":{"base_ms":0}}'  # leases that run out would make them dead before the end
+    endless = b'{"max_attempts":1000,"max_crashes":1000,"retry":{"base_ms":0}}'  # else expired leases would make the jobs dead before the end
     await _each(at, [("PUT", "/v1/queues/greedy-large", endless)])
     large = ("POST", "/v1/queues/greedy-large/jobs", b'{"payload":%b,"lease_ms":600000}' % LARGE)
     await _each(at, [large] * JOBS)
@@ -45,7 +46,7 @@ async def prepare(at: Ports) -> None:
 
 
 async def clear(at: Ports) -> None:
-    """Take away what the attacks left, so that the server can be drained."""
+    """Delete what the attacks left, so that the server can be drained."""
     left = json.loads((await ask(at.http, "GET", "/v1/queues?limit=1000"))[1])["queues"]
     names = [queue["name"] for queue in left if queue["name"].startswith(("greedy-", "honest-"))]
     deadline = time.monotonic() + CLEARED_WITHIN_S
@@ -56,11 +57,11 @@ async def clear(at: Ports) -> None:
         names = [name for name, status in zip(names, told, strict=True) if status >= 400]
         await asyncio.sleep(0.2)
     if names:
-        raise ServerTrouble(f"queues can't be removed {CLEARED_WITHIN_S} s after the greed: {names[:5]}")
+        raise ServerTrouble(f"queues can't be removed {CLEARED_WITHIN_S} s after the attack: {names[:5]}")
 
 
 async def _each(at: Ports, requests: list[tuple[str, str, bytes]]) -> list[int]:
-    """Ask one after the other on one connection; the statuses."""
+    """Send them one after the other on one connection; returns the statuses."""
     statuses = []
     async with connected(at.http) as (reader, writer):
         for asked in requests:
@@ -70,7 +71,7 @@ async def _each(at: Ports, requests: list[tuple[str, str, bytes]]) -> list[int]:
 
 
 async def pipelines(at: Ports) -> None:
-    """Requests behind each other without end; every answer is read."""
+    """Pipelined requests without end; every answer is read."""
     many = b"GET /v1/queues/greedy-full HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5_000
     async with connected(at.http) as (reader, writer):
         reading = asyncio.ensure_future(swallow(reader))
@@ -114,14 +115,14 @@ async def unfinished_bodies(at: Ports) -> None:
 
 
 async def unfinished_small_bodies(at: Ports) -> None:
-    """Many bodies that are small, none of them whole."""
+    """Many small bodies, none of them complete."""
     async with connected(at.http) as (_, writer):
         await send_all(writer, request("POST", "/v1/queues/greedy-small/jobs", b"x" * 250_000, declared=250_001))
         await until_cut(writer)
 
 
 async def dripping_bodies(at: Ports) -> None:
-    """A large body that is sent in drops."""
+    """A large body that is sent in very small pieces."""
     async with connected(at.http) as (_, writer):
         await send_all(writer, request("POST", "/v1/jobs", b"x" * (BODY // 2), declared=BODY - 1))
         while not writer.transport.is_closing():
@@ -138,7 +139,7 @@ async def unfinished_forms(at: Ports) -> None:
 
 
 async def waiting_pushes(at: Ports) -> None:
-    """Pushes that wait for room in a full queue, and whose callers leave."""
+    """Pushes that wait for room in a full queue, from callers that disconnect."""
     push = request("POST", "/v1/queues/greedy-full/jobs?wait_ms=50000", b'{"payload":%b}' % LARGE)
     for _ in range(4):
         async with connected(at.http) as (_, writer):
@@ -148,7 +149,7 @@ async def waiting_pushes(at: Ports) -> None:
 
 
 async def staying_pushes(at: Ports) -> None:
-    """Pushes that wait for room in a full queue, and whose callers stay."""
+    """Pushes that wait for room in a full queue, from callers that stay."""
     async with connected(at.http) as (reader, writer):
         while True:
             writer.write(request("POST", "/v1/queues/greedy-full/jobs?wait_ms=50000", b'{"payload":%b}' % LARGE))
@@ -197,7 +198,7 @@ async def deaf_channels(at: Ports) -> None:
 
 
 async def greedy_grants(at: Ports) -> None:
-    """A thousand large jobs at once, again and again, none of them ended."""
+    """Leases of a thousand large jobs at once, repeatedly, none of them ended."""
     async with connected(at.http) as (reader, writer):
         while True:
             writer.write(request("POST", "/v1/leases", b'{"queues":["greedy-large"],"max":1000,"lease_ms":2000}'))
@@ -226,8 +227,8 @@ async def endless_heads(at: Ports) -> None:
 
 
 async def until_cut(writer: asyncio.StreamWriter) -> None:
-    """Stay, without reading, until the server hangs up."""
-    while not writer.transport.is_closing():  # noqa: ASYNC110  (nothing is read, so there is nothing to be told by)
+    """Stay connected, without reading, until the server disconnects."""
+    while not writer.transport.is_closing():  # noqa: ASYNC110  (without reading, a disconnect can only be polled)
         await asyncio.sleep(0.1)
 
 

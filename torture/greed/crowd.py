@@ -1,7 +1,8 @@
-"""The greedy callers in a process of their own: `python -m torture.greed.crowd HTTP_PORT TUBES_PORT NAME=COUNT …`, until it is ended.
+"""The greedy callers in a process of their own: `python -m torture.greed.crowd HTTP_PORT TUBES_PORT NAME=COUNT …`, until it is
+ended.
 
-They stand for callers on other machines: the server's work for them counts, not their own. So the server and the honest callers
-have priority over them on this machine.
+They represent callers on other machines: only the server's work for them matters, not their own. So on this machine they have a
+lower priority than the server and the honest callers.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from pathlib import Path
 
 from torture.greed.attacks import BY_NAME, Ports, again_and_again
 
-NICE = 5  # a third of what others get: with less, a busy machine would leave nothing of the attack
+NICE = 5  # a third of the CPU that others get; with less, there would be hardly any attack on a busy machine
 
 
 async def run(at: Ports, counts: dict[str, int]) -> None:
-    """All of them, without end."""
+    """Run all of them, without end."""
     await asyncio.gather(*[again_and_again(BY_NAME[name], at) for name, count in counts.items() for _ in range(count)])
 
 
 def stand_back() -> None:
     """Lower the priority on this machine."""
     os.nice(NICE)
-    with suppress(OSError):  # where Linux schedules by sessions, it is the session that has to be nice: this process leads one
+    with suppress(OSError):  # if Linux schedules by sessions, the priority of the session counts: this process leads one
         Path("/proc/self/autogroup").write_text(str(NICE))
 
 

@@ -1,4 +1,4 @@
-"""Honest callers beside the greedy ones, in a process of their own: `python -m torture.greed.honest PORT SECONDS`. Prints their
+"""Honest callers during an attack, in a process of their own: `python -m torture.greed.honest PORT SECONDS`. Prints their
 measurements.
 """
 
@@ -25,7 +25,7 @@ class Seen(msgspec.Struct):
 
 
 async def call(port: int, queue: str, seen: Seen) -> None:
-    """Push, take and conclude small jobs of its own, and read the queue, repeatedly."""
+    """Enqueue, lease and conclude small jobs of its own, and read the queue, repeatedly."""
     payload = b'{"payload":"' + b"h" * 900 + b'"}'
     taking = request("POST", "/v1/leases", b'{"queues":["%b"],"lease_ms":5000}' % queue.encode())
     while True:

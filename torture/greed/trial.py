@@ -1,4 +1,4 @@
-"""Greedy callers against one server: how much memory its processes use, and how long honest callers wait beside them."""
+"""Greedy callers against one server: how much memory its processes use, and how long honest callers wait meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torture.greed.attacks import Ports
 MEMORY_BYTES = 600 << 20  # of all processes together, with default settings
 PATIENCE_MS = 250  # what 99 of 100 honest calls take at most
 LOOK_S = 0.05
-PARTS = 3  # processes that the greedy ones are divided into: one alone is slower than the server
+PARTS = 3  # processes for the greedy callers: one alone is slower than the server
 
 
 @dataclass(slots=True)

@@ -81,7 +81,7 @@ async def send_all(writer: asyncio.StreamWriter, data: bytes) -> None:
 
 
 async def swallow(reader: asyncio.StreamReader) -> None:
-    """Read and throw away until the other side hangs up."""
+    """Read and discard until the other side disconnects."""
     with suppress(OSError):
         while await reader.read(READ_BYTES):
             pass

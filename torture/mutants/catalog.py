@@ -1,10 +1,10 @@
-"""The mutants: what each breaks, in which module, and which checkers have to notice.
+"""The mutants: what each breaks, in which module, and which checkers must detect it.
 
-Each is as small as the defect that it stands for; several are defects that well-known queues are documented to have. `change`
-gets the freshly imported module of the server and patches it in place.
+Each is as small as the defect that it represents; several are documented defects of well-known queues. `change` gets the
+freshly imported module of the server and patches it in place.
 """
 
-# ruff: noqa: SLF001 (a mutation is made inside)
+# ruff: noqa: SLF001 (a mutation changes private parts)
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-Server = Any  # the server's own types: this module is imported into it, before any of them exist
+Server = Any  # instead of the server's types: they do not exist yet when this module is imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ Change = Callable[[ModuleType], None]
 def mutant(
     module: str, *caught_by: str, faults: tuple[str, ...] = ("calm",), into: dict[str, Mutant] = ALL
 ) -> Callable[[Change], Change]:
-    """Enter a change under its function's name, with dashes."""
+    """Register a change under the name of its function, with dashes."""
 
     def enter(change: Change) -> Change:
         name = change.__name__.replace("_", "-")
@@ -70,7 +70,7 @@ def answer_before_commit(module: ModuleType) -> None:
 
 @mutant("stores.sqlite.connect", "C1", "C7", "C11", faults=("power-loss", "ack-order"))
 def no_sync(module: ModuleType) -> None:
-    """PRAGMA synchronous = OFF: a killed process loses nothing by it, a machine without power everything."""
+    """PRAGMA synchronous = OFF: a killed process loses nothing, a machine that loses power everything."""
     honest = module.open_writer
 
     def open_writer(*given: Any) -> Server:
@@ -83,7 +83,7 @@ def no_sync(module: ModuleType) -> None:
 
 @mutant("committer.batch", "C7")
 def delete_is_not_done(module: ModuleType) -> None:
-    """A deletion is acknowledged and forgotten."""
+    """A deletion is acknowledged and not done."""
     honest = module.Batch.change
 
     def change(self: Server, verb: str, *what: Any, **more: Any) -> None:
@@ -113,7 +113,7 @@ def no_token_check(module: ModuleType) -> None:
 
 @mutant("committer.conclude", "C2")
 def conclude_is_not_done(module: ModuleType) -> None:
-    """A conclusion is acknowledged and forgotten, so the job runs again."""
+    """A conclusion is acknowledged and not done, so the job runs again."""
     honest = module.Conclude.conclude
 
     async def conclude(self: Server, command: Server) -> Server:
@@ -223,7 +223,7 @@ def unique_keys_are_ignored(module: ModuleType) -> None:
 
 @mutant("committer.enqueue", "C10", "C9")
 def bulk_is_torn(module: ModuleType) -> None:
-    """A bulk that does not fit is cut, and refused nevertheless."""
+    """A bulk that does not fit is enqueued in part, and refused."""
     honest = module.put
 
     async def put(batch: Server, jobs: list[Any], *more: Any) -> Server:

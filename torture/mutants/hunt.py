@@ -1,4 +1,4 @@
-"""Let every mutant loose, and count those that a checker caught."""
+"""Run every mutant, and count those that a checker caught."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torture.report import Outcome
 from torture.trial import Plan
 
 PLAN = Plan(rounds=4, calls=(250, 400))
-TRIES = 3  # some defects show only by coincidence: two workers at one job at the wrong moment
+TRIES = 3  # some defects need a coincidence: two workers at one job at the wrong moment
 HOOK = Path(__file__).parent / "hook"
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Catch:
-    """What became of one mutant."""
+    """The result of one mutant."""
 
     mutant: Mutant
     fault: str
@@ -29,17 +29,17 @@ class Catch:
 
     @property
     def by(self) -> frozenset[str]:
-        """The checkers that fired and that were meant to."""
+        """The expected checkers that found a violation."""
         return self.mutant.caught_by & {violation.checker for violation in self.outcome.violations}
 
     @property
     def killed(self) -> bool:
-        """Caught by a checker that it was meant for; a mutant that was never applied can't be."""
+        """Whether an expected checker caught it, and it was applied."""
         return self.applied and bool(self.by)
 
 
 async def chase(mutant: Mutant, seed: str) -> Catch:
-    """Run one mutant until it is killed, a few times at the most."""
+    """Run one mutant until it is killed, a few times at most."""
     for n in range(TRIES):
         catch = await chase_once(mutant, f"{seed}/{n}")
         if catch.killed or not catch.applied:
@@ -58,13 +58,13 @@ async def chase_once(mutant: Mutant, seed: str) -> Catch:
 
 
 def environment(mutant: Mutant, marks: Path) -> dict[str, str]:
-    """What lets a mutant into every process of a server."""
+    """The environment that loads a mutant in every process of a server."""
     path = os.pathsep.join(filter(None, [str(HOOK), os.environ.get("PYTHONPATH")]))
     return {"PYTHONPATH": path, "TORTURE_ROOT": str(ROOT), "TORTURE_MUTANT": mutant.name, "TORTURE_MARKS": str(marks)}
 
 
 async def run(seed: str, together: int) -> int:
-    """All of them; 0 if every one was killed."""
+    """Run all of them; 0 if every one was killed."""
 
     async def told(mutant: Mutant) -> Catch:
         catch = await chase(mutant, seed)
@@ -78,7 +78,7 @@ async def run(seed: str, together: int) -> int:
 
 
 def describe(catch: Catch) -> str:
-    """One line, with the first thing that gave the mutant away."""
+    """One line, with the first violation."""
     name = f"{catch.mutant.name:26} {catch.fault:14}"
     if not catch.applied:
         return f"{name} NOT APPLIED: no process of the server imported {catch.mutant.module}"

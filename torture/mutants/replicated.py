@@ -1,6 +1,8 @@
-"""Mutants of a node over PostgreSQL: each is a mistake that a queue on PostgreSQL is easily built with. See `catalog.py` for what a mutant is."""
+"""Mutants of a node on PostgreSQL: each is a mistake that is easily made in a queue on PostgreSQL. See `catalog.py` for what a
+mutant is.
+"""
 
-# ruff: noqa: SLF001 (a mutation is made inside)
+# ruff: noqa: SLF001 (a mutation changes private parts)
 from __future__ import annotations
 
 from types import ModuleType
@@ -15,7 +17,7 @@ ALL: dict[str, Mutant] = {}
 
 @mutant("stores.postgres.replication", "C12", faults=("freeze-standbys",), into=ALL)
 def answer_before_the_proof(module: ModuleType) -> None:
-    """Answers leave when the primary has it on its own disk: asynchronous replication, the default of most."""
+    """Answers are sent once the primary alone has flushed: asynchronous replication, a common default."""
 
     async def committed(_self: Server, connection: Server, _voters: list[str]) -> None:
         await connection.execute("SET LOCAL synchronous_commit = 'local'; COMMIT")
@@ -25,7 +27,7 @@ def answer_before_the_proof(module: ModuleType) -> None:
 
 @mutant("stores.postgres.replication", "C12", "C1", "C7", faults=("cancel-storm",), into=ALL)
 def warnings_are_ignored(module: ModuleType) -> None:
-    """Trusts PostgreSQL's success: a cancelled wait is one, with a warning."""
+    """Trusts PostgreSQL's success, which a cancelled wait also reports, with a warning."""
 
     async def committed(_self: Server, connection: Server, _voters: list[str]) -> None:
         try:
@@ -65,7 +67,9 @@ def a_timeout_on_commit(module: ModuleType) -> None:
 
 @mutant("stores.postgres.transaction", "C12", "C1", "C7", faults=("cancel-storm",), into=ALL)
 def replays_write_nothing(module: ModuleType) -> None:
-    """A repetition finds the job there and is answered at once, as ON CONFLICT DO NOTHING would: the job may be on the primary alone."""
+    """A repeated request finds its job and is answered at once, as with ON CONFLICT DO NOTHING: the job may be on the primary
+    alone.
+    """
     honest = module.PostgresTransaction.commit
 
     async def commit(self: Server) -> None:
@@ -81,7 +85,9 @@ def replays_write_nothing(module: ModuleType) -> None:
 
 @mutant("stores.postgres.replication", "C12", "C1", "C7", faults=("names-emptied",), into=ALL)
 def an_older_position_is_proven(module: ModuleType) -> None:
-    """The primary's position is read before the COMMIT, not after: the standbys have passed it, and the commit itself is on none of them."""
+    """The primary's position is read before the COMMIT, not after: standbys have flushed up to it, but none has the commit
+    itself.
+    """
     honest = module.Replication._committed
 
     async def committed(self: Server, connection: Server, voters: list[str]) -> None:
@@ -100,7 +106,7 @@ def an_older_position_is_proven(module: ModuleType) -> None:
 
 @mutant("stores.postgres.store", "C1", "C7", faults=("freeze-standbys", "lost-commits"), into=ALL)
 def unknown_is_told_as_failed(module: ModuleType) -> None:
-    """A commit with an unknown end is answered as certainly not done, and the job appears nevertheless."""
+    """A commit with an unknown outcome is answered as certainly not done, but the job may exist."""
     honest = module.PostgresStore._undone
 
     async def undone(self: Server, *args: Server) -> BaseException:
@@ -112,7 +118,7 @@ def unknown_is_told_as_failed(module: ModuleType) -> None:
 
 @mutant("stores.postgres.sql", "C6", "C9", "C10", faults=("calm",), into=ALL)
 def queues_are_not_locked(module: ModuleType) -> None:
-    """Each node counts for itself: two batches see the same room in a queue, and both take it."""
+    """The queue's row is not locked: two batches see the same room in a queue, and both use it."""
     module.SQL["lock_queues"] = module.SQL["lock_queues"].replace(" FOR UPDATE", "")
 
 
@@ -120,6 +126,6 @@ ALL["no-token-check"] = Mutant("no-token-check", "holdfast.committer.conclude", 
 
 
 def _same(connection: Server) -> dict[str, Any]:
-    """How to reach the server of a connection again."""
+    """The address of the server of a connection."""
     host, port = connection._addr
     return {"host": host, "port": port, "user": connection._params.user, "database": connection._params.database}

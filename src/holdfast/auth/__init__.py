@@ -1,1 +1,1 @@
-"""Who may do what: access keys, what they let see, and who calls. Pure but for the memory of a front."""
+"""Access keys: what each may do, which queues it sees, and who calls. Without I/O; the keyring is in the memory of a front."""

@@ -1,7 +1,8 @@
-"""Who does something, for the audit log: in whose name, from which address and by which door.
+"""Who does something, for the audit log: the name of the key or user, the address, and the door.
 
-A door says it once for a request, in the context in which the request is served; what is called from there, also in tasks that it starts, finds
-it. A door that keeps connections, whose callbacks run in the context of whoever wakes them, gives the actor to the command itself.
+A door sets the actor once for each request, in a context variable; all code that serves the request reads it, also in tasks
+that it starts. A door that keeps connections puts the actor into each command instead, because its callbacks run in other
+contexts.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ import msgspec
 
 
 class Actor(msgspec.Struct, frozen=True, array_like=True):
-    """`name` of a key or a user, "" where nobody had to say; `address` of the peer, without its port; `door`, such as `http` or `web`."""
+    """`name` of a key or a user, "" if none is needed; `address` of the peer, without its port; `door`, such as `http` or
+    `web`.
+    """
 
     name: str = ""
     address: str = ""
@@ -25,7 +28,7 @@ ACTOR: ContextVar[Actor] = ContextVar("actor", default=NOBODY)
 
 @contextmanager
 def acting_as(actor: Actor) -> Iterator[None]:
-    """All that is done in here is done by this actor."""
+    """Within this context, commands are recorded as this actor's."""
     token = ACTOR.set(actor)
     try:
         yield

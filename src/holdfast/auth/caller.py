@@ -1,7 +1,7 @@
-"""Who calls: one object for each key in a front process, which lives as long as the key does.
+"""Who calls: one object for each key in a front process, as long as the key exists.
 
-A door says who calls when a request comes in (`CALLER`), and the engine asks who it was when it is to do something. The context of a request goes with
-everything that it starts: tasks, and callbacks of what it waits for. Only what is woken by somebody else (a parked wait) keeps its caller itself.
+A door sets the caller when a request arrives (`CALLER`), and the engine reads it for each verb. The context of a request is
+copied to the tasks and callbacks that it starts. Only a parked wait, which other code wakes, holds its caller itself.
 """
 
 from collections.abc import Callable
@@ -16,18 +16,18 @@ EVERYTHING = frozenset(Ability)
 
 
 class Caller:
-    """A key as it is in force now. When it ends, all that its holder has open is told."""
+    """A key that is in force. When it ends, whatever its holder has open is closed."""
 
     __slots__ = ("_open", "abilities", "calls", "ended", "key", "most_calls", "most_open", "scope")
 
     def __init__(self, key: Key) -> None:
-        self.calls = 0  # since the keyring last looked, which is every second
-        self.ended = ""  # why it is not in force any more
+        self.calls = 0  # in this second; the keyring sets it to 0
+        self.ended = ""  # why the key is no longer in force
         self._open: dict[object, Callable[[HoldfastError], None]] = {}
         self.become(key)
 
     def become(self, key: Key) -> None:
-        """Be what was changed of the key from now on."""
+        """Use the key as it was changed, from now on."""
         self.key = key
         self.abilities = EVERYTHING if Ability.ADMIN in key.abilities else frozenset(key.abilities)
         self.scope: Scope | None = Scope.of(key.queues)
@@ -35,7 +35,7 @@ class Caller:
         self.most_open = key.parked or KEY_PARKED
 
     def count(self) -> None:
-        """One more request; raises `RateLimited` past the bound of a second, and `Unauthorized` where the key has ended."""
+        """Count a request; raises `RateLimited` past the bound per second, and `Unauthorized` if the key has ended."""
         if self.ended:
             raise unauthorized(self.ended)
         self.calls += 1
@@ -43,7 +43,7 @@ class Caller:
             raise RateLimited(f"This key may make {self.most_calls} requests a second.", retry_after_ms=1_000)
 
     def need(self, ability: Ability) -> None:
-        """Raise `Forbidden` unless the key may do this, and `Unauthorized` where it has ended."""
+        """Raise `Forbidden` unless the key may do this, and `Unauthorized` if it has ended."""
         if self.ended:
             raise unauthorized(self.ended)
         if ability not in self.abilities:
@@ -53,8 +53,10 @@ class Caller:
         """Whether the key may see this queue."""
         return sees(self.scope, queue)
 
-    def hold(self, what: object, end: Callable[[HoldfastError], None]) -> None:
-        """Something of the caller's stays open (a long poll, a stream, a channel): `end` is called when the key ends. Raises `RateLimited` past the bound."""
+    def opened(self, what: object, end: Callable[[HoldfastError], None]) -> None:
+        """Count a long poll, stream or channel that is open until `closed`; `end` is called if the key ends first. Raises
+        `RateLimited` past the bound.
+        """
         if self.ended:
             raise unauthorized(self.ended)
         if len(self._open) >= self.most_open:
@@ -63,12 +65,12 @@ class Caller:
             )
         self._open[what] = end
 
-    def let_go(self, what: object) -> None:
-        """It is closed."""
+    def closed(self, what: object) -> None:
+        """It is not open any more."""
         self._open.pop(what, None)
 
     def end(self, why: str) -> None:
-        """The key is not in force any more."""
+        """The key is no longer in force: close what is open."""
         self.ended = why
         ends, self._open = list(self._open.values()), {}
         for end in ends:
@@ -79,9 +81,9 @@ class Caller:
 
 
 CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
-"""Who calls in this context, where keys are in force. None is nobody: a door that forgets to say is refused."""
+"""Who calls in this context, if keys are in force. None: no caller was set, so a door that forgets to set it is refused."""
 
 
 def unauthorized(why: str) -> Unauthorized:
-    """The refusal for a caller that is not known."""
+    """The refusal for an unknown caller."""
     return Unauthorized(f"{why} Send an access key: Authorization: Bearer hf_….")

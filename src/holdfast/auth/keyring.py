@@ -1,9 +1,10 @@
-"""All keys as one front process knows them: who a secret belongs to, from memory.
+"""All keys in the memory of one front process: which key a secret belongs to.
 
-    store ── version changed ──▶ news ──▶ `renew` ── reads all keys ──▶ `take`
-                                              ▲ every second `tick`: what has expired ends, calls are counted anew
+    store ── version changed ──▶ news ──▶ `KeyWatch` ── reads all keys ──▶ `take`
+                                              ▲ every second `tick`: expired keys end, counts of requests start at 0
 
-Once there was a key, keys are in force until the process ends, also when the last one is revoked: revoking never opens a server.
+Once a key exists, keys are in force until the process ends, even if the last one is revoked: revoking keys never opens a
+server.
 """
 
 import base64
@@ -17,8 +18,8 @@ from holdfast.auth.caller import Caller, unauthorized
 from holdfast.auth.keys import Key, hash_of
 from holdfast.errors import RateLimited, StoreUnavailable, Unauthorized
 
-_NONE = "Access keys are in force here, and the request has none."
-_UNKNOWN = "This access key is not known here."
+_NONE = "This server requires an access key, and the request has none."
+_UNKNOWN = "This access key is unknown."
 _EXPIRED = "This access key has expired."
 _REVOKED = "This access key was revoked."
 _WINDOW_S = 60
@@ -32,12 +33,12 @@ class Keyring:
         self.is_loaded = True
         self.version = -1
         self._had_any = False
-        self.failures: dict[str, int] = {}  # by why
+        self.failures: dict[str, int] = {}  # by reason
         self._wall = wall
         self._callers: dict[str, Caller] = {}  # by the key's id
         self._by_hash: dict[bytes, Caller] = {}
-        self._verified: dict[bytes, Caller] = {}  # by the header's value, as it came
-        self._tried: dict[str, int] = {}  # failed tries by address, in this window
+        self._verified: dict[bytes, Caller] = {}  # by the value of the header
+        self._tried: dict[str, int] = {}  # failed logins by address, in this window
         self._window = 0
         self._changes_at: int | None = None  # when the next key or secret expires
         self._used: dict[str, int] = {}
@@ -46,15 +47,15 @@ class Keyring:
         return len(self._callers)
 
     def await_load(self) -> None:
-        """Nothing is known yet of the keys in the store: let nobody in before it is."""
+        """The keys in the store are not loaded yet: refuse all requests until they are."""
         self.in_force, self.is_loaded = True, False
 
     def require(self) -> None:
-        """Have keys in force also where there are none: nobody is let in before there is one."""
+        """Require a key even if none exists: all requests are refused until one does."""
         self._had_any = self.in_force = True
 
     def take(self, version: int, keys: Sequence[Key]) -> None:
-        """All keys there are now. What has one open that is gone is told at once."""
+        """Replace all keys. What the holder of a removed key has open is closed at once."""
         self.version, self.is_loaded = version, True
         before, self._callers = self._callers, {}
         for key in keys:
@@ -72,7 +73,7 @@ class Keyring:
         self._index()
 
     def _index(self) -> None:
-        """Whose a secret is, by what is in force now."""
+        """Map the hash of each secret that is in force to its key; end expired keys."""
         now = self._now()
         moments: list[int] = []
         self._verified.clear()
@@ -96,7 +97,7 @@ class Keyring:
         self._changes_at = min(moments, default=None)
 
     def tick(self) -> None:
-        """Once a second: end what has expired, and count calls anew."""
+        """Once a second: end expired keys, and start to count requests again."""
         if self._changes_at is not None and self._changes_at <= self._now():
             self._index()
         if not self.in_force:
@@ -112,16 +113,19 @@ class Keyring:
             self._tried.clear()
 
     def take_used(self) -> dict[str, int]:
-        """When each key was last used, of those that were since this was last asked."""
+        """When each key was last used, for the keys used since the last call."""
         used, self._used = self._used, {}
         return used
 
     def caller_by_header(self, header: bytes | None, address: str) -> Caller:
-        """Who an `Authorization` header names: `Bearer SECRET`, or `Basic` with the secret as password. Raises `Unauthorized`."""
+        """The caller of a request by its `Authorization` header: `Bearer SECRET`, or `Basic` with the secret as password.
+
+        Raises `Unauthorized`, and `RateLimited` past a bound.
+        """
         caller = self._verified.get(header) if header is not None else None
         if caller is None:
             caller = self.caller_by_secret(_secret_in(header), address)
-            assert header is not None, "a secret was in it"
+            assert header is not None, "it contained a secret"
             if len(self._verified) >= limits.KEYS_VERIFIED:
                 self._verified.clear()
             self._verified[header] = caller
@@ -129,7 +133,9 @@ class Keyring:
         return caller
 
     def caller_by_secret(self, secret: bytes | None, address: str) -> Caller:
-        """Whose secret this is; raises `Unauthorized`, and `RateLimited` for an address that has tried too often in this minute."""
+        """The caller with this secret; raises `Unauthorized`, and `RateLimited` after too many failed logins from the address
+        in a minute.
+        """
         if not self.is_loaded:
             raise StoreUnavailable("The access keys can't be read yet.", retry_after_ms=1_000)
         if secret is None:
@@ -143,17 +149,17 @@ class Keyring:
         raise self._failed(address, _UNKNOWN, "unknown")
 
     def caller_named(self, name: str) -> Caller | None:
-        """The key of this name, where who calls is known otherwise (by its address, or by its certificate)."""
+        """The key with this name, for a caller that is identified by its address or its certificate."""
         found = next((caller for caller in self._callers.values() if caller.key.name == name), None)
         return None if found is None or found.ended else found
 
     def caller_of(self, key_id: str) -> Caller | None:
-        """The key of this id, while it is in force."""
+        """The key with this id, if it is in force."""
         found = self._callers.get(key_id)
         return None if found is None or found.ended else found
 
     def _failed(self, address: str, why: str, counted: str) -> Unauthorized | RateLimited:
-        """Count a failed try. A valid key is let in whatever its neighbours at the same address have tried."""
+        """Count a failed login. This limits wrong keys only: a valid key from the same address is accepted."""
         tried = self._tried.get(address, 0) + 1
         if len(self._tried) < limits.LOGIN_ADDRESSES or address in self._tried:
             self._tried[address] = tried

@@ -1,13 +1,13 @@
-"""Access keys: what one may do, on which queues, until when; and the secret that proves it.
+"""Access keys: what a key may do, on which queues, until when; and its secret.
 
-    hf_ + 43 characters (256 bits) + 6 characters (CRC-32 of what stands before)
+    hf_ + 43 characters (256 bits) + 6 characters (CRC-32 of the characters before)
 
-The beginning and the checksum are there for secret scanners: what looks like one and has the right checksum is one. A secret is shown once and
-kept as its SHA-256. A slow hash (bcrypt, scrypt) protects passwords, which can be guessed; 256 bits from the system can't, and a slow hash
-would let anybody spend our time with wrong ones.
+The prefix and the checksum let secret scanners recognize a secret. It is shown once and stored as its SHA-256. A slow hash
+(bcrypt, scrypt) protects passwords, which can be guessed; 256 random bits can't be guessed, and with a slow hash anybody could
+use up the server's CPU with wrong secrets.
 
-A key is looked up by the hash of the secret, so nothing about another secret can be learnt from how long that takes: who can choose the
-input of SHA-256 can't choose its output byte by byte.
+A key is looked up by the hash of the secret, so the time of a lookup reveals nothing about other secrets: a caller can choose
+the input of SHA-256, but not its output byte by byte.
 """
 
 import enum
@@ -44,8 +44,8 @@ class Ability(enum.StrEnum):
 
 
 class Key(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One access key as it is kept. Times are in milliseconds; `hashes` are those of its living secrets, the newest first; the older one ends at
-    `old_until`. `requests_per_s` and `parked` bound what it may do in one front process (None: what is usual).
+    """One access key as it is stored. Times are in milliseconds. `hashes` are those of its valid secrets, the newest first; an
+    older one is valid until `old_until`. `requests_per_s` and `parked` are limits for each front process (None: the defaults).
     """
 
     id: str
@@ -68,7 +68,7 @@ class Key(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class KeyChanges(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What becomes of a key that is edited; what is absent stays. `expires_ms` counts from now; None: it lives until it is revoked."""
+    """Changes of a key; absent fields stay as they are. `expires_ms` counts from now; None: it never expires."""
 
     abilities: tuple[Ability, ...] | UnsetType = UNSET
     queues: tuple[str, ...] | UnsetType = UNSET
@@ -79,12 +79,12 @@ class KeyChanges(msgspec.Struct, frozen=True, omit_defaults=True):
     parked: int | UnsetType | None = UNSET
 
     def given(self) -> dict[str, Any]:
-        """Those that are there, by name."""
+        """The fields that are present, by name."""
         return {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
 
 
 def edited(key: Key, changes: KeyChanges, now: int) -> Key:
-    """The key as it is from now on; raises `InvalidRequest` with the field and the bound that it breaks."""
+    """The key with the changes; raises `InvalidRequest` with the field and the bound that it breaks."""
     given = changes.given()
     if "expires_ms" in given:
         given["expires_at"] = expiry(now, given.pop("expires_ms"))
@@ -99,18 +99,18 @@ def new_secret() -> str:
 
 
 def is_secret(text: str) -> bool:
-    """Whether this has the form of a secret, its checksum included."""
+    """Whether this has the form of a secret, with a correct checksum."""
     body, check = text[:-_CHECK_CHARS], text[-_CHECK_CHARS:]
     return len(text) == len(PREFIX) + _SECRET_CHARS + _CHECK_CHARS and text.startswith(PREFIX) and _checksum(body) == check
 
 
 def hash_of(secret: str | bytes) -> bytes:
-    """What is kept of a secret."""
+    """What is stored of a secret."""
     return hashlib.sha256(secret if isinstance(secret, bytes) else secret.encode("utf-8", "surrogateescape")).digest()
 
 
 def new_id() -> str:
-    """The public name of a new key."""
+    """The id of a new key."""
     return f"key-{secrets.token_hex(6)}"
 
 
@@ -133,31 +133,31 @@ def check(key: Key) -> Key:
     if not key.abilities:
         raise breach("abilities", f"must have at least one of {', '.join(Ability)}")
     if len(set(key.abilities)) < len(key.abilities):
-        raise breach("abilities", "must have each at most once")
+        raise breach("abilities", "must not have the same entry twice")
     check_patterns(key.queues)
     if len(key.note) > limits.KEY_NOTE_CHARS or not key.note.isprintable():
         raise breach("note", f"must be at most {limits.KEY_NOTE_CHARS} printable characters")
     if not key.sees_payloads and {Ability.CONSUME, Ability.ADMIN} & set(key.abilities):
-        raise breach("sees_payloads", "must be true for a key that may consume or admin: it is given payloads")
+        raise breach("sees_payloads", "must be true for a key with the ability consume or admin: both read payloads")
     _check_number("requests_per_s", key.requests_per_s, 1, limits.KEY_REQUESTS_PER_S_MAX)
     _check_number("parked", key.parked, 1, limits.KEY_PARKED_MAX)
     return key
 
 
 def check_patterns(patterns: Sequence[str]) -> None:
-    """Patterns of queues: a name, a name's beginning and `*`, or `*`."""
+    """Patterns of queues: a name, a prefix and `*`, or `*`."""
     if not 1 <= len(patterns) <= limits.KEY_PATTERNS:
         raise breach("queues", f"must have 1 to {limits.KEY_PATTERNS} entries")
     if len(set(patterns)) < len(patterns):
-        raise breach("queues", "must have each at most once")
+        raise breach("queues", "must not have the same entry twice")
     for pattern in patterns:
         name = pattern[:-1] if pattern.endswith(ALL) else pattern
         if pattern != ALL and limits.QUEUE_NAME_ONCE.match(name) is None:
-            raise breach("queues", "must each be a queue's name, the beginning of one and *, such as emails.*, or *")
+            raise breach("queues", "must each be the name of a queue, a prefix and *, such as emails.*, or *")
 
 
 def abilities_of(names: Sequence[str], field: str = "abilities") -> tuple[Ability, ...]:
-    """Abilities by their names."""
+    """The abilities with these names."""
     try:
         return tuple(Ability(name) for name in names)
     except ValueError:
@@ -165,7 +165,7 @@ def abilities_of(names: Sequence[str], field: str = "abilities") -> tuple[Abilit
 
 
 def expiry(created_at: int, expires_ms: int | None) -> int | None:
-    """When a key that lives for so long ends."""
+    """When a key expires that is valid for so long."""
     if expires_ms is None:
         return None
     if not 1_000 <= expires_ms <= limits.KEY_EXPIRES_MS_MAX:
@@ -174,21 +174,21 @@ def expiry(created_at: int, expires_ms: int | None) -> int | None:
 
 
 def read_secret(text: str) -> str:
-    """The secret in a file that somebody else wrote; raises `InvalidRequest` for one that could be guessed."""
+    """The secret in the text of a file; raises `InvalidRequest` for one that could be guessed."""
     secret = text.strip()
     if is_secret(secret):
         return secret
     if secret.startswith(PREFIX) or not limits.KEY_SECRET_CHARS_MIN <= len(secret) <= limits.KEY_SECRET_CHARS:
         raise InvalidRequest(
-            f"It must hold a secret of `holdfast key secret`, or {limits.KEY_SECRET_CHARS_MIN} to {limits.KEY_SECRET_CHARS} random characters."
+            f"It must contain a secret from `holdfast key secret`, or {limits.KEY_SECRET_CHARS_MIN} to {limits.KEY_SECRET_CHARS} random characters."
         )
     if not (secret.isascii() and secret.isprintable() and " " not in secret):
-        raise InvalidRequest("It must hold printable ASCII characters without spaces.")
+        raise InvalidRequest("It must contain printable ASCII characters without spaces.")
     return secret
 
 
 def no_such_key(name: str) -> KeyNotFound:
-    """The refusal for a key that is not there."""
+    """The refusal for a key that does not exist."""
     return KeyNotFound(f"There is no access key {name[:200]}.", key=name[:200])
 
 

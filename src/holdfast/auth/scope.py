@@ -1,6 +1,7 @@
-"""Which queues a key lets see: exact names, prefixes (`emails.*`), or all (`*`, which is no scope at all).
+"""Which queues a key sees: exact names, prefixes (`emails.*`), or all (`*`, for which the scope is None).
 
-A scope travels with a request to where the queue is known (`messages/frame.py`): what lies outside it does not exist there.
+A scope is sent with a request to the store's side, where a job's queue is known (`messages/frame.py`): queues and jobs outside
+it are hidden, as if they did not exist.
 """
 
 from collections.abc import Iterable
@@ -11,14 +12,14 @@ ALL = "*"
 
 
 class Scope(msgspec.Struct, frozen=True, array_like=True):
-    """Queues by their names and by how their names begin."""
+    """Queues by name and by prefix."""
 
     names: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, patterns: Iterable[str]) -> "Scope | None":
-        """The scope of some patterns; None where one of them is all queues."""
+        """The scope of some patterns; None if one of them matches all queues."""
         patterns = tuple(patterns)
         if ALL in patterns:
             return None
@@ -26,10 +27,10 @@ class Scope(msgspec.Struct, frozen=True, array_like=True):
         return cls(tuple(pattern for pattern in patterns if not pattern.endswith(ALL)), prefixes)
 
     def sees(self, queue: str) -> bool:
-        """Whether this queue lies within it."""
+        """Whether this queue is in it."""
         return queue in self.names or queue.startswith(self.prefixes)
 
 
 def sees(scope: Scope | None, queue: str) -> bool:
-    """Whether a scope, or none, lets see this queue."""
+    """Whether this queue is in the scope; None includes all."""
     return scope is None or queue in scope.names or queue.startswith(scope.prefixes)

@@ -1,9 +1,9 @@
-"""Sessions of the page: who has logged in, in a cookie that proves itself.
+"""Sessions of the management page: who has logged in, in a signed cookie.
 
-    KEY-ID . END . MAC          the MAC is made with the hash of the key's newest secret, which every front and every node knows
+    KEY-ID . END . MAC          the MAC is made with the hash of the key's newest secret, which every front and every node has
 
-Nothing is kept of a session, and no server has a secret of its own: any front and any node takes the cookie, also after a restart. It ends by
-its time, when its key ends, and when its key is given another secret.
+No server stores sessions or has a secret of its own, so every front and every node accepts the cookie, also after a restart. A
+session ends at its time, when its key ends, and when its key gets another secret.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ _LONGEST = 300
 
 
 def begun(caller: Caller, now: float | None = None) -> str:
-    """The cookie of a session that begins now."""
+    """The cookie of a new session."""
     end = int(time.time() if now is None else now) + SESSION_S
     return f"{caller.key.id}.{end}.{_mac(caller, end)}"
 
 
 def caller_of(keyring: Keyring, cookie: str, now: float | None = None) -> Caller | None:
-    """Whose session a cookie is; None where it is none, or has ended."""
+    """The caller of the session in this cookie; None if it is invalid or has ended."""
     key_id, _, rest = cookie.partition(".")
     end, _, mac = rest.partition(".")
     if len(cookie) > _LONGEST or not (end.isascii() and end.isdigit()) or not mac.isascii():

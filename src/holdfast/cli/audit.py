@@ -44,10 +44,10 @@ COLUMNS = {
     "--outcome", type=Words(), help="Only with this outcome: done, the code of a refusal, or refused for all of them."
 )
 @click.option("--text", type=Words(), help="Only with this text.")
-@click.option("--since", "since_ms", type=Duration(), help="Only the last so long, such as 24h.")
-@click.option("--until", "until_ms", type=Duration(), help="Only what is longer ago than this.")
+@click.option("--since", "since_ms", type=Duration(), help="Only entries of the last 24h, or another time.")
+@click.option("--until", "until_ms", type=Duration(), help="Only entries older than this, such as 1h.")
 @click.option("--limit", type=click.IntRange(1), help="Max number of entries.")
-@click.option("--follow", is_flag=True, help="Go on with new entries as they come, until Ctrl-C.")
+@click.option("--follow", is_flag=True, help="Print new entries as they come, until Ctrl-C.")
 @chosen(AuditEntry, COLUMNS, wide=("id", "door", "run"))
 @talking
 def audit(

@@ -1,7 +1,7 @@
-"""Access keys in a store itself, without the API: who may read the store may make its keys.
+"""Access keys in a store itself, without the API: whoever can write to the store can create keys in it.
 
-A file that no server uses is opened as a server would. One that a server uses is written beside it (`stores/sqlite/beside.py`), and a database beside
-its nodes; they notice within a second.
+A file that no server uses is opened as a server would open it. If a server uses it, the change is written beside the server
+(`stores/sqlite/beside.py`), and in PostgreSQL beside its nodes; servers notice it within a second.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from holdfast.stores.store import Store, Transaction
 
 
 def ask(store: str, command: Command[A]) -> A:
-    """Have a command decided on a store. Raises `HoldfastError`."""
+    """Run a command on a store; its answer. Raises `HoldfastError`."""
     _log_to_stderr()
     if isinstance(command, Managed):
         command = replace(command, actor=Actor(_user(), "", "shell"))
@@ -46,15 +46,15 @@ def listed(store: str) -> list[Key]:
 
 
 def _user() -> str:
-    """Who is at the shell."""
+    """The user who runs the shell."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # an id without a name
+    except (OSError, KeyError):  # a user id without a name
         return f"uid {os.getuid()}"
 
 
 def _log_to_stderr() -> None:
-    """What the store has to say is no part of the answer, which may be a secret that a script reads."""
+    """Log lines of the store must not mix with the output, which may be a secret that a script reads."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -106,8 +106,8 @@ async def _answer(tx: Transaction, command: Command[Answer], now: int) -> Answer
     batch = Batch(tx, now)
     (answer,) = await decide(batch, [command])
     if isinstance(answer, Refused):
-        raise BY_CODE.get(answer.code, InternalError)(answer.detail, **answer.fields)  # which undoes it
-    await batch.finish()  # writes its entry of the audit log
+        raise BY_CODE.get(answer.code, InternalError)(answer.detail, **answer.fields)  # this rolls the transaction back
+    await batch.finish()  # writes the entry of the audit log
     return answer
 
 
@@ -124,10 +124,10 @@ async def _listed(place: str) -> list[Key]:
 
 
 def _database(config: Config) -> Store:
-    """A store in PostgreSQL; raises `InvalidRequest` for one that is none."""
+    """The store in PostgreSQL; raises `InvalidRequest` if `config` names no database."""
     if not config.database():
-        raise InvalidRequest("A store in memory has no keys but those of its server.", field="store")
-    from holdfast.stores.postgres.store import PostgresStore  # noqa: PLC0415  (its driver takes its time)
+        raise InvalidRequest("A store in memory can't be opened from outside its server.", field="store")
+    from holdfast.stores.postgres.store import PostgresStore  # noqa: PLC0415  (its driver is slow to import)
 
     return PostgresStore(config.store, config.policy())
 

@@ -1,4 +1,4 @@
-"""`holdfast key …`: access keys, by the API, or in the store itself on its own machine."""
+"""`holdfast key …`: manages access keys, through the API or directly in the store."""
 
 import os
 import sys
@@ -30,14 +30,14 @@ _COLUMNS = {
 
 
 class Keys:
-    """Where keys are changed: by the API of a server, or in a store."""
+    """Where keys are changed: through the API of a server, or in a store."""
 
     def __init__(self, store: str | None, place: Profile) -> None:
         self.store = store
         self._place = place
 
     def client(self) -> Client:
-        """The server's."""
+        """A client of the server."""
         return Client(**self._place._asdict(), deadline_s=_DEADLINE_S)
 
     def all(self) -> list[AccessKey]:
@@ -58,18 +58,18 @@ class Keys:
         return found
 
     def in_store(self, command: "Command[Answer]", secret: str | None = None) -> AccessKey:
-        """Have this decided on the store."""
+        """Run a command on the store; its answer."""
         from holdfast.cli import key_store  # noqa: PLC0415
         from holdfast.messages.key_commands import KeyAnswer  # noqa: PLC0415
 
-        assert self.store is not None, "asked for where there is one"
+        assert self.store is not None, "called only with a store"
         answer = key_store.ask(self.store, command)
-        assert isinstance(answer, KeyAnswer), "what these are answered with"
+        assert isinstance(answer, KeyAnswer), "the answer of all these commands"
         return key_store.shown(answer.key, secret)
 
 
 def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the place of the keys, as its first argument, and `--json`."""
+    """Give a command `--store` and `--json`, and pass it the `Keys` to change as its first argument."""
 
     @addressed
     @click.option("--store", help="Change the store itself: sqlite:///PATH or postgresql://USER@HOST/DATABASE.")
@@ -78,7 +78,7 @@ def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
     def run(place: Profile, store: str | None, **given: Any) -> None:
         if store and any(click.get_current_context().params[name] for name in ("url", "token", "profile")):
             raise click.UsageError(
-                "--store is the store itself, and --url, --token and --profile are a server; give one of them"
+                "--store names a store, and --url, --token and --profile name a server; give only one of the two"
             )
         is_local = store is None and not (place.url or place.token)
         with refusals():
@@ -88,7 +88,7 @@ def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _store_here() -> str | None:
-    """The store of this machine, where nothing says which server is meant: what `holdfast serve` would use here, if it is there."""
+    """The store of this machine, if no server is named: the one that `holdfast serve` would use here, if it exists."""
     if named := os.environ.get("HOLDFAST_STORE"):
         return named
     try:
@@ -103,8 +103,9 @@ def _store_here() -> str | None:
 def commands() -> None:
     """Manage access keys: who may do what, on which queues.
 
-    With --token (or HOLDFAST_TOKEN), --url or --profile they are changed by a server's API, which needs a key that may admin. With --store, or on the
-    machine of a store where none of these is given, in the store itself, with a server running or without.
+    With --token (or HOLDFAST_TOKEN), --url or --profile they are changed through the API of a server, which needs a key with
+    the ability admin. With --store, or with none of these on the machine of a store, they are changed in the store itself,
+    whether a server runs or not.
     """
 
 
@@ -115,24 +116,24 @@ def commands() -> None:
         "holdfast key create --name board --can read --hide-payloads",
     )
 )
-@click.option("--name", required=True, help="Unlike that of any other key.")
+@click.option("--name", required=True, help="Its name; no other key may have it.")
 @click.option("--can", required=True, help="What it may do, comma-separated: produce, publish, consume, read, manage, admin.")
 @click.option(
     "--queues",
     default="*",
     show_default=True,
-    help="Queues it sees, comma-separated: names, beginnings such as 'emails.*', or *.",
+    help="Queues it sees, comma-separated: names, prefixes such as 'emails.*', or *.",
 )
 @click.option(
-    "--expires", "expires_ms", type=Duration(), help="How long it lives, such as 90d.  [default: until it is revoked]"
+    "--expires", "expires_ms", type=Duration(), help="How long it is valid, such as 90d.  [default: until it is revoked]"
 )
-@click.option("--hide-payloads", is_flag=True, help="Show it no payloads, results or words of errors.")
+@click.option("--hide-payloads", is_flag=True, help="It sees no payloads, results or texts of errors.")
 @click.option("--note", default="", help="For people to read.")
 @click.option("--requests-per-s", type=click.IntRange(1), help="Max requests a second, per front process.")
 @click.option("--parked", type=click.IntRange(1), help="Max long polls, streams and connections, per front process.")
 @_placed
 def create(keys: Keys, name: str, can: str, queues: str, as_json: bool, hide_payloads: bool, **given: Any) -> None:
-    """Create an access key. Its secret goes to standard output, once; it is kept nowhere."""
+    """Create an access key. Its secret is printed to standard output once, and stored nowhere."""
     abilities = rules.abilities_of(_split(can), "can")
     given |= {"sees_payloads": not hide_payloads}
     if keys.store is None:
@@ -168,18 +169,18 @@ def shown(keys: Keys, name: str, as_json: bool) -> None:
 )
 @click.argument("name")
 @click.option("--can", help="What it may do from now on, comma-separated.")
-@click.option("--queues", help="Queues it sees from now on, comma-separated: names, beginnings such as 'emails.*', or *.")
-@click.option("--expires", "expires_ms", type=Duration(), help="How long it lives from now on, such as 90d.")
-@click.option("--never-expires", "never", is_flag=True, help="It lives until it is revoked.")
-@click.option("--hide-payloads/--show-payloads", "hide_payloads", default=None, help="Whether it is shown payloads.")
+@click.option("--queues", help="Queues it sees from now on, comma-separated: names, prefixes such as 'emails.*', or *.")
+@click.option("--expires", "expires_ms", type=Duration(), help="How long it is valid from now on, such as 90d.")
+@click.option("--never-expires", "never", is_flag=True, help="It is valid until it is revoked.")
+@click.option("--hide-payloads/--show-payloads", "hide_payloads", default=None, help="Whether it sees payloads.")
 @click.option("--note", help="For people to read.")
-@click.option("--requests-per-s", type=click.IntRange(0), help="Max requests a second, per front process; 0: as usual.")
+@click.option("--requests-per-s", type=click.IntRange(0), help="Max requests a second, per front process; 0: the default.")
 @click.option(
-    "--parked", type=click.IntRange(0), help="Max long polls, streams and connections, per front process; 0: as usual."
+    "--parked", type=click.IntRange(0), help="Max long polls, streams and connections, per front process; 0: the default."
 )
 @_placed
 def edit(keys: Keys, name: str, as_json: bool, **given: Any) -> None:
-    """Change an access key. What is not named stays, and so does its secret; it takes effect everywhere within 2 s."""
+    """Change an access key, but not its secret. Only what is given changes; it takes effect everywhere within 2 s."""
     changes = _changes(**given)
     if not changes:
         raise click.UsageError("Say what is to change: --can, --queues, --expires, --note, …")
@@ -203,7 +204,7 @@ def _changes(
     requests_per_s: int | None,
     parked: int | None,
 ) -> dict[str, Any]:
-    """What is to change, of what was given."""
+    """The fields to change, from the options."""
     found: dict[str, Any] = {"requests_per_s": requests_per_s, "parked": parked, "note": note}
     found["abilities"] = None if can is None else rules.abilities_of(_split(can), "can")
     found["queues"] = None if queues is None else tuple(_split(queues))
@@ -211,16 +212,16 @@ def _changes(
     found = {field: value for field, value in found.items() if value is not None}
     found |= {field: None for field in ("requests_per_s", "parked") if found.get(field) == 0}
     if never and expires_ms is not None:
-        raise click.UsageError("Give --expires or --never-expires, and not both.")
+        raise click.UsageError("Give --expires or --never-expires, not both.")
     return found if expires_ms is None and not never else {**found, "expires_ms": expires_ms}
 
 
 @commands.command(epilog=examples("holdfast key rotate ci --old 1h"))
 @click.argument("name")
-@click.option("--old", "old_ms", type=Duration(), default="1d", help="How long the secret before works.  [default: 1d]")
+@click.option("--old", "old_ms", type=Duration(), default="1d", help="How long the previous secret works.  [default: 1d]")
 @_placed
 def rotate(keys: Keys, name: str, old_ms: int, as_json: bool) -> None:
-    """Give an access key another secret, which goes to standard output. The one before works for a while."""
+    """Give an access key another secret, which is printed to standard output. The previous one works for a while."""
     if keys.store is None:
         with keys.client() as client:
             made = client.rotate_key(name, old_ms=old_ms)
@@ -230,7 +231,7 @@ def rotate(keys: Keys, name: str, old_ms: int, as_json: bool) -> None:
         secret = rules.new_secret()
         made = keys.in_store(RotateKey(name, rules.hash_of(secret), old_ms), secret)
     until = f"until {instant(made.old_until)}" if made.old_until else "no longer"
-    _say_secret(made, as_json, f"The access key {made.name} has another secret. The one before works {until}.")
+    _say_secret(made, as_json, f"The access key {made.name} has another secret. The previous one works {until}.")
 
 
 @commands.command(epilog=examples("holdfast key revoke ci --yes"))
@@ -238,7 +239,7 @@ def rotate(keys: Keys, name: str, old_ms: int, as_json: bool) -> None:
 @destroying
 @_placed
 def revoke(keys: Keys, names: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Revoke access keys: they are refused everywhere within 2 s, and what they have open is closed."""
+    """Revoke access keys: they are refused everywhere within 2 s, and their open connections are closed."""
     for name in names:
         key = keys.one(name)
         if not confirmed(f"revoke the access key {key.name}, which can {', '.join(key.abilities)}", yes, dry_run):

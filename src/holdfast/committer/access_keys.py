@@ -1,4 +1,6 @@
-"""Access keys: made, edited, rotated, revoked. The version that all keys have together grows first: where several nodes decide, its row is the lock on them."""
+"""Deciders for access keys: create, edit, rotate, revoke. Each increments the version of all keys first: with several nodes,
+that row is the lock on the keys.
+"""
 
 from msgspec.structs import replace
 
@@ -19,7 +21,7 @@ async def _key(batch: Batch, name: str) -> Key:
 
 
 async def create(batch: Batch, command: CreateKey) -> KeyAnswer:
-    """Make a key, or with `replace` have the one of this name be as it is said now."""
+    """Create a key, or with `replace` overwrite the one with this name."""
     key = rules.check(
         Key(
             command.id,
@@ -50,7 +52,7 @@ async def create(batch: Batch, command: CreateKey) -> KeyAnswer:
 
 
 async def edit(batch: Batch, command: EditKey) -> KeyAnswer:
-    """Have it be as it is said now; where nothing changes, nobody has to hear of it."""
+    """Change a key; without a difference nothing is written, and the version stays."""
     before = await _key(batch, command.id)
     after = rules.edited(before, command.changes, batch.now)
     if after != before:
@@ -59,7 +61,7 @@ async def edit(batch: Batch, command: EditKey) -> KeyAnswer:
 
 
 async def rotate(batch: Batch, command: RotateKey) -> KeyAnswer:
-    """Give it another secret. The last one lives on for a while; one that was older ends at once."""
+    """Give it another secret. The previous one stays valid for a while; an older one ends at once."""
     before = await _key(batch, command.id)
     old = before.hashes[:1] if command.old_ms else ()
     after = replace(before, hashes=(command.hash, *old), old_until=batch.now + command.old_ms if old else None)
@@ -68,7 +70,7 @@ async def rotate(batch: Batch, command: RotateKey) -> KeyAnswer:
 
 
 async def revoke(batch: Batch, command: RevokeKey) -> KeyAnswer:
-    """Remove it: it is refused everywhere from now on, as soon as each front has heard of it."""
+    """Remove it: every front refuses it as soon as it has loaded the keys again."""
     before = await _key(batch, command.id)
     batch.keys = await batch.tx.bump_keys()
     await batch.tx.delete_key(before.id)

@@ -1,10 +1,10 @@
-"""The audit log: who did what by hand, to which queue or job, from where, and how it went. An entry is written in the transaction of what it tells of.
+"""The audit log: which managing verb was called by whom, for which queue or job, from where, with which outcome.
 
     managing verb ─▶ decided, or refused ─▶ entry in the batch ─▶ rows, entries, commit ─▶ a line in the log
 
-So there is no deed without its entry and no entry without its deed. What a verb does in several transactions is one entry, whose counts grow with
-each. A refusal changes nothing and would cost its caller nothing, so no more than some of them are kept each second; the others are counted, and the
-count is an entry.
+An entry is written in the transaction of its change, so there is never one without the other. If a verb takes several
+transactions, it has one entry, and each transaction adds to its counts. Refusals change nothing and are cheap for callers, so
+only some of them are stored each second; the others are counted, and the count is an entry.
 """
 
 import hashlib
@@ -25,19 +25,19 @@ from holdfast.messages.frame import Answer, Refused
 log = structlog.get_logger(__name__)
 _DAY_MS = 86_400_000
 UNRECORDED = "audit.unrecorded"
-"""The action of an entry that counts refusals which have none of their own."""
+"""The action of an entry with the number of refusals that have no entry of their own."""
 
 
 class Refusals:
-    """How many refusals may still be kept: `AUDIT_REFUSALS` at once, and `AUDIT_REFUSALS_PER_S` in the long run."""
+    """The rate limit of stored refusals: `AUDIT_REFUSALS` at once, and `AUDIT_REFUSALS_PER_S` in the long run."""
 
     def __init__(self) -> None:
         self._left = float(AUDIT_REFUSALS)
         self._at = time.monotonic()
-        self.unrecorded = 0  # since that was last an entry
+        self.unrecorded = 0  # since the last entry of this number
 
     def take(self) -> bool:
-        """Whether one more may be kept."""
+        """Whether one more may be stored."""
         now = time.monotonic()
         self._left = min(AUDIT_REFUSALS, self._left + (now - self._at) * AUDIT_REFUSALS_PER_S)
         self._at = now
@@ -48,7 +48,7 @@ class Refusals:
 
 
 def committed(batch: Batch, refusals: Refusals, counts: dict[str, int]) -> None:
-    """What a batch had to tell is kept: a line in the log for each entry."""
+    """The entries of a batch are committed: log a line for each, and count them."""
     refusals.unrecorded += batch.passed_over
     counts["unrecorded"] += batch.passed_over
     counts["removed"] += batch.audit_removed
@@ -63,7 +63,7 @@ def committed(batch: Batch, refusals: Refusals, counts: dict[str, int]) -> None:
 
 
 def shown(entry: AuditEntry) -> dict[str, str | int]:
-    """An entry as the fields of a line in the log: always the same ones."""
+    """The fields of an entry's line in the log: the same for all entries."""
     return {
         "id": entry.id,
         "at": entry.at,
@@ -82,7 +82,7 @@ def shown(entry: AuditEntry) -> dict[str, str | int]:
 
 
 async def queue_of(batch: Batch, deed: Deed) -> str:
-    """The queue that a deed is about: of a job the one that it is in, before anything is done to it."""
+    """The queue that a deed is about: for a job, the queue that it is in before the change."""
     if deed.job is None:
         return deed.queue
     try:
@@ -93,12 +93,12 @@ async def queue_of(batch: Batch, deed: Deed) -> str:
 
 
 def note(batch: Batch, command: Managed[Answer], deed: Deed, queue: str, result: Answer) -> None:
-    """Take note of what was decided about a command."""
+    """Add the entry for a decided command."""
     if isinstance(result, Refused) and result.code == StaleInterests.code:
-        return  # it is not decided yet: it is asked again once its event is routed
+        return  # not decided yet: it is submitted again once its event is routed
     done, refused, outcome = _outcome(command, result)
     if command.counts and not done and not refused and outcome == DONE and not isinstance(command, PurgeQueue):
-        return  # nothing was there to do it to
+        return  # nothing matched
     actor, bulk = command.actor, command.bulk
     words = deed.note
     if isinstance(result, Enqueued) and result.jobs:
@@ -114,8 +114,9 @@ def note(batch: Batch, command: Managed[Answer], deed: Deed, queue: str, result:
 
 
 def _key(run: str, deed: Deed, queue: str, actor: Actor, now: int) -> str:
-    """What tells a run apart. Whatever callers call their own, nobody adds to the entry of another, of another day, or of what is something else than
-    the same with other jobs of the same queue: else an entry would hide what it does not tell.
+    """The key by which commands share an entry. Whatever `run` callers choose, commands share one only if caller, day, queue,
+    action and note are the same, and the target unless it is a job: else a caller could hide one action in the entry of
+    another.
     """
     same = (deed.action, queue, deed.note, "" if _of_jobs(deed.action) else deed.target)
     told = "\0".join((run, *same, actor.name, actor.address, actor.door, str(now // _DAY_MS)))
@@ -127,7 +128,7 @@ def _of_jobs(action: str) -> bool:
 
 
 def _outcome(command: Managed[Answer], result: Answer) -> tuple[int, int, str]:
-    """How many it was done to, how many were refused, and how it went."""
+    """How many were changed, how many were refused, and the outcome."""
     if isinstance(result, Refused):
         return 0, 1, result.code
     if not isinstance(result, Counted):
@@ -138,7 +139,7 @@ def _outcome(command: Managed[Answer], result: Answer) -> tuple[int, int, str]:
 
 
 def add(batch: Batch, entry: AuditEntry) -> None:
-    """Have an entry written with the batch; a refusal only as long as there are not too many."""
+    """Add an entry to the batch; a refusal only within the rate limit."""
     before = batch.audit.get(entry.run) if entry.run else None
     if before is not None:
         outcome = before.outcome if before.done and not entry.done and entry.refused else entry.outcome
@@ -155,7 +156,7 @@ def _put(batch: Batch, entry: AuditEntry) -> None:
 
 
 def _fitting(entry: AuditEntry) -> AuditEntry:
-    """The entry with texts that every store can keep, and none longer than it may be."""
+    """The entry with texts that every store can hold, each cut to its limit."""
     actor = entry.actor
     return replace(
         entry,
@@ -174,7 +175,7 @@ def _cut(text: str, chars: int = AUDIT_CHARS) -> str:
 
 
 async def record(batch: Batch, command: RecordAudit) -> Counted:
-    """Keep an entry of what is no command."""
+    """Add an entry for an action that is not a command, such as a login."""
     entry = replace(command.entry, at=batch.now)
     if not entry.queue and _of_jobs(entry.action) and entry.target.isascii() and entry.target.isdigit():
         entry = replace(entry, queue=await queue_of(batch, Deed(entry.action, job=int(entry.target))))
@@ -186,7 +187,7 @@ async def record(batch: Batch, command: RecordAudit) -> Counted:
 
 
 async def trim(batch: Batch, command: TrimAudit) -> Counted:
-    """Remove the oldest entries that are too old or too many, and write down how many refusals have no entry."""
+    """Remove the oldest entries that are too old or too many, and add an entry with the number of refusals without one."""
     refusals = batch.refusals
     if refusals is not None and refusals.unrecorded:
         _put(batch, AuditEntry(UNRECORDED, outcome="too_many", done=0, refused=refusals.unrecorded, at=batch.now))

@@ -1,12 +1,12 @@
 """Authorization: what each request needs, in one table, and the check that every request of every door passes.
 
-    door ─ who calls (`auth/caller.py`) ─▶ verb ─▶ submit · ask ─▶ `permit` ─▶ backend
-                                                                     │
-                           `Forbidden` with the ability ◀────────────┤  the ability is missing, or a queue that it names is not the key's
-                           not found ◀───────────────────────────────┤  it is about a queue that the key may not see
-                           a scope on the request ◀──────────────────┘  only the store knows the queue: a job by its id, a worker, a listing
+    door ─ sets the caller (`auth/caller.py`) ─▶ verb ─▶ submit · ask ─▶ `permit` ─▶ backend
+                                                                           │
+             `Forbidden` with the ability ◀────────────────────────────────┤  the key lacks the ability, or has it but not for this queue
+             not found ◀───────────────────────────────────────────────────┤  the request is about a queue that the key may not see
+             a scope on the request ◀──────────────────────────────────────┘  only the store knows the queue: of a job by its id, a worker, a list
 
-A request without a row is refused, so that nothing new is open by accident.
+A request without a row is refused, so that a new one is never open by accident.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,13 +26,14 @@ from holdfast.messages.frame import Answer, Request
 
 R = TypeVar("R", bound=Request[Answer])
 Queues = Callable[[Any], Iterable[str]]
-NOBODY = "Access keys are in force here, and nobody has said who calls."
+NOBODY = "This server requires an access key, and none is known for this request."
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a request needs. `queues`: those that it names. `exists`: one of these that the key may not see is not there, where else it is forbidden;
-    to be asked about it must be there already. `scoped`: it is about more than it names, and the store has to leave out what can't be seen.
+    """What a request needs. `queues`: those that it names. `exists`: the request needs an existing queue, so one that the key
+    may not see is answered as not found; else it is forbidden. `scoped`: the request is about more than it names, and the store
+    leaves out what the key may not see. `also`: further abilities, each on a queue.
     """
 
     ability: Ability
@@ -68,7 +69,7 @@ def _history(request: queries.GetHistory) -> list[str]:
 
 
 def _schedule(request: commands.SetSchedule) -> tuple[str, ...]:
-    return (ALL if request.spec.publish else request.spec.job.queue,)  # what it publishes may reach any
+    return (ALL if request.spec.publish else request.spec.job.queue,)  # an event may reach any queue
 
 
 _JOB = Rule(Ability.MANAGE, scoped=True)
@@ -96,9 +97,7 @@ RULES: dict[type[Request[Any]], Rule] = {
     commands.SettleJob: _JOB,
     commands.MoveJob: Rule(Ability.MANAGE, _queue, scoped=True),
     commands.AddJob: Rule(Ability.PRODUCE, lambda request: (request.job.queue,)),
-    commands.SetQueue: Rule(
-        Ability.MANAGE, _name
-    ),  # one that is only changed is denied and not missing: as if it could be made
+    commands.SetQueue: Rule(Ability.MANAGE, _name),  # it can create the queue: so forbidden, and not "not found"
     commands.PauseQueue: _MANAGE,
     commands.PurgeQueue: _MANAGE,
     commands.DeleteQueue: _MANAGE,
@@ -143,13 +142,15 @@ RULES: dict[type[Request[Any]], Rule] = {
     key_commands.RevokeKey: _ADMIN,
     key_commands.ListKeys: _ADMIN,
 }
-"""One row for each request that a door can make. What happens because time passes has none: nobody asks for it."""
+"""One row for each request that a door can make. Commands of ticks have none: no door sends them."""
 
 _PUBLISH = Rule(Ability.PUBLISH)
 
 
 def caller_here(keyring: Keyring) -> Caller | None:
-    """Who calls in this context; None where no keys are in force. Raises `Unauthorized` where nobody has said."""
+    """The caller in this context; None if no keys are in force. Raises `Unauthorized` if keys are in force and no caller is
+    set.
+    """
     if not keyring.in_force:
         return None
     caller = CALLER.get()
@@ -159,14 +160,16 @@ def caller_here(keyring: Keyring) -> Caller | None:
 
 
 def permit(request: R, caller: Caller | None) -> R:
-    """The request as this caller may make it, where keys are in force."""
+    """The request with the scope of the caller, if its key permits it. Keys are in force; raises `Unauthorized`, `Forbidden` or
+    `QueueNotFound`.
+    """
     if caller is None:
         raise unauthorized(NOBODY)
     rule = RULES.get(type(request))
     if rule is None:
-        raise Forbidden("Nobody may ask for this.")
+        raise Forbidden("No access key permits this request.")
     if isinstance(request, commands.Enqueue) and request.interests is not None:
-        rule = _PUBLISH  # the interest of a queue is the permission to put a copy into it
+        rule = _PUBLISH  # the interest of a queue is the permission to enqueue a copy in it
     caller.need(rule.ability)
     scope = caller.scope
     if rule.also is not None:

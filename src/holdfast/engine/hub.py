@@ -160,12 +160,12 @@ class Hub:
             raise Overloaded(f"There are {STREAMS} event streams already.", retry_after_ms=5_000)
         subscription = Subscription(queue, caller)
         if caller is not None:
-            caller.hold(subscription, subscription.lose_access)
+            caller.opened(subscription, subscription.lose_access)
         self.streams += 1
         self._listen(lambda: self._subscriptions.setdefault(queue, set()).add(subscription))
         return subscription
 
-    def end_strangers(self, error: HoldfastError) -> None:
+    def end_anonymous(self, error: HoldfastError) -> None:
         """End the streams that began before there was an access key."""
         for readers in self._subscriptions.values():
             for subscription in readers:
@@ -175,7 +175,7 @@ class Hub:
     def unsubscribe(self, subscription: Subscription) -> None:
         """Unsubscribe."""
         if subscription.caller is not None:
-            subscription.caller.let_go(subscription)
+            subscription.caller.closed(subscription)
 
         def remove() -> None:
             readers = self._subscriptions.get(subscription.queue, set())

@@ -1,7 +1,8 @@
-"""Keeps a front's keyring as the store is: read at the start, at news of a change, and looked at every second whatever is told.
+"""Keeps the keyring of a front up to date: keys are read at the start, after news of a change, and if a check each second finds
+a change.
 
-News brings what this store's own commits changed at once. That the version is asked for each second finds what nobody tells of (other nodes, and
-`holdfast key` beside a server), and what was lost on the way. So a revoked key is refused everywhere within two.
+News reports the changes of this store's own commits at once. The check of the version each second finds the others (by other
+nodes, and by `holdfast key` beside a server), and lost news. So a revoked key is refused everywhere within 2 s.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ _TICK_S = 1.0
 
 
 class KeyWatch:
-    """Renews a keyring."""
+    """Loads the keys into a keyring again when they have changed."""
 
     def __init__(self, keyring: Keyring, reading: Reader, backend: Backend, hub: Hub, arrivals: Waiters) -> None:
         self._keyring = keyring
@@ -39,20 +40,20 @@ class KeyWatch:
         self._loading: asyncio.Task[None] | None = None
         self._again = False
         self._noted_at = time.monotonic()
-        self._told = False
+        self._logged = False
 
     def take(self, news: Committed) -> None:
-        """Follow what has changed."""
+        """Load the keys if the news reports a change."""
         if news.keys is not None and news.keys != self._keyring.version:
             self._renew()
 
     async def begin(self) -> None:
-        """Read the keys before anybody is let in; where the store is not there yet, nobody is until it is."""
+        """Load the keys before requests are accepted; while the store can't be reached, all are refused."""
         self._keyring.await_load()
         await self._load()
 
     async def run(self) -> None:
-        """Once a second, until cancelled: end what has expired, and look whether the keys have changed."""
+        """Once a second, until cancelled: end expired keys, and check whether the keys have changed."""
         while True:
             await asyncio.sleep(_TICK_S)
             self._keyring.tick()
@@ -61,13 +62,15 @@ class KeyWatch:
                 self.note_use()
 
     def note_use(self) -> None:
-        """Have it written when keys were last used; nobody waits for it."""
+        """Store when keys were last used, without waiting for the commit."""
         self._noted_at = time.monotonic()
         if used := self._keyring.take_used():
             self._backend.submit(NoteKeyUse(used))
 
     async def renewed(self) -> None:
-        """Have the keys as they are in the store now, for who has just changed one; if it can't be read, they come later."""
+        """Wait until the keyring has the keys that are in the store now; called after a change. If the store can't be read, it
+        returns after a second, and the keys are loaded later.
+        """
         self._renew()
         if self._loading is not None:
             await asyncio.wait({self._loading}, timeout=_TICK_S)
@@ -85,23 +88,23 @@ class KeyWatch:
             try:
                 found = await self._reading.keys_unless(self._keyring.version)
             except HoldfastError as error:
-                if not self._told:
-                    log.warning("the access keys can't be read; trying on", reason=error.detail)
-                self._told = True
+                if not self._logged:
+                    log.warning("the access keys can't be read; trying again", reason=error.detail)
+                self._logged = True
                 self._keyring.is_loaded = self._keyring.version >= 0
                 return
-            self._told = False
+            self._logged = False
             if found.keys is not None:
                 was_open = not self._keyring.in_force
                 self._keyring.take(found.version, found.keys)
                 if was_open and self._keyring.in_force:
-                    self._hub.end_strangers(unauthorized(NOBODY))
-                self._arrivals.look_again()  # who waits for jobs waits with what its key could do
+                    self._hub.end_anonymous(unauthorized(NOBODY))
+                self._arrivals.look_again()  # waiting calls check again what their keys permit
             self._keyring.is_loaded = True
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Follow the keys as long as this lasts."""
+        """Watch the keys within this context."""
         task = asyncio.create_task(self.run(), name="keys")
         try:
             yield

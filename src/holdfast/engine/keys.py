@@ -1,4 +1,6 @@
-"""The verbs about access keys: create, edit, rotate, revoke, list. A secret is made here, answered once, and only its hash goes on."""
+"""The verbs about access keys: create, edit, rotate, revoke, list. A secret is made here and returned once; only its hash is
+sent to the store.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -22,7 +24,7 @@ _ANY_KEY = Key("", "any", (Ability.READ,), ("*",), (), 0)
 
 
 class Keys:
-    """What can be done about access keys. An answer means that the change is in force in this process: `renewed` waits for that."""
+    """The verbs. When a change is answered, it is in force in this process: `renewed` waits for that."""
 
     def __init__(self, submitter: Submitter, reading: Reader, renewed: Callable[[], Awaitable[None]]) -> None:
         self._submitter = submitter
@@ -40,7 +42,7 @@ class Keys:
         requests_per_s: int | None = None,
         parked: int | None = None,
     ) -> tuple[Key, str]:
-        """Make a key: the key, and its secret, which can't be had again."""
+        """Create a key: the key, and its secret, which can't be read again."""
         secret = rules.new_secret()
         command = CreateKey(
             rules.new_id(),
@@ -62,7 +64,9 @@ class Keys:
         return await self._changed(command), secret
 
     async def ensure_admin(self, secret: str) -> None:
-        """Have this be the secret of the key `admin`, which may do everything: for the server itself, which asks before anybody is let in."""
+        """Create the key `admin`, which may do everything, or change it, so that this is its secret. For the server, before it
+        accepts requests.
+        """
         command = CreateKey(
             rules.new_id(),
             ADMIN_KEY,
@@ -76,14 +80,14 @@ class Keys:
         await self._submitter.ask_as_server(command)
 
     async def edit(self, key_id: str, changes: KeyChanges) -> Key:
-        """Change what a key may do; its secret stays."""
+        """Change a key, but not its secret."""
         command = EditKey(key_id, changes)
         async with self._submitter.audited(command):
-            rules.edited(_ANY_KEY, changes, 0)  # what no key can be is refused whether this one exists or not
+            rules.edited(_ANY_KEY, changes, 0)  # invalid changes are refused even if the key does not exist
         return await self._changed(command)
 
     async def rotate(self, key_id: str, old_ms: int = limits.KEY_OLD_MS) -> tuple[Key, str]:
-        """Give a key another secret; the one before lives on for `old_ms`."""
+        """Give a key another secret; the previous one stays valid for `old_ms`."""
         secret = rules.new_secret()
         command = RotateKey(key_id, rules.hash_of(secret), old_ms)
         async with self._submitter.audited(command):
@@ -91,7 +95,7 @@ class Keys:
         return await self._changed(command), secret
 
     async def revoke(self, key_id: str) -> Key:
-        """Remove a key; the key as it was."""
+        """Remove a key; returns it as it was."""
         return await self._changed(RevokeKey(key_id))
 
     async def _changed(self, command: Managed[KeyAnswer]) -> Key:
@@ -100,7 +104,7 @@ class Keys:
         return key
 
     async def all(self) -> list[Key]:
-        """All keys, by their names, without their hashes."""
+        """All keys, by name, without their hashes."""
         return [replace(key, hashes=()) for key in await self._reading.keys()]
 
     async def one(self, key_id: str) -> Key:

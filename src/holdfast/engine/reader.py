@@ -92,7 +92,7 @@ class Reader:
         watch = self._hub.watch(job_id)  # before the read, so that no end is missed
         try:
             if caller is not None:
-                caller.hold(watch, lambda _: None if watch.done() else watch.set_result(None))
+                caller.opened(watch, lambda _: None if watch.done() else watch.set_result(None))
             detail = await self._look(job_id)
             deadline = asyncio.get_running_loop().time() + wait_ms / 1000
             while detail.job.state not in ENDED and (left := deadline - asyncio.get_running_loop().time()) > 0:
@@ -104,7 +104,7 @@ class Reader:
         finally:
             self._hub.unwatch(job_id, watch)
             if caller is not None:
-                caller.let_go(watch)
+                caller.closed(watch)
 
     async def _at_its_end(self, job_id: int, ending: JobEnd | None) -> JobDetail:
         """The job as it ended: one read serves all callers that waited for it."""

@@ -217,7 +217,7 @@ class Call(Wait[A]):
         self._patience = patience
         caller = self._caller
         if caller is not None:
-            caller.hold(self, self._end_access)
+            caller.opened(self, self._end_access)
         try:
             self.look()
             result = await self._answer
@@ -228,7 +228,7 @@ class Call(Wait[A]):
             raise
         finally:
             if caller is not None:
-                caller.let_go(self)
+                caller.closed(self)
         if isinstance(result, Refused):
             raise error_of(result)
         return result

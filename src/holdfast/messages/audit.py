@@ -1,7 +1,7 @@
-"""The audit log as it crosses: what managing verbs have in common, the entries that they leave, and how these are asked for.
+"""The audit log in messages: the base class of managing verbs, the entries that they leave, and the query that reads these.
 
-A managing verb is a `Managed` command: it knows who does it and how it is told, so that whoever commits it writes its entry in the same
-transaction. No entry has a payload, a result, a token or the text of an error in it.
+A managing verb is a `Managed` command: it has its actor and describes itself, so that its entry is written in the transaction
+that commits it. No entry contains a payload, a result, a token or the text of an error.
 """
 
 from typing import ClassVar, Generic
@@ -15,11 +15,13 @@ from holdfast.messages.frame import A, Answer, Command, Frame, Phase, Query
 
 DONE = "done"
 GOING_ON = "going_on"
-"""The outcome of what takes several commits, until the last of them."""
+"""The outcome of an action in several commits, until the last of them."""
 
 
 class Deed(msgspec.Struct, frozen=True):
-    """What a command does, to be told: `target` is what it does it to, `note` a few words on how. `job`: the target is this job."""
+    """What a command does, for its entry: `target` is what it changes, `note` a few words on how. `job`: the target is this
+    job.
+    """
 
     action: str
     queue: str = ""
@@ -29,8 +31,8 @@ class Deed(msgspec.Struct, frozen=True):
 
 
 class Bulk(Frame, frozen=True):
-    """A command is a part of something larger, which has one entry for each queue: `run` tells it apart. `target` says which jobs all of it is done
-    to ("": as the command says), and `queue` in which queue they would be that are not there.
+    """The command is part of a bulk action, which has one entry for each queue: `run` identifies it. `target` says which jobs
+    the action is for ("": the command's own target), and `queue` is the queue to record for jobs that do not exist.
     """
 
     run: str
@@ -42,7 +44,7 @@ class Managed(Command[A], Generic[A], frozen=True, kw_only=True):
     """A command that leaves an entry in the audit log, done or refused."""
 
     counts: ClassVar[bool] = False
-    """Whether its answer says how many it was done to."""
+    """Whether its answer says how many were changed."""
 
     actor: Actor = NOBODY
     bulk: Bulk | None = None
@@ -53,7 +55,9 @@ class Managed(Command[A], Generic[A], frozen=True, kw_only=True):
 
 
 class AuditEntry(Frame, frozen=True):
-    """One deed. `outcome`: `done`, `going_on`, or the code of the refusal; `done` and `refused` count what it was done to, and what was refused."""
+    """One action. `outcome`: `done`, `going_on`, or the code of the refusal; `done` and `refused`: how many were changed and
+    refused.
+    """
 
     action: str
     queue: str = ""
@@ -78,7 +82,7 @@ def refusal_of(command: Managed[Answer], code: str) -> AuditEntry:
 
 
 class RecordAudit(Command[Counted], frozen=True, tag=81):
-    """Keep an entry of what is no command, such as a login, or of a refusal before there was one."""
+    """Add an entry for an action that is no command, such as a login, or for a refusal before there was a command."""
 
     entry: AuditEntry
 
@@ -93,8 +97,8 @@ class TrimAudit(Command[Counted], frozen=True, tag=83):
 
 
 class AuditFilter(Frame, frozen=True):
-    """All that entries can be narrowed by; "" and None are any. `who`: a name or an address; `action`: one, or its first word; `outcome`: one, or
-    `refused`; `since` and `until` in milliseconds.
+    """Filters of entries; "" and None match all. `who`: a name or an address; `action`: an action, or its first word;
+    `outcome`: an outcome, or `refused`; `since` and `until` in milliseconds.
     """
 
     who: str = ""
@@ -109,7 +113,9 @@ class AuditFilter(Frame, frozen=True):
 
 
 class ListAudit(Query["AuditPage"], frozen=True, tag=82):
-    """Up to `limit` entries: the newest first that are older than the one with the number `before`, or, with `after`, the oldest first after that."""
+    """Up to `limit` entries: those before the id `before`, the newest first; or with `after`, those after that id, the oldest
+    first.
+    """
 
     limit: int
     filter: AuditFilter = AuditFilter()
@@ -118,8 +124,8 @@ class ListAudit(Query["AuditPage"], frozen=True, tag=82):
 
 
 class AuditPage(Answer, frozen=True, tag=173):
-    """Some entries, and the number at which to go on (None: these are the last). `kept` and `kept_bytes` are all that there are, `removed` those
-    that were there once.
+    """A page of entries, and the id at which the next one starts (None: this is the last). `kept` and `kept_bytes` are the size
+    of the whole log, `removed` the number of entries removed so far.
     """
 
     entries: list[AuditEntry]

@@ -1,4 +1,4 @@
-"""What is asked about access keys. A secret never crosses: only its hash does."""
+"""Commands and queries about access keys. A secret is never sent to the store's side: only its hash is."""
 
 from msgspec import UNSET
 
@@ -12,20 +12,20 @@ _NOTE_CHARS = 200
 
 
 class KeyAnswer(Answer, frozen=True, tag=180):
-    """A key as it stands."""
+    """A key as it is now."""
 
     key: Key
 
 
 class KeyList(Answer, frozen=True, tag=181):
-    """All keys, by their names, and the version that they have together. None where it is the version that was known."""
+    """All keys, by name, and their common version; None instead of the keys if the version is the one that was known."""
 
     version: int
     keys: list[Key] | None
 
 
 class CreateKey(Managed[KeyAnswer], frozen=True, tag=90):
-    """Make a key. `expires_ms`: how long it lives (None: until it is revoked). `replace`: one of this name becomes this one."""
+    """Create a key. `expires_ms`: how long it is valid (None: until it is revoked). `replace`: overwrite a key of this name."""
 
     id: str
     name: str
@@ -46,20 +46,20 @@ class CreateKey(Managed[KeyAnswer], frozen=True, tag=90):
 
 
 class EditKey(Managed[KeyAnswer], frozen=True, tag=95):
-    """Change what a key, by its id or its name, may do; its secret stays."""
+    """Change a key, by its id or its name, but not its secret."""
 
     id: str
     changes: KeyChanges
 
     def deed(self) -> Deed:
-        """What it does; a note of the key's is for people, and not told."""
+        """What it does; without the text of a new note of the key."""
         given = self.changes.given() | ({} if self.changes.note is UNSET else {"note": "…"})
         words = [f"{name} {', '.join(value) if isinstance(value, tuple) else value}" for name, value in given.items()]
         return Deed("key.edit", target=self.id, note="; ".join(words)[:_NOTE_CHARS])
 
 
 class RotateKey(Managed[KeyAnswer], frozen=True, tag=91):
-    """Give a key, by its id or its name, another secret; the one before lives on for so long."""
+    """Give a key, by its id or its name, another secret; the previous one stays valid for `old_ms`."""
 
     id: str
     hash: bytes
@@ -81,12 +81,12 @@ class RevokeKey(Managed[KeyAnswer], frozen=True, tag=92):
 
 
 class NoteKeyUse(Command[Counted], frozen=True, tag=93):
-    """When each of these keys was last used; costs a write, so it is asked for seldom."""
+    """When each of these keys was last used; it costs a write, so it is sent rarely."""
 
     used: dict[str, int]
 
 
 class ListKeys(Query[KeyList], frozen=True, tag=94):
-    """All keys, unless their version is still this one."""
+    """All keys, unless their version is still `known`."""
 
     known: int = -1

@@ -1,7 +1,7 @@
-"""Entries of the audit log as rows and back, for every store that keeps them in tables of SQL, and how they are paged through.
+"""Entries of the audit log to SQL rows and back, for all stores, and the reading of a page.
 
-A page scans a bounded number of entries, in stretches by their ids, and may be short, with a cursor: no filter makes a read
-long.
+A page scans a bounded range of ids, so that no filter makes a read long. It may have fewer entries than asked for, and then has
+a cursor.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +13,7 @@ from holdfast.messages.audit import AuditEntry, AuditPage, ListAudit
 
 Row = Sequence[Any]
 Fetch = Callable[..., Awaitable[Sequence[Row]]]
-_ROW_BYTES = 120  # beside its texts, the index included
+_ROW_BYTES = 120  # without its texts, with the index
 
 
 def size_of(entry: AuditEntry) -> int:
@@ -34,7 +34,7 @@ def size_of(entry: AuditEntry) -> int:
 
 
 def counted(size: int) -> int:
-    """What is counted for a row that says this of its size: it may not be as it was written."""
+    """The size to count for a row with this stored size, which may have been damaged."""
     return size if 0 <= size <= AUDIT_ROW_BYTES else AUDIT_ROW_BYTES
 
 
@@ -48,13 +48,13 @@ def row_of(entry: AuditEntry, number: int, size: int) -> Row:
 
 
 def entry_of(row: Row) -> AuditEntry:
-    """An entry out of the columns that the listings give."""
+    """An entry from the columns of a listing."""
     number, at, action, queue, target, note, outcome, done, refused, who, address, door, run = row
     return AuditEntry(action, queue, target, note, outcome, done, refused, Actor(who, address, door), run or "", at, number)
 
 
 async def page(fetch: Fetch, query: ListAudit, now: int) -> AuditPage:
-    """The next entries that fit."""
+    """The next page of matching entries."""
     wanted = query.filter
     job = "" if wanted.job is None else str(wanted.job)
     filters = (

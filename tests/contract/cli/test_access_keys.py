@@ -1,4 +1,4 @@
-"""`holdfast key`: in a store that no server uses, beside a server, and by the API; and the admin key of a file."""
+"""`holdfast key`: in a store that no server uses, beside a server, and through the API; and the admin key of a file."""
 
 import json
 import os
@@ -15,7 +15,7 @@ PATIENCE_S = 60
 
 
 def run(*words, code=0, **variables):
-    """Run the command; what it wrote to standard output, and to standard error."""
+    """Run the command; returns what it wrote to standard output and to standard error."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
     done = subprocess.run(
         [sys.executable, "-m", "holdfast", *words],
@@ -57,7 +57,7 @@ def store(tmp_path):
     return f"sqlite:///{tmp_path}/jobs.db"
 
 
-def test_the_first_key_is_made_before_there_is_a_server_or_a_file(store):
+def test_the_first_key_can_be_created_before_a_server_or_a_file_exists(store):
     secret, said = run("key", "create", "--name", "root", "--can", "admin", "--store", store)
     assert rules.is_secret(secret)
     assert "root can admin on *" in said
@@ -88,7 +88,7 @@ def test_a_key_is_listed_shown_rotated_and_revoked_without_a_server(store):
     assert "secret" not in key or key["secret"] is None
     assert json.loads(run("key", "show", "ci", "--json", "--store", store)[0])["id"] == key["id"]
     assert rules.is_secret(run("key", "rotate", "ci", "--store", store)[0])
-    run("key", "revoke", "ci", "--store", store, code=2)  # nobody can be asked, and nothing was confirmed
+    run("key", "revoke", "ci", "--store", store, code=2)  # it can't prompt without a terminal, and `--yes` is missing
     run("key", "revoke", "ci", "--yes", "--store", store)
     assert run("key", "ls", "--json", "--store", store)[0] == ""
     _, said = run("key", "show", "ci", "--store", store, code=4)
@@ -120,7 +120,7 @@ def test_a_key_is_edited_in_its_store_and_by_a_server(store):
         assert json.loads(run("key", "show", "ci", "--json", *at)[0])["expires_at"] is None
 
 
-def test_beside_a_server_a_key_is_changed_in_its_file(store, tmp_path):
+def test_a_key_is_changed_in_the_file_of_a_running_server(store, tmp_path):
     with Server(store) as server:
         secret, _ = run("key", "create", "--name", "root", "--can", "admin", HOLDFAST_STORE=store)
         server.until(secret, 200)
@@ -134,7 +134,7 @@ def test_beside_a_server_a_key_is_changed_in_its_file(store, tmp_path):
     assert "is sound" in said
 
 
-def test_what_is_done_in_a_store_itself_is_in_the_audit_log(store):
+def test_changes_of_keys_in_a_store_itself_are_in_the_audit_log(store):
     run("key", "create", "--name", "root", "--can", "admin", "--store", store)
     with Server(store) as server:
         secret, _ = run("key", "rotate", "root", HOLDFAST_STORE=store)
@@ -148,7 +148,7 @@ def test_what_is_done_in_a_store_itself_is_in_the_audit_log(store):
         assert all(entry["who"] for entry in entries)
 
 
-def test_by_the_api_a_key_that_may_admin_is_needed(store):
+def test_the_api_needs_a_key_with_the_ability_admin(store):
     root, _ = run("key", "create", "--name", "root", "--can", "admin", "--store", store)
     with Server(store) as server:
         there = {"HOLDFAST_URL": server.url, "HOLDFAST_TOKEN": root}
@@ -166,11 +166,11 @@ def test_by_the_api_a_key_that_may_admin_is_needed(store):
         run("key", "revoke", "board", "--yes", **there)
 
 
-def test_a_store_and_a_server_are_not_named_together(store):
+def test_naming_both_a_store_and_a_server_is_refused(store):
     run("key", "ls", "--store", store, "--url", "http://127.0.0.1:1", code=2)
 
 
-def test_the_secret_of_a_file_is_that_of_the_key_admin(store, tmp_path):
+def test_the_admin_key_gets_the_secret_in_the_file(store, tmp_path):
     file = tmp_path / "admin"
     secret, _ = run("key", "secret")
     file.write_text(secret + "\n")
@@ -184,7 +184,7 @@ def test_the_secret_of_a_file_is_that_of_the_key_admin(store, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "short", "hf_" + "x" * 49, None])
-def test_a_file_without_a_fit_secret_ends_the_start(store, tmp_path, content):
+def test_a_server_does_not_start_with_an_unusable_admin_key_file(store, tmp_path, content):
     file = tmp_path / "admin"
     if content is not None:
         file.write_text(content)

@@ -17,7 +17,7 @@ def test_who_deleted_these_jobs(holdfast, witness, queue):
     assert holdfast("audit", "--queue", queue, "--until", "1h", "--json").stdout == ""
 
 
-def test_what_the_command_line_does_to_all_that_filters_find_is_one_entry(holdfast, witness, queue):
+def test_a_bulk_command_with_filters_leaves_one_entry(holdfast, witness, queue):
     for _ in range(3):
         witness.enqueue(queue, {"card": "4111"}, type="mail")
     assert holdfast("job", "cancel", "--queue", queue, "--type", "mail", "--text", "4111", "--yes").returncode == 0
@@ -26,7 +26,7 @@ def test_what_the_command_line_does_to_all_that_filters_find_is_one_entry(holdfa
     assert entry["target"] == f"jobs that are scheduled or ready: queue {queue}, kind mail, by text"
 
 
-def test_follow_tells_of_new_entries_as_they_come(shared, witness, queue):
+def test_follow_prints_new_entries_as_they_come(shared, witness, queue):
     witness.enqueue(queue)
     witness.pause(queue)
     process = subprocess.Popen(
@@ -43,7 +43,7 @@ def test_follow_tells_of_new_entries_as_they_come(shared, witness, queue):
     process.stdout.close()
 
 
-def test_an_empty_filter_is_refused_before_it_finds_everything(holdfast):
+def test_an_empty_filter_is_refused_instead_of_matching_all_entries(holdfast):
     told = holdfast("audit", "--queue", "")
     assert told.returncode == 2
     assert "it is empty" in told.stderr

@@ -1,4 +1,4 @@
-"""The files under deploy/ are not run here; but they are well-formed, and ask for what the cluster that is tested asks for."""
+"""The files under deploy/ are not run here, but they are well-formed, and have the settings of the tested cluster."""
 
 import os
 import shutil
@@ -45,7 +45,7 @@ def test_who_deploys_is_told_that_nothing_of_it_was_run():
     assert "tests do not run these files" in (DEPLOY / "README.md").read_text()
 
 
-def test_compose_asks_patroni_for_what_the_tested_cluster_asks_for():
+def test_compose_has_the_patroni_settings_of_the_tested_cluster():
     (settings,) = documents(DEPLOY / "compose/patroni/patroni.yml.template")
     agreed = settings["bootstrap"]["dcs"]
     for name in AGREED.keys() - OURS_TO_CHOOSE:
@@ -65,7 +65,7 @@ def test_the_page_gives_patroni_the_settings_of_the_tested_cluster_and_no_others
     assert {name: AGREED.get(name) for name in said} == said
 
 
-def test_whoever_looks_at_what_runs_in_kubernetes_is_sent_to_its_namespace():
+def test_commands_for_kubernetes_name_the_namespace():
     (namespace,) = documents(DEPLOY / "kubernetes/namespace.yaml")
     looks = [
         line
@@ -86,7 +86,7 @@ def test_compose_has_the_topology_of_the_tested_cluster():
     assert compose["services"]["haproxy"]["ports"] == ["127.0.0.1:4660:4660"]
 
 
-def test_haproxy_takes_the_file():
+def test_haproxy_accepts_the_file():
     haproxy = shutil.which("haproxy", path=services.SEARCHED)
     if haproxy is None:
         pytest.skip("haproxy is not installed")

@@ -1,4 +1,4 @@
-"""Real servers, started and broken: what other tests rely on when they break Holdfast's store."""
+"""Real servers, started and broken: other tests use them to break Holdfast's store."""
 
 import threading
 
@@ -12,7 +12,7 @@ from cluster.replicated import replicated
 
 @pytest.fixture(params=[programs.major for programs in installed()] or ["none"])
 def programs(request):
-    """Each version of PostgreSQL that is here."""
+    """Each installed version of PostgreSQL."""
     return find(None if request.param == "none" else request.param)
 
 
@@ -27,7 +27,7 @@ def test_a_server_of_every_installed_version_starts_and_has_holdfasts_role_and_d
     assert not one.running
 
 
-def test_what_was_committed_is_there_after_kill_9(tmp_path):
+def test_committed_rows_exist_after_kill_9(tmp_path):
     with server(tmp_path) as one:
         one.sql("CREATE TABLE kept (value int)")
         one.sql("INSERT INTO kept VALUES (1)")
@@ -63,7 +63,7 @@ def test_a_commit_waits_for_as_many_standbys_as_are_needed(tmp_path):
         writing.join()
 
 
-def test_a_standby_takes_over_and_a_fresh_server_takes_the_lost_ones_place(tmp_path):
+def test_a_standby_is_promoted_and_a_fresh_server_replaces_the_lost_one(tmp_path):
     with replicated(tmp_path, standbys=2, needed=1) as group:
         group.primary.sql("CREATE TABLE kept (value int)")
         group.primary.sql("INSERT INTO kept VALUES (1)")

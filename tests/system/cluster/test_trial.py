@@ -1,4 +1,4 @@
-"""Jobs to lose: what pushes them through a crash, and what looks for them afterwards."""
+"""The callers that enqueue during a crash, and the count afterwards."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def serving(folder, port):
 
 @pytest.fixture
 def pushed(tmp_path):
-    """A server that was killed while jobs were pushed, started again, and what was acknowledged: URL and file."""
+    """A server that was killed while jobs were enqueued, and started again; its URL, and the file of acknowledged jobs."""
     port = free_port()
     url, path = f"http://127.0.0.1:{port}", tmp_path / "acknowledged.txt"
     with Pushing(url, path, callers=2) as pushing:
@@ -50,12 +50,12 @@ def pushed(tmp_path):
             yield url, path
 
 
-def test_every_acknowledged_job_is_found_once_and_one_that_is_not_there_is_missed(pushed):
+def test_every_acknowledged_job_is_found_once_and_a_missing_one_is_reported(pushed):
     url, path = pushed
     found = count(url, path)
     assert found.acknowledged == len(path.read_text().splitlines()) > 100
     assert (found.missing, found.twice) == (0, 0)
-    assert found.jobs >= found.acknowledged  # one more may have been put when the server was killed
+    assert found.jobs >= found.acknowledged  # one more may have been stored without an answer when the server was killed
 
     with path.open("a") as file:
         file.write("999999 never-pushed\n")

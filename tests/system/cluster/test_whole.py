@@ -1,4 +1,4 @@
-"""The whole cluster as a newcomer starts it: the primary is taken away under load, and a fresh node takes its place.
+"""The whole cluster, started as a new user does: the primary is killed under load, and a fresh node replaces it.
 
 Runs by itself: make test PYTEST_ARGS='-m cluster'
 """
@@ -21,15 +21,15 @@ from cluster.processes import wait_until
 from cluster.services import SEARCHED, holdfast_knows_postgresql
 
 ROOT = Path(__file__).resolve().parents[3]
-NOTICED_S = 25  # until each Patroni has noticed that etcd is away, and more than the leader's word holds
-WRITES_AGAIN_S = 60  # 20 s without the leader's word, and a busy machine
+NOTICED_S = 25  # until each Patroni has noticed that etcd is down; longer than the leader key is valid
+WRITES_AGAIN_S = 60  # 20 s until the leader key expires, and a busy machine
 
 pytestmark = [pytest.mark.long(200), pytest.mark.cluster, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Where a running cluster is kept; it is ended, and nothing of it is left."""
+    """The folder of a running cluster, which is stopped and removed at the end."""
     if shutil.which("haproxy", path=SEARCHED) is None:
         pytest.skip("haproxy is not installed")
     said = tmp_path / "said.txt"
@@ -63,14 +63,14 @@ def roles(folder):
 
 
 def counting(writing):
-    """How many standbys count for a commit, as the primary itself says."""
+    """How many standbys count for a commit, by the primary's own report."""
     with writing.connect() as connection:
         query = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'quorum'"
         return connection.execute(query).fetchone()[0]
 
 
 class Writing:
-    """Somebody who commits numbers through HAProxy, one after the other, and remembers those that were answered."""
+    """Commits numbers through HAProxy, one after the other, and records those that were acknowledged."""
 
     def __init__(self, where):
         self._url = f"postgresql://holdfast:{where.passwords['holdfast']}@{where.address('primary')}/holdfast"
@@ -110,7 +110,7 @@ class Writing:
             return {number for (number,) in connection.execute("SELECT number FROM kept")}
 
 
-def test_nothing_acknowledged_is_lost_with_the_primary_and_a_fresh_node_takes_its_place(folder):
+def test_no_acknowledged_job_is_lost_with_the_primary_and_a_fresh_node_replaces_it(folder):
     where = place.read(folder)
     assert roles(folder) == ["leader", "quorum_standby", "quorum_standby"]
     assert "No node is lost." in cluster(folder, "replace").stderr
@@ -132,7 +132,7 @@ def test_nothing_acknowledged_is_lost_with_the_primary_and_a_fresh_node_takes_it
             standby = next(name for name, node in status(folder)["postgresql"].items() if node["role"] != "leader")
             assert cluster(folder, "kill", standby).returncode == 0
             assert cluster(folder, "replace", standby).returncode == 0
-            assert counting(writing) == 2  # not as Patroni remembers the one that was lost
+            assert counting(writing) == 2  # without the lost one, which Patroni still reports
 
     assert set(writing.answered) <= writing.found()
     assert writing.pause_s < WRITES_AGAIN_S
@@ -151,7 +151,7 @@ def etcd_of(folder):
     ]
 
 
-def test_the_status_tells_of_postgresql_also_while_only_etcd_is_away(folder):
+def test_the_status_includes_postgresql_even_while_etcd_is_down(folder):
     members = etcd_of(folder)
     assert len(members) == 3
     for member in members:

@@ -1,4 +1,6 @@
-"""A short run of `make fuzz` at every door, and every case that it once found. The seed is in the output; `python -m fuzz --seed …` repeats it."""
+"""A short run of `make fuzz` at every door, and every case that it has found. The seed is in the output; `python -m fuzz --seed
+…` repeats it.
+"""
 
 import os
 
@@ -15,16 +17,16 @@ SEED = os.environ.get("FUZZ_SEED", "smoke")  # the same each time: what is new i
 
 
 @pytest.mark.parametrize("door", DOORS)
-async def test_no_promise_is_broken_at(tmp_path, door):
+async def test_a_short_attack_finds_nothing_at(tmp_path, door):
     figures = await attack(tmp_path, SEED, [door], SECONDS, warm_cases=200, rest_s=0.0)
     assert not figures.findings, f"seed {SEED}: {[(one.what, one.case and one.case.to_json()) for one in figures.findings]}"
     assert figures.cases[door] > 100, report.text(figures)
     assert figures.honest_jobs > 10, report.text(figures)
 
 
-async def test_what_was_found_once_is_well(tmp_path):
+async def test_no_case_of_the_corpus_fails_again(tmp_path):
     async with served(tmp_path) as server:
         wrong = {file.name: said for file in corpus() if (said := await replayed(read(file), server))}
         left = await server.idle()
     assert wrong == {}
-    assert left == {}, "something is still held for callers who are gone"
+    assert left == {}, "something is still held for clients that have left"

@@ -1,4 +1,4 @@
-"""The oracles notice: answers written by hand, each wrong in one way."""
+"""The verdict of correct answers, and of answers that are each wrong in one way."""
 
 import json
 
@@ -42,7 +42,7 @@ def message(**fields) -> bytes:
         ("beanstalkd", b"INSERTED 1\r\nRESERVED 1 3\r\na\r\n\r\nDELETED\r\n", ["put", "reserve-with-timeout", "delete"]),
     ],
 )  # fmt: skip
-def test_what_is_right_is_let_pass(door, data, answers):
+def test_a_correct_answer_passes(door, data, answers):
     assert said(door, data, *answers) is None
 
 
@@ -55,14 +55,14 @@ def test_what_is_right_is_let_pass(door, data, answers):
         ("http", OK, ["GET", "GET"], "1 answers to 2"),
         ("http", OK + OK, ["GET"], "more answers"),
         ("http", OK[:-1], ["GET"], "breaks off"),
-        ("http", OK.replace(b"{}", b"{]"), ["GET"], "no JSON"),
+        ("http", OK.replace(b"{}", b"{]"), ["GET"], "not JSON"),
         ("http", b"oops", [], "not HTTP"),
-        ("http", OK.replace(b"\r\n\r\n", b"\r\nX-Evil: 1\r\n\r\n"), [], "header of the caller's"),
+        ("http", OK.replace(b"\r\n\r\n", b"\r\nX-Evil: 1\r\n\r\n"), [], "header from the request"),
         ("page", b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n<script>alert", [], "markup"),
         ("dialects", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n", ["GET"], "does not end"),
         ("websocket", OPEN + b"\x88\x02\x03\xf3", [], "closed with 1011"),
         ("websocket", OPEN + message(op="error", status=500, code="internal_error"), [], "answered 500"),
-        ("websocket", OPEN + frame(b"{", mask=None), [], "no JSON"),
+        ("websocket", OPEN + frame(b"{", mask=None), [], "not JSON"),
         ("websocket", OPEN + frame(b"{}"), [], "masked"),
         ("websocket", OPEN + frame(b"{}", mask=None)[:-1], [], "half a frame"),
         ("beanstalkd", b"INTERNAL_ERROR\r\n", [], "no reply"),
@@ -70,9 +70,9 @@ def test_what_is_right_is_let_pass(door, data, answers):
         ("beanstalkd", b"INSERTED 1\r\n", ["put", "delete"], "1 replies to 2"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_noticed(door, data, answers, says):
+def test_a_wrong_answer_is_reported(door, data, answers, says):
     assert says in said(door, data, *answers)
 
 
-def test_one_that_is_neither_answered_nor_hung_up_on_is_noticed():
-    assert "nor hung up on" in said("http", OK, over=False)
+def test_a_connection_that_is_neither_answered_nor_closed_is_reported():
+    assert "nor closed" in said("http", OK, over=False)

@@ -1,4 +1,4 @@
-"""Histories written by hand: one call per line, with times in seconds, so that a test reads like the log that it stands for."""
+"""Histories written by hand: one call per line, with times in seconds, so that a test reads like a log."""
 
 from typing import Any
 
@@ -92,7 +92,7 @@ class Story:
         )
 
     def found(self) -> set[tuple[str, str]]:
-        """The number of each checker that fired, with the kind of violation."""
+        """The number of each checker that found something, with the kind of violation."""
         return {(violation.checker, violation.kind) for checker in ALL.values() for violation in checker(self.history)}
 
 

@@ -2,14 +2,14 @@ import pytest
 
 
 def run_jobs(story, *jobs: int) -> None:
-    """Each job is claimed and concluded, one after the other."""
+    """Lease and conclude each job, one after the other."""
     for job in jobs:
         story.claim(job, f"v{job}")
         story.conclude(job)
     story.listed(*((job, f"v{job}", "concluded") for job in jobs))
 
 
-def test_a_queue_filled_to_its_bound_breaks_nothing(story):
+def test_a_queue_filled_to_its_bound_is_no_violation(story):
     story.bound(2)
     story.submit("v1", ids=(1,))
     story.submit("v2", ids=(2,))
@@ -18,7 +18,7 @@ def test_a_queue_filled_to_its_bound_breaks_nothing(story):
     assert story.found() == set()
 
 
-def test_a_queue_that_takes_more_than_its_bound(story):
+def test_a_queue_that_accepts_more_than_its_bound_is_a_violation(story):
     story.bound(2)
     for job in (1, 2, 3):
         story.submit(f"v{job}", ids=(job,))
@@ -26,7 +26,7 @@ def test_a_queue_that_takes_more_than_its_bound(story):
     assert story.found() == {("C6", "bound exceeded")}
 
 
-def test_a_queue_that_counts_more_than_its_bound(story):
+def test_a_queue_that_reports_more_than_its_bound_is_a_violation(story):
     story.bound(2)
     story.call("count", {"queue": "q"}, {"counts": {"scheduled": 1, "ready": 1, "leased": 1}})
     assert story.found() == {("C6", "bound exceeded")}
@@ -44,7 +44,7 @@ def test_a_job_that_may_have_left_makes_room(story):
     assert story.found() == set()
 
 
-def test_a_returned_job_still_takes_its_place(story):
+def test_a_released_job_still_counts_towards_the_bound(story):
     story.bound(1)
     story.submit("v1", ids=(1,))
     story.claim(1, "v1", attempt=1)
@@ -58,7 +58,7 @@ def test_a_returned_job_still_takes_its_place(story):
     assert story.found() == {("C6", "bound exceeded")}
 
 
-def test_a_refusal_while_there_is_room(story):
+def test_a_refusal_while_there_is_room_is_a_violation(story):
     story.bound(2)
     story.submit("v1", ids=(1,))
     story.refused("v2")
@@ -66,7 +66,7 @@ def test_a_refusal_while_there_is_room(story):
     assert story.found() == {("C6", "refused with room")}
 
 
-def test_a_refusal_is_right_while_an_unknown_job_may_fill_the_queue(story):
+def test_a_refusal_is_correct_while_a_job_of_unknown_outcome_may_fill_the_queue(story):
     story.bound(2)
     story.submit("v1", ids=(1,))
     story.unknown("v2")
@@ -75,7 +75,7 @@ def test_a_refusal_is_right_while_an_unknown_job_may_fill_the_queue(story):
     assert story.found() == set()
 
 
-def test_a_key_repeated_after_a_lost_answer_stands_for_one_job(story):
+def test_a_key_repeated_after_a_lost_answer_has_one_job(story):
     story.unknown("v1", key="k")
     story.submit("v1", ids=(1,), key="k")
     story.submit("v1", ids=(1,), key="k")
@@ -83,7 +83,7 @@ def test_a_key_repeated_after_a_lost_answer_stands_for_one_job(story):
     assert story.found() == set()
 
 
-def test_a_key_that_made_two_jobs(story):
+def test_a_key_with_two_jobs_is_a_violation(story):
     story.unknown("v1", key="k")
     story.submit("v1", ids=(2,), key="k")
     story.claim(1, "v1")
@@ -94,7 +94,7 @@ def test_a_key_that_made_two_jobs(story):
     assert story.found() == {("C9", "duplicate")}
 
 
-def test_a_key_that_is_answered_with_another_job(story):
+def test_a_key_that_is_answered_with_another_job_is_a_violation(story):
     story.submit("v1", ids=(1,), key="k")
     story.submit("v2", ids=(2,), key="k")
     run_jobs(story, 1, 2)
@@ -113,19 +113,19 @@ def test_one_unfinished_job_per_unique_key(story, second, found):
     assert story.found() == found
 
 
-def test_a_bulk_of_unknown_outcome_came_to_be_as_a_whole(story):
+def test_a_bulk_of_unknown_outcome_may_be_complete(story):
     story.unknown("v1", "v2")
     run_jobs(story, 1, 2)
     assert story.found() == set()
 
 
-def test_a_bulk_of_which_a_part_came_to_be(story):
+def test_a_bulk_that_was_enqueued_in_part_is_a_violation(story):
     story.unknown("v1", "v2")
     run_jobs(story, 1)
     assert story.found() == {("C10", "torn bulk")}
 
 
-def test_a_bulk_that_is_answered_with_fewer_jobs(story):
+def test_a_bulk_answered_with_fewer_jobs_is_a_violation(story):
     story.submit("v1", "v2", ids=(1,))
     run_jobs(story, 1, 2)
     assert story.found() == {("C10", "torn bulk")}
@@ -134,12 +134,12 @@ def test_a_bulk_that_is_answered_with_fewer_jobs(story):
 @pytest.mark.parametrize(
     ("status", "code"), [(500, "internal_error"), (503, "a_new_code"), (400, "invalid_request"), (404, None)]
 )
-def test_an_answer_that_the_contract_does_not_know(story, status, code):
+def test_an_answer_that_is_not_in_the_contract_is_a_violation(story, status, code):
     story.refused("v1", status=status, code=code)
     assert story.found() == {("C0", "strange answer")}
 
 
-def test_a_dead_job_that_is_retried_takes_its_place_again(story):
+def test_a_retried_dead_job_counts_towards_the_bound_again(story):
     story.bound(1)
     story.submit("v1", ids=(1,))
     story.claim(1, "v1", attempt=1)

@@ -9,7 +9,7 @@ from torture.cluster import campaign, hunt
 from torture.mutants.replicated import ALL as MUTANTS
 
 AT_A_TIME = 2
-# Between them: a failover with each K, refusal and recovery, every way in which PostgreSQL calls a commit done that is on one machine alone.
+# Together: a failover with each K, refusal and recovery, every way in which PostgreSQL reports a commit as done that is on one machine only.
 FAULTS = [("kill-primary", 2), ("no-standbys", 1), ("cancel-storm", 1), ("names-emptied", 1)]
 CAUGHT = ["warnings-are-ignored", "replays-write-nothing"]
 
@@ -32,7 +32,7 @@ async def at_a_time(work):
 
 @pytest.fixture(scope="module")
 def found():
-    """Outcomes by fault and K, and catches by mutant; some at a time, because they mostly wait."""
+    """Outcomes by fault and K, and catches by mutant; several run at once, because they mostly wait."""
     trials = [campaign.run_fault(campaign.ALL[name], replicas, "smoke", campaign.SMOKE) for name, replicas in FAULTS]
     chases = [hunt.chase(MUTANTS[name], "smoke") for name in CAUGHT]
     results = asyncio.run(at_a_time([*trials, *chases]))
@@ -40,7 +40,7 @@ def found():
 
 
 @pytest.mark.parametrize(("name", "replicas"), FAULTS)
-def test_nothing_is_lost_or_done_twice_or_answered_too_soon_by(found, name, replicas):
+def test_no_checker_reports_a_violation_under(found, name, replicas):
     outcome = found[name, replicas]
     assert not outcome.violations, f"{[str(violation) for violation in outcome.violations[:5]]}, kept in {outcome.kept}"
     assert outcome.counts["jobs"] > 50

@@ -1,4 +1,4 @@
-"""C12: what is answered as done while the harness keeps too few standbys able to write cannot be on them."""
+"""C12: what is answered as done while the harness leaves too few standbys able to write can't be on them."""
 
 
 def spell(story, able, at, needed=1):
@@ -10,7 +10,7 @@ def few(story):
     return ("C12", "too few copies") in story.found()
 
 
-def test_an_answer_within_a_spell_without_standbys_is_found(story):
+def test_an_answer_within_a_period_without_standbys_is_a_violation(story):
     spell(story, 2, 0.0)
     spell(story, 0, 10.0)
     spell(story, 2, 20.0)
@@ -18,7 +18,7 @@ def test_an_answer_within_a_spell_without_standbys_is_found(story):
     assert few(story)
 
 
-def test_an_answer_that_was_asked_for_before_or_came_after_the_spell_is_not(story):
+def test_an_answer_to_a_request_from_before_or_after_the_period_is_no_violation(story):
     spell(story, 0, 10.0)
     spell(story, 2, 20.0)
     story.submit("a", ids=(1,), at=(9.0, 12.0))

@@ -48,7 +48,7 @@ def test_each_status_has_one_of_three_outcomes(status, code, outcome):
     assert judge(status, {"code": code}).outcome == outcome
 
 
-async def test_progress_is_waited_for_by_acknowledged_calls():
+async def test_waiting_for_progress_counts_acknowledged_calls():
     story = History()
     waiting = asyncio.create_task(story.acknowledged(2))
     await asyncio.sleep(0)

@@ -3,7 +3,7 @@ import pytest
 RETURNED = {"answer": {"state": "ready"}}
 
 
-def test_two_attempts_one_after_the_other_break_nothing(story):
+def test_two_attempts_one_after_the_other_are_no_violation(story):
     story.submit("a", ids=(1,))
     story.claim(1, "a", attempt=1)
     story.use("release", 1, attempt=1, **RETURNED)
@@ -13,7 +13,7 @@ def test_two_attempts_one_after_the_other_break_nothing(story):
     assert story.found() == set()
 
 
-def test_two_tokens_that_conclude_one_job(story):
+def test_two_tokens_that_conclude_one_job_are_a_violation(story):
     story.submit("a", ids=(1,), at=(0, 1))
     story.claim(1, "a", attempt=1, ms_left=1000, at=(1, 2))
     story.claim(1, "a", attempt=2, at=(4, 5))
@@ -24,7 +24,7 @@ def test_two_tokens_that_conclude_one_job(story):
     assert ("C2", "stale token") in story.found()
 
 
-def test_a_stale_token_that_concludes_while_someone_else_works(story):
+def test_a_stale_token_that_concludes_during_a_newer_lease_is_a_violation(story):
     story.submit("a", ids=(1,), at=(0, 1))
     story.claim(1, "a", attempt=1, ms_left=1000, at=(1, 2))
     story.claim(1, "a", attempt=2, at=(4, 5))
@@ -33,7 +33,7 @@ def test_a_stale_token_that_concludes_while_someone_else_works(story):
     assert story.found() == {("C2", "stale token"), ("C2", "expired token")}
 
 
-def test_a_stale_token_that_is_refused_breaks_nothing(story):
+def test_a_stale_token_that_is_refused_is_no_violation(story):
     story.submit("a", ids=(1,), at=(0, 1))
     story.claim(1, "a", attempt=1, ms_left=1000, at=(1, 2))
     story.claim(1, "a", attempt=2, at=(4, 5))
@@ -43,7 +43,7 @@ def test_a_stale_token_that_is_refused_breaks_nothing(story):
     assert story.found() == set()
 
 
-def test_a_conclude_repeated_after_a_lost_answer_breaks_nothing_however_late(story):
+def test_a_conclude_repeated_after_a_lost_answer_is_no_violation_however_late(story):
     story.submit("a", ids=(1,), at=(0, 1))
     story.claim(1, "a", ms_left=1000, at=(1, 2))
     story.conclude(1, at=(2, 2.5), outcome="info", status=None, code="broken")
@@ -52,7 +52,7 @@ def test_a_conclude_repeated_after_a_lost_answer_breaks_nothing_however_late(sto
     assert story.found() == set()
 
 
-def test_a_lease_that_was_extended_is_alive_for_longer(story):
+def test_an_extended_lease_lasts_longer(story):
     story.submit("a", ids=(1,), at=(0, 1))
     story.claim(1, "a", ms_left=1000, at=(1, 2))
     story.use("extend", 1, answer={"ms_left": 60_000}, at=(2, 2.5))
@@ -61,7 +61,7 @@ def test_a_lease_that_was_extended_is_alive_for_longer(story):
     assert story.found() == set()
 
 
-def test_a_holder_who_is_refused_while_the_lease_lives(story):
+def test_a_holder_refused_before_the_lease_expires_is_a_violation(story):
     story.submit("a", ids=(1,), at=(0, 1))
     story.claim(1, "a", ms_left=10_000, at=(1, 2))
     story.conclude(1, at=(3, 4), outcome="fail", status=409, code="lease_lost")
@@ -71,14 +71,14 @@ def test_a_holder_who_is_refused_while_the_lease_lives(story):
     assert story.found() == {("C2", "holder refused")}
 
 
-def test_a_job_that_is_concluded_although_nobody_was_told_so(story):
+def test_a_concluded_job_without_an_accepted_conclude_is_a_violation(story):
     story.submit("a", ids=(1,))
     story.claim(1, "a")
     story.listed((1, "a", "concluded"))
     assert story.found() == {("C2", "concluded by nobody")}
 
 
-def test_a_job_that_runs_again_after_it_was_concluded(story):
+def test_a_job_that_runs_again_after_its_conclusion_is_a_violation(story):
     story.submit("a", ids=(1,))
     story.claim(1, "a", attempt=1)
     story.conclude(1, attempt=1)
@@ -87,7 +87,7 @@ def test_a_job_that_runs_again_after_it_was_concluded(story):
     assert story.found() == {("C2", "conclusion lost")}
 
 
-def test_two_holders_at_once(story):
+def test_two_holders_at_once_are_a_violation(story):
     story.submit("a", ids=(1,), at=(0, 1))
     story.claim(1, "a", attempt=1, ms_left=10_000, at=(1, 2))
     story.claim(1, "a", attempt=2, ms_left=10_000, at=(3, 4))
@@ -96,7 +96,7 @@ def test_two_holders_at_once(story):
     assert story.found() == {("C3", "overlapping leases")}
 
 
-def test_the_same_request_told_twice_is_one_lease(story):
+def test_a_repeated_lease_request_is_one_lease(story):
     story.submit("a", ids=(1,), at=(0, 1))
     story.claim(1, "a", ms_left=10_000, at=(1, 2))
     story.claim(1, "a", ms_left=9_000, at=(2, 3))
@@ -105,7 +105,7 @@ def test_the_same_request_told_twice_is_one_lease(story):
     assert story.found() == set()
 
 
-def test_a_long_poll_counts_from_when_it_may_have_been_granted(story):
+def test_the_lease_of_a_long_poll_starts_when_it_may_have_been_granted(story):
     story.submit("a", ids=(1,), at=(0, 1))
     story.claim(1, "a", attempt=1, ms_left=1000, at=(1, 9))
     story.claim(1, "a", attempt=2, ms_left=1000, at=(9.1, 9.2))
@@ -115,7 +115,7 @@ def test_a_long_poll_counts_from_when_it_may_have_been_granted(story):
 
 
 @pytest.mark.parametrize("attempts", [(2, 1), (1, 1)])
-def test_an_attempt_that_does_not_grow(story, attempts):
+def test_an_attempt_that_does_not_grow_is_a_violation(story, attempts):
     story.submit("a", ids=(1,))
     for number, attempt in enumerate(attempts):
         story.claim(1, "a", attempt=attempt, token=f"t{number}")
@@ -125,7 +125,7 @@ def test_an_attempt_that_does_not_grow(story, attempts):
 
 
 @pytest.mark.parametrize(("again", "found"), [(14, set()), (60, {("C8", "late return")})])
-def test_an_abandoned_lease_comes_back_in_time(story, again, found):
+def test_an_abandoned_lease_must_expire_in_time(story, again, found):
     story.submit("a", ids=(1,), at=(0, 1))
     story.claim(1, "a", attempt=1, ms_left=10_000, at=(1, 2))
     story.healed(at=3)

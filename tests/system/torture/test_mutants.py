@@ -1,4 +1,4 @@
-"""A checker that never fires may be blind: each of these servers is broken in one place, and has to be caught."""
+"""A checker that never reports a violation may be useless: each of these servers has one defect, which must be caught."""
 
 import asyncio
 
@@ -9,13 +9,13 @@ from torture.mutants import catalog, hunt
 
 pytestmark = [
     pytest.mark.long(50),
-    pytest.mark.timeout(400),  # fourteen servers are broken and hunted within the first test's set-up
+    pytest.mark.timeout(400),  # fourteen mutants run in the set-up of the first test
 ]
 
 
 @pytest.fixture(scope="module")
 def catches():
-    """All mutants, some at a time: they would take two minutes one after the other."""
+    """All mutants, several at once: one after the other they would take two minutes."""
     chases = [hunt.chase(mutant, "mutants") for mutant in catalog.ALL.values()]
     return {catch.mutant.name: catch for catch in asyncio.run(campaign.at_a_time(campaign.TOGETHER, chases))}
 

@@ -8,13 +8,15 @@ from torture import campaign, faults
 
 pytestmark = pytest.mark.long(110)
 
-QUIET = {"calm", "ack-order"}  # they look, and injure nothing
+QUIET = {"calm", "ack-order"}  # they inject nothing
 ALONE = {"disk-full"}  # its calls come one after the other
 
 
 @pytest.fixture(scope="module")
 def outcomes():
-    """All faults, some at a time: they would take minutes one after the other. The greedy one leaves no room for another beside it."""
+    """All faults, several at once: one after the other they would take minutes. The greedy one runs alone, because it uses the
+    whole machine.
+    """
     greedy = faults.ALL["greedy"]
     trials = [campaign.run_fault(fault, "smoke", campaign.SMOKE) for fault in faults.ALL.values() if fault is not greedy]
     found = asyncio.run(campaign.at_a_time(campaign.TOGETHER, trials))
@@ -23,7 +25,7 @@ def outcomes():
 
 
 @pytest.mark.parametrize("name", faults.ALL)
-def test_no_promise_is_broken_by(outcomes, name):
+def test_no_promise_is_broken_under(outcomes, name):
     outcome = outcomes[name]
     if outcome.skipped:
         pytest.skip(f"{name}: {outcome.skipped}")

@@ -1,4 +1,4 @@
-"""The client of beanstalkd's protocol: what it writes into the history of each reply, and of none."""
+"""The client of beanstalkd's protocol: what it records in the history for each reply, and for a missing one."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -8,14 +8,14 @@ import pytest
 from torture.history import History
 from torture.tubes import TubeClient
 
-READY = [b"WATCHING 2\r\n", b"WATCHING 1\r\n"]  # to `watch` and `ignore`
+READY = [b"WATCHING 2\r\n", b"WATCHING 1\r\n"]  # the replies to `watch` and `ignore`
 STATS = b'OK 67\r\n---\nid: 7\ntube: "wide"\nstate: reserved\nttr: 1\nreserves: 3\nx: 12345\n\r\n'
 RESERVED = [b'RESERVED 7 12\r\n{"v":"mine"}\r\n', STATS, b"TOUCHED\r\n"]
 
 
 @asynccontextmanager
 async def told(*replies: bytes):
-    """A client whose server answers each command with the next of these, and hangs up after the last."""
+    """A client of a server that answers each command with the next of these, and disconnects after the last."""
     seen: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,7 +52,7 @@ async def test_a_reserved_job_is_a_claim_with_its_attempt_and_a_lease():
 
 
 @pytest.mark.parametrize("last", [b"NOT_FOUND\r\n", b"OUT_OF_MEMORY\r\n", b"INTERNAL_ERROR\r\n", b""])
-async def test_a_job_that_may_be_lost_before_its_attempt_is_known_is_no_claim_and_is_not_kept(last):
+async def test_a_job_that_may_be_lost_before_its_attempt_is_known_is_no_claim_and_is_dropped(last):
     async with told(*RESERVED[:2], *([last] if last else [])) as (client, _):
         call = await client.reserve(0)
         assert not call.done
@@ -71,13 +71,13 @@ async def test_a_job_that_may_be_lost_before_its_attempt_is_known_is_no_claim_an
         (b"", "info", None, "broken"),
     ],
 )
-async def test_what_a_put_came_to_is_known_by_its_reply(reply, outcome, status, code):
+async def test_the_outcome_of_a_put_follows_from_its_reply(reply, outcome, status, code):
     async with told(b"USING wide\r\n", *([reply] if reply else [])) as (client, history):
         await client.put("wide", {"queue": "wide", "payload": {"v": "mine"}})
     assert written(history) == [("submit", outcome, status, code)]
 
 
-async def test_a_delete_in_time_concludes_and_a_late_or_lost_one_may_have_removed():
+async def test_a_delete_in_time_concludes_and_a_late_or_lost_one_may_have_removed_the_job():
     loop = asyncio.get_running_loop()
     for reply, until, expected in (
         (b"DELETED\r\n", loop.time() + 60, [("conclude", "ok")]),
@@ -91,7 +91,7 @@ async def test_a_delete_in_time_concludes_and_a_late_or_lost_one_may_have_remove
         assert [line[:2] for line in written(history)[1:]] == expected
 
 
-async def test_a_connection_that_hangs_up_over_its_job_has_released_it_nobody_knows_when():
+async def test_a_connection_that_closes_with_a_reserved_job_releases_it_at_an_unknown_time():
     async with told(*RESERVED) as (client, history):
         (held,) = (await client.reserve(0)).answer["jobs"]
         client.hang_up(held)

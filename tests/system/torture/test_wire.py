@@ -13,7 +13,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 @asynccontextmanager
 async def server(answer: bytes):
-    """Reads requests and answers each with `answer`, or closes at once where that is empty; gives its port and what it read."""
+    """A server that answers each request with `answer`, or closes at once if that is empty; yields its port and the requests."""
     seen: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -72,7 +72,7 @@ async def test_an_answer_in_chunks_is_read_whole():
 
 
 @pytest.mark.parametrize(("share", "lost"), [(0.0, 0), (1.0, 1)])
-async def test_the_proxy_hands_a_request_on_before_it_loses_the_answer(monkeypatch, share, lost):
+async def test_the_proxy_forwards_a_request_before_it_drops_the_answer(monkeypatch, share, lost):
     monkeypatch.setattr(proxy, "SHARE", share)
     swallowed: list[int] = []
     async with server(OK) as (port, seen), proxy.Proxy(port, Random(1), lambda: swallowed.append(1)) as between:

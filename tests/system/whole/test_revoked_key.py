@@ -1,5 +1,5 @@
-"""Two nodes on one PostgreSQL, and two fronts on one file: a key that is revoked at one is refused at the other within 2 s, and all that it has open
-there is ended with a clear word.
+"""Two nodes on one PostgreSQL, and two fronts on one file: a key that is revoked at one is refused at the other within 2 s, and
+all that it has open there is ended with a clear reason.
 """
 
 import json
@@ -103,7 +103,9 @@ def place(request, tmp_path):
 
 
 def until_known(node, secret):
-    """A new key is known at once where it was made, and elsewhere within the promise; every front of a node has to have heard of it."""
+    """A new key is known at once where it was created, and elsewhere within 2 s; wait until every front of a node has loaded
+    it.
+    """
     end = time.monotonic() + PATIENCE_S
     in_a_row = 0
     while in_a_row < 8:

@@ -1,4 +1,4 @@
-"""A front's keys in memory: who a header names, what ends and when, and how many tries and calls there may be."""
+"""The keyring of a front: which key a header belongs to, when keys end, and the bounds of failed logins and requests."""
 
 import base64
 
@@ -41,19 +41,19 @@ def bearer(secret):
     return b"Bearer " + secret.encode()
 
 
-def test_without_a_key_none_is_in_force(keyring):
+def test_without_any_key_no_request_needs_one(keyring):
     assert not keyring.in_force
     keyring.take(3, [])
     assert not keyring.in_force
 
 
-def test_a_key_is_known_by_its_bearer_and_as_a_password(keyring):
+def test_a_key_is_accepted_as_a_bearer_token_and_as_a_password(keyring):
     key, secret = made()
     keyring.take(1, [key])
     basic = base64.b64encode(b"anybody:" + secret.encode())
     for header in (bearer(secret), b"bearer  " + secret.encode(), b"Basic " + basic, b"basic " + basic):
         assert keyring.caller_by_header(header, "::1").key is key
-        assert keyring.caller_by_header(header, "::1").key is key, "and again, from what is remembered"
+        assert keyring.caller_by_header(header, "::1").key is key, "and again, from the cache"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_key_is_known_by_its_bearer_and_as_a_password(keyring):
         b"Bearer \xff\xfe",
     ],
 )
-def test_what_names_no_key_is_refused(keyring, header):
+def test_a_header_without_a_valid_key_is_refused(keyring, header):
     keyring.take(1, [made()[0]])
     with pytest.raises(Unauthorized):
         keyring.caller_by_header(header, "::1")
@@ -88,7 +88,7 @@ def test_keys_stay_in_force_when_the_last_is_revoked(keyring):
         keyring.caller_by_header(bearer(secret), "::1")
 
 
-def test_nobody_is_let_in_before_the_keys_are_known(keyring):
+def test_requests_are_refused_until_the_keys_are_loaded(keyring):
     keyring.await_load()
     assert keyring.in_force
     with pytest.raises(StoreUnavailable):
@@ -97,20 +97,20 @@ def test_nobody_is_let_in_before_the_keys_are_known(keyring):
     assert not keyring.in_force
 
 
-def test_what_a_revoked_key_has_open_is_told_at_once(keyring):
+def test_what_a_revoked_key_has_open_is_closed_at_once(keyring):
     key, secret = made()
     keyring.take(1, [key])
     caller = keyring.caller_by_header(bearer(secret), "::1")
     told = []
-    caller.hold("stream", told.append)
-    caller.hold("poll", told.append)
-    caller.let_go("poll")
+    caller.opened("stream", told.append)
+    caller.opened("poll", told.append)
+    caller.closed("poll")
     keyring.take(2, [made("other")[0]])
     assert [type(error) for error in told] == [Unauthorized]
     with pytest.raises(Unauthorized, match="revoked"):
         caller.need(Ability.READ)
     with pytest.raises(Unauthorized):
-        caller.hold("another", told.append)
+        caller.opened("another", told.append)
 
 
 def test_a_key_that_expires_ends_what_it_has_open(keyring, wall):
@@ -118,7 +118,7 @@ def test_a_key_that_expires_ends_what_it_has_open(keyring, wall):
     keyring.take(1, [key])
     caller = keyring.caller_by_header(bearer(secret), "::1")
     told = []
-    caller.hold("stream", told.append)
+    caller.opened("stream", told.append)
     keyring.tick()
     assert not told
     wall.now = 1_001.0
@@ -128,14 +128,14 @@ def test_a_key_that_expires_ends_what_it_has_open(keyring, wall):
         keyring.caller_by_header(bearer(secret), "::1")
 
 
-def test_two_secrets_live_while_one_is_rotated(keyring, wall):
+def test_both_secrets_work_during_a_rotation(keyring, wall):
     key, old = made()
     keyring.take(1, [key])
     caller = keyring.caller_by_header(bearer(old), "::1")
     new = keys.new_secret()
     keyring.take(2, [replace(key, hashes=(keys.hash_of(new), *key.hashes), old_until=1_010_000)])
     assert keyring.caller_by_header(bearer(old), "::1") is caller
-    assert keyring.caller_by_header(bearer(new), "::1") is caller, "it is the same key: what it has open stays open"
+    assert keyring.caller_by_header(bearer(new), "::1") is caller, "the same key: what it has open stays open"
     wall.now = 1_010.0
     keyring.tick()
     assert keyring.caller_by_header(bearer(new), "::1") is caller
@@ -143,7 +143,7 @@ def test_two_secrets_live_while_one_is_rotated(keyring, wall):
         keyring.caller_by_header(bearer(old), "::1")
 
 
-def test_what_was_changed_of_a_key_counts_for_who_uses_it(keyring):
+def test_a_change_of_a_key_applies_to_callers_that_use_it(keyring):
     key, secret = made(abilities=(Ability.READ, Ability.MANAGE))
     keyring.take(1, [key])
     caller = keyring.caller_by_header(bearer(secret), "::1")
@@ -163,7 +163,7 @@ def test_admin_includes_every_ability(keyring):
         keyring.caller_by_header(bearer(secret), "::1").need(ability)
 
 
-def test_requests_of_a_second_are_bounded(keyring):
+def test_requests_per_second_are_bounded(keyring):
     key, secret = made(requests_per_s=3)
     keyring.take(1, [key])
     for _ in range(3):
@@ -177,15 +177,15 @@ def test_requests_of_a_second_are_bounded(keyring):
 
 def test_what_a_key_has_open_is_bounded():
     caller = Caller(made(parked=2)[0])
-    caller.hold(1, lambda _: None)
-    caller.hold(2, lambda _: None)
+    caller.opened(1, lambda _: None)
+    caller.opened(2, lambda _: None)
     with pytest.raises(RateLimited):
-        caller.hold(3, lambda _: None)
-    caller.let_go(1)
-    caller.hold(3, lambda _: None)
+        caller.opened(3, lambda _: None)
+    caller.closed(1)
+    caller.opened(3, lambda _: None)
 
 
-def test_tries_of_an_address_are_bounded_and_a_right_key_is_let_in_all_the_same(keyring):
+def test_failed_logins_of_an_address_are_bounded_and_a_valid_key_is_still_accepted(keyring):
     key, secret = made()
     keyring.take(1, [key])
     for _ in range(limits.LOGIN_TRIES):
@@ -199,7 +199,7 @@ def test_tries_of_an_address_are_bounded_and_a_right_key_is_let_in_all_the_same(
     assert keyring.failures == {"unknown": limits.LOGIN_TRIES + 1, "too_often": 1}
 
 
-def test_what_is_remembered_of_tries_and_headers_is_bounded(keyring):
+def test_memory_for_failed_logins_and_headers_is_bounded(keyring):
     key, secret = made()
     keyring.take(1, [key])
     for number in range(limits.LOGIN_ADDRESSES + 10):
@@ -213,7 +213,7 @@ def test_what_is_remembered_of_tries_and_headers_is_bounded(keyring):
     assert len(keyring._verified) <= limits.KEYS_VERIFIED
 
 
-def test_a_session_ends_with_its_time_its_key_and_its_secret(keyring):
+def test_a_session_ends_at_its_time_with_its_key_and_with_its_secret(keyring):
     key, secret = made()
     keyring.take(1, [key])
     caller = keyring.caller_by_header(bearer(secret), "::1")
@@ -225,14 +225,14 @@ def test_a_session_ends_with_its_time_its_key_and_its_secret(keyring):
     for other in (cookie[:-1] + "0", cookie.replace(".", ".9", 1), "", "a.b.c", "key-ci..", "x" * 400, "key-ci.1é.a"):
         assert other == cookie or session.caller_of(keyring, other, now=100.0) is None
     keyring.take(2, [replace(key, hashes=(keys.hash_of(keys.new_secret()), *key.hashes), old_until=9_999_999_999_999)])
-    assert session.caller_of(keyring, cookie, now=100.0) is None, "given another secret"
+    assert session.caller_of(keyring, cookie, now=100.0) is None, "the key has another secret"
     keyring.take(3, [key])
     assert session.caller_of(keyring, cookie, now=100.0) is caller
     keyring.take(4, [])
     assert session.caller_of(keyring, cookie, now=100.0) is None
 
 
-def test_a_key_that_could_not_be_read_lets_nobody_in(keyring):
+def test_an_unreadable_key_is_not_accepted(keyring):
     keyring.take(1, [Key("key-x", "x", (), (), (), 0)])
     assert keyring.in_force
     assert session.caller_of(keyring, "key-x.9999999999.-") is None

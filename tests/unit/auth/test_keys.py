@@ -1,4 +1,4 @@
-"""Access keys by themselves: the form of secrets, what a key must be, and what a scope lets see."""
+"""Access keys without a server: the form of secrets, what makes a key valid, and what a scope includes."""
 
 import zlib
 
@@ -17,7 +17,7 @@ def key(**fields):
     )
 
 
-def test_a_secret_is_known_by_its_beginning_and_its_checksum():
+def test_a_secret_is_recognized_by_its_prefix_and_its_checksum():
     secret = keys.new_secret()
     assert secret.startswith("hf_")
     assert len(secret) == 52
@@ -25,11 +25,11 @@ def test_a_secret_is_known_by_its_beginning_and_its_checksum():
     assert secret[3:].isalnum()
     assert keys.is_secret(secret)
     changed = secret[:10] + ("a" if secret[10] != "a" else "b") + secret[11:]
-    assert not keys.is_secret(changed), "one wrong character, and a scanner need not raise an alarm"
+    assert not keys.is_secret(changed), "with one wrong character a scanner need not report it"
     number = 0
     for character in secret[-6:]:
         number = number * 62 + "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".index(character)
-    assert number == zlib.crc32(secret[:-6].encode()), "base 62 of the CRC-32 of all before it, as docs/keys.md says"
+    assert number == zlib.crc32(secret[:-6].encode()), "base 62 of the CRC-32 of the characters before, as docs/keys.md says"
 
 
 def test_no_two_secrets_are_alike_and_each_has_256_bits():
@@ -70,13 +70,13 @@ def test_a_key_shows_neither_its_secret_nor_its_hash():
         ({"parked": limits.KEY_PARKED_MAX + 1}, "parked"),
     ],
 )
-def test_what_a_key_must_not_be_names_the_field(fields, field):
+def test_the_refusal_of_an_invalid_key_names_the_field(fields, field):
     with pytest.raises(InvalidRequest) as refused:
         keys.check(key(**fields))
     assert refused.value.field == field
 
 
-def test_a_key_at_its_bounds_is_fine():
+def test_a_key_at_its_bounds_is_valid():
     keys.check(
         key(
             name="a" * limits.KEY_NAME_CHARS,
@@ -89,7 +89,7 @@ def test_a_key_at_its_bounds_is_fine():
     )
 
 
-def test_an_expiry_is_within_its_bounds():
+def test_an_expiry_must_be_within_its_bounds():
     assert keys.expiry(5, None) is None
     assert keys.expiry(5, 1_000) == 1_005
     for wrong in (0, 999, limits.KEY_EXPIRES_MS_MAX + 1):
@@ -115,7 +115,7 @@ def test_a_file_with_a_guessable_secret_is_refused():
             keys.read_secret(wrong)
 
 
-def test_a_scope_sees_names_and_beginnings_and_nothing_else():
+def test_a_scope_sees_names_and_prefixes_and_nothing_else():
     scope = Scope.of(("billing", "emails.*"))
     assert [
         name

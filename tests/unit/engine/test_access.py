@@ -1,4 +1,4 @@
-"""Authorization in the engine: every request has a rule, and what a key may not see is not there."""
+"""Authorization in the engine: every request has a rule, and what a key may not see is answered as not found."""
 
 import asyncio
 
@@ -34,14 +34,14 @@ from holdfast.messages.queries import GetJob, GetQueue, ListJobs
 from holdfast.messages.time_commands import ReapWorkers
 from holdfast.messages.views import HeldQueue
 
-_ = frames  # it imports all that travels
+_ = frames  # it imports all requests
 _OF_TIME = {kind for kind in kinds_of(Request) if issubclass(kind, Command) and kind.phase is Phase.TIME}
 _OF_NOBODY = _OF_TIME | {
     ReapWorkers,
     NoteKeyUse,
     RecordAudit,
     AwaitJobs,
-}  # whoever awaits jobs has been permitted to lease them
+}  # a caller that waits for jobs has been permitted to lease them
 
 
 def caller(*abilities, queues=("r.*",), **fields):
@@ -63,7 +63,7 @@ def as_(*abilities, **options):
     return who
 
 
-def test_every_request_has_a_rule_or_is_asked_by_nobody():
+def test_every_request_has_a_rule_or_is_made_by_no_door():
     asked = set(kinds_of(Request))
     assert asked - set(RULES) == _OF_NOBODY
     assert set(RULES) <= asked
@@ -71,7 +71,7 @@ def test_every_request_has_a_rule_or_is_asked_by_nobody():
 
 @pytest.mark.parametrize("kind", sorted(RULES, key=lambda kind: kind.__name__))
 def test_a_request_about_more_than_it_names_is_scoped(kind):
-    """What has an id of a job, a worker or a lease, or a list without a queue, must be left to the store to judge."""
+    """If a request has the id of a job, a worker or a lease, or lists without a queue, only the store can tell the queue."""
     by_id = {"id", "ref", "worker"} & set(kind.__struct_fields__) and kind.__name__ not in (
         "CreateKey",
         "EditKey",
@@ -82,18 +82,18 @@ def test_a_request_about_more_than_it_names_is_scoped(kind):
         assert RULES[kind].scoped, kind.__name__
 
 
-def test_nobody_may_ask_for_anything():
+def test_a_request_without_a_caller_is_refused():
     with pytest.raises(Unauthorized):
         permit(GetJob(1), None)
 
 
-def test_without_the_ability_it_is_forbidden_and_named(new):
+def test_a_request_without_the_ability_is_forbidden_and_the_refusal_names_the_ability(new):
     with pytest.raises(Forbidden) as refused:
         permit(Enqueue([new("r.a")]), caller(Ability.READ))
     assert refused.value.ability == "produce"
 
 
-def test_a_queue_of_another_key_is_forbidden_where_it_would_be_made_and_else_not_there(new):
+def test_a_queue_of_another_key_is_forbidden_if_it_would_be_created_and_else_not_found(new):
     with pytest.raises(Forbidden) as refused:
         permit(Enqueue([new("r.a"), new("s.a")]), caller(Ability.PRODUCE))
     assert (refused.value.ability, refused.value.queue) == ("produce", "s.a")
@@ -105,7 +105,7 @@ def test_a_queue_of_another_key_is_forbidden_where_it_would_be_made_and_else_not
         permit(ListJobs(10, queue="s.a"), caller(Ability.READ))
 
 
-def test_what_only_the_store_knows_is_scoped():
+def test_a_request_whose_queue_only_the_store_knows_is_scoped():
     assert permit(GetJob(3), caller(Ability.READ)).scope == Scope((), ("r.",))
     assert permit(RetryJob(3), caller(Ability.MANAGE)).scope == Scope((), ("r.",))
     assert permit(GetJob(3), caller(Ability.READ, queues=("*",))).scope is None
@@ -121,12 +121,12 @@ def test_follow_ups_need_produce_on_their_queues(new):
     permit(ConcludeLease(ref, None, [new("r.a")]), caller(Ability.CONSUME, Ability.PRODUCE))
 
 
-async def test_a_door_that_does_not_say_who_calls_is_refused(opened, new):
+async def test_a_door_that_sets_no_caller_is_refused(opened, new):
     with pytest.raises(Unauthorized):
         await opened.enqueue([new("r.a")])
     with pytest.raises(Unauthorized):
         await opened.reading.job(1)
-    assert (await opened.reading.stats_of_store()).accepting, "but for whether the server is ready"
+    assert (await opened.reading.stats_of_store()).accepting, "except whether the server is ready"
 
 
 async def test_a_job_of_another_key_can_be_neither_seen_nor_changed(opened, new):
@@ -147,7 +147,7 @@ async def test_a_job_of_another_key_can_be_neither_seen_nor_changed(opened, new)
     assert (await opened.reading.job(job)).job.queue == "s.a"
 
 
-async def test_a_lease_of_another_key_is_not_held(opened, new):
+async def test_a_lease_in_a_queue_of_another_key_is_lost(opened, new):
     as_(Ability.ADMIN, queues=("*",))
     await opened.enqueue([new("s.a")])
     ref = (await opened.lease(("s.a",))).jobs[0].job.ref()
@@ -158,7 +158,7 @@ async def test_a_lease_of_another_key_is_not_held(opened, new):
     assert (await opened.end(ConcludeLease(ref))).state == "concluded"
 
 
-async def test_a_concluded_lease_is_not_told_to_another_key_either(opened, new):
+async def test_a_concluded_lease_in_a_queue_of_another_key_is_lost_too(opened, new):
     as_(Ability.ADMIN, queues=("*",))
     await opened.enqueue([new("s.a")])
     ref = (await opened.lease(("s.a",))).jobs[0].job.ref()
@@ -168,7 +168,7 @@ async def test_a_concluded_lease_is_not_told_to_another_key_either(opened, new):
         await opened.end(ConcludeLease(ref))
 
 
-async def test_one_forbidden_follow_up_does_not_harm_its_neighbours(opened, new):
+async def test_one_forbidden_follow_up_does_not_affect_other_conclusions(opened, new):
     as_(Ability.ADMIN, queues=("*",))
     await opened.enqueue([new("r.a"), new("r.a")])
     refs = [one.job.ref() for one in (await opened.lease(("r.a",), limit=2)).jobs]
@@ -177,7 +177,7 @@ async def test_one_forbidden_follow_up_does_not_harm_its_neighbours(opened, new)
     assert [getattr(one, "code", getattr(one, "state", None)) for one in results] == ["forbidden", "concluded"]
 
 
-async def test_a_worker_of_another_key_is_not_there(opened):
+async def test_a_worker_of_another_key_is_not_found(opened):
     as_(Ability.ADMIN, queues=("*",))
     worker = await opened.workers.register(("s.a",), "w")
     both = await opened.workers.register(("r.a", "s.a"), "both")
@@ -196,7 +196,7 @@ async def test_the_request_of_another_key_is_not_answered_with_its_jobs(opened, 
     as_(Ability.ADMIN, queues=("*",))
     await opened.enqueue([new("r.a")])
     assert len((await opened.lease(("r.a",), request="same")).jobs) == 1
-    assert len((await opened.lease(("r.a",), request="same")).jobs) == 1, "the same key gets the same again"
+    assert len((await opened.lease(("r.a",), request="same")).jobs) == 1, "the same key gets the same jobs again"
     other = Caller(Key("key-2", "other", (Ability.CONSUME,), ("r.*",), (b"x",), 0))
     CALLER.set(other)
     assert (await opened.lease(("r.a",), request="same")).jobs == []
@@ -213,7 +213,7 @@ async def test_a_long_poll_is_refused_when_its_key_ends(opened, turns):
     assert opened.arrivals.parked == 0
 
 
-async def test_news_for_a_poll_whose_key_lost_an_ability_gives_it_nothing(opened, new, turns):
+async def test_a_long_poll_gets_no_jobs_once_its_key_lost_the_ability(opened, new, turns):
     who = as_(Ability.CONSUME)
     waiting = asyncio.create_task(opened.lease(("r.a",), wait_ms=20_000))
     await turns()
@@ -225,8 +225,8 @@ async def test_news_for_a_poll_whose_key_lost_an_ability_gives_it_nothing(opened
     assert len((await opened.lease(("r.a",))).jobs) == 1, "and the job is there for others"
 
 
-async def test_a_parked_call_is_woken_as_the_one_who_parked_it(opened, new, turns):
-    """News wakes it in the context of who brought the news."""
+async def test_a_parked_call_is_woken_with_the_caller_that_parked_it(opened, new, turns):
+    """News wakes it in the context of the code that delivers the news."""
     as_(Ability.CONSUME)
     waiting = asyncio.create_task(opened.lease(("r.a",), wait_ms=20_000))
     await turns()
@@ -247,7 +247,7 @@ async def test_a_call_that_waits_for_a_job_ends_with_its_key(opened, new, turns)
     assert opened.hub.watchers == 0
 
 
-async def test_who_waits_for_the_same_job_is_answered_by_what_he_may_see(opened, new, turns):
+async def test_callers_that_wait_for_the_same_job_get_what_their_own_keys_may_see(opened, new, turns):
     as_(Ability.ADMIN, queues=("*",))
     job = (await opened.enqueue([new("r.a", b'"secret"')])).jobs[0].id
     seeing = asyncio.create_task(opened.reading.job(job, 20_000))
@@ -269,7 +269,7 @@ async def test_who_waits_for_the_same_job_is_answered_by_what_he_may_see(opened,
         await asyncio.wait_for(blind, 5)
 
 
-async def test_a_stream_tells_of_what_its_key_may_see(opened, new, turns):
+async def test_a_stream_sends_what_its_key_may_see(opened, new, turns):
     who = as_(Ability.READ)
     subscription = opened.subscribe(None)
     with pytest.raises(QueueNotFound):
@@ -304,7 +304,7 @@ async def test_a_stream_of_all_follows_what_its_key_may_see(opened, new):
     assert [event.queue for event in await subscription.next(5)] == ["s.a"]
 
 
-async def test_publishing_reaches_every_queue_and_names_those_that_are_seen(opened, new):
+async def test_publishing_reaches_every_queue_and_names_those_that_the_key_sees(opened, new):
     as_(Ability.ADMIN, queues=("*",))
     for queue in ("r.a", "s.a", "s.b"):
         await opened.set_interest(queue, "*")
@@ -320,7 +320,7 @@ async def test_publishing_reaches_every_queue_and_names_those_that_are_seen(open
     assert (await opened.reading.stats()).tally.ready == 3
 
 
-async def test_a_key_without_sight_of_payloads_finds_none_by_their_text(opened, new):
+async def test_a_key_that_sees_no_payloads_cannot_search_in_them(opened, new):
     as_(Ability.ADMIN, queues=("*",))
     await opened.enqueue([new("r.a", b'"needle"')])
     as_(Ability.READ, sees_payloads=False)
@@ -331,7 +331,7 @@ async def test_a_key_without_sight_of_payloads_finds_none_by_their_text(opened, 
         await opened.reading.jobs(ListJobs(10, text="needle"))
 
 
-async def test_a_key_is_made_once_rotated_and_revoked(opened):
+async def test_a_key_is_created_once_rotated_and_revoked(opened):
     as_(Ability.ADMIN, queues=("*",))
     key, secret = await opened.keys.create("ci", (Ability.READ,), ("a",), expires_ms=60_000, note="hi")
     assert rules.is_secret(secret)
@@ -346,8 +346,8 @@ async def test_a_key_is_made_once_rotated_and_revoked(opened):
     assert [one.name for one in await opened.keys.all()] == ["root"]
 
 
-async def test_a_long_poll_from_before_the_first_key_is_not_served_as_who_makes_the_key(engine, turns):
-    """It is woken in the context of who has made the key, and that is not who it is."""
+async def test_a_long_poll_from_before_the_first_key_is_not_served_as_the_creator_of_the_key(engine, turns):
+    """It is woken in the context of the caller that created the key, which is another caller."""
     waiting = asyncio.create_task(engine.lease(("r.a",), wait_ms=20_000))
     await turns()
     as_(Ability.ADMIN, queues=("*",))
@@ -370,13 +370,13 @@ async def test_a_call_past_the_bound_of_its_key_leaves_nothing_behind(opened, ne
     as_(Ability.ADMIN, queues=("*",))
     job = (await opened.enqueue([new("r.a")])).jobs[0].id
     who = as_(Ability.READ, parked=1)
-    who.hold("another", lambda _: None)
+    who.opened("another", lambda _: None)
     with pytest.raises(RateLimited):
         await opened.reading.job(job, 1_000)
     assert opened.hub.watchers == 0
 
 
-async def test_what_is_wrong_in_the_store_is_told_in_whole_only_to_who_sees_all_of_it(opened, monkeypatch):
+async def test_problems_of_the_store_are_shown_in_full_only_to_keys_that_see_all_queues(opened, monkeypatch):
     as_(Ability.READ, queues=("*",))
     found = await opened.reading.store()
     told = replace(
@@ -394,8 +394,8 @@ async def test_what_is_wrong_in_the_store_is_told_in_whole_only_to_who_sees_all_
     assert await opened.reading.store() == replace(found, held_queues=[HeldQueue("r.a", "psql")], **nothing)
 
 
-async def test_keys_are_read_whatever_else_is_being_read(opened):
-    """Else whoever has a revoked key could keep it in force by asking for much."""
+async def test_keys_are_read_even_when_other_reads_are_at_their_bound(opened):
+    """Else the holder of a revoked key could keep it in force by many reads."""
     opened.reading._on_the_way = IN_FLIGHT_QUERIES
     as_(Ability.ADMIN, queues=("*",))
     with pytest.raises(Overloaded):
@@ -403,7 +403,7 @@ async def test_keys_are_read_whatever_else_is_being_read(opened):
     assert (await opened.reading.keys_unless(-1)).keys
 
 
-async def test_jobs_in_queues_of_others_are_not_shown_under_the_name_of_ones_own_worker(opened, new):
+async def test_jobs_in_queues_of_other_keys_are_not_listed_under_the_name_of_ones_own_worker(opened, new):
     as_(Ability.ADMIN, queues=("*",))
     await opened.enqueue([new("s.a"), new("r.a")])
     worker = await opened.workers.register(("r.a",), "w")
@@ -416,7 +416,7 @@ async def test_jobs_in_queues_of_others_are_not_shown_under_the_name_of_ones_own
     assert [job.queue for job in (await opened.reading.worker(worker.id))[0].jobs] == ["r.a"]
 
 
-async def test_no_cursor_names_what_is_not_seen(opened, new):
+async def test_no_cursor_contains_a_name_that_the_key_may_not_see(opened, new):
     as_(Ability.ADMIN, queues=("*",))
     for name, queue in (("a", "r.a"), ("b", "s.a"), ("c", "s.a"), ("d", "r.a"), ("e", "s.a")):
         await opened.schedules.set(name, ScheduleSpec(new(queue), interval_ms=60_000), False)
@@ -441,7 +441,7 @@ async def test_no_cursor_names_what_is_not_seen(opened, new):
         assert sorted(workers) == ["a", "d"]
 
 
-async def test_a_key_without_sight_of_payloads_sees_none_of_schedules_and_of_the_dead(opened, new):
+async def test_a_key_that_sees_no_payloads_gets_none_of_schedules_and_of_dead_jobs(opened, new):
     as_(Ability.ADMIN, queues=("*",))
     await opened.schedules.set("s", ScheduleSpec(new("r.a", b'"needle"'), interval_ms=60_000), False)
     job = (await opened.enqueue([new("r.a", b'"needle"')])).jobs[0].id
@@ -459,7 +459,7 @@ async def test_a_key_without_sight_of_payloads_sees_none_of_schedules_and_of_the
     assert (dead.content.payload, dead.payload_hidden) == (b"null", True)
 
 
-async def test_a_refused_copy_does_not_name_the_queue_of_others(opened, new):
+async def test_a_refused_copy_does_not_name_the_queue_of_another_key(opened, new):
     as_(Ability.ADMIN, queues=("*",))
     await opened.set_interest("s.secret", "*")
     await opened.set_queue("s.secret", QueueSettings(capacity_jobs=0), whole=True)
@@ -473,7 +473,7 @@ async def test_a_refused_copy_does_not_name_the_queue_of_others(opened, new):
     assert refused.value.retry_after_ms
 
 
-async def test_idempotency_keys_over_several_queues_are_apart_for_keys_that_see_some(opened, new):
+async def test_idempotency_keys_over_several_queues_are_separate_for_keys_that_see_only_some(opened, new):
     as_(Ability.PRODUCE, queues=("s.*",))
     await opened.enqueue([new("s.a")], IdempotencyKey("", "order-1", b"theirs"))
     CALLER.set(Caller(Key("key-2", "other", (Ability.PRODUCE,), ("r.*",), (b"x",), 0)))

@@ -1,6 +1,6 @@
-"""Python imports this at the start of every process with this directory on its path: the way into the keeper of a mutant.
+"""Python imports this at the start of every process with this directory on its path, so it also runs in the keeper.
 
-It waits for the module that the mutant changes, patches it once it has been imported, and adds a line to the file of marks.
+It patches the module that the mutant changes once that has been imported, and adds a line to the file of marks.
 """
 
 # ruff: noqa: INP001 (Python finds it by its name in a directory on the path)
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class Watcher(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads one module as usual and then lets the mutant at it."""
+    """Loads one module as usual, and then applies the mutant to it."""
 
     def __init__(self, mutant) -> None:
         self.mutant = mutant

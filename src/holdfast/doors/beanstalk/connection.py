@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
             self._unread_timer.cancel()
         self.stop_waiting()
         if self.caller is not None:
-            self.caller.let_go(self)
+            self.caller.closed(self)
         self.engine.give_back(self.held.refs())
         self.held.clear()
         self.door.left(self)
@@ -262,9 +262,9 @@ class Connection(asyncio.Protocol):
     def become(self, caller: Caller) -> None:
         """Be this key's from now on; raises `RateLimited` where that has too many connections open."""
         if caller is not self.caller:
-            caller.hold(self, lambda _: self._hang_up(UNAUTHENTICATED))
+            caller.opened(self, lambda _: self._hang_up(UNAUTHENTICATED))
             if self.caller is not None:
-                self.caller.let_go(self)
+                self.caller.closed(self)
             self.caller = caller
             self.actor = Actor(caller.key.name, self.address, "beanstalk")
             CALLER.set(caller)

@@ -50,7 +50,7 @@ async def audit_log(
         int | None, msgspec.Meta(description="Only after the entry with this id, the oldest first.", ge=0, le=ID_MAX)
     ] = None,
 ) -> Reply:
-    """The newest first. A page may come back short, with a cursor, where a filter fits few entries.
+    """The newest first. If a filter matches few entries, a page may have fewer than `limit`, with a cursor.
 
     With `Accept: application/x-ndjson` all that match come as one line of JSON each, without `limit` and `cursor`.
     """
@@ -91,7 +91,7 @@ async def _lines(engine: Engine, query: ListAudit, entries: list[AuditEntry], cu
 
 
 def entry_out(entry: AuditEntry) -> AuditEntryOut:
-    """An entry for the wire."""
+    """An entry as the API shows it."""
     actor = entry.actor
     return AuditEntryOut(
         id=entry.id,

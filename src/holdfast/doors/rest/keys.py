@@ -1,4 +1,4 @@
-"""Routes for access keys. A secret is in the answer that makes it, and in no other."""
+"""Routes for access keys. A secret is in the answer that creates it, and in no other."""
 
 from typing import Annotated
 
@@ -45,7 +45,9 @@ async def get_key(state: AppState, key: KeyId) -> KeyOut:
 
 @patch("/v1/keys/{key}", tags=["keys"], summary="Change an access key")
 async def edit_key(state: AppState, key: KeyId, data: KeyEditIn) -> KeyOut:
-    """What is left out stays, and so does its secret. It takes effect everywhere within 2 s; on what the key has open, with the next command, job or event."""
+    """What is left out stays, and so does its secret. It takes effect everywhere within 2 s; for what the key has open, with
+    the next command, job or event.
+    """
     given = {name: value for name in data.__struct_fields__ if (value := getattr(data, name)) is not UNSET}
     if "abilities" in given:
         given["abilities"] = abilities_of(given["abilities"])
@@ -54,18 +56,18 @@ async def edit_key(state: AppState, key: KeyId, data: KeyEditIn) -> KeyOut:
 
 @post("/v1/keys/{key}/rotate", status=200, tags=["keys"], summary="Give an access key another secret")
 async def rotate_key(state: AppState, key: KeyId, data: RotateIn | None = None) -> KeyOut:
-    """The secret before lives on for `old_ms`, a day unless another time is given."""
+    """The previous secret stays valid for `old_ms`, by default a day."""
     return shown(*await state.engine.keys.rotate(key, limits.KEY_OLD_MS if data is None else data.old_ms))
 
 
 @delete("/v1/keys/{key}", tags=["keys"], summary="Revoke an access key")
 async def revoke_key(state: AppState, key: KeyId) -> None:
-    """It is refused everywhere within 2 s; long polls, streams and channels that it has open are closed."""
+    """It is refused everywhere within 2 s; its open long polls, streams and channels are closed."""
     await state.engine.keys.revoke(key)
 
 
 def shown(key: Key, secret: str | None = None) -> KeyOut:
-    """A key for the wire."""
+    """A key as the API shows it."""
     return KeyOut(
         id=key.id,
         name=key.name,

@@ -1,4 +1,4 @@
-"""Who calls, over HTTP: the one check of every request where access keys are in force.
+"""Login over HTTP: the check of every request, if access keys are in force.
 
 A key is sent as `Authorization: Bearer SECRET`, or as the password of `Basic` with any user name; on the page as its session
 cookie. Query strings are never read: they end up in logs. The engine decides what a key may do (`engine/access.py`), except for
@@ -13,23 +13,27 @@ from holdfast.auth.keys import Ability
 
 Headers = dict[bytes, bytes]
 ByCookie = Callable[[Headers], Caller | None]
-"""Whose session of the page a request belongs to; None: nobody's, and the page shows the way in."""
+"""The caller of the session of the page that a request belongs to; None: there is no session, and the page shows the login
+form.
+"""
 
 OPEN = frozenset(("/healthz", "/readyz", "/"))
-"""What nobody needs a key for."""
+"""Paths that need no key."""
 _READ = ("/metrics", "/docs", "/openapi.json")
 _PAGE = "/web"
 
 
 class Login:
-    """Says who sends a request."""
+    """Finds the caller of a request."""
 
     def __init__(self, keyring: Keyring, by_cookie: ByCookie | None = None) -> None:
         self._keyring = keyring
         self._by_cookie = by_cookie
 
     def __call__(self, path: str, headers: Headers, address: str) -> Caller | None:
-        """Who calls; None where no keys are in force, or where nobody has to say. Raises `Unauthorized`, `Forbidden` or `RateLimited`."""
+        """The caller; None if no keys are in force, or if the path needs none. Raises `Unauthorized`, `Forbidden` or
+        `RateLimited`.
+        """
         if not self._keyring.in_force or path in OPEN:
             return None
         header = headers.get(b"authorization")

@@ -270,10 +270,10 @@ _Abilities = Annotated[
 ]
 _Patterns = Annotated[
     tuple[str, ...],
-    _bounds("The queues it sees: names, beginnings such as `emails.*`, or `*`.", minItems=1, maxItems=limits.KEY_PATTERNS),
+    _bounds("The queues it sees: names, prefixes such as `emails.*`, or `*`.", minItems=1, maxItems=limits.KEY_PATTERNS),
 ]
-_Expires = Annotated[int, _bounds("How long it lives.", minimum=1_000, maximum=limits.KEY_EXPIRES_MS_MAX)]
-_SeesPayloads = Annotated[bool, _bounds("Whether it is shown payloads, results and what errors say.")]
+_Expires = Annotated[int, _bounds("How long it is valid.", minimum=1_000, maximum=limits.KEY_EXPIRES_MS_MAX)]
+_SeesPayloads = Annotated[bool, _bounds("Whether it sees payloads, results and the texts of errors.")]
 _Note = Annotated[str, _bounds("For people to read.", maxLength=limits.KEY_NOTE_CHARS)]
 _RequestsPerS = Annotated[
     int, _bounds("Max requests a second of each front process.", minimum=1, maximum=limits.KEY_REQUESTS_PER_S_MAX)
@@ -286,7 +286,7 @@ _Parked = Annotated[
 class KeyIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A new access key."""
 
-    name: Annotated[str, _bounds("Unlike that of any other key.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
+    name: Annotated[str, _bounds("No other key may have this name.", pattern="^[A-Za-z0-9._:-]{1,128}$")]
     abilities: _Abilities
     queues: _Patterns = ("*",)
     expires_ms: _Expires | None = None
@@ -297,7 +297,9 @@ class KeyIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class KeyEditIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What becomes of an access key; what is left out stays. `expires_ms` counts from now, null: until it is revoked; null for the others: as usual."""
+    """Changes of an access key; what is left out stays. `expires_ms` counts from now, null: until it is revoked; null for the
+    others: the default.
+    """
 
     abilities: _Abilities | UnsetType = UNSET
     queues: _Patterns | UnsetType = UNSET
@@ -309,8 +311,8 @@ class KeyEditIn(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RotateIn(msgspec.Struct, forbid_unknown_fields=True):
-    """Another secret for a key."""
+    """A new secret for a key."""
 
-    old_ms: Annotated[int, _bounds("How long the secret before lives on.", minimum=0, maximum=limits.KEY_EXPIRES_MS_MAX)] = (
-        limits.KEY_OLD_MS
-    )
+    old_ms: Annotated[
+        int, _bounds("How long the previous secret stays valid.", minimum=0, maximum=limits.KEY_EXPIRES_MS_MAX)
+    ] = limits.KEY_OLD_MS

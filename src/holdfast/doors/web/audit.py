@@ -1,4 +1,4 @@
-"""The audit log as a screen: who did what by hand, the latest first, by whatever filters."""
+"""The audit log as a screen: who did what by hand, the newest first, with filters."""
 
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ _NAMES = ("who", "action", "queue", "job", "outcome", "since", "until", "q")
 
 @get("/web/audit")
 async def show_audit_log(view: View) -> Reply:
-    """A page of entries that fit."""
+    """A page of matching entries."""
     given = {name: view.query.get(name, "").strip() for name in _NAMES}
     before = view.query.get("cursor", "")
     found = await view.engine.reading.audit(
@@ -47,7 +47,7 @@ def _filter(given: dict[str, str]) -> AuditFilter:
 
 
 def _moment(field: str, value: str) -> int | None:
-    """What a field of a form for a day and a time holds, in UTC."""
+    """The time in a form's field for a day and a time, in UTC."""
     if not value:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Access keys: list, create, edit, rotate, revoke. A secret is shown once, on the screen that answers its making."""
+"""Access keys: list, create, edit, rotate, revoke. A secret is shown once, on the screen that answers its creation."""
 
 import time
 
@@ -18,13 +18,13 @@ _DAY_MS = 86_400_000
 
 @get("/web/keys")
 async def show_keys(view: View) -> Reply:
-    """All keys, and a form for a new one, or with the one of this name."""
+    """All keys, and a form for a new one, or for the one with this name."""
     return await _screen(view)
 
 
 @post("/web/keys")
 async def create(view: View) -> Reply:
-    """Make a key."""
+    """Create a key."""
     form = await forms.read(view.request)
     days = form.int("days")
     key, secret = await view.actions.act(
@@ -63,7 +63,7 @@ def _queues(form: forms.Form) -> tuple[str, ...]:
 
 
 def _changes(form: forms.Form) -> KeyChanges:
-    """All that the form shows; when the key expires only where something is said of that."""
+    """The fields of the form; the expiry stays unless `days` or `never` is given."""
     days, never = form.int("days"), form.has("never")
     if never and days is not None:
         raise breach("days", "must be empty for a key that never expires")

@@ -40,7 +40,7 @@ async def _changes(change_signal: ChangeSignal, caller: Caller | None, keyring: 
     listener = object()
     try:
         if caller is not None:
-            caller.hold(listener, lambda _: change_signal.beat())
+            caller.opened(listener, lambda _: change_signal.beat())
         yield b"retry: 3000\n\n"
         seen = await change_signal.wait(-1, 0)
         while not change_signal.ended and _may_look(caller, keyring):
@@ -51,7 +51,7 @@ async def _changes(change_signal: ChangeSignal, caller: Caller | None, keyring: 
     finally:
         change_signal.leave()
         if caller is not None:
-            caller.let_go(listener)
+            caller.closed(listener)
 
 
 def _may_look(caller: Caller | None, keyring: Keyring) -> bool:

@@ -30,7 +30,7 @@ PATH = "/web/login"
 
 
 def by_cookie(keyring: Keyring, headers: Mapping[bytes, bytes]) -> Caller | None:
-    """Whose session a request belongs to."""
+    """The caller of the session that a request belongs to."""
     cookie = cookie_in(headers.get(b"cookie"), COOKIE)
     caller = None if cookie is None else session.caller_of(keyring, cookie)
     if caller is not None:
@@ -98,7 +98,7 @@ def to_login(request: Request, root: str) -> Reply:
 
 
 def _next(given: str) -> str:
-    """Where to go after a login: a screen of this page, and nowhere else."""
+    """The address after a login: always on this page."""
     fine = (
         given.startswith("/web")
         and given[4:5] in ("", "/", "?")

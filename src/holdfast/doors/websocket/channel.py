@@ -106,7 +106,7 @@ class Channel:
         self.unresponsive = False
         self._caller = caller_here(self._engine.keyring)
         if self._caller is not None:
-            self._caller.hold(self, self._lose_access)
+            self._caller.opened(self, self._lose_access)
         channels.add(self)
 
     # Input
@@ -379,7 +379,7 @@ class Channel:
             return
         self._gone = True
         if self._caller is not None:
-            self._caller.let_go(self)
+            self._caller.closed(self)
         if self._feeder is not None:
             self._feeder.leave()
             self._feeder = None  # each refers to the other

@@ -1,4 +1,4 @@
-"""The access keys of a transaction: a part of it, in a file of its own."""
+"""Reads and writes of access keys in a transaction: a base class of `PostgresTransaction`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from holdfast.stores.postgres.sql import SQL
 
 
 class KeyRows:
-    """What a transaction can do with access keys."""
+    """The methods of a transaction for access keys."""
 
     _db: Any
 
@@ -23,7 +23,7 @@ class KeyRows:
         raise NotImplementedError
 
     async def key(self, name: str) -> Key | None:
-        """One key by its id or its name."""
+        """The key with this id or name."""
         found = await self._fetch("key_by", name)
         return rows.key_of(found[0]) if found else None
 
@@ -32,7 +32,9 @@ class KeyRows:
         return int(await self._value("key_count"))
 
     async def bump_keys(self) -> int:
-        """Let the version of all keys grow; the new one. Whoever changes keys does so first: the counter's row is the lock on all of them."""
+        """Increment the version of all keys; returns the new one. Every change of keys does this first: the counter's row is
+        the lock on all keys.
+        """
         version: int = await self._value("bump_keys")
         self._note_written()
         return version
@@ -48,6 +50,6 @@ class KeyRows:
         self._note_written()
 
     async def note_key_use(self, used: Mapping[str, int]) -> None:
-        """Write when keys were last used; in order, so that two nodes wait for each other and not in a circle."""
+        """Write when keys were last used; in order, so that two nodes can't deadlock."""
         await self._db.executemany(SQL["note_key_use"], sorted(used.items()))
         self._note_written()

@@ -1,4 +1,4 @@
-"""The access keys of a transaction: a part of it, in a file of its own."""
+"""Reads and writes of access keys in a transaction: a base class of `SqliteTransaction`."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,12 @@ from holdfast.stores.sqlite.sql import SQL
 
 
 class KeyRows:
-    """What a transaction can do with access keys."""
+    """The methods of a transaction for access keys."""
 
     _db: apsw.Connection
 
     async def key(self, name: str) -> Key | None:
-        """One key by its id or its name."""
+        """The key with this id or name."""
         row = self._db.execute(SQL["key_by"], (name,)).fetchone()
         return None if row is None else rows.key_of(row)
 
@@ -24,7 +24,7 @@ class KeyRows:
         return int(self._db.execute(SQL["key_count"]).get)
 
     async def bump_keys(self) -> int:
-        """Let the version of all keys grow; the new one."""
+        """Increment the version of all keys; returns the new one."""
         return int(self._db.execute(SQL["bump_keys"]).get)
 
     async def save_key(self, key: Key) -> None:

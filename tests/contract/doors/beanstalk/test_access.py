@@ -1,4 +1,4 @@
-"""Every command of beanstalkd × every ability, on a tube that the key may see and on another; and how a client says who it is."""
+"""Every command of beanstalkd × every ability, on a tube that the key may see and on another; and how a client logs in."""
 
 import asyncio
 import socket
@@ -89,7 +89,7 @@ class House:
         self.engine.keyring.take(self.version, [self.key])
 
     async def job(self, queue, state="ready"):
-        """A job in a queue, put without the engine."""
+        """A job in a queue, enqueued without the engine."""
         made = await self.backend.submit(Enqueue([NewJob(queue, b"x", delay_ms=90_000 if state == "scheduled" else None)]))
         if state == "dead":
             granted = await self.backend.submit(LeaseJobs((queue,), 1, ""))
@@ -108,7 +108,7 @@ async def house():
 
 @pytest.fixture
 async def call(house):
-    """Connect; the door takes 127.0.0.7 for the key `k`."""
+    """Connect; the door treats clients from 127.0.0.7 as the key `k`."""
     door = Beanstalk(house.engine, 0, allowed=Allowed(["127.0.0.7/32=k", "::1/128=k"]))
     listener = socket.create_server(("127.0.0.1", 0))
     await door.open(listener)
@@ -129,7 +129,7 @@ async def call(house):
     await door.closed(1)
 
 
-def test_every_command_has_been_thought_about():
+def test_every_command_is_in_the_table():
     assert set(COMMANDS) == set(VERBS)
 
 
@@ -177,7 +177,7 @@ async def test_a_refused_managing_verb_is_in_the_audit_log_by_the_time_it_is_ref
 
 
 @pytest.mark.parametrize("verb", sorted(verb for verb, (needs, _) in COMMANDS.items() if needs))
-async def test_a_tube_of_others_is_not_there(house, call, verb):
+async def test_a_tube_that_the_key_may_not_see_is_not_found(house, call, verb):
     house.become(abilities=(Ability.ADMIN,), queues=("mine.*",))
     client = await call(authenticated=True)
     answer = await done(house, client, verb, "theirs.a")
@@ -188,7 +188,7 @@ async def test_a_tube_of_others_is_not_there(house, call, verb):
         assert answer in REFUSED, answer
 
 
-async def test_what_is_reserved_is_ended_with_consume_alone(house, call):
+async def test_a_reserved_job_can_be_ended_with_the_ability_consume_alone(house, call):
     house.become(abilities=(Ability.CONSUME,), queues=("mine.*",))
     client = await call(authenticated=True)
     await client.ask(b"watch mine.a")
@@ -200,8 +200,8 @@ async def test_what_is_reserved_is_ended_with_consume_alone(house, call):
         assert await client.ask(end % job) == word
 
 
-async def test_a_reserve_takes_from_the_watched_tubes_that_are_seen(house, call):
-    """`default` is watched by every client until it says otherwise."""
+async def test_a_reserve_takes_from_the_watched_tubes_that_the_key_may_see(house, call):
+    """Every client watches `default` until it ignores it."""
     house.become(abilities=(Ability.CONSUME,), queues=("mine.*",))
     await house.job("default")
     job = await house.job("mine.a")
@@ -212,14 +212,14 @@ async def test_a_reserve_takes_from_the_watched_tubes_that_are_seen(house, call)
 
 
 @pytest.mark.parametrize("line", [b"put 0 0 60 1000000", b"stats", b"reserve", b"foo", b"auth", b"auth hf_wrong", b"au"])
-async def test_who_has_not_said_who_it_is_is_hung_up_on(house, call, line):
+async def test_a_client_that_has_not_logged_in_is_disconnected(house, call, line):
     house.become()
     client = await call()
     client.writer.write(line + b"\r\n")
     assert (await client.rest()).rstrip() in (b"UNAUTHENTICATED", b"BAD_FORMAT")
 
 
-async def test_without_keys_auth_is_no_command(house, call):
+async def test_without_keys_auth_is_an_unknown_command(house, call):
     client = await call()
     assert await client.ask(b"auth hf_whatever") == b"UNKNOWN_COMMAND"
     assert (await client.ask(b"put 0 0 60 1\r\nx")).startswith(b"INSERTED")
@@ -234,7 +234,7 @@ async def test_an_address_on_the_list_needs_no_secret(house, call):
     assert await other.rest() == b"UNAUTHENTICATED\r\n"
 
 
-async def test_one_connection_too_many_of_a_key_that_needs_no_secret_is_told_so(house, call):
+async def test_a_connection_past_the_bound_of_a_key_without_a_secret_gets_the_reason(house, call):
     house.become(parked=1)
     first = await call("127.0.0.7")
     assert (await first.ask(b"put 0 0 60 1\r\nx")).startswith(b"INSERTED")
@@ -243,7 +243,7 @@ async def test_one_connection_too_many_of_a_key_that_needs_no_secret_is_told_so(
     assert await second.rest() == b"RATE_LIMITED\r\n"
 
 
-async def test_a_connection_from_before_the_first_key_is_asked_for_one(house, call):
+async def test_a_connection_from_before_the_first_key_needs_one_from_then_on(house, call):
     client = await call()
     assert (await client.ask(b"put 0 0 60 1\r\nx")).startswith(b"INSERTED")
     house.become()
@@ -251,7 +251,7 @@ async def test_a_connection_from_before_the_first_key_is_asked_for_one(house, ca
     assert await client.rest() == b"UNAUTHENTICATED\r\n"
 
 
-async def test_a_reserve_that_waits_ends_with_its_key_and_what_is_held_goes_back(house, call):
+async def test_a_waiting_reserve_ends_with_its_key_and_reserved_jobs_are_released(house, call):
     house.become(abilities=(Ability.CONSUME,))
     job = await house.job("mine.a")
     client = await call(authenticated=True)
@@ -263,18 +263,18 @@ async def test_a_reserve_that_waits_ends_with_its_key_and_what_is_held_goes_back
         await asyncio.sleep(0.01)
     house.engine.keyring.take(99, [])
     assert await client.rest() == b"UNAUTHENTICATED\r\n"
-    while (await house.backend.submit(GetQueue("mine.a"))).tally.ready != 1:  # noqa: ASYNC110  (it is the store that is asked)
+    while (await house.backend.submit(GetQueue("mine.a"))).tally.ready != 1:  # noqa: ASYNC110  (only the store knows)
         await asyncio.sleep(0.01)
 
 
-async def test_commands_of_a_second_are_bounded(house, call):
+async def test_commands_per_second_are_bounded(house, call):
     house.become(requests_per_s=3)
     client = await call(authenticated=True)
     answers = [await client.ask(b"list-tube-used") for _ in range(4)]
     assert answers == [b"USING default"] * 3 + [b"RATE_LIMITED"]
 
 
-async def test_a_key_without_sight_of_payloads_peeks_at_none(house, call):
+async def test_a_key_that_sees_no_payloads_cannot_peek_at_them(house, call):
     house.become(abilities=(Ability.READ,), sees_payloads=False)
     job = await house.job("mine.a")
     client = await call(authenticated=True)

@@ -33,7 +33,7 @@ def test_jobs_that_are_deleted_or_kicked_by_others_and_tubes_that_are_paused_hav
     assert entries(server, tube)[3][2] == "for 1000 ms"
 
 
-def test_what_a_worker_does_to_its_own_jobs_has_no_entry(server, client, tube):
+def test_commands_of_a_worker_on_its_own_jobs_leave_no_entry(server, client, tube):
     client.put()
     job, _ = client.reserve()
     assert client.ask(b"bury %d 0\r\n" % job) == b"BURIED"
@@ -44,7 +44,7 @@ def test_what_a_worker_does_to_its_own_jobs_has_no_entry(server, client, tube):
     assert [entry[0] for entry in entries(server, tube)] == ["job.delete"], "a buried job is nobody's"
 
 
-def test_connections_that_take_turns_are_told_apart(server, client, tube):
+def test_alternating_connections_each_have_their_own_entries(server, client, tube):
     other = Client(tube_port(server), tube)
     for one in (client, other, client):
         assert one.ask(b"pause-tube %b 0\r\n" % tube.encode()) == b"PAUSED"

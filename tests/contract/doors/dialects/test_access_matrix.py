@@ -1,7 +1,7 @@
 """Every route of the dialects × every ability × a queue that the key may see, and one that it may not.
 
-`ROUTES` says of each route, and of each action of CouchQueue's, what it asks the engine for; what follows for a key is read from the engine's own table
-of rules. A route or an action that is not in `ROUTES` fails the first test.
+`ROUTES` has the requests that each route, and each action of CouchQueue, makes of the engine; what a key needs for them is read
+from the engine's own table of rules. A route or an action that is not in `ROUTES` fails the first test.
 """
 
 import itertools
@@ -42,12 +42,12 @@ _numbers = itertools.count(1)
 
 
 class Asks(NamedTuple):
-    """One route or action: the requests that it makes of the engine, what is to be there before, and the parameters of the call."""
+    """One route or action: the requests that it makes of the engine, what must exist before, and the parameters of the call."""
 
     requests: tuple[Any, ...]
     ready: str = ""
     given: dict[str, str] = {}  # noqa: RUF012  (it is only read)
-    is_list: bool = False  # of what the key may see; nothing that is missing is named
+    is_list: bool = False  # of what the key may see; what is left out is not named
 
 
 _FAIL = {"workerId": "WORKER", "taskId": "JOB", "state": "fail", "failReason": "so"}
@@ -88,7 +88,7 @@ ACTIONS_ASK = {
         Asks((ListQueues, ListWorkers, GetInterests, ListJobs), "held", {}, is_list=True),
     ],
 }
-"""By action of CouchQueue's: each way to call it that asks for something else."""
+"""By action of CouchQueue: each way to call it that makes another request."""
 _JOB = (GetJob,)
 ROUTES: dict[tuple[str, str, str], Asks] = {
     ("dqid", "POST", "/push"): Asks((Enqueue,)),
@@ -129,13 +129,13 @@ def needed(asks: Asks) -> set[str]:
 
 
 def is_denied(asks: Asks) -> bool:
-    """Whether it would make something in a queue that it names, and not only be told that there is none."""
+    """Whether it would create something in a queue that it names, so that it is forbidden and not answered with "not found"."""
     first = RULES.get(asks.requests[0])
     return first is not None and first.queues is not None and not first.exists and "WORKER" not in asks.given.values()
 
 
 class Dialects(House):
-    """A server that speaks them all; keys for each set of abilities, on the queues of the dialects, and on others."""
+    """A server with all dialects; keys for each set of abilities, on the queues of the dialects and on others."""
 
     def __init__(self, server: LocalServer) -> None:
         super().__init__(server)
@@ -156,7 +156,7 @@ class Dialects(House):
         return self._keys[kept]
 
     def made(self, ready: str) -> dict[str, str]:
-        """What is there before a call, by the names that stand for it."""
+        """Create what must exist before a call; by placeholder."""
         queue = f"r.q{next(_numbers)}"
         names = {"QUEUE": queue, "WORKER": "w-0123456789abcdef", "JOB": "987654321"}
 
@@ -220,7 +220,7 @@ def house():
         made.http.close()
 
 
-def test_every_route_and_every_action_has_been_thought_about():
+def test_every_route_and_every_action_is_in_the_table():
     rows = {(door, route.method, route.path) for door, dialect in DIALECTS.items() for route in dialect.rows()}
     assert rows == set(ROUTES)
     assert set(ACTIONS_ASK) == set(ACTIONS)
@@ -228,8 +228,8 @@ def test_every_route_and_every_action_has_been_thought_about():
 
 
 @pytest.mark.parametrize(("place", "asks"), WAYS)
-def test_the_abilities_that_it_needs_let_do_it_and_no_others(house, place, asks):
-    """Each ability alone, all that are needed, and all but one of these."""
+def test_the_needed_abilities_permit_it_and_no_others_do(house, place, asks):
+    """Each ability alone, all that are needed, and all of these except one."""
     needs = needed(asks)
     sets = [{ability} for ability in ABILITIES] + [needs] + [needs - {one} for one in needs if len(needs) > 1]
     for abilities in sets:
@@ -278,7 +278,7 @@ _MANAGED = [
 
 @pytest.mark.parametrize(("place", "asks"), _MANAGED)
 def test_a_refused_managing_verb_is_in_the_audit_log(house, place, asks):
-    """Both where the ability is missing and where the key can't see what it is about."""
+    """Both if the key lacks the ability and if it can't see the target."""
     for abilities, mine in (({"produce"}, True), (needed(asks), False)):
         secret = house.key(abilities, mine=mine)
         who = house.name_of(abilities, mine=mine)

@@ -1,9 +1,9 @@
 """Every route of the OpenAPI document × every ability × a queue that the key may see, and one that it may not.
 
-`ROUTES` says of each operation what it needs and what a key for other queues is told. An operation that is not in it fails the first test, so that
-no route comes to be that nobody has thought about.
+`ROUTES` has the abilities that each operation needs and the answer to a key for other queues. An operation that is not in it
+fails the first test, so that no route is forgotten.
 
-    gone      404: what it names does not exist for the key        denied   403: it would make something in a queue of others
+    gone      404: what it names does not exist for the key        denied   403: it would create something in a queue of another key
     filtered  2xx, and nothing of other queues is in it             all      it is about no queue
 """
 
@@ -24,11 +24,11 @@ _numbers = itertools.count(1)
 
 
 class Needs(NamedTuple):
-    """One operation: any of these abilities, what a key for other queues meets, and how it is called."""
+    """One operation: any of these abilities, the answer to a key for other queues, and how to call it."""
 
     abilities: tuple[str, ...]
     elsewhere: str
-    ready: str = ""  # what is to be there before it is called
+    ready: str = ""  # what must exist before it is called
     body: Any = None
 
 
@@ -110,7 +110,7 @@ class House:
         }
         self._root = ""
         self._root = self.secret("root", ["admin"], ["*"])
-        while self.http.get("/v1/queues").status_code != 401:  # this front has heard of its first key
+        while self.http.get("/v1/queues").status_code != 401:  # this front has loaded its first key
             pass
         self.mine = {ability: self.secret(f"mine-{ability}", [ability], ["r.*"]) for ability in ABILITIES}
         self.elsewhere = {ability: self.secret(f"elsewhere-{ability}", [ability], ["y.*"]) for ability in ABILITIES}
@@ -138,7 +138,7 @@ class House:
         return answer.json() if answer.content else None
 
     def prepared(self, needs: Needs) -> dict[str, str]:
-        """What the operation is about, made anew: what its path names."""
+        """Create what the operation is about; returns the names in its path."""
         number = next(_numbers)
         names = {"queue": MINE, "name": f"s{number}", "key": f"k{number}", "worker_id": "w-none", "token": "", "job_id": "0"}
         match needs.ready:
@@ -179,7 +179,7 @@ class House:
 
 @contextlib.contextmanager
 def every_refusal_recorded() -> Iterator[None]:
-    """The audit log keeps them all: here more are refused than it keeps of a flood."""
+    """Store all refusals in the audit log: these tests cause more of them than its rate limit permits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("holdfast.committer.audit.AUDIT_REFUSALS", 1_000_000)
         yield
@@ -191,13 +191,13 @@ def house():
         yield House(server)
 
 
-def test_every_operation_has_been_thought_about(house):
+def test_every_operation_is_in_the_table(house):
     assert set(house.operations) == set(ROUTES) | OPEN
 
 
 @pytest.mark.parametrize("operation", sorted(ROUTES))
 @pytest.mark.parametrize("ability", ABILITIES)
-def test_an_ability_lets_do_what_needs_it_and_nothing_else(house, operation, ability):
+def test_an_ability_permits_what_needs_it_and_nothing_else(house, operation, ability):
     needs = ROUTES[operation]
     answer = house.ask(operation, house.mine[ability])
     if ability in (*needs.abilities, "admin"):
@@ -233,7 +233,7 @@ def test_what_a_key_may_not_see_does_not_exist(house, operation, whole):
 
 @pytest.mark.parametrize("operation", sorted(AUDITED))
 def test_a_refused_managing_verb_is_in_the_audit_log(house, operation):
-    """Both where the ability is missing and where the key can't see what it is about."""
+    """Both if the key lacks the ability and if it can't see the target."""
     needs = ROUTES[operation]
     tries = {"mine-produce": house.mine["produce"]}
     if needs.elsewhere != "all":
@@ -247,7 +247,7 @@ def test_a_refused_managing_verb_is_in_the_audit_log(house, operation):
 
 
 @pytest.mark.parametrize("operation", sorted(ROUTES))
-def test_nobody_gets_in_without_a_key(house, operation):
+def test_a_request_without_a_key_is_refused(house, operation):
     for secret in ("", "hf_wrong"):
         answer = house.ask(operation, secret)
         assert answer.status_code in ((401,) if not secret else (401, 429)), answer.text
@@ -257,19 +257,19 @@ def test_nobody_gets_in_without_a_key(house, operation):
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_who_looks_whether_the_server_lives_needs_no_key(house, path):
+def test_health_checks_need_no_key(house, path):
     assert house.call("GET", path, "").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/docs", "/openapi.json"])
-def test_what_tells_of_the_server_needs_read(house, path):
+def test_metrics_and_documents_need_read(house, path):
     assert house.call("GET", path, "").status_code == 401
     assert house.call("GET", path, house.mine["produce"]).json()["ability"] == "read"
     assert house.call("GET", path, house.mine["read"]).status_code == 200
 
 
-def test_a_foreign_job_is_as_one_that_is_not_there(house):
-    """Word for word, but for its number."""
+def test_a_job_that_the_key_may_not_see_is_answered_like_one_that_does_not_exist(house):
+    """The same text, except the id."""
     job = house.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": 1})["id"]
     foreign = house.call("GET", f"/v1/jobs/{job}", house.elsewhere["read"]).json()
     missing = house.call("GET", "/v1/jobs/987654", house.elsewhere["read"]).json()
@@ -278,8 +278,8 @@ def test_a_foreign_job_is_as_one_that_is_not_there(house):
     }
 
 
-def test_an_edited_key_is_what_it_is_from_now_on(house):
-    """With the same secret, within 2 s; what is left out stays."""
+def test_an_edit_of_a_key_takes_effect(house):
+    """With the same secret, within 2 s; fields that are left out stay."""
     secret = house.secret("edited", ["read"], ["y.*"])
     job = house.root("POST", f"/v1/queues/{MINE}/jobs", {"payload": "needle"})["id"]
 
@@ -312,11 +312,11 @@ def test_an_edited_key_is_what_it_is_from_now_on(house):
         ({"parked": 0}, "parked"),
     ],
 )
-def test_an_edit_that_can_not_be_is_refused_by_its_field(house, body, field):
+def test_an_invalid_edit_is_refused_by_its_field(house, body, field):
     answer = house.call("PATCH", "/v1/keys/mine-read", house._root, body)
     assert (answer.status_code, answer.json()["field"]) == (400, field), answer.text
 
 
-def test_a_secret_in_the_query_is_none(house):
+def test_a_secret_in_the_query_is_ignored(house):
     for name in ("token", "key", "access_token", "api_key"):
         assert house.call("GET", f"/v1/queues?{name}={house.mine['read']}", "").status_code == 401

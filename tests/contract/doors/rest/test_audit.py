@@ -43,7 +43,7 @@ def test_an_entry_says_who_did_what_on_which_job_when_from_where_and_how_it_went
     assert (refused["outcome"], refused["done"], refused["refused"]) == ("wrong_state", 0, 1)
 
 
-def test_what_is_out_of_bounds_is_a_refusal_with_one_entry(api, queue):
+def test_a_value_out_of_bounds_is_a_refusal_with_one_entry(api, queue):
     api.set(queue)
     assert api.patch(f"/v1/queues/{queue}", json={"capacity_jobs": -1}).status_code == 400
     assert api.post(f"/v1/queues/{queue}/purge", {"states": ["leased"]}).status_code == 400
@@ -57,7 +57,7 @@ def test_what_is_out_of_bounds_is_a_refusal_with_one_entry(api, queue):
     ]
 
 
-def test_an_interest_that_is_refused_leaves_room_for_the_next(api, queue):
+def test_a_refused_interest_frees_its_share_of_the_bound(api, queue):
     for _ in range(3):
         assert api.put(f"/v1/interests/{queue}", json={"match": {"(": "x"}}).status_code == 400
     assert api.put(f"/v1/interests/{queue}", json={"match": {"kind": "a*"}}).status_code in (200, 201)
@@ -72,7 +72,7 @@ def test_a_purge_is_one_entry_with_its_states_and_its_count(api, queue):
     assert (entry["note"], entry["done"], entry["outcome"]) == ("ready", 3, "done")
 
 
-def test_filters_that_are_none_are_refused_by_name(api):
+def test_an_invalid_filter_is_refused_by_its_name(api):
     for field, value in (
         ("since", "yesterday"),
         ("until", "2026-01-01"),
@@ -108,7 +108,7 @@ def test_pages_follow_one_another_and_lines_of_json_have_all_of_it(api, queue):
     assert [entry["id"] for entry in entries(api, queue=queue, after=whole[3])] == whole[:3][::-1]
 
 
-def test_requests_that_say_to_be_one_run_are_one_entry(api, queue):
+def test_requests_with_the_same_run_are_one_entry(api, queue):
     jobs = [api.push(queue)["id"] for _ in range(3)]
     run = {"Holdfast-Run": f"run={queue}&target=jobs+that+are+ready&queue={queue}"}
     for job in [*jobs, jobs[0]]:
@@ -131,7 +131,7 @@ def test_a_flood_of_refusals_is_bounded_and_counted(serve):
 
 
 @pytest.mark.parametrize("given", ["0d", "90", "1w", "4000d", "30s", ""])
-def test_a_retention_that_is_none_is_refused_at_the_start(tmp_path, given):
+def test_an_invalid_retention_is_refused_at_the_start(tmp_path, given):
     done = subprocess.run(
         [sys.executable, "-m", "holdfast", "config", "--audit-retention", given],
         capture_output=True,
@@ -151,7 +151,7 @@ def _beanstalk(port: int, *lines: bytes) -> None:
 
 
 def test_a_secret_in_payloads_tokens_headers_results_and_errors_is_nowhere_else(serve):
-    """It is planted wherever a caller can put something that is not a name, and looked for wherever the server tells of what it did."""
+    """It is put wherever a caller can send something that is not a name, and searched in everything that the server reports."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

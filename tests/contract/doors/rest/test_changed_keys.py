@@ -1,4 +1,4 @@
-"""Who has changed an access key finds it changed at the same server with the next request, the first key of a server included."""
+"""A change of an access key applies to the next request to the same server, also for the first key of a server."""
 
 import httpx
 import pytest
@@ -7,7 +7,7 @@ ROUNDS = 40
 
 
 @pytest.mark.parametrize("flags", [("--store", "memory"), (), ("--fronts", "2")], ids=" ".join)
-def test_the_next_request_finds_the_key_as_it_is(serve, flags):
+def test_a_change_of_a_key_applies_to_the_next_request(serve, flags):
     _, api = serve(*flags)
     with httpx.Client(base_url=api.url, timeout=20, trust_env=False) as http:
         made = http.post("/v1/keys", json={"name": "root", "abilities": ["admin"]})
@@ -20,9 +20,9 @@ def test_the_next_request_finds_the_key_as_it_is(serve, flags):
             assert http.patch(f"/v1/keys/k{n}", json={"abilities": ["produce"]}).status_code == 200
             assert http.get("/v1/queues", headers=mine).status_code == 403, n
             rotated = http.post(f"/v1/keys/k{n}/rotate", json={"old_ms": 0}).json()["secret"]
-            assert http.get("/v1/queues", headers=mine).status_code in (401, 429), n  # 429 after ten of them in a minute
+            assert http.get("/v1/queues", headers=mine).status_code in (401, 429), n  # 429 after too many of them in a minute
             assert http.get("/v1/queues", headers={"authorization": f"Bearer {rotated}"}).status_code == 403, n
             assert http.delete(f"/v1/keys/k{n}").status_code == 204
             assert http.get("/v1/queues", headers={"authorization": f"Bearer {rotated}"}).status_code in (401, 429), (
                 n
-            )  # 429 after ten of them in a minute
+            )  # 429 after too many of them in a minute

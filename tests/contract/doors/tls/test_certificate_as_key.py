@@ -71,16 +71,16 @@ def test_the_common_name_is_the_key_and_has_its_abilities(said, http):
     assert (entry["action"], entry["door"]) == ("queue.kick", "beanstalk")
 
 
-def test_a_name_that_no_key_has_is_nobody(said):
+def test_a_common_name_without_a_key_is_refused(said):
     assert said("nobody") == b"UNAUTHENTICATED\r\n"
 
 
 @pytest.mark.parametrize("name", ODD, ids=ascii)
-def test_a_name_that_only_looks_like_that_of_a_key_is_nobody(said, name):
+def test_a_common_name_that_only_resembles_a_key_is_refused(said, name):
     assert said(name) == b"UNAUTHENTICATED\r\n"
 
 
-def test_of_two_names_nobody_can_say_which_counts(said):
+def test_a_certificate_with_two_common_names_is_refused(said):
     assert said("workers", "root") == said("root", "workers") == b"UNAUTHENTICATED\r\n"
 
 
@@ -92,9 +92,9 @@ def test_a_certificate_of_another_authority_is_refused_before_its_name_is_read(s
         httpx.get(f"https://localhost:{server.port}/v1/queues", verify=context, trust_env=False)
 
 
-def test_with_its_key_revoked_a_connection_ends_and_no_other_begins(server, http, authority, said):
+def test_when_its_key_is_revoked_a_connection_ends_and_new_ones_are_refused(server, http, authority, said):
     made_key(http, "leaver")
-    while said("leaver") == b"UNAUTHENTICATED\r\n":  # the front has not heard of it yet
+    while said("leaver") == b"UNAUTHENTICATED\r\n":  # the front has not loaded the change yet
         pass
     with secured(tubes_of(server), authority.trusting(authority.named("leaver", "leaver"))) as sock:
         sock.sendall(PUT)
@@ -105,8 +105,8 @@ def test_with_its_key_revoked_a_connection_ends_and_no_other_begins(server, http
     assert said("leaver") == b"UNAUTHENTICATED\r\n"
 
 
-def test_over_http_a_certificate_is_no_key(server, http, authority):
-    """A browser would show it by itself, for whatever page: over HTTP a key has to be sent."""
+def test_a_certificate_is_no_key_over_http(server, http, authority):
+    """A browser would send it by itself, for any page: over HTTP a key has to be sent in the request."""
     context = authority.trusting(authority.named("http", "root"))
     with httpx.Client(base_url=f"https://localhost:{server.port}", verify=context, timeout=20, trust_env=False) as client:
         assert client.get("/healthz").status_code == 200

@@ -33,14 +33,14 @@ def test_an_action_that_is_out_of_bounds_is_in_the_audit_log_once(browser, queue
     assert "invalid_request" in row
 
 
-def test_what_other_doors_do_is_in_it_too(browser, queue):
+def test_actions_through_other_doors_are_in_it_too(browser, queue):
     browser.put(queue)
     assert browser.http.post(f"/v1/queues/{queue}/pause").status_code == 200
     (row,) = rows(browser, f"?queue={queue}&action=queue")
     assert "127.0.0.1, http" in row
 
 
-def test_whoever_says_to_be_somebody_else_is_told_by_the_address_of_the_connection(browser, queue):
+def test_a_forged_forwarded_address_is_ignored_for_that_of_the_connection(browser, queue):
     browser.put(queue)
     token = browser.token()
     answer = browser.http.post(
@@ -63,7 +63,7 @@ def test_many_jobs_are_one_entry_with_their_count(browser, queue):
     assert f"all jobs with queue {queue}, state dead" in found[0]
 
 
-def test_a_job_that_is_enqueued_by_hand_has_an_entry_and_one_of_a_program_has_none(browser, queue):
+def test_a_job_enqueued_on_the_page_has_an_entry_and_one_of_a_program_has_none(browser, queue):
     browser.put(queue)
     browser.send("/enqueue", queue=queue, payload="1")
     (row,) = rows(browser, f"?queue={queue}")
@@ -102,6 +102,6 @@ def test_the_filters_of_the_screen_are_those_of_the_command_that_it_shows(browse
     assert rows(browser, f"?queue={queue}&until=2020-01-01T00:00") == []
 
 
-def test_a_filter_that_is_none_is_refused(browser):
+def test_an_invalid_filter_is_refused(browser):
     browser.get("/audit?job=no", 400)
     browser.get("/audit?since=yesterday", 400)

@@ -1,4 +1,4 @@
-"""Logging in to the page, and what viewers, operators and admins are offered: every screen and every form, by role."""
+"""Login to the page, and what viewers, operators and admins can use: every screen and every form, by role."""
 
 import re
 import time
@@ -54,7 +54,7 @@ def house():
         yield House(server)
 
 
-def test_who_is_not_logged_in_is_led_to_the_form_and_back(house):
+def test_a_visitor_is_redirected_to_the_login_form_and_back(house):
     browser = Browser(house.url)
     answer = browser.http.get("/web/jobs?state=dead&queue=a%20b")
     assert answer.status_code == 303
@@ -69,11 +69,11 @@ def test_who_is_not_logged_in_is_led_to_the_form_and_back(house):
     "elsewhere",
     ["https://evil.example", "//evil.example", "/web//evil.example", "/webx", "/web\\evil", "javascript:1", "/web/login"],
 )
-def test_a_login_leads_nowhere_else(house, elsewhere):
+def test_a_login_redirects_to_this_site_only(house, elsewhere):
     assert log_in(Browser(house.url), house.secrets["viewer"], next=elsewhere).headers["location"] == "/web"
 
 
-def test_the_cookie_is_kept_from_scripts_and_other_sites(house):
+def test_scripts_and_other_sites_do_not_get_the_cookie(house):
     browser = Browser(house.url)
     (cookie,) = [
         one
@@ -98,7 +98,7 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(house):
 
 
 @pytest.mark.parametrize("key", ["", "hf_wrong", "é", "x" * 5_000])
-def test_a_wrong_key_is_not_let_in(house, key):
+def test_a_wrong_key_is_refused(house, key):
     answer = log_in(Browser(house.url), key)
     assert answer.status_code in (401, 429)
     assert "holdfast_session" not in answer.headers.get("set-cookie", "")
@@ -106,7 +106,7 @@ def test_a_wrong_key_is_not_let_in(house, key):
         assert key not in answer.text
 
 
-def test_a_key_that_may_not_read_has_no_page(house):
+def test_a_key_without_the_ability_read_cannot_use_the_page(house):
     answer = log_in(Browser(house.url), house.secrets["producer"])
     assert answer.status_code == 401
     assert "lacks the ability read" in Markup(answer.text).text
@@ -133,7 +133,7 @@ def test_a_role_sees_its_screens_and_no_others(house, role):
     assert ({"keys", "audit"} <= shown) is (role == "admin")
 
 
-def test_a_viewer_is_offered_no_form_but_searches_and_the_way_out(house):
+def test_a_viewer_sees_no_form_that_changes_something(house):
     browser = house.login("viewer")
     job = house.api.get("/v1/jobs?queue=r.q").json()["jobs"][0]["id"]
     for path in [*SCREENS, f"/jobs/{job}"]:
@@ -141,7 +141,7 @@ def test_a_viewer_is_offered_no_form_but_searches_and_the_way_out(house):
         assert set(posts) <= {"/web/logout", "/web/interests/test"}, (path, posts)
 
 
-def test_what_a_viewer_sends_all_the_same_is_refused(house):
+def test_forms_that_a_viewer_sends_anyway_are_refused(house):
     browser = house.login("viewer")
     token = browser.token(browser.get(""))
     job = house.api.get("/v1/jobs?queue=r.q").json()["jobs"][0]["id"]
@@ -161,7 +161,7 @@ def test_what_a_viewer_sends_all_the_same_is_refused(house):
     assert house.api.get(f"/v1/jobs/{job}").json()["state"] == "ready"
 
 
-def test_an_operator_acts_and_is_named_in_the_audit_log(house):
+def test_an_action_of_an_operator_is_in_the_audit_log_with_the_key(house):
     browser = house.login("operator")
     token = browser.token(browser.get("/queues/r.q"))
     assert browser.http.post("/web/queues/r.q/pause", data={"form_token": token, "paused": "yes"}).status_code == 303
@@ -169,7 +169,7 @@ def test_an_operator_acts_and_is_named_in_the_audit_log(house):
     assert "operator" in house.login("admin").text("/audit")
 
 
-def test_queues_of_others_are_not_on_any_screen(house):
+def test_queues_that_the_key_may_not_see_are_on_no_screen(house):
     browser = house.login("elsewhere")
     job = house.api.get("/v1/jobs?queue=r.q").json()["jobs"][0]["id"]
     for path in ["", "/jobs", "/failures", "/workers", "/interests", "/schedules", "/store", "/suggest", "/enqueue"]:
@@ -182,7 +182,7 @@ def test_queues_of_others_are_not_on_any_screen(house):
     assert not any(browser.http.get("/web/history").json()["in"])
 
 
-def test_a_key_without_sight_of_payloads_is_shown_none(house):
+def test_a_key_that_sees_no_payloads_is_shown_none(house):
     browser = house.login("blind")
     job = house.api.get("/v1/jobs?queue=r.q").json()["jobs"][0]["id"]
     for path in (f"/jobs/{job}", "/jobs", "/queues/r.q"):
@@ -191,7 +191,7 @@ def test_a_key_without_sight_of_payloads_is_shown_none(house):
         assert "needle" not in browser.http.get(f"/web{path}").text
 
 
-def test_an_admin_makes_rotates_and_revokes_a_key(house):
+def test_an_admin_creates_rotates_and_revokes_a_key(house):
     browser = house.login("admin")
     token = browser.token(browser.get("/keys"))
     page = browser.http.post(
@@ -224,7 +224,7 @@ def test_a_session_ends_by_logging_out_and_with_its_key(house):
     assert (part.status_code, part.headers["hx-redirect"]) == (204, "/web/login")
 
 
-def test_the_page_takes_a_key_in_the_header_as_well(house):
+def test_the_page_accepts_a_key_in_the_header_too(house):
     answer = httpx.get(f"{house.url}/web", headers={"authorization": f"Bearer {house.secrets['viewer']}"})
     assert answer.status_code == 200
 
@@ -263,7 +263,7 @@ def test_an_admin_edits_a_key_in_the_form_that_shows_it(house):
 def test_the_stream_of_a_page_ends_when_its_key_may_not_read_any_more(house):
     as_key = {"authorization": f"Bearer {house.secret('watching', ['read'])}"}
     with httpx.Client(base_url=house.url, timeout=30, headers=as_key) as http:
-        while http.get("/web").status_code == 303:  # this front has not heard of the key yet
+        while http.get("/web").status_code == 303:  # this front has not loaded the key yet
             pass
         with http.stream("GET", "/web/stream") as answer:
             lines = answer.iter_lines()
@@ -271,16 +271,16 @@ def test_the_stream_of_a_page_ends_when_its_key_may_not_read_any_more(house):
             assert house.api.patch("/v1/keys/watching", json={"abilities": ["produce"]}).status_code == 200
             until_s = time.monotonic() + 20
             for _ in lines:  # ends: the server closes it
-                assert time.monotonic() < until_s, "it goes on"
+                assert time.monotonic() < until_s, "it did not end"
 
 
-def test_what_a_session_may_do_on_the_page_it_may_not_by_the_api(house):
-    """The cookie is of the page alone: a form of another site could not send it, and the API takes no cookie at all."""
+def test_the_api_does_not_accept_the_cookie_of_the_page(house):
+    """The cookie is for the page only: another site's form can't send it, and the API accepts no cookies."""
     browser = house.login("admin")
     assert browser.http.get("/v1/queues").status_code == 401
 
 
-def test_files_of_the_page_are_for_everybody(house):
+def test_static_files_of_the_page_need_no_login(house):
     page = httpx.get(f"{house.url}/web/login").text
     for address in re.findall(r'(?:href|src)="(/web/static/[^"]+)"', page):
         assert httpx.get(house.url + address).status_code == 200, address

@@ -59,7 +59,7 @@ def house():
 
 
 def said(house: House, line: ChannelClient, op: str, queue: str) -> dict:
-    """Say it, and what is answered to it."""
+    """Send it; returns the answer."""
     fields: dict = {
         "start": {"queues": [queue], "credits": 1},
         "batch": {"conclude": [{"token": house.lease(queue)}]} if op == "batch" else {},
@@ -76,7 +76,7 @@ def said(house: House, line: ChannelClient, op: str, queue: str) -> dict:
             return message
 
 
-def test_every_message_has_been_thought_about():
+def test_every_message_is_in_the_table():
     assert {kind.__struct_config__.tag for kind in _VERBS} == set(MESSAGES)
 
 
@@ -95,7 +95,7 @@ def test_a_message_needs_its_ability(house, op, ability):
 
 
 @pytest.mark.parametrize("op", sorted(op for op, needs in MESSAGES.items() if needs))
-def test_a_queue_of_others_is_out_of_reach(house, op):
+def test_a_queue_that_the_key_may_not_see_cannot_be_used(house, op):
     queue = f"x.{next(_numbers)}"
     if op == "publish":
         house.api.put(f"/v1/interests/{queue}", json={"match": "*"})
@@ -117,7 +117,7 @@ def test_a_handshake_without_a_key_is_refused(house, header):
     assert refused.value.response.status_code in (401, 429)
 
 
-def test_a_channel_follows_its_key_as_it_is_edited(house):
+def test_an_edit_of_a_key_applies_to_its_open_channel(house):
     queue = f"r.{next(_numbers)}"
     made = house.api.post("/v1/keys", json={"name": "channel", "abilities": ["consume"], "queues": ["r.*"]}).json()
     headers = {"authorization": f"Bearer {made['secret']}"}
@@ -144,12 +144,12 @@ def test_channels_of_a_key_are_bounded(house):
             pass
         assert refused.value.response.status_code == 429
     closed = False
-    while not closed:  # the first is gone once the server has heard of it
+    while not closed:  # until the server has noticed that the first is closed
         with contextlib.suppress(InvalidStatus), open_channel(house.url, additional_headers=headers):
             closed = True
 
 
-def test_a_channel_closes_when_its_key_is_revoked_and_hands_its_jobs_back(house):
+def test_a_channel_closes_when_its_key_is_revoked_and_releases_its_jobs(house):
     made = house.api.post("/v1/keys", json={"name": "brief", "abilities": ["consume"]}).json()
     headers = {"authorization": f"Bearer {made['secret']}"}
     while httpx.get(f"{house.url}/v1/keys", headers=headers).status_code == 401:
@@ -166,7 +166,7 @@ def test_a_channel_closes_when_its_key_is_revoked_and_hands_its_jobs_back(house)
         pass
 
 
-def test_a_channel_from_before_the_first_key_is_closed_and_is_not_taken_for_another_caller():
+def test_a_channel_from_before_the_first_key_is_closed_and_not_served_as_another_caller():
     with LocalServer() as server, open_channel(server.url) as line:
         line.start("r.none")
         other = House(server)

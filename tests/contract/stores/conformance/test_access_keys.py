@@ -1,4 +1,4 @@
-"""Access keys on every store, and reads and changes that leave out what lies outside a scope."""
+"""Access keys on every store, and reads and changes that leave out what is out of scope."""
 
 import pytest
 from msgspec.structs import replace
@@ -52,7 +52,7 @@ def create(name="ci", **fields):
     return CreateKey(f"key-{name}", name, rules.hash_of(name), **given)
 
 
-async def test_a_key_is_kept_as_it_was_made(client):
+async def test_a_key_is_stored_as_it_was_created(client):
     made = await client.do(create(expires_ms=60_000, note='“ü” \\ "', sees_payloads=True, requests_per_s=5, parked=7))
     found = (await client.ask(ListKeys())).keys
     assert found == [made.key]
@@ -60,14 +60,14 @@ async def test_a_key_is_kept_as_it_was_made(client):
     assert found[0].hashes == (rules.hash_of("ci"),)
 
 
-async def test_each_change_is_a_new_version(client):
+async def test_each_change_increments_the_version(client):
     versions = [(await client.ask(ListKeys())).version]
     await client.do(create())
     versions.append((await client.ask(ListKeys())).version)
     await client.do(RotateKey("ci", rules.hash_of("2"), 5_000))
     versions.append((await client.ask(ListKeys())).version)
     await client.do(NoteKeyUse({"key-ci": 12_345, "key-gone": 1}))
-    assert (await client.ask(ListKeys())).version == versions[-1], "when it was used is no change"
+    assert (await client.ask(ListKeys())).version == versions[-1], "the time of its last use is no change"
     await client.do(RevokeKey("key-ci"))
     versions.append((await client.ask(ListKeys())).version)
     assert versions == sorted(set(versions))
@@ -75,7 +75,7 @@ async def test_each_change_is_a_new_version(client):
     assert (await client.ask(ListKeys(versions[-2]))).keys == []
 
 
-async def test_two_secrets_live_after_a_rotation_and_never_three(client):
+async def test_two_secrets_are_valid_after_a_rotation_and_never_three(client):
     await client.do(create())
     second = await client.do(RotateKey("key-ci", rules.hash_of("2"), 5_000))
     assert second.key.hashes == (rules.hash_of("2"), rules.hash_of("ci"))
@@ -87,7 +87,7 @@ async def test_two_secrets_live_after_a_rotation_and_never_three(client):
     assert (await client.ask(ListKeys())).keys == [last.key]
 
 
-async def test_a_key_is_edited_in_what_is_named_and_in_nothing_else(client):
+async def test_an_edit_changes_the_given_fields_and_nothing_else(client):
     made = (await client.do(create(expires_ms=60_000, requests_per_s=5, parked=7, note="old"))).key
     await client.do(NoteKeyUse({"key-ci": 500}))
     client.clock.advance(1_000)
@@ -120,7 +120,7 @@ async def test_a_key_is_edited_in_what_is_named_and_in_nothing_else(client):
         ("parked", {"parked": 0}),
     ],
 )
-async def test_an_edit_past_a_bound_is_refused_by_its_field_and_told_in_the_audit_log(client, field, changes):
+async def test_an_edit_past_a_bound_is_refused_by_its_field_and_is_in_the_audit_log(client, field, changes):
     made = (await client.do(create())).key
     with pytest.raises(InvalidRequest) as refused:
         await client.do(EditKey("ci", KeyChanges(**changes)))
@@ -144,7 +144,7 @@ async def test_the_last_use_never_goes_back(client):
     assert (await client.ask(ListKeys())).keys[0].used_at == 500
 
 
-async def test_a_name_is_given_once_and_is_free_again(client):
+async def test_a_name_can_be_used_once_and_again_after_its_key_is_revoked(client):
     await client.do(create())
     with pytest.raises(Conflict):
         await client.do(create())
@@ -155,7 +155,7 @@ async def test_a_name_is_given_once_and_is_free_again(client):
     await client.do(create())
 
 
-async def test_the_key_of_a_file_is_made_once_and_follows_the_file(client):
+async def test_the_admin_key_is_created_once_and_follows_its_file(client):
     first = await client.do(create("admin", replace=True))
     version = (await client.ask(ListKeys())).version
     assert (await client.do(create("admin", replace=True))).key == first.key
@@ -177,8 +177,8 @@ async def test_the_key_of_a_file_is_made_once_and_follows_the_file(client):
     ],
     ids=lambda changes: next(iter(changes)),
 )
-async def test_the_key_of_a_file_is_whole_again_after_whatever_edit(client, changes):
-    """Else who edits it locks out everybody."""
+async def test_the_admin_key_of_a_file_is_restored_after_any_edit(client, changes):
+    """Else an edit could lock out everybody."""
     first = (await client.do(create("admin", replace=True))).key
     assert (await client.do(EditKey("admin", KeyChanges(**changes)))).key != first
     client.clock.advance(2_000)
@@ -186,7 +186,7 @@ async def test_the_key_of_a_file_is_whole_again_after_whatever_edit(client, chan
     assert (await client.ask(ListKeys())).keys == [first]
 
 
-async def test_a_request_that_is_repeated_gets_nothing_of_a_queue_that_was_taken_from_its_key(client, new):
+async def test_a_repeated_request_gets_no_jobs_of_a_queue_that_its_key_lost(client, new):
     await client.put_all([new("r.a"), new("x.a")])
     whole = LeaseJobs(("r.a", "x.a"), 2, "w", request="again")
     first = (await client.do(whole)).jobs
@@ -199,7 +199,7 @@ async def test_a_request_that_is_repeated_gets_nothing_of_a_queue_that_was_taken
     assert fresh.jobs == []
 
 
-async def test_what_a_key_must_not_be_is_refused(client):
+async def test_an_invalid_key_is_refused(client):
     for wrong in (create("a b"), create(abilities=()), create(queues=()), create(queues=("a", "a")), create(expires_ms=0)):
         with pytest.raises(InvalidRequest):
             await client.do(wrong)
@@ -211,7 +211,9 @@ async def test_what_a_key_must_not_be_is_refused(client):
 
 @pytest.fixture
 async def house(client):
-    """A job, a worker, a schedule and an interest each in a queue that is seen, in one that is seen by name, and in others that begin alike."""
+    """A job, a worker, a schedule and an interest in each of some queues: in scope by prefix, in scope by name, and others with
+    similar names.
+    """
     ids = {}
     for queue in ("r.a", "exact", "exact2", "r", "x.a"):
         ids[queue] = (await client.put(queue=queue)).id
@@ -223,7 +225,7 @@ async def house(client):
     return ids
 
 
-async def test_listings_have_only_what_is_seen(client, house):
+async def test_lists_have_only_what_the_scope_includes(client, house):
     async def listed(**options):
         return sorted(detail.job.queue for detail in (await client.ask(ListJobs(100, scope=MINE, **options))).jobs)
 
@@ -239,7 +241,7 @@ async def test_listings_have_only_what_is_seen(client, house):
     assert (await client.ask(ListSchedules(1, name="s-x.a", scope=MINE))).schedules == []
 
 
-async def test_counts_and_statistics_are_of_what_is_seen(client, house):
+async def test_counts_and_statistics_include_only_what_is_in_scope(client, house):
     assert (await client.ask(CountJobs(scope=MINE))).counts["ready"] == 2
     assert (await client.ask(CountJobs(text="1", scope=MINE))).counts["ready"] == 2
     stats = await client.ask(GetStats(scope=MINE))
@@ -247,7 +249,7 @@ async def test_counts_and_statistics_are_of_what_is_seen(client, house):
     assert (stats.tally.ready, stats.all, stats.totals["enqueued"]) == (2, 2, 2)
 
 
-async def test_a_page_of_what_is_seen_goes_on_behind_what_is_not(client):
+async def test_pages_skip_what_is_out_of_scope(client):
     seen = []
     for number in range(30):
         job = await client.put(queue="r.a" if number % 3 == 0 else "x.a")
@@ -263,7 +265,7 @@ async def test_a_page_of_what_is_seen_goes_on_behind_what_is_not(client):
     assert found == seen
 
 
-async def test_a_job_outside_is_not_there(client, house):
+async def test_a_job_out_of_scope_is_not_found(client, house):
     for question in (GetJob(house["x.a"], scope=MINE), ExplainJob(house["x.a"], scope=MINE)):
         with pytest.raises(JobNotFound):
             await client.ask(question)
@@ -273,7 +275,7 @@ async def test_a_job_outside_is_not_there(client, house):
     assert (await client.do(CancelJob(house["r.a"], scope=MINE))).job.state is State.CANCELLED
 
 
-async def test_the_scope_of_one_command_is_not_that_of_its_neighbours(client, house):
+async def test_the_scope_of_a_command_does_not_apply_to_others_of_its_batch(client, house):
     results = await client.together(
         CancelJob(house["x.a"], scope=MINE),
         CancelJob(house["exact2"]),
@@ -283,7 +285,7 @@ async def test_the_scope_of_one_command_is_not_that_of_its_neighbours(client, ho
     assert [getattr(one, "code", "done") for one in results] == ["job_not_found", "done", "job_not_found", "done"]
 
 
-async def test_a_lease_outside_is_not_held(client, house):
+async def test_a_lease_out_of_scope_is_lost(client, house):
     granted = await client.do(LeaseJobs(("x.a",), 1, ""))
     ref = granted.jobs[0].job.ref()
     with pytest.raises(LeaseLost):
@@ -293,7 +295,7 @@ async def test_a_lease_outside_is_not_held(client, house):
         await client.do(ConcludeLease(ref, scope=MINE))
 
 
-async def test_workers_and_schedules_outside_are_not_there(client, house):
+async def test_workers_and_schedules_out_of_scope_are_not_found(client, house):
     for worker in ("w-x.a", "w-both"):
         with pytest.raises(WorkerNotFound):
             await client.do(BeatWorker(worker, scope=MINE))
@@ -307,15 +309,15 @@ async def test_workers_and_schedules_outside_are_not_there(client, house):
         await client.do(SetSchedule("s-x.a", ScheduleSpec(NewJob("r.a", b"1"), interval_ms=60_000), False, scope=MINE))
 
 
-async def test_failures_are_of_what_is_seen(client, house):
+async def test_failures_include_only_what_is_in_scope(client, house):
     for queue in ("r.a", "x.a"):
         job = await client.take(queue)
         await client.do(FailLease(job.ref(), "x", False))
     assert [one.queue for one in (await client.ask(RecentFailures(10, scope=MINE))).jobs] == ["r.a"]
 
 
-async def test_a_job_does_not_name_the_one_that_it_follows_where_that_is_outside(client, new):
-    """Also where it is granted or changed, and in a list: there nobody looks where the other is."""
+async def test_a_job_does_not_name_the_job_that_it_follows_if_that_is_out_of_scope(client, new):
+    """Also if it is leased, changed or listed: there the queue of the other job is not read."""
     followers = {}
     for queue in ("r.a", "x.a"):
         await client.put(queue)
@@ -331,22 +333,22 @@ async def test_a_job_does_not_name_the_one_that_it_follows_where_that_is_outside
     granted += (await client.do(LeaseJobs(("r.b",), 2, "", request="again", scope=MINE))).jobs
     assert [one.job.extras.follows for one in granted] == [None] * 4
     assert (await client.do(CancelJob(followers["x.a"], scope=MINE))).job.extras.follows is None
-    assert (await client.ask(GetJob(followers["x.a"]))).job.extras.follows is not None, "it is not forgotten"
+    assert (await client.ask(GetJob(followers["x.a"]))).job.extras.follows is not None, "it is still stored"
 
 
-async def test_why_counts_no_worker_that_is_outside(client, house):
+async def test_why_counts_no_worker_out_of_scope(client, house):
     job = await client.put("r.b")
     facts = await client.ask(ExplainJob(job.id, scope=MINE))
     assert (facts.workers_on_queue, facts.workers) == (0, 2)
     assert (await client.ask(ExplainJob(job.id))).workers > 2
 
 
-async def test_workers_outside_are_not_removed_by_a_queue_that_they_share(client, house):
+async def test_workers_out_of_scope_are_not_removed_by_a_queue_that_they_share(client, house):
     assert (await client.do(RemoveWorkers(None, "r.a", scope=MINE))).count == 1
     assert {"w-both", "w-x.a"} <= {info.worker.id for info in (await client.ask(ListWorkers())).workers}
 
 
-async def test_a_schedule_for_another_queue_does_not_name_the_jobs_of_the_one_before(client, house):
+async def test_a_schedule_moved_to_another_queue_does_not_name_jobs_of_the_former_queue(client, house):
     outside, inside = (ScheduleSpec(NewJob(queue, b"1"), interval_ms=60_000) for queue in ("x.a", "r.a"))
     await client.do(SetSchedule("moved", outside, False))
     (job,) = (await client.do(RunSchedule("moved"))).jobs

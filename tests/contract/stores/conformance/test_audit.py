@@ -1,4 +1,6 @@
-"""The audit log in a store: an entry for every managing verb, with its deed or not at all, bounded, and in the order of the commits."""
+"""The audit log in a store: an entry for every managing verb, in the same transaction, bounded, and in the order of the
+commits.
+"""
 
 import asyncio
 from typing import Any
@@ -136,7 +138,7 @@ async def test_every_managing_verb_has_its_entry(client):
     assert SECRET not in str(found)
 
 
-async def test_what_programs_do_all_day_leaves_no_entry(client):
+async def test_commands_of_producers_and_workers_leave_no_entry(client):
     await client.put()
     job = await client.take()
     await client.do(ConcludeLease(job.ref()))
@@ -160,14 +162,14 @@ async def test_a_refusal_is_an_entry_with_its_code_and_the_queue_of_its_job(clie
     assert {(entry.done, entry.refused) for entry in await entries(client)} == {(0, 1)}
 
 
-async def test_verbs_of_one_transaction_each_have_their_entry_in_their_order(client):
+async def test_each_verb_of_a_transaction_has_its_entry_in_order(client):
     await client.put()
     await client.together(PauseQueue("q", True), CancelJob(1), CancelJob(1), PauseQueue("q", False))
     found = [(entry.action, entry.outcome) for entry in (await entries(client))[::-1]]
     assert found == [("queue.pause", "done"), ("job.cancel", "done"), ("job.cancel", "wrong_state"), ("queue.resume", "done")]
 
 
-async def test_a_flood_of_refusals_is_kept_in_part_and_counted_in_whole(client, monkeypatch):
+async def test_of_many_refusals_some_are_stored_and_all_are_counted(client, monkeypatch):
     monkeypatch.setattr(audit, "AUDIT_REFUSALS_PER_S", 0)
     flood = limits.AUDIT_REFUSALS + 50
     await asyncio.gather(*[client.backend.submit(DeleteJob(1_000 + number)) for number in range(flood)])
@@ -192,7 +194,7 @@ async def test_a_purge_in_several_steps_is_one_entry_with_its_count(client):
     assert (ended.done, ended.outcome, ended.id, ended.at) == (5, "done", begun.id, begun.at)
 
 
-async def test_many_jobs_by_one_filter_are_one_entry_with_what_was_done_and_refused(client):
+async def test_a_bulk_change_is_one_entry_with_its_counts_of_done_and_refused(client):
     await client.put_all([NewJob("q", b"1")] * 4)
     await client.take()
     assert (await client.job(1)).state is LEASED
@@ -202,7 +204,7 @@ async def test_many_jobs_by_one_filter_are_one_entry_with_what_was_done_and_refu
     assert (entry.target, entry.queue, entry.done, entry.refused, entry.outcome) == ("all jobs with queue q", "q", 3, 1, "done")
 
 
-async def test_nobody_adds_to_the_entry_of_another_whatever_they_call_their_run(client):
+async def test_a_caller_cannot_add_to_the_entry_of_another_by_the_same_run(client):
     await client.put_all([NewJob("q", b"1")] * 4)
     bulk = Bulk("run", "selected jobs")
     await client.do(DeleteJob(1, bulk=bulk, actor=ANNA))
@@ -218,7 +220,7 @@ async def test_nobody_adds_to_the_entry_of_another_whatever_they_call_their_run(
     ]
 
 
-async def test_a_run_hides_nothing_behind_what_its_caller_says(client):
+async def test_a_run_cannot_hide_what_was_changed(client):
     for queue in ("scratch", "payroll"):
         await client.put_all([NewJob(queue, b"1")] * 2)
         await client.do(SetSchedule(queue, ScheduleSpec(NewJob(queue, b"1"), interval_ms=60_000), False))
@@ -245,7 +247,7 @@ async def test_a_run_hides_nothing_behind_what_its_caller_says(client):
     ]
 
 
-async def test_entries_are_found_by_who_what_where_how_and_when(client):
+async def test_entries_are_found_by_caller_action_target_outcome_and_time(client):
     await client.put("mail")
     await client.put("sms")
     await client.do(CancelJob(1, actor=ANNA))
@@ -271,7 +273,7 @@ async def test_entries_are_found_by_who_what_where_how_and_when(client):
     assert await found(outcome="done", who="anna", queue="mail", action="job.cancel") == ["job.cancel mail"]
 
 
-async def test_pages_go_back_and_ahead_through_all_of_it_once(client, monkeypatch):
+async def test_pages_in_both_directions_have_each_entry_once(client, monkeypatch):
     monkeypatch.setattr("holdfast.stores.audit_rows.AUDIT_SCANNED", 4)
     await client.put()
     for number in range(11):
@@ -292,7 +294,7 @@ async def test_pages_go_back_and_ahead_through_all_of_it_once(client, monkeypatc
     assert ahead == list(range(1, 12))
 
 
-async def test_old_entries_are_removed_in_bites_and_counted(client):
+async def test_old_entries_are_removed_in_chunks_and_counted(client):
     await client.put()
     for number in range(5):
         await client.do(PauseQueue("q", number % 2 == 0))
@@ -310,7 +312,7 @@ async def test_old_entries_are_removed_in_bites_and_counted(client):
 
 
 @pytest.mark.parametrize("bound", ["AUDIT_ROWS", "AUDIT_BYTES"])
-async def test_too_many_entries_push_out_the_oldest(client, monkeypatch, bound):
+async def test_past_the_bound_the_oldest_entries_are_removed(client, monkeypatch, bound):
     await client.put()
     for number in range(6):
         await client.do(PauseQueue("q", number % 2 == 0))
@@ -322,7 +324,7 @@ async def test_too_many_entries_push_out_the_oldest(client, monkeypatch, bound):
     assert page.removed == 4
 
 
-async def test_a_number_is_not_given_again_when_its_entry_is_gone(lasting_place, reopen):
+async def test_the_id_of_a_removed_entry_is_not_used_again(lasting_place, reopen):
     client = await reopen(lasting_place)
     await client.put()
     await client.do(PauseQueue("q", True))
@@ -334,7 +336,7 @@ async def test_a_number_is_not_given_again_when_its_entry_is_gone(lasting_place,
     await client.close()
 
 
-async def test_entries_outlast_a_restart(lasting_place, reopen):
+async def test_entries_survive_a_restart(lasting_place, reopen):
     client = await reopen(lasting_place)
     await client.put()
     await client.do(CancelJob(1, actor=ANNA))
@@ -344,7 +346,7 @@ async def test_entries_outlast_a_restart(lasting_place, reopen):
     await client.close()
 
 
-async def test_what_is_no_command_is_recorded_at_the_time_of_the_store(client):
+async def test_an_action_that_is_no_command_is_recorded_with_the_time_of_the_store(client):
     await client.do(
         RecordAudit(AuditEntry("login", target="anna", outcome="unauthorized", done=0, refused=1, actor=ANNA, at=5))
     )
@@ -352,7 +354,7 @@ async def test_what_is_no_command_is_recorded_at_the_time_of_the_store(client):
     assert (entry.action, entry.at, entry.refused) == ("login", client.now, 1)
 
 
-async def test_texts_that_no_store_could_keep_are_kept_as_far_as_they_can_be(client):
+async def test_texts_that_a_store_cannot_hold_are_stored_with_replacement_characters(client):
     actor = Actor("\0\ud800" + "n" * 1_000, "x" * 1_000, "http")
     await client.do(RecordAudit(AuditEntry("login", target="t\0" + "t" * 5_000, actor=actor)))
     (entry,) = await entries(client)
@@ -361,7 +363,7 @@ async def test_texts_that_no_store_could_keep_are_kept_as_far_as_they_can_be(cli
     assert "\0" not in entry.target + entry.actor.name
 
 
-async def test_a_deed_whose_entry_can_not_be_written_is_not_done(client, monkeypatch):
+async def test_a_change_is_rolled_back_if_its_entry_cannot_be_written(client, monkeypatch):
     await client.put()
 
     async def broken(*_: Any) -> list[int]:

@@ -1,4 +1,4 @@
--- Sequences that are behind a number that was given: they would give it again.
+-- Sequences that are behind an id in use: they would return it again.
 SELECT 'job', coalesce(pg_sequence_last_value('job_id'::regclass), 0), 'is behind', newest
 FROM (SELECT max(id) AS newest FROM job) j WHERE newest > coalesce(pg_sequence_last_value('job_id'::regclass), 0)
 UNION ALL

@@ -1,4 +1,4 @@
--- Ready jobs that stand below where their queue says that their line begins, or in a line of which it says nothing: they would not be found.
+-- Ready jobs with an id below the floor that their queue records for their priority, or with a priority for which it records none: no lease would find them.
 SELECT 'queue', q.name, 'has ready jobs of priority', l.priority, 'from job', l.job, 'that it keeps no account of'
 FROM (SELECT queue, priority, min(job) AS job FROM ready GROUP BY queue, priority) l JOIN queue q ON q.id = l.queue
 CROSS JOIN LATERAL (SELECT q.ready_floors -> l.priority::text AS begins) f

@@ -1,4 +1,4 @@
--- Jobs whose own row names another queue than the row that tells their state.
+-- Jobs with different queues in `job` and in the row of their state.
 SELECT 'job', s.job, 'is', s.state, 'in queue', s.queue, 'and its own row is of queue', j.queue FROM (
   SELECT 'ready' AS state, job, queue FROM ready
   UNION ALL SELECT 'held' AS state, job, queue FROM held

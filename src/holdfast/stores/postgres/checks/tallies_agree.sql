@@ -1,4 +1,4 @@
--- Queues whose tally is not what their rows say.
+-- Queues with a tally that differs from their rows.
 WITH placed AS (
   SELECT queue, job, 'scheduled' AS state FROM scheduled UNION ALL SELECT queue, job, 'ready' FROM ready UNION ALL SELECT queue, job, 'ready' FROM held
   UNION ALL SELECT queue, job, 'ready' FROM ready_for UNION ALL SELECT queue, job, 'leased' FROM leased UNION ALL SELECT queue, job, state FROM ended

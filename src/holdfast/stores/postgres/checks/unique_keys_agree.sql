@@ -1,4 +1,4 @@
--- Unique keys that a job should hold and does not, and keys that are held by a job that should not.
+-- Unique keys that a job should hold but does not, and keys of jobs that should hold none.
 WITH waiting(job) AS (
   SELECT job FROM scheduled UNION ALL SELECT job FROM ready UNION ALL SELECT job FROM held UNION ALL SELECT job FROM ready_for
 ),

@@ -1,9 +1,9 @@
--- Narrow tables: a job's row is written once; what changes is a small row that moves from table to table as the state does.
--- Times are milliseconds since 1970 (UTC), sizes are bytes. Names of queues stand once, in `queue`.
+-- Narrow tables: a job's row is written once; a small row, one table for each state, is what moves when the state changes.
+-- Times are milliseconds since 1970 (UTC), sizes are bytes. The name of a queue is only in `queue`.
 --
--- Against dead rows: rows are inserted and deleted, hardly ever updated, so pages are filled whole; autovacuum comes after a number of dead
--- rows and not after a share of the table, and without pauses. `queue` is the one row that every batch updates: its pages are nearly
--- empty, so that a new version finds room beside the old one and no index entry is written (HOT).
+-- To limit dead rows: rows are inserted and deleted, rarely updated, so pages are filled completely; autovacuum starts after a fixed number of
+-- dead rows, not a share of the table, and runs without pauses. Only rows of `queue` are updated by every batch: their pages are nearly
+-- empty, so that a new version fits on the same page and no index entry is written (HOT).
 
 CREATE TABLE counter(
   name text PRIMARY KEY,
@@ -14,7 +14,7 @@ INSERT INTO counter(name, value) VALUES ('interests', 0), ('workers', 0);
 CREATE SEQUENCE job_id;
 CREATE SEQUENCE fence;
 
--- `count` numbers in a row. The lock is held for this call only; sequences never go back, also where the transaction does.
+-- Take `count` consecutive numbers. The lock is held for this call only; sequences never go back, even if the transaction is rolled back.
 CREATE FUNCTION take(numbers regclass, count bigint) RETURNS bigint LANGUAGE plpgsql SET search_path = holdfast AS $$
 DECLARE first bigint;
 BEGIN
@@ -26,7 +26,7 @@ BEGIN
   RETURN first;
 END $$;
 
--- Numbers that were taken and not used, given back if nobody has taken any since.
+-- Give back numbers that were taken and not used, unless others have been taken since.
 CREATE FUNCTION give_back(numbers regclass, used bigint, up_to bigint) RETURNS void LANGUAGE plpgsql SET search_path = holdfast AS $$
 BEGIN
   PERFORM pg_advisory_lock(1215261796, numbers::oid::int);
@@ -37,18 +37,18 @@ END $$;
 CREATE TABLE queue(
   id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
   name text COLLATE "C" NOT NULL UNIQUE,
-  settings text NOT NULL,                   -- JSON: only what was set; the rest follows the server's defaults
-  paused bigint NOT NULL,                   -- 0 no, 1 until somebody resumes it, else the moment at which it ends
+  settings text NOT NULL,                   -- JSON: only what was set; for the rest the server's defaults apply
+  paused bigint NOT NULL,                   -- 0: no; 1: until it is resumed; else until this time
   created_at bigint NOT NULL,
-  scheduled bigint NOT NULL,                -- the tally: exact, kept in the transaction that moves the rows
+  scheduled bigint NOT NULL,                -- the tally: exact, written in the transaction that moves the rows
   ready bigint NOT NULL,
   leased bigint NOT NULL,
   concluded bigint NOT NULL,
   dead bigint NOT NULL,
   cancelled bigint NOT NULL,
   bytes bigint NOT NULL,                    -- payload of scheduled, ready and leased jobs
-  seen_at bigint NOT NULL,                  -- the latest moment at which anything happened here: time never goes behind it
-  lows bytea                                -- msgpack: priority → a number that no row of `ready` is below; NULL: not known
+  seen_at bigint NOT NULL,                  -- time of the latest change in this queue: its time never goes back before that
+  lows bytea                                -- msgpack: priority → a lower bound of the job ids in `ready`; NULL: unknown
 ) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 
 CREATE TABLE job(
@@ -75,7 +75,7 @@ CREATE TABLE ready(
   PRIMARY KEY (queue, priority, job)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 
-CREATE TABLE held(                          -- ready, but waiting for a place in its group
+CREATE TABLE held(                          -- ready, but waiting for a slot in its group
   queue int NOT NULL,
   group_key text COLLATE "C" NOT NULL,
   job bigint NOT NULL,
@@ -87,7 +87,7 @@ CREATE TABLE held(                          -- ready, but waiting for a place in
   PRIMARY KEY (queue, group_key, job)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 
-CREATE TABLE ready_for(                     -- ready jobs that only one registered worker may take
+CREATE TABLE ready_for(                     -- ready jobs that only one registered worker may lease
   worker text COLLATE "C" NOT NULL,
   queue int NOT NULL,
   priority bigint NOT NULL,
@@ -152,17 +152,17 @@ CREATE TABLE ended(
   failures int NOT NULL,
   crashes int NOT NULL,
   reason text,
-  fence bigint,                             -- the lease that concluded it, so that a repeated conclude is known
+  fence bigint,                             -- the lease that concluded it, to recognize a repeated conclude
   secret bytea,
   worker text,
   result bytea,                             -- JSON
-  followers bytea                           -- msgpack: receipts of the jobs put by the conclude
+  followers bytea                           -- msgpack: receipts of the follow-up jobs of the conclude
 );
 CREATE INDEX ended_queue ON ended(queue, state, ended_at, job);
 CREATE INDEX ended_dead ON ended(ended_at, job) WHERE state = 'dead';
 CREATE INDEX ended_cancelled ON ended(ended_at, job) WHERE state = 'cancelled';
 
-CREATE TABLE job_error(                     -- attempts that went wrong, the last few of a job
+CREATE TABLE job_error(                     -- attempts that failed or crashed, the last few of a job
   job bigint NOT NULL,
   attempt int NOT NULL,
   at bigint NOT NULL,
@@ -211,21 +211,21 @@ CREATE TABLE worker(                        -- registered workers; counter `work
   registered_at bigint NOT NULL
 );
 
-CREATE UNLOGGED TABLE beat(                 -- when each worker was last heard of, by any node; empty after a failover, which counts as a beat
+CREATE UNLOGGED TABLE beat(                 -- the last heartbeat of each worker, at any node; empty after a failover, which counts as a heartbeat
   worker text COLLATE "C" PRIMARY KEY,
   at bigint NOT NULL
 ) WITH (fillfactor = 50);
 
 CREATE TABLE schedule(
   name text COLLATE "C" PRIMARY KEY,
-  try_at bigint NOT NULL,                   -- when the scheduler looks at it next
+  try_at bigint NOT NULL,                   -- when the scheduler checks it next
   paused boolean NOT NULL,
-  queue text,                               -- where its job goes; NULL for an event
-  state bytea NOT NULL                      -- msgpack: the whole of it, see job/schedule.py
+  queue text,                               -- the queue of its jobs; NULL: it publishes events
+  state bytea NOT NULL                      -- msgpack: the whole schedule, see job/schedule.py
 );
 CREATE INDEX schedule_due ON schedule(try_at) WHERE NOT paused;
 
--- One shape for a job in every state; `rows.py` reads it. What stands behind it is the rest of the table's key.
+-- The same columns for a job in every state; `stores/rows.py` reads them. A column after them is the rest of the table's key.
 CREATE VIEW ready_job AS
   SELECT j.id, s.queue, 'ready' AS state, s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
          s.ready_at, j.extras, false AS held, NULL::bigint AS fence, NULL::bytea AS secret, NULL::text AS worker, NULL::bigint AS leased_at,

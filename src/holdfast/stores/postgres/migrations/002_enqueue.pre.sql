@@ -1,12 +1,12 @@
--- Enqueueing out of an application's own transaction: `holdfast.enqueue`. See docs/transactional-enqueue.md.
+-- Enqueue in an application's own transaction: `holdfast.enqueue`. See docs/transactional-enqueue.md.
 --
--- What stands here is what enqueueing must look at to be refused or to find its place: bounds, room, unique keys, groups. The bounds themselves
--- do not: a node writes those that are in force into `enqueue_bounds` whenever it connects. tests/stores/postgres/test_enqueue.py puts
--- the same table of cases through these functions and through the engine, and holds the answers and the rows against each other.
+-- These functions check all that can refuse a job or hold it back: bounds, room, unique keys, groups. The values of the bounds are in
+-- `enqueue_bounds`: each node writes them when it connects. tests/contract/stores/postgres/test_enqueue.py runs the same cases through these
+-- functions and through the engine, and compares the answers and the rows.
 --
--- Like a node's batch, it locks the queue's row before it looks at anything in the queue, and holds it until the transaction ends.
+-- Like a batch of a node, it locks the queue's row before it reads anything of the queue, until the transaction ends.
 
-CREATE TABLE enqueue_bounds(                -- the last node to connect wrote them
+CREATE TABLE enqueue_bounds(                -- written by the last node that connected
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
   queue_name text NOT NULL,                 -- a regular expression
   queue_name_chars bigint NOT NULL,
@@ -25,13 +25,13 @@ CREATE TABLE enqueue_bounds(                -- the last node to connect wrote th
   attempts_max bigint NOT NULL,
   lease_ms_max bigint NOT NULL,
   group_limit_max bigint NOT NULL,
-  capacity_jobs bigint NOT NULL,            -- from here on: of a queue that sets none
+  capacity_jobs bigint NOT NULL,            -- from here on: the defaults of a queue
   capacity_bytes bigint NOT NULL,
   max_attempts bigint NOT NULL,
-  hold_ms bigint NOT NULL                   -- an application that idles for longer with a queue in its hands is ended
+  hold_ms bigint NOT NULL                   -- PostgreSQL ends the session of an application that is idle for longer while it holds a queue's lock
 );
 
-CREATE SEQUENCE enqueued;                   -- how often `enqueue` was called: so nodes know that there is something to look for
+CREATE SEQUENCE enqueued;                   -- how often `enqueue` was called, so that nodes notice new jobs
 
 CREATE FUNCTION refuse(code text, state text, field text, message text, more jsonb DEFAULT '{}') RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -53,7 +53,7 @@ BEGIN
   IF char_length(value) > chars THEN PERFORM holdfast.breach(field, format('must have at most %s characters', chars)); END IF;
 END $$;
 
--- Whether a JSON document is nested no deeper than this: each turn takes away the innermost level.
+-- Whether a JSON document has at most so many levels: each turn of the loop removes the innermost one.
 CREATE FUNCTION nested_within(document text, levels bigint) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE brackets text;
 BEGIN
@@ -66,7 +66,7 @@ BEGIN
   RETURN false;
 END $$;
 
--- msgpack, as much of it as `kept_answer.receipts` and `queue.lows` need.
+-- The part of msgpack that `kept_answer.receipts` and `queue.lows` need.
 CREATE FUNCTION packed(n bigint) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE
     WHEN n < 128 THEN substring(int8send(n) FROM 8)
@@ -81,7 +81,7 @@ CREATE FUNCTION packed(t text) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
               ELSE '\xd9'::bytea || substring(int8send(octet_length(t)) FROM 8) END || convert_to(t, 'UTF8')
 $$;
 
--- `queue.lows` with this priority in it; NULL where more than 16 are in use. A new job's number is above all others: a priority that is there stays as it is.
+-- `queue.lows` with this priority; NULL if more than 16 are in use. A new job has the highest id, so an existing entry of its priority stays.
 CREATE FUNCTION lows_with(lows bytea, wanted bigint, job bigint) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
   head int := get_byte(lows, 0);
@@ -114,7 +114,7 @@ BEGIN
          || substring(lows FROM CASE WHEN get_byte(lows, 0) = 222 THEN 4 ELSE 2 END) || holdfast.packed(wanted) || holdfast.packed(job);
 END $$;
 
--- Everything that a producer says of one job; the order is that of the engine's own checks.
+-- Check all arguments for one job, in the order of the engine's checks.
 CREATE FUNCTION check_job(
   b enqueue_bounds, queue text, size bigint, type text, content_type text, priority bigint, max_attempts bigint, delay_ms bigint,
   run_at timestamptz, lease_ms bigint, unique_key text, unique_while text, group_key text, group_limit bigint, tags text[], idempotency_key text
@@ -156,7 +156,7 @@ BEGIN
   END IF;
 END $$;
 
--- The queue of this name, locked; made where there is none.
+-- The queue with this name, locked; created if it does not exist.
 CREATE FUNCTION hold_queue(wanted text, most bigint) RETURNS queue LANGUAGE plpgsql AS $$
 DECLARE
   mine holdfast.queue;
@@ -204,7 +204,7 @@ BEGIN
   PERFORM check_job(b, p_queue, size, p_type, p_content_type, p_priority, p_max_attempts, p_delay_ms, p_run_at, p_lease_ms,
                     p_unique_key, p_unique_while, p_group_key, p_group_limit, p_tags, p_idempotency_key);
 
-  -- From the next lines on the queue is held: whoever idles with it in hand stops all others who use it.
+  -- From here on the queue is locked, and a session that is idle meanwhile blocks all others that use the queue.
   IF current_setting('idle_in_transaction_session_timeout')::interval NOT BETWEEN '1 ms' AND b.hold_ms * interval '1 ms' THEN
     PERFORM set_config('idle_in_transaction_session_timeout', b.hold_ms || 'ms', true);
   END IF;
@@ -221,7 +221,7 @@ BEGIN
         PERFORM refuse('idempotency_mismatch', 'JQ005', 'idempotency_key',
           format('The idempotency key ''%s'' was used with another request.', p_idempotency_key));
       END IF;
-      PERFORM pg_logical_emit_message(true, 'holdfast', '');  -- so that this commit waits for the standbys as the first one did
+      PERFORM pg_logical_emit_message(true, 'holdfast', '');  -- so that this commit waits for the standbys, as the first one did
       RETURN kept.first_job;
     END IF;
   END IF;
@@ -256,7 +256,7 @@ BEGIN
   IF ready_from > moment THEN
     INSERT INTO scheduled(job, queue, ready_at, priority, attempt, failures, crashes) VALUES (number, q.id, ready_from, p_priority, 0, 0, 0);
   ELSE
-    IF p_group_key IS NOT NULL THEN  -- whoever is held already did not find a place, and nobody overtakes
+    IF p_group_key IS NOT NULL THEN  -- if others are held, there is no free slot, and no job may overtake them
       is_held := EXISTS (SELECT FROM held h WHERE h.queue = q.id AND h.group_key = p_group_key)
         OR (SELECT count(*) FROM group_place g WHERE g.queue = q.id AND g.group_key = p_group_key) >= p_group_limit;
     END IF;
@@ -286,7 +286,7 @@ BEGIN
   RETURN number;
 END $$;
 
--- What applications call: with JSON as text, which is kept byte for byte, with JSON as jsonb, and with any bytes.
+-- The functions for applications: for JSON as text, which is stored byte for byte, for JSON as jsonb, and for any bytes.
 CREATE FUNCTION enqueue(
   queue text, payload text, type text DEFAULT '', priority bigint DEFAULT NULL, delay_ms bigint DEFAULT NULL, run_at timestamptz DEFAULT NULL,
   max_attempts bigint DEFAULT NULL, lease_ms bigint DEFAULT NULL, unique_key text DEFAULT NULL, unique_while text DEFAULT 'unfinished',
@@ -324,7 +324,7 @@ BEGIN
                  group_key, group_limit, tags, idempotency_key);
 END $$;
 
--- Nobody but the owner may call any of these, until somebody is let in.
+-- Only the owner may call these functions, until `let_enqueue` grants `enqueue` to an application.
 CREATE FUNCTION let_enqueue(application regrole) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE one regprocedure;
 BEGIN

@@ -1,15 +1,15 @@
--- Functions of 001_jobs and 002_enqueue anew. Names, arguments and grants stay, so that nodes of the version before, and applications, are served by
--- them as by the old ones.
+-- Replaces functions of 001_jobs and 002_enqueue. Names, arguments and grants stay, so that nodes of the previous version, and applications, can go
+-- on using them.
 --
--- `take` and `give_back` let go of their lock also where they are cancelled: it belongs to the session, and not to the transaction.
+-- `take` and `give_back` release their lock also if they are cancelled: it belongs to the session, not to the transaction.
 --
--- `holdfast.enqueue` finds the row of its queue from the newest version on, as a node's batches do (statements/lock_queues.sql): asked for by `=`,
--- it came after all of the dead ones, which stay for as long as somebody holds an old snapshot. So `hold_queue` and the UPDATE at the end of
--- `put_job` differ from before; besides, it is an error if the UPDATE finds no row, tags of more than one dimension are refused, and `put_job` plans
--- as the store's own connections do, whatever the session of the application has set. A payload that is larger than its whole queue is not told to
--- come again.
+-- `holdfast.enqueue` scans the index for its queue from the newest version of the row, as a node's batches do (statements/lock_queues.sql): with `=`
+-- the newest comes after all dead ones, which can't be vacuumed while an old snapshot exists. So `hold_queue` and the UPDATE at the end of
+-- `put_job` have changed. Also: it is an error if the UPDATE finds no row, tags of more than one dimension are refused, and `put_job` is planned
+-- as on the store's own connections, whatever the session of the application has set. The refusal of a payload that is larger than its whole queue
+-- does not say that it can be retried.
 
--- `count` numbers in a row. The lock is held for this call only; sequences never go back, also where the transaction does.
+-- Take `count` consecutive numbers. The lock is held for this call only; sequences never go back, even if the transaction is rolled back.
 CREATE OR REPLACE FUNCTION take(numbers regclass, count bigint) RETURNS bigint LANGUAGE plpgsql SET search_path = holdfast AS $$
 DECLARE first bigint;
 BEGIN
@@ -24,7 +24,7 @@ EXCEPTION WHEN query_canceled OR OTHERS THEN
   RAISE;
 END $$;
 
--- Numbers that were taken and not used, given back if nobody has taken any since.
+-- Give back numbers that were taken and not used, unless others have been taken since.
 CREATE OR REPLACE FUNCTION give_back(numbers regclass, used bigint, up_to bigint) RETURNS void LANGUAGE plpgsql SET search_path = holdfast AS $$
 BEGIN
   PERFORM pg_advisory_lock(1215261796, numbers::oid::int);
@@ -35,7 +35,7 @@ EXCEPTION WHEN query_canceled OR OTHERS THEN
   RAISE;
 END $$;
 
--- The queue of this name, locked; made where there is none.
+-- The queue with this name, locked; created if it does not exist.
 CREATE OR REPLACE FUNCTION hold_queue(wanted text, most bigint) RETURNS queue LANGUAGE plpgsql AS $$
 DECLARE
   mine holdfast.queue;
@@ -81,13 +81,13 @@ BEGIN
   p_tags := coalesce(p_tags, '{}');
   p_group_limit := coalesce(p_group_limit, 1);
   p_unique_while := coalesce(p_unique_while, 'unfinished');
-  IF array_ndims(p_tags) > 1 THEN  -- it would be written as a list of lists, which no node could read
+  IF array_ndims(p_tags) > 1 THEN  -- it would be stored as a list of lists, which no node can read
     PERFORM breach('tags', 'must be a list of texts, and not of lists');
   END IF;
   PERFORM check_job(b, p_queue, size, p_type, p_content_type, p_priority, p_max_attempts, p_delay_ms, p_run_at, p_lease_ms,
                     p_unique_key, p_unique_while, p_group_key, p_group_limit, p_tags, p_idempotency_key);
 
-  -- From the next lines on the queue is held: whoever idles with it in hand stops all others who use it.
+  -- From here on the queue is locked, and a session that is idle meanwhile blocks all others that use the queue.
   IF current_setting('idle_in_transaction_session_timeout')::interval NOT BETWEEN '1 ms' AND b.hold_ms * interval '1 ms' THEN
     PERFORM set_config('idle_in_transaction_session_timeout', b.hold_ms || 'ms', true);
   END IF;
@@ -104,7 +104,7 @@ BEGIN
         PERFORM refuse('idempotency_mismatch', 'JQ005', 'idempotency_key',
           format('The idempotency key ''%s'' was used with another request.', p_idempotency_key));
       END IF;
-      PERFORM pg_logical_emit_message(true, 'holdfast', '');  -- so that this commit waits for the standbys as the first one did
+      PERFORM pg_logical_emit_message(true, 'holdfast', '');  -- so that this commit waits for the standbys, as the first one did
       RETURN kept.first_job;
     END IF;
   END IF;
@@ -144,7 +144,7 @@ BEGIN
   IF ready_from > moment THEN
     INSERT INTO scheduled(job, queue, ready_at, priority, attempt, failures, crashes) VALUES (number, q.id, ready_from, p_priority, 0, 0, 0);
   ELSE
-    IF p_group_key IS NOT NULL THEN  -- whoever is held already did not find a place, and nobody overtakes
+    IF p_group_key IS NOT NULL THEN  -- if others are held, there is no free slot, and no job may overtake them
       is_held := EXISTS (SELECT FROM held h WHERE h.queue = q.id AND h.group_key = p_group_key)
         OR (SELECT count(*) FROM group_place g WHERE g.queue = q.id AND g.group_key = p_group_key) >= p_group_limit;
     END IF;

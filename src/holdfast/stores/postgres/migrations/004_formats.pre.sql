@@ -1,14 +1,14 @@
--- What stood by place, in arrays of JSON and MessagePack, stands by name in objects of JSON: see stores/formats.py. The rows of job.extras,
--- ended.followers, kept_answer.receipts and schedule.state are turned by `by_name.py`, in the transaction of this step. What can't be read stays as it is.
+-- Arrays of JSON and MessagePack, with values by position, become objects of JSON, with values by name: see stores/formats.py. `by_name.py` converts
+-- job.extras, ended.followers, kept_answer.receipts and schedule.state, in the transaction of this step. Unreadable values stay as they are.
 --
--- A node of the version before reads none of it, so this step is not for a rolling restart: from here on such a node is refused, and one that is
--- connected can't begin a batch any more, because it asks for a column that is gone.
+-- Nodes of the previous version can't read the new format, so this step does not permit a rolling restart: such a node is refused from here on, and
+-- one that is connected can't start a batch any more, because it reads a column that is dropped here.
 
 SET LOCAL statement_timeout = 0;
 LOCK TABLE queue, job, schedule, kept_answer, ended IN ACCESS EXCLUSIVE MODE;
 
 ALTER TABLE queue DROP COLUMN lows;
-ALTER TABLE queue ADD COLUMN ready_floors jsonb;  -- priority → a number that no row of `ready` is below; NULL: not known
+ALTER TABLE queue ADD COLUMN ready_floors jsonb;  -- priority → a lower bound of the job ids in `ready`; NULL: unknown
 ALTER TABLE enqueue_bounds ADD COLUMN ready_floors bigint NOT NULL DEFAULT 16;
 ALTER TABLE enqueue_bounds ALTER COLUMN ready_floors DROP DEFAULT;
 UPDATE queue q SET ready_floors = l.floors FROM (
@@ -21,8 +21,8 @@ DROP FUNCTION lows_with(bytea, bigint, bigint);
 DROP FUNCTION packed(bigint);
 DROP FUNCTION packed(text);
 
--- `queue.ready_floors` with the line of this priority; NULL where that makes more than `most`. A new job's number is above all others: a priority that
--- is there stays as it is.
+-- `queue.ready_floors` with this priority; NULL if that makes more than `most`. A new job has the highest id, so an existing entry of its priority
+-- stays.
 CREATE FUNCTION with_line(floors jsonb, priority bigint, job bigint, most bigint) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
   IF floors IS NULL OR jsonb_typeof(floors) <> 'object' THEN RETURN NULL; END IF;
@@ -31,7 +31,7 @@ BEGIN
   RETURN floors || jsonb_build_object(priority, job);
 END $$;
 
--- Everything that a producer says of one job; the order is that of the engine's own checks.
+-- Check all arguments for one job, in the order of the engine's checks.
 CREATE OR REPLACE FUNCTION check_job(
   b enqueue_bounds, queue text, size bigint, type text, content_type text, priority bigint, max_attempts bigint, delay_ms bigint,
   run_at timestamptz, lease_ms bigint, unique_key text, unique_while text, group_key text, group_limit bigint, tags text[], idempotency_key text
@@ -77,7 +77,7 @@ BEGIN
   END IF;
 END $$;
 
--- The queue of this name, locked; made where there is none.
+-- The queue with this name, locked; created if it does not exist.
 CREATE OR REPLACE FUNCTION hold_queue(wanted text, most bigint) RETURNS queue LANGUAGE plpgsql AS $$
 DECLARE
   mine holdfast.queue;
@@ -123,13 +123,13 @@ BEGIN
   p_tags := coalesce(p_tags, '{}');
   p_group_limit := coalesce(p_group_limit, 1);
   p_unique_while := coalesce(p_unique_while, 'unfinished');
-  IF array_ndims(p_tags) > 1 THEN  -- it would be written as a list of lists, which no node could read
+  IF array_ndims(p_tags) > 1 THEN  -- it would be stored as a list of lists, which no node can read
     PERFORM breach('tags', 'must be a list of texts, and not of lists');
   END IF;
   PERFORM check_job(b, p_queue, size, p_type, p_content_type, p_priority, p_max_attempts, p_delay_ms, p_run_at, p_lease_ms,
                     p_unique_key, p_unique_while, p_group_key, p_group_limit, p_tags, p_idempotency_key);
 
-  -- From the next lines on the queue is held: whoever idles with it in hand stops all others who use it.
+  -- From here on the queue is locked, and a session that is idle meanwhile blocks all others that use the queue.
   IF current_setting('idle_in_transaction_session_timeout')::interval NOT BETWEEN '1 ms' AND b.hold_ms * interval '1 ms' THEN
     PERFORM set_config('idle_in_transaction_session_timeout', b.hold_ms || 'ms', true);
   END IF;
@@ -146,7 +146,7 @@ BEGIN
         PERFORM refuse('idempotency_mismatch', 'JQ005', 'idempotency_key',
           format('The idempotency key ''%s'' was used with another request.', p_idempotency_key));
       END IF;
-      PERFORM pg_logical_emit_message(true, 'holdfast', '');  -- so that this commit waits for the standbys as the first one did
+      PERFORM pg_logical_emit_message(true, 'holdfast', '');  -- so that this commit waits for the standbys, as the first one did
       RETURN kept.first_job;
     END IF;
   END IF;
@@ -185,7 +185,7 @@ BEGIN
   IF ready_from > moment THEN
     INSERT INTO scheduled(job, queue, ready_at, priority, attempt, failures, crashes) VALUES (number, q.id, ready_from, p_priority, 0, 0, 0);
   ELSE
-    IF p_group_key IS NOT NULL THEN  -- whoever is held already did not find a place, and nobody overtakes
+    IF p_group_key IS NOT NULL THEN  -- if others are held, there is no free slot, and no job may overtake them
       is_held := EXISTS (SELECT FROM held h WHERE h.queue = q.id AND h.group_key = p_group_key)
         OR (SELECT count(*) FROM group_place g WHERE g.queue = q.id AND g.group_key = p_group_key) >= p_group_limit;
     END IF;

@@ -1,8 +1,8 @@
--- The audit log: one row for each managing verb, written in the transaction of what it tells of. Rows are only added and, when they are old or too
--- many, removed from the oldest on; of one that has a `run` (something done in several transactions) the outcome and the counts go on.
+-- The audit log: one row for each managing verb, written in the transaction of its change. Rows are only added and, if too old or too many, removed,
+-- the oldest first. Only a row with a `run` (a bulk action in several transactions) is updated: its outcome and counts.
 --
--- The row of `audit_tally` is locked by whoever writes, as the last thing before the commit: numbers are given in the order of the commits, so
--- that whoever follows the log by number misses none.
+-- Every writer locks the row of `audit_tally`, as its last step before the commit: ids follow the order of the commits, so that a reader that follows
+-- the log by id misses none.
 
 CREATE TABLE audit(
   id bigint PRIMARY KEY,
@@ -18,15 +18,15 @@ CREATE TABLE audit(
   address text COLLATE "C" NOT NULL,
   door text COLLATE "C" NOT NULL,
   run text COLLATE "C",
-  size bigint NOT NULL             -- bytes, as they are counted against the bound
+  size bigint NOT NULL             -- bytes that count towards the bound
 );
 CREATE UNIQUE INDEX audit_run ON audit(run) WHERE run IS NOT NULL;
 
 CREATE TABLE audit_tally(
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-  last bigint NOT NULL,            -- the last number given
+  last bigint NOT NULL,            -- the last id used
   kept bigint NOT NULL,            -- rows of `audit`
   bytes bigint NOT NULL,           -- their sizes
-  removed bigint NOT NULL          -- rows that there were once
+  removed bigint NOT NULL          -- rows removed so far
 ) WITH (fillfactor = 10);
 INSERT INTO audit_tally(last, kept, bytes, removed) VALUES (0, 0, 0, 0);

@@ -1,14 +1,14 @@
--- What `holdfast.enqueue` does, and what it stores, depends on nothing that the session of the application has set. A text of a moment or of bytes is
--- part of the hash that a repeated call is known by (TimeZone, bytea_output), and patterns have backslashes (standard_conforming_strings).
+-- `holdfast.enqueue` does and stores the same whatever the session of the application has set. The hash that recognizes a repeated call contains times
+-- and bytes as text (TimeZone, bytea_output), and patterns have backslashes (standard_conforming_strings).
 --
--- A path that does not name pg_temp looks there first for the names of types: whoever could make a temporary type `oid` had it used by `take`, and
--- what the type checks was run as the owner. `let_enqueue` is called by the owner, whose own path may name a schema that others write into.
+-- If a search path does not name pg_temp, types are looked up there first: a caller could create a temporary type `oid`, `take` used it, and the
+-- checks of that type ran as the owner. `let_enqueue` is called by the owner, whose own path may name a schema that others can write to.
 
 ALTER FUNCTION take(regclass, bigint) SET search_path = holdfast, pg_temp;
 ALTER FUNCTION give_back(regclass, bigint, bigint) SET search_path = holdfast, pg_temp;
 ALTER FUNCTION let_enqueue(regrole) SET search_path = holdfast, pg_temp;
 
--- A content type is lower case by ASCII, whatever the database's locale makes of an I.
+-- A content type is lower-cased by ASCII, because some locales of a database have another lower case of I.
 CREATE OR REPLACE FUNCTION enqueue(
   queue text, payload bytea, content_type text DEFAULT 'application/octet-stream', type text DEFAULT '', priority bigint DEFAULT NULL, delay_ms bigint DEFAULT NULL, run_at timestamptz DEFAULT NULL,
   max_attempts bigint DEFAULT NULL, lease_ms bigint DEFAULT NULL, unique_key text DEFAULT NULL, unique_while text DEFAULT 'unfinished',

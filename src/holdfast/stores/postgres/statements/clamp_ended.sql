@@ -1,4 +1,4 @@
--- One index lookup at the end of each queue's history.
+-- Times that are too far ahead: one index lookup at the end of each queue's history.
 WITH changed AS (
   UPDATE ended SET ended_at = $1::bigint WHERE job IN (
     SELECT e.job FROM queue q CROSS JOIN (VALUES ('concluded'), ('dead'), ('cancelled')) s(state)

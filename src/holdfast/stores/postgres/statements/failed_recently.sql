@@ -1,4 +1,4 @@
--- The errors of the newest jobs that have any, a job's latest first; those of one queue alone where $3 names it.
+-- The errors of the newest jobs that have any, the latest error of a job first; only those of queue $3, unless it is NULL.
 -- A job that has not ended is 'unfinished' here: its exact state does not matter for counting failures.
 SELECT e.job, j.queue, j.type, coalesce(s.state, 'unfinished'), e.at, e.attempt, e.kind, e.worker, substr(e.reason, 1, $2)
 FROM (SELECT * FROM job_error ORDER BY job DESC, attempt DESC LIMIT $1) e

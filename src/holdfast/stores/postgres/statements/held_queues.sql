@@ -1,5 +1,5 @@
--- Of these queues ($1) those whose row is held by a transaction that is at least $2 ms old, and by whom. A queue's row names its holder; nothing is
--- locked by this query. Batches of other nodes are younger than that.
+-- Those of the queues $1 that a transaction has locked for at least $2 ms, and that transaction. A queue's row names the transaction; nothing is
+-- locked by this query. Batches of other nodes are shorter than that.
 SELECT q.id, q.name, coalesce(a.pid, 0) AS pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'a prepared transaction') AS program,
        coalesce(a.state, 'unknown') AS state, coalesce((extract(epoch FROM clock_timestamp() - a.xact_start) * 1000)::bigint, $2) AS ms
 FROM unnest($1::int[]) w(id)

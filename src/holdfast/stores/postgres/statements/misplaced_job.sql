@@ -1,4 +1,4 @@
--- A ready job whose row is not in the place that its job says: found by a scan of all ready jobs, done only if nothing else was found.
+-- A ready job with another queue, priority or group in its row than in `job`: a scan of all ready jobs, only if nothing else was found.
 SELECT k.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, k.max_attempts, k.size, k.created_at, s.ready_at, k.extras, s.held,
        NULL::bigint, NULL::bytea, NULL::text, NULL::bigint, NULL::bigint, NULL::text, NULL::boolean, NULL::bigint, NULL::text
 FROM job k JOIN (

@@ -1,5 +1,5 @@
--- The first ready jobs of several queues, with their contents: the hot half of a lease. Only the queue's row is locked, which every
--- batch that leases from a queue or enqueues into it holds. One row of the parameters for each queue and priority: no ready job is
+-- The first ready jobs of several queues, with their contents: for most leases. Only the queue's row is locked, which every
+-- batch that leases from a queue or enqueues into it holds. The parameters have a row for each queue and priority: no ready job is
 -- below $3, so that the dead rows in front of it are skipped; $4 is how many jobs the queue may lease.
 SELECT j.id, s.queue, 'ready', s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
        s.ready_at, j.extras, false, NULL::bigint, NULL::bytea, NULL::text, NULL::bigint, NULL::bigint, NULL::text, NULL::boolean, NULL::bigint, NULL::text,

@@ -1,4 +1,4 @@
--- The same for a queue with more priorities in use than are recorded: the first job of each (a skip scan), and the earliest of those.
+-- The same for a queue with more priorities in use than are recorded: a skip scan over its priorities.
 WITH RECURSIVE p(priority) AS (
   SELECT (SELECT min(priority) FROM ready WHERE queue = $1)
   UNION ALL

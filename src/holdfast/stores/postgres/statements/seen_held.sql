@@ -1,4 +1,4 @@
--- Queues whose row is held by a transaction of at least $1 seconds, and its program, the oldest first.
+-- Queues with a row that a transaction has locked for at least $1 seconds, and the program, the oldest first.
 SELECT q.name, format('session %s of %s (%s), %s', a.pid, coalesce(a.usename, '?'), coalesce(nullif(a.application_name, ''), a.backend_type, '?'),
               coalesce(a.state, '?')) AS who, a.pid, extract(epoch FROM clock_timestamp() - a.xact_start)::bigint AS seconds
   FROM holdfast.queue q

@@ -1,4 +1,4 @@
--- Count entries that are to be added; the last of their numbers. A missing tally, or one that is behind, continues from the existing
+-- Count new entries before they are added; returns the id of the last. A missing tally, or one that is behind, continues from the existing
 -- entries. An invalid count is replaced by an impossible one, so that the next trim recounts (`count_audit`).
 INSERT INTO audit_tally AS t(only_row, last, kept, bytes, removed)
 VALUES (true, coalesce((SELECT max(id) FROM audit WHERE id < 9007199254740991), 0) + $1::bigint, 9007199254740991, 9007199254740991, 0)

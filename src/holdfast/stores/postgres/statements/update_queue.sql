@@ -1,4 +1,4 @@
--- An impossible time is replaced. The row is locked by us; how it is found: see lock_queues.sql.
+-- An impossible time is replaced. We hold the lock on the row; for how it is found, see lock_queues.sql.
 UPDATE queue q SET settings = v.settings, paused = v.paused, scheduled = v.scheduled, ready = v.ready, leased = v.leased,
   concluded = v.concluded, dead = v.dead, cancelled = v.cancelled, bytes = v.bytes,
   seen_at = CASE WHEN q.seen_at > 253402300799999 THEN v.seen_at ELSE greatest(q.seen_at, v.seen_at) END, ready_floors = v.ready_floors::jsonb

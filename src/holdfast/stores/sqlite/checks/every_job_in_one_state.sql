@@ -1,4 +1,4 @@
--- Jobs that are in no state's table, or in more than one.
+-- Jobs without a row in the table of a state, or with rows in several.
 SELECT 'job', j.id, 'is in', s.states, 'states'
 FROM job j LEFT JOIN (
   SELECT job, count(*) AS states FROM (

@@ -1,4 +1,4 @@
--- Places of groups that a job should have and has not, and places of jobs that should have none.
+-- Slots of groups that a job should have but does not, and slots of jobs that should have none.
 WITH due(queue, group_key, job) AS (
   SELECT queue, extras ->> '$.group_key', id FROM job
   WHERE extras ->> '$.group_key' IS NOT NULL

@@ -1,4 +1,4 @@
--- Queues whose tally is not what their rows say.
+-- Queues with a tally that differs from their rows.
 WITH counted AS (
   SELECT q.id,
     (SELECT count(*) FROM scheduled s WHERE s.queue = q.id) AS scheduled,

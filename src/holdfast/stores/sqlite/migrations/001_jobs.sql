@@ -1,7 +1,7 @@
--- Narrow tables: a job's row is written once; what changes is a small row that moves from table to table as the state does.
--- Times are milliseconds since 1970 (UTC), sizes are bytes. Names of queues stand once, in `queue`.
+-- Narrow tables: a job's row is written once; a small row, one table for each state, is what moves when the state changes.
+-- Times are milliseconds since 1970 (UTC), sizes are bytes. The name of a queue is only in `queue`.
 
-CREATE TABLE counter(                       -- the last number given; never goes back, also across restarts
+CREATE TABLE counter(                       -- the last id used; never goes back, also across restarts
   name TEXT PRIMARY KEY,
   value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -10,10 +10,10 @@ INSERT INTO counter(name, value) VALUES ('job', 0), ('fence', 0);
 CREATE TABLE queue(
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
-  settings TEXT NOT NULL,                   -- JSON: only what was set; the rest follows the server's defaults
+  settings TEXT NOT NULL,                   -- JSON: only what was set; for the rest the server's defaults apply
   paused INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
-  scheduled INTEGER NOT NULL,               -- the tally: exact, kept in the transaction that moves the rows
+  scheduled INTEGER NOT NULL,               -- the tally: exact, written in the transaction that moves the rows
   ready INTEGER NOT NULL,
   leased INTEGER NOT NULL,
   concluded INTEGER NOT NULL,
@@ -46,7 +46,7 @@ CREATE TABLE ready(
   PRIMARY KEY (queue, priority, job)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE held(                          -- ready, but waiting for a place in its group
+CREATE TABLE held(                          -- ready, but waiting for a slot in its group
   queue INTEGER NOT NULL,
   group_key TEXT NOT NULL,
   job INTEGER NOT NULL,
@@ -109,17 +109,17 @@ CREATE TABLE ended(
   failures INTEGER NOT NULL,
   crashes INTEGER NOT NULL,
   reason TEXT,
-  fence INTEGER,                            -- the lease that concluded it, so that a repeated conclude is known
+  fence INTEGER,                            -- the lease that concluded it, to recognize a repeated conclude
   secret BLOB,
   worker TEXT,
   result BLOB,                              -- JSON
-  followers BLOB                            -- msgpack: receipts of the jobs put by the conclude
+  followers BLOB                            -- msgpack: receipts of the follow-up jobs of the conclude
 ) STRICT;
 CREATE INDEX ended_queue ON ended(queue, state, ended_at);
 CREATE INDEX ended_dead ON ended(ended_at) WHERE state = 'dead';
 CREATE INDEX ended_cancelled ON ended(ended_at) WHERE state = 'cancelled';
 
-CREATE TABLE job_error(                     -- attempts that went wrong, the last few of a job
+CREATE TABLE job_error(                     -- attempts that failed or crashed, the last few of a job
   job INTEGER NOT NULL,
   attempt INTEGER NOT NULL,
   at INTEGER NOT NULL,
@@ -154,7 +154,7 @@ CREATE TABLE kept_answer(                   -- first answers to calls with an id
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX kept_answer_at ON kept_answer(at);
 
--- One shape for a job in every state; `stores/sqlite/rows.py` reads it. What stands behind it is the rest of the table's key.
+-- The same columns for a job in every state; `stores/rows.py` reads them. A column after them is the rest of the table's key.
 CREATE VIEW ready_job AS
   SELECT j.id, s.queue, 'ready' AS state, s.priority, s.attempt, s.failures, s.crashes, j.max_attempts, j.size, j.created_at,
          s.ready_at, j.extras, 0 AS held, NULL AS fence, NULL AS secret, NULL AS worker, NULL AS leased_at, NULL AS until,

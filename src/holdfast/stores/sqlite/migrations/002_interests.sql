@@ -1,4 +1,4 @@
--- Which events each queue wants. The version grows with every change, so that whoever routes by an older one is found out.
+-- Which events each queue wants. The version grows with every change, so that an event routed by an older version is noticed.
 
 CREATE TABLE interest(
   queue INTEGER PRIMARY KEY,

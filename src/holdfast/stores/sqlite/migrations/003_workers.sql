@@ -1,4 +1,4 @@
--- Registered workers. Their beats are not here: a beat must cost no write.
+-- Registered workers. Their heartbeats are not stored: a heartbeat must cost no write.
 
 CREATE TABLE worker(
   id TEXT PRIMARY KEY,

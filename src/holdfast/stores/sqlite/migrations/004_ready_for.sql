@@ -1,4 +1,4 @@
--- Ready jobs that only one registered worker may take: a line of its own for each, so that nobody else ever steps over them.
+-- Ready jobs that only one registered worker may lease, in an order of their own for each worker, so that others need not skip them.
 
 CREATE TABLE ready_for(
   worker TEXT NOT NULL,

@@ -1,9 +1,9 @@
--- Recurring jobs. A fire puts its job and moves `next_at` in one transaction, so that there is exactly one job to a fire.
+-- Recurring jobs. A fire enqueues its job and advances `next_at` in one transaction, so each fire has exactly one job.
 
 CREATE TABLE schedule(
   name TEXT PRIMARY KEY,
-  try_at INTEGER NOT NULL,                  -- when the scheduler looks at it next
+  try_at INTEGER NOT NULL,                  -- when the scheduler checks it next
   paused INTEGER NOT NULL,
-  state BLOB NOT NULL                       -- msgpack: the whole of it, see job/schedule.py
+  state BLOB NOT NULL                       -- msgpack: the whole schedule, see job/schedule.py
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX schedule_due ON schedule(try_at) WHERE paused = 0;

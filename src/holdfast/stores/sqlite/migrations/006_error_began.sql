@@ -1,3 +1,3 @@
--- When the attempt that went wrong began, so that a job's whole life can be drawn. NULL: it was kept before this was known.
+-- When the failed attempt began, for the timeline of a job. NULL: stored before this column existed.
 
 ALTER TABLE job_error ADD COLUMN leased_at INTEGER;

@@ -1,5 +1,5 @@
--- What stood by place in arrays of JSON and MessagePack stands by name in objects of JSON: see stores/formats.py. What can't be read stays as it is.
--- `extras_by_name` and its like are functions of this program (stores/positional.py); SQLite knows them while this step runs.
+-- Arrays of JSON and MessagePack, with values by position, become objects of JSON, with values by name: see stores/formats.py. Unreadable values stay
+-- as they are. `extras_by_name` and the others are functions in stores/positional.py, registered with SQLite while this step runs.
 --
 -- job.extras, kept_answer.receipts, ended.followers and schedule.state are JSON now, the last three as bytes.
 

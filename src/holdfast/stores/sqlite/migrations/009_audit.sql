@@ -1,5 +1,5 @@
--- The audit log: one row for each managing verb, written in the transaction of what it tells of. Rows are only added and, when they are old or too
--- many, removed from the oldest on; of one that has a `run` (something done in several transactions) the outcome and the counts go on.
+-- The audit log: one row for each managing verb, written in the transaction of its change. Rows are only added and, if too old or too many, removed,
+-- the oldest first. Only a row with a `run` (a bulk action in several transactions) is updated: its outcome and counts.
 
 CREATE TABLE audit(
   id INTEGER PRIMARY KEY,
@@ -15,15 +15,15 @@ CREATE TABLE audit(
   address TEXT NOT NULL,
   door TEXT NOT NULL,
   run TEXT,
-  size INTEGER NOT NULL            -- bytes, as they are counted against the bound
+  size INTEGER NOT NULL            -- bytes that count towards the bound
 ) STRICT;
 CREATE UNIQUE INDEX audit_run ON audit(run) WHERE run IS NOT NULL;
 
 CREATE TABLE audit_tally(
   only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-  last INTEGER NOT NULL,           -- the last number given: it is not given again when its row is gone
+  last INTEGER NOT NULL,           -- the last id used: it is not used again after its row is removed
   kept INTEGER NOT NULL,           -- rows of `audit`
   bytes INTEGER NOT NULL,          -- their sizes
-  removed INTEGER NOT NULL         -- rows that there were once
+  removed INTEGER NOT NULL         -- rows removed so far
 ) STRICT;
 INSERT INTO audit_tally(only_row, last, kept, bytes, removed) VALUES (1, 0, 0, 0, 0);

@@ -1,4 +1,4 @@
--- One job in any state: at most one of the arms has a row. Each finds its row by a whole key.
+-- One job in any state: at most one SELECT of the union has a row. Each finds it by a full key.
 SELECT * FROM ended_job WHERE id = ?1
 UNION ALL
 SELECT v.* FROM leased l CROSS JOIN leased_job v ON v.fence = l.fence WHERE l.job = ?1

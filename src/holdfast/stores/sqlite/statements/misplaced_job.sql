@@ -1,4 +1,4 @@
--- A ready job whose row is not in the place that its job says: found by a scan of all ready jobs, done only if nothing else was found.
+-- A ready job with another queue, priority or group in its row than in `job`: a scan of all ready jobs, only if nothing else was found.
 SELECT v.* FROM job k CROSS JOIN ready_job v ON v.id = k.id WHERE k.id = ?1
 UNION ALL
 SELECT v.id, v.queue, v.state, v.priority, v.attempt, v.failures, v.crashes, v.max_attempts, v.size, v.created_at, v.ready_at, v.extras, 1,

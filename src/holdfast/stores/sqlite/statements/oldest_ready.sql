@@ -1,4 +1,4 @@
--- The first job of each priority of a queue (a skip scan, not a scan), and the earliest of those. ?1 is the queue's name.
+-- When the oldest ready job of a queue became ready: the earliest among the first job of each priority (a skip scan). ?1 is the queue's name.
 WITH RECURSIVE q(id) AS (SELECT id FROM queue WHERE name = ?1),
 p(priority) AS (
   SELECT min(priority) FROM ready WHERE queue = (SELECT id FROM q)

@@ -1,2 +1,2 @@
--- How many ready jobs are for each worker only.
+-- The number of ready jobs that only one worker may lease, by worker.
 SELECT worker, count(*) FROM ready_for GROUP BY worker
