@@ -166,13 +166,17 @@ def test_a_channel_closes_when_its_key_is_revoked_and_releases_its_jobs(house):
         pass
 
 
-def test_a_channel_from_before_the_first_key_is_closed_and_not_served_as_another_caller():
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_channel_from_before_the_first_key_is_closed_and_not_served_as_another_caller(waits):
+    """One that waits for jobs is closed at once, another with the next that it asks for."""
     with LocalServer() as server, open_channel(server.url) as line:
-        line.start("r.none")
+        if waits:
+            line.start("r.none")
         other = House(server)
         assert other.api.get("/v1/queues").status_code == 200  # the latest caller of this listener is root
-        line.send("enqueue", ref="x", body={"jobs": [{"queue": "r.before", "payload": 1}]})
         with pytest.raises(ConnectionClosed) as closed:
+            if not waits:
+                line.send("enqueue", ref="x", body={"jobs": [{"queue": "r.before", "payload": 1}]})
             line.line.recv(PATIENCE_S)
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "unauthenticated")
         assert other.api.get("/v1/queues/r.before").status_code == 404
