@@ -8,9 +8,10 @@ before all others, so that none of them is left alone at the end.
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # A shell gives a background job SIGINT and SIGQUIT ignored, `nohup` SIGHUP, and every program started from here would inherit that.
@@ -33,6 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; a worker takes the next file as they stand here (`--no-loadscope-reorder`)."""
     seconds = {item.path: mark.args[0] for item in items if (mark := item.get_closest_marker("long"))}
     items.sort(key=lambda item: -seconds.get(item.path, 0))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """What a test sets of the log, such as its level, holds for that test alone."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,7 @@ _OFFERED = 200  # of each kind
 
 @get("/web/suggest")
 async def suggest(view: View) -> Reply:
-    """Lists for the fields: the queues on the overview, and what a few jobs of each state have."""
+    """Lists for the fields: the queues on the overview, and what a few jobs of each state have, their queues included."""
     queue = view.query.get("queue") or None
     if queue is not None:
         checks.name_of_queue("queue", queue)
@@ -25,7 +25,7 @@ async def suggest(view: View) -> Reply:
     pages = await asyncio.gather(*[view.engine.reading.jobs(one) for one in questions])
     details = [detail for page in pages for detail in page.jobs]
     lists = {
-        "queues": sorted(one.info.name for one in stats.queues)[:_OFFERED],
+        "queues": sorted({one.info.name for one in stats.queues} | {detail.job.queue for detail in details})[:_OFFERED],
         "types": sorted({detail.content.type for detail in details} - {""})[:_OFFERED],
         "tags": sorted({tag for detail in details for tag in detail.job.extras.tags})[:_OFFERED],
     }

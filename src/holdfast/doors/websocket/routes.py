@@ -1,6 +1,6 @@
 """What plain HTTP is answered at the channel's path. The OpenAPI document has no words for a WebSocket, so it is not in there."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from holdfast.doors.websocket.door import PATH
 from holdfast.errors import InvalidRequest
