@@ -35,6 +35,7 @@ from holdfast.committer.ticker import LogLimit
 from holdfast.committer.totals import Totals
 from holdfast.committer.verbs import VERBS
 from holdfast.errors import HoldfastError, InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
+from holdfast.job.registry import WorkerState, is_seen
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS
 from holdfast.messages.answers import Granted, GrantedJob
 from holdfast.messages.audit import Managed
@@ -104,10 +105,32 @@ class Committer:
         if self.broken is not None:
             self._turn_away([(command, sink, tag)])
             return
+        if type(command) is LeaseJobs and command.waits and not self._waiting and self._is_in_vain(command):
+            sink.deliver(tag, Granted([], self._clock.now()))  # as a transaction that finds nothing would
+            return
         if not self._waiting:  # only the first one has to wake the committer
             self._wake_up()
             self._idle.clear()
         self._waiting.append((command, sink, tag))
+
+    def _is_in_vain(self, command: LeaseJobs) -> bool:
+        """Whether there is nothing to lease by the last commit, as far as the store knows that without a transaction."""
+        known = self._store.in_memory() if command.request is None and command.queues else None
+        if known is None:
+            return False
+        queues, workers = known
+        now = self._clock.now()
+        for name in command.queues:
+            queue = queues.get(name)
+            if queue is None or queue.may_lease_at(now):
+                return False
+        worker = workers.get(command.worker)
+        if worker is None:
+            return not command.registered
+        if worker.state is not WorkerState.RUNNING or not is_seen(worker, command.scope):
+            return False
+        self.beats[worker.id] = now
+        return True
 
     def await_jobs(self, command: LeaseJobs, sink: Sink, tag: object) -> None:
         """Let a caller that found nothing wait for the commit that brings it something."""

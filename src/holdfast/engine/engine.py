@@ -232,7 +232,7 @@ class Engine(Pipeline):
             raise Draining(retry_after_ms=1_000)
         if request is not None and (caller := caller_here(self.keyring)) is not None:
             request = f"{caller.key.id}/{request}"  # another key's answer for the same request id is not available to this one
-        command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority, registered)
+        command = LeaseJobs(queues, limit, worker, lease_ms, request, by_priority, registered, waits=wait_ms > 0)
         if not wait_ms:
             return await self.ask(command)
         call: Call[Granted] = Call(self, self.arrivals, queues)

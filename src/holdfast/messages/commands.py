@@ -36,7 +36,8 @@ class Enqueue(Command[Enqueued], frozen=True, tag=1):
 
 class LeaseJobs(Command[Granted], frozen=True, tag=2):
     """Lease up to `limit` ready jobs to `worker`: queue after queue, or by priority over all of them; up to `most_bytes`, but
-    at least one. `registered`: the worker must be registered, and without `queues` its registered queues are used.
+    at least one. `registered`: the worker must be registered, and without `queues` its registered queues are used. `waits`: who finds
+    nothing will wait for news, so a look at what was committed last is enough.
     """
 
     phase: ClassVar[Phase] = Phase.LEASE
@@ -49,6 +50,7 @@ class LeaseJobs(Command[Granted], frozen=True, tag=2):
     by_priority: bool = False
     registered: bool = False
     most_bytes: int = GRANT_BYTES
+    waits: bool = False
 
 
 class AwaitJobs(Request[Granted], frozen=True, tag=7):

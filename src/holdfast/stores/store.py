@@ -30,7 +30,8 @@ from holdfast.job.schedule import Schedule
 from holdfast.limits import AUDIT_ROW_BYTES
 from holdfast.messages.audit import AuditEntry
 from holdfast.messages.frame import A, Query
-from holdfast.messages.views import Durability, HeldQueue, Replication
+from holdfast.messages.views import Durability
+from holdfast.stores.health import Health
 
 OrderedJobs = list[tuple[Job, Content | None]]
 """Jobs in their order with what their workers are given: of the first `GRANT_BYTES` only, the others' is to be read one by one."""
@@ -408,18 +409,6 @@ class Transaction(Protocol):
         ...
 
 
-class Health(msgspec.Struct, frozen=True):
-    """Sizes in bytes. If `accepting` is false no new jobs are accepted, and `reason` is the error code."""
-
-    file_bytes: int
-    wal_bytes: int
-    disk_free_bytes: int
-    accepting: bool
-    reason: str = "storage_full"
-    replication: Replication | None = None
-    held_queues: tuple[HeldQueue, ...] = ()
-
-
 class Store(Protocol):
     """A store of jobs. `shared`: other processes write to it too, and are informed by `notify`."""
 
@@ -440,6 +429,10 @@ class Store(Protocol):
 
     def accepting(self) -> bool:
         """Whether there is disk space for new jobs."""
+        ...
+
+    def in_memory(self) -> tuple[Mapping[str, Queue], Roster] | None:
+        """Some queues, and all registered workers, as of the last commit, between two transactions; None: only a transaction knows."""
         ...
 
     def spend_reserve(self) -> bool:

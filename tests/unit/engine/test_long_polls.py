@@ -190,6 +190,34 @@ async def test_a_poll_asks_the_store_once_and_again_only_for_news(engine, backen
     assert backend.totals.batches == batches + 1
 
 
+async def test_a_poll_of_an_empty_queue_that_is_in_memory_costs_no_transaction(engine, backend, polls, new, turns):
+    await engine.enqueue([new()])
+    (held,) = (await engine.lease(("q",))).jobs
+    batches = backend.totals.batches
+    poll = await polls()
+    assert backend.totals.batches == batches
+    await engine.end(ReleaseLease(held.job.ref()))
+    assert taken(await soon(poll)) == [1]
+
+
+async def test_a_quiet_worker_is_told_so_though_there_is_nothing(engine, new):
+    worker = await engine.workers.register(("q",), "host")
+    await engine.enqueue([new()])
+    assert taken(await engine.lease(("q",), worker=worker.id)) == [1]
+    assert not (await engine.lease(("q",), worker=worker.id, wait_ms=1)).quiet
+    await engine.workers.quiet(worker.id)
+    assert (await engine.lease(("q",), worker=worker.id, wait_ms=1)).quiet
+
+
+async def test_a_poll_of_an_empty_queue_is_a_sign_of_life(engine, backend, clock, new):
+    worker = await engine.workers.register(("q",), "host")
+    await engine.enqueue([new()])
+    assert taken(await engine.lease(("q",), worker=worker.id)) == [1]
+    clock.advance(1_000)
+    await engine.lease(("q",), worker=worker.id, wait_ms=1)
+    assert backend.committer.beats[worker.id] == clock.now()
+
+
 async def test_a_poll_is_granted_its_job_in_the_commit_that_brings_it(engine, backend, polls, new, turns):
     poll = await polls()
     batches = backend.totals.batches

@@ -79,7 +79,14 @@ class JobFeeder(Wait[Granted]):
         self._asked = room
         wanted = self._wanted
         return LeaseJobs(
-            wanted.queues, room, wanted.worker, wanted.lease_ms, None, wanted.by_priority, most_bytes=CHANNEL_GRANT_BYTES
+            wanted.queues,
+            room,
+            wanted.worker,
+            wanted.lease_ms,
+            None,
+            wanted.by_priority,
+            most_bytes=CHANNEL_GRANT_BYTES,
+            waits=True,
         )
 
     def take(self, result: Granted | Refused) -> float | None:

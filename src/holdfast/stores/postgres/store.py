@@ -8,7 +8,7 @@ unknown, every connection is dropped, and the next batch begins on a new one, on
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,10 +17,12 @@ import structlog
 
 from holdfast.errors import Overloaded, StorageFull, StoreUnavailable
 from holdfast.job.queue import Queue, QueuePolicy
+from holdfast.job.registry import Roster
 from holdfast.limits import PAYLOAD_BYTES
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
 from holdfast.messages.views import Replication as ReplicationState
+from holdfast.stores.health import Health
 from holdfast.stores.postgres.cache import Cache, recover_queues
 from holdfast.stores.postgres.connect import GONE, IN_THE_WAY, READER, READERS, STATEMENT_S, WRITER, connect
 from holdfast.stores.postgres.held_queues import HeldQueues
@@ -35,7 +37,7 @@ from holdfast.stores.postgres.transaction import PostgresTransaction
 from holdfast.stores.read_queue import ReadQueue, is_dear
 from holdfast.stores.reader import Reader
 from holdfast.stores.rows import queue_of
-from holdfast.stores.store import Health, OutcomeLost, Prefetch, RowHeld, TryAgain
+from holdfast.stores.store import OutcomeLost, Prefetch, RowHeld, TryAgain
 
 log = structlog.get_logger(__name__)
 _READ_S = 6.0  # longer than the server's own bound on one statement
@@ -268,6 +270,10 @@ class PostgresStore:
             connection.terminate()
         else:
             self._idle_readers.append(connection)
+
+    def in_memory(self) -> tuple[Mapping[str, Queue], Roster] | None:
+        """Nothing: other nodes write, too."""
+        return None
 
     def accepting(self) -> bool:
         """The database reports a full disk: for a while after that no new jobs are tried, so that they do not undo the ends of

@@ -13,15 +13,18 @@ import contextlib
 import math
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import apsw
 
 from holdfast.errors import HoldfastError, StorageFull, StoreUnavailable
-from holdfast.job.queue import QueuePolicy
+from holdfast.job.queue import Queue, QueuePolicy
+from holdfast.job.registry import Roster
 from holdfast.limits import NAMES_LOOK_S
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
+from holdfast.stores.health import Health
 from holdfast.stores.read_queue import ReadQueue, is_dear
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.connect import checkpoint, no_room, open_reader, open_writer
@@ -42,7 +45,7 @@ from holdfast.stores.sqlite.reads import Reads
 from holdfast.stores.sqlite.single_writer import SingleWriter
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.transaction import SqliteTransaction
-from holdfast.stores.store import Health, Prefetch, StoreBroken
+from holdfast.stores.store import Prefetch, StoreBroken
 
 _READERS = 2
 _BROKEN = (
@@ -174,6 +177,10 @@ class SqliteStore(SingleWriter):
             return await SqliteReader(self._writer, self._cache.defaults, self._damaged.set).answer_in_stretches(query, now)
         finally:
             self._turns.give(True)
+
+    def in_memory(self) -> tuple[Mapping[str, Queue], Roster] | None:
+        """What is cached: it is as committed, since only this process writes."""
+        return None if self._cache.workers is None else (self._cache.queues, self._cache.workers)
 
     def accepting(self) -> bool:
         """Whether there is disk space for new jobs."""
