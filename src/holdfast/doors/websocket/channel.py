@@ -365,7 +365,7 @@ class Channel:
             self.on_closed()
 
     def refuse(self, refused: Refused) -> None:
-        """The access key does not let take these jobs any more."""
+        """The access key does not let take these jobs, or not any more."""
         self._send({"op": "error", "ref": None, **problem(refused.code, refused.detail, refused.fields)})
         self.close(KEY_ENDED, refused.code)
 

@@ -134,6 +134,22 @@ def test_a_channel_follows_its_key_as_it_is_edited(house):
             pass
 
 
+def test_a_channel_that_calls_itself_by_the_id_of_a_worker_outside_is_told_and_closed(house):
+    """Its jobs would be shown as that worker's."""
+    foreign = house.api.post("/v1/workers", json={"queues": ["x.a"], "name": "host"}).json()["id"]
+    queue = f"r.{next(_numbers)}"
+    house.api.post(f"/v1/queues/{queue}/jobs", json={"payload": 1}).raise_for_status()
+    with house.channel(["consume"]) as line:
+        line.send("start", queues=[queue], credits=1, worker=foreign)
+        assert json.loads(line.line.recv(PATIENCE_S))["op"] == "started"
+        told = json.loads(line.line.recv(PATIENCE_S))
+        assert (told["op"], told["code"], told["worker_id"]) == ("error", "worker_not_found", foreign)
+        with pytest.raises(ConnectionClosed) as closed:
+            line.line.recv(PATIENCE_S)
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "worker_not_found")
+    assert house.api.get(f"/v1/workers/{foreign}").json()["jobs"] == []
+
+
 def test_channels_of_a_key_are_bounded(house):
     secret = house.secret(["consume"], ["*"], parked=1)
     headers = {"authorization": f"Bearer {secret}"}
@@ -171,8 +187,7 @@ def test_a_channel_from_before_the_first_key_is_closed_and_is_not_taken_for_anot
         line.start("r.none")
         other = House(server)
         assert other.api.get("/v1/queues").status_code == 200  # the latest caller of this listener is root
-        line.send("enqueue", ref="x", body={"jobs": [{"queue": "r.before", "payload": 1}]})
         with pytest.raises(ConnectionClosed) as closed:
-            line.line.recv(PATIENCE_S)
+            said(other, line, "enqueue", "r.before")  # if it has not been told yet, for it waits for jobs
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "unauthenticated")
         assert other.api.get("/v1/queues/r.before").status_code == 404
