@@ -258,6 +258,10 @@ class Transaction(Protocol):
         """Reserve that many job ids, if the commands did not announce them."""
         ...
 
+    async def reserve_fences(self, count: int) -> None:
+        """Reserve that many fences, if the commands did not announce as many leases."""
+        ...
+
     def take_job_ids(self, count: int) -> int:
         """The first of `count` consecutive new job ids."""
         ...

@@ -159,6 +159,10 @@ class Locks:
         """Reserve that many ids."""
         await self._number(count, 0)
 
+    async def reserve_fences(self, count: int) -> None:
+        """Reserve that many fences."""
+        await self._number(0, count)
+
     def _may_lease(self) -> int:
         """An upper bound of the jobs that can be leased: every job of our queues."""
         jobs = sum([queue.tally.unfinished + queue.tally.dead for queue in self._queues.values()])

@@ -33,3 +33,6 @@ class SingleWriterTransaction:
 
     async def reserve_job_ids(self, count: int) -> None:
         """There are always enough."""
+
+    async def reserve_fences(self, count: int) -> None:
+        """There are always enough."""
