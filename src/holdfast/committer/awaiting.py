@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from holdfast.committer.batch import Batch
+from holdfast.committer.lease import LATER
+from holdfast.limits import BATCH_JOBS
 from holdfast.messages.answers import Granted
 from holdfast.messages.backend import Sink
 from holdfast.messages.commands import LeaseJobs
@@ -60,17 +62,20 @@ class AwaitingCallers:
             self._remove(caller)
 
     def pick(self, batch: Batch) -> list[Awaiting]:
-        """Those who may get what has become ready in a batch."""
+        """Those who may get what has become ready in a batch, as far as the bound on the jobs of one transaction lets."""
         picked: dict[Awaiting, None] = {}
+        room = BATCH_JOBS - len(batch.changes) - len(batch.written)
         for name in batch.arrived | batch.freed:
             line = self._lines.get(name)
             queue = batch.queues.get(name)
             left = queue.may_lease() if line and queue is not None else 0
             for caller in line or ():
-                if left <= 0 or len(picked) >= _PICKED:
+                wanted = min(caller.command.limit, left)
+                if left <= 0 or len(picked) >= _PICKED or wanted > room:
                     break
                 if caller in picked or not caller.sink.is_behind:
-                    left -= caller.command.limit
+                    left -= wanted
+                    room -= wanted
                     picked[caller] = None
         for caller in picked:
             caller.is_picked = True
@@ -86,7 +91,7 @@ class AwaitingCallers:
     def answer(self, picked: Sequence[Awaiting], results: Sequence[Answer], now: int) -> None:
         """Deliver what a commit has granted or refused; who got nothing waits on."""
         for caller, result in zip(picked, results, strict=True):
-            if isinstance(result, Granted) and not result.jobs and not result.quiet:
+            if result is LATER or (isinstance(result, Granted) and not result.jobs and not result.quiet):
                 self.let_go([caller], now)
             else:
                 self._answer(caller, result)

@@ -21,6 +21,7 @@ from holdfast.committer.set_aside import SetAside
 from holdfast.errors import QueueNotFound
 from holdfast.job.job import DEAD, LEASED, NO_EXTRAS, READY, SCHEDULED, Content, IdempotencyKey, Job, JobError, Receipt
 from holdfast.job.queue import Queue, QueueSettings, Tally
+from holdfast.limits import PARKED_POLLS
 from holdfast.messages import events
 from holdfast.messages.audit import AuditEntry
 from holdfast.messages.events import Committed, JobEvent
@@ -60,6 +61,7 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     left_group: set[int] = set()  # since the last flush; a job that left loses its slot
     touched: set[str] = set()
     arrived: set[str] = set()
+    for_one: set[str] = set()  # of these, where a job is for one worker only
     freed: set[str] = set()
     removed: set[str] = set()
     counts: dict[tuple[str, str], int] = {}
@@ -156,6 +158,8 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             self.grouped = True
             if after is None or not after.holds_group_slot:
                 self.left_group.add(some.id)
+        if state is READY and some.extras.worker is not None:
+            self.for_one.add(queue.name)
         job_id = some.id
         pending = self.changes.get(job_id)
         if pending is None:
@@ -223,7 +227,7 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         for name in self.arrived | self.freed:
             queue = self.queues.get(name)
             if queue is not None and (count := queue.may_lease()) > 0:
-                ready[name] = count
+                ready[name] = count if name not in self.for_one else PARKED_POLLS  # whom it is for may be the last in line
         return Committed(ready, sorted(self.freed), self.job_events, self.interests, self.stop, self.lost, self.keys)
 
     @staticmethod

@@ -77,6 +77,8 @@ class Leases:
             if queue is not None and limit > 0:
                 queue_heads[name] = QueueHead(queue, await _readable(batch, queue, partial(batch.tx.ready, queue), limit))
         own = await _own_lines(batch, commands, workers, away) if workers else {}
+        found = sum([len(queue_head.line) for queue_head in (*queue_heads.values(), *own.values())])
+        await batch.tx.reserve(fences=min(found, sum([command.limit for command in commands])))
         return cls(batch, workers, queue_heads, earlier, own, away)
 
     async def lease(self, command: LeaseJobs) -> Granted | Refused:

@@ -80,14 +80,15 @@ async def _forget(batch: Batch, gone: list[Worker]) -> Counted:
 
 
 def admitted(batch: Batch, command: LeaseJobs, workers: dict[str, Worker]) -> LeaseJobs | None:
-    """A dequeue as its worker may make it: from its own queues when it names none, and None for a quiet worker. It counts as a beat."""
+    """A dequeue as its worker may make it: from its own queues when it names none, and None for a quiet worker. It counts as a beat.
+
+    Whose name is the id of a worker that its key does not see is refused: those jobs would be shown as that worker's.
+    """
     worker = workers.get(command.worker)
-    if worker is not None and not registry.is_seen(worker, command.scope):
-        worker = None
-    if worker is None:
-        if command.registered:
-            raise WorkerNotFound(f"There is no worker {command.worker}.", worker_id=command.worker)
+    if worker is None and not command.registered:
         return command
+    if worker is None or not registry.is_seen(worker, command.scope):
+        raise WorkerNotFound(f"There is no worker {command.worker}.", worker_id=command.worker)
     batch.beats[worker.id] = batch.now
     if worker.state is WorkerState.QUIET:
         return None

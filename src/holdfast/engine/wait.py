@@ -105,9 +105,10 @@ class Wait(ABC, Generic[A]):
         self._pass_on()
 
     def undeliverable(self, result: Answer) -> None:
-        """The answer can't be delivered."""
+        """The answer can't be delivered. What the caller's key may not have any more can't be asked for again either."""
         if isinstance(result, Granted):
-            self._pipeline.give_back(result.returnable())
+            refs = result.returnable() if self._may_have(result) else [one.job.ref() for one in result.jobs]
+            self._pipeline.give_back(refs)
 
     def _came(self, future: "asyncio.Future[A | Refused]") -> None:
         self._pipeline.release_quota(self._weight)
@@ -172,7 +173,9 @@ class Wait(ABC, Generic[A]):
         caller = self._caller
         if caller is None:
             return not self._pipeline.keyring.in_force
-        return Ability.CONSUME in caller.abilities and all(caller.sees(one.job.queue) for one in granted.jobs)
+        return (
+            not caller.ended and Ability.CONSUME in caller.abilities and all(caller.sees(one.job.queue) for one in granted.jobs)
+        )
 
     def _told(self, woken: str | None) -> None:
         self._waiter = None

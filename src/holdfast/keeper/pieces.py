@@ -13,6 +13,7 @@ from collections.abc import Callable
 from holdfast.errors import Overloaded
 from holdfast.keeper.frames import frame_of_piece
 from holdfast.limits import PIECE_BYTES, PIECES_AT_ONCE
+from holdfast.messages.answers import Granted
 from holdfast.messages.frame import Answer, Refused
 
 _LEFT = Refused(Overloaded.code, "Nobody waits for this any more.")
@@ -40,9 +41,9 @@ class Pieces:
         self.go_on()
 
     def leave(self, number: int) -> None:
-        """The caller of this one has left; an answer being sent is completed."""
-        if number in self._line:
-            _, size = self._line[number]
+        """The caller of this one has left; an answer being sent is completed, and so are leases, which the front has to hand back."""
+        result, size = self._line.get(number, (None, 0))
+        if result is not None and not isinstance(result, Granted):
             self._line[number] = (_LEFT, 0)
             self.held -= size
             self._sent()

@@ -255,8 +255,8 @@ class Transaction(Protocol):
         """The workers among these that have a lease."""
         ...
 
-    async def reserve_job_ids(self, count: int) -> None:
-        """Reserve that many job ids, if the commands did not announce them."""
+    async def reserve(self, job_ids: int = 0, fences: int = 0) -> None:
+        """Have so many, if the commands did not announce as many jobs or leases."""
         ...
 
     def take_job_ids(self, count: int) -> int:

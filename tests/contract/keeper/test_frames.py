@@ -9,16 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.clock import SystemClock
+from holdfast.committer.local_backend import LocalBackend
 from holdfast.job.job import Content, Extras, IdempotencyKey, Job, LeaseRef, NewJob, Receipt, State
+from holdfast.job.queue import QueuePolicy
 from holdfast.keeper.frames import Answered, Asked, Frames, Hello, frame
 from holdfast.keeper.main import FrontConnection
 from holdfast.limits import FRAME_BYTES, KEEPER_UNSENT_BYTES, KEEPER_UNSENT_BYTES_MAX
-from holdfast.messages.answers import Enqueued, Granted
+from holdfast.messages.answers import Enqueued, Granted, GrantedJob
 from holdfast.messages.commands import ConcludeLease, Enqueue, LeaseJobs
 from holdfast.messages.events import Committed, JobEvent
 from holdfast.messages.frame import Refused
 from holdfast.messages.queries import GetJob, GetQueue, ListJobs
 from holdfast.messages.views import JobDetail, JobPage
+from holdfast.stores.sqlite.store import SqliteStore
 
 payloads = st.binary(max_size=5_000)
 texts = st.text(max_size=20)
@@ -238,22 +242,27 @@ async def test_small_answers_pass_a_large_one_that_is_under_way():
     theirs.close()
 
 
-async def test_a_large_answer_that_nobody_waits_for_is_not_sent():
+async def test_a_large_answer_that_nobody_waits_for_is_not_sent_unless_it_has_leases_to_hand_back():
     ours, theirs = socket.socketpair()
-    front = FrontConnection(0, NotImplemented, lambda _: None)
+    backend = LocalBackend(SqliteStore(None, QueuePolicy()), SystemClock())
+    front = FrontConnection(0, backend, lambda _: None)
     taken: list[Answered] = []
     got = asyncio.Event()
 
     def take(message: Answered) -> None:
         taken.append(message)
-        if len(taken) == 2:
+        if len(taken) == 3:
             got.set()
 
     loop = asyncio.get_running_loop()
     line, _ = await loop.create_unix_connection(lambda: front.frames, sock=ours)
     front.deliver(1, page_of(8 << 20))
     front.deliver(2, page_of(8 << 20))
-    front.frames._take(Asked(left=[2]))
+    (leased,) = page_of(8 << 20).jobs
+    front.deliver(
+        3, Granted([GrantedJob(leased.job, leased.content)], 5)
+    )  # to who awaits jobs, just before it was known that it has left
+    front.frames._take(Asked(left=[2, 3]))
     reading, _ = await loop.create_unix_connection(
         lambda: Frames(msgspec.msgpack.Decoder(Answered), take, lambda: None), sock=theirs
     )
@@ -261,8 +270,10 @@ async def test_a_large_answer_that_nobody_waits_for_is_not_sent():
     results = dict(result for message in taken for result in message.results)
     assert isinstance(results[1], JobPage)
     assert isinstance(results[2], Refused)
+    assert isinstance(results[3], Granted)
     line.close()
     reading.close()
+    await backend.stop()
 
 
 async def test_what_brings_much_is_held_back_for_a_front_that_does_not_read():

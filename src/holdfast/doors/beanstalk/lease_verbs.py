@@ -39,6 +39,7 @@ def delete(connection: "Connection", asked: Asked) -> None:
 
 def _concluded(connection: "Connection", slot: "Slot", job_id: int, holding: Holding, result: Outcome | Refused) -> None:
     if isinstance(result, Refused) and result.code == LeaseLost.code:
+        connection.engine.give_back([holding.ref])  # it may be there, in a queue that the key does not see any more
         _remove(connection, slot, job_id)
     else:
         _ended(connection, slot, job_id, holding, replies.DELETED, result)
@@ -83,7 +84,9 @@ def _ended(
     connection: "Connection", slot: "Slot", job_id: int, holding: Holding, word: bytes, result: Outcome | Refused
 ) -> None:
     if isinstance(result, Refused):
-        if result.code != LeaseLost.code and not connection.gone:
+        if result.code == LeaseLost.code or connection.gone:
+            connection.engine.give_back([holding.ref])
+        else:
             connection.held.put_back(job_id, holding)
         word = replies.of_error(result.code)
     connection.answer(slot, word)

@@ -130,7 +130,7 @@ async def lease(request: Request, state: AppState) -> Reply:
         patience=patience,
     )
     granted = await (leasing if patience is None else request.let_wait(leasing, patience))
-    if patience is not None and patience.over and granted.jobs:
+    if patience is not None and patience.over and granted.jobs and given.request_id is None:  # else it may be asked for again
         state.engine.give_back(granted.returnable())
         return Reply(200, replies.encode(LeasedOut([])))
     jobs = [replies.granted_out(job, granted.now) for job in granted.jobs]

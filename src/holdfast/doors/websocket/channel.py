@@ -187,9 +187,11 @@ class Channel:
 
     def _ended(self, ref: str | None, batch: LeaseBatch, results: list[Answer]) -> None:
         for verb, result in zip(batch.verbs, results, strict=True):
-            on_closed = result.code == LeaseLost.code if isinstance(result, Refused) else not isinstance(result, Extended)
-            if on_closed:
-                self._let_go(verb.ref.fence)
+            is_lost = isinstance(result, Refused) and result.code == LeaseLost.code
+            if is_lost or not isinstance(result, Refused | Extended):
+                held = self._let_go(verb.ref.fence)
+                if is_lost and held is not None:  # it may be there, in a queue that the key does not see any more
+                    self._engine.give_back([held])
         self._send(messages.Results(ref=ref, **batch.shown(results, self._engine.draining)))
         if self._feeder is not None:
             self._feeder.nudge()
@@ -299,10 +301,12 @@ class Channel:
         if self._feeder is not None:
             self._feeder.nudge()
 
-    def _let_go(self, fence: int) -> None:
-        if self._held.pop(fence, None) is not None:
+    def _let_go(self, fence: int) -> LeaseRef | None:
+        held = self._held.pop(fence, None)
+        if held is not None:
             del self._channels.holders[fence]
             self._channels.numbers.held -= 1
+        return held
 
     def _refuse(self, ref: str | None, error: HoldfastError) -> None:
         self._send({"op": "error", "ref": ref, **problem(error.code, error.detail, error.fields)})
@@ -359,13 +363,13 @@ class Channel:
             self.close(_DONE, "the server shuts down")
 
     def close(self, code: int, reason: str) -> None:
-        """Close."""
+        """Close. A worker whose key has ended could not end elsewhere what it keeps, so that is released."""
         if not self._gone:
             self._peer.close(code, reason)
-            self.on_closed()
+            self.on_closed(releases=code == KEY_ENDED)
 
     def refuse(self, refused: Refused) -> None:
-        """The access key does not let take these jobs any more."""
+        """The access key does not let take these jobs, or not any more."""
         self._send({"op": "error", "ref": None, **problem(refused.code, refused.detail, refused.fields)})
         self.close(KEY_ENDED, refused.code)
 
@@ -373,8 +377,8 @@ class Channel:
         """The key that opened it has ended."""
         self.close(KEY_ENDED, error.code)
 
-    def on_closed(self, goodbye: bool = False) -> None:
-        """The connection is closed, or nearly so, perhaps by the worker's goodbye: release its jobs, unless it keeps them."""
+    def on_closed(self, releases: bool = False) -> None:
+        """The connection is closed, or nearly so: release its jobs, unless it keeps them. `releases`: also then, as by the worker's goodbye."""
         if self._gone:
             return
         self._gone = True
@@ -385,7 +389,7 @@ class Channel:
             self._feeder = None  # each refers to the other
         for task in list(self._parked):
             task.cancel()
-        deliveries = None if goodbye else self._deliveries
+        deliveries = None if releases else self._deliveries
         lost = self._held if deliveries is None else set(deliveries.on_their_way())
         self._engine.give_back([ref for fence, ref in self._held.items() if fence in lost])
         for fence in self._held:

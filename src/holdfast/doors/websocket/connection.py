@@ -124,7 +124,7 @@ class WebSocketConnection(asyncio.Protocol):
                 self._take(event)
         self._soon()
         if self._conn.state is not State.OPEN and self._channel is not None:
-            self._channel.on_closed(goodbye=self._conn.close_rcvd is not None)  # else failed by what it sent
+            self._channel.on_closed(releases=self._conn.close_rcvd is not None)  # else failed by what it sent
         return len(events)
 
     def _charge(self) -> None:

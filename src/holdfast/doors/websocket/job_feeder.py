@@ -12,13 +12,14 @@ from typing import Protocol
 
 from holdfast.engine.engine import Engine
 from holdfast.engine.wait import Wait
-from holdfast.errors import Forbidden, Unauthorized
+from holdfast.errors import Forbidden, Unauthorized, WorkerNotFound
 from holdfast.limits import CHANNEL_GRANT_BYTES, LEASE_JOBS, WAIT_MS_MAX
 from holdfast.messages.answers import Granted
 from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.frame import Refused
 
 _PAUSE_MS = 1_000  # after a refusal, before the next look
+_FOR_GOOD = frozenset({Forbidden.code, Unauthorized.code, WorkerNotFound.code})
 
 
 class Receiver(Protocol):
@@ -37,7 +38,7 @@ class Receiver(Protocol):
         ...
 
     def refuse(self, refused: Refused) -> None:
-        """No more jobs will follow: the access key no longer permits it."""
+        """No more jobs will follow: the access key does not permit it."""
         ...
 
 
@@ -92,7 +93,7 @@ class JobFeeder(Wait[Granted]):
     def take(self, result: Granted | Refused) -> float | None:
         """Lease what there is room for, and wait if there was less than that."""
         if isinstance(result, Refused):
-            if result.code in (Forbidden.code, Unauthorized.code):
+            if result.code in _FOR_GOOD:
                 self._receiver.refuse(result)
                 self._busy = False
                 return None
@@ -103,10 +104,11 @@ class JobFeeder(Wait[Granted]):
             self._engine.give_back([granted.job.ref() for granted in jobs[room:]])
         if room and jobs:
             self._receiver.give(Granted(jobs[:room], result.now))
-        if len(jobs) < self._asked and room > len(jobs) and not result.cut:
+        has_room = self._receiver.room() > 0  # it may not read what it was just given
+        if len(jobs) < self._asked and has_room and not result.cut:
             return WAIT_MS_MAX / 1000  # short enough that a registered worker does not count as silent
         self._busy = False
-        if room > len(jobs):
+        if has_room:
             self.nudge()
         return None
 

@@ -155,9 +155,9 @@ class Locks:
         if any(block.left < need for block, need in zip(blocks, (jobs, fences), strict=True)):
             await self._number(jobs, fences)  # others took numbers between the look and the taking
 
-    async def reserve_job_ids(self, count: int) -> None:
-        """Reserve that many ids."""
-        await self._number(count, 0)
+    async def reserve(self, job_ids: int = 0, fences: int = 0) -> None:
+        """Reserve so many."""
+        await self._number(job_ids, fences)
 
     def _may_lease(self) -> int:
         """An upper bound of the jobs that can be leased: every job of our queues."""

@@ -31,5 +31,5 @@ class SingleWriterTransaction:
         """The single process detects outages itself."""
         return None
 
-    async def reserve_job_ids(self, count: int) -> None:
+    async def reserve(self, job_ids: int = 0, fences: int = 0) -> None:
         """There are always enough."""

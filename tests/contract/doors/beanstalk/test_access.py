@@ -267,6 +267,22 @@ async def test_a_waiting_reserve_ends_with_its_key_and_reserved_jobs_are_release
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("verb", [b"delete %d", b"release %d 0 0", b"bury %d 0"])
+async def test_a_job_whose_tube_was_taken_from_the_key_is_ready_again_when_it_can_not_be_ended(house, call, verb):
+    house.become(abilities=(Ability.CONSUME,))
+    job = await house.job("mine.a")
+    client = await call(authenticated=True)
+    await client.ask(b"watch mine.a")
+    assert await client.ask(b"reserve") == b"RESERVED %d 1" % job
+    await client.hear()
+    house.become(queues=("other",))
+    assert await client.ask(verb % job) in (b"NOT_FOUND", b"FORBIDDEN")
+    client.writer.close()
+    async with asyncio.timeout(PATIENCE_S):
+        while (await house.backend.submit(GetQueue("mine.a"))).tally.ready != 1:  # noqa: ASYNC110  (it is the store that is asked)
+            await asyncio.sleep(0.01)
+
+
 async def test_commands_per_second_are_bounded(house, call):
     house.become(requests_per_s=3)
     client = await call(authenticated=True)

@@ -25,6 +25,9 @@ LONG = 50_000
 class Transport(asyncio.Transport):
     """A connection without a network: what was written, whether it is read from, whether it was closed."""
 
+    def can_write_eof(self):
+        return True
+
     def __init__(self):
         super().__init__()
         self.written, self.closed, self.reading = b"", False, True
@@ -324,6 +327,20 @@ async def test_a_lease_with_a_request_id_stays_for_whom_asks_again(engine, backe
     assert len(json.loads(again.transport.written.partition(b"\r\n\r\n")[2])["jobs"]) == 1
     again.leave()
     await turns()
+
+
+async def test_one_that_closes_its_half_is_told_of_a_lease_that_stays_for_whom_asks_again(engine, backend, commits, caller):
+    """A lease call with a `request_id` is not answered that there is nothing while there is a lease under it."""
+    one, job = caller(), asyncio.create_task(put(engine))
+    await turns(2)
+    one.send(poll(request_id="r"))
+    await turns(5)
+    one.protocol.eof_received()
+    commits()
+    await job
+    await turns()
+    assert len(json.loads(one.transport.written.partition(b"\r\n\r\n")[2])["jobs"]) == 1
+    assert (backend.released, engine.in_flight, engine.arrivals.parked) == (0, 0, 0)
 
 
 # How long a connection is kept

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import time
 
 import httpx
 import pytest
@@ -134,6 +135,45 @@ def test_an_edit_of_a_key_applies_to_its_open_channel(house):
             pass
 
 
+@pytest.mark.parametrize("verb", ["conclude", "extend"])
+def test_a_job_whose_queue_was_taken_from_the_key_of_its_channel_is_ready_again(house, verb):
+    """The channel can't end it, and it is no crash."""
+    queue, name = f"r.{next(_numbers)}", f"channel{next(_numbers)}"
+    made = house.api.post("/v1/keys", json={"name": name, "abilities": ["consume"], "queues": [queue]}).json()
+    job = house.api.post(f"/v1/queues/{queue}/jobs", json={"payload": 1}).json()["id"]
+    headers = {"authorization": f"Bearer {made['secret']}"}
+    while httpx.get(f"{house.url}/v1/keys", headers=headers).status_code == 401:
+        pass
+    with open_channel(house.url, additional_headers=headers) as line:
+        line.start(queue, lease_ms=600_000)
+        (leased,) = line.jobs(1)
+        house.api.patch(f"/v1/keys/{name}", json={"queues": ["other"]}).raise_for_status()
+        line.send("batch", ref="x", **{verb: [{"token": token(leased)}]})
+        assert line.receive("results", ref="x")[verb][0]["code"] == "lease_lost"
+        with pytest.raises(ConnectionClosed):
+            line.receive("never")
+    end = time.monotonic() + PATIENCE_S
+    while (found := house.api.get(f"/v1/jobs/{job}").json())["state"] != "ready":
+        assert time.monotonic() < end, found
+    assert (found["crashes"], found["failures"]) == (0, 0)
+
+
+def test_a_channel_that_calls_itself_by_the_id_of_a_worker_outside_is_told_and_closed(house):
+    """Its jobs would be shown as that worker's."""
+    foreign = house.api.post("/v1/workers", json={"queues": ["x.a"], "name": "host"}).json()["id"]
+    queue = f"r.{next(_numbers)}"
+    house.api.post(f"/v1/queues/{queue}/jobs", json={"payload": 1}).raise_for_status()
+    with house.channel(["consume"]) as line:
+        line.send("start", queues=[queue], credits=1, worker=foreign)
+        assert json.loads(line.line.recv(PATIENCE_S))["op"] == "started"
+        told = json.loads(line.line.recv(PATIENCE_S))
+        assert (told["op"], told["code"], told["worker_id"]) == ("error", "worker_not_found", foreign)
+        with pytest.raises(ConnectionClosed) as closed:
+            line.line.recv(PATIENCE_S)
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "worker_not_found")
+    assert house.api.get(f"/v1/workers/{foreign}").json()["jobs"] == []
+
+
 def test_channels_of_a_key_are_bounded(house):
     secret = house.secret(["consume"], ["*"], parked=1)
     headers = {"authorization": f"Bearer {secret}"}
@@ -149,21 +189,28 @@ def test_channels_of_a_key_are_bounded(house):
             closed = True
 
 
-def test_a_channel_closes_when_its_key_is_revoked_and_releases_its_jobs(house):
+@pytest.mark.parametrize("on_break", ["release", "keep"])
+def test_a_channel_closes_when_its_key_is_revoked_and_releases_its_jobs(house, on_break):
+    """Also those that its worker wanted to keep: it could not end them elsewhere."""
     made = house.api.post("/v1/keys", json={"name": "brief", "abilities": ["consume"]}).json()
     headers = {"authorization": f"Bearer {made['secret']}"}
     while httpx.get(f"{house.url}/v1/keys", headers=headers).status_code == 401:
         pass
-    house.api.post("/v1/queues/r.held/jobs", json={"payload": 1})
+    queue = f"r.held{next(_numbers)}"
+    house.api.post(f"/v1/queues/{queue}/jobs", json={"payload": 1})
     with open_channel(house.url, additional_headers=headers) as line:
-        line.start("r.held")
-        line.job()
+        line.start(queue, on_break=on_break)
+        jobs = line.receive("jobs")
+        if on_break == "keep":
+            line.send("got", delivery=jobs["delivery"])
+            line.ask("ping", "pong")
         house.api.delete("/v1/keys/brief")
         with pytest.raises(ConnectionClosed) as closed:
             line.line.recv(PATIENCE_S)
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "unauthenticated")
-    while house.api.get("/v1/queues/r.held").json()["jobs"]["ready"] != 1:
-        pass
+    end = time.monotonic() + PATIENCE_S
+    while house.api.get(f"/v1/queues/{queue}").json()["jobs"]["ready"] != 1:
+        assert time.monotonic() < end
 
 
 @pytest.mark.parametrize("waits", [True, False])

@@ -301,6 +301,9 @@ async def test_workers_and_schedules_out_of_scope_are_not_found(client, house):
             await client.do(BeatWorker(worker, scope=MINE))
         with pytest.raises(WorkerNotFound):
             await client.do(LeaseJobs((), 1, worker, registered=True, scope=MINE))
+        with pytest.raises(WorkerNotFound):
+            await client.do(LeaseJobs(("r.a",), 1, worker, scope=MINE))
+    assert (await client.do(LeaseJobs(("r.a",), 1, "w-", scope=MINE))).jobs, "a name that is nobody's is free"
     await client.do(BeatWorker("w-r.a", scope=MINE))
     for schedule in ("s-x.a", "s-publish"):
         with pytest.raises(ScheduleNotFound):

@@ -86,6 +86,20 @@ async def test_jobs_of_a_queue_are_given_in_the_order_of_their_pushes_whichever_
     assert taken == list(range(40))
 
 
+async def test_who_waits_at_one_of_several_nodes_is_granted_a_job_in_the_commit_that_brings_it(group, node):
+    nodes = [node(), node()]
+    fences = []
+    for n in range(12):
+        one = nodes[n % 2]
+        waiting = [one.backend.await_jobs(LeaseJobs(("q", "other"), limit, "w")) for limit in (1, 3)]
+        await one.backend.submit(Enqueue([NewJob("q", b"1") for _ in range(4)]))
+        for future, count in zip(waiting, (1, 3), strict=True):
+            granted = await asyncio.wait_for(future, 10)
+            assert len(granted.jobs) == count
+            fences += [job.job.lease.fence for job in granted.jobs]
+    assert fences == sorted(set(fences))
+
+
 async def test_nodes_that_make_the_same_new_queues_in_opposite_orders_both_get_their_jobs_in(group, node):
     """They take turns, so that none has to be undone by the database; who comes second finds them made, and its callers don't hear of it."""
     before = group.primary.value(DEADLOCKS)
