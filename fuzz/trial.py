@@ -29,7 +29,7 @@ DOORS: dict[str, Grammar] = {
     "beanstalkd": beanstalkd.case,
 }
 CALLERS = 6  # at a time, for each door
-WARM_CASES = 1_000  # for each door and front, before memory is measured: what is loaded once is loaded, and what is kept to a bound is there
+WARM_CASES = 3_000  # for each door and front, before memory is measured: what is loaded once is loaded, and what is kept to a bound is there
 RENEW_S = 5.0
 LOOK_S = 0.5
 SHARE = 1.10  # of the memory before that there may be afterwards
