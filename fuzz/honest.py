@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from torture.wire import Broken, NeverSent, Wire
@@ -24,6 +25,7 @@ class Ledger:
     jobs: dict[int, tuple[str, str, bool]] = field(default_factory=dict)  # queue, payload, concluded
     doubtful: set[str] = field(default_factory=set)  # payloads of calls without an answer
     waits_s: list[float] = field(default_factory=list)
+    pushed: Counter[str] = field(default_factory=Counter)  # of each queue: numbers go on from one time to the next
     refused: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -35,9 +37,10 @@ class Ledger:
 
 async def over_http(port: int, queue: str, ledger: Ledger, ends: asyncio.Event) -> None:
     """Enqueue jobs, and lease and conclude one now and then."""
-    wire, number = Wire(port, PATIENCE_S), 0
+    wire = Wire(port, PATIENCE_S)
     while not ends.is_set():
-        number += 1
+        ledger.pushed[queue] += 1
+        number = ledger.pushed[queue]
         payload = f"{queue}-{number}"
         pushed = await _asked(
             wire, ledger, "POST", f"/v1/queues/{queue}/jobs", {"payload": payload}, {"Idempotency-Key": payload}
@@ -79,10 +82,11 @@ async def _asked(
 
 async def over_tubes(port: int, ledger: Ledger, ends: asyncio.Event) -> None:
     """Put jobs, and reserve and delete one now and then."""
-    wire, number = Wire(port, PATIENCE_S), 0
+    wire = Wire(port, PATIENCE_S)
     await wire.exchange(f"use {TUBE}\r\nwatch {TUBE}\r\nignore default\r\n".encode(), lambda reader: _lines(reader, 3))
     while not ends.is_set():
-        number += 1
+        ledger.pushed[TUBE] += 1
+        number = ledger.pushed[TUBE]
         payload = f"tube-{number}"
         began = time.monotonic()
         try:

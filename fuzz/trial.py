@@ -7,7 +7,7 @@ import re
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -30,7 +30,7 @@ DOORS: dict[str, Grammar] = {
 }
 CALLERS = 6  # concurrent connections for each door
 WARM_CASES = (
-    1_000  # for each door and front, before memory is measured: by then lazy imports are done and bounded caches are full
+    3_000  # for each door and front, before memory is measured: by then lazy imports are done and bounded caches are full
 )
 RENEW_S = 5.0
 LOOK_S = 0.5
@@ -103,10 +103,12 @@ class Trial:
         return self.figures
 
     async def _warm(self) -> None:
-        """Use every door, so that lazy imports are done before memory is measured."""
+        """Use every door, with honest callers beside, so that lazy imports are done before memory is measured."""
         cases = self.warm_cases * self.server.fronts
-        parts = [range(-cases + part, 0, CALLERS) for part in range(CALLERS)]
-        await asyncio.gather(*[self._some(door, part) for door in DOORS for part in parts])
+        await self._play({door: iter(range(-cases, 0)) for door in DOORS})
+        if not self.server.running:
+            return
+        self.ledger.waits_s.clear()
         await self.server.idle()
         await self.server.clear()
         await asyncio.sleep(self.rest_s)
@@ -116,21 +118,26 @@ class Trial:
 
     async def _attack(self, seconds: float) -> None:
         began = time.monotonic()
-        ends = self._ends
-        others = [honest.over_http(self.server.port, queue, self.ledger, ends) for queue in honest.QUEUES]
-        others += [honest.over_tubes(self.server.tubes, self.ledger, ends), self._watch()]
-        counts = {door: iter(range(1 << 40)) for door in self.doors}
-        attackers = [self._some(door, counts[door]) for door in self.doors for _ in range(CALLERS)]
-        running = [asyncio.ensure_future(one) for one in (*others, *attackers)]
-        await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-        ends.set()
-        await asyncio.gather(*running)
+        await self._play({door: iter(range(1 << 40)) for door in self.doors}, seconds)
         self.figures.seconds = time.monotonic() - began
 
-    async def _some(self, door: str, numbers: object) -> None:
+    async def _play(self, numbers: dict[str, Iterator[int]], seconds: float | None = None) -> None:
+        """Play the cases with these numbers at each door beside honest callers, until there are no more or the time is up."""
+        if not self.server.running:
+            return
+        ends = self._ends = asyncio.Event()
+        others = [honest.over_http(self.server.port, queue, self.ledger, ends) for queue in honest.QUEUES]
+        others += [honest.over_tubes(self.server.tubes, self.ledger, ends), self._watch()]
+        beside = [asyncio.ensure_future(one) for one in others]
+        attackers = [asyncio.ensure_future(self._some(door, some)) for door, some in numbers.items() for _ in range(CALLERS)]
+        await asyncio.wait(attackers, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+        ends.set()
+        await asyncio.gather(*attackers, *beside)
+
+    async def _some(self, door: str, numbers: Iterator[int]) -> None:
         """Play cases of one door, one after the other."""
         port = self.server.tubes if door == "beanstalkd" else self.server.port
-        for number in numbers:  # type: ignore[attr-defined]
+        for number in numbers:
             if self._ends.is_set() or len(self.figures.findings) >= MOST_FOUND:
                 return
             case = DOORS[door](number, Random(f"{self.seed}:{door}:{number}"), self._stock)

@@ -41,8 +41,10 @@ def _http(case: Case, heard: Heard) -> str | None:
         return "a header from the request in the answer"
     if any(_MARKUP.search(page) for page in _PAGE.findall(heard.data)):
         return "markup from the request on a page"
-    for found in _STATUS.finditer(heard.data):
-        if said := _unexpected(int(found[1]), heard.data[found.end() : found.end() + 4_000]):
+    heads = [*_STATUS.finditer(heard.data)]
+    ends = [*(following.start() for following in heads[1:]), len(heard.data)]
+    for found, end in zip(heads, ends, strict=False):
+        if said := _unexpected(int(found[1]), heard.data[found.end() : min(end, found.end() + 4_000)]):
             return said
     return None if case.answers is None or heard.cut else _all_answered(case.answers, heard.data)
 

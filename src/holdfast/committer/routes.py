@@ -87,13 +87,14 @@ class Routes:
             self._remember(name, (version, payload, found))
 
     def _remember(self, name: str, found: Found) -> None:
-        self._forget(name)
+        self.forget(name)
         self._known[name] = found
         self._queues += _size(found)
         while len(self._known) > 1 and (len(self._known) > _KNOWN or self._queues > _KNOWN_QUEUES):
-            self._forget(next(iter(self._known)))
+            self.forget(next(iter(self._known)))
 
-    def _forget(self, name: str) -> None:
+    def forget(self, name: str) -> None:
+        """The schedule is gone: what is known of it takes no memory. Where that does not come to be, it is matched again."""
         before = self._known.pop(name, None)
         if before is not None:
             self._queues -= _size(before)

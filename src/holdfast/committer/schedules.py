@@ -89,6 +89,8 @@ async def delete(batch: Batch, command: DeleteSchedule) -> Counted:
     await _schedule(batch, command.name)
     await batch.tx.delete_schedule(command.name)
     batch.schedules_changed = True
+    if batch.routes is not None:
+        batch.routes.forget(command.name)
     return Counted(1)
 
 

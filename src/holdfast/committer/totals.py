@@ -8,6 +8,7 @@ import time
 from bisect import bisect_left
 
 from holdfast.busy import CommitWatch, LoopWatch
+from holdfast.limits import QUEUES
 from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.messages.events import COUNTED, EXPIRED, FAILED
 
@@ -83,6 +84,8 @@ class Totals:
             if rate is None:
                 rate = self._rates_of_all[verb] = Rate()
             rate.add(count, now)
+        while len(self._counts) > len(COUNTED) * QUEUES:  # some are gone, deleted at another node
+            self.forget(next(iter(self._counts))[1])
         self.commits += 1
         self.commands += commands
         self.commit_seconds += seconds

@@ -30,10 +30,11 @@ from holdfast.routing.patterns import PatternSet, Steps
 EVERYTHING = "*"
 Match = str | dict[str, str]
 _ByValue = dict[int, set[str]]
-_CHANGES = 1_000  # changes applied before a full read, if there are fewer interests than that
 _A_QUEUE = 5  # steps for adding one more queue to the result
 _A_PATTERN = 10  # steps for adding one more pattern to those of a field
 _KNOWN_PAIRS = 200_000  # remembered for names of fields: about 20 MB
+_KNOWN_NAMES = 4_000  # of fields, however few pairs they have: at most about 3 MB, as their names may be long
+_NONE: "_ByValue" = {}
 
 
 class Share(NamedTuple):
@@ -116,8 +117,8 @@ class Interests:
     """All interests at one version, ready to be matched. `version` identifies it.
 
     One thread may apply changes while others match: their result is then of neither version, which they detect by `version`. A
-    change costs only the pattern sets that it touches. Unused patterns stay until a full read. The pairs for a field's name are
-    cached, because events repeat their names.
+    change costs only the pattern sets that it touches. Unused patterns stay until they are the larger part (`mostly_unused`): then
+    `anew` has those in use alone. The pairs for a field's name are cached, because events repeat their names.
     """
 
     def __init__(self, version: int, interests: Mapping[str, Match]) -> None:
@@ -128,9 +129,7 @@ class Interests:
         self._wanted: dict[int, _ByValue] = {}
         self._known: dict[str, _ByValue] = {}
         self._known_pairs = 0
-        self._changes_left = max(len(interests), _CHANGES)
         self.pairs = self.text_bytes = 0
-        self.followed = False
         for queue, match in interests.items():
             self._add(queue, match)
 
@@ -150,9 +149,9 @@ class Interests:
                     matched = self._values.match(text, steps, wanted)
                     for by_value in by_values:
                         for number in matched & by_value.keys():
-                            queues = by_value[number]
+                            queues = by_value.get(number, ())  # gone, if a change is followed meanwhile
                             steps.take(_A_QUEUE * len(queues))
-                            found |= queues
+                            found.update(queues)
         return sorted(found)
 
     def compile(self) -> None:
@@ -165,12 +164,35 @@ class Interests:
         """How many instructions have to be compiled before the next match."""
         return self._fields.to_compile + self._values.to_compile
 
+    @property
+    def unused(self) -> int:
+        """Instructions of patterns that no interest has any more."""
+        return self._fields.unused + self._values.unused
+
+    @property
+    def mostly_unused(self) -> bool:
+        """Whether these are more than those of the others, so that compiling the others anew costs less than these have cost."""
+        return 2 * self.unused > self.share.program
+
+    @property
+    def matches(self) -> Mapping[str, Match]:
+        """By queue."""
+        return self._matches
+
+    def anew(self) -> "Interests":
+        """The same ones, without what is unused."""
+        return Interests(self.version, self._matches)
+
+    @property
+    def share(self) -> Share:
+        """What all of them have, of patterns' programs with what is unused."""
+        return Share(self.pairs, self.text_bytes, self._fields.size + self._values.size)
+
     def check_room(self, queue: str, share: Share, coming: Share) -> None:
         """Raise `InvalidRequest` unless an interest of this size fits. `coming` are those of others in progress."""
         before = self._matches.get(queue, EVERYTHING)
         had = Share(_pairs(before), text_bytes(before))
-        there = Share(self.pairs, self.text_bytes, self._fields.size + self._values.size)
-        after = there.plus(coming).plus(share).minus(had)
+        after = self.share.plus(coming).plus(share).minus(had)
         where = "match: all queues together may have at most"
         if after.pairs > INTERESTS_PAIRS and share.pairs > had.pairs:
             raise InvalidRequest(f"{where} {INTERESTS_PAIRS:,} pairs of patterns.", field="match")
@@ -180,9 +202,8 @@ class Interests:
             raise InvalidRequest(f"{where} {INTERESTS_PROGRAM:,} instructions in their patterns' programs.", field="match")
 
     def follow(self, change: Change) -> bool:
-        """Apply a change; False if a full read is needed: a change in between is missing, or there were many."""
-        self._changes_left -= len(change.matches)
-        if change.before != self.version or self._changes_left < 0:
+        """Apply a change; False if a change in between is missing, so that all have to be read again."""
+        if change.before != self.version:
             return False
         for queue, match in change.matches.items():
             self._remove(queue)
@@ -191,7 +212,6 @@ class Interests:
         self._known = {}  # not cleared: other threads may still be filling the old one
         self._known_pairs = 0
         self.version = change.after
-        self.followed = True
         return True
 
     def _add(self, queue: str, match: Match) -> None:
@@ -213,7 +233,10 @@ class Interests:
         self._everything.discard(queue)
         if isinstance(match, dict):
             for field, value in match.items():
-                self._wanted[self._fields.add(field)][self._values.add(value)].discard(queue)
+                by_value, number = self._wanted[self._fields.drop(field)], self._values.drop(value)
+                by_value[number].discard(queue)
+                if not by_value[number]:
+                    del by_value[number]
 
     def _by_value(self, field: str, steps: Steps) -> "_ByValue":
         """The queues that want this field, by the number of the value's pattern."""
@@ -222,9 +245,9 @@ class Interests:
         if known is not None:
             return known
         found = [self._wanted.get(number, {}) for number in self._fields.match(field, steps)]
-        merged = found[0] if len(found) == 1 else _merged(found, steps)
+        merged = found[0] if len(found) == 1 else _merged(found, steps) if found else _NONE
         if len(field) <= PATTERN_CHARS:
-            if self._known_pairs > _KNOWN_PAIRS:
+            if self._known_pairs > _KNOWN_PAIRS or len(remembered) >= _KNOWN_NAMES:
                 remembered.clear()
                 self._known_pairs = 0
             remembered[field] = merged

@@ -124,7 +124,7 @@ def _single(pattern: str) -> "re2._Regexp[str]":
 
 class PatternSet:
     """Distinct patterns, numbered in the order in which they were added. Adding one costs compiling its set when it is needed
-    next.
+    next. One that is dropped as often as it was added stays where it is and is `unused`: a new set of those in use has none.
 
     One thread may match while another adds: what is added meanwhile may or may not be found.
     """
@@ -133,8 +133,10 @@ class PatternSet:
         self._numbers: dict[str, int] = {}
         self._patterns: list[str] = []
         self._sizes: list[int] = []
+        self._uses: list[int] = []
         self._chunks: list[_Chunk] = []
         self.size = 0
+        self.unused = 0  # instructions of it, for patterns that were dropped
         for pattern in patterns:
             self.add(pattern)
 
@@ -142,6 +144,9 @@ class PatternSet:
         """The number of this pattern, new or existing."""
         known = self._numbers.get(pattern)
         if known is not None:
+            if not self._uses[known]:
+                self.unused -= self._sizes[known]
+            self._uses[known] += 1
             return known
         number = len(self._patterns)
         try:
@@ -151,12 +156,21 @@ class PatternSet:
             size = 0
         self._patterns.append(pattern)
         self._sizes.append(size)
+        self._uses.append(1)
         self._numbers[pattern] = number
         if size:
             if not self._chunks or not self._chunks[-1].has_room(size):
                 self._chunks.append(_Chunk())
             self._chunks[-1].add(number, pattern, size)
         self.size += size
+        return number
+
+    def drop(self, pattern: str) -> int:
+        """Undo one `add`; the number of this pattern."""
+        number = self._numbers[pattern]
+        self._uses[number] -= 1
+        if not self._uses[number]:
+            self.unused += self._sizes[number]
         return number
 
     def compile(self) -> None:

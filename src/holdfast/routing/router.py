@@ -4,6 +4,8 @@
     first event ─▶ read, compile (a thread) ──▶ route
                                                   └─ more ─▶ a thread that does nothing else, in line, with a deadline while waiting
 
+What is added waits for the next event; what is removed takes no memory any more even if none comes.
+
 Only trying tells what is little work: an event is matched on the loop with a small budget of steps, and if that is used up it
 goes to the thread with the large one. RE2 releases the GIL while it matches. Patterns are also compiled by a thread, a small
 set at a time.
@@ -20,7 +22,7 @@ from holdfast.routing.interests import Change, Interests, Match, Share, costs_to
 
 T = TypeVar("T")
 _FEW = 64
-_CHANGES = 1_000  # that wait to be applied; beyond it the interests are read again when they are needed next
+_CHANGES = 1_000  # that wait to be applied, or queues in them; beyond it the interests are read again when they are needed next
 
 
 class Known(Protocol):
@@ -50,11 +52,26 @@ class Router:
         self.waiting = 0
 
     def take(self, change: Change) -> None:
-        """Follow a change when the interests are wanted next."""
-        if self._interests is not None or self._one_reads.locked():
-            self._pending.append(change)
-            if len(self._pending) > _CHANGES:
-                self.forget()
+        """Follow a change: one that only removes now, others when the interests are wanted next."""
+        pending, interests = self._pending, self._interests
+        if self._one_reads.locked():
+            pending.append(change)
+        elif interests is not None:
+            if pending and change.before == pending[-1].after:  # one change out of both: what came and went is a removal
+                waiting = pending.pop()
+                change = Change(waiting.before, change.after, waiting.matches | change.matches)
+            pending.append(change)
+            if not any(match is not None for waiting in pending for match in waiting.matches.values()):
+                self._remove(interests)
+        if len(pending) > _CHANGES or (pending and len(pending[-1].matches) > _CHANGES):
+            self.forget()
+
+    def _remove(self, interests: Interests) -> None:
+        pending, self._pending = self._pending, []
+        if not all(interests.follow(change) for change in pending):
+            self.forget()
+        elif not interests.matches:
+            self._interests = interests.anew()  # others are compiled anew by a thread, when they are wanted next
 
     def forget(self, version: int | None = None) -> None:
         """Read everything again when it is needed next; with `version`, only if that is the current one."""
@@ -92,9 +109,9 @@ class Router:
         try:
             interests.check_room(queue, share, coming())
         except InvalidRequest:
-            if not interests.followed:
+            if not interests.unused:
                 raise
-            self.forget()  # unused patterns may count among them
+            self.forget()  # unused patterns count among them
             (await self._current()).check_room(queue, share, coming())
 
     async def in_thread(self, work: Callable[[], T]) -> T:
@@ -142,6 +159,8 @@ class Router:
         matches = [match for change in pending for match in change.matches.values()]
         if not await self._compile(matches, lambda: all(interests.follow(change) for change in pending)):
             self.forget()
+        elif interests.mostly_unused:
+            self._interests = await self._compile(interests.matches.values(), interests.anew)
 
     async def _compile(self, matches: Collection[Match | None], work: Callable[[], T]) -> T:
         """Here if it is sure to be little, as one ordinary interest is, and else in a thread."""

@@ -24,9 +24,22 @@ async def test_a_short_attack_finds_nothing_at(tmp_path, door):
     assert figures.honest_jobs > 10, report.text(figures)
 
 
+@pytest.fixture
+def database(tmp_path):
+    with server(tmp_path / "postgres") as one:
+        yield one.url()
+
+
+async def test_a_short_attack_finds_nothing_on_postgresql(tmp_path, database):
+    figures = await attack(tmp_path / "served", SEED, list(DOORS), 2 * SECONDS, database, warm_cases=200, rest_s=0.0)
+    assert not figures.findings, f"seed {SEED}: {[(one.what, one.case and one.case.to_json()) for one in figures.findings]}"
+    assert all(figures.cases[door] > 100 for door in DOORS), report.text(figures)
+    assert figures.honest_jobs > 10, report.text(figures)
+
+
 async def test_no_case_of_the_corpus_fails_again(tmp_path):
-    async with served(tmp_path) as server:
-        wrong = {file.name: said for file in corpus() if (said := await replayed(read(file), server))}
-        left = await server.idle()
+    async with served(tmp_path) as attacked:
+        wrong = {file.name: said for file in corpus() if (said := await replayed(read(file), attacked))}
+        left = await attacked.idle()
     assert wrong == {}
     assert left == {}, "something is still held for clients that have left"

@@ -36,6 +36,7 @@ def message(**fields) -> bytes:
         ("http", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + OK, ["GET", "GET"]),
         ("http", problem(503, "overloaded"), ["GET"]),
         ("http", problem(507, "storage_full"), []),
+        ("http", b"HTTP/1.1 503 X\r\n\r\n" + problem(400, "invalid_request"), []),  # of a HEAD, and then of another
         ("page", b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n&lt;script>alert", []),
         ("page", b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n<p>HTTP/1.1 200 OK\r\n\r\n<script>alert", []),
         ("websocket", OPEN + message(op="error", status=503, code="overloaded") + b"\x88\x02\x03\xe8", []),

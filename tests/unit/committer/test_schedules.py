@@ -143,6 +143,15 @@ async def test_a_run_goes_by_interests_that_were_changed_beside_it(engine, backe
     assert [receipt.queue for receipt in (await engine.schedules.run("s")).jobs] == ["x", "y"]
 
 
+async def test_nothing_is_kept_of_the_event_of_a_schedule_that_is_deleted(engine, backend):
+    for name in ("kept", "gone"):
+        await engine.schedules.set(name, spec(publish=True, queue="-"), False)
+        await engine.schedules.run(name)
+    assert set(backend._routes._known) == {"kept", "gone"}
+    await engine.schedules.delete("gone")
+    assert set(backend._routes._known) == {"kept"}
+
+
 async def test_run_now_puts_a_job_beside_the_fires(engine, clock):
     await engine.schedules.set("s", spec(), False)
     put = await engine.schedules.run("s")

@@ -66,6 +66,15 @@ def test_totals_and_rates_are_kept_apart_by_queue_and_verb():
     assert totals.of("b")[0]["enqueued"] == 2
 
 
+def test_totals_of_queues_that_another_node_deletes_do_not_gather_without_end(monkeypatch):
+    monkeypatch.setattr("holdfast.committer.totals.QUEUES", 1)
+    totals = Totals()
+    for n in range(100):
+        totals.committed({(events.ENQUEUED, f"q{n}"): 1, (events.LEASED, f"q{n}"): 1}, 1, 0.0)
+    assert len(totals._counts) == len(totals._rates) <= len(events.COUNTED)
+    assert totals.of("q99")[0]["enqueued"] == 1
+
+
 def test_verbs_that_nobody_asks_for_are_not_counted():
     totals = Totals()
     totals.committed({(events.EXTENDED, "a"): 3, (events.ADMITTED, "a"): 1}, 1, 0.0)

@@ -97,6 +97,30 @@ async def test_patterns_that_are_gone_leave_room(engine, monkeypatch):
         await engine.queues_for(b'{"a":1}')
 
 
+async def test_interests_that_came_and_went_take_no_memory_though_no_event_comes_any_more(engine):
+    routing = engine._publishing._router
+    await engine.set_interest("q", {"^a$": "^b$"})
+    assert await engine.queues_for(b'{"a":"b"}') == ["q"]
+    for n in range(100):
+        await engine.set_interest(f"q{n}", {rf"^\pL{n}$": "[^a]+x{100}"})
+    for n in range(100):
+        await engine.set_interest(f"q{n}", None)
+    assert routing._interests.share.pairs == 1
+    assert routing._pending == []
+    await engine.set_interest("q", None)
+    assert routing._interests.share.program == 0
+    assert await engine.queues_for(b'{"a":"b"}') == []
+
+
+async def test_interests_that_change_at_every_event_take_no_more_than_those_of_now(engine):
+    routing = engine._publishing._router
+    await engine.queues_for(b"{}")
+    for n in range(50):
+        await engine.set_interest("q", {f"^field{n}$": f"^value{n}$"})
+        assert await engine.queues_for(f'{{"field{n}":"value{n}"}}'.encode()) == ["q"]
+        assert routing._interests.share.program < 200
+
+
 async def test_those_who_wait_for_the_thread_have_a_bound_and_a_deadline(engine, monkeypatch):
     monkeypatch.setattr(router, "MATCHES_WAITING", 3)
     monkeypatch.setattr(router, "MATCH_WAIT_S", 0.05)

@@ -9,6 +9,7 @@ from typing import Any
 
 from holdfast.job.queue import QueuePolicy
 from holdfast.job.registry import Roster
+from holdfast.limits import QUEUES
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.unreadable import FOUND, Looks
 
@@ -122,6 +123,11 @@ class Cache:
         self._lease_floor = 0
         self._due_floor = 0
         self._swept_at = -_WHOLE_SWEEP_S
+
+    def names_of_few(self) -> None:
+        """Before a transaction: names of queues that other nodes have deleted don't gather without end. Who reads keeps the old ones."""
+        if len(self.names) > QUEUES:
+            self.names = {}
 
     def floor(self) -> int:
         """No lease and no scheduled job is due before this time, as far as known; now and then 0, to scan everything.

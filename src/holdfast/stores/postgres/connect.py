@@ -19,6 +19,7 @@ import structlog
 
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.hosts import reach
+from holdfast.stores.postgres.sql import STATEMENTS_KEPT
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,6 @@ LOCK_MS = 1_000  # then `held_queues.py` takes over
 READ_MS = 5_000
 READERS = 4
 _OLDEST = 15  # versions are tested from here on
-_STATEMENTS_KEPT = 512
 
 _PLANS = {
     "plan_cache_mode": "force_generic_plan",
@@ -153,7 +153,7 @@ async def connect(url: str, settings: dict[str, str], unwavering: bool = False) 
         greet=_look_at,
         server_settings=settings,
         connection_class=kind,
-        statement_cache_size=_STATEMENTS_KEPT,
+        statement_cache_size=STATEMENTS_KEPT,
         max_cached_statement_lifetime=0,
         max_cacheable_statement_size=0,
     )

@@ -7,7 +7,7 @@ syntax: the driver takes six times as long for a list, because it checks each en
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 from holdfast.stores.rows import Row
 from holdfast.stores.writer import ORDER
 
+STATEMENTS_KEPT = 512  # prepared, by each connection: some 2 kB here and 80 kB in PostgreSQL each
 _FOLDER = files(__package__) / "statements"
 _PARAMETER = re.compile(r"\$(\d+)")
 _WRITTEN = re.compile(r"(\$(\d+))::((bigint|int|boolean|text)\[\])")
@@ -91,7 +92,7 @@ def _quoted(value: str | None) -> str:
     return f'"{escaped}"'
 
 
-@cache
+@lru_cache(STATEMENTS_KEPT)  # there may be thousands of combinations, and a connection keeps no more prepared
 def together(names: tuple[str, ...]) -> str:
     """One statement out of several: their parameters one after the other, and one column for each with the number of rows touched.
 

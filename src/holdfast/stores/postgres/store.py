@@ -90,6 +90,7 @@ class PostgresStore:
         """Begin; leaving without `commit` undoes everything."""
         async with self._one_writes:
             connection = await self._connected()
+            self._cache.names_of_few()
             tx = PostgresTransaction(connection, self._cache, self.replication, expected, self._held)
             too_long = asyncio.get_running_loop().call_later(STATEMENT_S, _give_up, tx, connection)
             self._batch = tx, connection, time.monotonic()

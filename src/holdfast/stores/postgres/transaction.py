@@ -99,6 +99,7 @@ class PostgresTransaction(Loader, KeyRows):
         self._queues.pop(queue.name, None)
         self._floors.pop(queue.id, None)
         self._saved_floors.pop(queue.id, None)
+        self._cache.names.pop(queue.id, None)
         self._absent.add(queue.name)
 
     async def queue_names(self, after: str, limit: int) -> list[str]:

@@ -6,11 +6,21 @@ import random
 import pytest
 
 from holdfast.auth.actor import Actor
-from holdfast.job.job import Extras, IdempotencyKey, NewJob
+from holdfast.job.job import Extras, IdempotencyKey, NewJob, State
 from holdfast.job.queue import Tally
 from holdfast.messages.answers import Enqueued, Granted
 from holdfast.messages.audit import Bulk, ListAudit
-from holdfast.messages.commands import CancelJob, ConcludeLease, Enqueue, FailLease, LeaseJobs, PauseQueue, ReleaseLease
+from holdfast.messages.commands import (
+    CancelJob,
+    ConcludeLease,
+    DeleteQueue,
+    Enqueue,
+    FailLease,
+    LeaseJobs,
+    PauseQueue,
+    PurgeQueue,
+    ReleaseLease,
+)
 from holdfast.messages.frame import Refused
 from holdfast.messages.queries import ListJobs, ListQueues
 from holdfast.messages.time_commands import ExpireLeases, ForgetHistory, PromoteDue
@@ -153,3 +163,18 @@ async def test_entries_of_the_audit_log_are_numbered_as_they_are_committed_which
     assert both.refused == 6 * 15
     assert page.kept == len(whole)
     assert group.primary.value(DEADLOCKS) == before
+
+
+async def test_a_node_keeps_nothing_of_queues_that_are_gone(node, monkeypatch):
+    here, other = node(replicas=0), node(replicas=0)
+    for n in range(10):
+        await here.put(queue=f"gone-{n}")
+        await here.backend.submit(PurgeQueue(f"gone-{n}", (State.READY,), 0, 10))
+        assert not isinstance(await here.backend.submit(DeleteQueue(f"gone-{n}")), Refused)
+    assert here.store._cache.names == {}
+    monkeypatch.setattr("holdfast.stores.postgres.cache.QUEUES", 3)
+    for n in range(10):
+        await here.put(queue=f"gone-{n}")
+        await other.backend.submit(PurgeQueue(f"gone-{n}", (State.READY,), 0, 10))
+        assert not isinstance(await other.backend.submit(DeleteQueue(f"gone-{n}")), Refused)
+    assert len(here.store._cache.names) <= 4
