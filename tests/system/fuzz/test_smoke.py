@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from cluster.postgres import server
 from fuzz import report
 from fuzz.case import corpus, read
 from fuzz.shrink import replayed, served
