@@ -96,6 +96,7 @@ class KeyWatch:
                 self._keyring.take(found.version, found.keys)
                 if was_open and self._keyring.in_force:
                     self._hub.end_strangers(unauthorized(NOBODY))
+                self._hub.look_at_keys()
                 self._arrivals.look_again()  # who waits for jobs waits with what its key could do
             self._keyring.is_loaded = True
 
