@@ -52,11 +52,9 @@ class Subscription:
         self.ended = False
 
     def offer(self, heard: Heard) -> None:
-        """Add events, as far as the backlog has room: those of queues that the reader may see. A reader whose key may not read any more, or not of this
-        queue, is sent away.
-        """
-        if self.caller is not None and not self._may_read(self.caller):
-            self.lose_access(Forbidden())
+        """Add events, as far as the backlog has room: those of queues that the reader may see."""
+        self.look_at_key()
+        if self.ended:
             return
         if self.caller is not None and self.caller.scope is not None and self.queue is None:
             heard = Heard([event for event in heard.events if self.caller.sees(event.queue)])
@@ -73,8 +71,11 @@ class Subscription:
         self._count += count
         self._some.set()
 
-    def _may_read(self, caller: Caller) -> bool:
-        return Ability.READ in caller.abilities and (self.queue is None or caller.sees(self.queue))
+    def look_at_key(self) -> None:
+        """A reader whose key may not read any more, or not of this queue, is sent away."""
+        caller = self.caller
+        if caller is not None and not (Ability.READ in caller.abilities and (self.queue is None or caller.sees(self.queue))):
+            self.lose_access(Forbidden())
 
     async def next(self, seconds: float) -> list[JobEvent]:
         """All queued events, waiting for the first up to `seconds`; empty if none came or the server drains."""
@@ -171,6 +172,12 @@ class Hub:
             for subscription in readers:
                 if subscription.caller is None:
                     subscription.lose_access(error)
+
+    def look_at_keys(self) -> None:
+        """End the streams whose keys do not let read them any more."""
+        for readers in self._subscriptions.values():
+            for subscription in readers:
+                subscription.look_at_key()
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Unsubscribe."""

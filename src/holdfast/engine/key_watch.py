@@ -99,6 +99,7 @@ class KeyWatch:
                 self._keyring.take(found.version, found.keys)
                 if was_open and self._keyring.in_force:
                     self._hub.end_anonymous(unauthorized(NOBODY))
+                self._hub.look_at_keys()
                 self._arrivals.look_again()  # waiting calls check again what their keys permit
             self._keyring.is_loaded = True
 

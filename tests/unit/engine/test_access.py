@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from holdfast.auth import keys as rules
 from holdfast.auth.caller import CALLER, Caller
-from holdfast.auth.keys import Ability, Key
+from holdfast.auth.keys import Ability, Key, KeyChanges
 from holdfast.auth.scope import Scope
 from holdfast.engine.access import RULES, permit
 from holdfast.errors import (
@@ -291,6 +291,19 @@ async def test_a_stream_ends_when_its_key_may_no_longer_read_it(opened, new, que
     as_(Ability.ADMIN, queues=("*",))
     await opened.enqueue([new("r.a")])
     assert await subscription.next(5) == []
+    assert (subscription.ended, subscription.end_code) == (True, "forbidden")
+
+
+async def test_a_stream_without_events_ends_as_soon_as_its_key_may_no_longer_read(engine):
+    root, _ = await engine.keys.create("root", (Ability.ADMIN,))
+    CALLER.set(engine.keyring.caller_of(root.id))
+    key, _ = await engine.keys.create("screen", (Ability.READ,))
+    CALLER.set(engine.keyring.caller_of(key.id))
+    subscription = engine.subscribe(None)
+    CALLER.set(engine.keyring.caller_of(root.id))
+    await engine.keys.edit("screen", KeyChanges(queues=("r.*",)))
+    assert not subscription.ended
+    await engine.keys.edit("screen", KeyChanges(abilities=(Ability.PRODUCE,)))
     assert (subscription.ended, subscription.end_code) == (True, "forbidden")
 
 
