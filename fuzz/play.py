@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from fuzz.case import HALF, PAUSE, RESET, Case
 
-BOUND_S = (
-    20.0  # to be answered or hung up on, of one that says nothing more: far more than it takes, as the machine may be busy
-)
+BOUND_S = 20.0  # to hear anything, of one that says nothing more: far more than an answer takes, as the machine may be busy
+IN_ALL_S = 100.0  # to be answered and hung up on: one may have asked for several things, one after the other
 TAKEN_S = 5.0  # to take what is sent, of one that does not read
 LINGER_S = 0.05  # that one stays who closes by itself
 DEAF_S = 0.2  # that one stays who does not read
@@ -29,6 +28,7 @@ class Heard:
     cut: bool = False  # by a reset
     refused: str = ""  # no connection could be made
     seconds: float = 0.0
+    heard_at: float = 0.0  # the last of it; monotonic
 
 
 async def play(case: Case, port: int) -> Heard:
@@ -81,10 +81,13 @@ async def _end(case: Case, writer: asyncio.StreamWriter, reading: asyncio.Future
             writer.write_eof()
     if case.end == RESET:
         return
-    wait_s = BOUND_S if case.end == HALF or case.answers is not None else LINGER_S
-    await asyncio.wait([reading], timeout=wait_s)
-    if case.end == HALF or case.answers is not None:
-        heard.over = reading.done()
+    if case.end != HALF and case.answers is None:
+        await asyncio.wait([reading], timeout=LINGER_S)
+        return
+    heard.heard_at = began = time.monotonic()
+    while not reading.done() and (left := min(heard.heard_at + BOUND_S, began + IN_ALL_S) - time.monotonic()) > 0:
+        await asyncio.wait([reading], timeout=left)
+    heard.over = reading.done()
 
 
 async def _read(reader: asyncio.StreamReader, heard: Heard) -> None:
@@ -92,6 +95,7 @@ async def _read(reader: asyncio.StreamReader, heard: Heard) -> None:
     size = 0
     try:
         while data := await reader.read(1 << 18):
+            heard.heard_at = time.monotonic()
             if size < KEPT_BYTES:
                 parts.append(data)
                 size += len(data)
