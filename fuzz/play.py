@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from fuzz.case import HALF, PAUSE, RESET, Case
 
-BOUND_S = 20.0  # until a connection that sends nothing more is answered or closed: far more than that takes on a busy machine
+BOUND_S = 20.0  # until a connection that sends nothing more hears anything: far more than an answer takes on a busy machine
+IN_ALL_S = 100.0  # until it is answered and closed: it may have asked for several things, one after the other
 TAKEN_S = 5.0  # until the server has read a segment
 LINGER_S = 0.05  # until a connection closes that does not wait for its answers
 DEAF_S = 0.2  # until a connection closes that does not read
@@ -27,6 +28,7 @@ class Heard:
     cut: bool = False  # by a reset of the server
     refused: str = ""  # no connection could be made
     seconds: float = 0.0
+    heard_at: float = 0.0  # the last of it; monotonic
 
 
 async def play(case: Case, port: int) -> Heard:
@@ -79,10 +81,13 @@ async def _end(case: Case, writer: asyncio.StreamWriter, reading: asyncio.Future
             writer.write_eof()
     if case.end == RESET:
         return
-    wait_s = BOUND_S if case.end == HALF or case.answers is not None else LINGER_S
-    await asyncio.wait([reading], timeout=wait_s)
-    if case.end == HALF or case.answers is not None:
-        heard.over = reading.done()
+    if case.end != HALF and case.answers is None:
+        await asyncio.wait([reading], timeout=LINGER_S)
+        return
+    heard.heard_at = began = time.monotonic()
+    while not reading.done() and (left := min(heard.heard_at + BOUND_S, began + IN_ALL_S) - time.monotonic()) > 0:
+        await asyncio.wait([reading], timeout=left)
+    heard.over = reading.done()
 
 
 async def _read(reader: asyncio.StreamReader, heard: Heard) -> None:
@@ -90,6 +95,7 @@ async def _read(reader: asyncio.StreamReader, heard: Heard) -> None:
     size = 0
     try:
         while data := await reader.read(1 << 18):
+            heard.heard_at = time.monotonic()
             if size < KEPT_BYTES:
                 parts.append(data)
                 size += len(data)
