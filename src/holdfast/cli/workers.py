@@ -101,7 +101,8 @@ class _Code(click.IntRange):
     "--lease",
     "lease_ms",
     type=Duration(),
-    help="Lease (visibility timeout): how long a job stays leased unless it is extended.  [default: the queue's]",
+    default="1m",
+    help="Lease (visibility timeout). It is extended while a program runs; jobs of a worker that has vanished are ready again after it.  [default: 1m]",
 )
 @click.option(
     "--grace", "grace_ms", type=Duration(), default="25s", help="Time for programs to finish after SIGTERM.  [default: 25s]"

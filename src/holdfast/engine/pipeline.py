@@ -17,7 +17,7 @@ from holdfast.messages.answers import Granted
 from holdfast.messages.audit import Bulk, Managed, RecordAudit, refusal_of
 from holdfast.messages.backend import Listener
 from holdfast.messages.beanstalk_commands import KickJob, KickJobs, PauseFor, ReserveJob
-from holdfast.messages.commands import ReleaseLease
+from holdfast.messages.commands import ExtendLease, ReleaseLease
 from holdfast.messages.frame import A, Answer, Command, Refused
 from holdfast.messages.views import QueueInfo
 
@@ -75,6 +75,11 @@ class Pipeline(Submitter):
         """
         for ref in leases:
             self._backend.submit(ReleaseLease(ref))
+
+    def shorten(self, leases: Iterable[LeaseRef], lease_ms: int) -> None:
+        """Have these leases end so long from now, without waiting: their holder has vanished, and extends them if it comes back."""
+        for ref in leases:
+            self._backend.submit(ExtendLease(ref, lease_ms))
 
     async def reserve_job(self, job_id: int, worker: str) -> Granted:
         """Lease one job by its id. If the caller has left when the answer comes, the job is released."""

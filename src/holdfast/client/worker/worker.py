@@ -33,6 +33,7 @@ from holdfast.limits import QUEUE_NAME, QUEUE_NAME_CHARS, QUEUES_PER_LEASE
 
 F = TypeVar("F", bound=Callable[[HeldJob], Any])
 _POLL_MS = 50_000
+LEASE_MS = 60_000
 _EXTEND_WITHIN_S = 5.0  # for one batch of extensions, over all its tries; extensions due meanwhile go into the next
 
 
@@ -40,8 +41,9 @@ class Worker:
     """Takes jobs from queues and runs their handlers.
 
     `concurrency`: how many handlers run at once. `prefetch`: how many more jobs to lease in advance, at most `concurrency`; this saves
-    round trips, but other workers can't get these jobs. `lease_ms`: the length of a lease, by default the queue's; the worker extends the
-    lease while the handler runs. `register`: appear in the server's list of workers, where an operator can stop it gracefully.
+    round trips, but other workers can't get these jobs. `lease_ms`: the length of a lease, 60 s unless told otherwise,
+    None: the job's or its queue's; the worker extends it while the handler runs, so it only says how soon the jobs of a worker that has
+    vanished are ready again. `register`: appear in the server's list of workers, where an operator can stop it gracefully.
     `live`: get jobs over a live channel, and poll only if none can be opened. `poll_ms`: the length of a long poll. `order`: `"queue"`, take
     from the first queue that has a job, or `"priority"`, over all of them. `grace_s`: how long handlers may run on after SIGTERM.
     `url`, `token`, `ca_file`, `client_cert`, `client_key`, `context`: see `AsyncClient`. Raises `ValueError` for a value out of bounds.
@@ -55,7 +57,7 @@ class Worker:
         token: str | None = None,
         concurrency: int = 10,
         prefetch: int = 0,
-        lease_ms: int | None = None,
+        lease_ms: int | None = LEASE_MS,
         poll_ms: int = _POLL_MS,
         order: str = "queue",
         grace_s: float = 25.0,

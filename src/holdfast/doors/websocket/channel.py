@@ -34,6 +34,7 @@ from holdfast.http.problem import problem
 from holdfast.job.job import LeaseRef
 from holdfast.limits import (
     CHANNEL_CREDITS,
+    CHANNEL_KEPT_MS,
     CHANNEL_UNANSWERED,
     CHANNEL_UNANSWERED_BYTES,
     REQUEST_ID_CHARS,
@@ -83,6 +84,7 @@ class Channel:
         "_feeder",
         "_gone",
         "_held",
+        "_lease_ms",
         "_parked",
         "_peer",
         "_unanswered",
@@ -98,6 +100,7 @@ class Channel:
         self._credits = 0
         self._feeder: JobFeeder | None = None
         self._deliveries: Deliveries | None = None  # of a worker that keeps its jobs
+        self._lease_ms = 0  # that the worker asked for
         self._parked: set[asyncio.Task[None]] = set()
         self._unanswered = 0
         self._unanswered_bytes = 0
@@ -145,6 +148,7 @@ class Channel:
         if self._caller is not None:
             permit(LeaseJobs(asked.queues, 1, asked.worker), self._caller)
         self._set_credits(asked.credits)
+        self._lease_ms = asked.lease_ms or 0
         wanted = Wanted(asked.queues, asked.worker, asked.lease_ms, asked.order == "priority")
         self._feeder = JobFeeder(self._engine, self, wanted)
         self._deliveries = Deliveries() if asked.on_break == "keep" else None
@@ -392,6 +396,9 @@ class Channel:
         deliveries = None if releases else self._deliveries
         lost = self._held if deliveries is None else set(deliveries.on_their_way())
         self._engine.give_back([ref for fence, ref in self._held.items() if fence in lost])
+        kept_ms = max(CHANNEL_KEPT_MS, self._lease_ms // 2)  # it extends them after a third of their time
+        if kept_ms < self._lease_ms:
+            self._engine.shorten([ref for fence, ref in self._held.items() if fence not in lost], kept_ms)
         for fence in self._held:
             del self._channels.holders[fence]
         self._channels.numbers.held -= len(self._held)

@@ -73,6 +73,16 @@ def test_the_jobs_of_a_killed_worker_come_back_as_crashed_and_are_all_done(progr
     assert 0 < sum(crashes) <= 10
 
 
+def test_the_jobs_of_a_killed_worker_are_ready_again_within_half_a_minute(program, put, witness):
+    first = program()
+    job = put("sleep", 120)
+    first.said.wait_for(f"begun {job}")
+    assert 30_000 < witness.job(job).lease_ms_left <= 60_000
+    first.send(signal.SIGKILL)
+    first.ended()
+    until(lambda: 0 < witness.job(job).lease_ms_left <= 30_000, "its lease ends sooner")
+
+
 def test_the_next_server_takes_over_when_one_is_gone(program, put, witness, proxy, shared):
     working = program(url=f"{proxy.url},{shared.url}", lease_ms=2_000, live=0)
     job = put("sleep", 3)

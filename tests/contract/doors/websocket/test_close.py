@@ -113,6 +113,18 @@ def test_the_lease_of_a_kept_job_whose_worker_is_dead_ends_by_itself_and_that_is
     assert (again["attempt"], again["crashes"]) == (2, 1)
 
 
+@pytest.mark.parametrize(("asked_ms", "left_ms"), [(60_000, 30_000), (600_000, 300_000), (20_000, 20_000)])
+def test_the_lease_of_a_kept_job_ends_soon_after_the_break_unless_its_worker_comes_back(api, server, queue, asked_ms, left_ms):
+    bare, came = keeping(api, server.url, queue, lease_ms=asked_ms)
+    reset(bare)
+    end = time.monotonic() + PATIENCE_S
+    while not 0 < api.job(came["id"])["lease_ms_left"] <= left_ms:
+        assert time.monotonic() < end
+    assert api.job(came["id"])["lease_ms_left"] > left_ms - 1_000 * PATIENCE_S
+    extended = api.ended("extend", came, lease_ms=asked_ms)
+    assert extended["ms_left"] > asked_ms - 1_000 * PATIENCE_S
+
+
 def test_a_worker_that_keeps_its_jobs_and_closes_in_good_order_hands_them_back(api, server, queue):
     bare, _came = keeping(api, server.url, queue)
     close_in_order(bare)
