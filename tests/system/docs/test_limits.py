@@ -117,6 +117,7 @@ CHANNEL = {
     "messages of one channel that are not answered": "CHANNEL_UNANSWERED CHANNEL_UNANSWERED_BYTES",
     "bytes that were sent": "CHANNEL_UNREAD_BYTES",
     "payloads that it is given": "CHANNEL_GRANT_BYTES",
+    "the leases of a channel that broke": "CHANNEL_KEPT_MS",
     "a worker without a sign of life": "CHANNEL_SILENCE_S CHANNEL_PING_S",
     "what a front": "",
 }
