@@ -40,7 +40,7 @@ LOOSE = [
     "\t1",
     "1\n",
 ]
-TELLS_A_BOUND = re.compile(r"\d|must not be empty|at least one|at most once")
+TELLS_A_BOUND = re.compile(r"\d|must not be empty|at least one|at most once|the same entry twice")
 LOOSE_IN_PATH = ["1_0", "+1", "٣", "１", "1e1", "1.0", " 1", "1 ", "01", "007", "0x1", "\0", "1\n", "\t1", "-1", "-0", "0"]
 
 

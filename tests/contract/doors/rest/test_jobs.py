@@ -216,6 +216,14 @@ def test_a_wrong_edit_is_refused_by_field_and_changes_nothing(api, make, body, f
 # Why
 
 
+@pytest.fixture
+def nobody_registered(api):
+    """Other tests of this server may have registered workers, which `why` speaks of."""
+    for worker in api.get("/v1/workers").json()["workers"]:
+        assert api.delete(f"/v1/workers/{worker['id']}").status_code == 204
+
+
+@pytest.mark.usefixtures("nobody_registered")
 def test_the_next_in_line_waits_for_a_worker(api, queue, make):
     job_id = make("ready")
     answer = why(api, job_id)
@@ -223,6 +231,7 @@ def test_the_next_in_line_waits_for_a_worker(api, queue, make):
     assert [reason["code"] for reason in answer["reasons"]] == ["next"]
 
 
+@pytest.mark.usefixtures("nobody_registered")
 def test_a_job_knows_how_many_come_before_it(api, queue):
     for _ in range(3):
         api.push(queue)

@@ -23,6 +23,7 @@ STATUS = {
     "unauthenticated": 401,
     "forbidden": 403,
     "job_not_found": 404,
+    "worker_not_found": 404,
     "lease_lost": 409,
     "wrong_state": 409,
     "payload_too_large": 413,
