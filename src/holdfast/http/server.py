@@ -38,8 +38,10 @@ class Connections:
         self._over: asyncio.Future[None] | None = None
 
     def add(self, connection: Open) -> None:
-        """A new connection."""
+        """A new connection; one that was still accepted while the server ends is closed."""
         self._open.add(connection)
+        if self._over is not None:
+            connection.shutdown()
 
     def discard(self, connection: Open) -> None:
         """It is closed, or handed over."""

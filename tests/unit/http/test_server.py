@@ -141,3 +141,32 @@ def test_what_came_behind_the_last_request_of_a_drain_is_not_done():
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_connection_that_is_accepted_while_the_server_ends_is_closed():
+    """Else the server would wait for its first request."""
+
+    async def run():
+        begun, ready = asyncio.Event(), asyncio.Event()
+
+        async def slow(request):
+            begun.set()
+            await ready.wait()
+            return Reply(200)
+
+        async with serving(get("/slow")(slow)) as (address, server):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await begun.wait()
+            ending = asyncio.create_task(server.connections.end(60))
+            await asyncio.sleep(0)
+            late, hers = await asyncio.open_connection(*address)
+            assert await late.read() == b""
+            hers.close()
+            ready.set()
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+            await ending
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(run(), 20))
