@@ -47,6 +47,9 @@ from holdfast.messages.time_commands import ReapWorkers
 from holdfast.stores.store import OutcomeLost, Prefetch, RowHeld, Store, StoreBroken, TryAgain
 
 log = structlog.get_logger(__name__)
+_FEW_COMMANDS = (
+    8  # of a batch that grants jobs to who waits: where more come together fronts and keeper get more done side by side
+)
 _TRIES = 8  # of a batch that conflicts with other nodes
 _PAUSE_S = 0.02
 _MANY_COUNTS = 2_000  # verbs × queues of one transaction: counting them takes some milliseconds
@@ -85,6 +88,7 @@ class Committer:
         self._awaiting = AwaitingCallers()
         self._picked: list[Awaiting] = []  # of these, for the batch in progress
         self._grants = True
+        self._is_busy = False
         self._asleep: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -104,9 +108,6 @@ class Committer:
         """Let a command wait for the next batch."""
         if self.broken is not None:
             self._turn_away([(command, sink, tag)])
-            return
-        if type(command) is LeaseJobs and command.waits and not self._waiting and self._is_in_vain(command):
-            sink.deliver(tag, Granted([], self._clock.now()))  # as a transaction that finds nothing would
             return
         if not self._waiting:  # only the first one has to wake the committer
             self._wake_up()
@@ -200,7 +201,11 @@ class Committer:
     async def _commit(self, taken: list[Waiting], grants: bool = True) -> None:
         """Commit these, and with `grants` also what callers that wait for jobs are granted in the same transaction."""
         commands = [command for command, _, _ in taken]
+        if all(type(command) is LeaseJobs and command.waits and self._is_in_vain(command) for command in commands):
+            self._answer(taken, [Granted([], self._clock.now())] * len(taken), None)  # as a transaction would
+            return
         self._grants = grants
+        self._is_busy = len(commands) > _FEW_COMMANDS
         try:
             results, news = await self._attempt(commands)
         except OutcomeLost as error:
@@ -336,7 +341,7 @@ class Committer:
 
     def _pick(self, batch: Batch) -> list[LeaseJobs]:
         """The leases of those who wait for what this batch has made ready."""
-        if not self._grants or not self._awaiting:
+        if not self._grants or not self._awaiting or self._is_busy:
             return []
         self._picked = self._awaiting.pick(batch)
         return [narrowed(caller, batch) for caller in self._picked]

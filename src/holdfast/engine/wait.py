@@ -32,6 +32,9 @@ from holdfast.messages.answers import Granted
 from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.frame import A, Answer, Command, Refused
 
+_FEW_IN_FLIGHT = 4
+"""Commands of a front beside which it is worth to await jobs where the store is: among many the keeper's batches are large, and grant nothing."""
+
 
 class Wait(ABC, Generic[A]):
     """One waiting caller. It has one look in progress at a time."""
@@ -138,7 +141,7 @@ class Wait(ABC, Generic[A]):
         except HoldfastError as error:
             self.take(Refused(error.code, error.detail, error.fields))
         else:
-            if self._waiter is not None and names:
+            if self._waiter is not None and names and self._pipeline.in_flight <= _FEW_IN_FLIGHT:
                 self._await_jobs()
 
     def _await_jobs(self) -> None:
