@@ -192,10 +192,11 @@ class Channel:
     def _ended(self, ref: str | None, batch: LeaseBatch, results: list[Answer]) -> None:
         for verb, result in zip(batch.verbs, results, strict=True):
             is_lost = isinstance(result, Refused) and result.code == LeaseLost.code
-            if is_lost or not isinstance(result, Refused | Extended):
-                held = self._let_go(verb.ref.fence)
-                if is_lost and held is not None:  # it may be there, in a queue that the key does not see any more
-                    self._engine.give_back([held])
+            is_over = is_lost or not isinstance(result, Refused | Extended)
+            if is_over and self._held.get(verb.ref.fence) == verb.ref:  # a token may be wrong, and name a fence that is right
+                self._let_go(verb.ref.fence)
+                if is_lost:  # it may be there, in a queue that the key does not see any more
+                    self._engine.give_back([verb.ref])
         self._send(messages.Results(ref=ref, **batch.shown(results, self._engine.draining)))
         if self._feeder is not None:
             self._feeder.nudge()
@@ -305,12 +306,10 @@ class Channel:
         if self._feeder is not None:
             self._feeder.nudge()
 
-    def _let_go(self, fence: int) -> LeaseRef | None:
-        held = self._held.pop(fence, None)
-        if held is not None:
+    def _let_go(self, fence: int) -> None:
+        if self._held.pop(fence, None) is not None:
             del self._channels.holders[fence]
             self._channels.numbers.held -= 1
-        return held
 
     def _refuse(self, ref: str | None, error: HoldfastError) -> None:
         self._send({"op": "error", "ref": ref, **problem(error.code, error.detail, error.fields)})

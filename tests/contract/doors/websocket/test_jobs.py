@@ -259,3 +259,15 @@ def test_the_largest_window_is_filled(api, worker, queue):
     jobs = worker.jobs(limits.CHANNEL_CREDITS)
     assert [job["payload"] for job in jobs] == list(range(limits.CHANNEL_CREDITS))
     assert all(entry["state"] == "concluded" for entry in worker.conclude(*jobs))
+
+
+@pytest.mark.parametrize("verb", ["conclude", "fail", "release", "extend"])
+def test_a_token_that_is_wrong_but_for_its_fence_costs_the_lease_nothing(api, worker, queue, verb):
+    job = api.push(queue)
+    worker.start(queue, credits=1)
+    (held,) = worker.jobs(1)
+    wrong = token(held).rpartition(".")[0] + ".00"
+    (refused,) = worker.batch(**{verb: [{"token": wrong}]})[verb]
+    assert refused["code"] == "lease_lost"
+    assert worker.conclude(held)[0]["state"] == "concluded"
+    assert api.job(job["id"])["attempt"] == 1
