@@ -88,7 +88,6 @@ class Committer:
         self._awaiting = AwaitingCallers()
         self._picked: list[Awaiting] = []  # of these, for the batch in progress
         self._grants = True
-        self._is_busy = False
         self._asleep: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -204,8 +203,7 @@ class Committer:
         if all(type(command) is LeaseJobs and command.waits and self._is_in_vain(command) for command in commands):
             self._answer(taken, [Granted([], self._clock.now())] * len(taken), None)  # as a transaction would
             return
-        self._grants = grants
-        self._is_busy = len(commands) > _FEW_COMMANDS
+        self._grants = grants and len(commands) <= _FEW_COMMANDS
         try:
             results, news = await self._attempt(commands)
         except OutcomeLost as error:
@@ -341,7 +339,7 @@ class Committer:
 
     def _pick(self, batch: Batch) -> list[LeaseJobs]:
         """The leases of those who wait for what this batch has made ready."""
-        if not self._grants or not self._awaiting or self._is_busy:
+        if not self._grants or not self._awaiting:
             return []
         self._picked = self._awaiting.pick(batch)
         return [narrowed(caller, batch) for caller in self._picked]

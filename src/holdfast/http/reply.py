@@ -47,7 +47,7 @@ class Heads:
 
     def __init__(self) -> None:
         self._second = 0
-        self._lines: dict[tuple[int, bytes, bytes], bytes] = {}
+        self._lines: dict[tuple[int, bytes | None, bytes], bytes] = {}
 
     def of(self, reply: Reply, request_id: bytes) -> bytes:
         """All lines of an answer's head but the one that ends it."""
@@ -56,24 +56,24 @@ class Heads:
             self._second = second
             self._lines.clear()
         if reply.stream is None and reply.status not in _WITHOUT_BODY:
-            first = self._first(reply, reply.content_type)
+            first = self._first(reply, True)
             lines = b"%b%d\r\nx-request-id: %b\r\n" % (first, len(reply.body), request_id)
         else:
-            lines = b"%bx-request-id: %b\r\n" % (self._first(reply, b""), request_id)
+            lines = b"%bx-request-id: %b\r\n" % (self._first(reply, False), request_id)
             if reply.stream is not None:
                 lines += b"content-type: %b\r\n" % reply.content_type
         for pair in reply.extra:
             lines += b"%b: %b\r\n" % pair
         return lines
 
-    def _first(self, reply: Reply, content_type: bytes) -> bytes:
-        kind = (reply.status, content_type, reply.cache)
+    def _first(self, reply: Reply, has_body: bool) -> bytes:
+        kind = (reply.status, reply.content_type if has_body else None, reply.cache)
         first = self._lines.get(kind)
         if first is None:
             date = formatdate(self._second, usegmt=True).encode()
             first = _HEAD % (_STATUS[reply.status], date, reply.cache)
-            if content_type:
-                first = _BODY % (first, content_type)
+            if has_body:
+                first = _BODY % (first, reply.content_type)
             if len(self._lines) < _KINDS:
                 self._lines[kind] = first
         return first

@@ -18,22 +18,6 @@ LONG = 50_000
 
 
 @pytest.fixture
-async def polls(engine, turns):
-    """Begin a long poll and let it park; cancelled after the test if it still waits."""
-    tasks = []
-
-    async def begin(*queues, **options):
-        tasks.append(asyncio.create_task(engine.lease(queues or ("q",), wait_ms=LONG, **options)))
-        await turns()
-        return tasks[-1]
-
-    yield begin
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@pytest.fixture
 async def paused(engine, new):
     """Have so many jobs of a size in a paused queue."""
 

@@ -14,22 +14,6 @@ LONG = 50_000
 
 
 @pytest.fixture
-async def polls(engine, turns):
-    """Begin a long poll and let it park; cancelled after the test if it still waits."""
-    tasks = []
-
-    async def begin(*queues, **options):
-        tasks.append(asyncio.create_task(engine.lease(queues or ("q",), wait_ms=LONG, **options)))
-        await turns()
-        return tasks[-1]
-
-    yield begin
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@pytest.fixture
 async def pushes(engine, turns, new):
     """Begin to put a job into a queue that is full, and let it park."""
     tasks = []
@@ -225,6 +209,16 @@ async def test_a_poll_is_granted_its_job_in_the_commit_that_brings_it(engine, ba
     assert taken(await soon(poll)) == [1]
     await turns()
     assert backend.totals.batches == batches + 1
+
+
+@pytest.mark.parametrize(("together", "batches_more"), [(8, 1), (9, 2)])
+async def test_only_a_small_batch_grants_to_who_waits(engine, backend, polls, new, together, batches_more):
+    poll = await polls()
+    batches = backend.totals.batches
+    for _ in range(together):
+        backend.submit(Enqueue([new()]))
+    assert taken(await soon(poll)) == [1]
+    assert backend.totals.batches == batches + batches_more
 
 
 async def test_a_commit_that_grants_to_some_wakes_no_other(engine, backend, polls, new, turns):

@@ -251,13 +251,18 @@ async def test_a_connection_from_before_the_first_key_needs_one_from_then_on(hou
     assert await client.rest() == b"UNAUTHENTICATED\r\n"
 
 
-async def test_a_waiting_reserve_ends_with_its_key_and_reserved_jobs_are_released(house, call):
+async def with_a_reserved_job(house, call):
     house.become(abilities=(Ability.CONSUME,))
     job = await house.job("mine.a")
     client = await call(authenticated=True)
     await client.ask(b"watch mine.a")
     assert await client.ask(b"reserve") == b"RESERVED %d 1" % job
     await client.hear()
+    return client, job
+
+
+async def test_a_waiting_reserve_ends_with_its_key_and_reserved_jobs_are_released(house, call):
+    client, _job = await with_a_reserved_job(house, call)
     client.writer.write(b"reserve\r\n")
     while not house.engine.arrivals.parked:  # noqa: ASYNC110  (a counter can't be waited for)
         await asyncio.sleep(0.01)
@@ -269,12 +274,7 @@ async def test_a_waiting_reserve_ends_with_its_key_and_reserved_jobs_are_release
 
 @pytest.mark.parametrize("verb", [b"delete %d", b"release %d 0 0", b"bury %d 0"])
 async def test_a_job_whose_tube_was_taken_from_the_key_is_ready_again_when_it_can_not_be_ended(house, call, verb):
-    house.become(abilities=(Ability.CONSUME,))
-    job = await house.job("mine.a")
-    client = await call(authenticated=True)
-    await client.ask(b"watch mine.a")
-    assert await client.ask(b"reserve") == b"RESERVED %d 1" % job
-    await client.hear()
+    client, job = await with_a_reserved_job(house, call)
     house.become(queues=("other",))
     assert await client.ask(verb % job) in (b"NOT_FOUND", b"FORBIDDEN")
     client.writer.close()
