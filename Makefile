@@ -27,7 +27,7 @@ CLUSTER := $(VENV)/.cluster
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast check advisories sbom format client bench fuzz torture torture-cluster lock dist clean \
+.PHONY: help run test test-fast check docs advisories sbom format client bench fuzz torture torture-cluster lock dist clean \
 	openapi cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
 
 help: ## Show this list
@@ -44,12 +44,16 @@ test-fast: $(DEV) ## Run the tests that need no server, in about a minute: befor
 	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder tests/unit tests/contract/stores/conformance \
 		-k 'not postgres' $(PYTEST_ARGS)
 
-check: $(DEV) $(SBOM) ## Lint, formatting, types, the import contract, known weaknesses of locked packages
+check: $(DEV) $(SBOM) ## Lint, formatting, types, the import contract, the site, known weaknesses of locked packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m website
 	$(BIN)/python requirements/audit.py --advisories $(ADVISORIES) $(ACCEPTED:%=--accept %) requirements/*.txt
+
+docs: $(DEV) ## Build the site of the documentation into build/site
+	@$(BIN)/python -m website $(ARGS)
 
 advisories: ## Get the advisories that `make check` audits the locked packages by, or newer ones
 	@if [ -d $(ADVISORIES) ]; then git -C $(ADVISORIES) fetch --quiet --depth 1 origin && git -C $(ADVISORIES) reset --quiet --hard FETCH_HEAD; \
