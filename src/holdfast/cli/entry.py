@@ -15,7 +15,7 @@ elif sys.argv[1:2] in (["backup"], ["check"], ["config"], ["doctor"], ["move"]):
 # The others report output that can't be written, even if it is closed: see `open_streams`.
 
 import importlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -71,6 +71,8 @@ class Commands(click.Group):
         except Unwritten:
             sys.exit(UNWRITTEN)
         except OSError as error:
+            if _can_be_written(sys.stdout):  # then it is about something else
+                raise
             mute(sys.stdout, 1)
             tell(f"holdfast: standard output can't be written ({error.strerror or error})")
             sys.exit(UNWRITTEN)
@@ -104,6 +106,15 @@ class Commands(click.Group):
         summaries = {name: place.summary for name, place in TALKING.items()} | SERVER
         names = [CompletionItem(name, help=summaries[name]) for name in self.list_commands(ctx) if name.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _can_be_written(stream: TextIO) -> bool:
+    """Whether what was printed could be passed on: what could not is still held, and fails again."""
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _server_commands() -> click.Group | str:

@@ -1,5 +1,6 @@
 """What is printed steers no terminal; what can't be printed is no refusal; times carry their zone; option values are checked."""
 
+import errno
 import json
 import os
 import pty
@@ -339,3 +340,14 @@ def test_an_event_has_its_zone(shared, witness, queue):
     process.stdout.close()
     process.send_signal(signal.SIGTERM)
     process.wait(20)
+
+
+def test_an_error_of_the_system_that_is_not_about_output_is_told_as_what_it_is(monkeypatch, capsys):
+    def fail(self: object, ctx: object) -> None:
+        click.echo("begun")
+        raise PermissionError(errno.EPERM, "Operation not permitted", "/somewhere")
+
+    monkeypatch.setattr(click.Group, "invoke", fail)
+    with pytest.raises(PermissionError, match="/somewhere"):
+        main(["stats"], standalone_mode=False)
+    assert "can't be written" not in capsys.readouterr().err

@@ -43,6 +43,7 @@ QUESTIONS = {
     "let other machines in": "holdfast key create",
     "behind nginx or HAProxy": "proxy_pass",
     "back it up": "holdfast backup",
+    "when an alert comes": "HoldfastQueueFull",
     "be alerted": "alert",
     "upgrade it": "SIGTERM",
     "the loss of a machine": "--replicas",

@@ -19,32 +19,8 @@ from tests.system.whole.servers import until
 
 pytestmark = pytest.mark.long(30)
 
-LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), Path("libfaketime is not installed"))
 DAY_S = 86_400
 _PATIENT_S = 120.0  # for a page that is made for the first time, on a crowded machine
-
-
-@pytest.fixture
-def clock(tmp_path):
-    """The offset of the servers' clock in seconds."""
-    file = tmp_path / "clock"
-
-    def set_to(seconds: float) -> None:
-        fresh = file.with_suffix(".new")
-        fresh.write_text(f"{seconds:+.0f}\n")
-        fresh.rename(file)  # at once: never half a line
-
-    set_to(0)
-    set_to.env = {
-        "LD_PRELOAD": str(LIBRARY),
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DONT_RESET": "1",
-        "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else no wait for Python's lock lasts, and threads that take turns use all of a processor
-    }
-    return set_to
 
 
 def schedule(client, name="minutely", **more):
