@@ -13,6 +13,7 @@ from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings
 from holdfast.limits import BATCH_BYTES, BATCH_JOBS, LEASE_JOBS, PAYLOAD_BYTES
 from holdfast.messages.backend import FutureSink
+from holdfast.messages.beanstalk_commands import EndPauses
 from holdfast.messages.commands import Enqueue, LeaseJobs
 from holdfast.messages.queries import GetJob
 
@@ -77,6 +78,49 @@ async def test_a_copy_for_one_worker_reaches_it_past_others_who_wait_longer(engi
     await engine.publish(new("-", b"{}"), to_workers=True)
     assert len(taken(await soon(mine))) == 1
     assert not stranger.done()
+
+
+async def paused_for(engine):
+    await engine.pause_for("q", 1_000, False)
+
+
+async def shut(engine):
+    await engine.pause("q", True)
+
+
+async def bounded(engine):
+    await engine.set_queue("q", QueueSettings(max_running=1), False)
+
+
+async def resumed(engine, backend, clock):
+    await engine.pause("q", False)
+
+
+async def ended(engine, backend, clock):
+    clock.advance(1_000)
+    await backend.submit(EndPauses())
+
+
+async def widened(engine, backend, clock):
+    await engine.set_queue("q", QueueSettings(max_running=2), False)
+
+
+@pytest.mark.parametrize(("closed", "opened"), [(shut, resumed), (paused_for, ended), (bounded, widened)])
+async def test_a_copy_for_one_worker_reaches_it_when_its_queue_gives_again_past_others_who_wait_longer(
+    engine, backend, clock, polls, new, turns, closed, opened
+):
+    worker = await engine.workers.register(("q",), "host")
+    await engine.set_interest("q", "*")
+    await engine.enqueue([new()])
+    await engine.lease(("q",))
+    await closed(engine)
+    await engine.publish(new("-", b"{}"), to_workers=True)
+    strangers = [await polls(), await polls()]
+    mine = await polls(worker=worker.id)
+    await opened(engine, backend, clock)
+    assert len(taken(await soon(mine))) == 1
+    await turns()
+    assert not any(stranger.done() for stranger in strangers)
 
 
 @pytest.fixture
