@@ -176,6 +176,7 @@ BATCH_BYTES = 16 << 20  # written in some 50 ms
 BATCH_JOBS = 5_000  # jobs that one transaction changes at most, so that it takes less than 100 ms; one command may be more
 NEWS_QUEUES = 10_000  # of which it is remembered when there was news last, so that no poll misses any: about 150 bytes each
 PARKED_POLLS = 50_000  # long polls of one front process: about 3 kB each
+PARKED_NAMES = 250_000  # of queues that they wait for, all together: about 0.5 kB each, here and in the keeper
 STREAM_BACKLOG = 10_000  # events queued for one slow reader of the event stream before it gets a gap
 STREAMS = 500  # open event streams of one front process
 

@@ -16,14 +16,18 @@ from torture.history import History
 
 WITHIN_S = 3.0  # while it waits; the news of other nodes may be lost, and a node looks for itself every second
 
-AWAY_S = 15.0  # after the primary was lost or stopped
+AWAY_S = {
+    "primary": 15.0,
+    "node": 5.0,
+    "other node": 5.0,
+}  # after it was lost or stopped; one that stands still may hold a queue until it goes on
 
 
 def nobody_waits_beside_a_ready_job(history: History) -> list[Violation]:
     """C13, for every call that found nothing."""
     ready = _spells(history)
-    lost = [event for event in history.events if event.name == "primary lost" or event.details.get("which") == "primary"]
-    away = [(event.details.get("since", event.at), event.at + AWAY_S) for event in lost]
+    away = [(event.at, event.at + AWAY_S.get(event.details["which"], 0.0)) for event in history.named("paused")]
+    away += [(event.details["since"], event.at + AWAY_S["primary"]) for event in history.named("primary lost")]
     found = []
     for call in history.calls:
         if call.verb != "claim" or not call.done or call.answer["jobs"] or call.asked.get("half_closed"):

@@ -221,15 +221,23 @@ class FrontConnection:
             for number, request in asked.requests:
                 if (task := begin(request, self, number)) is not None:
                     reading[number] = task
+        if asked.left and self._held_back:
+            self._begin_left(set(asked.left))
         for number in asked.left:
             self._large.leave(number)
-            for held in [one for one in self._held_back if one[0] == number]:
-                self._held_back.remove(held)
-                self._begin(*held)
             if (left := self._reading.get(number)) is not None:
                 left.cancel()  # which answers it
             else:
                 self._backend.committer.leave(self, number)
+
+    def _begin_left(self, left: set[int]) -> None:
+        """Their callers have left: begun, they are answered at once."""
+        held_back, self._held_back = self._held_back, []
+        for one in held_back:
+            if one[0] in left:
+                self._begin(*one)
+            else:
+                self._held_back.append(one)
 
     def _take_some(self, requests: list[tuple[int, Request[Answer]]]) -> None:
         """Begin what brings little, while the front is behind with reading."""

@@ -100,7 +100,7 @@ LIMITS = {
     "questions that look at many rows": "DEAR_READS_WAITING READ_WAIT_S",
     "events that take long to match": "MATCHES_WAITING MATCH_WAIT_S",
     "reads of single jobs and queues": "CHEAP_READS_WAITING READ_WAIT_S",
-    "calls that wait": "PARKED_POLLS",
+    "calls that wait": "PARKED_POLLS PARKED_NAMES",
     "event streams": "STREAMS",
     "events kept for a slow reader": "STREAM_BACKLOG",
     "live channels": "CHANNELS",
