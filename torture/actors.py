@@ -50,12 +50,16 @@ class Actor:
             while not self.load.stopping:
                 await self.load.up.wait()
                 await self.rng.choices(steps, weights)[0]()
+                await self.rest()
                 if self.client.unreachable or self.client.turned_away:
                     await asyncio.sleep(
                         self.load.crew.pause_s
                     )  # it ended and the harness has not noticed yet, or it answered that it is unavailable
         finally:
             self.client.close()
+
+    async def rest(self) -> None:
+        """Between two steps."""
 
     def fresh(self, kind: str) -> str:
         """A value (or key) that no one else uses in this run."""
@@ -104,6 +108,11 @@ class Producer(Actor):
             (1, self.an_old_key_for_something_else),
             (3, self.take_one_back),
         ]
+
+    async def rest(self) -> None:
+        """As long as the crew's producers do: this is what makes the others wait."""
+        if self.load.crew.rest_s:
+            await asyncio.sleep(self.rng.random() * self.load.crew.rest_s)
 
     async def one(self) -> None:
         """One job; if the queue is full, wait a little for room."""

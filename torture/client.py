@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,7 +15,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from torture.history import FAIL, INFO, OK, Call, History
-from torture.wire import Broken, NeverSent, Wire
+from torture.wire import Broken, NeverSent, Reply, Wire
 
 # The 503s that promise that nothing was changed. Any other 5xx leaves the outcome open, and is counted as unknown.
 DEFINITE_503 = {"draining", "store_unavailable", "overloaded", "not_replicated"}
@@ -75,14 +76,52 @@ class Client:
 
     async def claim(self, queues: list[str], most: int, lease_ms: int, wait_ms: int = 0, request_id: str | None = None) -> Call:
         """Lease up to `most` jobs; the call's answer has `jobs` with id, value, token, attempt, ms_left."""
-        asked = {"queues": queues, "max": most, "lease_ms": lease_ms, "request_id": request_id}
-        call = self.history.invoke(self.name, "claim", asked)
-        body = {"queues": queues, "max": most, "lease_ms": lease_ms, "wait_ms": wait_ms, "worker": self.name}
-        if request_id:
-            body["request_id"] = request_id
-        answer = await self.ask("POST", "/v1/leases", body)
-        self._close(call, answer, {"jobs": [_claimed(job) for job in answer.body.get("jobs", [])]})
+        call, body = self._invoke_claim(queues, most, lease_ms, wait_ms, request_id)
+        self._claimed(call, await self.ask("POST", "/v1/leases", body))
         return call
+
+    async def claim_late(
+        self, queues: list[str], lease_ms: int, wait_ms: int, after_s: float, half_closed: bool = False
+    ) -> Call:
+        """Lease one job on a connection of its own, and stand still before the answer is read."""
+        call, body = self._invoke_claim(queues, 1, lease_ms, wait_ms, None, half_closed=half_closed)
+        wire = Wire(self.wire.port, self.wire.timeout_s + after_s)
+        sent = wire.http("POST", "/v1/leases", msgspec.json.encode(body))
+        self._claimed(call, await self._exchanged(wire.late(sent, after_s, half_closed)))
+        return call
+
+    def began_claim(self, queues: list[str], most: int, lease_ms: int) -> Call:
+        """Jobs that a channel may bring from now on, or never."""
+        return self._invoke_claim(queues, most, lease_ms, 0, None)[0]
+
+    def brought(self, call: Call, jobs: list[Json]) -> None:
+        """A channel has brought these."""
+        for job in jobs:
+            job["payload"] = payload_of(job)
+        self._claimed(call, Answer(OK, 200, None, {"jobs": jobs}))
+
+    def began(self, verb: str, leased: Json) -> Call:
+        """A use of a lease that is sent on a channel."""
+        return self._invoke_use(verb, leased)
+
+    def ended(self, call: Call, result: Json) -> None:
+        """What the channel said about it."""
+        answer = judge(int(result.get("status", 200)), result)
+        self._close(call, answer, _used(answer.body))
+
+    def may_release(self, leased: Json) -> None:
+        """The server may release it, now or later: its outcome stays unknown."""
+        self._invoke_use("release", leased)
+
+    def _invoke_claim(
+        self, queues: list[str], most: int, lease_ms: int, wait_ms: int, request_id: str | None, half_closed: bool = False
+    ) -> tuple[Call, Json]:
+        asked = {"queues": queues, "max": most, "lease_ms": lease_ms, "half_closed": half_closed, "request_id": request_id}
+        body = {"queues": queues, "max": most, "lease_ms": lease_ms, "wait_ms": wait_ms, "worker": self.name}
+        return self.history.invoke(self.name, "claim", asked), body | ({"request_id": request_id} if request_id else {})
+
+    def _claimed(self, call: Call, answer: Answer) -> None:
+        self._close(call, answer, {"jobs": [_claimed(job) for job in answer.body.get("jobs", [])]})
 
     async def use(self, verb: str, leased: Json, then: list[Json] | None = None, **options: Any) -> Call:
         """conclude, fail, release or extend one lease, as `claim` returned it. `then` are follow-up jobs of a conclude."""
@@ -149,9 +188,12 @@ class Client:
     async def ask(self, method: str, path: str, body: Json | None = None, headers: Json | None = None) -> Answer:
         """One exchange, with its outcome; never raises for what the server or the network did."""
         content = msgspec.json.encode(body) if body is not None else b""
+        return await self._exchanged(self.wire.request(method, path, content, headers))
+
+    async def _exchanged(self, exchange: Awaitable[Reply]) -> Answer:
         self.unreachable = self.turned_away = False
         try:
-            reply = await self.wire.request(method, path, content, headers)
+            reply = await exchange
         except NeverSent:
             self.unreachable = True
             return Answer(FAIL, None, "never_sent", {})

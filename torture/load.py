@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torture.actors import Actor, Observer, Producer, SlowWorker, TubeUser, Worker
 from torture.history import History
+from torture.waiters import ChannelUser, Waiter
 
 
 @dataclass(slots=True)
@@ -20,6 +21,9 @@ class Crew:
     workers: int = 4
     slow_workers: int = 2
     tube_users: int = 2  # for the server's beanstalkd door
+    waiters: int = 0  # long polls, and
+    channel_users: int = 0  # live channels, that wait for jobs most of the time
+    rest_s: float = 0.0  # a producer's, after each call, at most: with it jobs are taken as they come
     timeout_s: float = 5.0
     tries: int = 6
     pause_s: float = 0.02
@@ -47,6 +51,8 @@ class Load:
             Worker: self.crew.workers,
             SlowWorker: self.crew.slow_workers,
             TubeUser: self.crew.tube_users if self.tube_port else 0,
+            Waiter: self.crew.waiters,
+            ChannelUser: self.crew.channel_users,
             Observer: 1,
         }
         for kind, many in kinds.items():

@@ -37,6 +37,7 @@ class Server:
     home: Path
     log: Path
     env: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
     port: int = 0
     _process: asyncio.subprocess.Process | None = None
     _starts: int = 0
@@ -45,7 +46,7 @@ class Server:
         """The command line."""
         store = f"sqlite:///{self.home}/jobs.db"
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--store", store]
-        return [sys.executable, "-m", "holdfast", "serve", *where, "--log-level", "warning"]
+        return [sys.executable, "-m", "holdfast", "serve", *where, "--log-level", "warning", *self.options]
 
     async def start(self, wrapper: tuple[str, ...] = ()) -> bool:
         """Start and wait until it is ready; False if it ended before it was (under an injected fault it may)."""
@@ -80,6 +81,11 @@ class Server:
     def front(self) -> int:
         """The process that listens."""
         return self._named(lambda line: " -m holdfast serve " in line and not line.startswith("strace"))
+
+    @property
+    def fronts(self) -> list[int]:
+        """All of those."""
+        return [self.front, *(pid for pid in self.pids() if " -m holdfast.server " in command_line(pid))]
 
     @property
     def keeper(self) -> int:

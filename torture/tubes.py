@@ -65,7 +65,8 @@ class TubeClient:
 
     async def put(self, tube: str, job: Json, delay_s: int = 0) -> Call:
         """One job, `{queue, payload: {"v": value}}`."""
-        call = self.history.invoke(self.name, "submit", {"jobs": [asked_job(job)], "key": None})
+        asked = {**job, "delay_ms": delay_s * 1000} if delay_s else job
+        call = self.history.invoke(self.name, "submit", {"jobs": [asked_job(asked)], "key": None})
         body = msgspec.json.encode(job["payload"])
         used = await self._ask(f"use {tube}")
         said = used and await self._ask(f"put 1024 {delay_s} {TTR_S} {len(body)}", body)

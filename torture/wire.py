@@ -46,11 +46,15 @@ class Wire:
 
     async def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
         """One exchange of HTTP."""
+        return await self.exchange(self.http(method, path, body, headers), self._reply)
+
+    def http(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
+        """A request as it is sent."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", f"Content-Length: {len(body)}"]
         if body:
             lines.append("Content-Type: application/json")
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        return await self.exchange("\r\n".join(lines).encode() + b"\r\n\r\n" + body, self._reply)
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
     async def exchange(self, sent: bytes, reply: Callable[[asyncio.StreamReader], Awaitable[T]]) -> T:
         """Send this, and read the answer with `reply`; an `OSError`, `EOFError` or `ValueError` of that is `Broken`."""
@@ -66,6 +70,20 @@ class Wire:
         except asyncio.CancelledError:
             self.close()
             raise
+
+    async def late(self, sent: bytes, after_s: float, half_closed: bool = False) -> Reply:
+        """One exchange of HTTP by a client that stands still before it reads the answer; or has nothing more to say, and says so."""
+
+        async def read(reader: asyncio.StreamReader) -> Reply:
+            if half_closed and self._streams is not None:
+                self._streams[1].write_eof()
+            await asyncio.sleep(after_s)  # to stand still is what it does
+            return await self._reply(reader)
+
+        try:
+            return await self.exchange(sent, read)
+        finally:
+            self.close()
 
     def turn(self) -> None:
         """Switch to the next address."""

@@ -161,6 +161,7 @@ KEEPER_UNSENT_BYTES_MAX = 64 << 20  # and past this nothing that may bring a job
 
 # What may wait for the store. Past this a caller gets `overloaded` at once.
 IN_FLIGHT_COMMANDS = 20_000
+OWED_VERBS = 20_000  # of leases whose holders have gone, to be given back or shortened when the store is there again
 CHEAP_READS_WAITING = 20_000  # reads of a job, a queue and the like, some 0.1 ms each, that wait for a connection to the store
 DEAR_READS_WAITING = 200  # reads that scan many rows
 CHEAP_PAGE = 100  # jobs of a page without a filter that is still cheap
@@ -175,6 +176,7 @@ BATCH_BYTES = 16 << 20  # written in some 50 ms
 BATCH_JOBS = 5_000  # jobs that one transaction changes at most, so that it takes less than 100 ms; one command may be more
 NEWS_QUEUES = 10_000  # of which it is remembered when there was news last, so that no poll misses any: about 150 bytes each
 PARKED_POLLS = 50_000  # long polls of one front process: about 3 kB each
+PARKED_NAMES = 250_000  # of queues that they wait for, all together: about 0.5 kB each, here and in the keeper
 STREAM_BACKLOG = 10_000  # events queued for one slow reader of the event stream before it gets a gap
 STREAMS = 500  # open event streams of one front process
 
@@ -299,7 +301,9 @@ CHANNEL_GRANT_BYTES = 1 << 20  # of one grant; a payload alone may be larger. Th
 CHANNEL_UNREAD_BYTES = 1 << 20  # sent and not read by the worker: past this it gets no more jobs, and is not read
 CHANNEL_PING_S = 15  # shorter than the 30 to 60 s after which proxies close a silent connection
 CHANNEL_SILENCE_S = 30  # without a byte, not even the answer to a ping, a worker counts as gone
-CHANNEL_KEPT_MS = 30_000  # for a worker that keeps its jobs to come back after its channel broke; half of a longer lease
+CHANNEL_KEPT_MS = (
+    30_000  # for a worker that keeps its jobs to come back after its channel broke; half of what is left of a longer lease
+)
 CHANNEL_CLOSE_S = 5  # for the other side to answer a close
 UNREADABLE_REMEMBERED = 1_000  # unreadable rows, each logged once: about 200 B each, and more add no information
 NAMES_LOOK_S = 60.0  # between checks of all names, after undecodable text was read: some 50 ms for 100,000

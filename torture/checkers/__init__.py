@@ -5,6 +5,7 @@
     bounds      C6 a bound is never exceeded, and refused only when it is reached
     keys        C9 one job per idempotency key, one unfinished job per unique key · C10 bulk is all or nothing
     copies      C12 nothing is acknowledged while fewer standbys than needed could have stored it
+    waiting     C13 who waits is given what is ready
     answers     C0 every answer is one of the contract
     order       C11 no answer leaves before the sync that covers it (reads a system call trace, not a history)
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torture.checkers import answers, bounds, copies, durability, keys, leases
+from torture.checkers import answers, bounds, copies, durability, keys, leases, waiting
 from torture.checkers.violation import Violation
 from torture.history import History
 
@@ -34,6 +35,7 @@ ALL: dict[str, Checker] = {
     "C9 one per key": keys.one_job_per_key,
     "C10 all or nothing": keys.bulk_is_all_or_nothing,
     "C12 copies": copies.what_is_answered_is_on_enough_standbys,
+    "C13 waiting": waiting.nobody_waits_beside_a_ready_job,
 }
 
 

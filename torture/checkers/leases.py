@@ -32,7 +32,7 @@ def a_job_has_one_holder_at_a_time(history: History) -> list[Violation]:
     found = []
     for job, leases in history.digest.leases_of.items():
         last = None
-        for lease in leases:  # in the order in which they were answered
+        for lease in sorted(leases, key=lambda lease: lease.attempt):  # an answer may have been read late
             if last and lease.told_at < last.surely_held_until:
                 over = last.surely_held_until - lease.told_at
                 text = f"job {job}: attempt {lease.attempt} was given {over:.3f} s before attempt {last.attempt} was over"

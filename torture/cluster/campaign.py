@@ -26,7 +26,7 @@ from torture.cluster.faults import (
     Stormy,
 )
 from torture.cluster.hosts import FreezeHost
-from torture.cluster.nodefaults import Deploy, IsolateNode, KillNode, LostAnswers, LostCommits, PauseNode
+from torture.cluster.nodefaults import Deploy, FreezeWaited, IsolateNode, KillNode, LostAnswers, LostCommits, PauseNode
 from torture.cluster.report import ClusterOutcome, outages, seen
 from torture.cluster.trial import ClusterTrial
 from torture.trial import Plan
@@ -53,6 +53,7 @@ ALL: dict[str, ClusterFault] = {
         NamesReduced(),
         KillNode(),
         PauseNode(),
+        FreezeWaited(),
         Deploy(),
         IsolateNode(),
         LostAnswers(),
@@ -76,6 +77,7 @@ async def run_fault(
     began = time.monotonic()
     work = Path(tempfile.mkdtemp(prefix=f"torture-{fault.name}-"))
     one = ClusterTrial(fault.name, seed, plan, work, replicas, fault.linked, env or {})
+    one.crew = fault.crew or one.crew
     await trial.run(one, fault.torment)
     outcome.seconds = time.monotonic() - began
     outcome.counts, outcome.violations = one.counts + seen(one.history), one.violations

@@ -11,6 +11,7 @@ from typing import Protocol
 from torture.cluster.database import Storm
 from torture.cluster.node import COMMIT_TIMEOUT_MS
 from torture.cluster.trial import ClusterTrial
+from torture.load import Crew
 
 FROZEN_S = COMMIT_TIMEOUT_MS / 1000 + 0.7  # some commits are abandoned meanwhile
 REFUSED_WITHIN_S = 12.0
@@ -19,11 +20,12 @@ GATHER_S = 0.5  # commits start waiting
 
 
 class ClusterFault(Protocol):
-    """One way to break a cluster; `linked` if the nodes' paths to PostgreSQL have to be cut."""
+    """One way to break a cluster; `linked` if the nodes' paths to PostgreSQL have to be cut. `crew`: other clients than usual."""
 
     name: str
     about: str
     linked: bool
+    crew: Crew | None
 
     async def torment(self, trial: ClusterTrial) -> None:
         """Inject the fault `trial.plan.rounds` times, under load."""
@@ -34,6 +36,7 @@ class Plain:
     """A fault that cuts no path of a node."""
 
     linked = False
+    crew: Crew | None = None
 
 
 @asynccontextmanager
@@ -222,6 +225,7 @@ class SplitBrain:
     name = "split-brain"
     about = "primary and node 1 on one side, standbys and node 2 on the other, where a standby is promoted"
     linked = True
+    crew: Crew | None = None
 
     async def torment(self, trial: ClusterTrial) -> None:
         """Repeatedly."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from dataclasses import replace
 
 from torture.cluster.faults import Plain
 from torture.cluster.trial import ClusterTrial
 from torture.faults.proxy import Proxy
+from torture.faults.waiting import FROZEN_S, idle
+from torture.load import Crew
 from torture.server import ServerTrouble
 
 PAUSED_S = 1.2  # leases expire meanwhile
@@ -51,6 +54,30 @@ class PauseNode(Plain):
                 node.signal(signal.SIGCONT)
 
 
+class FreezeWaited(Plain):
+    """What callers wait for, or by, stands still while most of them have nothing to do but wait."""
+
+    name = "freeze-waited"
+    about = f"callers who wait at both nodes: SIGSTOP of a node, of the other, and of the primary, for {FROZEN_S:.1f} s, longer than the leases"
+    crew = replace(idle(), tries=100, pause_s=0.15)
+
+    async def torment(self, trial: ClusterTrial) -> None:
+        """In any order."""
+        for _ in range(trial.plan.rounds):
+            for which in trial.rng.sample(["node", "other node", "primary"], 3):
+                await trial.progress()
+                trial.injured("paused", which=which)
+                if which == "primary":
+                    await trial.do(trial.database.primary.pause)
+                    await asyncio.sleep(FROZEN_S)  # the pause is the fault
+                    await trial.do(trial.database.primary.resume)
+                    continue
+                node = trial.nodes[which == "node"]
+                node.signal(signal.SIGSTOP)
+                await asyncio.sleep(FROZEN_S)  # the pause is the fault
+                node.signal(signal.SIGCONT)
+
+
 class Deploy(Plain):
     """A rolling restart, as operators do it."""
 
@@ -77,6 +104,7 @@ class IsolateNode:
     name = "isolate-node"
     about = f"all paths between one node and PostgreSQL are cut for {CUT_S:.1f} s"
     linked = True
+    crew: Crew | None = None
 
     async def torment(self, trial: ClusterTrial) -> None:
         """One, then the other."""
@@ -116,6 +144,7 @@ class LostCommits:
     name = "lost-commits"
     about = f"{SWALLOWED:.1%} of the messages from PostgreSQL to the nodes are lost, each with its connection"
     linked = True
+    crew: Crew | None = None
 
     async def torment(self, trial: ClusterTrial) -> None:
         """Lossy links for a while."""

@@ -11,6 +11,7 @@ from torture.faults.pause import Pause
 from torture.faults.power import DiskDies, PowerLoss
 from torture.faults.proxy import LostAnswers
 from torture.faults.syscalls import ErrorAtSync, KillAtSync, KillAtWrite, NoSpaceAtWrite
+from torture.faults.waiting import FreezeWaited, StepClock
 
 ALL: dict[str, Fault] = {
     fault.name: fault
@@ -20,6 +21,8 @@ ALL: dict[str, Fault] = {
         LostAnswers(),
         Pause("keeper"),
         Pause("server"),
+        FreezeWaited(),
+        StepClock(),
         Deploy(),
         KillServer(),
         KillKeeper(),

@@ -203,6 +203,12 @@ def full_too_soon(module: ModuleType) -> None:
 # ------------------------------------------------------------------------------------------------------------ keys
 
 
+@mutant("committer.committer", "C13")
+def who_waits_looks_in_vain(module: ModuleType) -> None:
+    """A call that would wait is answered from memory that there is nothing, though there is."""
+    module.Committer._is_in_vain = lambda *_: True
+
+
 @mutant("committer.batch", "C9", faults=("lost-answers",))
 def keys_are_forgotten(module: ModuleType) -> None:
     """Idempotency keys are not stored."""

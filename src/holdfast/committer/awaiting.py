@@ -6,6 +6,7 @@ news of the commit and looks again, as before: this only makes the usual case on
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.frame import Answer, Refused
 
 _PICKED = 200  # callers that one commit grants something to; the others are woken by its news
+_PASSED = 1_000  # callers of one queue that one commit looks at: those by a front that may not be granted more are passed over
 
 
 class Awaiting:
@@ -64,19 +66,24 @@ class AwaitingCallers:
     def pick(self, batch: Batch) -> list[Awaiting]:
         """Those who may get what has become ready in a batch, as far as the bound on the jobs of one transaction lets."""
         picked: dict[Awaiting, None] = {}
+        granted: dict[Sink, int] = {}
         room = BATCH_JOBS - len(batch.changes) - len(batch.written)
         for name in batch.arrived | batch.freed:
             line = self._lines.get(name)
             queue = batch.queues.get(name)
             left = queue.may_lease() if line and queue is not None else 0
-            for caller in line or ():
+            for caller in islice(line or (), _PASSED):
                 wanted = min(caller.command.limit, left)
                 if left <= 0 or len(picked) >= _PICKED or wanted > room:
                     break
-                if caller in picked or not caller.sink.is_behind:
-                    left -= wanted
-                    room -= wanted
-                    picked[caller] = None
+                sink = caller.sink
+                if caller not in picked:
+                    if (so_far := granted.get(sink, 0)) >= sink.may_be_granted():
+                        continue
+                    granted[sink] = so_far + 1
+                left -= wanted
+                room -= wanted
+                picked[caller] = None
         for caller in picked:
             caller.is_picked = True
         return list(picked)
@@ -103,6 +110,8 @@ class AwaitingCallers:
 
     def _answer(self, caller: Awaiting, result: Answer) -> None:
         self._remove(caller)
+        if isinstance(result, Granted) and result.jobs:
+            caller.sink.granted()
         caller.sink.deliver(caller.tag, result)
 
     def _remove(self, caller: Awaiting) -> None:

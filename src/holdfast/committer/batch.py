@@ -62,6 +62,7 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
     touched: set[str] = set()
     arrived: set[str] = set()
     for_one: set[str] = set()  # of these, where a job is for one worker only
+    reopened: set[str] = set()  # of these, where that may be so: what is ready was ready before
     freed: set[str] = set()
     removed: set[str] = set()
     counts: dict[tuple[str, str], int] = {}
@@ -93,11 +94,16 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
         if queue.paused_until <= self.now:
             if queue.paused_until:
                 queue.paused, queue.paused_until = False, 0
-                self.touched.add(queue.name)
-                self.arrived.add(queue.name)
+                self.may_give(queue)
             return
         self.pauses[queue.name] = queue.paused_until
         self.earliest = queue.paused_until if self.earliest is None else min(self.earliest, queue.paused_until)
+
+    def may_give(self, queue: Queue) -> None:
+        """A queue has changed, and may let calls go on that wait for what it has had before."""
+        self.touched.add(queue.name)
+        self.arrived.add(queue.name)
+        self.reopened.add(queue.name)
 
     async def queue_here(self, name: str) -> Queue:
         """The queue of this name, or `QueueNotFound`."""
@@ -223,6 +229,9 @@ class Batch(msgspec.Struct, eq=False):  # one for each commit: a dataclass takes
             await self.tx.save_queues(queues)
         if self.audit:
             self.audit_numbers = await self.tx.write_audit(list(self.audit.values()))
+        if self.reopened:
+            takers = {queue for worker in (await self.tx.workers()).values() for queue in worker.queues}
+            self.for_one |= self.reopened & takers
         ready = {}
         for name in self.arrived | self.freed:
             queue = self.queues.get(name)

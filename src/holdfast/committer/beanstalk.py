@@ -95,8 +95,7 @@ async def pause(batch: Batch, command: PauseFor) -> QueueInfo:
     queue.paused = command.pause_ms > 0
     queue.paused_until = batch.now + command.pause_ms if queue.paused else 0
     batch.note_pause(queue)
-    batch.touched.add(queue.name)
-    batch.arrived.add(queue.name)
+    batch.may_give(queue)
     return manage.info(queue)
 
 

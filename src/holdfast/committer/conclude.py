@@ -14,9 +14,9 @@ from holdfast.job.job import READY, SCHEDULED, Job, JobError, LeaseRef, UniqueWh
 from holdfast.messages import events
 from holdfast.messages.answers import Extended, Outcome
 from holdfast.messages.beanstalk_commands import BuryLease
-from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease, ReleaseLease
+from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease, ReleaseLease, ShortenLease
 
-LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease | BuryLease
+LeaseVerb = ConcludeLease | FailLease | ReleaseLease | ExtendLease | ShortenLease | BuryLease
 
 
 @dataclass(slots=True)
@@ -68,6 +68,8 @@ class Conclude:
     async def release(self, command: ReleaseLease) -> Outcome:
         """The holder releases the job."""
         job = self._current(command)
+        if command.until is not None and job.lease is not None and job.lease.until != command.until:
+            raise lost(command.ref)
         after = lifecycle.release(job, command.ref, self.batch.now, command.delay_ms, command.priority)
         if command.counted and after.lease is None and after.ended_at is None:
             after = lifecycle.count_release(after, command.delay_ms)
@@ -90,6 +92,16 @@ class Conclude:
         self.batch.change(events.EXTENDED, await self.batch.own(job), job, after, progress=command.progress)
         self.held[command.ref.fence] = after
         return Extended(lease_ms, job.lease.cancel_requested)
+
+    async def shorten(self, command: ShortenLease) -> Extended:
+        """The holder's connection has broken."""
+        job = self._current(command)
+        after = lifecycle.shorten(job, command.ref, self.batch.now, command.least_ms)
+        assert after.lease is not None, "a held job has a lease"
+        if after is not job:
+            self.batch.change(events.EXTENDED, await self.batch.own(job), job, after)
+            self.held[command.ref.fence] = after
+        return Extended(after.lease.until - self.batch.now, after.lease.cancel_requested)
 
     def _held(self, command: LeaseVerb) -> Job | None:
         """The leased job that this is about, where its caller may see it."""

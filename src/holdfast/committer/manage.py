@@ -172,8 +172,7 @@ async def set_queue(batch: Batch, command: SetQueue) -> QueueInfo:
     queue.policy = batch.tx.policy(settings)
     queue.settings = settings
     readable(queue)
-    batch.touched.add(queue.name)
-    batch.arrived.add(queue.name)  # a larger bound may let parked calls go on
+    batch.may_give(queue)
     batch.freed.add(queue.name)
     return info(queue)
 
@@ -191,8 +190,7 @@ async def pause(batch: Batch, command: PauseQueue) -> QueueInfo:
     queue = await batch.queue_here(command.name)
     readable(queue)
     queue.paused, queue.paused_until = command.paused, 0
-    batch.touched.add(queue.name)
-    batch.arrived.add(queue.name)
+    batch.may_give(queue)
     return info(queue)
 
 

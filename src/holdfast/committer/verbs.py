@@ -43,6 +43,7 @@ from holdfast.messages.commands import (
     SetQueue,
     SetSchedule,
     SettleJob,
+    ShortenLease,
 )
 from holdfast.messages.frame import Answer, Command
 from holdfast.messages.key_commands import CreateKey, EditKey, NoteKeyUse, RevokeKey, RotateKey
@@ -103,6 +104,7 @@ VERBS: dict[type[Command[Answer]], Verb] = {
     FailLease: Verb(Conclude.fail, prefetch.fence),
     ReleaseLease: Verb(Conclude.release, prefetch.fence),
     ExtendLease: Verb(Conclude.extend, prefetch.fence),
+    ShortenLease: Verb(Conclude.shorten, prefetch.fence),
     # Looking after jobs and queues
     RetryJob: Verb(manage.retry, prefetch.job),
     CancelJob: Verb(manage.cancel, prefetch.job),

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from holdfast.errors import Overloaded
-from holdfast.limits import NEWS_QUEUES, PARKED_POLLS
+from holdfast.limits import NEWS_QUEUES, PARKED_NAMES, PARKED_POLLS
 
 
 class Waiter:
@@ -78,6 +78,7 @@ class Waiters:
     def __init__(self) -> None:
         self._lines: dict[str, OrderedDict[Waiter, None]] = {}
         self._all: dict[Waiter, None] = {}  # except those just woken
+        self._names = 0  # of queues, that these wait for
         self._news: dict[str, int] = {}  # by queue, unless it was forgotten
         self._count = 0  # of all news
         self._forgotten = 0  # the total when the queues were last forgotten, used for queues that are not in the table
@@ -116,7 +117,7 @@ class Waiters:
         if seconds <= 0 or self._draining or (patience is not None and patience.over):
             then(None)
             return None
-        if len(self._all) >= PARKED_POLLS:
+        if len(self._all) >= PARKED_POLLS or self._names + len(names) > PARKED_NAMES:
             raise Overloaded("Too many calls are waiting on this server.", retry_after_ms=1_000)
         waiter = Waiter(self, names, request, then)
         if request is not None:
@@ -124,6 +125,7 @@ class Waiters:
                 older.wake(None)
             self._by_request[request] = waiter
         self._all[waiter] = None
+        self._names += len(names)
         for name in names:
             self._lines.setdefault(name, OrderedDict())[waiter] = None
         if patience is not None:
@@ -191,6 +193,7 @@ class Waiters:
         if waiter not in self._all:
             return
         del self._all[waiter]
+        self._names -= len(waiter.names)
         for name in waiter.names:
             if (line := self._lines.get(name)) is not None:
                 line.pop(waiter, None)

@@ -87,6 +87,14 @@ def extend(job: Job, ref: LeaseRef, now: int, until: int) -> Job:
     return replace(job, lease=replace(held, until=until))
 
 
+def shorten(job: Job, ref: LeaseRef, now: int, least_ms: int) -> Job:
+    """Let the lease last half of what is left of it, but `least_ms`, and never longer than before."""
+    held = _held(job, ref, now)
+    left = held.until - now
+    until = now + max(left // 2, min(left, least_ms))
+    return job if until == held.until else replace(job, lease=replace(held, until=until))
+
+
 def conclude(job: Job, ref: LeaseRef, now: int) -> Job:
     """The work is done."""
     held = _held(job, ref, now)

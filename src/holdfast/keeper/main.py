@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 _SWITCH_S = 0.0005  # a reading thread releases the GIL to the committer after half a millisecond, not five
 _OLD = 100  # middle collections before a full one, which takes 70 ms with 10,000 queues, and delays all answers
 _YOUNG = 20_000  # objects allocated before a collection of the young ones: 5 % less CPU per job than with Python's 700
+_GRANTED_UNHEARD = 16  # callers of one front that are granted something before it is heard again; the others are woken by news
 _LAST_WORDS_S = 2.0  # a front that does not read by then will learn it from the closed socket
 
 
@@ -83,6 +84,7 @@ class FrontConnection:
         self._outgoing = Answered([], [])
         self._weight = 0  # bytes in it
         self._unread = 0  # how far the front is behind with reading, see `_begins`
+        self._unheard = 0  # grants to those who wait by it, since the last frame from it
         self._held_back: list[tuple[int, Request[Answer]]] = []
         self._reading: dict[int, asyncio.Task[None]] = {}
         self._flushing = False
@@ -91,10 +93,15 @@ class FrontConnection:
         self.frames = Frames(msgspec.msgpack.Decoder(Asked), self._take, self._lost, self._hold_up)
         self._large = Pieces(self._frame_of, self._mind)
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether the front has much to read before what it would be given now."""
-        return self._unread > 0
+    def may_be_granted(self) -> int:
+        """None while the front has much to read before it; and few while nothing is heard of it: it may stand still, and what it is granted
+        would be nobody's until the leases end.
+        """
+        return 0 if self._unread else _GRANTED_UNHEARD - self._unheard
+
+    def granted(self) -> None:
+        """One more who waits by this front is granted something."""
+        self._unheard += 1
 
     def deliver(self, tag: object, result: Answer) -> None:
         """Send one answer with the next frame."""
@@ -201,6 +208,7 @@ class FrontConnection:
             self._take_some(held_back)
 
     def _take(self, asked: Asked) -> None:
+        self._unheard = 0
         if asked.job_events is not None and asked.job_events is not self._wants_events:
             self._wants_events = asked.job_events
             self._backend.want_job_events(asked.job_events)
@@ -213,15 +221,23 @@ class FrontConnection:
             for number, request in asked.requests:
                 if (task := begin(request, self, number)) is not None:
                     reading[number] = task
+        if asked.left and self._held_back:
+            self._begin_left(set(asked.left))
         for number in asked.left:
             self._large.leave(number)
-            for held in [one for one in self._held_back if one[0] == number]:
-                self._held_back.remove(held)
-                self._begin(*held)
             if (left := self._reading.get(number)) is not None:
                 left.cancel()  # which answers it
             else:
                 self._backend.committer.leave(self, number)
+
+    def _begin_left(self, left: set[int]) -> None:
+        """Their callers have left: begun, they are answered at once."""
+        held_back, self._held_back = self._held_back, []
+        for one in held_back:
+            if one[0] in left:
+                self._begin(*one)
+            else:
+                self._held_back.append(one)
 
     def _take_some(self, requests: list[tuple[int, Request[Answer]]]) -> None:
         """Begin what brings little, while the front is behind with reading."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from holdfast.limits import PARKED_POLLS
 from holdfast.messages.answers import Granted
 from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.events import Committed
@@ -18,9 +19,12 @@ from holdfast.messages.views import Durability
 class Sink(Protocol):
     """Where answers go: `tag` is what the caller passed with its command."""
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether it has much to read yet, so that what can wait should not be given to it."""
+    def may_be_granted(self) -> int:
+        """How many who wait by it may be granted something now: none where it has much to read yet, and few where it has not been heard since the last."""
+        ...
+
+    def granted(self) -> None:
+        """One of them is."""
         ...
 
     def deliver(self, tag: object, result: Answer) -> None:
@@ -75,10 +79,19 @@ class Backend(Protocol):
         ...
 
 
-class FutureSink:
-    """Resolves the future that is its tag; skips one whose caller has left."""
+class Here:
+    """A sink in this process: it stands still where the store's side does, too."""
 
-    is_behind = False
+    def may_be_granted(self) -> int:
+        """No bound."""
+        return PARKED_POLLS
+
+    def granted(self) -> None:
+        """Nothing to count."""
+
+
+class FutureSink(Here):
+    """Resolves the future that is its tag; skips one whose caller has left."""
 
     def deliver(self, tag: object, result: Answer) -> None:
         """Resolve the future."""
@@ -87,10 +100,8 @@ class FutureSink:
             tag.set_result(result)
 
 
-class Gathered:
+class Gathered(Here):
     """Delivers the answers to many requests together: the tag of each is its place."""
-
-    is_behind = False
 
     def __init__(self, future: "asyncio.Future[list[Any]]", count: int) -> None:
         self._future = future

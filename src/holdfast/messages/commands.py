@@ -87,7 +87,9 @@ class FailLease(Command[Outcome], frozen=True, tag=4):
 
 
 class ReleaseLease(Command[Outcome], frozen=True, tag=5):
-    """Release the job; the attempt does not count. `counted`: the job counts its releases."""
+    """Release the job; the attempt does not count. `counted`: the job counts its releases. `until`: only while the lease ends at this
+    time, as it was granted: whoever extends it has it.
+    """
 
     phase: ClassVar[Phase] = Phase.END
 
@@ -95,6 +97,7 @@ class ReleaseLease(Command[Outcome], frozen=True, tag=5):
     delay_ms: int = 0
     priority: int | None = None
     counted: bool = False
+    until: int | None = None
 
 
 class ExtendLease(Command[Extended], frozen=True, tag=6):
@@ -105,6 +108,17 @@ class ExtendLease(Command[Extended], frozen=True, tag=6):
     ref: LeaseRef
     lease_ms: int | None = None
     progress: bytes | None = None
+
+
+class ShortenLease(Command[Extended], frozen=True, tag=8):
+    """The connection of its holder has broken: the lease lasts half of what is left of it, but `least_ms`, and never longer than
+    before. A holder that extends its leases after a third of their time comes back before that, however long they are.
+    """
+
+    phase: ClassVar[Phase] = Phase.END
+
+    ref: LeaseRef
+    least_ms: int
 
 
 # Commands: managing ---------------------------------------------------------------------------------------------------------------

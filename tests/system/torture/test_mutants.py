@@ -9,7 +9,7 @@ from torture.mutants import catalog, hunt
 
 pytestmark = [
     pytest.mark.long(50),
-    pytest.mark.timeout(400),  # fourteen mutants run in the set-up of the first test
+    pytest.mark.timeout(400),  # fifteen mutants run in the set-up of the first test
 ]
 
 

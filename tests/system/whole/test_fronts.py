@@ -46,6 +46,36 @@ def test_a_push_through_one_front_wakes_a_poll_that_is_parked_in_the_other(serve
             assert [job["id"] for job in poll.answer()[1]["jobs"]] == [put["id"]]
 
 
+def test_a_front_that_stands_still_keeps_few_jobs_from_those_who_wait_at_the_other(serve):
+    """What it was granted is with its callers when it goes on, or ready again when the leases end."""
+    server = serve("--fronts", "2", "--store", "memory")
+    (push, waits, *_), (*parked, beside) = lines_to_each(server, count=41)
+    call = {"queues": ["q"], "wait_ms": 50_000}
+    for number, poll in enumerate(parked):
+        poll.send("POST", "/v1/leases", call | {"lease_ms": 60_000 if number % 2 else 5_000})
+        ask(beside, "/v1/queues/beside/jobs", {"payload": "answered behind its look: it awaits a job by now"}, 201)
+    (other,) = server.other_fronts
+    server.send(signal.SIGSTOP, other)
+    try:
+        waits.send("POST", "/v1/leases", call)
+        for payload in range(24):
+            ask(push, "/v1/queues/q/jobs", {"payload": payload}, 201)
+        (served,) = waits.answer()[1]["jobs"]
+        taken = served["payload"]
+        assert 0 < taken < 20, "all those before are with callers of a front that stands still"
+        back = []
+        while len(back) < -(-taken // 2):
+            came = ask(push, "/v1/leases", call | {"max": 100, "wait_ms": 20_000})["jobs"]
+            assert came, "what was granted to the others comes back"
+            back += [job for job in came if job["payload"] < taken]
+        assert {(job["attempt"], job["crashes"]) for job in back} == {(2, 1)}
+    finally:
+        server.send(signal.SIGCONT, other)
+    for poll in parked[1:taken:2]:
+        (job,) = poll.answer()[1]["jobs"]
+        assert ask(push, f"/v1/leases/{job['lease']['token']}/conclude", {})["state"] == "concluded"
+
+
 def test_what_one_front_leased_the_other_can_conclude_and_nothing_is_leased_twice(serve):
     server = serve("--fronts", "2")
     (zero,), (one,) = lines_to_each(server)

@@ -1,13 +1,15 @@
 """Two equal servers over one PostgreSQL: what one does the other knows, and neither is missed when it is killed."""
 
 import signal
+import socket
 import statistics
 import time
 
 import pytest
 
 from cluster.postgres import server as postgres
-from tests.system.whole.calls import park
+from tests.contract.doors.websocket.channel import open_channel
+from tests.system.whole.calls import metric, park
 from tests.system.whole.servers import Call, until
 
 pytestmark = pytest.mark.long(30)
@@ -177,6 +179,29 @@ def test_beyond_loopback_a_node_asks_the_database_for_keys_and_lets_nobody_in_be
         until(lambda: client.post("/v1/queues/q/jobs", json={"payload": 1}).status_code == 401, "it has asked for keys")
     early.send(signal.SIGTERM)
     assert early.ended() == 0
+
+
+@pytest.mark.parametrize("on_break", ["release", "keep"])
+def test_what_a_channel_held_when_the_database_went_away_is_ready_again_when_it_is_back_and_that_is_no_crash(
+    nodes, database, on_break
+):
+    one, other = nodes()
+    put(one, 1)
+    put(one, 2)
+    with open_channel(one.url) as worker:
+        worker.start("q", credits=2, lease_ms=600_000, on_break=on_break)
+        worker.jobs(2)
+        database.kill()
+        worker.line.socket.shutdown(socket.SHUT_RDWR)
+        with one.client() as client:
+            until(lambda: metric(client.get("/metrics").text, "holdfast_channels") == 0, "the node knows that it has broken")
+            assert client.post("/v1/queues/q/jobs", json={"payload": 3}).status_code == 503, "which is said behind what it held"
+    database.start()
+    with other.client() as client:
+        until(lambda: client.get("/readyz").status_code == 200, "it is ready")
+    back = []
+    until(lambda: back.extend(lease(other, max=2, wait_ms=500)) or len(back) == 2, "its jobs")
+    assert {(job["attempt"], job["crashes"]) for job in back} == {(2, 0)}
 
 
 def test_a_worker_that_beats_on_one_node_is_not_taken_for_silent_by_the_other(nodes):

@@ -27,7 +27,7 @@ from holdfast.job.schedule import ScheduleSpec
 from holdfast.keeper import frames
 from holdfast.limits import IN_FLIGHT_QUERIES
 from holdfast.messages.audit import RecordAudit
-from holdfast.messages.commands import AwaitJobs, ConcludeLease, Enqueue, PauseQueue, RetryJob, SettleJob
+from holdfast.messages.commands import AwaitJobs, ConcludeLease, Enqueue, PauseQueue, RetryJob, SettleJob, ShortenLease
 from holdfast.messages.frame import Command, Phase, Request, kinds_of
 from holdfast.messages.key_commands import NoteKeyUse
 from holdfast.messages.queries import GetJob, GetQueue, ListJobs
@@ -40,8 +40,9 @@ _OF_NOBODY = _OF_TIME | {
     ReapWorkers,
     NoteKeyUse,
     RecordAudit,
-    AwaitJobs,
-}  # a caller that waits for jobs has been permitted to lease them
+    AwaitJobs,  # a caller that waits for jobs has been permitted to lease them
+    ShortenLease,
+}
 
 
 def caller(*abilities, queues=("r.*",), **fields):

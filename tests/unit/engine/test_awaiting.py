@@ -10,8 +10,11 @@ from holdfast.auth.keys import Ability
 from holdfast.doors.websocket.job_feeder import JobFeeder, Wanted
 from holdfast.errors import Forbidden, Unauthorized
 from holdfast.job.job import State
+from holdfast.job.queue import QueueSettings
 from holdfast.limits import BATCH_BYTES, BATCH_JOBS, LEASE_JOBS, PAYLOAD_BYTES
-from holdfast.messages.commands import Enqueue
+from holdfast.messages.backend import FutureSink
+from holdfast.messages.beanstalk_commands import EndPauses
+from holdfast.messages.commands import Enqueue, LeaseJobs
 from holdfast.messages.queries import GetJob
 
 LONG = 50_000
@@ -75,6 +78,49 @@ async def test_a_copy_for_one_worker_reaches_it_past_others_who_wait_longer(engi
     await engine.publish(new("-", b"{}"), to_workers=True)
     assert len(taken(await soon(mine))) == 1
     assert not stranger.done()
+
+
+async def paused_for(engine):
+    await engine.pause_for("q", 1_000, False)
+
+
+async def shut(engine):
+    await engine.pause("q", True)
+
+
+async def bounded(engine):
+    await engine.set_queue("q", QueueSettings(max_running=1), False)
+
+
+async def resumed(engine, backend, clock):
+    await engine.pause("q", False)
+
+
+async def ended(engine, backend, clock):
+    clock.advance(1_000)
+    await backend.submit(EndPauses())
+
+
+async def widened(engine, backend, clock):
+    await engine.set_queue("q", QueueSettings(max_running=2), False)
+
+
+@pytest.mark.parametrize(("closed", "opened"), [(shut, resumed), (paused_for, ended), (bounded, widened)])
+async def test_a_copy_for_one_worker_reaches_it_when_its_queue_gives_again_past_others_who_wait_longer(
+    engine, backend, clock, polls, new, turns, closed, opened
+):
+    worker = await engine.workers.register(("q",), "host")
+    await engine.set_interest("q", "*")
+    await engine.enqueue([new()])
+    await engine.lease(("q",))
+    await closed(engine)
+    await engine.publish(new("-", b"{}"), to_workers=True)
+    strangers = [await polls(), await polls()]
+    mine = await polls(worker=worker.id)
+    await opened(engine, backend, clock)
+    assert len(taken(await soon(mine))) == 1
+    await turns()
+    assert not any(stranger.done() for stranger in strangers)
 
 
 @pytest.fixture
@@ -155,3 +201,45 @@ async def test_a_channel_that_reads_nothing_does_not_wait_for_more_and_waits_onc
     feeder.leave()
     await turns()
     assert (engine.arrivals.parked, len(backend.committer._awaiting)) == (0, 0)
+
+
+class Silent(FutureSink):
+    """A front that is not heard: so many who wait by it may be granted something."""
+
+    def __init__(self, most):
+        self.most = most
+
+    def may_be_granted(self):
+        return self.most
+
+    def granted(self):
+        self.most -= 1
+
+
+async def test_a_commit_grants_few_to_a_front_that_is_not_heard_and_the_rest_to_others_who_wait(backend, engine, new):
+    await engine.set_queue("q", QueueSettings(), False)
+    silent, heard = Silent(2), FutureSink()
+    loop = asyncio.get_running_loop()
+    first, then = [loop.create_future() for _ in range(5)], [loop.create_future() for _ in range(3)]
+    for one in first:
+        backend.committer.await_jobs(LeaseJobs(("q",), 1, ""), silent, one)
+    for one in then:
+        backend.committer.await_jobs(LeaseJobs(("q",), 1, ""), heard, one)
+    await engine.enqueue([new() for _ in range(5)])
+    await engine.enqueue([new()])
+    assert [one.done() for one in first] == [True, True, False, False, False]
+    assert [one.done() for one in then] == [True, True, True]
+    silent.most = 1  # it is heard
+    await engine.enqueue([new()])
+    assert [one.done() for one in first] == [True, True, True, False, False]
+
+
+async def test_a_commit_looks_at_a_bounded_number_of_those_who_may_not_be_granted_anything(backend, engine, new, monkeypatch):
+    await engine.set_queue("q", QueueSettings(), False)
+    silent, loop = Silent(0), asyncio.get_running_loop()
+    for _ in range(3_000):
+        backend.committer.await_jobs(LeaseJobs(("q",), 1, ""), silent, loop.create_future())
+    looked_at = []
+    monkeypatch.setattr(silent, "may_be_granted", lambda: looked_at.append(1) or 0)
+    await engine.enqueue([new()])
+    assert len(looked_at) == 1_000

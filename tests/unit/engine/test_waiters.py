@@ -166,3 +166,18 @@ async def test_one_more_than_the_bound_is_refused_and_the_others_go_on_waiting(w
     assert limits.PARKED_POLLS == 50_000
     waiters.notify("q", 2)
     assert await done(*tasks, turns=turns) == ["q", "q"]
+
+
+async def test_callers_that_wait_for_more_queues_together_than_the_bound_are_refused_until_others_leave(
+    waiters, park, turns, monkeypatch
+):
+    monkeypatch.setattr("holdfast.engine.waiters.PARKED_NAMES", 5)
+    tasks = [await park("a", "b", "c"), await park("d", "e")]
+    with pytest.raises(Overloaded):
+        await parked(waiters, ("f",), waiters.mark(("f",)))
+    waiters.notify("d", 1)
+    assert (await done(tasks[1], turns=turns)) == ["d"]
+    tasks[1] = await park("f", "g")
+    waiters.drain()
+    assert await done(*tasks, turns=turns) == [None] * 2
+    assert waiters._names == 0

@@ -131,6 +131,7 @@ def test_a_verb_that_the_state_does_not_allow_is_refused_and_says_what_the_state
 def test_only_the_exact_lease_ends_an_attempt(verb, ref: LeaseRef):
     verbs = {
         "extend": lambda: lifecycle.extend(RUNNING, ref, NOW, NOW + 5),
+        "shorten": lambda: lifecycle.shorten(RUNNING, ref, NOW, 5),
         "conclude": lambda: lifecycle.conclude(RUNNING, ref, NOW),
         "fail": lambda: lifecycle.fail(RUNNING, ref, NOW, True, 0),
         "fail for good": lambda: lifecycle.fail(RUNNING, ref, NOW, False, 0),
@@ -255,6 +256,15 @@ def test_a_job_whose_cancellation_was_asked_for_does_not_run_again_however_its_a
 
 def test_work_that_was_finished_all_the_same_is_concluded_although_cancellation_was_asked_for():
     assert lifecycle.conclude(ASKED, REF, NOW).state is State.CONCLUDED
+
+
+@pytest.mark.parametrize(
+    ("left_ms", "least_ms", "lasts"), [(60, 30, 30), (600, 30, 300), (40, 30, 30), (30, 30, 30), (5, 30, 5)]
+)
+def test_a_shortened_lease_lasts_half_of_what_is_left_but_the_least_and_never_longer_than_before(left_ms, least_ms, lasts):
+    running = replace(RUNNING, lease=replace(LEASE, until=NOW + left_ms))
+    shortened = lifecycle.shorten(running, REF, NOW, least_ms)
+    assert shortened == replace(running, lease=replace(LEASE, until=NOW + lasts))
 
 
 def test_extending_a_lease_does_not_make_the_wish_to_cancel_forgotten():

@@ -39,7 +39,7 @@ from holdfast.limits import (
     CHANNEL_UNANSWERED_BYTES,
     REQUEST_ID_CHARS,
 )
-from holdfast.messages.answers import Enqueued, Extended, Granted
+from holdfast.messages.answers import Enqueued, Extended, Granted, GrantedJob
 from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.frame import Answer, Refused
 
@@ -281,7 +281,7 @@ class Channel:
             self._channels.holders[ref.fence] = self
         self._channels.numbers.held += len(granted.jobs)
         shown = [replies.granted_out(job, granted.now) for job in granted.jobs]
-        number = self._deliveries.sent([job.job.ref().fence for job in granted.jobs]) if self._deliveries is not None else UNSET
+        number = self._deliveries.sent(list(map(_leased, granted.jobs))) if self._deliveries is not None else UNSET
         self._send(messages.Jobs(jobs=shown, delivery=number))
 
     def cancel(self, fence: int) -> None:
@@ -392,17 +392,23 @@ class Channel:
             self._feeder = None  # each refers to the other
         for task in list(self._parked):
             task.cancel()
-        deliveries = None if releases else self._deliveries
-        lost = self._held if deliveries is None else set(deliveries.on_their_way())
-        self._engine.give_back([ref for fence, ref in self._held.items() if fence in lost])
-        kept_ms = max(CHANNEL_KEPT_MS, self._lease_ms // 2)  # it extends them after a third of their time
-        if kept_ms < self._lease_ms:
-            self._engine.shorten([ref for fence, ref in self._held.items() if fence not in lost], kept_ms)
+        if self._deliveries is None or releases:
+            self._engine.give_back(self._held.values())
+        else:
+            self._engine.give_back_unused([one for one in self._deliveries.on_their_way() if one[0].fence in self._held])
+            if self._lease_ms > CHANNEL_KEPT_MS:
+                self._engine.shorten(self._held.values(), CHANNEL_KEPT_MS)
         for fence in self._held:
             del self._channels.holders[fence]
         self._channels.numbers.held -= len(self._held)
         self._held.clear()
         self._channels.remove(self)
+
+
+def _leased(granted: GrantedJob) -> tuple[LeaseRef, int]:
+    lease = granted.job.lease
+    assert lease is not None, "it was granted"
+    return granted.job.ref(), lease.until
 
 
 def _key(given: str | None) -> bytes | None:

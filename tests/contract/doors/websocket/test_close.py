@@ -125,6 +125,33 @@ def test_the_lease_of_a_kept_job_ends_soon_after_the_break_unless_its_worker_com
     assert extended["ms_left"] > asked_ms - 1_000 * PATIENCE_S
 
 
+@pytest.mark.parametrize(("extended_ms", "least_ms", "most_ms"), [(600_000, 250_000, 300_000), (5_000, 0, 5_000)])
+def test_a_kept_lease_is_shortened_by_what_is_left_of_it_and_never_made_longer(
+    api, server, queue, extended_ms, least_ms, most_ms
+):
+    """A worker extends after a third of the time, whatever that was: half of what is left is enough for it."""
+    bare, came = keeping(api, server.url, queue, lease_ms=60_000)
+    api.ended("extend", came, lease_ms=extended_ms)
+    reset(bare)
+    api.until("holdfast_channel_jobs", 0)
+    api.push(queue, "behind what the server does about the break")
+    assert least_ms <= api.job(came["id"]).get("lease_ms_left", 0) <= most_ms
+
+
+def test_what_a_worker_has_not_said_to_have_got_but_has_extended_elsewhere_stays_with_it(api, server, queue):
+    """It knew of the break before the server did, and came back in time."""
+    bare, _came = keeping(api, server.url, queue, lease_ms=60_000)
+    api.push(queue, "its arrival is not known")
+    (other,) = bare.receive("jobs")["jobs"]
+    api.ended("extend", other, lease_ms=60_000)
+    reset(bare)
+    api.until("holdfast_channel_jobs", 0)
+    api.push(queue, "behind what the server does about the break")
+    assert api.lease(queue, max=3, wait_ms=20_000)[0]["payload"] == "behind what the server does about the break"
+    assert api.ended("conclude", other)["state"] == "concluded"
+    assert api.job(other["id"])["attempt"] == 1
+
+
 def test_a_worker_that_keeps_its_jobs_and_closes_in_good_order_hands_them_back(api, server, queue):
     bare, _came = keeping(api, server.url, queue)
     close_in_order(bare)

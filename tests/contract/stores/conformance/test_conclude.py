@@ -8,7 +8,16 @@ from holdfast.errors import LeaseLost
 from holdfast.job.job import State
 from holdfast.job.queue import QueueSettings, Tally
 from holdfast.job.retry import RetryPolicy
-from holdfast.messages.commands import CancelJob, ConcludeLease, ExtendLease, FailLease, ReleaseLease, RetryJob, SetQueue
+from holdfast.messages.commands import (
+    CancelJob,
+    ConcludeLease,
+    ExtendLease,
+    FailLease,
+    ReleaseLease,
+    RetryJob,
+    SetQueue,
+    ShortenLease,
+)
 
 STEADY = RetryPolicy(base_ms=1_000, factor=2.0, max_ms=60_000, jitter=0.0)
 VERBS = [
@@ -16,8 +25,9 @@ VERBS = [
     lambda ref: FailLease(ref, "no"),
     ReleaseLease,
     lambda ref: ExtendLease(ref, 5),
+    lambda ref: ShortenLease(ref, 5),
 ]
-NAMES = ["conclude", "fail", "release", "extend"]
+NAMES = ["conclude", "fail", "release", "extend", "shorten"]
 verbs = pytest.mark.parametrize("verb", VERBS, ids=NAMES)
 
 
@@ -273,6 +283,28 @@ async def test_a_lease_that_is_extended_in_time_does_not_expire(client):
         assert (extended.ms_left, extended.cancel_requested) == (100, False)
         assert await client.pass_time(0) == (0, 0)
     assert (await client.pass_time(100)) == (1, 0)
+
+
+async def test_a_shortened_lease_ends_sooner_and_an_extension_brings_it_back(client):
+    await client.put()
+    job = await client.take(lease_ms=100)
+    assert (await client.do(ShortenLease(job.ref(), 30))).ms_left == 50
+    assert (await client.do(ExtendLease(job.ref(), 100))).ms_left == 100
+    assert (await client.do(ShortenLease(job.ref(), 100))).ms_left == 100
+    assert [one.ms_left for one in await client.together(*[ShortenLease(job.ref(), 10)] * 3)] == [50, 25, 12]
+    assert (await client.pass_time(11)) == (0, 0)
+    assert (await client.pass_time(1)) == (1, 0)
+
+
+async def test_a_lease_that_is_released_only_as_it_was_granted_stays_with_a_holder_that_has_extended_it(client):
+    await client.put()
+    await client.put()
+    used, unused = [one.job for one in await client.lease(limit=2, lease_ms=100)]
+    await client.do(ExtendLease(used.ref(), 500))
+    with pytest.raises(LeaseLost):
+        await client.do(ReleaseLease(used.ref(), until=used.lease.until))
+    assert (await client.do(ReleaseLease(unused.ref(), until=unused.lease.until))).state is State.READY
+    assert await client.tally() == Tally(ready=1, leased=1, bytes=2)
 
 
 @pytest.mark.parametrize(("of_job", "of_queue", "lasts"), [(20, 30, 20), (None, 30, 30), (None, None, 300_000)])
