@@ -10,7 +10,7 @@ from holdfast import process
 
 if sys.argv[1:2] == ["serve"]:
     process.begin()
-elif sys.argv[1:2] in (["backup"], ["check"], ["config"], ["doctor"], ["move"]):
+elif sys.argv[1:2] in (["backup"], ["check"], ["config"], ["doctor"], ["move"], ["restore"]):
     process.open_descriptors()
 # The others report output that can't be written, even if it is closed: see `open_streams`.
 
@@ -56,6 +56,7 @@ SERVER = {
     "config": "Print the effective settings, and where each comes from.",
     "doctor": "Check that a PostgreSQL server keeps the durability promise.",
     "move": "Move a store into another, empty store.",
+    "restore": "Put a backup in place as the store of a server.",
     "serve": "Run the server.",
 }
 
