@@ -1,4 +1,4 @@
-"""`holdfast serve|config|check|backup|restore|move|doctor`.
+"""`holdfast serve|config|check|backup|restore|export|import|move|doctor`.
 
 Exit codes: 0 done, 1 it failed, 2 the command was wrong. Data goes to standard output, messages to standard error.
 """
@@ -16,6 +16,8 @@ import click
 
 from holdfast import __version__
 from holdfast.cli.doctor import doctor
+from holdfast.cli.export import export_store
+from holdfast.cli.import_store import import_store
 from holdfast.cli.move import move
 from holdfast.cli.restore import restore_backup
 from holdfast.config import Config, ConfigError, Loaded, load
@@ -151,5 +153,7 @@ def backup(source: Path, target: Path) -> None:
 
 
 main.add_command(doctor)
+main.add_command(export_store)
+main.add_command(import_store)
 main.add_command(move)
 main.add_command(restore_backup)

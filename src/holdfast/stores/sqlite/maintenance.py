@@ -148,7 +148,7 @@ def open_store(path: Path, *, older: bool = False) -> apsw.Connection:
         raise UnfitPlace(f"{path} is not a store of Holdfast.")
     if version > newest:
         connection.close()
-        raise UnfitPlace(f"{path} has schema {version}; this version of Holdfast knows up to {newest}.")
+        raise UnfitPlace(f"{path} has schema {version}; this version of Holdfast knows up to {newest}. Use the newer Holdfast.")
     if version < newest and not older:
         connection.close()
         raise UnfitPlace(
