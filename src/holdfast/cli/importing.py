@@ -14,17 +14,24 @@ from holdfast.committer.batch import Batch
 from holdfast.engine import checks
 from holdfast.errors import HoldfastError, InvalidRequest
 from holdfast.job import lifecycle
-from holdfast.job.job import Job, NewJob
-from holdfast.limits import EXPORT_PAGE_BYTES, EXPORT_PAGE_JOBS, IMPORT_LINE_BYTES, PAYLOAD_BYTES_MAX, SCHEDULES
+from holdfast.job.job import IdempotencyKey, Job, NewJob
+from holdfast.limits import (
+    EXPORT_PAGE_BYTES,
+    EXPORT_PAGE_JOBS,
+    IMPORT_LINE_BYTES,
+    PAYLOAD_BYTES_MAX,
+    REQUEST_ID_CHARS,
+    SCHEDULES,
+)
 from holdfast.messages import events
 from holdfast.routing import interests
 from holdfast.stores import exported
-from holdfast.stores.exported import FORMAT, End, Head, QueueLine, ScheduleLine, Whole
-from holdfast.stores.formats import UNREADABLE
-from holdfast.stores.store import Prefetch, Store, Transaction, TryAgain
+from holdfast.stores.exported import FORMAT, AnswerLine, End, Head, QueueLine, ScheduleLine, Whole
+from holdfast.stores.formats import UNREADABLE, receipts_of
+from holdfast.stores.store import KeptAnswer, Prefetch, Store, Transaction, TryAgain
 
 _TRIES = 3
-Item = Head | QueueLine | ScheduleLine | Whole | End
+Item = Head | QueueLine | ScheduleLine | AnswerLine | Whole | End
 
 
 class CantImport(Exception):
@@ -78,7 +85,7 @@ def _item(number: int, text: bytes) -> Item:
         raise CantImport(number, f"it can't be read: {error}") from None
     if line.head is not None and line.head.format != FORMAT:
         raise CantImport(number, f"its format is {line.head.format[:80]!r}, and this version of Holdfast reads {FORMAT}")
-    found = line.head or line.queue or line.schedule or line.end
+    found = line.head or line.queue or line.schedule or line.answer or line.end
     assert found is not None, "a line says something"
     return found
 
@@ -176,13 +183,15 @@ class _Refused(Exception):
         self.place, self.why = place, why
 
 
-async def _take(batch: Batch, item: Head | QueueLine | ScheduleLine | End) -> None:
+async def _take(batch: Batch, item: Head | QueueLine | ScheduleLine | AnswerLine | End) -> None:
     if isinstance(item, Head | End):
         await batch.tx.continue_from(item.last_job, item.last_fence)
     elif isinstance(item, QueueLine):
         await _take_queue(batch, item)
-    else:
+    elif isinstance(item, ScheduleLine):
         await _take_schedule(batch.tx, item)
+    else:
+        await _take_answer(batch.tx, item)
 
 
 async def _take_queue(batch: Batch, line: QueueLine) -> None:
@@ -208,6 +217,19 @@ async def _take_schedule(tx: Transaction, line: ScheduleLine) -> None:
     if await tx.schedule(line.name) is None and await tx.schedule_count() >= SCHEDULES:
         raise InvalidRequest(f"there are {SCHEDULES} schedules already; that is the most")
     await tx.save_schedule(schedule)
+
+
+async def _take_answer(tx: Transaction, line: AnswerLine) -> None:
+    if line.scope:
+        checks.queue_name("answer.scope", line.scope)
+    checks.printable("answer.key", line.key, REQUEST_ID_CHARS)
+    try:
+        receipts = receipts_of(bytes(line.receipts))
+    except UNREADABLE as error:
+        raise InvalidRequest(f"the answer to the idempotency key {line.key} can't be read: {error}") from None
+    key = IdempotencyKey(line.scope, line.key, line.digest)
+    if not await tx.kept_answers([key]):
+        await tx.keep_answers([(key, KeptAnswer(line.digest, receipts))], line.at)
 
 
 async def _put(batch: Batch, whole: Whole) -> bool:

@@ -54,7 +54,8 @@ class Backups:
             due = time.monotonic() + self._left_s(every_s)
             while True:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-                due = time.monotonic() + (every_s if await self._try() else min(every_s, _RETRY_S))
+                begun = time.monotonic()
+                due = begun + (every_s if await self._try() else min(every_s, _RETRY_S))
         finally:
             if self._lock is not None:
                 self._lock.release()

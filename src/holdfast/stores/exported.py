@@ -3,6 +3,7 @@
     {"export": …}      first: which format, and the last numbers that the store has given
     {"queue": …}       a queue with its settings, its pause and its subscription
     {"schedule": …}    a schedule
+    {"answer": …}      the kept answer to an idempotency key; before the jobs, so that each job that it names is in them
     {"job": …}         a job, in the order of their ids
     {"end": …}         last, if nothing is missing
 
@@ -61,6 +62,16 @@ class ScheduleLine(_Line):
     try_at: Number
     state: Raw
     paused: bool = False
+
+
+class AnswerLine(_Line):
+    """The first answer to an idempotency key; `digest` is the hash of the request, `receipts` as they are stored (`formats.py`)."""
+
+    scope: str
+    key: str
+    digest: bytes
+    receipts: Raw
+    at: Number
 
 
 class ErrorLine(_Line):
@@ -126,6 +137,7 @@ class Line(_Line):
     head: Head | None = msgspec.field(default=None, name="export")
     queue: QueueLine | None = None
     schedule: ScheduleLine | None = None
+    answer: AnswerLine | None = None
     job: JobLine | None = None
     end: End | None = None
 

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Raw
 
 from holdfast import __version__
 from holdfast.job.job import Content, Job, JobError, State
@@ -18,7 +19,7 @@ from holdfast.job.queue import QueuePolicy
 from holdfast.limits import EXPORT_PAGE_BYTES, EXPORT_PAGE_JOBS, QUEUES, SCHEDULES
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
 from holdfast.stores import exported, formats, rows
-from holdfast.stores.exported import End, Head, Line, QueueLine, Whole
+from holdfast.stores.exported import AnswerLine, End, Head, Line, QueueLine, Whole
 from holdfast.stores.reader import Reader
 from holdfast.stores.snapshot import Snapshot
 
@@ -61,6 +62,9 @@ async def lines(source: ExportSource, wanted: Wanted, progress: Progress) -> Asy
     yield exported.written(Line(head=await _head(source, wanted, progress.after)))
     async for line in _around(source, wanted, progress):
         yield exported.written(line)
+    if not (progress.after or wanted.states):
+        async for line in _answers(source, wanted, progress):
+            yield exported.written(line)
     while (page := await _page(source, wanted, progress)) is not None:
         last, jobs = page
         for whole in jobs:
@@ -96,6 +100,28 @@ async def _around(source: ExportSource, wanted: Wanted, progress: Progress) -> A
             progress.problems.append(f"the schedule {schedule.name} can't be read")
         elif not wanted.queues or (not schedule.spec.publish and wanted.has(schedule.spec.job.queue)):
             yield Line(schedule=exported.line_of_schedule(schedule))
+
+
+async def _answers(source: ExportSource, wanted: Wanted, progress: Progress) -> AsyncIterator[Line]:
+    """Kept answers: of the chosen queues alone, as one to a call over several queues would name jobs that are not there."""
+    after = ("", "")
+    while True:
+        async with source.reading() as snapshot:
+            found = await snapshot.fetch("export_answers", *after, EXPORT_PAGE_JOBS)
+        for scope, key, digest, receipts, at in found:
+            if not wanted.has(scope):
+                continue
+            try:
+                formats.receipts_of(bytes(receipts))
+            except formats.UNREADABLE as error:
+                progress.problems.append(
+                    f"the answer to the idempotency key {key} of {scope or 'several queues'} can't be read: {error}"
+                )
+                continue
+            yield Line(answer=AnswerLine(scope, key, bytes(digest), Raw(bytes(receipts)), at))
+        if len(found) < EXPORT_PAGE_JOBS:
+            return
+        after = (found[-1][0], found[-1][1])
 
 
 async def _page(source: ExportSource, wanted: Wanted, progress: Progress) -> tuple[int, list[Whole]] | None:

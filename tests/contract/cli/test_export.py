@@ -98,7 +98,7 @@ def test_everything_comes_back_as_it_was_but_for_leases(exported, place):
     assert said.exit_code == 0, said.output
     is_sound(place)
     before, after = exported.read_bytes(), export(place).stdout_bytes
-    for kind in ("queue", "schedule"):
+    for kind in ("queue", "schedule", "answer"):
         assert things(before, kind) == things(after, kind)
         assert things(before, kind)
     there = {one["id"]: one for one in things(after, "job")}
@@ -121,6 +121,8 @@ def test_a_server_goes_on_with_what_was_imported(exported, filled_store, place, 
     with serve("--store", place, at=tmp_path / "home").client() as client:
         assert push(client, "q", "new")["id"] > newest
         assert client.get(f"/v1/jobs/{first['id']}").json()["payload"] == "kept"
+        again = client.post("/v1/queues/q/jobs", json={"payload": "kept"}, headers={"Idempotency-Key": "once"})
+        assert again.json()["id"] == first["id"], "a producer that did not hear of it repeats its call"
         assert conclude(client, held).status_code == 409, "its lease has not come along"
         assert client.post("/v1/queues/q/jobs", json={"payload": 1, "unique_key": "k"}).status_code == 409
         jobs = lease(client, "q", max=50)
@@ -171,6 +173,9 @@ def test_filters_by_queue_and_state(exported, filled_store, tmp_path):
         one["id"] for one in every if one["queue"] in ("q", "large") and one["state"] in ("ready", "dead")
     ]
     assert {one["name"] for one in things(some, "queue")} == {"q", "large"}
+    assert not things(some, "answer"), "it may name a job in another state"
+    assert things(export(store, "--queue", "q").stdout_bytes, "answer")
+    assert not things(export(store, "--queue", "large").stdout_bytes, "answer")
     assert things(some, "schedule"), "the one that enqueues to q"
     assert not things(export(store, "--queue", "large").stdout_bytes, "schedule")
     assert things(export(store, "--queue", "nobody").stdout_bytes, "job") == []
@@ -182,7 +187,7 @@ def test_an_export_of_a_database_is_that_of_the_file_that_was_moved_there(export
     assert moved.exit_code == 0, moved.output
     said = export(database.url())
     assert said.exit_code == 0, said.output
-    for kind in ("queue", "schedule", "job"):
+    for kind in ("queue", "schedule", "answer", "job"):
         assert things(said.stdout_bytes, kind) == things(exported.read_bytes(), kind)
 
 
@@ -270,6 +275,8 @@ def test_a_store_that_is_served_takes_no_import(exported, place, serve, tmp_path
         ({"queue": {"name": "q", "created_at": 1, "settings": {"lease_ms": 0}}}, "lease_ms must be from 1 to"),
         ({"queue": {"name": "q", "created_at": 1, "interest": {"(": "x"}}}, "line 4: "),
         ({"schedule": {"name": "s", "try_at": 1, "state": {"cron": "no"}}}, "the schedule s can't be read"),
+        ({"answer": {"scope": "q", "key": "", "digest": "AA==", "receipts": [], "at": 1}}, "answer.key must be"),
+        ({"answer": {"scope": "q", "key": "k", "digest": "AA==", "receipts": [1], "at": 1}}, "can't be read"),
         ({"job": None, "end": None}, "with one name of"),
         (
             {"export": {"format": "holdfast-export-9", "holdfast": "9", "at": 1, "last_job": 1, "last_fence": 1}},

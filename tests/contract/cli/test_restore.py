@@ -238,6 +238,19 @@ def test_a_restore_that_is_killed_leaves_nothing_that_a_server_would_take_for_a_
         assert len(client.get("/v1/jobs", params={"queue": "q"}).json()["jobs"]) == 4
 
 
+@pytest.mark.parametrize("way", ["backup", "restore"])
+def test_a_disk_that_gets_full_leaves_nothing_half_done(copied, tmp_path, way):
+    copy, target = copied[0], tmp_path / "new.db"
+    words = [str(copy), str(target)] if way == "backup" else [str(copy), "--store", f"sqlite:///{target}"]
+    command = [sys.executable, "-m", "holdfast", way, *words]
+    full = f'ulimit -f {copy.stat().st_size // 2 // 512}; exec "$@"'  # in blocks of 512 bytes: half of the copy
+    said = subprocess.run(["sh", "-c", full, "sh", *command], capture_output=True, text=True, check=False, timeout=60)
+    assert said.returncode == 1
+    assert said.stderr.startswith("holdfast: "), said.stderr
+    assert said.stderr.count("\n") == 1
+    assert not names(tmp_path) & {"new.db", "new.db.part", "new.db.part-journal", "new.db.part-wal"}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_what_root_restores_belongs_to_who_owns_the_folder(copied, tmp_path):
     folder = tmp_path / "of-the-server"
