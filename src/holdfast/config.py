@@ -103,6 +103,13 @@ class Config:
         high=limits.WORKER_SILENCE_MS_MAX,
     )
     audit_retention: str = _setting("90d", "How long entries of the audit log are kept, such as 12h or 90d.")
+    backup_to: str = _setting(
+        "", "With a store in a file: an existing folder, best on another disk, to which the server makes backups; empty is off."
+    )
+    backup_every: str = _setting("1h", "With backup_to: how often a backup is made, such as 15m, 1h or 1d.")
+    backup_keep: int = _setting(
+        24, "With backup_to: how many backups are kept; the oldest are removed.", low=1, high=limits.BACKUPS_KEPT_MAX
+    )
     max_payload_bytes: int = _setting(limits.PAYLOAD_BYTES, "Largest payload or result.", low=1, high=limits.PAYLOAD_BYTES_MAX)
     memory_budget: int = _setting(
         limits.MEMORY_BUDGET_BYTES,
@@ -182,6 +189,13 @@ class Config:
         """A setting that has no effect without another one, as a sentence."""
         if self.replicas and not self.database():
             return "replicas needs a store on PostgreSQL; a file has no standbys."
+        if self.backup_to and self.database():
+            return (
+                "backup_to is for a store in a file. A database is backed up by PostgreSQL's own means: base backups and the archived log "
+                "(docs/postgresql.md#backup-and-restore)."
+            )
+        if self.backup_to and self.store_path() is None:
+            return "backup_to needs a store in a file; jobs in memory have no backup."
         if bool(self.tls_cert) != bool(self.tls_key):
             given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
             return f"{given} needs {missing} beside it: the certificate and its key."
@@ -222,6 +236,13 @@ class Config:
         ms = units.duration_ms(self.audit_retention)
         if not limits.AUDIT_RETENTION_MS_MIN <= ms <= limits.AUDIT_RETENTION_MS_MAX:
             raise ValueError(self.audit_retention)
+        return ms
+
+    def backup_every_ms(self) -> int:
+        """How often a backup is made; raises `ValueError` if that is not a duration within its bounds."""
+        ms = units.duration_ms(self.backup_every)
+        if not limits.BACKUP_EVERY_MS_MIN <= ms <= limits.BACKUP_EVERY_MS_MAX:
+            raise ValueError(self.backup_every)
         return ms
 
     def database(self) -> bool:
@@ -402,6 +423,7 @@ def _check_written(config: Config, told: dict[str, str]) -> None:
     """A value that is a text and stands for another type."""
     for name, read, wanted in (
         ("beanstalk", config.beanstalk_address, "HOST:PORT, such as 127.0.0.1:11300"),
+        ("backup_every", config.backup_every_ms, "from 1m to 366d, such as 15m, 1h or 1d"),
         ("audit_retention", config.audit_retention_ms, "from 1m to 3660d, such as 12h or 90d"),
     ):
         try:

@@ -91,6 +91,15 @@ BULK_CHUNK = 500  # jobs that the page changes in one request, when it changes m
 PURGE_CHUNK = 2_000  # jobs removed in one transaction, so that a purge never delays enqueues
 PURGE_BYTES = 32 << 20  # the same in bytes: each page of a payload is freed
 
+EXPORT_PAGE_JOBS = 500  # read together by an export
+EXPORT_PAGE_BYTES = 8 << 20  # of their payloads and results, or one job's if they are larger
+IMPORT_LINE_BYTES = (
+    512 << 20
+)  # one line of an import: a payload and a result of the largest size, and what their characters are escaped to
+BACKUP_EVERY_MS_MIN = 60_000
+BACKUP_EVERY_MS_MAX = 366 * 86_400_000
+BACKUPS_KEPT_MAX = 10_000
+NUMBERS_AHEAD = 1_000_000_000  # ids and fences that a restore leaves out: the server that was lost may have given them since
 WORKERS = 100_000  # registered at once: each costs about 500 bytes of memory in the keeper, and 60 and its length for each name of a queue
 WORKERS_BYTES = 64 << 20  # of all of them together: one with 256 long names costs a hundred times one with a short one
 

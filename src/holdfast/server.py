@@ -48,6 +48,7 @@ from holdfast.first_key import has_keys, keep_admin_key
 from holdfast.http.app import App
 from holdfast.http.origin import Guard, allowed_hosts
 from holdfast.http.server import HttpServer
+from holdfast.keeper.backups import BackupPlan
 from holdfast.keeper.link import KeeperLink
 from holdfast.keeper.main import KeeperConfig, calm_collector
 from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
@@ -397,12 +398,19 @@ def _start_keeper(config: Config, sockets: list[socket.socket]) -> "subprocess.P
         watermark_bytes=config.disk_watermark_bytes,
         worker_silence_ms=config.worker_silence_ms,
         audit_ms=config.audit_retention_ms(),
+        backups=_backup_plan(config),
         fds=[end.fileno() for end in sockets],
         log_level=config.log_level,
         log_format=config.log_format,
     )
     command = [sys.executable, "-P", "-m", "holdfast.keeper.main", msgspec.json.encode(given).decode()]
     return subprocess.Popen(command, pass_fds=given.fds, stdin=subprocess.DEVNULL)
+
+
+def _backup_plan(config: Config) -> BackupPlan | None:
+    if not config.backup_to:
+        return None
+    return BackupPlan(config.backup_to, config.backup_every_ms(), config.backup_keep, config.disk_watermark_bytes)
 
 
 def _start_front(

@@ -11,6 +11,8 @@ from holdfast.config import ENV_PREFIX, Config, ConfigError, load
 
 TEXTS = {
     "audit_retention": ("12h", "1m", "3660d"),
+    "backup_to": ("one", "two", "three"),
+    "backup_every": ("15m", "1m", "366d"),
     "beanstalk": ("127.0.0.1:11300", "[::1]:11301", "localhost:0"),
     "beanstalk_allow": ("127.0.0.0/8=one", "::1/128=two", "10.0.0.0/8=one,192.0.2.1/32=two"),
     "admin_key_file": ("one", "two", "three"),

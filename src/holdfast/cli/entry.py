@@ -10,7 +10,7 @@ from holdfast import process
 
 if sys.argv[1:2] == ["serve"]:
     process.begin()
-elif sys.argv[1:2] in (["backup"], ["check"], ["config"], ["doctor"], ["move"]):
+elif sys.argv[1:2] in (["backup"], ["check"], ["config"], ["doctor"], ["move"], ["restore"], ["export"], ["import"]):
     process.open_descriptors()
 # The others report output that can't be written, even if it is closed: see `open_streams`.
 
@@ -55,7 +55,10 @@ SERVER = {
     "check": "Verify the integrity of a store.",
     "config": "Print the effective settings, and where each comes from.",
     "doctor": "Check that a PostgreSQL server keeps the durability promise.",
+    "export": "Write what a store has as NDJSON.",
+    "import": "Put an export into a store that no server uses.",
     "move": "Move a store into another, empty store.",
+    "restore": "Put a backup in place as the store of a server.",
     "serve": "Run the server.",
 }
 

@@ -1,4 +1,4 @@
-"""`holdfast serve|config|check|backup|move|doctor`.
+"""`holdfast serve|config|check|backup|restore|export|import|move|doctor`.
 
 Exit codes: 0 done, 1 it failed, 2 the command was wrong. Data goes to standard output, messages to standard error.
 """
@@ -16,12 +16,15 @@ import click
 
 from holdfast import __version__
 from holdfast.cli.doctor import doctor
+from holdfast.cli.export import export_store
+from holdfast.cli.import_store import import_store
 from holdfast.cli.move import move
+from holdfast.cli.restore import restore_backup
 from holdfast.config import Config, ConfigError, Loaded, load
 from holdfast.errors import StoreUnavailable
 from holdfast.logs import settle
 from holdfast.stores.postgres import maintenance as database
-from holdfast.stores.sqlite import maintenance
+from holdfast.stores.sqlite import copies, maintenance
 from holdfast.stores.sqlite.files import UnfitPlace
 
 
@@ -143,11 +146,14 @@ def check(path: Path | None, store: str | None) -> None:
 def backup(source: Path, target: Path) -> None:
     """Copy a store file, even while a server uses it. TARGET must not exist yet."""
     try:
-        maintenance.backup(source, target)
+        copies.backup(source, target)
     except (UnfitPlace, FileExistsError, OSError) as error:
         _refuse(str(error))
     click.echo(f"{source} is copied to {target}, fsynced and verified.", err=True)
 
 
 main.add_command(doctor)
+main.add_command(export_store)
+main.add_command(import_store)
 main.add_command(move)
+main.add_command(restore_backup)

@@ -160,6 +160,7 @@ def of_store(store: Store, totals: Totals) -> StoreStats:
         held_queues=list(health.held_queues),
         jobs_why=totals.jobs_why,
         audit=dict(totals.audit),
+        backups=totals.backups,
     )
 
 

@@ -11,6 +11,7 @@ from holdfast.busy import CommitWatch, LoopWatch
 from holdfast.limits import QUEUES
 from holdfast.messages.buckets import BATCH_BUCKETS, COMMIT_BUCKETS
 from holdfast.messages.events import COUNTED, EXPIRED, FAILED
+from holdfast.messages.views import BackupState
 
 _MEMORY_S = 60.0  # rates forget with this time constant
 _AT_ONCE_S = 0.25  # what happens within this counts as if it had happened at once: half a percent less is forgotten, and few commits pay for it
@@ -64,6 +65,7 @@ class Totals:
         self.started = time.monotonic()
         self.clock_behind_ms = self.clock_steps = self.schedules_aside = self.jobs_aside = 0
         self.jobs_why: list[str] = []
+        self.backups: BackupState | None = None
         self.audit = {"done": 0, "refused": 0, "unrecorded": 0, "removed": 0}  # entries of the audit log
 
     def committed(self, counts: dict[tuple[str, str], int], commands: int, seconds: float) -> None:

@@ -201,6 +201,7 @@ class Reader:
             held_queues=[one for one in store.held_queues if caller.sees(one.name)],
             jobs_why=[],
             audit={},
+            backups=None,
         )
 
     async def _gather(self, query: GetStats) -> Stats:

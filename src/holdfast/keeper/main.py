@@ -27,6 +27,7 @@ from holdfast.clock import SystemClock
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.errors import OutcomeUnknown
 from holdfast.job.queue import QueuePolicy
+from holdfast.keeper.backups import BackupPlan, Backups
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
 from holdfast.keeper.pieces import Pieces
 from holdfast.limits import FRAME_BYTES, KEEPER_UNSENT_BYTES, KEEPER_UNSENT_BYTES_MAX, LARGE_ANSWER_BYTES
@@ -63,6 +64,7 @@ class KeeperConfig(msgspec.Struct, frozen=True):
     watermark_bytes: int
     worker_silence_ms: int
     audit_ms: int
+    backups: BackupPlan | None
     fds: list[int]
     log_level: str
     log_format: str
@@ -297,18 +299,30 @@ async def keep(config: KeeperConfig) -> int:
         backend.listen(front.tell)
         backend.committer.couriers.append(front)
         front.greet(Hello(store.durability.level, store.durability.replicas))
+    backing_up = _back_up(config, backend)
     giving_back = asyncio.create_task(give_back_when_quiet(store.let_go_of_cache))
     waiting = asyncio.create_task(alone.wait())
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
     giving_back.cancel()
+    backing_up.cancel()
     if running.done():  # by itself it ends only when the store broke, or by a defect
         await _last_words(fronts)
         cause = backend.committer.broken or running.exception()
         log.critical("the store failed; stopping, because a retry would prove nothing", error=str(cause))
         settle()
         os._exit(1)  # at once: closing the file would flush and checkpoint it, and a flush that succeeds now proves nothing
+    await asyncio.gather(backing_up, return_exceptions=True)
     await backend.stop()
     return 0
+
+
+def _back_up(config: KeeperConfig, backend: LocalBackend) -> "asyncio.Future[None]":
+    """Make backups, if they are wanted."""
+    if config.path is None or config.backups is None:
+        return asyncio.get_running_loop().create_future()
+    backups = Backups(Path(config.path), config.backups)
+    backend.totals.backups = backups.state
+    return asyncio.create_task(backups.run(), name="backups")
 
 
 async def _last_words(fronts: list[FrontConnection]) -> None:

@@ -163,6 +163,20 @@ class HeldQueue(Frame, frozen=True):
     held_ms: int = 0
 
 
+class BackupState(msgspec.Struct):
+    """The scheduled backups of a store file: when the newest was begun (milliseconds, 0 without any), its size and, if it was made by this
+    server, how long it took; how many there are; how many failed since the start, and why the last one did, if it did.
+    """
+
+    every_ms: int
+    last_at: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    kept: int = 0
+    failures: int = 0
+    failing: str = ""
+
+
 class StoreStats(Answer, frozen=True, tag=127):
     """How the store is doing. Sizes in bytes, times in seconds. `reason` is the code of why it is not accepting. `unreadable` counts rows
     that could not be read since the start, by table; `audit` entries of the audit log, by what became of them; `set_aside` has a sentence on each of the last ones, `jobs_why` on each of `jobs_aside`.
@@ -194,6 +208,7 @@ class StoreStats(Answer, frozen=True, tag=127):
     held_queues: list[HeldQueue] = []
     jobs_why: list[str] = []
     audit: dict[str, int] = {}
+    backups: BackupState | None = None
 
 
 class JobCounts(Answer, frozen=True, tag=161):

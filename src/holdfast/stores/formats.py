@@ -44,7 +44,7 @@ _SHORT = 1_000  # characters of one that is cached, so that all together have a 
 _FEW_TAGS = 8  # the same for extras that are written: they are short but for their tags
 _TOGETHER = 1_000  # receipts that one entry describes
 _LEASE_MS_MAX = 4_294_967_295_000  # of a beanstalkd client, whose time to run is a number of seconds of 32 bits
-_Number = Annotated[int, msgspec.Meta(ge=0, le=ID_MAX + 1)]  # one more than the last job's is where an empty line begins
+Number = Annotated[int, msgspec.Meta(ge=0, le=ID_MAX + 1)]  # one more than the last job's is where an empty line begins
 
 
 class _Kept(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -52,11 +52,11 @@ class _Kept(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=F
 
 
 class _Counters(_Kept):
-    delay_s: _Number = 0
-    timeouts: _Number = 0
-    releases: _Number = 0
-    buries: _Number = 0
-    kicks: _Number = 0
+    delay_s: Number = 0
+    timeouts: Number = 0
+    releases: Number = 0
+    buries: Number = 0
+    kicks: Number = 0
 
 
 class _Extras(_Kept):
@@ -69,7 +69,7 @@ class _Extras(_Kept):
     tags: tuple[str, ...] = ()
     worker: str | None = None
     beanstalk: _Counters | None = None
-    follows: _Number | None = None
+    follows: Number | None = None
 
 
 class _Receipt(_Kept):
@@ -77,13 +77,13 @@ class _Receipt(_Kept):
     `ready_at` is left out if the jobs were ready when they were enqueued.
     """
 
-    id: _Number
+    id: Number
     queue: str
-    priority: _Number
-    max_attempts: _Number
-    created_at: _Number
+    priority: Number
+    max_attempts: Number
+    created_at: Number
     state: State = READY
-    ready_at: _Number | None = None
+    ready_at: Number | None = None
     count: Annotated[int, msgspec.Meta(ge=1, le=_TOGETHER)] = 1
 
 
@@ -112,7 +112,7 @@ class _Schedule(_Kept):
     missed: Missed = Missed.ONE
     overlap: bool = True
     last_at: int | None = None
-    last_jobs: tuple[_Number, ...] = ()
+    last_jobs: tuple[Number, ...] = ()
     last_error: str | None = None
     fired: int = 0
     skipped: int = 0
@@ -124,7 +124,7 @@ class _Schedule(_Kept):
 _json = msgspec.json.Encoder()
 _extras_decoder = msgspec.json.Decoder(_Extras)
 _settings_decoder = msgspec.json.Decoder(QueueSettings)
-_floors_decoder: msgspec.json.Decoder[ReadyFloors] = msgspec.json.Decoder(dict[_Number, _Number])
+_floors_decoder: msgspec.json.Decoder[ReadyFloors] = msgspec.json.Decoder(dict[Number, Number])
 _match_decoder = msgspec.json.Decoder(str | dict[str, str])
 _queues_decoder = msgspec.json.Decoder(list[str])
 _schedule_decoder = msgspec.json.Decoder(_Schedule)

@@ -113,6 +113,7 @@ class Change(msgspec.Struct, gc=False):
     result: bytes | None = None
     progress: bytes | None = None
     then: list[Receipt] | None = None
+    errors: Sequence[JobError] = ()  # of the attempts of a job that comes from elsewhere
 
 
 class KeptAnswer(msgspec.Struct, array_like=True):
@@ -265,6 +266,10 @@ class Transaction(Protocol):
 
     def take_fences(self, count: int) -> int:
         """The first of `count` consecutive new fences."""
+        ...
+
+    async def continue_from(self, job: int, fence: int) -> None:
+        """Ids and fences that are given from now on are higher than these."""
         ...
 
     async def leased(self, fences: Sequence[int]) -> dict[int, Job]:

@@ -51,7 +51,7 @@ class Writer:
             self._update(queue, before, after, change)
         if job.extras is not NO_EXTRAS or (before is not None and before.extras is not NO_EXTRAS):
             self._keys(queue, before, after)
-        if change.error is not None or change.progress is not None or after is None:
+        if change.error is not None or change.errors or change.progress is not None or after is None:
             self._notes(change, job.id)
 
     def _update(self, queue: int, before: Job, after: Job, change: Change) -> None:
@@ -184,8 +184,7 @@ class Writer:
             self._add("insert_group_place", (queue, after.extras.group_key, after.id))
 
     def _notes(self, change: Change, job_id: int) -> None:
-        if change.error is not None:
-            error = change.error
+        for error in change.errors if change.error is None else (*change.errors, change.error):
             row = (job_id, error.attempt, error.at, error.worker, error.kind, error.reason, error.secret, error.leased_at)
             self._add("insert_error", row)
             if error.attempt > ERRORS_KEPT:

@@ -14,7 +14,7 @@ from cluster.programs import find
 from holdfast.cli.main import main
 from tests.system.whole.calls import conclude, lease, push
 
-AHEAD = "SELECT setval('holdfast.job_id', nextval('holdfast.job_id') + 1000000), setval('holdfast.fence', nextval('holdfast.fence') + 1000000)"
+AHEAD = "SELECT setval('holdfast.job_id', nextval('holdfast.job_id') + 1000000000), setval('holdfast.fence', nextval('holdfast.fence') + 1000000000)"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_dump_restored_into_a_fresh_server_has_everything_and_later_leases_are
             assert int(again["lease"]["token"].split(".")[2]) > fence
 
 
-def test_a_base_backup_with_the_archived_log_has_what_was_answered_after_it(serve, database, tmp_path):
+def test_a_base_backup_with_the_archived_log_is_restored_to_the_moment_before_a_mistake(serve, database, tmp_path):
     copy = PostgresServer(tmp_path / "copy", name="copy", settings={"fsync": "off"})
     with worked_on(serve, database, tmp_path / "a") as (client, held):
         origin = f"host=127.0.0.1 port={database.port} user=replicator"
@@ -99,8 +99,9 @@ def test_a_base_backup_with_the_archived_log_has_what_was_answered_after_it(serv
         run([*unprivileged(find().folder, copy.data), *command])
         after = push(client, "q", "after the backup")
         (late,) = lease(client, "q", lease_ms=600_000)
-        database.sql("SELECT pg_create_restore_point('before the mistake')")
+        moment = database.value("SELECT clock_timestamp()")
         assert client.post("/v1/queues/q/purge", json={"states": ["ready"]}).status_code == 200
+        lost = push(client, "q", "after the mistake")
         switched = database.value("SELECT pg_walfile_name(pg_switch_wal())")
         database.sql("CHECKPOINT")
         wait_until((database.archive / switched).exists, 20, "the log is not archived")
@@ -110,15 +111,17 @@ def test_a_base_backup_with_the_archived_log_has_what_was_answered_after_it(serv
         file.write(
             f"restore_command = 'cp {database.archive}/%f %p'\narchive_mode = 'off'\nrecovery_target_action = 'promote'\n"
         )
-        file.write("recovery_target_name = 'before the mistake'\n")
+        file.write(f"recovery_target_time = '{moment}'\n")
     try:
         copy.start()
         wait_until(lambda: copy.is_primary, 20, "it is not promoted")
+        copy.sql(AHEAD, database="holdfast")
         with serve("--store", copy.url(), at=tmp_path / "b").client() as client:
             assert client.get(f"/v1/jobs/{after['id']}").json()["state"] == "ready"
             assert conclude(client, late).status_code == 200
             assert conclude(client, held).status_code == 200
-            assert push(client, "q", "new")["id"] > after["id"]
+            assert client.get(f"/v1/jobs/{lost['id']}").status_code == 404
+            assert push(client, "q", "new")["id"] > lost["id"]
             assert len(client.get("/v1/jobs", params={"limit": 1_000}).json()["jobs"]) == 53
         assert CliRunner().invoke(main, ["check", "--store", copy.url()]).exit_code == 0
     finally:

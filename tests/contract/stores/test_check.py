@@ -11,7 +11,7 @@ from holdfast.messages.beanstalk_commands import PauseFor
 from holdfast.messages.commands import ConcludeLease, ExtendLease, FailLease, PauseQueue
 from holdfast.stores import check
 from holdfast.stores.postgres import maintenance as database
-from holdfast.stores.sqlite import maintenance
+from holdfast.stores.sqlite import copies, maintenance
 from tests.contract.stores.conformance.conftest import new
 from tests.contract.stores.test_spoiled_extras import InDatabase, InFile
 
@@ -58,7 +58,7 @@ async def test_contents_that_are_none_are_named_and_stop_no_backup(place, table,
     (problem,) = await place.check()
     assert problem.startswith(says)
     if isinstance(place, InFile):
-        maintenance.backup(place._path, tmp_path / "copy.db")
+        copies.backup(place._path, tmp_path / "copy.db")
 
 
 async def test_contents_are_read_a_few_at_a_time_and_as_many_are_named_as_of_any_other_kind(place, monkeypatch):

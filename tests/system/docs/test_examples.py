@@ -25,6 +25,7 @@ RUN = (
     "docs/protocol.md",
     "docs/audit.md",
     "docs/dialects.md",
+    "docs/export.md",
     "docs/configuration.md",
     "docs/operations.md",
     "docs/shell.md",

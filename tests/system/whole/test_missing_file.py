@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from holdfast.stores.sqlite import maintenance
+from holdfast.stores.sqlite import copies, maintenance
 from tests.system.whole.calls import push
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.machine import small_disk, tool_path
@@ -185,7 +185,7 @@ def test_a_file_that_is_only_copied_or_touched_is_no_reason_to_end(serve, home):
         os.link(store, store.with_name("hard.db"))
         (store.parent / "jobs.db.part").touch()
         maintenance.check(store)
-        maintenance.backup(store, store.with_name("backup.db"))
+        copies.backup(store, store.with_name("backup.db"))
         for _ in range(3):
             assert client.get("/readyz").status_code == 200
         push(client, "q", 2)

@@ -18,7 +18,7 @@ from holdfast.limits import MISSED_FIRES, SCHEDULE_JOBS, SCHEDULE_RETRY_MAX_MS
 from holdfast.messages.time_commands import FireSchedules
 from holdfast.routing.interests import Interests
 from holdfast.stores import formats
-from holdfast.stores.sqlite import maintenance
+from holdfast.stores.sqlite import copies, maintenance
 from holdfast.stores.sqlite.store import SqliteStore
 
 MINUTE = 60_000
@@ -181,7 +181,7 @@ async def test_a_server_over_a_store_with_bad_schedules_starts_and_counts_them(s
     writer.execute("UPDATE schedule SET state = x'c1' WHERE name < 'good'")
     writer.close()
     assert sum("schedules can fire: " in problem for problem in maintenance.check(tmp_path / "jobs.db")) == 2
-    maintenance.backup(tmp_path / "jobs.db", tmp_path / "copy.db")
+    copies.backup(tmp_path / "jobs.db", tmp_path / "copy.db")
     second = start(SqliteStore(tmp_path / "jobs.db", QueuePolicy()))
     engine = Engine(second)
     clock.advance(MINUTE)

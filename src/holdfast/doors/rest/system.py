@@ -145,7 +145,7 @@ async def readyz(state: AppState) -> Reply:
     """503 with the reasons while the server drains, the store does not answer (also: it has not read its access keys), or the disk is at its watermark.
 
     `warnings` are about other conditions: `clock_behind` (time stands still), `schedules_set_aside`, `jobs_set_aside`,
-    `queues_held` (by another program, in the database), `tls_certificate_expires` (within two weeks),
+    `queues_held` (by another program, in the database), `backup_failed` (the last one that was due), `tls_certificate_expires` (within two weeks),
     `tls_certificate_expired`.
     """
     engine = state.engine
@@ -177,6 +177,7 @@ def _warnings(store: StoreStats) -> list[str]:
         ("schedules_set_aside", store.schedules_aside),
         ("jobs_set_aside", store.jobs_aside),
         ("queues_held", len(store.held_queues)),
+        ("backup_failed", store.backups is not None and store.backups.failing != ""),
     )
     return [name for name, count in seen if count]
 

@@ -137,6 +137,9 @@ def of_time(store: StoreStats) -> list[Problem]:
         subject = formats.counted(store.schedules_aside, "schedule")
         text = f"can't run and {'are' if many else 'is'} set aside; all others continue."
         found.append(Problem("bad", subject, text, "Show schedules", "/schedules"))
+    if store.backups is not None and store.backups.failing:
+        text = f"failed: {store.backups.failing.rstrip('.')}. The server continues, and tries again."
+        found.append(Problem("bad", "The backup that was due", text, "See the server's log", "/store"))
     if store.jobs_aside:
         subject = formats.counted(store.jobs_aside, "job")
         text = "can't be made ready or released on time; all others continue."

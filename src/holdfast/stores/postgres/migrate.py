@@ -79,7 +79,8 @@ async def _complete(connection: Any, known: int) -> bool:
     if oldest > known:
         raise StoreUnavailable(
             f"The database has moved on to schema {version}, and serves nodes from schema {oldest} on; this Holdfast knows "
-            f"up to {known}. Use the newer Holdfast."
+            f"up to {known}. Use the newer Holdfast. To go back, have that one write it out (`holdfast export`), and import it with this one into a "
+            "new database (`holdfast import`)."
         )
     return version >= known and oldest >= known - 1
 

@@ -240,6 +240,10 @@ class PostgresTransaction(Loader, KeyRows):
         """The workers among these that have a lease."""
         return {row[0] for row in await self._fetch("holding_workers", list(ids))}
 
+    async def continue_from(self, job: int, fence: int) -> None:
+        """Go on after these; not undone by a rollback."""
+        await self._db.execute(SQL["continue_from"], job, fence)
+
     # Writing
 
     async def keep_answers(self, answers: Sequence[tuple[IdempotencyKey, KeptAnswer]], now: int) -> None:

@@ -213,6 +213,17 @@ async def target(url: str, replicas: int) -> AsyncIterator[PostgresTarget]:
         connection.terminate()
 
 
+async def demand_alone(url: str) -> None:
+    """Raises `CantMove` where nodes serve the database."""
+    connection = await _connected(url)
+    try:
+        await _refuse_others(connection)
+    except (*GONE, asyncpg.PostgresError) as error:
+        raise CantMove(f"The database can't be read: {described(error)}.") from error
+    finally:
+        connection.terminate()
+
+
 async def _connected(url: str) -> Any:
     try:
         return await connect(url, _SETTINGS, unwavering=True)

@@ -136,7 +136,8 @@ def check_owner(connection: apsw.Connection) -> None:
     newest = migrations()[-1][0]
     if version > newest:
         raise UnfitPlace(
-            f"{connection.filename} has schema {version}; this version of Holdfast knows up to {newest}. Use the newer Holdfast."
+            f"{connection.filename} has schema {version}; this version of Holdfast knows up to {newest}. Use the newer Holdfast. "
+            "To go back, have that one write it out (`holdfast export`), and import it with this one into a new store (`holdfast import`)."
         )
 
 

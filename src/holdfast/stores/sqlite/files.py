@@ -193,16 +193,17 @@ class Disk:
         self.free_bytes = self._free()
 
     def _free(self) -> int:
-        return _free_bytes(self._folder)
+        return free_bytes(self._folder)
 
 
 def make_room(path: Path) -> None:
     """Give the reserve back on a full disk before the store at `path` is opened: SQLite's index of the log needs some pages too."""
-    if _free_bytes(path.parent) < _TO_OPEN_BYTES:
+    if free_bytes(path.parent) < _TO_OPEN_BYTES:
         _unlink(_reserve_of(path))
 
 
-def _free_bytes(folder: Path) -> int:
+def free_bytes(folder: Path) -> int:
+    """What its disk has free for us."""
     space = os.statvfs(folder)
     return space.f_bavail * space.f_frsize
 

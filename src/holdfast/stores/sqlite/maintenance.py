@@ -1,6 +1,5 @@
-"""Looking after a store file: verify it, and copy it while it is in use."""
+"""Verify a store file, also while it is in use."""
 
-import os
 import time
 from collections.abc import Callable
 from importlib.resources import files
@@ -25,7 +24,7 @@ from holdfast.stores.check import (
 )
 from holdfast.stores.rows import schedule_of
 from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
-from holdfast.stores.sqlite.files import UnfitPlace, make_private, sync_folder
+from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable, is_text
 from holdfast.stores.unreadable import shown
@@ -36,7 +35,7 @@ _DECODED = {("job", "extras"), ("queue", "settings"), ("interest", "match"), ("w
 
 def check(path: Path) -> list[str]:
     """The problems of a store file, as sentences; empty if there are none. Reads one snapshot, beside a running server."""
-    return _problems(
+    return problems_in(
         path,
         lambda connection: (
             problems_of(connection) + _idle(connection) + _far(connection) + _undecodable(connection) + _spoiled(connection)
@@ -44,7 +43,8 @@ def check(path: Path) -> list[str]:
     )
 
 
-def _problems(path: Path, look: Callable[[apsw.Connection], list[str]]) -> list[str]:
+def problems_in(path: Path, look: Callable[[apsw.Connection], list[str]]) -> list[str]:
+    """What one of the checks finds in a file."""
     connection = open_store(path)
     try:
         connection.execute("BEGIN")
@@ -135,34 +135,8 @@ def _spoiled(connection: apsw.Connection) -> list[str]:
     return problems
 
 
-def backup(source: Path, target: Path) -> None:
-    """Copy `source` to a new file `target`: one consistent snapshot, verified, fsynced, and only then renamed into place."""
-    if target.exists():
-        raise FileExistsError(f"{target} exists already; a backup never overwrites.")
-    part = target.with_name(target.name + ".part")
-    part.unlink(missing_ok=True)
-    connection = open_store(source)
-    make_private(part)
-    try:
-        connection.execute("PRAGMA query_only = OFF")  # it forbids this too; the connection itself can only read
-        connection.execute("VACUUM INTO ?", (str(part),))
-    except apsw.Error as error:
-        part.unlink(missing_ok=True)
-        raise UnfitPlace(f"{source} could not be copied: {error}") from None
-    finally:
-        connection.close()
-    problems = _problems(part, problems_of)  # a schedule that can't fire is copied as it is
-    if problems:
-        part.unlink()
-        raise UnfitPlace(f"the copy is not sound: {problems[0]}")
-    with part.open("rb") as copy:
-        os.fsync(copy.fileno())
-    part.rename(target)
-    sync_folder(target.absolute().parent)
-
-
-def open_store(path: Path) -> apsw.Connection:
-    """A store file to be read; raises `UnfitPlace` if it is not one."""
+def open_store(path: Path, *, older: bool = False) -> apsw.Connection:
+    """A store file to be read; raises `UnfitPlace` if it is not one. `older`: an older schema will do."""
     try:
         connection = open_reader(path)
         owner, version = connection.pragma("application_id"), connection.pragma("user_version")
@@ -174,8 +148,8 @@ def open_store(path: Path) -> apsw.Connection:
         raise UnfitPlace(f"{path} is not a store of Holdfast.")
     if version > newest:
         connection.close()
-        raise UnfitPlace(f"{path} has schema {version}; this version of Holdfast knows up to {newest}.")
-    if version < newest:
+        raise UnfitPlace(f"{path} has schema {version}; this version of Holdfast knows up to {newest}. Use the newer Holdfast.")
+    if version < newest and not older:
         connection.close()
         raise UnfitPlace(
             f"{path} has schema {version} and not {newest}: use the Holdfast that wrote it, or start this one on it once."

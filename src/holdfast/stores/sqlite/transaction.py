@@ -142,6 +142,11 @@ class SqliteTransaction(Loader, KeyRows):
         self._cache.last_fence += count
         return first
 
+    async def continue_from(self, job: int, fence: int) -> None:
+        """Go on after these."""
+        self._cache.last_job = max(self._cache.last_job, job)
+        self._cache.last_fence = max(self._cache.last_fence, fence)
+
     # Writing
 
     async def keep_answers(self, answers: Sequence[tuple[IdempotencyKey, KeptAnswer]], now: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 
 from holdfast.stores.sqlite.connect import open_writer
+from holdfast.stores.sqlite.copies import part_of, refuse_stray_log, remove_part
 from holdfast.stores.sqlite.files import FileLock, UnfitPlace, check_place, make_private, sync_folder
 from holdfast.stores.sqlite.maintenance import open_store, problems_of
 from holdfast.stores.transfer import PAGE_BYTES, PAGE_ROWS, SETTLE_AUDIT, SUMS, CantMove, Counters, Row, Table
@@ -115,6 +116,7 @@ def check_free(path: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise CantMove(f"The folder of {path} is not there.")
     try:
+        refuse_stray_log(path)
         check_place(path.absolute().parent)
     except UnfitPlace as error:
         raise CantMove(str(error)) from None
@@ -126,18 +128,18 @@ def check_free(path: Path) -> None:
 def target(path: Path) -> Iterator[SqliteTarget]:
     """A new file to be filled; raises `CantMove`. What was not committed is removed."""
     check_free(path)
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     try:
         lock = _locked(path, new=True)
         try:
-            _remove(part)
+            remove_part(part)
             make_private(part)
             connection = open_writer(str(part))
             try:
                 yield SqliteTarget(connection, part, path)
             finally:
                 connection.close()
-                _remove(part)
+                remove_part(part)
         finally:
             lock.release()
     except UnfitPlace as error:
@@ -153,8 +155,3 @@ def _locked(path: Path, *, new: bool = False) -> FileLock:
         raise CantMove(str(error)) from None
     except OSError as error:
         raise CantMove(f"{path} can't be locked: {error.strerror}.") from None
-
-
-def _remove(part: Path) -> None:
-    for name in (part.name, part.name + "-wal", part.name + "-shm"):
-        part.with_name(name).unlink(missing_ok=True)

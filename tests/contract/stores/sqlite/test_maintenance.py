@@ -10,7 +10,7 @@ from holdfast.committer.local_backend import LocalBackend
 from holdfast.engine.engine import Engine
 from holdfast.job.job import Extras, NewJob, UniqueWhile
 from holdfast.job.queue import QueuePolicy
-from holdfast.stores.sqlite import maintenance
+from holdfast.stores.sqlite import copies, maintenance
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
 
@@ -113,7 +113,7 @@ async def test_a_backup_under_load_has_everything_that_was_answered_before_it_be
     while len(answered) < 200:
         await engine.reading.stats_of_store()
     before = list(answered)
-    await asyncio.to_thread(maintenance.backup, tmp_path / "jobs.db", tmp_path / "copy.db")
+    await asyncio.to_thread(copies.backup, tmp_path / "jobs.db", tmp_path / "copy.db")
     pushing.cancel()
     await asyncio.gather(pushing, return_exceptions=True)
     await backend.stop()
@@ -125,11 +125,11 @@ async def test_a_backup_under_load_has_everything_that_was_answered_before_it_be
 def test_a_backup_never_overwrites_and_leaves_nothing_half_done(path, tmp_path):
     (tmp_path / "there.db").write_bytes(b"precious")
     with pytest.raises(FileExistsError):
-        maintenance.backup(path, tmp_path / "there.db")
+        copies.backup(path, tmp_path / "there.db")
     assert (tmp_path / "there.db").read_bytes() == b"precious"
     connection = apsw.Connection(str(path))
     connection.execute("UPDATE queue SET ready = ready + 1")
     connection.close()
     with pytest.raises(UnfitPlace, match="not sound"):
-        maintenance.backup(path, tmp_path / "bad.db")
+        copies.backup(path, tmp_path / "bad.db")
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith("bad.db")] == []

@@ -1,0 +1,236 @@
+"""The format of `holdfast export`: NDJSON, a line for each thing, each an object with one name that says what it is.
+
+    {"export": …}      first: which format, and the last numbers that the store has given
+    {"queue": …}       a queue with its settings, its pause and its subscription
+    {"schedule": …}    a schedule
+    {"answer": …}      the kept answer to an idempotency key; before the jobs, so that each job that it names is in them
+    {"job": …}         a job, in the order of their ids
+    {"end": …}         last, if nothing is missing
+
+An export that goes on after a job has a first line of its own, so files may be joined. Times are milliseconds since 1970. Payload, result
+and progress are texts: byte for byte what was given, or in base64 where that is not UTF-8. What is secret is not exported: the secrets of leases, and
+access keys. An unknown name is an error, so that nothing is left out in silence by a version that does not know it.
+"""
+
+import secrets
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from holdfast.job.job import LEASED, NO_EXTRAS, Content, Job, JobError, Lease, Receipt, State
+from holdfast.job.queue import QueueSettings
+from holdfast.job.schedule import Schedule
+from holdfast.stores import formats
+from holdfast.stores.formats import Number
+
+FORMAT = "holdfast-export-1"
+_SECRET_BYTES = 16
+
+
+class _Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """By name, without defaults."""
+
+
+class Head(_Line):
+    """The first line. `last_job` and `last_fence` are the last numbers that the store had given; `after`, `queues` and `states` what was left out."""
+
+    format: str
+    holdfast: str
+    at: Number
+    last_job: Number
+    last_fence: Number
+    after: Number = 0
+    queues: list[str] = []
+    states: list[State] = []
+
+
+class QueueLine(_Line):
+    """A queue. `paused_until` is 0 for a pause without end."""
+
+    name: str
+    created_at: Number
+    settings: QueueSettings = QueueSettings()
+    paused: bool = False
+    paused_until: Number = 0
+    interest: str | dict[str, str] | None = None
+
+
+class ScheduleLine(_Line):
+    """A schedule; `state` as it is stored (`formats.py`)."""
+
+    name: str
+    try_at: Number
+    state: Raw
+    paused: bool = False
+
+
+class AnswerLine(_Line):
+    """The first answer to an idempotency key; `digest` is the hash of the request, `receipts` as they are stored (`formats.py`)."""
+
+    scope: str
+    key: str
+    digest: bytes
+    receipts: Raw
+    at: Number
+
+
+class ErrorLine(_Line):
+    """An attempt that failed or crashed."""
+
+    attempt: Number
+    at: Number
+    worker: str
+    kind: str
+    reason: str
+    leased_at: Number | None = None
+
+
+class LeaseLine(_Line):
+    """The lease of a leased job, or that of the worker who concluded it; nobody can use it."""
+
+    worker: str
+    leased_at: Number = 0
+    until: Number = 0
+    cancel_requested: bool = False
+
+
+class JobLine(_Line):
+    """A job with everything that is stored about it, but for secrets."""
+
+    id: Number
+    queue: str
+    state: State
+    priority: Number
+    attempt: Number
+    failures: Number
+    crashes: Number
+    max_attempts: Number
+    created_at: Number
+    ready_at: Number
+    type: str = ""
+    content_type: str | None = None
+    payload: str | None = None
+    payload_base64: bytes | None = None
+    extras: Raw | UnsetType = UNSET
+    leased_at: Number | None = None
+    ended_at: Number | None = None
+    reason: str | None = None
+    lease: LeaseLine | None = None
+    progress: str | None = None
+    result: str | None = None
+    errors: list[ErrorLine] = []
+    then: Raw | UnsetType = UNSET
+
+
+class End(_Line):
+    """The last line: how many jobs there are from the first line on, the last of them, and the last numbers that the store has given by now."""
+
+    jobs: Number
+    last: Number
+    last_job: Number
+    last_fence: Number
+
+
+class Line(_Line):
+    """One line; exactly one of these is there."""
+
+    head: Head | None = msgspec.field(default=None, name="export")
+    queue: QueueLine | None = None
+    schedule: ScheduleLine | None = None
+    answer: AnswerLine | None = None
+    job: JobLine | None = None
+    end: End | None = None
+
+
+class Whole(msgspec.Struct):
+    """A job with everything that is stored about it."""
+
+    job: Job
+    content: Content
+    progress: bytes | None = None
+    result: bytes | None = None
+    errors: list[JobError] = []
+    then: list[Receipt] = []
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Line)
+
+
+def written(line: Line) -> bytes:
+    """A line with its end."""
+    return _encoder.encode(line) + b"\n"
+
+
+def read(text: bytes) -> Line:
+    """A line; raises `ValueError` with what is wrong with it."""
+    line = _decoder.decode(text)
+    if sum(getattr(line, name) is not None for name in line.__struct_fields__) != 1:
+        raise ValueError(f"must be an object with one name of {', '.join(line.__struct_encode_fields__)}")
+    return line
+
+
+def line_of_schedule(schedule: Schedule) -> ScheduleLine:
+    """A schedule to be written."""
+    return ScheduleLine(schedule.name, schedule.try_at, Raw(formats.schedule_json(schedule)), schedule.paused)
+
+
+def schedule_of(line: ScheduleLine) -> Schedule:
+    """A schedule that was read; raises one of `formats.UNREADABLE`."""
+    return formats.schedule_of(line.name, bytes(line.state), line.try_at, line.paused)
+
+
+def line_of_job(whole: Whole) -> JobLine:
+    """A job to be written. A payload that claims to be JSON and is not is written as bytes."""
+    job, content = whole.job, whole.content
+    kind = content.content_type if content.fault() is None else "application/octet-stream"
+    text = _text(content.payload)
+    lease = job.lease or job.ended_by
+    return JobLine(
+        job.id, job.queue, job.state, job.priority, job.attempt, job.failures, job.crashes, job.max_attempts, job.created_at, job.ready_at,
+        content.type, kind, text, content.payload if text is None else None,
+        UNSET if job.extras == NO_EXTRAS else Raw(str(formats.extras_text(job.extras)).encode()),
+        job.leased_at, job.ended_at, job.reason,
+        None if lease is None else LeaseLine(lease.worker, lease.leased_at or 0, lease.until, lease.cancel_requested),
+        None if whole.progress is None else _text(whole.progress),
+        None if whole.result is None else _text(whole.result),
+        [ErrorLine(error.attempt, error.at, error.worker, error.kind, error.reason, error.leased_at) for error in whole.errors],
+        Raw(formats.receipts_json(whole.then)) if whole.then else UNSET,
+    )  # fmt: skip
+
+
+def job_of(line: JobLine) -> Whole:
+    """A job that was read, its leases with new secrets, which nobody has; raises `ValueError`, or another one of `formats.UNREADABLE`."""
+    if (line.payload is None) == (line.payload_base64 is None):
+        raise ValueError("a job has either payload or payload_base64")
+    payload = line.payload.encode() if line.payload is not None else line.payload_base64 or b""
+    lease = None
+    if line.lease is not None:
+        given = line.lease
+        secret = secrets.token_bytes(_SECRET_BYTES)
+        lease = Lease(0, secret, given.worker, given.leased_at, given.until, None, given.cancel_requested)
+    leased = line.state is LEASED
+    if leased and lease is None:
+        raise ValueError("a leased job has a lease")
+    job = Job(
+        line.id, line.queue, line.state, line.priority, line.attempt, line.failures, line.crashes, line.max_attempts, len(payload),
+        line.created_at, line.ready_at, NO_EXTRAS if line.extras is UNSET else formats.extras_of(bytes(line.extras).decode()), False,
+        lease if leased else None, line.leased_at, line.ended_at, line.reason, None if leased else lease,
+    )  # fmt: skip
+    errors = [
+        JobError(one.attempt, one.at, one.worker, one.kind, one.reason, secrets.token_bytes(_SECRET_BYTES), one.leased_at)
+        for one in line.errors
+    ]
+    then = [] if line.then is UNSET else formats.receipts_of(bytes(line.then))
+    return Whole(job, Content(line.type, line.content_type, payload), _bytes(line.progress), _bytes(line.result), errors, then)
+
+
+def _text(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _bytes(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()

@@ -1,0 +1,1 @@
+SELECT job, result, followers FROM ended WHERE job = ANY($1::bigint[])
