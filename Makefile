@@ -19,6 +19,10 @@ ADVISORIES ?= .advisories
 ADVISORIES_FROM ?= https://github.com/pypa/advisory-database
 ACCEPTED ?=
 
+# Where `make dist` builds, and the repository that the README of a release links to: https://github.com/OWNER/NAME
+DIST := dist
+REPOSITORY :=
+
 SBOM := build/holdfast-queue.cdx.json
 MADE := $(VENV)/.made
 SERVE := $(VENV)/.serve
@@ -27,7 +31,7 @@ CLUSTER := $(VENV)/.cluster
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast check advisories sbom format client bench fuzz torture torture-cluster lock dist clean \
+.PHONY: help run test test-fast check advisories sbom format client bench fuzz torture torture-cluster lock dist pyz clean \
 	openapi cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
 
 help: ## Show this list
@@ -122,8 +126,18 @@ lock: $(DEV) ## Rebuild requirements/*.txt from pyproject.toml: make lock LOCK_A
 
 # The build backend is the locked one: nothing is downloaded for it, and the same tree makes the same wheel.
 dist: $(SERVE) ## Build a wheel and a source archive into dist/
-	@rm -rf dist
-	@$(BIN)/python -m hatchling build --directory dist
+	@rm -f $(DIST)/*.whl $(DIST)/*.tar.gz $(DIST)/*.pyz
+	@HOLDFAST_REPOSITORY=$(REPOSITORY) $(BIN)/python -m hatchling build --directory $(DIST)
+
+# An environment by the lock file, then the wheel, then both in one file. No path of this machine gets into it.
+PACKED := build/pyz
+UV_INTO = $(BIN)/uv pip install --quiet --no-config --python
+pyz: dist $(DEV) ## Build dist/holdfast.pyz: a server in one file, for this Python and this platform
+	@rm -rf $(PACKED)
+	@$(BIN)/uv venv --quiet --no-config --python $(BIN)/python $(PACKED)
+	@$(UV_INTO) $(PACKED) --require-hashes --requirement requirements/serve.txt
+	@$(UV_INTO) $(PACKED) --no-deps --no-index --find-links $(DIST) holdfast-queue
+	@$(BIN)/pex --venv-repository $(PACKED) 'holdfast-queue[server]' --venv --console-script holdfast --output-file $(DIST)/holdfast.pyz
 
 clean: ## Remove the environment, caches and build products (never the data)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
