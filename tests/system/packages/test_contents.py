@@ -1,9 +1,7 @@
 """What `make dist` builds: the same from the same tree, all that it must have and nothing else, and said of it what is true."""
 
 import email
-import os
 import re
-import shutil
 import tarfile
 import tomllib
 import zipfile
@@ -15,16 +13,10 @@ from markdown_it import MarkdownIt
 
 from holdfast import __version__
 from tests.system.docs.pages import ROOT, read
-from tests.system.packages.packing import Built, built_into, ran
+from tests.system.packages.packing import Built, built_into, copied_into, ran, tracked
 
 PROJECT = tomllib.loads(read("pyproject.toml"))["project"]
 REPOSITORY = "https://forge.example/mail/holdfast"
-
-
-def tracked(*paths: str) -> list[str]:
-    """The files under version control that are there, those to come among them."""
-    listed = ran("git", "-c", f"safe.directory={ROOT}", "ls-files", "--cached", "--others", "--exclude-standard", *paths)
-    return [name for name in listed.splitlines() if (ROOT / name).exists()]
 
 
 def said(wheel: Path) -> Message:
@@ -46,21 +38,8 @@ def for_release(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return built_into(tmp_path_factory.mktemp("release"), ROOT, f"REPOSITORY={REPOSITORY}")
 
 
-@pytest.fixture(scope="module")
-def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree as somebody else checks it out: elsewhere, at another time, with other permissions."""
-    tree = tmp_path_factory.mktemp("elsewhere") / "a checkout of theirs"
-    for name in tracked():
-        copy = tree / name
-        copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shutil.copyfile(ROOT / name, copy)
-        copy.chmod(0o600 | ((ROOT / name).stat().st_mode & 0o100))
-        os.utime(copy, (1e9, 1e9))
-    return tree
-
-
-def test_the_same_tree_makes_the_same_files_wherever_and_whenever(copied: Path, for_release: Built, tmp_path: Path):
-    again = built_into(tmp_path, copied, f"REPOSITORY={REPOSITORY}")
+def test_the_same_tree_makes_the_same_files_wherever_and_whenever(for_release: Built, tmp_path: Path):
+    again = built_into(tmp_path / "dist", copied_into(tmp_path), f"REPOSITORY={REPOSITORY}")
     assert again.wheel.name == for_release.wheel.name
     assert again.wheel.read_bytes() == for_release.wheel.read_bytes()
     assert again.archive.read_bytes() == for_release.archive.read_bytes()
