@@ -19,6 +19,10 @@ ADVISORIES ?= .advisories
 ADVISORIES_FROM ?= https://github.com/pypa/advisory-database
 ACCEPTED ?=
 
+# Where `make dist` builds, and the repository that the README of a release links to: https://github.com/OWNER/NAME
+DIST := dist
+REPOSITORY :=
+
 SBOM := build/holdfast-queue.cdx.json
 MADE := $(VENV)/.made
 SERVE := $(VENV)/.serve
@@ -27,7 +31,8 @@ CLUSTER := $(VENV)/.cluster
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-fast check docs advisories sbom format client bench fuzz torture torture-cluster lock dist clean \
+.PHONY: help run test test-fast check docs advisories sbom format client bench fuzz torture torture-cluster lock dist pyz artefacts \
+	test-built release-check release-notes changelog clean \
 	openapi cluster cluster-kill cluster-replace cluster-status cluster-load cluster-count
 
 help: ## Show this list
@@ -50,6 +55,8 @@ check: $(DEV) $(SBOM) ## Lint, formatting, types, the import contract, the site,
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m website
+	$(BIN)/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
 	$(BIN)/python requirements/audit.py --advisories $(ADVISORIES) $(ACCEPTED:%=--accept %) requirements/*.txt
 
 docs: $(DEV) ## Build the site of the documentation into build/site
@@ -126,8 +133,42 @@ lock: $(DEV) ## Rebuild requirements/*.txt from pyproject.toml: make lock LOCK_A
 
 # The build backend is the locked one: nothing is downloaded for it, and the same tree makes the same wheel.
 dist: $(SERVE) ## Build a wheel and a source archive into dist/
-	@rm -rf dist
-	@$(BIN)/python -m hatchling build --directory dist
+	@rm -f $(DIST)/*.whl $(DIST)/*.tar.gz $(DIST)/*.pyz $(DIST)/*.json $(DIST)/SHA256SUMS
+	@HOLDFAST_REPOSITORY=$(REPOSITORY) $(BIN)/python -m hatchling build --directory $(DIST)
+
+# An environment by the lock file, then the wheel, then both in one file. No path of this machine gets into it.
+PACKED := build/pyz
+UV_INTO = $(BIN)/uv pip install --quiet --no-config --python
+pyz: dist $(DEV) ## Build dist/holdfast.pyz: a server in one file, for this Python and this platform
+	@rm -rf $(PACKED)
+	@$(BIN)/uv venv --quiet --no-config --python $(BIN)/python $(PACKED)
+	@$(UV_INTO) $(PACKED) --require-hashes --requirement requirements/serve.txt
+	@$(UV_INTO) $(PACKED) --no-deps --no-index --find-links $(DIST) holdfast-queue
+	@$(BIN)/pex --venv-repository $(PACKED) 'holdfast-queue[server]' --venv --console-script holdfast --output-file $(DIST)/holdfast.pyz
+
+# What the release workflow runs. Its tests run it here.
+artefacts: pyz $(SBOM) ## Build all that a release hands out into dist/: make artefacts REPOSITORY=https://github.com/OWNER/NAME
+	@cp $(SBOM) $(DIST)/
+	@cd $(DIST) && sha256sum *.whl *.tar.gz *.pyz *.json > SHA256SUMS
+
+test-built: $(DEV) ## Test what was built, as it is: make test-built DIST=dist
+	@BUILT=$(abspath $(DIST)) $(BIN)/python -m pytest tests/system/packages/test_installed.py tests/system/packages/test_release.py $(PYTEST_ARGS)
+
+VERSION = $(shell $(BIN)/hatchling version)
+TAG :=
+release-check: $(DEV) ## Is this tree what a tag says? make release-check TAG=v0.2.0
+	@test "$(TAG)" = "v$(VERSION)" || { echo "The tag is '$(TAG)', the version is $(VERSION)." >&2; exit 1; }
+	@grep -q '^## \[$(VERSION)\] - ' CHANGELOG.md || { echo "CHANGELOG.md has no section of $(VERSION): make changelog" >&2; exit 1; }
+	@test -z "$$(ls changelog.d/*.*.md 2>/dev/null)" || { echo "changelog.d has fragments that are in no section: make changelog" >&2; exit 1; }
+
+release-notes: $(DEV) ## Print the section of this version in CHANGELOG.md
+	@awk '/^## \[/ {inside = index($$0, "## [$(VERSION)]") == 1; next} inside' CHANGELOG.md
+
+# Until the first release, what has changed stands under "Unreleased", and that becomes its section.
+changelog: $(DEV) ## Make the fragments of changelog.d the section of this version in CHANGELOG.md
+	@if grep -q '^## \[Unreleased\]' CHANGELOG.md; \
+		then sed -i "s/^## \[Unreleased\]/## [$(VERSION)] - $$(date -u +%F)/" CHANGELOG.md; \
+		else $(BIN)/towncrier build --yes --version $(VERSION); fi
 
 clean: ## Remove the environment, caches and build products (never the data)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
