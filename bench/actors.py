@@ -46,7 +46,8 @@ class Meter:
         """The fields of an outcome."""
         seconds = marks.clock() - self._began
         ours, theirs = (
-            {pid: ns - self._before.get(pid, 0) for pid, ns in _cpu(pids).items()} for pids in (self._servers, self._clients)
+            {pid: max(0, ns - self._before.get(pid, 0)) for pid, ns in _cpu(pids).items()}
+            for pids in (self._servers, self._clients)
         )
         return {
             "seconds": seconds,
@@ -105,32 +106,25 @@ class Actors:
         caller = self._caller(order)
         meter = Meter(order.watch, [caller.pid])
         before, failures = self._next, {}
-        self._next = caller.ask({"first": before, "count": max(1, order.count - (before - self._done)), "many": True})["next"]
-        if missing := order.count - (self._next - self._done):
-            failures = self._turns(caller, order, count=max(0, missing))["failures"] if missing > 0 else {}
-        used = meter.used()
-        done = self._next - before
-        return Outcome(operations=done, concluded=0, latency=None, failures=failures, **used)
+        if (missing := order.count - self._waiting) > 0:
+            self._next = caller.ask({"first": before, "count": missing, "many": True})["next"]
+        if (missing := order.count - self._waiting) > 0:
+            failures = self._turns(caller, order, count=missing)["failures"]
+        return Outcome(operations=self._next - before, concluded=0, latency=None, failures=failures, **meter.used())
 
     def _drain(self, order: Order) -> Outcome:
         first, end = self._done, self._next
         worker = self._start_worker(order)
         self._await_first(first, end)
-        meter = Meter(order.watch, [*self._pids(), worker.pid])
+        meter, since = Meter(order.watch, [*self._pids(), worker.pid]), marks.clock()
         self._await_all(first, end, order.seconds)
         used = meter.used()
-        begun = self._marks.begun(first, end)
+        begun = [at for at in self._marks.begun(first, end) if at > since]
         self._end_worker()
-        after = self._marks.begun(first, end)
         self._done = end
-        spent = max(begun) - min(begun)
-        return Outcome(
-            operations=len(begun) - 1,
-            concluded=len(after),
-            latency=None,
-            failures={},
-            **used | {"seconds": spent or used["seconds"]},
-        )
+        used["seconds"] = max(begun) - since if begun else used["seconds"]
+        ended = len(self._marks.begun(first, end))
+        return Outcome(operations=len(begun), concluded=ended, latency=None, failures={}, **used)
 
     def _pick_up(self, order: Order) -> Outcome:
         caller = self._caller(order)
@@ -163,6 +157,11 @@ class Actors:
         said = caller.ask({"first": self._next, "count": wanted, "seconds": order.seconds, "rate": order.rate, "many": False})
         self._next = said["next"]
         return said
+
+    @property
+    def _waiting(self) -> int:
+        """How many jobs were enqueued and not yet given to a worker."""
+        return self._next - self._done
 
     def _pids(self) -> list[int]:
         return [caller.pid for caller in self._callers.values()]
@@ -222,7 +221,7 @@ def _outcome(
         first_failure=said["first_failure"],
         clients=clients,
         calls=counting.counts() if counting else {},
-        **used,
+        **used | {"seconds": said["seconds"]},
     )
 
 

@@ -8,10 +8,10 @@ from bench.summary import Line, Report
 ROLES = ("front", "keeper", "peer", "caller", "worker")
 SHOWN_CALLS = 0.095  # a system call that is made less often per job is not listed
 READING = (
-    "One caller in a process of its own, one call after the other: as soon as the one before is answered, or at 50 a second. Latency is from the send to the answer, in microseconds; of "
-    "pick-up from the producer's send, before its own answer, to the first line of the worker's handler, in another process. The Python clients send an idempotency key of their own. CPU is "
+    "One caller in a process of its own, one call after the other: as soon as the one before is answered, or at 50 a second. Latency is from the send to the answer, in microseconds; at 50 a second from when the call was due, if the one before was still going on; "
+    "that of pick-up is from the producer's send, before its own answer, to the first line of the worker's handler, in another process. The Python clients send an idempotency key of their own. CPU is "
     "microseconds per job, by the kernel's count, of the server's processes and of the caller, with the worker where there is one; at 50 a second it has all that the server does meanwhile "
-    "in it, and in pick-up the whole life of a job: put, lease, conclude. *reserve* is of jobs that are ready; they stay reserved. The rate of a drain is from its first job to its last, with "
+    "in it, and in pick-up the whole life of a job: put, lease, conclude. *reserve* is of jobs that are ready; they stay reserved. Holdfast flushes a lease before its answer; beanstalkd keeps a reservation in memory. The rate of a drain is that of a worker that has begun, to the last job, with "
     "handlers that do nothing. fdatasync is 4 KiB appended and synced 200 times right before the case, on the same disk. *others' core* is what the rest of the machine used meanwhile."
 )
 COUNTED = (

@@ -147,7 +147,7 @@ def measure(caller: str, stage: Stage) -> None:
     stage.measure(PICKED_UP, "pick-up", rate=RATE, seconds=sizes.slow_s, **about)
     stage.play("enqueue", seconds=sizes.warm_s, **about)
     stage.measure(ALONE, "enqueue", seconds=sizes.seconds, **about)
-    stage.play("fill", count=sizes.drained, seconds=sizes.drain_s, **about)
+    stage.play("fill", count=sizes.drained, seconds=sizes.drain_s / 2, **about)
     stage.measure(DRAINED, "drain", seconds=sizes.drain_s, **about)
 
 

@@ -11,8 +11,8 @@ from bench.summary import Line, Report
 OURS = "holdfast"
 CASES = (pythonpeers.ALONE, pythonpeers.DRAINED, pythonpeers.PICKED_UP)
 READING = (
-    "*alone* is one producer, one call after the other: latency of a call, and calls a second. A *drain* is by one worker process, from the first job to the last, of up to {drained:,} "
-    "jobs or {drain_s:g} s, with handlers that do nothing; fewer than that wait where the peer's own producer enqueues fewer in {drain_s:g} s. *pick-up* is from the producer's "
+    "*alone* is one producer, one call after the other: latency of a call, and calls a second. A *drain* is by one worker process that has begun, to the last job, of up to {drained:,} "
+    "jobs or {drain_s:g} s, with handlers that do nothing; fewer than that wait where the peer's own producer enqueues fewer in {fill_s:g} s. *pick-up* is from the producer's "
     "send to the first line of the handler, in another process. CPU is microseconds per job by the kernel's count: of the server's processes, and of producer and worker together; a "
     "peer without a server does its work in those. What PostgreSQL's processes used that ended meanwhile is not in it. fdatasync is the median of its p50 right before the cases. "
     "Redis with `everysec` loses up to a second of acknowledged jobs when the machine fails. Handlers that do nothing flatter nobody's worker equally: one that prefetches less is slower here, and fairer to its neighbours."
@@ -30,7 +30,7 @@ def markdown(report: Report, verdicts: list[Verdict]) -> str:
         _opening(report),
         "## Figures",
         table(_HEAD, rows),
-        READING.format(drained=sizes.drained, drain_s=sizes.drain_s),
+        READING.format(drained=sizes.drained, drain_s=sizes.drain_s, fill_s=sizes.drain_s / 2),
         "## Where Holdfast loses",
         losses(report),
         "## Goals and floors",
