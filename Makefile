@@ -125,11 +125,14 @@ cluster-count: $(CLUSTER) ## Look for every job that was acknowledged
 
 # All are held to the versions of serve.txt: what is tested is what is served.
 COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
-	--custom-compile-command 'make lock' --extra server $(LOCK_ARGS) pyproject.toml
+	--custom-compile-command 'make lock' $(LOCK_ARGS)
+COMPILE_OURS = $(COMPILE) --extra server pyproject.toml
 lock: $(DEV) ## Rebuild requirements/*.txt from pyproject.toml: make lock LOCK_ARGS=--upgrade
-	$(COMPILE) --group build --output-file requirements/serve.txt
-	$(COMPILE) --group build --group cluster --constraints requirements/serve.txt --output-file requirements/cluster.txt
-	$(COMPILE) --group dev --constraints requirements/serve.txt --output-file requirements/dev.txt
+	$(COMPILE_OURS) --group build --output-file requirements/serve.txt
+	$(COMPILE_OURS) --group build --group cluster --constraints requirements/serve.txt --output-file requirements/cluster.txt
+	$(COMPILE_OURS) --group dev --constraints requirements/serve.txt --output-file requirements/dev.txt
+# What the benchmark compares with gets nothing of ours, and ours nothing of it.
+	$(COMPILE) --group peers --output-file requirements/peers.txt
 
 # The build backend is the locked one: nothing is downloaded for it, and the same tree makes the same wheel.
 dist: $(SERVE) ## Build a wheel and a source archive into dist/

@@ -14,5 +14,9 @@ each peer that is installed, and writes the results to `bench/results/`. Every f
     playing     connections, scripts and meters                     wire, peerwire    cheap clients
 
     processes, disk, machine, files, figures                        what the kernel, the disk and arithmetic have to say
-    summary, goals, report, chart                                   the runs together, what is promised, and how it is shown
+    lone, pythonpeers           one caller alone; queues for Python (peersenv: their packages)
+    actors, callers/            the harness's end of callers that are processes of their own, and these
+    systemcalls                 counted in phases of their own
+
+    summary, goals, report, chart, pages, …page                     the runs together, what is promised, and how it is shown
 """

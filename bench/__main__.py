@@ -9,7 +9,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,30 +19,31 @@ from typing import Any
 import click
 import msgspec
 
-from bench import databasepage
+from bench import lone, pages, pythonpeers
+from bench.actors import Actors
 from bench.cases import CASES, SPARE_FILES
-from bench.chart import svg
 from bench.database import Database
 from bench.databasecases import DATABASE_CALLERS, DATABASE_CASES, SLICES, after_churn, churned
 from bench.disk import fdatasync_latency
 from bench.figures import Latency, Spread
 from bench.files import raise_files_limit
 from bench.generator import LoadGenerator
-from bench.goals import judge
 from bench.machine import describe
 from bench.onetable import BASELINE, slices
 from bench.orders import Outcome
 from bench.peers import PEERS, Peer, PeerServer, measure_peer
-from bench.report import markdown
 from bench.server import Commits, Holdfast
 from bench.sizes import DEFAULT, FULL, SMOKE, Sizes
-from bench.stage import Counts, Row, Stage, Subject
+from bench.stage import Counts, Generator, Row, Stage, Subject
 from bench.summary import Report, draw_together
 
 RESULTS = Path(__file__).parent / "results"
 ALIASES = {"push": "single", "dequeue": "single", "conclude": "single"}
 PEERS_NAME = "peers"
 ONE_TABLE = "one-table"
+LONE = "lone"
+PYTHON_PEERS = "python-peers"
+BY_NAME = (LONE, PYTHON_PEERS)  # measured only where they are asked for; each has a page of its own
 DATABASE_ONLY = ("waiting", "churn", "transactional", ONE_TABLE)
 
 
@@ -57,14 +59,23 @@ class Bench:
         self.problems: list[str] = []
         self.start_s: list[float] = []
         self.durability = "not asked"
+        self.about: dict[str, str] = {}
+        self.ways: dict[str, str] = {}
 
-    def play(self, name: str, run: int, start: Callable[[Path], Subject], case: Callable[[Stage], None]) -> None:
+    def play(
+        self,
+        name: str,
+        run: int,
+        start: Callable[[Path], Subject],
+        case: Callable[[Stage], None],
+        load: Callable[[Path], AbstractContextManager[Generator]] = lambda _directory: LoadGenerator(),
+    ) -> None:
         """Play one case on a server of its own, and record its rows."""
         directory = Path(tempfile.mkdtemp(prefix="holdfast-bench-", dir=self.disk))
         try:
             subject = start(directory)
             try:
-                with LoadGenerator() as generator:
+                with load(directory) as generator:
                     stage = Stage(subject, generator, self.sizes, directory, run)
                     case(stage)
                 self._keep(name, stage)
@@ -75,6 +86,12 @@ class Bench:
             click.echo(f"  {self.problems[-1]}", err=True)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+
+    def runs(self) -> Iterator[int]:
+        """The number of each run, which is said."""
+        for run in range(1, self.sizes.runs + 1):
+            click.echo(f"run {run} of {self.sizes.runs}")
+            yield run
 
     def start_holdfast(self, directory: Path) -> Subject:
         server = Holdfast(directory, self.store, self.fronts, self.database)
@@ -122,12 +139,42 @@ class Bench:
 
 def run_all(bench: Bench, cases: list[str], peers: list[Peer]) -> None:
     """Every case and every peer, `runs` times in turn."""
-    for run in range(1, bench.sizes.runs + 1):
-        click.echo(f"run {run} of {bench.sizes.runs}")
+    bench.about |= _about(peers)
+    for run in bench.runs():
         for name in cases:
             bench.play(name, run, bench.start_holdfast, CASES[name])
         for peer in peers:
             bench.play(peer.name, run, partial(PeerServer, peer), partial(measure_peer, peer))
+
+
+def run_lone(bench: Bench) -> None:
+    """A lone caller at every door, and at beanstalkd where it is installed."""
+    bench.about |= _about(lone.peers())
+    load = partial(Actors, python=sys.executable)
+    for run in bench.runs():
+        bench.play("idle", run, bench.start_holdfast, lone.idle)
+        for name, case in lone.CASES.items():
+            bench.play(name, run, bench.start_holdfast, case, load)
+        for peer in lone.peers():
+            bench.play(f"lone {peer.name}", run, partial(PeerServer, peer), lone.tubes, load)
+
+
+def run_python_peers(bench: Bench, peers: list[pythonpeers.PythonPeer], python: str) -> None:
+    """Holdfast's Python client and worker, and every peer, in turn."""
+    bench.about |= {peer.name: peer.durability for peer in peers} | pythonpeers.versions(peers)
+    bench.ways |= {"holdfast": pythonpeers.OURS} | {peer.name: peer.way for peer in peers}
+    for run in bench.runs():
+        ours = partial(pythonpeers.measure, "holdfast_client:Blocking")
+        bench.play("holdfast", run, bench.start_holdfast, ours, partial(Actors, python=sys.executable))
+        for peer in peers:
+            start, case = partial(peer.start, peer.name), partial(pythonpeers.measure, f"{peer.caller}:Producer")
+            bench.play(peer.name, run, start, case, partial(Actors, python=python))
+    bench.about |= {"holdfast": f"fsync each ({bench.durability})"}
+
+
+def _about(peers: list[Peer]) -> dict[str, str]:
+    """The durability and the version of each."""
+    return {peer.name: peer.durability for peer in peers} | {f"{peer.binary} version": peer.version() for peer in peers}
 
 
 def run_on_postgresql(bench: Bench, cases: list[str], groups: list[tuple[int, int]]) -> None:
@@ -161,15 +208,14 @@ def choose(only: tuple[str, ...], sizes: Sizes) -> tuple[list[str], list[Peer], 
     return cases, [peer for peer in asked if peer.installed()], skipped
 
 
-def choose_on_postgresql(only: tuple[str, ...], sizes: Sizes) -> tuple[list[str], list[Peer], list[str]]:
+def choose_on_postgresql(only: tuple[str, ...], sizes: Sizes) -> list[str]:
     """The cases on PostgreSQL."""
     wanted = [ALIASES.get(name, name) for name in only] or [*DATABASE_CASES, ONE_TABLE]
-    return [name for name in (*DATABASE_CASES, ONE_TABLE) if name in wanted and (name != "waiting" or sizes.backlog)], [], []
+    return [name for name in (*DATABASE_CASES, ONE_TABLE) if name in wanted and (name != "waiting" or sizes.backlog)]
 
 
-def describe_run(bench: Bench, peers: list[Peer], skipped: list[str], load_before: float, seconds: float) -> Report:
+def describe_run(bench: Bench, skipped: list[str], load_before: float, seconds: float) -> Report:
     """The whole report of a run."""
-    named = {peer.name: peer.durability for peer in peers}
     versions = {"PostgreSQL version": bench.database.version} if bench.database is not None else {}
     return Report(
         date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -184,28 +230,35 @@ def describe_run(bench: Bench, peers: list[Peer], skipped: list[str], load_befor
         counts=bench.counts,
         notes=bench.notes,
         problems=bench.problems,
-        peers=named | {f"{peer.binary} version": peer.version() for peer in peers} | versions,
+        peers=bench.about | versions,
         seconds=seconds,
         rows=bench.rows,
+        ways=bench.ways,
     )
 
 
-def write(report: Report, out: Path, add: bool) -> None:
-    """The page, the picture and the machine-readable file."""
-    out.mkdir(parents=True, exist_ok=True)
-    if report.store == "postgresql":
-        file = out / "postgresql.json"
-        if add and file.exists():
-            report = report.added_to(msgspec.json.decode(file.read_bytes(), type=Report))
-        (out / "postgresql.md").write_text(databasepage.markdown(report, judge(report)))
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-        return
-    if add and (out / "latest.json").exists():
-        report = report.added_to(msgspec.json.decode((out / "latest.json").read_bytes(), type=Report))
-    verdicts = judge(report)
-    (out / "latest.md").write_text(markdown(report, verdicts, "latest.svg"))
-    (out / "latest.svg").write_text(svg(report, verdicts))
-    (out / "latest.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+Part = tuple[pages.Page, Callable[[Bench], None], list[str]]  # what runs, and what of it is skipped here
+
+
+def parts_of(only: tuple[str, ...], sizes: Sizes) -> list[Part]:
+    """What was asked for, page by page."""
+    parts: list[Part] = []
+    if not only or set(only) - set(BY_NAME):
+        cases, peers, skipped = choose(only, sizes)
+        parts.append((pages.LATEST, partial(run_all, cases=cases, peers=peers), skipped))
+    if LONE in only:
+        parts.append((pages.LONE, run_lone, lone.missing()))
+    if PYTHON_PEERS in only:
+        able, lacking, python = pythonpeers.choose(sizes.kind)
+        parts.append((pages.PYTHON_PEERS, partial(run_python_peers, peers=able, python=python), lacking))
+    return parts
+
+
+def parts_on_postgresql(only: tuple[str, ...], sizes: Sizes, groups: list[tuple[int, int]]) -> list[Part]:
+    """The same on PostgreSQL."""
+    if unfit := sorted(set(only) & set(BY_NAME)):
+        raise click.UsageError(f"{' and '.join(unfit)} can't be measured with --store postgresql")
+    return [(pages.POSTGRESQL, partial(run_on_postgresql, cases=choose_on_postgresql(only, sizes), groups=groups), [])]
 
 
 @click.command(context_settings={"show_default": True})
@@ -216,8 +269,8 @@ def write(report: Report, out: Path, add: bool) -> None:
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice([*CASES, *ALIASES, *DATABASE_ONLY, PEERS_NAME]),
-    help="Only this case; repeatable.",
+    type=click.Choice([*CASES, *ALIASES, *DATABASE_ONLY, PEERS_NAME, *BY_NAME]),
+    help=f"Only this case; repeatable. {' and '.join(BY_NAME)} are measured only so, and write pages of their own.",
 )
 @click.option("--backlog", type=click.IntRange(1_000), help="Also dequeue with so many jobs waiting.")
 @click.option("--parked", type=click.IntRange(1), help="How many long polls to park.  [default: 10000]")
@@ -256,29 +309,29 @@ def main(
     **asked: Any,
 ) -> None:
     """Measure Holdfast over HTTP, and beanstalkd and Redis beside it where they are installed."""
-    began, load_before = time.monotonic(), os.getloadavg()[0]
     kind = SMOKE if smoke else FULL if full else DEFAULT
     if store == "postgresql":
         kind = msgspec.structs.replace(kind, batch_callers=DATABASE_CALLERS)
     sizes = msgspec.structs.replace(kind, **{name: value for name, value in asked.items() if value is not None})
     limit = raise_files_limit()
-    on_postgresql = store == "postgresql"
-    cases, peers, skipped = choose_on_postgresql(only, sizes) if on_postgresql else choose(only, sizes)
-    for name in skipped:
-        click.secho(f"SKIPPED: {name}", fg="yellow", err=True)
-    bench = Bench(sizes, store, fronts, disk)
-    if limit - SPARE_FILES < sizes.parked:
-        bench.notes.append(f"only {limit:,} open files are allowed, so fewer than {sizes.parked:,} polls were parked")
-    if on_postgresql:
-        run_on_postgresql(bench, cases, [(many, min(many, replicas)) for many in standbys])
-    else:
-        run_all(bench, cases, peers)
-    report = describe_run(bench, peers, skipped, load_before, time.monotonic() - began)
-    write(report, out or RESULTS, add)
-    click.echo(f"{report.seconds:.0f} s; report in {click.format_filename(out or RESULTS)}")
-    for problem in bench.problems:
-        click.secho(problem, fg="red", err=True)
-    sys.exit(1 if bench.problems else 0)
+    groups = [(many, min(many, replicas)) for many in standbys]
+    parts = parts_on_postgresql(only, sizes, groups) if store == "postgresql" else parts_of(only, sizes)
+    failed = False
+    for page, run, skipped in parts:
+        for name in skipped:
+            click.secho(f"SKIPPED: {name}", fg="yellow", err=True)
+        began, load_before = time.monotonic(), os.getloadavg()[0]
+        bench = Bench(sizes, store, fronts, disk)
+        if page is pages.LATEST and limit - SPARE_FILES < sizes.parked:
+            bench.notes.append(f"only {limit:,} open files are allowed, so fewer than {sizes.parked:,} polls were parked")
+        run(bench)
+        report = describe_run(bench, skipped, load_before, time.monotonic() - began)
+        pages.write(page, report, out or RESULTS, add)
+        click.echo(f"{report.seconds:.0f} s; report in {click.format_filename(out or RESULTS)}")
+        for problem in bench.problems:
+            click.secho(problem, fg="red", err=True)
+        failed = failed or bool(bench.problems)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

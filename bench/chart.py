@@ -14,7 +14,7 @@ OURS, THEIRS, FLOOR, GOAL, INK = "#2b6cb0", "#a0aec0", "#c05621", "#2f855a", "#1
 def svg(report: Report, verdicts: list[Verdict]) -> str:
     """The picture."""
     shown = [line for line in report.lines if _is_top_rate(line)]
-    marks = {v.goal.case: (v.goal.floor, v.goal.goal) for v in verdicts if v.goal.unit == "/s"}
+    marks = {v.goal.case: (v.floor, v.aim) for v in verdicts if v.goal.unit == "/s"}
     most = max([line.rate.high for line in shown] + [goal for _, goal in marks.values()])
     scale = (WIDTH - LEFT - RIGHT) / most
     height = TOP + ROW * len(shown) + 20

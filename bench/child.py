@@ -31,13 +31,20 @@ class StartFailed(Exception):
 class Started:
     """One server process and its descendants."""
 
-    def __init__(self, name: str, command: list[str], directory: Path, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        directory: Path,
+        ready: Callable[[], bool],
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.name = name
         self._said = directory / f"{name.replace(' ', '-')}.out"
         began = time.perf_counter()
         with self._said.open("wb") as out:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=directory
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=directory, env=environment
             )
         while not ready():
             if self._process.poll() is not None or time.perf_counter() - began > READY_WITHIN_S:

@@ -11,7 +11,7 @@ import msgspec
 from bench.disk import filesystem_of
 from bench.files import files_allowed
 
-PACKAGES = ("holdfast", "uvloop", "httptools", "msgspec", "apsw")
+PACKAGES = ("holdfast-queue", "uvloop", "httptools", "msgspec", "apsw")
 
 
 class Machine(msgspec.Struct, frozen=True):

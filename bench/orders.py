@@ -8,7 +8,8 @@ from bench.figures import Latency
 class Order(msgspec.Struct, kw_only=True):
     """One phase: what to do, at which server, by how many callers, for how long or how often.
 
-    `interests` and `shape`: how many queues want events, and how their patterns are worded (`bench/events.py`).
+    `interests` and `shape`: how many queues want events, and how their patterns are worded (`bench/events.py`). `caller`, at which `address`, and whether
+    its and the server's system calls are counted: of orders to callers that are processes of their own (`bench/actors.py`).
     """
 
     phase: str
@@ -24,6 +25,9 @@ class Order(msgspec.Struct, kw_only=True):
     interests: int = 0
     shape: str = ""
     seed: int = 1
+    caller: str = ""
+    address: str = ""
+    traced: bool = False
     watch: list[int] = []
 
 
@@ -32,7 +36,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     `operations` and `concluded` count jobs. `latency` is of whole turns of a script, `lateness` how late the generator itself
     was with scheduled requests. `cpu_ns` is what each watched process used meanwhile, `machine_busy_ns` what all processes
-    used.
+    used. `clients` are the processes of callers by their role, `calls` how often each process made which system call.
     """
 
     operations: int
@@ -45,3 +49,5 @@ class Outcome(msgspec.Struct, kw_only=True):
     cpu_ns: dict[int, int]
     client_cpu_ns: int
     machine_busy_ns: int = 0
+    clients: dict[int, str] = {}
+    calls: dict[int, dict[str, int]] = {}

@@ -114,8 +114,8 @@ def goals_table(verdicts: list[Verdict]) -> str:
 
     def cells(verdict: Verdict) -> list[str]:
         goal = verdict.goal
-        floor = [bound(verdict, goal.floor), met(verdict.floor_met)]
-        aim = [bound(verdict, goal.goal), met(verdict.goal_met)]
+        floor = [bound(verdict, verdict.floor), met(verdict.floor_met)]
+        aim = [bound(verdict, verdict.aim), met(verdict.goal_met)]
         return [goal.what, goal.unit, spread(verdict.measured), *floor, *aim, verdict.note]
 
     head = ["what", "unit", "measured", "floor", "floor met", "goal", "goal met", "note"]

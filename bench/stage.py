@@ -11,7 +11,6 @@ import msgspec
 
 from bench.disk import fdatasync_latency
 from bench.figures import Latency
-from bench.generator import LoadGenerator
 from bench.orders import Order, Outcome
 from bench.processes import Memory, is_running, memory
 from bench.server import Commits, Holdfast
@@ -30,6 +29,12 @@ class Subject(Protocol):
     def concluded(self) -> int | None: ...
     def said(self) -> str: ...
     def stop(self) -> list[int]: ...
+
+
+class Generator(Protocol):
+    """What performs orders: the load generator, or callers that are processes of their own."""
+
+    def perform(self, order: Order) -> Outcome: ...
 
 
 class Counts(msgspec.Struct, kw_only=True):
@@ -65,6 +70,13 @@ class Row(msgspec.Struct, kw_only=True):
         used = [ns for pid, ns in self.outcome.cpu_ns.items() if role in (None, self.roles.get(pid))]
         return sum(used) / self.outcome.operations / 1000 if used and self.outcome.operations else None
 
+    def system_calls(self) -> dict[str, dict[str, float]]:
+        """How often each process, by its role, made which system call for each job."""
+        roles = self.roles | self.outcome.clients
+        jobs = max(1, self.outcome.operations)
+        named = ((roles.get(pid, "other"), called) for pid, called in self.outcome.calls.items())
+        return {role: {name: times / jobs for name, times in called.items()} for role, called in named}
+
     @property
     def client_cpu_us(self) -> float | None:
         return self.outcome.client_cpu_ns / self.outcome.operations / 1000 if self.outcome.operations else None
@@ -97,7 +109,7 @@ class Row(msgspec.Struct, kw_only=True):
 class Stage:
     """Where the cases are played: a subject, a generator, and the rows measured so far."""
 
-    def __init__(self, subject: Subject, generator: LoadGenerator, sizes: Sizes, directory: Path, run: int) -> None:
+    def __init__(self, subject: Subject, generator: Generator, sizes: Sizes, directory: Path, run: int) -> None:
         self.subject, self.sizes, self.run = subject, sizes, run
         self.rows: list[Row] = []
         self.failures: dict[str, int] = {}
@@ -105,7 +117,7 @@ class Stage:
         self.concluded = 0
         self._generator, self.directory = generator, directory
 
-    def play(self, phase: str, **wanted: int | float | str) -> Outcome:
+    def play(self, phase: str, **wanted: int | float | str | bool) -> Outcome:
         """A phase that is not reported, such as a warm-up; its failures count nevertheless."""
         order = Order(phase=phase, port=self.subject.port, seed=self.sizes.seed, watch=list(self.subject.roles()))
         for name, value in ({"payload_bytes": self.sizes.payload_bytes} | wanted).items():
@@ -117,7 +129,7 @@ class Stage:
         self.first_failure = self.first_failure or outcome.first_failure
         return outcome
 
-    def measure(self, name: str, phase: str, **wanted: int | float | str) -> Row:
+    def measure(self, name: str, phase: str, **wanted: int | float | str | bool) -> Row:
         """A phase that is reported, with the values read around it."""
         disk = fdatasync_latency(self.directory)
         before = self.subject.commits()

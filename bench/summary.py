@@ -1,6 +1,7 @@
 """The runs of one case drawn together: medians, and how far the runs lay apart."""
 
 from collections.abc import Callable, Iterable
+from statistics import median
 
 import msgspec
 
@@ -41,6 +42,7 @@ class Line(msgspec.Struct, kw_only=True):
     commit_batch_mean: Spread | None
     commit_ms_mean: Spread | None
     proof_ms_mean: Spread | None = None
+    calls: dict[str, dict[str, float]] = {}  # system calls per job, of each role
     fdatasync_p50_ms: Spread
     fdatasync_p99_ms: Spread
 
@@ -63,11 +65,12 @@ class Report(msgspec.Struct, kw_only=True):
     peers: dict[str, str]
     seconds: float
     rows: list[Row]
+    ways: dict[str, str] = {}  # how fast a way each Python peer was given
 
     def added_to(self, earlier: "Report") -> "Report":
         """Both as one: what was measured again replaces what was; the sizes are those of the earlier run."""
-        again = {row.name for row in self.rows}
-        rows = [row for row in earlier.rows if row.name not in again] + self.rows
+        again = {(row.subject, row.name) for row in self.rows}
+        rows = [row for row in earlier.rows if (row.subject, row.name) not in again] + self.rows
         counts = [count for count in earlier.counts if count.case not in {new.case for new in self.counts}] + self.counts
         notes = [*dict.fromkeys([*earlier.notes, *self.notes])]
         return msgspec.structs.replace(
@@ -80,6 +83,7 @@ class Report(msgspec.Struct, kw_only=True):
             sizes=earlier.sizes,
             skipped=earlier.skipped,
             peers=earlier.peers | self.peers,
+            ways=earlier.ways | self.ways,
             seconds=earlier.seconds + self.seconds,
         )
 
@@ -137,9 +141,17 @@ def _line(rows: list[Row]) -> Line:
         commit_batch_mean=spread(lambda row: _mean(row.commits.batch)),
         commit_ms_mean=spread(lambda row: _mean(row.commits.seconds, scale=1000)),
         proof_ms_mean=spread(lambda row: 1000 * row.commits.proof_seconds / row.commits.proofs if row.commits.proofs else None),
+        calls=_calls([row.system_calls() for row in rows]),
         fdatasync_p50_ms=certain(lambda row: row.fdatasync.p50_ms),
         fdatasync_p99_ms=certain(lambda row: row.fdatasync.p99_ms),
     )
+
+
+def _calls(rows: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """The median over the runs, of each role and each system call."""
+    roles = dict.fromkeys(role for row in rows for role in row)
+    names = {role: sorted({name for row in rows for name in row.get(role, {})}) for role in roles}
+    return {role: {name: median(row.get(role, {}).get(name, 0.0) for row in rows) for name in names[role]} for role in roles}
 
 
 def _mean(histogram: Histogram | None, scale: float = 1.0) -> float | None:

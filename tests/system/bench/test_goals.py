@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from bench import lone, pages, pythonpeers
 from bench.figures import Latency, Spread
-from bench.goals import GOALS, judge
+from bench.goals import GOALS, LONE_GOALS, ONE_FLUSH, PYTHON_GOALS, judge
 from bench.machine import describe
 from bench.orders import Outcome
 from bench.processes import Memory
@@ -121,6 +122,27 @@ def test_a_peers_case_of_the_same_name_is_not_ours():
 
 def test_every_goal_of_the_http_door_has_its_line():
     assert len({goal.what for goal in GOALS}) == len(GOALS) == 16
+
+
+def test_a_bound_over_the_disk_is_that_of_the_disk_in_this_run():
+    found = next(v for v in judge(report([row(lone.alone("HTTP socket"), 10)]), LONE_GOALS) if v.goal.above == ONE_FLUSH)
+    assert (found.floor, found.aim) == (260, 190), "100 µs for a flush, and 90"
+    assert (found.measured.median, found.floor_met, found.goal_met) == (100, True, True)
+    assert ONE_FLUSH in found.note
+
+
+def test_a_floor_beside_a_peer_needs_the_peer():
+    ours = row(pythonpeers.ALONE, 10)
+    alone = judge(report([ours]), PYTHON_GOALS)[0]
+    assert (alone.floor, alone.floor_met, alone.aim, alone.goal_met) == (None, None, 260, True)
+    beside = judge(report([ours, row(pythonpeers.ALONE, 10, subject=pythonpeers.PGQUEUER)]), PYTHON_GOALS)[0]
+    assert (beside.floor, beside.floor_met) == (170, True)
+
+
+@pytest.mark.parametrize("page", [pages.LONE, pages.PYTHON_PEERS], ids=lambda page: page.file)
+def test_a_page_of_a_run_that_measured_nothing_says_so(page):
+    found = report([], machine=describe(Path("/"), 0.0))
+    assert "not measured in this run" in page.written(found, judge(found, page.goals))
 
 
 @pytest.mark.parametrize("rows", [[], [row("push", 20_000), row("life, 32 callers", 5, subject="Redis")]])

@@ -1,0 +1,67 @@
+"""Queues for Python beside Holdfast's client and worker, at tiny size: each does all three things, and one that can't run here is named with the reason."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench import peersenv, pythonpeers
+from bench.pythonpeerspage import losses
+from bench.summary import Report
+
+pytestmark = [pytest.mark.long(120), pytest.mark.timeout(640)]
+
+ROOT = Path(__file__).parents[3]
+CASES = (pythonpeers.ALONE, pythonpeers.DRAINED, pythonpeers.PICKED_UP)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """What the command said, the page and the report."""
+    out = tmp_path_factory.mktemp("bench")
+    command = [sys.executable, "-m", "bench", "--smoke", "--only", "python-peers", "--out", str(out)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=620)
+    assert said.returncode == 0, said.stdout + said.stderr
+    return said.stderr, (out / "python-peers.md").read_text(), json.loads((out / "python-peers.json").read_bytes())
+
+
+def test_holdfast_does_all_three_things_and_its_server_counts_the_jobs(run):
+    _, page, report = run
+    lines = {line["name"]: line for line in report["lines"] if line["subject"] == "holdfast"}
+    assert report["problems"] == []
+    assert set(lines) == set(CASES)
+    assert lines[pythonpeers.PICKED_UP]["p50_ms"]["median"] > 0
+    assert lines[pythonpeers.PICKED_UP]["cpu_us_all"]["median"] > 0
+    assert all(count["by_server"] == count["by_callers"] > 0 for count in report["counts"])
+    assert "| **Holdfast** | fsync each (disk, replicas 0) |" in page
+
+
+def test_holdfasts_own_environment_has_none_of_the_peers_packages():
+    listed = subprocess.run(
+        [sys.executable, "-m", "uv", "pip", "list", "--format", "json"], capture_output=True, check=True, cwd=ROOT
+    )
+    assert not {package["name"] for package in json.loads(listed.stdout)} & set(peersenv.PACKAGES)
+
+
+@pytest.mark.parametrize(
+    "peer", [peer for peer in pythonpeers.PEERS if "everysec" not in peer.name], ids=lambda peer: peer.name
+)
+def test_a_peer_does_the_same_with_its_durability_named_or_is_skipped_with_the_reason(run, peer):
+    said, page, report = run
+    if skipped := next((name for name in report["skipped"] if name.startswith(f"{peer.name} (")), None):
+        assert f"SKIPPED: {skipped}" in said
+        assert f"Skipped: {skipped}" in page
+        pytest.skip(skipped)
+    lines = {line["name"]: line for line in report["lines"] if line["subject"] == peer.name}
+    assert set(lines) == set(CASES)
+    assert all(line["failed_calls"] == 0 and line["rate"]["median"] > 0 for line in lines.values())
+    assert f"| {peer.name} | {peer.durability} | {peer.way} |" in page
+
+
+def test_the_page_says_who_is_better_and_never_that_holdfast_beats_itself(run):
+    said = losses(msgspec.json.decode(json.dumps(run[2]), type=Report))
+    assert said.count("\n") == 4
+    assert "holdfast (" not in said
