@@ -44,6 +44,7 @@ QUESTIONS = {
     "behind nginx or HAProxy": "proxy_pass",
     "back it up": "holdfast backup",
     "when an alert comes": "HoldfastQueueFull",
+    "to an older version": "holdfast export",
     "be alerted": "alert",
     "upgrade it": "SIGTERM",
     "the loss of a machine": "--replicas",

@@ -271,6 +271,17 @@ def test_many_dead_jobs(serve):
         assert (states(client, "mail")["ready"], states(client, "mail")["dead"]) == (300, 0)
 
 
+def test_a_backup_failed(serve, home):
+    server = serve("--backup-to", "not-mounted", "--backup-every", "1h")
+    with server.client() as client:
+        push(client, "mail", 1)
+        until(lambda: client.get("/readyz").json().get("warnings") == ["backup_failed"], "it is told")
+    looked, _ = follow("A backup failed", server)
+    assert "backup_failed" in looked
+    assert re.search(r"^holdfast_backup_failures_total [1-9]", looked, re.MULTILINE)
+    assert (home / "by-hand.db").exists()
+
+
 @pytest.mark.parametrize("title", ["The disk is slow", "Answers are errors", "A certificate ends"])
 def test_what_is_looked_at_is_there(serve, title: str):
     (said,) = follow(title, serve())
