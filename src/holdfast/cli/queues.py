@@ -1,4 +1,4 @@
-"""`holdfast queue …`: list, inspect, pause, configure and purge queues. Each command is one call of the client."""
+"""`holdfast queue …`: list, inspect, scale, pause, configure and purge queues. Each command is one call of the client."""
 
 import json
 from functools import partial
@@ -7,7 +7,8 @@ import click
 import msgspec
 
 from holdfast.cli.completion import queue_names
-from holdfast.cli.context import confirmed, destroying, examples, given_changes, show, talking, whole
+from holdfast.cli.context import Duration, confirmed, destroying, examples, given_changes, show, talking, whole
+from holdfast.cli.numbers import age
 from holdfast.cli.tables import Columns, chosen, table
 from holdfast.client import Client
 from holdfast.client.types import Counts, Queue, QueueSettings
@@ -67,6 +68,22 @@ def change(client: Client, queue: str, settings: tuple[str, ...], as_json: bool)
     names = {each.name for each in client.queues()}
     made = client.change_queue if queue in names else client.set_queue
     whole(made(queue, **changes), as_json)
+
+
+@commands.command(
+    epilog=examples("holdfast queue scale mail --drain 5m --concurrency 10", "holdfast queue scale mail --json | jq .workers")
+)
+@click.argument("queue", shell_complete=queue_names)
+@click.option("--drain", type=Duration(), default="1m", show_default=True, help="Time in which what waits now is to be done.")
+@click.option(
+    "--concurrency", type=click.IntRange(1), default=1, show_default=True, help="How many jobs one worker runs at once."
+)
+@talking
+def scale(client: Client, queue: str, drain: int, concurrency: int, as_json: bool) -> None:
+    """Say how many workers a queue needs, by what waits and how long its last jobs took."""
+    found = client.scale(queue, drain_ms=drain, concurrency=concurrency)
+    lasts = "nothing is concluded" if found.drain_ms is None else f"drained in {age(found.drain_ms)}"
+    show(found, as_json, f"{found.workers} workers ({found.backlog} waiting, {found.running} running, {lasts})")
 
 
 @commands.command(epilog=examples("holdfast queue pause mail"))

@@ -315,6 +315,26 @@ class Queue(msgspec.Struct, kw_only=True):
     set: list[str] = []
 
 
+class Scale(msgspec.Struct, kw_only=True):
+    """How many workers a queue needs: `workers`, so that `backlog` is done in the time that was asked for.
+
+    `work_ms` (how long a job takes) and `concluded_per_s` are of its last 100 concluded jobs. `drain_ms` is how long the backlog lasts at that
+    speed; None if nothing is concluded.
+    """
+
+    queue: str
+    paused: bool
+    backlog: int
+    running: int
+    scheduled: int
+    oldest_ready_ms: int | None
+    concluded_per_s: float
+    work_ms: float | None
+    drain_ms: int | None
+    jobs_at_once: int
+    workers: int
+
+
 class QueuePage(msgspec.Struct):
     """A page of queues by name."""
 

@@ -128,6 +128,7 @@ RULES: dict[type[Request[Any]], Rule] = {
     queries.ListSchedules: _READ,
     queries.OldestReady: Rule(Ability.READ, _names, exists=True),
     queries.OldestDead: Rule(Ability.READ, _queue, exists=True),
+    queries.GetLoad: Rule(Ability.READ, _name, exists=True),
     queries.CountUrgent: Rule(Ability.READ, _names, exists=True),
     queries.GetTube: Rule(Ability.READ, _name, exists=True),
     queries.GetHealth: Rule(Ability.READ),

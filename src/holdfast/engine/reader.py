@@ -13,10 +13,12 @@ from holdfast.auth.keys import Key
 from holdfast.engine import checks
 from holdfast.engine.access import caller_here, permit
 from holdfast.engine.hub import Hub, JobEnd
+from holdfast.engine.need import Need, need
 from holdfast.engine.shared_read import Shared
 from holdfast.engine.submitter import or_raise
+from holdfast.engine.why import reasons
 from holdfast.errors import Forbidden, JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
-from holdfast.job.job import ENDED, Content, State
+from holdfast.job.job import ENDED, Content
 from holdfast.job.schedule import Schedule
 from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, ListAudit
 from holdfast.messages.backend import Backend
@@ -30,6 +32,7 @@ from holdfast.messages.queries import (
     GetHistory,
     GetInterests,
     GetJob,
+    GetLoad,
     GetQueue,
     GetStats,
     GetTube,
@@ -168,6 +171,12 @@ class Reader:
     async def queue(self, name: str) -> QueueInfo:
         """One queue."""
         return await self._ask(GetQueue(name))
+
+    async def load(self, name: str, drain_ms: int, slots: int) -> Need:
+        """How many workers a queue needs, each of which runs `slots` jobs at once, to have done in `drain_ms` what waits now."""
+        checks.number("drain_ms", drain_ms, 1, limits.DRAIN_MS_MAX)
+        checks.number("concurrency", slots, 1, limits.SLOTS_MAX)
+        return need(await self._ask(GetLoad(name)), drain_ms, slots)
 
     async def queues(self, limit: int, after: str) -> QueuePage:
         """A page of queues by name."""
@@ -376,14 +385,6 @@ def _check_audit(wanted: AuditFilter) -> None:
     checks.number("until", wanted.until, 0, limits.ID_MAX)
 
 
-def _check_filter(query: ListJobs | CountJobs) -> None:
-    checks.text("text", query.text, limits.REASON_CHARS)
-    checks.text("type", query.type, limits.TYPE_CHARS)
-    checks.text("tag", query.tag, limits.TAG_CHARS)
-    if query.queue is not None:
-        checks.name_of_queue("queue", query.queue)
-
-
 def hidden_content(content: Content) -> Content:
     """A placeholder for content that the caller may not see: a null, which every door can show."""
     return Content(content.type, None, b"null")
@@ -400,78 +401,3 @@ def hidden_schedule(schedule: Schedule) -> Schedule:
     """A schedule for a caller without payload access."""
     job = replace(schedule.spec.job, payload=b"null", content_type=None)
     return replace(schedule, spec=replace(schedule.spec, job=job), payload_hidden=True)
-
-
-def reasons(facts: JobFacts) -> list[tuple[str, str]]:
-    """Why the job is not running, as (code, sentence); for a job that runs or has ended, its state."""
-    job, queue, now = facts.job, facts.queue, facts.now
-    if job.state is State.LEASED and job.lease is not None:
-        holder = job.lease.worker or "an unnamed worker"
-        left = max(0, job.lease.until - now)
-        return [("running", f"Running: attempt {job.attempt} is leased by {holder}; the lease expires in {left / 1000:.1f} s.")]
-    if job.state in ENDED:
-        return [(job.state.value, f"{job.state.value.capitalize()}{_because(job.reason)}.")]
-    found: list[tuple[str, str]] = []
-    if queue.paused:
-        found.append(("queue_paused", f"The queue {queue.name} is paused."))
-    if job.state is State.SCHEDULED:
-        because = " after a failed attempt" if job.failures else ""
-        return [*found, ("scheduled", f"Scheduled{because}: ready in {max(0, job.ready_at - now)} ms.")]
-    most, leased = queue.policy.max_running, queue.tally.leased
-    if most is not None and leased >= most:
-        found.append(
-            (
-                "max_running",
-                f"Max concurrency reached: the queue runs at most {_jobs(most)} at once, and {leased} {_are(leased)} running.",
-            )
-        )
-    found += _in_line(facts)
-    return found or [("next", "Next in its queue: no worker is asking for a job.")]
-
-
-_DEAD = {
-    "failed": "failed permanently",
-    "attempts_exhausted": "all attempts failed",
-    "crashed": "its workers crashed too often",
-    "worker_gone": "the only worker that could run it was removed",
-    "buried": "buried by a beanstalkd client",
-    "unreadable": "its row in the store can't be read",
-}
-
-
-def _because(reason: str | None) -> str:
-    if not reason or reason == State.CANCELLED.value:
-        return ""
-    return f": {_DEAD[reason]}" if reason in _DEAD else f" ({reason})"
-
-
-def _jobs(count: int) -> str:
-    return "1 job" if count == 1 else f"{count} jobs"
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _in_line(facts: JobFacts) -> list[tuple[str, str]]:
-    """What a ready job waits for in its queue."""
-    extras = facts.job.extras
-    if facts.job.held:
-        holders = ", ".join(str(holder) for holder in facts.group_holders)
-        return [("group_held", f"Group limit reached: group {extras.group_key!r} is held by job {holders}.")]
-    if extras.worker is not None:
-        return [("one_worker", f"Only worker {extras.worker} may run it, and it is not asking for a job.")]
-    found = []
-    if facts.ahead:
-        more = facts.ahead >= limits.POSITION_COUNTED
-        many = f"{facts.ahead} or more jobs" if more else _jobs(facts.ahead)
-        found.append(("in_line", f"{many} of its queue {'is' if facts.ahead == 1 else 'are'} ahead of it."))
-    if facts.workers and not facts.workers_on_queue:
-        none = f"None of the {facts.workers} registered workers takes jobs"
-        whom = "The one registered worker does not take jobs" if facts.workers == 1 else none
-        found.append(("no_worker", f"{whom} from {facts.queue.name}."))
-    elif facts.workers_on_queue and facts.silent >= facts.workers_on_queue:
-        whom = "The one registered worker" if facts.silent == 1 else f"All {facts.silent} registered workers"
-        has, seconds = ("has" if facts.silent == 1 else "have"), limits.WORKER_SILENT_MS // 1_000
-        found.append(("no_worker", f"{whom} of {facts.queue.name} {has} sent no heartbeat for more than {seconds} s."))
-    return found

@@ -13,6 +13,7 @@ from holdfast.messages.views import (
     JobPage,
     QueueCounts,
     QueueInfo,
+    QueueLoad,
     QueuePage,
     ReadyAges,
     SchedulePage,
@@ -109,6 +110,12 @@ class OldestDead(Query[JobPage], frozen=True, tag=77):
     """The oldest dead job of a queue: a page of one or none (also if there is no such queue)."""
 
     queue: str
+
+
+class GetLoad(Query[QueueLoad], frozen=True, tag=182):
+    """What tells how many workers a queue needs."""
+
+    name: str
 
 
 class CountUrgent(Query[QueueCounts], frozen=True, tag=78):

@@ -27,6 +27,19 @@ class QueueCounts(Answer, frozen=True, tag=171):
     counts: dict[str, int]
 
 
+class QueueLoad(Answer, frozen=True, tag=183):
+    """A queue, when its oldest ready job became ready, and of its last concluded jobs how many were looked at (`concluded`, up to
+    `LOAD_SAMPLE`), since when, and how long each was leased, on average.
+    """
+
+    info: QueueInfo
+    now: int
+    oldest_ready_at: int | None
+    concluded: int
+    since: int | None
+    work_ms: float | None
+
+
 class TubeFacts(Answer, frozen=True, tag=172):
     """A queue, how often each verb happened to it since the start, and how many of its ready jobs are urgent."""
 

@@ -20,6 +20,7 @@ from holdfast.limits import (
     FAILURE_CHARS,
     ID_MAX,
     LIST_SCANNED,
+    LOAD_SAMPLE,
     PAGE_BYTES,
     POSITION_COUNTED,
     QUEUES,
@@ -37,6 +38,7 @@ from holdfast.messages.queries import (
     ExplainJob,
     GetInterests,
     GetJob,
+    GetLoad,
     GetQueue,
     ListJobs,
     ListQueues,
@@ -56,6 +58,7 @@ from holdfast.messages.views import (
     JobPage,
     QueueCounts,
     QueueInfo,
+    QueueLoad,
     QueuePage,
     ReadyAges,
     SchedulePage,
@@ -218,6 +221,16 @@ class Reader:
 
     async def _content(self, job_id: int) -> Content:
         return rows.content_of(await self._row("content", job_id) or _NOTHING)
+
+    async def _load(self, query: GetLoad, now: int) -> QueueLoad:
+        row = await self._row("queue_by_name", query.name)
+        if row is None:
+            raise QueueNotFound(f"There is no queue {query.name}.", queue=query.name)
+        ages = await self._snapshot.oldest_ready([query.name])
+        concluded, since, work_ms = await self._row("recent_work", row[0], LOAD_SAMPLE)
+        return QueueLoad(
+            self._info(row), now, ages.get(query.name), concluded, since, None if work_ms is None else float(work_ms)
+        )
 
     async def _urgent(self, query: CountUrgent, _: int) -> QueueCounts:
         counts = {}
@@ -413,6 +426,7 @@ class Reader:
         OldestReady: _ages,
         OldestDead: _oldest_dead,
         CountUrgent: _urgent,
+        GetLoad: _load,
         CountJobs: _counts,
         RecentFailures: _failures,
         ListAudit: _audit,

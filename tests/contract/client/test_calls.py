@@ -88,6 +88,17 @@ def test_an_event_goes_to_every_queue_that_wants_it(client, queue):
         client.delete_interest(queue)
 
 
+def test_the_scale_of_a_queue(client, queue):
+    client.enqueue(queue, 1)
+    found = client.scale(queue, drain_ms=1_000, concurrency=5)
+    assert (found.queue, found.backlog, found.running, found.workers, found.work_ms) == (queue, 1, 0, 1, None)
+    with pytest.raises(InvalidRequest) as refused:
+        client.scale(queue, concurrency=0)
+    assert refused.value.field == "concurrency"
+    with pytest.raises(QueueNotFound):
+        client.scale(f"{queue}.nowhere")
+
+
 def test_a_lease_is_extended_and_concluded_with_a_follow_up(client, queue):
     client.enqueue(queue, 1)
     (job,) = client.lease(queue, lease_ms=60_000, worker="anna")

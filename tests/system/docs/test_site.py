@@ -46,6 +46,7 @@ QUESTIONS = {
     "when an alert comes": "HoldfastQueueFull",
     "to an older version": "holdfast export",
     "be alerted": "alert",
+    "as many workers as are needed": "KEDA",
     "upgrade it": "SIGTERM",
     "the loss of a machine": "--replicas",
     "from a file to PostgreSQL": "holdfast move",

@@ -6,12 +6,12 @@ from typing import Any, Unpack
 
 from holdfast.client.retry import path
 from holdfast.client.sync.caller import Caller
-from holdfast.client.types import Interest, Interests, Purged, Queue, QueuePage, QueueSettings, Reached
+from holdfast.client.types import Interest, Interests, Purged, Queue, QueuePage, QueueSettings, Reached, Scale
 from holdfast.errors import QueueNotFound
 
 
 class Queues(Caller):
-    """Queues: `queues`, `queue`, `set_queue`, `change_queue`, `delete_queue`, `pause`, `resume`, `purge`. Interests: `interests`, `interest`,
+    """Queues: `queues`, `queue`, `set_queue`, `change_queue`, `delete_queue`, `scale`, `pause`, `resume`, `purge`. Interests: `interests`, `interest`,
     `set_interest`, `delete_interest`, `who_wants`.
     """
 
@@ -40,6 +40,10 @@ class Queues(Caller):
     def delete_queue(self, name: str) -> None:
         """Remove a queue that has no unfinished and no dead jobs."""
         self._delete(path("/v1/queues/{}", name), QueueNotFound)
+
+    def scale(self, queue: str, *, drain_ms: int = 60_000, concurrency: int = 1) -> Scale:
+        """How many workers it needs to have done in `drain_ms` what waits now, if each runs `concurrency` jobs at once. Raises `QueueNotFound`."""
+        return self._get(Scale, path("/v1/queues/{}/scale", queue, drain_ms=drain_ms, concurrency=concurrency))
 
     def pause(self, queue: str) -> Queue:
         """Stop leasing from it. Jobs can still be enqueued."""

@@ -333,6 +333,24 @@ class QueuesOut(msgspec.Struct):
     next_cursor: str | None
 
 
+class ScaleOut(msgspec.Struct, kw_only=True):
+    """How many `workers` a queue needs to have its `backlog` done in the time that was asked for. `work_ms` and `concluded_per_s` are of its last 100
+    concluded jobs; null, and 0, if it remembers none. `drain_ms`: how long the backlog lasts at that speed; null if nothing is concluded.
+    """
+
+    queue: QueueName
+    paused: bool
+    backlog: int
+    running: int
+    scheduled: int
+    oldest_ready_ms: int | None
+    concluded_per_s: float
+    work_ms: float | None
+    drain_ms: int | None
+    jobs_at_once: int
+    workers: int
+
+
 class PurgedOut(msgspec.Struct):
     """How many jobs were removed."""
 

@@ -5,11 +5,11 @@ import binascii
 from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, structs
 
 from holdfast import limits
 from holdfast.doors.rest import bodies, replies
-from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, WhyOut
+from holdfast.doors.rest.answers import EnqueuedOut, JobOut, JobsOut, PurgedOut, QueueOut, QueuesOut, Reason, ScaleOut, WhyOut
 from holdfast.doors.rest.parameters import JobId, Limit, Queue, WaitMs
 from holdfast.doors.rest.state import AppState
 from holdfast.doors.rest.types import JobEdit, MoveIn, PurgeIn, SettleIn
@@ -173,6 +173,20 @@ async def get_queue(state: AppState, queue: Queue) -> QueueOut:
     return replies.queue_out(await state.engine.reading.queue(queue))
 
 
+@get("/v1/queues/{queue}/scale", tags=["queues"], summary="How many workers a queue needs, for autoscalers")
+async def scale_queue(
+    state: AppState,
+    queue: Queue,
+    drain_ms: Annotated[
+        int, Meta(description="The time in which what waits now is to be done.", ge=1, le=limits.DRAIN_MS_MAX)
+    ] = limits.DRAIN_MS_DEFAULT,
+    concurrency: Annotated[int, Meta(description="How many jobs one worker runs at once.", ge=1, le=limits.SLOTS_MAX)] = 1,
+) -> ScaleOut:
+    """By what waits, what runs, and how long the last jobs took; right also without a worker."""
+    need = await state.engine.reading.load(queue, drain_ms, concurrency)
+    return ScaleOut(**structs.asdict(structs.replace(need, concluded_per_s=round(need.concluded_per_s, 3))))
+
+
 @put("/v1/queues/{queue}", tags=["queues"], summary="Create a queue or set all of its settings")
 async def put_queue(state: AppState, queue: Queue, data: QueueSettings | None = None) -> QueueOut:
     """Settings that are left out get the server's defaults."""
@@ -222,6 +236,7 @@ ROUTES: list[Route] = [
     delete_job,
     list_queues,
     get_queue,
+    scale_queue,
     put_queue,
     patch_queue,
     delete_queue,

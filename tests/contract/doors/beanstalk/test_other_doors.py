@@ -72,6 +72,25 @@ def test_a_paused_queue_says_so_at_both_doors(client, server, tube):
     assert client.ask(b"reserve-with-timeout 0\r\n").startswith(b"RESERVED")
 
 
+def test_an_autoscaler_of_beanstalkd_gets_the_numbers_that_it_asks_for(client, server, tube):
+    """As KEDA's `beanstalkd` scaler: ready and reserved jobs, perhaps delayed ones, and none of a tube that is not there."""
+    assert client.ask(b"stats-tube nowhere-%d\r\n" % server.port) == b"NOT_FOUND"
+    client.put()
+    client.put()
+    client.put(delay=60)
+    client.reserve()
+    page = client.page(f"stats-tube {tube}\r\n".encode())
+    names = (
+        "total-jobs",
+        "current-jobs-ready",
+        "current-jobs-reserved",
+        "current-jobs-urgent",
+        "current-jobs-buried",
+        "current-jobs-delayed",
+    )
+    assert [int(page[name]) for name in names] == [3, 1, 1, 1, 0, 1]
+
+
 def test_a_full_queue_is_out_of_memory_and_the_body_is_skipped(client, server, tube):
     with server.client() as http:
         assert http.put(f"/v1/queues/{tube}", json={"capacity_jobs": 3}).status_code == 200

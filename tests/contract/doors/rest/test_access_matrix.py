@@ -46,6 +46,7 @@ ROUTES = {
     "settle_job": Needs(("manage",), "gone", "job", {"outcome": "dead", "reason": "so"}),
     "list_queues": Needs(("read",), "filtered", "job"),
     "get_queue": Needs(("read",), "gone", "job"),
+    "scale_queue": Needs(("read",), "gone", "job"),
     "put_queue": Needs(("manage",), "denied", "job", {}),
     "delete_queue": Needs(("manage",), "gone", "empty"),
     "patch_queue": Needs(("manage",), "denied", "job", {}),

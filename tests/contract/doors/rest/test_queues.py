@@ -218,3 +218,30 @@ def test_history_is_kept_for_as_long_as_the_queue_says(api, queue, queues):
     api.until("holdfast_jobs", 0, queue=queue, state="concluded")
     assert api.counts(queue) == {}
     assert api.counts(kept) == {"concluded": 1}
+
+
+def test_the_scale_of_a_queue_says_how_many_workers_it_needs(api, queue):
+    api.push(queue, 1)
+    api.push(queue, 2)
+    job = api.take(queue)
+    shown = api.get(f"/v1/queues/{queue}/scale?drain_ms=1000&concurrency=2").json()
+    assert (shown["queue"], shown["backlog"], shown["running"], shown["workers"], shown["jobs_at_once"]) == (queue, 1, 1, 1, 1)
+    assert (shown["work_ms"], shown["concluded_per_s"], shown["drain_ms"]) == (None, 0.0, None)
+    api.ended("conclude", job)
+    shown = api.get(f"/v1/queues/{queue}/scale").json()
+    assert shown["work_ms"] >= 0
+    assert shown["concluded_per_s"] > 0
+    assert shown["drain_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"), [("drain_ms=0", "drain_ms"), ("concurrency=0", "concurrency"), ("concurrency=10001", "concurrency")]
+)
+def test_a_scale_out_of_bounds_names_the_field(api, queue, asked, field):
+    api.set(queue)
+    refused = api.get(f"/v1/queues/{queue}/scale?{asked}")
+    assert (refused.status_code, refused.json()["field"]) == (400, field)
+
+
+def test_the_scale_of_a_queue_that_is_not_there_is_not_found(api):
+    assert api.get("/v1/queues/nowhere/scale").json()["code"] == "queue_not_found"

@@ -3,10 +3,10 @@
 import pytest
 
 from holdfast.errors import InvalidRequest, JobNotFound, NotUnique, QueueFull, QueueNotFound, WrongState
-from holdfast.job.job import State
+from holdfast.job.job import NewJob, State
 from holdfast.job.queue import QueueSettings
 from holdfast.messages.commands import ConcludeLease, FailLease, LeaseJobs, MoveJob, SetQueue
-from holdfast.messages.queries import CountJobs, GetJob, ListJobs, RecentFailures
+from holdfast.messages.queries import CountJobs, GetJob, GetLoad, ListJobs, RecentFailures
 from holdfast.stores import reader
 
 
@@ -166,3 +166,27 @@ async def test_a_move_that_is_refused_changes_nothing(client):
     with pytest.raises(WrongState):
         await client.do(MoveJob(put.id, "elsewhere"))
     assert await client.state(put.id) is State.LEASED
+
+
+async def test_the_load_of_a_queue_tells_what_waits_and_how_long_its_last_jobs_took(client):
+    with pytest.raises(QueueNotFound):
+        await client.ask(GetLoad("q"))
+    await client.put_all([NewJob("q", b"1") for _ in range(4)])
+    begun = client.clock.now()
+    (first, second) = await client.lease(limit=2)
+    client.clock.advance(1_000)
+    await client.do(ConcludeLease(first.job.ref()))
+    client.clock.advance(2_000)
+    await client.do(ConcludeLease(second.job.ref()))
+    await client.lease()
+    found = await client.ask(GetLoad("q"))
+    assert (found.info.name, found.info.tally.ready, found.info.tally.leased) == ("q", 1, 1)
+    assert (found.concluded, found.work_ms, found.since) == (2, 2_000.0, begun + 1_000)
+    assert found.oldest_ready_at == begun
+    assert found.now == client.clock.now()
+
+
+async def test_the_load_of_a_queue_that_remembers_nothing(client):
+    await client.do(SetQueue("q", QueueSettings(), True))
+    found = await client.ask(GetLoad("q"))
+    assert (found.concluded, found.work_ms, found.since, found.oldest_ready_at) == (0, None, None, None)
