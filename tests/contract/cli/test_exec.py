@@ -13,6 +13,8 @@ import pytest
 from tests.contract.cli.shell import HOLDFAST, environment
 from tests.system.whole.servers import Server
 
+pytestmark = pytest.mark.long(30)
+
 Exec = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
