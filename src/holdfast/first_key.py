@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 
 import apsw
-import structlog
 
 from holdfast.auth.keys import read_secret
 from holdfast.config import Config
 from holdfast.engine.engine import Engine
 from holdfast.errors import HoldfastError, InvalidRequest, Unavailable
+from holdfast.logs import structlog
 from holdfast.messages.key_commands import ListKeys
 from holdfast.stores.sqlite.beside import keys_beside
 from holdfast.stores.sqlite.files import UnfitPlace

@@ -10,10 +10,29 @@ import os
 import sys
 import threading
 from collections import deque
-
-import structlog
+from collections.abc import Iterator
 
 from holdfast.limits import LOG_LAST_S, LOG_WAITING_BYTES
+
+
+@contextlib.contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Hide a package from what is imported meanwhile, unless it is loaded already."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # Python's own way to say: not to be imported
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+
+
+# structlog draws tracebacks with it, and ours are plain: a fifth of what a process of the server takes to start.
+with _without("rich"):
+    import structlog
+
+__all__ = ["ERR", "FORMATS", "LEVELS", "OUT", "Lines", "configure", "settle", "structlog"]
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 FORMATS = ("auto", "console", "json")

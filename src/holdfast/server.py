@@ -25,7 +25,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
 import uvloop
 
 from holdfast import __version__
@@ -52,7 +51,7 @@ from holdfast.keeper.backups import BackupPlan
 from holdfast.keeper.link import KeeperLink
 from holdfast.keeper.main import KeeperConfig, calm_collector
 from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
-from holdfast.logs import ERR, OUT, configure, settle
+from holdfast.logs import ERR, OUT, configure, settle, structlog
 from holdfast.metrics import FrontMetrics
 from holdfast.process import STOP_SIGNALS, forget_foreign_variables, open_descriptors
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit

@@ -21,10 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import structlog
-
 from holdfast.connection_limit import ConnectionLimit
 from holdfast.limits import HANDSHAKE_S, HANDSHAKES, HANDSHAKES_PER_ADDRESS, LINGER_S, TLS_EXPIRY_WARNING_S, TLS_LOOK_S
+from holdfast.logs import structlog
 
 ClientAuth = Literal["none", "optional", "required"]
 log = structlog.get_logger(__name__)

@@ -12,7 +12,6 @@ import sys
 import time
 from datetime import UTC, datetime
 
-import structlog
 from msgspec.structs import replace
 
 from holdfast.auth.actor import Actor
@@ -22,6 +21,7 @@ from holdfast.committer.batch import Batch
 from holdfast.committer.committer import decide
 from holdfast.config import Config
 from holdfast.errors import BY_CODE, InternalError, InvalidRequest
+from holdfast.logs import structlog
 from holdfast.messages.audit import Managed
 from holdfast.messages.frame import A, Answer, Command, Refused
 from holdfast.messages.key_commands import ListKeys

@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 
 import click
 import msgspec
-import structlog
 
+from holdfast.logs import structlog
 from holdfast.stores import transfer
 from holdfast.stores.postgres import transfer as postgres
 from holdfast.stores.sqlite import transfer as sqlite

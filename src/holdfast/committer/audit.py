@@ -10,13 +10,13 @@ only some of them are stored each second; the others are counted, and the count 
 import hashlib
 import time
 
-import structlog
 from msgspec.structs import replace
 
 from holdfast.auth.actor import Actor
 from holdfast.committer.batch import Batch
 from holdfast.errors import HoldfastError, StaleInterests
 from holdfast.limits import AUDIT_BYTES, AUDIT_CHARS, AUDIT_NAME_CHARS, AUDIT_REFUSALS, AUDIT_REFUSALS_PER_S, AUDIT_ROWS
+from holdfast.logs import structlog
 from holdfast.messages.answers import Counted, Enqueued
 from holdfast.messages.audit import DONE, GOING_ON, AuditEntry, Deed, Managed, RecordAudit, TrimAudit
 from holdfast.messages.commands import PurgeQueue

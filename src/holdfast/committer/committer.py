@@ -20,8 +20,6 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import structlog
-
 from holdfast.clock import Clock
 from holdfast.committer import audit, enqueue, groups, lease
 from holdfast.committer.awaiting import Awaiting, AwaitingCallers, narrowed
@@ -37,6 +35,7 @@ from holdfast.committer.verbs import VERBS
 from holdfast.errors import HoldfastError, InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
 from holdfast.job.registry import WorkerState, is_seen
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS
+from holdfast.logs import structlog
 from holdfast.messages.answers import Granted, GrantedJob
 from holdfast.messages.audit import Managed
 from holdfast.messages.backend import Courier, Sink

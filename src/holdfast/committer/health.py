@@ -4,12 +4,11 @@ aside. A tick checks them.
 
 import time
 
-import structlog
-
 from holdfast.clock import Clock
 from holdfast.committer.set_aside import SetAside
 from holdfast.committer.totals import Totals
 from holdfast.limits import UNREADABLE_SHOWN
+from holdfast.logs import structlog
 from holdfast.messages.queries import ListSchedules
 from holdfast.stores.store import Store
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 
 import msgspec
-import structlog
 
+from holdfast.logs import structlog
 from holdfast.messages.events import Committed, JobEvent
 from holdfast.routing import interests as routing
 from holdfast.stores.store import Store

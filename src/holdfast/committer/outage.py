@@ -15,11 +15,10 @@ this program was written (`CLOCK_SET_FROM`).
 import time
 from contextlib import AbstractAsyncContextManager
 
-import structlog
-
 from holdfast.clock import Clock
 from holdfast.job import schedule as rules
 from holdfast.limits import CLOCK_SET_FROM, DELAY_MS_MAX, HISTORY_AHEAD_MS, LEASE_GRACE_MS, LEASE_MS_MAX
+from holdfast.logs import structlog
 from holdfast.stores.store import Prefetch, Store, Transaction
 
 log = structlog.get_logger(__name__)

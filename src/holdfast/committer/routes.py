@@ -9,10 +9,9 @@ So a commit never waits for matching patterns or events whose size others choose
 import asyncio
 from collections.abc import Callable
 
-import structlog
-
 from holdfast.errors import HoldfastError, InternalError, StaleInterests
 from holdfast.job.schedule import Schedule
+from holdfast.logs import structlog
 from holdfast.routing.router import Router
 
 log = structlog.get_logger(__name__)

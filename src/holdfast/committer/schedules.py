@@ -2,7 +2,6 @@
 
 import time
 
-import structlog
 from msgspec.structs import replace
 
 from holdfast.committer import enqueue
@@ -12,6 +11,7 @@ from holdfast.job import schedule as rules
 from holdfast.job.job import UNFINISHED, NewJob, Receipt
 from holdfast.job.schedule import Schedule
 from holdfast.limits import SCHEDULE_ERROR_CHARS, SCHEDULE_JOBS, SCHEDULE_UNREADABLE_MS, SCHEDULE_WORK_S, SCHEDULES
+from holdfast.logs import structlog
 from holdfast.messages.answers import Counted, Enqueued, ScheduleAnswer
 from holdfast.messages.commands import DeleteSchedule, PauseSchedule, RunSchedule, SetSchedule
 from holdfast.messages.time_commands import FireSchedules

@@ -8,9 +8,8 @@ pauses; a line is logged when it begins or its reason changes, not for each retr
 from dataclasses import dataclass
 from itertools import islice
 
-import structlog
-
 from holdfast.limits import ASIDE_JOBS, ASIDE_MAX_MS, ASIDE_MS
+from holdfast.logs import structlog
 
 log = structlog.get_logger(__name__)
 

@@ -5,12 +5,11 @@ import heapq
 import time
 from typing import Any
 
-import structlog
-
 from holdfast.committer.totals import Totals
 from holdfast.errors import HoldfastError, InternalError, StoreUnavailable
 from holdfast.job.queue import Tally
 from holdfast.limits import UNREADABLE_SHOWN
+from holdfast.logs import structlog
 from holdfast.messages.frame import Refused
 from holdfast.messages.queries import CountUrgent, GetQueue, GetStats, ListQueues, OldestReady
 from holdfast.messages.views import QueueInfo, QueueStats, Stats, StoreStats, TubeFacts

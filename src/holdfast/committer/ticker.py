@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import structlog
+from holdfast.logs import structlog
 
 log = structlog.get_logger(__name__)
 _PAUSE_MAX_S = 10.0  # between tries of work that raises each time: leases that end wait for it, so no longer

@@ -10,8 +10,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
-import structlog
-
 from holdfast.auth.caller import unauthorized
 from holdfast.auth.keyring import Keyring
 from holdfast.engine.access import NOBODY
@@ -20,6 +18,7 @@ from holdfast.engine.reader import Reader
 from holdfast.engine.waiters import Waiters
 from holdfast.errors import HoldfastError
 from holdfast.limits import KEY_USE_NOTED_S
+from holdfast.logs import structlog
 from holdfast.messages.backend import Backend
 from holdfast.messages.events import Committed
 from holdfast.messages.key_commands import NoteKeyUse

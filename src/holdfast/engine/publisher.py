@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-import structlog
 from msgspec.structs import replace
 
 from holdfast.engine.reader import Reader
 from holdfast.errors import HoldfastError, NoInterest, Overloaded, StaleInterests, breach
 from holdfast.job.job import IdempotencyKey, NewJob
 from holdfast.limits import FAN_OUT, IN_FLIGHT_COMMANDS
+from holdfast.logs import structlog
 from holdfast.messages.answers import Enqueued
 from holdfast.messages.commands import Enqueue
 from holdfast.messages.events import Committed

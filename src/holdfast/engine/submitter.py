@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import structlog
 from msgspec.structs import replace
 
 from holdfast import limits
@@ -21,6 +20,7 @@ from holdfast.auth.keyring import Keyring
 from holdfast.budget import Budget
 from holdfast.engine.access import permit
 from holdfast.errors import BY_CODE, HoldfastError, InternalError, Overloaded
+from holdfast.logs import structlog
 from holdfast.messages.answers import Granted
 from holdfast.messages.audit import AuditEntry, Bulk, Managed, RecordAudit, refusal_of
 from holdfast.messages.backend import Backend

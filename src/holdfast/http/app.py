@@ -11,7 +11,6 @@ import urllib.parse
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-import structlog
 from msgspec.structs import replace
 
 from holdfast.auth.caller import CALLER, Caller
@@ -34,6 +33,7 @@ from holdfast.http.route import ReadBody
 from holdfast.http.router import Router
 from holdfast.http.upgrade import Upgrade
 from holdfast.limits import BODY_BYTES_OVER_PAYLOAD, REQUEST_ID_CHARS
+from holdfast.logs import structlog
 
 log = structlog.get_logger(__name__)
 

@@ -12,8 +12,6 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from holdfast.connection_limit import Place
 from holdfast.errors import HoldfastError, InvalidRequest, Overloaded
 from holdfast.http.app import App
@@ -24,6 +22,7 @@ from holdfast.http.request import Request
 from holdfast.http.request_reader import SMALL_BYTES, RequestReader
 from holdfast.http.upgrade import Refused
 from holdfast.limits import HALF_CLOSED_READ_S, HEAD_S, LINGER_S
+from holdfast.logs import structlog
 
 if TYPE_CHECKING:
     from holdfast.http.server import Connections

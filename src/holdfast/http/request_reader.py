@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING
 
 import httptools
-import structlog
 
 from holdfast.errors import HoldfastError, InvalidRequest
 from holdfast.http.app import App, together, unreadable
@@ -18,6 +17,7 @@ from holdfast.http.reply import Reply
 from holdfast.http.request import Request
 from holdfast.http.request_head import asks_first, flaw, in_origin_form, is_handshake, without_offer
 from holdfast.limits import HEAD_BYTES, HEADERS, LARGE_BODY_BYTES
+from holdfast.logs import structlog
 
 if TYPE_CHECKING:
     from holdfast.http.server import Connections

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-import structlog
 
 from holdfast.errors import InternalError, OutcomeUnknown, StoreUnavailable
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
 from holdfast.limits import FRAME_BYTES
+from holdfast.logs import structlog
 from holdfast.messages.answers import Granted
 from holdfast.messages.backend import FutureSink, Gathered, Listener, Sink, Waited
 from holdfast.messages.commands import AwaitJobs, LeaseJobs

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import structlog
 import uvloop
 
 from holdfast.allocator import give_back_when_quiet, use_one_heap
@@ -31,7 +30,7 @@ from holdfast.keeper.backups import BackupPlan, Backups
 from holdfast.keeper.frames import UNSENDABLE, WEIGHTS, Answered, Asked, Frames, Hello, frame
 from holdfast.keeper.pieces import Pieces
 from holdfast.limits import FRAME_BYTES, KEEPER_UNSENT_BYTES, KEEPER_UNSENT_BYTES_MAX, LARGE_ANSWER_BYTES
-from holdfast.logs import configure, settle
+from holdfast.logs import configure, settle, structlog
 from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import Answer, Refused, Request
@@ -345,6 +344,7 @@ def calm_collector() -> None:
     """
     gc.set_threshold(_YOUNG, 10, _OLD)
     gc.freeze()
+    gc.enable()  # it was off while modules were imported
 
 
 def main() -> None:

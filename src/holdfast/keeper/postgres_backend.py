@@ -7,11 +7,10 @@ accepted, readiness says so, and it keeps trying.
 import asyncio
 from collections.abc import Callable
 
-import structlog
-
 from holdfast.committer.local_backend import LocalBackend
 from holdfast.config import Config
 from holdfast.errors import StoreUnavailable
+from holdfast.logs import structlog
 from holdfast.stores.postgres.start_check import refusal
 from holdfast.stores.postgres.store import PostgresStore
 

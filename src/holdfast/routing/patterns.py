@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import re2
-import structlog
 
 from holdfast.errors import InvalidRequest
 from holdfast.limits import (
@@ -26,6 +25,7 @@ from holdfast.limits import (
     SINGLE_PATTERN_MEMORY_BYTES,
     SINGLE_PATTERNS,
 )
+from holdfast.logs import structlog
 
 log = structlog.get_logger(__name__)
 _PER_SET = 1_000

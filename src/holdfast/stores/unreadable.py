@@ -6,10 +6,9 @@ interest matches nothing), and the ordinary verbs repair or remove it.
 
 import time
 
-import structlog
-
 from holdfast.job.queue import Queue
 from holdfast.limits import MISSING_LOOK_S, UNREADABLE_REMEMBERED
+from holdfast.logs import structlog
 
 log = structlog.get_logger(__name__)
 _SHOWN = 60

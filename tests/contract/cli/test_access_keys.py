@@ -11,6 +11,8 @@ import pytest
 
 from holdfast.auth import keys as rules
 
+pytestmark = pytest.mark.long(25)
+
 PATIENCE_S = 60
 
 

@@ -16,6 +16,8 @@ from tests.contract.client.proxy import CUT, PASS, Proxy
 from tests.contract.client.test_contents import TAKEN, put
 from tests.system.whole.servers import until
 
+pytestmark = pytest.mark.long(25)
+
 
 @pytest.fixture
 def dead(witness, queue):

@@ -13,6 +13,8 @@ import pytest
 from tests.contract.cli.shell import HOLDFAST, environment
 from tests.system.whole.servers import Server
 
+pytestmark = pytest.mark.long(30)
+
 Exec = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -160,15 +162,15 @@ def test_what_a_program_leaves_running_ends_with_it(run, witness, queue, tmp_pat
 
 
 def test_a_lease_is_kept_while_the_program_runs_for_longer(run, witness, queue):
-    job = witness.enqueue(queue, lease_ms=1_000).id
-    run("sleep 2.5")
+    job = witness.enqueue(queue).id
+    run("sleep 2.5", "--lease", "1s")
     found = witness.job(job)
     assert (found.state, found.attempt, found.crashes) == ("concluded", 1, 0)
 
 
 def test_a_job_that_is_cancelled_ends_its_program(start, witness, queue, tmp_path):
-    job = witness.enqueue(queue, lease_ms=1_000).id
-    start("trap 'echo told > told; exit 1' TERM; echo $$ > pid; while :; do sleep 0.1; done")
+    job = witness.enqueue(queue).id
+    start("trap 'echo told > told; exit 1' TERM; echo $$ > pid; while :; do sleep 0.1; done", "--lease", "1s")
     pid = pid_in(tmp_path / "pid")
     witness.cancel(job)
     assert witness.wait(job, 20).state == "cancelled"
@@ -198,12 +200,14 @@ def test_sigterm_gives_back_what_does_not_finish_and_no_try_is_spent(start, witn
 
 @pytest.mark.parametrize("how", ["a second signal", "kill -9"])
 def test_a_worker_that_ends_at_once_leaves_no_program_behind(start, witness, queue, tmp_path, how):
-    job = witness.enqueue(queue, lease_ms=2_000).id
+    job = witness.enqueue(queue).id
     worker = start(
         # It has its payload only once the worker has told its orphan reaper of it.
         "cat > payload; trap '' TERM; sleep 600 & echo $! > child; echo $$ > pid; wait; wait; sleep 600",
         "--kill-after",
         "300ms",
+        "--lease",
+        "2s",
         "-v",
         stderr=subprocess.PIPE,
     )

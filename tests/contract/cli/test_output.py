@@ -20,6 +20,8 @@ from holdfast.cli.entry import main
 from holdfast.cli.output import harmless, json_text, one_line
 from tests.contract.cli.shell import HOLDFAST, environment
 
+pytestmark = pytest.mark.long(40)
+
 EVIL = (
     "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b]52;c;aGVsbG8=\x1b\\ \x9b31m \x90q\x9c \x7f\x08\x08\r"
     "\u202egnp.exe\u2066\u2069\u200f \u2028x\u2029 \x01\x02\x1f"

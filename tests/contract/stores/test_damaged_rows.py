@@ -56,7 +56,7 @@ from holdfast.stores.sqlite.store import SqliteStore
 from tests.contract.stores.conformance.conftest import StoreClient, empty_database, new, postgres_server
 from tests.every_case import EVERY_CASE
 
-pytestmark = pytest.mark.long(100)
+pytestmark = pytest.mark.long(180)
 
 SICK, WELL = "sick", "well"
 DAY_MS = 86_400_000

@@ -8,6 +8,8 @@ from tests.system.whole.calls import lines_to_each, metric
 from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.servers import Line, until
 
+pytestmark = pytest.mark.long(30)
+
 
 def ask(line: Line, path: str, body: object, status: int = 200, **headers: str) -> dict:
     """The answer to a POST, which must have this status."""

@@ -12,6 +12,8 @@ from tests.system.whole.load import Load, everything_is_there
 from tests.system.whole.machine import fill, free_bytes, small_disk
 from tests.system.whole.servers import until
 
+pytestmark = pytest.mark.long(25)
+
 MIB = 1 << 20
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.system.whole.corpus import Caller, bulk
 
+pytestmark = pytest.mark.long(20)
+
 SEARCHES = 150
 
 

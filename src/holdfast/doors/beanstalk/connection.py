@@ -16,8 +16,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from holdfast.auth.actor import ACTOR, Actor
 from holdfast.auth.caller import CALLER, Caller
 from holdfast.auth.keys import Ability
@@ -39,6 +37,7 @@ from holdfast.limits import (
     TUBE_UNANSWERED_BYTES,
     UNREAD_S,
 )
+from holdfast.logs import structlog
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.door import Beanstalk

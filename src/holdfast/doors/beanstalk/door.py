@@ -14,8 +14,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import structlog
-
 from holdfast.auth.caller import Caller
 from holdfast.connection_limit import ConnectionLimit
 from holdfast.doors.beanstalk.connection import Connection
@@ -25,6 +23,7 @@ from holdfast.doors.beanstalk.numbers import Numbers
 from holdfast.engine.engine import Engine
 from holdfast.engine.shared_read import Shared
 from holdfast.limits import TUBE_CONNECTIONS
+from holdfast.logs import structlog
 from holdfast.tls import TlsListener
 
 _PLAINLY = b"TLS_REQUIRED\r\n"  # not in the protocol: clients show replies that they do not know

@@ -7,14 +7,13 @@ connection with a job in its last second, if there is none to give it; also duri
 import asyncio
 from typing import TYPE_CHECKING
 
-import structlog
-
 from holdfast.doors.beanstalk import replies
 from holdfast.doors.beanstalk.grammar import Asked
 from holdfast.doors.beanstalk.held import MARGIN_S
 from holdfast.doors.beanstalk.names import queue_of
 from holdfast.errors import Draining, HoldfastError
 from holdfast.limits import LEASE_JOBS, TUBE_RESERVE_BYTES, TUBE_RESERVED, WAIT_MS_MAX
+from holdfast.logs import structlog
 from holdfast.messages.answers import Granted
 from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.frame import Refused

@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from holdfast.doors.beanstalk import replies
 from holdfast.doors.beanstalk.grammar import UNKNOWN_COMMAND, Asked
 from holdfast.errors import HoldfastError
 from holdfast.limits import QUEUES_PER_LEASE
+from holdfast.logs import structlog
 
 if TYPE_CHECKING:
     from holdfast.doors.beanstalk.connection import Connection

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-import structlog
 from msgspec import UNSET
 
 from holdfast.auth.caller import CALLER, unauthorized
@@ -39,6 +38,7 @@ from holdfast.limits import (
     CHANNEL_UNANSWERED_BYTES,
     REQUEST_ID_CHARS,
 )
+from holdfast.logs import structlog
 from holdfast.messages.answers import Enqueued, Extended, Granted, GrantedJob
 from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.frame import Answer, Refused

@@ -7,9 +7,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-import structlog
-
 from holdfast.errors import HoldfastError, InternalError
+from holdfast.logs import structlog
 
 log = structlog.get_logger(__name__)
 Then = Callable[[Any, HoldfastError | None], None]

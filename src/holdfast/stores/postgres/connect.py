@@ -15,9 +15,9 @@ import socket
 from typing import Any
 
 import asyncpg
-import structlog
 
 from holdfast.errors import StoreUnavailable
+from holdfast.logs import structlog
 from holdfast.stores.postgres.hosts import reach
 from holdfast.stores.postgres.sql import STATEMENTS_KEPT
 

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-import structlog
 
+from holdfast.logs import structlog
 from holdfast.messages.views import HeldQueue
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.store import QueueHeld

@@ -16,9 +16,8 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any
 
-import structlog
-
 from holdfast.errors import StoreUnavailable
+from holdfast.logs import structlog
 from holdfast.stores.postgres import by_name
 
 log = structlog.get_logger(__name__)

@@ -11,10 +11,10 @@ import time
 from typing import Any
 
 import asyncpg
-import structlog
 
 from holdfast import limits
 from holdfast.job.queue import QueuePolicy
+from holdfast.logs import structlog
 from holdfast.stores.postgres.sql import SQL
 
 log = structlog.get_logger(__name__)

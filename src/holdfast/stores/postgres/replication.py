@@ -17,9 +17,9 @@ import time
 from collections.abc import Iterable
 
 import asyncpg
-import structlog
 
 from holdfast.errors import NotReplicated
+from holdfast.logs import structlog
 from holdfast.stores.postgres.connect import UncancellableConnection
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.sql import SQL

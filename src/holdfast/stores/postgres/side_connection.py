@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 import asyncpg
-import structlog
 
 from holdfast.errors import StoreUnavailable
+from holdfast.logs import structlog
 from holdfast.stores.postgres.connect import ASIDE, GONE, close, connect
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.replication import Replication

@@ -6,9 +6,8 @@ It only stops a server that promises standbys: one with `--replicas 0` promises 
 
 from collections.abc import Sequence
 
-import structlog
-
 from holdfast.errors import StoreUnavailable
+from holdfast.logs import structlog
 from holdfast.stores.postgres.doctor import Finding, judge
 from holdfast.stores.postgres.examine import examine
 

@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-import structlog
 
 from holdfast.errors import Overloaded, StorageFull, StoreUnavailable
 from holdfast.job.queue import Queue, QueuePolicy
 from holdfast.job.registry import Roster
 from holdfast.limits import PAYLOAD_BYTES
+from holdfast.logs import structlog
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
 from holdfast.messages.views import Replication as ReplicationState

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import structlog
 
+from holdfast.logs import structlog
 from holdfast.stores import positional
 from holdfast.stores.sqlite.files import UnfitPlace
 

@@ -8,9 +8,8 @@ import fcntl
 import os
 from pathlib import Path
 
-import structlog
-
 from holdfast.limits import DISK_RESERVE_BYTES
+from holdfast.logs import structlog
 
 log = structlog.get_logger(__name__)
 # As the kernel names them in mountinfo. A FUSE one is named by its program, so this list can't be whole: it has those that are in wide use.

@@ -15,6 +15,8 @@ from tests.contract.client.worker import process_handlers
 from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import until
 
+pytestmark = pytest.mark.long(20)
+
 
 class MuteExit(Exception):
     def __str__(self):
