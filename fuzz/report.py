@@ -17,7 +17,7 @@ def text(figures: Figures) -> str:
         f"connections        {sum(figures.cases.values()):,} ({cases})",
         f"bytes sent         {figures.sent_bytes / _MIB:,.0f} MiB",
         f"answers of HTTP    {statuses}",
-        f"memory             {figures.before_bytes / _MIB:.0f} MiB before, {figures.peak_bytes / _MIB:.0f} at most, {figures.after_bytes / _MIB:.0f} afterwards ({of_each})",
+        f"memory             {figures.before_bytes / _MIB:.1f} MiB before, {figures.peak_bytes / _MIB:.0f} at most, {figures.after_bytes / _MIB:.1f} afterwards ({of_each})",
         f"after each attack  {', '.join(f'{size / _MIB:.1f}' for size in figures.levels)} MiB",
         f"honest callers     {figures.honest_calls:,} calls, p99 {figures.honest_p99_ms:.0f} ms, {figures.refused} refused by a limit; {figures.honest_jobs:,} jobs looked for",
         f"found              {sum(figures.kinds.values())}",

@@ -113,8 +113,11 @@ class Trial:
         await self._play({door: iter(range(-cases, 0)) for door in DOORS})
         if not self.server.running:
             return
-        self.ledger.waits_s.clear()
         await self._rested()
+        self.ledger.waits_s.clear()
+        self.figures.cases.clear()
+        self.figures.statuses.clear()
+        self.figures.sent_bytes = 0
         self._before = self.server.memory()
         self.figures.before_bytes = self.figures.peak_bytes = sum(self._before.values())
         self._descriptors = self.server.descriptors()
