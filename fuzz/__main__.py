@@ -18,6 +18,7 @@ from fuzz.trial import DOORS, Figures, attack
 
 @click.command(help="Send a Holdfast server malformed and hostile requests, and check what it does.")
 @click.option("--minutes", default=2.0, show_default=True, help="How long to run.")
+@click.option("--times", default=1, show_default=True, help="Attacks one after the other, with memory measured after each.")
 @click.option(
     "--door", "doors", multiple=True, type=click.Choice(list(DOORS)), help="Only this door; may be given more than once."
 )
@@ -38,7 +39,14 @@ from fuzz.trial import DOORS, Figures, attack
     help="Only play this case; may be given more than once.",
 )
 def main(
-    minutes: float, doors: tuple[str, ...], seed: str | None, store: str, fronts: int, keep: Path, replay: tuple[Path, ...]
+    minutes: float,
+    times: int,
+    doors: tuple[str, ...],
+    seed: str | None,
+    store: str,
+    fronts: int,
+    keep: Path,
+    replay: tuple[Path, ...],
 ) -> None:
     """See the help text."""
     if replay:
@@ -47,7 +55,8 @@ def main(
     seed = seed or secrets.token_hex(4)
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="holdfast-fuzz-") as folder:
-        figures = asyncio.run(attack(Path(folder) / "server", seed, list(doors or DOORS), minutes * 60, store, fronts))
+        home = Path(folder) / "server"
+        figures = asyncio.run(attack(home, seed, list(doors or DOORS), minutes * 60, store, fronts, times=times))
         print(report.text(figures), flush=True)
         if figures.findings:
             keep.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ DOORS: dict[str, Grammar] = {
 }
 CALLERS = 6  # concurrent connections for each door
 WARM_CASES = (
-    3_000  # for each door and front, before memory is measured: by then lazy imports are done and bounded caches are full
+    6_000  # for each door and front, before memory is measured: by then lazy imports are done and bounded caches are full
 )
 RENEW_S = 5.0
 LOOK_S = 0.5
@@ -62,6 +62,7 @@ class Figures:
     before_bytes: int = 0
     peak_bytes: int = 0
     after_bytes: int = 0
+    levels: list[int] = field(default_factory=list)  # bytes after each of several attacks
     of_each: list[tuple[str, int, int]] = field(default_factory=list)  # process, bytes before, bytes after
     honest_calls: int = 0
     honest_jobs: int = 0
@@ -78,6 +79,7 @@ class Trial:
         self, server: Attacked, seed: str, doors: list[str], warm_cases: int = WARM_CASES, rest_s: float = REST_S
     ) -> None:
         self.server, self.seed, self.doors = server, seed, doors
+        self._numbers: dict[str, Iterator[int]] = {door: iter(range(1 << 40)) for door in doors}
         self.warm_cases, self.rest_s = warm_cases, rest_s
         self.figures = Figures()
         self.ledger = honest.Ledger()
@@ -87,8 +89,8 @@ class Trial:
         self._ends = asyncio.Event()
         self._looked = 0  # bytes of the log that were read
 
-    async def run(self, seconds: float) -> Figures:
-        """Run it, from the start of the server to its end."""
+    async def run(self, seconds: float, times: int = 1) -> Figures:
+        """Run it, from the start of the server to its end: several attacks, one after the other, if asked to."""
         if not await self.server.start():
             self._found(f"the server did not start: {self.server.last_words()}")
             return self.figures
@@ -96,7 +98,10 @@ class Trial:
         await self._stock.open()
         try:
             await self._warm()
-            await self._attack(seconds)
+            for left in reversed(range(times)):
+                await self._attack(seconds)
+                if left and self.server.running:
+                    self.figures.levels.append(await self._rested())
             await self._look_back()
         finally:
             await self._stop()
@@ -108,18 +113,26 @@ class Trial:
         await self._play({door: iter(range(-cases, 0)) for door in DOORS})
         if not self.server.running:
             return
+        await self._rested()
         self.ledger.waits_s.clear()
-        await self.server.idle()
-        await self.server.clear()
-        await asyncio.sleep(self.rest_s)
+        self.figures.cases.clear()
+        self.figures.statuses.clear()
+        self.figures.sent_bytes = 0
         self._before = self.server.memory()
         self.figures.before_bytes = self.figures.peak_bytes = sum(self._before.values())
         self._descriptors = self.server.descriptors()
 
     async def _attack(self, seconds: float) -> None:
         began = time.monotonic()
-        await self._play({door: iter(range(1 << 40)) for door in self.doors}, seconds)
-        self.figures.seconds = time.monotonic() - began
+        await self._play(self._numbers, seconds)
+        self.figures.seconds += time.monotonic() - began
+
+    async def _rested(self) -> int:
+        """Bytes of memory when nothing is in progress, what the cases have put is deleted, and freed memory is given back."""
+        await self.server.idle()
+        await self.server.clear()
+        await asyncio.sleep(self.rest_s)
+        return self.server.memory_bytes()
 
     async def _play(self, numbers: dict[str, Iterator[int]], seconds: float | None = None) -> None:
         """Play the cases with these numbers at each door beside honest callers, until there are no more or the time is up."""
@@ -201,6 +214,7 @@ class Trial:
         while (after := self.server.memory_bytes()) > allowed and time.monotonic() < deadline:  # noqa: ASYNC110  (as above)
             await asyncio.sleep(1.0)
         figures.after_bytes = after
+        figures.levels.append(after)
         keeper = 0 if self.server.store.startswith("postgresql") else self.server.keeper
         for pid, size in self.server.memory().items():
             figures.of_each.append(("keeper" if pid == keeper else "front", self._before.get(pid, 0), size))
@@ -234,7 +248,8 @@ async def attack(
     fronts: int = 1,
     warm_cases: int = WARM_CASES,
     rest_s: float = REST_S,
+    times: int = 1,
 ) -> Figures:
-    """Run an attack in a folder of its own."""
+    """Run an attack in a folder of its own, or several on the same server."""
     server = Attacked(made(home), home / "server.log", store=store, fronts=fronts)
-    return await Trial(server, seed, doors, warm_cases, rest_s).run(seconds)
+    return await Trial(server, seed, doors, warm_cases, rest_s).run(seconds, times)

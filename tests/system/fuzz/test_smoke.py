@@ -21,7 +21,7 @@ SEED = os.environ.get("FUZZ_SEED", "smoke")  # the same each time: what is new i
 async def test_a_short_attack_finds_nothing_at(tmp_path, door):
     figures = await attack(tmp_path, SEED, [door], SECONDS, warm_cases=200, rest_s=0.0)
     assert not figures.findings, f"seed {SEED}: {[(one.what, one.case and one.case.to_json()) for one in figures.findings]}"
-    assert figures.cases[door] > 100, report.text(figures)
+    assert figures.cases[door] > 20, report.text(figures)
     assert figures.honest_jobs > 10, report.text(figures)
 
 
@@ -31,10 +31,12 @@ def database(tmp_path):
         yield one.url()
 
 
-async def test_a_short_attack_finds_nothing_on_postgresql(tmp_path, database):
-    figures = await attack(tmp_path / "served", SEED, list(DOORS), 2 * SECONDS, database, warm_cases=200, rest_s=0.0)
+async def test_two_short_attacks_find_nothing_on_postgresql(tmp_path, database):
+    figures = await attack(tmp_path / "served", SEED, list(DOORS), SECONDS, database, warm_cases=200, rest_s=0.0, times=2)
     assert not figures.findings, f"seed {SEED}: {[(one.what, one.case and one.case.to_json()) for one in figures.findings]}"
-    assert all(figures.cases[door] > 100 for door in DOORS), report.text(figures)
+    assert all(figures.cases[door] > 20 for door in DOORS), report.text(figures)
+    assert len(figures.levels) == 2, "memory is measured after each attack"
+    assert figures.seconds > 2 * SECONDS - 1
     assert figures.honest_jobs > 10, report.text(figures)
 
 

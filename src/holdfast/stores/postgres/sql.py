@@ -16,7 +16,7 @@ import msgspec
 from holdfast.stores.rows import Row
 from holdfast.stores.writer import ORDER
 
-STATEMENTS_KEPT = 512  # prepared, by each connection: some 2 kB here and 80 kB in PostgreSQL each
+STATEMENTS_KEPT = 256  # prepared, by each connection: some 4 kB here and 80 kB in PostgreSQL each
 _FOLDER = files(__package__) / "statements"
 _PARAMETER = re.compile(r"\$(\d+)")
 _WRITTEN = re.compile(r"(\$(\d+))::((bigint|int|boolean|text)\[\])")

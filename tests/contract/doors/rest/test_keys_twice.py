@@ -1,6 +1,8 @@
 """A key that stands twice in a body is refused by name, in every body that the OpenAPI document names and at every depth that is ours; payloads are the caller's own."""
 
+import gc
 import json
+import tracemalloc
 
 import msgspec
 import pytest
@@ -158,3 +160,20 @@ def refusal(body: str, kind: type) -> str:
     except HoldfastError as error:
         return error.detail
     return ""
+
+
+def test_what_is_remembered_of_ever_new_bodies_takes_little_memory():
+    def send(first):
+        for number in range(first, first + 5_000):
+            bodies.decode(b'{"queues":["%0400d"]}' % number, types.LeasesIn)
+
+    send(0)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        send(5_000)
+        gc.collect()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1 << 20

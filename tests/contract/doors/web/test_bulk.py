@@ -35,6 +35,17 @@ def test_selected_jobs_to_which_it_does_not_apply_are_left_out_of_the_count(brow
     assert fields["ids"] == str(dead)
 
 
+def test_a_preview_of_dead_jobs_and_others_shows_the_error_of_those_that_have_one(browser, queue, markup):
+    (dead,) = browser.die(queue, "connection refused")
+    (ready,) = browser.put(queue)
+    for chosen in ({"ids": [dead, ready]}, {"all": "1", "queue": queue}):
+        html, _ = preview(browser, way="move", target="elsewhere", **chosen)
+        shown = markup(html).text
+        assert "Move 2 jobs?" in shown
+        assert "connection refused" in shown
+        assert str(ready) in shown
+
+
 def test_all_that_match_are_retried_in_parts(browser, queue, markup, monkeypatch):
     browser.die(queue, "connection refused", count=700, type="a")
     browser.die(queue, "another error", count=3, type="b")
