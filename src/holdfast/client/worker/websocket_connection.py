@@ -84,6 +84,8 @@ class WebSocketConnection:
             raise OutcomeUnknown(f"The channel to {self.url} broke: {error}.") from error
         finally:
             self._asked.pop(ref, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # what came while it was still being sent is known, though nobody has waited for it
 
     def ended(self, token: str) -> None:
         """This lease is over."""

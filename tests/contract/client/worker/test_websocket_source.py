@@ -1,9 +1,15 @@
 """A worker on a live channel: it is sent its jobs and told what it has to know, and where there is no channel it polls."""
 
 import asyncio
+import gc
 import signal
 
+import aiohttp
+import pytest
+
 from holdfast import Client, NewJob, Worker
+from holdfast.client.worker.websocket_connection import WebSocketConnection
+from holdfast.errors import OutcomeUnknown
 from tests.contract.client.proxy import Proxy, Relay, answer
 from tests.contract.client.worker.workers import running
 from tests.system.whole.calls import metric
@@ -106,6 +112,21 @@ def test_a_connection_that_breaks_costs_no_job_and_the_next_channel_brings_more(
         assert messages(shared, "start") == before + 2
     assert {(job.state, job.attempt, job.crashes) for job in done} == {("concluded", 1, 0)}
     relay.close()
+
+
+async def test_a_channel_that_breaks_while_something_is_said_on_it_leaves_no_word_in_the_log_but_its_own(shared):
+    said = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["message"]))
+    async with aiohttp.ClientSession() as session:
+        socket = await session.ws_connect(f"{shared.url}/v1/channel")
+        line = WebSocketConnection(socket, shared.url, lambda *_: None)
+        await line.start({"queues": ["q"], "credits": 0, "lease_ms": 60_000}, 20.0)
+        socket._response.connection.transport.abort()
+        with pytest.raises(OutcomeUnknown):
+            await line.grant(1)
+        await line.close()
+    gc.collect()
+    assert said == []
 
 
 def test_a_job_that_kills_its_worker_counts_as_crashed_although_it_came_on_a_channel(program, put, shared, witness):
