@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from holdfast.client.contents import encode
 from holdfast.client.refusals import refusal
-from holdfast.client.retry import path
+from holdfast.client.retry import LONG_DEADLINE_S, path
 from holdfast.client.sync.caller import Caller
 from holdfast.client.types import Conclude, Extend, Extended, Fail, Job, Leased, NewJob, Outcome, Release
 from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown
@@ -98,7 +98,7 @@ class Consumer(Caller):
         for entry in entries:
             lists[type(entry)].append(entry)
         body = {kind.__name__.lower(): listed for kind, listed in lists.items() if listed}
-        said = self._post(Batched, "/v1/leases/batch", body)
+        said = self._post(Batched, "/v1/leases/batch", body, deadline_s=LONG_DEADLINE_S)
         given = {kind: iter(getattr(said, kind.__name__.lower())) for kind in lists}
         return [_ended(type(entry), next(given[type(entry)])) for entry in entries]
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 
 from holdfast import Client, NewJob, Worker
+from tests.contract.client.clients import PATIENCE_S
 from tests.contract.client.proxy import Proxy, Relay, answer
 from tests.contract.client.worker.workers import running
 from tests.system.whole.calls import metric
@@ -153,7 +154,7 @@ def test_behind_a_proxy_that_swallows_what_follows_the_handshake_it_polls(shared
 
 def test_a_server_that_is_killed_and_started_again_costs_the_job_nothing(tmp_path, queue):
     server = Server(tmp_path / "home").start()
-    witness = Client(server.url)
+    witness = Client(server.url, deadline_s=PATIENCE_S)
     work, begun = Worker(queue, url=server.url, lease_ms=60_000), asyncio.Event()
 
     @work.handler()
