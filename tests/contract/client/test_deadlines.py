@@ -3,11 +3,9 @@ waits on, and a worker outlives it.
 """
 
 import asyncio
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,25 +16,12 @@ from holdfast.client import Unreachable
 from holdfast.client.aio.transport import AT_ONCE
 from holdfast.errors import OutcomeUnknown
 from tests.contract.client.worker.workers import running
-from tests.system.whole.servers import Server
+from tests.system.whole.servers import standing
 
-AWAY_S = 30.0
+pytestmark = pytest.mark.long(170)
+
+AWAY_S = 35.0  # longer than anything that a worker waits for an answer
 LATE_S = 2.0  # by so much a busy machine may be late
-
-
-@contextmanager
-def standing(server: Server, seconds: float | None = None) -> Iterator[None]:
-    """All of the server's processes are stopped, until the block ends or for some seconds."""
-    pids = server.pids()
-    server.send(signal.SIGSTOP, *pids)
-    again = threading.Timer(seconds or 0, server.send, (signal.SIGCONT, *pids))
-    if seconds is not None:
-        again.start()
-    try:
-        yield
-    finally:
-        again.cancel()
-        server.send(signal.SIGCONT, *pids)
 
 
 def given_up(call: Callable[[], Any], error: type[Exception], after_s: float) -> Any:

@@ -194,7 +194,9 @@ class Pool:
         """Keep a connection for the next call, and none for longer than the server would."""
         now = connection.idle_since = time.monotonic()
         self.idle.append(connection)
-        while len(self.idle) > KEPT_OPEN or self.idle[0].is_gone or now - self.idle[0].idle_since >= KEEP_ALIVE_S:
+        while self.idle and (
+            len(self.idle) > KEPT_OPEN or self.idle[0].is_gone or now - self.idle[0].idle_since >= KEEP_ALIVE_S
+        ):
             self.idle.popleft().close()
 
     def close(self) -> None:
@@ -351,4 +353,6 @@ async def _connected(origin: Origin) -> socket.socket:
         found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:  # not an address but a name, which takes time
         found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    return await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS_S)
+    sock = await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock

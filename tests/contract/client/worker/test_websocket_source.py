@@ -2,13 +2,14 @@
 
 import asyncio
 import signal
+import threading
 
 from holdfast import Client, NewJob, Worker
 from tests.contract.client.clients import PATIENCE_S
 from tests.contract.client.proxy import Proxy, Relay, answer
 from tests.contract.client.worker.workers import running
 from tests.system.whole.calls import metric
-from tests.system.whole.servers import Server, until
+from tests.system.whole.servers import Server, standing, until
 
 
 def messages(server: Server, op: str) -> float:
@@ -174,3 +175,24 @@ def test_a_server_that_is_killed_and_started_again_costs_the_job_nothing(tmp_pat
         assert (done.state, done.result, done.attempt, done.crashes) == ("concluded", "done", 1, 0)
     again.send(signal.SIGTERM)
     assert again.ended() == 0
+
+
+def test_a_server_that_answers_too_late_has_the_outcome_all_the_same(serve, monkeypatch):
+    """The worker leaves a channel on which it is not answered. It has not hung up: that would give the job back, which is done."""
+    monkeypatch.setattr("holdfast.client.worker.websocket_source.ANSWER_S", 1.0)
+    server = serve()
+    work, begun, there = Worker("q", url=server.url), threading.Event(), threading.Event()
+
+    @work.handler()
+    def handle(job):
+        begun.set()
+        assert there.wait(30)
+        return "done"
+
+    with Client(server.url, deadline_s=PATIENCE_S) as witness, running(work):
+        job = witness.enqueue("q").id
+        assert begun.wait(30)
+        with standing(server, 4):
+            there.set()
+            ended = witness.wait(job, 60)
+        assert (ended.state, ended.result, ended.attempt) == ("concluded", "done", 1)
