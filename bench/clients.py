@@ -80,17 +80,16 @@ HEAD = (
 async def _in_turn(callers: list[Caller], seconds: float) -> Round:
     """All callers, each one call after the other."""
     took: list[float] = []
-    until = time.perf_counter() + seconds
 
-    async def go(call: Caller) -> None:
-        while (began := time.perf_counter()) < until:
+    async def go(call: Caller, until: float) -> None:
+        while not took or time.perf_counter() < until:
+            began = time.perf_counter()
             await call()
             took.append(time.perf_counter() - began)
 
     await asyncio.gather(*(call() for call in callers))  # connections are open before it begins
     begin, cpu = time.perf_counter(), time.process_time()
-    until = begin + seconds
-    await asyncio.gather(*(go(call) for call in callers))
+    await asyncio.gather(*(go(call, begin + seconds) for call in callers))
     return _round(took, time.perf_counter() - begin, time.process_time() - cpu)
 
 
@@ -103,7 +102,8 @@ def _in_threads(callers: list[Callable[[], object]], seconds: float) -> Round:
         call()
         ready.wait()
         until = time.perf_counter() + seconds
-        while (began := time.perf_counter()) < until:
+        while not took or time.perf_counter() < until:
+            began = time.perf_counter()
             call()
             took.append(time.perf_counter() - began)
 
