@@ -205,6 +205,8 @@ class Retry(Exception):
 class RetryState:
     """One call over all its tries."""
 
+    __slots__ = ("_around", "_attempt_s", "_deadline_s", "_nodes", "_until", "call", "repeated")
+
     def __init__(self, call: Call, nodes: Nodes, deadline_s: float | None, attempt_s: float | None) -> None:
         self.call = call
         self.repeated = False
@@ -260,7 +262,8 @@ class RetryState:
     def judge(self, url: str, answer: Answer) -> bytes:
         """The body of a good answer; raises what follows from any other."""
         if 200 <= answer.status < 300:
-            self._answered()
+            if self._nodes.watch is not None:
+                self._nodes.watch.answered()
             return answer.body
         said = problem(answer.body)
         if said is None:

@@ -124,9 +124,12 @@ class Caller:
         deadline_s: float = DEADLINE_S,
     ) -> T:
         """A call that creates: its key is made once, so that repeating it never creates twice."""
-        key = key or os.urandom(16).hex()
         headers = _JSON if content_type is None else header_line("Content-Type", content_type)
-        headers += header_line("Idempotency-Key", key)
+        if key:
+            headers += header_line("Idempotency-Key", key)
+        else:
+            key = os.urandom(16).hex()
+            headers += f"Idempotency-Key: {key}\r\n"
         return self._call(kind, Call("POST", path, body, headers, True, wait_ms, deadline_s, key))
 
     def _delete(self, path: str, gone: type[HoldfastError], deadline_s: float = DEADLINE_S) -> None:

@@ -70,13 +70,15 @@ class Connection:
     def _send(self, data: bytes, until: float) -> None:
         """A server that refuses a request before it has read it all may have closed: its answer is there to be read."""
         self._response.expect()
-        rest = memoryview(data)
+        sent = 0
         try:
-            while rest:
+            while True:
                 try:
-                    rest = rest[self._socket.send(rest) :]
+                    sent += self._socket.send(memoryview(data)[sent:] if sent else data)
                 except _NOT_YET as error:
                     self._wait(_missing(error, select.POLLOUT), until)
+                if sent == len(data):
+                    return
         except (BrokenPipeError, ConnectionResetError):
             if isinstance(self._socket, ssl.SSLSocket):
                 raise

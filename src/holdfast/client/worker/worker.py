@@ -185,7 +185,7 @@ class Worker:
         loop = self._loop = asyncio.get_running_loop()
         context = self._context or context_of(*self._files)
         client = AsyncClient(url, token=self._token, context=context, deadline_s=LONG_DEADLINE_S)
-        keeper = Client(url, token=self._token, context=context, deadline_s=_EXTEND_WITHIN_S, attempt_s=_EXTEND_WITHIN_S)
+        keeper = Client(url, token=self._token, context=context, deadline_s=_EXTEND_WITHIN_S)
         client.nodes.watch = keeper.nodes.watch = reach = Reach()
         registration = Registration(self.queues, self.name)
         holder = LeaseExtender(
