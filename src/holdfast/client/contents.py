@@ -48,17 +48,26 @@ def encode(value: Any) -> bytes:
 
 def _check_finite(value: Any) -> None:
     try:
-        plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_opaque)
-        json.dumps(plain, allow_nan=False, check_circular=False)
+        try:
+            _STRICT.encode(value)
+        except TypeError:  # keys that only msgspec knows
+            _STRICT.encode(_plain(value))
     except msgspec.MsgspecError:
         return
     except ValueError:
         raise ValueError("NaN and infinities can't be said in JSON; use None or a text instead") from None
 
 
+def _plain(value: Any) -> Any:
+    return msgspec.to_builtins(value, str_keys=True, enc_hook=_opaque)
+
+
 def _opaque(value: Any) -> Any:
     """JSON already, or encoded by rules of its own: contains no float of ours."""
     return None if isinstance(value, Raw) else str(type(value))
+
+
+_STRICT = json.JSONEncoder(allow_nan=False, check_circular=False, default=_plain)
 
 
 def members(text: bytes) -> dict[str, bytes]:

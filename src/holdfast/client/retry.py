@@ -8,16 +8,20 @@
       outcome_unknown                           unknown: try again if the call may be repeated, else raise OutcomeUnknown
 
 When the deadline has passed while one of the tries had an unknown outcome, `OutcomeUnknown` is raised, never a false "failed".
+
+A deadline that nobody has chosen suits whoever waits for the call: a web request for one that is about one thing, a program that goes
+through all it finds for one about many.
 """
 
 import os
 import random
+import re
 import ssl
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any, NoReturn, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -34,6 +38,11 @@ from holdfast.errors import HoldfastError, InvalidRequest, OutcomeUnknown
 DEFAULT_URL = "http://127.0.0.1:4653"
 BACKOFF_S = 0.1
 BACKOFF_MAX_S = 5.0
+DEADLINE_S = 2.0  # for a call about one thing, such as one job
+LONG_DEADLINE_S = 60.0  # for one about many: a bulk, a listing, a purge; and for a stream to be opened
+ATTEMPT_S = 20.0
+_FOR_A_TRY_S = 0.25
+_TRIES = 4  # there is time for so many at least, however long a server is away
 NOT_NOW = frozenset({"draining", "overloaded", "store_unavailable", "not_replicated", "rate_limited", "unavailable"})
 ELSEWHERE = frozenset({"draining", "store_unavailable", "not_replicated"})
 UNKNOWN_STATUSES = frozenset({408, 502, 503, 504})
@@ -106,21 +115,34 @@ class StreamRefused(Exception):
 
 @dataclass(slots=True)
 class Call:
-    """One request. `repeatable`: doing it twice is as doing it once. `wait_ms` is how long the server may take by intention."""
+    """One request; `headers` are lines, as they are sent. `repeatable`: doing it twice is as doing it once. `wait_ms` is how long the server may take by intention;
+    `deadline_s` how long the call may take beside that where the client has no deadline.
+    """
 
     method: str
     path: str
     body: bytes | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: str = ""
     repeatable: bool = True
     wait_ms: int = 0
+    deadline_s: float = DEADLINE_S
+    idempotency_key: str | None = None
 
 
 def path(template: str, *parts: str | int, **query: Any) -> str:
     """A path with its parts and its query parameters escaped; parameters that are None are left out."""
-    whole = template.format(*(_segment(str(part)) for part in parts))
+    whole = template.format(*[_segment(str(part)) for part in parts])
     given = {name: _plain(value) for name, value in query.items() if value is not None}
     return f"{whole}?{urlencode(given)}" if given else whole
+
+
+@lru_cache(maxsize=1_024)
+def jobs_path(queue: str) -> str:
+    """Where the jobs of a queue are put: a program puts many into few queues."""
+    return path("/v1/queues/{}/jobs", queue)
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 def _segment(part: str) -> str:
@@ -128,6 +150,8 @@ def _segment(part: str) -> str:
 
     An empty one would name its parent: not a queue, but all of them.
     """
+    if _PLAIN.fullmatch(part):
+        return part
     if not part:
         raise InvalidRequest("A name or a number that is to say what is meant is empty.")
     return "%252E" * len(part) if part in (".", "..") else quote(part, safe="")
@@ -181,24 +205,32 @@ class Retry(Exception):
 class RetryState:
     """One call over all its tries."""
 
-    def __init__(self, call: Call, nodes: Nodes, deadline_s: float, attempt_s: float) -> None:
+    __slots__ = ("_around", "_attempt_s", "_deadline_s", "_nodes", "_until", "call", "repeated")
+
+    def __init__(self, call: Call, nodes: Nodes, deadline_s: float | None, attempt_s: float | None) -> None:
         self.call = call
-        self.timeout_s = attempt_s + call.wait_ms / 1_000
         self.repeated = False
         self._nodes = nodes
         self._around = sys.exception()  # a caller may ask a second server because a first one failed
-        self._deadline_s = deadline_s + call.wait_ms / 1_000
+        wait_s = call.wait_ms / 1_000
+        whole_s = call.deadline_s if deadline_s is None else deadline_s
+        self._attempt_s = (min(ATTEMPT_S, whole_s / len(nodes.urls)) if attempt_s is None else attempt_s) + wait_s
+        self._deadline_s = whole_s + wait_s
         self._until = time.monotonic() + self._deadline_s
+
+    def try_until(self) -> float:
+        """When the try that begins now is given up. Where there are several servers, one that is silent leaves time for the others."""
+        return min(self._until, time.monotonic() + self._attempt_s)
 
     def wait(self, state: tenacity.RetryCallState) -> float:
         """How long to wait before the next try: exponential with jitter, and never shorter than the server says."""
         asked = again.pause_s if (again := _again(state)) else 0.0
-        full = min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** min(state.attempt_number - 1, 10))
+        full = min(BACKOFF_MAX_S, self._deadline_s / _TRIES, BACKOFF_S * 2.0 ** min(state.attempt_number - 1, 10))
         return max(asked, full * random.uniform(0.5, 1.0))  # noqa: S311  (spreads callers; nobody must not guess it)
 
     def stop(self, state: tenacity.RetryCallState) -> bool:
-        """Whether the next try would be too late."""
-        return time.monotonic() + state.upcoming_sleep > self._until
+        """Whether the next try would be too late: one without time for an answer makes an outcome unknown that is known now."""
+        return time.monotonic() + state.upcoming_sleep + min(_FOR_A_TRY_S, self._deadline_s / 8) > self._until
 
     def not_sent(self, url: str, cause: Exception) -> NoReturn:
         """The server could not be reached."""
@@ -230,7 +262,8 @@ class RetryState:
     def judge(self, url: str, answer: Answer) -> bytes:
         """The body of a good answer; raises what follows from any other."""
         if 200 <= answer.status < 300:
-            self._answered()
+            if self._nodes.watch is not None:
+                self._nodes.watch.answered()
             return answer.body
         said = problem(answer.body)
         if said is None:
@@ -276,9 +309,12 @@ class RetryState:
 
     def _unknown(self, why: str) -> HoldfastError:
         if self.call.method == "GET":
-            return Unreachable(f"{why}. Tried for {self._deadline_s:g} s.")
-        error = OutcomeUnknown(f"{why}. {self.call.method} {self.call.path.partition('?')[0]} may or may not have been done.")
-        key = self.call.headers.get("Idempotency-Key")
+            return Unreachable(f"{why.rstrip('.')}. Tried for {self._deadline_s:g} s.")
+        key = self.call.idempotency_key
+        tried = f" Tried for {self._deadline_s:g} s." if self.call.repeatable else ""
+        again = "; with the same idempotency_key it is not done twice" if key is not None else ""
+        what = f"{self.call.method} {self.call.path.partition('?')[0]}"
+        error = OutcomeUnknown(f"{why.rstrip('.')}.{tried} {what} may or may not have been done{again}.")
         if key is not None:
             error.fields["idempotency_key"] = key
         return error

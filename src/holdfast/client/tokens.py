@@ -1,4 +1,4 @@
-"""The client's authentication."""
+"""Headers of requests, and the client's authentication, which is one of them."""
 
 import os
 
@@ -18,3 +18,10 @@ def bearer(token: str | None) -> dict[str, str]:
     if not given.isascii() or not given.isprintable():
         raise ValueError("a token is printable ASCII")  # and never shown
     return {"Authorization": Hidden(f"Bearer {given}")} if given else {}
+
+
+def header_line(name: str, value: str) -> Hidden:
+    """A header as it is sent. Raises `ValueError` for one that would break the request."""
+    if not value.isprintable() or not (value.isascii() or max(value) <= "\xff"):
+        raise ValueError(f"The value of the header {name} has characters that no header can have.")
+    return Hidden(f"{name}: {value}\r\n")

@@ -47,7 +47,7 @@ class LocalServer:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._listener.setblocking(False)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.client = Client(self.url, token="")
+        self.client = Client(self.url, token="", deadline_s=_SETTLE_S)
         self._thread = threading.Thread(target=self._run, name="holdfast-server", daemon=True)
 
     def start(self) -> Self:

@@ -9,6 +9,7 @@ import pytest
 
 from holdfast import Client
 from tests.contract.cli.shell import Terminal, call
+from tests.contract.client.clients import PATIENCE_S
 from tests.system.whole.conftest import home, serve, serving
 from tests.system.whole.servers import Server
 
@@ -25,7 +26,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def witness(shared: Server) -> Iterator[Client]:
-    with Client(shared.url) as client:
+    with Client(shared.url, deadline_s=PATIENCE_S) as client:
         yield client
 
 

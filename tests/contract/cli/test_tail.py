@@ -4,6 +4,7 @@ import json
 import subprocess
 
 from tests.contract.cli.shell import HOLDFAST, environment
+from tests.contract.client.clients import PATIENCE_S
 from tests.system.whole.servers import Output
 
 
@@ -93,7 +94,7 @@ def test_a_stream_that_breaks_off_is_opened_anew_and_nothing_is_missed(serve, ho
     from holdfast import Client  # noqa: PLC0415
 
     server = serve()
-    with Client(server.url) as client:
+    with Client(server.url, deadline_s=PATIENCE_S) as client:
         jobs = [client.enqueue("q").id for _ in range(2)]
         held = client.lease("q", max=2)
         with Tail(server.url, *jobs) as tail:

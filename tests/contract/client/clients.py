@@ -11,6 +11,8 @@ import uvloop
 
 from holdfast import AsyncClient, Client
 
+PATIENCE_S = 60.0
+
 
 class Loop:
     """An event loop in a thread."""
@@ -45,6 +47,8 @@ class Blocking:
     def _waiting(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def wait(*args: Any, **options: Any) -> Any:
             got = call(*args, **options)
+            if isinstance(got, AsyncClient):
+                return Blocking(self._loop, got)
             if isinstance(got, AbstractContextManager):
                 return got
             return self._loop.run(got if inspect.iscoroutine(got) else _listed(got))
@@ -60,14 +64,14 @@ LOOPS = {"async": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 class Clients:
-    """Makes clients of one kind, and closes them."""
+    """Makes clients of one kind, and closes them. They are patient, because a busy machine is not what their tests are about."""
 
     def __init__(self, kind: str) -> None:
         self._loop = Loop(LOOPS[kind]) if kind in LOOPS else None
         self._made: list[Any] = []
 
     def __call__(self, url: Any = None, **options: Any) -> Any:
-        loop = self._loop
+        loop, options = self._loop, {"deadline_s": PATIENCE_S} | options
         self._made.append(Client(url, **options) if loop is None else Blocking(loop, AsyncClient(url, **options)))
         return self._made[-1]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from holdfast import Client
-from tests.contract.client.clients import LOOPS, Clients
+from tests.contract.client.clients import LOOPS, PATIENCE_S, Clients
 from tests.contract.client.proxy import Proxy
 from tests.system.whole.servers import Server
 
@@ -55,7 +55,7 @@ def client(clients: Clients, shared: Server) -> Any:
 @pytest.fixture
 def witness(shared: Server) -> Iterator[Client]:
     """A client that goes straight to the shared server."""
-    with Client(shared.url) as client:
+    with Client(shared.url, deadline_s=PATIENCE_S) as client:
         yield client
 
 

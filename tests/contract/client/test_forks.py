@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from holdfast import AsyncClient, Client, NewJob, Worker
+from tests.contract.client.clients import PATIENCE_S
 from tests.system.whole.servers import until
 
 _FORK = multiprocessing.get_context("fork")
@@ -73,14 +74,14 @@ def together(children: list[Callable[[], Any]], here: list[Any]) -> None:
 
 
 def test_a_client_that_was_used_before_a_fork_is_every_process_own(shared, queue):
-    with Client(shared.url) as client:
+    with Client(shared.url, deadline_s=PATIENCE_S) as client:
         rounds(client, queue, "warm")
         children = [forked(lambda n=n: rounds(client, queue, f"child {n}")) for n in range(CHILDREN)]
         together(children, rounds(client, queue, "parent"))
 
 
 def test_a_client_that_is_used_by_threads_while_the_process_forks(shared, queue):
-    with Client(shared.url) as client:
+    with Client(shared.url, deadline_s=PATIENCE_S) as client:
         over, wrong = threading.Event(), []
 
         def use(who: str) -> None:
@@ -101,7 +102,7 @@ def test_a_client_that_is_used_by_threads_while_the_process_forks(shared, queue)
 
 
 def test_an_async_client_that_was_used_before_a_fork_is_every_process_own(shared, queue):
-    client = AsyncClient(shared.url)
+    client = AsyncClient(shared.url, deadline_s=PATIENCE_S)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(async_rounds(client, queue, "warm"))
     children = [forked(lambda n=n: asyncio.run(async_rounds(client, queue, f"child {n}"))) for n in range(CHILDREN)]
@@ -111,8 +112,8 @@ def test_an_async_client_that_was_used_before_a_fork_is_every_process_own(shared
 
 
 def test_a_child_that_closes_the_client_takes_nothing_from_its_parent(shared, queue):
-    client, loop = AsyncClient(shared.url), asyncio.new_event_loop()
-    sync = Client(shared.url)
+    client, loop = AsyncClient(shared.url, deadline_s=PATIENCE_S), asyncio.new_event_loop()
+    sync = Client(shared.url, deadline_s=PATIENCE_S)
     rounds(sync, queue, "warm")
     loop.run_until_complete(async_rounds(client, queue, "warm"))
 
@@ -130,7 +131,7 @@ def test_a_child_that_closes_the_client_takes_nothing_from_its_parent(shared, qu
 
 
 def test_jobs_that_forked_processes_take_with_one_client_go_to_one_of_them_each(shared, queue):
-    with Client(shared.url) as client:
+    with Client(shared.url, deadline_s=PATIENCE_S) as client:
         client.enqueue_many(NewJob(queue=queue, payload=n) for n in range(320))
 
         def take() -> list[int]:
@@ -148,7 +149,7 @@ def test_jobs_that_forked_processes_take_with_one_client_go_to_one_of_them_each(
 
 
 def test_a_stream_of_events_that_is_open_at_a_fork_stays_with_its_process(shared, queue):
-    with Client(shared.url) as client:
+    with Client(shared.url, deadline_s=PATIENCE_S) as client:
         events = client.events(queue, begin=True)
         assert next(events).event == "begin"
 
@@ -172,20 +173,20 @@ def test_a_client_can_be_handed_to_another_process(shared, queue):
         together([], rounds(other, queue, "other"))
         assert (other.deadline_s, other.nodes.urls) == (7, [shared.url])
         other.close()
-    there = pickle.loads(pickle.dumps(AsyncClient(shared.url)))
+    there = pickle.loads(pickle.dumps(AsyncClient(shared.url, deadline_s=PATIENCE_S)))
     together([], asyncio.run(async_rounds(there, queue, "async")))
     asyncio.run(there.aclose())
 
 
 def test_an_async_client_may_be_used_by_one_event_loop_after_the_other(shared, queue):
-    client = AsyncClient(shared.url)
+    client = AsyncClient(shared.url, deadline_s=PATIENCE_S)
     for n in range(3):
         together([], asyncio.run(async_rounds(client, queue, f"loop {n}")))
     asyncio.run(client.aclose())
 
 
 def test_an_async_client_may_be_used_by_several_event_loops_at_once(shared, queue):
-    client, seen = AsyncClient(shared.url), []
+    client, seen = AsyncClient(shared.url, deadline_s=PATIENCE_S), []
 
     def use(n: int) -> None:
         seen.append(asyncio.run(async_rounds(client, queue, f"loop {n}")))
@@ -202,7 +203,7 @@ def test_an_async_client_may_be_used_by_several_event_loops_at_once(shared, queu
 
 
 def test_connections_of_event_loops_that_are_gone_are_not_kept(shared, queue):
-    client = AsyncClient(shared.url)
+    client = AsyncClient(shared.url, deadline_s=PATIENCE_S)
     for n in range(20):
         asyncio.run(async_rounds(client, queue, f"loop {n}"))
     open_files = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
@@ -247,7 +248,7 @@ def test_workers_that_are_started_after_a_fork_share_nothing(shared, witness, qu
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_pool_of_processes_may_be_given_the_client_that_its_module_made(shared, witness, queue, method):
     context = multiprocessing.get_context(method)
-    with Client(shared.url) as client:
+    with Client(shared.url, deadline_s=PATIENCE_S) as client:
         rounds(client, queue, "warm")
         _of_this_module["client"] = client
         with context.Pool(4) as pool:
@@ -260,6 +261,6 @@ _of_this_module: dict[str, Client] = {}
 
 def _in_pool(given: tuple[str, str, int]) -> list[Any]:
     url, queue, n = given
-    client = _of_this_module.get("client") or Client(url)
+    client = _of_this_module.get("client") or Client(url, deadline_s=PATIENCE_S)
     job = client.enqueue(queue, [os.getpid(), n]).id
     return [[os.getpid(), n], client.job(job).payload]

@@ -13,6 +13,7 @@ from holdfast.client.http1 import HEAD_BYTES, LINE_BYTES, Response, request_byte
 from holdfast.client.origin import origin_of
 from holdfast.client.refusals import Unreachable
 from holdfast.client.retry import Call, Lost
+from holdfast.client.tokens import header_line
 from holdfast.errors import OutcomeUnknown
 from tests.contract.client.clients import LOOPS
 
@@ -51,12 +52,12 @@ def read(pieces: list[bytes]) -> Response:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-@given(cuts=st.lists(st.integers(0, 400)))
-def test_an_answer_is_the_same_however_it_comes_in_pieces(name, cuts):
-    text, places = WHOLE[name], [0, *sorted(cuts), len(WHOLE[name])]
+@given(cuts=st.lists(st.integers(0, 400)), status=st.sampled_from([200, 409]))
+def test_an_answer_is_the_same_however_it_comes_in_pieces(name, cuts, status):
+    text, places = WHOLE[name].replace(b"200", b"%d" % status), [0, *sorted(cuts), len(WHOLE[name])]
     response = read([piece for a, b in itertools.pairwise(places) if (piece := text[a:b])])
     answer = response.answer()
-    assert (answer.status, answer.body, answer.request_id) == (200, BODY, "r")
+    assert (answer.status, answer.body, answer.request_id) == (status, BODY, "r" if status == 409 else "")
     assert response.keeps == (name in ("sized", "chunked", "after others"))
 
 
@@ -64,6 +65,30 @@ def test_an_answer_is_the_same_however_it_comes_in_pieces(name, cuts):
 def test_an_answer_that_is_none_is_lost(name):
     with pytest.raises(Lost):
         read([BROKEN[name]] if BROKEN[name] else [])
+
+
+@given(
+    cuts=st.lists(st.integers(0, 800)), order=st.permutations([n for n in WHOLE if n in ("sized", "chunked", "after others")])
+)
+def test_one_reader_reads_one_answer_after_the_other(cuts, order):
+    response = Response()
+    for name in order:
+        response.expect()
+        text = WHOLE[name]
+        places = [0, *sorted(cuts), len(text)]
+        for piece in [piece for a, b in itertools.pairwise(places) if (piece := text[a:b])]:
+            assert not response.is_whole
+            response.feed(piece)
+        assert response.is_whole
+        assert response.keeps
+        assert response.answer().body == BODY
+
+
+@pytest.mark.parametrize("behind", [b"H", b"HTTP/1.1 200 OK\r\n", SIZED])
+def test_a_connection_with_more_than_one_answer_is_not_used_again(behind):
+    response = read([SIZED + behind])
+    assert not response.keeps
+    assert response.answer().body == BODY
 
 
 def test_a_line_without_end_is_given_up():
@@ -80,7 +105,13 @@ def test_a_line_without_end_is_given_up():
 def test_no_header_carries_another_or_what_has_no_bytes(bad, rest):
     value = f"a{bad}X-Evil: 1{rest}"
     with pytest.raises(ValueError, match="X-Key"):
-        request_bytes(origin_of("http://h"), Call("GET", "/"), {"X-Key": value})
+        header_line("X-Key", value)
+
+
+@pytest.mark.parametrize("options", [{"idempotency_key": "a\r\nX-Evil: 1"}, {"content_type": "text/plain\r\nX-Evil: 1"}])
+def test_no_option_of_a_call_becomes_a_header_of_its_own(clients, options):
+    with pytest.raises(ValueError, match="no header can have"):
+        clients("http://127.0.0.1:1").enqueue("q", "x", **options)
 
 
 @pytest.mark.parametrize(
@@ -97,13 +128,15 @@ def test_no_header_carries_another_or_what_has_no_bytes(bad, rest):
     ],
 )
 def test_a_request_names_the_host_and_what_is_before_the_path(url, host, line):
-    lines = request_bytes(origin_of(url), Call("GET", "/x"), {}).split(b"\r\n")
+    lines = request_bytes(origin_of(url), Call("GET", "/x"), "").split(b"\r\n")
     assert lines[0] == line
     assert lines[1] == b"Host: " + host
 
 
 def test_a_token_is_in_no_repr():
-    assert "secret" not in repr(request_bytes(origin_of("http://h"), Call("GET", "/"), {"Authorization": "Bearer secret"}))
+    lines = header_line("Authorization", "Bearer secret")
+    assert "secret" not in repr(lines)
+    assert "secret" not in repr(request_bytes(origin_of("http://h"), Call("GET", "/"), lines))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections import Counter
 
 from holdfast import Client
 from holdfast.client import Event
+from tests.contract.client.clients import PATIENCE_S
 
 
 def test_a_server_that_is_killed_and_comes_back_costs_the_client_nothing(clients, serve):
@@ -37,7 +38,7 @@ def test_a_server_that_is_killed_and_comes_back_costs_the_client_nothing(clients
     stop.set()
     thread.join(30)
     assert not trouble
-    with Client(server.url) as witness:
+    with Client(server.url, deadline_s=PATIENCE_S) as witness:
         there = Counter(job.payload for job in witness.jobs(queue="q", page=1_000))
     assert there == Counter(range(len(put)))
 
@@ -48,7 +49,7 @@ def test_a_stream_of_events_goes_on_after_a_restart_and_tells_of_the_gap(serve):
     first, gap, second = threading.Event(), threading.Event(), threading.Event()
 
     def watch() -> None:
-        with Client(server.url) as client:
+        with Client(server.url, deadline_s=PATIENCE_S) as client:
             for event in client.events("q"):
                 seen.append(event)
                 if event.event == "gap":
@@ -60,7 +61,7 @@ def test_a_stream_of_events_goes_on_after_a_restart_and_tells_of_the_gap(serve):
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
-    with Client(server.url) as client:
+    with Client(server.url, deadline_s=PATIENCE_S) as client:
         while not first.wait(0.05):
             client.enqueue("q")
         server.kill_all()

@@ -21,6 +21,7 @@ from holdfast.client import Unreachable
 from holdfast.client.tls import context_of
 from holdfast.errors import OutcomeUnknown
 from tests.certificates import Authority, Pair, encrypted
+from tests.contract.client.clients import PATIENCE_S
 from tests.contract.client.worker.workers import running
 from tests.system.docs.pages import block, read
 
@@ -151,7 +152,9 @@ def test_the_key_may_stand_in_the_file_of_its_certificate(clients, mutual, autho
 
 
 def test_a_client_with_files_is_handed_to_another_process_with_them(mutual, authority, identity):
-    client = Client(mutual.url, ca_file=authority.file, client_cert=identity.cert, client_key=identity.key)
+    client = Client(
+        mutual.url, deadline_s=PATIENCE_S, ca_file=authority.file, client_cert=identity.cert, client_key=identity.key
+    )
     with client, pickle.loads(pickle.dumps(client)) as there:
         assert there.enqueue("q", 1).id == 1
     assert context_of(None, None, None) is None
@@ -165,7 +168,7 @@ def test_a_worker_takes_jobs_over_tls_on_a_live_channel(mutual, authority, ident
     def double(job):
         return job.payload * 2
 
-    with Client(mutual.url, **files) as client, running(worker):
+    with Client(mutual.url, deadline_s=PATIENCE_S, **files) as client, running(worker):
         receipt = client.enqueue("mail", 21)
         assert client.result(receipt.id, timeout_s=30) == 42
         text = mutual.client(verify=authority.trusting(identity)).get("/metrics").text
@@ -275,21 +278,21 @@ def breaking(rest: bytes) -> Callable[[socket.socket, ssl.SSLContext], None]:
 )
 def test_tls_that_breaks_behind_a_request_leaves_the_outcome_unknown(clients, authority, pair, rest, said):
     with answering(breaking(rest), pair) as url, pytest.raises(OutcomeUnknown) as caught:
-        clients(url, ca_file=authority.file, deadline_s=0.3).enqueue("q", 1)
+        clients(url, ca_file=authority.file, deadline_s=1.5).enqueue("q", 1)
     assert said in str(caught.value)
     assert "Operation not permitted" not in str(caught.value)
 
 
 def test_a_handshake_that_breaks_off_is_no_unknown_outcome(clients, authority, pair):
     with answering(lambda caller, _: caller.recv(1) and None, pair) as url, pytest.raises(Unreachable):
-        clients(url, ca_file=authority.file, deadline_s=0.3).enqueue("q", 1)
+        clients(url, ca_file=authority.file, deadline_s=1.5).enqueue("q", 1)
 
 
 def test_what_is_said_of_a_second_server_is_not_why_the_first_one_failed(secure, authority, pair):
     """Its answer was lost; that the first one was not trusted says nothing about it."""
 
     async def fail_over(second: str) -> None:
-        async with AsyncClient(secure.url) as first, AsyncClient(second, ca_file=authority.file, deadline_s=0.3) as other:
+        async with AsyncClient(secure.url) as first, AsyncClient(second, ca_file=authority.file, deadline_s=1.5) as other:
             try:
                 await first.enqueue("q", 1)
             except Unreachable:

@@ -11,6 +11,7 @@ from cluster.ports import free_port
 from holdfast import Client, NewJob
 from holdfast.client import Unreachable
 from holdfast.errors import Draining, LeaseLost, OutcomeUnknown, Overloaded, QueueFull
+from tests.contract.client.clients import PATIENCE_S
 from tests.contract.client.proxy import CUT, PASS, answer
 
 PROBLEM = '{"code":"%s","status":503,"detail":"not now","retry_after_ms":%d}'
@@ -140,7 +141,7 @@ def test_a_question_that_stays_unanswered_has_no_outcome_that_could_be_unknown(c
 
 
 def test_one_client_serves_many_threads(shared, witness, queue):
-    with Client(shared.url) as client, ThreadPoolExecutor(16) as pool:
+    with Client(shared.url, deadline_s=PATIENCE_S) as client, ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda n: client.enqueue(queue, n), range(200)))
     assert sorted(job.payload for job in witness.jobs(queue=queue)) == list(range(200))
 
@@ -165,7 +166,7 @@ def test_not_now_is_tried_again_when_the_server_said_to(through, proxy, witness,
 def test_not_now_until_the_time_is_up_is_raised_as_what_it_is(clients, proxy, queue, code, error):
     proxy.refuse.extend([answer("503 Service Unavailable", PROBLEM % (code, 100))] * 100)
     with pytest.raises(error):
-        clients(proxy.url, deadline_s=0.5).enqueue(queue)
+        clients(proxy.url, deadline_s=1.5).enqueue(queue)
 
 
 def test_a_full_queue_is_refused_at_once_or_waited_for(client, witness, queue):

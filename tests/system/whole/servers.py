@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -241,6 +241,21 @@ class Server:
     def client(self, **more: Any) -> httpx.Client:
         """A client of it; the environment's proxies are not asked."""
         return httpx.Client(base_url=self.url, trust_env=False, timeout=WITHIN_S, **more)
+
+
+@contextmanager
+def standing(server: Server, seconds: float | None = None) -> Iterator[None]:
+    """All processes of the server stand still (SIGSTOP), until the block ends or for some seconds."""
+    pids = server.pids()
+    server.send(signal.SIGSTOP, *pids)
+    again = threading.Timer(seconds or 0, server.send, (signal.SIGCONT, *pids))
+    if seconds is not None:
+        again.start()
+    try:
+        yield
+    finally:
+        again.cancel()
+        server.send(signal.SIGCONT, *pids)
 
 
 class Line:

@@ -1,5 +1,6 @@
 """Looking at jobs and managing them."""
 
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,7 +9,7 @@ from msgspec import UNSET
 
 from holdfast.client.aio.caller import AsyncCaller
 from holdfast.client.refusals import NotConcluded
-from holdfast.client.retry import path
+from holdfast.client.retry import DEADLINE_S, LONG_DEADLINE_S, path
 from holdfast.client.types import Enqueued, Job, JobPage, Why
 from holdfast.errors import JobNotFound, WrongState
 
@@ -59,16 +60,19 @@ class Jobs(AsyncCaller):
     ) -> JobPage:
         """One page, see `jobs`."""
         filters = {"queue": queue, "state": state, "type": type, "tag": tag, "text": text}
-        return await self._get(
-            JobPage, path("/v1/jobs", **filters, payload=None if payload else False, limit=limit, cursor=cursor)
-        )
+        where = path("/v1/jobs", **filters, payload=None if payload else False, limit=limit, cursor=cursor)
+        return await self._get(JobPage, where, deadline_s=LONG_DEADLINE_S)
 
     async def wait(self, job_id: int, timeout_s: float | None = None) -> Job:
         """Wait until the job is concluded, dead or cancelled, and return it; raises `TimeoutError` after `timeout_s`."""
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            wait_ms = _POLL_MS if until is None else min(_POLL_MS, max(0, int((until - time.monotonic()) * 1_000)))
-            job = await self._get(Job, path("/v1/jobs/{}", job_id, wait_ms=wait_ms), wait_ms=wait_ms)
+            left_s = math.inf if until is None else max(0.0, until - time.monotonic())
+            wait_ms = int(min(_POLL_MS, left_s * 1_000))
+            beside_s = min(
+                LONG_DEADLINE_S, max(DEADLINE_S, left_s - wait_ms / 1_000)
+            )  # while no server answers, it waits for one
+            job = await self._get(Job, path("/v1/jobs/{}", job_id, wait_ms=wait_ms), wait_ms, beside_s)
             if job.has_ended:
                 return job
             if until is not None and time.monotonic() >= until:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import UNSET, UnsetType
 
 from holdfast.client.aio.caller import AsyncCaller
-from holdfast.client.retry import path
+from holdfast.client.retry import LONG_DEADLINE_S, path
 from holdfast.client.types import AccessKey, AccessKeys
 from holdfast.errors import KeyNotFound
 
@@ -15,7 +15,7 @@ class Keys(AsyncCaller):
 
     async def keys(self) -> list[AccessKey]:
         """All keys by name, without their secrets."""
-        return (await self._get(AccessKeys, "/v1/keys")).keys
+        return (await self._get(AccessKeys, "/v1/keys", deadline_s=LONG_DEADLINE_S)).keys
 
     async def key(self, name: str) -> AccessKey:
         """One key, by its id or its name, without its secret."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, Unpack
 
 from holdfast.client.aio.caller import AsyncCaller
-from holdfast.client.retry import path
+from holdfast.client.retry import LONG_DEADLINE_S, path
 from holdfast.client.types import Interest, Interests, Purged, Queue, QueuePage, QueueSettings, Reached, Scale
 from holdfast.errors import QueueNotFound
 
@@ -18,7 +18,7 @@ class Queues(AsyncCaller):
         """All queues by name, page after page."""
         cursor: str | None = None
         while True:
-            got = await self._get(QueuePage, path("/v1/queues", limit=page, cursor=cursor))
+            got = await self._get(QueuePage, path("/v1/queues", limit=page, cursor=cursor), deadline_s=LONG_DEADLINE_S)
             for queue in got.queues:
                 yield queue
             cursor = got.next_cursor
@@ -39,7 +39,7 @@ class Queues(AsyncCaller):
 
     async def delete_queue(self, name: str) -> None:
         """Remove a queue that has no unfinished and no dead jobs."""
-        await self._delete(path("/v1/queues/{}", name), QueueNotFound)
+        await self._delete(path("/v1/queues/{}", name), QueueNotFound, LONG_DEADLINE_S)
 
     async def scale(self, queue: str, *, drain_ms: int = 60_000, concurrency: int = 1) -> Scale:
         """How many workers it needs to have done in `drain_ms` what waits now, if each runs `concurrency` jobs at once. Raises `QueueNotFound`."""
@@ -55,11 +55,12 @@ class Queues(AsyncCaller):
 
     async def purge(self, queue: str, states: Iterable[str] = ("scheduled", "ready")) -> int:
         """Delete the jobs in these states (not leased ones); returns how many. After a lost answer it repeats the call, and counts only what was left."""
-        return (await self._post(Purged, path("/v1/queues/{}/purge", queue), {"states": list(states)})).purged
+        where, body = path("/v1/queues/{}/purge", queue), {"states": list(states)}
+        return (await self._post(Purged, where, body, deadline_s=LONG_DEADLINE_S)).purged
 
     async def interests(self) -> list[Interest]:
         """The subscriptions of all queues."""
-        return (await self._get(Interests, "/v1/interests")).interests
+        return (await self._get(Interests, "/v1/interests", deadline_s=LONG_DEADLINE_S)).interests
 
     async def interest(self, queue: str) -> Interest:
         """The subscription of one queue."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast.client.aio.caller import AsyncCaller
 from holdfast.client.aio.pause import pause
-from holdfast.client.retry import Call, Lost, NotSent, path
+from holdfast.client.retry import LONG_DEADLINE_S, Call, Lost, NotSent, RetryState, path
 from holdfast.client.schedules import Schedule, SchedulePage
 from holdfast.client.streams import EventReader, backoff, stream_refusal
 from holdfast.client.types import AuditEntry, AuditPage, Event, Published, RegisteredWorker, RegisteredWorkers
@@ -23,7 +23,7 @@ class System(AsyncCaller):
         """All schedules by name, page after page."""
         cursor: str | None = None
         while True:
-            got = await self._get(SchedulePage, path("/v1/schedules", limit=page, cursor=cursor))
+            got = await self._get(SchedulePage, path("/v1/schedules", limit=page, cursor=cursor), deadline_s=LONG_DEADLINE_S)
             for schedule in got.schedules:
                 yield schedule
             cursor = got.next_cursor
@@ -61,7 +61,7 @@ class System(AsyncCaller):
         found: list[RegisteredWorker] = []
         cursor: str | None = None
         while True:
-            got = await self._get(RegisteredWorkers, path("/v1/workers", cursor=cursor))
+            got = await self._get(RegisteredWorkers, path("/v1/workers", cursor=cursor), deadline_s=LONG_DEADLINE_S)
             found += got.workers
             cursor = got.next_cursor
             if cursor is None:
@@ -113,7 +113,8 @@ class System(AsyncCaller):
         cursor: str | None = None
         while True:
             begin = {"cursor": cursor} if after is None else {"after": cursor or after}
-            got = await self._get(AuditPage, path("/v1/audit", **filters, **moments, **begin, limit=page))
+            where = path("/v1/audit", **filters, **moments, **begin, limit=page)
+            got = await self._get(AuditPage, where, deadline_s=LONG_DEADLINE_S)
             for entry in got.entries:
                 yield entry
             cursor = got.next_cursor
@@ -122,12 +123,13 @@ class System(AsyncCaller):
 
     async def stats(self) -> dict[str, Any]:
         """All numbers of the server, by queue and in all, as the protocol describes them."""
-        return await self._get(dict[str, Any], "/v1/stats")
+        return await self._get(dict[str, Any], "/v1/stats", deadline_s=LONG_DEADLINE_S)
 
     async def ready(self) -> bool:
         """Whether a server can be reached that accepts jobs; asked once, without retries."""
+        trial = RetryState(Call("GET", "/readyz"), self.nodes, self.deadline_s, self._attempt_s)
         try:
-            await self._answered(Call("GET", "/readyz"), deadline_s=0.001)
+            await self._once(trial, self._headers)
         except Exception:  # noqa: BLE001  (whatever it is, it is not ready)
             return False
         return True
@@ -137,8 +139,9 @@ class System(AsyncCaller):
         all later changes. Without, this ends. With `begin`, the first event is called `begin`: all changes committed after it
         will follow. Raises if no stream can be opened at first.
         """
-        call = Call("GET", path("/v1/stream", queue=queue), headers={"Accept": "text/event-stream"})
-        until = time.monotonic() + (self.deadline_s if follow else 0)
+        call = Call("GET", path("/v1/stream", queue=queue), headers="Accept: text/event-stream\r\n")
+        patience_s = LONG_DEADLINE_S if self.deadline_s is None else self.deadline_s
+        until = time.monotonic() + (patience_s if follow else 0)
         failures = 0
         first = True
         while True:

@@ -8,24 +8,23 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from holdfast.client.contents import encode
-from holdfast.client.refusals import refusal
-from holdfast.client.retry import path
+from holdfast.client.outcomes import Ended, ended
+from holdfast.client.retry import LONG_DEADLINE_S, path
 from holdfast.client.sync.caller import Caller
 from holdfast.client.types import Conclude, Extend, Extended, Fail, Job, Leased, NewJob, Outcome, Release
-from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown
+from holdfast.errors import LeaseLost, OutcomeUnknown
 
 T = TypeVar("T")
-Ended = Outcome | Extended | HoldfastError
+_IN_PATH: Any = UNSET  # the token of an entry, where it is the path that names it
 
 
 class Batched(msgspec.Struct):
     """The answer to a batch, before its entries are decoded."""
 
-    conclude: list[dict[str, Any]]
-    fail: list[dict[str, Any]]
-    release: list[dict[str, Any]]
-    extend: list[dict[str, Any]]
+    conclude: list[msgspec.Raw]
+    fail: list[msgspec.Raw]
+    release: list[msgspec.Raw]
+    extend: list[msgspec.Raw]
 
 
 class Consumer(Caller):
@@ -59,7 +58,7 @@ class Consumer(Caller):
 
     def conclude(self, token: str, result: Any = UNSET, *, then: Iterable[NewJob] = ()) -> Outcome:
         """The work is done. `then`: follow-up jobs, enqueued in the same transaction."""
-        return self._verb(Outcome, "conclude", token, Conclude(token=token, result=result, then=list(then)))
+        return self._verb(Outcome, "conclude", token, Conclude(token=_IN_PATH, result=result, then=list(then)))
 
     def fail(
         self, token: str, reason: str = "", *, retry: bool = True, delay_ms: int | None = None, crashed: bool = False
@@ -69,12 +68,12 @@ class Consumer(Caller):
         `crashed`: the process that ran it died. It counts as a crash, and the job is ready again at once, unless `delay_ms` is given.
         """
         delay = UNSET if delay_ms is None else delay_ms
-        entry = Fail(token=token, reason=reason, retry=retry, delay_ms=delay, crashed=crashed)
+        entry = Fail(token=_IN_PATH, reason=reason, retry=retry, delay_ms=delay, crashed=crashed)
         return self._verb(Outcome, "fail", token, entry)
 
     def release(self, token: str, *, delay_ms: int = 0, priority: int | None = None) -> Outcome:
         """Give the job back without a counted attempt."""
-        entry = Release(token=token, delay_ms=delay_ms, priority=UNSET if priority is None else priority)
+        entry = Release(token=_IN_PATH, delay_ms=delay_ms, priority=UNSET if priority is None else priority)
         try:
             return self._verb(Outcome, "release", token, entry)
         except LeaseLost as error:
@@ -86,7 +85,7 @@ class Consumer(Caller):
 
     def extend(self, token: str, *, lease_ms: int | None = None, progress: Any = UNSET) -> Extended:
         """Prolong the lease, counted from now, and perhaps report progress."""
-        entry = Extend(token=token, lease_ms=UNSET if lease_ms is None else lease_ms, progress=progress)
+        entry = Extend(token=_IN_PATH, lease_ms=UNSET if lease_ms is None else lease_ms, progress=progress)
         return self._verb(Extended, "extend", token, entry)
 
     def batch(self, entries: Sequence[Conclude | Fail | Release | Extend]) -> list[Ended]:
@@ -98,17 +97,9 @@ class Consumer(Caller):
         for entry in entries:
             lists[type(entry)].append(entry)
         body = {kind.__name__.lower(): listed for kind, listed in lists.items() if listed}
-        said = self._post(Batched, "/v1/leases/batch", body)
+        said = self._post(Batched, "/v1/leases/batch", body, deadline_s=LONG_DEADLINE_S)
         given = {kind: iter(getattr(said, kind.__name__.lower())) for kind in lists}
-        return [_ended(type(entry), next(given[type(entry)])) for entry in entries]
+        return [ended(entry, next(given[type(entry)])) for entry in entries]
 
     def _verb(self, kind: type[T], verb: str, token: str, entry: msgspec.Struct) -> T:
-        body = msgspec.json.decode(encode(entry), type=dict[str, msgspec.Raw])
-        del body["token"]
-        return self._post(kind, path("/v1/leases/{}/" + verb, token), body)
-
-
-def _ended(kind: type, said: dict[str, Any]) -> Ended:
-    if "code" in said:
-        return refusal(said)
-    return msgspec.convert(said, Extended) if kind is Extend else msgspec.convert(said, Outcome)
+        return self._post(kind, path("/v1/leases/{}/" + verb, token), entry)

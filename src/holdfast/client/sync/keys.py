@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, UnsetType
 
-from holdfast.client.retry import path
+from holdfast.client.retry import LONG_DEADLINE_S, path
 from holdfast.client.sync.caller import Caller
 from holdfast.client.types import AccessKey, AccessKeys
 from holdfast.errors import KeyNotFound
@@ -16,7 +16,7 @@ class Keys(Caller):
 
     def keys(self) -> list[AccessKey]:
         """All keys by name, without their secrets."""
-        return (self._get(AccessKeys, "/v1/keys")).keys
+        return (self._get(AccessKeys, "/v1/keys", deadline_s=LONG_DEADLINE_S)).keys
 
     def key(self, name: str) -> AccessKey:
         """One key, by its id or its name, without its secret."""

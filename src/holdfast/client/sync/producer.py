@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 from holdfast.client.bodies import chunks, event_body, job_body, raw_query
-from holdfast.client.retry import path
+from holdfast.client.retry import LONG_DEADLINE_S, jobs_path, path
 from holdfast.client.sync.caller import Caller
 from holdfast.client.types import Enqueued, EnqueuedMany, JobOptions, NewJob, Published, Receipt
 from holdfast.errors import HoldfastError
@@ -31,7 +31,7 @@ class Producer(Caller):
         with their `content_type`. `wait_ms`: how long to wait for capacity in a full queue, before it raises `QueueFull`.
         """
         if content_type is None and not isinstance(payload, bytes | bytearray | memoryview):
-            where = path("/v1/queues/{}/jobs", queue, wait_ms=wait_ms)
+            where = jobs_path(queue) if wait_ms is None else path("/v1/queues/{}/jobs", queue, wait_ms=wait_ms)
             return self._create(Enqueued, where, job_body(payload, options), idempotency_key, wait_ms or 0)
         body = payload.encode() if isinstance(payload, str) else bytes(payload)
         where = path("/v1/queues/{}/jobs", queue, wait_ms=wait_ms, **raw_query(options))
@@ -49,7 +49,8 @@ class Producer(Caller):
         receipts: list[Receipt] = []
         for number, body in enumerate(chunks(jobs)):
             try:
-                done = self._create(EnqueuedMany, path("/v1/jobs", wait_ms=wait_ms), body, f"{key}.{number}", wait_ms or 0)
+                where = path("/v1/jobs", wait_ms=wait_ms)
+                done = self._create(EnqueuedMany, where, body, f"{key}.{number}", wait_ms or 0, deadline_s=LONG_DEADLINE_S)
             except HoldfastError as error:
                 error.fields["enqueued"] = receipts
                 raise

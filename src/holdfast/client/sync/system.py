@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from holdfast.client.retry import Call, Lost, NotSent, path
+from holdfast.client.retry import LONG_DEADLINE_S, Call, Lost, NotSent, RetryState, path
 from holdfast.client.schedules import Schedule, SchedulePage
 from holdfast.client.streams import EventReader, backoff, stream_refusal
 from holdfast.client.sync.caller import Caller
@@ -24,7 +24,7 @@ class System(Caller):
         """All schedules by name, page after page."""
         cursor: str | None = None
         while True:
-            got = self._get(SchedulePage, path("/v1/schedules", limit=page, cursor=cursor))
+            got = self._get(SchedulePage, path("/v1/schedules", limit=page, cursor=cursor), deadline_s=LONG_DEADLINE_S)
             yield from got.schedules
             cursor = got.next_cursor
             if cursor is None:
@@ -61,7 +61,7 @@ class System(Caller):
         found: list[RegisteredWorker] = []
         cursor: str | None = None
         while True:
-            got = self._get(RegisteredWorkers, path("/v1/workers", cursor=cursor))
+            got = self._get(RegisteredWorkers, path("/v1/workers", cursor=cursor), deadline_s=LONG_DEADLINE_S)
             found += got.workers
             cursor = got.next_cursor
             if cursor is None:
@@ -113,7 +113,8 @@ class System(Caller):
         cursor: str | None = None
         while True:
             begin = {"cursor": cursor} if after is None else {"after": cursor or after}
-            got = self._get(AuditPage, path("/v1/audit", **filters, **moments, **begin, limit=page))
+            where = path("/v1/audit", **filters, **moments, **begin, limit=page)
+            got = self._get(AuditPage, where, deadline_s=LONG_DEADLINE_S)
             yield from got.entries
             cursor = got.next_cursor
             if cursor is None:
@@ -121,12 +122,13 @@ class System(Caller):
 
     def stats(self) -> dict[str, Any]:
         """All numbers of the server, by queue and in all, as the protocol describes them."""
-        return self._get(dict[str, Any], "/v1/stats")
+        return self._get(dict[str, Any], "/v1/stats", deadline_s=LONG_DEADLINE_S)
 
     def ready(self) -> bool:
         """Whether a server can be reached that accepts jobs; asked once, without retries."""
+        trial = RetryState(Call("GET", "/readyz"), self.nodes, self.deadline_s, self._attempt_s)
         try:
-            self._answered(Call("GET", "/readyz"), deadline_s=0.001)
+            self._once(trial, self._headers)
         except Exception:  # noqa: BLE001  (whatever it is, it is not ready)
             return False
         return True
@@ -136,8 +138,9 @@ class System(Caller):
         all later changes. Without, this ends. With `begin`, the first event is called `begin`: all changes committed after it
         will follow. Raises if no stream can be opened at first.
         """
-        call = Call("GET", path("/v1/stream", queue=queue), headers={"Accept": "text/event-stream"})
-        until = time.monotonic() + (self.deadline_s if follow else 0)
+        call = Call("GET", path("/v1/stream", queue=queue), headers="Accept: text/event-stream\r\n")
+        patience_s = LONG_DEADLINE_S if self.deadline_s is None else self.deadline_s
+        until = time.monotonic() + (patience_s if follow else 0)
         failures = 0
         first = True
         while True:

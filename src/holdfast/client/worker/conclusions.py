@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
-from holdfast.client.aio.consumer import Ended
+from holdfast.client.outcomes import Ended
 from holdfast.client.types import Conclude, Extend, Extended, Fail, Outcome, Release
 from holdfast.client.worker.connectivity import Reach, about, log
 from holdfast.client.worker.held_job import HeldJob

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from msgspec import Raw
 
 from holdfast.client.aio.client import AsyncClient
-from holdfast.client.aio.consumer import Ended
+from holdfast.client.outcomes import Ended
 from holdfast.client.types import Conclude, Extend, Fail, Job, Release
 from holdfast.errors import HoldfastError
 

@@ -30,10 +30,10 @@ class _Said(msgspec.Struct):
     job: int = 0
     attempt: int = 0
     delivery: int = 0
-    conclude: list[dict[str, Any]] = []
-    fail: list[dict[str, Any]] = []
-    release: list[dict[str, Any]] = []
-    extend: list[dict[str, Any]] = []
+    conclude: list[msgspec.Raw] = []
+    fail: list[msgspec.Raw] = []
+    release: list[msgspec.Raw] = []
+    extend: list[msgspec.Raw] = []
 
 
 class WebSocketConnection:

@@ -14,11 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiohttp
-import msgspec
 
 from holdfast.client.aio.client import AsyncClient
-from holdfast.client.aio.consumer import Ended
-from holdfast.client.refusals import refusal
+from holdfast.client.outcomes import Ended, ended
 from holdfast.client.tls import distrust
 from holdfast.client.types import Extend, Extended, Job, Outcome
 from holdfast.client.worker.connectivity import log
@@ -101,7 +99,7 @@ class WebSocketSource:
         except OutcomeUnknown:
             return await self._polls.end(entries)
         given = {verb: iter(getattr(said, verb)) for verb in lists}
-        outcomes = [_ended(entry, next(given[type(entry).__name__.lower()])) for entry in entries]
+        outcomes = [ended(entry, next(given[type(entry).__name__.lower()])) for entry in entries]
         for entry, outcome in zip(entries, outcomes, strict=True):
             if isinstance(outcome, Outcome | LeaseLost):
                 line.ended(entry.token)
@@ -121,20 +119,28 @@ class WebSocketSource:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._line is not None:
+        if self._line is not None and self._line.open:
             await self._line.close()
-        if self._session is not None:
-            await self._session.close()
+        await self._left()
         await self._polls.close()
 
     async def _opened(self, most: int) -> WebSocketConnection | None:
         if self._line is not None and not self._line.open:
-            await self._line.close()
             self._broken(self._line)
-            self._line = None
+            await self._left()
         if self._line is None and time.monotonic() >= self._not_before:
             self._line = await self._open(most)
         return self._line
+
+    async def _left(self) -> None:
+        """Leave a channel that broke without hanging up: a server that is only slow would take that for giving back the jobs held here."""
+        session, line, self._session, self._line = self._session, self._line, None, None
+        if session is not None:
+            with contextlib.suppress(TimeoutError):  # it may wait for the server to take what was sent
+                async with asyncio.timeout(_OPEN_S):
+                    await session.close()  # with the connection, on which nothing can be said any more
+        if line is not None:
+            await line.close()
 
     def _broken(self, line: WebSocketConnection) -> None:
         """After repeated early breaks the next opening is delayed, longer each time; long polls fetch jobs meanwhile."""
@@ -186,9 +192,3 @@ class WebSocketSource:
 
 def _first(line: WebSocketConnection, most: int) -> list[Job]:
     return [line.arrived.popleft() for _ in range(min(most, len(line.arrived)))]
-
-
-def _ended(entry: Entry, said: dict[str, Any]) -> Ended:
-    if "code" in said:
-        return refusal(said)
-    return msgspec.convert(said, Extended) if isinstance(entry, Extend) else msgspec.convert(said, Outcome)

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, TypeVar, overload
 
 from holdfast.client.aio.client import AsyncClient
+from holdfast.client.retry import LONG_DEADLINE_S
 from holdfast.client.sync.client import Client
 from holdfast.client.tls import Path, context_of
 from holdfast.client.tokens import Hidden, bearer
@@ -183,8 +184,8 @@ class Worker:
             log.warning("this worker has no handler and releases all jobs; register one with @worker.handler()")
         loop = self._loop = asyncio.get_running_loop()
         context = self._context or context_of(*self._files)
-        client = AsyncClient(url, token=self._token, context=context)
-        keeper = Client(url, token=self._token, context=context, deadline_s=_EXTEND_WITHIN_S, attempt_s=_EXTEND_WITHIN_S)
+        client = AsyncClient(url, token=self._token, context=context, deadline_s=LONG_DEADLINE_S)
+        keeper = Client(url, token=self._token, context=context, deadline_s=_EXTEND_WITHIN_S)
         client.nodes.watch = keeper.nodes.watch = reach = Reach()
         registration = Registration(self.queues, self.name)
         holder = LeaseExtender(

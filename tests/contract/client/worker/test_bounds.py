@@ -9,6 +9,7 @@ import pytest
 
 from holdfast import Client, NewJob, Worker
 from holdfast.errors import InvalidRequest
+from tests.contract.client.clients import PATIENCE_S
 from tests.contract.client.proxy import CUT, Proxy
 from tests.contract.client.worker.workers import running
 from tests.system.whole.servers import until
@@ -89,7 +90,7 @@ def test_a_worker_outlives_a_restart_of_the_server_and_says_so_once(serve, worke
         go.wait(60)
 
     with running(work):
-        with Client(server.url) as first:
+        with Client(server.url, deadline_s=PATIENCE_S) as first:
             job = first.enqueue(queue).id
         assert begun.wait(20)
         server.kill_all()
@@ -97,7 +98,7 @@ def test_a_worker_outlives_a_restart_of_the_server_and_says_so_once(serve, worke
         killed.set()
         until(lambda: bool(lines("leases could not be extended")), "the thread that keeps the leases found nobody")
         go.set()
-        with Client(serve("--port", str(server.port)).url) as again:
+        with Client(serve("--port", str(server.port)).url, deadline_s=PATIENCE_S) as again:
             done = again.wait(job, 30)
             assert (done.state, done.attempt, done.crashes, done.progress) == ("concluded", 1, 0, {"page": 1})
             assert again.wait(again.enqueue(queue).id, 30).state == "concluded"

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import threading
 
 import aiohttp
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from holdfast import Client, NewJob, Worker
 from holdfast.client.worker.websocket_connection import WebSocketConnection
 from holdfast.errors import OutcomeUnknown
+from tests.contract.client.clients import PATIENCE_S
 from tests.contract.client.proxy import Proxy, Relay, answer
 from tests.contract.client.worker.workers import running
 from tests.system.whole.calls import metric
-from tests.system.whole.servers import Server, until
+from tests.system.whole.servers import Server, standing, until
 
 
 def messages(server: Server, op: str) -> float:
@@ -174,7 +176,7 @@ def test_behind_a_proxy_that_swallows_what_follows_the_handshake_it_polls(shared
 
 def test_a_server_that_is_killed_and_started_again_costs_the_job_nothing(tmp_path, queue):
     server = Server(tmp_path / "home").start()
-    witness = Client(server.url)
+    witness = Client(server.url, deadline_s=PATIENCE_S)
     work, begun = Worker(queue, url=server.url, lease_ms=60_000), asyncio.Event()
 
     @work.handler()
@@ -194,3 +196,24 @@ def test_a_server_that_is_killed_and_started_again_costs_the_job_nothing(tmp_pat
         assert (done.state, done.result, done.attempt, done.crashes) == ("concluded", "done", 1, 0)
     again.send(signal.SIGTERM)
     assert again.ended() == 0
+
+
+def test_a_server_that_answers_too_late_has_the_outcome_all_the_same(serve, monkeypatch):
+    """The worker leaves a channel on which it is not answered. It has not hung up: that would give the job back, which is done."""
+    monkeypatch.setattr("holdfast.client.worker.websocket_source.ANSWER_S", 1.0)
+    server = serve()
+    work, begun, there = Worker("q", url=server.url), threading.Event(), threading.Event()
+
+    @work.handler()
+    def handle(job):
+        begun.set()
+        assert there.wait(30)
+        return "done"
+
+    with Client(server.url, deadline_s=PATIENCE_S) as witness, running(work):
+        job = witness.enqueue("q").id
+        assert begun.wait(30)
+        with standing(server, 4):
+            there.set()
+            ended = witness.wait(job, 60)
+        assert (ended.state, ended.result, ended.attempt) == ("concluded", "done", 1)

@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from holdfast.client import Client
+from tests.contract.client.clients import PATIENCE_S
 
 
 @pytest.mark.parametrize("name", [".", ".."])
@@ -57,7 +58,7 @@ def test_one_from_earlier_times_can_be_looked_at_emptied_and_removed(start, conn
         assert api.post(f"/v1/jobs/{ids[1]}/move", {"queue": "new"}).status_code == 200
         assert api.get(f"/web/queues/{twice}").status_code == 200
         assert f"/web/queues/{twice}" in api.get("/web").text
-        with Client(second.url) as client:
+        with Client(second.url, deadline_s=PATIENCE_S) as client:
             assert client.queue(name).name == name
             assert client.pause(name).paused
             assert not client.resume(name).paused
