@@ -9,13 +9,14 @@ from bench.report import checks, goals_table, machine_table, median, spread, tab
 from bench.summary import Line, Report
 
 OURS = "holdfast"
+SHOWN_LEAD = 1.05  # who is less ahead than that is level
 CASES = (pythonpeers.ALONE, pythonpeers.DRAINED, pythonpeers.PICKED_UP)
 READING = (
     "*alone* is one producer, one call after the other: latency of a call, and calls a second. A *drain* is by one worker process that has begun, to the last job, of up to {drained:,} "
     "jobs or {drain_s:g} s, with handlers that do nothing; fewer than that wait where the peer's own producer enqueues fewer in {fill_s:g} s. *pick-up* is from the producer's "
     "send to the first line of the handler, in another process. CPU is microseconds per job by the kernel's count: of the server's processes, and of producer and worker together; a "
-    "peer without a server does its work in those. What PostgreSQL's processes used that ended meanwhile is not in it. fdatasync is the median of its p50 right before the cases. "
-    "Redis with `everysec` loses up to a second of acknowledged jobs when the machine fails. Handlers that do nothing flatter nobody's worker equally: one that prefetches less is slower here, and fairer to its neighbours."
+    "peer without a server does its work in those. What PostgreSQL's processes used that ended meanwhile is not in it. fdatasync is its p50 right before the case alone, on the same disk; *others' core* is what the rest of the machine used meanwhile, in each of the three cases. "
+    "Redis with `everysec` loses up to a second of acknowledged jobs when the machine fails. Handlers do nothing, so that a drain shows what a worker itself costs; one that takes more jobs in advance is faster here, and leaves fewer to other workers."
 )
 
 
@@ -102,6 +103,8 @@ def losses(report: Report) -> str:
         if ours is None:
             continue
         ahead = {peer: value / ours if more else ours / value for peer, value in values.items() if value and ours}
-        better = [f"{peer} ({times:.1f} ×)" for peer, times in sorted(ahead.items(), key=lambda pair: -pair[1]) if times > 1]
+        better = [
+            f"{peer} ({times:.1f} ×)" for peer, times in sorted(ahead.items(), key=lambda pair: -pair[1]) if times >= SHOWN_LEAD
+        ]
         said.append(f"- {what}: {', '.join(better) or 'nobody is better in this run'}")
     return "\n".join(said) or "Holdfast was not measured in this run."

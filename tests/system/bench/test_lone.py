@@ -79,3 +79,16 @@ def test_beanstalkd_stands_beside_its_door_or_is_named_as_missing(run):
 def test_a_table_of_strace_is_read_without_its_sum():
     table = "    calls syscall\n--------- ----------------\n        3 read\n       12 fcntl\n--------- ----------------\n       15 total\n"
     assert parsed(table) == {"read": 3, "fcntl": 12}
+
+
+def test_each_tool_that_is_missing_is_named_with_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    systemcalls.why_not.cache_clear()
+    try:
+        assert lone.missing() == [
+            "system calls of each process (strace is not installed: apt-get install -y strace)",
+            "beanstalkd on disk (beanstalkd is not installed: apt-get install -y beanstalkd)",
+        ]
+        assert lone.peers() == []
+    finally:
+        systemcalls.why_not.cache_clear()

@@ -65,3 +65,26 @@ def test_the_page_says_who_is_better_and_never_that_holdfast_beats_itself(run):
     said = losses(msgspec.json.decode(json.dumps(run[2]), type=Report))
     assert said.count("\n") == 4
     assert "holdfast (" not in said
+
+
+def test_a_peer_without_its_server_is_skipped_and_the_others_are_not(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(peersenv, "python", lambda: "python")
+    able, skipped, _ = pythonpeers.choose("default")
+    on_redis = [peer.name for peer in pythonpeers.PEERS if peer.needs == "redis-server"]
+    assert skipped[-len(on_redis) :] == [
+        f"{name} (redis-server is not installed: apt-get install -y redis-server)" for name in on_redis
+    ]
+    assert "Huey on SQLite" in [peer.name for peer in able]
+
+
+def test_packages_that_cannot_be_installed_skip_every_peer_with_the_reason(monkeypatch, tmp_path):
+    lock = tmp_path / "peers.txt"
+    lock.write_text("huey==3.5.4 --hash=sha256:" + "0" * 64 + "\n")
+    monkeypatch.setattr(peersenv, "ROOT", tmp_path)
+    monkeypatch.setattr(peersenv, "LOCK", lock)
+    monkeypatch.setattr(peersenv, "FOLDER", tmp_path / "build" / "peers")
+    able, skipped, _ = pythonpeers.choose("smoke")
+    assert able == []
+    assert len(skipped) == len([peer for peer in pythonpeers.PEERS if "everysec" not in peer.name])
+    assert all("the packages of peers.txt can't be installed" in why for why in skipped if "is not installed" not in why)
