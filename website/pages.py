@@ -23,6 +23,8 @@ PLACES = {
     "deploy/README.md": "deploy",
     "bench/results/latest.md": "measured",
     "bench/results/postgresql.md": "measured-postgresql",
+    "bench/results/lone.md": "measured-lone",
+    "bench/results/python-peers.md": "measured-python-peers",
 }
 # The side bar: the pages of each part, in this order. A page that is in none of them fails the build.
 PARTS = {
@@ -38,7 +40,7 @@ PARTS = {
         "reference/errors", "reference/limits", "beanstalkd", "dialects", "couchqueue", "glossary",
     ],
     "Explanation": [
-        "reliability", "security", "measured", "measured-postgresql", "ARCHITECTURE", "adr/index", "dependencies", "seeds",
+        "reliability", "security", "measured", "measured-postgresql", "measured-lone", "measured-python-peers", "ARCHITECTURE", "adr/index", "dependencies", "seeds",
     ],
     "Project": ["changes", "contributing", "reporting-a-weakness"],
 }  # fmt: skip
