@@ -141,10 +141,10 @@ dist: $(SERVE) ## Build a wheel and a source archive into dist/
 
 # An environment by the lock file, then the wheel, then both in one file. No path of this machine gets into it.
 PACKED := build/pyz
-UV_INTO = $(BIN)/uv pip install --quiet --no-config --python
+UV_INTO = $(BIN)/uv pip install --quiet --python
 pyz: dist $(DEV) ## Build dist/holdfast.pyz: a server in one file, for this Python and this platform
 	@rm -rf $(PACKED)
-	@$(BIN)/uv venv --quiet --no-config --python $(BIN)/python $(PACKED)
+	@$(BIN)/uv venv --quiet --python $(BIN)/python $(PACKED)
 	@$(UV_INTO) $(PACKED) --require-hashes --requirement requirements/serve.txt
 	@$(UV_INTO) $(PACKED) --no-deps --no-index --find-links $(DIST) holdfast-queue
 	@$(BIN)/pex --venv-repository $(PACKED) 'holdfast-queue[server]' --venv --console-script holdfast --output-file $(DIST)/holdfast.pyz
@@ -155,6 +155,7 @@ artefacts: pyz $(SBOM) ## Build all that a release hands out into dist/: make ar
 	@cd $(DIST) && sha256sum *.whl *.tar.gz *.pyz *.json > SHA256SUMS
 
 test-built: $(DEV) ## Test what was built, as it is: make test-built DIST=dist
+	@chmod +x $(DIST)/holdfast.pyz  # which an archive of a workflow forgets
 	@BUILT=$(abspath $(DIST)) $(BIN)/python -m pytest tests/system/packages/test_installed.py tests/system/packages/test_release.py $(PYTEST_ARGS)
 
 VERSION = $(shell $(BIN)/hatchling version)

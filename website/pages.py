@@ -28,7 +28,7 @@ PLACES = {
 }
 # The side bar: the pages of each part, in this order. A page that is in none of them fails the build.
 PARTS = {
-    "Begin": ["overview", "guides/first-job"],
+    "Begin": ["overview", "installing", "guides/first-job"],
     "Guides": [
         "guides/index", "guides/worker-in-python", "guides/from-a-shell", "guides/from-beanstalkd", "guides/on-a-network",
         "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/scheduling", "guides/fan-out", "workers", "testing",

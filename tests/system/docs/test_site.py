@@ -19,7 +19,7 @@ pytestmark = pytest.mark.long(30)
 # What is asked most of a work queue, and a word that stands where the answer is.
 QUESTIONS = {
     "start a server": "make run",
-    "install it into my own project": "pip install",
+    "install it": "pip install",
     "run functions in the background": "@worker.handler",
     "use it with asyncio": "AsyncClient",
     "run a shell script": "worker exec",

@@ -34,8 +34,8 @@ def interpreter(version: str) -> Path | None:
 
 
 def uv(*arguments: str | Path) -> str:
-    """What uv prints, whatever settings this machine has for it."""
-    return ran(HERE / "bin/uv", "--no-config", *arguments)
+    """What uv prints; it uses the index that this machine is set up for."""
+    return ran(HERE / "bin/uv", *arguments)
 
 
 def can_be_had(folder: Path, version: str, machine: str) -> None:

