@@ -100,6 +100,10 @@ class Backups:
         except (OSError, UnfitPlace) as error:
             self._failed(str(error))
             return False
+        except Exception as error:
+            log.exception("a backup raised an error")
+            self._failed(f"{type(error).__name__}: {error}")
+            return False
         self.state.failing = ""
         self._log_limit = LogLimit()
         log.info("a backup is made", backup=str(made), bytes=self.state.bytes, seconds=round(self.state.seconds, 1))

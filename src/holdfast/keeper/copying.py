@@ -23,7 +23,7 @@ def main() -> None:
         os.nice(_NICE)
     store, target, spare_bytes = sys.argv[1:]
     try:
-        backup(Path(store), Path(target), int(spare_bytes))
+        backup(Path(store), Path(target), int(spare_bytes), gently=True)
     except (UnfitPlace, OSError) as error:
         sys.exit(str(error))
 

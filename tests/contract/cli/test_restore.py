@@ -163,6 +163,8 @@ def test_a_backup_that_is_not_sound_is_refused_and_nothing_is_there(copied, tmp_
     other.close()
     is_refused(restore(other_program, tmp_path / "new.db"), "not a store of Holdfast")
     is_refused(restore(copied[1], other_program), "of another program")
+    (tmp_path / "noise.db").write_bytes(b"no database" * 1_000)
+    is_refused(restore(copied[1], tmp_path / "noise.db"), "noise.db is there, and can't be read", "Move it away")
     assert not names(tmp_path) & {"new.db", "new.db.part"}
 
 

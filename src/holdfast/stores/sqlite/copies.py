@@ -9,6 +9,7 @@ Whatever ends either of them before the last arrow leaves NAME as it was, and a 
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from holdfast.stores.sqlite.files import FileLock, UnfitPlace, check_place, free
 from holdfast.stores.sqlite.maintenance import open_store, problems_in, problems_of
 
 _FLUSH_S = 0.02
+_STEPS = 4_000  # of SQLite: some milliseconds
 _MOMENT = "%Y-%m-%dT%H-%M-%SZ"
 _KEPT = re.compile(r"(?P<stem>.+)-(?P<moment>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)\.db")
 _STATES = ("scheduled", "ready", "leased", "concluded", "dead", "cancelled")
@@ -41,9 +43,9 @@ class Restored(msgspec.Struct, frozen=True):
     newest_at: int | None
 
 
-def backup(source: Path, target: Path, spare_bytes: int = 0) -> None:
+def backup(source: Path, target: Path, spare_bytes: int = 0, *, gently: bool = False) -> None:
     """Copy `source` to a new file `target`: one consistent snapshot, verified, fsynced, and only then renamed into place. On the store's own
-    disk `spare_bytes` have to stay free.
+    disk `spare_bytes` have to stay free. `gently`: the disk and the processor are left to others for half of the time.
     """
     if target.exists():
         raise FileExistsError(f"{target} exists already; a backup never overwrites.")
@@ -53,7 +55,7 @@ def backup(source: Path, target: Path, spare_bytes: int = 0) -> None:
     part = part_of(target)
     remove_part(part)
     try:
-        _copy(source, part, spare_bytes)
+        _copy(source, part, spare_bytes, gently=gently)
         problems = problems_in(part, problems_of)  # a schedule that can't fire is copied as it is
         if problems:
             raise UnfitPlace(f"the copy is not sound: {problems[0]}")
@@ -141,12 +143,14 @@ def refuse_stray_log(target: Path) -> None:
         )
 
 
-def _copy(source: Path, part: Path, spare_bytes: int = 0, *, older: bool = False) -> None:
+def _copy(source: Path, part: Path, spare_bytes: int = 0, *, older: bool = False, gently: bool = False) -> None:
     connection = open_store(source, older=older)
     try:
         _demand_room(connection, source, part.absolute().parent, spare_bytes)
         make_private(part)
         connection.execute("PRAGMA query_only = OFF")  # it forbids this too; the connection itself can only read
+        if gently:
+            connection.set_progress_handler(_Pace().rest, _STEPS)
         with _flushed_steadily(part):
             connection.execute("VACUUM INTO ?", (str(part),))
     except apsw.Error as error:
@@ -163,6 +167,19 @@ def _demand_room(connection: apsw.Connection, source: Path, folder: Path, spare_
     free = free_bytes(folder)
     if free < needed:
         raise UnfitPlace(f"{folder} has {free} bytes free, and the copy of {source} needs {needed}.")
+
+
+class _Pace:
+    """Sleeps for as long as was worked, again and again."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def rest(self) -> bool:
+        """Called by SQLite every so many steps; False: go on."""
+        time.sleep(time.monotonic() - self._since)
+        self._since = time.monotonic()
+        return False
 
 
 @contextmanager
@@ -201,6 +218,8 @@ def _refuse_to_overwrite(target: Path) -> None:
                     f"{target} has {count} {table}{'s' if count > 1 else ''}; a restore never overwrites. Move it away together with "
                     f"{target.name}-wal and {target.name}-shm, or restore to another place."
                 )
+    except apsw.Error as error:
+        raise UnfitPlace(f"{target} is there, and can't be read ({error}); a restore never overwrites. Move it away.") from None
     finally:
         connection.close()
 
