@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from cluster.ports import free_port
-from holdfast import AsyncClient, NewJob, Worker
+from holdfast import AsyncClient, Client, NewJob, Worker
 from holdfast.client import Unreachable
 from holdfast.client.aio.transport import AT_ONCE
 from holdfast.errors import OutcomeUnknown
+from tests.contract.client.clients import LOOPS
 from tests.contract.client.worker.workers import running
-from tests.system.whole.servers import standing
+from tests.system.whole.servers import standing, until
 
 pytestmark = pytest.mark.long(170)
 
@@ -125,6 +126,22 @@ def test_a_call_whose_turn_does_not_come_in_time_was_not_sent(server):
         found = asyncio.run(crowd())
     assert [one.id for one in found[:-1]] == list(range(1, AT_ONCE + 1))
     assert found[-1] == []
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_answer_that_came_while_the_event_loop_was_busy_is_heard(server, loop):
+    async def call() -> Any:
+        async with AsyncClient(server.url, deadline_s=1) as client:
+            await client.within(60).enqueue("q", 1)  # a connection is open
+            with standing(server):
+                put = asyncio.create_task(client.enqueue("q", 2))
+                await asyncio.sleep(0.1)  # it is sent
+            until(lambda: witness.queue("q").jobs.ready == 2, "it is done")  # which keeps the event loop from all else
+            time.sleep(1)  # noqa: ASYNC251  (until the deadline is over)
+            return await put
+
+    with Client(server.url, deadline_s=60) as witness, asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        assert runner.run(call()).id == 2
 
 
 @pytest.mark.parametrize("clients", ["sync"], indirect=True)
