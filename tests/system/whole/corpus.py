@@ -314,7 +314,7 @@ async def a_copy_for_each_of_the_most_workers(call: Caller) -> None:
 
 
 @bad
-async def numbers_of_the_most_queues(call: Caller) -> None:
+async def numbers_and_tubes_of_the_most_queues(call: Caller) -> None:
     await make_queues(call)
     pages = (
         "/metrics",
@@ -329,11 +329,6 @@ async def numbers_of_the_most_queues(call: Caller) -> None:
     for path in pages:
         await call("GET", path)
     await call.all(*[("GET", path) for path in ("/v1/stats", "/metrics", "/web") for _ in range(10)])
-
-
-@bad
-async def tubes_of_the_most_queues(call: Caller) -> None:
-    await make_queues(call)
     for command in (b"list-tubes", b"stats"):
         await call.tube(command)
         await asyncio.gather(*[call.tube(command) for _ in range(10)])
