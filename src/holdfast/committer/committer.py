@@ -33,6 +33,7 @@ from holdfast.committer.ticker import LogLimit
 from holdfast.committer.totals import Totals
 from holdfast.committer.verbs import VERBS
 from holdfast.errors import HoldfastError, InternalError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
+from holdfast.job.job import LeaseRef
 from holdfast.job.registry import WorkerState, is_seen
 from holdfast.limits import BATCH_BYTES, BATCH_COMMANDS, BATCH_JOBS
 from holdfast.logs import structlog
@@ -87,6 +88,8 @@ class Committer:
         self._awaiting = AwaitingCallers()
         self._picked: list[Awaiting] = []  # of these, for the batch in progress
         self._grants = True
+        self._decided: list[Answer] = []  # in the transaction in progress
+        self.untold: Callable[[list[LeaseRef]], None] = lambda _: None  # takes leases of a commit of unknown outcome
         self._asleep: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -210,6 +213,7 @@ class Committer:
                 OutcomeUnknown.code, f"It is not known whether this was committed: {error}.", {"retry_after_ms": 1_000}
             )
             results, news = [unknown] * (len(taken) + len(self._picked)), None
+            self.untold([ref for one in self._decided if isinstance(one, Granted) for ref in one.returnable()])
         except (StorageFull, RowHeld) as error:
             if await self._without_grants(taken) or await self._apart(taken, error):
                 return
@@ -239,6 +243,7 @@ class Committer:
         for courier in self.couriers:
             courier.hold()
         later: list[Waiting] = []
+        self._decided = []
         picked, self._picked = self._picked, []
         if picked:
             self._awaiting.answer(picked, results[len(taken) :], self._clock.now())
@@ -352,6 +357,7 @@ class Committer:
     async def _apply_once(
         self, commands: list[Command[Answer]], accepting: bool, queues: frozenset[str]
     ) -> tuple[list[Answer], Committed]:
+        self._decided = []
         began = self._totals.commit_busy.begin()
         store, outages, clock = self._store, self._outages, self._clock
         if (store.shared or outages.seen != clock.leaps) and outages.due():
@@ -373,7 +379,7 @@ class Committer:
                 graced_until=outages.graced_until,
                 refusals=self._refusals,
             )
-            results = await decide(batch, commands, self._pick)
+            results = self._decided = await decide(batch, commands, self._pick)
             news = await batch.finish()
             await tx.commit()
         seconds = self._totals.commit_busy.end(began) if tx.wrote else 0.0

@@ -27,6 +27,7 @@ from holdfast.messages.beanstalk_commands import EndPauses
 from holdfast.messages.commands import AwaitJobs, LeaseJobs, RunSchedule
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import A, Answer, Command, Query, Refused, Request
+from holdfast.messages.owed import Owed
 from holdfast.messages.queries import GetInterests, ListQueues, ListSchedules
 from holdfast.messages.time_commands import BuryOrphans, ExpireLeases, FireSchedules, ForgetHistory, PromoteDue, ReapWorkers
 from holdfast.messages.views import InterestList
@@ -69,6 +70,7 @@ class LocalBackend:
         self._forgotten_to = ""
         self.recorder = Recorder(self._started)
         self.committer = Committer(store, clock, self._publish, self._due_at, self.totals, self.recorder)
+        self.committer.untold = Owed(self.submit).give_back_later
         self._router = Router(self._all_interests)
         self._routes = self.committer.routes = Routes(self._router, self._nudge)
         self._reading: dict[asyncio.Future[Any], asyncio.Task[None]] = {}

@@ -8,24 +8,19 @@ keeps it; a door that pipelines commands relies on that.
 import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 from holdfast import limits
 from holdfast.budget import Budget
 from holdfast.engine.submitter import Submitter, new_run, not_kept
-from holdfast.errors import HoldfastError, NotReplicated, OutcomeUnknown, StorageFull, StoreUnavailable
+from holdfast.errors import HoldfastError
 from holdfast.job.job import LeaseRef
 from holdfast.messages.answers import Granted
 from holdfast.messages.audit import Bulk, Managed, RecordAudit, refusal_of
 from holdfast.messages.backend import Backend, Listener
 from holdfast.messages.beanstalk_commands import KickJob, KickJobs, PauseFor, ReserveJob
-from holdfast.messages.commands import ReleaseLease, ShortenLease
 from holdfast.messages.frame import A, Answer, Command, Refused
+from holdfast.messages.owed import Owed
 from holdfast.messages.views import QueueInfo
-
-_AWAY = frozenset({StoreUnavailable.code, NotReplicated.code, StorageFull.code, OutcomeUnknown.code})
-_OWED_PAUSE_S = 1.0  # before what nobody waits for is submitted again; twice as long each time
-_OWED_PAUSE_MAX_S = 10.0
 
 
 class Pipeline(Submitter):
@@ -33,8 +28,7 @@ class Pipeline(Submitter):
 
     def __init__(self, backend: Backend, budget: Budget) -> None:
         super().__init__(backend, budget)
-        self._owed: list[ReleaseLease | ShortenLease] = []  # that the store could not take
-        self._pause_s = _OWED_PAUSE_S
+        self._owed = Owed(backend.submit)
 
     def submit_nowait(self, command: Command[A], weight: int, then: Callable[[A | Refused], None]) -> None:
         """Submit a command whose values are within bounds; `then` gets its answer or its refusal."""
@@ -84,40 +78,15 @@ class Pipeline(Submitter):
 
         For an answer, pass its `returnable()` leases.
         """
-        for ref in leases:
-            self._owe(ReleaseLease(ref))
+        self._owed.give_back(leases)
 
     def give_back_unused(self, leases: Iterable[tuple[LeaseRef, int]]) -> None:
         """The same for leases, with when they end, that may not have reached their holder: those that it has extended are its own."""
-        for ref, until in leases:
-            self._owe(ReleaseLease(ref, until=until))
+        self._owed.give_back_unused(leases)
 
     def shorten(self, leases: Iterable[LeaseRef], least_ms: int) -> None:
         """Have these leases end sooner, without waiting: their holder has vanished, and extends them if it comes back."""
-        for ref in leases:
-            self._owe(ShortenLease(ref, least_ms))
-
-    def _owe(self, command: ReleaseLease | ShortenLease) -> None:
-        """Submit what nobody waits for."""
-        self._backend.submit(command).add_done_callback(partial(self._settled, command))
-
-    def _settled(self, command: ReleaseLease | ShortenLease, future: "asyncio.Future[Any]") -> None:
-        """Where the store was away it is submitted again: a job that nobody works on would else be held until its lease ends, and that
-        counts as a crash.
-        """
-        result = future.result()
-        if not isinstance(result, Refused) or result.code not in _AWAY:
-            self._pause_s = _OWED_PAUSE_S
-        elif len(self._owed) < limits.OWED_VERBS:
-            if not self._owed:
-                asyncio.get_running_loop().call_later(self._pause_s, self._settle)
-                self._pause_s = min(2 * self._pause_s, _OWED_PAUSE_MAX_S)
-            self._owed.append(command)
-
-    def _settle(self) -> None:
-        owed, self._owed = self._owed, []
-        for command in owed:
-            self._owe(command)
+        self._owed.shorten(leases, least_ms)
 
     async def reserve_job(self, job_id: int, worker: str) -> Granted:
         """Lease one job by its id. If the caller has left when the answer comes, the job is released."""

@@ -6,7 +6,7 @@ import pytest
 
 from torture import campaign, faults
 
-pytestmark = pytest.mark.long(110)
+pytestmark = pytest.mark.long(140)
 
 QUIET = {"calm", "ack-order"}  # they inject nothing
 ALONE = {"disk-full"}  # its calls come one after the other

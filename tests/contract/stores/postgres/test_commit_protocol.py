@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from cluster.processes import unprivileged, wait_until
+from holdfast.job.job import State
 from holdfast.messages.answers import Enqueued
+from holdfast.messages.commands import ConcludeLease, LeaseJobs
 from holdfast.messages.frame import Refused
+from holdfast.messages.queries import GetJob
 
 pytestmark = pytest.mark.long(35)
 
@@ -81,6 +84,34 @@ async def test_a_wait_that_takes_too_long_is_left_without_a_word_and_goes_on_in_
         standby.resume()
     await in_thread(group.wait_replayed)
     assert kept_on(group.primary) == 2
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_leases_that_nobody_was_told_of_are_given_back_once_it_is_known_that_they_are_there(group, node, waiting, waits):
+    one = node()
+    await keep_one(one)
+    if waits:
+        await one.backend.submit(ConcludeLease((await one.backend.submit(LeaseJobs(("q",), 1, "w"))).jobs[0].job.ref()))
+        lease = one.backend.await_jobs(LeaseJobs(("q",), 1, "w"))
+    for standby in group.standbys:
+        standby.pause()
+    if waits:
+        one.put()
+    else:
+        lease = one.backend.submit(LeaseJobs(("q",), 1, "w"))
+    await in_thread(waiting)
+    assert code(await lease) == "outcome_unknown"
+    for standby in group.standbys:
+        standby.resume()
+
+    async def seen():
+        found = await one.backend.submit(GetJob(2 if waits else 1))
+        return None if isinstance(found, Refused) else (found.job.attempt, found.job.state)
+
+    async with asyncio.timeout(60):
+        while (now := await seen()) != (1, State.READY):
+            assert now in (None, (0, State.READY), (1, State.LEASED))
+            await asyncio.sleep(0.05)
 
 
 async def test_a_caller_that_leaves_does_not_cancel_the_commit(group, node, waiting):
