@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -363,9 +364,8 @@ async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:
 def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: list["subprocess.Popen[bytes]"], code: int) -> int:
     for other in others:
         other.wait()
-    try:
-        kept = 0 if keeper is None else keeper.wait(_KEEPER_EXIT_S)
-    except subprocess.TimeoutExpired:
+    kept = 0 if keeper is None else _exit_code(keeper)
+    if kept is None:
         front.problem = front.problem or "The keeper did not end."
         kept = 1
     if kept:
@@ -373,6 +373,17 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: lis
     if front.problem is not None:
         ERR.write(f"holdfast: {front.problem}\n")
     return code or (1 if kept else 0)
+
+
+def _exit_code(keeper: "subprocess.Popen[bytes]") -> int | None:
+    """Its exit code as soon as it has ended; None if it does not within `_KEEPER_EXIT_S`."""
+    pidfd = os.pidfd_open(keeper.pid)
+    try:
+        ending = select.poll()
+        ending.register(pidfd, select.POLLIN)
+        return keeper.wait() if ending.poll(_KEEPER_EXIT_S * 1_000) else None
+    finally:
+        os.close(pidfd)
 
 
 @contextlib.contextmanager
