@@ -44,11 +44,12 @@ test-fast: $(DEV) ## Run the tests that need no server, in about a minute: befor
 	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder tests/unit tests/contract/stores/conformance \
 		-k 'not postgres' $(PYTEST_ARGS)
 
-check: $(DEV) $(SBOM) ## Lint, formatting, types, the import contract, known weaknesses of locked packages
+check: $(DEV) $(SBOM) ## Lint (of Dockerfiles, too), formatting, types, the import contract, known weaknesses of locked packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/hadolint deploy/Dockerfile deploy/compose/patroni/Dockerfile
 	$(BIN)/python requirements/audit.py --advisories $(ADVISORIES) $(ACCEPTED:%=--accept %) requirements/*.txt
 
 advisories: ## Get the advisories that `make check` audits the locked packages by, or newer ones

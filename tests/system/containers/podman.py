@@ -25,6 +25,8 @@ DOCKERFILE = ROOT / "deploy/Dockerfile"
 PLACE = ROOT / "build/containers"
 IMAGE = "localhost/holdfast:latest"
 BUILT = "localhost/holdfast-build:latest"  # its first stage, kept so that the next build finds the layers of it
+BARE = "localhost/debian:latest"
+_OF = "holdfast-test"  # the label of a container: the process that tests with it
 _IN_BASE = "python3-venv,ca-certificates,netbase,tzdata"  # what is in the slim image beside its Python
 _MINUTES = 10
 
@@ -89,66 +91,73 @@ def build() -> str:
     need("podman", "runc", "mmdebstrap", root=True)
     _settle()
     with _alone():
-        (base,) = {line.split()[1] for line in DOCKERFILE.read_text().splitlines() if line.startswith("FROM ")}
-        _make_base(base)
-        for more in (["--target", "build", "--tag", BUILT], ["--tag", IMAGE]):
-            podman("build", "--layers", *_BUILDING, *_as_on_this_machine(), *more, "--file", DOCKERFILE, ROOT)
+        _remove_what_was_left()
+        _make_base(_base())
+        build_from(DOCKERFILE, ROOT, BUILT, target="build")
+        build_from(DOCKERFILE, ROOT, IMAGE)
         podman("image", "prune", "--force")
     return IMAGE
 
 
 # Steps run in a chroot; no registry is asked; and a health check is kept, for which OCI's own format has no place.
-_BUILDING = ("--isolation", "chroot", "--pull-never", "--format", "docker")
+_BUILDING = ("build", "--layers", "--isolation", "chroot", "--pull-never", "--format", "docker")
 
 
-def _as_on_this_machine() -> list[str]:
-    """Whom pip trusts and asks here, for the steps that download packages by hash."""
-    return [
-        word
-        for path in ("/etc/ssl/certs", "/etc/pip.conf")
-        if Path(path).exists()
-        for word in ("--volume", f"{path}:{path}:ro")
-    ]
+def build_from(dockerfile: Path, context: Path, *names: str, target: str = "") -> None:
+    """Build an image; pip trusts and asks whom it does on this machine."""
+    host = [path for path in ("/etc/ssl/certs", "/etc/pip.conf") if Path(path).exists()]
+    options = [word for path in host for word in ("--volume", f"{path}:{path}:ro")]
+    options += [word for name in names for word in ("--tag", name)] + (["--target", target] if target else [])
+    podman(*_BUILDING, *options, "--file", dockerfile, context)
+
+
+def made(name: str, steps: str) -> None:
+    """Have an image of this name: the base, and these steps of a Dockerfile."""
+    if podman("image", "exists", name, check=False).returncode:
+        file = PLACE / "steps.Dockerfile"
+        file.write_text(f"FROM {_base()}\n{steps}\n")
+        build_from(file, PLACE / "networks", name)  # any small folder
+
+
+def _remove_what_was_left() -> None:
+    """Containers of test runs that did not end as they should."""
+    for line in podman("ps", "--all", "--format", f'{{{{.ID}}}} {{{{index .Labels "{_OF}"}}}}').stdout.splitlines():
+        name, _, pid = line.partition(" ")
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            podman("rm", "--force", "--time=0", "--volumes", "--depend", name)
+
+
+def _base() -> str:
+    """What the Dockerfile begins with, in both of its stages."""
+    (name,) = {line.split()[1] for line in DOCKERFILE.read_text().splitlines() if line.startswith("FROM ")}
+    return name
 
 
 def _make_base(name: str) -> None:
     """Have an image of this name, `python:MINOR-slim-RELEASE`."""
+    full = f"docker.io/library/{name}"
+    if podman("image", "exists", full, check=False).returncode == 0:
+        return
     named = re.fullmatch(r"python:(3\.\d+)-slim-([a-z]+)", name)
     assert named is not None, f"{name} says no version of Python, or no release of Debian"
     minor, release = named.groups()
     root = PLACE / f"{release}.tar"
-    if not root.exists():
-        partial = root.with_suffix(".partial.tar")
-        made = subprocess.run(
-            [tool_path("mmdebstrap") or "mmdebstrap", "--variant=minbase", f"--include={_IN_BASE}", release, partial],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60 * _MINUTES,
-            check=False,
-        )
-        if made.returncode:
-            cannot(f"Debian's packages can't be had: {made.stderr[-1000:]}")
-        partial.rename(root)
-    full = f"docker.io/library/{name}"
-    if podman("image", "exists", full, check=False).returncode:
-        podman("import", root, full)
-        for command in (f"python{minor} --version", "ln -s /usr/bin/python3 /usr/local/bin/python"):
-            _step(full, command)
-
-
-def _step(image: str, command: str) -> None:
-    """Change an image by a command."""
-    file = PLACE / "step.Dockerfile"
-    file.write_text(f"FROM {image}\nRUN {command}\n")
-    podman("build", *_BUILDING, "--tag", image, "--file", file, PLACE / "networks")
+    command = [tool_path("mmdebstrap") or "mmdebstrap", "--variant=minbase", f"--include={_IN_BASE}", release, root]
+    made = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60 * _MINUTES, check=False)
+    if made.returncode:
+        cannot(f"Debian's packages can't be had: {made.stderr[-1000:]}")
+    podman("import", root, BARE)
+    root.unlink()
+    file = PLACE / "base.Dockerfile"
+    file.write_text(f"FROM {BARE}\nRUN python{minor} --version && ln -s /usr/bin/python3 /usr/local/bin/python\n")
+    build_from(file, PLACE / "networks", full)
 
 
 class Container:
     """One container; it goes with `remove`."""
 
     def __init__(self, *options: str, image: str = IMAGE, command: tuple[str, ...] = ()) -> None:
-        self.id = podman("run", "--detach", *options, image, *command).stdout.strip()
+        self.id = podman("run", "--detach", "--label", f"{_OF}={os.getpid()}", *options, image, *command).stdout.strip()
 
     def inspect(self, what: str) -> Any:
         """A part of what Podman knows of it, such as `.State`."""
