@@ -26,7 +26,7 @@ PLACE = ROOT / "build/containers"
 IMAGE = "localhost/holdfast:latest"
 BUILT = "localhost/holdfast-build:latest"  # its first stage, kept so that the next build finds the layers of it
 BARE = "localhost/debian:latest"
-_OF = "holdfast-test"  # the label of a container: the process that tests with it
+LABEL = "holdfast-test"  # the label of a container: the process that tests with it
 _IN_BASE = "python3-venv,ca-certificates,netbase,tzdata"  # what is in the slim image beside its Python
 _MINUTES = 10
 
@@ -121,7 +121,7 @@ def made(name: str, steps: str) -> None:
 
 def _remove_what_was_left() -> None:
     """Containers of test runs that did not end as they should."""
-    for line in podman("ps", "--all", "--format", f'{{{{.ID}}}} {{{{index .Labels "{_OF}"}}}}').stdout.splitlines():
+    for line in podman("ps", "--all", "--format", f'{{{{.ID}}}} {{{{index .Labels "{LABEL}"}}}}').stdout.splitlines():
         name, _, pid = line.partition(" ")
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             podman("rm", "--force", "--time=0", "--volumes", "--depend", name)
@@ -157,7 +157,7 @@ class Container:
     """One container; it goes with `remove`."""
 
     def __init__(self, *options: str, image: str = IMAGE, command: tuple[str, ...] = ()) -> None:
-        self.id = podman("run", "--detach", "--label", f"{_OF}={os.getpid()}", *options, image, *command).stdout.strip()
+        self.id = podman("run", "--detach", "--label", f"{LABEL}={os.getpid()}", *options, image, *command).stdout.strip()
 
     def inspect(self, what: str) -> Any:
         """A part of what Podman knows of it, such as `.State`."""

@@ -1,7 +1,8 @@
 """`deploy/compose`: held to the schema of Compose, and started by podman-compose.
 
 One node is started in every run. Three nodes, where EVERY_CASE is set: etcd, PostgreSQL and HAProxy are then Debian's, under the names of the images
-that the file asks for (PostgreSQL 17 instead of 18); Patroni's image is built on that, as its Dockerfile says.
+that the file asks for (PostgreSQL 17 instead of 18); Patroni's image is built on that, as its Dockerfile says. Containers find each other by name then,
+which Podman 4 of Debian does with `golang-github-containernetworking-plugin-dnsname` and `dnsmasq-base`.
 """
 
 import json
@@ -65,7 +66,8 @@ class Project:
 
     def compose(self, *arguments: str) -> str:
         """Run `podman-compose` with it; what it printed."""
-        command = ["podman-compose", "--project-name", self.name, "--file", self._file, *arguments]
+        label = f"--podman-run-args=--label={podman.LABEL}={os.getpid()}"
+        command = ["podman-compose", label, "--project-name", self.name, "--file", self._file, *arguments]
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -156,5 +158,15 @@ def test_three_nodes_lose_no_job_when_the_primary_is_killed(three: Project):
             return again.status_code in (200, 201)
 
         until(accepted, "another PostgreSQL is the primary", 300)
-        jobs = client.post("/v1/leases", json={"queues": ["mail"], "count": 10}).json()["jobs"]
-        assert sorted(job["payload"] for job in jobs) == [5, 6]
+        leased: list[int] = []
+
+        def all_are_there() -> bool:
+            answer = client.post("/v1/leases", json={"queues": ["mail"], "max": 10})
+            leased.extend(job["payload"] for job in answer.json().get("jobs", []))
+            return len(leased) >= 2
+
+        until(all_are_there, "both jobs are leased", 60)
+        assert sorted(leased) == [5, 6]
+    for node in ("h1", "h2", "h3"):
+        running = json.loads(podman.podman("inspect", three.container(node)).stdout)[0]
+        assert (running["HostConfig"]["ReadonlyRootfs"], running["EffectiveCaps"] or []) == (True, [])
