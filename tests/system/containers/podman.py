@@ -62,20 +62,26 @@ def _settle() -> None:
     """Write the settings: a storage of our own, and no systemd and no rights to raise a limit asked of the machine."""
     run = Path("/run") / f"holdfast-{hashlib.sha256(str(PLACE).encode()).hexdigest()[:12]}"  # short: sockets are made in it
     PLACE.mkdir(parents=True, exist_ok=True)
-    (PLACE / "storage.conf").write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{PLACE}/storage"\nrunroot = "{run}/storage"\n'
-    )
+    _write("storage.conf", f'[storage]\ndriver = "overlay"\ngraphroot = "{PLACE}/storage"\nrunroot = "{run}/storage"\n')
     limits = ", ".join(
         f'"{name}={bound}:{bound}"'
         for name, number, usual in (("nofile", resource.RLIMIT_NOFILE, 1 << 20), ("nproc", resource.RLIMIT_NPROC, 1 << 15))
         for bound in [min(usual, resource.getrlimit(number)[1] % (1 << 63))]
     )
-    (PLACE / "containers.conf").write_text(
+    _write(
+        "containers.conf",
         f"[containers]\ndefault_ulimits = [{limits}]\n"
         f'[network]\nnetwork_config_dir = "{PLACE}/networks"\n'
         '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n'
-        f'tmp_dir = "{run}/libpod"\n'
+        f'tmp_dir = "{run}/libpod"\n',
     )
+
+
+def _write(name: str, text: str) -> None:
+    """At once, or not at all: other processes read it meanwhile."""
+    fresh = PLACE / f"{name}.{os.getpid()}"
+    fresh.write_text(text)
+    fresh.rename(PLACE / name)
 
 
 @contextmanager
