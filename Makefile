@@ -49,7 +49,7 @@ test-fast: $(DEV) ## Run the tests that need no server, in about a minute: befor
 	@$(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --dist=loadfile --no-loadscope-reorder tests/unit tests/contract/stores/conformance \
 		-k 'not postgres' $(PYTEST_ARGS)
 
-check: $(DEV) $(SBOM) ## Lint, formatting, types, the import contract, the site, known weaknesses of locked packages
+check: $(DEV) $(SBOM) ## Lint (Dockerfiles and workflows, too), formatting, types, the import contract, the site, known weaknesses of locked packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -57,6 +57,7 @@ check: $(DEV) $(SBOM) ## Lint, formatting, types, the import contract, the site,
 	$(BIN)/python -m website
 	$(BIN)/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
+	$(BIN)/hadolint deploy/Dockerfile deploy/compose/patroni/Dockerfile
 	$(BIN)/python requirements/audit.py --advisories $(ADVISORIES) $(ACCEPTED:%=--accept %) requirements/*.txt
 
 docs: $(DEV) ## Build the site of the documentation into build/site

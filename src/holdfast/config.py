@@ -217,7 +217,7 @@ class Config:
             return None
         return (
             f"{' and '.join(exposed)} would be in reach of other machines, and there is no access key: whoever reaches it could do everything. "
-            "Create a key (`holdfast key create`), or say that this is meant (`--insecure`)."
+            "Create a key (`holdfast key create`), name a file with the secret of the first one (HOLDFAST_ADMIN_KEY_FILE), or say that this is meant (`--insecure`)."
         )
 
     def policy(self) -> QueuePolicy:

@@ -120,9 +120,7 @@ class Front:
     async def _connected(self) -> "KeeperLink | PostgresBackend | None":
         """The backend, as soon as it is ready; None if we are asked to stop before."""
         connecting = asyncio.create_task(_connect_backend(self._config, self._link_socket, self.end))
-        told = asyncio.create_task(self._told.wait())
-        await asyncio.wait({connecting, told}, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
+        await self._done_or_told(connecting)
         if not self.draining:
             return await connecting
         if not connecting.done():
@@ -137,17 +135,35 @@ class Front:
             await link.close()
         return None
 
+    async def _done_or_told(self, doing: asyncio.Task[Any]) -> None:
+        """Wait until this is done, or we are asked to end."""
+        told = asyncio.create_task(self._told.wait())
+        await asyncio.wait({doing, told}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+
+    async def _keys_are_kept(self, engine: Engine) -> bool:
+        """Whether the first key is written and the keys are loaded; False if that can't be, or we are asked to end before."""
+        config = self._config
+        if config.admin_key_file and self._number == 0:
+            keeping = asyncio.create_task(keep_admin_key(engine, config.admin_key_file))
+            await self._done_or_told(keeping)
+            if not keeping.done():
+                keeping.cancel()
+                return False
+            self.problem = self.problem or keeping.result()
+            if self.problem is not None:
+                return False
+        await engine.key_watch.begin()
+        return not self.draining
+
     async def _serve(self, link: "KeeperLink | PostgresBackend") -> int:
         config = self._config
         engine = self._engine = Engine(link, config.max_payload_bytes, config.memory_budget)
         if config.unsafe(has_keys=False) is not None:
             engine.keyring.require()  # whatever happened to the keys that existed when it was started
-        if config.admin_key_file and self._number == 0:
-            self.problem = await keep_admin_key(engine, config.admin_key_file)
-            if self.problem is not None:
-                await link.close()
-                return 1
-        await engine.key_watch.begin()
+        if not await self._keys_are_kept(engine):
+            await link.close()
+            return 0 if self.problem is None else 1
         certificate = self._certificate
         app, metrics, self._channels = application(engine, config, self._number, certificate)
         metrics.loop_busy.start()

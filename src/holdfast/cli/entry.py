@@ -4,15 +4,18 @@ The server is an extra. Without it, its commands say how to install it; those th
 summaries are repeated here, so that `holdfast --help`, and completing a name, import none of the commands.
 """
 
+import os
 import sys
 
-from holdfast import process
+from holdfast import init, process
 
 if sys.argv[1:2] == ["serve"]:
     process.begin()
 elif sys.argv[1:2] in (["backup"], ["check"], ["config"], ["doctor"], ["move"], ["restore"], ["export"], ["import"]):
     process.open_descriptors()
 # The others report output that can't be written, even if it is closed: see `open_streams`.
+if os.getpid() == 1:
+    init.begin()
 
 import importlib
 from typing import Any, NamedTuple, TextIO

@@ -299,12 +299,12 @@ class Call(Line):
             self.connection.close()
 
 
-def until(true: Callable[[], bool], what: str) -> None:
+def until(true: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> None:
     """Look until it is so; for what the server can only be asked about."""
-    deadline = time.monotonic() + WITHIN_S
+    deadline = time.monotonic() + within_s
     while not true():
         if time.monotonic() > deadline:
-            raise NotAsExpected(f"not within {WITHIN_S:.0f} s: {what}")
+            raise NotAsExpected(f"not within {within_s:.0f} s: {what}")
         time.sleep(LOOK_S)
 
 

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
+from pathlib import Path
 
 import pytest
 
@@ -202,3 +203,14 @@ def test_a_conclude_and_a_lease_after_a_stop_go_on_where_they_were(serve):
     ended_well(server)
     with serve().client() as client:
         assert conclude(client, job).json()["state"] == "concluded"
+
+
+@WAYS
+def test_it_ends_while_it_waits_for_a_database_to_keep_its_first_key_in(serving, tmp_path: Path, tell: Told):
+    key = tmp_path / "admin.key"
+    key.write_text("a" * 64)
+    server = serving("--store", "postgresql://holdfast@127.0.0.1:1/holdfast", "--admin-key-file", str(key)).launch()
+    server.err.wait_for("the admin key can't be written yet")
+    tell(server)
+    assert server.ended() == 0, server.err.text
+    server.gone()

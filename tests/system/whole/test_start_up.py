@@ -124,7 +124,7 @@ def test_without_keys_it_serves_loopback_only_and_names_the_two_ways_out(serving
     assert server.ended() == 2
     assert server.err.text == (
         f"holdfast: {named} would be in reach of other machines, and there is no access key: whoever reaches it could do everything. "
-        "Create a key (`holdfast key create`), or say that this is meant (`--insecure`)."
+        "Create a key (`holdfast key create`), name a file with the secret of the first one (HOLDFAST_ADMIN_KEY_FILE), or say that this is meant (`--insecure`)."
     )
     assert list(home.iterdir()) == []
 
