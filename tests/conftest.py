@@ -7,9 +7,13 @@ before all others, so that none of them is left alone at the end.
 
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Generator, Iterator
+from functools import cache
+from typing import Any
 
+import httpx._transports.default
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
@@ -23,6 +27,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # What is compiled is kept, also where the environment says otherwise: the tests start hundreds of processes of hundreds of files each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+# Each client of httpx reads all certificate authorities that the machine trusts, which takes 20 ms, and most of them speak no TLS. Those that
+# name no authorities of their own share what was read once.
+@cache
+def _context(trust_env: bool, *authorities: str | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
+def _shared_context(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+    if verify is not True or cert is not None:
+        return httpx.create_ssl_context(verify, cert, trust_env)
+    return _context(trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+httpx._transports.default.create_ssl_context = _shared_context
 
 # How long an example takes says how busy the machine is, while others run beside it.
 settings.register_profile("beside-others", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
