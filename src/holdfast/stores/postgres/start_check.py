@@ -31,8 +31,9 @@ async def refusal(url: str, replicas: int, standbys: tuple[str, ...], require_so
 
 
 def _told(stopping: Sequence[Finding], replicas: int) -> str:
-    if all(finding.code == POOLER for finding in stopping):
-        return " ".join(f"{finding.seen} {finding.means} {finding.mend}" for finding in stopping)
+    for finding in stopping:
+        if finding.code == POOLER:  # first of all: behind it nothing else is of use, and no option helps
+            return f"{finding.seen} {finding.means} {finding.mend}"
     lines = [f"PostgreSQL would break the promise of replicas = {replicas}, so the server does not serve it:"]
     for finding in stopping:
         lines += [f"  {finding.code}: {finding.seen} {finding.means}", f"    Fix: {finding.mend}"]

@@ -194,7 +194,7 @@ def test_a_transaction_of_another_role_is_no_held_queue_before_it_has_lasted(ser
 def test_behind_a_pooler_no_server_starts_and_one_sentence_says_what_to_do(service, serve, tmp_path, mode, more):
     with bouncer(tmp_path, service, mode, "admin", "jobs", *more) as url:
         assert codes(url)["pooler_between"].stops
-        server = serve(url, *(["--no-require-sound"] if mode == "session" else []))
+        server = serve(url, *(["--no-require-sound"] if mode == "session" else ["--replicas", "1"] if more else []))
         assert server.ended() == 1
         assert server.out.lines == []
         told = server.err.text.rpartition("holdfast: ")[2]
@@ -203,6 +203,18 @@ def test_behind_a_pooler_no_server_starts_and_one_sentence_says_what_to_do(servi
         with pytest.raises(StoreUnavailable, match="connection pooler"):
             asyncio.run(connect(url, READER))
     assert not service.value("SELECT count(*) FROM pg_namespace WHERE nspname = 'holdfast'", database="jobs")
+
+
+def test_an_application_behind_a_pooler_enqueues_by_sql_all_the_same(service, serve, tmp_path):
+    """Its call is one transaction: it needs nothing of a session."""
+    server = serve(service.url("admin", "jobs"))
+    server.out.wait_for("Jobs are kept")
+    assert one_job(server)
+    with bouncer(tmp_path, service, "transaction", "admin", "jobs") as url, psycopg.connect(url) as application:
+        application.execute("SELECT holdfast.enqueue('q', payload => '2')", prepare=False)
+    with server.client() as client:
+        (job,) = client.post("/v1/leases", json={"queues": ["q"], "wait_ms": 10_000}).json()["jobs"]
+    assert job["payload"] == 2
 
 
 def test_a_pooler_that_loses_no_setting_is_told_by_the_connections_that_it_shares(service, tmp_path):
