@@ -34,7 +34,7 @@ PARTS = {
         "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/scheduling", "guides/fan-out", "workers", "testing",
         "transactional-enqueue",
     ],
-    "Operate": ["operations", "runbook", "export", "postgresql", "cluster", "deploy", "keys", "tls", "audit", "page"],
+    "Operate": ["operations", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "page"],
     "Reference": [
         "protocol", "reference/api", "channel", "python", "shell", "reference/commands", "configuration", "reference/metrics",
         "reference/errors", "reference/limits", "beanstalkd", "dialects", "couchqueue", "glossary",

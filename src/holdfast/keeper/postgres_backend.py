@@ -50,7 +50,7 @@ class PostgresBackend(LocalBackend):
         except TimeoutError:
             log.warning("the database does not answer yet; starting without it")
         self._examining = asyncio.create_task(self._examine(), name="examine")
-        if self._store.health().reason != StoreUnavailable.code:
+        if self._store.health().reason != StoreUnavailable.code or self._database.pooled:
             await asyncio.wait({self._examining}, timeout=_FIRST_LOOK_S)
         if self._examining.done() and (problem := self._examining.result()) is not None:
             self.problem = problem

@@ -49,6 +49,7 @@ QUESTIONS = {
     "as many workers as are needed": "KEDA",
     "upgrade it": "SIGTERM",
     "the loss of a machine": "--replicas",
+    "use a managed PostgreSQL": "--replicas 0",
     "from a file to PostgreSQL": "holdfast move",
     "who did what by hand": "/v1/audit",
     "change a setting": "HOLDFAST_CONFIG",

@@ -19,6 +19,7 @@ import asyncpg
 from holdfast.errors import StoreUnavailable
 from holdfast.logs import structlog
 from holdfast.stores.postgres.hosts import reach
+from holdfast.stores.postgres.pooler import keep_whole
 from holdfast.stores.postgres.sql import STATEMENTS_KEPT
 
 log = structlog.get_logger(__name__)
@@ -150,7 +151,7 @@ async def connect(url: str, settings: dict[str, str], unwavering: bool = False) 
     kind: Any = UncancellableConnection if unwavering else asyncpg.Connection
     return await reach(
         url,
-        greet=_look_at,
+        greet=lambda connection: _look_at(connection, settings),
         server_settings=settings,
         connection_class=kind,
         statement_cache_size=STATEMENTS_KEPT,
@@ -159,12 +160,13 @@ async def connect(url: str, settings: dict[str, str], unwavering: bool = False) 
     )
 
 
-async def _look_at(connection: Any) -> None:
+async def _look_at(connection: Any, settings: dict[str, str]) -> None:
     version = connection.get_server_version()
     if version.major < _OLDEST:
         raise StoreUnavailable(f"PostgreSQL {version.major} is too old: Holdfast needs {_OLDEST} or newer.")
     if connection.get_settings().server_encoding.upper() != "UTF8":
         raise StoreUnavailable("The database's encoding must be UTF8.")
+    await keep_whole(connection, settings)
     if version.major >= 17:
         await connection.execute("SET transaction_timeout = 0")
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 
 from holdfast.stores.postgres.facts import WEAK, Facts, Setting
 from holdfast.stores.postgres.managed import mend_on_patroni
+from holdfast.stores.postgres.pooler import DIRECT
 
+POOLER = "pooler_between"
 VERSION_OLDEST = 15  # the oldest that is tested
 SNAPSHOT_S = 300  # an honest transaction is over by then
 SNAPSHOT_AGE = 1_000_000  # in transactions, if no time is known
@@ -67,7 +69,7 @@ def judge(facts: Facts, replicas: int, counted: tuple[str, ...] = (), snapshot_s
     found = [*_server(facts), *_disk(facts), *_commit(facts)]
     if replicas:
         found += _replication(facts, replicas, counted)
-    found += _warnings(facts, snapshot_s)
+    found += [*_unseen(facts), *_warnings(facts, snapshot_s)]
     if facts.patroni:
         found = [replace(finding, mend=mend_on_patroni(finding, replicas)) for finding in found]
     return sorted(found, key=lambda finding: not finding.breaks)
@@ -109,10 +111,18 @@ def _server(facts: Facts) -> Iterator[Finding]:
         )
     if facts.pooled:
         yield Finding(
-            "pooler_between",
-            "A pooler stands between Holdfast and PostgreSQL: the process that greets is not the one that answers.",
-            "What is set for a transaction, a warning at a commit and the proof after it may each belong to another server connection.",
-            "Connect directly. A node needs fewer than ten connections; HAProxy in TCP mode is no pooler and may stay.",
+            POOLER,
+            "A connection pooler such as PgBouncer stands between Holdfast and PostgreSQL.",
+            "A session loses its settings, its LISTEN, its prepared statements and its locks there, and a commit is proven on another connection than its own.",
+            DIRECT,
+        )
+    if not facts.makes_schema:
+        yield Finding(
+            "schema_forbidden",
+            f"The role {facts.role} may not create the schema holdfast in the database {facts.database}.",
+            "A server can't make its tables, so nothing can be accepted.",
+            f"GRANT CREATE ON DATABASE {facts.database} TO {facts.role}, or let it own the database.",
+            passes=True,
         )
 
 
@@ -203,7 +213,8 @@ def _names(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator[Fi
     how = "Set synchronous_standby_names to 'ANY {k} (name, name, …)' with the application_name of every standby"
     mend = (
         how.format(k=replicas)
-        + f", and reload. On Patroni: synchronous_mode: quorum, synchronous_mode_strict: true, synchronous_node_count: {replicas}."
+        + f", and reload. On Patroni: synchronous_mode: quorum, synchronous_mode_strict: true, synchronous_node_count: {replicas}. "
+        "Where a service keeps that setting to itself, serve with --replicas 0."
     )
     if not wait.names:
         yield Finding(
@@ -279,6 +290,17 @@ def _standbys(facts: Facts, replicas: int, counted: tuple[str, ...]) -> Iterator
             f"Several standbys stream under the name {name}.",
             "They may be one machine. PostgreSQL counts them as several, Holdfast as one: with too few others nothing is proven.",
             "Give each its own application_name in primary_conninfo.",
+        )
+
+
+def _unseen(facts: Facts) -> Iterator[Finding]:
+    if facts.unseen:
+        yield Finding(
+            "not_seen",
+            f"The role {facts.role} can't see: {'; '.join(facts.unseen)}.",
+            "What is wrong there is not told: that nothing is found does not mean that all is well.",
+            f"GRANT pg_monitor TO {facts.role}, or ask whoever runs the server.",
+            breaks=False,
         )
 
 

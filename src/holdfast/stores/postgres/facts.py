@@ -123,6 +123,8 @@ class Facts:
     silent: tuple[str, ...] = ()
     patroni: bool = False
     held: tuple[Held, ...] = ()
+    makes_schema: bool = True
+    unseen: tuple[str, ...] = ()
 
     def setting(self, name: str) -> str:
         """A setting's value; empty if it is not known."""

@@ -16,6 +16,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from holdfast.errors import StoreUnavailable
+from holdfast.stores.postgres.pooler import refused
 
 CONNECT_S = 5.0  # per host, until it has answered the greeting
 
@@ -126,9 +127,11 @@ async def _try(url: str, host: Host, wanted: SessionAttribute, greet: Greet | No
             connection = await asyncpg.connect(url, **where, target_session_attrs=wanted, timeout=CONNECT_S, **options)
             if greet is not None:
                 await greet(connection)
-    except BaseException:
+    except BaseException as error:
         if connection is not None:
             connection.terminate()
+        if (pooled := refused(error)) is not None:
+            raise pooled from error
         raise
     return connection
 

@@ -28,6 +28,7 @@ from holdfast.stores.postgres.connect import GONE, IN_THE_WAY, READER, READERS, 
 from holdfast.stores.postgres.held_queues import HeldQueues
 from holdfast.stores.postgres.hosts import described
 from holdfast.stores.postgres.migrate import migrate
+from holdfast.stores.postgres.pooler import Pooled
 from holdfast.stores.postgres.producers import Producers, tell_bounds
 from holdfast.stores.postgres.reader import PostgresSnapshot
 from holdfast.stores.postgres.replication import Replication
@@ -191,7 +192,7 @@ class PostgresStore:
             if self._tries == 1:
                 log.warning("PostgreSQL is not available; retrying", reason=described(error))
             self._problem = (
-                error if isinstance(error, StoreUnavailable) else StoreUnavailable(described(error), retry_after_ms=1_000)
+                error if isinstance(error, StoreUnavailable) else StoreUnavailable(f"{described(error)}.", retry_after_ms=1_000)
             )
             return self._problem
         else:
@@ -304,6 +305,11 @@ class PostgresStore:
     def problem(self) -> str | None:
         """Why it can't be used, as it was seen last."""
         return None if self._problem is None else self._problem.detail
+
+    @property
+    def pooled(self) -> bool:
+        """Whether it can't be used because of a pooler in between, as it was seen last."""
+        return isinstance(self._problem, Pooled)
 
     async def look_at(self, names: Sequence[str]) -> list[Queue]:
         """These queues, unlocked."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -16,8 +15,8 @@ from cluster.replicated import replicated
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres.doctor import SNAPSHOT_S, judge, waiting
 from holdfast.stores.postgres.examine import examine
-
-PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
+from tests.contract.stores.postgres.between import listening
+from tests.system.whole.machine import need, tool_path
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +273,7 @@ def test_what_counts_after_a_restart_only_is_seen_then(alone):
 
 
 def test_a_database_in_another_encoding_is_refused(group):
-    group.primary.sql("CREATE DATABASE other TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    group.primary.sql("CREATE DATABASE other OWNER holdfast TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
     try:
         assert breaking(group.primary.url("holdfast", "other")) == {"encoding_not_utf8"}
     finally:
@@ -307,41 +306,6 @@ def test_who_holds_an_old_snapshot_is_named(group):
 # --------------------------------------------------------------------------------------------------------- in between
 
 
-def program(name):
-    found = shutil.which(name, path=PROGRAMS)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-@contextmanager
-def listening(command, port):
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        alive = ["pg_isready", "-h", "127.0.0.1", "-p", str(port), "-d", "holdfast", "-U", "holdfast"]
-        wait_until(lambda: subprocess.run(alive, check=False, capture_output=True).returncode == 0, 10, "it does not listen")
-        yield f"postgresql://holdfast@127.0.0.1:{port}/holdfast"
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.mark.parametrize("mode", ["session", "transaction"])
-def test_a_pooler_in_between_is_told_in_every_mode(group, tmp_path, mode):
-    port = free_port()
-    users = tmp_path / "users.txt"
-    users.write_text('"holdfast" ""\n')
-    file = tmp_path / "pgbouncer.ini"
-    file.write_text(
-        f"[databases]\nholdfast = host=127.0.0.1 port={group.primary.port}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\n"
-        f"auth_file = {users}\npool_mode = {mode}\n"
-    )
-    program("pgbouncer")
-    with listening([*unprivileged(tmp_path), program("pgbouncer"), str(file)], port) as url:
-        assert breaking(url) == {"pooler_between"}
-
-
 def test_a_proxy_that_passes_connections_on_is_no_pooler(group, tmp_path):
     port = free_port()
     file = tmp_path / "haproxy.cfg"
@@ -349,7 +313,8 @@ def test_a_proxy_that_passes_connections_on_is_no_pooler(group, tmp_path):
         "defaults\n    mode tcp\n    timeout connect 2s\n    timeout client 9s\n    timeout server 9s\n"
         f"listen pg\n    bind 127.0.0.1:{port}\n    server one 127.0.0.1:{group.primary.port}\n"
     )
-    with listening([program("haproxy"), "-db", "-f", str(file)], port) as url:
+    need("haproxy")
+    with listening([tool_path("haproxy"), "-db", "-f", str(file)], port) as url:
         assert findings(url) == []
 
 

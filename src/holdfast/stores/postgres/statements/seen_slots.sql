@@ -1,2 +1,2 @@
 -- How many replication slots keep the write-ahead log of this server.
-SELECT count(*) FROM pg_replication_slots
+SELECT count(*) AS slots FROM pg_replication_slots
