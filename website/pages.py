@@ -21,6 +21,11 @@ PLACES = {
     "CONTRIBUTING.md": "contributing",
     "SECURITY.md": "reporting-a-weakness",
     "deploy/README.md": "deploy",
+    "examples/README.md": "examples/index",
+    "examples/mail-sender/README.md": "examples/mail-sender",
+    "examples/image-resizer/README.md": "examples/image-resizer",
+    "examples/sign-up/README.md": "examples/sign-up",
+    "examples/nightly-report/README.md": "examples/nightly-report",
     "bench/results/latest.md": "measured",
     "bench/results/postgresql.md": "measured-postgresql",
     "bench/results/lone.md": "measured-lone",
@@ -31,8 +36,8 @@ PARTS = {
     "Begin": ["overview", "installing", "guides/first-job"],
     "Guides": [
         "guides/index", "guides/worker-in-python", "guides/from-a-shell", "guides/from-beanstalkd", "guides/on-a-network",
-        "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/scheduling", "guides/fan-out", "workers", "testing",
-        "transactional-enqueue",
+        "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/scheduling", "guides/fan-out", "examples/index",
+        "examples/mail-sender", "examples/image-resizer", "examples/sign-up", "examples/nightly-report", "workers", "testing", "transactional-enqueue",
     ],
     "Operate": ["operations", "runbook", "export", "postgresql", "cluster", "deploy", "keys", "tls", "audit", "page"],
     "Reference": [
