@@ -119,7 +119,7 @@ def test_each_example_is_one_command_that_prints_what_its_page_shows_and_the_ind
         commands = re.sub(r"^\$ ", "", block(read("examples/README.md"), "console"), flags=re.MULTILINE)
         printed(start("sign-up", "sh", "-euc", commands, url=running.url))
         assert [queue.name for queue in client.queues()] == []
-        assert client.schedules() == []
+        assert list(client.schedules()) == []
 
 
 def test_the_index_has_every_example_and_their_pages_are_short():
