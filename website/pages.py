@@ -19,6 +19,7 @@ PLACES = {
     "README.md": "overview",
     "CHANGELOG.md": "changes",
     "CONTRIBUTING.md": "contributing",
+    "changelog.d/README.md": "changelog-fragments",
     "SECURITY.md": "reporting-a-weakness",
     "deploy/README.md": "deploy",
     "examples/README.md": "examples/index",
@@ -47,7 +48,7 @@ PARTS = {
     "Explanation": [
         "reliability", "security", "measured", "measured-postgresql", "measured-lone", "measured-python-peers", "ARCHITECTURE", "adr/index", "dependencies", "seeds",
     ],
-    "Project": ["changes", "contributing", "reporting-a-weakness"],
+    "Project": ["changes", "contributing", "changelog-fragments", "reporting-a-weakness"],
 }  # fmt: skip
 _FENCE = re.compile(r"^(```.*?^```)$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
