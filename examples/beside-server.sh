@@ -4,7 +4,8 @@
 # one is started at that port, with its jobs in a folder that is removed at the end.
 # shellcheck shell=sh
 
-PATH="$(pwd)/../../.venv/bin:$PATH" # where `make run` installs it
+command -v holdfast > /dev/null || PATH="$(pwd)/../../.venv/bin:$PATH" # where `make run` installs it
+command -v holdfast > /dev/null || { echo "There is no holdfast here: 'make run' in the checkout installs it." >&2; exit 1; }
 export PATH HOLDFAST_URL="${HOLDFAST_URL:-http://127.0.0.1:4653}"
 scratch=$(mktemp -d)
 started=
@@ -33,8 +34,6 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
-
-command -v holdfast > /dev/null || { echo "There is no holdfast here: 'make run' in the checkout installs it." >&2; exit 1; }
 
 answer=0
 holdfast stats --deadline 1s > /dev/null 2>&1 || answer=$?

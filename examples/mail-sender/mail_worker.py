@@ -30,7 +30,8 @@ class Mail:
 def send(job: HeldJob) -> str:
     """Send it. An answer 4xx, or none, is worth another try; 5xx is final."""
     try:
-        message = rendered(job.payload_as(Mail))
+        mail = job.payload_as(Mail)
+        message = rendered(mail)
     except (
         msgspec.ValidationError,
         ValueError,
@@ -38,7 +39,7 @@ def send(job: HeldJob) -> str:
         raise DoNotRetry(str(error)) from error
     try:
         with smtplib.SMTP(HOST, PORT, timeout=20) as server:
-            server.send_message(message)
+            server.send_message(message, to_addrs=[mail.to])  # one job, one recipient: it is refused or it is not
     except smtplib.SMTPRecipientsRefused as error:
         ((code, reason),) = error.recipients.values()
         raise refused(code, reason) from error
@@ -46,7 +47,7 @@ def send(job: HeldJob) -> str:
         raise refused(error.smtp_code, error.smtp_error) from error
     except OSError as error:  # nobody listens, a broken connection, no answer in time
         raise Failed(f"{HOST}:{PORT}: {error}") from error
-    return f"sent to {message['To']}"
+    return f"sent to {mail.to}"
 
 
 def rendered(mail: Mail) -> EmailMessage:

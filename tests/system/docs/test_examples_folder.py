@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def test_each_example_is_one_command_that_prints_what_its_page_shows_and_the_ind
         commands = re.sub(r"^\$ ", "", block(read("examples/README.md"), "console"), flags=re.MULTILINE)
         printed(start("sign-up", "sh", "-euc", commands, url=running.url))
         assert [queue.name for queue in client.queues()] == []
-        assert list(client.schedules()) == []
+        assert [*client.schedules(), *client.interests()] == []
 
 
 def test_the_index_has_every_example_and_their_pages_are_short():
@@ -131,11 +132,29 @@ def test_without_a_server_an_example_starts_one_and_leaves_nothing_behind(start:
     port = free_port()
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    example = start("sign-up", "./run.sh", url=f"http://127.0.0.1:{port}", TMPDIR=str(scratch))
-    assert not check(shown_by("sign-up"), printed(example))
+    example = start("mail-sender", "./run.sh", url=f"http://127.0.0.1:{port}", TMPDIR=str(scratch))
+    assert not check(shown_by("mail-sender"), printed(example))
     with pytest.raises(ProcessLookupError):  # its group is empty: server and workers have ended
         os.killpg(example.pid, 0)
     assert list(scratch.iterdir()) == []
+
+
+def test_without_holdfast_an_example_says_how_to_install_it(tmp_path: Path, start: Start):
+    (tmp_path / "examples").mkdir()
+    shutil.copytree(FOLDER / "sign-up", tmp_path / "examples/sign-up")
+    shutil.copy(FOLDER / "beside-server.sh", tmp_path / "examples")
+    example = start("sign-up", tmp_path / "examples/sign-up/run.sh", url="http://127.0.0.1:1", PATH="/usr/bin:/bin")
+    assert "'make run' in the checkout" in example.communicate(timeout=30)[1]
+    assert example.returncode == 1
+
+
+def test_where_image_magick_is_missing_the_example_says_what_to_install(running: Running, start: Start, tmp_path: Path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/convert").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bin/convert").chmod(0o755)
+    example = start("image-resizer", "./run.sh", url=running.url, PATH=f"{tmp_path / 'bin'}:{environment()['PATH']}")
+    assert "apt install imagemagick" in example.communicate(timeout=30)[1]
+    assert example.returncode == 1
 
 
 def test_a_server_elsewhere_that_does_not_answer_is_named(start: Start):
