@@ -19,8 +19,14 @@ PLACES = {
     "README.md": "overview",
     "CHANGELOG.md": "changes",
     "CONTRIBUTING.md": "contributing",
+    "changelog.d/README.md": "changelog-fragments",
     "SECURITY.md": "reporting-a-weakness",
     "deploy/README.md": "deploy",
+    "examples/README.md": "examples/index",
+    "examples/mail-sender/README.md": "examples/mail-sender",
+    "examples/image-resizer/README.md": "examples/image-resizer",
+    "examples/sign-up/README.md": "examples/sign-up",
+    "examples/nightly-report/README.md": "examples/nightly-report",
     "bench/results/latest.md": "measured",
     "bench/results/postgresql.md": "measured-postgresql",
     "bench/results/lone.md": "measured-lone",
@@ -31,8 +37,8 @@ PARTS = {
     "Begin": ["overview", "installing", "guides/first-job"],
     "Guides": [
         "guides/index", "guides/worker-in-python", "guides/from-a-shell", "guides/from-beanstalkd", "guides/on-a-network",
-        "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/scheduling", "guides/fan-out", "workers", "testing",
-        "transactional-enqueue",
+        "guides/behind-a-proxy", "guides/bounds", "guides/retries", "guides/scheduling", "guides/fan-out", "examples/index",
+        "examples/mail-sender", "examples/image-resizer", "examples/sign-up", "examples/nightly-report", "workers", "testing", "transactional-enqueue",
     ],
     "Operate": ["operations", "runbook", "export", "postgresql", "managed-postgresql", "cluster", "deploy", "keys", "tls", "audit", "page"],
     "Reference": [
@@ -42,7 +48,7 @@ PARTS = {
     "Explanation": [
         "reliability", "security", "measured", "measured-postgresql", "measured-lone", "measured-python-peers", "ARCHITECTURE", "adr/index", "dependencies", "seeds",
     ],
-    "Project": ["changes", "contributing", "reporting-a-weakness"],
+    "Project": ["changes", "contributing", "changelog-fragments", "reporting-a-weakness"],
 }  # fmt: skip
 _FENCE = re.compile(r"^(```.*?^```)$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
@@ -88,6 +94,8 @@ def _fitted(text: str, source: str, place: str, places: dict[str, str], folder: 
             if not (ROOT / there).exists():
                 raise FileNotFoundError(f"{source}: the link to {link[2]} leads nowhere")
             target = there.removeprefix("docs/") if there.startswith("docs/") else f"files/{there}"
+            if target.endswith(".md"):  # a page would have to be on the side bar
+                target += ".txt"
             _copy(ROOT / there, folder / target)
         return f"{link[1]}{relpath(target, PurePosixPath(place).parent)}{mark}{anchor}{link[3]}"
 

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.long(30)
 QUESTIONS = {
     "start a server": "make run",
     "install it": "pip install",
+    "see whole programs": "./run.sh",
     "run functions in the background": "@worker.handler",
     "use it with asyncio": "AsyncClient",
     "run a shell script": "worker exec",

@@ -23,7 +23,7 @@ from holdfast.doors.rest.docs import document
 
 ROOT = Path(__file__).resolve().parents[3]
 PRODUCT = "src/holdfast"
-CODE = (PRODUCT, "bench", "torture", "fuzz", "cluster")
+CODE = (PRODUCT, "bench", "torture", "fuzz", "cluster", "examples")
 
 VENDORED = {  # kept as their makers published them
     ROOT / PRODUCT / "doors/rest/static/swagger-ui",
