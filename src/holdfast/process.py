@@ -9,8 +9,13 @@ garbage                  is not collected while modules are imported, which leav
 
 import gc
 import os
+import select
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess  # at a start, each import counts
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FOREIGN = (
@@ -70,3 +75,14 @@ def _here() -> str:
         return os.getcwd()  # noqa: PTH109  (pathlib is not imported yet, and must not be from there)
     except OSError:
         return ""
+
+
+def exit_code(process: "subprocess.Popen[bytes]", within_s: float) -> int | None:
+    """A process's exit code as soon as it has ended; None if it does not within so many seconds."""
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        ending = select.poll()
+        ending.register(pidfd, select.POLLIN)
+        return process.wait() if ending.poll(within_s * 1_000) else None
+    finally:
+        os.close(pidfd)

@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -54,7 +53,7 @@ from holdfast.keeper.main import KeeperConfig, calm_collector
 from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
 from holdfast.logs import ERR, OUT, configure, settle, structlog
 from holdfast.metrics import FrontMetrics
-from holdfast.process import STOP_SIGNALS, forget_foreign_variables, open_descriptors
+from holdfast.process import STOP_SIGNALS, exit_code, forget_foreign_variables, open_descriptors
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
 from holdfast.tls import Certificate, UnusableCertificate, contexts
 
@@ -380,7 +379,7 @@ async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:
 def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: list["subprocess.Popen[bytes]"], code: int) -> int:
     for other in others:
         other.wait()
-    kept = 0 if keeper is None else _exit_code(keeper)
+    kept = 0 if keeper is None else exit_code(keeper, _KEEPER_EXIT_S)
     if kept is None:
         front.problem = front.problem or "The keeper did not end."
         kept = 1
@@ -389,17 +388,6 @@ def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: lis
     if front.problem is not None:
         ERR.write(f"holdfast: {front.problem}\n")
     return code or (1 if kept else 0)
-
-
-def _exit_code(keeper: "subprocess.Popen[bytes]") -> int | None:
-    """Its exit code as soon as it has ended; None if it does not within `_KEEPER_EXIT_S`."""
-    pidfd = os.pidfd_open(keeper.pid)
-    try:
-        ending = select.poll()
-        ending.register(pidfd, select.POLLIN)
-        return keeper.wait() if ending.poll(_KEEPER_EXIT_S * 1_000) else None
-    finally:
-        os.close(pidfd)
 
 
 @contextlib.contextmanager

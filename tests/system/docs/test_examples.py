@@ -31,6 +31,9 @@ RUN = (
     "docs/shell.md",
 )
 
+RUNBOOK = "docs/runbook.md"
+"""Its commands are given by `tests/system/whole/test_runbook.py`, each in the state that it is for."""
+
 
 @pytest.mark.parametrize("page", RUN)
 def test_the_examples_of_a_page_print_what_it_shows(page: str, running: Running):
@@ -50,7 +53,7 @@ def test_the_examples_of_a_page_print_what_it_shows(page: str, running: Running)
 
 def test_every_sh_block_stands_on_a_page_whose_examples_are_run():
     pages = [page for page in ROOT.glob("docs/**/*.md") if any(block.language == "sh" for block in blocks(page.read_text()))]
-    assert {page.relative_to(ROOT).as_posix() for page in pages} <= {*RUN, *GUIDES}
+    assert {page.relative_to(ROOT).as_posix() for page in pages} <= {*RUN, *GUIDES, RUNBOOK}
 
 
 WORK = 'print("working on", job["id"], job["payload"], flush=True)'

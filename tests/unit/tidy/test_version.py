@@ -13,6 +13,10 @@ RECORDS = {
     "bench/results/latest.md",
     "bench/results/postgresql.json",
     "bench/results/postgresql.md",
+    "bench/results/lone.json",
+    "bench/results/lone.md",
+    "bench/results/python-peers.json",
+    "bench/results/python-peers.md",
 }
 OURS = re.compile(rf"(?i)(?:holdfast|version).*(?<![\d.]){re.escape(__version__)}(?![\d.]*\d)")
 
