@@ -15,9 +15,13 @@ esac
 from=${PICTURES:?}/$name to=${SMALL:?}/$name
 [ -r "$from" ] || { echo "$name is not there yet" >&2; exit 75; }
 
-# A broken picture stays broken, so no retry: the job is dead at once. Anything else, such as a full disk, may pass.
-if ! convert "$format:$from" null: ; then
-    exit 65
-fi
+# A broken picture stays broken, so no retry: the job is dead at once. Anything else may pass: a full disk, a convert that was
+# killed or is not installed. (A JPEG that was cut in the middle is no error to ImageMagick; with -regard-warnings it is.)
+convert "$format:$from" null:
+case $? in
+    0) ;;
+    1) exit 65 ;; # ImageMagick can't read it, and has said why on standard error: the reason of the failure
+    *) exit 75 ;;
+esac
 convert "$format:$from" -resize 320x320 "$format:$to.new" && mv "$to.new" "$to" || { rm -f "$to.new"; exit 75; }
 printf '{"file": "%s", "bytes": %d}\n' "$name" "$(wc -c < "$to")"

@@ -24,6 +24,8 @@ from tests.system.docs.examples import check, environment, steps
 from tests.system.docs.pages import ROOT, Block, block, blocks, read
 from tests.system.whole.machine import cannot, tool_path
 
+pytestmark = pytest.mark.long(25)
+
 FOLDER = ROOT / "examples"
 EXAMPLES = sorted(page.parent.name for page in FOLDER.glob("*/README.md"))
 MAX_LINES = 25  # of the page of an example
@@ -214,6 +216,27 @@ def test_a_name_that_leads_out_of_the_folder_is_refused_and_a_broken_picture_tri
         printed(start("image-resizer", *worker, url=running.url, **folders))
         assert [(client.job(id).state, client.job(id).attempt) for id in ids] == [("dead", 1)] * len(names)
     assert sorted(path.name for path in (tmp_path / "out/image-resizer/small").iterdir()) == ["dawn.png", "late.jpg"]
+
+
+@pytest.mark.parametrize(("name", "programs", "code"), [
+    ("whole.png", "", 0), ("broken.png", "", 65), ("cut.jpg", "", 65), ("", "", 65), ("late.png", "", 75), ("whole.png", "none", 75)
+])  # fmt: skip
+def test_the_exit_code_of_the_script_says_whether_another_try_may_help(name: str, programs: str, code: int, tmp_path: Path):
+    if not has_image_magick():
+        cannot("imagemagick is not installed")
+    subprocess.run(["convert", "-size", "90x90", "plasma:", tmp_path / "whole.png"], check=True)
+    subprocess.run(["convert", tmp_path / "whole.png", tmp_path / "whole.jpg"], check=True)
+    (tmp_path / "broken.png").write_bytes((tmp_path / "whole.png").read_bytes()[:200])
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:200])
+    (tmp_path / "small").mkdir()
+    env = {"PICTURES": str(tmp_path), "SMALL": str(tmp_path / "small"), "PATH": programs or os.environ["PATH"]}
+    command = ["/bin/sh", "resize.sh"]
+    done = subprocess.run(
+        command, cwd=FOLDER / "image-resizer", input=name, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert [path.name for path in (tmp_path / "small").iterdir()] == ([name] if code == 0 else [])
+    assert bool(done.stderr) == bool(code)
 
 
 def test_when_one_subscribers_worker_is_killed_the_others_go_on_and_its_copy_waits(running: Running, start: Start):
