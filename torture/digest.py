@@ -57,13 +57,16 @@ class Lease:
     attempt: int
     value: str
     queue: str
+    first_asked: float = (
+        inf  # when a claim that was repeated was asked for the first time: an answer that was lost granted it as well
+    )
     claims: list[tuple[Call, float]] = field(default_factory=list)  # the call, seconds left in its answer
     endings: list[Call] = field(default_factory=list)
     extends: list[Call] = field(default_factory=list)
 
     @property
     def asked_at(self) -> float:
-        return min(call.begun for call, _ in self.claims)
+        return min(self.first_asked, *(call.begun for call, _ in self.claims))
 
     @property
     def told_at(self) -> float:
@@ -138,6 +141,10 @@ class Digest:
         self.revived: set[int] = set()  # jobs with a retry request: dead was not their end
         self.listed: dict[int, dict[str, Any]] = {}  # id -> the job in the last listing
         self.delivered: set[str] = set()  # values that a worker got
+        self._first_asked: dict[str, float] = {}  # by request id of a claim
+        for call in history.calls:
+            if call.verb == "claim" and (request := call.asked.get("request_id")):
+                self._first_asked[request] = min(call.begun, self._first_asked.get(request, inf))
         for call in history.calls:
             self._take(call)
         self.back_at = [event.at for event in history.named("ready")] + list(_returns(history.calls))
@@ -206,6 +213,7 @@ class Digest:
                 self.leases[token] = lease
                 self.leases_of[job["id"]].append(lease)
             lease.claims.append((call, job["ms_left"] / 1000))
+            lease.first_asked = min(lease.first_asked, self._first_asked.get(call.asked.get("request_id"), inf))
             self.delivered.add(job["value"])
             self.jobs_of[job["value"]].add(job["id"])
 

@@ -58,10 +58,10 @@ SERVER = {
     "check": "Verify the integrity of a store.",
     "config": "Print the effective settings, and where each comes from.",
     "doctor": "Check that a PostgreSQL server keeps the durability promise.",
-    "export": "Write what a store has as NDJSON.",
+    "export": "Write what a store has to standard output, as NDJSON.",
     "import": "Put an export into a store that no server uses.",
     "move": "Move a store into another, empty store.",
-    "restore": "Put a backup in place as the store of a server.",
+    "restore": "Put a BACKUP in place as the store of a server.",
     "serve": "Run the server.",
 }
 

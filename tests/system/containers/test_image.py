@@ -152,7 +152,7 @@ def test_the_image_is_built_from_what_it_needs_and_holds_no_more(image: str):
     listing = "find /build -mindepth 1 -maxdepth 2 -not -path '*/src/*' | sort; find /build -name __pycache__ -path '*src*'"
     context = podman.podman("run", "--rm", "--network", "none", BUILT, "sh", "-c", listing).stdout.split()
     assert [Path(name).name for name in context] == [
-        "LICENSE", "README.md", "pyproject.toml", "requirements", "serve.txt", "src",
+        "LICENSE", "README.md", "hatch_build.py", "pyproject.toml", "requirements", "serve.txt", "src",
     ]  # fmt: skip
     look = "test ! -e /build && ls -A /var/lib/holdfast && ! command -v gcc make git curl && holdfast --version"
     told = podman.podman("run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", look).stdout

@@ -110,5 +110,5 @@ def test_it_lives_beside_the_framework_of_the_program_that_uses_it(beside: tuple
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_the_image_is_built_without_a_compiler_on_each_kind_of_machine(machine: str, tmp_path: Path):
-    (version,) = set(re.findall(r"^FROM python:(3\.\d+)-slim-bookworm", read("deploy/Dockerfile"), re.MULTILINE))
+    (version,) = set(re.findall(r"^FROM python:(3\.\d+)-slim-", read("deploy/Dockerfile"), re.MULTILINE))
     can_be_had(tmp_path, version, machine)

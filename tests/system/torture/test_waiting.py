@@ -54,3 +54,13 @@ def test_a_call_whose_time_is_up_while_the_store_is_away_is_given_nothing(story)
     nothing(story, (1.2, 1.3))
     story.claim(1, "a", at=(1.4, 1.5))
     assert not passed_over(story)
+
+
+def test_a_claim_whose_answer_was_lost_had_the_job_before_it_was_repeated(story):
+    again = {"queues": ["q"], "request_id": "r-1"}
+    told = {"id": 1, "value": "a", "queue": "q", "attempt": 1, "token": "1.1", "ms_left": 900}
+    story.call("claim", again, outcome="info", status=None, at=(0.5, 1.2))
+    story.submit("a", ids=(1,), at=(1.0, 1.1))
+    nothing(story, (1.2, 1.3))
+    story.call("claim", again, {"jobs": [told]}, at=(1.4, 1.5))
+    assert not passed_over(story)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.stores.sqlite import maintenance
+from tests.contract.doors.web.alerts import exported, rules, unknown_names
 from tests.system.whole.calls import push
 from tests.system.whole.load import Acknowledged, Load, everything_is_there
 from tests.system.whole.servers import Server, until
@@ -68,6 +69,10 @@ def test_a_backup_is_made_at_once_under_load_and_a_server_goes_on_from_it(serve,
     assert metric(server, "failures_total") == 0
     assert abs(metric(server, "last_success_timestamp_seconds") - time.time()) < 60
     assert warnings(server) == []
+    with server.client() as client:
+        series = exported(client.get("/metrics").text)
+    (rule,) = rules("holdfast-backups.rules.yml")
+    assert list(unknown_names(rule["expr"], str(rule["annotations"]), series)) == []
     with serve("--store", f"sqlite:///{folder / made}", at=tmp_path / "elsewhere").client() as client:
         everything_is_there(client, before)
 
