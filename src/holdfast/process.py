@@ -9,13 +9,8 @@ garbage                  is not collected while modules are imported, which leav
 
 import gc
 import os
-import select
 import signal
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import subprocess  # at a start, each import counts
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FOREIGN = (
@@ -77,12 +72,14 @@ def _here() -> str:
         return ""
 
 
-def exit_code(process: "subprocess.Popen[bytes]", within_s: float) -> int | None:
-    """A process's exit code as soon as it has ended; None if it does not within so many seconds."""
-    pidfd = os.pidfd_open(process.pid)
+def has_ended(pid: int, within_s: float) -> bool:
+    """Whether a process of ours ends within so many seconds; returns as soon as it has."""
+    import select  # noqa: PLC0415  (a process that begins imports nothing: it may stand in a folder with a file of that name)
+
+    pidfd = os.pidfd_open(pid)
     try:
         ending = select.poll()
         ending.register(pidfd, select.POLLIN)
-        return process.wait() if ending.poll(within_s * 1_000) else None
+        return bool(ending.poll(within_s * 1_000))
     finally:
         os.close(pidfd)

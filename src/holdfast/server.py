@@ -53,7 +53,7 @@ from holdfast.keeper.main import KeeperConfig, calm_collector
 from holdfast.limits import HEAD_S, SIGNALS_TOGETHER_S
 from holdfast.logs import ERR, OUT, configure, settle, structlog
 from holdfast.metrics import FrontMetrics
-from holdfast.process import STOP_SIGNALS, exit_code, forget_foreign_variables, open_descriptors
+from holdfast.process import STOP_SIGNALS, forget_foreign_variables, has_ended, open_descriptors
 from holdfast.sockets import BACKLOG, listen, place_of, raise_file_limit
 from holdfast.tls import Certificate, UnusableCertificate, contexts
 
@@ -379,8 +379,10 @@ async def _watch(front: Front, other: "subprocess.Popen[bytes]") -> None:
 def _wind_up(front: Front, keeper: "subprocess.Popen[bytes] | None", others: list["subprocess.Popen[bytes]"], code: int) -> int:
     for other in others:
         other.wait()
-    kept = 0 if keeper is None else exit_code(keeper, _KEEPER_EXIT_S)
-    if kept is None:
+    kept = 0
+    if keeper is not None and has_ended(keeper.pid, _KEEPER_EXIT_S):
+        kept = keeper.wait()
+    elif keeper is not None:
         front.problem = front.problem or "The keeper did not end."
         kept = 1
     if kept:

@@ -168,7 +168,8 @@ def test_whatever_a_handler_ends_with_is_an_outcome_and_harms_no_other(worker, p
     for name, job_id in jobs.items():
         job = witness.job(job_id)
         if name.startswith("beside"):
-            assert (job.state, job.attempt, job.result) == ("concluded", 1, "good"), name
+            # Not always the first attempt: what a channel was granted and has no room for any more is given back, which counts nothing.
+            assert (job.state, job.failures, job.crashes, job.result) == ("concluded", 0, 0, "good"), name
         else:
             assert job.crashes == 0, (name, job)
             if name in ("GiveBack(0.5)", "GiveBack(inf)"):

@@ -77,7 +77,9 @@ class InDatabase:
 )
 def place(request, tmp_path):
     kind, name = request.param
-    return kind(name, tmp_path)
+    yield kind(name, tmp_path)
+    if kind is InDatabase:  # an older schema may be left in it
+        postgres_server().sql("DROP SCHEMA IF EXISTS holdfast CASCADE", database="holdfast")
 
 
 async def test_every_job_is_there_field_for_field_and_a_check_finds_nothing(place):
