@@ -4,6 +4,7 @@ from math import ceil
 
 import msgspec
 
+from holdfast.limits import ID_MAX
 from holdfast.messages.views import QueueLoad
 
 
@@ -39,13 +40,18 @@ def need(load: QueueLoad, drain_ms: int, slots: int) -> Need:
         backlog=backlog,
         running=running,
         scheduled=tally.scheduled,
-        oldest_ready_ms=None if load.oldest_ready_at is None else max(0, load.now - load.oldest_ready_at),
+        oldest_ready_ms=None if load.oldest_ready_at is None else _span(load.now - load.oldest_ready_at),
         concluded_per_s=per_s,
         work_ms=load.work_ms,
-        drain_ms=0 if not backlog else ceil(backlog / per_s * 1_000) if per_s else None,
+        drain_ms=0 if not backlog else _span(ceil(backlog / per_s * 1_000)) if per_s else None,
         jobs_at_once=at_once,
         workers=ceil(at_once / slots),
     )
+
+
+def _span(ms: int) -> int:
+    """A span of time that a number in JSON can hold, whatever a damaged row says."""
+    return min(max(0, ms), ID_MAX)
 
 
 def _at_once(load: QueueLoad, drain_ms: int) -> int:

@@ -173,9 +173,8 @@ class App:
         """Answer a request; a refusal is an answer too."""
         route = request.route
         assert route is not None, "one without a route was answered when its head had come"
-        if (
-            request.caller is not None or CALLER.get() is not None
-        ):  # here, not with the head: other callers' requests may have followed
+        # Here, not with the head: other callers' requests may have followed.
+        if request.caller is not None or CALLER.get() is not None:
             CALLER.set(request.caller)
         try:
             if route.is_hot:

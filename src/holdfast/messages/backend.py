@@ -79,7 +79,7 @@ class Backend(Protocol):
         ...
 
 
-class Here:
+class LocalSink:
     """A sink in this process: it stands still where the store's side does, too."""
 
     def may_be_granted(self) -> int:
@@ -90,7 +90,7 @@ class Here:
         """Nothing to count."""
 
 
-class FutureSink(Here):
+class FutureSink(LocalSink):
     """Resolves the future that is its tag; skips one whose caller has left."""
 
     def deliver(self, tag: object, result: Answer) -> None:
@@ -100,7 +100,7 @@ class FutureSink(Here):
             tag.set_result(result)
 
 
-class Gathered(Here):
+class Gathered(LocalSink):
     """Delivers the answers to many requests together: the tag of each is its place."""
 
     def __init__(self, future: "asyncio.Future[list[Any]]", count: int) -> None:

@@ -18,6 +18,7 @@ from holdfast.stores.sqlite import maintenance
 from tests.contract.cli.test_access_keys import run as command
 from tests.contract.cli.test_backup import backup, is_refused
 from tests.system.whole.calls import conclude, lease, push
+from tests.system.whole.machine import need
 from tests.system.whole.servers import Server
 
 
@@ -253,8 +254,8 @@ def test_a_disk_that_gets_full_leaves_nothing_half_done(copied, tmp_path, way):
     assert not names(tmp_path) & {"new.db", "new.db.part", "new.db.part-journal", "new.db.part-wal"}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_what_root_restores_belongs_to_who_owns_the_folder(copied, tmp_path):
+    need(root=True)
     folder = tmp_path / "of-the-server"
     folder.mkdir()
     os.chown(folder, 12_345, 12_345)

@@ -39,6 +39,7 @@ from holdfast.messages.queries import (
     ExplainJob,
     GetHealth,
     GetInterests,
+    GetLoad,
     GetQueue,
     GetStats,
     ListJobs,
@@ -248,9 +249,16 @@ async def the_neighbour_is_served(client: StoreClient) -> None:
         looks += [ListJobs(100, **filters), CountJobs(**filters), ListJobs(100, queue=WELL, **filters)]
         looks += [ListJobs(100, queue=SICK, **filters), CountJobs(SICK, **filters)]
     looks += [RecentFailures(100, WELL), OldestDead(WELL), CountUrgent([WELL, SICK]), OldestReady([WELL, SICK])]
-    looks += [RecentFailures(100, SICK), OldestDead(SICK), ListAudit(100), ListAudit(100, after=0)]
+    looks += [
+        RecentFailures(100, SICK),
+        OldestDead(SICK),
+        ListAudit(100),
+        ListAudit(100, after=0),
+        GetLoad(WELL),
+        GetLoad(SICK),
+    ]
     for look in looks:
-        if getattr(look, "queue", None) == SICK:
+        if SICK in (getattr(look, "queue", None), getattr(look, "name", None)):
             await allowed(client.ask(look))
         else:
             await client.ask(look)

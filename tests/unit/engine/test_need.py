@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from holdfast.engine.need import need
 from holdfast.job.queue import QueuePolicy, QueueSettings, Tally
+from holdfast.limits import ID_MAX
 from holdfast.messages.views import QueueInfo, QueueLoad
 
 NOW = 1_800_000_000_000
@@ -68,3 +69,17 @@ def test_it_lies_between_what_runs_and_what_there_is(ready: int, leased: int, wo
     assert leased <= found.jobs_at_once <= ready + leased
     assert (found.workers == 0) == (ready + leased == 0)
     assert (found.workers - 1) * slots < max(1, found.jobs_at_once) <= max(1, found.workers * slots)
+
+
+@given(
+    since=st.integers(-(2**63), 2**63 - 1),
+    oldest=st.integers(-(2**63), 2**63 - 1),
+    concluded=st.integers(1, 100),
+    ready=st.integers(1, 10**12),
+)
+def test_whatever_a_damaged_row_says_the_answer_can_be_sent(since: int, oldest: int, concluded: int, ready: int):
+    damaged = load(ready, 0, 1e18, concluded, since)
+    found = need(QueueLoad(damaged.info, NOW, oldest, concluded, since, 1e18), 1, 1)
+    assert 0 <= found.oldest_ready_ms <= ID_MAX
+    assert found.drain_ms is not None
+    assert 0 <= found.drain_ms <= ID_MAX

@@ -205,8 +205,8 @@ class Pool:
             self.idle.pop().close()
 
 
-class Here:
-    """What belongs to one event loop."""
+class LoopPools:
+    """The connections of one event loop, by server."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._deadlines = Deadlines(loop)
@@ -225,7 +225,7 @@ class Here:
             pool.close()
 
 
-Loops = dict[asyncio.AbstractEventLoop, Here]
+Loops = dict[asyncio.AbstractEventLoop, LoopPools]
 _of_parents: list[Loops] = []
 """What a fork has brought here, kept for ever and never touched: the sockets are the parent's, and so is what its event loop waits with."""
 
@@ -314,7 +314,7 @@ class AsyncTransport:
                 there.close()
         await asyncio.sleep(0)  # so that they are closed when this returns
 
-    def _mine(self) -> Here:
+    def _mine(self) -> LoopPools:
         """What belongs to this process and this event loop."""
         if self._process != os.getpid():
             _of_parents.append(self._loops)
@@ -322,7 +322,7 @@ class AsyncTransport:
         loop = asyncio.get_running_loop()
         here = self._loops.get(loop)
         if here is None:
-            here = self._loops[loop] = Here(loop)
+            here = self._loops[loop] = LoopPools(loop)
             for other in [each for each in self._loops if each.is_closed()]:
                 del self._loops[other]
         return here
