@@ -48,8 +48,8 @@ def markdown(report: Report, verdicts: list[Verdict]) -> str:
 def _opening(report: Report) -> str:
     sizes = report.sizes
     return (
-        f"A {sizes.kind} run: {sizes.runs} × {sizes.seconds:g} s alone and {sizes.slow_s:g} s of pick-up, payloads of {sizes.payload_bytes} bytes. Medians; lowest and highest "
-        "run in brackets. Each peer has a fresh server, on the same disk. `make bench ARGS='--only python-peers'` measures it."
+        f"A {sizes.kind} run: {sizes.runs} × {sizes.seconds:g} s alone and {sizes.slow_s:g} s of pick-up, payloads of {sizes.payload_bytes} bytes. Medians; of several runs the "
+        "lowest and highest in brackets. Each peer has a fresh server, on the same disk. `make bench ARGS='--only python-peers'` measures it."
     )
 
 
@@ -106,5 +106,6 @@ def losses(report: Report) -> str:
         better = [
             f"{peer} ({times:.1f} ×)" for peer, times in sorted(ahead.items(), key=lambda pair: -pair[1]) if times >= SHOWN_LEAD
         ]
-        said.append(f"- {what}: {', '.join(better) or 'nobody is better in this run'}")
+        said.append(f"- {what}: {', '.join(better) or 'nobody'}")
+    said = [f"Who is more than {SHOWN_LEAD - 1:.0%} ahead of it in this run, and how far:", "", *said] if said else []
     return "\n".join(said) or "Holdfast was not measured in this run."

@@ -97,7 +97,7 @@ class Commands(click.Group):
         if isinstance(server, click.Group):
             return server.get_command(ctx, cmd_name)
         sys.exit(
-            f"holdfast: this needs the server ({server} is missing): pip install 'PATH[server]', where PATH is a checkout or a wheel"
+            f"holdfast: this needs the server: pip install 'PATH[server]', where PATH is a checkout or a wheel ({server} is missing)"
         )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

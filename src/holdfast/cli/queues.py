@@ -82,8 +82,10 @@ def change(client: Client, queue: str, settings: tuple[str, ...], as_json: bool)
 def scale(client: Client, queue: str, drain: int, concurrency: int, as_json: bool) -> None:
     """Say how many workers a queue needs, by what waits and how long its last jobs took."""
     found = client.scale(queue, drain_ms=drain, concurrency=concurrency)
-    lasts = "nothing is concluded" if found.drain_ms is None else f"drained in {age(found.drain_ms)}"
-    show(found, as_json, f"{found.workers} workers ({found.backlog} waiting, {found.running} running, {lasts})")
+    lasts = (
+        "nothing was concluded" if found.drain_ms is None else f"drained in {age(found.drain_ms)} at the pace of its last jobs"
+    )
+    show(found, as_json, f"workers needed: {found.workers} ({found.backlog} waiting, {found.running} running, {lasts})")
 
 
 @commands.command(epilog=examples("holdfast queue pause mail"))

@@ -218,6 +218,11 @@ class RetryState:
         self._deadline_s = whole_s + wait_s
         self._until = time.monotonic() + self._deadline_s
 
+    @property
+    def _tried(self) -> str:
+        """For how long: less than the deadline where a further try would not have had the time for an answer."""
+        return f"Tried for {self._deadline_s - (self._until - time.monotonic()):.1f} s."
+
     def try_until(self) -> float:
         """When the try that begins now is given up. Where there are several servers, one that is silent leaves time for the others."""
         return min(self._until, time.monotonic() + self._attempt_s)
@@ -237,7 +242,7 @@ class RetryState:
         self._distrust(url, distrust(cause, self._around), cause)
         self._nodes.leave(url)
         why = f"{url} can't be reached: {plain(cause, self._around)}"
-        final = self._unknown(why) if self.repeated else Unreachable(f"{why}. Tried for {self._deadline_s:g} s.", url=url)
+        final = self._unknown(why) if self.repeated else Unreachable(f"{why}. {self._tried}", url=url)
         raise Retry(final, why=why) from cause
 
     def lost(self, url: str, cause: Exception | str) -> NoReturn:
@@ -309,9 +314,9 @@ class RetryState:
 
     def _unknown(self, why: str) -> HoldfastError:
         if self.call.method == "GET":
-            return Unreachable(f"{why.rstrip('.')}. Tried for {self._deadline_s:g} s.")
+            return Unreachable(f"{why.rstrip('.')}. {self._tried}")
         key = self.call.idempotency_key
-        tried = f" Tried for {self._deadline_s:g} s." if self.call.repeatable else ""
+        tried = f" {self._tried}" if self.call.repeatable else ""
         again = "; with the same idempotency_key it is not done twice" if key is not None else ""
         what = f"{self.call.method} {self.call.path.partition('?')[0]}"
         error = OutcomeUnknown(f"{why.rstrip('.')}.{tried} {what} may or may not have been done{again}.")

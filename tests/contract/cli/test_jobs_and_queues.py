@@ -120,7 +120,7 @@ def test_queues_are_managed(run, client):
     assert not client.queue("s").paused
     assert "s" in run("queue", "ls").stdout.split()
     assert run("queue", "scale", "s", "--drain", "5m", "--concurrency", 4).stdout.startswith(
-        "1 workers (1 waiting, 0 running, "
+        "workers needed: 1 (1 waiting, 0 running, "
     )
     assert "would delete 1 jobs of s" in run("queue", "purge", "s", "--dry-run").stderr
     assert run("queue", "purge", "s", "--yes").stdout == "1 deleted\n"

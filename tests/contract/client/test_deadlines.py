@@ -52,13 +52,13 @@ def test_a_call_is_given_up_after_two_seconds_and_says_what_is_known(client, ser
     with standing(server):
         unknown = given_up(lambda: client.enqueue("q", 1), OutcomeUnknown, 2)
         assert str(unknown) == (
-            f"The answer of {server.url} was lost: no answer in time. Tried for 2 s. "
+            f"The answer of {server.url} was lost: no answer in time. Tried for 2.0 s. "
             "POST /v1/queues/q/jobs may or may not have been done; with the same idempotency_key it is not done twice."
         )
         given_up(lambda: client.publish({"n": 1}), OutcomeUnknown, 2)
         given_up(lambda: client.conclude(job.lease.token), OutcomeUnknown, 2)
         lost = given_up(lambda: client.job(job.id), Unreachable, 2)
-        assert str(lost) == f"The answer of {server.url} was lost: no answer in time. Tried for 2 s."
+        assert str(lost) == f"The answer of {server.url} was lost: no answer in time. Tried for 2.0 s."
     client.within(60).enqueue("q", 1, idempotency_key=unknown.idempotency_key)
     assert [one.payload for one in client.jobs(queue="q", state="ready")].count(1) == 1
 
@@ -66,7 +66,7 @@ def test_a_call_is_given_up_after_two_seconds_and_says_what_is_known(client, ser
 def test_nobody_there_is_said_within_two_seconds(clients):
     client = clients(f"http://127.0.0.1:{free_port()}", deadline_s=None)
     began = time.monotonic()
-    with pytest.raises(Unreachable, match=r"can't be reached: Connection refused\. Tried for 2 s\."):
+    with pytest.raises(Unreachable, match=r"can't be reached: Connection refused\. Tried for [12]\.\d s\."):
         client.enqueue("q", 1)
     assert time.monotonic() - began < 2 + LATE_S
 

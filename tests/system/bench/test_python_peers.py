@@ -63,7 +63,7 @@ def test_a_peer_does_the_same_with_its_durability_named_or_is_skipped_with_the_r
 
 def test_the_page_says_who_is_better_and_never_that_holdfast_beats_itself(run):
     said = losses(msgspec.json.decode(json.dumps(run[2]), type=Report))
-    assert said.count("\n") == 4
+    assert said.count("\n- ") == 5
     assert "holdfast (" not in said
 
 

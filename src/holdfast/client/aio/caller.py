@@ -150,7 +150,8 @@ class AsyncCaller:
         try:
             return await self._once(trial, headers)
         except Retry as again:
-            return await self._again(trial, headers, again)
+            first = again
+        return await self._again(trial, headers, first)  # out here, or each error of it would show the first one as well
 
     async def _again(self, trial: RetryState, headers: str, first: Retry) -> bytes:
         """Try on, after a first try that came to nothing: most calls need no more than one, and no machinery for more."""

@@ -149,7 +149,8 @@ class Caller:
         try:
             return self._once(trial, headers)
         except Retry as again:
-            return self._again(trial, headers, again)
+            first = again
+        return self._again(trial, headers, first)  # out here, or each error of it would show the first one as well
 
     def _again(self, trial: RetryState, headers: str, first: Retry) -> bytes:
         """Try on, after a first try that came to nothing: most calls need no more than one, and no machinery for more."""
