@@ -3,6 +3,8 @@ a change.
 
 News reports the changes of this store's own commits at once. The check of the version each second finds the others (by other
 nodes, and by `holdfast key` beside a server), and lost news. So a revoked key is refused everywhere within 2 s.
+
+A look at the keys may hang, by a connection that does, while the store answers on others: it is left soon, and another begun.
 """
 
 import asyncio
@@ -21,10 +23,11 @@ from holdfast.limits import KEY_USE_NOTED_S
 from holdfast.logs import structlog
 from holdfast.messages.backend import Backend
 from holdfast.messages.events import Committed
-from holdfast.messages.key_commands import NoteKeyUse
+from holdfast.messages.key_commands import KeyList, NoteKeyUse
 
 log = structlog.get_logger(__name__)
 _TICK_S = 1.0
+_PATIENCE_S = (0.5, 1.0, 2.0)  # of one look after the other; the next one has as long as the store takes, which may be slow
 
 
 class KeyWatch:
@@ -83,9 +86,8 @@ class KeyWatch:
     async def _load(self) -> None:
         self._again = True
         while self._again:
-            self._again = False
             try:
-                found = await self._reading.keys_unless(self._keyring.version)
+                found = await self._look()
             except HoldfastError as error:
                 if not self._logged:
                     log.warning("the access keys can't be read; trying again", reason=error.detail)
@@ -101,6 +103,14 @@ class KeyWatch:
                 self._hub.look_at_keys()
                 self._arrivals.look_again()  # waiting calls check again what their keys permit
             self._keyring.is_loaded = True
+
+    async def _look(self) -> KeyList:
+        for patience_s in _PATIENCE_S:
+            self._again = False
+            with contextlib.suppress(HoldfastError):
+                return await self._reading.keys_unless(self._keyring.version, patience_s)
+        self._again = False
+        return await self._reading.keys_unless(self._keyring.version)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -17,7 +17,7 @@ from holdfast.engine.need import Need, need
 from holdfast.engine.shared_read import Shared
 from holdfast.engine.submitter import or_raise
 from holdfast.engine.why import reasons
-from holdfast.errors import Forbidden, JobNotFound, Overloaded, ScheduleNotFound, WorkerNotFound
+from holdfast.errors import Forbidden, JobNotFound, Overloaded, ScheduleNotFound, StoreUnavailable, WorkerNotFound
 from holdfast.job.job import ENDED, Content
 from holdfast.job.schedule import Schedule
 from holdfast.messages.audit import AuditEntry, AuditFilter, AuditPage, ListAudit
@@ -285,10 +285,17 @@ class Reader:
         """All access keys."""
         return (await self._ask(ListKeys())).keys or []
 
-    async def keys_unless(self, known: int) -> KeyList:
-        """All access keys for the keyring itself, unless their version is still this one."""
+    async def keys_unless(self, known: int, patience_s: float | None = None) -> KeyList:
+        """All access keys for the keyring itself, unless their version is still this one. A read that takes longer is left, and
+        `StoreUnavailable` raised.
+        """
         # Not counted among the reads in progress: a flood of reads must not keep a revoked key in force.
-        return or_raise(await self._backend.submit(ListKeys(known)))
+        asked = self._backend.submit(ListKeys(known))
+        answered, _ = await asyncio.wait({asked}, timeout=patience_s)
+        if not answered:
+            self._backend.leave(asked)
+            raise StoreUnavailable(f"The access keys could not be read within {patience_s:g} s.", retry_after_ms=1_000)
+        return or_raise(asked.result())
 
     async def store(self) -> StoreStats:
         """The health of the store, for a caller that may see it."""

@@ -87,6 +87,6 @@ class NoteKeyUse(Command[Counted], frozen=True, tag=93):
 
 
 class ListKeys(Query[KeyList], frozen=True, tag=94):
-    """All keys, unless their version is still `known`."""
+    """All keys. `known` is for the keyring of a front: only if their version is another one."""
 
-    known: int = -1
+    known: int | None = None

@@ -2,7 +2,7 @@
 are.
 
     writer   one: the batches. Nothing can cancel what it does: a cancelled wait for a standby is reported as success.
-    readers  a few: queries, read-only, given up after a while
+    readers  a few: queries, read-only, given up after a while; one more for the looks at the access keys
     aside    one: hints between nodes, beats, the look at the standbys; its commits wait for nothing, and nothing depends on them
 
 The planner is forced to find rows by whole keys, in loops. With its statistics it scans a small index once for each item of a

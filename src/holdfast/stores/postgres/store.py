@@ -35,7 +35,7 @@ from holdfast.stores.postgres.replication import Replication
 from holdfast.stores.postgres.side_connection import SideConnection
 from holdfast.stores.postgres.sql import SQL
 from holdfast.stores.postgres.transaction import PostgresTransaction
-from holdfast.stores.read_queue import ReadQueue, is_dear
+from holdfast.stores.read_queue import Line, ReadQueue, line_of
 from holdfast.stores.reader import Reader
 from holdfast.stores.rows import queue_of
 from holdfast.stores.store import OutcomeLost, Prefetch, RowHeld, TryAgain
@@ -227,16 +227,16 @@ class PostgresStore:
         """Answer a query on a snapshot of its own, beside the batches."""
         found: A = await self._reading(
             lambda connection: Reader(PostgresSnapshot(connection), self._cache.defaults, self._cache.names).answer(query, now),
-            is_dear(query),
+            line_of(query),
         )
         return found
 
-    async def _reading(self, ask: Callable[[Any], Any], dear: bool = False) -> Any:
-        await self._turns.take(dear)
+    async def _reading(self, ask: Callable[[Any], Any], line: Line = Line.CHEAP) -> Any:
+        await self._turns.take(line)
         try:
             return await self._read_by(await self._reader(), ask)
         finally:
-            self._turns.give(dear)
+            self._turns.give(line)
 
     async def _reader(self) -> Any:
         if self._problem is not None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from holdfast.messages.frame import A, Query
-from holdfast.stores.read_queue import ReadQueue, is_dear
+from holdfast.stores.read_queue import Line, ReadQueue, line_of
 from holdfast.stores.sqlite.reader import SqliteReader
 
 
@@ -19,12 +19,12 @@ class Reads:
         self._readers = list(readers)
         self._idle = list(readers)
         self._pool = ThreadPoolExecutor(len(readers), "read")
-        self._turns = ReadQueue(len(readers))
+        self._turns = ReadQueue(len(readers) - 1)  # one is for the keys
 
     async def answer(self, query: Query[A], now: int) -> A:
         """Run the read when it is its turn; raises `Overloaded` if that does not come."""
-        dear = is_dear(query)
-        await self._turns.take(dear)
+        line = line_of(query)
+        await self._turns.take(line)
         reader = self._idle.pop()
         reader.stopped = False
         answered = asyncio.wrap_future(self._pool.submit(reader.answer, query, now))
@@ -32,9 +32,9 @@ class Reads:
             await asyncio.wait({answered})
         except asyncio.CancelledError:
             reader.stopped = True
-            answered.add_done_callback(lambda done: self._left(reader, dear, done))
+            answered.add_done_callback(lambda done: self._left(reader, line, done))
             raise
-        self._free(reader, dear)
+        self._free(reader, line)
         try:
             return answered.result()
         finally:
@@ -51,11 +51,11 @@ class Reads:
         for reader in self._readers:
             reader.close()
 
-    def _left(self, reader: SqliteReader, dear: bool, done: "asyncio.Future[Any]") -> None:
+    def _left(self, reader: SqliteReader, line: Line, done: "asyncio.Future[Any]") -> None:
         if not done.cancelled():
             done.exception()  # no caller waits for it
-        self._free(reader, dear)
+        self._free(reader, line)
 
-    def _free(self, reader: SqliteReader, dear: bool) -> None:
+    def _free(self, reader: SqliteReader, line: Line) -> None:
         self._idle.append(reader)
-        self._turns.give(dear)
+        self._turns.give(line)

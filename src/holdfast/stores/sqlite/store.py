@@ -25,7 +25,7 @@ from holdfast.limits import NAMES_LOOK_S
 from holdfast.messages.frame import A, Query
 from holdfast.messages.views import Durability
 from holdfast.stores.health import Health
-from holdfast.stores.read_queue import ReadQueue, is_dear
+from holdfast.stores.read_queue import Line, ReadQueue, line_of
 from holdfast.stores.sqlite.cache import Cache
 from holdfast.stores.sqlite.connect import checkpoint, no_room, open_reader, open_writer
 from holdfast.stores.sqlite.files import (
@@ -47,7 +47,7 @@ from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.transaction import SqliteTransaction
 from holdfast.stores.store import Prefetch, StoreBroken
 
-_READERS = 2
+_READERS = 3  # one of them for the keys
 _BROKEN = (
     apsw.IOError,
     apsw.CorruptError,
@@ -170,13 +170,13 @@ class SqliteStore(SingleWriter):
 
     async def _read_between(self, query: Query[A], now: int) -> A:
         """In memory there is one connection: expensive reads run one at a time, in short stretches."""
-        if not is_dear(query):
+        if line_of(query) is not Line.DEAR:
             return self._own_reader.answer(query, now)
-        await self._turns.take(True)
+        await self._turns.take(Line.DEAR)
         try:
             return await SqliteReader(self._writer, self._cache.defaults, self._damaged.set).answer_in_stretches(query, now)
         finally:
-            self._turns.give(True)
+            self._turns.give(Line.DEAR)
 
     def in_memory(self) -> tuple[Mapping[str, Queue], Roster] | None:
         """What is cached: it is as committed, since only this process writes."""

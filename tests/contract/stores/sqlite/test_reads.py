@@ -13,6 +13,7 @@ from holdfast.job.job import NewJob
 from holdfast.job.queue import QueuePolicy
 from holdfast.limits import DEAR_READS_WAITING
 from holdfast.messages.commands import Enqueue
+from holdfast.messages.key_commands import ListKeys
 from holdfast.messages.queries import ExplainJob, GetJob, GetQueue, ListJobs, ListQueues
 from holdfast.stores.sqlite.connect import open_reader
 from holdfast.stores.sqlite.reader import SqliteReader
@@ -78,6 +79,18 @@ async def test_cheap_reads_pass_dear_ones(backend, slow_search):
         await backend.submit(query)
     assert not any(read.done() for read in dear[1:]), "they were answered behind the dear ones"
     await asyncio.gather(*dear)
+
+
+async def test_a_look_at_the_keys_waits_for_no_other_read(backend, slow_search):
+    """Else the holder of a revoked key could keep it in force by many reads."""
+    dear = [backend.submit(ListJobs(10, text=f"nothing {n}")) for n in range(10)]
+    cheap = [backend.submit(ListJobs(50)) for _ in range(200)]
+    await asyncio.sleep(0)
+    assert (await backend.submit(ListKeys(-1))).keys == []
+    assert sum(read.done() for read in [*dear, *cheap]) < 100
+    for read in [*dear, *cheap]:
+        backend.leave(read)
+    await asyncio.gather(*dear, *cheap)
 
 
 async def test_a_read_whose_caller_has_left_is_not_begun_and_one_under_way_is_stopped(backend, slow_search):
