@@ -109,7 +109,8 @@ class FileLock:
 
     def __init__(self, path: Path, *, new: bool = False) -> None:
         """`new`: lock only the name, because the file does not exist yet."""
-        self._fds = [os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
+        self._name = path.with_name(path.name + ".lock")
+        self._fds = [os.open(self._name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
         try:
             if not self._take():
                 owner = os.read(self._fds[0], 20).decode(errors="replace").strip() or "unknown"
@@ -131,6 +132,13 @@ class FileLock:
         except OSError:
             return False
         return True
+
+    def stands(self) -> bool:
+        """Whether the locked file still has its name: another one would find no lock."""
+        try:
+            return os.path.samestat(os.fstat(self._fds[0]), self._name.stat())
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Let another server have the file."""
