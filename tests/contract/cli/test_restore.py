@@ -213,6 +213,23 @@ def test_a_backup_of_the_future_leaves_open_which_one_is_the_newest(copied, tmp_
     assert restore(folder / "jobs-9025-11-30T09-00-00Z.db", tmp_path / "new.db").exit_code == 0
 
 
+@pytest.mark.parametrize("what", ["pipe", "folder"])
+def test_what_is_no_file_is_neither_waited_for_nor_replaced(copied, tmp_path, what):
+    there = tmp_path / "there"
+    os.mkfifo(there) if what == "pipe" else there.mkdir()
+    kind = there.stat().st_mode
+    says = f"{there} is a {'pipe, a socket or a device' if what == 'pipe' else 'directory'}"
+    is_refused(restore(copied[0], there), says)
+    for words in (["export", "--store"], ["import", os.devnull, "--store"]):
+        is_refused(CliRunner().invoke(main, [*words, f"sqlite:///{there}"]), says)
+    if what == "pipe":
+        is_refused(restore(there, tmp_path / "new.db"), says)
+        is_refused(CliRunner().invoke(main, ["check", str(there)]), says)
+        is_refused(CliRunner().invoke(main, ["backup", str(there), str(tmp_path / "b.db")]), says)
+    assert there.stat().st_mode == kind
+    assert not (tmp_path / "there.lock").exists()
+
+
 def test_a_backup_of_an_older_schema_is_brought_to_this_one(tmp_path):
     older = tmp_path / "older.db"
     connection = sqlite3.connect(older)

@@ -6,6 +6,8 @@ still be written; it is created again once there is room.
 
 import fcntl
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from holdfast.limits import DISK_RESERVE_BYTES
@@ -94,6 +96,15 @@ def check_place(folder: Path, mounts: str | None = None) -> None:
         )
 
 
+def check_regular(path: Path) -> None:
+    """Raise `UnfitPlace` if something else than a file has the name: a pipe waits for ever, and a device would be replaced."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnfitPlace(
+                f"{path} is {'a directory' if path.is_dir() else 'a pipe, a socket or a device'}, and a store is a file."
+            )
+
+
 def make_private(path: Path) -> None:
     """Create the file for its owner only, if it is not there."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -109,6 +120,7 @@ class FileLock:
 
     def __init__(self, path: Path, *, new: bool = False) -> None:
         """`new`: lock only the name, because the file does not exist yet."""
+        check_regular(path)
         self._name = path.with_name(path.name + ".lock")
         self._fds = [os.open(self._name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
         try:
