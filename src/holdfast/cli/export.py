@@ -13,6 +13,7 @@ import click
 from holdfast.config import Config
 from holdfast.errors import StoreUnavailable
 from holdfast.job.job import State
+from holdfast.limits import ID_MAX
 from holdfast.stores.exporting import ExportSource, Progress, Wanted, lines
 from holdfast.stores.sqlite import exporting as file
 from holdfast.stores.sqlite.files import UnfitPlace
@@ -39,7 +40,7 @@ _SHOWN = 20
 )
 @click.option(
     "--after",
-    type=click.IntRange(0),
+    type=click.IntRange(0, ID_MAX),
     default=0,
     metavar="ID",
     help="Only jobs with a greater id: to go on with an export that was cut off.",

@@ -81,8 +81,8 @@ async def _import(config: Config, file: BinaryIO, started: list[Importer]) -> No
         started.append(importer)
         tell_at = time.monotonic() + _TELL_S
         try:
-            for number, item in items(file):
-                if await importer.take(number, item) and time.monotonic() >= tell_at:
+            for number, size, item in items(file):
+                if await importer.take(number, size, item) and time.monotonic() >= tell_at:
                     tell_at = time.monotonic() + _TELL_S
                     click.echo(f"importing: line {number}, {importer.done.jobs + importer.done.known} jobs", err=True)
         except CantImport:

@@ -12,16 +12,24 @@ import msgspec
 from holdfast.committer import groups
 from holdfast.committer.batch import Batch
 from holdfast.engine import checks
-from holdfast.errors import HoldfastError, InvalidRequest
+from holdfast.errors import HoldfastError, InvalidRequest, breach
 from holdfast.job import lifecycle
+from holdfast.job import schedule as schedules
 from holdfast.job.job import IdempotencyKey, Job, NewJob
+from holdfast.job.schedule import Schedule
 from holdfast.limits import (
+    CRON_CHARS,
     EXPORT_PAGE_BYTES,
     EXPORT_PAGE_JOBS,
+    FAN_OUT,
     IMPORT_LINE_BYTES,
     PAYLOAD_BYTES_MAX,
+    PROGRESS_BYTES,
+    REASON_CHARS,
     REQUEST_ID_CHARS,
     SCHEDULES,
+    TIMEZONE_CHARS,
+    WORKER_CHARS,
 )
 from holdfast.messages import events
 from holdfast.routing import interests
@@ -50,8 +58,8 @@ class Imported(msgspec.Struct):
     ended: bool = False
 
 
-def items(file: BinaryIO) -> Iterator[tuple[int, Item]]:
-    """What the lines say, by their numbers; raises `CantImport`."""
+def items(file: BinaryIO) -> Iterator[tuple[int, int, Item]]:
+    """What the lines say, by their numbers and with their lengths; raises `CantImport`."""
     number, begun = 0, False
     while text := file.readline(IMPORT_LINE_BYTES + 1):
         number += 1
@@ -63,7 +71,7 @@ def items(file: BinaryIO) -> Iterator[tuple[int, Item]]:
         if not begun and not isinstance(item, Head):
             raise CantImport(number, f'an export begins with a line {{"export": {{"format": "{FORMAT}", …}}}}')
         begun = True
-        yield number, item
+        yield number, len(text), item
     if not begun:
         raise CantImport(1, "there is nothing")
 
@@ -91,12 +99,26 @@ def _item(number: int, text: bytes) -> Item:
 
 
 def _check(whole: Whole) -> None:
-    """The bounds of what a producer sets, and that JSON is JSON."""
+    """The bounds of what a producer and a worker set, and that JSON is JSON."""
     job, content = whole.job, whole.content
     new = NewJob(
         job.queue, content.payload, content.type, content.content_type, job.priority, None, None, job.max_attempts, job.extras
     )
     checks.new_job(new, PAYLOAD_BYTES_MAX, "job.")
+    checks.text("job.worker", job.extras.worker, WORKER_CHARS)
+    checks.text("job.reason", job.reason, REASON_CHARS)
+    lease = job.lease or job.ended_by
+    checks.text("job.lease.worker", lease.worker if lease is not None else None, WORKER_CHARS)
+    checks.payload("job.result", len(whole.result or b""), PAYLOAD_BYTES_MAX)
+    checks.payload("job.progress", len(whole.progress or b""), PROGRESS_BYTES)
+    attempts = [error.attempt for error in whole.errors]
+    if len(set(attempts)) < len(attempts):
+        raise breach("job.errors", "must have one entry for an attempt at most")
+    for place, error in enumerate(whole.errors):
+        if error.kind not in ("failed", "crashed"):
+            raise breach(f"job.errors[{place}].kind", "must be failed or crashed")
+        checks.text(f"job.errors[{place}].worker", error.worker, WORKER_CHARS)
+        checks.text(f"job.errors[{place}].reason", error.reason, REASON_CHARS)
     for field, value in (
         ("payload", None if content.content_type else content.payload),
         ("result", whole.result),
@@ -119,10 +141,10 @@ class Importer:
         self._bytes = 0
         self.done = Imported()
 
-    async def take(self, number: int, item: Item) -> bool:
-        """Take one; whether something was written. Raises `CantImport`."""
+    async def take(self, number: int, size: int, item: Item) -> bool:
+        """Take one, of a line of so many bytes; whether something was written. Raises `CantImport`."""
         self._waiting.append((number, item))
-        self._bytes += len(item.content.payload) + len(item.result or b"") if isinstance(item, Whole) else 0
+        self._bytes += size
         if len(self._waiting) < EXPORT_PAGE_JOBS and self._bytes < EXPORT_PAGE_BYTES:
             return False
         await self.finish()
@@ -214,9 +236,25 @@ async def _take_schedule(tx: Transaction, line: ScheduleLine) -> None:
         schedule = exported.schedule_of(line)
     except UNREADABLE as error:
         raise InvalidRequest(f"the schedule {line.name} can't be read: {error}") from None
+    _check_schedule(schedule)
     if await tx.schedule(line.name) is None and await tx.schedule_count() >= SCHEDULES:
         raise InvalidRequest(f"there are {SCHEDULES} schedules already; that is the most")
     await tx.save_schedule(schedule)
+
+
+def _check_schedule(schedule: Schedule) -> None:
+    """The bounds of one that was accepted. Whether it can fire is not asked: one that can't on this machine is set aside when its time comes."""
+    spec = schedule.spec
+    checks.text("schedule.cron", spec.cron, CRON_CHARS)
+    checks.text("schedule.timezone", spec.timezone, TIMEZONE_CHARS)
+    checks.text("schedule.last_error", schedule.last_error, REASON_CHARS)
+    checks.new_job(
+        spec.job if not spec.publish else msgspec.structs.replace(spec.job, queue="-"), PAYLOAD_BYTES_MAX, "schedule.job."
+    )
+    checks.text("schedule.job.worker", spec.job.extras.worker, WORKER_CHARS)
+    fault = schedules.fault(schedule)
+    if fault is not None:
+        raise InvalidRequest(f"the schedule {schedule.name} can't be taken: {fault}")
 
 
 async def _take_answer(tx: Transaction, line: AnswerLine) -> None:
@@ -224,7 +262,7 @@ async def _take_answer(tx: Transaction, line: AnswerLine) -> None:
         checks.queue_name("answer.scope", line.scope)
     checks.printable("answer.key", line.key, REQUEST_ID_CHARS)
     try:
-        receipts = receipts_of(bytes(line.receipts))
+        receipts = receipts_of(bytes(line.receipts), FAN_OUT)
     except UNREADABLE as error:
         raise InvalidRequest(f"the answer to the idempotency key {line.key} can't be read: {error}") from None
     key = IdempotencyKey(line.scope, line.key, line.digest)

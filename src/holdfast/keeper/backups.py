@@ -2,7 +2,8 @@
 
     due ─▶ FOLDER/jobs-2026-11-30T20-00-00Z.db.part ─▶ verified, flushed ─▶ FOLDER/jobs-2026-11-30T20-00-00Z.db ─▶ all but `keep` are removed
 
-When the next one is due follows from the names in the folder, so that restarts neither skip one nor make one more. The folder must be
+When the next one is due follows from the names in the folder, so that restarts neither skip one nor make one more. A name of a moment
+after the one just made is of a clock that was ahead, and the first to be removed. The folder must be
 there: it may be the mount of another disk, and without it the backup fails, rather than fill the disk below. Nothing but a backup is
 affected by a failure, which is logged, counted, shown by `/readyz`, and tried again.
 """
@@ -19,7 +20,7 @@ import structlog
 
 from holdfast.committer.ticker import LogLimit
 from holdfast.messages.views import BackupState
-from holdfast.stores.sqlite.copies import Kept, kept_backups, kept_name, part_of, remove_part
+from holdfast.stores.sqlite.copies import Kept, kept_backups, kept_name, part_of, remove_part, remove_parts
 from holdfast.stores.sqlite.files import FileLock, UnfitPlace
 
 log = structlog.get_logger(__name__)
@@ -64,18 +65,19 @@ class Backups:
         """Until the next one is due, as the newest one in the folder is so old."""
         try:
             self._have_folder_to_oneself()
-            newest = self._look()
+            now = datetime.now(UTC)
+            newest = self._look(now)
         except (OSError, UnfitPlace):
             return 0.0  # which is told by the first try
-        age_s = (datetime.now(UTC) - newest.at).total_seconds() if newest is not None else every_s
-        return min(every_s, max(0.0, every_s - age_s))
+        age_s = (now - newest.at).total_seconds() if newest is not None else every_s
+        return every_s - age_s if 0 <= age_s < every_s else 0.0
 
-    def _own(self) -> list[Kept]:
-        return [one for one in kept_backups(self._folder) if one.stem == self._store.stem]
+    def _own(self, now: datetime) -> list[Kept]:
+        return [one for one in kept_backups(self._folder, now) if one.stem == self._store.stem]
 
-    def _look(self) -> Kept | None:
+    def _look(self, now: datetime) -> Kept | None:
         """Take note of the newest one."""
-        found = self._own()
+        found = self._own(now)
         if not found:
             return None
         state = self.state
@@ -91,12 +93,13 @@ class Backups:
         begun = time.monotonic()
         try:
             self._have_folder_to_oneself()
-            made = self._folder / kept_name(self._store, datetime.now(UTC))
+            now = datetime.now(UTC).replace(microsecond=0)
+            made = self._folder / kept_name(self._store, now)
             await self._copy(made)
             self.state.seconds = time.monotonic() - begun
-            for old in self._own()[: -self._plan.keep]:
+            for old in self._own(now)[: -self._plan.keep]:  # as of that moment: what was just made is the newest
                 old.path.unlink()
-            self._look()
+            self._look(now)
         except (OSError, UnfitPlace) as error:
             self._failed(str(error))
             return False
@@ -119,6 +122,9 @@ class Backups:
         """Two servers whose files are called alike would remove each other's backups. What was interrupted is removed."""
         if not self._folder.is_dir():
             raise UnfitPlace(f"{self._folder} is not a folder that is there.")
+        if self._lock is not None and not self._lock.stands():  # another folder or another disk is in its place
+            self._lock.release()
+            self._lock = None
         if self._lock is None:
             try:
                 self._lock = FileLock(self._folder / f"{self._store.stem}.backups", new=True)
@@ -126,8 +132,7 @@ class Backups:
                 raise UnfitPlace(
                     f"{self._folder} is where another server puts the backups of its {self._store.stem}: give each a folder of its own."
                 ) from None
-        for part in self._folder.glob(f"{self._store.stem}-*.db.part"):
-            remove_part(part)
+        remove_parts(self._folder, self._store.stem)
 
     async def _copy(self, target: Path) -> None:
         command = (str(self._store), str(target), str(self._plan.spare_bytes))

@@ -13,18 +13,27 @@ access keys. An unknown name is an error, so that nothing is left out in silence
 """
 
 import secrets
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
-from holdfast.job.job import LEASED, NO_EXTRAS, Content, Job, JobError, Lease, Receipt, State
+from holdfast.job.job import ENDED, LEASED, NO_EXTRAS, Content, Job, JobError, Lease, Receipt, State
 from holdfast.job.queue import QueueSettings
 from holdfast.job.schedule import Schedule
+from holdfast.limits import BULK_JOBS, ERRORS_KEPT, ID_MAX, NUMBERS_AHEAD, WORKER_CHARS
 from holdfast.stores import formats
 from holdfast.stores.formats import Number
 
 FORMAT = "holdfast-export-1"
 _SECRET_BYTES = 16
+_GIVEN_MAX = ID_MAX - NUMBERS_AHEAD
+Given = Annotated[int, Meta(ge=0, le=_GIVEN_MAX)]
+"""The last number of its kind: the store that imports it has to go on after it."""
+Id = Annotated[int, Meta(ge=1, le=_GIVEN_MAX)]
+Count = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
+Moment = Annotated[int, Meta(ge=0, le=ID_MAX)]
+WorkerName = Annotated[str, Meta(max_length=WORKER_CHARS)]
 
 
 class _Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -36,9 +45,9 @@ class Head(_Line):
 
     format: str
     holdfast: str
-    at: Number
-    last_job: Number
-    last_fence: Number
+    at: Moment
+    last_job: Given
+    last_fence: Given
     after: Number = 0
     queues: list[str] = []
     states: list[State] = []
@@ -48,10 +57,10 @@ class QueueLine(_Line):
     """A queue. `paused_until` is 0 for a pause without end."""
 
     name: str
-    created_at: Number
+    created_at: Moment
     settings: QueueSettings = QueueSettings()
     paused: bool = False
-    paused_until: Number = 0
+    paused_until: Moment = 0
     interest: str | dict[str, str] | None = None
 
 
@@ -59,7 +68,7 @@ class ScheduleLine(_Line):
     """A schedule; `state` as it is stored (`formats.py`)."""
 
     name: str
-    try_at: Number
+    try_at: Moment
     state: Raw
     paused: bool = False
 
@@ -71,54 +80,54 @@ class AnswerLine(_Line):
     key: str
     digest: bytes
     receipts: Raw
-    at: Number
+    at: Moment
 
 
 class ErrorLine(_Line):
     """An attempt that failed or crashed."""
 
-    attempt: Number
-    at: Number
-    worker: str
+    attempt: Count
+    at: Moment
+    worker: WorkerName
     kind: str
     reason: str
-    leased_at: Number | None = None
+    leased_at: Moment | None = None
 
 
 class LeaseLine(_Line):
     """The lease of a leased job, or that of the worker who concluded it; nobody can use it."""
 
-    worker: str
-    leased_at: Number = 0
-    until: Number = 0
+    worker: WorkerName
+    leased_at: Moment = 0
+    until: Moment = 0
     cancel_requested: bool = False
 
 
 class JobLine(_Line):
     """A job with everything that is stored about it, but for secrets."""
 
-    id: Number
+    id: Id
     queue: str
     state: State
     priority: Number
-    attempt: Number
-    failures: Number
-    crashes: Number
+    attempt: Count
+    failures: Count
+    crashes: Count
     max_attempts: Number
-    created_at: Number
-    ready_at: Number
+    created_at: Moment
+    ready_at: Moment
     type: str = ""
     content_type: str | None = None
     payload: str | None = None
     payload_base64: bytes | None = None
     extras: Raw | UnsetType = UNSET
-    leased_at: Number | None = None
-    ended_at: Number | None = None
+    leased_at: Moment | None = None
+    ended_at: Moment | None = None
     reason: str | None = None
     lease: LeaseLine | None = None
     progress: str | None = None
     result: str | None = None
-    errors: list[ErrorLine] = []
+    errors: Annotated[list[ErrorLine], Meta(max_length=ERRORS_KEPT)] = []
     then: Raw | UnsetType = UNSET
 
 
@@ -127,8 +136,8 @@ class End(_Line):
 
     jobs: Number
     last: Number
-    last_job: Number
-    last_fence: Number
+    last_job: Given
+    last_fence: Given
 
 
 class Line(_Line):
@@ -212,6 +221,11 @@ def job_of(line: JobLine) -> Whole:
     leased = line.state is LEASED
     if leased and lease is None:
         raise ValueError("a leased job has a lease")
+    if (line.ended_at is not None) != (line.state in ENDED):
+        raise ValueError(f"job.ended_at belongs to a job that has ended, and this one is {line.state}")
+    for name in ("lease", "result", "then"):
+        if getattr(line, name) not in (None, UNSET) and line.state not in (ENDED if name != "lease" else (LEASED, *ENDED)):
+            raise ValueError(f"job.{name} does not belong to a job that is {line.state}")
     job = Job(
         line.id, line.queue, line.state, line.priority, line.attempt, line.failures, line.crashes, line.max_attempts, len(payload),
         line.created_at, line.ready_at, NO_EXTRAS if line.extras is UNSET else formats.extras_of(bytes(line.extras).decode()), False,
@@ -221,7 +235,7 @@ def job_of(line: JobLine) -> Whole:
         JobError(one.attempt, one.at, one.worker, one.kind, one.reason, secrets.token_bytes(_SECRET_BYTES), one.leased_at)
         for one in line.errors
     ]
-    then = [] if line.then is UNSET else formats.receipts_of(bytes(line.then))
+    then = [] if line.then is UNSET else formats.receipts_of(bytes(line.then), BULK_JOBS)
     return Whole(job, Content(line.type, line.content_type, payload), _bytes(line.progress), _bytes(line.result), errors, then)
 
 

@@ -203,10 +203,13 @@ def _kept_extras(extras: Extras) -> _Extras:
     )
 
 
-def receipts_of(column: bytes) -> list[Receipt]:
-    """Receipts out of their column."""
+def receipts_of(column: bytes, most: int | None = None) -> list[Receipt]:
+    """Receipts out of their column. `most`: of somebody who may name more than were ever given together."""
     receipts = []
-    for kept in _receipts_decoder.decode(column):
+    entries = _receipts_decoder.decode(column)
+    if most is not None and sum(kept.count for kept in entries) > most:
+        raise ValueError(f"there are more than {most} receipts")
+    for kept in entries:
         ready_at = kept.created_at if kept.ready_at is None else kept.ready_at
         same = (kept.queue, kept.state, kept.priority, kept.max_attempts, kept.created_at, ready_at)
         receipts += [Receipt(number, *same) for number in range(kept.id, kept.id + kept.count)]

@@ -84,6 +84,14 @@ def job(**fields: Any) -> dict[str, Any]:
     return {"job": usual | {"created_at": 5, "ready_at": 5, "payload": "1"} | fields}
 
 
+MANY = {"id": 1, "queue": "q", "priority": 1, "max_attempts": 1, "created_at": 1, "count": 1_000}
+STATE = {"job": {"queue": "q", "payload": "MQ=="}, "created_at": 5, "next_at": 6, "interval_ms": 60_000}
+
+
+def failed(attempt: int, **fields: Any) -> dict[str, Any]:
+    return {"attempt": attempt, "at": 1, "worker": "w", "kind": "failed", "reason": "r"} | fields
+
+
 def without(fields: dict[str, Any], names: set[str]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in names}
 
@@ -269,7 +277,41 @@ def test_a_store_that_is_served_takes_no_import(exported, place, serve, tmp_path
         (job(type="x" * 1_000), "job.type must have at most"),
         (job(extras={"tags": ["x"] * 1_000}), "job.tags must have at most"),
         (job(extras={"later": 1}), "unknown field `later`"),
-        (job(result="{"), "job.result is not JSON"),
+        (job(result="1"), "job.result does not belong to a job that is ready"),
+        (job(result="{", state="concluded", ended_at=9), "job.result is not JSON"),
+        (job(state="dead"), "job.ended_at belongs to a job that has ended, and this one is dead"),
+        (job(ended_at=9), "job.ended_at belongs to a job that has ended, and this one is ready"),
+        (job(lease={"worker": "w"}), "job.lease does not belong to a job that is ready"),
+        (job(id=0), "`int` >= 1 - at `$.job.id`"),
+        (job(id=(1 << 53) - 1_000_000_000), "`int` <= 9007198254740991 - at `$.job.id`"),
+        (job(attempt=1 << 31), "`int` <= 2147483647 - at `$.job.attempt`"),
+        (job(created_at=1 << 53), "`int` <= 9007199254740991 - at `$.job.created_at`"),
+        (job(reason="\0"), "job.reason must not hold a NUL"),
+        (job(extras={"worker": "\0"}), "job.worker must not hold a NUL"),
+        (job(progress='"' + "x" * (64 << 10) + '"'), "job.progress has 65538 bytes; at most 65536"),
+        (job(errors=[failed(1)] * 21), "at `$.job.errors`"),
+        (job(errors=[failed(1), failed(1)]), "job.errors must have one entry for an attempt at most"),
+        (job(errors=[failed(1, worker="\0")]), "job.errors[0].worker must not hold a NUL"),
+        (job(errors=[failed(1, reason="x" * 8_193)]), "job.errors[0].reason must have at most 8192"),
+        (job(errors=[failed(1, kind="odd")]), "job.errors[0].kind must be failed or crashed"),
+        (job(state="concluded", ended_at=9, then=[MANY, MANY]), "there are more than 1000 receipts"),
+        (
+            {"answer": {"scope": "q", "key": "k", "digest": "AA==", "receipts": [MANY] * 11, "at": 1}},
+            "more than 10000 receipts",
+        ),
+        (
+            {"schedule": {"name": "s", "try_at": 1, "state": STATE | {"interval_ms": 1}}},
+            "the schedule s can't be taken: interval_ms is 1",
+        ),
+        (
+            {"schedule": {"name": "s", "try_at": 1, "state": STATE | {"timezone": "\0"}}},
+            "schedule.timezone must not hold a NUL",
+        ),
+        (
+            {"schedule": {"name": "s", "try_at": 1, "state": STATE | {"job": {"queue": "/", "payload": "MQ=="}}}},
+            "schedule.job.queue must",
+        ),
+        ({"end": {"jobs": 1, "last": 1, "last_job": 1 << 53, "last_fence": 1}}, "at `$.end.last_job`"),
         (job(invented=1), "unknown field `invented`"),
         (job(state="leased"), "a leased job has a lease"),
         ({"queue": {"name": "q", "created_at": 1, "settings": {"lease_ms": 0}}}, "lease_ms must be from 1 to"),

@@ -193,14 +193,42 @@ def test_a_folder_of_scheduled_backups_stands_for_the_newest_in_it(copied, tmp_p
     folder = tmp_path / "backups"
     folder.mkdir()
     is_refused(restore(folder, tmp_path / "new.db"), "There is no backup in")
-    (folder / "jobs-2026-11-29T10-00-00Z.db").write_text("older")
-    shutil.copy(copied[0], folder / "jobs-2026-11-30T09-00-00Z.db")
-    (folder / "jobs-2026-11-30T10-00-00Z.db.part").write_text("not whole")
+    (folder / "jobs-2025-11-29T10-00-00Z.db").write_text("older")
+    shutil.copy(copied[0], folder / "jobs-2025-11-30T09-00-00Z.db")
+    (folder / "jobs-2025-11-30T10-00-00Z.db.part").write_text("not whole")
     said = restore(folder, tmp_path / "new.db")
     assert said.exit_code == 0
-    assert "jobs-2026-11-30T09-00-00Z.db is restored" in said.stderr
-    (folder / "other-2026-11-30T09-00-00Z.db").write_text("of another store")
+    assert "jobs-2025-11-30T09-00-00Z.db is restored" in said.stderr
+    (folder / "other-2025-11-30T09-00-00Z.db").write_text("of another store")
     is_refused(restore(folder, tmp_path / "newer.db"), "several stores (jobs, other)")
+
+
+def test_a_backup_of_the_future_leaves_open_which_one_is_the_newest(copied, tmp_path):
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    for name in ("jobs-2025-11-30T09-00-00Z.db", "jobs-9025-11-30T09-00-00Z.db"):
+        shutil.copy(copied[0], folder / name)
+    is_refused(
+        restore(folder, tmp_path / "new.db"), "jobs-9025-11-30T09-00-00Z.db is of a moment that is yet to come", "name the file"
+    )
+    assert restore(folder / "jobs-9025-11-30T09-00-00Z.db", tmp_path / "new.db").exit_code == 0
+
+
+@pytest.mark.parametrize("what", ["pipe", "folder"])
+def test_what_is_no_file_is_neither_waited_for_nor_replaced(copied, tmp_path, what):
+    there = tmp_path / "there"
+    os.mkfifo(there) if what == "pipe" else there.mkdir()
+    kind = there.stat().st_mode
+    says = f"{there} is a {'pipe, a socket or a device' if what == 'pipe' else 'directory'}"
+    is_refused(restore(copied[0], there), says)
+    for words in (["export", "--store"], ["import", os.devnull, "--store"]):
+        is_refused(CliRunner().invoke(main, [*words, f"sqlite:///{there}"]), says)
+    if what == "pipe":
+        is_refused(restore(there, tmp_path / "new.db"), says)
+        is_refused(CliRunner().invoke(main, ["check", str(there)]), says)
+        is_refused(CliRunner().invoke(main, ["backup", str(there), str(tmp_path / "b.db")]), says)
+    assert there.stat().st_mode == kind
+    assert not (tmp_path / "there.lock").exists()
 
 
 def test_a_backup_of_an_older_schema_is_brought_to_this_one(tmp_path):

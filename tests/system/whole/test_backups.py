@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.keeper.backups import BackupPlan, Backups
 from holdfast.stores.sqlite import maintenance
+from holdfast.stores.sqlite.files import UnfitPlace
 from tests.contract.doors.web.alerts import exported, rules, unknown_names
 from tests.system.whole.calls import push
 from tests.system.whole.load import Acknowledged, Load, everything_is_there
@@ -171,3 +173,45 @@ def test_a_store_without_a_file_is_refused_at_the_start(serving, folder, store, 
     server = serving("--store", store, "--backup-to", str(folder)).launch()
     assert server.ended() == 2
     assert says in server.err.text
+
+
+def test_backups_of_a_clock_that_was_ahead_go_first_and_the_new_one_stays(serve, folder):
+    ahead = [old_name(-timedelta(days=days)) for days in (300, 400)]
+    for name in (old_name(timedelta(hours=1)), *ahead):
+        (folder / name).write_text("kept")
+    server = serve("--backup-to", str(folder), "--backup-every", "1h", "--backup-keep", "1")
+    until(lambda: len(backups(folder)) == 1, "the others are removed")
+    assert maintenance.check(folder / backups(folder)[0]) == []
+    assert abs(metric(server, "last_success_timestamp_seconds") - time.time()) < 60, "a silent end of backups has to be seen"
+    assert warnings(server) == []
+
+
+def test_what_only_looks_like_a_backup_of_this_store_is_neither_removed_nor_counted(serve, folder, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    link, directory, digits = (old_name(timedelta(hours=hours)) for hours in (9, 8, 7))
+    (folder / link).symlink_to(precious)
+    (folder / directory).mkdir()
+    digits = "".join(chr(0xFF10 + int(sign)) if sign.isdigit() else sign for sign in digits)
+    others = [
+        digits,
+        f"{old_name(timedelta(0), 'jobs-of-b')}.part",
+        "jobs-mine.db.part",
+        old_name(timedelta(hours=5), "jobs-of-b"),
+    ]
+    for name in others:
+        (folder / name).write_text("kept")
+    server = serve("--backup-to", str(folder), "--backup-keep", "1")
+    until(lambda: metric(server, "kept") == 1, "a backup")
+    assert {link, directory, *others} <= {entry.name for entry in folder.iterdir()}
+    assert (precious.read_text(), warnings(server)) == ("kept", [])
+
+
+def test_a_folder_that_takes_the_place_of_another_is_locked_as_well(folder, tmp_path):
+    first, second = (Backups(tmp_path / name / "jobs.db", BackupPlan(str(folder), 60_000, 1, 0)) for name in "ab")
+    first._have_folder_to_oneself()
+    folder.rename(tmp_path / "moved")
+    folder.mkdir()
+    first._have_folder_to_oneself()
+    with pytest.raises(UnfitPlace, match="another server puts the backups"):
+        second._have_folder_to_oneself()

@@ -27,7 +27,9 @@ from holdfast.stores.sqlite.maintenance import open_store, problems_in, problems
 _FLUSH_S = 0.02
 _STEPS = 4_000  # of SQLite: some milliseconds
 _MOMENT = "%Y-%m-%dT%H-%M-%SZ"
-_KEPT = re.compile(r"(?P<stem>.+)-(?P<moment>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)\.db")
+_KEPT = re.compile(r"(?P<stem>.+)-(?P<moment>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)\.db", re.ASCII)
+_PART = ".part"
+_PART_LOGS = ("", "-wal", "-shm", "-journal")
 _STATES = ("scheduled", "ready", "leased", "concluded", "dead", "cancelled")
 _MADE = ("job", "queue", "schedule")
 """Where a store has a row that nobody may overwrite; keys and the audit log of a new server are replaced."""
@@ -101,37 +103,63 @@ def kept_name(store: Path, at: datetime) -> str:
     return f"{store.stem}-{at.astimezone(UTC).strftime(_MOMENT)}.db"
 
 
-def kept_backups(folder: Path) -> list[Kept]:
-    """The scheduled backups in a folder, the oldest first."""
-    found = []
+def kept_backups(folder: Path, now: datetime) -> list[Kept]:
+    """The scheduled backups in a folder, the oldest first. One of a moment after `now` was made while the clock was ahead, before it was set
+    back: it is older than all others.
+    """
+    found = [
+        one
+        for path in folder.iterdir()
+        if (one := _kept(path, path.name)) is not None and path.is_file() and not path.is_symlink()
+    ]
+    return sorted(found, key=lambda one: (one.at <= now, one.at))
+
+
+def remove_parts(folder: Path, stem: str) -> None:
+    """Remove what interrupted backups of this store have left."""
     for path in folder.iterdir():
-        if (match := _KEPT.fullmatch(path.name)) is not None:
-            with suppress(ValueError):  # a month that there is not
-                at = datetime.strptime(match["moment"], _MOMENT).replace(tzinfo=UTC)
-                found.append(Kept(at, match["stem"], path))
-    return sorted(found)
+        name, ending, log = path.name.rpartition(_PART)
+        if ending and log in _PART_LOGS and (one := _kept(path, name)) is not None and one.stem == stem:
+            path.unlink(missing_ok=True)
+
+
+def _kept(path: Path, name: str) -> Kept | None:
+    if (match := _KEPT.fullmatch(name)) is None:
+        return None
+    try:
+        return Kept(datetime.strptime(match["moment"], _MOMENT).replace(tzinfo=UTC), match["stem"], path)
+    except ValueError:  # a month that there is not
+        return None
 
 
 def newest_backup(folder: Path) -> Path:
-    """The newest of the scheduled backups in a folder; raises `UnfitPlace` without any, and if they are of several stores."""
-    found = kept_backups(folder)
+    """The newest of the scheduled backups in a folder; raises `UnfitPlace` without any, if they are of several stores, and where the clock leaves
+    open which one it is.
+    """
+    now = datetime.now(UTC)
+    found = kept_backups(folder, now)
     if not found:
         raise UnfitPlace(f"There is no backup in {folder} with a name as `--backup-to` gives it; name the file.")
     stems = sorted({one.stem for one in found})
     if len(stems) > 1:
         raise UnfitPlace(f"{folder} has backups of several stores ({', '.join(stems)}); name the file.")
+    if found[0].at > now:
+        raise UnfitPlace(
+            f"{found[0].path} is of a moment that is yet to come: a clock was ahead, or this machine's is behind, so that names don't tell which "
+            "backup is the newest; name the file."
+        )
     return found[-1].path
 
 
 def part_of(target: Path) -> Path:
     """Where a file is made that is not whole yet."""
-    return target.with_name(target.name + ".part")
+    return target.with_name(target.name + _PART)
 
 
 def remove_part(part: Path) -> None:
     """Remove what an interrupted copy has left."""
-    for name in (part.name, part.name + "-wal", part.name + "-shm", part.name + "-journal"):
-        part.with_name(name).unlink(missing_ok=True)
+    for log in _PART_LOGS:
+        part.with_name(part.name + log).unlink(missing_ok=True)
 
 
 def refuse_stray_log(target: Path) -> None:

@@ -6,6 +6,8 @@ still be written; it is created again once there is room.
 
 import fcntl
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from holdfast.limits import DISK_RESERVE_BYTES
@@ -94,6 +96,15 @@ def check_place(folder: Path, mounts: str | None = None) -> None:
         )
 
 
+def check_regular(path: Path) -> None:
+    """Raise `UnfitPlace` if something else than a file has the name: a pipe waits for ever, and a device would be replaced."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnfitPlace(
+                f"{path} is {'a directory' if path.is_dir() else 'a pipe, a socket or a device'}, and a store is a file."
+            )
+
+
 def make_private(path: Path) -> None:
     """Create the file for its owner only, if it is not there."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -109,7 +120,9 @@ class FileLock:
 
     def __init__(self, path: Path, *, new: bool = False) -> None:
         """`new`: lock only the name, because the file does not exist yet."""
-        self._fds = [os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
+        check_regular(path)
+        self._name = path.with_name(path.name + ".lock")
+        self._fds = [os.open(self._name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
         try:
             if not self._take():
                 owner = os.read(self._fds[0], 20).decode(errors="replace").strip() or "unknown"
@@ -131,6 +144,13 @@ class FileLock:
         except OSError:
             return False
         return True
+
+    def stands(self) -> bool:
+        """Whether the locked file still has its name: another one would find no lock."""
+        try:
+            return os.path.samestat(os.fstat(self._fds[0]), self._name.stat())
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Let another server have the file."""

@@ -24,7 +24,7 @@ from holdfast.stores.check import (
 )
 from holdfast.stores.rows import schedule_of
 from holdfast.stores.sqlite.connect import APPLICATION_ID, migrations, open_reader
-from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.stores.sqlite.files import UnfitPlace, check_regular
 from holdfast.stores.sqlite.sql import SQL
 from holdfast.stores.sqlite.undecodable import fetch_undecodable, is_text
 from holdfast.stores.unreadable import shown
@@ -137,6 +137,7 @@ def _spoiled(connection: apsw.Connection) -> list[str]:
 
 def open_store(path: Path, *, older: bool = False) -> apsw.Connection:
     """A store file to be read; raises `UnfitPlace` if it is not one. `older`: an older schema will do."""
+    check_regular(path)
     try:
         connection = open_reader(path)
         owner, version = connection.pragma("application_id"), connection.pragma("user_version")
