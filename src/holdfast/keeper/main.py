@@ -279,11 +279,7 @@ def _own_socket(fd: int) -> socket.socket:
 
 async def keep(config: KeeperConfig) -> int:
     """Serve the fronts until the last one hangs up; the exit code."""
-    sockets = [socket.socket(fileno=fd) for fd in config.fds]
-    for (
-        sock
-    ) in sockets:  # a process that makes a backup would keep them open after this one, whose end the fronts would not see
-        sock.set_inheritable(False)
+    sockets = [_own_socket(fd) for fd in config.fds]
     try:
         store = SqliteStore(Path(config.path) if config.path is not None else None, config.defaults, config.watermark_bytes)
     except Exception as error:  # noqa: BLE001  (whatever it is, the server must be told why there is no keeper)
