@@ -270,9 +270,16 @@ class FrontConnection:
         self._hung_up(self)
 
 
+def _own_socket(fd: int) -> socket.socket:
+    """A front's socket. A process that makes a backup must not keep it open after this one, whose end the front would not see."""
+    sock = socket.socket(fileno=fd)
+    sock.set_inheritable(False)
+    return sock
+
+
 async def keep(config: KeeperConfig) -> int:
     """Serve the fronts until the last one hangs up; the exit code."""
-    sockets = [socket.socket(fileno=fd) for fd in config.fds]
+    sockets = [_own_socket(fd) for fd in config.fds]
     try:
         store = SqliteStore(Path(config.path) if config.path is not None else None, config.defaults, config.watermark_bytes)
     except Exception as error:  # noqa: BLE001  (whatever it is, the server must be told why there is no keeper)

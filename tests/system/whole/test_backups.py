@@ -1,5 +1,6 @@
 """Scheduled backups (`--backup-to`): made beside a server that goes on, by one process, verified; the oldest go; a failure is told and tried again."""
 
+import os
 import re
 import signal
 import time
@@ -135,7 +136,11 @@ def test_two_servers_do_not_remove_each_others_backups(serve, folder, tmp_path):
     assert warnings(first) == []
 
 
-@pytest.mark.parametrize("whom", ["keeper", "all", "stop"])
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.mark.parametrize("whom", ["keeper", "stopped", "all", "stop"])
 def test_what_ends_in_the_middle_of_a_backup_leaves_no_backup_and_no_process(serve, home, folder, whom):
     server = serve()
     with server.client() as client:
@@ -147,7 +152,10 @@ def test_what_ends_in_the_middle_of_a_backup_leaves_no_backup_and_no_process(ser
     until(lambda: any(part.stat().st_size for part in folder.glob("*.part")), "a backup that is under way")
     for pid in server.pids():
         server.watch(pid)
-    if whom == "keeper":
+    if whom == "stopped":
+        (copying,) = (int(pid) for pid in children_of(server.keeper))
+        server.send(signal.SIGSTOP, copying)
+    if whom in ("keeper", "stopped"):
         server.send(signal.SIGKILL, server.keeper)
         assert server.ended() == 1
     elif whom == "all":
@@ -155,6 +163,8 @@ def test_what_ends_in_the_middle_of_a_backup_leaves_no_backup_and_no_process(ser
     else:
         server.send(signal.SIGTERM)
         assert server.ended() == 0
+    if whom == "stopped":
+        os.kill(copying, signal.SIGCONT)  # the server has ended without it
     server.gone()
     assert backups(folder) == []
     if whom == "stop":
