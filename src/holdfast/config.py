@@ -391,6 +391,16 @@ def _texts(given: Any, told: str, _: Any) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
+def store_outside(store: str, replicas: int = 0) -> Config:
+    """A store that a command opens by itself, without its server; raises `ConfigError` where `store` names none."""
+    config = Config(store=store, replicas=replicas)
+    if store == "memory":
+        raise ConfigError("A store in memory can't be opened from outside its server.")
+    if not _is_place(config):
+        raise ConfigError("The store must be sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE.")
+    return config
+
+
 def _check(config: Config, told: dict[str, str]) -> None:
     if not _is_place(config):
         raise ConfigError(

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from holdfast.config import Config
+from holdfast.config import Config, ConfigError, store_outside
 from holdfast.errors import StoreUnavailable
 from holdfast.job.job import State
 from holdfast.limits import ID_MAX
@@ -52,9 +52,10 @@ def export_store(store: str, queues: tuple[str, ...], states: tuple[str, ...], a
     backup. `holdfast import` puts it into another store. Not exported: access keys, the secrets of leases, workers and the
     audit log.
     """
-    config = Config(store=store)
-    if not config.database() and config.store_path() is None:
-        _refuse("a store in memory can't be opened from outside its server.", 2)
+    try:
+        config = store_outside(store)
+    except ConfigError as error:
+        _refuse(str(error), 2)
     progress = Progress(after)
     try:
         asyncio.run(_export(config, Wanted(frozenset(queues), frozenset(map(State, states))), progress))

@@ -10,7 +10,7 @@ import click
 import structlog
 
 from holdfast.cli.importing import CantImport, Importer, items
-from holdfast.config import Config
+from holdfast.config import Config, ConfigError, store_outside
 from holdfast.errors import HoldfastError
 from holdfast.stores.sqlite.files import UnfitPlace
 from holdfast.stores.sqlite.store import SqliteStore
@@ -40,9 +40,10 @@ def import_store(file: BinaryIO, store: str, replicas: int) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    config = Config(store=store, replicas=replicas)
-    if not config.database() and config.store_path() is None:
-        _refuse("a store in memory can't be opened from outside its server.", 2)
+    try:
+        config = store_outside(store, replicas)
+    except ConfigError as error:
+        _refuse(str(error), 2)
     if config.replicas and not config.database():
         _refuse("--replicas needs a store on PostgreSQL; a file has no standbys.", 2)
     importer: list[Importer] = []

@@ -19,7 +19,7 @@ from holdfast.auth.keys import Key
 from holdfast.client.types import AccessKey
 from holdfast.committer.batch import Batch
 from holdfast.committer.committer import decide
-from holdfast.config import Config
+from holdfast.config import Config, ConfigError, store_outside
 from holdfast.errors import BY_CODE, InternalError, InvalidRequest
 from holdfast.logs import structlog
 from holdfast.messages.audit import Managed
@@ -81,7 +81,7 @@ def shown(key: Key, secret: str | None = None) -> AccessKey:
 
 
 async def _decided(place: str, command: Command[Answer]) -> Answer:
-    config = Config(store=place)
+    config = _named(place)
     path = config.store_path()
     if path is not None:
         try:
@@ -112,7 +112,7 @@ async def _answer(tx: Transaction, command: Command[Answer], now: int) -> Answer
 
 
 async def _listed(place: str) -> list[Key]:
-    config = Config(store=place)
+    config = _named(place)
     path = config.store_path()
     if path is None:
         store: Store = _database(config)
@@ -123,10 +123,15 @@ async def _listed(place: str) -> list[Key]:
     return keys_beside(path)
 
 
+def _named(place: str) -> Config:
+    try:
+        return store_outside(place)
+    except ConfigError as error:
+        raise InvalidRequest(str(error), field="store") from None
+
+
 def _database(config: Config) -> Store:
-    """The store in PostgreSQL; raises `InvalidRequest` if `config` names no database."""
-    if not config.database():
-        raise InvalidRequest("A store in memory can't be opened from outside its server.", field="store")
+    """The store in PostgreSQL."""
     from holdfast.stores.postgres.store import PostgresStore  # noqa: PLC0415  (its driver is slow to import)
 
     return PostgresStore(config.store, config.policy())

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.postgres import server as postgres
+from holdfast.cli.entry import main as every_command
 from holdfast.cli.main import main
 from tests.contract.cli.test_backup import is_refused
 from tests.contract.cli.test_move import filled_store
@@ -417,3 +418,15 @@ def test_an_import_that_is_killed_goes_on_where_it_was(place, tmp_path):
 def _jobs_in(place: str) -> int:
     said = export(place)
     return len(things(said.stdout_bytes, "job")) if said.exit_code == 0 else 0
+
+
+@pytest.mark.parametrize("place", ["postgre://u@h/d", "sqlite://x.db", "sqlite:///", "foo", "memory", "postgresql://u@h"])
+@pytest.mark.parametrize(
+    "asked", [["export"], ["import", "-"], ["restore", "."], ["key", "ls"], ["key", "create", "--name", "k", "--can", "read"]]
+)
+def test_a_word_that_names_no_store_is_refused_and_makes_no_file(monkeypatch, tmp_path, asked, place):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(every_command, [*asked, "--store", place], input="")
+    assert done.exit_code in (1, 2), done.output
+    assert "sqlite:///PATH" in done.output or "memory" in done.output or "PostgreSQL" in done.output
+    assert list(tmp_path.iterdir()) == []
