@@ -214,7 +214,7 @@ def test_a_store_under_something_that_is_no_folder_is_refused_by_its_path(servin
 
 def test_a_folder_in_the_place_of_the_store_is_refused(serving, home):
     (home / "jobs.db").mkdir(parents=True)
-    assert "can't be opened" in refusal(serving("--store", f"sqlite:///{home}/jobs.db"))
+    assert "jobs.db is a directory, and a store is a file" in refusal(serving("--store", f"sqlite:///{home}/jobs.db"))
 
 
 def test_a_network_file_system_is_refused_and_nothing_is_made_there(serving, tmp_path):
@@ -236,7 +236,7 @@ def test_a_store_that_may_not_be_read_is_refused(serving, home):
 
 def test_every_front_ends_when_the_store_can_t_be_opened(serving, home):
     (home / "jobs.db").mkdir(parents=True)
-    assert "can't be opened" in refusal(serving("--store", f"sqlite:///{home}/jobs.db", "--fronts", "2"))
+    assert "jobs.db is a directory, and a store is a file" in refusal(serving("--store", f"sqlite:///{home}/jobs.db", "--fronts", "2"))
 
 
 # Interrupted
