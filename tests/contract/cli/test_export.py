@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.postgres import server as postgres
+from holdfast.cli.entry import main
 from holdfast.cli.entry import main as every_command
-from holdfast.cli.main import main
 from tests.contract.cli.test_backup import is_refused
 from tests.contract.cli.test_move import filled_store
 from tests.system.whole.calls import conclude, lease, push

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.postgres import server as postgres
-from holdfast.cli.main import main
+from holdfast.cli.entry import main
 from tests.contract.cli.test_access_keys import run as command
 from tests.system.whole.calls import conclude, lease, push
 from tests.system.whole.servers import Server

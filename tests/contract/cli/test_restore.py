@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from holdfast.cli.main import main
+from holdfast.cli.entry import main
 from holdfast.limits import NUMBERS_AHEAD
 from holdfast.stores.sqlite import maintenance
 from tests.contract.cli.test_access_keys import run as command
