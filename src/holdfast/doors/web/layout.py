@@ -73,7 +73,7 @@ class _Compiled(jinja2.FileSystemBytecodeCache):
         """What is damaged, as by a loss of power, is compiled again."""
         try:
             super().load_bytecode(bucket)
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+        except (OSError, EOFError, ValueError, LookupError, AttributeError, ImportError, pickle.UnpicklingError):
             bucket.reset()
 
     def dump_bytecode(self, bucket: Bucket) -> None:
