@@ -115,8 +115,10 @@ class Committer:
             self._idle.clear()
         self._waiting.append((command, sink, tag))
 
-    def _is_in_vain(self, command: LeaseJobs) -> bool:
-        """Whether there is nothing to lease by the last commit, as far as the store knows that without a transaction."""
+    def _is_in_vain(self, command: Command[Answer]) -> bool:
+        """Whether this waits for jobs, and there is nothing to lease by the last commit, as far as the store knows that without a transaction."""
+        if type(command) is not LeaseJobs or not command.waits:
+            return False
         known = self._store.in_memory() if command.request is None and command.queues else None
         if known is None:
             return False
@@ -202,7 +204,7 @@ class Committer:
     async def _commit(self, taken: list[Waiting], grants: bool = True) -> None:
         """Commit these, and with `grants` also what callers that wait for jobs are granted in the same transaction."""
         commands = [command for command, _, _ in taken]
-        if all(type(command) is LeaseJobs and command.waits and self._is_in_vain(command) for command in commands):
+        if type(commands[0]) is LeaseJobs and all(map(self._is_in_vain, commands)):
             self._answer(taken, [Granted([], self._clock.now())] * len(taken), None)  # as a transaction would
             return
         self._grants = grants and len(commands) <= _FEW_COMMANDS
@@ -418,9 +420,10 @@ async def decide(
     for pair in managing:
         await manage(batch, pair, results)
     if new:
-        await enqueue.prepare(batch, [command for _, command in new if type(command) is Enqueue])
+        await enqueue.prepare(batch, new)
         await each(batch, new, results)
-    await groups.settle(batch)
+    if batch.grouped:
+        await groups.settle(batch)
     if picked := pick(batch):  # they have waited longer
         leases[:0] = enumerate(picked, len(results))
         results += [_UNDECIDED] * len(picked)
