@@ -59,6 +59,7 @@ class LeaseExtender:
         self._draining = draining
         self._kept: dict[str, TrackedLease] = {}
         self._changed = threading.Condition()
+        self._sleeps_until = _NEVER  # what is due later need not wake the thread
         self._ended = False
         self._beat_due = _NEVER
         self._beat: Callable[[], None] = lambda: None
@@ -67,9 +68,11 @@ class LeaseExtender:
 
     def hold(self, held: HeldJob) -> None:
         """Keep this lease from now on."""
+        kept = TrackedLease(held)
         with self._changed:
-            self._kept[held.token] = TrackedLease(held)
-            self._changed.notify()
+            self._kept[held.token] = kept
+            if kept.at < self._sleeps_until:
+                self._changed.notify()
 
     def let_go(self, held: HeldJob) -> None:
         """Keep it no more."""
@@ -128,6 +131,7 @@ class LeaseExtender:
         while True:
             with self._changed:
                 while not self._ended and (left := self._seconds_left()) > 0:
+                    self._sleeps_until = time.monotonic() + left
                     self._changed.wait(None if left == _NEVER else left)
                 if self._ended:
                     return
