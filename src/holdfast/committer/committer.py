@@ -384,7 +384,8 @@ class Committer:
             results = self._decided = await decide(batch, commands, self._pick)
             news = await batch.finish()
             await tx.commit()
-        seconds = self._totals.commit_busy.end(began) if tx.wrote else 0.0
+        wrote = tx.wrote
+        seconds = self._totals.commit_busy.end(began) if wrote else 0.0
         if len(batch.counts) > _MANY_COUNTS:
             await asyncio.sleep(0)  # counting outside the store takes time, too
         if batch.audit or batch.passed_over or batch.audit_removed:
@@ -396,7 +397,7 @@ class Committer:
             self._totals.forget(name)
             self._recorder.forget(name)
         self._recorder.committed(batch.counts, batch.written.values(), batch.now)
-        if tx.wrote:
+        if wrote:
             self._totals.committed(batch.counts, len(commands), seconds)
         self._totals.batches += 1
         return results, news

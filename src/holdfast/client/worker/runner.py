@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -32,18 +32,16 @@ class Handler:
     process: bool = False
     timeout_s: float | None = None
     raw: bool = False
+    is_coroutine: bool = field(init=False)  # it runs in the event loop
 
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise TypeError(f"a handler is a function, not {type(self.function).__name__}")
-        if self.process and self.is_coroutine:
-            raise TypeError("a handler that runs in a process is a plain function")
-
-    @property
-    def is_coroutine(self) -> bool:
-        """Whether it runs in the event loop."""
         call = getattr(self.function, "__call__", None)  # noqa: B004  (of an object that is called like a function)
-        return inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(call)
+        is_coroutine = inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(call)
+        object.__setattr__(self, "is_coroutine", is_coroutine)  # once: to find it out takes a tenth of what a job costs
+        if self.process and is_coroutine:
+            raise TypeError("a handler that runs in a process is a plain function")
 
 
 class Runner:
@@ -69,9 +67,13 @@ class Runner:
             except UnreadableJson as unreadable:  # nor will it be at another try
                 return Fail(token=held.token, reason=cut(words(unreadable)), retry=False), None
         held.in_thread = not (handler.process or handler.is_coroutine)
+        bound: asyncio.Timeout | None = None
         try:
-            async with asyncio.timeout(handler.timeout_s) as bound:
+            if handler.timeout_s is None:
                 result = await self._call(handler, held)
+            else:
+                async with asyncio.timeout(handler.timeout_s) as bound:
+                    result = await self._call(handler, held)
             return _concluded(held, result), None
         except Said as said:
             said.entry.token = held.token
@@ -79,7 +81,7 @@ class Runner:
         except ProcessDied as died:
             return Fail(token=held.token, reason=words(died), crashed=True), None
         except TimeoutError as error:
-            if bound.expired():
+            if bound is not None and bound.expired():
                 held.must_end = True
                 reason = f"Timed out after {handler.timeout_s:g} s."
                 return Fail(token=held.token, reason=reason), None
