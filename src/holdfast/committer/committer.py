@@ -40,7 +40,7 @@ from holdfast.logs import structlog
 from holdfast.messages.answers import Granted, GrantedJob
 from holdfast.messages.audit import Managed
 from holdfast.messages.backend import Courier, Sink
-from holdfast.messages.commands import Enqueue, LeaseJobs
+from holdfast.messages.commands import LeaseJobs
 from holdfast.messages.events import Committed
 from holdfast.messages.frame import Answer, Command, Phase, Refused
 from holdfast.messages.time_commands import ReapWorkers

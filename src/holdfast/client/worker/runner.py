@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,10 @@ class Handler:
             raise TypeError("a handler that runs in a process is a plain function")
 
 
+class _TimedOut(Exception):
+    """The bound of a handler was reached; one that raises `TimeoutError` itself has only failed."""
+
+
 class Runner:
     """Runs each handler in the loop, a thread or a process."""
 
@@ -67,25 +71,18 @@ class Runner:
             except UnreadableJson as unreadable:  # nor will it be at another try
                 return Fail(token=held.token, reason=cut(words(unreadable)), retry=False), None
         held.in_thread = not (handler.process or handler.is_coroutine)
-        bound: asyncio.Timeout | None = None
+        call = self._call(handler, held)
         try:
-            if handler.timeout_s is None:
-                result = await self._call(handler, held)
-            else:
-                async with asyncio.timeout(handler.timeout_s) as bound:
-                    result = await self._call(handler, held)
+            result = await (call if handler.timeout_s is None else _within(handler.timeout_s, call))
             return _concluded(held, result), None
         except Said as said:
             said.entry.token = held.token
             return said.entry, None
         except ProcessDied as died:
             return Fail(token=held.token, reason=words(died), crashed=True), None
-        except TimeoutError as error:
-            if bound is not None and bound.expired():
-                held.must_end = True
-                reason = f"Timed out after {handler.timeout_s:g} s."
-                return Fail(token=held.token, reason=reason), None
-            return told(error, held.token), error
+        except _TimedOut:
+            held.must_end = True
+            return Fail(token=held.token, reason=f"Timed out after {handler.timeout_s:g} s."), None
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001  (whatever a handler raises is its outcome)
@@ -116,6 +113,16 @@ class Runner:
         if handler.is_coroutine:
             return await handler.function(held)
         return await self.threads.call(lambda: handler.function(held))
+
+
+async def _within(seconds: float, call: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        async with asyncio.timeout(seconds) as bound:
+            return await call
+    except TimeoutError as error:
+        if bound.expired():
+            raise _TimedOut from error
+        raise
 
 
 def _concluded(held: HeldJob, result: Any) -> Conclude:
