@@ -20,6 +20,7 @@ from holdfast.client.retry import Answer, Call, Lost, NotSent
 AT_ONCE = (
     256  # calls to one server under way; more wait for their turn. Those that wait at the server by intention do not count
 )
+_BUFFER_BYTES = 16_384  # of each connection: most answers are shorter
 _FOR_AN_ANSWER = 1 / 8  # of a try's time: who would have less does not send, because nothing would be known of it then
 _NEXT_ADDRESS_S = 0.25  # RFC 8305: after which the next address of a host is tried beside one that does not answer
 _NO_CONNECTION = (OSError, RuntimeError, UnicodeError, TimeoutError)  # uvloop has RuntimeErrors in some places of OSErrors
@@ -35,7 +36,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self) -> None:
         self._response = Response()
-        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._answered: asyncio.Future[Answer] | None = None
         self.idle_since = 0.0
         self.is_gone = False
