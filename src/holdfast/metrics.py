@@ -160,7 +160,9 @@ class _Answered:
         for (method, route, status), count in self._counts.items():
             requests.add_metric([self._front, method, route, str(status)], count)
         yield requests
-        times = HistogramMetricFamily("holdfast_http_request_seconds", "Time to answer, waiting included.", labels=["front", "route"])
+        times = HistogramMetricFamily(
+            "holdfast_http_request_seconds", "Time to answer, waiting included.", labels=["front", "route"]
+        )
         for route, buckets in self._seconds.items():
             sums = list(accumulate(buckets[:-1]))
             names = [*(str(float(bound)) for bound in _SECONDS), "+Inf"]
@@ -228,7 +230,9 @@ def _channel_families(numbers: ChannelNumbers, front: str) -> Iterator[Metric]:
     channels.add_metric([front], numbers.open)
     held = GaugeMetricFamily("holdfast_channel_jobs", "Jobs that are unfinished on live channels.", labels=["front"])
     held.add_metric([front], numbers.held)
-    messages = CounterMetricFamily("holdfast_channel_messages", "Messages that came on live channels, by op.", labels=["front", "op"])
+    messages = CounterMetricFamily(
+        "holdfast_channel_messages", "Messages that came on live channels, by op.", labels=["front", "op"]
+    )
     for kind, count in numbers.messages.items():
         messages.add_metric([front, kind], count)
     yield from (channels, held, messages)
@@ -254,7 +258,9 @@ def tls_families(
 ) -> Iterator[Metric]:
     """What a front over TLS tells: when its certificate ends, reloads by outcome, and failed handshakes by door and reason."""
     expires = GaugeMetricFamily(
-        "holdfast_tls_certificate_expiration_timestamp_seconds", "When the TLS certificate expires, in seconds since 1970.", labels=["front"]
+        "holdfast_tls_certificate_expiration_timestamp_seconds",
+        "When the TLS certificate expires, in seconds since 1970.",
+        labels=["front"],
     )
     expires.add_metric([front], expires_at)
     reloads = CounterMetricFamily(
