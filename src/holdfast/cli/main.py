@@ -26,6 +26,7 @@ from holdfast.logs import settle
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.sqlite import copies, maintenance
 from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.units import counted
 
 
 def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,7 +137,7 @@ def check(path: Path | None, store: str | None) -> None:
     for problem in problems:
         click.echo(problem)
     if problems:
-        _refuse(f"{name} has {len(problems)} problems.")
+        _refuse(f"{name} has {counted(len(problems), 'problem')}.")
     click.echo(f"{name} is sound.", err=True)
 
 
