@@ -14,6 +14,7 @@ from holdfast.errors import StoreUnavailable
 from holdfast.stores.postgres import maintenance as database
 from holdfast.stores.sqlite import copies, maintenance
 from holdfast.stores.sqlite.files import UnfitPlace
+from holdfast.units import counted
 
 
 class StoreFile(click.Path):
@@ -55,7 +56,7 @@ def check(path: Path | None, store: str | None) -> None:
     for problem in problems:
         click.echo(problem)
     if problems:
-        _refuse(f"{name} has {len(problems)} problems.")
+        _refuse(f"{name} has {counted(len(problems), 'problem')}.")
     click.echo(f"{name} is sound.", err=True)
 
 

@@ -28,6 +28,7 @@ from holdfast.engine.access import caller_here
 from holdfast.http import route
 from holdfast.http.reply import Pairs, Reply, redirect
 from holdfast.http.request import Request
+from holdfast.units import counted
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -98,7 +99,7 @@ def templates() -> jinja2.Environment:
     made.globals["asset"] = assets.address
     made.filters |= {
         "number": formats.number,
-        "counted": formats.counted,
+        "counted": counted,
         "short": formats.short,
         "rate": formats.rate,
         "duration": formats.duration,
