@@ -1,4 +1,4 @@
-"""`holdfast serve|config|check|backup|restore|export|import|move|doctor`.
+"""`holdfast serve|config|check|backup|restore|export|import|move|upgrade|doctor`.
 
 Exit codes: 0 done, 1 it failed, 2 the command was wrong. Data goes to standard output, messages to standard error.
 """
@@ -20,6 +20,7 @@ from holdfast.cli.export import export_store
 from holdfast.cli.import_store import import_store
 from holdfast.cli.move import move
 from holdfast.cli.restore import restore_backup
+from holdfast.cli.upgrade import upgrade
 from holdfast.config import Config, ConfigError, Loaded, load
 from holdfast.errors import StoreUnavailable
 from holdfast.logs import settle
@@ -157,3 +158,4 @@ main.add_command(export_store)
 main.add_command(import_store)
 main.add_command(move)
 main.add_command(restore_backup)
+main.add_command(upgrade)
