@@ -110,7 +110,10 @@ def test_a_migration_that_fails_leaves_the_schema_before_all_steps_that_were_due
     good = migrations()
     connection = apsw.Connection(str(tmp_path / "jobs.db"))
     connect.migrate(connection)
-    failing = [(900, "CREATE TABLE whole(x) STRICT"), (901, "CREATE TABLE half(x) STRICT; SELECT no_such_thing")]
+    failing = [
+        (900, "CREATE TABLE whole(x INTEGER) STRICT"),
+        (901, "CREATE TABLE half(x INTEGER) STRICT; SELECT no_such_thing"),
+    ]
     monkeypatch.setattr(connect, "migrations", lambda: [*good, *failing])
     with pytest.raises(apsw.SQLError):
         connect.migrate(connection)
@@ -123,7 +126,7 @@ def test_a_migration_that_fails_leaves_the_schema_before_all_steps_that_were_due
 def test_a_file_of_a_newer_version_is_refused_with_its_name_and_the_way_back(tmp_path, monkeypatch):
     good = migrations()
     with monkeypatch.context() as newer:
-        newer.setattr(connect, "migrations", lambda: [*good, (good[-1][0] + 1, "CREATE TABLE more(x) STRICT")])
+        newer.setattr(connect, "migrations", lambda: [*good, (good[-1][0] + 1, "CREATE TABLE more(x INTEGER) STRICT")])
         newer.setattr(connect, "__version__", "77.1.0")
         connection = apsw.Connection(str(tmp_path / "jobs.db"))
         connect.migrate(connection)
