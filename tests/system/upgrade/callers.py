@@ -14,7 +14,8 @@ END = threading.Event()
 
 
 def told(*what: object) -> None:
-    print(*what, flush=True)
+    sys.stdout.write(" ".join(map(str, what)) + "\n")
+    sys.stdout.flush()
 
 
 def produce(name: str, urls: list[str]) -> None:

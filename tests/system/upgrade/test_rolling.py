@@ -156,17 +156,25 @@ def versions(database):
     return tuple(json.loads(f"[{found[1:-1]}]"))
 
 
-def test_nodes_and_workers_roll_from_the_release_to_this_version_under_load(
-    released, newer, database, serving, calling, tmp_path
-):
-    ports = [free_port(), free_port()]
-    urls = [f"http://127.0.0.1:{port}" for port in ports]
+class Rolling:
+    """Two nodes of one of the versions each, at ports that stay."""
 
-    def node(port, env):
-        at = tmp_path / f"node{len(list(tmp_path.iterdir()))}"
-        return serving("--store", database.url(), "--port", str(port), at=at, env=env).start()
+    def __init__(self, serving, database, tmp_path):
+        self._serving, self._database, self._folder = serving, database, tmp_path
+        self._ports = [free_port(), free_port()]
+        self.urls = [f"http://127.0.0.1:{port}" for port in self._ports]
+        self.nodes = [None, None]
+        self._started = itertools.count()
 
-    def stop(server):
+    def replace(self, number, env):
+        """End the node in good order, and start one in its place."""
+        if self.nodes[number] is not None:
+            self.stop(self.nodes[number])
+        options = ("--store", self._database.url(), "--port", str(self._ports[number]))
+        at = self._folder / f"node{next(self._started)}"
+        self.nodes[number] = self._serving(*options, at=at, env=env).start()
+
+    def stop(self, server):
         with server.client() as client:
             page = client.get("/metrics").text
         server.send(signal.SIGTERM)
@@ -174,95 +182,100 @@ def test_nodes_and_workers_roll_from_the_release_to_this_version_under_load(
         assert metric(page, "holdfast_http_requests_total", status="500") == 0
         assert "Traceback" not in server.err.text, server.err.text
 
-    nodes = [node(port, released.env) for port in ports]
-    before = versions(database)
-    assert before[0] == released.release.postgresql
-    producers = [calling("produce", "old", urls, released.env)]
-    workers = [calling("work", "old", urls, released.env)]
-    prober = Prober(urls)
-    workers[0].goes_on(50)
 
-    plan = json.loads(command(newer, "upgrade", "--check", "--json", "--store", database.url()).stdout)
-    assert [(one["schema"], one["versions"], one["nodes"], one["stay"]) for one in plan["nodes"]] == [
-        (before[0], released.release.version, 2, True)
-    ]
-    assert all(step["older_nodes"] == "stay" for step in plan["steps"]), plan
-    assert plan["obstacles"] == []
-    assert versions(database) == before
+def all_go_on(*callers, count=20):
+    for one in callers:
+        one.goes_on(count)
 
-    # The first node of the newer version does what is to be done before; callers of the release go on, at both.
-    stop(nodes[0])
-    nodes[0] = node(ports[0], newer)
-    assert versions(database) == (plan["newest"], before[0])
-    producers.append(calling("produce", "new", urls, newer))
-    for one in (*producers, *workers):
-        one.goes_on()
-    # A worker of the newer version comes, and that of the release goes: jobs come from nodes of either.
-    workers.append(calling("work", "new", urls, newer))
-    for one in workers:
-        one.goes_on()
-    workers[0].end()
-    workers[1].goes_on(50)
-    # The last node of the release may start again: nothing was taken away from it. As long as it is there, nothing is.
-    stop(nodes[1])
-    nodes[1] = node(ports[1], released.env)
-    for one in (*producers, workers[1]):
-        one.goes_on()
-    finished = command(newer, "upgrade", "--finish", "--store", database.url())
-    if plan["newest"] > before[0]:
-        assert finished.returncode == 1
-        assert f"Older nodes are connected to the database (1 of Holdfast {released.release.version})" in finished.stderr
-    assert versions(database) == (plan["newest"], before[0])
-    # Then it goes.
-    stop(nodes[1])
-    nodes[1] = node(ports[1], newer)
-    for one in (*producers, workers[1]):
-        one.goes_on()
-    finished = command(newer, "upgrade", "--finish", "--store", database.url())
-    assert finished.returncode == 0, finished.stderr
-    assert versions(database) == (plan["newest"], plan["newest"])
-    if plan["newest"] > before[0]:
-        late = serving("--store", database.url(), at=tmp_path / "late", env=released.env).launch()
-        said = late.out.wait_for(f"The database has schema {plan['newest']}, which Holdfast {__version__} made.")
-        assert f"this is Holdfast {released.release.version}, which knows up to {before[0]}. Use the newer Holdfast." in said
-        late.kill_all()
-    for one in (*producers, workers[1]):
-        one.goes_on()
 
-    for producer in producers:
-        producer.end()
-    prober.end()
+def all_was_done_and_nothing_twice(server, producers, workers):
+    """What was acknowledged is concluded, each attempt ran once, and a call that is repeated now is answered as it was then."""
     acknowledged = {int(job): key for producer in producers for job, key in producer.pairs}
     assert len(acknowledged) == sum(len(producer.pairs) for producer in producers)
-    with nodes[0].client() as client:
+    with server.client() as client:
 
         def counts():
             return client.get("/v1/queues/load").json()["jobs"]
 
         until(lambda: counts()["concluded"] >= len(acknowledged), "all is done")
-        workers[1].end()
-        assert counts()["concluded"] == len(acknowledged), "a call that was repeated made a second job, or one was lost"
+        workers[-1].end()
+        assert counts()["concluded"] == len(acknowledged), "a call that was repeated made a second job"
         assert {counts()[state] for state in ("dead", "cancelled", "ready", "leased", "scheduled")} == {0}
         for job, key in list(acknowledged.items())[:: len(acknowledged) // 40]:
             found = client.get(f"/v1/jobs/{job}").json()
             assert (found["state"], found["payload"], found["result"]) == ("concluded", {"key": key}, {"key": key})
-            again = client.post(
-                "/v1/queues/load/jobs",
-                json={"payload": {"key": key}, "tags": [key.split("-")[0]]},
-                headers={"Idempotency-Key": key},
-            )
+            call = {"payload": {"key": key}, "tags": [key.split("-")[0]]}
+            again = client.post("/v1/queues/load/jobs", json=call, headers={"Idempotency-Key": key})
             assert (again.status_code, again.json()["id"]) == (200, job), again.text
     attempts = [pair for worker in workers for pair in worker.pairs]
     assert {int(job) for job, _ in attempts} == set(acknowledged)
     assert len(set(attempts)) == len(attempts), "an attempt ran twice"
-    sound = command(newer, "check", "--store", database.url())
-    assert sound.returncode == 0, sound.stdout + sound.stderr
 
-    # The way back: what the newer version writes out, the release takes in.
-    file, back = tmp_path / "all.ndjson", f"sqlite:///{tmp_path}/back.db"
-    assert command(newer, "export", "--store", database.url(), into=file).returncode == 0
-    taken = command(released.env, "import", str(file), "--store", back)
+
+def the_release_takes_in_what_is_exported(newer, released, url, tmp_path):
+    file, back = tmp_path / "all.ndjson", tmp_path / "back.db"
+    assert command(newer, "export", "--store", url, into=file).returncode == 0
+    taken = command(released.env, "import", str(file), "--store", f"sqlite:///{back}")
     assert taken.returncode == 0, taken.stderr
-    assert command(released.env, "check", str(tmp_path / "back.db")).returncode == 0
     count = sum(1 for line in file.read_text().splitlines() if line.startswith('{"job"'))
     assert f"{count} jobs are imported" in taken.stderr
+    assert command(released.env, "check", str(back)).returncode == 0
+
+
+def test_nodes_and_workers_roll_from_the_release_to_this_version_under_load(
+    released, newer, database, serving, calling, tmp_path
+):
+    rolling = Rolling(serving, database, tmp_path)
+    for number in (0, 1):
+        rolling.replace(number, released.env)
+    (old, _) = before = versions(database)
+    assert old == released.release.postgresql
+    producers = [calling("produce", "old", rolling.urls, released.env)]
+    workers = [calling("work", "old", rolling.urls, released.env)]
+    prober = Prober(rolling.urls)
+    all_go_on(*workers, count=50)
+
+    plan = json.loads(command(newer, "upgrade", "--check", "--json", "--store", database.url()).stdout)
+    assert plan["nodes"] == [{"schema": old, "versions": released.release.version, "nodes": 2, "stay": True}]
+    assert {step["older_nodes"] for step in plan["steps"]} <= {"stay"}
+    assert plan["obstacles"] == []
+    assert versions(database) == before
+    new = plan["newest"]
+
+    # The first node of the newer version does what is to be done before; callers of the release go on, at both.
+    rolling.replace(0, newer)
+    assert versions(database) == (new, old)
+    producers.append(calling("produce", "new", rolling.urls, newer))
+    all_go_on(*producers, *workers)
+    # A worker of the newer version comes, and that of the release goes: jobs come from nodes of either.
+    workers.append(calling("work", "new", rolling.urls, newer))
+    all_go_on(*workers)
+    workers[0].end()
+    all_go_on(workers[1], count=50)
+    # The last node of the release may start again. As long as it is there, nothing is taken away from it.
+    rolling.replace(1, released.env)
+    all_go_on(*producers, workers[1])
+    finished = command(newer, "upgrade", "--finish", "--store", database.url())
+    still_there = f"Older nodes are connected to the database (1 of Holdfast {released.release.version})"
+    assert (finished.returncode, still_there in finished.stderr) == ((1, True) if new > old else (0, False)), finished.stderr
+    assert versions(database) == (new, old)
+    # Then it goes, and what it needed, too. It is told so when it comes again.
+    rolling.replace(1, newer)
+    all_go_on(*producers, workers[1])
+    finished = command(newer, "upgrade", "--finish", "--store", database.url())
+    assert finished.returncode == 0, finished.stderr
+    assert versions(database) == (new, new)
+    if new > old:
+        late = serving("--store", database.url(), at=tmp_path / "late", env=released.env).launch()
+        said = late.out.wait_for(f"The database has schema {new}, which Holdfast {__version__} made.")
+        assert f"his is Holdfast {released.release.version}, which knows up to {old}. Use the newer Holdfast." in said
+        late.kill_all()
+    all_go_on(*producers, workers[1])
+
+    for producer in producers:
+        producer.end()
+    prober.end()
+    all_was_done_and_nothing_twice(rolling.nodes[0], producers, workers)
+    sound = command(newer, "check", "--store", database.url())
+    assert sound.returncode == 0, sound.stdout + sound.stderr
+    the_release_takes_in_what_is_exported(newer, released, database.url(), tmp_path)
