@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from holdfast import __version__
+from holdfast.logs import configure
 from holdfast.stores.postgres.migrate import NEWEST
 from holdfast.stores.releases import Release, releases
 from holdfast.stores.sqlite.connect import migrations
@@ -52,6 +53,7 @@ def main(following: str | None = None) -> None:
         sys.exit(f"freeze: {__version__} was released already.")
     if changed := git("status", "--porcelain").decode().strip():
         sys.exit(f"freeze: the tree is not what is committed:\n{changed}")
+    configure("error", "text")
     commit, day = git("show", "-s", "--format=%H %cs", "HEAD").decode().split()
     release = Release(__version__, commit, day, migrations()[-1][0], NEWEST)  # type: ignore[arg-type]  # it is only written
     make.main(__version__)
@@ -68,9 +70,8 @@ def main(following: str | None = None) -> None:
         text.replace(f'__version__ = "{__version__}"', f'__version__ = "{following or next_of(__version__)}"')
     )
     size = sum(path.stat().st_size for path in (archive_of(release), *Path(make.FIXTURES).glob(f"{__version__}.*")))
-    print(
-        f"{__version__} is frozen at {commit} ({size} bytes kept); the tree is {following or next_of(__version__)}. Commit it all."
-    )
+    said = f"{__version__} is frozen at {commit} ({size} bytes kept); the tree is {following or next_of(__version__)}. Commit it all.\n"
+    sys.stdout.write(said)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ def test_a_file_goes_from_the_release_to_this_version_and_not_back(released, mor
     old = serve(env=released.env)
     with old.client() as client:
         jobs = [push(client, "mail", number) for number in range(50)]
-        leased = lease(client, "mail", limit=5, lease_ms=600_000)
+        leased = lease(client, "mail", max=5, lease_ms=600_000)
     old.kill_all()
     old.gone()
     new = serve(env=env)
     with new.client() as client:
         assert [conclude(client, job).status_code for job in leased] == [200] * 5
-        assert len(lease(client, "mail", limit=100)) == 45
+        assert len(lease(client, "mail", max=100)) == 45
         assert {client.get(f"/v1/jobs/{job['id']}").json()["payload"] for job in jobs} == set(range(50))
     new.send(signal.SIGTERM)
     new.gone()
