@@ -1,10 +1,12 @@
 """The file of releases, and what is kept of each of them."""
 
 import io
+import json
 import lzma
 import re
 import subprocess
 import tarfile
+from typing import Any
 
 import pytest
 from packaging.version import Version
@@ -68,3 +70,42 @@ def test_the_source_that_is_kept_is_that_of_the_commit():
 
 def test_after_a_release_comes_the_next_minor_version():
     assert next_of("77.1.3") == "77.2.0.dev0"
+
+
+def schema_of(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """What a reference leads to."""
+    while "$ref" in part:
+        part = document["components"]["schemas"][part["$ref"].rpartition("/")[2]]
+    return part
+
+
+def lost(old: dict[str, Any], new: dict[str, Any], before: dict[str, Any], after: dict[str, Any], asked: bool) -> list[str]:
+    """What an object of the API had and has no more. Of what is `asked`, what has to be given now and had not to be, too."""
+    before, after = schema_of(old, before), schema_of(new, after)
+    gone = [name for name in before.get("properties", {}) if name not in after.get("properties", {})]
+    return gone + ([name for name in after.get("required", []) if name not in before.get("required", [])] if asked else [])
+
+
+@pytest.mark.skipif(LAST is None, reason="nothing was released before this version")
+def test_every_route_of_the_release_is_there_with_all_that_it_takes_and_gives():
+    name = "tests/contract/doors/rest/openapi.json"
+    old = json.loads(contents(lzma.decompress(archive_of(LAST).read_bytes()))[name])
+    new = json.loads((ROOT / name).read_text())
+    count = 0
+    for path, verbs in old["paths"].items():
+        for verb, before in verbs.items():
+            after, where = new["paths"].get(path, {}).get(verb), f"{verb} {path}"
+            assert after is not None, where
+            there = {(one["in"], one["name"]) for one in after.get("parameters", [])}
+            assert {(one["in"], one["name"]) for one in before.get("parameters", [])} <= there, where
+            for kind, one in before.get("requestBody", {}).get("content", {}).items():
+                assert (
+                    lost(old, new, one.get("schema", {}), after["requestBody"]["content"][kind].get("schema", {}), True) == []
+                ), where
+            for status, answer in before["responses"].items():
+                assert status in after["responses"], f"{where} {status}"
+                for kind, one in answer.get("content", {}).items():
+                    now = after["responses"][status]["content"][kind]
+                    assert lost(old, new, one.get("schema", {}), now.get("schema", {}), False) == [], f"{where} {status}"
+            count += 1
+    assert count > 60

@@ -210,6 +210,24 @@ def test_a_version_and_the_next_serve_together_while_the_schema_goes_forward_und
     assert f"knows up to {NEWEST}. Use the newer Holdfast. To go back, " in said
 
 
+def test_a_step_that_waits_for_a_table_holds_nobody_up(serve, serving, database, version, tmp_path):  # noqa: F811
+    old = serve("--store", database.url(), at=tmp_path / "old")
+    work = Work(old, "first")
+    work.goes_on()
+    with database.connect(database="holdfast") as dump:
+        dump.execute("SET application_name = 'dump'; BEGIN; SELECT FROM holdfast.job")
+        new = serving("--store", database.url(), at=tmp_path / "new", env=version(1)).launch()
+        new.out.wait_for(f"waits for tables that others use: process {dump.info.backend_pid} (dump)")
+        for _ in range(3):  # nobody is refused, though the step has tried again meanwhile
+            work.goes_on()
+        assert schema(database) == f"({NEWEST},{OLDEST})"
+    with new.client() as client:
+        until(lambda: client.get("/readyz").status_code == 200, "the newer one serves")
+    assert schema(database) == f"({NEWEST + 1},{NEWEST})"
+    work.goes_on()
+    work.end()
+
+
 def test_a_node_with_nothing_to_bring_forward_waits_for_nobody_who_does(database):
     asyncio.run(brought_forward(database.url(), NEWEST))
     with database.connect(database="holdfast") as stuck:
