@@ -35,7 +35,7 @@ _WIDTH = 118
 )
 @click.option("--store", help="As for serve: sqlite:///PATH or postgresql://USER@HOST,HOST/DATABASE.")
 def upgrade(check: bool, finish: bool, as_json: bool, settings: Path | None, store: str | None) -> None:
-    """Bring a store to the schema of this version, without serving it. A server does the same when it starts.
+    """Bring a store to the schema of this version, or say what that would do. A server does the same when it starts.
 
     A file must not be in use. A database may be: nodes of the release before go on. With --check, beside a server: what would be
     done, how many rows are written anew, about how long it takes and how much room. Ends with 1 if something is in the way.

@@ -201,7 +201,7 @@ def test_a_store_of_an_older_version_is_upgraded_only_where_there_is_room_for_it
         older.execute("INSERT INTO scheduled SELECT id, queue, 1, priority, 0, 0, 0 FROM job WHERE id >= 1000")
         older.execute("UPDATE queue SET scheduled = scheduled + 8001 WHERE id = (SELECT queue FROM job WHERE id = 1000)")
     before = path.read_bytes()
-    ballast = fill(disk, leaving_bytes=10 * MIB)
+    ballast = fill(disk, leave_bytes=10 * MIB)
 
     def upgrade(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "holdfast", "upgrade", "--store", f"sqlite:///{path}", *options]
