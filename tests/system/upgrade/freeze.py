@@ -51,6 +51,8 @@ def main(following: str | None = None) -> None:
         )
     if __version__ in {release.version for release in releases()}:
         sys.exit(f"freeze: {__version__} was released already.")
+    if f"\n## [{__version__}] - " not in (ROOT / "CHANGELOG.md").read_text():
+        sys.exit(f"freeze: CHANGELOG.md has no section of {__version__}: make changelog, and commit that")
     if changed := git("status", "--porcelain").decode().strip():
         sys.exit(f"freeze: the tree is not what is committed:\n{changed}")
     configure("error", "text")
