@@ -11,7 +11,17 @@ from holdfast import init, process
 
 if sys.argv[1:2] == ["serve"]:
     process.begin()
-elif sys.argv[1:2] in (["backup"], ["check"], ["config"], ["doctor"], ["move"], ["restore"], ["export"], ["import"]):
+elif sys.argv[1:2] in (
+    ["backup"],
+    ["check"],
+    ["config"],
+    ["doctor"],
+    ["move"],
+    ["restore"],
+    ["export"],
+    ["import"],
+    ["upgrade"],
+):
     process.open_descriptors()
 # The others report output that can't be written, even if it is closed: see `open_streams`.
 if os.getpid() == 1:
@@ -63,6 +73,7 @@ SERVER = {
     "move": Place("holdfast.cli.move", "move", "Move a store into another, empty store."),
     "restore": Place("holdfast.cli.restore", "restore_backup", "Put a BACKUP in place as the store of a server."),
     "serve": Place("holdfast.cli.serve", "serve", "Run the server."),
+    "upgrade": Place("holdfast.cli.upgrade", "upgrade", "Bring a store to the schema of this version, or say what that would do."),
 }
 
 
