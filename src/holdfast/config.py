@@ -96,6 +96,18 @@ class Config:
     retention_ms: int = _setting(
         limits.RETENTION_MS_DEFAULT, "How long concluded and cancelled jobs are kept.", low=0, high=limits.RETENTION_MS_MAX
     )
+    retention_jobs: int = _setting(
+        limits.RETENTION_JOBS_DEFAULT,
+        "How many concluded and cancelled jobs of a queue are kept; the oldest are removed.",
+        low=0,
+        high=limits.CAPACITY_JOBS_MAX,
+    )
+    retention_bytes: int = _setting(
+        limits.RETENTION_BYTES_DEFAULT,
+        "How many bytes of payloads and results of concluded and cancelled jobs of a queue are kept.",
+        low=0,
+        high=limits.CAPACITY_BYTES_MAX,
+    )
     worker_silence_ms: int = _setting(
         limits.WORKER_SILENCE_MS_DEFAULT,
         "How long without a heartbeat until a registered worker without jobs is removed.",
@@ -229,6 +241,8 @@ class Config:
             max_attempts=self.max_attempts,
             max_crashes=self.max_crashes,
             retention_ms=self.retention_ms,
+            retention_jobs=self.retention_jobs,
+            retention_bytes=self.retention_bytes,
         )
 
     def audit_retention_ms(self) -> int:

@@ -29,6 +29,7 @@ _Samples = tuple[str, tuple[list[tuple[str, float]], ...]]
 _QUEUE_FAMILIES = (
     ("holdfast_jobs", "gauge", "Jobs by queue and state."),
     ("holdfast_queue_bytes", "gauge", "Payload of unfinished jobs."),
+    ("holdfast_queue_history_bytes", "gauge", "Payloads and results of concluded and cancelled jobs."),
     ("holdfast_queue_capacity_jobs", "gauge", "How many unfinished jobs fit."),
     ("holdfast_oldest_ready_seconds", "gauge", "Age of the job that is next in line."),
     ("holdfast_queue_paused", "gauge", "1 while the queue is paused."),
@@ -318,6 +319,7 @@ def _of_queue(queue: QueueStats) -> _Samples:
     return info.name, (
         [(f',state="{state}"', getattr(tally, state)) for state in _STATES],
         [("", tally.bytes)],
+        [("", tally.history_bytes)],
         [("", info.policy.capacity_jobs)],
         [("", (queue.oldest_ready_ms or 0) / 1000)],
         [("", info.paused)],
@@ -338,6 +340,7 @@ def _of_rest(stats: Stats, shown: list[QueueStats]) -> _Samples:
     return OTHER, (
         [(f',state="{state}"', rest(state)) for state in _STATES],
         [("", rest("bytes"))],
+        [("", rest("history_bytes"))],
         [],
         [("", max([stats.oldest_left_out_ms or 0, *ages]) / 1000)],
         [],

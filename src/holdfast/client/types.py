@@ -300,6 +300,8 @@ class QueueSettings(TypedDict, total=False):
     max_crashes: int
     max_running: int | None
     retention_ms: int | None
+    retention_jobs: int | None
+    retention_bytes: int | None
     retry: Retry
 
 
@@ -311,6 +313,7 @@ class Queue(msgspec.Struct, kw_only=True):
     created_at: datetime
     jobs: Counts
     bytes: int
+    history_bytes: int = 0
     settings: dict[str, Any]
     set: list[str] = []
 

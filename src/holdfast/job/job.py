@@ -175,6 +175,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
       * `failures` and `crashes` count attempts that were spent: a released one is in neither.
       * `held` is true only of a ready job that waits for its group.
       * `ended_by` is the lease whose holder concluded the job, so that a repeated conclude is recognized.
+      * `result_size` is 0 unless the job has ended.
     """
 
     id: int
@@ -195,6 +196,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ended_at: int | None = None
     reason: str | None = None
     ended_by: Lease | None = None
+    result_size: int = 0
 
     def ref(self) -> LeaseRef:
         """The lease of the job, as its holder presents it."""
@@ -207,6 +209,11 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
         if lease is None or lease.fence != ref.fence or self.attempt != ref.attempt or self.id != ref.job:
             return False
         return lease.secret == ref.secret
+
+    @property
+    def stored_bytes(self) -> int:
+        """Of its payload and its result."""
+        return self.size + self.result_size
 
     @property
     def holds_unique_key(self) -> bool:

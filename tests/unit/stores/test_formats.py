@@ -49,8 +49,8 @@ SETTINGS: dict[str, QueueSettings] = {
     '{"max_running":null,"retention_ms":null}': QueueSettings(max_running=None, retention_ms=None),
     (
         '{"capacity_jobs":1,"capacity_bytes":2,"lease_ms":3,"max_attempts":4,"max_crashes":5,"max_running":6,"retention_ms":7,'
-        '"retry":{"base_ms":8,"factor":9.0,"max_ms":10,"jitter":0.5}}'
-    ): QueueSettings(1, 2, 3, 4, 5, 6, 7, RetryPolicy(8, 9.0, 10, 0.5)),
+        '"retry":{"base_ms":8,"factor":9.0,"max_ms":10,"jitter":0.5},"retention_jobs":11,"retention_bytes":12}'
+    ): QueueSettings(1, 2, 3, 4, 5, 6, 7, RetryPolicy(8, 9.0, 10, 0.5), 11, 12),
 }
 RECEIPTS: dict[bytes, list[Receipt]] = {
     b"[]": [],

@@ -236,6 +236,7 @@ def queue_out(info: QueueInfo) -> QueueOut:
         created_at=instant(info.created_at),
         jobs=counts_out(info.tally),
         bytes=info.tally.bytes,
+        history_bytes=info.tally.history_bytes,
         settings=settings_out(info.policy),
         set=[name for name in QueueSettings.__struct_fields__ if getattr(info.settings, name) is not UNSET],
     )

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.long(25)
 
 TABLES = ("queue", "job", "ready", "leased", "scheduled", "ended", "kept_answer", "worker")
 NEXT = "\n".join([*(f"ALTER TABLE {table} ADD COLUMN colour text;" for table in TABLES), "CREATE TABLE for_the_older(n int);"])
-OLDEST = max(NEWEST - 1, 4)  # step 4 changed what rows hold: no version before it can serve after it
+OLDEST = max(NEWEST - 1, 8)  # step 8 added to what every node counts: no version before it can serve after it
 STEPS = {
     f"{NEWEST + 1:03}_colour.pre.sql": NEXT,
     f"{NEWEST + 1:03}_colour.post.sql": "DROP TABLE for_the_older;",
