@@ -166,6 +166,7 @@ class Job(msgspec.Struct, kw_only=True, dict=True):
     group_limit: int | None = None
     only_worker: str | None = None
     follows: int | None = None
+    traceparent: str | None = None
     tags: list[str] = []
     progress_json: Raw = field(default=NULL, name="progress")
     result_json: Raw = field(default=NULL, name="result")

@@ -64,7 +64,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     """What most jobs do without. Kept in one column, so that they cost the others nothing.
 
     `worker` is the only registered worker that may lease the job: its copy of an event for all workers. `follows` is the job
-    whose conclude enqueued it. `unreadable` is never stored: the reason why the job's row could not be read, until the job is
+    whose conclude enqueued it. `traceparent` is the trace that it was enqueued in. `unreadable` is never stored: the reason why the job's row could not be read, until the job is
     set aside or repaired.
     """
 
@@ -79,6 +79,7 @@ class Extras(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     beanstalk: BeanstalkCounters | None = None
     follows: int | None = None
     unreadable: str | None = None
+    traceparent: str | None = None
 
 
 NO_EXTRAS = Extras()

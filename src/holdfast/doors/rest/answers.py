@@ -6,9 +6,38 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from holdfast.doors.rest.types import (
-    Attempt, Attempts, Base64, CancelRequested, ContentType, Crashes, EndedAt, EndReason, EnqueuedAt, Failures, Follows, GroupKey, GroupLimit,
-    HandlerType, Hidden, Holder, Id, Instant, Json, LeasedAt, LeaseLeft, OnlyWorker, PayloadBytes, Priority, Progress, QueueName, ReadyAt, Result,
-    StateName, Token, UniqueKey,
+    Attempt,
+    Attempts,
+    Base64,
+    CancelRequested,
+    ContentType,
+    Crashes,
+    EndedAt,
+    EndReason,
+    EnqueuedAt,
+    Failures,
+    Follows,
+    GroupKey,
+    GroupLimit,
+    HandlerType,
+    Hidden,
+    Holder,
+    Id,
+    Instant,
+    Json,
+    LeasedAt,
+    LeaseLeft,
+    OnlyWorker,
+    PayloadBytes,
+    Priority,
+    Progress,
+    QueueName,
+    ReadyAt,
+    Result,
+    StateName,
+    Token,
+    Traceparent,
+    UniqueKey,
 )  # fmt: skip
 from holdfast.job.job import UniqueWhile
 from holdfast.job.retry import RetryPolicy
@@ -208,6 +237,7 @@ class JobOut(msgspec.Struct, kw_only=True, gc=False):
     group_limit: GroupLimit | UnsetType = UNSET
     only_worker: OnlyWorker | UnsetType = UNSET
     follows: Follows | UnsetType = UNSET
+    traceparent: Traceparent | UnsetType = UNSET
     tags: tuple[str, ...] = ()
     progress: Progress | UnsetType = UNSET
     result: Result | UnsetType = UNSET
