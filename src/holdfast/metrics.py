@@ -5,7 +5,7 @@ fronts each sends its numbers to the keeper once a second, so that any front ans
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Protocol
 
@@ -97,6 +97,7 @@ class FrontMetrics:
         self.channels: ChannelNumbers | None = None
         self.connections: ConnectionLimit | None = None
         self.certificate: Certificate | None = None
+        self.spans: Callable[[], dict[str, int]] | None = None
         self.handshakes_failed: list[tuple[str, dict[str, int]]] = []  # by door
         self._counted: dict[str, int] = {}
 
@@ -123,6 +124,8 @@ class FrontMetrics:
             registry.register(_Once(_channel_families(self.channels, self._front)))
         if self.connections is not None:
             registry.register(_Once(_connection_families(self.connections, self._front)))
+        if self.spans is not None:
+            registry.register(_Once(_span_families(self.spans(), self._front)))
         if self.certificate is not None:
             registry.register(_Once(_tls_families(self.certificate, self.handshakes_failed, self._front)))
         return generate_latest(self._registry) + generate_latest(registry)
@@ -266,6 +269,15 @@ def _tls_families(certificate: Certificate, failed: list[tuple[str, dict[str, in
         for reason, count in reasons.items():
             handshakes.add_metric([front, door, reason], count)
     yield from (expires, reloads, handshakes)
+
+
+def _span_families(counts: dict[str, int], front: str) -> Iterator[Metric]:
+    spans = CounterMetricFamily(
+        "holdfast_trace_spans", "Ended spans of traces, by outcome: exported, failed or dropped.", labels=["front", "outcome"]
+    )
+    for outcome, count in counts.items():
+        spans.add_metric([front, outcome], count)
+    yield spans
 
 
 def _tube_families(numbers: TubeNumbers, front: str) -> Iterator[Metric]:

@@ -7,16 +7,26 @@ What records them is set here if that is wanted (`telemetry.py`); nothing else o
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
-_is_traceparent = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z").match
 HEADER = b"traceparent"
+_is_traceparent = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z").match
 
-TRACE: ContextVar[str | None] = ContextVar("trace", default=None)
-"""The id of the trace that the request of this context belongs to, for the log."""
 
-SPAN: ContextVar[Any] = ContextVar("span", default=None)
-"""The recorded span of the request of this context."""
+class Span(Protocol):
+    """A span that is recorded: of OpenTelemetry, as far as it is used here."""
+
+    def get_span_context(self) -> Any:
+        """Its ids."""
+        ...
+
+    def is_recording(self) -> bool:
+        """Whether it has not ended."""
+        ...
+
+
+SPAN: ContextVar[Span | None] = ContextVar("span", default=None)
+"""The span of the request whose code runs just now."""
 
 leased: Callable[[Any, str], str] | None = None
 """Records the lease of a job with such a traceparent, and returns what its worker gets in its place."""
@@ -28,6 +38,7 @@ def traceparent_of(headers: dict[bytes, bytes]) -> str | None:
     return given.decode() if given is not None and _is_traceparent(given) else None
 
 
-def trace_id(traceparent: str) -> str:
-    """The id of the trace."""
-    return traceparent[3:35]
+def trace_id() -> str | None:
+    """The id of the trace of the request whose code runs just now, if it is recorded."""
+    span = SPAN.get()
+    return None if span is None else f"{span.get_span_context().trace_id:032x}"
